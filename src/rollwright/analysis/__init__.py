@@ -1,0 +1,1 @@
+"""What a signal is worth: metrics, records and the report."""

@@ -1,0 +1,1 @@
+"""Trading sessions: calendars, segments, and the arithmetic of dates."""

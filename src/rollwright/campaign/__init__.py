@@ -1,0 +1,1 @@
+"""The main job: one file becomes a walk-forward campaign."""

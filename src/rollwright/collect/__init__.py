@@ -1,0 +1,1 @@
+"""Predictions of many windows stitched into one, with proof that nothing is missing."""

@@ -1,0 +1,1 @@
+"""What Qlib's users bring along."""

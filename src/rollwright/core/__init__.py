@@ -1,0 +1,1 @@
+"""What everything stands on: the ambient context, settings, identities, construction, codecs, time."""

@@ -1,0 +1,26 @@
+"""Where the objects that Qlib's configurations name live here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["QLIB_MODULES", "translate_module"]
+
+QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
+    "qlib.contrib.data.handler": ("rollwright.data.features",),
+    "qlib.contrib.model.gbdt": ("rollwright.model.lightgbm",),
+    "qlib.contrib.model.linear": ("rollwright.model.linear",),
+    "qlib.data.dataset": ("rollwright.data.dataset",),
+    "qlib.data.dataset.handler": ("rollwright.data.handler",),
+    "qlib.data.dataset.loader": ("rollwright.data.loader",),
+    "qlib.data.dataset.processor": ("rollwright.data.processors",),
+    "qlib.workflow.record_temp": ("rollwright.analysis.records",),
+    "qlib.workflow.task.gen": ("rollwright.tasks.rolling", "rollwright.tasks.generate"),
+    "qlib.contrib.strategy": ("rollwright.backtest.topk_dropout",),
+    "qlib.contrib.strategy.signal_strategy": ("rollwright.backtest.topk_dropout",),
+}
+
+
+def translate_module(module: str) -> tuple[str, ...]:
+    """Return the modules here that stand for `module`; a module that is not Qlib's stands for itself."""
+    return QLIB_MODULES.get(module, (module,))

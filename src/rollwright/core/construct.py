@@ -1,0 +1,209 @@
+"""Building the objects a configuration names: ``{class, module_path, kwargs}``.
+
+Only classes of trusted modules are built (decision D10): rollwright's own, those of the model packages it adapts,
+``.py`` files beside the configuration, and what ``[trust] modules`` lists. Nothing is imported before that check.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from rollwright.core.aliases import translate_module
+from rollwright.core.context import current_settings
+from rollwright.core.settings import Settings
+from rollwright.errors import ConstructError, UntrustedModuleError, nearest
+
+__all__ = ["Trust", "get_callable", "init_instance_by_config"]
+
+TRUSTED_PACKAGES: Final = ("rollwright", "lightgbm", "sklearn", "xgboost", "catboost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """What a configuration may name.
+
+    Attributes
+    ----------
+    modules : tuple of str
+        Modules and packages (with everything beneath) beyond the built-in ones.
+    folder : Path or None
+        ``.py`` files in it, or beneath it, may be named as ``module_path: x.py``.
+    """
+
+    modules: tuple[str, ...] = ()
+    folder: Path | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Trust:
+        """Return what the settings trust."""
+        folder = settings.trust.folder
+        return cls(modules=settings.trust.modules, folder=settings.resolve(folder) if folder else None)
+
+    def covers(self, module: str) -> bool:
+        """Tell whether `module` is one of the trusted ones or lies beneath one."""
+        return any(module == name or module.startswith(f"{name}.") for name in (*TRUSTED_PACKAGES, *self.modules))
+
+
+def init_instance_by_config(
+    config: object,
+    default_module: str | None = None,
+    accept_types: type | tuple[type, ...] = (),
+    try_kwargs: Mapping[str, object] | None = None,
+    *,
+    trust: Trust | None = None,
+    **kwargs: object,
+) -> Any:
+    """Build the object that `config` names.
+
+    Parameters
+    ----------
+    config : dict, str or an object
+        ``{"class": "LGBModel", "module_path": "rollwright.model.lightgbm", "kwargs": {...}}``, the dotted name of a
+        class, or an instance of `accept_types`, which is returned as it is.
+    default_module : str, optional
+        Where the class is looked for when `config` names no module.
+    accept_types : type or tuple of types
+    try_kwargs : mapping, optional
+        Given too, but only those the constructor has a parameter for.
+    trust : Trust, optional
+        The ambient settings' if not given.
+    **kwargs
+        Given too; they win over those of `config`.
+
+    Raises
+    ------
+    UntrustedModuleError
+        When the module is not trusted; nothing has been imported then.
+    ConstructError
+        When there is no such module or class, or its constructor refuses the arguments. What a constructor raises
+        by itself is passed on, never taken for a mismatch of arguments.
+    """
+    if accept_types and isinstance(config, accept_types):
+        return config
+    target, arguments = get_callable(config, default_module, trust=trust)
+    arguments = {**arguments, **kwargs}
+    extra = {name: value for name, value in (try_kwargs or {}).items() if name not in arguments}
+    arguments.update({name: value for name, value in extra.items() if _has_parameter(target, name)})
+    _check_arguments(target, arguments)
+    return target(**arguments)
+
+
+def get_callable(
+    config: object, default_module: str | None = None, *, trust: Trust | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """Return the class or function that `config` names and the keyword arguments it gives.
+
+    Raises
+    ------
+    UntrustedModuleError, ConstructError
+    """
+    name, module_path, kwargs = _read(config, default_module)
+    trusted = trust if trust is not None else Trust.from_settings(current_settings())
+    tried: list[str] = []
+    for candidate in translate_module(module_path):
+        module = _load_module(candidate, trusted)
+        if hasattr(module, name):
+            return getattr(module, name), kwargs
+        tried += [item for item in dir(module) if not item.startswith("_")]
+    suggestion = nearest(name, tried)
+    raise ConstructError(
+        f"module `{module_path}` has no `{name}`", hint=f"did you mean `{suggestion}`?" if suggestion else None
+    )
+
+
+def _read(config: object, default_module: str | None) -> tuple[str, str, dict[str, Any]]:
+    if isinstance(config, str):
+        config = {"class": config}
+    if not isinstance(config, Mapping):
+        raise ConstructError(
+            f"{type(config).__name__} names nothing to build", hint="write {class: …, module_path: …, kwargs: {…}}"
+        )
+    unknown = sorted(set(config) - {"class", "func", "module_path", "kwargs"})
+    if unknown:
+        suggestion = nearest(str(unknown[0]), ("class", "func", "module_path", "kwargs"))
+        raise ConstructError(
+            f"unknown key `{unknown[0]}` beside class, module_path and kwargs",
+            hint=f"did you mean `{suggestion}`?" if suggestion else None,
+        )
+    name = config.get("class", config.get("func"))
+    if not isinstance(name, str) or not name:
+        raise ConstructError("the configuration of an object has no `class`")
+    kwargs = config.get("kwargs") or {}
+    if not isinstance(kwargs, Mapping):
+        raise ConstructError(f"`kwargs` of `{name}` is {type(kwargs).__name__}, not a mapping")
+    module = config.get("module_path")
+    if not module and "." in name:
+        module, _, name = name.rpartition(".")
+    module = module or default_module
+    if not isinstance(module, str) or not module:
+        raise ConstructError(f"no module_path says where `{name}` is")
+    return name, module, dict(kwargs)
+
+
+def _load_module(name: str, trust: Trust) -> ModuleType:
+    if name.endswith(".py"):
+        return _load_file(name, trust)
+    if name.startswith("qlib."):
+        raise ConstructError(
+            f"`{name}` has no counterpart in rollwright", hint="see docs/qlib-names.md for the names that have"
+        )
+    if not trust.covers(name):
+        raise UntrustedModuleError(name)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise ConstructError(f"there is no module `{name}`") from error
+        raise
+
+
+def _load_file(name: str, trust: Trust) -> ModuleType:
+    if trust.folder is None:
+        raise UntrustedModuleError(name)
+    path = (trust.folder / name).resolve()
+    if not path.is_relative_to(trust.folder.resolve()):
+        raise UntrustedModuleError(name)
+    if not path.is_file():
+        raise ConstructError(f"there is no file {path}")
+    alias = f"_rollwright_user_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    if alias in sys.modules:
+        return sys.modules[alias]
+    spec = importlib.util.spec_from_file_location(alias, path)
+    if spec is None or spec.loader is None:
+        raise ConstructError(f"{path} cannot be loaded as a module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[alias] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[alias]
+        raise
+    return module
+
+
+def _has_parameter(target: Any, name: str) -> bool:
+    return name in inspect.signature(target).parameters
+
+
+def _check_arguments(target: Any, arguments: Mapping[str, object]) -> None:
+    signature = inspect.signature(target)
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        suggestion = None
+        for given in arguments:
+            if given not in signature.parameters:
+                suggestion = nearest(given, signature.parameters)
+        raise ConstructError(
+            f"`{getattr(target, '__name__', target)}` cannot be built: {error}",
+            hint=f"did you mean `{suggestion}`?" if suggestion else None,
+        ) from error

@@ -1,0 +1,139 @@
+"""The one ambient context (decision D15): the settings that stand in for an argument nobody gave.
+
+Set by `init`, by the command line, or in a worker from the task's campaign. Only the seeds' constructors
+(``TimeAdjuster()``, ``TaskManager("p")``, ``D``, ``R``) read it, and only as the default of an argument; everything
+beneath takes its inputs explicitly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from rollwright.core.settings import Settings, load_settings
+from rollwright.errors import UnknownSettingError
+
+__all__ = ["C", "SettingsFacade", "current_settings", "init", "install", "using"]
+
+# What Qlib's users write in `init(...)` and `C[...]`, and the setting it means here.
+QLIB_NAMES: Final[dict[str, str]] = {
+    "provider_uri": "data.provider_uri",
+    "region": "data.region",
+    "freq": "data.freq",
+    "kernels": "data.kernels",
+    "tracking_uri": "tracking.uri",
+    "pool_url": "pool.url",
+}
+
+
+class _Slot:
+    """Where the present settings stand; None until somebody asks."""
+
+    settings: Settings | None = None
+
+
+def current_settings() -> Settings:
+    """Return the ambient settings, loading them from file and environment at the first call."""
+    if _Slot.settings is None:
+        _Slot.settings = load_settings()
+    return _Slot.settings
+
+
+def install(settings: Settings | None) -> None:
+    """Make `settings` the ambient ones; None forgets them, so that the next question loads them anew."""
+    _Slot.settings = settings
+
+
+@contextmanager
+def using(settings: Settings) -> Iterator[Settings]:
+    """Make `settings` the ambient ones inside the block."""
+    before = _Slot.settings
+    install(settings)
+    try:
+        yield settings
+    finally:
+        install(before)
+
+
+def init(**values: object) -> Settings:
+    """Set the ambient context; the seeds' ``qlib.init``.
+
+    Parameters
+    ----------
+    **values
+        Qlib's names (``provider_uri``, ``region``, ``kernels``, ``exp_manager`` …) or dotted setting names with
+        ``__`` for the dot (``pool__url``).
+
+    Returns
+    -------
+    Settings
+        The settings now in force. What an earlier call or `C` set stays set unless it is set again (defect K2).
+
+    Raises
+    ------
+    UnknownSettingError
+        For a name no setting has.
+    """
+    settings = current_settings().with_values(translate(values), origin="init")
+    install(settings)
+    return settings
+
+
+def translate(values: Mapping[str, object]) -> dict[str, object]:
+    """Return `values` under dotted setting names.
+
+    Raises
+    ------
+    UnknownSettingError
+        For a name no setting has.
+    """
+    translated: dict[str, object] = {}
+    for name, value in values.items():
+        if value is None:
+            continue
+        if name == "exp_manager":
+            translated.update(_exp_manager(value))
+        elif name in QLIB_NAMES:
+            translated[QLIB_NAMES[name]] = value
+        elif "__" in name or "." in name:
+            translated[name.replace("__", ".")] = value
+        else:
+            raise UnknownSettingError(name, (*QLIB_NAMES, "exp_manager"), where="init")
+    return translated
+
+
+def _exp_manager(value: object) -> dict[str, object]:
+    kwargs = value.get("kwargs", {}) if isinstance(value, Mapping) else {}
+    uri = kwargs.get("uri") if isinstance(kwargs, Mapping) else None
+    return {"tracking.uri": uri} if uri else {}
+
+
+class SettingsFacade:
+    """Qlib's ``C``: reading and assigning by name, over the frozen settings.
+
+    Assigning makes a new frozen value with origin ``code``; a name nobody knows is an error, not a new attribute.
+    """
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self[name] = value
+
+    def __getitem__(self, name: str) -> object:
+        dotted = QLIB_NAMES.get(name, name)
+        for known, value, _ in current_settings().rows():
+            if known == dotted:
+                return value
+        raise UnknownSettingError(name, QLIB_NAMES, where="C")
+
+    def __setitem__(self, name: str, value: object) -> None:
+        install(current_settings().with_values({QLIB_NAMES.get(name, name): value}, origin="code"))
+
+
+C = SettingsFacade()

@@ -1,0 +1,163 @@
+"""Identity: a definition is normalised, spelled one way, and hashed.
+
+Two definitions that mean the same task have the same fingerprint, whatever the order of their keys, the type of
+their dates or the library their numbers come from (decision D16). What has no JSON form is refused with its path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import date, datetime
+from pathlib import PurePath
+from typing import Final, TypeAlias
+
+from rollwright.errors import TaskValueError
+
+__all__ = ["JSON", "canonical_json", "fingerprint", "normalise", "parse_json", "sha256_hex", "with_segment_tuples"]
+
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+
+MAX_DEPTH: Final = 64
+MAX_BYTES: Final = 1 << 20
+MAX_INT: Final = 2**53
+_FORBIDDEN_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
+
+
+def normalise(value: object, *, path: str = "$") -> JSON:
+    """Return `value` in its one JSON form.
+
+    Tuples become lists, dates and midnight timestamps ``YYYY-MM-DD``, other naive timestamps
+    ``YYYY-MM-DD HH:MM:SS``, NumPy scalars Python numbers, paths strings.
+
+    Raises
+    ------
+    TaskValueError
+        For NaN and infinities, integers beyond 2**53, sets, bytes, keys that are not strings, text with NUL or lone
+        surrogates, nesting deeper than 64 and any other object; the error carries the path of the value.
+    """
+    return _normalise(value, path, 0)
+
+
+def _normalise(value: object, path: str, depth: int) -> JSON:
+    if depth > MAX_DEPTH:
+        raise TaskValueError(path[:200], f"nested deeper than {MAX_DEPTH}")
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _text(str(value), path)
+    if isinstance(value, int):
+        return _integer(int(value), path)
+    if isinstance(value, float):
+        return _number(float(value), path)
+    if isinstance(value, Mapping):
+        return {_key(key, path): _normalise(item, f"{path}.{key}", depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_normalise(item, f"{path}[{place}]", depth + 1) for place, item in enumerate(value)]
+    if isinstance(value, date):
+        return _date(value, path)
+    if isinstance(value, PurePath):
+        return _text(str(value), path)
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "shape", None) == ():
+        return _normalise(item(), path, depth)
+    raise TaskValueError(
+        path,
+        f"{type(value).__name__} has no JSON form",
+        hint="use numbers, text, booleans, dates, lists and dictionaries; name objects by class and module_path",
+    )
+
+
+def _key(key: object, path: str) -> str:
+    if not isinstance(key, str):
+        raise TaskValueError(path, f"key {key!r} is {type(key).__name__}, not text")
+    return _text(key, path)
+
+
+def _text(value: str, path: str) -> str:
+    if _FORBIDDEN_TEXT.search(value):
+        raise TaskValueError(path, "text with NUL or a lone surrogate")
+    return value
+
+
+def _integer(value: int, path: str) -> int:
+    if abs(value) > MAX_INT:
+        raise TaskValueError(path, f"integer {value if abs(value) < 10**30 else 'of many digits'} is beyond 2**53")
+    return value
+
+
+def _number(value: float, path: str) -> float:
+    if not math.isfinite(value):
+        raise TaskValueError(path, f"{value} has no JSON form", hint="leave the key out, or write null")
+    return value
+
+
+def _date(value: date, path: str) -> str:
+    if not isinstance(value, datetime):
+        return value.isoformat()
+    if value != value:  # noqa: PLR0124 - NaT is the one datetime unequal to itself
+        raise TaskValueError(path, "NaT has no JSON form")
+    if value.tzinfo is not None:
+        raise TaskValueError(path, f"{value} has a time zone; sessions are naive labels")
+    midnight = value.hour == value.minute == value.second == value.microsecond == 0
+    return value.strftime("%Y-%m-%d") if midnight else value.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def canonical_json(value: object) -> str:
+    """Return the one spelling of a definition: sorted keys, no spaces, no NaN.
+
+    Raises
+    ------
+    TaskValueError
+        As `normalise`, and when the text is longer than 1 MiB.
+    """
+    text = _dump(normalise(value))
+    if len(text.encode()) > MAX_BYTES:
+        raise TaskValueError("$", f"the definition has {len(text.encode()):,} bytes, more than {MAX_BYTES:,}")
+    return text
+
+
+def _dump(value: JSON) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def parse_json(text: str) -> JSON:
+    """Return the value of a JSON text; NaN and infinities are refused."""
+
+    def refuse(constant: str) -> JSON:
+        raise TaskValueError("$", f"{constant} has no JSON form")
+
+    parsed: JSON = json.loads(text, parse_constant=refuse)
+    return parsed
+
+
+def sha256_hex(data: bytes) -> str:
+    """Return the SHA-256 of `data` in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def fingerprint(value: object) -> str:
+    """Return the identity of a definition: the SHA-256 of its canonical JSON, in hex."""
+    return sha256_hex(canonical_json(value).encode())
+
+
+def with_segment_tuples(definition: JSON) -> JSON:
+    """Return a stored definition with its segments as tuples again, as the seeds' code expects them."""
+    if isinstance(definition, dict):
+        return {
+            key: _tuples(item) if key == "segments" else with_segment_tuples(item) for key, item in definition.items()
+        }
+    if isinstance(definition, list):
+        return [with_segment_tuples(item) for item in definition]
+    return definition
+
+
+def _tuples(segments: JSON) -> JSON:
+    if isinstance(segments, dict):
+        return {key: _tuples(item) for key, item in segments.items()}
+    if isinstance(segments, list) and len(segments) == 2:
+        return tuple(segments)  # type: ignore[return-value]  # the seeds' segments are tuples; JSON has none
+    return segments

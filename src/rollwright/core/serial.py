@@ -1,0 +1,197 @@
+"""Codecs by kind: how an object becomes a file and comes back, without pickle.
+
+One registry holds them all. A built-in codec is found by the qualified names of an object's classes, so that finding
+one imports nothing; the module that can write the kind is imported only when it is used. References work the same way:
+they turn an object that lives elsewhere (a recorder) into a small JSON value, which is all a task pool stores.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from rollwright.core.ids import JSON, normalise, parse_json
+from rollwright.errors import CorruptArtifactError, UnsupportedArtifactError
+
+__all__ = ["Codec", "CodecRegistry", "JsonCodec", "Reference", "codecs", "from_reference", "to_reference"]
+
+
+class Codec(Protocol):
+    """Writes one kind of object to a file and reads it back.
+
+    Guarantees: `read(write(obj))` equals `obj`; equal objects give equal bytes; reading executes nothing.
+    """
+
+    kind: str
+    suffix: str
+
+    def write(self, obj: Any, path: Path) -> None:
+        """Write `obj` to the new file `path`."""
+        ...
+
+    def read(self, path: Path) -> Any:
+        """Return the object in the file `path`."""
+        ...
+
+
+class JsonCodec:
+    """Anything with a JSON form: numbers, text, lists, dictionaries with text keys."""
+
+    kind = "json"
+    suffix = ".json"
+
+    def write(self, obj: Any, path: Path) -> None:
+        """Write `obj` as JSON."""
+        text = json.dumps(normalise(obj), indent=1, ensure_ascii=False, allow_nan=False)
+        path.write_text(text + "\n", encoding="utf-8")
+
+    def read(self, path: Path) -> JSON:
+        """Return the JSON value in `path`."""
+        return parse_json(path.read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    kind: str
+    types: tuple[str, ...]
+    target: str  # "module:Class" of a codec, imported at first use
+
+
+_BUILTIN: Final[tuple[_Entry, ...]] = (
+    _Entry(
+        kind="parquet",
+        types=("pandas.DataFrame", "pandas.Series", "pandas.core.frame.DataFrame", "pandas.core.series.Series"),
+        target="rollwright.record.codecs:ParquetCodec",
+    ),
+    _Entry(kind="npy", types=("numpy.ndarray",), target="rollwright.record.codecs:NpyCodec"),
+    _Entry(
+        kind="lightgbm",
+        types=("rollwright.model.lightgbm.LGBModel",),
+        target="rollwright.model.lightgbm:LightGBMTextCodec",
+    ),
+    _Entry(kind="dataset", types=("rollwright.data.dataset.DatasetH",), target="rollwright.data.codecs:DatasetCodec"),
+    _Entry(
+        kind="json",
+        types=(
+            "builtins.dict",
+            "builtins.list",
+            "builtins.tuple",
+            "builtins.str",
+            "builtins.int",
+            "builtins.float",
+            "builtins.bool",
+            "builtins.NoneType",
+        ),
+        target="rollwright.core.serial:JsonCodec",
+    ),
+)
+
+
+class CodecRegistry:
+    """The codecs by kind; those registered later are asked first."""
+
+    def __init__(self, entries: Sequence[_Entry] = ()) -> None:
+        self._entries = list(entries)
+        self._loaded: dict[str, Codec] = {}
+
+    def register(self, codec: Codec, *, types: Sequence[str]) -> None:
+        """Add `codec` for objects of the classes with these qualified names, or of their subclasses."""
+        self._entries.insert(0, _Entry(kind=codec.kind, types=tuple(types), target=""))
+        self._loaded[codec.kind] = codec
+
+    def kinds(self) -> list[str]:
+        """Return the registered kinds."""
+        return [entry.kind for entry in self._entries]
+
+    def for_object(self, obj: object) -> Codec:
+        """Return the codec for `obj`, by the most derived of its classes that has one.
+
+        Raises
+        ------
+        UnsupportedArtifactError
+            When there is none.
+        """
+        for cls in type(obj).__mro__:
+            name = f"{cls.__module__}.{cls.__qualname__}"
+            for entry in self._entries:
+                if name in entry.types:
+                    return self._codec(entry)
+        raise UnsupportedArtifactError(
+            f"no codec can store {type(obj).__module__}.{type(obj).__qualname__}",
+            hint="store a DataFrame, a Series, an array, a JSON value or a model, or register a codec for it",
+        )
+
+    def for_kind(self, kind: str) -> Codec:
+        """Return the codec of `kind`.
+
+        Raises
+        ------
+        CorruptArtifactError
+            When nobody registered such a kind.
+        """
+        for entry in self._entries:
+            if entry.kind == kind:
+                return self._codec(entry)
+        raise CorruptArtifactError(f"kind `{kind}` is none of {', '.join(self.kinds())}")
+
+    def _codec(self, entry: _Entry) -> Codec:
+        if entry.kind not in self._loaded:
+            self._loaded[entry.kind] = _load(entry.target)()
+        return self._loaded[entry.kind]
+
+
+def _load(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+codecs: Final = CodecRegistry(_BUILTIN)
+
+
+class Reference(Protocol):
+    """Turns an object that lives elsewhere into a small JSON value and finds it again."""
+
+    def to_json(self, obj: Any) -> dict[str, JSON]:
+        """Return what identifies `obj`."""
+        ...
+
+    def from_json(self, value: dict[str, JSON]) -> Any:
+        """Return the object that `value` identifies."""
+        ...
+
+
+_REFERENCE_KEY: Final = "$reference"
+_REFERENCES: Final[dict[str, tuple[str, str]]] = {
+    "recorder": ("rollwright.record.recorder.Recorder", "rollwright.record.recorder:RecorderReference"),
+}
+
+
+def to_reference(obj: object) -> JSON:
+    """Return the JSON form of a result: the value itself, or a reference to an object that lives elsewhere.
+
+    Raises
+    ------
+    TaskValueError
+        When `obj` is neither JSON nor referable.
+    """
+    names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(obj).__mro__}
+    for kind, (type_name, target) in _REFERENCES.items():
+        if type_name in names:
+            found: Reference = _load(target)()
+            return {_REFERENCE_KEY: kind, **found.to_json(obj)}
+    return normalise(obj)
+
+
+def from_reference(value: JSON) -> Any:
+    """Return what `to_reference` was given; a JSON value that is no reference is returned as it is."""
+    if not isinstance(value, dict) or _REFERENCE_KEY not in value:
+        return value
+    kind = value[_REFERENCE_KEY]
+    if kind not in _REFERENCES:
+        raise CorruptArtifactError(f"a result refers to an object of unknown kind `{kind}`")
+    found: Reference = _load(_REFERENCES[str(kind)][1])()
+    return found.from_json({key: item for key, item in value.items() if key != _REFERENCE_KEY})

@@ -1,0 +1,256 @@
+"""Settings: one frozen value, built in one place, and every field knows where it came from.
+
+Order, strongest first: arguments of the call or the command line > environment (``ROLLWRIGHT_POOL__URL``) > the
+project's ``rollwright.toml`` > the user's file > defaults. An unknown name is an error that suggests the nearest one.
+Nothing else in the package reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rollwright.errors import ConfigError, UnknownSettingError
+
+__all__ = ["Settings", "find_root", "load_settings", "masked"]
+
+PROJECT_FILE: Final = "rollwright.toml"
+STATE_DIR: Final = ".rollwright"
+ENV_PREFIX: Final = "ROLLWRIGHT_"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class DataSettings(_Section):
+    """Where market data lies and how it is read."""
+
+    provider_uri: str | None = None
+    region: Literal["cn", "us", "tw"] = "cn"
+    freq: str = "day"
+    kernels: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: os.cpu_count() or 1)
+
+
+class PoolSettings(_Section):
+    """The task pool: a store URL and the terms of a claim."""
+
+    url: str = "sqlite:///.rollwright/pool.db"
+    lease: Annotated[float, Field(gt=0)] = 60.0
+    max_attempts: Annotated[int, Field(ge=1)] = 3
+    poll: Annotated[float, Field(gt=0)] = 0.05
+
+
+class TrackingSettings(_Section):
+    """Experiments and recorders: an MLflow tracking URI and the folder of their artifacts."""
+
+    uri: str = "sqlite:///.rollwright/mlflow.db"
+    artifacts: str = ".rollwright/artifacts"
+
+
+class StoreSettings(_Section):
+    """The memory-mapped feature store."""
+
+    path: str = ".rollwright/features"
+
+
+class TrustSettings(_Section):
+    """Modules whose classes a configuration may name, and the folder whose ``.py`` files it may name."""
+
+    modules: tuple[str, ...] = ()
+    folder: str | None = None
+
+
+class Settings(_Section):
+    """Everything that can be set, frozen.
+
+    Attributes
+    ----------
+    root : Path
+        The project folder: the nearest one upwards that holds ``.rollwright/`` or ``rollwright.toml``, else the
+        working directory. Relative paths and URLs are relative to it.
+    origins : dict of str to str
+        For each dotted name that is not a default, where its value came from.
+    """
+
+    root: Path
+    data: DataSettings = DataSettings()
+    pool: PoolSettings = PoolSettings()
+    tracking: TrackingSettings = TrackingSettings()
+    store: StoreSettings = StoreSettings()
+    trust: TrustSettings = TrustSettings()
+    origins: Mapping[str, str] = Field(default_factory=dict)
+
+    def resolve(self, path: str | Path) -> Path:
+        """Return `path` as an absolute path, taken from the project folder and with ``~`` expanded."""
+        return (self.root / Path(path).expanduser()).resolve()
+
+    def resolve_url(self, url: str) -> str:
+        """Return `url` with the path of a ``sqlite:///relative`` URL made absolute."""
+        head = "sqlite:///"
+        if not url.startswith(head) or url == f"{head}:memory:":
+            return url
+        return f"{head}{self.resolve(url.removeprefix(head))}"
+
+    @property
+    def state_dir(self) -> Path:
+        """The project's ``.rollwright`` folder (it may not exist yet)."""
+        return self.root / STATE_DIR
+
+    def rows(self) -> list[tuple[str, object, str]]:
+        """Return (dotted name, value, origin) for every setting, in order."""
+        return [(name, _get(self, name), self.origins.get(name, "default")) for name in known_names()]
+
+    def with_values(self, values: Mapping[str, object], *, origin: str) -> Settings:
+        """Return new settings with the dotted names of `values` replaced.
+
+        Raises
+        ------
+        UnknownSettingError, ConfigError
+            For a name or a value that no setting takes.
+        """
+        merged = {name: _get(self, name) for name in known_names() if name in self.origins}
+        _check_names(values, origin)
+        merged.update(values)
+        origins = {**self.origins, **dict.fromkeys(values, origin)}
+        return _build(self.root, merged, origins)
+
+
+_SECTIONS: Final[dict[str, type[_Section]]] = {
+    "data": DataSettings,
+    "pool": PoolSettings,
+    "tracking": TrackingSettings,
+    "store": StoreSettings,
+    "trust": TrustSettings,
+}
+
+
+def known_names() -> list[str]:
+    """Return every dotted setting name."""
+    return [f"{section}.{field}" for section, model in _SECTIONS.items() for field in model.model_fields]
+
+
+def find_root(start: Path) -> Path:
+    """Return the project folder that `start` lies in, or `start` itself when there is none."""
+    for folder in (start, *start.parents):
+        if (folder / STATE_DIR).is_dir() or (folder / PROJECT_FILE).is_file():
+            return folder
+    return start
+
+
+def load_settings(
+    values: Mapping[str, object] | None = None,
+    *,
+    origin: str = "argument",
+    start: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Build the settings from all their sources.
+
+    Parameters
+    ----------
+    values : mapping of dotted name to value, optional
+        The strongest source; None values are left out.
+    origin : str
+        What `origins` says about them.
+    start : Path, optional
+        Where the search for the project folder begins; the working directory if not given.
+    environ : mapping, optional
+        The environment; the process's own if not given.
+
+    Raises
+    ------
+    UnknownSettingError
+        For a name no setting has, in any source.
+    ConfigError
+        For a value no setting takes, or a file that is not TOML.
+    """
+    environment = os.environ if environ is None else environ
+    root = find_root((start or Path.cwd()).resolve())
+    merged: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    given = {name: value for name, value in (values or {}).items() if value is not None}
+    sources = (
+        (_from_file(_user_file(environment)), str(_user_file(environment))),
+        (_from_file(root / PROJECT_FILE), PROJECT_FILE),
+        (_from_environment(environment), "environment"),
+        (given, origin),
+    )
+    for source, name in sources:
+        _check_names(source, name)
+        merged.update(source)
+        origins.update(dict.fromkeys(source, name))
+    return _build(root, merged, origins)
+
+
+def _build(root: Path, merged: Mapping[str, object], origins: Mapping[str, str]) -> Settings:
+    nested: dict[str, dict[str, Any]] = {section: {} for section in _SECTIONS}
+    for name, value in merged.items():
+        section, _, field = name.partition(".")
+        nested[section][field] = value
+    try:
+        return Settings.model_validate({"root": root, "origins": dict(origins), **nested})
+    except ValidationError as error:
+        rows = []
+        for problem in error.errors():
+            name = ".".join(str(part) for part in problem["loc"][:2])
+            rows.append(f"{name} = {problem['input']!r} ({origins.get(name, 'default')}): {problem['msg']}")
+        raise ConfigError("a setting has a value it cannot take: " + "; ".join(rows)) from error
+
+
+def _get(settings: Settings, dotted: str) -> object:
+    section, _, field = dotted.partition(".")
+    return getattr(getattr(settings, section), field)
+
+
+def _check_names(names: Iterable[str], where: str) -> None:
+    known = known_names()
+    for name in names:
+        if name not in known:
+            raise UnknownSettingError(name, known, where=where)
+
+
+def _user_file(environment: Mapping[str, str]) -> Path:
+    base = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME", "~"), ".config")
+    return Path(base).expanduser() / "rollwright" / "config.toml"
+
+
+def _from_file(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        return {}
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    values: dict[str, object] = {}
+    for section, table in document.items():
+        if not isinstance(table, dict) or section not in _SECTIONS:
+            raise UnknownSettingError(section, _SECTIONS, where=str(path))
+        values.update({f"{section}.{field}": value for field, value in table.items()})
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for key, value in environment.items():
+        if key.startswith(ENV_PREFIX) and "__" in key:
+            section, _, field = key.removeprefix(ENV_PREFIX).lower().partition("__")
+            values[f"{section}.{field}"] = (
+                value.split(os.pathsep) if (section, field) == ("trust", "modules") else value
+            )
+    return values
+
+
+def masked(value: object) -> str:
+    """Return a setting's value as text, with the password of a URL hidden."""
+    text = str(value)
+    head, separator, rest = text.partition("://")
+    if separator and "@" in rest:
+        user = rest.rsplit("@", 1)[0].partition(":")[0]
+        return f"{head}://{user}:***@{rest.rsplit('@', 1)[1]}"
+    return text

@@ -1,0 +1,1 @@
+"""Market data: Qlib's provider layout, imports, features, handlers and datasets."""

@@ -1,0 +1,426 @@
+"""Every exception rollwright raises on purpose, in one tree.
+
+.. code-block:: text
+
+    RollwrightError
+    ├── ConfigError
+    │   ├── UnknownSettingError      (carries the nearest valid name)
+    │   ├── ConstructError           (a class named by a configuration cannot be built)
+    │   │   └── UntrustedModuleError (its module is not on the trust list)
+    │   ├── TaskValueError           (a task definition holds a value that has no JSON form)
+    │   └── MissingExtraError        (also an ImportError)
+    ├── CalendarError
+    │   ├── CalendarRangeError       (also a ValueError)
+    │   └── SegmentError             (also a ValueError)
+    ├── DataError
+    │   ├── UnknownFieldError        (also a KeyError)
+    │   ├── UnknownInstrumentError   (also a KeyError)
+    │   ├── CorruptFileError
+    │   ├── DataNotFoundError        (nothing where the data should be)
+    │   ├── ExpressionError          (also a ValueError; carries the position)
+    │   ├── LookAheadError
+    │   └── NotPointInTimeError
+    ├── PoolError
+    │   ├── TaskNotFoundError        (also a KeyError)
+    │   ├── LeaseLostError
+    │   ├── IllegalTransitionError
+    │   ├── QueryError               (also a ValueError)
+    │   ├── StoreUnavailableError
+    │   └── SchemaVersionError
+    ├── RecordError
+    │   ├── ExperimentNotFoundError  (also a KeyError)
+    │   ├── RecorderNotFoundError    (also a KeyError)
+    │   ├── ArtifactNotFoundError    (also a KeyError)
+    │   ├── CorruptArtifactError
+    │   ├── UntrustedArtifactError
+    │   ├── UnsupportedArtifactError (no codec for such an object)
+    │   └── NoActiveRecorderError
+    ├── CoverageError                (predictions have holes, doubles or strangers)
+    └── RunError
+        └── TaskFailedError          (names every failed task)
+
+The text of an error says what happened, with the values, and why; the ``hint`` says what to do.
+``exit_code`` is what the command line returns for it: 1 failed tasks, 2 bad input, 3 something of the
+environment is missing, 4 an audit failed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+__all__ = [
+    "ArtifactNotFoundError",
+    "CalendarError",
+    "CalendarRangeError",
+    "ConfigError",
+    "ConstructError",
+    "CorruptArtifactError",
+    "CorruptFileError",
+    "CoverageError",
+    "DataError",
+    "DataNotFoundError",
+    "ExperimentNotFoundError",
+    "ExpressionError",
+    "IllegalTransitionError",
+    "LeaseLostError",
+    "LookAheadError",
+    "MissingExtraError",
+    "NoActiveRecorderError",
+    "NotPointInTimeError",
+    "PoolError",
+    "QueryError",
+    "RecordError",
+    "RecorderNotFoundError",
+    "RollwrightError",
+    "RunError",
+    "SchemaVersionError",
+    "SegmentError",
+    "StoreUnavailableError",
+    "TaskFailedError",
+    "TaskNotFoundError",
+    "TaskValueError",
+    "UnknownFieldError",
+    "UnknownInstrumentError",
+    "UnknownSettingError",
+    "UnsupportedArtifactError",
+    "UntrustedArtifactError",
+    "UntrustedModuleError",
+    "nearest",
+]
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name most like `name`, or None when nothing is close."""
+    names = sorted(set(known))
+    lowered = {candidate.lower(): candidate for candidate in names}
+    found = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    return lowered[found[0]] if found else None
+
+
+class RollwrightError(Exception):
+    """Root of the tree: catching it catches every error raised on purpose.
+
+    Attributes
+    ----------
+    message : str
+        What happened, with the values, and why.
+    hint : str or None
+        What to do about it.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        self.message = message
+        self.hint = hint
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+
+class ConfigError(RollwrightError):
+    """A configuration, a setting or an argument cannot be used as it stands."""
+
+
+class UnknownSettingError(ConfigError):
+    """A name that no setting or key has.
+
+    Attributes
+    ----------
+    name, suggestion : str, str or None
+    """
+
+    def __init__(self, name: str, known: Iterable[str], *, where: str = "settings") -> None:
+        self.name = name
+        names = sorted(set(known))
+        self.suggestion = nearest(name, names)
+        hint = f"did you mean `{self.suggestion}`?" if self.suggestion else f"known names: {', '.join(names)}"
+        super().__init__(f"unknown name `{name}` in {where}", hint=hint)
+
+
+class ConstructError(ConfigError):
+    """An object named by a configuration cannot be built."""
+
+
+class UntrustedModuleError(ConstructError):
+    """A configuration names a module that may not be imported.
+
+    Attributes
+    ----------
+    module : str
+    """
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+        super().__init__(
+            f"module `{module}` is not trusted, so nothing in it is built",
+            hint=f'if you trust it, add it to rollwright.toml:\n[trust]\nmodules = ["{module}"]',
+        )
+
+
+class TaskValueError(ConfigError):
+    """A task definition holds a value without a JSON form.
+
+    Attributes
+    ----------
+    path : str
+        Where in the definition, as ``$.model.kwargs.x``.
+    """
+
+    def __init__(self, path: str, reason: str, *, hint: str | None = None) -> None:
+        self.path = path
+        super().__init__(f"{path}: {reason}", hint=hint)
+
+
+class MissingExtraError(ConfigError, ImportError):
+    """An optional dependency is not installed.
+
+    Attributes
+    ----------
+    package, extra : str
+    """
+
+    exit_code = 3
+
+    def __init__(self, package: str, extra: str) -> None:
+        self.package = package
+        self.extra = extra
+        super().__init__(
+            f"`{package}` is not installed and this needs it",
+            hint=f'install it with: pip install "rollwright[{extra}]"',
+        )
+
+
+class CalendarError(RollwrightError):
+    """A question the trading calendar cannot answer."""
+
+
+class CalendarRangeError(CalendarError, ValueError):
+    """A date or an offset that leaves the calendar."""
+
+
+class SegmentError(CalendarError, ValueError):
+    """A segment that is no closed range of sessions, or does not fit its neighbours.
+
+    Attributes
+    ----------
+    start, end : object
+    reason : str
+    """
+
+    def __init__(self, *, start: object, end: object, reason: str, hint: str | None = None) -> None:
+        self.start = start
+        self.end = end
+        self.reason = reason
+        super().__init__(f"segment [{start}, {end}] is no use: {reason}", hint=hint)
+
+
+class DataError(RollwrightError):
+    """Market data that is missing, malformed or used wrongly."""
+
+
+class UnknownFieldError(DataError, KeyError):
+    """A field, an operator or a column nobody has heard of."""
+
+    __str__ = RollwrightError.__str__
+
+
+class UnknownInstrumentError(DataError, KeyError):
+    """An instrument or a universe nobody has heard of."""
+
+    __str__ = RollwrightError.__str__
+
+
+class CorruptFileError(DataError):
+    """A file whose bytes are not what its format demands.
+
+    Attributes
+    ----------
+    path : Path
+    reason : str
+    """
+
+    def __init__(self, path: Path | str, reason: str, *, hint: str | None = None) -> None:
+        self.path = Path(path)
+        self.reason = reason
+        super().__init__(f"{path} is corrupt: {reason}", hint=hint)
+
+
+class DataNotFoundError(DataError):
+    """Nothing where the data should be.
+
+    Attributes
+    ----------
+    path : Path
+    """
+
+    exit_code = 3
+
+    def __init__(self, path: Path | str, reason: str, *, hint: str | None = None) -> None:
+        self.path = Path(path)
+        super().__init__(f"no market data at {path}: {reason}", hint=hint)
+
+
+class ExpressionError(DataError, ValueError):
+    """A field expression that cannot be parsed or planned.
+
+    Attributes
+    ----------
+    expression : str
+    position : int
+        Offset of the offending character, from 0.
+    """
+
+    def __init__(self, expression: str, position: int, reason: str, *, hint: str | None = None) -> None:
+        self.expression = expression
+        self.position = position
+        self.reason = reason
+        low = max(0, position - 60)
+        excerpt = expression[low : position + 60]
+        super().__init__(f"{reason}\n  {excerpt}\n  {' ' * (position - low)}^", hint=hint)
+
+
+class LookAheadError(DataError):
+    """Something would use what was not known yet."""
+
+    exit_code = 4
+
+
+class NotPointInTimeError(DataError):
+    """Data without a known-at date where point-in-time data is needed."""
+
+
+class PoolError(RollwrightError):
+    """A task pool cannot do what was asked."""
+
+
+class TaskNotFoundError(PoolError, KeyError):
+    """No such task in the pool."""
+
+    __str__ = RollwrightError.__str__
+
+
+class LeaseLostError(PoolError):
+    """The lease of a task ended and somebody else may hold it now; nothing was changed.
+
+    Attributes
+    ----------
+    task_id : str
+    token : int
+        The fencing token the caller held.
+    current : int or None
+        The token in the store, None when the task is gone.
+    """
+
+    def __init__(self, task_id: str, *, token: int, current: int | None, state: str = "") -> None:
+        self.task_id = task_id
+        self.token = token
+        self.current = current
+        now = f"current {current}, state {state}" if current is not None else "it no longer exists"
+        super().__init__(
+            f"task {task_id} is no longer yours (your token {token}, {now})",
+            hint="raise `lease` above the longest gap between heartbeats, or look for a stopped worker",
+        )
+
+
+class IllegalTransitionError(PoolError):
+    """A task cannot go from its state to the one asked for."""
+
+
+class QueryError(PoolError, ValueError):
+    """A query outside the pool's one query language."""
+
+
+class StoreUnavailableError(PoolError):
+    """The pool's store cannot be reached or written."""
+
+    exit_code = 3
+
+
+class SchemaVersionError(PoolError):
+    """The store was written by another version."""
+
+    exit_code = 3
+
+
+class RecordError(RollwrightError):
+    """Experiments, recorders or artifacts cannot do what was asked."""
+
+
+class ExperimentNotFoundError(RecordError, KeyError):
+    """No such experiment; asking never creates one."""
+
+    __str__ = RollwrightError.__str__
+
+
+class RecorderNotFoundError(RecordError, KeyError):
+    """No such recorder; asking never creates one."""
+
+    __str__ = RollwrightError.__str__
+
+
+class ArtifactNotFoundError(RecordError, KeyError):
+    """The recorder has no artifact of that name."""
+
+    __str__ = RollwrightError.__str__
+
+
+class CorruptArtifactError(RecordError):
+    """An artifact whose length or sha256 is not what was recorded."""
+
+
+class UntrustedArtifactError(RecordError):
+    """An artifact that would have to be unpickled and carries no valid signature."""
+
+
+class UnsupportedArtifactError(RecordError):
+    """No codec can store such an object."""
+
+
+class NoActiveRecorderError(RecordError):
+    """A recorder is needed and none is active."""
+
+
+class CoverageError(RollwrightError):
+    """Collected predictions have holes, doubles or rows nobody asked for.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        One line per window or day that breaks the contract.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, problems: Sequence[str] = (), hint: str | None = None) -> None:
+        self.problems = tuple(problems)
+        shown = "".join(f"\n  - {line}" for line in self.problems[:20])
+        more = f"\n  … and {len(self.problems) - 20} more" if len(self.problems) > 20 else ""
+        super().__init__(f"{message}{shown}{more}", hint=hint)
+
+
+class RunError(RollwrightError):
+    """A run could not be brought to its end."""
+
+    exit_code = 1
+
+
+class TaskFailedError(RunError):
+    """One or more tasks ended as failed.
+
+    Attributes
+    ----------
+    failures : tuple of (str, str)
+        Task id and the last line of its error.
+    """
+
+    def __init__(self, failures: Sequence[tuple[str, str]], *, hint: str | None = None) -> None:
+        self.failures = tuple(failures)
+        count = len(self.failures)
+        rows = "".join(f"\n  - task {task}: {error}" for task, error in self.failures[:20])
+        more = f"\n  … and {count - 20} more" if count > 20 else ""
+        super().__init__(f"{count} task{'s' * (count != 1)} failed{rows}{more}", hint=hint)

@@ -1,0 +1,1 @@
+"""Field expressions: parsed, planned, and computed on panels."""

@@ -1,0 +1,1 @@
+"""The durable task pool and its workers."""

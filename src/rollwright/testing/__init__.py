@@ -1,0 +1,1 @@
+"""Shipped conformance suites and fakes for those who write an adapter."""

@@ -1,0 +1,1 @@
+"""Executing tasks: one, many, or those of a pool."""
