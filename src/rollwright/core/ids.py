@@ -10,10 +10,10 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from pathlib import PurePath
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from rollwright.errors import TaskValueError
 
@@ -45,25 +45,22 @@ def normalise(value: object, *, path: str = "$") -> JSON:
 def _normalise(value: object, path: str, depth: int) -> JSON:
     if depth > MAX_DEPTH:
         raise TaskValueError(path[:200], f"nested deeper than {MAX_DEPTH}")
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _text(str(value), path)
-    if isinstance(value, int):
-        return _integer(int(value), path)
-    if isinstance(value, float):
-        return _number(float(value), path)
     if isinstance(value, Mapping):
         return {_key(key, path): _normalise(item, f"{path}.{key}", depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_normalise(item, f"{path}[{place}]", depth + 1) for place, item in enumerate(value)]
-    if isinstance(value, date):
-        return _date(value, path)
-    if isinstance(value, PurePath):
-        return _text(str(value), path)
+    return _scalar(value, path)
+
+
+def _scalar(value: object, path: str) -> JSON:
+    if value is None or isinstance(value, bool):
+        return value
+    for kind, convert in _SCALARS:
+        if isinstance(value, kind):
+            return convert(value, path)
     item = getattr(value, "item", None)
-    if callable(item) and getattr(value, "shape", None) == ():
-        return _normalise(item(), path, depth)
+    if callable(item) and getattr(value, "shape", None) == ():  # a NumPy scalar
+        return _scalar(item(), path)
     raise TaskValueError(
         path,
         f"{type(value).__name__} has no JSON form",
@@ -104,6 +101,16 @@ def _date(value: date, path: str) -> str:
         raise TaskValueError(path, f"{value} has a time zone; sessions are naive labels")
     midnight = value.hour == value.minute == value.second == value.microsecond == 0
     return value.strftime("%Y-%m-%d") if midnight else value.strftime("%Y-%m-%d %H:%M:%S")
+
+
+# In this order: a subclass of two of them (numpy.str_, numpy.float64) is met under its Python name first.
+_SCALARS: Final[tuple[tuple[type, Callable[[Any, str], JSON]], ...]] = (
+    (str, lambda value, path: _text(str(value), path)),
+    (int, lambda value, path: _integer(int(value), path)),
+    (float, lambda value, path: _number(float(value), path)),
+    (date, _date),
+    (PurePath, lambda value, path: _text(str(value), path)),
+)
 
 
 def canonical_json(value: object) -> str:
