@@ -35,6 +35,7 @@
     │   ├── UntrustedArtifactError
     │   ├── UnsupportedArtifactError (no codec for such an object)
     │   └── NoActiveRecorderError
+    ├── ModelError                   (also a ValueError; a model cannot learn from its data, or scores with holes)
     ├── CoverageError                (predictions have holes, doubles or strangers)
     └── RunError
         └── TaskFailedError          (names every failed task)
@@ -68,6 +69,7 @@ __all__ = [
     "LeaseLostError",
     "LookAheadError",
     "MissingExtraError",
+    "ModelError",
     "NoActiveRecorderError",
     "NotPointInTimeError",
     "PoolError",
@@ -383,6 +385,10 @@ class UnsupportedArtifactError(RecordError):
 
 class NoActiveRecorderError(RecordError):
     """A recorder is needed and none is active."""
+
+
+class ModelError(RollwrightError, ValueError):
+    """A model cannot learn from the data it was given, or its scores are no use."""
 
 
 class CoverageError(RollwrightError):
