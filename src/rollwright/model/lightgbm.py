@@ -1,0 +1,353 @@
+"""LightGBM on the feature store: no copy of the features, and the same model every time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from rollwright.core.lazy import require
+from rollwright.errors import ConfigError, CorruptArtifactError, ModelError
+from rollwright.model.folds import FoldView, TrainingFold, learning_fold, sample_weights
+from rollwright.model.lightgbm_text import join_model_text, split_model_text
+
+__all__ = ["LGBModel", "LightGBMTextCodec"]
+
+_LOSSES: Final = ("mse", "binary")
+_THREADS: Final = ("num_threads", "num_thread", "nthread", "nthreads", "n_jobs")
+_SEEDS: Final = ("seed", "random_seed", "random_state")
+_VERBOSITIES: Final = ("verbosity", "verbose")
+_ROUNDS: Final = (
+    "num_iterations", "num_iteration", "n_iter", "num_tree", "num_trees", "num_round", "num_rounds", "nrounds",
+    "n_estimators", "max_iter",
+)  # fmt: skip
+_CATEGORIES: Final = ("categorical_feature", "cat_feature", "categorical_column", "cat_column", "categorical_features")
+_LAYOUTS: Final = ("force_row_wise", "force_col_wise")
+_UNSAFE: Final = frozenset(' ",:[]{}')  # LightGBM's text refuses these in the name of a feature
+
+
+class LGBModel:
+    """Gradient boosted trees by LightGBM, with the constructor and the defaults of Qlib's ``LGBModel``.
+
+    Guarantees: the same dataset and parameters give the same bytes of model text and the same scores, on one host and
+    one version of LightGBM, whatever ran before. For that ``deterministic`` and ``force_row_wise`` are on, the number
+    of threads is one and the seed is zero, unless they are given. What the model predicts with is exactly what is
+    saved: the trees up to the best iteration.
+
+    Parameters
+    ----------
+    loss : {"mse", "binary"}
+        The objective; an ``objective`` among `kwargs` replaces it.
+    early_stopping_rounds : int or None
+        Stop when the ``valid`` segment has not improved for so many rounds. Without a ``valid`` segment nothing stops
+        early. None or 0 switches it off.
+    num_boost_round : int
+        Rounds at most.
+    **kwargs
+        Parameters of LightGBM, passed on as they are.
+
+    Attributes
+    ----------
+    params : dict
+        What LightGBM is given.
+    model : lightgbm.Booster or None
+        The trees; None before `fit`.
+    best_iteration_ : int
+        Number of rounds kept, 0 before `fit`.
+    evals_result_ : dict
+        ``{segment: {metric: [one value per round]}}``.
+    feature_names_ : tuple of str
+        Names of the features in column order.
+    """
+
+    def __init__(
+        self,
+        loss: str = "mse",
+        early_stopping_rounds: int | None = 50,
+        num_boost_round: int = 1000,
+        **kwargs: Any,
+    ) -> None:
+        if loss not in _LOSSES:
+            raise ConfigError(f"loss `{loss}` is none of {', '.join(_LOSSES)}", hint="give LightGBM's own `objective`")
+        for alias in _ROUNDS:
+            num_boost_round = kwargs.pop(alias, num_boost_round)
+        self.loss = loss
+        self.early_stopping_rounds = early_stopping_rounds
+        self.num_boost_round = num_boost_round
+        self.params: dict[str, Any] = {"objective": loss, **_defaults(kwargs), **kwargs}
+        self.model: Any = None
+        self.best_iteration_ = 0
+        self.evals_result_: dict[str, dict[str, list[float]]] = {}
+        self.feature_names_: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        state = f"fitted, {self.best_iteration_} rounds" if self.model is not None else "not fitted"
+        return f"LGBModel(loss={self.loss!r}, {state})"
+
+    def fit(
+        self,
+        dataset: Any,
+        reweighter: Any = None,
+        *,
+        num_boost_round: int | None = None,
+        early_stopping_rounds: int | None = None,
+    ) -> None:
+        """Learn from the segment ``train`` and watch the segment ``valid`` where there is one.
+
+        .. warning:: **Look-ahead.** The ``valid`` segment decides how many trees are kept. A label that reads sessions
+           of the test segment leaks through it as through ``train``: purge both.
+
+        Parameters
+        ----------
+        dataset : DatasetH
+            Gives ``segments`` and ``fold(segment, data_key="learn")``.
+        reweighter : object, optional
+            Has ``reweight(frame)``: one weight per row of the segment.
+        num_boost_round, early_stopping_rounds : int, optional
+            Replace the constructor's for this fit.
+
+        Raises
+        ------
+        ModelError
+            When a segment has no rows, only NaN labels or infinite values, and when LightGBM refuses the parameters.
+        """
+        lgb = _lightgbm()
+        folds = {
+            key: learning_fold(dataset.fold(key, data_key="learn"), segment=key)
+            for key in ("train", "valid")
+            if key in dataset.segments
+        }
+        if "train" not in folds:
+            raise ModelError("the dataset has no segment `train`", hint="name one in its segments")
+        rounds = self.num_boost_round if num_boost_round is None else num_boost_round
+        patience = self.early_stopping_rounds if early_stopping_rounds is None else early_stopping_rounds
+        history: dict[str, dict[str, list[float]]] = {}
+        callbacks = [lgb.record_evaluation(history)]
+        if patience and "valid" in folds:
+            callbacks.append(lgb.early_stopping(patience, verbose=False))
+        sets = self._datasets(lgb, dataset, folds, reweighter)
+        booster = self._train(lgb, sets, rounds=rounds, callbacks=callbacks)
+        self._keep(lgb, booster, history, folds["train"].names)
+
+    def finetune(self, dataset: Any, num_boost_round: int = 10, reweighter: Any = None) -> None:
+        """Grow `num_boost_round` more trees on the segment ``train``, from where the model stands.
+
+        Raises
+        ------
+        ModelError
+            When the model is not fitted, or the features are not those it knows.
+        """
+        lgb = _lightgbm()
+        fitted = self._fitted()
+        fold = learning_fold(dataset.fold("train", data_key="learn"), segment="train")
+        self._check_names(fold.names)
+        history: dict[str, dict[str, list[float]]] = {}
+        sets = self._datasets(lgb, dataset, {"train": fold}, reweighter)
+        callbacks = [lgb.record_evaluation(history)]
+        booster = self._train(lgb, sets, rounds=num_boost_round, callbacks=callbacks, start=fitted)
+        self._keep(lgb, booster, history, fold.names)
+
+    def predict(self, dataset: Any, segment: str = "test") -> pd.Series:
+        """Return the score of every row the dataset wants scored, in its order.
+
+        Returns
+        -------
+        Series
+            float64 named ``score``; its index (datetime, instrument) is ``dataset.inference_index(segment)``. Every
+            score is finite.
+
+        Raises
+        ------
+        ModelError
+            When the model is not fitted, the features are not those it was fitted on, rows and index disagree, or a
+            score is NaN or infinite.
+        """
+        booster = self._fitted()
+        index = dataset.inference_index(segment)
+        fold: FoldView = dataset.fold(segment, data_key="infer")
+        self._check_names(tuple(fold.names))
+        if len(fold.features) != len(index) or (fold.index is not index and not fold.index.equals(index)):
+            raise ModelError(
+                f"segment `{segment}` has {len(fold.features)} rows of features for {len(index)} rows to score",
+                hint="the fold and the inference index of a dataset must name the same rows in the same order",
+            )
+        if not len(index):
+            return pd.Series(np.empty(0), index=index, name="score", dtype=np.float64)
+        features = np.asarray(fold.features)
+        if not features.flags.c_contiguous:
+            features = np.ascontiguousarray(features)
+        scores = np.asarray(booster.predict(features, num_threads=self._threads()), dtype=np.float64)
+        if scores.shape != (len(index),):
+            raise ModelError(f"scores of shape {scores.shape} for {len(index)} rows of segment `{segment}`")
+        bad = int(len(scores) - np.isfinite(scores).sum())
+        if bad:
+            raise ModelError(f"{bad} of {len(scores)} scores of segment `{segment}` are NaN or infinite")
+        return pd.Series(scores, index=index, name="score")
+
+    def get_feature_importance(self, importance_type: str = "split") -> pd.Series:
+        """Return the importance of every feature, largest first; by number of splits or by their gain."""
+        values = self._fitted().feature_importance(importance_type=importance_type)
+        found = pd.Series(np.asarray(values, dtype=np.float64), index=list(self.feature_names_), name=importance_type)
+        return found.sort_values(ascending=False, kind="stable")
+
+    def state(self) -> dict[str, Any]:
+        """Return everything but the trees that a saved model must bring back, as JSON values."""
+        return {
+            "loss": self.loss,
+            "early_stopping_rounds": self.early_stopping_rounds,
+            "num_boost_round": self.num_boost_round,
+            "params": dict(self.params),
+            "best_iteration": self.best_iteration_,
+            "evals_result": self.evals_result_,
+            "feature_names": list(self.feature_names_),
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], text: str) -> LGBModel:
+        """Return the model that `state` and LightGBM's model `text` describe."""
+        model = cls(loss=state["loss"])
+        model.early_stopping_rounds = state["early_stopping_rounds"]
+        model.num_boost_round = state["num_boost_round"]
+        model.params = dict(state["params"])
+        model.best_iteration_ = int(state["best_iteration"])
+        model.evals_result_ = {part: dict(metrics) for part, metrics in state["evals_result"].items()}
+        model.feature_names_ = tuple(state["feature_names"])
+        model.model = _lightgbm().Booster(model_str=text)
+        return model
+
+    def _fitted(self) -> Any:
+        if self.model is None:
+            raise ModelError("the model is not fitted", hint="call fit(dataset) first")
+        return self.model
+
+    def _threads(self) -> int:
+        return int(next((self.params[name] for name in _THREADS if name in self.params), 1))
+
+    def _check_names(self, names: tuple[str, ...]) -> None:
+        if names != self.feature_names_:
+            missing = [name for name in self.feature_names_ if name not in names]
+            extra = [name for name in names if name not in self.feature_names_]
+            raise ModelError(
+                f"the model knows {len(self.feature_names_)} features and the dataset brings {len(names)} "
+                f"(missing: {missing[:5]}, unknown: {extra[:5]}, or in another order)"
+            )
+
+    def _datasets(
+        self, lgb: ModuleType, dataset: Any, folds: Mapping[str, TrainingFold], reweighter: Any
+    ) -> dict[str, Any]:
+        sets: dict[str, Any] = {}
+        categories = next((self.params[name] for name in _CATEGORIES if name in self.params), "auto")
+        for key, fold in folds.items():
+            weight = sample_weights(dataset, reweighter, fold, segment=key)
+            sets[key] = lgb.Dataset(
+                fold.features,
+                label=fold.label,
+                weight=weight,
+                feature_name=_safe_names(fold.names),
+                categorical_feature=categories,
+                reference=sets.get("train"),
+            )
+        return sets
+
+    def _train(
+        self, lgb: ModuleType, sets: Mapping[str, Any], *, rounds: int, callbacks: list[Any], start: Any = None
+    ) -> Any:
+        try:
+            return lgb.train(
+                {name: value for name, value in self.params.items() if name not in _CATEGORIES},
+                sets["train"],
+                num_boost_round=rounds,
+                valid_sets=list(sets.values()),
+                valid_names=list(sets),
+                init_model=start,
+                callbacks=callbacks,
+            )
+        except (lgb.basic.LightGBMError, TypeError, ValueError) as error:
+            raise ModelError(f"LightGBM refuses to learn: {error}") from error
+
+    def _keep(self, lgb: ModuleType, booster: Any, history: dict[str, dict[str, list[float]]], names: Any) -> None:
+        best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
+        # Reading the text back drops the training data and the trees after the best round, so that a model in memory
+        # and the same model from a file predict, go on learning and save alike.
+        text = booster.model_to_string(num_iteration=best)
+        self.model = lgb.Booster(model_str=text)
+        self.best_iteration_ = int(best)
+        self.evals_result_ = {
+            part: {name: [*values] for name, values in found.items()} for part, found in history.items()
+        }
+        self.feature_names_ = tuple(names)
+
+
+class LightGBMTextCodec:
+    """Stores an `LGBModel` as LightGBM's text; LightGBM itself can open the file too.
+
+    The last line, which LightGBM ignores, holds our parameters, the names of the features and the evaluation history.
+    Guarantees: a model that was read predicts the same bytes as the one written; writing it again gives the same file.
+    """
+
+    kind = "lightgbm"
+    suffix = ".txt"
+
+    def write(self, obj: Any, path: Path) -> None:
+        """Write the fitted model `obj` to `path`.
+
+        Raises
+        ------
+        ModelError
+            When it is not fitted.
+        TaskValueError
+            When one of its parameters has no JSON form.
+        """
+        booster = obj._fitted()  # noqa: SLF001 - model and codec are two halves of one thing
+        path.write_bytes(join_model_text(booster.model_to_string(), obj.state()).encode())
+
+    def read(self, path: Path) -> LGBModel:
+        """Return the model in `path`.
+
+        Raises
+        ------
+        CorruptArtifactError
+            When the text is not what LightGBM writes: counts that are negative, too large or do not fit their lists,
+            trees that are no trees. The C++ parser never sees such a text.
+        """
+        try:
+            whole = path.read_bytes().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise CorruptArtifactError(f"{path.name} is no text: {error}") from error
+        text, state = split_model_text(whole, name=path.name)
+        try:
+            return LGBModel.from_state(state, text)
+        except (_lightgbm().basic.LightGBMError, ConfigError, AttributeError, TypeError, ValueError) as error:
+            raise CorruptArtifactError(f"{path.name}: LightGBM cannot read it: {error}") from error
+
+
+def _lightgbm() -> ModuleType:
+    return require("lightgbm", extra="lightgbm")
+
+
+def _defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that make a fit repeatable, but those `given` under any of their names."""
+    wanted: list[tuple[tuple[str, ...], str, Any]] = [
+        (_VERBOSITIES, "verbosity", -1),
+        (_THREADS, "num_threads", 1),
+        (_SEEDS, "seed", 0),
+        (("deterministic",), "deterministic", True),
+        (_LAYOUTS, "force_row_wise", True),
+    ]
+    return {name: value for aliases, name, value in wanted if not any(alias in given for alias in aliases)}
+
+
+def _safe_names(names: tuple[str, ...]) -> list[str]:
+    """Return the names for LightGBM's text: ours when it can hold them all, else one number each."""
+    plain = all(
+        name.isascii() and name.isprintable() and not (_UNSAFE & set(name)) and " " not in name for name in names
+    )
+    if plain and len(set(names)) == len(names) and all(names):
+        return list(names)
+    width = max(1, math.ceil(math.log10(max(len(names), 2))))
+    return [f"f{place:0{width}d}" for place in range(len(names))]

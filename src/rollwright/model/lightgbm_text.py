@@ -1,0 +1,208 @@
+"""LightGBM's model text, checked before its C++ parser may see it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollwright.core.ids import normalise
+from rollwright.errors import CorruptArtifactError
+
+__all__ = ["join_model_text", "split_model_text"]
+
+_TRAILER: Final = "rollwright:"
+_VERSION: Final = 1
+_MAX_FEATURES: Final = 1 << 20
+_MAX_LEAVES: Final = 1 << 17  # LightGBM's own limit
+_MAX_CLASSES: Final = 1 << 12
+_TREE: Final = re.compile(r"Tree=(\d+)\n")
+_PER_LEAF: Final = ("leaf_weight", "leaf_count")
+_PER_SPLIT: Final = ("split_gain", "internal_value", "internal_weight", "internal_count")
+_STATE: Final[dict[str, type | tuple[type, ...]]] = {
+    "loss": str,
+    "early_stopping_rounds": (int, type(None)),
+    "num_boost_round": int,
+    "params": dict,
+    "best_iteration": int,
+    "evals_result": dict,
+    "feature_names": list,
+}
+
+
+def join_model_text(text: str, state: Mapping[str, Any]) -> str:
+    """Return one file of LightGBM's model `text` and, as its last line, our `state`.
+
+    LightGBM ignores that line, so it can open the file too.
+
+    Raises
+    ------
+    TaskValueError
+        When a value of `state` has no JSON form.
+    """
+    plain = normalise({"version": _VERSION, **state})
+    line = json.dumps(plain, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return f"{text.rstrip()}\n{_TRAILER}{line}\n"
+
+
+def split_model_text(whole: str, *, name: str) -> tuple[str, dict[str, Any]]:
+    """Return LightGBM's model text and our state from what `join_model_text` made; both are checked.
+
+    Raises
+    ------
+    CorruptArtifactError
+        When the text is not what LightGBM writes: counts that are negative, too large or do not fit their lists,
+        trees that are no trees; or when our line is missing or does not fit the trees.
+    """
+    text, mark, line = whole.rpartition(f"\n{_TRAILER}")
+    if not mark:
+        raise CorruptArtifactError(f"{name} ends without the line `{_TRAILER}`, so it was cut or is another program's")
+    state = _parse_state(line, name)
+    text += "\n"
+    try:
+        features = _check_model_text(text)
+    except _TextError as error:
+        raise CorruptArtifactError(f"{name} is no LightGBM model: {error}") from error
+    if features != len(state["feature_names"]):
+        raise CorruptArtifactError(f"{name} names {len(state['feature_names'])} features and its trees know {features}")
+    return text, state
+
+
+class _TextError(ValueError):
+    """What is wrong with a model text; translated before it leaves this module."""
+
+
+def _check_model_text(text: str) -> int:
+    """Check the structure of LightGBM's model `text` and return its number of features.
+
+    Checked are the counts of the header, the length of every list, that numbers are finite, that every split reads a
+    feature that exists, and that the children of each tree form one tree: each node has one parent, before it.
+    """
+    head, _, _ = text.partition("\n\n")
+    if not head.startswith("tree\n"):
+        raise _TextError("its first line is not `tree`")
+    fields = _fields(head.partition("\n")[2])
+    features = _count(fields, "max_feature_idx", limit=_MAX_FEATURES) + 1
+    _count(fields, "num_class", limit=_MAX_CLASSES, least=1)
+    per_round = _count(fields, "num_tree_per_iteration", limit=_MAX_CLASSES, least=1)
+    for name in ("feature_names", "feature_infos"):
+        if len(fields.get(name, "").split()) != features:
+            raise _TextError(f"`{name}` does not name {features} features")
+    sizes = _integers(fields.get("tree_sizes", ""), "tree_sizes")
+    if (sizes <= 0).any() or len(sizes) % per_round:
+        raise _TextError("`tree_sizes` holds sizes that are not positive, or not one for each tree of a round")
+    data = text.encode()
+    place = len(head.encode()) + 2
+    if int(sizes.sum()) > len(data) - place:
+        raise _TextError("`tree_sizes` reach beyond the end")
+    for number, size in enumerate(sizes.tolist()):
+        _check_tree(data[place : place + size].decode("utf-8", errors="replace"), number, features)
+        place += size
+    if not data[place:].startswith(b"end of trees"):
+        raise _TextError("the trees do not end where `tree_sizes` says")
+    return features
+
+
+def _check_tree(block: str, number: int, features: int) -> None:
+    found = _TREE.match(block)
+    if found is None or int(found.group(1)) != number:
+        raise _TextError(f"tree {number} does not begin with `Tree={number}`")
+    fields = _fields(block[found.end() :])
+    leaves = _count(fields, "num_leaves", limit=_MAX_LEAVES, least=1)
+    if fields.get("is_linear", "0") != "0":
+        raise _TextError(f"tree {number} is linear, which is not supported")
+    values = _floats(fields.get("leaf_value", ""), "leaf_value")
+    if len(values) != leaves:
+        raise _TextError(f"tree {number} has {len(values)} leaf values for {leaves} leaves")
+    splits = leaves - 1
+    lists = {name: fields.get(name, "") for name in ("split_feature", "decision_type", "left_child", "right_child")}
+    numbers = {name: _integers(line, name) for name, line in lists.items()}
+    thresholds = _floats(fields.get("threshold", ""), "threshold")
+    if any(len(found) != splits for found in (*numbers.values(), thresholds)):
+        raise _TextError(f"tree {number} has lists that are not of its {splits} splits")
+    lengths = dict.fromkeys(_PER_LEAF, leaves) | dict.fromkeys(_PER_SPLIT, splits)
+    for name, length in lengths.items():  # LightGBM leaves those of a single leaf empty
+        if name in fields and leaves > 1 and len(_floats(fields[name], name)) != length:
+            raise _TextError(f"tree {number}: `{name}` is not of length {length}")
+    if splits and ((numbers["split_feature"] < 0).any() or (numbers["split_feature"] >= features).any()):
+        raise _TextError(f"tree {number} splits on a feature that does not exist")
+    _check_shape(numbers["left_child"], numbers["right_child"], number)
+    _check_categories(fields, numbers["decision_type"], thresholds, number)
+
+
+def _check_shape(left: NDArray[np.int64], right: NDArray[np.int64], number: int) -> None:
+    """Every inner node but the first and every leaf must have exactly one parent, which comes before it."""
+    splits = len(left)
+    if not splits:
+        return
+    children = np.concatenate([left, right])
+    parents = np.concatenate([np.arange(splits), np.arange(splits)])
+    inner = children >= 0
+    wanted = np.concatenate([np.arange(-splits - 1, 0), np.arange(1, splits)])
+    if not np.array_equal(np.sort(children), wanted) or (children[inner] <= parents[inner]).any():
+        raise _TextError(f"the nodes of tree {number} form no tree")
+
+
+def _check_categories(
+    fields: Mapping[str, str], decisions: NDArray[np.int64], thresholds: NDArray[np.float64], number: int
+) -> None:
+    count = _count(fields, "num_cat", limit=_MAX_LEAVES)
+    categorical = (decisions & 1).astype(bool)
+    if not count:
+        if categorical.any():
+            raise _TextError(f"tree {number} decides by categories it does not have")
+        return
+    bounds = _integers(fields.get("cat_boundaries", ""), "cat_boundaries")
+    words = _integers(fields.get("cat_threshold", ""), "cat_threshold")
+    rising = len(bounds) == count + 1 and bounds[0] == 0 and (np.diff(bounds) > 0).all() and bounds[-1] == len(words)
+    used = thresholds[categorical]
+    if not rising or (used < 0).any() or (used >= count).any() or (used != np.floor(used)).any():
+        raise _TextError(f"the categories of tree {number} do not fit its splits")
+
+
+def _fields(block: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in block.splitlines() if "=" in line)
+    return {name: value for name, _, value in pairs}
+
+
+def _count(fields: Mapping[str, str], name: str, *, limit: int, least: int = 0) -> int:
+    text = fields.get(name, "")
+    if not re.fullmatch(r"\d{1,9}", text) or not least <= int(text) <= limit:
+        raise _TextError(f"`{name}` is {text[:40]!r}, not a count between {least} and {limit}")
+    return int(text)
+
+
+def _integers(line: str, name: str) -> NDArray[np.int64]:
+    try:
+        return np.array([int(word) for word in line.split()], dtype=np.int64)
+    except (ValueError, OverflowError) as error:
+        raise _TextError(f"`{name}` holds what is no integer") from error
+
+
+def _floats(line: str, name: str) -> NDArray[np.float64]:
+    try:
+        found = np.array([float(word) for word in line.split()], dtype=np.float64)
+    except ValueError as error:
+        raise _TextError(f"`{name}` holds what is no number") from error
+    if not np.isfinite(found).all():
+        raise _TextError(f"`{name}` holds numbers that are not finite")
+    return found
+
+
+def _parse_state(line: str, name: str) -> dict[str, Any]:
+    try:
+        state = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise CorruptArtifactError(f"the last line of {name} is no JSON") from error
+    if not isinstance(state, dict) or state.get("version") != _VERSION:
+        raise CorruptArtifactError(f"the last line of {name} is not of version {_VERSION}")
+    for key, kind in _STATE.items():
+        if not isinstance(state.get(key), kind):
+            raise CorruptArtifactError(f"the last line of {name} has no usable `{key}`")
+    if not all(isinstance(feature, str) for feature in state["feature_names"]):
+        raise CorruptArtifactError(f"the last line of {name} has feature names that are no text")
+    return state

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+
+import lightgbm
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rollwright.core.serial import codecs
+from rollwright.errors import CorruptArtifactError, ModelError, RollwrightError
+from rollwright.model.lightgbm import LGBModel, LightGBMTextCodec
+
+
+@pytest.fixture
+def fitted(dataset):
+    model = LGBModel(num_leaves=7, num_boost_round=12, early_stopping_rounds=5, lambda_l1=0.1)
+    model.fit(dataset)
+    return model
+
+
+@pytest.fixture
+def stored(fitted, tmp_path):
+    path = tmp_path / "params.txt"
+    LightGBMTextCodec().write(fitted, path)
+    return path
+
+
+def test_the_registry_finds_the_codec_for_a_model_and_its_children():
+    class Mine(LGBModel):
+        pass
+
+    assert codecs.for_object(LGBModel()).kind == "lightgbm"
+    assert codecs.for_object(Mine()).kind == "lightgbm"
+
+
+def test_a_model_read_back_predicts_and_saves_the_same_bytes(fitted, stored, dataset, tmp_path):
+    found = LightGBMTextCodec().read(stored)
+    assert found.predict(dataset).equals(fitted.predict(dataset))
+    again = tmp_path / "again.txt"
+    LightGBMTextCodec().write(found, again)
+    assert again.read_bytes() == stored.read_bytes()
+
+
+def test_everything_learnt_survives(fitted, stored):
+    found = LightGBMTextCodec().read(stored)
+    for name, value in vars(fitted).items():
+        if name != "model":
+            assert vars(found)[name] == value, name
+
+
+def test_a_model_read_back_can_learn_on(fitted, stored, dataset):
+    found = LightGBMTextCodec().read(stored)
+    found.finetune(dataset, num_boost_round=3)
+    fitted.finetune(dataset, num_boost_round=3)
+    assert found.predict(dataset).equals(fitted.predict(dataset))
+
+
+def test_lightgbm_itself_opens_the_file(fitted, stored, dataset):
+    booster = lightgbm.Booster(model_file=str(stored))
+    features = dataset.folds["test"].features
+    np.testing.assert_array_equal(booster.predict(features), fitted.model.predict(features))
+
+
+def test_a_model_that_is_not_fitted_is_not_stored(tmp_path):
+    with pytest.raises(ModelError, match="not fitted"):
+        LightGBMTextCodec().write(LGBModel(), tmp_path / "x.txt")
+
+
+def test_a_tree_of_one_leaf_survives(new_dataset, new_fold, tmp_path):
+    data = new_dataset(train=new_fold(1, days=1, stocks=5), test=new_fold(2))
+    model = LGBModel(num_boost_round=3)
+    model.fit(data)
+    path = tmp_path / "x.txt"
+    LightGBMTextCodec().write(model, path)
+    assert LightGBMTextCodec().read(path).predict(data).equals(model.predict(data))
+
+
+def test_categorical_splits_survive(new_dataset, new_fold, tmp_path):
+    fold = new_fold(1)
+    fold.features[:, 2] = np.random.default_rng(0).integers(0, 40, len(fold.features))
+    fold.label += (fold.features[:, 2] % 3 == 0).astype(np.float32) * 3
+    data = new_dataset(train=fold, test=fold)
+    model = LGBModel(num_boost_round=5, categorical_feature=[2])
+    model.fit(data)
+    assert "num_cat=0" not in model.model.model_to_string().split("Tree=1")[0]
+    path = tmp_path / "x.txt"
+    LightGBMTextCodec().write(model, path)
+    assert LightGBMTextCodec().read(path).predict(data).equals(model.predict(data))
+
+
+CORRUPTIONS = {
+    "negative leaves": ("num_leaves=7", "num_leaves=-7"),
+    "huge leaves": ("num_leaves=7", "num_leaves=999999999"),
+    "fewer leaves": ("num_leaves=7", "num_leaves=6"),
+    "negative features": ("max_feature_idx=3", "max_feature_idx=-2"),
+    "more features": ("max_feature_idx=3", "max_feature_idx=9"),
+    "huge classes": ("num_class=1", "num_class=99999999"),
+    "no trees per round": ("num_tree_per_iteration=1", "num_tree_per_iteration=0"),
+    "huge tree": ("tree_sizes=", "tree_sizes=999999999999999 "),
+    "overflowing tree": ("tree_sizes=", f"tree_sizes={10**30} "),
+    "negative tree": ("tree_sizes=", "tree_sizes=-5 "),
+    "moved tree": ("tree_sizes=", "tree_sizes=1"),
+    "strange feature": ("split_feature=", "split_feature=99 "),
+    "no number": ("threshold=", "threshold=x "),
+    "infinite leaf": ("leaf_value=", "leaf_value=inf "),
+    "first line": ("tree\n", "forest\n"),
+    "linear": ("is_linear=0", "is_linear=1"),
+    "categories": ("num_cat=0", "num_cat=3"),
+    "cycle": ("left_child=1", "left_child=0"),
+    "no features": ("feature_names=a b c d", "feature_names="),
+    "objective": ("objective=regression", "objective=mystery"),
+    "state": ('"version":1', '"version":2'),
+    "loss": ('"loss":"mse"', '"loss":"mae"'),
+    "names": ('"feature_names":["a",', '"feature_names":['),
+    "name kinds": ('"feature_names":["a",', '"feature_names":[1,'),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), CORRUPTIONS.values(), ids=CORRUPTIONS.keys())
+def test_a_text_that_lies_is_refused_before_it_is_used(stored, old, new):
+    text = stored.read_text()
+    assert old in text
+    stored.write_text(text.replace(old, new, 1))
+    with pytest.raises(CorruptArtifactError, match=r"params\.txt"):
+        LightGBMTextCodec().read(stored)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00", b"tree\n", b"rollwright:{}\n", b"\nrollwright:{}\n", b"\nrollwright:[\n"]
+)
+def test_garbage_is_refused(tmp_path, content):
+    path = tmp_path / "params.txt"
+    path.write_bytes(content)
+    with pytest.raises(CorruptArtifactError):
+        LightGBMTextCodec().read(path)
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_change_of_the_trees_is_refused_or_harmless(stored, dataset, data):
+    """Cut the file, or replace some bytes: the answer is a model that scores, or our error; never a crash."""
+    whole = bytearray(stored.read_bytes())
+    changed = stored.with_name("changed.txt")
+    place = data.draw(st.integers(0, len(whole) - 1))
+    if data.draw(st.booleans()):
+        del whole[place:]
+    else:
+        whole[place : place + 3] = data.draw(st.binary(min_size=0, max_size=6))
+    changed.write_bytes(bytes(whole))
+    try:
+        found = LightGBMTextCodec().read(changed)
+    except RollwrightError:
+        return
+    try:
+        found.predict(dataset)
+    except RollwrightError:
+        return
+
+
+def test_the_last_line_is_ours_and_is_json(stored):
+    line = stored.read_text().splitlines()[-1]
+    state = json.loads(line.removeprefix("rollwright:"))
+    assert state["feature_names"] == ["a", "b", "c", "d"]
+    assert state["params"]["lambda_l1"] == 0.1
