@@ -1,0 +1,274 @@
+"""Campaigns from a file: opening, rolling, resuming, helping."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rollwright.campaign.config import CampaignConfig, read_config
+from rollwright.campaign.document import Document
+from rollwright.campaign.finish import CampaignResult, finish
+from rollwright.campaign.plan import CampaignPlan, make_plan
+from rollwright.campaign.run import ENTRY, PRELOAD, Submission, finished_recorders, submit, train_windows, warm_features
+from rollwright.core.context import install, translate
+from rollwright.core.ids import sha256_hex
+from rollwright.core.settings import Settings, load_settings
+from rollwright.core.timing import TimeInspector
+from rollwright.data.provider import QlibProvider, provider_from_settings
+from rollwright.errors import ConfigError, nearest
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.urls import store_from_url
+from rollwright.pool.worker import TaskBody, Worker, WorkerEvent, WorkerReport
+from rollwright.record.ambient import R
+from rollwright.record.recorder import Recorder
+from rollwright.train.execute import task_train
+
+__all__ = ["OpenCampaign", "help_campaign", "open_campaign", "resume_campaign", "roll_campaign", "train_once"]
+
+_logger = logging.getLogger("rollwright.app")
+
+RECORD_FORMAT: Final = 1
+RESULTS_DIR: Final = "results"
+
+Progress = Callable[[str, Any], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCampaign:
+    """A campaign's file, read and checked, with the settings it runs under.
+
+    Attributes
+    ----------
+    name : str
+    config : CampaignConfig
+    document : Document
+    settings : Settings
+        Those of the project with what the file's ``qlib_init`` sets; they are the ambient ones now.
+    overrides : tuple of str
+    """
+
+    name: str
+    config: CampaignConfig
+    document: Document
+    settings: Settings
+    overrides: tuple[str, ...]
+
+    @property
+    def results(self) -> Path:
+        """The folder that holds what the campaign makes."""
+        return self.settings.root / RESULTS_DIR / self.name
+
+    @property
+    def record(self) -> Path:
+        """The file from which `resume_campaign` and `help_campaign` find this campaign."""
+        return _record_path(self.settings, self.name)
+
+
+def open_campaign(
+    path: Path, *, overrides: Sequence[str] = (), provider_uri: str | None = None, project: Path | None = None
+) -> OpenCampaign:
+    """Read the campaign's file and make its settings the ambient ones.
+
+    Parameters
+    ----------
+    path : Path
+    overrides : sequence of str
+        ``dotted.key=value`` each, over what the file says.
+    provider_uri : str, optional
+        Market data, over what the file says.
+    project : Path, optional
+        Where the search for the project folder starts; the working directory if not given.
+
+    Raises
+    ------
+    ConfigError
+        With every problem of the file at once.
+    """
+    config, document = read_config(path, overrides)
+    settings = load_settings(start=project).with_values(translate(config.qlib_init), origin=path.name)
+    values: dict[str, object] = {"trust.folder": str(path.resolve().parent)}
+    if provider_uri is not None:
+        values["data.provider_uri"] = provider_uri
+    settings = settings.with_values(values, origin="command line")
+    install(settings)
+    name = config.experiment_name or path.stem
+    return OpenCampaign(name=name, config=config, document=document, settings=settings, overrides=tuple(overrides))
+
+
+def train_once(campaign: OpenCampaign) -> Recorder:
+    """Train the file's task once, without rolling; what Qlib's ``qrun`` does."""
+    return task_train(campaign.config.task.as_template(), experiment_name=campaign.name)
+
+
+def roll_campaign(campaign: OpenCampaign, *, jobs: int, on_progress: Progress | None = None) -> CampaignResult | None:
+    """Run the whole campaign: plan, train, collect, analyse, back-test, report.
+
+    Killed at any point and given again, it goes on where it stopped and ends with the same bytes.
+
+    Parameters
+    ----------
+    campaign : OpenCampaign
+    jobs : int
+        Slots that train at the same time.
+    on_progress : callable, optional
+        ``on_progress(what, value)`` with ``planned`` (the plan), ``submitted`` (the submission), ``event`` (a
+        worker's event) and ``trained`` (None).
+
+    Returns
+    -------
+    CampaignResult or None
+        None when it was told to stop before everything was trained.
+    """
+    tell = on_progress or (lambda _what, _value: None)
+    provider = provider_from_settings(campaign.settings)
+    with TimeInspector.logt("plan"):
+        plan = make_plan(campaign.config, name=campaign.name, calendar=provider.calendar())
+    tell("planned", plan)
+    _save_record(campaign)
+    store = store_from_url(campaign.settings.resolve_url(campaign.settings.pool.url))
+    try:
+        manager = TaskManager(plan.name, store=store)
+        submission = submit(plan, manager, generation=provider.generation)
+        tell("submitted", submission)
+        if submission.todo and not _train(campaign, plan, submission, manager, jobs, tell):
+            return None
+        tell("trained", None)
+        recorders = finished_recorders(plan.windows, submission, manager)
+    finally:
+        store.close()
+    return _finish(campaign, plan, submission, recorders, provider)
+
+
+def _train(
+    campaign: OpenCampaign, plan: CampaignPlan, submission: Submission, manager: TaskManager, jobs: int, tell: Progress
+) -> bool:
+    with TimeInspector.logt("features"):
+        warm_features(plan)
+    R.get_exp(experiment_name=plan.name, create=True)  # once, before several processes would
+    with TimeInspector.logt("train"):
+        return train_windows(
+            plan,
+            submission,
+            manager,
+            store=manager.store,
+            settings=campaign.settings,
+            jobs=jobs,
+            on_event=lambda event: tell("event", event),
+        )
+
+
+def _finish(
+    campaign: OpenCampaign,
+    plan: CampaignPlan,
+    submission: Submission,
+    recorders: dict[str, Recorder],
+    provider: QlibProvider,
+) -> CampaignResult:
+    with TimeInspector.logt("collect, analyse, back-test, report"):
+        return finish(
+            plan,
+            recorders,
+            config=campaign.config,
+            text=campaign.document.text,
+            source=provider,
+            market=provider.description(),
+            folder=campaign.results,
+            reused=submission.reused,
+        )
+
+
+def resume_campaign(
+    name: str | None, *, jobs: int, project: Path | None = None, on_progress: Progress | None = None
+) -> CampaignResult | None:
+    """Go on with a campaign by its name, or with the one that ran last.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such campaign, or its file changed since it was started.
+    """
+    return roll_campaign(_reopen(name, project), jobs=jobs, on_progress=on_progress)
+
+
+def help_campaign(
+    name: str | None,
+    *,
+    jobs: int,
+    until_empty: bool = True,
+    project: Path | None = None,
+    on_event: Callable[[WorkerEvent], None] | None = None,
+) -> WorkerReport:
+    """Train windows of a campaign that another process submitted; what ``rollwright worker`` does."""
+    campaign = _reopen(name, project)
+    settings = campaign.settings
+    store = store_from_url(settings.resolve_url(settings.pool.url))
+    try:
+        worker = Worker(
+            store=store,
+            pool=campaign.name,
+            body=TaskBody(entry=ENTRY, kwargs={"experiment_name": campaign.name}),
+            slots=jobs,
+            lease=settings.pool.lease,
+            until_empty=until_empty,
+            preload=PRELOAD,
+            settings=settings,
+            on_event=on_event,
+        )
+        return worker.run()
+    finally:
+        store.close()
+
+
+def _record_path(settings: Settings, name: str) -> Path:
+    return settings.state_dir / "campaigns" / f"{name}.json"
+
+
+def _save_record(campaign: OpenCampaign) -> None:
+    source = campaign.document.path.resolve()
+    root = campaign.settings.root
+    record = {
+        "format": RECORD_FORMAT,
+        "name": campaign.name,
+        "file": str(source.relative_to(root)) if source.is_relative_to(root) else str(source),
+        "sha256": sha256_hex(campaign.document.text.encode()),
+        "overrides": list(campaign.overrides),
+        "provider_uri": campaign.settings.data.provider_uri,
+    }
+    path = campaign.record
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _reopen(name: str | None, project: Path | None) -> OpenCampaign:
+    settings = load_settings(start=project)
+    record = json.loads(_find_record(settings, name).read_text(encoding="utf-8"))
+    path = settings.root / record["file"]
+    campaign = open_campaign(
+        path, overrides=record["overrides"], provider_uri=record["provider_uri"], project=settings.root
+    )
+    if sha256_hex(campaign.document.text.encode()) != record["sha256"]:
+        raise ConfigError(
+            f"{path} changed since campaign `{record['name']}` was started",
+            hint=f"start it as it is now with `rollwright roll {record['file']}`: windows that did not change are kept",
+        )
+    return campaign
+
+
+def _find_record(settings: Settings, name: str | None) -> Path:
+    folder = settings.state_dir / "campaigns"
+    records = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    if not records:
+        raise ConfigError(f"no campaign was started in {settings.root}", hint="start one: rollwright roll FILE")
+    if name is None:
+        return records[-1]
+    if (path := _record_path(settings, name)) in records:
+        return path
+    known = [record.stem for record in records]
+    suggestion = nearest(name, known) or ", ".join(known)
+    raise ConfigError(f"there is no campaign `{name}` in {settings.root}", hint=f"did you mean {suggestion}?")

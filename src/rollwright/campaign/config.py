@@ -1,0 +1,238 @@
+"""What a campaign's YAML may say, and all that is wrong with one at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from rollwright.campaign.document import Document, parse_scalar, read_document
+from rollwright.errors import ConfigError, nearest
+
+__all__ = [
+    "BacktestConfig",
+    "CampaignConfig",
+    "CollectConfig",
+    "ObjectConfig",
+    "ReportConfig",
+    "RollingConfig",
+    "TaskConfig",
+    "overridden",
+    "read_config",
+]
+
+NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True)
+
+
+class ObjectConfig(_Part):
+    """An object by its class: ``{class, module_path, kwargs}``."""
+
+    class_: Annotated[str, Field(alias="class", min_length=1)]
+    module_path: str | None = None
+    kwargs: dict[str, Any] = {}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as configurations spell it."""
+        spelled: dict[str, Any] = {"class": self.class_}
+        if self.module_path is not None:
+            spelled["module_path"] = self.module_path
+        return {**spelled, "kwargs": self.kwargs}
+
+
+class TaskConfig(_Part):
+    """One task: a model, a dataset, and the records to make."""
+
+    model: ObjectConfig
+    dataset: ObjectConfig
+    record: list[ObjectConfig] = []
+    reweighter: ObjectConfig | None = None
+
+    @field_validator("record", mode="before")
+    @classmethod
+    def _one_record(cls, value: object) -> object:
+        return [value] if isinstance(value, Mapping) else value
+
+    def as_template(self) -> dict[str, Any]:
+        """Return the task template that generators take."""
+        template: dict[str, Any] = {
+            "model": self.model.as_dict(),
+            "dataset": self.dataset.as_dict(),
+            "record": [record.as_dict() for record in self.record],
+        }
+        if self.reweighter is not None:
+            template["reweighter"] = self.reweighter.as_dict()
+        return template
+
+
+class RollingConfig(_Part):
+    """How the window walks.
+
+    .. warning:: **Look-ahead.** `trunc_days` below the sessions of future that the label reads, plus one, lets train
+       and valid samples know prices of the test window. ``auto`` reads the label's expression and is never too small.
+    """
+
+    step: Annotated[int, Field(gt=0)] = 40
+    rtype: Literal["expanding", "sliding"] = "expanding"
+    trunc_days: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    embargo: Annotated[int, Field(ge=0)] = 0
+    clip_last: bool = True
+
+
+class CollectConfig(_Part):
+    """How much of the universe may be missing on a day before the campaign fails."""
+
+    max_missing_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class BacktestConfig(_Part):
+    """The top-k drop-out back-test of the collected prediction."""
+
+    topk: Annotated[int, Field(gt=0)] = 50
+    n_drop: Annotated[int, Field(ge=0)] = 5
+    account: Annotated[float, Field(gt=0)] = 1e8
+    benchmark: str = "mean"
+    open_cost: Annotated[float, Field(ge=0, lt=1)] = 0.0005
+    close_cost: Annotated[float, Field(ge=0, lt=1)] = 0.0015
+    min_cost: Annotated[float, Field(ge=0)] = 5.0
+
+
+class ReportConfig(_Part):
+    """What the report says beside the numbers."""
+
+    title: str | None = None
+    lang: Literal["en", "zh"] = "en"
+    groups: Annotated[int, Field(ge=2, le=20)] = 5
+    notes: list[str] = []
+
+
+class CampaignConfig(_Part):
+    """One YAML: a task, how it rolls, and what is made of its predictions."""
+
+    experiment_name: str | None = None
+    qlib_init: dict[str, Any] = {}
+    task: TaskConfig
+    rolling: RollingConfig | None = None
+    collect: CollectConfig = CollectConfig()
+    backtest: BacktestConfig | None = None
+    report: ReportConfig = ReportConfig()
+
+    @field_validator("experiment_name")
+    @classmethod
+    def _safe_name(cls, value: str | None) -> str | None:
+        if value is not None and not NAME_PATTERN.fullmatch(value):
+            raise ValueError("a name has letters, digits, '.', '_' and '-', starts with a letter or digit, up to 100")
+        return value
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> tuple[CampaignConfig, Document]:
+    """Read and check a campaign's YAML.
+
+    Top-level keys that only hold an anchor (``market: &market csi300``) are allowed, as Qlib's configurations use them.
+
+    Parameters
+    ----------
+    path : Path
+    overrides : sequence of str
+        ``dotted.key=value`` each; the value is read as YAML.
+
+    Raises
+    ------
+    ConfigError
+        With every problem at once: file, line, column, and the nearest valid key.
+    """
+    document = read_document(path)
+    ignored = document.anchored() - set(CampaignConfig.model_fields)
+    data = {key: value for key, value in document.data.items() if key not in ignored}
+    for override in overrides:
+        data = overridden(data, override)
+    try:
+        return CampaignConfig.model_validate(data), document
+    except ValidationError as error:
+        problems = [_problem(dict(problem), document) for problem in error.errors()]
+        lines = "".join(f"\n  {line}" for line in problems)
+        raise ConfigError(f"{len(problems)} problem(s) in {path}:{lines}") from error
+
+
+def overridden(data: dict[str, Any], override: str) -> dict[str, Any]:
+    """Return `data` with one ``dotted.key=value`` applied; `data` is not changed.
+
+    Raises
+    ------
+    ConfigError
+        When it is no assignment, or leads through something that is no mapping or list.
+    """
+    dotted, equals, text = override.partition("=")
+    keys = dotted.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError(f"`{override}` is no override", hint="write dotted.key=value")
+    result: dict[str, Any] = _set_at(data, keys, parse_scalar(text), dotted)
+    return result
+
+
+def _set_at(place: Any, keys: Sequence[str], value: object, dotted: str) -> Any:
+    head, rest = keys[0], keys[1:]
+    if isinstance(place, dict):
+        return {**place, head: _set_at(place.get(head, {}), rest, value, dotted) if rest else value}
+    if isinstance(place, list) and head.isdecimal() and int(head) < len(place):
+        item = _set_at(place[int(head)], rest, value, dotted) if rest else value
+        return [*place[: int(head)], item, *place[int(head) + 1 :]]
+    raise ConfigError(f"the override `{dotted}` leads nowhere: there is no place for `{head}`")
+
+
+def _problem(problem: dict[str, Any], document: Document) -> str:
+    keys = _keys(problem["loc"], document.data)
+    dotted = ".".join(str(key) for key in keys)
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(keys[:-1])
+        suggestion = nearest(str(keys[-1]), known)
+        meant = f"did you mean `{suggestion}`?" if suggestion else f"known here: {', '.join(sorted(known))}"
+        return f"{document.where_key(keys)}: unknown key `{dotted}`; {meant}"
+    if problem["type"] == "missing":
+        return f"{document.where(keys[:-1])}: `{dotted}` is missing"
+    given = "" if isinstance(problem["input"], dict | list) else f", not {problem['input']!r}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{document.where(keys)}: `{dotted}`: {message[:1].lower()}{message[1:]}{given}"
+
+
+def _keys(location: tuple[str | int, ...], data: object) -> tuple[str | int, ...]:
+    """Return the part of pydantic's location that exists in the file (it also names branches of unions)."""
+    keys: list[str | int] = []
+    place = data
+    for step, part in enumerate(location):
+        known = (isinstance(place, dict) and part in place) or (
+            isinstance(place, list) and isinstance(part, int) and part < len(place)
+        )
+        if known:
+            place = place[part]  # type: ignore[index]  # checked just above
+            keys.append(part)
+        elif step == len(location) - 1 and isinstance(place, dict):
+            keys.append(part)
+    return tuple(keys)
+
+
+def _known_keys(keys: tuple[str | int, ...]) -> list[str]:
+    model: type[BaseModel] = CampaignConfig
+    for key in keys:
+        if isinstance(key, str):
+            model = _MODELS.get(key, model)
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+_MODELS: Final[dict[str, type[BaseModel]]] = {
+    "task": TaskConfig,
+    "model": ObjectConfig,
+    "dataset": ObjectConfig,
+    "record": ObjectConfig,
+    "reweighter": ObjectConfig,
+    "rolling": RollingConfig,
+    "collect": CollectConfig,
+    "backtest": BacktestConfig,
+    "report": ReportConfig,
+}

@@ -1,0 +1,130 @@
+"""From a campaign's configuration to its windows: pure, and nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rollwright.calendar.purge import trunc_days_for
+from rollwright.calendar.trading import Session, TradingCalendar
+from rollwright.campaign.config import CampaignConfig
+from rollwright.core.construct import init_instance_by_config
+from rollwright.core.placeholder import fill_paths
+from rollwright.errors import ConfigError
+from rollwright.tasks.generate import task_generator
+from rollwright.tasks.rolling import RollingGen
+from rollwright.tasks.spec import TaskSpec
+
+__all__ = ["CampaignPlan", "Window", "make_plan"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """One step of the walk.
+
+    Attributes
+    ----------
+    name : str
+        The test segment, as ``2016-01-04..2016-03-31``.
+    spec : TaskSpec
+    segments : mapping of str to (Session, Session)
+    """
+
+    name: str
+    spec: TaskSpec
+    segments: Mapping[str, tuple[Session, Session]]
+
+    @property
+    def test(self) -> tuple[Session, Session]:
+        """The closed range of sessions this window predicts."""
+        return self.segments["test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignPlan:
+    """Every window of a campaign, in order of time.
+
+    Attributes
+    ----------
+    name : str
+        Of the campaign, its pool and its experiment.
+    windows : tuple of Window
+    trunc_days : int
+        Sessions that train and valid end before test begins.
+    label_span : int or None
+        Sessions of future the label reads; None when the dataset cannot tell.
+    """
+
+    name: str
+    windows: tuple[Window, ...]
+    trunc_days: int
+    label_span: int | None
+
+    @property
+    def test_range(self) -> tuple[Session, Session]:
+        """The first and the last session that is predicted."""
+        return self.windows[0].test[0], self.windows[-1].test[1]
+
+
+def make_plan(config: CampaignConfig, *, name: str, calendar: TradingCalendar) -> CampaignPlan:
+    """Return the windows of a campaign.
+
+    Parameters
+    ----------
+    config : CampaignConfig
+        With a ``rolling`` section.
+    name : str
+    calendar : TradingCalendar
+        Known sessions; future ones are not planned for.
+
+    Raises
+    ------
+    ConfigError
+        When there is no ``rolling`` section, or ``trunc_days: auto`` cannot be answered.
+    SegmentError, CalendarRangeError
+        When segments do not fit the calendar.
+    """
+    if config.rolling is None:
+        raise ConfigError(
+            "this file has no `rolling` section, so there is nothing to walk",
+            hint="add `rolling: {step: 40, rtype: sliding}`, or train it once with `rollwright run`",
+        )
+    template = fill_paths(config.task.as_template())
+    span = _label_span(template) if config.rolling.trunc_days == "auto" else None
+    trunc_days = _trunc_days(config, span)
+    generator = RollingGen(
+        step=config.rolling.step,
+        rtype=config.rolling.rtype,
+        trunc_days=trunc_days,
+        calendar=calendar.known_part(),
+        clip_last=config.rolling.clip_last,
+    )
+    tasks = task_generator(template, generator)
+    windows = sorted((_window(task) for task in tasks), key=lambda window: window.test)
+    return CampaignPlan(name=name, windows=tuple(windows), trunc_days=trunc_days, label_span=span)
+
+
+def _window(task: Mapping[str, Any]) -> Window:
+    segments = {role: (pair[0], pair[1]) for role, pair in task["dataset"]["kwargs"]["segments"].items()}
+    start, end = segments["test"]
+    spec = TaskSpec.from_definition(task)
+    return Window(name=f"{start:%Y-%m-%d}..{end:%Y-%m-%d}", spec=spec, segments=segments)
+
+
+def _label_span(template: Mapping[str, Any]) -> int | None:
+    dataset = init_instance_by_config(template["dataset"])
+    span = getattr(dataset, "label_lookahead", None)
+    return int(span) if span is not None else None
+
+
+def _trunc_days(config: CampaignConfig, span: int | None) -> int:
+    rolling = config.rolling
+    if rolling is None or rolling.trunc_days != "auto":
+        return 0 if rolling is None else int(rolling.trunc_days) + rolling.embargo
+    if span is None:
+        raise ConfigError(
+            "the dataset cannot tell how far its label looks ahead, so `trunc_days: auto` has no answer",
+            hint="set `rolling.trunc_days` to the sessions of future the label reads, plus one",
+        )
+    return trunc_days_for(label_span=span, embargo=rolling.embargo)

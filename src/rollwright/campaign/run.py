@@ -1,0 +1,173 @@
+"""Running a campaign's windows: submit what is missing, train it with many workers, survive whatever happens.
+
+Every step can be killed and repeated. Submitting is idempotent, a finished window whose result is still valid is not
+trained again, and the same command resumes where the last one stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rollwright.campaign.plan import CampaignPlan, Window
+from rollwright.core.construct import init_instance_by_config
+from rollwright.core.placeholder import fill_paths
+from rollwright.core.settings import Settings
+from rollwright.errors import RollwrightError, TaskFailedError
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.store import TaskStore
+from rollwright.pool.worker import TaskBody, Worker, WorkerEvent
+from rollwright.record.recorder import Recorder
+from rollwright.train.validity import current_validity
+
+__all__ = ["REQUIRED_ARTIFACTS", "Submission", "finished_recorders", "submit", "train_windows", "warm_features"]
+
+_logger = logging.getLogger("rollwright.campaign")
+
+REQUIRED_ARTIFACTS: Final = ("pred.pkl", "label.pkl", "expected_index.pkl")
+ENTRY: Final = "rollwright.train.pooled:train_in_slot"
+PRELOAD: Final = (
+    "rollwright.train.pooled",
+    "rollwright.analysis.records",
+    "rollwright.data.dataset",
+    "rollwright.data.features",
+    "rollwright.record.tracking.mlflow",
+    "lightgbm",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A campaign's windows as tasks of a pool.
+
+    Attributes
+    ----------
+    ids : mapping of str to str
+        For each window's name the id of its task.
+    reused : tuple of str
+        Windows whose result is finished and still valid.
+    stale : tuple of (str, str)
+        Windows that were finished and must be trained again, each with the reason.
+    """
+
+    ids: Mapping[str, str]
+    reused: tuple[str, ...]
+    stale: tuple[tuple[str, str], ...]
+
+    @property
+    def todo(self) -> tuple[str, ...]:
+        """Names of the windows that are to be trained."""
+        return tuple(name for name in self.ids if name not in self.reused)
+
+
+def submit(plan: CampaignPlan, manager: TaskManager, *, generation: str) -> Submission:
+    """Put the windows into the pool and decide which results still stand (decision D16).
+
+    Tasks that failed or were cancelled are tried again: giving the command anew asks for that.
+    """
+    ids = manager.create_task([window.spec.definition for window in plan.windows])
+    by_name = {window.name: task_id for window, task_id in zip(plan.windows, ids, strict=True)}
+    reused: list[str] = []
+    stale: list[tuple[str, str]] = []
+    for window in plan.windows:
+        task = manager.re_query(by_name[window.name])
+        if task["status"] in ("failed", "cancelled"):
+            manager.reset_status({"_id": task["_id"]}, "waiting")
+        if task["status"] != "done":
+            continue
+        reason = _why_stale(window, task, generation)
+        if reason is None:
+            reused.append(window.name)
+        else:
+            _logger.info("window.stale name=%s reason=%s", window.name, reason)
+            stale.append((window.name, reason))
+            manager.reset_status({"_id": task["_id"]}, "waiting")
+    return Submission(ids=by_name, reused=tuple(reused), stale=tuple(stale))
+
+
+def _why_stale(window: Window, task: Mapping[str, Any], generation: str) -> str | None:
+    recorded = task.get("validity") or {}
+    wanted = current_validity(window.spec.definition, generation)
+    names = {"schema": "the format of results", "data": "the market data", "code": "your own code"}
+    changed = [names[key] for key in wanted if recorded.get(key) != wanted[key]]
+    if changed:
+        return f"{' and '.join(changed)} changed"
+    try:
+        recorder: Recorder = task["res"]
+        recorder.verify_artifacts(REQUIRED_ARTIFACTS)
+    except RollwrightError as error:
+        return error.message
+    return None
+
+
+def warm_features(plan: CampaignPlan) -> None:
+    """Build the feature store once, here, before several workers would wait for each other to do it."""
+    definition = fill_paths(plan.windows[-1].spec.definition)
+    dataset = init_instance_by_config(definition["dataset"])
+    warm = getattr(dataset, "warm", None)
+    if warm is not None:
+        warm()
+
+
+def train_windows(
+    plan: CampaignPlan,
+    submission: Submission,
+    manager: TaskManager,
+    *,
+    store: TaskStore,
+    settings: Settings,
+    jobs: int,
+    on_event: Callable[[WorkerEvent], None] | None = None,
+) -> bool:
+    """Train what is to do with `jobs` slots; windows that workers elsewhere hold are waited for.
+
+    Returns
+    -------
+    bool
+        False when the worker was told to stop before everything was done.
+
+    Raises
+    ------
+    TaskFailedError
+        When windows are out of attempts; it names each. All others are finished then.
+    """
+    ids = [submission.ids[name] for name in submission.todo]
+    if ids:
+        worker = Worker(
+            store=store,
+            pool=plan.name,
+            body=TaskBody(entry=ENTRY, kwargs={"experiment_name": plan.name}),
+            slots=min(jobs, len(ids)),
+            lease=settings.pool.lease,
+            preload=PRELOAD,
+            settings=settings,
+            on_event=on_event,
+            only=ids,
+        )
+        if worker.run().interrupted:
+            return False
+    _raise_failures(plan, submission, manager)
+    return True
+
+
+def _raise_failures(plan: CampaignPlan, submission: Submission, manager: TaskManager) -> None:
+    names = {task_id: name for name, task_id in submission.ids.items()}
+    failed = manager.query({"_id": {"$in": list(names)}, "status": {"$in": ["failed", "cancelled"]}})
+    failures = [(names[task["_id"]], _last_line(task.get("error"))) for task in failed]
+    if failures:
+        raise TaskFailedError(
+            sorted(failures),
+            hint=f"the other windows of {plan.name} are finished and kept; mend the cause and give the same command",
+        )
+
+
+def _last_line(error: object) -> str:
+    lines = [line for line in str(error or "no error was recorded").splitlines() if line.strip()]
+    return lines[-1] if lines else "no error was recorded"
+
+
+def finished_recorders(windows: Sequence[Window], submission: Submission, manager: TaskManager) -> dict[str, Recorder]:
+    """Return the recorder of every window, by the window's name and in order of time."""
+    return {window.name: manager.re_query(submission.ids[window.name])["res"] for window in windows}

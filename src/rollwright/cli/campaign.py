@@ -1,0 +1,143 @@
+"""``demo``, ``run``, ``roll``, ``resume`` and ``worker``: the main job."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rollwright.cli.console import talk
+
+if TYPE_CHECKING:
+    from rollwright.campaign.finish import CampaignResult
+
+__all__ = ["demo", "resume", "roll", "run_once", "worker"]
+
+INTERRUPTED = 130
+
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Windows trained at the same time [half the cores, at least 1].")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
+Provider = Annotated[str | None, typer.Option("--provider-uri", help="Market data, over what the file says.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value over what the file says, e.g. rolling.step=20", metavar="[KEY=VALUE]...")]
+
+
+def default_jobs() -> int:
+    """Return how many windows train at the same time when nobody says."""
+    return max(1, (os.cpu_count() or 2) // 2)
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("--dir", help="Where the demo lives.")] = Path("rollwright-demo"),
+    jobs: Jobs = 2,
+    as_json: AsJson = False,
+) -> int:
+    """Run the main job on a synthetic market: data, windows, training, signal, back-test, report."""
+    from rollwright.app.demo import prepare_demo  # noqa: PLC0415 - keeps --help light
+
+    file = prepare_demo(folder, tell=talk.line)
+    return _roll(file, [], None, jobs or default_jobs(), as_json=as_json, project=folder)
+
+
+def run_once(
+    file: Annotated[Path, typer.Argument(help="A workflow's YAML.")],
+    overrides: Overrides = None,
+    provider_uri: Provider = None,
+    as_json: AsJson = False,
+) -> int:
+    """Train a file's task once, without rolling (Qlib's qrun)."""
+    from rollwright.app.campaign import open_campaign, train_once  # noqa: PLC0415 - keeps --help light
+
+    recorder = train_once(open_campaign(file, overrides=overrides or (), provider_uri=provider_uri))
+    metrics = recorder.list_metrics()
+    if as_json:
+        print(json.dumps({"ok": True, "data": {"recorder": recorder.id, "metrics": metrics}}, indent=1))
+        return 0
+    print(f"recorder {recorder.id} of experiment {recorder.experiment_id}: {recorder.status}")
+    for name, value in sorted(metrics.items()):
+        print(f"  {name:<12} {value: .4f}")
+    return 0
+
+
+def roll(
+    file: Annotated[Path, typer.Argument(help="A campaign's YAML.")],
+    overrides: Overrides = None,
+    jobs: Jobs = None,
+    provider_uri: Provider = None,
+    as_json: AsJson = False,
+) -> int:
+    """Walk a campaign: train every window, collect, analyse, back-test, report.
+
+    Killed and given again, it goes on where it stopped and ends with the same bytes.
+    """
+    return _roll(file, overrides or [], provider_uri, jobs or default_jobs(), as_json=as_json, project=None)
+
+
+def _roll(file: Path, overrides: list[str], provider_uri: str | None, jobs: int, *, as_json: bool, project: Path | None) -> int:
+    from rollwright.app.campaign import open_campaign, roll_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.cli.progress import CampaignProgress  # noqa: PLC0415 - keeps --help light
+
+    campaign = open_campaign(file, overrides=overrides, provider_uri=provider_uri, project=project)
+    with CampaignProgress(campaign.name) as progress:
+        result = roll_campaign(campaign, jobs=jobs, on_progress=progress)
+    return _end(campaign.name, result, as_json=as_json)
+
+
+def resume(
+    name: Annotated[str | None, typer.Argument(help="The campaign; the one that ran last if not given.")] = None,
+    jobs: Jobs = None,
+    as_json: AsJson = False,
+) -> int:
+    """Go on with a campaign that was interrupted."""
+    from rollwright.app.campaign import resume_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.cli.progress import CampaignProgress  # noqa: PLC0415 - keeps --help light
+
+    with CampaignProgress(name or "campaign") as progress:
+        result = resume_campaign(name, jobs=jobs or default_jobs(), on_progress=progress)
+    return _end(name or "the campaign", result, as_json=as_json)
+
+
+def worker(
+    name: Annotated[str | None, typer.Argument(help="The campaign to help; the one that ran last if not given.")] = None,
+    jobs: Jobs = None,
+    until_empty: Annotated[bool, typer.Option("--until-empty/--keep-waiting", help="Stop when nothing is left to do.")] = True,
+) -> int:
+    """Train windows of a campaign beside the process that rolls it. SIGTERM and Ctrl-C give unfinished ones back."""
+    from rollwright.app.campaign import help_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.cli.progress import tell_event  # noqa: PLC0415 - keeps --help light
+
+    report = help_campaign(name, jobs=jobs or default_jobs(), until_empty=until_empty, on_event=tell_event)
+    talk.line(f"{report.done} done, {report.failed} failed, {report.released} given back in {report.seconds:.1f} s")
+    return 1 if report.failed else 0
+
+
+def _end(name: str, result: CampaignResult | None, *, as_json: bool) -> int:
+    if result is None:
+        talk.line(f"stopped; nothing is lost. Go on with: rollwright resume {name}")
+        return INTERRUPTED
+    if as_json:
+        print(json.dumps({"ok": True, "data": result.summary()}, indent=1))
+    else:
+        show_result(result)
+    return 0
+
+
+def show_result(result: CampaignResult) -> None:
+    """Print the headline numbers and where the files are."""
+    from rich.console import Console  # noqa: PLC0415 - keeps --help light
+    from rich.table import Table  # noqa: PLC0415 - keeps --help light
+
+    table = Table(title=f"{result.name}: {result.windows} windows, {result.days} days, {result.rows:,} predictions", title_justify="left")
+    table.add_column("measure")
+    table.add_column("value", justify="right")
+    for label, value in result.headline():
+        table.add_row(label, value)
+    console = Console()
+    console.print(table)
+    for note in result.notes:
+        talk.line(f"note: {note}")
+    for label, path in result.files.items():
+        print(f"{label:<12} {path}")
+

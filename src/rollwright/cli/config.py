@@ -1,0 +1,36 @@
+"""``rollwright config``: what is set, and where it came from."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+__all__ = ["config_app"]
+
+config_app = typer.Typer(help="Show the settings and where each came from.", no_args_is_help=True)
+
+
+@config_app.command()
+def show(
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Show every setting with its value and its origin; passwords are masked."""
+    from rollwright.core.settings import load_settings, masked  # noqa: PLC0415 - keeps --help light
+
+    settings = load_settings()
+    rows = [(name, masked(value) if value is not None else None, origin) for name, value, origin in settings.rows()]
+    if as_json:
+        data = {name: {"value": value, "origin": origin} for name, value, origin in rows}
+        print(json.dumps({"ok": True, "data": {"root": str(settings.root), "settings": data}}, indent=1))
+        return
+    from rich.console import Console  # noqa: PLC0415 - keeps --help light
+    from rich.table import Table  # noqa: PLC0415 - keeps --help light
+
+    table = Table(title=f"project {settings.root}", title_justify="left")
+    for heading in ("setting", "value", "origin"):
+        table.add_column(heading, overflow="fold")
+    for name, value, origin in rows:
+        table.add_row(name, "-" if value is None else value, origin)
+    Console().print(table)

@@ -1,0 +1,42 @@
+"""Where the command line speaks: data to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from rollwright.errors import RollwrightError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Talk", "talk"]
+
+
+class Talk:
+    """Narration on stderr; rich is imported at the first word."""
+
+    def __init__(self) -> None:
+        self._console: Console | None = None
+
+    @property
+    def console(self) -> Console:
+        """The console on stderr."""
+        if self._console is None or self._console.file is not sys.stderr:
+            from rich.console import Console  # noqa: PLC0415 - a command that says nothing does not pay for it
+
+            self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        return self._console
+
+    def line(self, text: str = "", *, style: str | None = None) -> None:
+        """Say one line; markup in it is not interpreted."""
+        self.console.print(text, style=style, markup=False)
+
+    def error(self, error: RollwrightError) -> None:
+        """Say what happened, and what to do."""
+        self.line(f"{type(error).__name__}: {error.message}", style="red")
+        if error.hint:
+            self.line(f"hint: {error.hint}", style="yellow")
+
+
+talk = Talk()

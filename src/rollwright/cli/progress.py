@@ -1,0 +1,95 @@
+"""What a long job says while it works: one bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from rollwright.cli.console import talk
+
+if TYPE_CHECKING:
+    from rollwright.campaign.plan import CampaignPlan
+    from rollwright.campaign.run import Submission
+    from rollwright.pool.worker import WorkerEvent
+
+__all__ = ["CampaignProgress", "tell_event"]
+
+
+class CampaignProgress:
+    """Narrates a campaign; call it with what `roll_campaign` reports."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._bar: Progress | None = None
+        self._names: dict[str, str] = {}
+        self._done = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def __call__(self, what: str, value: Any) -> None:
+        """Tell one step: ``planned``, ``submitted``, ``event`` or ``trained``."""
+        {"planned": self._planned, "submitted": self._submitted, "event": self._event, "trained": self._trained}[what](
+            value
+        )
+
+    def _planned(self, plan: CampaignPlan) -> None:
+        first, last = plan.test_range
+        gap = f"train ends {plan.trunc_days} sessions before test" if plan.trunc_days else "no gap before test"
+        self._name = plan.name
+        talk.line(f"{plan.name}: {len(plan.windows)} windows, test {first:%Y-%m-%d} to {last:%Y-%m-%d}, {gap}")
+
+    def _submitted(self, submission: Submission) -> None:
+        self._names = {task_id: name for name, task_id in submission.ids.items()}
+        for name, reason in submission.stale:
+            talk.line(f"window {name} is trained again: {reason}")
+        if submission.reused:
+            talk.line(f"{len(submission.reused)} of {len(submission.ids)} windows are finished already and kept")
+        if submission.todo and talk.console.is_terminal:
+            self._start(len(submission.ids), len(submission.reused))
+
+    def _start(self, total: int, done: int) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=talk.console,
+            transient=True,
+        )
+        self._bar.start()
+        self._bar.add_task(self._name, total=total, completed=done)
+
+    def _event(self, event: WorkerEvent) -> None:
+        name = self._names.get(str(event.task_id), str(event.task_id))
+        if self._bar is not None and event.kind == "done":
+            self._bar.advance(self._bar.task_ids[0])
+        if self._bar is None or event.kind not in ("done", "started"):
+            talk.line(describe(event, name))
+
+    def _trained(self, _value: None) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def describe(event: WorkerEvent, name: str) -> str:
+    """Return one line about a worker's event."""
+    detail = f": {event.detail}" if event.detail else ""
+    return f"window {name} {event.kind}{detail}"
+
+
+def tell_event(event: WorkerEvent) -> None:
+    """Say one line about a worker's event."""
+    talk.line(describe(event, str(event.task_id)))

@@ -1,0 +1,82 @@
+"""The root of the command line: sub-commands, the common options, and what an error looks like.
+
+Exit codes: 0 done, 1 finished with failed tasks, 2 bad input or usage, 3 something of the environment is missing,
+4 an audit failed (coverage, look-ahead), 130 interrupted and resumable.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Annotated
+
+import click
+import typer
+
+from rollwright import __version__
+from rollwright.cli.campaign import demo, resume, roll, run_once, worker
+from rollwright.cli.config import config_app
+from rollwright.cli.console import talk
+from rollwright.cli.data import data_app
+from rollwright.errors import RollwrightError
+
+__all__ = ["app", "run"]
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="rollwright",
+    help="Walk-forward machine-learning research that survives a crash.\n\n"
+    "Try it: [bold]rollwright demo[/bold]   Your own: [bold]rollwright roll campaign.yaml -j 4[/bold]   "
+    "After a crash: the same command again, or [bold]rollwright resume[/bold]",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo)
+app.command(name="run")(run_once)
+app.command()(roll)
+app.command()(resume)
+app.command()(worker)
+app.add_typer(data_app, name="data")
+app.add_typer(config_app, name="config")
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for everything.")] = 0,
+    version: Annotated[
+        bool, typer.Option("--version", callback=lambda value: _version(wanted=value), is_eager=True)
+    ] = False,
+) -> None:
+    """Set up logging for the command."""
+    del version
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("rollwright").setLevel(level)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; nothing but a bug leaves as an exception."""
+    try:
+        code = app(args=list(arguments), prog_name="rollwright", standalone_mode=False)
+    except RollwrightError as error:
+        talk.error(error)
+        return error.exit_code
+    except click.exceptions.Exit as stop:
+        return int(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return int(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        talk.line("interrupted; nothing is lost: give the same command again, or `rollwright resume`")
+        return INTERRUPTED
+    return int(code) if isinstance(code, int) else 0

@@ -1,0 +1,197 @@
+"""The coverage contract (decision D17): honest data pass, holes never do.
+
+Before a window predicts, it saves the index it is to predict. Here that promise is compared exactly with what came
+back, the windows are proven to tile the test range, and whoever belongs to the universe but was not predicted is
+counted by cause.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from rollwright.calendar.trading import Session, TradingCalendar
+from rollwright.errors import CoverageError
+from rollwright.expression.source import DataSource
+
+__all__ = ["CAUSES", "UniverseCoverage", "check_tiling", "check_window", "universe_coverage"]
+
+CAUSES: Final = ("no series", "suspended", "dropped")
+"""Why a member has no prediction: no row in its series, no close on that day, or a processor dropped it."""
+
+
+def check_window(name: str, predicted: pd.Index, expected: pd.Index, scores: np.ndarray[Any, Any]) -> list[str]:
+    """Return what is wrong with one window, a line each; an empty list when it kept its promise.
+
+    Parameters
+    ----------
+    name : str
+        How the window is called in the lines.
+    predicted, expected : MultiIndex (datetime, instrument)
+        The rows of the prediction, and those the window promised before it predicted.
+    scores : float array
+        One per predicted row; NaN and infinities break the contract.
+    """
+    problems: list[str] = []
+    doubled = predicted[predicted.duplicated()]
+    if len(doubled):
+        problems.append(f"{name}: {len(doubled)} rows are predicted twice, {_rows(doubled)}")
+    missing = expected.difference(predicted)
+    if len(missing):
+        problems.append(f"{name}: {len(missing)} of {len(expected)} promised rows are missing, {_rows(missing)}")
+    strange = predicted.difference(expected)
+    if len(strange):
+        problems.append(f"{name}: {len(strange)} rows were never promised, {_rows(strange)}")
+    wrong = int((~np.isfinite(scores)).sum())
+    if wrong:
+        problems.append(f"{name}: {wrong} scores are no numbers, {_rows(predicted[~np.isfinite(scores)])}")
+    return problems
+
+
+def _rows(index: pd.Index) -> str:
+    days = index.get_level_values("datetime")
+    first, last = days.min(), days.max()
+    span = f"{first:%Y-%m-%d}" if first == last else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+    shown = ", ".join(f"{row[1]}" for row in index[:3])
+    return f"{span} ({shown}{', …' if len(index) > 3 else ''})"
+
+
+def check_tiling(segments: Sequence[tuple[Session, Session]], calendar: TradingCalendar) -> list[str]:
+    """Return where consecutive test segments leave sessions out or overlap, a line each."""
+    problems: list[str] = []
+    ordered = sorted(segments)
+    for (_, end), (start, _) in itertools.pairwise(ordered):
+        gap = calendar.distance(end, start)
+        if gap > 1:
+            lost = f"{calendar.offset(end, 1):%Y-%m-%d} to {calendar.offset(start, -1):%Y-%m-%d}"
+            problems.append(f"no window tests the {gap - 1} sessions from {lost}")
+        elif gap < 1:
+            problems.append(f"{1 - gap} sessions from {start:%Y-%m-%d} are tested by two windows")
+    return problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UniverseCoverage:
+    """Members of the universe against rows predicted.
+
+    Attributes
+    ----------
+    expected, predicted : int
+        Members summed over the sessions, and those of them that were predicted.
+    by_cause : mapping of str to int
+        For each of `CAUSES` how many were not.
+    worst_day : Session or None
+        The session with the greatest share missing.
+    worst_share : float
+        That share, 0 to 1.
+    """
+
+    expected: int
+    predicted: int
+    by_cause: Mapping[str, int]
+    worst_day: Session | None
+    worst_share: float
+
+
+def universe_coverage(
+    predicted: pd.Index, source: DataSource, universe: str, *, start: Session, end: Session, max_missing_share: float
+) -> UniverseCoverage:
+    """Compare the predicted rows with the universe, session by session.
+
+    Parameters
+    ----------
+    predicted : MultiIndex (datetime, instrument)
+    source : DataSource
+    universe : str
+    start, end : Session
+        The closed range of sessions that was to be predicted.
+    max_missing_share : float
+        A session on which more of the members than this are missing fails.
+
+    Raises
+    ------
+    CoverageError
+        For every such session, with its share and the causes; also for a session without any prediction.
+    """
+    calendar = source.calendar()
+    positions = calendar.positions(start, end)
+    members = source.members(universe)
+    codes = sorted(members)
+    belongs = _membership(members, codes, calendar, positions)
+    has_row = np.zeros_like(belongs)
+    place = {code: column for column, code in enumerate(codes)}
+    rows = calendar.to_index()[positions.start : positions.stop].get_indexer(predicted.get_level_values("datetime"))
+    columns = predicted.get_level_values("instrument").map(place).to_numpy(dtype=float, na_value=-1).astype(np.intp)
+    inside = (rows >= 0) & (columns >= 0)
+    has_row[rows[inside], columns[inside]] = True
+    absent = belongs & ~has_row
+    causes = _causes(absent, source, codes, positions)
+    counted = belongs.sum(axis=1)
+    share = np.divide(absent.sum(axis=1), counted, out=np.zeros(len(counted)), where=counted > 0)
+    problems = [
+        f"{calendar[positions[day]]:%Y-%m-%d}: {share[day]:.0%} of {counted[day]} members missing ("
+        + ", ".join(f"{int(causes[name][day])} {name}" for name in CAUSES if causes[name][day])
+        + ")"
+        for day in np.flatnonzero((share > max_missing_share) | ~has_row.any(axis=1))
+    ]
+    if problems:
+        raise CoverageError(
+            f"{len(problems)} session(s) lack more than {max_missing_share:.0%} of universe `{universe}`",
+            problems=problems,
+            hint="look at the causes; if they are honest, raise `collect.max_missing_share`",
+        )
+    worst = int(share.argmax()) if len(share) else 0
+    return UniverseCoverage(
+        expected=int(belongs.sum()),
+        predicted=int((belongs & has_row).sum()),
+        by_cause={name: int(causes[name].sum()) for name in CAUSES},
+        worst_day=calendar[positions[worst]] if len(share) else None,
+        worst_share=float(share[worst]) if len(share) else 0.0,
+    )
+
+
+def _membership(
+    members: Mapping[str, Sequence[tuple[Session, Session]]],
+    codes: Sequence[str],
+    calendar: TradingCalendar,
+    positions: range,
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    belongs = np.zeros((len(positions), len(codes)), dtype=bool)
+    for column, code in enumerate(codes):
+        for first, last in members[code]:
+            if last < calendar[positions[0]] or first > calendar[positions[-1]]:
+                continue
+            low = max(calendar.at_or_after(first), positions.start) - positions.start
+            high = min(calendar.at_or_before(last), positions.stop - 1) - positions.start
+            belongs[low : high + 1, column] = True
+    return belongs
+
+
+def _causes(
+    absent: np.ndarray[Any, np.dtype[np.bool_]], source: DataSource, codes: Sequence[str], positions: range
+) -> dict[str, np.ndarray[Any, Any]]:
+    if not absent.any():
+        return {name: np.zeros(absent.shape[0], dtype=int) for name in CAUSES}
+    known = set(source.instruments())
+    listed = [code for code in codes if code in known]
+    column = {code: place for place, code in enumerate(listed)}
+    days = np.arange(positions.start, positions.stop)[:, None]
+    bounds = source.bounds(listed)
+    inside = (days >= bounds[:, 0]) & (days < bounds[:, 1])
+    priced = np.isfinite(source.load(["close"], listed, positions.start, positions.stop)[0])
+    no_series = np.ones_like(absent)
+    suspended = np.zeros_like(absent)
+    for place, code in enumerate(codes):
+        if code in column:
+            no_series[:, place] = ~inside[:, column[code]]
+            suspended[:, place] = inside[:, column[code]] & ~priced[:, column[code]]
+    return {
+        "no series": (absent & no_series).sum(axis=1),
+        "suspended": (absent & suspended).sum(axis=1),
+        "dropped": (absent & ~no_series & ~suspended).sum(axis=1),
+    }

@@ -1,0 +1,92 @@
+"""Groups: split a dictionary of objects by a part of their keys, and reduce each part with an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from rollwright.collect.ensemble import RollingEnsemble
+from rollwright.errors import ConfigError
+
+__all__ = ["Group", "RollingGroup"]
+
+
+class Group:
+    """``{(A, B, C1): x, (A, B, C2): y}`` → group → ``{(A, B): {C1: x, C2: y}}`` → reduce → ``{(A, B): ensemble}``.
+
+    Parameters
+    ----------
+    group_func : callable, optional
+        Splits the dictionary.
+    ens : callable, optional
+        Reduces one part of it.
+    """
+
+    def __init__(
+        self,
+        group_func: Callable[[Mapping[Any, Any]], dict[Any, Any]] | None = None,
+        ens: Callable[[Mapping[Any, Any]], Any] | None = None,
+    ) -> None:
+        self._group_func = group_func
+        self._ens_func = ens
+
+    def group(self, ungrouped: Mapping[Any, Any]) -> dict[Any, Any]:
+        """Return `ungrouped` in parts.
+
+        Raises
+        ------
+        ConfigError
+            When no way to group was given.
+        """
+        if self._group_func is None:
+            raise ConfigError(f"{type(self).__name__} was given no group_func")
+        return self._group_func(ungrouped)
+
+    def reduce(self, part: Mapping[Any, Any]) -> Any:
+        """Return the ensemble of one part.
+
+        Raises
+        ------
+        ConfigError
+            When no ensemble was given.
+        """
+        if self._ens_func is None:
+            raise ConfigError(f"{type(self).__name__} was given no ensemble")
+        return self._ens_func(part)
+
+    def __call__(self, ungrouped: Mapping[Any, Any], n_jobs: int = 1, verbose: int = 0) -> dict[Any, Any]:  # noqa: ARG002
+        """Group, then reduce every part with `n_jobs` threads; the order of the parts is kept."""
+        parts = self.group(ungrouped)
+        if n_jobs == 1 or len(parts) < 2:
+            return {key: self.reduce(part) for key, part in parts.items()}
+        with ThreadPoolExecutor(max_workers=n_jobs) as threads:
+            return dict(zip(parts, threads.map(self.reduce, parts.values()), strict=True))
+
+
+class RollingGroup(Group):
+    """Splits off the last element of each key, the window, and joins the windows with `RollingEnsemble`."""
+
+    def __init__(self, ens: Callable[[Mapping[Any, Any]], Any] | None = None) -> None:
+        super().__init__(ens=ens or RollingEnsemble())
+
+    def group(self, ungrouped: Mapping[Any, Any]) -> dict[Any, Any]:
+        """Return ``{key without its last element: {last element: object}}``.
+
+        A key of two elements leaves its first one as it is, not in a tuple.
+
+        Raises
+        ------
+        ConfigError
+            When a key is no tuple of at least two elements (defect C5).
+        """
+        parts: dict[Any, Any] = {}
+        for key, value in ungrouped.items():
+            if not isinstance(key, tuple) or len(key) < 2:
+                raise ConfigError(
+                    f"key {key!r} has no window to split off",
+                    hint="let rec_key_func return (model, …, window)",
+                )
+            head = key[:-1] if len(key) > 2 else key[0]
+            parts.setdefault(head, {})[key[-1]] = value
+        return parts

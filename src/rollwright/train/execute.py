@@ -1,0 +1,111 @@
+"""One task, from its definition to a finished recorder."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Mapping
+from typing import Any, Final
+
+from rollwright.core.construct import init_instance_by_config
+from rollwright.core.ids import fingerprint
+from rollwright.core.placeholder import fill_paths, fill_values
+from rollwright.model.base import Model
+from rollwright.record.ambient import R
+from rollwright.record.recorder import Recorder
+from rollwright.train.validity import current_validity
+
+__all__ = ["execute", "seed_of", "task_train"]
+
+_logger = logging.getLogger("rollwright.train")
+
+RECORDS_MODULE: Final = "rollwright.analysis.records"
+MODEL_ARTIFACT: Final = "params.pkl"
+DATASET_ARTIFACT: Final = "dataset"
+TASK_ARTIFACT: Final = "task"
+
+
+def task_train(task_config: Mapping[str, Any], experiment_name: str, recorder_name: str | None = None) -> Recorder:
+    """Train the task in a recorder of its own and return the finished recorder.
+
+    Parameters
+    ----------
+    task_config : mapping
+        ``model``, ``dataset`` and, optionally, ``record`` and ``reweighter``; it is not changed.
+    experiment_name : str
+        Created when it does not exist yet.
+    recorder_name : str, optional
+
+    Guarantees: the recorder is FINISHED only when every step succeeded, FAILED otherwise; the model, the dataset's
+    configuration, the task and what its records produce are then its artifacts.
+    """
+    with R.start(experiment_name=experiment_name, recorder_name=recorder_name):
+        recorder = R.get_recorder()
+        log_task(task_config, recorder)
+        execute(task_config, recorder)
+    return recorder
+
+
+def log_task(task_config: Mapping[str, Any], recorder: Recorder) -> None:
+    """Write the task's definition into `recorder`: flattened as parameters, whole as the artifact ``task``."""
+    recorder.log_params(**flatten(task_config))
+    recorder.save_objects(**{TASK_ARTIFACT: dict(task_config)})
+    recorder.set_tags(hostname=platform.node(), fingerprint=fingerprint(task_config))
+
+
+def execute(task_config: Mapping[str, Any], recorder: Recorder) -> dict[str, Any]:
+    """Build, fit, save and record one task inside `recorder`, and return its validity.
+
+    Placeholders are filled first, in a copy; the model gets a seed drawn from the task's fingerprint when it takes
+    one and the configuration gives none (decision D18).
+
+    Returns
+    -------
+    dict
+        What the result depends on beside the definition, as `current_validity` tells it.
+    """
+    task = fill_paths(task_config)
+    model: Model = init_instance_by_config(task["model"], try_kwargs={"seed": seed_of(task_config)})
+    dataset = init_instance_by_config(task["dataset"])
+    reweighter = task.get("reweighter")
+    if reweighter is not None:
+        model.fit(dataset, reweighter=init_instance_by_config(reweighter))
+    else:
+        model.fit(dataset)
+    recorder.save_objects(**{MODEL_ARTIFACT: model, DATASET_ARTIFACT: dataset})
+    values = {"MODEL": model, "DATASET": dataset}
+    for config in _as_list(task.get("record")):
+        # <PRED> names what an earlier record saved, so it is read only where somebody asks for it.
+        known = {**values, "PRED": recorder.load_object("pred.pkl")} if "<PRED>" in str(config) else values
+        record = init_instance_by_config(
+            fill_values(config, known),
+            RECORDS_MODULE,
+            try_kwargs={"model": model, "dataset": dataset},
+            recorder=recorder,
+        )
+        record.generate()
+    return current_validity(task_config, dataset.generation)
+
+
+def seed_of(task_config: Mapping[str, Any]) -> int:
+    """Return the seed that a task's fingerprint gives: the same task draws the same numbers everywhere."""
+    return int(fingerprint(task_config)[:8], 16) & 0x7FFFFFFF
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of a nested configuration under dotted names; an empty mapping or list is a leaf."""
+    leaves: dict[str, Any] = {}
+    items = config.items() if isinstance(config, Mapping) else enumerate(config)
+    for key, value in items:
+        name = f"{prefix}.{key}" if prefix else str(key)
+        if isinstance(value, Mapping | list | tuple) and value:
+            leaves.update(flatten(value, name))  # type: ignore[arg-type]  # a list is walked by position
+        else:
+            leaves[name] = value
+    return leaves
+
+
+def _as_list(value: object) -> list[Any]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, Mapping | str) else list(value)  # type: ignore[call-overload]  # YAML gives lists
