@@ -1,0 +1,105 @@
+"""Ensembles and groups: nothing lost, nothing invented, no order of dictionaries."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rollwright.collect.ensemble import AverageEnsemble, RollingEnsemble, SingleKeyEnsemble, flatten_keys
+from rollwright.collect.group import Group, RollingGroup
+from rollwright.errors import ConfigError, CoverageError
+
+
+def prediction(days, names, values) -> pd.DataFrame:
+    index = pd.MultiIndex.from_product([pd.to_datetime(days), names], names=["datetime", "instrument"])
+    return pd.DataFrame({"score": np.asarray(values, dtype="float32")}, index=index)
+
+
+def test_rolling_joins_windows_in_order_of_time():
+    late = prediction(["2020-01-03"], ["A", "B"], [3, 4])
+    early = prediction(["2020-01-02"], ["A", "B"], [1, 2])
+    joined = RollingEnsemble()({"z": early, "a": late})
+    assert joined["score"].tolist() == [1, 2, 3, 4]
+    assert joined.index.is_monotonic_increasing
+
+
+def test_c2_a_later_nan_never_replaces_a_good_value():
+    first = prediction(["2020-01-02", "2020-01-03"], ["A", "B"], [1, 2, 3, 4])
+    second = prediction(["2020-01-03"], ["A", "B"], [np.nan, 9])
+    assert RollingEnsemble()({1: first, 2: second})["score"].tolist() == [1, 2, 3, 9]
+
+
+def test_c2_equal_starts_are_ordered_by_key_not_by_dictionary():
+    one = prediction(["2020-01-02"], ["A"], [1])
+    two = prediction(["2020-01-02"], ["A"], [2])
+    assert RollingEnsemble()({"a": one, "b": two}).equals(RollingEnsemble()({"b": two, "a": one}))
+
+
+def test_an_overlap_can_be_an_error():
+    frame = prediction(["2020-01-02"], ["A"], [1])
+    with pytest.raises(CoverageError, match="more than one window"):
+        RollingEnsemble(overlap="error")({"a": frame, "b": frame})
+
+
+def test_no_window_or_an_empty_one_is_an_error():
+    with pytest.raises(CoverageError, match="no window"):
+        RollingEnsemble()({})
+    with pytest.raises(CoverageError, match="no prediction"):
+        RollingEnsemble()({"w1": prediction([], [], [])})
+
+
+def test_average_standardises_each_day_before_it_averages():
+    one = prediction(["2020-01-02"], ["A", "B", "C"], [1, 2, 3])
+    two = prediction(["2020-01-02"], ["A", "B", "C"], [10, 30, 20])
+    expected = (np.array([-1.0, 0, 1]) + np.array([-1.0, 1, 0])) / 2
+    np.testing.assert_allclose(AverageEnsemble()({"m1": one, "m2": two}).to_numpy(), expected)
+
+
+def test_c3_a_day_of_one_instrument_is_no_nan():
+    one = prediction(["2020-01-02"], ["A"], [5])
+    assert AverageEnsemble()({"m1": one, "m2": one}).tolist() == [0.0]
+
+
+def test_c3_a_model_that_lacks_a_row_is_counted_or_refused():
+    one = prediction(["2020-01-02"], ["A", "B"], [1, 2])
+    two = prediction(["2020-01-02"], ["A"], [1])
+    with pytest.raises(CoverageError, match="1 scores are missing between 2 models"):
+        AverageEnsemble(missing="error")({"m1": one, "m2": two})
+    assert AverageEnsemble()({"m1": one, "m2": two}).notna().all()
+
+
+def test_c4_nested_keys_are_flattened_whole():
+    assert flatten_keys({("a", "b"): {"c": 1}, 0: {"d": {"e": 2}}}) == {("a", "b", "c"): 1, (0, "d", "e"): 2}
+
+
+def test_a_single_key_is_unwrapped():
+    assert SingleKeyEnsemble()({"a": {"b": 1}}) == 1
+    assert SingleKeyEnsemble()({"a": {"b": 1, "c": 2}}) == {"b": 1, "c": 2}
+    assert SingleKeyEnsemble()({"a": {"b": 1}}, recursion=False) == {"b": 1}
+
+
+def test_rolling_group_splits_off_the_window():
+    first, second = prediction(["2020-01-02"], ["A"], [1]), prediction(["2020-01-03"], ["A"], [2])
+    grouped = RollingGroup()({("lgb", "w1"): first, ("lgb", "w2"): second, ("a", "b", "w1"): first})
+    assert list(grouped) == ["lgb", ("a", "b")]
+    assert grouped["lgb"]["score"].tolist() == [1, 2]
+
+
+def test_c5_a_key_without_a_window_is_refused():
+    with pytest.raises(ConfigError, match="no window"):
+        RollingGroup()({"lgb": prediction(["2020-01-02"], ["A"], [1])})
+
+
+def test_a_group_reduces_in_threads_to_the_same_answer():
+    group = Group(lambda d: {key: {key: value} for key, value in d.items()}, lambda part: sum(part.values()))
+    data = {name: number for number, name in enumerate("abcdef")}
+    assert group(data, n_jobs=3) == group(data) == data
+    assert list(group(data, n_jobs=3)) == list(data)
+
+
+def test_a_group_without_its_functions_says_so():
+    with pytest.raises(ConfigError, match="group_func"):
+        Group()({"a": 1})
+    with pytest.raises(ConfigError, match="ensemble"):
+        Group(lambda d: d)({"a": 1})
