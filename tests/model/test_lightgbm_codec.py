@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 
 import lightgbm
 import numpy as np
@@ -90,7 +92,28 @@ def test_categorical_splits_survive(new_dataset, new_fold, tmp_path):
     assert LightGBMTextCodec().read(path).predict(data).equals(model.predict(data))
 
 
+def signed(content: bytes) -> bytes:
+    """Return `content` with the checksum of its trees, as somebody who made the trees up would."""
+    trees, mark, line = content.rpartition(b"\nrollwright:")
+    checksum = hashlib.sha256(trees + b"\n").hexdigest().encode()
+    return trees + mark + re.sub(rb'"sha256":"[0-9a-f]{64}"', b'"sha256":"' + checksum + b'"', line)
+
+
+def test_one_changed_digit_is_found(stored):
+    text = stored.read_text()
+    place = text.index("leaf_value=") + len("leaf_value=-0.0")
+    stored.write_text(text[:place] + ("1" if text[place] != "1" else "2") + text[place + 1 :])
+    with pytest.raises(CorruptArtifactError, match="sha256 differs"):
+        LightGBMTextCodec().read(stored)
+
+
 CORRUPTIONS = {
+    "no label index": ("label_index=0\n", ""),
+    "no objective": ("objective=regression\n", ""),
+    "second count": ("max_feature_idx=3\n", "max_feature_idx=3\nmax_feature_idx=3\n"),
+    "no shrinkage": ("shrinkage=", "shrinkages="),
+    "no end": ("end of trees", "end of treez"),
+    "parameters": ("[boosting: gbdt]", "[boosting: gbdt"),
     "negative leaves": ("num_leaves=7", "num_leaves=-7"),
     "huge leaves": ("num_leaves=7", "num_leaves=999999999"),
     "fewer leaves": ("num_leaves=7", "num_leaves=6"),
@@ -122,7 +145,7 @@ CORRUPTIONS = {
 def test_a_text_that_lies_is_refused_before_it_is_used(stored, old, new):
     text = stored.read_text()
     assert old in text
-    stored.write_text(text.replace(old, new, 1))
+    stored.write_bytes(signed(text.replace(old, new, 1).encode()))
     with pytest.raises(CorruptArtifactError, match=r"params\.txt"):
         LightGBMTextCodec().read(stored)
 
@@ -148,7 +171,7 @@ def test_any_change_of_the_trees_is_refused_or_harmless(stored, dataset, data):
         del whole[place:]
     else:
         whole[place : place + 3] = data.draw(st.binary(min_size=0, max_size=6))
-    changed.write_bytes(bytes(whole))
+    changed.write_bytes(signed(bytes(whole)))
     try:
         found = LightGBMTextCodec().read(changed)
     except RollwrightError:

@@ -1,4 +1,8 @@
-"""LightGBM's model text, checked before its C++ parser may see it."""
+"""LightGBM's model text, checked before its C++ parser may see it.
+
+The parser trusts its input: counts become allocations, a missing line of the header ends the process, a cycle among
+the children of a tree never returns. A checksum finds damage; the check of the structure finds what was made up.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rollwright.core.ids import normalise
+from rollwright.core.ids import normalise, sha256_hex
 from rollwright.errors import CorruptArtifactError
 
 __all__ = ["join_model_text", "split_model_text"]
@@ -21,9 +25,23 @@ _MAX_FEATURES: Final = 1 << 20
 _MAX_LEAVES: Final = 1 << 17  # LightGBM's own limit
 _MAX_CLASSES: Final = 1 << 12
 _TREE: Final = re.compile(r"Tree=(\d+)\n")
+_HEADER: Final = (
+    "version", "num_class", "num_tree_per_iteration", "label_index", "max_feature_idx", "objective", "feature_names",
+    "feature_infos", "tree_sizes",
+)  # fmt: skip
+_MAY_BE_IN_HEADER: Final = ("average_output", "monotone_constraints")
+_TREE_FIELDS: Final = (
+    "num_leaves", "num_cat", "split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child",
+    "leaf_value", "leaf_weight", "leaf_count", "internal_value", "internal_weight", "internal_count", "is_linear",
+    "shrinkage",
+)  # fmt: skip
+_OF_CATEGORIES: Final = ("cat_boundaries", "cat_threshold")
+_OBJECTIVE: Final = re.compile(r"[a-z][a-z0-9_]*( [a-z_]+(:[0-9.eE+-]+)?)*")
+_PARAMETER: Final = re.compile(r"\[[a-z0-9_]+: [^\[\]]*\]")
 _PER_LEAF: Final = ("leaf_weight", "leaf_count")
 _PER_SPLIT: Final = ("split_gain", "internal_value", "internal_weight", "internal_count")
 _STATE: Final[dict[str, type | tuple[type, ...]]] = {
+    "sha256": str,
     "loss": str,
     "early_stopping_rounds": (int, type(None)),
     "num_boost_round": int,
@@ -44,9 +62,10 @@ def join_model_text(text: str, state: Mapping[str, Any]) -> str:
     TaskValueError
         When a value of `state` has no JSON form.
     """
-    plain = normalise({"version": _VERSION, **state})
+    text = f"{text.rstrip()}\n"
+    plain = normalise({"version": _VERSION, "sha256": sha256_hex(text.encode()), **state})
     line = json.dumps(plain, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return f"{text.rstrip()}\n{_TRAILER}{line}\n"
+    return f"{text}{_TRAILER}{line}\n"
 
 
 def split_model_text(whole: str, *, name: str) -> tuple[str, dict[str, Any]]:
@@ -63,6 +82,8 @@ def split_model_text(whole: str, *, name: str) -> tuple[str, dict[str, Any]]:
         raise CorruptArtifactError(f"{name} ends without the line `{_TRAILER}`, so it was cut or is another program's")
     state = _parse_state(line, name)
     text += "\n"
+    if state["sha256"] != sha256_hex(text.encode()):
+        raise CorruptArtifactError(f"the trees in {name} are not those that were written: their sha256 differs")
     try:
         features = _check_model_text(text)
     except _TextError as error:
@@ -79,21 +100,16 @@ class _TextError(ValueError):
 def _check_model_text(text: str) -> int:
     """Check the structure of LightGBM's model `text` and return its number of features.
 
-    Checked are the counts of the header, the length of every list, that numbers are finite, that every split reads a
-    feature that exists, and that the children of each tree form one tree: each node has one parent, before it.
+    Checked are that every part is there once, the length of every list, that numbers are finite, that every split
+    reads a feature that exists, and that the children of each tree form one tree: each node has one parent, before it.
     """
     head, _, _ = text.partition("\n\n")
     if not head.startswith("tree\n"):
         raise _TextError("its first line is not `tree`")
-    fields = _fields(head.partition("\n")[2])
-    features = _count(fields, "max_feature_idx", limit=_MAX_FEATURES) + 1
-    _count(fields, "num_class", limit=_MAX_CLASSES, least=1)
-    per_round = _count(fields, "num_tree_per_iteration", limit=_MAX_CLASSES, least=1)
-    for name in ("feature_names", "feature_infos"):
-        if len(fields.get(name, "").split()) != features:
-            raise _TextError(f"`{name}` does not name {features} features")
-    sizes = _integers(fields.get("tree_sizes", ""), "tree_sizes")
-    if (sizes <= 0).any() or len(sizes) % per_round:
+    fields = _fields(head.partition("\n")[2], needed=_HEADER, allowed=_MAY_BE_IN_HEADER, where="the header")
+    features = _check_header(fields)
+    sizes = _integers(fields["tree_sizes"], "tree_sizes")
+    if (sizes <= 0).any() or len(sizes) % int(fields["num_tree_per_iteration"]):
         raise _TextError("`tree_sizes` holds sizes that are not positive, or not one for each tree of a round")
     data = text.encode()
     place = len(head.encode()) + 2
@@ -102,31 +118,54 @@ def _check_model_text(text: str) -> int:
     for number, size in enumerate(sizes.tolist()):
         _check_tree(data[place : place + size].decode("utf-8", errors="replace"), number, features)
         place += size
-    if not data[place:].startswith(b"end of trees"):
-        raise _TextError("the trees do not end where `tree_sizes` says")
+    _check_tail(data[place:].decode("utf-8", errors="replace"))
     return features
+
+
+def _check_header(fields: Mapping[str, str]) -> int:
+    features = _count(fields, "max_feature_idx", limit=_MAX_FEATURES) + 1
+    _count(fields, "num_class", limit=_MAX_CLASSES, least=1)
+    _count(fields, "num_tree_per_iteration", limit=_MAX_CLASSES, least=1)
+    _count(fields, "label_index", limit=_MAX_FEATURES)
+    if not _OBJECTIVE.fullmatch(fields["objective"]) or not re.fullmatch(r"v[234]", fields["version"]):
+        raise _TextError("its version or its objective is none LightGBM writes")
+    for name in ("feature_names", "feature_infos"):
+        if len(fields[name].split()) != features:
+            raise _TextError(f"`{name}` does not name {features} features")
+    return features
+
+
+def _check_tail(tail: str) -> None:
+    """After the trees: the importances, which are only told, and the parameters, which LightGBM reads again."""
+    if not tail.startswith("end of trees\n"):
+        raise _TextError("the trees do not end where `tree_sizes` says")
+    _, begin, rest = tail.partition("\nparameters:\n")
+    lines, end, _ = rest.partition("\nend of parameters\n")
+    if not begin or not end or not all(_PARAMETER.fullmatch(line) for line in lines.splitlines() if line):
+        raise _TextError("its parameters are not what LightGBM writes")
 
 
 def _check_tree(block: str, number: int, features: int) -> None:
     found = _TREE.match(block)
     if found is None or int(found.group(1)) != number:
         raise _TextError(f"tree {number} does not begin with `Tree={number}`")
-    fields = _fields(block[found.end() :])
+    fields = _fields(block[found.end() :], needed=_TREE_FIELDS, allowed=_OF_CATEGORIES, where=f"tree {number}")
     leaves = _count(fields, "num_leaves", limit=_MAX_LEAVES, least=1)
-    if fields.get("is_linear", "0") != "0":
+    if fields["is_linear"] != "0":
         raise _TextError(f"tree {number} is linear, which is not supported")
-    values = _floats(fields.get("leaf_value", ""), "leaf_value")
+    _floats(fields["shrinkage"], "shrinkage")
+    values = _floats(fields["leaf_value"], "leaf_value")
     if len(values) != leaves:
         raise _TextError(f"tree {number} has {len(values)} leaf values for {leaves} leaves")
     splits = leaves - 1
-    lists = {name: fields.get(name, "") for name in ("split_feature", "decision_type", "left_child", "right_child")}
+    lists = {name: fields[name] for name in ("split_feature", "decision_type", "left_child", "right_child")}
     numbers = {name: _integers(line, name) for name, line in lists.items()}
-    thresholds = _floats(fields.get("threshold", ""), "threshold")
+    thresholds = _floats(fields["threshold"], "threshold")
     if any(len(found) != splits for found in (*numbers.values(), thresholds)):
         raise _TextError(f"tree {number} has lists that are not of its {splits} splits")
     lengths = dict.fromkeys(_PER_LEAF, leaves) | dict.fromkeys(_PER_SPLIT, splits)
     for name, length in lengths.items():  # LightGBM leaves those of a single leaf empty
-        if name in fields and leaves > 1 and len(_floats(fields[name], name)) != length:
+        if leaves > 1 and len(_floats(fields[name], name)) != length:
             raise _TextError(f"tree {number}: `{name}` is not of length {length}")
     if splits and ((numbers["split_feature"] < 0).any() or (numbers["split_feature"] >= features).any()):
         raise _TextError(f"tree {number} splits on a feature that does not exist")
@@ -164,9 +203,18 @@ def _check_categories(
         raise _TextError(f"the categories of tree {number} do not fit its splits")
 
 
-def _fields(block: str) -> dict[str, str]:
-    pairs = (line.partition("=") for line in block.splitlines() if "=" in line)
-    return {name: value for name, _, value in pairs}
+def _fields(block: str, *, needed: tuple[str, ...], allowed: tuple[str, ...], where: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in block.split("\n"):
+        name, _, value = line.partition("=")
+        if line and (name in found or (name not in needed and name not in allowed)):
+            raise _TextError(f"{where} has an unknown or a second `{name[:40]}`")
+        if line:
+            found[name] = value
+    missing = [name for name in needed if name not in found]
+    if missing:
+        raise _TextError(f"{where} has no `{missing[0]}`")
+    return found
 
 
 def _count(fields: Mapping[str, str], name: str, *, limit: int, least: int = 0) -> int:
@@ -201,7 +249,7 @@ def _parse_state(line: str, name: str) -> dict[str, Any]:
     if not isinstance(state, dict) or state.get("version") != _VERSION:
         raise CorruptArtifactError(f"the last line of {name} is not of version {_VERSION}")
     for key, kind in _STATE.items():
-        if not isinstance(state.get(key), kind):
+        if key not in state or not isinstance(state[key], kind):
             raise CorruptArtifactError(f"the last line of {name} has no usable `{key}`")
     if not all(isinstance(feature, str) for feature in state["feature_names"]):
         raise CorruptArtifactError(f"the last line of {name} has feature names that are no text")
