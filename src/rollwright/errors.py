@@ -34,7 +34,8 @@
     │   ├── CorruptArtifactError
     │   ├── UntrustedArtifactError
     │   ├── UnsupportedArtifactError (no codec for such an object)
-    │   └── NoActiveRecorderError
+    │   ├── NoActiveRecorderError
+    │   └── TrackingUnavailableError (the tracking store does not answer)
     ├── ModelError                   (also a ValueError; a model cannot learn from its data, or scores with holes)
     ├── CoverageError                (predictions have holes, doubles or strangers)
     └── RunError
@@ -84,6 +85,7 @@ __all__ = [
     "TaskFailedError",
     "TaskNotFoundError",
     "TaskValueError",
+    "TrackingUnavailableError",
     "UnknownFieldError",
     "UnknownInstrumentError",
     "UnknownSettingError",
@@ -385,6 +387,12 @@ class UnsupportedArtifactError(RecordError):
 
 class NoActiveRecorderError(RecordError):
     """A recorder is needed and none is active."""
+
+
+class TrackingUnavailableError(RecordError):
+    """The tracking store cannot be reached or written."""
+
+    exit_code = 3
 
 
 class ModelError(RollwrightError, ValueError):
