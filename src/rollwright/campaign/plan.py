@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rollwright.calendar.purge import trunc_days_for
+from rollwright.calendar.purge import purge_days
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.config import CampaignConfig
 from rollwright.core.construct import init_instance_by_config
@@ -127,4 +127,4 @@ def _trunc_days(config: CampaignConfig, span: int | None) -> int:
             "the dataset cannot tell how far its label looks ahead, so `trunc_days: auto` has no answer",
             hint="set `rolling.trunc_days` to the sessions of future the label reads, plus one",
         )
-    return trunc_days_for(label_span=span, embargo=rolling.embargo)
+    return purge_days(span, embargo=rolling.embargo)
