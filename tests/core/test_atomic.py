@@ -15,7 +15,7 @@ def test_a_file_appears_whole_with_its_folders(tmp_path):
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "b.txt"
+    path = tmp_path / "folder" / "b.txt"
     write_text(path, "old")
 
     def fail(partial):
@@ -25,7 +25,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     with pytest.raises(RuntimeError, match="power cut"):
         write_atomically(path, fail)
     assert path.read_text() == "old"
-    assert [item.name for item in tmp_path.iterdir()] == ["b.txt"]
+    assert [item.name for item in path.parent.iterdir()] == ["b.txt"]
 
 
 def test_the_writer_sees_a_name_beside_the_target(tmp_path):
