@@ -26,7 +26,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 HEALTHY := $(shell test "$$(cat $(VENV)/.made 2>/dev/null)" = "$(CURDIR)" && \
 	$(BIN)/python -c '$(SUPPORTED)' >/dev/null 2>&1 && echo yes)
 
-.PHONY: help install dev demo test test-all crash bench check lint types imports conventions format lock clean FORCE
+.PHONY: help install dev demo test test-all crash bench check lint types imports conventions format docs lock clean FORCE
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ conventions: $(VENV)/.dev
 format: $(VENV)/.dev  ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev  ## Renew the generated tables of docs/
+	$(BIN)/python tools/check_public_names.py --write
+	$(BIN)/python tools/check_qlib_names.py --write
 
 lock: $(VENV)/.made  ## Renew constraints.txt with the newest versions that pyproject.toml allows
 	$(BIN)/python tools/lock.py
