@@ -76,6 +76,8 @@ class LGBModel:
             raise ConfigError(f"loss `{loss}` is none of {', '.join(_LOSSES)}", hint="give LightGBM's own `objective`")
         for alias in _ROUNDS:
             num_boost_round = kwargs.pop(alias, num_boost_round)
+        if any(alias in kwargs for alias in _SEEDS[1:]):
+            kwargs.pop("seed", None)  # a trainer offers `seed`; one that a configuration names otherwise stands
         self.loss = loss
         self.early_stopping_rounds = early_stopping_rounds
         self.num_boost_round = num_boost_round

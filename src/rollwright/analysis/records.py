@@ -1,0 +1,335 @@
+"""Record templates: what a finished model leaves as evidence, under names that other templates and collectors know.
+
+Paths are those of Qlib: ``pred.pkl`` is a logical name, the bytes behind it are Parquet (no pickle anywhere).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, Protocol
+
+import pandas as pd
+
+from rollwright.analysis.panel import single_column
+from rollwright.analysis.signal import calc_ic, calc_long_short_return, summarise
+from rollwright.errors import ArtifactNotFoundError, ModelError, NoActiveRecorderError
+from rollwright.model.base import Model
+
+__all__ = ["ACRecordTemp", "RecordTemp", "SigAnaRecord", "SignalRecord"]
+
+_LOG: Final = logging.getLogger("rollwright.analysis")
+
+
+class Recorder(Protocol):
+    """What a template needs of a recorder; `rollwright.record.recorder.Recorder` is one."""
+
+    def save_objects(self, *, artifact_path: str | None = None, **objects: Any) -> None:
+        """Store each object under its name, in the folder `artifact_path`."""
+        ...
+
+    def load_object(self, name: str) -> Any:
+        """Return the object stored under the path `name`, or raise `ArtifactNotFoundError`."""
+        ...
+
+    def list_artifacts(self, artifact_path: str | None = None) -> list[str]:
+        """Return the paths of what is stored in the folder `artifact_path`, or at the top."""
+        ...
+
+    def log_metrics(self, **metrics: float) -> None:
+        """Store each number under its name."""
+        ...
+
+
+class RecordTemp:
+    """A template that turns what a recorder holds into further artifacts and metrics of it.
+
+    Attributes
+    ----------
+    artifact_path : str or None
+        Folder of this template's artifacts within the recorder.
+    depend_cls : type or None
+        The template whose artifacts this one reads.
+    """
+
+    artifact_path: ClassVar[str | None] = None
+    depend_cls: ClassVar[type[RecordTemp] | None] = None
+
+    def __init__(self, recorder: Recorder | None) -> None:
+        self._recorder = recorder
+
+    @property
+    def recorder(self) -> Recorder:
+        """The recorder this template writes into.
+
+        Raises
+        ------
+        NoActiveRecorderError
+            When it was given none.
+        """
+        if self._recorder is None:
+            raise NoActiveRecorderError(
+                f"{type(self).__name__} has no recorder", hint="give it one: recorder=R.get_recorder()"
+            )
+        return self._recorder
+
+    @classmethod
+    def get_path(cls, name: str | None = None) -> str:
+        """Return where `name` of this template lies in the recorder; without a name, its folder ("" for the top)."""
+        return "/".join(part for part in (cls.artifact_path, name) if part)
+
+    def generate(self, **kwargs: Any) -> Any:
+        """Make and save what this template is for."""
+        raise NotImplementedError
+
+    def list(self) -> list[str]:
+        """Return the names of the artifacts this template saves, without its folder."""
+        return []
+
+    def save(self, **objects: Any) -> None:
+        """Save `objects` under their names, in this template's folder."""
+        self.recorder.save_objects(artifact_path=self.get_path() or None, **objects)
+
+    def load(self, name: str, parents: bool = True) -> Any:  # noqa: FBT001, FBT002 - the signature users know
+        """Return the artifact `name` of this template or, with `parents`, of the nearest template it depends on.
+
+        Raises
+        ------
+        ArtifactNotFoundError
+            When none of them has it; the error names every place that was looked at.
+        """
+        looked: list[str] = []
+        template: type[RecordTemp] | None = type(self)
+        while template is not None:
+            path = template.get_path(name)
+            if path not in looked:
+                looked.append(path)
+                try:
+                    return self.recorder.load_object(path)
+                except ArtifactNotFoundError:
+                    pass
+            template = template.depend_cls if parents else None
+        raise ArtifactNotFoundError(
+            f"{type(self).__name__} needs `{name}` and the recorder has none of {', '.join(looked)}",
+            hint=self._remedy(),
+        )
+
+    def check(self, include_self: bool = False, parents: bool = True) -> None:  # noqa: FBT001, FBT002 - as users know it
+        """Find out whether the artifacts this template builds on, and with `include_self` its own, are there.
+
+        Raises
+        ------
+        ArtifactNotFoundError
+            When one is missing; the error names all that are.
+        """
+        template: type[RecordTemp] | None = type(self) if include_self else self.depend_cls
+        wanted: list[str] = []
+        while template is not None and (include_self or parents):
+            wanted += [template.get_path(name) for name in template.list(self)]
+            template = template.depend_cls if parents else None
+        self._require(wanted)
+
+    def _require(self, paths: Sequence[str]) -> None:
+        folders = {path.rpartition("/")[0] for path in paths}
+        present = {path for folder in sorted(folders) for path in self.recorder.list_artifacts(folder or None)}
+        missing = [path for path in paths if path not in present]
+        if missing:
+            raise ArtifactNotFoundError(
+                f"{type(self).__name__}: the recorder has no {', '.join(missing)}", hint=self._remedy()
+            )
+
+    def _remedy(self) -> str:
+        if self.depend_cls is None:
+            return "generate this record first"
+        return f"put {self.depend_cls.__name__} before {type(self).__name__} in the task's `record`"
+
+
+class SignalRecord(RecordTemp):
+    """Scores of the segment ``test``, and what they are to be judged by.
+
+    It saves, in this order:
+
+    - ``expected_index.pkl``: the rows that must be scored, as a frame without columns on the index (datetime,
+      instrument), written **before** the model is asked, so that a collector can prove afterwards that nothing is
+      missing (the coverage contract);
+    - ``pred.pkl``: a frame with the column ``score``;
+    - ``label.pkl``: the raw labels of those sessions, as they were before any processor.
+
+    .. warning:: **Look-ahead.** ``label.pkl`` holds returns that lie after the day they stand on. It judges scores; it
+       must not be read by whatever makes them.
+    """
+
+    def __init__(self, model: Model | None = None, dataset: Any = None, recorder: Recorder | None = None) -> None:
+        super().__init__(recorder=recorder)
+        self.model = model
+        self.dataset = dataset
+
+    def generate(self, **kwargs: Any) -> None:  # noqa: ARG002 - the port's signature
+        """Save the rows to be scored, their scores and their labels.
+
+        Raises
+        ------
+        ModelError
+            When the scores are not on exactly the rows that were to be scored.
+        """
+        if self.model is None or self.dataset is None:
+            raise ModelError("SignalRecord needs a model and a dataset", hint="in a task: <MODEL> and <DATASET>")
+        expected = self.dataset.inference_index("test")
+        self.save(**{"expected_index.pkl": pd.DataFrame(index=expected)})
+        pred = self.model.predict(self.dataset)
+        frame = pred.to_frame("score") if isinstance(pred, pd.Series) else pred
+        if not frame.index.equals(expected):
+            raise ModelError(
+                f"{type(self.model).__name__} scored {len(frame)} rows and {len(expected)} were to be scored, "
+                "or in another order",
+                hint="a model returns one score per row of dataset.inference_index(segment)",
+            )
+        self.save(**{"pred.pkl": frame})
+        label = self.generate_label(self.dataset)
+        self.save(**{"label.pkl": label})
+        _LOG.info("signal_recorded rows=%d days=%d", len(frame), frame.index.get_level_values(0).nunique())
+
+    @staticmethod
+    def generate_label(dataset: Any) -> pd.DataFrame:
+        """Return the raw labels of the segment ``test``: a column per label, NaN where the future is not known yet."""
+        label = dataset.prepare("test", col_set="label", data_key="raw")
+        return label.to_frame("label") if isinstance(label, pd.Series) else label
+
+    def list(self) -> list[str]:
+        """Return the names of what `generate` saves."""
+        return ["expected_index.pkl", "pred.pkl", "label.pkl"]
+
+
+class ACRecordTemp(RecordTemp):
+    """A template that checks, before it works, that what it builds on is there.
+
+    Parameters
+    ----------
+    skip_existing : bool
+        Do nothing when all of this template's artifacts are there already.
+
+    Attributes
+    ----------
+    reads : tuple of str or None
+        The artifacts of ``depend_cls`` that this template reads, so that it never asks for one it has no use for. None
+        stands for all of them.
+    """
+
+    reads: ClassVar[tuple[str, ...] | None] = None
+
+    def __init__(self, recorder: Recorder | None, skip_existing: bool = False) -> None:  # noqa: FBT001, FBT002 - as known
+        super().__init__(recorder=recorder)
+        self.skip_existing = skip_existing
+
+    def generate(self, **kwargs: Any) -> dict[str, Any] | None:
+        """Make, save and return this template's artifacts; None when they were there and `skip_existing` is set.
+
+        An argument named like an artifact (``label`` for ``label.pkl``) takes its place.
+
+        Raises
+        ------
+        ArtifactNotFoundError
+            When something it builds on is missing; nothing is ever skipped for that.
+        """
+        if self.skip_existing and self._is_complete():
+            _LOG.info("record_exists template=%s", type(self).__name__)
+            return None
+        self._check_inputs(given=set(kwargs))
+        made = self._generate(**kwargs)
+        if made:
+            self.save(**made)
+        return made
+
+    def _generate(self, **kwargs: Any) -> dict[str, Any]:
+        """Return the artifacts by name; `generate` saves them."""
+        raise NotImplementedError
+
+    def _check_inputs(self, given: set[str]) -> None:
+        if self.reads is None or self.depend_cls is None:
+            self.check()
+            return
+        wanted = [self.depend_cls.get_path(name) for name in self.reads if name.partition(".")[0] not in given]
+        self._require(wanted)
+
+    def _is_complete(self) -> bool:
+        try:
+            self.check(include_self=True, parents=False)
+        except ArtifactNotFoundError:
+            return False
+        return True
+
+
+class SigAnaRecord(ACRecordTemp):
+    """The daily IC and Rank IC of a recorded signal.
+
+    Artifacts: ``sig_analysis/ic.pkl`` and ``sig_analysis/ric.pkl``. Metrics: ``IC``, ``ICIR``, ``Rank IC``,
+    ``Rank ICIR``. With `ana_long_short` also ``long_short_r.pkl``, ``long_avg_r.pkl`` and four ``Long-…`` metrics.
+
+    Parameters
+    ----------
+    ana_long_short : bool
+        Also judge the best fifth against the worst. Needs labels that are plain returns.
+    ann_scaler : float
+        Trading days of a year, for the ``Long-…`` metrics.
+    label_col : int
+        Which column of the label is judged.
+    """
+
+    artifact_path = "sig_analysis"
+    depend_cls = SignalRecord
+    reads = ("pred.pkl", "label.pkl")
+
+    def __init__(
+        self,
+        recorder: Recorder | None,
+        ana_long_short: bool = False,  # noqa: FBT001, FBT002 - the signature users know
+        ann_scaler: float = 252,
+        label_col: int = 0,
+        skip_existing: bool = False,  # noqa: FBT001, FBT002 - the signature users know
+    ) -> None:
+        super().__init__(recorder=recorder, skip_existing=skip_existing)
+        self.ana_long_short = ana_long_short
+        self.ann_scaler = ann_scaler
+        self.label_col = label_col
+
+    def _generate(self, label: pd.DataFrame | None = None, **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - the port's
+        pred = single_column(self.load("pred.pkl"), what="prediction")
+        frame = self.load("label.pkl") if label is None else label
+        if not isinstance(frame, pd.DataFrame | pd.Series) or frame.empty:
+            raise ArtifactNotFoundError(
+                "SigAnaRecord needs labels and `label.pkl` is empty",
+                hint="the segment `test` has no rows, or the handler dropped its raw data: keep it with drop_raw=False",
+            )
+        truth = single_column(frame, what="label", column=self.label_col)
+        ic, ric = calc_ic(pred, truth)
+        metrics = summarise(ic, ric).metrics()
+        made: dict[str, Any] = {"ic.pkl": ic, "ric.pkl": ric}
+        if self.ana_long_short:
+            both, average = calc_long_short_return(pred, truth)
+            made |= {"long_short_r.pkl": both, "long_avg_r.pkl": average}
+            metrics |= self._annual("Long-Short", both) | self._annual("Long-Avg", average)
+        self.recorder.log_metrics(**_finite(metrics))
+        return made
+
+    def _annual(self, name: str, daily: pd.Series) -> dict[str, float]:
+        mean, spread = float(daily.mean()), float(daily.std(ddof=1))
+        return {
+            f"{name} Ann Return": mean * self.ann_scaler,
+            f"{name} Ann Sharpe": mean / spread * math.sqrt(self.ann_scaler) if spread > 0 else math.nan,
+        }
+
+    def list(self) -> list[str]:
+        """Return the names of what `generate` saves."""
+        names = ["ic.pkl", "ric.pkl"]
+        # a template that depends on this one asks through its own instance, which has no such setting
+        both = getattr(self, "ana_long_short", False)
+        return [*names, "long_short_r.pkl", "long_avg_r.pkl"] if both else names
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics that are numbers; a tracker stores no NaN, so the log says which are missing."""
+    missing = sorted(name for name, value in metrics.items() if not math.isfinite(value))
+    if missing:
+        _LOG.warning("metrics_undefined names=%s reason=too few days, or all of them equal", ", ".join(missing))
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}

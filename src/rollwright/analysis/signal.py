@@ -1,0 +1,309 @@
+"""How good a signal is: daily information coefficients, group returns, and how sure one may be of their mean.
+
+Everything here is a pure function of scores and labels indexed by (datetime, instrument). A *day's* figure uses that
+day's rows only, so no figure of a day depends on another day.
+
+.. warning:: **Look-ahead.** A label is a return that lies in the future of its day. These functions judge a signal
+   afterwards; their results must never become an input of the model they judge.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rollwright.analysis.panel import Column, DayPanel, day_panel, means_by_day, ranks_by_day, single_column
+from rollwright.errors import DataError
+
+__all__ = [
+    "SignalSummary",
+    "calc_ic",
+    "calc_long_short_return",
+    "daily_ic",
+    "group_returns",
+    "newey_west_lags",
+    "pred_autocorr",
+    "rolling_mean",
+    "standard_error",
+    "summarise",
+    "top_turnover",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalSummary:
+    """What the daily coefficients come to.
+
+    Attributes
+    ----------
+    ic, rank_ic : float
+        Mean over the days that have a value.
+    icir, rank_icir : float
+        That mean over the days' standard deviation (``ddof=1``); per day, not annualised.
+    ic_error, rank_ic_error : float
+        Newey–West standard error of the mean.
+    days : int
+        Days that have an IC.
+    """
+
+    ic: float
+    icir: float
+    rank_ic: float
+    rank_icir: float
+    ic_error: float
+    rank_ic_error: float
+    days: int
+
+    def metrics(self) -> dict[str, float]:
+        """Return the four figures under the names that Qlib's users know."""
+        return {"IC": self.ic, "ICIR": self.icir, "Rank IC": self.rank_ic, "Rank ICIR": self.rank_icir}
+
+
+def daily_ic(
+    pred: Column, label: Column, *, method: Literal["pearson", "spearman"] = "pearson", date_col: str = "datetime"
+) -> pd.Series:
+    """Return the correlation of score and label across the instruments of each day.
+
+    ``IC_t = corr_i(score[t, i], label[t, i])`` over the instruments that have both (Grinold and Kahn, *Active
+    Portfolio Management*). With ``spearman`` both are replaced by their ranks within the day, equal values sharing the
+    mean of their ranks: the Rank IC.
+
+    Returns
+    -------
+    Series
+        float64, one value for each day of `pred` in order. NaN for a day with fewer than two such instruments, or on
+        which all scores or all labels are equal.
+
+    Raises
+    ------
+    DataError
+        When an index has no level `date_col`, or names a row twice.
+    """
+    panel = day_panel(pred, label, date_col=date_col)
+    return panel.series(_correlations(panel, method), "ic" if method == "pearson" else "ric")
+
+
+def calc_ic(
+    pred: Column, label: Column, date_col: str = "datetime", *, dropna: bool = False
+) -> tuple[pd.Series, pd.Series]:
+    """Return the daily IC and Rank IC, as `daily_ic` does for each method; `dropna` leaves days without a value out."""
+    panel = day_panel(pred, label, date_col=date_col)
+    ic = panel.series(_correlations(panel, "pearson"), "ic")
+    ric = panel.series(_correlations(panel, "spearman"), "ric")
+    return (ic.dropna(), ric.dropna()) if dropna else (ic, ric)
+
+
+def summarise(ic: pd.Series, ric: pd.Series, *, lags: int | None = None) -> SignalSummary:
+    """Return mean, information ratio and standard error of daily coefficients; days without a value do not count.
+
+    The information ratio is NaN with fewer than two days, or when all days are equal.
+    """
+    return SignalSummary(
+        ic=_mean(ic),
+        icir=_ratio(ic),
+        rank_ic=_mean(ric),
+        rank_icir=_ratio(ric),
+        ic_error=standard_error(ic, lags=lags),
+        rank_ic_error=standard_error(ric, lags=lags),
+        days=int(ic.notna().sum()),
+    )
+
+
+def newey_west_lags(days: int) -> int:
+    """Return the customary number of lags for `days` values: ``floor(4 (n / 100)^(2/9))`` (Newey and West, 1994)."""
+    return math.floor(4 * (days / 100) ** (2 / 9)) if days > 0 else 0
+
+
+def standard_error(values: pd.Series, *, lags: int | None = None) -> float:
+    """Return the standard error of the mean of a daily series, allowing for its autocorrelation.
+
+    ``se² = (g_0 + 2 Σ_{j=1..L} (1 − j/(L+1)) g_j) / n`` with ``g_j = Σ_t (x_t − m)(x_{t−j} − m) / n`` (Newey and West,
+    1987: Bartlett weights keep it non-negative). A label that reads several sessions makes neighbouring days share
+    returns, so the plain error would be too small.
+
+    Parameters
+    ----------
+    lags : int, optional
+        L. None takes `newey_west_lags`; 0 gives the plain error ``std(ddof=1) / sqrt(n)``.
+
+    Returns
+    -------
+    float
+        NaN with fewer than two values.
+    """
+    known = values.to_numpy(dtype=np.float64)
+    known = known[~np.isnan(known)]
+    count = len(known)
+    if count < 2:
+        return math.nan
+    width = newey_west_lags(count) if lags is None else lags
+    if width < 0:
+        raise DataError(f"{width} lags: a number from 0 is needed")
+    if width == 0:
+        return float(known.std(ddof=1) / math.sqrt(count))
+    width = min(width, count - 1)
+    centred = known - known.mean()
+    total = float(centred @ centred)
+    for lag in range(1, width + 1):
+        total += 2 * (1 - lag / (width + 1)) * float(centred[lag:] @ centred[:-lag])
+    return math.sqrt(max(total, 0.0)) / count
+
+
+def rolling_mean(values: pd.Series, window: int = 20) -> pd.Series:
+    """Return the mean of the last `window` days' values; days without a value are left out of it.
+
+    The first ``window − 1`` days are NaN, as is a window in which fewer than half of the days have a value.
+    """
+    means = values.rolling(window, min_periods=(window + 1) // 2).mean()
+    means.iloc[: window - 1] = np.nan
+    return means
+
+
+def group_returns(pred: Column, label: Column, groups: int = 5, *, date_col: str = "datetime") -> pd.DataFrame:
+    """Return the mean label of each score group on each day.
+
+    The instruments of a day are ranked by score and cut into `groups` parts of equal size, as near as their number
+    allows: instrument of rank ``r`` among ``n``, best first, belongs to group ``floor((r − 1) · groups / n) + 1``.
+    Equal scores belong to one group.
+
+    Returns
+    -------
+    DataFrame
+        float64 [days, groups], columns ``Group1`` (highest scores) to ``Group{groups}`` (lowest), in the unit of the
+        label. NaN on days with fewer scores than groups, and where none of a group's labels is known.
+    """
+    if groups < 2:
+        raise DataError(f"{groups} groups: at least two are needed")
+    whole = day_panel(pred, label, date_col=date_col)
+    panel = whole.where(~np.isnan(whole.score))
+    counts = panel.counts()
+    places = ranks_by_day(panel.day, -panel.score) - 1.0
+    part = np.minimum((places * groups / counts[panel.day]).astype(np.intp), groups - 1)
+    size = len(panel.days)
+    cells = means_by_day(panel.day * groups + part, panel.label, size * groups).reshape(size, groups)
+    cells[counts < groups] = np.nan
+    return pd.DataFrame(cells, index=panel.days, columns=[f"Group{place + 1}" for place in range(groups)])
+
+
+def calc_long_short_return(
+    pred: Column, label: Column, date_col: str = "datetime", quantile: float = 0.2, *, dropna: bool = False
+) -> tuple[pd.Series, pd.Series]:
+    """Return the daily return of holding the best and selling the worst scores, and the mean of all.
+
+    With ``k = floor(n · quantile)``: ``(mean label of the k highest − mean label of the k lowest) / 2``, half because
+    the capital is split between both legs, as Qlib's function of this name defines it. Among equal scores the row that
+    comes first is taken. The label must be a plain return, not a standardised one.
+
+    Returns
+    -------
+    (Series, Series)
+        The long–short return, and the mean label of the day; NaN on a day too small for one instrument in each leg.
+    """
+    if not 0 < quantile <= 0.5:
+        raise DataError(f"quantile {quantile} is not in (0, 0.5]")
+    whole = day_panel(pred, label, date_col=date_col)
+    panel = whole.where(~np.isnan(whole.score) & ~(dropna & np.isnan(whole.label)))
+    legs = np.floor(panel.counts() * quantile)
+    best = _ordinals(panel.day, -panel.score) < legs[panel.day]
+    worst = _ordinals(panel.day, panel.score) < legs[panel.day]
+    size = len(panel.days)
+    long = means_by_day(panel.day[best], panel.label[best], size)
+    short = means_by_day(panel.day[worst], panel.label[worst], size)
+    every = means_by_day(whole.day, whole.label, size)
+    return panel.series((long - short) / 2, "long_short"), panel.series(every, "long_avg")
+
+
+def pred_autocorr(pred: Column, lag: int = 1, *, date_col: str = "datetime") -> pd.Series:
+    """Return the correlation of each day's scores with those `lag` days before, over the instruments in both.
+
+    Days are those of `pred`: a day missing from it is stepped over. The first `lag` days are NaN.
+    """
+    if lag < 1:
+        raise DataError(f"lag {lag}: a number from 1 is needed")
+    matrix = _matrix(pred, date_col)
+    values = matrix.to_numpy(dtype=np.float64)
+    earlier = np.full_like(values, np.nan)
+    earlier[lag:] = values[:-lag]
+    days = np.repeat(np.arange(len(values), dtype=np.intp), values.shape[1])
+    panel = DayPanel(days=matrix.index, day=days, score=values.ravel(), label=earlier.ravel())
+    return panel.series(_correlations(panel, "pearson"), "autocorr")
+
+
+def top_turnover(pred: Column, quantile: float = 0.2, *, date_col: str = "datetime") -> pd.Series:
+    """Return the share of the best `quantile` of each day that was not among the best the day before; first day NaN."""
+    matrix = _matrix(pred, date_col)
+    values = matrix.to_numpy(dtype=np.float64)
+    days, columns = np.nonzero(~np.isnan(values))
+    legs = np.floor(np.bincount(days, minlength=len(values)) * quantile)
+    best = np.zeros(values.shape, dtype=bool)
+    best[days, columns] = _ordinals(days, -values[days, columns]) < legs[days]
+    size = best[1:].sum(axis=1)
+    new = (best[1:] & ~best[:-1]).sum(axis=1)
+    shares = np.full(len(values), np.nan)
+    np.divide(new, size, out=shares[1:], where=size > 0)
+    return pd.Series(shares, index=matrix.index, name="turnover")
+
+
+def _correlations(panel: DayPanel, method: Literal["pearson", "spearman"]) -> NDArray[np.float64]:
+    known = panel.where(~(np.isnan(panel.score) | np.isnan(panel.label)))
+    day, size = known.day, len(known.days)
+    x, y = known.score, known.label
+    if method == "spearman":
+        x, y = ranks_by_day(day, x), ranks_by_day(day, y)
+    elif method != "pearson":
+        raise DataError(f"method `{method}` is none of pearson, spearman")
+    with np.errstate(invalid="ignore", over="ignore"):  # an infinite value makes its day NaN, which is the answer
+        x = x - means_by_day(day, x, size)[day]
+        y = y - means_by_day(day, y, size)[day]
+        xy = np.bincount(day, weights=x * y, minlength=size)
+        xx = np.bincount(day, weights=x * x, minlength=size)
+        yy = np.bincount(day, weights=y * y, minlength=size)
+        varied = _varied(day, known.score, size) & _varied(day, known.label, size)
+        scale = np.sqrt(xx) * np.sqrt(yy)
+        result = np.full(size, np.nan)
+        np.divide(xy, scale, out=result, where=varied & (scale > 0))
+    clipped: NDArray[np.float64] = np.clip(result, -1.0, 1.0)  # rounding may reach beyond 1 by a bit
+    return clipped
+
+
+def _varied(day: NDArray[np.intp], values: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
+    """Return which days have two different values; rounding in a mean must not make equal values look different."""
+    first = np.zeros(size)
+    first[day[::-1]] = values[::-1]
+    return np.bincount(day[values != first[day]], minlength=size) > 0
+
+
+def _ordinals(day: NDArray[np.intp], values: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return each value's place within its day, from 0, ascending; among equal values the first row comes first."""
+    order = np.lexsort((values, day))  # a stable sort
+    sorted_day = day[order]
+    starts = np.concatenate([[True], sorted_day[1:] != sorted_day[:-1]]) if len(day) else np.empty(0, dtype=bool)
+    first = np.maximum.accumulate(np.where(starts, np.arange(len(day)), 0))
+    places = np.empty(len(day), dtype=np.intp)
+    places[order] = np.arange(len(day)) - first
+    return places
+
+
+def _matrix(pred: Column, date_col: str) -> pd.DataFrame:
+    scores = single_column(pred, what="prediction")
+    if date_col not in scores.index.names or scores.index.nlevels != 2:
+        raise DataError(f"the index of the prediction has the levels {list(scores.index.names)}")
+    if not scores.index.is_unique:
+        raise DataError("the prediction has rows more than once")
+    other = next(name for name in scores.index.names if name != date_col)
+    return scores.unstack(other).sort_index()
+
+
+def _mean(values: pd.Series) -> float:
+    known = values.dropna()
+    return float(known.mean()) if len(known) else math.nan
+
+
+def _ratio(values: pd.Series) -> float:
+    spread = float(values.std(ddof=1)) if values.notna().sum() > 1 else math.nan
+    return float(values.mean()) / spread if spread > 0 else math.nan

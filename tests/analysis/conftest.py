@@ -1,0 +1,85 @@
+"""A recorder in memory and a dataset of two days."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rollwright.errors import ArtifactNotFoundError
+
+
+class MemoryRecorder:
+    """Keeps objects by path, in the order they came."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, object] = {}
+        self.metrics: dict[str, float] = {}
+
+    def save_objects(self, *, artifact_path=None, **objects):
+        for name, value in objects.items():
+            self.objects[f"{artifact_path}/{name}" if artifact_path else name] = copy.deepcopy(value)
+
+    def load_object(self, name):
+        if name not in self.objects:
+            raise ArtifactNotFoundError(f"no {name}")
+        return self.objects[name]
+
+    def list_artifacts(self, artifact_path=None):
+        prefix = f"{artifact_path}/" if artifact_path else ""
+        return [name for name in self.objects if name.startswith(prefix) and "/" not in name[len(prefix) :]]
+
+    def log_metrics(self, **metrics):
+        self.metrics |= metrics
+
+
+class TwoDays:
+    """A dataset whose test segment has two days and one row that is scored but has no label yet."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self.index = pd.MultiIndex.from_product(
+            [pd.to_datetime(["2021-01-04", "2021-01-05"]), [f"S{n}" for n in range(10)]],
+            names=["datetime", "instrument"],
+        )
+        self.label = pd.DataFrame({"LABEL0": rng.normal(size=20), "LABEL1": -1.0}, index=self.index)
+        self.label.iloc[3, 0] = np.nan
+        self.asked = []
+
+    def inference_index(self, segment):
+        return self.index
+
+    def prepare(self, segments, col_set="__all", data_key="infer"):
+        self.asked.append((segments, col_set, data_key))
+        return self.label
+
+
+class Scorer:
+    """A model whose score is half the truth."""
+
+    def __init__(self, dataset) -> None:
+        self.scores = dataset.label["LABEL0"].fillna(0) + np.linspace(-1, 1, len(dataset.index))
+        self.recorded = None
+
+    def fit(self, dataset, reweighter=None):
+        raise NotImplementedError
+
+    def predict(self, dataset, segment="test"):
+        return self.scores
+
+
+@pytest.fixture
+def recorder():
+    return MemoryRecorder()
+
+
+@pytest.fixture
+def two_days():
+    return TwoDays()
+
+
+@pytest.fixture
+def scorer(two_days):
+    return Scorer(two_days)

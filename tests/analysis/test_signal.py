@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from rollwright.analysis.panel import ranks_by_day
+from rollwright.analysis.signal import (
+    calc_ic,
+    calc_long_short_return,
+    daily_ic,
+    group_returns,
+    newey_west_lags,
+    pred_autocorr,
+    rolling_mean,
+    standard_error,
+    summarise,
+    top_turnover,
+)
+from rollwright.errors import DataError
+
+
+def panel(scores, labels, stocks=None):
+    """Return pred and label of a matrix [days, instruments]."""
+    scores, labels = np.asarray(scores, dtype=float), np.asarray(labels, dtype=float)
+    index = pd.MultiIndex.from_product(
+        [pd.bdate_range("2021-03-01", periods=len(scores)), stocks or [f"S{n:02d}" for n in range(scores.shape[1])]],
+        names=["datetime", "instrument"],
+    )
+    return pd.Series(scores.ravel(), index=index), pd.Series(labels.ravel(), index=index)
+
+
+@st.composite
+def panels(draw):
+    """Small panels full of ties, holes and missing rows."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    days, stocks = draw(st.integers(1, 6)), draw(st.integers(1, 12))
+    grain = draw(st.sampled_from([1.0, 0.5, 1e-9]))
+    scores = np.round(rng.normal(size=(days, stocks)) / grain) * grain
+    labels = np.round(rng.normal(size=(days, stocks)) / grain) * grain
+    holes = draw(st.floats(0, 0.6))
+    scores[rng.random(scores.shape) < holes] = np.nan
+    labels[rng.random(labels.shape) < holes] = np.nan
+    pred, label = panel(scores, labels)
+    pred = pred[rng.random(len(pred)) < 0.8]
+    return pred.sample(frac=1, random_state=int(rng.integers(100))), label
+
+
+def brute(pred, label, method):
+    found = {}
+    for day, scores in pred.groupby(level="datetime"):
+        both = pd.DataFrame({"p": scores, "l": label.reindex(scores.index)}).dropna()
+        if len(both) < 2 or both["p"].nunique() < 2 or both["l"].nunique() < 2:
+            found[day] = math.nan
+        elif method == "spearman":
+            found[day] = stats.spearmanr(both["p"], both["l"]).statistic
+        else:
+            found[day] = stats.pearsonr(both["p"], both["l"]).statistic
+    return pd.Series(found, dtype=float)
+
+
+@given(case=panels(), method=st.sampled_from(["pearson", "spearman"]))
+@settings(max_examples=80, deadline=None)
+def test_daily_ic_equals_scipy_day_by_day(case, method):
+    pred, label = case
+    found = daily_ic(pred, label, method=method)
+    wanted = brute(pred, label, method)
+    assert list(found.index) == list(wanted.index)
+    np.testing.assert_allclose(found.to_numpy(), wanted.to_numpy(), rtol=1e-9, atol=1e-12)
+
+
+@given(case=panels())
+@settings(max_examples=40, deadline=None)
+def test_order_of_rows_and_unknown_labels_do_not_matter(case):
+    pred, label = case
+    row = pd.MultiIndex.from_tuples([(pd.Timestamp("1999-01-01"), "X")], names=label.index.names)
+    stranger = pd.Series([9.0], index=row)
+        [9.0], index=pd.MultiIndex.from_tuples([(pd.Timestamp("1999-01-01"), "X")], names=label.index.names)
+    )
+    ic, ric = calc_ic(pred, label)
+    again, ragain = calc_ic(pred.sort_index(), pd.concat([label, stranger]))
+    np.testing.assert_allclose(ic, again, rtol=1e-10, atol=1e-14)
+    np.testing.assert_array_equal(ric.isna(), ragain.isna())
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 2)), max_size=40))
+def test_ranks_equal_scipy_within_each_day(rows):
+    rows = sorted(rows, key=lambda row: row[0])
+    day = np.array([row[0] for row in rows], dtype=np.intp)
+    values = np.array([row[1] for row in rows], dtype=float)
+    found = ranks_by_day(day, values)
+    for one in set(day.tolist()):
+        np.testing.assert_array_equal(found[day == one], stats.rankdata(values[day == one]))
+
+
+def test_a_day_without_two_different_values_has_no_ic():
+    scores = [[1, 1, 1], [1, 2, 3], [1, 2, 3], [1, np.nan, np.nan]]
+    pred, label = panel(scores, [[1, 2, 3], [0.1, 0.1, 0.1], [1, 2, 3], [1, 2, 3]])
+    ic, ric = calc_ic(pred, label)
+    assert ic.isna().tolist() == ric.isna().tolist() == [True, True, False, True]
+    assert ic.iloc[2] == pytest.approx(1.0)
+    assert len(calc_ic(pred, label, dropna=True)[0]) == 1
+
+
+def test_an_infinite_label_spoils_its_own_day_only():
+    pred, label = panel([[1, 2, 3], [1, 2, 3]], [[1, np.inf, 3], [1, 2, 3]])
+    assert daily_ic(pred, label).isna().tolist() == [True, False]
+
+
+def test_frames_and_swapped_levels_are_taken():
+    pred, label = panel([[1, 2, 4]], [[1, 3, 2]])
+    swapped = label.reorder_levels(["instrument", "datetime"]).to_frame("L")
+    assert daily_ic(pred.to_frame("score"), swapped).equals(daily_ic(pred, label))
+
+
+def test_a_row_named_twice_is_refused():
+    pred, label = panel([[1, 2]], [[1, 2]])
+    with pytest.raises(DataError, match="more than once"):
+        daily_ic(pd.concat([pred, pred]), label)
+    with pytest.raises(DataError, match="no `datetime`"):
+        daily_ic(pred.droplevel("datetime"), label)
+
+
+def test_the_summary_is_mean_and_ratio_of_pandas():
+    rng = np.random.default_rng(3)
+    pred, label = panel(rng.normal(size=(60, 8)), rng.normal(size=(60, 8)))
+    ic, ric = calc_ic(pred, label)
+    ic.iloc[5] = np.nan
+    found = summarise(ic, ric)
+    assert found.metrics() == pytest.approx(
+        {"IC": ic.mean(), "ICIR": ic.mean() / ic.std(), "Rank IC": ric.mean(), "Rank ICIR": ric.mean() / ric.std()}
+    )
+    assert found.days == 59
+    empty = summarise(ic.iloc[:0], ric.iloc[:0])
+    assert math.isnan(empty.ic)
+    assert math.isnan(empty.icir)
+    assert empty.days == 0
+
+
+def test_the_plain_error_is_that_of_independent_days():
+    values = pd.Series([0.1, np.nan, 0.3, -0.2, 0.05])
+    known = values.dropna()
+    assert standard_error(values, lags=0) == pytest.approx(known.std() / 2)
+    assert math.isnan(standard_error(values.iloc[:1]))
+    with pytest.raises(DataError):
+        standard_error(values, lags=-1)
+
+
+def test_the_error_allows_for_autocorrelation():
+    values = pd.Series([1.0, 2.0, 4.0])
+    centred = values - values.mean()
+    g0, g1 = (centred**2).sum() / 3, (centred.iloc[1] * centred.iloc[0] + centred.iloc[2] * centred.iloc[1]) / 3
+    assert standard_error(values, lags=1) == pytest.approx(math.sqrt((g0 + 2 * 0.5 * g1) / 3))
+    smooth = pd.Series(np.random.default_rng(0).normal(size=504)).rolling(5).mean().dropna()
+    assert standard_error(smooth) > 1.5 * standard_error(smooth, lags=0)
+    assert newey_west_lags(500) == 5
+    assert newey_west_lags(0) == 0
+
+
+def test_the_rolling_mean_waits_for_a_whole_window():
+    means = rolling_mean(pd.Series([1.0, 2.0, np.nan, 4.0, np.nan, np.nan]), window=3)
+    assert means.isna().tolist() == [True, True, False, False, True, True]
+    assert means.iloc[2] == 1.5
+
+
+def test_groups_are_parts_of_equal_size_best_first():
+    pred, label = panel([[5, 4, 3, 2, 1, 0]], [[6, 5, 4, 3, 2, 1]])
+    assert group_returns(pred, label, groups=3).iloc[0].tolist() == [5.5, 3.5, 1.5]
+    assert list(group_returns(pred, label, groups=3)) == ["Group1", "Group2", "Group3"]
+
+
+@given(case=panels(), groups=st.integers(2, 5))
+@settings(max_examples=60, deadline=None)
+def test_group_returns_equal_a_day_by_day_count(case, groups):
+    pred, label = case
+    found = group_returns(pred, label, groups=groups)
+    for day in found.index:
+        scores = pred.xs(day, level="datetime").dropna()
+        if len(scores) < groups:
+            assert found.loc[day].isna().all()
+            continue
+        ranks = stats.rankdata(-scores) - 1
+        part = np.floor(ranks * groups / len(scores)).astype(int)
+        labels = label.xs(day, level="datetime").reindex(scores.index)
+        for number in range(groups):
+            wanted = labels[part == number].mean()
+            np.testing.assert_allclose(found.loc[day].iloc[number], wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_group_returns_refuse_one_group():
+    with pytest.raises(DataError):
+        group_returns(*panel([[1, 2]], [[1, 2]]), groups=1)
+
+
+@given(case=panels(), quantile=st.sampled_from([0.2, 0.34, 0.5]))
+@settings(max_examples=60, deadline=None)
+def test_long_short_equals_largest_and_smallest_of_pandas(case, quantile):
+    pred, label = case
+    long_short, average = calc_long_short_return(pred, label, quantile=quantile)
+    both = pd.DataFrame({"pred": pred, "label": label.reindex(pred.index)})
+    for day, rows in both.groupby(level="datetime"):
+        count = int(rows["pred"].notna().sum() * quantile)
+        best, worst = rows.nlargest(count, columns="pred"), rows.nsmallest(count, columns="pred")
+        wanted = (best["label"].mean() - worst["label"].mean()) / 2
+        np.testing.assert_allclose(long_short[day], wanted, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(average[day], rows["label"].mean(), rtol=1e-9, atol=1e-12)
+
+
+def test_long_short_refuses_legs_that_overlap():
+    with pytest.raises(DataError):
+        calc_long_short_return(*panel([[1, 2]], [[1, 2]]), quantile=0.6)
+
+
+def test_autocorrelation_compares_a_day_with_the_day_before():
+    pred, _ = panel([[1, 2, 3], [2, 4, 6], [3, 2, 1]], np.zeros((3, 3)))
+    found = pred_autocorr(pred)
+    assert math.isnan(found.iloc[0])
+    assert found.iloc[1:].tolist() == pytest.approx([1.0, -1.0])
+    assert pred_autocorr(pred, lag=5).isna().all()
+
+
+def test_turnover_is_the_share_of_new_names_at_the_top():
+    pred, _ = panel([[4, 3, 2, 1], [3, 4, 2, 1], [1, 4, 3, 2]], np.zeros((3, 4)))
+    found = top_turnover(pred, quantile=0.5)
+    assert math.isnan(found.iloc[0])
+    assert found.iloc[1:].tolist() == [0.0, 0.5]
+
+
+def test_an_empty_prediction_has_no_days():
+    pred, label = panel(np.empty((0, 3)), np.empty((0, 3)))
+    ic, ric = calc_ic(pred, label)
+    assert ic.empty
+    assert ric.empty
+    assert group_returns(pred, label).empty
