@@ -80,8 +80,6 @@ def test_order_of_rows_and_unknown_labels_do_not_matter(case):
     pred, label = case
     row = pd.MultiIndex.from_tuples([(pd.Timestamp("1999-01-01"), "X")], names=label.index.names)
     stranger = pd.Series([9.0], index=row)
-        [9.0], index=pd.MultiIndex.from_tuples([(pd.Timestamp("1999-01-01"), "X")], names=label.index.names)
-    )
     ic, ric = calc_ic(pred, label)
     again, ragain = calc_ic(pred.sort_index(), pd.concat([label, stranger]))
     np.testing.assert_allclose(ic, again, rtol=1e-10, atol=1e-14)
