@@ -10,7 +10,9 @@ from rollwright.core.placeholder import fill_paths, fill_values
 from rollwright.errors import ConfigError
 
 TASK = {
-    "dataset": {"kwargs": {"segments": {"train": ("2015-01-05", "2016-12-30")}, "fit": "<dataset.kwargs.segments.train.0>"}},
+    "dataset": {
+        "kwargs": {"segments": {"train": ("2015-01-05", "2016-12-30")}, "fit": "<dataset.kwargs.segments.train.0>"}
+    },
     "alias": "<dataset.kwargs.fit>",
     "record": [{"kwargs": {"model": "<MODEL>"}}, ("<alias.never>x", "<a.b> and more")],
 }

@@ -31,13 +31,14 @@ def normalise(value: object, *, path: str = "$") -> JSON:
     """Return `value` in its one JSON form.
 
     Tuples become lists, dates and midnight timestamps ``YYYY-MM-DD``, other naive timestamps
-    ``YYYY-MM-DD HH:MM:SS``, NumPy scalars Python numbers, paths strings.
+    ``YYYY-MM-DD HH:MM:SS``, NumPy scalars Python numbers, paths strings, and the negative zero zero.
 
     Raises
     ------
     TaskValueError
-        For NaN and infinities, integers beyond 2**53, sets, bytes, keys that are not strings, text with NUL or lone
-        surrogates, nesting deeper than 64 and any other object; the error carries the path of the value.
+        For NaN, NaT and infinities, integers beyond 2**53, fractions of a second, time zones, sets, bytes, keys that
+        are not strings, text with NUL or lone surrogates, nesting deeper than 64 and any other object; the error
+        carries the path of the value.
     """
     return _normalise(value, path, 0)
 
@@ -58,14 +59,36 @@ def _scalar(value: object, path: str) -> JSON:
     for kind, convert in _SCALARS:
         if isinstance(value, kind):
             return convert(value, path)
-    item = getattr(value, "item", None)
-    if callable(item) and getattr(value, "shape", None) == ():  # a NumPy scalar
-        return _scalar(item(), path)
+    plain = _plain(value, path)
+    if plain is not None:
+        return _scalar(plain, path)
     raise TaskValueError(
         path,
         f"{type(value).__name__} has no JSON form",
         hint="use numbers, text, booleans, dates, lists and dictionaries; name objects by class and module_path",
     )
+
+
+def _plain(value: object, path: str) -> object | None:
+    """Return the Python value of a NumPy scalar, or None for anything else."""
+    dtype = getattr(value, "dtype", None)
+    if dtype is None or getattr(value, "shape", None) != ():
+        return None
+    array: Any = value
+    if dtype.kind == "M":  # its `item` is an integer when the unit is a nanosecond, and None for NaT
+        return _moment(array, path)
+    plain = array.item() if dtype.kind in "biufUO" else None
+    return None if type(plain) is type(value) else plain
+
+
+def _moment(value: Any, path: str) -> datetime:
+    seconds = value.astype("datetime64[s]")
+    if seconds != value:  # NaT is unequal to itself
+        raise TaskValueError(path, f"{value} is no whole second")
+    moment = seconds.item()
+    if not isinstance(moment, datetime):
+        raise TaskValueError(path, f"{value} is outside the years 1 to 9999")
+    return moment
 
 
 def _key(key: object, path: str) -> str:
@@ -89,7 +112,7 @@ def _integer(value: int, path: str) -> int:
 def _number(value: float, path: str) -> float:
     if not math.isfinite(value):
         raise TaskValueError(path, f"{value} has no JSON form", hint="leave the key out, or write null")
-    return value
+    return value + 0.0  # the negative zero means zero
 
 
 def _date(value: date, path: str) -> str:
@@ -99,13 +122,15 @@ def _date(value: date, path: str) -> str:
         raise TaskValueError(path, "NaT has no JSON form")
     if value.tzinfo is not None:
         raise TaskValueError(path, f"{value} has a time zone; sessions are naive labels")
-    midnight = value.hour == value.minute == value.second == value.microsecond == 0
-    return value.strftime("%Y-%m-%d") if midnight else value.strftime("%Y-%m-%d %H:%M:%S")
+    if value.microsecond or getattr(value, "nanosecond", 0):
+        raise TaskValueError(path, f"{value} is no whole second")
+    midnight = value.hour == value.minute == value.second == 0
+    return value.date().isoformat() if midnight else value.isoformat(sep=" ", timespec="seconds")
 
 
 # In this order: a subclass of two of them (numpy.str_, numpy.float64) is met under its Python name first.
 _SCALARS: Final[tuple[tuple[type, Callable[[Any, str], JSON]], ...]] = (
-    (str, lambda value, path: _text(str(value), path)),
+    (str, lambda value, path: _text(str.__str__(value), path)),
     (int, lambda value, path: _integer(int(value), path)),
     (float, lambda value, path: _number(float(value), path)),
     (date, _date),
@@ -132,13 +157,30 @@ def _dump(value: JSON) -> str:
 
 
 def parse_json(text: str) -> JSON:
-    """Return the value of a JSON text; NaN and infinities are refused."""
+    """Return the value of a JSON text.
+
+    Raises
+    ------
+    TaskValueError
+        For text that is not JSON, NaN and infinities, and a key given twice.
+    """
 
     def refuse(constant: str) -> JSON:
         raise TaskValueError("$", f"{constant} has no JSON form")
 
-    parsed: JSON = json.loads(text, parse_constant=refuse)
+    try:
+        parsed: JSON = json.loads(text, parse_constant=refuse, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise TaskValueError("$", f"this is not JSON: {error}") from error
     return parsed
+
+
+def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise TaskValueError("$", f"key {next(key for key in keys if keys.count(key) > 1)!r} is given twice")
+    return found
 
 
 def sha256_hex(data: bytes) -> str:
