@@ -1,0 +1,69 @@
+"""Reading the places of a task's dictionary that generators change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from rollwright.calendar.trading import Session
+from rollwright.errors import ConfigError, nearest
+
+__all__ = ["SegmentTuple", "Task", "dataset_kwargs", "segments_of", "set_dataset_kwarg", "set_segments"]
+
+Task: TypeAlias = dict[str, Any]
+"""A task's dictionary: model, dataset, record …"""
+
+SegmentTuple: TypeAlias = tuple[Session | None, Session | None]
+
+
+def dataset_kwargs(task: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``task["dataset"]["kwargs"]``.
+
+    Raises
+    ------
+    ConfigError
+        When it is not there, naming the first missing part.
+    """
+    value: Any = task
+    path = "task"
+    for key in ("dataset", "kwargs"):
+        if not isinstance(value, Mapping) or key not in value:
+            raise ConfigError(f"{path} has no `{key}`", hint="a task template has dataset.kwargs.segments")
+        value, path = value[key], f"{path}.{key}"
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{path} is {type(value).__name__}, not a dictionary")
+    return value
+
+
+def segments_of(task: Mapping[str, Any], *, test_key: str) -> Mapping[str, Any]:
+    """Return the segments of `task`, which must have one named `test_key`.
+
+    Raises
+    ------
+    ConfigError
+        When there are none, or none of that name.
+    """
+    segments = dataset_kwargs(task).get("segments")
+    if not isinstance(segments, Mapping):
+        raise ConfigError(
+            "task.dataset.kwargs has no dictionary `segments`",
+            hint="write segments: {train: [start, end], valid: [start, end], test: [start, end]}",
+        )
+    if test_key not in segments:
+        near = nearest(test_key, segments)
+        raise ConfigError(
+            f"the task has no segment `{test_key}`, only {', '.join(segments) or 'none at all'}",
+            hint=f"did you mean test_key={near!r}?" if near else "name the test segment with test_key",
+        )
+    return segments
+
+
+def set_dataset_kwarg(task: Task, key: str, value: object) -> None:
+    """Set ``task["dataset"]["kwargs"][key]`` on new dictionaries, so that whoever shares the old ones keeps them."""
+    dataset = task["dataset"]
+    task["dataset"] = {**dataset, "kwargs": {**dataset_kwargs(task), key: value}}
+
+
+def set_segments(task: Task, segments: Mapping[str, SegmentTuple]) -> None:
+    """Replace the segments of `task`, which alone is changed."""
+    set_dataset_kwarg(task, "segments", dict(segments))

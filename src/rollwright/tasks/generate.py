@@ -1,0 +1,163 @@
+"""Making many tasks from one template."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from rollwright.calendar.adjuster import TimeAdjuster
+from rollwright.calendar.segment import Segment
+from rollwright.calendar.trading import TradingCalendar
+from rollwright.errors import ConfigError
+from rollwright.tasks.definition import SegmentTuple, Task, dataset_kwargs, segments_of, set_dataset_kwarg, set_segments
+
+__all__ = ["MultiHorizonGen", "MultiHorizonGenBase", "TaskGen", "task_generator", "trunc_segments"]
+
+
+class TaskGen(ABC):
+    """Makes tasks from a template; calling it is the same as `generate`.
+
+    Implementations never change the template they are given.
+    """
+
+    @abstractmethod
+    def generate(self, task: Task) -> list[Task]:
+        """Return the tasks that the template `task` stands for."""
+
+    def __call__(self, task: Task) -> list[Task]:
+        """Return the tasks that the template `task` stands for."""
+        return self.generate(task)
+
+
+def task_generator(tasks: Task | Sequence[Task], generators: TaskGen | Iterable[TaskGen]) -> list[Task]:
+    """Return what `generators`, one after another, make of `tasks`.
+
+    Each generator is applied to every task made so far: three templates, a generator that makes two of each and one
+    that makes three give eighteen tasks.
+
+    Parameters
+    ----------
+    tasks : dict or sequence of dict
+        One template or several; never changed.
+    generators : TaskGen or iterable of TaskGen
+        None of them returns the templates as they are.
+    """
+    made = [tasks] if isinstance(tasks, dict) else list(tasks)
+    for generator in [generators] if isinstance(generators, TaskGen) else generators:
+        made = [task for template in made for task in generator.generate(template)]
+    return made
+
+
+def trunc_segments(ta: TimeAdjuster, segments: dict[str, Any], days: int, test_key: str = "test") -> None:
+    """Cut every segment but test, in place, so that it ends `days` sessions before test begins.
+
+    .. warning:: **Look-ahead.** `days` is ``label span + 1`` at least; see `rollwright.calendar.purge`.
+
+    Raises
+    ------
+    SegmentError
+        When nothing of a segment is left.
+    """
+    test_start = min(end for end in segments[test_key] if end is not None)
+    for key, segment in segments.items():
+        if key != test_key:
+            segments[key] = ta.truncate(segment, test_start, days)
+
+
+class MultiHorizonGenBase(TaskGen):
+    """One task per prediction horizon, each cut clear of its own test segment.
+
+    Parameters
+    ----------
+    horizon : sequence of int
+        Sessions ahead to predict.
+    label_leak_n : int
+        Sessions of future a label of horizon 0 would read, plus one: 2 when one buys at the close of the session
+        after the signal. Learning ends ``horizon + label_leak_n`` sessions before test.
+    test_key : str
+        Name of the test segment.
+    calendar : TradingCalendar, optional
+        The sessions; the ambient market data's if not given.
+
+    .. warning:: **Look-ahead.** `label_leak_n` must fit the label that `set_horizon` writes: one less and the last
+       samples of train know a price of test.
+    """
+
+    def __init__(
+        self,
+        horizon: Sequence[int] = (5,),
+        label_leak_n: int = 2,
+        *,
+        test_key: str = "test",
+        calendar: TradingCalendar | None = None,
+    ) -> None:
+        if isinstance(horizon, int | str) or not horizon or any(hr < 1 for hr in horizon):
+            raise ConfigError(f"horizon = {horizon!r} is no list of positive numbers of sessions")
+        if label_leak_n < 1:
+            raise ConfigError(f"label_leak_n = {label_leak_n} must be at least 1")
+        self.horizon = list(horizon)
+        self.label_leak_n = label_leak_n
+        self.test_key = test_key
+        self.ta = TimeAdjuster(calendar=calendar)
+
+    @abstractmethod
+    def set_horizon(self, task: Task, hr: int) -> None:
+        """Change `task`, in place, so that it predicts `hr` sessions ahead."""
+
+    def generate(self, task: Task) -> list[Task]:
+        """Return one task per horizon, in the order of `horizon`.
+
+        Raises
+        ------
+        ConfigError
+            When the template has no segments, or none named `test_key`.
+        CalendarRangeError, SegmentError
+            When a segment does not fit the calendar, or cutting leaves nothing of it.
+        """
+        calendar = self.ta.calendar
+        made = []
+        for hr in self.horizon:
+            copy = deepcopy(task)
+            self.set_horizon(copy, hr)
+            aligned: dict[str, SegmentTuple] = {
+                key: Segment.aligned(value, calendar, open_end=key == self.test_key).as_tuple()
+                for key, value in segments_of(copy, test_key=self.test_key).items()
+            }
+            trunc_segments(self.ta, aligned, hr + self.label_leak_n, self.test_key)
+            set_segments(copy, aligned)
+            made.append(copy)
+        return made
+
+
+class MultiHorizonGen(MultiHorizonGenBase):
+    """One task per horizon, with the return over that horizon as its label.
+
+    The label of horizon `h` is the return of a position taken at the close of session ``label_leak_n - 1`` after the
+    signal and held for `h` sessions; with the default of 2 and `h` = 1 that is
+    ``Ref($close, -2)/Ref($close, -1) - 1``.
+    """
+
+    def label(self, hr: int) -> str:
+        """Return the label's expression for horizon `hr`."""
+        entry = self.label_leak_n - 1
+        bought = f"Ref($close, -{entry})" if entry else "$close"
+        return f"Ref($close, -{entry + hr})/{bought} - 1"
+
+    def set_horizon(self, task: Task, hr: int) -> None:
+        """Write the label of horizon `hr` into the handler of `task`.
+
+        Raises
+        ------
+        ConfigError
+            When the handler is not a dictionary, so that its label cannot be changed.
+        """
+        handler = dataset_kwargs(task).get("handler")
+        if not isinstance(handler, Mapping):
+            raise ConfigError(
+                f"the handler is {type(handler).__name__}, so its label cannot be changed",
+                hint="name the handler by class, module_path and kwargs",
+            )
+        kwargs = {**(handler.get("kwargs") or {}), "label": [self.label(hr)]}
+        set_dataset_kwarg(task, "handler", {**handler, "kwargs": kwargs})

@@ -1,0 +1,111 @@
+"""handler_mod: the dates of a task's handler follow the dates of its window."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from rollwright.calendar.trading import Session, to_session
+from rollwright.errors import SegmentError
+from rollwright.tasks.definition import Task, dataset_kwargs, segments_of, set_dataset_kwarg
+
+__all__ = ["handler_mod"]
+
+_logger = logging.getLogger("rollwright.tasks")
+
+_PROCESSOR_LISTS: Final = ("infer_processors", "learn_processors", "shared_processors")
+_FIT_RANGE: Final = ("fit_start_time", "fit_end_time")
+
+
+class _Keys(Protocol):
+    """What `handler_mod` asks of its generator."""
+
+    test_key: str
+    train_key: str
+
+
+def handler_mod(task: Task, rolling_gen: _Keys) -> None:
+    """Make the handler of `task` reach the end of its test segment, and fit only on its train segment.
+
+    * ``end_time`` is moved to the end of test when it lies before it; a handler without one has all there is.
+    * ``fit_start_time`` and ``fit_end_time`` of the handler, and of the processors listed in it, become the ends of
+      train wherever they are given, so that normalisation rolls with the window (defect G11).
+    * A dataset without a handler, and placeholders (``<dataset.kwargs.segments.train.0>``), are left as they are.
+
+    Only `task` itself is changed; dictionaries it shares with other tasks are not.
+
+    .. warning:: **Look-ahead.** Without this (``ds_extra_mod_func=None``) processors go on fitting on the range the
+       template names, which may reach into the test segments of earlier windows' template or miss later data.
+
+    Raises
+    ------
+    SegmentError
+        When the handler is an object, a file or a name, and is not known to reach the end of test: predictions
+        would end early without a word (defect G6).
+    """
+    segments = segments_of(task, test_key=rolling_gen.test_key)
+    test = segments[rolling_gen.test_key]
+    handler = dataset_kwargs(task).get("handler")
+    if handler is None:
+        return
+    if not isinstance(handler, Mapping):
+        _check_reach(handler, test)
+        return
+    kwargs = dict(handler.get("kwargs") or {})
+    _extend(kwargs, test[1])
+    train = segments.get(rolling_gen.train_key)
+    if train is not None:
+        _roll_fit_range(kwargs, train)
+        for name in _PROCESSOR_LISTS:
+            if isinstance(kwargs.get(name), list | tuple):
+                kwargs[name] = [_rolled_processor(item, train) for item in kwargs[name]]
+    if kwargs != (handler.get("kwargs") or {}):
+        set_dataset_kwarg(task, "handler", {**handler, "kwargs": kwargs})
+
+
+def _extend(kwargs: dict[str, Any], test_end: Session | None) -> None:
+    end = kwargs.get("end_time")
+    if end is None or _is_placeholder(end):
+        return
+    if test_end is None or to_session(end) < test_end:
+        kwargs["end_time"] = test_end
+
+
+def _roll_fit_range(kwargs: dict[str, Any], train: tuple[Session, Session]) -> None:
+    for key, value in zip(_FIT_RANGE, train, strict=True):
+        if kwargs.get(key) is not None and not _is_placeholder(kwargs[key]):
+            kwargs[key] = value
+
+
+def _rolled_processor(processor: Any, train: tuple[Session, Session]) -> Any:
+    if not isinstance(processor, Mapping) or not isinstance(processor.get("kwargs"), Mapping):
+        return processor
+    kwargs = dict(processor["kwargs"])
+    _roll_fit_range(kwargs, train)
+    return {**processor, "kwargs": kwargs}
+
+
+def _check_reach(handler: object, test: tuple[Session, Session | None]) -> None:
+    start, end = test
+    reach: Any = getattr(handler, "end_time", _UNKNOWN)
+    if reach is None or (reach is not _UNKNOWN and end is not None and to_session(reach) >= end):
+        return
+    known = "" if reach is _UNKNOWN else f", which ends at {reach}"
+    raise SegmentError(
+        start=start,
+        end=end,
+        reason=f"the handler is {_describe(handler)}{known}, and cannot be made to reach its end",
+        hint="name the handler by class, module_path and kwargs, or pass ds_extra_mod_func=None if it does reach it",
+    )
+
+
+_UNKNOWN: Final = object()
+
+
+def _describe(handler: object) -> str:
+    return f"the text {handler!r}" if isinstance(handler, str) else f"an object of class {type(handler).__name__}"
+
+
+def _is_placeholder(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("<")
