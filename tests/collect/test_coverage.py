@@ -1,0 +1,107 @@
+"""The coverage contract: honest data pass, holes never do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rollwright.calendar.trading import TradingCalendar
+from rollwright.collect.coverage import check_tiling, check_window, universe_coverage
+from rollwright.errors import CoverageError
+
+DAYS = pd.bdate_range("2020-01-01", periods=8)
+
+
+class Market:
+    """Three stocks on eight sessions: A trades always, B lists on day 3, C is suspended on days 5 and 6."""
+
+    freq = "day"
+    generation = "g1"
+
+    def calendar(self):
+        return TradingCalendar(DAYS)
+
+    def instruments(self):
+        return ("A", "B", "C")
+
+    def members(self, universe):
+        return {code: ((DAYS[0], DAYS[-1]),) for code in "ABC"}
+
+    def bounds(self, instruments):
+        first = {"A": 0, "B": 3, "C": 0}
+        return np.array([[first[code], 8] for code in instruments], dtype=np.int64)
+
+    def missing_fields(self, fields):
+        return ()
+
+    def load(self, fields, instruments, start, stop, *, as_of=None):
+        close = np.ones((8, 3), dtype=np.float32)
+        close[:3, 1] = np.nan
+        close[5:7, 2] = np.nan
+        columns = ["ABC".index(code) for code in instruments]
+        return close[None, start:stop][:, :, columns]
+
+
+def rows(pairs) -> pd.MultiIndex:
+    return pd.MultiIndex.from_tuples([(DAYS[day], code) for day, code in pairs], names=["datetime", "instrument"])
+
+
+def complete(days=range(8)) -> list[tuple[int, str]]:
+    return [(day, code) for day in days for code in "ABC" if not (code == "B" and day < 3)]
+
+
+def test_a_kept_promise_has_no_problem():
+    index = rows(complete())
+    assert check_window("w", index, index, np.ones(len(index))) == []
+
+
+def test_a_missing_row_a_strange_row_and_a_doubled_row_are_each_named():
+    promised = rows([(0, "A"), (0, "C"), (1, "A")])
+    predicted = rows([(0, "A"), (0, "A"), (1, "C")])
+    lines = check_window("2020-01", predicted, promised, np.ones(3))
+    assert len(lines) == 3
+    assert "1 rows are predicted twice, 2020-01-01 (A)" in lines[0]
+    assert "2 of 3 promised rows are missing, 2020-01-01 to 2020-01-02 (C, A)" in lines[1]
+    assert "1 rows were never promised, 2020-01-02 (C)" in lines[2]
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_no_number_is_a_hole(score):
+    index = rows([(0, "A"), (0, "C")])
+    (line,) = check_window("w", index, index, np.array([1.0, score]))
+    assert "1 scores are no numbers, 2020-01-01 (C)" in line
+
+
+def test_windows_that_tile_have_no_problem():
+    assert check_tiling([(DAYS[3], DAYS[5]), (DAYS[0], DAYS[2]), (DAYS[6], DAYS[7])], TradingCalendar(DAYS)) == []
+
+
+def test_a_gap_and_an_overlap_between_windows_are_named_with_dates():
+    (gap,) = check_tiling([(DAYS[0], DAYS[1]), (DAYS[4], DAYS[5])], TradingCalendar(DAYS))
+    assert "2 sessions from 2020-01-03 to 2020-01-06" in gap
+    (overlap,) = check_tiling([(DAYS[0], DAYS[2]), (DAYS[2], DAYS[5])], TradingCalendar(DAYS))
+    assert "1 sessions from 2020-01-03 are tested by two windows" in overlap
+
+
+def test_members_without_a_prediction_are_counted_by_cause():
+    predicted = rows([pair for pair in complete() if pair not in [(5, "C"), (6, "C"), (7, "A")]])
+    found = universe_coverage(predicted, Market(), "all", start=DAYS[0], end=DAYS[-1], max_missing_share=0.4)
+    assert found.expected == 24
+    assert found.predicted == 24 - 3 - 3
+    assert found.by_cause == {"no series": 3, "suspended": 2, "dropped": 1}
+    assert found.worst_share == pytest.approx(1 / 3)
+
+
+def test_a_day_that_lacks_too_many_fails_and_names_them():
+    predicted = rows([pair for pair in complete() if pair not in [(5, "C"), (5, "A")]])
+    with pytest.raises(CoverageError) as caught:
+        universe_coverage(predicted, Market(), "all", start=DAYS[0], end=DAYS[-1], max_missing_share=0.4)
+    assert caught.value.exit_code == 4
+    assert caught.value.problems == ("2020-01-08: 67% of 3 members missing (1 suspended, 1 dropped)",)
+
+
+def test_a_day_without_any_prediction_always_fails():
+    predicted = rows(complete([0, 1, 2, 3, 4, 6, 7]))
+    with pytest.raises(CoverageError, match="2020-01-08: 100%"):
+        universe_coverage(predicted, Market(), "all", start=DAYS[0], end=DAYS[-1], max_missing_share=1.0)
