@@ -8,6 +8,7 @@ Nothing else in the package reads the environment.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -41,9 +42,9 @@ class PoolSettings(_Section):
     """The task pool: a store URL and the terms of a claim."""
 
     url: str = "sqlite:///.rollwright/pool.db"
-    lease: Annotated[float, Field(gt=0)] = 60.0
+    lease: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     max_attempts: Annotated[int, Field(ge=1)] = 3
-    poll: Annotated[float, Field(gt=0)] = 0.05
+    poll: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.05
 
 
 class TrackingSettings(_Section):
@@ -199,7 +200,8 @@ def _build(root: Path, merged: Mapping[str, object], origins: Mapping[str, str])
         rows = []
         for problem in error.errors():
             name = ".".join(str(part) for part in problem["loc"][:2])
-            rows.append(f"{name} = {problem['input']!r} ({origins.get(name, 'default')}): {problem['msg']}")
+            given = masked(repr(problem["input"]))
+            rows.append(f"{name} = {given} ({origins.get(name, 'default')}): {problem['msg']}")
         raise ConfigError("a setting has a value it cannot take: " + "; ".join(rows)) from error
 
 
@@ -238,19 +240,36 @@ def _from_file(path: Path) -> dict[str, object]:
 def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
     values: dict[str, object] = {}
     for key, value in environment.items():
-        if key.startswith(ENV_PREFIX) and "__" in key:
-            section, _, field = key.removeprefix(ENV_PREFIX).lower().partition("__")
-            values[f"{section}.{field}"] = (
-                value.split(os.pathsep) if (section, field) == ("trust", "modules") else value
-            )
+        section, separator, field = key.removeprefix(ENV_PREFIX).lower().partition("_")
+        if not key.startswith(ENV_PREFIX) or not separator:
+            continue
+        if field.startswith("_"):
+            name = f"{section}.{field[1:]}"
+            values[name] = _modules(value) if name == "trust.modules" else value
+        elif section in _SECTIONS:  # one underscore too few, and silently without effect if we let it pass
+            names = [f"{ENV_PREFIX}{name.replace('.', '__').upper()}" for name in known_names()]
+            raise UnknownSettingError(key, names, where="environment")
     return values
 
 
+def _modules(value: str) -> list[str]:
+    return [module for module in value.split(os.pathsep) if module]
+
+
+_SECRET_PARAMETER: Final = re.compile(
+    r"([?&;](?:\w*password|passwd|pwd|\w*token|\w*secret|\w*key)=)[^&;#\s]+", re.IGNORECASE
+)
+
+
 def masked(value: object) -> str:
-    """Return a setting's value as text, with the password of a URL hidden."""
-    text = str(value)
+    """Return a setting's value as text, with the secrets of a URL hidden: password, token and query parameters."""
+    text = _SECRET_PARAMETER.sub(r"\1***", str(value))
     head, separator, rest = text.partition("://")
-    if separator and "@" in rest:
-        user = rest.rsplit("@", 1)[0].partition(":")[0]
-        return f"{head}://{user}:***@{rest.rsplit('@', 1)[1]}"
-    return text
+    login, at, host = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    if not separator or not at or ("/" in login and not colon):  # an @ within a path
+        return text
+    if not colon:  # a user without a password; over HTTP it is a token
+        user = "***" if head.endswith(("http", "https")) else user
+        return f"{head}://{user}@{host}"
+    return f"{head}://{user}:***@{host}"
