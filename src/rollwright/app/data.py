@@ -1,0 +1,152 @@
+"""Commands and queries on market data: import, demonstrate, describe, check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from rollwright.core.context import current_settings
+from rollwright.core.settings import Settings
+from rollwright.data.check import CheckReport, check_data
+from rollwright.data.ingest import ImportReport, import_market
+from rollwright.data.layout import BASE_FIELDS
+from rollwright.data.provider import QlibProvider, provider_from_settings
+from rollwright.data.synthetic import DemoReport, make_demo_market
+
+__all__ = ["DataInfo", "check_market", "describe_market", "import_data", "make_demo"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UniverseInfo:
+    """One universe: how many belong to it in all, and on the last session that has data."""
+
+    name: str
+    members: int
+    members_now: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataInfo:
+    """What a data folder holds at one frequency.
+
+    Attributes
+    ----------
+    path : Path
+    freq, generation : str
+    imports : int
+        How often rollwright wrote the folder; 0 when other tools made it.
+    first, last : str
+        Sessions that have data.
+    sessions, future_sessions, instruments : int
+    fields : tuple of str
+    missing : tuple of str
+        Base fields that nothing has; they read as NaN.
+    universes : tuple of UniverseInfo
+    """
+
+    path: Path
+    freq: str
+    generation: str
+    imports: int
+    first: str
+    last: str
+    sessions: int
+    future_sessions: int
+    instruments: int
+    fields: tuple[str, ...]
+    missing: tuple[str, ...]
+    universes: tuple[UniverseInfo, ...]
+
+
+def import_data(
+    source: pd.DataFrame | Path | str,
+    out: Path | str,
+    *,
+    freq: str = "day",
+    universe: str = "all",
+    symbol_column: str | None = None,
+    date_column: str | None = None,
+    timezone: str | None = None,
+    revise: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImportReport:
+    """Import CSV, Parquet or a frame; see `rollwright.data.ingest.import_market`."""
+    return import_market(
+        source,
+        out,
+        freq=freq,
+        universe=universe,
+        symbol_column=symbol_column,
+        date_column=date_column,
+        timezone=timezone,
+        revise=revise,
+        progress=progress,
+    )
+
+
+def make_demo(
+    out: Path | str,
+    *,
+    instruments: int = 120,
+    sessions: int = 1300,
+    seed: int = 20150105,
+    planted_ic: float = 0.06,
+) -> DemoReport:
+    """Write a synthetic market; see `rollwright.data.synthetic.make_demo_market`."""
+    return make_demo_market(out, instruments=instruments, sessions=sessions, seed=seed, planted_ic=planted_ic)
+
+
+def describe_market(
+    path: Path | str | None = None, *, freq: str | None = None, settings: Settings | None = None
+) -> DataInfo:
+    """Return what a data folder holds; the ambient one when no path is given.
+
+    Raises
+    ------
+    DataNotFoundError
+        When there is none.
+    """
+    provider = _provider(path, freq, settings)
+    calendar = provider.calendar()
+    now = calendar.last_known
+    universes = []
+    for name in provider.universes():
+        members = provider.members(name)
+        living = sum(any(start <= now <= end for start, end in spans) for spans in members.values())
+        universes.append(UniverseInfo(name=name, members=len(members), members_now=living))
+    return DataInfo(
+        path=provider.root,
+        freq=provider.freq,
+        generation=provider.generation,
+        imports=provider.manifest.counter if provider.manifest is not None else 0,
+        first=str(calendar.first).removesuffix(" 00:00:00"),
+        last=str(now).removesuffix(" 00:00:00"),
+        sessions=calendar.known,
+        future_sessions=len(calendar) - calendar.known,
+        instruments=len(provider.instruments()),
+        fields=provider.fields(),
+        missing=provider.missing_fields(BASE_FIELDS[:7]),
+        universes=tuple(universes),
+    )
+
+
+def check_market(
+    path: Path | str | None = None, *, freq: str | None = None, settings: Settings | None = None
+) -> CheckReport:
+    """Look through a data folder for what would spoil research; see `rollwright.data.check.check_data`."""
+    if path is None:
+        opened = provider_from_settings(settings)
+        return check_data(opened.root, freq=freq or opened.freq)
+    return check_data(path, freq=freq or "day")
+
+
+def _provider(path: Path | str | None, freq: str | None, settings: Settings | None) -> QlibProvider:
+    if path is not None:
+        return QlibProvider(path, freq=freq or "day")
+    if freq is None:
+        return provider_from_settings(settings)
+    present = current_settings() if settings is None else settings
+    return provider_from_settings(present.with_values({"data.freq": freq}, origin="argument"))

@@ -1,0 +1,163 @@
+"""``rollwright data``: import, demonstrate, describe and check market data."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rollwright.data.check import CheckReport
+
+__all__ = ["data_app"]
+
+data_app = typer.Typer(no_args_is_help=True, help="Import, make, describe and check market data.")
+
+_Folder = Annotated[
+    Path | None,
+    typer.Argument(metavar="[DIR]", help="Data folder; that of the settings if not given.", show_default=False),
+]
+_Freq = Annotated[str, typer.Option(help="Frequency of the data: day, 1min, 5min …")]
+_Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
+
+
+@data_app.command("import")
+def import_command(
+    source: Annotated[Path, typer.Argument(metavar="PATH", help="CSV or Parquet file, or a folder of them.")],
+    out: Annotated[Path, typer.Option(help="Data folder to make or to extend.")],
+    symbol_column: Annotated[str | None, typer.Option(help="Column of the instruments' codes.")] = None,
+    date_column: Annotated[str | None, typer.Option(help="Column of the sessions.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="The market's time zone, for dates that carry one.")] = None,
+    universe: Annotated[str, typer.Option(help="Universe that the instruments join.")] = "all",
+    freq: _Freq = "day",
+    revise: Annotated[bool, typer.Option("--revise", help="Replace values that differ.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Import CSV or Parquet files into a data folder; all of it or nothing."""
+    from rollwright.app.data import import_data  # noqa: PLC0415 - help stays light
+
+    with _progress("writing instruments") as tick:
+        report = import_data(
+            source,
+            out,
+            freq=freq,
+            universe=universe,
+            symbol_column=symbol_column,
+            date_column=date_column,
+            timezone=timezone,
+            revise=revise,
+            progress=tick,
+        )
+    if as_json:
+        _print_json(asdict(report))
+        return
+    print(f"{report.path}: {report.kind}")
+    print(f"rows         {report.rows:,} of {report.instruments:,} instruments, {report.first} to {report.last}")
+    print(f"fields       {', '.join(report.fields)}")
+    if report.missing:
+        print(f"missing      {', '.join(report.missing)} (they read as NaN)")
+    if report.kind not in {"create", "none"}:
+        print(f"added        {report.added_instruments} instruments, {report.added_sessions} sessions")
+        print(f"changed      {report.changed_cells} values, from {report.first_changed or '-'} on")
+    print(f"generation   {report.generation}")
+    _say(f"look at it with `rollwright data info {report.path}`")
+
+
+@data_app.command("demo")
+def demo_command(
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    instruments: Annotated[int, typer.Option(min=20, max=5000)] = 120,
+    sessions: Annotated[int, typer.Option(min=80, max=20000)] = 1300,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 20150105,
+    planted_ic: Annotated[float, typer.Option(min=0.0, max=0.5, help="Strength of the planted signal.")] = 0.06,
+    as_json: _Json = False,
+) -> None:
+    """Make a synthetic market with a weak signal of known strength planted in it."""
+    from rollwright.app.data import make_demo  # noqa: PLC0415 - help stays light
+
+    report = make_demo(out, instruments=instruments, sessions=sessions, seed=seed, planted_ic=planted_ic)
+    if as_json:
+        _print_json(asdict(report))
+        return
+    print(f"{report.path}: a synthetic market, seed {report.seed}")
+    print(f"instruments  {report.instruments}, {report.sessions} sessions, {report.first} to {report.last}")
+    print(f"planted IC   {report.planted_ic:.4f}")
+    print(f"realised IC  {report.realised_ic:.4f} (standard error {report.realised_se:.4f})")
+    print(f"generation   {report.generation}")
+
+
+@data_app.command("info")
+def info_command(
+    folder: _Folder = None, freq: Annotated[str | None, typer.Option()] = None, as_json: _Json = False
+) -> None:
+    """Describe a data folder: calendar, fields, universes, generation."""
+    from rollwright.app.data import describe_market  # noqa: PLC0415 - help stays light
+
+    info = describe_market(folder, freq=freq)
+    if as_json:
+        _print_json(asdict(info))
+        return
+    print(f"{info.path}")
+    future = f", {info.future_sessions} known to come" if info.future_sessions else ""
+    print(f"sessions     {info.sessions:,} ({info.freq}), {info.first} to {info.last}{future}")
+    print(f"instruments  {info.instruments:,}")
+    print(f"fields       {', '.join(info.fields)}")
+    if info.missing:
+        print(f"missing      {', '.join(info.missing)} (they read as NaN)")
+    for universe in info.universes:
+        print(f"universe     {universe.name}: {universe.members:,} in all, {universe.members_now:,} on {info.last}")
+    print(f"generation   {info.generation}")
+
+
+@data_app.command("check")
+def check_command(
+    folder: _Folder = None, freq: Annotated[str | None, typer.Option()] = None, as_json: _Json = False
+) -> None:
+    """Look for gaps, impossible prices, jumps and damaged files, and say where. Exit code 2 when there are errors."""
+    from rollwright.app.data import check_market  # noqa: PLC0415 - help stays light
+
+    report = check_market(folder, freq=freq)
+    if as_json:
+        _print_json({**asdict(report), "ok": report.ok})
+    else:
+        _print_check(report)
+    if not report.ok:
+        raise typer.Exit(2)
+
+
+def _print_check(report: CheckReport) -> None:
+    for finding in report.findings:
+        print(f"{finding.severity:7}  {finding.kind:8}  {finding.where}: {finding.message}")
+    errors = sum(finding.severity == "error" for finding in report.findings)
+    _say(
+        f"{report.instruments:,} instruments, {report.sessions:,} sessions, {report.files:,} series: "
+        f"{errors} errors, {len(report.findings) - errors} warnings"
+    )
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a bar on standard error while a person is watching."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415 - help stays light
+    from rich.progress import Progress  # noqa: PLC0415 - help stays light
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

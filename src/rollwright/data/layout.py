@@ -1,0 +1,192 @@
+"""Where things lie in a market data folder, and which names are allowed to become paths.
+
+The layout is Qlib's::
+
+    calendars/<freq>.txt             one session a line; <freq>_future.txt also names sessions to come
+    instruments/<universe>.txt       code, first and last session, tab separated; several lines are several lifetimes
+    features/<code>/<field>.<freq>.bin
+
+Folders of instruments are lower case. A code, a field or a universe only becomes part of a path after the checks here,
+so that no name can leave the folder.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from rollwright.errors import ConfigError, CorruptFileError, DataError, UnknownFieldError, UnknownInstrumentError
+
+__all__ = [
+    "BASE_FIELDS",
+    "CALENDARS",
+    "FEATURES",
+    "INSTRUMENTS",
+    "bin_path",
+    "calendar_path",
+    "check_code",
+    "check_field",
+    "check_universe",
+    "code_of_folder",
+    "folder_map",
+    "folder_of_code",
+    "normal_freq",
+    "refuse_case_twins",
+]
+
+CALENDARS: Final = "calendars"
+INSTRUMENTS: Final = "instruments"
+FEATURES: Final = "features"
+
+BASE_FIELDS: Final = ("open", "high", "low", "close", "volume", "vwap", "factor", "change", "amount")
+"""Fields that every user of market data expects: absent, they read as NaN with a warning; any other is an error."""
+
+_PREFIX: Final = "_qlib_"
+# Device names of Windows: a folder may not be called so there, hence Qlib's prefix.
+_DEVICES: Final = frozenset(
+    ("con", "prn", "aux", "nul", *(f"com{i}" for i in range(10)), *(f"lpt{i}" for i in range(10)))
+)
+_CODE: Final = re.compile(r"[\w^][\w.\-^=&@+ ]{0,99}")
+_FIELD: Final = re.compile(r"[\w、：（）]{1,100}")
+_UNIVERSE: Final = re.compile(r"\w[\w.\-]{0,99}")
+_FREQ: Final = re.compile(r"([1-9][0-9]{0,3})?(month|mon|week|w|day|d|minute|min)")
+_FREQ_UNITS: Final = {"mon": "month", "w": "week", "d": "day", "minute": "min"}
+
+
+def check_code(code: object) -> str:
+    """Return `code` when it may name an instrument.
+
+    Raises
+    ------
+    UnknownInstrumentError
+        When it is no text, or could not be a folder's name on every file system.
+    """
+    if not isinstance(code, str):
+        raise UnknownInstrumentError(
+            f"{code!r} is {type(code).__name__}, and codes of instruments are text",
+            hint="a code read as a number loses its leading zeros: write '000001', not 1",
+        )
+    if not _CODE.fullmatch(code) or code[-1] in ". " or code.lower().startswith(_PREFIX):
+        raise UnknownInstrumentError(
+            f"{code!r} cannot be the code of an instrument",
+            hint=f"letters, digits and . - _ ^ = & @ + only, 1 to 100 of them, not beginning with `{_PREFIX}`",
+        )
+    return code
+
+
+def check_field(name: object) -> str:
+    """Return the field `name` (without ``$``) in lower case when it may be one.
+
+    Raises
+    ------
+    UnknownFieldError
+        When it is no text, or could not be a file's name.
+    """
+    if not isinstance(name, str) or not _FIELD.fullmatch(name):
+        raise UnknownFieldError(f"{name!r} cannot be a field", hint="letters, digits and _ only")
+    return name.lower()
+
+
+def check_universe(name: object) -> str:
+    """Return the universe `name` in lower case when it may be one.
+
+    Raises
+    ------
+    UnknownInstrumentError
+        When it is no text, or could not be a file's name.
+    """
+    if not isinstance(name, str) or not _UNIVERSE.fullmatch(name) or name.endswith("."):
+        raise UnknownInstrumentError(f"{name!r} cannot be a universe", hint="letters, digits and . - _ only")
+    return name.lower()
+
+
+def folder_of_code(code: str) -> str:
+    """Return the name of the folder of `code`: lower case, device names prefixed as Qlib does.
+
+    Raises
+    ------
+    UnknownInstrumentError
+        When `code` cannot be one.
+    """
+    lowered = check_code(code).lower()
+    return f"{_PREFIX}{lowered}" if lowered in _DEVICES else lowered
+
+
+def code_of_folder(folder: str) -> str:
+    """Return the code, in upper case, of a folder that no instruments file names.
+
+    The prefix is removed as a whole; stripping its letters, as Qlib does, turns ``_qlib_lpt1`` into ``pt1``.
+    """
+    return folder.lower().removeprefix(_PREFIX).upper()
+
+
+def folder_map(root: Path) -> dict[str, str]:
+    """Return the folders below ``features`` by their lower-case names.
+
+    Raises
+    ------
+    CorruptFileError
+        When two of them differ only in case: which one is meant depends on the file system.
+    """
+    features = root / FEATURES
+    found: dict[str, str] = {}
+    if not features.is_dir():
+        return found
+    for folder in sorted(entry.name for entry in features.iterdir() if entry.is_dir()):
+        twin = found.setdefault(folder.lower(), folder)
+        if twin != folder:
+            raise CorruptFileError(features, f"the folders `{twin}` and `{folder}` differ only in case")
+    return found
+
+
+def refuse_case_twins(codes: list[str], *, where: str) -> None:
+    """Refuse two codes that would share one folder.
+
+    Raises
+    ------
+    DataError
+        Naming the first such pair.
+    """
+    seen: dict[str, str] = {}
+    for code in codes:
+        twin = seen.setdefault(code.lower(), code)
+        if twin != code:
+            raise DataError(
+                f"{where} has the codes `{twin}` and `{code}`, which differ only in case",
+                hint="both would lie in one folder: rename one of them",
+            )
+
+
+def normal_freq(freq: str) -> str:
+    """Return the one spelling of a frequency: ``day``, ``week``, ``month``, ``1min``, ``5min``.
+
+    Raises
+    ------
+    ConfigError
+        When it is none.
+    """
+    match = _FREQ.fullmatch(freq.strip().lower()) if isinstance(freq, str) else None
+    if match is None:
+        raise ConfigError(f"{freq!r} is no frequency", hint="as `day`, `1min`, `5min`, `week`")
+    count = int(match[1] or 1)
+    unit = _FREQ_UNITS.get(match[2], match[2])
+    return unit if count == 1 and unit != "min" else f"{count}{unit}"
+
+
+def calendar_path(root: Path, freq: str) -> Path | None:
+    """Return the calendar file of `freq`, however its name spells it (``day.txt``, ``1d.txt``); None without one."""
+    wanted = normal_freq(freq)
+    folder = root / CALENDARS
+    exact = folder / f"{wanted}.txt"
+    if exact.is_file():
+        return exact
+    for path in sorted(folder.glob("*.txt")) if folder.is_dir() else []:
+        if _FREQ.fullmatch(path.stem.lower()) and normal_freq(path.stem) == wanted:
+            return path
+    return None
+
+
+def bin_path(folder: str, field: str, token: str) -> str:
+    """Return the path, from the data folder, of one field of one instrument; `token` is the frequency's spelling."""
+    return f"{FEATURES}/{folder}/{field}.{token}.bin"
