@@ -1,0 +1,191 @@
+"""One campaign as one HTML file: it opens from a disk and asks the network for nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from rollwright.analysis.report_figures import (
+    Figure,
+    WindowRow,
+    group_bars,
+    group_lines,
+    ic_chart,
+    performance_chart,
+    timeline_chart,
+)
+from rollwright.analysis.report_text import LANGUAGES, Language, Words, name_in
+from rollwright.core.atomic import write_text
+from rollwright.errors import ConfigError, DataError
+
+__all__ = ["CampaignReport", "WindowRow", "render_report", "report_html"]
+
+_TEMPLATE: Final = "templates/report.html.j2"
+_STYLE: Final = "templates/report.css"
+_SCRIPT: Final = "templates/report.js"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignReport:
+    """Everything the report shows; a part that is None or empty is left out.
+
+    Attributes
+    ----------
+    name : str
+        The title.
+    headline : sequence of (str, str)
+        The numbers that matter, as name and finished text, so that the page says what the terminal says.
+    facts : sequence of (str, str)
+        Smaller print beneath the title: sessions, time, versions.
+    created : str
+        When, as text; the report asks no clock.
+    windows : sequence of WindowRow
+    ic : DataFrame or None
+        Columns ``ic`` and ``ric`` by day, over all windows.
+    groups : DataFrame or None
+        Mean label of each score group by day, best first.
+    backtest : DataFrame or None
+        By day: ``return``, and where known ``cost``, ``bench``, as parts of one; further columns are ignored.
+    coverage : mapping of str to int
+        Cause to the number of rows without a score for it.
+    expected_rows, predicted_rows : int or None
+        Rows of the universe, and those with a score.
+    notes : sequence of str
+        What a reader must know before the numbers.
+    config : str
+        The YAML that made it.
+    lang : {"en", "zh"}
+    """
+
+    name: str
+    headline: Sequence[tuple[str, str]] = ()
+    facts: Sequence[tuple[str, str]] = ()
+    created: str = ""
+    windows: Sequence[WindowRow] = ()
+    ic: pd.DataFrame | None = None
+    groups: pd.DataFrame | None = None
+    backtest: pd.DataFrame | None = None
+    coverage: Mapping[str, int] = field(default_factory=dict)
+    expected_rows: int | None = None
+    predicted_rows: int | None = None
+    notes: Sequence[str] = ()
+    config: str = ""
+    lang: Language = "en"
+
+
+def render_report(report: CampaignReport, path: Path) -> Path:
+    """Write the report to `path`, whole or not at all, and return `path`.
+
+    Guarantees: equal reports give equal bytes with the same version of Plotly; every text of the report is shown as
+    text, whatever it contains; the page names no resource outside itself and forbids the browser to fetch any.
+    """
+    write_text(path, report_html(report))
+    return path
+
+
+def report_html(report: CampaignReport) -> str:
+    """Return the report as HTML.
+
+    Raises
+    ------
+    ConfigError
+        For a language there is no translation for.
+    DataError
+        When a frame lacks a column that its chart is made of.
+    """
+    if report.lang not in LANGUAGES:
+        raise ConfigError(f"there is no report in language `{report.lang}`", hint=f"known: {', '.join(LANGUAGES)}")
+    words = LANGUAGES[report.lang]
+    figures = _figures(report, words)
+    # Jinja and the five megabytes of Plotly's script are needed here only
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(_packaged(_TEMPLATE))
+    return template.render(
+        report=report,
+        words=words,
+        headline=[(name_in(report.lang, name), _split(text)) for name, text in report.headline],
+        facts=[(name_in(report.lang, name), text) for name, text in report.facts],
+        windows=_window_rows(report.windows, words),
+        coverage=_coverage_rows(report),
+        figures={name: _inline_json(figure) for name, figure in figures.items()},
+        style=_packaged(_STYLE),
+        script=_packaged(_SCRIPT),
+        plotly=get_plotlyjs() if figures else "",
+    )
+
+
+def _figures(report: CampaignReport, words: Words) -> dict[str, Figure]:
+    ic = _with_columns(report.ic, ("ic",), "ic")
+    backtest = _with_columns(report.backtest, ("return",), "backtest")
+    figures: dict[str, Figure] = {}
+    if report.windows:
+        figures["timeline"] = timeline_chart(report.windows, ic, words)
+    if backtest is not None:
+        figures["performance"] = performance_chart(backtest, words)
+    if ic is not None:
+        figures["ic"] = ic_chart(ic, words)
+    if report.groups is not None and len(report.groups):
+        figures["group_lines"] = group_lines(report.groups, words)
+        figures["group_bars"] = group_bars(report.groups, words)
+    return figures
+
+
+def _with_columns(frame: pd.DataFrame | None, columns: tuple[str, ...], what: str) -> pd.DataFrame | None:
+    if frame is None or not len(frame):
+        return None
+    missing = [name for name in columns if name not in frame]
+    if missing:
+        raise DataError(f"the report's `{what}` has the columns {list(frame.columns)} and lacks {missing}")
+    return frame
+
+
+def _window_rows(windows: Sequence[WindowRow], words: Words) -> list[dict[str, Any]]:
+    """Return the table of windows: text, and for each IC the width of a bar that compares it with the largest."""
+    largest = max((abs(window.ic) for window in windows if window.ic is not None), default=0.0)
+    return [
+        {
+            "name": window.name,
+            "state": window.state,
+            "state_text": words.get(window.state, window.state),
+            "segments": {role: f"{start:%Y-%m-%d} – {end:%Y-%m-%d}" for role, (start, end) in window.segments.items()},
+            "rows": "" if window.rows is None else f"{window.rows:,}",
+            "ic": "" if window.ic is None else f"{window.ic:+.4f}",
+            "ic_share": 0 if window.ic is None or not largest else round(100 * abs(window.ic) / largest),
+            "ic_sign": "below" if window.ic is not None and window.ic < 0 else "above",
+            "rank_ic": "" if window.rank_ic is None else f"{window.rank_ic:+.4f}",
+            "best_iteration": "" if window.best_iteration is None else f"{window.best_iteration:,}",
+            "seconds": "" if window.seconds is None else f"{window.seconds:.1f}",
+            "recorder": window.recorder,
+        }
+        for window in windows
+    ]
+
+
+def _coverage_rows(report: CampaignReport) -> list[tuple[str, str, str]]:
+    whole = report.expected_rows
+    return [(cause, f"{rows:,}", "" if not whole else f"{rows / whole:.2%}") for cause, rows in report.coverage.items()]
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Return a number and what follows its ``±``, which is shown smaller."""
+    number, mark, error = text.partition("±")
+    return number.strip(), f"± {error.strip()}" if mark else ""
+
+
+def _inline_json(figure: Figure) -> str:
+    """Return JSON that can stand inside a script element: no character in it can end the element."""
+    text = json.dumps(figure, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _packaged(name: str) -> str:
+    return resources.files("rollwright.analysis").joinpath(name).read_text(encoding="utf-8")

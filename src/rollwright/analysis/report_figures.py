@@ -1,0 +1,355 @@
+"""The report's charts, as plain Plotly figures: dictionaries of traces and a layout.
+
+Figures hold no colours of the page: backgrounds, text and grid follow the reader's light or dark theme, which the page
+sets. Colours of the data are from the palette of Okabe and Ito, and `cividis` for ordered groups: both stay apart for
+readers who do not see all colours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from rollwright.analysis.report_text import Words
+from rollwright.analysis.signal import rolling_mean, standard_error
+
+__all__ = ["Figure", "WindowRow", "group_bars", "group_lines", "ic_chart", "performance_chart", "timeline_chart"]
+
+Figure: TypeAlias = "dict[str, Any]"
+Span: TypeAlias = "tuple[pd.Timestamp, pd.Timestamp]"
+
+BLUE: Final = "#0072B2"
+SKY: Final = "#56B4E9"
+ORANGE: Final = "#E69F00"
+GREEN: Final = "#009E73"
+RED: Final = "#D55E00"
+PURPLE: Final = "#CC79A7"
+GREY: Final = "#8a8f98"
+
+ROLES: Final[dict[str, str]] = {"train": BLUE, "valid": SKY, "purge": GREY, "test": ORANGE}
+ROLLING: Final = 20
+_DAY_MS: Final = 86_400_000
+_CIVIDIS: Final = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowRow:
+    """One window of the walk, as the report shows it.
+
+    Attributes
+    ----------
+    name : str
+    segments : mapping of str to (Timestamp, Timestamp)
+        Closed ranges by role; ``train``, ``valid``, ``purge`` and ``test`` have a colour.
+    state : str
+        ``done``, ``failed``, ``running`` or ``waiting``.
+    rows, best_iteration : int, optional
+        Rows scored, rounds the model kept.
+    ic, rank_ic : float, optional
+        Means over the window's test sessions.
+    seconds : float, optional
+        Time the window took.
+    recorder : str
+        Where its artifacts are; "" when nowhere.
+    """
+
+    name: str
+    segments: Mapping[str, Span]
+    state: str = "done"
+    rows: int | None = None
+    ic: float | None = None
+    rank_ic: float | None = None
+    best_iteration: int | None = None
+    seconds: float | None = None
+    recorder: str = ""
+
+
+def timeline_chart(windows: Sequence[WindowRow], ic: pd.DataFrame | None, words: Words) -> Figure:
+    """Return one row of bars per window on the axis of dates and, below it, the cumulative IC of the stitched days."""
+    roles = [role for role in ROLES if any(role in window.segments for window in windows)]
+    roles += sorted({role for window in windows for role in window.segments} - set(ROLES))
+    traces = [_role_bars(windows, role, words) for role in roles]
+    row = 30 if len(windows) <= 12 else max(12, 30 - (len(windows) - 12))
+    tall = min(1400, row * max(len(windows), 3) + 30)
+    below = 150 if ic is not None and len(ic) else 0
+    height = tall + below + 80
+    split = (below + 25) / (tall + below) if below else 0.0
+    layout = _layout(height)
+    layout |= {
+        "barmode": "overlay",
+        "bargap": 0.35,
+        "xaxis": {"type": "date", "anchor": "y2" if below else "y", "title": {"text": words["date"]}},
+        "yaxis": {
+            "domain": [split, 1],
+            "autorange": "reversed",
+            "type": "category",
+            "automargin": True,
+            "showgrid": False,
+            "showticklabels": len(windows) <= 60,
+            "fixedrange": True,
+        },
+    }
+    if below and ic is not None:
+        traces.append(
+            {
+                **_line(_days(ic.index), ic["ic"].fillna(0).cumsum(), words["cumulative_ic"], GREEN),
+                "yaxis": "y2",
+                "fill": "tozeroy",
+                "fillcolor": _alpha(GREEN, 0.15),
+                "showlegend": False,
+            }
+        )
+        layout["yaxis2"] = {
+            "domain": [0, below / (tall + below) - 0.02],
+            "title": {"text": words["cumulative_ic"]},
+            "automargin": True,
+        }
+    return {"data": traces, "layout": layout}
+
+
+def _role_bars(windows: Sequence[WindowRow], role: str, words: Words) -> Figure:
+    held = [window for window in windows if role in window.segments]
+    spans = [window.segments[role] for window in held]
+    label = words.get(role, role)
+    bars: Figure = {
+        "type": "bar",
+        "orientation": "h",
+        "name": label,
+        "y": [window.name for window in held],
+        "base": [_day(start) for start, _ in spans],
+        "x": [((end - start).days + 1) * _DAY_MS for start, end in spans],
+        "marker": {
+            "color": ROLES.get(role, PURPLE),
+            "opacity": [_opacity(window.state) for window in held],
+            "line": {
+                "color": [RED if window.state == "failed" else ROLES.get(role, PURPLE) for window in held],
+                "width": [2 if window.state == "failed" else 0 for window in held],
+            },
+        },
+        "customdata": [
+            [f"{_day(start)} {words['to']} {_day(end)}", words.get(window.state, window.state)]
+            for window, (start, end) in zip(held, spans, strict=True)
+        ],
+        "hovertemplate": f"{_plain(label)}: %{{customdata[0]}}<br>%{{customdata[1]}}<extra>%{{y}}</extra>",
+    }
+    if role == "purge":
+        bars["marker"]["pattern"] = {"shape": "/", "size": 5, "solidity": 0.5}
+    if role == "test":
+        bars |= {
+            "text": ["" if window.ic is None else f"{window.ic:+.3f}" for window in held],
+            "textposition": "inside",
+            "insidetextanchor": "middle",
+            "textangle": 0,
+            "constraintext": "none",
+            "textfont": {"color": "#1b1b1b", "size": 11},
+        }
+    return bars
+
+
+def performance_chart(backtest: pd.DataFrame, words: Words) -> Figure:
+    """Return the cumulative returns of strategy, benchmark and excess, and below them their drawdowns.
+
+    Parameters
+    ----------
+    backtest : DataFrame
+        Index datetime; columns ``return`` and, where known, ``cost`` and ``bench``: daily, as parts of one.
+    """
+    days = _days(backtest.index)
+    net = backtest["return"] - backtest.get("cost", 0.0)
+    curves = [(words["strategy"], net, BLUE, "solid")]
+    if "bench" in backtest:
+        curves += [
+            (words["benchmark"], backtest["bench"], GREY, "solid"),
+            (words["excess"], net - backtest["bench"], ORANGE, "solid"),
+        ]
+    traces: list[Figure] = []
+    for name, daily, colour, dash in curves:
+        total = daily.fillna(0.0).cumsum()
+        traces.append(_line(days, total, name, colour, dash=dash, percent=True))
+        if colour != GREY:
+            below = total - total.cummax().clip(lower=0.0)
+            traces.append(
+                {
+                    **_line(days, below, name, colour, percent=True, width=1.2),
+                    "yaxis": "y2",
+                    "fill": "tozeroy",
+                    "fillcolor": _alpha(colour, 0.18),
+                    "showlegend": False,
+                }
+            )
+    layout = _layout(470)
+    layout |= {
+        "xaxis": {"type": "date", "anchor": "y2", "title": {"text": words["date"]}},
+        "yaxis": {
+            "domain": [0.34, 1], "tickformat": ".0%", "title": {"text": words["return_axis"]}, "automargin": True,
+        },
+        "yaxis2": {
+            "domain": [0, 0.28], "tickformat": ".0%", "title": {"text": words["drawdown_axis"]}, "automargin": True,
+        },
+    }  # fmt: skip
+    return {"data": traces, "layout": layout}
+
+
+def ic_chart(ic: pd.DataFrame, words: Words, *, window: int = ROLLING) -> Figure:
+    """Return the daily IC as bars, its rolling mean, the mean with two standard errors, and the rolling Rank IC."""
+    days = _days(ic.index)
+    daily = ic["ic"]
+    rolling = words["rolling"].format(window=window)
+    colours = [RED if value < 0 else SKY for value in daily.fillna(0.0)]
+    traces: list[Figure] = [
+        {
+            "type": "bar",
+            "name": words["daily_ic"],
+            "x": days,
+            "y": _numbers(daily),
+            "marker": {"color": colours, "opacity": 0.45, "line": {"width": 0}},
+            "hovertemplate": "%{x}<br>%{y:.4f}<extra></extra>",
+        },
+        _line(days, rolling_mean(daily, window), f"{words['ic_axis']}, {rolling}", BLUE, width=2.4),
+    ]
+    if "ric" in ic:
+        ric = rolling_mean(ic["ric"], window)
+        traces.append(_line(days, ric, f"{words['rank_ic']}, {rolling}", PURPLE, dash="dot"))
+    layout = _layout(360)
+    layout |= {
+        "bargap": 0,
+        "xaxis": {"type": "date", "title": {"text": words["date"]}},
+        "yaxis": {"title": {"text": words["ic_axis"]}, "tickformat": ".2f", "automargin": True},
+    }
+    mean, error = float(daily.mean()) if daily.notna().any() else math.nan, standard_error(daily)
+    if math.isfinite(mean) and math.isfinite(error):
+        layout["shapes"] = [
+            _across(mean - 2 * error, mean + 2 * error, fill=_alpha(GREEN, 0.22)),
+            {**_across(mean, mean), "type": "line", "line": {"color": GREEN, "width": 1.5, "dash": "dash"}},
+        ]
+        layout["annotations"] = [
+            {
+                "xref": "paper", "x": 1, "xanchor": "right", "yref": "paper", "y": 1, "yanchor": "bottom", "showarrow": False,
+                "text": f"{words['mean']} {mean:.4f} ± {error:.4f}", "font": {"color": GREEN},
+            }
+        ]  # fmt: skip
+    return {"data": traces, "layout": layout}
+
+
+def group_lines(groups: pd.DataFrame, words: Words) -> Figure:
+    """Return the return of each score group above the mean of all, added up over the days."""
+    days = _days(groups.index)
+    above = groups.sub(groups.mean(axis=1), axis=0).fillna(0.0).cumsum()
+    colours = _ordered(groups.shape[1])
+    traces = [
+        _line(days, above[name], _group_name(place, words), colours[place], percent=True)
+        for place, name in enumerate(groups.columns)
+    ]
+    layout = _layout(330)
+    layout |= {
+        "xaxis": {"type": "date", "title": {"text": words["date"]}},
+        "yaxis": {"title": {"text": words["group_axis"]}, "tickformat": ".0%", "automargin": True},
+    }
+    return {"data": traces, "layout": layout}
+
+
+def group_bars(groups: pd.DataFrame, words: Words) -> Figure:
+    """Return the mean daily return of each score group above the mean of all, in basis points, with its error."""
+    above = groups.sub(groups.mean(axis=1), axis=0)
+    errors = [standard_error(above[name]) * 2e4 for name in groups.columns]
+    trace: Figure = {
+        "type": "bar",
+        "x": [_group_name(place, words) for place in range(groups.shape[1])],
+        "y": _numbers(above.mean() * 1e4),
+        "marker": {"color": _ordered(groups.shape[1])},
+        "error_y": {"type": "data", "array": _numbers(errors), "color": GREY, "thickness": 1.5},
+        "hovertemplate": "%{x}: %{y:.2f} bp<extra></extra>",
+        "showlegend": False,
+    }
+    layout = _layout(330)
+    layout |= {
+        "hovermode": "closest",
+        "bargap": 0.35,
+        "xaxis": {"type": "category"},
+        "yaxis": {"title": {"text": words["group_mean_axis"]}, "automargin": True},
+    }
+    return {"data": [trace], "layout": layout}
+
+
+def _layout(height: int) -> Figure:
+    return {
+        "height": height,
+        "margin": {"l": 60, "r": 16, "t": 32, "b": 44},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "hovermode": "x unified",
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom"},
+    }
+
+
+def _line(
+    days: list[str],
+    values: pd.Series,
+    name: str,
+    colour: str,
+    *,
+    dash: str = "solid",
+    width: float = 1.8,
+    percent: bool = False,
+) -> Figure:
+    shape = "%{y:.2%}" if percent else "%{y:.4f}"
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": days,
+        "y": _numbers(values),
+        "line": {"color": colour, "width": width, "dash": dash},
+        "hovertemplate": f"{shape}<extra>{_plain(name)}</extra>",
+    }
+
+
+def _across(low: float, high: float, *, fill: str = "rgba(0,0,0,0)") -> Figure:
+    return {
+        "type": "rect", "xref": "paper", "x0": 0, "x1": 1, "y0": low, "y1": high, "layer": "below",
+        "fillcolor": fill, "line": {"width": 0},
+    }  # fmt: skip
+
+
+def _ordered(count: int) -> list[str]:
+    """Return `count` colours of `cividis`, from the best group to the last, evenly spaced."""
+    table = np.array([[int(colour[place : place + 2], 16) for place in (1, 3, 5)] for colour in _CIVIDIS], dtype=float)
+    places = np.linspace(0.9, 0.1, count) * (len(table) - 1)
+    mixed = np.stack([np.interp(places, np.arange(len(table)), table[:, channel]) for channel in range(3)], axis=1)
+    return ["#{:02x}{:02x}{:02x}".format(*(round(value) for value in row)) for row in mixed.tolist()]
+
+
+def _group_name(place: int, words: Words) -> str:
+    return f"第 {place + 1} 组" if words["html_lang"].startswith("zh") else f"{words['group']} {place + 1}"
+
+
+def _opacity(state: str) -> float:
+    return {"done": 1.0, "running": 0.6, "failed": 0.6}.get(state, 0.3)
+
+
+def _alpha(colour: str, share: float) -> str:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{share})"
+
+
+def _numbers(values: Iterable[float]) -> list[float | None]:
+    """Return the numbers to six digits, which is more than a screen can show; None where there is none."""
+    return [float(f"{value:.6g}") if math.isfinite(value) else None for value in map(float, values)]
+
+
+def _days(index: pd.Index) -> list[str]:
+    return [_day(stamp) for stamp in pd.DatetimeIndex(index)]
+
+
+def _day(stamp: pd.Timestamp) -> str:
+    return f"{stamp:%Y-%m-%d}" if stamp == stamp.normalize() else f"{stamp:%Y-%m-%d %H:%M:%S}"
+
+
+def _plain(text: str) -> str:
+    """Return `text` without what Plotly would take for markup or for a field of a template."""
+    return text.replace("<", "‹").replace(">", "›").replace("%{", "% {")

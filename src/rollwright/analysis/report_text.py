@@ -1,0 +1,165 @@
+"""The words of the report, in English and Chinese."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
+
+__all__ = ["LANGUAGES", "Language", "Words", "name_in"]
+
+Language: TypeAlias = Literal["en", "zh"]
+Words: TypeAlias = Mapping[str, str]
+
+_EN: Final[dict[str, str]] = {
+    "html_lang": "en",
+    "kind": "Walk-forward report",
+    "headline": "Headline numbers",
+    "notes": "Read this first",
+    "timeline": "The walk",
+    "timeline_about": (
+        "One row per window: the model learns from the past, is watched on the valid sessions, and is judged on the "
+        "test sessions, which it has never seen; the number in a test bar is the IC of the window. Below, the daily IC "
+        "of all test sessions added up."
+    ),
+    "performance": "Back-test",
+    "performance_about": (
+        "Daily returns added up, not compounded; strategy after costs. Excess is strategy less benchmark. "
+        "Drawdown is the distance below the highest point so far."
+    ),
+    "ic": "Information coefficient",
+    "ic_about": (
+        "Correlation of score and label across the instruments of a day. The band is the mean with two standard errors "
+        "to either side (Newey–West)."
+    ),
+    "groups": "Score groups",
+    "groups_about": (
+        "Each day the instruments are cut into groups by score, the first being the best; a group's return is the mean "
+        "label of its instruments. Shown is the return above the mean of all groups."
+    ),
+    "windows": "Windows",
+    "coverage": "Coverage",
+    "coverage_about": "What the universe held on the predicted sessions, and why some of it has no score.",
+    "config": "The configuration that made this",
+    "noscript": "The charts need JavaScript; the numbers and tables below do not.",
+    "footer": "This page is one file. It opens from a disk, and asks the network for nothing.",
+    "train": "train",
+    "valid": "valid",
+    "purge": "purge gap",
+    "test": "test",
+    "window": "Window",
+    "state": "State",
+    "rows": "Rows",
+    "best_iteration": "Trees",
+    "seconds": "Seconds",
+    "recorder": "Recorder",
+    "window_ic": "IC",
+    "window_ric": "Rank IC",
+    "date": "session",
+    "cumulative_ic": "cumulative IC",
+    "daily_ic": "daily IC",
+    "ic_axis": "IC",
+    "rank_ic": "Rank IC",
+    "rolling": "mean of {window} sessions",
+    "mean": "mean",
+    "strategy": "strategy, after costs",
+    "benchmark": "benchmark",
+    "excess": "excess, after costs",
+    "return_axis": "sum of daily returns",
+    "drawdown_axis": "drawdown",
+    "group": "group",
+    "group_axis": "sum of daily excess",
+    "group_mean_axis": "mean daily excess (basis points)",
+    "group_lines": "Added up over the walk",
+    "group_bars": "Mean per day, with two standard errors",
+    "cause": "Cause",
+    "share": "Share",
+    "expected": "In the universe",
+    "predicted": "Scored",
+    "done": "done",
+    "failed": "failed",
+    "running": "running",
+    "waiting": "waiting",
+    "to": "to",
+}
+
+_ZH: Final[dict[str, str]] = {
+    "html_lang": "zh-CN",
+    "kind": "滚动回测报告",
+    "headline": "核心指标",
+    "notes": "阅读须知",
+    "timeline": "滚动窗口",
+    "timeline_about": (
+        "每行一个窗口：模型用过去的数据训练，在验证段上早停，在从未见过的测试段上评估；测试条内的数字为该窗口的 IC。下方为全部测试日的 IC 累计。"
+    ),
+    "performance": "组合回测",
+    "performance_about": "日收益累加（不复利），策略收益已扣成本；超额为策略减基准；回撤为距此前最高点的距离。",
+    "ic": "信息系数 IC",
+    "ic_about": "当日各标的预测分数与标签的相关系数。阴影为均值上下两个标准误（Newey–West）。",
+    "groups": "分组收益",
+    "groups_about": "每日按分数分组，第一组分数最高；组收益为组内标签均值。图中为相对各组平均的超额。",
+    "windows": "窗口明细",
+    "coverage": "覆盖率",
+    "coverage_about": "预测区间内股票池的成员数，以及部分成员没有分数的原因。",
+    "config": "生成本报告的配置",
+    "noscript": "图表需要 JavaScript；下方的数字与表格不需要。",
+    "footer": "本页为单个文件，可离线打开，不发出任何网络请求。",
+    "train": "训练",
+    "valid": "验证",
+    "purge": "清除间隔",
+    "test": "测试",
+    "window": "窗口",
+    "state": "状态",
+    "rows": "行数",
+    "best_iteration": "树数",
+    "seconds": "秒",
+    "recorder": "记录器",
+    "window_ic": "IC",
+    "window_ric": "Rank IC",
+    "date": "交易日",
+    "cumulative_ic": "累计 IC",
+    "daily_ic": "每日 IC",
+    "ic_axis": "IC",
+    "rank_ic": "Rank IC",
+    "rolling": "{window} 日均值",
+    "mean": "均值",
+    "strategy": "策略（扣成本）",
+    "benchmark": "基准",
+    "excess": "超额（扣成本）",
+    "return_axis": "日收益累加",
+    "drawdown_axis": "回撤",
+    "group": "第",
+    "group_axis": "日超额累加",
+    "group_mean_axis": "日均超额（基点）",
+    "group_lines": "区间累加",
+    "group_bars": "日均值与两个标准误",
+    "cause": "原因",
+    "share": "占比",
+    "expected": "股票池成员",
+    "predicted": "已打分",
+    "done": "完成",
+    "failed": "失败",
+    "running": "运行中",
+    "waiting": "等待",
+    "to": "至",
+}
+
+LANGUAGES: Final[dict[Language, Words]] = {"en": _EN, "zh": _ZH}
+
+_HEADLINE_ZH: Final[dict[str, str]] = {
+    "annualized return": "年化收益",
+    "annualised return": "年化收益",
+    "excess return": "年化超额收益",
+    "information ratio": "信息比率",
+    "max drawdown": "最大回撤",
+    "turnover per day": "日均换手",
+    "turnover": "换手",
+    "days": "交易日",
+    "windows": "窗口数",
+    "rows": "行数",
+    "time": "用时",
+}
+
+
+def name_in(language: Language, name: str) -> str:
+    """Return the name of a headline number in `language`; a name without a translation stays."""
+    return _HEADLINE_ZH.get(name.lower(), name) if language == "zh" else name
