@@ -4,7 +4,7 @@
 
     RollwrightError
     ├── ConfigError
-    │   ├── UnknownSettingError      (carries the nearest valid name)
+    │   ├── UnknownSettingError      (also an AttributeError; carries the nearest valid name)
     │   ├── ConstructError           (a class named by a configuration cannot be built)
     │   │   └── UntrustedModuleError (its module is not on the trust list)
     │   ├── TaskValueError           (a task definition holds a value that has no JSON form)
@@ -130,8 +130,10 @@ class ConfigError(RollwrightError):
     """A configuration, a setting or an argument cannot be used as it stands."""
 
 
-class UnknownSettingError(ConfigError):
+class UnknownSettingError(ConfigError, AttributeError):
     """A name that no setting or key has.
+
+    It is an AttributeError too, so that `hasattr(C, name)` and `getattr(C, name, default)` answer.
 
     Attributes
     ----------
@@ -139,11 +141,11 @@ class UnknownSettingError(ConfigError):
     """
 
     def __init__(self, name: str, known: Iterable[str], *, where: str = "settings") -> None:
-        self.name = name
         names = sorted(set(known))
         self.suggestion = nearest(name, names)
         hint = f"did you mean `{self.suggestion}`?" if self.suggestion else f"known names: {', '.join(names)}"
         super().__init__(f"unknown name `{name}` in {where}", hint=hint)
+        self.name = name  # last: AttributeError forgets it
 
 
 class ConstructError(ConfigError):

@@ -13,8 +13,9 @@ import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, Final
 
 from rollwright.core.aliases import translate_module
@@ -25,6 +26,8 @@ from rollwright.errors import ConstructError, UntrustedModuleError, nearest
 __all__ = ["Trust", "get_callable", "init_instance_by_config"]
 
 TRUSTED_PACKAGES: Final = ("rollwright", "lightgbm", "sklearn", "xgboost", "catboost")
+# A module made of a `.py` file beside the configuration is called this and the hash of its path and text.
+FILE_ALIAS: Final = "_rollwright_user_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +85,8 @@ def init_instance_by_config(
     Raises
     ------
     UntrustedModuleError
-        When the module is not trusted; nothing has been imported then.
+        When the module is not trusted, and nothing has been imported then; or when what it names was itself imported
+        from a module that is not.
     ConstructError
         When there is no such module or class, or its constructor refuses the arguments. What a constructor raises
         by itself is passed on, never taken for a mismatch of arguments.
@@ -112,12 +116,22 @@ def get_callable(
     for candidate in translate_module(module_path):
         module = _load_module(candidate, trusted)
         if hasattr(module, name):
-            return getattr(module, name), kwargs
+            return _checked(getattr(module, name), name, module, trusted), kwargs
         tried += [item for item in dir(module) if not item.startswith("_")]
     suggestion = nearest(name, tried)
     raise ConstructError(
         f"module `{module_path}` has no `{name}`", hint=f"did you mean `{suggestion}`?" if suggestion else None
     )
+
+
+def _checked(found: Any, name: str, module: ModuleType, trust: Trust) -> Any:
+    """Return `found` when it may be called; what a trusted module merely imported is as trusted as its own home."""
+    if not callable(found):
+        raise ConstructError(f"`{name}` of `{module.__name__}` is {type(found).__name__}, nothing to build")
+    home = getattr(found, "__module__", None) or ""
+    if home != module.__name__ and not home.startswith(FILE_ALIAS) and not trust.covers(home):
+        raise UntrustedModuleError(home)
+    return found
 
 
 def _read(config: object, default_module: str | None) -> tuple[str, str, dict[str, Any]]:
@@ -127,7 +141,7 @@ def _read(config: object, default_module: str | None) -> tuple[str, str, dict[st
         raise ConstructError(
             f"{type(config).__name__} names nothing to build", hint="write {class: …, module_path: …, kwargs: {…}}"
         )
-    unknown = sorted(set(config) - {"class", "func", "module_path", "kwargs"})
+    unknown = sorted(set(config) - {"class", "func", "module_path", "kwargs"}, key=str)
     if unknown:
         suggestion = nearest(str(unknown[0]), ("class", "func", "module_path", "kwargs"))
         raise ConstructError(
@@ -140,6 +154,9 @@ def _read(config: object, default_module: str | None) -> tuple[str, str, dict[st
     kwargs = config.get("kwargs") or {}
     if not isinstance(kwargs, Mapping):
         raise ConstructError(f"`kwargs` of `{name}` is {type(kwargs).__name__}, not a mapping")
+    for key in kwargs:
+        if not isinstance(key, str):
+            raise ConstructError(f"key {key!r} in `kwargs` of `{name}` is {type(key).__name__}, not text")
     module = config.get("module_path")
     if not module and "." in name:
         module, _, name = name.rpartition(".")
@@ -152,7 +169,7 @@ def _read(config: object, default_module: str | None) -> tuple[str, str, dict[st
 def _load_module(name: str, trust: Trust) -> ModuleType:
     if name.endswith(".py"):
         return _load_file(name, trust)
-    if name.startswith("qlib."):
+    if name == "qlib" or name.startswith("qlib."):
         raise ConstructError(
             f"`{name}` has no counterpart in rollwright", hint="see docs/qlib-names.md for the names that have"
         )
@@ -174,20 +191,31 @@ def _load_file(name: str, trust: Trust) -> ModuleType:
         raise UntrustedModuleError(name)
     if not path.is_file():
         raise ConstructError(f"there is no file {path}")
-    alias = f"_rollwright_user_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    alias = FILE_ALIAS + hashlib.sha256(str(path).encode() + b"\0" + path.read_bytes()).hexdigest()[:16]
     if alias in sys.modules:
         return sys.modules[alias]
-    spec = importlib.util.spec_from_file_location(alias, path)
-    if spec is None or spec.loader is None:
+    loader = _SourceLoader(alias, str(path))
+    spec = importlib.util.spec_from_loader(alias, loader, origin=str(path))
+    if spec is None:
         raise ConstructError(f"{path} cannot be loaded as a module")
+    spec.has_location = True
     module = importlib.util.module_from_spec(spec)
     sys.modules[alias] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         del sys.modules[alias]
         raise
     return module
+
+
+class _SourceLoader(SourceFileLoader):
+    """Compiles the text that is there, and leaves no bytecode beside it: a cached one may be of an older text."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
 
 
 def _has_parameter(target: Any, name: str) -> bool:

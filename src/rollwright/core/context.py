@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from rollwright.core.settings import Settings, load_settings
+from rollwright.core.settings import Settings, known_names, load_settings
 from rollwright.errors import UnknownSettingError
 
 __all__ = ["C", "SettingsFacade", "current_settings", "init", "install", "using"]
@@ -118,7 +118,7 @@ class SettingsFacade:
     __slots__ = ()
 
     def __getattr__(self, name: str) -> object:
-        if name.startswith("__"):
+        if name.startswith("_"):
             raise AttributeError(name)
         return self[name]
 
@@ -126,14 +126,19 @@ class SettingsFacade:
         self[name] = value
 
     def __getitem__(self, name: str) -> object:
-        dotted = QLIB_NAMES.get(name, name)
-        for known, value, _ in current_settings().rows():
-            if known == dotted:
-                return value
-        raise UnknownSettingError(name, QLIB_NAMES, where="C")
+        dotted = _dotted(name)
+        return next(value for known, value, _ in current_settings().rows() if known == dotted)
 
     def __setitem__(self, name: str, value: object) -> None:
-        install(current_settings().with_values({QLIB_NAMES.get(name, name): value}, origin="code"))
+        install(current_settings().with_values({_dotted(name): value}, origin="code"))
+
+
+def _dotted(name: str) -> str:
+    known = known_names()
+    dotted = QLIB_NAMES.get(name, name)
+    if dotted not in known:
+        raise UnknownSettingError(name, (*QLIB_NAMES, *known), where="C")
+    return dotted
 
 
 C = SettingsFacade()

@@ -193,7 +193,7 @@ def _build(root: Path, merged: Mapping[str, object], origins: Mapping[str, str])
     nested: dict[str, dict[str, Any]] = {section: {} for section in _SECTIONS}
     for name, value in merged.items():
         section, _, field = name.partition(".")
-        nested[section][field] = value
+        nested[section][field] = os.fspath(value) if isinstance(value, os.PathLike) else value
     try:
         return Settings.model_validate({"root": root, "origins": dict(origins), **nested})
     except ValidationError as error:
