@@ -1,0 +1,372 @@
+"""Experiments and runs in MLflow: an embedded database or a tracking server.
+
+MLflow is imported when a store is first used, with its telemetry switched off before. One store per process is opened
+lazily and kept; after a fork the child drops the connections it inherited and opens its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from rollwright.errors import (
+    ExperimentNotFoundError,
+    RecorderNotFoundError,
+    RecordError,
+    TrackingUnavailableError,
+)
+from rollwright.record.filelock import file_lock
+from rollwright.record.tracking.store import (
+    ExperimentRecord,
+    Metric,
+    RunRecord,
+    RunView,
+    TrackingTraits,
+    check_batch,
+)
+
+__all__ = ["MlflowStore"]
+
+_SQLITE: Final = "sqlite:///"
+_SCHEMES: Final = ("sqlite:///", "postgresql", "mysql", "mssql", "http://", "https://", "databricks")
+_PAGE: Final = 1000
+_TELEMETRY_OFF: Final = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+_CHATTY: Final = ("alembic", "mlflow.store.db.utils")
+_ABSENT: Final = "RESOURCE_DOES_NOT_EXIST"
+_EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
+# What MLflow says when a database or a server does not answer; anything else is the fault of the request.
+_UNAVAILABLE: Final = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR")
+
+
+class MlflowStore:
+    """A `TrackingStore` over one MLflow tracking URI.
+
+    Parameters
+    ----------
+    uri : str
+        ``sqlite:////absolute/path.db``, another database URL MLflow knows, or the URL of a tracking server.
+    artifacts : Path
+        Folder that MLflow is told the files of experiments lie in, so that its own page finds them. A server decides
+        that for itself.
+    """
+
+    def __init__(self, uri: str, *, artifacts: Path) -> None:
+        if not uri.startswith(_SCHEMES):
+            raise RecordError(
+                f"MLflow cannot keep runs at {uri!r}",
+                hint="use a database, as sqlite:///.rollwright/mlflow.db, or the URL of a tracking server",
+            )
+        self._uri = uri
+        self._artifacts = artifacts
+        self._pid = 0
+        self._opened: Any = None
+        self._inherited: list[object] = []
+        self._mutex = threading.RLock()
+
+    @property
+    def traits(self) -> TrackingTraits:
+        """Durable, and open to many processes."""
+        return TrackingTraits(durable=True, multi_process=True)
+
+    def create_experiment(self, name: str) -> ExperimentRecord:
+        """Return the experiment `name`, creating it when there is none."""
+        with _translated(name):
+            found = self._store.get_experiment_by_name(name)
+            if found is None or found.lifecycle_stage != "active":
+                with self._exclusive():
+                    found = self._create(name)
+        return _experiment(found)
+
+    def experiments(self, *, name: str | None = None, experiment_id: str | None = None) -> list[ExperimentRecord]:
+        """Return the experiments that are not deleted."""
+        if name is not None:
+            with _translated(name):
+                found = [self._store.get_experiment_by_name(name)]
+        elif experiment_id is not None:
+            try:
+                with _translated(experiment_id, missing=ExperimentNotFoundError):
+                    found = [self._store.get_experiment(experiment_id)]
+            except ExperimentNotFoundError:
+                return []
+        else:
+            with _translated("the list of experiments"):
+                found = self._all_experiments()
+        records = [_experiment(item) for item in found if item is not None]
+        return [record for record in records if not record.deleted]
+
+    def delete_experiment(self, experiment_id: str) -> None:
+        """Delete an experiment with its runs; its name is free at once."""
+        with _translated(experiment_id, missing=ExperimentNotFoundError), self._exclusive():
+            found = self._store.get_experiment(experiment_id)
+            if found.lifecycle_stage != "active":
+                raise ExperimentNotFoundError(f"experiment {experiment_id} is deleted already")
+            self._store.rename_experiment(experiment_id, _retired_name(found))
+            self._store.delete_experiment(experiment_id)
+
+    def create_run(
+        self, experiment_id: str, *, name: str, status: str, start: datetime, tags: Mapping[str, str]
+    ) -> RunRecord:
+        """Add a run and return it."""
+        entities = _mlflow().entities
+        with _translated(experiment_id, missing=ExperimentNotFoundError):
+            run = self._store.create_run(
+                experiment_id,
+                user_id="",
+                start_time=_millis(start),
+                tags=[entities.RunTag(key, value) for key, value in tags.items()],
+                run_name=name,
+            )
+            if status != run.info.status:
+                self._store.update_run_info(run.info.run_id, entities.RunStatus.from_string(status), None, None)
+        return _run(run, status=status)
+
+    def update_run(
+        self,
+        run_id: str,
+        *,
+        status: str | None = None,
+        end: datetime | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Change what is given."""
+        code = _mlflow().entities.RunStatus.from_string(status) if status is not None else None
+        with _translated(run_id, missing=RecorderNotFoundError):
+            self._store.update_run_info(run_id, code, _millis(end) if end is not None else None, name)
+
+    def log_batch(
+        self,
+        run_id: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        metrics: Sequence[Metric] = (),
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write parameters, metrics and tags, in as few requests as MLflow's limits allow."""
+        check_batch(self.traits, params or {}, metrics, tags or {})
+        entities = _mlflow().entities
+        points = [entities.Metric(item.key, item.value, _millis(item.at), item.step) for item in metrics]
+        pairs = [entities.Param(key, value) for key, value in (params or {}).items()]
+        labels = [entities.RunTag(key, value) for key, value in (tags or {}).items()]
+        with _translated(run_id, missing=RecorderNotFoundError):
+            while points or pairs or labels:
+                self._store.log_batch(run_id, metrics=points[:500], params=pairs[:50], tags=labels[:50])
+                points, pairs, labels = points[500:], pairs[50:], labels[50:]
+
+    def delete_tags(self, run_id: str, keys: Sequence[str]) -> None:
+        """Remove tags; a tag that is not there is no error."""
+        present = self.get_run(run_id).tags
+        with _translated(run_id, missing=RecorderNotFoundError):
+            for key in keys:
+                if key in present:
+                    self._store.delete_tag(run_id, key)
+
+    def get_run(self, run_id: str) -> RunRecord:
+        """Return the run, deleted or not."""
+        with _translated(run_id, missing=RecorderNotFoundError):
+            return _run(self._store.get_run(run_id))
+
+    def search_runs(
+        self,
+        experiment_ids: Sequence[str],
+        *,
+        where: str = "",
+        order_by: Sequence[str] = (),
+        view: RunView = "active",
+        limit: int | None = None,
+    ) -> list[RunRecord]:
+        """Return the matching runs, page after page until there are no more (defect M11)."""
+        kind = getattr(
+            _mlflow().entities.ViewType, {"active": "ACTIVE_ONLY", "deleted": "DELETED_ONLY"}.get(view, "ALL")
+        )
+        order = [*order_by, "attributes.start_time DESC"]
+        found: dict[str, RunRecord] = {}  # by id: a run added between two pages shifts the next one
+        token = None
+        with _translated(", ".join(experiment_ids)):
+            while experiment_ids and (limit is None or len(found) < limit):
+                wanted = _PAGE if limit is None else min(_PAGE, limit - len(found))
+                page = self._store.search_runs(list(experiment_ids), where, kind, wanted, order, token)
+                found.update((record.id, record) for record in map(_run, page))
+                token = page.token
+                if not token:
+                    break
+        return list(found.values())[:limit]
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run; its record stays readable by id."""
+        with _translated(run_id, missing=RecorderNotFoundError):
+            self._store.delete_run(run_id)
+
+    def close(self) -> None:
+        """Close the connections; the next call opens them again."""
+        with self._mutex:
+            if self._opened is not None and self._pid == os.getpid():
+                engine = getattr(self._opened, "engine", None)
+                if engine is not None:
+                    engine.dispose()
+            self._opened = None
+
+    @property
+    def _store(self) -> Any:
+        with self._mutex:
+            if self._opened is None:
+                self._opened = self._open()
+            elif self._pid != os.getpid():
+                self._leave_inherited()
+            self._pid = os.getpid()
+            return self._opened
+
+    def _open(self) -> Any:
+        _mlflow()
+        services = importlib.import_module("mlflow.tracking._tracking_service.utils")
+        # Several processes that find no tables would all create them: they take turns, and MLflow looks again.
+        with _translated(self._uri), self._exclusive(), _quiet():
+            return services._get_store(self._uri, str(self._artifacts))  # noqa: SLF001 - MlflowClient cannot be told the artifact folder
+
+    def _leave_inherited(self) -> None:
+        """Forget the parent's connections without closing them: their sockets and locks are not the child's."""
+        engine = getattr(self._opened, "engine", None)
+        if engine is not None:
+            self._inherited.append(engine.pool)  # kept, or collecting the pool would close them
+            engine.dispose(close=False)
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Hold back other processes on an embedded database, and other threads everywhere."""
+        embedded = self._uri.startswith(_SQLITE) and self._uri != f"{_SQLITE}:memory:"
+        lock = file_lock(Path(f"{self._uri.removeprefix(_SQLITE)}.lock")) if embedded else nullcontext()
+        with self._mutex, lock:
+            yield
+
+    def _create(self, name: str) -> Any:
+        errors = importlib.import_module("mlflow.exceptions")
+        while True:
+            found = self._store.get_experiment_by_name(name)
+            if found is not None and found.lifecycle_stage == "active":
+                return found
+            if found is not None:  # deleted by MLflow's own page: free its name (defect M9)
+                self._store.restore_experiment(found.experiment_id)
+                self._store.rename_experiment(found.experiment_id, _retired_name(found))
+                self._store.delete_experiment(found.experiment_id)
+                continue
+            try:
+                self._store.create_experiment(name)
+            except errors.MlflowException as error:
+                if error.error_code != _EXISTS:  # another host was first; look again
+                    raise
+
+    def _all_experiments(self) -> list[Any]:
+        found: list[Any] = []
+        token = None
+        while True:
+            page = self._store.search_experiments(max_results=_PAGE, order_by=["experiment_id ASC"], page_token=token)
+            found.extend(page)
+            token = page.token
+            if not token:
+                return found
+
+
+def _retired_name(experiment: Any) -> str:
+    """Return the name a deleted experiment goes by, so that a new one can have its own."""
+    return f"{experiment.name}.deleted-{experiment.experiment_id}"
+
+
+def _mlflow() -> Any:
+    """Import MLflow, silent and without telemetry; it starts a thread that talks to its maker otherwise."""
+    loaded = sys.modules.get("mlflow.entities")
+    if loaded is not None and all(os.environ.get(name) == "true" for name in _TELEMETRY_OFF):
+        return sys.modules["mlflow"]
+    early = "mlflow" in sys.modules  # imported by the user before us, telemetry and all
+    for name in _TELEMETRY_OFF:
+        os.environ[name] = "true"  # workers inherit it
+    configure = os.environ.get("MLFLOW_CONFIGURE_LOGGING")
+    os.environ["MLFLOW_CONFIGURE_LOGGING"] = "false"  # the user's logging is the user's
+    try:
+        module = importlib.import_module("mlflow")
+        importlib.import_module("mlflow.entities")
+    finally:
+        if configure is None:
+            del os.environ["MLFLOW_CONFIGURE_LOGGING"]
+        else:
+            os.environ["MLFLOW_CONFIGURE_LOGGING"] = configure
+    if early:
+        importlib.import_module("mlflow.telemetry.client").set_telemetry_client()
+    return module
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let the making of tables pass without its hundred INFO lines; levels the user has set stay."""
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    unset = [logger for logger in loggers if logger.level == logging.NOTSET]
+    for logger in unset:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger in unset:
+            logger.setLevel(logging.NOTSET)
+
+
+@contextmanager
+def _translated(what: str, *, missing: type[RecordError] = RecordError) -> Iterator[None]:
+    """Turn MLflow's and the database's errors about `what` into ours."""
+    try:
+        yield
+    except _foreign_errors() as error:
+        code = getattr(error, "error_code", "TEMPORARILY_UNAVAILABLE")
+        first = str(error).strip().partition("\n")[0][:500]
+        if code == _ABSENT:
+            raise missing(f"the tracking store does not know {what}: {first}") from error
+        if code in _UNAVAILABLE:
+            raise TrackingUnavailableError(f"the tracking store did not answer about {what}: {first}") from error
+        raise RecordError(f"the tracking store refused {what}: {first}") from error
+
+
+def _foreign_errors() -> tuple[type[Exception], ...]:
+    """Return the exceptions MLflow lets through; by then it is imported."""
+    return (
+        importlib.import_module("mlflow.exceptions").MlflowException,
+        importlib.import_module("sqlalchemy.exc").SQLAlchemyError,
+    )
+
+
+def _millis(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def _moment(millis: int | None) -> datetime | None:
+    return datetime.fromtimestamp(millis / 1000, UTC) if millis is not None else None
+
+
+def _experiment(found: Any) -> ExperimentRecord:
+    return ExperimentRecord(
+        id=str(found.experiment_id),
+        name=found.name,
+        location=found.artifact_location or "",
+        deleted=found.lifecycle_stage != "active",
+    )
+
+
+def _run(found: Any, *, status: str | None = None) -> RunRecord:
+    info, data = found.info, found.data
+    return RunRecord(
+        id=info.run_id,
+        experiment_id=str(info.experiment_id),
+        name=info.run_name or "",
+        status=status or info.status,
+        start=_moment(info.start_time or 0) or datetime.fromtimestamp(0, UTC),
+        end=_moment(info.end_time),
+        location=info.artifact_uri or "",
+        deleted=info.lifecycle_stage != "active",
+        params=dict(data.params),
+        metrics=dict(data.metrics),
+        tags=dict(data.tags),
+    )
