@@ -1,8 +1,8 @@
 """The report's charts, as plain Plotly figures: dictionaries of traces and a layout.
 
 Figures hold no colours of the page: backgrounds, text and grid follow the reader's light or dark theme, which the page
-sets. Colours of the data are from the palette of Okabe and Ito, and `cividis` for ordered groups: both stay apart for
-readers who do not see all colours.
+sets. Colours of the data are from the palette of Okabe and Ito, from its orange to its blue for ordered groups: they
+stay apart for readers who do not see all colours, and on a light and a dark page.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ GREY: Final = "#8a8f98"
 
 ROLES: Final[dict[str, str]] = {"train": BLUE, "valid": SKY, "purge": GREY, "test": ORANGE}
 ROLLING: Final = 20
+_LABELLED: Final = 24  # with more windows than this the bars are too thin for a number
 _DAY_MS: Final = 86_400_000
-_CIVIDIS: Final = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")
+_BEST_TO_WORST: Final = (ORANGE, GREY, BLUE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,8 @@ def timeline_chart(windows: Sequence[WindowRow], ic: pd.DataFrame | None, words:
     layout |= {
         "barmode": "overlay",
         "bargap": 0.35,
-        "xaxis": {"type": "date", "anchor": "y2" if below else "y", "title": {"text": words["date"]}},
+        "hovermode": "closest",
+        "xaxis": _dates(words) | {"anchor": "y2" if below else "y"},
         "yaxis": {
             "domain": [split, 1],
             "autorange": "reversed",
@@ -120,7 +122,7 @@ def _role_bars(windows: Sequence[WindowRow], role: str, words: Words) -> Figure:
         "type": "bar",
         "orientation": "h",
         "name": label,
-        "y": [window.name for window in held],
+        "y": [_plain(window.name) for window in held],
         "base": [_day(start) for start, _ in spans],
         "x": [((end - start).days + 1) * _DAY_MS for start, end in spans],
         "marker": {
@@ -139,7 +141,7 @@ def _role_bars(windows: Sequence[WindowRow], role: str, words: Words) -> Figure:
     }
     if role == "purge":
         bars["marker"]["pattern"] = {"shape": "/", "size": 5, "solidity": 0.5}
-    if role == "test":
+    if role == "test" and len(windows) <= _LABELLED:
         bars |= {
             "text": ["" if window.ic is None else f"{window.ic:+.3f}" for window in held],
             "textposition": "inside",
@@ -184,7 +186,7 @@ def performance_chart(backtest: pd.DataFrame, words: Words) -> Figure:
             )
     layout = _layout(470)
     layout |= {
-        "xaxis": {"type": "date", "anchor": "y2", "title": {"text": words["date"]}},
+        "xaxis": _dates(words) | {"anchor": "y2"},
         "yaxis": {
             "domain": [0.34, 1], "tickformat": ".0%", "title": {"text": words["return_axis"]}, "automargin": True,
         },
@@ -218,21 +220,20 @@ def ic_chart(ic: pd.DataFrame, words: Words, *, window: int = ROLLING) -> Figure
     layout = _layout(360)
     layout |= {
         "bargap": 0,
-        "xaxis": {"type": "date", "title": {"text": words["date"]}},
+        "xaxis": _dates(words),
         "yaxis": {"title": {"text": words["ic_axis"]}, "tickformat": ".2f", "automargin": True},
     }
     mean, error = float(daily.mean()) if daily.notna().any() else math.nan, standard_error(daily)
     if math.isfinite(mean) and math.isfinite(error):
+        band = {"xref": "paper", "x0": 0, "x1": 1, "y0": mean - 2 * error, "y1": mean + 2 * error}
         layout["shapes"] = [
-            _across(mean - 2 * error, mean + 2 * error, fill=_alpha(GREEN, 0.22)),
-            {**_across(mean, mean), "type": "line", "line": {"color": GREEN, "width": 1.5, "dash": "dash"}},
+            {"type": "rect", **band, "layer": "below", "fillcolor": _alpha(GREEN, 0.22), "line": {"width": 0}}
         ]
-        layout["annotations"] = [
-            {
-                "xref": "paper", "x": 1, "xanchor": "right", "yref": "paper", "y": 1, "yanchor": "bottom", "showarrow": False,
-                "text": f"{words['mean']} {mean:.4f} ± {error:.4f}", "font": {"color": GREEN},
-            }
-        ]  # fmt: skip
+        name = f"{words['mean']} {mean:.4f} ± {error:.4f}"
+        ends = pd.Series([mean, mean])
+        traces.append(
+            _line([days[0], days[-1]], ends, name, GREEN, dash="dash") | {"hoverinfo": "skip", "hovertemplate": None}
+        )
     return {"data": traces, "layout": layout}
 
 
@@ -247,7 +248,7 @@ def group_lines(groups: pd.DataFrame, words: Words) -> Figure:
     ]
     layout = _layout(330)
     layout |= {
-        "xaxis": {"type": "date", "title": {"text": words["date"]}},
+        "xaxis": _dates(words),
         "yaxis": {"title": {"text": words["group_axis"]}, "tickformat": ".0%", "automargin": True},
     }
     return {"data": traces, "layout": layout}
@@ -287,6 +288,16 @@ def _layout(height: int) -> Figure:
     }
 
 
+def _dates(words: Words) -> Figure:
+    return {
+        "type": "date",
+        "title": {"text": words["date"]},
+        "tickformat": "%Y-%m-%d",
+        "nticks": 10,
+        "automargin": True,
+    }
+
+
 def _line(
     days: list[str],
     values: pd.Series,
@@ -309,19 +320,17 @@ def _line(
     }
 
 
-def _across(low: float, high: float, *, fill: str = "rgba(0,0,0,0)") -> Figure:
-    return {
-        "type": "rect", "xref": "paper", "x0": 0, "x1": 1, "y0": low, "y1": high, "layer": "below",
-        "fillcolor": fill, "line": {"width": 0},
-    }  # fmt: skip
-
-
 def _ordered(count: int) -> list[str]:
-    """Return `count` colours of `cividis`, from the best group to the last, evenly spaced."""
-    table = np.array([[int(colour[place : place + 2], 16) for place in (1, 3, 5)] for colour in _CIVIDIS], dtype=float)
-    places = np.linspace(0.9, 0.1, count) * (len(table) - 1)
+    """Return `count` evenly spaced colours, from the best group to the last."""
+    table = np.array([_rgb(colour) for colour in _BEST_TO_WORST], dtype=float)
+    places = np.linspace(0.0, len(table) - 1.0, count)
     mixed = np.stack([np.interp(places, np.arange(len(table)), table[:, channel]) for channel in range(3)], axis=1)
     return ["#{:02x}{:02x}{:02x}".format(*(round(value) for value in row)) for row in mixed.tolist()]
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return red, green, blue
 
 
 def _group_name(place: int, words: Words) -> str:
@@ -333,7 +342,7 @@ def _opacity(state: str) -> float:
 
 
 def _alpha(colour: str, share: float) -> str:
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    red, green, blue = _rgb(colour)
     return f"rgba({red},{green},{blue},{share})"
 
 

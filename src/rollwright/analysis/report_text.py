@@ -89,7 +89,8 @@ _ZH: Final[dict[str, str]] = {
     "notes": "阅读须知",
     "timeline": "滚动窗口",
     "timeline_about": (
-        "每行一个窗口：模型用过去的数据训练，在验证段上早停，在从未见过的测试段上评估；测试条内的数字为该窗口的 IC。下方为全部测试日的 IC 累计。"
+        "每行一个窗口：模型用过去的数据训练，在验证段上早停，在从未见过的测试段上评估；"
+        "测试条内的数字为该窗口的 IC。下方为全部测试日的 IC 累计。"
     ),
     "performance": "组合回测",
     "performance_about": "日收益累加（不复利），策略收益已扣成本；超额为策略减基准；回撤为距此前最高点的距离。",
@@ -154,6 +155,11 @@ _HEADLINE_ZH: Final[dict[str, str]] = {
     "turnover per day": "日均换手",
     "turnover": "换手",
     "days": "交易日",
+    "sessions": "交易日",
+    "data generation": "数据版本",
+    "memory": "内存",
+    "model": "模型",
+    "universe": "股票池",
     "windows": "窗口数",
     "rows": "行数",
     "time": "用时",

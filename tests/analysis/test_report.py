@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from rollwright.analysis.report import CampaignReport, WindowRow, render_report, report_html
+from rollwright.analysis.report_text import LANGUAGES
+from rollwright.errors import ConfigError, DataError
+
+HOSTILE = '</script><script src="https://evil.example/x.js">alert(1)</script><img src=x onerror=alert(2)> & "\''
+
+
+def make_report(**changes):
+    rng = np.random.default_rng(0)
+    calendar = pd.bdate_range("2018-01-01", periods=400)
+    windows = [
+        WindowRow(
+            name=f"window {place}",
+            segments={
+                "train": (calendar[place * 40], calendar[place * 40 + 99]),
+                "valid": (calendar[place * 40 + 100], calendar[place * 40 + 137]),
+                "purge": (calendar[place * 40 + 138], calendar[place * 40 + 139]),
+                "test": (calendar[place * 40 + 140], calendar[place * 40 + 179]),
+            },
+            rows=400,
+            ic=0.01 * (place - 1),
+            rank_ic=0.02,
+            best_iteration=30 + place,
+            seconds=1.25,
+            recorder="0123456789abcdef",
+        )
+        for place in range(5)
+    ]
+    days = calendar[140:340]
+    daily = rng.normal(0.0, 0.01, len(days))
+    report = CampaignReport(
+        name="A campaign",
+        headline=[("IC", "0.0423 ± 0.0051"), ("max drawdown", "-9.27%")],
+        facts=[("sessions", "200")],
+        created="2026-01-02 03:04 UTC",
+        windows=windows,
+        ic=pd.DataFrame({"ic": rng.normal(0.04, 0.1, len(days)), "ric": rng.normal(0.04, 0.1, len(days))}, index=days),
+        groups=pd.DataFrame(rng.normal(size=(len(days), 5)), index=days, columns=[f"Group{n}" for n in range(1, 6)]),
+        backtest=pd.DataFrame(
+            {"return": daily + 1e-3, "bench": daily, "cost": 1e-4, "turnover": 0.1, "account": 1e8}, index=days
+        ),
+        coverage={"suspended": 12, "not listed long enough": 30},
+        expected_rows=2042,
+        predicted_rows=2000,
+        notes=["No vwap in the data."],
+        config="rolling:\n  step: 40\n",
+    )
+    return replace(report, **changes)
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements, their attributes, and the text outside scripts and styles."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.ids, self.open = [], set(), []
+        self.text, self.scripts, self.styles = [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self.ids.add(dict(attrs).get("id"))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        inside = self.open[-1] if self.open else ""
+        {"script": self.scripts, "style": self.styles}.get(inside, self.text).append(data)
+
+
+def figures(html):
+    found = re.findall(r'<script type="application/json" id="figure-(\w+)">(.*?)</script>', html)
+    return {name: json.loads(text) for name, text in found}
+
+
+@pytest.fixture(scope="module")
+def html():
+    return report_html(make_report())
+
+
+def test_every_part_is_there(html):
+    page = Page(html)
+    sections = {"headline", "notes", "timeline", "performance", "ic", "groups", "windows", "coverage", "config"}
+    assert sections <= page.ids
+    text = " ".join(page.text)
+    for shown in (
+        "A campaign",
+        "0.0423",
+        "± 0.0051",
+        "-9.27%",
+        "No vwap in the data.",
+        "suspended",
+        "97.94%",
+        "step: 40",
+    ):
+        assert shown in text
+    assert {"timeline", "performance", "ic", "group_lines", "group_bars"} == set(figures(html))
+
+
+def test_the_page_asks_the_network_for_nothing(html):
+    page = Page(html)
+    for tag, attributes in page.elements:
+        assert not {"src", "href", "srcset", "action", "data", "poster"} & set(attributes), (tag, attributes)
+        assert tag not in {"link", "iframe", "img", "object", "embed", "base"}
+    style = " ".join(page.styles) + " ".join(str(attributes.get("style")) for _, attributes in page.elements)
+    assert "@import" not in style
+    assert "url(" not in style
+    policy = next(a["content"] for _, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+    ours = html.replace(max(page.scripts, key=len), "")
+    assert "http:" not in ours
+    assert "https:" not in ours
+
+
+def test_the_chart_library_is_embedded_once(html):
+    assert html.count("plotly.js v") == 1
+    assert len(html) < 6_000_000
+
+
+def test_equal_reports_give_equal_bytes(html):
+    assert report_html(make_report()) == html
+
+
+def test_whatever_a_name_contains_is_text():
+    report = make_report(
+        name=HOSTILE,
+        headline=[(HOSTILE, HOSTILE)],
+        facts=[(HOSTILE, HOSTILE)],
+        created=HOSTILE,
+        notes=[HOSTILE],
+        coverage={HOSTILE: 1},
+        config=HOSTILE,
+        windows=[replace(make_report().windows[0], name=HOSTILE, recorder=HOSTILE, state=HOSTILE)],
+    )
+    page, calm = Page(report_html(report)), Page(report_html(make_report(windows=make_report().windows[:1])))
+    count = [tag for tag, _ in page.elements].count("script")
+    assert count == [tag for tag, _ in calm.elements].count("script")
+    assert "img" not in [tag for tag, _ in page.elements]
+    assert HOSTILE in "".join(page.text)
+
+
+def test_every_chart_is_one_plotly_understands(html):
+    for name, figure in figures(html).items():
+        checked = go.Figure(figure)
+        assert checked.data, name
+        for trace in checked.data:
+            assert trace.type in {"bar", "scatter"}
+
+
+def test_axes_have_titles(html):
+    for name, figure in figures(html).items():
+        titles = {key: axis.get("title") for key, axis in figure["layout"].items() if re.match(r"[xy]axis", key)}
+        titles.pop("yaxis" if name == "timeline" else "xaxis" if name == "group_bars" else "", None)
+        assert all(titles.values()), (name, titles)
+
+
+def test_the_timeline_has_a_row_per_window_and_a_bar_per_role(html):
+    traces = figures(html)["timeline"]["data"]
+    bars = {trace["name"]: trace for trace in traces if trace["type"] == "bar"}
+    assert list(bars) == ["train", "valid", "purge gap", "test"]
+    test = bars["test"]
+    window = make_report().windows[0]
+    start, end = window.segments["test"]
+    assert test["y"] == [row.name for row in make_report().windows]
+    assert test["base"][0] == f"{start:%Y-%m-%d}"
+    assert test["x"][0] == ((end - start).days + 1) * 86_400_000
+    assert test["text"][0] == "-0.010"
+
+
+def test_a_failed_window_is_marked():
+    windows = [replace(row, state="failed") if place == 1 else row for place, row in enumerate(make_report().windows)]
+    page_text = report_html(make_report(windows=windows))
+    bars = figures(page_text)["timeline"]["data"][0]["marker"]["line"]["width"]
+    assert bars == [0, 2, 0, 0, 0]
+    assert 'class="state failed"' in page_text
+
+
+def test_curves_are_sums_of_daily_returns_after_costs(html):
+    report = make_report()
+    curves = {trace["name"]: trace for trace in figures(html)["performance"]["data"] if trace.get("yaxis") is None}
+    net = report.backtest["return"] - report.backtest["cost"]
+    assert curves["strategy, after costs"]["y"][-1] == pytest.approx(net.sum(), rel=1e-4)
+    assert curves["excess, after costs"]["y"][-1] == pytest.approx((net - report.backtest["bench"]).sum(), rel=1e-4)
+    falls = [trace for trace in figures(html)["performance"]["data"] if trace.get("yaxis") == "y2"]
+    assert all(value <= 0 for trace in falls for value in trace["y"])
+
+
+def test_days_without_a_value_stay_empty():
+    ic = make_report().ic.copy()
+    ic.iloc[3, 0] = np.nan
+    shown = figures(report_html(make_report(ic=ic)))["ic"]["data"][0]["y"]
+    assert shown[3] is None
+    assert shown[4] is not None
+
+
+def test_an_empty_report_is_still_a_page():
+    html = report_html(CampaignReport(name="nothing yet"))
+    page = Page(html)
+    assert "nothing yet" in " ".join(page.text)
+    assert len(html) < 20_000, "without a chart the chart library stays out"
+    assert not {"timeline", "windows", "coverage", "config"} & page.ids
+
+
+@pytest.mark.parametrize("days", [1, 2])
+def test_a_day_or_two_are_enough(days):
+    report = make_report()
+    report_html(
+        replace(report, ic=report.ic[:days], groups=report.groups[:days], backtest=report.backtest[["return"]][:days])
+    )
+
+
+def test_two_hundred_windows_fit():
+    row = make_report().windows[0]
+    html = report_html(make_report(windows=[replace(row, name=f"w{place}") for place in range(200)]))
+    assert figures(html)["timeline"]["layout"]["height"] < 2000
+
+
+def test_chinese_has_every_word_of_english():
+    assert set(LANGUAGES["zh"]) == set(LANGUAGES["en"])
+    html = report_html(make_report(lang="zh"))
+    assert '<html lang="zh-CN">' in html
+    assert "滚动窗口" in html
+    assert "最大回撤" in html
+
+
+def test_an_unknown_language_is_refused():
+    with pytest.raises(ConfigError, match="no report in language `de`"):
+        report_html(make_report(lang="de"))
+
+
+def test_a_frame_without_its_column_is_refused():
+    with pytest.raises(DataError, match=r"`backtest` .* lacks \['return'\]"):
+        report_html(make_report(backtest=pd.DataFrame({"x": [1.0]}, index=[pd.Timestamp("2020-01-01")])))
+
+
+def test_the_file_is_written_whole(tmp_path, html):
+    path = tmp_path / "deep" / "report.html"
+    assert render_report(make_report(), path) == path
+    assert path.read_text(encoding="utf-8") == html
+    assert [item.name for item in path.parent.iterdir()] == ["report.html"]
