@@ -49,9 +49,9 @@ environment is missing, 4 an audit failed.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "ArtifactNotFoundError",
@@ -125,6 +125,17 @@ class RollwrightError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Its own values, not the constructor's arguments: so an error crosses a process boundary whole.
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(cls: type[RollwrightError], args: tuple[Any, ...], values: Mapping[str, object]) -> RollwrightError:
+    error = cls.__new__(cls, *args)
+    for name, value in values.items():
+        setattr(error, name, value)
+    return error
+
 
 class ConfigError(RollwrightError):
     """A configuration, a setting or an argument cannot be used as it stands."""
@@ -146,6 +157,9 @@ class UnknownSettingError(ConfigError, AttributeError):
         hint = f"did you mean `{self.suggestion}`?" if self.suggestion else f"known names: {', '.join(names)}"
         super().__init__(f"unknown name `{name}` in {where}", hint=hint)
         self.name = name  # last: AttributeError forgets it
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, {**vars(self), "name": self.name})
 
 
 class ConstructError(ConfigError):

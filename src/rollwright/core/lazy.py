@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 from rollwright.errors import MissingExtraError
@@ -16,12 +17,13 @@ def require(module: str, *, extra: str) -> ModuleType:
     Raises
     ------
     MissingExtraError
-        When the package itself is absent. An import error inside an installed package is passed on as it is.
+        When the package itself is absent. An import error inside an installed package is passed on as it is, and so
+        is the lack of a module in it.
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         package = module.partition(".")[0]
-        if error.name is not None and error.name.partition(".")[0] == package:
+        if error.name == package and importlib.util.find_spec(package) is None:
             raise MissingExtraError(package, extra) from error
         raise

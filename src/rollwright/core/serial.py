@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from rollwright.core.ids import JSON, normalise, parse_json
-from rollwright.errors import CorruptArtifactError, UnsupportedArtifactError
+from rollwright.errors import CorruptArtifactError, TaskValueError, UnsupportedArtifactError
 
 __all__ = ["Codec", "CodecRegistry", "JsonCodec", "Reference", "codecs", "from_reference", "to_reference"]
 
@@ -46,12 +46,21 @@ class JsonCodec:
 
     def write(self, obj: Any, path: Path) -> None:
         """Write `obj` as JSON."""
-        text = json.dumps(normalise(obj), indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(normalise(obj), indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True)
         path.write_text(text + "\n", encoding="utf-8")
 
     def read(self, path: Path) -> JSON:
-        """Return the JSON value in `path`."""
-        return parse_json(path.read_text(encoding="utf-8"))
+        """Return the JSON value in `path`.
+
+        Raises
+        ------
+        CorruptArtifactError
+            When it holds none.
+        """
+        try:
+            return parse_json(path.read_text(encoding="utf-8"))
+        except (TaskValueError, UnicodeDecodeError) as error:
+            raise CorruptArtifactError(f"{path} holds no JSON value: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +108,11 @@ class CodecRegistry:
         self._loaded: dict[str, Codec] = {}
 
     def register(self, codec: Codec, *, types: Sequence[str]) -> None:
-        """Add `codec` for objects of the classes with these qualified names, or of their subclasses."""
+        """Add `codec` for objects of the classes with these qualified names, or of their subclasses.
+
+        It takes the place of a codec of the same kind, and is asked before all others.
+        """
+        self._entries = [entry for entry in self._entries if entry.kind != codec.kind]
         self._entries.insert(0, _Entry(kind=codec.kind, types=tuple(types), target=""))
         self._loaded[codec.kind] = codec
 
@@ -176,22 +189,31 @@ def to_reference(obj: object) -> JSON:
     Raises
     ------
     TaskValueError
-        When `obj` is neither JSON nor referable.
+        When `obj` is neither JSON nor referable, or would be mistaken for a reference.
     """
     names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(obj).__mro__}
     for kind, (type_name, target) in _REFERENCES.items():
         if type_name in names:
             found: Reference = _load(target)()
             return {_REFERENCE_KEY: kind, **found.to_json(obj)}
-    return normalise(obj)
+    value = normalise(obj)
+    if isinstance(value, dict) and _REFERENCE_KEY in value:
+        raise TaskValueError(f"$.{_REFERENCE_KEY}", "this key is kept for references to objects that live elsewhere")
+    return value
 
 
 def from_reference(value: JSON) -> Any:
-    """Return what `to_reference` was given; a JSON value that is no reference is returned as it is."""
+    """Return what `to_reference` was given; a JSON value that is no reference is returned as it is.
+
+    Raises
+    ------
+    CorruptArtifactError
+        When it refers to an object of a kind nobody knows.
+    """
     if not isinstance(value, dict) or _REFERENCE_KEY not in value:
         return value
     kind = value[_REFERENCE_KEY]
-    if kind not in _REFERENCES:
+    if not isinstance(kind, str) or kind not in _REFERENCES:
         raise CorruptArtifactError(f"a result refers to an object of unknown kind `{kind}`")
-    found: Reference = _load(_REFERENCES[str(kind)][1])()
+    found: Reference = _load(_REFERENCES[kind][1])()
     return found.from_json({key: item for key, item in value.items() if key != _REFERENCE_KEY})

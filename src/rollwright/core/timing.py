@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 
 __all__ = ["TimeInspector"]
 
-_logger = logging.getLogger("rollwright.core.timing")
+_logger = logging.getLogger("rollwright.core")
 
 P = ParamSpec("P")
 T = TypeVar("T")
