@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from rollwright import __version__
+from rollwright.app.notes import market_notes
 from rollwright.campaign.config import CampaignConfig, read_config
 from rollwright.campaign.document import Document
 from rollwright.campaign.finish import CampaignResult, finish
 from rollwright.campaign.plan import CampaignPlan, make_plan
 from rollwright.campaign.run import ENTRY, PRELOAD, Submission, finished_recorders, submit, train_windows, warm_features
+from rollwright.core.atomic import write_text
+from rollwright.core.clock import SystemClock
 from rollwright.core.context import install, translate
 from rollwright.core.ids import sha256_hex
 from rollwright.core.settings import Settings, load_settings
@@ -175,9 +179,11 @@ def _finish(
             config=campaign.config,
             text=campaign.document.text,
             source=provider,
-            market=provider.description(),
+            region=campaign.settings.data.region,
             folder=campaign.results,
-            reused=submission.reused,
+            notes=market_notes(provider),
+            facts=[("kept from an earlier run", str(len(submission.reused))), ("rollwright", __version__)],
+            created=f"{SystemClock().now():%Y-%m-%d %H:%M} UTC",
         )
 
 
@@ -238,11 +244,7 @@ def _save_record(campaign: OpenCampaign) -> None:
         "overrides": list(campaign.overrides),
         "provider_uri": campaign.settings.data.provider_uri,
     }
-    path = campaign.record
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_text(campaign.record, json.dumps(record, indent=1) + "\n")
 
 
 def _reopen(name: str | None, project: Path | None) -> OpenCampaign:

@@ -92,15 +92,15 @@ class CollectConfig(_Part):
 
 
 class BacktestConfig(_Part):
-    """The top-k drop-out back-test of the collected prediction."""
+    """The top-k drop-out back-test of the collected prediction; costs not given are those of the region."""
 
     topk: Annotated[int, Field(gt=0)] = 50
     n_drop: Annotated[int, Field(ge=0)] = 5
     account: Annotated[float, Field(gt=0)] = 1e8
     benchmark: str = "mean"
-    open_cost: Annotated[float, Field(ge=0, lt=1)] = 0.0005
-    close_cost: Annotated[float, Field(ge=0, lt=1)] = 0.0015
-    min_cost: Annotated[float, Field(ge=0)] = 5.0
+    open_cost: Annotated[float, Field(ge=0, lt=1)] | None = None
+    close_cost: Annotated[float, Field(ge=0, lt=1)] | None = None
+    min_cost: Annotated[float, Field(ge=0)] | None = None
 
 
 class ReportConfig(_Part):

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
+from rollwright.analysis.report import CampaignReport, WindowRow, render_report
 from rollwright.analysis.signal import SignalSummary, calc_ic, group_returns, summarise
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.risk import risk_analysis
-from rollwright.backtest.topk_dropout import backtest_topk
-from rollwright.campaign.config import CampaignConfig
+from rollwright.backtest.simulate import backtest_topk
+from rollwright.calendar.trading import Session, TradingCalendar
+from rollwright.campaign.config import BacktestConfig, CampaignConfig
 from rollwright.campaign.gather import Gathered, gather
-from rollwright.campaign.plan import CampaignPlan
-from rollwright.core.atomic import write_atomically
+from rollwright.campaign.plan import CampaignPlan, Window
+from rollwright.core.atomic import write_atomically, write_text
 from rollwright.core.serial import codecs
 from rollwright.expression.source import DataSource
 from rollwright.record.recorder import Recorder
@@ -98,3 +100,157 @@ def universe_of(config: CampaignConfig) -> str | None:
     kwargs = handler.get("kwargs", {}) if isinstance(handler, Mapping) else {}
     instruments = kwargs.get("instruments")
     return instruments if isinstance(instruments, str) else None
+
+
+def finish(
+    plan: CampaignPlan,
+    recorders: Mapping[str, Recorder],
+    *,
+    config: CampaignConfig,
+    text: str,
+    source: DataSource,
+    region: str,
+    folder: Path,
+    notes: Sequence[str],
+    facts: Sequence[tuple[str, str]],
+    created: str,
+) -> CampaignResult:
+    """Collect, analyse, back-test, and write everything into `folder`.
+
+    Writes ``pred.parquet`` and ``label.parquet`` (they hold no run ids and no times: the same windows give the same
+    bytes), ``summary.json`` and ``report.html``, each whole or not at all.
+
+    Parameters
+    ----------
+    plan : CampaignPlan
+    recorders : mapping of str to Recorder
+        By window, all of them.
+    config, text : CampaignConfig, str
+        What was asked, read and as written.
+    source : DataSource
+    region : str
+        Whose trading rules the back-test follows.
+    folder : Path
+    notes, facts : sequences
+        What the caller knows beside the numbers: warnings, and small print for the report.
+    created : str
+        When, for the report only.
+
+    Raises
+    ------
+    CoverageError
+        When the predictions have holes; nothing is written then.
+    """
+    gathered = gather(
+        plan,
+        recorders,
+        source=source,
+        universe=universe_of(config),
+        max_missing_share=config.collect.max_missing_share,
+    )
+    ic, ric = calc_ic(gathered.pred, gathered.label)
+    signal = summarise(ic, ric)
+    report, account = _backtest(gathered, config.backtest, source, region)
+    files = {name: folder / name for name in (PRED_FILE, LABEL_FILE, SUMMARY_FILE, REPORT_FILE)}
+    result = CampaignResult(
+        name=plan.name,
+        windows=len(plan.windows),
+        days=int(gathered.pred.index.get_level_values("datetime").nunique()),
+        rows=len(gathered.pred),
+        signal=signal,
+        backtest=account,
+        files={"predictions": files[PRED_FILE], "summary": files[SUMMARY_FILE], "report": files[REPORT_FILE]},
+        notes=(*notes, *config.report.notes),
+    )
+    for name, frame in ((PRED_FILE, gathered.pred), (LABEL_FILE, gathered.label)):
+        write_atomically(files[name], lambda path, frame=frame: codecs.for_object(frame).write(frame, path))
+    write_text(files[SUMMARY_FILE], json.dumps(result.summary(), indent=1, ensure_ascii=False) + "\n")
+    page = CampaignReport(
+        name=config.report.title or plan.name,
+        headline=result.headline(),
+        facts=[("windows", str(result.windows)), ("days", str(result.days)), *facts],
+        created=created,
+        windows=_window_rows(plan, recorders, gathered, source.calendar(), ic, ric),
+        ic=pd.DataFrame({"ic": ic, "ric": ric}),
+        groups=group_returns(gathered.pred, gathered.label, config.report.groups),
+        backtest=report,
+        coverage=dict(gathered.coverage.by_cause) if gathered.coverage else {},
+        expected_rows=gathered.coverage.expected if gathered.coverage else None,
+        predicted_rows=gathered.coverage.predicted if gathered.coverage else None,
+        notes=result.notes,
+        config=text,
+        lang=config.report.lang,
+    )
+    render_report(page, files[REPORT_FILE])
+    return result
+
+
+def _backtest(
+    gathered: Gathered, config: BacktestConfig | None, source: DataSource, region: str
+) -> tuple[pd.DataFrame | None, dict[str, float]]:
+    if config is None:
+        return None, {}
+    given = {"open_cost": config.open_cost, "close_cost": config.close_cost, "min_cost": config.min_cost}
+    costs = replace(Costs.of_region(region), **{name: value for name, value in given.items() if value is not None})
+    done = backtest_topk(
+        gathered.pred,
+        source,
+        topk=config.topk,
+        n_drop=config.n_drop,
+        costs=costs,
+        account=config.account,
+        benchmark=config.benchmark,
+    )
+    report = done.report
+    net = report["return"] - report["cost"]
+    excess = net - report["bench"]
+    whole, beyond = risk_analysis(net)["risk"], risk_analysis(excess)["risk"]
+    return report, {
+        "annualized return": float(whole["annualized_return"]),
+        "excess return": float(beyond["annualized_return"]),
+        "information ratio": float(beyond["information_ratio"]),
+        "max drawdown": float(whole["max_drawdown"]),
+        "turnover per day": float(report["turnover"].mean()),
+    }
+
+
+def _window_rows(
+    plan: CampaignPlan,
+    recorders: Mapping[str, Recorder],
+    gathered: Gathered,
+    calendar: TradingCalendar,
+    ic: pd.Series,
+    ric: pd.Series,
+) -> list[WindowRow]:
+    rows = []
+    for window in plan.windows:
+        start, end = window.test
+        recorder = recorders[window.name]
+        ended = recorder.end_time
+        rows.append(
+            WindowRow(
+                name=window.name,
+                segments=_with_purge(window, calendar),
+                rows=gathered.rows[window.name],
+                ic=float(ic.loc[start:end].mean()),
+                rank_ic=float(ric.loc[start:end].mean()),
+                best_iteration=_best_iteration(recorder),
+                seconds=(ended - recorder.start_time).total_seconds() if ended is not None else None,
+                recorder=recorder.id,
+            )
+        )
+    return rows
+
+
+def _with_purge(window: Window, calendar: TradingCalendar) -> dict[str, tuple[Session, Session]]:
+    """Return the window's segments and the sessions left out between learning and test."""
+    segments = dict(window.segments)
+    learnt = max(end for role, (_, end) in segments.items() if role != "test")
+    if calendar.distance(learnt, window.test[0]) > 1:
+        segments["purge"] = (calendar.offset(learnt, 1), calendar.offset(window.test[0], -1))
+    return segments
+
+
+def _best_iteration(recorder: Recorder) -> int | None:
+    value = recorder.list_metrics().get("best_iteration")
+    return None if value is None else int(value)

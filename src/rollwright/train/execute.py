@@ -22,7 +22,6 @@ _logger = logging.getLogger("rollwright.train")
 RECORDS_MODULE: Final = "rollwright.analysis.records"
 MODEL_ARTIFACT: Final = "params.pkl"
 DATASET_ARTIFACT: Final = "dataset"
-TASK_ARTIFACT: Final = "task"
 
 
 def task_train(task_config: Mapping[str, Any], experiment_name: str, recorder_name: str | None = None) -> Recorder:
@@ -49,7 +48,7 @@ def task_train(task_config: Mapping[str, Any], experiment_name: str, recorder_na
 def log_task(task_config: Mapping[str, Any], recorder: Recorder) -> None:
     """Write the task's definition into `recorder`: flattened as parameters, whole as the artifact ``task``."""
     recorder.log_params(**flatten(task_config))
-    recorder.save_objects(**{TASK_ARTIFACT: dict(task_config)})
+    recorder.save_objects(task=dict(task_config))
     recorder.set_tags(hostname=platform.node(), fingerprint=fingerprint(task_config))
 
 
