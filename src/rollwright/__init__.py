@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from rollwright.core.construct import init_instance_by_config as init_instance_by_config
     from rollwright.core.context import C as C
     from rollwright.core.context import init as init
     from rollwright.core.timing import TimeInspector as TimeInspector

@@ -1,0 +1,68 @@
+"""The public names and the drawn error tree are what the package says they are."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import rollwright
+from rollwright import errors
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(rollwright.__path__, "rollwright.")
+    if not module.name.endswith("__main__")
+]
+
+
+def test_public_names_are_sorted_and_importable():
+    listed = list(rollwright.__all__)
+    assert listed == sorted(set(listed))
+    assert dir(rollwright) == listed
+    for name in listed:
+        assert getattr(rollwright, name) is not None
+
+
+def test_type_checkers_see_the_public_names_that_run_time_has():
+    source = (ROOT / "src" / "rollwright" / "__init__.py").read_text(encoding="utf-8")
+    seen = set(re.findall(r"import (\w+) as \1", source))
+    assert seen == set(rollwright.__all__) - {"__version__"}
+
+
+def test_a_name_nobody_knows_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        rollwright.no_such_name  # noqa: B018 - reading it is the test
+
+
+def test_star_import_gives_the_public_names():
+    scope = {name: getattr(rollwright, name) for name in rollwright.__all__}
+    assert set(scope) == set(rollwright.__all__)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_lists_only_what_it_has(name):
+    module = importlib.import_module(name)
+    for public in getattr(module, "__all__", ()):
+        assert hasattr(module, public), f"{name}.__all__ lists {public}"
+
+
+def test_the_error_tree_is_drawn_as_it_is(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    check = importlib.import_module("check_errors")
+    assert [str(finding) for finding in check.findings()] == []
+    assert next(name for name, _ in check.drawn()) == "RollwrightError"
+    assert len(check.drawn()) == len(check.classes())
+    assert {cls.__name__ for cls in check.classes()} == set(errors.__all__) - {"nearest"}
+    for tool in ("check_errors", "finding"):
+        sys.modules.pop(tool, None)
+
+
+def test_the_version_is_told_once():
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{rollwright.__version__}"' in pyproject
