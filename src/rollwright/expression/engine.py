@@ -1,0 +1,292 @@
+"""Evaluation: a plan over a data source, tile by tile, on as many threads as wanted.
+
+Every value depends only on its instrument's rows within the expression's reach (and, for cross-sections, on those of
+all instruments of the source), through a fixed tree of operations. So results have the same bits whatever the range,
+the instruments beside it, the size of the tiles and the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from rollwright.errors import CalendarRangeError
+from rollwright.expression.block import Block, Span, Values
+from rollwright.expression.planner import Plan, operator_of
+from rollwright.expression.source import DataSource
+from rollwright.expression.term import UNBOUNDED, Term
+
+__all__ = ["Tile", "evaluate"]
+
+TILE_ROWS: Final = 512
+TILE_COLUMNS: Final = 32
+TILE_CELLS: Final = TILE_ROWS * TILE_COLUMNS
+LOADED_ROWS: Final = 16 * TILE_ROWS
+STAGED_ROWS: Final = 2 * TILE_ROWS
+
+Panels: TypeAlias = Mapping[Term, Values]
+"""What a block starts from: fields and staged terms, on the rows around it that are wanted of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """Values of all expressions on some sessions and instruments.
+
+    Attributes
+    ----------
+    rows : slice
+        Positions of the calendar.
+    columns : intp [columns]
+        Which of the instruments asked for.
+    values : float32 [expressions, rows, columns]
+        NaN outside each instrument's series.
+    """
+
+    rows: slice
+    columns: NDArray[np.intp]
+    values: NDArray[Any]
+
+
+def evaluate(
+    plan: Plan, source: DataSource, *, instruments: Sequence[str], start: int, stop: int, threads: int = 1
+) -> Iterator[Tile]:
+    """Yield tiles that cover the sessions ``[start, stop)`` and `instruments` exactly once.
+
+    Lazy: a tile is computed when it is asked for, or at most a few ahead of it when there are threads, so memory does
+    not grow with the range. Only the rows asked for and those the expressions look back to are read.
+
+    Parameters
+    ----------
+    plan : Plan
+    source : DataSource
+    instruments : sequence of str
+    start, stop : int
+        Positions of the source's calendar, half open.
+    threads : int, default 1
+
+    Raises
+    ------
+    CalendarRangeError
+        When the range leaves the calendar.
+    """
+    length = len(source.calendar())
+    if not 0 <= start <= stop <= length:
+        raise CalendarRangeError(
+            f"sessions [{start}, {stop}) are not within the calendar of {length}",
+            hint="positions count from 0, and the range is half open",
+        )
+    request = _Request(plan=plan, source=source, instruments=tuple(instruments), dtype=np.float32)
+    return _in_order(request.jobs(start, stop), threads=threads)
+
+
+def _in_order(jobs: Iterator[Callable[[], Tile]], *, threads: int) -> Iterator[Tile]:
+    """Yield the results of `jobs` in order, with at most two a thread under way."""
+    if threads <= 1:
+        for job in jobs:
+            yield job()
+        return
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="rollwright-expression")
+    pending: deque[Future[Tile]] = deque()
+    try:
+        for job in jobs:
+            pending.append(pool.submit(job))
+            if len(pending) >= 2 * threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:  # also when the consumer stops early
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """A plan over some instruments of a source."""
+
+    plan: Plan
+    source: DataSource
+    instruments: tuple[str, ...]
+    dtype: DTypeLike
+
+    def jobs(self, start: int, stop: int) -> Iterator[Callable[[], Tile]]:
+        """Yield one job a tile; what a job needs is read when it is made, in the caller's thread."""
+        if not self.instruments or start == stop:
+            return
+        bounds = self.source.bounds(self.instruments).astype(np.int64, copy=False)
+        is_whole = self.plan.lookback >= UNBOUNDED
+        load_rows = stop - start if is_whole else STAGED_ROWS if self.plan.stages else LOADED_ROWS
+        tile_rows = load_rows if is_whole else TILE_ROWS
+        width = max(1, min(TILE_COLUMNS, TILE_CELLS // stop)) if is_whole else TILE_COLUMNS
+        for first in range(start, stop, load_rows):
+            last = min(first + load_rows, stop)
+            staged = self._staged(first, last)
+            for left in range(0, len(self.instruments), width):
+                columns = slice(left, min(left + width, len(self.instruments)))
+                yield from self._column_jobs(first, last, columns, bounds[columns], staged, tile_rows)
+
+    def _column_jobs(
+        self,
+        first: int,
+        last: int,
+        columns: slice,
+        bounds: NDArray[np.int64],
+        staged: Panels,
+        tile_rows: int,
+    ) -> Iterator[Callable[[], Tile]]:
+        around = self.plan.spans(first)
+        panels = {term: panel[:, columns] if panel.shape[1] > 1 else panel for term, panel in staged.items()}
+        panels.update(self._fields(around, first, last, columns))
+        for row in range(first, last, tile_rows):
+            rows = slice(row, min(row + tile_rows, last))
+            spans = around if tile_rows >= last - first else self.plan.spans(row)
+            inputs = {
+                term: _rows_around(panel, rows, spans[term], first - around[term].before)
+                for term, panel in panels.items()
+            }
+            yield _Job(self.plan, rows, columns, bounds, spans, inputs, self.dtype)
+
+    def _fields(self, around: Mapping[Term, Span], first: int, last: int, columns: slice) -> dict[Term, Values]:
+        """Read every field once, on the widest span any of them is wanted on."""
+        terms = [term for term in self.plan.nodes if term.kind == "field"]
+        if not terms:
+            return {}
+        before = max(around[term].before for term in terms)
+        after = max(around[term].after for term in terms)
+        names = [term.name for term in terms]
+        loaded = _padded(
+            lambda start, stop: self.source.load(names, self.instruments[columns], start, stop),
+            first - before,
+            last + after,
+            len(self.source.calendar()),
+        )
+        rows = loaded.shape[1]
+        return {
+            term: loaded[index, before - around[term].before : rows - (after - around[term].after)]
+            for index, term in enumerate(terms)
+        }
+
+    def _staged(self, first: int, last: int) -> dict[Term, Values]:
+        """Compute the terms that need other columns, on all rows that the tiles of ``[first, last)`` want of them."""
+        around = self.plan.spans(first)
+        return {
+            term: self._stage(term, plan, first - around[term].before, last + around[term].after)
+            for term, plan in self.plan.stages.items()
+        }
+
+    def _stage(self, term: Term, plan: Plan, start: int, stop: int) -> Values:
+        stage = operator_of(term).stage
+        assert stage is not None  # noqa: S101 - the planner stages only such operators
+        names = stage.columns(term, self.source.instruments())
+        inner = _Request(plan=plan, source=self.source, instruments=names, dtype=np.float64)
+        panels = _padded(inner.panels, start, stop, len(self.source.calendar()))
+        bounds = self.source.bounds(names)
+        rows = np.arange(start, stop)[:, None]
+        values = stage.combine(term, panels, (rows >= bounds[:, 0]) & (rows < bounds[:, 1]))
+        if len(names) == 1 and not stage.is_per_column:
+            return values
+        place = {name: index for index, name in enumerate(names)}
+        return values[:, [place[name] for name in self.instruments]]
+
+    def panels(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Return all tiles of ``[start, stop)`` as one array ``[expressions, rows, instruments]``."""
+        result = np.full((len(self.plan.terms), stop - start, len(self.instruments)), np.nan)
+        for job in self.jobs(start, stop):
+            tile = job()
+            result[:, tile.rows.start - start : tile.rows.stop - start, tile.columns] = tile.values
+        return result
+
+
+def _padded(load: Callable[[int, int], NDArray[Any]], start: int, stop: int, length: int) -> NDArray[Any]:
+    """Return what `load` gives for ``[start, stop)``, with NaN for rows outside the calendar."""
+    low, high = min(max(start, 0), length), max(min(stop, length), 0)
+    loaded = load(low, max(low, high))
+    if low == start and high == stop:
+        return loaded
+    padded = np.full((loaded.shape[0], stop - start, loaded.shape[2]), np.nan, loaded.dtype)
+    padded[:, low - start : low - start + loaded.shape[1]] = loaded
+    return padded
+
+
+def _rows_around(panel: Values, rows: slice, span: Span, origin: int) -> Values:
+    """Return the rows wanted of a panel whose first row is at the calendar position `origin`."""
+    return panel[rows.start - span.before - origin : rows.stop + span.after - origin]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """The computation of one tile."""
+
+    plan: Plan
+    rows: slice
+    columns: slice
+    bounds: NDArray[np.int64]
+    spans: Mapping[Term, Span]
+    inputs: Panels
+    dtype: DTypeLike
+
+    def __call__(self) -> Tile:
+        count = self.columns.stop - self.columns.start
+        values = np.empty((len(self.plan.terms), self.rows.stop - self.rows.start, count), self.dtype)
+        if self._is_empty():
+            values.fill(np.nan)
+        else:
+            with np.errstate(all="ignore"):  # 0/0 and the like are values here, as they are in pandas
+                self._compute(values)
+        return Tile(
+            rows=self.rows, columns=np.arange(self.columns.start, self.columns.stop, dtype=np.intp), values=values
+        )
+
+    def _is_empty(self) -> bool:
+        return not ((self.bounds[:, 0] < self.rows.stop) & (self.bounds[:, 1] > self.rows.start)).any()
+
+    def _compute(self, out: NDArray[Any]) -> None:
+        block = Block(
+            start=self.rows.start, stop=self.rows.stop, bounds=self.bounds, spans=self.spans, calls=self.plan.calls
+        )
+        places = _places(self.plan.terms)
+        left = dict(self.plan.uses)
+        for term in self.plan.nodes:
+            if term.kind != "number":
+                block.put(term, self._values(block, term))
+            for place in places.get(term, ()):
+                _write(block, term, out[place])
+            for source in () if term in self.inputs else term.inputs:
+                left[source] -= 1
+                if left[source] == 0:
+                    block.drop(source)
+            left[term] -= len(places.get(term, ()))
+            if left[term] == 0:
+                block.drop(term)
+
+    def _values(self, block: Block, term: Term) -> Values:
+        given = self.inputs.get(term)
+        if given is not None:
+            return np.broadcast_to(given, (block.length(term), block.columns))
+        operator = operator_of(term)
+        values = operator.compute(block, term)
+        if operator.is_logical or not (operator.makes_values or self.spans[term].after):
+            return values
+        listed = block.listed(term)
+        return values if listed.all() else np.where(listed, values, values.dtype.type(np.nan))
+
+
+def _places(terms: tuple[Term, ...]) -> dict[Term, list[int]]:
+    places: dict[Term, list[int]] = {}
+    for place, term in enumerate(terms):
+        places.setdefault(term, []).append(place)
+    return places
+
+
+def _write(block: Block, term: Term, out: NDArray[Any]) -> None:
+    """Write the values of `term` on the block's own rows."""
+    values = block.series(term)
+    before, after = block.span(term)
+    out[...] = values[before : len(values) - after]
+    listed = block.listed(term)[before : len(values) - after]
+    if not listed.all():
+        np.copyto(out, np.nan, where=~listed)

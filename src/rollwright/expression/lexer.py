@@ -1,0 +1,82 @@
+"""Tokens of field expressions, each with its place in the text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, cast
+
+from rollwright.errors import ExpressionError
+
+__all__ = ["Token", "TokenKind", "tokenize"]
+
+TokenKind: TypeAlias = Literal["number", "field", "period", "name", "text", "sign", "end"]
+
+# word characters and the punctuation 、：（） that field names of Chinese reports contain
+_WORD: Final = r"[\w\u3001\uff1a\uff08\uff09]+"
+_PATTERN: Final = re.compile(
+    rf"""
+    (?P<space>\s+)
+  | (?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w.]))
+  | (?P<period>\$\${_WORD})
+  | (?P<field>\${_WORD})
+  | (?P<name>[^\W\d]\w*)
+  | (?P<text>'[^'"\\\n]*'|"[^'"\\\n]*")
+  | (?P<sign>\*\*|>=|<=|==|!=|[-+*/<>&|(),])
+    """,
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A piece of the text: its kind, its characters (fields without ``$``, texts without quotes) and its place."""
+
+    kind: TokenKind
+    text: str
+    position: int
+
+
+_MARKS: Final = {"field": (1, 0), "period": (2, 0), "text": (1, 1)}
+
+
+def tokenize(expression: str) -> list[Token]:
+    """Return the tokens of `expression`, the last one of kind ``end``.
+
+    Raises
+    ------
+    ExpressionError
+        At the first character that starts no token.
+    """
+    tokens: list[Token] = []
+    position = 0
+    while position < len(expression):
+        match = _PATTERN.match(expression, position)
+        if match is None:
+            raise ExpressionError(expression, position, _complaint(expression, position))
+        token = _token(match, position)
+        if token is not None:
+            tokens.append(token)
+        position = match.end()
+    tokens.append(Token(kind="end", text="", position=position))
+    return tokens
+
+
+def _token(match: re.Match[str], position: int) -> Token | None:
+    text = match.group()
+    kind = match.lastgroup
+    if kind is None or kind == "space":
+        return None
+    before, after = _MARKS.get(kind, (0, 0))
+    return Token(kind=cast("TokenKind", kind), text=text[before : len(text) - after], position=position)
+
+
+def _complaint(expression: str, position: int) -> str:
+    character = expression[position]
+    if character == "$":
+        return "`$` without the name of a field"
+    if character in "'\"":
+        return "a text that is never closed"
+    if character.isdigit():
+        return "a number that is no number"
+    return f"unexpected character {character!r}"

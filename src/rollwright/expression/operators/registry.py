@@ -1,0 +1,131 @@
+"""What an operator is, and the table of those that expressions may call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollwright.errors import ConfigError
+from rollwright.expression.block import Block
+from rollwright.expression.term import Argument, Term
+
+__all__ = ["Compute", "Operator", "Parameter", "Reach", "Registry", "Stage", "no_reach"]
+
+Parameter: TypeAlias = Literal["series", "window", "shift", "level", "name"]
+"""What stands at one place of a call.
+
+``series`` an expression or a number; ``window`` a whole number from 0, or for some operators a fraction in (0, 1);
+``shift`` a whole number of either sign; ``level`` a number in [0, 1]; ``name`` a word or a quoted text.
+"""
+
+Reach: TypeAlias = Callable[[tuple[Argument, ...]], tuple[int, int]]
+"""From the arguments of a call to the sessions it reads before and after its own."""
+
+Compute: TypeAlias = Callable[[Block, Term], NDArray[Any]]
+"""From a block and a call to the call's values on the rows the block wants of it."""
+
+
+def no_reach(_arguments: tuple[Argument, ...]) -> tuple[int, int]:
+    """Return the reach of an operator that reads its own session only."""
+    return 0, 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """How an operator that needs other columns than its own is computed.
+
+    Attributes
+    ----------
+    columns : callable
+        From the call and all instruments of the source to those whose inputs are needed.
+    combine : callable
+        From the call, its inputs ``[inputs, rows, columns]`` and which rows belong to each series to the values
+        ``[rows, columns]``.
+    is_per_column : bool
+        Whether each column of the result belongs to one instrument; otherwise the one column goes to all.
+    """
+
+    columns: Callable[[Term, tuple[str, ...]], tuple[str, ...]]
+    combine: Callable[[Term, NDArray[np.float64], NDArray[np.bool_]], NDArray[np.float64]]
+    is_per_column: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """An operator that expressions may call.
+
+    Attributes
+    ----------
+    name : str
+    signature : tuple of Parameter
+        What each argument is.
+    optional : int
+        How many arguments from the right may be left out.
+    compute : callable
+        Gives the values. Each value may depend only on the rows within `reach` of its own and on its own column, and
+        must not depend on how many rows or columns the block has: that is what makes results independent of the
+        query.
+    reach : callable
+    family : str or None
+        Calls of one family on the same inputs share work; the planner tells the block all their windows.
+    makes_values : bool
+        Whether it may give a value where an input has none, so that rows outside the series must be blanked again.
+    is_logical : bool
+        Whether the values are truth values.
+    stage : Stage or None
+        How to compute values that need other columns: the engine then does so before the block, and `compute` is
+        not called.
+    check : callable or None
+        Refuses arguments, by raising ValueError with the reason.
+    """
+
+    name: str
+    signature: tuple[Parameter, ...]
+    compute: Compute
+    reach: Reach = no_reach
+    optional: int = 0
+    family: str | None = None
+    makes_values: bool = False
+    is_logical: bool = False
+    stage: Stage | None = None
+    check: Callable[[tuple[Argument, ...]], None] | None = None
+
+
+class Registry:
+    """Operators by name; names are never redefined, so that an expression keeps its meaning."""
+
+    def __init__(self, operators: Iterable[Operator] = ()) -> None:
+        self._operators: dict[str, Operator] = {}
+        self.add(*operators)
+
+    @property
+    def operators(self) -> Mapping[str, Operator]:
+        """A read-only view of the table."""
+        return MappingProxyType(self._operators)
+
+    def add(self, *operators: Operator) -> None:
+        """Add operators.
+
+        Raises
+        ------
+        ConfigError
+            When a name is taken by a different operator, or is no identifier.
+        """
+        for operator in operators:
+            if not operator.name.isidentifier():
+                raise ConfigError(f"{operator.name!r} cannot name an operator", hint="use letters, digits and _")
+            if self._operators.get(operator.name, operator) is not operator:
+                raise ConfigError(
+                    f"operator `{operator.name}` exists already",
+                    hint="give yours another name: an expression must mean one thing",
+                )
+        self._operators.update({operator.name: operator for operator in operators})
+
+    def find(self, name: str) -> Operator | None:
+        """Return the operator called `name`, or None."""
+        return self._operators.get(name)

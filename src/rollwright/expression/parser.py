@@ -1,0 +1,281 @@
+"""From text to terms: a precedence parser with hard limits, which never evaluates anything.
+
+The grammar is that of Qlib's field expressions. From loose to tight: comparisons (``> >= < <= == !=``, never
+chained), ``|``, ``&``, ``+ -``, ``* /``, signs, ``**``; brackets and calls ``Name(argument, …)``; fields
+``$close``; numbers; and, for the name of an instrument, texts in quotes.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Final
+
+from rollwright.errors import ExpressionError, NotPointInTimeError, nearest
+from rollwright.expression.lexer import Token, tokenize
+from rollwright.expression.operators.catalogue import OPERATORS
+from rollwright.expression.operators.registry import Operator, Parameter
+from rollwright.expression.term import Argument, Term, call, field, number
+
+__all__ = ["MAX_DEPTH", "MAX_LENGTH", "MAX_WINDOW", "parse"]
+
+MAX_LENGTH: Final = 20_000
+"""Characters an expression may have."""
+MAX_DEPTH: Final = 100
+"""How deep brackets and calls may be nested."""
+MAX_WINDOW: Final = 100_000
+"""Sessions a window may have, or a shift may go."""
+
+_COMPARISONS: Final = {">": "Gt", ">=": "Ge", "<": "Lt", "<=": "Le", "==": "Eq", "!=": "Ne"}
+_SIGNS: Final = {"|": ("Or", 1), "&": ("And", 2), "+": ("Add", 3), "-": ("Sub", 3), "*": ("Mul", 4), "/": ("Div", 4)}
+_TIGHTEST: Final = 4
+
+
+def parse(text: str) -> Term:
+    """Return the term that `text` describes.
+
+    Guarantees: equal expressions give the same object, whatever their spacing and needless brackets; ``str`` of the
+    term parses to the same object; time and memory are bounded by `MAX_LENGTH` and `MAX_DEPTH`.
+
+    Raises
+    ------
+    ExpressionError
+        With the position and the nearest known name, for anything that is no expression.
+    NotPointInTimeError
+        For a ``$$field``: data by period has no daily value of its own.
+    """
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(
+            text, MAX_LENGTH, f"an expression of {len(text)} characters; at most {MAX_LENGTH} are read"
+        )
+    if not text.strip():
+        raise ExpressionError(text, 0, "an empty expression")
+    return _parse(text, len(OPERATORS.operators))
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str, _known_operators: int) -> Term:
+    # the number of operators is part of the key, so that registering one is seen
+    parser = _Parser(text)
+    term = parser.expression()
+    parser.expect("end", "")
+    return term
+
+
+class _Parser:
+    """One pass over the tokens of one text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = tokenize(text)
+        self._next = 0
+        self._depth = 0
+
+    def _peek(self) -> Token:
+        return self._tokens[self._next]
+
+    def _take(self) -> Token:
+        token = self._tokens[self._next]
+        self._next += token.kind != "end"
+        return token
+
+    def _take_sign(self, *signs: str) -> Token | None:
+        token = self._peek()
+        if token.kind != "sign" or token.text not in signs:
+            return None
+        return self._take()
+
+    def _error(self, position: int, reason: str, *, hint: str | None = None) -> ExpressionError:
+        return ExpressionError(self._text, position, reason, hint=hint)
+
+    def expect(self, kind: str, text: str) -> Token:
+        """Take the next token, which must be this one."""
+        token = self._peek()
+        if token.kind == kind and token.text == text:
+            return self._take()
+        found = "the expression ends" if token.kind == "end" else f"`{token.text}`"
+        wanted = "the end" if kind == "end" else f"`{text}`"
+        raise self._error(token.position, f"{found} where {wanted} was expected")
+
+    def expression(self) -> Term:
+        """Read a comparison, or what binds tighter."""
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise self._error(self._peek().position, f"brackets and calls nested deeper than {MAX_DEPTH}")
+        left = self._binary(1)
+        sign = self._take_sign(*_COMPARISONS)
+        if sign is not None:
+            left = self._apply(_COMPARISONS[sign.text], (left, self._binary(1)), sign.position)
+            again = self._take_sign(*_COMPARISONS)
+            if again is not None:
+                raise self._error(
+                    again.position, "comparisons cannot be chained", hint="write (a > b) & (b > c), each in brackets"
+                )
+        self._depth -= 1
+        return left
+
+    def _binary(self, strength: int) -> Term:
+        if strength > _TIGHTEST:
+            return self._signed()
+        left = self._binary(strength + 1)
+        while (token := self._peek()).kind == "sign" and _SIGNS.get(token.text, ("", 0))[1] == strength:
+            self._take()
+            left = self._apply(_SIGNS[token.text][0], (left, self._binary(strength + 1)), token.position)
+        return left
+
+    def _signed(self) -> Term:
+        first = self._peek().position
+        negative = False
+        while (sign := self._take_sign("-", "+")) is not None:
+            negative ^= sign.text == "-"
+        term = self._power()
+        if not negative:
+            return term
+        return number(-term.value) if term.kind == "number" else self._apply("Mul", (number(-1), term), first)
+
+    def _power(self) -> Term:
+        base = self._primary()
+        sign = self._take_sign("**")
+        if sign is None:
+            return base
+        exponent_sign = self._take_sign("-", "+")
+        exponent = self._primary()
+        if exponent_sign is not None and exponent_sign.text == "-":
+            exponent = self._apply("Mul", (number(-1), exponent), exponent_sign.position)
+        again = self._take_sign("**")
+        if again is not None:
+            raise self._error(again.position, "powers cannot be chained", hint="use brackets to say which comes first")
+        return self._apply("Power", (base, exponent), sign.position)
+
+    def _primary(self) -> Term:
+        token = self._take()
+        match token.kind:
+            case "number":
+                return self._number(token)
+            case "field":
+                return field(token.text)
+            case "period":
+                raise NotPointInTimeError(
+                    f"`$${token.text}` at position {token.position} of `{self._text[:200]}` is data by period: "
+                    f"it has no value on a session of its own",
+                    hint=f"fields with one `$` are daily: did you mean `${token.text}`?",
+                )
+            case "name":
+                return self._call(token)
+            case _ if token.text == "(":
+                inner = self.expression()
+                self.expect("sign", ")")
+                return inner
+            case "end":
+                raise self._error(token.position, "the expression ends too early")
+            case _:
+                raise self._error(token.position, f"`{token.text}` cannot stand here")
+
+    def _number(self, token: Token) -> Term:
+        value = float(token.text)
+        if not math.isfinite(value):
+            raise self._error(token.position, f"{token.text} is too large a number")
+        return number(value)
+
+    def _call(self, name: Token) -> Term:
+        operator = OPERATORS.find(name.text)
+        if operator is None:
+            raise self._unknown(name)
+        if self._peek().text != "(":
+            raise self._error(name.position, f"`{name.text}` is an operator and needs arguments in brackets")
+        self._take()
+        arguments: list[Argument] = []
+        while True:
+            if len(arguments) == len(operator.signature):
+                raise self._error(self._peek().position, _arity(operator, "more"))
+            arguments.append(self._argument(operator, operator.signature[len(arguments)], len(arguments) + 1))
+            if self._take_sign(",") is None:
+                break
+        closing = self.expect("sign", ")")
+        if len(arguments) < len(operator.signature) - operator.optional:
+            raise self._error(closing.position, _arity(operator, str(len(arguments))))
+        return self._apply(operator.name, tuple(arguments), name.position)
+
+    def _unknown(self, name: Token) -> ExpressionError:
+        known = OPERATORS.operators
+        guess = nearest(name.text, known)
+        if self._peek().text != "(":
+            hint = f"a field is written `${name.text}`" + (f"; an operator is `{guess}(…)`" if guess else "")
+            return self._error(name.position, f"`{name.text}` is neither a field nor a call", hint=hint)
+        hint = f"did you mean `{guess}`?" if guess else f"known operators: {', '.join(sorted(known))}"
+        return self._error(name.position, f"there is no operator `{name.text}`", hint=hint)
+
+    def _argument(self, operator: Operator, parameter: Parameter, place: int) -> Argument:
+        start = self._peek()
+        if parameter == "name":
+            self._take()
+            if start.kind not in ("name", "text") or not start.text:
+                raise self._error(start.position, f"argument {place} of {operator.name} is a name, in quotes")
+            return start.text
+        term = self.expression()
+        if parameter == "series":
+            return term
+        if term.kind != "number":
+            reason = f"argument {place} of {operator.name} must be a number, not `{term.text[:60]}`"
+            raise self._error(start.position, reason, hint="windows are fixed when the expression is written")
+        refusal = _refusal(parameter, term.value)
+        if refusal is not None:
+            raise self._error(start.position, f"argument {place} of {operator.name} {refusal}, and this is {term.text}")
+        return term.value
+
+    def _apply(self, name: str, arguments: tuple[Argument, ...], position: int) -> Term:
+        folded = self._folded(name, arguments, position)
+        if folded is not None:
+            return folded
+        operator = OPERATORS.operators[name]
+        if operator.check is not None:
+            try:
+                operator.check(arguments)
+            except ValueError as error:
+                raise self._error(position, f"{name}: {error}") from error
+        back, ahead = operator.reach(arguments)
+        return call(name, arguments, back=back, ahead=ahead, identity=operator)
+
+    def _folded(self, name: str, arguments: tuple[Argument, ...], position: int) -> Term | None:
+        """Return the number that arithmetic on numbers gives, as Python would have computed it."""
+        if name not in ("Add", "Sub", "Mul", "Div", "Power"):
+            return None
+        values = [term.value for term in arguments if isinstance(term, Term) and term.kind == "number"]
+        if len(values) < 2:
+            return None
+        left, right = map(float, values)
+        try:
+            value = {
+                "Add": lambda: left + right,
+                "Sub": lambda: left - right,
+                "Mul": lambda: left * right,
+                "Div": lambda: left / right,
+                "Power": lambda: math.pow(left, right),
+            }[name]()
+        except (ZeroDivisionError, OverflowError, ValueError) as error:
+            raise self._error(position, f"arithmetic on constants has no result: {error}") from error
+        if not math.isfinite(value):
+            raise self._error(position, "arithmetic on constants is too large")
+        return number(value)
+
+
+def _arity(operator: Operator, given: str) -> str:
+    most = len(operator.signature)
+    least = most - operator.optional
+    wanted = str(most) if least == most else f"{least} to {most}"
+    kinds = ", ".join(operator.signature)
+    return f"{operator.name} takes {wanted} arguments ({kinds}); {given} were given"
+
+
+def _refusal(parameter: Parameter, value: float) -> str | None:
+    """Return what a constant argument ought to be, or None when it is."""
+    is_whole = isinstance(value, int)
+    if parameter == "level":
+        return None if 0 <= value <= 1 else "is a level from 0 to 1"
+    if abs(value) > MAX_WINDOW:
+        return f"may not go beyond {MAX_WINDOW} sessions"
+    if parameter == "shift":
+        return None if is_whole else "is a whole number of sessions"
+    if is_whole:
+        return None if value >= 0 else "is a window and cannot be negative"
+    return None if 0 < value < 1 else "is a whole number of sessions, 0, or a fraction between 0 and 1"
