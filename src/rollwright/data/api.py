@@ -1,0 +1,211 @@
+"""``D``: the ambient market data by the words of Qlib's users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from rollwright.core.context import current_settings
+from rollwright.data.loader import ambient_source
+from rollwright.data.loader_panel import FieldGroup, open_panel, per_instrument, session_range, universe_of
+from rollwright.data.matrix import RowLayout, spans_of_bounds, spans_of_lifetimes, two_levels
+from rollwright.data.store import FeatureStore
+from rollwright.errors import ConfigError, DataError, UnknownInstrumentError, nearest
+from rollwright.expression.engine import evaluate
+from rollwright.expression.planner import compile_plan
+from rollwright.expression.source import DataSource
+
+__all__ = ["D", "DataFacade"]
+
+STRIP: Final = 128
+
+
+class DataFacade:
+    """Questions to the ambient market data.
+
+    Nothing is kept: each answer is read from the data as they stand.
+    """
+
+    __slots__ = ()
+
+    def calendar(
+        self,
+        start_time: Any = None,
+        end_time: Any = None,
+        freq: str = "day",
+        future: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
+    ) -> np.ndarray[Any, Any]:
+        """Return the sessions of the closed range as an array of timestamps.
+
+        Parameters
+        ----------
+        start_time, end_time : date, optional
+        freq : str
+        future : bool
+            Whether known future sessions belong.
+        """
+        calendar = ambient_source(freq).calendar()
+        return (calendar if future else calendar.known_part()).sessions(start_time, end_time).to_numpy()
+
+    def instruments(
+        self, market: str | Sequence[str] = "all", filter_pipe: Sequence[Any] | None = None
+    ) -> dict[str, Any] | list[str]:
+        """Return the configuration of a universe, which `features` and handlers take; codes come back as they are.
+
+        Raises
+        ------
+        UnknownInstrumentError
+            When there is no such universe.
+        ConfigError
+            For filters.
+        """
+        if not isinstance(market, str):
+            return list(market)
+        if filter_pipe:
+            raise ConfigError("filters of instruments are not supported", hint="give the codes themselves")
+        ambient_source().members(market)
+        return {"market": market, "filter_pipe": []}
+
+    def list_instruments(
+        self,
+        instruments: Any,
+        start_time: Any = None,
+        end_time: Any = None,
+        freq: str = "day",
+        as_list: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
+    ) -> dict[str, list[tuple[pd.Timestamp, pd.Timestamp]]] | list[str]:
+        """Return who belongs to `instruments` in the closed range: codes with their ranges, or codes alone."""
+        source = ambient_source(freq)
+        calendar = source.calendar()
+        universe = universe_of(instruments, source)
+        if universe is None:
+            return self.list_instruments(list(source.instruments()), start_time, end_time, freq, as_list)
+        low = pd.Timestamp(start_time) if start_time is not None else calendar.first
+        high = pd.Timestamp(end_time) if end_time is not None else calendar.last
+        found: dict[str, list[tuple[pd.Timestamp, pd.Timestamp]]] = {}
+        for code, spans in universe.lifetimes.items():
+            cut = [(max(start, low), min(end, high)) for start, end in spans]
+            inside = [(start, end) for start, end in cut if start <= end]
+            if inside:
+                found[code] = inside
+        return list(found) if as_list else found
+
+    def features(
+        self,
+        instruments: Any,
+        fields: Iterable[str],
+        start_time: Any = None,
+        end_time: Any = None,
+        freq: str = "day",
+        disk_cache: int | None = None,
+        inst_processors: Sequence[Any] = (),
+    ) -> pd.DataFrame:
+        """Return expressions as a float32 frame with the index (instrument, datetime), one column each.
+
+        .. warning:: **Look-ahead.** Expressions that read later sessions (``Ref($close, -1)``) are computed, as labels
+           need them; nothing here knows which column becomes a feature.
+
+        Parameters
+        ----------
+        instruments : str, mapping, sequence of str
+            As `universe_of`.
+        fields : iterable of str
+            Expressions.
+        start_time, end_time : date, optional
+        freq : str
+        disk_cache : int, optional
+            0 or None computes, 1 uses the feature store.
+        inst_processors : sequence
+            Functions ``(frame, instrument=code) -> frame`` on each instrument's data.
+
+        Raises
+        ------
+        UnknownInstrumentError, UnknownFieldError, ExpressionError
+        DataError
+            When there is no row.
+        """
+        names = tuple(fields)
+        if not names:
+            raise ConfigError("no fields are asked for")
+        source = ambient_source(freq)
+        if disk_cache:
+            group = FieldGroup(group="label", expressions=names, names=names)
+            panel = open_panel(
+                (group,), source, FeatureStore.from_settings(), instruments=instruments,
+                start_time=start_time, end_time=end_time,
+            )  # fmt: skip
+            frame = panel.table(0, len(panel.dates)).to_frame().swaplevel().sort_index()
+            frame.columns = pd.Index(names)
+        else:
+            frame = _computed(instruments, names, source, start_time, end_time)
+        if inst_processors:
+            frame = per_instrument(frame.swaplevel().sort_index(), inst_processors).swaplevel().sort_index()
+        return frame
+
+
+def _computed(
+    instruments: Any, names: Sequence[str], source: DataSource, start_time: Any, end_time: Any
+) -> pd.DataFrame:
+    plan = compile_plan(names, allow_lookahead=True)
+    calendar = source.calendar()
+    span = session_range(calendar.to_index()[: calendar.known], start_time, end_time)
+    codes, spans = _series_spans(instruments, source, span)
+    layout = RowLayout(instruments=codes, spans=spans, sessions=calendar.known)
+    mask = layout.alive(span.start, span.stop)
+    if not mask.any():
+        raise DataError(
+            f"there are no rows in [{start_time}, {end_time}]",
+            hint=f"the market's sessions go from {calendar.first:%Y-%m-%d} to {calendar.last_known:%Y-%m-%d}",
+        )
+    counts = mask.sum(axis=0)
+    numbers = np.cumsum(mask, axis=0, dtype=np.int64) + (np.cumsum(counts) - counts) - 1
+    numbers[~mask] = -1
+    values = np.empty((int(counts.sum()), len(names)), dtype=np.float32)
+    tiles = evaluate(
+        plan, source, instruments=codes, start=span.start, stop=span.stop, threads=current_settings().data.kernels
+    )
+    for tile in tiles:
+        rows = slice(tile.rows.start - span.start, tile.rows.stop - span.start)
+        for place, column in enumerate(tile.columns.tolist()):
+            target = numbers[rows, column]
+            inside = target >= 0
+            if inside.any():
+                first = int(target[inside][0])
+                series = tile.values[:, :, place][:, inside]
+                values[first : first + series.shape[1]] = series.T
+    instrument_codes, sessions = np.nonzero(mask.T)
+    index = two_levels(
+        instrument=(pd.Index(codes, dtype="str"), instrument_codes),
+        datetime=(calendar.to_index()[span.start : span.stop], sessions),
+    )
+    return pd.DataFrame(values, index=index, columns=pd.Index(names), copy=False)
+
+
+def _series_spans(
+    instruments: Any, source: DataSource, span: range
+) -> tuple[tuple[str, ...], np.ndarray[Any, np.dtype[np.int64]]]:
+    """Return the instruments that have rows in the range, sorted, and their spans."""
+    calendar = source.calendar()
+    universe = universe_of(instruments, source)
+    known = set(source.instruments())
+    codes = tuple(source.instruments() if universe is None else sorted(known & universe.lifetimes.keys()))
+    if not codes:
+        suggestion = nearest(str(instruments), known)
+        raise UnknownInstrumentError(
+            f"no member of `{instruments}` has a series", hint=f"did you mean `{suggestion}`?" if suggestion else None
+        )
+    bounds = source.bounds(codes)
+    if universe is None:
+        spans = spans_of_bounds(bounds, sessions=calendar.known)
+    else:
+        spans = spans_of_lifetimes(universe.lifetimes, codes, bounds, calendar)
+    inside = spans[(spans[:, 1] < span.stop) & (spans[:, 2] > span.start)]
+    used = np.unique(inside[:, 0])
+    inside = np.column_stack([np.searchsorted(used, inside[:, 0]), inside[:, 1:]])
+    return tuple(codes[number] for number in used.tolist()), inside.astype(np.int64)
+
+
+D: Final = DataFacade()

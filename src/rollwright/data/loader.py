@@ -1,0 +1,266 @@
+"""Loaders: where a handler's raw data come from; the names and forms of configuration are Qlib's."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import pandas as pd
+
+from rollwright.core.construct import init_instance_by_config
+from rollwright.core.context import current_settings
+from rollwright.data.codecs_description import Described
+from rollwright.data.loader_panel import FieldGroup, FramePanel, Panel, open_panel, per_instrument
+from rollwright.data.provider import provider_from_settings
+from rollwright.data.store import FeatureStore
+from rollwright.errors import ConfigError, DataError, UnknownSettingError
+from rollwright.expression.source import DataSource
+
+__all__ = ["DataLoader", "NestedDataLoader", "QlibDataLoader", "StaticDataLoader", "ambient_source"]
+
+_logger: Final = logging.getLogger("rollwright.data")
+
+
+def ambient_source(freq: str = "day") -> DataSource:
+    """Return the ambient market data of one frequency."""
+    settings = current_settings()
+    if settings.data.freq != freq:
+        settings = settings.with_values({"data.freq": freq}, origin="loader")
+    return provider_from_settings(settings)
+
+
+class DataLoader(Described, ABC):
+    """Gives the raw data of a handler as a frame with the index (datetime, instrument)."""
+
+    label_lookahead: int = 0
+
+    @abstractmethod
+    def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
+        """Return the data of `instruments` in the closed range; None is everything."""
+
+    def panel(
+        self,
+        instruments: Any,
+        start_time: Any,
+        end_time: Any,
+        *,
+        source: DataSource | None,
+        store: FeatureStore | None,
+    ) -> Panel:
+        """Return the data as a panel; a loader over the feature store gives one without a copy."""
+        del source, store
+        return FramePanel(self.load(instruments, start_time, end_time), label_lookahead=self.label_lookahead)
+
+
+class QlibDataLoader(DataLoader):
+    """Computes expressions from the market data.
+
+    .. warning:: **Look-ahead.** Only the group ``label`` may hold expressions that read later sessions.
+
+    Parameters
+    ----------
+    config : mapping or sequence
+        ``{group: fields}`` or fields alone; fields are expressions, or expressions and the names of their columns.
+    filter_pipe : sequence, optional
+        Filters of instruments.
+    swap_level : bool
+        With False `load` gives the index (instrument, datetime).
+    freq : str or mapping
+        One for all groups, or one for each.
+    inst_processors : sequence or mapping, optional
+        Functions ``(frame, instrument=code) -> frame``, run on each instrument's data alone; one list for all groups,
+        or one for each.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | Sequence[Any],
+        filter_pipe: Sequence[Any] | None = None,
+        swap_level: bool = True,  # noqa: FBT001, FBT002 - Qlib's signature
+        freq: str | Mapping[str, str] = "day",
+        inst_processors: Any = None,
+    ) -> None:
+        if filter_pipe:
+            raise ConfigError("filters of instruments are not supported", hint="give the codes themselves")
+        if isinstance(config, Mapping):
+            self.groups = tuple(_fields(group, fields) for group, fields in config.items())
+        else:
+            self.groups = (_fields(None, config),)
+        self.swap_level = swap_level
+        self.freq = freq
+        self.inst_processors = inst_processors
+        for group in self.groups:
+            self._freq_of(group.group)
+
+    def panel(
+        self,
+        instruments: Any,
+        start_time: Any,
+        end_time: Any,
+        *,
+        source: DataSource | None,
+        store: FeatureStore | None,
+    ) -> Panel:
+        """Return the data as views of the feature store; instrument processors and mixed frequencies need a frame."""
+        target = store if store is not None else FeatureStore.from_settings()
+        if isinstance(self.freq, str) and not self.inst_processors:
+            return open_panel(
+                self.groups, source if source is not None else ambient_source(self.freq), target,
+                instruments=instruments, start_time=start_time, end_time=end_time,
+            )  # fmt: skip
+        frames, generations, ahead = [], [], 0
+        for group in self.groups:
+            market = source if source is not None else ambient_source(self._freq_of(group.group))
+            panel = open_panel(
+                (group,), market, target, instruments=instruments, start_time=start_time, end_time=end_time
+            )
+            frame = panel.table(0, len(panel.dates)).to_frame()
+            frames.append(per_instrument(frame, self._processors_of(group.group)))
+            generations.append(panel.generation)
+            ahead = max(ahead, panel.label_lookahead)
+        generation = "|".join(dict.fromkeys(generations))
+        return FramePanel(pd.concat(frames, axis=1), generation=generation, label_lookahead=ahead)
+
+    def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
+        """Return the data as a frame of its own."""
+        panel = self.panel(instruments, start_time, end_time, source=None, store=None)
+        frame = panel.table(0, len(panel.dates)).to_frame()
+        return frame if self.swap_level else frame.swaplevel().sort_index()
+
+    def _freq_of(self, group: str | None) -> str:
+        if isinstance(self.freq, str):
+            return self.freq
+        if group is None or group not in self.freq:
+            raise ConfigError(f"`freq` names no frequency for the group `{group}`")
+        return self.freq[group]
+
+    def _processors_of(self, group: str | None) -> list[Any]:
+        found = self.inst_processors or []
+        if isinstance(found, Mapping):
+            found = found.get(group) or []
+        return list(found)
+
+
+def _fields(group: str | None, fields: Any) -> FieldGroup:
+    if isinstance(fields, str) or not isinstance(fields, Sequence) or not fields:
+        raise ConfigError(f"the fields of `{group}` are no list of expressions", hint='write ["$close", …]')
+    if isinstance(fields[0], str):
+        return FieldGroup(group=group, expressions=tuple(fields), names=tuple(fields))
+    if len(fields) != 2:
+        raise ConfigError(f"the fields of `{group}` are neither expressions nor (expressions, names)")
+    return FieldGroup(group=group, expressions=tuple(fields[0]), names=tuple(fields[1]))
+
+
+class StaticDataLoader(DataLoader):
+    """Gives data that lie in frames or Parquet files.
+
+    .. warning:: **Look-ahead.** How far a column of a file looks ahead cannot be known: say it with `label_lookahead`.
+
+    Parameters
+    ----------
+    config : mapping, path or DataFrame
+        ``{group: path or frame}``, or one of them alone.
+    join : str
+        ``outer`` or ``inner``: which rows stay when the groups' rows differ.
+    label_lookahead : int
+        Sessions of future that the label reads.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | str | Path | pd.DataFrame,
+        join: Literal["outer", "inner"] = "outer",
+        *,
+        label_lookahead: int = 0,
+    ) -> None:
+        if join not in ("outer", "inner"):
+            raise UnknownSettingError(join, ("outer", "inner"), where="the joins of StaticDataLoader")
+        self.config = config
+        self.join = join
+        self.label_lookahead = label_lookahead
+        self._data: pd.DataFrame | None = None
+
+    def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
+        """Return the data of `instruments` (codes) in the closed range."""
+        if self._data is None:
+            self._data = self._read()
+        rows = FramePanel(self._data).table(0, len(FramePanel(self._data).dates))
+        chosen = rows.take(rows.rows.between(start_time, end_time))
+        if instruments is None:
+            return chosen.to_frame()
+        if isinstance(instruments, str | Mapping):
+            raise ConfigError("a StaticDataLoader knows no universes", hint="give codes, or None for everything")
+        wanted = chosen.rows.instruments.isin(list(instruments))
+        return chosen.take(wanted[chosen.rows.instrument_codes]).to_frame()
+
+    def _read(self) -> pd.DataFrame:
+        if isinstance(self.config, Mapping):
+            parts = {group: _frame(item) for group, item in self.config.items()}
+            return pd.concat(parts, axis=1, join=self.join).sort_index()
+        return _frame(self.config)
+
+
+def _frame(item: Any) -> pd.DataFrame:
+    if isinstance(item, pd.DataFrame):
+        return item
+    path = current_settings().resolve(item)
+    if path.suffix != ".parquet":
+        raise ConfigError(f"{path} is no Parquet file", hint="other formats are not read; convert it first")
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    return pd.read_parquet(path)
+
+
+class NestedDataLoader(DataLoader):
+    """Joins what several loaders give; where two have a column, the later one's stays.
+
+    Parameters
+    ----------
+    dataloader_l : sequence
+        Loaders or their configurations.
+    join : str
+        How rows are joined, as in `pandas.merge`.
+    """
+
+    def __init__(self, dataloader_l: Sequence[Any], join: Literal["left", "right", "outer", "inner"] = "left") -> None:
+        if not dataloader_l:
+            raise ConfigError("a NestedDataLoader needs at least one loader")
+        self.data_loader_l = [
+            init_instance_by_config(item, "rollwright.data.loader", accept_types=DataLoader) for item in dataloader_l
+        ]
+        self.join = join
+
+    def panel(
+        self,
+        instruments: Any,
+        start_time: Any,
+        end_time: Any,
+        *,
+        source: DataSource | None,
+        store: FeatureStore | None,
+    ) -> Panel:
+        """Return the joined data as a panel."""
+        frame: pd.DataFrame | None = None
+        generations, ahead = [], 0
+        for loader in self.data_loader_l:
+            part = loader.panel(instruments, start_time, end_time, source=source, store=store)
+            generations.append(part.generation)
+            ahead = max(ahead, part.label_lookahead)
+            now = part.table(0, len(part.dates)).to_frame()
+            if frame is None:
+                frame = now
+            else:
+                frame = frame.drop(columns=[column for column in now.columns if column in frame.columns])
+                frame = frame.merge(now, left_index=True, right_index=True, how=self.join)
+        if frame is None:  # pragma: no cover - the constructor wants one loader
+            raise DataError("no loader gave anything")
+        generation = "|".join(dict.fromkeys(generations))
+        return FramePanel(frame.sort_index(axis=1), generation=generation, label_lookahead=ahead)
+
+    def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
+        """Return the joined data as a frame."""
+        panel = self.panel(instruments, start_time, end_time, source=None, store=None)
+        return panel.table(0, len(panel.dates)).to_frame()

@@ -1,0 +1,319 @@
+"""The feature store: expressions computed once and memory-mapped by every window, model, seed and process.
+
+A *matrix* is one ordered list of expressions over all instruments: float32, rows in (session, instrument) order, only
+rows inside a series. The matrix of a universe is gathered from it once. Both are keyed by canonical expressions,
+frequency and data generation; when the data grew, only the rows that changed are computed. Why so:
+docs/decisions/0001-feature-store-layout.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollwright.core.context import current_settings
+from rollwright.core.ids import canonical_json, sha256_hex
+from rollwright.core.settings import Settings
+from rollwright.data.matrix import RowLayout, spans_of_bounds, spans_of_lifetimes
+from rollwright.data.store_file import BLOCK_SESSIONS, Header, Matrix, header_name, mapped
+from rollwright.data.store_fill import compute_rows, copy_columns, gather_rows
+from rollwright.data.store_lock import allocate, folder_lock
+from rollwright.errors import CorruptFileError, DataError
+from rollwright.expression.parser import parse
+from rollwright.expression.planner import compile_plan
+from rollwright.expression.source import DataSource, Lifetimes
+
+__all__ = ["FeatureStore", "Universe"]
+
+_logger: Final = logging.getLogger("rollwright.data")
+_ALL: Final = "series"
+COPY_ROWS: Final = 1 << 16
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Universe:
+    """Whose rows a matrix has.
+
+    Attributes
+    ----------
+    name : str
+        Stable over generations, unlike the lifetimes: a universe's name, or a text that spells out its members.
+    lifetimes : mapping
+        From code to closed ranges of sessions.
+    """
+
+    name: str
+    lifetimes: Lifetimes
+
+    @property
+    def folder(self) -> str:
+        """Name of its folder in the store."""
+        digest = sha256_hex(self.name.encode())[:16]
+        return f"{self.name}-{digest[:6]}" if _PLAIN.fullmatch(self.name) else digest
+
+
+class FeatureStore:
+    """Computed expressions under one folder, shared by every process on the machine.
+
+    Guarantees: the same key is computed once, however many processes ask for it at the same time; a crash in the
+    middle leaves nothing a reader would take for data; a file that is damaged is rebuilt, or reported when it was
+    already in use; an opened matrix keeps its bytes while newer generations are built beside it. Not guaranteed: that
+    two hosts may share the folder over a network file system.
+
+    Parameters
+    ----------
+    root : Path
+    threads : int
+        For computing; results do not depend on it.
+    """
+
+    def __init__(self, root: Path, *, threads: int = 1) -> None:
+        self._root = root
+        self._threads = threads
+        self._opened: dict[tuple[Path, str], Matrix] = {}
+
+    @classmethod
+    def from_settings(cls, settings: Settings | None = None) -> FeatureStore:
+        """Return the store the settings name; the ambient ones if not given."""
+        present = current_settings() if settings is None else settings
+        return cls(present.resolve(present.store.path), threads=present.data.kernels)
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self._root
+
+    def matrix(
+        self,
+        expressions: Sequence[str],
+        source: DataSource,
+        *,
+        universe: Universe | None = None,
+        allow_lookahead: bool = False,
+    ) -> Matrix:
+        """Return the matrix of `expressions`, computing what is not there yet.
+
+        .. warning:: **Look-ahead.** `allow_lookahead` admits expressions that read later sessions, which is right for
+           labels and for nothing else.
+
+        Parameters
+        ----------
+        expressions : sequence of str
+            One column each, in this order.
+        source : DataSource
+        universe : Universe, optional
+            Every instrument that has a series if not given.
+        allow_lookahead : bool
+
+        Raises
+        ------
+        ExpressionError, LookAheadError, UnknownFieldError
+            For an expression that cannot be computed.
+        """
+        names = tuple(str(parse(text)) for text in expressions)
+        ahead = compile_plan(names, allow_lookahead=allow_lookahead).lookahead
+        key = sha256_hex(canonical_json({"expressions": list(names), "freq": source.freq}).encode())[:24]
+        job = _Job(root=self._root, key=key, names=names, lookahead=ahead, source=source, threads=self._threads)
+        if universe is None:
+            return self._get(job.series_folder, job.generation, job.build_series)
+
+        def build_universe(folder: Path) -> None:
+            whole = self._get(job.series_folder, job.generation, job.build_series)
+            job.build_universe(folder, whole, universe)
+
+        return self._get(job.folder / universe.folder, job.generation, build_universe)
+
+    def _get(self, folder: Path, generation: str, build: Callable[[Path], None]) -> Matrix:
+        found = self._opened.get((folder, generation))
+        if found is not None and (folder / header_name(generation)).exists():
+            return found
+        matrix = _try_open(folder, generation)
+        if matrix is None:
+            with folder_lock(folder):
+                matrix = _try_open(folder, generation)
+                if matrix is None:
+                    _sweep(folder)
+                    build(folder)
+                    matrix = Matrix.open(folder, generation)
+        if matrix is None:
+            raise DataError(f"{folder} was removed while it was being built")
+        self._opened[folder, generation] = matrix
+        return matrix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """One request to the store, and how its files are made. Every method runs under the lock of its folder."""
+
+    root: Path
+    key: str
+    names: tuple[str, ...]
+    lookahead: int
+    source: DataSource
+    threads: int
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.source.freq / self.key
+
+    @property
+    def series_folder(self) -> Path:
+        return self.folder / _ALL
+
+    @property
+    def generation(self) -> str:
+        return self.source.generation
+
+    def build_series(self, folder: Path) -> None:
+        """Compute the matrix of every instrument, or the rows of it that an earlier generation lacks."""
+        instruments = self.source.instruments()
+        known = self.source.calendar().known
+        layout = RowLayout(
+            instruments=instruments,
+            spans=spans_of_bounds(self.source.bounds(instruments), sessions=known),
+            sessions=known,
+        )
+
+        def fill(values: NDArray[np.float32], first: int) -> None:
+            there = self._columns_elsewhere(layout) if first == 0 else {}
+            for matrix, pairs in there.values():
+                copy_columns(values, matrix, pairs)
+            done = {column for _, pairs in there.values() for column, _ in pairs}
+            todo = [column for column in range(len(self.names)) if column not in done]
+            if todo:
+                plan = compile_plan([self.names[column] for column in todo], allow_lookahead=True)
+                compute_rows(values, plan, self.source, layout, columns=todo, first=first, threads=self.threads)
+
+        self._build(folder, layout, fill)
+
+    def build_universe(self, folder: Path, whole: Matrix, universe: Universe) -> None:
+        """Gather the matrix of a universe from the one of every instrument."""
+        instruments = whole.layout.instruments
+        calendar = self.source.calendar()
+        spans = spans_of_lifetimes(universe.lifetimes, instruments, self.source.bounds(instruments), calendar)
+        layout = RowLayout(instruments=instruments, spans=spans, sessions=whole.layout.sessions)
+        if np.array_equal(layout.spans, whole.layout.spans):
+            # the universe is everybody: one file serves both
+            header = whole.header
+            link = os.path.relpath(whole.folder / header.data, folder)
+            replace(header, layout=layout, data=link).write(folder)
+            return
+        self._build(folder, layout, lambda values, first: gather_rows(values, layout, whole, first=first))
+
+    def _build(self, folder: Path, layout: RowLayout, fill: Callable[[NDArray[np.float32], int], None]) -> None:
+        labels = self.source.calendar().values
+        header = Header(
+            generation=self.generation,
+            freq=self.source.freq,
+            expressions=self.names,
+            lookahead=self.lookahead,
+            layout=layout,
+            calendar=sha256_hex(labels[: layout.sessions].tobytes()),
+            data=f"{header_name(self.generation).removesuffix('.json')}.f32",
+        )
+        old, keep = self._reusable(folder, header)
+        if old is None:
+            values = _new_file(folder, header)
+            fill(values, 0)
+            (folder / f"{header.data}.tmp").replace(folder / header.data)
+            header.sealed(values).write(folder)
+        else:
+            header, values = _grown(folder, header, old, keep)
+            fill(values, keep)
+            header.sealed(values, known=old.header.sums[: keep // BLOCK_SESSIONS]).write(folder)
+        _logger.info(
+            "features.built folder=%s columns=%d rows=%d from_session=%d", folder, len(self.names), layout.rows, keep
+        )
+
+    def _reusable(self, folder: Path, header: Header) -> tuple[Matrix | None, int]:
+        """Return the earlier matrix that spares the most rows, and the session from which rows must be computed."""
+        unchanged = getattr(self.source, "unchanged_before", None)
+        best: tuple[Matrix | None, int] = (None, 0)
+        labels = self.source.calendar().values
+        if unchanged is None:  # a source without history
+            return best
+        for old in _earlier(folder):
+            if old.header.expressions != header.expressions or os.path.dirname(old.header.data):
+                continue
+            keep = min(int(unchanged(old.header.generation)), old.layout.sessions) - header.lookahead
+            keep = min(keep, header.layout.first_difference(old.layout))
+            same_days = sha256_hex(labels[: old.layout.sessions].tobytes()) == old.header.calendar
+            if keep > best[1] and same_days:
+                best = (old, keep)
+        return best
+
+    def _columns_elsewhere(self, layout: RowLayout) -> dict[Path, tuple[Matrix, list[tuple[int, int]]]]:
+        """Return the matrices of this generation that have columns asked for: (column here, column there)."""
+        found: dict[Path, tuple[Matrix, list[tuple[int, int]]]] = {}
+        wanted = {name: column for column, name in reversed(list(enumerate(self.names)))}
+        base = self.root / self.source.freq
+        for folder in sorted(base.glob(f"*/{_ALL}")) if len(wanted) == len(self.names) else ():
+            matrix = _try_open(folder, self.generation)
+            if matrix is None or matrix.layout.first_difference(layout) < layout.sessions:
+                continue
+            pairs = [(wanted.pop(name), c) for c, name in enumerate(matrix.header.expressions) if name in wanted]
+            if pairs:
+                found[folder] = (matrix, pairs)
+        return found
+
+
+def _try_open(folder: Path, generation: str) -> Matrix | None:
+    try:
+        return Matrix.open(folder, generation)
+    except CorruptFileError as error:
+        _logger.warning("features.damaged path=%s reason=%s: it is built anew", error.path, error.reason)
+        (folder / header_name(generation)).unlink(missing_ok=True)
+        return None
+
+
+def _earlier(folder: Path) -> Iterator[Matrix]:
+    for path in sorted(folder.glob("*.json")):
+        try:
+            matrix = Matrix.open(folder, Header.read(path).generation)
+        except CorruptFileError as error:
+            _logger.warning("features.damaged path=%s reason=%s: it is left out", error.path, error.reason)
+            continue
+        if matrix is not None:
+            yield matrix
+
+
+def _grown(folder: Path, header: Header, old: Matrix, keep: int) -> tuple[Header, NDArray[np.float32]]:
+    """Return the header and values of a file that has the rows before session `keep` from `old`.
+
+    The old file itself grows when only rows behind its last one come; nobody who mapped it sees a changed byte then.
+    Otherwise its beginning is copied.
+    """
+    kept = int(header.layout.offsets[keep])
+    old.verify(keep - keep % BLOCK_SESSIONS, keep)  # its sum is about to be taken anew
+    longest = max(other.header.size for other in _earlier(folder) if other.header.data == old.header.data)
+    if kept * len(header.expressions) * 4 == longest:
+        header = replace(header, data=old.header.data)
+        allocate(folder / header.data, header.size)
+        return header, mapped(folder / header.data, header, mode="r+")
+    values = _new_file(folder, header)
+    for low in range(0, kept, COPY_ROWS):
+        part = slice(low, min(low + COPY_ROWS, kept))
+        values[part] = old.values[part]
+    (folder / f"{header.data}.tmp").replace(folder / header.data)
+    return header, values
+
+
+def _new_file(folder: Path, header: Header) -> NDArray[np.float32]:
+    staging = folder / f"{header.data}.tmp"
+    staging.unlink(missing_ok=True)
+    allocate(staging, header.size)
+    return mapped(staging, header, mode="r+")
+
+
+def _sweep(folder: Path) -> None:
+    for path in folder.glob("*.tmp"):
+        path.unlink(missing_ok=True)

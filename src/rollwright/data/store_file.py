@@ -1,0 +1,241 @@
+"""One matrix of the feature store on disk: a headless float32 file and the sealed header that tells what is in it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollwright.core.ids import parse_json, sha256_hex
+from rollwright.data.matrix import RowLayout
+from rollwright.errors import CorruptFileError, RollwrightError
+
+__all__ = ["BLOCK_SESSIONS", "Header", "Matrix", "checksums", "empty_columns", "header_name"]
+
+FORMAT: Final = 1
+BLOCK_SESSIONS: Final = 256
+"""Sessions of a block, on a grid fixed to the calendar: the unit of verification."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a matrix holds, written last and atomically: without it the data file does not exist for a reader.
+
+    Attributes
+    ----------
+    generation : str
+        Of the market data it was computed from.
+    freq : str
+    expressions : tuple of str
+        In canonical spelling, one column each.
+    lookahead : int
+        Sessions of future the columns read; so many rows before the first changed session change too.
+    layout : RowLayout
+    calendar : str
+        Hash of the sessions covered.
+    data : str
+        Name of the data file beside the header; headers of several generations may share one.
+    sums : tuple of int
+        Of each block, the sum of its 32-bit words modulo 2**64.
+    empty : tuple of int
+        Columns without any value.
+    """
+
+    generation: str
+    freq: str
+    expressions: tuple[str, ...]
+    lookahead: int
+    layout: RowLayout
+    calendar: str
+    data: str
+    sums: tuple[int, ...] = ()
+    empty: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the data file that belong to this header."""
+        return self.layout.rows * len(self.expressions) * 4
+
+    def to_bytes(self) -> bytes:
+        """Return the sealed text."""
+        body: dict[str, Any] = {
+            "format": FORMAT,
+            "generation": self.generation,
+            "freq": self.freq,
+            "lookahead": self.lookahead,
+            "calendar": self.calendar,
+            "data": self.data,
+            "block_sessions": BLOCK_SESSIONS,
+            "sums": [str(value) for value in self.sums],  # JSON numbers end at 2**53
+            "empty": list(self.empty),
+            "expressions": list(self.expressions),
+            "layout": self.layout.to_json(),
+        }
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        return f"{sha256_hex(text.encode())}\n{text}\n".encode()
+
+    @classmethod
+    def read(cls, path: Path) -> Header:
+        """Return the header in `path`.
+
+        Raises
+        ------
+        FileNotFoundError
+        CorruptFileError
+            When its seal is broken or it has another format.
+        """
+        seal, _, text = path.read_bytes().partition(b"\n")
+        text = text.removesuffix(b"\n")
+        if sha256_hex(text).encode() != seal:
+            raise CorruptFileError(path, "its seal is broken", hint="delete it: the store builds it anew")
+        try:
+            body = parse_json(text.decode())
+        except (ValueError, RollwrightError) as error:  # pragma: no cover - the seal holds
+            raise CorruptFileError(path, str(error)) from error
+        if not isinstance(body, dict) or (body.get("format"), body.get("block_sessions")) != (FORMAT, BLOCK_SESSIONS):
+            raise CorruptFileError(path, "it has another format", hint="delete it: the store builds it anew")
+        return cls._of(body)
+
+    @classmethod
+    def _of(cls, body: Mapping[str, Any]) -> Header:
+        return cls(
+            generation=body["generation"],
+            freq=body["freq"],
+            expressions=tuple(body["expressions"]),
+            lookahead=body["lookahead"],
+            layout=RowLayout.from_json(body["layout"]),
+            calendar=body["calendar"],
+            data=body["data"],
+            sums=tuple(int(value) for value in body["sums"]),
+            empty=tuple(body["empty"]),
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write it durably beside its data."""
+        target = folder / header_name(self.generation)
+        staging = target.with_suffix(".tmp")
+        with staging.open("wb") as file:
+            file.write(self.to_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+        staging.replace(target)
+
+    def sealed(self, values: NDArray[np.float32], *, known: Sequence[int] = ()) -> Header:
+        """Return the header with the sums and empty columns of `values`; `known` are the sums of the first blocks.
+
+        Known sums are kept, not taken anew: damage to rows written earlier stays visible.
+        """
+        fresh = checksums(values, self.layout, first=len(known))
+        return replace(self, sums=(*known, *fresh), empty=empty_columns(values))
+
+
+def header_name(generation: str) -> str:
+    """Return the file name of the header for `generation`."""
+    return f"{sha256_hex(generation.encode())[:16]}.json"
+
+
+def checksums(values: NDArray[np.float32], layout: RowLayout, *, first: int = 0) -> tuple[int, ...]:
+    """Return the sum of the 32-bit words of each block from `first` on, modulo 2**64: a changed word changes it."""
+    edges = _block_rows(layout)[first:]
+    return tuple(_sum(values[low:high]) for low, high in itertools.pairwise(edges))
+
+
+def _block_rows(layout: RowLayout) -> list[int]:
+    sessions = [*range(0, layout.sessions, BLOCK_SESSIONS), layout.sessions]
+    return [int(layout.offsets[session]) for session in sessions]
+
+
+def _sum(values: NDArray[np.float32]) -> int:
+    words = np.ascontiguousarray(values).view(np.uint32).reshape(-1)
+    return int(np.add.reduce(words, dtype=np.uint64)) if len(words) else 0
+
+
+def empty_columns(values: NDArray[np.float32]) -> tuple[int, ...]:
+    """Return the columns that are NaN in every row."""
+    if not len(values):
+        return ()
+    # a few rows rule out nearly every column before any is read whole
+    probe = values[:: max(1, len(values) // 256)]
+    suspects = np.flatnonzero(np.isnan(probe).all(axis=0))
+    return tuple(int(column) for column in suspects if np.isnan(values[:, column]).all())
+
+
+@dataclass(slots=True, kw_only=True)
+class Matrix:
+    """A matrix of the store, opened: float32 ``[rows, expressions]`` in a read-only memory map.
+
+    Guarantees: every block is checked against its sum when it is first viewed in this process, so what comes out is
+    what was computed, or `CorruptFileError`; views of a range are never copies.
+    """
+
+    header: Header
+    folder: Path
+    values: NDArray[np.float32]
+    _good: set[int] = field(default_factory=set)
+
+    @property
+    def layout(self) -> RowLayout:
+        """Which rows there are."""
+        return self.header.layout
+
+    @classmethod
+    def open(cls, folder: Path, generation: str) -> Matrix | None:
+        """Open the matrix of `generation` in `folder`; None when there is none.
+
+        Raises
+        ------
+        CorruptFileError
+            When the header's seal is broken, or the data file is missing or shorter than the header says.
+        """
+        try:
+            header = Header.read(folder / header_name(generation))
+        except FileNotFoundError:
+            return None
+        path = folder / header.data
+        size = path.stat().st_size if path.is_file() else -1
+        if size < header.size:
+            raise CorruptFileError(path, f"it has {max(size, 0):,} bytes where its header counts {header.size:,}")
+        return cls(header=header, folder=folder, values=mapped(path, header, mode="r"))
+
+    def view(self, first: int, last: int) -> NDArray[np.float32]:
+        """Return the rows of the sessions ``[first, last)``, without a copy.
+
+        Raises
+        ------
+        CorruptFileError
+            When a block's bytes are not the ones that were computed. Its header is removed, so that the next use
+            builds the matrix anew.
+        """
+        offsets = self.layout.offsets
+        self.verify(first, last)
+        return self.values[int(offsets[first]) : int(offsets[last])]
+
+    def verify(self, first: int, last: int) -> None:
+        """Check the blocks of the sessions ``[first, last)``, each once in this process; raises as `view` does."""
+        edges = _block_rows(self.layout)
+        for block in range(first // BLOCK_SESSIONS, min(-(-last // BLOCK_SESSIONS), len(self.header.sums))):
+            if block in self._good:
+                continue
+            if _sum(self.values[edges[block] : edges[block + 1]]) != self.header.sums[block]:
+                (self.folder / header_name(self.header.generation)).unlink(missing_ok=True)
+                raise CorruptFileError(
+                    self.folder / self.header.data,
+                    f"block {block} (sessions from {block * BLOCK_SESSIONS}) is not what was computed",
+                    hint="run it again: the store builds this matrix anew",
+                )
+            self._good.add(block)
+
+
+def mapped(path: Path, header: Header, *, mode: str) -> NDArray[np.float32]:
+    """Return the data file as ``[rows, expressions]``; `mode` is ``r`` or ``r+``."""
+    shape = (header.layout.rows, len(header.expressions))
+    if not header.size:
+        return np.empty(shape, dtype=np.float32)
+    return np.memmap(path, dtype=np.float32, mode=mode, shape=shape)  # type: ignore[call-overload,no-any-return,unused-ignore]  # the stubs know literal modes only
