@@ -51,9 +51,7 @@ class ParquetCodec:
         series = isinstance(obj, pd.Series)
         frame = obj.to_frame() if isinstance(obj, pd.Series) else obj
         index, shape = _index_columns(frame.index)
-        columns = [
-            column_of(frame.iloc[:, place], f"column {frame.columns[place]!r}") for place in range(frame.shape[1])
-        ]
+        columns = [column_of(frame.iloc[:, place], f"column {label!r}") for place, label in enumerate(frame.columns)]
         meta = {
             "format": FORMAT,
             "shape": "series" if series else "frame",
@@ -157,7 +155,7 @@ def _file_names(frame: pd.DataFrame, index: int) -> list[str]:
 
 
 def _read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
-    file = pq.ParquetFile(path, memory_map=True, arrow_extensions_enabled=False)
+    file = _open(path, ())
     raw = (file.metadata.metadata or {}).get(_KEY)
     if raw is None:
         raise CorruptArtifactError(f"{path.name} is a Parquet file, but not one written here")
@@ -165,10 +163,11 @@ def _read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     if meta["format"] != FORMAT or meta["rows"] != file.metadata.num_rows:
         raise CorruptArtifactError(f"{path.name} was written in a form this version cannot read")
     coded = [name for name, column in zip(file.schema_arrow.names, meta["columns"], strict=True) if column["coded"]]
-    reader = (
-        pq.ParquetFile(path, memory_map=True, read_dictionary=coded, arrow_extensions_enabled=False) if coded else file
-    )
-    return reader.read(use_threads=True), meta
+    return (_open(path, coded) if coded else file).read(use_threads=True), meta
+
+
+def _open(path: Path, coded: Sequence[str]) -> pq.ParquetFile:
+    return pq.ParquetFile(path, memory_map=True, read_dictionary=list(coded), arrow_extensions_enabled=False)
 
 
 def _rebuild(table: pa.Table, meta: dict[str, Any]) -> pd.DataFrame | pd.Series[Any]:
@@ -192,11 +191,12 @@ def _rebuild_index(
 ) -> pd.Index[Any]:
     names = list(labels_from_json(shape["names"]))
     if shape["kind"] == "range":
-        return pd.RangeIndex(*shape["range"], name=names[0])
+        return pd.RangeIndex(range(*shape["range"]), name=names[0])
     if shape["kind"] == "plain":
-        index = pd.Index(restored(columns[0], metas[0]), dtype=dtype_of(metas[0]), name=names[0], copy=False)
+        values = restored(columns[0], metas[0])
+        index: pd.Index[Any] = pd.Index(values, dtype=dtype_of(metas[0]), name=names[0], copy=False)
         if shape["freq"] is not None and isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex):
-            index.freq = shape["freq"]
+            index.freq = shape["freq"]  # type: ignore[misc]  # the stubs lack the setter
         return index
     levels, codes = zip(*(_level(data, meta) for data, meta in zip(columns, metas, strict=True)), strict=True)
     return pd.MultiIndex(levels=levels, codes=codes, names=names, verify_integrity=False)

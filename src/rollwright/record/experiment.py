@@ -469,9 +469,8 @@ class ExpManager:
 
     def _not_found(self, experiment_id: str | None, name: str | None) -> ExperimentNotFoundError:
         if name is None or experiment_id is not None:
-            return ExperimentNotFoundError(
-                f"there is no experiment of id {experiment_id} at {self.place.portable_uri()}"
-            )
+            where = self.place.portable_uri()
+            return ExperimentNotFoundError(f"there is no experiment of id {experiment_id} at {where}")
         known = [record.name for record in self.place.store.experiments()]
         close = nearest(name, known)
         return ExperimentNotFoundError(
