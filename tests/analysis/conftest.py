@@ -31,7 +31,7 @@ class MemoryRecorder:
         prefix = f"{artifact_path}/" if artifact_path else ""
         return [name for name in self.objects if name.startswith(prefix) and "/" not in name[len(prefix) :]]
 
-    def log_metrics(self, **metrics):
+    def log_metrics(self, step=None, **metrics):
         self.metrics |= metrics
 
 

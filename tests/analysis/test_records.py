@@ -26,6 +26,13 @@ def test_a_signal_is_a_score_column_with_the_raw_label_beside_it(signal, two_day
     assert sorted(signal.list()) == sorted(recorder.objects)
 
 
+def test_how_the_model_learnt_becomes_metrics(two_days, scorer, recorder):
+    scorer.best_iteration_ = 2
+    scorer.evals_result_ = {"train": {"l2": [3.0, 2.0, 1.0]}, "valid": {"l2": [3.0, 2.5, 2.6], "ndcg@5": [0.1, 0.2]}}
+    SignalRecord(model=scorer, dataset=two_days, recorder=recorder).generate()
+    assert recorder.metrics == {"best_iteration": 2, "l2.train": 2.0, "l2.valid": 2.5, "ndcg_5.valid": 0.2}
+
+
 def test_what_must_be_scored_is_written_before_the_model_is_asked(two_days, recorder):
     class Dying:
         def fit(self, dataset, reweighter=None):

@@ -191,6 +191,13 @@ def test_a_failed_window_is_marked():
     assert 'class="state failed"' in page_text
 
 
+def test_a_window_whose_future_is_not_known_yet_has_no_ic():
+    windows = [replace(row, ic=float("nan"), rank_ic=float("nan")) for row in make_report().windows]
+    html = report_html(make_report(windows=windows))
+    assert "nan" not in "".join(Page(html).text).lower()
+    assert figures(html)["timeline"]["data"][3]["text"] == [""] * 5
+
+
 def test_curves_are_sums_of_daily_returns_after_costs(html):
     report = make_report()
     curves = {trace["name"]: trace for trace in figures(html)["performance"]["data"] if trace.get("yaxis") is None}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final
 
 import pandas as pd
 
@@ -16,30 +16,11 @@ from rollwright.analysis.panel import single_column
 from rollwright.analysis.signal import calc_ic, calc_long_short_return, summarise
 from rollwright.errors import ArtifactNotFoundError, ModelError, NoActiveRecorderError
 from rollwright.model.base import Model
+from rollwright.record.recorder import Recorder
 
 __all__ = ["ACRecordTemp", "RecordTemp", "SigAnaRecord", "SignalRecord"]
 
 _LOG: Final = logging.getLogger("rollwright.analysis")
-
-
-class Recorder(Protocol):
-    """What a template needs of a recorder; `rollwright.record.recorder.Recorder` is one."""
-
-    def save_objects(self, *, artifact_path: str | None = None, **objects: Any) -> None:
-        """Store each object under its name, in the folder `artifact_path`."""
-        ...
-
-    def load_object(self, name: str) -> Any:
-        """Return the object stored under the path `name`, or raise `ArtifactNotFoundError`."""
-        ...
-
-    def list_artifacts(self, artifact_path: str | None = None) -> list[str]:
-        """Return the paths of what is stored in the folder `artifact_path`, or at the top."""
-        ...
-
-    def log_metrics(self, **metrics: float) -> None:
-        """Store each number under its name."""
-        ...
 
 
 class RecordTemp:
@@ -156,6 +137,9 @@ class SignalRecord(RecordTemp):
     - ``pred.pkl``: a frame with the column ``score``;
     - ``label.pkl``: the raw labels of those sessions, as they were before any processor.
 
+    A model that tells how it learnt (``best_iteration_``, ``evals_result_``) also gives the metrics ``best_iteration``
+    and, at that round, ``l2.valid`` and the like; its whole history is saved with the model.
+
     .. warning:: **Look-ahead.** ``label.pkl`` holds returns that lie after the day they stand on. It judges scores; it
        must not be read by whatever makes them.
     """
@@ -188,6 +172,7 @@ class SignalRecord(RecordTemp):
         self.save(**{"pred.pkl": frame})
         label = self.generate_label(self.dataset)
         self.save(**{"label.pkl": label})
+        self.recorder.log_metrics(step=None, **_learning_metrics(self.model))
         _LOG.info("signal_recorded rows=%d days=%d", len(frame), frame.index.get_level_values(0).nunique())
 
     @staticmethod
@@ -309,7 +294,7 @@ class SigAnaRecord(ACRecordTemp):
             both, average = calc_long_short_return(pred, truth)
             made |= {"long_short_r.pkl": both, "long_avg_r.pkl": average}
             metrics |= self._annual("Long-Short", both) | self._annual("Long-Avg", average)
-        self.recorder.log_metrics(**_finite(metrics))
+        self.recorder.log_metrics(step=None, **_finite(metrics))
         return made
 
     def _annual(self, name: str, daily: pd.Series) -> dict[str, float]:
@@ -325,6 +310,20 @@ class SigAnaRecord(ACRecordTemp):
         # a template that depends on this one asks through its own instance, which has no such setting
         both = getattr(self, "ana_long_short", False)
         return [*names, "long_short_r.pkl", "long_avg_r.pkl"] if both else names
+
+
+def _learning_metrics(model: Any) -> dict[str, float]:
+    best = getattr(model, "best_iteration_", 0)
+    if not best:
+        return {}
+    history: Mapping[str, Mapping[str, Sequence[float]]] = getattr(model, "evals_result_", {})
+    found = {
+        f"{metric}.{segment}".replace("@", "_"): float(values[min(best, len(values)) - 1])
+        for segment, metrics in history.items()
+        for metric, values in metrics.items()
+        if len(values)
+    }
+    return _finite({"best_iteration": float(best), **found})
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

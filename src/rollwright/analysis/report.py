@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -102,7 +103,8 @@ def report_html(report: CampaignReport) -> str:
     if report.lang not in LANGUAGES:
         raise ConfigError(f"there is no report in language `{report.lang}`", hint=f"known: {', '.join(LANGUAGES)}")
     words = LANGUAGES[report.lang]
-    figures = _figures(report, words)
+    windows = [_without_nan(window) for window in report.windows]
+    figures = _figures(report, windows, words)
     # Jinja and the five megabytes of Plotly's script are needed here only
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
     from plotly.offline import get_plotlyjs  # noqa: PLC0415
@@ -114,7 +116,7 @@ def report_html(report: CampaignReport) -> str:
         words=words,
         headline=[(name_in(report.lang, name), _split(text)) for name, text in report.headline],
         facts=[(name_in(report.lang, name), text) for name, text in report.facts],
-        windows=_window_rows(report.windows, words),
+        windows=_window_rows(windows, words),
         coverage=_coverage_rows(report),
         figures={name: _inline_json(figure) for name, figure in figures.items()},
         style=_packaged(_STYLE),
@@ -123,12 +125,12 @@ def report_html(report: CampaignReport) -> str:
     )
 
 
-def _figures(report: CampaignReport, words: Words) -> dict[str, Figure]:
+def _figures(report: CampaignReport, windows: Sequence[WindowRow], words: Words) -> dict[str, Figure]:
     ic = _with_columns(report.ic, ("ic",), "ic")
     backtest = _with_columns(report.backtest, ("return",), "backtest")
     figures: dict[str, Figure] = {}
-    if report.windows:
-        figures["timeline"] = timeline_chart(report.windows, ic, words)
+    if windows:
+        figures["timeline"] = timeline_chart(windows, ic, words)
     if backtest is not None:
         figures["performance"] = performance_chart(backtest, words)
     if ic is not None:
@@ -137,6 +139,14 @@ def _figures(report: CampaignReport, words: Words) -> dict[str, Figure]:
         figures["group_lines"] = group_lines(report.groups, words)
         figures["group_bars"] = group_bars(report.groups, words)
     return figures
+
+
+def _without_nan(window: WindowRow) -> WindowRow:
+    """Return the window with None for a figure that is no number: a window may have no day with a label yet."""
+    ic, rank_ic = (
+        None if value is None or not math.isfinite(value) else float(value) for value in (window.ic, window.rank_ic)
+    )
+    return replace(window, ic=ic, rank_ic=rank_ic)
 
 
 def _with_columns(frame: pd.DataFrame | None, columns: tuple[str, ...], what: str) -> pd.DataFrame | None:
