@@ -122,7 +122,10 @@ class FeatureStore:
         names = tuple(str(parse(text)) for text in expressions)
         ahead = compile_plan(names, allow_lookahead=allow_lookahead).lookahead
         key = sha256_hex(canonical_json({"expressions": list(names), "freq": source.freq}).encode())[:24]
-        job = _Job(root=self._root, key=key, names=names, lookahead=ahead, source=source, threads=self._threads)
+        job = _Job(
+            root=self._root, key=key, names=names, lookahead=ahead, source=source, generation=source.generation,
+            threads=self._threads,
+        )  # fmt: skip
         if universe is None:
             return self._get(job.series_folder, job.generation, job.build_series)
 
@@ -159,6 +162,7 @@ class _Job:
     names: tuple[str, ...]
     lookahead: int
     source: DataSource
+    generation: str
     threads: int
 
     @property
@@ -168,10 +172,6 @@ class _Job:
     @property
     def series_folder(self) -> Path:
         return self.folder / _ALL
-
-    @property
-    def generation(self) -> str:
-        return self.source.generation
 
     def build_series(self, folder: Path) -> None:
         """Compute the matrix of every instrument, or the rows of it that an earlier generation lacks."""
