@@ -16,8 +16,6 @@ from rollwright.expression.source import Lifetimes
 
 __all__ = ["ArraySource", "random_source"]
 
-BASE_FIELDS = ("open", "high", "low", "close", "volume", "vwap")
-
 
 class ArraySource:
     """A `DataSource` over arrays.
@@ -73,6 +71,11 @@ class ArraySource:
         for part in (self._calendar.values, self._bounds, *self._fields.values()):
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields there are, without ``$``, sorted."""
+        return tuple(self._fields)
 
     def calendar(self) -> TradingCalendar:
         """Return the sessions."""

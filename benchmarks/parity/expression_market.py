@@ -1,0 +1,133 @@
+"""What the comparisons with Qlib share: the market in Qlib's file layout, the peer's process, and the rules."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollwright.expression.engine import evaluate
+from rollwright.expression.planner import compile_plan
+from rollwright.testing.market import ArraySource
+
+PEER = Path(__file__).with_name("expression_peer.py")
+
+
+def write_market(source: ArraySource, folder: Path) -> None:
+    """Write `source` as a Qlib provider folder."""
+    calendar = source.calendar()
+    names = source.instruments()
+    days = [str(value)[:10] for value in calendar.values]
+    (folder / "calendars").mkdir(parents=True)
+    (folder / "calendars" / "day.txt").write_text("\n".join(days) + "\n")
+    bounds = source.bounds(names)
+    lines = [f"{name}\t{days[first]}\t{days[stop - 1]}\n" for name, (first, stop) in zip(names, bounds, strict=True)]
+    (folder / "instruments").mkdir()
+    (folder / "instruments" / "all.txt").write_text("".join(lines))
+    fields = source.fields
+    values = source.load(fields, names, 0, len(calendar))
+    for column, name in enumerate(names):
+        first, stop = bounds[column]
+        target = folder / "features" / name.lower()
+        target.mkdir(parents=True)
+        for index, field in enumerate(fields):
+            series = np.concatenate([[first], values[index, first:stop, column]]).astype("<f4")
+            series.tofile(target / f"{field}.day.bin")
+
+
+def ask_peer(
+    python: Path, folder: Path, expressions: Sequence[str], *, start: int, stop: int, repeats: int = 0
+) -> tuple[NDArray[np.float32], dict[str, list[float]]]:
+    """Return Qlib's values ``[expressions, sessions, instruments]``, and its times when `repeats` is above 0."""
+    with tempfile.TemporaryDirectory() as scratch:
+        request = Path(scratch) / "request.json"
+        answer = Path(scratch) / "answer.npz"
+        request.write_text(
+            json.dumps(
+                {
+                    "provider": str(folder),
+                    "expressions": list(expressions),
+                    "start": start,
+                    "stop": stop,
+                    "repeats": repeats,
+                    "answer": str(answer),
+                }
+            )
+        )
+        done = subprocess.run([python, PEER, request], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"the peer failed:\n{done.stderr[-4000:]}")
+        with np.load(answer, allow_pickle=False) as found:
+            times = {name: found[name].tolist() for name in ("wall", "cpu")}
+            return found["values"], times
+
+
+def ask_us(
+    source: ArraySource, expressions: Sequence[str], *, start: int, stop: int, threads: int = 1
+) -> NDArray[np.float32]:
+    """Return our values ``[expressions, sessions, instruments]``."""
+    names = source.instruments()
+    plan = compile_plan(expressions, allow_lookahead=True)
+    values = np.empty((len(expressions), stop - start, len(names)), np.float32)
+    for tile in evaluate(plan, source, instruments=names, start=start, stop=stop, threads=threads):
+        rows = slice(tile.rows.start - start, tile.rows.stop - start)
+        values[:, rows, tile.columns] = tile.values
+    return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How far two answers to one expression are apart."""
+
+    expression: str
+    cells: int
+    patterns: int
+    """Cells where one is NaN or infinite and the other is not the same."""
+    beyond: int
+    """Finite cells further apart than the rule allows."""
+    worst: float
+    first: tuple[int, int] | None
+
+
+def compare(
+    expression: str,
+    ours: NDArray[np.float32],
+    peers: NDArray[np.float32],
+    *,
+    relative: float = 1e-5,
+    absolute: float = 1e-6,
+) -> Difference:
+    """Compare by the rules: the same NaN and infinities, and finite values within the tolerances."""
+    one, two = ours.astype(np.float64), peers.astype(np.float64)
+    finite = np.isfinite(one) & np.isfinite(two)
+    same = finite | (np.isnan(one) & np.isnan(two)) | (one == two)
+    distance = np.where(finite, np.abs(np.where(finite, one, 0.0) - np.where(finite, two, 0.0)), 0.0)
+    beyond = distance > absolute + relative * np.abs(np.where(finite, two, 0.0))
+    bad = ~same | beyond
+    return Difference(
+        expression=expression,
+        cells=one.size,
+        patterns=int((~same).sum()),
+        beyond=int(beyond.sum()),
+        worst=float(distance.max(initial=0.0)),
+        first=tuple(int(axis[0]) for axis in np.nonzero(bad)) if bad.any() else None,
+    )
+
+
+def report(differences: Sequence[Difference], *, details: bool) -> int:
+    """Print a table; return the exit code."""
+    bad = [difference for difference in differences if difference.patterns or difference.beyond]
+    for difference in differences if details else bad:
+        print(
+            f"{difference.patterns:>8} NaN/inf {difference.beyond:>8} beyond  worst {difference.worst:.3g}"
+            f"  {difference.expression}  {difference.first or ''}"
+        )
+    cells = sum(difference.cells for difference in differences)
+    print(f"{len(differences)} expressions, {cells:,} cells: {len(differences) - len(bad)} equal, {len(bad)} not")
+    return 1 if bad else 0
