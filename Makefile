@@ -75,6 +75,7 @@ format: $(VENV)/.dev  ## Format the code and fix what ruff can fix
 docs: $(VENV)/.dev  ## Renew the generated tables of docs/
 	$(BIN)/python tools/check_public_names.py --write
 	$(BIN)/python tools/check_qlib_names.py --write
+	$(BIN)/python tools/check_settings.py --write
 
 lock: $(VENV)/.made  ## Renew constraints.txt with the newest versions that pyproject.toml allows
 	$(BIN)/python tools/lock.py

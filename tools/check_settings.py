@@ -1,0 +1,56 @@
+"""`docs/configuration.md` lists every setting with its default and what it is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from finding import ROOT, Finding, tell
+from table import Table, wants_writing
+
+from rollwright.core.settings import known_names, load_settings
+
+PAGE: Final = ROOT / "docs" / "configuration.md"
+TABLE: Final = Table(path=PAGE, heading=("setting", "default", "what it is"))
+
+# In the words of a user; a new setting is not finished without them.
+MEANING: Final = {
+    "data.provider_uri": "folder of the market data, in Qlib's layout",
+    "data.region": "market whose rules apply: `cn`, `us` or `tw`",
+    "data.freq": "frequency of the data",
+    "data.kernels": "threads that compute features (default: the machine's cores)",
+    "pool.url": "the task pool: `sqlite:///FILE` or `memory:`",
+    "pool.lease": "seconds a worker holds a task without a sign of life",
+    "pool.max_attempts": "executions after which a failing task is given up",
+    "pool.poll": "seconds between two looks at an empty pool",
+    "tracking.uri": "MLflow's tracking store",
+    "tracking.artifacts": "folder of recorded artifacts",
+    "store.path": "folder of computed features",
+    "trust.modules": "modules whose classes a configuration may name",
+    "trust.folder": "folder whose `.py` files a configuration may name",
+}
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """Return the table as it should be."""
+    values = {name: value for name, value, _ in load_settings(environ={"HOME": os.devnull}, start=ROOT / "docs").rows()}
+    shown = {name: "" if value in (None, ()) else f"`{value}`" for name, value in values.items()}
+    shown["data.kernels"] = ""
+    return [(f"`{name}`", shown[name], MEANING.get(name, "")) for name in known_names()]
+
+
+def findings() -> Iterator[Finding]:
+    """Yield every setting without a meaning, every meaning without a setting, and an outdated table."""
+    for name in sorted(set(known_names()) ^ set(MEANING)):
+        yield Finding(path=PAGE, line=1, text=f"`{name}` is in only one of the settings and tools/check_settings.py")
+    outdated = TABLE.finding(rows())
+    if outdated is not None:
+        yield outdated
+
+
+if __name__ == "__main__":
+    if wants_writing():
+        TABLE.write(rows())
+    sys.exit(tell("settings", findings()))
