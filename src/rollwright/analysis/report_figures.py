@@ -292,8 +292,11 @@ def _dates(words: Words) -> Figure:
     return {
         "type": "date",
         "title": {"text": words["date"]},
-        "tickformat": "%Y-%m-%d",
-        "nticks": 10,
+        "tickformatstops": [
+            {"dtickrange": ["M1", None], "value": "%Y-%m"},
+            {"dtickrange": [None, "M1"], "value": "%Y-%m-%d"},
+        ],
+        "hoverformat": "%Y-%m-%d",
         "automargin": True,
     }
 
