@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -65,7 +66,7 @@ class MlflowStore:
                 hint="use a database, as sqlite:///.rollwright/mlflow.db, or the URL of a tracking server",
             )
         self._uri = uri
-        self._artifacts = artifacts
+        self.artifacts = artifacts
         self._pid = 0
         self._opened: Any = None
         self._inherited: list[object] = []
@@ -228,7 +229,7 @@ class MlflowStore:
         services = importlib.import_module("mlflow.tracking._tracking_service.utils")
         # Several processes that find no tables would all create them: they take turns, and MLflow looks again.
         with _translated(self._uri), self._exclusive(), _quiet():
-            return services._get_store(self._uri, str(self._artifacts))  # noqa: SLF001 - MlflowClient cannot be told the artifact folder
+            return services._get_store(self._uri, str(self.artifacts))  # noqa: SLF001 - MlflowClient cannot be told the artifact folder
 
     def _leave_inherited(self) -> None:
         """Forget the parent's connections without closing them: their sockets and locks are not the child's."""
@@ -303,13 +304,18 @@ def _mlflow() -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Let the making of tables pass without its hundred INFO lines; levels the user has set stay."""
+    """Let MLflow load its tables, and make them, without what it says to its own developers.
+
+    That is a deprecation warning about its models and a hundred INFO lines; levels the user has set stay.
+    """
     loggers = [logging.getLogger(name) for name in _CHATTY]
     unset = [logger for logger in loggers if logger.level == logging.NOTSET]
     for logger in unset:
         logger.setLevel(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
     finally:
         for logger in unset:
             logger.setLevel(logging.NOTSET)
