@@ -1,0 +1,123 @@
+"""The demo, whole: the numbers it must reach, the network it must not touch, the labels it must not know."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+SHUFFLE = '''\
+"""A processor of the user's own: gives every instrument the label of another one of the same day."""
+import numpy as np
+
+from rollwright.data.processors import Processor
+
+
+class ShuffleLabels(Processor):
+    def __call__(self, df):
+        shuffled = df.copy()
+        column = ("label", "LABEL0")
+        random = np.random.default_rng(7)
+        days = df[column].groupby(level="datetime")
+        shuffled[column] = days.transform(lambda day: random.permutation(day.to_numpy()))
+        return shuffled
+'''
+
+
+class Demo:
+    """One finished demo."""
+
+    def __init__(self, folder: Path, seconds: float, output: dict, talk: str) -> None:
+        self.folder = folder
+        self.seconds = seconds
+        self.data = output["data"]
+        self.talk = talk
+        self.facts = json.loads((folder / "data" / "demo.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def demo(shell, tmp_path_factory) -> Demo:
+    home = tmp_path_factory.mktemp("demo")
+    start = time.perf_counter()
+    done = shell.run("demo", "--dir", "here", "-j", "2", "--json", cwd=home)
+    assert done.returncode == 0, done.stderr
+    return Demo(home / "here", time.perf_counter() - start, json.loads(done.stdout), done.stderr)
+
+
+def test_it_walks_at_least_six_windows_and_ends_with_numbers_and_a_report(demo):
+    assert demo.data["windows"] >= 6
+    assert set(demo.data["signal"]) >= {"ic", "icir", "rank_ic", "rank_icir"}
+    assert demo.data["backtest"]["annualized return"] is not None
+    assert (demo.folder / "results" / "demo" / "report.html").stat().st_size > 100_000
+
+
+def test_the_signal_found_is_between_half_and_a_fifth_above_the_planted_one(demo):
+    planted = demo.facts["planted_ic"]
+    signal = demo.data["signal"]
+    assert signal["ic_error"] < 0.15 * planted
+    assert 0.5 * planted <= signal["ic"] <= 1.2 * planted
+
+
+def test_labels_shuffled_within_each_day_leave_nothing_to_find(demo, shell):
+    folder = demo.folder
+    (folder / "shuffle.py").write_text(SHUFFLE)
+    text = (folder / "demo.yaml").read_text()
+    text = text.replace("experiment_name: demo", "experiment_name: shuffled")
+    learn = (
+        "          learn_processors:\n"
+        "            - {class: DropnaLabel}\n"
+        "            - {class: ShuffleLabels, module_path: shuffle.py}\n"
+        "            - {class: CSZScoreNorm, kwargs: {fields_group: label}}\n"
+    )
+    text = re.sub(r"( +fit_end_time: .*\n)", rf"\1{learn}", text)
+    assert "ShuffleLabels" in text
+    (folder / "shuffled.yaml").write_text(text)
+    done = shell.run("roll", "shuffled.yaml", "-j", "2", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    signal = json.loads(done.stdout)["data"]["signal"]
+    assert abs(signal["ic"]) < 2 * signal["ic_error"]
+    assert signal["days"] == demo.data["signal"]["days"]
+
+
+def test_the_same_command_again_trains_nothing_and_writes_the_same_bytes(demo, shell):
+    pred = demo.folder / "results" / "demo" / "pred.parquet"
+    before = pred.read_bytes()
+    done = shell.run("demo", "--dir", ".", "--json", cwd=demo.folder)
+    assert done.returncode == 0, done.stderr
+    windows = demo.data["windows"]
+    assert f"{windows} of {windows} windows are finished already and kept" in done.stderr
+    assert json.loads(done.stdout)["data"]["signal"] == demo.data["signal"]
+    assert pred.read_bytes() == before
+
+
+def test_a_damaged_artifact_is_found_and_only_its_window_trained_again(demo, shell):
+    pred = demo.folder / "results" / "demo" / "pred.parquet"
+    before = pred.read_bytes()
+    victim = sorted((demo.folder / ".rollwright" / "artifacts").rglob("pred.parquet"))[0]
+    spoiled = bytearray(victim.read_bytes())
+    spoiled[len(spoiled) // 2] ^= 1
+    victim.write_bytes(bytes(spoiled))
+    done = shell.run("roll", "demo.yaml", "--json", cwd=demo.folder)
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"window \S+ is trained again", done.stderr)) == 1
+    assert pred.read_bytes() == before
+
+
+def test_no_socket_opens_outside_loopback(demo, shell):
+    loaded = Path(f"{shell.sockets}.loaded").read_text().split()
+    assert len(set(loaded)) >= 2  # the watch was on, in the parent and in the process its slots come from
+    seen = shell.sockets.read_text() if shell.sockets.exists() else ""
+    assert seen == ""
+
+
+def test_the_report_fetches_nothing(demo):
+    page = (demo.folder / "results" / "demo" / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", page)
+
+
+@pytest.mark.slow
+def test_it_takes_less_than_a_minute_on_two_cores(demo):
+    assert demo.seconds < 60
