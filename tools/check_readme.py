@@ -47,7 +47,7 @@ def shape(path: Path) -> Shape:
 
 def _without_comments(block: str) -> str:
     """Return a code block without its comments, which are in the page's own language."""
-    return "\n".join(line.partition("  #")[0].rstrip() for line in block.splitlines() if not line.startswith("# "))
+    return "\n".join(line.partition("  # ")[0].rstrip() for line in block.splitlines() if not line.startswith("# "))
 
 
 def findings() -> Iterator[Finding]:
