@@ -1,0 +1,116 @@
+"""What a trade costs, in which lots one trades, and when the exchange allows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollwright.errors import ConfigError
+
+__all__ = ["Costs"]
+
+# The seeds round down after adding a tenth of a share, so that 299.9999… shares are 300.
+_LOT_SLACK: Final = 0.1
+_NOTHING: Final = 1e-5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """The terms of trade of one market.
+
+    Attributes
+    ----------
+    open_cost, close_cost : float
+        Share of the traded value that a purchase and a sale cost.
+    min_cost : float
+        Least cost of a trade, in currency.
+    trade_unit : int or None
+        Shares in a lot, unadjusted; only whole lots are bought. None trades any fraction.
+    limit_threshold : float or None
+        From this daily change on, up or down, the price is held at its limit and nothing trades. None is no limit.
+    """
+
+    open_cost: float = 0.0005
+    close_cost: float = 0.0015
+    min_cost: float = 5.0
+    trade_unit: int | None = 1
+    limit_threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        shares = {"open_cost": self.open_cost, "close_cost": self.close_cost}
+        wrong = [f"{name} = {share}" for name, share in shares.items() if not 0 <= share < 1]
+        if not 0 <= self.min_cost < np.inf:
+            wrong.append(f"min_cost = {self.min_cost}")
+        if self.trade_unit is not None and self.trade_unit < 1:
+            wrong.append(f"trade_unit = {self.trade_unit}")
+        if self.limit_threshold is not None and not self.limit_threshold > 0:
+            wrong.append(f"limit_threshold = {self.limit_threshold}")
+        if wrong:
+            raise ConfigError(f"terms of trade that no market has: {', '.join(wrong)}")
+
+    @classmethod
+    def of_region(cls, region: str) -> Costs:
+        """Return the terms of a market.
+
+        Lots of 100 and a limit of 9.5 % in ``cn``, of 1000 and 10 % in ``tw``, single shares and no limit in ``us``.
+
+        Raises
+        ------
+        ConfigError
+            For a region nobody has described.
+        """
+        known = {
+            "cn": cls(trade_unit=100, limit_threshold=0.095),
+            "us": cls(trade_unit=1),
+            "tw": cls(trade_unit=1000, limit_threshold=0.1),
+        }
+        if region not in known:
+            raise ConfigError(f"no terms of trade for region {region!r}", hint=f"known regions: {', '.join(known)}")
+        return known[region]
+
+    def opening(self, value: float) -> float:
+        """Return what buying for `value` costs."""
+        return max(value * self.open_cost, self.min_cost) if value > _NOTHING else 0.0
+
+    def closing(self, value: float) -> float:
+        """Return what selling for `value` costs."""
+        return max(value * self.close_cost, self.min_cost) if value > _NOTHING else 0.0
+
+    def affordable(self, value: float, *, price: float, factor: float, cash: float) -> float:
+        """Return the adjusted amount that one buys at `price` with `value` to spend and `cash` to pay from.
+
+        Whole lots; the price and its cost together never exceed `cash`.
+
+        Parameters
+        ----------
+        value : float
+            Meant for the purchase itself, without its cost.
+        price : float
+            Adjusted price of one adjusted share.
+        factor : float
+            Adjusted price over unadjusted price, so that ``amount * factor`` counts real shares.
+        cash : float
+        """
+        amount = self._lots(value / price, factor)
+        if cash < amount * price + self.opening(amount * price):
+            # what is left after the cost, whichever of its two forms is the greater
+            spendable = min(cash / (1 + self.open_cost), cash - self.min_cost)
+            amount = self._lots(min(amount, max(spendable, 0.0) / price), factor)
+            if cash < amount * price + self.opening(amount * price):  # the slack or the last bit was too much
+                amount = amount * (1 - 1e-12) if self.trade_unit is None else amount - self.trade_unit / factor
+        return max(amount, 0.0)
+
+    def _lots(self, amount: float, factor: float) -> float:
+        if self.trade_unit is None:
+            return amount
+        return (amount * factor + _LOT_SLACK) // self.trade_unit * self.trade_unit / factor
+
+    def at_limit(self, change: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return where a daily `change` is at its upper and at its lower limit; NaN is at none."""
+        if self.limit_threshold is None:
+            none = np.zeros(change.shape, dtype=np.bool_)
+            return none, none
+        return change >= self.limit_threshold, change <= -self.limit_threshold

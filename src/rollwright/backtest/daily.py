@@ -1,0 +1,346 @@
+"""A daily back-test from predictions and a data source to a report."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rollwright.backtest.costs import Costs
+from rollwright.backtest.simulate import Market, Simulation, simulate
+from rollwright.backtest.topk_dropout import TopkDropoutStrategy
+from rollwright.calendar.trading import SessionLike, TradingCalendar
+from rollwright.errors import CalendarRangeError, ConfigError, DataError
+from rollwright.expression.source import DataSource
+
+__all__ = ["BacktestResult", "Benchmark", "backtest_daily", "backtest_topk"]
+
+_logger = logging.getLogger("rollwright.backtest")
+
+Benchmark: TypeAlias = "str | pd.Series[float] | None"
+"""``"mean"`` of the scored instruments, a code, a series of daily changes, or none."""
+
+REPORT_COLUMNS: Final = (
+    "account",
+    "return",
+    "total_turnover",
+    "turnover",
+    "total_cost",
+    "cost",
+    "value",
+    "cash",
+    "bench",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BacktestResult:
+    """What a daily back-test came to.
+
+    Attributes
+    ----------
+    report : DataFrame
+        One row per session (index ``datetime``), float64: ``account`` (cash and holdings at the close), ``return``
+        (change of the account over the day before, *before* costs), ``total_turnover`` and ``total_cost`` (since the
+        beginning, in currency), ``turnover`` and ``cost`` (of the day, as shares of the account the day before),
+        ``value`` (holdings), ``cash``, ``bench`` (change of the benchmark; 0 without one). The return after costs is
+        ``return - cost``.
+    positions : DataFrame
+        Holdings at each close: index (datetime, instrument), columns ``amount`` (adjusted shares), ``price`` (the
+        last one), ``value``, ``weight`` (of the account).
+    trades : DataFrame
+        Index (datetime, instrument), columns ``side`` (buy, sell, or settle at the end of a listing), ``amount``,
+        ``price``, ``value``, ``cost``; in the order they were made.
+    strategy : TopkDropoutStrategy
+    costs : Costs
+        The terms as they were applied.
+    """
+
+    report: pd.DataFrame
+    positions: pd.DataFrame
+    trades: pd.DataFrame
+    strategy: TopkDropoutStrategy
+    costs: Costs
+
+    @property
+    def net_return(self) -> pd.Series[float]:
+        """Daily returns after costs."""
+        return (self.report["return"] - self.report["cost"]).rename("return")
+
+    @property
+    def excess_return(self) -> pd.Series[float]:
+        """Daily returns after costs over the benchmark."""
+        return (self.net_return - self.report["bench"]).rename("excess_return")
+
+
+def backtest_topk(
+    pred: pd.DataFrame | pd.Series[float],
+    source: DataSource,
+    *,
+    topk: int = 50,
+    n_drop: int = 5,
+    costs: Costs | None = None,
+    account: float = 1e8,
+    benchmark: Benchmark = None,
+    settle_delisted: bool = True,
+) -> BacktestResult:
+    """Back-test the top-k dropout rule on predictions.
+
+    See `simulate` for the rules of trading and `backtest` for the parameters.
+    """
+    strategy = TopkDropoutStrategy(topk=topk, n_drop=n_drop)
+    return backtest(
+        strategy, pred, source, costs=costs, account=account, benchmark=benchmark, settle_delisted=settle_delisted
+    )
+
+
+def backtest(
+    strategy: TopkDropoutStrategy,
+    pred: pd.DataFrame | pd.Series[float],
+    source: DataSource,
+    *,
+    costs: Costs | None = None,
+    account: float = 1e8,
+    benchmark: Benchmark = None,
+    settle_delisted: bool = True,
+    start: SessionLike | None = None,
+    end: SessionLike | None = None,
+) -> BacktestResult:
+    """Back-test `strategy` on predictions and the prices of `source`.
+
+    Parameters
+    ----------
+    strategy : TopkDropoutStrategy
+    pred : Series or DataFrame
+        Scores with the index (datetime, instrument); of a frame the first column. The rows of a session were
+        predicted after its close, and are traded at the close of the next.
+    source : DataSource
+        Its fields ``close`` and ``factor`` are read. Without factors, adjusted shares are traded without lots, and
+        the log says so.
+    costs : Costs, optional
+        Those of region ``us`` if not given.
+    account : float
+        Cash to begin with.
+    benchmark : "mean", code, Series or None
+        ``"mean"`` is the mean change of all scored instruments that were traded, held at equal weights.
+    settle_delisted : bool
+        Settle a holding at its last price once its series has ended for good; see `Market.ends`.
+    start, end : date, optional
+        Sessions to simulate; those from the first to the last prediction if not given.
+
+    .. warning:: **Look-ahead.** The scores are taken to be out of sample. Predictions on what the model learnt from
+       give a fine curve that means nothing.
+
+    Raises
+    ------
+    DataError
+        For predictions without rows, with a doubled row, or without prices.
+    CalendarRangeError
+        For predictions of a day that is no session.
+    UnknownInstrumentError
+        For an instrument or a benchmark the source does not have.
+    """
+    terms = Costs.of_region("us") if costs is None else costs
+    calendar = source.calendar()
+    positions, names, table = _as_table(pred, calendar)
+    low = positions[0] if start is None else calendar.at_or_after(start)
+    high = positions[-1] if end is None else calendar.at_or_before(end)
+    high = min(high, calendar.known - 1)
+    if high < low:
+        raise DataError(f"nothing to simulate: sessions {low} to {high} of {calendar!r}")
+    scores = np.full((high - low + 1, len(names)), np.nan)
+    inside = (positions >= low) & (positions <= high)
+    scores[positions[inside] - low] = table[inside]
+    market, changes = _market(source, names, low, high + 1, settle=settle_delisted)
+    made = simulate(strategy, scores, market, costs=terms, account=account)
+    index = pd.DatetimeIndex(calendar.values[low : high + 1], name="datetime")
+    bench = _benchmark(benchmark, source, index, low, high + 1, changes)
+    columns = pd.Index(names, name="instrument")
+    return BacktestResult(
+        report=_report(made, index, bench),
+        positions=_positions(made, index, columns),
+        trades=_trades(made, index, columns),
+        strategy=strategy,
+        costs=terms,
+    )
+
+
+def backtest_daily(
+    start_time: SessionLike | None,
+    end_time: SessionLike | None,
+    strategy: TopkDropoutStrategy,
+    account: float = 1e8,
+    benchmark: Benchmark = None,
+    exchange_kwargs: dict[str, Any] | None = None,
+    *,
+    source: DataSource,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Back-test `strategy` on its own signal; the seeds' word for `backtest`.
+
+    Parameters
+    ----------
+    start_time, end_time : date or None
+    strategy : TopkDropoutStrategy
+        With its ``signal``.
+    account, benchmark : float, see `backtest`
+    exchange_kwargs : dict, optional
+        Of the seeds' exchange: ``open_cost``, ``close_cost``, ``min_cost``, ``trade_unit``, ``limit_threshold``;
+        ``freq`` and ``deal_price`` may say ``day`` and ``close``.
+    source : DataSource
+
+    Returns
+    -------
+    report, positions : DataFrame
+        As in `BacktestResult`.
+
+    Raises
+    ------
+    ConfigError
+        For a strategy without signal, or terms of an exchange that are not simulated.
+    """
+    if strategy.signal is None:
+        raise ConfigError("the strategy has no signal to trade", hint="TopkDropoutStrategy(signal=pred, …)")
+    made = backtest(
+        strategy,
+        strategy.signal,
+        source,
+        costs=_terms(exchange_kwargs or {}),
+        account=account,
+        benchmark=benchmark,
+        start=start_time,
+        end=end_time,
+    )
+    return made.report, made.positions
+
+
+def _terms(kwargs: dict[str, Any]) -> Costs:
+    fixed = {"freq": ("day",), "deal_price": ("close", "$close"), "codes": ("all",)}
+    for name, accepted in fixed.items():
+        if kwargs.get(name, accepted[0]) not in accepted:
+            raise ConfigError(f"exchange_kwargs: {name} = {kwargs[name]!r} is not simulated, only {accepted[0]!r}")
+    own = {name: value for name, value in kwargs.items() if name not in fixed}
+    unknown = sorted(set(own) - set(Costs.__dataclass_fields__))
+    if unknown:
+        raise ConfigError(f"exchange_kwargs: {', '.join(unknown)} is not simulated")
+    return Costs(**own)
+
+
+def _as_table(
+    pred: pd.DataFrame | pd.Series[float], calendar: TradingCalendar
+) -> tuple[NDArray[np.int64], tuple[str, ...], NDArray[np.float64]]:
+    """Return the calendar positions, the instruments, and the scores [positions, instruments]."""
+    series = pred.iloc[:, 0] if isinstance(pred, pd.DataFrame) else pred
+    if not isinstance(series.index, pd.MultiIndex) or series.index.nlevels != 2 or not len(series):
+        raise DataError("predictions need rows with the index (datetime, instrument)")
+    days, day_values = pd.factorize(series.index.get_level_values(0), sort=True)
+    codes, names = pd.factorize(series.index.get_level_values(1), sort=True)
+    flat = days * len(names) + codes
+    if len(np.unique(flat)) < len(flat):
+        raise DataError(f"{len(flat) - len(np.unique(flat))} predictions are there twice")
+    table = np.full((len(day_values), len(names)), np.nan)
+    table[days, codes] = series.to_numpy(dtype=np.float64)
+    wanted = day_values.to_numpy().astype("datetime64[s]")
+    places = np.searchsorted(calendar.values, wanted)
+    exact = places < len(calendar)
+    exact[exact] = calendar.values[places[exact]] == wanted[exact]
+    if not exact.all():
+        odd = day_values[int(np.argmin(exact))]
+        raise CalendarRangeError(f"predictions of {odd}, which is no session of {calendar!r}")
+    return places.astype(np.int64), tuple(str(name) for name in names), table
+
+
+def _market(
+    source: DataSource, names: tuple[str, ...], start: int, stop: int, *, settle: bool
+) -> tuple[Market, NDArray[np.float64]]:
+    """Return the prices of the sessions, and the changes of the same."""
+    begin = max(start - 1, 0)
+    loaded = source.load(["close", "factor"], list(names), begin, stop).astype(np.float64)
+    close, factor = loaded[0], loaded[1]
+    priced = np.isfinite(close) & (close > 0)
+    if not priced[start - begin :].any():
+        raise DataError(f"none of the {len(names)} predicted instruments has a price in the sessions simulated")
+    lacking = int((priced & ~(factor > 0)).sum())
+    if lacking:
+        _logger.warning(
+            "%d of %d prices have no factor: adjusted shares are traded, without lots", lacking, priced.sum()
+        )
+    ends = None
+    if settle:
+        last = source.bounds(list(names))[:, 1] - start
+        ends = np.where(last >= stop - start, np.iinfo(np.int64).max, last).astype(np.int64)
+    market = Market(
+        close=close[start - begin :],
+        factor=None if lacking else factor[start - begin :],
+        before=close[0] if begin < start else None,
+        ends=ends,
+    )
+    return market, market.changes()
+
+
+def _benchmark(
+    benchmark: Benchmark,
+    source: DataSource,
+    index: pd.DatetimeIndex,
+    start: int,
+    stop: int,
+    changes: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the daily change of the benchmark, 0 where it has none."""
+    found: NDArray[np.float64]
+    if benchmark is None:
+        return np.zeros(len(index))
+    if isinstance(benchmark, pd.Series):
+        found = np.asarray(benchmark.reindex(index), dtype=np.float64)
+    elif benchmark == "mean":
+        counted = np.isfinite(changes).sum(axis=1)
+        total: NDArray[np.float64] = np.where(np.isfinite(changes), changes, 0.0).sum(axis=1, dtype=np.float64)
+        found = np.divide(total, np.maximum(counted, 1), dtype=np.float64)
+    else:
+        found = _market(source, (benchmark,), start, stop, settle=False)[1][:, 0]
+    return np.where(np.isfinite(found), found, 0.0)
+
+
+def _report(made: Simulation, index: pd.DatetimeIndex, bench: NDArray[np.float64]) -> pd.DataFrame:
+    account = made.cash + made.value
+    before = np.concatenate([[made.account], account[:-1]])
+    columns = {
+        "account": account,
+        "return": (account - before + made.cost) / before,
+        "total_turnover": made.turnover.cumsum(),
+        "turnover": made.turnover / before,
+        "total_cost": made.cost.cumsum(),
+        "cost": made.cost / before,
+        "value": made.value,
+        "cash": made.cash,
+        "bench": bench,
+    }
+    return pd.DataFrame(columns, index=index, columns=list(REPORT_COLUMNS))
+
+
+def _positions(made: Simulation, index: pd.DatetimeIndex, names: pd.Index[str]) -> pd.DataFrame:
+    days, places = made.sessions, made.instruments
+    value = made.amounts * made.prices
+    weight = value / (made.cash + made.value)[days]
+    return pd.DataFrame(
+        {"amount": made.amounts, "price": made.prices, "value": value, "weight": weight},
+        index=pd.MultiIndex.from_arrays([index[days], names[places]], names=["datetime", "instrument"]),
+    )
+
+
+def _trades(made: Simulation, index: pd.DatetimeIndex, names: pd.Index[str]) -> pd.DataFrame:
+    days = np.array([trade.session for trade in made.trades], dtype=np.intp)
+    places = np.array([trade.instrument for trade in made.trades], dtype=np.intp)
+    return pd.DataFrame(
+        {
+            "side": pd.Series([trade.side for trade in made.trades], dtype="str").to_numpy(),
+            "amount": np.array([trade.amount for trade in made.trades], dtype=np.float64),
+            "price": np.array([trade.price for trade in made.trades], dtype=np.float64),
+            "value": np.array([trade.value for trade in made.trades], dtype=np.float64),
+            "cost": np.array([trade.cost for trade in made.trades], dtype=np.float64),
+        },
+        index=pd.MultiIndex.from_arrays([index[days], names[places]], names=["datetime", "instrument"]),
+    )

@@ -1,0 +1,284 @@
+"""One pass over the sessions: what a strategy would have earned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollwright.backtest.costs import Costs
+from rollwright.backtest.topk_dropout import TopkDropoutStrategy
+from rollwright.errors import ConfigError
+
+__all__ = ["Market", "Simulation", "Trade", "simulate"]
+
+Floats: TypeAlias = NDArray[np.float64]
+Side: TypeAlias = Literal["buy", "sell", "settle"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Market:
+    """Prices of the sessions that are simulated.
+
+    Attributes
+    ----------
+    close : ndarray of float64 [sessions, instruments]
+        Adjusted closing prices; NaN (or anything not above zero) where nothing was traded.
+    factor : ndarray of float64 [sessions, instruments] or None
+        Adjusted over unadjusted price. None trades adjusted shares, without lots.
+    before : ndarray of float64 [instruments], optional
+        The last prices before the first session, from which its changes are counted.
+    ends : ndarray of int [instruments], optional
+        One past the last row of each series. From there on a holding is settled at its last price, less the closing
+        cost: its listing has ended, and it would block its place for ever. None settles nothing.
+
+    .. warning:: **Look-ahead.** `ends` is known only afterwards, and the last price is kinder than most
+       delistings. It decides how a holding ends, never what is bought.
+    """
+
+    close: Floats
+    factor: Floats | None = None
+    before: Floats | None = None
+    ends: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        if self.close.ndim != 2:
+            raise ConfigError(f"close has the shape {self.close.shape}, not [sessions, instruments]")
+        for name, array, shape in (
+            ("factor", self.factor, self.close.shape),
+            ("before", self.before, self.close.shape[1:]),
+            ("ends", self.ends, self.close.shape[1:]),
+        ):
+            if array is not None and array.shape != shape:
+                raise ConfigError(f"{name} has the shape {array.shape}, close {self.close.shape}")
+
+    def traded(self) -> NDArray[np.bool_]:
+        """Return where there is a price."""
+        return np.isfinite(self.close) & (self.close > 0)
+
+    def changes(self) -> Floats:
+        """Return each price over the last one before it, less one; NaN where there is none."""
+        rows = self.close if self.before is None else np.vstack([self.before, self.close])
+        valid = np.isfinite(rows) & (rows > 0)
+        place = np.maximum.accumulate(np.where(valid, np.arange(len(rows))[:, None], -1), axis=0)
+        last = np.vstack([np.full((1, rows.shape[1]), -1), place[:-1]])
+        known = np.take_along_axis(rows, np.maximum(last, 0), axis=0)
+        usable = valid & (last >= 0)
+        out = np.full(rows.shape, np.nan)
+        np.divide(rows, known, out=out, where=usable)
+        return (out - 1)[len(rows) - len(self.close) :]
+
+
+class Trade(NamedTuple):
+    """One trade: row and column of the market, and what it came to."""
+
+    session: int
+    instrument: int
+    side: Side
+    amount: float
+    price: float
+    value: float
+    cost: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Simulation:
+    """What came of it, one entry per session.
+
+    Attributes
+    ----------
+    cash, value, cost, turnover : ndarray of float64 [sessions]
+        Cash and worth of the holdings after the close; costs and traded value of the day.
+    sessions, instruments : ndarray of intp [holdings]
+        Row and column of each holding at each close, in order.
+    amounts, prices : ndarray of float64 [holdings]
+        Its adjusted shares, and their last price.
+    trades : tuple of Trade
+        In the order they were made.
+    account : float
+        The cash at the beginning.
+    """
+
+    cash: Floats
+    value: Floats
+    cost: Floats
+    turnover: Floats
+    sessions: NDArray[np.intp]
+    instruments: NDArray[np.intp]
+    amounts: Floats
+    prices: Floats
+    trades: tuple[Trade, ...]
+    account: float
+
+
+@dataclass(slots=True, kw_only=True)
+class _Book:
+    """Cash and holdings while the days go by."""
+
+    costs: Costs
+    cash: float
+    amount: Floats
+    price: Floats
+    age: NDArray[np.int64]
+    held: list[int] = field(default_factory=list)
+    trades: list[Trade] = field(default_factory=list)
+    closes: list[tuple[float, NDArray[np.intp], Floats, Floats]] = field(default_factory=list)
+
+    def settle(self, day: int, ends: NDArray[np.int64] | None) -> None:
+        """Sell the holdings whose series have ended, at their last prices."""
+        if ends is not None:
+            for place in [place for place in self.held if int(ends[place]) <= day]:
+                self.sell(day, place, "settle")
+
+    def sell(self, day: int, place: int, side: Side) -> bool:
+        """Sell all of `place` at its last price, unless cash and proceeds do not cover the cost."""
+        amount, price = float(self.amount[place]), float(self.price[place])
+        value = amount * price
+        cost = self.costs.closing(value)
+        if self.cash + value < cost:
+            return False
+        self.cash += value - cost
+        self.amount[place] = 0.0
+        self.held.remove(place)
+        self.trades.append(Trade(day, place, side, amount, price, value, cost))
+        return True
+
+    def buy(self, day: int, place: int, value: float, factor: float) -> None:
+        """Buy `place` for up to `value`; nothing when that is less than a lot."""
+        price = float(self.price[place])
+        amount = self.costs.affordable(value, price=price, factor=factor, cash=self.cash)
+        cost = self.costs.opening(amount * price)
+        if amount * price <= 1e-5:
+            return
+        self.cash -= amount * price + cost
+        self.amount[place] = amount
+        self.age[place] = 0
+        self.held.append(place)
+        self.trades.append(Trade(day, place, "buy", amount, price, amount * price, cost))
+
+    def close(self) -> None:
+        """End the day: what is held grows a session older and is written down."""
+        held = np.array(sorted(self.held), dtype=np.intp)
+        self.age[held] += 1
+        self.closes.append((self.cash, held, self.amount[held], self.price[held]))
+
+    def summary(self, *, account: float) -> Simulation:
+        """Return what was written down."""
+        cash, held, amounts, prices = zip(*self.closes, strict=True)
+        days = np.array([trade.session for trade in self.trades], dtype=np.intp)
+        cost = np.bincount(days, weights=[trade.cost for trade in self.trades], minlength=len(cash))
+        turnover = np.bincount(days, weights=[trade.value for trade in self.trades], minlength=len(cash))
+        return Simulation(
+            cash=np.array(cash),
+            value=np.array([float(amount @ price) for amount, price in zip(amounts, prices, strict=True)]),
+            cost=cost.astype(np.float64),
+            turnover=turnover.astype(np.float64),
+            sessions=np.repeat(np.arange(len(cash), dtype=np.intp), [len(places) for places in held]),
+            instruments=np.concatenate(held),
+            amounts=np.concatenate(amounts),
+            prices=np.concatenate(prices),
+            trades=tuple(self.trades),
+            account=account,
+        )
+
+
+def simulate(
+    strategy: TopkDropoutStrategy,
+    scores: Floats,
+    market: Market,
+    *,
+    costs: Costs,
+    account: float = 1e8,
+) -> Simulation:
+    """Trade `strategy` once a session at the close.
+
+    The scores of session `t` are traded at the close of session ``t + 1``: they are made from what was known after
+    the close of `t`. So nothing is traded in the first session, and the scores of the last are not used. A session
+    whose predecessor has no scores at all is passed without trading. Sales come before purchases. A holding without
+    a price keeps its last one.
+
+    Guarantees: nothing is bought or sold without a price of the day (but settled, see `Market.ends`); cash is never
+    negative; ``cash + value`` changes only by price moves and costs; the same input gives the same result.
+
+    Parameters
+    ----------
+    strategy : TopkDropoutStrategy
+    scores : ndarray of float64 [sessions, instruments]
+        NaN where there is none.
+    market : Market
+    costs : Costs
+    account : float
+        Cash to begin with.
+
+    .. warning:: **Look-ahead.** Row `t` of `scores` may hold only what was known after the close of session `t`;
+       pass them as predicted, unshifted.
+
+    Raises
+    ------
+    ConfigError
+        For arrays of different shapes, no sessions, or no cash to begin with.
+    """
+    if scores.shape != market.close.shape or not len(scores):
+        raise ConfigError(f"scores have the shape {scores.shape}, close {market.close.shape}")
+    if not 0 < account < np.inf:
+        raise ConfigError(f"account = {account} is nothing to begin with")
+    sessions, width = scores.shape
+    traded = market.traded()
+    may_sell, may_buy = _open_to_trade(strategy, market, traded, costs)
+    asked = np.asarray(np.any(~np.isnan(scores), axis=1))
+    book = _Book(
+        # adjusted shares have no lots
+        costs=costs if market.factor is not None else replace(costs, trade_unit=None),
+        cash=float(account),
+        amount=np.zeros(width),
+        price=np.full(width, np.nan),
+        age=np.zeros(width, dtype=np.int64),
+    )
+    for day in range(sessions):
+        np.copyto(book.price, market.close[day], where=traded[day])
+        book.settle(day, market.ends)
+        if day and asked[day - 1]:
+            factor = None if market.factor is None else market.factor[day]
+            _trade(strategy, scores[day - 1], book, day, factor, may_sell[day], may_buy[day])
+        book.close()
+    return book.summary(account=float(account))
+
+
+def _trade(
+    strategy: TopkDropoutStrategy,
+    scores: Floats,
+    book: _Book,
+    day: int,
+    factor: Floats | None,
+    may_sell: NDArray[np.bool_],
+    may_buy: NDArray[np.bool_],
+) -> None:
+    before = len(book.held)
+    choice = strategy.choose(scores, np.array(book.held, dtype=np.intp), may_sell & may_buy)
+    sold = 0
+    for place in choice.sell.tolist():
+        if may_sell[place] and book.age[place] >= strategy.hold_thresh:
+            sold += book.sell(day, place, "sell")
+    room = strategy.places(planned=len(choice.sell), sold=sold, held=before)
+    buy = choice.buy[:room].tolist()
+    if not buy:
+        return
+    value = book.cash * strategy.risk_degree / len(buy)
+    for place in buy:
+        if may_buy[place]:
+            book.buy(day, place, value, 1.0 if factor is None else float(factor[place]))
+
+
+def _open_to_trade(
+    strategy: TopkDropoutStrategy, market: Market, traded: NDArray[np.bool_], costs: Costs
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return where one may sell, and where one may buy."""
+    buyable: NDArray[np.bool_] = traded if market.factor is None else traded & (market.factor > 0)
+    if costs.limit_threshold is None:
+        return traded, buyable
+    upper, lower = costs.at_limit(market.changes())
+    if strategy.forbid_all_trade_at_limit:
+        upper = lower = upper | lower
+    return traded & ~lower, buyable & ~upper

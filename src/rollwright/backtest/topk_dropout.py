@@ -1,0 +1,127 @@
+"""TopkDropoutStrategy: hold the best, and replace the few worst each day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollwright.errors import ConfigError
+
+__all__ = ["Choice", "TopkDropoutStrategy"]
+
+Places = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Choice:
+    """What the rule wants of one day, before anything is traded.
+
+    Attributes
+    ----------
+    sell : ndarray of intp
+        Holdings to sell, at most ``n_drop``.
+    buy : ndarray of intp
+        What to buy, best first: as many of them as there are free places after the sales.
+    """
+
+    sell: Places
+    buy: Places
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TopkDropoutStrategy:
+    """The top-k dropout rule.
+
+    Each day the best ``n_drop`` names that are not held (more when places are free) compete with the holdings. Of
+    the union, the ``n_drop`` with the lowest scores are dropped: those of them that are held are sold, so nothing is
+    sold to buy something worse; where there is nothing to buy, the worst are sold all the same. A holding without
+    score counts as the worst. Equal scores rank in the order of the columns. Cash times ``risk_degree`` is spread
+    evenly over the purchases.
+
+    Guarantees: with ``exceed_topk=False`` never more than ``topk`` holdings; never more than ``n_drop`` sales a day.
+
+    Attributes
+    ----------
+    topk : int
+        Holdings at most.
+    n_drop : int
+        Sales a day at most.
+    signal : Series or DataFrame, optional
+        Scores by (datetime, instrument), for those that take them from here.
+    hold_thresh : int
+        Sessions a holding is kept at least.
+    only_tradable : bool
+        Rank only names that can be traded on the day of the trade. Otherwise a sale or purchase that turns out
+        impossible is left out and its place stays empty for the day.
+    forbid_all_trade_at_limit : bool
+        Trade nothing at its price limit in either direction; if False, one may sell at the upper and buy at the
+        lower limit.
+    risk_degree : float
+        Share of the cash that is spent.
+    exceed_topk : bool
+        Count a sale that was planned but impossible (a suspended holding) as done when counting purchases. The
+        seeds' library does, and then holds more than ``topk``.
+    """
+
+    topk: int = 50
+    n_drop: int = 5
+    signal: Any = None
+    hold_thresh: int = 1
+    only_tradable: bool = False
+    forbid_all_trade_at_limit: bool = True
+    risk_degree: float = 0.95
+    exceed_topk: bool = False
+
+    def __post_init__(self) -> None:
+        if self.topk < 1 or not 0 <= self.n_drop <= self.topk:
+            raise ConfigError(
+                f"topk = {self.topk} and n_drop = {self.n_drop}: 1 ≤ topk and 0 ≤ n_drop ≤ topk must hold"
+            )
+        if not 0 < self.risk_degree <= 1:
+            raise ConfigError(f"risk_degree = {self.risk_degree} is no share of the cash")
+        if self.hold_thresh < 0:
+            raise ConfigError(f"hold_thresh = {self.hold_thresh} must not be negative")
+
+    def choose(self, scores: NDArray[np.float64], held: Places, tradable: NDArray[np.bool_]) -> Choice:
+        """Return what to sell and to buy.
+
+        Parameters
+        ----------
+        scores : ndarray of float64 [n]
+            The latest signal, NaN where there is none.
+        held : ndarray of intp
+            Holdings, in any order.
+        tradable : ndarray of bool [n]
+            Asked only with `only_tradable`.
+
+        .. warning:: **Look-ahead.** `scores` must have been known before the trade; `simulate` sees to it.
+        """
+        key = np.where(np.isnan(scores), -np.inf, scores)
+        wanted = ~np.isnan(scores)
+        if self.only_tradable:
+            wanted &= tradable
+        wanted[held] = False
+        fresh = _best(np.flatnonzero(wanted), key, self.n_drop + self.topk - len(held))
+        both = np.concatenate([held, fresh])
+        if self.only_tradable:
+            both = both[tradable[both]]
+        ranked = both[np.lexsort((both, -key[both]))]
+        dropped = ranked[max(len(ranked) - self.n_drop, 0) :]
+        return Choice(sell=held[np.isin(held, dropped)], buy=fresh)
+
+    def places(self, *, planned: int, sold: int, held: int) -> int:
+        """Return how many purchases there is room for, with `held` holdings before the `sold` of `planned` sales."""
+        return max((planned if self.exceed_topk else sold) + self.topk - held, 0)
+
+
+def _best(places: Places, key: NDArray[np.float64], count: int) -> Places:
+    """Return the `count` of `places` with the highest keys, best first; equal keys in the order of the places."""
+    if count <= 0:
+        return places[:0]
+    if count < len(places):
+        bound = np.partition(key[places], len(places) - count)[len(places) - count]
+        places = places[key[places] >= bound]
+    return places[np.argsort(-key[places], kind="stable")][:count]

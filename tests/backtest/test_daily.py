@@ -1,0 +1,218 @@
+"""From predictions and a data source to a report."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rollwright.backtest.costs import Costs
+from rollwright.backtest.daily import backtest, backtest_daily, backtest_topk
+from rollwright.backtest.risk import periods_per_year, risk_analysis
+from rollwright.backtest.topk_dropout import TopkDropoutStrategy
+from rollwright.calendar.trading import TradingCalendar
+from rollwright.errors import CalendarRangeError, ConfigError, DataError
+
+NAN = float("nan")
+DAYS = pd.bdate_range("2020-01-01", periods=7)
+# one session before the predictions, five with them, and a future one
+CLOSE = {
+    "A": [8.0, 10.0, 10.0, 11.0, 12.0, 12.0, NAN],
+    "B": [16.0, 20.0, 20.0, 20.0, 22.0, 21.0, NAN],
+    "C": [5.0, 5.0, 5.0, 6.0, 6.0, 6.6, NAN],
+    "IX": [100.0, 110.0, 110.0, 121.0, 121.0, 121.0, NAN],
+}
+SCORES = {1: (3, 2, 1), 2: (3, 1, 2), 4: (1, 2, 3), 5: (9, 9, 9)}
+TERMS = Costs(open_cost=0.001, close_cost=0.002, min_cost=5)
+
+
+class Source:
+    """As much of a data source as a back-test asks for."""
+
+    freq = "day"
+    generation = "1"
+
+    def __init__(self, *, factor=1.0, ends=None):
+        self.factor = factor
+        self.ends = ends or {}
+
+    def calendar(self):
+        return TradingCalendar(DAYS, known=6)
+
+    def bounds(self, instruments):
+        return np.array([[0, self.ends.get(name, 6)] for name in instruments])
+
+    def load(self, fields, instruments, start, stop, *, as_of=None):
+        known = {"close": CLOSE, "factor": dict.fromkeys(CLOSE, [self.factor] * 7)}
+        table = [[known[field][name] for name in instruments] for field in fields]
+        found = np.array(table, dtype=np.float32).transpose(0, 2, 1)
+        for column, name in enumerate(instruments):
+            found[:, self.ends.get(name, 7) :, column] = NAN
+        return found[:, start:stop]
+
+
+def predictions(scores=SCORES):
+    rows = [(DAYS[day], name, score) for day, row in scores.items() for name, score in zip("ABC", row, strict=True)]
+    frame = pd.DataFrame(rows, columns=["datetime", "instrument", "score"])
+    return frame.set_index(["datetime", "instrument"]).astype("float64")
+
+
+def run(pred=None, source=None, **kwargs):
+    kwargs = {"topk": 2, "n_drop": 1, "costs": TERMS, "account": 10_000, **kwargs}
+    return backtest_topk(predictions() if pred is None else pred, source or Source(), **kwargs)
+
+
+def test_the_report_of_five_days_by_hand():
+    report = run().report
+    assert list(report.index) == list(DAYS[1:6])
+    assert report.index.name == "datetime"
+    np.testing.assert_allclose(report["account"], [10_000, 9_990, 10_450.52, 10_925.52, 11_405.271], atol=1e-3)
+    np.testing.assert_allclose(
+        report["return"], [0, 0, 475 / 9_990, 475 / 10_450.52, 496.8 / 10_925.52], rtol=1e-6, atol=1e-12
+    )
+    np.testing.assert_allclose(
+        report["cost"], [0, 10 / 10_000, 14.48 / 9_990, 0, 17.049 / 10_925.52], rtol=1e-6, atol=1e-12
+    )
+    np.testing.assert_allclose(report["total_cost"], [0, 10, 24.48, 24.48, 41.529], rtol=1e-6)
+    np.testing.assert_allclose(report["turnover"].iloc[2], 9_708 / 9_990, rtol=1e-9)
+    np.testing.assert_allclose(report["cash"] + report["value"], report["account"])
+    assert (report["bench"] == 0).all()
+    assert (report.dtypes == "float64").all()
+
+
+def test_net_and_excess_returns_come_from_the_report():
+    made = run(benchmark="mean")
+    pd.testing.assert_series_equal(
+        made.net_return, made.report["return"] - made.report["cost"], check_names=False, check_exact=True
+    )
+    growth = (1 + made.net_return).prod()
+    assert growth == pytest.approx(made.report["account"].iloc[-1] / 10_000)
+    pd.testing.assert_series_equal(
+        made.excess_return, made.net_return - made.report["bench"], check_names=False, check_exact=True
+    )
+
+
+def test_the_benchmarks():
+    by_mean = run(benchmark="mean").report["bench"]
+    np.testing.assert_allclose(by_mean.iloc[0], (0.25 + 0.25 + 0) / 3, rtol=1e-6)
+    np.testing.assert_allclose(by_mean.iloc[2], (0.1 + 0 + 0.2) / 3, rtol=1e-6)
+    np.testing.assert_allclose(run(benchmark="IX").report["bench"], [0.1, 0, 0.1, 0, 0], rtol=1e-6, atol=1e-12)
+    own = pd.Series([0.5, 0.25], index=[DAYS[2], DAYS[4]])
+    assert list(run(benchmark=own).report["bench"]) == [0, 0.5, 0, 0.25, 0]
+
+
+def test_positions_and_trades():
+    made = run()
+    assert made.positions.index.names == ["datetime", "instrument"]
+    assert list(made.positions.loc[DAYS[3]].index) == ["A", "C"]
+    assert made.positions.loc[(DAYS[3], "C"), "amount"] == 828
+    assert made.positions.groupby("datetime")["weight"].sum().max() < 1
+    assert list(made.trades["side"]) == ["buy", "buy", "sell", "buy", "sell", "buy"]
+    assert list(made.trades.index.get_level_values("instrument")) == ["A", "B", "B", "C", "A", "B"]
+    assert made.trades["cost"].sum() == pytest.approx(41.529, abs=1e-3)
+
+
+def test_a_series_a_frame_and_any_order_of_rows_give_the_same():
+    pred = predictions()
+    expected = run(pred).report
+    shuffled = pred.sample(frac=1, random_state=np.random.default_rng(3))
+    for other in (pred["score"], shuffled, pred.assign(other=1.0)):
+        pd.testing.assert_frame_equal(run(other).report, expected, check_exact=True)
+
+
+def test_without_factors_adjusted_shares_are_traded_and_it_is_said(caplog):
+    with caplog.at_level(logging.WARNING, logger="rollwright.backtest"):
+        made = run(source=Source(factor=NAN))
+    assert "no factor" in caplog.text
+    assert made.trades["amount"].iloc[1] == 237.5
+
+
+def test_a_series_that_ended_is_settled_unless_it_is_to_be_kept():
+    source = Source(ends={"B": 3})
+    made = run(source=source)
+    assert made.trades[made.trades["side"] == "settle"].index.tolist() == [(DAYS[3], "B")]
+    kept = run(source=source, settle_delisted=False)
+    assert "settle" not in set(kept.trades["side"])
+    assert (DAYS[5], "B") in kept.positions.index
+
+
+def test_start_and_end_cut_the_simulation():
+    strategy = TopkDropoutStrategy(topk=2, n_drop=1)
+    made = backtest(strategy, predictions(), Source(), account=10_000, start=DAYS[2], end=DAYS[4])
+    assert list(made.report.index) == list(DAYS[2:5])
+    assert (made.report["account"].iloc[0], made.trades.index[0][0]) == (10_000, DAYS[3])
+    later = backtest(strategy, predictions(), Source(), end="2030-01-01")
+    assert later.report.index[-1] == DAYS[5]
+
+
+def test_the_seeds_word_takes_the_signal_from_the_strategy():
+    strategy = TopkDropoutStrategy(topk=2, n_drop=1, signal=predictions())
+    kwargs = {"open_cost": 0.001, "close_cost": 0.002, "min_cost": 5, "deal_price": "close", "freq": "day"}
+    report, positions = backtest_daily(DAYS[1], DAYS[5], strategy, 10_000, exchange_kwargs=kwargs, source=Source())
+    pd.testing.assert_frame_equal(report, run().report)
+    pd.testing.assert_frame_equal(positions, run().positions)
+    with pytest.raises(ConfigError, match="no signal"):
+        backtest_daily(None, None, TopkDropoutStrategy(), source=Source())
+    for wrong in ({"deal_price": "open"}, {"volume_threshold": 1}):
+        with pytest.raises(ConfigError, match="not simulated"):
+            backtest_daily(None, None, strategy, exchange_kwargs=wrong, source=Source())
+
+
+def test_predictions_that_are_none_are_refused():
+    with pytest.raises(DataError, match="need rows"):
+        run(predictions().iloc[:0])
+    with pytest.raises(DataError, match="need rows"):
+        run(predictions().reset_index("instrument"))
+    with pytest.raises(DataError, match="1 predictions are there twice"):
+        run(pd.concat([predictions(), predictions().iloc[:1]]))
+    saturday = predictions().rename(index={DAYS[2]: pd.Timestamp("2020-01-04")}, level="datetime")
+    with pytest.raises(CalendarRangeError, match=r"2020-01-04.*no session"):
+        run(saturday)
+    with pytest.raises(DataError, match="has a price"):
+        run(source=Source(ends={"A": 0, "B": 0, "C": 0}))
+    with pytest.raises(DataError, match="nothing to simulate"):
+        run(predictions({6: (1, 2, 3)}))
+
+
+def test_a_day_without_predictions_is_held_through():
+    assert (run().trades.index.get_level_values("datetime") != DAYS[4]).all()
+
+
+def test_risk_figures_of_three_days():
+    risk = risk_analysis(pd.Series([0.01, -0.02, 0.03]))["risk"]
+    assert list(risk.index) == ["mean", "std", "annualized_return", "information_ratio", "max_drawdown"]
+    std = np.std([0.01, -0.02, 0.03], ddof=1)
+    expected = [0.02 / 3, std, 0.02 / 3 * 238, 0.02 / 3 / std * np.sqrt(238), -0.02]
+    np.testing.assert_allclose(risk, expected)
+
+
+def test_risk_figures_compounded():
+    risk = risk_analysis(pd.Series([0.1, -0.5, 0.2]), N=3, mode="product")["risk"]
+    assert risk["max_drawdown"] == pytest.approx(-0.5)
+    assert risk["annualized_return"] == pytest.approx(1.1 * 0.5 * 1.2 - 1)
+    assert risk["mean"] == pytest.approx((1.1 * 0.5 * 1.2) ** (1 / 3) - 1)
+
+
+@pytest.mark.parametrize("mode", ["sum", "product"])
+def test_risk_figures_that_are_not_defined_are_nan(mode):
+    assert risk_analysis(pd.Series([], dtype="float64"), mode=mode)["risk"].isna().all()
+    assert np.isnan(risk_analysis(pd.Series([0.01]), mode=mode).loc["information_ratio", "risk"])
+    assert np.isnan(risk_analysis(pd.Series([0.0, 0.0]), mode=mode).loc["information_ratio", "risk"])
+    some = risk_analysis(pd.Series([0.01, NAN, 0.02]), mode=mode)
+    pd.testing.assert_frame_equal(some, risk_analysis(pd.Series([0.01, 0.02]), mode=mode))
+
+
+def test_periods_per_year():
+    assert [periods_per_year(freq) for freq in ("day", "1day", "week", "month", "5min", "2D")] == [
+        238,
+        238,
+        50,
+        12,
+        240 * 238 / 5,
+        119,
+    ]
+    for freq in ("", "year", "0day", "day5"):
+        with pytest.raises(ConfigError, match="no frequency"):
+            periods_per_year(freq)
+    with pytest.raises(ConfigError, match="neither `sum` nor `product`"):
+        risk_analysis(pd.Series([0.1]), mode="other")
