@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from rollwright.data.manifest import DEMO_NAME
 from rollwright.data.provider import QlibProvider
-from rollwright.data.synthetic import DEMO_NAME
 
 __all__ = ["demo_facts", "market_notes"]
 

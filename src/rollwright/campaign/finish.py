@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from rollwright.analysis.report import CampaignReport, WindowRow, render_report
 from rollwright.analysis.signal import SignalSummary, calc_ic, group_returns, summarise
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.risk import risk_analysis
-from rollwright.backtest.simulate import backtest_topk
+from rollwright.backtest.daily import backtest_topk
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.config import BacktestConfig, CampaignConfig
 from rollwright.campaign.gather import Gathered, gather
@@ -163,7 +164,7 @@ def finish(
         notes=(*notes, *config.report.notes),
     )
     for name, frame in ((PRED_FILE, gathered.pred), (LABEL_FILE, gathered.label)):
-        write_atomically(files[name], lambda path, frame=frame: codecs.for_object(frame).write(frame, path))
+        write_atomically(files[name], partial(codecs.for_object(frame).write, frame))
     write_text(files[SUMMARY_FILE], json.dumps(result.summary(), indent=1, ensure_ascii=False) + "\n")
     page = CampaignReport(
         name=config.report.title or plan.name,
@@ -190,8 +191,13 @@ def _backtest(
 ) -> tuple[pd.DataFrame | None, dict[str, float]]:
     if config is None:
         return None, {}
-    given = {"open_cost": config.open_cost, "close_cost": config.close_cost, "min_cost": config.min_cost}
-    costs = replace(Costs.of_region(region), **{name: value for name, value in given.items() if value is not None})
+    usual = Costs.of_region(region)
+    costs = replace(
+        usual,
+        open_cost=usual.open_cost if config.open_cost is None else config.open_cost,
+        close_cost=usual.close_cost if config.close_cost is None else config.close_cost,
+        min_cost=usual.min_cost if config.min_cost is None else config.min_cost,
+    )
     done = backtest_topk(
         gathered.pred,
         source,
