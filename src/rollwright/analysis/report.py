@@ -103,7 +103,7 @@ def report_html(report: CampaignReport) -> str:
     if report.lang not in LANGUAGES:
         raise ConfigError(f"there is no report in language `{report.lang}`", hint=f"known: {', '.join(LANGUAGES)}")
     words = LANGUAGES[report.lang]
-    windows = [_without_nan(window) for window in report.windows]
+    windows = [_tidy(window) for window in report.windows]
     figures = _figures(report, windows, words)
     # Jinja and the five megabytes of Plotly's script are needed here only
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
@@ -121,7 +121,7 @@ def report_html(report: CampaignReport) -> str:
         figures={name: _inline_json(figure) for name, figure in figures.items()},
         style=_packaged(_STYLE),
         script=_packaged(_SCRIPT),
-        plotly=get_plotlyjs() if figures else "",
+        plotly=get_plotlyjs().replace("</script", r"<\/script") if figures else "",
     )
 
 
@@ -141,12 +141,13 @@ def _figures(report: CampaignReport, windows: Sequence[WindowRow], words: Words)
     return figures
 
 
-def _without_nan(window: WindowRow) -> WindowRow:
+def _tidy(window: WindowRow) -> WindowRow:
     """Return the window with None for a figure that is no number: a window may have no day with a label yet."""
     ic, rank_ic = (
         None if value is None or not math.isfinite(value) else float(value) for value in (window.ic, window.rank_ic)
     )
-    return replace(window, ic=ic, rank_ic=rank_ic)
+    segments = {role: (pd.Timestamp(start), pd.Timestamp(end)) for role, (start, end) in window.segments.items()}
+    return replace(window, ic=ic, rank_ic=rank_ic, segments=segments)
 
 
 def _with_columns(frame: pd.DataFrame | None, columns: tuple[str, ...], what: str) -> pd.DataFrame | None:
