@@ -23,8 +23,7 @@ def frame_of(codes=("AAA", "BBB", "000001"), start="2020-01-01", sessions=12, se
     days = pd.bdate_range(start, periods=sessions)
     rows = []
     for place, code in enumerate(codes):
-        for day in days[place:]:
-            rows.append((code, day, *rng.uniform(1, 100, len(FIELDS)).round(3)))
+        rows.extend((code, day, *rng.uniform(1, 100, len(FIELDS)).round(3)) for day in days[place:])
     return pd.DataFrame(rows, columns=["symbol", "date", *FIELDS])
 
 
@@ -179,7 +178,7 @@ def test_a_failure_in_the_middle_leaves_the_old_data_and_nothing_else(tmp_path, 
         publication.write_file(path, data)
 
     monkeypatch.setattr("rollwright.data.ingest.write_file", break_down)
-    with pytest.raises(DataError, match="left as it was.*No space left"):
+    with pytest.raises(DataError, match=r"left as it was.*No space left"):
         import_market(frame, tmp_path / "market")
     assert len(written) == 7
     assert snapshot(tmp_path / "market") == before

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from rollwright.core.context import current_settings
 from rollwright.core.settings import Settings
+from rollwright.data.acceptance import accept_changes
 from rollwright.data.check import CheckReport, check_data
 from rollwright.data.ingest import ImportReport, import_market
 from rollwright.data.layout import BASE_FIELDS
 from rollwright.data.provider import QlibProvider, provider_from_settings
-from rollwright.data.synthetic import DemoReport, make_demo_market
+from rollwright.data.synthetic import DemoReport, make_demo_market, read_demo
 
-__all__ = ["DataInfo", "check_market", "describe_market", "import_data", "make_demo"]
+__all__ = ["DataInfo", "UniverseInfo", "accept_changes", "check_market", "describe_market", "import_data", "make_demo"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class DataInfo:
     missing : tuple of str
         Base fields that nothing has; they read as NaN.
     universes : tuple of UniverseInfo
+    demo : dict or None
+        Of a synthetic market, what was planted in it and what came out.
     """
 
     path: Path
@@ -59,6 +63,7 @@ class DataInfo:
     fields: tuple[str, ...]
     missing: tuple[str, ...]
     universes: tuple[UniverseInfo, ...]
+    demo: dict[str, Any] | None
 
 
 def import_data(
@@ -93,7 +98,7 @@ def make_demo(
     instruments: int = 120,
     sessions: int = 1300,
     seed: int = 20150105,
-    planted_ic: float = 0.06,
+    planted_ic: float = 0.08,
 ) -> DemoReport:
     """Write a synthetic market; see `rollwright.data.synthetic.make_demo_market`."""
     return make_demo_market(out, instruments=instruments, sessions=sessions, seed=seed, planted_ic=planted_ic)
@@ -130,6 +135,7 @@ def describe_market(
         fields=provider.fields(),
         missing=provider.missing_fields(BASE_FIELDS[:7]),
         universes=tuple(universes),
+        demo=read_demo(provider.root),
     )
 
 

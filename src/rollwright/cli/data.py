@@ -75,7 +75,7 @@ def demo_command(
     instruments: Annotated[int, typer.Option(min=20, max=5000)] = 120,
     sessions: Annotated[int, typer.Option(min=80, max=20000)] = 1300,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 20150105,
-    planted_ic: Annotated[float, typer.Option(min=0.0, max=0.5, help="Strength of the planted signal.")] = 0.06,
+    planted_ic: Annotated[float, typer.Option(min=0.0, max=0.5, help="Strength of the planted signal.")] = 0.08,
     as_json: _Json = False,
 ) -> None:
     """Make a synthetic market with a weak signal of known strength planted in it."""
@@ -112,16 +112,25 @@ def info_command(
         print(f"missing      {', '.join(info.missing)} (they read as NaN)")
     for universe in info.universes:
         print(f"universe     {universe.name}: {universe.members:,} in all, {universe.members_now:,} on {info.last}")
+    if info.demo is not None:
+        print(f"synthetic    planted IC {info.demo['planted_ic']:.4f}, realised {info.demo['realised_ic']:.4f}")
     print(f"generation   {info.generation}")
 
 
 @data_app.command("check")
 def check_command(
-    folder: _Folder = None, freq: Annotated[str | None, typer.Option()] = None, as_json: _Json = False
+    folder: _Folder = None,
+    freq: Annotated[str | None, typer.Option()] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Take over what other tools changed in the folder.")] = False,
+    as_json: _Json = False,
 ) -> None:
     """Look for gaps, impossible prices, jumps and damaged files, and say where. Exit code 2 when there are errors."""
-    from rollwright.app.data import check_market  # noqa: PLC0415 - help stays light
+    from rollwright.app.data import accept_changes, check_market  # noqa: PLC0415 - help stays light
 
+    if accept:
+        if folder is None:
+            raise typer.BadParameter("name the folder whose changes are to be accepted", param_hint="DIR")
+        _say(f"accepted; generation {accept_changes(folder).generation}")
     report = check_market(folder, freq=freq)
     if as_json:
         _print_json({**asdict(report), "ok": report.ok})

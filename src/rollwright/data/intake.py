@@ -6,7 +6,6 @@ is there twice are errors that say where.
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from rollwright.data.layout import check_code, check_field, code_of_folder, refuse_case_twins
-from rollwright.errors import DataError, DataNotFoundError, RollwrightError, UnknownFieldError, nearest
+from rollwright.errors import ConfigError, DataError, DataNotFoundError, RollwrightError, UnknownFieldError, nearest
 
 __all__ = ["Rows", "read_rows"]
 
@@ -153,28 +154,36 @@ def _from_file(path: Path, names: _Names, code: str | None) -> _Piece:
         frame = _read_csv(path, names) if kind == "csv" else pd.read_parquet(path)
     except RollwrightError:
         raise
-    except (ValueError, OSError, MemoryError) as error:  # ParserError, ArrowInvalid and UnicodeDecodeError among them
+    except (ValueError, OSError, MemoryError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as {kind}: {error}") from error
     return _piece(frame, names, str(path), code, first_row=2 if kind == "csv" else 0)
 
 
 def _read_csv(path: Path, names: _Names) -> pd.DataFrame:
-    separator = "\t" if path.name.lower().endswith(".tsv") else ","
-    header = pd.read_csv(path, nrows=0, sep=separator, encoding="utf-8-sig")
-    columns = [str(column) for column in header.columns]
-    if len(set(columns)) != len(columns):
-        raise DataError(f"{path} names a column twice: {', '.join(columns)}")
-    text = {_find(columns, names.symbol, SYMBOL_NAMES), _find(columns, names.date, DATE_NAMES)} - {None}
-    return pd.read_csv(
-        path,
-        sep=separator,
-        encoding="utf-8-sig",
-        dtype={str(column): "str" for column in text},
-        keep_default_na=False,  # NA, NAN and NULL are names of instruments too
-        na_values={column: _NO_VALUE for column in columns if column not in text},
-        quoting=csv.QUOTE_MINIMAL,
-        low_memory=False,
-    )
+    """Read a CSV file strictly: a row with a column too many or too few is an error, and codes and dates stay text."""
+    parse = pa_csv.ParseOptions(delimiter="\t" if path.name.lower().endswith(".tsv") else ",")
+    with pa.input_stream(str(path)) as stream:
+        first_line = stream.read(1 << 16).partition(b"\n")[0]
+    header = pa_csv.read_csv(pa.BufferReader(first_line + b"\n"), parse_options=parse).column_names
+    twins = sorted({column for column in header if header.count(column) > 1})
+    if twins:
+        raise DataError(f"{path} names the column `{twins[0]}` twice")
+    text = {_find(header, names.symbol, SYMBOL_NAMES), _find(header, names.date, DATE_NAMES)} - {None}
+    # Types are inferred from the first block: one block is the whole file, so that a volume of whole numbers in its
+    # first half does not decide about the second.
+    packed = 8 if path.name.lower().endswith(".gz") else 1
+    whole = min(path.stat().st_size * packed + (1 << 16), (1 << 31) - 1)
+    with pa.input_stream(str(path)) as stream:
+        table = pa_csv.read_csv(
+            stream,
+            read_options=pa_csv.ReadOptions(block_size=whole),
+            parse_options=parse,
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(text, pa.string()), null_values=_NO_VALUE, strings_can_be_null=False
+            ),
+        )
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
 
 
 def _find(columns: Iterable[str], wanted: str | None, aliases: tuple[str, ...]) -> str | None:
@@ -292,7 +301,10 @@ def _sessions(piece: _Piece, timezone: str | None, daily: bool) -> NDArray[np.da
                 f"{piece.where}: the dates have the time zone {stamps.tz}, and sessions are labels without one",
                 hint="say with --timezone which zone the market's days are in, as Asia/Shanghai",
             )
-        stamps = stamps.tz_convert(timezone).tz_localize(None)
+        try:
+            stamps = stamps.tz_convert(timezone).tz_localize(None)
+        except (KeyError, ValueError, OSError) as error:
+            raise ConfigError(f"{timezone!r} is no time zone", hint="as Asia/Shanghai or America/New_York") from error
     seconds = stamps.as_unit("s")
     if bool((seconds != stamps).any()):
         raise DataError(f"{piece.where}: there are dates with fractions of a second")
@@ -339,6 +351,10 @@ def _numbers(piece: _Piece, name: str) -> tuple[NDArray[np.float32] | None, int]
         return np.full(len(piece.dates), np.nan, np.float32), 0
     column = piece.fields[name]
     if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+        if not (isinstance(column.dtype, pd.StringDtype) or column.dtype == object):
+            if name not in _MUST_BE_NUMBERS:
+                return None, 0
+            raise DataError(f"{piece.where}: {name} holds {column.dtype}, not numbers")
         converted = pd.to_numeric(column, errors="coerce")
         wrong = np.flatnonzero(converted.isna() & column.notna())
         if len(wrong):

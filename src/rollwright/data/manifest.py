@@ -26,6 +26,7 @@ from rollwright.data.layout import CALENDARS, FEATURES, INSTRUMENTS
 from rollwright.errors import CorruptFileError, RollwrightError
 
 __all__ = [
+    "DEMO_NAME",
     "FILES_NAME",
     "MANIFEST_NAME",
     "FileEntry",
@@ -43,6 +44,8 @@ __all__ = [
 
 MANIFEST_NAME: Final = "rollwright.json"
 FILES_NAME: Final = "rollwright.files"
+DEMO_NAME: Final = "demo.json"
+"""States what was planted in a synthetic market; an import into it removes the file."""
 FORMAT: Final = "rollwright market data"
 VERSION: Final = 1
 

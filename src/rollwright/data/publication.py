@@ -41,6 +41,9 @@ def replaced_folder(target: Path) -> Iterator[Path]:
     target = target.resolve()
     if target.exists() and not target.is_dir():
         raise DataError(f"{target} is a file, and market data needs a folder")
+    if os.path.ismount(target) or target in (here := Path.cwd(), *here.parents):
+        reason = "is a mount point" if os.path.ismount(target) else "holds the working directory"
+        raise DataError(f"{target} {reason}, so it cannot be replaced as a whole", hint="name a folder inside it")
     prefix = f".{target.name}.staging-"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +100,7 @@ def _sweep(parent: Path, prefix: str) -> None:
 
 
 def _link_tree(source: Path, target: Path) -> None:
+    shutil.copymode(source, target)
     for folder, names, files in os.walk(source):
         place = target / Path(folder).relative_to(source)
         for name in names:

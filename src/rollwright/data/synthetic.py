@@ -34,6 +34,7 @@ from rollwright.calendar.trading import Session
 from rollwright.data.ingest import write_series
 from rollwright.data.layout import CALENDARS, INSTRUMENTS
 from rollwright.data.manifest import (
+    DEMO_NAME,
     FILES_NAME,
     MANIFEST_NAME,
     FileEntry,
@@ -43,14 +44,31 @@ from rollwright.data.manifest import (
 )
 from rollwright.data.publication import replaced_folder, write_file
 from rollwright.data.universe import format_lifetimes
-from rollwright.errors import ConfigError, DataError
+from rollwright.errors import ConfigError, CorruptFileError, DataError
 from rollwright.expression.source import Lifetimes
 
-__all__ = ["DEMO_NAME", "INDEX_CODE", "DemoReport", "Market", "make_demo_market", "planted_signal", "simulate_market"]
+__all__ = [
+    "INDEX_CODE",
+    "DemoReport",
+    "Market",
+    "daily_ic",
+    "make_demo_market",
+    "planted_signal",
+    "read_demo",
+    "simulate_market",
+]
+    "INDEX_CODE",
+    "DemoReport",
+    "Market",
+    "daily_ic",
+    "make_demo_market",
+    "planted_signal",
+    "read_demo",
+    "simulate_market",
+]
 
 log = logging.getLogger("rollwright.data")
 
-DEMO_NAME: Final = "demo.json"
 INDEX_CODE: Final = "INDEX"
 FIELDS: Final = ("open", "high", "low", "close", "volume", "vwap", "factor")
 
@@ -325,7 +343,7 @@ def make_demo_market(
     instruments: int = 120,
     sessions: int = 1300,
     seed: int = 20150105,
-    planted_ic: float = 0.06,
+    planted_ic: float = 0.08,
     start: str = "2015-01-05",
 ) -> DemoReport:
     """Write a synthetic market into the folder `out`; the same arguments give the same bytes.
@@ -358,6 +376,24 @@ def make_demo_market(
     }
     generation = _write(target, market, facts)
     return DemoReport(path=target, generation=generation, **facts)
+
+
+def read_demo(root: Path) -> dict[str, Any] | None:
+    """Return what was planted in a synthetic market, and what came out; None for any other folder.
+
+    Raises
+    ------
+    CorruptFileError
+        When ``demo.json`` is not what `make_demo_market` wrote.
+    """
+    path = root / DEMO_NAME
+    if not path.is_file():
+        return None
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return {**facts, "planted_ic": float(facts["planted_ic"]), "realised_ic": float(facts["realised_ic"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptFileError(path, f"it does not state a synthetic market: {error}") from error
 
 
 def _write(target: Path, market: Market, facts: dict[str, Any]) -> str:
