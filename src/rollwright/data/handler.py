@@ -181,10 +181,8 @@ class DataHandler(Described):
 
     def get_cols(self, col_set: ColumnSet = CS_ALL, data_key: DataKey = "infer") -> list[Any]:
         """Return the names of the columns of a set."""
-        head = self.table(range(min(1, len(self.panel.dates))), data_key)
-        return _chosen(head, col_set).to_frame().columns.to_list() if col_set != CS_ALL else [
-            name for _, name in head.columns()
-        ]  # fmt: skip
+        head = _chosen(self.table(range(min(1, len(self.panel.dates))), data_key), col_set)
+        return _labels(head, col_set).to_list()
 
     def get_range_selector(self, cur_date: Any, periods: int) -> slice:
         """Return the slice of the `periods` sessions that end with `cur_date`, fewer at the beginning."""
@@ -262,8 +260,7 @@ class DataHandler(Described):
             table = Table.of_frame(proc_func(table.to_frame()))
         table = _chosen(table, col_set)
         frame = table.to_frame()
-        if table.grouped and (col_set == CS_ALL or (isinstance(col_set, str) and col_set != CS_RAW)):
-            frame.columns = pd.Index([name for _, name in table.columns()])
+        frame.columns = _labels(table, col_set)
         return frame
 
 
@@ -461,6 +458,13 @@ def _chosen(table: Table, col_set: ColumnSet) -> Table:
             )
     runs = tuple(run for name in wanted for run in table.runs if run.group == name)
     return Table(rows=table.rows, runs=runs)
+
+
+def _labels(table: Table, col_set: ColumnSet) -> pd.Index[Any]:
+    names = table.columns()
+    if not table.grouped or (isinstance(col_set, str) and col_set != CS_RAW):
+        return pd.Index([name for _, name in names])
+    return pd.MultiIndex.from_tuples([(str(group), name) for group, name in names])
 
 
 def _located(frame: pd.DataFrame, selector: Any, level: str | int | None) -> pd.DataFrame:
