@@ -34,26 +34,50 @@ def main() -> None:
         logging_level=40,
     )
     calendar = D.calendar(freq="day")
-    names = sorted(D.list_instruments(D.instruments("all"), as_list=True))
-    first, last = calendar[request["start"]], calendar[request["stop"] - 1]
+    rows = calendar[request["start"] : request["stop"]]
+    everybody = D.instruments("all")
+    names = sorted(D.list_instruments(everybody, as_list=True))
+    values = np.full((len(request["expressions"]), len(rows), len(names)), np.nan, np.float32)
     wall, cpu = [], []
-    frame = None
-    for _ in range(max(1, request["repeats"])):
+    for _ in range(request["repeats"]):
         H.clear()
         before_wall, before_cpu = time.perf_counter(), _cpu()
-        frame = D.features(names, request["expressions"], first, last, freq="day")
+        D.features(everybody, request["expressions"], rows[0], rows[-1], freq="day")
         wall.append(time.perf_counter() - before_wall)
         cpu.append(_cpu() - before_cpu)
-    values = np.full((len(request["expressions"]), request["stop"] - request["start"], len(names)), np.nan, np.float32)
-    rows = calendar[request["start"] : request["stop"]]
+    refused = [] if request["repeats"] else _fill(values, request["expressions"], everybody, names, rows)
+    np.savez(
+        request["answer"],
+        values=values,
+        wall=np.array(wall),
+        cpu=np.array(cpu),
+        refused=np.array(refused, dtype=np.int64),
+    )
+
+
+def _fill(values, expressions, everybody, names, rows) -> list[int]:
+    """Compute in one call, or one by one when that fails; return the places of those the peer refuses."""
+    try:
+        _put(values, D.features(everybody, expressions, rows[0], rows[-1], freq="day"), names, rows)
+    except Exception:  # noqa: BLE001 - whatever the peer raises, the others are still to be compared
+        if len(expressions) == 1:
+            return [0]
+    else:
+        return []
+    return [
+        place
+        for place, expression in enumerate(expressions)
+        if _fill(values[place : place + 1], [expression], everybody, names, rows)
+    ]
+
+
+def _put(values, frame, names, rows) -> None:
     place = {day: index for index, day in enumerate(rows)}
+    listed = set(frame.index.get_level_values("instrument"))
     for column, name in enumerate(names):
-        if name not in frame.index.get_level_values("instrument"):
-            continue
-        part = frame.loc[name]
-        index = [place[day] for day in part.index]
-        values[:, index, column] = part.to_numpy(dtype=np.float32).T
-    np.savez(request["answer"], values=values, wall=np.array(wall), cpu=np.array(cpu))
+        if name in listed:
+            part = frame.loc[name]
+            values[:, [place[day] for day in part.index], column] = part.to_numpy(dtype=np.float32).T
 
 
 if __name__ == "__main__":

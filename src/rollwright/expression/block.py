@@ -50,6 +50,8 @@ class Block:
     spans : mapping of Term to Span
     calls : mapping
         For each family of operators that share work the literals of every call, in order.
+    calendar : datetime64 array
+        The labels of all sessions.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class Block:
         bounds: NDArray[np.int64],
         spans: Mapping[Term, Span],
         calls: Mapping[Family, tuple[tuple[Literal_, ...], ...]],
+        calendar: NDArray[np.datetime64],
     ) -> None:
         self.start = start
         self.stop = stop
         self.bounds = bounds
         self._spans = spans
         self._calls = calls
+        self._calendar = calendar
         self._values: dict[Term, Values] = {}
         self._shared: dict[Term, dict[object, Any]] = {}
         self._counts: dict[object, Counts] = {}
@@ -87,7 +91,7 @@ class Block:
 
     def after(self, term: Term) -> int:
         """Return how many rows after the block's last are wanted of `term`."""
-        return self._spans[term].after if term.kind != "number" else 0
+        return self._spans[term].after
 
     def calls(self, family: Family) -> tuple[tuple[Literal_, ...], ...]:
         """Return the literals of every call of `family` in the plan, in order."""
@@ -107,6 +111,12 @@ class Block:
         """Return the row of `term` at which each series starts; negative when before the first row."""
         rows: NDArray[np.int64] = self.bounds[:, 0] - (self.start - self._spans[term].before)
         return rows
+
+    def sessions(self, term: Term) -> NDArray[np.datetime64]:
+        """Return the labels of the rows of `term`; rows outside the calendar carry that of its nearest end."""
+        before, after = self._spans[term]
+        rows = np.arange(self.start - before, self.stop + after)
+        return self._calendar[np.clip(rows, 0, len(self._calendar) - 1)]
 
     # values
 
@@ -227,9 +237,20 @@ class Block:
         """Return the window products of two inputs over the rows where both have a value."""
         return self.shared(left, ("cross", right), lambda: self._cross_moments(left, right))
 
-    def _cross_moments(self, left: Term, right: Term) -> CrossMoments:
+    def paired(self, left: Term, right: Term) -> tuple[tuple[Values, Values], Mask, int]:
+        """Return two inputs of windows on their common rows, zero where either has no value, and the rows after."""
+        common, masks = self._common(left, right)
+        joint = _both(*masks)
+        values = [self._within(self.clean(source).values, source, common) for source in (left, right)]
+        weight: Any = 1.0 if joint is None else joint
+        return (values[0] * weight, values[1] * weight), joint, common.after
+
+    def _common(self, left: Term, right: Term) -> tuple[Span, list[Mask]]:
         common = Span(*map(min, self._spans[left], self._spans[right]))
-        masks = [self._within(self.clean(source).mask, source, common) for source in (left, right)]
+        return common, [self._within(self.clean(source).mask, source, common) for source in (left, right)]
+
+    def _cross_moments(self, left: Term, right: Term) -> CrossMoments:
+        common, masks = self._common(left, right)
         joint = _both(*masks)
         counts = self.counts(joint)
         first, second = (

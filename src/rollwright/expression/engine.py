@@ -148,7 +148,16 @@ class _Request:
                 term: _rows_around(panel, rows, spans[term], first - around[term].before)
                 for term, panel in panels.items()
             }
-            yield _Job(self.plan, rows, columns, bounds, spans, inputs, self.dtype)
+            yield _Job(
+                plan=self.plan,
+                rows=rows,
+                columns=columns,
+                bounds=bounds,
+                spans=spans,
+                inputs=inputs,
+                calendar=self.source.calendar().values,
+                dtype=self.dtype,
+            )
 
     def _fields(self, around: Mapping[Term, Span], first: int, last: int, columns: slice) -> dict[Term, Values]:
         """Read every field once, on the widest span any of them is wanted on."""
@@ -217,7 +226,7 @@ def _rows_around(panel: Values, rows: slice, span: Span, origin: int) -> Values:
     return panel[rows.start - span.before - origin : rows.stop + span.after - origin]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
     """The computation of one tile."""
 
@@ -227,6 +236,7 @@ class _Job:
     bounds: NDArray[np.int64]
     spans: Mapping[Term, Span]
     inputs: Panels
+    calendar: NDArray[np.datetime64]
     dtype: DTypeLike
 
     def __call__(self) -> Tile:
@@ -246,7 +256,12 @@ class _Job:
 
     def _compute(self, out: NDArray[Any]) -> None:
         block = Block(
-            start=self.rows.start, stop=self.rows.stop, bounds=self.bounds, spans=self.spans, calls=self.plan.calls
+            start=self.rows.start,
+            stop=self.rows.stop,
+            bounds=self.bounds,
+            spans=self.spans,
+            calls=self.plan.calls,
+            calendar=self.calendar,
         )
         places = _places(self.plan.terms)
         left = dict(self.plan.uses)
@@ -269,7 +284,9 @@ class _Job:
             return np.broadcast_to(given, (block.length(term), block.columns))
         operator = operator_of(term)
         values = operator.compute(block, term)
-        if operator.is_logical or not (operator.makes_values or self.spans[term].after):
+        # rows before the listing can come by values only from later ones, rows after the end only from earlier ones
+        may_leave = operator.makes_values or term.ahead > 0 or self.spans[term].after > 0
+        if operator.is_logical or not may_leave:
             return values
         listed = block.listed(term)
         return values if listed.all() else np.where(listed, values, values.dtype.type(np.nan))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rollwright.expression.ladder import Ladder, newer, older
 
-__all__ = ["Counts", "CrossMoments", "Mask", "Moments", "Sums", "weights"]
+__all__ = ["Counts", "CrossMoments", "Mask", "Moments", "Side", "Sums", "kurtosis", "skewness"]
 
 Mask: TypeAlias = NDArray[np.bool_] | None
 """Which rows have a value; None when all have."""
@@ -65,6 +65,10 @@ class Counts:
     def size(self, window: int) -> _FloatsOrOne:
         """Return the number of valid rows."""
         return self._sizes[window].size
+
+    def freedom(self, window: int) -> _FloatsOrOne:
+        """Return one less than the number of valid rows; 0 also when there is none, so that 0 / 0 follows."""
+        return np.maximum(self._sizes[window].size - 1.0, 0.0)
 
     def share(self, window: int) -> _FloatsOrOne:
         """Return the newer part's share of the valid rows."""
@@ -148,7 +152,7 @@ class Moments:
 
     def deviation(self, window: int) -> _Floats:
         """Return the sample standard deviations (one degree of freedom); NaN below two valid rows."""
-        deviation: _Floats = np.sqrt(self.square(window) / (self.counts.size(window) - 1.0))
+        deviation: _Floats = np.sqrt(self.square(window) / self.counts.freedom(window))
         return deviation
 
     def _merge(self, first: _Moment, second: _Moment, a: int, b: int) -> _Moment:
@@ -227,3 +231,18 @@ class CrossMoments:
         product += older(first, b)
         product += newer(second, a)
         return product
+
+
+def skewness(size: Any, squares: _Floats, cubes: _Floats) -> _Floats:
+    """Return the sample skewness, from the central sums; NaN below three values and for flat windows."""
+    size = np.where(np.asarray(size) >= 3, size, np.nan)
+    value: _Floats = np.sqrt(size * (size - 1)) / (size - 2) * (cubes / size) / (squares / size) ** 1.5
+    return value
+
+
+def kurtosis(size: Any, squares: _Floats, fourths: _Floats) -> _Floats:
+    """Return the sample excess kurtosis, from the central sums; NaN below four values and for flat windows."""
+    size = np.where(np.asarray(size) >= 4, size, np.nan)
+    peak = (size + 1) * size * fourths / squares**2
+    value: _Floats = (size - 1) / ((size - 2) * (size - 3)) * (peak - 3 * (size - 1))
+    return value

@@ -80,16 +80,15 @@ class Level(NamedTuple):
         low = np.floor(place).astype(np.int64)
         return low, np.minimum(low + 1, size - 1.0).astype(np.int64), place - low
 
-    def between(self, low: NDArray[np.float64], high: NDArray[np.float64], part: Any) -> NDArray[np.float64]:
+    def between(self, low: Any, high: Any, part: Any) -> Any:
         """Return the value `part` of the way from `low` to `high`."""
-        value: NDArray[np.float64] = low + (high - low) * part
-        return value
+        return low + (high - low) * part
 
 
 class _Median(Level):
     """The middle value, or the mean of the two middle ones."""
 
-    def between(self, low: NDArray[np.float64], high: NDArray[np.float64], part: Any) -> NDArray[np.float64]:
+    def between(self, low: Any, high: Any, part: Any) -> Any:
         return np.where(part > 0, (low + high) / 2.0, low)
 
 
@@ -128,7 +127,7 @@ class SortedWindows:
             return self._sorted(window, size, rows, cells, level).reshape(count, columns)
         low, high, part = level.ranks(np.float64(window))
         wires = self._rung(window)
-        result = level.between(wires[low].astype(np.float64), wires[high].astype(np.float64), part)
+        result: NDArray[np.float64] = level.between(wires[low].astype(np.float64), wires[high].astype(np.float64), part)
         if self._missing:
             rows, cells = np.nonzero(size < window)
             result[rows, cells] = self._sorted(window, size, rows, cells, level)

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.expression.block import Block, Values
+from rollwright.expression.expanding import Expanding
 from rollwright.expression.operators.registry import Operator
-from rollwright.expression.operators.rolling import FLAT, window_of, window_reach
+from rollwright.expression.operators.rolling import FLAT, whole_window, window_of, window_reach
 from rollwright.expression.term import Term
 
 __all__ = ["PAIR"]
@@ -18,6 +19,9 @@ __all__ = ["PAIR"]
 def _correlation(block: Block, term: Term) -> Values:
     left, right = term.inputs
     window = window_of(term)
+    if window == 0:
+        one, two, after = _since_listing(block, term)
+        return block.cut(one.product(two) / np.sqrt(one.central(2) * two.central(2)), after, term)
     cross = block.cross_moments(left, right)
     product = cross.product(window)
     correlation = product / np.sqrt(cross.left.square(window) * cross.right.square(window))
@@ -35,8 +39,17 @@ def _is_flat(block: Block, source: Term, window: int, term: Term) -> NDArray[np.
 
 def _covariance(block: Block, term: Term) -> Values:
     window = window_of(term)
+    if window == 0:
+        one, two, after = _since_listing(block, term)
+        return block.cut(one.product(two) / one.freedom(), after, term)
     cross = block.cross_moments(*term.inputs)
-    return block.cut(cross.product(window) / (cross.counts.size(window) - 1.0), cross.after, term)
+    return block.cut(cross.product(window) / cross.counts.freedom(window), cross.after, term)
+
+
+def _since_listing(block: Block, term: Term) -> tuple[Expanding, Expanding, int]:
+    """Return both inputs on their common rows from the first with both values on, and the rows after the block."""
+    (first, second), mask, after = block.paired(*term.inputs)
+    return Expanding(first, mask), Expanding(second, mask), after
 
 
 PAIR: Final = (
@@ -45,11 +58,13 @@ PAIR: Final = (
         signature=("series", "series", "window"),
         compute=_correlation,
         reach=window_reach,
+        check=whole_window,
     ),
     Operator(
         name="Cov",
         signature=("series", "series", "window"),
         compute=_covariance,
         reach=window_reach,
+        check=whole_window,
     ),
 )

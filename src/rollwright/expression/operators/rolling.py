@@ -7,23 +7,25 @@ value are left out (infinities are no values), and one value is enough, but for 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.expression.block import Block, Values
+from rollwright.expression.moments import Mask, kurtosis, skewness
+from rollwright.expression.operators import since
 from rollwright.expression.operators.registry import Operator, Parameter
 from rollwright.expression.quantiles import MEDIAN, Level, SortedWindows
 from rollwright.expression.ranks import rank_scores
 from rollwright.expression.term import UNBOUNDED, Argument, Term
 
-__all__ = ["FLAT", "ROLLING"]
+__all__ = ["FLAT", "ROLLING", "whole_window", "window_of", "window_reach"]
 
 FLAT: Final = 2e-5
 """A window with a standard deviation up to this is flat: it correlates with nothing and no line explains it."""
 
-_Floats = NDArray[np.float64]
+_Floats: TypeAlias = NDArray[np.float64]
 
 
 def window_of(term: Term) -> int:
@@ -44,13 +46,18 @@ def _shift_reach(arguments: tuple[Argument, ...]) -> tuple[int, int]:
     return max(shift, 0), max(-shift, 0)
 
 
+def _whole_past(_arguments: tuple[Argument, ...]) -> tuple[int, int]:
+    return UNBOUNDED, 0
+
+
 def whole_window(arguments: tuple[Argument, ...]) -> None:
     """Refuse exponential windows, for operators that have none."""
-    if any(isinstance(argument, float) and 0 < argument < 1 for argument in arguments[1:2]):
+    window = next(argument for argument in arguments if not isinstance(argument, Term))
+    if isinstance(window, float):
         raise ValueError("a fraction as window means exponential weights, which only Mean and EMA have")
 
 
-def _at_least(least: int) -> Callable[[tuple[Argument, ...]], None]:
+def _long_enough(least: int) -> Callable[[tuple[Argument, ...]], None]:
     def check(arguments: tuple[Argument, ...]) -> None:
         whole_window(arguments)
         window = arguments[1]
@@ -60,22 +67,30 @@ def _at_least(least: int) -> Callable[[tuple[Argument, ...]], None]:
     return check
 
 
+Rung: TypeAlias = Callable[[Block, Term, Term, int], _Floats]
+"""From the block, the call, its input and the window to values that end with the input's last row."""
+
+
 def _rolling(
     name: str,
-    compute: Callable[[Block, Term, Term, int], _Floats],
+    compute: Rung,
+    since_listing: Rung,
     *,
     family: str | None = None,
-    least: int = 1,
+    check: Callable[[tuple[Argument, ...]], None] | None = whole_window,
     more: tuple[Parameter, ...] = (),
+    makes_values: bool = False,
 ) -> Operator:
-    """Return an operator of one input and a window; `compute` gives the rungs, `since_listing` the case ``N = 0``."""
+    """Return an operator of one input and a window.
+
+    `compute` gives the rung of a window; `since_listing` the values for ``N = 0`` and for exponential weights.
+    """
 
     def either(block: Block, term: Term) -> Values:
         window = term.literals[0]
-        if window == 0 or isinstance(window, float):
-            raise NotImplementedError(name)
         source = term.inputs[0]
-        return block.cut(compute(block, term, source, int(window)), block.after(source), term)
+        rung = compute if isinstance(window, int) and window > 0 else since_listing
+        return block.cut(rung(block, term, source, int(window)), block.after(source), term)
 
     return Operator(
         name=name,
@@ -83,7 +98,8 @@ def _rolling(
         compute=either,
         reach=window_reach,
         family=family,
-        check=_at_least(least),
+        makes_values=makes_values,
+        check=check,
     )
 
 
@@ -154,7 +170,7 @@ def _place_of_smallest(block: Block, _term: Term, source: Term, window: int) -> 
 
 def _rank(block: Block, _term: Term, source: Term, window: int) -> _Floats:
     values = block.selectable(source)
-    windows = [int(literals[0]) for literals in block.calls(("rank", (source,)))]
+    windows = [int(literals[0]) for literals in block.calls(("rank", (source,))) if literals[0]]
     scores = block.shared(source, "ranks", lambda: rank_scores(values, windows))
     size = block.counts(block.clean(source).mask).size(window)
     # half the score plus a half is the average rank among ties
@@ -181,6 +197,8 @@ def _order_statistic(block: Block, source: Term, window: int, level: Level) -> _
 def _sorted_windows(block: Block, source: Term) -> SortedWindows:
     ranks: dict[int, set[int]] = {}
     for window, *levels in block.calls(("sorted", (source,))):
+        if window == 0:
+            continue
         level = Level(float(levels[0])) if levels else MEDIAN
         low, high, _ = level.ranks(np.float64(window))
         ranks.setdefault(int(window), set()).update((int(low), int(high)))
@@ -190,32 +208,101 @@ def _sorted_windows(block: Block, source: Term) -> SortedWindows:
 def _reference(block: Block, term: Term) -> Values:
     source = term.inputs[0]
     shift = int(term.literals[0])
-    if shift == 0:
-        raise NotImplementedError
-    return block.cut(block.series(source), block.after(source), term, shift=shift)
+    values = block.series(source)
+    if shift:
+        return block.cut(values, block.after(source), term, shift=shift)
+    listing = np.clip(block.first_rows(source), 0, len(values) - 1)
+    return np.repeat(np.take_along_axis(values, listing[None, :], axis=0), block.length(term), axis=0)
 
 
 def _delta(block: Block, term: Term) -> Values:
-    difference: Values = block.cut(block.series(term.inputs[0]), block.after(term.inputs[0]), term) - _reference(
-        block, term
-    )
+    source = term.inputs[0]
+    now = block.cut(block.series(source), block.after(source), term)
+    difference: Values = now - _reference(block, term)
     return difference
+
+
+def _power_sum(block: Block, source: Term, window: int, function: Callable[[_Floats], _Floats]) -> _Floats:
+    """Return the sums over each window of a function of the distances from the window's mean."""
+    values, mask = block.clean(source)
+    mean = block.moments(source).mean(window)
+    total = np.zeros(mean.shape)
+    for back in range(window):
+        rows = slice(window - 1 - back, len(values) - back)
+        part = function(values[rows] - mean)
+        total += part if mask is None else np.where(mask[rows], part, 0.0)
+    return total
+
+
+def _variance(block: Block, _term: Term, source: Term, window: int) -> _Floats:
+    moments = block.moments(source)
+    variance: _Floats = moments.square(window) / moments.counts.freedom(window)
+    return variance
+
+
+def _skewness(block: Block, _term: Term, source: Term, window: int) -> _Floats:
+    moments = block.moments(source)
+    cubes = _power_sum(block, source, window, lambda distance: distance * distance * distance)
+    return skewness(moments.counts.size(window), moments.square(window), cubes)
+
+
+def _kurtosis(block: Block, _term: Term, source: Term, window: int) -> _Floats:
+    moments = block.moments(source)
+    fourths = _power_sum(block, source, window, lambda distance: (distance * distance) ** 2)
+    return kurtosis(moments.counts.size(window), moments.square(window), fourths)
+
+
+def _mean_distance(block: Block, _term: Term, source: Term, window: int) -> _Floats:
+    distance: _Floats = _power_sum(block, source, window, np.abs) / block.moments(source).counts.size(window)
+    return distance
+
+
+def _count(block: Block, _term: Term, source: Term, window: int) -> _Floats:
+    count = block.counts(_present(block, source)).size(window)
+    if isinstance(count, np.ndarray):
+        return count
+    return np.full((len(block.series(source)) - window + 1, block.columns), count)
+
+
+def _present(block: Block, source: Term) -> Mask:
+    """Return which rows are not NaN: counting, unlike every other window, takes infinities for values."""
+    present = ~np.isnan(block.series(source)) & block.listed(source)
+    return None if present.all() else present
+
+
+def _weighted(block: Block, _term: Term, source: Term, window: int) -> _Floats:
+    """Return Qlib's WMA: weights rise by one a row and add to one, and their sum is divided by the count once more."""
+    values, mask = block.clean(source)
+    first = block.first_rows(source)
+    length = np.clip(np.arange(window - 1, len(values))[:, None] - first + 1, 1, window).astype(np.float64)
+    total = np.zeros((len(values) - window + 1, block.columns))
+    for back in range(window):
+        total += np.maximum(length - back, 0.0) * values[window - 1 - back : len(values) - back]
+    size = block.counts(mask).size(window)
+    return _blank_empty(total / (length * (length + 1) / 2) / size, size)
 
 
 ROLLING: Final = (
     Operator(name="Ref", signature=("series", "shift"), compute=_reference, reach=_shift_reach),
     Operator(name="Delta", signature=("series", "shift"), compute=_delta, reach=_shift_reach),
-    _rolling("Sum", _sum),
-    _rolling("Mean", _mean),
-    _rolling("Std", _std),
-    _rolling("Slope", _slope),
-    _rolling("Rsquare", _rsquare),
-    _rolling("Resi", _residual),
-    _rolling("Max", _largest),
-    _rolling("Min", _smallest),
-    _rolling("IdxMax", _place_of_largest),
-    _rolling("IdxMin", _place_of_smallest),
-    _rolling("Rank", _rank, family="rank"),
-    _rolling("Med", _median, family="sorted"),
-    _rolling("Quantile", _quantile, family="sorted", more=("level",)),
+    _rolling("Sum", _sum, since.total),
+    _rolling("Mean", _mean, since.mean, check=None),
+    _rolling("Std", _std, since.deviation),
+    _rolling("Var", _variance, since.variance),
+    _rolling("Skew", _skewness, since.skewness, check=_long_enough(3)),
+    _rolling("Kurt", _kurtosis, since.kurtosis, check=_long_enough(4)),
+    _rolling("Max", _largest, since.largest),
+    _rolling("Min", _smallest, since.smallest),
+    _rolling("IdxMax", _place_of_largest, since.place_of_largest),
+    _rolling("IdxMin", _place_of_smallest, since.place_of_smallest),
+    _rolling("Quantile", _quantile, since.quantile, family="sorted", more=("level",)),
+    _rolling("Med", _median, since.median, family="sorted"),
+    _rolling("Mad", _mean_distance, since.mean_distance),
+    _rolling("Rank", _rank, since.rank, family="rank"),
+    _rolling("Count", _count, since.count, makes_values=True),
+    _rolling("Slope", _slope, since.slope),
+    _rolling("Rsquare", _rsquare, since.rsquare),
+    _rolling("Resi", _residual, since.residual),
+    _rolling("WMA", _weighted, since.weighted),
+    Operator(name="EMA", signature=("series", "window"), compute=since.exponential, reach=_whole_past),
 )
