@@ -57,15 +57,6 @@ __all__ = [
     "read_demo",
     "simulate_market",
 ]
-    "INDEX_CODE",
-    "DemoReport",
-    "Market",
-    "daily_ic",
-    "make_demo_market",
-    "planted_signal",
-    "read_demo",
-    "simulate_market",
-]
 
 log = logging.getLogger("rollwright.data")
 
