@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rollwright.core.serial import codecs
-from rollwright.errors import CorruptArtifactError, ModelError, RollwrightError
+from rollwright.errors import CorruptArtifactError, ModelError, RollwrightError, UnsupportedArtifactError
 from rollwright.model.lightgbm import LGBModel, LightGBMTextCodec
 
 
@@ -90,6 +90,38 @@ def test_categorical_splits_survive(new_dataset, new_fold, tmp_path):
     path = tmp_path / "x.txt"
     LightGBMTextCodec().write(model, path)
     assert LightGBMTextCodec().read(path).predict(data).equals(model.predict(data))
+
+
+VARIANTS = {
+    "random forest": {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5},
+    "dart": {"boosting": "dart", "early_stopping_rounds": None},
+    "quantile": {"objective": "quantile", "alpha": 0.3},
+    "huber": {"objective": "huber"},
+    "monotone": {"monotone_constraints": [1, 0, 0, -1]},
+    "interaction": {"interaction_constraints": [[0, 1], [2, 3]]},
+    "linear": {"linear_tree": True},
+    "no metric": {"metric": "None", "early_stopping_rounds": None},
+    "missing values alone in a split": {"num_leaves": 200, "min_data_in_leaf": 1, "early_stopping_rounds": None},
+}
+
+
+@pytest.mark.parametrize("parameters", VARIANTS.values(), ids=VARIANTS.keys())
+def test_every_kind_of_model_survives(parameters, dataset, tmp_path):
+    model = LGBModel(**{"num_boost_round": 15, **parameters})
+    model.fit(dataset)
+    path = tmp_path / "x.txt"
+    LightGBMTextCodec().write(model, path)
+    found = LightGBMTextCodec().read(path)
+    assert found.predict(dataset).equals(model.predict(dataset))
+
+
+def test_what_could_not_be_read_again_is_not_written(fitted, tmp_path, monkeypatch):
+    text = fitted.model.model_to_string()
+    monkeypatch.setattr(fitted.model, "model_to_string", lambda: text.replace("num_leaves=7", "num_leaves=8", 1))
+    path = tmp_path / "x.txt"
+    with pytest.raises(UnsupportedArtifactError, match="cannot be stored"):
+        LightGBMTextCodec().write(fitted, path)
+    assert not path.exists()
 
 
 def signed(content: bytes) -> bytes:

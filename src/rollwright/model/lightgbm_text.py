@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.core.ids import normalise, sha256_hex
-from rollwright.errors import CorruptArtifactError
+from rollwright.errors import CorruptArtifactError, UnsupportedArtifactError
 
 __all__ = ["join_model_text", "split_model_text"]
 
@@ -36,8 +36,9 @@ _TREE_FIELDS: Final = (
     "shrinkage",
 )  # fmt: skip
 _OF_CATEGORIES: Final = ("cat_boundaries", "cat_threshold")
+_OF_LINEAR: Final = ("leaf_const", "num_features", "leaf_features", "leaf_coeff")
 _OBJECTIVE: Final = re.compile(r"[a-z][a-z0-9_]*( [a-z_]+(:[0-9.eE+-]+)?)*")
-_PARAMETER: Final = re.compile(r"\[[a-z0-9_]+: [^\[\]]*\]")
+_PARAMETER: Final = re.compile(r"\[[a-z0-9_]+: .*\]")
 _PER_LEAF: Final = ("leaf_weight", "leaf_count")
 _PER_SPLIT: Final = ("split_gain", "internal_value", "internal_weight", "internal_count")
 _STATE: Final[dict[str, type | tuple[type, ...]]] = {
@@ -59,10 +60,16 @@ def join_model_text(text: str, state: Mapping[str, Any]) -> str:
 
     Raises
     ------
+    UnsupportedArtifactError
+        When `split_model_text` would refuse it: what cannot be read again is not written.
     TaskValueError
         When a value of `state` has no JSON form.
     """
     text = f"{text.rstrip()}\n"
+    try:
+        _check_model_text(text)
+    except _TextError as error:
+        raise UnsupportedArtifactError(f"such a LightGBM model cannot be stored: {error}") from error
     plain = normalise({"version": _VERSION, "sha256": sha256_hex(text.encode()), **state})
     line = json.dumps(plain, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return f"{text}{_TRAILER}{line}\n"
@@ -149,10 +156,10 @@ def _check_tree(block: str, number: int, features: int) -> None:
     found = _TREE.match(block)
     if found is None or int(found.group(1)) != number:
         raise _TextError(f"tree {number} does not begin with `Tree={number}`")
-    fields = _fields(block[found.end() :], needed=_TREE_FIELDS, allowed=_OF_CATEGORIES, where=f"tree {number}")
+    fields = _fields(
+        block[found.end() :], needed=_TREE_FIELDS, allowed=_OF_CATEGORIES + _OF_LINEAR, where=f"tree {number}"
+    )
     leaves = _count(fields, "num_leaves", limit=_MAX_LEAVES, least=1)
-    if fields["is_linear"] != "0":
-        raise _TextError(f"tree {number} is linear, which is not supported")
     _floats(fields["shrinkage"], "shrinkage")
     values = _floats(fields["leaf_value"], "leaf_value")
     if len(values) != leaves:
@@ -160,16 +167,17 @@ def _check_tree(block: str, number: int, features: int) -> None:
     splits = leaves - 1
     lists = {name: fields[name] for name in ("split_feature", "decision_type", "left_child", "right_child")}
     numbers = {name: _integers(line, name) for name, line in lists.items()}
-    thresholds = _floats(fields["threshold"], "threshold")
+    thresholds = _floats(fields["threshold"], "threshold", infinite=True)
     if any(len(found) != splits for found in (*numbers.values(), thresholds)):
         raise _TextError(f"tree {number} has lists that are not of its {splits} splits")
     lengths = dict.fromkeys(_PER_LEAF, leaves) | dict.fromkeys(_PER_SPLIT, splits)
     for name, length in lengths.items():  # LightGBM leaves those of a single leaf empty
-        if leaves > 1 and len(_floats(fields[name], name)) != length:
+        if leaves > 1 and len(_floats(fields[name], name, infinite=True)) != length:
             raise _TextError(f"tree {number}: `{name}` is not of length {length}")
     if splits and ((numbers["split_feature"] < 0).any() or (numbers["split_feature"] >= features).any()):
         raise _TextError(f"tree {number} splits on a feature that does not exist")
     _check_shape(numbers["left_child"], numbers["right_child"], number)
+    _check_linear(fields, leaves, features, number)
     _check_categories(fields, numbers["decision_type"], thresholds, number)
 
 
@@ -184,6 +192,22 @@ def _check_shape(left: NDArray[np.int64], right: NDArray[np.int64], number: int)
     wanted = np.concatenate([np.arange(-splits - 1, 0), np.arange(1, splits)])
     if not np.array_equal(np.sort(children), wanted) or (children[inner] <= parents[inner]).any():
         raise _TextError(f"the nodes of tree {number} form no tree")
+
+
+def _check_linear(fields: Mapping[str, str], leaves: int, features: int, number: int) -> None:
+    """Check the regressions in the leaves of a linear tree: a constant, and a coefficient for each of some features."""
+    if fields["is_linear"] == "0":
+        if any(name in fields for name in _OF_LINEAR):
+            raise _TextError(f"tree {number} is not linear and has coefficients")
+        return
+    if fields["is_linear"] != "1" or any(name not in fields for name in _OF_LINEAR):
+        raise _TextError(f"tree {number} is linear and lacks its coefficients")
+    counts = _integers(fields["num_features"], "num_features")
+    used = _integers(fields["leaf_features"], "leaf_features")
+    coefficients = _floats(fields["leaf_coeff"], "leaf_coeff")
+    fits = len(counts) == leaves == len(_floats(fields["leaf_const"], "leaf_const")) and (counts >= 0).all()
+    if not fits or not int(counts.sum()) == len(used) == len(coefficients) or ((used < 0) | (used >= features)).any():
+        raise _TextError(f"the coefficients of tree {number} do not fit its leaves")
 
 
 def _check_categories(
@@ -231,12 +255,13 @@ def _integers(line: str, name: str) -> NDArray[np.int64]:
         raise _TextError(f"`{name}` holds what is no integer") from error
 
 
-def _floats(line: str, name: str) -> NDArray[np.float64]:
+def _floats(line: str, name: str, *, infinite: bool = False) -> NDArray[np.float64]:
+    """Return the numbers of a list; a threshold or a statistic may be `infinite`, what a score is made of may not."""
     try:
         found = np.array([float(word) for word in line.split()], dtype=np.float64)
     except ValueError as error:
         raise _TextError(f"`{name}` holds what is no number") from error
-    if not np.isfinite(found).all():
+    if np.isnan(found).any() or not (infinite or np.isfinite(found).all()):
         raise _TextError(f"`{name}` holds numbers that are not finite")
     return found
 
