@@ -96,6 +96,10 @@ def test_the_benchmarks():
     by_mean = run(benchmark="mean").report["bench"]
     np.testing.assert_allclose(by_mean.iloc[0], (0.25 + 0.25 + 0) / 3, rtol=1e-6)
     np.testing.assert_allclose(by_mean.iloc[2], (0.1 + 0 + 0.2) / 3, rtol=1e-6)
+    # C leaves the universe: whom session 4 scored makes up the mean of session 5
+    left = predictions({**SCORES, 4: (1, 2, NAN)})
+    np.testing.assert_allclose(run(left, benchmark="mean").report["bench"].iloc[4], (0 - 1 / 22) / 2, rtol=1e-6)
+    np.testing.assert_allclose(run(left, benchmark="mean").report["bench"].iloc[3], (1 / 11 + 0.1 + 0) / 3, rtol=1e-6)
     np.testing.assert_allclose(run(benchmark="IX").report["bench"], [0.1, 0, 0.1, 0, 0], rtol=1e-6, atol=1e-12)
     own = pd.Series([0.5, 0.25], index=[DAYS[2], DAYS[4]])
     assert list(run(benchmark=own).report["bench"]) == [0, 0.5, 0, 0.25, 0]

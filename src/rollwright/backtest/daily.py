@@ -22,7 +22,7 @@ __all__ = ["BacktestResult", "Benchmark", "backtest_daily", "backtest_topk"]
 _logger = logging.getLogger("rollwright.backtest")
 
 Benchmark: TypeAlias = "str | pd.Series[float] | None"
-"""``"mean"`` of the scored instruments, a code, a series of daily changes, or none."""
+"""``"mean"`` of the scored instruments at equal weights, a code, a series of daily changes, or none."""
 
 REPORT_COLUMNS: Final = (
     "account",
@@ -126,7 +126,7 @@ def backtest(
     account : float
         Cash to begin with.
     benchmark : "mean", code, Series or None
-        ``"mean"`` is the mean change of all scored instruments that were traded, held at equal weights.
+        ``"mean"`` is the mean change, at equal weights, of the instruments the session before scored.
     settle_delisted : bool
         Settle a holding at its last price once its series has ended for good; see `Market.ends`.
     start, end : date, optional
@@ -158,7 +158,7 @@ def backtest(
     market, changes = _market(source, names, low, high + 1, settle=settle_delisted)
     made = simulate(strategy, scores, market, costs=terms, account=account)
     index = pd.DatetimeIndex(calendar.values[low : high + 1], name="datetime")
-    bench = _benchmark(benchmark, source, index, low, high + 1, changes)
+    bench = _benchmark(benchmark, source, index, low, high + 1, scores, changes)
     columns = pd.Index(names, name="instrument")
     return BacktestResult(
         report=_report(made, index, bench),
@@ -238,9 +238,9 @@ def _as_table(
         raise DataError("predictions need rows with the index (datetime, instrument)")
     days, day_values = pd.factorize(series.index.get_level_values(0), sort=True)
     codes, names = pd.factorize(series.index.get_level_values(1), sort=True)
-    flat = days * len(names) + codes
-    if len(np.unique(flat)) < len(flat):
-        raise DataError(f"{len(flat) - len(np.unique(flat))} predictions are there twice")
+    filled = np.bincount(days * len(names) + codes)
+    if (filled > 1).any():
+        raise DataError(f"{int((filled - 1).clip(0).sum())} predictions are there twice")
     table = np.full((len(day_values), len(names)), np.nan)
     table[days, codes] = series.to_numpy(dtype=np.float64)
     wanted = day_values.to_numpy().astype("datetime64[s]")
@@ -287,6 +287,7 @@ def _benchmark(
     index: pd.DatetimeIndex,
     start: int,
     stop: int,
+    scores: NDArray[np.float64],
     changes: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return the daily change of the benchmark, 0 where it has none."""
@@ -296,12 +297,22 @@ def _benchmark(
     if isinstance(benchmark, pd.Series):
         found = np.asarray(benchmark.reindex(index), dtype=np.float64)
     elif benchmark == "mean":
-        counted = np.isfinite(changes).sum(axis=1)
-        total: NDArray[np.float64] = np.where(np.isfinite(changes), changes, 0.0).sum(axis=1, dtype=np.float64)
-        found = np.divide(total, np.maximum(counted, 1), dtype=np.float64)
+        counted = np.isfinite(changes) & _members(scores)
+        total: NDArray[np.float64] = np.where(counted, changes, 0.0).sum(axis=1, dtype=np.float64)
+        found = np.divide(total, np.maximum(counted.sum(axis=1), 1), dtype=np.float64)
     else:
         found = _market(source, (benchmark,), start, stop, settle=False)[1][:, 0]
     return np.where(np.isfinite(found), found, 0.0)
+
+
+def _members(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return who makes up the mean of each session: whom the last signal before it scored, and at first whom it will.
+
+    They are known before the session, like the holdings they are compared with.
+    """
+    scored: NDArray[np.bool_] = ~np.isnan(scores)
+    rows: NDArray[np.intp] = np.maximum.accumulate(np.where(scored.any(axis=1), np.arange(len(scores)), 0))
+    return np.take(scored, np.concatenate([rows[:1], rows[:-1]]), axis=0)
 
 
 def _report(made: Simulation, index: pd.DatetimeIndex, bench: NDArray[np.float64]) -> pd.DataFrame:

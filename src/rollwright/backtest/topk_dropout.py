@@ -109,8 +109,9 @@ class TopkDropoutStrategy:
         if self.only_tradable:
             both = both[tradable[both]]
         ranked = both[np.lexsort((both, -key[both]))]
-        dropped = ranked[max(len(ranked) - self.n_drop, 0) :]
-        return Choice(sell=held[np.isin(held, dropped)], buy=fresh)
+        dropped = np.zeros(len(scores), dtype=np.bool_)
+        dropped[ranked[max(len(ranked) - self.n_drop, 0) :]] = True
+        return Choice(sell=held[dropped[held]], buy=fresh)
 
     def places(self, *, planned: int, sold: int, held: int) -> int:
         """Return how many purchases there is room for, with `held` holdings before the `sold` of `planned` sales."""
