@@ -2,6 +2,7 @@
 
 import uuid
 
+import pandas as pd
 import pytest
 
 from rollwright.core import context
@@ -55,3 +56,11 @@ def project(request):
 def name():
     """Return an experiment name nobody used."""
     return f"exp-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def frame():
+    """Return a small prediction frame."""
+    days = pd.date_range("2020-01-01", periods=3, unit="us")
+    index = pd.MultiIndex.from_product([days, ["SH600000", "SZ000001"]], names=["datetime", "instrument"])
+    return pd.DataFrame({"score": [0.1, -0.2, float("nan"), 0.4, -0.0, 6.0]}, index=index)

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -145,7 +144,7 @@ class LocalArtifactStore:
         """Store `items`, flushed to the disk when this returns."""
         for item in items:
             check_artifact_name(item.name)
-        self.files.mkdir(parents=True, exist_ok=True)
+        _make_folder(self.files)
         with file_lock(self.folder / "artifacts.lock"):
             listed = self._manifest()
             refs: list[ArtifactRef] = []
@@ -213,6 +212,7 @@ class LocalArtifactStore:
     def _store(self, item: ArtifactWrite, taken: set[str]) -> tuple[ArtifactRef, Path]:
         file = _file_name(item)
         path = self._inside(file, make=True)
+        _sweep(path.parent)
         with _temporary(path) as draft:
             item.fill(draft)
             digest, length = _flush(draft)
@@ -226,7 +226,7 @@ class LocalArtifactStore:
         """Return the path of `file`, whose folders are real folders of the run's own, not links out of it."""
         path = self.files / file
         if make:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
         if os.path.realpath(path.parent) != os.path.join(os.path.realpath(self.files), *file.split("/")[:-1]):
             raise CorruptArtifactError(f"the folder of {file} leads out of the run's folder {self.files}")
         return path
@@ -245,6 +245,7 @@ class LocalArtifactStore:
         rows = [asdict(ref) for _, ref in sorted(listed.items())]
         body = json.dumps({"format": FORMAT, "artifacts": rows}, ensure_ascii=False, indent=1)
         path = self.folder / MANIFEST
+        _sweep(self.folder)
         with _temporary(path) as draft:
             draft.write_text(f"{body}\n", encoding="utf-8")
             _flush(draft)
@@ -288,6 +289,20 @@ def _temporary(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
+def _sweep(folder: Path) -> None:
+    """Remove what writers that were killed left; whoever calls holds the lock, so no writer is alive."""
+    for stale in folder.glob(f"{_MARK}*"):
+        stale.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and its parents, each flushed into its own parent."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _flush_folder(folder.parent)
+
+
 def _flush(path: Path) -> tuple[str, int]:
     """Flush a file to the disk and return the SHA-256 and the length of what it holds."""
     with path.open("rb") as handle:
@@ -320,8 +335,3 @@ def _is_sound(ref: ArtifactRef) -> bool:
     check_artifact_name(ref.name)
     check_artifact_name(ref.file)
     return _DIGEST.fullmatch(ref.sha256) is not None and isinstance(ref.length, int) and isinstance(ref.kind, str)
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """Copy the bytes of `source`, following no link out of what was asked for."""
-    shutil.copyfile(source, target)

@@ -20,7 +20,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rollwright.errors import CorruptArtifactError, UnsupportedArtifactError
-from rollwright.record.columns import Column, column_of, dtype_of, labels_from_json, labels_to_json, restored
+from rollwright.record.columns import (
+    Column,
+    column_of,
+    dtype_of,
+    labels_from_json,
+    labels_to_json,
+    restored,
+    text_array,
+)
 
 __all__ = ["NpyCodec", "ParquetCodec"]
 
@@ -33,7 +41,8 @@ class ParquetCodec:
     """Pandas frames and series.
 
     Guarantees: values, order, index, names, dtypes, categories, units and time zones come back as they were, NaN, NaT
-    and NA as themselves. Not kept: ``attrs`` and a subclass of DataFrame.
+    and NA as themselves. Not kept: ``attrs``, a subclass of DataFrame, and the ``freq`` of dates anywhere but in a
+    plain index.
 
     Raises
     ------
@@ -138,7 +147,7 @@ def _level_column(index: pd.MultiIndex, place: int) -> Column:
     fresh = table[codes]
     data = pa.DictionaryArray.from_arrays(
         pa.array(fresh, mask=fresh < 0 if not used[:-1].all() or used[-1] else None),
-        pa.array(level.take(kept).array, type=pa.string()),
+        text_array(level.take(kept)),
     )
     return Column(data=data, meta=column_of(level[:0], where).meta, encoding=None)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from rollwright.errors import UnsupportedArtifactError
 
-__all__ = ["Column", "column_of", "dtype_of", "labels_from_json", "labels_to_json", "restored"]
+__all__ = ["Column", "column_of", "dtype_of", "labels_from_json", "labels_to_json", "restored", "text_array"]
 
 _DELTA: Final = "DELTA_BINARY_PACKED"
 _SPLIT: Final = "BYTE_STREAM_SPLIT"
@@ -44,7 +44,7 @@ def column_of(values: pd.Series[Any] | pd.Index[Any], where: str) -> Column:
     if isinstance(dtype, pd.StringDtype):
         missing = "NA" if dtype.na_value is pd.NA else "nan"
         meta = {"dtype": "string", "storage": dtype.storage, "missing": missing, "coded": True}
-        return Column(data=pa.array(values.array, type=pa.string()), meta=meta, encoding=None)
+        return Column(data=text_array(values), meta=meta, encoding=None)
     if isinstance(dtype, np.dtype) and dtype.kind == "O":
         return _texts(np.asarray(values, dtype=object), where)
     found = _fixed_width(values)
@@ -55,6 +55,12 @@ def column_of(values: pd.Series[Any] | pd.Index[Any], where: str) -> Column:
         )
     data, encoding = found
     return Column(data=data, meta={"dtype": str(dtype), "coded": False}, encoding=encoding)
+
+
+def text_array(values: Any) -> Any:
+    """Return text as one Arrow array; no text at all comes in no chunk, of which Arrow forgets the type."""
+    found = pa.array(getattr(values, "array", values), type=pa.string())
+    return found.combine_chunks().cast(pa.string()) if isinstance(found, pa.ChunkedArray) else found
 
 
 def _fixed_width(values: pd.Series[Any] | pd.Index[Any]) -> tuple[Any, str] | None:
@@ -98,10 +104,13 @@ def restored(data: pa.ChunkedArray, meta: dict[str, Any]) -> Any:
         codes = data.fill_null(-1).to_numpy()
         return pd.Categorical.from_codes(codes, dtype=dtype)
     if isinstance(dtype, pd.StringDtype) or meta["dtype"] in _MASKED:
-        return dtype.__from_arrow__(data)
+        # Arrow forgets the type of a dictionary that came in no chunks.
+        return dtype.__from_arrow__(data.cast(pa.large_string()) if pa.types.is_null(data.type) else data)
     if dtype.kind == "O":
-        return np.array(data.to_pylist(), dtype=object)
+        return pd.Series(data.to_pylist(), dtype=object)  # a bare array of text would be taken for pandas' own text
     values = data.to_numpy()
+    if not values.flags.writeable:  # Arrow's own memory, which nobody may change
+        values = values.copy()
     if isinstance(dtype, pd.DatetimeTZDtype):
         return pd.DatetimeIndex(values.astype(f"M8[{dtype.unit}]"), tz="UTC").tz_convert(dtype.tz).array
     if dtype.kind == "m":
@@ -190,4 +199,4 @@ def _texts(values: np.ndarray[Any, Any], where: str) -> Column:
                 f"{where} holds objects: row {place} is {type(value).__name__}",
                 hint="convert the column to numbers, dates or text; objects are never stored",
             )
-    return Column(data=pa.array(values, type=pa.string()), meta={"dtype": "object", "coded": True}, encoding=None)
+    return Column(data=text_array(values), meta={"dtype": "object", "coded": True}, encoding=None)

@@ -1,5 +1,6 @@
 """What every `TrackingStore` promises, as tests: subclass `TrackingStoreContract` and give it a ``store`` fixture."""
 
+# ruff: noqa: D102 - the name of a test is its sentence
 from __future__ import annotations
 
 import math
@@ -11,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from rollwright.errors import ExperimentNotFoundError, RecordError, RecorderNotFoundError
+from rollwright.errors import ExperimentNotFoundError, RecorderNotFoundError, RecordError
 from rollwright.record.tracking.store import ExperimentRecord, Metric, RunRecord, TrackingStore
 
 __all__ = ["TrackingStoreContract"]
@@ -215,9 +216,7 @@ class TrackingStoreContract:
         store.update_run(runs[3].id, status="FAILED")
 
         def found(where: str = "", limit: int | None = None, order_by: tuple[str, ...] = ()) -> list[str]:
-            return [
-                run.name for run in store.search_runs([experiment.id], where=where, limit=limit, order_by=order_by)
-            ]
+            return [run.name for run in store.search_runs([experiment.id], where=where, limit=limit, order_by=order_by)]
 
         assert found() == ["run 3", "run 2", "run 1", "run 0"]
         assert found(limit=2) == ["run 3", "run 2"]
@@ -231,9 +230,7 @@ class TrackingStoreContract:
         assert found(order_by=("params.fold DESC",)) == ["run 3", "run 1", "run 2", "run 0"]
         assert store.search_runs([]) == []
 
-    def test_a_filter_that_makes_no_sense_is_an_error(
-        self, store: TrackingStore, experiment: ExperimentRecord
-    ) -> None:
+    def test_a_filter_that_makes_no_sense_is_an_error(self, store: TrackingStore, experiment: ExperimentRecord) -> None:
         for where in ("rubbish", "params.a = ", "metrics.ic > 'x'", "attributes.nothing = '1'"):
             with pytest.raises(RecordError):
                 store.search_runs([experiment.id], where=where)

@@ -12,7 +12,7 @@ __all__ = ["MEMORY", "open_tracking"]
 
 MEMORY: Final = "memory:"
 
-_stores: Final[dict[tuple[str, Path], TrackingStore]] = {}
+_stores: Final[dict[tuple[str, Path | None], TrackingStore]] = {}
 _mutex: Final = threading.Lock()
 
 
@@ -34,7 +34,7 @@ def open_tracking(uri: str, *, artifacts: Path) -> TrackingStore:
         For a URI of another kind.
     """
     with _mutex:
-        key = (uri, artifacts)
+        key = (uri, None if uri.startswith(MEMORY) else artifacts)
         if key not in _stores:
             _stores[key] = _build(uri, artifacts)
         return _stores[key]
