@@ -337,11 +337,11 @@ def _stamps(piece: _Piece) -> pd.DatetimeIndex:
     wrong = np.flatnonzero(zoned.isna())
     if len(wrong):
         at = int(np.flatnonzero(places == wrong[0])[0])
-        raise DataError(f"{piece.where}, row {at + piece.first_row}: {texts[wrong[0]]!r} is no date")
+        raise DataError(f"{piece.where}, row {at + piece.first_row}: {str(texts[wrong[0]])!r} is no date")
     if stamps.notna().any():
         at = int(np.flatnonzero(places == np.flatnonzero(stamps.isna())[0])[0])
         where = f"{piece.where}, row {at + piece.first_row}"
-        raise DataError(f"{where}: {texts[places[at]]!r} has a time zone, and other rows have none")
+        raise DataError(f"{where}: {str(texts[places[at]])!r} has a time zone, and other rows have none")
     return zoned[places]
 
 

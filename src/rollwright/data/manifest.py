@@ -199,7 +199,9 @@ def read_manifest(root: Path) -> tuple[Manifest, str] | None:
     path = root / MANIFEST_NAME
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if (root / FILES_NAME).exists():
+            raise CorruptFileError(path, f"it is missing, and {FILES_NAME} is there") from error
         return None
     try:
         body = parse_json(data.decode("utf-8"))

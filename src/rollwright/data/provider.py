@@ -165,7 +165,7 @@ class QlibProvider:
 
     def universes(self) -> tuple[str, ...]:
         """Return the names of the universes, sorted."""
-        return tuple(universe_names(self._root))
+        return tuple(self._universe_stems())
 
     def fields(self) -> tuple[str, ...]:
         """Return every field that some instrument has, sorted."""
@@ -188,7 +188,7 @@ class QlibProvider:
         """
         name = check_universe(universe)
         if name not in self._members:
-            known = {found.lower(): found for found in universe_names(self._root)}
+            known = {found.lower(): found for found in self._universe_stems()}
             if name not in known:
                 close = nearest(name, known)
                 hint = f"did you mean `{close}`?" if close else f"known: {', '.join(sorted(known)) or 'none'}"
@@ -367,8 +367,18 @@ class QlibProvider:
         self._pin.check()
         return calendar
 
+    def _universe_stems(self) -> list[str]:
+        """Return the names of the universes there are, and of those the manifest lists, sorted."""
+        listed = [name for name in self._files if name.startswith(f"{INSTRUMENTS}/")]
+        stems = {*universe_names(self._root), *(Path(name).stem for name in listed)}
+        return sorted(stems)
+
     def _checked_text(self, path: Path) -> bytes:
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError as error:
+            self._pin.check()
+            raise CorruptFileError(path, "it is missing, and the manifest lists it") from error
         entry = self._files.get(path.relative_to(self._root).as_posix())
         if entry is not None and content_digest(data) != entry.digest:
             raise CorruptFileError(
