@@ -26,7 +26,7 @@ class Market:
         return ("A", "B", "C")
 
     def members(self, universe):
-        return {code: ((DAYS[0], DAYS[-1]),) for code in "ABC"}
+        return dict.fromkeys("ABC", ((DAYS[0], DAYS[-1]),))
 
     def bounds(self, instruments):
         first = {"A": 0, "B": 3, "C": 0}

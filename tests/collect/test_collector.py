@@ -1,0 +1,125 @@
+"""Collectors: everything there is, in an order that nothing but keys decides; a hole is an error."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from rollwright.collect.collector import MergeCollector, RecorderCollector
+from rollwright.errors import CoverageError, ExperimentNotFoundError
+from rollwright.record.ambient import R
+
+
+def prediction(day: str, value: float) -> pd.DataFrame:
+    index = pd.MultiIndex.from_tuples([(pd.Timestamp(day), "A")], names=["datetime", "instrument"])
+    return pd.DataFrame({"score": [value]}, index=index)
+
+
+def record(key: str, *, pred: pd.DataFrame | None, fail: bool = False) -> str:
+    try:
+        with R.start(experiment_name="exp"):
+            R.set_tags(key=key)
+            if pred is not None:
+                R.save_objects(**{"pred.pkl": pred})
+            identity = R.get_recorder().id
+            if fail:
+                raise RuntimeError("on purpose")
+    except RuntimeError:
+        pass
+    return identity
+
+
+def key_of(recorder) -> str:
+    return recorder.list_tags()["key"]
+
+
+def test_artifacts_come_by_key_in_the_order_of_keys():
+    record("b", pred=prediction("2020-01-03", 2))
+    record("a", pred=prediction("2020-01-02", 1))
+    collected = RecorderCollector("exp", rec_key_func=key_of)()
+    assert list(collected["pred"]) == ["a", "b"]
+    assert collected["pred"]["b"]["score"].tolist() == [2]
+
+
+def test_only_finished_recorders_count_unless_asked():
+    record("good", pred=prediction("2020-01-02", 1))
+    record("bad", pred=prediction("2020-01-03", 1), fail=True)
+    assert list(RecorderCollector("exp", rec_key_func=key_of).collect()["pred"]) == ["good"]
+    every = RecorderCollector("exp", rec_key_func=key_of, status=["FINISHED", "FAILED"]).collect()["pred"]
+    assert list(every) == ["bad", "good"]
+
+
+def test_c1_a_missing_artifact_is_a_hole_that_is_named():
+    record("a", pred=prediction("2020-01-02", 1))
+    identity = record("b", pred=None)
+    with pytest.raises(CoverageError) as caught:
+        RecorderCollector("exp", rec_key_func=key_of).collect()
+    assert len(caught.value.problems) == 1
+    assert identity in caught.value.problems[0]
+    assert "pred.pkl" in caught.value.problems[0]
+
+
+def test_only_exist_leaves_out_what_was_never_saved():
+    record("a", pred=prediction("2020-01-02", 1))
+    record("b", pred=None)
+    assert list(RecorderCollector("exp", rec_key_func=key_of).collect(only_exist=True)["pred"]) == ["a"]
+
+
+def test_c1_a_damaged_artifact_is_never_skipped(project):
+    identity = record("a", pred=prediction("2020-01-02", 1))
+    (path,) = project.resolve(project.tracking.artifacts).rglob("pred.parquet")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CoverageError, match=identity):
+        RecorderCollector("exp", rec_key_func=key_of).collect(only_exist=True)
+
+
+def test_m8_a_mistyped_experiment_is_an_error_and_creates_nothing():
+    record("a", pred=prediction("2020-01-02", 1))
+    with pytest.raises(ExperimentNotFoundError, match="expp"):
+        RecorderCollector("expp").collect()
+    assert "expp" not in R.list_experiments()
+
+
+def test_of_two_recorders_with_one_key_the_newest_stays():
+    record("a", pred=prediction("2020-01-02", 1))
+    record("a", pred=prediction("2020-01-02", 2))
+    assert RecorderCollector("exp", rec_key_func=key_of)()["pred"]["a"]["score"].tolist() == [2]
+
+
+def test_a_filter_and_the_recorder_itself():
+    record("a", pred=prediction("2020-01-02", 1))
+    record("b", pred=prediction("2020-01-03", 2))
+    collector = RecorderCollector(
+        "exp",
+        rec_key_func=key_of,
+        rec_filter_func=lambda recorder: key_of(recorder) == "b",
+        artifacts_key=["__raw"],
+    )
+    assert [recorder.list_tags()["key"] for recorder in collector.collect()["__raw"].values()] == ["b"]
+
+
+def test_c8_the_experiment_has_a_name_whatever_it_is():
+    record("a", pred=prediction("2020-01-02", 1))
+
+    def recorders():
+        return R.list_recorders(experiment_name="exp").values()
+
+    assert RecorderCollector("exp").get_exp_name() == "exp"
+    assert RecorderCollector(R.get_exp(experiment_name="exp")).get_exp_name() == "exp"
+    assert RecorderCollector(recorders).get_exp_name() == "recorders"
+    assert len(RecorderCollector(recorders).collect()["pred"]) == 1
+
+
+def test_collectors_merge_under_both_keys():
+    record("a", pred=prediction("2020-01-02", 1))
+    one = RecorderCollector("exp", rec_key_func=key_of)
+    assert list(MergeCollector({"x": one, "y": one}).collect()) == [("x", "pred"), ("y", "pred")]
+    merged = MergeCollector({"x": one}, merge_func=lambda collector, key: f"{collector}.{key}").collect()
+    assert list(merged) == ["x.pred"]
+
+
+def test_steps_are_applied_in_order_and_leave_the_collected_alone():
+    collected = {"pred": {"a": 1}}
+    steps = [lambda part: {**part, "b": 2}, lambda part: sum(part.values())]
+    assert RecorderCollector.process_collect(collected, steps) == {"pred": 3}
+    assert collected == {"pred": {"a": 1}}
