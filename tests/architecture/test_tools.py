@@ -1,0 +1,143 @@
+"""The tools of `make check` find what they are for: each breach below is one they must tell."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    """Import a tool as if the working directory were the project."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    before = set(sys.modules)
+
+    def load(name):
+        module = importlib.import_module(name)
+        for part in (importlib.import_module("finding"), module):
+            monkeypatch.setattr(part, "ROOT", Path.cwd())
+        return module
+
+    yield load
+    for name in set(sys.modules) - before:
+        if (TOOLS / f"{name}.py").exists():
+            del sys.modules[name]
+
+
+def write(path, text):
+    path = Path.cwd() / path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def told(module):
+    return sorted(str(finding) for finding in module.findings())
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "words"),
+    [
+        ("src/p/utils.py", '"""D."""\n', "says nothing"),
+        ("src/p/common/x.py", '"""D."""\n', "says nothing"),
+        ("src/p/CamelCase.py", '"""D."""\n', "lower-case"),
+        ("src/p/long.py", "x = 1\n" * 500, "500 lines"),
+        ("tests/test_long.py", "x = 1\n" * 600, "600 lines"),
+        ("src/p/x.py", "print('x')\n", "silent"),
+    ],
+)
+def test_layout_tells(tool, path, text, words):
+    write(path, text)
+    found = told(tool("check_layout"))
+    assert len(found) == 1
+    assert words in found[0]
+    assert found[0].startswith(path)
+
+
+def test_layout_lets_the_command_line_print_and_499_lines_pass(tool):
+    write("src/p/cli/x.py", "print('x')\n")
+    write("src/p/long.py", "x = 1\n" * 499)
+    assert told(tool("check_layout")) == []
+
+
+def slash(*parts):
+    return "/" + "/".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f'"""D."""\nX = "{slash("tmp", "x")}"\n', "machine"),
+        (f'"""D."""\n# see {slash("home", "me")}\n', "machine"),
+        ('"""D."""\nX = "--' + 'index-url"\n', "index"),
+        ('"""D."""\nX = "https://' + 'pypi.org/simple"\n', "index"),
+        ('"""D."""\n# TO' + "DO: later\n", "unfinished"),
+        ('"""D."""\nimport pickle\n', "pickles"),
+        ('"""D."""\nfrom dill import loads\n', "pickles"),
+        ('"""D."""\nimport pandas as pd\nX = pd.read_pickle\n', "pickles"),
+        ('"""D."""\n\n\ndef f(x=[]):\n    """F."""\n', "mutable default"),
+        ('"""D."""\n\n\ndef _f(*, x={}):\n    pass\n', "mutable default"),
+        ('"""D."""\n\n\ndef f():\n    pass\n', "no docstring"),
+        ('"""D."""\n\n\nclass A:\n    """A."""\n\n    def f(self):\n        pass\n', "no docstring"),
+        ("X = 1\n", "no docstring"),
+    ],
+)
+def test_text_tells(tool, text, words):
+    subprocess.run(["git", "init", "-q"], check=True)
+    write("src/p/x.py", text)
+    found = told(tool("check_text"))
+    assert len(found) == 1
+    assert words in found[0]
+
+
+def test_text_lets_ordinary_code_pass(tool):
+    subprocess.run(["git", "init", "-q"], check=True)
+    write("src/p/x.py", '"""D."""\n\n\ndef f(x=()):\n    """F, a/tmp/b and ~/.config."""\n\n\ndef _g():\n    pass\n')
+    write("docs/picture.bin", "x")
+    (Path.cwd() / "docs" / "picture.bin").write_bytes(b"\xff\xfe")
+    assert told(tool("check_text")) == []
+
+
+ENGLISH = "# A\n\n```sh\nmake x    # words\n```\n\n## B\n\n| a | b |\n|---|---|\n| it | `tests/test_x.py::test_it` |\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("## B\n", "### B\n"), "headings"),
+        (("make x ", "make y "), "code"),
+        (("| it | `", "| it | x | `"), "tables"),
+        (("::test_it", ""), "tests"),
+        (("## B\n", "## B\n\n[x](docs/x.md)\n"), "links"),
+    ],
+)
+def test_readme_tells_of_different_structures(tool, monkeypatch, change, words):
+    module = tool("check_readme")
+    monkeypatch.setattr(module, "ENGLISH", write("README.md", ENGLISH))
+    monkeypatch.setattr(module, "CHINESE", write("README.zh-CN.md", ENGLISH.replace("# words", "# 词")))
+    write("tests/test_x.py", "def test_it():\n    pass\n")
+    write("docs/x.md", "")
+    assert told(module) == []
+    write("README.zh-CN.md", ENGLISH.replace(*change))
+    assert any(f": {words} differ" in line for line in told(module))
+
+
+def test_readme_tells_of_a_test_that_is_not_there(tool, monkeypatch):
+    module = tool("check_readme")
+    monkeypatch.setattr(module, "ENGLISH", write("README.md", ENGLISH))
+    monkeypatch.setattr(module, "CHINESE", write("README.zh-CN.md", ENGLISH))
+    write("tests/test_x.py", "def test_it_not():\n    pass\n")
+    assert len(told(module)) == 2
+
+
+@pytest.mark.parametrize("path", sorted(TOOLS.glob("check_*.py")), ids=lambda path: path.stem)
+def test_every_tool_says_what_it_is_for(path):
+    source = path.read_text(encoding="utf-8")
+    assert source.startswith('"""')
+    assert "sys.exit(tell(" in source
