@@ -13,8 +13,9 @@ be learned from it about any market.
 
 with cross-sectional z-scores clipped at 3. The return of session ``t + 2``, which is the label of Alpha158 at ``t``, is
 what it would have been without a signal plus ``c x z``, where ``c`` is ``ic / sqrt(1 - ic**2)`` times the
-cross-sectional deviation of that day's returns without signal. The correlation of z with the label across instruments
-is therefore `ic` in expectation, every day.
+cross-sectional deviation of that day's returns without signal (and a little more, against the bias of a correlation
+over few instruments). The correlation of z with the label across instruments is therefore `ic` in expectation, every
+day.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class DemoReport:
     realised_ic : float
         Its mean over the sessions of this very market.
     realised_se : float
-        Standard error of that mean: one over the square root of the pairs it is made of.
+        Standard error of that mean, from its scatter over the sessions.
     """
 
     path: Path
@@ -284,8 +285,21 @@ def _walk(
         then = row + LABEL_SPAN
         live = np.isfinite(z) & trading[then - 1] & trading[then]
         if live.sum() >= 3:
-            returns[then, live] += strength * returns[then, live].std() * z[live]
+            returns[then, live] += strength * _drift(z[live], returns[then, live])
     return close, volume
+
+
+def _drift(z: Matrix, noise: Matrix) -> Matrix:
+    """Return `z` in the scale of `noise`, a little more of it than that.
+
+    A correlation measured across few instruments falls short of the true one by the share that `chance` estimates:
+    the variance of the correlation between z and the noise, which is larger where wide z meet wide noise.
+    """
+    z = (z - z.mean()) / z.std()
+    deviation = noise.std()
+    chance = ((z * (noise - noise.mean())) ** 2).mean() / deviation**2 / len(z)
+    drift: Matrix = deviation * (1 + chance) * z
+    return drift
 
 
 def _bars(
@@ -354,7 +368,6 @@ def make_demo_market(
         raise DataError(f"{target} holds something that is no synthetic market", hint="give a new or an empty folder")
     market = simulate_market(instruments=instruments, sessions=sessions, seed=seed, planted_ic=planted_ic, start=start)
     ics = daily_ic(planted_signal(market.fields["close"], market.fields["volume"]), market.fields["close"])
-    pairs = int(np.isfinite(market.fields["close"]).sum())
     facts: dict[str, Any] = {
         "instruments": instruments,
         "sessions": sessions,
@@ -363,7 +376,7 @@ def make_demo_market(
         "last": market.sessions[-1].strftime("%Y-%m-%d"),
         "planted_ic": planted_ic,
         "realised_ic": round(float(ics.mean()), 6),
-        "realised_se": round(1 / float(np.sqrt(pairs)), 6),
+        "realised_se": round(float(ics.std() / np.sqrt(len(ics))), 6),
     }
     generation = _write(target, market, facts)
     return DemoReport(path=target, generation=generation, **facts)
