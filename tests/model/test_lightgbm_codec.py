@@ -29,12 +29,32 @@ def stored(fitted, tmp_path):
     return path
 
 
-def test_the_registry_finds_the_codec_for_a_model_and_its_children():
+def test_the_registry_finds_the_codec_of_a_model():
+    assert codecs.for_object(LGBModel()).kind == "lightgbm"
+    assert codecs.for_kind("lightgbm").suffix == ".txt"
+
+
+def test_nothing_is_lost_without_a_word(fitted, dataset, tmp_path):
+    """S10: attributes the file could not bring back make saving fail, instead of vanishing."""
+
     class Mine(LGBModel):
         pass
 
-    assert codecs.for_object(LGBModel()).kind == "lightgbm"
-    assert codecs.for_object(Mine()).kind == "lightgbm"
+    mine = Mine(num_boost_round=3)
+    mine.fit(dataset)
+    fitted._scale = 2.0
+    for model, word in ((mine, "Mine"), (fitted, "_scale")):
+        with pytest.raises(UnsupportedArtifactError, match=word):
+            codecs.for_object(model).write(model, tmp_path / "x.txt")
+
+
+def test_a_history_with_undefined_values_survives(fitted, tmp_path):
+    fitted.evals_result_ = {"valid": {"auc": [0.5, float("nan")]}}
+    path = tmp_path / "x.txt"
+    LightGBMTextCodec().write(fitted, path)
+    first, second = LightGBMTextCodec().read(path).evals_result_["valid"]["auc"]
+    assert first == 0.5
+    assert np.isnan(second)
 
 
 def test_a_model_read_back_predicts_and_saves_the_same_bytes(fitted, stored, dataset, tmp_path):

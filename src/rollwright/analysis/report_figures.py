@@ -163,17 +163,17 @@ def performance_chart(backtest: pd.DataFrame, words: Words) -> Figure:
     """
     days = _days(backtest.index)
     net = backtest["return"] - backtest.get("cost", 0.0)
-    curves = [(words["strategy"], net, BLUE, "solid")]
+    curves = [(words["strategy"], net, BLUE)]
     if "bench" in backtest:
         curves += [
-            (words["benchmark"], backtest["bench"], GREY, "solid"),
-            (words["excess"], net - backtest["bench"], ORANGE, "solid"),
+            (words["benchmark"], backtest["bench"], GREY),
+            (words["excess"], net - backtest["bench"], ORANGE),
         ]
     traces: list[Figure] = []
-    for name, daily, colour, dash in curves:
+    for name, daily, colour in curves:
         total = daily.fillna(0.0).cumsum()
-        traces.append(_line(days, total, name, colour, dash=dash, percent=True))
-        if colour != GREY:
+        traces.append(_line(days, total, name, colour, percent=True))
+        if name != words["benchmark"]:  # three falls in one chart would hide each other
             below = total - total.cummax().clip(lower=0.0)
             traces.append(
                 {

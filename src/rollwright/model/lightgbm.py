@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from rollwright.core.lazy import require
-from rollwright.errors import ConfigError, CorruptArtifactError, ModelError
+from rollwright.errors import ConfigError, CorruptArtifactError, ModelError, UnsupportedArtifactError
 from rollwright.model.folds import FoldView, TrainingFold, learning_fold, sample_weights
 from rollwright.model.lightgbm_text import join_model_text, split_model_text
 
@@ -205,7 +205,7 @@ class LGBModel:
             "num_boost_round": self.num_boost_round,
             "params": dict(self.params),
             "best_iteration": self.best_iteration_,
-            "evals_result": self.evals_result_,
+            "evals_result": _each_value(self.evals_result_, lambda value: value if math.isfinite(value) else None),
             "feature_names": list(self.feature_names_),
         }
 
@@ -217,7 +217,7 @@ class LGBModel:
         model.num_boost_round = state["num_boost_round"]
         model.params = dict(state["params"])
         model.best_iteration_ = int(state["best_iteration"])
-        model.evals_result_ = {part: dict(metrics) for part, metrics in state["evals_result"].items()}
+        model.evals_result_ = _each_value(state["evals_result"], lambda value: math.nan if value is None else value)
         model.feature_names_ = tuple(state["feature_names"])
         model.model = _lightgbm().Booster(model_str=text)
         return model
@@ -279,9 +279,7 @@ class LGBModel:
         text = booster.model_to_string(num_iteration=best)
         self.model = lgb.Booster(model_str=text)
         self.best_iteration_ = int(best)
-        self.evals_result_ = {
-            part: {name: [*values] for name, values in found.items()} for part, found in history.items()
-        }
+        self.evals_result_ = _each_value(history, float)
         self.feature_names_ = tuple(names)
 
 
@@ -302,9 +300,17 @@ class LightGBMTextCodec:
         ------
         ModelError
             When it is not fitted.
+        UnsupportedArtifactError
+            When it is of a derived class or has attributes of its own, which reading could not bring back.
         TaskValueError
             When one of its parameters has no JSON form.
         """
+        unknown = sorted(set(vars(obj)) - set(vars(LGBModel())))
+        if type(obj) is not LGBModel or unknown:
+            raise UnsupportedArtifactError(
+                f"a {type(obj).__qualname__} with the attributes {unknown} of its own would come back without them",
+                hint="register a codec for your class: rollwright.core.serial.codecs.register(codec, types=[...])",
+            )
         booster = obj._fitted()  # noqa: SLF001 - model and codec are two halves of one thing
         path.write_bytes(join_model_text(booster.model_to_string(), obj.state()).encode())
 
@@ -342,6 +348,13 @@ def _defaults(given: Mapping[str, Any]) -> dict[str, Any]:
         (_LAYOUTS, "force_row_wise", True),
     ]
     return {name: value for aliases, name, value in wanted if not any(alias in given for alias in aliases)}
+
+
+def _each_value(history: Mapping[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
+    return {
+        segment: {metric: [convert(value) for value in values] for metric, values in metrics.items()}
+        for segment, metrics in history.items()
+    }
 
 
 def _safe_names(names: tuple[str, ...]) -> list[str]:
