@@ -1,0 +1,560 @@
+"""`TaskManager`: the seeds' words over a task store."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import secrets
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Self, TypeAlias
+
+from rollwright.core.clock import Clock, SystemClock
+from rollwright.core.context import current_settings
+from rollwright.core.ids import JSON, canonical_json, parse_json, with_segment_tuples
+from rollwright.core.serial import from_reference
+from rollwright.errors import (
+    ConfigError,
+    IllegalTransitionError,
+    PoolError,
+    TaskFailedError,
+    TaskValueError,
+)
+from rollwright.pool.query import In, Query, both
+from rollwright.pool.query import parse as parse_query
+from rollwright.pool.states import OPEN_STATES, Status, parse_status
+from rollwright.pool.store import (
+    Amendment,
+    Claim,
+    Lease,
+    NewTask,
+    Outcome,
+    OutcomeKind,
+    TaskRecord,
+    TaskStore,
+    check_pool_name,
+    encode_result,
+)
+from rollwright.pool.urls import shared_store
+
+__all__ = ["Heartbeat", "TaskDocument", "TaskManager", "last_line", "new_owner"]
+
+_logger = logging.getLogger("rollwright.pool")
+
+_Ids: TypeAlias = list[str]
+_Names: TypeAlias = list[str]
+
+
+def new_owner() -> str:
+    """Return a name for one worker that nobody else has: host, process and chance."""
+    return f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def last_line(error: str | None) -> str:
+    """Return the last line of a traceback that says something."""
+    lines = [line for line in (error or "").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "no error was recorded"
+
+
+class TaskDocument(dict[str, Any]):
+    """A task as the seeds see it: ``_id``, ``def`` (and ``filter``, the same), ``status``, ``res``, ``priority``.
+
+    Beside them stand ``validity``, ``error``, ``attempts``, ``owner``, ``created`` and ``ended``. ``res`` is looked up
+    when it is first asked for: a reference to something that is gone spoils neither a query nor a fetch.
+    """
+
+    __slots__ = ("_pending",)
+
+    def __init__(self, values: Mapping[str, Any], *, pending: bool) -> None:
+        super().__init__(values)
+        self._pending = pending
+
+    def __getitem__(self, key: str) -> Any:
+        if key == "res" and self._pending:
+            self["res"] = from_reference(super().__getitem__("res"))
+            self._pending = False
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of `key`, or `default`."""
+        return self[key] if key in self else default  # noqa: SIM401 - `dict.get` would not look `res` up
+
+
+class Heartbeat:
+    """Renews the leases of one owner from a thread, as long as the block lasts.
+
+    A process that hangs as a whole stops renewing, and its tasks go to somebody else: that is meant.
+    """
+
+    def __init__(self, store: TaskStore, owner: str, *, lease: float) -> None:
+        self._store = store
+        self._owner = owner
+        self._lease = lease
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{owner}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._lease / 3):
+            try:
+                self._store.renew(self._owner, lease=self._lease)
+            except PoolError as error:
+                _logger.warning("lease.not_renewed owner=%s error=%s", self._owner, error.message)
+
+
+class TaskManager:
+    """A pool of tasks: put, fetch, commit, ask, wait.
+
+    **At-least-once execution, exactly one accepted commit.** A task whose worker died is run again by another; a
+    worker that lost its task is told so with `LeaseLostError`, and what it commits changes nothing.
+
+    Parameters
+    ----------
+    task_pool : str
+        The pool's name; any text.
+    store : TaskStore, optional
+        The ambient settings' ``pool.url`` if not given, opened once per process.
+    lease, max_attempts, poll : optional
+        Over the settings ``pool.lease`` (seconds), ``pool.max_attempts`` and ``pool.poll`` (seconds).
+    clock : Clock, optional
+        For waiting; it never decides a lease.
+    """
+
+    STATUS_WAITING: Final = "waiting"
+    STATUS_RUNNING: Final = "running"
+    STATUS_DONE: Final = "done"
+    STATUS_PART_DONE: Final = "part_done"
+    STATUS_FAILED: Final = "failed"
+    STATUS_CANCELLED: Final = "cancelled"
+
+    def __init__(
+        self,
+        task_pool: str,
+        *,
+        store: TaskStore | None = None,
+        lease: float | None = None,
+        max_attempts: int | None = None,
+        poll: float | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        settings = current_settings().pool
+        self.task_pool = check_pool_name(task_pool)
+        self.store = store if store is not None else shared_store()
+        self.lease = lease if lease is not None else settings.lease
+        self.max_attempts = max_attempts if max_attempts is not None else settings.max_attempts
+        self.poll = poll if poll is not None else settings.poll
+        self.clock: Clock = clock if clock is not None else SystemClock()
+        self.owner = new_owner()
+
+    # -- putting -----------------------------------------------------------------------------------------------
+
+    def create_task(
+        self,
+        task_def_l: Sequence[Mapping[str, Any]],
+        dry_run: bool = False,  # noqa: FBT001, FBT002 - the seeds' signature
+        print_nt: bool = False,  # noqa: FBT001, FBT002 - the seeds' signature
+        *,
+        priority: int = 0,
+    ) -> _Ids:
+        """Put the tasks the pool does not have yet, all of them or, when one has no JSON form, none.
+
+        Parameters
+        ----------
+        task_def_l : sequence of dict
+        dry_run : bool
+            With True nothing is put; how many would be new is logged.
+        print_nt : bool
+            With True each new definition is logged.
+        priority : int
+            Of the new ones; higher goes first.
+
+        Returns
+        -------
+        list of str
+            The ids, in the order given; equal definitions share one. Empty with `dry_run`.
+
+        Raises
+        ------
+        TaskValueError
+            When a definition holds a value without a JSON form, with its path.
+        """
+        tasks = [self._new(definition, priority, f"[{place}]") for place, definition in enumerate(task_def_l)]
+        if dry_run or print_nt:
+            self._announce(tasks, shown=print_nt)
+        if dry_run:
+            return []
+        result = self.store.put(self.task_pool, tasks)
+        _logger.info(
+            "tasks.created pool=%s new=%d known=%d", self.task_pool, result.created, len(tasks) - result.created
+        )
+        return [*result.ids]
+
+    def _new(self, definition: Mapping[str, Any], priority: int, place: str) -> NewTask:
+        try:
+            return NewTask.of(definition, priority=priority, max_attempts=self.max_attempts)
+        except TaskValueError as error:
+            raise TaskValueError(f"task {place} {error.path}", error.message.partition(": ")[2]) from error
+
+    def _announce(self, tasks: Sequence[NewTask], *, shown: bool) -> None:
+        unique = {task.fingerprint: task for task in tasks}
+        query = In(path=("def",), values=tuple(parse_json(task.canonical) for task in unique.values()))
+        known = {record.fingerprint for record in self.store.find(self.task_pool, query)}
+        fresh = [task for name, task in unique.items() if name not in known]
+        _logger.info("tasks.counted pool=%s given=%d new=%d", self.task_pool, len(tasks), len(fresh))
+        if shown:
+            for task in fresh:
+                _logger.info("task.new pool=%s definition=%s", self.task_pool, task.canonical)
+
+    def insert_task_def(self, task_def: Mapping[str, Any]) -> str:
+        """Put one definition and return the id of its task, new or not."""
+        return self.create_task([task_def])[0]
+
+    def insert_task(self, task: Mapping[str, Any]) -> str:
+        """Put one task given as a document with ``def`` and, optionally, ``priority``; return its id."""
+        if "def" not in task:
+            raise ConfigError("a task document has a `def`", hint="insert_task_def takes a bare definition")
+        return self.create_task([task["def"]], priority=int(task.get("priority") or 0))[0]
+
+    def replace_task(self, task: Mapping[str, Any], new_task: Mapping[str, Any]) -> None:
+        """Give a task that nobody holds another definition.
+
+        Raises
+        ------
+        IllegalTransitionError
+            When it is running.
+        PoolError
+            When another task of the pool has that definition.
+        """
+        new = NewTask.of(new_task.get("def", new_task), max_attempts=self.max_attempts)
+        self._amend_one(task, Amendment(replacement=new))
+
+    # -- fetching and ending -----------------------------------------------------------------------------------
+
+    def fetch_task(self, query: Mapping[str, Any] | None = None, status: str = STATUS_WAITING) -> TaskDocument | None:
+        """Take one task, the highest priority first, then the oldest; None when there is none to take.
+
+        It is the caller's for ``lease`` seconds; `safe_fetch_task` and `run_task` renew that by themselves.
+        """
+        leases = self.claim(parse_query(query), Status(parse_status(status)))
+        return self.document_of_lease(leases[0]) if leases else None
+
+    def claim(self, query: Query | None, status: Status, *, limit: int = 1) -> list[Lease]:
+        """Take tasks as leases; tasks of dead workers are freed when nothing else is left."""
+        wish = self.wish(query, status, limit=limit)
+        leases = self.store.claim(wish)
+        if not leases and self.reap(query):
+            leases = self.store.claim(wish)
+        return leases
+
+    def wish(self, query: Query | None, status: Status, *, limit: int = 1) -> Claim:
+        """Return the claim of this manager for tasks of `status`."""
+        return Claim(pool=self.task_pool, owner=self.owner, lease=self.lease, limit=limit, status=status, query=query)
+
+    def reap(self, query: Query | None = None) -> _Ids:
+        """Free the tasks of workers that died or did not renew their leases."""
+        freed = self.store.reap(self.task_pool, query=query)
+        if freed:
+            _logger.warning("tasks.reaped pool=%s tasks=%s", self.task_pool, ",".join(freed))
+        return freed
+
+    def get_waiting_task(self, query: Mapping[str, Any] | None = None) -> TaskDocument | None:
+        """Take one waiting task; the same as `fetch_task`."""
+        return self.fetch_task(query)
+
+    @contextmanager
+    def safe_fetch_task(
+        self, query: Mapping[str, Any] | None = None, status: str = STATUS_WAITING
+    ) -> Iterator[TaskDocument | None]:
+        """Take one task for the length of the block, and give it back when the block raises.
+
+        An exception uses an attempt, and a task out of attempts is failed; an interrupt or exit uses none. A task that
+        the block committed or returned before it raised stays as it is.
+        """
+        task = self.fetch_task(query, status)
+        if task is None:
+            yield None
+            return
+        with Heartbeat(self.store, self.owner, lease=self.lease):
+            try:
+                yield task
+            except Exception as error:
+                self._give_up(task, "failed", error=f"{type(error).__name__}: {error}", retry=True)
+                raise
+            except BaseException:  # an interrupt, an exit, or an abandoned iterator
+                self._give_up(task, "released")
+                raise
+
+    def _give_up(
+        self, task: Mapping[str, Any], kind: OutcomeKind, *, error: str | None = None, retry: bool = False
+    ) -> None:
+        outcome = Outcome(task_id=task["_id"], token=task["token"], kind=kind, error=error, retry=retry)
+        settlement = self.store.settle([outcome])
+        for task_id, status in settlement.statuses.items():
+            _logger.info("task.returned pool=%s task=%s status=%s", self.task_pool, task_id, status.value)
+
+    def task_fetcher_iter(self, query: Mapping[str, Any] | None = None) -> Iterator[TaskDocument]:
+        """Take task after task until none is left; the caller commits each.
+
+        When the loop is left by a break or an exception, the task in hand goes back unless it was committed.
+        """
+        while True:
+            with self.safe_fetch_task(query) as task:
+                if task is None:
+                    return
+                yield task
+
+    def commit_task_res(
+        self, task: Mapping[str, Any], res: object, status: str | None = None, *, validity: JSON = None
+    ) -> None:
+        """Commit the result of a fetched task.
+
+        Parameters
+        ----------
+        task : mapping
+            What `fetch_task` gave.
+        res : object
+            JSON of at most 64 KiB, or an object with a reference (a recorder).
+        status : str, optional
+            ``done`` (the default) or ``part_done``.
+        validity : JSON, optional
+            What the result depends on beside the definition.
+
+        Raises
+        ------
+        LeaseLostError
+            When the task is not the caller's any more; nothing was changed.
+        """
+        target = Status.DONE if status is None else parse_status(status)
+        if target not in (Status.DONE, Status.PART_DONE):
+            raise IllegalTransitionError(f"a result is committed as done or part_done, not `{target.value}`")
+        kind: OutcomeKind = "done" if target is Status.DONE else "part_done"
+        proof = canonical_json(validity) if validity is not None else None
+        self._settle(task, kind, result=encode_result(res), validity=proof)
+
+    def return_task(self, task: Mapping[str, Any], status: str | None = None) -> None:
+        """Give a fetched task back to the state it was fetched from, or to `status`; no attempt is used.
+
+        Raises
+        ------
+        LeaseLostError
+            When the task is not the caller's any more; nothing was changed.
+        """
+        settled = self._settle(task, "released")
+        if status is not None and parse_status(status) is not settled:
+            self._amend_one(task, Amendment(status=parse_status(status)))
+
+    def mark_failed(self, task: Mapping[str, Any], error: str | None = None) -> None:
+        """Put a task into ``failed``, whatever attempts it has left.
+
+        Raises
+        ------
+        LeaseLostError
+            When the caller had fetched it and lost it.
+        """
+        text = error if error is not None else "marked as failed"
+        if "token" in task:
+            self._settle(task, "failed", error=text)
+        else:
+            self._amend_one(task, Amendment(status=Status.FAILED, error=text))
+
+    def _settle(self, task: Mapping[str, Any], kind: OutcomeKind, **fields: Any) -> Status:
+        if "token" not in task:
+            raise IllegalTransitionError(
+                f"task {task.get('_id')} was not fetched, so it cannot be ended",
+                hint="end the task that fetch_task or safe_fetch_task gave you",
+            )
+        settlement = self.store.settle([Outcome(task_id=task["_id"], token=task["token"], kind=kind, **fields)])
+        settlement.check()
+        status = settlement.statuses[task["_id"]]
+        _logger.info("task.%s pool=%s task=%s status=%s", kind, self.task_pool, task["_id"], status.value)
+        return status
+
+    # -- asking ------------------------------------------------------------------------------------------------
+
+    def query(
+        self,
+        query: Mapping[str, Any] | None = None,
+        decode: bool = True,  # noqa: FBT001, FBT002 - the seeds' signature
+    ) -> Iterator[TaskDocument]:
+        """Return the tasks that match, oldest first, as an iterator that reads in pages.
+
+        With `decode` segments are tuples and ``res`` is the object it refers to; without, all is plain JSON.
+        """
+        tree = parse_query(query)
+        return (self.document(record, decode=decode) for record in self.store.find(self.task_pool, tree))
+
+    def re_query(self, _id: str) -> TaskDocument:
+        """Return the task as it is now.
+
+        Raises
+        ------
+        TaskNotFoundError
+        """
+        return self.document(self.store.get(self.task_pool, [str(_id)])[0])
+
+    def task_stat(self, query: Mapping[str, Any] | None = None) -> dict[str, int]:
+        """Return how many tasks match, by the states that occur."""
+        return {name: tasks for name, tasks in self.get_task_stats(query).items() if tasks}
+
+    def get_task_stats(self, query: Mapping[str, Any] | None = None) -> dict[str, int]:
+        """Return how many tasks match, by state; every state is a key."""
+        return {status.value: n for status, n in self.store.count(self.task_pool, parse_query(query)).items()}
+
+    def wait(self, query: Mapping[str, Any] | None = None, timeout: float | None = None) -> None:
+        """Return when every task that matches is finished.
+
+        Parameters
+        ----------
+        query : mapping, optional
+        timeout : float, optional
+            Seconds.
+
+        Raises
+        ------
+        TaskFailedError
+            When tasks ended as failed or cancelled; it names each.
+        PoolError
+            When `timeout` has passed and tasks are still open.
+        """
+        tree = parse_query(query)
+        start = self.clock.monotonic()
+        while unfinished := self._open_tasks(tree):
+            if timeout is not None and self.clock.monotonic() - start >= timeout:
+                raise PoolError(
+                    f"{unfinished} tasks of pool `{self.task_pool}` are not finished after {timeout:g} s",
+                    hint="look whether a worker runs: rollwright worker",
+                )
+            self.reap(tree)
+            self.clock.sleep(self.poll)
+        ended = In(path=("status",), values=(Status.FAILED.value, Status.CANCELLED.value))
+        failures = [
+            (record.task_id, last_line(record.error) if record.status is Status.FAILED else "it was cancelled")
+            for record in self.store.find(self.task_pool, both(tree, ended))
+        ]
+        if failures:
+            raise TaskFailedError(failures, hint="see the whole traceback in re_query(task_id)['error']")
+
+    def _open_tasks(self, query: Query | None) -> int:
+        counts = self.store.count(self.task_pool, query)
+        return sum(counts[status] for status in OPEN_STATES)
+
+    # -- changing by hand --------------------------------------------------------------------------------------
+
+    def remove(self, query: Mapping[str, Any] | None = None, *, force: bool = False) -> int:
+        """Remove the tasks that match and return how many; running ones stay unless `force`."""
+        removed = self.store.delete(self.task_pool, parse_query(query), running=force)
+        _logger.info("tasks.removed pool=%s tasks=%d", self.task_pool, removed)
+        return removed
+
+    def reset_waiting(self, query: Mapping[str, Any] | None = None, *, force: bool = False) -> int:
+        """Free tasks that are stuck in ``running`` and return how many.
+
+        Parameters
+        ----------
+        query : mapping, optional
+            A query, or a task.
+        force : bool
+            False: only tasks of workers that died or did not renew their leases. True: all of them, also those whose
+            worker is alive; it is then refused when it commits.
+        """
+        tree = self._selection(query)
+        if force:
+            running = In(path=("status",), values=(Status.RUNNING.value,))
+            freed = self.store.amend(self.task_pool, both(tree, running), Amendment(status=Status.WAITING))
+            _logger.warning("tasks.reset pool=%s tasks=%d force=True", self.task_pool, len(freed))
+            return len(freed)
+        return len(self.reap(tree))
+
+    def reset_status(self, query: Mapping[str, Any], status: str) -> int:
+        """Put the tasks that match into `status` (waiting, part_done, failed or cancelled); return how many changed.
+
+        A task put into ``waiting`` forgets its result, its error and its attempts.
+
+        Raises
+        ------
+        IllegalTransitionError
+            For ``running`` and ``done``, which no task is put into by hand.
+        """
+        changed = self.store.amend(self.task_pool, self._selection(query), Amendment(status=parse_status(status)))
+        _logger.info("tasks.reset pool=%s status=%s tasks=%d", self.task_pool, status, len(changed))
+        return len(changed)
+
+    def cancel(self, query: Mapping[str, Any]) -> int:
+        """Cancel the open tasks that match; whoever runs one is refused when it commits. Return how many."""
+        return self.reset_status(query, self.STATUS_CANCELLED)
+
+    def prioritize(self, task: Mapping[str, Any], priority: int) -> None:
+        """Give a task another priority; higher goes first."""
+        self._amend_one(task, Amendment(priority=int(priority)))
+
+    def _amend_one(self, task: Mapping[str, Any], amendment: Amendment) -> None:
+        task_id = str(task["_id"])
+        self.store.get(self.task_pool, [task_id])  # says it when there is none
+        if not self.store.amend(self.task_pool, In(path=("_id",), values=(task_id,)), amendment):
+            target = amendment.status.value if amendment.status is not None else "as asked"
+            raise IllegalTransitionError(f"task {task_id} cannot become `{target}` from the state it is in")
+
+    def _selection(self, query: Mapping[str, Any] | None) -> Query | None:
+        if query is not None and "_id" in query and "def" in query:  # a task, as the seeds pass it
+            return In(path=("_id",), values=(str(query["_id"]),))
+        return parse_query(query)
+
+    # -- documents ---------------------------------------------------------------------------------------------
+
+    def document(self, record: TaskRecord, *, decode: bool = True) -> TaskDocument:
+        """Return a stored task as the seeds see it."""
+        plain = parse_json(record.canonical)
+        values = {
+            "_id": record.task_id,
+            "def": with_segment_tuples(plain) if decode else plain,
+            "filter": plain,
+            "status": record.status.value,
+            "res": _json(record.result),
+            "priority": record.priority,
+            "validity": _json(record.validity),
+            "error": record.error,
+            "attempts": record.attempts,
+            "owner": record.owner,
+            "created": record.created,
+            "ended": record.ended,
+        }
+        return TaskDocument(values, pending=decode)
+
+    def document_of_lease(self, lease: Lease) -> TaskDocument:
+        """Return a claimed task as the seeds see it, with the token that ends it."""
+        plain = parse_json(lease.canonical)
+        values = {
+            "_id": lease.task_id,
+            "def": with_segment_tuples(plain),
+            "filter": plain,
+            "status": Status.RUNNING.value,
+            "res": _json(lease.result),
+            "priority": lease.priority,
+            "attempts": lease.attempt,
+            "owner": lease.owner,
+            "token": lease.token,
+        }
+        return TaskDocument(values, pending=True)
+
+    def __repr__(self) -> str:
+        return f"TaskManager({self.task_pool!r})"
+
+    @staticmethod
+    def list(store: TaskStore | None = None) -> _Names:
+        """Return the names of all pools of a store (the ambient one if not given), sorted."""
+        chosen: Any = store if store is not None else shared_store()
+        names: _Names = chosen.list_pools()
+        return names
+
+
+def _json(text: str | None) -> JSON:
+    return parse_json(text) if text is not None else None

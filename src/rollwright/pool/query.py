@@ -1,0 +1,276 @@
+"""The pool's one query language: parsed once into a small tree that every store runs by itself.
+
+A query is a dictionary in MongoDB's manner. Names are ``_id``, ``status``, ``priority``, ``attempts``, ``owner``,
+``created`` and ``ended``, and dotted paths beneath ``def`` (``filter`` is the same), ``res`` and ``validity``; a path
+part of digits is a position in a list. Conditions are equality, ``$in``, ``$ne``, ``$gt``, ``$gte``, ``$lt``,
+``$lte``, ``$exists``, and queries are joined by ``$and`` and ``$or``. Everything else is refused.
+
+Guarantees: the same answers on every store. Numbers compare with numbers, text with text, anything else is not
+comparable and does not match; a boolean is no number; null equals what is absent; ``$ne`` is the opposite of equality;
+a list equals a list as a whole.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from rollwright.core.ids import JSON, canonical_json, normalise
+from rollwright.errors import QueryError, TaskValueError, nearest
+from rollwright.pool.states import parse_status
+
+__all__ = [
+    "COLUMNS",
+    "JSON_ROOTS",
+    "And",
+    "Compare",
+    "Exists",
+    "In",
+    "Not",
+    "Or",
+    "Query",
+    "both",
+    "is_position",
+    "matches",
+    "parse",
+]
+
+COLUMNS: Final = ("_id", "status", "priority", "attempts", "owner", "created", "ended")
+JSON_ROOTS: Final[Mapping[str, str]] = {"def": "def", "filter": "def", "res": "res", "validity": "validity"}
+
+Order: TypeAlias = Literal["gt", "gte", "lt", "lte"]
+
+_MAX_DEPTH: Final = 16
+_MAX_VALUES: Final = 1_000_000
+_BAD_PART: Final = re.compile(r'["\\\x00-\x1f\x7f]')
+_OPERATORS: Final = ("$in", "$ne", "$gt", "$gte", "$lt", "$lte", "$exists")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class In:
+    """The value at `path` equals one of `values`."""
+
+    path: tuple[str, ...]
+    values: tuple[JSON, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compare:
+    """The value at `path` is greater or less than `value`."""
+
+    path: tuple[str, ...]
+    order: Order
+    value: int | float | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exists:
+    """There is a value, null included, at `path`."""
+
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Not:
+    """The condition does not hold."""
+
+    part: Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class And:
+    """All conditions hold; no condition at all always holds."""
+
+    parts: tuple[Query, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Or:
+    """One of the conditions holds."""
+
+    parts: tuple[Query, ...]
+
+
+Query: TypeAlias = In | Compare | Exists | Not | And | Or
+
+
+def both(*queries: Query | None) -> Query | None:
+    """Return the query that demands all of `queries`; None demands nothing."""
+    parts = tuple(query for query in queries if query is not None)
+    if not parts:
+        return None
+    return parts[0] if len(parts) == 1 else And(parts=parts)
+
+
+def parse(query: Mapping[str, Any] | None) -> Query | None:
+    """Return the tree of `query`, or None when it demands nothing. `query` itself is not changed or kept.
+
+    Raises
+    ------
+    QueryError
+        For anything outside the language, naming it.
+    """
+    if query is not None and not isinstance(query, Mapping):
+        raise QueryError(f"a query is a dictionary, not {type(query).__name__}", hint='write {"status": "waiting"}')
+    if not query:
+        return None
+    return _mapping(query, 0)
+
+
+def _mapping(query: Mapping[str, Any], depth: int) -> Query:
+    if depth > _MAX_DEPTH:
+        raise QueryError(f"a query is nested deeper than {_MAX_DEPTH}")
+    parts: list[Query] = []
+    for key, condition in query.items():
+        if not isinstance(key, str):
+            raise QueryError(f"{key!r} is no name in a query")
+        if key in ("$and", "$or"):
+            parts.append(_joined(key, condition, depth))
+        elif key.startswith("$"):
+            raise QueryError(f"`{key}` is not part of the query language", hint="only $and and $or join conditions")
+        else:
+            parts += _conditions(_path(key), condition)
+    return parts[0] if len(parts) == 1 else And(parts=tuple(parts))
+
+
+def _joined(key: str, condition: Any, depth: int) -> Query:
+    if not isinstance(condition, list | tuple) or not condition:
+        raise QueryError(f"`{key}` takes a list of queries, not {condition!r}")
+    for part in condition:
+        if not isinstance(part, Mapping):
+            raise QueryError(f"`{key}` takes a list of queries, and {part!r} is none")
+    parts = tuple(_mapping(part, depth + 1) for part in condition)
+    return And(parts=parts) if key == "$and" else Or(parts=parts)
+
+
+def _path(name: str) -> tuple[str, ...]:
+    parts = tuple(name.split("."))
+    if parts[0] in COLUMNS and len(parts) == 1:
+        return parts
+    if parts[0] in JSON_ROOTS:
+        for part in parts[1:]:
+            if not part or len(part) > (9 if is_position(part) else 200) or _BAD_PART.search(part):
+                raise QueryError(f"{part!r} in the path `{name[:200]}` cannot be asked for")
+        return (JSON_ROOTS[parts[0]], *parts[1:])
+    known = (*COLUMNS, *JSON_ROOTS)
+    suggestion = nearest(parts[0], known)
+    hint = f"did you mean `{suggestion}`?" if suggestion else f"names are: {', '.join(known)}; write def.{name[:80]}?"
+    raise QueryError(f"a task has nothing called `{name[:200]}`", hint=hint)
+
+
+def _conditions(path: tuple[str, ...], condition: Any) -> list[Query]:
+    if isinstance(condition, Mapping) and any(isinstance(key, str) and key.startswith("$") for key in condition):
+        return [_operator(path, key, value) for key, value in condition.items()]
+    return [In(path=path, values=(_value(path, condition),))]
+
+
+def _operator(path: tuple[str, ...], key: Any, value: Any) -> Query:
+    match key:
+        case "$in":
+            if not isinstance(value, list | tuple | set | frozenset):
+                raise QueryError(f"`$in` takes a list, not {value!r}")
+            if len(value) > _MAX_VALUES:
+                raise QueryError(f"`$in` with {len(value):,} values; {_MAX_VALUES:,} is the most")
+            return In(path=path, values=tuple(_value(path, item) for item in value))
+        case "$ne":
+            return Not(part=In(path=path, values=(_value(path, value),)))
+        case "$exists":
+            if not isinstance(value, bool):
+                raise QueryError(f"`$exists` takes true or false, not {value!r}")
+            return Exists(path=path) if value else Not(part=Exists(path=path))
+        case "$gt" | "$gte" | "$lt" | "$lte":
+            return Compare(path=path, order=key[1:], value=_comparable(path, key, value))
+    suggestion = nearest(str(key), _OPERATORS)
+    hint = f"did you mean `{suggestion}`?" if suggestion else f"operators are: {', '.join(_OPERATORS)}"
+    raise QueryError(f"`{key}` is not part of the query language", hint=hint)
+
+
+def _value(path: tuple[str, ...], value: Any) -> JSON:
+    if path == ("status",):
+        return parse_status(value).value
+    if path == ("_id",):
+        text = str(value)
+        return str(int(text)) if is_position(text[:1]) and is_position(text) and len(text) < 19 else f"no id: {text}"
+    try:
+        return normalise(value, path=f"$.{'.'.join(path)}")
+    except TaskValueError as error:
+        raise QueryError(f"a query asks for a value that no task can have: {error.message}") from error
+
+
+def _comparable(path: tuple[str, ...], key: str, value: Any) -> int | float | str:
+    plain = _value(path, value)
+    if path == ("_id",):
+        if not is_position(str(plain)):
+            raise QueryError(f"`{key}` needs the id of a task, and {value!r} is none")
+        return int(str(plain))
+    if isinstance(plain, bool) or not isinstance(plain, int | float | str):
+        raise QueryError(f"`{key}` compares numbers or text, not {value!r}")
+    return plain
+
+
+_ORDERS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
+_ABSENT: Final = object()
+
+
+def matches(query: Query | None, document: Mapping[str, Any]) -> bool:  # noqa: PLR0911 - one for each kind of node
+    """Tell whether a task's document (``_id``, ``status``, ``def`` …, all plain JSON) satisfies `query`."""
+    match query:
+        case None:
+            return True
+        case And(parts=parts):
+            return all(matches(part, document) for part in parts)
+        case Or(parts=parts):
+            return any(matches(part, document) for part in parts)
+        case Not(part=part):
+            return not matches(part, document)
+        case Exists(path=path):
+            return _look_up(document, path) is not _ABSENT
+        case In(path=path, values=values):
+            found = _look_up(document, path)
+            return any(_equal(found, value) for value in values)
+        case Compare(path=path, order=order, value=value):
+            found = _look_up(document, path)
+            if path == ("_id",):
+                found = int(str(found))
+            return _kind(found) == _kind(value) and _ORDERS[order](found, value)
+
+
+def is_position(part: str) -> bool:
+    """Tell whether a part of a path is a position in a list."""
+    return part.isascii() and part.isdecimal()
+
+
+def _look_up(document: Mapping[str, Any], path: Sequence[str]) -> Any:
+    found: Any = document
+    for part in path:
+        if isinstance(found, Mapping) and not is_position(part) and part in found:
+            found = found[part]
+        elif isinstance(found, list) and is_position(part) and int(part) < len(found):
+            found = found[int(part)]
+        else:
+            return _ABSENT
+    return found
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    return "text" if isinstance(value, str) else "other"
+
+
+def _equal(found: Any, value: JSON) -> bool:
+    if value is None:
+        return found is None or found is _ABSENT
+    if isinstance(value, dict | list):  # as a whole, in the one spelling that every store keeps
+        return isinstance(found, type(value)) and canonical_json(found) == canonical_json(value)
+    return _kind(found) == _kind(value) and bool(found == value)

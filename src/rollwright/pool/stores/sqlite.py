@@ -1,0 +1,541 @@
+"""The default store: one SQLite file, shared by the processes of one machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from rollwright.core.clock import SystemClock
+from rollwright.errors import (
+    IllegalTransitionError,
+    LeaseLostError,
+    PoolError,
+    SchemaVersionError,
+    StoreUnavailableError,
+    TaskNotFoundError,
+)
+from rollwright.pool import posix
+from rollwright.pool.query import Query
+from rollwright.pool.states import Status, amend_sources
+from rollwright.pool.store import (
+    Amendment,
+    Claim,
+    HistoryRow,
+    Lease,
+    NewTask,
+    Outcome,
+    PutResult,
+    Settlement,
+    TaskRecord,
+    Traits,
+    check_pool_name,
+)
+from rollwright.pool.stores import sqlite_sql as sql
+from rollwright.pool.stores.sqlite_query import where
+
+__all__ = ["SqliteStore"]
+
+_APPLICATION_ID: Final = 0x726F6C6C
+_PUT_CHUNK: Final = 10_000
+_PAGE: Final = 500
+_TERMINAL: Final = (Status.DONE, Status.FAILED, Status.CANCELLED)
+
+
+class SqliteStore:
+    """Tasks in one SQLite file in WAL mode.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file; it is made, with its folder, at the first use. Not on a network filesystem: its locks are not
+        to be trusted there.
+    durable : bool
+        True: what a method returned survives a power cut. False: it survives a killed process, and a power cut may
+        lose the last commits, never corrupt.
+    clock : callable, optional
+        Returns seconds since 1970 UTC and decides leases; the machine's clock if not given.
+    timeout : float
+        Seconds to wait for another writer before `StoreUnavailableError`.
+
+    Guarantees: writers take turns in the order they came; a process that is killed loses its tasks at the next
+    `reap`, not only when their leases end.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        durable: bool = True,
+        clock: Callable[[], float] | None = None,
+        timeout: float = 60.0,
+    ) -> None:
+        system = SystemClock()
+        self.path = Path(path).absolute()
+        self._durable = durable
+        self._clock = clock if clock is not None else lambda: system.now().timestamp()
+        self._timeout = timeout
+        self._mutex = threading.RLock()
+        self._gate = posix.Gate(self._beside("lock"))
+        self._open: sqlite3.Connection | None = None
+        self._pid = 0
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(f"{self.path.name}-{suffix}")
+
+    @property
+    def traits(self) -> Traits:
+        """Many processes of one machine, the machine's clock."""
+        return Traits(
+            time_precision=1e-6, multi_process=True, multi_host=False, can_notify=False, knows_dead_owners=True
+        )
+
+    # -- connection and transactions ---------------------------------------------------------------------------
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._open is not None and self._pid != os.getpid():
+            # Forked: the connection and the gate are the parent's; SQLite forbids even closing its copy here.
+            self._open = None
+            self._gate = posix.Gate(self._beside("lock"))
+        if self._open is None:
+            self._open = self._connect()
+            self._pid = os.getpid()
+        return self._open
+
+    def _connect(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        kind = posix.network_filesystem(self.path.parent)
+        if kind is not None:
+            raise StoreUnavailableError(
+                f"{self.path} lies on a network filesystem ({kind}), whose locks SQLite cannot trust",
+                hint="put the pool on a local disk, or use a database server for several machines",
+            )
+        connection = sqlite3.connect(
+            self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
+        connection.execute("PRAGMA synchronous = FULL" if self._durable else "PRAGMA synchronous = NORMAL")
+        version = _pragma(connection, "user_version")
+        if version > sql.SCHEMA_VERSION:
+            raise SchemaVersionError(
+                f"{self.path} has schema {version}, and this rollwright knows up to {sql.SCHEMA_VERSION}",
+                hint="update rollwright, or use another pool",
+            )
+        if version == 0:
+            with self._gate.held():
+                self._initialise(connection)
+
+    def _initialise(self, connection: sqlite3.Connection) -> None:
+        if _pragma(connection, "user_version") == 0 and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise StoreUnavailableError(
+                f"{self.path} is another program's database", hint="name a file of its own for the pool"
+            )
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise StoreUnavailableError(f"{self.path} cannot be used in WAL mode (it stays in `{mode}`)")
+        self._upgrade(connection)
+
+    def _upgrade(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = _pragma(connection, "user_version")  # anew: somebody may have been faster
+            for statements in sql.MIGRATIONS[version:]:
+                for statement in statements:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {sql.SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreUnavailableError(f"the pool {self.path} failed: {error}", hint=_hint(error)) from error
+        except OSError as error:
+            raise StoreUnavailableError(f"the pool {self.path} cannot be opened: {error}") from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._translated(), self._mutex:
+            yield self._connection()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._translated(), self._mutex:
+            connection = self._connection()
+            with self._gate.held():
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    # On a full disk SQLite has rolled back by itself; rolling back again would hide the error.
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+
+    def migrate(self) -> None:
+        """Bring the file to this version's schema and sweep up after processes that ended."""
+        with self._translated(), self._mutex:
+            connection = self._connection()
+            with self._gate.held():
+                self._upgrade(connection)
+            folder = self._beside("owners")
+            if folder.is_dir():
+                holding = {row[0] for row in connection.execute(sql.RUNNING_PROCESSES)}
+                names = [path.name for path in folder.iterdir() if path.name not in holding]
+                for name in posix.dead_processes(folder, names):
+                    posix.forget_process(folder, name)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._mutex:
+            if self._open is not None and self._pid == os.getpid():
+                self._open.close()
+                self._gate.close()
+            self._open = None
+
+    # -- the port ----------------------------------------------------------------------------------------------
+
+    def put(self, pool: str, tasks: Sequence[NewTask]) -> PutResult:
+        """Add the tasks the pool does not have yet."""
+        check_pool_name(pool)
+        ids: list[str] = []
+        created = 0
+        for start in range(0, len(tasks), _PUT_CHUNK):
+            chunk = tasks[start : start + _PUT_CHUNK]
+            with self._writing() as connection:
+                created += self._put(connection, pool, chunk)
+                prints = json.dumps([task.fingerprint for task in chunk])
+                known = dict(connection.execute(sql.IDS_OF, (pool, prints)))
+            ids += [str(known[task.fingerprint]) for task in chunk]
+        return PutResult(ids=tuple(ids), created=created)
+
+    def _put(self, connection: sqlite3.Connection, pool: str, tasks: Sequence[NewTask]) -> int:
+        now = self._clock()
+        (last,) = connection.execute(sql.LAST_ID).fetchone()
+        rows = (
+            (
+                pool,
+                task.fingerprint,
+                task.priority,
+                task.max_attempts,
+                now + task.delay if task.delay > 0 else None,
+                now,
+                task.canonical,
+            )
+            for task in tasks
+        )
+        connection.executemany(sql.INSERT, rows)
+        # This transaction is the only writer, so everything beyond `last` is new here.
+        return connection.execute(sql.HISTORY_OF_NEW, (last,)).rowcount
+
+    def claim(self, claim: Claim) -> list[Lease]:
+        """Take tasks: highest priority first, then the oldest."""
+        with self._writing() as connection:
+            return self._claim(connection, claim, self._clock())
+
+    def _claim(self, connection: sqlite3.Connection, claim: Claim, now: float) -> list[Lease]:
+        if connection.execute(sql.ANY_EXPIRED, (now,)).fetchone() is not None:
+            self._reap(connection, now, [], " AND pool = ?", [claim.pool])
+        connection.execute(sql.PROMOTE, (now,))
+        condition, values = where(claim.query)
+        process = posix.this_process(self._beside("owners"))
+        rows = connection.execute(
+            sql.CLAIM.format(status=claim.status.value, where=condition),
+            (claim.owner, process, now + claim.lease, now, claim.pool, *values, max(claim.limit, 0)),
+        ).fetchall()
+        leases = [
+            Lease(
+                task_id=str(row[0]),
+                pool=claim.pool,
+                token=row[1],
+                attempt=row[2],
+                max_attempts=row[3],
+                owner=claim.owner,
+                canonical=row[4],
+                priority=row[5],
+                origin=claim.status,
+                result=row[6],
+            )
+            for row in rows
+        ]
+        leases.sort(key=lambda lease: (-lease.priority, int(lease.task_id)))  # RETURNING promises no order
+        _log(
+            connection,
+            now,
+            "claimed",
+            [(item.task_id, item.pool, Status.RUNNING, item.token, item.attempt, item.owner) for item in leases],
+        )
+        return leases
+
+    def renew(self, owner: str, *, lease: float) -> dict[str, int]:
+        """Extend the leases of all tasks `owner` holds."""
+        with self._writing() as connection:
+            rows = connection.execute(sql.RENEW, (self._clock() + lease, owner)).fetchall()
+        return {str(task_id): token for task_id, token in rows}
+
+    def settle(self, outcomes: Sequence[Outcome], *, claim: Claim | None = None) -> Settlement:
+        """End attempts, and take the next tasks in the same transaction."""
+        refused: list[LeaseLostError] = []
+        statuses: dict[str, Status] = {}
+        leases: list[Lease] = []
+        with self._writing() as connection:
+            now = self._clock()
+            for outcome in outcomes:
+                event, row = _end(connection, outcome, now)
+                if row is None:
+                    refused.append(_refusal(connection, outcome))
+                    continue
+                statuses[outcome.task_id] = Status(row[1])
+                _log(connection, now, event, [(outcome.task_id, *row, outcome.error)])
+            if claim is not None:
+                leases = self._claim(connection, claim, now)
+        return Settlement(refused=tuple(refused), statuses=statuses, leases=tuple(leases))
+
+    def reap(self, pool: str | None = None, *, query: Query | None = None) -> list[str]:
+        """Free the tasks whose lease ended or whose process is dead."""
+        condition, values = where(query)
+        if pool is not None:
+            condition, values = f" AND pool = ?{condition}", [pool, *values]
+        folder = self._beside("owners")
+        with self._reading() as connection:
+            processes = [row[0] for row in connection.execute(sql.RUNNING_PROCESSES)]
+            dead = posix.dead_processes(folder, processes)
+            if not dead and connection.execute(sql.ANY_EXPIRED, (self._clock(),)).fetchone() is None:
+                return []  # nothing to write: looking costs no transaction
+        with self._writing() as connection:
+            freed = self._reap(connection, self._clock(), dead, condition, values)
+            holding = {row[0] for row in connection.execute(sql.RUNNING_PROCESSES)}
+        for name in dead:
+            if name not in holding:
+                posix.forget_process(folder, name)
+        return freed
+
+    def _reap(
+        self, connection: sqlite3.Connection, now: float, dead: list[str], condition: str, values: list[object]
+    ) -> list[str]:
+        rows = connection.execute(sql.REAP.format(where=condition), (now, now, json.dumps(dead), *values)).fetchall()
+        _log(connection, now, "reaped", rows)
+        return sorted((str(row[0]) for row in rows), key=int)
+
+    def get(self, pool: str, task_ids: Sequence[str]) -> list[TaskRecord]:
+        """Return the tasks, in the order asked."""
+        numbers = [int(item) for item in task_ids if item.isascii() and item.isdecimal() and len(item) < 19]
+        with self._reading() as connection:
+            rows = connection.execute(sql.GET, (pool, json.dumps(numbers))).fetchall()
+        found = {str(row[0]): _record(row) for row in rows}
+        for task_id in task_ids:
+            if task_id not in found:
+                raise TaskNotFoundError(f"pool `{pool}` has no task {task_id}")
+        return [found[task_id] for task_id in task_ids]
+
+    def find(self, pool: str, query: Query | None = None) -> Iterator[TaskRecord]:
+        """Return the tasks that match, oldest first, read in pages."""
+        condition, values = where(query)
+        last = 0
+        while True:
+            with self._reading() as connection:
+                rows = connection.execute(sql.FIND.format(where=condition), (pool, last, *values, _PAGE)).fetchall()
+            yield from (_record(row) for row in rows)
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1][0]
+
+    def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
+        """Return how many tasks match, by state; without a query it costs the same for a million tasks."""
+        condition, values = where(query)
+        with self._reading() as connection:
+            rows = (
+                connection.execute(sql.TALLY, (pool,))
+                if query is None
+                else connection.execute(sql.COUNT.format(where=condition), (pool, *values))
+            ).fetchall()
+        return dict.fromkeys(Status, 0) | {Status(status): tasks for status, tasks in rows}
+
+    def amend(self, pool: str, query: Query | None, amendment: Amendment) -> list[str]:
+        """Change tasks by hand."""
+        status = amendment.status
+        sources = sorted(source.value for source in amend_sources(status)) if status is not None else []
+        condition, values = where(query)
+        changed: set[str] = set()
+        with self._writing() as connection:
+            now = self._clock()
+            # The last of them may change whether the query matches, so the state comes last.
+            if amendment.replacement is not None:
+                changed |= self._replace(connection, pool, amendment.replacement, condition, values, now)
+                ids = json.dumps([int(task_id) for task_id in changed])
+                condition, values = " AND id IN (SELECT value FROM json_each(?))", [ids]
+            if amendment.priority is not None:
+                rows = connection.execute(
+                    sql.PRIORITISE.format(where=condition), (amendment.priority, pool, *values)
+                ).fetchall()
+                changed |= {str(row[0]) for row in rows}
+                ids = json.dumps([row[0] for row in rows])
+                condition, values = " AND id IN (SELECT value FROM json_each(?))", [ids]
+            if status is not None:
+                more, extra = _consequences(status, amendment.error)
+                condition += " AND result IS NOT NULL" if status is Status.PART_DONE else ""
+                rows = connection.execute(
+                    sql.AMEND.format(more=more, where=condition),
+                    (status.value, now if status in _TERMINAL else None, *extra, pool, json.dumps(sources), *values),
+                ).fetchall()
+                _log(connection, now, "amended", rows)
+                changed |= {str(row[0]) for row in rows}
+        return sorted(changed, key=int)
+
+    def _replace(
+        self, connection: sqlite3.Connection, pool: str, new: NewTask, condition: str, values: list[object], now: float
+    ) -> set[str]:
+        held = connection.execute(sql.RUNNING_MATCH.format(where=condition), (pool, *values)).fetchone()
+        if held is not None:
+            raise IllegalTransitionError(f"task {held[0]} is running; its definition stays")
+        try:
+            rows = connection.execute(
+                sql.REPLACE.format(where=condition), (new.canonical, new.fingerprint, pool, *values)
+            ).fetchall()
+        except sqlite3.IntegrityError as error:
+            raise PoolError("another task of the pool has that definition already") from error
+        _log(connection, now, "replaced", rows)
+        return {str(row[0]) for row in rows}
+
+    def delete(self, pool: str, query: Query | None, *, running: bool = False) -> int:
+        """Remove tasks that match; their history stays."""
+        condition, values = where(query)
+        with self._writing() as connection:
+            rows = connection.execute(sql.DELETE.format(where=condition), (pool, running, *values)).fetchall()
+            _log(connection, self._clock(), "deleted", rows)
+        return len(rows)
+
+    def list_pools(self) -> list[str]:
+        """Return the names of all pools that have or had tasks, sorted."""
+        with self._reading() as connection:
+            return [row[0] for row in connection.execute(sql.POOLS)]
+
+    def read_history(self, pool: str, task_ids: Sequence[str] | None = None) -> list[HistoryRow]:
+        """Return the changes, oldest first."""
+        with self._reading() as connection:
+            if task_ids is None:
+                rows = connection.execute(sql.READ_HISTORY, (pool,)).fetchall()
+            else:
+                wanted = json.dumps([int(task_id) for task_id in task_ids])
+                rows = connection.execute(sql.READ_HISTORY_OF, (pool, wanted)).fetchall()
+        return [
+            HistoryRow(
+                task_id=str(row[0]),
+                at=row[1],
+                event=row[2],
+                status=Status(row[3]),
+                token=row[4],
+                attempt=row[5],
+                owner=row[6],
+                detail=row[7],
+            )
+            for row in rows
+        ]
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _end(connection: sqlite3.Connection, outcome: Outcome, now: float) -> tuple[str, tuple[Any, ...] | None]:
+    """Run the one statement that ends an attempt; return the event and the row it changed, if it was allowed to."""
+    key = (int(outcome.task_id), outcome.token)
+    match outcome.kind:
+        case "done":
+            found = connection.execute(sql.DONE, (outcome.result, outcome.validity, now, *key)).fetchone()
+        case "part_done":
+            found = connection.execute(sql.PART_DONE, (outcome.result, outcome.validity, *key)).fetchone()
+        case "released":
+            found = connection.execute(sql.RELEASED, key).fetchone()
+        case "cancelled":
+            found = connection.execute(sql.CANCELLED, (now, *key)).fetchone()
+        case "failed":
+            if outcome.retry:
+                run_at = now + outcome.delay if outcome.delay > 0 else None
+                found = connection.execute(sql.RETRY, (outcome.error, run_at, *key)).fetchone()
+                if found is not None:
+                    return "retry", found
+            found = connection.execute(sql.FAILED, (outcome.error, now, *key)).fetchone()
+    return outcome.kind, found
+
+
+def _refusal(connection: sqlite3.Connection, outcome: Outcome) -> LeaseLostError:
+    row = connection.execute(sql.STATE_OF, (int(outcome.task_id),)).fetchone()
+    if row is None:
+        return LeaseLostError(outcome.task_id, token=outcome.token, current=None)
+    return LeaseLostError(outcome.task_id, token=outcome.token, current=row[0], state=row[1])
+
+
+def _consequences(status: Status, error: str | None) -> tuple[str, tuple[object, ...]]:
+    if status is Status.WAITING:
+        return sql.FORGET, ()
+    if status is Status.PART_DONE:
+        return sql.REOPEN, ()
+    return sql.EXPLAIN, (error,)
+
+
+def _log(connection: sqlite3.Connection, now: float, event: str, rows: Iterable[Sequence[Any]]) -> None:
+    """Write one history row for each (task, pool, status, token, attempt, owner[, detail])."""
+    connection.executemany(
+        sql.HISTORY,
+        [
+            (int(row[0]), row[1], now, event, str(row[2]), row[3], row[4], row[5], row[6] if len(row) > 6 else None)
+            for row in rows
+        ],
+    )
+
+
+def _record(row: tuple[Any, ...]) -> TaskRecord:
+    return TaskRecord(
+        task_id=str(row[0]),
+        pool=row[1],
+        fingerprint=row[2],
+        status=Status(row[3]),
+        priority=row[4],
+        token=row[5],
+        attempts=row[6],
+        max_attempts=row[7],
+        canonical=row[8],
+        created=row[9],
+        owner=row[10],
+        result=row[11],
+        validity=row[12],
+        error=row[13],
+        lease_until=row[14],
+        run_at=row[15],
+        started=row[16],
+        ended=row[17],
+    )
+
+
+def _hint(error: sqlite3.Error) -> str | None:
+    text = str(error)
+    if "full" in text:
+        return "free some space; nothing of the last change was kept, and everything before it is"
+    if "locked" in text:
+        return "another process holds the file in a transaction; look for one that is stopped"
+    if "not a database" in text or "malformed" in text:
+        return "the file is no pool or is damaged; restore it or name another one"
+    if "readonly" in text or "unable to open" in text:
+        return "check the permissions of the file and of its folder, which must be writable too"
+    return None

@@ -1,0 +1,68 @@
+"""Stores by URL: ``sqlite:///pool.db``, ``memory:``."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from typing import Final
+
+from rollwright.core.context import current_settings
+from rollwright.core.settings import masked
+from rollwright.errors import ConfigError
+from rollwright.pool.store import TaskStore
+
+__all__ = ["close_shared_stores", "shared_store", "store_from_url"]
+
+_SQLITE: Final = "sqlite:///"
+_LATER: Final = ("postgresql", "postgres", "mongodb", "mongodb+srv")
+
+
+def store_from_url(url: str) -> TaskStore:
+    """Return a new store; a relative ``sqlite:///`` path is relative to the working directory.
+
+    Raises
+    ------
+    ConfigError
+        When no store has such a URL.
+    """
+    if url in ("memory:", "memory://", f"{_SQLITE}:memory:"):
+        from rollwright.pool.stores.memory import MemoryStore  # noqa: PLC0415 - only the chosen adapter is imported
+
+        return MemoryStore()
+    if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
+        from rollwright.pool.stores.sqlite import SqliteStore  # noqa: PLC0415 - only the chosen adapter is imported
+
+        return SqliteStore(url.removeprefix(_SQLITE))
+    scheme = url.partition(":")[0]
+    later = f"; {scheme} comes later" if scheme in _LATER else ""
+    raise ConfigError(
+        f"`{masked(url)}` is the URL of no task pool{later}", hint="write sqlite:///path/to/pool.db or memory:"
+    )
+
+
+class _Shared:
+    mutex: Final = threading.Lock()
+    stores: Final[dict[str, TaskStore]] = {}
+    closing: bool = False
+
+
+def shared_store(url: str | None = None) -> TaskStore:
+    """Return this process's one store of a URL (the ambient settings' if not given), opened once and kept."""
+    if url is None:
+        url = current_settings().pool.url
+    absolute = current_settings().resolve_url(url)
+    with _Shared.mutex:
+        if not _Shared.closing:
+            atexit.register(close_shared_stores)
+            _Shared.closing = True
+        if absolute not in _Shared.stores:
+            _Shared.stores[absolute] = store_from_url(absolute)
+        return _Shared.stores[absolute]
+
+
+def close_shared_stores() -> None:
+    """Close and forget every shared store; what was in memory is gone."""
+    with _Shared.mutex:
+        for store in _Shared.stores.values():
+            store.close()
+        _Shared.stores.clear()
