@@ -6,19 +6,19 @@ never copied; a processor of a user's own works on frames.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, cast
+from typing import Any, Final, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.core.construct import get_callable, init_instance_by_config
-from rollwright.data.codecs_description import Described
 from rollwright.data.matrix_table import Group, Table, Values
+from rollwright.data.processors_base import Processor, TableProcessor, get_group_columns
+from rollwright.data.processors_fit import CLIP, TO_SIGMA, FittedProcessor, MinMaxNorm, RobustZScoreNorm, ZScoreNorm
 from rollwright.data.processors_inst import InstProcessor, TimeRangeFlt
-from rollwright.errors import ConfigError, DataError, UnsupportedArtifactError, nearest
+from rollwright.errors import ConfigError, DataError, nearest
 
 __all__ = [
     "CSRankNorm",
@@ -45,17 +45,7 @@ __all__ = [
 ]
 
 MODULE: Final = "rollwright.data.processors"
-EPS: Final = 1e-12
-CLIP: Final = 3.0
-TO_SIGMA: Final = 1.4826  # the median absolute deviation of a normal distribution, turned into its deviation
 TO_UNIT: Final = 3.46  # about 1 over the deviation of a uniform distribution
-
-
-def get_group_columns(df: pd.DataFrame, group: str | None) -> pd.Index[Any]:
-    """Return the columns of one group (the first column level), or all of them."""
-    if group is None:
-        return df.columns
-    return pd.Index(df.columns[df.columns.get_loc(group)])
 
 
 def build_processor(config: object) -> Processor:
@@ -94,109 +84,6 @@ def with_fit_range(processors: Sequence[Any], start: object, end: object) -> lis
         module = config.get("module_path") if isinstance(config, Mapping) else None
         prepared.append({"class": target.__name__, "module_path": module or target.__module__, "kwargs": kwargs})
     return prepared
-
-
-class Processor(Described, ABC):
-    """Turns a frame into another one, after learning from a frame where it has something to learn.
-
-    A subclass of a user's own overrides `__call__` and, where it learns, `fit`; it may then also override `state` and
-    `load_state`, so that what it learnt can be saved.
-    """
-
-    local: ClassVar[bool] = False
-    """Whether the rows of a session depend on that session alone, given what was learnt: then a window needs no more
-    than its own rows."""
-    keeps_rows: ClassVar[bool] = False
-    """Whether no row is ever dropped or added."""
-
-    def fit(self, df: pd.DataFrame | None = None) -> None:
-        """Learn from `df`; nothing by default."""
-
-    @abstractmethod
-    def __call__(self, df: pd.DataFrame) -> pd.DataFrame:
-        """Return the processed frame, leaving `df` as it is."""
-
-    def is_for_infer(self) -> bool:
-        """Tell whether it may be used for inference, where labels are not known."""
-        return True
-
-    def readonly(self) -> bool:
-        """Tell whether it leaves its input as it is; the ready-made ones always do."""
-        return False
-
-    def config(self, **kwargs: Any) -> None:
-        """Change the fit range; other names are left to others."""
-        for name in ("fit_start_time", "fit_end_time"):
-            if name in kwargs and hasattr(self, name):
-                setattr(self, name, kwargs[name])
-
-    def fit_range(self) -> tuple[Any, Any] | None:
-        """Return the closed range it learns from; None when it names none."""
-        return None
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return what was learnt, as plain arrays.
-
-        Raises
-        ------
-        UnsupportedArtifactError
-            When a subclass learns and does not say what.
-        """
-        if type(self).fit is not Processor.fit:
-            raise UnsupportedArtifactError(
-                f"{type(self).__name__} learns from data and does not say what it learnt",
-                hint="give it the methods `state() -> dict of arrays` and `load_state(state)`",
-            )
-        return {}
-
-    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take back what `state` returned."""
-
-    # Tables are how the pipeline runs; a processor that knows only frames is called through these two.
-
-    def fit_table(self, table: Table) -> None:
-        """Learn from `table`."""
-        if type(self).fit is not Processor.fit:
-            self.fit(table.to_frame())
-
-    def transform(self, table: Table) -> Table:
-        """Return the processed table."""
-        return Table.of_frame(self(table.to_frame()))
-
-
-class TableProcessor(Processor):
-    """A processor that works on tables; on frames through them, in the row order given."""
-
-    local = True
-    keeps_rows = True
-
-    def fit(self, df: pd.DataFrame | None = None) -> None:
-        """Learn from `df`."""
-        if df is not None:
-            self.fit_table(Table.of_frame(df))
-
-    def __call__(self, df: pd.DataFrame) -> pd.DataFrame:
-        """Return the processed frame, leaving `df` as it is."""
-        table = self.transform(Table.of_frame(df))
-        return table.to_frame(df.index if self.keeps_rows else df.index[self._kept(Table.of_frame(df))])
-
-    def _kept(self, table: Table) -> NDArray[np.bool_]:
-        return np.ones(len(table), dtype=np.bool_)
-
-    def fit_table(self, table: Table) -> None:
-        """Learn from `table`; nothing by default."""
-
-    @abstractmethod
-    def transform(self, table: Table) -> Table:
-        """Return the processed table."""
-
-    def readonly(self) -> bool:
-        """Tell that the input stays as it is."""
-        return True
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return what was learnt, as plain arrays."""
-        return {}
 
 
 class DropnaProcessor(TableProcessor):
@@ -307,147 +194,6 @@ class Fillna(TableProcessor):
         return table.map(
             self.fields_group, lambda values, _: np.where(np.isnan(values), values.dtype.type(self.fill_value), values)
         )
-
-
-class FittedProcessor(TableProcessor):
-    """A processor that learns two numbers for each column, from a closed range of sessions and nothing else.
-
-    .. warning:: **Look-ahead.** `fit_end_time` must lie before the test segment: what is learnt from the range is used
-       on every row.
-
-    Parameters
-    ----------
-    fit_start_time, fit_end_time : date or None
-        None is open.
-    fields_group : str, sequence of str or None
-        Every column, labels too, if not given.
-    """
-
-    def __init__(self, fit_start_time: Any, fit_end_time: Any, fields_group: Group = None) -> None:
-        self.fit_start_time = fit_start_time
-        self.fit_end_time = fit_end_time
-        self.fields_group = fields_group
-        self.shift: NDArray[np.float64] | None = None
-        self.scale: NDArray[np.float64] | None = None
-
-    def fit_range(self) -> tuple[Any, Any] | None:
-        """Return the closed range it learns from."""
-        return self.fit_start_time, self.fit_end_time
-
-    def fit_table(self, table: Table) -> None:
-        """Learn from the rows of `table` inside the fit range.
-
-        Raises
-        ------
-        DataError
-            When there are none.
-        """
-        part = table.take(table.rows.between(self.fit_start_time, self.fit_end_time))
-        if not len(part):
-            raise DataError(
-                f"{type(self).__name__} has no rows to learn from in [{self.fit_start_time}, {self.fit_end_time}]",
-                hint="the fit range must lie inside the handler's start_time and end_time",
-            )
-        width = len(part.columns(self.fields_group))
-        shift, scale = np.empty(width), np.empty(width)
-        for place, values in part.column_chunks(self.fields_group):
-            for column in range(values.shape[1]):
-                valid = values[:, column]
-                shift[place.start + column], scale[place.start + column] = self.learn(valid[~np.isnan(valid)])
-        self.shift, self.scale = shift, scale
-
-    @abstractmethod
-    def learn(self, values: NDArray[np.float64]) -> tuple[float, float]:
-        """Return what to subtract and what to divide by, for the values of a column that are not NaN."""
-
-    def transform(self, table: Table) -> Table:
-        """Return the normalised table."""
-        shift, scale = self.shift, self.scale
-        if shift is None or scale is None:
-            raise DataError(f"{type(self).__name__} is used before it learnt anything", hint="call fit first")
-        if len(table.columns(self.fields_group)) != len(shift):
-            raise DataError(
-                f"{type(self).__name__} learnt {len(shift)} columns and is given "
-                f"{len(table.columns(self.fields_group))}"
-            )
-
-        def normalised(values: Values, place: slice) -> Values:
-            out = np.empty(values.shape, dtype=values.dtype)
-            for low in range(0, len(values), 1 << 14):
-                part = slice(low, low + (1 << 14))
-                out[part] = self.finished((values[part] - shift[place]) / scale[place])
-            return out
-
-        return table.map(self.fields_group, normalised)
-
-    def finished(self, values: Values) -> Values:
-        """Return the normalised values as they are handed out."""
-        return values
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return what was learnt."""
-        return {} if self.shift is None or self.scale is None else {"shift": self.shift, "scale": self.scale}
-
-    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take back what `state` returned."""
-        if state:
-            self.shift, self.scale = np.asarray(state["shift"]), np.asarray(state["scale"])
-
-
-class MinMaxNorm(FittedProcessor):
-    """Maps the fit range's minimum to 0 and its maximum to 1; a constant column stays as it is."""
-
-    def learn(self, values: NDArray[np.float64]) -> tuple[float, float]:
-        """Return the minimum and the span."""
-        if not len(values):
-            return float("nan"), float("nan")
-        low, high = float(values.min()), float(values.max())
-        return (0.0, 1.0) if low == high else (low, high - low)
-
-
-class ZScoreNorm(FittedProcessor):
-    """Subtracts the fit range's mean and divides by its deviation (ddof 0); a constant column stays as it is."""
-
-    def learn(self, values: NDArray[np.float64]) -> tuple[float, float]:
-        """Return the mean and the deviation."""
-        if not len(values):
-            return float("nan"), float("nan")
-        with np.errstate(invalid="ignore"):  # infinities give NaN, as in Qlib
-            mean, deviation = float(values.mean()), float(values.std())
-        return (0.0, 1.0) if deviation == 0 else (mean, deviation)
-
-
-class RobustZScoreNorm(FittedProcessor):
-    """Subtracts the fit range's median, divides by its median absolute deviation, and cuts at ±3 unless told not to.
-
-    Parameters
-    ----------
-    fit_start_time, fit_end_time, fields_group
-        As `FittedProcessor`.
-    clip_outlier : bool
-    """
-
-    def __init__(
-        self,
-        fit_start_time: Any,
-        fit_end_time: Any,
-        fields_group: Group = None,
-        clip_outlier: bool = True,  # noqa: FBT001, FBT002 - Qlib's signature
-    ) -> None:
-        super().__init__(fit_start_time, fit_end_time, fields_group)
-        self.clip_outlier = clip_outlier
-
-    def learn(self, values: NDArray[np.float64]) -> tuple[float, float]:
-        """Return the median and the scaled deviation from it."""
-        if not len(values):
-            return float("nan"), float("nan")
-        middle = float(np.median(values))
-        with np.errstate(invalid="ignore"):
-            return middle, (float(np.median(np.abs(values - middle))) + EPS) * TO_SIGMA
-
-    def finished(self, values: Values) -> Values:
-        """Return the values, cut at ±3."""
-        return np.clip(values, -CLIP, CLIP) if self.clip_outlier else values
 
 
 class CSZScoreNorm(TableProcessor):

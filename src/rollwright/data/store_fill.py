@@ -20,6 +20,7 @@ STRIP: Final = 128
 """Cells transposed at once: small enough for both sides to stay in the cache (measured: 1,024 is slower)."""
 
 SESSIONS: Final = 256
+KEPT_CELLS: Final = 1 << 24
 
 
 def compute_rows(
@@ -37,16 +38,35 @@ def compute_rows(
     Every cell of those rows and columns is written exactly once; memory beyond `values` is that of one tile.
     """
     whole = list(columns) == list(range(values.shape[1]))
-    where = np.array(columns, dtype=np.intp)
-    numbers = layout.numbers(first, layout.sessions) if layout.sessions - first <= SESSIONS else None
+    where = None if whole else np.array(columns, dtype=np.intp)
+    numbers = _Numbers(layout)
     tiles = evaluate(plan, source, instruments=layout.instruments, start=first, stop=layout.sessions, threads=threads)
     for tile in tiles:
-        for low in range(tile.rows.start, tile.rows.stop, SESSIONS):
-            high = min(low + SESSIONS, tile.rows.stop)
-            block = numbers[low - first : high - first] if numbers is not None else layout.numbers(low, high)
-            target = block[:, tile.columns].reshape(-1)
+        for low in range(tile.rows.start, tile.rows.stop):
+            if low > tile.rows.start and low % SESSIONS:
+                continue
+            high = min(low - low % SESSIONS + SESSIONS, tile.rows.stop)
+            target = numbers.block(low, high)[:, tile.columns].reshape(-1)
             cells = tile.values[:, low - tile.rows.start : high - tile.rows.start]
-            _scatter(values, target, cells.reshape(len(cells), -1), None if whole else where)
+            _scatter(values, target, cells.reshape(len(cells), -1), where)
+
+
+class _Numbers:
+    """The row numbers of blocks of sessions; the last blocks used are kept, since tiles come column group by group."""
+
+    def __init__(self, layout: RowLayout) -> None:
+        self._layout = layout
+        self._blocks: dict[int, NDArray[np.int64]] = {}
+        self._room = max(4, KEPT_CELLS // (SESSIONS * max(1, len(layout.instruments))))
+
+    def block(self, low: int, high: int) -> NDArray[np.int64]:
+        """Return the numbers of the sessions ``[low, high)``, which lie in one block."""
+        start = low - low % SESSIONS
+        if start not in self._blocks:
+            while len(self._blocks) >= self._room:
+                del self._blocks[next(iter(self._blocks))]
+            self._blocks[start] = self._layout.numbers(start, min(start + SESSIONS, self._layout.sessions))
+        return self._blocks[start][low - start : high - start]
 
 
 def _scatter(
