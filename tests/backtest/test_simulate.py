@@ -246,7 +246,7 @@ def worlds(draw):
     return strategy, scores, prices, costs, account
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(worlds())
 def test_law_of_places_prices_and_cash(world):
     strategy, scores, prices, costs, account = world
@@ -265,7 +265,7 @@ def test_law_of_places_prices_and_cash(world):
             assert not np.isnan(scores[trade.session - 1, trade.instrument])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(worlds())
 def test_law_the_trades_tell_the_whole_story(world):
     strategy, scores, prices, costs, account = world
@@ -286,7 +286,7 @@ def test_law_the_trades_tell_the_whole_story(world):
     assert again.trades == made.trades
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(worlds(), st.data())
 def test_law_the_future_changes_nothing_before_it(world, data):
     strategy, scores, prices, costs, account = world

@@ -1,5 +1,6 @@
 """The trading calendar: positions, alignment, arithmetic, and what it refuses."""
 
+from copy import deepcopy
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -110,6 +111,12 @@ def test_a_calendar_is_a_value(cal):
     assert cal.values.dtype == np.dtype("datetime64[s]")
     with pytest.raises(ValueError, match="read-only"):
         cal.values[0] = np.datetime64("1999-01-01")
+
+
+def test_a_copy_is_equal_and_cannot_be_changed_either(cal):
+    copy = deepcopy(cal)
+    assert copy == cal
+    assert not copy.values.flags.writeable
 
 
 def test_the_caller_s_array_stays_its_own():
