@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -94,6 +97,23 @@ def test_revising_is_asked_for(tmp_path, prices):
     assert "--revise" in str(refused.exception)
     done = run("import", prices, "--out", tmp_path / "market", "--revise")
     assert "changed      1 values, from 2020-01-02 on" in done.stdout
+
+
+def test_every_command_of_the_page_on_data_runs(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    ran = 0
+    for opening, body in re.findall(r"^```(\w+[^\n]*)\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        kind, _, name = opening.partition(" file=")
+        if kind == "csv":
+            (tmp_path / name).write_text(body)
+        for line in body.splitlines() if kind == "console" else []:
+            program, group, *words = shlex.split(line.removeprefix("$ "))
+            assert (program, group) == ("rollwright", "data")
+            done = run(*words)
+            assert done.exit_code == 0, f"{line}\n{done.output}\n{done.exception!r}"
+            ran += 1
+    assert ran == 6
 
 
 def test_help_imports_nothing_heavy():
