@@ -195,7 +195,8 @@ class _Request:
         panels = _padded(inner.panels, start, stop, len(self.source.calendar()))
         bounds = self.source.bounds(names)
         rows = np.arange(start, stop)[:, None]
-        values = stage.combine(term, panels, (rows >= bounds[:, 0]) & (rows < bounds[:, 1]))
+        with np.errstate(all="ignore"):
+            values = stage.combine(term, panels, (rows >= bounds[:, 0]) & (rows < bounds[:, 1]))
         if len(names) == 1 and not stage.is_per_column:
             return values
         place = {name: index for index, name in enumerate(names)}

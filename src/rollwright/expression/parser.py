@@ -21,14 +21,13 @@ __all__ = ["MAX_DEPTH", "MAX_LENGTH", "MAX_WINDOW", "parse"]
 
 MAX_LENGTH: Final = 20_000
 """Characters an expression may have."""
-MAX_DEPTH: Final = 100
+MAX_DEPTH: Final = 64
 """How deep brackets and calls may be nested."""
 MAX_WINDOW: Final = 100_000
 """Sessions a window may have, or a shift may go."""
 
 _COMPARISONS: Final = {">": "Gt", ">=": "Ge", "<": "Lt", "<=": "Le", "==": "Eq", "!=": "Ne"}
 _SIGNS: Final = {"|": ("Or", 1), "&": ("And", 2), "+": ("Add", 3), "-": ("Sub", 3), "*": ("Mul", 4), "/": ("Div", 4)}
-_TIGHTEST: Final = 4
 
 
 def parse(text: str) -> Term:
@@ -115,13 +114,15 @@ class _Parser:
         return left
 
     def _binary(self, strength: int) -> Term:
-        if strength > _TIGHTEST:
-            return self._signed()
-        left = self._binary(strength + 1)
-        while (token := self._peek()).kind == "sign" and _SIGNS.get(token.text, ("", 0))[1] == strength:
+        """Read operands joined by signs that bind at least as tightly as `strength`."""
+        left = self._signed()
+        while True:
+            token = self._peek()
+            name, binds = _SIGNS.get(token.text, ("", 0)) if token.kind == "sign" else ("", 0)
+            if binds < strength:
+                return left
             self._take()
-            left = self._apply(_SIGNS[token.text][0], (left, self._binary(strength + 1)), token.position)
-        return left
+            left = self._apply(name, (left, self._binary(binds + 1)), token.position)
 
     def _signed(self) -> Term:
         first = self._peek().position

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.errors import UnknownInstrumentError, nearest
-from rollwright.expression.source import Lifetimes
+from rollwright.expression.engine import evaluate
+from rollwright.expression.planner import compile_plan
+from rollwright.expression.source import DataSource, Lifetimes
 
-__all__ = ["ArraySource", "random_source"]
+__all__ = ["ArraySource", "expression_values", "random_source"]
 
 
 class ArraySource:
@@ -157,3 +159,33 @@ def random_source(
     stop = np.where(rng.random(instruments) < 0.2, rng.integers(sessions // 2 + 1, sessions, instruments), sessions)
     names = [f"SH{600000 + index}" for index in range(instruments)]
     return ArraySource(fields, names, bounds=np.stack([first, stop], axis=1))
+
+
+def expression_values(
+    source: DataSource,
+    *expressions: str,
+    instruments: Sequence[str] | None = None,
+    start: int = 0,
+    stop: int | None = None,
+    threads: int = 1,
+) -> NDArray[np.float32]:
+    """Return ``[expressions, sessions, instruments]``, and prove on the way that the tiles cover each cell once.
+
+    Parameters
+    ----------
+    instruments : sequence of str, optional
+        All of the source if not given.
+    start, stop : int
+        Positions of the calendar, half open; all of it if not given.
+    """
+    names = source.instruments() if instruments is None else instruments
+    last = len(source.calendar()) if stop is None else stop
+    plan = compile_plan(expressions, allow_lookahead=True)
+    values = np.full((len(expressions), last - start, len(names)), np.nan, np.float32)
+    covered = np.zeros((last - start, len(names)), np.int64)
+    for tile in evaluate(plan, source, instruments=names, start=start, stop=last, threads=threads):
+        rows = slice(tile.rows.start - start, tile.rows.stop - start)
+        values[:, rows, tile.columns] = tile.values
+        covered[rows, tile.columns] += 1
+    assert (covered == 1).all(), "the tiles must cover every cell exactly once"
+    return values
