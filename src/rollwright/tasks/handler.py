@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
@@ -11,8 +10,6 @@ from rollwright.errors import SegmentError
 from rollwright.tasks.definition import Task, dataset_kwargs, segments_of, set_dataset_kwarg
 
 __all__ = ["handler_mod"]
-
-_logger = logging.getLogger("rollwright.tasks")
 
 _PROCESSOR_LISTS: Final = ("infer_processors", "learn_processors", "shared_processors")
 _FIT_RANGE: Final = ("fit_start_time", "fit_end_time")
@@ -35,8 +32,8 @@ def handler_mod(task: Task, rolling_gen: _Keys) -> None:
 
     Only `task` itself is changed; dictionaries it shares with other tasks are not.
 
-    .. warning:: **Look-ahead.** Without this (``ds_extra_mod_func=None``) processors go on fitting on the range the
-       template names, which may reach into the test segments of earlier windows' template or miss later data.
+    .. warning:: **Look-ahead.** With ``ds_extra_mod_func=None`` processors fit on the range the template names in
+       every window. Where that range goes past a window's train, what is tested takes part in the fit.
 
     Raises
     ------
