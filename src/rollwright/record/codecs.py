@@ -140,16 +140,20 @@ def _level_column(index: pd.MultiIndex, place: int) -> Column:
     codes = np.asarray(index.codes[place])
     used = np.zeros(len(level) + 1, dtype=bool)  # the last place stands for code -1, a missing value
     used[codes] = True
+    meta = column_of(level[:0], where).meta
+    if used[:-1].all() and not used[-1] and level.is_monotonic_increasing:
+        return Column(data=_dictionary(codes.astype(np.int32), level, None), meta=meta, encoding=None)
     kept = np.flatnonzero(used[:-1])
     kept = kept[level.take(kept).argsort()]  # equal frames may number their levels differently
     table = np.full(len(level) + 1, -1, dtype=np.int32)
     table[kept] = np.arange(len(kept), dtype=np.int32)
     fresh = table[codes]
-    data = pa.DictionaryArray.from_arrays(
-        pa.array(fresh, mask=fresh < 0 if not used[:-1].all() or used[-1] else None),
-        text_array(level.take(kept)),
-    )
-    return Column(data=data, meta=column_of(level[:0], where).meta, encoding=None)
+    missing = fresh < 0 if used[-1] else None
+    return Column(data=_dictionary(fresh, level.take(kept), missing), meta=meta, encoding=None)
+
+
+def _dictionary(codes: NDArray[np.int32], level: pd.Index[Any], missing: NDArray[np.bool_] | None) -> Any:
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=missing), text_array(level))
 
 
 def _file_names(frame: pd.DataFrame, index: int) -> list[str]:
@@ -217,7 +221,8 @@ def _level(data: pa.ChunkedArray, meta: dict[str, Any]) -> tuple[pd.Index[Any], 
         joined = data.combine_chunks() if data.num_chunks != 1 else data.chunk(0)
         if isinstance(joined, pa.DictionaryArray):
             level = pd.Index(restored(pa.chunked_array([joined.dictionary]), {**meta, "coded": False}))
-            codes = joined.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+            indices = joined.indices.fill_null(-1) if joined.null_count else joined.indices
+            codes = indices.to_numpy(zero_copy_only=False)
             if level.is_monotonic_increasing:
                 return level, codes
             order = level.argsort()
@@ -227,7 +232,8 @@ def _level(data: pa.ChunkedArray, meta: dict[str, Any]) -> tuple[pd.Index[Any], 
     values = pd.Index(restored(data, meta), dtype=dtype_of(meta), copy=False)
     if isinstance(values, pd.DatetimeIndex) and len(values) and values.is_monotonic_increasing:
         raw = values.asi8
-        starts = np.concatenate(([True], raw[1:] != raw[:-1]))
-        return values[starts], np.cumsum(starts, dtype=np.int32) - 1
+        starts = np.concatenate(([0], np.flatnonzero(raw[1:] != raw[:-1]) + 1))
+        lengths = np.diff(starts, append=len(raw))
+        return values[starts], np.repeat(np.arange(len(starts), dtype=np.int32), lengths)
     codes, level = pd.factorize(values, sort=True)
     return pd.Index(level), codes

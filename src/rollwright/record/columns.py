@@ -13,7 +13,6 @@ from rollwright.errors import UnsupportedArtifactError
 
 __all__ = ["Column", "column_of", "dtype_of", "labels_from_json", "labels_to_json", "restored", "text_array"]
 
-_DELTA: Final = "DELTA_BINARY_PACKED"
 _SPLIT: Final = "BYTE_STREAM_SPLIT"
 _MASKED: Final = {str(dtype()): dtype for dtype in (
     pd.Int8Dtype, pd.Int16Dtype, pd.Int32Dtype, pd.Int64Dtype, pd.UInt8Dtype, pd.UInt16Dtype, pd.UInt32Dtype,
@@ -69,12 +68,12 @@ def _fixed_width(values: pd.Series[Any] | pd.Index[Any]) -> tuple[Any, str] | No
     if str(dtype) in _MASKED:
         return pa.array(values.array), "PLAIN"
     if isinstance(dtype, pd.DatetimeTZDtype):
-        return pa.array(np.asarray(pd.DatetimeIndex(values).tz_convert("UTC").tz_localize(None))), _DELTA
+        return pa.array(np.asarray(pd.DatetimeIndex(values).tz_convert("UTC").tz_localize(None))), "PLAIN"
     kind = dtype.kind if isinstance(dtype, np.dtype) and dtype.itemsize <= 8 else ""
     if kind == "M":  # Parquet knows no seconds; the dtype in the metadata brings them back
-        return pa.array(np.asarray(values)), _DELTA
+        return pa.array(np.asarray(values)), "PLAIN"
     if kind == "m":
-        return pa.array(np.asarray(values).view("i8")), _DELTA
+        return pa.array(np.asarray(values).view("i8")), "PLAIN"
     if kind and kind in "biuf":
         return pa.array(np.asarray(values)), _SPLIT if kind == "f" else "PLAIN"
     return None
