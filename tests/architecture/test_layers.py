@@ -25,7 +25,7 @@ LAYERS = (
     ("errors",),
 )
 DRIVERS = {
-    "sqlite3": ("pool/stores/sqlite",),
+    "sqlite3": ("pool/stores/sqlite", "record/tracking/mlflow"),
     "psycopg": ("pool/stores/postgres",),
     "pymongo": ("pool/stores/mongo",),
     "mlflow": ("record/tracking/mlflow",),
