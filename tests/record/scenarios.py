@@ -15,7 +15,9 @@ SOCKETS = []
 
 def watch(event, arguments):
     asked = ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.gethostbyname", "subprocess.Popen")
-    if event in asked and "uname" not in repr(arguments):  # the standard library's `platform` asks uname for the machine
+    if event in asked and "uname" not in repr(
+        arguments
+    ):  # the standard library's `platform` asks uname for the machine
         SOCKETS.append([event, repr(arguments)[:200]])
 
 
@@ -33,7 +35,7 @@ def children(count, work):
                 work(place)
                 code = 3 if SOCKETS else 0
             except BaseException:
-                logging.exception("child %d failed", place)
+                logging.getLogger("child").exception("child %d failed", place)
             finally:
                 sys.stderr.flush()
                 os._exit(code)
@@ -45,8 +47,8 @@ def children(count, work):
 
 def main():
     sys.addaudithook(watch)
-    from rollwright.record.ambient import R
-    from rollwright.record.tracking import mlflow as adapter
+    from rollwright.record.ambient import R  # noqa: PLC0415 - after the watch is set
+    from rollwright.record.tracking import mlflow as adapter  # noqa: PLC0415 - as above
 
     adapter._mlflow()  # imported, and nothing opened
 
@@ -61,8 +63,13 @@ def main():
     report = {"race": children(3, race)}
     listed = R.get_exp(experiment_name="race").list_recorders(rtype="list")
     report["runs"] = sorted(
-        [recorder.name, recorder.status, len(recorder.list_params()), recorder.list_metrics()["ic"]]
-        + recorder.load_object("pred.pkl")
+        [
+            recorder.name,
+            recorder.status,
+            len(recorder.list_params()),
+            recorder.list_metrics()["ic"],
+            *recorder.load_object("pred.pkl"),
+        ]
         for recorder in listed
     )
     report["experiments"] = sorted(R.list_experiments())
@@ -86,7 +93,8 @@ def main():
     client = sys.modules["mlflow.telemetry.client"].get_telemetry_client()
     report["telemetry client"] = repr(client)
     report["handlers"] = [
-        [type(handler).__name__ for handler in logging.getLogger(name).handlers] for name in ("", "mlflow", "sqlalchemy")
+        [type(handler).__name__ for handler in logging.getLogger(name).handlers]
+        for name in ("", "mlflow", "sqlalchemy")
     ]
     report["levels"] = [logging.getLogger(name).level for name in ("", "mlflow", "alembic", "mlflow.store.db.utils")]
     report["configure"] = os.environ.get("MLFLOW_CONFIGURE_LOGGING")

@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import sqlite3
 import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -229,7 +230,23 @@ class MlflowStore:
         services = importlib.import_module("mlflow.tracking._tracking_service.utils")
         # Several processes that find no tables would all create them: they take turns, and MLflow looks again.
         with _translated(self._uri), self._exclusive(), _quiet():
-            return services._get_store(self._uri, str(self.artifacts))  # noqa: SLF001 - MlflowClient cannot be told the artifact folder
+            self._probe()
+            # MlflowClient cannot be told where the files of new experiments lie.
+            return services._get_store(self._uri, str(self.artifacts))  # noqa: SLF001 - see above
+
+    def _probe(self) -> None:
+        """Ask an embedded database whether it is one: MLflow would ask ten times, for three minutes."""
+        if not self._embedded:
+            return
+        path = self._uri.removeprefix(_SQLITE)
+        try:
+            with closing(sqlite3.connect(path, timeout=20)) as connection:
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise TrackingUnavailableError(
+                f"the tracking store {path} cannot be opened: {error}",
+                hint="restore it from a copy, or name another one in tracking.uri",
+            ) from error
 
     def _leave_inherited(self) -> None:
         """Forget the parent's connections without closing them: their sockets and locks are not the child's."""
@@ -241,10 +258,13 @@ class MlflowStore:
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
         """Hold back other processes on an embedded database, and other threads everywhere."""
-        embedded = self._uri.startswith(_SQLITE) and self._uri != f"{_SQLITE}:memory:"
-        lock = file_lock(Path(f"{self._uri.removeprefix(_SQLITE)}.lock")) if embedded else nullcontext()
+        lock = file_lock(Path(f"{self._uri.removeprefix(_SQLITE)}.lock")) if self._embedded else nullcontext()
         with self._mutex, lock:
             yield
+
+    @property
+    def _embedded(self) -> bool:
+        return self._uri.startswith(_SQLITE) and self._uri != f"{_SQLITE}:memory:"
 
     def _create(self, name: str) -> Any:
         errors = importlib.import_module("mlflow.exceptions")
@@ -334,6 +354,8 @@ def _translated(what: str, *, missing: type[RecordError] = RecordError) -> Itera
         if code in _UNAVAILABLE:
             raise TrackingUnavailableError(f"the tracking store did not answer about {what}: {first}") from error
         raise RecordError(f"the tracking store refused {what}: {first}") from error
+    except OSError as error:
+        raise TrackingUnavailableError(f"the tracking store cannot be reached for {what}: {error}") from error
 
 
 def _foreign_errors() -> tuple[type[Exception], ...]:
