@@ -79,7 +79,9 @@ def run_task(
         raise ConfigError(f"after_status is done or part_done, not `{after.value}`")
     manager = task_pool if isinstance(task_pool, TaskManager) else TaskManager(task_pool)
     if force_release:
-        raise ConfigError("force_release is not there yet")
+        from rollwright.pool.worker import run_apart  # noqa: PLC0415 - the worker is built on this module
+
+        return run_apart(task_func, manager, query=parse_query(query), before=before, after=after, kwargs=kwargs)
 
     loop = _Loop(task_func, manager, query=parse_query(query), before=before, after=after, kwargs=kwargs)
     with Heartbeat(manager.store, manager.owner, lease=manager.lease):

@@ -2,7 +2,452 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.connection import wait
+from typing import Any, Final, Literal
+
+from rollwright.core.clock import Clock, SystemClock
+from rollwright.core.construct import Trust
+from rollwright.core.context import current_settings
+from rollwright.core.ids import normalise
+from rollwright.core.settings import Settings
+from rollwright.errors import ConfigError, ConstructError, PoolError, TaskFailedError, UntrustedModuleError
 from rollwright.pool.body import TaskBody, TaskResult, WorkerEvent, WorkerReport
 from rollwright.pool.loop import run_task
+from rollwright.pool.manager import TaskManager, last_line, new_owner
+from rollwright.pool.query import In, Query, both
+from rollwright.pool.query import parse as parse_query
+from rollwright.pool.retry import DEFAULT_BACKOFF, Backoff
+from rollwright.pool.states import Status
+from rollwright.pool.store import Claim, Lease, Outcome, TaskStore
+from rollwright.pool.supervisor import SlotHandle, Supervisor
 
-__all__ = ["TaskBody", "TaskResult", "WorkerEvent", "WorkerReport", "run_task"]
+__all__ = ["TaskBody", "TaskResult", "Worker", "WorkerEvent", "WorkerReport", "run_apart", "run_task"]
+
+_logger = logging.getLogger("rollwright.pool")
+
+GRACE: Final = 4.0
+"""Seconds a slot may go on after the worker was told to stop, so that all is over within five."""
+
+_START_FAILURES: Final = 3
+_LONGEST_IDLE: Final = 0.5
+
+Kind = Literal["started", "done", "part_done", "retry", "failed", "released", "lost", "slot died", "stopping"]
+
+
+class Worker:
+    """Works through a pool with several processes at once.
+
+    This process claims, renews and settles for its slots, and holds the one connection to the store; a slot only runs
+    the body. Guarantees: a slot that dies costs its task one attempt and nobody else anything; a slot dies with this
+    process, within a second, however it went; told to stop (SIGTERM, SIGINT or `stop`), it claims nothing more, waits
+    a few seconds for the tasks in hand, gives the rest back without using an attempt, and is gone within five; told
+    twice, it is gone at once. What a task that lost its lease still returns is thrown away.
+
+    Parameters
+    ----------
+    store : TaskStore
+    pool : str
+    body : TaskBody
+        What is run on each task's definition.
+    slots : int
+        Processes that work at the same time.
+    lease : float
+        Seconds; renewed three times as often, for all slots with one statement.
+    query : mapping, optional
+        Only tasks that match.
+    until_empty : bool
+        True: end when nothing is left, waiting for tasks that others run, which may come back. False: go on until told
+        to stop.
+    timeout : float, optional
+        Seconds a task may take; then its slot is ended and the attempt has failed.
+    preload : sequence of str
+        Modules to import once for all slots.
+    settings : Settings, optional
+        What the slots work with; the ambient ones if not given.
+    on_event : callable, optional
+        Called in this thread with each `WorkerEvent`.
+    only : sequence of str, optional
+        Ids of the tasks to work on.
+    before, after : Status
+        The state tasks are taken from and the one they are committed in, as in `run_task`.
+    tasks_per_slot : int, optional
+        After so many tasks a slot is replaced by a new process, which gives its memory back.
+    backoff : Backoff
+        How long a failed task waits before it is tried again.
+    poll : float, optional
+        Seconds between looks for work while idle; the settings' ``pool.poll`` if not given.
+
+    Raises
+    ------
+    UntrustedModuleError
+        When the body's module is not trusted.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: TaskStore,
+        pool: str,
+        body: TaskBody,
+        slots: int,
+        lease: float,
+        query: Mapping[str, Any] | None = None,
+        until_empty: bool = True,
+        timeout: float | None = None,
+        preload: Sequence[str] = (),
+        settings: Settings | None = None,
+        on_event: Callable[[WorkerEvent], None] | None = None,
+        only: Sequence[str] | None = None,
+        before: Status = Status.WAITING,
+        after: Status = Status.DONE,
+        tasks_per_slot: int | None = None,
+        backoff: Backoff = DEFAULT_BACKOFF,
+        poll: float | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if slots < 1:
+            raise ConfigError(f"a worker needs at least one slot, not {slots}")
+        settings = settings if settings is not None else current_settings()
+        module = body.entry.partition(":")[0]
+        if not module.endswith(".py") and not Trust.from_settings(settings).covers(module):
+            raise UntrustedModuleError(module)
+        self._store = store
+        self._wish = Claim(pool=pool, owner=new_owner(), lease=lease, status=before, query=_selection(query, only))
+        self._after = after
+        self._slots = slots
+        self._until_empty = until_empty
+        self._timeout = timeout
+        self._tasks_per_slot = tasks_per_slot
+        self._backoff = backoff
+        self._poll = poll if poll is not None else settings.pool.poll
+        self._clock: Clock = clock if clock is not None else SystemClock()
+        self._on_event = on_event
+        terms = {"settings": settings.model_dump_json(), "entry": body.entry, "kwargs": normalise(dict(body.kwargs))}
+        self._supervisor = Supervisor(terms=terms, preload=preload)
+        self._generator = random.Random()  # noqa: S311 - only spreads retries
+        self._handles: list[SlotHandle] = []
+        self._outcomes: list[Outcome] = []
+        self._start_failures = 0
+        self._signals = 0
+        self._bell: tuple[int, int] | None = None
+        self._counts = {"done": 0, "failed": 0, "released": 0}
+
+    def run(self) -> WorkerReport:
+        """Work until nothing is left, or until told to stop.
+
+        Raises
+        ------
+        ConstructError
+            When a slot cannot load the body.
+        PoolError
+            When slots die as they start, or the store fails.
+        """
+        start = self._clock.monotonic()
+        with self._bells(), self._signal_handlers():
+            try:
+                self._handles = [self._supervisor.start(number) for number in range(self._slots)]
+                self._work()
+                if self._signals:
+                    self._wind_up()
+            finally:
+                self._abandon()
+        return WorkerReport(**self._counts, seconds=self._clock.monotonic() - start, interrupted=self._signals > 0)
+
+    def narrow(self, query: Query | None) -> None:
+        """Work only on tasks that match `query`, a parsed one, too."""
+        self._wish = replace(self._wish, query=both(self._wish.query, query))
+
+    def stop(self) -> None:
+        """Tell it to stop, from any thread or signal handler."""
+        self._signals += 1
+        if self._bell is not None:
+            os.write(self._bell[1], b"!")
+
+    # -- the loop ----------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        beat = self._clock.monotonic() + self._wish.lease / 3
+        pause = self._poll
+        while not self._signals:
+            claimed = self._turn()
+            if claimed or self._outcomes:
+                pause = self._poll
+            elif self._idle() and self._nothing_left():
+                return
+            heard = self._listen(min(pause, max(0.0, beat - self._clock.monotonic())))
+            pause = self._poll if heard or claimed else min(pause * 1.5, _LONGEST_IDLE)
+            if self._clock.monotonic() >= beat:
+                self._heartbeat()
+                beat = self._clock.monotonic() + self._wish.lease / 3
+
+    def _idle(self) -> bool:
+        return not any(slot.lease for slot in self._handles)
+
+    def _turn(self) -> bool:
+        """Settle what ended and take as many tasks as slots are free, in one transaction."""
+        free = [slot for slot in self._handles if slot.idle]
+        if not free and not self._outcomes:
+            return False
+        leases = self._settle(limit=len(free))
+        if free and not leases and self._store.reap(self._wish.pool, query=self._wish.query):
+            leases = self._settle(limit=len(free))
+        for slot, lease in zip(free, leases, strict=False):
+            slot.give(lease, now=self._clock.monotonic(), stage=self._wish.status is Status.PART_DONE)
+            self._tell("started", lease, slot)
+        return bool(leases)
+
+    def _settle(self, *, limit: int) -> tuple[Lease, ...]:
+        outcomes, self._outcomes = self._outcomes, []
+        wish = replace(self._wish, limit=limit) if limit else None
+        settlement = self._store.settle(outcomes, claim=wish)
+        by_id = {outcome.task_id: outcome for outcome in outcomes}
+        for task_id, status in settlement.statuses.items():
+            self._settled(by_id[task_id], status)
+        for refusal in settlement.refused:
+            _logger.warning("task.lost pool=%s task=%s", self._wish.pool, refusal.task_id)
+            self._emit("lost", refusal.task_id, None, "another worker has it now")
+        return settlement.leases
+
+    def _settled(self, outcome: Outcome, status: Status) -> None:
+        kind: Kind = "retry" if outcome.kind == "failed" and status is not Status.FAILED else _KINDS[outcome.kind]
+        counted = {"done": "done", "part_done": "done", "failed": "failed", "released": "released"}.get(kind)
+        if counted is not None:
+            self._counts[counted] += 1
+        _logger.info("task.%s pool=%s task=%s status=%s", kind, self._wish.pool, outcome.task_id, status.value)
+        self._emit(kind, outcome.task_id, None, last_line(outcome.error) if outcome.error else "")
+
+    def _nothing_left(self) -> bool:
+        """Tell whether no task is waiting, now or later, and none runs elsewhere."""
+        if not self._until_empty or any(not slot.ready for slot in self._handles):
+            return False
+        counts = self._store.count(self._wish.pool, self._wish.query)
+        return not counts[self._wish.status] and not counts[Status.RUNNING]
+
+    def _listen(self, seconds: float) -> bool:
+        """Wait for slots to speak or die; tell whether any did."""
+        waits: dict[Any, SlotHandle | None] = {self._bell[0]: None} if self._bell is not None else {}
+        for slot in self._handles:
+            waits[slot.connection] = slot
+            waits[slot.process.sentinel] = slot
+        heard = {id(waits[item]): waits[item] for item in wait(list(waits), timeout=self._until_timeout(seconds))}
+        for speaker in heard.values():
+            if speaker is not None:
+                self._hear(speaker)
+            elif self._bell is not None:
+                os.read(self._bell[0], 64)
+        self._end_overdue()
+        return bool(heard)
+
+    def _until_timeout(self, seconds: float) -> float:
+        if self._timeout is None:
+            return seconds
+        now = self._clock.monotonic()
+        ends = [slot.since + self._timeout - now for slot in self._handles if slot.lease]
+        return max(0.0, min([seconds, *ends]))
+
+    def _hear(self, slot: SlotHandle) -> None:
+        message = slot.receive() if slot.connection.poll() else None
+        if message is None:
+            self._died(slot)
+        elif message["kind"] == "ready":
+            slot.ready = True
+            self._start_failures = 0
+        elif message["kind"] == "broken":
+            raise ConstructError(f"the body of the tasks cannot be loaded:\n{message['error'].rstrip()}")
+        else:
+            self._ended(slot, message)
+
+    def _ended(self, slot: SlotHandle, message: Mapping[str, Any]) -> None:
+        lease, slot.lease = slot.lease, None
+        if lease is not None:
+            if message["kind"] == "finished":
+                make = Outcome.part_done if self._after is Status.PART_DONE else Outcome.done
+                self._outcomes.append(make(lease, result=message["result"], validity=message["validity"]))
+            else:
+                self._outcomes.append(self._failure(lease, message["error"], retry=message["retry"]))
+        if self._tasks_per_slot is not None and slot.tasks >= self._tasks_per_slot:
+            slot.dismiss()
+            self._replace(slot)
+
+    def _failure(self, lease: Lease, error: str, *, retry: bool) -> Outcome:
+        delay = self._backoff.delay(lease.attempt, generator=self._generator)
+        return Outcome.failed(lease, error=error, retry=retry, delay=delay)
+
+    def _died(self, slot: SlotHandle) -> None:
+        words = slot.last_words()
+        lease, slot.lease = slot.lease, None
+        _logger.warning("slot.died slot=%d task=%s reason=%s", slot.number, lease and lease.task_id, words)
+        self._emit("slot died", lease.task_id if lease else None, slot.number, words)
+        if lease is not None:
+            self._outcomes.append(self._failure(lease, words, retry=True))
+        if not slot.ready:
+            self._start_failures += 1
+            if self._start_failures >= _START_FAILURES:
+                raise PoolError(
+                    f"slots die as they start: {words}", hint="run the body's module by itself to see what ends it"
+                )
+        slot.kill()
+        self._replace(slot)
+
+    def _replace(self, slot: SlotHandle) -> None:
+        self._handles[slot.number] = self._supervisor.start(slot.number)
+
+    def _end_overdue(self) -> None:
+        if self._timeout is None:
+            return
+        now = self._clock.monotonic()
+        for slot in list(self._handles):
+            if slot.lease is not None and now - slot.since >= self._timeout:
+                lease, slot.lease = slot.lease, None
+                self._outcomes.append(self._failure(lease, f"no result within {self._timeout:g} s", retry=True))
+                slot.kill()
+                self._replace(slot)
+
+    def _heartbeat(self) -> None:
+        """Renew all leases at once, and end the slots whose task is somebody else's now."""
+        if self._idle():
+            return
+        held = self._store.renew(self._wish.owner, lease=self._wish.lease)
+        for slot in list(self._handles):
+            lease = slot.lease
+            if lease is not None and held.get(lease.task_id) != lease.token:
+                slot.lease = None
+                self._tell("lost", lease, slot)
+                slot.kill()
+                self._replace(slot)
+
+    # -- stopping ----------------------------------------------------------------------------------------------
+
+    def _wind_up(self) -> None:
+        """Let the tasks in hand finish for a moment, then give them back."""
+        self._emit("stopping", None, None, f"up to {GRACE:g} s for the tasks in hand")
+        end = self._clock.monotonic() + GRACE
+        while not self._idle() and (left := end - self._clock.monotonic()) > 0:
+            self._listen(min(left, self._wish.lease / 3))
+            if self._outcomes:
+                self._settle(limit=0)
+        for slot in self._handles:
+            if slot.lease is not None:
+                self._outcomes.append(Outcome.released(slot.lease))
+                slot.lease = None
+                slot.kill()
+        self._settle(limit=0)
+
+    def _abandon(self) -> None:
+        for slot in self._handles:
+            if slot.idle:
+                slot.dismiss()
+            else:
+                slot.kill()
+        self._handles = []
+
+    @contextmanager
+    def _bells(self) -> Iterator[None]:
+        self._bell = os.pipe()
+        try:
+            yield
+        finally:
+            bell, self._bell = self._bell, None
+            os.close(bell[0])
+            os.close(bell[1])
+
+    @contextmanager
+    def _signal_handlers(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may handle signals; `stop` still works
+            return
+
+        def handle(number: int, _frame: object) -> None:
+            if self._signals:
+                os._exit(128 + number)  # told twice; the slots follow by their lifelines
+            self.stop()
+
+        before = {name: signal.signal(name, handle) for name in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for name, handler in before.items():
+                signal.signal(name, handler)
+
+    # -- telling -----------------------------------------------------------------------------------------------
+
+    def _tell(self, kind: Kind, lease: Lease, slot: SlotHandle) -> None:
+        _logger.info("task.%s pool=%s task=%s slot=%d", kind, lease.pool, lease.task_id, slot.number)
+        self._emit(kind, lease.task_id, slot.number, "")
+
+    def _emit(self, kind: Kind, task_id: str | None, slot: int | None, detail: str) -> None:
+        if self._on_event is not None:
+            self._on_event(WorkerEvent(kind=kind, task_id=task_id, slot=slot, detail=detail))
+
+
+_KINDS: Final[Mapping[str, Kind]] = {
+    "done": "done",
+    "part_done": "part_done",
+    "failed": "failed",
+    "released": "released",
+}
+
+
+def _selection(query: Mapping[str, Any] | None, only: Sequence[str] | None) -> Query | None:
+    chosen = In(path=("_id",), values=tuple(str(task_id) for task_id in only)) if only is not None else None
+    return both(parse_query(query), chosen)
+
+
+def run_apart(
+    task_func: Callable[..., Any],
+    manager: TaskManager,
+    *,
+    query: Query | None,
+    before: Status,
+    after: Status,
+    kwargs: Mapping[str, Any],
+) -> bool:
+    """Run each task in a process of its own; what `run_task` does with ``force_release=True``.
+
+    Raises
+    ------
+    ConfigError
+        When `task_func` is no function of a module.
+    TaskFailedError
+    """
+    module, name = getattr(task_func, "__module__", None), getattr(task_func, "__qualname__", "")
+    if not module or module == "__main__" or not name.isidentifier():
+        raise ConfigError(
+            f"{task_func!r} cannot run in a process of its own", hint="give a function of an importable module"
+        )
+    settings = current_settings()
+    trusted = settings.with_values({"trust.modules": (*settings.trust.modules, module)}, origin="run_task")
+    failures: dict[str, str] = {}
+    ran: list[str] = []
+
+    def note(event: WorkerEvent) -> None:
+        if event.kind == "started" and event.task_id is not None:
+            ran.append(event.task_id)
+        if event.kind == "failed" and event.task_id is not None:
+            failures[event.task_id] = event.detail
+
+    worker = Worker(
+        store=manager.store,
+        pool=manager.task_pool,
+        body=TaskBody(entry=f"{module}:{name}", kwargs=kwargs),
+        slots=1,
+        lease=manager.lease,
+        settings=trusted,
+        on_event=note,
+        before=before,
+        after=after,
+        tasks_per_slot=1,
+    )
+    worker.narrow(query)
+    worker.run()
+    if failures:
+        raise TaskFailedError(sorted(failures.items()))
+    return bool(ran)

@@ -1,0 +1,58 @@
+"""Bodies that the tests' slots run."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from rollwright.pool.worker import TaskResult
+
+
+def double(definition, factor=2):
+    return definition["x"] * factor
+
+
+def validated(definition):
+    return TaskResult(value=definition["x"], validity={"data": "7"})
+
+
+def fail(definition):
+    if definition.get("bad"):
+        raise RuntimeError("this one is bad")
+    return definition["x"]
+
+
+def abort(definition):
+    if definition.get("bad"):
+        with Path(definition["log"]).open("a") as file:
+            file.write("ran\n")
+        os.abort()
+    return definition["x"]
+
+
+def leave(definition):
+    raise SystemExit(3)
+
+
+def nap(definition):
+    """Tell the process id, then sleep."""
+    with Path(definition["log"]).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    time.sleep(definition["seconds"])
+    return os.getpid()
+
+
+def whoami(definition):
+    return os.getpid()
+
+
+def second_stage(res):
+    return res + 1
+
+
+def kill_me(definition):
+    with Path(definition["log"]).open("a") as file:
+        file.write("ran\n")
+    if Path(definition["log"]).read_text().count("ran") == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "survived"
