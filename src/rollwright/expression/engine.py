@@ -24,11 +24,11 @@ from rollwright.expression.term import UNBOUNDED, Term
 
 __all__ = ["Tile", "evaluate"]
 
-TILE_ROWS: Final = 512
+TILE_ROWS: Final = 1024
 TILE_COLUMNS: Final = 32
 TILE_CELLS: Final = TILE_ROWS * TILE_COLUMNS
-LOADED_ROWS: Final = 16 * TILE_ROWS
-STAGED_ROWS: Final = 2 * TILE_ROWS
+LOADED_ROWS: Final = 8 * TILE_ROWS
+STAGED_ROWS: Final = TILE_ROWS
 
 Panels: TypeAlias = Mapping[Term, Values]
 """What a block starts from: fields and staged terms, on the rows around it that are wanted of them."""

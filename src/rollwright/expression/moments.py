@@ -125,12 +125,13 @@ class Moments:
         Zero where `counts.mask` has no value.
     """
 
-    __slots__ = ("_moments", "_trend", "counts", "values")
+    __slots__ = ("_deviations", "_moments", "_trend", "counts", "values")
 
     def __init__(self, values: _Floats, counts: Counts) -> None:
         self.values = values
         self.counts = counts
         zero = np.zeros(values.shape)
+        self._deviations: dict[int, _Floats] = {}
         self._moments = Ladder(_Moment(values, zero, zero), self._merge)
         self._trend = Ladder(zero, self._merge_trend)
 
@@ -152,7 +153,10 @@ class Moments:
 
     def deviation(self, window: int) -> _Floats:
         """Return the sample standard deviations (one degree of freedom); NaN below two valid rows."""
-        deviation: _Floats = np.sqrt(self.square(window) / self.counts.freedom(window))
+        deviation = self._deviations.get(window)
+        if deviation is None:
+            deviation = np.sqrt(self.square(window) / self.counts.freedom(window))
+            self._deviations[window] = deviation
         return deviation
 
     def _merge(self, first: _Moment, second: _Moment, a: int, b: int) -> _Moment:

@@ -95,6 +95,34 @@ class _Median(Level):
 MEDIAN: Final = _Median(0.5)
 
 
+class _Sorted(NamedTuple):
+    """Some windows, each sorted by itself; infinities, which stand for no value, come last."""
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    cells: _Values
+    size: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, values: _Values, window: int, places: tuple[NDArray[np.intp], ...], size: NDArray[np.float64]
+    ) -> _Sorted:
+        """Return the windows that start at `places`."""
+        rows, columns = places
+        starts = rows * values.shape[1] + columns
+        steps = np.arange(window) * values.shape[1]
+        cells = values.ravel()[starts[:, None] + steps]
+        cells.sort(axis=1)
+        return cls(rows, columns, cells, size[rows, columns])
+
+    def pick(self, level: Level) -> NDArray[np.float64]:
+        """Return an order statistic of each; NaN where there is no value."""
+        low, high, part = level.ranks(np.maximum(self.size, 1.0))
+        each = np.arange(len(self.rows))
+        below, above = (self.cells[each, ranks].astype(np.float64) for ranks in (low, high))
+        return np.where(self.size > 0, level.between(below, above, part), np.nan)
+
+
 class SortedWindows:
     """Order statistics of the windows of one input.
 
@@ -111,6 +139,7 @@ class SortedWindows:
         self._values = np.where(np.isnan(values), values.dtype.type(np.inf), values) if self._missing else values
         self._ranks = ranks
         self._rungs: dict[int, _Wires] = {1: [self._values]}
+        self._short: dict[int, _Sorted] = {}
         self._parts = _rungs_below(ranks)
 
     def pick(self, window: int, size: NDArray[np.float64] | np.float64, level: Level) -> NDArray[np.float64]:
@@ -121,38 +150,29 @@ class SortedWindows:
         size : float64 [rows - window + 1, columns] or scalar
             Valid rows of each window.
         """
-        count, columns = len(self._values) - window + 1, self._values.shape[1]
+        shape = len(self._values) - window + 1, self._values.shape[1]
         if window > WIDEST_NETWORK:
-            rows, cells = np.nonzero(np.ones((count, columns), np.bool_))
-            return self._sorted(window, size, rows, cells, level).reshape(count, columns)
+            return self._pick_each(window, np.broadcast_to(size, shape), level)
         low, high, part = level.ranks(np.float64(window))
         wires = self._rung(window)
         result: NDArray[np.float64] = level.between(wires[low].astype(np.float64), wires[high].astype(np.float64), part)
-        if self._missing:
-            rows, cells = np.nonzero(size < window)
-            result[rows, cells] = self._sorted(window, size, rows, cells, level)
+        if self._missing and isinstance(size, np.ndarray):
+            short = self._short.get(window)
+            if short is None:
+                short = _Sorted.of(self._values, window, np.nonzero(size < window), size)
+                self._short[window] = short
+            result[short.rows, short.columns] = short.pick(level)
         return result
 
-    def _sorted(
-        self,
-        window: int,
-        size: NDArray[np.float64] | np.float64,
-        rows: NDArray[np.int64],
-        columns: NDArray[np.int64],
-        level: Level,
-    ) -> NDArray[np.float64]:
-        """Sort the given windows one by one; infinities, which stand for no value, go last."""
-        result = np.full(len(rows), np.nan)
-        step = max(1, (1 << 20) // window)
-        for first in range(0, len(rows), step):
-            row, column = rows[first : first + step], columns[first : first + step]
-            valid = size[row, column] if isinstance(size, np.ndarray) else np.full(len(row), size)
-            cells = self._values[row[:, None] + np.arange(window), column[:, None]]
-            cells.sort(axis=1)
-            low, high, part = level.ranks(np.maximum(valid, 1.0))
-            each = np.arange(len(row))
-            mixed = level.between(cells[each, low].astype(np.float64), cells[each, high].astype(np.float64), part)
-            result[first : first + step] = np.where(valid > 0, mixed, np.nan)
+    def _pick_each(self, window: int, size: NDArray[np.float64], level: Level) -> NDArray[np.float64]:
+        """Sort every window by itself, some rows at a time."""
+        result = np.empty(size.shape)
+        step = max(1, (1 << 20) // (window * size.shape[1]))
+        for first in range(0, len(size), step):
+            part = size[first : first + step]
+            every = np.nonzero(np.ones(part.shape, np.bool_))
+            found = _Sorted.of(self._values[first : first + step + window - 1], window, every, part)
+            result[first : first + step] = found.pick(level).reshape(part.shape)
         return result
 
     def _rung(self, window: int) -> _Wires:

@@ -31,6 +31,8 @@ class Term:
         The field without ``$``, the number's text, or the operator.
     arguments : tuple
         Of a call, in the order written: terms and literals.
+    inputs : tuple of Term
+        The terms among the arguments.
     lookback : int
         Sessions before its own that a value may read; `UNBOUNDED` when it reads the whole past of its series.
     lookahead : int
@@ -55,6 +57,7 @@ class Term:
     kind: Kind
     name: str
     arguments: tuple[Argument, ...]
+    inputs: tuple[Term, ...]
     lookback: int
     lookahead: int
     back: int
@@ -64,11 +67,6 @@ class Term:
     value: float | int
     text: str
     strength: int
-
-    @property
-    def inputs(self) -> tuple[Term, ...]:
-        """The terms among the arguments."""
-        return tuple(argument for argument in self.arguments if isinstance(argument, Term))
 
     @property
     def literals(self) -> tuple[Literal_, ...]:
@@ -121,6 +119,7 @@ def field(name: str) -> Term:
             kind="field",
             name=name,
             arguments=(),
+            inputs=(),
             lookback=0,
             lookahead=0,
             back=0,
@@ -144,6 +143,7 @@ def number(value: float) -> Term:
             kind="number",
             name=text,
             arguments=(),
+            inputs=(),
             lookback=0,
             lookahead=0,
             back=0,
@@ -184,13 +184,14 @@ def _key(argument: Argument) -> object:
 
 
 def _new_call(name: str, arguments: tuple[Argument, ...], *, back: int, ahead: int) -> Term:
-    inputs = [argument for argument in arguments if isinstance(argument, Term)]
+    inputs = tuple(argument for argument in arguments if isinstance(argument, Term))
     past = max((term.lookback for term in inputs), default=0)
     infix = _INFIX.get(name)
     return Term(
         kind="call",
         name=name,
         arguments=arguments,
+        inputs=inputs,
         lookback=min(UNBOUNDED, past + back),
         lookahead=max((term.lookahead for term in inputs), default=0) + ahead,
         back=back,
@@ -203,7 +204,7 @@ def _new_call(name: str, arguments: tuple[Argument, ...], *, back: int, ahead: i
     )
 
 
-def _infix_text(sign: str, strength: int, inputs: list[Term]) -> str:
+def _infix_text(sign: str, strength: int, inputs: tuple[Term, ...]) -> str:
     # a comparison never stands bare inside another: `a<b<c` is refused by the parser
     left, right = inputs
     first = f"({left.text})" if _needs_brackets(left, strength, is_right=False) else left.text

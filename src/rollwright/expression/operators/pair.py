@@ -32,7 +32,7 @@ def _correlation(block: Block, term: Term) -> Values:
 
 def _is_flat(block: Block, source: Term, window: int, term: Term) -> NDArray[np.bool_]:
     """Return where the source by itself, over all its values in the window, does not move."""
-    deviation = block.shared(source, ("deviation", window), lambda: block.moments(source).deviation(window))
+    deviation = block.moments(source).deviation(window)
     flat: NDArray[np.bool_] = block.cut(deviation, block.after(source), term) <= FLAT
     return flat
 
