@@ -4,6 +4,7 @@ It prints one JSON document. MLflow is imported once and the processes are forke
 seconds; what they open, each opens itself.
 """
 
+import importlib
 import json
 import logging
 import os
@@ -51,6 +52,8 @@ def main():
     from rollwright.record.tracking import mlflow as adapter  # noqa: PLC0415 - as above
 
     adapter._mlflow()  # imported, and nothing opened
+    with adapter._quiet():
+        importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
 
     def race(place):
         for number in range(5):
