@@ -101,12 +101,13 @@ def make_plan(config: CampaignConfig, *, name: str, calendar: TradingCalendar) -
         clip_last=config.rolling.clip_last,
     )
     tasks = task_generator(template, generator)
-    windows = sorted((_window(task) for task in tasks), key=lambda window: window.test)
+    windows = sorted((_window(task, calendar.last_known) for task in tasks), key=lambda window: window.test)
     return CampaignPlan(name=name, windows=tuple(windows), trunc_days=trunc_days, label_span=span)
 
 
-def _window(task: Mapping[str, Any]) -> Window:
-    segments = {role: (pair[0], pair[1]) for role, pair in task["dataset"]["kwargs"]["segments"].items()}
+def _window(task: Mapping[str, Any], last: Session) -> Window:
+    # Without `clip_last` the last window may run past what is known; it predicts up to there.
+    segments = {role: (start, end or last) for role, (start, end) in task["dataset"]["kwargs"]["segments"].items()}
     start, end = segments["test"]
     spec = TaskSpec.from_definition(task)
     return Window(name=f"{start:%Y-%m-%d}..{end:%Y-%m-%d}", spec=spec, segments=segments)

@@ -7,6 +7,7 @@ from typing import Final
 __all__ = ["QLIB_MODULES", "translate_module"]
 
 QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
+    "qlib.contrib.evaluate": ("rollwright.backtest.risk", "rollwright.backtest.daily"),
     "qlib.contrib.data.handler": ("rollwright.data.features",),
     "qlib.contrib.model.gbdt": ("rollwright.model.lightgbm",),
     "qlib.contrib.model.linear": ("rollwright.model.linear",),
@@ -15,6 +16,13 @@ QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "qlib.data.dataset.loader": ("rollwright.data.loader",),
     "qlib.data.dataset.processor": ("rollwright.data.processors",),
     "qlib.workflow.record_temp": ("rollwright.analysis.records",),
+    "qlib.contrib.eva.alpha": ("rollwright.analysis.signal",),
+    "qlib.model.trainer": ("rollwright.train.trainer", "rollwright.train.pooled", "rollwright.train.execute"),
+    "qlib.model.ens.ensemble": ("rollwright.collect.ensemble",),
+    "qlib.model.ens.group": ("rollwright.collect.group",),
+    "qlib.workflow.task.collect": ("rollwright.collect.collector",),
+    "qlib.workflow.task.manage": ("rollwright.pool.manager", "rollwright.pool.worker"),
+    "qlib.workflow.task.utils": ("rollwright.calendar.adjuster",),
     "qlib.workflow.task.gen": ("rollwright.tasks.rolling", "rollwright.tasks.generate"),
     "qlib.contrib.strategy": ("rollwright.backtest.topk_dropout",),
     "qlib.contrib.strategy.signal_strategy": ("rollwright.backtest.topk_dropout",),

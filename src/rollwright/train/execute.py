@@ -5,23 +5,24 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from rollwright.core.construct import init_instance_by_config
-from rollwright.core.ids import fingerprint
+from rollwright.core.ids import fingerprint, with_segment_tuples
 from rollwright.core.placeholder import fill_paths, fill_values
 from rollwright.model.base import Model
 from rollwright.record.ambient import R
 from rollwright.record.recorder import Recorder
 from rollwright.train.validity import current_validity
 
-__all__ = ["execute", "seed_of", "task_train"]
+__all__ = ["begin_task_train", "end_task_train", "execute", "log_task", "seed_of", "task_train"]
 
 _logger = logging.getLogger("rollwright.train")
 
 RECORDS_MODULE: Final = "rollwright.analysis.records"
 MODEL_ARTIFACT: Final = "params.pkl"
 DATASET_ARTIFACT: Final = "dataset"
+TASK_ARTIFACT: Final = "task"
 
 
 def task_train(task_config: Mapping[str, Any], experiment_name: str, recorder_name: str | None = None) -> Recorder:
@@ -45,10 +46,30 @@ def task_train(task_config: Mapping[str, Any], experiment_name: str, recorder_na
     return recorder
 
 
+def begin_task_train(
+    task_config: Mapping[str, Any], experiment_name: str, recorder_name: str | None = None
+) -> Recorder:
+    """Open a recorder that holds the task and nothing else; `end_task_train` does the work, perhaps elsewhere."""
+    with R.start(experiment_name=experiment_name, recorder_name=recorder_name):
+        recorder = R.get_recorder()
+        log_task(task_config, recorder)
+    return recorder
+
+
+def end_task_train(recorder: Recorder, experiment_name: str) -> Recorder:
+    """Train the task that `begin_task_train` left in `recorder`, in that same recorder, and return it finished."""
+    task_config = with_segment_tuples(recorder.load_object(TASK_ARTIFACT))
+    with R.start(experiment_name=experiment_name, recorder_id=recorder.id, resume=True):
+        resumed = R.get_recorder()
+        execute(cast("dict[str, Any]", task_config), resumed)
+    return resumed
+
+
 def log_task(task_config: Mapping[str, Any], recorder: Recorder) -> None:
     """Write the task's definition into `recorder`: flattened as parameters, whole as the artifact ``task``."""
     recorder.log_params(**flatten(task_config))
-    recorder.save_objects(task=dict(task_config))
+    artifacts: dict[str, Any] = {TASK_ARTIFACT: dict(task_config)}
+    recorder.save_objects(**artifacts)
     recorder.set_tags(hostname=platform.node(), fingerprint=fingerprint(task_config))
 
 
