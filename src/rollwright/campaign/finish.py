@@ -15,8 +15,8 @@ import pandas as pd
 from rollwright.analysis.report import CampaignReport, WindowRow, render_report
 from rollwright.analysis.signal import SignalSummary, calc_ic, group_returns, summarise
 from rollwright.backtest.costs import Costs
-from rollwright.backtest.risk import risk_analysis
 from rollwright.backtest.daily import backtest_topk
+from rollwright.backtest.risk import risk_analysis
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.config import BacktestConfig, CampaignConfig
 from rollwright.campaign.gather import Gathered, gather

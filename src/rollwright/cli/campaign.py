@@ -18,10 +18,16 @@ __all__ = ["demo", "resume", "roll", "run_once", "worker"]
 
 INTERRUPTED = 130
 
-Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Windows trained at the same time [half the cores, at least 1].")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, help="Windows trained at the same time [half the cores, at least 1]."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 Provider = Annotated[str | None, typer.Option("--provider-uri", help="Market data, over what the file says.")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="key=value over what the file says, e.g. rolling.step=20", metavar="[KEY=VALUE]...")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="key=value over what the file says, e.g. rolling.step=20", metavar="[KEY=VALUE]..."),
+]
 
 
 def default_jobs() -> int:
@@ -75,7 +81,9 @@ def roll(
     return _roll(file, overrides or [], provider_uri, jobs or default_jobs(), as_json=as_json, project=None)
 
 
-def _roll(file: Path, overrides: list[str], provider_uri: str | None, jobs: int, *, as_json: bool, project: Path | None) -> int:
+def _roll(
+    file: Path, overrides: list[str], provider_uri: str | None, jobs: int, *, as_json: bool, project: Path | None
+) -> int:
     from rollwright.app.campaign import open_campaign, roll_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.progress import CampaignProgress  # noqa: PLC0415 - keeps --help light
 
@@ -100,9 +108,13 @@ def resume(
 
 
 def worker(
-    name: Annotated[str | None, typer.Argument(help="The campaign to help; the one that ran last if not given.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="The campaign to help; the one that ran last if not given.")
+    ] = None,
     jobs: Jobs = None,
-    until_empty: Annotated[bool, typer.Option("--until-empty/--keep-waiting", help="Stop when nothing is left to do.")] = True,
+    until_empty: Annotated[
+        bool, typer.Option("--until-empty/--keep-waiting", help="Stop when nothing is left to do.")
+    ] = True,
 ) -> int:
     """Train windows of a campaign beside the process that rolls it. SIGTERM and Ctrl-C give unfinished ones back."""
     from rollwright.app.campaign import help_campaign  # noqa: PLC0415 - keeps --help light
@@ -129,15 +141,14 @@ def show_result(result: CampaignResult) -> None:
     from rich.console import Console  # noqa: PLC0415 - keeps --help light
     from rich.table import Table  # noqa: PLC0415 - keeps --help light
 
-    table = Table(title=f"{result.name}: {result.windows} windows, {result.days} days, {result.rows:,} predictions", title_justify="left")
+    table = Table()
     table.add_column("measure")
     table.add_column("value", justify="right")
     for label, value in result.headline():
         table.add_row(label, value)
-    console = Console()
-    console.print(table)
+    print(f"{result.name}: {result.windows} windows, {result.days} days, {result.rows:,} predictions")
+    Console().print(table)
     for note in result.notes:
         talk.line(f"note: {note}")
     for label, path in result.files.items():
         print(f"{label:<12} {path}")
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -36,9 +37,13 @@ class CampaignProgress:
 
     def __call__(self, what: str, value: Any) -> None:
         """Tell one step: ``planned``, ``submitted``, ``event`` or ``trained``."""
-        {"planned": self._planned, "submitted": self._submitted, "event": self._event, "trained": self._trained}[what](
-            value
-        )
+        tell: dict[str, Callable[[Any], None]] = {
+            "planned": self._planned,
+            "submitted": self._submitted,
+            "event": self._event,
+            "trained": self._trained,
+        }
+        tell[what](value)
 
     def _planned(self, plan: CampaignPlan) -> None:
         first, last = plan.test_range
