@@ -31,7 +31,8 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
 
 def test_it_is_made_again_over_itself_but_never_over_anything_else(tmp_path):
     small(tmp_path / "demo")
-    assert small(tmp_path / "demo", seed=6).seed == 6
+    assert small(tmp_path / "demo", seed=6, instruments=30).seed == 6
+    assert len(list((tmp_path / "demo" / "features").iterdir())) == 31
     (tmp_path / "demo" / "demo.json").unlink()
     with pytest.raises(DataError, match="no synthetic market"):
         small(tmp_path / "demo")

@@ -183,7 +183,8 @@ def _write(
     if manifest is None:
         manifest = first_manifest(folder.generation if folder is not None else "")
     old = folder.files() if folder is not None else {}
-    with replaced_folder(target) as staging:
+    anew = {bin_path(name, field, token) for name, series in merge.series.items() for field in series}
+    with replaced_folder(target, keep=lambda path: path not in anew) as staging:
         if folder is not None and not folder.is_current:
             raise DataError(f"{target} was changed by somebody else meanwhile", hint="run it again")
         (staging / DEMO_NAME).unlink(missing_ok=True)  # what it states no longer holds

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -24,14 +24,21 @@ __all__ = ["replaced_folder", "write_file"]
 
 _EXCHANGE: Final = 2  # RENAME_EXCHANGE of renameat2(2)
 _HERE: Final = -100  # AT_FDCWD
+_MANY: Final = 256  # files, above which one call for the file system costs less than one for each
 
 
 @contextmanager
-def replaced_folder(target: Path) -> Iterator[Path]:
+def replaced_folder(target: Path, *, keep: Callable[[str], bool] = lambda path: True) -> Iterator[Path]:  # noqa: ARG005
     """Give a folder that becomes `target` when the block ends well, and vanishes when it does not.
 
     The folder begins as a copy of `target`, files shared by hard link: replace a file with `write_file`, never write
     into it.
+
+    Parameters
+    ----------
+    target : Path
+    keep : callable
+        Whether the file at a path relative to `target` is taken over; those that are written anew need not be.
 
     Raises
     ------
@@ -54,7 +61,7 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         raise DataError(f"nothing can be written beside {target}: {error.strerror}") from error
     try:
         if before is not None:
-            _link_tree(target, staging)
+            _link_tree(target, staging, keep)
         yield staging
         _make_durable(staging)
         _put_in_place(staging, target, before)
@@ -66,10 +73,19 @@ def replaced_folder(target: Path) -> Iterator[Path]:
 
 def write_file(path: Path, data: bytes) -> None:
     """Write a file under a new inode, so that no link to an older version of it changes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    with open(path, "xb") as stream:
-        stream.write(data)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        handle = os.open(path, flags, 0o666)
+    except FileExistsError:
+        path.unlink()
+        handle = os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, flags, 0o666)
+    with os.fdopen(handle, "wb", buffering=0) as stream:
+        view = memoryview(data)
+        while view:
+            view = view[stream.write(view) :]
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
@@ -99,14 +115,15 @@ def _sweep(parent: Path, prefix: str) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _link_tree(source: Path, target: Path) -> None:
+def _link_tree(source: Path, target: Path, keep: Callable[[str], bool]) -> None:
     shutil.copymode(source, target)
-    for folder, names, files in os.walk(source):
-        place = target / Path(folder).relative_to(source)
-        for name in names:
-            (place / name).mkdir(exist_ok=True)
-        for name in files:
-            _link(os.path.join(folder, name), os.path.join(place, name))
+    for folder, _, files in os.walk(source):
+        part = Path(folder).relative_to(source)
+        kept = [name for name in files if keep((part / name).as_posix())]
+        if kept:
+            (target / part).mkdir(parents=True, exist_ok=True)
+        for name in kept:
+            _link(os.path.join(folder, name), os.path.join(target, part, name))
 
 
 def _link(source: str, target: str) -> None:
@@ -118,12 +135,27 @@ def _link(source: str, target: str) -> None:
 
 def _make_durable(folder: Path) -> None:
     """Bring files written anew, and all folders, to the disk; linked files are there already."""
-    for place, _, files in os.walk(folder, topdown=False):
-        for name in files:
-            path = os.path.join(place, name)
-            if os.lstat(path).st_nlink == 1:
-                _sync(path)
-        _sync(place)
+    new = [str(folder)]
+    for place, names, files in os.walk(folder):
+        new.extend(os.path.join(place, name) for name in names)
+        new.extend(path for name in files if os.lstat(path := os.path.join(place, name)).st_nlink == 1)
+    if len(new) > _MANY and _sync_system(folder):
+        return
+    for path in reversed(new):
+        _sync(path)
+
+
+def _sync_system(folder: Path) -> bool:
+    """Bring the whole file system to the disk in one call where there is one (Linux); return whether it did."""
+    try:
+        sync = ctypes.CDLL(None, use_errno=True).syncfs
+        handle = os.open(folder, os.O_RDONLY)
+    except (AttributeError, OSError, TypeError):
+        return False
+    try:
+        return bool(sync(handle) == 0)
+    finally:
+        os.close(handle)
 
 
 def _sync(path: str) -> None:

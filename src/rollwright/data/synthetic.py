@@ -403,7 +403,7 @@ def read_demo(root: Path) -> dict[str, Any] | None:
 def _write(target: Path, market: Market, facts: dict[str, Any]) -> str:
     files: dict[str, FileEntry] = {}
     lives: dict[str, tuple[tuple[Session, Session], ...]] = {}
-    with replaced_folder(target) as staging:
+    with replaced_folder(target, keep=lambda path: False) as staging:  # noqa: ARG005 - nothing of an older one
         for place, code in enumerate(market.codes):
             start, stop = (int(edge) for edge in market.listed[place])
             series = {
