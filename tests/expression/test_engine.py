@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollwright.errors import CalendarRangeError, UnknownInstrumentError
+from rollwright.errors import CalendarRangeError, ExpressionError, UnknownInstrumentError
 from rollwright.expression import engine
 from rollwright.expression.engine import evaluate
 from rollwright.expression.operators.catalogue import OPERATORS, register
 from rollwright.expression.operators.elementwise import elementwise
+from rollwright.expression.operators.rolling import windowed
 from rollwright.expression.planner import compile_plan
 from rollwright.testing.market import ArraySource, expression_values, random_source
 
@@ -77,7 +78,7 @@ def test_results_have_the_same_bits_whatever_the_query(
     start, stop = sorted((one, other))
     names = [source.instruments()[column] for column in sorted(columns)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "TILE_COLUMNS", tile_columns)
+        patch.setattr(engine, "MOST_COLUMNS", tile_columns)
         patch.setattr(engine, "TILE_ROWS", tile_rows)
         patch.setattr(engine, "LOADED_ROWS", 2 * tile_rows)
         patch.setattr(engine, "STAGED_ROWS", tile_rows)
@@ -203,3 +204,19 @@ def test_operators_of_ones_own_are_called_like_the_others(source: ArraySource) -
         register(elementwise("Clip01ForTest", lambda values: np.clip(values, 0, 1)))
     found = expression_values(source, "Clip01ForTest(Mean($close,5)/20)", "Less(Greater(Mean($close,5)/20,0),1)")
     np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_windowed_operators_of_ones_own_see_one_window_at_a_time(source: ArraySource) -> None:
+    if OPERATORS.find("SpanForTest") is None:
+        register(windowed("SpanForTest", lambda windows: np.fmax.reduce(windows, 2) - np.fmin.reduce(windows, 2)))
+    found = expression_values(source, "SpanForTest($close,7)", "Max($close,7)-Min($close,7)")
+    np.testing.assert_array_equal(found[0], found[1])
+    with pytest.raises(ExpressionError, match="at least one session"):
+        compile_plan(["SpanForTest($close,0)"])
+
+
+def test_a_short_range_of_many_instruments_is_one_tile(watched: _Watched) -> None:
+    plan = compile_plan(["Mean($close,20)"])
+    tiles = list(evaluate(plan, watched, instruments=watched.instruments(), start=1990, stop=1995))
+    assert [tile.values.shape for tile in tiles] == [(1, 5, 70)]
+    assert watched.reads == [(1971, 1995)]

@@ -202,7 +202,7 @@ def test_the_error_suggests_the_nearest_name(text: str, hint: str) -> None:
     "text",
     [
         "(" * 100_000,
-        "(" * 9_000 + "$a" + ")" * 9_000,
+        "(" * 3_000 + "$a" + ")" * 3_000,
         "Abs(" * (MAX_DEPTH + 1) + "$a" + ")" * (MAX_DEPTH + 1),
         "-" * 100_000 + "$a",
     ],

@@ -25,8 +25,8 @@ from rollwright.expression.term import UNBOUNDED, Term
 __all__ = ["Tile", "evaluate"]
 
 TILE_ROWS: Final = 1024
-TILE_COLUMNS: Final = 32
-TILE_CELLS: Final = TILE_ROWS * TILE_COLUMNS
+TILE_CELLS: Final = 32 * TILE_ROWS
+MOST_COLUMNS: Final = 512
 LOADED_ROWS: Final = 8 * TILE_ROWS
 STAGED_ROWS: Final = TILE_ROWS
 
@@ -120,8 +120,8 @@ class _Request:
         bounds = self.source.bounds(self.instruments).astype(np.int64, copy=False)
         is_whole = self.plan.lookback >= UNBOUNDED
         load_rows = stop - start if is_whole else STAGED_ROWS if self.plan.stages else LOADED_ROWS
-        tile_rows = load_rows if is_whole else TILE_ROWS
-        width = max(1, min(TILE_COLUMNS, TILE_CELLS // stop)) if is_whole else TILE_COLUMNS
+        tile_rows = load_rows if is_whole else min(TILE_ROWS, stop - start)
+        width = _width(stop if is_whole else tile_rows + self.plan.lookback + self.plan.lookahead)
         for first in range(start, stop, load_rows):
             last = min(first + load_rows, stop)
             staged = self._staged(first, last)
@@ -209,6 +209,11 @@ class _Request:
             tile = job()
             result[:, tile.rows.start - start : tile.rows.stop - start, tile.columns] = tile.values
         return result
+
+
+def _width(rows: int) -> int:
+    """Return how many columns beside `rows` rows make a block of a good size: many for a short range."""
+    return max(1, min(MOST_COLUMNS, TILE_CELLS // rows))
 
 
 def _padded(load: Callable[[int, int], NDArray[Any]], start: int, stop: int, length: int) -> NDArray[Any]:

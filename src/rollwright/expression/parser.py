@@ -19,7 +19,7 @@ from rollwright.expression.term import Argument, Term, call, field, number
 
 __all__ = ["MAX_DEPTH", "MAX_LENGTH", "MAX_WINDOW", "parse"]
 
-MAX_LENGTH: Final = 20_000
+MAX_LENGTH: Final = 8_000
 """Characters an expression may have."""
 MAX_DEPTH: Final = 64
 """How deep brackets and calls may be nested."""

@@ -20,7 +20,7 @@ from rollwright.expression.quantiles import MEDIAN, Level, SortedWindows
 from rollwright.expression.ranks import rank_scores
 from rollwright.expression.term import UNBOUNDED, Argument, Term
 
-__all__ = ["FLAT", "ROLLING", "whole_window", "window_of", "window_reach"]
+__all__ = ["FLAT", "ROLLING", "whole_window", "window_of", "window_reach", "windowed"]
 
 FLAT: Final = 2e-5
 """A window with a standard deviation up to this is flat: it correlates with nothing and no line explains it."""
@@ -55,6 +55,12 @@ def whole_window(arguments: tuple[Argument, ...]) -> None:
     window = next(argument for argument in arguments if not isinstance(argument, Term))
     if isinstance(window, float):
         raise ValueError("a fraction as window means exponential weights, which only Mean and EMA have")
+
+
+def _fixed_window(arguments: tuple[Argument, ...]) -> None:
+    whole_window(arguments)
+    if arguments[1] == 0:
+        raise ValueError("this operator needs a window of at least one session")
 
 
 def _long_enough(least: int) -> Callable[[tuple[Argument, ...]], None]:
@@ -101,6 +107,25 @@ def _rolling(
         makes_values=makes_values,
         check=check,
     )
+
+
+def windowed(name: str, function: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Operator:
+    """Return an operator ``name(series, window)`` of your own.
+
+    Parameters
+    ----------
+    name : str
+    function : callable
+        Takes ``[rows, columns, window]``, oldest first, NaN where there is no value or no row yet, and returns
+        ``[rows, columns]``. Each value may depend on its own window only.
+    """
+
+    def compute(block: Block, _term: Term, source: Term, window: int) -> _Floats:
+        values, mask = block.clean(source)
+        known = values if mask is None else np.where(mask, values, np.nan)
+        return function(np.lib.stride_tricks.sliding_window_view(known, window, axis=0))
+
+    return _rolling(name, compute, compute, check=_fixed_window, makes_values=True)
 
 
 def _sum(block: Block, _term: Term, source: Term, window: int) -> _Floats:
