@@ -53,9 +53,11 @@ def new_owner() -> str:
 
 
 def last_line(error: str | None) -> str:
-    """Return the last line of a traceback that says something."""
+    """Return the line of a traceback that names the exception, or the first line of any other text."""
     lines = [line for line in (error or "").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "no error was recorded"
+    frames = [place for place, line in enumerate(lines) if line.startswith('  File "')]
+    after = lines[frames[-1] + 1 :] if frames else [line for line in lines if line != "Traceback"]
+    return next((line.strip() for line in after if not line.startswith("  ")), "no error was recorded")
 
 
 class TaskDocument(dict[str, Any]):
