@@ -243,15 +243,15 @@ class QlibRecorder:
         """Return an object of the active recorder."""
         return self._active().load_object(name)
 
-    def log_params(self, **kwargs: object) -> None:
+    def log_params(self, /, **kwargs: object) -> None:
         """Log parameters into the active recorder."""
         self._active().log_params(**kwargs)
 
-    def log_metrics(self, step: int | None = None, **kwargs: object) -> None:
+    def log_metrics(self, /, step: int | None = None, **kwargs: object) -> None:
         """Log metrics into the active recorder."""
         self._active().log_metrics(step, **kwargs)
 
-    def set_tags(self, **kwargs: object) -> None:
+    def set_tags(self, /, **kwargs: object) -> None:
         """Set tags of the active recorder."""
         self._active().set_tags(**kwargs)
 

@@ -20,12 +20,12 @@ from rollwright.errors import (
 from rollwright.record.active import Active, active, enter, leave
 from rollwright.record.place import Place
 from rollwright.record.recorder import MLflowRecorder, Recorder
-from rollwright.record.tracking.store import ExperimentRecord, RunRecord, RunView, check_name
+from rollwright.record.rows import frame_of, view_of
+from rollwright.record.tracking.store import ExperimentRecord, RunRecord, check_name
 
 __all__ = ["ExpManager", "Experiment", "MLflowExpManager", "MLflowExperiment"]
 
 _RUN_NAME: Final = re.compile(r"[^\x00-\x1f\x7f'\"`\\]{1,250}")
-_VIEWS: Final[dict[int, RunView]] = {1: "active", 2: "deleted", 3: "all"}  # MLflow's ViewType
 
 
 class Experiment:
@@ -230,9 +230,9 @@ class Experiment:
     ) -> pd.DataFrame:
         """Return one row for each recorder, as `ExpManager.search_records`."""
         runs = self._place.store.search_runs(
-            [self.id], where=filter_string, order_by=order_by or (), view=_view(run_view_type), limit=max_results
+            [self.id], where=filter_string, order_by=order_by or (), view=view_of(run_view_type), limit=max_results
         )
-        return _frame(runs)
+        return frame_of(runs)
 
     def _innermost(self) -> Active | None:
         entries = [entry for entry in active() if entry.experiment == self]
@@ -460,9 +460,9 @@ class ExpManager:
         store = self.place.store
         ids = list(experiment_ids) if experiment_ids is not None else [record.id for record in store.experiments()]
         runs = store.search_runs(
-            ids, where=filter_string, order_by=order_by or (), view=_view(run_view_type), limit=max_results
+            ids, where=filter_string, order_by=order_by or (), view=view_of(run_view_type), limit=max_results
         )
-        return _frame(runs)
+        return frame_of(runs)
 
     def _experiment(self, record: ExperimentRecord) -> Experiment:
         return MLflowExperiment(place=self.place, record=record, clock=self._clock)
@@ -490,25 +490,3 @@ def _run_name(name: str) -> str:
             hint="use 1 to 250 characters without quotes, backslashes and control characters",
         )
     return name
-
-
-def _view(run_view_type: int) -> RunView:
-    if run_view_type not in _VIEWS:
-        raise RecordError(f"run_view_type {run_view_type} is none of 1 (active), 2 (deleted), 3 (all)")
-    return _VIEWS[run_view_type]
-
-
-def _frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
-    fixed = {
-        "run_id": pd.Series([run.id for run in runs], dtype="str"),
-        "run_name": pd.Series([run.name for run in runs], dtype="str"),
-        "experiment_id": pd.Series([run.experiment_id for run in runs], dtype="str"),
-        "status": pd.Series([run.status for run in runs], dtype="str"),
-        "start_time": pd.Series([run.start for run in runs], dtype="datetime64[ms, UTC]"),
-        "end_time": pd.Series([run.end for run in runs], dtype="datetime64[ms, UTC]"),
-    }
-    for head, dtype in (("params", "str"), ("metrics", "float64"), ("tags", "str")):
-        keys = sorted({key for run in runs for key in getattr(run, head)})
-        for key in keys:
-            fixed[f"{head}.{key}"] = pd.Series([getattr(run, head).get(key) for run in runs], dtype=dtype)
-    return pd.DataFrame(fixed)

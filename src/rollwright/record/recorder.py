@@ -173,7 +173,7 @@ class Recorder:
             if self._pending:
                 self._pending.write(self._place.store, self.id, self._files)
 
-    def log_params(self, **kwargs: object) -> None:
+    def log_params(self, /, **kwargs: object) -> None:
         """Log parameters, as text; one that has a value already keeps it.
 
         Raises
@@ -184,7 +184,7 @@ class Recorder:
         with self._mutex:
             self._logged(self._pending.add_params(kwargs))
 
-    def log_metrics(self, step: int | None = None, **kwargs: object) -> None:
+    def log_metrics(self, /, step: int | None = None, **kwargs: object) -> None:
         """Log metrics at `step`, 0 if not given.
 
         Raises
@@ -195,7 +195,7 @@ class Recorder:
         with self._mutex:
             self._logged(self._pending.add_metrics(kwargs, step=step or 0, at=self._clock.now()))
 
-    def set_tags(self, **kwargs: object) -> None:
+    def set_tags(self, /, **kwargs: object) -> None:
         """Set tags, as text; a tag that is there is replaced.
 
         Raises
