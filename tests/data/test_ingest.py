@@ -211,7 +211,7 @@ def test_nothing_to_import(tmp_path):
 values = st.floats(width=32, allow_nan=True, allow_infinity=False)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     cells=st.dictionaries(
         st.tuples(st.sampled_from(["A", "b", "000001", "con", "X.Y"]), st.integers(0, 30)), values, min_size=1

@@ -221,7 +221,7 @@ def test_readers_see_one_version_or_the_other_while_a_writer_replaces_them(tmp_p
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
-    for number in range(1, 16):
+    for number in range(1, 9):
         import_market(version(number), tmp_path / "market", revise=True)
     stop.set()
     for reader in readers:
