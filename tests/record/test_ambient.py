@@ -1,6 +1,7 @@
 """`R` over both stores: the census' defects M1 to M20, each by its name."""
 
 import asyncio
+import contextvars
 import math
 import subprocess
 import threading
@@ -186,6 +187,16 @@ class TestM2OneBadValueLosesNoOther:
         with pytest.raises(RecordError, match="refused"), R.start(experiment_name=name) as recorder:  # noqa: PT012 - the block is the run
             reread(recorder).log_params(a="theirs")
             R.log_params(a="ours")
+        assert reread(recorder).status == "FAILED"
+
+    @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+    def test_a_run_whose_values_could_not_be_written_is_never_finished(self, name, monkeypatch, error):
+        def fail(*args, **batch):
+            raise error
+
+        with pytest.raises(type(error)), R.start(experiment_name=name) as recorder:  # noqa: PT012 - the block is the run
+            R.log_params(a=1)
+            monkeypatch.setattr(type(R.exp_manager.place.store), "log_batch", fail)
         assert reread(recorder).status == "FAILED"
 
     def test_names_a_store_cannot_hold_are_kept_as_artifacts(self, name):
@@ -476,6 +487,15 @@ class TestM20ThreadsDoNotMix:
             assert R.get_recorder(experiment_name=name, recorder_name=f"r{place}").list_params() == {
                 "place": str(place)
             }
+
+    def test_a_run_ended_in_another_thread_is_active_no_more(self, name):
+        with R.start(experiment_name=name) as recorder:
+            thread = threading.Thread(target=contextvars.copy_context().run, args=(R.end_exp,))
+            thread.start()
+            thread.join()
+            with pytest.raises(NoActiveRecorderError):
+                R.get_recorder()
+        assert reread(recorder).status == "FINISHED"
 
     def test_a_new_thread_starts_with_none(self, name):
         caught = []

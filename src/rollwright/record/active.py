@@ -35,7 +35,7 @@ _open: Final[list[Active]] = []
 
 def active() -> tuple[Active, ...]:
     """Return the active recorders of this thread, the innermost last; a forked child starts with none."""
-    return tuple(entry for entry in _stack.get() if entry.pid == os.getpid())
+    return tuple(entry for entry in _stack.get() if entry.pid == os.getpid() and entry in _open)
 
 
 def enter(experiment: Experiment, recorder: Recorder) -> Active:

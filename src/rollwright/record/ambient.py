@@ -281,5 +281,5 @@ def _fail(entry: Any, error: BaseException) -> None:
     """End the run as FAILED; what hinders that must not hide the error that is under way."""
     try:
         leave(entry, Recorder.STATUS_FA)
-    except RecordError as second:
+    except (RecordError, OSError) as second:
         error.add_note(f"and the recorder could not be ended cleanly: {second}")

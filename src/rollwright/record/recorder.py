@@ -153,7 +153,7 @@ class Recorder:
         self._gathering = False
         try:
             self.flush()
-        except RecordError:
+        except BaseException:
             status = self.STATUS_FA
             raise
         finally:

@@ -12,6 +12,7 @@ from typing import Final
 from rollwright.errors import ExperimentNotFoundError, RecorderNotFoundError, RecordError
 from rollwright.record.tracking.filter import matcher, ordered
 from rollwright.record.tracking.store import (
+    OPEN_STATUSES,
     ExperimentRecord,
     Metric,
     RunRecord,
@@ -100,10 +101,12 @@ class MemoryStore:
         with self._mutex:
             run = self._live(run_id)
             record = run.record
+            state = status if status is not None else record.status
+            ended = _to_millis(end) if end is not None else record.end
             run.record = replace(
                 record,
-                status=status if status is not None else record.status,
-                end=_to_millis(end) if end is not None else record.end,
+                status=state,
+                end=None if state in OPEN_STATUSES else ended,
                 name=name if name is not None else record.name,
             )
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from rollwright.errors import (
     ExperimentNotFoundError,
@@ -27,6 +27,7 @@ from rollwright.errors import (
 )
 from rollwright.record.filelock import file_lock
 from rollwright.record.tracking.store import (
+    OPEN_STATUSES,
     ExperimentRecord,
     Metric,
     RunRecord,
@@ -46,6 +47,23 @@ _ABSENT: Final = "RESOURCE_DOES_NOT_EXIST"
 _EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
 # What MLflow says when a database or a server does not answer; anything else is the fault of the request.
 _UNAVAILABLE: Final = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR")
+
+
+class _Connections:
+    """The connection pools of this process; MLflow keeps one for each URI, whoever asks."""
+
+    pid: int = os.getpid()
+    engines: ClassVar[set[Any]] = set()
+    inherited: ClassVar[list[Any]] = []
+
+
+def _leave_inherited() -> None:
+    """Forget the connections a fork brought along, without closing them: their sockets and locks are the parent's."""
+    if _Connections.pid != os.getpid():
+        for engine in _Connections.engines:
+            _Connections.inherited.append(engine.pool)  # kept, or collecting the pool would close them
+            engine.dispose(close=False)
+        _Connections.pid = os.getpid()
 
 
 class MlflowStore:
@@ -68,9 +86,7 @@ class MlflowStore:
             )
         self._uri = uri
         self.artifacts = artifacts
-        self._pid = 0
         self._opened: Any = None
-        self._inherited: list[object] = []
         self._mutex = threading.RLock()
 
     @property
@@ -209,20 +225,21 @@ class MlflowStore:
     def close(self) -> None:
         """Close the connections; the next call opens them again."""
         with self._mutex:
-            if self._opened is not None and self._pid == os.getpid():
-                engine = getattr(self._opened, "engine", None)
-                if engine is not None:
-                    engine.dispose()
+            _leave_inherited()
+            engine = getattr(self._opened, "engine", None)
+            if engine is not None:
+                engine.dispose()
             self._opened = None
 
     @property
     def _store(self) -> Any:
         with self._mutex:
+            _leave_inherited()
             if self._opened is None:
                 self._opened = self._open()
-            elif self._pid != os.getpid():
-                self._leave_inherited()
-            self._pid = os.getpid()
+                engine = getattr(self._opened, "engine", None)
+                if engine is not None:
+                    _Connections.engines.add(engine)
             return self._opened
 
     def _open(self) -> Any:
@@ -247,13 +264,6 @@ class MlflowStore:
                 f"the tracking store {path} cannot be opened: {error}",
                 hint="restore it from a copy, or name another one in tracking.uri",
             ) from error
-
-    def _leave_inherited(self) -> None:
-        """Forget the parent's connections without closing them: their sockets and locks are not the child's."""
-        engine = getattr(self._opened, "engine", None)
-        if engine is not None:
-            self._inherited.append(engine.pool)  # kept, or collecting the pool would close them
-            engine.dispose(close=False)
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -352,7 +362,10 @@ def _translated(what: str, *, missing: type[RecordError] = RecordError) -> Itera
         if code == _ABSENT:
             raise missing(f"the tracking store does not know {what}: {first}") from error
         if code in _UNAVAILABLE:
-            raise TrackingUnavailableError(f"the tracking store did not answer about {what}: {first}") from error
+            raise TrackingUnavailableError(
+                f"the tracking store did not answer about {what}: {first}",
+                hint="is it reachable, and is tracking.uri the right one? see `rollwright config show`",
+            ) from error
         raise RecordError(f"the tracking store refused {what}: {first}") from error
     except OSError as error:
         raise TrackingUnavailableError(f"the tracking store cannot be reached for {what}: {error}") from error
@@ -385,13 +398,15 @@ def _experiment(found: Any) -> ExperimentRecord:
 
 def _run(found: Any, *, status: str | None = None) -> RunRecord:
     info, data = found.info, found.data
+    shown = "FAILED" if info.status == "KILLED" else info.status  # what MLflow's page makes of a run it stops
+    state = status or shown
     return RunRecord(
         id=info.run_id,
         experiment_id=str(info.experiment_id),
         name=info.run_name or "",
-        status=status or info.status,
+        status=state,
         start=_moment(info.start_time or 0) or datetime.fromtimestamp(0, UTC),
-        end=_moment(info.end_time),
+        end=None if state in OPEN_STATUSES else _moment(info.end_time),  # MLflow keeps the end of a resumed run
         location=info.artifact_uri or "",
         deleted=info.lifecycle_stage != "active",
         params=dict(data.params),

@@ -17,6 +17,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 from rollwright.errors import RecordError
 
 __all__ = [
+    "OPEN_STATUSES",
     "STATUSES",
     "ExperimentRecord",
     "Metric",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 STATUSES: Final = ("SCHEDULED", "RUNNING", "FINISHED", "FAILED")
+OPEN_STATUSES: Final = ("SCHEDULED", "RUNNING")  # a run of these has no end
 RunView: TypeAlias = Literal["active", "deleted", "all"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -183,7 +185,7 @@ class TrackingStore(Protocol):
         end: datetime | None = None,
         name: str | None = None,
     ) -> None:
-        """Change what is given; None leaves it as it is."""
+        """Change what is given; None leaves it as it is. A run that is RUNNING again has no end."""
         ...
 
     def log_batch(
