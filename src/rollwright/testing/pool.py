@@ -298,6 +298,26 @@ class TaskStoreConformance:
         pool.store.settle([Outcome.done(lease)]).check()
         assert pool.status(task_id) is Status.DONE
 
+    def test_nobody_sees_a_task_done_without_its_result(self, pool: StoreUnderTest) -> None:
+        ids = pool.put(*[f"n{i}" for i in range(30)])
+        half_seen: list[str] = []
+        over = threading.Event()
+
+        def look() -> None:
+            while not over.is_set():
+                records = pool.store.get(POOL, ids)
+                half_seen.extend(
+                    record.task_id for record in records if record.status is Status.DONE and record.result is None
+                )
+
+        reader = threading.Thread(target=look)
+        reader.start()
+        for _ in ids:
+            pool.store.settle([Outcome.done(pool.take(), result="1")]).check()
+        over.set()
+        reader.join()
+        assert half_seen == []
+
     # -- attempts ----------------------------------------------------------------------------------------------
 
     def test_a_failure_is_tried_again_until_attempts_are_spent(self, pool: StoreUnderTest) -> None:

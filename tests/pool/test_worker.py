@@ -1,0 +1,367 @@
+"""Workers with real slot processes: work shared, deaths survived, stops graceful."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from rollwright.core.context import install
+from rollwright.errors import ConfigError, ConstructError, TaskFailedError, UntrustedModuleError
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.retry import Backoff
+from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.worker import TaskBody, Worker, run_task
+
+HERE = Path(__file__).parent
+QUICK = Backoff(base=0.01, cap=0.01)
+
+
+def worker(store, settings, entry="bodies.py:double", **options):
+    given = {"slots": 1, "lease": 30.0, "backoff": QUICK, **options}
+    kwargs = given.pop("kwargs", {})
+    return Worker(store=store, pool="p", body=TaskBody(entry=entry, kwargs=kwargs), settings=settings, **given)
+
+
+@pytest.fixture
+def manager(file_store):
+    return TaskManager("p", store=file_store, max_attempts=2)
+
+
+def until(condition, seconds=10.0):
+    """Wait for something another process does; fails loudly rather than waiting for ever."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.005)
+    return found
+
+
+def start_worker_process(path, *, entry, lease=30.0, slots=1):
+    """Start a whole worker, parent and slots, as a process of its own."""
+    code = f"""
+import sys
+from rollwright.core.settings import load_settings
+from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.worker import TaskBody, Worker
+Worker(store=SqliteStore({str(path)!r}), pool="p", body=TaskBody(entry={entry!r}), slots={slots}, lease={lease},
+       settings=load_settings({{"trust.folder": {str(HERE)!r}}})).run()
+"""
+    return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL)
+
+
+def gone(pid):
+    """Tell whether a process has ended; where nobody reaps orphans it stays behind as a zombie."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def naps(tmp_path, *, seconds, count=1):
+    log = tmp_path / "naps.log"
+    return log, [{"x": number, "log": str(log), "seconds": seconds} for number in range(count)]
+
+
+def napping(log):
+    """Return the ids of the processes that started to nap, once there is one."""
+    return until(lambda: [int(line) for line in log.read_text().splitlines()] if log.exists() else [])
+
+
+# -- working -----------------------------------------------------------------------------------------------------
+
+
+def test_the_work_is_done_and_told_about(manager, file_store, bodies):
+    ids = manager.create_task([{"x": number} for number in range(12)])
+    events = []
+    report = worker(file_store, bodies, slots=2, kwargs={"factor": 3}, on_event=events.append).run()
+    assert (report.done, report.failed, report.released, report.interrupted) == (12, 0, 0, False)
+    assert [task["res"] for task in manager.query()] == [3 * number for number in range(12)]
+    assert sorted(event.task_id for event in events if event.kind == "done") == sorted(ids)
+    assert len([event for event in events if event.kind == "started"]) == 12
+
+
+def test_two_slots_work_at_the_same_time(manager, file_store, bodies, tmp_path):
+    manager.create_task([{"x": number, "log": str(tmp_path / "log")} for number in range(2)])
+    events = []
+    worker(file_store, bodies, "bodies.py:meet", slots=2, on_event=events.append).run()
+    assert manager.task_stat() == {"done": 2}
+    assert {event.slot for event in events if event.kind == "started"} == {0, 1}
+
+
+def test_only_the_tasks_it_was_given(manager, file_store, bodies):
+    ids = manager.create_task([{"x": number} for number in range(4)])
+    worker(file_store, bodies, only=ids[1:3], query={"def.x": {"$gte": 2}}).run()
+    assert [task["_id"] for task in manager.query({"status": "done"})] == [ids[2]]
+
+
+def test_validity_is_recorded_beside_the_result(manager, file_store, bodies):
+    (task_id,) = manager.create_task([{"x": 1}])
+    worker(file_store, bodies, "bodies.py:validated").run()
+    assert manager.re_query(task_id)["validity"] == {"data": "7"}
+
+
+def test_a_failing_task_is_tried_again_then_failed_with_its_traceback(manager, file_store, bodies):
+    ids = manager.create_task([{"x": 0, "bad": True}, {"x": 1}])
+    report = worker(file_store, bodies, "bodies.py:fail").run()
+    assert (report.done, report.failed) == (1, 1)
+    task = manager.re_query(ids[0])
+    assert task["attempts"] == 2
+    assert "RuntimeError: this one is bad" in task["error"]
+
+
+def test_an_exit_in_a_body_is_its_failure(manager, file_store, bodies):
+    manager.create_task([{"x": 1}])
+    assert worker(file_store, bodies, "bodies.py:leave").run().failed == 1
+
+
+def test_i11_a_task_that_kills_its_slot_runs_as_often_as_it_may_and_costs_nobody_else_anything(
+    manager, file_store, bodies, tmp_path
+):
+    log = tmp_path / "aborts.log"
+    manager.create_task([{"x": number, "bad": number == 1, "log": str(log)} for number in range(5)])
+    events = []
+    report = worker(file_store, bodies, "bodies.py:abort", slots=2, on_event=events.append).run()
+    assert (report.done, report.failed) == (4, 1)
+    assert log.read_text().count("ran") == 2
+    assert [event.kind for event in events].count("slot died") == 2
+    (task,) = manager.query({"status": "failed"})
+    assert "SIGABRT" in task["error"]
+
+
+def test_a_task_beyond_its_timeout_has_failed(manager, file_store, bodies, tmp_path):
+    log, definitions = naps(tmp_path, seconds=60)
+    manager.create_task(definitions)
+    assert worker(file_store, bodies, "bodies.py:nap", timeout=0.2).run().failed == 1
+    assert "no result within 0.2 s" in next(manager.query())["error"]
+    assert not [pid for pid in napping(log) if not gone(pid)]
+
+
+def test_an_untrusted_body_is_refused_before_anything_starts(file_store, bodies):
+    with pytest.raises(UntrustedModuleError):
+        worker(file_store, bodies, "shutil:rmtree")
+    with pytest.raises(ConfigError):
+        TaskBody(entry="no colon")
+
+
+def test_a_body_that_cannot_be_loaded_stops_the_worker_and_uses_no_attempt(manager, file_store, bodies):
+    (task_id,) = manager.create_task([{"x": 1}])
+    with pytest.raises(ConstructError, match="nothing_of_that_name"):
+        worker(file_store, bodies, "bodies.py:nothing_of_that_name").run()
+    assert manager.re_query(task_id)["attempts"] == 0
+
+
+def test_t18_force_release_runs_each_task_in_a_process_of_its_own(manager, bodies, monkeypatch):
+    from rollwright.core import ids  # noqa: PLC0415 - any function of a module will do
+
+    install(bodies)
+    manager.create_task([{"x": number} for number in range(2)])
+    assert run_task(ids.fingerprint, manager, force_release=True)
+    assert [task["res"] for task in manager.query()] == [ids.fingerprint({"x": 0}), ids.fingerprint({"x": 1})]
+    manager.create_task([{"x": 3}])
+    with pytest.raises(TaskFailedError):
+        run_task(ids.parse_json, TaskManager("p", store=manager.store, max_attempts=1), force_release=True)
+
+
+# -- stopping ----------------------------------------------------------------------------------------------------
+
+
+def test_i22_a_stopped_worker_gives_its_task_back_without_using_an_attempt(
+    manager, file_store, bodies, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("rollwright.pool.worker.GRACE", 0.1)
+    log, definitions = naps(tmp_path, seconds=60, count=2)
+    manager.create_task(definitions)
+    running = worker(file_store, bodies, "bodies.py:nap")
+    threading.Thread(target=lambda: (napping(log), running.stop())).start()
+    report = running.run()
+    assert (report.released, report.done, report.interrupted) == (1, 0, True)
+    assert manager.task_stat() == {"waiting": 2}
+    assert [task["attempts"] for task in manager.query()] == [0, 0]
+    assert not [pid for pid in napping(log) if not gone(pid)]
+
+
+def test_a_task_that_ends_within_the_grace_counts(manager, file_store, bodies, tmp_path):
+    log, definitions = naps(tmp_path, seconds=0.3, count=2)
+    manager.create_task(definitions)
+    running = worker(file_store, bodies, "bodies.py:nap")
+    threading.Thread(target=lambda: (napping(log), running.stop())).start()
+    assert running.run().done == 1
+    assert manager.task_stat() == {"waiting": 1, "done": 1}
+
+
+def test_i22_sigterm_ends_a_whole_worker_and_a_second_one_at_once(manager, file_store, tmp_path):
+    log, definitions = naps(tmp_path, seconds=60)
+    manager.create_task(definitions)
+    process = start_worker_process(file_store.path, entry="bodies.py:nap")
+    (slot,) = napping(log)
+    process.terminate()
+    time.sleep(0.05)
+    process.terminate()
+    process.wait(2)
+    until(lambda: gone(slot), 1.0)
+    assert manager.reset_waiting() == 1  # told twice it leaves at once, so the task is freed by its death
+
+
+# -- dying -------------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_workers_slot_dies_within_a_second_and_its_task_is_free_at_once(manager, file_store, bodies, tmp_path):
+    log, definitions = naps(tmp_path, seconds=60)
+    (task_id,) = manager.create_task(definitions)
+    process = start_worker_process(file_store.path, entry="bodies.py:nap", lease=3600.0)
+    (slot,) = napping(log)
+    process.kill()
+    process.wait(5)
+    until(lambda: gone(slot), 1.0)
+    start = time.monotonic()
+    report = worker(file_store, bodies, "bodies.py:double", only=[task_id]).run()
+    assert report.done == 1
+    assert time.monotonic() - start < 5.0  # against a lease of an hour
+    events = [row.event for row in file_store.read_history("p")]
+    assert events == ["created", "claimed", "reaped", "claimed", "done"]
+
+
+def test_another_worker_takes_the_tasks_of_a_killed_one_while_it_runs(manager, file_store, bodies, tmp_path):
+    log, definitions = naps(tmp_path, seconds=60)
+    manager.create_task(definitions)
+    victim = start_worker_process(file_store.path, entry="bodies.py:nap", lease=3600.0)
+    napping(log)
+    helper = worker(file_store, bodies, "bodies.py:double")  # waits, since the other's task may come back
+    threading.Thread(target=lambda: (time.sleep(0.3), victim.kill(), victim.wait())).start()
+    assert helper.run().done == 1
+
+
+def test_i3_a_frozen_worker_that_wakes_is_refused(manager, file_store, tmp_path):
+    """The directed schedule: W1 frozen, its lease over, W2 running, W1 wakes and commits."""
+    (task_id,) = manager.create_task([{"x": 1}])
+    go = tmp_path / "go"
+    code = f"""
+import os, signal, sys
+from pathlib import Path
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.errors import LeaseLostError
+manager = TaskManager("p", store=SqliteStore({str(file_store.path)!r}), lease=0.2)
+task = manager.fetch_task()
+Path({str(go)!r}).touch()
+os.kill(os.getpid(), signal.SIGSTOP)
+refused = 0
+for call in (lambda: manager.commit_task_res(task, "zombie"), lambda: manager.return_task(task),
+             lambda: manager.mark_failed(task), lambda: manager.commit_task_res(task, "zombie", "part_done")):
+    try:
+        call()
+    except LeaseLostError:
+        refused += 1
+renewed = manager.store.renew(manager.owner, lease=60.0)
+sys.exit(refused * 10 + len(renewed))
+"""
+    zombie = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL)
+    until(lambda: psutil.Process(zombie.pid).status() == psutil.STATUS_STOPPED and go.exists())
+    task = until(manager.fetch_task)
+    zombie.send_signal(signal.SIGCONT)
+    assert zombie.wait(10) == 40
+    manager.commit_task_res(task, "good")
+    assert manager.re_query(task_id)["res"] == "good"
+
+
+def test_a_worker_that_lost_its_lease_throws_the_result_away_and_ends_the_body(manager, file_store, bodies, tmp_path):
+    log, definitions = naps(tmp_path, seconds=60)
+    (task_id,) = manager.create_task(definitions)
+    events = []
+    running = worker(file_store, bodies, "bodies.py:nap", lease=0.3, only=[task_id], on_event=events.append)
+
+    def steal():
+        napping(log)
+        manager.cancel({"_id": task_id})
+
+    threading.Thread(target=steal).start()
+    report = running.run()
+    assert (report.done, report.failed) == (0, 0)
+    assert "lost" in [event.kind for event in events]
+    assert not [pid for pid in napping(log) if not gone(pid)]
+    assert manager.task_stat() == {"cancelled": 1}
+
+
+def test_an_exited_process_that_kept_its_tasks_is_found_out(manager, file_store):
+    manager.create_task([{"x": 1}])
+    code = f"""
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.stores.sqlite import SqliteStore
+assert TaskManager("p", store=SqliteStore({str(file_store.path)!r}), lease=3600).fetch_task() is not None
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, stdin=subprocess.DEVNULL)
+    assert manager.task_stat() == {"running": 1}
+    assert manager.fetch_task()["attempts"] == 2
+
+
+def test_a_forked_child_neither_speaks_for_its_parent_nor_keeps_it_alive(file_store):
+    """A child that outlives its parent must not hold the lock by which the parent is known to live."""
+    TaskManager("p", store=file_store).create_task([{"x": 1}])
+    code = f"""
+import os, time
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.stores.sqlite import SqliteStore
+manager = TaskManager("p", store=SqliteStore({str(file_store.path)!r}), lease=3600)
+manager.fetch_task()
+if os.fork() == 0:
+    assert manager.task_stat() == {{"running": 1}}
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    assert process.stdout is not None
+    child = json.loads(process.stdout.readline())
+    process.wait(10)
+    try:
+        assert file_store.reap("p") == ["1"]
+    finally:
+        os.kill(child, signal.SIGKILL)
+        process.stdout.close()
+
+
+def test_many_processes_claim_every_task_once(file_store):
+    manager = TaskManager("p", store=file_store)
+    manager.create_task([{"x": number} for number in range(60)])
+    code = f"""
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.worker import run_task
+run_task(lambda definition: definition["x"], TaskManager("p", store=SqliteStore({str(file_store.path)!r})))
+"""
+    workers = [subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL) for _ in range(3)]
+    assert [process.wait(30) for process in workers] == [0, 0, 0]
+    assert manager.task_stat() == {"done": 60}
+    events = [row.event for row in file_store.read_history("p")]
+    assert (events.count("claimed"), events.count("done")) == (60, 60)
+
+
+def test_a_store_is_the_same_after_a_killed_writer(file_store):
+    """What was acknowledged is there, and nothing else, whenever the writer is killed."""
+    code = f"""
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.stores.sqlite import SqliteStore
+manager = TaskManager("p", store=SqliteStore({str(file_store.path)!r}))
+for number in range(100000):
+    print(manager.create_task([{{"x": number}}])[0], flush=True)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    assert process.stdout is not None
+    acknowledged = [process.stdout.readline().strip().decode() for _ in range(30)]
+    process.kill()
+    acknowledged += [line.strip().decode() for line in process.stdout if line.endswith(b"\n")]
+    process.wait()
+    process.stdout.close()
+    store = SqliteStore(file_store.path)
+    present = [record.task_id for record in store.find("p")]
+    store.close()
+    assert set(acknowledged) <= set(present)
+    assert len(present) - len(acknowledged) <= 1
