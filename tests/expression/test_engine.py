@@ -39,6 +39,9 @@ FEATURES = (
     "Mean(CSZScore($volume,$close>20),3)",
     "$close/ChangeInstrument('SH600002',Mean($close,20))",
     "TResample($volume,'M','sum')",
+    "CSRank(EMA($close,5))",
+    "Mean(CSRank($close),0)/CSRank($volume)",
+    "ChangeInstrument('SH600001',CSDemean($close))",
     "Ref($close,-2)/Ref($close,-1)-1",
 )
 SESSIONS, INSTRUMENTS = 150, 9

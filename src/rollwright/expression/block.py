@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rollwright.expression.extrema import Extrema
 from rollwright.expression.moments import Counts, CrossMoments, Mask, Moments, Side, Sums
-from rollwright.expression.term import Literal_, Term
+from rollwright.expression.term import Constant, Term
 
 __all__ = ["Block", "Family", "Span", "Values"]
 
@@ -61,7 +61,7 @@ class Block:
         stop: int,
         bounds: NDArray[np.int64],
         spans: Mapping[Term, Span],
-        calls: Mapping[Family, tuple[tuple[Literal_, ...], ...]],
+        calls: Mapping[Family, tuple[tuple[Constant, ...], ...]],
         calendar: NDArray[np.datetime64],
     ) -> None:
         self.start = start
@@ -93,7 +93,7 @@ class Block:
         """Return how many rows after the block's last are wanted of `term`."""
         return self._spans[term].after
 
-    def calls(self, family: Family) -> tuple[tuple[Literal_, ...], ...]:
+    def calls(self, family: Family) -> tuple[tuple[Constant, ...], ...]:
         """Return the literals of every call of `family` in the plan, in order."""
         return self._calls[family]
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -122,12 +123,20 @@ class _Request:
         load_rows = stop - start if is_whole else STAGED_ROWS if self.plan.stages else LOADED_ROWS
         tile_rows = load_rows if is_whole else min(TILE_ROWS, stop - start)
         width = _width(stop if is_whole else tile_rows + self.plan.lookback + self.plan.lookahead)
+        spans_at = self._spans_at()
         for first in range(start, stop, load_rows):
             last = min(first + load_rows, stop)
-            staged = self._staged(first, last)
+            staged = self._staged(spans_at(first), first, last)
             for left in range(0, len(self.instruments), width):
                 columns = slice(left, min(left + width, len(self.instruments)))
-                yield from self._column_jobs(first, last, columns, bounds[columns], staged, tile_rows)
+                yield from self._column_jobs(first, last, columns, bounds[columns], staged, spans_at, tile_rows)
+
+    def _spans_at(self) -> Callable[[int], Mapping[Term, Span]]:
+        """Return the plan's spans by the first row of a block; only whole-past plans depend on it."""
+        if self.plan.lookback >= UNBOUNDED:
+            return cache(self.plan.spans)
+        spans = self.plan.spans(0)
+        return lambda _row: spans
 
     def _column_jobs(
         self,
@@ -136,14 +145,16 @@ class _Request:
         columns: slice,
         bounds: NDArray[np.int64],
         staged: Panels,
+        spans_at: Callable[[int], Mapping[Term, Span]],
         tile_rows: int,
     ) -> Iterator[Callable[[], Tile]]:
-        around = self.plan.spans(first)
+        around = spans_at(first)
+        # a staged panel of one column is another instrument's, and stands beside every column
         panels = {term: panel[:, columns] if panel.shape[1] > 1 else panel for term, panel in staged.items()}
         panels.update(self._fields(around, first, last, columns))
         for row in range(first, last, tile_rows):
             rows = slice(row, min(row + tile_rows, last))
-            spans = around if tile_rows >= last - first else self.plan.spans(row)
+            spans = spans_at(row)
             inputs = {
                 term: _rows_around(panel, rows, spans[term], first - around[term].before)
                 for term, panel in panels.items()
@@ -179,9 +190,8 @@ class _Request:
             for index, term in enumerate(terms)
         }
 
-    def _staged(self, first: int, last: int) -> dict[Term, Values]:
+    def _staged(self, around: Mapping[Term, Span], first: int, last: int) -> dict[Term, Values]:
         """Compute the terms that need other columns, on all rows that the tiles of ``[first, last)`` want of them."""
-        around = self.plan.spans(first)
         return {
             term: self._stage(term, plan, first - around[term].before, last + around[term].after)
             for term, plan in self.plan.stages.items()
@@ -193,10 +203,8 @@ class _Request:
         names = stage.columns(term, self.source.instruments())
         inner = _Request(plan=plan, source=self.source, instruments=names, dtype=np.float64)
         panels = _padded(inner.panels, start, stop, len(self.source.calendar()))
-        bounds = self.source.bounds(names)
-        rows = np.arange(start, stop)[:, None]
         with np.errstate(all="ignore"):
-            values = stage.combine(term, panels, (rows >= bounds[:, 0]) & (rows < bounds[:, 1]))
+            values = stage.combine(panels)
         if len(names) == 1 and not stage.is_per_column:
             return values
         place = {name: index for index, name in enumerate(names)}

@@ -11,7 +11,7 @@ from rollwright.expression.block import Family, Span
 from rollwright.expression.operators.catalogue import OPERATORS
 from rollwright.expression.operators.registry import Operator
 from rollwright.expression.parser import parse
-from rollwright.expression.term import UNBOUNDED, Literal_, Term, walk
+from rollwright.expression.term import UNBOUNDED, Constant, Term, walk
 
 __all__ = ["Plan", "compile_plan", "operator_of"]
 
@@ -49,7 +49,7 @@ class Plan:
     lookahead: int
     nodes: tuple[Term, ...]
     uses: Mapping[Term, int]
-    calls: Mapping[Family, tuple[tuple[Literal_, ...], ...]]
+    calls: Mapping[Family, tuple[tuple[Constant, ...], ...]]
     stages: Mapping[Term, Plan]
 
     @property
@@ -114,7 +114,7 @@ def _plan(terms: tuple[Term, ...]) -> Plan:
     staged = _staged(terms)
     nodes = tuple(_walk_above(terms, staged))
     uses: dict[Term, int] = defaultdict(int)
-    calls: dict[Family, set[tuple[Literal_, ...]]] = defaultdict(set)
+    calls: dict[Family, set[tuple[Constant, ...]]] = defaultdict(set)
     for node in nodes:
         if node in staged:
             continue

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["UNBOUNDED", "Argument", "Kind", "Literal_", "Term", "call", "field", "number", "walk"]
+__all__ = ["UNBOUNDED", "Argument", "Constant", "Kind", "Term", "call", "field", "number", "walk"]
 
 UNBOUNDED: Final = 1 << 40
 """The look-back of a term that reads a series from its first row on (``N = 0`` and exponential windows)."""
 
 Kind: TypeAlias = Literal["field", "number", "call"]
-Literal_: TypeAlias = int | float | str
+Constant: TypeAlias = int | float | str
 """A constant of an expression: a window, a level, the name of an instrument."""
 
 
@@ -69,7 +69,7 @@ class Term:
     strength: int
 
     @property
-    def literals(self) -> tuple[Literal_, ...]:
+    def literals(self) -> tuple[Constant, ...]:
         """The constants among the arguments."""
         return tuple(argument for argument in self.arguments if not isinstance(argument, Term))
 
@@ -81,7 +81,7 @@ class Term:
         return f"<Term {self.text}>"
 
 
-Argument: TypeAlias = Term | Literal_
+Argument: TypeAlias = Term | Constant
 
 _INFIX: Final = {
     "Or": ("|", 1),

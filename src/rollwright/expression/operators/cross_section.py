@@ -43,10 +43,8 @@ def _sections(panels: _Floats) -> tuple[_Floats, NDArray[np.bool_], NDArray[np.i
     return values, valid, sections.reshape(-1).astype(np.intp)
 
 
-def _per_section(
-    function: Callable[[_Floats, NDArray[np.intp]], _Floats],
-) -> Callable[[Term, _Floats, NDArray[np.bool_]], _Floats]:
-    def combine(_term: Term, panels: _Floats, _listed: NDArray[np.bool_]) -> _Floats:
+def _per_section(function: Callable[[_Floats, NDArray[np.intp]], _Floats]) -> Callable[[_Floats], _Floats]:
+    def combine(panels: _Floats) -> _Floats:
         values, valid, sections = _sections(panels)
         result = np.full(values.shape, np.nan)
         if len(sections):
@@ -106,7 +104,7 @@ def _other(term: Term, instruments: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def _as_it_is(_term: Term, panels: _Floats, _listed: NDArray[np.bool_]) -> _Floats:
+def _as_it_is(panels: _Floats) -> _Floats:
     values: _Floats = panels[0]
     return values
 

@@ -44,14 +44,13 @@ class Stage:
     columns : callable
         From the call and all instruments of the source to those whose inputs are needed.
     combine : callable
-        From the call, its inputs ``[inputs, rows, columns]`` and which rows belong to each series to the values
-        ``[rows, columns]``.
+        From the inputs ``[inputs, rows, columns]``, NaN outside each series, to the values ``[rows, columns]``.
     is_per_column : bool
         Whether each column of the result belongs to one instrument; otherwise the one column goes to all.
     """
 
     columns: Callable[[Term, tuple[str, ...]], tuple[str, ...]]
-    combine: Callable[[Term, NDArray[np.float64], NDArray[np.bool_]], NDArray[np.float64]]
+    combine: Callable[[NDArray[np.float64]], NDArray[np.float64]]
     is_per_column: bool
 
 
