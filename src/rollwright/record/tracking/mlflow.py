@@ -36,7 +36,7 @@ from rollwright.record.tracking.store import (
     check_batch,
 )
 
-__all__ = ["MlflowStore"]
+__all__ = ["MlflowStore", "load_mlflow"]
 
 _SQLITE: Final = "sqlite:///"
 _SCHEMES: Final = ("sqlite:///", "postgresql", "mysql", "mssql", "http://", "https://", "databricks")
@@ -307,6 +307,20 @@ class MlflowStore:
 def _retired_name(experiment: Any) -> str:
     """Return the name a deleted experiment goes by, so that a new one can have its own."""
     return f"{experiment.name}.deleted-{experiment.experiment_id}"
+
+
+def load_mlflow(*, databases: bool = False) -> None:
+    """Import MLflow as the adapter does, and open nothing.
+
+    Parameters
+    ----------
+    databases : bool
+        Import what serves an embedded database too, which is another second.
+    """
+    _mlflow()
+    if databases:
+        with _quiet():
+            importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
 
 
 def _mlflow() -> Any:
