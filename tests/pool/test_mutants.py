@@ -25,7 +25,7 @@ def passes(make_store, clock, name):
     store = make_store()
     try:
         method(StoreUnderTest(store=store, advance=clock.advance), **arguments)
-    except (Exception, pytest.fail.Exception):  # however the test fails, it has noticed
+    except (Exception, pytest.fail.Exception):  # noqa: BLE001 - however the test fails, it has noticed
         return False
     finally:
         store.close()

@@ -1,0 +1,237 @@
+"""The pool on SQLite: putting 10,000 rolling tasks, and the durable turn (commit one, claim the next).
+
+    python benchmarks/pool_sqlite.py [--tasks 10000] [--turns 1000] [--repeats 5] [--done 0] [--json FILE]
+
+The turn is measured beside a ceiling of our own, by turns in the same run: the same two statements in one transaction
+with the same durability, without history, leases, attempts or checks. The disk decides both, so its fdatasyncs per
+second, taken right before, stand beside each figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import platform
+import sqlite3
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.states import Status
+from rollwright.pool.store import Claim, NewTask, Outcome
+from rollwright.pool.stores.sqlite import SqliteStore
+
+TARGETS = {"create per s": 10_000, "create exponent": 1.1, "turn / ceiling": 0.7, "claim slowed by done rows": 1.2}
+RESULT = json.dumps("r" * 198)
+
+CEILING_SCHEMA = """
+CREATE TABLE job(id INTEGER PRIMARY KEY, digest BLOB NOT NULL, rank INTEGER NOT NULL DEFAULT 0,
+    phase INTEGER NOT NULL DEFAULT 0, fence INTEGER NOT NULL DEFAULT 0, holder TEXT, until REAL, body TEXT NOT NULL,
+    answer TEXT);
+CREATE UNIQUE INDEX job_digest ON job(digest);
+CREATE INDEX job_ready ON job(rank DESC, id) WHERE phase = 0;
+CREATE INDEX job_held ON job(until) WHERE phase = 1;
+"""
+CEILING_CLAIM = """UPDATE job SET phase = 1, fence = fence + 1, holder = ?, until = ?
+    WHERE id = (SELECT id FROM job WHERE phase = 0 ORDER BY rank DESC, id LIMIT 1) RETURNING id, fence, body"""
+CEILING_COMMIT = "UPDATE job SET phase = 2, answer = ?, until = NULL WHERE id = ? AND fence = ? AND phase = 1"
+
+
+def definition(number):
+    """Return a rolling task of Alpha158 and LightGBM, as `RollingGen` makes them."""
+    model = {
+        "class": "LGBModel",
+        "module_path": "rollwright.model.lightgbm",
+        "kwargs": {
+            "loss": "mse",
+            "colsample_bytree": 0.8879,
+            "learning_rate": 0.0421,
+            "subsample": 0.8789,
+            "lambda_l1": 205.6999,
+            "lambda_l2": 580.9768,
+            "max_depth": 8,
+            "num_leaves": 210,
+            "num_threads": 20,
+        },
+    }
+    handler = {
+        "class": "Alpha158",
+        "module_path": "rollwright.data.features",
+        "kwargs": {
+            "start_time": "2008-01-01",
+            "end_time": "2020-08-01",
+            "fit_start_time": "2008-01-01",
+            "fit_end_time": "2014-12-31",
+            "instruments": "csi300",
+            "window": number,
+        },
+    }
+    segments = {
+        "train": ("2008-01-01", "2014-12-31"),
+        "valid": ("2015-01-01", "2016-12-31"),
+        "test": ("2017-01-01", "2020-08-01"),
+    }
+    dataset = {
+        "class": "DatasetH",
+        "module_path": "rollwright.data.dataset",
+        "kwargs": {"handler": handler, "segments": segments},
+    }
+    return {
+        "model": model,
+        "dataset": dataset,
+        "record": [{"class": "SignalRecord", "module_path": "rollwright.analysis.records"}],
+    }
+
+
+def syncs_per_second(folder, seconds=0.5):
+    """Return how many times a second this disk makes 4 kB durable."""
+    with open(Path(folder) / "probe", "wb", buffering=0) as file:
+        count, end = 0, time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            os.pwrite(file.fileno(), b"x" * 4096, 0)
+            os.fdatasync(file.fileno())
+            count += 1
+    return count / seconds
+
+
+def create(folder, name, tasks):
+    """Return wall and CPU seconds of putting `tasks`, and of putting them again."""
+    store = SqliteStore(Path(folder) / f"{name}.db")
+    manager = TaskManager("bench", store=store)
+    definitions = [definition(number) for number in range(tasks)]
+    times = []
+    for _ in range(2):
+        wall, cpu = time.perf_counter(), time.process_time()
+        manager.create_task(definitions)
+        times += [time.perf_counter() - wall, time.process_time() - cpu]
+    store.close()
+    return times
+
+
+def turns(folder, name, count):
+    """Return the seconds of `count` turns of the pool: settle with its history, claim the next."""
+    store = SqliteStore(Path(folder) / f"{name}.db")
+    store.put("bench", [NewTask.of(definition(number)) for number in range(count)])
+    wish = Claim(pool="bench", owner="bench", lease=60.0)
+    start = time.perf_counter()
+    leases = store.claim(wish)
+    while leases:
+        leases = store.settle([Outcome.done(leases[0], result=RESULT)], claim=wish).leases
+    seconds = time.perf_counter() - start
+    assert store.count("bench")[Status.DONE] == count
+    store.close()
+    return seconds
+
+
+def ceiling_turns(folder, name, count):
+    """Return the seconds of the same turns with nothing but the two statements."""
+    connection = sqlite3.connect(Path(folder) / f"{name}.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.executescript(CEILING_SCHEMA)
+    connection.execute("BEGIN IMMEDIATE")
+    for number in range(count):
+        text = json.dumps(definition(number))
+        digest = hashlib.sha256(text.encode()).digest()
+        connection.execute("INSERT INTO job(digest, body) VALUES(?, ?)", (digest, text))
+    connection.execute("COMMIT")
+    start = time.perf_counter()
+    held = None
+    while True:
+        connection.execute("BEGIN IMMEDIATE")
+        if held is not None:
+            connection.execute(CEILING_COMMIT, (RESULT, held[0], held[1]))
+        held = connection.execute(CEILING_CLAIM, ("bench", time.time() + 60)).fetchone()
+        connection.execute("COMMIT")
+        if held is None:
+            break
+    seconds = time.perf_counter() - start
+    connection.close()
+    return seconds
+
+
+def with_done_rows(folder, done, turns_each):
+    """Return turns per second in an empty pool and beside `done` finished tasks, not durable, and the stat's seconds."""
+    rates = []
+    for rows in (0, done):
+        store = SqliteStore(Path(folder) / f"done{rows}.db", durable=False)
+        for start in range(0, rows, 10_000):
+            store.put("bench", [NewTask.of({"old": start + k, "pad": "x" * 500}) for k in range(10_000)])
+            leases = store.claim(Claim(pool="bench", owner="bench", lease=600.0, limit=10_000))
+            store.settle([Outcome.done(lease, result=RESULT) for lease in leases])
+        store.put("bench", [NewTask.of(definition(number)) for number in range(turns_each)])
+        wish = Claim(pool="bench", owner="bench", lease=600.0)
+        start = time.perf_counter()
+        leases = store.claim(wish)
+        while leases:
+            leases = store.settle([Outcome.done(leases[0], result=RESULT)], claim=wish).leases
+        rates.append(turns_each / (time.perf_counter() - start))
+        start = time.perf_counter()
+        store.count("bench")
+        stat = time.perf_counter() - start
+        store.close()
+    return rates, stat
+
+
+def show(what, value, target, kept, note=""):
+    print(f"{what:<32} {value:>12,.3f}   target {target:<10} {'met' if kept else 'MISSED':<7} {note}")
+    return {"what": what, "value": value, "target": target, "met": kept, "note": note}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--tasks", type=int, default=10_000)
+    parser.add_argument("--turns", type=int, default=1000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--done", type=int, default=0, help="finished rows beside which claims are measured again")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        whole, tenth, ratios, ours, probes = [], [], [], [], []
+        for repeat in range(given.repeats):
+            tenth.append(create(folder, f"tenth{repeat}", max(given.tasks // 10, 1)))
+            whole.append(create(folder, f"whole{repeat}", given.tasks))
+        for repeat in range(given.repeats):
+            probes.append(syncs_per_second(folder))
+            mine = turns(folder, f"turn{repeat}", given.turns)
+            bare = ceiling_turns(folder, f"ceiling{repeat}", given.turns)
+            ours.append(given.turns / mine)
+            ratios.append(bare / mine)
+        walls = [times[0] for times in whole]
+        rate = given.tasks / statistics.median(walls)
+        cpu = given.tasks / statistics.median(times[1] for times in whole)
+        spread = f"[{given.tasks / max(walls):,.0f}, {given.tasks / min(walls):,.0f}]; {cpu:,.0f} per s of CPU"
+        rows.append(show("create_task per s", rate, TARGETS["create per s"], rate >= TARGETS["create per s"], spread))
+        again = given.tasks / statistics.median(times[2] for times in whole)
+        rows.append(show("the same again, per s", again, "as fast", again >= rate))
+        exponent = math.log10(statistics.median(walls) / statistics.median(times[0] for times in tenth))
+        rows.append(
+            show(
+                "exponent of create_task", exponent, TARGETS["create exponent"], exponent <= TARGETS["create exponent"]
+            )
+        )
+        ratio = statistics.median(ratios)
+        note = f"[{min(ratios):.2f}, {max(ratios):.2f}]; {statistics.median(ours):,.0f} turns per s"
+        note += f" [{min(ours):,.0f}, {max(ours):,.0f}], {statistics.median(probes):,.0f} fdatasync per s"
+        rows.append(
+            show("durable turn / ceiling", ratio, TARGETS["turn / ceiling"], ratio >= TARGETS["turn / ceiling"], note)
+        )
+        if given.done:
+            (empty, full), stat = with_done_rows(folder, given.done, given.turns)
+            limit = TARGETS["claim slowed by done rows"]
+            note = f"beside {given.done:,} done rows"
+            rows.append(show("turn time, full / empty pool", empty / full, limit, empty / full <= limit, note))
+            rows.append(show("task_stat, ms", stat * 1000, 50, stat < 0.05, note))
+    if given.json:
+        machine = {"system": platform.platform(), "cores": os.cpu_count(), "python": platform.python_version()}
+        given.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

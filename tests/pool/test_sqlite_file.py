@@ -1,0 +1,211 @@
+"""What is particular to a file: versions, damage, a full disk, networks, and the plan of a claim."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+
+import pytest
+
+from rollwright.errors import ConfigError, SchemaVersionError, StoreUnavailableError
+from rollwright.pool import posix
+from rollwright.pool.query import parse
+from rollwright.pool.retry import Backoff, worth_retrying
+from rollwright.pool.states import Status
+from rollwright.pool.store import Claim, NewTask, Outcome
+from rollwright.pool.stores import sqlite_sql
+from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite_query import where
+
+
+def new(*names, **fields):
+    return [NewTask.of({"name": name, **fields}) for name in names]
+
+
+def test_a_later_schema_is_refused(file_store):
+    file_store.put("p", new("a"))
+    file_store.close()
+    with sqlite3.connect(file_store.path) as connection:
+        connection.execute(f"PRAGMA user_version = {sqlite_sql.SCHEMA_VERSION + 1}")
+    connection.close()
+    with pytest.raises(SchemaVersionError, match="update rollwright"):
+        file_store.count("p")
+
+
+def test_another_programs_database_is_left_alone(tmp_path):
+    path = tmp_path / "other.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE theirs(x)")
+    connection.close()
+    before = path.read_bytes()
+    store = SqliteStore(path)
+    with pytest.raises(StoreUnavailableError, match="another program's"):
+        store.put("p", new("a"))
+    store.close()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"this is no database at all, but it is long enough" * 40])
+def test_a_file_that_is_no_database_is_named(tmp_path, content):
+    path = tmp_path / "pool.db"
+    path.write_bytes(content)
+    store = SqliteStore(path)
+    with pytest.raises(StoreUnavailableError, match=r"pool\.db") as caught:
+        store.put("p", new("a"))
+    assert "restore it" in str(caught.value)
+    store.close()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    store = SqliteStore(tmp_path / "file" / "pool.db")
+    with pytest.raises(StoreUnavailableError, match="cannot be opened"):
+        store.count("p")
+
+
+def test_i16_a_full_disk_is_told_as_such_and_nothing_is_half_done(file_store):
+    """SQLite has rolled back by itself then; rolling back again would hide the true error."""
+    ids = file_store.put("p", new("a")).ids
+    with file_store._reading() as connection:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(StoreUnavailableError, match="full") as caught:
+        for number in range(1000):
+            file_store.put("p", new(f"n{number}", pad="x" * 4000))
+    assert "free some space" in str(caught.value)
+    with file_store._reading() as connection:
+        connection.execute("PRAGMA max_page_count = 1000000")
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert file_store.get("p", ids)[0].status is Status.WAITING
+    stored = sum(1 for _ in file_store.find("p"))
+    assert sum(file_store.count("p").values()) == stored
+    assert len(file_store.read_history("p")) == stored
+    assert file_store.put("p", new("later")).created == 1
+
+
+def test_a_writer_that_does_not_end_is_told_as_such(tmp_path, monkeypatch):
+    monkeypatch.setattr(posix, "fcntl", None)  # without the gate, SQLite's own waiting decides
+    store = SqliteStore(tmp_path / "pool.db", timeout=0.05)
+    store.put("p", new("a"))
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailableError, match="locked"):
+        store.put("p", new("b"))
+    other.execute("ROLLBACK")
+    other.close()
+    assert store.put("p", new("b")).created == 1
+    store.close()
+
+
+def test_without_locks_leases_alone_decide(tmp_path, monkeypatch, time):
+    monkeypatch.setattr(posix, "fcntl", None)
+    store = SqliteStore(tmp_path / "pool.db", clock=time)
+    store.put("p", new("a"))
+    store.claim(Claim(pool="p", owner="w", lease=60))
+    assert store.reap() == []
+    time.advance(61)
+    assert store.reap() == ["1"]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "refused"),
+    [("nfs4", True), ("cifs", True), ("fuse.sshfs", True), ("ext4", False), ("fuse.fuse-overlayfs", False)],
+)
+def test_network_filesystems_are_refused(tmp_path, monkeypatch, kind, refused):
+    class Mount:
+        mountpoint = str(tmp_path)
+        fstype = kind
+
+    monkeypatch.setattr("psutil.disk_partitions", lambda **_: [Mount()])
+    store = SqliteStore(tmp_path / "pool.db")
+    if refused:
+        with pytest.raises(StoreUnavailableError, match=kind):
+            store.count("p")
+        assert not store.path.exists()
+    else:
+        assert store.count("p")[Status.WAITING] == 0
+    store.close()
+
+
+def test_an_injection_changes_nothing(file_store):
+    name = "x'; DROP TABLE task;--"
+    file_store.put(name, new("a"))
+    for query in (
+        {"def.x') OR 1=1 --": 1},
+        {"def.name": name},
+        {"owner": name},
+        {"_id": name},
+        {"_id": {"$in": [name]}},
+    ):
+        assert list(file_store.find(name, parse(query))) == []
+    assert [record.pool for record in file_store.find(name)] == [name]
+
+
+@pytest.mark.parametrize(("status", "index"), [(Status.WAITING, "task_waiting"), (Status.PART_DONE, "task_part_done")])
+def test_a_claim_reads_only_tasks_that_can_be_claimed(file_store, status, index):
+    condition, values = where(parse({"def.name": "a"}))
+    statement = sqlite_sql.CLAIM.format(status=status.value, where=condition)
+    with file_store._reading() as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", ("o", "p", 1.0, 1.0, "p", *values, 1)).fetchall()
+    text = " / ".join(row[3] for row in plan)
+    assert f"USING INDEX {index}" in text
+    assert "TEMP B-TREE" not in text
+
+
+def test_looking_for_ended_leases_and_due_tasks_reads_only_those(file_store):
+    with file_store._reading() as connection:
+        for statement, index in ((sqlite_sql.ANY_EXPIRED, "task_running"), (sqlite_sql.PROMOTE, "task_delayed")):
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", (1.0,)).fetchall()
+            assert any(index in row[3] for row in plan)
+
+
+def test_two_stores_of_one_file_see_the_same(file_store):
+    other = SqliteStore(file_store.path)
+    ids = file_store.put("p", new("a")).ids
+    assert other.put("p", new("a")).ids == ids
+    (lease,) = other.claim(Claim(pool="p", owner="w", lease=60))
+    assert file_store.claim(Claim(pool="p", owner="v", lease=60)) == []
+    other.close()  # the process lives, so its task is still its own
+    assert file_store.reap() == []
+    file_store.settle([Outcome.done(lease)]).check()
+
+
+def test_threads_that_start_together_make_one_schema(tmp_path):
+    stores = [SqliteStore(tmp_path / "pool.db") for _ in range(4)]
+    barrier = threading.Barrier(4)
+    failures = []
+
+    def work(store):
+        barrier.wait()
+        try:
+            store.put("p", new("a", "b"))
+        except Exception as error:  # noqa: BLE001 - told below
+            failures.append(error)
+        finally:
+            store.close()
+
+    threads = [threading.Thread(target=work, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert stores[0].count("p")[Status.WAITING] == 2
+    stores[0].close()
+
+
+def test_i12_waiting_times_double_and_stay_within_their_jitter():
+    backoff = Backoff(base=1.0, cap=60.0, jitter=0.2)
+    generator = random.Random(7)
+    for attempt in range(1, 100):
+        middle = min(2.0 ** (attempt - 1), 60.0)
+        for _ in range(100):
+            assert 0.8 * middle <= backoff.delay(attempt, generator=generator) <= 1.2 * middle
+
+
+def test_only_what_may_go_better_is_tried_again():
+    assert worth_retrying(RuntimeError())
+    assert worth_retrying(StoreUnavailableError("away"))
+    assert not worth_retrying(ConfigError("never good"))
