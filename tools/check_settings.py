@@ -21,13 +21,21 @@ MEANING: Final = {
     "data.region": "market whose rules apply: `cn`, `us` or `tw`",
     "data.freq": "frequency of the data",
     "data.kernels": "threads that compute features (default: the machine's cores)",
+    "data.mem_cache_size_limit": "MB of decoded fields a process keeps; 0 keeps none",
     "pool.url": "the task pool: `sqlite:///FILE` or `memory:`",
     "pool.lease": "seconds a worker holds a task without a sign of life",
     "pool.max_attempts": "executions after which a failing task is given up",
     "pool.poll": "seconds between two looks at an empty pool",
+    "worker.max_tasks_per_child": "tasks after which a worker's slot is replaced by a new process",
+    "worker.memory_limit": "share of the host's memory in use above which a worker takes no further task, as `0.9`",
     "tracking.uri": "MLflow's tracking store",
     "tracking.artifacts": "folder of recorded artifacts",
     "store.path": "folder of computed features",
+    "store.default_disk_cache": (
+        "0: nothing is read from or written to the store; 1: everything goes through it; 2: what is there is replaced. "
+        "Unset: handlers use it, `D.features` does not"
+    ),
+    "store.max_size": "GB the store may take; after a build the longest unused goes first",
     "trust.modules": "modules whose classes a configuration may name",
     "trust.folder": "folder whose `.py` files a configuration may name",
 }

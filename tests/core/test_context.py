@@ -98,7 +98,50 @@ def test_assigning_to_c_makes_a_new_value_and_leaves_the_old():
     assert current_settings() is not before
 
 
-@pytest.mark.parametrize("name", ["regoin", "mem_cache_size_limit"])
+KNOBS = {
+    "mem_cache_size_limit": (7.0, "data.mem_cache_size_limit"),
+    "default_disk_cache": (2, "store.default_disk_cache"),
+    "kernels": (3, "data.kernels"),
+    "maxtasksperchild": (5, "worker.max_tasks_per_child"),
+}
+
+
+@pytest.mark.parametrize("name", KNOBS)
+def test_k1_what_init_and_c_are_given_arrives(name):
+    value, dotted = KNOBS[name]
+    init(**{name: value})
+    assert C[name] == C[dotted] == value
+    C[name] = 1
+    assert C[dotted] == 1
+    assert origins() == {dotted: "code"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mem_cache_size_limit", -1),
+        ("mem_cache_size_limit", float("inf")),
+        ("default_disk_cache", 3),
+        ("maxtasksperchild", 0),
+        ("worker.memory_limit", 1.5),
+        ("worker.memory_limit", 0),
+        ("store.max_size", 0),
+        ("store.max_size", float("nan")),
+    ],
+)
+def test_a_knob_refuses_what_it_cannot_mean(name, value):
+    with pytest.raises(ConfigError):
+        C[name] = value
+
+
+def test_knobs_are_read_from_the_environment(monkeypatch):
+    monkeypatch.setenv("ROLLWRIGHT_STORE__DEFAULT_DISK_CACHE", "0")
+    monkeypatch.setenv("ROLLWRIGHT_WORKER__MAX_TASKS_PER_CHILD", "4")
+    monkeypatch.setenv("ROLLWRIGHT_WORKER__MEMORY_LIMIT", "0.9")
+    assert (C.default_disk_cache, C.maxtasksperchild, C["worker.memory_limit"]) == (0, 4, 0.9)
+
+
+@pytest.mark.parametrize("name", ["regoin", "mem_cache_limit"])
 def test_c_knows_no_name_that_is_not_a_setting(name):
     with pytest.raises(UnknownSettingError):
         setattr(C, name, 1)

@@ -22,6 +22,9 @@ QLIB_NAMES: Final[dict[str, str]] = {
     "region": "data.region",
     "freq": "data.freq",
     "kernels": "data.kernels",
+    "mem_cache_size_limit": "data.mem_cache_size_limit",
+    "default_disk_cache": "store.default_disk_cache",
+    "maxtasksperchild": "worker.max_tasks_per_child",
     "tracking_uri": "tracking.uri",
     "pool_url": "pool.url",
 }

@@ -36,6 +36,7 @@ class DataSettings(_Section):
     region: Literal["cn", "us", "tw"] = "cn"
     freq: str = "day"
     kernels: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: os.cpu_count() or 1)
+    mem_cache_size_limit: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 100.0
 
 
 class PoolSettings(_Section):
@@ -54,10 +55,19 @@ class TrackingSettings(_Section):
     artifacts: str = ".rollwright/artifacts"
 
 
+class WorkerSettings(_Section):
+    """What a worker's processes may use up."""
+
+    max_tasks_per_child: Annotated[int, Field(ge=1)] | None = None
+    memory_limit: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+
+
 class StoreSettings(_Section):
     """The memory-mapped feature store."""
 
     path: str = ".rollwright/features"
+    default_disk_cache: Annotated[int, Field(ge=0, le=2)] | None = None
+    max_size: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 class TrustSettings(_Section):
@@ -82,6 +92,7 @@ class Settings(_Section):
     root: Path
     data: DataSettings = DataSettings()
     pool: PoolSettings = PoolSettings()
+    worker: WorkerSettings = WorkerSettings()
     tracking: TrackingSettings = TrackingSettings()
     store: StoreSettings = StoreSettings()
     trust: TrustSettings = TrustSettings()
@@ -125,6 +136,7 @@ class Settings(_Section):
 _SECTIONS: Final[dict[str, type[_Section]]] = {
     "data": DataSettings,
     "pool": PoolSettings,
+    "worker": WorkerSettings,
     "tracking": TrackingSettings,
     "store": StoreSettings,
     "trust": TrustSettings,
