@@ -42,8 +42,8 @@ def test_universes_by_name_and_by_code() -> None:
     assert D.instruments(["A", "B"]) == ["A", "B"]
     with pytest.raises(UnknownInstrumentError, match="did you mean `top50`"):
         D.instruments("top5")
-    with pytest.raises(ConfigError, match="filters"):
-        D.instruments("all", filter_pipe=[{"filter_type": "NameDFilter"}])
+    pipe = [{"filter_type": "NameDFilter", "name_rule_re": "R000[1-3]"}]
+    assert D.list_instruments(D.instruments("all", filter_pipe=pipe), as_list=True) == ["R0001", "R0002", "R0003"]
 
 
 def test_members_are_listed_with_their_ranges_cut_to_the_question() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -342,3 +343,56 @@ def test_sessions_before_a_date_are_found(handler: DataHandlerLP) -> None:
     pairs = list(handler.get_range_iterator(5, min_periods=157))
     assert [date for date, _ in pairs] == list(dates[157:])
     assert pairs[0][1].index.get_level_values(0).nunique() == 5
+
+
+def test_a_copy_maps_the_data_again_and_keeps_what_was_learnt(source: ArraySource, store: FeatureStore) -> None:
+    made = DataHandlerLP(
+        "all", data_loader=loader(), source=source, store=store,
+        infer_processors=[ZScoreNorm("2020-01-01", "2020-02-28", "feature")],
+    )  # fmt: skip
+    before = made.fetch()
+    again = copy.deepcopy(made)
+    assert again._opened is None
+    again.infer_processors[0].fit_table = None  # would be called if it learnt anew
+    pd.testing.assert_frame_equal(again.fetch(), before)
+
+
+def test_the_names_of_a_handler_can_be_filtered(source: ArraySource, store: FeatureStore) -> None:
+    pipe = [{"filter_type": "NameDFilter", "name_rule_re": "SH60000[1-3]"}]
+    made = DataHandlerLP("all", data_loader=loader(filter_pipe=pipe), source=source, store=store)
+    assert set(made.fetch().index.get_level_values(1)) == {"SH600001", "SH600002", "SH600003"}
+
+
+def test_rows_can_be_filtered_by_an_expression(source: ArraySource, store: FeatureStore) -> None:
+    rule = {
+        "filter_type": "ExpressionDFilter", "rule_expression": "$close > Ref($close, 1)",
+        "filter_start_time": "2020-03-02", "filter_end_time": None, "keep": False,
+    }  # fmt: skip
+    config = {"feature": (["$close", "Ref($close, 1)"], ["C", "P"])}
+    whole = DataHandlerLP("all", data_loader=QlibDataLoader(config), source=source, store=store).fetch()
+    made = DataHandlerLP(
+        {"market": "all", "filter_pipe": [rule]}, data_loader=QlibDataLoader(config), source=source, store=store
+    ).fetch()
+    late = whole.index.get_level_values(0) >= pd.Timestamp("2020-03-02")
+    pd.testing.assert_frame_equal(made, whole[~late | (whole["C"] > whole["P"])])
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"filter_type": "NamDFilter"},
+        {"filter_type": "NameDFilter"},
+        {"filter_type": "NameDFilter", "name_rule_re": "("},
+        {"filter_type": "ExpressionDFilter", "rule_expression": "$close > 1", "kep": True},
+        "NameDFilter",
+    ],
+)  # fmt: skip
+def test_a_filter_that_makes_no_sense_is_refused(source: ArraySource, store: FeatureStore, rule: object) -> None:
+    with pytest.raises(ConfigError):
+        DataHandlerLP("all", data_loader=loader(filter_pipe=[rule]), source=source, store=store).fetch()
+
+
+def test_a_filter_that_looks_ahead_is_refused(source: ArraySource, store: FeatureStore) -> None:
+    rule = {"filter_type": "ExpressionDFilter", "rule_expression": "Ref($close, -1) > $close"}
+    with pytest.raises(LookAheadError):
+        DataHandlerLP("all", data_loader=loader(filter_pipe=[rule]), source=source, store=store).fetch()

@@ -14,7 +14,9 @@ import pandas as pd
 import pytest
 
 from rollwright.calendar.trading import TradingCalendar
+from rollwright.data.ingest import import_market
 from rollwright.data.matrix import RowLayout
+from rollwright.data.provider import QlibProvider
 from rollwright.data.store import FeatureStore, Universe
 from rollwright.errors import CorruptFileError, DataError, LookAheadError
 from rollwright.expression.engine import evaluate
@@ -378,3 +380,23 @@ def test_row_numbers_count_the_rows() -> None:
     assert layout.rows == 4
     assert layout.numbers(0, 4).tolist() == [[-1, 0], [1, 2], [3, -1], [-1, -1]]
     assert pd.Series(layout.offsets).tolist() == [0, 1, 3, 4, 4]
+
+
+def test_an_import_of_new_days_costs_their_rows_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rng = np.random.default_rng(0)
+    index = pd.MultiIndex.from_product([pd.bdate_range("2020-01-01", periods=200), ["AA", "BB", "CC"]])
+    frame = pd.DataFrame(
+        rng.lognormal(2, 0.1, (len(index), 5)), index=index, columns=["open", "high", "low", "close", "volume"]
+    ).rename_axis(["date", "symbol"]).reset_index()  # fmt: skip
+    day = frame["date"].drop_duplicates().iloc[190]
+    import_market(frame[frame["date"] < day], tmp_path / "market")
+    store = FeatureStore(tmp_path / "store")
+    store.matrix(FEATURES, QlibProvider(tmp_path / "market"))
+    import_market(frame[frame["date"] >= day], tmp_path / "market")
+    caplog.clear()
+    with caplog.at_level("INFO", logger="rollwright.data"):
+        grown = store.matrix(FEATURES, QlibProvider(tmp_path / "market"))
+    assert "from_session=190" in caplog.text
+    import_market(frame, tmp_path / "whole")
+    fresh = FeatureStore(tmp_path / "other").matrix(FEATURES, QlibProvider(tmp_path / "whole"))
+    assert same(np.asarray(grown.view(0, 200)), np.asarray(fresh.view(0, 200)))

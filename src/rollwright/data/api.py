@@ -59,15 +59,11 @@ class DataFacade:
         ------
         UnknownInstrumentError
             When there is no such universe.
-        ConfigError
-            For filters.
         """
         if not isinstance(market, str):
             return list(market)
-        if filter_pipe:
-            raise ConfigError("filters of instruments are not supported", hint="give the codes themselves")
         ambient_source().members(market)
-        return {"market": market, "filter_pipe": []}
+        return {"market": market, "filter_pipe": list(filter_pipe or ())}
 
     def list_instruments(
         self,

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from rollwright.calendar.trading import to_session
 from rollwright.core.construct import init_instance_by_config
 from rollwright.data.codecs_description import Described
-from rollwright.data.handler import CS_ALL, ColumnSet, DataHandler, DataKey
+from rollwright.data.handler import CS_ALL, ColumnSet, DataHandler, DataKey, chosen_columns
 from rollwright.data.matrix_table import Table
+from rollwright.data.sampler import TSDataSampler
 from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
 
-__all__ = ["Dataset", "DatasetH", "Fold"]
+__all__ = ["Dataset", "DatasetH", "Fold", "TSDatasetH"]
 
 FEATURE_GROUP: Final = "feature"
 LABEL_GROUP: Final = "label"
@@ -244,6 +245,76 @@ class DatasetH(Dataset):
     def get_max_time(segments: Mapping[str, Any]) -> Any:
         """Return the latest end of all segments; None when one is open."""
         return _extreme([pair[1] for pair in segments.values()], latest=True)
+
+
+class TSDatasetH(DatasetH):
+    """A dataset whose segments are samplers of sequences.
+
+    Parameters
+    ----------
+    step_len : int
+        Sessions of a sample; those before a segment's start serve as its history.
+    flt_col : str, optional
+        A column group of one column of truth values: only rows with a true one become samples.
+    handler, segments, fetch_kwargs, allow_overlap
+        As `DatasetH`.
+    """
+
+    def __init__(
+        self,
+        step_len: int = 30,
+        flt_col: str | None = None,
+        *,
+        handler: Any,
+        segments: Mapping[str, Any],
+        fetch_kwargs: Mapping[str, Any] | None = None,
+        allow_overlap: bool = False,
+    ) -> None:
+        super().__init__(handler, segments, fetch_kwargs, allow_overlap=allow_overlap)
+        self.step_len = step_len
+        self.flt_col = flt_col
+        if step_len < 1:
+            raise ConfigError(f"samples of {step_len} sessions make no sense", hint="step_len must be 1 or more")
+
+    def config(self, handler_kwargs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        """Change ``step_len`` too."""
+        self.step_len = kwargs.pop("step_len", self.step_len)
+        super().config(handler_kwargs, **kwargs)
+
+    def prepare(
+        self, segments: Any, col_set: ColumnSet = CS_ALL, data_key: DataKey = "infer", **kwargs: Any
+    ) -> TSDataSampler | list[TSDataSampler]:
+        """Return the sampler of a segment, or those of several.
+
+        Parameters
+        ----------
+        segments : str, sequence of str, slice or pair of dates
+        col_set, data_key
+            As `DatasetH.prepare`.
+        dtype : optional
+            Of the samples.
+        flt_col : str, optional
+            Instead of the dataset's own.
+        """
+        dtype, flt_col = kwargs.pop("dtype", None), kwargs.pop("flt_col", self.flt_col)
+        for name in kwargs:
+            raise UnknownSettingError(name, ("dtype", "flt_col"), where="TSDatasetH.prepare")
+
+        def sampler(start: Any, end: Any, places: range) -> TSDataSampler:
+            history = range(max(0, places.start - self.step_len + 1), places.stop)
+            table = self.handler.table(history, data_key)
+            keep = None
+            if flt_col is not None:
+                _, flags = _columns(chosen_columns(table, flt_col), flt_col)
+                keep = None if flags is None else np.nan_to_num(flags[:, 0]).astype(np.bool_)
+            return TSDataSampler(chosen_columns(table, col_set), start, end, self.step_len, dtype=dtype, keep=keep)
+
+        if isinstance(segments, str):
+            return sampler(*self.segments.get(segments, (None, None)), self._places(segments))
+        if isinstance(segments, list | tuple) and all(name in self.segments for name in segments):
+            return [sampler(*self.segments[name], self._places(name)) for name in segments]
+        start, end = (segments.start, segments.stop) if isinstance(segments, slice) else segments
+        return sampler(start, end, self.handler.places(start, end))
 
 
 def _extreme(dates: Sequence[Any], *, latest: bool) -> Any:

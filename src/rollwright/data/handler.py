@@ -20,7 +20,7 @@ from rollwright.data.store import FeatureStore
 from rollwright.errors import ConfigError, SegmentError, UnknownFieldError, UnknownSettingError, nearest
 from rollwright.expression.source import DataSource
 
-__all__ = ["DataHandler", "DataHandlerLP"]
+__all__ = ["DataHandler", "DataHandlerLP", "chosen_columns"]
 
 DataKey = Literal["raw", "infer", "learn"]
 ColumnSet = str | Sequence[str]
@@ -87,6 +87,10 @@ class DataHandler(Described):
         self._store = store
         self._opened: Panel | None = None
         _refuse_reversed(start_time, end_time)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the opened data behind: a copy, in this process or another, maps them again instead of copying them."""
+        return {**self.__dict__, "_opened": None}
 
     @property
     def panel(self) -> Panel:
@@ -181,7 +185,7 @@ class DataHandler(Described):
 
     def get_cols(self, col_set: ColumnSet = CS_ALL, data_key: DataKey = "infer") -> list[Any]:
         """Return the names of the columns of a set."""
-        head = _chosen(self.table(range(min(1, len(self.panel.dates))), data_key), col_set)
+        head = chosen_columns(self.table(range(min(1, len(self.panel.dates))), data_key), col_set)
         return _labels(head, col_set).to_list()
 
     def get_range_selector(self, cur_date: Any, periods: int) -> slice:
@@ -258,7 +262,7 @@ class DataHandler(Described):
         table = self.table(places, data_key)
         if proc_func is not None:
             table = Table.of_frame(proc_func(table.to_frame()))
-        table = _chosen(table, col_set)
+        table = chosen_columns(table, col_set)
         frame = table.to_frame()
         frame.columns = _labels(table, col_set)
         return frame
@@ -342,7 +346,7 @@ class DataHandlerLP(DataHandler):
             before = processor.fit_range()
             processor.config(**(processor_kwargs or {}))
             if processor.fit_range() != before:
-                self._fitted.discard(id(processor))
+                self._fitted.discard(self._number(processor))
 
     def setup_data(self, init_type: str = IT_FIT_SEQ, **kwargs: Any) -> None:
         """Read the data anew at the next use.
@@ -359,7 +363,7 @@ class DataHandlerLP(DataHandler):
         super().setup_data(**kwargs)
         self._whole.clear()
         self._independent = init_type == self.IT_FIT_IND
-        self._fitted = {id(item) for item in self.get_all_processors()} if init_type == self.IT_LS else set()
+        self._fitted = set(range(len(self.get_all_processors()))) if init_type == self.IT_LS else set()
 
     def fit_processors(self) -> None:
         """Let every processor learn now that has not."""
@@ -371,9 +375,9 @@ class DataHandlerLP(DataHandler):
         processors = self.get_all_processors()
         if len(states) != len(processors):
             raise ConfigError(f"{len(states)} states for {len(processors)} processors")
-        for processor, state in zip(processors, states, strict=True):
+        for number, (processor, state) in enumerate(zip(processors, states, strict=True)):
             processor.load_state(state)
-            self._fitted.add(id(processor))
+            self._fitted.add(number)
 
     def table(self, places: range, data_key: DataKey) -> Table:
         """Return the processed rows of ``panel.dates[places]``."""
@@ -389,6 +393,9 @@ class DataHandlerLP(DataHandler):
             return self.panel.rows(places.start, places.stop)
         return self.table(places, data_key).rows
 
+    def _number(self, processor: Processor) -> int:
+        return next(number for number, other in enumerate(self.get_all_processors()) if other is processor)
+
     def _chain(self, data_key: DataKey) -> list[Processor]:
         if data_key == "raw":
             return []
@@ -399,14 +406,14 @@ class DataHandlerLP(DataHandler):
 
     def _fit(self, chain: Sequence[Processor]) -> None:
         for number, processor in enumerate(chain):
-            if id(processor) in self._fitted:
+            if self._number(processor) in self._fitted:
                 continue
             if type(processor).fit is not Processor.fit and _learns(processor):
                 span = processor.fit_range()
                 places = self.places(*span) if span is not None else range(len(self.panel.dates))
                 before = [] if self._independent else chain[:number]
                 processor.fit_table(self._run(before, places, None))
-            self._fitted.add(id(processor))
+            self._fitted.add(self._number(processor))
 
     def _run(self, chain: Sequence[Processor], places: range, data_key: DataKey | None) -> Table:
         if all(processor.local for processor in chain):
@@ -442,7 +449,14 @@ def _refuse_reversed(start: Any, end: Any) -> None:
         raise SegmentError(start=start, end=end, reason="it ends before it starts")
 
 
-def _chosen(table: Table, col_set: ColumnSet) -> Table:
+def chosen_columns(table: Table, col_set: ColumnSet) -> Table:
+    """Return the columns of a set, groups in the order asked for.
+
+    Raises
+    ------
+    UnknownFieldError
+        For a group the table has not; carries the nearest.
+    """
     if isinstance(col_set, str) and col_set in (CS_ALL, CS_RAW):
         return table
     if not table.grouped:

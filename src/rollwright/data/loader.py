@@ -65,7 +65,7 @@ class QlibDataLoader(DataLoader):
     config : mapping or sequence
         ``{group: fields}`` or fields alone; fields are expressions, or expressions and the names of their columns.
     filter_pipe : sequence, optional
-        Filters of instruments.
+        Filters of the universe, as `filtered` takes them.
     swap_level : bool
         With False `load` gives the index (instrument, datetime).
     freq : str or mapping
@@ -83,8 +83,7 @@ class QlibDataLoader(DataLoader):
         freq: str | Mapping[str, str] = "day",
         inst_processors: Any = None,
     ) -> None:
-        if filter_pipe:
-            raise ConfigError("filters of instruments are not supported", hint="give the codes themselves")
+        self.filter_pipe = list(filter_pipe or ())
         if isinstance(config, Mapping):
             self.groups = tuple(_fields(group, fields) for group, fields in config.items())
         else:
@@ -106,6 +105,10 @@ class QlibDataLoader(DataLoader):
     ) -> Panel:
         """Return the data as views of the feature store; instrument processors and mixed frequencies need a frame."""
         target = store if store is not None else FeatureStore.from_settings()
+        if self.filter_pipe:
+            if not isinstance(instruments, str):
+                raise ConfigError("filter_pipe needs the name of a universe", hint="filters do not apply to codes")
+            instruments = {"market": instruments, "filter_pipe": self.filter_pipe}
         if isinstance(self.freq, str) and not self.inst_processors:
             return open_panel(
                 self.groups, source if source is not None else ambient_source(self.freq), target,

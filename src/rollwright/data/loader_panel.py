@@ -13,6 +13,7 @@ import pandas as pd
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.core.construct import init_instance_by_config
 from rollwright.core.ids import canonical_json, sha256_hex
+from rollwright.data.loader_filter import filtered
 from rollwright.data.matrix import RowLayout, Rows
 from rollwright.data.matrix_table import Run, Table
 from rollwright.data.store import FeatureStore, Universe
@@ -282,23 +283,23 @@ def universe_of(instruments: Any, source: DataSource) -> Universe | None:
     Parameters
     ----------
     instruments : str, mapping, sequence of str or None
-        A universe's name; ``{"market": name, "filter_pipe": []}``; codes; or codes with their closed ranges.
+        A universe's name; ``{"market": name, "filter_pipe": filters}``; codes; or codes with their closed ranges.
 
     Raises
     ------
     UnknownInstrumentError
         For an unknown universe or code; carries the nearest.
     ConfigError
-        For anything else, an empty sequence, and a filter.
+        For anything else, and an empty sequence.
     """
     if instruments is None:
         return None
     if isinstance(instruments, str):
         return Universe(name=instruments, lifetimes=source.members(instruments))
     if isinstance(instruments, Mapping) and "market" in instruments:
-        if instruments.get("filter_pipe"):
-            raise ConfigError("filters of instruments are not supported", hint="give the codes themselves")
-        return universe_of(instruments["market"], source)
+        market = universe_of(instruments["market"], source)
+        pipe = instruments.get("filter_pipe") or ()
+        return filtered(market, pipe, source) if pipe and market is not None else market
     if isinstance(instruments, Mapping):
         lifetimes = {
             str(code): tuple((pd.Timestamp(start), pd.Timestamp(end)) for start, end in ranges)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,10 @@ class FeatureStore:
         """Return the store the settings name; the ambient ones if not given."""
         present = current_settings() if settings is None else settings
         return cls(present.resolve(present.store.path), threads=present.data.kernels)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the opened matrices behind: a copy maps them again."""
+        return {**self.__dict__, "_opened": {}}
 
     @property
     def root(self) -> Path:
