@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from rollwright.errors import CalendarRangeError, ExpressionError, UnknownInstrumentError
 from rollwright.expression import engine
 from rollwright.expression.engine import evaluate
+from rollwright.expression.moments import Moments
 from rollwright.expression.operators.catalogue import OPERATORS, register
 from rollwright.expression.operators.elementwise import elementwise
 from rollwright.expression.operators.rolling import windowed
@@ -223,3 +226,26 @@ def test_a_short_range_of_many_instruments_is_one_tile(watched: _Watched) -> Non
     tiles = list(evaluate(plan, watched, instruments=watched.instruments(), start=1990, stop=1995))
     assert [tile.values.shape for tile in tiles] == [(1, 5, 70)]
     assert watched.reads == [(1971, 1995)]
+
+
+def test_a_finished_block_frees_its_memory_without_the_garbage_collector(
+    source: ArraySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cycle would keep a block's arrays until the collector comes by: ten times the memory."""
+    kept: list[weakref.ref[object]] = []
+
+    class Watched(Moments):
+        __slots__ = ("__weakref__",)
+
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)
+            kept.append(weakref.ref(self))
+
+    monkeypatch.setattr("rollwright.expression.block.Moments", Watched)
+    gc.disable()
+    try:
+        expression_values(source, *FEATURES)
+        assert kept
+        assert not [reference for reference in kept if reference() is not None]
+    finally:
+        gc.enable()

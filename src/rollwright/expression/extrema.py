@@ -39,25 +39,28 @@ class Extrema:
         self._missing = missing.any()
         worst = values.dtype.type(-np.inf if largest else np.inf)
         filled = np.where(missing, worst, values) if self._missing else values
-        pick = np.maximum if largest else np.minimum
-        self._values = Ladder(filled, lambda first, second, a, b: pick(older(first, b), newer(second, a)))
+        self._values = Ladder(filled)
         rows = np.broadcast_to(np.arange(len(values), dtype=np.int32)[:, None], values.shape)
-        self._placed = Ladder(_Placed(filled, rows), self._merge)
+        self._placed = Ladder(_Placed(filled, rows))
         self._gaps = gaps
         self._next_gap: NDArray[np.int32] | None = None
+
+    def _pick(self, first: _Values, second: _Values, a: int, b: int) -> _Values:
+        left, right = older(first, b), newer(second, a)
+        picked: _Values = np.maximum(left, right) if self._largest else np.minimum(left, right)
+        return picked
 
     def _merge(self, first: _Placed, second: _Placed, a: int, b: int) -> _Placed:
         # of equal values the older one is the place
         left, right = older(first.value, b), newer(second.value, a)
         keep = left >= right if self._largest else left <= right
         return _Placed(
-            np.maximum(left, right) if self._largest else np.minimum(left, right),
-            np.where(keep, older(first.row, b), newer(second.row, a)),
+            self._pick(first.value, second.value, a, b), np.where(keep, older(first.row, b), newer(second.row, a))
         )
 
     def value(self, window: int) -> NDArray[np.float64]:
         """Return the extreme values; NaN for windows without any."""
-        values = self._values[window].astype(np.float64)
+        values = self._values.at(window, self._pick).astype(np.float64)
         if self._missing:
             np.copyto(values, np.nan, where=np.isinf(values))
         return values
@@ -70,7 +73,7 @@ class Extrema:
         first_rows : int64 [columns]
             The row at which each series starts.
         """
-        placed = self._placed[window]
+        placed = self._placed.at(window, self._merge)
         rows = placed.row
         starts = np.arange(len(rows))[:, None]
         if self._missing and self._gaps.any():

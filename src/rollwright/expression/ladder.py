@@ -41,22 +41,27 @@ class Ladder(Generic[Rung]):
     ----------
     unit : Rung
         The windows of one row.
-    merge : callable
-        From the rungs of the older and the newer part and their widths to their union's, usually by `older` and
-        `newer`.
     """
 
-    __slots__ = ("_merge", "_rungs")
+    __slots__ = ("_rungs",)
 
-    def __init__(self, unit: Rung, merge: Callable[[Rung, Rung, int, int], Rung]) -> None:
+    def __init__(self, unit: Rung) -> None:
         self._rungs: dict[int, Rung] = {1: unit}
-        self._merge = merge
 
-    def __getitem__(self, window: int) -> Rung:
+    def at(self, window: int, merge: Callable[[Rung, Rung, int, int], Rung]) -> Rung:
+        """Return the rung of width `window`, building what it lacks.
+
+        Parameters
+        ----------
+        merge : callable
+            From the rungs of the older and the newer part and their widths to their union's, usually by `older` and
+            `newer`. It is not kept: a method kept here would tie its owner, and all the rungs, into a cycle that
+            lives until the garbage collector comes by.
+        """
         rung = self._rungs.get(window)
         if rung is None:
             a, b = split(window)
-            rung = self._merge(self[a], self[b], a, b)
+            rung = merge(self.at(a, merge), self.at(b, merge), a, b)
             self._rungs[window] = rung
         return rung
 

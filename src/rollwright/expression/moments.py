@@ -58,32 +58,32 @@ class Counts:
     def __init__(self, mask: Mask) -> None:
         self.mask = mask
         zero = np.float64(0.0)
-        self._sizes = Ladder(_Count(weights(mask), zero, zero), _merge_counts)
+        self._sizes = Ladder(_Count(weights(mask), zero, zero))
         flat: _FloatsOrOne = zero if mask is None else np.zeros(mask.shape)
-        self._positions = Ladder(_Position(flat, flat, flat), self._merge_positions)
+        self._positions = Ladder(_Position(flat, flat, flat))
 
     def size(self, window: int) -> _FloatsOrOne:
         """Return the number of valid rows."""
-        return self._sizes[window].size
+        return self._sizes.at(window, _merge_counts).size
 
     def freedom(self, window: int) -> _FloatsOrOne:
         """Return one less than the number of valid rows; 0 also when there is none, so that 0 / 0 follows."""
-        return np.maximum(self._sizes[window].size - 1.0, 0.0)
+        return np.maximum(self._sizes.at(window, _merge_counts).size - 1.0, 0.0)
 
     def share(self, window: int) -> _FloatsOrOne:
         """Return the newer part's share of the valid rows."""
-        return self._sizes[window].share
+        return self._sizes.at(window, _merge_counts).share
 
     def joint(self, window: int) -> _FloatsOrOne:
         """Return the weight of the squared difference of the two parts' means."""
-        return self._sizes[window].joint
+        return self._sizes.at(window, _merge_counts).joint
 
     def position(self, window: int) -> _Position:
         """Return where the valid rows lie."""
-        return self._positions[window]
+        return self._positions.at(window, self._merge_positions)
 
     def _merge_positions(self, first: _Position, second: _Position, a: int, b: int) -> _Position:
-        count = self._sizes[a + b]
+        count = self._sizes.at(a + b, _merge_counts)
         start: Any = older(first.mean, b) - b
         gap = newer(second.mean, a) - start
         mean = start + gap * count.share
@@ -102,6 +102,10 @@ def _merge_counts(first: _Count, second: _Count, a: int, b: int) -> _Count:
     return _Count(size, share, left * share)
 
 
+def _add(first: _Floats, second: _Floats, a: int, b: int) -> _Floats:
+    return older(first, b) + newer(second, a)
+
+
 class Sums:
     """Sums of every window of one input, invalid rows counting zero."""
 
@@ -109,11 +113,11 @@ class Sums:
 
     def __init__(self, values: _Floats, counts: Counts) -> None:
         self.counts = counts
-        self._sums = Ladder(values, lambda first, second, a, b: older(first, b) + newer(second, a))
+        self._sums = Ladder(values)
 
     def total(self, window: int) -> _Floats:
         """Return the sums."""
-        return self._sums[window]
+        return self._sums.at(window, _add)
 
 
 class Moments:
@@ -132,24 +136,24 @@ class Moments:
         self.counts = counts
         zero = np.zeros(values.shape)
         self._deviations: dict[int, _Floats] = {}
-        self._moments = Ladder(_Moment(values, zero, zero), self._merge)
-        self._trend = Ladder(zero, self._merge_trend)
+        self._moments = Ladder(_Moment(values, zero, zero))
+        self._trend = Ladder(zero)
 
     def mean(self, window: int) -> _Floats:
         """Return the means; zero where no row is valid."""
-        return self._moments[window].mean
+        return self._moments.at(window, self._merge).mean
 
     def gap(self, window: int) -> _Floats:
         """Return the mean of the newer part minus that of the older."""
-        return self._moments[window].gap
+        return self._moments.at(window, self._merge).gap
 
     def square(self, window: int) -> _Floats:
         """Return the sums of squared distances from the mean."""
-        return self._moments[window].square
+        return self._moments.at(window, self._merge).square
 
     def trend(self, window: int) -> _Floats:
         """Return the sums of products of the distances from the mean and from the mean row."""
-        return self._trend[window]
+        return self._trend.at(window, self._merge_trend)
 
     def deviation(self, window: int) -> _Floats:
         """Return the sample standard deviations (one degree of freedom); NaN below two valid rows."""
@@ -222,11 +226,11 @@ class CrossMoments:
         self.counts = counts
         self.after = after
         shape = left.moments.values.shape
-        self._products = Ladder(np.zeros((shape[0] - left.head - left.tail, shape[1])), self._merge)
+        self._products = Ladder(np.zeros((shape[0] - left.head - left.tail, shape[1])))
 
     def product(self, window: int) -> _Floats:
         """Return the sums of products."""
-        return self._products[window]
+        return self._products.at(window, self._merge)
 
     def _merge(self, first: _Floats, second: _Floats, a: int, b: int) -> _Floats:
         window = a + b
