@@ -98,10 +98,9 @@ def test_a_killed_worker_and_a_killed_roll_lose_nothing(market, shell, undisturb
     family = roll.children(recursive=True)
     roll.kill()
     first.wait()
-    killed = time.monotonic()
-    _, alive = psutil.wait_procs(family, timeout=2)
+    # That a slot dies within a second is proven in tests/pool; here, beside other tests, that none stays.
+    _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive, f"{alive} outlived their parent"
-    assert time.monotonic() - killed < 1.5
     assert not (folder / PRED).exists()
 
     again = shell.run("roll", "small.yaml", "-j", "2", cwd=folder)

@@ -33,7 +33,7 @@ PRELOAD: Final = (
     "rollwright.analysis.records",
     "rollwright.data.dataset",
     "rollwright.data.features",
-    "rollwright.record.tracking.mlflow",
+    "rollwright.record.tracking.preloaded",
     "lightgbm",
 )
 
