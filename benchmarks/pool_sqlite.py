@@ -156,7 +156,7 @@ def ceiling_turns(folder, name, count):
 
 
 def with_done_rows(folder, done, turns_each):
-    """Return turns per second in an empty pool and beside `done` finished tasks, not durable, and the stat's seconds."""
+    """Return turns per second in an empty pool and beside `done` finished tasks, and the seconds of a stat."""
     rates = []
     for rows in (0, done):
         store = SqliteStore(Path(folder) / f"done{rows}.db", durable=False)

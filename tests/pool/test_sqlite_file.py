@@ -70,9 +70,13 @@ def test_i16_a_full_disk_is_told_as_such_and_nothing_is_half_done(file_store):
     with file_store._reading() as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages + 2}")
-    with pytest.raises(StoreUnavailableError, match="full") as caught:
+
+    def fill():
         for number in range(1000):
             file_store.put("p", new(f"n{number}", pad="x" * 4000))
+
+    with pytest.raises(StoreUnavailableError, match="full") as caught:
+        fill()
     assert "free some space" in str(caught.value)
     with file_store._reading() as connection:
         connection.execute("PRAGMA max_page_count = 1000000")

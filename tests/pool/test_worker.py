@@ -45,17 +45,18 @@ def until(condition, seconds=10.0):
     return found
 
 
-def start_worker_process(path, *, entry, lease=30.0, slots=1):
+def start_worker_process(path, *, entry, lease=30.0, slots=1, grace=4.0, **options):
     """Start a whole worker, parent and slots, as a process of its own."""
     code = f"""
-import sys
+import rollwright.pool.worker as worker
 from rollwright.core.settings import load_settings
 from rollwright.pool.stores.sqlite import SqliteStore
 from rollwright.pool.worker import TaskBody, Worker
+worker.GRACE = {grace}
 Worker(store=SqliteStore({str(path)!r}), pool="p", body=TaskBody(entry={entry!r}), slots={slots}, lease={lease},
        settings=load_settings({{"trust.folder": {str(HERE)!r}}})).run()
 """
-    return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL)
+    return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL, **options)
 
 
 def gone(pid):
@@ -209,6 +210,18 @@ def test_i22_sigterm_ends_a_whole_worker_and_a_second_one_at_once(manager, file_
     process.wait(2)
     until(lambda: gone(slot), 1.0)
     assert manager.reset_waiting() == 1  # told twice it leaves at once, so the task is freed by its death
+
+
+def test_i22_sigterm_to_the_whole_group_still_lets_the_worker_give_its_task_back(manager, file_store, tmp_path):
+    log, definitions = naps(tmp_path, seconds=60)
+    manager.create_task(definitions)
+    process = start_worker_process(file_store.path, entry="bodies.py:nap", grace=0.3, start_new_session=True)
+    (slot,) = napping(log)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(5) == 0
+    assert gone(slot)
+    assert manager.task_stat() == {"waiting": 1}
+    assert next(manager.query())["attempts"] == 0
 
 
 # -- dying -------------------------------------------------------------------------------------------------------

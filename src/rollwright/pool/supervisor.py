@@ -128,7 +128,7 @@ class Supervisor:
         """Return a new slot; it is not ready yet."""
         above, below = self._context.Pipe()
         far, near = self._context.Pipe(duplex=False)
-        with _single_threaded(), _without_main():
+        with _deaf_to_sigterm(), _single_threaded(), _without_main():
             if hasattr(self._context, "set_forkserver_preload"):
                 self._context.set_forkserver_preload(self._preload)
             process = self._context.Process(target=serve, args=(below, far), name=f"slot-{number}")
@@ -138,6 +138,22 @@ class Supervisor:
         slot = SlotHandle(number, process, above, near)
         slot.introduce(self._terms)
         return slot
+
+
+@contextmanager
+def _deaf_to_sigterm() -> Iterator[None]:
+    """Let what is started inside not hear SIGTERM, which is often sent to all processes of a group.
+
+    The worker alone decides how its slots end. Without the server of the slots it would take them for dead.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -37,7 +37,6 @@ GRACE: Final = 4.0
 """Seconds a slot may go on after the worker was told to stop, so that all is over within five."""
 
 _START_FAILURES: Final = 3
-_LONGEST_IDLE: Final = 0.5
 
 Kind = Literal["started", "done", "part_done", "retry", "failed", "released", "lost", "slot died", "stopping"]
 
@@ -175,15 +174,10 @@ class Worker:
 
     def _work(self) -> None:
         beat = self._clock.monotonic() + self._wish.lease / 3
-        pause = self._poll
         while not self._signals:
-            claimed = self._turn()
-            if claimed or self._outcomes:
-                pause = self._poll
-            elif self._idle() and self._nothing_left():
+            if not self._turn() and not self._outcomes and self._idle() and self._nothing_left():
                 return
-            heard = self._listen(min(pause, max(0.0, beat - self._clock.monotonic())))
-            pause = self._poll if heard or claimed else min(pause * 1.5, _LONGEST_IDLE)
+            self._listen(min(self._poll, max(0.0, beat - self._clock.monotonic())))
             if self._clock.monotonic() >= beat:
                 self._heartbeat()
                 beat = self._clock.monotonic() + self._wish.lease / 3
@@ -231,8 +225,8 @@ class Worker:
         counts = self._store.count(self._wish.pool, self._wish.query)
         return not counts[self._wish.status] and not counts[Status.RUNNING]
 
-    def _listen(self, seconds: float) -> bool:
-        """Wait for slots to speak or die; tell whether any did."""
+    def _listen(self, seconds: float) -> None:
+        """Wait for slots to speak or die, and hear them."""
         waits: dict[Any, SlotHandle | None] = {self._bell[0]: None} if self._bell is not None else {}
         for slot in self._handles:
             waits[slot.connection] = slot
@@ -244,7 +238,6 @@ class Worker:
             elif self._bell is not None:
                 os.read(self._bell[0], 64)
         self._end_overdue()
-        return bool(heard)
 
     def _until_timeout(self, seconds: float) -> float:
         if self._timeout is None:
@@ -287,7 +280,7 @@ class Worker:
         _logger.warning("slot.died slot=%d task=%s reason=%s", slot.number, lease and lease.task_id, words)
         self._emit("slot died", lease.task_id if lease else None, slot.number, words)
         if lease is not None:
-            self._outcomes.append(self._failure(lease, words, retry=True))
+            self._outcomes.append(Outcome.released(lease) if self._signals else self._failure(lease, words, retry=True))
         if not slot.ready:
             self._start_failures += 1
             if self._start_failures >= _START_FAILURES:
