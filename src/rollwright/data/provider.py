@@ -16,7 +16,8 @@ from rollwright.calendar.files import read_calendar
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.core.context import current_settings
 from rollwright.core.settings import Settings
-from rollwright.data.bins import content_digest, read_span
+from rollwright.data.bins import Span, content_digest, read_span
+from rollwright.data.field_cache import MEGABYTE, FieldCache
 from rollwright.data.index import FileIndex, FolderIndex, TableIndex
 from rollwright.data.layout import (
     BASE_FIELDS,
@@ -74,6 +75,8 @@ class QlibProvider:
         The folder that holds ``calendars``, ``instruments`` and ``features``.
     freq : str
         ``day``, ``1min``, ``5min`` …, in any of Qlib's spellings.
+    cache : FieldCache, optional
+        Where series once decoded are kept; none are if not given.
 
     Raises
     ------
@@ -83,7 +86,8 @@ class QlibProvider:
         When the calendar or the manifest is damaged.
     """
 
-    def __init__(self, path: Path | str, *, freq: str = "day") -> None:
+    def __init__(self, path: Path | str, *, freq: str = "day", cache: FieldCache | None = None) -> None:
+        self.cache = cache if cache is not None else FieldCache(0)
         self._root = Path(path).expanduser().resolve()
         if not self._root.is_dir():
             raise DataNotFoundError(path, "there is no such folder", hint=_HINT)
@@ -113,7 +117,7 @@ class QlibProvider:
         self._warned: set[str] = set()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _reopen, (str(self._root), self._freq)
+        return _reopen, (str(self._root), self._freq, self.cache.limit)
 
     def __repr__(self) -> str:
         return f"QlibProvider({str(self._root)!r}, freq={self._freq!r})"
@@ -335,19 +339,25 @@ class QlibProvider:
             log.warning("field $%s is missing in %s: it reads as NaN", name, self._root)
 
     def _fill(self, lane: NDArray[np.float32], folder: str, field: str, start: int) -> None:
-        index = self._index
-        if not index.has(folder, field):
+        if not self._index.has(folder, field):
             return
+        span = self.cache.get((folder, field))
+        if span is None:
+            kept = self.cache.limit > 0
+            wanted = (0, self._calendar.known) if kept else (start, start + len(lane))
+            span = self._read(folder, field, *wanted)
+            if kept:
+                self.cache.put((folder, field), span)
+        low, high = max(span.first, start), min(span.first + len(span.values), start + len(lane))
+        if low < high:
+            lane[low - start : high - start] = span.values[low - span.first : high - span.first]
+
+    def _read(self, folder: str, field: str, low: int, high: int) -> Span:
         key = (folder, field)
-        path = index.path(folder, field)
+        path = self._index.path(folder, field)
+        digest = None if key in self._verified else self._index.digest(folder, field)
         try:
-            span = read_span(
-                path,
-                start,
-                start + len(lane),
-                sessions=self._calendar.known,
-                digest=None if key in self._verified else index.digest(folder, field),
-            )
+            span = read_span(path, low, high, sessions=self._calendar.known, digest=digest)
         except FileNotFoundError as error:
             self._pin.check()
             raise CorruptFileError(path, "it is missing") from error
@@ -355,7 +365,7 @@ class QlibProvider:
             self._pin.check()  # bytes of a newer version are no damage
             raise
         self._verified.add(key)
-        lane[span.first - start : span.first - start + len(span.values)] = span.values
+        return span
 
     def _read_calendar(self, path: Path) -> TradingCalendar:
         for file in (path, path.with_name(f"{path.stem}_future.txt")):
@@ -446,8 +456,8 @@ def _check_days(path: Path, calendar: TradingCalendar) -> None:
         )  # fmt: skip
 
 
-def _reopen(path: str, freq: str) -> QlibProvider:
-    return QlibProvider(path, freq=freq)
+def _reopen(path: str, freq: str, kept: int) -> QlibProvider:
+    return QlibProvider(path, freq=freq, cache=FieldCache(kept))
 
 
 class _Last:
@@ -459,7 +469,8 @@ class _Last:
 def provider_from_settings(settings: Settings | None = None) -> QlibProvider:
     """Return the provider of the ambient market data as it stands at this moment.
 
-    The one opened last is returned again while its folder is unchanged.
+    The one opened last is returned again while its folder is unchanged. It keeps the series it decoded, up to
+    ``data.mem_cache_size_limit``.
 
     Raises
     ------
@@ -472,7 +483,10 @@ def provider_from_settings(settings: Settings | None = None) -> QlibProvider:
         raise DataNotFoundError("(not set)", "no `data.provider_uri` is set", hint=_HINT)
     root = present.resolve(uri.removeprefix("file://"))
     freq = normal_freq(present.data.freq)
+    limit = int(present.data.mem_cache_size_limit * MEGABYTE)
     last = _Last.opened
     if last is None or (last.root, last.freq) != (root, freq) or not last.is_current:
-        last = _Last.opened = QlibProvider(root, freq=freq)
+        last = _Last.opened = QlibProvider(root, freq=freq, cache=FieldCache(limit))
+    elif last.cache.limit != limit:
+        last.cache.resize(limit)
     return last
