@@ -113,7 +113,8 @@ class DataFacade:
         start_time, end_time : date, optional
         freq : str
         disk_cache : int, optional
-            0 or None computes, 1 uses the feature store.
+            0 computes, 1 uses the feature store, 2 replaces what is there; ``store.default_disk_cache``, or 0 when that
+            is not set, if not given.
         inst_processors : sequence
             Functions ``(frame, instrument=code) -> frame`` on each instrument's data.
 
@@ -127,10 +128,13 @@ class DataFacade:
         if not names:
             raise ConfigError("no fields are asked for")
         source = ambient_source(freq)
-        if disk_cache:
+        mode = disk_cache if disk_cache is not None else current_settings().store.default_disk_cache or 0
+        if mode not in (0, 1, 2):
+            raise ConfigError(f"disk_cache is {mode}", hint="0 computes, 1 uses the feature store, 2 replaces")
+        if mode:
             group = FieldGroup(group="label", expressions=names, names=names)
             panel = open_panel(
-                (group,), source, FeatureStore.from_settings(), instruments=instruments,
+                (group,), source, _store(mode), instruments=instruments,
                 start_time=start_time, end_time=end_time,
             )  # fmt: skip
             frame = panel.table(0, len(panel.dates)).to_frame().swaplevel().sort_index()
@@ -140,6 +144,12 @@ class DataFacade:
         if inst_processors:
             frame = per_instrument(frame.swaplevel().sort_index(), inst_processors).swaplevel().sort_index()
         return frame
+
+
+def _store(mode: int) -> FeatureStore:
+    return FeatureStore.from_settings(
+        current_settings().with_values({"store.default_disk_cache": mode}, origin="argument")
+    )
 
 
 def _computed(

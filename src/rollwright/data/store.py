@@ -11,7 +11,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +30,7 @@ from rollwright.data.matrix import RowLayout, spans_of_bounds, spans_of_lifetime
 from rollwright.data.store_file import BLOCK_SESSIONS, Header, Matrix, header_name, mapped
 from rollwright.data.store_fill import compute_rows, copy_columns, gather_rows
 from rollwright.data.store_lock import allocate, folder_lock
+from rollwright.data.store_size import prune
 from rollwright.errors import CorruptFileError, DataError
 from rollwright.expression.parser import parse
 from rollwright.expression.planner import compile_plan
@@ -36,6 +41,8 @@ __all__ = ["FeatureStore", "Universe"]
 _logger: Final = logging.getLogger("rollwright.data")
 _ALL: Final = "series"
 COPY_ROWS: Final = 1 << 16
+SKIP: Final = 0
+REPLACE: Final = 2
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 
@@ -74,18 +81,39 @@ class FeatureStore:
     root : Path
     threads : int
         For computing; results do not depend on it.
+    replace : bool
+        Compute everything anew at its first use here, whatever is there.
+    max_bytes : int, optional
+        After a build the longest unused files are removed until the store takes no more.
     """
 
-    def __init__(self, root: Path, *, threads: int = 1) -> None:
+    def __init__(self, root: Path, *, threads: int = 1, replace: bool = False, max_bytes: int | None = None) -> None:
         self._root = root
         self._threads = threads
+        self._replace = replace
+        self._max_bytes = max_bytes
         self._opened: dict[tuple[Path, str], Matrix] = {}
 
     @classmethod
     def from_settings(cls, settings: Settings | None = None) -> FeatureStore:
         """Return the store the settings name; the ambient ones if not given."""
         present = current_settings() if settings is None else settings
-        return cls(present.resolve(present.store.path), threads=present.data.kernels)
+        mode, limit = present.store.default_disk_cache, present.store.max_size
+        if mode == SKIP:
+            return cls.temporary(threads=present.data.kernels)
+        return cls(
+            present.resolve(present.store.path),
+            threads=present.data.kernels,
+            replace=mode == REPLACE,
+            max_bytes=None if limit is None else int(limit * 1e9),
+        )
+
+    @classmethod
+    def temporary(cls, *, threads: int = 1) -> FeatureStore:
+        """Return a store of its own that vanishes with the object."""
+        made = cls(Path(tempfile.mkdtemp(prefix="rollwright-features-")), threads=threads)
+        weakref.finalize(made, shutil.rmtree, made.root, ignore_errors=True)
+        return made
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the opened matrices behind: a copy maps them again."""
@@ -128,7 +156,7 @@ class FeatureStore:
         key = sha256_hex(canonical_json({"expressions": list(names), "freq": source.freq}).encode())[:24]
         job = _Job(
             root=self._root, key=key, names=names, lookahead=ahead, source=source, generation=source.generation,
-            threads=self._threads,
+            threads=self._threads, anew=self._replace,
         )  # fmt: skip
         if universe is None:
             return self._get(job.series_folder, job.generation, job.build_series)
@@ -143,16 +171,24 @@ class FeatureStore:
         found = self._opened.get((folder, generation))
         if found is not None and (folder / header_name(generation)).exists():
             return found
-        matrix = _try_open(folder, generation)
+        anew = self._replace and found is None
+        matrix = None if anew else _try_open(folder, generation)
         if matrix is None:
             with folder_lock(folder):
-                matrix = _try_open(folder, generation)
+                matrix = None if anew else _try_open(folder, generation)
                 if matrix is None:
                     _sweep(folder)
                     build(folder)
                     matrix = Matrix.open(folder, generation)
+            if matrix is not None and self._max_bytes is not None:
+                keep = {Path(os.path.normpath(other.folder / other.header.data)) for other in self._opened.values()}
+                keep.add(Path(os.path.normpath(folder / matrix.header.data)))
+                for entry in prune(self._root, max_bytes=self._max_bytes, keep=keep):
+                    _logger.info("features.pruned path=%s bytes=%d", entry.path, entry.size)
         if matrix is None:
             raise DataError(f"{folder} was removed while it was being built")
+        with suppress(FileNotFoundError):
+            os.utime(folder / header_name(generation))  # the use that pruning goes by
         self._opened[folder, generation] = matrix
         return matrix
 
@@ -168,6 +204,7 @@ class _Job:
     source: DataSource
     generation: str
     threads: int
+    anew: bool
 
     @property
     def folder(self) -> Path:
@@ -243,7 +280,7 @@ class _Job:
         unchanged = getattr(self.source, "unchanged_before", None)
         best: tuple[Matrix | None, int] = (None, 0)
         labels = self.source.calendar().values
-        if unchanged is None:  # a source without history
+        if unchanged is None or self.anew:  # a source without history
             return best
         for old in _earlier(folder):
             if old.header.expressions != header.expressions or os.path.dirname(old.header.data):
@@ -260,7 +297,8 @@ class _Job:
         found: dict[Path, tuple[Matrix, list[tuple[int, int]]]] = {}
         wanted = {name: column for column, name in reversed(list(enumerate(self.names)))}
         base = self.root / self.source.freq
-        for folder in sorted(base.glob(f"*/{_ALL}")) if len(wanted) == len(self.names) else ():
+        shared = len(wanted) == len(self.names) and not self.anew
+        for folder in sorted(base.glob(f"*/{_ALL}")) if shared else ():
             matrix = _try_open(folder, self.generation)
             if matrix is None or matrix.layout.first_difference(layout) < layout.sessions:
                 continue

@@ -1,0 +1,114 @@
+"""What the feature store takes on disk, and how to take less."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from rollwright.data.store_file import Header
+from rollwright.data.store_lock import folder_lock
+from rollwright.errors import CorruptFileError
+
+__all__ = ["StoreEntry", "entries", "prune"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreEntry:
+    """One data file of the store.
+
+    Attributes
+    ----------
+    path : Path
+    headers : tuple of Path
+        The headers that refer to it: several when it grew or when a universe is everybody; none when a crash left it.
+    freq : str
+    generation : str
+        The newest it holds; empty without headers.
+    columns, rows : int
+        Of the largest matrix in it.
+    size : int
+        Bytes.
+    used : float
+        When it was last opened, in seconds since 1970.
+    """
+
+    path: Path
+    headers: tuple[Path, ...]
+    freq: str
+    generation: str
+    columns: int
+    rows: int
+    size: int
+    used: float
+
+
+def entries(root: Path) -> list[StoreEntry]:
+    """Return the data files of the store in `root`, the longest unused first."""
+    referring: dict[Path, list[tuple[Path, Header]]] = {}
+    for path in root.glob("*/*/*/*.json"):
+        try:
+            header = Header.read(path)
+        except (CorruptFileError, FileNotFoundError):
+            continue
+        referring.setdefault(Path(os.path.normpath(path.parent / header.data)), []).append((path, header))
+    found = []
+    for data in [*root.glob("*/*/*/*.f32"), *root.glob("*/*/*/*.tmp")]:
+        try:
+            state = data.stat()
+        except FileNotFoundError:
+            continue
+        headers = sorted(referring.get(data, ()), key=lambda pair: pair[1].layout.rows)
+        last = headers[-1][1] if headers else None
+        found.append(
+            StoreEntry(
+                path=data,
+                headers=tuple(path for path, _ in headers),
+                freq=data.relative_to(root).parts[0],
+                generation=last.generation if last else "",
+                columns=len(last.expressions) if last else 0,
+                rows=last.layout.rows if last else 0,
+                size=state.st_size,
+                used=max((_modified(path) for path, _ in headers), default=0.0),
+            )
+        )
+    return sorted(found, key=lambda entry: (entry.used, str(entry.path)))
+
+
+def prune(root: Path, *, max_bytes: int, keep: Collection[Path] = ()) -> list[StoreEntry]:
+    """Remove the longest unused files until the store takes at most `max_bytes`, and return what was removed.
+
+    Guarantees: a file that is mapped stays readable for those who mapped it (POSIX); what is asked for again is built
+    again; files of a build under way are waited for.
+
+    Parameters
+    ----------
+    root : Path
+    max_bytes : int
+        0 removes everything but `keep`.
+    keep : collection of Path
+        Data files that stay.
+    """
+    present = entries(root)
+    total = sum(entry.size for entry in present)
+    removed = []
+    for entry in present:
+        if total <= max_bytes:
+            break
+        if entry.path in keep:
+            continue
+        with folder_lock(entry.path.parent):
+            for header in entry.headers:
+                header.unlink(missing_ok=True)
+            entry.path.unlink(missing_ok=True)
+        total -= entry.size
+        removed.append(entry)
+    return removed
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
