@@ -295,7 +295,8 @@ class _Job:
     def _values(self, block: Block, term: Term) -> Values:
         given = self.inputs.get(term)
         if given is not None:
-            return np.broadcast_to(given, (block.length(term), block.columns))
+            # contiguous, since the vector units round logarithms and powers otherwise than the loop for strided data
+            return np.ascontiguousarray(np.broadcast_to(given, (block.length(term), block.columns)))
         operator = operator_of(term)
         values = operator.compute(block, term)
         # rows before the listing can come by values only from later ones, rows after the end only from earlier ones
