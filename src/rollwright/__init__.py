@@ -32,10 +32,13 @@ if TYPE_CHECKING:
     from rollwright.core.timing import TimeInspector as TimeInspector
     from rollwright.data.api import D as D
     from rollwright.data.dataset import DatasetH as DatasetH
+    from rollwright.data.dataset import TSDatasetH as TSDatasetH
+    from rollwright.data.dataset_weight import Reweighter as Reweighter
     from rollwright.data.features import Alpha158 as Alpha158
     from rollwright.data.features import Alpha360 as Alpha360
     from rollwright.data.handler import DataHandler as DataHandler
     from rollwright.data.handler import DataHandlerLP as DataHandlerLP
+    from rollwright.data.handler_cache import replace_task_handler_with_cache as replace_task_handler_with_cache
     from rollwright.model.base import Model as Model
     from rollwright.model.base import ModelFT as ModelFT
     from rollwright.model.lightgbm import LGBModel as LGBModel
@@ -92,12 +95,14 @@ _PUBLIC: Final[dict[str, str]] = {
     "RecordTemp": "rollwright.analysis.records",
     "Recorder": "rollwright.record.recorder",
     "RecorderCollector": "rollwright.collect.collector",
+    "Reweighter": "rollwright.data.dataset_weight",
     "RollingEnsemble": "rollwright.collect.ensemble",
     "RollingGen": "rollwright.tasks.rolling",
     "RollingGroup": "rollwright.collect.group",
     "SigAnaRecord": "rollwright.analysis.records",
     "SignalRecord": "rollwright.analysis.records",
     "SingleKeyEnsemble": "rollwright.collect.ensemble",
+    "TSDatasetH": "rollwright.data.dataset",
     "TaskGen": "rollwright.tasks.generate",
     "TaskManager": "rollwright.pool.manager",
     "TimeAdjuster": "rollwright.calendar.adjuster",
@@ -113,6 +118,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "handler_mod": "rollwright.tasks.rolling",
     "init": "rollwright.core.context",
     "init_instance_by_config": "rollwright.core.construct",
+    "replace_task_handler_with_cache": "rollwright.data.handler_cache",
     "risk_analysis": "rollwright.backtest.risk",
     "run_task": "rollwright.pool.worker",
     "task_generator": "rollwright.tasks.generate",
