@@ -51,3 +51,10 @@ def meet(definition):
             return True
         time.sleep(0.01)
     raise RuntimeError("nobody came")
+
+
+def hold(definition):
+    """Tell the process id, then hold the interpreter's lock for minutes."""
+    with Path(definition["log"]).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    return sum(range(10**11))

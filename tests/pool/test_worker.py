@@ -243,6 +243,16 @@ def test_a_killed_workers_slot_dies_within_a_second_and_its_task_is_free_at_once
     assert events == ["created", "claimed", "reaped", "claimed", "done"]
 
 
+def test_a_slot_that_holds_the_interpreters_lock_dies_with_its_worker_too(manager, file_store, tmp_path):
+    log, definitions = naps(tmp_path, seconds=60)
+    manager.create_task(definitions)
+    process = start_worker_process(file_store.path, entry="bodies.py:hold")
+    (slot,) = napping(log)
+    process.kill()
+    process.wait(5)
+    until(lambda: gone(slot), 1.0)
+
+
 def test_another_worker_takes_the_tasks_of_a_killed_one_while_it_runs(manager, file_store, bodies, tmp_path):
     log, definitions = naps(tmp_path, seconds=60)
     manager.create_task(definitions)
