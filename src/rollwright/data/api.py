@@ -13,14 +13,13 @@ from rollwright.data.loader import ambient_source
 from rollwright.data.loader_panel import FieldGroup, open_panel, per_instrument, session_range, universe_of
 from rollwright.data.matrix import RowLayout, spans_of_bounds, spans_of_lifetimes, two_levels
 from rollwright.data.store import FeatureStore
+from rollwright.data.store_fill import scatter
 from rollwright.errors import ConfigError, DataError, UnknownInstrumentError, nearest
 from rollwright.expression.engine import evaluate
 from rollwright.expression.planner import compile_plan
 from rollwright.expression.source import DataSource
 
 __all__ = ["D", "DataFacade"]
-
-STRIP: Final = 128
 
 
 class DataFacade:
@@ -175,13 +174,8 @@ def _computed(
     )
     for tile in tiles:
         rows = slice(tile.rows.start - span.start, tile.rows.stop - span.start)
-        for place, column in enumerate(tile.columns.tolist()):
-            target = numbers[rows, column]
-            inside = target >= 0
-            if inside.any():
-                first = int(target[inside][0])
-                series = tile.values[:, :, place][:, inside]
-                values[first : first + series.shape[1]] = series.T
+        target = numbers[rows][:, tile.columns].reshape(-1)
+        scatter(values, target, tile.values.reshape(len(names), -1), None)
     instrument_codes, sessions = np.nonzero(mask.T)
     index = two_levels(
         instrument=(pd.Index(codes, dtype="str"), instrument_codes),

@@ -14,7 +14,7 @@ from rollwright.expression.engine import evaluate
 from rollwright.expression.planner import Plan
 from rollwright.expression.source import DataSource
 
-__all__ = ["compute_rows", "copy_columns", "gather_rows"]
+__all__ = ["compute_rows", "copy_columns", "gather_rows", "scatter"]
 
 STRIP: Final = 128
 """Cells transposed at once: small enough for both sides to stay in the cache (measured: 1,024 is slower)."""
@@ -48,7 +48,7 @@ def compute_rows(
             high = min(low - low % SESSIONS + SESSIONS, tile.rows.stop)
             target = numbers.block(low, high)[:, tile.columns].reshape(-1)
             cells = tile.values[:, low - tile.rows.start : high - tile.rows.start]
-            _scatter(values, target, cells.reshape(len(cells), -1), where)
+            scatter(values, target, cells.reshape(len(cells), -1), where)
 
 
 class _Numbers:
@@ -69,9 +69,20 @@ class _Numbers:
         return self._blocks[start][low - start : high - start]
 
 
-def _scatter(
+def scatter(
     values: NDArray[np.float32], target: NDArray[np.int64], cells: NDArray[np.float32], where: NDArray[np.intp] | None
 ) -> None:
+    """Write cells into rows.
+
+    Parameters
+    ----------
+    values : float32 ``[rows, columns]``
+    target : int ``[cells]``
+        The row of each cell, negative where it has none.
+    cells : float32 ``[expressions, cells]``
+    where : int ``[expressions]`` or None
+        The column of each expression; None when they are all columns, in order.
+    """
     for low in range(0, len(target), STRIP):
         rows = target[low : low + STRIP]
         strip = np.ascontiguousarray(cells[:, low : low + STRIP].T)
