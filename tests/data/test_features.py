@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from rollwright.core.ids import canonical_json, sha256_hex
-from rollwright.data.features import Alpha158, Alpha158vwap, Alpha360, alpha158_fields, alpha360_fields
+from rollwright.data.features import (
+    Alpha158,
+    Alpha158DL,
+    Alpha158vwap,
+    Alpha360,
+    Alpha360DL,
+    alpha158_fields,
+    alpha360_fields,
+)
+from rollwright.data.handler import DataHandlerLP
+from rollwright.data.loader import DataLoaderDH, NestedDataLoader
 from rollwright.data.store import FeatureStore
 from rollwright.errors import ConfigError, LookAheadError, UnknownSettingError
 from rollwright.expression.planner import compile_plan
@@ -121,3 +131,26 @@ def test_a_processor_that_learns_needs_a_fit_range(tmp_path: Path) -> None:
     assert not frame.isna().any().any()
     assert [type(p).__name__ for p in made.infer_processors] == ["ProcessInf", "ZScoreNorm", "Fillna"]
     assert made.infer_processors[1].fit_end_time == "2020-03-31"
+
+
+def test_the_features_come_as_loaders_too(tmp_path: Path) -> None:
+    source = random_source(np.random.default_rng(2), sessions=80, instruments=4)
+    store = FeatureStore(tmp_path / "store")
+    label = {"label": (["Ref($close, -1)/$close"], ["L"])}
+    nested = NestedDataLoader([Alpha158DL(label), Alpha360DL()])
+    frame = DataHandlerLP("all", data_loader=nested, source=source, store=store).fetch(col_set="__raw")
+    both = {*alpha158_fields()[1], *alpha360_fields()[1]}
+    assert {name for group, name in frame.columns if group == "feature"} == both
+    assert list(frame["label"].columns) == ["L"]
+
+
+def test_handlers_can_be_loaded_from(tmp_path: Path) -> None:
+    made = handler(tmp_path)
+    joined = DataHandlerLP(data_loader=DataLoaderDH({"a": made, "b": made}, {"col_set": "label"}, is_group=True))
+    assert joined.fetch(col_set="__raw").columns.tolist() == [("a", "LABEL0"), ("b", "LABEL0")]
+    alone = DataHandlerLP(data_loader=DataLoaderDH(made))
+    assert alone.label_lookahead == 2
+    assert alone.generation == made.generation
+    assert alone.fetch().shape == made.fetch().shape
+    with pytest.raises(ConfigError, match="handlers"):
+        DataHandlerLP("all", data_loader=DataLoaderDH(made)).fetch()

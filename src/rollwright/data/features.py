@@ -6,12 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from rollwright.data.handler import PTYPE_A, DataHandlerLP
+from rollwright.data.loader import QlibDataLoader
 from rollwright.data.processors import with_fit_range
 from rollwright.data.store import FeatureStore
 from rollwright.errors import UnknownSettingError
 from rollwright.expression.source import DataSource
 
-__all__ = ["Alpha158", "Alpha158vwap", "Alpha360", "Alpha360vwap", "alpha158_fields", "alpha360_fields"]
+__all__ = [
+    "Alpha158",
+    "Alpha158DL",
+    "Alpha158vwap",
+    "Alpha360",
+    "Alpha360DL",
+    "Alpha360vwap",
+    "alpha158_fields",
+    "alpha360_fields",
+]
 
 Fields = tuple[list[str], list[str]]
 """Expressions and their names."""
@@ -172,6 +182,30 @@ def alpha360_fields() -> Fields:
         for days in range(59, -1, -1)
     ]
     return [expression for _, expression in named], [name for name, _ in named]
+
+
+class Alpha158DL(QlibDataLoader):
+    """A loader of the 158 features, and of whatever groups `config` adds or replaces."""
+
+    def __init__(self, config: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__({"feature": self.get_feature_config(), **(config or {})}, **kwargs)
+
+    @staticmethod
+    def get_feature_config(config: Mapping[str, Any] | None = None) -> Fields:
+        """Return what `alpha158_fields` does."""
+        return alpha158_fields(config)
+
+
+class Alpha360DL(QlibDataLoader):
+    """A loader of the 360 features, and of whatever groups `config` adds or replaces."""
+
+    def __init__(self, config: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__({"feature": self.get_feature_config(), **(config or {})}, **kwargs)
+
+    @staticmethod
+    def get_feature_config() -> Fields:
+        """Return what `alpha360_fields` does."""
+        return alpha360_fields()
 
 
 class _Alpha(DataHandlerLP):

@@ -19,7 +19,7 @@ from rollwright.data.store import FeatureStore
 from rollwright.errors import ConfigError, DataError, UnknownSettingError
 from rollwright.expression.source import DataSource
 
-__all__ = ["DataLoader", "NestedDataLoader", "QlibDataLoader", "StaticDataLoader", "ambient_source"]
+__all__ = ["DataLoader", "DataLoaderDH", "NestedDataLoader", "QlibDataLoader", "StaticDataLoader", "ambient_source"]
 
 _logger: Final = logging.getLogger("rollwright.data")
 
@@ -267,3 +267,65 @@ class NestedDataLoader(DataLoader):
         """Return the joined data as a frame."""
         panel = self.panel(instruments, start_time, end_time, source=None, store=None)
         return panel.table(0, len(panel.dates)).to_frame()
+
+
+class DataLoaderDH(DataLoader):
+    """Takes its data from handlers.
+
+    Parameters
+    ----------
+    handler_config : DataHandler, its configuration, or a mapping of group to either
+    fetch_kwargs : mapping, optional
+        Given to ``handler.fetch``; by default columns come with their groups.
+    is_group : bool
+        Whether `handler_config` is a mapping of groups.
+    """
+
+    def __init__(
+        self,
+        handler_config: Any,
+        fetch_kwargs: Mapping[str, Any] | None = None,
+        is_group: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
+    ) -> None:
+        from rollwright.data.handler import DataHandler  # noqa: PLC0415 - handlers are made from loaders
+
+        def built(config: Any) -> DataHandler:
+            made: DataHandler = init_instance_by_config(config, "rollwright.data.handler", accept_types=DataHandler)
+            return made
+
+        self.handlers = (
+            {group: built(config) for group, config in handler_config.items()}
+            if is_group
+            else {None: built(handler_config)}
+        )
+        self.fetch_kwargs: dict[str, Any] = {"col_set": "__raw", **(fetch_kwargs or {})}
+
+    def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
+        """Return the handlers' data in the closed range, side by side.
+
+        Raises
+        ------
+        ConfigError
+            For `instruments`: each handler has its own.
+        """
+        if instruments is not None:
+            raise ConfigError("a DataLoaderDH takes the instruments of its handlers", hint="give None")
+        chosen = slice(start_time, end_time)
+        frames = {group: handler.fetch(chosen, **self.fetch_kwargs) for group, handler in self.handlers.items()}
+        return frames[None] if None in frames else pd.concat(frames, axis=1)
+
+    def panel(
+        self,
+        instruments: Any,
+        start_time: Any,
+        end_time: Any,
+        *,
+        source: DataSource | None,
+        store: FeatureStore | None,
+    ) -> Panel:
+        """Return the data as a panel, with the generation and look-ahead of its handlers."""
+        del source, store
+        frame = self.load(instruments, start_time, end_time)
+        generation = "|".join(dict.fromkeys(handler.generation for handler in self.handlers.values()))
+        ahead = max((handler.label_lookahead for handler in self.handlers.values()), default=0)
+        return FramePanel(frame, generation=generation, label_lookahead=ahead)
