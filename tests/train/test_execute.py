@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 
 from rollwright.core.context import current_settings, install
 from rollwright.errors import ConstructError
 from rollwright.record.ambient import R
-from rollwright.train.execute import begin_task_train, end_task_train, flatten, seed_of, task_train
+from rollwright.train.execute import begin_task_train, end_task_train, execute, flatten, seed_of, task_train
+from rollwright.train.validity import current_validity
 
 OWN = '''\
 class Dataset(dict):
@@ -82,6 +84,20 @@ def test_a_failing_fit_leaves_a_failed_recorder_and_its_own_error():
     with pytest.raises(TypeError, match="the body raised this"):
         task_train({**TASK, "model": {**TASK["model"], "kwargs": {"fail": True}}}, "exp")
     assert [recorder.status for recorder in R.list_recorders(experiment_name="exp").values()] == ["FAILED"]
+
+
+def test_code_edited_while_it_runs_is_not_recorded_as_what_gave_the_result():
+    editor = "\n\nclass Editor(Model):\n    def fit(self, dataset, reweighter=None):\n        super().fit(dataset)\n"
+    own = Path(current_settings().trust.folder) / "own.py"
+    text = OWN + editor + "        import pathlib\n        pathlib.Path(__file__).write_text('# edited')\n"
+    own.write_text(text)
+    task = {**TASK, "model": {"class": "Editor", "module_path": "own.py"}}
+    started_from = current_validity(task, "g1")
+    with R.start(experiment_name="exp"):
+        recorded = execute(task, R.get_recorder())
+    assert own.read_text() != text
+    assert recorded == started_from
+    assert recorded != current_validity(task, "g1")
 
 
 def test_r4_a_reweighter_that_cannot_be_built_is_an_error_not_a_dictionary():

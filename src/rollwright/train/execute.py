@@ -85,6 +85,7 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder) -> dict[str, Any
         What the result depends on beside the definition, as `current_validity` tells it.
     """
     task = fill_paths(task_config)
+    code = current_validity(task_config, "")["code"]  # before it runs: what is edited meanwhile gave no result
     model: Model = init_instance_by_config(task["model"], try_kwargs={"seed": seed_of(task_config)})
     dataset = init_instance_by_config(task["dataset"])
     reweighter = task.get("reweighter")
@@ -104,7 +105,7 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder) -> dict[str, Any
             recorder=recorder,
         )
         record.generate()
-    return current_validity(task_config, dataset.generation)
+    return {**current_validity(task_config, dataset.generation), "code": code}
 
 
 def seed_of(task_config: Mapping[str, Any]) -> int:
