@@ -1,0 +1,101 @@
+"""From a configuration to windows: pure, purged, and the same every time."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from rollwright.calendar.trading import TradingCalendar
+from rollwright.campaign.config import CampaignConfig
+from rollwright.campaign.plan import make_plan
+from rollwright.core.context import current_settings, install
+from rollwright.errors import CalendarError, ConfigError
+
+CALENDAR = TradingCalendar(pd.bdate_range("2020-01-01", periods=300))
+
+OWN = """\
+class Dataset:
+    label_lookahead = 2
+
+    def __init__(self, segments, fit=None):
+        self.segments, self.fit = segments, fit
+
+
+class Blind:
+    def __init__(self, segments):
+        self.segments = segments
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_module(tmp_path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "own.py").write_text(OWN)
+    install(current_settings().with_values({"trust.folder": str(folder)}, origin="test"))
+
+
+def config(dataset="Dataset", **rolling) -> CampaignConfig:
+    segments = {"train": ["2020-01-06", "2020-06-30"], "test": ["2020-07-01", "2020-12-31"]}
+    return CampaignConfig.model_validate(
+        {
+            "task": {
+                "model": {"class": "M", "module_path": "own.py"},
+                "dataset": {"class": dataset, "module_path": "own.py", "kwargs": {"segments": segments}},
+            },
+            "rolling": {"step": 40, "rtype": "sliding", **rolling},
+        }
+    )
+
+
+def plan(**rolling):
+    return make_plan(config(**rolling), name="p", calendar=CALENDAR)
+
+
+def test_windows_tile_the_test_range_in_order():
+    made = plan()
+    assert made.test_range == (pd.Timestamp("2020-07-01"), pd.Timestamp("2020-12-31"))
+    for before, after in zip(made.windows, made.windows[1:], strict=False):
+        assert CALENDAR.distance(before.test[1], after.test[0]) == 1
+    assert made.windows[0].name == "2020-07-01..2020-08-25"
+
+
+def test_the_gap_before_test_is_read_from_the_label():
+    made = plan()
+    assert (made.label_span, made.trunc_days) == (2, 3)
+    for window in made.windows:
+        assert CALENDAR.distance(window.segments["train"][1], window.test[0]) >= 3
+
+
+def test_an_embargo_widens_the_gap():
+    assert plan(embargo=5).trunc_days == 8
+    assert plan(trunc_days=10, embargo=5).trunc_days == 15
+
+
+def test_a_dataset_that_cannot_tell_its_label_needs_the_gap_said():
+    with pytest.raises(ConfigError, match=r"trunc_days: auto"):
+        make_plan(config("Blind"), name="p", calendar=CALENDAR)
+    assert make_plan(config("Blind", trunc_days=3), name="p", calendar=CALENDAR).trunc_days == 3
+
+
+def test_the_same_file_gives_the_same_tasks():
+    assert [w.spec.fingerprint for w in plan().windows] == [w.spec.fingerprint for w in plan().windows]
+    assert plan().windows[0].spec.fingerprint != plan(step=41).windows[0].spec.fingerprint
+
+
+def test_without_a_rolling_section_there_is_nothing_to_walk():
+    once = config().model_copy(update={"rolling": None})
+    with pytest.raises(ConfigError, match="rollwright run"):
+        make_plan(once, name="p", calendar=CALENDAR)
+
+
+def test_segments_outside_the_calendar_are_refused_with_its_range():
+    with pytest.raises(CalendarError, match="2020-01-01"):
+        make_plan(config(), name="p", calendar=TradingCalendar(pd.bdate_range("2020-01-01", periods=20)))
+
+
+def test_a_window_that_runs_past_the_known_sessions_predicts_up_to_there():
+    made = make_plan(
+        config(clip_last=False), name="p", calendar=TradingCalendar(pd.bdate_range("2020-01-01", periods=265))
+    )
+    assert made.windows[-1].test[1] == pd.bdate_range("2020-01-01", periods=265)[-1]
