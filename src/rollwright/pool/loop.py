@@ -11,7 +11,9 @@ from typing import Any, Final
 from rollwright.core.ids import canonical_json
 from rollwright.errors import ConfigError, TaskFailedError
 from rollwright.pool.body import TaskResult
-from rollwright.pool.manager import Heartbeat, TaskManager, last_line
+from rollwright.pool.document import document_of_lease, last_line
+from rollwright.pool.heartbeat import Heartbeat
+from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import In, Not, Query, both
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.retry import DEFAULT_BACKOFF, worth_retrying
@@ -126,7 +128,7 @@ class _Loop:
         return ever_run
 
     def _attempt(self, lease: Lease) -> tuple[Outcome, Exception | None]:
-        task = self._manager.document_of_lease(lease)
+        task = document_of_lease(lease)
         try:
             param = task["def"] if self._before is Status.WAITING else task["res"]
             return finished_outcome(lease, self._task_func(param, **self._kwargs), after=self._after), None

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import platform
-import secrets
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.context import current_settings
-from rollwright.core.ids import JSON, canonical_json, parse_json, with_segment_tuples
-from rollwright.core.serial import from_reference
+from rollwright.core.ids import JSON, canonical_json, parse_json
 from rollwright.errors import (
     ConfigError,
     IllegalTransitionError,
@@ -22,6 +17,8 @@ from rollwright.errors import (
     TaskFailedError,
     TaskValueError,
 )
+from rollwright.pool.document import TaskDocument, document_of_lease, document_of_record, last_line
+from rollwright.pool.heartbeat import Heartbeat, new_owner
 from rollwright.pool.query import In, Query, both
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.states import OPEN_STATES, Status, parse_status
@@ -32,85 +29,18 @@ from rollwright.pool.store import (
     NewTask,
     Outcome,
     OutcomeKind,
-    TaskRecord,
     TaskStore,
     check_pool_name,
     encode_result,
 )
 from rollwright.pool.urls import shared_store
 
-__all__ = ["Heartbeat", "TaskDocument", "TaskManager", "last_line", "new_owner"]
+__all__ = ["TaskDocument", "TaskManager"]
 
 _logger = logging.getLogger("rollwright.pool")
 
 _Ids: TypeAlias = list[str]
 _Names: TypeAlias = list[str]
-
-
-def new_owner() -> str:
-    """Return a name for one worker that nobody else has: host, process and chance."""
-    return f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
-
-
-def last_line(error: str | None) -> str:
-    """Return the line of a traceback that names the exception, or the first line of any other text."""
-    lines = [line for line in (error or "").splitlines() if line.strip()]
-    frames = [place for place, line in enumerate(lines) if line.startswith('  File "')]
-    after = lines[frames[-1] + 1 :] if frames else [line for line in lines if line != "Traceback"]
-    return next((line.strip() for line in after if not line.startswith("  ")), "no error was recorded")
-
-
-class TaskDocument(dict[str, Any]):
-    """A task as the seeds see it: ``_id``, ``def`` (and ``filter``, the same), ``status``, ``res``, ``priority``.
-
-    Beside them stand ``validity``, ``error``, ``attempts``, ``owner``, ``created`` and ``ended``. ``res`` is looked up
-    when it is first asked for: a reference to something that is gone spoils neither a query nor a fetch.
-    """
-
-    __slots__ = ("_pending",)
-
-    def __init__(self, values: Mapping[str, Any], *, pending: bool) -> None:
-        super().__init__(values)
-        self._pending = pending
-
-    def __getitem__(self, key: str) -> Any:
-        if key == "res" and self._pending:
-            self["res"] = from_reference(super().__getitem__("res"))
-            self._pending = False
-        return super().__getitem__(key)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of `key`, or `default`."""
-        return self[key] if key in self else default  # noqa: SIM401 - `dict.get` would not look `res` up
-
-
-class Heartbeat:
-    """Renews the leases of one owner from a thread, as long as the block lasts.
-
-    A process that hangs as a whole stops renewing, and its tasks go to somebody else: that is meant.
-    """
-
-    def __init__(self, store: TaskStore, owner: str, *, lease: float) -> None:
-        self._store = store
-        self._owner = owner
-        self._lease = lease
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{owner}", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
-        while not self._stop.wait(self._lease / 3):
-            try:
-                self._store.renew(self._owner, lease=self._lease)
-            except PoolError as error:
-                _logger.warning("lease.not_renewed owner=%s error=%s", self._owner, error.message)
 
 
 class TaskManager:
@@ -247,7 +177,7 @@ class TaskManager:
         It is the caller's for ``lease`` seconds; `safe_fetch_task` and `run_task` renew that by themselves.
         """
         leases = self.claim(parse_query(query), Status(parse_status(status)))
-        return self.document_of_lease(leases[0]) if leases else None
+        return document_of_lease(leases[0]) if leases else None
 
     def claim(self, query: Query | None, status: Status, *, limit: int = 1) -> list[Lease]:
         """Take tasks as leases; tasks of dead workers are freed when nothing else is left."""
@@ -392,7 +322,7 @@ class TaskManager:
         With `decode` segments are tuples and ``res`` is the object it refers to; without, all is plain JSON.
         """
         tree = parse_query(query)
-        return (self.document(record, decode=decode) for record in self.store.find(self.task_pool, tree))
+        return (document_of_record(record, decode=decode) for record in self.store.find(self.task_pool, tree))
 
     def re_query(self, _id: str) -> TaskDocument:
         """Return the task as it is now.
@@ -401,7 +331,7 @@ class TaskManager:
         ------
         TaskNotFoundError
         """
-        return self.document(self.store.get(self.task_pool, [str(_id)])[0])
+        return document_of_record(self.store.get(self.task_pool, [str(_id)])[0])
 
     def task_stat(self, query: Mapping[str, Any] | None = None) -> dict[str, int]:
         """Return how many tasks match, by the states that occur."""
@@ -510,43 +440,6 @@ class TaskManager:
             return In(path=("_id",), values=(str(query["_id"]),))
         return parse_query(query)
 
-    # -- documents ---------------------------------------------------------------------------------------------
-
-    def document(self, record: TaskRecord, *, decode: bool = True) -> TaskDocument:
-        """Return a stored task as the seeds see it."""
-        plain = parse_json(record.canonical)
-        values = {
-            "_id": record.task_id,
-            "def": with_segment_tuples(plain) if decode else plain,
-            "filter": plain,
-            "status": record.status.value,
-            "res": _json(record.result),
-            "priority": record.priority,
-            "validity": _json(record.validity),
-            "error": record.error,
-            "attempts": record.attempts,
-            "owner": record.owner,
-            "created": record.created,
-            "ended": record.ended,
-        }
-        return TaskDocument(values, pending=decode)
-
-    def document_of_lease(self, lease: Lease) -> TaskDocument:
-        """Return a claimed task as the seeds see it, with the token that ends it."""
-        plain = parse_json(lease.canonical)
-        values = {
-            "_id": lease.task_id,
-            "def": with_segment_tuples(plain),
-            "filter": plain,
-            "status": Status.RUNNING.value,
-            "res": _json(lease.result),
-            "priority": lease.priority,
-            "attempts": lease.attempt,
-            "owner": lease.owner,
-            "token": lease.token,
-        }
-        return TaskDocument(values, pending=True)
-
     def __repr__(self) -> str:
         return f"TaskManager({self.task_pool!r})"
 
@@ -556,7 +449,3 @@ class TaskManager:
         chosen: Any = store if store is not None else shared_store()
         names: _Names = chosen.list_pools()
         return names
-
-
-def _json(text: str | None) -> JSON:
-    return parse_json(text) if text is not None else None

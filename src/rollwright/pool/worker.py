@@ -20,8 +20,10 @@ from rollwright.core.ids import normalise
 from rollwright.core.settings import Settings
 from rollwright.errors import ConfigError, ConstructError, PoolError, TaskFailedError, UntrustedModuleError
 from rollwright.pool.body import TaskBody, TaskResult, WorkerEvent, WorkerReport
+from rollwright.pool.document import last_line
+from rollwright.pool.heartbeat import new_owner
 from rollwright.pool.loop import run_task
-from rollwright.pool.manager import TaskManager, last_line, new_owner
+from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import In, Query, both
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.retry import DEFAULT_BACKOFF, Backoff
@@ -291,7 +293,11 @@ class Worker:
         self._replace(slot)
 
     def _replace(self, slot: SlotHandle) -> None:
-        self._handles[slot.number] = self._supervisor.start(slot.number)
+        place = self._handles.index(slot)
+        if self._signals:  # there is nothing more to run
+            del self._handles[place]
+        else:
+            self._handles[place] = self._supervisor.start(slot.number)
 
     def _end_overdue(self) -> None:
         if self._timeout is None:

@@ -10,80 +10,28 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
 from rollwright.errors import (
     ConfigError,
     IllegalTransitionError,
-    LeaseLostError,
     PoolError,
     QueryError,
     TaskNotFoundError,
 )
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, Claim, HistoryRow, Lease, NewTask, Outcome, TaskStore
+from rollwright.pool.store import Amendment, Claim, NewTask, Outcome
+from rollwright.testing.pool_attempts import AttemptsConformance
+from rollwright.testing.pool_base import LEASE, POOL, StoreUnderTest, names_of, outcome_of
 from rollwright.testing.pool_queries import QUERIES, REFUSED
 
 __all__ = ["StoreUnderTest", "TaskStoreConformance"]
 
-POOL: Final = "pool"
-LEASE: Final = 60.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreUnderTest:
-    """An empty store and a way to let time pass for it.
-
-    Attributes
-    ----------
-    store : TaskStore
-    advance : callable
-        Makes the store's clock go on by so many seconds (a store whose clock cannot be set may wait).
-    """
-
-    store: TaskStore
-    advance: Callable[[float], None]
-
-    def put(self, *names: str, pool: str = POOL, **fields: Any) -> list[str]:
-        """Put a task ``{"name": …}`` for each name and return the ids."""
-        return [*self.store.put(pool, [NewTask.of({"name": name}, **fields) for name in names]).ids]
-
-    def claim(
-        self, *, owner: str = "w1", limit: int = 1, pool: str = POOL, status: Status = Status.WAITING, **query: Any
-    ) -> list[Lease]:
-        """Claim for `owner` with the suite's lease; `query` are equalities on the definition."""
-        tree = parse({f"def.{name}": value for name, value in query.items()})
-        return self.store.claim(
-            Claim(pool=pool, owner=owner, lease=LEASE, limit=limit, status=status, query=tree),
-        )
-
-    def take(self, **wish: Any) -> Lease:
-        """Claim the one task there must be."""
-        leases = self.claim(**wish)
-        assert len(leases) == 1, "there is a task to claim"
-        return leases[0]
-
-    def status(self, task_id: str) -> Status:
-        """Return the state of a task."""
-        return self.store.get(POOL, [task_id])[0].status
-
-    def history(self, *task_ids: str) -> list[HistoryRow]:
-        """Return the changes of tasks, or of all."""
-        reader: Any = self.store
-        rows: list[HistoryRow] = reader.read_history(POOL, task_ids or None)
-        return rows
-
-
-def _names(leases: list[Lease]) -> list[str]:
-    return [lease.definition["name"] for lease in leases]
-
-
-class TaskStoreConformance:
+class TaskStoreConformance(AttemptsConformance):
     """Every promise of the port, one test each."""
 
     @pytest.fixture
@@ -164,7 +112,7 @@ class TaskStoreConformance:
         pool.put("young")
         pool.put("urgent too", priority=5)
         pool.put("late", priority=-1)
-        assert _names(pool.claim(limit=10)) == ["urgent", "urgent too", "old", "young", "late"]
+        assert names_of(pool.claim(limit=10)) == ["urgent", "urgent too", "old", "young", "late"]
 
     def test_one_by_one_is_the_same_order(self, pool: StoreUnderTest) -> None:
         pool.put("a", "b")
@@ -188,7 +136,7 @@ class TaskStoreConformance:
 
     def test_a_claim_takes_only_what_matches(self, pool: StoreUnderTest) -> None:
         pool.put("a", "b")
-        assert _names(pool.claim(name="b", limit=5)) == ["b"]
+        assert names_of(pool.claim(name="b", limit=5)) == ["b"]
 
     def test_only_waiting_and_part_done_can_be_claimed(self, pool: StoreUnderTest) -> None:
         for status in set(Status) - {Status.WAITING, Status.PART_DONE}:
@@ -222,219 +170,6 @@ class TaskStoreConformance:
             thread.join()
         everything = list(itertools.chain.from_iterable(taken))
         assert sorted(everything, key=int) == ids
-
-    # -- settling ----------------------------------------------------------------------------------------------
-
-    def test_done_keeps_result_and_validity(self, pool: StoreUnderTest) -> None:
-        (task_id,) = pool.put("a")
-        pool.store.settle([Outcome.done(pool.take(), result='{"x":1}', validity='{"data":"7"}')]).check()
-        record = pool.store.get(POOL, [task_id])[0]
-        assert (record.status, record.result, record.validity) == (Status.DONE, '{"x":1}', '{"data":"7"}')
-        assert record.error is None
-        assert record.ended is not None
-
-    def test_a_second_commit_is_refused(self, pool: StoreUnderTest) -> None:
-        (task_id,) = pool.put("a")
-        lease = pool.take()
-        pool.store.settle([Outcome.done(lease, result="1")]).check()
-        with pytest.raises(LeaseLostError):
-            pool.store.settle([Outcome.done(lease, result="2")]).check()
-        assert pool.store.get(POOL, [task_id])[0].result == "1"
-
-    @pytest.mark.parametrize("kind", ["done", "part_done", "failed", "released", "cancelled"])
-    def test_a_stale_outcome_is_refused_while_another_runs_the_task(self, pool: StoreUnderTest, kind: str) -> None:
-        """W1 stalls, its lease ends, W2 runs the task, W1 wakes: the one schedule that finds a status-only check."""
-        (task_id,) = pool.put("a", max_attempts=5)
-        stale = pool.take(owner="w1")
-        pool.advance(LEASE + 1)
-        good = pool.take(owner="w2")
-        assert good.task_id == stale.task_id
-        before = pool.store.get(POOL, [task_id])[0]
-        settlement = pool.store.settle([_outcome(kind, stale)])
-        assert [refusal.task_id for refusal in settlement.refused] == [task_id]
-        assert settlement.refused[0].current == good.token
-        assert settlement.statuses == {}
-        assert pool.store.get(POOL, [task_id])[0] == before
-        pool.store.settle([Outcome.done(good, result="2")]).check()
-        assert pool.store.get(POOL, [task_id])[0].result == "2"
-
-    @pytest.mark.parametrize("kind", ["done", "part_done", "failed", "released", "cancelled"])
-    def test_a_stale_outcome_is_refused_after_a_reap(self, pool: StoreUnderTest, kind: str) -> None:
-        (task_id,) = pool.put("a", max_attempts=5)
-        stale = pool.take()
-        pool.advance(LEASE + 1)
-        assert pool.store.reap(POOL) == [task_id]
-        assert len(pool.store.settle([_outcome(kind, stale)]).refused) == 1
-        assert pool.status(task_id) is Status.WAITING
-
-    def test_of_several_outcomes_the_good_ones_count(self, pool: StoreUnderTest) -> None:
-        pool.put("a", "b")
-        first, second = pool.claim(limit=2)
-        pool.store.settle([Outcome.done(first)])
-        settlement = pool.store.settle([Outcome.done(first, result="9"), Outcome.done(second, result="2")])
-        assert [refusal.task_id for refusal in settlement.refused] == [first.task_id]
-        assert settlement.statuses == {second.task_id: Status.DONE}
-
-    def test_an_outcome_of_a_removed_task_is_refused(self, pool: StoreUnderTest) -> None:
-        pool.put("a")
-        lease = pool.take()
-        assert pool.store.delete(POOL, None) == 0
-        assert pool.store.delete(POOL, None, running=True) == 1
-        (refusal,) = pool.store.settle([Outcome.done(lease)]).refused
-        assert refusal.current is None
-
-    def test_settling_takes_the_next(self, pool: StoreUnderTest) -> None:
-        pool.put("a", "b")
-        first = pool.take()
-        wish = Claim(pool=POOL, owner="w1", lease=LEASE, limit=5)
-        settlement = pool.store.settle([Outcome.done(first)], claim=wish)
-        assert _names([*settlement.leases]) == ["b"]
-        assert pool.store.settle([], claim=wish).leases == ()
-
-    def test_a_lease_that_ended_still_commits_when_nobody_took_the_task(self, pool: StoreUnderTest) -> None:
-        (task_id,) = pool.put("a")
-        lease = pool.take()
-        pool.advance(LEASE + 1)
-        pool.store.settle([Outcome.done(lease)]).check()
-        assert pool.status(task_id) is Status.DONE
-
-    def test_nobody_sees_a_task_done_without_its_result(self, pool: StoreUnderTest) -> None:
-        ids = pool.put(*[f"n{i}" for i in range(30)])
-        half_seen: list[str] = []
-        over = threading.Event()
-
-        def look() -> None:
-            while not over.is_set():
-                records = pool.store.get(POOL, ids)
-                half_seen.extend(
-                    record.task_id for record in records if record.status is Status.DONE and record.result is None
-                )
-
-        reader = threading.Thread(target=look)
-        reader.start()
-        for _ in ids:
-            pool.store.settle([Outcome.done(pool.take(), result="1")]).check()
-        over.set()
-        reader.join()
-        assert half_seen == []
-
-    # -- attempts ----------------------------------------------------------------------------------------------
-
-    def test_a_failure_is_tried_again_until_attempts_are_spent(self, pool: StoreUnderTest) -> None:
-        (task_id,) = pool.put("a", max_attempts=2)
-        settled = pool.store.settle([Outcome.failed(pool.take(), error="first")])
-        assert settled.statuses == {task_id: Status.WAITING}
-        assert pool.store.get(POOL, [task_id])[0].error == "first"
-        second = pool.take()
-        assert second.attempt == 2
-        assert pool.store.settle([Outcome.failed(second, error="second")]).statuses == {task_id: Status.FAILED}
-        assert pool.claim() == []
-        record = pool.store.get(POOL, [task_id])[0]
-        assert (record.attempts, record.error) == (2, "second")
-
-    def test_a_failure_without_retry_is_final(self, pool: StoreUnderTest) -> None:
-        (task_id,) = pool.put("a")
-        pool.store.settle([Outcome.failed(pool.take(), error="bad input", retry=False)])
-        assert pool.status(task_id) is Status.FAILED
-
-    def test_a_retry_waits(self, pool: StoreUnderTest) -> None:
-        pool.put("a")
-        pool.store.settle([Outcome.failed(pool.take(), error="x", delay=10.0)])
-        pool.advance(9.0)
-        assert pool.claim() == []
-        pool.advance(2.0)
-        assert pool.take().attempt == 2
-
-    def test_a_release_uses_no_attempt(self, pool: StoreUnderTest) -> None:
-        pool.put("a", max_attempts=1)
-        for _ in range(3):
-            lease = pool.take()
-            assert lease.attempt == 1
-            pool.store.settle([Outcome.released(lease)]).check()
-
-    def test_dying_uses_attempts_too(self, pool: StoreUnderTest) -> None:
-        (task_id,) = pool.put("a", max_attempts=2)
-        for _ in range(2):
-            pool.take()
-            pool.advance(LEASE + 1)
-        assert pool.claim() == []
-        record = pool.store.get(POOL, [task_id])[0]
-        assert record.status is Status.FAILED
-        assert "did not renew" in (record.error or "")
-
-    def test_tokens_only_rise(self, pool: StoreUnderTest) -> None:
-        (task_id,) = pool.put("a", max_attempts=10)
-        tokens = []
-        for _ in range(3):
-            tokens.append(pool.take().token)
-            pool.advance(LEASE + 1)
-            pool.store.reap(POOL)
-            tokens.append(pool.store.get(POOL, [task_id])[0].token)
-        assert tokens == sorted(set(tokens))
-
-    # -- leases ------------------------------------------------------------------------------------------------
-
-    def test_a_live_lease_is_never_taken(self, pool: StoreUnderTest) -> None:
-        (task_id,) = pool.put("a")
-        lease = pool.take()
-        for _ in range(5):
-            pool.advance(LEASE * 0.6)
-            assert pool.store.renew("w1", lease=LEASE) == {task_id: lease.token}
-            assert pool.claim(owner="w2") == []
-            assert pool.store.reap(POOL) == []
-
-    def test_an_ended_lease_is_claimable_at_once(self, pool: StoreUnderTest) -> None:
-        pool.put("a")
-        pool.take()
-        pool.advance(LEASE - 1)
-        assert pool.claim(owner="w2") == []
-        pool.advance(2)
-        assert pool.take(owner="w2").attempt == 2
-
-    def test_a_lost_task_is_missing_from_the_renewal(self, pool: StoreUnderTest) -> None:
-        lost, kept = pool.put("a", "b")
-        pool.claim(limit=2)
-        pool.store.amend(POOL, parse({"_id": lost}), Amendment(status=Status.WAITING))
-        assert list(pool.store.renew("w1", lease=LEASE)) == [kept]
-
-    def test_one_owner_does_not_renew_for_another(self, pool: StoreUnderTest) -> None:
-        pool.put("a")
-        pool.take(owner="w1")
-        assert pool.store.renew("w2", lease=LEASE) == {}
-
-    def test_reaping_is_limited_to_what_matches(self, pool: StoreUnderTest) -> None:
-        a, _ = pool.put("a", "b")
-        pool.put("a", pool="other")
-        pool.claim(limit=2)
-        pool.claim(pool="other")
-        pool.advance(LEASE + 1)
-        assert pool.store.reap(POOL, query=parse({"def.name": "a"})) == [a]
-        assert len(pool.store.reap()) == 2
-
-    # -- stages ------------------------------------------------------------------------------------------------
-
-    def test_a_stage_goes_on_from_the_result_of_the_one_before(self, pool: StoreUnderTest) -> None:
-        (task_id,) = pool.put("a", max_attempts=1)
-        pool.store.settle([Outcome.part_done(pool.take(), result="1")]).check()
-        assert pool.claim() == []
-        second = pool.take(status=Status.PART_DONE)
-        assert (second.result, second.origin, second.attempt) == ("1", Status.PART_DONE, 1)
-        pool.store.settle([Outcome.part_done(second, result="2")]).check()
-        pool.store.settle([Outcome.done(pool.take(status=Status.PART_DONE), result="3")]).check()
-        assert pool.store.get(POOL, [task_id])[0].result == "3"
-
-    @pytest.mark.parametrize("how", ["released", "failed", "reaped"])
-    def test_a_stage_that_does_not_end_well_keeps_the_result_before(self, pool: StoreUnderTest, how: str) -> None:
-        (task_id,) = pool.put("a")
-        pool.store.settle([Outcome.part_done(pool.take(), result="1")]).check()
-        lease = pool.take(status=Status.PART_DONE)
-        if how == "reaped":
-            pool.advance(LEASE + 1)
-            pool.store.reap(POOL)
-        else:
-            pool.store.settle([_outcome(how, lease)]).check()
-        record = pool.store.get(POOL, [task_id])[0]
-        assert (record.status, record.result) == (Status.PART_DONE, "1")
 
     # -- changing by hand --------------------------------------------------------------------------------------
 
@@ -540,7 +275,7 @@ class TaskStoreConformance:
         assert "".join(record.definition["name"] for record in pool.store.find(POOL, tree)) == names
         assert sum(pool.store.count(POOL, tree).values()) == len(names)
         claimed = pool.store.claim(Claim(pool=POOL, owner="w", lease=LEASE, limit=9, query=tree))
-        assert "".join(sorted(_names(claimed))) == names
+        assert "".join(sorted(names_of(claimed))) == names
 
     def test_ids_and_results_can_be_asked_for(self, pool: StoreUnderTest) -> None:
         a, b, c = pool.put("a", "b", "c")
@@ -603,7 +338,7 @@ class TaskStoreConformance:
         pool.put(*"abcdef", max_attempts=1)
         leases = pool.claim(limit=5)
         kinds = ["done", "part_done", "failed", "released", "cancelled"]
-        pool.store.settle([_outcome(kind, lease) for kind, lease in zip(kinds, leases, strict=True)])
+        pool.store.settle([outcome_of(kind, lease) for kind, lease in zip(kinds, leases, strict=True)])
         last = {row.task_id: row.status for row in pool.history()}
         assert last == {record.task_id: record.status for record in pool.store.find(POOL)}
 
@@ -620,17 +355,3 @@ class TaskStoreConformance:
         traits = pool.store.traits
         assert traits.time_precision > 0
         assert traits.multi_process or not traits.multi_host
-
-
-def _outcome(kind: str, lease: Lease) -> Outcome:
-    match kind:
-        case "done":
-            return Outcome.done(lease, result='"stale"')
-        case "part_done":
-            return Outcome.part_done(lease, result='"stale"')
-        case "failed":
-            return Outcome.failed(lease, error="stale")
-        case "released":
-            return Outcome.released(lease)
-        case _:
-            return Outcome.cancelled(lease)

@@ -3,7 +3,6 @@
 Leases are never thrown away, so that calls with stale ones are frequent: that is where stores break.
 """
 
-# ruff: noqa: D102 - the name of a rule is its sentence
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -63,12 +62,14 @@ class PoolMachine(RuleBasedStateMachine):
         self.accepted: dict[tuple[str, int], int] = {}
 
     def teardown(self) -> None:
+        """Close the store."""
         self.store.close()
 
     # -- commands ----------------------------------------------------------------------------------------------
 
     @rule(name=NAMES, priority=st.integers(0, 2), max_attempts=st.integers(1, 3))
     def put(self, name: str, priority: int, max_attempts: int) -> None:
+        """Put a task, new or not."""
         task = NewTask.of({"name": name}, priority=priority, max_attempts=max_attempts)
         (task_id,) = self.store.put(POOL, [task]).ids
         if name not in self.model:
@@ -80,6 +81,7 @@ class PoolMachine(RuleBasedStateMachine):
         target=leases, owner=OWNERS, status=st.sampled_from([Status.WAITING, Status.PART_DONE]), limit=st.integers(1, 2)
     )
     def claim(self, owner: str, status: Status, limit: int) -> Any:
+        """Claim, and compare what comes with what should."""
         self._expire()
         found = self.store.claim(Claim(pool=POOL, owner=owner, lease=LEASE, limit=limit, status=status))
         ready = sorted(
@@ -100,6 +102,7 @@ class PoolMachine(RuleBasedStateMachine):
         value=st.integers(0, 9), delay=st.sampled_from([0.0, 5.0]),
     )  # fmt: skip
     def settle(self, lease: Lease, kind: str, value: int, delay: float) -> None:
+        """End an attempt, of any age."""
         settlement = self.store.settle([_outcome(lease, kind, value, delay)])
         task = self._of(lease)
         if task is None or task.status is not Status.RUNNING or task.token != lease.token:
@@ -116,6 +119,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(owner=OWNERS)
     def renew(self, owner: str) -> None:
+        """Renew an owner's leases."""
         held = self.store.renew(owner, lease=LEASE)
         mine = [task for task in self.model.values() if task.status is Status.RUNNING and task.owner == owner]
         assert held == {str(task.order): task.token for task in mine}
@@ -124,15 +128,18 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule()
     def reap(self) -> None:
+        """Free what ended."""
         freed = self.store.reap(POOL)
         assert sorted(freed, key=int) == sorted((str(task.order) for task in self._expire()), key=int)
 
     @rule(seconds=st.sampled_from([1.0, 4.0, 11.0]))
     def advance_clock(self, seconds: float) -> None:
+        """Let time pass."""
         self.now += seconds
 
     @rule(name=NAMES, status=st.sampled_from([Status.WAITING, Status.CANCELLED, Status.FAILED]))
     def amend(self, name: str, status: Status) -> None:
+        """Put a task into another state by hand."""
         changed = self.store.amend(POOL, parse({"def.name": name}), Amendment(status=status))
         task = self.model.get(name)
         legal = task is not None and (
@@ -149,12 +156,14 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(name=NAMES, priority=st.integers(0, 3))
     def prioritise(self, name: str, priority: int) -> None:
+        """Change a priority."""
         self.store.amend(POOL, parse({"def.name": name}), Amendment(priority=priority))
         if name in self.model:
             self.model[name].priority = priority
 
     @rule()
     def reopen(self) -> None:
+        """Close the store, so that the next call opens it anew."""
         self.store.close()
 
     # -- model -------------------------------------------------------------------------------------------------
@@ -189,6 +198,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_store_and_the_model_agree(self) -> None:
+        """Compare every task."""
         stored = {
             record.task_id: (record.status, record.token, record.attempts, record.priority, record.result)
             for record in self.store.find(POOL)
@@ -200,12 +210,14 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_agree(self) -> None:
+        """Compare the counts by state."""
         counts = self.store.count(POOL)
         for status in Status:
             assert counts[status] == sum(task.status is status for task in self.model.values())
 
     @invariant()
     def history_is_sound(self) -> None:
+        """Tokens only rise, no two claims share one, and the last row tells the state."""
         reader: Any = self.store
         tokens: dict[str, int] = {}
         claimed: set[tuple[str, int]] = set()

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from rollwright.core.clock import SystemClock
 from rollwright.errors import (
     IllegalTransitionError,
     LeaseLostError,
     PoolError,
-    SchemaVersionError,
-    StoreUnavailableError,
     TaskNotFoundError,
 )
 from rollwright.pool import posix
@@ -37,17 +30,17 @@ from rollwright.pool.store import (
     check_pool_name,
 )
 from rollwright.pool.stores import sqlite_sql as sql
+from rollwright.pool.stores.sqlite_file import SqliteFile
 from rollwright.pool.stores.sqlite_query import where
 
 __all__ = ["SqliteStore"]
 
-_APPLICATION_ID: Final = 0x726F6C6C
 _PUT_CHUNK: Final = 10_000
 _PAGE: Final = 500
 _TERMINAL: Final = (Status.DONE, Status.FAILED, Status.CANCELLED)
 
 
-class SqliteStore:
+class SqliteStore(SqliteFile):
     """Tasks in one SQLite file in WAL mode.
 
     Parameters
@@ -67,153 +60,12 @@ class SqliteStore:
     `reap`, not only when their leases end.
     """
 
-    def __init__(
-        self,
-        path: Path | str,
-        *,
-        durable: bool = True,
-        clock: Callable[[], float] | None = None,
-        timeout: float = 60.0,
-    ) -> None:
-        system = SystemClock()
-        self.path = Path(path).absolute()
-        self._durable = durable
-        self._clock = clock if clock is not None else lambda: system.now().timestamp()
-        self._timeout = timeout
-        self._mutex = threading.RLock()
-        self._gate = posix.Gate(self._beside("lock"))
-        self._open: sqlite3.Connection | None = None
-        self._pid = 0
-
-    def _beside(self, suffix: str) -> Path:
-        return self.path.with_name(f"{self.path.name}-{suffix}")
-
     @property
     def traits(self) -> Traits:
         """Many processes of one machine, the machine's clock."""
         return Traits(
             time_precision=1e-6, multi_process=True, multi_host=False, can_notify=False, knows_dead_owners=True
         )
-
-    # -- connection and transactions ---------------------------------------------------------------------------
-
-    def _connection(self) -> sqlite3.Connection:
-        if self._open is not None and self._pid != os.getpid():
-            # Forked: the connection and the gate are the parent's; SQLite forbids even closing its copy here.
-            self._open = None
-            self._gate = posix.Gate(self._beside("lock"))
-        if self._open is None:
-            self._open = self._connect()
-            self._pid = os.getpid()
-        return self._open
-
-    def _connect(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        kind = posix.network_filesystem(self.path.parent)
-        if kind is not None:
-            raise StoreUnavailableError(
-                f"{self.path} lies on a network filesystem ({kind}), whose locks SQLite cannot trust",
-                hint="put the pool on a local disk, or use a database server for several machines",
-            )
-        connection = sqlite3.connect(
-            self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256
-        )
-        try:
-            self._prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
-        connection.execute("PRAGMA synchronous = FULL" if self._durable else "PRAGMA synchronous = NORMAL")
-        version = _pragma(connection, "user_version")
-        if version > sql.SCHEMA_VERSION:
-            raise SchemaVersionError(
-                f"{self.path} has schema {version}, and this rollwright knows up to {sql.SCHEMA_VERSION}",
-                hint="update rollwright, or use another pool",
-            )
-        if version == 0:
-            with self._gate.held():
-                self._initialise(connection)
-
-    def _initialise(self, connection: sqlite3.Connection) -> None:
-        if _pragma(connection, "user_version") == 0 and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-            raise StoreUnavailableError(
-                f"{self.path} is another program's database", hint="name a file of its own for the pool"
-            )
-        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        if mode != "wal":
-            raise StoreUnavailableError(f"{self.path} cannot be used in WAL mode (it stays in `{mode}`)")
-        self._upgrade(connection)
-
-    def _upgrade(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            version = _pragma(connection, "user_version")  # anew: somebody may have been faster
-            for statements in sql.MIGRATIONS[version:]:
-                for statement in statements:
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {sql.SCHEMA_VERSION}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StoreUnavailableError(f"the pool {self.path} failed: {error}", hint=_hint(error)) from error
-        except OSError as error:
-            raise StoreUnavailableError(f"the pool {self.path} cannot be opened: {error}") from error
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._translated(), self._mutex:
-            yield self._connection()
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._translated(), self._mutex:
-            connection = self._connection()
-            with self._gate.held():
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                    connection.execute("COMMIT")
-                except BaseException:
-                    # On a full disk SQLite has rolled back by itself; rolling back again would hide the error.
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
-
-    def migrate(self) -> None:
-        """Bring the file to this version's schema and sweep up after processes that ended."""
-        with self._translated(), self._mutex:
-            connection = self._connection()
-            with self._gate.held():
-                self._upgrade(connection)
-            folder = self._beside("owners")
-            if folder.is_dir():
-                holding = {row[0] for row in connection.execute(sql.RUNNING_PROCESSES)}
-                names = [path.name for path in folder.iterdir() if path.name not in holding]
-                for name in posix.dead_processes(folder, names):
-                    posix.forget_process(folder, name)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._mutex:
-            if self._open is not None and self._pid == os.getpid():
-                self._open.close()
-                self._gate.close()
-            self._open = None
-
-    # -- the port ----------------------------------------------------------------------------------------------
 
     def put(self, pool: str, tasks: Sequence[NewTask]) -> PutResult:
         """Add the tasks the pool does not have yet."""
@@ -453,10 +305,6 @@ class SqliteStore:
         ]
 
 
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-
-
 def _end(connection: sqlite3.Connection, outcome: Outcome, now: float) -> tuple[str, tuple[Any, ...] | None]:
     """Run the one statement that ends an attempt; return the event and the row it changed, if it was allowed to."""
     key = (int(outcome.task_id), outcome.token)
@@ -526,16 +374,3 @@ def _record(row: tuple[Any, ...]) -> TaskRecord:
         started=row[16],
         ended=row[17],
     )
-
-
-def _hint(error: sqlite3.Error) -> str | None:
-    text = str(error)
-    if "full" in text:
-        return "free some space; nothing of the last change was kept, and everything before it is"
-    if "locked" in text:
-        return "another process holds the file in a transaction; look for one that is stopped"
-    if "not a database" in text or "malformed" in text:
-        return "the file is no pool or is damaged; restore it or name another one"
-    if "readonly" in text or "unable to open" in text:
-        return "check the permissions of the file and of its folder, which must be writable too"
-    return None

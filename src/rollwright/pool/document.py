@@ -1,0 +1,86 @@
+"""A task as the seeds see it: a dictionary in MongoDB's manner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rollwright.core.ids import JSON, parse_json, with_segment_tuples
+from rollwright.core.serial import from_reference
+from rollwright.pool.states import Status
+from rollwright.pool.values import Lease, TaskRecord
+
+__all__ = ["TaskDocument", "document_of_lease", "document_of_record", "last_line"]
+
+
+def last_line(error: str | None) -> str:
+    """Return the line of a traceback that names the exception, or the first line of any other text."""
+    lines = [line for line in (error or "").splitlines() if line.strip()]
+    frames = [place for place, line in enumerate(lines) if line.startswith('  File "')]
+    after = lines[frames[-1] + 1 :] if frames else [line for line in lines if line != "Traceback"]
+    return next((line.strip() for line in after if not line.startswith("  ")), "no error was recorded")
+
+
+class TaskDocument(dict[str, Any]):
+    """A task as the seeds see it: ``_id``, ``def`` (and ``filter``, the same), ``status``, ``res``, ``priority``.
+
+    Beside them stand ``validity``, ``error``, ``attempts``, ``owner``, ``created`` and ``ended``. ``res`` is looked up
+    when it is first asked for: a reference to something that is gone spoils neither a query nor a fetch.
+    """
+
+    __slots__ = ("_pending",)
+
+    def __init__(self, values: Mapping[str, Any], *, pending: bool) -> None:
+        super().__init__(values)
+        self._pending = pending
+
+    def __getitem__(self, key: str) -> Any:
+        if key == "res" and self._pending:
+            self["res"] = from_reference(super().__getitem__("res"))
+            self._pending = False
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of `key`, or `default`."""
+        return self[key] if key in self else default  # noqa: SIM401 - `dict.get` would not look `res` up
+
+
+def document_of_record(record: TaskRecord, *, decode: bool = True) -> TaskDocument:
+    """Return a stored task as the seeds see it."""
+    plain = parse_json(record.canonical)
+    values = {
+        "_id": record.task_id,
+        "def": with_segment_tuples(plain) if decode else plain,
+        "filter": plain,
+        "status": record.status.value,
+        "res": _json(record.result),
+        "priority": record.priority,
+        "validity": _json(record.validity),
+        "error": record.error,
+        "attempts": record.attempts,
+        "owner": record.owner,
+        "created": record.created,
+        "ended": record.ended,
+    }
+    return TaskDocument(values, pending=decode)
+
+
+def document_of_lease(lease: Lease) -> TaskDocument:
+    """Return a claimed task as the seeds see it, with the token that ends it."""
+    plain = parse_json(lease.canonical)
+    values = {
+        "_id": lease.task_id,
+        "def": with_segment_tuples(plain),
+        "filter": plain,
+        "status": Status.RUNNING.value,
+        "res": _json(lease.result),
+        "priority": lease.priority,
+        "attempts": lease.attempt,
+        "owner": lease.owner,
+        "token": lease.token,
+    }
+    return TaskDocument(values, pending=True)
+
+
+def _json(text: str | None) -> JSON:
+    return parse_json(text) if text is not None else None
