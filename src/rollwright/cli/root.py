@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, Final
 
-import click
 import typer
+from typer.core import TyperGroup
 
 from rollwright import __version__
+from rollwright.cli.cache import cache_app
 from rollwright.cli.campaign import demo, resume, roll, run_once, worker
 from rollwright.cli.config import config_app
 from rollwright.cli.console import talk
@@ -22,10 +23,26 @@ from rollwright.errors import RollwrightError
 
 __all__ = ["app", "run"]
 
-INTERRUPTED = 130
+INTERRUPTED: Final = 130
+MISSING: Final = 3
+# Typer brings its own copy of Click since 0.27 and uses the installed one before; either way this is its root of errors.
+_UsageError: Final[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+class _Root(TyperGroup):
+    """Says what an interrupt means, before Typer turns it into a bare exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            talk.line("interrupted; nothing is lost: give the same command again, or `rollwright resume`")
+            return INTERRUPTED
+
 
 app = typer.Typer(
     name="rollwright",
+    cls=_Root,
     help="Walk-forward machine-learning research that survives a crash.\n\n"
     "Try it: [bold]rollwright demo[/bold]   Your own: [bold]rollwright roll campaign.yaml -j 4[/bold]   "
     "After a crash: the same command again, or [bold]rollwright resume[/bold]",
@@ -35,12 +52,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+_logger = logging.getLogger("rollwright.cli")
+
 app.command()(demo)
 app.command(name="run")(run_once)
 app.command()(roll)
 app.command()(resume)
 app.command()(worker)
 app.add_typer(data_app, name="data")
+app.add_typer(cache_app, name="cache")
 app.add_typer(config_app, name="config")
 
 
@@ -71,12 +91,15 @@ def run(arguments: Sequence[str]) -> int:
     except RollwrightError as error:
         talk.error(error)
         return error.exit_code
-    except click.exceptions.Exit as stop:
-        return int(stop.exit_code)
-    except click.ClickException as error:
+    except _UsageError as error:
         error.show()
         return int(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        talk.line("interrupted; nothing is lost: give the same command again, or `rollwright resume`")
+    except typer.Abort:
         return INTERRUPTED
+    except (
+        OSError
+    ) as error:  # a full or read-only disk, a folder that may not be read: not a bug, and worth no traceback
+        _logger.debug("command.refused", exc_info=True)
+        talk.line(f"{type(error).__name__}: {error}", style="red")
+        return MISSING
     return int(code) if isinstance(code, int) else 0

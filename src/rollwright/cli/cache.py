@@ -1,0 +1,98 @@
+"""``rollwright cache``: what the feature store holds, and making it smaller."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rollwright.cli.console import talk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rollwright.app.cache import CacheFile
+
+__all__ = ["cache_app"]
+
+cache_app = typer.Typer(help="List and prune the computed features.", no_args_is_help=True)
+
+_Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+@cache_app.command("ls")
+def list_command(as_json: _Json = False) -> None:
+    """List what the feature store holds, the longest unused first."""
+    from rollwright.app.cache import list_cache  # noqa: PLC0415 - keeps --help light
+
+    listing = list_cache()
+    if as_json:
+        _print_json(asdict(listing))
+        return
+    if not listing.files:
+        print(f"{listing.root}: nothing is stored")
+        return
+    _print_files(listing.files)
+    limit = f", of {_size(listing.limit)} allowed" if listing.limit is not None else ""
+    print(f"{listing.root}: {len(listing.files)} files, {_size(listing.size)}{limit}")
+
+
+@cache_app.command("prune")
+def prune_command(
+    older_than: Annotated[
+        float | None, typer.Option(metavar="DAYS", help="Remove what was last used so long ago.", show_default=False)
+    ] = None,
+    max_size: Annotated[
+        float | None,
+        typer.Option(metavar="GB", help="Remove the longest unused until no more is taken.", show_default=False),
+    ] = None,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Remove what was not computed from the present market data.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Remove computed features that are not needed now; nothing that is open, and nothing that cannot be recomputed."""
+    from rollwright.app.cache import plan_pruning, prune_cache  # noqa: PLC0415 - keeps --help light
+
+    plan = plan_pruning(older_than=older_than, max_size=max_size, stale=stale)
+    for file in plan.in_use:
+        talk.line(f"{file.path} is in use and stays")
+    if plan.files and not yes:
+        if not as_json:
+            _print_files(plan.files)
+        try:
+            typer.confirm(f"remove {len(plan.files)} files, {_size(plan.size)}?", abort=True, err=True)
+        except typer.Abort:
+            talk.line("nothing was removed; without a question: --yes")
+            raise typer.Exit(2) from None
+    done = prune_cache(plan)
+    if as_json:
+        _print_json(asdict(done))
+        return
+    print(f"{done.root}: {len(done.files)} files removed, {_size(done.size)}")
+
+
+def _print_files(files: Sequence[CacheFile]) -> None:
+    print(f"{'size':>10}  {'rows':>11}  {'columns':>7}  {'last used':20}  {'state':9}  {'freq':6}  universe / columns")
+    for file in files:
+        more = f" and {file.columns - 1} more" if file.columns > 1 else ""
+        state = "in use" if file.in_use else file.state
+        print(
+            f"{_size(file.size):>10}  {file.rows:>11,}  {file.columns:>7,}  {file.last_used:20}  {state:9}  "
+            f"{file.freq:6}  {file.universe}: {file.expression}{more}"
+        )
+
+
+def _size(count: int | None) -> str:
+    amount, units = float(count or 0), ["B", "kB", "MB", "GB", "TB"]
+    while amount >= 1000 and len(units) > 1:
+        amount /= 1000
+        units.pop(0)
+    return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.1f} {units[0]}"
+
+
+def _print_json(value: dict[str, object]) -> None:
+    print(json.dumps({"ok": True, "data": value}, indent=1, ensure_ascii=False, default=str))
