@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from rollwright.campaign.document import parse_scalar, read_document
+from rollwright.campaign.document import read_document
 from rollwright.errors import ConfigError
 
 
@@ -43,10 +43,15 @@ def test_a_place_is_file_line_and_column(tmp_path):
     [
         ("a: 1\na: 2\n", "twice", ":2:1"),
         ("a:\n\tb: 1\n", "not YAML", ":2"),
-        ("a: !!python/object/apply:os.system [touch marker]\n", "constructor", ":1:4"),
+        ("a: !!python/object/apply:os.system [touch marker]\n", "refused", ":1:4"),
         ("a: [1, 2\n", "not YAML", ":2"),
         ("- 1\n- 2\n", "a mapping", ""),
-        ("1: a\n", "not text", ""),
+        ("1: a\n", "not text", ":1:1"),
+        ("a: {x: {2: b}}\n", "not text", ":1:9"),
+        ("a: 2020-13-45\n", "no timestamp", ":1:4"),
+        ("a: !!binary aGVsbG8=\n", "refused", ":1:4"),
+        ("a: &x [*x]\n", "inside what it names", ":1:4"),
+        ("a: {<<: [1]}\n", "takes in a mapping", ":1:10"),
         ("", "a mapping", ""),
         ("a: &x [*x, *x]\nb: *nothing\n", "not YAML", ""),
     ],
@@ -87,9 +92,3 @@ def test_a_byte_order_mark_and_crlf_are_accepted(tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"no file .*gone\.yaml"):
         read_document(tmp_path / "gone.yaml")
-
-
-def test_a_scalar_is_read_as_yaml():
-    assert parse_scalar("20") == 20
-    assert parse_scalar("[1, a]") == [1, "a"]
-    assert parse_scalar("2020-01-02") == date(2020, 1, 2)

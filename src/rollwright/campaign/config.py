@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from rollwright.campaign.document import Document, parse_scalar, read_document
-from rollwright.errors import ConfigError, nearest
+from rollwright.campaign.document import Document, problems_error, read_document
+from rollwright.errors import nearest
 
 __all__ = [
     "BacktestConfig",
@@ -20,7 +20,6 @@ __all__ = [
     "ReportConfig",
     "RollingConfig",
     "TaskConfig",
-    "overridden",
     "read_config",
 ]
 
@@ -131,7 +130,9 @@ class CampaignConfig(_Part):
         return value
 
 
-def read_config(path: Path, overrides: Sequence[str] = ()) -> tuple[CampaignConfig, Document]:
+def read_config(
+    path: Path, overrides: Sequence[str] = (), *, environ: Mapping[str, str] | None = None
+) -> tuple[CampaignConfig, Document]:
     """Read and check a campaign's YAML.
 
     Top-level keys that only hold an anchor (``market: &market csi300``) are allowed, as Qlib's configurations use them.
@@ -141,49 +142,22 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> tuple[CampaignConf
     path : Path
     overrides : sequence of str
         ``dotted.key=value`` each; the value is read as YAML.
+    environ : mapping, optional
+        Where ``{{ NAME }}`` finds its value; the process's environment if not given.
 
     Raises
     ------
     ConfigError
         With every problem at once: file, line, column, and the nearest valid key.
     """
-    document = read_document(path)
+    document = read_document(path, overrides, environ=environ)
     ignored = document.anchored() - set(CampaignConfig.model_fields)
     data = {key: value for key, value in document.data.items() if key not in ignored}
-    for override in overrides:
-        data = overridden(data, override)
     try:
         return CampaignConfig.model_validate(data), document
     except ValidationError as error:
         problems = [_problem(dict(problem), document) for problem in error.errors()]
-        lines = "".join(f"\n  {line}" for line in problems)
-        raise ConfigError(f"{len(problems)} problem(s) in {path}:{lines}") from error
-
-
-def overridden(data: dict[str, Any], override: str) -> dict[str, Any]:
-    """Return `data` with one ``dotted.key=value`` applied; `data` is not changed.
-
-    Raises
-    ------
-    ConfigError
-        When it is no assignment, or leads through something that is no mapping or list.
-    """
-    dotted, equals, text = override.partition("=")
-    keys = dotted.strip().split(".")
-    if not equals or not all(keys):
-        raise ConfigError(f"`{override}` is no override", hint="write dotted.key=value")
-    result: dict[str, Any] = _set_at(data, keys, parse_scalar(text), dotted)
-    return result
-
-
-def _set_at(place: Any, keys: Sequence[str], value: object, dotted: str) -> Any:
-    head, rest = keys[0], keys[1:]
-    if isinstance(place, dict):
-        return {**place, head: _set_at(place.get(head, {}), rest, value, dotted) if rest else value}
-    if isinstance(place, list) and head.isdecimal() and int(head) < len(place):
-        item = _set_at(place[int(head)], rest, value, dotted) if rest else value
-        return [*place[: int(head)], item, *place[int(head) + 1 :]]
-    raise ConfigError(f"the override `{dotted}` leads nowhere: there is no place for `{head}`")
+        raise problems_error(path, problems) from error
 
 
 def _problem(problem: dict[str, Any], document: Document) -> str:

@@ -1,28 +1,25 @@
-"""Reading a YAML file so that every complaint can say where.
+"""Reading a YAML file, with its variables and its bases, so that every complaint can say where.
 
 YAML 1.2: ``no`` is a text and ``1e-3`` a number. A duplicate key, a tab, an alias bomb or a tag that would build an
-object is an error with its line.
+object is an error with its line. Values are made last, when bases and overrides are in place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
-
+from rollwright.campaign.inherit import MAX_BASES, assign, merge, stray_drops
+from rollwright.campaign.nodes import Entry, ListNode, MapNode, Node, Place, ScalarNode, check_size, compose, value_of
+from rollwright.campaign.template import Rendered, render
 from rollwright.errors import ConfigError
 
-__all__ = ["Document", "parse_scalar", "read_document"]
+__all__ = ["BASE_KEY", "Document", "problems_error", "read_document"]
 
 MAX_BYTES: Final = 1 << 20
-MAX_NODES: Final = 100_000
-MAX_DEPTH: Final = 64
+BASE_KEY: Final = "BASE_CONFIG_PATH"
 
 KeyPath = Sequence["str | int"]
 
@@ -35,93 +32,141 @@ class Document:
     ----------
     path : Path
     text : str
+        As the file has it; of a file with variables or bases, the rendered text followed by that of each base.
     data : dict
-        Plain dictionaries, lists, dates, numbers and texts.
+        Plain dictionaries, lists, dates, numbers and texts, bases and overrides in place.
+    root : MapNode
     """
 
     path: Path
     text: str
     data: dict[str, Any]
-    root: Node
+    root: MapNode
 
     def where(self, keys: KeyPath) -> str:
-        """Return ``file:line:column`` of the value at `keys`, or of its nearest parent that exists."""
-        node = self.root
+        """Return ``file:line:column`` of the value at `keys`, or of its nearest parent that exists.
+
+        It is the file that the value was written in: this one, one of its bases, or an override.
+        """
+        node: Node = self.root
         for key in keys:
-            found = _child(node, key)
-            if found is None:
+            entry = _child(node, key)
+            if entry is None:
                 break
-            node = found
-        mark = node.start_mark
-        return f"{self.path}:{mark.line + 1}:{mark.column + 1}"
+            node = entry.value
+        return str(node.place)
 
     def where_key(self, keys: KeyPath) -> str:
         """Return ``file:line:column`` of the key that ends `keys`."""
-        node: Node | None = self.root
+        node: Node = self.root
         for key in keys[:-1]:
-            node = _child(node, key) if node is not None else None
-        if isinstance(node, MappingNode):
-            for name, _ in node.value:
-                if name.value == keys[-1]:
-                    return f"{self.path}:{name.start_mark.line + 1}:{name.start_mark.column + 1}"
-        return self.where(keys)
+            entry = _child(node, key)
+            if entry is None:
+                return self.where(keys)
+            node = entry.value
+        entry = _child(node, keys[-1])
+        return str(entry.place) if entry is not None else self.where(keys)
 
     def anchored(self) -> set[str]:
-        """Return the top-level keys that only define an anchor for use elsewhere in the file."""
-        if not isinstance(self.root, MappingNode):
-            return set()
-        return {key.value for key, value in self.root.value if value.anchor is not None}
+        """Return the top-level keys that define an anchor for use elsewhere in their file."""
+        return {entry.key for entry in self.root.entries if entry.anchored}
 
 
-def read_document(path: Path) -> Document:
-    """Read the YAML file `path`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """One file of a chain of bases, with its own bases already beneath it."""
+
+    root: MapNode
+    text: str
+    changed: bool
+
+
+def read_document(path: Path, overrides: Sequence[str] = (), *, environ: Mapping[str, str] | None = None) -> Document:
+    """Read the YAML file `path` over its bases, and put `overrides` over it.
+
+    Parameters
+    ----------
+    path : Path
+    overrides : sequence of str
+        ``dotted.key=value`` each; the value is read as YAML. One that sets what an anchor names reaches its aliases.
+    environ : mapping, optional
+        Where ``{{ NAME }}`` finds its value; the process's environment if not given.
 
     Raises
     ------
     ConfigError
         When there is no such file, it is no YAML mapping, larger than 1 MiB, nested deeper than 64, or expands to more
-        than 100,000 values; with file, line and column.
+        than 100,000 values; for a name nothing defines, a base that is missing, its own ancestor or the 17th, and an
+        override that leads nowhere; with file, line and column.
     """
-    text = _text(path)
-    yaml = YAML(typ="safe", pure=True)
-    yaml.allow_duplicate_keys = False
-    try:
-        root = yaml.compose(text)
-        if root is not None:
-            _check_size(root, path)
-        data = yaml.load(text)
-    except DuplicateKeyError as error:
-        line = _mark(error, path)
-        raise ConfigError(f"{line}: a key stands twice: {_short(error)}", hint="keep one of the two") from error
-    except ConstructorError as error:
-        raise ConfigError(
-            f"{_mark(error, path)}: {_short(error)}", hint="tags that build objects are refused"
-        ) from error
-    except MarkedYAMLError as error:
-        hint = "indent with spaces" if "\t" in text else None
-        raise ConfigError(f"{_mark(error, path)}: this is not YAML: {_short(error)}", hint=hint) from error
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: this is not YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: a mapping of keys is needed, this is {type(data).__name__}")
-    for key in data:
-        if not isinstance(key, str):
-            raise ConfigError(f"{path}: key {key!r} is {type(key).__name__}, not text")
-    return Document(path=path, text=text, data=data, root=root)
+    part = _read(path, environ, ())
+    for override in overrides:
+        dotted, value = _override(override)
+        assign(part.root, dotted, value)
+    check_size(part.root)
+    return Document(path=path, text=part.text, data=value_of(part.root), root=part.root)
 
 
-def parse_scalar(text: str) -> Any:
-    """Return the value that `text` has as YAML: a number, a date, a text or a list.
+def problems_error(path: Path, problems: Sequence[str]) -> ConfigError:
+    """Return the one error that tells all `problems` of the file."""
+    if len(problems) == 1:
+        return ConfigError(problems[0])
+    lines = "".join(f"\n  {problem}" for problem in problems)
+    return ConfigError(f"{len(problems)} problem(s) in {path}:{lines}")
 
-    Raises
-    ------
-    ConfigError
-        When it is not YAML.
-    """
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise ConfigError(f"`{text}` is not YAML") from error
+
+def _read(path: Path, environ: Mapping[str, str] | None, above: tuple[Path, ...]) -> _Part:
+    raw = _text(path)
+    rendered = render(raw, name=str(path), environ=environ)
+    root, problems = compose(rendered, name=str(path))
+    if not isinstance(root, MapNode):
+        kind = {ListNode: "list", type(None): "NoneType"}.get(type(root), "text")
+        raise ConfigError(f"{path}: a mapping of keys is needed, this is {kind}")
+    if problems:
+        raise problems_error(path, problems)
+    check_size(root)
+    entry = root.own(BASE_KEY)
+    if entry is None:
+        if problems := stray_drops(root):
+            raise problems_error(path, problems)
+        return _Part(root=root, text=rendered.text, changed=rendered.lines is not None)
+    root.entries.remove(entry)
+    base = _read(_base_path(entry, path, (*above, path)), environ, (*above, path))
+    if problems := merge(base.root, root):
+        raise problems_error(path, problems)
+    base.root.place = root.place
+    text = f"{rendered.text.rstrip()}\n\n# base of the above:\n{base.text}"
+    return _Part(root=base.root, text=text, changed=True)
+
+
+def _base_path(entry: Entry, path: Path, chain: tuple[Path, ...]) -> Path:
+    """Return the file that the entry means: taken from the working directory, then from the folder of its file."""
+    value = value_of(entry.value)
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{entry.value.place}: {BASE_KEY} is the path of a file, not {value!r}")
+    candidates = (Path(value).expanduser(), path.parent / value)
+    base = next((found for found in candidates if found.is_file()), None)
+    shown = " → ".join(str(step) for step in chain)
+    if base is None:
+        tried = " or ".join(dict.fromkeys(str(candidate) for candidate in candidates))
+        raise ConfigError(f"{entry.value.place}: there is no base {tried} (of {shown})")
+    if base.resolve() in [step.resolve() for step in chain]:
+        raise ConfigError(f"{entry.value.place}: the bases go in a circle: {shown} → {base}")
+    if len(chain) > MAX_BASES:
+        raise ConfigError(f"{entry.value.place}: more than {MAX_BASES} bases: {shown} → {base}")
+    return base
+
+
+def _override(override: str) -> tuple[str, Node]:
+    dotted, equals, text = override.partition("=")
+    dotted = dotted.strip()
+    if not equals or not all(dotted.split(".")):
+        raise ConfigError(f"`{override}` is no override", hint="write dotted.key=value")
+    name = f"override `{override}`"
+    node, problems = compose(Rendered(text=text, lines=(0,)), name=name)
+    if problems:
+        raise ConfigError(problems[0])
+    return dotted, node if node is not None else ScalarNode(Place(file=name), None)
 
 
 def _text(path: Path) -> str:
@@ -139,44 +184,9 @@ def _text(path: Path) -> str:
         raise ConfigError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from error
 
 
-def _check_size(root: Node, path: Path) -> None:
-    """Count the values as they will be, aliases expanded, before anything is built from them."""
-    sizes: dict[int, int] = {}
-
-    def size(node: Node, depth: int) -> int:
-        if depth > MAX_DEPTH:
-            raise ConfigError(f"{path}:{node.start_mark.line + 1}: nested deeper than {MAX_DEPTH}")
-        if id(node) not in sizes:
-            sizes[id(node)] = 0  # an alias to a parent would never end
-            sizes[id(node)] = 1 + sum(size(child, depth + 1) for child in _children(node))
-        return sizes[id(node)]
-
-    if size(root, 0) > MAX_NODES:
-        raise ConfigError(f"{path}: its aliases expand to more than {MAX_NODES:,} values")
-
-
-def _children(node: Node) -> Iterator[Node]:
-    if isinstance(node, MappingNode):
-        for key, value in node.value:
-            yield key
-            yield value
-    elif isinstance(node, SequenceNode):
-        yield from node.value
-
-
-def _child(node: Node, key: str | int) -> Node | None:
-    if isinstance(node, MappingNode):
-        return next((value for name, value in node.value if name.value == str(key)), None)
-    if isinstance(node, SequenceNode) and isinstance(key, int) and key < len(node.value):
-        found: Node = node.value[key]
-        return found
+def _child(node: Node, key: str | int) -> Entry | None:
+    if isinstance(node, MapNode):
+        return node.find(str(key))
+    if isinstance(node, ListNode) and isinstance(key, int) and key < len(node.items):
+        return node.items[key]
     return None
-
-
-def _mark(error: MarkedYAMLError, path: Path) -> str:
-    mark = error.problem_mark or error.context_mark
-    return f"{path}:{mark.line + 1}:{mark.column + 1}" if mark is not None else str(path)
-
-
-def _short(error: MarkedYAMLError) -> str:
-    return str(error.problem or error.context or error).splitlines()[0]
