@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from rollwright.core.ids import parse_json, sha256_hex
 from rollwright.data.matrix import RowLayout
+from rollwright.data.store_hold import hold
 from rollwright.errors import CorruptFileError, RollwrightError
 
 __all__ = ["BLOCK_SESSIONS", "Header", "Matrix", "checksums", "empty_columns", "header_name"]
@@ -202,7 +204,11 @@ class Matrix:
         size = path.stat().st_size if path.is_file() else -1
         if size < header.size:
             raise CorruptFileError(path, f"it has {max(size, 0):,} bytes where its header counts {header.size:,}")
-        return cls(header=header, folder=folder, values=mapped(path, header, mode="r"))
+        values = mapped(path, header, mode="r")
+        handle = hold(path)
+        if handle is not None:  # held as long as the map itself, which every view keeps alive
+            weakref.finalize(values, os.close, handle)
+        return cls(header=header, folder=folder, values=values)
 
     def view(self, first: int, last: int) -> NDArray[np.float32]:
         """Return the rows of the sessions ``[first, last)``, without a copy.

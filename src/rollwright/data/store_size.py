@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollwright.data.store_file import Header
+from rollwright.data.store_hold import is_held
 from rollwright.data.store_lock import folder_lock
 from rollwright.errors import CorruptFileError
 
@@ -79,8 +80,8 @@ def entries(root: Path) -> list[StoreEntry]:
 def prune(root: Path, *, max_bytes: int, keep: Collection[Path] = ()) -> list[StoreEntry]:
     """Remove the longest unused files until the store takes at most `max_bytes`, and return what was removed.
 
-    Guarantees: a file that is mapped stays readable for those who mapped it (POSIX); what is asked for again is built
-    again; files of a build under way are waited for.
+    Guarantees: a file that some process has open stays; what is asked for again is built again; files of a build under
+    way are waited for. Not guaranteed: the limit, when files in use are larger than it.
 
     Parameters
     ----------
@@ -99,6 +100,8 @@ def prune(root: Path, *, max_bytes: int, keep: Collection[Path] = ()) -> list[St
         if entry.path in keep:
             continue
         with folder_lock(entry.path.parent):
+            if is_held(entry.path):
+                continue
             for header in entry.headers:
                 header.unlink(missing_ok=True)
             entry.path.unlink(missing_ok=True)
