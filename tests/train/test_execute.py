@@ -13,7 +13,7 @@ from rollwright.record.ambient import R
 from rollwright.train.execute import begin_task_train, end_task_train, execute, flatten, seed_of, task_train
 from rollwright.train.validity import current_validity
 
-OWN = '''\
+OWN = """\
 class Dataset(dict):
     generation = "g1"
 
@@ -40,7 +40,7 @@ class Record:
 
     def generate(self):
         self.recorder.save_objects(**{"seen.pkl": {"fitted": self.model["fitted"], "extra": self.extra}})
-'''
+"""
 
 TASK = {
     "model": {"class": "Model", "module_path": "own.py"},
@@ -89,7 +89,12 @@ def test_a_failing_fit_leaves_a_failed_recorder_and_its_own_error():
 def test_code_edited_while_it_runs_is_not_recorded_as_what_gave_the_result():
     editor = "\n\nclass Editor(Model):\n    def fit(self, dataset, reweighter=None):\n        super().fit(dataset)\n"
     own = Path(current_settings().trust.folder) / "own.py"
-    text = OWN + editor + "        import pathlib\n        pathlib.Path(__file__).write_text('# edited')\n"
+    text = (
+        "from pathlib import Path\n"
+        + OWN
+        + editor
+        + "        Path(__file__).write_text(Path(__file__).read_text() + '# edited')\n"
+    )
     own.write_text(text)
     task = {**TASK, "model": {"class": "Editor", "module_path": "own.py"}}
     started_from = current_validity(task, "g1")

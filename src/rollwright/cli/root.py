@@ -25,7 +25,7 @@ __all__ = ["app", "run"]
 
 INTERRUPTED: Final = 130
 MISSING: Final = 3
-# Typer brings its own copy of Click since 0.27 and uses the installed one before; either way this is its root of errors.
+# Newer versions of Typer bring a copy of Click of their own; this is the root of its errors, whosever Click it is.
 _UsageError: Final[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
