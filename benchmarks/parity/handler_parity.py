@@ -62,7 +62,7 @@ def compared(case: dict[str, Any], ours: list[pd.DataFrame], peers: list[Any]) -
         residue = np.array([bool(each.get("may_leave_residue")) for each in rules])
         if key != "raw":
             scale = _scales(raw, theirs, names)
-            absolute, residue = np.maximum(absolute, absolute * scale), np.zeros_like(residue)
+            absolute, residue = np.maximum(5e-6, absolute * scale), np.zeros_like(residue)
             relative = np.maximum(relative, 1e-4)
         what = f"{case['name']}: {segment or 'whole'} {columns} {key}"
         found.append(

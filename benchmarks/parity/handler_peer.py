@@ -17,13 +17,12 @@ from handler_cases import resolved
 from handler_frames import save
 from qlib.config import REG_CN
 from qlib.data import D
+from qlib.data.dataset import DatasetH
 
 PROCESSORS = "qlib.data.dataset.processor"
 
 
 def _dataset(case):
-    from qlib.data.dataset import DatasetH
-
     handler = getattr(importlib.import_module("qlib.contrib.data.handler"), case["handler"])(**case["kwargs"])
     return DatasetH(handler, {name: tuple(pair) for name, pair in case["segments"].items()})
 
@@ -67,8 +66,8 @@ def main():
     )
     sessions = [str(session)[:10] for session in D.calendar(freq="day")]
     notes = []
-    for number, case in enumerate(request["cases"]):
-        case = resolved(case, sessions, PROCESSORS)
+    for number, given in enumerate(request["cases"]):
+        case = resolved(given, sessions, PROCESSORS)
         start = time.perf_counter()
         try:
             frames = _frames(case)
@@ -83,6 +82,7 @@ def main():
             for place, frame in enumerate(frames):
                 save(answer / f"{number}-{place}.npz", frame)
     (answer / "notes.json").write_text(json.dumps(notes))
+    print(json.dumps(notes[-1]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,188 @@
+"""What benchmarks share: pinning, the cost of a process tree, interleaved repeats, the machine's description."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+SAMPLE_SECONDS: Final = 0.04
+LIBRARIES: Final = ("rollwright", "numpy", "pandas", "pyarrow", "lightgbm")
+MIB: Final = 1 << 20
+
+
+def pin(cores: int = 2) -> list[int]:
+    """Keep this process, and those it starts, on the first `cores` processors it may use; return them."""
+    if not hasattr(os, "sched_setaffinity"):
+        return []
+    chosen = sorted(os.sched_getaffinity(0))[:cores]
+    os.sched_setaffinity(0, chosen)
+    return chosen
+
+
+def describe(peer_python: Path | None = None) -> dict[str, Any]:
+    """Return what the figures depend on, and nothing that names the machine or its folders."""
+    memory = _field(Path("/proc/meminfo"), "MemTotal")
+    described: dict[str, Any] = {
+        "cpu": _field(Path("/proc/cpuinfo"), "model name") or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": round(int(memory.split()[0]) / (1 << 20), 1) if memory else None,
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in LIBRARIES},
+    }
+    if peer_python is not None:
+        asked = (
+            "import json, platform, importlib.metadata as m;"
+            "print(json.dumps({'python': platform.python_version(),"
+            " **{n: m.version(n) for n in ('pyqlib', 'numpy', 'pandas')}}))"
+        )
+        done = subprocess.run([peer_python, "-c", asked], capture_output=True, text=True, check=True)
+        described["peer"] = json.loads(done.stdout)
+    return described
+
+
+def load() -> float:
+    """Return how many processes wanted a processor in the last minute: other work makes figures worse."""
+    return round(os.getloadavg()[0], 2)
+
+
+def _field(path: Path, name: str) -> str | None:
+    if not path.is_file():
+        return None
+    for line in path.read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def smaps(pid: int) -> dict[str, int]:
+    """Return the kinds of proportional memory of one process, in bytes; empty when it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    except OSError:
+        return {}
+    return {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        try:
+            found += [int(child) for child in (task / "children").read_text().split()]
+        except OSError:
+            continue
+    return found
+
+
+def tree(pid: int) -> list[int]:
+    """Return the process and all its descendants."""
+    return [pid, *(each for child in _children(pid) for each in tree(child))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a process and its descendants took.
+
+    Attributes
+    ----------
+    wall, cpu : float
+        Seconds of the whole process, start-up included.
+    pss, pss_anonymous : int
+        Highest proportional memory in bytes: all of it, and without mapped files.
+    answer : dict
+        What the process printed as its last line.
+    """
+
+    wall: float
+    cpu: float
+    pss: int
+    pss_anonymous: int
+    answer: dict[str, Any]
+
+
+def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Cost:
+    """Run a program whose last line of output is JSON, and sample the memory of its tree.
+
+    Raises
+    ------
+    SystemExit
+        When it fails.
+    """
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, **(env or {})},
+    )  # fmt: skip
+    peak = {"Pss": 0, "Pss_Anon": 0}
+    done = threading.Event()
+
+    def sample() -> None:
+        while not done.wait(SAMPLE_SECONDS):
+            now = [smaps(pid) for pid in tree(process.pid)]
+            for kind, highest in peak.items():
+                peak[kind] = max(highest, sum(each.get(kind, 0) for each in now))
+
+    sampler = threading.Thread(target=sample)
+    before = os.times()
+    sampler.start()
+    out, err = process.communicate()
+    done.set()
+    sampler.join()
+    wall, after = time.perf_counter() - start, os.times()
+    if process.returncode:
+        raise SystemExit(f"{command[1]} failed:\n{err[-4000:]}")
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    answer = json.loads(out.splitlines()[-1])
+    return Cost(wall=wall, cpu=cpu, pss=peak["Pss"], pss_anonymous=peak["Pss_Anon"], answer=answer)
+
+
+def interleaved(sides: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[Any]]:
+    """Return what each side gives, called in turns so that a slow moment of the machine hits all of them."""
+    found: dict[str, list[Any]] = {name: [] for name in sides}
+    for _ in range(repeats):
+        for name, call in sides.items():
+            found[name].append(call())
+    return found
+
+
+def summary(values: Sequence[float]) -> dict[str, float]:
+    """Return median and range."""
+    return {
+        "median": round(statistics.median(values), 4),
+        "low": round(min(values), 4),
+        "high": round(max(values), 4),
+    }
+
+
+def row(what: str, figure: float, target: float, *, at_least: bool, unit: str = "") -> dict[str, Any]:
+    """Print and return a target beside its figure."""
+    reached = figure >= target if at_least else figure <= target
+    sign = ">=" if at_least else "<="
+    verdict = "reached" if reached else "MISSED"
+    print(f"  {what:<64} {figure:8.3g}{unit}   target {sign} {target:g}{unit}   {verdict}", flush=True)
+    return {"what": what, "figure": round(figure, 4), "target": f"{sign} {target:g}{unit}", "reached": reached}
+
+
+def write(path: Path | None, result: Mapping[str, Any]) -> None:
+    """Write a result as JSON, if a path is given."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n")
