@@ -172,6 +172,39 @@ def test_t18_force_release_runs_each_task_in_a_process_of_its_own(manager, bodie
         run_task(ids.parse_json, TaskManager("p", store=manager.store, max_attempts=1), force_release=True)
 
 
+def test_t20_an_idle_worker_picks_up_what_comes_later(manager, file_store, bodies):
+    running = worker(file_store, bodies, until_empty=False, poll=0.01)
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    (task_id,) = manager.create_task([{"x": 21}])
+    until(lambda: manager.task_stat() == {"done": 1})
+    running.stop()
+    thread.join(10)
+    assert manager.re_query(task_id)["res"] == 42
+
+
+def test_t2_racing_processes_put_each_definition_once(manager, file_store):
+    code = f"""
+import json, random
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.stores.sqlite import SqliteStore
+manager = TaskManager("p", store=SqliteStore({str(file_store.path)!r}))
+ids = {{}}
+for number in random.sample(range(100), 100):
+    keys = [("x", number), ("y", [number])]
+    random.shuffle(keys)
+    ids[number] = manager.insert_task_def(dict(keys))
+print(json.dumps(sorted(ids.items())))
+"""
+    racers = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        for _ in range(3)
+    ]
+    answers = {racer.communicate(timeout=60)[0] for racer in racers}
+    assert len(answers) == 1
+    assert manager.task_stat() == {"waiting": 100}
+
+
 # -- stopping ----------------------------------------------------------------------------------------------------
 
 

@@ -21,6 +21,8 @@ from rollwright.pool.stores import sqlite_sql as sql
 __all__ = ["SqliteFile"]
 
 _APPLICATION_ID: Final = 0x726F6C6C
+_INHERITED: Final[list[sqlite3.Connection]] = []
+"""Connections of a parent process, kept so that nothing closes them."""
 
 
 class SqliteFile:
@@ -49,7 +51,8 @@ class SqliteFile:
 
     def _connection(self) -> sqlite3.Connection:
         if self._open is not None and self._pid != os.getpid():
-            # Forked: the connection and the gate are the parent's; SQLite forbids even closing its copy here.
+            # Forked: the connection is the parent's, and SQLite forbids even closing its copy here.
+            _INHERITED.append(self._open)
             self._open = None
             self._gate = posix.Gate(self._beside("lock"))
         if self._open is None:
