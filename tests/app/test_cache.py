@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -184,3 +186,64 @@ def test_yes_answers_and_json_tells_what_went() -> None:
     body = json.loads(done.stdout)
     assert body["data"]["size"] == 720
     assert body["data"]["files"][0]["expression"] == "$close"
+
+
+def test_what_is_open_now_stays() -> None:
+    build("$open", days_ago=40)
+    held = FeatureStore.from_settings().matrix(["$close"], provider_from_settings())
+    plan = plan_pruning(max_size=0)
+    assert expressions(plan.files) == ["$open"]
+    assert {file.expression: file.in_use for file in list_cache().files} == {"$open": False, "$close": True}
+    assert expressions(prune_cache(plan).files) == ["$open"]
+    assert expressions(list_cache().files) == ["$close"]
+    del held
+    assert expressions(prune_cache(plan_pruning(max_size=0)).files) == ["$close"]
+
+
+def test_what_another_process_has_open_stays(tmp_path: Path) -> None:
+    build("$close")
+    script = (
+        "import sys\n"
+        "from rollwright import init\n"
+        "from rollwright.data.provider import provider_from_settings\n"
+        "from rollwright.data.store import FeatureStore\n"
+        "init(provider_uri=sys.argv[1], store__path=sys.argv[2])\n"
+        "held = FeatureStore.from_settings().matrix(['$close'], provider_from_settings())\n"
+        "print('open', flush=True)\n"
+        "sys.stdin.readline()\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "market"), str(tmp_path / "store")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "open\n"
+        plan = plan_pruning(max_size=0)
+        assert plan.files == ()
+        assert expressions(plan.in_use) == ["$close"]
+        other.communicate("\n")
+    assert expressions(plan_pruning(max_size=0).files) == ["$close"]
+
+
+def test_what_was_opened_after_the_plan_stays() -> None:
+    build("$close")
+    plan = plan_pruning(max_size=0)
+    held = FeatureStore.from_settings().matrix(["$close"], provider_from_settings())
+    done = prune_cache(plan)
+    assert done.files == ()
+    assert expressions(done.in_use) == ["$close"]
+    assert held.view(0, 60).shape == (180, 1)
+
+
+def test_what_is_in_use_is_told() -> None:
+    held = FeatureStore.from_settings().matrix(["$close"], provider_from_settings())
+    done = run("prune", "--max-size", "0", "--yes")
+    assert "in use and stays" in done.stderr
+    assert "0 files removed" in done.stdout
+    assert held.layout.rows == 180
+
+
+def test_the_cap_of_the_settings_never_takes_what_is_open() -> None:
+    held = FeatureStore.from_settings().matrix(["$close"], provider_from_settings())
+    build("$open", days_ago=9)
+    C["store.max_size"] = 1e-9
+    newest = FeatureStore.from_settings().matrix(["$close+$open"], provider_from_settings())
+    assert sorted(expressions(list_cache().files)) == sorted(["$close", newest.header.expressions[0]])
+    assert held.view(0, 60).shape == (180, 1)

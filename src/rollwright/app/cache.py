@@ -147,9 +147,9 @@ def plan_pruning(
         for file in listing.files:
             if left <= max_size * GIGABYTE:
                 break
-            if file not in chosen and not file.in_use:
+            if file not in chosen:
                 chosen.append(file)
-                left -= file.size
+                left -= 0 if file.in_use else file.size
     going = tuple(file for file in chosen if not file.in_use)
     return Pruning(
         root=listing.root,

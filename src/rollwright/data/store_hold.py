@@ -21,8 +21,8 @@ def hold(path: Path) -> int | None:
         return None
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:  # somebody is about to remove it, or the file system has no locks
+        fcntl.flock(handle, fcntl.LOCK_SH)  # waits for whoever looks whether it is held, which takes no time
+    except OSError:  # a file system without locks
         os.close(handle)
         return None
     return handle
