@@ -1,0 +1,79 @@
+"""How much of the machine's memory is in use: what ``worker.memory_limit`` is held against."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+__all__ = ["MemoryGuard", "memory_share"]
+
+PROC: Final = Path("/proc")
+CGROUP: Final = Path("/sys/fs/cgroup")
+
+
+def memory_share(*, proc: Path = PROC, cgroup: Path = CGROUP) -> float | None:
+    """Return the share of memory in use, 0 to 1, or None where the system does not say (only Linux does).
+
+    Of the host's memory what could be given to a new process without swapping counts as free. In a container with a
+    limit of its own (control groups, version 2) its share of that limit counts, when it is the larger one; pages that
+    merely cache files are free there too.
+    """
+    shares = [share for share in (_host(proc / "meminfo"), _container(cgroup)) if share is not None]
+    return max(shares, default=None)
+
+
+class MemoryGuard:
+    """Says whether another task may be taken, given how much memory is in use.
+
+    Guarantees: it never says no without a limit, nor where the system does not tell.
+
+    Parameters
+    ----------
+    limit : float or None
+        Share above which nothing more is taken; ``worker.memory_limit``.
+    proc, cgroup : Path
+        Where the system tells.
+    """
+
+    def __init__(self, limit: float | None, *, proc: Path = PROC, cgroup: Path = CGROUP) -> None:
+        self._limit = limit
+        self._proc = proc
+        self._cgroup = cgroup
+
+    def admits(self) -> bool:
+        """Tell whether the share in use is at most the limit, as of now."""
+        if self._limit is None:
+            return True
+        share = memory_share(proc=self._proc, cgroup=self._cgroup)
+        return share is None or share <= self._limit
+
+
+def _host(path: Path) -> float | None:
+    values = _table(path)
+    total, free = values.get("MemTotal"), values.get("MemAvailable")
+    return 1 - free / total if total and free is not None else None
+
+
+def _container(folder: Path) -> float | None:
+    try:
+        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+        used = int((folder / "memory.current").read_text(encoding="ascii"))
+        if limit == "max" or int(limit) <= 0:
+            return None
+    except (OSError, ValueError):
+        return None
+    cached = _table(folder / "memory.stat").get("inactive_file", 0)
+    return max(0, used - cached) / int(limit)
+
+
+def _table(path: Path) -> dict[str, int]:
+    """Return the numbers of lines like ``MemTotal:  16384 kB`` or ``inactive_file 4096``; others are left out."""
+    try:
+        lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return {}
+    values: dict[str, int] = {}
+    for words in (line.replace(":", " ").split() for line in lines):
+        if len(words) >= 2 and words[1].isdigit():
+            values[words[0]] = int(words[1])
+    return values
