@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import talk
+from rollwright.cli.console import clean_stdout, talk
 
 if TYPE_CHECKING:
     from rollwright.campaign.finish import CampaignResult
@@ -56,8 +56,9 @@ def run_once(
     """Train a file's task once, without rolling (Qlib's qrun)."""
     from rollwright.app.campaign import open_campaign, train_once  # noqa: PLC0415 - keeps --help light
 
-    recorder = train_once(open_campaign(file, overrides=overrides or (), provider_uri=provider_uri))
-    metrics = recorder.list_metrics()
+    with clean_stdout():
+        recorder = train_once(open_campaign(file, overrides=overrides or (), provider_uri=provider_uri))
+        metrics = recorder.list_metrics()
     if as_json:
         print(json.dumps({"ok": True, "data": {"recorder": recorder.id, "metrics": metrics}}, indent=1))
         return 0
@@ -88,7 +89,7 @@ def _roll(
     from rollwright.cli.progress import CampaignProgress  # noqa: PLC0415 - keeps --help light
 
     campaign = open_campaign(file, overrides=overrides, provider_uri=provider_uri, project=project)
-    with CampaignProgress(campaign.name) as progress:
+    with clean_stdout(), CampaignProgress(campaign.name) as progress:
         result = roll_campaign(campaign, jobs=jobs, on_progress=progress)
     return _end(campaign.name, result, as_json=as_json)
 
@@ -102,7 +103,7 @@ def resume(
     from rollwright.app.campaign import resume_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.progress import CampaignProgress  # noqa: PLC0415 - keeps --help light
 
-    with CampaignProgress(name or "campaign") as progress:
+    with clean_stdout(), CampaignProgress(name or "campaign") as progress:
         result = resume_campaign(name, jobs=jobs or default_jobs(), on_progress=progress)
     return _end(name or "the campaign", result, as_json=as_json)
 
@@ -120,7 +121,8 @@ def worker(
     from rollwright.app.campaign import help_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.progress import tell_event  # noqa: PLC0415 - keeps --help light
 
-    report = help_campaign(name, jobs=jobs or default_jobs(), until_empty=until_empty, on_event=tell_event)
+    with clean_stdout():
+        report = help_campaign(name, jobs=jobs or default_jobs(), until_empty=until_empty, on_event=tell_event)
     talk.line(f"{report.done} done, {report.failed} failed, {report.released} given back in {report.seconds:.1f} s")
     return 1 if report.failed else 0
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 from rollwright.errors import RollwrightError
@@ -10,7 +13,7 @@ from rollwright.errors import RollwrightError
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Talk", "talk"]
+__all__ = ["Talk", "clean_stdout", "talk"]
 
 
 class Talk:
@@ -40,3 +43,25 @@ class Talk:
 
 
 talk = Talk()
+
+
+@contextmanager
+def clean_stdout() -> Iterator[None]:
+    """Send to stderr what is written to stdout inside, whoever writes it.
+
+    A user's own model prints, and so do libraries below Python and processes started inside; standard output is data,
+    and stays so.
+    """
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # somebody closed one of them: there is nothing to keep clean
+        yield
+        return
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
