@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rollwright.core.filelock import file_lock
 from rollwright.errors import DataError
 
 __all__ = ["allocate", "folder_lock"]
-
-if sys.platform == "win32":  # pragma: no cover - untested there
-    import msvcrt
-else:
-    import fcntl
 
 LOCK_NAME = "lock"
 
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Make `folder` and hold its lock inside the block, waiting for whoever holds it.
-
-    Nothing has to be cleaned up after a crash: the lock belongs to an open file, so it is never stale. Threads of one
-    process exclude each other too, since each call opens the file anew.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
-    try:
-        if sys.platform == "win32":  # pragma: no cover - untested there
-            msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
-        else:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    """Make `folder` and hold its lock inside the block, waiting for whoever holds it."""
+    with file_lock(folder / LOCK_NAME):
         yield
-    finally:
-        os.close(handle)  # closing releases it
 
 
 def allocate(path: Path, size: int) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 from rollwright.errors import ArtifactNotFoundError, CorruptArtifactError, RecordError, nearest
-from rollwright.record.filelock import file_lock
+from rollwright.core.filelock import file_lock
 
 __all__ = ["RAW", "ArtifactRef", "ArtifactStore", "ArtifactWrite", "LocalArtifactStore", "check_artifact_name"]
 

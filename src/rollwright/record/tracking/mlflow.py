@@ -25,7 +25,7 @@ from rollwright.errors import (
     RecordError,
     TrackingUnavailableError,
 )
-from rollwright.record.filelock import file_lock
+from rollwright.core.filelock import file_lock
 from rollwright.record.tracking.store import (
     OPEN_STATUSES,
     ExperimentRecord,
