@@ -82,6 +82,18 @@ def smaps(pid: int) -> dict[str, int]:
     return {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}
 
 
+def mapped(pid: int, folder: Path) -> int:
+    """Return the proportional memory, in bytes, of the files under `folder` that one process has mapped."""
+    total, inside = 0, False
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if "-" in name and " " in name:  # the head of a mapping: addresses, rights, offset, device, inode, path
+            inside = str(folder) in line
+        elif inside and name == "Pss":
+            total += int(rest.split()[0]) * 1024
+    return total
+
+
 def _children(pid: int) -> list[int]:
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*"):
