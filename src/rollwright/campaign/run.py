@@ -16,6 +16,7 @@ from rollwright.core.construct import init_instance_by_config
 from rollwright.core.placeholder import fill_paths
 from rollwright.core.settings import Settings
 from rollwright.errors import RollwrightError, TaskFailedError
+from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.store import TaskStore
 from rollwright.pool.worker import TaskBody, Worker, WorkerEvent
@@ -156,17 +157,12 @@ def train_windows(
 def _raise_failures(plan: CampaignPlan, submission: Submission, manager: TaskManager) -> None:
     names = {task_id: name for name, task_id in submission.ids.items()}
     failed = manager.query({"_id": {"$in": list(names)}, "status": {"$in": ["failed", "cancelled"]}})
-    failures = [(names[task["_id"]], _last_line(task.get("error"))) for task in failed]
+    failures = [(names[task["_id"]], last_line(task.get("error"))) for task in failed]
     if failures:
         raise TaskFailedError(
             sorted(failures),
             hint=f"the other windows of {plan.name} are finished and kept; mend the cause and give the same command",
         )
-
-
-def _last_line(error: object) -> str:
-    lines = [line for line in str(error or "no error was recorded").splitlines() if line.strip()]
-    return lines[-1] if lines else "no error was recorded"
 
 
 def finished_recorders(windows: Sequence[Window], submission: Submission, manager: TaskManager) -> dict[str, Recorder]:

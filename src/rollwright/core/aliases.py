@@ -9,6 +9,7 @@ __all__ = ["QLIB_MODULES", "translate_module"]
 QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "qlib.contrib.evaluate": ("rollwright.backtest.risk", "rollwright.backtest.daily"),
     "qlib.contrib.data.handler": ("rollwright.data.features",),
+    "qlib.contrib.data.loader": ("rollwright.data.features",),
     "qlib.contrib.model.gbdt": ("rollwright.model.lightgbm",),
     "qlib.contrib.model.linear": ("rollwright.model.linear",),
     "qlib.data.dataset": ("rollwright.data.dataset",),
