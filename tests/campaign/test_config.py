@@ -15,8 +15,9 @@ task:
   model: {class: LGBModel, module_path: rollwright.model.lightgbm, kwargs: {learning_rate: 1e-2}}
   dataset:
     class: DatasetH
+    module_path: qlib.data.dataset
     kwargs:
-      handler: {class: Alpha158, kwargs: {instruments: *market}}
+      handler: {class: Alpha158, module_path: qlib.contrib.data.handler, kwargs: {instruments: *market}}
       segments: {train: [2015-01-05, 2016-12-30], test: [2017-01-03, 2017-12-29]}
   record: {class: SignalRecord}
 rolling: {step: 20}
@@ -45,8 +46,8 @@ def test_all_problems_are_told_at_once_with_place_and_nearest_key(tmp_path):
     message = str(caught.value)
     assert "3 problem(s)" in message
     assert "campaign.yaml:2:1: unknown key `experiment_nam`; did you mean `experiment_name`?" in message
-    assert "campaign.yaml:12:17: `rolling.step`: input should be greater than 0, not 0" in message
-    assert "campaign.yaml:12:20: unknown key `rolling.rtpye`; did you mean `rtype`?" in message
+    assert "campaign.yaml:13:17: `rolling.step`: input should be greater than 0, not 0" in message
+    assert "campaign.yaml:13:20: unknown key `rolling.rtpye`; did you mean `rtype`?" in message
 
 
 @pytest.mark.parametrize(

@@ -92,8 +92,9 @@ def open_campaign(
     ConfigError
         With every problem of the file at once.
     """
-    config, document = read_config(path, overrides)
-    settings = load_settings(start=project).with_values(translate(config.qlib_init), origin=path.name)
+    settings = load_settings(start=project)
+    config, document = read_config(path, overrides, trusted=settings.trust.modules)
+    settings = settings.with_values(translate(config.qlib_init), origin=path.name)
     values: dict[str, object] = {"trust.folder": str(path.resolve().parent)}
     if provider_uri is not None:
         values["data.provider_uri"] = provider_uri

@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rollwright.campaign.document import Document, problems_error, read_document
+from rollwright.campaign.objects import ObjectCheck, task_problems
+from rollwright.campaign.placeholders import filled_task
+from rollwright.campaign.surroundings import init_problems, sys_folders, with_files
+from rollwright.core.construct import Trust
 from rollwright.errors import nearest
 
 __all__ = [
@@ -19,6 +23,7 @@ __all__ = [
     "ObjectConfig",
     "ReportConfig",
     "RollingConfig",
+    "SysConfig",
     "TaskConfig",
     "read_config",
 ]
@@ -36,6 +41,11 @@ class ObjectConfig(_Part):
     class_: Annotated[str, Field(alias="class", min_length=1)]
     module_path: str | None = None
     kwargs: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, value: object) -> object:
+        return {"class": value} if isinstance(value, str) else value
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as configurations spell it."""
@@ -56,7 +66,7 @@ class TaskConfig(_Part):
     @field_validator("record", mode="before")
     @classmethod
     def _one_record(cls, value: object) -> object:
-        return [value] if isinstance(value, Mapping) else value
+        return [value] if isinstance(value, Mapping | str) else value
 
     def as_template(self) -> dict[str, Any]:
         """Return the task template that generators take."""
@@ -111,11 +121,24 @@ class ReportConfig(_Part):
     notes: list[str] = []
 
 
+class SysConfig(_Part):
+    """Folders beneath that of the file whose modules may be named without their folder."""
+
+    path: list[str] = []
+    rel_path: list[str] = []
+
+    @field_validator("path", "rel_path", mode="before")
+    @classmethod
+    def _one_folder(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+
 class CampaignConfig(_Part):
     """One YAML: a task, how it rolls, and what is made of its predictions."""
 
     experiment_name: str | None = None
     qlib_init: dict[str, Any] = {}
+    sys: SysConfig = SysConfig()
     task: TaskConfig
     rolling: RollingConfig | None = None
     collect: CollectConfig = CollectConfig()
@@ -131,9 +154,13 @@ class CampaignConfig(_Part):
 
 
 def read_config(
-    path: Path, overrides: Sequence[str] = (), *, environ: Mapping[str, str] | None = None
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    environ: Mapping[str, str] | None = None,
+    trusted: Sequence[str] | None = None,
 ) -> tuple[CampaignConfig, Document]:
-    """Read and check a campaign's YAML.
+    """Read and check a campaign's YAML; nothing is built, and no module but rollwright's own is imported.
 
     Top-level keys that only hold an anchor (``market: &market csi300``) are allowed, as Qlib's configurations use them.
 
@@ -144,6 +171,8 @@ def read_config(
         ``dotted.key=value`` each; the value is read as YAML.
     environ : mapping, optional
         Where ``{{ NAME }}`` finds its value; the process's environment if not given.
+    trusted : sequence of str, optional
+        Modules that the settings trust; if given, a module that is not among them and not built in is a problem too.
 
     Raises
     ------
@@ -153,11 +182,32 @@ def read_config(
     document = read_document(path, overrides, environ=environ)
     ignored = document.anchored() - set(CampaignConfig.model_fields)
     data = {key: value for key, value in document.data.items() if key not in ignored}
+    problems: list[str] = []
+    config: CampaignConfig | None = None
+    task = data.get("task")
+    if isinstance(task, dict):
+        data["task"], said = _task(task, data.get("sys"), document, trusted)
+        problems += said
     try:
-        return CampaignConfig.model_validate(data), document
+        config = CampaignConfig.model_validate(data)
     except ValidationError as error:
-        problems = [_problem(dict(problem), document) for problem in error.errors()]
-        raise problems_error(path, problems) from error
+        problems = [_problem(dict(problem), document) for problem in error.errors()] + problems
+    problems += init_problems(data.get("qlib_init"), document)
+    if config is None or problems:
+        raise problems_error(path, list(dict.fromkeys(problems)))
+    return config, document
+
+
+def _task(
+    task: dict[str, Any], sys: object, document: Document, trusted: Sequence[str] | None
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the task with the modules of ``sys`` led to their files, and what is wrong with it."""
+    folder = document.path.resolve().parent
+    folders, problems = sys_folders(sys, folder, document)
+    task = with_files(task, folders, folder)
+    trust = Trust(modules=tuple(trusted), folder=folder) if trusted is not None else None
+    filled, said = filled_task(task, document)
+    return task, problems + said + task_problems(filled, ObjectCheck(document=document, trust=trust))
 
 
 def _problem(problem: dict[str, Any], document: Document) -> str:
@@ -209,4 +259,5 @@ _MODELS: Final[dict[str, type[BaseModel]]] = {
     "collect": CollectConfig,
     "backtest": BacktestConfig,
     "report": ReportConfig,
+    "sys": SysConfig,
 }
