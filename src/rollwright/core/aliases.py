@@ -17,6 +17,7 @@ QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "qlib.data.dataset.loader": ("rollwright.data.loader",),
     "qlib.data.dataset.processor": ("rollwright.data.processors",),
     "qlib.data.dataset.weight": ("rollwright.data.dataset_weight",),
+    "qlib.data.filter": ("rollwright.data.filter",),
     "qlib.workflow.record_temp": ("rollwright.analysis.records",),
     "qlib.contrib.eva.alpha": ("rollwright.analysis.signal",),
     "qlib.model.trainer": ("rollwright.train.trainer", "rollwright.train.pooled", "rollwright.train.execute"),

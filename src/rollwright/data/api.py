@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rollwright.core.context import current_settings
+from rollwright.data.filter import filter_configs
 from rollwright.data.loader import ambient_source
 from rollwright.data.loader_panel import FieldGroup, open_panel, per_instrument, session_range, universe_of
 from rollwright.data.matrix import RowLayout, spans_of_bounds, spans_of_lifetimes, two_levels
@@ -62,7 +63,7 @@ class DataFacade:
         if not isinstance(market, str):
             return list(market)
         ambient_source().members(market)
-        return {"market": market, "filter_pipe": list(filter_pipe or ())}
+        return {"market": market, "filter_pipe": filter_configs(filter_pipe)}
 
     def list_instruments(
         self,

@@ -13,6 +13,7 @@ import pandas as pd
 from rollwright.core.construct import init_instance_by_config
 from rollwright.core.context import current_settings
 from rollwright.data.codecs_description import Described
+from rollwright.data.filter import filter_configs
 from rollwright.data.loader_panel import FieldGroup, FramePanel, Panel, open_panel, per_instrument
 from rollwright.data.provider import provider_from_settings
 from rollwright.data.store import FeatureStore
@@ -65,7 +66,7 @@ class QlibDataLoader(DataLoader):
     config : mapping or sequence
         ``{group: fields}`` or fields alone; fields are expressions, or expressions and the names of their columns.
     filter_pipe : sequence, optional
-        Filters of the universe, as `filtered` takes them.
+        Filters of the universe, or their configurations, as `filtered` takes them.
     swap_level : bool
         With False `load` gives the index (instrument, datetime).
     freq : str or mapping
@@ -83,7 +84,7 @@ class QlibDataLoader(DataLoader):
         freq: str | Mapping[str, str] = "day",
         inst_processors: Any = None,
     ) -> None:
-        self.filter_pipe = list(filter_pipe or ())
+        self.filter_pipe = filter_configs(filter_pipe)
         if isinstance(config, Mapping):
             self.groups = tuple(_fields(group, fields) for group, fields in config.items())
         else:

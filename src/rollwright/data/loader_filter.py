@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.core.ids import canonical_json
+from rollwright.data.filter import filter_configs
 from rollwright.data.matrix import RowLayout, spans_of_lifetimes
 from rollwright.data.store import Universe
 from rollwright.errors import ConfigError, UnknownSettingError
@@ -33,8 +34,8 @@ def filtered(universe: Universe, pipe: Sequence[Any], source: DataSource) -> Uni
     Parameters
     ----------
     universe : Universe
-    pipe : sequence of mapping
-        ``{"filter_type": "NameDFilter", "name_rule_re": …}`` keeps codes that match as a whole;
+    pipe : sequence of SeriesDFilter, or of their configurations
+        ``{"filter_type": "NameDFilter", "name_rule_re": …}`` keeps codes that begin with a match, as in Qlib;
         ``{"filter_type": "ExpressionDFilter", "rule_expression": …, "keep": False}`` keeps the sessions on which the
         expression is true. Both act between ``filter_start_time`` and ``filter_end_time`` and leave the rest as it is.
     source : DataSource
@@ -46,7 +47,7 @@ def filtered(universe: Universe, pipe: Sequence[Any], source: DataSource) -> Uni
     LookAheadError
         For a rule that reads later sessions.
     """
-    rules = [_checked(rule) for rule in pipe]
+    rules = [_checked(rule) for rule in filter_configs(pipe)]
     calendar = source.calendar()
     codes = tuple(sorted(universe.lifetimes.keys() & set(source.instruments())))
     spans = spans_of_lifetimes(universe.lifetimes, codes, source.bounds(codes), calendar)
@@ -55,7 +56,7 @@ def filtered(universe: Universe, pipe: Sequence[Any], source: DataSource) -> Uni
         window = calendar.known_part().positions(rule.get("filter_start_time"), rule.get("filter_end_time"))
         part = alive[window.start : window.stop]
         if rule["filter_type"] == "NameDFilter":
-            part &= np.array([bool(re.fullmatch(rule["name_rule_re"], code)) for code in codes], dtype=np.bool_)
+            part &= np.array([bool(re.match(rule["name_rule_re"], code)) for code in codes], dtype=np.bool_)
         else:
             truth = _truth(rule["rule_expression"], source, codes, window)
             # an instrument without any value in the window has nothing to be judged by
@@ -69,9 +70,7 @@ def filtered(universe: Universe, pipe: Sequence[Any], source: DataSource) -> Uni
     )
 
 
-def _checked(rule: Any) -> dict[str, Any]:
-    if not isinstance(rule, Mapping):
-        raise ConfigError(f"the filter {rule!r} is no mapping", hint='write {"filter_type": "NameDFilter", …}')
+def _checked(rule: Mapping[str, Any]) -> dict[str, Any]:
     kind = str(rule.get("filter_type"))
     if kind not in KINDS:
         raise UnknownSettingError(kind, KINDS, where="the filter types")
