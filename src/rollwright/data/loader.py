@@ -37,6 +37,8 @@ class DataLoader(Described, ABC):
     """Gives the raw data of a handler as a frame with the index (datetime, instrument)."""
 
     label_lookahead: int = 0
+    own_universe: bool = False
+    """Whether its data say themselves whose they are, so that it is not asked for a universe."""
 
     @abstractmethod
     def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
@@ -173,6 +175,8 @@ class StaticDataLoader(DataLoader):
         Sessions of future that the label reads.
     """
 
+    own_universe = True
+
     def __init__(
         self,
         config: Mapping[str, Any] | str | Path | pd.DataFrame,
@@ -221,6 +225,9 @@ def _frame(item: Any) -> pd.DataFrame:
 class NestedDataLoader(DataLoader):
     """Joins what several loaders give; where two have a column, the later one's stays.
 
+    A universe is asked of the loaders that know universes; frames, files and handlers (`StaticDataLoader`,
+    `DataLoaderDH`) give all their rows, and `join` says which of them stay.
+
     Parameters
     ----------
     dataloader_l : sequence
@@ -250,7 +257,8 @@ class NestedDataLoader(DataLoader):
         frame: pd.DataFrame | None = None
         generations, ahead = [], 0
         for loader in self.data_loader_l:
-            part = loader.panel(instruments, start_time, end_time, source=source, store=store)
+            asked = None if loader.own_universe else instruments
+            part = loader.panel(asked, start_time, end_time, source=source, store=store)
             generations.append(part.generation)
             ahead = max(ahead, part.label_lookahead)
             now = part.table(0, len(part.dates)).to_frame()
@@ -281,6 +289,8 @@ class DataLoaderDH(DataLoader):
     is_group : bool
         Whether `handler_config` is a mapping of groups.
     """
+
+    own_universe = True
 
     def __init__(
         self,
