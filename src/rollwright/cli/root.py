@@ -19,6 +19,7 @@ from rollwright.cli.campaign import demo, resume, roll, run_once, worker
 from rollwright.cli.config import config_app
 from rollwright.cli.console import talk
 from rollwright.cli.data import data_app
+from rollwright.cli.schema import schema
 from rollwright.errors import RollwrightError
 
 __all__ = ["app", "run"]
@@ -59,6 +60,7 @@ app.command(name="run")(run_once)
 app.command()(roll)
 app.command()(resume)
 app.command()(worker)
+app.command()(schema)
 app.add_typer(data_app, name="data")
 app.add_typer(cache_app, name="cache")
 app.add_typer(config_app, name="config")

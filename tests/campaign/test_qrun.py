@@ -1,0 +1,76 @@
+"""A workflow in Qlib's own words, run from the command line: only the data's path, the market and the dates change."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rollwright.campaign.config import read_config
+from rollwright.cli.root import run
+from rollwright.data.synthetic import make_demo_market
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "qlib_workflow.yaml"
+HERE = (
+    "market=all",
+    "data_handler_config.start_time=2015-01-05",
+    "data_handler_config.end_time=2016-09-30",
+    "data_handler_config.fit_start_time=2015-03-02",
+    "data_handler_config.fit_end_time=2015-12-31",
+    "task.dataset.kwargs.segments.train=[2015-03-02, 2015-12-31]",
+    "task.dataset.kwargs.segments.valid=[2016-01-04, 2016-03-31]",
+    "task.dataset.kwargs.segments.test=[2016-04-01, 2016-09-30]",
+)
+
+
+@pytest.fixture
+def market(tmp_path):
+    make_demo_market(tmp_path / "market", instruments=30, sessions=480, seed=3)
+    return tmp_path / "market"
+
+
+def test_the_example_is_valid_as_it_stands():
+    config, document = read_config(EXAMPLE, environ={}, trusted=())
+    assert config.task.dataset.kwargs["handler"]["kwargs"]["instruments"] == "csi300"
+    assert document.anchored() == {"market", "benchmark", "data_handler_config", "port_analysis_config"}
+
+
+def test_a_workflow_of_qlib_runs_unchanged_but_for_path_market_and_dates(market, capsys):
+    text = EXAMPLE.read_text()
+    words = [f"qlib_init.provider_uri={market}", *HERE, "task.model.kwargs.num_boost_round=20"]
+    assert run(["run", str(EXAMPLE), *words, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    metrics = answer["data"]["metrics"]
+    assert {"IC", "ICIR", "Rank IC", "Rank ICIR"} <= set(metrics)
+    assert metrics["IC"] > 0  # the market has a planted signal
+    assert EXAMPLE.read_text() == text
+
+
+def test_a_child_of_the_workflow_changes_the_market_everywhere():
+    child = Path("mine.yaml")
+    child.write_text(
+        f"BASE_CONFIG_PATH: {EXAMPLE}\n"
+        "qlib_init: {provider_uri: '{{ MARKET_DATA }}', region: us}\n"
+        "market: top50\n"
+        "data_handler_config: {fit_start_time: __DROP__, fit_end_time: __DROP__}\n"
+        "port_analysis_config: __DROP__\n"
+        "task: {model: {kwargs: {learning_rate: 0.2}}}\n"
+    )
+    config, document = read_config(child, environ={"MARKET_DATA": "data/us"}, trusted=())
+    handler = config.task.dataset.kwargs["handler"]["kwargs"]
+    assert handler["instruments"] == "top50"
+    assert set(handler) == {"start_time", "end_time", "instruments"}
+    assert config.qlib_init == {"provider_uri": "data/us", "region": "us"}
+    assert config.task.model.kwargs["learning_rate"] == 0.2
+    assert config.task.model.kwargs["num_leaves"] == 63
+    assert "port_analysis_config" not in document.data
+
+
+def test_a_record_that_is_not_there_yet_is_refused_before_anything_runs(capsys):
+    record = "{class: PortAnaRecord, module_path: qlib.workflow.record_temp, kwargs: {config: {}}}"
+    assert run(["run", str(EXAMPLE), f"task.record.1={record}"]) == 2
+    said = capsys.readouterr().err
+    assert "`PortAnaRecord` is not there yet" in said
+    assert "rollwright roll" in said
+    assert not list(Path.cwd().iterdir())
