@@ -74,8 +74,10 @@ def submit(plan: CampaignPlan, manager: TaskManager, *, generation: str) -> Subm
     stale: list[tuple[str, str]] = []
     for window in plan.windows:
         task = manager.re_query(by_name[window.name])
+        # Only from the state that was seen: another `roll` of this campaign may have put it back to work meanwhile.
+        seen = {"_id": task["_id"], "status": task["status"]}
         if task["status"] in ("failed", "cancelled"):
-            manager.reset_status({"_id": task["_id"]}, "waiting")
+            manager.reset_status(seen, "waiting")
         if task["status"] != "done":
             continue
         reason = _why_stale(window, task, generation)
@@ -84,7 +86,7 @@ def submit(plan: CampaignPlan, manager: TaskManager, *, generation: str) -> Subm
         else:
             _logger.info("window.stale name=%s reason=%s", window.name, reason)
             stale.append((window.name, reason))
-            manager.reset_status({"_id": task["_id"]}, "waiting")
+            manager.reset_status(seen, "waiting")
     return Submission(ids=by_name, reused=tuple(reused), stale=tuple(stale))
 
 

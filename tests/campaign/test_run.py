@@ -1,0 +1,65 @@
+"""Submitting: what is finished and valid stays, everything else is put to work, and nothing that runs is disturbed."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from rollwright.campaign import run
+from rollwright.campaign.plan import CampaignPlan, Window
+from rollwright.campaign.run import submit
+from rollwright.core.context import install
+from rollwright.core.settings import load_settings
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.stores.memory import MemoryStore
+from rollwright.tasks.spec import TaskSpec
+
+DAYS = [pd.Timestamp("2020-01-06"), pd.Timestamp("2020-01-10")]
+
+
+@pytest.fixture
+def manager(tmp_path) -> TaskManager:
+    install(load_settings(start=tmp_path, environ={}))
+    return TaskManager("p", store=MemoryStore())
+
+
+def plan() -> CampaignPlan:
+    spec = TaskSpec.from_definition({"model": {"class": "M", "module_path": "mine.py"}})
+    window = Window(name="w", spec=spec, segments={"test": (DAYS[0], DAYS[1])})
+    return CampaignPlan(name="p", windows=(window,), trunc_days=3, label_span=2)
+
+
+def test_submitting_again_puts_nothing_twice_and_tries_failed_windows_anew(manager):
+    first = submit(plan(), manager, generation="g1")
+    assert first.todo == ("w",)
+    manager.mark_failed(manager.fetch_task(), "ValueError: no")
+    again = submit(plan(), manager, generation="g1")
+    assert again.ids == first.ids
+    assert manager.task_stat() == {"waiting": 1}
+
+
+def test_a_window_of_other_data_is_trained_again_with_the_reason(manager):
+    submit(plan(), manager, generation="g1")
+    manager.commit_task_res(manager.fetch_task(), 1, validity={"schema": 1, "data": "g0", "code": "x"})
+    submission = submit(plan(), manager, generation="g1")
+    assert [name for name, _ in submission.stale] == ["w"]
+    assert "the market data" in submission.stale[0][1]
+    assert manager.task_stat() == {"waiting": 1}
+
+
+def test_a_window_that_another_roll_has_put_to_work_meanwhile_is_left_to_it(manager, monkeypatch):
+    submit(plan(), manager, generation="g1")
+    manager.commit_task_res(manager.fetch_task(), 1, validity={"schema": 1, "data": "g0", "code": "x"})
+    judge = run._why_stale
+    taken = []
+
+    def while_another_roll_is_quicker(window, task, generation):
+        reason = judge(window, task, generation)
+        manager.reset_status({"_id": task["_id"]}, "waiting")
+        taken.append(manager.fetch_task())
+        return reason
+
+    monkeypatch.setattr(run, "_why_stale", while_another_roll_is_quicker)
+    submit(plan(), manager, generation="g1")
+    assert manager.task_stat() == {"running": 1}
+    manager.commit_task_res(taken[0], 2)  # its lease was not taken away
