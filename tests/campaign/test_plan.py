@@ -42,6 +42,7 @@ def config(dataset="Dataset", **rolling) -> CampaignConfig:
             "task": {
                 "model": {"class": "M", "module_path": "own.py"},
                 "dataset": {"class": dataset, "module_path": "own.py", "kwargs": {"segments": segments}},
+                "record": {"class": "SignalRecord", "module_path": "rollwright.analysis.records"},
             },
             "rolling": {"step": 40, "rtype": "sliding", **rolling},
         }
@@ -87,6 +88,13 @@ def test_without_a_rolling_section_there_is_nothing_to_walk():
     once = config().model_copy(update={"rolling": None})
     with pytest.raises(ConfigError, match="rollwright run"):
         make_plan(once, name="p", calendar=CALENDAR)
+
+
+def test_without_a_record_there_is_nothing_to_collect_so_nothing_is_trained():
+    task = config().task.model_copy(update={"record": []})
+    with pytest.raises(ConfigError, match=r"task\.record") as caught:
+        make_plan(config().model_copy(update={"task": task}), name="p", calendar=CALENDAR)
+    assert "SignalRecord" in (caught.value.hint or "")
 
 
 def test_segments_outside_the_calendar_are_refused_with_its_range():

@@ -73,7 +73,7 @@ def make_plan(config: CampaignConfig, *, name: str, calendar: TradingCalendar) -
     Parameters
     ----------
     config : CampaignConfig
-        With a ``rolling`` section.
+        With a ``rolling`` section, and a ``record`` that saves predictions.
     name : str
     calendar : TradingCalendar
         Known sessions; future ones are not planned for.
@@ -81,7 +81,7 @@ def make_plan(config: CampaignConfig, *, name: str, calendar: TradingCalendar) -
     Raises
     ------
     ConfigError
-        When there is no ``rolling`` section, or ``trunc_days: auto`` cannot be answered.
+        When there is no ``rolling`` section, no ``record``, or no answer to ``trunc_days: auto``.
     SegmentError, CalendarRangeError
         When segments do not fit the calendar.
     """
@@ -89,6 +89,11 @@ def make_plan(config: CampaignConfig, *, name: str, calendar: TradingCalendar) -
         raise ConfigError(
             "this file has no `rolling` section, so there is nothing to walk",
             hint="add `rolling: {step: 40, rtype: sliding}`, or train it once with `rollwright run`",
+        )
+    if not config.task.record:
+        raise ConfigError(
+            "`task.record` is empty, so no window would save its predictions",
+            hint="add `record: [{class: SignalRecord, module_path: rollwright.analysis.records}]` to the task",
         )
     template = fill_paths(config.task.as_template())
     span = _label_span(template) if config.rolling.trunc_days == "auto" else None
