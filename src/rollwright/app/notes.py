@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import Final
 
-from rollwright.data.manifest import DEMO_NAME
 from rollwright.data.provider import QlibProvider
+from rollwright.data.synthetic import read_demo
 
-__all__ = ["demo_facts", "market_notes"]
+__all__ = ["market_notes"]
 
 BASE_FIELDS: Final = ("open", "high", "low", "close", "volume", "vwap")
 
@@ -20,7 +19,7 @@ def market_notes(provider: QlibProvider) -> list[str]:
     if missing:
         names = ", ".join(f"${name}" for name in missing)
         notes.append(f"No instrument has {names}: whatever is computed from it is NaN; nothing was made up for it.")
-    facts = demo_facts(provider)
+    facts = read_demo(provider.root)
     if facts:
         notes.append(
             f"This market is synthetic. A signal with an IC of {facts['planted_ic']:.3f} is planted in it "
@@ -28,12 +27,3 @@ def market_notes(provider: QlibProvider) -> list[str]:
             "a real market."
         )
     return notes
-
-
-def demo_facts(provider: QlibProvider) -> dict[str, Any]:
-    """Return what a synthetic market states about itself; empty for any other market."""
-    path = provider.root / DEMO_NAME
-    if not path.is_file():
-        return {}
-    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return facts
