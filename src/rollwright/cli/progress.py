@@ -74,7 +74,7 @@ class CampaignProgress:
         self._bar.add_task(self._name, total=total, completed=done)
 
     def _event(self, event: WorkerEvent) -> None:
-        name = self._names.get(str(event.task_id), str(event.task_id))
+        name = None if event.task_id is None else f"window {self._names.get(event.task_id, event.task_id)}"
         if self._bar is not None and event.kind == "done":
             self._bar.advance(self._bar.task_ids[0])
         if self._bar is None or event.kind not in ("done", "started"):
@@ -89,12 +89,12 @@ class CampaignProgress:
             self._bar = None
 
 
-def describe(event: WorkerEvent, name: str) -> str:
-    """Return one line about a worker's event."""
+def describe(event: WorkerEvent, name: str | None) -> str:
+    """Return one line about a worker's event; `name` is what it is about, None for the worker itself."""
     detail = f": {event.detail}" if event.detail else ""
-    return f"window {name} {event.kind}{detail}"
+    return f"{name or 'worker'} {event.kind}{detail}"
 
 
 def tell_event(event: WorkerEvent) -> None:
-    """Say one line about a worker's event."""
-    talk.line(describe(event, str(event.task_id)))
+    """Say one line about an event of a worker that knows its tasks by their ids only."""
+    talk.line(describe(event, None if event.task_id is None else f"task {event.task_id}"))
