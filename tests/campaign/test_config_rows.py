@@ -45,6 +45,7 @@ ROWS = {
     "unknown key": ("experiment_name: rows", "experiment_nam: rows", ":2:1", "did you mean `experiment_name`?"),
     "unknown key of a section": ("step: 20", "stepp: 20", ":27:11", "did you mean `step`?"),
     "unknown parameter": ("segments:\n", "segmants:\n", ":20:7", "no parameter `segmants`; did you mean `segments`?"),
+    "unknown parameter of the library": ("learning_rate:", "learing_rate:", ":5:75", "did you mean `learning_rate`?"),
     "missing parameter": ("segments:\n", "segmants:\n", ":7:5", "`DatasetH` needs `segments`"),
     "unknown parameter of a handler": ("instruments: *", "instrument: *", ":18:11", "did you mean `instruments`?"),
     "unknown parameter of a processor": ("clip_outlier", "clip_outliers", ":19:88", "did you mean `clip_outlier`?"),

@@ -161,24 +161,17 @@ def _distrust(module: str, trust: Trust | None) -> str | None:
 
 def _arguments(target: Any, kwargs: Mapping[str, Any], keys: Keys, role: str, check: ObjectCheck) -> list[str]:
     parameters, is_open = _parameters(target)
-    known = set(parameters)
-    if is_open:
-        names = getattr(target, "known_parameters", None)
-        known |= set(names() or ()) if callable(names) else set()
-        is_open = known == set(parameters)
     supplied = SUPPLIED.get(role, ())
     label = getattr(target, "__name__", str(target))
     problems = []
     for name, value in kwargs.items():
+        if name in parameters and (said := _type_problem(parameters[name], value)):
+            problems.append(check.says((*keys, "kwargs", name), f"`{name}` of `{label}` {said}"))
+    strangers = [name for name in kwargs if name not in parameters]
+    for name, near in (_unknown(target, strangers) if is_open else _nearest_of(strangers, parameters)).items():
+        meant = f"did you mean `{near}`?" if near else f"known: {', '.join(sorted(parameters))}"
         at = (*keys, "kwargs", name)
-        if name in parameters:
-            said = _type_problem(parameters[name], value)
-            if said:
-                problems.append(check.says(at, f"`{name}` of `{label}` {said}"))
-        elif not is_open and name not in known:
-            near = nearest(name, known)
-            meant = f"did you mean `{near}`?" if near else f"known: {', '.join(sorted(parameters))}"
-            problems.append(check.says(at, f"`{label}` has no parameter `{name}`; {meant}", key=True))
+        problems.append(check.says(at, f"`{label}` has no parameter `{name}`; {meant}", key=True))
     first = inspect.signature(target).parameters.values()
     problems += [
         check.says(keys, f"`{label}` needs `{parameter.name}`")
@@ -189,6 +182,19 @@ def _arguments(target: Any, kwargs: Mapping[str, Any], keys: Keys, role: str, ch
         and parameter.name not in supplied
     ]
     return problems
+
+
+def _nearest_of(names: Collection[str], known: Collection[str]) -> dict[str, str | None]:
+    return {name: nearest(name, known) for name in names}
+
+
+def _unknown(target: Any, names: Collection[str]) -> dict[str, str | None]:
+    """Return the unknown ones of `names` where any may be given, as far as the class itself can tell."""
+    ask = getattr(target, "unknown_parameters", None)
+    try:
+        return dict(ask(names)) if callable(ask) else {}
+    except MissingExtraError:
+        return {}  # told by the one who builds it
 
 
 def _parameters(target: Any) -> tuple[dict[str, Any], bool]:

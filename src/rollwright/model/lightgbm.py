@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -14,6 +14,7 @@ import pandas as pd
 from rollwright.core.lazy import require
 from rollwright.errors import ConfigError, CorruptArtifactError, ModelError, UnsupportedArtifactError
 from rollwright.model.folds import FoldView, TrainingFold, learning_fold, sample_weights
+from rollwright.model.lightgbm_names import unknown_parameters
 from rollwright.model.lightgbm_text import join_model_text, split_model_text
 
 __all__ = ["LGBModel", "LightGBMTextCodec"]
@@ -86,6 +87,11 @@ class LGBModel:
         self.best_iteration_ = 0
         self.evals_result_: dict[str, dict[str, list[float]]] = {}
         self.feature_names_: tuple[str, ...] = ()
+
+    @staticmethod
+    def unknown_parameters(names: Iterable[str]) -> dict[str, str | None]:
+        """Return those of the further parameters `names` that LightGBM has not, each with the nearest it has."""
+        return unknown_parameters(names)
 
     def __repr__(self) -> str:
         state = f"fitted, {self.best_iteration_} rounds" if self.model is not None else "not fitted"
