@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from rollwright import __version__
 from rollwright.app.notes import market_notes
-from rollwright.campaign.config import CampaignConfig, read_config
+from rollwright.campaign.config import NAME_PATTERN, CampaignConfig, read_config
 from rollwright.campaign.document import Document
 from rollwright.campaign.finish import CampaignResult, finish
 from rollwright.campaign.plan import CampaignPlan, make_plan
@@ -23,7 +23,7 @@ from rollwright.core.ids import sha256_hex
 from rollwright.core.settings import Settings, load_settings
 from rollwright.core.timing import TimeInspector
 from rollwright.data.provider import QlibProvider, provider_from_settings
-from rollwright.errors import ConfigError, nearest
+from rollwright.errors import ConfigError, CorruptFileError, nearest
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.urls import store_from_url
 from rollwright.pool.worker import TaskBody, Worker, WorkerEvent, WorkerReport
@@ -100,8 +100,19 @@ def open_campaign(
         values["data.provider_uri"] = provider_uri
     settings = settings.with_values(values, origin="command line")
     install(settings)
-    name = config.experiment_name or path.stem
+    name = _name_of(config, path)
     return OpenCampaign(name=name, config=config, document=document, settings=settings, overrides=tuple(overrides))
+
+
+def _name_of(config: CampaignConfig, path: Path) -> str:
+    """Return the campaign's name: the one it gives itself, or that of its file."""
+    name = config.experiment_name or path.stem
+    if not NAME_PATTERN.fullmatch(name):
+        raise ConfigError(
+            f"the file's name makes `{name}` the campaign's, which has to be letters, digits, '.', '_' and '-'",
+            hint="give it a name of its own: `experiment_name: my-campaign`, or rename the file",
+        )
+    return name
 
 
 def train_once(campaign: OpenCampaign) -> Recorder:
@@ -250,7 +261,7 @@ def _save_record(campaign: OpenCampaign) -> None:
 
 def _reopen(name: str | None, project: Path | None) -> OpenCampaign:
     settings = load_settings(start=project)
-    record = json.loads(_find_record(settings, name).read_text(encoding="utf-8"))
+    record = _read_record(_find_record(settings, name))
     path = settings.root / record["file"]
     campaign = open_campaign(
         path, overrides=record["overrides"], provider_uri=record["provider_uri"], project=settings.root
@@ -261,6 +272,20 @@ def _reopen(name: str | None, project: Path | None) -> OpenCampaign:
             hint=f"start it as it is now with `rollwright roll {record['file']}`: windows that did not change are kept",
         )
     return campaign
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["format"] != RECORD_FORMAT:
+            raise ValueError(f"its format is {record['format']!r}, not {RECORD_FORMAT}")
+        return {name: record[name] for name in ("name", "file", "sha256", "overrides", "provider_uri")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptFileError(
+            path,
+            f"it does not say what campaign was started: {error}",
+            hint="start the campaign with `rollwright roll FILE`; finished windows are kept",
+        ) from error
 
 
 def _find_record(settings: Settings, name: str | None) -> Path:
