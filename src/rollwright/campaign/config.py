@@ -194,7 +194,7 @@ def read_config(
         problems = [_problem(dict(problem), document) for problem in error.errors()] + problems
     problems += init_problems(data.get("qlib_init"), document)
     if config is None or problems:
-        raise problems_error(path, list(dict.fromkeys(problems)))
+        raise problems_error(path, problems)
     return config, document
 
 

@@ -6,6 +6,7 @@ object is an error with its line. Values are made last, when bases and overrides
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ __all__ = ["BASE_KEY", "Document", "problems_error", "read_document"]
 
 MAX_BYTES: Final = 1 << 20
 BASE_KEY: Final = "BASE_CONFIG_PATH"
+
+_PLACE: Final = re.compile(r"(.*?):(\d+):(\d+): ")
 
 KeyPath = Sequence["str | int"]
 
@@ -108,11 +111,17 @@ def read_document(path: Path, overrides: Sequence[str] = (), *, environ: Mapping
 
 
 def problems_error(path: Path, problems: Sequence[str]) -> ConfigError:
-    """Return the one error that tells all `problems` of the file."""
-    if len(problems) == 1:
-        return ConfigError(problems[0])
-    lines = "".join(f"\n  {problem}" for problem in problems)
-    return ConfigError(f"{len(problems)} problem(s) in {path}:{lines}")
+    """Return the one error that tells all `problems`, each once, file by file in the order of their lines."""
+    told = sorted(dict.fromkeys(problems), key=_order)
+    if len(told) == 1:
+        return ConfigError(told[0])
+    lines = "".join(f"\n  {problem}" for problem in told)
+    return ConfigError(f"{len(told)} problem(s) in {path}:{lines}")
+
+
+def _order(problem: str) -> tuple[str, int, int]:
+    place = _PLACE.match(problem)
+    return (place.group(1), int(place.group(2)), int(place.group(3))) if place else (problem, 0, 0)
 
 
 def _read(path: Path, environ: Mapping[str, str] | None, above: tuple[Path, ...]) -> _Part:

@@ -172,9 +172,11 @@ def _generate(environment: ImmutableSandboxedEnvironment, source: str, values: M
 def _missing(tree: nodes.Template, wanted: set[str], values: Mapping[str, str], name: str) -> list[str]:
     from jinja2 import nodes  # noqa: PLC0415 - most files have no variables
 
+    guarded = [asked.node for asked in tree.find_all(nodes.Filter) if asked.name in ("d", "default")]
+    guarded += [asked.node for asked in tree.find_all(nodes.Test) if asked.name in ("defined", "undefined")]
     seen: dict[str, int] = {}
     for node in tree.find_all(nodes.Name):
-        if node.name in wanted and node.name not in values:
+        if node.name in wanted and node.name not in values and not any(node is other for other in guarded):
             seen.setdefault(node.name, node.lineno)
     said = []
     for variable, line in seen.items():
