@@ -15,6 +15,7 @@
     ├── DataError
     │   ├── UnknownFieldError        (also a KeyError)
     │   ├── UnknownInstrumentError   (also a KeyError)
+    │   ├── SampleNotFoundError      (also an IndexError; no such window of a time series dataset)
     │   ├── CorruptFileError
     │   ├── DataNotFoundError        (nothing where the data should be)
     │   ├── ExpressionError          (also a ValueError; carries the position)
@@ -79,6 +80,7 @@ __all__ = [
     "RecorderNotFoundError",
     "RollwrightError",
     "RunError",
+    "SampleNotFoundError",
     "SchemaVersionError",
     "SegmentError",
     "StoreUnavailableError",
@@ -253,6 +255,10 @@ class UnknownInstrumentError(DataError, KeyError):
     """An instrument or a universe nobody has heard of."""
 
     __str__ = RollwrightError.__str__
+
+
+class SampleNotFoundError(DataError, IndexError):
+    """A sample of a time series dataset that does not exist."""
 
 
 class CorruptFileError(DataError):

@@ -14,8 +14,9 @@ from rollwright.calendar.trading import to_session
 from rollwright.core.construct import init_instance_by_config
 from rollwright.data.codecs_description import Described
 from rollwright.data.handler import CS_ALL, ColumnSet, DataHandler, DataKey, chosen_columns
+from rollwright.data.handler_rows import PickedRun, picked_table
 from rollwright.data.matrix_table import Table
-from rollwright.data.sampler import TSDataSampler
+from rollwright.data.sampler import TSDataSampler, check_step_len
 from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
 
 __all__ = ["Dataset", "DatasetH", "Fold", "TSDatasetH"]
@@ -250,12 +251,18 @@ class DatasetH(Dataset):
 class TSDatasetH(DatasetH):
     """A dataset whose segments are samplers of sequences.
 
+    Guarantees: those of `DatasetH`; a sample reaches back before its segment where the handler has data there, and
+    never beyond its own session; columns that no processor changes are not copied.
+
+    .. warning:: **Look-ahead.** Samples of the test segment reach back into train and valid, which is right; those of
+       train never reach forward. What leaks is the label, as in `DatasetH`.
+
     Parameters
     ----------
     step_len : int
         Sessions of a sample; those before a segment's start serve as its history.
     flt_col : str, optional
-        A column group of one column of truth values: only rows with a true one become samples.
+        A column, or a column group of one column: rows where it is zero, False or NaN are history and no samples.
     handler, segments, fetch_kwargs, allow_overlap
         As `DatasetH`.
     """
@@ -271,50 +278,78 @@ class TSDatasetH(DatasetH):
         allow_overlap: bool = False,
     ) -> None:
         super().__init__(handler, segments, fetch_kwargs, allow_overlap=allow_overlap)
-        self.step_len = step_len
+        self.step_len = check_step_len(step_len)
         self.flt_col = flt_col
-        if step_len < 1:
-            raise ConfigError(f"samples of {step_len} sessions make no sense", hint="step_len must be 1 or more")
 
     def config(self, handler_kwargs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         """Change ``step_len`` too."""
-        self.step_len = kwargs.pop("step_len", self.step_len)
+        if "step_len" in kwargs:
+            self.step_len = check_step_len(kwargs.pop("step_len"))
+            self._arguments["step_len"] = self.step_len
         super().config(handler_kwargs, **kwargs)
 
-    def prepare(
-        self, segments: Any, col_set: ColumnSet = CS_ALL, data_key: DataKey = "infer", **kwargs: Any
-    ) -> TSDataSampler | list[TSDataSampler]:
-        """Return the sampler of a segment, or those of several.
+    def prepare(self, segments: Any, col_set: ColumnSet = CS_ALL, data_key: DataKey = "infer", **kwargs: Any) -> Any:
+        """Return the `TSDataSampler` of a segment, or the list of those of several.
 
         Parameters
         ----------
         segments : str, sequence of str, slice or pair of dates
         col_set, data_key
-            As `DatasetH.prepare`.
+            As `DatasetH.prepare`. What Qlib's models ask for: ``col_set=["feature", "label"]``, the label last.
         dtype : optional
-            Of the samples.
+            Of the samples; float32 if not given.
         flt_col : str, optional
             Instead of the dataset's own.
+
+        Raises
+        ------
+        UnknownSettingError
+            For a name that is neither a segment nor a date, an unknown data key, and another argument.
+        SegmentError
+            For a segment outside what the handler covers.
         """
-        dtype, flt_col = kwargs.pop("dtype", None), kwargs.pop("flt_col", self.flt_col)
-        for name in kwargs:
-            raise UnknownSettingError(name, ("dtype", "flt_col"), where="TSDatasetH.prepare")
-
-        def sampler(start: Any, end: Any, places: range) -> TSDataSampler:
-            history = range(max(0, places.start - self.step_len + 1), places.stop)
-            table = self.handler.table(history, data_key)
-            keep = None
-            if flt_col is not None:
-                _, flags = _columns(chosen_columns(table, flt_col), flt_col)
-                keep = None if flags is None else np.nan_to_num(flags[:, 0]).astype(np.bool_)
-            return TSDataSampler(chosen_columns(table, col_set), start, end, self.step_len, dtype=dtype, keep=keep)
-
+        options = {"col_set": col_set, "data_key": data_key, "flt_col": self.flt_col, **kwargs, **self.fetch_kwargs}
+        known = ("col_set", "data_key", "flt_col", "dtype")
+        for name in options:
+            if name not in known:
+                raise UnknownSettingError(name, known, where="TSDatasetH.prepare")
         if isinstance(segments, str):
-            return sampler(*self.segments.get(segments, (None, None)), self._places(segments))
-        if isinstance(segments, list | tuple) and all(name in self.segments for name in segments):
-            return [sampler(*self.segments[name], self._places(name)) for name in segments]
-        start, end = (segments.start, segments.stop) if isinstance(segments, slice) else segments
-        return sampler(start, end, self.handler.places(start, end))
+            return self._sampler(self._places(segments), **options)
+        if isinstance(segments, slice):
+            return self._sampler(self.handler.places(segments.start, segments.stop), **options)
+        if not isinstance(segments, list | tuple) or not segments:
+            raise ConfigError(f"{segments!r} names no segment", hint="give names, a slice or a pair of dates")
+        if all(isinstance(name, str) and name in self.segments for name in segments):
+            return [self._sampler(self._places(name), **options) for name in segments]
+        for name in segments:
+            if isinstance(name, str):
+                self._refuse_unknown(name)
+        return self._sampler(self.handler.places(*segments[:2]), **options)
+
+    def _sampler(
+        self, places: range, *, col_set: ColumnSet, data_key: DataKey, flt_col: str | None, dtype: Any = np.float32
+    ) -> TSDataSampler:
+        reach = range(max(0, places.start - self.step_len + 1), places.stop)
+        table = picked_table(self.handler, reach, data_key)
+        return TSDataSampler(
+            chosen_columns(table, col_set),
+            self.handler.panel.dates[reach.start : reach.stop],
+            first=places.start - reach.start,
+            step_len=self.step_len,
+            keep=None if flt_col is None else _flags(table, flt_col),
+            dtype=dtype,
+        )
+
+
+def _flags(table: Table, column: str) -> NDArray[np.bool_]:
+    """Return which rows a column chooses: those where it is neither zero nor NaN."""
+    found = [(run, place) for run in table.runs for place, name in enumerate(run.names) if column in (run.group, name)]
+    if len(found) != 1:
+        names = ", ".join(run.names[place] for run, place in found[:10]) or "none"
+        raise ConfigError(f"`flt_col` is one column, and `{column}` means {len(found)}: {names}")
+    run, place = found[0]
+    values = run.values[run.where, place] if isinstance(run, PickedRun) else run.values[:, place]
+    return np.asarray((values != 0) & ~np.isnan(values), dtype=np.bool_)
 
 
 def _extreme(dates: Sequence[Any], *, latest: bool) -> Any:

@@ -382,9 +382,11 @@ class DataHandlerLP(DataHandler):
     def table(self, places: range, data_key: DataKey) -> Table:
         """Return the processed rows of ``panel.dates[places]``."""
         _check_key(data_key)
-        chain = self._chain(data_key)
-        self._fit(chain)
-        return self._run(chain, places, data_key)
+        return self._run(self.fitted(data_key), places, data_key)
+
+    def fitted(self, data_key: DataKey) -> list[Processor]:
+        """Return the processors of a data key in order, after they have learnt what they learn."""
+        return self._fit(self._chain(data_key))
 
     def rows(self, places: range, data_key: DataKey) -> Rows:
         """Return the labels of those rows; values are read only where a processor may drop rows."""
@@ -404,7 +406,7 @@ class DataHandlerLP(DataHandler):
         between = self.infer_processors if self.process_type == PTYPE_A else []
         return [*self.shared_processors, *between, *self.learn_processors]
 
-    def _fit(self, chain: Sequence[Processor]) -> None:
+    def _fit(self, chain: list[Processor]) -> list[Processor]:
         for number, processor in enumerate(chain):
             if self._number(processor) in self._fitted:
                 continue
@@ -414,6 +416,7 @@ class DataHandlerLP(DataHandler):
                 before = [] if self._independent else chain[:number]
                 processor.fit_table(self._run(before, places, None))
             self._fitted.add(self._number(processor))
+        return chain
 
     def _run(self, chain: Sequence[Processor], places: range, data_key: DataKey | None) -> Table:
         if all(processor.local for processor in chain):
