@@ -228,6 +228,15 @@ def test_a_short_range_of_many_instruments_is_one_tile(watched: _Watched) -> Non
     assert watched.reads == [(1971, 1995)]
 
 
+def test_the_rows_of_an_instrument_lie_together_when_asked_for(source: ArraySource) -> None:
+    plan, names = compile_plan(["Mean($close,20)", "$close/$open"]), source.instruments()
+    plain = list(evaluate(plan, source, instruments=names, start=3, stop=SESSIONS))
+    turned = list(evaluate(plan, source, instruments=names, start=3, stop=SESSIONS, by_series=True))
+    for one, other in zip(plain, turned, strict=True):
+        np.testing.assert_array_equal(one.values, other.values, strict=True)
+        assert other.values.swapaxes(1, 2).flags.c_contiguous
+
+
 def test_a_finished_block_frees_its_memory_without_the_garbage_collector(
     source: ArraySource, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,16 +7,16 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from rollwright.core.context import current_settings
 from rollwright.data.filter import filter_configs
 from rollwright.data.loader import ambient_source
 from rollwright.data.loader_panel import FieldGroup, open_panel, per_instrument, session_range, universe_of
-from rollwright.data.matrix import RowLayout, spans_of_bounds, spans_of_lifetimes, two_levels
+from rollwright.data.matrix import Spans, spans_of_bounds, spans_of_lifetimes, two_levels
 from rollwright.data.store import FeatureStore
-from rollwright.data.store_fill import scatter
 from rollwright.errors import ConfigError, DataError, UnknownInstrumentError, nearest
-from rollwright.expression.engine import evaluate
+from rollwright.expression.engine import Tile, evaluate
 from rollwright.expression.planner import compile_plan
 from rollwright.expression.source import DataSource
 
@@ -159,36 +159,56 @@ def _computed(
     calendar = source.calendar()
     span = session_range(calendar.to_index()[: calendar.known], start_time, end_time)
     codes, spans = _series_spans(instruments, source, span)
-    layout = RowLayout(instruments=codes, spans=spans, sessions=calendar.known)
-    mask = layout.alive(span.start, span.stop)
-    if not mask.any():
+    lengths = spans[:, 2] - spans[:, 1]
+    if not lengths.any():
         raise DataError(
             f"there are no rows in [{start_time}, {end_time}]",
             hint=f"the market's sessions go from {calendar.first:%Y-%m-%d} to {calendar.last_known:%Y-%m-%d}",
         )
-    counts = mask.sum(axis=0)
-    numbers = np.cumsum(mask, axis=0, dtype=np.int64) + (np.cumsum(counts) - counts) - 1
-    numbers[~mask] = -1
-    values = np.empty((int(counts.sum()), len(names)), dtype=np.float32)
+    values = np.empty((len(names), int(lengths.sum())), dtype=np.float32)
     tiles = evaluate(
-        plan, source, instruments=codes, start=span.start, stop=span.stop, threads=current_settings().data.kernels
-    )
+        plan, source, instruments=codes, start=span.start, stop=span.stop, by_series=True,
+        threads=current_settings().data.kernels,
+    )  # fmt: skip
     for tile in tiles:
-        rows = slice(tile.rows.start - span.start, tile.rows.stop - span.start)
-        target = numbers[rows][:, tile.columns].reshape(-1)
-        scatter(values, target, tile.values.reshape(len(names), -1), None)
-    instrument_codes, sessions = np.nonzero(mask.T)
+        _write_series(values, spans, tile)
     index = two_levels(
-        instrument=(pd.Index(codes, dtype="str"), instrument_codes),
-        datetime=(calendar.to_index()[span.start : span.stop], sessions),
+        instrument=(pd.Index(codes, dtype="str"), np.repeat(spans[:, 0], lengths)),
+        datetime=(calendar.to_index()[span.start : span.stop], _ranges(spans[:, 1] - span.start, lengths)),
     )
-    return pd.DataFrame(values, index=index, columns=pd.Index(names), copy=False)
+    # a frame keeps its columns one after another, so this is its own memory: nothing is copied
+    return pd.DataFrame(values.T, index=index, columns=pd.Index(names), copy=False)
 
 
-def _series_spans(
-    instruments: Any, source: DataSource, span: range
-) -> tuple[tuple[str, ...], np.ndarray[Any, np.dtype[np.int64]]]:
-    """Return the instruments that have rows in the range, sorted, and their spans."""
+def _write_series(values: NDArray[np.float32], spans: Spans, tile: Tile) -> None:
+    """Copy a tile's cells to ``values[expressions, rows]``, whose rows are those of `spans`, one after another.
+
+    Parameters
+    ----------
+    values : float32 ``[expressions, rows]``
+    spans : int64 ``[m, 3]``
+        Instrument, first session and one past the last, sorted and within the sessions that are evaluated.
+    tile : Tile
+    """
+    ends = np.cumsum(spans[:, 2] - spans[:, 1])
+    first, last = tile.rows.start, tile.rows.stop
+    here = slice(*np.searchsorted(spans[:, 0], [tile.columns[0], tile.columns[-1] + 1]))
+    for (number, start, stop), end in zip(spans[here].tolist(), ends[here].tolist(), strict=True):
+        low, high = max(start, first), min(stop, last)
+        if low < high:
+            cells = tile.values[:, low - first : high - first, number - tile.columns[0]]
+            values[:, end - stop + low : end - stop + high] = cells
+
+
+def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers that count up from each start, `lengths` of them, one after another."""
+    numbers = np.arange(int(lengths.sum()), dtype=np.int64)
+    numbers += np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    return numbers
+
+
+def _series_spans(instruments: Any, source: DataSource, span: range) -> tuple[tuple[str, ...], Spans]:
+    """Return the instruments that have rows in the range, sorted, and their spans within it."""
     calendar = source.calendar()
     universe = universe_of(instruments, source)
     known = set(source.instruments())
@@ -205,7 +225,7 @@ def _series_spans(
         spans = spans_of_lifetimes(universe.lifetimes, codes, bounds, calendar)
     inside = spans[(spans[:, 1] < span.stop) & (spans[:, 2] > span.start)]
     used = np.unique(inside[:, 0])
-    inside = np.column_stack([np.searchsorted(used, inside[:, 0]), inside[:, 1:]])
+    inside = np.column_stack([np.searchsorted(used, inside[:, 0]), np.clip(inside[:, 1:], span.start, span.stop)])
     return tuple(codes[number] for number in used.tolist()), inside.astype(np.int64)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,9 @@ from rollwright.calendar.trading import TradingCalendar
 from rollwright.errors import DataError
 from rollwright.expression.source import Lifetimes
 
-__all__ = ["RowLayout", "Rows", "spans_of_bounds", "spans_of_lifetimes", "two_levels"]
+__all__ = ["RowLayout", "Rows", "Spans", "spans_of_bounds", "spans_of_lifetimes", "two_levels"]
 
-Spans = NDArray[np.int64]
+Spans: TypeAlias = NDArray[np.int64]
 CHUNK_ROWS: Final = 1 << 15
 
 

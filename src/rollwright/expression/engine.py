@@ -46,7 +46,8 @@ class Tile:
     columns : intp [columns]
         Which of the instruments asked for.
     values : float32 [expressions, rows, columns]
-        NaN outside each instrument's series.
+        NaN outside each instrument's series. In memory the last axis runs fastest; with ``by_series`` the rows of each
+        instrument lie together.
     """
 
     rows: slice
@@ -55,7 +56,14 @@ class Tile:
 
 
 def evaluate(
-    plan: Plan, source: DataSource, *, instruments: Sequence[str], start: int, stop: int, threads: int = 1
+    plan: Plan,
+    source: DataSource,
+    *,
+    instruments: Sequence[str],
+    start: int,
+    stop: int,
+    threads: int = 1,
+    by_series: bool = False,
 ) -> Iterator[Tile]:
     """Yield tiles that cover the sessions ``[start, stop)`` and `instruments` exactly once.
 
@@ -70,6 +78,8 @@ def evaluate(
     start, stop : int
         Positions of the source's calendar, half open.
     threads : int, default 1
+    by_series : bool, default False
+        How the tiles' values lie in memory, for consumers that copy instrument by instrument; the values are the same.
 
     Raises
     ------
@@ -82,7 +92,7 @@ def evaluate(
             f"sessions [{start}, {stop}) are not within the calendar of {length}",
             hint="positions count from 0, and the range is half open",
         )
-    request = _Request(plan=plan, source=source, instruments=tuple(instruments), dtype=np.float32)
+    request = _Request(plan=plan, source=source, instruments=tuple(instruments), dtype=np.float32, by_series=by_series)
     return _in_order(request.jobs(start, stop), threads=threads)
 
 
@@ -113,6 +123,7 @@ class _Request:
     source: DataSource
     instruments: tuple[str, ...]
     dtype: DTypeLike
+    by_series: bool = False
 
     def jobs(self, start: int, stop: int) -> Iterator[Callable[[], Tile]]:
         """Yield one job a tile; what a job needs is read when it is made, in the caller's thread."""
@@ -168,6 +179,7 @@ class _Request:
                 inputs=inputs,
                 calendar=self.source.calendar().values,
                 dtype=self.dtype,
+                by_series=self.by_series,
             )
 
     def _fields(self, around: Mapping[Term, Span], first: int, last: int, columns: slice) -> dict[Term, Values]:
@@ -252,10 +264,10 @@ class _Job:
     inputs: Panels
     calendar: NDArray[np.datetime64]
     dtype: DTypeLike
+    by_series: bool
 
     def __call__(self) -> Tile:
-        count = self.columns.stop - self.columns.start
-        values = np.empty((len(self.plan.terms), self.rows.stop - self.rows.start, count), self.dtype)
+        values = self._room()
         if self._is_empty():
             values.fill(np.nan)
         else:
@@ -264,6 +276,12 @@ class _Job:
         return Tile(
             rows=self.rows, columns=np.arange(self.columns.start, self.columns.stop, dtype=np.intp), values=values
         )
+
+    def _room(self) -> NDArray[Any]:
+        rows, columns = self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+        if self.by_series:
+            return np.empty((len(self.plan.terms), columns, rows), self.dtype).swapaxes(1, 2)
+        return np.empty((len(self.plan.terms), rows, columns), self.dtype)
 
     def _is_empty(self) -> bool:
         return not ((self.bounds[:, 0] < self.rows.stop) & (self.bounds[:, 1] > self.rows.start)).any()
