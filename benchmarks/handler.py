@@ -148,13 +148,14 @@ def beside_the_peer(bench: Bench, repeats: int) -> tuple[list[dict[str, Any]], d
 
 def again(bench: Bench, repeats: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Compare the second use of the features, and an append, with the first use."""
-    found: dict[str, list[float]] = {name: [] for name in ("first", "inside", "process", "built", "grown")}
+    found: dict[str, list[float]] = {name: [] for name in ("first", "inside", "process", "viewed", "built", "grown")}
     for place in range(repeats):
         store = f"store{place}"
         first = bench.ours("fold", store=store, again=case_of(SHIFTED))
         found["first"].append(first.answer["wall"])
         found["inside"].append(first.answer["again"])
         found["process"].append(bench.ours("fold", store=store, segments=SHIFTED).answer["wall"])
+        found["viewed"].append(bench.ours("fold", store=store, segments=SHIFTED, key="infer").answer["wall"])
         found["built"].append(bench.ours("open", store=f"{store}b").answer["wall"])
         shutil.copytree(bench.market, bench.folder / "kept")
         bench.append()
@@ -170,6 +171,8 @@ def again(bench: Bench, repeats: int) -> tuple[list[dict[str, Any]], dict[str, A
 
     rows = [
         machine.row("another window, same process: share of the first use", share("inside", "first"), 5,
+                    at_least=False, unit="%"),
+        machine.row("the same in another process, no processors", share("viewed", "first"), 5,
                     at_least=False, unit="%"),
         machine.row("another window, another process: share of the first use", share("process", "first"), 5,
                     at_least=False, unit="%"),

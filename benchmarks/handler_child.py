@@ -34,10 +34,10 @@ def prepare(case: dict[str, Any]) -> dict[str, Any]:
     return {"wall": time.perf_counter() - start, "rows": [len(frame) for frame in frames]}
 
 
-def fold(case: dict[str, Any]) -> float:
+def fold(case: dict[str, Any], key: Any = "learn") -> float:
     """Make handler, dataset and the arrays of the train segment, and read each feature once."""
     start = time.perf_counter()
-    found = dataset_of(case).fold("train", data_key="learn")
+    found = dataset_of(case).fold("train", data_key=key)
     np.add.reduce(found.features[:, 0])
     return time.perf_counter() - start
 
@@ -117,7 +117,7 @@ def main() -> None:
     if task == "prepare":
         answer = prepare(case)
     elif task == "fold":
-        answer = {"wall": fold(case)}
+        answer = {"wall": fold(case, request.get("key", "learn"))}
         if "again" in request:
             answer["again"] = fold(resolved(request["again"], sessions, "rollwright.data.processors"))
     elif task == "open":

@@ -52,32 +52,28 @@ def our_frames(case: dict[str, Any]) -> list[pd.DataFrame]:
 def compared(case: dict[str, Any], ours: list[pd.DataFrame], peers: list[Any]) -> list[FrameDifference]:
     """Compare the frames of a case: raw ones by the rules of the expressions, others by what the norms make of them."""
     fetches = case.get("fetches") or [[None, "", "raw"]]
-    raw = peers[0][0]
     found = []
     for (segment, columns, key), mine, (theirs, dtypes) in zip(fetches, ours, peers, strict=True):
-        names = [name[-1] if isinstance(name, tuple) else name for name in theirs.columns]
-        rules = [rule(name) for name in names]
-        absolute = np.array([each["absolute"] for each in rules])
-        relative = np.array([each["relative"] for each in rules])
-        residue = np.array([bool(each.get("may_leave_residue")) for each in rules])
-        if key != "raw":
-            scale = _scales(raw, theirs, names)
-            absolute, residue = np.maximum(5e-6, absolute * scale), np.zeros_like(residue)
-            relative = np.maximum(relative, 1e-4)
-        what = f"{case['name']}: {segment or 'whole'} {columns} {key}"
+        absolute, relative, residue = tolerances(peers[0][0], theirs, key)
         found.append(
             compare_frames(
-                what,
-                mine,
-                theirs,
-                dtypes,
-                absolute=absolute,
-                relative=relative,
-                residue=residue,
-                widened=key == "learn",
+                f"{case['name']}: {segment or 'whole'} {columns} {key}", mine, theirs, dtypes,
+                absolute=absolute, relative=relative, residue=residue, widened=key == "learn",
             )
-        )
+        )  # fmt: skip
     return found
+
+
+def tolerances(raw: pd.DataFrame, frame: pd.DataFrame, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return for each column of `frame` the absolute and the relative tolerance, and whether a residue is admitted."""
+    names = [name[-1] if isinstance(name, tuple) else name for name in frame.columns]
+    rules = [rule(name) for name in names]
+    absolute = np.array([each["absolute"] for each in rules])
+    relative = np.array([each["relative"] for each in rules])
+    residue = np.array([bool(each.get("may_leave_residue")) for each in rules])
+    if key == "raw":
+        return absolute, relative, residue
+    return np.maximum(5e-6, absolute * _scales(raw, frame, names)), np.maximum(relative, 1e-4), np.zeros_like(residue)
 
 
 def _scales(raw: pd.DataFrame, processed: pd.DataFrame, names: list[str]) -> np.ndarray:
