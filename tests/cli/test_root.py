@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from rollwright.cli import root
@@ -33,13 +35,18 @@ def test_help_and_version_end_with_0(capsys):
     assert "Walk a campaign" in capsys.readouterr().out
 
 
-def test_an_interrupt_anywhere_ends_with_130_and_says_how_to_go_on(capsys, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_anywhere_ends_with_130_and_says_how_to_go_on(capsys, monkeypatch, number):
+    before = signal.getsignal(signal.SIGTERM)
+
     def interrupted(**_kwargs):
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
+        pytest.fail("it went on")
 
     monkeypatch.setattr("rollwright.core.settings.load_settings", interrupted)
     assert run(["config", "show"]) == root.INTERRUPTED
     assert "nothing is lost" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_what_the_machine_refuses_ends_with_3_and_the_path(capsys, monkeypatch):

@@ -7,7 +7,10 @@ Exit codes: 0 done, 1 finished with failed tasks, 2 bad input or usage, 3 someth
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import typer
@@ -31,14 +34,28 @@ _UsageError: Final[Any] = next(kind for kind in typer.BadParameter.__mro__ if ki
 
 
 class _Root(TyperGroup):
-    """Says what an interrupt means, before Typer turns it into a bare exit code."""
+    """Takes SIGTERM as Ctrl-C, and says what it means before Typer turns it into a bare exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _terminated_as_interrupted():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             talk.line("interrupted; nothing is lost: give the same command again, or `rollwright resume`")
             return INTERRUPTED
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM unwind what runs, so that half-made files go; a worker at work takes both signals itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 app = typer.Typer(
