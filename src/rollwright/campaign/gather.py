@@ -26,7 +26,8 @@ class Gathered:
     Attributes
     ----------
     pred : DataFrame
-        Column ``score``, float32, index (datetime, instrument), sorted; no row twice, no score that is no number.
+        Column ``score`` in the dtype the model gave (LightGBM: float64), index (datetime, instrument), sorted; no row
+        twice, no score that is no number.
     label : DataFrame
         The raw label of the same rows; NaN where the future is not known yet.
     rows : mapping of str to int
