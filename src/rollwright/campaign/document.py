@@ -19,7 +19,8 @@ from rollwright.errors import ConfigError
 
 __all__ = ["BASE_KEY", "Document", "problems_error", "read_document"]
 
-MAX_BYTES: Final = 1 << 20
+MAX_BYTES: Final = 1 << 16
+MAX_TOLD: Final = 50
 BASE_KEY: Final = "BASE_CONFIG_PATH"
 
 _PLACE: Final = re.compile(r"(.*?):(\d+):(\d+): ")
@@ -72,7 +73,7 @@ class Document:
 
     def anchored(self) -> set[str]:
         """Return the top-level keys that define an anchor for use elsewhere in their file."""
-        return {entry.key for entry in self.root.entries if entry.anchored}
+        return {entry.key for entry in self.root.entries.values() if entry.anchored}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +99,9 @@ def read_document(path: Path, overrides: Sequence[str] = (), *, environ: Mapping
     Raises
     ------
     ConfigError
-        When there is no such file, it is no YAML mapping, larger than 1 MiB, nested deeper than 64, or expands to more
-        than 100,000 values; for a name nothing defines, a base that is missing, its own ancestor or the 17th, and an
-        override that leads nowhere; with file, line and column.
+        When there is no such file, it is no YAML mapping, larger than 64 KiB, nested deeper than 64, or expands to
+        more than 20,000 values; for a name nothing defines, a base that is missing, its own ancestor or the 17th, and
+        an override that leads nowhere; with file, line and column.
     """
     part = _read(path, environ, ())
     for override in overrides:
@@ -115,7 +116,9 @@ def problems_error(path: Path, problems: Sequence[str]) -> ConfigError:
     told = sorted(dict.fromkeys(problems), key=_order)
     if len(told) == 1:
         return ConfigError(told[0])
-    lines = "".join(f"\n  {problem}" for problem in told)
+    lines = "".join(f"\n  {problem}" for problem in told[:MAX_TOLD])
+    if len(told) > MAX_TOLD:
+        lines += f"\n  and {len(told) - MAX_TOLD} more"
     return ConfigError(f"{len(told)} problem(s) in {path}:{lines}")
 
 
@@ -134,12 +137,11 @@ def _read(path: Path, environ: Mapping[str, str] | None, above: tuple[Path, ...]
     if problems:
         raise problems_error(path, problems)
     check_size(root)
-    entry = root.own(BASE_KEY)
+    entry = root.entries.pop(BASE_KEY, None)
     if entry is None:
         if problems := stray_drops(root):
             raise problems_error(path, problems)
         return _Part(root=root, text=rendered.text, changed=rendered.lines is not None)
-    root.entries.remove(entry)
     base = _read(_base_path(entry, path, (*above, path)), environ, (*above, path))
     if problems := merge(base.root, root):
         raise problems_error(path, problems)
@@ -179,14 +181,17 @@ def _override(override: str) -> tuple[str, Node]:
 
 
 def _text(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is no file")
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise ConfigError(f"there is no file {path}") from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     if len(raw) > MAX_BYTES:
-        raise ConfigError(f"{path} has {len(raw):,} bytes, more than {MAX_BYTES:,}")
+        raise ConfigError(f"{path} is larger than {MAX_BYTES:,} bytes")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

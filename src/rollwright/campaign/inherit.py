@@ -33,8 +33,8 @@ def stray_drops(root: Node) -> list[str]:
         _nothing_to_drop(entry)
         for mapping in mappings
         if isinstance(mapping, MapNode)
-        for entry in mapping.entries
-        if is_drop(entry.value) and not _taken_in(mapping, entry.key)
+        for entry in mapping.entries.values()
+        if is_drop(entry.value) and mapping.taken_in(entry.key) is None
     ]
 
 
@@ -73,23 +73,21 @@ class _Merge:
     def mapping(self, base: MapNode, child: MapNode) -> list[str]:
         """Put the entries of `child` over those of `base`."""
         problems: list[str] = []
-        dropped = [entry for entry in child.entries if is_drop(entry.value)]
+        dropped = [entry for entry in child.entries.values() if is_drop(entry.value)]
         for entry in dropped:
             if base.find(entry.key) is not None:
                 _drop(base, entry.key, entry.value)
-            elif not _taken_in(child, entry.key):
+            elif child.taken_in(entry.key) is None:
                 problems.append(_nothing_to_drop(entry))
         for key, entry in child.visible().items():
-            own, found = base.own(key), base.find(key)
+            found = base.find(key)
             if found is None:
                 problems += stray_drops(entry.value)
-                if own is not None:
-                    base.entries.remove(own)
-                base.entries.append(entry if entry in child.entries else Entry(key, entry.place, entry.value))
+                own = child.entries.get(key)
+                base.entries[key] = own or _shared(Entry(key, entry.place, entry.value))
             else:
-                slot = own or Entry(key, entry.place, found.value)
-                if own is None:
-                    base.entries.append(slot)
+                slot = base.entries.get(key) or _shared(Entry(key, entry.place, found.value))
+                base.entries[key] = slot
                 problems += self.put(slot, entry)
         return problems
 
@@ -106,9 +104,10 @@ class _Merge:
     def replace(self, slot: Entry, new: Node, *, owned: bool) -> None:
         """Let `slot`, and when its value was written there every alias of it, hold `new`."""
         old = slot.value
-        if old.home is slot:
+        if old.home is slot and old.shared:
             for other in [other for other in every_slot(self.root) if other.value is old]:
                 other.value = new
+                new.shared = True
         slot.value = new
         if owned:
             new.home = slot
@@ -122,7 +121,7 @@ class _Merge:
         if isinstance(value, MapNode):
             layer = MapNode(value.place, merges=[Entry("<<", value.place, value)])
         elif isinstance(value, ListNode):
-            layer = ListNode(value.place, items=[Entry("", item.place, item.value) for item in value.items])
+            layer = ListNode(value.place, items=[_shared(Entry("", item.place, item.value)) for item in value.items])
         else:
             return
         layer.home = slot
@@ -137,15 +136,14 @@ def _slot(place: Node, key: str, dotted: str, origin: Place) -> Entry:
         raise ConfigError(f"the override `{dotted}` leads nowhere: `{key}` is no position of a list of {length}")
     if not isinstance(place, MapNode):
         raise ConfigError(f"the override `{dotted}` leads nowhere: there is no place for `{key}`")
-    own, found = place.own(key), place.find(key)
+    found = place.find(key)
+    own = place.entries.get(key)
     if own is not None and found is not None:
         return own
-    if own is not None:
-        place.entries.remove(own)
     slot = Entry(key, origin, found.value if found is not None else MapNode(origin))
     if found is None:
         slot.value.home = slot
-    place.entries.append(slot)
+    place.entries[key] = _shared(slot)
     return slot
 
 
@@ -157,15 +155,15 @@ def _opened(slot: Entry, origin: Place) -> Entry:
 
 
 def _drop(mapping: MapNode, key: str, marker: Node) -> None:
-    own = mapping.own(key)
-    if own is not None:
-        mapping.entries.remove(own)
-    if mapping.find(key) is not None:  # taken in by `<<`: only a mark can hide it
-        mapping.entries.append(Entry(key, marker.place, ScalarNode(marker.place, DROP)))
+    mapping.entries.pop(key, None)
+    if mapping.taken_in(key) is not None:  # only a mark can hide it
+        mapping.entries[key] = Entry(key, marker.place, ScalarNode(marker.place, DROP))
 
 
-def _taken_in(mapping: MapNode, key: str) -> bool:
-    return any(isinstance(merge.value, MapNode) and merge.value.find(key) for merge in mapping.merges)
+def _shared(slot: Entry) -> Entry:
+    """Return `slot`, its value marked as one that stands elsewhere too."""
+    slot.value.shared = True
+    return slot
 
 
 def _nothing_to_drop(entry: Entry) -> str:

@@ -19,8 +19,9 @@ from rollwright.errors import ConfigError
 
 __all__ = ["DROP", "Entry", "ListNode", "MapNode", "Node", "Place", "ScalarNode", "check_size", "compose", "value_of"]
 
-MAX_NODES: Final = 100_000
+MAX_NODES: Final = 20_000
 MAX_DEPTH: Final = 64
+MAX_SHOWN: Final = 80
 DROP: Final = "__DROP__"
 _TAG: Final = "tag:yaml.org,2002:"
 _SCALARS: Final = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp"))
@@ -47,10 +48,13 @@ class Node:
     place : Place
     home : Entry or None
         The one place where it was written; any other that holds it is an alias.
+    shared : bool
+        Whether there may be another place.
     """
 
     place: Place
     home: Entry | None = field(default=None, kw_only=True)
+    shared: bool = field(default=False, kw_only=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -81,16 +85,21 @@ class ListNode(Node):
 class MapNode(Node):
     """A mapping: its own entries, and the mappings that ``<<`` takes in, the first of which wins."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: dict[str, Entry] = field(default_factory=dict)
     merges: list[Entry] = field(default_factory=list)
-
-    def own(self, key: str) -> Entry | None:
-        """Return the entry written here."""
-        return next((entry for entry in self.entries if entry.key == key), None)
 
     def find(self, key: str) -> Entry | None:
         """Return the entry of `key`, written here or taken in; None when there is none, or it was dropped."""
-        return self.visible().get(key)
+        own = self.entries.get(key)
+        if own is not None:
+            return None if is_drop(own.value) else own
+        return self.taken_in(key)
+
+    def taken_in(self, key: str) -> Entry | None:
+        """Return the entry of `key` that ``<<`` takes in."""
+        mappings = (merge.value for merge in self.merges)
+        found = (mapping.find(key) for mapping in mappings if isinstance(mapping, MapNode))
+        return next((entry for entry in found if entry is not None), None)
 
     def visible(self) -> dict[str, Entry]:
         """Return what the mapping means: every key once, without what was dropped."""
@@ -98,7 +107,7 @@ class MapNode(Node):
         for merge in reversed(self.merges):
             if isinstance(merge.value, MapNode):
                 found.update(merge.value.visible())
-        found.update({entry.key: entry for entry in self.entries})
+        found.update(self.entries)
         return {key: entry for key, entry in found.items() if not is_drop(entry.value)}
 
 
@@ -110,7 +119,7 @@ def is_drop(node: Node) -> bool:
 def slots(node: Node) -> list[Entry]:
     """Return the places beneath `node`."""
     if isinstance(node, MapNode):
-        return [*node.entries, *node.merges]
+        return [*node.entries.values(), *node.merges]
     return list(node.items) if isinstance(node, ListNode) else []
 
 
@@ -141,7 +150,7 @@ def check_size(root: Node) -> None:
     Raises
     ------
     ConfigError
-        For more than 100,000 values, or nesting deeper than 64.
+        For more than 20,000 values, or nesting deeper than 64.
     """
     sizes: dict[int, int] = {}
 
@@ -182,6 +191,10 @@ def compose(rendered: Rendered, *, name: str) -> tuple[Node | None, list[str]]:
     return node, reader.problems
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
 def _hint(text: str, said: str) -> str | None:
     if "undefined alias" in said:
         return "an anchor is known in its own file only; a key of the base is overridden by its name"
@@ -206,6 +219,7 @@ class _Reader:
             if found is None:
                 self.problems.append(f"{place}: an alias stands inside what it names")
                 return ScalarNode(place, None)
+            found.shared = True
             return found
         self._made[id(source)] = None
         made = self._make(source, place)
@@ -223,9 +237,9 @@ class _Reader:
             try:
                 return ScalarNode(place, self._scalars.construct_object(source))
             except (ValueError, YAMLError) as error:
-                self.problems.append(f"{place}: `{source.value}` is no {source.tag.removeprefix(_TAG)}: {error}")
+                self.problems.append(f"{place}: `{_cut(source.value)}` is no {source.tag.removeprefix(_TAG)}: {error}")
                 return ScalarNode(place, None)
-        tag = str(source.tag).replace(_TAG, "!!")
+        tag = _cut(str(source.tag).replace(_TAG, "!!"))
         self.problems.append(f"{place}: the tag `{tag}` is refused: a tag builds objects, and nothing here does")
         return ScalarNode(place, None)
 
@@ -238,19 +252,19 @@ class _Reader:
             name = self._key(key)
             if name is None:
                 continue
-            if made.own(name) is not None:
-                self.problems.append(f"{self._place(key)}: key `{name}` stands twice; keep one of the two")
+            if name in made.entries:
+                self.problems.append(f"{self._place(key)}: key `{_cut(name)}` stands twice; keep one of the two")
                 continue
             entry = self._entry(name, value)
             entry.place = self._place(key)
-            made.entries.append(entry)
+            made.entries[name] = entry
         return made
 
     def _key(self, key: yaml_nodes.Node) -> str | None:
         if isinstance(key, yaml_nodes.ScalarNode) and key.tag == f"{_TAG}str":
             return str(key.value)
         kind = str(key.tag).removeprefix(_TAG)
-        shown = key.value if isinstance(key, yaml_nodes.ScalarNode) else "…"
+        shown = _cut(key.value) if isinstance(key, yaml_nodes.ScalarNode) else "…"
         self.problems.append(f"{self._place(key)}: key `{shown}` is {kind}, not text; write it in quotes")
         return None
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Rendered", "render"]
 
-MAX_CHARACTERS: Final = 1 << 20
-MAX_JOINED: Final = 1 << 16
+MAX_CHARACTERS: Final = 1 << 16
+MAX_JOINED: Final = 1 << 12
 FILTERS: Final = (
     "abs", "capitalize", "d", "default", "first", "float", "int", "last", "length", "lower", "round", "string", "title",
     "trim", "upper",
@@ -74,7 +74,7 @@ def render(text: str, *, name: str, environ: Mapping[str, str] | None = None) ->
     ------
     ConfigError
         For names that nothing defines, all of them at once; for what the language does not have; and when the result
-        is larger than a million characters.
+        is larger than 64 Ki characters.
     """
     source = _mute_comments(text)
     if not _OPENS.search(source):
