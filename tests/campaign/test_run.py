@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
 from rollwright.campaign import run
 from rollwright.campaign.plan import CampaignPlan, Window
-from rollwright.campaign.run import submit
-from rollwright.core.context import install
+from rollwright.campaign.run import submit, train_windows
+from rollwright.core.context import current_settings, install
 from rollwright.core.settings import load_settings
+from rollwright.errors import TaskFailedError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.tasks.spec import TaskSpec
@@ -63,3 +66,33 @@ def test_a_window_that_another_roll_has_put_to_work_meanwhile_is_left_to_it(mana
     submit(plan(), manager, generation="g1")
     assert manager.task_stat() == {"running": 1}
     manager.commit_task_res(taken[0], 2)  # its lease was not taken away
+
+
+def test_whole_tracebacks_of_failed_windows_are_kept_in_a_file_until_none_fails(manager, tmp_path):
+    kept = tmp_path / "results" / "failures.txt"
+    submission = submit(plan(), manager, generation="g1")
+    trace = (
+        'Traceback (most recent call last):\n  File "mine.py", line 7, in fit\nValueError: no such price\nhint: buy\n'
+    )
+    manager.mark_failed(manager.fetch_task(), trace)
+    nothing_left = replace(submission, reused=("w",))  # so that no worker starts here
+
+    def train():
+        return train_windows(
+            plan(),
+            nothing_left,
+            manager,
+            store=manager.store,
+            settings=current_settings(),
+            jobs=1,
+            failures=kept,
+        )
+
+    with pytest.raises(TaskFailedError, match="task w: ValueError: no such price") as caught:
+        train()
+    assert str(kept) in (caught.value.hint or "")
+    assert "mine.py" in kept.read_text()
+    manager.reset_status({}, "waiting")
+    manager.commit_task_res(manager.fetch_task(), 1)
+    assert train()
+    assert not kept.exists()

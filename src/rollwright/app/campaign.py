@@ -37,6 +37,7 @@ _logger = logging.getLogger("rollwright.app")
 
 RECORD_FORMAT: Final = 1
 RESULTS_DIR: Final = "results"
+FAILURES_FILE: Final = "failures.txt"
 
 Progress = Callable[[str, Any], None]
 
@@ -174,6 +175,7 @@ def _train(
             settings=campaign.settings,
             jobs=jobs,
             on_event=lambda event: tell("event", event),
+            failures=campaign.results / FAILURES_FILE,
         )
 
 

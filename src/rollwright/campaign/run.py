@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from rollwright.campaign.plan import CampaignPlan, Window
+from rollwright.core.atomic import write_text
 from rollwright.core.construct import init_instance_by_config
 from rollwright.core.placeholder import fill_paths
 from rollwright.core.settings import Settings
@@ -124,8 +126,18 @@ def train_windows(
     settings: Settings,
     jobs: int,
     on_event: Callable[[WorkerEvent], None] | None = None,
+    failures: Path | None = None,
 ) -> bool:
     """Train what is to do with `jobs` slots; windows that workers elsewhere hold are waited for.
+
+    Parameters
+    ----------
+    plan, submission, manager, store, settings : as in `submit`
+    jobs : int
+    on_event : callable, optional
+        Called with each event of the worker.
+    failures : Path, optional
+        Where the whole tracebacks of failed windows go; the file is removed when none failed.
 
     Returns
     -------
@@ -152,19 +164,23 @@ def train_windows(
         )
         if worker.run().interrupted:
             return False
-    _raise_failures(plan, submission, manager)
+    _raise_failures(plan, submission, manager, failures)
     return True
 
 
-def _raise_failures(plan: CampaignPlan, submission: Submission, manager: TaskManager) -> None:
+def _raise_failures(plan: CampaignPlan, submission: Submission, manager: TaskManager, file: Path | None) -> None:
     names = {task_id: name for name, task_id in submission.ids.items()}
     failed = manager.query({"_id": {"$in": list(names)}, "status": {"$in": ["failed", "cancelled"]}})
-    failures = [(names[task["_id"]], last_line(task.get("error"))) for task in failed]
-    if failures:
-        raise TaskFailedError(
-            sorted(failures),
-            hint=f"the other windows of {plan.name} are finished and kept; mend the cause and give the same command",
-        )
+    errors = sorted((names[task["_id"]], str(task.get("error") or "")) for task in failed)
+    if not errors:
+        if file is not None:
+            file.unlink(missing_ok=True)
+        return
+    hint = f"the other windows of {plan.name} are finished and kept; mend the cause and give the same command"
+    if file is not None:
+        write_text(file, "\n".join(f"== window {name}\n{error.rstrip()}\n" for name, error in errors))
+        hint += f"; the tracebacks are in {file}"
+    raise TaskFailedError([(name, last_line(error)) for name, error in errors], hint=hint)
 
 
 def finished_recorders(windows: Sequence[Window], submission: Submission, manager: TaskManager) -> dict[str, Recorder]:
