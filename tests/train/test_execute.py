@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rollwright.core.context import current_settings, install
-from rollwright.errors import ConstructError
+from rollwright.errors import ConstructError, UnsupportedArtifactError
 from rollwright.record.ambient import R
 from rollwright.train.execute import begin_task_train, end_task_train, execute, flatten, seed_of, task_train
 from rollwright.train.validity import current_validity
@@ -84,6 +84,13 @@ def test_a_failing_fit_leaves_a_failed_recorder_and_its_own_error():
     with pytest.raises(TypeError, match="the body raised this"):
         task_train({**TASK, "model": {**TASK["model"], "kwargs": {"fail": True}}}, "exp")
     assert [recorder.status for recorder in R.list_recorders(experiment_name="exp").values()] == ["FAILED"]
+
+
+def test_a_model_that_no_codec_stores_is_refused_before_it_learns():
+    own = Path(current_settings().trust.folder) / "own.py"
+    own.write_text(OWN + "\n\nclass Kept:\n    def fit(self, dataset):\n        raise AssertionError('it learnt')\n")
+    with pytest.raises(UnsupportedArtifactError, match="Kept"):
+        task_train({**TASK, "model": {"class": "Kept", "module_path": "own.py"}}, "exp")
 
 
 def test_code_edited_while_it_runs_is_not_recorded_as_what_gave_the_result():

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from rollwright.core.construct import init_instance_by_config
 from rollwright.core.ids import fingerprint, with_segment_tuples
 from rollwright.core.placeholder import fill_paths, fill_values
+from rollwright.core.serial import codecs
 from rollwright.model.base import Model
 from rollwright.record.ambient import R
 from rollwright.record.recorder import Recorder
@@ -83,11 +84,18 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder) -> dict[str, Any
     -------
     dict
         What the result depends on beside the definition, as `current_validity` tells it.
+
+    Raises
+    ------
+    UnsupportedArtifactError
+        When no codec stores such a model or dataset; nothing was fitted then.
     """
     task = fill_paths(task_config)
     code = current_validity(task_config, "")["code"]  # before it runs: what is edited meanwhile gave no result
     model: Model = init_instance_by_config(task["model"], try_kwargs={"seed": seed_of(task_config)})
     dataset = init_instance_by_config(task["dataset"])
+    for kept in (model, dataset):  # what could not be stored is refused before it learns, not after
+        codecs.for_object(kept)
     reweighter = task.get("reweighter")
     if reweighter is not None:
         model.fit(dataset, reweighter=init_instance_by_config(reweighter))
