@@ -16,8 +16,7 @@ from rollwright.core.settings import Settings
 from rollwright.data.provider import provider_from_settings
 from rollwright.data.store_file import Header
 from rollwright.data.store_hold import is_held
-from rollwright.data.store_prune import remove
-from rollwright.data.store_size import StoreEntry, entries
+from rollwright.data.store_size import StoreEntry, entries, remove
 from rollwright.errors import ConfigError, DataError, RollwrightError
 
 __all__ = ["CacheFile", "CacheListing", "Pruning", "list_cache", "plan_pruning", "prune_cache"]

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rollwright.core.filelock import file_lock
+from rollwright.core.filelock import file_lock, try_file_lock
 from rollwright.errors import DataError
 
-__all__ = ["allocate", "folder_lock"]
+__all__ = ["allocate", "folder_lock", "try_folder_lock"]
 
 LOCK_NAME = "lock"
 
@@ -20,6 +20,13 @@ def folder_lock(folder: Path) -> Iterator[None]:
     """Make `folder` and hold its lock inside the block, waiting for whoever holds it."""
     with file_lock(folder / LOCK_NAME):
         yield
+
+
+@contextmanager
+def try_folder_lock(folder: Path) -> Iterator[bool]:
+    """Hold the lock of `folder` inside the block when it is free; yield False when somebody builds there."""
+    with try_file_lock(folder / LOCK_NAME) as free:
+        yield free
 
 
 def allocate(path: Path, size: int) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rollwright.data.store_file import Header
 from rollwright.data.store_hold import is_held
-from rollwright.data.store_lock import folder_lock
+from rollwright.data.store_lock import try_folder_lock
 from rollwright.errors import CorruptFileError
 
-__all__ = ["StoreEntry", "entries", "prune"]
+__all__ = ["StoreEntry", "entries", "prune", "remove"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +80,7 @@ def entries(root: Path) -> list[StoreEntry]:
 def prune(root: Path, *, max_bytes: int, keep: Collection[Path] = ()) -> list[StoreEntry]:
     """Remove the longest unused files until the store takes at most `max_bytes`, and return what was removed.
 
-    Guarantees: a file that some process has open stays; what is asked for again is built again; files of a build under
-    way are waited for. Not guaranteed: the limit, when files in use are larger than it.
+    Guarantees: those of `remove`. Not guaranteed: the limit, when files in use are larger than it.
 
     Parameters
     ----------
@@ -93,19 +92,31 @@ def prune(root: Path, *, max_bytes: int, keep: Collection[Path] = ()) -> list[St
     """
     present = entries(root)
     total = sum(entry.size for entry in present)
-    removed = []
+    removed: list[StoreEntry] = []
     for entry in present:
         if total <= max_bytes:
             break
-        if entry.path in keep:
-            continue
-        with folder_lock(entry.path.parent):
-            if is_held(entry.path):
+        if entry.path not in keep and remove([entry]):
+            total -= entry.size
+            removed.append(entry)
+    return removed
+
+
+def remove(chosen: Iterable[StoreEntry]) -> list[StoreEntry]:
+    """Remove data files with the headers that refer to them, and return those that went.
+
+    Guarantees: a file that some process has open stays, headers and all, and so does one in whose folder somebody
+    builds, this process too: nobody is waited for. What is removed is never half there, since a file without headers
+    does not exist for a reader; what is asked for again is built again.
+    """
+    removed = []
+    for entry in chosen:
+        with try_folder_lock(entry.path.parent) as free:
+            if not free or is_held(entry.path):
                 continue
             for header in entry.headers:
                 header.unlink(missing_ok=True)
             entry.path.unlink(missing_ok=True)
-        total -= entry.size
         removed.append(entry)
     return removed
 
