@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +45,9 @@ def demo(
     from rollwright.app.demo import prepare_demo  # noqa: PLC0415 - keeps --help light
 
     file = prepare_demo(folder, tell=talk.line)
-    return _roll(file, [], None, jobs or default_jobs(), as_json=as_json, project=folder)
+    # `resume` looks in the working directory, where the demo's project is not.
+    go_on = f"rollwright demo --dir {shlex.quote(str(folder))}"
+    return _roll(file, [], None, jobs or default_jobs(), as_json=as_json, project=folder, go_on=go_on)
 
 
 def run_once(
@@ -83,7 +86,14 @@ def roll(
 
 
 def _roll(
-    file: Path, overrides: list[str], provider_uri: str | None, jobs: int, *, as_json: bool, project: Path | None
+    file: Path,
+    overrides: list[str],
+    provider_uri: str | None,
+    jobs: int,
+    *,
+    as_json: bool,
+    project: Path | None,
+    go_on: str | None = None,
 ) -> int:
     from rollwright.app.campaign import open_campaign, roll_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.progress import CampaignProgress  # noqa: PLC0415 - keeps --help light
@@ -91,7 +101,7 @@ def _roll(
     campaign = open_campaign(file, overrides=overrides, provider_uri=provider_uri, project=project)
     with clean_stdout(), CampaignProgress(campaign.name) as progress:
         result = roll_campaign(campaign, jobs=jobs, on_progress=progress)
-    return _end(campaign.name, result, as_json=as_json)
+    return _end(result, go_on or f"rollwright resume {campaign.name}", as_json=as_json)
 
 
 def resume(
@@ -105,7 +115,7 @@ def resume(
 
     with clean_stdout(), CampaignProgress(name or "campaign") as progress:
         result = resume_campaign(name, jobs=jobs or default_jobs(), on_progress=progress)
-    return _end(name or "the campaign", result, as_json=as_json)
+    return _end(result, " ".join(["rollwright resume", *([name] if name else [])]), as_json=as_json)
 
 
 def worker(
@@ -127,9 +137,9 @@ def worker(
     return 1 if report.failed else 0
 
 
-def _end(name: str, result: CampaignResult | None, *, as_json: bool) -> int:
+def _end(result: CampaignResult | None, go_on: str, *, as_json: bool) -> int:
     if result is None:
-        talk.line(f"stopped; nothing is lost. Go on with: rollwright resume {name}")
+        talk.line(f"stopped; nothing is lost. Go on with: {go_on}")
         return INTERRUPTED
     if as_json:
         print(json.dumps({"ok": True, "data": result.summary()}, indent=1))
