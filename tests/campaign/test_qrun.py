@@ -36,7 +36,8 @@ def test_the_example_is_valid_as_it_stands():
     assert document.anchored() == {"market", "benchmark", "data_handler_config", "port_analysis_config"}
 
 
-def test_a_workflow_of_qlib_runs_unchanged_but_for_path_market_and_dates(market, capsys):
+def test_a_workflow_of_qlib_runs_unchanged_but_for_path_market_and_dates(market, capsys, monkeypatch):
+    monkeypatch.setenv("ROLLWRIGHT_TRACKING__URI", "memory:")  # a database takes its time to be made
     text = EXAMPLE.read_text()
     words = [f"qlib_init.provider_uri={market}", *HERE, "task.model.kwargs.num_boost_round=20"]
     assert run(["run", str(EXAMPLE), *words, "--json"]) == 0

@@ -90,7 +90,7 @@ def _object(config: Any, keys: Keys, role: str, check: ObjectCheck) -> list[str]
         said = f"`{config}` is not read: a saved object could run anything when it is loaded; name it by class, "
         return [check.says(keys, said + "module_path and kwargs")]
     if isinstance(config, str):
-        config = {"class": config}
+        config = {"class": config} if not config.startswith("<") else None  # such a placeholder has been told
     name = config.get("class", config.get("func")) if isinstance(config, Mapping) else None
     if not isinstance(name, str):
         return []  # what is no object at all is told by the models of the file, or by who takes it
