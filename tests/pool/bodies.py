@@ -1,5 +1,6 @@
 """Bodies that the tests' slots run."""
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -58,3 +59,11 @@ def hold(definition):
     with Path(definition["log"]).open("a") as file:
         file.write(f"{os.getpid()}\n")
     return sum(range(10**11))
+
+
+def complain(definition):
+    """Return how this process logs a warning, and whether it logs more than that."""
+    logger = logging.getLogger("rollwright.model")
+    record = logger.makeRecord(logger.name, logging.WARNING, __file__, 1, "rows_dropped rows=%d", (3,), None)
+    lines = [handler.format(record) for handler in logging.getLogger().handlers]
+    return {"lines": lines, "details": logger.isEnabledFor(logging.INFO)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -421,3 +422,13 @@ for number in range(100000):
     store.close()
     assert set(acknowledged) <= set(present)
     assert len(present) - len(acknowledged) <= 1
+
+
+@pytest.mark.parametrize("level", [logging.WARNING, logging.INFO])
+def test_a_slot_logs_at_the_workers_level_and_names_itself(file_store, manager, bodies, monkeypatch, level):
+    monkeypatch.setattr(logging.getLogger("rollwright"), "level", level)
+    (task,) = manager.create_task([{"x": 3}])
+    worker(file_store, bodies, "bodies.py:complain").run()
+    logged = manager.re_query(task)["res"]
+    assert logged["lines"] == ["WARNING rollwright.model [slot-0]: rows_dropped rows=3"]
+    assert logged["details"] is (level == logging.INFO)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
+import multiprocessing
 import os
 import signal
 import threading
@@ -42,6 +44,7 @@ def serve(tasks: Connection, lifeline: Connection) -> None:
         signal.signal(name, signal.SIG_IGN)
     try:
         terms = json.loads(tasks.recv_bytes())
+        _set_up_logging(terms.get("log_level"))
         _send(tasks, _prepared(terms))
         body = load_entry(terms["entry"])
         while True:
@@ -67,6 +70,14 @@ def _die_with(lifeline: Connection) -> None:
             os._exit(1)
 
     threading.Thread(target=watch, name="lifeline", daemon=True).start()
+
+
+def _set_up_logging(level: int | None) -> None:
+    """Let this process log as the worker does, at its level, and name the slot: it is an application of its own."""
+    name = multiprocessing.current_process().name
+    logging.basicConfig(level=logging.WARNING, format=f"%(levelname)s %(name)s [{name}]: %(message)s")
+    if level is not None:
+        logging.getLogger("rollwright").setLevel(level)
 
 
 def _prepared(terms: Mapping[str, Any]) -> dict[str, Any]:

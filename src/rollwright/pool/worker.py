@@ -131,7 +131,12 @@ class Worker:
         self._poll = poll if poll is not None else settings.pool.poll
         self._clock: Clock = clock if clock is not None else SystemClock()
         self._on_event = on_event
-        terms = {"settings": settings.model_dump_json(), "entry": body.entry, "kwargs": normalise(dict(body.kwargs))}
+        terms = {
+            "settings": settings.model_dump_json(),
+            "entry": body.entry,
+            "kwargs": normalise(dict(body.kwargs)),
+            "log_level": logging.getLogger("rollwright").getEffectiveLevel(),
+        }
         self._supervisor = Supervisor(terms=terms, preload=preload)
         self._generator = random.Random()  # noqa: S311 - only spreads retries
         self._handles: list[SlotHandle] = []
