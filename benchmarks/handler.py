@@ -278,7 +278,7 @@ def main() -> int:
     machine.pin(CORES)
     result: dict[str, Any] = {"machine": machine.describe(options.peer_python), "load": machine.load(), "cases": {}}
     missed = 0
-    for name in options.case or ["S"]:
+    for name in options.case or ([] if options.large else ["S"]):
         instruments, sessions = CASES[name]
         print(f"{name}: Alpha158 on {instruments} instruments x {sessions} sessions")
         source = random_source(np.random.default_rng(1), sessions=sessions, instruments=instruments, suspensions=0.01)

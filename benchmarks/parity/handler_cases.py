@@ -51,6 +51,12 @@ def _handler(name, handler, kwargs, fetches):
     }
 
 
+def _series(name, fillna_type):
+    """Time series of samples: the first fetch gives the raw frame, the others samplers."""
+    case = _handler(name, "Alpha158", {**INNER, **FIT, "infer_processors": ROBUST}, [])
+    return {**case, "kind": "series", "step_len": 6, "fillna_type": fillna_type, "sampled": ["train", "test"]}
+
+
 def _features(name, fields, **kwargs):
     return {"name": name, "kind": "features", "fields": fields, "kwargs": {"freq": "day", **kwargs}}
 
@@ -112,6 +118,8 @@ CASES = [
         {**INNER, **FIT, "infer_processors": ROBUST, "learn_processors": LABEL_RANK},
         KEYS,
     ),
+    _series("samples in series, filled forwards and back", "ffill+bfill"),
+    _series("samples in series, with gaps", "none"),
     _features("features of everybody", FIELDS, instruments="all"),
     _features("features in a range", FIELDS, instruments="all", start_time="SESSION[400]", end_time="SESSION[500]"),
     _features("features of a universe with lifetimes", FIELDS, instruments="some", start_time="SESSION[100]"),

@@ -36,3 +36,13 @@ def load(path):
         columns = pd.MultiIndex.from_tuples(names) if names and isinstance(names[0], tuple) else pd.Index(names)
         index = pd.MultiIndex.from_arrays([labels[level] for level in head["levels"]], names=head["levels"])
         return pd.DataFrame(found["values"], index=index, columns=columns), head["dtypes"]
+
+
+def sampled(sampler, step_len):
+    """Return the samples of a sampler as a frame: a row for each, a column for each step and field."""
+    values = np.stack([np.asarray(sampler[place]) for place in range(len(sampler))])
+    steps, fields = values.shape[1:]
+    assert steps == step_len
+    index = sampler.get_index()
+    columns = [f"{step}/{field}" for step in range(steps) for field in range(fields)]
+    return pd.DataFrame(values.reshape(len(values), -1), index=index, columns=columns)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pandas as pd
 from expression_alpha158 import rule
 from expression_market import market_of_prices
 from handler_cases import CASES, resolved
+from handler_frames import sampled
 from market import (
     FrameDifference,
     ask_peer_frames,
@@ -28,7 +30,7 @@ from market import (
 from rollwright.core.context import init
 from rollwright.data import features
 from rollwright.data.api import D
-from rollwright.data.dataset import DatasetH
+from rollwright.data.dataset import DatasetH, TSDatasetH
 
 PROCESSORS = "rollwright.data.processors"
 
@@ -40,7 +42,16 @@ def our_frames(case: dict[str, Any]) -> list[pd.DataFrame]:
         universe = D.instruments(kwargs.pop("instruments"))
         return [D.features(universe, case["fields"], **kwargs)]
     handler = getattr(features, case["handler"])(**case["kwargs"])
-    dataset = DatasetH(handler, {name: tuple(pair) for name, pair in case["segments"].items()})
+    segments = {name: tuple(pair) for name, pair in case["segments"].items()}
+    if case["kind"] == "series":
+        series = TSDatasetH(handler=handler, segments=segments, step_len=case["step_len"])
+        frames = [handler.fetch(col_set="__raw", data_key="raw")]
+        for segment in case["sampled"]:
+            sampler = series.prepare(segment, col_set=["feature", "label"], data_key="infer")
+            sampler.config(fillna_type=case["fillna_type"])
+            frames.append(sampled(sampler, case["step_len"]))
+        return frames
+    dataset = DatasetH(handler, segments)
     return [
         handler.fetch(col_set=columns, data_key=key)
         if segment is None
@@ -52,6 +63,8 @@ def our_frames(case: dict[str, Any]) -> list[pd.DataFrame]:
 def compared(case: dict[str, Any], ours: list[pd.DataFrame], peers: list[Any]) -> list[FrameDifference]:
     """Compare the frames of a case: raw ones by the rules of the expressions, others by what the norms make of them."""
     fetches = case.get("fetches") or [[None, "", "raw"]]
+    if case["kind"] == "series":
+        fetches = [[None, "__raw", "raw"], *([segment, "samples", "infer"] for segment in case["sampled"])]
     found = []
     for (segment, columns, key), mine, (theirs, dtypes) in zip(fetches, ours, peers, strict=True):
         absolute, relative, residue = tolerances(peers[0][0], theirs, key)
@@ -67,6 +80,8 @@ def compared(case: dict[str, Any], ours: list[pd.DataFrame], peers: list[Any]) -
 def tolerances(raw: pd.DataFrame, frame: pd.DataFrame, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return for each column of `frame` the absolute and the relative tolerance, and whether a residue is admitted."""
     names = [name[-1] if isinstance(name, tuple) else name for name in frame.columns]
+    if names[0] not in {name[-1] for name in raw.columns} and isinstance(raw.columns, pd.MultiIndex):
+        names = [raw.columns[int(name.partition("/")[2])][-1] for name in names]  # samples: step and field
     rules = [rule(name) for name in names]
     absolute = np.array([each["absolute"] for each in rules])
     relative = np.array([each["relative"] for each in rules])
@@ -88,8 +103,10 @@ def _scales(raw: pd.DataFrame, processed: pd.DataFrame, names: list[str]) -> np.
 
 def _spread(values: np.ndarray) -> np.ndarray:
     finite = np.where(np.isfinite(values), values, np.nan)
-    low, high = np.nanpercentile(finite, [25, 75], axis=0)
-    return np.stack([high - low, np.nanstd(finite, axis=0)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column may hold nothing
+        low, high = np.nanpercentile(finite, [25, 75], axis=0)
+        return np.stack([high - low, np.nanstd(finite, axis=0)])
 
 
 def main() -> int:

@@ -14,17 +14,20 @@ import numpy as np
 import pandas as pd
 import qlib
 from handler_cases import resolved
-from handler_frames import save
+from handler_frames import sampled, save
 from qlib.config import REG_CN
 from qlib.data import D
-from qlib.data.dataset import DatasetH
+from qlib.data.dataset import DatasetH, TSDatasetH
 
 PROCESSORS = "qlib.data.dataset.processor"
 
 
 def _dataset(case):
+    segments = {name: tuple(pair) for name, pair in case["segments"].items()}
     handler = getattr(importlib.import_module("qlib.contrib.data.handler"), case["handler"])(**case["kwargs"])
-    return DatasetH(handler, {name: tuple(pair) for name, pair in case["segments"].items()})
+    if case["kind"] == "series":
+        return TSDatasetH(handler=handler, segments=segments, step_len=case["step_len"])
+    return DatasetH(handler, segments)
 
 
 def _frame(dataset, segment, columns, key):
@@ -41,6 +44,13 @@ def _frames(case):
     if case["kind"] == "processor":
         return [_processed(case)]
     dataset = _dataset(case)
+    if case["kind"] == "series":
+        frames = [dataset.handler.fetch(col_set="__raw", data_key="raw")]
+        for segment in case["sampled"]:
+            sampler = dataset.prepare(segment, col_set=["feature", "label"], data_key="infer")
+            sampler.config(fillna_type=case["fillna_type"])
+            frames.append(sampled(sampler, case["step_len"]))
+        return frames
     return [_frame(dataset, *fetch) for fetch in case["fetches"]]
 
 
