@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +135,25 @@ def test_a_copy_of_a_provider_has_an_empty_cache_of_the_same_limit(market: Path)
     kept.load(["close"], CODES, 0, 200)
     other = copy.copy(kept)
     assert (other.cache.limit, other.cache.size) == (1_000_000, 0)
+
+
+def test_the_limit_is_about_memory_not_about_counting(tmp_path: Path) -> None:
+    days = pd.bdate_range("2001-01-01", periods=5000)
+    frame = pd.concat(pd.DataFrame({"symbol": code, "date": days, "close": 1.0, "open": 2.0}) for code in CODES)
+    import_market(frame, tmp_path / "market")
+    del frame
+    limit = 100_000
+    market = QlibProvider(tmp_path / "market", cache=FieldCache(limit))
+    for code in CODES:  # what is made once: index, digests
+        market.load(["close"], [code], 0, 1)
+    market.cache.resize(0)
+    market.cache.resize(limit)
+    gc.collect()
+    tracemalloc.start()
+    for code in CODES:
+        market.load(["close", "open"], [code], 0, 5000)
+    gc.collect()
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert 0.7 * limit < market.cache.size <= limit
+    assert kept < 1.3 * limit
