@@ -28,3 +28,29 @@ def test_so_is_the_generation_of_the_data(tmp_path):
 def test_a_definition_without_own_code_hashes_nothing(tmp_path):
     assert code_hash({"model": {"module_path": "rollwright.model.lightgbm"}}, Trust(folder=tmp_path)) == ""
     assert code_hash(DEFINITION, Trust()) == ""
+
+
+def test_so_is_every_module_of_a_package_that_the_settings_trust(tmp_path, monkeypatch):
+    package = tmp_path / "lab_models_of_a_test"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "trees.py").write_text("from lab_models_of_a_test import helper\n")
+    (package / "helper.py").write_text("a = 1\n")
+    (tmp_path / "single_of_a_test.py").write_text("a = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    trust = Trust(modules=("lab_models_of_a_test", "single_of_a_test", "nowhere_of_a_test"))
+
+    def hashed(module):
+        return code_hash({"model": {"class": "M", "module_path": module}}, trust)
+
+    before = hashed("lab_models_of_a_test.trees"), hashed("single_of_a_test")
+    assert before == (hashed("lab_models_of_a_test.trees"), hashed("single_of_a_test"))
+    (package / "helper.py").write_text("a = 2\n")
+    assert hashed("lab_models_of_a_test.trees") != before[0]
+    assert hashed("single_of_a_test") == before[1]
+    assert code_hash({"model": {"class": "lab_models_of_a_test.trees.M"}}, trust) == hashed(
+        "lab_models_of_a_test.trees"
+    )
+    (tmp_path / "single_of_a_test.py").write_text("a = 2\n")
+    assert hashed("single_of_a_test") != before[1]
+    assert hashed("nowhere_of_a_test") == hashed("rollwright.model.lightgbm") == ""

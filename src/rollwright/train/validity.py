@@ -8,6 +8,7 @@ validity means: run it again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,12 +28,33 @@ def current_validity(definition: Mapping[str, Any], generation: str, *, trust: T
 
 
 def code_hash(definition: Mapping[str, Any], trust: Trust) -> str:
-    """Return the hash of the ``.py`` files that `definition` names, empty when it names none."""
-    if trust.folder is None:
-        return ""
-    names = sorted({name for name in _module_paths(definition) if name.endswith(".py")})
-    parts = [f"{name}:{_content(trust.folder / name)}" for name in names]
+    """Return the hash of the user's own code that `definition` names, empty when it names none.
+
+    That are the ``.py`` files beside the configuration, and, of a module that the settings trust, every ``.py`` file of
+    what they trust: of the whole package, since its modules use each other.
+    """
+    named = set(_module_paths(definition))
+    parts: list[str] = []
+    if trust.folder is not None:
+        parts += [f"{name}:{_content(trust.folder / name)}" for name in sorted(named) if name.endswith(".py")]
+    for root in sorted(trust.modules):
+        if any(name == root or name.startswith(f"{root}.") for name in named):
+            parts += [f"{root}:{file}:{_content(path)}" for file, path in _sources(root)]
     return sha256_hex("\n".join(parts).encode()) if parts else ""
+
+
+def _sources(module: str) -> list[tuple[str, Path]]:
+    """Return the ``.py`` files of a module or package, each with its name within it; none when there is none."""
+    try:
+        spec = find_spec(module)
+    except ModuleNotFoundError:
+        return []
+    if spec is None:
+        return []
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    if folders:
+        return sorted((path.relative_to(root).as_posix(), path) for root in folders for path in root.rglob("*.py"))
+    return [(Path(spec.origin).name, Path(spec.origin))] if spec.origin is not None else []
 
 
 def _content(path: Path) -> str:
@@ -44,6 +66,9 @@ def _module_paths(value: object) -> Iterator[str]:
         module = value.get("module_path")
         if isinstance(module, str):
             yield module
+        name = value.get("class", value.get("func"))
+        if isinstance(name, str) and "." in name:  # the other spelling: a dotted name and no module_path
+            yield name.rpartition(".")[0]
         for item in value.values():
             yield from _module_paths(item)
     elif isinstance(value, list | tuple):
