@@ -36,7 +36,7 @@ def test_the_example_is_valid_as_it_stands():
     assert document.anchored() == {"market", "benchmark", "data_handler_config", "port_analysis_config"}
 
 
-def test_a_workflow_of_qlib_runs_unchanged_but_for_path_market_and_dates(market, capsys, monkeypatch):
+def test_a_workflow_of_qlib_runs_unchanged_but_for_path_market_and_dates(market, capsys, monkeypatch, caplog):
     monkeypatch.setenv("ROLLWRIGHT_TRACKING__URI", "memory:")  # a database takes its time to be made
     text = EXAMPLE.read_text()
     words = [f"qlib_init.provider_uri={market}", *HERE, "task.model.kwargs.num_boost_round=20"]
@@ -46,6 +46,7 @@ def test_a_workflow_of_qlib_runs_unchanged_but_for_path_market_and_dates(market,
     assert {"IC", "ICIR", "Rank IC", "Rank ICIR"} <= set(metrics)
     assert metrics["IC"] > 0  # the market has a planted signal
     assert EXAMPLE.read_text() == text
+    assert "labels of the last 2 session(s) of `valid` read prices of `test`" in caplog.text
 
 
 def test_a_child_of_the_workflow_changes_the_market_everywhere():

@@ -14,6 +14,7 @@ from rollwright.app.notes import market_notes
 from rollwright.campaign.config import NAME_PATTERN, CampaignConfig, read_config
 from rollwright.campaign.document import Document
 from rollwright.campaign.finish import CampaignResult, finish
+from rollwright.campaign.horizon import horizon_notes
 from rollwright.campaign.plan import CampaignPlan, make_plan
 from rollwright.campaign.run import ENTRY, PRELOAD, Submission, finished_recorders, submit, train_windows, warm_features
 from rollwright.core.atomic import write_text
@@ -118,7 +119,10 @@ def _name_of(config: CampaignConfig, path: Path) -> str:
 
 def train_once(campaign: OpenCampaign) -> Recorder:
     """Train the file's task once, without rolling; what Qlib's ``qrun`` does."""
-    return task_train(campaign.config.task.as_template(), experiment_name=campaign.name)
+    task = campaign.config.task.as_template()
+    for note in horizon_notes(task, provider_from_settings(campaign.settings).calendar()):
+        _logger.warning("label_leak %s", note)
+    return task_train(task, experiment_name=campaign.name)
 
 
 def roll_campaign(campaign: OpenCampaign, *, jobs: int, on_progress: Progress | None = None) -> CampaignResult | None:
