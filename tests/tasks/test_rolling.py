@@ -141,6 +141,20 @@ def test_a_test_end_without_data_is_cut_and_said(caplog):
     assert "test ends at 2030-01-01" in caplog.text
 
 
+def test_a_train_that_begins_before_the_data_is_shorter_and_said(caplog):
+    early = template()
+    early["dataset"]["kwargs"]["segments"]["train"] = ("2001-06-01", DAY[5])
+    with caplog.at_level(logging.WARNING, logger="rollwright.tasks"):
+        made = gen().generate(early)
+    assert folds(made)[0]["train"] == (0, 5)
+    assert "`train` begins at 2001-06-01" in caplog.text
+    assert DAY[0] in caplog.text
+    assert len(caplog.records) == 1  # once, not for each window
+    caplog.clear()
+    gen().generate(template())
+    assert not caplog.records
+
+
 def test_a_test_that_begins_after_the_data_is_refused():
     cal = TradingCalendar(CAL.values, known=5)
     with pytest.raises(SegmentError, match="begins after its last session that has data"):

@@ -105,7 +105,8 @@ class RollingGen(TaskGen):
         """Return one task per window, in order of time; at least one.
 
         The segments of the tasks are tuples of timestamps. A test segment of the template without end (None), or
-        with an end behind the last session that has data, ends at that session; the latter is logged.
+        with an end behind the last session that has data, ends at that session; the latter is logged, and so is a
+        segment that begins before the calendar does.
 
         Raises
         ------
@@ -119,6 +120,7 @@ class RollingGen(TaskGen):
         """
         calendar = self.ta.calendar
         window = self._aligned(task, calendar)
+        _tell_early(segments_of(task, test_key=self.test_key), calendar)
         first = window[self.test_key].first
         test_end = self._test_end(task, calendar)
         window[self.test_key] = self._test_window(first, test_end, calendar)
@@ -226,6 +228,13 @@ class RollingGen(TaskGen):
         if self.ds_extra_mod_func is not None:
             self.ds_extra_mod_func(task, self)
         return task
+
+
+def _tell_early(segments: Mapping[str, Any], calendar: TradingCalendar) -> None:
+    """Say which segments are shorter than what was written, because the calendar begins later."""
+    for key, (start, _) in segments.items():
+        if to_session(start) < calendar.first:
+            _logger.warning("`%s` begins at %s, before the first session: %s is taken", key, start, calendar.first)
 
 
 def _is_open(segment: Any) -> bool:
