@@ -13,7 +13,7 @@ from rollwright import __version__
 from rollwright.app.notes import market_notes
 from rollwright.campaign.config import NAME_PATTERN, CampaignConfig, read_config
 from rollwright.campaign.document import Document
-from rollwright.campaign.finish import CampaignResult, finish
+from rollwright.campaign.finish import CampaignResult, check_finish, finish
 from rollwright.campaign.horizon import horizon_notes
 from rollwright.campaign.plan import CampaignPlan, make_plan
 from rollwright.campaign.run import ENTRY, PRELOAD, Submission, finished_recorders, submit, train_windows, warm_features
@@ -146,6 +146,7 @@ def roll_campaign(campaign: OpenCampaign, *, jobs: int, on_progress: Progress | 
     """
     tell = on_progress or (lambda _what, _value: None)
     provider = provider_from_settings(campaign.settings)
+    check_finish(campaign.config, provider)
     with TimeInspector.logt("plan"):
         plan = make_plan(campaign.config, name=campaign.name, calendar=provider.calendar())
     tell("planned", plan)

@@ -17,16 +17,18 @@ from rollwright.analysis.signal import SignalSummary, calc_ic, group_returns, su
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.daily import backtest_topk
 from rollwright.backtest.risk import risk_analysis
+from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.config import BacktestConfig, CampaignConfig
 from rollwright.campaign.gather import Gathered, gather
 from rollwright.campaign.plan import CampaignPlan, Window
 from rollwright.core.atomic import write_atomically, write_text
 from rollwright.core.serial import codecs
+from rollwright.errors import UnknownInstrumentError, nearest
 from rollwright.expression.source import DataSource
 from rollwright.record.recorder import Recorder
 
-__all__ = ["CampaignResult", "finish", "universe_of"]
+__all__ = ["CampaignResult", "check_finish", "finish", "universe_of"]
 
 PRED_FILE: Final = "pred.parquet"
 LABEL_FILE: Final = "label.parquet"
@@ -101,6 +103,29 @@ def universe_of(config: CampaignConfig) -> str | None:
     kwargs = handler.get("kwargs", {}) if isinstance(handler, Mapping) else {}
     instruments = kwargs.get("instruments")
     return instruments if isinstance(instruments, str) else None
+
+
+def check_finish(config: CampaignConfig, source: DataSource) -> None:
+    """Refuse, before anything is trained, what `finish` could only refuse after all of it.
+
+    Raises
+    ------
+    ConfigError
+        When `topk` and `n_drop` do not go together.
+    UnknownInstrumentError
+        When the market data have no such benchmark.
+    """
+    if config.backtest is None:
+        return
+    TopkDropoutStrategy(topk=config.backtest.topk, n_drop=config.backtest.n_drop)
+    benchmark = config.backtest.benchmark
+    known = source.instruments()
+    if benchmark != "mean" and benchmark not in known:
+        near = nearest(benchmark, known)
+        raise UnknownInstrumentError(
+            f"there is no instrument `{benchmark}` to be the back-test's benchmark",
+            hint=f"did you mean `{near}`?" if near else "take `mean`, or a code of `rollwright data info`",
+        )
 
 
 def finish(
