@@ -60,6 +60,19 @@ def test_join_says_which_rows_stay(own: Path) -> None:
     assert "X" in outer.index.get_level_values("instrument")
 
 
+def test_codes_narrow_every_loader_that_knows_codes(own: Path) -> None:
+    frame = nested(own, join="outer").load(["A"])
+    assert set(frame.index.get_level_values("instrument")) == {"A"}
+    files = NestedDataLoader([StaticDataLoader(str(own)), StaticDataLoader(str(own))])
+    assert set(files.load(["C"]).index.get_level_values("instrument")) == {"C"}
+
+
+def test_a_universe_that_no_loader_knows_is_not_passed_over(own: Path) -> None:
+    files = NestedDataLoader([StaticDataLoader(str(own)), StaticDataLoader(str(own))])
+    with pytest.raises(ConfigError, match="none of the loaders knows the universe `all`"):
+        files.load("all")
+
+
 def test_a_nested_loader_looks_as_far_ahead_as_the_farthest(own: Path) -> None:
     assert DataHandler("all", data_loader=nested(own)).label_lookahead == 1
     far = NestedDataLoader([QlibDataLoader(FIELDS), StaticDataLoader(str(own), label_lookahead=4)])

@@ -6,7 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import pandas as pd
 
@@ -37,8 +37,8 @@ class DataLoader(Described, ABC):
     """Gives the raw data of a handler as a frame with the index (datetime, instrument)."""
 
     label_lookahead: int = 0
-    own_universe: bool = False
-    """Whether its data say themselves whose they are, so that it is not asked for a universe."""
+    universes: ClassVar[Literal["any", "codes", "none"]] = "any"
+    """What it can be asked for: any universe; codes alone, like a file; nothing, since its data say whose they are."""
 
     @abstractmethod
     def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
@@ -175,7 +175,7 @@ class StaticDataLoader(DataLoader):
         Sessions of future that the label reads.
     """
 
-    own_universe = True
+    universes = "codes"
 
     def __init__(
         self,
@@ -225,8 +225,8 @@ def _frame(item: Any) -> pd.DataFrame:
 class NestedDataLoader(DataLoader):
     """Joins what several loaders give; where two have a column, the later one's stays.
 
-    A universe is asked of the loaders that know universes; frames, files and handlers (`StaticDataLoader`,
-    `DataLoaderDH`) give all their rows, and `join` says which of them stay.
+    A universe is asked of the loaders that know universes. Files and frames know codes only, handlers their own
+    universe (`StaticDataLoader`, `DataLoaderDH`): otherwise they give all their rows, and `join` says which stay.
 
     Parameters
     ----------
@@ -256,9 +256,11 @@ class NestedDataLoader(DataLoader):
         """Return the joined data as a panel."""
         frame: pd.DataFrame | None = None
         generations, ahead = [], 0
-        for loader in self.data_loader_l:
-            asked = None if loader.own_universe else instruments
-            part = loader.panel(asked, start_time, end_time, source=source, store=store)
+        asked = [_asked(loader, instruments) for loader in self.data_loader_l]
+        if instruments is not None and all(item is None for item in asked):
+            raise ConfigError(f"none of the loaders knows the universe `{instruments}`", hint="give None, or codes")
+        for loader, wanted in zip(self.data_loader_l, asked, strict=True):
+            part = loader.panel(wanted, start_time, end_time, source=source, store=store)
             generations.append(part.generation)
             ahead = max(ahead, part.label_lookahead)
             now = part.table(0, len(part.dates)).to_frame()
@@ -278,6 +280,11 @@ class NestedDataLoader(DataLoader):
         return panel.table(0, len(panel.dates)).to_frame()
 
 
+def _asked(loader: DataLoader, instruments: Any) -> Any:
+    named = isinstance(instruments, str | Mapping)
+    return None if loader.universes == "none" or (loader.universes == "codes" and named) else instruments
+
+
 class DataLoaderDH(DataLoader):
     """Takes its data from handlers.
 
@@ -290,7 +297,7 @@ class DataLoaderDH(DataLoader):
         Whether `handler_config` is a mapping of groups.
     """
 
-    own_universe = True
+    universes = "none"
 
     def __init__(
         self,
