@@ -256,7 +256,8 @@ def large(folder: Path, instruments: int, sessions: int) -> tuple[list[dict[str,
     ]
     figures = {
         str(count): {
-            "wall_s": round(cost.answer["wall"], 2), "process_cpu_s": round(cost.cpu, 2), "rows": cost.answer["rows"], "pss_mib": cost.pss // machine.MIB,
+            "wall_s": round(cost.answer["wall"], 2), "process_cpu_s": round(cost.cpu, 2),
+            "rows": cost.answer["rows"], "pss_mib": cost.pss // machine.MIB,
             "pss_anonymous_mib": cost.pss_anonymous // machine.MIB,
         }
         for count, cost in taken.items()
