@@ -19,8 +19,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
-from rollwright.errors import ArtifactNotFoundError, CorruptArtifactError, RecordError, nearest
+from rollwright.core.atomic import sync_folder
 from rollwright.core.filelock import file_lock
+from rollwright.errors import ArtifactNotFoundError, CorruptArtifactError, RecordError, nearest
 
 __all__ = ["RAW", "ArtifactRef", "ArtifactStore", "ArtifactWrite", "LocalArtifactStore", "check_artifact_name"]
 
@@ -155,7 +156,7 @@ class LocalArtifactStore:
                 refs.append(ref)
                 folders.add(folder)
             for folder in folders:
-                _flush_folder(folder)
+                sync_folder(folder)
             before = {listed[ref.name].file for ref in refs if ref.name in listed}
             listed.update({ref.name: ref for ref in refs})
             self._replace_manifest(listed)
@@ -250,7 +251,7 @@ class LocalArtifactStore:
             draft.write_text(f"{body}\n", encoding="utf-8")
             _flush(draft)
             draft.replace(path)
-        _flush_folder(self.folder)
+        sync_folder(self.folder)
 
     def _discard(self, files: set[str]) -> None:
         for file in files:
@@ -300,7 +301,7 @@ def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _flush_folder(folder.parent)
+        sync_folder(folder.parent)
 
 
 def _flush(path: Path) -> tuple[str, int]:
@@ -308,14 +309,6 @@ def _flush(path: Path) -> tuple[str, int]:
     with path.open("rb") as handle:
         os.fsync(handle.fileno())
         return hashlib.file_digest(handle, "sha256").hexdigest(), os.fstat(handle.fileno()).st_size
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _parse_manifest(text: str, path: Path) -> dict[str, ArtifactRef]:
