@@ -67,3 +67,7 @@ def complain(definition):
     record = logger.makeRecord(logger.name, logging.WARNING, __file__, 1, "rows_dropped rows=%d", (3,), None)
     lines = [handler.format(record) for handler in logging.getLogger().handlers]
     return {"lines": lines, "details": logger.isEnabledFor(logging.INFO)}
+
+
+def pid(definition):
+    return os.getpid()

@@ -17,6 +17,7 @@ from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.construct import Trust
 from rollwright.core.context import current_settings
 from rollwright.core.ids import normalise
+from rollwright.core.memory import MemoryGuard
 from rollwright.core.settings import Settings
 from rollwright.errors import ConfigError, ConstructError, PoolError, TaskFailedError, UntrustedModuleError
 from rollwright.pool.body import TaskBody, TaskResult, WorkerEvent, WorkerReport
@@ -80,7 +81,8 @@ class Worker:
     before, after : Status
         The state tasks are taken from and the one they are committed in, as in `run_task`.
     tasks_per_slot : int, optional
-        After so many tasks a slot is replaced by a new process, which gives its memory back.
+        After so many tasks a slot is replaced by a new process, which gives its memory back; the settings'
+        ``worker.max_tasks_per_child`` if not given.
     backoff : Backoff
         How long a failed task waits before it is tried again.
     poll : float, optional
@@ -126,7 +128,9 @@ class Worker:
         self._slots = slots
         self._until_empty = until_empty
         self._timeout = timeout
-        self._tasks_per_slot = tasks_per_slot
+        self._tasks_per_slot = settings.worker.max_tasks_per_child if tasks_per_slot is None else tasks_per_slot
+        self._guard = MemoryGuard(settings.worker.memory_limit)
+        self._held_back = False
         self._backoff = backoff
         self._poll = poll if poll is not None else settings.pool.poll
         self._clock: Clock = clock if clock is not None else SystemClock()
@@ -194,7 +198,7 @@ class Worker:
 
     def _turn(self) -> bool:
         """Settle what ended and take as many tasks as slots are free, in one transaction."""
-        free = [slot for slot in self._handles if slot.idle]
+        free = [slot for slot in self._handles if slot.idle] if self._admitted() else []
         if not free and not self._outcomes:
             return False
         leases = self._settle(limit=len(free))
@@ -204,6 +208,15 @@ class Worker:
             slot.give(lease, now=self._clock.monotonic(), stage=self._wish.status is Status.PART_DONE)
             self._tell("started", lease, slot)
         return bool(leases)
+
+    def _admitted(self) -> bool:
+        """Tell whether the machine has memory for another task, and say so once when that changes."""
+        held_back = not self._guard.admits()
+        if held_back != self._held_back:
+            self._held_back = held_back
+            said = "memory is above worker.memory_limit: no task is taken" if held_back else "memory is back: going on"
+            _logger.warning("worker.memory pool=%s %s", self._wish.pool, said)
+        return not held_back
 
     def _settle(self, *, limit: int) -> tuple[Lease, ...]:
         outcomes, self._outcomes = self._outcomes, []
