@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import mmap
 import os
 import weakref
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from rollwright.data.matrix import RowLayout
 from rollwright.data.store_hold import hold
 from rollwright.errors import CorruptFileError, RollwrightError
 
-__all__ = ["BLOCK_SESSIONS", "Header", "Matrix", "checksums", "empty_columns", "header_name"]
+__all__ = ["BLOCK_SESSIONS", "Header", "Matrix", "checksums", "empty_columns", "header_name", "let_go"]
 
 FORMAT: Final = 1
 BLOCK_SESSIONS: Final = 256
@@ -145,8 +146,11 @@ def header_name(generation: str) -> str:
 
 def checksums(values: NDArray[np.float32], layout: RowLayout, *, first: int = 0) -> tuple[int, ...]:
     """Return the sum of the 32-bit words of each block from `first` on, modulo 2**32: a changed word changes it."""
-    edges = _block_rows(layout)[first:]
-    return tuple(_sum(values[low:high]) for low, high in itertools.pairwise(edges))
+    sums = []
+    for low, high in itertools.pairwise(_block_rows(layout)[first:]):
+        sums.append(_sum(values[low:high]))
+        let_go(values, low, high)
+    return tuple(sums)
 
 
 def _block_rows(layout: RowLayout) -> list[int]:
@@ -175,11 +179,17 @@ class Matrix:
 
     Guarantees: every block is checked against its sum when it is first viewed in this process, so what comes out is
     what was computed, or `CorruptFileError`; views of a range are never copies.
+
+    Attributes
+    ----------
+    is_new : bool
+        Whether the store built it for the very call that returned it last.
     """
 
     header: Header
     folder: Path
     values: NDArray[np.float32]
+    is_new: bool = False
     _good: set[int] = field(default_factory=set)
 
     @property
@@ -237,6 +247,21 @@ class Matrix:
                     hint="run it again: the store builds this matrix anew",
                 )
             self._good.add(block)
+
+
+def let_go(values: NDArray[np.float32], low: int, high: int) -> None:
+    """Take the rows ``[low, high)`` of a mapped file out of this process's memory; no byte changes.
+
+    They stay in the system's cache, and come back when they are looked at. So memory does not grow with a file that is
+    worked through once.
+    """
+    file = getattr(values, "_mmap", None)
+    if file is None or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    size, page = values.strides[0], mmap.PAGESIZE
+    start, stop = -(-low * size // page) * page, high * size // page * page
+    if start < stop:
+        file.madvise(mmap.MADV_DONTNEED, start, stop - start)
 
 
 def mapped(path: Path, header: Header, *, mode: str) -> NDArray[np.float32]:

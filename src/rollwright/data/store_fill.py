@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.data.matrix import RowLayout
-from rollwright.data.store_file import Matrix
+from rollwright.data.store_file import Matrix, let_go
 from rollwright.expression.engine import evaluate
 from rollwright.expression.planner import Plan
 from rollwright.expression.source import DataSource
@@ -21,6 +21,8 @@ STRIP: Final = 128
 
 SESSIONS: Final = 256
 KEPT_CELLS: Final = 1 << 24
+BAND_BYTES: Final = 1 << 30
+"""Of a file that are written to at a time: rows that are written to again and again are also synced as often."""
 
 
 def compute_rows(
@@ -35,13 +37,22 @@ def compute_rows(
 ) -> None:
     """Evaluate `plan` from session `first` on and write its expressions into `columns` of `values`.
 
-    Every cell of those rows and columns is written exactly once; memory beyond `values` is that of one tile.
+    Every cell of those rows and columns is written exactly once, band of sessions by band: no more than `BAND_BYTES` of
+    a mapped file are in memory, and beside them a few tiles and the fields.
     """
     whole = list(columns) == list(range(values.shape[1]))
     where = None if whole else np.array(columns, dtype=np.intp)
     numbers = _Numbers(layout)
-    tiles = evaluate(plan, source, instruments=layout.instruments, start=first, stop=layout.sessions, threads=threads)
+    band_rows = max(1, BAND_BYTES // (values.itemsize * values.shape[1] * max(1, len(layout.instruments))))
+    tiles = evaluate(
+        plan, source, instruments=layout.instruments, start=first, stop=layout.sessions, threads=threads,
+        most_rows=band_rows,
+    )  # fmt: skip
+    band = slice(first, first)
     for tile in tiles:
+        if tile.rows.start != band.start:
+            _let_go(values, layout, band)
+        band = tile.rows
         for low in range(tile.rows.start, tile.rows.stop):
             if low > tile.rows.start and low % SESSIONS:
                 continue
@@ -49,6 +60,10 @@ def compute_rows(
             target = numbers.block(low, high)[:, tile.columns].reshape(-1)
             cells = tile.values[:, low - tile.rows.start : high - tile.rows.start]
             scatter(values, target, cells.reshape(len(cells), -1), where)
+
+
+def _let_go(values: NDArray[np.float32], layout: RowLayout, sessions: slice) -> None:
+    let_go(values, int(layout.offsets[sessions.start]), int(layout.offsets[sessions.stop]))
 
 
 class _Numbers:
@@ -103,6 +118,8 @@ def copy_columns(values: NDArray[np.float32], matrix: Matrix, pairs: Sequence[tu
         high = min(low + SESSIONS, matrix.layout.sessions)
         rows = slice(int(matrix.layout.offsets[low]), int(matrix.layout.offsets[high]))
         values[rows, here] = matrix.view(low, high)[:, there]
+        let_go(values, rows.start, rows.stop)
+        let_go(matrix.values, rows.start, rows.stop)
 
 
 def gather_rows(values: NDArray[np.float32], layout: RowLayout, whole: Matrix, *, first: int) -> None:
@@ -112,3 +129,5 @@ def gather_rows(values: NDArray[np.float32], layout: RowLayout, whole: Matrix, *
         begin, end = int(layout.offsets[low]), int(layout.offsets[high])
         wanted = whole.layout.numbers(low, high)[layout.alive(low, high)] - int(whole.layout.offsets[low])
         np.take(whole.view(low, high), wanted, axis=0, out=values[begin:end])
+        _let_go(values, layout, slice(low, high))
+        _let_go(whole.values, whole.layout, slice(low, high))

@@ -28,7 +28,7 @@ __all__ = ["Tile", "evaluate"]
 TILE_ROWS: Final = 1024
 TILE_CELLS: Final = 32 * TILE_ROWS
 MOST_COLUMNS: Final = 512
-LOADED_ROWS: Final = 8 * TILE_ROWS
+LOADED_CELLS: Final = 1 << 26
 STAGED_ROWS: Final = TILE_ROWS
 
 Panels: TypeAlias = Mapping[Term, Values]
@@ -64,8 +64,9 @@ def evaluate(
     stop: int,
     threads: int = 1,
     by_series: bool = False,
+    most_rows: int = TILE_ROWS,
 ) -> Iterator[Tile]:
-    """Yield tiles that cover the sessions ``[start, stop)`` and `instruments` exactly once.
+    """Yield tiles that cover the sessions ``[start, stop)`` and `instruments` exactly once, earlier sessions first.
 
     Lazy: a tile is computed when it is asked for, or at most a few ahead of it when there are threads, so memory does
     not grow with the range. Only the rows asked for and those the expressions look back to are read.
@@ -80,6 +81,8 @@ def evaluate(
     threads : int, default 1
     by_series : bool, default False
         How the tiles' values lie in memory, for consumers that copy instrument by instrument; the values are the same.
+    most_rows : int
+        Sessions of a tile at most, but for plans that read the whole past, whose tiles have all of the range.
 
     Raises
     ------
@@ -92,7 +95,10 @@ def evaluate(
             f"sessions [{start}, {stop}) are not within the calendar of {length}",
             hint="positions count from 0, and the range is half open",
         )
-    request = _Request(plan=plan, source=source, instruments=tuple(instruments), dtype=np.float32, by_series=by_series)
+    request = _Request(
+        plan=plan, source=source, instruments=tuple(instruments), dtype=np.float32, by_series=by_series,
+        most_rows=min(most_rows, TILE_ROWS),
+    )  # fmt: skip
     return _in_order(request.jobs(start, stop), threads=threads)
 
 
@@ -124,6 +130,7 @@ class _Request:
     instruments: tuple[str, ...]
     dtype: DTypeLike
     by_series: bool = False
+    most_rows: int = TILE_ROWS
 
     def jobs(self, start: int, stop: int) -> Iterator[Callable[[], Tile]]:
         """Yield one job a tile; what a job needs is read when it is made, in the caller's thread."""
@@ -131,16 +138,39 @@ class _Request:
             return
         bounds = self.source.bounds(self.instruments).astype(np.int64, copy=False)
         is_whole = self.plan.lookback >= UNBOUNDED
-        load_rows = stop - start if is_whole else STAGED_ROWS if self.plan.stages else LOADED_ROWS
-        tile_rows = load_rows if is_whole else min(TILE_ROWS, stop - start)
+        load_rows = stop - start if is_whole else self._load_rows()
+        tile_rows = load_rows if is_whole else min(self.most_rows, stop - start)
         width = _width(stop if is_whole else tile_rows + self.plan.lookback + self.plan.lookahead)
         spans_at = self._spans_at()
         for first in range(start, stop, load_rows):
             last = min(first + load_rows, stop)
-            staged = self._staged(spans_at(first), first, last)
-            for left in range(0, len(self.instruments), width):
-                columns = slice(left, min(left + width, len(self.instruments)))
-                yield from self._column_jobs(first, last, columns, bounds[columns], staged, spans_at, tile_rows)
+            around = spans_at(first)
+            staged = self._staged(around, first, last)
+            groups = [
+                slice(left, min(left + width, len(self.instruments))) for left in range(0, len(self.instruments), width)
+            ]
+            panels: dict[int, Panels] = {}
+            for row in range(first, last, tile_rows):
+                rows = slice(row, min(row + tile_rows, last))
+                for columns in groups:
+                    if row == first:
+                        panels[columns.start] = self._panels_of(columns, around, staged, first, last)
+                    is_last = rows.stop == last
+                    given = panels.pop(columns.start) if is_last else panels[columns.start]
+                    spans = spans_at(row)
+                    inputs = {
+                        term: _rows_around(panel, rows, spans[term], first - around[term].before)
+                        for term, panel in given.items()
+                    }
+                    yield self._job(rows, columns, bounds[columns], spans, inputs)
+
+    def _load_rows(self) -> int:
+        """Return how many sessions are read at once: all the fields of so many are kept until they are evaluated."""
+        if self.plan.stages:
+            return STAGED_ROWS
+        fields = sum(term.kind == "field" for term in self.plan.nodes)
+        tiles = LOADED_CELLS // (max(1, fields * len(self.instruments)) * self.most_rows)
+        return max(1, tiles) * self.most_rows
 
     def _spans_at(self) -> Callable[[int], Mapping[Term, Span]]:
         """Return the plan's spans by the first row of a block; only whole-past plans depend on it."""
@@ -149,38 +179,28 @@ class _Request:
         spans = self.plan.spans(0)
         return lambda _row: spans
 
-    def _column_jobs(
-        self,
-        first: int,
-        last: int,
-        columns: slice,
-        bounds: NDArray[np.int64],
-        staged: Panels,
-        spans_at: Callable[[int], Mapping[Term, Span]],
-        tile_rows: int,
-    ) -> Iterator[Callable[[], Tile]]:
-        around = spans_at(first)
+    def _panels_of(
+        self, columns: slice, around: Mapping[Term, Span], staged: Panels, first: int, last: int
+    ) -> dict[Term, Values]:
+        """Return what tiles of some columns and the sessions ``[first, last)`` start from."""
         # a staged panel of one column is another instrument's, and stands beside every column
         panels = {term: panel[:, columns] if panel.shape[1] > 1 else panel for term, panel in staged.items()}
-        panels.update(self._fields(around, first, last, columns))
-        for row in range(first, last, tile_rows):
-            rows = slice(row, min(row + tile_rows, last))
-            spans = spans_at(row)
-            inputs = {
-                term: _rows_around(panel, rows, spans[term], first - around[term].before)
-                for term, panel in panels.items()
-            }
-            yield _Job(
-                plan=self.plan,
-                rows=rows,
-                columns=columns,
-                bounds=bounds,
-                spans=spans,
-                inputs=inputs,
-                calendar=self.source.calendar().values,
-                dtype=self.dtype,
-                by_series=self.by_series,
-            )
+        return panels | self._fields(around, first, last, columns)
+
+    def _job(
+        self, rows: slice, columns: slice, bounds: NDArray[np.int64], spans: Mapping[Term, Span], inputs: Panels
+    ) -> _Job:
+        return _Job(
+            plan=self.plan,
+            rows=rows,
+            columns=columns,
+            bounds=bounds,
+            spans=spans,
+            inputs=inputs,
+            calendar=self.source.calendar().values,
+            dtype=self.dtype,
+            by_series=self.by_series,
+        )
 
     def _fields(self, around: Mapping[Term, Span], first: int, last: int, columns: slice) -> dict[Term, Values]:
         """Read every field once, on the widest span any of them is wanted on."""
