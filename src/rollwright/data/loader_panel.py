@@ -274,7 +274,9 @@ def _tell_empty(groups: Sequence[FieldGroup], matrices: Sequence[Matrix]) -> Non
                 f"every column of the group `{group.group}` is NaN throughout: {', '.join(names[:10])}",
                 hint="the fields these expressions read have no values",
             )
-        _logger.warning("features.all_nan group=%s columns=%s", group.group, ",".join(names))
+        # once where they are computed: every window of every process opens them again
+        level = logging.WARNING if matrix.is_new else logging.DEBUG
+        _logger.log(level, "features.all_nan group=%s columns=%s", group.group, ",".join(names))
 
 
 def universe_of(instruments: Any, source: DataSource) -> Universe | None:

@@ -32,8 +32,7 @@ from rollwright.data.store_fill import compute_rows, copy_columns, gather_rows
 from rollwright.data.store_lock import allocate, folder_lock
 from rollwright.data.store_size import prune
 from rollwright.errors import CorruptFileError, DataError
-from rollwright.expression.parser import parse
-from rollwright.expression.planner import compile_plan
+from rollwright.expression.planner import Plan, compile_plan
 from rollwright.expression.source import DataSource, Lifetimes
 
 __all__ = ["FeatureStore", "Universe"]
@@ -151,11 +150,10 @@ class FeatureStore:
         ExpressionError, LookAheadError, UnknownFieldError
             For an expression that cannot be computed.
         """
-        names = tuple(str(parse(text)) for text in expressions)
-        ahead = compile_plan(names, allow_lookahead=allow_lookahead).lookahead
-        key = sha256_hex(canonical_json({"expressions": list(names), "freq": source.freq}).encode())[:24]
+        plan = compile_plan(expressions, allow_lookahead=allow_lookahead)
+        key = sha256_hex(canonical_json({"expressions": list(plan.expressions), "freq": source.freq}).encode())[:24]
         job = _Job(
-            root=self._root, key=key, names=names, lookahead=ahead, source=source, generation=source.generation,
+            root=self._root, key=key, plan=plan, source=source, generation=source.generation,
             threads=self._threads, anew=self._replace,
         )  # fmt: skip
         if universe is None:
@@ -170,6 +168,7 @@ class FeatureStore:
     def _get(self, folder: Path, generation: str, build: Callable[[Path], None]) -> Matrix:
         found = self._opened.get((folder, generation))
         if found is not None and (folder / header_name(generation)).exists():
+            found.is_new = False
             return found
         anew = self._replace and found is None
         matrix = None if anew else _try_open(folder, generation)
@@ -180,6 +179,8 @@ class FeatureStore:
                     _sweep(folder)
                     build(folder)
                     matrix = Matrix.open(folder, generation)
+                    if matrix is not None:
+                        matrix.is_new = True
             if matrix is not None and self._max_bytes is not None:
                 keep = {Path(os.path.normpath(other.folder / other.header.data)) for other in self._opened.values()}
                 keep.add(Path(os.path.normpath(folder / matrix.header.data)))
@@ -199,12 +200,15 @@ class _Job:
 
     root: Path
     key: str
-    names: tuple[str, ...]
-    lookahead: int
+    plan: Plan
     source: DataSource
     generation: str
     threads: int
     anew: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.plan.expressions
 
     @property
     def folder(self) -> Path:
@@ -231,7 +235,9 @@ class _Job:
             done = {column for _, pairs in there.values() for column, _ in pairs}
             todo = [column for column in range(len(self.names)) if column not in done]
             if todo:
-                plan = compile_plan([self.names[column] for column in todo], allow_lookahead=True)
+                plan = self.plan
+                if done:
+                    plan = compile_plan([self.names[column] for column in todo], allow_lookahead=True)
                 compute_rows(values, plan, self.source, layout, columns=todo, first=first, threads=self.threads)
 
         self._build(folder, layout, fill)
@@ -256,7 +262,7 @@ class _Job:
             generation=self.generation,
             freq=self.source.freq,
             expressions=self.names,
-            lookahead=self.lookahead,
+            lookahead=self.plan.lookahead,
             layout=layout,
             calendar=sha256_hex(labels[: layout.sessions].tobytes()),
             data=f"{header_name(self.generation).removesuffix('.json')}.f32",
