@@ -49,9 +49,8 @@ crash: $(VENV)/.dev  ## Run the tests that kill, freeze and restart real process
 	$(BIN)/python -m pytest -m crash $(ARGS)
 
 bench: $(VENV)/.dev  ## Run the benchmarks of benchmarks/, one after another
-	@for file in benchmarks/bench_*.py; do \
-		test -e "$$file" || { echo "no benchmark yet"; break; }; \
-		echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+	@for name in features handler pool_sqlite record; do \
+		echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS) || failed=1; done; test -z "$$failed"
 
 check: lint types imports conventions  ## Check style, types, layers and the house's own conventions
 

@@ -81,12 +81,7 @@ def test_a_handlers_frames_are_those_of_qlib(
 
 
 def processor_cases() -> list[Any]:
-    warned = pytest.mark.xfail(raises=RuntimeWarning, strict=False, reason="numpy warns of infinities on the way")
-    return [
-        pytest.param(case, id=case["name"], marks=warned if case["class"] in ("MinMaxNorm", "CSZFillna") else ())
-        for case in CASES
-        if case["kind"] == "processor"
-    ]
+    return [pytest.param(case, id=case["name"]) for case in CASES if case["kind"] == "processor"]
 
 
 @pytest.mark.parametrize("case", processor_cases())

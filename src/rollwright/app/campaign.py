@@ -305,5 +305,6 @@ def _find_record(settings: Settings, name: str | None) -> Path:
     if (path := _record_path(settings, name)) in records:
         return path
     known = [record.stem for record in records]
-    suggestion = nearest(name, known) or ", ".join(known)
-    raise ConfigError(f"there is no campaign `{name}` in {settings.root}", hint=f"did you mean {suggestion}?")
+    suggestion = nearest(name, known)
+    hint = f"did you mean `{suggestion}`?" if suggestion else f"started here: {', '.join(known)}"
+    raise ConfigError(f"there is no campaign `{name}` in {settings.root}", hint=hint)

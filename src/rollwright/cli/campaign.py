@@ -21,7 +21,7 @@ INTERRUPTED = 130
 
 Jobs = Annotated[
     int | None,
-    typer.Option("--jobs", "-j", min=1, help="Windows trained at the same time [half the cores, at least 1]."),
+    typer.Option("--jobs", "-j", min=1, help="Windows trained at the same time; half the cores if not given."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 Provider = Annotated[str | None, typer.Option("--provider-uri", help="Market data, over what the file says.")]

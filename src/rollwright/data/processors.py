@@ -268,10 +268,9 @@ def _spread(values: Values, starts: NDArray[np.intp], rows: int) -> Values:
 
 def _means(values: Values, starts: NDArray[np.intp]) -> Values:
     valid = ~np.isnan(values)
-    sums = np.add.reduceat(np.where(valid, values, 0.0), starts, axis=0)
     counts = np.add.reduceat(valid.astype(np.int64), starts, axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return cast("Values", sums / counts)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a day of both infinities has no mean
+        return cast("Values", np.add.reduceat(np.where(valid, values, 0.0), starts, axis=0) / counts)
 
 
 def _zscore(values: Values, starts: NDArray[np.intp]) -> Values:

@@ -86,7 +86,8 @@ class FittedProcessor(TableProcessor):
             out = np.empty(values.shape, dtype=values.dtype)
             for low in range(0, len(values), 1 << 14):
                 part = slice(low, low + (1 << 14))
-                out[part] = self.finished((values[part] - shift[place]) / scale[place])
+                with np.errstate(invalid="ignore"):  # an infinity in the fit range makes its column NaN
+                    out[part] = self.finished((values[part] - shift[place]) / scale[place])
             return out
 
         return table.map(self.fields_group, normalised)
