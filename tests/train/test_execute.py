@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rollwright.core.context import current_settings, install
-from rollwright.errors import ConstructError, UnsupportedArtifactError
+from rollwright.errors import ConfigError, ConstructError, UnsupportedArtifactError
 from rollwright.record.ambient import R
 from rollwright.train.execute import begin_task_train, end_task_train, execute, flatten, seed_of, task_train
 from rollwright.train.validity import current_validity
@@ -19,6 +19,10 @@ class Dataset(dict):
 
     def __init__(self, start=None):
         super().__init__(start=start)
+
+
+class Timeless(dict):
+    pass
 
 
 class Model(dict):
@@ -115,6 +119,11 @@ def test_code_edited_while_it_runs_is_not_recorded_as_what_gave_the_result():
 def test_r4_a_reweighter_that_cannot_be_built_is_an_error_not_a_dictionary():
     with pytest.raises(ConstructError, match="Weights"):
         task_train({**TASK, "reweighter": {"class": "Weights", "module_path": "own.py"}}, "exp")
+
+
+def test_a_dataset_that_cannot_say_what_it_reads_is_refused_before_the_fit():
+    with pytest.raises(ConfigError, match="which generation"):
+        task_train({**TASK, "dataset": {"class": "Timeless", "module_path": "own.py"}}, "exp")
 
 
 def test_two_phases_give_what_one_gives():

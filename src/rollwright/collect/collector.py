@@ -166,7 +166,8 @@ class RecorderCollector(Collector):
                 try:
                     collected[name][key] = recorder.load_object(path)
                 except RollwrightError as error:
-                    problems.append(f"{key}: {path} of recorder {recorder.id}: {error.message}")
+                    name_of = " ".join(map(str, key)) if isinstance(key, tuple) else key
+                    problems.append(f"{name_of}: {path} of recorder {recorder.id}: {error.message}")
         if problems:
             raise CoverageError(f"{len(problems)} artifact(s) cannot be collected", problems=problems)
         return collected

@@ -218,12 +218,22 @@ class _SourceLoader(SourceFileLoader):
         return code
 
 
+def _signature(target: Any) -> inspect.Signature | None:
+    try:
+        return inspect.signature(target)
+    except ValueError:  # a class whose constructor is a built-in's does not tell; calling it will
+        return None
+
+
 def _has_parameter(target: Any, name: str) -> bool:
-    return name in inspect.signature(target).parameters
+    signature = _signature(target)
+    return signature is not None and name in signature.parameters
 
 
 def _check_arguments(target: Any, arguments: Mapping[str, object]) -> None:
-    signature = inspect.signature(target)
+    signature = _signature(target)
+    if signature is None:
+        return
     try:
         signature.bind(**arguments)
     except TypeError as error:

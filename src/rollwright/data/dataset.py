@@ -14,7 +14,7 @@ from rollwright.calendar.trading import to_session
 from rollwright.core.construct import init_instance_by_config
 from rollwright.data.codecs_description import Described
 from rollwright.data.handler import CS_ALL, ColumnSet, DataHandler, DataKey, chosen_columns
-from rollwright.data.handler_rows import PickedRun, picked_table
+from rollwright.data.handler_rows import PickedRun
 from rollwright.data.matrix_table import Table
 from rollwright.data.sampler import TSDataSampler, check_step_len
 from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
@@ -330,7 +330,7 @@ class TSDatasetH(DatasetH):
         self, places: range, *, col_set: ColumnSet, data_key: DataKey, flt_col: str | None, dtype: Any = np.float32
     ) -> TSDataSampler:
         reach = range(max(0, places.start - self.step_len + 1), places.stop)
-        table = picked_table(self.handler, reach, data_key)
+        table = self.handler.picked(reach, data_key)
         return TSDataSampler(
             chosen_columns(table, col_set),
             self.handler.panel.dates[reach.start : reach.stop],
@@ -387,8 +387,8 @@ def _refuse_overlap(segments: Mapping[str, tuple[Any, Any]]) -> None:
                 raise SegmentError(
                     start=segments[other][0],
                     end=segments[other][1],
-                    reason=f"`{other}` shares sessions with `{one}` {segments[one]}",
-                    hint="pass allow_overlap=True if that is meant",
+                    reason=f"`{other}` shares sessions with `{one}` [{segments[one][0]}, {segments[one][1]}]",
+                    hint="set `allow_overlap: true` in the dataset's kwargs if that is meant",
                 )
 
 

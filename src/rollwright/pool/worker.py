@@ -297,7 +297,7 @@ class Worker:
     def _died(self, slot: SlotHandle) -> None:
         words = slot.last_words()
         lease, slot.lease = slot.lease, None
-        _logger.warning("slot.died slot=%d task=%s reason=%s", slot.number, lease and lease.task_id, words)
+        _logger.info("slot.died slot=%d task=%s reason=%s", slot.number, lease and lease.task_id, words)
         self._emit("slot died", lease.task_id if lease else None, slot.number, words)
         if lease is not None:
             self._outcomes.append(Outcome.released(lease) if self._signals else self._failure(lease, words, retry=True))

@@ -11,6 +11,7 @@ from rollwright.core.construct import init_instance_by_config
 from rollwright.core.ids import fingerprint, with_segment_tuples
 from rollwright.core.placeholder import fill_paths, fill_values
 from rollwright.core.serial import codecs
+from rollwright.errors import ConfigError
 from rollwright.model.base import Model
 from rollwright.record.ambient import R
 from rollwright.record.recorder import Recorder
@@ -96,6 +97,7 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder) -> dict[str, Any
     dataset = init_instance_by_config(task["dataset"])
     for kept in (model, dataset):  # what could not be stored is refused before it learns, not after
         codecs.for_object(kept)
+    generation = _generation(dataset)
     reweighter = task.get("reweighter")
     if reweighter is not None:
         model.fit(dataset, reweighter=init_instance_by_config(reweighter))
@@ -113,7 +115,17 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder) -> dict[str, Any
             recorder=recorder,
         )
         record.generate()
-    return {**current_validity(task_config, dataset.generation), "code": code}
+    return {**current_validity(task_config, generation), "code": code}
+
+
+def _generation(dataset: Any) -> str:
+    generation = getattr(dataset, "generation", None)
+    if not isinstance(generation, str):
+        raise ConfigError(
+            f"{type(dataset).__name__} does not say which generation of the data it reads",
+            hint="give it an attribute `generation`: a text that differs whenever its data may differ",
+        )
+    return generation
 
 
 def seed_of(task_config: Mapping[str, Any]) -> int:

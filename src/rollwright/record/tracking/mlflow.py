@@ -19,13 +19,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from rollwright.core.filelock import file_lock
 from rollwright.errors import (
     ExperimentNotFoundError,
     RecorderNotFoundError,
     RecordError,
     TrackingUnavailableError,
 )
-from rollwright.core.filelock import file_lock
 from rollwright.record.tracking.store import (
     OPEN_STATUSES,
     ExperimentRecord,
