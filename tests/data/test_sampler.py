@@ -13,7 +13,7 @@ from rollwright.data.codecs import DatasetCodec
 from rollwright.data.dataset import TSDatasetH
 from rollwright.data.features import Alpha158
 from rollwright.data.handler import DataHandlerLP
-from rollwright.data.handler_rows import PickedRun, picked_table
+from rollwright.data.handler_rows import PickedRun
 from rollwright.data.loader import QlibDataLoader
 from rollwright.data.matrix_table import Table
 from rollwright.data.sampler import TSDataSampler
@@ -195,7 +195,7 @@ def test_a_filter_may_be_a_feature_that_no_processor_touches(tmp_path: Path) -> 
 def test_leaving_columns_where_they_lie_changes_no_value(tmp_path: Path, learn: list) -> None:
     made = dataset(tmp_path, learn=learn)
     reach = range(10, 140)
-    picked, plain = picked_table(made.handler, reach, "learn"), made.handler.table(reach, "learn")
+    picked, plain = made.handler.picked(reach, "learn"), made.handler.table(reach, "learn")
     assert picked.rows.to_index().equals(plain.rows.to_index())
     assert picked.columns() == plain.columns()
     for one, other in zip(picked.runs, plain.runs, strict=True):

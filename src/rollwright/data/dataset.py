@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from rollwright.calendar.trading import to_session
 from rollwright.core.construct import init_instance_by_config
 from rollwright.data.codecs_description import Described
-from rollwright.data.handler import CS_ALL, ColumnSet, DataHandler, DataKey, chosen_columns
+from rollwright.data.handler import DataHandler, DataKey
+from rollwright.data.handler_columns import CS_ALL, ColumnSet, chosen_columns
 from rollwright.data.handler_rows import PickedRun
 from rollwright.data.matrix_table import Table
 from rollwright.data.sampler import TSDataSampler, check_step_len

@@ -11,22 +11,21 @@ import pandas as pd
 from rollwright.calendar.trading import to_session
 from rollwright.core.construct import init_instance_by_config
 from rollwright.data.codecs_description import Described
+from rollwright.data.handler_columns import CS_ALL, CS_RAW, ColumnSet, chosen_columns, column_labels
+from rollwright.data.handler_rows import picked_table
 from rollwright.data.loader import DataLoader, StaticDataLoader
 from rollwright.data.loader_panel import Panel, session_range
 from rollwright.data.matrix import Rows
 from rollwright.data.matrix_table import Table
 from rollwright.data.processors import Processor, build_processor
 from rollwright.data.store import FeatureStore
-from rollwright.errors import ConfigError, SegmentError, UnknownFieldError, UnknownSettingError, nearest
+from rollwright.errors import ConfigError, SegmentError, UnknownSettingError
 from rollwright.expression.source import DataSource
 
-__all__ = ["DataHandler", "DataHandlerLP", "chosen_columns"]
+__all__ = ["DataHandler", "DataHandlerLP"]
 
 DataKey = Literal["raw", "infer", "learn"]
-ColumnSet = str | Sequence[str]
 
-CS_ALL: Final = "__all"
-CS_RAW: Final = "__raw"
 PTYPE_I: Final = "independent"
 PTYPE_A: Final = "append"
 INDEX_LEVELS: Final = ("datetime", "instrument")
@@ -186,7 +185,7 @@ class DataHandler(Described):
     def get_cols(self, col_set: ColumnSet = CS_ALL, data_key: DataKey = "infer") -> list[Any]:
         """Return the names of the columns of a set."""
         head = chosen_columns(self.table(range(min(1, len(self.panel.dates))), data_key), col_set)
-        return _labels(head, col_set).to_list()
+        return column_labels(head, col_set).to_list()
 
     def get_range_selector(self, cur_date: Any, periods: int) -> slice:
         """Return the slice of the `periods` sessions that end with `cur_date`, fewer at the beginning."""
@@ -247,6 +246,10 @@ class DataHandler(Described):
         _check_key(data_key)
         return self.panel.table(places.start, places.stop)
 
+    def picked(self, places: range, data_key: DataKey) -> Table:
+        """Return the same rows as `table`; runs that no processor touches may be `PickedRun`, which copy nothing."""
+        return self.table(places, data_key)
+
     def rows(self, places: range, data_key: DataKey) -> Rows:
         """Return the labels of those rows; values are read only where a processor may drop rows."""
         _check_key(data_key)
@@ -259,12 +262,12 @@ class DataHandler(Described):
         col_set: ColumnSet,
         proc_func: Callable[[pd.DataFrame], pd.DataFrame] | None,
     ) -> pd.DataFrame:
-        table = self.table(places, data_key)
+        table = self.picked(places, data_key)
         if proc_func is not None:
             table = Table.of_frame(proc_func(table.to_frame()))
         table = chosen_columns(table, col_set)
         frame = table.to_frame()
-        frame.columns = _labels(table, col_set)
+        frame.columns = column_labels(table, col_set)
         return frame
 
 
@@ -384,6 +387,13 @@ class DataHandlerLP(DataHandler):
         _check_key(data_key)
         return self._run(self.fitted(data_key), places, data_key)
 
+    def picked(self, places: range, data_key: DataKey) -> Table:
+        """Return the same rows as `table`; runs that no processor touches may be `PickedRun`, which copy nothing."""
+        _check_key(data_key)
+        chain = self.fitted(data_key)
+        found = picked_table(chain, self.panel.table(places.start, places.stop)) if chain else None
+        return self._run(chain, places, data_key) if found is None else found
+
     def fitted(self, data_key: DataKey) -> list[Processor]:
         """Return the processors of a data key in order, after they have learnt what they learn."""
         return self._fit(self._chain(data_key))
@@ -450,38 +460,6 @@ def _check_key(data_key: str) -> None:
 def _refuse_reversed(start: Any, end: Any) -> None:
     if start is not None and end is not None and to_session(end) < to_session(start):
         raise SegmentError(start=start, end=end, reason="it ends before it starts")
-
-
-def chosen_columns(table: Table, col_set: ColumnSet) -> Table:
-    """Return the columns of a set, groups in the order asked for.
-
-    Raises
-    ------
-    UnknownFieldError
-        For a group the table has not; carries the nearest.
-    """
-    if isinstance(col_set, str) and col_set in (CS_ALL, CS_RAW):
-        return table
-    if not table.grouped:
-        return table
-    groups = [run.group for run in table.runs if run.group is not None]
-    wanted = [col_set] if isinstance(col_set, str) else list(col_set)
-    for name in wanted:
-        if name not in groups:
-            suggestion = nearest(name, groups)
-            raise UnknownFieldError(
-                f"there is no column group `{name}`",
-                hint=f"did you mean `{suggestion}`?" if suggestion else f"known groups: {', '.join(groups)}",
-            )
-    runs = tuple(run for name in wanted for run in table.runs if run.group == name)
-    return Table(rows=table.rows, runs=runs)
-
-
-def _labels(table: Table, col_set: ColumnSet) -> pd.Index[Any]:
-    names = table.columns()
-    if not table.grouped or (isinstance(col_set, str) and col_set != CS_RAW):
-        return pd.Index([name for _, name in names])
-    return pd.MultiIndex.from_tuples([(str(group), name) for group, name in names])
 
 
 def _located(frame: pd.DataFrame, selector: Any, level: str | int | None) -> pd.DataFrame:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rollwright.data.handler import DataHandler, DataHandlerLP, DataKey
 from rollwright.data.matrix import Rows
 from rollwright.data.matrix_table import Run, Table
 from rollwright.data.processors import (
@@ -38,19 +38,20 @@ class PickedRun(Run):
 
     where: NDArray[np.intp]
 
+    def copied(self) -> NDArray[Any]:
+        """Return the rows of the table as an array of its own: the only copy that is made of them."""
+        return np.take(np.asarray(self.values), self.where, axis=0)
 
-def picked_table(handler: DataHandler, places: range, data_key: DataKey) -> Table:
-    """Return what ``handler.table`` gives, with the column groups that no processor touches as `PickedRun`.
 
-    So DropnaLabel, which drops rows by their label, does not copy the features of those that stay.
+def picked_table(chain: Sequence[Processor], raw: Table) -> Table | None:
+    """Return what the processors of `chain` make of `raw`, with the column groups that none touches as `PickedRun`.
+
+    So DropnaLabel, which drops rows by their label, does not copy the features of those that stay. None when one of
+    the processors may look at any column, or there is nothing to spare.
     """
-    if not isinstance(handler, DataHandlerLP):
-        return handler.table(places, data_key)
-    chain = handler.fitted(data_key)
-    raw = handler.panel.table(places.start, places.stop)
     touched = _touched(chain)
     if not chain or not raw.grouped or touched is None or all(run.group in touched for run in raw.runs):
-        return handler.table(places, data_key)
+        return None
     worked = Table(rows=raw.rows, runs=tuple(run for run in raw.runs if run.group in touched))
     for processor in chain:
         worked = processor.transform(worked)
@@ -61,7 +62,7 @@ def picked_table(handler: DataHandler, places: range, data_key: DataKey) -> Tabl
     return Table(rows=worked.rows, runs=runs)
 
 
-def _touched(chain: list[Processor]) -> frozenset[str] | None:
+def _touched(chain: Sequence[Processor]) -> frozenset[str] | None:
     """Return the groups that the processors look at or change; None when that cannot be known."""
     groups: set[str] = set()
     for processor in chain:

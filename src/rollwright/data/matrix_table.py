@@ -38,6 +38,10 @@ class Run:
     names: tuple[str, ...]
     values: Values
 
+    def copied(self) -> Values:
+        """Return the rows of the table as an array of its own."""
+        return np.array(self.values)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
@@ -92,8 +96,8 @@ class Table:
             columns: pd.Index[Any] = (
                 pd.MultiIndex.from_product([[run.group], run.names]) if self.grouped else pd.Index(run.names)
             )
-            # np.array, because a frame that writes through to a memory map would change every other window's data
-            frames.append(pd.DataFrame(np.array(run.values), index=labels, columns=columns, copy=False))
+            # copied, because a frame that writes through to a memory map would change every other window's data
+            frames.append(pd.DataFrame(run.copied(), index=labels, columns=columns, copy=False))
         if len(frames) == 1:
             return frames[0]
         return pd.concat(frames, axis=1) if frames else pd.DataFrame(index=labels)
