@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import pytest
@@ -59,3 +60,13 @@ def test_what_the_machine_refuses_ends_with_3_and_the_path(capsys, monkeypatch):
     assert "/somewhere/pool.db" in captured.err
     assert "Permission denied" in captured.err
     assert captured.out == ""
+
+
+def test_an_error_is_told_to_programs_too_when_they_asked_for_json(capsys):
+    assert run(["roll", "gone.yaml", "--json"]) == 2
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert told["ok"] is False
+    assert told["errors"][0]["type"] == "ConfigError"
+    assert "gone.yaml" in told["errors"][0]["message"]
+    assert "gone.yaml" in captured.err

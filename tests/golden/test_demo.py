@@ -51,7 +51,9 @@ def test_it_walks_at_least_six_windows_and_ends_with_numbers_and_a_report(demo):
     assert demo.data["windows"] >= 6
     assert set(demo.data["signal"]) >= {"ic", "icir", "rank_ic", "rank_icir"}
     assert demo.data["backtest"]["annualized return"] is not None
-    assert (demo.folder / "results" / "demo" / "report.html").stat().st_size > 100_000
+    results = demo.folder / "results" / "demo"
+    assert (results / "report.html").stat().st_size > 100_000
+    assert json.loads((results / "summary.json").read_text())["files"]["report"] == "report.html"
 
 
 def test_the_signal_found_is_between_half_and_a_fifth_above_the_planted_one(demo):

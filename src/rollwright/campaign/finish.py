@@ -76,8 +76,14 @@ class CampaignResult:
         rows += [(name, f"{value:.2%}" if name in percent else f"{value:.3f}") for name, value in self.backtest.items()]
         return rows
 
-    def summary(self) -> dict[str, Any]:
-        """Return everything as JSON: the same numbers as the terminal and the report show."""
+    def summary(self, *, beside: Path | None = None) -> dict[str, Any]:
+        """Return everything as JSON: the same numbers as the terminal and the report show.
+
+        Parameters
+        ----------
+        beside : Path, optional
+            A folder that paths are told relative to, so that they stay true when it is moved.
+        """
         return {
             "name": self.name,
             "windows": self.windows,
@@ -88,7 +94,7 @@ class CampaignResult:
                 for name in ("ic", "ic_error", "icir", "rank_ic", "rank_ic_error", "rank_icir", "days")
             },
             "backtest": {name: _number(value) for name, value in self.backtest.items()},
-            "files": {name: str(path) for name, path in self.files.items()},
+            "files": {name: str(path.relative_to(beside) if beside else path) for name, path in self.files.items()},
             "notes": list(self.notes),
         }
 
@@ -190,7 +196,7 @@ def finish(
     )
     for name, frame in ((PRED_FILE, gathered.pred), (LABEL_FILE, gathered.label)):
         write_atomically(files[name], partial(codecs.for_object(frame).write, frame))
-    write_text(files[SUMMARY_FILE], json.dumps(result.summary(), indent=1, ensure_ascii=False) + "\n")
+    write_text(files[SUMMARY_FILE], json.dumps(result.summary(beside=folder), indent=1, ensure_ascii=False) + "\n")
     page = CampaignReport(
         name=config.report.title or plan.name,
         headline=result.headline(),

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 finished with failed tasks, 2 bad input or usage, 3 someth
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import threading
@@ -109,15 +110,16 @@ def run(arguments: Sequence[str]) -> int:
         code = app(args=list(arguments), prog_name="rollwright", standalone_mode=False)
     except RollwrightError as error:
         talk.error(error)
+        if "--json" in arguments:  # a program that reads stdout learns of it there too
+            problem = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
+            print(json.dumps({"ok": False, "errors": [problem]}, indent=1))
         return error.exit_code
     except _UsageError as error:
         error.show()
         return int(error.exit_code)
     except typer.Abort:
         return INTERRUPTED
-    except (
-        OSError
-    ) as error:  # a full or read-only disk, a folder that may not be read: not a bug, and worth no traceback
+    except OSError as error:  # a full disk, a folder that may not be read: not a bug, and worth no traceback
         _logger.debug("command.refused", exc_info=True)
         talk.line(f"{type(error).__name__}: {error}", style="red")
         return MISSING
