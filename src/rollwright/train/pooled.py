@@ -17,8 +17,8 @@ from rollwright.train.trainer import (
     STATUS_KEY,
     Trainer,
     TrainFunction,
-    as_recorders,
     as_tasks,
+    mark_trained,
 )
 
 __all__ = ["TrainerRM", "train_in_slot"]
@@ -119,9 +119,7 @@ class TrainerRM(Trainer):
 
     def end_train(self, models: list[Recorder], *args: Any, **kwargs: Any) -> list[Recorder]:  # noqa: ARG002
         """Mark the recorders as trained and return them."""
-        for recorder in as_recorders(models):
-            recorder.set_tags(**{STATUS_KEY: STATUS_END})
-        return models
+        return mark_trained(models)
 
     def has_worker(self) -> bool:
         """Tell that other processes may help."""

@@ -130,9 +130,14 @@ class TrainerR(Trainer):
 
     def end_train(self, models: list[Recorder], *args: Any, **kwargs: Any) -> list[Recorder]:  # noqa: ARG002
         """Mark the recorders as trained and return them."""
-        for recorder in as_recorders(models):
-            recorder.set_tags(**{STATUS_KEY: STATUS_END})
-        return models
+        return mark_trained(models)
+
+
+def mark_trained(models: list[Recorder]) -> list[Recorder]:
+    """Tag the recorders as trained and return them."""
+    for recorder in as_recorders(models):
+        recorder.set_tags(**{STATUS_KEY: STATUS_END})
+    return models
 
 
 def as_recorders(models: Recorder | Sequence[Recorder]) -> list[Recorder]:
