@@ -363,5 +363,5 @@ def _new_file(folder: Path, header: Header) -> NDArray[np.float32]:
 
 
 def _sweep(folder: Path) -> None:
-    for path in folder.glob("*.tmp"):
+    for path in (*folder.glob("*.tmp"), *folder.glob(".*.partial")):
         path.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rollwright.core.atomic import write_atomically
 from rollwright.core.ids import parse_json, sha256_hex
 from rollwright.data.matrix import RowLayout
 from rollwright.data.store_hold import hold
@@ -122,13 +123,10 @@ class Header:
 
     def write(self, folder: Path) -> None:
         """Write it durably beside its data."""
-        target = folder / header_name(self.generation)
-        staging = target.with_suffix(".tmp")
-        with staging.open("wb") as file:
-            file.write(self.to_bytes())
-            file.flush()
-            os.fsync(file.fileno())
-        staging.replace(target)
+        write_atomically(folder / header_name(self.generation), self._write_bytes)
+
+    def _write_bytes(self, path: Path) -> None:
+        path.write_bytes(self.to_bytes())
 
     def sealed(self, values: NDArray[np.float32], *, known: Sequence[int] = ()) -> Header:
         """Return the header with the sums and empty columns of `values`; `known` are the sums of the first blocks.
