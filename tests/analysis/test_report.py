@@ -227,9 +227,10 @@ def test_an_empty_report_is_still_a_page():
 @pytest.mark.parametrize("days", [1, 2])
 def test_a_day_or_two_are_enough(days):
     report = make_report()
-    report_html(
+    html = report_html(
         replace(report, ic=report.ic[:days], groups=report.groups[:days], backtest=report.backtest[["return"]][:days])
     )
+    assert "timeline" in figures(html)
 
 
 def test_two_hundred_windows_fit():

@@ -167,7 +167,8 @@ def test_overlap_may_be_meant(file):
             "      segments:", "      allow_overlap: true\n      segments:"
         )
     )
-    read_config(file)
+    config, _ = read_config(file)
+    assert config.task.dataset.kwargs["allow_overlap"] is True
 
 
 def test_modules_of_sys_are_found_in_files_beneath_the_file(file):

@@ -284,7 +284,7 @@ def test_a_slot_that_holds_the_interpreters_lock_dies_with_its_worker_too(manage
     (slot,) = napping(log)
     process.kill()
     process.wait(5)
-    until(lambda: gone(slot), 1.0)
+    assert until(lambda: gone(slot), 1.0)
 
 
 def test_another_worker_takes_the_tasks_of_a_killed_one_while_it_runs(manager, file_store, bodies, tmp_path):
