@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
@@ -186,7 +187,7 @@ class SignalRecord(RecordTemp):
         return ["expected_index.pkl", "pred.pkl", "label.pkl"]
 
 
-class ACRecordTemp(RecordTemp):
+class ACRecordTemp(RecordTemp, ABC):
     """A template that checks, before it works, that what it builds on is there.
 
     Parameters
@@ -226,9 +227,9 @@ class ACRecordTemp(RecordTemp):
             self.save(**made)
         return made
 
+    @abstractmethod
     def _generate(self, **kwargs: Any) -> dict[str, Any]:
         """Return the artifacts by name; `generate` saves them."""
-        raise NotImplementedError
 
     def _check_inputs(self, given: set[str]) -> None:
         if self.reads is None or self.depend_cls is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -49,7 +50,7 @@ class Fold:
     names: tuple[str, ...]
 
 
-class Dataset(Described):
+class Dataset(Described, ABC):
     """What a model is given."""
 
     def config(self, **kwargs: Any) -> None:
@@ -62,9 +63,9 @@ class Dataset(Described):
         for name in kwargs:
             raise UnknownSettingError(name, (), where=f"{type(self).__name__}.setup_data")
 
+    @abstractmethod
     def prepare(self, segments: Any, **kwargs: Any) -> Any:
         """Return the data of `segments`."""
-        raise NotImplementedError
 
 
 class DatasetH(Dataset):
