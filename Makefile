@@ -8,6 +8,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
+EXTRAS = catboost,lightgbm,mongodb,postgres,signing,sklearn,xgboost
 INSTALL = $(PIP) install --quiet --constraint constraints.txt
 
 # The interpreter the .venv is made with: `make demo PYTHON=/path/to/python3.12` chooses another. A name may exist
@@ -102,5 +103,5 @@ $(VENV)/.runtime: $(VENV)/.made pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(INSTALL) --group dev
+	$(INSTALL) --group dev --build-constraint constraints.txt --editable ".[$(EXTRAS)]"
 	@touch $@

@@ -35,7 +35,9 @@ def resolve(folder: Path) -> list[str]:
     wanted = ["--group", "dev", f".[{extras}]", *build]
     subprocess.run([*pip, "install", "--quiet", *wanted], check=True, cwd=ROOT)
     frozen = subprocess.run([*pip, "freeze", "--all"], check=True, capture_output=True, text=True).stdout
-    return [line for line in frozen.splitlines() if "==" in line]
+    pins = [line for line in frozen.splitlines() if "==" in line]
+    # the two distributions of XGBoost have the same versions; only one of them installs on the machine that locks
+    return pins + [line.replace("xgboost-cpu==", "xgboost==") for line in pins if line.startswith("xgboost-cpu==")]
 
 
 def main() -> int:
