@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from rollwright.core.ids import (
     MAX_BYTES,
+    _normalise,
     canonical_json,
     fingerprint,
     normalise,
@@ -311,3 +312,40 @@ def test_shuffled_keys_keep_the_fingerprint(value, random):
     items = list(value.items())
     random.shuffle(items)
     assert fingerprint(dict(items)) == fingerprint(value)
+
+
+class Text(str):
+    """Equal to its text, and no `str` exactly."""
+
+
+class Table(UserDict):
+    """A mapping that is no `dict`."""
+
+
+ODD = (
+    st.sampled_from([np.float64(1.5), np.int64(7), np.bool_(True), np.datetime64("2020-01-02"), Path("a/b"), -0.0])
+    | st.sampled_from([pd.Timestamp("2020-01-02"), pd.Timestamp("2020-01-02 09:30"), Text("x"), True, 2**53])
+    | st.sampled_from([float("nan"), 2**53 + 1, b"x", {1}, pd.NaT, "\x00", "\ud800", object, pd.Timestamp(1)])
+)
+ANYTHING = st.recursive(
+    SCALARS | ODD,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(KEYS | st.sampled_from([1, Text("k"), "\x00"]), inner, max_size=4)
+        | st.dictionaries(KEYS, inner, max_size=4).map(Table)
+    ),
+    max_leaves=20,
+)
+
+
+@given(ANYTHING)
+def test_the_quick_walk_gives_what_the_walk_with_paths_gives(value):
+    def outcome(walk):
+        try:
+            return json.dumps(walk())
+        except TaskValueError as error:
+            return error.path, str(error)
+
+    # The private walk is the reference: what fingerprints were made by before there was a quicker one.
+    assert outcome(lambda: normalise(value)) == outcome(lambda: _normalise(value, "$", 0))
