@@ -89,7 +89,7 @@ def test_twotxn_is_caught(time):
 
 def test_dup_is_caught(sqlite_files, time, monkeypatch):
     first = tuple(statement.replace("CREATE UNIQUE INDEX", "CREATE INDEX") for statement in sqlite_sql.MIGRATIONS[0])
-    monkeypatch.setattr(sqlite_sql, "MIGRATIONS", (first,))
+    monkeypatch.setattr(sqlite_sql, "MIGRATIONS", (first, *sqlite_sql.MIGRATIONS[1:]))
     monkeypatch.setattr(sqlite_sql, "INSERT", sqlite_sql.INSERT.partition("ON CONFLICT")[0])
     assert not passes(sqlite_files, time, "test_putting_again_changes_nothing")
 

@@ -152,7 +152,9 @@ def test_a_claim_reads_only_tasks_that_can_be_claimed(file_store, status, index)
     condition, values = where(parse({"def.name": "a"}))
     statement = sqlite_sql.CLAIM.format(status=status.value, where=condition)
     with file_store._reading() as connection:
-        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", ("o", "p", 1.0, 1.0, "p", *values, 1)).fetchall()
+        plan = connection.execute(
+            f"EXPLAIN QUERY PLAN {statement}", ("o", "p", 1.0, 1.0, "p", *values, "p", 1)
+        ).fetchall()
     text = " / ".join(row[3] for row in plan)
     assert f"USING INDEX {index}" in text
     assert "TEMP B-TREE" not in text

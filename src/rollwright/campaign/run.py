@@ -20,7 +20,7 @@ from rollwright.core.settings import Settings
 from rollwright.errors import RollwrightError, TaskFailedError
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.store import TaskStore
+from rollwright.pool.store import PoolStore
 from rollwright.pool.worker import TaskBody, Worker, WorkerEvent
 from rollwright.record.recorder import Recorder
 from rollwright.train.validity import current_validity
@@ -122,7 +122,7 @@ def train_windows(
     submission: Submission,
     manager: TaskManager,
     *,
-    store: TaskStore,
+    store: PoolStore,
     settings: Settings,
     jobs: int,
     on_event: Callable[[WorkerEvent], None] | None = None,

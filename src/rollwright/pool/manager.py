@@ -29,7 +29,7 @@ from rollwright.pool.store import (
     NewTask,
     Outcome,
     OutcomeKind,
-    TaskStore,
+    PoolStore,
     check_pool_name,
     encode_result,
 )
@@ -53,7 +53,7 @@ class TaskManager:
     ----------
     task_pool : str
         The pool's name; any text.
-    store : TaskStore, optional
+    store : PoolStore, optional
         The ambient settings' ``pool.url`` if not given, opened once per process.
     lease, max_attempts, poll : optional
         Over the settings ``pool.lease`` (seconds), ``pool.max_attempts`` and ``pool.poll`` (seconds).
@@ -72,7 +72,7 @@ class TaskManager:
         self,
         task_pool: str,
         *,
-        store: TaskStore | None = None,
+        store: PoolStore | None = None,
         lease: float | None = None,
         max_attempts: int | None = None,
         poll: float | None = None,
@@ -444,8 +444,6 @@ class TaskManager:
         return f"TaskManager({self.task_pool!r})"
 
     @staticmethod
-    def list(store: TaskStore | None = None) -> _Names:
+    def list(store: PoolStore | None = None) -> _Names:
         """Return the names of all pools of a store (the ambient one if not given), sorted."""
-        chosen: Any = store if store is not None else shared_store()
-        names: _Names = chosen.list_pools()
-        return names
+        return (store if store is not None else shared_store()).list_pools()

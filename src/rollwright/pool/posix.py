@@ -6,16 +6,26 @@ but SQLite's own, and leases alone to find out who died.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import secrets
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["Gate", "dead_processes", "forget_process", "network_filesystem", "this_process"]
+__all__ = [
+    "Doorbell",
+    "Gate",
+    "dead_processes",
+    "forget_process",
+    "network_filesystem",
+    "ring_doorbells",
+    "this_process",
+]
 
 fcntl: Final[Any] = importlib.import_module("fcntl") if os.name == "posix" else None
 
@@ -122,6 +132,102 @@ def _is_dead(path: Path) -> bool:
 def forget_process(folder: Path, name: str) -> None:
     """Remove the file of a process that ended and holds no task any more."""
     (folder / name).unlink(missing_ok=True)
+
+
+class Doorbell:
+    """A named pipe in a folder: whoever writes to it wakes the one who listens. Made by `hung`.
+
+    A pipe's name in the file system may be of any length, which a socket's may not.
+    """
+
+    def __init__(self, path: Path, handle: int) -> None:
+        self._path = path
+        self._handle = handle
+        self._closing = os.pipe()
+        self._mutex = threading.Lock()
+        self._waiting = False
+        self._closed = False
+
+    @classmethod
+    def hung(cls, folder: Path, name: str) -> Doorbell | None:
+        """Return a new one that `ring_doorbells(folder, name)` rings, or None where there are no named pipes."""
+        if fcntl is None:
+            return None
+        unique = f"{name}-{os.getpid()}-{secrets.token_hex(4)}"
+        hidden = folder / f".{unique}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            os.mkfifo(hidden, 0o622)
+            handle = os.open(hidden, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return None
+        hidden.rename(folder / unique)  # whoever finds a bell that nobody holds open takes it down: open it first
+        return cls(folder / unique, handle)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until it rings, for at most `timeout` seconds; return whether it rang."""
+        with self._mutex:
+            if self._closed:
+                return False
+            self._waiting = True
+        try:
+            looking = select.poll()
+            for handle in (self._handle, self._closing[0]):
+                looking.register(handle, select.POLLIN)
+            rung = {handle for handle, _ in looking.poll(max(0.0, timeout) * 1000)}
+            if self._handle in rung:
+                os.read(self._handle, 4096)
+            return self._handle in rung and self._closing[0] not in rung
+        finally:
+            self._come_back()
+
+    def _come_back(self) -> None:
+        with self._mutex:
+            self._waiting = False
+            if self._closed:
+                self._release()
+
+    def close(self) -> None:
+        """Take it down; a thread in `wait` comes back."""
+        with self._mutex:
+            if self._closed:
+                return
+            self._closed = True
+            self._path.unlink(missing_ok=True)
+            if self._waiting:
+                os.write(self._closing[1], b"!")
+            else:
+                self._release()
+
+    def _release(self) -> None:
+        for handle in (self._handle, *self._closing):
+            os.close(handle)
+
+
+def ring_doorbells(folder: Path, name: str) -> None:
+    """Ring all doorbells of `name` in `folder`; those whose listener is dead are taken down."""
+    try:
+        found = os.listdir(folder)
+    except OSError:  # nobody ever listened here
+        return
+    for bell in found:
+        if bell.startswith(f"{name}-"):
+            _ring(folder / bell)
+
+
+def _ring(path: Path) -> None:
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # nobody holds it open
+            path.unlink(missing_ok=True)
+        return
+    try:
+        os.write(handle, b"!")
+    except BlockingIOError:  # full of rings that were not heard yet
+        pass
+    finally:
+        os.close(handle)
 
 
 def network_filesystem(path: Path) -> str | None:

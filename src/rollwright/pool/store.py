@@ -1,4 +1,4 @@
-"""The port `TaskStore`: where tasks live, with their states, leases and history.
+"""The ports of the pool: `TaskStore`, where tasks live, and beside it `PoolAdmin`, `History`, `Bells` with `Waker`.
 
 What every store promises: **at-least-once execution, exactly one accepted commit.** A task's body may run more than
 once; the result of one run alone is accepted. It rests on the *fencing token*, a number of each task that is raised at
@@ -14,16 +14,20 @@ from rollwright.pool.query import Query
 from rollwright.pool.states import Status
 from rollwright.pool.values import (
     Amendment,
+    Bell,
     Claim,
     HistoryRow,
     Lease,
+    MovedTask,
     NewTask,
     Outcome,
     OutcomeKind,
+    PoolStat,
     PutResult,
     Settlement,
     TaskRecord,
     Traits,
+    check_movable,
     check_pool_name,
     document_of,
     encode_result,
@@ -31,19 +35,26 @@ from rollwright.pool.values import (
 
 __all__ = [
     "Amendment",
+    "Bell",
+    "Bells",
     "Claim",
     "History",
     "HistoryRow",
     "Lease",
+    "MovedTask",
     "NewTask",
     "Outcome",
     "OutcomeKind",
     "PoolAdmin",
+    "PoolStat",
+    "PoolStore",
     "PutResult",
     "Settlement",
     "TaskRecord",
     "TaskStore",
     "Traits",
+    "Waker",
+    "check_movable",
     "check_pool_name",
     "document_of",
     "encode_result",
@@ -79,7 +90,8 @@ class TaskStore(Protocol):
     def claim(self, claim: Claim) -> list[Lease]:
         """Take tasks: highest priority first, then the oldest.
 
-        Tasks whose lease ended are freed first. Each taken task's token is raised and the attempt counted.
+        Tasks whose lease ended are freed first. Each taken task's token is raised and the attempt counted. A paused
+        pool gives nothing.
         """
         ...
 
@@ -142,10 +154,40 @@ class TaskStore(Protocol):
 
 
 class PoolAdmin(Protocol):
-    """Looking after pools."""
+    """Looking after whole pools."""
 
     def list_pools(self) -> list[str]:
-        """Return the names of all pools that have or had tasks, sorted."""
+        """Return the names of all pools that have or had tasks, or are paused, sorted."""
+        ...
+
+    def pause(self, pool: str, *, reason: str | None = None) -> bool:
+        """Let nobody take tasks of `pool` until `resume`; return whether it went on before.
+
+        Guarantees: durable, for every process; tasks that are running may end as they like. Pausing again changes
+        nothing, the reason included; a pool that has no tasks yet can be paused.
+        """
+        ...
+
+    def resume(self, pool: str) -> bool:
+        """Let tasks be taken again, and ring; return whether it was paused."""
+        ...
+
+    def stat(self, pool: str) -> PoolStat:
+        """Return how many tasks a pool has by state, and whether it is paused, as of one moment."""
+        ...
+
+    def restore(self, pool: str, tasks: Sequence[MovedTask]) -> PutResult:
+        """Take over tasks of another store, as they stood there, with their history.
+
+        Guarantees: one transaction; a definition that `pool` has already is left as it is, so that restoring again
+        changes nothing. Ids are new ones, in the order given; everything else is kept, and a last row of history says
+        ``moved``. A running task cannot be taken over.
+
+        Raises
+        ------
+        IllegalTransitionError
+            When one is running; nothing was taken over.
+        """
         ...
 
 
@@ -155,3 +197,44 @@ class History(Protocol):
     def read_history(self, pool: str, task_ids: Sequence[str] | None = None) -> list[HistoryRow]:
         """Return the changes, oldest first; of all tasks of the pool when none is named."""
         ...
+
+
+class Waker(Protocol):
+    """One listener at one bell of one pool.
+
+    Guarantees: a ring after it was made is not missed: the next `wait` returns at once. Several rings may come as one,
+    and one may come without need: look for yourself. One thread waits; any thread may close.
+    """
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until the bell rings, for at most `timeout` real seconds; return whether it rang.
+
+        False at once when it was closed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop listening, also a `wait` that another thread is in."""
+        ...
+
+
+class Bells(Protocol):
+    """Waking those who wait for a pool: workers for work, and whoever waits for tasks to end.
+
+    A store rings by itself, after the change can be seen: ``work`` when a task may be taken (put, released, to be
+    tried again, part_done, reset, reaped, restored; the pool resumed), ``end`` when tasks ended (done, failed,
+    cancelled, removed), where it may leave out all but the last open task of a pool. A delay that passes rings nothing.
+    Where `Traits.can_notify` is False a `Waker` finds out by looking now and then.
+    """
+
+    def waker(self, pool: str, *, bell: Bell = "work") -> Waker:
+        """Return a new listener."""
+        ...
+
+    def ring(self, pool: str, *, bell: Bell = "work") -> None:
+        """Wake all who listen. What cannot be rung is passed over: who listens looks now and then anyway."""
+        ...
+
+
+class PoolStore(TaskStore, PoolAdmin, History, Bells, Protocol):
+    """What every adapter is: the whole of the ports."""

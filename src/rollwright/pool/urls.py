@@ -9,7 +9,7 @@ from typing import Final
 from rollwright.core.context import current_settings
 from rollwright.core.settings import masked
 from rollwright.errors import ConfigError
-from rollwright.pool.store import TaskStore
+from rollwright.pool.store import PoolStore
 
 __all__ = ["close_shared_stores", "shared_store", "store_from_url"]
 
@@ -17,7 +17,7 @@ _SQLITE: Final = "sqlite:///"
 _LATER: Final = ("postgresql", "postgres", "mongodb", "mongodb+srv")
 
 
-def store_from_url(url: str) -> TaskStore:
+def store_from_url(url: str) -> PoolStore:
     """Return a new store; a relative ``sqlite:///`` path is relative to the working directory.
 
     Raises
@@ -42,11 +42,11 @@ def store_from_url(url: str) -> TaskStore:
 
 class _Shared:
     mutex: Final = threading.Lock()
-    stores: Final[dict[str, TaskStore]] = {}
+    stores: Final[dict[str, PoolStore]] = {}
     closing: bool = False
 
 
-def shared_store(url: str | None = None) -> TaskStore:
+def shared_store(url: str | None = None) -> PoolStore:
     """Return this process's one store of a URL (the ambient settings' if not given), opened once and kept."""
     if url is None:
         url = current_settings().pool.url

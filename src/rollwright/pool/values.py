@@ -4,34 +4,41 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
 from rollwright.core.ids import JSON, canonical_json, parse_json, sha256_hex, with_segment_tuples
 from rollwright.core.serial import to_reference
-from rollwright.errors import ConfigError, LeaseLostError, TaskValueError
+from rollwright.errors import ConfigError, IllegalTransitionError, LeaseLostError, TaskValueError
 from rollwright.pool.query import Query
 from rollwright.pool.states import CLAIMABLE, Status
 
 __all__ = [
     "Amendment",
+    "Bell",
     "Claim",
     "HistoryRow",
     "Lease",
+    "MovedTask",
     "NewTask",
     "Outcome",
     "OutcomeKind",
+    "PoolStat",
     "PutResult",
     "Settlement",
     "TaskRecord",
     "Traits",
+    "check_movable",
     "check_pool_name",
     "document_of",
     "encode_result",
 ]
 
 MAX_RESULT_BYTES: Final = 64 * 1024
+Bell = Literal["work", "end"]
+"""What can be listened for: that there may be a task to take, and that tasks ended."""
+
 _POOL_NAME: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 
 
@@ -75,7 +82,7 @@ class Traits:
     multi_process, multi_host : bool
         Whether several processes, or several machines, can share it.
     can_notify : bool
-        Whether a waiting worker can be woken.
+        Whether a `Waker` is woken by the store; without, it looks now and then.
     knows_dead_owners : bool
         Whether `reap` frees the tasks of a process that died before their leases end.
     """
@@ -366,7 +373,7 @@ class HistoryRow:
     ----------
     event : str
         ``created``, ``claimed``, ``done``, ``part_done``, ``retry``, ``failed``, ``released``, ``cancelled``,
-        ``reaped``, ``amended``, ``replaced`` or ``deleted``.
+        ``reaped``, ``amended``, ``replaced``, ``moved`` or ``deleted``.
     at : float
         Seconds since 1970 UTC by the store's clock.
     """
@@ -379,6 +386,61 @@ class HistoryRow:
     attempt: int
     owner: str | None = None
     detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStat:
+    """A pool at one moment.
+
+    Attributes
+    ----------
+    counts : mapping of Status to int
+        Every state is a key.
+    paused_at : float or None
+        Since when nobody is given a task, in seconds since 1970 UTC by the store's clock; None while it goes on.
+    reason : str or None
+        Why, as `PoolAdmin.pause` was told.
+    """
+
+    pool: str
+    counts: Mapping[Status, int]
+    paused_at: float | None = None
+    reason: str | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether nobody is given a task."""
+        return self.paused_at is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedTask:
+    """A task on its way into another store.
+
+    Attributes
+    ----------
+    record : TaskRecord
+        As it stood; id and pool are those of where it comes from and do not count.
+    history : tuple of HistoryRow
+        Its changes there, oldest first.
+    """
+
+    record: TaskRecord
+    history: tuple[HistoryRow, ...] = ()
+
+
+def check_movable(tasks: Sequence[MovedTask]) -> None:
+    """Refuse tasks of which one is running: its holder would be left with a task that is elsewhere now.
+
+    Raises
+    ------
+    IllegalTransitionError
+    """
+    held = [task.record.task_id for task in tasks if task.record.status is Status.RUNNING]
+    if held:
+        raise IllegalTransitionError(
+            f"task {held[0]} is running and cannot be taken over", hint="wait until it has ended, or reset it first"
+        )
 
 
 def document_of(record: TaskRecord) -> dict[str, JSON]:

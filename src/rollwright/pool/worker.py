@@ -29,7 +29,7 @@ from rollwright.pool.query import In, Query, both
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.retry import DEFAULT_BACKOFF, Backoff
 from rollwright.pool.states import Status
-from rollwright.pool.store import Claim, Lease, Outcome, TaskStore
+from rollwright.pool.store import Claim, Lease, Outcome, PoolStore
 from rollwright.pool.supervisor import SlotHandle, Supervisor
 
 __all__ = ["TaskBody", "TaskResult", "Worker", "WorkerEvent", "WorkerReport", "run_apart", "run_task"]
@@ -55,7 +55,7 @@ class Worker:
 
     Parameters
     ----------
-    store : TaskStore
+    store : PoolStore
     pool : str
     body : TaskBody
         What is run on each task's definition.
@@ -97,7 +97,7 @@ class Worker:
     def __init__(
         self,
         *,
-        store: TaskStore,
+        store: PoolStore,
         pool: str,
         body: TaskBody,
         slots: int,

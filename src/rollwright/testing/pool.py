@@ -1,4 +1,4 @@
-"""The conformance suite of the port `rollwright.pool.store.TaskStore`.
+"""The conformance suite of the ports in `rollwright.pool.store`: tasks, whole pools, history, bells.
 
 Subclass `TaskStoreConformance` in a test module and give it a fixture ``pool`` that returns a `StoreUnderTest`; pytest
 then runs every promise of the port over your store. It never asks which adapter runs: what may differ is declared in
@@ -24,6 +24,7 @@ from rollwright.errors import (
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment, Claim, NewTask, Outcome
+from rollwright.testing.pool_admin import AdminConformance
 from rollwright.testing.pool_attempts import AttemptsConformance
 from rollwright.testing.pool_base import LEASE, POOL, StoreUnderTest, names_of, outcome_of
 from rollwright.testing.pool_queries import QUERIES, REFUSED
@@ -31,7 +32,7 @@ from rollwright.testing.pool_queries import QUERIES, REFUSED
 __all__ = ["StoreUnderTest", "TaskStoreConformance"]
 
 
-class TaskStoreConformance(AttemptsConformance):
+class TaskStoreConformance(AttemptsConformance, AdminConformance):
     """Every promise of the port, one test each."""
 
     @pytest.fixture
@@ -78,8 +79,7 @@ class TaskStoreConformance(AttemptsConformance):
         ids = pool.put("a", pool=name)
         assert [record.task_id for record in pool.store.find(name)] == ids
         assert sum(pool.store.count("task").values()) == 0
-        admin: Any = pool.store
-        assert admin.list_pools() == [name]
+        assert pool.store.list_pools() == [name]
 
     @pytest.mark.parametrize("name", ["", "a\x00b", "line\nbreak", "x" * 201])
     def test_a_pool_needs_a_name(self, pool: StoreUnderTest, name: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Claim, HistoryRow, Lease, NewTask, Outcome, TaskStore
+from rollwright.pool.store import Claim, HistoryRow, Lease, NewTask, Outcome, PoolStore
 
 __all__ = ["LEASE", "POOL", "StoreUnderTest", "names_of", "outcome_of"]
 
@@ -22,12 +22,12 @@ class StoreUnderTest:
 
     Attributes
     ----------
-    store : TaskStore
+    store : PoolStore
     advance : callable
         Makes the store's clock go on by so many seconds (a store whose clock cannot be set may wait).
     """
 
-    store: TaskStore
+    store: PoolStore
     advance: Callable[[float], None]
 
     def put(self, *names: str, pool: str = POOL, **fields: Any) -> list[str]:
@@ -55,9 +55,7 @@ class StoreUnderTest:
 
     def history(self, *task_ids: str) -> list[HistoryRow]:
         """Return the changes of tasks, or of all."""
-        reader: Any = self.store
-        rows: list[HistoryRow] = reader.read_history(POOL, task_ids or None)
-        return rows
+        return self.store.read_history(POOL, task_ids or None)
 
 
 def names_of(leases: list[Lease]) -> list[str]:

@@ -14,7 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, Claim, Lease, NewTask, Outcome, TaskStore
+from rollwright.pool.store import Amendment, Claim, Lease, NewTask, Outcome, PoolStore
 
 __all__ = ["PoolMachine"]
 
@@ -50,7 +50,7 @@ class PoolMachine(RuleBasedStateMachine):
         Takes a clock (a callable that returns seconds) and returns an empty store.
     """
 
-    open_store: ClassVar[Callable[[Callable[[], float]], TaskStore]]
+    open_store: ClassVar[Callable[[Callable[[], float]], PoolStore]]
     leases = Bundle("leases")
 
     def __init__(self) -> None:
@@ -218,11 +218,10 @@ class PoolMachine(RuleBasedStateMachine):
     @invariant()
     def history_is_sound(self) -> None:
         """Tokens only rise, no two claims share one, and the last row tells the state."""
-        reader: Any = self.store
         tokens: dict[str, int] = {}
         claimed: set[tuple[str, int]] = set()
         last: dict[str, Status] = {}
-        for row in reader.read_history(POOL):
+        for row in self.store.read_history(POOL):
             assert row.token >= tokens.get(row.task_id, 0), "tokens only rise"
             tokens[row.task_id] = row.token
             last[row.task_id] = row.status

@@ -9,19 +9,24 @@ from typing import Final
 
 from rollwright.core.clock import SystemClock
 from rollwright.errors import IllegalTransitionError, LeaseLostError, PoolError, TaskNotFoundError
+from rollwright.pool.bells import ThreadBells, ThreadWaker, bells_for
 from rollwright.pool.query import Query, matches
 from rollwright.pool.states import Status, amend_sources
 from rollwright.pool.store import (
     Amendment,
+    Bell,
     Claim,
     HistoryRow,
     Lease,
+    MovedTask,
     NewTask,
     Outcome,
+    PoolStat,
     PutResult,
     Settlement,
     TaskRecord,
     Traits,
+    check_movable,
     check_pool_name,
     document_of,
 )
@@ -55,11 +60,13 @@ class MemoryStore:
         self._pools: set[str] = set()
         self._history: list[tuple[str, HistoryRow]] = []
         self._last = 0
+        self._paused: dict[str, tuple[float, str | None]] = {}
+        self._bells = ThreadBells()
 
     @property
     def traits(self) -> Traits:
-        """One process, microseconds."""
-        return Traits(time_precision=1e-6, multi_process=False, multi_host=False, can_notify=False)
+        """One process, microseconds; its threads can wake one another."""
+        return Traits(time_precision=1e-6, multi_process=False, multi_host=False, can_notify=True)
 
     def migrate(self) -> None:
         """Do nothing: memory has no schema."""
@@ -107,6 +114,8 @@ class MemoryStore:
             return self._claim(claim, now)
 
     def _claim(self, claim: Claim, now: float) -> list[Lease]:
+        if claim.pool in self._paused:
+            return []
         ready = [
             record
             for record in self._in_pool(claim.pool)
@@ -300,8 +309,61 @@ class MemoryStore:
             return len(doomed)
 
     def list_pools(self) -> list[str]:
-        """Return the names of all pools that have or had tasks, sorted."""
-        return sorted(self._pools)
+        """Return the names of all pools that have or had tasks, or are paused, sorted."""
+        with self._mutex:
+            return sorted(self._pools | set(self._paused))
+
+    def pause(self, pool: str, *, reason: str | None = None) -> bool:
+        """Let nobody take tasks of `pool` until `resume`."""
+        check_pool_name(pool)
+        with self._mutex:
+            before = len(self._paused)
+            self._paused.setdefault(pool, (self._clock(), reason))
+            return len(self._paused) > before
+
+    def resume(self, pool: str) -> bool:
+        """Let tasks be taken again."""
+        with self._mutex:
+            paused = self._paused.pop(pool, None) is not None
+        if paused:
+            self.ring(pool)
+        return paused
+
+    def stat(self, pool: str) -> PoolStat:
+        """Return how many tasks a pool has by state, and whether it is paused."""
+        with self._mutex:
+            paused_at, reason = self._paused.get(pool, (None, None))
+            return PoolStat(pool=pool, counts=self.count(pool), paused_at=paused_at, reason=reason)
+
+    def restore(self, pool: str, tasks: Sequence[MovedTask]) -> PutResult:
+        """Take over tasks of another store, as they stood there, with their history."""
+        check_pool_name(pool)
+        check_movable(tasks)
+        with self._mutex:
+            before = self._last
+            now = self._clock()
+            ids = tuple(str(self._restore(pool, task, now)) for task in tasks)
+            return PutResult(ids=ids, created=self._last - before)
+
+    def _restore(self, pool: str, task: MovedTask, now: float) -> int:
+        known = self._by_fingerprint.get((pool, task.record.fingerprint))
+        if known is not None:
+            return known
+        self._last += 1
+        task_id = str(self._last)
+        self._pools.add(pool)
+        self._by_fingerprint[pool, task.record.fingerprint] = self._last
+        self._history += [(pool, replace(row, task_id=task_id)) for row in task.history]
+        self._write(replace(task.record, task_id=task_id, pool=pool), "moved", now)
+        return self._last
+
+    def waker(self, pool: str, *, bell: Bell = "work") -> ThreadWaker:
+        """Return a new listener, for threads of this process."""
+        return self._bells.waker(pool, bell=bell)
+
+    def ring(self, pool: str, *, bell: Bell = "work") -> None:
+        """Wake all threads that listen."""
+        self._bells.ring(pool, bell=bell)
 
     def read_history(self, pool: str, task_ids: Sequence[str] | None = None) -> list[HistoryRow]:
         """Return the changes, oldest first."""
@@ -325,6 +387,10 @@ class MemoryStore:
             detail=detail,
         )
         self._history.append((record.pool, row))
+        # Who is woken looks, and waits there until this transaction is over.
+        bells: Sequence[Bell] = ("end",) if event == "deleted" else bells_for([record.status])
+        for bell in bells:
+            self._bells.ring(record.pool, bell=bell)
 
 
 def _refusal(outcome: Outcome, record: TaskRecord | None) -> LeaseLostError:

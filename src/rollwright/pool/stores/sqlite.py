@@ -14,19 +14,24 @@ from rollwright.errors import (
     TaskNotFoundError,
 )
 from rollwright.pool import posix
+from rollwright.pool.bells import bells_for
 from rollwright.pool.query import Query
 from rollwright.pool.states import Status, amend_sources
 from rollwright.pool.store import (
     Amendment,
+    Bell,
     Claim,
     HistoryRow,
     Lease,
+    MovedTask,
     NewTask,
     Outcome,
+    PoolStat,
     PutResult,
     Settlement,
     TaskRecord,
     Traits,
+    check_movable,
     check_pool_name,
 )
 from rollwright.pool.stores import sqlite_sql as sql
@@ -64,7 +69,7 @@ class SqliteStore(SqliteFile):
     def traits(self) -> Traits:
         """Many processes of one machine, the machine's clock."""
         return Traits(
-            time_precision=1e-6, multi_process=True, multi_host=False, can_notify=False, knows_dead_owners=True
+            time_precision=1e-6, multi_process=True, multi_host=False, can_notify=True, knows_dead_owners=True
         )
 
     def put(self, pool: str, tasks: Sequence[NewTask]) -> PutResult:
@@ -98,7 +103,10 @@ class SqliteStore(SqliteFile):
         )
         connection.executemany(sql.INSERT, rows)
         # This transaction is the only writer, so everything beyond `last` is new here.
-        return connection.execute(sql.HISTORY_OF_NEW, (last,)).rowcount
+        created = connection.execute(sql.HISTORY_OF_NEW, (last,)).rowcount
+        if created:
+            self._changed.add((pool, "work"))
+        return created
 
     def claim(self, claim: Claim) -> list[Lease]:
         """Take tasks: highest priority first, then the oldest."""
@@ -113,7 +121,7 @@ class SqliteStore(SqliteFile):
         process = posix.this_process(self._beside("owners"))
         rows = connection.execute(
             sql.CLAIM.format(status=claim.status.value, where=condition),
-            (claim.owner, process, now + claim.lease, now, claim.pool, *values, max(claim.limit, 0)),
+            (claim.owner, process, now + claim.lease, now, claim.pool, *values, claim.pool, max(claim.limit, 0)),
         ).fetchall()
         leases = [
             Lease(
@@ -131,7 +139,7 @@ class SqliteStore(SqliteFile):
             for row in rows
         ]
         leases.sort(key=lambda lease: (-lease.priority, int(lease.task_id)))  # RETURNING promises no order
-        _log(
+        self._log(
             connection,
             now,
             "claimed",
@@ -158,7 +166,7 @@ class SqliteStore(SqliteFile):
                     refused.append(_refusal(connection, outcome))
                     continue
                 statuses[outcome.task_id] = Status(row[1])
-                _log(connection, now, event, [(outcome.task_id, *row, outcome.error)])
+                self._log(connection, now, event, [(outcome.task_id, *row, outcome.error)])
             if claim is not None:
                 leases = self._claim(connection, claim, now)
         return Settlement(refused=tuple(refused), statuses=statuses, leases=tuple(leases))
@@ -186,8 +194,19 @@ class SqliteStore(SqliteFile):
         self, connection: sqlite3.Connection, now: float, dead: list[str], condition: str, values: list[object]
     ) -> list[str]:
         rows = connection.execute(sql.REAP.format(where=condition), (now, now, json.dumps(dead), *values)).fetchall()
-        _log(connection, now, "reaped", rows)
+        self._log(connection, now, "reaped", rows)
         return sorted((str(row[0]) for row in rows), key=int)
+
+    def _log(self, connection: sqlite3.Connection, now: float, event: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Write one history row for each (task, pool, status, token, attempt, owner[, detail]), and note the bells."""
+        entries = [
+            (int(row[0]), row[1], now, event, str(row[2]), row[3], row[4], row[5], row[6] if len(row) > 6 else None)
+            for row in rows
+        ]
+        connection.executemany(sql.HISTORY, entries)
+        for pool, status in {(entry[1], entry[4]) for entry in entries}:
+            bells: Sequence[Bell] = ("end",) if event == "deleted" else bells_for([Status(status)])
+            self._changed.update((pool, bell) for bell in bells)
 
     def get(self, pool: str, task_ids: Sequence[str]) -> list[TaskRecord]:
         """Return the tasks, in the order asked."""
@@ -250,7 +269,7 @@ class SqliteStore(SqliteFile):
                     sql.AMEND.format(more=more, where=condition),
                     (status.value, now if status in _TERMINAL else None, *extra, pool, json.dumps(sources), *values),
                 ).fetchall()
-                _log(connection, now, "amended", rows)
+                self._log(connection, now, "amended", rows)
                 changed |= {str(row[0]) for row in rows}
         return sorted(changed, key=int)
 
@@ -266,7 +285,7 @@ class SqliteStore(SqliteFile):
             ).fetchall()
         except sqlite3.IntegrityError as error:
             raise PoolError("another task of the pool has that definition already") from error
-        _log(connection, now, "replaced", rows)
+        self._log(connection, now, "replaced", rows)
         return {str(row[0]) for row in rows}
 
     def delete(self, pool: str, query: Query | None, *, running: bool = False) -> int:
@@ -274,13 +293,68 @@ class SqliteStore(SqliteFile):
         condition, values = where(query)
         with self._writing() as connection:
             rows = connection.execute(sql.DELETE.format(where=condition), (pool, running, *values)).fetchall()
-            _log(connection, self._clock(), "deleted", rows)
+            self._log(connection, self._clock(), "deleted", rows)
         return len(rows)
 
     def list_pools(self) -> list[str]:
-        """Return the names of all pools that have or had tasks, sorted."""
+        """Return the names of all pools that have or had tasks, or are paused, sorted."""
         with self._reading() as connection:
             return [row[0] for row in connection.execute(sql.POOLS)]
+
+    def pause(self, pool: str, *, reason: str | None = None) -> bool:
+        """Let nobody take tasks of `pool` until `resume`."""
+        check_pool_name(pool)
+        with self._writing() as connection:
+            return connection.execute(sql.PAUSE, (pool, self._clock(), reason)).rowcount > 0
+
+    def resume(self, pool: str) -> bool:
+        """Let tasks be taken again."""
+        with self._writing() as connection:
+            paused = connection.execute(sql.RESUME, (pool,)).rowcount > 0
+            if paused:
+                self._changed.add((pool, "work"))
+        return paused
+
+    def stat(self, pool: str) -> PoolStat:
+        """Return how many tasks a pool has by state, and whether it is paused; it costs the same for a million."""
+        with self._reading() as connection:
+            connection.execute("BEGIN")  # one moment for both
+            try:
+                tally = connection.execute(sql.TALLY, (pool,)).fetchall()
+                pause = connection.execute(sql.PAUSED, (pool,)).fetchone() or (None, None)
+            finally:
+                connection.execute("COMMIT")
+        counts = dict.fromkeys(Status, 0) | {Status(status): tasks for status, tasks in tally}
+        return PoolStat(pool=pool, counts=counts, paused_at=pause[0], reason=pause[1])
+
+    def restore(self, pool: str, tasks: Sequence[MovedTask]) -> PutResult:
+        """Take over tasks of another store, as they stood there, with their history."""
+        check_pool_name(pool)
+        check_movable(tasks)
+        ids: list[int] = []
+        created = 0
+        with self._writing() as connection:
+            now = self._clock()
+            for task in tasks:
+                found = connection.execute(sql.RESTORE, _restored(pool, task.record)).fetchone()
+                if found is None:
+                    found = connection.execute(sql.ID_OF, (pool, task.record.fingerprint)).fetchone()
+                else:
+                    created += 1
+                    self._log_moved(connection, pool, found[0], task, now)
+                ids.append(found[0])
+        return PutResult(ids=tuple(str(number) for number in ids), created=created)
+
+    def _log_moved(self, connection: sqlite3.Connection, pool: str, number: int, task: MovedTask, now: float) -> None:
+        rows = [
+            (number, pool, row.at, row.event, row.status.value, row.token, row.attempt, row.owner, row.detail)
+            for row in task.history
+        ]
+        connection.executemany(sql.HISTORY, rows)
+        record = task.record
+        self._log(
+            connection, now, "moved", [(number, pool, record.status, record.token, record.attempts, record.owner)]
+        )
 
     def read_history(self, pool: str, task_ids: Sequence[str] | None = None) -> list[HistoryRow]:
         """Return the changes, oldest first."""
@@ -342,14 +416,24 @@ def _consequences(status: Status, error: str | None) -> tuple[str, tuple[object,
     return sql.EXPLAIN, (error,)
 
 
-def _log(connection: sqlite3.Connection, now: float, event: str, rows: Iterable[Sequence[Any]]) -> None:
-    """Write one history row for each (task, pool, status, token, attempt, owner[, detail])."""
-    connection.executemany(
-        sql.HISTORY,
-        [
-            (int(row[0]), row[1], now, event, str(row[2]), row[3], row[4], row[5], row[6] if len(row) > 6 else None)
-            for row in rows
-        ],
+def _restored(pool: str, record: TaskRecord) -> tuple[object, ...]:
+    return (
+        pool,
+        record.fingerprint,
+        record.status.value,
+        record.priority,
+        record.token,
+        record.attempts,
+        record.max_attempts,
+        record.owner,
+        record.run_at,
+        record.created,
+        record.started,
+        record.ended,
+        record.canonical,
+        record.result,
+        record.validity,
+        record.error,
     )
 
 

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from rollwright.core.clock import SystemClock
+from rollwright.core.ids import sha256_hex
 from rollwright.errors import (
     SchemaVersionError,
     StoreUnavailableError,
 )
 from rollwright.pool import posix
+from rollwright.pool.bells import PollingWaker
+from rollwright.pool.store import Bell, Waker
 from rollwright.pool.stores import sqlite_sql as sql
 
 __all__ = ["SqliteFile"]
@@ -45,6 +48,8 @@ class SqliteFile:
         self._gate = posix.Gate(self._beside("lock"))
         self._open: sqlite3.Connection | None = None
         self._pid = 0
+        self._changed: set[tuple[str, Bell]] = set()
+        self._commits = 0
 
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(f"{self.path.name}-{suffix}")
@@ -87,7 +92,7 @@ class SqliteFile:
                 f"{self.path} has schema {version}, and this rollwright knows up to {sql.SCHEMA_VERSION}",
                 hint="update rollwright, or use another pool",
             )
-        if version == 0:
+        if version < sql.SCHEMA_VERSION:
             with self._gate.held():
                 self._initialise(connection)
 
@@ -132,18 +137,39 @@ class SqliteFile:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Open a transaction for the block, and ring the bells it named in `_changed` once it is committed."""
         with self._translated(), self._mutex:
             connection = self._connection()
+            self._changed.clear()
             with self._gate.held():
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield connection
                     connection.execute("COMMIT")
+                    self._commits += 1
                 except BaseException:
                     # On a full disk SQLite has rolled back by itself; rolling back again would hide the error.
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                     raise
+            changed = [*self._changed]
+        for pool, bell in changed:
+            self.ring(pool, bell=bell)
+
+    # -- bells -------------------------------------------------------------------------------------------------
+
+    def waker(self, pool: str, *, bell: Bell = "work") -> Waker:
+        """Return a new listener; on systems without named pipes it looks whether the file changed."""
+        doorbell = posix.Doorbell.hung(self._beside("bells"), _bell_name(pool, bell))
+        return doorbell if doorbell is not None else PollingWaker(self._version)
+
+    def ring(self, pool: str, *, bell: Bell = "work") -> None:
+        """Wake all who listen, in whatever process."""
+        posix.ring_doorbells(self._beside("bells"), _bell_name(pool, bell))
+
+    def _version(self) -> tuple[int, int]:
+        with self._reading() as connection:
+            return _pragma(connection, "data_version"), self._commits
 
     def migrate(self) -> None:
         """Bring the file to this version's schema and sweep up after processes that ended."""
@@ -165,6 +191,10 @@ class SqliteFile:
                 self._open.close()
                 self._gate.close()
             self._open = None
+
+
+def _bell_name(pool: str, bell: Bell) -> str:
+    return f"{bell}-{sha256_hex(pool.encode())[:16]}"
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

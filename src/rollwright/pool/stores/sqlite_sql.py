@@ -62,7 +62,9 @@ _V1: Final = (
     END""",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_V1,)
+_V2: Final = ("CREATE TABLE pause(pool TEXT PRIMARY KEY, at REAL NOT NULL, reason TEXT) WITHOUT ROWID",)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_V1, _V2)
 """The statements that lead from each schema version to the next; the first from an empty file."""
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)
@@ -86,6 +88,7 @@ ANY_EXPIRED: Final = "SELECT 1 FROM task WHERE status = 'running' AND lease_unti
 CLAIM: Final = """UPDATE task SET status = 'running', origin = '{status}', token = token + 1, attempts = attempts + 1,
     owner = ?, process = ?, lease_until = ?, started = ?
     WHERE id IN (SELECT id FROM task WHERE status = '{status}' AND run_at IS NULL AND pool = ?{where}
+        AND NOT EXISTS(SELECT 1 FROM pause WHERE pause.pool = ?)
         ORDER BY priority DESC, id LIMIT ?)
     RETURNING id, token, attempts, max_attempts, definition, priority, result"""
 
@@ -155,7 +158,19 @@ DELETE: Final = """DELETE FROM task WHERE pool = ? AND (? OR status <> 'running'
 HISTORY: Final = """INSERT INTO history(task, pool, at, event, status, token, attempt, owner, detail)
     VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
-POOLS: Final = "SELECT DISTINCT pool FROM tally ORDER BY pool"
+POOLS: Final = "SELECT pool FROM tally UNION SELECT pool FROM pause ORDER BY pool"
+
+PAUSE: Final = "INSERT INTO pause(pool, at, reason) VALUES(?, ?, ?) ON CONFLICT(pool) DO NOTHING"
+
+RESUME: Final = "DELETE FROM pause WHERE pool = ?"
+
+PAUSED: Final = "SELECT at, reason FROM pause WHERE pool = ?"
+
+RESTORE: Final = """INSERT INTO task(pool, fingerprint, status, priority, token, attempts, max_attempts, owner, run_at,
+    created, started, ended, definition, result, validity, error)
+    VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(pool, fingerprint) DO NOTHING RETURNING id"""
+
+ID_OF: Final = "SELECT id FROM task WHERE pool = ? AND fingerprint = ?"
 
 READ_HISTORY: Final = """SELECT task, at, event, status, token, attempt, owner, detail FROM history
     WHERE pool = ? ORDER BY seq"""
