@@ -8,6 +8,7 @@
     │   ├── ConstructError           (a class named by a configuration cannot be built)
     │   │   └── UntrustedModuleError (its module is not on the trust list)
     │   ├── TaskValueError           (a task definition holds a value that has no JSON form)
+    │   ├── KeyringError             (the keys that sign cannot be used as they are)
     │   └── MissingExtraError        (also an ImportError)
     ├── CalendarError
     │   ├── CalendarRangeError       (also a ValueError)
@@ -35,6 +36,7 @@
     │   ├── CorruptArtifactError
     │   ├── UntrustedArtifactError
     │   ├── UnsupportedArtifactError (no codec for such an object)
+    │   ├── ArtifactStorageError     (a disk or a folder refuses to keep or give an artifact)
     │   ├── NoActiveRecorderError
     │   └── TrackingUnavailableError (the tracking store does not answer)
     ├── ModelError                   (also a ValueError; a model cannot learn from its data, or scores with holes)
@@ -56,6 +58,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "ArtifactNotFoundError",
+    "ArtifactStorageError",
     "CalendarError",
     "CalendarRangeError",
     "ConfigError",
@@ -68,6 +71,7 @@ __all__ = [
     "ExperimentNotFoundError",
     "ExpressionError",
     "IllegalTransitionError",
+    "KeyringError",
     "LeaseLostError",
     "LookAheadError",
     "MissingExtraError",
@@ -196,6 +200,12 @@ class TaskValueError(ConfigError):
     def __init__(self, path: str, reason: str, *, hint: str | None = None) -> None:
         self.path = path
         super().__init__(f"{path}: {reason}", hint=hint)
+
+
+class KeyringError(ConfigError):
+    """The keys that sign artifacts cannot be read or written, or are not this user's alone."""
+
+    exit_code = 3
 
 
 class MissingExtraError(ConfigError, ImportError):
@@ -397,6 +407,12 @@ class ArtifactNotFoundError(RecordError, KeyError):
 
 class CorruptArtifactError(RecordError):
     """An artifact whose length or sha256 is not what was recorded."""
+
+
+class ArtifactStorageError(RecordError):
+    """A full disk, a quota, a read-only folder: an artifact cannot be written or read, and nothing was changed."""
+
+    exit_code = 3
 
 
 class UntrustedArtifactError(RecordError):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollwright.errors import ArtifactNotFoundError, CorruptArtifactError, RecordError
+from rollwright.errors import ArtifactNotFoundError, ArtifactStorageError, CorruptArtifactError, RecordError
 from rollwright.record import artifacts
 from rollwright.record.artifacts import ArtifactWrite, LocalArtifactStore, check_artifact_name
 
@@ -212,7 +212,7 @@ def killed_at(monkeypatch, point):
     monkeypatch.setattr(Path, "replace", dying_replace)
     monkeypatch.setattr(LocalArtifactStore, "_discard", dying_discard)
     # A process that is killed removes nothing either.
-    monkeypatch.setattr(artifacts, "_temporary", partial(_kept, artifacts._temporary))
+    monkeypatch.setattr(artifacts, "draft_of", partial(_kept, artifacts.draft_of))
 
 
 class _kept:
@@ -266,8 +266,9 @@ def test_m19_a_write_that_fails_leaves_no_temporary_file(store, monkeypatch, bro
 
     with monkeypatch.context() as patch:
         patch.setattr(broken, full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(ArtifactStorageError, match=r"cannot store 'b.pkl' in .*No space") as caught:
             store.write([item("b.pkl", "new")])
+    assert caught.value.exit_code == 3
     assert everything_in(store.folder) == listed
     assert [ref.name for ref in store.list()] == ["a.pkl"]
 
@@ -276,8 +277,30 @@ def test_several_objects_are_there_together_or_not_at_all(store):
     def fail(path):
         raise ValueError("the second cannot be written")
 
+    store.write([item("b", "0")])
     with pytest.raises(ValueError, match="second"):
         store.write([item("a", "1"), ArtifactWrite(name="b", kind="json", suffix=".json", fill=fail)])
+    assert {ref.name: text_of(store, ref.name) for ref in store.list()} == {"b": "0"}
+    assert everything_in(store.files) == ["b.json"]
+
+
+def test_a_folder_that_refuses_is_a_matter_of_the_environment(store, monkeypatch):
+    store.write([item("a", "1")])
+
+    def refused(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refused)
+    monkeypatch.setattr(Path, "read_text", refused)
+    for ask in (lambda: store.local_path("a"), store.list, lambda: store.delete("a")):
+        with pytest.raises(ArtifactStorageError, match="Permission denied"):
+            ask()
+
+
+def test_a_file_to_copy_that_is_gone_says_so_itself(store, tmp_path):
+    lost = ArtifactWrite(name="x", kind="file", suffix="", fill=lambda path: (tmp_path / "none").read_bytes())
+    with pytest.raises(FileNotFoundError, match="none"):
+        store.write([lost])
     assert store.list() == []
 
 

@@ -23,6 +23,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rollwright.core.atomic import drafts_in
 from rollwright.core.context import current_settings
 from rollwright.core.ids import canonical_json, sha256_hex
 from rollwright.core.settings import Settings
@@ -363,5 +364,5 @@ def _new_file(folder: Path, header: Header) -> NDArray[np.float32]:
 
 
 def _sweep(folder: Path) -> None:
-    for path in (*folder.glob("*.tmp"), *folder.glob(".*.partial")):
+    for path in (*folder.glob("*.tmp"), *drafts_in(folder)):
         path.unlink(missing_ok=True)

@@ -19,9 +19,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
-from rollwright.core.atomic import sync_folder
+from rollwright.core.atomic import DRAFT_MARK, draft_of, drafts_in, make_folder, put, sync_file, sync_folder
 from rollwright.core.filelock import file_lock
-from rollwright.errors import ArtifactNotFoundError, CorruptArtifactError, RecordError, nearest
+from rollwright.errors import (
+    ArtifactNotFoundError,
+    ArtifactStorageError,
+    CorruptArtifactError,
+    RecordError,
+    nearest,
+)
 
 __all__ = ["RAW", "ArtifactRef", "ArtifactStore", "ArtifactWrite", "LocalArtifactStore", "check_artifact_name"]
 
@@ -30,7 +36,6 @@ FORMAT: Final = 1
 RAW: Final = "file"  # the kind of a file stored as it came
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_MARK: Final = ".tmp-"
 
 
 def check_artifact_name(name: str) -> str:
@@ -44,7 +49,7 @@ def check_artifact_name(name: str) -> str:
     """
     parts = name.split("/") if isinstance(name, str) else [""]
     usable = all(part not in {"", ".", ".."} and len(part.encode("utf-8", "replace")) <= 200 for part in parts)
-    if not usable or _CONTROL.search(name) or _MARK in name or not _encodable(name) or ":" in parts[0]:
+    if not usable or _CONTROL.search(name) or DRAFT_MARK in name or not _encodable(name) or ":" in parts[0]:
         raise RecordError(
             f"artifact name {str(name)[:120]!r} is no path below the run's folder",
             hint="use names such as pred.pkl or sig_analysis/ic.pkl",
@@ -142,24 +147,38 @@ class LocalArtifactStore:
         self.files = folder / "artifacts"
 
     def write(self, items: Sequence[ArtifactWrite]) -> list[ArtifactRef]:
-        """Store `items`, flushed to the disk when this returns."""
+        """Store `items`, flushed to the disk when this returns.
+
+        Raises
+        ------
+        ArtifactStorageError
+            When the disk is full or the folder refuses; all is as it was before.
+        """
         for item in items:
             check_artifact_name(item.name)
-        _make_folder(self.files)
+        with _told("store", items[0].name if len(items) == 1 else f"{len(items)} artifacts", self.folder):
+            return self._write(items)
+
+    def _write(self, items: Sequence[ArtifactWrite]) -> list[ArtifactRef]:
+        make_folder(self.files)
         with file_lock(self.folder / "artifacts.lock"):
             listed = self._manifest()
             refs: list[ArtifactRef] = []
             folders: set[Path] = set()
-            for item in items:
-                taken = {ref.file for ref in (*listed.values(), *refs)}
-                ref, folder = self._store(item, taken)
-                refs.append(ref)
-                folders.add(folder)
-            for folder in folders:
-                sync_folder(folder)
-            before = {listed[ref.name].file for ref in refs if ref.name in listed}
-            listed.update({ref.name: ref for ref in refs})
-            self._replace_manifest(listed)
+            known = {ref.file for ref in listed.values()}
+            try:
+                for item in items:
+                    ref, folder = self._store(item, known | {ref.file for ref in refs})
+                    refs.append(ref)
+                    folders.add(folder)
+                for folder in folders:
+                    sync_folder(folder)
+                before = {listed[ref.name].file for ref in refs if ref.name in listed}
+                listed.update({ref.name: ref for ref in refs})
+                self._replace_manifest(listed)
+            except BaseException:
+                self._discard({ref.file for ref in refs} - known)  # no manifest names them
+                raise
             self._discard(before - {ref.file for ref in listed.values()})
         return refs
 
@@ -170,7 +189,24 @@ class LocalArtifactStore:
 
     def local_path(self, name: str) -> tuple[Path, ArtifactRef]:
         """Return the artifact's file, verified."""
-        ref = self._ref(name)
+        with _told("read", name, self.folder):
+            return self._verified(self._ref(name))
+
+    def verify(self, ref: ArtifactRef) -> Path:
+        """Return the file of a listed artifact, verified.
+
+        Raises
+        ------
+        CorruptArtifactError
+            When it is gone, or its length or SHA-256 is another.
+        ArtifactStorageError
+            When it cannot be read.
+        """
+        with _told("read", ref.name, self.folder):
+            return self._verified(ref)[0]
+
+    def _verified(self, ref: ArtifactRef) -> tuple[Path, ArtifactRef]:
+        name = ref.name
         path = self._inside(ref.file)
         if path.is_symlink() or not path.is_file():
             raise CorruptArtifactError(f"artifact {name!r}: its file {ref.file} is gone", hint=_RERUN)
@@ -189,11 +225,12 @@ class LocalArtifactStore:
     def list(self, folder: str = "") -> list[ArtifactRef]:
         """Return the artifacts below `folder`, by name."""
         head = f"{check_artifact_name(folder.rstrip('/'))}/" if folder else ""
-        return [ref for name, ref in sorted(self._manifest().items()) if name.startswith(head)]
+        with _told("list", folder or "all artifacts", self.folder):
+            return [ref for name, ref in sorted(self._manifest().items()) if name.startswith(head)]
 
     def delete(self, name: str) -> None:
         """Remove an artifact: from the manifest first, then its file."""
-        with file_lock(self.folder / "artifacts.lock"):
+        with _told("remove", name, self.folder), file_lock(self.folder / "artifacts.lock"):
             ref = self._ref(name)
             left = {key: item for key, item in self._manifest().items() if key != name}
             self._replace_manifest(left)
@@ -214,20 +251,20 @@ class LocalArtifactStore:
         file = _file_name(item)
         path = self._inside(file, make=True)
         _sweep(path.parent)
-        with _temporary(path) as draft:
+        with draft_of(path) as draft:
             item.fill(draft)
             digest, length = _flush(draft)
             if file in taken:  # the manifest names it, so it must stay as it is until the manifest is replaced
                 file = _marked(file, digest, taken)
                 path = self._inside(file)
-            draft.replace(path)
+            put(draft, path)
         return ArtifactRef(name=item.name, file=file, kind=item.kind, sha256=digest, length=length), path.parent
 
     def _inside(self, file: str, *, make: bool = False) -> Path:
         """Return the path of `file`, whose folders are real folders of the run's own, not links out of it."""
         path = self.files / file
         if make:
-            _make_folder(path.parent)
+            make_folder(path.parent)
         if os.path.realpath(path.parent) != os.path.join(os.path.realpath(self.files), *file.split("/")[:-1]):
             raise CorruptArtifactError(f"the folder of {file} leads out of the run's folder {self.files}")
         return path
@@ -238,7 +275,7 @@ class LocalArtifactStore:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return {}
-        except (UnicodeDecodeError, OSError) as error:
+        except UnicodeDecodeError as error:
             raise CorruptArtifactError(f"the manifest {path} cannot be read: {error}") from error
         return _parse_manifest(text, path)
 
@@ -247,10 +284,10 @@ class LocalArtifactStore:
         body = json.dumps({"format": FORMAT, "artifacts": rows}, ensure_ascii=False, indent=1)
         path = self.folder / MANIFEST
         _sweep(self.folder)
-        with _temporary(path) as draft:
+        with draft_of(path) as draft:
             draft.write_text(f"{body}\n", encoding="utf-8")
             _flush(draft)
-            draft.replace(path)
+            put(draft, path)
         sync_folder(self.folder)
 
     def _discard(self, files: set[str]) -> None:
@@ -281,33 +318,29 @@ def _marked(file: str, digest: str, taken: set[str]) -> str:
 
 
 @contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    """Yield a new path beside `path`, and leave nothing at it."""
-    draft = path.with_name(f"{_MARK}{secrets.token_hex(8)}")
+def _told(what: str, name: str, folder: Path) -> Iterator[None]:
+    """Turn what a disk or a folder refuses into the record's own error; a file to be copied that is gone is none."""
     try:
-        yield draft
-    finally:
-        draft.unlink(missing_ok=True)
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ArtifactStorageError(
+            f"cannot {what} {name!r} in {folder}: {error.strerror or error}",
+            hint="make room or give access, or set `tracking.artifacts` to a folder that has both",
+        ) from error
 
 
 def _sweep(folder: Path) -> None:
     """Remove what writers that were killed left; whoever calls holds the lock, so no writer is alive."""
-    for stale in folder.glob(f"{_MARK}*"):
+    for stale in drafts_in(folder):
         stale.unlink(missing_ok=True)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and its parents, each flushed into its own parent."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
 
 
 def _flush(path: Path) -> tuple[str, int]:
     """Flush a file to the disk and return the SHA-256 and the length of what it holds."""
+    sync_file(path)
     with path.open("rb") as handle:
-        os.fsync(handle.fileno())
         return hashlib.file_digest(handle, "sha256").hexdigest(), os.fstat(handle.fileno()).st_size
 
 
