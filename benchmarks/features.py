@@ -2,15 +2,14 @@
 
     python benchmarks/features.py [--case S] [--peer-python PATH] [--repeats 5] [--json FILE]
 
-Both sides run on the same two cores, by turns; each figure is the median of the calls alone, without start-up.
+Both sides run on the same two cores, by turns; each figure is the median of the calls alone, without start-up. Before
+each call memory is touched, for the reason `machine.touch_memory` gives.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import statistics
 import sys
@@ -19,6 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import machine
 import numpy as np
 
 from rollwright.core.context import init
@@ -43,6 +43,7 @@ def _cpu() -> float:
 
 
 def _timed(call: Callable[[], object]) -> dict[str, float]:
+    machine.touch_memory()
     wall, cpu = time.perf_counter(), _cpu()
     call()
     return {"wall": time.perf_counter() - wall, "cpu": _cpu() - cpu}
@@ -81,20 +82,10 @@ def measure(case: str, *, repeats: int, peer: Path | None) -> dict[str, dict[str
             times["engine, 2 threads"].append(_timed(lambda: _engine(folder, expressions, CORES)))
             times["D.features"].append(_timed(lambda: D.features("all", expressions)))
             if peer is not None:
+                machine.touch_memory()
                 _, theirs = ask_peer(peer, folder, expressions, start=0, stop=sessions, repeats=1)
                 times.setdefault("peer", []).append({kind: theirs[kind][0] for kind in ("wall", "cpu")})
     return {name: _summary(each) for name, each in times.items()}
-
-
-def machine() -> dict[str, object]:
-    """Return where this ran."""
-    return {
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
 
 
 def main() -> int:
@@ -104,8 +95,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:CORES]))
+    machine.pin(CORES)
     results = {}
     missed = 0
     for case in options.case or ["S", "M"]:
@@ -121,7 +111,9 @@ def main() -> int:
                 verdict = "reached" if ratio >= target else "MISSED"
                 print(f"  D.features takes 1/{ratio:.1f} of the peer's {kind}; target 1/{target:.0f}: {verdict}")
     if options.json is not None:
-        options.json.write_text(json.dumps({"machine": machine(), "results": results}, indent=2) + "\n")
+        options.json.write_text(
+            json.dumps({"machine": machine.describe(options.peer_python), "results": results}, indent=2) + "\n"
+        )
     return 1 if missed else 0
 
 

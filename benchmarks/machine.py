@@ -8,6 +8,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,17 @@ def pin(cores: int = 2) -> list[int]:
     chosen = sorted(os.sched_getaffinity(0))[:cores]
     os.sched_setaffinity(0, chosen)
     return chosen
+
+
+def touch_memory(gib: float = 4.0) -> None:
+    """Write once to as much memory as that in a process of its own, which ends and gives it back.
+
+    The host of a virtual machine may take free pages away, and gives one back only when it is written to: some thirty
+    times the cost of zeroing a page that is there. Whether a call meets such pages depends on what ran before it, so
+    both sides are called right after this.
+    """
+    program = "import mmap, sys; n = int(sys.argv[1]); held = mmap.mmap(-1, n); held[::4096] = bytes(n // 4096)"
+    subprocess.run([sys.executable, "-c", program, str(int(gib * (1 << 30)) & -4096)], check=True)
 
 
 def describe(peer_python: Path | None = None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rollwright.errors import CalendarRangeError, ExpressionError, UnknownInstrumentError
 from rollwright.expression import engine
-from rollwright.expression.engine import evaluate
+from rollwright.expression.engine import Tile, evaluate, evaluate_each
 from rollwright.expression.moments import Moments
 from rollwright.expression.operators.catalogue import OPERATORS, register
 from rollwright.expression.operators.elementwise import elementwise
@@ -228,13 +228,32 @@ def test_a_short_range_of_many_instruments_is_one_tile(watched: _Watched) -> Non
     assert watched.reads == [(1971, 1995)]
 
 
-def test_the_rows_of_an_instrument_lie_together_when_asked_for(source: ArraySource) -> None:
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_consumer_on_the_threads_that_compute_gets_the_same_tiles(source: ArraySource, threads: int) -> None:
     plan, names = compile_plan(["Mean($close,20)", "$close/$open"]), source.instruments()
-    plain = list(evaluate(plan, source, instruments=names, start=3, stop=SESSIONS))
-    turned = list(evaluate(plan, source, instruments=names, start=3, stop=SESSIONS, by_series=True))
-    for one, other in zip(plain, turned, strict=True):
-        np.testing.assert_array_equal(one.values, other.values, strict=True)
-        assert other.values.swapaxes(1, 2).flags.c_contiguous
+    plain = {
+        (tile.rows.start, tile.columns[0]): tile.values
+        for tile in evaluate(plan, source, instruments=names, start=3, stop=SESSIONS)
+    }
+    taken: dict[tuple[int, int], np.ndarray] = {}
+
+    def take(tile: Tile) -> None:
+        assert tile.values.swapaxes(1, 2).flags.c_contiguous
+        taken[tile.rows.start, tile.columns[0]] = tile.values.copy()
+
+    evaluate_each(plan, source, take, instruments=names, start=3, stop=SESSIONS, threads=threads)
+    assert taken.keys() == plain.keys()
+    for place, values in plain.items():
+        np.testing.assert_array_equal(taken[place], values, strict=True)
+
+
+def test_a_consumer_that_fails_ends_the_evaluation_with_its_error(source: ArraySource) -> None:
+    def take(_tile: Tile) -> None:
+        raise OSError("no room")
+
+    plan = compile_plan(["$close"])
+    with pytest.raises(OSError, match="no room"):
+        evaluate_each(plan, source, take, instruments=source.instruments(), start=0, stop=SESSIONS, threads=2)
 
 
 def test_a_finished_block_frees_its_memory_without_the_garbage_collector(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from rollwright.data.loader_panel import FieldGroup, open_panel, per_instrument,
 from rollwright.data.matrix import Spans, spans_of_bounds, spans_of_lifetimes, two_levels
 from rollwright.data.store import FeatureStore
 from rollwright.errors import ConfigError, DataError, UnknownInstrumentError, nearest
-from rollwright.expression.engine import Tile, evaluate
+from rollwright.expression.engine import Tile, evaluate_each
 from rollwright.expression.planner import compile_plan
 from rollwright.expression.source import DataSource
 
@@ -166,12 +167,10 @@ def _computed(
             hint=f"the market's sessions go from {calendar.first:%Y-%m-%d} to {calendar.last_known:%Y-%m-%d}",
         )
     values = np.empty((len(names), int(lengths.sum())), dtype=np.float32)
-    tiles = evaluate(
-        plan, source, instruments=codes, start=span.start, stop=span.stop, by_series=True,
+    evaluate_each(
+        plan, source, partial(_write_series, values, spans), instruments=codes, start=span.start, stop=span.stop,
         threads=current_settings().data.kernels,
     )  # fmt: skip
-    for tile in tiles:
-        _write_series(values, spans, tile)
     index = two_levels(
         instrument=(pd.Index(codes, dtype="str"), np.repeat(spans[:, 0], lengths)),
         datetime=(calendar.to_index()[span.start : span.stop], _ranges(spans[:, 1] - span.start, lengths)),

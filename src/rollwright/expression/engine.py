@@ -7,12 +7,14 @@ the instruments beside it, the size of the tiles and the number of threads.
 
 from __future__ import annotations
 
+import math
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -23,7 +25,7 @@ from rollwright.expression.planner import Plan, operator_of
 from rollwright.expression.source import DataSource
 from rollwright.expression.term import UNBOUNDED, Term
 
-__all__ = ["Tile", "evaluate"]
+__all__ = ["Tile", "evaluate", "evaluate_each"]
 
 TILE_ROWS: Final = 1024
 TILE_CELLS: Final = 32 * TILE_ROWS
@@ -31,6 +33,7 @@ MOST_COLUMNS: Final = 512
 LOADED_CELLS: Final = 1 << 26
 STAGED_ROWS: Final = TILE_ROWS
 
+T = TypeVar("T")
 Panels: TypeAlias = Mapping[Term, Values]
 """What a block starts from: fields and staged terms, on the rows around it that are wanted of them."""
 
@@ -46,8 +49,8 @@ class Tile:
     columns : intp [columns]
         Which of the instruments asked for.
     values : float32 [expressions, rows, columns]
-        NaN outside each instrument's series. In memory the last axis runs fastest; with ``by_series`` the rows of each
-        instrument lie together.
+        NaN outside each instrument's series. In memory the last axis runs fastest; from `evaluate_each` the rows of
+        each instrument lie together.
     """
 
     rows: slice
@@ -63,7 +66,6 @@ def evaluate(
     start: int,
     stop: int,
     threads: int = 1,
-    by_series: bool = False,
     most_rows: int = TILE_ROWS,
 ) -> Iterator[Tile]:
     """Yield tiles that cover the sessions ``[start, stop)`` and `instruments` exactly once, earlier sessions first.
@@ -79,8 +81,6 @@ def evaluate(
     start, stop : int
         Positions of the source's calendar, half open.
     threads : int, default 1
-    by_series : bool, default False
-        How the tiles' values lie in memory, for consumers that copy instrument by instrument; the values are the same.
     most_rows : int
         Sessions of a tile at most, but for plans that read the whole past, whose tiles have all of the range.
 
@@ -89,36 +89,96 @@ def evaluate(
     CalendarRangeError
         When the range leaves the calendar.
     """
+    request = _request(plan, source, instruments, start, stop, most_rows=most_rows)
+    return _in_order(request.jobs(start, stop), _Job.__call__, threads=threads)
+
+
+def evaluate_each(
+    plan: Plan,
+    source: DataSource,
+    take: Callable[[Tile], None],
+    *,
+    instruments: Sequence[str],
+    start: int,
+    stop: int,
+    threads: int = 1,
+) -> None:
+    """Give every tile of `evaluate` to `take`, in any order, on the thread that computed it.
+
+    So what a consumer does with the tiles is shared by the threads, its first writes to fresh memory among it; and the
+    tiles of a thread are one buffer, filled again and again.
+
+    Parameters
+    ----------
+    plan, source, instruments, start, stop, threads
+        As in `evaluate`.
+    take : callable
+        Called by several threads at once. A tile's values hold only until it returns.
+
+    Raises
+    ------
+    CalendarRangeError
+        When the range leaves the calendar.
+    """
+    request = _request(plan, source, instruments, start, stop, by_series=True)
+    room = _Room()
+    for _ in _in_order(request.jobs(start, stop), lambda job: take(job(room)), threads=threads):
+        pass
+
+
+def _request(
+    plan: Plan,
+    source: DataSource,
+    instruments: Sequence[str],
+    start: int,
+    stop: int,
+    *,
+    by_series: bool = False,
+    most_rows: int = TILE_ROWS,
+) -> _Request:
     length = len(source.calendar())
     if not 0 <= start <= stop <= length:
         raise CalendarRangeError(
             f"sessions [{start}, {stop}) are not within the calendar of {length}",
             hint="positions count from 0, and the range is half open",
         )
-    request = _Request(
+    return _Request(
         plan=plan, source=source, instruments=tuple(instruments), dtype=np.float32, by_series=by_series,
         most_rows=min(most_rows, TILE_ROWS),
     )  # fmt: skip
-    return _in_order(request.jobs(start, stop), threads=threads)
 
 
-def _in_order(jobs: Iterator[Callable[[], Tile]], *, threads: int) -> Iterator[Tile]:
-    """Yield the results of `jobs` in order, with at most two a thread under way."""
-    if threads <= 1:
-        for job in jobs:
-            yield job()
-        return
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="rollwright-expression")
-    pending: deque[Future[Tile]] = deque()
+def _in_order(jobs: Iterator[_Job], run: Callable[[_Job], T], *, threads: int) -> Iterator[T]:
+    """Yield what `run` makes of each job, in order, with at most two a thread under way.
+
+    A single thread is one beside the caller's, too: the allocator gives the pages of the main thread's heap back to the
+    system after each tile, and would ask for them again for the next (measured: half as much time again).
+    """
+    most = 2 * threads if threads > 1 else 1
+    pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="rollwright-expression")
+    pending: deque[Future[T]] = deque()
     try:
         for job in jobs:
-            pending.append(pool.submit(job))
-            if len(pending) >= 2 * threads:
+            pending.append(pool.submit(run, job))
+            if len(pending) >= most:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
     finally:  # also when the consumer stops early
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Room(threading.local):
+    """The memory of a thread's tiles: one buffer, taken anew only when a tile is larger than all before it."""
+
+    def __init__(self) -> None:
+        self._memory: NDArray[np.float32] = np.empty(0, dtype=np.float32)
+
+    def of(self, size: int) -> NDArray[np.float32]:
+        """Return `size` cells, whatever is in them."""
+        if self._memory.size < size:
+            self._memory = np.empty(size, dtype=np.float32)
+        return self._memory[:size]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +192,7 @@ class _Request:
     by_series: bool = False
     most_rows: int = TILE_ROWS
 
-    def jobs(self, start: int, stop: int) -> Iterator[Callable[[], Tile]]:
+    def jobs(self, start: int, stop: int) -> Iterator[_Job]:
         """Yield one job a tile; what a job needs is read when it is made, in the caller's thread."""
         if not self.instruments or start == stop:
             return
@@ -286,8 +346,9 @@ class _Job:
     dtype: DTypeLike
     by_series: bool
 
-    def __call__(self) -> Tile:
-        values = self._room()
+    def __call__(self, room: _Room | None = None) -> Tile:
+        """Compute the tile, in memory of its own if no `room` is given."""
+        values = self._values_in(room)
         if self._is_empty():
             values.fill(np.nan)
         else:
@@ -297,11 +358,11 @@ class _Job:
             rows=self.rows, columns=np.arange(self.columns.start, self.columns.stop, dtype=np.intp), values=values
         )
 
-    def _room(self) -> NDArray[Any]:
+    def _values_in(self, room: _Room | None) -> NDArray[Any]:
         rows, columns = self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
-        if self.by_series:
-            return np.empty((len(self.plan.terms), columns, rows), self.dtype).swapaxes(1, 2)
-        return np.empty((len(self.plan.terms), rows, columns), self.dtype)
+        shape = (len(self.plan.terms), columns, rows) if self.by_series else (len(self.plan.terms), rows, columns)
+        values = np.empty(shape, self.dtype) if room is None else room.of(math.prod(shape)).reshape(shape)
+        return values.swapaxes(1, 2) if self.by_series else values
 
     def _is_empty(self) -> bool:
         return not ((self.bounds[:, 0] < self.rows.stop) & (self.bounds[:, 1] > self.rows.start)).any()
