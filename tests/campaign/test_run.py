@@ -56,8 +56,8 @@ def test_a_window_that_another_roll_has_put_to_work_meanwhile_is_left_to_it(mana
     judge = run._why_stale
     taken = []
 
-    def while_another_roll_is_quicker(window, task, generation):
-        reason = judge(window, task, generation)
+    def while_another_roll_is_quicker(window, task, generation, reading):
+        reason = judge(window, task, generation, reading)
         manager.reset_status({"_id": task["_id"]}, "waiting")
         taken.append(manager.fetch_task())
         return reason

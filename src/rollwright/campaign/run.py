@@ -23,7 +23,8 @@ from rollwright.pool.manager import TaskManager
 from rollwright.pool.store import PoolStore
 from rollwright.pool.worker import TaskBody, Worker, WorkerEvent
 from rollwright.record.recorder import Recorder
-from rollwright.train.validity import current_validity
+from rollwright.train.reading import Reading
+from rollwright.train.validity import why_stale
 
 __all__ = ["REQUIRED_ARTIFACTS", "Submission", "finished_recorders", "submit", "train_windows", "warm_features"]
 
@@ -70,6 +71,7 @@ def submit(plan: CampaignPlan, manager: TaskManager, *, generation: str) -> Subm
 
     Tasks that failed or were cancelled are tried again: giving the command anew asks for that.
     """
+    reading = Reading()
     ids = manager.create_task([window.spec.definition for window in plan.windows])
     by_name = {window.name: task_id for window, task_id in zip(plan.windows, ids, strict=True)}
     reused: list[str] = []
@@ -82,7 +84,7 @@ def submit(plan: CampaignPlan, manager: TaskManager, *, generation: str) -> Subm
             manager.reset_status(seen, "waiting")
         if task["status"] != "done":
             continue
-        reason = _why_stale(window, task, generation)
+        reason = _why_stale(window, task, generation, reading)
         if reason is None:
             reused.append(window.name)
         else:
@@ -92,13 +94,10 @@ def submit(plan: CampaignPlan, manager: TaskManager, *, generation: str) -> Subm
     return Submission(ids=by_name, reused=tuple(reused), stale=tuple(stale))
 
 
-def _why_stale(window: Window, task: Mapping[str, Any], generation: str) -> str | None:
-    recorded = task.get("validity") or {}
-    wanted = current_validity(window.spec.definition, generation)
-    names = {"schema": "the format of results", "data": "the market data", "code": "your own code"}
-    changed = [names[key] for key in wanted if recorded.get(key) != wanted[key]]
-    if changed:
-        return f"{' and '.join(changed)} changed"
+def _why_stale(window: Window, task: Mapping[str, Any], generation: str, reading: Reading) -> str | None:
+    reason = why_stale(window.spec.definition, task.get("validity"), generation=generation, reading=reading)
+    if reason is not None:
+        return reason
     try:
         recorder: Recorder = task["res"]
         for name in REQUIRED_ARTIFACTS:  # reading checks length and sha256

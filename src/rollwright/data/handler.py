@@ -100,6 +100,10 @@ class DataHandler(Described):
             )
         return self._opened
 
+    def watch(self, around: Callable[[Panel], Panel]) -> None:
+        """Read through what `around` makes of the panel, so that a caller sees what is read; `config` ends it."""
+        self._opened = around(self.panel)
+
     @property
     def generation(self) -> str:
         """Identity of the market data this handler reads."""

@@ -15,6 +15,7 @@ from rollwright.errors import ConfigError
 from rollwright.model.base import Model
 from rollwright.record.ambient import R
 from rollwright.record.recorder import Recorder
+from rollwright.train.reading import Reading, watched
 from rollwright.train.validity import current_validity
 
 __all__ = ["begin_task_train", "end_task_train", "execute", "log_task", "seed_of", "task_train"]
@@ -96,8 +97,9 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder) -> dict[str, Any
     model: Model = init_instance_by_config(task["model"], try_kwargs={"seed": seed_of(task_config)})
     dataset = init_instance_by_config(task["dataset"])
     for kept in (model, dataset):  # what could not be stored is refused before it learns, not after
-        codecs.for_object(kept)
+        codecs.check(kept)
     generation = _generation(dataset)
+    watch = watched(dataset)
     reweighter = task.get("reweighter")
     if reweighter is not None:
         model.fit(dataset, reweighter=init_instance_by_config(reweighter))
@@ -105,6 +107,7 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder) -> dict[str, Any
         model.fit(dataset)
     recorder.save_objects(**{MODEL_ARTIFACT: model, DATASET_ARTIFACT: dataset})
     values = {"MODEL": model, "DATASET": dataset}
+    records: list[Any] = []
     for config in _as_list(task.get("record")):
         # <PRED> names what an earlier record saved, so it is read only where somebody asks for it.
         known = {**values, "PRED": recorder.load_object("pred.pkl")} if "<PRED>" in str(config) else values
@@ -115,7 +118,10 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder) -> dict[str, Any
             recorder=recorder,
         )
         record.generate()
-    return {**current_validity(task_config, generation), "code": code}
+        records.append(record)
+    validity = {**current_validity(task_config, generation), "code": code}
+    reads = Reading.told(dataset, watch, model, *records)
+    return validity if reads is None else {**validity, "reads": reads}
 
 
 def _generation(dataset: Any) -> str:

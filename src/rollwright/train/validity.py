@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from rollwright.core.construct import Trust
 from rollwright.core.context import current_settings
-from rollwright.core.ids import sha256_hex
+from rollwright.core.ids import JSON, sha256_hex
+from rollwright.train.reading import Reading
 
-__all__ = ["RESULT_SCHEMA", "code_hash", "current_validity"]
+__all__ = ["RESULT_SCHEMA", "code_hash", "current_validity", "why_stale"]
 
 RESULT_SCHEMA: Final = 1
 
@@ -25,6 +26,30 @@ def current_validity(definition: Mapping[str, Any], generation: str, *, trust: T
     """Return what a result of `definition` depends on beside the definition itself."""
     trusted = trust if trust is not None else Trust.from_settings(current_settings())
     return {"schema": RESULT_SCHEMA, "data": generation, "code": code_hash(definition, trusted)}
+
+
+def why_stale(definition: Mapping[str, Any], recorded: JSON, *, generation: str, reading: Reading) -> str | None:
+    """Return why a result of `definition` is no answer any more, None when it still is.
+
+    Parameters
+    ----------
+    definition : mapping
+    recorded : JSON
+        What `rollwright.train.execute.execute` returned when the result was made.
+    generation : str
+        That of the market data now.
+    reading : Reading
+        Asked when the market data are not those of the result: what a result read may have stayed as it was.
+    """
+    noted = recorded if isinstance(recorded, Mapping) else {}
+    wanted = current_validity(definition, generation)
+    changed = [key for key in wanted if noted.get(key) != wanted[key]]
+    if changed == ["data"]:
+        return reading.why_stale(definition, noted)
+    return f"{' and '.join(_NAMES[key] for key in changed)} changed" if changed else None
+
+
+_NAMES: Final = {"schema": "the format of results", "data": "the market data", "code": "your own code"}
 
 
 def code_hash(definition: Mapping[str, Any], trust: Trust) -> str:
