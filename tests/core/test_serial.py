@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -102,14 +103,32 @@ def test_registries_do_not_share_what_is_registered():
 
 def test_an_object_without_a_codec_is_refused_by_name():
     with pytest.raises(UnsupportedArtifactError, match="Animal") as caught:
-        codecs.for_object(Animal())
+        CodecRegistry().for_object(Animal())
     assert caught.value.hint
 
 
-def test_sets_bytes_and_functions_have_no_codec():
-    for obj in ({1}, b"x", len, object(), Animal):
-        with pytest.raises(UnsupportedArtifactError):
-            codecs.for_object(obj)
+@pytest.mark.parametrize("obj", [{1}, b"x", len, Animal(), Animal, {"a": {1}}, [float("nan")], {1: 2}], ids=repr)
+def test_what_has_no_format_of_its_own_goes_into_the_signed_envelope(obj):
+    assert codecs.for_object(obj).kind == "envelope"
+
+
+def test_a_codec_may_leave_an_object_to_the_next():
+    class Choosy(AnimalCodec):
+        def accepts(self, obj):
+            return type(obj) is Animal
+
+    registry = CodecRegistry()
+    registry.register(Choosy(), types=[name_of(Animal)])
+    assert registry.for_object(Animal()).kind == "animal"
+    with pytest.raises(UnsupportedArtifactError, match="Dog"):
+        registry.for_object(Dog())
+
+
+def test_what_cannot_be_stored_is_known_before():
+    codecs.check({"a": 1})
+    codecs.check(Animal())
+    with pytest.raises(UnsupportedArtifactError, match="lock"):
+        codecs.check({"lock": threading.Lock()})
 
 
 def test_an_unknown_kind_is_refused_with_those_there_are():

@@ -6,6 +6,7 @@ import re
 
 import lightgbm
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -34,18 +35,24 @@ def test_the_registry_finds_the_codec_of_a_model():
     assert codecs.for_kind("lightgbm").suffix == ".txt"
 
 
+class Mine(LGBModel):
+    pass
+
+
 def test_nothing_is_lost_without_a_word(fitted, dataset, tmp_path):
-    """S10: attributes the file could not bring back make saving fail, instead of vanishing."""
-
-    class Mine(LGBModel):
-        pass
-
+    """S10: what the text could not bring back goes into an envelope, and never into the text."""
     mine = Mine(num_boost_round=3)
     mine.fit(dataset)
-    fitted._scale = 2.0
+    mine._fitted_on, fitted._scale = "today", 2.0
     for model, word in ((mine, "Mine"), (fitted, "_scale")):
         with pytest.raises(UnsupportedArtifactError, match=word):
-            codecs.for_object(model).write(model, tmp_path / "x.txt")
+            LightGBMTextCodec().write(model, tmp_path / "x.txt")
+        codec = codecs.for_object(model)
+        codec.write(model, tmp_path / "x.sealed")
+        loaded = codec.read(tmp_path / "x.sealed")
+        assert (codec.kind, type(loaded)) == ("envelope", type(model))
+        assert vars(loaded).keys() == vars(model).keys()
+        pd.testing.assert_series_equal(loaded.predict(dataset), model.predict(dataset))
 
 
 def test_a_history_with_undefined_values_survives(fitted, tmp_path):

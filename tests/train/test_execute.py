@@ -92,7 +92,9 @@ def test_a_failing_fit_leaves_a_failed_recorder_and_its_own_error():
 
 def test_a_model_that_no_codec_stores_is_refused_before_it_learns():
     own = Path(current_settings().trust.folder) / "own.py"
-    own.write_text(OWN + "\n\nclass Kept:\n    def fit(self, dataset):\n        raise AssertionError('it learnt')\n")
+    kept = "\n\nclass Kept:\n    def __init__(self):\n        self.lock = threading.Lock()\n"
+    learns = "\n    def fit(self, dataset):\n        raise AssertionError('it learnt')\n"
+    own.write_text(f"import threading\n{OWN}{kept}{learns}")
     with pytest.raises(UnsupportedArtifactError, match="Kept"):
         task_train({**TASK, "model": {"class": "Kept", "module_path": "own.py"}}, "exp")
 

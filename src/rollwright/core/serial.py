@@ -1,8 +1,9 @@
-"""Codecs by kind: how an object becomes a file and comes back, without pickle.
+"""Codecs by kind: how an object becomes a file and comes back; without pickle wherever a format exists.
 
 One registry holds them all. A built-in codec is found by the qualified names of an object's classes, so that finding
 one imports nothing; the module that can write the kind is imported only when it is used. References work the same way:
 they turn an object that lives elsewhere (a recorder) into a small JSON value, which is all a task pool stores.
+What no other codec takes goes into the signed envelope, the one kind that is unpickled, after its signature.
 """
 
 from __future__ import annotations
@@ -17,13 +18,27 @@ from typing import Any, Final, Protocol
 from rollwright.core.ids import JSON, normalise, parse_json
 from rollwright.errors import CorruptArtifactError, TaskValueError, UnsupportedArtifactError
 
-__all__ = ["Codec", "CodecRegistry", "JsonCodec", "Reference", "codecs", "from_reference", "to_reference"]
+__all__ = [
+    "Codec",
+    "CodecRegistry",
+    "JsonCodec",
+    "Reference",
+    "codecs",
+    "from_reference",
+    "read_object",
+    "refers",
+    "to_reference",
+    "write_object",
+]
 
 
 class Codec(Protocol):
     """Writes one kind of object to a file and reads it back.
 
-    Guarantees: `read(write(obj))` equals `obj`; equal objects give equal bytes; reading executes nothing.
+    Guarantees, of all but the envelope: `read(write(obj))` equals `obj`; equal objects give equal bytes; reading
+    executes nothing. A codec may further have ``accepts(obj) -> bool``, to leave some objects of its classes to the
+    next codec; ``check(obj)``, which raises when `write` would; and ``named = True``, when its `write` and `read` take
+    the keyword `name`, what the object is called where it is kept.
     """
 
     kind: str
@@ -48,6 +63,14 @@ class JsonCodec:
         """Write `obj` as JSON."""
         text = json.dumps(normalise(obj), indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True)
         path.write_text(text + "\n", encoding="utf-8")
+
+    def accepts(self, obj: Any) -> bool:
+        """Tell whether `obj` has a JSON form."""
+        try:
+            normalise(obj)
+        except TaskValueError:
+            return False
+        return True
 
     def read(self, path: Path) -> JSON:
         """Return the JSON value in `path`.
@@ -97,14 +120,22 @@ _BUILTIN: Final[tuple[_Entry, ...]] = (
         ),
         target="rollwright.core.serial:JsonCodec",
     ),
+    _Entry(kind="envelope", types=(), target="rollwright.core.envelope_codec:EnvelopeCodec"),
 )
 
 
 class CodecRegistry:
-    """The codecs by kind; those registered later are asked first."""
+    """The codecs by kind; those registered later are asked first.
 
-    def __init__(self, entries: Sequence[_Entry] = ()) -> None:
+    Parameters
+    ----------
+    last : str, optional
+        The kind that takes what no other codec takes.
+    """
+
+    def __init__(self, entries: Sequence[_Entry] = (), *, last: str | None = None) -> None:
         self._entries = list(entries)
+        self._last = last
         self._loaded: dict[str, Codec] = {}
 
     def register(self, codec: Codec, *, types: Sequence[str]) -> None:
@@ -121,7 +152,7 @@ class CodecRegistry:
         return [entry.kind for entry in self._entries]
 
     def for_object(self, obj: object) -> Codec:
-        """Return the codec for `obj`, by the most derived of its classes that has one.
+        """Return the codec for `obj`, by the most derived of its classes that has one which accepts it.
 
         Raises
         ------
@@ -132,11 +163,24 @@ class CodecRegistry:
             name = f"{cls.__module__}.{cls.__qualname__}"
             for entry in self._entries:
                 if name in entry.types:
-                    return self._codec(entry)
+                    codec = self._codec(entry)
+                    if getattr(codec, "accepts", _anything)(obj):
+                        return codec
+        if self._last is not None:
+            return self.for_kind(self._last)
         raise UnsupportedArtifactError(
             f"no codec can store {type(obj).__module__}.{type(obj).__qualname__}",
             hint="store a DataFrame, a Series, an array, a JSON value or a model, or register a codec for it",
         )
+
+    def check(self, obj: object) -> None:
+        """Refuse `obj` now if it is known already that it could not be stored.
+
+        Raises
+        ------
+        UnsupportedArtifactError
+        """
+        getattr(self.for_object(obj), "check", _anything)(obj)
 
     def for_kind(self, kind: str) -> Codec:
         """Return the codec of `kind`.
@@ -162,7 +206,26 @@ def _load(target: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-codecs: Final = CodecRegistry(_BUILTIN)
+def _anything(_: object) -> bool:
+    return True
+
+
+codecs: Final = CodecRegistry(_BUILTIN, last="envelope")
+
+
+def write_object(codec: Codec, obj: object, path: Path, *, name: str) -> None:
+    """Write `obj`, which is called `name` where it is kept, to the new file `path`."""
+    if getattr(codec, "named", False):
+        codec.write(obj, path, name=name)  # type: ignore[call-arg]  # a named codec takes it
+    else:
+        codec.write(obj, path)
+
+
+def read_object(codec: Codec, path: Path, *, name: str) -> Any:
+    """Return the object in `path`, which must be the one that was written as `name`."""
+    if getattr(codec, "named", False):
+        return codec.read(path, name=name)  # type: ignore[call-arg]  # a named codec takes it
+    return codec.read(path)
 
 
 class Reference(Protocol):
@@ -183,6 +246,16 @@ _REFERENCES: Final[dict[str, tuple[str, str]]] = {
 }
 
 
+def refers(obj: object) -> bool:
+    """Tell whether `obj` lives elsewhere, so that `to_reference` gives a reference to it."""
+    return _reference_kind(obj) is not None
+
+
+def _reference_kind(obj: object) -> str | None:
+    names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(obj).__mro__}
+    return next((kind for kind, (type_name, _) in _REFERENCES.items() if type_name in names), None)
+
+
 def to_reference(obj: object) -> JSON:
     """Return the JSON form of a result: the value itself, or a reference to an object that lives elsewhere.
 
@@ -191,11 +264,10 @@ def to_reference(obj: object) -> JSON:
     TaskValueError
         When `obj` is neither JSON nor referable, or would be mistaken for a reference.
     """
-    names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(obj).__mro__}
-    for kind, (type_name, target) in _REFERENCES.items():
-        if type_name in names:
-            found: Reference = _load(target)()
-            return {_REFERENCE_KEY: kind, **found.to_json(obj)}
+    kind = _reference_kind(obj)
+    if kind is not None:
+        found: Reference = _load(_REFERENCES[kind][1])()
+        return {_REFERENCE_KEY: kind, **found.to_json(obj)}
     value = normalise(obj)
     if isinstance(value, dict) and _REFERENCE_KEY in value:
         raise TaskValueError(f"$.{_REFERENCE_KEY}", "this key is kept for references to objects that live elsewhere")

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rollwright.errors import ConfigError, UnknownSettingError
 
-__all__ = ["Settings", "find_root", "load_settings", "masked"]
+__all__ = ["Settings", "find_root", "load_settings", "masked", "user_data_folder"]
 
 PROJECT_FILE: Final = "rollwright.toml"
 STATE_DIR: Final = ".rollwright"
@@ -232,6 +232,13 @@ def _check_names(names: Iterable[str], where: str) -> None:
 def _user_file(environment: Mapping[str, str]) -> Path:
     base = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME", "~"), ".config")
     return Path(base).expanduser() / "rollwright" / "config.toml"
+
+
+def user_data_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the folder of what belongs to the user and not to a project, as the keys do."""
+    environment = os.environ if environ is None else environ
+    base = environment.get("XDG_DATA_HOME") or os.path.join(environment.get("HOME", "~"), ".local", "share")
+    return Path(base).expanduser() / "rollwright"
 
 
 def _from_file(path: Path) -> dict[str, object]:

@@ -299,6 +299,10 @@ class LightGBMTextCodec:
     kind = "lightgbm"
     suffix = ".txt"
 
+    def accepts(self, obj: Any) -> bool:
+        """Tell whether the text holds all of `obj`: a derived class, or attributes of its own, it cannot."""
+        return type(obj) is LGBModel and not _own_attributes(obj)
+
     def write(self, obj: Any, path: Path) -> None:
         """Write the fitted model `obj` to `path`.
 
@@ -311,11 +315,11 @@ class LightGBMTextCodec:
         TaskValueError
             When one of its parameters has no JSON form.
         """
-        unknown = sorted(set(vars(obj)) - set(vars(LGBModel())))
-        if type(obj) is not LGBModel or unknown:
+        if not self.accepts(obj):
             raise UnsupportedArtifactError(
-                f"a {type(obj).__qualname__} with the attributes {unknown} of its own would come back without them",
-                hint="register a codec for your class: rollwright.core.serial.codecs.register(codec, types=[...])",
+                f"a {type(obj).__qualname__} with the attributes {_own_attributes(obj)} of its own would come back "
+                "without them",
+                hint="save it as `codecs.for_object(model)` says: in a signed envelope",
             )
         booster = obj._fitted()  # noqa: SLF001 - model and codec are two halves of one thing
         path.write_bytes(join_model_text(booster.model_to_string(), obj.state()).encode())
@@ -354,6 +358,10 @@ def _defaults(given: Mapping[str, Any]) -> dict[str, Any]:
         (_LAYOUTS, "force_row_wise", True),
     ]
     return {name: value for aliases, name, value in wanted if not any(alias in given for alias in aliases)}
+
+
+def _own_attributes(model: LGBModel) -> list[str]:
+    return sorted(set(vars(model)) - set(vars(LGBModel())))
 
 
 def _each_value(history: Mapping[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.context import current_settings
 from rollwright.core.ids import JSON
-from rollwright.core.serial import codecs
+from rollwright.core.serial import codecs, read_object, write_object
 from rollwright.errors import (
     ArtifactNotFoundError,
     RecorderNotFoundError,
@@ -255,11 +255,14 @@ class Recorder:
         for name, obj in kwargs.items():
             codec = codecs.for_object(obj)
             full = _joined(artifact_path, name)
-            items.append(ArtifactWrite(name=full, kind=codec.kind, suffix=codec.suffix, fill=partial(codec.write, obj)))
+            fill = partial(write_object, codec, obj, name=full)
+            items.append(ArtifactWrite(name=full, kind=codec.kind, suffix=codec.suffix, fill=fill))
         self._files.write(items)
 
     def load_object(self, name: str) -> Any:
-        """Return a saved object by its name, as ``pred.pkl``, its bytes verified; nothing is ever unpickled.
+        """Return a saved object by its name, as ``pred.pkl``, its bytes verified.
+
+        Nothing is unpickled but what no format can hold, and that only after its signature was found good.
 
         Raises
         ------
@@ -267,6 +270,8 @@ class Recorder:
             When there is none of that name.
         CorruptArtifactError
             When its bytes are not those that were written.
+        UntrustedArtifactError
+            When it would have to be unpickled and nobody this machine trusts signed it under this name.
         UnsupportedArtifactError
             When it is a plain file; `download_artifact` gives its path.
         """
@@ -275,7 +280,7 @@ class Recorder:
             raise UnsupportedArtifactError(
                 f"artifact {name!r} is a plain file, not an object", hint="download_artifact returns its path"
             )
-        return codecs.for_kind(ref.kind).read(path)
+        return read_object(codecs.for_kind(ref.kind), path, name=name)
 
     def log_artifact(self, local_path: str | Path, artifact_path: str | None = None) -> None:
         """Store a file, or the files of a folder, as they are."""
