@@ -85,6 +85,9 @@ class Traits:
         Whether a `Waker` is woken by the store; without, it looks now and then.
     knows_dead_owners : bool
         Whether `reap` frees the tasks of a process that died before their leases end.
+    one_transaction : bool
+        Whether a call that changes several tasks is one transaction. Without, each task's change is one, with its row
+        of history: a call that was killed has changed some of the tasks, and repeating it changes the others.
     """
 
     time_precision: float
@@ -92,6 +95,7 @@ class Traits:
     multi_host: bool
     can_notify: bool
     knows_dead_owners: bool = False
+    one_transaction: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
