@@ -58,6 +58,9 @@ if TYPE_CHECKING:
     from rollwright.tasks.generate import task_generator as task_generator
     from rollwright.tasks.rolling import RollingGen as RollingGen
     from rollwright.tasks.rolling import handler_mod as handler_mod
+    from rollwright.tasks.variants import LossGen as LossGen
+    from rollwright.tasks.variants import ModelGen as ModelGen
+    from rollwright.tasks.variants import SeedGen as SeedGen
     from rollwright.train.execute import begin_task_train as begin_task_train
     from rollwright.train.execute import end_task_train as end_task_train
     from rollwright.train.execute import task_train as task_train
@@ -82,12 +85,14 @@ _PUBLIC: Final[dict[str, str]] = {
     "Experiment": "rollwright.record.experiment",
     "Group": "rollwright.collect.group",
     "LGBModel": "rollwright.model.lightgbm",
+    "LossGen": "rollwright.tasks.variants",
     "MLflowExpManager": "rollwright.record.experiment",
     "MLflowExperiment": "rollwright.record.experiment",
     "MLflowRecorder": "rollwright.record.recorder",
     "MergeCollector": "rollwright.collect.collector",
     "Model": "rollwright.model.base",
     "ModelFT": "rollwright.model.base",
+    "ModelGen": "rollwright.tasks.variants",
     "MultiHorizonGen": "rollwright.tasks.generate",
     "MultiHorizonGenBase": "rollwright.tasks.generate",
     "QlibRecorder": "rollwright.record.ambient",
@@ -99,6 +104,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "RollingEnsemble": "rollwright.collect.ensemble",
     "RollingGen": "rollwright.tasks.rolling",
     "RollingGroup": "rollwright.collect.group",
+    "SeedGen": "rollwright.tasks.variants",
     "SigAnaRecord": "rollwright.analysis.records",
     "SignalRecord": "rollwright.analysis.records",
     "SingleKeyEnsemble": "rollwright.collect.ensemble",
