@@ -29,7 +29,7 @@ def mode(path):
 
 
 def test_the_first_use_makes_a_key_only_its_owner_can_read(ring):
-    assert ring.keys() == []
+    assert ring.held() == []
     assert not ring.folder.exists()
     key = ring.signing()
     assert ring.path.stat().st_size == 32
@@ -56,7 +56,7 @@ def test_processes_that_make_it_at_once_agree(ring):
 def test_a_key_others_may_read_is_refused_each_time(ring, bits):
     ring.signing()
     ring.path.chmod(bits)
-    for ask in (ring.signing, ring.keys, lambda: seal(b"x", fmt="a", name="b")):
+    for ask in (ring.signing, ring.held, lambda: seal(b"x", fmt="a", name="b")):
         with pytest.raises(KeyringError, match=f"{bits:04o}") as caught:
             ask()
         assert "chmod 600" in caught.value.hint
@@ -103,7 +103,7 @@ def test_after_a_rotation_the_new_key_signs_and_the_old_one_verifies(ring):
     old = ring.signing()
     new = ring.rotate()
     assert ring.signing() == new != old
-    assert ring.keys() == [new, old]
+    assert ring.held() == [new, old]
     for data, key in ((before, old), (seal(b"p", fmt="a", name="x"), new)):
         assert open_sealed(data, fmt="a", name="x", where="x").signer == f"key {key.id[:16]}"
     assert {mode(path) for path in (ring.folder / "keys").iterdir()} == {0o600}

@@ -23,7 +23,9 @@ from rollwright.cli.campaign import demo, resume, roll, run_once, worker
 from rollwright.cli.config import config_app
 from rollwright.cli.console import talk
 from rollwright.cli.data import data_app
+from rollwright.cli.key import key_app
 from rollwright.cli.schema import schema
+from rollwright.cli.trust import trust_app
 from rollwright.errors import RollwrightError
 
 __all__ = ["app", "run"]
@@ -82,6 +84,8 @@ app.command()(schema)
 app.add_typer(data_app, name="data")
 app.add_typer(cache_app, name="cache")
 app.add_typer(config_app, name="config")
+app.add_typer(key_app, name="key")
+app.add_typer(trust_app, name="trust")
 
 
 def _version(*, wanted: bool) -> None:

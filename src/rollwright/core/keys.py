@@ -240,7 +240,7 @@ class Keyring:
         Key.made().write(self.path)
         return Key.read(self.path)
 
-    def keys(self) -> list[Key]:
+    def held(self) -> list[Key]:
         """Return every key, the one that signs first; none is made."""
         found: list[Key] = []
         with suppress(FileNotFoundError):
@@ -253,7 +253,7 @@ class Keyring:
 
     def find(self, key_id: str) -> Key | None:
         """Return the key of this id, or None."""
-        return next((key for key in self.keys() if key.id == key_id), None)
+        return next((key for key in self.held() if key.id == key_id), None)
 
     def rotate(self) -> Key:
         """Make a new key sign from now on; the old ones go on verifying, and nothing that they signed is rewritten."""

@@ -1,0 +1,94 @@
+"""``rollwright key``: the keys that sign, without ever showing one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rollwright.cli.console import talk
+
+__all__ = ["key_app"]
+
+key_app = typer.Typer(help="Show, exchange and renew the keys that sign what must be pickled.", no_args_is_help=True)
+
+_Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+@key_app.command("show")
+def show_command(as_json: _Json = False) -> None:
+    """Show which key signs, and the public half of the machine's identity; never the key itself."""
+    from rollwright.app.keys import list_keys  # noqa: PLC0415 - keeps --help light
+
+    listing = list_keys()
+    if as_json:
+        _print_json(asdict(listing))
+        return
+    print(f"folder   {listing.folder}")
+    print(f"signs    {listing.keys[0] if listing.keys else 'no key yet: the first use makes one'}")
+    if listing.public is not None:
+        print(f"machine  {listing.public}")
+
+
+@key_app.command("list")
+def list_command(as_json: _Json = False) -> None:
+    """List the ids of all keys, the one that signs first; all of them verify."""
+    from rollwright.app.keys import list_keys  # noqa: PLC0415 - keeps --help light
+
+    listing = list_keys()
+    if as_json:
+        _print_json(asdict(listing))
+        return
+    for place, key in enumerate(listing.keys):
+        print(f"{key}  {'verifies' if place else 'signs'}")
+
+
+@key_app.command("export")
+def export_command(path: Annotated[Path, typer.Argument(metavar="FILE", help="New file to write the key to.")]) -> None:
+    """Write the key that signs to a file, to be taken to another machine of yours."""
+    from rollwright.app.keys import export_key  # noqa: PLC0415 - keeps --help light
+
+    _ask(f"whoever reads {path} can make your machines run code. Write the key?")
+    print(f"{path}: key {export_key(path)[:16]}")
+    talk.line("carry it over a way you trust, `rollwright key import` it there, and remove the file")
+
+
+@key_app.command("import")
+def import_command(path: Annotated[Path, typer.Argument(metavar="FILE", help="What `key export` wrote.")]) -> None:
+    """Take a key from another machine: it signs here too from now on, and the keys that were here still verify."""
+    from rollwright.app.keys import import_key  # noqa: PLC0415 - keeps --help light
+
+    _ask(f"whoever else has the key in {path} can make this machine run code. Take it?")
+    print(f"key {import_key(path)[:16]} signs")
+
+
+@key_app.command("rotate")
+def rotate_command() -> None:
+    """Make a new key, which signs from now on; the older ones verify what they signed, and nothing is rewritten."""
+    from rollwright.app.keys import rotate_key  # noqa: PLC0415 - keeps --help light
+
+    print(f"key {rotate_key()[:16]} signs")
+
+
+@key_app.command("share")
+def share_command() -> None:
+    """Give this machine an identity of its own, and print what another machine needs to trust it."""
+    from rollwright.app.keys import share_identity  # noqa: PLC0415 - keeps --help light
+
+    print(share_identity())
+    talk.line("this machine signs in its own name from now on; on the other one: rollwright trust add … --name NAME")
+
+
+def _ask(question: str) -> None:
+    try:
+        typer.confirm(question, abort=True, err=True)
+    except typer.Abort:
+        talk.line("nothing was done")
+        raise typer.Exit(2) from None
+
+
+def _print_json(value: dict[str, object]) -> None:
+    print(json.dumps({"ok": True, "data": value}, indent=1, ensure_ascii=False))
