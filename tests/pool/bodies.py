@@ -71,3 +71,13 @@ def complain(definition):
 
 def pid(definition):
     return os.getpid()
+
+
+def hog(definition):
+    """Take so many MB and keep them until somebody ends this process."""
+    taken = bytearray(definition["mb"] * 1_000_000)
+    for place in range(0, len(taken), 4096):
+        taken[place] = 1
+    if definition["mb"] > 100:
+        time.sleep(60)
+    return len(taken)

@@ -268,8 +268,11 @@ def test_reset_status_and_cancel(manager):
 def test_remove_keeps_running_tasks(manager):
     manager.create_task(tasks(1, 2, 3))
     manager.fetch_task()
-    assert manager.remove({}) == 2
-    assert manager.remove(force=True) == 1
+    for nothing in (None, {}):
+        with pytest.raises(QueryError, match="nothing says which"):
+            manager.remove(nothing)
+    assert manager.remove(all=True) == 2
+    assert manager.remove(all=True, force=True) == 1
     with pytest.raises(TaskNotFoundError):
         manager.re_query("1")
 

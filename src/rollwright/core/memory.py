@@ -1,11 +1,11 @@
-"""How much of the machine's memory is in use: what ``worker.memory_limit`` is held against."""
+"""How much memory is in use: what ``worker.memory_limit`` and ``worker.task_memory`` are held against."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
-__all__ = ["MemoryGuard", "memory_share"]
+__all__ = ["MemoryGuard", "memory_share", "process_memory"]
 
 PROC: Final = Path("/proc")
 CGROUP: Final = Path("/sys/fs/cgroup")
@@ -20,6 +20,25 @@ def memory_share(*, proc: Path = PROC, cgroup: Path = CGROUP) -> float | None:
     """
     shares = [share for share in (_host(proc / "meminfo"), _container(cgroup)) if share is not None]
     return max(shares, default=None)
+
+
+def process_memory(pid: int, *, proc: Path = PROC) -> int | None:
+    """Return the bytes of memory that a process takes for itself, or None when it ended or the system does not tell.
+
+    Swapped and shared memory count; files it has mapped do not, since their pages can be given back at any time. On
+    systems other than Linux they do count.
+    """
+    values = _table(proc / str(pid) / "status")
+    if "RssAnon" in values:
+        return 1024 * sum(values.get(name, 0) for name in ("RssAnon", "RssShmem", "VmSwap"))
+    if proc.is_dir():  # it ended
+        return None
+    import psutil  # noqa: PLC0415 - only where the kernel's own files are missing
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return None
 
 
 class MemoryGuard:

@@ -45,7 +45,7 @@ class PoolSettings(_Section):
     url: str = "sqlite:///.rollwright/pool.db"
     lease: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     max_attempts: Annotated[int, Field(ge=1)] = 3
-    poll: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.05
+    poll: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
 
 
 class TrackingSettings(_Section):
@@ -60,6 +60,8 @@ class WorkerSettings(_Section):
 
     max_tasks_per_child: Annotated[int, Field(ge=1)] | None = None
     memory_limit: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    task_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    task_memory: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 class StoreSettings(_Section):

@@ -18,7 +18,7 @@ from rollwright.pool.query import In, Not, Query, both
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.retry import DEFAULT_BACKOFF, worth_retrying
 from rollwright.pool.states import CLAIMABLE, Status, parse_status
-from rollwright.pool.store import Lease, Outcome, encode_result
+from rollwright.pool.store import Lease, Outcome, Waker, encode_result
 
 __all__ = ["failed_outcome", "finished_outcome", "run_task"]
 
@@ -81,7 +81,7 @@ def run_task(
         raise ConfigError(f"after_status is done or part_done, not `{after.value}`")
     manager = task_pool if isinstance(task_pool, TaskManager) else TaskManager(task_pool)
     if force_release:
-        from rollwright.pool.worker import run_apart  # noqa: PLC0415 - the worker is built on this module
+        from rollwright.pool.apart import run_apart  # noqa: PLC0415 - it is built on this module
 
         return run_apart(task_func, manager, query=parse_query(query), before=before, after=after, kwargs=kwargs)
 
@@ -112,8 +112,17 @@ class _Loop:
         self._generator = random.Random()  # noqa: S311 - only spreads retries
         self._finished: list[str] = []
         self._failures: list[tuple[str, str]] = []
+        self._due: list[float] = []
+        self._waker: Waker | None = None
 
     def run(self, *, fail_fast: bool) -> bool:
+        try:
+            return self._run(fail_fast=fail_fast)
+        finally:
+            if self._waker is not None:
+                self._waker.close()
+
+    def _run(self, *, fail_fast: bool) -> bool:
         ever_run = False
         lease = self._next()
         while lease is not None:
@@ -148,12 +157,14 @@ class _Loop:
             _logger.warning("task.lost pool=%s task=%s", lease.pool, refusal.task_id)
         for task_id, status in settlement.statuses.items():
             _logger.info("task.%s pool=%s task=%s status=%s", outcome.kind, lease.pool, task_id, status.value)
+            if outcome.delay and status is not Status.FAILED:
+                self._due.append(self._manager.clock.monotonic() + outcome.delay)
             if status is Status.FAILED:
                 self._failures.append((task_id, last_line(outcome.error)))
         return settlement.leases[0] if settlement.leases else None
 
     def _next(self) -> Lease | None:
-        """Take a task, waiting for those that are to be tried again later."""
+        """Take a task, waiting for those that are to be tried again later, and for a pool that is paused."""
         while True:
             leases = self._manager.claim(self._remaining(), self._before)
             if leases:
@@ -161,7 +172,18 @@ class _Loop:
             counts = self._manager.store.count(self._manager.task_pool, self._remaining())
             if not counts[self._before]:
                 return None
-            self._manager.clock.sleep(self._manager.poll)
+            self._rest()
+
+    def _rest(self) -> None:
+        now = self._manager.clock.monotonic()
+        self._due = [moment for moment in self._due if moment > now]
+        seconds = min([self._manager.poll, *(moment - now + 0.001 for moment in self._due)])
+        if not self._manager.listens:
+            self._manager.clock.sleep(seconds)
+            return
+        if self._waker is None:
+            self._waker = self._manager.store.waker(self._manager.task_pool)
+        self._waker.wait(seconds)
 
     def _remaining(self) -> Query | None:
         if not self._finished:

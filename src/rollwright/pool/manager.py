@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
@@ -13,15 +13,14 @@ from rollwright.core.ids import JSON, canonical_json, parse_json
 from rollwright.errors import (
     ConfigError,
     IllegalTransitionError,
-    PoolError,
-    TaskFailedError,
+    QueryError,
     TaskValueError,
 )
-from rollwright.pool.document import TaskDocument, document_of_lease, document_of_record, last_line
+from rollwright.pool.document import TaskDocument, document_of_lease, document_of_record
 from rollwright.pool.heartbeat import Heartbeat, new_owner
 from rollwright.pool.query import In, Query, both
 from rollwright.pool.query import parse as parse_query
-from rollwright.pool.states import OPEN_STATES, Status, parse_status
+from rollwright.pool.states import Status, parse_status
 from rollwright.pool.store import (
     Amendment,
     Claim,
@@ -34,6 +33,7 @@ from rollwright.pool.store import (
     encode_result,
 )
 from rollwright.pool.urls import shared_store
+from rollwright.pool.waiting import Waiting, WaitProgress, failures_in
 
 __all__ = ["TaskDocument", "TaskManager"]
 
@@ -58,7 +58,7 @@ class TaskManager:
     lease, max_attempts, poll : optional
         Over the settings ``pool.lease`` (seconds), ``pool.max_attempts`` and ``pool.poll`` (seconds).
     clock : Clock, optional
-        For waiting; it never decides a lease.
+        For waiting, instead of the store's bells; it never decides a lease.
     """
 
     STATUS_WAITING: Final = "waiting"
@@ -85,6 +85,7 @@ class TaskManager:
         self.max_attempts = max_attempts if max_attempts is not None else settings.max_attempts
         self.poll = poll if poll is not None else settings.poll
         self.clock: Clock = clock if clock is not None else SystemClock()
+        self.listens = clock is None
         self.owner = new_owner()
 
     # -- putting -----------------------------------------------------------------------------------------------
@@ -341,14 +342,27 @@ class TaskManager:
         """Return how many tasks match, by state; every state is a key."""
         return {status.value: n for status, n in self.store.count(self.task_pool, parse_query(query)).items()}
 
-    def wait(self, query: Mapping[str, Any] | None = None, timeout: float | None = None) -> None:
-        """Return when every task that matches is finished.
+    def wait(
+        self,
+        query: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        *,
+        on_progress: Callable[[WaitProgress], None] | None = None,
+    ) -> WaitProgress:
+        """Return when every task that matches is finished; tasks of dead workers are freed meanwhile.
 
         Parameters
         ----------
         query : mapping, optional
         timeout : float, optional
             Seconds.
+        on_progress : callable, optional
+            Called in this thread with how it stands, at first and whenever that changes; for a live bar.
+
+        Returns
+        -------
+        WaitProgress
+            How it stood at the end.
 
         Raises
         ------
@@ -356,33 +370,66 @@ class TaskManager:
             When tasks ended as failed or cancelled; it names each.
         PoolError
             When `timeout` has passed and tasks are still open.
+
+        Guarantees: it returns as soon as the store can tell (`Traits.can_notify`), else within ``poll`` seconds.
         """
         tree = parse_query(query)
-        start = self.clock.monotonic()
-        while unfinished := self._open_tasks(tree):
-            if timeout is not None and self.clock.monotonic() - start >= timeout:
-                raise PoolError(
-                    f"{unfinished} tasks of pool `{self.task_pool}` are not finished after {timeout:g} s",
-                    hint="look whether a worker runs: rollwright worker",
-                )
-            self.reap(tree)
-            self.clock.sleep(self.poll)
-        ended = In(path=("status",), values=(Status.FAILED.value, Status.CANCELLED.value))
-        failures = [
-            (record.task_id, last_line(record.error) if record.status is Status.FAILED else "it was cancelled")
-            for record in self.store.find(self.task_pool, both(tree, ended))
-        ]
-        if failures:
-            raise TaskFailedError(failures, hint="see the whole traceback in re_query(task_id)['error']")
+        waiting = Waiting(
+            self.store, self.task_pool, query=tree, poll=self.poll, clock=self.clock, listens=self.listens
+        )
+        progress = waiting.until_finished(timeout=timeout, on_progress=on_progress)
+        if progress.counts[Status.FAILED] or progress.counts[Status.CANCELLED]:
+            error = failures_in(self.store, self.task_pool, tree)
+            if error is not None:
+                raise error
+        return progress
 
-    def _open_tasks(self, query: Query | None) -> int:
-        counts = self.store.count(self.task_pool, query)
-        return sum(counts[status] for status in OPEN_STATES)
+    # -- the pool as a whole -----------------------------------------------------------------------------------
+
+    def pause(self, reason: str | None = None) -> bool:
+        """Let nobody fetch tasks of this pool until `resume`, whatever process; running ones may end. Say if it was on.
+
+        Guarantees: it lasts, also when everything is restarted.
+        """
+        changed = self.store.pause(self.task_pool, reason=reason)
+        _logger.info("pool.paused pool=%s changed=%s", self.task_pool, changed)
+        return changed
+
+    def resume(self) -> bool:
+        """Let tasks be fetched again, and wake idle workers; return whether it was paused."""
+        changed = self.store.resume(self.task_pool)
+        _logger.info("pool.resumed pool=%s changed=%s", self.task_pool, changed)
+        return changed
 
     # -- changing by hand --------------------------------------------------------------------------------------
 
-    def remove(self, query: Mapping[str, Any] | None = None, *, force: bool = False) -> int:
-        """Remove the tasks that match and return how many; running ones stay unless `force`."""
+    def remove(
+        self,
+        query: Mapping[str, Any] | None = None,
+        *,
+        all: bool = False,  # noqa: A002 - says at the call what it does
+        force: bool = False,
+    ) -> int:
+        """Remove the tasks that match and return how many; running ones stay unless `force`.
+
+        Parameters
+        ----------
+        query : mapping, optional
+        all : bool
+            True: every task of the pool. Nothing is removed by leaving the query out.
+        force : bool
+            True: also those that somebody holds, who is then refused when they commit.
+
+        Raises
+        ------
+        QueryError
+            When neither a query nor `all` says which tasks.
+        """
+        if not query and not all:
+            raise QueryError(
+                f"nothing says which tasks of pool `{self.task_pool}` to remove",
+                hint="give a query, or remove(all=True) for every one",
+            )
         removed = self.store.delete(self.task_pool, parse_query(query), running=force)
         _logger.info("tasks.removed pool=%s tasks=%d", self.task_pool, removed)
         return removed

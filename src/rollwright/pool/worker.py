@@ -5,10 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.connection import wait
 from typing import Any, Final, Literal
@@ -17,14 +14,14 @@ from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.construct import Trust
 from rollwright.core.context import current_settings
 from rollwright.core.ids import normalise
-from rollwright.core.memory import MemoryGuard
+from rollwright.core.memory import MemoryGuard, process_memory
 from rollwright.core.settings import Settings
-from rollwright.errors import ConfigError, ConstructError, PoolError, TaskFailedError, UntrustedModuleError
+from rollwright.errors import ConfigError, ConstructError, PoolError, UntrustedModuleError
+from rollwright.pool.attention import Doorman, Nudge, Stopper
 from rollwright.pool.body import TaskBody, TaskResult, WorkerEvent, WorkerReport
 from rollwright.pool.document import last_line
 from rollwright.pool.heartbeat import new_owner
 from rollwright.pool.loop import run_task
-from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import In, Query, both
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.retry import DEFAULT_BACKOFF, Backoff
@@ -32,7 +29,7 @@ from rollwright.pool.states import Status
 from rollwright.pool.store import Claim, Lease, Outcome, PoolStore
 from rollwright.pool.supervisor import SlotHandle, Supervisor
 
-__all__ = ["TaskBody", "TaskResult", "Worker", "WorkerEvent", "WorkerReport", "run_apart", "run_task"]
+__all__ = ["TaskBody", "TaskResult", "Worker", "WorkerEvent", "WorkerReport", "run_task"]
 
 _logger = logging.getLogger("rollwright.pool")
 
@@ -40,6 +37,13 @@ GRACE: Final = 4.0
 """Seconds a slot may go on after the worker was told to stop, so that all is over within five."""
 
 _START_FAILURES: Final = 3
+_QUIET_LOOK: Final = 0.25
+"""Seconds between looks whether others are done, when a worker has nothing left but they have."""
+
+MEMORY_LOOK: Final = 0.1
+"""Seconds between looks at what a task's process takes, when there is a limit."""
+
+_GB: Final = 1e9
 
 Kind = Literal["started", "done", "part_done", "retry", "failed", "released", "lost", "slot died", "stopping"]
 
@@ -69,7 +73,11 @@ class Worker:
         True: end when nothing is left, waiting for tasks that others run, which may come back. False: go on until told
         to stop.
     timeout : float, optional
-        Seconds a task may take; then its slot is ended and the attempt has failed.
+        Seconds a task may take; then its slot is ended and the attempt has failed. The settings'
+        ``worker.task_timeout`` if not given.
+    memory : float, optional
+        GB a slot may take for a task, its libraries included and files it has mapped not; beyond that it is ended and
+        the attempt has failed, the other slots go on. The settings' ``worker.task_memory`` if not given.
     preload : sequence of str
         Modules to import once for all slots.
     settings : Settings, optional
@@ -86,7 +94,7 @@ class Worker:
     backoff : Backoff
         How long a failed task waits before it is tried again.
     poll : float, optional
-        Seconds between looks for work while idle; the settings' ``pool.poll`` if not given.
+        Seconds between looks for work while idle and nothing rings; the settings' ``pool.poll`` if not given.
 
     Raises
     ------
@@ -105,6 +113,7 @@ class Worker:
         query: Mapping[str, Any] | None = None,
         until_empty: bool = True,
         timeout: float | None = None,
+        memory: float | None = None,
         preload: Sequence[str] = (),
         settings: Settings | None = None,
         on_event: Callable[[WorkerEvent], None] | None = None,
@@ -127,7 +136,11 @@ class Worker:
         self._after = after
         self._slots = slots
         self._until_empty = until_empty
-        self._timeout = timeout
+        self._timeout = settings.worker.task_timeout if timeout is None else timeout
+        self._memory = settings.worker.task_memory if memory is None else memory
+        if self._memory is not None and process_memory(os.getpid()) is None:
+            _logger.warning("worker.task_memory is not watched: this system does not tell what a process takes")
+            self._memory = None
         self._tasks_per_slot = settings.worker.max_tasks_per_child if tasks_per_slot is None else tasks_per_slot
         self._guard = MemoryGuard(settings.worker.memory_limit)
         self._held_back = False
@@ -147,7 +160,8 @@ class Worker:
         self._outcomes: list[Outcome] = []
         self._start_failures = 0
         self._signals = 0
-        self._bell: tuple[int, int] | None = None
+        self._nudge: Nudge | None = None
+        self._due: list[float] = []
         self._counts = {"done": 0, "failed": 0, "released": 0}
 
     def run(self) -> WorkerReport:
@@ -161,14 +175,19 @@ class Worker:
             When slots die as they start, or the store fails.
         """
         start = self._clock.monotonic()
-        with self._bells(), self._signal_handlers():
-            try:
-                self._handles = [self._supervisor.start(number) for number in range(self._slots)]
-                self._work()
-                if self._signals:
-                    self._wind_up()
-            finally:
-                self._abandon()
+        self._nudge = nudge = Nudge()
+        try:
+            with Stopper(self.stop), Doorman(self._store, self._wish.pool, answer=nudge.give):
+                try:
+                    self._handles = [self._supervisor.start(number) for number in range(self._slots)]
+                    self._work()
+                    if self._signals:
+                        self._wind_up()
+                finally:
+                    self._abandon()
+        finally:
+            self._nudge = None
+            nudge.close()
         return WorkerReport(**self._counts, seconds=self._clock.monotonic() - start, interrupted=self._signals > 0)
 
     def narrow(self, query: Query | None) -> None:
@@ -178,8 +197,8 @@ class Worker:
     def stop(self) -> None:
         """Tell it to stop, from any thread or signal handler."""
         self._signals += 1
-        if self._bell is not None:
-            os.write(self._bell[1], b"!")
+        if self._nudge is not None:
+            self._nudge.give()
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
@@ -188,13 +207,24 @@ class Worker:
         while not self._signals:
             if not self._turn() and not self._outcomes and self._idle() and self._nothing_left():
                 return
-            self._listen(min(self._poll, max(0.0, beat - self._clock.monotonic())))
+            self._listen(min(self._patience(), max(0.0, beat - self._clock.monotonic())))
             if self._clock.monotonic() >= beat:
                 self._heartbeat()
                 beat = self._clock.monotonic() + self._wish.lease / 3
 
     def _idle(self) -> bool:
         return not any(slot.lease for slot in self._handles)
+
+    def _patience(self) -> float:
+        """Return how long nobody needs to look: until a task is due again that failed here, at most ``poll``."""
+        now = self._clock.monotonic()
+        self._due = [moment for moment in self._due if moment > now]
+        waits = [self._poll, *(moment - now + 0.001 for moment in self._due)]
+        if self._until_empty and self._idle():
+            waits.append(_QUIET_LOOK)
+        if self._held_back:
+            waits.append(1.0)
+        return min(waits)
 
     def _turn(self) -> bool:
         """Settle what ended and take as many tasks as slots are free, in one transaction."""
@@ -231,6 +261,8 @@ class Worker:
         return settlement.leases
 
     def _settled(self, outcome: Outcome, status: Status) -> None:
+        if outcome.delay and status not in (Status.FAILED, Status.RUNNING):
+            self._due.append(self._clock.monotonic() + outcome.delay)
         kind: Kind = "retry" if outcome.kind == "failed" and status is not Status.FAILED else _KINDS[outcome.kind]
         counted = {"done": "done", "part_done": "done", "failed": "failed", "released": "released"}.get(kind)
         if counted is not None:
@@ -247,7 +279,8 @@ class Worker:
 
     def _listen(self, seconds: float) -> None:
         """Wait for slots to speak or die, and hear them."""
-        waits: dict[Any, SlotHandle | None] = {self._bell[0]: None} if self._bell is not None else {}
+        nudge = self._nudge
+        waits: dict[Any, SlotHandle | None] = {nudge.descriptor: None} if nudge is not None else {}
         for slot in self._handles:
             waits[slot.connection] = slot
             waits[slot.process.sentinel] = slot
@@ -255,16 +288,20 @@ class Worker:
         for speaker in heard.values():
             if speaker is not None:
                 self._hear(speaker)
-            elif self._bell is not None:
-                os.read(self._bell[0], 64)
+            elif nudge is not None:
+                nudge.take()
         self._end_overdue()
+        self._end_oversized()
 
     def _until_timeout(self, seconds: float) -> float:
-        if self._timeout is None:
-            return seconds
-        now = self._clock.monotonic()
-        ends = [slot.since + self._timeout - now for slot in self._handles if slot.lease]
-        return max(0.0, min([seconds, *ends]))
+        busy = [slot for slot in self._handles if slot.lease]
+        ends = [seconds]
+        if self._timeout is not None:
+            now = self._clock.monotonic()
+            ends += [slot.since + self._timeout - now for slot in busy]
+        if self._memory is not None and busy:
+            ends.append(MEMORY_LOOK)
+        return max(0.0, min(ends))
 
     def _hear(self, slot: SlotHandle) -> None:
         message = slot.receive() if slot.connection.poll() else None
@@ -323,10 +360,26 @@ class Worker:
         now = self._clock.monotonic()
         for slot in list(self._handles):
             if slot.lease is not None and now - slot.since >= self._timeout:
-                lease, slot.lease = slot.lease, None
-                self._outcomes.append(self._failure(lease, f"no result within {self._timeout:g} s", retry=True))
-                slot.kill()
-                self._replace(slot)
+                self._end_slot(slot, slot.lease, f"no result within {self._timeout:g} s")
+
+    def _end_oversized(self) -> None:
+        if self._memory is None:
+            return
+        for slot in list(self._handles):
+            taken = process_memory(slot.process.pid) if slot.lease is not None else None
+            if slot.lease is not None and taken is not None and taken > self._memory * _GB:
+                self._end_slot(
+                    slot,
+                    slot.lease,
+                    f"out of memory: its process took {taken / _GB:.2f} GB, and {self._memory:g} GB are allowed",
+                )
+
+    def _end_slot(self, slot: SlotHandle, lease: Lease, error: str) -> None:
+        """End a slot in the middle of a task, which has failed by that."""
+        slot.lease = None
+        self._outcomes.append(self._failure(lease, error, retry=True))
+        slot.kill()
+        self._replace(slot)
 
     def _heartbeat(self) -> None:
         """Renew all leases at once, and end the slots whose task is somebody else's now."""
@@ -366,34 +419,6 @@ class Worker:
                 slot.kill()
         self._handles = []
 
-    @contextmanager
-    def _bells(self) -> Iterator[None]:
-        self._bell = os.pipe()
-        try:
-            yield
-        finally:
-            bell, self._bell = self._bell, None
-            os.close(bell[0])
-            os.close(bell[1])
-
-    @contextmanager
-    def _signal_handlers(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread may handle signals; `stop` still works
-            return
-
-        def handle(number: int, _frame: object) -> None:
-            if self._signals:
-                os._exit(128 + number)  # told twice; the slots follow by their lifelines
-            self.stop()
-
-        before = {name: signal.signal(name, handle) for name in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for name, handler in before.items():
-                signal.signal(name, handler)
-
     # -- telling -----------------------------------------------------------------------------------------------
 
     def _tell(self, kind: Kind, lease: Lease, slot: SlotHandle) -> None:
@@ -416,55 +441,3 @@ _KINDS: Final[Mapping[str, Kind]] = {
 def _selection(query: Mapping[str, Any] | None, only: Sequence[str] | None) -> Query | None:
     chosen = In(path=("_id",), values=tuple(str(task_id) for task_id in only)) if only is not None else None
     return both(parse_query(query), chosen)
-
-
-def run_apart(
-    task_func: Callable[..., Any],
-    manager: TaskManager,
-    *,
-    query: Query | None,
-    before: Status,
-    after: Status,
-    kwargs: Mapping[str, Any],
-) -> bool:
-    """Run each task in a process of its own; what `run_task` does with ``force_release=True``.
-
-    Raises
-    ------
-    ConfigError
-        When `task_func` is no function of a module.
-    TaskFailedError
-    """
-    module, name = getattr(task_func, "__module__", None), getattr(task_func, "__qualname__", "")
-    if not module or module == "__main__" or not name.isidentifier():
-        raise ConfigError(
-            f"{task_func!r} cannot run in a process of its own", hint="give a function of an importable module"
-        )
-    settings = current_settings()
-    trusted = settings.with_values({"trust.modules": (*settings.trust.modules, module)}, origin="run_task")
-    failures: dict[str, str] = {}
-    ran: list[str] = []
-
-    def note(event: WorkerEvent) -> None:
-        if event.kind == "started" and event.task_id is not None:
-            ran.append(event.task_id)
-        if event.kind == "failed" and event.task_id is not None:
-            failures[event.task_id] = event.detail
-
-    worker = Worker(
-        store=manager.store,
-        pool=manager.task_pool,
-        body=TaskBody(entry=f"{module}:{name}", kwargs=kwargs),
-        slots=1,
-        lease=manager.lease,
-        settings=trusted,
-        on_event=note,
-        before=before,
-        after=after,
-        tasks_per_slot=1,
-    )
-    worker.narrow(query)
-    worker.run()
-    if failures:
-        raise TaskFailedError(sorted(failures.items()))
-    return bool(ran)

@@ -1,0 +1,137 @@
+"""What a worker listens to, and what a task may take."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from rollwright.core.memory import process_memory
+from rollwright.errors import StoreUnavailableError
+from rollwright.pool import worker as worker_module
+from rollwright.pool.attention import Doorman, Nudge, Stopper
+from rollwright.pool.body import TaskBody
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.retry import Backoff
+from rollwright.pool.stores.memory import MemoryStore
+from rollwright.pool.worker import Worker
+
+QUICK = Backoff(base=0.01, cap=0.01)
+
+
+@pytest.fixture
+def manager(file_store):
+    return TaskManager("p", store=file_store, max_attempts=2)
+
+
+def worker(store, bodies, entry="bodies.py:double", **given):
+    return Worker(
+        store=store, pool="p", body=TaskBody(entry=entry), slots=1, lease=60, settings=bodies, backoff=QUICK, **given
+    )
+
+
+def test_an_idle_worker_is_woken_by_what_is_put(manager, bodies):
+    running = worker(manager.store, bodies, until_empty=False, poll=3600)
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    (first,) = manager.create_task([{"x": 1}])
+    manager.wait(timeout=20)
+    manager.pause()
+    (second,) = manager.create_task([{"x": 2}])
+    manager.resume()
+    manager.wait(timeout=20)
+    running.stop()
+    thread.join(20)
+    assert [manager.re_query(task_id)["res"] for task_id in (first, second)] == [2, 4]
+
+
+@pytest.mark.skipif(process_memory(os.getpid()) is None, reason="the system does not tell what a process takes")
+def test_a_task_beyond_its_memory_has_failed_and_the_others_go_on(manager, bodies):
+    ids = manager.create_task([{"mb": 600}, {"mb": 1}])
+    limited = worker(manager.store, bodies, "bodies.py:hog", memory=0.3)
+    report = limited.run()
+    assert (report.done, report.failed) == (1, 1)
+    task = manager.re_query(ids[0])
+    assert task["error"].startswith("out of memory: its process took ")
+    assert task["error"].endswith("0.3 GB are allowed")
+    assert [row.event for row in manager.store.read_history("p", ids[:1])] == [
+        "created", "claimed", "retry", "claimed", "failed",
+    ]  # fmt: skip
+
+
+def test_the_settings_limit_what_a_task_may_take(manager, bodies, monkeypatch):
+    manager.create_task([{"seconds": 60, "log": os.devnull}])
+    limited = bodies.with_values({"worker.task_timeout": 0.2}, origin="test")
+    assert worker(manager.store, limited, "bodies.py:nap").run().failed == 1
+    assert "no result within 0.2 s" in next(manager.query())["error"]
+    monkeypatch.setattr(worker_module, "process_memory", lambda pid: 10**12)
+    limited = bodies.with_values({"worker.task_memory": 100}, origin="test")
+    manager.reset_status({"status": "failed"}, "waiting")
+    assert worker(manager.store, limited, "bodies.py:nap").run().failed == 1
+    assert "out of memory" in next(manager.query())["error"]
+
+
+def test_a_signal_that_was_inherited_ignored_stays_ignored():
+    told = []
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Stopper(lambda: told.append(1)):
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            signal.raise_signal(signal.SIGINT)
+            assert told == []
+            signal.raise_signal(signal.SIGHUP)
+        assert told == [1]
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+def test_elsewhere_than_in_the_main_thread_signals_are_left_alone():
+    before = signal.getsignal(signal.SIGTERM)
+    seen = []
+
+    def look():
+        with Stopper(lambda: None):
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+
+
+def test_a_store_that_cannot_be_listened_to_is_told_and_does_no_harm(caplog):
+    class Deaf(MemoryStore):
+        def waker(self, pool, *, bell="work"):
+            raise StoreUnavailableError("no bell")
+
+    with Doorman(Deaf(), "p", answer=lambda: None):
+        pass
+    assert "bell.not_heard pool=p error=no bell" in caplog.text
+
+
+def test_a_store_that_goes_away_while_one_listens_is_told(caplog):
+    class Leaving(MemoryStore):
+        def waker(self, pool, *, bell="work"):
+            listener = super().waker(pool, bell=bell)
+
+            def wait(_timeout):
+                raise StoreUnavailableError("gone")
+
+            listener.wait = wait
+            return listener
+
+    with Doorman(Leaving(), "p", answer=lambda: None) as doorman:
+        doorman._thread.join()  # so that it has had its say
+    assert "error=gone" in caplog.text
+
+
+def test_a_nudge_never_blocks():
+    nudge = Nudge()
+    for _ in range(70_000):
+        nudge.give()
+    nudge.take()
+    nudge.close()
