@@ -7,7 +7,8 @@ import platform
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from rollwright.core.construct import init_instance_by_config
+from rollwright.core.construct import Trust, init_instance_by_config
+from rollwright.core.context import current_settings
 from rollwright.core.ids import fingerprint, with_segment_tuples
 from rollwright.core.placeholder import fill_paths, fill_values
 from rollwright.core.serial import codecs
@@ -15,8 +16,9 @@ from rollwright.errors import ConfigError
 from rollwright.model.base import Model
 from rollwright.record.ambient import R
 from rollwright.record.recorder import Recorder
+from rollwright.train.provenance import PROVENANCE_ARTIFACT, Process, provenance
 from rollwright.train.reading import Reading, watched
-from rollwright.train.validity import current_validity
+from rollwright.train.validity import code_files, current_validity, hash_of_code
 
 __all__ = ["begin_task_train", "end_task_train", "execute", "log_task", "seed_of", "task_train"]
 
@@ -76,11 +78,18 @@ def log_task(task_config: Mapping[str, Any], recorder: Recorder) -> None:
     recorder.set_tags(hostname=platform.node(), fingerprint=fingerprint(task_config))
 
 
-def execute(task_config: Mapping[str, Any], recorder: Recorder) -> dict[str, Any]:
+def execute(task_config: Mapping[str, Any], recorder: Recorder, *, process: Process = "own") -> dict[str, Any]:
     """Build, fit, save and record one task inside `recorder`, and return its validity.
 
     Placeholders are filled first, in a copy; the model gets a seed drawn from the task's fingerprint when it takes
-    one and the configuration gives none (decision D18).
+    one and the configuration gives none (decision D18). Where the model comes from is stored together with it.
+
+    Parameters
+    ----------
+    task_config : mapping
+    recorder : Recorder
+    process : {"own", "slot"}
+        Where it runs, for the provenance.
 
     Returns
     -------
@@ -93,7 +102,8 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder) -> dict[str, Any
         When no codec stores such a model or dataset; nothing was fitted then.
     """
     task = fill_paths(task_config)
-    code = current_validity(task_config, "")["code"]  # before it runs: what is edited meanwhile gave no result
+    # Before it runs: what is edited meanwhile gave no result.
+    code = code_files(task_config, Trust.from_settings(current_settings()))
     model: Model = init_instance_by_config(task["model"], try_kwargs={"seed": seed_of(task_config)})
     dataset = init_instance_by_config(task["dataset"])
     for kept in (model, dataset):  # what could not be stored is refused before it learns, not after
@@ -105,7 +115,8 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder) -> dict[str, Any
         model.fit(dataset, reweighter=init_instance_by_config(reweighter))
     else:
         model.fit(dataset)
-    recorder.save_objects(**{MODEL_ARTIFACT: model, DATASET_ARTIFACT: dataset})
+    origin = provenance(task_config, generation=generation, code=code, model=model, process=process)
+    recorder.save_objects(**{MODEL_ARTIFACT: model, DATASET_ARTIFACT: dataset, PROVENANCE_ARTIFACT: origin})
     values = {"MODEL": model, "DATASET": dataset}
     records: list[Any] = []
     for config in _as_list(task.get("record")):
@@ -119,7 +130,7 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder) -> dict[str, Any
         )
         record.generate()
         records.append(record)
-    validity = {**current_validity(task_config, generation), "code": code}
+    validity = {**current_validity(task_config, generation), "code": hash_of_code(code)}
     reads = Reading.told(dataset, watch, model, *records)
     return validity if reads is None else {**validity, "reads": reads}
 

@@ -39,7 +39,7 @@ def train_in_slot(
     with R.start(experiment_name=experiment_name, recorder_name=recorder_name):
         recorder = R.get_recorder()
         log_task(definition, recorder)
-        validity = execute(definition, recorder)
+        validity = execute(definition, recorder, process="slot")
         recorder.set_tags(**{STATUS_KEY: STATUS_END})
     return TaskResult(value=recorder, validity=validity)
 

@@ -17,7 +17,7 @@ from rollwright.core.context import current_settings
 from rollwright.core.ids import JSON, sha256_hex
 from rollwright.train.reading import Reading
 
-__all__ = ["RESULT_SCHEMA", "code_hash", "current_validity", "why_stale"]
+__all__ = ["RESULT_SCHEMA", "code_files", "code_hash", "current_validity", "hash_of_code", "why_stale"]
 
 RESULT_SCHEMA: Final = 1
 
@@ -58,14 +58,27 @@ def code_hash(definition: Mapping[str, Any], trust: Trust) -> str:
     That are the ``.py`` files beside the configuration, and, of a module that the settings trust, every ``.py`` file of
     what they trust: of the whole package, since its modules use each other.
     """
+    return hash_of_code(code_files(definition, trust))
+
+
+def hash_of_code(files: Mapping[str, str]) -> str:
+    """Return one hash over what `code_files` told, empty when that is nothing."""
+    return sha256_hex("\n".join(f"{name}:{content}" for name, content in files.items()).encode()) if files else ""
+
+
+def code_files(definition: Mapping[str, Any], trust: Trust) -> dict[str, str]:
+    """Return the SHA-256 of each file of the user's own code that `definition` names, ``absent`` for one that is gone.
+
+    The key is the file's path beside the configuration, or ``module:file`` within a trusted module.
+    """
     named = set(_module_paths(definition))
-    parts: list[str] = []
+    files: dict[str, str] = {}
     if trust.folder is not None:
-        parts += [f"{name}:{_content(trust.folder / name)}" for name in sorted(named) if name.endswith(".py")]
+        files.update({name: _content(trust.folder / name) for name in sorted(named) if name.endswith(".py")})
     for root in sorted(trust.modules):
         if any(name == root or name.startswith(f"{root}.") for name in named):
-            parts += [f"{root}:{file}:{_content(path)}" for file, path in _sources(root)]
-    return sha256_hex("\n".join(parts).encode()) if parts else ""
+            files.update({f"{root}:{file}": _content(path) for file, path in _sources(root)})
+    return files
 
 
 def _sources(module: str) -> list[tuple[str, Path]]:
