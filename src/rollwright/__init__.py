@@ -46,10 +46,11 @@ if TYPE_CHECKING:
     from rollwright.pool.worker import run_task as run_task
     from rollwright.record.ambient import QlibRecorder as QlibRecorder
     from rollwright.record.ambient import R as R
+    from rollwright.record.ambient import list_recorders as list_recorders
     from rollwright.record.experiment import Experiment as Experiment
-    from rollwright.record.experiment import ExpManager as ExpManager
     from rollwright.record.experiment import MLflowExperiment as MLflowExperiment
-    from rollwright.record.experiment import MLflowExpManager as MLflowExpManager
+    from rollwright.record.manager import ExpManager as ExpManager
+    from rollwright.record.manager import MLflowExpManager as MLflowExpManager
     from rollwright.record.recorder import MLflowRecorder as MLflowRecorder
     from rollwright.record.recorder import Recorder as Recorder
     from rollwright.tasks.generate import MultiHorizonGen as MultiHorizonGen
@@ -81,12 +82,12 @@ _PUBLIC: Final[dict[str, str]] = {
     "DataHandlerLP": "rollwright.data.handler",
     "DatasetH": "rollwright.data.dataset",
     "Ensemble": "rollwright.collect.ensemble",
-    "ExpManager": "rollwright.record.experiment",
+    "ExpManager": "rollwright.record.manager",
     "Experiment": "rollwright.record.experiment",
     "Group": "rollwright.collect.group",
     "LGBModel": "rollwright.model.lightgbm",
     "LossGen": "rollwright.tasks.variants",
-    "MLflowExpManager": "rollwright.record.experiment",
+    "MLflowExpManager": "rollwright.record.manager",
     "MLflowExperiment": "rollwright.record.experiment",
     "MLflowRecorder": "rollwright.record.recorder",
     "MergeCollector": "rollwright.collect.collector",
@@ -124,6 +125,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "handler_mod": "rollwright.tasks.rolling",
     "init": "rollwright.core.context",
     "init_instance_by_config": "rollwright.core.construct",
+    "list_recorders": "rollwright.record.ambient",
     "replace_task_handler_with_cache": "rollwright.data.handler_cache",
     "risk_analysis": "rollwright.backtest.risk",
     "run_task": "rollwright.pool.worker",

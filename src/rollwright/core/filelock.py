@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["file_lock", "try_file_lock"]
+__all__ = ["file_lock", "held_file_lock", "try_file_lock"]
 
 if sys.platform == "win32":  # untested there
     import msvcrt
@@ -51,6 +51,20 @@ def try_file_lock(path: Path) -> Iterator[bool]:
         yield free
     finally:
         os.close(handle)
+
+
+def held_file_lock(path: Path) -> int:
+    """Lock `path`, which nobody else knows yet, until the returned descriptor is closed or the process ends.
+
+    A forked child gets a copy of the descriptor, which keeps the lock alive beyond its parent: it has to close it.
+    """
+    handle = _opened(path)
+    try:
+        _lock(handle, wait=False)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
 
 
 def _opened(path: Path) -> int:

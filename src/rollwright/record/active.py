@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rollwright.errors import RecordError
+from rollwright.record.presence import Presence
 
 if TYPE_CHECKING:
     from rollwright.record.experiment import Experiment
@@ -22,11 +23,12 @@ _logger = logging.getLogger("rollwright.record")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Active:
-    """A recorder that runs, its experiment, and the process that started it."""
+    """A recorder that runs, its experiment, the process that started it, and the sign that it does."""
 
     experiment: Experiment
     recorder: Recorder
     pid: int
+    presence: Presence
 
 
 _stack: Final[ContextVar[tuple[Active, ...]]] = ContextVar("rollwright_active_recorders", default=())
@@ -40,7 +42,8 @@ def active() -> tuple[Active, ...]:
 
 def enter(experiment: Experiment, recorder: Recorder) -> Active:
     """Make `recorder` the innermost active one."""
-    entry = Active(experiment=experiment, recorder=recorder, pid=os.getpid())
+    presence = Presence(recorder.place, recorder.id)
+    entry = Active(experiment=experiment, recorder=recorder, pid=os.getpid(), presence=presence)
     _stack.set((*active(), entry))
     _open.append(entry)
     return entry
@@ -52,7 +55,11 @@ def leave(entry: Active, status: str) -> None:
         return
     _open.remove(entry)
     _stack.set(tuple(other for other in active() if other is not entry))
-    entry.recorder.end_run(status)
+    try:
+        entry.recorder.end_run(status)
+    finally:
+        if entry.recorder.status != entry.recorder.STATUS_R:  # else whoever comes after this process has to end it
+            entry.presence.leave()
 
 
 @atexit.register

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -12,10 +12,11 @@ import pandas as pd
 
 from rollwright.errors import NoActiveRecorderError, RecordError
 from rollwright.record.active import active, leave
-from rollwright.record.experiment import Experiment, ExpManager, MLflowExpManager
+from rollwright.record.experiment import Experiment
+from rollwright.record.manager import ExpManager, MLflowExpManager
 from rollwright.record.recorder import Recorder
 
-__all__ = ["QlibRecorder", "R"]
+__all__ = ["QlibRecorder", "R", "list_recorders"]
 
 
 class QlibRecorder:
@@ -111,6 +112,14 @@ class QlibRecorder:
     def end_exp(self, recorder_status: str = Recorder.STATUS_FI) -> None:
         """End the innermost active run; no error when there is none."""
         self.exp_manager.end_exp(recorder_status)
+
+    def suspend_exp(self) -> None:
+        """Suspend the innermost active run: what it logged is written, and it waits as SCHEDULED.
+
+        ``R.start(..., recorder_id=..., resume=True)`` goes on with it, in this process or any other. Leaving its own
+        block afterwards changes nothing.
+        """
+        self.exp_manager.suspend_exp()
 
     def get_exp(
         self,
@@ -275,6 +284,21 @@ class QlibRecorder:
 _override: Final[ContextVar[ExpManager | None]] = ContextVar("rollwright_tracking_uri", default=None)
 
 R: Final = QlibRecorder()
+
+
+def list_recorders(
+    experiment: str | Experiment, rec_filter_func: Callable[[Recorder], bool] | None = None
+) -> dict[str, Recorder]:
+    """Return the recorders of an experiment by id, newest first: all, or those the function says yes to.
+
+    Raises
+    ------
+    ExperimentNotFoundError
+        For a name that no experiment has; asking creates none (defect M8).
+    """
+    found = R.get_exp(experiment_name=experiment) if isinstance(experiment, str) else experiment
+    recorders = found.list_recorders()
+    return {key: item for key, item in recorders.items() if rec_filter_func is None or rec_filter_func(item)}
 
 
 def _fail(entry: Any, error: BaseException) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rollwright.core.settings import Settings, masked
+from rollwright.core.settings import STATE_DIR, Settings, masked
 from rollwright.errors import RecordError
 from rollwright.record.artifacts import LocalArtifactStore
 from rollwright.record.tracking.opening import open_tracking
@@ -47,7 +47,7 @@ class Place:
     @property
     def store(self) -> TrackingStore:
         """The one tracking store that this process has for the URI."""
-        return open_tracking(self.uri, artifacts=self.artifacts)
+        return open_tracking(self.uri, artifacts=self.artifacts, outbox=self.root / STATE_DIR / "outbox")
 
     def files_of(self, experiment_id: str, run_id: str) -> LocalArtifactStore:
         """Return the artifacts of a run."""

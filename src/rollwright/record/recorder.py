@@ -24,11 +24,11 @@ from rollwright.errors import (
 from rollwright.record.artifacts import RAW, ArtifactWrite, LocalArtifactStore
 from rollwright.record.logged import Pending, spelled_out
 from rollwright.record.place import Place
-from rollwright.record.tracking.store import RunRecord
+from rollwright.record.tracking.store import OPEN_STATUSES, PARENT_TAG, STATUSES, RunRecord
 
 __all__ = ["MLflowRecorder", "Recorder", "RecorderReference"]
 
-RUN_NAME_TAG: Final = "mlflow.runName"
+_KEPT_BY_MLFLOW: Final = ("mlflow.runName", PARENT_TAG)  # copies of the name and of `parent_id`
 
 
 class Recorder:
@@ -87,6 +87,11 @@ class Recorder:
         return self._run.experiment_id
 
     @property
+    def parent_id(self) -> str | None:
+        """The id of the recorder it was started in; None when it was started in none."""
+        return self._run.tags.get(PARENT_TAG)
+
+    @property
     def status(self) -> str:
         """One of SCHEDULED, RUNNING, FINISHED and FAILED."""
         return self._run.status
@@ -124,6 +129,10 @@ class Recorder:
         """The folder of its files, as a ``file:`` URI."""
         return self._files.files.as_uri()
 
+    def get_artifact_uri(self) -> str:
+        """Return the folder of its files, as a ``file:`` URI; the same as `artifact_uri`."""
+        return self.artifact_uri
+
     def get_local_dir(self) -> str:
         """Return the run's folder on this machine; its files lie in ``artifacts`` below it."""
         return str(self._files.folder)
@@ -141,14 +150,14 @@ class Recorder:
         self._gathering = True
 
     def end_run(self, status: str = STATUS_FI) -> None:
-        """Write what waits, and close the run with `status`.
+        """Write what waits, and close the run with `status`; SCHEDULED suspends it, to be resumed anywhere.
 
         Raises
         ------
         RecordError
             When values were refused; the run is FAILED then, never FINISHED without them (defect M2).
         """
-        if status not in {self.STATUS_S, self.STATUS_R, self.STATUS_FI, self.STATUS_FA}:
+        if status not in STATUSES:
             raise RecordError(f"{status!r} is no status", hint="SCHEDULED, RUNNING, FINISHED or FAILED")
         self._gathering = False
         try:
@@ -157,7 +166,7 @@ class Recorder:
             status = self.STATUS_FA
             raise
         finally:
-            end = self._clock.now()
+            end = None if status in OPEN_STATUSES else self._clock.now()
             self._place.store.update_run(self.id, status=status, end=end)
             self._run = replace(self._run, status=status, end=end)
 
@@ -222,7 +231,8 @@ class Recorder:
     def list_tags(self) -> dict[str, str]:
         """Return the tags, long ones in full."""
         tags = spelled_out(self._fresh().tags, self._files)
-        tags.pop(RUN_NAME_TAG, None)  # MLflow's copy of the name
+        for name in _KEPT_BY_MLFLOW:
+            tags.pop(name, None)
         return tags
 
     def save_objects(

@@ -7,8 +7,10 @@ lazily and kept; after a fork the child drops the connections it inherited and o
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import os
+import socket
 import sqlite3
 import sys
 import threading
@@ -18,6 +20,7 @@ from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 from rollwright.core.filelock import file_lock
 from rollwright.errors import (
@@ -45,8 +48,16 @@ _TELEMETRY_OFF: Final = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
 _CHATTY: Final = ("alembic", "mlflow.store.db.utils")
 _ABSENT: Final = "RESOURCE_DOES_NOT_EXIST"
 _EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
-# What MLflow says when a database or a server does not answer; anything else is the fault of the request.
-_UNAVAILABLE: Final = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR")
+# What MLflow says when a database or a server does not answer, or answers nobody like us; anything else is the fault
+# of the request.
+_UNAVAILABLE: Final = (
+    "TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED",
+    "ENDPOINT_NOT_FOUND", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED",
+)  # fmt: skip
+# MLflow waits two minutes for an answer and asks eight times. Whoever sets these variables is heeded.
+_IMPATIENT: Final = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+_CONNECT: Final = 5.0  # seconds a database server has to take a connection
+_PORTS: Final = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
 class _Connections:
@@ -252,8 +263,12 @@ class MlflowStore:
             return services._get_store(self._uri, str(self.artifacts))  # noqa: SLF001 - see above
 
     def _probe(self) -> None:
-        """Ask an embedded database whether it is one: MLflow would ask ten times, for three minutes."""
+        """Ask an embedded database whether it is one, and a server whether it is there, before MLflow does.
+
+        It would ask a database ten times, for three minutes.
+        """
         if not self._embedded:
+            self._knock()
             return
         path = self._uri.removeprefix(_SQLITE)
         try:
@@ -264,6 +279,15 @@ class MlflowStore:
                 f"the tracking store {path} cannot be opened: {error}",
                 hint="restore it from a copy, or name another one in tracking.uri",
             ) from error
+
+    def _knock(self) -> None:
+        parts = urlsplit(self._uri)
+        kind = parts.scheme.partition("+")[0]
+        if kind in {"http", "https"}:
+            for name, value in _IMPATIENT.items():
+                os.environ.setdefault(name, value)
+        elif kind in _PORTS and parts.hostname:
+            socket.create_connection((parts.hostname, parts.port or _PORTS[kind]), timeout=_CONNECT).close()
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -381,7 +405,7 @@ def _translated(what: str, *, missing: type[RecordError] = RecordError) -> Itera
                 hint="is it reachable, and is tracking.uri the right one? see `rollwright config show`",
             ) from error
         raise RecordError(f"the tracking store refused {what}: {first}") from error
-    except OSError as error:
+    except (OSError, json.JSONDecodeError) as error:  # nothing there, or something that is no tracking server
         raise TrackingUnavailableError(f"the tracking store cannot be reached for {what}: {error}") from error
 
 
@@ -390,6 +414,7 @@ def _foreign_errors() -> tuple[type[Exception], ...]:
     return (
         importlib.import_module("mlflow.exceptions").MlflowException,
         importlib.import_module("sqlalchemy.exc").SQLAlchemyError,
+        importlib.import_module("google.protobuf.json_format").ParseError,  # an answer of another kind of server
     )
 
 

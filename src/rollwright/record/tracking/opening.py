@@ -6,17 +6,20 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from rollwright.core.ids import sha256_hex
+from rollwright.core.settings import masked
 from rollwright.record.tracking.store import TrackingStore
 
 __all__ = ["MEMORY", "open_tracking"]
 
 MEMORY: Final = "memory:"
 
+_EMBEDDED: Final = "sqlite:"
 _stores: Final[dict[tuple[str, Path | None], TrackingStore]] = {}
 _mutex: Final = threading.Lock()
 
 
-def open_tracking(uri: str, *, artifacts: Path) -> TrackingStore:
+def open_tracking(uri: str, *, artifacts: Path, outbox: Path | None = None) -> TrackingStore:
     """Return this process's store for `uri`; the same question gets the same store.
 
     Nothing is connected to before the store is used.
@@ -27,6 +30,8 @@ def open_tracking(uri: str, *, artifacts: Path) -> TrackingStore:
         ``memory:``, ``memory:name``, or an absolute URI of MLflow's.
     artifacts : Path
         Folder in which the files of experiments lie.
+    outbox : Path, optional
+        Folder in which what a server does not take waits for it; without it such a server must answer.
 
     Raises
     ------
@@ -36,11 +41,11 @@ def open_tracking(uri: str, *, artifacts: Path) -> TrackingStore:
     with _mutex:
         key = (uri, None if uri.startswith(MEMORY) else artifacts)
         if key not in _stores:
-            _stores[key] = _build(uri, artifacts)
+            _stores[key] = _build(uri, artifacts, outbox)
         return _stores[key]
 
 
-def _build(uri: str, artifacts: Path) -> TrackingStore:
+def _build(uri: str, artifacts: Path, outbox: Path | None) -> TrackingStore:
     # Each adapter is imported when it is chosen, so that nobody pays for the other.
     if uri.startswith(MEMORY):
         from rollwright.record.tracking.memory import MemoryStore  # noqa: PLC0415 - see above
@@ -48,4 +53,15 @@ def _build(uri: str, artifacts: Path) -> TrackingStore:
         return MemoryStore()
     from rollwright.record.tracking.mlflow import MlflowStore  # noqa: PLC0415 - see above
 
-    return MlflowStore(uri, artifacts=artifacts)
+    store = MlflowStore(uri, artifacts=artifacts)
+    return store if uri.startswith(_EMBEDDED) or outbox is None else _with_outbox(store, uri, artifacts, outbox)
+
+
+def _with_outbox(store: TrackingStore, uri: str, artifacts: Path, outbox: Path) -> TrackingStore:
+    from rollwright.record.outbox.store import OutboxStore  # noqa: PLC0415 - an embedded store needs none of it
+    from rollwright.record.tracking.mlflow_files import MlflowFiles  # noqa: PLC0415 - see above
+
+    shown = masked(uri)
+    folder = outbox / sha256_hex(shown.encode())[:16]
+    files = MlflowFiles(uri) if uri.startswith("http") else None  # with a database, MLflow's page reads them here
+    return OutboxStore(store, folder=folder, artifacts=artifacts, uri=shown, files=files)

@@ -18,6 +18,7 @@ from rollwright.errors import RecordError
 
 __all__ = [
     "OPEN_STATUSES",
+    "PARENT_TAG",
     "STATUSES",
     "ExperimentRecord",
     "Metric",
@@ -32,6 +33,7 @@ __all__ = [
 
 STATUSES: Final = ("SCHEDULED", "RUNNING", "FINISHED", "FAILED")
 OPEN_STATUSES: Final = ("SCHEDULED", "RUNNING")  # a run of these has no end
+PARENT_TAG: Final = "mlflow.parentRunId"  # how MLflow's page knows which run another one is nested in
 RunView: TypeAlias = Literal["active", "deleted", "all"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
