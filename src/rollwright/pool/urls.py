@@ -1,4 +1,4 @@
-"""Stores by URL: ``sqlite:///pool.db``, ``memory:``."""
+"""Stores by URL: ``sqlite:///pool.db``, ``mongodb://host/database``, ``memory:``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from typing import Final
 
 from rollwright.core.context import current_settings
+from rollwright.core.lazy import require
 from rollwright.core.settings import masked
 from rollwright.errors import ConfigError
 from rollwright.pool.store import PoolStore
@@ -14,7 +15,7 @@ from rollwright.pool.store import PoolStore
 __all__ = ["close_shared_stores", "shared_store", "store_from_url"]
 
 _SQLITE: Final = "sqlite:///"
-_LATER: Final = ("postgresql", "postgres", "mongodb", "mongodb+srv")
+_LATER: Final = ("postgresql", "postgres")
 
 
 def store_from_url(url: str) -> PoolStore:
@@ -34,9 +35,15 @@ def store_from_url(url: str) -> PoolStore:
 
         return SqliteStore(url.removeprefix(_SQLITE))
     scheme = url.partition(":")[0]
+    if scheme in ("mongodb", "mongodb+srv"):
+        require("pymongo", extra="mongodb")
+        from rollwright.pool.stores.mongo import MongoStore  # noqa: PLC0415 - only the chosen adapter is imported
+
+        return MongoStore(url)
     later = f"; {scheme} comes later" if scheme in _LATER else ""
     raise ConfigError(
-        f"`{masked(url)}` is the URL of no task pool{later}", hint="write sqlite:///path/to/pool.db or memory:"
+        f"`{masked(url)}` is the URL of no task pool{later}",
+        hint="write sqlite:///path/to/pool.db, mongodb://host:27017/database or memory:",
     )
 
 
