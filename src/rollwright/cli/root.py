@@ -25,6 +25,7 @@ from rollwright.cli.console import talk
 from rollwright.cli.data import data_app
 from rollwright.cli.key import key_app
 from rollwright.cli.schema import schema
+from rollwright.cli.track import track_app
 from rollwright.cli.trust import trust_app
 from rollwright.errors import RollwrightError
 
@@ -84,6 +85,7 @@ app.command()(schema)
 app.add_typer(data_app, name="data")
 app.add_typer(cache_app, name="cache")
 app.add_typer(config_app, name="config")
+app.add_typer(track_app, name="track")
 app.add_typer(key_app, name="key")
 app.add_typer(trust_app, name="trust")
 

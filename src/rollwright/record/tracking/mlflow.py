@@ -110,7 +110,7 @@ class MlflowStore:
         with _translated(name):
             found = self._store.get_experiment_by_name(name)
             if found is None or found.lifecycle_stage != "active":
-                with self._exclusive():
+                with self.exclusive():
                     found = self._create(name)
         return _experiment(found)
 
@@ -133,7 +133,7 @@ class MlflowStore:
 
     def delete_experiment(self, experiment_id: str) -> None:
         """Delete an experiment with its runs; its name is free at once."""
-        with _translated(experiment_id, missing=ExperimentNotFoundError), self._exclusive():
+        with _translated(experiment_id, missing=ExperimentNotFoundError), self.exclusive():
             found = self._store.get_experiment(experiment_id)
             if found.lifecycle_stage != "active":
                 raise ExperimentNotFoundError(f"experiment {experiment_id} is deleted already")
@@ -242,6 +242,10 @@ class MlflowStore:
                 engine.dispose()
             self._opened = None
 
+    def engine(self) -> Any:
+        """Return SQLAlchemy's engine for the database; None for a tracking server."""
+        return getattr(self._store, "engine", None)
+
     @property
     def _store(self) -> Any:
         with self._mutex:
@@ -257,7 +261,7 @@ class MlflowStore:
         _mlflow()
         services = importlib.import_module("mlflow.tracking._tracking_service.utils")
         # Several processes that find no tables would all create them: they take turns, and MLflow looks again.
-        with _translated(self._uri), self._exclusive(), _quiet():
+        with _translated(self._uri), self.exclusive(), _quiet():
             self._probe()
             # MlflowClient cannot be told where the files of new experiments lie.
             return services._get_store(self._uri, str(self.artifacts))  # noqa: SLF001 - see above
@@ -290,7 +294,7 @@ class MlflowStore:
             socket.create_connection((parts.hostname, parts.port or _PORTS[kind]), timeout=_CONNECT).close()
 
     @contextmanager
-    def _exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Hold back other processes on an embedded database, and other threads everywhere."""
         lock = file_lock(Path(f"{self._uri.removeprefix(_SQLITE)}.lock")) if self._embedded else nullcontext()
         with self._mutex, lock:

@@ -1,0 +1,162 @@
+"""Tracking as a user sees it: what waits for the server, what a dead process left open, and MLflow's page."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from rollwright.core.context import current_settings
+from rollwright.core.settings import Settings, masked
+from rollwright.errors import CorruptFileError, RecordError
+from rollwright.record.outbox.store import OutboxStore
+from rollwright.record.outbox.syncing import OutboxReport, outbox_report, sync_outbox
+from rollwright.record.place import Place
+from rollwright.record.presence import AbandonedRun, abandoned_runs, fail_abandoned
+from rollwright.record.tracking.memory import MemoryStore
+from rollwright.record.tracking.mlflow import MlflowStore
+from rollwright.record.tracking.mlflow_locations import Location, misplaced, relocate
+
+__all__ = ["TrackStatus", "TrackSync", "page_command", "relocate_tracking", "sync_tracking", "track_status"]
+
+_PATIENT: Final = ("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")  # a large file takes the server its time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackStatus:
+    """What there is to do about the records of a project.
+
+    Attributes
+    ----------
+    uri : str
+        The tracking store of the settings, without a password.
+    outboxes : tuple of OutboxReport
+        One for each server this project ever recorded to.
+    abandoned : tuple of AbandonedRun
+        Runs whose process died; `sync_tracking` ends them as FAILED.
+    """
+
+    uri: str
+    outboxes: tuple[OutboxReport, ...]
+    abandoned: tuple[AbandonedRun, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackSync:
+    """What was done: the runs that were ended as FAILED, and each outbox as it is now."""
+
+    failed: tuple[AbandonedRun, ...]
+    outboxes: tuple[OutboxReport, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when the servers have everything, 3 when one did not answer, 1 when one refused values for good."""
+        if any(box.waiting for box in self.outboxes):
+            return 3
+        return 1 if any(box.refused for box in self.outboxes) else 0
+
+
+def track_status(settings: Settings | None = None) -> TrackStatus:
+    """Return what waits; no server is asked, and nothing is changed."""
+    present = current_settings() if settings is None else settings
+    return TrackStatus(
+        uri=Place.from_settings(present).portable_uri(),
+        outboxes=tuple(report for _, report in _outboxes(present)),
+        abandoned=tuple(abandoned_runs(present.root)),
+    )
+
+
+def sync_tracking(settings: Settings | None = None, *, on_run: Callable[[str], None] | None = None) -> TrackSync:
+    """End the runs of dead processes as FAILED, then send everything that waits to the servers that answer.
+
+    Parameters
+    ----------
+    on_run : callable, optional
+        Told the id of each run that a server has completely now.
+    """
+    present = current_settings() if settings is None else settings
+    os.environ.setdefault(*_PATIENT)  # nobody trains here, so a slow server may be slow
+    failed = fail_abandoned(present)
+    reports = [report if store is None else sync_outbox(store, on_run=on_run) for store, report in _outboxes(present)]
+    return TrackSync(failed=tuple(failed), outboxes=tuple(reports))
+
+
+def relocate_tracking(settings: Settings | None = None, *, dry_run: bool = False) -> list[Location]:
+    """Rewrite the paths in MLflow's database that a move of the project made wrong, and return them.
+
+    Raises
+    ------
+    RecordError
+        When the tracking store keeps no such paths: a tracking server, or memory, or one nobody has recorded to.
+    """
+    place = Place.from_settings(current_settings() if settings is None else settings)
+    _check_there(place)
+    store = place.store
+    found = store.inner if isinstance(store, OutboxStore) else store
+    if not isinstance(found, MlflowStore) or found.engine() is None:
+        raise RecordError("this tracking store keeps no paths of ours; there is nothing to relocate")
+    return misplaced(found) if dry_run else relocate(found)
+
+
+def page_command(settings: Settings | None = None) -> tuple[str, str]:
+    """Return how MLflow's page is opened: (``url``, its address) of a server, else (``command``, a line for a shell).
+
+    Raises
+    ------
+    RecordError
+        For a tracking store that has no page: in memory, or one nobody has recorded to.
+    """
+    place = Place.from_settings(current_settings() if settings is None else settings)
+    _check_there(place)
+    uri = place.uri
+    shown = masked(uri)
+    if uri.startswith(("http://", "https://")):
+        return "url", shown
+    if uri.startswith("memory:"):
+        raise RecordError(
+            "runs kept in memory have no page", hint="set tracking.uri to a database, as the default does"
+        )
+    program = ["mlflow"]
+    if importlib.util.find_spec("flask") is None:  # mlflow-skinny has no page; uv fetches the whole of it for a moment
+        program = ["uvx", "--from", f"mlflow=={version('mlflow-skinny')}", "mlflow"]
+    return "command", shlex.join([*program, "ui", "--backend-store-uri", shown])
+
+
+def _check_there(place: Place) -> None:
+    """Refuse a database that is not there: asking about it would make one."""
+    path = place.uri.removeprefix("sqlite:///")
+    if path != place.uri and not Path(path).exists():
+        raise RecordError(
+            f"nothing was recorded at {place.portable_uri()} yet", hint="`rollwright demo` records some runs"
+        )
+
+
+def _outboxes(settings: Settings) -> list[tuple[OutboxStore | None, OutboxReport]]:
+    """Return each outbox of the project with its store, None where the settings have no password for the server."""
+    found: list[tuple[OutboxStore | None, OutboxReport]] = []
+    for about in sorted((settings.state_dir / "outbox").glob("*/server.json")):
+        uri = _uri_in(about)
+        try:
+            store = Place.from_portable(uri, settings).store
+        except RecordError as error:
+            shut = OutboxStore(MemoryStore(), folder=about.parent, artifacts=settings.resolve("."), uri=uri)
+            found.append((None, outbox_report(shut, away=error.hint or error.message)))
+        else:
+            assert isinstance(store, OutboxStore)  # noqa: S101 - only such a store makes the folder
+            found.append((store, outbox_report(store)))
+    return found
+
+
+def _uri_in(about: Path) -> str:
+    try:
+        return str(json.loads(about.read_text(encoding="utf-8"))["uri"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptFileError(
+            about, f"it does not say which server it is for: {error}", hint='write {"uri": "http://..."} into it'
+        ) from error

@@ -1,0 +1,125 @@
+"""``rollwright track``: what waits for the tracking server, sending it, and MLflow's page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rollwright.cli.console import talk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rollwright.record.outbox.syncing import OutboxReport
+    from rollwright.record.presence import AbandonedRun
+
+__all__ = ["track_app"]
+
+track_app = typer.Typer(
+    help="Look after recorded runs: the outbox, moved folders, MLflow's page.", no_args_is_help=True
+)
+
+_Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+@track_app.command()
+def status(as_json: _Json = False) -> None:
+    """Show where runs are recorded, and what waits there; no server is asked."""
+    from rollwright.app.track import track_status  # noqa: PLC0415 - keeps --help light
+
+    found = track_status()
+    if as_json:
+        _print_json(asdict(found))
+        return
+    print(f"runs are recorded at {found.uri}")
+    _print_abandoned(found.abandoned, "its process died; `rollwright track sync` ends it as FAILED")
+    _print_boxes(found.outboxes)
+
+
+@track_app.command()
+def sync(as_json: _Json = False) -> int:
+    """Send what waits to the tracking server, and end as FAILED the runs whose process died.
+
+    Exit code 0: the server has everything; 1: it refused values for good; 3: it did not answer, everything still waits.
+    """
+    from rollwright.app.track import sync_tracking  # noqa: PLC0415 - keeps --help light
+
+    done = sync_tracking(on_run=lambda run_id: talk.line(f"sent {run_id}"))
+    if as_json:
+        data = {**asdict(done), "complete": done.exit_code != 3}
+        _print_json(data, ok=done.exit_code == 0)
+        return done.exit_code
+    _print_abandoned(done.failed, "its process died; it is FAILED now")
+    _print_boxes(done.outboxes)
+    return done.exit_code
+
+
+@track_app.command()
+def relocate(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be rewritten, and change nothing.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Tell MLflow's database where the files lie after the project folder moved, so that its page shows them."""
+    from rollwright.app.track import relocate_tracking  # noqa: PLC0415 - keeps --help light
+
+    found = relocate_tracking(dry_run=dry_run)
+    if as_json:
+        _print_json({"dry_run": dry_run, "locations": [asdict(item) for item in found]})
+        return
+    for item in found[:5]:
+        print(f"{item.kind} {item.id}: {item.before} -> {item.after}")
+    if len(found) > 5:
+        print(f"… and {len(found) - 5} more")
+    print(f"{len(found)} locations {'would be' if dry_run else 'were'} rewritten")
+
+
+@track_app.command()
+def ui(as_json: _Json = False) -> None:
+    """Print the line that opens MLflow's page on the recorded runs."""
+    from rollwright.app.track import page_command  # noqa: PLC0415 - keeps --help light
+
+    kind, line = page_command()
+    if as_json:
+        _print_json({kind: line})
+        return
+    print(line)
+    if kind == "command":
+        talk.line("then open http://127.0.0.1:5000; files missing there after a move: `rollwright track relocate`")
+    if ":***@" in line:
+        talk.line("put the database's password in place of ***")
+
+
+def _print_abandoned(runs: Sequence[AbandonedRun], what: str) -> None:
+    for run in runs:
+        print(f"run {run.run_id} of process {run.pid}: {what}")
+
+
+def _print_boxes(boxes: Sequence[OutboxReport]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - keeps --help light
+    from rich.table import Table  # noqa: PLC0415 - keeps --help light
+
+    for box in boxes:
+        if box.away is not None:
+            talk.line(f"{box.uri} does not answer: {box.away}", style="yellow")
+        sent = f", {box.sent} entries sent" if box.sent else ""
+        print(f"{box.uri}: {box.runs} runs recorded here, {len(box.waiting)} waiting{sent}")
+        if box.waiting:
+            table = Table()
+            for heading in ("run", "name", "status", "started", "entries", "files"):
+                table.add_column(
+                    heading, overflow="fold", justify="right" if heading in {"entries", "files"} else "left"
+                )
+            for run in box.waiting:
+                table.add_row(run.run_id, run.name, run.status, run.started, str(run.operations), str(run.files))
+            Console().print(table)
+        for line in box.refused:
+            talk.line(f"refused for good: {line}", style="red")
+
+
+def _print_json(value: dict[str, Any], *, ok: bool = True) -> None:
+    print(json.dumps({"ok": ok, "data": value}, indent=1, ensure_ascii=False, default=str))
