@@ -105,6 +105,26 @@ _BUILTIN: Final[tuple[_Entry, ...]] = (
         types=("rollwright.model.lightgbm.LGBModel",),
         target="rollwright.model.lightgbm:LightGBMTextCodec",
     ),
+    _Entry(
+        kind="linear",
+        types=("rollwright.model.linear.LinearModel",),
+        target="rollwright.model.linear_codec:LinearCodec",
+    ),
+    _Entry(
+        kind="xgboost",
+        types=("rollwright.model.xgboost.XGBModel",),
+        target="rollwright.model.xgboost:XGBoostJsonCodec",
+    ),
+    _Entry(
+        kind="catboost",
+        types=("rollwright.model.catboost.CatBoostModel",),
+        target="rollwright.model.catboost:CatBoostJsonCodec",
+    ),
+    _Entry(
+        kind="skops",
+        types=("rollwright.model.sklearn.SklearnModel",),
+        target="rollwright.model.sklearn_codec:SkopsCodec",
+    ),
     _Entry(kind="dataset", types=("rollwright.data.dataset.DatasetH",), target="rollwright.data.codecs:DatasetCodec"),
     _Entry(
         kind="json",
@@ -243,6 +263,7 @@ class Reference(Protocol):
 _REFERENCE_KEY: Final = "$reference"
 _REFERENCES: Final[dict[str, tuple[str, str]]] = {
     "recorder": ("rollwright.record.recorder.Recorder", "rollwright.record.recorder:RecorderReference"),
+    "experiment": ("rollwright.record.experiment.Experiment", "rollwright.record.references:ExperimentReference"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -10,15 +11,27 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from rollwright.core.lazy import require
-from rollwright.errors import ConfigError, CorruptArtifactError, ModelError, UnsupportedArtifactError
-from rollwright.model.folds import FoldView, TrainingFold, learning_fold, sample_weights
+from rollwright.errors import ConfigError, CorruptArtifactError, ModelError
+from rollwright.model.base import ModelFT
+from rollwright.model.folds import TrainingFold, learning_fold, sample_weights
 from rollwright.model.lightgbm_names import unknown_parameters
 from rollwright.model.lightgbm_text import join_model_text, split_model_text
+from rollwright.model.state import is_exactly, refuse_strangers
+from rollwright.model.tabular import (
+    TabularModel,
+    each_value,
+    finite_or_none,
+    first_given,
+    learning_folds,
+    nan_if_none,
+)
 
 __all__ = ["LGBModel", "LightGBMTextCodec"]
 
+_LOG: Final = logging.getLogger("rollwright.model")
 _LOSSES: Final = ("mse", "binary")
 _THREADS: Final = ("num_threads", "num_thread", "nthread", "nthreads", "n_jobs")
 _SEEDS: Final = ("seed", "random_seed", "random_state")
@@ -32,7 +45,7 @@ _LAYOUTS: Final = ("force_row_wise", "force_col_wise")
 _UNSAFE: Final = frozenset(' ",:[]{}')  # LightGBM's text refuses these in the name of a feature
 
 
-class LGBModel:
+class LGBModel(TabularModel, ModelFT):
     """Gradient boosted trees by LightGBM, with the constructor and the defaults of Qlib's ``LGBModel``.
 
     Guarantees: the same dataset and parameters give the same bytes of model text and the same scores, on one host and
@@ -86,7 +99,7 @@ class LGBModel:
         self.model: Any = None
         self.best_iteration_ = 0
         self.evals_result_: dict[str, dict[str, list[float]]] = {}
-        self.feature_names_: tuple[str, ...] = ()
+        self.feature_names_ = ()
 
     @staticmethod
     def unknown_parameters(names: Iterable[str]) -> dict[str, str | None]:
@@ -104,6 +117,8 @@ class LGBModel:
         *,
         num_boost_round: int | None = None,
         early_stopping_rounds: int | None = None,
+        verbose_eval: int | None = None,
+        evals_result: dict[str, Any] | None = None,
     ) -> None:
         """Learn from the segment ``train`` and watch the segment ``valid`` where there is one.
 
@@ -118,6 +133,10 @@ class LGBModel:
             Has ``reweight(frame)``: one weight per row of the segment.
         num_boost_round, early_stopping_rounds : int, optional
             Replace the constructor's for this fit.
+        verbose_eval : int, optional
+            Log the evaluation every so many rounds.
+        evals_result : dict, optional
+            Gets what `evals_result_` holds, too.
 
         Raises
         ------
@@ -125,24 +144,22 @@ class LGBModel:
             When a segment has no rows, only NaN labels or infinite values, and when LightGBM refuses the parameters.
         """
         lgb = _lightgbm()
-        folds = {
-            key: learning_fold(dataset.fold(key, data_key="learn"), segment=key)
-            for key in ("train", "valid")
-            if key in dataset.segments
-        }
-        if "train" not in folds:
-            raise ModelError("the dataset has no segment `train`", hint="name one in its segments")
+        folds = learning_folds(dataset)
         rounds = self.num_boost_round if num_boost_round is None else num_boost_round
         patience = self.early_stopping_rounds if early_stopping_rounds is None else early_stopping_rounds
         history: dict[str, dict[str, list[float]]] = {}
-        callbacks = [lgb.record_evaluation(history)]
+        callbacks = [lgb.record_evaluation(history), *_talk(verbose_eval)]
         if patience and "valid" in folds:
             callbacks.append(lgb.early_stopping(patience, verbose=False))
         sets = self._datasets(lgb, dataset, folds, reweighter)
         booster = self._train(lgb, sets, rounds=rounds, callbacks=callbacks)
         self._keep(lgb, booster, history, folds["train"].names)
+        if evals_result is not None:
+            evals_result.update(self.evals_result_)
 
-    def finetune(self, dataset: Any, num_boost_round: int = 10, reweighter: Any = None) -> None:
+    def finetune(
+        self, dataset: Any, num_boost_round: int = 10, verbose_eval: int | None = None, reweighter: Any = None
+    ) -> None:
         """Grow `num_boost_round` more trees on the segment ``train``, from where the model stands.
 
         Raises
@@ -156,46 +173,9 @@ class LGBModel:
         self._check_names(fold.names)
         history: dict[str, dict[str, list[float]]] = {}
         sets = self._datasets(lgb, dataset, {"train": fold}, reweighter)
-        callbacks = [lgb.record_evaluation(history)]
+        callbacks = [lgb.record_evaluation(history), *_talk(verbose_eval)]
         booster = self._train(lgb, sets, rounds=num_boost_round, callbacks=callbacks, start=fitted)
         self._keep(lgb, booster, history, fold.names)
-
-    def predict(self, dataset: Any, segment: str = "test") -> pd.Series:
-        """Return the score of every row the dataset wants scored, in its order.
-
-        Returns
-        -------
-        Series
-            float64 named ``score``; its index (datetime, instrument) is ``dataset.inference_index(segment)``. Every
-            score is finite.
-
-        Raises
-        ------
-        ModelError
-            When the model is not fitted, the features are not those it was fitted on, rows and index disagree, or a
-            score is NaN or infinite.
-        """
-        booster = self._fitted()
-        index = dataset.inference_index(segment)
-        fold: FoldView = dataset.fold(segment, data_key="infer")
-        self._check_names(tuple(fold.names))
-        if len(fold.features) != len(index) or (fold.index is not index and not fold.index.equals(index)):
-            raise ModelError(
-                f"segment `{segment}` has {len(fold.features)} rows of features for {len(index)} rows to score",
-                hint="the fold and the inference index of a dataset must name the same rows in the same order",
-            )
-        if not len(index):
-            return pd.Series(np.empty(0), index=index, name="score", dtype=np.float64)
-        features = np.asarray(fold.features)
-        if not features.flags.c_contiguous:
-            features = np.ascontiguousarray(features)
-        scores = np.asarray(booster.predict(features, num_threads=self._threads()), dtype=np.float64)
-        if scores.shape != (len(index),):
-            raise ModelError(f"scores of shape {scores.shape} for {len(index)} rows of segment `{segment}`")
-        bad = int(len(scores) - np.isfinite(scores).sum())
-        if bad:
-            raise ModelError(f"{bad} of {len(scores)} scores of segment `{segment}` are NaN or infinite")
-        return pd.Series(scores, index=index, name="score")
 
     def get_feature_importance(self, importance_type: str = "split") -> pd.Series:
         """Return the importance of every feature, largest first; by number of splits or by their gain."""
@@ -211,7 +191,7 @@ class LGBModel:
             "num_boost_round": self.num_boost_round,
             "params": dict(self.params),
             "best_iteration": self.best_iteration_,
-            "evals_result": _each_value(self.evals_result_, lambda value: value if math.isfinite(value) else None),
+            "evals_result": each_value(self.evals_result_, finite_or_none),
             "feature_names": list(self.feature_names_),
         }
 
@@ -223,33 +203,19 @@ class LGBModel:
         model.num_boost_round = state["num_boost_round"]
         model.params = dict(state["params"])
         model.best_iteration_ = int(state["best_iteration"])
-        model.evals_result_ = _each_value(state["evals_result"], lambda value: math.nan if value is None else value)
+        model.evals_result_ = each_value(state["evals_result"], nan_if_none)
         model.feature_names_ = tuple(state["feature_names"])
         model.model = _lightgbm().Booster(model_str=text)
         return model
 
-    def _fitted(self) -> Any:
-        if self.model is None:
-            raise ModelError("the model is not fitted", hint="call fit(dataset) first")
-        return self.model
-
-    def _threads(self) -> int:
-        return int(next((self.params[name] for name in _THREADS if name in self.params), 1))
-
-    def _check_names(self, names: tuple[str, ...]) -> None:
-        if names != self.feature_names_:
-            missing = [name for name in self.feature_names_ if name not in names]
-            extra = [name for name in names if name not in self.feature_names_]
-            raise ModelError(
-                f"the model knows {len(self.feature_names_)} features and the dataset brings {len(names)} "
-                f"(missing: {missing[:5]}, unknown: {extra[:5]}, or in another order)"
-            )
+    def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:  # noqa: ARG002 - the port's signature
+        return np.asarray(self._fitted().predict(features, num_threads=int(first_given(self.params, _THREADS, 1))))
 
     def _datasets(
         self, lgb: ModuleType, dataset: Any, folds: Mapping[str, TrainingFold], reweighter: Any
     ) -> dict[str, Any]:
         sets: dict[str, Any] = {}
-        categories = next((self.params[name] for name in _CATEGORIES if name in self.params), "auto")
+        categories = first_given(self.params, _CATEGORIES, "auto")
         for key, fold in folds.items():
             weight = sample_weights(dataset, reweighter, fold, segment=key)
             sets[key] = lgb.Dataset(
@@ -285,7 +251,7 @@ class LGBModel:
         text = booster.model_to_string(num_iteration=best)
         self.model = lgb.Booster(model_str=text)
         self.best_iteration_ = int(best)
-        self.evals_result_ = _each_value(history, float)
+        self.evals_result_ = each_value(history, float)
         self.feature_names_ = tuple(names)
 
 
@@ -301,7 +267,7 @@ class LightGBMTextCodec:
 
     def accepts(self, obj: Any) -> bool:
         """Tell whether the text holds all of `obj`: a derived class, or attributes of its own, it cannot."""
-        return type(obj) is LGBModel and not _own_attributes(obj)
+        return is_exactly(obj, LGBModel, LGBModel())
 
     def write(self, obj: Any, path: Path) -> None:
         """Write the fitted model `obj` to `path`.
@@ -315,12 +281,7 @@ class LightGBMTextCodec:
         TaskValueError
             When one of its parameters has no JSON form.
         """
-        if not self.accepts(obj):
-            raise UnsupportedArtifactError(
-                f"a {type(obj).__qualname__} with the attributes {_own_attributes(obj)} of its own would come back "
-                "without them",
-                hint="save it as `codecs.for_object(model)` says: in a signed envelope",
-            )
+        refuse_strangers(obj, LGBModel, LGBModel())
         booster = obj._fitted()  # noqa: SLF001 - model and codec are two halves of one thing
         path.write_bytes(join_model_text(booster.model_to_string(), obj.state()).encode())
 
@@ -360,15 +321,17 @@ def _defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for aliases, name, value in wanted if not any(alias in given for alias in aliases)}
 
 
-def _own_attributes(model: LGBModel) -> list[str]:
-    return sorted(set(vars(model)) - set(vars(LGBModel())))
+def _talk(period: int | None) -> list[Callable[[Any], None]]:
+    """Return the callback that logs the evaluation every `period` rounds."""
+    if not period:
+        return []
 
+    def tell(environment: Any) -> None:
+        if environment.iteration % period == 0:
+            last = {f"{found[0]}.{found[1]}": found[2] for found in environment.evaluation_result_list or []}
+            _LOG.info("round round=%d evaluation=%s", environment.iteration, last)
 
-def _each_value(history: Mapping[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
-    return {
-        segment: {metric: [convert(value) for value in values] for metric, values in metrics.items()}
-        for segment, metrics in history.items()
-    }
+    return [tell]
 
 
 def _safe_names(names: tuple[str, ...]) -> list[str]:
