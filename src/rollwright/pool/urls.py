@@ -1,4 +1,4 @@
-"""Stores by URL: ``sqlite:///pool.db``, ``mongodb://host/database``, ``memory:``."""
+"""Stores by URL: ``sqlite:///pool.db``, ``postgresql://host/database``, ``mongodb://host/database``, ``memory:``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from rollwright.pool.store import PoolStore
 __all__ = ["close_shared_stores", "shared_store", "store_from_url"]
 
 _SQLITE: Final = "sqlite:///"
-_LATER: Final = ("postgresql", "postgres")
 
 
 def store_from_url(url: str) -> PoolStore:
@@ -40,10 +39,13 @@ def store_from_url(url: str) -> PoolStore:
         from rollwright.pool.stores.mongo import MongoStore  # noqa: PLC0415 - only the chosen adapter is imported
 
         return MongoStore(url)
-    later = f"; {scheme} comes later" if scheme in _LATER else ""
+    if scheme in ("postgresql", "postgres"):
+        from rollwright.pool.stores.postgres import PostgresStore  # noqa: PLC0415 - only the chosen adapter is imported
+
+        return PostgresStore(url)
     raise ConfigError(
-        f"`{masked(url)}` is the URL of no task pool{later}",
-        hint="write sqlite:///path/to/pool.db, mongodb://host:27017/database or memory:",
+        f"`{masked(url)}` is the URL of no task pool",
+        hint="write sqlite:///path/to/pool.db, postgresql://host/database, mongodb://host:27017/database or memory:",
     )
 
 

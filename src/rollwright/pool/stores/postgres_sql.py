@@ -1,0 +1,275 @@
+"""Every statement the PostgreSQL store runs, by name; values are bound, by name too.
+
+The hot ones are one statement each, so that they take one round trip and are one transaction: `turn` ends attempts,
+takes the next tasks and writes the history of both.
+"""
+
+# ruff: noqa: S608 - put together from texts of this file; every value is bound
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, Literal
+
+__all__ = ["turn"]
+
+NOW: Final = "COALESCE(%(now)s::double precision, extract(epoch FROM clock_timestamp())::double precision)"
+
+# -- the turn ------------------------------------------------------------------------------------------------------
+
+_CLOCK: Final = f"clock AS MATERIALIZED (SELECT {NOW} AS now)"
+
+_ONE_OUTCOME: Final = """outcome AS MATERIALIZED (SELECT %(task)s::bigint AS task, %(token)s::bigint AS token,
+    %(kind)s::text AS kind, %(result)s::text AS result, %(validity)s::text AS validity, %(error)s::text AS error,
+    %(retry)s::boolean AS retry, %(delay)s::double precision AS delay)"""
+
+_OUTCOMES: Final = """outcome AS MATERIALIZED (SELECT * FROM unnest(%(task)b::bigint[], %(token)b::bigint[],
+    %(kind)b::text[], %(result)s::text[], %(validity)s::text[], %(error)s::text[], %(retry)b::boolean[],
+    %(delay)b::double precision[]) AS given(task, token, kind, result, validity, error, retry, delay))"""
+
+# Something to be freed or promoted first? Then the statement does nothing, and the long way is gone.
+_HELD_UP: Final = """held_up AS MATERIALIZED (SELECT
+    EXISTS(SELECT FROM task WHERE status = 'running' AND pool = %(pool)s AND lease_until < (SELECT now FROM clock))
+    OR EXISTS(SELECT FROM task WHERE run_at IS NOT NULL AND pool = %(pool)s AND run_at <= (SELECT now FROM clock))
+    AS due)"""
+
+FENCE: Final = "task.id = outcome.task AND task.token = outcome.token AND task.status = 'running'"
+
+_ENDED: Final = """ended AS (UPDATE task SET
+    status = CASE outcome.kind WHEN 'released' THEN task.origin WHEN 'failed' THEN
+        CASE WHEN outcome.retry AND task.attempts < task.max_attempts THEN task.origin ELSE 'failed' END
+        ELSE outcome.kind END,
+    result = CASE WHEN outcome.kind IN ('done', 'part_done') THEN outcome.result ELSE task.result END,
+    validity = CASE WHEN outcome.kind IN ('done', 'part_done') THEN outcome.validity ELSE task.validity END,
+    error = CASE WHEN outcome.kind IN ('done', 'part_done') THEN NULL
+        WHEN outcome.kind = 'failed' THEN outcome.error ELSE task.error END,
+    attempts = CASE outcome.kind WHEN 'part_done' THEN 0 WHEN 'released' THEN task.attempts - 1 ELSE task.attempts END,
+    ended = CASE WHEN outcome.kind IN ('done', 'cancelled') OR outcome.kind = 'failed'
+        AND NOT (outcome.retry AND task.attempts < task.max_attempts) THEN clock.now END,
+    run_at = CASE WHEN outcome.kind = 'failed' AND outcome.retry AND task.attempts < task.max_attempts
+        AND outcome.delay > 0 THEN clock.now + outcome.delay END,
+    lease_until = NULL
+    FROM outcome, clock WHERE {gate}{fence}
+    RETURNING task.id, task.pool, task.status, task.token, task.attempts, task.owner, outcome.error AS detail,
+        CASE WHEN outcome.kind = 'failed' AND task.status <> 'failed' THEN 'retry' ELSE outcome.kind END AS event)"""
+
+PICKED: Final = """picked AS MATERIALIZED (SELECT id FROM task
+    WHERE {gate}status = '{status}' AND run_at IS NULL AND pool = %(pool)s{where}
+    AND NOT EXISTS(SELECT FROM pool WHERE pool.name = %(pool)s AND paused_at IS NOT NULL)
+    ORDER BY priority DESC, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)"""
+
+_TAKEN: Final = """taken AS (UPDATE task SET status = 'running', origin = '{status}', token = token + 1,
+    attempts = attempts + 1, owner = %(owner)s, process = %(process)s::bigint, claim = %(claim)s::bigint,
+    lease_until = clock.now + %(lease)s::double precision, started = clock.now
+    FROM picked, clock WHERE task.id = picked.id
+    RETURNING task.id, task.pool, task.status, task.token, task.attempts, task.owner, NULL::text AS detail,
+        'claimed' AS event, task.max_attempts, task.definition, task.priority, task.result)"""
+
+_LOGGED: Final = """logged AS (INSERT INTO history(task, pool, at, event, status, token, attempt, owner, detail)
+    SELECT changed.id, changed.pool, clock.now, changed.event, changed.status, changed.token, changed.attempts,
+        changed.owner, changed.detail FROM ({changed}) AS changed, clock)"""
+
+_COMMON: Final = "SELECT id, pool, event, status, token, attempts, owner, detail FROM"
+
+DUE: Final = "due"
+"""The event of the row that says that a gated turn did nothing."""
+
+Outcomes = Literal["none", "one", "many"]
+
+
+@lru_cache(maxsize=256)
+def turn(outcomes: Outcomes, status: str | None, where: str, *, gated: bool) -> str:
+    """Return the statement that ends attempts and, with `status`, takes tasks from that state.
+
+    `gated`: do nothing, and answer with a row of the event `DUE`, when leases have ended or delays have passed in the
+    pool; what a claim must see then is not in this statement's snapshot.
+
+    Its rows are (event, id, token, status, attempts, max_attempts, priority, definition, result); of an attempt that
+    ended, the pool stands in the definition's place.
+    """
+    gate = "NOT (SELECT due FROM held_up) AND " if gated else ""
+    parts = [_CLOCK]
+    if gated:
+        parts.append(_HELD_UP)
+    changed, answers = [], []
+    if outcomes != "none":
+        parts.append(_ONE_OUTCOME if outcomes == "one" else _OUTCOMES)
+        parts.append(_ENDED.format(gate=gate, fence=FENCE))
+        changed.append(f"{_COMMON} ended")
+        answers.append(
+            "SELECT event, id, token, status, attempts, NULL::int, NULL::bigint, pool, NULL::text FROM ended"
+        )
+    if status is not None:
+        parts.append(PICKED.format(gate=gate, status=status, where=where))
+        parts.append(_TAKEN.format(status=status))
+        changed.append(f"{_COMMON} taken")
+        answers.append(
+            "SELECT event, id, token, status, attempts, max_attempts, priority, definition, result FROM taken"
+        )
+    parts.append(_LOGGED.format(changed=" UNION ALL ".join(changed)))
+    if gated:
+        answers.append(f"SELECT '{DUE}', 0, 0, '', 0, 0, 0, '', '' FROM held_up WHERE due")
+    return f"WITH {', '.join(parts)} {' UNION ALL '.join(answers)}"
+
+
+# -- the long way --------------------------------------------------------------------------------------------------
+
+PROMOTE: Final = f"""UPDATE task SET run_at = NULL WHERE id IN (SELECT id FROM task
+    WHERE run_at IS NOT NULL AND pool = %(pool)s AND run_at <= {NOW} ORDER BY id FOR UPDATE SKIP LOCKED)"""
+
+LOGGED: Final = """logged AS (INSERT INTO history(task, pool, at, event, status, token, attempt, owner, detail)
+    SELECT id, pool, {now}, '{event}', status, token, attempts, owner, {detail} FROM changed ORDER BY id)"""
+
+REAP: Final = f"""WITH clock AS MATERIALIZED (SELECT {NOW} AS now),
+    gone AS MATERIALIZED (SELECT id FROM task WHERE status = 'running'
+        AND (lease_until < (SELECT now FROM clock) OR process = ANY(%(dead)s::bigint[])){{where}}
+        ORDER BY id FOR UPDATE SKIP LOCKED),
+    changed AS (UPDATE task SET status = CASE WHEN attempts < max_attempts THEN origin ELSE 'failed' END,
+        ended = CASE WHEN attempts < max_attempts THEN NULL ELSE clock.now END,
+        token = token + 1, lease_until = NULL,
+        error = 'worker ' || owner || ' died or did not renew its lease in time'
+        FROM gone, clock WHERE task.id = gone.id
+        RETURNING task.id, pool, status, token, attempts, owner, error),
+    {LOGGED.format(now="(SELECT now FROM clock)", event="reaped", detail="error")}
+    SELECT id, pool, status FROM changed ORDER BY id"""
+
+# What a running task shows of its holder: whether its lease ended, and the number its process holds a lock on.
+HELD: Final = f"""SELECT process, bool_or(lease_until < {NOW}) FROM task
+    WHERE status = 'running'{{where}} GROUP BY process"""
+
+ALIVE: Final = """SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
+    WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+
+UP_FOR: Final = "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::double precision"
+
+# Losing this in a crash only lets a lease end sooner.
+RENEW: Final = f"""WITH lax AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS set),
+    held AS MATERIALIZED (SELECT id FROM task, lax WHERE status = 'running' AND owner = %(owner)s
+        AND lax.set = 'off' ORDER BY id FOR UPDATE OF task)
+    UPDATE task SET lease_until = {NOW} + %(lease)s::double precision
+    FROM held WHERE task.id = held.id RETURNING task.id, task.token"""
+
+STATE_OF: Final = "SELECT id, token, status FROM task WHERE id = ANY(%(ids)s::bigint[])"
+
+# -- after a connection broke --------------------------------------------------------------------------------------
+
+ACCEPTED: Final = """SELECT event, task, token, status, attempt, NULL, NULL, pool, NULL FROM history
+    WHERE task = ANY(%(ids)s::bigint[]) AND token = ANY(%(tokens)s::bigint[])
+    AND event IN ('done', 'part_done', 'retry', 'failed', 'released', 'cancelled')"""
+
+CLAIMED: Final = """SELECT 'claimed', id, token, status, attempts, max_attempts, priority, definition, result FROM task
+    WHERE status = 'running' AND pool = %(pool)s AND claim = %(claim)s::bigint"""
+
+RECEIPT: Final = f"""WITH swept AS (DELETE FROM receipt WHERE at < {NOW} - 86400)
+    INSERT INTO receipt VALUES(%(number)s, {NOW})"""
+
+HAS_RECEIPT: Final = "SELECT 1 FROM receipt WHERE number = %(number)s"
+
+# -- putting -------------------------------------------------------------------------------------------------------
+
+# Ids follow the order given; rows are written in the order of their fingerprints, so that two who put the same tasks
+# in different orders wait for one another and never for each other.
+PUT: Final = f"""WITH clock AS MATERIALIZED (SELECT {NOW} AS now),
+    given AS MATERIALIZED (SELECT * FROM unnest(%(fingerprint)b::bytea[], %(priority)b::bigint[],
+        %(max_attempts)b::int[], %(delay)b::double precision[], %(definition)b::text[])
+        WITH ORDINALITY AS g(fingerprint, priority, max_attempts, delay, definition, place)),
+    known AS MATERIALIZED (SELECT task.id, task.fingerprint FROM given
+        JOIN task ON task.pool = %(pool)s AND task.fingerprint = given.fingerprint),
+    fresh AS MATERIALIZED (SELECT nextval('task_id') AS id, missing.* FROM (SELECT * FROM given
+        WHERE NOT EXISTS(SELECT FROM known WHERE known.fingerprint = given.fingerprint) ORDER BY place) AS missing),
+    changed AS (INSERT INTO task(id, pool, fingerprint, status, priority, max_attempts, run_at, created, definition)
+        SELECT fresh.id, %(pool)s, fingerprint, 'waiting', priority, max_attempts,
+            CASE WHEN delay > 0 THEN clock.now + delay END, clock.now, definition
+        FROM fresh, clock ORDER BY fingerprint
+        ON CONFLICT (pool, fingerprint) DO NOTHING
+        RETURNING id, fingerprint, pool, status, token, attempts, owner),
+    {LOGGED.format(now="(SELECT now FROM clock)", event="created", detail="NULL")},
+    entered AS (INSERT INTO pool(name, used) SELECT %(pool)s, true
+        WHERE NOT EXISTS(SELECT FROM pool WHERE name = %(pool)s AND used)
+        ON CONFLICT (name) DO UPDATE SET used = true)
+    SELECT fingerprint, id, true AS new FROM changed UNION ALL SELECT fingerprint, id, false FROM known
+    UNION ALL SELECT NULL, 0, pg_notify(%(channel)s, %(message)s) IS NULL FROM (SELECT FROM changed LIMIT 1) AS new"""
+
+IDS_OF: Final = "SELECT fingerprint, id FROM task WHERE pool = %(pool)s AND fingerprint = ANY(%(fingerprint)b::bytea[])"
+
+RESTORE: Final = """INSERT INTO task(id, pool, fingerprint, status, priority, token, attempts, max_attempts, owner,
+    run_at, created, started, ended, definition, result, validity, error)
+    VALUES(nextval('task_id'), %(pool)s, %(fingerprint)s, %(status)s, %(priority)s, %(token)s, %(attempts)s,
+    %(max_attempts)s, %(owner)s, %(run_at)s, %(created)s, %(started)s, %(ended)s, %(definition)s, %(result)s,
+    %(validity)s, %(error)s) ON CONFLICT (pool, fingerprint) DO NOTHING RETURNING id"""
+
+ENTER: Final = """INSERT INTO pool(name, used) VALUES(%(pool)s, true) ON CONFLICT (name) DO UPDATE SET used = true"""
+
+HISTORY: Final = f"""INSERT INTO history(task, pool, at, event, status, token, attempt, owner, detail)
+    VALUES(%(task)s, %(pool)s, COALESCE(%(at)s::double precision, {NOW}), %(event)s, %(status)s, %(token)s,
+    %(attempt)s, %(owner)s, %(detail)s)"""
+
+# -- asking --------------------------------------------------------------------------------------------------------
+
+_RECORD: Final = """SELECT id, pool, encode(fingerprint, 'hex'), status, priority, token, attempts, max_attempts,
+    definition, created, owner, result, validity, error, lease_until, run_at, started, ended FROM task"""
+
+GET: Final = f"{_RECORD} WHERE pool = %(pool)s AND id = ANY(%(ids)s::bigint[])"
+
+FIND: Final = f"{_RECORD} WHERE pool = %(pool)s AND id > %(last)s{{where}} ORDER BY id LIMIT %(page)s"
+
+COUNT: Final = "SELECT status, COUNT(*) FROM task WHERE pool = %(pool)s{where} GROUP BY status"
+
+STAT: Final = """SELECT status, COUNT(*), NULL::double precision, NULL::text FROM task
+    WHERE pool = %(pool)s GROUP BY status
+    UNION ALL SELECT '', 0, paused_at, reason FROM pool WHERE name = %(pool)s"""
+
+POOLS: Final = "SELECT name FROM pool WHERE used OR paused_at IS NOT NULL ORDER BY name"
+
+READ_HISTORY: Final = """SELECT task, at, event, status, token, attempt, owner, detail FROM history
+    WHERE pool = %(pool)s ORDER BY seq"""
+
+READ_HISTORY_OF: Final = """SELECT task, at, event, status, token, attempt, owner, detail FROM history
+    WHERE task = ANY(%(ids)s::bigint[]) AND pool = %(pool)s ORDER BY seq"""
+
+# -- by hand -------------------------------------------------------------------------------------------------------
+
+_HIT: Final = """hit AS MATERIALIZED (SELECT id, status AS before FROM task
+    WHERE pool = %(pool)s{where} ORDER BY id FOR UPDATE)"""
+
+AMEND: Final = f"""WITH clock AS MATERIALIZED (SELECT {NOW} AS now), {_HIT},
+    changed AS (UPDATE task SET status = %(status)s, token = token + (hit.before = 'running')::int, lease_until = NULL,
+        run_at = NULL, ended = CASE WHEN %(terminal)s THEN clock.now END{{more}}
+        FROM hit, clock WHERE task.id = hit.id RETURNING task.id, pool, status, token, attempts, owner, error),
+    {LOGGED.format(now="(SELECT now FROM clock)", event="amended", detail="error")}
+    SELECT id FROM changed"""
+
+FORGET: Final = ", attempts = 0, result = NULL, validity = NULL, error = NULL"
+REOPEN: Final = ", attempts = 0, error = NULL"
+EXPLAIN: Final = ", error = COALESCE(%(error)s, error)"
+
+PRIORITISE: Final = f"""WITH {_HIT}
+    UPDATE task SET priority = %(priority)s FROM hit WHERE task.id = hit.id RETURNING task.id"""
+
+RUNNING_MATCH: Final = "SELECT id FROM task WHERE pool = %(pool)s AND status = 'running'{where} LIMIT 1"
+
+REPLACE: Final = f"""WITH {_HIT},
+    changed AS (UPDATE task SET definition = %(definition)s, fingerprint = %(fingerprint)s
+        FROM hit WHERE task.id = hit.id RETURNING task.id, pool, status, token, attempts, owner),
+    {LOGGED.format(now=NOW, event="replaced", detail="NULL")}
+    SELECT id FROM changed"""
+
+DELETE: Final = f"""WITH {_HIT},
+    changed AS (DELETE FROM task USING hit WHERE task.id = hit.id
+        RETURNING task.id, pool, status, token, attempts, owner),
+    {LOGGED.format(now=NOW, event="deleted", detail="NULL")}
+    SELECT id FROM changed"""
+
+PAUSE: Final = f"""INSERT INTO pool(name, paused_at, reason) VALUES(%(pool)s, {NOW}, %(reason)s)
+    ON CONFLICT (name) DO UPDATE SET paused_at = excluded.paused_at, reason = excluded.reason
+    WHERE pool.paused_at IS NULL RETURNING 1"""
+
+RESUME: Final = """UPDATE pool SET paused_at = NULL, reason = NULL
+    WHERE name = %(pool)s AND paused_at IS NOT NULL RETURNING 1"""
+
+NOTIFY: Final = "SELECT pg_notify(%(channel)s, %(message)s)"
+
+NOTIFY_WHEN_EMPTY: Final = """SELECT pg_notify(%(channel)s, %(message)s)
+    WHERE NOT EXISTS(SELECT FROM task WHERE pool = %(pool)s AND status = 'waiting')
+    AND NOT EXISTS(SELECT FROM task WHERE pool = %(pool)s AND status = 'running')
+    AND NOT EXISTS(SELECT FROM task WHERE pool = %(pool)s AND status = 'part_done')"""
