@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from rollwright import __version__
 from rollwright.core.construct import Trust
 from rollwright.core.context import current_settings
 from rollwright.core.ids import JSON, fingerprint, normalise
@@ -109,8 +108,8 @@ def provenance(
 
 def made_with(packages: Iterable[str]) -> dict[str, JSON]:
     """Return the versions of Python, rollwright and those of `packages` that are installed, by name."""
-    found: dict[str, JSON] = {"python": platform.python_version(), "rollwright": __version__}
-    for name in sorted(set(packages) - set(found)):
+    found: dict[str, JSON] = {"python": platform.python_version()}
+    for name in sorted({"rollwright", *packages}):
         version = _version(name)
         if version is not None:
             found[name] = version

@@ -1,0 +1,161 @@
+"""Training a recorded task again, to see whether the same bytes come out; the original is only read."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rollwright.app.runs import StoredRun, find_run, settings_of
+from rollwright.campaign.run import ENTRY, PRELOAD
+from rollwright.core.context import using
+from rollwright.core.ids import with_segment_tuples
+from rollwright.core.serial import JsonCodec
+from rollwright.core.settings import Settings, load_settings
+from rollwright.errors import ConfigError, RecordError, TaskFailedError
+from rollwright.pool.document import last_line
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.stores.memory import MemoryStore
+from rollwright.pool.worker import TaskBody, Worker
+from rollwright.record.artifacts import ArtifactRef, LocalArtifactStore
+from rollwright.record.recorder import Recorder
+from rollwright.train.execute import MODEL_ARTIFACT, TASK_ARTIFACT, task_train
+from rollwright.train.provenance import PROVENANCE_ARTIFACT, differences
+
+__all__ = ["Compared", "Replay", "replay"]
+
+_logger = logging.getLogger("rollwright.app")
+EXPERIMENT: Final = "replay"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One artifact, then and now; the SHA-256 is None where there is none of its name."""
+
+    name: str
+    then: str | None
+    now: str | None
+
+    @property
+    def same(self) -> bool:
+        """Whether every byte is."""
+        return self.then == self.now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What came out when a task was trained again.
+
+    Attributes
+    ----------
+    run : StoredRun
+        The original.
+    artifacts : tuple of Compared
+        Every artifact but the provenance.
+    changed : tuple of (str, str, str)
+        What of the provenance is another: dotted name, then, now.
+    told : bool
+        Whether the original has a provenance at all.
+    """
+
+    run: StoredRun
+    artifacts: tuple[Compared, ...]
+    changed: tuple[tuple[str, str, str], ...]
+    told: bool
+
+    @property
+    def same(self) -> bool:
+        """Whether model, prediction and all other artifacts are byte for byte those of the original."""
+        return all(item.same for item in self.artifacts)
+
+
+def replay(what: str, *, project: Path | None = None) -> Replay:
+    """Train the task of a finished run again, here and now, and compare what it leaves with what is stored.
+
+    Guarantees: nothing of the original, of its pool or of the tracking store is changed; it is trained as it was then,
+    in a worker's slot or in this process, in a folder that is removed afterwards.
+
+    Parameters
+    ----------
+    what : str
+        As `rollwright.app.runs.find_run`.
+    project : Path, optional
+        Where the search for the project folder starts; the working directory if not given.
+
+    Raises
+    ------
+    RecorderNotFoundError, ConfigError
+        When `what` names no run, several, or one that is not finished or trained no task.
+    CorruptArtifactError
+        When the original is damaged.
+    TaskFailedError
+        When it cannot be trained any more.
+    """
+    settings = load_settings(start=project)
+    run = find_run(what, settings)
+    if run.recorder.status != Recorder.STATUS_FI:
+        raise ConfigError(f"{run.title()} is {run.recorder.status}, so there is nothing to compare with")
+    before = run.refs
+    if TASK_ARTIFACT not in before or MODEL_ARTIFACT not in before:
+        raise ConfigError(f"{run.title()} trained no task: it has no `{TASK_ARTIFACT}` and `{MODEL_ARTIFACT}`")
+    for ref in before.values():
+        run.files.verify(ref)
+    task = run.recorder.load_object(TASK_ARTIFACT)
+    origin: Mapping[str, Any] = {}
+    if PROVENANCE_ARTIFACT in before:
+        origin = run.recorder.load_object(PROVENANCE_ARTIFACT)
+    with tempfile.TemporaryDirectory(prefix="rollwright-replay-") as folder:
+        values = {"tracking.uri": f"memory:{uuid.uuid4().hex}", "tracking.artifacts": folder}
+        there = settings_of(origin, settings).with_values(values, origin="replay")
+        with using(there):
+            _train(task, run, there, in_slot=origin.get("process") == "slot")
+        after, now = _outcome(Path(folder))
+    names = sorted((before.keys() | after.keys()) - {PROVENANCE_ARTIFACT})
+    return Replay(
+        run=run,
+        artifacts=tuple(Compared(name=name, then=_sum(before, name), now=_sum(after, name)) for name in names),
+        changed=tuple(differences(origin, now)) if origin else (),
+        told=bool(origin),
+    )
+
+
+def _sum(refs: Mapping[str, ArtifactRef], name: str) -> str | None:
+    return refs[name].sha256 if name in refs else None
+
+
+def _train(task: Any, run: StoredRun, settings: Settings, *, in_slot: bool) -> None:
+    _logger.info("replay.started run=%s in_slot=%s", run.recorder.id, in_slot)
+    if not in_slot:
+        task_train(with_segment_tuples(task), experiment_name=EXPERIMENT)  # type: ignore[arg-type]  # a dictionary
+        return
+    store = MemoryStore()
+    manager = TaskManager(EXPERIMENT, store=store, max_attempts=1)
+    task_id = manager.insert_task_def(task)
+    worker = Worker(
+        store=store,
+        pool=EXPERIMENT,
+        body=TaskBody(entry=ENTRY, kwargs={"experiment_name": EXPERIMENT}),
+        slots=1,
+        lease=settings.pool.lease,
+        preload=PRELOAD,
+        settings=settings,
+    )
+    if worker.run().interrupted:
+        raise KeyboardInterrupt
+    done = next(iter(manager.query({"_id": task_id}, decode=False)))
+    if done["status"] != "done":
+        raise TaskFailedError([(run.title(), last_line(str(done.get("error") or "")))])
+
+
+def _outcome(folder: Path) -> tuple[dict[str, ArtifactRef], Mapping[str, Any]]:
+    """Return the artifacts of the one run in `folder`, and its provenance."""
+    runs = [path.parent for path in folder.glob("*/*/artifacts.json")]
+    if len(runs) != 1:
+        raise RecordError(f"training again left {len(runs)} runs in {folder}, one was due")
+    store = LocalArtifactStore(runs[0])
+    now = JsonCodec().read(store.local_path(PROVENANCE_ARTIFACT)[0])
+    return {ref.name: ref for ref in store.list()}, now if isinstance(now, dict) else {}

@@ -1,0 +1,215 @@
+"""Recorded runs as a user names them: by an id, a fingerprint, a window, an experiment; and what one of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rollwright.core.construct import Trust
+from rollwright.core.context import using
+from rollwright.core.settings import Settings, load_settings
+from rollwright.data.provider import provider_from_settings
+from rollwright.errors import ConfigError, RecorderNotFoundError, RollwrightError, nearest
+from rollwright.record.artifacts import ArtifactRef
+from rollwright.record.place import Place
+from rollwright.record.recorder import MLflowRecorder, Recorder
+from rollwright.record.tracking.store import RunRecord
+from rollwright.train.execute import TASK_ARTIFACT
+from rollwright.train.provenance import PROVENANCE_ARTIFACT, differences, made_with
+from rollwright.train.validity import code_files, hash_of_code
+
+__all__ = ["RunStory", "StoredRun", "find_run", "settings_of", "show_run", "stored_runs"]
+
+_SQLITE: Final = "sqlite:///"
+SHORTEST: Final = 6
+TEST_START: Final = "segments.test.0"
+TEST_END: Final = "segments.test.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """A run as the tracking store holds it.
+
+    Attributes
+    ----------
+    recorder : Recorder
+    experiment : str
+        The name of its experiment.
+    fingerprint : str
+        Of its task; empty when it trained none.
+    window : str
+        The test segment of its task, as ``2016-01-04..2016-03-31``; empty when it has none.
+    """
+
+    recorder: Recorder
+    experiment: str
+    fingerprint: str
+    window: str
+
+    @property
+    def refs(self) -> dict[str, ArtifactRef]:
+        """Its artifacts by name, as the manifest lists them."""
+        return {ref.name: ref for ref in self.files.list()}
+
+    @property
+    def files(self) -> Any:
+        """Its artifacts."""
+        return self.recorder.place.files_of(self.recorder.experiment_id, self.recorder.id)
+
+    def title(self) -> str:
+        """Return what names it to a reader."""
+        return f"{self.window or self.recorder.name} of {self.experiment} ({self.recorder.id[:12]})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStory:
+    """What a run is, and where its model comes from.
+
+    Attributes
+    ----------
+    run : StoredRun
+    metrics : mapping of str to float
+    artifacts : tuple of ArtifactRef
+    provenance : mapping
+        Empty when none was stored.
+    changed : tuple of (str, str, str)
+        What would be another if it were trained now: dotted name, then, now.
+    """
+
+    run: StoredRun
+    metrics: Mapping[str, float]
+    artifacts: tuple[ArtifactRef, ...]
+    provenance: Mapping[str, Any]
+    changed: tuple[tuple[str, str, str], ...]
+
+
+def stored_runs(settings: Settings, *, experiment: str | None = None) -> list[StoredRun]:
+    """Return the runs of a project, or of one experiment, the newest first; nothing is created by asking.
+
+    Raises
+    ------
+    ConfigError
+        When nothing was ever recorded in the project.
+    ExperimentNotFoundError
+    """
+    place = Place.from_settings(settings)
+    if place.uri.startswith(_SQLITE) and not Path(place.uri.removeprefix(_SQLITE)).is_file():
+        raise ConfigError(
+            f"nothing was recorded in {settings.root} yet",
+            hint="give the command in the project's folder, the one with `.rollwright` or `rollwright.toml`",
+        )
+    experiments = {found.id: found.name for found in place.store.experiments() if experiment in (None, found.name)}
+    if not experiments:
+        return []
+    runs = place.store.search_runs(list(experiments))
+    return [_stored(run, experiments[run.experiment_id], place) for run in runs]
+
+
+def _stored(run: RunRecord, experiment: str, place: Place) -> StoredRun:
+    ends = [_param(run, key)[:10] for key in (TEST_START, TEST_END)]
+    return StoredRun(
+        recorder=MLflowRecorder(place=place, run=run),
+        experiment=experiment,
+        fingerprint=run.tags.get("fingerprint", ""),
+        window="..".join(ends) if all(ends) else "",
+    )
+
+
+def _param(run: RunRecord, ending: str) -> str:
+    return next((value for key, value in run.params.items() if key.endswith(ending)), "")
+
+
+def find_run(what: str, settings: Settings) -> StoredRun:
+    """Return the run that `what` names: the beginning of an id or of a fingerprint, a window, or an experiment.
+
+    Of several runs of one task the newest that is finished is meant.
+
+    Raises
+    ------
+    RecorderNotFoundError
+        When there is none; carries what is near.
+    ConfigError
+        When it names runs of several tasks.
+    """
+    runs = stored_runs(settings)
+    long_enough = len(what) >= SHORTEST
+    found = [run for run in runs if long_enough and run.recorder.id.startswith(what)]
+    found = found or [run for run in runs if long_enough and run.fingerprint.startswith(what)]
+    found = found or [run for run in runs if what in (run.window, f"{run.experiment}/{run.window}")]
+    found = found or [run for run in runs if what == run.experiment]
+    if not found:
+        known = {run.window for run in runs} | {run.experiment for run in runs}
+        near = nearest(what, {name for name in known if name})
+        raise RecorderNotFoundError(
+            f"no run of {settings.root} is named by {what!r}",
+            hint=f"did you mean `{near}`?"
+            if near
+            else f"give an id or a fingerprint ({SHORTEST} signs or more), or a window such as 2016-01-04..2016-03-31",
+        )
+    tasks = {run.fingerprint or run.recorder.id for run in found}
+    if len(tasks) > 1:
+        names = [f"{run.experiment}/{run.window or run.recorder.id}" for run in found]
+        raise ConfigError(
+            f"{what!r} names {len(tasks)} tasks: {', '.join(dict.fromkeys(names[:20]))}",
+            hint="name one of them, or give the beginning of its id",
+        )
+    done = [run for run in found if run.recorder.status == Recorder.STATUS_FI]
+    return (done or found)[0]
+
+
+def settings_of(provenance: Mapping[str, Any], settings: Settings) -> Settings:
+    """Return the settings under which a run was made, as far as its provenance tells, in the project as it lies now."""
+    data, code = provenance.get("data", {}), provenance.get("code", {})
+    told = {
+        "data.provider_uri": data.get("provider_uri"),
+        "data.freq": data.get("freq"),
+        "data.region": data.get("region"),
+        "trust.folder": code.get("folder"),
+    }
+    return settings.with_values({name: value for name, value in told.items() if value}, origin="provenance")
+
+
+def show_run(what: str, *, project: Path | None = None) -> RunStory:
+    """Return what a run is, where its model comes from, and what of that is another now.
+
+    Raises
+    ------
+    RecorderNotFoundError, ConfigError
+        As `find_run`.
+    CorruptArtifactError
+        When the provenance is damaged.
+    """
+    settings = load_settings(start=project)
+    run = find_run(what, settings)
+    artifacts = tuple(run.files.list())
+    names = {ref.name for ref in artifacts}
+    origin = run.recorder.load_object(PROVENANCE_ARTIFACT) if PROVENANCE_ARTIFACT in names else {}
+    changed: Sequence[tuple[str, str, str]] = ()
+    if origin and TASK_ARTIFACT in names:
+        with using(settings_of(origin, settings)) as then:
+            changed = _changed(origin, run.recorder.load_object(TASK_ARTIFACT), then)
+    return RunStory(
+        run=run,
+        metrics=run.recorder.list_metrics(),
+        artifacts=artifacts,
+        provenance=origin,
+        changed=tuple(changed),
+    )
+
+
+def _changed(origin: Mapping[str, Any], task: Mapping[str, Any], settings: Settings) -> list[tuple[str, str, str]]:
+    """Return what of a provenance is another now, without training anything."""
+    files = code_files(task, Trust.from_settings(settings))
+    try:
+        generation = provider_from_settings(settings).generation
+    except RollwrightError as error:
+        generation = f"none: {error.message}"
+    now = {
+        **origin,
+        "data": {**origin["data"], "generation": generation},
+        "code": {**origin["code"], "hash": hash_of_code(files), "files": files},
+        "versions": made_with(origin["versions"]),
+    }
+    return differences(origin, now)

@@ -1,0 +1,243 @@
+"""Whether everything a project recorded is still there, and still what was written."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from rollwright.app.runs import StoredRun, find_run, stored_runs
+from rollwright.core.atomic import DRAFT_MARK
+from rollwright.core.envelope import open_sealed
+from rollwright.core.envelope_codec import EnvelopeCodec
+from rollwright.core.serial import JsonCodec, codecs
+from rollwright.core.settings import Settings, load_settings
+from rollwright.errors import ConfigError, CorruptArtifactError, RollwrightError
+from rollwright.pool.stores.sqlite_check import sqlite_problems
+from rollwright.record.artifacts import MANIFEST, RAW, ArtifactRef, LocalArtifactStore
+from rollwright.record.place import Place
+from rollwright.record.recorder import Recorder
+
+__all__ = ["Finding", "Verification", "verify"]
+
+_logger: Final = logging.getLogger("rollwright.app")
+_SQLITE: Final = "sqlite:///"
+
+Severity = Literal["error", "warning"]
+Kind = Literal["missing", "corrupt", "manifest", "undecodable", "not opened", "orphan", "left over", "database"]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    Attributes
+    ----------
+    severity : {"error", "warning"}
+        An error is a loss: something recorded cannot be had as it was written. A warning costs room at most.
+    kind : str
+        ``missing``: a file that the manifest lists; ``corrupt``: its length or SHA-256; ``manifest``: the manifest;
+        ``undecodable``: the bytes are right and no object comes out; ``not opened``: nothing here can or may open it;
+        ``orphan``: a file that no manifest, or a folder that no run knows; ``left over``: a killed writer's draft;
+        ``database``: the file of the pool or of the tracking store.
+    where : str
+        Path, relative to the project folder where it lies in it.
+    run : str
+        Names the run; empty when it is none's.
+    message : str
+    """
+
+    severity: Severity
+    kind: Kind
+    where: str
+    run: str
+    message: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Verification:
+    """What was looked at, and what was found.
+
+    Attributes
+    ----------
+    root : Path
+        The project folder.
+    runs, artifacts, size : int
+        Runs, artifacts and bytes that were read.
+    databases : int
+    findings : list of Finding
+    """
+
+    root: Path
+    runs: int = 0
+    artifacts: int = 0
+    size: int = 0
+    databases: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is lost."""
+        return not any(finding.severity == "error" for finding in self.findings)
+
+    def add(self, severity: Severity, kind: Kind, where: Path, message: str, *, run: str = "") -> None:
+        """Note a finding."""
+        shown = os.path.relpath(where, self.root) if where.is_relative_to(self.root) else str(where)
+        self.findings.append(Finding(severity=severity, kind=kind, where=shown, run=run, message=message))
+        _logger.info("verify.found severity=%s kind=%s where=%s", severity, kind, shown)
+
+
+def verify(what: str | None = None, *, project: Path | None = None, progress: Progress | None = None) -> Verification:
+    """Read everything that was recorded, or what one experiment or one run recorded, and tell what is wrong.
+
+    Every artifact is read whole: length, SHA-256, and whether its codec makes an object of it. Nothing is changed;
+    no model is used, no class of the user's own is built and nothing is unpickled: of a signed envelope the signature
+    is looked at, of a dataset that it is well-formed.
+
+    Parameters
+    ----------
+    what : str, optional
+        The name of an experiment, or what names one run (see `rollwright.app.runs.find_run`). The whole project if not
+        given: then also folders of runs that the tracking store does not know, drafts of killed writers, and the files
+        of an embedded pool and tracking store.
+    project : Path, optional
+        Where the search for the project folder starts; the working directory if not given.
+    progress : callable, optional
+        Called with the number of runs done and their total.
+
+    Raises
+    ------
+    ConfigError, RecorderNotFoundError
+        When nothing was recorded, or `what` names nothing.
+    """
+    settings = load_settings(start=project)
+    found = Verification(root=settings.root.resolve())
+    broken = _check_databases(settings, found) if what is None else []
+    if Place.from_settings(settings).uri.removeprefix(_SQLITE) in broken:
+        return found  # it cannot say which runs there are
+    runs = _chosen(what, settings)
+    for done, run in enumerate(runs, 1):
+        _check_run(run, found)
+        if progress is not None:
+            progress(done, len(runs))
+    if what is None:
+        _check_strangers(settings, found)
+        _check_drafts([settings.root / "results", settings.state_dir], settings, found)
+    return found
+
+
+def _chosen(what: str | None, settings: Settings) -> Sequence[StoredRun]:
+    if what is None:
+        try:
+            return stored_runs(settings)
+        except ConfigError:
+            if settings.state_dir.is_dir():  # a project in which nothing was recorded yet is whole
+                return []
+            raise
+    return stored_runs(settings, experiment=what) or [find_run(what, settings)]
+
+
+def _check_run(run: StoredRun, found: Verification) -> None:
+    store: LocalArtifactStore = run.files
+    title = run.title()
+    found.runs += 1
+    try:
+        refs = store.list()
+    except RollwrightError as error:
+        found.add("error", "manifest", store.folder / MANIFEST, error.message, run=title)
+        return
+    ended = run.recorder.status == Recorder.STATUS_FI
+    if not refs and ended and (run.fingerprint or _any_file(store.files)):
+        found.add("error", "manifest", store.folder / MANIFEST, "the run is finished and lists no artifact", run=title)
+    for ref in refs:
+        _check_artifact(store, ref, title, found)
+    listed = {(store.files / ref.file).resolve() for ref in refs}
+    working = run.recorder.status == Recorder.STATUS_R  # and may be writing drafts
+    for path in _files_in(store.folder):
+        if path.name.startswith(DRAFT_MARK):
+            if not working:
+                found.add("warning", "left over", path, "a writer was killed here", run=title)
+        elif path.is_relative_to(store.files) and path.resolve() not in listed:
+            found.add("warning", "orphan", path, "no manifest lists it", run=title)
+
+
+def _check_artifact(store: LocalArtifactStore, ref: ArtifactRef, title: str, found: Verification) -> None:
+    path = store.files / ref.file
+    found.artifacts += 1
+    try:
+        store.verify(ref)
+    except RollwrightError as error:
+        found.add("error", "corrupt" if path.exists() else "missing", path, error.message, run=title)
+        return
+    found.size += ref.length
+    try:
+        _decode(path, ref)
+    except (CorruptArtifactError, ValueError, OSError) as error:
+        found.add("error", "undecodable", path, f"{type(error).__name__}: {error}".splitlines()[0], run=title)
+    except RollwrightError as error:
+        found.add("warning", "not opened", path, error.message, run=title)
+
+
+def _decode(path: Path, ref: ArtifactRef) -> None:
+    if ref.kind == RAW:
+        return
+    if ref.kind == EnvelopeCodec.kind:
+        open_sealed(path.read_bytes(), fmt=EnvelopeCodec.FORMAT, name=ref.name, where=path.name)
+    elif ref.kind == "dataset":  # its codec would build the user's classes
+        JsonCodec().read(path)
+    else:
+        codecs.for_kind(ref.kind).read(path)
+
+
+def _check_databases(settings: Settings, found: Verification) -> list[str]:
+    """Look at the files of an embedded pool and tracking store; return those that are broken."""
+    broken: list[str] = []
+    for url in (settings.pool.url, settings.tracking.uri):
+        path = settings.resolve_url(url).removeprefix(_SQLITE)
+        if not url.startswith(_SQLITE) or not Path(path).is_file():
+            continue
+        found.databases += 1
+        problems = sqlite_problems(Path(path))
+        for problem in problems:
+            found.add("error", "database", Path(path), problem)
+        broken += [path] if problems else []
+    return broken
+
+
+def _check_strangers(settings: Settings, found: Verification) -> None:
+    """Tell folders of runs that the tracking store does not know, not even as deleted."""
+    place = Place.from_settings(settings)
+    if (
+        not place.uri.startswith(_SQLITE)
+        or not place.artifacts.is_dir()
+        or not Path(place.uri[len(_SQLITE) :]).exists()
+    ):
+        return
+    experiments = [path for path in sorted(place.artifacts.iterdir()) if path.is_dir()]
+    known = {run.id for run in place.store.search_runs([path.name for path in experiments], view="all")}
+    for folder in (path for experiment in experiments for path in sorted(experiment.iterdir())):
+        if folder.name not in known and (folder / MANIFEST).exists():
+            found.add("warning", "orphan", folder, "the tracking store knows no such run")
+
+
+def _check_drafts(folders: Iterable[Path], settings: Settings, found: Verification) -> None:
+    runs = Place.from_settings(settings).artifacts
+    for folder in folders:
+        for path in _files_in(folder):
+            if path.name.startswith(DRAFT_MARK) and not path.is_relative_to(runs):
+                found.add("warning", "left over", path, "a writer was killed here, or is at work")
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    """Yield the files below `folder`, in order; links to folders are not followed."""
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        yield from (Path(parent) / name for name in sorted(files))
+
+
+def _any_file(folder: Path) -> bool:
+    return next(_files_in(folder), None) is not None

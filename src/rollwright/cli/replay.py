@@ -1,0 +1,150 @@
+"""``rollwright show`` and ``rollwright replay``: where a model comes from, and whether it comes from there again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rollwright.cli.console import clean_stdout, talk
+
+if TYPE_CHECKING:
+    from rollwright.app.replay import Replay
+    from rollwright.app.runs import RunStory, StoredRun
+
+__all__ = ["replay", "show"]
+
+DIFFERS = 4
+
+What = Annotated[
+    str,
+    typer.Argument(help="A run: the beginning of its id or of its task's fingerprint, or its window.", metavar="RUN"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
+
+
+def show(what: What, as_json: AsJson = False) -> int:
+    """Tell what a recorded run is, where its model comes from, and what of that is another by now."""
+    from rollwright.app.runs import show_run  # noqa: PLC0415 - keeps --help light
+
+    with clean_stdout():
+        story = show_run(what)
+    if as_json:
+        data = {
+            **_facts(story.run),
+            "metrics": dict(story.metrics),
+            "artifacts": {ref.name: {"sha256": ref.sha256, "length": ref.length} for ref in story.artifacts},
+            "provenance": dict(story.provenance),
+            "changed": _changes(story.changed),
+        }
+        print(json.dumps({"ok": True, "data": data}, indent=1, ensure_ascii=False))
+        return 0
+    _show_story(story)
+    return 0
+
+
+def replay(what: What, as_json: AsJson = False) -> int:
+    """Train a finished run's task again on this machine and compare model, prediction and all else byte by byte.
+
+    The original is only read. Exit code 0: every byte is the same; 1: it could not be trained; 4: something differs.
+    """
+    from rollwright.app import replay as app  # noqa: PLC0415 - keeps --help light
+
+    with clean_stdout():
+        done = app.replay(what)
+    if as_json:
+        data = {
+            **_facts(done.run),
+            "same": done.same,
+            "artifacts": {item.name: {"then": item.then, "now": item.now} for item in done.artifacts},
+            "changed": _changes(done.changed),
+        }
+        print(json.dumps({"ok": done.same, "data": data}, indent=1, ensure_ascii=False))
+    else:
+        _show_replay(done)
+    return 0 if done.same else DIFFERS
+
+
+def _facts(run: StoredRun) -> dict[str, Any]:
+    recorder = run.recorder
+    return {
+        "recorder": recorder.id,
+        "experiment": run.experiment,
+        "name": recorder.name,
+        "window": run.window or None,
+        "fingerprint": run.fingerprint or None,
+        "status": recorder.status,
+        "started": recorder.start_time.isoformat(timespec="seconds"),
+        "ended": None if recorder.end_time is None else recorder.end_time.isoformat(timespec="seconds"),
+    }
+
+
+def _changes(changed: Iterable[tuple[str, str, str]]) -> list[dict[str, str]]:
+    return [{"what": what, "then": then, "now": now} for what, then, now in changed]
+
+
+def _show_story(story: RunStory) -> None:
+    for name, value in _facts(story.run).items():
+        if value is not None:
+            print(f"{name:<12} {value}")
+    for name, number in sorted(story.metrics.items()):
+        print(f"{'metric':<12} {name} {number:.6g}")
+    for ref in story.artifacts:
+        print(f"{'artifact':<12} {ref.name} {ref.length:,} bytes sha256 {ref.sha256[:12]}")
+    if not story.provenance:
+        talk.line("where its model comes from was not recorded")
+        return
+    print("\nwhere its model comes from")
+    later = {name: now for name, _, now in story.changed}
+    for name, text in _leaves(story.provenance):
+        mark = f"   now: {later[name] or 'none'}" if name in later else ""
+        print(f"  {name:<30} {text}{mark}")
+    for name, then, now in story.changed:
+        if not then:
+            print(f"  {name:<30} none   now: {now}")
+
+
+def _show_replay(done: Replay) -> None:
+    rows = [(item.name, _short(item.then), "the same" if item.same else _short(item.now)) for item in done.artifacts]
+    _table(("artifact", "then", "now"), rows)
+    if done.changed:
+        _table(("what differs", "then", "now"), done.changed)
+    print(f"{done.run.title()}: {'the same bytes' if done.same else 'NOT the same bytes'}")
+    if done.same:
+        return
+    if not done.told:
+        talk.line("where its model comes from was not recorded, so nothing says why")
+    elif not done.changed:
+        talk.line(
+            "hint: data, code, libraries and platform are those of the original: the model itself does not repeat; "
+            "look at its threads, its seed, and whether it computes on a GPU"
+        )
+
+
+def _short(digest: str | None) -> str:
+    return "none" if digest is None else digest[:16]
+
+
+def _leaves(value: Mapping[str, Any], head: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            rows += _leaves(item, f"{head}{key}.")
+        elif item is not None:
+            rows.append((f"{head}{key}", str(item)))
+    return rows
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - keeps --help light
+    from rich.table import Table  # noqa: PLC0415 - keeps --help light
+    from rich.text import Text  # noqa: PLC0415 - keeps --help light
+
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # a value is never markup
+    Console().print(table)

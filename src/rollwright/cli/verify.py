@@ -1,0 +1,70 @@
+"""``rollwright verify`` tells whether everything that was recorded still is what was written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rollwright.cli.console import clean_stdout, talk
+
+if TYPE_CHECKING:
+    from rollwright.app.verify import Verification
+
+__all__ = ["verify"]
+
+DAMAGED = 4
+
+
+def verify(
+    what: Annotated[
+        str | None,
+        typer.Argument(help="An experiment, or one run by id or window; the whole project if not given."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")] = False,
+) -> int:
+    """Read every recorded artifact and database whole, and tell what is damaged, missing or left over.
+
+    Nothing is changed. Exit code 0: nothing is lost (warnings cost room at most); 4: something is damaged or missing.
+    """
+    from rollwright.app import verify as app  # noqa: PLC0415 - keeps --help light
+
+    with clean_stdout(), _progress() as progress:
+        found = app.verify(what, progress=progress)
+    if as_json:
+        print(json.dumps({"ok": found.ok, "data": {**asdict(found), "root": str(found.root)}}, indent=1))
+    else:
+        _show(found)
+    return 0 if found.ok else DAMAGED
+
+
+def _show(found: Verification) -> None:
+    for finding in found.findings:
+        print(f"{finding.severity:8} {finding.kind:12} {finding.where}")
+        print(f"{'':8} {'':12} {finding.message}{f' [{finding.run}]' if finding.run else ''}")
+    errors = sum(finding.severity == "error" for finding in found.findings)
+    print(
+        f"{found.root}: {found.runs:,} runs, {found.artifacts:,} artifacts, {found.size / 1e6:,.1f} MB, "
+        f"{found.databases} databases: {errors} errors, {len(found.findings) - errors} warnings"
+    )
+    if errors:
+        talk.line(
+            "hint: restore the files from a copy, or give the campaign's command again: it trains what is damaged"
+        )
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None] | None]:
+    """Show a bar on standard error while a person is watching."""
+    if not talk.console.is_terminal:
+        yield None
+        return
+    from rich.progress import Progress  # noqa: PLC0415 - keeps --help light
+
+    with Progress(console=talk.console, transient=True) as bar:
+        task = bar.add_task("runs", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
