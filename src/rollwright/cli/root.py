@@ -24,9 +24,12 @@ from rollwright.cli.config import config_app
 from rollwright.cli.console import talk
 from rollwright.cli.data import data_app
 from rollwright.cli.key import key_app
+from rollwright.cli.pool import pool_app
+from rollwright.cli.replay import replay, show
 from rollwright.cli.schema import schema
 from rollwright.cli.track import track_app
 from rollwright.cli.trust import trust_app
+from rollwright.cli.verify import verify
 from rollwright.errors import RollwrightError
 
 __all__ = ["app", "run"]
@@ -81,8 +84,12 @@ app.command(name="run")(run_once)
 app.command()(roll)
 app.command()(resume)
 app.command()(worker)
+app.command()(show)
+app.command()(verify)
+app.command()(replay)
 app.command()(schema)
 app.add_typer(data_app, name="data")
+app.add_typer(pool_app, name="pool")
 app.add_typer(cache_app, name="cache")
 app.add_typer(config_app, name="config")
 app.add_typer(track_app, name="track")

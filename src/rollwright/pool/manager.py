@@ -368,7 +368,7 @@ class TaskManager:
         ------
         TaskFailedError
             When tasks ended as failed or cancelled; it names each.
-        PoolError
+        WaitTimeoutError
             When `timeout` has passed and tasks are still open.
 
         Guarantees: it returns as soon as the store can tell (`Traits.can_notify`), else within ``poll`` seconds.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rollwright.core.clock import Clock
-from rollwright.errors import PoolError, TaskFailedError
+from rollwright.errors import TaskFailedError, WaitTimeoutError
 from rollwright.pool.document import last_line
 from rollwright.pool.query import In, Query, both
 from rollwright.pool.states import OPEN_STATES, Status
@@ -88,7 +88,7 @@ class Waiting:
 
         Raises
         ------
-        PoolError
+        WaitTimeoutError
             When `timeout` seconds have passed and tasks are still open.
         """
         start = self._clock.monotonic()
@@ -137,11 +137,11 @@ class Waiting:
         elif waker.wait(longest) and at_least > 0:
             self._clock.sleep(at_least)
 
-    def _too_late(self, progress: WaitProgress, timeout: float | None) -> PoolError:
+    def _too_late(self, progress: WaitProgress, timeout: float | None) -> WaitTimeoutError:
         hint = "look whether a worker runs: rollwright worker"
         if progress.paused:
             hint = f"the pool is paused; go on with: rollwright pool resume {self._pool}"
-        return PoolError(
+        return WaitTimeoutError(
             f"{progress.open} tasks of pool `{self._pool}` are not finished after {timeout or 0.0:g} s", hint=hint
         )
 

@@ -1,0 +1,70 @@
+"""A pool's state while it changes: a bar or a table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from rollwright.cli.console import talk
+from rollwright.cli.text import ago, shown
+from rollwright.pool.states import Status
+from rollwright.pool.waiting import WaitProgress
+
+__all__ = ["WaitBar", "show_changes"]
+
+
+class WaitBar:
+    """How far the tasks are that somebody waits for, on stderr and only when that is a terminal."""
+
+    def __init__(self, pool: str) -> None:
+        self._name = shown(pool, longest=40)
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        if talk.console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=talk.console,
+                transient=True,
+            )
+            self._bar.start()
+            self._bar.add_task(self._name, total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, progress: WaitProgress) -> None:
+        """Show how it stands."""
+        if self._bar is None:
+            return
+        failed = progress.counts[Status.FAILED]
+        more = f", {failed} failed" if failed else ""
+        more += ", paused" if progress.paused else ""
+        self._bar.update(
+            self._bar.task_ids[0],
+            total=progress.total,
+            completed=progress.finished,
+            description=f"{self._name}: {progress.counts[Status.RUNNING]} running{more}",
+        )
+
+
+def show_changes(changes: Iterator[WaitProgress]) -> None:
+    """Print a line for each change until they end; Ctrl-C ends them too."""
+    try:
+        for progress in changes:
+            parts = [f"{tasks:,} {status.value}" for status, tasks in progress.counts.items() if tasks]
+            paused = ["paused"] if progress.paused else []
+            print(f"{ago(progress.seconds):>7}  {', '.join(parts + paused) or 'no tasks'}", flush=True)
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,59 @@
+"""Tables and times as text for people, with nothing in them that moves a terminal's cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+
+__all__ = ["ago", "print_table", "shown", "shown_lines", "when"]
+
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
+
+
+def shown(value: object, *, longest: int | None = None) -> str:
+    """Return a value as one line of text; control characters, and those that turn text around, are escaped."""
+    text = "".join(char if char.isprintable() else _escaped(char) for char in str(value))
+    return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def shown_lines(text: str) -> str:
+    """Return text of several lines, such as a traceback, with its line breaks and all else as `shown` does."""
+    return "\n".join(shown(line.replace("\t", "    ")) for line in text.split("\n"))
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, right: Collection[str] = ()) -> None:
+    """Print rows beneath their headings; columns named in `right` are numbers and stand to the right."""
+    from rich.cells import cell_len  # noqa: PLC0415 - keeps --help light
+
+    texts = [[shown(cell) for cell in row] for row in rows]
+    widths = [max(cell_len(cell) for cell in column) for column in zip(head, *texts, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = []
+        for name, cell, width in zip(head, cells, widths, strict=True):
+            gap = " " * (width - cell_len(cell))
+            padded.append(gap + cell if name in right else cell + gap)
+        return "  ".join(padded).rstrip()
+
+    for cells in (list(head), *texts):
+        print(line(cells))
+
+
+def when(moment: float | None) -> str:
+    """Return seconds since 1970 as a time in UTC, or nothing."""
+    return "" if moment is None else f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def ago(seconds: float) -> str:
+    """Return a length of time in its largest unit that is not zero."""
+    if seconds < _MINUTE:
+        return f"{max(0.0, seconds):.0f} s"
+    if seconds < _HOUR:
+        return f"{seconds / _MINUTE:.0f} min"
+    if seconds < 2 * _DAY:
+        return f"{seconds / _HOUR:.0f} h"
+    return f"{seconds / _DAY:.0f} d"
