@@ -27,6 +27,7 @@
     │   ├── LeaseLostError
     │   ├── IllegalTransitionError
     │   ├── QueryError               (also a ValueError)
+    │   ├── WaitTimeoutError         (also a TimeoutError; tasks did not end in time)
     │   ├── StoreUnavailableError
     │   └── SchemaVersionError
     ├── RecordError
@@ -34,6 +35,7 @@
     │   ├── RecorderNotFoundError    (also a KeyError)
     │   ├── ArtifactNotFoundError    (also a KeyError)
     │   ├── CorruptArtifactError
+    │   ├── ArtifactTypeError        (also a TypeError; a file holds an object of another class)
     │   ├── UntrustedArtifactError
     │   ├── UnsupportedArtifactError (no codec for such an object)
     │   ├── ArtifactStorageError     (a disk or a folder refuses to keep or give an artifact)
@@ -58,6 +60,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "ArtifactNotFoundError",
+    "ArtifactTypeError",
     "ArtifactStorageError",
     "CalendarError",
     "CalendarRangeError",
@@ -98,6 +101,7 @@ __all__ = [
     "UnsupportedArtifactError",
     "UntrustedArtifactError",
     "UntrustedModuleError",
+    "WaitTimeoutError",
     "nearest",
 ]
 
@@ -371,6 +375,12 @@ class QueryError(PoolError, ValueError):
     """A query outside the pool's one query language."""
 
 
+class WaitTimeoutError(PoolError, TimeoutError):
+    """Tasks that somebody waited for were not finished in time."""
+
+    exit_code = 3
+
+
 class StoreUnavailableError(PoolError):
     """The pool's store cannot be reached or written."""
 
@@ -413,6 +423,10 @@ class ArtifactStorageError(RecordError):
     """A full disk, a quota, a read-only folder: an artifact cannot be written or read, and nothing was changed."""
 
     exit_code = 3
+
+
+class ArtifactTypeError(RecordError, TypeError):
+    """A file holds an object of another class than was asked for."""
 
 
 class UntrustedArtifactError(RecordError):
