@@ -58,7 +58,7 @@ def test_the_features_are_in_the_store_and_nothing_else_is_written(
     written = files(tmp_path) - before
     assert written
     assert all(path.is_relative_to(tmp_path / "store") for path in written)
-    assert {path.suffix for path in written} <= {".f32", ".json", ""}
+    assert {path.suffix for path in written} <= {".f32", ".json", ".list", ""}
     assert made == task == given
     assert made["dataset"] is not task["dataset"]
     assert fingerprint(made) == fingerprint(task)

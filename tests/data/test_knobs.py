@@ -25,13 +25,13 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return how many threads each evaluation was given."""
     seen: list[int] = []
     for module in (api, store_fill):
-        original = module.evaluate
+        original = module.evaluate_each
 
         def counted(*args, original=original, **kwargs):
             seen.append(kwargs["threads"])
             return original(*args, **kwargs)
 
-        monkeypatch.setattr(module, "evaluate", counted)
+        monkeypatch.setattr(module, "evaluate_each", counted)
     return seen
 
 

@@ -19,6 +19,7 @@ from rollwright.data.manifest import (
     read_manifest,
 )
 from rollwright.data.publication import replaced_folder, write_file
+from rollwright.data.tail import tail_name
 from rollwright.errors import CorruptFileError, DataNotFoundError
 
 __all__ = ["accept_changes"]
@@ -49,6 +50,8 @@ def accept_changes(path: Path | str) -> Manifest:
             first = str(read_sessions(root / CALENDARS / f"{token}.txt")[0]).removesuffix(" 00:00:00")
             moved = any(_belongs(name, token) for name in changed)
             manifest = manifest.after(files, kind="accept", freq=token, first_changed=first if moved else None)
+        for token in tokens:  # made for another state
+            (staging / tail_name(token)).unlink(missing_ok=True)
         write_file(staging / FILES_NAME, format_files(files))
         write_file(staging / MANIFEST_NAME, manifest.to_bytes(files))
     return manifest

@@ -23,6 +23,7 @@ from rollwright.data.processors import (
     RobustZScoreNorm,
     ZScoreNorm,
 )
+from rollwright.data.store_file import taken
 
 __all__ = ["PickedRun", "picked_table"]
 
@@ -40,7 +41,7 @@ class PickedRun(Run):
 
     def copied(self) -> NDArray[Any]:
         """Return the rows of the table as an array of its own: the only copy that is made of them."""
-        return np.take(np.asarray(self.values), self.where, axis=0)
+        return taken(self.values, self.where)
 
 
 def picked_table(chain: Sequence[Processor], raw: Table) -> Table | None:

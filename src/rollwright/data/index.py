@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rollwright.data.bins import read_span
 from rollwright.data.layout import FEATURES, bin_path, folder_map
 from rollwright.data.manifest import FileEntry
@@ -53,6 +50,7 @@ class TableIndex:
         self._root = root
         self._token = token
         self._series: dict[str, dict[str, FileEntry]] = {}
+        self._bounds: dict[str, tuple[int, int]] = {}
         end = f".{token}.bin"
         for path, entry in files.items():
             if path.startswith(f"{FEATURES}/") and path.endswith(end):
@@ -82,12 +80,14 @@ class TableIndex:
 
     def bounds(self, folder: str) -> tuple[int, int]:
         """Return the first position of any of its fields, and one past the last; no file is opened."""
-        spans = [
-            (entry.start, entry.start + entry.length)
-            for entry in self._series[folder].values()
-            if entry.start is not None and entry.length
-        ]
-        return _hull(spans)
+        if folder not in self._bounds:
+            spans = [
+                (entry.start, entry.start + entry.length)
+                for entry in self._series[folder].values()
+                if entry.start is not None and entry.length
+            ]
+            self._bounds[folder] = _hull(spans)
+        return self._bounds[folder]
 
 
 class FolderIndex:
@@ -149,5 +149,4 @@ class FolderIndex:
 def _hull(spans: list[tuple[int, int]]) -> tuple[int, int]:
     if not spans:
         return 0, 0
-    ends: NDArray[np.int64] = np.array(spans, np.int64)
-    return int(ends[:, 0].min()), int(ends[:, 1].max())
+    return min(start for start, _ in spans), max(stop for _, stop in spans)

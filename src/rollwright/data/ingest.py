@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -35,6 +35,7 @@ from rollwright.data.manifest import (
 )
 from rollwright.data.overlay import Before, Merge, Series, merge_rows, open_before
 from rollwright.data.publication import replaced_folder, write_file
+from rollwright.data.tail import gathered_tail, tail_name
 from rollwright.data.universe import extended, format_lifetimes
 from rollwright.errors import DataError
 
@@ -208,7 +209,18 @@ def _write(
         )
         write_file(staging / FILES_NAME, format_files(files))
         write_file(staging / MANIFEST_NAME, manifest.to_bytes(files))
+        _write_tail(staging, files, token, merge, manifest.generation)
     return manifest
+
+
+def _write_tail(staging: Path, files: Mapping[str, FileEntry], token: str, merge: Merge, generation: str) -> None:
+    tail = gathered_tail(
+        staging, files, token, sessions=len(merge.calendar),
+        given=lambda folder, field: merge.series.get(folder, {}).get(field),
+    )  # fmt: skip
+    (staging / tail_name(token)).unlink(missing_ok=True)
+    if tail is not None:
+        write_file(staging / tail_name(token), tail.to_bytes(generation))
 
 
 def write_series(staging: Path, folder: str, series: Series, token: str) -> dict[str, FileEntry]:

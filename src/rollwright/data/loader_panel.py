@@ -19,7 +19,6 @@ from rollwright.data.matrix_table import Run, Table
 from rollwright.data.store import FeatureStore, Universe
 from rollwright.data.store_file import Matrix
 from rollwright.errors import ConfigError, DataError, UnknownInstrumentError, nearest
-from rollwright.expression.planner import compile_plan
 from rollwright.expression.source import DataSource
 
 __all__ = [
@@ -234,7 +233,8 @@ def open_panel(
     calendar = source.calendar()
     universe = universe_of(instruments, source)
     for group in groups:
-        compile_plan(group.expressions, allow_lookahead=group.is_label)  # all refused before any is computed
+        # all refused before any is computed
+        store.listed(group.expressions, source.freq, allow_lookahead=group.is_label)
     matrices = tuple(
         store.matrix(group.expressions, source, universe=universe, allow_lookahead=group.is_label) for group in groups
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.calendar.trading import TradingCalendar
+from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.errors import DataError
 from rollwright.expression.source import Lifetimes
 
@@ -37,22 +37,25 @@ def spans_of_lifetimes(
     """
     place = {code: number for number, code in enumerate(instruments)}
     labels = calendar.values[: calendar.known]
+    known = [(place[code], ranges) for code, ranges in lifetimes.items() if code in place]
+    starts = np.array([_label(start) for _, ranges in known for start, _ in ranges], dtype="datetime64[s]")
+    ends = np.array([_label(end) for _, ranges in known for _, end in ranges], dtype="datetime64[s]")
+    cuts = zip(
+        np.searchsorted(labels, starts, side="left").tolist(),
+        np.searchsorted(labels, ends, side="right").tolist(),
+        strict=True,
+    )
+    low, high = bounds[:, 0].tolist(), np.minimum(bounds[:, 1], calendar.known).tolist()
     rows: list[tuple[int, int, int]] = []
-    for code, ranges in lifetimes.items():
-        number = place.get(code)
-        if number is None:
-            continue
-        low, high = int(bounds[number, 0]), min(int(bounds[number, 1]), calendar.known)
-        cuts = sorted(
-            (
-                max(low, int(np.searchsorted(labels, start.to_datetime64(), side="left"))),
-                min(high, int(np.searchsorted(labels, end.to_datetime64(), side="right"))),
-            )
-            for start, end in ranges
-        )
-        rows.extend((number, first, last) for first, last in _merged(cuts))
+    for number, ranges in known:
+        own = sorted((max(low[number], first), min(high[number], last)) for first, last in islice(cuts, len(ranges)))
+        rows.extend((number, first, last) for first, last in _merged(own))
     rows.sort()
     return np.array(rows, dtype=np.int64).reshape(len(rows), 3)
+
+
+def _label(session: Session) -> np.datetime64:
+    return session.to_datetime64()
 
 
 def _merged(cuts: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -123,8 +126,11 @@ class RowLayout:
 
     def first_difference(self, other: RowLayout) -> int:
         """Return the first session whose rows differ between the layouts; both agree on every row before it."""
-        mine, theirs = self._by_code(), other._by_code()
         earliest = min(self.sessions, other.sessions)
+        if self.instruments == other.instruments and np.array_equal(self.spans[:, :2], other.spans[:, :2]):
+            ends = np.stack([self.spans[:, 2], other.spans[:, 2]])
+            return int(ends.min(axis=0).min(initial=earliest, where=ends[0] != ends[1]))
+        mine, theirs = self._by_code(), other._by_code()
         for code in mine.keys() | theirs.keys():
             for one, two in zip_longest(mine.get(code, ()), theirs.get(code, ())):
                 if one == two:

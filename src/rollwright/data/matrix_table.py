@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.data.matrix import Rows
+from rollwright.data.store_file import taken
 from rollwright.errors import DataError, UnknownFieldError, nearest
 
 __all__ = ["Group", "Run", "Table"]
@@ -40,7 +41,7 @@ class Run:
 
     def copied(self) -> Values:
         """Return the rows of the table as an array of its own."""
-        return np.array(self.values)
+        return taken(self.values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import weakref
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -39,6 +37,8 @@ from rollwright.data.manifest import (
     read_manifest,
     text_stamps,
 )
+from rollwright.data.pin import FolderPin
+from rollwright.data.tail import TAIL_SESSIONS, Tail, read_tail
 from rollwright.data.universe import parse_lifetimes, universe_names
 from rollwright.errors import (
     CorruptFileError,
@@ -77,6 +77,9 @@ class QlibProvider:
         ``day``, ``1min``, ``5min`` …, in any of Qlib's spellings.
     cache : FieldCache, optional
         Where series once decoded are kept; none are if not given.
+    tails : bool
+        Whether the last sessions may be read from the copy that an import makes of them (see `tail`). With False every
+        value comes from its series, whose bytes are checked.
 
     Raises
     ------
@@ -86,12 +89,14 @@ class QlibProvider:
         When the calendar or the manifest is damaged.
     """
 
-    def __init__(self, path: Path | str, *, freq: str = "day", cache: FieldCache | None = None) -> None:
+    def __init__(
+        self, path: Path | str, *, freq: str = "day", cache: FieldCache | None = None, tails: bool = True
+    ) -> None:
         self.cache = cache if cache is not None else FieldCache(0)
         self._root = Path(path).expanduser().resolve()
         if not self._root.is_dir():
             raise DataNotFoundError(path, "there is no such folder", hint=_HINT)
-        self._pin = _Pin(self._root)
+        self._pin = FolderPin(self._root)
         found = calendar_path(self._root, freq)
         if found is None:
             have = sorted(file.stem for file in (self._root / CALENDARS).glob("*.txt"))
@@ -113,6 +118,8 @@ class QlibProvider:
         self._codes_cache: dict[str, str] | None = None
         self._members: dict[str, Lifetimes] = {}
         self._generation_cache: str | None = None
+        self._tail_cache: Tail | None = None
+        self._tail_read = not tails
         self._verified: set[tuple[str, str]] = set()
         self._warned: set[str] = set()
 
@@ -251,6 +258,11 @@ class QlibProvider:
         names = [check_field(field) for field in fields]
         self._check_known(names)
         folders = [self._folder(code) for code in instruments]
+        tail = self._tail(start)
+        if tail is not None:
+            block = tail.copied(names, folders, start, stop)
+            self._pin.check()
+            return block
         block = np.empty((len(names), stop - start, len(folders)), np.float32)
         lanes = np.empty((len(folders), stop - start), np.float32)
         for place, name in enumerate(names):
@@ -324,6 +336,15 @@ class QlibProvider:
             f"instrument `{code}` has no {self._freq} series in {self._root}",
             hint=f"did you mean `{close}`?" if close else "`rollwright data info` lists what there is",
         )
+
+    def _tail(self, start: int) -> Tail | None:
+        """Return the last sessions of all series when `start` is one of them and an import has written them."""
+        if self._manifest is None or start < self._calendar.known - TAIL_SESSIONS:
+            return None
+        if not self._tail_read:
+            self._tail_read = True
+            self._tail_cache = read_tail(self._root, self._token, self._manifest.generation)
+        return self._tail_cache if self._tail_cache is not None and start >= self._tail_cache.first else None
 
     def _check_known(self, names: Iterable[str]) -> None:
         for name in names:
@@ -406,39 +427,6 @@ class QlibProvider:
             if f"{INSTRUMENTS}/{name}.txt" not in self._files
         ]
         return f"+{content_digest(''.join(texts).encode())[:8]}" if texts else ""
-
-
-class _Pin:
-    """Holds the folder that was opened, so that its replacement cannot go unnoticed.
-
-    The descriptor keeps the folder's inode in use; a new folder of the same name therefore has another number.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._state: tuple[int, int] | None = None
-        try:
-            handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-        except (AttributeError, OSError):  # a system that cannot open folders
-            return
-        weakref.finalize(self, os.close, handle)
-        state = os.fstat(handle)
-        self._state = (state.st_dev, state.st_ino)
-
-    def holds(self) -> bool:
-        """Say whether the name still means the folder that was opened."""
-        if self._state is None:
-            return True
-        try:
-            state = os.stat(self._root)
-        except FileNotFoundError:
-            return False
-        return (state.st_dev, state.st_ino) == self._state
-
-    def check(self) -> None:
-        """Raise when it does not."""
-        if not self.holds():
-            raise DataError(f"{self._root} was replaced by an import since it was opened", hint="open it again")
 
 
 def _check_days(path: Path, calendar: TradingCalendar) -> None:

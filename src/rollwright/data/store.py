@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +26,13 @@ from numpy.typing import NDArray
 
 from rollwright.core.atomic import drafts_in
 from rollwright.core.context import current_settings
-from rollwright.core.ids import canonical_json, sha256_hex
+from rollwright.core.heap import give_back
+from rollwright.core.ids import sha256_hex
 from rollwright.core.settings import Settings
 from rollwright.data.matrix import RowLayout, spans_of_bounds, spans_of_lifetimes
 from rollwright.data.store_file import BLOCK_SESSIONS, Header, Matrix, header_name, mapped
 from rollwright.data.store_fill import compute_rows, copy_columns, gather_rows
+from rollwright.data.store_keys import Listed, listed_of, recall, remember
 from rollwright.data.store_lock import allocate, folder_lock
 from rollwright.data.store_size import prune
 from rollwright.errors import CorruptFileError, DataError
@@ -93,6 +96,7 @@ class FeatureStore:
         self._replace = replace
         self._max_bytes = max_bytes
         self._opened: dict[tuple[Path, str], Matrix] = {}
+        self._listed: dict[tuple[str, ...], Listed] = {}
 
     @classmethod
     def from_settings(cls, settings: Settings | None = None) -> FeatureStore:
@@ -117,7 +121,7 @@ class FeatureStore:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the opened matrices behind: a copy maps them again."""
-        return {**self.__dict__, "_opened": {}}
+        return {**self.__dict__, "_opened": {}, "_listed": {}}
 
     @property
     def root(self) -> Path:
@@ -151,11 +155,10 @@ class FeatureStore:
         ExpressionError, LookAheadError, UnknownFieldError
             For an expression that cannot be computed.
         """
-        plan = compile_plan(expressions, allow_lookahead=allow_lookahead)
-        key = sha256_hex(canonical_json({"expressions": list(plan.expressions), "freq": source.freq}).encode())[:24]
+        listed = self.listed(expressions, source.freq, allow_lookahead=allow_lookahead)
         job = _Job(
-            root=self._root, key=key, plan=plan, source=source, generation=source.generation,
-            threads=self._threads, anew=self._replace,
+            root=self._root, listed=listed, plan_of=cache(partial(compile_plan, expressions, allow_lookahead=True)),
+            source=source, generation=source.generation, threads=self._threads, anew=self._replace,
         )  # fmt: skip
         if universe is None:
             return self._get(job.series_folder, job.generation, job.build_series)
@@ -165,6 +168,24 @@ class FeatureStore:
             job.build_universe(folder, whole, universe)
 
         return self._get(job.folder / universe.folder, job.generation, build_universe)
+
+    def listed(self, expressions: Sequence[str], freq: str, *, allow_lookahead: bool = False) -> Listed:
+        """Return what the store calls a list of expressions, which it parses when it sees these texts first.
+
+        .. warning:: **Look-ahead.** As `matrix`.
+
+        Raises
+        ------
+        ExpressionError, LookAheadError
+            For an expression that cannot be computed.
+        """
+        texts = (freq, *expressions)
+        found = self._listed.get(texts) or recall(self._root, freq, expressions)
+        if found is None or (found.lookahead and not allow_lookahead):
+            found = listed_of(compile_plan(expressions, allow_lookahead=allow_lookahead), freq)
+            remember(self._root, freq, expressions, found)
+        self._listed[texts] = found
+        return found
 
     def _get(self, folder: Path, generation: str, build: Callable[[Path], None]) -> Matrix:
         found = self._opened.get((folder, generation))
@@ -179,6 +200,7 @@ class FeatureStore:
                 if matrix is None:
                     _sweep(folder)
                     build(folder)
+                    give_back()
                     matrix = Matrix.open(folder, generation)
                     if matrix is not None:
                         matrix.is_new = True
@@ -200,12 +222,16 @@ class _Job:
     """One request to the store, and how its files are made. Every method runs under the lock of its folder."""
 
     root: Path
-    key: str
-    plan: Plan
+    listed: Listed
+    plan_of: Callable[[], Plan]
     source: DataSource
     generation: str
     threads: int
     anew: bool
+
+    @property
+    def plan(self) -> Plan:
+        return self.plan_of()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -213,7 +239,7 @@ class _Job:
 
     @property
     def folder(self) -> Path:
-        return self.root / self.source.freq / self.key
+        return self.root / self.source.freq / self.listed.key
 
     @property
     def series_folder(self) -> Path:
@@ -263,7 +289,7 @@ class _Job:
             generation=self.generation,
             freq=self.source.freq,
             expressions=self.names,
-            lookahead=self.plan.lookahead,
+            lookahead=self.listed.lookahead,
             layout=layout,
             calendar=sha256_hex(labels[: layout.sessions].tobytes()),
             data=f"{header_name(self.generation).removesuffix('.json')}.f32",
@@ -277,7 +303,7 @@ class _Job:
         else:
             header, values = _grown(folder, header, old, keep)
             fill(values, keep)
-            header.sealed(values, known=old.header.sums[: keep // BLOCK_SESSIONS]).write(folder)
+            _sealed(header, values, old, keep).write(folder)
         _logger.info(
             "features.built folder=%s columns=%d rows=%d from_session=%d", folder, len(self.names), layout.rows, keep
         )
@@ -342,7 +368,6 @@ def _grown(folder: Path, header: Header, old: Matrix, keep: int) -> tuple[Header
     Otherwise its beginning is copied.
     """
     kept = int(header.layout.offsets[keep])
-    old.verify(keep - keep % BLOCK_SESSIONS, keep)  # its sum is about to be taken anew
     longest = max(other.header.size for other in _earlier(folder) if other.header.data == old.header.data)
     if kept * len(header.expressions) * 4 == longest:
         header = replace(header, data=old.header.data)
@@ -354,6 +379,17 @@ def _grown(folder: Path, header: Header, old: Matrix, keep: int) -> tuple[Header
         values[part] = old.values[part]
     (folder / f"{header.data}.tmp").replace(folder / header.data)
     return header, values
+
+
+def _sealed(header: Header, values: NDArray[np.float32], old: Matrix, keep: int) -> Header:
+    """Return the header with its sums, without reading what `old` has sums of."""
+    kept = int(header.layout.offsets[keep])
+    if kept == old.layout.rows:
+        return header.sealed(values, known=old.header.sums, rows=kept)
+    whole = keep // BLOCK_SESSIONS
+    # rows of one block are left out, so that its sum is taken anew: what stays of it is looked at first
+    old.verify(whole * BLOCK_SESSIONS, keep)
+    return header.sealed(values, known=old.header.sums[:whole], rows=int(header.layout.offsets[whole * BLOCK_SESSIONS]))
 
 
 def _new_file(folder: Path, header: Header) -> NDArray[np.float32]:

@@ -15,15 +15,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rollwright.core.atomic import write_atomically
+from rollwright.core.atomic import draft_of, put
 from rollwright.core.ids import parse_json, sha256_hex
 from rollwright.data.matrix import RowLayout
 from rollwright.data.store_hold import hold
 from rollwright.errors import CorruptFileError, RollwrightError
 
-__all__ = ["BLOCK_SESSIONS", "Header", "Matrix", "checksums", "empty_columns", "header_name", "let_go"]
+__all__ = ["BLOCK_SESSIONS", "Header", "Matrix", "checksums", "empty_columns", "header_name", "let_go", "taken"]
 
 FORMAT: Final = 1
+COPIED_BYTES: Final = 1 << 25
+_WORD: Final = 0xFFFFFFFF
 BLOCK_SESSIONS: Final = 256
 """Sessions of a block, on a grid fixed to the calendar: the unit of verification."""
 
@@ -122,19 +124,27 @@ class Header:
         )
 
     def write(self, folder: Path) -> None:
-        """Write it durably beside its data."""
-        write_atomically(folder / header_name(self.generation), self._write_bytes)
+        """Write it beside its data, whole or not at all; a power cut may lose it, or leave it with a broken seal."""
+        path = folder / header_name(self.generation)
+        with draft_of(
+            path
+        ) as draft:  # not flushed: what is lost is built again, and a flush costs as much as an append
+            draft.write_bytes(self.to_bytes())
+            put(draft, path)
 
-    def _write_bytes(self, path: Path) -> None:
-        path.write_bytes(self.to_bytes())
+    def sealed(self, values: NDArray[np.float32], *, known: Sequence[int] = (), rows: int = 0) -> Header:
+        """Return the header with the sums and empty columns of `values`.
 
-    def sealed(self, values: NDArray[np.float32], *, known: Sequence[int] = ()) -> Header:
-        """Return the header with the sums and empty columns of `values`; `known` are the sums of the first blocks.
-
-        Known sums are kept, not taken anew: damage to rows written earlier stays visible.
+        Parameters
+        ----------
+        values : float32 ``[rows, expressions]``
+        known : sequence of int
+            The sums of the first blocks, as far as they reach. They are kept, not taken anew: damage to rows written
+            earlier stays visible.
+        rows : int
+            How many rows `known` are the sums of; the last of them may lie in the middle of a block.
         """
-        fresh = checksums(values, self.layout, first=len(known))
-        return replace(self, sums=(*known, *fresh), empty=empty_columns(values))
+        return replace(self, sums=checksums(values, self.layout, known=known, rows=rows), empty=empty_columns(values))
 
 
 def header_name(generation: str) -> str:
@@ -142,12 +152,19 @@ def header_name(generation: str) -> str:
     return f"{sha256_hex(generation.encode())[:16]}.json"
 
 
-def checksums(values: NDArray[np.float32], layout: RowLayout, *, first: int = 0) -> tuple[int, ...]:
-    """Return the sum of the 32-bit words of each block from `first` on, modulo 2**32: a changed word changes it."""
+def checksums(
+    values: NDArray[np.float32], layout: RowLayout, *, known: Sequence[int] = (), rows: int = 0
+) -> tuple[int, ...]:
+    """Return the sum of the 32-bit words of each block, modulo 2**32: a changed word changes it.
+
+    `known` are the sums of the first `rows` rows, which are not read.
+    """
     sums = []
-    for low, high in itertools.pairwise(_block_rows(layout)[first:]):
-        sums.append(_sum(values[low:high]))
-        let_go(values, low, high)
+    for block, (low, high) in enumerate(itertools.pairwise(_block_rows(layout))):
+        before = known[block] if block < len(known) else 0
+        fresh = values[max(low, rows) : high]
+        sums.append((before + _sum(fresh)) & _WORD)
+        let_go(values, max(low, rows), high)
     return tuple(sums)
 
 
@@ -258,6 +275,38 @@ def let_go(values: NDArray[np.float32], low: int, high: int) -> None:
         return
     size, page = values.strides[0], mmap.PAGESIZE
     start, stop = -(-low * size // page) * page, high * size // page * page
+    if start < stop:
+        file.madvise(mmap.MADV_DONTNEED, start, stop - start)
+
+
+def taken(values: NDArray[Any], where: NDArray[np.intp] | None = None) -> NDArray[Any]:
+    """Return a copy of the rows `where` of an array, all if not given, letting go of a mapped file's pages on the way.
+
+    So a window that is copied into a frame is in memory once, not twice.
+    """
+    rows = len(values) if where is None else len(where)
+    copy = np.empty((rows, values.shape[1]), values.dtype)
+    step = max(1, COPIED_BYTES // max(1, copy.strides[0]))
+    plain = np.asarray(values)
+    for low in range(0, rows, step):
+        high = min(low + step, rows)
+        if where is None:
+            copy[low:high] = plain[low:high]
+            _let_go_of(values[low:high])
+        elif low < high:
+            np.take(plain, where[low:high], axis=0, out=copy[low:high])
+            _let_go_of(values[where[low] : where[high - 1] + 1])
+    return copy
+
+
+def _let_go_of(part: NDArray[Any]) -> None:
+    """Take rows out of this process's memory when they are neighbouring ones of a mapped file that is only read."""
+    file = getattr(part, "_mmap", None)
+    if file is None or not part.flags.c_contiguous or part.flags.writeable or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    begin = np.frombuffer(file, np.uint8).ctypes.data
+    low, page = part.ctypes.data - begin, mmap.PAGESIZE
+    start, stop = -(-low // page) * page, (low + part.nbytes) // page * page
     if start < stop:
         file.madvise(mmap.MADV_DONTNEED, start, stop - start)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from rollwright.data.matrix import RowLayout
 from rollwright.data.store_file import Matrix, let_go
-from rollwright.expression.engine import evaluate
+from rollwright.expression.engine import Tile, evaluate_each
 from rollwright.expression.planner import Plan
 from rollwright.expression.source import DataSource
 
@@ -44,15 +45,10 @@ def compute_rows(
     where = None if whole else np.array(columns, dtype=np.intp)
     numbers = _Numbers(layout)
     band_rows = max(1, BAND_BYTES // (values.itemsize * values.shape[1] * max(1, len(layout.instruments))))
-    tiles = evaluate(
-        plan, source, instruments=layout.instruments, start=first, stop=layout.sessions, threads=threads,
-        most_rows=band_rows,
-    )  # fmt: skip
-    band = slice(first, first)
-    for tile in tiles:
-        if tile.rows.start != band.start:
-            _let_go(values, layout, band)
-        band = tile.rows
+    bands = _Bands(values, layout)
+
+    def write(tile: Tile) -> None:
+        bands.enter(tile.rows)
         for low in range(tile.rows.start, tile.rows.stop):
             if low > tile.rows.start and low % SESSIONS:
                 continue
@@ -60,6 +56,28 @@ def compute_rows(
             target = numbers.block(low, high)[:, tile.columns].reshape(-1)
             cells = tile.values[:, low - tile.rows.start : high - tile.rows.start]
             scatter(values, target, cells.reshape(len(cells), -1), where)
+
+    evaluate_each(
+        plan, source, write, instruments=layout.instruments, start=first, stop=layout.sessions, threads=threads,
+        by_series=False, most_rows=band_rows,
+    )  # fmt: skip
+
+
+class _Bands:
+    """Lets go of a band of sessions when tiles of a later one come; what is still written to it comes back alone."""
+
+    def __init__(self, values: NDArray[np.float32], layout: RowLayout) -> None:
+        self._values = values
+        self._layout = layout
+        self._last = slice(0, 0)
+        self._lock = threading.Lock()
+
+    def enter(self, rows: slice) -> None:
+        """Tell that a tile of the sessions `rows` is about to be written."""
+        with self._lock:
+            if rows.start > self._last.start:
+                _let_go(self._values, self._layout, self._last)
+                self._last = rows
 
 
 def _let_go(values: NDArray[np.float32], layout: RowLayout, sessions: slice) -> None:
@@ -72,16 +90,19 @@ class _Numbers:
     def __init__(self, layout: RowLayout) -> None:
         self._layout = layout
         self._blocks: dict[int, NDArray[np.int64]] = {}
+        self._lock = threading.Lock()
         self._room = max(4, KEPT_CELLS // (SESSIONS * max(1, len(layout.instruments))))
 
     def block(self, low: int, high: int) -> NDArray[np.int64]:
         """Return the numbers of the sessions ``[low, high)``, which lie in one block."""
         start = low - low % SESSIONS
-        if start not in self._blocks:
-            while len(self._blocks) >= self._room:
-                del self._blocks[next(iter(self._blocks))]
-            self._blocks[start] = self._layout.numbers(start, min(start + SESSIONS, self._layout.sessions))
-        return self._blocks[start][low - start : high - start]
+        with self._lock:
+            found = self._blocks.get(start)
+            if found is None:
+                while len(self._blocks) >= self._room:
+                    del self._blocks[next(iter(self._blocks))]
+                found = self._blocks[start] = self._layout.numbers(start, min(start + SESSIONS, self._layout.sessions))
+        return found[low - start : high - start]
 
 
 def scatter(

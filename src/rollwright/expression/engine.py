@@ -102,6 +102,8 @@ def evaluate_each(
     start: int,
     stop: int,
     threads: int = 1,
+    by_series: bool = True,
+    most_rows: int = TILE_ROWS,
 ) -> None:
     """Give every tile of `evaluate` to `take`, in any order, on the thread that computed it.
 
@@ -110,17 +112,19 @@ def evaluate_each(
 
     Parameters
     ----------
-    plan, source, instruments, start, stop, threads
+    plan, source, instruments, start, stop, threads, most_rows
         As in `evaluate`.
     take : callable
         Called by several threads at once. A tile's values hold only until it returns.
+    by_series : bool, default True
+        Whether the rows of an instrument lie together in a tile, or the instruments of a session.
 
     Raises
     ------
     CalendarRangeError
         When the range leaves the calendar.
     """
-    request = _request(plan, source, instruments, start, stop, by_series=True)
+    request = _request(plan, source, instruments, start, stop, by_series=by_series, most_rows=most_rows)
     room = _Room()
     for _ in _in_order(request.jobs(start, stop), lambda job: take(job(room)), threads=threads):
         pass
