@@ -1,10 +1,15 @@
-"""What every test starts from: an empty environment, a folder of its own, and no way to the network."""
+"""What every test starts from: an empty environment, a folder of its own, and no way to the network.
+
+Servers that stores need are found here, before any test changes the environment, and named in the first lines.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +27,36 @@ settings.register_profile(
 )
 settings.register_profile("explore", max_examples=2000, deadline=None, suppress_health_check=_SHARED_FIXTURES)
 settings.load_profile("house")
+
+
+def _tool(name: str) -> Any:
+    """Return the module of tools/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "tools" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_WIRE = _tool("mongo_wire")
+_MONGO = _WIRE.find_server()
+
+
+def pytest_report_header() -> str:
+    """Name the servers that stores are tested against; those absent are told as not run."""
+    return f"MongoDB wire: {_WIRE.described(_MONGO)}"
+
+
+@pytest.fixture(scope="session")
+def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the URL of a server that speaks MongoDB's wire protocol; one for all worker processes."""
+    if _MONGO is None:
+        pytest.skip(_WIRE.ABSENT)
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with _WIRE.running(_MONGO, shared / "mongo-wire") as url:
+        yield url
 
 
 class NetworkTouchedError(AssertionError):

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["VERSION", "WireServer", "fetch", "find_server", "running"]
+__all__ = ["ABSENT", "VERSION", "WireServer", "described", "fetch", "find_server", "running"]
 
 VERSION: Final = "1.47.0"
 ABSENT: Final = "not run: no MongoDB-wire server (set ROLLWRIGHT_TEST_MONGODB_URL, or run tools/mongo_wire.py fetch)"
@@ -110,6 +110,22 @@ def find_server(environ: Mapping[str, str] = os.environ) -> WireServer | None:
     return WireServer(name=f"mongo-java-server {VERSION}", command=(java, *options, "-cp", str(folder / "*"), source))
 
 
+def described(server: WireServer | None) -> str:
+    """Return what is told of the server in the first lines of a test run."""
+    if server is None:
+        return ABSENT
+    if server.url is None:
+        return server.name
+    import pymongo  # noqa: PLC0415 - fetching needs none
+
+    try:
+        with pymongo.MongoClient[dict[str, object]](server.url, serverSelectionTimeoutMS=3000) as client:
+            told = client.admin.command("buildInfo")
+    except pymongo.errors.PyMongoError as error:
+        return f"{server.name} does not answer ({type(error).__name__})"
+    return f"{server.name}, which says it is version {told.get('ferretdbVersion', told['version'])}"
+
+
 # Ends the server when nobody holds the other end of standard input any more, however they ended.
 _WATCH: Final = """"$@" </dev/null & server=$!
 cat >/dev/null
@@ -176,6 +192,7 @@ def _start(server: WireServer, shared: Path) -> int:
             if time.monotonic() > end or process.poll() is not None:
                 raise RuntimeError(f"{server.name} did not start:\n{log.read_text(encoding='utf-8')[-2000:]}")
             time.sleep(0.02)  # noqa: TID251 - the server is another process
+        process.returncode = 0  # it may outlive this process for others' sake, so nobody here waits for it
     except BaseException:
         os.close(hold)
         raise
@@ -222,8 +239,7 @@ def main(arguments: list[str]) -> int:
     elif arguments:
         print("usage: mongo_wire.py [fetch]", file=sys.stderr)
         return 2
-    found = find_server()
-    print(f"MongoDB wire: {found.name}" if found is not None else ABSENT)
+    print(f"MongoDB wire: {described(find_server())}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from rollwright.core.settings import load_settings
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.urls import store_from_url
+from rollwright.testing import postgres_server
 
 HERE = Path(__file__).parent
 
@@ -36,10 +39,16 @@ def time():
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def store(request, tmp_path, time):
     if request.param == "memory":
         yield MemoryStore(clock=time)
+        return
+    if request.param == "postgres":
+        store = store_from_url(request.getfixturevalue("postgres_url"))
+        store._clock = time
+        yield store
+        store.close()
         return
     store = SqliteStore(tmp_path / "pool.db", clock=time, durable=False)
     yield store
@@ -52,6 +61,36 @@ def file_store(tmp_path):
     store = SqliteStore(tmp_path / "pool.db", durable=False)
     yield store
     store.close()
+
+
+@pytest.fixture
+def mongo_url(mongo_server):
+    """The URL of a database of its own on the MongoDB-wire server."""
+    import pymongo  # noqa: PLC0415 - only where there is a server
+
+    name = f"rollwright_test_{secrets.token_hex(6)}"
+    yield f"{mongo_server}/{name}"
+    with pymongo.MongoClient(mongo_server) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_database():
+    """The URL of a database of this process on a server that the whole run shares."""
+    reason = postgres_server.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    yield postgres_server.new_database(postgres_server.shared_server())
+    from rollwright.pool.stores.postgres_presence import close_presences  # noqa: PLC0415 - needs the driver
+
+    close_presences()
+
+
+@pytest.fixture
+def postgres_url(postgres_database):
+    """The URL of an empty pool on it."""
+    mark = "&" if "?" in postgres_database else "?"
+    return f"{postgres_database}{mark}schema=t{secrets.token_hex(6)}"
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from bson import ObjectId
+from bson import ObjectId, encode
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
@@ -37,7 +37,7 @@ from rollwright.pool.store import (
 )
 from rollwright.pool.stores import mongo_changes as changes
 from rollwright.pool.stores.mongo_history import PLAIN, DuplicatesOnly, MongoHistory
-from rollwright.pool.stores.mongo_link import AMBIGUOUS, RETRIES, Document
+from rollwright.pool.stores.mongo_link import AMBIGUOUS, RETRIES, Document, too_large
 from rollwright.pool.stores.mongo_query import where
 
 __all__ = ["MongoStore"]
@@ -45,6 +45,9 @@ __all__ = ["MongoStore"]
 _PUT_CHUNK: Final = 1000
 _PAGE: Final = 500
 _ROUNDS: Final = 6
+_LONG: Final = 64 * 1024
+_LARGEST: Final = 12 * 1024 * 1024
+"""Bytes of a new task; results, errors and history come on top, up to 16 MiB."""
 _STATE: Final = {"status": 1, "token": 1}
 _OLDEST: Final = [("_id", ASCENDING)]
 _Maker: TypeAlias = Callable[[int, float], Document]
@@ -92,6 +95,7 @@ class MongoStore(MongoHistory):
         unique: dict[str, _Maker] = {}
         for task in tasks:
             unique.setdefault(task.fingerprint, partial(changes.created, pool=pool, task=task))
+            _check_size(task.canonical, unique[task.fingerprint])
         return self._add(pool, prints, unique)
 
     def restore(self, pool: str, tasks: Sequence[MovedTask]) -> PutResult:
@@ -102,6 +106,7 @@ class MongoStore(MongoHistory):
         unique: dict[str, _Maker] = {}
         for task in tasks:
             unique.setdefault(task.record.fingerprint, partial(changes.moved, pool=pool, task=task))
+            _check_size(task.record.canonical, unique[task.record.fingerprint])
         return self._add(pool, prints, unique)
 
     def _add(self, pool: str, prints: Sequence[str], unique: Mapping[str, _Maker]) -> PutResult:
@@ -427,6 +432,12 @@ class MongoStore(MongoHistory):
         return PoolStat(
             pool=pool, counts=self.count(pool), paused_at=found.get("paused_at"), reason=found.get("reason")
         )
+
+
+def _check_size(canonical: str, make: _Maker) -> None:
+    """Refuse, before anything is put, what MongoDB cannot hold: 1 MiB of text may be 16 times as much in values."""
+    if len(canonical) > _LONG and len(encode(make(0, 0.0))) > _LARGEST:
+        raise too_large()
 
 
 def _lease(document: Mapping[str, Any]) -> Lease:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
@@ -35,7 +36,7 @@ from rollwright.errors import ConfigError, PoolError, SchemaVersionError, StoreU
 from rollwright.pool.bells import PollingWaker
 from rollwright.pool.store import Bell, Waker
 
-__all__ = ["AMBIGUOUS", "RETRIES", "SCHEMA_VERSION", "Document", "MongoLink", "ServerClock"]
+__all__ = ["AMBIGUOUS", "RETRIES", "SCHEMA_VERSION", "Document", "MongoLink", "ServerClock", "too_large"]
 
 Document: TypeAlias = dict[str, Any]
 
@@ -135,9 +136,11 @@ class MongoLink:
         given = self._url.partition("?")[2].lower()
         options = {key: value for key, value in defaults.items() if f"{key.lower()}=" not in given}
         try:
-            client: MongoClient[Document] = MongoClient(self._url, tz_aware=True, **options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # the driver only warns of options it does not know
+                client: MongoClient[Document] = MongoClient(self._url, tz_aware=True, **options)
             name = self._name or client.get_default_database(DEFAULT_DATABASE).name
-        except (InvalidURI, ConfigurationError, ValueError, TypeError):
+        except (InvalidURI, ConfigurationError, ValueError, TypeError, UserWarning):
             # The driver's words quote the URL, password and all.
             raise ConfigError(
                 f"`{masked(self._url)}` is no URL of MongoDB that the driver understands",
@@ -277,10 +280,7 @@ class MongoLink:
         try:
             yield
         except DocumentTooLarge as error:
-            raise PoolError(
-                "MongoDB takes documents of 16 MiB, and this one with its index of values or the query has more",
-                hint="keep long lists in a file and name it in the task; ask for fewer values at once",
-            ) from error
+            raise too_large() from error
         except PyMongoError as error:
             words = _words(error, self._url)
             # A driver's error that quotes the password is not shown as the cause either.
@@ -308,6 +308,14 @@ class MongoLink:
             pools = self._pools.with_options(read_concern=ReadConcern("local"))
             found = pools.find_one({"_id": pool}, {bell: 1}) or {}
         return found.get(bell, 0)
+
+
+def too_large() -> PoolError:
+    """Return the error for what does not fit into one document."""
+    return PoolError(
+        "MongoDB takes documents of 16 MiB; this task with all its values, or this query, has more",
+        hint="keep long lists in a file and name it in the task; ask for fewer values at once",
+    )
 
 
 def _partial_index(tasks: Collection[Document], keys: list[tuple[str, int]], name: str, part: Document) -> None:
