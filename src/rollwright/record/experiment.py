@@ -65,6 +65,11 @@ class Experiment:
         return self._record.name
 
     @property
+    def place(self) -> Place:
+        """Where it is kept."""
+        return self._place
+
+    @property
     def active_recorder(self) -> Recorder | None:
         """The innermost recorder of this experiment that is active in this thread."""
         entry = self._innermost()

@@ -8,7 +8,13 @@ import pandas as pd
 
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.context import current_settings
-from rollwright.errors import ExperimentNotFoundError, RecorderNotFoundError, RecordError, nearest
+from rollwright.errors import (
+    ExperimentNotFoundError,
+    RecorderNotFoundError,
+    RecordError,
+    TrackingUnavailableError,
+    nearest,
+)
 from rollwright.record.active import active, leave
 from rollwright.record.experiment import Experiment, MLflowExperiment
 from rollwright.record.place import Place
@@ -118,7 +124,12 @@ class ExpManager:
         if experiment_id is None and experiment_name is None and self.active_experiment is not None:
             return self.active_experiment
         name = experiment_name or (self.default_exp_name if experiment_id is None else None)
-        found = self.place.store.experiments(name=None if experiment_id else name, experiment_id=experiment_id)
+        try:
+            found = self.place.store.experiments(name=None if experiment_id else name, experiment_id=experiment_id)
+        except TrackingUnavailableError:
+            if not create or experiment_id is not None:
+                raise
+            found = []  # a store with an outbox creates what it cannot look for; any other one says the same again
         if found:
             experiment = self._experiment(found[0])
         elif create and experiment_id is None:

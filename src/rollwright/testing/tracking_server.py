@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,6 +58,7 @@ class TrackingServer:
         self._server: ThreadingHTTPServer | None = None
         self._port = 0
         self._released = threading.Event()
+        self.connections: set[socket.socket] = set()
 
     @property
     def uri(self) -> str:
@@ -78,6 +81,9 @@ class TrackingServer:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+            for connection in list(self.connections):  # those that were kept open would still be answered
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Self:
         self.start()
@@ -156,6 +162,17 @@ class TrackingServer:
 class _Handler(BaseHTTPRequestHandler):
     owner: TrackingServer
     protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        """Take the connection up."""
+        super().setup()
+        self.owner.connections.add(self.connection)
+
+    def finish(self) -> None:
+        """Let the connection go."""
+        self.owner.connections.discard(self.connection)
+        with suppress(OSError):
+            super().finish()
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""

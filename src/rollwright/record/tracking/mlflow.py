@@ -10,6 +10,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import socket
 import sqlite3
 import sys
@@ -46,6 +47,7 @@ _SCHEMES: Final = ("sqlite:///", "postgresql", "mysql", "mssql", "http://", "htt
 _PAGE: Final = 1000
 _TELEMETRY_OFF: Final = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
 _CHATTY: Final = ("alembic", "mlflow.store.db.utils")
+_LOGIN: Final = re.compile(r"://[^/\s@]+@")  # MLflow says whole addresses, passwords and all
 _ABSENT: Final = "RESOURCE_DOES_NOT_EXIST"
 _EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
 # What MLflow says when a database or a server does not answer, or answers nobody like us; anything else is the fault
@@ -400,7 +402,7 @@ def _translated(what: str, *, missing: type[RecordError] = RecordError) -> Itera
         yield
     except _foreign_errors() as error:
         code = getattr(error, "error_code", "TEMPORARILY_UNAVAILABLE")
-        first = str(error).strip().partition("\n")[0][:500]
+        first = _LOGIN.sub("://***@", str(error).strip().partition("\n")[0])[:500]
         if code == _ABSENT:
             raise missing(f"the tracking store does not know {what}: {first}") from error
         if code in _UNAVAILABLE:
@@ -410,7 +412,9 @@ def _translated(what: str, *, missing: type[RecordError] = RecordError) -> Itera
             ) from error
         raise RecordError(f"the tracking store refused {what}: {first}") from error
     except (OSError, json.JSONDecodeError) as error:  # nothing there, or something that is no tracking server
-        raise TrackingUnavailableError(f"the tracking store cannot be reached for {what}: {error}") from error
+        raise TrackingUnavailableError(
+            f"the tracking store cannot be reached for {what}: {_LOGIN.sub('://***@', str(error))}"
+        ) from error
 
 
 def _foreign_errors() -> tuple[type[Exception], ...]:
