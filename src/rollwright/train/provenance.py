@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from rollwright.core.construct import Trust
+from rollwright.core.construct import FILE_ALIAS, Trust
 from rollwright.core.context import current_settings
 from rollwright.core.ids import JSON, fingerprint, normalise
 from rollwright.core.settings import Settings, masked
@@ -94,7 +94,7 @@ def provenance(
             "folder": _portable(None if folder is None else str(folder), settings),
             "files": dict(code),
         },
-        "model": _parameters(model),
+        "model": _parameters(model, task_config),
         "process": process,
         "versions": made_with([*packages, *_imported(), *roots]),
         "platform": {
@@ -146,13 +146,16 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _parameters(model: object) -> dict[str, JSON]:
+def _parameters(model: object, task_config: Mapping[str, Any]) -> dict[str, JSON]:
     """Return class, parameters, seed and threads of a model, as far as it tells them in values that JSON has."""
     if model is None:
         return {}
     told = getattr(model, "params", None)
     given = {str(key): value for key, value in told.items()} if isinstance(told, Mapping) else {}
-    found: dict[str, JSON] = {"class": f"{type(model).__module__}.{type(model).__qualname__}"}
+    home = type(model).__module__
+    if home.startswith(FILE_ALIAS):  # which has the hash of the file in it; that stands under `code`
+        home = str(task_config["model"].get("module_path"))
+    found: dict[str, JSON] = {"class": f"{home}.{type(model).__qualname__}"}
     for name, aliases in (("seed", _SEEDS), ("threads", _THREADS)):
         values = [given.get(alias, getattr(model, alias, None)) for alias in aliases]
         known = [value for value in values if isinstance(value, int)]
