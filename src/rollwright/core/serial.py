@@ -25,6 +25,7 @@ __all__ = [
     "Reference",
     "codecs",
     "from_reference",
+    "keep",
     "read_object",
     "refers",
     "to_reference",
@@ -65,7 +66,9 @@ class JsonCodec:
         path.write_text(text + "\n", encoding="utf-8")
 
     def accepts(self, obj: Any) -> bool:
-        """Tell whether `obj` has a JSON form."""
+        """Tell whether `obj` has a JSON form that is all of it: a class of one's own would come back without itself."""
+        if type(obj).__module__ not in ("builtins", "numpy"):
+            return False
         try:
             normalise(obj)
         except TaskValueError:
@@ -263,8 +266,25 @@ class Reference(Protocol):
 _REFERENCE_KEY: Final = "$reference"
 _REFERENCES: Final[dict[str, tuple[str, str]]] = {
     "recorder": ("rollwright.record.recorder.Recorder", "rollwright.record.recorder:RecorderReference"),
+    "result": ("rollwright.record.results.KeptResult", "rollwright.record.results:KeptResultReference"),
     "experiment": ("rollwright.record.experiment.Experiment", "rollwright.record.references:ExperimentReference"),
 }
+
+
+_KEEPER: Final = "rollwright.record.results:keep_result"
+
+
+def keep(obj: object) -> JSON:
+    """Store `obj` as an artifact of its own and return the reference to it, from which `from_reference` gives it back.
+
+    Raises
+    ------
+    UnsupportedArtifactError
+        When no safe format holds it.
+    ArtifactStorageError
+        When the disk is full or the folder refuses.
+    """
+    return to_reference(_load(_KEEPER)(obj))
 
 
 def refers(obj: object) -> bool:

@@ -9,8 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
 from rollwright.core.ids import JSON, canonical_json, parse_json, sha256_hex, with_segment_tuples
-from rollwright.core.serial import to_reference
-from rollwright.errors import ConfigError, IllegalTransitionError, LeaseLostError, TaskValueError
+from rollwright.core.serial import keep, to_reference
+from rollwright.errors import (
+    ConfigError,
+    IllegalTransitionError,
+    LeaseLostError,
+    TaskValueError,
+    UnsupportedArtifactError,
+)
 from rollwright.pool.query import Query
 from rollwright.pool.states import CLAIMABLE, Status
 
@@ -55,20 +61,26 @@ def check_pool_name(pool: str) -> str:
 def encode_result(value: object) -> str:
     """Return what the pool keeps of a result: its canonical JSON, or that of a reference to it.
 
+    JSON of more than 64 KiB, and what has no JSON form but a safe format (a frame, an array, a model), is stored as an
+    artifact of its own, on the disk when this returns, and referred to.
+
     Raises
     ------
     TaskValueError
-        When `value` is neither JSON nor referable, or has more than 64 KiB.
+        When `value` is neither JSON nor referable, and no safe format holds it.
+    ArtifactStorageError
+        When it cannot be stored.
     """
-    text = canonical_json(to_reference(value))
-    size = len(text.encode())
-    if size > MAX_RESULT_BYTES:
-        raise TaskValueError(
-            "$",
-            f"the result has {size:,} bytes of JSON, more than {MAX_RESULT_BYTES:,}",
-            hint="save it as an artifact of a recorder and return the recorder",
-        )
-    return text
+    try:
+        text = canonical_json(to_reference(value))
+    except TaskValueError as problem:
+        if isinstance(value, dict) and problem.path.startswith("$.$reference"):
+            raise
+        try:
+            return canonical_json(keep(value))
+        except UnsupportedArtifactError as error:
+            raise problem from error
+    return text if len(text.encode()) <= MAX_RESULT_BYTES else canonical_json(keep(value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
