@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rollwright.core.construct import init_instance_by_config as init_instance_by_config
     from rollwright.core.context import C as C
     from rollwright.core.context import init as init
+    from rollwright.core.serializable import Serializable as Serializable
     from rollwright.core.timing import TimeInspector as TimeInspector
     from rollwright.data.api import D as D
     from rollwright.data.dataset import DatasetH as DatasetH
@@ -106,6 +107,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "RollingGen": "rollwright.tasks.rolling",
     "RollingGroup": "rollwright.collect.group",
     "SeedGen": "rollwright.tasks.variants",
+    "Serializable": "rollwright.core.serializable",
     "SigAnaRecord": "rollwright.analysis.records",
     "SignalRecord": "rollwright.analysis.records",
     "SingleKeyEnsemble": "rollwright.collect.ensemble",

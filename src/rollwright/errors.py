@@ -19,6 +19,7 @@
     │   ├── SampleNotFoundError      (also an IndexError; no such window of a time series dataset)
     │   ├── CorruptFileError
     │   ├── DataNotFoundError        (nothing where the data should be)
+    │   ├── DataStorageError         (a disk or a folder refuses market data or features)
     │   ├── ExpressionError          (also a ValueError; carries the position)
     │   ├── LookAheadError
     │   └── NotPointInTimeError
@@ -60,8 +61,8 @@ from typing import Any, ClassVar
 
 __all__ = [
     "ArtifactNotFoundError",
-    "ArtifactTypeError",
     "ArtifactStorageError",
+    "ArtifactTypeError",
     "CalendarError",
     "CalendarRangeError",
     "ConfigError",
@@ -71,6 +72,7 @@ __all__ = [
     "CoverageError",
     "DataError",
     "DataNotFoundError",
+    "DataStorageError",
     "ExperimentNotFoundError",
     "ExpressionError",
     "IllegalTransitionError",
@@ -303,6 +305,12 @@ class DataNotFoundError(DataError):
     def __init__(self, path: Path | str, reason: str, *, hint: str | None = None) -> None:
         self.path = Path(path)
         super().__init__(f"no market data at {path}: {reason}", hint=hint)
+
+
+class DataStorageError(DataError):
+    """A full disk, a quota, a read-only folder: market data or features cannot be written, and nothing was changed."""
+
+    exit_code = 3
 
 
 class ExpressionError(DataError, ValueError):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+from rollwright.core.serializable import Serializable
 from rollwright.errors import CoverageError, RollwrightError
 from rollwright.record.ambient import R
 from rollwright.record.experiment import Experiment
@@ -19,7 +20,7 @@ _logger = logging.getLogger("rollwright.collect")
 Step = Callable[[Any], Any]
 
 
-class Collector(ABC):
+class Collector(Serializable, ABC):
     """Two steps: `collect` everything into ``{artifact: {key: object}}``, then `process_collect` each artifact.
 
     Parameters
@@ -27,6 +28,8 @@ class Collector(ABC):
     process_list : callable or sequence of callables
         Applied in order to each artifact's value, as ``RollingGroup()`` or any function of one dictionary.
     """
+
+    pickle_backend: ClassVar[str] = "dill"
 
     def __init__(self, process_list: Step | Sequence[Step] = ()) -> None:
         self.process_list: list[Step] = _steps(process_list)

@@ -123,7 +123,9 @@ def open_sealed(data: bytes, *, fmt: str, name: str | None, where: str, keyring:
     """
     ring = keyring or Keyring()
     if len(data) < _FIXED.size or data[: len(MAGIC)] != MAGIC:
-        raise CorruptArtifactError(f"{where} is no signed envelope")
+        old = data[:1] in (b"\x80", b"(", b"c", b"]", b"}")
+        hint = "an old pickle is not opened; see what it holds with: rollwright import pickle FILE" if old else None
+        raise CorruptArtifactError(f"{where} is no signed envelope", hint=hint)
     _, length, kind, signer, proof = _FIXED.unpack_from(data)
     view = memoryview(data)
     start, head, payload = view[: _FIXED.size - _PROOF], view[_FIXED.size :][:length], view[_FIXED.size + length :]

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from rollwright.core.envelope import open_sealed, seal
 from rollwright.core.pickles import pickled, unpickled
+from rollwright.core.serializable import keeping_rules
 
 __all__ = ["EnvelopeCodec"]
 
@@ -14,8 +15,10 @@ __all__ = ["EnvelopeCodec"]
 class EnvelopeCodec:
     """Any object that can be pickled; classes of the user's own files go with it.
 
-    Guarantees: nothing is unpickled before the signature of the whole file is found good; a file signed under one
-    name is refused under another. Not guaranteed: that equal objects give equal bytes.
+    A `Serializable` follows its own rules; any other object goes whole.
+
+    Guarantees: nothing is unpickled before the signature of the whole file is found good; a file signed under one name
+    is refused under another. Not guaranteed: that equal objects give equal bytes.
     """
 
     kind = "envelope"
@@ -32,7 +35,9 @@ class EnvelopeCodec:
             When it holds what cannot be pickled.
         KeyringError
         """
-        path.write_bytes(seal(pickled(obj), fmt=self.FORMAT, name=name))
+        with keeping_rules():
+            payload = pickled(obj)
+        path.write_bytes(seal(payload, fmt=self.FORMAT, name=name))
 
     def check(self, obj: Any) -> None:
         """Refuse `obj` when it could not be pickled as it is now."""

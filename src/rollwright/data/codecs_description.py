@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, Final, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Self
 
 import pandas as pd
 
+from rollwright.core.serializable import Keeping
 from rollwright.errors import UnsupportedArtifactError
 
 __all__ = ["Described", "described"]
@@ -15,11 +17,15 @@ __all__ = ["Described", "described"]
 _AMBIENT: Final = ("source", "store")
 
 
-class Described:
+class Described(Keeping):
     """Remembers the arguments of its construction, those of the most derived class.
 
     ``source`` and ``store`` are left out: where the data lies is the reader's context, not the object's identity.
     """
+
+    # What a file needs of the attributes of ours; data are read again, unless everything is kept.
+    include_attr: ClassVar = ("_arguments", "_config", "_source", "_store", "_opened", "_fitted", "_independent")
+    emptied_attr: ClassVar = MappingProxyType({"_whole": dict, "_data": type(None)})
 
     _arguments: dict[str, Any]
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rollwright.calendar.trading import to_session
 from rollwright.core.construct import init_instance_by_config
+from rollwright.core.serializable import Serializable
 from rollwright.data.codecs_description import Described
 from rollwright.data.handler import DataHandler, DataKey
 from rollwright.data.handler_columns import CS_ALL, ColumnSet, chosen_columns
@@ -50,13 +51,12 @@ class Fold:
     names: tuple[str, ...]
 
 
-class Dataset(Described, ABC):
+class Dataset(Described, Serializable, ABC):
     """What a model is given."""
 
     def config(self, **kwargs: Any) -> None:
-        """Change what the dataset is about; nothing by default."""
-        for name in kwargs:
-            raise UnknownSettingError(name, (), where=f"{type(self).__name__}.config")
+        """Change what the dataset is about: by default nothing but the rules of `Serializable`."""
+        super().config(**kwargs)
 
     def setup_data(self, **kwargs: Any) -> None:
         """Read the data anew; nothing by default."""
@@ -121,12 +121,15 @@ class DatasetH(Dataset):
             Given to ``handler.config``.
         segments : mapping, optional
             Replaces them all.
+        dump_all, include, exclude, recursive
+            The rules of `Serializable`.
 
         Raises
         ------
         UnknownSettingError
             For any other name.
         """
+        kwargs = self.take_rules(kwargs)
         segments = kwargs.pop("segments", None)
         for name in kwargs:
             raise UnknownSettingError(name, ("handler_kwargs", "segments"), where=f"{type(self).__name__}.config")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from rollwright.calendar.trading import to_session
 from rollwright.core.construct import init_instance_by_config
+from rollwright.core.serializable import Serializable
 from rollwright.data.codecs_description import Described
 from rollwright.data.handler_columns import CS_ALL, CS_RAW, ColumnSet, chosen_columns, column_labels
 from rollwright.data.handler_rows import picked_table
@@ -31,7 +32,7 @@ PTYPE_A: Final = "append"
 INDEX_LEVELS: Final = ("datetime", "instrument")
 
 
-class DataHandler(Described):
+class DataHandler(Described, Serializable):
     """Raw data of one universe over one range.
 
     Guarantees: frames are the caller's own; rows are sorted by (datetime, instrument), each once; what was read once
@@ -115,13 +116,17 @@ class DataHandler(Described):
         return self.panel.label_lookahead
 
     def config(self, **kwargs: Any) -> None:
-        """Change what data are read: ``instruments``, ``start_time``, ``end_time``.
+        """Change what data are read: ``instruments``, ``start_time``, ``end_time``; and the rules of `Serializable`.
 
         Raises
         ------
         UnknownSettingError
             For any other name (defect G6: nothing is swallowed).
         """
+        rest = self.take_rules(kwargs)
+        if kwargs and not rest:
+            return
+        kwargs = rest
         known = ("instruments", "start_time", "end_time")
         for name, value in kwargs.items():
             if name not in known:

@@ -186,7 +186,7 @@ class StaticDataLoader(DataLoader):
     ) -> None:
         if join not in ("outer", "inner"):
             raise UnknownSettingError(join, ("outer", "inner"), where="the joins of StaticDataLoader")
-        self.config = config
+        self._config = config
         self.join = join
         self.label_lookahead = label_lookahead
         self._data: pd.DataFrame | None = None
@@ -205,10 +205,10 @@ class StaticDataLoader(DataLoader):
         return chosen.take(wanted[chosen.rows.instrument_codes]).to_frame()
 
     def _read(self) -> pd.DataFrame:
-        if isinstance(self.config, Mapping):
-            parts = {group: _frame(item) for group, item in self.config.items()}
+        if isinstance(self._config, Mapping):
+            parts = {group: _frame(item) for group, item in self._config.items()}
             return pd.concat(parts, axis=1, join=self.join).sort_index()
-        return _frame(self.config)
+        return _frame(self._config)
 
 
 def _frame(item: Any) -> pd.DataFrame:

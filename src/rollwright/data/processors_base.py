@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.core.serializable import Serializable
 from rollwright.data.codecs_description import Described
 from rollwright.data.matrix_table import Table
 from rollwright.errors import UnsupportedArtifactError
@@ -24,7 +25,7 @@ def get_group_columns(df: pd.DataFrame, group: str | None) -> pd.Index[Any]:
     return pd.Index(df.columns[df.columns.get_loc(group)])
 
 
-class Processor(Described, ABC):
+class Processor(Described, Serializable, ABC):
     """Turns a frame into another one, after learning from a frame where it has something to learn.
 
     A subclass of a user's own overrides `__call__` and, where it learns, `fit`; it may then also override `state` and
@@ -53,7 +54,8 @@ class Processor(Described, ABC):
         return False
 
     def config(self, **kwargs: Any) -> None:
-        """Change the fit range; other names are left to others."""
+        """Change the fit range and the rules of `Serializable`; other names are left to others."""
+        kwargs = self.take_rules(kwargs)
         for name in ("fit_start_time", "fit_end_time"):
             if name in kwargs and hasattr(self, name):
                 setattr(self, name, kwargs[name])

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from rollwright.core.serializable import Serializable
 from rollwright.errors import RollwrightError, TaskFailedError
 from rollwright.record.recorder import Recorder
 from rollwright.train.execute import task_train
@@ -27,7 +28,7 @@ def as_tasks(tasks: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Map
     return [tasks] if isinstance(tasks, Mapping) else list(tasks)
 
 
-class Trainer(ABC):
+class Trainer(Serializable, ABC):
     """Trains a list of tasks and returns their recorders, in order.
 
     ``trainer(tasks)`` is `train` followed by `end_train`. A delayed trainer only prepares in `train` and fits in
