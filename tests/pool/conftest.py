@@ -46,7 +46,7 @@ def store(request, tmp_path, time):
         return
     if request.param == "postgres":
         store = store_from_url(request.getfixturevalue("postgres_url"))
-        store._clock = time
+        store._clock = time  # a URL names no clock
         yield store
         store.close()
         return
