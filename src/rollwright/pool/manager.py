@@ -18,6 +18,7 @@ from rollwright.errors import (
 )
 from rollwright.pool.document import TaskDocument, document_of_lease, document_of_record
 from rollwright.pool.heartbeat import Heartbeat, new_owner
+from rollwright.pool.manager_file import ManagerFile
 from rollwright.pool.query import In, Query, both
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.states import Status, parse_status
@@ -43,7 +44,7 @@ _Ids: TypeAlias = list[str]
 _Names: TypeAlias = list[str]
 
 
-class TaskManager:
+class TaskManager(ManagerFile):
     """A pool of tasks: put, fetch, commit, ask, wait.
 
     **At-least-once execution, exactly one accepted commit.** A task whose worker died is run again by another; a
