@@ -75,6 +75,10 @@ ROWS = {
     "train overlaps valid": ("2016-12-30]", "2017-03-01]", ":22:16", "[2017-01-02, 2017-06-30] overlaps"),
     "valid overlaps test": ("2017-06-30]", "2017-07-03]", ":23:15", "allow_overlap: true"),
     "open train overlaps": ("2016-12-30]", "null]", ":22:16", "overlaps `train` [2015-01-05, …]"),
+    "train before the handler": (
+        "train: [2015-01-05", "train: [2014-01-06", ":21:17", "2014-01-06, before the handler's start_time 2015-01-05",
+    ),
+    "handler after train": ("start_time: 2015-01-05", "start_time: 2016-01-04", ":21:17", "`train` begins 2015-01-05"),
     "name of a segment": ("valid: [", "vaild: [", ":22:16", "segment `vaild`; did you mean `valid`?"),
     "no pair": ("[2017-07-03, 2019-05-20]", "[2017-07-03]", ":23:15", "`test` is no pair of dates"),
     "no date": ("[2017-07-03, 2019-05-20]", "[2017-07-03, tomorow]", ":23:28", "'tomorow' is not a date"),

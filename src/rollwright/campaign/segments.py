@@ -20,7 +20,7 @@ def segment_problems(target: Any, kwargs: Mapping[str, Any]) -> Iterator[Problem
     """Yield what is wrong with the ``segments`` of a dataset: keys within its arguments, and what to say.
 
     A segment is a pair of dates, an open side is null; train, valid and test do not overlap unless ``allow_overlap``
-    is set.
+    is set; none begins before the handler's data do.
     """
     from rollwright.data.dataset import DatasetH  # noqa: PLC0415 - only tasks with a dataset pay for it
 
@@ -44,6 +44,26 @@ def segment_problems(target: Any, kwargs: Mapping[str, Any]) -> Iterator[Problem
             spans[name] = (pair[0], pair[1])
     if not kwargs.get("allow_overlap"):
         yield from _overlaps(spans)
+    yield from _before_the_handler(spans, kwargs.get("handler"))
+
+
+def _before_the_handler(spans: Mapping[str, tuple[Any, Any]], handler: Any) -> Iterator[Problem]:
+    """Yield the segments that begin before the data of the configured handler do: those rows would never be there.
+
+    An end beyond the handler's is no problem yet: rolling windows move the handler's end along.
+    """
+    from rollwright.calendar.trading import to_session  # noqa: PLC0415 - pandas comes with it
+
+    given = handler.get("kwargs") if isinstance(handler, Mapping) else None
+    first = given.get("start_time") if isinstance(given, Mapping) else None
+    if first is None or (isinstance(first, str) and first.startswith("<")) or _no_date(first):
+        return
+    for name, (start, _) in spans.items():
+        if start is None or (isinstance(start, str) and start.startswith("<")):
+            continue
+        if to_session(start) < to_session(first):
+            said = f"`{name}` begins {_shown(start)}, before the handler's start_time {_shown(first)}"
+            yield ("segments", name, 0), said + "; widen the handler, or cut the segment"
 
 
 def handler_problems(target: Any, kwargs: Mapping[str, Any]) -> Iterator[Problem]:

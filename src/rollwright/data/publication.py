@@ -18,7 +18,7 @@ from typing import Final
 import psutil
 
 from rollwright.core.ids import sha256_hex
-from rollwright.errors import DataError
+from rollwright.errors import DataError, DataStorageError
 
 __all__ = ["replaced_folder", "write_file"]
 
@@ -42,8 +42,10 @@ def replaced_folder(target: Path, *, keep: Callable[[str], bool] = lambda path: 
 
     Raises
     ------
+    DataStorageError
+        When the disk refuses.
     DataError
-        When the disk refuses, when `target` is a file, or when somebody else replaced it meanwhile.
+        When `target` is a file, or when somebody else replaced it meanwhile.
     """
     target = target.resolve()
     if target.exists() and not target.is_dir():
@@ -58,7 +60,9 @@ def replaced_folder(target: Path, *, keep: Callable[[str], bool] = lambda path: 
         before = _identity(target)
         staging = _new_folder(target.parent, prefix)
     except OSError as error:
-        raise DataError(f"nothing can be written beside {target}: {error.strerror}") from error
+        raise DataStorageError(
+            f"nothing can be written beside {target}: {error.strerror}", hint="is it a folder of yours?"
+        ) from error
     try:
         if before is not None:
             _link_tree(target, staging, keep)
@@ -66,7 +70,9 @@ def replaced_folder(target: Path, *, keep: Callable[[str], bool] = lambda path: 
         _make_durable(staging)
         _put_in_place(staging, target, before)
     except OSError as error:
-        raise DataError(f"{target} was left as it was: {error}", hint="is the disk full, or read only?") from error
+        raise DataStorageError(
+            f"{target} was left as it was: {error}", hint="free some room, or name a folder on a larger disk"
+        ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

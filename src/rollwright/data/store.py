@@ -35,7 +35,7 @@ from rollwright.data.store_fill import compute_rows, copy_columns, gather_rows
 from rollwright.data.store_keys import Listed, listed_of, recall, remember
 from rollwright.data.store_lock import allocate, folder_lock
 from rollwright.data.store_size import prune
-from rollwright.errors import CorruptFileError, DataError
+from rollwright.errors import CorruptFileError, DataError, DataStorageError
 from rollwright.expression.planner import Plan, compile_plan
 from rollwright.expression.source import DataSource, Lifetimes
 
@@ -195,15 +195,7 @@ class FeatureStore:
         anew = self._replace and found is None
         matrix = None if anew else _try_open(folder, generation)
         if matrix is None:
-            with folder_lock(folder):
-                matrix = None if anew else _try_open(folder, generation)
-                if matrix is None:
-                    _sweep(folder)
-                    build(folder)
-                    give_back()
-                    matrix = Matrix.open(folder, generation)
-                    if matrix is not None:
-                        matrix.is_new = True
+            matrix = self._built(folder, generation, build, anew=anew)
             if matrix is not None and self._max_bytes is not None:
                 keep = {Path(os.path.normpath(other.folder / other.header.data)) for other in self._opened.values()}
                 keep.add(Path(os.path.normpath(folder / matrix.header.data)))
@@ -215,6 +207,30 @@ class FeatureStore:
             os.utime(folder / header_name(generation))  # the use that pruning goes by
         self._opened[folder, generation] = matrix
         return matrix
+
+    @staticmethod
+    def _built(folder: Path, generation: str, build: Callable[[Path], None], *, anew: bool) -> Matrix | None:
+        """Return the matrix of `folder`, built under its lock unless somebody else has done so meanwhile."""
+        try:
+            with folder_lock(folder):
+                matrix = None if anew else _try_open(folder, generation)
+                if matrix is None:
+                    _sweep(folder)
+                    try:
+                        build(folder)
+                    except BaseException:
+                        _sweep(folder)  # what is half done is of no use, and as large as the whole
+                        raise
+                    give_back()
+                    matrix = Matrix.open(folder, generation)
+                    if matrix is not None:
+                        matrix.is_new = True
+                return matrix
+        except OSError as error:
+            raise DataStorageError(
+                f"features cannot be kept in {folder}: {error}",
+                hint="free some room, or set store.path to a folder of yours on a larger disk",
+            ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rollwright.core.filelock import file_lock, try_file_lock
-from rollwright.errors import DataError
+from rollwright.errors import DataStorageError
 
 __all__ = ["allocate", "folder_lock", "try_folder_lock"]
 
@@ -34,16 +34,23 @@ def allocate(path: Path, size: int) -> None:
 
     Raises
     ------
-    DataError
-        When there is no room. A full disk met later, while writing through a memory map, would kill the process.
+    DataStorageError
+        When there is no room; then the file is as long as it was, or absent as it was. A full disk met later, while
+        writing through a memory map, would kill the process.
     """
+    before = path.stat().st_size if path.exists() else None
     try:
         with path.open("ab") as file:
-            file.truncate(max(size, file.tell()))
+            file.truncate(max(size, before or 0))
             if size and hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:
-        raise DataError(
+        with suppress(OSError):
+            if before is None:
+                path.unlink(missing_ok=True)
+            else:
+                os.truncate(path, before)
+        raise DataStorageError(
             f"{path} cannot be made {size:,} bytes long: {error.strerror}",
             hint="free some room, or set store.path to a larger disk",
         ) from error
