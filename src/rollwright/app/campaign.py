@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from rollwright import __version__
 from rollwright.app.notes import market_notes
+from rollwright.app.pool import WindowNames
 from rollwright.campaign.config import NAME_PATTERN, CampaignConfig, read_config
 from rollwright.campaign.document import Document
 from rollwright.campaign.finish import CampaignResult, check_finish, finish
@@ -32,7 +33,15 @@ from rollwright.record.ambient import R
 from rollwright.record.recorder import Recorder
 from rollwright.train.execute import task_train
 
-__all__ = ["OpenCampaign", "help_campaign", "open_campaign", "resume_campaign", "roll_campaign", "train_once"]
+__all__ = [
+    "OpenCampaign",
+    "find_campaign",
+    "help_campaign",
+    "open_campaign",
+    "resume_campaign",
+    "roll_campaign",
+    "train_once",
+]
 
 _logger = logging.getLogger("rollwright.app")
 
@@ -224,28 +233,68 @@ def help_campaign(
     *,
     jobs: int,
     until_empty: bool = True,
+    query: Mapping[str, Any] | None = None,
+    tags: Sequence[str] = (),
+    trusted: Sequence[str] = (),
     project: Path | None = None,
-    on_event: Callable[[WorkerEvent], None] | None = None,
+    on_event: Callable[[WorkerEvent, str | None], None] | None = None,
 ) -> WorkerReport:
-    """Train windows of a campaign that another process submitted; what ``rollwright worker`` does."""
+    """Train windows of a campaign that another process submitted; what ``rollwright worker`` does.
+
+    Parameters
+    ----------
+    name : str or None
+        The campaign; the one that ran last if None.
+    jobs : int
+    until_empty : bool
+    query : mapping, optional
+        Only tasks that match.
+    tags : sequence of str
+        Only tasks that have each of these names beneath ``tags``.
+    trusted : sequence of str
+        Modules to trust beside those of the settings.
+    project : Path, optional
+    on_event : callable, optional
+        Called with each event and the name of the window it is about, if it is about one.
+    """
     campaign = _reopen(name, project)
     settings = campaign.settings
+    if trusted:
+        modules = (*settings.trust.modules, *trusted)
+        settings = settings.with_values({"trust.modules": modules}, origin="command line")
+        install(settings)
     store = store_from_url(settings.resolve_url(settings.pool.url))
     try:
+        names = WindowNames(store, campaign.name)
+        tell = on_event or (lambda _event, _name: None)
         worker = Worker(
             store=store,
             pool=campaign.name,
             body=TaskBody(entry=ENTRY, kwargs={"experiment_name": campaign.name}),
             slots=jobs,
             lease=settings.pool.lease,
+            query=query,
+            tags=tags,
             until_empty=until_empty,
             preload=PRELOAD,
             settings=settings,
-            on_event=on_event,
+            on_event=lambda event: tell(event, names.of(event.task_id)),
         )
         return worker.run()
     finally:
         store.close()
+
+
+def find_campaign(name: str | None, *, project: Path | None = None) -> tuple[str, Path]:
+    """Return the name of a campaign that was started here, the last one if None is given, and its project's folder.
+
+    Raises
+    ------
+    ConfigError
+        When there is none of that name.
+    """
+    settings = load_settings(start=project)
+    return _find_record(settings, name).stem, settings.root
 
 
 def _record_path(settings: Settings, name: str) -> Path:
@@ -261,9 +310,16 @@ def _save_record(campaign: OpenCampaign) -> None:
         "file": str(source.relative_to(root)) if source.is_relative_to(root) else str(source),
         "sha256": sha256_hex(campaign.document.text.encode()),
         "overrides": list(campaign.overrides),
-        "provider_uri": campaign.settings.data.provider_uri,
+        "provider_uri": _portable(campaign.settings.data.provider_uri, root),
     }
     write_text(campaign.record, json.dumps(record, indent=1) + "\n")
+
+
+def _portable(uri: str | None, root: Path) -> str | None:
+    """Return the market data's folder relative to the project when it lies there, so that both may be moved."""
+    if uri is None or not Path(uri).is_absolute() or not Path(uri).resolve().is_relative_to(root.resolve()):
+        return uri
+    return Path(uri).resolve().relative_to(root.resolve()).as_posix()
 
 
 def _reopen(name: str | None, project: Path | None) -> OpenCampaign:
