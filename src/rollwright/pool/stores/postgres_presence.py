@@ -29,6 +29,9 @@ __all__ = ["Presence", "channel_of", "close_presences", "message_of", "presence_
 _logger = logging.getLogger("rollwright.pool")
 
 _PATIENCE: Final = 10.0
+_BLINK: Final = 0.5
+"""Seconds in which a session that broke is usually there again."""
+
 _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 2.0
 
@@ -79,6 +82,7 @@ class Presence:
         """Return the number this process holds its lock on; None while it cannot be held, when leases alone decide."""
         with self._changed:
             self._changed.wait_for(lambda: self._held or self._refusal is not None, _PATIENCE)
+            self._changed.wait_for(lambda: self._held, _BLINK)
             return self._number if self._held else None
 
     def bells(self, schema: str) -> ThreadBells:
