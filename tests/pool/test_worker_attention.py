@@ -135,3 +135,11 @@ def test_a_nudge_never_blocks():
         nudge.give()
     nudge.take()
     nudge.close()
+
+
+def test_a_worker_takes_only_tasks_with_its_tags(manager, bodies):
+    ids = manager.create_task(
+        [{"x": 1}, {"x": 2, "tags": {"gpu": True}}, {"x": 3, "tags": {"gpu": False}}, {"x": 4, "tags": {"gpu": "a100"}}]
+    )
+    assert worker(manager.store, bodies, tags=["gpu"]).run().done == 2
+    assert [task["_id"] for task in manager.query({"status": "done"})] == [ids[1], ids[3]]

@@ -16,7 +16,7 @@ from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.context import current_settings
 from rollwright.core.ids import canonical_json
 from rollwright.core.settings import masked
-from rollwright.errors import ConfigError, QueryError, nearest
+from rollwright.errors import ConfigError, PoolError, QueryError, nearest
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import parse as parse_query
@@ -26,11 +26,14 @@ from rollwright.pool.urls import store_from_url
 from rollwright.pool.waiting import WaitProgress
 
 __all__ = [
+    "Holder",
     "Selection",
+    "WindowNames",
     "count_selected",
     "explain",
     "label_of",
     "list_pools",
+    "list_workers",
     "open_pool",
     "open_store",
     "open_target",
@@ -246,6 +249,77 @@ def window_of(definition: Mapping[str, Any]) -> str | None:
     if not isinstance(found, Sequence) or isinstance(found, str) or len(found) != 2:
         return None
     return f"{found[0]}..{found[1]}"
+
+
+class WindowNames:
+    """The windows of a pool's tasks by their ids, each looked up once."""
+
+    def __init__(self, store: PoolStore, pool: str) -> None:
+        self._store = store
+        self._pool = pool
+        self._known: dict[str, str | None] = {}
+
+    def of(self, task_id: str | None) -> str | None:
+        """Return the window of a task, or None when it has none or is gone."""
+        if task_id is None:
+            return None
+        if task_id not in self._known:
+            try:
+                (record,) = self._store.get(self._pool, [task_id])
+            except PoolError:
+                return None
+            self._known[task_id] = window_of(record.definition)
+        return self._known[task_id]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A worker that holds tasks.
+
+    Attributes
+    ----------
+    owner : str
+        Host, process and chance.
+    tasks, labels : tuple of str
+        Ids of its tasks, and what they are.
+    since, until : float
+        When it took the longest held of them, and when the first of its leases ends unless renewed; seconds since
+        1970 UTC.
+    busy, left : float
+        The same as seconds from now.
+    """
+
+    owner: str
+    tasks: tuple[str, ...]
+    labels: tuple[str, ...]
+    since: float
+    until: float
+    busy: float
+    left: float
+
+
+def list_workers(manager: TaskManager, *, clock: Clock | None = None) -> list[Holder]:
+    """Return the workers that hold tasks, those whose lease ends first before the others."""
+    now = (clock if clock is not None else SystemClock()).now().timestamp()
+    held: dict[str, list[TaskRecord]] = {}
+    for record in manager.store.find(manager.task_pool, parse_query({"status": Status.RUNNING.value})):
+        held.setdefault(record.owner or "", []).append(record)
+    holders = [_holder(owner, records, now) for owner, records in held.items()]
+    return sorted(holders, key=lambda holder: (holder.until, holder.owner))
+
+
+def _holder(owner: str, records: Sequence[TaskRecord], now: float) -> Holder:
+    since = min(record.started or now for record in records)
+    until = min(record.lease_until or now for record in records)
+    return Holder(
+        owner=owner,
+        tasks=tuple(record.task_id for record in records),
+        labels=tuple(label_of(record) for record in records),
+        since=since,
+        until=until,
+        busy=now - since,
+        left=until - now,
+    )
 
 
 def explain(record: TaskRecord) -> str:

@@ -1,4 +1,4 @@
-"""``demo``, ``run``, ``roll``, ``resume`` and ``worker``: the main job."""
+"""``demo``, ``run``, ``roll`` and ``resume``: the main job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rollwright.cli.console import clean_stdout, talk
 if TYPE_CHECKING:
     from rollwright.campaign.finish import CampaignResult
 
-__all__ = ["demo", "resume", "roll", "run_once", "worker"]
+__all__ = ["Jobs", "default_jobs", "demo", "resume", "roll", "run_once"]
 
 INTERRUPTED = 130
 
@@ -116,25 +116,6 @@ def resume(
     with clean_stdout(), CampaignProgress(name or "campaign") as progress:
         result = resume_campaign(name, jobs=jobs or default_jobs(), on_progress=progress)
     return _end(result, " ".join(["rollwright resume", *([name] if name else [])]), as_json=as_json)
-
-
-def worker(
-    name: Annotated[
-        str | None, typer.Argument(help="The campaign to help; the one that ran last if not given.")
-    ] = None,
-    jobs: Jobs = None,
-    until_empty: Annotated[
-        bool, typer.Option("--until-empty/--keep-waiting", help="Stop when nothing is left to do.")
-    ] = True,
-) -> int:
-    """Train windows of a campaign beside the process that rolls it. SIGTERM and Ctrl-C give unfinished ones back."""
-    from rollwright.app.campaign import help_campaign  # noqa: PLC0415 - keeps --help light
-    from rollwright.cli.progress import tell_event  # noqa: PLC0415 - keeps --help light
-
-    with clean_stdout():
-        report = help_campaign(name, jobs=jobs or default_jobs(), until_empty=until_empty, on_event=tell_event)
-    talk.line(f"{report.done} done, {report.failed} failed, {report.released} given back in {report.seconds:.1f} s")
-    return 1 if report.failed else 0
 
 
 def _end(result: CampaignResult | None, go_on: str, *, as_json: bool) -> int:

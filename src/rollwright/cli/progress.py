@@ -95,6 +95,9 @@ def describe(event: WorkerEvent, name: str | None) -> str:
     return f"{name or 'worker'} {event.kind}{detail}"
 
 
-def tell_event(event: WorkerEvent) -> None:
-    """Say one line about an event of a worker that knows its tasks by their ids only."""
-    talk.line(describe(event, None if event.task_id is None else f"task {event.task_id}"))
+def tell_event(event: WorkerEvent, window: str | None = None) -> None:
+    """Say one line about a worker's event; about a task by its window, or by its id when it has none."""
+    name = None
+    if event.task_id is not None:
+        name = f"task {event.task_id}" if window is None else f"window {window}"
+    talk.line(describe(event, name))

@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 from rollwright import __version__
 from rollwright.cli.cache import cache_app
-from rollwright.cli.campaign import demo, resume, roll, run_once, worker
+from rollwright.cli.campaign import demo, resume, roll, run_once
 from rollwright.cli.config import config_app
 from rollwright.cli.console import talk
 from rollwright.cli.data import data_app
@@ -30,6 +30,7 @@ from rollwright.cli.schema import schema
 from rollwright.cli.track import track_app
 from rollwright.cli.trust import trust_app
 from rollwright.cli.verify import verify
+from rollwright.cli.worker import worker_app
 from rollwright.errors import RollwrightError
 
 __all__ = ["app", "run"]
@@ -83,12 +84,12 @@ app.command()(demo)
 app.command(name="run")(run_once)
 app.command()(roll)
 app.command()(resume)
-app.command()(worker)
 app.command()(show)
 app.command()(verify)
 app.command()(replay)
 app.command()(schema)
 app.add_typer(data_app, name="data")
+app.add_typer(worker_app, name="worker")
 app.add_typer(pool_app, name="pool")
 app.add_typer(cache_app, name="cache")
 app.add_typer(config_app, name="config")

@@ -86,6 +86,9 @@ class Worker:
         Called in this thread with each `WorkerEvent`.
     only : sequence of str, optional
         Ids of the tasks to work on.
+    tags : sequence of str
+        Work only on tasks whose definition has each of these names beneath ``tags``, as in
+        ``{"tags": {"gpu": true}, …}``, with another value than false.
     before, after : Status
         The state tasks are taken from and the one they are committed in, as in `run_task`.
     tasks_per_slot : int, optional
@@ -118,6 +121,7 @@ class Worker:
         settings: Settings | None = None,
         on_event: Callable[[WorkerEvent], None] | None = None,
         only: Sequence[str] | None = None,
+        tags: Sequence[str] = (),
         before: Status = Status.WAITING,
         after: Status = Status.DONE,
         tasks_per_slot: int | None = None,
@@ -132,7 +136,9 @@ class Worker:
         if not module.endswith(".py") and not Trust.from_settings(settings).covers(module):
             raise UntrustedModuleError(module)
         self._store = store
-        self._wish = Claim(pool=pool, owner=new_owner(), lease=lease, status=before, query=_selection(query, only))
+        self._wish = Claim(
+            pool=pool, owner=new_owner(), lease=lease, status=before, query=_selection(query, only, tags)
+        )
         self._after = after
         self._slots = slots
         self._until_empty = until_empty
@@ -438,6 +444,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
 }
 
 
-def _selection(query: Mapping[str, Any] | None, only: Sequence[str] | None) -> Query | None:
+def _selection(query: Mapping[str, Any] | None, only: Sequence[str] | None, tags: Sequence[str]) -> Query | None:
     chosen = In(path=("_id",), values=tuple(str(task_id) for task_id in only)) if only is not None else None
-    return both(parse_query(query), chosen)
+    tagged = [parse_query({f"def.tags.{tag}": {"$exists": True, "$ne": False}}) for tag in tags]
+    return both(parse_query(query), chosen, *tagged)

@@ -1,0 +1,157 @@
+"""Worker services: what makes systemd or launchd keep a worker running."""
+
+from __future__ import annotations
+
+import plistlib
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from rollwright.core.atomic import write_text
+from rollwright.errors import ConfigError
+
+__all__ = ["ServiceFile", "ServiceKind", "native_kind", "service_for", "write_service"]
+
+ServiceKind = Literal["systemd", "launchd"]
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_STOP_SECONDS: Final = 10
+"""A worker gives its tasks back within five seconds; what is still there after that hangs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceFile:
+    """A service as its manager wants it.
+
+    Attributes
+    ----------
+    kind : str
+    path : Path
+        Where the manager of this user's services looks for it.
+    text : str
+    commands : tuple of str
+        What to type to start it, and to follow it.
+    """
+
+    kind: ServiceKind
+    path: Path
+    text: str
+    commands: tuple[str, ...]
+
+
+def native_kind() -> ServiceKind:
+    """Return the service manager of this system."""
+    return "launchd" if sys.platform == "darwin" else "systemd"
+
+
+def service_for(
+    campaign: str, *, folder: Path, arguments: Sequence[str], kind: ServiceKind, home: Path | None = None
+) -> ServiceFile:
+    """Return the service that runs ``rollwright worker`` for a campaign.
+
+    Parameters
+    ----------
+    campaign : str
+    folder : Path
+        The project; the worker runs there.
+    arguments : sequence of str
+        What follows ``rollwright``.
+    kind : str
+        ``systemd`` or ``launchd``.
+    home : Path, optional
+        The user's; the process's own if not given.
+
+    Raises
+    ------
+    ConfigError
+        For a path or an argument with control characters, which no such file can hold.
+    """
+    command = [sys.executable, "-m", "rollwright", *arguments]
+    for text in (str(folder), *command):
+        if _CONTROL.search(text):
+            raise ConfigError(f"{text!r} cannot be part of a service: it holds control characters")
+    place = home if home is not None else Path.home()
+    if kind == "launchd":
+        return _launchd(campaign, folder, command, place)
+    return _systemd(campaign, folder, command, place)
+
+
+def _systemd(campaign: str, folder: Path, command: Sequence[str], home: Path) -> ServiceFile:
+    name = f"rollwright-{campaign}.service"
+    line = " ".join(_quoted(word) for word in command)
+    text = f"""\
+[Unit]
+Description=rollwright worker of campaign {campaign}
+After=network.target
+
+[Service]
+WorkingDirectory={str(folder).replace("%", "%%")}
+ExecStart={line}
+Restart=on-failure
+RestartSec=10
+# The worker alone ends its slots, and gives their tasks back; what is left after that is killed.
+KillMode=mixed
+TimeoutStopSec={_STOP_SECONDS}
+Nice=10
+
+[Install]
+WantedBy=default.target
+"""
+    commands = (
+        "systemctl --user daemon-reload",
+        f"systemctl --user enable --now {name}",
+        f"journalctl --user --follow --unit {name}",
+    )
+    path = home / ".config" / "systemd" / "user" / name
+    return ServiceFile(kind="systemd", path=path, text=text, commands=commands)
+
+
+def _quoted(word: str) -> str:
+    for char, instead in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$")):
+        word = word.replace(char, instead)
+    return f'"{word}"'
+
+
+def _launchd(campaign: str, folder: Path, command: Sequence[str], home: Path) -> ServiceFile:
+    label = f"org.rollwright.worker.{campaign}"
+    path = home / "Library" / "LaunchAgents" / f"{label}.plist"
+    log = home / "Library" / "Logs" / f"{label}.log"
+    values = {
+        "Label": label,
+        "ProgramArguments": [*command],
+        "WorkingDirectory": str(folder),
+        "RunAtLoad": True,
+        "KeepAlive": {"SuccessfulExit": False},
+        "ThrottleInterval": 10,
+        "ExitTimeOut": _STOP_SECONDS,
+        "Nice": 10,
+        "StandardErrorPath": str(log),
+        "StandardOutPath": str(log),
+    }
+    text = plistlib.dumps(values, sort_keys=False).decode("utf-8")
+    return ServiceFile(
+        kind="launchd", path=path, text=text, commands=(f"launchctl load -w '{path}'", f"tail -f '{log}'")
+    )
+
+
+def write_service(service: ServiceFile, *, force: bool = False) -> bool:
+    """Write the file where the manager looks; return whether that changed anything.
+
+    Raises
+    ------
+    ConfigError
+        When another one is there, without `force`.
+    """
+    if service.path.is_file():
+        if service.path.read_text(encoding="utf-8", errors="replace") == service.text:
+            return False
+        if not force:
+            raise ConfigError(
+                f"{service.path} is there already and says something else",
+                hint="look at it, and give --force to replace it",
+            )
+    write_text(service.path, service.text)
+    return True

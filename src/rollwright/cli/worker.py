@@ -1,0 +1,130 @@
+"""``rollwright worker``: helping a campaign, and keeping a worker running as a service."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from rollwright.cli.campaign import Jobs, default_jobs
+from rollwright.cli.console import clean_stdout, talk
+from rollwright.cli.pool_options import AsJson, PoolName, Url, Where, print_json, selection
+from rollwright.cli.text import ago, print_table
+
+__all__ = ["worker_app"]
+
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", help="Only tasks with this name beneath def.tags; may be given again.", show_default=False),
+]
+Trusted = Annotated[
+    list[str] | None,
+    typer.Option("--trust", metavar="MODULE", help="A module whose classes tasks may name.", show_default=False),
+]
+UntilEmpty = Annotated[bool, typer.Option("--until-empty/--keep-waiting", help="Stop when nothing is left to do.")]
+Campaign = Annotated[str | None, typer.Argument(help="The campaign to help; the one that ran last if not given.")]
+
+
+class _Group(TyperGroup):
+    """Takes ``rollwright worker NAME`` as ``rollwright worker run NAME``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        help_wanted = bool(args) and args[0] in ctx.help_option_names
+        if not help_wanted and (not args or args[0] not in self.commands):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+worker_app = typer.Typer(
+    cls=_Group,
+    help="Train windows of a campaign beside the process that rolls it. "
+    "`rollwright worker NAME` is short for `rollwright worker run NAME`.",
+)
+
+
+@worker_app.command("run")
+def run_command(
+    name: Campaign = None,
+    jobs: Jobs = None,
+    until_empty: UntilEmpty = True,
+    where: Where = None,
+    tags: Tags = None,
+    trusted: Trusted = None,
+) -> int:
+    """Train windows of a campaign beside the process that rolls it. SIGTERM and Ctrl-C give unfinished ones back."""
+    from rollwright.app.campaign import help_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.cli.progress import tell_event  # noqa: PLC0415 - keeps --help light
+
+    query = selection(where).query()
+    with clean_stdout():
+        report = help_campaign(
+            name,
+            jobs=jobs or default_jobs(),
+            until_empty=until_empty,
+            query=query,
+            tags=tuple(tags or ()),
+            trusted=tuple(trusted or ()),
+            on_event=tell_event,
+        )
+    talk.line(f"{report.done} done, {report.failed} failed, {report.released} given back in {report.seconds:.1f} s")
+    return 1 if report.failed else 0
+
+
+@worker_app.command("ls")
+def list_command(pool: PoolName, url: Url = None, as_json: AsJson = False) -> None:
+    """List the workers that hold tasks of a pool."""
+    from rollwright.app.pool import list_workers, open_pool  # noqa: PLC0415 - keeps --help light
+
+    with open_pool(pool, url) as manager:
+        holders = list_workers(manager)
+    if as_json:
+        print_json(
+            [
+                {"owner": holder.owner, "tasks": [*holder.tasks], "since": holder.since, "until": holder.until}
+                for holder in holders
+            ]
+        )
+        return
+    if not holders:
+        print("no worker holds a task")
+        return
+    rows = [
+        [holder.owner, ", ".join(holder.labels), ago(holder.busy), "ended" if holder.left < 0 else ago(holder.left)]
+        for holder in holders
+    ]
+    print_table(["worker", "tasks", "for", "lease left"], rows)
+
+
+@worker_app.command("install")
+def install_command(
+    name: Campaign = None,
+    jobs: Jobs = None,
+    where: Where = None,
+    tags: Tags = None,
+    kind: Annotated[
+        Literal["systemd", "launchd"] | None,
+        typer.Option(help="The service manager; this system's if not given.", show_default=False),
+    ] = None,
+    only_print: Annotated[bool, typer.Option("--print", help="Print the file instead of writing it.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a service of that name.")] = False,
+) -> None:
+    """Write a systemd unit or launchd agent of this user that keeps a worker waiting for the campaign's windows."""
+    from rollwright.app.campaign import find_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.service import native_kind, service_for, write_service  # noqa: PLC0415 - keeps --help light
+
+    selection(where).query()
+    campaign, folder = find_campaign(name)
+    arguments = ["worker", "run", campaign, "--keep-waiting", "--jobs", str(jobs or default_jobs())]
+    for option, values in (("--where", where), ("--tag", tags)):
+        for value in values or ():
+            arguments += [option, value]
+    service = service_for(campaign, folder=folder, arguments=arguments, kind=kind or native_kind())
+    if only_print:
+        print(service.text, end="")
+        return
+    changed = write_service(service, force=force)
+    print(service.path)
+    talk.line("written; start it with:" if changed else "it was there already; start it with:")
+    for command in service.commands:
+        talk.line(f"  {command}")
