@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import threading
 import warnings
 from collections import deque
@@ -108,6 +109,7 @@ class MongoLink:
         self._client: MongoClient[Document] | None = None
         self._database: Database[Document] | None = None
         self._pid = 0
+        self._random = random.Random()  # noqa: S311 - when to look is no secret
         self._registered: set[str] = set()
         self._doubtful: deque[ObjectId] = deque(maxlen=100)
 
@@ -290,8 +292,9 @@ class MongoLink:
     # -- bells -------------------------------------------------------------------------------------------------
 
     def waker(self, pool: str, *, bell: Bell = "work") -> Waker:
-        """Return a new listener, which looks more and more seldom, twice a second in the end."""
-        return PollingWaker(lambda: self._rung(pool, bell), first=_FIRST_LOOK, longest=_LONGEST_LOOK)
+        """Return a new listener, which looks more and more seldom, about twice a second in the end."""
+        longest = _LONGEST_LOOK * self._random.uniform(0.8, 1.2)  # so that workers started together do not look at once
+        return PollingWaker(lambda: self._rung(pool, bell), first=_FIRST_LOOK, longest=longest)
 
     def ring(self, pool: str, *, bell: Bell = "work") -> None:
         """Wake all who listen."""
