@@ -281,7 +281,8 @@ class LocalArtifactStore:
 
     def _replace_manifest(self, listed: Mapping[str, ArtifactRef]) -> None:
         rows = [asdict(ref) for _, ref in sorted(listed.items())]
-        body = json.dumps({"format": FORMAT, "artifacts": rows}, ensure_ascii=False, indent=1)
+        document = {"format": FORMAT, "artifacts": rows, "seal": _seal(rows)}
+        body = json.dumps(document, ensure_ascii=False, indent=1)
         path = self.folder / MANIFEST
         _sweep(self.folder)
         with draft_of(path) as draft:
@@ -350,11 +351,20 @@ def _parse_manifest(text: str, path: Path) -> dict[str, ArtifactRef]:
         rows = [ArtifactRef(**row) for row in document["artifacts"]]
         known = document["format"] == FORMAT
         sound = all(_is_sound(ref) for ref in rows)
+        seal = document.get("seal")  # manifests of before it was added have none
+        whole = seal is None or seal == _seal(document["artifacts"])
     except (ValueError, KeyError, TypeError, AttributeError, RecordError, RecursionError) as error:
         raise CorruptArtifactError(f"the manifest {path} is not readable: {error}") from error
     if not known or not sound:
         raise CorruptArtifactError(f"the manifest {path} holds entries this version cannot follow")
+    if not whole:
+        raise CorruptArtifactError(f"the manifest {path} was changed or damaged: its seal is broken", hint=_RERUN)
     return {ref.name: ref for ref in rows}
+
+
+def _seal(rows: object) -> str:
+    """Return the SHA-256 of a manifest's entries, so that a changed bit in a name or a kind is found too."""
+    return hashlib.sha256(json.dumps(rows, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _is_sound(ref: ArtifactRef) -> bool:
