@@ -1,6 +1,10 @@
 """The pool on SQLite: putting 10,000 rolling tasks, and the durable turn (commit one, claim the next).
 
-    python benchmarks/pool_sqlite.py [--tasks 10000] [--turns 1000] [--repeats 5] [--done 0] [--json FILE]
+    python benchmarks/pool_sqlite.py [--tasks 10000] [--turns 1000] [--repeats 5] [--done 0] [--pickups 0] [--json FILE]
+
+With `--done 1000000` claims are measured again beside a million finished tasks, and with `--pickups 50` how soon an
+idle worker's slot runs what is put, woken by the doorbell and looking by itself, and what idling costs. With
+`--tasks 0` or `--turns 0` those are left out.
 
 The turn is measured beside a ceiling of our own, by turns in the same run: the same two statements in one transaction
 with the same durability, without history, leases, attempts or checks. The disk decides both, so its fdatasyncs per
@@ -17,15 +21,21 @@ import os
 import platform
 import sqlite3
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
+
+from machine import tree
 
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import Status
 from rollwright.pool.store import Claim, NewTask, Outcome
 from rollwright.pool.stores.sqlite import SqliteStore
 
+PICKUP_MS = {"doorbell": 20, "polling": 60}
+IDLE_SECONDS = 10
 TARGETS = {"create per s": 10_000, "create exponent": 1.1, "turn / ceiling": 0.7, "claim slowed by done rows": 1.2}
 RESULT = json.dumps("r" * 198)
 
@@ -182,9 +192,108 @@ def with_done_rows(folder, done, turns_each):
     return medians, stat
 
 
+def start_worker(path, how):
+    """Start a worker with one slot on the pool, which finds out about new tasks by `how`."""
+    deaf = "" if how == "doorbell" else "posix.Doorbell.hung = classmethod(lambda *_: None)"
+    code = f"""
+from rollwright.core.settings import load_settings
+from rollwright.pool import posix
+from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.worker import TaskBody, Worker
+{deaf}
+Worker(store=SqliteStore({str(path)!r}), pool="bench", body=TaskBody(entry="pool_bodies.py:stamp"), slots=1, lease=60.0,
+       settings=load_settings({{"trust.folder": {str(Path(__file__).parent)!r}}}), until_empty=False).run()
+"""
+    return subprocess.Popen([sys.executable, "-c", code])
+
+
+def cpu_seconds(pid):
+    """Return the CPU seconds that a process and its descendants have taken."""
+    total = 0
+    for each in tree(pid):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def pickups(folder, how, count):
+    """Return the milliseconds from each call of `put` to the start of its body, and the share of a core while idle."""
+    path = Path(folder) / f"{how}.db"
+    store = SqliteStore(path)
+    manager = TaskManager("bench", store=store)
+    worker = start_worker(path, how)
+    try:
+        manager.insert_task_def({"warm": True})
+        manager.wait(timeout=60)
+        times = []
+        for number in range(count):
+            time.sleep(0.05 + 0.4 * (number % 10) / 10)  # not in step with the worker's looks
+            start = time.monotonic()
+            task_id = manager.insert_task_def({"x": number})
+            manager.wait({"_id": task_id}, timeout=60)
+            times.append((manager.re_query(task_id)["res"] - start) * 1000)
+        time.sleep(1)
+        cpu, start = cpu_seconds(worker.pid), time.monotonic()
+        time.sleep(IDLE_SECONDS)
+        share = (cpu_seconds(worker.pid) - cpu) / (time.monotonic() - start)
+    finally:
+        worker.terminate()
+        worker.wait(10)
+        store.close()
+    return times, share
+
+
 def show(what, value, target, kept, note=""):
     print(f"{what:<32} {value:>12,.3f}   target {target:<10} {'met' if kept else 'MISSED':<7} {note}")
     return {"what": what, "value": value, "target": target, "met": kept, "note": note}
+
+
+def creating(folder, given):
+    """Measure putting tasks."""
+    whole, tenth = [], []
+    for repeat in range(given.repeats):
+        tenth.append(create(folder, f"tenth{repeat}", max(given.tasks // 10, 1)))
+        whole.append(create(folder, f"whole{repeat}", given.tasks))
+    walls = [times[0] for times in whole]
+    rate = given.tasks / statistics.median(walls)
+    cpu = given.tasks / statistics.median(times[1] for times in whole)
+    spread = f"[{given.tasks / max(walls):,.0f}, {given.tasks / min(walls):,.0f}]; {cpu:,.0f} per s of CPU"
+    again = given.tasks / statistics.median(times[2] for times in whole)
+    exponent = math.log10(statistics.median(walls) / statistics.median(times[0] for times in tenth))
+    limit = TARGETS["create exponent"]
+    return [
+        show("create_task per s", rate, TARGETS["create per s"], rate >= TARGETS["create per s"], spread),
+        show("the same again, per s", again, "as fast", again >= rate),
+        show("exponent of create_task", exponent, limit, exponent <= limit),
+    ]
+
+
+def turning(folder, given):
+    """Measure the durable turn beside its ceiling."""
+    ratios, ours, probes = [], [], []
+    for repeat in range(given.repeats):
+        probes.append(syncs_per_second(folder))
+        mine = turns(folder, f"turn{repeat}", given.turns)
+        bare = ceiling_turns(folder, f"ceiling{repeat}", given.turns)
+        ours.append(given.turns / mine)
+        ratios.append(bare / mine)
+    ratio = statistics.median(ratios)
+    note = f"[{min(ratios):.2f}, {max(ratios):.2f}]; {statistics.median(ours):,.0f} turns per s"
+    note += f" [{min(ours):,.0f}, {max(ours):,.0f}], {statistics.median(probes):,.0f} fdatasync per s"
+    limit = TARGETS["turn / ceiling"]
+    return [show("durable turn / ceiling", ratio, limit, ratio >= limit, note)]
+
+
+def picking_up(folder, count):
+    """Measure how soon an idle worker runs what is put, and what idling costs."""
+    rows = []
+    for how, limit in PICKUP_MS.items():
+        times, share = pickups(folder, how, count)
+        middle, worst = statistics.median(times), max(times)
+        note = f"p90 {statistics.quantiles(times, n=10)[-1]:.1f}, worst {worst:.1f}, n {count}; the put itself included"
+        rows.append(show(f"pick-up by {how}, ms p50", middle, limit, middle <= limit, note))
+        rows.append(show(f"idle by {how}, % of a core", share * 100, 1.5, share <= 0.015, f"over {IDLE_SECONDS} s"))
+    return rows
 
 
 def main():
@@ -193,45 +302,23 @@ def main():
     parser.add_argument("--turns", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--done", type=int, default=0, help="finished rows beside which claims are measured again")
+    parser.add_argument("--pickups", type=int, default=0, help="tasks that an idle worker is given one by one")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory(dir=".") as folder:
-        whole, tenth, ratios, ours, probes = [], [], [], [], []
-        for repeat in range(given.repeats):
-            tenth.append(create(folder, f"tenth{repeat}", max(given.tasks // 10, 1)))
-            whole.append(create(folder, f"whole{repeat}", given.tasks))
-        for repeat in range(given.repeats):
-            probes.append(syncs_per_second(folder))
-            mine = turns(folder, f"turn{repeat}", given.turns)
-            bare = ceiling_turns(folder, f"ceiling{repeat}", given.turns)
-            ours.append(given.turns / mine)
-            ratios.append(bare / mine)
-        walls = [times[0] for times in whole]
-        rate = given.tasks / statistics.median(walls)
-        cpu = given.tasks / statistics.median(times[1] for times in whole)
-        spread = f"[{given.tasks / max(walls):,.0f}, {given.tasks / min(walls):,.0f}]; {cpu:,.0f} per s of CPU"
-        rows.append(show("create_task per s", rate, TARGETS["create per s"], rate >= TARGETS["create per s"], spread))
-        again = given.tasks / statistics.median(times[2] for times in whole)
-        rows.append(show("the same again, per s", again, "as fast", again >= rate))
-        exponent = math.log10(statistics.median(walls) / statistics.median(times[0] for times in tenth))
-        rows.append(
-            show(
-                "exponent of create_task", exponent, TARGETS["create exponent"], exponent <= TARGETS["create exponent"]
-            )
-        )
-        ratio = statistics.median(ratios)
-        note = f"[{min(ratios):.2f}, {max(ratios):.2f}]; {statistics.median(ours):,.0f} turns per s"
-        note += f" [{min(ours):,.0f}, {max(ours):,.0f}], {statistics.median(probes):,.0f} fdatasync per s"
-        rows.append(
-            show("durable turn / ceiling", ratio, TARGETS["turn / ceiling"], ratio >= TARGETS["turn / ceiling"], note)
-        )
+        if given.tasks:
+            rows += creating(folder, given)
+        if given.turns:
+            rows += turning(folder, given)
         if given.done:
-            (empty, full), stat = with_done_rows(folder, given.done, given.turns)
+            (empty, full), stat = with_done_rows(folder, given.done, given.turns or 1000)
             limit = TARGETS["claim slowed by done rows"]
             note = f"beside {given.done:,} done rows"
             rows.append(show("turn time, full / empty pool", full / empty, limit, full / empty <= limit, note))
             rows.append(show("task_stat, ms", stat * 1000, 50, stat < 0.05, note))
+        if given.pickups:
+            rows += picking_up(folder, given.pickups)
     if given.json:
         machine = {"system": platform.platform(), "cores": os.cpu_count(), "python": platform.python_version()}
         given.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")

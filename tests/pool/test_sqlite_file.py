@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import threading
@@ -215,3 +216,62 @@ def test_only_what_may_go_better_is_tried_again():
     assert worth_retrying(RuntimeError())
     assert worth_retrying(StoreUnavailableError("away"))
     assert not worth_retrying(ConfigError("never good"))
+
+
+def test_a_listener_that_has_to_look_hears_others_and_this_process_but_not_that_nothing_changed(
+    file_store, monkeypatch
+):
+    """Without named pipes; a worker that woke itself by looking would never rest."""
+    monkeypatch.setattr(posix.Doorbell, "hung", classmethod(lambda *_: None))
+    other = SqliteStore(file_store.path)
+    waker = file_store.waker("p")
+    assert file_store.claim(Claim(pool="p", owner="w", lease=60)) == []
+    assert other.claim(Claim(pool="p", owner="w", lease=60)) == []
+    assert file_store.reap() == []
+    assert not waker.wait(0.01)
+    for store in (file_store, other):
+        store.put("p", new(f"{id(store)}"))
+        assert waker.wait(20)
+        assert not waker.wait(0.0)
+    waker.close()
+    other.close()
+
+
+def test_the_doorbells_of_dead_processes_are_taken_down(file_store):
+    file_store.put("p", new("a"))
+    folder = file_store.path.with_name("pool.db-bells")
+    waker = file_store.waker("p")
+    (bell,) = folder.iterdir()
+    dead = folder / f"{bell.name}x"
+    os.mkfifo(dead)  # as a killed process leaves it: nobody holds it open
+    file_store.put("p", new("b"))
+    assert list(folder.iterdir()) == [bell]
+    assert waker.wait(20)
+    waker.close()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_takes_no_doorbell_is_looked_at_instead(file_store, monkeypatch):
+    def refused(*_args):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "mkfifo", refused)
+    waker = file_store.waker("p")
+    file_store.put("p", new("a"))
+    assert waker.wait(20)
+    waker.close()
+
+
+def test_a_doorbell_that_nobody_hears_never_blocks_who_rings(file_store):
+    waker = file_store.waker("p")
+    (bell,) = file_store.path.with_name("pool.db-bells").iterdir()
+    full = os.open(bell, os.O_WRONLY | os.O_NONBLOCK)
+    while True:
+        try:
+            os.write(full, b"!" * 4096)
+        except BlockingIOError:
+            break
+    os.close(full)
+    file_store.ring("p")
+    assert waker.wait(0)
+    waker.close()

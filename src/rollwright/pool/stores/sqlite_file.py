@@ -146,7 +146,8 @@ class SqliteFile:
                 try:
                     yield connection
                     connection.execute("COMMIT")
-                    self._commits += 1
+                    # What changed nothing counts not, or a worker that looks would wake itself to look again.
+                    self._commits += bool(self._changed)
                 except BaseException:
                     # On a full disk SQLite has rolled back by itself; rolling back again would hide the error.
                     if connection.in_transaction:
