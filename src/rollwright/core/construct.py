@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from rollwright.core.aliases import translate_module
 from rollwright.core.context import current_settings
+from rollwright.core.lazy import require
 from rollwright.core.settings import Settings
 from rollwright.errors import ConstructError, UntrustedModuleError, nearest
 
@@ -178,6 +179,9 @@ def _load_module(name: str, trust: Trust) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
+        package = name.partition(".")[0]
+        if package in TRUSTED_PACKAGES:
+            require(package, extra=package)  # each has an extra of its own name, which the error tells
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise ConstructError(f"there is no module `{name}`") from error
         raise

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from rollwright.core.ids import sha256_hex
 from rollwright.errors import ConfigError, CorruptArtifactError
 from rollwright.model.linear import LinearModel
 from rollwright.model.state import check_state, is_exactly, parse_state, refuse_strangers
@@ -16,6 +18,7 @@ __all__ = ["LinearCodec"]
 
 _VERSION: Final = 1
 _STATE: Final[dict[str, type | tuple[type, ...]]] = {
+    "sha256": str,
     "estimator": str,
     "alpha": float,
     "fit_intercept": bool,
@@ -27,7 +30,7 @@ _STATE: Final[dict[str, type | tuple[type, ...]]] = {
 
 
 class LinearCodec:
-    """Stores a `LinearModel` as JSON: its parameters, the names of the features and their coefficients.
+    """Stores a `LinearModel` as JSON: its parameters, the names of the features, their coefficients and a checksum.
 
     Guarantees: every number is spelled so that it reads back to the same bits; a model that was read predicts the same
     bytes as the one written; writing it again gives the same file.
@@ -61,7 +64,7 @@ class LinearCodec:
             "coefficients": obj._fitted().tolist(),  # noqa: SLF001 - model and codec are two halves of one thing
             "feature_names": list(obj.feature_names_),
         }
-        text = json.dumps(state, indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps({**state, "sha256": _checksum(state)}, indent=1, ensure_ascii=False, allow_nan=False)
         path.write_text(text + "\n", encoding="utf-8")
 
     def read(self, path: Path) -> LinearModel:
@@ -73,6 +76,10 @@ class LinearCodec:
             When the file is not what `write` makes.
         """
         state = check_state(parse_state(path.read_bytes(), name=path.name), _STATE, name=path.name, version=_VERSION)
+        if state.pop("sha256") != _checksum(state):
+            raise CorruptArtifactError(
+                f"the numbers in {path.name} are not those that were written: their sha256 differs"
+            )
         numbers = state["coefficients"]
         if len(numbers) != len(state["feature_names"]):
             raise CorruptArtifactError(
@@ -90,3 +97,7 @@ class LinearCodec:
         model.coef_, model.intercept_ = coefficients, float(state["intercept"])
         model.feature_names_ = tuple(state["feature_names"])
         return model
+
+
+def _checksum(state: Mapping[str, Any]) -> str:
+    return sha256_hex(json.dumps(state, sort_keys=True).encode())

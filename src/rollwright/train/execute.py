@@ -14,6 +14,7 @@ from rollwright.core.placeholder import fill_paths, fill_values
 from rollwright.core.serial import codecs
 from rollwright.errors import ConfigError
 from rollwright.model.base import Model
+from rollwright.model.sklearn import as_model
 from rollwright.record.ambient import R
 from rollwright.record.recorder import Recorder
 from rollwright.train.provenance import PROVENANCE_ARTIFACT, Process, provenance
@@ -104,7 +105,8 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder, *, process: Proc
     task = fill_paths(task_config)
     # Before it runs: what is edited meanwhile gave no result.
     code = code_files(task_config, Trust.from_settings(current_settings()))
-    model: Model = init_instance_by_config(task["model"], try_kwargs={"seed": seed_of(task_config)})
+    seed = seed_of(task_config)
+    model: Model = as_model(init_instance_by_config(task["model"], try_kwargs={"seed": seed}), seed=seed)
     dataset = init_instance_by_config(task["dataset"])
     for kept in (model, dataset):  # what could not be stored is refused before it learns, not after
         codecs.check(kept)
