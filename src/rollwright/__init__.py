@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from rollwright.model.base import ModelFT as ModelFT
     from rollwright.model.lightgbm import LGBModel as LGBModel
     from rollwright.pool.manager import TaskManager as TaskManager
+    from rollwright.pool.mongodb import get_mongodb as get_mongodb
     from rollwright.pool.worker import run_task as run_task
     from rollwright.record.ambient import QlibRecorder as QlibRecorder
     from rollwright.record.ambient import R as R
@@ -124,6 +125,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "backtest_daily": "rollwright.backtest.daily",
     "begin_task_train": "rollwright.train.execute",
     "end_task_train": "rollwright.train.execute",
+    "get_mongodb": "rollwright.pool.mongodb",
     "handler_mod": "rollwright.tasks.rolling",
     "init": "rollwright.core.context",
     "init_instance_by_config": "rollwright.core.construct",

@@ -59,7 +59,7 @@ def test_none_changes_nothing():
     assert init(region=None).data.region == "us"
 
 
-@pytest.mark.parametrize("name", ["provider_url", "redis_port", "mongo", "pool__leese", "nonsense"])
+@pytest.mark.parametrize("name", ["provider_url", "redis_port", "redis_host", "pool__leese", "nonsense"])
 def test_init_refuses_names_nobody_knows_and_changes_nothing(name):
     before = init(region="us")
     with pytest.raises(UnknownSettingError):

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from rollwright.core.settings import Settings, known_names, load_settings
-from rollwright.errors import UnknownSettingError
+from rollwright.core.settings import Settings, known_names, load_settings, masked
+from rollwright.errors import ConfigError, UnknownSettingError
 
 __all__ = ["C", "SettingsFacade", "current_settings", "init", "install", "using"]
 
@@ -28,6 +28,8 @@ QLIB_NAMES: Final[dict[str, str]] = {
     "tracking_uri": "tracking.uri",
     "pool_url": "pool.url",
 }
+
+_MONGO_DEFAULT: Final[dict[str, str]] = {"task_url": "mongodb://localhost:27017/", "task_db_name": "default_task_db"}
 
 
 class _Slot:
@@ -97,12 +99,14 @@ def translate(values: Mapping[str, object]) -> dict[str, object]:
             continue
         if name == "exp_manager":
             translated.update(_exp_manager(value))
+        elif name == "mongo":
+            translated["pool.url"] = _mongo_url(value)
         elif name in QLIB_NAMES:
             translated[QLIB_NAMES[name]] = value
         elif "__" in name or "." in name:
             translated[name.replace("__", ".")] = value
         else:
-            raise UnknownSettingError(name, (*QLIB_NAMES, "exp_manager"), where="init")
+            raise UnknownSettingError(name, (*QLIB_NAMES, "exp_manager", "mongo"), where="init")
     return translated
 
 
@@ -110,6 +114,37 @@ def _exp_manager(value: object) -> dict[str, object]:
     kwargs = value.get("kwargs", {}) if isinstance(value, Mapping) else {}
     uri = kwargs.get("uri") if isinstance(kwargs, Mapping) else None
     return {"tracking.uri": uri} if uri else {}
+
+
+def _mongo_url(value: object) -> str:
+    """Return the pool's URL for Qlib's two keys, with the database in it."""
+    if not isinstance(value, Mapping) or not set(value) <= {"task_url", "task_db_name"}:
+        raise ConfigError(
+            "`mongo` takes a dictionary of `task_url` and `task_db_name`",
+            hint='write {"task_url": "mongodb://localhost:27017/", "task_db_name": "default_task_db"}',
+        )
+    url = str(value.get("task_url") or _MONGO_DEFAULT["task_url"])
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in ("mongodb", "mongodb+srv"):
+        raise ConfigError(f"`task_url` is `{masked(url)}`", hint="it begins with mongodb:// or mongodb+srv://")
+    place, question, options = rest.partition("?")
+    host, _, in_url = place.partition("/")
+    name = str(value.get("task_db_name") or in_url or _MONGO_DEFAULT["task_db_name"])
+    if "@" in host and "authsource=" not in options.lower():
+        # The driver would look the user up in the database named here; Qlib's client asks where the URL said.
+        options = f"{options}&authSource={in_url or 'admin'}".removeprefix("&")
+        question = "?"
+    return f"{scheme}://{host}/{name}{question}{options}"
+
+
+def _mongo_keys(url: str) -> dict[str, str]:
+    """Return Qlib's two keys for the pool's URL; its defaults when the pool is no MongoDB."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("mongodb", "mongodb+srv"):
+        return dict(_MONGO_DEFAULT)
+    place, question, options = rest.partition("?")
+    host, _, name = place.partition("/")
+    return {"task_url": f"{scheme}://{host}/{question}{options}", "task_db_name": name or "rollwright"}
 
 
 class SettingsFacade:
@@ -129,11 +164,14 @@ class SettingsFacade:
         self[name] = value
 
     def __getitem__(self, name: str) -> object:
+        if name == "mongo":
+            return _mongo_keys(current_settings().pool.url)
         dotted = _dotted(name)
         return next(value for known, value, _ in current_settings().rows() if known == dotted)
 
     def __setitem__(self, name: str, value: object) -> None:
-        install(current_settings().with_values({_dotted(name): value}, origin="code"))
+        values = {"pool.url": _mongo_url(value)} if name == "mongo" else {_dotted(name): value}
+        install(current_settings().with_values(values, origin="code"))
 
 
 def _dotted(name: str) -> str:

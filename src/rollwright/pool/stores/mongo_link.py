@@ -127,6 +127,11 @@ class MongoLink:
                 self._pid = os.getpid()
             return self._database
 
+    def connected(self) -> Database[Document]:
+        """Return the database; the errors of the driver come as the pool's."""
+        with self._translated():
+            return self.database
+
     def _connect(self) -> Database[Document]:
         milliseconds = int(self._timeout * 1000)
         defaults: Document = {

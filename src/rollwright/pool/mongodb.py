@@ -1,0 +1,42 @@
+"""`get_mongodb`: the seeds' way to the database of the pool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rollwright.core.context import current_settings
+from rollwright.core.settings import masked
+from rollwright.errors import ConfigError
+from rollwright.pool.urls import shared_store
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+__all__ = ["get_mongodb"]
+
+
+def get_mongodb() -> Database[dict[str, Any]]:
+    """Return the MongoDB database of the ambient pool, over this process's one client.
+
+    It is set by ``C["mongo"] = {"task_url": "mongodb://host:27017/", "task_db_name": "name"}``, by
+    ``init(mongo={...})`` or by the setting ``pool.url``. What is in it belongs to the pool: read it, and change it
+    through `TaskManager` alone, which keeps states, tokens and history together.
+
+    Raises
+    ------
+    ConfigError
+        When the pool is not in MongoDB.
+    MissingExtraError
+        When the driver is not installed.
+    StoreUnavailableError
+        When no server answers.
+    """
+    url = current_settings().pool.url
+    if not url.startswith(("mongodb://", "mongodb+srv://")):
+        raise ConfigError(
+            f"the pool is `{masked(url)}`, which is no MongoDB",
+            hint='set C["mongo"] = {"task_url": "mongodb://localhost:27017/", "task_db_name": "default_task_db"}',
+        )
+    store: Any = shared_store()
+    database: Database[dict[str, Any]] = store.connected()
+    return database
