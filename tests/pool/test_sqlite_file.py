@@ -54,7 +54,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path, content):
     store = SqliteStore(path)
     with pytest.raises(StoreUnavailableError, match=r"pool\.db") as caught:
         store.put("p", new("a"))
-    assert "restore it" in str(caught.value)
+    assert "you may move it away" in str(caught.value)
     store.close()
 
 

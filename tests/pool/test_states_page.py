@@ -9,7 +9,7 @@ import pytest
 from rollwright.errors import ConfigError, LookAheadError, MissingExtraError, RunError
 from rollwright.pool.retry import worth_retrying
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, Claim, NewTask, Outcome
+from rollwright.pool.store import Amendment, Claim, MovedTask, NewTask, Outcome
 
 PAGE = Path(__file__).parents[2] / "docs" / "task-states.md"
 LEASE = 60.0
@@ -27,21 +27,38 @@ def table():
     return rows
 
 
+def failed(store, lease, time):
+    """Settle as a worker does whose slot died, or whose body raised, or took too long or too much."""
+    store.settle([Outcome.failed(lease, error="x", delay=1.0)])
+
+
+def moved(store, lease, time):
+    """Move the task, after its holder gave up for good, out of the pool and back into it."""
+    store.settle([Outcome.failed(lease, error="x", retry=False)])
+    record = store.get("p", [lease.task_id])[0]
+    task = MovedTask(record=record, history=tuple(store.read_history("p")))
+    store.delete("p", None)
+    store.restore("p", [task])
+
+
 ROWS = table()
 EXCEPTION = "exception in the body"
 ACTS = {
     "commit": lambda store, lease, time: store.settle([Outcome.done(lease)]),
     "commit of a stage": lambda store, lease, time: store.settle([Outcome.part_done(lease)]),
-    EXCEPTION: lambda store, lease, time: store.settle([Outcome.failed(lease, error="x", delay=1.0)]),
+    EXCEPTION: failed,
     "bad input (a rollwright error of exit code 1, 2 or 4)": lambda store, lease, time: store.settle(
         [Outcome.failed(lease, error="x", retry=False)]
     ),
-    "task beyond its timeout": lambda store, lease, time: store.settle([Outcome.failed(lease, error="x", delay=1.0)]),
-    "slot dies (signal, out of memory, exit)": lambda store, lease, time: store.settle(
-        [Outcome.failed(lease, error="x", delay=1.0)]
+    "timeout: task beyond `worker.task_timeout`": failed,
+    "out of memory: task beyond `worker.task_memory`": failed,
+    "poison: slot dies (signal, exit, the system's memory runs out)": failed,
+    "worker told to stop (SIGTERM), interrupt, `return_task`": lambda store, lease, time: store.settle(
+        [Outcome.released(lease)]
     ),
-    "worker told to stop, interrupt, `return_task`": lambda store, lease, time: store.settle([Outcome.released(lease)]),
-    "worker dies, lease not renewed": lambda store, lease, time: (time.advance(LEASE + 1), store.reap()),
+    "lease lost: worker dies or freezes": lambda store, lease, time: (time.advance(LEASE + 1), store.reap()),
+    "pool paused": lambda store, lease, time: store.pause("p"),
+    "moved to another store": moved,
     "cancelled": lambda store, lease, time: store.amend("p", None, Amendment(status=Status.CANCELLED)),
     "reset to waiting": lambda store, lease, time: store.amend("p", None, Amendment(status=Status.WAITING)),
     "stale outcome": lambda store, lease, time: store.settle(
@@ -61,10 +78,12 @@ def test_the_page_tells_what_happens(store, time, event, spent):
     (task_id,) = store.put("p", [NewTask.of({"x": 1}, max_attempts=1 if spent else 3)]).ids
     (lease,) = store.claim(Claim(pool="p", owner="w", lease=LEASE))
     ACTS[event](store, lease, time)
-    record = store.get("p", [task_id])[0]
-    wanted = (when_spent if spent else following).replace("before", "waiting").replace("unchanged", "running")
+    (record,) = store.find("p")
+    assert record.task_id == task_id or event == "moved to another store"
+    standing = "failed" if event == "moved to another store" else "running"
+    wanted = (when_spent if spent else following).replace("before", "waiting").replace("unchanged", standing)
     assert record.status.value == wanted
-    expected = {"yes": 1, "no": 0, "–": 1, "counts anew": 0, "forgotten": 0}
+    expected = {"yes": 1, "no": 0, "–": 1, "unchanged": 1, "counts anew": 0, "forgotten": 0}
     assert record.attempts == expected[used]
     assert (record.run_at is not None) == (waits == "back-off" and not spent)
     last = store.read_history("p")[-1].event

@@ -102,7 +102,9 @@ class SlotHandle:
         code = self.process.exitcode
         if code is not None and code < 0:
             try:
-                return f"the slot was ended by {signal.Signals(-code).name}"
+                name = signal.Signals(-code).name
+                why = ", as the system does when its memory runs out" if name == "SIGKILL" else ""
+                return f"the slot was ended by {name}{why}"
             except ValueError:
                 return f"the slot was ended by signal {-code}"
         return f"the slot ended with exit code {code}"

@@ -202,6 +202,14 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
+_DAMAGED: Final = (
+    "the file is no pool or is damaged. Restore it from a copy, with its -wal beside it; or save what can be read: "
+    "sqlite3 pool.db .recover | sqlite3 new.db. A pool holds tasks, states and small results: recorders and artifacts "
+    "lie elsewhere, so when it cannot be saved you may move it away, its -wal, -shm, -lock, -owners and -bells too, "
+    "and give `rollwright roll` again: windows are then trained anew. Never remove the -wal alone"
+)
+
+
 def _hint(error: sqlite3.Error) -> str | None:
     text = str(error)
     if "full" in text:
@@ -209,7 +217,7 @@ def _hint(error: sqlite3.Error) -> str | None:
     if "locked" in text:
         return "another process holds the file in a transaction; look for one that is stopped"
     if "not a database" in text or "malformed" in text:
-        return "the file is no pool or is damaged; restore it or name another one"
+        return _DAMAGED
     if "readonly" in text or "unable to open" in text:
         return "check the permissions of the file and of its folder, which must be writable too"
     return None
