@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rollwright.collect.group import RollingGroup as RollingGroup
     from rollwright.core.construct import init_instance_by_config as init_instance_by_config
     from rollwright.core.context import C as C
+    from rollwright.core.context import auto_init as auto_init
     from rollwright.core.context import init as init
     from rollwright.core.serializable import Serializable as Serializable
     from rollwright.core.timing import TimeInspector as TimeInspector
@@ -122,6 +123,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "Trainer": "rollwright.train.trainer",
     "TrainerR": "rollwright.train.trainer",
     "TrainerRM": "rollwright.train.pooled",
+    "auto_init": "rollwright.core.context",
     "backtest_daily": "rollwright.backtest.daily",
     "begin_task_train": "rollwright.train.execute",
     "end_task_train": "rollwright.train.execute",

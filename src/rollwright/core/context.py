@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from rollwright.core.settings import Settings, known_names, load_settings, masked
 from rollwright.errors import ConfigError, UnknownSettingError
 
-__all__ = ["C", "SettingsFacade", "current_settings", "init", "install", "using"]
+__all__ = ["C", "SettingsFacade", "auto_init", "current_settings", "init", "install", "using"]
 
 # What Qlib's users write in `init(...)` and `C[...]`, and the setting it means here.
 QLIB_NAMES: Final[dict[str, str]] = {
@@ -83,6 +84,40 @@ def init(**values: object) -> Settings:
     settings = current_settings().with_values(translate(values), origin="init")
     install(settings)
     return settings
+
+
+def auto_init(*, cur_path: str | Path | None = None, skip_if_reg: bool = True, **values: object) -> Settings:
+    """Set the ambient context from the project that a folder lies in; Qlib's ``auto_init``.
+
+    Parameters
+    ----------
+    cur_path : path, optional
+        Where the search upwards for ``rollwright.toml`` or ``.rollwright/`` begins; the working directory if not given.
+    skip_if_reg : bool
+        Leave a context that is set already as it is, `values` too.
+    **values
+        As `init` takes them, over what the project says.
+
+    Returns
+    -------
+    Settings
+        The settings now in force.
+
+    Raises
+    ------
+    UnknownSettingError
+        For a name no setting has.
+    ConfigError
+        When `cur_path` is no folder.
+    """
+    translated = translate(values)
+    if skip_if_reg and _Slot.settings is not None:
+        return _Slot.settings
+    start = Path.cwd() if cur_path is None else Path(cur_path)
+    if not start.is_dir():
+        raise ConfigError(f"there is no folder {start} to look for a project from")
+    install(load_settings(start=start).with_values(translated, origin="init"))
+    return current_settings()
 
 
 def translate(values: Mapping[str, object]) -> dict[str, object]:

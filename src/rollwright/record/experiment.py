@@ -39,6 +39,7 @@ class Experiment:
 
     RT_D: ClassVar[str] = "dict"
     RT_L: ClassVar[str] = "list"
+    UNLIMITED: ClassVar[int | None] = None  # what `list_recorders` takes anyway
 
     def __init__(self, *, place: Place, record: ExperimentRecord, clock: Clock | None = None) -> None:
         self._place = place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -20,6 +21,7 @@ from rollwright.record.experiment import Experiment, MLflowExperiment
 from rollwright.record.place import Place
 from rollwright.record.recorder import MLflowRecorder, Recorder
 from rollwright.record.rows import frame_of, view_of
+from rollwright.record.tracking.opening import MEMORY
 from rollwright.record.tracking.store import ExperimentRecord, check_name
 
 __all__ = ["ExpManager", "MLflowExpManager"]
@@ -76,9 +78,25 @@ class ExpManager:
         experiment_name: str | None = None,
         recorder_id: str | None = None,
         recorder_name: str | None = None,
+        uri: str | None = None,
         resume: bool = False,
     ) -> Experiment:
-        """Start a recorder in the experiment, which is created when there is none of that name."""
+        """Start a recorder in the experiment, which is created when there is none of that name.
+
+        Parameters
+        ----------
+        uri : str, optional
+            Another tracking URI for this run alone.
+        """
+        if uri is not None:
+            elsewhere = type(self)(uri=uri, default_exp_name=self.default_exp_name, clock=self._clock)
+            return elsewhere.start_exp(
+                experiment_id=experiment_id,
+                experiment_name=experiment_name,
+                recorder_id=recorder_id,
+                recorder_name=recorder_name,
+                resume=resume,
+            )
         name = experiment_name if experiment_name or experiment_id else self.default_exp_name
         experiment = self.get_exp(experiment_id=experiment_id, experiment_name=name, create=True)
         experiment.start(recorder_id=recorder_id, recorder_name=recorder_name, resume=resume)
@@ -225,3 +243,18 @@ class ExpManager:
 
 class MLflowExpManager(ExpManager):
     """The manager of the seeds' name; MLflow stands behind the tracking store of its place."""
+
+    @property
+    def client(self) -> Any:
+        """MLflow's own client for the tracking URI; what it writes passes by the outbox.
+
+        Raises
+        ------
+        RecordError
+            When the runs are in memory, of which MLflow knows nothing.
+        """
+        if self.uri.startswith(MEMORY):
+            raise RecordError(f"MLflow has no client for {self.uri}", hint="set tracking.uri to a database or a server")
+        from rollwright.record.tracking.mlflow import client_of  # noqa: PLC0415 - the adapter is imported when chosen
+
+        return client_of(self.uri)

@@ -125,6 +125,11 @@ class Recorder:
         return self._place
 
     @property
+    def uri(self) -> str:
+        """The tracking URI it is recorded at, without a password."""
+        return self._place.portable_uri()
+
+    @property
     def artifact_uri(self) -> str:
         """The folder of its files, as a ``file:`` URI."""
         return self._files.files.as_uri()

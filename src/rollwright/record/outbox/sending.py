@@ -15,7 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from rollwright.core.ids import sha256_hex
 from rollwright.errors import ExperimentNotFoundError, RecordError, TrackingUnavailableError
+from rollwright.record.artifacts import MANIFEST as LOCAL_MANIFEST
 from rollwright.record.artifacts import ArtifactRef, LocalArtifactStore
 from rollwright.record.outbox.journal import Journal, metric_from_json
 from rollwright.record.outbox.names import Names
@@ -94,20 +96,16 @@ class Sender:
             journal.add({"note": "sent", "count": place + 1}, sync=False)
         self.drop_doubles(journal)
 
-    def unsent_files(self, journal: Journal) -> tuple[list[ArtifactRef], list[str]]:
-        """Return the files that the server does not have as they are, and the names of those that are gone here."""
-        if self.files is None or (journal.location and not self.files.takes(journal.location)):
-            return [], []
-        refs = self._files_of(journal).list()
-        changed = [ref for ref in refs if journal.files.get(ref.file) != ref.sha256]
-        gone = journal.files.keys() - {ref.file for ref in refs} - {MANIFEST}
-        return changed, sorted(gone)
+    def files_waiting(self, journal: Journal) -> int:
+        """Return how many files the server does not have as they are, or has though they are gone here."""
+        changed, gone, listed = self._unsent(journal)
+        return len(changed) + len(gone) or int(listed is not None)
 
-    def send_files(self, journal: Journal) -> int:
-        """Send the files the server does not have, the list of them last, and return how many."""
+    def send_files(self, journal: Journal) -> None:
+        """Send the files the server does not have, and the list of them last."""
         if self.files is None or journal.remote is None:
-            return 0
-        changed, gone = self.unsent_files(journal)
+            return
+        changed, gone, listed = self._unsent(journal)
         local = self._files_of(journal)
         for ref in changed:
             with suppress(FileNotFoundError):  # replaced meanwhile; the next look finds its successor
@@ -116,9 +114,24 @@ class Sender:
         for name in gone:
             self.files.remove(journal.location, name)
             journal.add({"note": "no file", "name": name}, sync=False)
-        if changed or gone:
-            self.files.put(journal.location, MANIFEST, local.folder / "artifacts.json")
-        return len(changed) + len(gone)
+        if listed is not None:
+            self.files.put(journal.location, MANIFEST, _manifest(local))
+            journal.add({"note": "file", "name": MANIFEST, "sha256": listed}, sync=False)
+
+    def _unsent(self, journal: Journal) -> tuple[list[ArtifactRef], list[str], str | None]:
+        """Return the files to send, the names of those to remove, and the SHA-256 of a list that is not there."""
+        local = self._files_of(journal)
+        if self.files is None or (journal.location and not self.files.takes(journal.location)):
+            return [], [], None
+        if not _manifest(local).exists():
+            return [], [], None
+        digest = sha256_hex(_manifest(local).read_bytes())
+        if journal.files.get(MANIFEST) == digest:
+            return [], [], None
+        refs = local.list()
+        changed = [ref for ref in refs if journal.files.get(ref.file) != ref.sha256]
+        gone = journal.files.keys() - {ref.file for ref in refs} - {MANIFEST}
+        return changed, sorted(gone), digest
 
     def find(self, run_id: str, experiment_id: str | None = None) -> list[RunRecord]:
         """Return the server's runs that belong to journal `run_id`, by their ids; of one experiment, or of any."""
@@ -213,6 +226,10 @@ class Sender:
 
     def _files_of(self, journal: Journal) -> LocalArtifactStore:
         return LocalArtifactStore(self.artifacts / journal.operations[0]["experiment"] / journal.id)
+
+
+def _manifest(local: LocalArtifactStore) -> Path:
+    return local.folder / LOCAL_MANIFEST
 
 
 def _closes(item: Mapping[str, Any]) -> bool:

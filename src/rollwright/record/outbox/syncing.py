@@ -99,13 +99,12 @@ def sync_outbox(store: OutboxStore, *, on_run: Callable[[str], None] | None = No
 
 
 def _left(store: OutboxStore, journal: Journal) -> int:
-    changed, gone = store.sender.unsent_files(journal)
-    return journal.waiting + len(changed) + len(gone)
+    return journal.waiting + store.sender.files_waiting(journal)
 
 
 def _waiting(store: OutboxStore, journal: Journal) -> WaitingRun | None:
-    changed, gone = store.sender.unsent_files(journal)
-    if not (journal.waiting or changed or gone):
+    files = store.sender.files_waiting(journal)
+    if not (journal.waiting or files):
         return None
     run = journal.view()
     return WaitingRun(
@@ -114,5 +113,5 @@ def _waiting(store: OutboxStore, journal: Journal) -> WaitingRun | None:
         status=run.status,
         started=run.start.isoformat(timespec="seconds"),
         operations=journal.waiting,
-        files=len(changed) + len(gone),
+        files=files,
     )

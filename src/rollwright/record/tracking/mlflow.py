@@ -40,7 +40,7 @@ from rollwright.record.tracking.store import (
     check_batch,
 )
 
-__all__ = ["MlflowStore", "load_mlflow"]
+__all__ = ["MlflowStore", "client_of", "load_mlflow"]
 
 _SQLITE: Final = "sqlite:///"
 _SCHEMES: Final = ("sqlite:///", "postgresql", "mysql", "mssql", "http://", "https://", "databricks")
@@ -351,6 +351,11 @@ def load_mlflow(*, databases: bool = False) -> None:
     if databases:
         with _quiet():
             importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+
+
+def client_of(uri: str) -> Any:
+    """Return an ``MlflowClient`` for a tracking URI."""
+    return _mlflow().MlflowClient(tracking_uri=uri)
 
 
 def _mlflow() -> Any:
