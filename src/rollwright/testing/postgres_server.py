@@ -100,14 +100,15 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        self._process = subprocess.Popen(  # noqa: S603 - a program of the machine's own
-            [self._binaries / "postgres", "-D", self.folder / "data"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(self.folder / "log").open("ab"),
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - it calls one function of the C library
-            **self._as_account(),
-        )
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - a program of the machine's own
+                [self._binaries / "postgres", "-D", self.folder / "data"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - it calls one function of the C library
+                **self._as_account(),
+            )
         end = self._clock.monotonic() + _PATIENCE
         while not self._answers():
             if self._process.poll() is not None or self._clock.monotonic() > end:
