@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 
-def run_python(arguments, folder):
+def run_python(arguments, folder, timeout=120):
     """Run Python as a user would: not under pytest, not in a CI, in a project of its own."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
     return subprocess.run(
@@ -18,7 +18,7 @@ def run_python(arguments, folder):
         env={**kept, "HOME": str(folder)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
         check=False,
     )
 
@@ -101,3 +101,18 @@ def test_m4_a_run_that_nobody_ended_is_failed_when_the_process_leaves(tmp_path):
     mlflow_imported, *statuses = json.loads(done.stdout)
     assert statuses == ["FAILED", "FAILED", "FAILED", "FINISHED"], done.stderr
     assert not mlflow_imported
+
+
+@pytest.mark.slow
+def test_eight_processes_record_fifty_runs_each_into_one_new_store(tmp_path):
+    processes, runs = 8, 50
+    done = run_python([str(Path(__file__).parent / "store_load.py"), str(processes), str(runs)], tmp_path, timeout=900)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["ends"] == [0] * processes, done.stderr
+    assert done.stderr == ""
+    assert report["names"] == sorted(f"{place}-{number}" for place in range(processes) for number in range(runs))
+    assert report["statuses"] == ["FINISHED"]
+    assert report["metrics"] == pytest.approx(sum(p + n / 100 for p in range(processes) for n in range(runs)))
+    assert report["whole"] == processes * runs
+    assert report["experiments"] == ["Default", "load"]
