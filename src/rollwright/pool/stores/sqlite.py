@@ -118,7 +118,7 @@ class SqliteStore(SqliteFile):
             self._reap(connection, now, [], " AND pool = ?", [claim.pool])
         connection.execute(sql.PROMOTE, (now,))
         condition, values = where(claim.query)
-        process = posix.this_process(self._beside("owners"))
+        process = posix.this_process(self._owners)
         rows = connection.execute(
             sql.CLAIM.format(status=claim.status.value, where=condition),
             (claim.owner, process, now + claim.lease, now, claim.pool, *values, claim.pool, max(claim.limit, 0)),
@@ -176,7 +176,7 @@ class SqliteStore(SqliteFile):
         condition, values = where(query)
         if pool is not None:
             condition, values = f" AND pool = ?{condition}", [pool, *values]
-        folder = self._beside("owners")
+        folder = self._owners
         with self._reading() as connection:
             processes = [row[0] for row in connection.execute(sql.RUNNING_PROCESSES)]
             dead = posix.dead_processes(folder, processes)
@@ -203,7 +203,11 @@ class SqliteStore(SqliteFile):
             (int(row[0]), row[1], now, event, str(row[2]), row[3], row[4], row[5], row[6] if len(row) > 6 else None)
             for row in rows
         ]
+        if not entries:
+            return
         connection.executemany(sql.HISTORY, entries)
+        if event == "claimed":  # which nobody waits for
+            return
         for pool, status in {(entry[1], entry[4]) for entry in entries}:
             bells: Sequence[Bell] = ("end",) if event == "deleted" else bells_for([Status(status)])
             self._changed.update((pool, bell) for bell in bells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sqlite3
 import threading
@@ -46,6 +47,8 @@ class SqliteFile:
         self._timeout = timeout
         self._mutex = threading.RLock()
         self._gate = posix.Gate(self._beside("lock"))
+        self._owners = self._beside("owners")
+        self._bells = self._beside("bells")
         self._open: sqlite3.Connection | None = None
         self._pid = 0
         self._changed: set[tuple[str, Bell]] = set()
@@ -161,12 +164,12 @@ class SqliteFile:
 
     def waker(self, pool: str, *, bell: Bell = "work") -> Waker:
         """Return a new listener; on systems without named pipes it looks whether the file changed."""
-        doorbell = posix.Doorbell.hung(self._beside("bells"), _bell_name(pool, bell))
+        doorbell = posix.Doorbell.hung(self._bells, _bell_name(pool, bell))
         return doorbell if doorbell is not None else PollingWaker(self._version)
 
     def ring(self, pool: str, *, bell: Bell = "work") -> None:
         """Wake all who listen, in whatever process."""
-        posix.ring_doorbells(self._beside("bells"), _bell_name(pool, bell))
+        posix.ring_doorbells(self._bells, _bell_name(pool, bell))
 
     def _version(self) -> tuple[int, int]:
         with self._reading() as connection:
@@ -178,7 +181,7 @@ class SqliteFile:
             connection = self._connection()
             with self._gate.held():
                 self._upgrade(connection)
-            folder = self._beside("owners")
+            folder = self._owners
             if folder.is_dir():
                 holding = {row[0] for row in connection.execute(sql.RUNNING_PROCESSES)}
                 names = [path.name for path in folder.iterdir() if path.name not in holding]
@@ -194,6 +197,7 @@ class SqliteFile:
             self._open = None
 
 
+@functools.lru_cache(maxsize=256)
 def _bell_name(pool: str, bell: Bell) -> str:
     return f"{bell}-{sha256_hex(pool.encode())[:16]}"
 
