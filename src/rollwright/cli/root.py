@@ -23,6 +23,7 @@ from rollwright.cli.campaign import demo, resume, roll, run_once
 from rollwright.cli.config import config_app
 from rollwright.cli.console import talk
 from rollwright.cli.data import data_app
+from rollwright.cli.importing import import_app
 from rollwright.cli.key import key_app
 from rollwright.cli.pool import pool_app
 from rollwright.cli.replay import replay, show
@@ -94,6 +95,7 @@ app.add_typer(pool_app, name="pool")
 app.add_typer(cache_app, name="cache")
 app.add_typer(config_app, name="config")
 app.add_typer(track_app, name="track")
+app.add_typer(import_app, name="import")
 app.add_typer(key_app, name="key")
 app.add_typer(trust_app, name="trust")
 

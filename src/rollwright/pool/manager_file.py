@@ -15,5 +15,6 @@ class ManagerFile(Serializable):
     exclude_attr: ClassVar = ("store", "owner", "clock", "listens")
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        fresh = {} if "store" in state else vars(type(self)(state["task_pool"]))
+        cls: Any = type(self)
+        fresh = {} if "store" in state else vars(cls(state["task_pool"]))
         self.__dict__.update({**fresh, **state})

@@ -1,0 +1,319 @@
+"""From the notes of a pickle to a frame, a series, an array or a plain value; everything is checked, nothing called."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rollwright.compat.pickle_names import meaning
+from rollwright.compat.pickle_ops import Call, Pairs, Symbol
+from rollwright.errors import UnsupportedArtifactError
+
+__all__ = ["Rebuilder"]
+
+MAX_PARTS: Final = 5_000_000
+_MAX_DEPTH: Final = 64
+_DTYPE: Final = re.compile(r"[biuf](1|2|4|8)|[USO]\d{1,4}|M8|m8")
+_UNITS: Final = ("s", "ms", "us", "ns", "D")
+
+
+class Rebuilder:
+    """Rebuilds one value; `UnsupportedArtifactError` names the first part that has no form here.
+
+    Parameters
+    ----------
+    where : str
+        What messages call the file.
+    """
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._left = MAX_PARTS
+        self._built: dict[int, Any] = {}
+        self._kept: list[Any] = []
+
+    def value(self, note: Any, depth: int = 0) -> Any:
+        """Return what `note` stands for."""
+        self._left -= 1
+        if self._left < 0 or depth > _MAX_DEPTH:
+            raise self._refused("it unfolds into more parts, or deeper, than any result is")
+        if isinstance(note, list):
+            return [self.value(item, depth + 1) for item in note]
+        if isinstance(note, tuple):
+            return tuple(self.value(item, depth + 1) for item in note)
+        if isinstance(note, Pairs):
+            return {self._key(key, depth): self.value(item, depth + 1) for key, item in note.items}
+        if not isinstance(note, Call):
+            if isinstance(note, Symbol):
+                raise self._refused(f"the name {note.name} stands where a value belongs")
+            return note
+        if id(note) not in self._built:  # one object of several places is rebuilt once
+            self._kept.append(note)
+            self._built[id(note)] = self._called(note, depth + 1)
+        return self._built[id(note)]
+
+    def _called(self, note: Call, depth: int) -> Any:
+        kind = meaning(note.symbol)
+        build = getattr(self, f"_make_{kind}", None)
+        if build is None:
+            raise self._refused(f"{note.symbol.name} stands where a value belongs")
+        return build(note, depth)
+
+    def _key(self, key: Any, depth: int) -> Any:
+        found = self.value(key, depth + 1)
+        if isinstance(found, str):  # numbers could be chosen to collide, and no format here takes them as keys
+            return found
+        raise self._refused("a key of a dictionary is no text")
+
+    def _refused(self, reason: str) -> UnsupportedArtifactError:
+        return UnsupportedArtifactError(f"{self._where} cannot be converted: {reason}")
+
+    def _state(self, note: Call, count: int) -> tuple[Any, ...]:
+        if not isinstance(note.state, tuple) or len(note.state) < count:
+            raise self._refused(f"{note.symbol.name} has a state of another form")
+        return note.state
+
+    def _table(self, note: Any) -> dict[str, Any]:
+        if not isinstance(note, Pairs):
+            raise self._refused("a state is no dictionary")
+        return {key: item for key, item in note.items if isinstance(key, str)}
+
+    # -- plain values ---------------------------------------------------------------------------------------------
+
+    def _make_encode(self, note: Call, depth: int) -> bytes:
+        del depth
+        text, coding = note.args
+        if coding != "latin1" or not isinstance(text, str):
+            raise self._refused("bytes are spelled in an unknown way")
+        return text.encode("latin1")
+
+    def _make_bytearray(self, note: Call, depth: int) -> bytes:
+        found = self.value(note.args[0], depth) if note.args else b""
+        if not isinstance(found, bytes | bytearray):
+            raise self._refused("a buffer holds no bytes")
+        return bytes(found)
+
+    def _make_OrderedDict(self, note: Call, depth: int) -> Any:  # noqa: N802 - after the name in the file
+        return self.value(note.state or Pairs(), depth)
+
+    def _make_date(self, note: Call, depth: int) -> date:
+        raw = self.value(note.args[0], depth)
+        year, month, day = raw[0] * 256 + raw[1], raw[2], raw[3]
+        return date(year, month, day)
+
+    def _make_datetime(self, note: Call, depth: int) -> datetime:
+        if len(note.args) != 1:
+            raise self._refused("a time has a zone")
+        raw = self.value(note.args[0], depth)
+        micro = int.from_bytes(raw[7:10], "big")
+        return datetime(raw[0] * 256 + raw[1], raw[2], raw[3], raw[4], raw[5], raw[6], micro)  # noqa: DTZ001 - a label
+
+    def _make_timestamp(self, note: Call, depth: int) -> Any:
+        del depth
+        number, _, zone, *rest = note.args
+        unit = {7: "s", 8: "ms", 9: "us", 10: "ns"}.get(rest[0] if rest else 10)
+        if zone is not None or unit is None or not isinstance(number, int):
+            raise self._refused("a timestamp has a time zone")
+        return pd.Timestamp(np.datetime64(number, unit))  # type: ignore[call-overload]  # one of four units
+
+    # -- NumPy ----------------------------------------------------------------------------------------------------
+
+    def _make_dtype(self, note: Call, depth: int) -> np.dtype[Any]:
+        text = note.args[0]
+        if not isinstance(text, str) or not _DTYPE.fullmatch(text):
+            raise self._refused(f"an array is of dtype {str(text)[:40]!r}")
+        state = self._state(note, 2)
+        order = state[1] if state[1] in ("<", ">") else ""
+        if text not in ("M8", "m8"):
+            return np.dtype(f"{order}{text.replace('O8', 'O')}")
+        unit = self.value(state[8][1], depth)[0] if len(state) > 8 else b"ns"
+        unit = unit.decode() if isinstance(unit, bytes) else str(unit)
+        if unit not in _UNITS:
+            raise self._refused(f"dates are counted in {unit[:10]!r}")
+        return np.dtype(f"{order}{text}[{unit}]")
+
+    def _make_array(self, note: Call, depth: int) -> NDArray[Any]:
+        _, shape, dtype, fortran, data = self._state(note, 5)[:5]
+        return self._array(self.value(data, depth), self.value(dtype, depth), self.value(shape, depth), bool(fortran))
+
+    def _make_buffer(self, note: Call, depth: int) -> NDArray[Any]:
+        data, dtype, shape, order = (self.value(item, depth) for item in note.args[:4])
+        return self._array(data, dtype, shape, order == "F")
+
+    def _array(self, data: Any, dtype: Any, shape: Any, fortran: bool) -> NDArray[Any]:  # noqa: FBT001 - positions
+        sizes = shape if isinstance(shape, tuple) else ()
+        if not isinstance(dtype, np.dtype) or not all(isinstance(size, int) and size >= 0 for size in sizes):
+            raise self._refused("an array has no usable shape or dtype")
+        count = 1
+        for size in sizes:
+            count *= size
+        if dtype.hasobject:
+            if not isinstance(data, list) or len(data) != count or not all(_is_leaf(item) for item in data):
+                raise self._refused("an array holds objects that are neither text nor numbers")
+            flat = np.empty(count, dtype=object)
+            flat[:] = data
+        else:
+            if not isinstance(data, bytes | bytearray) or len(data) != count * dtype.itemsize:
+                raise self._refused("an array's bytes do not fit its shape")
+            flat = np.frombuffer(bytes(data), dtype=dtype)
+        return flat.reshape(sizes, order="F" if fortran else "C").copy()
+
+    def _make_scalar(self, note: Call, depth: int) -> Any:
+        dtype, raw = (self.value(item, depth) for item in note.args)
+        found = self._array(raw, dtype, (), fortran=False)
+        return found[()]
+
+    # -- pandas ---------------------------------------------------------------------------------------------------
+
+    def _make_backed(self, note: Call, depth: int) -> NDArray[Any]:
+        if meaning(note.args[0]) != "DatetimeArray":
+            raise self._refused(f"{note.args[0].name} has no form here")
+        parts = [self.value(part, depth) for part in self._state(note, 2)]
+        arrays = [part for part in parts if isinstance(part, np.ndarray)]
+        if len(arrays) != 1 or arrays[0].dtype.kind != "M":
+            raise self._refused("dates are no dates, or have a time zone")
+        return arrays[0]
+
+    def _make_frequency(self, note: Call, depth: int) -> None:
+        """Drop it: what follows from the dates themselves is not kept."""
+
+    def _make_arrow_text(self, note: Call, depth: int) -> NDArray[Any]:
+        chunks = self.value(self._table(note.state)["_pa_array"], depth)
+        return np.concatenate(chunks) if isinstance(chunks, list) else chunks
+
+    def _make_arrow_chunks(self, note: Call, depth: int) -> list[Any]:
+        found = self.value(note.args[0], depth)
+        return list(found) or [np.empty(0, dtype=object)]
+
+    def _make_arrow_type(self, note: Call, depth: int) -> str:
+        del depth
+        return str(note.args[0])
+
+    def _make_arrow_buffer(self, note: Call, depth: int) -> bytes:
+        return self._make_bytearray(note, depth)
+
+    def _make_arrow_array(self, note: Call, depth: int) -> NDArray[Any]:
+        parts = self.value(note.args[0], depth)
+        kind, length, _, offset, buffers = parts[:5]
+        width = {"string": 4, "large_string": 8, "utf8": 4, "large_utf8": 8}.get(kind)
+        counts_fit = isinstance(length, int) and isinstance(offset, int) and min(length, offset) >= 0
+        if width is None or not counts_fit or len(buffers) != 3:
+            raise self._refused(f"an Arrow array is of type {str(kind)[:40]}")
+        valid, places, text = (item or b"" for item in buffers)
+        if length and len(places) < (offset + length + 1) * width:
+            raise self._refused("an Arrow array's offsets are cut")
+        if valid and len(valid) * 8 < offset + length:
+            raise self._refused("an Arrow array's validity is cut")
+        if not length:
+            return np.empty(0, dtype=object)
+        starts = np.frombuffer(places, dtype=f"<i{width}")[offset : offset + length + 1]
+        if (np.diff(starts) < 0).any() or starts[0] < 0 or starts[-1] > len(text):
+            raise self._refused("an Arrow array's offsets do not rise")
+        known = np.unpackbits(np.frombuffer(valid, dtype=np.uint8), bitorder="little")[offset:] if valid else None
+        found = np.empty(length, dtype=object)
+        bounds = starts.tolist()
+        for place in range(length):
+            missing = known is not None and not known[place]
+            found[place] = None if missing else text[bounds[place] : bounds[place + 1]].decode()
+        return found
+
+    def _make_FrozenList(self, note: Call, depth: int) -> Any:  # noqa: N802 - after the name in the file
+        return self.value(note.args[0] if note.args else [], depth)
+
+    def _make_new_dates(self, note: Call, depth: int) -> pd.Index[Any]:
+        return self._make_new_index(note, depth)
+
+    def _make_new_index(self, note: Call, depth: int) -> pd.Index[Any]:
+        cls, given = note.args
+        kind = meaning(cls) if isinstance(cls, Symbol) else ""
+        facts = self._table(given)
+        name = self.value(facts.get("name"), depth)
+        if kind == "RangeIndex":
+            start, stop, step = (int(facts[key]) for key in ("start", "stop", "step"))
+            return pd.RangeIndex(start, stop, step, name=name)
+        if kind == "MultiIndex":
+            levels = [self._index(level, depth) for level in self.value(facts["levels"], depth)]
+            codes = [np.asarray(part) for part in self.value(facts["codes"], depth)]
+            names = self.value(facts["names"], depth)
+            if any(part.dtype.kind not in "iu" for part in codes):
+                raise self._refused("the codes of an index are no integers")
+            return pd.MultiIndex(levels=levels, codes=codes, names=list(names))  # type: ignore[arg-type]  # stubs
+        if kind in ("Index", "DatetimeIndex"):
+            return _index_of(self.value(facts["data"], depth), name)
+        raise self._refused("an index is of an unknown kind")
+
+    def _index(self, found: Any, depth: int) -> pd.Index[Any]:
+        del depth
+        if not isinstance(found, pd.Index):
+            raise self._refused("an index is none")
+        return found
+
+    def _make_block(self, note: Call, depth: int) -> tuple[Any, list[int]]:
+        values, placement, _ = note.args
+        found = self.value(values, depth)
+        if isinstance(placement, Call) and meaning(placement.symbol) == "slice":
+            bounds = [int(part) for part in placement.args]
+            places = list(range(*bounds)) if abs(bounds[1] - bounds[0]) < MAX_PARTS else []
+        else:
+            places = [int(place) for place in np.asarray(self.value(placement, depth)).tolist()]
+        return found, places
+
+    def _make_manager(self, note: Call, depth: int) -> tuple[list[tuple[Any, list[int]]], list[pd.Index[Any]]]:
+        if len(note.args) == 2:
+            blocks, axes = (self.value(part, depth) for part in note.args)
+        else:  # pandas before 2 sets them afterwards
+            parts = self._table(self._state(note, 4)[3])
+            parts = self._table(parts["0.14.1"])
+            axes = self.value(parts["axes"], depth)
+            blocks = [
+                (self.value(self._table(block)["values"], depth), self._places(self._table(block)["mgr_locs"], depth))
+                for block in parts["blocks"]
+            ]
+        if not isinstance(blocks, list | tuple) or not all(isinstance(axis, pd.Index) for axis in axes):
+            raise self._refused("a frame has no blocks or axes")
+        return list(blocks), list(axes)
+
+    def _places(self, note: Any, depth: int) -> list[int]:
+        return self._make_block(Call(Symbol("", ""), ((), note, 2)), depth)[1]
+
+    def _make_Series(self, note: Call, depth: int) -> pd.Series[Any]:  # noqa: N802 - after the name in the file
+        state = self._table(note.state)
+        blocks, axes = self.value(state["_mgr"] if "_mgr" in state else state["_data"], depth)
+        name = self.value(state.get("_name", state.get("name")), depth)
+        return pd.Series(_column(blocks[0][0]), index=axes[0], name=name)
+
+    def _make_DataFrame(self, note: Call, depth: int) -> pd.DataFrame:  # noqa: N802 - after the name in the file
+        state = self._table(note.state)
+        blocks, (labels, rows) = self.value(state["_mgr"] if "_mgr" in state else state["_data"], depth)
+        columns: dict[int, Any] = {}
+        for values, places in blocks:
+            for row, place in enumerate(places):
+                columns[place] = _column(values[row] if getattr(values, "ndim", 1) == 2 else values)
+        if sorted(columns) != list(range(len(labels))):
+            raise self._refused("the blocks of a frame are not its columns")
+        frame = pd.DataFrame({place: columns[place] for place in range(len(labels))}, index=rows)
+        frame.columns = labels
+        return frame
+
+
+def _is_leaf(item: Any) -> bool:
+    return item is None or isinstance(item, str | int | float | bool | np.generic | pd.Timestamp)
+
+
+def _column(values: Any) -> Any:
+    found = np.asarray(values)
+    texts = found.dtype == object and all(item is None or item != item or isinstance(item, str) for item in found)  # noqa: PLR0124 - NaN
+    return pd.array(found.tolist(), dtype="str") if texts else found
+
+
+def _index_of(data: Any, name: Any) -> pd.Index[Any]:
+    found = np.asarray(data)
+    if found.dtype == object and len(found) and all(isinstance(item, tuple) for item in found):
+        return pd.MultiIndex.from_tuples(found.tolist(), names=name)
+    index: pd.Index[Any] = pd.Index(_column(found), name=name)
+    return index

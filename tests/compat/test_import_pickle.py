@@ -1,0 +1,183 @@
+"""Old pickles become safe files: those of three generations of pandas, and nothing that asks for anything else."""
+
+from __future__ import annotations
+
+import collections
+import datetime as dt
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rollwright.cli.root import run
+from rollwright.compat.importing import import_pickle
+from rollwright.compat.pickle_frames import Rebuilder
+from rollwright.compat.pickle_names import ALLOWED
+from rollwright.compat.pickle_ops import read_symbols
+from rollwright.core.serial import codecs
+from rollwright.errors import (
+    ArtifactNotFoundError,
+    ConfigError,
+    CorruptArtifactError,
+    UnsupportedArtifactError,
+    UntrustedArtifactError,
+)
+
+OLD = Path(__file__).resolve().parents[1] / "fixtures" / "pickles"
+INDEX = pd.MultiIndex.from_product(
+    [pd.date_range("2020-01-01", periods=3), ["SH600000", "SZ000001"]], names=["datetime", "instrument"]
+)
+PRED = pd.DataFrame({"score": np.arange(6.0)}, index=INDEX)
+LABEL = pd.DataFrame({("label", "LABEL0"): np.arange(6.0, dtype="f4")}, index=INDEX)
+IC = pd.Series(np.arange(3.0), index=pd.date_range("2020-01-01", periods=3, name="datetime"), name="ic")
+MIXED = pd.DataFrame(
+    {
+        "a": [1, 2, 3],
+        "b": ["x", "y", None],
+        "c": pd.to_datetime(["2020-01-01", "2020-01-02", None]),
+        "d": [True, False, True],
+        "e": np.array([1, 2, 3], dtype="i4"),
+    }
+)
+EXPECTED = {"pred": PRED, "label": LABEL, "ic": IC, "mixed": MIXED}
+FILES = sorted(path for path in OLD.glob("*.pkl") if "category" not in path.name)
+
+
+def rebuilt(data):
+    """Return what a pickle holds, read in this process (it calls nothing)."""
+    return Rebuilder("x.pkl").value(read_symbols(data, allowed=ALLOWED, where="x.pkl"))
+
+
+def test_there_are_files_of_each_generation():
+    assert {path.name.split("-")[1] for path in FILES} == {"1.5", "2.2", "3.1"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_frames_and_series_of_each_generation_of_pandas_come_back(path):
+    expected = EXPECTED[path.stem.split("-")[2]]
+    found = rebuilt(path.read_bytes())
+    assert type(found) is type(expected)
+    assert list(found.index.names) == list(expected.index.names)
+    table, wanted = (pd.DataFrame(item).reset_index() for item in (found, expected))
+    for column in table.columns:  # dates were counted in nanoseconds before pandas 3
+        assert table[column].dtype.kind == wanted[column].dtype.kind
+        if table[column].dtype.kind == "M":
+            table[column] = table[column].astype("datetime64[us]")
+    pd.testing.assert_frame_equal(table, wanted, check_freq=False)
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize(
+    "value",
+    [
+        PRED, IC, np.arange(6).reshape(2, 3), np.asfortranarray(np.arange(6.0).reshape(2, 3)), np.float64(0.25),
+        np.array(["a", "bc"]), np.array(["2020-01-01", "NaT"], dtype="M8[D]"), pd.Timestamp("2020-01-02 03:04:05"),
+        {"a": [1, (2, "x"), None, True, 0.5], "b": {"c": b"raw"}}, collections.OrderedDict(a=1, b=[2]),
+        dt.date(2020, 1, 2), pd.Timestamp("2020-01-02 03:04:05.000006").to_pydatetime(), 2**70, "茅台", [],
+        PRED.iloc[:0],
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_what_results_are_made_of_survives_every_protocol(value, protocol):
+    if protocol < 2 and not isinstance(value, dict | list | str | int):
+        pytest.skip("copyreg, which is on no list")
+    data = pickle.dumps(value, protocol=protocol)
+    if protocol < 3 and isinstance(value, dict) and "b" in value and isinstance(value["b"], dict):
+        value = {**value, "b": {"c": b"raw"}}
+    found = rebuilt(data)
+    if isinstance(value, pd.DataFrame):
+        pd.testing.assert_frame_equal(found, value, check_freq=False)
+    elif isinstance(value, pd.Series):
+        pd.testing.assert_series_equal(found, value, check_freq=False)
+    elif isinstance(value, np.ndarray):
+        np.testing.assert_array_equal(found, value)
+        assert (found.dtype, found.shape) == (value.dtype, value.shape)
+    else:
+        assert found == value
+
+
+def test_the_command_writes_a_parquet_file_beside_the_old_one(capsys, tmp_path):
+    source = tmp_path / "pred.pkl"
+    source.write_bytes((OLD / "pandas-1.5-pred-4.pkl").read_bytes())
+    assert run(["import", "pickle", str(source)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'pred.parquet'}: DataFrame 6 x 1 as parquet\n"
+    found = codecs.for_kind("parquet").read(tmp_path / "pred.parquet")
+    pd.testing.assert_frame_equal(found, PRED, check_freq=False, check_index_type=False, check_dtype=True)
+    assert run(["import", "pickle", str(source)]) == 2
+    assert "replaces nothing" in capsys.readouterr().err
+
+
+def test_a_plain_value_becomes_json_and_an_array_npy(capsys, tmp_path):
+    (tmp_path / "task").write_bytes(
+        pickle.dumps({"model": {"class": "LGBModel"}, "segments": {"test": ("2020", None)}})
+    )
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(np.arange(3)))
+    assert run(["import", "pickle", str(tmp_path / "task"), "--out", str(tmp_path / "task.json"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["data"]
+    assert (told["kind"], told["type"]) == ("json", "dict")
+    assert {"cpu", "memory", "files"} <= set(told["limits"])
+    assert json.loads((tmp_path / "task.json").read_text())["segments"] == {"test": ["2020", None]}
+    assert import_pickle(tmp_path / "a.pkl").path == str(tmp_path / "a.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.arange(3))
+
+
+def test_what_is_refused_is_named_and_leaves_nothing(capsys, tmp_path):
+    path = tmp_path / "evil.pkl"
+    path.write_bytes(b"cposix\nsystem\n(S'touch pwned'\ntR.")
+    assert run(["import", "pickle", str(path), "--json"]) == 2
+    assert "asks for posix.system" in json.loads(capsys.readouterr().out)["errors"][0]["message"]
+    with pytest.raises(ArtifactNotFoundError):
+        import_pickle(tmp_path / "gone.pkl")
+    path.write_bytes(pickle.dumps([1]))
+    with pytest.raises(ConfigError, match="exists"):
+        import_pickle(path, path)
+    assert [item.name for item in tmp_path.iterdir() if item.suffix] == ["evil.pkl"]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "word"),
+    [
+        (pickle.loads, UntrustedArtifactError, "_pickle"),
+        ({1, 2}, UntrustedArtifactError, "EMPTY_SET"),
+        ({1: 2}, UnsupportedArtifactError, "key"),
+        (pd.DataFrame, UnsupportedArtifactError, "a value belongs"),
+        (np.array([{}], dtype=object), UnsupportedArtifactError, "objects"),
+        (pd.Series(pd.Categorical(["a"])), UntrustedArtifactError, "Categorical"),
+    ],
+    ids=str,
+)
+def test_values_without_a_safe_form_are_refused_by_name(value, error, word):
+    with pytest.raises(error, match=word):
+        rebuilt(pickle.dumps(value, protocol=4))
+
+
+@pytest.mark.parametrize(
+    "path", [OLD / "pandas-3.1-pred-4.pkl", OLD / "pandas-1.5-pred-4.pkl"], ids=lambda path: path.stem
+)
+def test_a_file_that_is_cut_or_changed_is_refused_or_read_and_never_breaks_the_reader(path):
+    data = path.read_bytes()
+    known = (CorruptArtifactError, UnsupportedArtifactError, UntrustedArtifactError)
+    for length in range(0, len(data), 7):
+        with pytest.raises(known):
+            rebuilt(data[:length])
+    broken: list[str] = []
+    for place in range(0, len(data), 3):
+        changed = bytearray(data)
+        changed[place] ^= 0x15
+        try:
+            rebuilt(bytes(changed))
+        except known:
+            continue
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError):
+            continue  # told by the child as a file that cannot be converted
+        except Exception as error:  # noqa: BLE001 - anything else is what this test is for
+            broken.append(f"{place}: {error!r}")
+    assert broken == []
+
+
+def test_a_second_pickle_behind_the_first_is_refused():
+    with pytest.raises(CorruptArtifactError, match="goes on"):
+        rebuilt(pickle.dumps(1) + pickle.dumps(2))
