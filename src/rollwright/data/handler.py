@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
-import numpy as np
 import pandas as pd
 
-from rollwright.calendar.trading import to_session
 from rollwright.core.construct import init_instance_by_config
 from rollwright.core.serializable import Serializable
 from rollwright.data.codecs_description import Described
+from rollwright.data.handler_chain import DataKey, check_key, cut, learns, processed
 from rollwright.data.handler_columns import CS_ALL, CS_RAW, ColumnSet, chosen_columns, column_labels
-from rollwright.data.handler_rows import picked_table
-from rollwright.data.loader import DataLoader, StaticDataLoader
+from rollwright.data.handler_range import refuse_reversed, segment_range
+from rollwright.data.handler_rows import StockTable, by_stock, located, of_stocks, picked_table
+from rollwright.data.loader import CastDataLoader, DataLoader, StaticDataLoader
 from rollwright.data.loader_panel import Panel, session_range
 from rollwright.data.matrix import Rows
 from rollwright.data.matrix_table import Table
-from rollwright.data.processors import Processor, build_processor
+from rollwright.data.processors import HashStockFormat, Processor, build_processor
 from rollwright.data.store import FeatureStore
-from rollwright.errors import ConfigError, SegmentError, UnknownSettingError
+from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
 from rollwright.expression.source import DataSource
 
 __all__ = ["DataHandler", "DataHandlerLP"]
 
-DataKey = Literal["raw", "infer", "learn"]
-
 PTYPE_I: Final = "independent"
 PTYPE_A: Final = "append"
-INDEX_LEVELS: Final = ("datetime", "instrument")
 
 
 class DataHandler(Described, Serializable):
@@ -46,9 +43,11 @@ class DataHandler(Described, Serializable):
         Closed range; cut at the ends of the calendar.
     data_loader : DataLoader or its configuration
     init_data : bool
-        Kept for Qlib's signature; reading always waits for the first use.
+        With False nothing is read before `setup_data` is called, and fetching before that is an error. With True data
+        are read at the first use.
     fetch_orig : bool
-        Kept for Qlib's signature; frames are always copies.
+        Show the feature store's own pages in frames, where no processor changed them, instead of copying them. A frame
+        is the caller's own either way: a page that is written to is copied then, and for this frame alone.
     source : DataSource, optional
         The ambient market data if not given.
     store : FeatureStore, optional
@@ -73,7 +72,7 @@ class DataHandler(Described, Serializable):
         source: DataSource | None = None,
         store: FeatureStore | None = None,
     ) -> None:
-        del init_data
+        self.is_set_up = init_data
         if data_loader is None:
             raise ConfigError(f"{type(self).__name__} has no data_loader", hint="use Alpha158, or name a loader")
         self.data_loader: DataLoader = init_instance_by_config(
@@ -86,7 +85,7 @@ class DataHandler(Described, Serializable):
         self._source = source
         self._store = store
         self._opened: Panel | None = None
-        _refuse_reversed(start_time, end_time)
+        refuse_reversed(start_time, end_time)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the opened data behind: a copy, in this process or another, maps them again instead of copying them."""
@@ -95,6 +94,11 @@ class DataHandler(Described, Serializable):
     @property
     def panel(self) -> Panel:
         """The raw data, opened at the first use."""
+        if not self.is_set_up:
+            raise DataError(
+                f"the data of this {type(self).__name__} are not set up: it was made with init_data=False",
+                hint="call setup_data() first",
+            )
         if self._opened is None:
             self._opened = self.data_loader.panel(
                 self.instruments, self.start_time, self.end_time, source=self._source, store=self._store
@@ -118,22 +122,17 @@ class DataHandler(Described, Serializable):
     def config(self, **kwargs: Any) -> None:
         """Change what data are read: ``instruments``, ``start_time``, ``end_time``; and the rules of `Serializable`.
 
-        Raises
-        ------
-        UnknownSettingError
-            For any other name (defect G6: nothing is swallowed).
+        Any other name is an `UnknownSettingError` (defect G6: nothing is swallowed).
         """
-        rest = self.take_rules(kwargs)
-        if kwargs and not rest:
+        if kwargs and not (kwargs := self.take_rules(kwargs)):
             return
-        kwargs = rest
         known = ("instruments", "start_time", "end_time")
         for name, value in kwargs.items():
             if name not in known:
                 raise UnknownSettingError(name, known, where=f"{type(self).__name__}.config")
             setattr(self, name, value)
             self._arguments[name] = value
-        _refuse_reversed(self.start_time, self.end_time)
+        refuse_reversed(self.start_time, self.end_time)
         self._opened = None
 
     def setup_data(self, **kwargs: Any) -> None:
@@ -141,6 +140,7 @@ class DataHandler(Described, Serializable):
         for name in kwargs:
             if name != "enable_cache":
                 raise UnknownSettingError(name, ("enable_cache",), where=f"{type(self).__name__}.setup_data")
+        self.is_set_up = True
         self._opened = None
 
     def fetch(
@@ -177,12 +177,17 @@ class DataHandler(Described, Serializable):
         if isinstance(selector, tuple | list) and len(selector) == 2 and level is not None:
             selector = slice(*selector)
         if level in ("datetime", 0) and isinstance(selector, slice) and selector.step is None:
-            frame = self._frame(self.places(selector.start, selector.stop), data_key, col_set, proc_func)
+            frame = self._shown(
+                self.picked(self.places(selector.start, selector.stop), data_key), data_key, col_set, proc_func
+            )
         elif level in ("datetime", 0) and not pd.api.types.is_list_like(selector):
-            frame = self._frame(self.places(selector, selector), data_key, col_set, proc_func)
+            frame = self._shown(self.picked(self.places(selector, selector), data_key), data_key, col_set, proc_func)
+        elif level in ("instrument", 1) and not isinstance(selector, slice | pd.MultiIndex):
+            codes = list(selector) if pd.api.types.is_list_like(selector) else [selector]
+            frame = self._shown(self.of_stocks(codes, data_key), data_key, col_set, proc_func)
         else:
-            frame = self._frame(range(len(self.panel.dates)), data_key, col_set, None)
-            frame = _located(frame, selector, level)
+            frame = self._shown(self.picked(range(len(self.panel.dates)), data_key), data_key, col_set, None)
+            frame = located(frame, selector, level)
             frame = proc_func(frame) if proc_func is not None else frame
         if not squeeze:
             return frame
@@ -225,34 +230,11 @@ class DataHandler(Described, Serializable):
             When it is reversed, has no session here, or reaches beyond the handler's range or the calendar: rows
             would be missing without a word (defect G6).
         """
-        _refuse_reversed(start, end)
-        dates = self.panel.dates
-        found = self.places(start, end)
-        covered = f"[{dates[0]:%Y-%m-%d}, {dates[-1]:%Y-%m-%d}]" if len(dates) else "no session"
-        if not found:
-            raise SegmentError(start=start, end=end, reason=f"the handler covers {covered}, nothing of it inside")
-        limits = self.panel.limits or (None, None)
-        for side, value, own, limit in (
-            ("begins before", start, self.start_time, limits[0]),
-            ("ends after", end, self.end_time, limits[1]),
-        ):
-            if value is None:
-                continue
-            bounds = [to_session(bound) for bound in (own, limit) if bound is not None]
-            moment = to_session(value)
-            outside = any(moment < bound if side == "begins before" else moment > bound for bound in bounds)
-            if outside:
-                raise SegmentError(
-                    start=start,
-                    end=end,
-                    reason=f"it {side} the handler does, which covers {covered}",
-                    hint="widen the handler's start_time and end_time, or cut the segment",
-                )
-        return found
+        return segment_range(self.panel, start, end, own=(self.start_time, self.end_time))
 
     def table(self, places: range, data_key: DataKey) -> Table:
         """Return the processed rows of ``panel.dates[places]``."""
-        _check_key(data_key)
+        check_key(data_key)
         return self.panel.table(places.start, places.stop)
 
     def picked(self, places: range, data_key: DataKey) -> Table:
@@ -261,21 +243,24 @@ class DataHandler(Described, Serializable):
 
     def rows(self, places: range, data_key: DataKey) -> Rows:
         """Return the labels of those rows; values are read only where a processor may drop rows."""
-        _check_key(data_key)
+        check_key(data_key)
         return self.panel.rows(places.start, places.stop)
 
-    def _frame(
+    def of_stocks(self, codes: Sequence[str], data_key: DataKey) -> Table:
+        """Return the rows of some instruments."""
+        return of_stocks(self.table(range(len(self.panel.dates)), data_key), codes)
+
+    def _shown(
         self,
-        places: range,
-        data_key: DataKey,
+        table: Table,
+        data_key: DataKey,  # noqa: ARG002 - how rows are ordered may depend on it
         col_set: ColumnSet,
         proc_func: Callable[[pd.DataFrame], pd.DataFrame] | None,
     ) -> pd.DataFrame:
-        table = self.picked(places, data_key)
         if proc_func is not None:
             table = Table.of_frame(proc_func(table.to_frame()))
         table = chosen_columns(table, col_set)
-        frame = table.to_frame()
+        frame = table.to_frame(original=self.fetch_orig)
         frame.columns = column_labels(table, col_set)
         return frame
 
@@ -298,7 +283,7 @@ class DataHandlerLP(DataHandler):
     process_type : str
         ``append``: learn = shared, infer, learn processors in this order; ``independent``: learn = shared, learn.
     drop_raw : bool
-        Kept for Qlib's signature; raw data cost no memory here and stay.
+        Refuse the data key ``raw``, as Qlib does once it has dropped them. They cost no memory here either way.
     """
 
     PTYPE_I: ClassVar[str] = PTYPE_I
@@ -339,6 +324,8 @@ class DataHandlerLP(DataHandler):
         self._fitted: set[int] = set()
         self._independent = False
         self._whole: dict[DataKey, Table] = {}
+        self._hashed: dict[DataKey, StockTable] = {}
+        self.cast_tables: dict[DataKey, Table] = {}
         super().__init__(instruments, start_time, end_time, data_loader, source=source, store=store, **kwargs)
 
     @classmethod
@@ -346,14 +333,37 @@ class DataHandlerLP(DataHandler):
         """Return a handler over a frame, without processors."""
         return DataHandlerLP(data_loader=StaticDataLoader(df))
 
+    @classmethod
+    def cast(cls, handler: DataHandlerLP) -> DataHandlerLP:
+        """Return a plain handler with the processed data of `handler`, a class of a user's own, and nothing else of it.
+
+        Whoever opens it needs neither that class nor its loader, its processors and the market data; so it cannot read
+        another range. Its tables are in memory.
+        """
+        keys: tuple[DataKey, ...] = ("infer", "learn") if handler.drop_raw else ("raw", "infer", "learn")
+        tables = {key: handler.table(range(len(handler.panel.dates)), key).own() for key in keys}
+        kept = {name: getattr(handler, name) for name in ("instruments", "start_time", "end_time", "fetch_orig")}
+        loader = CastDataLoader(tables[keys[0]], handler.generation, handler.label_lookahead)
+        made = DataHandlerLP(**kept, drop_raw=handler.drop_raw, data_loader=loader)
+        made.cast_tables = tables
+        return made
+
+    @property
+    def from_cast(self) -> bool:
+        """Whether `cast` made it."""
+        return bool(self.cast_tables)
+
     def get_all_processors(self) -> list[Processor]:
         """Return the shared, infer and learn processors."""
         return [*self.shared_processors, *self.infer_processors, *self.learn_processors]
 
     def config(self, processor_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Change what data are read, and the fit range of the processors; they learn anew when it changed."""
+        if self.from_cast and set(kwargs) & {"instruments", "start_time", "end_time"}:
+            raise ConfigError("a cast handler has no data but those it was cast with", hint="cast a wider handler")
         super().config(**kwargs)
         self._whole.clear()
+        self._hashed.clear()
         for processor in self.get_all_processors() if processor_kwargs else ():
             before = processor.fit_range()
             processor.config(**(processor_kwargs or {}))
@@ -374,6 +384,7 @@ class DataHandlerLP(DataHandler):
             raise UnknownSettingError(init_type, known, where="the init types")
         super().setup_data(**kwargs)
         self._whole.clear()
+        self._hashed.clear()
         self._independent = init_type == self.IT_FIT_IND
         self._fitted = set(range(len(self.get_all_processors()))) if init_type == self.IT_LS else set()
 
@@ -393,13 +404,13 @@ class DataHandlerLP(DataHandler):
 
     def table(self, places: range, data_key: DataKey) -> Table:
         """Return the processed rows of ``panel.dates[places]``."""
-        _check_key(data_key)
+        self._check(data_key)
         return self._run(self.fitted(data_key), places, data_key)
 
     def picked(self, places: range, data_key: DataKey) -> Table:
         """Return the same rows as `table`; runs that no processor touches may be `PickedRun`, which copy nothing."""
-        _check_key(data_key)
-        chain = self.fitted(data_key)
+        self._check(data_key)
+        chain = [] if self.from_cast else self.fitted(data_key)
         found = picked_table(chain, self.panel.table(places.start, places.stop)) if chain else None
         return self._run(chain, places, data_key) if found is None else found
 
@@ -409,10 +420,38 @@ class DataHandlerLP(DataHandler):
 
     def rows(self, places: range, data_key: DataKey) -> Rows:
         """Return the labels of those rows; values are read only where a processor may drop rows."""
-        _check_key(data_key)
-        if all(processor.keeps_rows for processor in self._chain(data_key)):
+        self._check(data_key)
+        if not self.from_cast and all(processor.keeps_rows for processor in self._chain(data_key)):
             return self.panel.rows(places.start, places.stop)
         return self.table(places, data_key).rows
+
+    def of_stocks(self, codes: Sequence[str], data_key: DataKey) -> Table:
+        """Return the rows of some instruments; after `HashStockFormat` without looking at those of the others."""
+        if not self._hashes(data_key):
+            return super().of_stocks(codes, data_key)
+        if data_key not in self._hashed:
+            self._hashed[data_key] = by_stock(self.table(range(len(self.panel.dates)), data_key))
+        return self._hashed[data_key].of(codes)
+
+    def _shown(
+        self,
+        table: Table,
+        data_key: DataKey,
+        col_set: ColumnSet,
+        proc_func: Callable[[pd.DataFrame], pd.DataFrame] | None,
+    ) -> pd.DataFrame:
+        if self._hashes(data_key):
+            table = by_stock(table).table
+        return super()._shown(table, data_key, col_set, proc_func)
+
+    def _hashes(self, data_key: DataKey) -> bool:
+        chain = self._chain(data_key)
+        return bool(chain) and isinstance(chain[-1], HashStockFormat)
+
+    def _check(self, data_key: DataKey) -> None:
+        check_key(data_key)
+        if data_key == "raw" and self.drop_raw:
+            raise ConfigError("this handler has dropped its raw data", hint="make it with drop_raw=False")
 
     def _number(self, processor: Processor) -> int:
         return next(number for number, other in enumerate(self.get_all_processors()) if other is processor)
@@ -429,7 +468,7 @@ class DataHandlerLP(DataHandler):
         for number, processor in enumerate(chain):
             if self._number(processor) in self._fitted:
                 continue
-            if type(processor).fit is not Processor.fit and _learns(processor):
+            if type(processor).fit is not Processor.fit and learns(processor):
                 span = processor.fit_range()
                 places = self.places(*span) if span is not None else range(len(self.panel.dates))
                 before = [] if self._independent else chain[:number]
@@ -438,49 +477,14 @@ class DataHandlerLP(DataHandler):
         return chain
 
     def _run(self, chain: Sequence[Processor], places: range, data_key: DataKey | None) -> Table:
+        if data_key in self.cast_tables:
+            return cut(self.cast_tables[data_key], self.panel, places)
         if all(processor.local for processor in chain):
-            table = self.panel.table(places.start, places.stop)
-            for processor in chain:
-                table = processor.transform(table)
-            return table
+            return processed(chain, self.panel, places)
         # a processor of a user's own may look at any row, so it gets them all; the window is cut out afterwards
         whole = self._whole.get(data_key) if data_key is not None else None
         if whole is None:
-            whole = self.panel.table(0, len(self.panel.dates))
-            for processor in chain:
-                whole = processor.transform(whole)
+            whole = processed(chain, self.panel, range(len(self.panel.dates)))
             if data_key is not None:
                 self._whole[data_key] = whole
-        dates = self.panel.dates
-        if not places:
-            return whole.take(slice(0, 0))
-        return whole.take(whole.rows.between(dates[places.start], dates[places.stop - 1]))
-
-
-def _learns(processor: Processor) -> bool:
-    return processor.fit_range() is not None or type(processor).fit_table is Processor.fit_table
-
-
-def _check_key(data_key: str) -> None:
-    if data_key not in ("raw", "infer", "learn"):
-        raise UnknownSettingError(data_key, ("raw", "infer", "learn"), where="the data keys")
-
-
-def _refuse_reversed(start: Any, end: Any) -> None:
-    if start is not None and end is not None and to_session(end) < to_session(start):
-        raise SegmentError(start=start, end=end, reason="it ends before it starts")
-
-
-def _located(frame: pd.DataFrame, selector: Any, level: str | int | None) -> pd.DataFrame:
-    if level is None or isinstance(selector, pd.MultiIndex):
-        found = frame.loc[selector]
-        return found if isinstance(found, pd.DataFrame) else found.to_frame().T
-    place = INDEX_LEVELS.index(level) if isinstance(level, str) and level in INDEX_LEVELS else level
-    if place not in (0, 1):
-        raise UnknownSettingError(str(level), INDEX_LEVELS, where="the index levels")
-    if isinstance(selector, slice):
-        values = frame.index.levels[place]  # type: ignore[attr-defined]  # always a MultiIndex
-        keep = values[values.slice_indexer(selector.start, selector.stop)]
-    else:
-        keep = selector if pd.api.types.is_list_like(selector) else [selector]
-    return frame[np.asarray(frame.index.get_level_values(place).isin(keep))]
+        return cut(whole, self.panel, places)
