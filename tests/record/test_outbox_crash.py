@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from rollwright.cli.root import run
 from rollwright.core import context
 from rollwright.core.settings import load_settings
 from rollwright.record.ambient import R
+from rollwright.record.presence import abandoned_runs, fail_abandoned
 from rollwright.testing.tracking_server import TrackingServer
 
 pytestmark = pytest.mark.crash
@@ -43,6 +45,7 @@ def test_killed_at_every_request_of_a_synchronisation_nothing_is_lost_or_doubled
 RECORDING = """
 import os, signal, sys
 from rollwright.record.ambient import R
+from rollwright.record.presence import abandoned_runs, fail_abandoned
 
 with (
     R.start(experiment_name="e", recorder_name="outer") as outer,
@@ -133,3 +136,17 @@ def test_the_commands_say_it_to_people_and_to_programs(tmp_path, capsys, monkeyp
         assert run(["track", "ui"]) == 0
         assert capsys.readouterr().out.strip() == server.uri
         assert run(["track", "relocate"]) == 2
+
+
+def test_a_dead_run_of_a_store_nobody_can_ask_stops_nothing_and_is_kept(tmp_path, caplog):
+    (tmp_path / ".rollwright/recording").mkdir(parents=True)
+    sign = tmp_path / ".rollwright/recording" / f"{'a' * 32}-0000"
+    about = {"run": "a" * 32, "tracking": "postgresql://me:***@h/db", "host": socket.gethostname(), "pid": 1}
+    sign.write_text(json.dumps(about))
+    (sign.parent / "half-written").write_text('{"run": "x')
+    (sign.parent / "of-elsewhere").write_text(json.dumps({**about, "run": "b" * 32, "host": "another"}))
+    settings = load_settings(start=tmp_path, environ={})
+    assert [run.run_id for run in abandoned_runs(tmp_path)] == ["a" * 32]
+    assert fail_abandoned(settings) == []
+    assert "cannot be ended now" in caplog.text
+    assert len(abandoned_runs(tmp_path)) == 1

@@ -30,6 +30,7 @@ from rollwright.pool.manager import TaskManager
 from rollwright.pool.urls import store_from_url
 from rollwright.pool.worker import TaskBody, Worker, WorkerEvent, WorkerReport
 from rollwright.record.ambient import R
+from rollwright.record.presence import fail_abandoned
 from rollwright.record.recorder import Recorder
 from rollwright.train.execute import task_train
 
@@ -160,6 +161,7 @@ def roll_campaign(campaign: OpenCampaign, *, jobs: int, on_progress: Progress | 
         plan = make_plan(campaign.config, name=campaign.name, calendar=provider.calendar())
     tell("planned", plan)
     _save_record(campaign)
+    fail_abandoned(campaign.settings)  # what a killed roll or worker left as running
     store = store_from_url(campaign.settings.resolve_url(campaign.settings.pool.url))
     try:
         manager = TaskManager(plan.name, store=store)

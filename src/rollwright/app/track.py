@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +24,15 @@ from rollwright.record.tracking.memory import MemoryStore
 from rollwright.record.tracking.mlflow import MlflowStore
 from rollwright.record.tracking.mlflow_locations import Location, misplaced, relocate
 
-__all__ = ["TrackStatus", "TrackSync", "page_command", "relocate_tracking", "sync_tracking", "track_status"]
+__all__ = [
+    "TrackStatus",
+    "TrackSync",
+    "page_command",
+    "relocate_tracking",
+    "sync_tracking",
+    "track_status",
+    "tracking_notes",
+]
 
 _PATIENT: Final = ("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")  # a large file takes the server its time
 
@@ -126,6 +135,17 @@ def page_command(settings: Settings | None = None) -> tuple[str, str]:
     if importlib.util.find_spec("flask") is None:  # mlflow-skinny has no page; uv fetches the whole of it for a moment
         program = ["uvx", "--from", f"mlflow=={version('mlflow-skinny')}", "mlflow"]
     return "command", shlex.join([*program, "ui", "--backend-store-uri", shown])
+
+
+def tracking_notes(settings: Settings | None = None) -> list[str]:
+    """Return what is worth saying after runs were recorded: what waits for a server, and how to see the rest."""
+    notes: list[str] = []
+    waiting = sum(len(box.waiting) for box in track_status(settings).outboxes)
+    if waiting:
+        notes.append(f"{waiting} runs wait for the tracking server; nothing is lost. Send them: rollwright track sync")
+    with suppress(RecordError):  # runs in memory have no page
+        notes.append(f"MLflow's page: {page_command(settings)[1]}")
+    return notes
 
 
 def _check_there(place: Place) -> None:

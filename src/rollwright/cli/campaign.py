@@ -68,6 +68,7 @@ def run_once(
     print(f"recorder {recorder.id} of experiment {recorder.experiment_id}: {recorder.status}")
     for name, value in sorted(metrics.items()):
         print(f"  {name:<12} {value: .4f}")
+    show_tracking()
     return 0
 
 
@@ -126,7 +127,16 @@ def _end(result: CampaignResult | None, go_on: str, *, as_json: bool) -> int:
         print(json.dumps({"ok": True, "data": result.summary()}, indent=1))
     else:
         show_result(result)
+        show_tracking()
     return 0
+
+
+def show_tracking() -> None:
+    """Say where the recorded runs are to be seen, and what of them waits for a server."""
+    from rollwright.app.track import tracking_notes  # noqa: PLC0415 - keeps --help light
+
+    for line in tracking_notes():
+        talk.line(line)
 
 
 def show_result(result: CampaignResult) -> None:

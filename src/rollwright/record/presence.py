@@ -20,7 +20,7 @@ from typing import Any, Final
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.filelock import held_file_lock, try_file_lock
 from rollwright.core.settings import Settings
-from rollwright.errors import RecorderNotFoundError
+from rollwright.errors import RecorderNotFoundError, RecordError
 from rollwright.record.place import Place
 from rollwright.record.tracking.store import OPEN_STATUSES
 
@@ -107,10 +107,7 @@ def abandoned_runs(root: Path) -> list[AbandonedRun]:
 def fail_abandoned(settings: Settings, *, clock: Clock | None = None) -> list[AbandonedRun]:
     """End as FAILED the runs whose process died, and return them; a run that ended itself stays as it is.
 
-    Raises
-    ------
-    TrackingUnavailableError
-        When a tracking store does not answer and has no outbox; its runs are found again the next time.
+    A run whose tracking store cannot be asked now is found again the next time.
     """
     found: list[AbandonedRun] = []
     for run in abandoned_runs(settings.root):
@@ -121,9 +118,9 @@ def fail_abandoned(settings: Settings, *, clock: Clock | None = None) -> list[Ab
 
 
 def _fail(run: AbandonedRun, settings: Settings, clock: Clock) -> bool:
-    store = Place.from_portable(run.tracking, settings).store
     failed = False
     try:
+        store = Place.from_portable(run.tracking, settings).store
         record = store.get_run(run.run_id)
         if record.status in OPEN_STATUSES and not record.deleted:
             store.log_batch(run.run_id, tags={REASON_TAG: f"its process {run.pid} died"})
@@ -132,6 +129,9 @@ def _fail(run: AbandonedRun, settings: Settings, clock: Clock) -> bool:
             failed = True
     except RecorderNotFoundError:
         pass
+    except RecordError as error:
+        _logger.warning("recorder.abandoned id=%s: it cannot be ended now: %s", run.run_id, error.message)
+        return False
     run.path.unlink(missing_ok=True)
     return failed
 
