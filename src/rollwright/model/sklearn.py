@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Final
@@ -55,7 +55,8 @@ class SklearnModel(TabularModel):
 
     def __init__(self, estimator: Any, *, seed: int | None = None, threads: int = 1) -> None:
         _sklearn()
-        built = estimator if is_estimator(estimator) else init_instance_by_config(estimator)
+        named = isinstance(estimator, str | Mapping)
+        built = init_instance_by_config(estimator) if named else estimator
         if not is_estimator(built):
             raise ConfigError(
                 f"{type(built).__name__} is no estimator of scikit-learn",
@@ -153,7 +154,7 @@ class SklearnModel(TabularModel):
 
 
 def as_model(built: Any, *, seed: int | None = None) -> Any:
-    """Return `built` as a model: itself, or a `SklearnModel` around it when it is an estimator of scikit-learn's kind."""
+    """Return `built`, or a `SklearnModel` around it when it is an estimator of scikit-learn's kind."""
     return SklearnModel(built, seed=seed) if is_estimator(built) else built
 
 
