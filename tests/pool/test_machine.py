@@ -5,11 +5,16 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.pool.stores.sqlite import SqliteStore
 from rollwright.testing.pool_machine import PoolMachine
+
+QUICK = settings(max_examples=200, stateful_step_count=40)
+SHORT = settings(max_examples=60, stateful_step_count=40)  # files take their time; the long one makes up for it
+LONG = settings(max_examples=2000, stateful_step_count=60)
 
 
 class MemoryMachine(PoolMachine):
@@ -29,7 +34,19 @@ class SqliteMachine(PoolMachine):
         self.store.folder.cleanup()
 
 
+class LongMemoryMachine(MemoryMachine):
+    pass
+
+
+class LongSqliteMachine(SqliteMachine):
+    pass
+
+
 TestMemoryMachine = MemoryMachine.TestCase
-TestMemoryMachine.settings = settings(max_examples=100, stateful_step_count=40)
+TestMemoryMachine.settings = QUICK
 TestSqliteMachine = SqliteMachine.TestCase
-TestSqliteMachine.settings = settings(max_examples=30, stateful_step_count=40)
+TestSqliteMachine.settings = SHORT
+TestLongMemoryMachine = pytest.mark.slow(LongMemoryMachine.TestCase)
+TestLongMemoryMachine.settings = LONG
+TestLongSqliteMachine = pytest.mark.slow(LongSqliteMachine.TestCase)
+TestLongSqliteMachine.settings = LONG

@@ -14,7 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, Claim, Lease, NewTask, Outcome, PoolStore
+from rollwright.pool.store import Amendment, Claim, Lease, MovedTask, NewTask, Outcome, PoolStore, PutResult
 
 __all__ = ["PoolMachine"]
 
@@ -60,6 +60,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.model: dict[str, _Task] = {}
         self.ids: dict[str, str] = {}
         self.accepted: dict[tuple[str, int], int] = {}
+        self.paused = False
 
     def teardown(self) -> None:
         """Close the store."""
@@ -87,7 +88,7 @@ class PoolMachine(RuleBasedStateMachine):
         ready = sorted(
             (task for task in self.model.values() if task.status is status and task.not_before <= self.now),
             key=lambda task: (-task.priority, task.order),
-        )[:limit]
+        )[: 0 if self.paused else limit]
         assert [int(lease.task_id) for lease in found] == [task.order for task in ready]
         for task, lease in zip(ready, found, strict=True):
             task.origin, task.status, task.owner = status, Status.RUNNING, owner
@@ -162,6 +163,33 @@ class PoolMachine(RuleBasedStateMachine):
             self.model[name].priority = priority
 
     @rule()
+    def pause(self) -> None:
+        """Let nobody take tasks."""
+        assert self.store.pause(POOL) is not self.paused
+        self.paused = True
+
+    @rule()
+    def resume(self) -> None:
+        """Let tasks be taken again."""
+        assert self.store.resume(POOL) is self.paused
+        self.paused = False
+
+    @rule(name=NAMES, into=NAMES)
+    def take_over(self, name: str, into: str) -> None:
+        """Remove a task and take over what it was, under its own definition, which may be there no more or again."""
+        task = self.model.get(name)
+        if task is None or task.status is Status.RUNNING:
+            return
+        (record,) = self.store.get(POOL, [self.ids[name]])
+        moved = MovedTask(record=record, history=tuple(self.store.read_history(POOL, [record.task_id])))
+        if name == into:  # it is there: nothing changes
+            assert self.store.restore(POOL, [moved]) == PutResult(ids=(record.task_id,), created=0)
+            return
+        assert self.store.delete(POOL, parse({"_id": record.task_id})) == 1
+        (task_id,) = self.store.restore(POOL, [moved]).ids
+        self.ids[name], task.order = task_id, int(task_id)
+
+    @rule()
     def reopen(self) -> None:
         """Close the store, so that the next call opens it anew."""
         self.store.close()
@@ -228,7 +256,9 @@ class PoolMachine(RuleBasedStateMachine):
             if row.event == "claimed":
                 assert (row.task_id, row.token) not in claimed, "no two claims share a token"
                 claimed.add((row.task_id, row.token))
-        assert last == {str(task.order): task.status for task in self.model.values()}
+        present = {str(task.order): task.status for task in self.model.values()}
+        assert {task_id: status for task_id, status in last.items() if task_id in present} == present
+        assert self.store.stat(POOL).paused is self.paused
 
 
 def _outcome(lease: Lease, kind: str, value: int, delay: float) -> Outcome:
