@@ -43,7 +43,11 @@ if TYPE_CHECKING:
     from rollwright.data.handler_cache import replace_task_handler_with_cache as replace_task_handler_with_cache
     from rollwright.model.base import Model as Model
     from rollwright.model.base import ModelFT as ModelFT
+    from rollwright.model.catboost import CatBoostModel as CatBoostModel
     from rollwright.model.lightgbm import LGBModel as LGBModel
+    from rollwright.model.linear import LinearModel as LinearModel
+    from rollwright.model.sklearn import SklearnModel as SklearnModel
+    from rollwright.model.xgboost import XGBModel as XGBModel
     from rollwright.pool.manager import TaskManager as TaskManager
     from rollwright.pool.mongodb import get_mongodb as get_mongodb
     from rollwright.pool.worker import run_task as run_task
@@ -79,6 +83,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "Alpha360": "rollwright.data.features",
     "AverageEnsemble": "rollwright.collect.ensemble",
     "C": "rollwright.core.context",
+    "CatBoostModel": "rollwright.model.catboost",
     "Collector": "rollwright.collect.collector",
     "D": "rollwright.data.api",
     "DataHandler": "rollwright.data.handler",
@@ -89,6 +94,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "Experiment": "rollwright.record.experiment",
     "Group": "rollwright.collect.group",
     "LGBModel": "rollwright.model.lightgbm",
+    "LinearModel": "rollwright.model.linear",
     "LossGen": "rollwright.tasks.variants",
     "MLflowExpManager": "rollwright.record.manager",
     "MLflowExperiment": "rollwright.record.experiment",
@@ -113,6 +119,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "SigAnaRecord": "rollwright.analysis.records",
     "SignalRecord": "rollwright.analysis.records",
     "SingleKeyEnsemble": "rollwright.collect.ensemble",
+    "SklearnModel": "rollwright.model.sklearn",
     "TSDatasetH": "rollwright.data.dataset",
     "TaskGen": "rollwright.tasks.generate",
     "TaskManager": "rollwright.pool.manager",
@@ -124,6 +131,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "TrainerR": "rollwright.train.trainer",
     "TrainerRM": "rollwright.train.pooled",
     "auto_init": "rollwright.core.context",
+    "XGBModel": "rollwright.model.xgboost",
     "backtest_daily": "rollwright.backtest.daily",
     "begin_task_train": "rollwright.train.execute",
     "end_task_train": "rollwright.train.execute",
