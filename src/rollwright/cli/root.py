@@ -1,7 +1,7 @@
 """The root of the command line: sub-commands, the common options, and what an error looks like.
 
 Exit codes: 0 done, 1 finished with failed tasks, 2 bad input or usage, 3 something of the environment is missing,
-4 an audit failed (coverage, look-ahead), 130 interrupted and resumable.
+4 an audit failed (coverage, look-ahead, damaged artifacts, a replay that differs), 130 interrupted and resumable.
 """
 
 from __future__ import annotations
