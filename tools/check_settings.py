@@ -22,7 +22,7 @@ MEANING: Final = {
     "data.freq": "frequency of the data",
     "data.kernels": "threads that compute features (default: the machine's cores)",
     "data.mem_cache_size_limit": "MB of decoded fields a process keeps; 0 keeps none",
-    "pool.url": "the task pool: `sqlite:///FILE` or `memory:`",
+    "pool.url": "the task pool: `sqlite:///FILE`, `mongodb://HOST/DATABASE` or `memory:`",
     "pool.lease": "seconds a worker holds a task without a sign of life",
     "pool.max_attempts": "executions after which a failing task is given up",
     "pool.poll": "seconds between two looks at a pool, for work or for the end of a wait, while nothing rings",
