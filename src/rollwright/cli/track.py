@@ -111,11 +111,13 @@ def _print_boxes(boxes: Sequence[OutboxReport]) -> None:
         if box.waiting:
             table = Table()
             for heading in ("run", "name", "status", "started", "entries", "files"):
+                right = heading in {"entries", "files"}
                 table.add_column(
-                    heading, overflow="fold", justify="right" if heading in {"entries", "files"} else "left"
+                    heading, overflow="fold", no_wrap=heading == "run", justify="right" if right else "left"
                 )
             for run in box.waiting:
-                table.add_row(run.run_id, run.name, run.status, run.started, str(run.operations), str(run.files))
+                started = run.started.removesuffix("+00:00").replace("T", " ")
+                table.add_row(run.run_id, run.name, run.status, started, str(run.operations), str(run.files))
             Console().print(table)
         for line in box.refused:
             talk.line(f"refused for good: {line}", style="red")
