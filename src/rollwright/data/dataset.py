@@ -15,7 +15,8 @@ from rollwright.calendar.trading import to_session
 from rollwright.core.construct import init_instance_by_config
 from rollwright.core.serializable import Serializable
 from rollwright.data.codecs_description import Described
-from rollwright.data.handler import DataHandler, DataKey
+from rollwright.data.handler import DataHandler
+from rollwright.data.handler_chain import DataKey
 from rollwright.data.handler_columns import CS_ALL, ColumnSet, chosen_columns
 from rollwright.data.handler_rows import PickedRun
 from rollwright.data.matrix_table import Table

@@ -13,7 +13,7 @@ from rollwright.data.codecs_description import Described
 from rollwright.data.handler_chain import DataKey, check_key, cut, learns, processed
 from rollwright.data.handler_columns import CS_ALL, CS_RAW, ColumnSet, chosen_columns, column_labels
 from rollwright.data.handler_range import refuse_reversed, segment_range
-from rollwright.data.handler_rows import StockTable, by_stock, located, of_stocks, picked_table
+from rollwright.data.handler_rows import StockTable, located, of_stocks, picked_table, stock_table
 from rollwright.data.loader import CastDataLoader, DataLoader, StaticDataLoader
 from rollwright.data.loader_panel import Panel, session_range
 from rollwright.data.matrix import Rows
@@ -174,14 +174,16 @@ class DataHandler(Described, Serializable):
         UnknownSettingError, UnknownFieldError
             For an unknown data key or group; carries the nearest.
         """
-        if isinstance(selector, tuple | list) and len(selector) == 2 and level is not None:
+        by_stock = level in ("instrument", 1) and self._hashes(data_key)
+        if isinstance(selector, tuple | list) and len(selector) == 2 and level is not None and not by_stock:
             selector = slice(*selector)
         if level in ("datetime", 0) and isinstance(selector, slice) and selector.step is None:
             frame = self._shown(
                 self.picked(self.places(selector.start, selector.stop), data_key), data_key, col_set, proc_func
             )
         elif level in ("datetime", 0) and not pd.api.types.is_list_like(selector):
-            frame = self._shown(self.picked(self.places(selector, selector), data_key), data_key, col_set, proc_func)
+            places = self.places(selector, selector)
+            frame = self._shown(self.picked(places, data_key), data_key, col_set, proc_func)
         elif level in ("instrument", 1) and not isinstance(selector, slice | pd.MultiIndex):
             codes = list(selector) if pd.api.types.is_list_like(selector) else [selector]
             frame = self._shown(self.of_stocks(codes, data_key), data_key, col_set, proc_func)
@@ -249,6 +251,9 @@ class DataHandler(Described, Serializable):
     def of_stocks(self, codes: Sequence[str], data_key: DataKey) -> Table:
         """Return the rows of some instruments."""
         return of_stocks(self.table(range(len(self.panel.dates)), data_key), codes)
+
+    def _hashes(self, data_key: DataKey) -> bool:  # noqa: ARG002 - processors may have a say in it
+        return False
 
     def _shown(
         self,
@@ -430,7 +435,7 @@ class DataHandlerLP(DataHandler):
         if not self._hashes(data_key):
             return super().of_stocks(codes, data_key)
         if data_key not in self._hashed:
-            self._hashed[data_key] = by_stock(self.table(range(len(self.panel.dates)), data_key))
+            self._hashed[data_key] = stock_table(self.table(range(len(self.panel.dates)), data_key))
         return self._hashed[data_key].of(codes)
 
     def _shown(
@@ -441,7 +446,7 @@ class DataHandlerLP(DataHandler):
         proc_func: Callable[[pd.DataFrame], pd.DataFrame] | None,
     ) -> pd.DataFrame:
         if self._hashes(data_key):
-            table = by_stock(table).table
+            table = stock_table(table).table
         return super()._shown(table, data_key, col_set, proc_func)
 
     def _hashes(self, data_key: DataKey) -> bool:

@@ -15,12 +15,21 @@ from rollwright.core.context import current_settings
 from rollwright.data.codecs_description import Described
 from rollwright.data.filter import filter_configs
 from rollwright.data.loader_panel import FieldGroup, FramePanel, Panel, open_panel, per_instrument
+from rollwright.data.matrix_table import Table
 from rollwright.data.provider import provider_from_settings
 from rollwright.data.store import FeatureStore
 from rollwright.errors import ConfigError, DataError, UnknownSettingError
 from rollwright.expression.source import DataSource
 
-__all__ = ["DataLoader", "DataLoaderDH", "NestedDataLoader", "QlibDataLoader", "StaticDataLoader", "ambient_source"]
+__all__ = [
+    "CastDataLoader",
+    "DataLoader",
+    "DataLoaderDH",
+    "NestedDataLoader",
+    "QlibDataLoader",
+    "StaticDataLoader",
+    "ambient_source",
+]
 
 _logger: Final = logging.getLogger("rollwright.data")
 
@@ -220,6 +229,36 @@ def _frame(item: Any) -> pd.DataFrame:
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     return pd.read_parquet(path)
+
+
+class CastDataLoader(DataLoader):
+    """Gives the table a handler was cast with; see ``DataHandlerLP.cast``."""
+
+    universes = "none"
+
+    def __init__(self, table: Table, generation: str, label_lookahead: int) -> None:
+        self.table = table
+        self.generation = generation
+        self.label_lookahead = label_lookahead
+
+    def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
+        """Return all of it: whose rows there are, and which, was decided when it was cast."""
+        del instruments, start_time, end_time
+        return self.table.to_frame()
+
+    def panel(
+        self,
+        instruments: Any,
+        start_time: Any,
+        end_time: Any,
+        *,
+        source: DataSource | None,
+        store: FeatureStore | None,
+    ) -> Panel:
+        """Return the data as a panel, with the generation and look-ahead they had."""
+        del source, store
+        frame = self.load(instruments, start_time, end_time)
+        return FramePanel(frame, generation=self.generation, label_lookahead=self.label_lookahead)
 
 
 class NestedDataLoader(DataLoader):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from rollwright.core.construct import init_instance_by_config
 from rollwright.core.ids import canonical_json, sha256_hex
 from rollwright.data.loader_filter import filtered
 from rollwright.data.matrix import RowLayout, Rows
-from rollwright.data.matrix_table import Run, Table
+from rollwright.data.matrix_table import Run, StoredRun, Table
 from rollwright.data.store import FeatureStore, Universe
 from rollwright.data.store_file import Matrix
 from rollwright.errors import ConfigError, DataError, UnknownInstrumentError, nearest
@@ -109,6 +110,7 @@ class StorePanel:
     sessions: range
     generation: str
     label_lookahead: int
+    labelled_of: Callable[[FieldGroup], Matrix] | None = None
 
     @property
     def layout(self) -> RowLayout:
@@ -133,15 +135,44 @@ class StorePanel:
         """Return the rows of ``dates[low:high]``: views of the memory maps."""
         first, last = self.sessions.start + low, self.sessions.start + high
         runs = tuple(
-            Run(group=group.group, names=group.names, values=matrix.view(first, last))
-            for group, matrix in zip(self.groups, self.matrices, strict=True)
+            _stored_run(group, matrix, first, last) for group, matrix in zip(self.groups, self.matrices, strict=True)
         )
         return Table(rows=self.rows(low, high), runs=runs)
+
+    def labelled(self, low: int, high: int) -> Table | None:
+        """Return the rows of ``dates[low:high]`` that have labels, features as views too.
+
+        None when there is no group of labels, or every row has them: then `table` gives the same.
+        """
+        labels = [matrix for group, matrix in zip(self.groups, self.matrices, strict=True) if group.is_label]
+        first, last = self.sessions.start + low, self.sessions.start + high
+        if len(labels) != 1 or len(self.groups) == 1 or self.labelled_of is None:
+            return None
+        known = ~np.isnan(labels[0].view(first, last)).any(axis=1)
+        if known.all() or not known.any():
+            return None
+        runs: list[Run] = []
+        rows: Rows | None = None
+        for group, matrix in zip(self.groups, self.matrices, strict=True):
+            if group.is_label:
+                runs.append(Run(group=group.group, names=group.names, values=matrix.view(first, last)[known]))
+                continue
+            kept = self.labelled_of(group)
+            runs.append(_stored_run(group, kept, first, last))
+            rows = rows or Rows.of_layout(kept.layout, self.calendar.to_index(), first, last)
+        return None if rows is None else Table(rows=rows, runs=tuple(runs))
 
     def rows(self, low: int, high: int) -> Rows:
         """Return the labels of those rows."""
         first, last = self.sessions.start + low, self.sessions.start + high
         return Rows.of_layout(self.layout, self.calendar.to_index(), first, last)
+
+
+def _stored_run(group: FieldGroup, matrix: Matrix, first: int, last: int) -> StoredRun:
+    view = matrix.view(first, last)
+    return StoredRun(
+        group=group.group, names=group.names, values=view, shown=view, private=partial(matrix.private, first, last)
+    )
 
 
 class FramePanel:
@@ -247,10 +278,16 @@ def open_panel(
             hint=f"the market's sessions go from {calendar.first:%Y-%m-%d} to {calendar.last_known:%Y-%m-%d}",
         )
     _tell_empty(groups, matrices)
+    label = next((group.expressions for group in groups if group.is_label), ())
+
+    def labelled(group: FieldGroup) -> Matrix:
+        return store.labelled(group.expressions, label, source, universe=universe)
+
     ahead = [matrix.header.lookahead for group, matrix in zip(groups, matrices, strict=True) if group.is_label]
     return StorePanel(
         groups=tuple(groups), matrices=matrices, calendar=calendar, sessions=sessions,
         generation=source.generation, label_lookahead=max(ahead, default=0),
+        labelled_of=labelled if label else None,
     )  # fmt: skip
 
 

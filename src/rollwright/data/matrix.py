@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, zip_longest
@@ -82,6 +84,8 @@ class RowLayout:
         Instrument, first session and one past the last, sorted and disjoint; a row exists inside them only.
     sessions : int
         Calendar positions from 0 that are covered.
+    kept : bool ``[n]`` or None
+        Which of the rows inside the spans there are, in order; all if None.
     offsets : int64 ``[sessions + 1]``
         Row number at which each session begins.
     """
@@ -89,7 +93,9 @@ class RowLayout:
     instruments: tuple[str, ...]
     spans: Spans
     sessions: int
+    kept: NDArray[np.bool_] | None = None
     offsets: NDArray[np.int64] = field(init=False)
+    _inside: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         steps = np.zeros(self.sessions + 1, dtype=np.int64)
@@ -97,6 +103,10 @@ class RowLayout:
         np.add.at(steps, self.spans[:, 2], -1)
         offsets = np.zeros(self.sessions + 1, dtype=np.int64)
         np.cumsum(np.cumsum(steps)[:-1], out=offsets[1:])
+        object.__setattr__(self, "_inside", offsets)
+        if self.kept is not None:
+            counts = np.concatenate([[0], np.cumsum(self.kept, dtype=np.int64)])
+            offsets = counts[offsets]
         object.__setattr__(self, "offsets", offsets)
 
     @property
@@ -109,7 +119,14 @@ class RowLayout:
         mask = np.zeros((last - first, len(self.instruments)), dtype=np.bool_)
         for number, start, stop in self.spans.tolist():
             mask[max(start - first, 0) : max(stop - first, 0), number] = True
+        if self.kept is not None:
+            mask[mask] = self.kept_of(first, last)
         return mask
+
+    def kept_of(self, first: int, last: int) -> NDArray[np.bool_]:
+        """Return which of the rows inside the spans there are in the sessions ``[first, last)``."""
+        low, high = int(self._inside[first]), int(self._inside[last])
+        return np.ones(high - low, dtype=np.bool_) if self.kept is None else self.kept[low:high]
 
     def locate(self, first: int, last: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return for each row of the sessions ``[first, last)`` its session, counted from `first`, and instrument."""
@@ -126,6 +143,15 @@ class RowLayout:
 
     def first_difference(self, other: RowLayout) -> int:
         """Return the first session whose rows differ between the layouts; both agree on every row before it."""
+        earliest = self._first_other_span(other)
+        if self.kept is None and other.kept is None:
+            return earliest
+        rows = int(self._inside[earliest])
+        differs = self.kept_of(0, earliest) != other.kept_of(0, earliest)
+        at = int(np.argmax(differs)) if differs.any() else rows
+        return earliest if at == rows else int(np.searchsorted(self._inside, at, side="right")) - 1
+
+    def _first_other_span(self, other: RowLayout) -> int:
         earliest = min(self.sessions, other.sessions)
         if self.instruments == other.instruments and np.array_equal(self.spans[:, :2], other.spans[:, :2]):
             ends = np.stack([self.spans[:, 2], other.spans[:, 2]])
@@ -150,13 +176,21 @@ class RowLayout:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON form that `from_json` reads."""
-        return {"instruments": list(self.instruments), "spans": self.spans.tolist(), "sessions": self.sessions}
+        form = {"instruments": list(self.instruments), "spans": self.spans.tolist(), "sessions": self.sessions}
+        if self.kept is not None:
+            bits = zlib.compress(np.packbits(self.kept).tobytes())
+            form |= {"kept": base64.b64encode(bits).decode("ascii"), "inside": len(self.kept)}
+        return form
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RowLayout:
         """Return the layout that `to_json` wrote."""
         spans = np.array(value["spans"], dtype=np.int64).reshape(len(value["spans"]), 3)
-        return cls(instruments=tuple(value["instruments"]), spans=spans, sessions=int(value["sessions"]))
+        kept = None
+        if "kept" in value:
+            bits = np.frombuffer(zlib.decompress(base64.b64decode(value["kept"])), dtype=np.uint8)
+            kept = np.unpackbits(bits, count=int(value["inside"])).astype(np.bool_)
+        return cls(instruments=tuple(value["instruments"]), spans=spans, sessions=int(value["sessions"]), kept=kept)
 
 
 def two_levels(**levels: tuple[pd.Index[Any], NDArray[np.intp]]) -> pd.MultiIndex:

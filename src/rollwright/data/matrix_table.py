@@ -15,7 +15,7 @@ from rollwright.data.matrix import Rows
 from rollwright.data.store_file import taken
 from rollwright.errors import DataError, UnknownFieldError, nearest
 
-__all__ = ["Group", "Run", "Table"]
+__all__ = ["Group", "Run", "StoredRun", "Table"]
 
 Values: TypeAlias = NDArray[Any]
 Group: TypeAlias = "str | Sequence[str] | None"
@@ -39,9 +39,30 @@ class Run:
     names: tuple[str, ...]
     values: Values
 
-    def copied(self) -> Values:
-        """Return the rows of the table as an array of its own."""
+    def copied(self, *, original: bool = False) -> Values:  # noqa: ARG002 - runs that lie in a file know what to do
+        """Return the rows as an array of its own; with `original` it may share pages that nobody has changed."""
         return taken(self.values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun(Run):
+    """Columns as they lie in the feature store.
+
+    Attributes
+    ----------
+    shown : array
+        The very `values` that the store gave: a run whose values were replaced since is no stored one any more.
+    private : callable
+        Gives the same rows as an array of the caller's own, without a copy; None where it cannot.
+    """
+
+    shown: Values
+    private: Callable[[], Values | None]
+
+    def copied(self, *, original: bool = False) -> Values:
+        """Return the rows of the table as an array of its own, and copy them only if they must be."""
+        mapped = self.private() if original and self.values is self.shown else None
+        return taken(self.values) if mapped is None else mapped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +110,16 @@ class Table:
         ]
         return cls(rows=rows, runs=tuple(runs))
 
-    def to_frame(self, index: pd.Index[Any] | None = None) -> pd.DataFrame:
-        """Return a frame of its own: changing it changes nothing here."""
+    def to_frame(self, index: pd.Index[Any] | None = None, *, original: bool = False) -> pd.DataFrame:
+        """Return a frame of its own: changing it changes nothing here.
+
+        Parameters
+        ----------
+        index : Index, optional
+        original : bool
+            Show the feature store's own pages where no processor changed them, instead of copying them: a page is
+            copied when it is first written to.
+        """
         labels = index if index is not None else self.rows.to_index()
         frames = []
         for run in self.runs:
@@ -98,10 +127,15 @@ class Table:
                 pd.MultiIndex.from_product([[run.group], run.names]) if self.grouped else pd.Index(run.names)
             )
             # copied, because a frame that writes through to a memory map would change every other window's data
-            frames.append(pd.DataFrame(run.copied(), index=labels, columns=columns, copy=False))
+            frames.append(pd.DataFrame(run.copied(original=original), index=labels, columns=columns, copy=False))
         if len(frames) == 1:
             return frames[0]
         return pd.concat(frames, axis=1) if frames else pd.DataFrame(index=labels)
+
+    def own(self) -> Table:
+        """Return the same table with values of its own in memory."""
+        runs = tuple(Run(group=run.group, names=run.names, values=run.copied()) for run in self.runs)
+        return Table(rows=self.rows, runs=runs)
 
     def take(self, keep: slice | NDArray[Any]) -> Table:
         """Return the chosen rows; a slice gives views, a mask that keeps everything this very table."""

@@ -255,10 +255,14 @@ class CSZFillna(TableProcessor):
 
 
 class HashStockFormat(TableProcessor):
-    """Leaves the table as it is: the feature store already finds an instrument's rows without a scan."""
+    """Lets the handler give rows instrument by instrument, and those of one without looking at the others.
+
+    It has this effect as the last processor of a data key, on what the handler fetches; what a model reads of a dataset
+    as arrays stays in order of time. Qlib gives every session whatever range is asked for; here the range counts.
+    """
 
     def transform(self, table: Table) -> Table:
-        """Return `table`."""
+        """Return `table`: the values stay as they are."""
         return table
 
 

@@ -30,7 +30,7 @@ from rollwright.core.heap import give_back
 from rollwright.core.ids import sha256_hex
 from rollwright.core.settings import Settings
 from rollwright.data.matrix import RowLayout, spans_of_bounds, spans_of_lifetimes
-from rollwright.data.store_file import BLOCK_SESSIONS, Header, Matrix, header_name, mapped
+from rollwright.data.store_file import BLOCK_SESSIONS, Header, Matrix, header_name, let_go, mapped
 from rollwright.data.store_fill import compute_rows, copy_columns, gather_rows
 from rollwright.data.store_keys import Listed, listed_of, recall, remember
 from rollwright.data.store_lock import allocate, folder_lock
@@ -155,11 +155,7 @@ class FeatureStore:
         ExpressionError, LookAheadError, UnknownFieldError
             For an expression that cannot be computed.
         """
-        listed = self.listed(expressions, source.freq, allow_lookahead=allow_lookahead)
-        job = _Job(
-            root=self._root, listed=listed, plan_of=cache(partial(compile_plan, expressions, allow_lookahead=True)),
-            source=source, generation=source.generation, threads=self._threads, anew=self._replace,
-        )  # fmt: skip
+        job = self._job(expressions, source, allow_lookahead=allow_lookahead)
         if universe is None:
             return self._get(job.series_folder, job.generation, job.build_series)
 
@@ -168,6 +164,45 @@ class FeatureStore:
             job.build_universe(folder, whole, universe)
 
         return self._get(job.folder / universe.folder, job.generation, build_universe)
+
+    def labelled(
+        self,
+        expressions: Sequence[str],
+        label: Sequence[str],
+        source: DataSource,
+        *,
+        universe: Universe | None = None,
+    ) -> Matrix:
+        """Return the matrix of `expressions` without the rows that lack a value of `label`: what a model learns from.
+
+        It is gathered once, from the rows of `matrix`, so that every window of it is a slice too.
+
+        .. warning:: **Look-ahead.** Which rows there are tells which labels will be known: right for learning, and for
+           nothing else.
+        """
+        whole = self.matrix(expressions, source, universe=universe)
+        known = self.matrix(label, source, universe=universe, allow_lookahead=True)
+        key = self.listed(label, source.freq, allow_lookahead=True).key
+        job = self._job(expressions, source, allow_lookahead=False)
+
+        def build(folder: Path) -> None:
+            kept: NDArray[np.bool_] = np.logical_not(np.isnan(known.view(0, known.layout.sessions)).any(axis=1))
+            let_go(known.values, 0, known.layout.rows)
+            job.build_labelled(folder, whole, kept, ahead=known.header.lookahead)
+
+        folder = job.folder / f"{whole.folder.name}+{key[:12]}"
+        return self._get(folder, job.generation, build)
+
+    def _job(self, expressions: Sequence[str], source: DataSource, *, allow_lookahead: bool) -> _Job:
+        return _Job(
+            root=self._root,
+            listed=self.listed(expressions, source.freq, allow_lookahead=allow_lookahead),
+            plan_of=cache(partial(compile_plan, expressions, allow_lookahead=True)),
+            source=source,
+            generation=source.generation,
+            threads=self._threads,
+            anew=self._replace,
+        )
 
     def listed(self, expressions: Sequence[str], freq: str, *, allow_lookahead: bool = False) -> Listed:
         """Return what the store calls a list of expressions, which it parses when it sees these texts first.
@@ -299,13 +334,20 @@ class _Job:
             return
         self._build(folder, layout, lambda values, first: gather_rows(values, layout, whole, first=first))
 
-    def _build(self, folder: Path, layout: RowLayout, fill: Callable[[NDArray[np.float32], int], None]) -> None:
+    def build_labelled(self, folder: Path, whole: Matrix, kept: NDArray[np.bool_], *, ahead: int) -> None:
+        """Gather the rows of `whole` that are `kept`, which is known of a row `ahead` sessions later."""
+        layout = replace(whole.layout, kept=kept)
+        self._build(folder, layout, lambda values, first: gather_rows(values, layout, whole, first=first), ahead=ahead)
+
+    def _build(
+        self, folder: Path, layout: RowLayout, fill: Callable[[NDArray[np.float32], int], None], *, ahead: int = 0
+    ) -> None:
         labels = self.source.calendar().values
         header = Header(
             generation=self.generation,
             freq=self.source.freq,
             expressions=self.names,
-            lookahead=self.listed.lookahead,
+            lookahead=self.listed.lookahead + ahead,
             layout=layout,
             calendar=sha256_hex(labels[: layout.sessions].tobytes()),
             data=f"{header_name(self.generation).removesuffix('.json')}.f32",

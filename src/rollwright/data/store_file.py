@@ -199,12 +199,15 @@ class Matrix:
     ----------
     is_new : bool
         Whether the store built it for the very call that returned it last.
+    handle : int or None
+        The data file's descriptor, open and locked for as long as `values` are there.
     """
 
     header: Header
     folder: Path
     values: NDArray[np.float32]
     is_new: bool = False
+    handle: int | None = None
     _good: set[int] = field(default_factory=set)
 
     @property
@@ -233,7 +236,7 @@ class Matrix:
         handle = hold(path)
         if handle is not None:  # held as long as the map itself, which every view keeps alive
             weakref.finalize(values, os.close, handle)
-        return cls(header=header, folder=folder, values=values)
+        return cls(header=header, folder=folder, values=values, handle=handle)
 
     def view(self, first: int, last: int) -> NDArray[np.float32]:
         """Return the rows of the sessions ``[first, last)``, without a copy.
@@ -247,6 +250,27 @@ class Matrix:
         offsets = self.layout.offsets
         self.verify(first, last)
         return self.values[int(offsets[first]) : int(offsets[last])]
+
+    def private(self, first: int, last: int) -> NDArray[np.float32] | None:
+        """Return those rows as an array of the caller's own that takes memory only where it is written to.
+
+        It is mapped anew, so that a page that is written to becomes this array's alone: no other array, process or
+        file sees it. None where that cannot be had.
+        """
+        low, high = int(self.layout.offsets[first]), int(self.layout.offsets[last])
+        if self.handle is None or low == high:
+            return None
+        self.verify(first, last)
+        width = len(self.header.expressions) * 4
+        begin = low * width
+        start = begin - begin % mmap.ALLOCATIONGRANULARITY
+        try:
+            file = mmap.mmap(self.handle, high * width - start, access=mmap.ACCESS_COPY, offset=start)
+        except (OSError, ValueError):  # no more mappings to be had
+            return None
+        # the array keeps the mapping, and the mapping its own descriptor, and so the lock that tells of its use
+        rows = np.frombuffer(file, np.float32, offset=begin - start)
+        return rows.reshape(high - low, len(self.header.expressions))
 
     def verify(self, first: int, last: int) -> None:
         """Check the blocks of the sessions ``[first, last)``, each once in this process; raises as `view` does."""
