@@ -226,6 +226,33 @@ def test_a_processor_that_looks_at_everything_ties_every_window_to_the_newest_da
     assert [name for name, _ in project.roll(asked)[0].stale] == list(first.ids)
 
 
+def test_a_model_that_says_it_reads_beyond_its_dataset_is_trained_again_by_any_change(tmp_path, market):
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "mine.py").write_text(
+        "import numpy as np\nimport pandas as pd\n\n\n"
+        "class Curious:\n"
+        "    reads_beyond_dataset = True\n\n"
+        "    def fit(self, dataset, reweighter=None):\n"
+        "        self.rows = len(dataset.prepare('train'))\n\n"
+        "    def predict(self, dataset, segment='test'):\n"
+        "        index = dataset.inference_index(segment)\n"
+        "        return pd.Series(np.zeros(len(index)), index)\n\n\n"
+        "class Modest(Curious):\n"
+        "    reads_beyond_dataset = False\n"
+    )
+    for name, stale in (("Curious", True), ("Modest", False)):
+        project = Project(tmp_path / name, market)
+        project.settings = project.settings.with_values({"trust.folder": str(own)}, origin="test")
+        asked = config(day(150))
+        model = asked.task.model.model_copy(update={"class_": name, "module_path": "mine.py", "kwargs": {}})
+        asked = asked.model_copy(update={"task": asked.task.model_copy(update={"model": model})})
+        first, _ = project.roll(asked)
+        assert project.roll(asked)[0].todo == ()
+        import_market(rows(DAYS[200:201] if stale else DAYS[201:202]), market)
+        assert project.roll(asked)[0].todo == (tuple(first.ids) if stale else ())
+
+
 def test_a_folder_of_other_tools_has_no_history_so_all_is_trained_again(tmp_path, market):
     for name in ("rollwright.json", "rollwright.files"):
         (market / name).unlink()
