@@ -145,6 +145,13 @@ def test_waiting_ends_with_1_and_names_what_failed(capsys, manager):
     assert data(capsys)["counts"]["done"] == 1
 
 
+def test_what_tasks_say_of_themselves_cannot_move_the_cursor(capsys, manager):
+    assert run(["pool", "wait", "p", "--id", "3"]) == 1
+    said = capsys.readouterr().err
+    assert r"RuntimeError: \x1b[31mred\x1b[0m \u202eno" in said
+    assert "\x1b" not in said
+
+
 def test_waiting_too_long_ends_with_3_and_says_what_to_look_for(capsys, manager):
     assert run(["pool", "wait", "p", "--timeout", "0"]) == 3
     assert "rollwright worker" in capsys.readouterr().err

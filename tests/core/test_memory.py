@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from rollwright.core.memory import MemoryGuard, memory_share
+from rollwright.core.memory import MemoryGuard, memory_share, process_memory
 
 MEMINFO = "MemTotal:       16000 kB\nMemFree:          900 kB\nMemAvailable:    4000 kB\nHugePages_Total:  0\n"
 
@@ -73,3 +74,18 @@ def test_the_guard_looks_anew_each_time(system) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 def test_this_machine_tells() -> None:
     assert 0 < memory_share() < 1
+
+
+def test_a_process_is_counted_by_what_it_takes_for_itself(tmp_path):
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "status").write_text(
+        "Name:\tpython\nVmRSS:\t 900 kB\nRssAnon:\t 100 kB\nRssFile:\t 799 kB\nRssShmem:\t 1 kB\nVmSwap:\t 2 kB\n"
+    )
+    assert process_memory(7, proc=tmp_path) == 103 * 1024
+    assert process_memory(8, proc=tmp_path) is None
+
+
+def test_where_the_kernel_has_no_such_files_a_process_is_asked_for_otherwise(tmp_path):
+    nowhere = tmp_path / "proc"
+    assert process_memory(os.getpid(), proc=nowhere) > 1_000_000
+    assert process_memory(2**22 + 1, proc=nowhere) is None

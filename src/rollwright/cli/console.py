@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
+from rollwright.cli.text import shown_lines
 from rollwright.errors import RollwrightError
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ class Talk:
         return self._console
 
     def line(self, text: str = "", *, style: str | None = None) -> None:
-        """Say one line; markup in it is not interpreted."""
-        self.console.print(text, style=style, markup=False)
+        """Say one line; markup in it is not interpreted, and what would move the cursor is escaped."""
+        self.console.print(shown_lines(text), style=style, markup=False)
 
     def error(self, error: RollwrightError) -> None:
         """Say what happened, and what to do."""
