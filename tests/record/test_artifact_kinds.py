@@ -74,6 +74,22 @@ def recorder(request) -> Recorder:
     return found
 
 
+class Mine(LGBModel):
+    """A model of the user's own that only looks like one we know."""
+
+    def verdict(self) -> str:
+        return "mine"
+
+
+def test_a_subclass_is_not_taken_for_the_class_it_comes_from():
+    model = fitted(Mine(num_boost_round=1, num_leaves=2, min_data_in_leaf=2))
+    with R.start(experiment_name="exp"):
+        R.save_objects(**{"params.pkl": model})
+        loaded = R.load_object("params.pkl")
+    assert type(loaded).__name__ == "Mine"
+    assert loaded.verdict() == "mine"
+
+
 def file_of(recorder: Recorder) -> Path:
     return Path(recorder.download_artifact("object.pkl"))
 
