@@ -53,6 +53,8 @@ def unlucky(mongo_url, time):
         def _tasks(self):
             return Unlucky(super()._tasks, plan)
 
+        _latest = _tasks
+
     class NoWaiting:
         monotonic = staticmethod(lambda: 1.0)
         sleep = staticmethod(lambda seconds: None)
@@ -128,6 +130,15 @@ def test_changes_by_hand_with_lost_answers_are_made_once(unlucky, fate):
     assert events.count("amended") == 3
     unlucky.plan += fate
     assert unlucky.delete("p", None) == 3
+
+
+def test_outcomes_that_were_accepted_are_told_though_the_claim_after_them_failed(unlucky):
+    lease = take(unlucky)[0]
+    unlucky.plan += ["well", *["never sent"] * 4]
+    wish = Claim(pool="p", owner="w", lease=60)
+    settlement = unlucky.settle([Outcome.done(lease, result="1")], claim=wish)
+    assert (settlement.statuses, settlement.leases) == ({lease.task_id: Status.DONE}, ())
+    assert len(unlucky.settle([], claim=wish).leases) == 1
 
 
 def test_a_server_that_stays_away_is_an_error_with_a_hint(unlucky):

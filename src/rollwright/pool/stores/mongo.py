@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -50,6 +52,7 @@ _LARGEST: Final = 12 * 1024 * 1024
 """Bytes of a new task; results, errors and history come on top, up to 16 MiB."""
 _STATE: Final = {"status": 1, "token": 1}
 _OLDEST: Final = [("_id", ASCENDING)]
+_logger = logging.getLogger("rollwright.pool")
 _Maker: TypeAlias = Callable[[int, float], Document]
 _NEXT: Final = [("priority", DESCENDING), ("_id", ASCENDING)]
 
@@ -130,7 +133,9 @@ class MongoStore(MongoHistory):
         known: dict[str, int],
         mine: set[int],
     ) -> None:
-        for _ in range(_ROUNDS):
+        for pause in (0.0, *RETRIES, *RETRIES):
+            if pause:  # what another client just put may not have reached a majority yet
+                self._waiting.sleep(pause)
             missing = [name for name in makers if name not in known]
             found = self._tasks.find({"pool": pool, "fingerprint": {"$in": missing}}, {"fingerprint": 1})
             known |= {document["fingerprint"]: document["_id"] for document in found}
@@ -147,7 +152,7 @@ class MongoStore(MongoHistory):
                     self._tasks.insert_many(documents, ordered=False)
                     known |= {document["fingerprint"]: document["_id"] for document in documents}
             except AMBIGUOUS as error:
-                self._after(error, RETRIES[0])  # the next round finds out what was inserted
+                self._after(error, 0.0)  # the next round finds out what was inserted
         raise StoreUnavailableError(
             f"pool `{pool}`: tasks were removed, or connections failed, as often as they were put",
             hint="put them again; what is there already stays as it is",
@@ -197,9 +202,10 @@ class MongoStore(MongoHistory):
                 # the write come even later, `renew` gives back what this client does not know it has.
                 self._doubtful.append(key)
                 self._after(error, pause)
-                found = self._tasks.find_one({"owner": claim.owner, "status": "running", "claim": key}, PLAIN)
+                found = self._latest.find_one({"owner": claim.owner, "status": "running", "claim": key}, PLAIN)
                 if found is not None:
-                    self._doubtful.remove(key)
+                    with suppress(ValueError):
+                        self._doubtful.remove(key)
                     return found
             else:
                 if document is not None:
@@ -211,22 +217,22 @@ class MongoStore(MongoHistory):
         """Free what leases of `pool` ended, and let delayed tasks be taken whose time has come."""
         now = self._clock()
         late: Document = {"pool": pool, "due": {"$lte": now}}
-        if self._tasks.find_one(late, _STATE) is None:
+        if self._latest.find_one(late, _STATE) is None:
             return
         self._reap(now, {"pool": pool})
-        delayed = {"status": {"$in": [status.value for status in sorted(CLAIMABLE)]}}
-        self._tasks.update_many(late | delayed, changes.promoted())
+        delayed = late | {"status": {"$in": [status.value for status in sorted(CLAIMABLE)]}}
+        self._patiently(lambda: self._tasks.update_many(delayed, changes.promoted()))
 
     def renew(self, owner: str, *, lease: float) -> dict[str, int]:
         """Extend the leases of all tasks `owner` holds."""
         held: Document = {"owner": owner, "status": Status.RUNNING.value}
         with self._translated():
             if self._doubtful:  # taken after all by claims whose answers were lost: nobody works on these
-                for document in [*self._tasks.find(held | {"claim": {"$in": [*self._doubtful]}}, PLAIN)]:
+                for document in [*self._latest.find(held | {"claim": {"$in": [*self._doubtful]}}, PLAIN)]:
                     self._settle_one(document, Outcome.released(_lease(document)))
             until = {"$set": {"due": self._clock() + lease}}
             self._patiently(lambda: self._tasks.update_many(held, until))
-            return {str(document["_id"]): document["token"] for document in self._tasks.find(held, _STATE)}
+            return {str(document["_id"]): document["token"] for document in self._latest.find(held, _STATE)}
 
     # -- ending ------------------------------------------------------------------------------------------------
 
@@ -236,16 +242,28 @@ class MongoStore(MongoHistory):
         statuses: dict[str, Status] = {}
         with self._translated():
             numbers = [int(outcome.task_id) for outcome in outcomes]
-            held = {document["_id"]: document for document in self._tasks.find({"_id": {"$in": numbers}}, PLAIN)}
+            held = {document["_id"]: document for document in self._latest.find({"_id": {"$in": numbers}}, PLAIN)}
             for outcome in outcomes:
                 status = self._settle_one(held.get(int(outcome.task_id)), outcome)
                 if status is None:
                     refused.append(self._refusal(outcome))
                 else:
                     statuses[outcome.task_id] = status
-            leases = self._claim(claim) if claim is not None else []
+            leases = self._claim_after(claim, settled=bool(statuses))
             self._ring_for({document["pool"] for document in held.values()}, statuses.values(), more=bool(leases))
         return Settlement(refused=tuple(refused), statuses=statuses, leases=tuple(leases))
+
+    def _claim_after(self, claim: Claim | None, *, settled: bool) -> list[Lease]:
+        """Claim after outcomes were accepted: when connections fail now, taking nothing is better than hiding that."""
+        if claim is None:
+            return []
+        try:
+            return self._claim(claim)
+        except AMBIGUOUS as error:
+            if not settled:
+                raise
+            _logger.warning("claim.failed pool=%s error=%s", claim.pool, type(error).__name__)
+            return []
 
     def _settle_one(self, document: Mapping[str, Any] | None, outcome: Outcome) -> Status | None:
         """Return the state reached, or None when the token is stale.
@@ -279,7 +297,7 @@ class MongoStore(MongoHistory):
         raise AssertionError  # pragma: no cover - the last round returns or raises
 
     def _refusal(self, outcome: Outcome) -> LeaseLostError:
-        found = self._tasks.find_one({"_id": int(outcome.task_id), "status": {"$ne": changes.DELETED}}, _STATE)
+        found = self._latest.find_one({"_id": int(outcome.task_id), "status": {"$ne": changes.DELETED}}, _STATE)
         if found is None:
             return LeaseLostError(outcome.task_id, token=outcome.token, current=None)
         return LeaseLostError(outcome.task_id, token=outcome.token, current=found["token"], state=found["status"])
@@ -294,7 +312,7 @@ class MongoStore(MongoHistory):
         late: Document = {"status": Status.RUNNING.value, "due": {"$lt": now}}
         wanted = {"$and": [late | limits, condition]} if condition else late | limits
         freed: list[str] = []
-        for document in [*self._tasks.find(wanted, PLAIN | {"definition": 0}, sort=_OLDEST)]:
+        for document in [*self._latest.find(wanted, PLAIN | {"definition": 0}, sort=_OLDEST)]:
             change = changes.reaped(document, now)
             # Renewed or settled since it was read: then the filter does not meet it.
             if self._change(late | {"_id": document["_id"], "token": document["token"]}, change) is not None:
@@ -367,7 +385,7 @@ class MongoStore(MongoHistory):
         return [str(number) for number in changed]
 
     def _refuse_held(self, pool: str, query: Query | None) -> None:
-        held = self._tasks.find_one({"$and": [{"pool": pool, "status": Status.RUNNING.value}, where(query)]}, _STATE)
+        held = self._latest.find_one({"$and": [{"pool": pool, "status": Status.RUNNING.value}, where(query)]}, _STATE)
         if held is not None:
             raise IllegalTransitionError(f"task {held['_id']} is running; its definition stays")
 
@@ -375,7 +393,7 @@ class MongoStore(MongoHistory):
         """Change every task selected; one that changed since it was read is looked at anew."""
         changed: list[int] = []
         without: Document = PLAIN | {"definition": 0}
-        for seen in [*self._tasks.find(selection, without, sort=_OLDEST)]:
+        for seen in [*self._latest.find(selection, without, sort=_OLDEST)]:
             document: Document | None = seen
             for _ in range(_ROUNDS):
                 if document is None:
@@ -384,7 +402,7 @@ class MongoStore(MongoHistory):
                 if self._change(allowed, make(document)) is not None:
                     changed.append(seen["_id"])
                     break
-                document = self._tasks.find_one({"$and": [{"_id": seen["_id"]}, selection]}, without)
+                document = self._latest.find_one({"$and": [{"_id": seen["_id"]}, selection]}, without)
         return changed
 
     def delete(self, pool: str, query: Query | None, *, running: bool = False) -> int:

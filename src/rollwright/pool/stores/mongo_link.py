@@ -184,6 +184,11 @@ class MongoLink:
         return self.database["rollwright_tasks"]
 
     @property
+    def _latest(self) -> Collection[Document]:
+        """The tasks as the primary has them this moment: to prepare a write, whose filter then decides."""
+        return self._tasks.with_options(read_concern=ReadConcern("local"))
+
+    @property
     def _history(self) -> Collection[Document]:
         return self.database["rollwright_history"]
 
