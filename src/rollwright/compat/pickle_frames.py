@@ -19,6 +19,7 @@ __all__ = ["Rebuilder"]
 MAX_PARTS: Final = 5_000_000
 _MAX_DEPTH: Final = 64
 _DTYPE: Final = re.compile(r"[biuf](1|2|4|8)|[USO]\d{1,4}|M8|m8")
+_LEAVES: Final = frozenset({str, int, float, bool, bytes, type(None)})
 _UNITS: Final = ("s", "ms", "us", "ns", "D")
 
 
@@ -42,10 +43,10 @@ class Rebuilder:
         self._left -= 1
         if self._left < 0 or depth > _MAX_DEPTH:
             raise self._refused("it unfolds into more parts, or deeper, than any result is")
-        if isinstance(note, list):
-            return [self.value(item, depth + 1) for item in note]
-        if isinstance(note, tuple):
-            return tuple(self.value(item, depth + 1) for item in note)
+        if isinstance(note, list | tuple):
+            self._left -= len(note)
+            items = [item if type(item) in _LEAVES else self.value(item, depth + 1) for item in note]
+            return items if isinstance(note, list) else tuple(items)
         if isinstance(note, Pairs):
             return {self._key(key, depth): self.value(item, depth + 1) for key, item in note.items}
         if not isinstance(note, Call):

@@ -14,6 +14,7 @@ from rollwright.core.construct import init_instance_by_config
 from rollwright.core.context import current_settings
 from rollwright.data.codecs_description import Described
 from rollwright.data.filter import filter_configs
+from rollwright.data.foreign import read_table
 from rollwright.data.loader_panel import FieldGroup, FramePanel, Panel, open_panel, per_instrument
 from rollwright.data.matrix_table import Table
 from rollwright.data.provider import provider_from_settings
@@ -228,7 +229,7 @@ def _frame(item: Any) -> pd.DataFrame:
         raise ConfigError(f"{path} is no Parquet file", hint="other formats are not read; convert it first")
     if not path.is_file():
         raise DataError(f"there is no file {path}")
-    return pd.read_parquet(path)
+    return read_table(path)
 
 
 class CastDataLoader(DataLoader):

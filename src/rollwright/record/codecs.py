@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from rollwright.core.unfolding import unfolds_too_far
 from rollwright.errors import CorruptArtifactError, UnsupportedArtifactError
 from rollwright.record.columns import (
     Column,
@@ -86,13 +87,18 @@ class ParquetCodec:
         ) as writer:
             writer.write_table(table, row_group_size=_ROW_GROUP)
             writer.add_key_value_metadata({_KEY.decode(): text})
+        if unfolds_too_far(rows=len(frame), columns=len(everything), size=path.stat().st_size):
+            raise UnsupportedArtifactError(  # what would not be read again is not written
+                f"a frame of {len(frame):,} rows that hold next to nothing looks like a file made to fill memory",
+                hint="keep what differs between its rows",
+            )
 
     def read(self, path: Path) -> pd.DataFrame | pd.Series[Any]:
         """Return the frame or series in the file `path`."""
         try:
             table, meta = _read_table(path)
             return _rebuild(table, meta)
-        except (pa.ArrowException, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        except (pa.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise CorruptArtifactError(f"{path.name} holds no frame of ours: {error}") from error
 
 
@@ -114,8 +120,10 @@ class NpyCodec:
         try:
             with path.open("rb") as handle:
                 array: NDArray[Any] = np.load(handle, allow_pickle=False)
-        except (ValueError, OSError, EOFError, SyntaxError) as error:
+        except (ValueError, OSError, EOFError, SyntaxError, MemoryError) as error:  # a shape may be any number
             raise CorruptArtifactError(f"{path.name} holds no array of ours: {error}") from error
+        if not isinstance(array, np.ndarray):
+            raise CorruptArtifactError(f"{path.name} is an archive, and no array of ours")
         return array
 
 
@@ -175,6 +183,9 @@ def _read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     meta: dict[str, Any] = json.loads(raw)
     if meta["format"] != FORMAT or meta["rows"] != file.metadata.num_rows:
         raise CorruptArtifactError(f"{path.name} was written in a form this version cannot read")
+    shape = file.metadata
+    if unfolds_too_far(rows=shape.num_rows, columns=shape.num_columns, size=path.stat().st_size):
+        raise CorruptArtifactError(f"{path.name} would unfold into {shape.num_rows:,} rows, which it cannot hold")
     coded = [name for name, column in zip(file.schema_arrow.names, meta["columns"], strict=True) if column["coded"]]
     return (_open(path, coded) if coded else file).read(use_threads=True), meta
 
