@@ -80,13 +80,3 @@ class TestForestOfScikitLearn(ModelContract):
     @pytest.fixture
     def traits(self):
         return ModelTraits(takes_missing=True, package="sklearn", extra="sklearn")
-
-
-class TestAnEstimatorWithoutWeights(ModelContract):
-    @pytest.fixture
-    def config(self):
-        return of("SklearnModel", "rollwright.model.sklearn", estimator="sklearn.linear_model.Lars")
-
-    @pytest.fixture
-    def traits(self):
-        return ModelTraits(takes_missing=False, takes_weights=False, package="sklearn", extra="sklearn")

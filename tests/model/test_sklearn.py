@@ -16,7 +16,7 @@ from sklearn.ensemble import (
     StackingRegressor,
     VotingRegressor,
 )
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Lars, LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
@@ -128,6 +128,15 @@ def test_a_pipeline_gives_the_weights_to_its_last_step(filled):
     plain.fit(filled)
     weighted.fit(filled, Rising())
     assert not plain.predict(filled).equals(weighted.predict(filled))
+
+
+def test_weights_are_refused_where_the_estimator_takes_none(filled):
+    class Ones:
+        def reweight(self, frame):
+            return np.ones(len(frame))
+
+    with pytest.raises(ModelError, match="Lars takes no weights of samples"):
+        SklearnModel(Lars()).fit(filled, Ones())
 
 
 def test_missing_values_are_refused_by_name_where_the_estimator_takes_none(dataset):

@@ -79,11 +79,10 @@ def test_a_model_of_qlibs_files_learns_and_is_read_back(new_task, name: str, mod
     recorder = task_train(task, "models")
     model, pred = recorder.load_object("params.pkl"), recorder.load_object("pred.pkl")
     assert codecs.for_object(model).kind != "envelope"
+    assert model.params  # what its provenance tells
     scores = model.predict(recorder.load_object("dataset"))
     assert len(pred) > 200
     np.testing.assert_array_equal(pred["score"], scores)
-    again = task_train(task, "models")
-    np.testing.assert_array_equal(again.load_object("pred.pkl")["score"], pred["score"])
 
 
 def test_the_seed_of_a_task_reaches_the_model(new_task) -> None:

@@ -85,6 +85,12 @@ class LinearModel(TabularModel):
         self.intercept_ = 0.0
         self.feature_names_ = ()
 
+    @property
+    def params(self) -> dict[str, Any]:
+        """What the constructor was given."""
+        names = ("estimator", "alpha", "fit_intercept", "include_valid")
+        return {name: getattr(self, name) for name in names}
+
     def __repr__(self) -> str:
         state = "not fitted" if self.coef_ is None else f"fitted, {len(self.coef_)} features"
         return f"LinearModel(estimator={self.estimator!r}, alpha={self.alpha!r}, {state})"

@@ -68,6 +68,13 @@ class SklearnModel(TabularModel):
         self.model: Any = None
         self.feature_names_ = ()
 
+    @property
+    def params(self) -> dict[str, Any]:
+        """What decides what is learnt: class and parameters of the estimator, seed and threads."""
+        kind = f"{type(self.estimator).__module__}.{type(self.estimator).__qualname__}"
+        given = self.estimator.get_params(deep=False)
+        return {"estimator": kind, **given, "seed": self.seed, "num_threads": self.threads}
+
     def __repr__(self) -> str:
         return f"SklearnModel({self.estimator!r}, {'fitted' if self.model is not None else 'not fitted'})"
 
