@@ -61,7 +61,7 @@ def test_the_files_are_not_harmless_by_mistake(hostile):
         [sys.executable, "-c", script, str(hostile / "files"), str(hostile / "marker")],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert int(done.stdout) >= 10
+    assert int(done.stdout.split()[-1]) >= 10
 
 
 @pytest.mark.parametrize("door", DOORS)
