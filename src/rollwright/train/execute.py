@@ -112,9 +112,9 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder, *, process: Proc
         codecs.check(kept)
     generation = _generation(dataset)
     watch = watched(dataset)
-    reweighter = task.get("reweighter")
+    reweighter = init_instance_by_config(task["reweighter"]) if task.get("reweighter") is not None else None
     if reweighter is not None:
-        model.fit(dataset, reweighter=init_instance_by_config(reweighter))
+        model.fit(dataset, reweighter=reweighter)
     else:
         model.fit(dataset)
     origin = provenance(task_config, generation=generation, code=code, model=model, process=process)
@@ -133,7 +133,7 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder, *, process: Proc
         record.generate()
         records.append(record)
     validity = {**current_validity(task_config, generation), "code": hash_of_code(code)}
-    reads = Reading.told(dataset, watch, model, *records)
+    reads = Reading.told(dataset, watch, model, reweighter, *records)
     return validity if reads is None else {**validity, "reads": reads}
 
 

@@ -104,8 +104,8 @@ class Reading:
     """Whether results stand on market data that grew; keeps what several windows of a campaign share.
 
     Guarantees: a result is called good only when every series, every session and every member of its universe is, up
-    to the last session it read, what it was. Not guaranteed: what a model or a record of the user's own reads beside
-    the dataset; one that does says so with the class attribute ``reads_beyond_dataset = True``.
+    to the last session it read, what it was. Not guaranteed: what a model, a reweighter or a record of the user's own
+    reads beside the dataset; one that does says so with the class attribute ``reads_beyond_dataset = True``.
     """
 
     def __init__(self) -> None:
@@ -121,11 +121,11 @@ class Reading:
             The watched one.
         watch : WatchedPanel or None
         *others : object
-            The model and the records, which may say that they read beyond the dataset.
+            The model, the reweighter and the records, which may say that they read beyond the dataset.
         """
         if watch is None or dataset.handler.panel is not watch:  # opened anew meanwhile, unseen
             return None
-        if any(getattr(other, READS_BEYOND, False) for other in others):
+        if any(getattr(other, READS_BEYOND, False) for other in (dataset, *others)):
             return None
         stop = watch.stop + watch.label_lookahead
         return _described(watch.panel, stop) if watch.stop else None
