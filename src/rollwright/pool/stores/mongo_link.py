@@ -52,6 +52,7 @@ RETRIES: Final = (0.05, 0.2, 0.8)
 
 _NOT_IMPLEMENTED: Final = 238
 _SAMPLE_EVERY: Final = 15.0
+_FIRST_CONTACT: Final = 5.0
 _FIRST_LOOK: Final = 0.01
 _LONGEST_LOOK: Final = 0.5
 _logger = logging.getLogger("rollwright.pool")
@@ -208,7 +209,9 @@ class MongoLink:
 
     def _check_server(self, database: Database[Document]) -> None:
         """Refuse FerretDB 1: it finds nothing where values inside tasks are asked for, and changes in two steps."""
-        told = str(database.client.admin.command("buildInfo").get("ferretdbVersion", ""))
+        # A wrong address is told soon; a server once found may be away for longer.
+        with pymongo.timeout(min(self._timeout, _FIRST_CONTACT)):
+            told = str(database.client.admin.command("buildInfo").get("ferretdbVersion", ""))
         if told.startswith("v1."):
             raise StoreUnavailableError(
                 f"{masked(self._url)} is FerretDB {told}, which answers questions about tasks wrongly",
@@ -342,7 +345,9 @@ def _partial_index(tasks: Collection[Document], keys: list[tuple[str, int]], nam
 
 def _words(error: PyMongoError, url: str) -> str:
     """Return what the driver says, shortened, without the password of `url`."""
-    text = str(error).partition(", full error:")[0].partition(", Timeout:")[0]
+    text = str(error)
+    for noise in (", full error:", ", Timeout:", " (configured timeouts:"):
+        text = text.partition(noise)[0]
     login = url.partition("://")[2].rpartition("@")[0]
     password = login.partition(":")[2]
     return (text.replace(password, "***") if password else text)[:500]
