@@ -3,8 +3,6 @@
 import math
 import random
 import socket
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -13,16 +11,10 @@ from rollwright.app.track import sync_tracking, track_status
 from rollwright.core import context
 from rollwright.core.serial import from_reference, to_reference
 from rollwright.core.settings import load_settings
-from rollwright.errors import RecorderNotFoundError, RecordError, TrackingUnavailableError
+from rollwright.errors import CorruptArtifactError, RecorderNotFoundError, RecordError, TrackingUnavailableError
 from rollwright.record.ambient import R
 from rollwright.record.outbox.sending import ID_TAG
-from rollwright.record.outbox.store import PAUSE, OutboxStore
-from rollwright.record.tracking.memory import MemoryStore
-from rollwright.record.tracking.opening import open_tracking
-from rollwright.record.tracking.store import Metric
 from rollwright.testing.tracking_server import TrackingServer
-
-NOON = datetime(2020, 1, 2, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -302,34 +294,6 @@ class TestMoods:
             assert tries < 100
         assert facts(server) == expected
 
-    def test_a_creation_that_arrives_when_everybody_had_given_it_up_is_removed(self, tmp_path):
-        class Late(MemoryStore):
-            """Executes a creation, and a second time when nobody looks any more."""
-
-            waiting = None
-
-            def create_run(self, experiment_id, **about):
-                if Late.waiting is None:
-                    Late.waiting = (experiment_id, about)
-                    raise TrackingUnavailableError("timed out")
-                return super().create_run(experiment_id, **about)
-
-            def search_runs(self, *args, **about):
-                found = super().search_runs(*args, **about)
-                if Late.waiting and not found:
-                    experiment_id, run = Late.waiting
-                    Late.waiting = ()
-                    super().create_run(experiment_id, **run)
-                return found
-
-        inner = Late()
-        box = OutboxStore(inner, folder=tmp_path / "box", artifacts=tmp_path, uri="u")
-        run = box.create_run("0", name="r", status="RUNNING", start=NOON, tags={})
-        box.update_run(run.id, status="FINISHED", end=NOON)
-        box.retry_now()
-        assert box.get_run(run.id).status == "FINISHED"
-        assert [found.status for found in inner.search_runs(["0"])] == ["FINISHED"]
-
     def test_what_the_server_refuses_later_is_named_and_costs_nothing_else(self, server, project):
         with R.start(experiment_name="e") as recorder:
             R.log_params(a=1)
@@ -363,47 +327,7 @@ class TestMoods:
         assert sync_tracking().outboxes[0].waiting == ()
 
 
-class TestThePause:
-    @pytest.fixture
-    def clock(self):
-        class Clock:
-            moment = NOON
-
-            def now(self):
-                return self.moment
-
-        return Clock()
-
-    def test_a_server_that_did_not_answer_is_left_in_peace_by_all_processes(self, tmp_path, clock):
-        class Away(MemoryStore):
-            asked = 0
-
-            def create_experiment(self, name):
-                Away.asked += 1
-                raise TrackingUnavailableError("nobody there")
-
-        boxes = [
-            OutboxStore(Away(), folder=tmp_path / "box", artifacts=tmp_path, uri="u", clock=clock) for _ in range(2)
-        ]
-        ids = {box.create_experiment("e").id for box in boxes for _ in range(3)}
-        assert len(ids) == 1
-        assert Away.asked == 1
-        clock.moment += PAUSE + timedelta(seconds=1)
-        boxes[1].create_experiment("e")
-        assert Away.asked == 2
-        boxes[0].retry_now()
-        boxes[0].create_experiment("e")
-        assert Away.asked == 3
-        clock.moment -= timedelta(days=1)  # the clock was set back: a mark of the future holds nobody up
-        boxes[0].create_experiment("e")
-        assert Away.asked == 4
-
-
 class TestTheJournal:
-    @contextmanager
-    def box(self, folder):
-        yield OutboxStore(MemoryStore(), folder=folder / "box", artifacts=folder, uri="u")
-
     def test_a_line_that_a_killed_process_left_spoils_no_other(self, server, project, caplog):
         server.stop()
         with R.start(experiment_name="e") as recorder:
@@ -418,24 +342,6 @@ class TestTheJournal:
         assert facts(server)["mlflow_recorder"][2] == {"a": "1", "b": "2"}
         assert "a line was not written whole" in caplog.text
         assert store().journal_of(recorder.id).damaged == 1
-
-    def test_it_is_cut_at_every_byte_and_read_as_far_as_it_goes(self, tmp_path):
-        inner = MemoryStore()
-        box = OutboxStore(inner, folder=tmp_path / "box", artifacts=tmp_path, uri="u")
-        run = box.create_run("0", name="r", status="RUNNING", start=NOON, tags={})
-        for place in range(3):
-            box.log_batch(
-                run.id, params={f"p{place}": "v"}, metrics=[Metric(key="m", value=place, step=place, at=NOON)]
-            )
-        path = box.folder / "runs" / f"{run.id}.jsonl"
-        body = path.read_bytes()
-        for size in range(len(body)):
-            path.write_bytes(body[:size])
-            fresh = OutboxStore(inner, folder=tmp_path / "box", artifacts=tmp_path, uri="u")
-            journal = fresh.journal_of(run.id)
-            if journal is not None:
-                assert len(journal.operations) <= 4
-                assert set(journal.view().params) <= {"p0", "p1", "p2"}
 
     def test_a_full_disk_is_an_error_and_not_a_lost_value(self, server, project, monkeypatch):
         server.stop()
@@ -463,14 +369,63 @@ class TestTheJournal:
         assert "password" in done.outboxes[0].away
 
 
-def test_a_database_server_that_is_away_is_noticed_at_once(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    uri = f"postgresql://me:x@127.0.0.1:{port}/db"
-    box = open_tracking(uri, artifacts=tmp_path / "artifacts", outbox=tmp_path / "outbox")
-    experiment = box.create_experiment("e")
-    run = box.create_run(experiment.id, name="r", status="RUNNING", start=NOON, tags={})
-    box.log_batch(run.id, params={"a": "1"})
-    box.update_run(run.id, status="FINISHED", end=NOON)
-    assert box.get_run(run.id).params == {"a": "1"}
-    assert box.get_run(run.id).status == "FINISHED"
+class TestFilesOfAnotherProject:
+    @pytest.fixture
+    def theirs(self, server, project, tmp_path, frame):
+        """Record a run in one project, and make another one the ambient one."""
+        recorder = record(frame)
+        (tmp_path / "other/.rollwright").mkdir(parents=True)
+        context.install(load_settings({"tracking.uri": server.uri}, start=tmp_path / "other", environ={}))
+        return recorder
+
+    def test_they_are_brought_here_and_checked(self, server, theirs, frame):
+        found = R.get_recorder(recorder_id=theirs.id)
+        assert found.list_params()["long"] == "x" * 7000
+        pd.testing.assert_frame_equal(found.load_object("pred.pkl"), frame)
+        assert found.list_artifacts() == theirs.list_artifacts()
+        server.stop()
+        pd.testing.assert_frame_equal(found.load_object("pred.pkl"), frame)
+
+    def test_a_run_that_is_taken_up_keeps_its_files(self, server, theirs, frame):
+        with R.start(experiment_name="e", recorder_id=theirs.id, resume=True) as again:
+            again.save_objects(more=[3])
+        names = [name.partition("/artifacts/")[2] for name in server.files]
+        assert {"pred.parquet", "sig/ic.json", "more.json"} <= set(names)
+        assert set(again.list_artifacts()) == {*theirs.list_artifacts(), "more"}
+
+    def test_recorded_while_the_server_was_away_they_are_found_by_the_same_id(self, server, project, tmp_path, frame):
+        server.stop()
+        recorder = record(frame)
+        reference = to_reference(recorder)
+        server.start()
+        sync_tracking()
+        (tmp_path / "other/.rollwright").mkdir(parents=True)
+        context.install(load_settings({"tracking.uri": server.uri}, start=tmp_path / "other", environ={}))
+        pd.testing.assert_frame_equal(from_reference(reference).load_object("pred.pkl"), frame)
+
+    @pytest.mark.parametrize("harm", ["changed", "missing", "outside", "nonsense"])
+    def test_what_is_not_as_it_was_recorded_is_refused_and_nothing_stays(self, server, theirs, tmp_path, harm):
+        pred = next(name for name in server.files if name.endswith("pred.parquet"))
+        listed = next(name for name in server.files if name.endswith("artifacts.json"))
+        if harm == "changed":
+            server.files[pred] = server.files[pred][:-1] + b"x"
+        elif harm == "missing":
+            del server.files[pred]
+        elif harm == "outside":
+            server.files[listed] = server.files[listed].replace(b'"pred.parquet"', b'"../../../evil"')
+        else:
+            server.files[listed] = b"<html>"
+        before = set((tmp_path / "other").rglob("*"))
+        found = R.get_recorder(recorder_id=theirs.id)
+        with pytest.raises(CorruptArtifactError):
+            found.load_object("sig/ic.pkl")
+        left = {path for path in set((tmp_path / "other").rglob("*")) - before if "artifacts" in path.parts}
+        assert all(path.is_dir() for path in left)
+        assert not any(path.name == "evil" for path in tmp_path.rglob("*"))
+
+    def test_a_run_without_files_has_none(self, server, project, tmp_path):
+        with R.start(experiment_name="e") as recorder:
+            R.log_params(a=1)
+        (tmp_path / "other/.rollwright").mkdir(parents=True)
+        context.install(load_settings({"tracking.uri": server.uri}, start=tmp_path / "other", environ={}))
+        assert R.get_recorder(recorder_id=recorder.id).list_artifacts() == []

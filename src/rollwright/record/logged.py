@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -97,7 +97,7 @@ class Pending:
             self.tags.pop(name, None)
         return names
 
-    def write(self, store: TrackingStore, run_id: str, files: ArtifactStore) -> None:
+    def write(self, store: TrackingStore, run_id: str, files: Callable[[], ArtifactStore]) -> None:
         """Write everything that waits: in one batch, or one by one when the batch is refused.
 
         Raises
@@ -108,7 +108,7 @@ class Pending:
             Naming the values the store refused; all others are written.
         """
         if self.long:
-            files.write(list(self.long.values()))
+            files().write(list(self.long.values()))
             self.long.clear()
         try:
             store.log_batch(run_id, params=self.params, metrics=self.metrics, tags=self.tags)
@@ -156,12 +156,12 @@ class Pending:
         return key if legal_key(key) else _stand_in(what, key), f"artifact:{name}"
 
 
-def spelled_out(stored: Mapping[str, str], files: ArtifactStore) -> dict[str, str]:
+def spelled_out(stored: Mapping[str, str], files: Callable[[], ArtifactStore]) -> dict[str, str]:
     """Return stored parameters or tags with every pointer replaced by the name and the text it points to."""
     values: dict[str, str] = {}
     for key, text in stored.items():
         if text.startswith(_POINTER):
-            path, _ = files.local_path(text.removeprefix("artifact:"))
+            path, _ = files().local_path(text.removeprefix("artifact:"))
             found: Any = JsonCodec().read(path)
             values[found["name"]] = found["value"]
         else:

@@ -10,7 +10,7 @@ from rollwright.core.settings import STATE_DIR, Settings, masked
 from rollwright.errors import RecordError
 from rollwright.record.artifacts import LocalArtifactStore
 from rollwright.record.tracking.opening import open_tracking
-from rollwright.record.tracking.store import TrackingStore
+from rollwright.record.tracking.store import RunRecord, TrackingStore
 
 __all__ = ["Place"]
 
@@ -52,6 +52,12 @@ class Place:
     def files_of(self, experiment_id: str, run_id: str) -> LocalArtifactStore:
         """Return the artifacts of a run."""
         return LocalArtifactStore(self.artifacts / experiment_id / run_id)
+
+    def fetch(self, run: RunRecord) -> None:
+        """Bring the files of a run here that another project recorded, when a server keeps them."""
+        fetch = getattr(self.store, "fetch_files", None)  # only a store behind an outbox has files elsewhere
+        if fetch is not None:
+            fetch(run)
 
     def portable_uri(self) -> str:
         """Return the URI as it may be stored: relative to the project folder, and without a password."""

@@ -57,7 +57,8 @@ class Recorder:
         self._place = place
         self._run = run
         self._clock = clock or SystemClock()
-        self._files: LocalArtifactStore = place.files_of(run.experiment_id, run.id)
+        self._local: LocalArtifactStore = place.files_of(run.experiment_id, run.id)
+        self._fetched = False
         self._pending = Pending(traits=place.store.traits, known=dict(run.params))
         self._gathering = False
         self._mutex = threading.RLock()
@@ -132,7 +133,7 @@ class Recorder:
     @property
     def artifact_uri(self) -> str:
         """The folder of its files, as a ``file:`` URI."""
-        return self._files.files.as_uri()
+        return self._local.files.as_uri()
 
     def get_artifact_uri(self) -> str:
         """Return the folder of its files, as a ``file:`` URI; the same as `artifact_uri`."""
@@ -140,7 +141,7 @@ class Recorder:
 
     def get_local_dir(self) -> str:
         """Return the run's folder on this machine; its files lie in ``artifacts`` below it."""
-        return str(self._files.folder)
+        return str(self._local.folder)
 
     def set_recorder_name(self, name: str) -> None:
         """Rename the run, here and in the store."""
@@ -185,7 +186,7 @@ class Recorder:
         """
         with self._mutex:
             if self._pending:
-                self._pending.write(self._place.store, self.id, self._files)
+                self._pending.write(self._place.store, self.id, lambda: self._files)
 
     def log_params(self, /, **kwargs: object) -> None:
         """Log parameters, as text; one that has a value already keeps it.
@@ -227,7 +228,7 @@ class Recorder:
 
     def list_params(self) -> dict[str, str]:
         """Return the parameters, long ones in full."""
-        return spelled_out(self._fresh().params, self._files)
+        return spelled_out(self._fresh().params, lambda: self._files)
 
     def list_metrics(self) -> dict[str, float]:
         """Return the metrics, each at its greatest step."""
@@ -235,7 +236,7 @@ class Recorder:
 
     def list_tags(self) -> dict[str, str]:
         """Return the tags, long ones in full."""
-        tags = spelled_out(self._fresh().tags, self._files)
+        tags = spelled_out(self._fresh().tags, lambda: self._files)
         for name in _KEPT_BY_MLFLOW:
             tags.pop(name, None)
         return tags
@@ -329,6 +330,14 @@ class Recorder:
     def delete_artifact(self, name: str) -> None:
         """Remove an artifact."""
         self._files.delete(name)
+
+    @property
+    def _files(self) -> LocalArtifactStore:
+        """The run's files, brought here first when another project recorded them and a server keeps them."""
+        if not self._fetched:
+            self._place.fetch(self._run)
+            self._fetched = True
+        return self._local
 
     def _logged(self, problems: list[str]) -> None:
         if not self._gathering:

@@ -45,6 +45,10 @@ class FileSender(Protocol):
         """Remove a file; one that is not there is no error."""
         ...
 
+    def get(self, location: str, name: str, path: Path) -> bool:
+        """Bring a file to `path`, and tell whether there is one."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:

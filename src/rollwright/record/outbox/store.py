@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 from rollwright.core.atomic import write_text
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import RecorderNotFoundError, RecordError, TrackingUnavailableError
+from rollwright.record.outbox.fetching import fetch_files
 from rollwright.record.outbox.journal import Journal, metric_to_json
 from rollwright.record.outbox.names import Names
 from rollwright.record.outbox.sending import ID_TAG, FileSender, Sender
@@ -224,6 +225,21 @@ class OutboxStore:
                 return None
             self._journals[run_id] = journal
             return journal
+
+    def fetch_files(self, run: RunRecord) -> None:
+        """Bring a run's files here, when the server has them and this project neither recorded nor fetched them.
+
+        Raises
+        ------
+        CorruptArtifactError, TrackingUnavailableError
+            As `outbox.fetching.fetch_files`.
+        """
+        files, journal = self.sender.files, self.journal_of(run.id)
+        folder = self.sender.artifacts / run.experiment_id / run.id
+        known = journal is not None and journal.operations[0]["op"] == "create"
+        if files is None or known or folder.exists() or not files.takes(run.location):
+            return
+        self._reach(lambda: fetch_files(files, run.location, folder))
 
     def retry_now(self) -> None:
         """Ask the server again at the next call, however lately it did not answer."""

@@ -1,4 +1,4 @@
-"""Files of runs on their way to where an MLflow tracking server keeps them."""
+"""Files of runs on their way to where an MLflow tracking server keeps them, and back."""
 
 from __future__ import annotations
 
@@ -52,9 +52,20 @@ class MlflowFiles:
         try:
             self._ask(location, "delete_artifacts", name)
         except TrackingUnavailableError as error:
-            response = getattr(error.__cause__, "response", None)
-            if getattr(response, "status_code", None) != _GONE:
+            if not _is_absent(error):
                 raise
+
+    def get(self, location: str, name: str, path: Path) -> bool:
+        """Bring a file to `path`, and tell whether there is one."""
+        try:
+            self._ask(location, "_download_file", name, str(path))
+        except TrackingUnavailableError as error:
+            if _is_absent(error):
+                return False
+            raise
+        except FileNotFoundError:  # what some stores say of a file that is not there
+            return False
+        return True
 
     def _ask(self, location: str, method: str, *arguments: Any) -> None:
         try:
@@ -64,8 +75,8 @@ class MlflowFiles:
         except Exception as error:  # each kind of store has errors of its own, and none of them may stop a run
             first = str(error).strip().partition("\n")[0][:500]
             raise TrackingUnavailableError(
-                f"files cannot be sent to {posixpath.dirname(location)}: {type(error).__name__}: {first}",
-                hint="they stay in the project; `rollwright track sync` sends them",
+                f"the files at {posixpath.dirname(location)} cannot be reached: {type(error).__name__}: {first}",
+                hint="files recorded here stay in the project; `rollwright track sync` sends them",
             ) from error
 
     def _repository(self, location: str) -> Any:
@@ -74,3 +85,8 @@ class MlflowFiles:
             registry = importlib.import_module("mlflow.store.artifact.artifact_repository_registry")
             self._known = {location: registry.get_artifact_repository(location, tracking_uri=self._uri)}
         return self._known[location]
+
+
+def _is_absent(error: TrackingUnavailableError) -> bool:
+    response = getattr(error.__cause__, "response", None)
+    return getattr(response, "status_code", None) == _GONE
