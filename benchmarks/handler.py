@@ -35,6 +35,7 @@ PEER: Final = PARITY / "handler_peer.py"
 CORES: Final = 2
 APPENDED: Final = 5
 PROCESSES: Final = 4
+COMPILED: Final = {"PYTHONDONTWRITEBYTECODE": ""}  # modules are compiled once, as where they are installed
 SEGMENTS: Final = {
     "train": ["SESSION[100]", "SESSION[600]"],
     "valid": ["SESSION[610]", "SESSION[750]"],
@@ -83,7 +84,7 @@ class Bench:
             "task": task, "market": str(self.market), "store": str(self.folder / store), "kernels": CORES,
             "case": case_of(segments or SEGMENTS), **more,
         }  # fmt: skip
-        return machine.run([sys.executable, CHILD, json.dumps(request)])
+        return machine.run([sys.executable, CHILD, json.dumps(request)], env=COMPILED)
 
     def cold(self, task: str) -> machine.Cost:
         """The same with an empty store, which is thrown away afterwards."""
@@ -102,7 +103,7 @@ class Bench:
                      "answer": scratch, "timing": True}
                 )
             )  # fmt: skip
-            return machine.run([str(self.peer), PEER, request])
+            return machine.run([str(self.peer), PEER, request], env=COMPILED)
 
 
 def long_rows(source: ArraySource) -> pd.DataFrame:
@@ -148,27 +149,36 @@ def beside_the_peer(bench: Bench, repeats: int) -> tuple[list[dict[str, Any]], d
 
 def again(bench: Bench, repeats: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Compare the second use of the features, and an append, with the first use."""
-    found: dict[str, list[float]] = {name: [] for name in ("first", "inside", "process", "viewed", "built", "grown")}
+    found: dict[str, list[dict[str, float]]] = {}
+
+    def note(name: str, answer: dict[str, float]) -> None:
+        found.setdefault(name, []).append({kind: answer[kind] for kind in ("wall", "cpu")})
+
     for place in range(repeats):
         store = f"store{place}"
-        first = bench.ours("fold", store=store, again=case_of(SHIFTED))
-        found["first"].append(first.answer["wall"])
-        found["inside"].append(first.answer["again"])
-        found["process"].append(bench.ours("fold", store=store, segments=SHIFTED).answer["wall"])
-        found["viewed"].append(bench.ours("fold", store=store, segments=SHIFTED, key="infer").answer["wall"])
-        found["built"].append(bench.ours("open", store=f"{store}b").answer["wall"])
+        first = bench.ours("fold", store=store, again=case_of(SHIFTED)).answer
+        note("first", first)
+        note("inside", first["again"])
+        note("process", bench.ours("fold", store=store, segments=SHIFTED).answer)
+        note("viewed", bench.ours("fold", store=store, segments=SHIFTED, key="infer").answer)
+        note("built", bench.ours("open", store=f"{store}b").answer)
         shutil.copytree(bench.market, bench.folder / "kept")
         bench.append()
-        found["grown"].append(bench.ours("open", store=store).answer["wall"])
+        note("grown", bench.ours("open", store=store).answer)
         shutil.rmtree(bench.market)
         (bench.folder / "kept").rename(bench.market)
         shutil.rmtree(bench.folder / f"{store}b")
         if place:
             shutil.rmtree(bench.folder / store)
 
-    def share(name: str, whole: str) -> float:
-        return 100 * statistics.median(found[name]) / statistics.median(found[whole])
+    def middle(name: str, kind: str) -> float:
+        return statistics.median(each[kind] for each in found[name])
 
+    def share(name: str, whole: str, kind: str = "wall") -> float:
+        return 100 * middle(name, kind) / middle(whole, kind)
+
+    pairs = (("inside", "first"), ("viewed", "first"), ("process", "first"), ("grown", "built"))
+    print("  the four below in CPU time, %:", ", ".join(f"{share(*pair, 'cpu'):.2f}" for pair in pairs), flush=True)
     rows = [
         machine.row("another window, same process: share of the first use", share("inside", "first"), 5,
                     at_least=False, unit="%"),
@@ -179,7 +189,12 @@ def again(bench: Bench, repeats: int) -> tuple[list[dict[str, Any]], dict[str, A
         machine.row(f"append {APPENDED} sessions: share of the first build", share("grown", "built"), 3,
                     at_least=False, unit="%"),
     ]  # fmt: skip
-    return rows, {name: machine.summary(values) for name, values in found.items()}
+    figures = {
+        f"{name}_{kind}_s": machine.summary([each[kind] for each in costs])
+        for name, costs in found.items()
+        for kind in ("wall", "cpu")
+    }
+    return rows, figures
 
 
 def together(bench: Bench) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -243,7 +258,7 @@ def large(folder: Path, instruments: int, sessions: int) -> tuple[list[dict[str,
         write_market(random_source(np.random.default_rng(1), sessions=sessions, instruments=count), market)
         request = {"task": "open", "market": str(market), "store": str(folder / "large"), "kernels": CORES,
                    "case": case_of(SEGMENTS)}  # fmt: skip
-        taken[count] = machine.run([sys.executable, CHILD, json.dumps(request)])
+        taken[count] = machine.run([sys.executable, CHILD, json.dumps(request)], env=COMPILED)
         shutil.rmtree(folder / "large")
         shutil.rmtree(market)
     small, big = taken.values()

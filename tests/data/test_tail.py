@@ -59,17 +59,20 @@ def test_an_append_opens_no_series(market: Path, monkeypatch: pytest.MonkeyPatch
     assert opened == []
 
 
-@pytest.mark.parametrize("place", [0.001, 0.01, 0.3, 0.999])
-def test_a_damaged_tail_is_left_aside(market: Path, place: float) -> None:
+def test_sweep_a_damaged_tail_is_left_aside(market: Path) -> None:
     want = last(market, tails=False)
     path = market / TAIL
-    data = bytearray(path.read_bytes())
-    for bit in range(8):
-        damaged = data.copy()
-        damaged[int(place * len(data))] ^= 1 << bit
+    data = path.read_bytes()
+    rng = np.random.default_rng(2)
+    for bit in rng.integers(0, 8 * len(data), 200).tolist():
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << (bit % 8)
         path.write_bytes(damaged)
         assert last(market) == want
-    path.write_bytes(data[: int(place * len(data))])
+    for length in rng.integers(0, len(data), 50).tolist():
+        path.write_bytes(data[:length])
+        assert last(market) == want
+    path.write_bytes(data[:1000] + bytes(4096) + data[5096:])
     assert last(market) == want
 
 
