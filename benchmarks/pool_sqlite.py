@@ -322,7 +322,8 @@ def main():
     if given.json:
         machine = {"system": platform.platform(), "cores": os.cpu_count(), "python": platform.python_version()}
         given.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+    return 0 if all(row["met"] for row in rows) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
