@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from rollwright.app.verify import Verification, verify
 from rollwright.cli.root import run
 from rollwright.core.context import install
+from rollwright.core.keys import Keyring
 from rollwright.core.settings import load_settings
 from rollwright.errors import ConfigError, RecorderNotFoundError
 from rollwright.pool.manager import TaskManager
@@ -143,6 +145,16 @@ def test_right_bytes_that_make_no_object_are_an_error(recorder):
     report = verify()
     assert {item[:2] for item in found_in(report)} == {("error", "undecodable")}
     assert len(report.findings) == len(kinds)
+
+
+def test_an_envelope_is_looked_at_and_not_opened_and_one_nobody_here_can_vouch_for_is_no_loss(project):
+    with R.start(experiment_name="exp"):
+        R.save_objects(**{"third.pkl": Fraction(1, 3)})
+    assert verify().findings == []
+    Keyring().path.unlink()
+    report = verify()
+    assert report.ok
+    assert found_in(report) == [("warning", "not opened", "third.sealed")]
 
 
 def test_one_experiment_or_one_run_is_looked_at_alone(recorder):
