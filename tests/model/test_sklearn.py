@@ -258,6 +258,8 @@ HOSTILE = {
     "a path": put("../x.npy", b""),
     "an absolute path": put("/x.npy", b""),
     "a cut array": lambda members: members.update({first_array(members): members[first_array(members)][:-3]}),
+    "a header cut short": lambda members: members.update({first_array(members): header("{'descr': (")}),
+    "an estimator without its parameters": schema_change('"max_depth"', '"max_deep"'),
     "an array of objects": lambda members: members.update({first_array(members): object_array()}),
     "a huge array": lambda members: members.update({first_array(members): huge_array()}),
 }
@@ -267,6 +269,10 @@ def object_array():
     buffer = io.BytesIO()
     np.save(buffer, np.array([{}], dtype=object), allow_pickle=True)
     return buffer.getvalue()
+
+
+def header(text):
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
 
 
 def huge_array():

@@ -131,6 +131,7 @@ CAT = {
     "info": set_in("model_info", value={"params": "{"}),
     "both": set_in("trees", value=[]),
     "no trees": set_in("oblivious_trees", value=None),
+    "not one tree": set_in("oblivious_trees", value=[]),
     "a list": lambda model: [model],
 }
 

@@ -230,9 +230,13 @@ class CatBoostModel(TabularModel, ModelFT):
         model.text_, model.model = text, _read_text(text)
         return model
 
-    def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:  # noqa: ARG002 - the port's signature
+    def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:
         threads = int(self.params.get("thread_count", 1))
-        return np.asarray(self._fitted().predict(features, prediction_type="RawFormulaVal", thread_count=threads))
+        booster = self._fitted()
+        try:
+            return np.asarray(booster.predict(features, prediction_type="RawFormulaVal", thread_count=threads))
+        except _catboost().CatBoostError as error:
+            raise ModelError(f"CatBoost cannot score segment `{segment}`: {error}") from error
 
     def _learn(
         self,

@@ -112,8 +112,8 @@ def _check_model(model: Any) -> int:
     _check_scale(model["scale_and_bias"])
     borders = _check_features(model["features_info"])
     trees = model.get("trees", model.get("oblivious_trees"))
-    if not isinstance(trees, list):
-        raise _JsonError("its trees are no list")
+    if not isinstance(trees, list) or not trees:
+        raise _JsonError("it has no trees")
     for number, tree in enumerate(trees):
         if "trees" in model:
             _check_nodes(tree, number, borders)

@@ -21,6 +21,10 @@ from rollwright.model.tabular import TabularModel, all_missing, learning_folds, 
 __all__ = ["SklearnModel", "as_model", "is_estimator"]
 
 _LOG: Final = logging.getLogger("rollwright.model")
+# What an estimator raises that does not fit its data, or, read from a file, not itself.
+_FAILURES: Final = (
+    ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError, MemoryError, RuntimeError,
+)  # fmt: skip
 _MAX_SEED: Final = 2**32 - 1
 
 
@@ -125,7 +129,7 @@ class SklearnModel(TabularModel):
                 if hasattr(fitted, "predict_proba"):
                     return np.asarray(fitted.predict_proba(features))[:, 1]
                 return np.asarray(fitted.decision_function(features))
-        except (ValueError, TypeError, IndexError) as error:
+        except _FAILURES as error:
             raise ModelError(f"{type(fitted).__name__} cannot score segment `{segment}`: {error}") from error
 
     @contextmanager

@@ -42,7 +42,7 @@ _STATE: Final[dict[str, type | tuple[type, ...]]] = {
 }
 _FAILURES: Final = (
     ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError, ImportError, NotImplementedError,
-    RecursionError, OverflowError, MemoryError, EOFError, OSError,
+    ArithmeticError, RuntimeError, MemoryError, EOFError, OSError,
 )  # fmt: skip
 
 
@@ -123,6 +123,8 @@ class SkopsCodec:
             check_archive(members)
             trusted = _refuse_untrusted(skops, members, name=name)
             fitted = skops.loads(pack(members), trusted=trusted)
+            unfitted = require("sklearn.base", extra="sklearn").clone(fitted)
+            require("sklearn.utils", extra="sklearn").get_tags(fitted)
         except (ArchiveError, *_FAILURES) as error:
             told = {"scikit-learn": state["scikit_learn"], "skops": state["skops"]}
             here = {package: version(package) for package in told}
@@ -130,9 +132,7 @@ class SkopsCodec:
             raise CorruptArtifactError(f"{name} is no estimator: {error}{said}") from error
         if not is_estimator(fitted):
             raise CorruptArtifactError(f"{name} holds a {type(fitted).__name__}, which is no estimator")
-        model = SklearnModel(
-            require("sklearn.base", extra="sklearn").clone(fitted), seed=state["seed"], threads=state["threads"]
-        )
+        model = SklearnModel(unfitted, seed=state["seed"], threads=state["threads"])
         model.model, model.feature_names_ = fitted, tuple(state["feature_names"])
         return model
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import tokenize
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
@@ -26,6 +27,9 @@ __all__ = ["ArchiveError", "check_archive", "pack", "spelled_once", "unpack"]
 SCHEMA: Final = "schema.json"
 STATE: Final = "rollwright.json"
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+_UNREADABLE: Final = (
+    ValueError, TypeError, EOFError, OverflowError, RecursionError, MemoryError, SyntaxError, tokenize.TokenError,
+)  # fmt: skip
 _MAX_MEMBERS: Final = 1 << 18
 _MAX_DEPTH: Final = 200
 _KINDS: Final = frozenset((
@@ -161,7 +165,7 @@ def read_array(content: bytes) -> NDArray[Any]:
             raise ArchiveError("it has an array of objects, or of another length than it says")
         stream.seek(0)
         return cast("NDArray[Any]", np.load(stream, allow_pickle=False))
-    except (ValueError, TypeError, EOFError, OverflowError, RecursionError, MemoryError, SyntaxError) as error:
+    except _UNREADABLE as error:
         raise ArchiveError(f"it has an array that cannot be read: {error}") from error
 
 

@@ -214,12 +214,15 @@ class XGBModel(TabularModel, ModelFT):
         model.model = model._booster_of(text)
         return model
 
-    def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:  # noqa: ARG002 - the port's signature
-        booster = self._fitted()
-        if self.params.get("booster") == "gblinear":  # which cannot read features where they lie
-            matrix = _xgboost().DMatrix(features, nthread=first_given(self.params, _THREADS, 1))
-            return np.asarray(booster.predict(matrix))
-        return np.asarray(booster.inplace_predict(features))
+    def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:
+        xgb, booster = _xgboost(), self._fitted()
+        try:
+            if self.params.get("booster") == "gblinear":  # which cannot read features where they lie
+                matrix = xgb.DMatrix(features, nthread=first_given(self.params, _THREADS, 1))
+                return np.asarray(booster.predict(matrix))
+            return np.asarray(booster.inplace_predict(features))
+        except (xgb.core.XGBoostError, ValueError) as error:
+            raise ModelError(f"XGBoost cannot score segment `{segment}`: {_first_line(error)}") from error
 
     def _booster_of(self, text: str) -> Any:
         booster = _xgboost().Booster()
