@@ -65,7 +65,7 @@ def _machines_database(postgres_database):
 
 @pytest.mark.usefixtures("_machines_database")
 class TestFewCommands(_Machines.TestCase):
-    settings = settings(max_examples=80, stateful_step_count=40)
+    settings = settings(max_examples=30, stateful_step_count=40)
 
 
 @pytest.mark.slow
@@ -125,25 +125,25 @@ def test_the_sound_store_passes_what_the_mutants_fail(passes):
 
 
 def test_nofence_is_caught(passes):
-    broken = (postgres_sql.FENCE, "task.id = outcome.task")
+    broken = (postgres_sql.FENCE, "task.id = {task}")
     assert not passes("test_a_second_commit_is_refused", FENCE=[broken])
     assert not passes("test_a_stale_outcome_is_refused_after_a_reap", FENCE=[broken])
 
 
 def test_statusonly_is_caught_by_the_directed_schedule(passes):
-    broken = ("AND task.token = outcome.token ", "")
+    broken = ("AND task.token = {token} ", "")
     assert not passes("test_a_stale_outcome_is_refused_while_another_runs_the_task", FENCE=[broken])
 
 
 def test_racy_claim_is_caught(passes):
-    nap = ("FROM picked, clock", "FROM picked, clock, LATERAL (SELECT pg_sleep(0.003)) AS nap")
+    nap = ("FROM picked WHERE", "FROM picked, LATERAL (SELECT pg_sleep(0.003)) AS nap WHERE")
     assert passes("test_many_threads_claim_disjoint_tasks", _TAKEN=[nap])
     racy = ("FOR UPDATE SKIP LOCKED", "")
     assert not passes("test_many_threads_claim_disjoint_tasks", _TAKEN=[nap], PICKED=[racy])
 
 
 def test_noexpire_is_caught(passes):
-    broken = ("lease_until < (SELECT now FROM clock)", "false")
+    broken = (f"lease_until < {postgres_sql.NOW}", "false")
     assert not passes("test_an_ended_lease_is_claimable_at_once", REAP=[broken])
 
 
@@ -160,9 +160,7 @@ def test_a_token_not_raised_at_the_reap_is_caught(passes):
 
 
 def test_a_turn_that_writes_no_history_is_caught(passes):
-    assert not passes(
-        "test_every_change_is_in_the_history", _LOGGED=[("AS changed, clock)", "AS changed, clock LIMIT 0)")]
-    )
+    assert not passes("test_every_change_is_in_the_history", _LOGGED=[("{changed})", "{changed} LIMIT 0)")])
 
 
 def test_twotxn_is_caught(passes):

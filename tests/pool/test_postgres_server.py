@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time as real_time
+from types import SimpleNamespace
 
 import pytest
 
@@ -226,7 +227,7 @@ def _answered_by(*, pid=None, standby=False):
         execute = connection.execute
 
         class Cursor:
-            description = ()
+            pgresult = SimpleNamespace(status=psycopg.pq.ExecStatus.TUPLES_OK)
 
             def fetchall(self):
                 return [(pid or connection.info.backend_pid, "", standby, "UTF8", True)]
@@ -542,6 +543,22 @@ def test_a_claim_on_the_server_reads_only_tasks_that_can_be_claimed(server_store
     assert f"using {index}" in plan
     assert "Sort" not in plan
     assert "Seq Scan on task" not in plan
+
+
+def test_a_quick_worker_still_finds_what_has_to_be_freed_first(server_store):
+    """While one task follows the other it looks now and then, and always before it goes without."""
+    server_store.put("p", new("low", "lower"))
+    server_store.put("p", [NewTask.of({"name": "late"}, priority=9, delay=0.05)])
+    server_store.put("p", [NewTask.of({"name": "lost"}, priority=8)])
+    (lost,) = server_store.claim(wish(lease=0.05))
+    (first,) = server_store.claim(wish())
+    assert (lost.definition["name"], first.definition["name"]) == ("lost", "low")
+    names, held = [], [first]
+    while held:
+        real_time.sleep(0.06)
+        held = server_store.settle([Outcome.done(lease) for lease in held], claim=wish()).leases
+        names += [lease.definition["name"] for lease in held]
+    assert sorted(names) == ["late", "lost", "lower"]
 
 
 def test_errors_about_what_was_asked_are_not_taken_for_a_lost_connection():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Sequence
+import math
+import random
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rollwright.core.clock import SystemClock
@@ -26,6 +27,9 @@ _SECOND_LOOK: Final = 0.4
 
 _AFTER_START: Final = 5.0
 """Seconds after the server's start in which nobody is taken for dead: all had to connect anew."""
+
+_LOOK_EVERY: Final = 0.1
+"""Seconds between two looks for ended leases and passed delays while a worker takes one task after another."""
 
 _MOST_LOSSES: Final = 10
 _CLAIMED: Final = "claimed"
@@ -50,6 +54,12 @@ class PostgresStore(Changing):
     answer has come, it is found out on the server whether the change was kept; nothing is done twice or taken for
     done that was not. A process that is killed loses its tasks at the next `reap`, not only when their leases end.
     """
+
+    def __init__(self, url: str, *, patience: float = 30.0, clock: Callable[[], float] | None = None) -> None:
+        super().__init__(url, patience=patience, clock=clock)
+        self._real = SystemClock()
+        self._numbers = random.SystemRandom()  # forked processes must not draw the same
+        self._looked = -math.inf
 
     @property
     def traits(self) -> Traits:
@@ -93,11 +103,26 @@ class PostgresStore(Changing):
         if claim is not None:
             condition, more = where(claim.query)
             values |= {**more, **self._wish(claim)}
-        if not any(_opens(outcome) for outcome in outcomes):
-            rows = self._short_way(outcomes, claim, condition, values)
-            if all(row[0] != sql.DUE for row in rows):
-                return rows
-        return self._long_way(outcomes, claim, condition, values)
+        if any(_opens(outcome) for outcome in outcomes):
+            return self._long_way(outcomes, claim, condition, values)
+        looking = claim is not None and self._looks()
+        rows = self._short_way(outcomes, claim, condition, values, gated=looking)
+        if any(row[0] == sql.DUE for row in rows):
+            self._looked = -math.inf
+            return self._long_way(outcomes, claim, condition, values)
+        if claim is not None and not looking and sum(row[0] == _CLAIMED for row in rows) < claim.limit:
+            self._looked = -math.inf  # there is time: look before the next claim
+            if not any(row[0] == _CLAIMED for row in rows):
+                rows += self._turn([], claim)
+        return rows
+
+    def _looks(self) -> bool:
+        """Tell whether a claim is to look for what has to be freed first: each, but a quick sequence of them."""
+        now = self._real.monotonic()
+        if self._clock is None and now - self._looked < _LOOK_EVERY:
+            return False
+        self._looked = now
+        return True
 
     def _wish(self, claim: Claim) -> dict[str, object]:
         return {
@@ -106,15 +131,15 @@ class PostgresStore(Changing):
             "lease": claim.lease,
             "limit": max(claim.limit, 0),
             "process": self._presence().number(),
-            "claim": secrets.randbits(63),
+            "claim": self._numbers.getrandbits(63),
         }
 
     def _short_way(
-        self, outcomes: list[Outcome], claim: Claim | None, condition: str, values: dict[str, object]
+        self, outcomes: list[Outcome], claim: Claim | None, condition: str, values: dict[str, object], *, gated: bool
     ) -> list[_Row]:
-        """Do it in one statement, which does nothing when something has to be freed first."""
+        """Do it in one statement; a gated one does nothing when something has to be freed first."""
         status = claim.status.value if claim is not None else None
-        statement = sql.turn(_amount(outcomes), status, condition, gated=claim is not None)
+        statement = sql.turn(_amount(outcomes), status, condition, gated=gated)
         for _ in range(_MOST_LOSSES):
             try:
                 return self._link.once(lambda connection: run(connection, statement, values, hot=True))
@@ -220,7 +245,7 @@ class PostgresStore(Changing):
         missing = processes - self._alive() if processes else set()
         if not missing or self._rows(sql.UP_FOR)[0][0] < _AFTER_START:
             return []
-        SystemClock().sleep(_SECOND_LOOK)
+        self._real.sleep(_SECOND_LOOK)
         return sorted(missing - self._alive())
 
     def _alive(self) -> set[int]:
@@ -245,7 +270,21 @@ def _opens(outcome: Outcome) -> bool:
 
 
 def _outcome_values(outcomes: list[Outcome]) -> dict[str, object]:
-    columns: dict[str, list[Any]] = {
+    if not outcomes:
+        return {}
+    if len(outcomes) == 1:
+        (outcome,) = outcomes
+        return {
+            "task": int(outcome.task_id),
+            "token": outcome.token,
+            "kind": outcome.kind,
+            "result": outcome.result,
+            "validity": outcome.validity,
+            "error": plain(outcome.error),
+            "retry": outcome.retry,
+            "delay": float(outcome.delay),
+        }
+    return {
         "task": [int(outcome.task_id) for outcome in outcomes],
         "token": [outcome.token for outcome in outcomes],
         "kind": [outcome.kind for outcome in outcomes],
@@ -255,9 +294,6 @@ def _outcome_values(outcomes: list[Outcome]) -> dict[str, object]:
         "retry": [outcome.retry for outcome in outcomes],
         "delay": [float(outcome.delay) for outcome in outcomes],
     }
-    if len(outcomes) == 1:
-        return {name: column[0] for name, column in columns.items()}
-    return dict(columns) if outcomes else {}
 
 
 def _leases(rows: list[_Row], claim: Claim) -> list[Lease]:

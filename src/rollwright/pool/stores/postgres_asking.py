@@ -73,16 +73,17 @@ class Asking:
             last = rows[-1][0]
 
     def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
-        """Return how many tasks match, by state; without a query only an index is read."""
+        """Return how many tasks match, by state; without a query only indexes are read."""
+        if query is None:
+            return _by_status(self._rows(sql.TALLY, pool=plain(pool)))
         condition, values = where(query)
-        rows = self._rows(sql.COUNT.format(where=condition), pool=plain(pool), **values)
-        return dict.fromkeys(Status, 0) | {Status(status): tasks for status, tasks in rows}
+        return _by_status(self._rows(sql.COUNT.format(where=condition), pool=plain(pool), **values))
 
     def stat(self, pool: str) -> PoolStat:
         """Return how many tasks a pool has by state, and whether it is paused; one statement, so one moment."""
         rows = self._rows(sql.STAT, pool=plain(pool))
-        counts = dict.fromkeys(Status, 0) | {Status(row[0]): row[1] for row in rows if row[0]}
         paused = next(((row[2], row[3]) for row in rows if not row[0]), (None, None))
+        counts = _by_status([row for row in rows if row[0]])
         return PoolStat(pool=pool, counts=counts, paused_at=paused[0], reason=paused[1])
 
     def list_pools(self) -> list[str]:
@@ -138,6 +139,13 @@ class Asking:
         """Ring when the transaction of `connection` is committed."""
         for pool in sorted(pools):
             run(connection, sql.NOTIFY, self._said(pool, bell))
+
+
+def _by_status(rows: list[tuple[Any, ...]]) -> dict[Status, int]:
+    counts = dict.fromkeys(Status, 0)
+    for row in rows:
+        counts[Status(row[0])] += row[1]
+    return counts
 
 
 def _record(row: tuple[Any, ...]) -> TaskRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +11,7 @@ from rollwright.errors import IllegalTransitionError, PoolError
 from rollwright.pool.bells import bells_for
 from rollwright.pool.query import Query
 from rollwright.pool.states import OPEN_STATES, Status, amend_sources
-from rollwright.pool.store import Amendment, MovedTask, NewTask, PutResult, check_movable, check_pool_name
+from rollwright.pool.store import Amendment, HistoryRow, MovedTask, NewTask, PutResult, check_movable, check_pool_name
 from rollwright.pool.stores import postgres_sql as sql
 from rollwright.pool.stores.postgres_asking import Asking, plain
 from rollwright.pool.stores.postgres_link import Connection, run
@@ -111,23 +112,31 @@ class Changing(Asking):
             found = run(connection, sql.IDS_OF, {"pool": pool, "fingerprint": [values["fingerprint"]]})
             return found[0][1], False
         number = rows[0][0]
-        for row in task.history:
-            self._log(connection, pool, number, at=row.at, event=row.event, row=row)
-        self._log(connection, pool, number, at=self._now(), event="moved", row=record)
+        moved = HistoryRow(
+            task_id=record.task_id,
+            at=math.nan,  # now, by the server's clock
+            event="moved",
+            status=record.status,
+            token=record.token,
+            attempt=record.attempts,
+            owner=record.owner,
+        )
+        for row in (*task.history, moved):
+            self._log(connection, pool, number, row)
         return number, True
 
-    def _log(self, connection: Connection, pool: str, number: int, *, at: float | None, event: str, row: Any) -> None:
+    def _log(self, connection: Connection, pool: str, number: int, row: HistoryRow) -> None:
         values = {
             "now": None,
             "task": number,
             "pool": pool,
-            "at": at,
-            "event": event,
+            "at": self._now() if math.isnan(row.at) else row.at,
+            "event": row.event,
             "status": row.status.value,
             "token": row.token,
-            "attempt": row.attempts if event == "moved" else row.attempt,
+            "attempt": row.attempt,
             "owner": plain(row.owner),
-            "detail": None if event == "moved" else plain(row.detail),
+            "detail": plain(row.detail),
         }
         run(connection, sql.HISTORY, values)
 

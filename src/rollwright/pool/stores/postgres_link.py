@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from rollwright.core.clock import Clock, SystemClock
@@ -445,12 +446,18 @@ class Link:
         )
 
 
+@lru_cache(maxsize=512)
+def _encoded(statement: str) -> bytes:
+    return statement.encode()
+
+
 def run(
     connection: Connection, statement: str, values: Mapping[str, object] | None = None, *, hot: bool = False
 ) -> list[tuple[Any, ...]]:
     """Run a statement of ours and return its rows; a `hot` one is prepared at once."""
-    cursor = connection.execute(statement.encode(), values, prepare=True if hot else None)
-    return cursor.fetchall() if cursor.description is not None else []
+    cursor = connection.execute(_encoded(statement), values, prepare=True if hot else None)
+    result = cursor.pgresult  # `description` would describe each column, at some expense
+    return cursor.fetchall() if result is not None and result.status == psycopg.pq.ExecStatus.TUPLES_OK else []
 
 
 def _hint(text: str) -> str | None:

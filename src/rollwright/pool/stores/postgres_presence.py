@@ -80,6 +80,8 @@ class Presence:
 
     def number(self) -> int | None:
         """Return the number this process holds its lock on; None while it cannot be held, when leases alone decide."""
+        if self._held:
+            return self._number
         with self._changed:
             self._changed.wait_for(lambda: self._held or self._refusal is not None, _PATIENCE)
             self._changed.wait_for(lambda: self._held, _BLINK)

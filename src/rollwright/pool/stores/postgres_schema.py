@@ -36,7 +36,8 @@ _V1: Final = (
     error text COLLATE "C")
     WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05)""",
     "CREATE UNIQUE INDEX task_identity ON task(pool, fingerprint)",
-    "CREATE INDEX task_status ON task(pool, status)",
+    # For counting; a task comes into it once, when it has ended.
+    """CREATE INDEX task_ended ON task(pool, status) WHERE status IN ('done', 'failed', 'cancelled')""",
     # Only tasks that can be claimed are in these two: a million finished ones do not slow a claim down.
     "CREATE INDEX task_waiting ON task(pool, priority DESC, id) WHERE status = 'waiting' AND run_at IS NULL",
     "CREATE INDEX task_part_done ON task(pool, priority DESC, id) WHERE status = 'part_done' AND run_at IS NULL",

@@ -12,63 +12,68 @@ from typing import Final, Literal
 
 __all__ = ["turn"]
 
-NOW: Final = "COALESCE(%(now)s::double precision, extract(epoch FROM clock_timestamp())::double precision)"
+NOW: Final = "COALESCE(%(now)s::double precision, extract(epoch FROM statement_timestamp())::double precision)"
 
 # -- the turn ------------------------------------------------------------------------------------------------------
 
-_CLOCK: Final = f"clock AS MATERIALIZED (SELECT {NOW} AS now)"
-
-_ONE_OUTCOME: Final = """outcome AS MATERIALIZED (SELECT %(task)s::bigint AS task, %(token)s::bigint AS token,
-    %(kind)s::text AS kind, %(result)s::text AS result, %(validity)s::text AS validity, %(error)s::text AS error,
-    %(retry)s::boolean AS retry, %(delay)s::double precision AS delay)"""
-
-_OUTCOMES: Final = """outcome AS MATERIALIZED (SELECT * FROM unnest(%(task)b::bigint[], %(token)b::bigint[],
-    %(kind)b::text[], %(result)s::text[], %(validity)s::text[], %(error)s::text[], %(retry)b::boolean[],
-    %(delay)b::double precision[]) AS given(task, token, kind, result, validity, error, retry, delay))"""
+# One outcome stands in the statement itself, several come as arrays.
+_ONE: Final = {
+    "task": "%(task)s::bigint",
+    "token": "%(token)s::bigint",
+    "kind": "%(kind)s::text",
+    "result": "%(result)s::text",
+    "validity": "%(validity)s::text",
+    "error": "%(error)s::text",
+    "retry": "%(retry)s::boolean",
+    "delay": "%(delay)s::double precision",
+    "source": "",
+}
+_MANY: Final = {name: f"outcome.{name}" for name in _ONE} | {
+    "source": """FROM unnest(%(task)b::bigint[], %(token)b::bigint[], %(kind)b::text[], %(result)s::text[],
+        %(validity)s::text[], %(error)s::text[], %(retry)b::boolean[], %(delay)b::double precision[])
+        AS outcome(task, token, kind, result, validity, error, retry, delay)"""
+}
 
 # Something to be freed or promoted first? Then the statement does nothing, and the long way is gone.
-_HELD_UP: Final = """held_up AS MATERIALIZED (SELECT
-    EXISTS(SELECT FROM task WHERE status = 'running' AND pool = %(pool)s AND lease_until < (SELECT now FROM clock))
-    OR EXISTS(SELECT FROM task WHERE run_at IS NOT NULL AND pool = %(pool)s AND run_at <= (SELECT now FROM clock))
-    AS due)"""
+_HELD_UP: Final = f"""held_up AS MATERIALIZED (SELECT
+    EXISTS(SELECT FROM task WHERE status = 'running' AND pool = %(pool)s AND lease_until < {NOW})
+    OR EXISTS(SELECT FROM task WHERE run_at IS NOT NULL AND pool = %(pool)s AND run_at <= {NOW}) AS due)"""
 
-FENCE: Final = "task.id = outcome.task AND task.token = outcome.token AND task.status = 'running'"
+# Written so that the way to the task is its id, never the list of all that are running.
+FENCE: Final = "task.id = {task} AND task.token = {token} AND task.status || '' = 'running'"
 
-_ENDED: Final = """ended AS (UPDATE task SET
-    status = CASE outcome.kind WHEN 'released' THEN task.origin WHEN 'failed' THEN
-        CASE WHEN outcome.retry AND task.attempts < task.max_attempts THEN task.origin ELSE 'failed' END
-        ELSE outcome.kind END,
-    result = CASE WHEN outcome.kind IN ('done', 'part_done') THEN outcome.result ELSE task.result END,
-    validity = CASE WHEN outcome.kind IN ('done', 'part_done') THEN outcome.validity ELSE task.validity END,
-    error = CASE WHEN outcome.kind IN ('done', 'part_done') THEN NULL
-        WHEN outcome.kind = 'failed' THEN outcome.error ELSE task.error END,
-    attempts = CASE outcome.kind WHEN 'part_done' THEN 0 WHEN 'released' THEN task.attempts - 1 ELSE task.attempts END,
-    ended = CASE WHEN outcome.kind IN ('done', 'cancelled') OR outcome.kind = 'failed'
-        AND NOT (outcome.retry AND task.attempts < task.max_attempts) THEN clock.now END,
-    run_at = CASE WHEN outcome.kind = 'failed' AND outcome.retry AND task.attempts < task.max_attempts
-        AND outcome.delay > 0 THEN clock.now + outcome.delay END,
+_AGAIN: Final = "{kind} = 'failed' AND {retry} AND task.attempts < task.max_attempts"
+
+_ENDED: Final = f"""ended AS (UPDATE task SET
+    status = CASE WHEN {{kind}} = 'released' OR {_AGAIN} THEN task.origin ELSE {{kind}} END,
+    result = CASE WHEN {{kind}} IN ('done', 'part_done') THEN {{result}} ELSE task.result END,
+    validity = CASE WHEN {{kind}} IN ('done', 'part_done') THEN {{validity}} ELSE task.validity END,
+    error = CASE WHEN {{kind}} IN ('done', 'part_done') THEN NULL
+        WHEN {{kind}} = 'failed' THEN {{error}} ELSE task.error END,
+    attempts = CASE {{kind}} WHEN 'part_done' THEN 0 WHEN 'released' THEN task.attempts - 1 ELSE task.attempts END,
+    ended = CASE WHEN {{kind}} NOT IN ('part_done', 'released') AND NOT ({_AGAIN}) THEN {NOW} END,
+    run_at = CASE WHEN {_AGAIN} AND {{delay}} > 0 THEN {NOW} + {{delay}} END,
     lease_until = NULL
-    FROM outcome, clock WHERE {gate}{fence}
-    RETURNING task.id, task.pool, task.status, task.token, task.attempts, task.owner, outcome.error AS detail,
-        CASE WHEN outcome.kind = 'failed' AND task.status <> 'failed' THEN 'retry' ELSE outcome.kind END AS event)"""
+    {{source}} WHERE {{gate}}{{fence}}
+    RETURNING task.id, task.pool, task.status, task.token, task.attempts, task.owner, {{error}} AS detail,
+        CASE WHEN {{kind}} = 'failed' AND task.status <> 'failed' THEN 'retry' ELSE {{kind}} END AS event)"""
 
 PICKED: Final = """picked AS MATERIALIZED (SELECT id FROM task
     WHERE {gate}status = '{status}' AND run_at IS NULL AND pool = %(pool)s{where}
     AND NOT EXISTS(SELECT FROM pool WHERE pool.name = %(pool)s AND paused_at IS NOT NULL)
     ORDER BY priority DESC, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)"""
 
-_TAKEN: Final = """taken AS (UPDATE task SET status = 'running', origin = '{status}', token = token + 1,
+_TAKEN: Final = f"""taken AS (UPDATE task SET status = 'running', origin = '{{status}}', token = token + 1,
     attempts = attempts + 1, owner = %(owner)s, process = %(process)s::bigint, claim = %(claim)s::bigint,
-    lease_until = clock.now + %(lease)s::double precision, started = clock.now
-    FROM picked, clock WHERE task.id = picked.id
+    lease_until = {NOW} + %(lease)s::double precision, started = {NOW}
+    FROM picked WHERE task.id = picked.id
     RETURNING task.id, task.pool, task.status, task.token, task.attempts, task.owner, NULL::text AS detail,
         'claimed' AS event, task.max_attempts, task.definition, task.priority, task.result)"""
 
 _LOGGED: Final = """logged AS (INSERT INTO history(task, pool, at, event, status, token, attempt, owner, detail)
-    SELECT changed.id, changed.pool, clock.now, changed.event, changed.status, changed.token, changed.attempts,
-        changed.owner, changed.detail FROM ({changed}) AS changed, clock)"""
+    {changed})"""
 
-_COMMON: Final = "SELECT id, pool, event, status, token, attempts, owner, detail FROM"
+_CHANGED: Final = f"SELECT id, pool, {NOW}, event, status, token, attempts, owner, detail FROM"
 
 DUE: Final = "due"
 """The event of the row that says that a gated turn did nothing."""
@@ -87,21 +92,19 @@ def turn(outcomes: Outcomes, status: str | None, where: str, *, gated: bool) -> 
     ended, the pool stands in the definition's place.
     """
     gate = "NOT (SELECT due FROM held_up) AND " if gated else ""
-    parts = [_CLOCK]
-    if gated:
-        parts.append(_HELD_UP)
+    parts = [_HELD_UP] if gated else []
     changed, answers = [], []
     if outcomes != "none":
-        parts.append(_ONE_OUTCOME if outcomes == "one" else _OUTCOMES)
-        parts.append(_ENDED.format(gate=gate, fence=FENCE))
-        changed.append(f"{_COMMON} ended")
+        names = _ONE if outcomes == "one" else _MANY
+        parts.append(_ENDED.format(**names, gate=gate, fence=FENCE.format(**names)))
+        changed.append(f"{_CHANGED} ended")
         answers.append(
             "SELECT event, id, token, status, attempts, NULL::int, NULL::bigint, pool, NULL::text FROM ended"
         )
     if status is not None:
         parts.append(PICKED.format(gate=gate, status=status, where=where))
         parts.append(_TAKEN.format(status=status))
-        changed.append(f"{_COMMON} taken")
+        changed.append(f"{_CHANGED} taken")
         answers.append(
             "SELECT event, id, token, status, attempts, max_attempts, priority, definition, result FROM taken"
         )
@@ -119,17 +122,16 @@ PROMOTE: Final = f"""UPDATE task SET run_at = NULL WHERE id IN (SELECT id FROM t
 LOGGED: Final = """logged AS (INSERT INTO history(task, pool, at, event, status, token, attempt, owner, detail)
     SELECT id, pool, {now}, '{event}', status, token, attempts, owner, {detail} FROM changed ORDER BY id)"""
 
-REAP: Final = f"""WITH clock AS MATERIALIZED (SELECT {NOW} AS now),
-    gone AS MATERIALIZED (SELECT id FROM task WHERE status = 'running'
-        AND (lease_until < (SELECT now FROM clock) OR process = ANY(%(dead)s::bigint[])){{where}}
+REAP: Final = f"""WITH gone AS MATERIALIZED (SELECT id FROM task WHERE status = 'running'
+        AND (lease_until < {NOW} OR process = ANY(%(dead)s::bigint[])){{where}}
         ORDER BY id FOR UPDATE SKIP LOCKED),
     changed AS (UPDATE task SET status = CASE WHEN attempts < max_attempts THEN origin ELSE 'failed' END,
-        ended = CASE WHEN attempts < max_attempts THEN NULL ELSE clock.now END,
+        ended = CASE WHEN attempts < max_attempts THEN NULL ELSE {NOW} END,
         token = token + 1, lease_until = NULL,
         error = 'worker ' || owner || ' died or did not renew its lease in time'
-        FROM gone, clock WHERE task.id = gone.id
+        FROM gone WHERE task.id = gone.id
         RETURNING task.id, pool, status, token, attempts, owner, error),
-    {LOGGED.format(now="(SELECT now FROM clock)", event="reaped", detail="error")}
+    {LOGGED.format(now=NOW, event="reaped", detail="error")}
     SELECT id, pool, status FROM changed ORDER BY id"""
 
 # What a running task shows of its holder: whether its lease ended, and the number its process holds a lock on.
@@ -169,8 +171,7 @@ HAS_RECEIPT: Final = "SELECT 1 FROM receipt WHERE number = %(number)s"
 
 # Ids follow the order given; rows are written in the order of their fingerprints, so that two who put the same tasks
 # in different orders wait for one another and never for each other.
-PUT: Final = f"""WITH clock AS MATERIALIZED (SELECT {NOW} AS now),
-    given AS MATERIALIZED (SELECT * FROM unnest(%(fingerprint)b::bytea[], %(priority)b::bigint[],
+PUT: Final = f"""WITH given AS MATERIALIZED (SELECT * FROM unnest(%(fingerprint)b::bytea[], %(priority)b::bigint[],
         %(max_attempts)b::int[], %(delay)b::double precision[], %(definition)b::text[])
         WITH ORDINALITY AS g(fingerprint, priority, max_attempts, delay, definition, place)),
     known AS MATERIALIZED (SELECT task.id, task.fingerprint FROM given
@@ -179,11 +180,11 @@ PUT: Final = f"""WITH clock AS MATERIALIZED (SELECT {NOW} AS now),
         WHERE NOT EXISTS(SELECT FROM known WHERE known.fingerprint = given.fingerprint) ORDER BY place) AS missing),
     changed AS (INSERT INTO task(id, pool, fingerprint, status, priority, max_attempts, run_at, created, definition)
         SELECT fresh.id, %(pool)s, fingerprint, 'waiting', priority, max_attempts,
-            CASE WHEN delay > 0 THEN clock.now + delay END, clock.now, definition
-        FROM fresh, clock ORDER BY fingerprint
+            CASE WHEN delay > 0 THEN {NOW} + delay END, {NOW}, definition
+        FROM fresh ORDER BY fingerprint
         ON CONFLICT (pool, fingerprint) DO NOTHING
         RETURNING id, fingerprint, pool, status, token, attempts, owner),
-    {LOGGED.format(now="(SELECT now FROM clock)", event="created", detail="NULL")},
+    {LOGGED.format(now=NOW, event="created", detail="NULL")},
     entered AS (INSERT INTO pool(name, used) SELECT %(pool)s, true
         WHERE NOT EXISTS(SELECT FROM pool WHERE name = %(pool)s AND used)
         ON CONFLICT (name) DO UPDATE SET used = true)
@@ -213,10 +214,24 @@ GET: Final = f"{_RECORD} WHERE pool = %(pool)s AND id = ANY(%(ids)s::bigint[])"
 
 FIND: Final = f"{_RECORD} WHERE pool = %(pool)s AND id > %(last)s{{where}} ORDER BY id LIMIT %(page)s"
 
+# Each state has an index of its own, which is all that is read; waiting and part_done have one more for the delayed.
+TALLY: Final = " UNION ALL ".join(
+    f"SELECT '{status}', count(*) FROM task WHERE pool = %(pool)s AND status = '{status}'{{more}}".format(more=more)
+    for status, more in (
+        ("waiting", " AND run_at IS NULL"),
+        ("waiting", " AND run_at IS NOT NULL"),
+        ("part_done", " AND run_at IS NULL"),
+        ("part_done", " AND run_at IS NOT NULL"),
+        ("running", ""),
+        ("done", ""),
+        ("failed", ""),
+        ("cancelled", ""),
+    )
+)
+
 COUNT: Final = "SELECT status, COUNT(*) FROM task WHERE pool = %(pool)s{where} GROUP BY status"
 
-STAT: Final = """SELECT status, COUNT(*), NULL::double precision, NULL::text FROM task
-    WHERE pool = %(pool)s GROUP BY status
+STAT: Final = f"""SELECT status, tasks, NULL::double precision, NULL::text FROM ({TALLY}) AS tally(status, tasks)
     UNION ALL SELECT '', 0, paused_at, reason FROM pool WHERE name = %(pool)s"""
 
 POOLS: Final = "SELECT name FROM pool WHERE used OR paused_at IS NOT NULL ORDER BY name"
@@ -232,11 +247,11 @@ READ_HISTORY_OF: Final = """SELECT task, at, event, status, token, attempt, owne
 _HIT: Final = """hit AS MATERIALIZED (SELECT id, status AS before FROM task
     WHERE pool = %(pool)s{where} ORDER BY id FOR UPDATE)"""
 
-AMEND: Final = f"""WITH clock AS MATERIALIZED (SELECT {NOW} AS now), {_HIT},
+AMEND: Final = f"""WITH {_HIT},
     changed AS (UPDATE task SET status = %(status)s, token = token + (hit.before = 'running')::int, lease_until = NULL,
-        run_at = NULL, ended = CASE WHEN %(terminal)s THEN clock.now END{{more}}
-        FROM hit, clock WHERE task.id = hit.id RETURNING task.id, pool, status, token, attempts, owner, error),
-    {LOGGED.format(now="(SELECT now FROM clock)", event="amended", detail="error")}
+        run_at = NULL, ended = CASE WHEN %(terminal)s THEN {NOW} END{{more}}
+        FROM hit WHERE task.id = hit.id RETURNING task.id, pool, status, token, attempts, owner, error),
+    {LOGGED.format(now=NOW, event="amended", detail="error")}
     SELECT id FROM changed"""
 
 FORGET: Final = ", attempts = 0, result = NULL, validity = NULL, error = NULL"
