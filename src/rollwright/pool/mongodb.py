@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rollwright.core.context import current_settings
 from rollwright.core.settings import masked
 from rollwright.errors import ConfigError
 from rollwright.pool.urls import shared_store
 
-if TYPE_CHECKING:
-    from pymongo.database import Database
-
 __all__ = ["get_mongodb"]
 
 
-def get_mongodb() -> Database[dict[str, Any]]:
-    """Return the MongoDB database of the ambient pool, over this process's one client.
+def get_mongodb() -> Any:
+    """Return the MongoDB database of the ambient pool (the driver's `Database`), over this process's one client.
 
     It is set by ``C["mongo"] = {"task_url": "mongodb://host:27017/", "task_db_name": "name"}``, by
     ``init(mongo={...})`` or by the setting ``pool.url``. What is in it belongs to the pool: read it, and change it
@@ -38,5 +35,4 @@ def get_mongodb() -> Database[dict[str, Any]]:
             hint='set C["mongo"] = {"task_url": "mongodb://localhost:27017/", "task_db_name": "default_task_db"}',
         )
     store: Any = shared_store()
-    database: Database[dict[str, Any]] = store.connected()
-    return database
+    return store.connected()

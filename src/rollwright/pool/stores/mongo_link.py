@@ -323,7 +323,7 @@ class MongoLink:
         with self._translated():
             pools = self._pools.with_options(read_concern=ReadConcern("local"))
             found = pools.find_one({"_id": pool}, {bell: 1}) or {}
-        return found.get(bell, 0)
+        return int(found.get(bell, 0))
 
 
 def too_large() -> PoolError:
