@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from rollwright.core.context import init
+from rollwright.core.serializable import Serializable
 from rollwright.data.dataset import DatasetH
 from rollwright.data.features import Alpha158
 from rollwright.data.handler import DataHandler, DataHandlerLP
@@ -16,6 +17,7 @@ from rollwright.data.loader import NestedDataLoader, QlibDataLoader, StaticDataL
 from rollwright.data.processors import ZScoreNorm
 from rollwright.data.synthetic import make_demo_market
 from rollwright.errors import UnknownSettingError
+from rollwright.tasks.rolling import RollingGen
 
 FIT = ("2020-01-01", "2020-03-31")
 
@@ -61,6 +63,20 @@ def test_a_pickled_handler_sees_the_days_that_were_added_since(market, tmp_path)
     loaded = DataHandler.load(tmp_path / "handler.pkl")
     assert len(loaded.fetch()) > len(before)
     assert loaded.fetch().index.get_level_values("datetime").max() > before.index.get_level_values("datetime").max()
+
+
+def test_a_pickled_generator_plans_the_windows_of_the_days_added_since(market, tmp_path):
+    """G7: a calendar is asked for, never carried along."""
+    grown = tmp_path / "grown"
+    make_demo_market(grown, instruments=60, sessions=100, start="2020-01-02")
+    init(provider_uri=str(grown))
+    segments = {"train": ("2020-01-02", "2020-02-28"), "test": ("2020-03-16", None)}
+    task = {"dataset": {"class": "DatasetH", "kwargs": {"handler": {"class": "H", "kwargs": {}}, "segments": segments}}}
+    Serializable.general_dump(RollingGen(step=20, ds_extra_mod_func=None), tmp_path / "gen.pkl")
+    before = len(RollingGen(step=20, ds_extra_mod_func=None).generate(task))
+    init(provider_uri=str(market))
+    loaded = Serializable.get_backend().loads((tmp_path / "gen.pkl").read_bytes())
+    assert len(loaded.generate(task)) == len(RollingGen(step=20, ds_extra_mod_func=None).generate(task)) > before
 
 
 def test_s2_rules_reach_the_loaders_and_processors_of_a_dataset():

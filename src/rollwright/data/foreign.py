@@ -29,5 +29,5 @@ def read_table(path: Path) -> pd.DataFrame:
                 raise CorruptFileError(path, f"it would unfold into {shape.num_rows:,} rows, which it cannot hold")
             frame: pd.DataFrame = file.read().to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise CorruptFileError(path, f"it is no whole Parquet file: {str(error).splitlines()[0][:200]}") from error
+        raise CorruptFileError(path, f"it cannot be read as parquet: {str(error).splitlines()[0][:200]}") from error
     return frame

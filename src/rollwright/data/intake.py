@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
+from rollwright.data.foreign import read_table
 from rollwright.data.layout import check_code, check_field, code_of_folder, refuse_case_twins
 from rollwright.errors import ConfigError, DataError, DataNotFoundError, RollwrightError, UnknownFieldError, nearest
 
@@ -151,7 +152,7 @@ def _from_file(path: Path, names: _Names, code: str | None) -> _Piece:
     if not kind:
         raise DataError(f"{path} is neither CSV nor Parquet by its name", hint="rename it to .csv or .parquet")
     try:
-        frame = _read_csv(path, names) if kind == "csv" else pd.read_parquet(path)
+        frame = _read_csv(path, names) if kind == "csv" else read_table(path)
     except RollwrightError:
         raise
     except (ValueError, OSError, MemoryError, pa.ArrowException) as error:
