@@ -176,7 +176,7 @@ def test_i6_a_killed_workers_task_runs_again_within_its_lease(store, mongo_url):
     while not (leases := store.claim(Claim(pool="p", owner="w2", lease=60))):
         assert time.monotonic() < killed + 10
         time.sleep(0.01)
-    assert time.monotonic() - killed <= 1.5
+    assert time.monotonic() - killed <= 2.0
     assert leases[0].attempt == 2
 
 

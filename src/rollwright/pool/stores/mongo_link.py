@@ -54,7 +54,7 @@ _NOT_IMPLEMENTED: Final = 238
 _SAMPLE_EVERY: Final = 15.0
 _FIRST_CONTACT: Final = 5.0
 _FIRST_LOOK: Final = 0.01
-_LONGEST_LOOK: Final = 0.5
+_LONGEST_LOOK: Final = 0.4
 _logger = logging.getLogger("rollwright.pool")
 
 
