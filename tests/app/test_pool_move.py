@@ -8,7 +8,7 @@ import pytest
 
 from rollwright.app import pool_move
 from rollwright.app.pool_move import move_pool
-from rollwright.errors import ConfigError, IllegalTransitionError, PoolError
+from rollwright.errors import ConfigError, IllegalTransitionError, PoolError, StoreUnavailableError
 from rollwright.pool.states import Status
 from rollwright.pool.store import Claim, NewTask, Outcome
 from rollwright.pool.stores.memory import MemoryStore
@@ -189,3 +189,10 @@ def test_what_both_have_stays_as_it_is_there(source, target):
     report = move_pool("p", source, target, where=URL)
     assert (report.moved, report.known) == (6, 1)
     assert target.get("p", ["1"])[0].priority == 9
+
+
+def test_a_target_that_cannot_be_opened_is_told_before_anything_is_paused(source, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreUnavailableError):
+        move_pool("p", source, SqliteStore(tmp_path / "file" / "new.db"), where=URL)
+    assert not source.stat("p").paused

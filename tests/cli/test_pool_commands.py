@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 
@@ -222,7 +223,7 @@ def test_finished_tasks_are_done_again_only_when_asked(capsys, manager):
     ],
 )
 @pytest.mark.parametrize("typed", ["", "n", "y", "4"])
-def test_a_verb_that_loses_something_asks(capsys, manager, answer, arguments, typed):
+def test_a_verb_that_loses_something_asks(capsys, manager, answer, tmp_path, arguments, typed):
     before = stats(manager)
     answer(typed)
     code = run(["pool", *arguments])
@@ -236,6 +237,7 @@ def test_a_verb_that_loses_something_asks(capsys, manager, answer, arguments, ty
         assert code == 2
         assert "--yes" in captured.err
         assert stats(manager) == before
+        assert not (tmp_path / "work" / "other.db").exists()
 
 
 def test_removing_wants_the_number_of_tasks(capsys, manager, answer):
@@ -275,6 +277,27 @@ def test_a_pool_moves_to_another_store(capsys, manager, tmp_path):
         "waiting": 2, "running": 0, "part_done": 0, "done": 1, "failed": 2, "cancelled": 0,
     }  # fmt: skip
     assert stats(manager) == {}
+
+
+class Terminal(io.StringIO):
+    """A terminal, and what is on it without the colours."""
+
+    def isatty(self):
+        return True
+
+    def text(self):
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.getvalue())
+
+
+def test_on_a_terminal_a_bar_shows_how_a_wait_and_a_move_go(manager, capsys, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", terminal)
+    assert run(["pool", "wait", "p", "--timeout", "0"]) == 3
+    assert "p: 0 running, 2 failed" in terminal.text()
+    assert run(["pool", "move", "p", "--to", "sqlite:///other.db", "--yes"]) == 0
+    assert "p: copied" in terminal.text()
+    assert capsys.readouterr().out == "5 tasks moved\n"
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------

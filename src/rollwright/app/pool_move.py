@@ -77,6 +77,7 @@ def move_pool(
         When the new store has a task of the same definition without the result that the old one has; nothing was
         removed then.
     """
+    target.list_pools()  # says now, before anything is paused, when it cannot be opened
     reason = f"moving to {masked(where)}"
     stat = source.stat(pool)
     ours = stat.reason == reason

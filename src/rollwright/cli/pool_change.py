@@ -210,6 +210,7 @@ def move_command(
     """Move a pool with states, results and history to another store. Interrupted, give the same command again."""
     from rollwright.app.pool import open_pool, open_target  # noqa: PLC0415 - keeps --help light
     from rollwright.app.pool_move import move_pool  # noqa: PLC0415 - keeps --help light
+    from rollwright.cli.pool_live import MoveBar  # noqa: PLC0415 - keeps --help light
     from rollwright.core.settings import masked  # noqa: PLC0415 - keeps --help light
 
     with open_pool(pool, url) as manager, open_target(to, source=url) as target:
@@ -217,7 +218,8 @@ def move_command(
         question = f"move {total:,} tasks of pool {pool} to {masked(to)}, and remove them here?"
         if total and not yes:
             ask(question)
-        report = move_pool(pool, manager.store, target, where=to, force=force)
+        with MoveBar(pool) as bar:
+            report = move_pool(pool, manager.store, target, where=to, force=force, on_progress=bar)
     if as_json:
         print_json(asdict(report))
         return

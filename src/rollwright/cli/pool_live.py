@@ -13,11 +13,11 @@ from rollwright.cli.text import ago, shown
 from rollwright.pool.states import Status
 from rollwright.pool.waiting import WaitProgress
 
-__all__ = ["WaitBar", "show_changes"]
+__all__ = ["MoveBar", "WaitBar", "show_changes"]
 
 
-class WaitBar:
-    """How far the tasks are that somebody waits for, on stderr and only when that is a terminal."""
+class _Bar:
+    """A bar on stderr, and only when that is a terminal."""
 
     def __init__(self, pool: str) -> None:
         self._name = shown(pool, longest=40)
@@ -44,19 +44,29 @@ class WaitBar:
         if self._bar is not None:
             self._bar.stop()
 
+    def _show(self, done: int, total: int, description: str) -> None:
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], total=total, completed=done, description=description)
+
+
+class WaitBar(_Bar):
+    """How far the tasks are that somebody waits for."""
+
     def __call__(self, progress: WaitProgress) -> None:
         """Show how it stands."""
-        if self._bar is None:
-            return
         failed = progress.counts[Status.FAILED]
         more = f", {failed} failed" if failed else ""
         more += ", paused" if progress.paused else ""
-        self._bar.update(
-            self._bar.task_ids[0],
-            total=progress.total,
-            completed=progress.finished,
-            description=f"{self._name}: {progress.counts[Status.RUNNING]} running{more}",
-        )
+        running = progress.counts[Status.RUNNING]
+        self._show(progress.finished, progress.total, f"{self._name}: {running} running{more}")
+
+
+class MoveBar(_Bar):
+    """How many tasks of a pool are copied."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show how it stands."""
+        self._show(done, total, f"{self._name}: copied")
 
 
 def show_changes(changes: Iterator[WaitProgress]) -> None:
