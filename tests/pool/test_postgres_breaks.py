@@ -264,7 +264,7 @@ def work_while_crashing(server, *, tasks, crashes):
 
 
 def test_i15_a_server_that_crashes_twice_loses_nothing(own_server):
-    work_while_crashing(own_server, tasks=600, crashes=2)
+    work_while_crashing(own_server, tasks=200, crashes=2)
 
 
 @pytest.mark.crash

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import secrets
-import subprocess
 import sys
 import threading
 import time as real_time
@@ -37,7 +35,7 @@ if REASON is None:
     from rollwright.pool.stores import postgres_schema, postgres_sql
     from rollwright.pool.stores.postgres import PostgresStore
     from rollwright.pool.stores.postgres_link import Address, is_lost
-    from rollwright.pool.stores.postgres_presence import close_presences, presence_of
+    from rollwright.pool.stores.postgres_presence import close_presences
     from rollwright.pool.stores.postgres_query import where
 
 LEASE = 60.0
@@ -338,192 +336,6 @@ def test_every_query_answers_as_memory_does(server_store):
         tree = parse(query)
         expected = [document["_id"] for document in documents if matches(tree, document)]
         assert [record.task_id for record in server_store.find("p", tree)] == expected, query
-
-
-# -- many clients ------------------------------------------------------------------------------------------------------
-
-
-def test_i8_sixteen_clients_put_the_same_thousand_tasks_once(postgres_url):
-    tasks = [NewTask.of({"x": number}) for number in range(1000)]
-    stores = [PostgresStore(postgres_url) for _ in range(16)]
-    answers = {}
-
-    def put(place):
-        mine = tasks[:]
-        random.Random(place).shuffle(mine)
-        result = stores[place].put("p", mine)
-        answers[place] = (dict(zip([task.fingerprint for task in mine], result.ids, strict=True)), result.created)
-
-    assert together(16, put) == []
-    assert stores[0].count("p")[Status.WAITING] == 1000
-    assert len(stores[0].read_history("p")) == 1000
-    assert all(ids == answers[0][0] for ids, _ in answers.values())
-    assert sum(created for _, created in answers.values()) == 1000
-    for store in stores:
-        store.close()
-
-
-def test_claims_and_changes_by_hand_at_once_do_not_fail(postgres_url):
-    """Whoever locks many tasks meets those who lock them in another order: what the server breaks up is done again."""
-    stores = [PostgresStore(postgres_url) for _ in range(4)]
-    stores[0].put("p", new(*[f"n{number}" for number in range(60)]))
-
-    def act(place):
-        for turn in range(8):
-            if place == 0:
-                stores[0].amend("p", None, Amendment(priority=turn))
-            elif place == 1:
-                stores[1].amend("p", parse({"status": "running"}), Amendment(status=Status.WAITING))
-            else:
-                leases = stores[place].claim(wish(owner=f"w{place}", limit=20))
-                stores[place].settle([Outcome.released(lease) for lease in reversed(leases)], claim=wish(limit=5))
-
-    assert together(4, act) == []
-    assert sum(stores[0].count("p").values()) == 60
-    for store in stores:
-        store.close()
-
-
-# -- clocks, leases, sessions ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("hours", [-1, 1])
-def test_i7_a_worker_whose_clock_is_wrong_changes_nothing(postgres_url, hours):
-    program = """
-import sys, time
-from datetime import UTC, datetime, timedelta
-from rollwright.core import clock
-clock.SystemClock.now = lambda self: datetime.now(UTC) + timedelta(hours=int(sys.argv[2]))
-real = time.time
-time.time = lambda: real() + 3600 * int(sys.argv[2])
-from rollwright.pool.store import Claim, NewTask
-from rollwright.pool.stores.postgres import PostgresStore
-store = PostgresStore(sys.argv[1])
-store.put("p", [NewTask.of({"by": "skewed"}, delay=1800.0)])
-print(len(store.claim(Claim(pool="p", owner="skewed", lease=60.0, limit=9))), store.reap())
-"""
-    store = PostgresStore(postgres_url)
-    store.put("p", new("held", "free"))
-    (held,) = store.claim(wish())
-    before = store._rows("SELECT extract(epoch FROM clock_timestamp())::double precision")[0][0]
-    done = subprocess.run(
-        [sys.executable, "-c", program, postgres_url, str(hours)], capture_output=True, text=True, check=True
-    )
-    after = store._rows("SELECT extract(epoch FROM clock_timestamp())::double precision")[0][0]
-    assert done.stdout.split("\n")[0] == "1 []"
-    for record in store.find("p", parse({"owner": "skewed"})):
-        assert before + 60 <= record.lease_until <= after + 60
-    (delayed,) = store.find("p", parse({"def.by": "skewed"}))
-    assert before + 1800 <= delayed.run_at <= after + 1800
-    store.settle([Outcome.done(held)]).check()
-    store.close()
-
-
-@pytest.fixture
-def long_up(monkeypatch):
-    """A server that nobody has to connect to anew, though it was started a moment ago."""
-    monkeypatch.setattr("rollwright.pool.stores.postgres._AFTER_START", 0.0)
-
-
-@pytest.mark.crash
-@pytest.mark.usefixtures("long_up")
-def test_a_killed_workers_task_is_free_within_two_seconds(postgres_url):
-    store = PostgresStore(postgres_url)
-    store.put("p", new("a"))
-    with held_by_another_process(postgres_url) as worker:
-        assert store.reap() == []
-        worker.kill()
-    start = real_time.monotonic()
-    while not store.reap():
-        assert real_time.monotonic() - start < 2.0
-    assert len(store.claim(wish())) == 1
-    assert real_time.monotonic() - start < 2.0
-    store.close()
-
-
-def held_by_another_process(url, *, lease=600.0, then="input()"):
-    program = f"""
-import sys
-from rollwright.pool.store import Amendment, Claim, Outcome
-from rollwright.pool.stores.postgres import PostgresStore
-store = PostgresStore(sys.argv[1])
-(lease,) = store.claim(Claim(pool="p", owner="other", lease={lease}))
-print("claimed", flush=True)
-{then}
-"""
-    worker = subprocess.Popen(
-        [sys.executable, "-c", program, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert worker.stdout.readline() == "claimed\n"
-    return worker
-
-
-@pytest.mark.usefixtures("long_up")
-def test_a_store_that_is_closed_still_holds_its_tasks(server_store, postgres_url):
-    other = PostgresStore(postgres_url)
-    server_store.put("p", new("a"))
-    other.claim(wish())
-    other.close()
-    assert server_store.reap() == []
-
-
-@pytest.mark.usefixtures("long_up")
-def test_a_process_that_lost_only_its_connection_is_not_taken_for_dead(server_store):
-    server_store.put("p", new("a"))
-    (lease,) = server_store.claim(wish())
-    presence = presence_of(server_store._address)
-    number = presence.number()
-    server_store._rows(
-        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND"
-        " (classid::bigint << 32 | objid::bigint) = %(number)s",
-        number=number,
-    )
-    assert server_store.reap() == []
-    assert presence.number() == number
-    server_store.settle([Outcome.done(lease)]).check()
-
-
-@pytest.mark.usefixtures("long_up")
-def test_a_forked_child_neither_ends_nor_keeps_its_parents_sessions(server_store):
-    server_store.put("p", new("a", "b"))
-    (mine,) = server_store.claim(wish())
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            (lease,) = server_store.claim(wish(owner="child"))
-            os.write(writer, lease.task_id.encode())
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-    os.close(writer)
-    theirs = os.read(reader, 100).decode()
-    os.close(reader)
-    assert theirs not in ("", mine.task_id)
-    assert server_store.reap() == [theirs]
-    server_store.settle([Outcome.done(mine)]).check()
-
-
-def test_right_after_the_servers_start_nobody_is_taken_for_dead(server_store, monkeypatch):
-    server_store.put("p", new("a"))
-    server_store.claim(wish())
-    server_store._rows("UPDATE task SET process = 1")  # nobody's
-    monkeypatch.setattr("rollwright.pool.stores.postgres._AFTER_START", 1e9)
-    assert server_store.reap() == []
-    monkeypatch.setattr("rollwright.pool.stores.postgres._AFTER_START", 0.0)
-    assert len(server_store.reap()) == 1
-
-
-def test_a_broken_session_rings_for_what_was_missed(server_store):
-    waker = server_store.waker("p")
-    assert not waker.wait(0)
-    server_store._rows(
-        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND"
-        " (classid::bigint << 32 | objid::bigint) = %(number)s",
-        number=presence_of(server_store._address).number(),
-    )
-    assert waker.wait(10)
-    waker.close()
 
 
 # -- plans -------------------------------------------------------------------------------------------------------------
