@@ -62,7 +62,7 @@ def undisturbed(market, shell) -> bytes:
     return (folder / PRED).read_bytes()
 
 
-def wait_for(condition, what: str, *, seconds: float = 60.0):
+def wait_for(condition, what: str, *, seconds: float = 180.0):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = condition()

@@ -157,7 +157,7 @@ class Reading:
     def _panel(self, definition: Mapping[str, Any]) -> StorePanel | None:
         """Return the rows that the task's dataset has now; windows of one handler share them."""
         config = fill_paths(definition)["dataset"]
-        shared = (config.get("kwargs") or {}).get("handler")
+        shared = (config.get("kwargs") or {}).get("handler") if isinstance(config, Mapping) else None
         key = canonical_json(config if shared is None else shared)
         if key not in self._panels:
             handler = getattr(init_instance_by_config(config), "handler", None)
