@@ -14,6 +14,7 @@ import pytest
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment, Claim, NewTask, Outcome
+from rollwright.pool.worker import TaskBody, Worker
 from rollwright.testing import postgres_server
 
 REASON = postgres_server.missing()
@@ -244,3 +245,38 @@ def test_a_broken_session_rings_for_what_was_missed(server_store):
     )
     assert waker.wait(10)
     waker.close()
+
+
+# -- whole workers -----------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_with_slots_works_through_a_pool_on_the_server(server_store, bodies):
+    server_store.put("p", [NewTask.of({"x": number}) for number in range(12)])
+    worker = Worker(
+        store=server_store, pool="p", body=TaskBody(entry="bodies.py:double"), slots=2, lease=LEASE, settings=bodies
+    )
+    assert worker.run().done == 12
+    assert {record.result for record in server_store.find("p")} == {str(2 * number) for number in range(12)}
+
+
+def test_an_idle_worker_on_the_server_is_woken(server_store, postgres_url, bodies):
+    worker = Worker(
+        store=server_store,
+        pool="p",
+        body=TaskBody(entry="bodies.py:double"),
+        slots=1,
+        lease=LEASE,
+        settings=bodies,
+        until_empty=False,
+        poll=30.0,
+        on_event=lambda event: worker.stop() if event.kind == "done" else None,
+    )
+    other = PostgresStore(postgres_url)
+    putting = threading.Timer(0.5, lambda: other.put("p", [NewTask.of({"x": 4})]))
+    putting.start()
+    start = real_time.monotonic()
+    worker.run()
+    assert real_time.monotonic() - start < 20.0
+    putting.join()
+    assert other.count("p")[Status.DONE] == 1
+    other.close()

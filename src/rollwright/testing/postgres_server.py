@@ -29,6 +29,7 @@ from rollwright.core.lazy import require
 __all__ = ["PostgresServer", "find_binaries", "missing", "new_database", "shared_server"]
 
 URL_VARIABLE: Final = "ROLLWRIGHT_TEST_POSTGRES_URL"
+_GIVEN: Final = os.environ.get(URL_VARIABLE)  # read once: tests run in an empty environment
 USER: Final = "rollwright"
 FAST: Final[Mapping[str, str]] = {"fsync": "off", "full_page_writes": "off"}
 """Settings of a server that need not survive a power cut."""
@@ -58,7 +59,7 @@ def find_binaries() -> Path | None:
 
 def missing() -> str | None:
     """Return why there is no PostgreSQL to test against, or None when there is one."""
-    if os.environ.get(URL_VARIABLE) or (sys.platform != "win32" and find_binaries() is not None):
+    if _GIVEN or (sys.platform != "win32" and find_binaries() is not None):
         return None
     return f"not run: no PostgreSQL (neither {URL_VARIABLE} nor initdb on this machine)"
 
@@ -182,8 +183,7 @@ class _Shared:
 def shared_server() -> str:
     """Return the URL of the run's one server, started by whoever asks first and stopped after the last has ended."""
     if _Shared.url is None:
-        given = os.environ.get(URL_VARIABLE)
-        _Shared.url = given if given else _join()
+        _Shared.url = _GIVEN if _GIVEN else _join()
     return _Shared.url
 
 
