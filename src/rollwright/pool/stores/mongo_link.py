@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeAlias
+from urllib.parse import unquote
 
 import pymongo
 from bson import ObjectId
@@ -350,7 +351,9 @@ def _words(error: PyMongoError, url: str) -> str:
         text = text.partition(noise)[0]
     login = url.partition("://")[2].rpartition("@")[0]
     password = login.partition(":")[2]
-    return (text.replace(password, "***") if password else text)[:500]
+    for secret in {password, unquote(password)} - {""}:
+        text = text.replace(secret, "***")
+    return text[:500]
 
 
 def _hint(error: PyMongoError) -> str:
