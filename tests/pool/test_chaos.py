@@ -86,9 +86,15 @@ def chaos(store, url, *, tasks, workers, kills, freezes, seconds=120.0):
     assert killed >= kills / 2
 
 
-@pytest.mark.crash
 def test_i1_i2_i4_i10_kill_chaos_loses_nothing_and_commits_nothing_twice(file_store):
+    """Among the fast tests although it kills: what it proves is what the pool is for, in a few seconds."""
     chaos(file_store, f"sqlite:///{file_store.path}", tasks=500, workers=4, kills=20, freezes=5)
+
+
+@pytest.mark.crash
+def test_i1_i2_i4_i10_kill_chaos_at_full_size(file_store):
+    url = f"sqlite:///{file_store.path}"
+    chaos(file_store, url, tasks=10_000, workers=8, kills=200, freezes=50, seconds=1800.0)
 
 
 @pytest.mark.crash
