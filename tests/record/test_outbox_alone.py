@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rollwright.errors import TrackingUnavailableError
+from rollwright.errors import RecordError, TrackingUnavailableError
 from rollwright.record.outbox.store import PAUSE, OutboxStore
+from rollwright.record.outbox.syncing import sync_outbox
 from rollwright.record.tracking.memory import MemoryStore
 from rollwright.record.tracking.opening import open_tracking
 from rollwright.record.tracking.store import Metric
@@ -107,3 +108,34 @@ def test_a_database_server_that_is_away_is_noticed_at_once(tmp_path):
     box.update_run(run.id, status="FINISHED", end=NOON)
     assert box.get_run(run.id).params == {"a": "1"}
     assert box.get_run(run.id).status == "FINISHED"
+
+
+def test_a_run_the_server_will_not_have_holds_up_no_other_and_stays_here(tmp_path):
+    class Choosy(MemoryStore):
+        away = True
+
+        def create_run(self, experiment_id, **about):
+            if Choosy.away:
+                raise TrackingUnavailableError("nobody there")
+            if about["name"] == "bad":
+                raise RecordError("no such name")
+            return super().create_run(experiment_id, **about)
+
+    inner = Choosy()
+    box = OutboxStore(inner, folder=tmp_path / "box", artifacts=tmp_path, uri="u")
+    runs = [
+        box.create_run("0", name=name, status="RUNNING", start=NOON + timedelta(seconds=place), tags={})
+        for place, name in enumerate(["bad", "good"])
+    ]
+    box.update_run(runs[0].id, status="FINISHED", end=NOON)
+    Choosy.away = False
+    report = sync_outbox(box)
+    assert [run.name for run in inner.search_runs(["0"])] == ["good"]
+    assert [run.name for run in report.waiting] == ["bad"]
+    assert report.away is None
+    assert "no such name" in report.refused[0]
+    assert box.get_run(runs[0].id).status == "FINISHED"
+    assert [run.name for run in box.search_runs(["0"])] == ["good"]
+    with pytest.raises(RecordError, match="no such name"):
+        box.create_run("0", name="bad", status="RUNNING", start=NOON, tags={})
+    assert len(box.journals()) == 2

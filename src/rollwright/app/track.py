@@ -66,9 +66,9 @@ class TrackSync:
     @property
     def exit_code(self) -> int:
         """0 when the servers have everything, 3 when one did not answer, 1 when one refused values for good."""
-        if any(box.waiting for box in self.outboxes):
+        if any(box.away is not None for box in self.outboxes):
             return 3
-        return 1 if any(box.refused for box in self.outboxes) else 0
+        return 1 if any(box.refused or box.waiting for box in self.outboxes) else 0
 
 
 def track_status(settings: Settings | None = None) -> TrackStatus:

@@ -43,13 +43,13 @@ def status(as_json: _Json = False) -> None:
 def sync(as_json: _Json = False) -> int:
     """Send what waits to the tracking server, and end as FAILED the runs whose process died.
 
-    Exit code 0: the server has everything; 1: it refused values for good; 3: it did not answer, everything still waits.
+    Exit code 0: the server has everything; 1: it refused something for good; 3: it did not answer, and the rest waits.
     """
     from rollwright.app.track import sync_tracking  # noqa: PLC0415 - keeps --help light
 
     done = sync_tracking(on_run=lambda run_id: talk.line(f"sent {run_id}"))
     if as_json:
-        data = {**asdict(done), "complete": done.exit_code != 3}
+        data = {**asdict(done), "complete": not any(box.waiting for box in done.outboxes)}
         _print_json(data, ok=done.exit_code == 0)
         return done.exit_code
     _print_abandoned(done.failed, "its process died; it is FAILED now")
@@ -100,25 +100,16 @@ def _print_abandoned(runs: Sequence[AbandonedRun], what: str) -> None:
 
 
 def _print_boxes(boxes: Sequence[OutboxReport]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - keeps --help light
-    from rich.table import Table  # noqa: PLC0415 - keeps --help light
-
     for box in boxes:
         if box.away is not None:
             talk.line(f"{box.uri} does not answer: {box.away}", style="yellow")
         sent = f", {box.sent} entries sent" if box.sent else ""
         print(f"{box.uri}: {box.runs} runs recorded here, {len(box.waiting)} waiting{sent}")
         if box.waiting:
-            table = Table()
-            for heading in ("run", "name", "status", "started", "entries", "files"):
-                right = heading in {"entries", "files"}
-                table.add_column(
-                    heading, overflow="fold", no_wrap=heading == "run", justify="right" if right else "left"
-                )
-            for run in box.waiting:
-                started = run.started.removesuffix("+00:00").replace("T", " ")
-                table.add_row(run.run_id, run.name, run.status, started, str(run.operations), str(run.files))
-            Console().print(table)
+            print(f"  {'run':32}  {'status':9}  {'started (UTC)':19}  {'entries':>7}  {'files':>5}  name")
+        for run in box.waiting:
+            started = run.started.removesuffix("+00:00").replace("T", " ")
+            print(f"  {run.run_id:32}  {run.status:9}  {started:19}  {run.operations:>7}  {run.files:>5}  {run.name}")
         for line in box.refused:
             talk.line(f"refused for good: {line}", style="red")
 

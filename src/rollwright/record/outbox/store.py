@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -248,8 +249,7 @@ class OutboxStore:
     def settle(self) -> None:
         """Create on the server the experiments that were named while it was away."""
         for known in self._names.waiting():
-            name = known.name
-            self._names.seen(self._reach(lambda name=name: self.inner.create_experiment(name)))  # type: ignore[misc]
+            self._names.seen(self._reach(partial(self.inner.create_experiment, known.name)))
 
     def send_all(self, journal: Journal) -> bool:
         """Send what waits of a run, its files too, and tell whether it was ours to send.
@@ -299,9 +299,14 @@ class OutboxStore:
     def _sent(self, journal: Journal) -> bool:
         """Send what waits of a run, and tell whether the server has everything."""
         if journal.waiting:
-            with journal.sending() as mine:
-                if mine:
-                    self._reach(lambda: self.sender.send(journal))
+            try:
+                with journal.sending() as mine:
+                    if mine:
+                        self._reach(lambda: self.sender.send(journal))
+            except TrackingUnavailableError:
+                raise
+            except RecordError as error:  # the server will not have the run: whoever reads has our own copy
+                _logger.warning("outbox.refused run=%s %s", journal.id, error.message)
         return not journal.waiting
 
     def _found(self, run_id: str) -> RunRecord:

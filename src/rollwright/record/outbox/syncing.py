@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rollwright.errors import TrackingUnavailableError
+from rollwright.errors import RecordError, TrackingUnavailableError
 from rollwright.record.outbox.journal import Journal
 from rollwright.record.outbox.store import OutboxStore
 
@@ -60,7 +60,9 @@ class OutboxReport:
     away: str | None = None
 
 
-def outbox_report(store: OutboxStore, *, sent: int = 0, away: str | None = None) -> OutboxReport:
+def outbox_report(
+    store: OutboxStore, *, sent: int = 0, away: str | None = None, refused: Sequence[str] = ()
+) -> OutboxReport:
     """Return what waits; the server is not asked."""
     journals = store.journals()
     return OutboxReport(
@@ -68,7 +70,7 @@ def outbox_report(store: OutboxStore, *, sent: int = 0, away: str | None = None)
         runs=len(journals),
         waiting=tuple(found for journal in journals if (found := _waiting(store, journal)) is not None),
         sent=sent,
-        refused=tuple(f"{journal.id}: {why}" for journal in journals for why in journal.reasons),
+        refused=(*refused, *(f"{journal.id}: {why}" for journal in journals for why in journal.reasons)),
         away=away,
     )
 
@@ -85,17 +87,29 @@ def sync_outbox(store: OutboxStore, *, on_run: Callable[[str], None] | None = No
     """
     store.retry_now()
     sent = 0
+    refused: list[str] = []
     try:
         store.settle()
         for journal in store.journals():
             before = _left(store, journal)
-            if before and store.send_all(journal):
+            if before and _sent(store, journal, refused):
                 sent += before - _left(store, journal)
                 if on_run is not None:
                     on_run(journal.id)
     except TrackingUnavailableError as error:
-        return outbox_report(store, sent=sent, away=error.message)
-    return outbox_report(store, sent=sent)
+        return outbox_report(store, sent=sent, away=error.message, refused=refused)
+    return outbox_report(store, sent=sent, refused=refused)
+
+
+def _sent(store: OutboxStore, journal: Journal, refused: list[str]) -> bool:
+    """Send a run; one that the server will not have at all keeps waiting, is told of, and holds up no other."""
+    try:
+        return store.send_all(journal)
+    except TrackingUnavailableError:
+        raise
+    except RecordError as error:
+        refused.append(f"{journal.id}: the run itself: {error.message}")
+        return False
 
 
 def _left(store: OutboxStore, journal: Journal) -> int:
