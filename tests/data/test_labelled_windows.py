@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rollwright.data import handler_chain
+from rollwright.data import handler_chain, store_file
 from rollwright.data.dataset import DatasetH
 from rollwright.data.features import Alpha158
 from rollwright.data.handler import DataHandlerLP
@@ -148,11 +148,18 @@ def test_a_layout_with_rows_left_out_survives_its_json_and_agrees_up_to_its_diff
 # frames over the store's own pages
 
 
+@pytest.fixture
+def mapping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Map frames however small."""
+    monkeypatch.setattr(store_file, "MAPPED_BYTES", 1)
+
+
 def handler(store: FeatureStore, source, **kwargs) -> DataHandlerLP:
     loader = QlibDataLoader({"feature": FEATURES, "label": LABEL})
     return DataHandlerLP("all", data_loader=loader, source=source, store=store, **kwargs)
 
 
+@pytest.mark.usefixtures("mapping")
 @pytest.mark.parametrize("original", [True, False])
 def test_a_frame_is_the_callers_own_whether_its_pages_were_copied_or_not(
     tmp_path: Path, source, original: bool
@@ -172,6 +179,7 @@ def test_a_frame_is_the_callers_own_whether_its_pages_were_copied_or_not(
     pd.testing.assert_frame_equal(handler(FeatureStore(tmp_path), source).fetch(col_set="feature"), want)
 
 
+@pytest.mark.usefixtures("mapping")
 def test_an_original_frame_keeps_its_file_from_being_pruned(tmp_path: Path, source) -> None:
     shown = handler(FeatureStore(tmp_path), source).fetch(col_set="feature")
     want = shown.copy(deep=True)
@@ -185,6 +193,7 @@ def test_an_original_frame_keeps_its_file_from_being_pruned(tmp_path: Path, sour
     assert not list(tmp_path.rglob("*.f32"))
 
 
+@pytest.mark.usefixtures("mapping")
 def test_frames_by_either_way_are_equal_also_in_part(tmp_path: Path, source) -> None:
     store = FeatureStore(tmp_path)
     for selector in (slice(None), slice("2020-03-02", "2020-03-31"), "2020-03-10"):
@@ -192,3 +201,11 @@ def test_frames_by_either_way_are_equal_also_in_part(tmp_path: Path, source) -> 
             one = handler(store, source).fetch(selector, col_set=columns)
             two = handler(store, source, fetch_orig=False).fetch(selector, col_set=columns)
             pd.testing.assert_frame_equal(one, two)
+
+
+def test_small_frames_take_no_descriptors(tmp_path: Path, source) -> None:
+    made = handler(FeatureStore(tmp_path), source)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    frames = [made.fetch(day, col_set="feature") for day in made.panel.dates]
+    assert len(list(Path("/proc/self/fd").iterdir())) - before < 10
+    assert len(frames) == 160

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from rollwright.calendar.trading import TradingCalendar
+from rollwright.data import store_fill
 from rollwright.data.ingest import import_market
 from rollwright.data.matrix import RowLayout
 from rollwright.data.provider import QlibProvider
@@ -243,6 +244,7 @@ ASK = """
 import logging, sys
 from pathlib import Path
 import numpy as np
+from rollwright.data import store_fill
 from rollwright.data.store import FeatureStore
 from rollwright.testing.market import random_source
 logging.basicConfig(level="INFO", stream=sys.stdout)
@@ -325,6 +327,21 @@ def test_growth_does_not_bless_damage_in_earlier_rows(tmp_path: Path) -> None:
     grown = Market(605, generation="g2", unchanged={"g1": 600})
     with pytest.raises(CorruptFileError):
         FeatureStore(tmp_path).matrix(FEATURES, grown).view(0, 605)
+
+
+def test_threads_and_bands_change_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sums = set()
+    for threads, band in (
+        (1, 1 << 30),
+        (2, 1 << 30),
+        (4, 60 * 7 * len(FEATURES) * 4),
+        (3, 200 * 7 * len(FEATURES) * 4),
+    ):
+        monkeypatch.setattr(store_fill, "BAND_BYTES", band)
+        matrix = FeatureStore(tmp_path / f"{threads}", threads=threads).matrix(FEATURES, Market(600))
+        assert same(np.asarray(matrix.view(0, 600)), expected(Market(600), FEATURES))
+        sums.add(matrix.header.sums)
+    assert len(sums) == 1
 
 
 def test_a_full_disk_is_an_error_before_anything_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

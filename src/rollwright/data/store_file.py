@@ -25,6 +25,8 @@ __all__ = ["BLOCK_SESSIONS", "Header", "Matrix", "checksums", "empty_columns", "
 
 FORMAT: Final = 1
 COPIED_BYTES: Final = 1 << 25
+MAPPED_BYTES: Final = 1 << 22
+"""Of rows that are mapped anew rather than copied: a mapping takes a file descriptor, and small copies cost nothing."""
 _WORD: Final = 0xFFFFFFFF
 BLOCK_SESSIONS: Final = 256
 """Sessions of a block, on a grid fixed to the calendar: the unit of verification."""
@@ -258,10 +260,10 @@ class Matrix:
         file sees it. None where that cannot be had.
         """
         low, high = int(self.layout.offsets[first]), int(self.layout.offsets[last])
-        if self.handle is None or low == high:
+        width = len(self.header.expressions) * 4
+        if self.handle is None or (high - low) * width < max(1, MAPPED_BYTES):
             return None
         self.verify(first, last)
-        width = len(self.header.expressions) * 4
         begin = low * width
         start = begin - begin % mmap.ALLOCATIONGRANULARITY
         try:
