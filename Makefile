@@ -50,7 +50,7 @@ crash: $(VENV)/.dev  ## Run the tests that kill, freeze and restart real process
 	$(BIN)/python -m pytest -m crash $(ARGS)
 
 bench: $(VENV)/.dev  ## Run the benchmarks of benchmarks/, one after another
-	@for name in features handler pool_sqlite record; do \
+	@for name in features handler pool_sqlite pool_postgres record; do \
 		echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS) || failed=1; done; test -z "$$failed"
 
 check: lint types imports conventions  ## Check style, types, layers and the house's own conventions

@@ -240,6 +240,9 @@ def main():
     parser.add_argument("--done", type=int, default=0, help="finished rows beside which claims are measured again")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    if given.url is None and postgres_server.find_binaries() is None:
+        print("not run: no PostgreSQL (give --url, or install a server)")
+        return 0
     rows = []
     with databases(given.url) as server:
         found = turning(server, given)

@@ -410,3 +410,23 @@ def test_two_schemas_of_one_database_are_two_stores(postgres_database):
     assert waker.wait(10)
     for store in stores:
         store.close()
+
+
+def test_what_ended_is_told_though_the_next_claim_fails(server_store, monkeypatch):
+    server_store.put("p", new("a"))
+    (lease,) = server_store.claim(wish())
+    short_way, calls = PostgresStore._short_way, []
+
+    def once(*arguments, **terms):
+        calls.append(terms)
+        if len(calls) > 1:
+            raise StoreUnavailableError("away")
+        return short_way(*arguments, **terms)
+
+    monkeypatch.setattr(PostgresStore, "_short_way", once)
+    monkeypatch.setattr(PostgresStore, "_looks", lambda _: False)
+    settlement = server_store.settle([Outcome.done(lease)], claim=wish())
+    assert settlement.statuses == {lease.task_id: Status.DONE}
+    assert (settlement.leases, len(calls)) == ((), 2)
+    with pytest.raises(StoreUnavailableError, match="away"):
+        server_store.claim(wish())

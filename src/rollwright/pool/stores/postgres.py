@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from rollwright.pool.stores.postgres_link import Connection, ConnectionLostError
 from rollwright.pool.stores.postgres_query import where
 
 __all__ = ["PostgresStore"]
+
+_logger = logging.getLogger("rollwright.pool")
 
 _Row = tuple[Any, ...]
 
@@ -113,8 +116,18 @@ class PostgresStore(Changing):
         if claim is not None and not looking and sum(row[0] == _CLAIMED for row in rows) < claim.limit:
             self._looked = -math.inf  # there is time: look before the next claim
             if not any(row[0] == _CLAIMED for row in rows):
-                rows += self._turn([], claim)
+                rows += self._late_claim(claim, ended=bool(outcomes))
         return rows
+
+    def _late_claim(self, claim: Claim, *, ended: bool) -> list[_Row]:
+        try:
+            return self._turn([], claim)
+        except StoreUnavailableError as error:
+            if not ended:
+                raise
+            # What ended is kept, and has to be told; the next call will meet the error if it lasts.
+            _logger.warning("store.not_claimed url=%s error=%s", self._address.shown, error.message)
+            return []
 
     def _looks(self) -> bool:
         """Tell whether a claim is to look for what has to be freed first: each, but a quick sequence of them."""
