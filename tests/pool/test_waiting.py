@@ -113,6 +113,22 @@ def test_run_task_waits_for_a_paused_pool_to_go_on(file_store):
     assert manager.task_stat() == {"done": 1}
 
 
+def test_run_task_says_once_that_the_pool_is_paused(manager, time, caplog):
+    manager.create_task(tasks(1))
+    manager.pause()
+    real, naps = time.sleep, []
+
+    def sleep(seconds):
+        real(seconds)
+        naps.append(seconds)
+        if len(naps) == 3:
+            manager.resume()
+
+    time.sleep = sleep
+    assert run_task(lambda definition: 5, manager)
+    assert caplog.text.count("rollwright pool resume p") == 1
+
+
 def test_a_retry_is_not_late_where_looks_are_rare(store, time):
     manager = TaskManager("p", store=store, clock=time, poll=3600, max_attempts=2)
     manager.create_task(tasks(1))

@@ -143,3 +143,20 @@ def test_a_worker_takes_only_tasks_with_its_tags(manager, bodies):
     )
     assert worker(manager.store, bodies, tags=["gpu"]).run().done == 2
     assert [task["_id"] for task in manager.query({"status": "done"})] == [ids[1], ids[3]]
+
+
+def test_a_worker_says_once_that_the_pool_is_paused_and_waits(manager, bodies, caplog):
+    manager.create_task([{"x": 1}])
+    manager.pause()
+    looks = []
+    real = manager.store.stat
+
+    def stat(pool):
+        looks.append(pool)
+        if len(looks) == 3:
+            manager.resume()
+        return real(pool)
+
+    manager.store.stat = stat
+    assert worker(manager.store, bodies).run().done == 1
+    assert caplog.text.count("rollwright pool resume p") == 1

@@ -19,6 +19,7 @@ from rollwright.pool.query import parse as parse_query
 from rollwright.pool.retry import DEFAULT_BACKOFF, worth_retrying
 from rollwright.pool.states import CLAIMABLE, Status, parse_status
 from rollwright.pool.store import Lease, Outcome, Waker, encode_result
+from rollwright.pool.waiting import pause_hint
 
 __all__ = ["failed_outcome", "finished_outcome", "run_task"]
 
@@ -113,6 +114,7 @@ class _Loop:
         self._finished: list[str] = []
         self._failures: list[tuple[str, str]] = []
         self._due: list[float] = []
+        self._paused = False
         self._waker: Waker | None = None
 
     def run(self, *, fail_fast: bool) -> bool:
@@ -169,9 +171,12 @@ class _Loop:
             leases = self._manager.claim(self._remaining(), self._before)
             if leases:
                 return leases[0]
-            counts = self._manager.store.count(self._manager.task_pool, self._remaining())
-            if not counts[self._before]:
+            pool = self._manager.task_pool
+            if not self._manager.store.count(pool, self._remaining())[self._before]:
                 return None
+            if not self._paused and self._manager.store.stat(pool).paused:
+                _logger.warning("pool.paused pool=%s %s", pool, pause_hint(pool))
+                self._paused = True
             self._rest()
 
     def _rest(self) -> None:

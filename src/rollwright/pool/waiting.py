@@ -14,12 +14,17 @@ from rollwright.pool.query import In, Query, both
 from rollwright.pool.states import OPEN_STATES, Status
 from rollwright.pool.store import PoolStore, Waker
 
-__all__ = ["WaitProgress", "Waiting", "failures_in"]
+__all__ = ["WaitProgress", "Waiting", "failures_in", "pause_hint"]
 
 _logger = logging.getLogger("rollwright.pool")
 
 _REST: Final = 10.0
 """How many times as long as a look took nobody looks again: a slow question must not keep the store busy."""
+
+
+def pause_hint(pool: str) -> str:
+    """Return what to do about a pool that gives no task."""
+    return f"the pool is paused and gives no task; go on with: rollwright pool resume {pool}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +145,7 @@ class Waiting:
     def _too_late(self, progress: WaitProgress, timeout: float | None) -> WaitTimeoutError:
         hint = "look whether a worker runs: rollwright worker"
         if progress.paused:
-            hint = f"the pool is paused; go on with: rollwright pool resume {self._pool}"
+            hint = pause_hint(self._pool)
         return WaitTimeoutError(
             f"{progress.open} tasks of pool `{self._pool}` are not finished after {timeout or 0.0:g} s", hint=hint
         )

@@ -28,6 +28,7 @@ from rollwright.pool.retry import DEFAULT_BACKOFF, Backoff
 from rollwright.pool.states import Status
 from rollwright.pool.store import Claim, Lease, Outcome, PoolStore
 from rollwright.pool.supervisor import SlotHandle, Supervisor
+from rollwright.pool.waiting import pause_hint
 
 __all__ = ["TaskBody", "TaskResult", "Worker", "WorkerEvent", "WorkerReport", "run_task"]
 
@@ -150,6 +151,7 @@ class Worker:
         self._tasks_per_slot = settings.worker.max_tasks_per_child if tasks_per_slot is None else tasks_per_slot
         self._guard = MemoryGuard(settings.worker.memory_limit)
         self._held_back = False
+        self._paused = False
         self._backoff = backoff
         self._poll = poll if poll is not None else settings.pool.poll
         self._clock: Clock = clock if clock is not None else SystemClock()
@@ -277,10 +279,15 @@ class Worker:
         self._emit(kind, outcome.task_id, None, last_line(outcome.error) if outcome.error else "")
 
     def _nothing_left(self) -> bool:
-        """Tell whether no task is waiting, now or later, and none runs elsewhere."""
+        """Tell whether no task is waiting, now or later, and none runs elsewhere; say so when the pool is paused."""
+        stat = self._store.stat(self._wish.pool)
+        if stat.paused and not self._paused:
+            _logger.warning("pool.paused pool=%s %s", self._wish.pool, pause_hint(self._wish.pool))
+        self._paused = stat.paused
         if not self._until_empty or any(not slot.ready for slot in self._handles):
             return False
-        counts = self._store.count(self._wish.pool, self._wish.query)
+        query = self._wish.query
+        counts = stat.counts if query is None else self._store.count(self._wish.pool, query)
         return not counts[self._wish.status] and not counts[Status.RUNNING]
 
     def _listen(self, seconds: float) -> None:
