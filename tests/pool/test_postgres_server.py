@@ -357,6 +357,17 @@ def test_a_claim_on_the_server_reads_only_tasks_that_can_be_claimed(server_store
     assert "Seq Scan on task" not in plan
 
 
+def test_whether_a_task_is_open_is_asked_of_the_small_indexes(server_store):
+    server_store.put("p", [NewTask.of({"x": number}) for number in range(500)])
+    terms = {"pool": "p", "channel": "c", "message": "m"}
+    for statement in (postgres_sql.NOTIFY_WHEN_EMPTY, postgres_sql.TALLY):
+        plan = "\n".join(row[0] for row in server_store._rows(f"EXPLAIN {statement}", **terms))
+        assert all(f"task_{name}" in plan for name in ("waiting", "running", "part_done", "delayed"))
+        assert "task_identity" not in plan
+        assert "task_pkey" not in plan
+        assert "Seq Scan" not in plan
+
+
 def test_a_quick_worker_still_finds_what_has_to_be_freed_first(server_store):
     """While one task follows the other it looks now and then, and always before it goes without."""
     server_store.put("p", new("low", "lower"))

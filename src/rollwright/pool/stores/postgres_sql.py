@@ -284,7 +284,9 @@ RESUME: Final = """UPDATE pool SET paused_at = NULL, reason = NULL
 
 NOTIFY: Final = "SELECT pg_notify(%(channel)s, %(message)s)"
 
+# Asked in the words of the small indexes: whether any task is open must not read those that are not.
 NOTIFY_WHEN_EMPTY: Final = """SELECT pg_notify(%(channel)s, %(message)s)
-    WHERE NOT EXISTS(SELECT FROM task WHERE pool = %(pool)s AND status = 'waiting')
+    WHERE NOT EXISTS(SELECT FROM task WHERE pool = %(pool)s AND status = 'waiting' AND run_at IS NULL)
     AND NOT EXISTS(SELECT FROM task WHERE pool = %(pool)s AND status = 'running')
-    AND NOT EXISTS(SELECT FROM task WHERE pool = %(pool)s AND status = 'part_done')"""
+    AND NOT EXISTS(SELECT FROM task WHERE pool = %(pool)s AND status = 'part_done' AND run_at IS NULL)
+    AND NOT EXISTS(SELECT FROM task WHERE pool = %(pool)s AND run_at IS NOT NULL)"""
