@@ -76,6 +76,8 @@ def _dates(path: Path, texts: list[str], lines: list[int]) -> pd.DatetimeIndex:
     for form in _DATE_FORMS:
         parsed = pd.DatetimeIndex(pd.to_datetime(texts, format=form, errors="coerce")).as_unit("s")
         dates = dates.where(dates.notna(), parsed)
+        if not dates.hasnans:
+            break
     wrong = np.flatnonzero(dates.isna())
     if len(wrong):
         at = int(wrong[0])
