@@ -87,6 +87,7 @@ def test_a_model_of_qlibs_files_learns_and_is_read_back(new_task, name: str, mod
 
 def test_the_seed_of_a_task_reaches_the_model(new_task) -> None:
     for name, module, kwargs, read in (
+        ("LGBModel", "qlib.contrib.model.gbdt", {"bagging_fraction": 0.5}, lambda model: model.params["seed"]),
         ("XGBModel", "qlib.contrib.model.xgboost", {"n_estimators": 2}, lambda model: model.params["seed"]),
         ("CatBoostModel", "qlib.contrib.model.catboost_model", {}, lambda model: model.params["random_seed"]),
         ("Ridge", "sklearn.linear_model", {}, lambda model: model.model.random_state),

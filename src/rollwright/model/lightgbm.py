@@ -34,7 +34,7 @@ __all__ = ["LGBModel", "LightGBMTextCodec"]
 _LOG: Final = logging.getLogger("rollwright.model")
 _LOSSES: Final = ("mse", "binary")
 _THREADS: Final = ("num_threads", "num_thread", "nthread", "nthreads", "n_jobs")
-_SEEDS: Final = ("seed", "random_seed", "random_state")
+_SEEDS: Final = ("random_seed", "random_state")
 _VERBOSITIES: Final = ("verbosity", "verbose")
 _ROUNDS: Final = (
     "num_iterations", "num_iteration", "n_iter", "num_tree", "num_trees", "num_round", "num_rounds", "nrounds",
@@ -50,7 +50,7 @@ class LGBModel(TabularModel, ModelFT):
 
     Guarantees: the same dataset and parameters give the same bytes of model text and the same scores, on one host and
     one version of LightGBM, whatever ran before. For that ``deterministic`` and ``force_row_wise`` are on, the number
-    of threads is one and the seed is zero, unless they are given. What the model predicts with is exactly what is
+    of threads is one and the seed is `seed`, unless they are given. What the model predicts with is exactly what is
     saved: the trees up to the best iteration.
 
     Parameters
@@ -62,6 +62,8 @@ class LGBModel(TabularModel, ModelFT):
         early. None or 0 switches it off.
     num_boost_round : int
         Rounds at most.
+    seed : int, optional
+        What bagging and feature sampling draw with; a trainer gives the task's own, 0 if nobody does.
     **kwargs
         Parameters of LightGBM, passed on as they are.
 
@@ -84,18 +86,18 @@ class LGBModel(TabularModel, ModelFT):
         loss: str = "mse",
         early_stopping_rounds: int | None = 50,
         num_boost_round: int = 1000,
+        *,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         if loss not in _LOSSES:
             raise ConfigError(f"loss `{loss}` is none of {', '.join(_LOSSES)}", hint="give LightGBM's own `objective`")
         for alias in _ROUNDS:
             num_boost_round = kwargs.pop(alias, num_boost_round)
-        if any(alias in kwargs for alias in _SEEDS[1:]):
-            kwargs.pop("seed", None)  # a trainer offers `seed`; one that a configuration names otherwise stands
         self.loss = loss
         self.early_stopping_rounds = early_stopping_rounds
         self.num_boost_round = num_boost_round
-        self.params: dict[str, Any] = {"objective": loss, **_defaults(kwargs), **kwargs}
+        self.params: dict[str, Any] = {"objective": loss, **_defaults(kwargs, seed=seed or 0), **kwargs}
         self.model: Any = None
         self.best_iteration_ = 0
         self.evals_result_: dict[str, dict[str, list[float]]] = {}
@@ -309,12 +311,12 @@ def _lightgbm() -> ModuleType:
     return require("lightgbm", extra="lightgbm")
 
 
-def _defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+def _defaults(given: Mapping[str, Any], *, seed: int) -> dict[str, Any]:
     """Return the parameters that make a fit repeatable, but those `given` under any of their names."""
     wanted: list[tuple[tuple[str, ...], str, Any]] = [
         (_VERBOSITIES, "verbosity", -1),
         (_THREADS, "num_threads", 1),
-        (_SEEDS, "seed", 0),
+        (_SEEDS, "seed", seed),
         (("deterministic",), "deterministic", True),
         (_LAYOUTS, "force_row_wise", True),
     ]
