@@ -277,3 +277,36 @@ def test_a_finished_block_frees_its_memory_without_the_garbage_collector(
         assert not [reference for reference in kept if reference() is not None]
     finally:
         gc.enable()
+
+
+def test_shared_work_is_let_go_after_its_last_reader_once_a_block_has_shown_who_that_is(
+    source: ArraySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ladders of a field that later expressions still read would else stay to the end: twice the memory."""
+    kept: list[weakref.ref[object]] = []
+    alive: list[int] = []
+
+    class Watched(Moments):
+        __slots__ = ("__weakref__",)
+
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)
+            kept.append(weakref.ref(self))
+
+    def probe(values: np.ndarray) -> np.ndarray:
+        alive.append(sum(reference() is not None for reference in kept))
+        return values + np.float32(0)
+
+    if OPERATORS.find("ProbeForTest") is not None:
+        OPERATORS.operators.pop("ProbeForTest")
+    register(elementwise("ProbeForTest", probe))
+    monkeypatch.setattr("rollwright.expression.block.Moments", Watched)
+    tiles = list(
+        evaluate(
+            compile_plan(["Std($close,20)", "ProbeForTest($close)", "$close+$open"]), source,
+            instruments=source.instruments(), start=0, stop=SESSIONS, most_rows=40,
+        )
+    )  # fmt: skip
+    assert len(tiles) > 1
+    assert alive == [1, *[0] * (len(tiles) - 1)]
+    assert len(kept) == len(tiles)

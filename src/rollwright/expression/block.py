@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from rollwright.expression.extrema import Extrema
 from rollwright.expression.moments import Counts, CrossMoments, Mask, Moments, Side, Sums
 from rollwright.expression.term import Constant, Term
 
-__all__ = ["Block", "Family", "Span", "Values"]
+__all__ = ["Block", "Family", "LastReads", "Span", "Values"]
 
 Values: TypeAlias = NDArray[Any]
 """``[rows, columns]`` of float32, float64 or bool."""
@@ -36,6 +37,32 @@ class Clean(NamedTuple):
 
     values: NDArray[np.float64]
     mask: Mask
+
+
+class LastReads:
+    """Which node of a plan is the last to read each piece of shared work, learnt from the blocks that were evaluated.
+
+    Ladders over one input are large, and some serve two of a hundred nodes. Which work a node reads may depend on the
+    data; what was dropped too early is done again, with the same result, and the next block knows better.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[Term, object], int] = {}
+        self._by_node: dict[int, list[tuple[Term, object]]] = {}
+
+    def of(self, node: int) -> list[tuple[Term, object]]:
+        """Return what nobody reads after the node of this number, as far as is known."""
+        return self._by_node.get(node, [])
+
+    def learn(self, reads: Mapping[tuple[Term, object], int]) -> None:
+        """Take over where the nodes of one block read each piece for the last time."""
+        if all(self._last.get(piece, -1) >= node for piece, node in reads.items()):
+            return
+        self._last = {piece: max(node, self._last.get(piece, -1)) for piece, node in {**self._last, **reads}.items()}
+        by_node: dict[int, list[tuple[Term, object]]] = {}
+        for piece, node in self._last.items():
+            by_node.setdefault(node, []).append(piece)
+        self._by_node = by_node
 
 
 class Block:
@@ -72,8 +99,19 @@ class Block:
         self._calendar = calendar
         self._values: dict[Term, Values] = {}
         self._shared: dict[Term, dict[object, Any]] = {}
-        self._counts: dict[object, Counts] = {}
+        self._counts: WeakValueDictionary[object, Counts] = WeakValueDictionary()
         self._listed: dict[Span, NDArray[np.bool_]] = {}
+        self._node = 0
+        self.reads: dict[tuple[Term, object], int] = {}
+
+    def begin(self, node: int) -> None:
+        """Note that from here on the plan's node of this number reads."""
+        self._node = node
+
+    def forget(self, pieces: list[tuple[Term, object]]) -> None:
+        """Let go of shared work."""
+        for source, key in pieces:
+            self._shared.get(source, {}).pop(key, None)
 
     @property
     def columns(self) -> int:
@@ -155,6 +193,7 @@ class Block:
 
     def shared(self, source: Term, key: object, make: Callable[[], T]) -> T:
         """Return what `make` gave for `key` while the values of `source` are kept."""
+        self.reads[source, key] = self._node
         store = self._shared.setdefault(source, {})
         if key not in store:
             store[key] = make()
@@ -199,8 +238,12 @@ class Block:
         """Whether the values of `source` are float32, whose sums are exact in float64 for any usual window."""
         return self.series(source).dtype == np.float32
 
+    def counts_of(self, source: Term) -> Counts:
+        """Return the counts of the valid rows of `source`."""
+        return self.shared(source, "counts", lambda: self.counts(self.clean(source).mask))
+
     def counts(self, mask: Mask) -> Counts:
-        """Return the counts under `mask`, shared by every input with the same one."""
+        """Return the counts under `mask`: the same for every input with such a mask, while somebody holds them."""
         key = None if mask is None else (mask.shape, mask.tobytes())
         counts = self._counts.get(key)
         if counts is None:
@@ -214,7 +257,7 @@ class Block:
 
     def _sums(self, source: Term) -> Sums:
         clean = self.clean(source)
-        return Sums(clean.values, self.counts(clean.mask))
+        return Sums(clean.values, self.counts_of(source))
 
     def moments(self, source: Term) -> Moments:
         """Return the window moments of `source`."""
@@ -222,7 +265,7 @@ class Block:
 
     def _moments(self, source: Term) -> Moments:
         clean = self.clean(source)
-        return Moments(clean.values, self.counts(clean.mask))
+        return Moments(clean.values, self.counts_of(source))
 
     def extrema(self, source: Term, *, largest: bool) -> Extrema:
         """Return the window maxima of `source`, or its minima."""

@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from rollwright.errors import CalendarRangeError
-from rollwright.expression.block import Block, Span, Values
+from rollwright.expression.block import Block, LastReads, Span, Values
 from rollwright.expression.planner import Plan, operator_of
 from rollwright.expression.source import DataSource
 from rollwright.expression.term import UNBOUNDED, Term
@@ -195,6 +195,7 @@ class _Request:
     dtype: DTypeLike
     by_series: bool = False
     most_rows: int = TILE_ROWS
+    last_reads: LastReads = field(default_factory=LastReads)
 
     def jobs(self, start: int, stop: int) -> Iterator[_Job]:
         """Yield one job a tile; what a job needs is read when it is made, in the caller's thread."""
@@ -264,6 +265,7 @@ class _Request:
             calendar=self.source.calendar().values,
             dtype=self.dtype,
             by_series=self.by_series,
+            last_reads=self.last_reads,
         )
 
     def _fields(self, around: Mapping[Term, Span], first: int, last: int, columns: slice) -> dict[Term, Values]:
@@ -349,6 +351,7 @@ class _Job:
     calendar: NDArray[np.datetime64]
     dtype: DTypeLike
     by_series: bool
+    last_reads: LastReads
 
     def __call__(self, room: _Room | None = None) -> Tile:
         """Compute the tile, in memory of its own if no `room` is given."""
@@ -382,7 +385,8 @@ class _Job:
         )
         places = _places(self.plan.terms)
         left = dict(self.plan.uses)
-        for term in self.plan.nodes:
+        for node, term in enumerate(self.plan.nodes):
+            block.begin(node)
             if term.kind != "number":
                 block.put(term, self._values(block, term))
             for place in places.get(term, ()):
@@ -394,6 +398,8 @@ class _Job:
             left[term] -= len(places.get(term, ()))
             if left[term] == 0:
                 block.drop(term)
+            block.forget(self.last_reads.of(node))
+        self.last_reads.learn(block.reads)
 
     def _values(self, block: Block, term: Term) -> Values:
         given = self.inputs.get(term)

@@ -53,7 +53,7 @@ class Counts:
     bits either way.
     """
 
-    __slots__ = ("_positions", "_sizes", "mask")
+    __slots__ = ("__weakref__", "_positions", "_sizes", "mask")
 
     def __init__(self, mask: Mask) -> None:
         self.mask = mask

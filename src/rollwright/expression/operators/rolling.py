@@ -197,7 +197,7 @@ def _rank(block: Block, _term: Term, source: Term, window: int) -> _Floats:
     values = block.selectable(source)
     windows = [int(literals[0]) for literals in block.calls(("rank", (source,))) if literals[0]]
     scores = block.shared(source, "ranks", lambda: rank_scores(values, windows))
-    size = block.counts(block.clean(source).mask).size(window)
+    size = block.counts_of(source).size(window)
     # half the score plus a half is the average rank among ties
     rank: _Floats = (scores[window] + np.float64(1.0)) / 2.0
     rank /= size
@@ -215,7 +215,7 @@ def _median(block: Block, _term: Term, source: Term, window: int) -> _Floats:
 
 
 def _order_statistic(block: Block, source: Term, window: int, level: Level) -> _Floats:
-    size = block.counts(block.clean(source).mask).size(window)
+    size = block.counts_of(source).size(window)
     return block.shared(source, "sorted", lambda: _sorted_windows(block, source)).pick(window, size, level)
 
 
@@ -283,7 +283,8 @@ def _mean_distance(block: Block, _term: Term, source: Term, window: int) -> _Flo
 
 
 def _count(block: Block, _term: Term, source: Term, window: int) -> _Floats:
-    count = block.counts(_present(block, source)).size(window)
+    counts = block.shared(source, "present", lambda: block.counts(_present(block, source)))
+    count = counts.size(window)
     if isinstance(count, np.ndarray):
         return count
     return np.full((len(block.series(source)) - window + 1, block.columns), count)
@@ -297,13 +298,13 @@ def _present(block: Block, source: Term) -> Mask:
 
 def _weighted(block: Block, _term: Term, source: Term, window: int) -> _Floats:
     """Return Qlib's WMA: weights rise by one a row and add to one, and their sum is divided by the count once more."""
-    values, mask = block.clean(source)
+    values = block.clean(source).values
     first = block.first_rows(source)
     length = np.clip(np.arange(window - 1, len(values))[:, None] - first + 1, 1, window).astype(np.float64)
     total = np.zeros((len(values) - window + 1, block.columns))
     for back in range(window):
         total += np.maximum(length - back, 0.0) * values[window - 1 - back : len(values) - back]
-    size = block.counts(mask).size(window)
+    size = block.counts_of(source).size(window)
     return _blank_empty(total / (length * (length + 1) / 2) / size, size)
 
 
