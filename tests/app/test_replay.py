@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import uuid
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from rollwright.app.replay import replay
 from rollwright.app.runs import find_run, show_run
 from rollwright.cli.root import run
+from rollwright.core.construct import FILE_ALIAS
 from rollwright.core.context import install
 from rollwright.core.settings import load_settings
 from rollwright.errors import ConfigError, CorruptArtifactError, RecorderNotFoundError
@@ -82,10 +84,16 @@ def everything_in(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def as_a_new_process() -> None:
+    install(None)
+    for name in [name for name in sys.modules if name.startswith(FILE_ALIAS)]:
+        del sys.modules[name]
+
+
 def test_the_same_task_gives_the_same_bytes_and_the_original_stays_as_it_was(project):
     recorder = task_train(task(), "exp")
     before, runs = everything_in(project), len(R.list_recorders(experiment_name="exp"))
-    install(None)  # as a new process starts
+    as_a_new_process()
     done = replay(recorder.id[:8])
     assert done.same
     assert done.changed == ()
@@ -110,6 +118,24 @@ def test_code_that_changed_is_told_with_the_bytes_that_differ(project):
     remark = replay(recorder.id)
     assert "pred.pkl" not in [item.name for item in remark.artifacts if not item.same]
     assert [what for what, _, _ in remark.changed] == ["code.files.own.py", "code.hash"]
+
+
+def test_a_remark_in_the_code_is_told_as_what_it_is(project, capsys):
+    recorder = task_train(task(), "exp")
+    (project / "own" / "own.py").write_text(OWN + "# a remark\n")
+    assert run(["replay", recorder.id]) == 4
+    said = capsys.readouterr().err
+    assert "the code changed since, in own.py" in said
+    assert "params.pkl is stored with its code" in said
+    assert "every other artifact is the same" in said
+
+
+def test_that_only_what_is_pickled_differs_may_be_a_set(project, capsys):
+    (project / "own" / "own.py").write_text(OWN.replace("= uuid.uuid4().hex", '= 1; self["n"] = uuid.uuid4().hex'))
+    recorder = task_train(task("Restless"), "exp")
+    assert run(["replay", recorder.id]) == 4
+    said = capsys.readouterr().err
+    assert "or params.pkl holds a set" in said
 
 
 def test_other_data_are_told(project):

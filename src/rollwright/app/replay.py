@@ -13,6 +13,7 @@ from typing import Any, Final
 from rollwright.app.runs import StoredRun, find_run, settings_of
 from rollwright.campaign.run import ENTRY, PRELOAD
 from rollwright.core.context import using
+from rollwright.core.envelope_codec import EnvelopeCodec
 from rollwright.core.ids import with_segment_tuples
 from rollwright.core.serial import JsonCodec
 from rollwright.core.settings import Settings, load_settings
@@ -34,11 +35,15 @@ EXPERIMENT: Final = "replay"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """One artifact, then and now; the SHA-256 is None where there is none of its name."""
+    """One artifact, then and now; the SHA-256 is None where there is none of its name.
+
+    `pickled` says that it has no format of its own: it is stored with the code of its class.
+    """
 
     name: str
     then: str | None
     now: str | None
+    pickled: bool
 
     @property
     def same(self) -> bool:
@@ -117,14 +122,19 @@ def replay(what: str, *, project: Path | None = None) -> Replay:
     names = sorted((before.keys() | after.keys()) - {PROVENANCE_ARTIFACT})
     return Replay(
         run=run,
-        artifacts=tuple(Compared(name=name, then=_sum(before, name), now=_sum(after, name)) for name in names),
+        artifacts=tuple(_compared(name, before.get(name), after.get(name)) for name in names),
         changed=tuple(differences(origin, now)) if origin else (),
         told=bool(origin),
     )
 
 
-def _sum(refs: Mapping[str, ArtifactRef], name: str) -> str | None:
-    return refs[name].sha256 if name in refs else None
+def _compared(name: str, then: ArtifactRef | None, now: ArtifactRef | None) -> Compared:
+    return Compared(
+        name=name,
+        then=None if then is None else then.sha256,
+        now=None if now is None else now.sha256,
+        pickled=any(ref is not None and ref.kind == EnvelopeCodec.kind for ref in (then, now)),
+    )
 
 
 def _train(task: Any, run: StoredRun, settings: Settings, *, in_slot: bool) -> None:

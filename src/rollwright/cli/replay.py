@@ -114,13 +114,27 @@ def _show_replay(done: Replay) -> None:
     print(f"{done.run.title()}: {'the same bytes' if done.same else 'NOT the same bytes'}")
     if done.same:
         return
+    talk.line(_why(done))
+
+
+def _why(done: Replay) -> str:
+    """Return what is known of why the bytes differ."""
     if not done.told:
-        talk.line("where its model comes from was not recorded, so nothing says why")
-    elif not done.changed:
-        talk.line(
-            "hint: data, code, libraries and platform are those of the original: the model itself does not repeat; "
-            "look at its threads, its seed, and whether it computes on a GPU"
-        )
+        return "where its model comes from was not recorded, so nothing says why"
+    pickled = [item.name for item in done.artifacts if item.pickled and not item.same]
+    only = all(item.same or item.pickled for item in done.artifacts)
+    rest = "; every other artifact is the same" if only else ""
+    files = [name.removeprefix("code.files.") for name, _, _ in done.changed if name.startswith("code.files.")]
+    if files:
+        carried = f"; {', '.join(pickled)} is stored with its code, a remark in it too" if pickled else ""
+        return f"hint: the code changed since, in {', '.join(files)}{carried}{rest}"
+    if done.changed:
+        return "hint: the table above says what changed since: give that back, and replay again"
+    same = "hint: data, code, libraries and platform are those of the original: the model itself does not repeat"
+    advice = "look at its threads, its seed, and whether it computes on a GPU"
+    if only and pickled:
+        return f"{same}, or {', '.join(pickled)} holds a set, which every process writes in another order; {advice}"
+    return f"{same}; {advice}"
 
 
 def _short(digest: str | None) -> str:

@@ -22,13 +22,29 @@ from rollwright.errors import CorruptArtifactError, RollwrightError, Unsupported
 __all__ = ["pickled", "unpickled"]
 
 _PROTOCOL: Final = 5
+_MAKERS: Final = ("_make_skeleton_class", "_make_skeleton_enum")
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle tells no types
     def reducer_override(self, obj: Any) -> Any:
         if refers(obj):
             return _refound, (to_reference(obj),)
-        return super().reducer_override(obj)
+        reduced = super().reducer_override(obj)
+        if isinstance(obj, type) and str(obj.__module__).startswith(FILE_ALIAS) and isinstance(reduced, tuple):
+            return _untracked(reduced)
+        return reduced
+
+
+def _untracked(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return how a class of a user's file is rebuilt, without the random number that cloudpickle gives it.
+
+    The number makes what a process wrote and what it reads back the same class. It also makes the bytes of equal
+    models differ between processes, so that none would ever replay. Without it, each file opened has its own classes.
+    """
+    maker, arguments, *rest = reduced
+    if getattr(maker, "__name__", "") in _MAKERS and isinstance(arguments[-2], str):
+        arguments = (*arguments[:-2], None, arguments[-1])
+    return (maker, arguments, *rest)
 
 
 def _refound(value: Any) -> Any:
@@ -38,7 +54,8 @@ def _refound(value: Any) -> Any:
 def pickled(obj: object) -> bytes:
     """Return `obj` pickled, to be sealed.
 
-    Not guaranteed: that equal objects give equal bytes.
+    Not guaranteed: that equal objects give equal bytes. Classes of a user's ``.py`` file do, whatever the process; a
+    set of texts does not, as each process orders it anew.
 
     Raises
     ------
