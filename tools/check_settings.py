@@ -22,7 +22,7 @@ MEANING: Final = {
     "data.freq": "frequency of the data",
     "data.kernels": "threads that compute features (default: the machine's cores)",
     "data.mem_cache_size_limit": "MB of decoded fields a process keeps; 0 keeps none",
-    "pool.url": "the task pool: `sqlite:///FILE`, `mongodb://HOST/DATABASE` or `memory:`",
+    "pool.url": "the task pool: `sqlite:///FILE`, `postgresql://HOST/DATABASE`, `mongodb://HOST/DATABASE` or `memory:`",
     "pool.lease": "seconds a worker holds a task without a sign of life",
     "pool.max_attempts": "executions after which a failing task is given up",
     "pool.poll": "seconds between two looks at a pool, for work or for the end of a wait, while nothing rings",
@@ -30,8 +30,10 @@ MEANING: Final = {
     "worker.memory_limit": "share of the host's memory in use above which a worker takes no further task, as `0.9`",
     "worker.task_timeout": "seconds a task may take before its process is ended and the attempt has failed",
     "worker.task_memory": "GB a task's process may take, files it has mapped aside, before it is ended likewise",
+    "worker.store_patience": "seconds a worker goes on without an answer from the pool's store before it gives up",
     "tracking.uri": "MLflow's tracking store",
     "tracking.artifacts": "folder of recorded artifacts",
+    "tracking.default_experiment": "experiment of a run that names none",
     "store.path": "folder of computed features",
     "store.default_disk_cache": (
         "0: nothing is read from or written to the store; 1: everything goes through it; 2: what is there is replaced. "

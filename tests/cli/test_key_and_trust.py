@@ -61,6 +61,14 @@ def test_a_key_is_exported_and_imported_after_a_question(answer, capsys, monkeyp
     assert (tmp_path / "out.key").read_text().split()[-1] not in text
 
 
+def test_no_key_is_said_to_sign_where_the_machine_does(answer, capsys, tmp_path):
+    assert run(["key", "rotate"]) == run(["key", "share"]) == 0
+    public = capsys.readouterr().out.splitlines()[-1]
+    assert run(["key", "rotate"]) == run(["key", "list"]) == run(["key", "show"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in lines if "signs" in line] == [["signs", public]]
+
+
 def test_a_machine_is_trusted_by_the_key_it_shares(capsys, monkeypatch, tmp_path):
     assert run(["key", "share"]) == 0
     public = capsys.readouterr().out.strip()

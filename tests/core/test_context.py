@@ -48,6 +48,16 @@ def test_init_takes_dotted_names_and_double_underscores():
 def test_init_takes_the_experiment_manager_of_qlib():
     manager = {"class": "MLflowExpManager", "module_path": "qlib.workflow.expm", "kwargs": {"uri": "sqlite:///x.db"}}
     assert init(exp_manager=manager).tracking.uri == "sqlite:///x.db"
+    settings = init(exp_manager={"kwargs": {"default_exp_name": "mine"}})
+    assert (settings.tracking.uri, settings.tracking.default_experiment) == ("sqlite:///x.db", "mine")
+
+
+@pytest.mark.parametrize("manager", ["mlruns", {"kwargs": ["uri"]}, {"kwarg": {}}, {"kwargs": {"url": "x"}}])
+def test_nothing_of_an_experiment_manager_is_passed_over(manager):
+    before = current_settings()
+    with pytest.raises(ConfigError):
+        init(exp_manager=manager)
+    assert current_settings() == before
 
 
 def test_init_takes_a_path():

@@ -5,12 +5,14 @@ import math
 import pandas as pd
 import pytest
 
+from rollwright.core.context import init
 from rollwright.core.serial import from_reference, to_reference
 from rollwright.errors import (
     NoActiveRecorderError,
     RecorderNotFoundError,
     RecordError,
     TrackingUnavailableError,
+    UnsupportedArtifactError,
 )
 from rollwright.record.ambient import QlibRecorder, R
 from rollwright.record.experiment import Experiment
@@ -70,6 +72,19 @@ class TestTheMainPath:
             assert R.get_recorder() is recorder
             assert recorder.list_artifacts("notes") == ["notes/note.txt"]
             assert R.exp_manager.active_experiment.id == recorder.experiment_id
+
+    def test_the_unpickler_of_qlib_is_never_called(self, name, frame):
+        with R.start(experiment_name=name) as recorder:
+            R.save_objects(frame=frame, odd={1, 2})
+            pd.testing.assert_frame_equal(R.load_object("frame", unpickler=pytest.fail), frame)
+            assert recorder.load_object("odd") == {1, 2}
+            with pytest.raises(UnsupportedArtifactError, match="not by the unpickler given"):
+                recorder.load_object("odd", unpickler=pytest.fail)
+
+    def test_a_run_that_names_no_experiment_goes_to_the_one_of_the_settings(self, name):
+        init(exp_manager={"class": "MLflowExpManager", "kwargs": {"default_exp_name": name}})
+        with R.start():
+            assert R.get_exp().name == name
 
     def test_recorders_are_listed_newest_first_and_by_status(self, name):
         made = []

@@ -13,10 +13,11 @@ from rollwright.campaign.document import Document
 from rollwright.core.construct import TRUSTED_PACKAGES
 from rollwright.core.context import QLIB_NAMES, translate
 from rollwright.core.settings import Settings, known_names
-from rollwright.errors import UnknownSettingError, nearest
+from rollwright.errors import ConfigError, UnknownSettingError, nearest
 
 __all__ = ["init_problems", "sys_folders", "with_files"]
 
+_NAMES: Final = (*QLIB_NAMES, "exp_manager", "mongo")
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -24,14 +25,16 @@ def init_problems(values: object, document: Document) -> list[str]:
     """Return what is wrong with ``qlib_init``: names no setting has, and values no setting takes."""
     problems: list[str] = []
     for name, value in values.items() if isinstance(values, Mapping) else ():
+        said: str | None
         try:
-            settings = translate({name: value})
-        except UnknownSettingError:
-            near = nearest(name, (*QLIB_NAMES, "exp_manager", *known_names()))
-            meant = f"did you mean `{near}`?" if near else "known: " + ", ".join((*QLIB_NAMES, "exp_manager"))
-            problems.append(f"{document.where_key(('qlib_init', name))}: unknown key `qlib_init.{name}`; {meant}")
-            continue
-        said = _setting_problem(settings)
+            said = _setting_problem(translate({name: value}))
+        except ConfigError as error:
+            if isinstance(error, UnknownSettingError) and name not in _NAMES:
+                near = nearest(name, (*_NAMES, *known_names()))
+                meant = f"did you mean `{near}`?" if near else "known: " + ", ".join(_NAMES)
+                problems.append(f"{document.where_key(('qlib_init', name))}: unknown key `qlib_init.{name}`; {meant}")
+                continue
+            said = f"{error.message}; {error.hint}" if error.hint else error.message
         if said:
             problems.append(f"{document.where(('qlib_init', name))}: `qlib_init.{name}`: {said}")
     return problems

@@ -28,14 +28,17 @@ def show_command(as_json: _Json = False) -> None:
         _print_json(asdict(listing))
         return
     print(f"folder   {listing.folder}")
-    print(f"signs    {listing.keys[0] if listing.keys else 'no key yet: the first use makes one'}")
     if listing.public is not None:
-        print(f"machine  {listing.public}")
+        print(f"signs    {listing.public}")
+        for key in listing.keys[:1]:
+            print(f"verifies {key}")
+        return
+    print(f"signs    {listing.keys[0] if listing.keys else 'no key yet: the first use makes one'}")
 
 
 @key_app.command("list")
 def list_command(as_json: _Json = False) -> None:
-    """List the ids of all keys, the one that signs first; all of them verify."""
+    """List the ids of all keys, the newest first; all of them verify, and it signs unless the machine itself does."""
     from rollwright.app.keys import list_keys  # noqa: PLC0415 - keeps --help light
 
     listing = list_keys()
@@ -43,7 +46,7 @@ def list_command(as_json: _Json = False) -> None:
         _print_json(asdict(listing))
         return
     for place, key in enumerate(listing.keys):
-        print(f"{key}  {'verifies' if place else 'signs'}")
+        print(f"{key}  {'verifies' if place or listing.public is not None else 'signs'}")
 
 
 @key_app.command("export")
@@ -62,7 +65,7 @@ def import_command(path: Annotated[Path, typer.Argument(metavar="FILE", help="Wh
     from rollwright.app.keys import import_key  # noqa: PLC0415 - keeps --help light
 
     _ask(f"whoever else has the key in {path} can make this machine run code. Take it?")
-    print(f"key {import_key(path)[:16]} signs")
+    _now_signs(import_key(path))
 
 
 @key_app.command("rotate")
@@ -70,7 +73,7 @@ def rotate_command() -> None:
     """Make a new key, which signs from now on; the older ones verify what they signed, and nothing is rewritten."""
     from rollwright.app.keys import rotate_key  # noqa: PLC0415 - keeps --help light
 
-    print(f"key {rotate_key()[:16]} signs")
+    _now_signs(rotate_key())
 
 
 @key_app.command("share")
@@ -82,11 +85,22 @@ def share_command() -> None:
     talk.line("this machine signs in its own name from now on; on the other one: rollwright trust add … --name NAME")
 
 
+def _now_signs(key: str) -> None:
+    """Say what the newest key does; where the machine has an identity of its own, that signs."""
+    from rollwright.app.keys import list_keys  # noqa: PLC0415 - keeps --help light
+
+    if list_keys().public is None:
+        print(f"key {key[:16]} signs")
+        return
+    print(f"key {key[:16]} verifies")
+    talk.line("this machine signs in its own name since `rollwright key share`")
+
+
 def _ask(question: str) -> None:
     try:
         typer.confirm(question, abort=True, err=True)
     except typer.Abort:
-        talk.line("nothing was done")
+        talk.line("nothing was done: it is done after the answer y only")
         raise typer.Exit(2) from None
 
 

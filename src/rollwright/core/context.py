@@ -30,6 +30,7 @@ QLIB_NAMES: Final[dict[str, str]] = {
     "pool_url": "pool.url",
 }
 
+_EXP_MANAGER: Final[dict[str, str]] = {"uri": "tracking.uri", "default_exp_name": "tracking.default_experiment"}
 _MONGO_DEFAULT: Final[dict[str, str]] = {"task_url": "mongodb://localhost:27017/", "task_db_name": "default_task_db"}
 
 
@@ -146,9 +147,21 @@ def translate(values: Mapping[str, object]) -> dict[str, object]:
 
 
 def _exp_manager(value: object) -> dict[str, object]:
-    kwargs = value.get("kwargs", {}) if isinstance(value, Mapping) else {}
-    uri = kwargs.get("uri") if isinstance(kwargs, Mapping) else None
-    return {"tracking.uri": uri} if uri else {}
+    """Return the settings that Qlib's experiment manager means; its class is always that of rollwright."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(
+            f"`exp_manager` takes a dictionary, not {value!r}",
+            hint='write {"kwargs": {"uri": "sqlite:///.rollwright/mlflow.db"}}',
+        )
+    kwargs = value.get("kwargs")
+    kwargs = {} if kwargs is None else kwargs
+    if not isinstance(kwargs, Mapping):
+        raise ConfigError(f"`kwargs` of `exp_manager` is {type(kwargs).__name__}, not a dictionary")
+    for given, known in ((value, ("class", "module_path", "kwargs")), (kwargs, tuple(_EXP_MANAGER))):
+        for name in given:
+            if name not in known:
+                raise UnknownSettingError(str(name), known, where="exp_manager")
+    return {_EXP_MANAGER[name]: item for name, item in kwargs.items() if item is not None}
 
 
 def _mongo_url(value: object) -> str:

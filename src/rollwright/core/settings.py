@@ -53,6 +53,7 @@ class TrackingSettings(_Section):
 
     uri: str = "sqlite:///.rollwright/mlflow.db"
     artifacts: str = ".rollwright/artifacts"
+    default_experiment: str = "Experiment"
 
 
 class WorkerSettings(_Section):
@@ -62,6 +63,7 @@ class WorkerSettings(_Section):
     memory_limit: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     task_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     task_memory: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    store_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 300.0
 
 
 class StoreSettings(_Section):

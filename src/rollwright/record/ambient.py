@@ -248,9 +248,9 @@ class QlibRecorder:
         """Save objects, a file or a folder into the active recorder, as `Recorder.save_objects`."""
         self._active().save_objects(local_path, artifact_path, **kwargs)
 
-    def load_object(self, name: str) -> Any:
-        """Return an object of the active recorder."""
-        return self._active().load_object(name)
+    def load_object(self, name: str, unpickler: object = None) -> Any:
+        """Return an object of the active recorder; `unpickler` as `Recorder.load_object`."""
+        return self._active().load_object(name, unpickler)
 
     def log_params(self, /, **kwargs: object) -> None:
         """Log parameters into the active recorder."""

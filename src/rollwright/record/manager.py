@@ -34,17 +34,22 @@ class ExpManager:
     ----------
     uri : str, optional
         Tracking URI; that of the ambient settings, asked at each use, if not given.
-    default_exp_name : str
-        The experiment of a run that names none.
+    default_exp_name : str, optional
+        The experiment of a run that names none; that of the ambient settings, asked at each use, if not given.
     clock : Clock, optional
     """
 
     def __init__(
-        self, *, uri: str | None = None, default_exp_name: str = "Experiment", clock: Clock | None = None
+        self, *, uri: str | None = None, default_exp_name: str | None = None, clock: Clock | None = None
     ) -> None:
         self._uri = uri
-        self.default_exp_name = default_exp_name
+        self._default_exp_name = default_exp_name
         self._clock = clock or SystemClock()
+
+    @property
+    def default_exp_name(self) -> str:
+        """The experiment of a run that names none."""
+        return self._default_exp_name or current_settings().tracking.default_experiment
 
     @property
     def place(self) -> Place:
@@ -89,7 +94,7 @@ class ExpManager:
             Another tracking URI for this run alone.
         """
         if uri is not None:
-            elsewhere = type(self)(uri=uri, default_exp_name=self.default_exp_name, clock=self._clock)
+            elsewhere = type(self)(uri=uri, default_exp_name=self._default_exp_name, clock=self._clock)
             return elsewhere.start_exp(
                 experiment_id=experiment_id,
                 experiment_name=experiment_name,

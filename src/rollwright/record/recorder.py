@@ -29,6 +29,7 @@ from rollwright.record.tracking.store import OPEN_STATUSES, PARENT_TAG, STATUSES
 __all__ = ["MLflowRecorder", "Recorder", "RecorderReference"]
 
 _KEPT_BY_MLFLOW: Final = ("mlflow.runName", PARENT_TAG)  # copies of the name and of `parent_id`
+_PICKLED: Final = "envelope"
 
 
 class Recorder:
@@ -275,10 +276,17 @@ class Recorder:
             items.append(ArtifactWrite(name=full, kind=codec.kind, suffix=codec.suffix, fill=fill))
         self._files.write(items)
 
-    def load_object(self, name: str) -> Any:
+    def load_object(self, name: str, unpickler: object = None) -> Any:
         """Return a saved object by its name, as ``pred.pkl``, its bytes verified.
 
         Nothing is unpickled but what no format can hold, and that only after its signature was found good.
+
+        Parameters
+        ----------
+        name : str
+        unpickler : optional
+            Qlib's argument. It is never called: what has a format of its own needs none, and what has to be unpickled
+            is refused when one is given.
 
         Raises
         ------
@@ -289,12 +297,18 @@ class Recorder:
         UntrustedArtifactError
             When it would have to be unpickled and nobody this machine trusts signed it under this name.
         UnsupportedArtifactError
-            When it is a plain file; `download_artifact` gives its path.
+            When it is a plain file; `download_artifact` gives its path. When it has to be unpickled and an
+            `unpickler` is given.
         """
         path, ref = self._files.local_path(name)
         if ref.kind == RAW:
             raise UnsupportedArtifactError(
                 f"artifact {name!r} is a plain file, not an object", hint="download_artifact returns its path"
+            )
+        if unpickler is not None and ref.kind == _PICKLED:
+            raise UnsupportedArtifactError(
+                f"artifact {name!r} is signed and opened by rollwright alone, not by the unpickler given",
+                hint="leave `unpickler` out",
             )
         return read_object(codecs.for_kind(ref.kind), path, name=name)
 
