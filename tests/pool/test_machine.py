@@ -13,7 +13,6 @@ from rollwright.pool.stores.sqlite import SqliteStore
 from rollwright.testing.pool_machine import PoolMachine
 
 QUICK = settings(max_examples=200, stateful_step_count=40)
-SHORT = settings(max_examples=60, stateful_step_count=40)  # files take their time; the long one makes up for it
 LONG = settings(max_examples=2000, stateful_step_count=60)
 
 
@@ -45,7 +44,7 @@ class LongSqliteMachine(SqliteMachine):
 TestMemoryMachine = MemoryMachine.TestCase
 TestMemoryMachine.settings = QUICK
 TestSqliteMachine = SqliteMachine.TestCase
-TestSqliteMachine.settings = SHORT
+TestSqliteMachine.settings = QUICK
 TestLongMemoryMachine = pytest.mark.slow(LongMemoryMachine.TestCase)
 TestLongMemoryMachine.settings = LONG
 TestLongSqliteMachine = pytest.mark.slow(LongSqliteMachine.TestCase)

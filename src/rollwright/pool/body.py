@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from rollwright.core.ids import JSON
 from rollwright.errors import ConfigError
 
-__all__ = ["TaskBody", "TaskResult", "WorkerEvent", "WorkerReport"]
+__all__ = ["EVENT_OF", "EventKind", "TaskBody", "TaskResult", "WorkerEvent", "WorkerReport"]
+
+EventKind = Literal[
+    "started", "done", "part_done", "retry", "failed", "released", "lost",
+    "slot died", "stopping", "store away", "store back",
+]  # fmt: skip
+"""What a worker tells of: a task, or, from ``slot died`` on, itself."""
+
+EVENT_OF: Final[Mapping[str, EventKind]] = {
+    "done": "done",
+    "part_done": "part_done",
+    "failed": "failed",
+    "released": "released",
+}
+"""What is told when an outcome of a kind was accepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +69,14 @@ class WorkerEvent:
 
     Attributes
     ----------
-    kind : str
+    kind : EventKind
     task_id : str or None
     slot : int or None
     detail : str
         The last line of an error, or empty.
     """
 
-    kind: Literal["started", "done", "part_done", "retry", "failed", "released", "lost", "slot died", "stopping"]
+    kind: EventKind
     task_id: str | None = None
     slot: int | None = None
     detail: str = ""

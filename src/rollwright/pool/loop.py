@@ -6,19 +6,22 @@ import logging
 import random
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
+from rollwright.core.context import current_settings
 from rollwright.core.ids import canonical_json
 from rollwright.errors import ConfigError, TaskFailedError
 from rollwright.pool.body import TaskResult
 from rollwright.pool.document import document_of_lease, last_line
-from rollwright.pool.heartbeat import Heartbeat
+from rollwright.pool.heartbeat import Heartbeat, new_owner
 from rollwright.pool.manager import TaskManager
+from rollwright.pool.outage import Outage, give_back_strays, kept_outcomes
 from rollwright.pool.query import In, Not, Query, both
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.retry import DEFAULT_BACKOFF, worth_retrying
 from rollwright.pool.states import CLAIMABLE, Status, parse_status
-from rollwright.pool.store import Lease, Outcome, Waker, encode_result
+from rollwright.pool.store import Claim, Lease, Outcome, Settlement, Waker, encode_result
 from rollwright.pool.waiting import pause_hint
 
 __all__ = ["failed_outcome", "finished_outcome", "run_task"]
@@ -73,7 +76,8 @@ def run_task(
         For another state than those above; no task has been taken then.
 
     Guarantees: a failing task never stops the others, and is tried again after a while as often as its attempts
-    allow; an interrupt or exit gives the task in hand back without using an attempt; the lease is renewed meanwhile.
+    allow; an interrupt or exit gives the task in hand back without using an attempt; the lease is renewed meanwhile;
+    a store that stops answering is borne for the settings' ``worker.store_patience``, and the result in hand kept.
     """
     before, after = parse_status(before_status), parse_status(after_status)
     if before not in CLAIMABLE:
@@ -87,7 +91,7 @@ def run_task(
         return run_apart(task_func, manager, query=parse_query(query), before=before, after=after, kwargs=kwargs)
 
     loop = _Loop(task_func, manager, query=parse_query(query), before=before, after=after, kwargs=kwargs)
-    with Heartbeat(manager.store, manager.owner, lease=manager.lease):
+    with Heartbeat(manager.store, loop.owner, lease=manager.lease):
         return loop.run(fail_fast=fail_fast)
 
 
@@ -104,8 +108,11 @@ class _Loop:
         after: Status,
         kwargs: Mapping[str, Any],
     ) -> None:
+        self.owner = new_owner()  # whatever it holds is this call's alone
         self._task_func = task_func
         self._manager = manager
+        patience = current_settings().worker.store_patience
+        self._outage = Outage(pool=manager.task_pool, patience=patience, clock=manager.clock)
         self._query = query
         self._before = before
         self._after = after
@@ -153,8 +160,7 @@ class _Loop:
         """Settle the attempt and take the next task, in one transaction."""
         if outcome.kind == "part_done" and self._before is Status.PART_DONE:
             self._finished.append(lease.task_id)  # one stage per call, or it would never end
-        wish = self._manager.wish(self._remaining(), self._before) if claim else None
-        settlement = self._manager.store.settle([outcome], claim=wish)
+        settlement = self._settled(outcome, self._wish() if claim else None)
         for refusal in settlement.refused:
             _logger.warning("task.lost pool=%s task=%s", lease.pool, refusal.task_id)
         for task_id, status in settlement.statuses.items():
@@ -165,19 +171,49 @@ class _Loop:
                 self._failures.append((task_id, last_line(outcome.error)))
         return settlement.leases[0] if settlement.leases else None
 
+    def _settled(self, outcome: Outcome, wish: Claim | None) -> Settlement:
+        """Settle, however long the store is away; what it kept though its answer was lost counts as settled."""
+        store, pool = self._manager.store, self._manager.task_pool
+
+        def settle() -> Settlement:
+            if self._outage.lasts:
+                held = store.renew(self.owner, lease=self._manager.lease)
+                kept = kept_outcomes(store, pool, [outcome])
+                give_back_strays(store, pool, held, {outcome.task_id})
+                if kept:
+                    return Settlement(statuses=kept)
+            return store.settle([outcome], claim=wish)
+
+        return self._outage.bear(settle)
+
     def _next(self) -> Lease | None:
         """Take a task, waiting for those that are to be tried again later, and for a pool that is paused."""
         while True:
-            leases = self._manager.claim(self._remaining(), self._before)
-            if leases:
-                return leases[0]
-            pool = self._manager.task_pool
-            if not self._manager.store.count(pool, self._remaining())[self._before]:
-                return None
-            if not self._paused and self._manager.store.stat(pool).paused:
-                _logger.warning("pool.paused pool=%s %s", pool, pause_hint(pool))
-                self._paused = True
+            lease, more = self._outage.bear(self._look)
+            if lease is not None or not more:
+                return lease
             self._rest()
+
+    def _look(self) -> tuple[Lease | None, bool]:
+        """Return a task, if there is one, and whether there may be one later."""
+        store, pool = self._manager.store, self._manager.task_pool
+        if self._outage.lasts:
+            give_back_strays(store, pool, store.renew(self.owner, lease=self._manager.lease), ())
+        wish = self._wish()
+        leases = store.claim(wish)
+        if not leases and self._manager.reap(wish.query):
+            leases = store.claim(wish)
+        if leases:
+            return leases[0], True
+        if not store.count(pool, wish.query)[self._before]:
+            return None, False
+        if not self._paused and store.stat(pool).paused:
+            _logger.warning("pool.paused pool=%s %s", pool, pause_hint(pool))
+            self._paused = True
+        return None, True
+
+    def _wish(self) -> Claim:
+        return replace(self._manager.wish(self._remaining(), self._before), owner=self.owner)
 
     def _rest(self) -> None:
         now = self._manager.clock.monotonic()

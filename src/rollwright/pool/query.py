@@ -36,6 +36,7 @@ __all__ = [
     "is_position",
     "matches",
     "parse",
+    "selection",
 ]
 
 COLUMNS: Final = ("_id", "status", "priority", "attempts", "owner", "created", "ended")
@@ -118,6 +119,18 @@ def parse(query: Mapping[str, Any] | None) -> Query | None:
     if not query:
         return None
     return _mapping(query, 0)
+
+
+def selection(query: Mapping[str, Any] | None, only: Sequence[str] | None, tags: Sequence[str]) -> Query | None:
+    """Return the tree of what matches `query`, has one of the ids `only` and all of `tags`; None where none is asked.
+
+    Raises
+    ------
+    QueryError
+    """
+    chosen = In(path=("_id",), values=tuple(str(task_id) for task_id in only)) if only is not None else None
+    tagged = [parse({f"def.tags.{tag}": {"$exists": True, "$ne": False}}) for tag in tags]
+    return both(parse(query), chosen, *tagged)
 
 
 def _mapping(query: Mapping[str, Any], depth: int) -> Query:

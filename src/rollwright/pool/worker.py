@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.connection import wait
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.construct import Trust
@@ -16,14 +16,14 @@ from rollwright.core.context import current_settings
 from rollwright.core.ids import normalise
 from rollwright.core.memory import MemoryGuard, process_memory
 from rollwright.core.settings import Settings
-from rollwright.errors import ConfigError, ConstructError, PoolError, UntrustedModuleError
+from rollwright.errors import ConfigError, ConstructError, PoolError, StoreUnavailableError, UntrustedModuleError
 from rollwright.pool.attention import Doorman, Nudge, Stopper
-from rollwright.pool.body import TaskBody, TaskResult, WorkerEvent, WorkerReport
+from rollwright.pool.body import EVENT_OF, EventKind, TaskBody, TaskResult, WorkerEvent, WorkerReport
 from rollwright.pool.document import last_line
 from rollwright.pool.heartbeat import new_owner
 from rollwright.pool.loop import run_task
-from rollwright.pool.query import In, Query, both
-from rollwright.pool.query import parse as parse_query
+from rollwright.pool.outage import Outage, give_back_strays, kept_outcomes
+from rollwright.pool.query import Query, both, selection
 from rollwright.pool.retry import DEFAULT_BACKOFF, Backoff
 from rollwright.pool.states import Status
 from rollwright.pool.store import Claim, Lease, Outcome, PoolStore
@@ -46,8 +46,6 @@ MEMORY_LOOK: Final = 0.1
 
 _GB: Final = 1e9
 
-Kind = Literal["started", "done", "part_done", "retry", "failed", "released", "lost", "slot died", "stopping"]
-
 
 class Worker:
     """Works through a pool with several processes at once.
@@ -56,7 +54,9 @@ class Worker:
     the body. Guarantees: a slot that dies costs its task one attempt and nobody else anything; a slot dies with this
     process, within a second, however it went; told to stop (SIGTERM, SIGINT or `stop`), it claims nothing more, waits
     a few seconds for the tasks in hand, gives the rest back without using an attempt, and is gone within five; told
-    twice, it is gone at once. What a task that lost its lease still returns is thrown away.
+    twice, it is gone at once. What a task that lost its lease still returns is thrown away. A store that stops
+    answering is borne for ``worker.store_patience`` seconds: tasks in hand go on, and what they return is kept and
+    committed when the store is back; what somebody else was given meanwhile is refused by the fence.
 
     Parameters
     ----------
@@ -137,9 +137,7 @@ class Worker:
         if not module.endswith(".py") and not Trust.from_settings(settings).covers(module):
             raise UntrustedModuleError(module)
         self._store = store
-        self._wish = Claim(
-            pool=pool, owner=new_owner(), lease=lease, status=before, query=_selection(query, only, tags)
-        )
+        self._wish = Claim(pool=pool, owner=new_owner(), lease=lease, status=before, query=selection(query, only, tags))
         self._after = after
         self._slots = slots
         self._until_empty = until_empty
@@ -156,6 +154,7 @@ class Worker:
         self._poll = poll if poll is not None else settings.pool.poll
         self._clock: Clock = clock if clock is not None else SystemClock()
         self._on_event = on_event
+        self._outage = Outage(pool=pool, patience=settings.worker.store_patience, clock=self._clock)
         terms = {
             "settings": settings.model_dump_json(),
             "entry": body.entry,
@@ -169,6 +168,7 @@ class Worker:
         self._start_failures = 0
         self._signals = 0
         self._nudge: Nudge | None = None
+        self._beat = 0.0
         self._due: list[float] = []
         self._counts = {"done": 0, "failed": 0, "released": 0}
 
@@ -180,7 +180,7 @@ class Worker:
         ConstructError
             When a slot cannot load the body.
         PoolError
-            When slots die as they start, or the store fails.
+            When slots die as they start, or the store does not answer for longer than is borne.
         """
         start = self._clock.monotonic()
         self._nudge = nudge = Nudge()
@@ -211,14 +211,34 @@ class Worker:
     # -- the loop ----------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        beat = self._clock.monotonic() + self._wish.lease / 3
+        self._beat = self._clock.monotonic() + self._wish.lease / 3
         while not self._signals:
-            if not self._turn() and not self._outcomes and self._idle() and self._nothing_left():
+            if self._bearing_outages(self._round):
                 return
-            self._listen(min(self._patience(), max(0.0, beat - self._clock.monotonic())))
-            if self._clock.monotonic() >= beat:
-                self._heartbeat()
-                beat = self._clock.monotonic() + self._wish.lease / 3
+            pause = self._outage.pause if self._outage.lasts else self._patience()
+            self._listen(min(pause, max(0.0, self._beat - self._clock.monotonic())))
+
+    def _round(self) -> bool:
+        """Do what is due at the store; return whether nothing is left to do.
+
+        An outage ends with a whole round: a full disk answers questions and keeps nothing.
+        """
+        if due := self._outage.lasts or self._clock.monotonic() >= self._beat:
+            self._heartbeat()
+        asks = due or bool(self._outcomes) or self._idle() or any(slot.idle for slot in self._handles)
+        over = not self._turn() and not self._outcomes and self._idle() and self._nothing_left()
+        if asks:
+            self._answered()
+        return over
+
+    def _bearing_outages(self, ask: Callable[[], bool]) -> bool:
+        """Return what `ask` returns; False while the store is away, which is borne for a while."""
+        try:
+            return ask()
+        except StoreUnavailableError as error:
+            if self._outage.met(error):
+                self._emit("store away", None, None, error.message)
+            return False
 
     def _idle(self) -> bool:
         return not any(slot.lease for slot in self._handles)
@@ -259,7 +279,11 @@ class Worker:
     def _settle(self, *, limit: int) -> tuple[Lease, ...]:
         outcomes, self._outcomes = self._outcomes, []
         wish = replace(self._wish, limit=limit) if limit else None
-        settlement = self._store.settle(outcomes, claim=wish)
+        try:
+            settlement = self._store.settle(outcomes, claim=wish)
+        except StoreUnavailableError:
+            self._outcomes = outcomes
+            raise
         by_id = {outcome.task_id: outcome for outcome in outcomes}
         for task_id, status in settlement.statuses.items():
             self._settled(by_id[task_id], status)
@@ -271,7 +295,9 @@ class Worker:
     def _settled(self, outcome: Outcome, status: Status) -> None:
         if outcome.delay and status not in (Status.FAILED, Status.RUNNING):
             self._due.append(self._clock.monotonic() + outcome.delay)
-        kind: Kind = "retry" if outcome.kind == "failed" and status is not Status.FAILED else _KINDS[outcome.kind]
+        kind: EventKind = (
+            "retry" if outcome.kind == "failed" and status is not Status.FAILED else EVENT_OF[outcome.kind]
+        )
         counted = {"done": "done", "part_done": "done", "failed": "failed", "released": "released"}.get(kind)
         if counted is not None:
             self._counts[counted] += 1
@@ -396,9 +422,14 @@ class Worker:
 
     def _heartbeat(self) -> None:
         """Renew all leases at once, and end the slots whose task is somebody else's now."""
-        if self._idle():
+        self._beat = self._clock.monotonic() + self._wish.lease / 3
+        if self._idle() and not self._outage.lasts:
             return
         held = self._store.renew(self._wish.owner, lease=self._wish.lease)
+        if self._outage.lasts:
+            self._find_kept()
+        mine = {slot.lease.task_id for slot in self._handles if slot.lease is not None}
+        give_back_strays(self._store, self._wish.pool, held, mine | {outcome.task_id for outcome in self._outcomes})
         for slot in list(self._handles):
             lease = slot.lease
             if lease is not None and held.get(lease.task_id) != lease.token:
@@ -407,22 +438,44 @@ class Worker:
                 slot.kill()
                 self._replace(slot)
 
+    def _find_kept(self) -> None:
+        """Tell of what the store has kept though its answer was lost: offered again, it would be refused."""
+        kept = kept_outcomes(self._store, self._wish.pool, self._outcomes)
+        done = [outcome for outcome in self._outcomes if outcome.task_id in kept]
+        self._outcomes = [outcome for outcome in self._outcomes if outcome.task_id not in kept]
+        for outcome in done:
+            self._settled(outcome, kept[outcome.task_id])
+
+    def _answered(self) -> None:
+        if self._outage.answered():
+            self._emit("store back", None, None, "")
+
     # -- stopping ----------------------------------------------------------------------------------------------
 
     def _wind_up(self) -> None:
         """Let the tasks in hand finish for a moment, then give them back."""
         self._emit("stopping", None, None, f"up to {GRACE:g} s for the tasks in hand")
-        end = self._clock.monotonic() + GRACE
+        end = self._clock.monotonic() + (GRACE / 2 if self._outage.lasts else GRACE)
         while not self._idle() and (left := end - self._clock.monotonic()) > 0:
             self._listen(min(left, self._wish.lease / 3))
-            if self._outcomes:
-                self._settle(limit=0)
+            if self._outcomes and not self._outage.lasts:
+                self._bearing_outages(self._settle_all)
         for slot in self._handles:
             if slot.lease is not None:
                 self._outcomes.append(Outcome.released(slot.lease))
                 slot.lease = None
                 slot.kill()
+        self._bearing_outages(self._settle_all)
+        if self._outcomes:
+            tasks = ",".join(outcome.task_id for outcome in self._outcomes)
+            _logger.warning("worker.left pool=%s tasks=%s: the store is away; they run again", self._wish.pool, tasks)
+
+    def _settle_all(self) -> bool:
+        if self._outage.lasts:
+            self._heartbeat()
         self._settle(limit=0)
+        self._answered()
+        return True
 
     def _abandon(self) -> None:
         for slot in self._handles:
@@ -434,24 +487,10 @@ class Worker:
 
     # -- telling -----------------------------------------------------------------------------------------------
 
-    def _tell(self, kind: Kind, lease: Lease, slot: SlotHandle) -> None:
+    def _tell(self, kind: EventKind, lease: Lease, slot: SlotHandle) -> None:
         _logger.info("task.%s pool=%s task=%s slot=%d", kind, lease.pool, lease.task_id, slot.number)
         self._emit(kind, lease.task_id, slot.number, "")
 
-    def _emit(self, kind: Kind, task_id: str | None, slot: int | None, detail: str) -> None:
+    def _emit(self, kind: EventKind, task_id: str | None, slot: int | None, detail: str) -> None:
         if self._on_event is not None:
             self._on_event(WorkerEvent(kind=kind, task_id=task_id, slot=slot, detail=detail))
-
-
-_KINDS: Final[Mapping[str, Kind]] = {
-    "done": "done",
-    "part_done": "part_done",
-    "failed": "failed",
-    "released": "released",
-}
-
-
-def _selection(query: Mapping[str, Any] | None, only: Sequence[str] | None, tags: Sequence[str]) -> Query | None:
-    chosen = In(path=("_id",), values=tuple(str(task_id) for task_id in only)) if only is not None else None
-    tagged = [parse_query({f"def.tags.{tag}": {"$exists": True, "$ne": False}}) for tag in tags]
-    return both(parse_query(query), chosen, *tagged)
