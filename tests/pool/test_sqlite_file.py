@@ -148,8 +148,8 @@ def test_an_injection_changes_nothing(file_store):
     assert [record.pool for record in file_store.find(name)] == [name]
 
 
-@pytest.mark.parametrize(("status", "index"), [(Status.WAITING, "task_waiting"), (Status.PART_DONE, "task_part_done")])
-def test_a_claim_reads_only_tasks_that_can_be_claimed(file_store, status, index):
+@pytest.mark.parametrize("status", [Status.WAITING, Status.PART_DONE])
+def test_a_claim_reads_only_tasks_that_can_be_claimed(file_store, status):
     condition, values = where(parse({"def.name": "a"}))
     statement = sqlite_sql.CLAIM.format(status=status.value, where=condition)
     with file_store._reading() as connection:
@@ -157,15 +157,65 @@ def test_a_claim_reads_only_tasks_that_can_be_claimed(file_store, status, index)
             f"EXPLAIN QUERY PLAN {statement}", ("o", "p", 1.0, 1.0, "p", *values, "p", 1)
         ).fetchall()
     text = " / ".join(row[3] for row in plan)
-    assert f"USING INDEX {index}" in text
+    assert "USING INDEX task_open (pool=? AND status=? AND lease_until=?)" in text
     assert "TEMP B-TREE" not in text
 
 
-def test_looking_for_ended_leases_and_due_tasks_reads_only_those(file_store):
+@pytest.mark.parametrize(
+    ("statement", "values", "index"),
+    [
+        (sqlite_sql.ANY_EXPIRED, (1.0,), "task_open (pool=? AND status=? AND lease_until<?)"),
+        (sqlite_sql.PROMOTE, (1.0,), "task_delayed (run_at<?)"),
+        (sqlite_sql.RENEW, (1.0, "o"), "task_open (pool=? AND status=?)"),
+        (sqlite_sql.RUNNING_PROCESSES, (), "task_open (pool=? AND status=?)"),
+        (sqlite_sql.REAP.format(where=""), (1.0, 1.0, "[]"), "task_open (pool=? AND status=?)"),
+        (sqlite_sql.REAP.format(where=" AND pool = ?"), (1.0, 1.0, "[]", "p"), "task_open (pool=? AND status=?)"),
+    ],
+)
+def test_looking_after_leases_and_due_tasks_reads_only_those(file_store, statement, values, index):
     with file_store._reading() as connection:
-        for statement, index in ((sqlite_sql.ANY_EXPIRED, "task_running"), (sqlite_sql.PROMOTE, "task_delayed")):
-            plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", (1.0,)).fetchall()
-            assert any(index in row[3] for row in plan)
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+    assert any(index in row[3] for row in plan)
+    assert not any(row[3].startswith("SCAN task") for row in plan)
+
+
+def test_counting_reads_no_finished_task(file_store):
+    with file_store._reading() as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {sqlite_sql.TALLY}", ("p",)).fetchall()
+    reads = [row[3] for row in plan if " task " in f"{row[3]} "]
+    assert len(reads) == 3
+    assert all("task_open" in text or "task_delayed" in text or "task_failed" in text for text in reads)
+
+
+def test_history_is_by_time_and_that_of_one_task_in_its_order_though_the_clock_was_set_back(tmp_path, time):
+    store = SqliteStore(tmp_path / "pool.db", clock=time, durable=False)
+    time.seconds = 1000.0
+    first, second = store.put("p", new("a", "b")).ids
+    time.seconds = 2000.0
+    (lease,) = store.claim(Claim(pool="p", owner="w", lease=60))
+    time.seconds = 1500.0
+    (other,) = store.claim(Claim(pool="p", owner="w", lease=6000))
+    store.settle([Outcome.done(lease)]).check()
+    rows = store.read_history("p")
+    assert [(row.task_id, row.event) for row in rows] == [
+        (first, "created"),
+        (second, "created"),
+        (second, "claimed"),
+        (first, "claimed"),
+        (first, "done"),
+    ]
+    assert other.task_id == second
+    store.close()
+
+
+def test_what_a_task_was_is_told_when_it_is_gone(file_store):
+    (kept, gone) = file_store.put("p", new("a", "b")).ids
+    assert file_store.delete("p", parse({"_id": gone})) == 1
+    assert [row.event for row in file_store.read_history("p", [gone])] == ["created", "deleted"]
+    assert [row.event for row in file_store.read_history("p", [kept])] == ["created"]
+    assert [row.event for row in file_store.read_history("p")] == ["created", "created", "deleted"]
+    with file_store._reading() as connection:
+        assert connection.execute("SELECT task FROM document").fetchall() == [(int(kept),)]
 
 
 def test_two_stores_of_one_file_see_the_same(file_store):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Claim, Outcome
 from rollwright.pool.stores import sqlite_sql
@@ -41,7 +42,11 @@ def test_a_file_of_schema_1_keeps_its_tasks_and_their_history(old_store):
     assert (records["5"].result, records["5"].validity) == ('{"ic":0.05}', '{"data":"7"}')
     assert records["4"].error == "RuntimeError: no"
     assert [row.event for row in old_store.read_history("p", ["5"])] == ["created", "claimed", "done"]
+    assert [row.event for row in old_store.read_history("p", ["1"])] == ["created"]
+    assert len(old_store.read_history("p")) == 12
     assert old_store.count("p") == dict.fromkeys(Status, 1) | {Status.CANCELLED: 0}
+    assert old_store.count("q") == dict.fromkeys(Status, 0) | {Status.WAITING: 1}
+    assert [record.task_id for record in old_store.find("p", parse({"def.name": "c"}))] == ["3"]
     with sqlite3.connect(old_store.path) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (sqlite_sql.SCHEMA_VERSION,)
     connection.close()
@@ -57,3 +62,11 @@ def test_a_file_of_schema_1_goes_on_and_can_be_paused(old_store, time):
     time.advance(30)
     (later,) = old_store.claim(Claim(pool="q", owner="w", lease=60))
     assert later.definition == {"name": "later"}
+
+
+def test_what_goes_on_in_an_old_file_is_told_after_what_was_before(old_store):
+    old_store.settle([Outcome(task_id="2", token=1, kind="done", result="2")]).check()
+    assert [row.event for row in old_store.read_history("p", ["2"])] == ["created", "claimed", "done"]
+    assert old_store.count("p")[Status.DONE] == 2
+    assert old_store.delete("p", parse({"_id": "1"})) == 1
+    assert [row.event for row in old_store.read_history("p", ["1"])] == ["created", "deleted"]

@@ -80,13 +80,13 @@ class SqliteStore(SqliteFile):
         for start in range(0, len(tasks), _PUT_CHUNK):
             chunk = tasks[start : start + _PUT_CHUNK]
             with self._writing() as connection:
-                created += self._put(connection, pool, chunk)
-                prints = json.dumps([task.fingerprint for task in chunk])
-                known = dict(connection.execute(sql.IDS_OF, (pool, prints)))
+                known, new = self._put(connection, pool, chunk)
             ids += [str(known[task.fingerprint]) for task in chunk]
+            created += new
         return PutResult(ids=tuple(ids), created=created)
 
-    def _put(self, connection: sqlite3.Connection, pool: str, tasks: Sequence[NewTask]) -> int:
+    def _put(self, connection: sqlite3.Connection, pool: str, tasks: Sequence[NewTask]) -> tuple[dict[str, int], int]:
+        """Insert what is new; return the ids of all by fingerprint, and how many are new."""
         now = self._clock()
         (last,) = connection.execute(sql.LAST_ID).fetchone()
         rows = (
@@ -97,16 +97,19 @@ class SqliteStore(SqliteFile):
                 task.max_attempts,
                 now + task.delay if task.delay > 0 else None,
                 now,
-                task.canonical,
             )
             for task in tasks
         )
         connection.executemany(sql.INSERT, rows)
+        prints = json.dumps([task.fingerprint for task in tasks])
+        known: dict[str, int] = dict(connection.execute(sql.IDS_OF, (pool, prints)))
         # This transaction is the only writer, so everything beyond `last` is new here.
-        created = connection.execute(sql.HISTORY_OF_NEW, (last,)).rowcount
-        if created:
+        texts = {number: task.canonical for task in tasks if (number := known[task.fingerprint]) > last}
+        if texts:
+            connection.executemany(sql.DOCUMENT, sorted(texts.items()))
+            connection.execute(sql.GROW, (pool, len(texts)))
             self._changed.add((pool, "work"))
-        return created
+        return known, len(texts)
 
     def claim(self, claim: Claim) -> list[Lease]:
         """Take tasks: highest priority first, then the oldest."""
@@ -236,14 +239,12 @@ class SqliteStore(SqliteFile):
             last = rows[-1][0]
 
     def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
-        """Return how many tasks match, by state; without a query it costs the same for a million tasks."""
+        """Return how many tasks match, by state; without a query, finished tasks cost nothing."""
         condition, values = where(query)
         with self._reading() as connection:
-            rows = (
-                connection.execute(sql.TALLY, (pool,))
-                if query is None
-                else connection.execute(sql.COUNT.format(where=condition), (pool, *values))
-            ).fetchall()
+            if query is None:
+                return _tally(connection, pool)
+            rows = connection.execute(sql.COUNT.format(where=condition), (pool, *values)).fetchall()
         return dict.fromkeys(Status, 0) | {Status(status): tasks for status, tasks in rows}
 
     def amend(self, pool: str, query: Query | None, amendment: Amendment) -> list[str]:
@@ -284,9 +285,8 @@ class SqliteStore(SqliteFile):
         if held is not None:
             raise IllegalTransitionError(f"task {held[0]} is running; its definition stays")
         try:
-            rows = connection.execute(
-                sql.REPLACE.format(where=condition), (new.canonical, new.fingerprint, pool, *values)
-            ).fetchall()
+            rows = connection.execute(sql.REPLACE.format(where=condition), (new.fingerprint, pool, *values)).fetchall()
+            connection.execute(sql.REDEFINE, (new.canonical, json.dumps([row[0] for row in rows])))
         except sqlite3.IntegrityError as error:
             raise PoolError("another task of the pool has that definition already") from error
         self._log(connection, now, "replaced", rows)
@@ -296,7 +296,11 @@ class SqliteStore(SqliteFile):
         """Remove tasks that match; their history stays."""
         condition, values = where(query)
         with self._writing() as connection:
+            connection.execute(sql.KEEP_CREATED.format(where=condition), (pool, running, *values))
             rows = connection.execute(sql.DELETE.format(where=condition), (pool, running, *values)).fetchall()
+            if rows:
+                connection.execute(sql.FORGET_DOCUMENTS, (json.dumps([row[0] for row in rows]),))
+                connection.execute(sql.GROW, (pool, -len(rows)))
             self._log(connection, self._clock(), "deleted", rows)
         return len(rows)
 
@@ -320,15 +324,14 @@ class SqliteStore(SqliteFile):
         return paused
 
     def stat(self, pool: str) -> PoolStat:
-        """Return how many tasks a pool has by state, and whether it is paused; it costs the same for a million."""
+        """Return how many tasks a pool has by state, and whether it is paused; finished tasks cost nothing."""
         with self._reading() as connection:
             connection.execute("BEGIN")  # one moment for both
             try:
-                tally = connection.execute(sql.TALLY, (pool,)).fetchall()
+                counts = _tally(connection, pool)
                 pause = connection.execute(sql.PAUSED, (pool,)).fetchone() or (None, None)
             finally:
                 connection.execute("COMMIT")
-        counts = dict.fromkeys(Status, 0) | {Status(status): tasks for status, tasks in tally}
         return PoolStat(pool=pool, counts=counts, paused_at=pause[0], reason=pause[1])
 
     def restore(self, pool: str, tasks: Sequence[MovedTask]) -> PutResult:
@@ -345,20 +348,29 @@ class SqliteStore(SqliteFile):
                     found = connection.execute(sql.ID_OF, (pool, task.record.fingerprint)).fetchone()
                 else:
                     created += 1
+                    connection.execute(sql.DOCUMENT, (found[0], task.record.canonical))
+                    connection.execute(sql.GROW, (pool, 1))
                     self._log_moved(connection, pool, found[0], task, now)
                 ids.append(found[0])
         return PutResult(ids=tuple(str(number) for number in ids), created=created)
 
     def _log_moved(self, connection: sqlite3.Connection, pool: str, number: int, task: MovedTask, now: float) -> None:
-        rows = [
-            (number, pool, row.at, row.event, row.status.value, row.token, row.attempt, row.owner, row.detail)
-            for row in task.history
-        ]
-        connection.executemany(sql.HISTORY, rows)
         record = task.record
-        self._log(
-            connection, now, "moved", [(number, pool, record.status, record.token, record.attempts, record.owner)]
+        last = HistoryRow(
+            task_id="",
+            at=now,
+            event="moved",
+            status=record.status,
+            token=record.token,
+            attempt=record.attempts,
+            owner=record.owner,
         )
+        rows = [
+            (number, place, pool, row.at, row.event, row.status.value, row.token, row.attempt, row.owner, row.detail)
+            for place, row in enumerate((*task.history, last))
+        ]
+        connection.executemany(sql.MOVED_HISTORY, rows)
+        self._changed.update((pool, bell) for bell in bells_for([record.status]))
 
     def read_history(self, pool: str, task_ids: Sequence[str] | None = None) -> list[HistoryRow]:
         """Return the changes, oldest first."""
@@ -381,6 +393,16 @@ class SqliteStore(SqliteFile):
             )
             for row in rows
         ]
+
+
+def _tally(connection: sqlite3.Connection, pool: str) -> dict[Status, int]:
+    counts = dict.fromkeys(Status, 0)
+    for status, tasks in connection.execute(sql.TALLY, (pool,)):
+        # Done are those in no small index: of the whole, less all others.
+        if status is not None:
+            counts[Status(status)] += tasks
+        counts[Status.DONE] += tasks if status is None else -tasks
+    return counts
 
 
 def _end(connection: sqlite3.Connection, outcome: Outcome, now: float) -> tuple[str, tuple[Any, ...] | None]:
@@ -434,7 +456,6 @@ def _restored(pool: str, record: TaskRecord) -> tuple[object, ...]:
         record.created,
         record.started,
         record.ended,
-        record.canonical,
         record.result,
         record.validity,
         record.error,

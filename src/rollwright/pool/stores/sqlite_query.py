@@ -8,6 +8,7 @@ from typing import Final
 
 from rollwright.core.ids import JSON, canonical_json, sha256_hex
 from rollwright.pool.query import And, Compare, Exists, In, Not, Or, Query, is_position
+from rollwright.pool.stores.sqlite_sql import DEFINITION
 
 __all__ = ["where"]
 
@@ -21,7 +22,7 @@ _COLUMNS: Final[Mapping[str, str]] = {
     "created": "created",
     "ended": "ended",
 }
-_JSON: Final[Mapping[str, str]] = {"def": "definition", "res": "result", "validity": "validity"}
+_JSON: Final[Mapping[str, str]] = {"def": DEFINITION, "res": "result", "validity": "validity"}
 _ORDERS: Final[Mapping[str, str]] = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 

@@ -1,5 +1,7 @@
 """Every statement the SQLite store runs, by name."""
 
+# ruff: noqa: S608 - put together from texts of this file; every value is bound
+
 from __future__ import annotations
 
 from typing import Final
@@ -64,41 +66,98 @@ _V1: Final = (
 
 _V2: Final = ("CREATE TABLE pause(pool TEXT PRIMARY KEY, at REAL NOT NULL, reason TEXT) WITHOUT ROWID",)
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_V1, _V2)
+_ROOM: Final = 320
+_ROOM_OF_RESULT: Final = 240
+
+_V3: Final = (
+    # A turn rewrites two rows of `task`: without the definitions, which never change, both lie on one page.
+    "CREATE TABLE document(task INTEGER PRIMARY KEY, definition TEXT NOT NULL)",
+    "INSERT INTO document SELECT id, definition FROM task ORDER BY id",
+    "DROP TRIGGER task_counted",
+    "DROP TRIGGER task_moved",
+    "DROP TRIGGER task_removed",
+    "ALTER TABLE task DROP COLUMN definition",
+    # Bytes that give way to what a claim and a result write, so that a full page need not be divided for them.
+    "ALTER TABLE task ADD COLUMN room BLOB",
+    # Open tasks alone: a million finished ones do not slow a claim down. Those that run stand right before those that
+    # wait, which have no lease, so that a claim moves a task within one page.
+    "DROP INDEX task_waiting",
+    "DROP INDEX task_part_done",
+    "DROP INDEX task_running",
+    """CREATE INDEX task_open ON task(pool, status, lease_until, priority DESC, id)
+    WHERE ended IS NULL AND run_at IS NULL""",
+    "CREATE INDEX task_failed ON task(pool, status) WHERE status IN ('failed', 'cancelled')",
+    # How many tasks a pool has in all; those that are done are what the small indexes do not hold.
+    "CREATE TABLE size(pool TEXT PRIMARY KEY, tasks INTEGER NOT NULL) WITHOUT ROWID",
+    "INSERT INTO size SELECT pool, SUM(tasks) FROM tally GROUP BY pool",
+    "DROP TABLE tally",
+    # A change's number is its task's, shifted, and how many came before it: no index needs to find a task's history.
+    # That a task was created stands in the task itself, unless it was moved here or is gone.
+    "ALTER TABLE history RENAME TO history_2",
+    """CREATE TABLE history(
+    seq INTEGER PRIMARY KEY,
+    pool TEXT NOT NULL,
+    at REAL NOT NULL,
+    event TEXT NOT NULL,
+    status TEXT NOT NULL,
+    token INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    owner TEXT,
+    detail TEXT)""",
+    """INSERT INTO history
+    SELECT (task << 24) + ROW_NUMBER() OVER (PARTITION BY task ORDER BY seq) - 1 AS number, pool, at, event, status,
+        token, attempt, owner, detail FROM history_2 ORDER BY number""",
+    "DROP TABLE history_2",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_V1, _V2, _V3)
 """The statements that lead from each schema version to the next; the first from an empty file."""
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
-INSERT: Final = """INSERT INTO task(pool, fingerprint, status, priority, max_attempts, run_at, created, definition)
-    VALUES(?, ?, 'waiting', ?, ?, ?, ?, ?) ON CONFLICT(pool, fingerprint) DO NOTHING"""
+DEFINITION: Final = "(SELECT definition FROM document WHERE document.task = task.id)"
+
+INSERT: Final = f"""INSERT INTO task(pool, fingerprint, status, priority, max_attempts, run_at, created, room)
+    VALUES(?, ?, 'waiting', ?, ?, ?, ?, zeroblob({_ROOM})) ON CONFLICT(pool, fingerprint) DO NOTHING"""
 
 LAST_ID: Final = "SELECT COALESCE(MAX(id), 0) FROM task"
 
-HISTORY_OF_NEW: Final = """INSERT INTO history(task, pool, at, event, status, token, attempt)
-    SELECT id, pool, created, 'created', 'waiting', 0, 0 FROM task WHERE id > ?"""
+DOCUMENT: Final = "INSERT INTO document(task, definition) VALUES(?, ?)"
+
+REDEFINE: Final = "UPDATE document SET definition = ? WHERE task IN (SELECT value FROM json_each(?))"
+
+FORGET_DOCUMENTS: Final = "DELETE FROM document WHERE task IN (SELECT value FROM json_each(?))"
+
+GROW: Final = "INSERT INTO size VALUES(?, ?) ON CONFLICT(pool) DO UPDATE SET tasks = tasks + excluded.tasks"
 
 IDS_OF: Final = """SELECT fingerprint, id FROM task
     WHERE pool = ? AND fingerprint IN (SELECT value FROM json_each(?))"""
 
 PROMOTE: Final = "UPDATE task SET run_at = NULL WHERE run_at <= ?"
 
-ANY_EXPIRED: Final = "SELECT 1 FROM task WHERE status = 'running' AND lease_until < ? LIMIT 1"
+_OPEN: Final = "ended IS NULL AND run_at IS NULL"
+_RUNNING: Final = f"pool IN (SELECT pool FROM size) AND status = 'running' AND {_OPEN}"
+
+ANY_EXPIRED: Final = f"SELECT 1 FROM task INDEXED BY task_open WHERE {_RUNNING} AND lease_until < ? LIMIT 1"
 
 # `{where}` is what `sqlite_query.where` makes of a query: text of ours with bound parameters.
-CLAIM: Final = """UPDATE task SET status = 'running', origin = '{status}', token = token + 1, attempts = attempts + 1,
-    owner = ?, process = ?, lease_until = ?, started = ?
-    WHERE id IN (SELECT id FROM task WHERE status = '{status}' AND run_at IS NULL AND pool = ?{where}
+CLAIM: Final = f"""UPDATE task SET status = 'running', origin = '{{status}}', token = token + 1,
+    attempts = attempts + 1, owner = ?, process = ?, lease_until = ?, started = ?, room = zeroblob({_ROOM_OF_RESULT})
+    WHERE id IN (SELECT id FROM task
+        WHERE pool = ? AND status = '{{status}}' AND lease_until IS NULL AND {_OPEN}{{where}}
         AND NOT EXISTS(SELECT 1 FROM pause WHERE pause.pool = ?)
         ORDER BY priority DESC, id LIMIT ?)
-    RETURNING id, token, attempts, max_attempts, definition, priority, result"""
+    RETURNING id, token, attempts, max_attempts, {DEFINITION}, priority, result"""
 
-RENEW: Final = "UPDATE task SET lease_until = ? WHERE status = 'running' AND owner = ? RETURNING id, token"
+RENEW: Final = f"""UPDATE task INDEXED BY task_open SET lease_until = ? WHERE {_RUNNING} AND owner = ?
+    RETURNING id, token"""
 
-DONE: Final = """UPDATE task SET status = 'done', result = ?, validity = ?, error = NULL, lease_until = NULL, ended = ?
+DONE: Final = """UPDATE task SET status = 'done', result = ?, validity = ?, error = NULL, lease_until = NULL, ended = ?,
+    process = NULL, room = NULL
     WHERE id = ? AND token = ? AND status = 'running' RETURNING pool, status, token, attempts, owner"""
 
 PART_DONE: Final = """UPDATE task SET status = 'part_done', result = ?, validity = ?, error = NULL,
-    lease_until = NULL, attempts = 0
+    lease_until = NULL, attempts = 0, room = NULL
     WHERE id = ? AND token = ? AND status = 'running' RETURNING pool, status, token, attempts, owner"""
 
 RETRY: Final = """UPDATE task SET status = origin, error = ?, lease_until = NULL, run_at = ?
@@ -116,24 +175,32 @@ CANCELLED: Final = """UPDATE task SET status = 'cancelled', lease_until = NULL, 
 
 STATE_OF: Final = "SELECT token, status FROM task WHERE id = ?"
 
-RUNNING_PROCESSES: Final = "SELECT DISTINCT process FROM task WHERE status = 'running' AND process IS NOT NULL"
+RUNNING_PROCESSES: Final = f"""SELECT DISTINCT process FROM task INDEXED BY task_open
+    WHERE {_RUNNING} AND process IS NOT NULL"""
 
-REAP: Final = """UPDATE task SET status = CASE WHEN attempts < max_attempts THEN origin ELSE 'failed' END,
+REAP: Final = f"""UPDATE task SET status = CASE WHEN attempts < max_attempts THEN origin ELSE 'failed' END,
     ended = CASE WHEN attempts < max_attempts THEN NULL ELSE ? END,
     token = token + 1, lease_until = NULL,
     error = 'worker ' || owner || ' died or did not renew its lease in time'
-    WHERE status = 'running' AND (lease_until < ? OR process IN (SELECT value FROM json_each(?))){where}
+    WHERE {_RUNNING} AND (lease_until < ? OR process IN (SELECT value FROM json_each(?))){{where}}
     RETURNING id, pool, status, token, attempts, owner, error"""
 
-GET: Final = """SELECT id, pool, fingerprint, status, priority, token, attempts, max_attempts, definition, created,
+GET: Final = f"""SELECT id, pool, fingerprint, status, priority, token, attempts, max_attempts, {DEFINITION}, created,
     owner, result, validity, error, lease_until, run_at, started, ended
     FROM task WHERE pool = ? AND id IN (SELECT value FROM json_each(?))"""
 
-FIND: Final = """SELECT id, pool, fingerprint, status, priority, token, attempts, max_attempts, definition, created,
+FIND: Final = f"""SELECT id, pool, fingerprint, status, priority, token, attempts, max_attempts, {DEFINITION}, created,
     owner, result, validity, error, lease_until, run_at, started, ended
-    FROM task WHERE pool = ? AND id > ?{where} ORDER BY id LIMIT ?"""
+    FROM task WHERE pool = ? AND id > ?{{where}} ORDER BY id LIMIT ?"""
 
-TALLY: Final = "SELECT status, tasks FROM tally WHERE pool = ?"
+# The row without a state is the whole pool.
+TALLY: Final = f"""SELECT status, COUNT(*) FROM task INDEXED BY task_open WHERE pool = ?1 AND {_OPEN}
+        AND status IN ('waiting', 'running', 'part_done') GROUP BY status
+    UNION ALL SELECT status, COUNT(*) FROM task INDEXED BY task_delayed
+        WHERE run_at IS NOT NULL AND pool = ?1 AND status IN ('waiting', 'part_done') GROUP BY status
+    UNION ALL SELECT status, COUNT(*) FROM task INDEXED BY task_failed
+        WHERE pool = ?1 AND status IN ('failed', 'cancelled') GROUP BY status
+    UNION ALL SELECT NULL, tasks FROM size WHERE pool = ?1"""
 
 COUNT: Final = "SELECT status, COUNT(*) FROM task WHERE pool = ?{where} GROUP BY status"
 
@@ -149,16 +216,25 @@ PRIORITISE: Final = "UPDATE task SET priority = ? WHERE pool = ?{where} RETURNIN
 
 RUNNING_MATCH: Final = "SELECT id FROM task WHERE pool = ? AND status = 'running'{where} LIMIT 1"
 
-REPLACE: Final = """UPDATE task SET definition = ?, fingerprint = ? WHERE pool = ?{where}
+REPLACE: Final = """UPDATE task SET fingerprint = ? WHERE pool = ?{where}
     RETURNING id, pool, status, token, attempts, owner"""
 
 DELETE: Final = """DELETE FROM task WHERE pool = ? AND (? OR status <> 'running'){where}
     RETURNING id, pool, status, token, attempts, owner"""
 
-HISTORY: Final = """INSERT INTO history(task, pool, at, event, status, token, attempt, owner, detail)
-    VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+HISTORY: Final = """INSERT INTO history(seq, pool, at, event, status, token, attempt, owner, detail)
+    VALUES(COALESCE((SELECT seq FROM history WHERE seq >= ?1 << 24 AND seq < ?1 + 1 << 24 ORDER BY seq DESC LIMIT 1),
+        ?1 << 24) + 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"""
 
-POOLS: Final = "SELECT pool FROM tally UNION SELECT pool FROM pause ORDER BY pool"
+MOVED_HISTORY: Final = """INSERT INTO history(seq, pool, at, event, status, token, attempt, owner, detail)
+    VALUES((?1 << 24) + ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"""
+
+# Before tasks are removed: who asks for their history must find that they were created.
+KEEP_CREATED: Final = """INSERT OR IGNORE INTO history(seq, pool, at, event, status, token, attempt)
+    SELECT id << 24, pool, created, 'created', 'waiting', 0, 0 FROM task
+    WHERE pool = ? AND (? OR status <> 'running'){where}"""
+
+POOLS: Final = "SELECT pool FROM size UNION SELECT pool FROM pause ORDER BY pool"
 
 PAUSE: Final = "INSERT INTO pause(pool, at, reason) VALUES(?, ?, ?) ON CONFLICT(pool) DO NOTHING"
 
@@ -167,13 +243,24 @@ RESUME: Final = "DELETE FROM pause WHERE pool = ?"
 PAUSED: Final = "SELECT at, reason FROM pause WHERE pool = ?"
 
 RESTORE: Final = """INSERT INTO task(pool, fingerprint, status, priority, token, attempts, max_attempts, owner, run_at,
-    created, started, ended, definition, result, validity, error)
-    VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(pool, fingerprint) DO NOTHING RETURNING id"""
+    created, started, ended, result, validity, error)
+    VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(pool, fingerprint) DO NOTHING RETURNING id"""
 
 ID_OF: Final = "SELECT id FROM task WHERE pool = ? AND fingerprint = ?"
 
-READ_HISTORY: Final = """SELECT task, at, event, status, token, attempt, owner, detail FROM history
-    WHERE pool = ? ORDER BY seq"""
+_CREATED: Final = """SELECT id << 24, created, 'created', 'waiting', 0, 0, NULL, NULL FROM task
+    WHERE pool = ?1 AND NOT EXISTS(SELECT 1 FROM history WHERE history.seq = task.id << 24)"""
 
-READ_HISTORY_OF: Final = """SELECT task, at, event, status, token, attempt, owner, detail FROM history
-    WHERE pool = ? AND task IN (SELECT value FROM json_each(?)) ORDER BY seq"""
+# By time, but what happened to one task always in its order, even if the clock was set back.
+_OLDEST_FIRST: Final = "MAX(at) OVER (PARTITION BY seq >> 24 ORDER BY seq), seq"
+
+READ_HISTORY: Final = f"""WITH change(seq, at, event, status, token, attempt, owner, detail) AS (
+    SELECT seq, at, event, status, token, attempt, owner, detail FROM history WHERE pool = ?1 UNION ALL {_CREATED})
+    SELECT seq >> 24, at, event, status, token, attempt, owner, detail FROM change ORDER BY {_OLDEST_FIRST}"""
+
+READ_HISTORY_OF: Final = f"""WITH change(seq, at, event, status, token, attempt, owner, detail) AS (
+    SELECT seq, at, event, status, token, attempt, owner, detail
+        FROM (SELECT DISTINCT value FROM json_each(?2)) AS wanted CROSS JOIN history
+        ON seq >= wanted.value << 24 AND seq < wanted.value + 1 << 24 WHERE pool = ?1
+    UNION ALL {_CREATED} AND id IN (SELECT value FROM json_each(?2)))
+    SELECT seq >> 24, at, event, status, token, attempt, owner, detail FROM change ORDER BY {_OLDEST_FIRST}"""
