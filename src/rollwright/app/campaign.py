@@ -265,7 +265,7 @@ def help_campaign(
         modules = (*settings.trust.modules, *trusted)
         settings = settings.with_values({"trust.modules": modules}, origin="command line")
         install(settings)
-    store = store_from_url(settings.resolve_url(settings.pool.url))
+    store = store_from_url(settings.resolve_url(settings.pool.url), patience=1.0)
     try:
         names = WindowNames(store, campaign.name)
         tell = on_event or (lambda _event, _name: None)

@@ -17,8 +17,15 @@ __all__ = ["close_shared_stores", "shared_store", "store_from_url"]
 _SQLITE: Final = "sqlite:///"
 
 
-def store_from_url(url: str) -> PoolStore:
+def store_from_url(url: str, *, patience: float | None = None) -> PoolStore:
     """Return a new store; a relative ``sqlite:///`` path is relative to the working directory.
+
+    Parameters
+    ----------
+    url : str
+    patience : float, optional
+        Seconds each call waits for a PostgreSQL server that is away, over the store's own; little for a caller that
+        bears an absence itself and must go on hearing signals meanwhile, as a worker.
 
     Raises
     ------
@@ -42,7 +49,7 @@ def store_from_url(url: str) -> PoolStore:
     if scheme in ("postgresql", "postgres"):
         from rollwright.pool.stores.postgres import PostgresStore  # noqa: PLC0415 - only the chosen adapter is imported
 
-        return PostgresStore(url)
+        return PostgresStore(url) if patience is None else PostgresStore(url, patience=patience)
     raise ConfigError(
         f"`{masked(url)}` is the URL of no task pool",
         hint="write sqlite:///path/to/pool.db, postgresql://host/database, mongodb://host:27017/database or memory:",
