@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 import uuid
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from rollwright.core.settings import load_settings
 from rollwright.errors import ConfigError, RecorderNotFoundError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite_check import sqlite_problems
 from rollwright.record.ambient import R
 from rollwright.record.artifacts import ArtifactWrite
 from rollwright.record.recorder import Recorder
@@ -203,6 +207,35 @@ def test_a_tracking_store_that_is_none_is_told_before_anything_opens_it(tmp_path
     report = verify(project=tmp_path)
     assert found_in(report) == [("error", "database", "runs.db")]
     assert (tmp_path / "runs.db").read_bytes().startswith(b"this was")
+
+
+def test_a_database_that_a_killed_writer_left_with_its_journal_is_whole(tmp_path):
+    made, left = tmp_path / "made.db", tmp_path / ".rollwright" / "mlflow.db"
+    left.parent.mkdir()
+    with closing(sqlite3.connect(made, isolation_level=None)) as writer:
+        writer.execute("CREATE TABLE numbers (x TEXT)")
+        writer.executemany("INSERT INTO numbers VALUES (?)", [("a" * 900,)] * 500)
+        writer.execute("PRAGMA cache_size = 1")
+        writer.execute("BEGIN")
+        writer.execute("UPDATE numbers SET x = upper(x)")  # more than the cache holds: half of it is in the file
+        shutil.copy(made, left)
+        shutil.copy(f"{made}-journal", f"{left}-journal")
+    before = {path.name: path.read_bytes() for path in left.parent.iterdir()}
+    assert sqlite_problems(left) == []
+    assert {path.name: path.read_bytes() for path in left.parent.iterdir()} == before
+    damaged = before["mlflow.db"][:4096] + bytes(40960) + before["mlflow.db"][4096 + 40960 :]
+    left.write_bytes(damaged)
+    Path(f"{left}-journal").unlink()
+    assert sqlite_problems(left) != []
+
+
+def test_runs_that_are_recorded_at_another_place_are_told(tmp_path):
+    folder = tmp_path / ".rollwright" / "artifacts" / "1" / "abc"
+    folder.mkdir(parents=True)
+    (folder / "artifacts.json").write_text("{}")
+    report = verify(project=tmp_path)
+    assert found_in(report) == [("warning", "orphan", "abc")]
+    assert "mlflow.db knows no such run" in report.findings[0].message
 
 
 def test_the_command_tells_people_and_programs_and_ends_with_4_when_something_is_lost(recorder, capsys):

@@ -131,6 +131,11 @@ def test_what_is_refused_is_named_and_leaves_nothing(capsys, tmp_path):
     assert "asks for posix.system" in json.loads(capsys.readouterr().out)["errors"][0]["message"]
     with pytest.raises(ArtifactNotFoundError):
         import_pickle(tmp_path / "gone.pkl")
+    with pytest.raises(ArtifactNotFoundError, match="no regular file"):
+        import_pickle(tmp_path)
+    with pytest.raises(UntrustedArtifactError) as refused:
+        import_pickle(path)
+    assert "to_parquet" in (refused.value.hint or "")
     path.write_bytes(pickle.dumps([1]))
     with pytest.raises(ConfigError, match="exists"):
         import_pickle(path, path)

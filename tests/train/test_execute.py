@@ -10,7 +10,7 @@ import pytest
 from rollwright.core.context import current_settings, install
 from rollwright.errors import ConfigError, ConstructError, UnsupportedArtifactError
 from rollwright.record.ambient import R
-from rollwright.train.execute import begin_task_train, end_task_train, execute, flatten, seed_of, task_train
+from rollwright.train.execute import begin_task_train, end_task_train, execute, flatten, log_task, seed_of, task_train
 from rollwright.train.validity import current_validity
 
 OWN = """\
@@ -138,3 +138,12 @@ def test_two_phases_give_what_one_gives():
 
 def test_flattening_keeps_empty_leaves_and_positions():
     assert flatten({"a": {"b": [1, {"c": 2}]}, "d": {}, "e": []}) == {"a.b.0": 1, "a.b.1.c": 2, "d": {}, "e": []}
+
+
+def test_a_run_that_is_killed_in_its_fit_has_said_what_it_trains():
+    with R.start(experiment_name="exp") as recorder:
+        log_task(TASK, recorder)
+        (stored,) = R.exp_manager.place.store.search_runs([recorder.experiment_id])
+        assert stored.status == "RUNNING"
+        assert stored.params["model.class"] == "Model"
+        assert "fingerprint" in stored.tags

@@ -97,8 +97,9 @@ def stored_runs(settings: Settings, *, experiment: str | None = None) -> list[St
     place = Place.from_settings(settings)
     if place.uri.startswith(_SQLITE) and not Path(place.uri.removeprefix(_SQLITE)).is_file():
         raise ConfigError(
-            f"nothing was recorded in {settings.root} yet",
-            hint="give the command in the project's folder, the one with `.rollwright` or `rollwright.toml`",
+            f"nothing was recorded in {settings.root} yet, at {place.portable_uri()}",
+            hint="give the command in the project's folder, the one with `.rollwright` or `rollwright.toml`; where a "
+            "configuration's `exp_manager` names another place, name it in rollwright.toml: [tracking] uri",
         )
     experiments = {found.id: found.name for found in place.store.experiments() if experiment in (None, found.name)}
     if not experiments:

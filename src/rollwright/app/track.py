@@ -153,7 +153,9 @@ def _check_there(place: Place) -> None:
     path = place.uri.removeprefix("sqlite:///")
     if path != place.uri and not Path(path).exists():
         raise RecordError(
-            f"nothing was recorded at {place.portable_uri()} yet", hint="`rollwright demo` records some runs"
+            f"nothing was recorded at {place.portable_uri()} yet",
+            hint="`rollwright demo` records some runs; where a configuration's `exp_manager` names another place, name "
+            "it in rollwright.toml too: [tracking] uri",
         )
 
 

@@ -211,17 +211,15 @@ def _check_databases(settings: Settings, found: Verification) -> list[str]:
 def _check_strangers(settings: Settings, found: Verification) -> None:
     """Tell folders of runs that the tracking store does not know, not even as deleted."""
     place = Place.from_settings(settings)
-    if (
-        not place.uri.startswith(_SQLITE)
-        or not place.artifacts.is_dir()
-        or not Path(place.uri[len(_SQLITE) :]).exists()
-    ):
+    if not place.uri.startswith(_SQLITE) or not place.artifacts.is_dir():
         return
     experiments = [path for path in sorted(place.artifacts.iterdir()) if path.is_dir()]
-    known = {run.id for run in place.store.search_runs([path.name for path in experiments], view="all")}
+    known: set[str] = set()
+    if Path(place.uri[len(_SQLITE) :]).exists():
+        known = {run.id for run in place.store.search_runs([path.name for path in experiments], view="all")}
     for folder in (path for experiment in experiments for path in sorted(experiment.iterdir())):
         if folder.name not in known and (folder / MANIFEST).exists():
-            found.add("warning", "orphan", folder, "the tracking store knows no such run")
+            found.add("warning", "orphan", folder, f"{place.portable_uri()} knows no such run")
 
 
 def _check_drafts(folders: Iterable[Path], settings: Settings, found: Verification) -> None:

@@ -118,6 +118,8 @@ def common(
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("rollwright").setLevel(level)
+    if not verbose:  # what fails in it is told by an error of ours, without its traceback
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 
 
 def run(arguments: Sequence[str]) -> int:

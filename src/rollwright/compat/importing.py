@@ -31,6 +31,10 @@ _START: Final = (
     "import sys; sys.path[:] = sys.argv.pop(1).split('\\n'); "
     "from rollwright.compat.pickle_child import main; sys.exit(main())"
 )
+_INSTEAD: Final = (
+    "if you trust where it comes from: open it with the program that wrote it, and let that write a frame with "
+    "`to_parquet`, an array with `numpy.save`, a booster with its `save_model`"
+)
 _ERRORS: Final[dict[str, type[RecordError]]] = {
     "UntrustedArtifactError": UntrustedArtifactError,
     "CorruptArtifactError": CorruptArtifactError,
@@ -89,7 +93,8 @@ def import_pickle(
         When `out` exists.
     """
     if not source.is_file():
-        raise ArtifactNotFoundError(f"there is no file {source}")
+        said = f"{source} is no regular file" if source.exists() else f"there is no file {source}"
+        raise ArtifactNotFoundError(said)
     with tempfile.TemporaryDirectory(prefix="rollwright-import-") as folder:
         told = _ask_child(source.resolve(), Path(folder), seconds, memory)
         made = Path(folder) / str(told["file"])
@@ -129,7 +134,8 @@ def _ask_child(source: Path, folder: Path, seconds: int, memory: int) -> dict[st
             f"{source.name} was not read within {seconds} s of CPU and {memory >> 20} MiB: {reason}"
         ) from error
     if not told["ok"]:
-        raise _ERRORS[told["type"]](told["message"])
+        kind = _ERRORS[told["type"]]
+        raise kind(told["message"], hint=None if kind is CorruptArtifactError else _INSTEAD)
     return dict(told)
 
 

@@ -72,11 +72,15 @@ def end_task_train(recorder: Recorder, experiment_name: str) -> Recorder:
 
 
 def log_task(task_config: Mapping[str, Any], recorder: Recorder) -> None:
-    """Write the task's definition into `recorder`: flattened as parameters, whole as the artifact ``task``."""
+    """Write the task's definition into `recorder`: flattened as parameters, whole as the artifact ``task``.
+
+    It is there when this returns: a run that is killed in its fit still says what it was.
+    """
     recorder.log_params(**flatten(task_config))
     artifacts: dict[str, Any] = {TASK_ARTIFACT: dict(task_config)}
     recorder.save_objects(**artifacts)
     recorder.set_tags(hostname=platform.node(), fingerprint=fingerprint(task_config))
+    recorder.flush()
 
 
 def execute(task_config: Mapping[str, Any], recorder: Recorder, *, process: Process = "own") -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -10,16 +12,32 @@ from typing import Final
 __all__ = ["sqlite_problems"]
 
 MOST: Final = 20
+# A killed writer left a journal: whoever writes next undoes what it began, and a reader alone may not.
+_UNFINISHED: Final = ("SQLITE_READONLY_ROLLBACK", "SQLITE_READONLY_RECOVERY", "SQLITE_READONLY_CANTINIT")
 
 
 def sqlite_problems(path: Path) -> list[str]:
     """Return what SQLite's own check finds wrong in the file `path`, at most 20 lines; nothing when it is whole.
 
-    A file that cannot be opened or is no database is told as a problem too.
+    A file that cannot be opened or is no database is told as a problem too. One that a killed writer left with its
+    journal is none: a copy of both is checked, and SQLite undoes the unfinished change there.
     """
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
-            rows = connection.execute(f"PRAGMA integrity_check({MOST})").fetchall()
+        return _problems(path, mode="ro")
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorname", "") not in _UNFINISHED:
+            return [str(error)]
+    try:
+        with tempfile.TemporaryDirectory(prefix="rollwright-check-") as folder:
+            for ending in ("-journal", "-wal", ""):
+                if path.with_name(path.name + ending).exists():
+                    shutil.copyfile(path.with_name(path.name + ending), Path(folder) / f"copy{ending}")
+            return _problems(Path(folder) / "copy", mode="rw")
+    except (sqlite3.Error, OSError) as error:
         return [str(error)]
+
+
+def _problems(path: Path, *, mode: str) -> list[str]:
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=10)) as connection:
+        rows = connection.execute(f"PRAGMA integrity_check({MOST})").fetchall()
     return [str(row[0]) for row in rows if row[0] != "ok"]

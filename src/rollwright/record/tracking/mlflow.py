@@ -109,7 +109,7 @@ class MlflowStore:
 
     def create_experiment(self, name: str) -> ExperimentRecord:
         """Return the experiment `name`, creating it when there is none."""
-        with _translated(name):
+        with _translated(f"experiment {name!r}"):
             found = self._store.get_experiment_by_name(name)
             if found is None or found.lifecycle_stage != "active":
                 with self.exclusive():
@@ -119,11 +119,11 @@ class MlflowStore:
     def experiments(self, *, name: str | None = None, experiment_id: str | None = None) -> list[ExperimentRecord]:
         """Return the experiments that are not deleted."""
         if name is not None:
-            with _translated(name):
+            with _translated(f"experiment {name!r}"):
                 found = [self._store.get_experiment_by_name(name)]
         elif experiment_id is not None:
             try:
-                with _translated(experiment_id, missing=ExperimentNotFoundError):
+                with _translated(f"experiment {experiment_id}", missing=ExperimentNotFoundError):
                     found = [self._store.get_experiment(experiment_id)]
             except ExperimentNotFoundError:
                 return []
@@ -135,7 +135,7 @@ class MlflowStore:
 
     def delete_experiment(self, experiment_id: str) -> None:
         """Delete an experiment with its runs; its name is free at once."""
-        with _translated(experiment_id, missing=ExperimentNotFoundError), self.exclusive():
+        with _translated(f"experiment {experiment_id}", missing=ExperimentNotFoundError), self.exclusive():
             found = self._store.get_experiment(experiment_id)
             if found.lifecycle_stage != "active":
                 raise ExperimentNotFoundError(f"experiment {experiment_id} is deleted already")
@@ -147,7 +147,7 @@ class MlflowStore:
     ) -> RunRecord:
         """Add a run and return it."""
         entities = _mlflow().entities
-        with _translated(experiment_id, missing=ExperimentNotFoundError):
+        with _translated(f"experiment {experiment_id}", missing=ExperimentNotFoundError):
             run = self._store.create_run(
                 experiment_id,
                 user_id="",
@@ -169,7 +169,7 @@ class MlflowStore:
     ) -> None:
         """Change what is given."""
         code = _mlflow().entities.RunStatus.from_string(status) if status is not None else None
-        with _translated(run_id, missing=RecorderNotFoundError):
+        with _translated(f"run {run_id}", missing=RecorderNotFoundError):
             self._store.update_run_info(run_id, code, _millis(end) if end is not None else None, name)
 
     def log_batch(
@@ -186,7 +186,7 @@ class MlflowStore:
         points = [entities.Metric(item.key, item.value, _millis(item.at), item.step) for item in metrics]
         pairs = [entities.Param(key, value) for key, value in (params or {}).items()]
         labels = [entities.RunTag(key, value) for key, value in (tags or {}).items()]
-        with _translated(run_id, missing=RecorderNotFoundError):
+        with _translated(f"run {run_id}", missing=RecorderNotFoundError):
             while points or pairs or labels:
                 self._store.log_batch(run_id, metrics=points[:500], params=pairs[:50], tags=labels[:50])
                 points, pairs, labels = points[500:], pairs[50:], labels[50:]
@@ -194,14 +194,14 @@ class MlflowStore:
     def delete_tags(self, run_id: str, keys: Sequence[str]) -> None:
         """Remove tags; a tag that is not there is no error."""
         present = self.get_run(run_id).tags
-        with _translated(run_id, missing=RecorderNotFoundError):
+        with _translated(f"run {run_id}", missing=RecorderNotFoundError):
             for key in keys:
                 if key in present:
                     self._store.delete_tag(run_id, key)
 
     def get_run(self, run_id: str) -> RunRecord:
         """Return the run, deleted or not."""
-        with _translated(run_id, missing=RecorderNotFoundError):
+        with _translated(f"run {run_id}", missing=RecorderNotFoundError):
             return _run(self._store.get_run(run_id))
 
     def search_runs(
@@ -220,7 +220,7 @@ class MlflowStore:
         order = [*order_by, "attributes.start_time DESC"]
         found: dict[str, RunRecord] = {}  # by id: a run added between two pages shifts the next one
         token = None
-        with _translated(", ".join(experiment_ids)):
+        with _translated(f"experiments {', '.join(experiment_ids)}"):
             while experiment_ids and (limit is None or len(found) < limit):
                 wanted = _PAGE if limit is None else min(_PAGE, limit - len(found))
                 page = self._store.search_runs(list(experiment_ids), where, kind, wanted, order, token)
@@ -232,7 +232,7 @@ class MlflowStore:
 
     def delete_run(self, run_id: str) -> None:
         """Delete a run; its record stays readable by id."""
-        with _translated(run_id, missing=RecorderNotFoundError):
+        with _translated(f"run {run_id}", missing=RecorderNotFoundError):
             self._store.delete_run(run_id)
 
     def close(self) -> None:
@@ -411,9 +411,11 @@ def _translated(what: str, *, missing: type[RecordError] = RecordError) -> Itera
         if code == _ABSENT:
             raise missing(f"the tracking store does not know {what}: {first}") from error
         if code in _UNAVAILABLE:
+            hint = "is it reachable, and is tracking.uri the right one? see `rollwright config show`"
+            if any(sign in first for sign in ("disk I/O error", "disk is full", "readonly database")):
+                hint = "is there room on its disk, and may you write there? the same command goes on afterwards"
             raise TrackingUnavailableError(
-                f"the tracking store did not answer about {what}: {first}",
-                hint="is it reachable, and is tracking.uri the right one? see `rollwright config show`",
+                f"the tracking store did not answer about {what}: {first}", hint=hint
             ) from error
         raise RecordError(f"the tracking store refused {what}: {first}") from error
     except (OSError, json.JSONDecodeError) as error:  # nothing there, or something that is no tracking server
