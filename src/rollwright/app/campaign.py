@@ -357,7 +357,11 @@ def _find_record(settings: Settings, name: str | None) -> Path:
     folder = settings.state_dir / "campaigns"
     records = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
     if not records:
-        raise ConfigError(f"no campaign was started in {settings.root}", hint="start one: rollwright roll FILE")
+        raise ConfigError(
+            f"no campaign was started in {settings.root}",
+            hint="start one: rollwright roll FILE; "
+            "a worker beside one that was started elsewhere works in that project's folder, or in a copy of it",
+        )
     if name is None:
         return records[-1]
     if (path := _record_path(settings, name)) in records:

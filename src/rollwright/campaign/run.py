@@ -183,5 +183,21 @@ def _raise_failures(plan: CampaignPlan, submission: Submission, manager: TaskMan
 
 
 def finished_recorders(windows: Sequence[Window], submission: Submission, manager: TaskManager) -> dict[str, Recorder]:
-    """Return the recorder of every window, by the window's name and in order of time."""
-    return {window.name: manager.re_query(submission.ids[window.name])["res"] for window in windows}
+    """Return the recorder of every window, by the window's name and in order of time.
+
+    Raises
+    ------
+    RecorderNotFoundError
+        When a worker recorded one in another tracking store; submitted again, such a window is trained anew.
+    """
+    recorders: dict[str, Recorder] = {}
+    for window in windows:
+        try:
+            recorders[window.name] = manager.re_query(submission.ids[window.name])["res"]
+        except RecorderNotFoundError as error:
+            raise RecorderNotFoundError(
+                f"window {window.name} was trained by a worker that records elsewhere: {error.message}",
+                hint="give all workers the same tracking.uri and tracking.artifacts, then the same command again: "
+                "the window is trained anew",
+            ) from error
+    return recorders
