@@ -1,14 +1,16 @@
 """The pool on SQLite: putting 10,000 rolling tasks, and the durable turn (commit one, claim the next).
 
-    python benchmarks/pool_sqlite.py [--tasks 10000] [--turns 1000] [--repeats 5] [--done 0] [--pickups 0] [--json FILE]
+    python benchmarks/pool_sqlite.py [--tasks 10000] [--turns 1000] [--repeats 5] [--done 0] [--pickups 0]
+        [--peer-python PATH] [--json FILE]
 
 With `--done 1000000` claims are measured again beside a million finished tasks, and with `--pickups 50` how soon an
 idle worker's slot runs what is put, woken by the doorbell and looking by itself, and what idling costs. With
 `--tasks 0` or `--turns 0` those are left out.
 
 The turn is measured beside a ceiling of our own, by turns in the same run: the same two statements in one transaction
-with the same durability, without history, leases, attempts or checks. The disk decides both, so its fdatasyncs per
-second, taken right before, stand beside each figure.
+with the same durability, without history, attempts or checks, and with huey if `--peer-python` has it
+(`peer-pool-sqlite-lock.txt`). The disk decides them all, so its fdatasyncs per second, taken right before, stand beside
+each figure; what does not depend on the disk, CPU time and pages of the log per turn, is printed too.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ import argparse
 import hashlib
 import json
 import math
+import multiprocessing
 import os
-import platform
 import sqlite3
 import statistics
 import subprocess
@@ -27,6 +29,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import machine
 from machine import tree
 
 from rollwright.pool.manager import TaskManager
@@ -123,26 +126,84 @@ def create(folder, name, tasks):
     return times
 
 
-def turns(folder, name, count):
-    """Return the seconds of `count` turns of the pool: settle with its history, claim the next."""
-    store = SqliteStore(Path(folder) / f"{name}.db")
-    store.put("bench", [NewTask.of(definition(number)) for number in range(count)])
-    wish = Claim(pool="bench", owner="bench", lease=60.0)
-    start = time.perf_counter()
+def drain(store, owner):
+    """Turn until nothing is left: settle with its history, claim the next; return how many turns it were."""
+    wish = Claim(pool="bench", owner=owner, lease=60.0)
+    done = 0
     leases = store.claim(wish)
     while leases:
-        leases = store.settle([Outcome.done(leases[0], result=RESULT)], claim=wish).leases
-    seconds = time.perf_counter() - start
+        settlement = store.settle([Outcome.done(leases[0], result=RESULT)], claim=wish)
+        done += len(settlement.statuses)
+        leases = settlement.leases
+    return done
+
+
+def figures(path, count, wall, cpu):
+    """Return the seconds and CPU seconds of `count` turns, and the pages of the log that they wrote."""
+    return {
+        "seconds": wall,
+        "cpu": cpu,
+        "pages": (path.with_name(f"{path.name}-wal").stat().st_size - 32) / 4120 / count,
+    }
+
+
+def turns(folder, name, count, *, durable=True, whole_log=False):
+    """Return what `count` turns of the pool cost."""
+    path = Path(folder) / f"{name}.db"
+    store = SqliteStore(path, durable=durable)
+    store.put("bench", [NewTask.of(definition(number)) for number in range(count)])
+    prepare(store._connection(), whole_log)
+    wall, cpu = time.perf_counter(), time.process_time()
+    drain(store, "bench")
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    cost = figures(path, count, wall, cpu)
     assert store.count("bench")[Status.DONE] == count
     store.close()
-    return seconds
+    return cost
 
 
-def ceiling_turns(folder, name, count):
-    """Return the seconds of the same turns with nothing but the two statements."""
-    connection = sqlite3.connect(Path(folder) / f"{name}.db", isolation_level=None)
+def prepare(connection, whole_log):
+    """Begin with an empty log; with `whole_log` it is not written back either, so that its pages can be counted."""
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if whole_log:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+def _share(path, owner, barrier, out):
+    store = SqliteStore(path)
+    store.migrate()
+    barrier.wait()
+    out.put(drain(store, owner))
+    store.close()
+
+
+def shares(folder, name, count, workers=4):
+    """Return the smallest share of `workers` processes over the largest, and the turns per second of all."""
+    path = Path(folder) / f"{name}.db"
+    store = SqliteStore(path)
+    store.put("bench", [NewTask.of(definition(number)) for number in range(count)])
+    context = multiprocessing.get_context("spawn")
+    barrier, out = context.Barrier(workers + 1), context.Queue()
+    running = [context.Process(target=_share, args=(path, f"w{k}", barrier, out)) for k in range(workers)]
+    for process in running:
+        process.start()
+    barrier.wait()
+    start = time.perf_counter()
+    counts = [out.get() for _ in running]
+    seconds = time.perf_counter() - start
+    for process in running:
+        process.join()
+    assert sum(counts) == count == store.count("bench")[Status.DONE]
+    store.close()
+    return min(counts) / max(counts), count / seconds
+
+
+def ceiling_turns(folder, name, count, *, durable=True, whole_log=False):
+    """Return what the same turns cost with nothing but the two statements."""
+    path = Path(folder) / f"{name}.db"
+    connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     connection.executescript(CEILING_SCHEMA)
     connection.execute("BEGIN IMMEDIATE")
     for number in range(count):
@@ -150,7 +211,8 @@ def ceiling_turns(folder, name, count):
         digest = hashlib.sha256(text.encode()).digest()
         connection.execute("INSERT INTO job(digest, body) VALUES(?, ?)", (digest, text))
     connection.execute("COMMIT")
-    start = time.perf_counter()
+    prepare(connection, whole_log)
+    wall, cpu = time.perf_counter(), time.process_time()
     held = None
     while True:
         connection.execute("BEGIN IMMEDIATE")
@@ -160,9 +222,17 @@ def ceiling_turns(folder, name, count):
         connection.execute("COMMIT")
         if held is None:
             break
-    seconds = time.perf_counter() - start
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    cost = figures(path, count, wall, cpu)
     connection.close()
-    return seconds
+    return cost
+
+
+def peer_turns(folder, name, count, python):
+    """Return what huey needs for as many tasks."""
+    command = [python, Path(__file__).with_name("peer_pool_sqlite.py"), Path(folder) / f"{name}.db", str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def with_done_rows(folder, done, turns_each):
@@ -269,19 +339,42 @@ def creating(folder, given):
 
 
 def turning(folder, given):
-    """Measure the durable turn beside its ceiling."""
-    ratios, ours, probes = [], [], []
+    """Measure the durable turn beside its ceiling and beside huey, and how workers share."""
+    sides = {"ours": turns, "ceiling": ceiling_turns}
+    if given.peer_python is not None:
+        sides["huey"] = lambda folder, name, count: peer_turns(folder, name, count, given.peer_python)
+    probes = {name: [] for name in sides}
+    found = {name: [] for name in sides}
     for repeat in range(given.repeats):
-        probes.append(syncs_per_second(folder))
-        mine = turns(folder, f"turn{repeat}", given.turns)
-        bare = ceiling_turns(folder, f"ceiling{repeat}", given.turns)
-        ours.append(given.turns / mine)
-        ratios.append(bare / mine)
-    ratio = statistics.median(ratios)
-    note = f"[{min(ratios):.2f}, {max(ratios):.2f}]; {statistics.median(ours):,.0f} turns per s"
-    note += f" [{min(ours):,.0f}, {max(ours):,.0f}], {statistics.median(probes):,.0f} fdatasync per s"
-    limit = TARGETS["turn / ceiling"]
-    return [show("durable turn / ceiling", ratio, limit, ratio >= limit, note)]
+        for name, call in sides.items():
+            probes[name].append(syncs_per_second(folder))
+            found[name].append(call(folder, f"{name}{repeat}", given.turns))
+    for name, costs in found.items():
+        rates = [given.turns / cost["seconds"] for cost in costs]
+        cpu = statistics.median(cost["cpu"] for cost in costs) / given.turns * 1e6
+        syncs = statistics.median(probes[name])
+        print(
+            f"  {name:<10} {statistics.median(rates):>7,.0f} turns per s [{min(rates):,.0f}, {max(rates):,.0f}], "
+            f"CPU {cpu:,.0f} us; fdatasync {syncs:,.0f} per s [{min(probes[name]):,.0f}, {max(probes[name]):,.0f}]"
+        )
+    rows = []
+    for other, limit in (("ceiling", TARGETS["turn / ceiling"]), ("huey", 1.0)):
+        if other in found:
+            ratios = [b["seconds"] / a["seconds"] for a, b in zip(found["ours"], found[other], strict=True)]
+            ratio = statistics.median(ratios)
+            note = f"[{min(ratios):.2f}, {max(ratios):.2f}]"
+            rows.append(show(f"durable turn / {other}", ratio, limit, ratio >= limit, note))
+    for name, call in (("ours", turns), ("ceiling", ceiling_turns)):
+        costs = [call(folder, f"log{name}{k}", given.turns, durable=False, whole_log=True) for k in range(3)]
+        cpu = min(cost["cpu"] for cost in costs) / given.turns * 1e6
+        print(f"  {name:<10} {costs[0]['pages']:.2f} pages of the log for a turn; without fsync CPU {cpu:,.0f} us")
+    fair, together = zip(*[shares(folder, f"share{k}", given.turns) for k in range(given.repeats)], strict=True)
+    share, note = (
+        statistics.median(fair),
+        f"[{min(fair):.2f}, {max(fair):.2f}]; {statistics.median(together):,.0f} per s",
+    )
+    rows.append(show("4 workers: least share / largest", share, 0.7, share >= 0.7, note))
+    return rows
 
 
 def picking_up(folder, count):
@@ -303,8 +396,10 @@ def main():
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--done", type=int, default=0, help="finished rows beside which claims are measured again")
     parser.add_argument("--pickups", type=int, default=0, help="tasks that an idle worker is given one by one")
+    parser.add_argument("--peer-python", type=Path, help="an interpreter that has huey")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    machine.pin()
     rows = []
     with tempfile.TemporaryDirectory(dir=".") as folder:
         if given.tasks:
@@ -320,8 +415,8 @@ def main():
         if given.pickups:
             rows += picking_up(folder, given.pickups)
     if given.json:
-        machine = {"system": platform.platform(), "cores": os.cpu_count(), "python": platform.python_version()}
-        given.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+        result = {"machine": machine.describe(), "load": machine.load(), "rows": rows}
+        machine.write(given.json, result)
     return 0 if all(row["met"] for row in rows) else 1
 
 

@@ -69,7 +69,7 @@ def test_racy_claim_is_caught(time):
 
 
 def test_noexpire_is_caught(sqlite_files, time, monkeypatch):
-    monkeypatch.setattr(sqlite_sql, "ANY_EXPIRED", "SELECT 1 WHERE 0 AND ?")
+    monkeypatch.setattr(sqlite_sql, "CHORES", "SELECT 0, 0 WHERE ? OR ?")
     assert not passes(sqlite_files, time, "test_an_ended_lease_is_claimable_at_once")
 
 

@@ -148,10 +148,11 @@ def test_an_injection_changes_nothing(file_store):
     assert [record.pool for record in file_store.find(name)] == [name]
 
 
+@pytest.mark.parametrize("among", ["=", "IN"])
 @pytest.mark.parametrize("status", [Status.WAITING, Status.PART_DONE])
-def test_a_claim_reads_only_tasks_that_can_be_claimed(file_store, status):
+def test_a_claim_reads_only_tasks_that_can_be_claimed(file_store, status, among):
     condition, values = where(parse({"def.name": "a"}))
-    statement = sqlite_sql.CLAIM.format(status=status.value, where=condition)
+    statement = sqlite_sql.CLAIM.format(status=status.value, among=among, where=condition)
     with file_store._reading() as connection:
         plan = connection.execute(
             f"EXPLAIN QUERY PLAN {statement}", ("o", "p", 1.0, 1.0, "p", *values, "p", 1)
@@ -165,6 +166,7 @@ def test_a_claim_reads_only_tasks_that_can_be_claimed(file_store, status):
     ("statement", "values", "index"),
     [
         (sqlite_sql.ANY_EXPIRED, (1.0,), "task_open (pool=? AND status=? AND lease_until<?)"),
+        (sqlite_sql.CHORES, (1.0, "p"), "task_open (pool=? AND status=? AND lease_until<?)"),
         (sqlite_sql.PROMOTE, (1.0,), "task_delayed (run_at<?)"),
         (sqlite_sql.RENEW, (1.0, "o"), "task_open (pool=? AND status=?)"),
         (sqlite_sql.RUNNING_PROCESSES, (), "task_open (pool=? AND status=?)"),

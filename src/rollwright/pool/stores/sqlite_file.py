@@ -124,38 +124,40 @@ class SqliteFile:
                 connection.execute("ROLLBACK")
             raise
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StoreUnavailableError(f"the pool {self.path} failed: {error}", hint=_hint(error)) from error
-        except OSError as error:
-            raise StoreUnavailableError(f"the pool {self.path} cannot be opened: {error}") from error
+    def _told(self, error: sqlite3.Error | OSError) -> StoreUnavailableError:
+        if isinstance(error, sqlite3.Error):
+            return StoreUnavailableError(f"the pool {self.path} failed: {error}", hint=_hint(error))
+        return StoreUnavailableError(f"the pool {self.path} cannot be opened: {error}")
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._translated(), self._mutex:
-            yield self._connection()
+        with self._mutex:
+            try:
+                yield self._connection()
+            except (sqlite3.Error, OSError) as error:
+                raise self._told(error) from error
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """Open a transaction for the block, and ring the bells it named in `_changed` once it is committed."""
-        with self._translated(), self._mutex:
-            connection = self._connection()
-            self._changed.clear()
-            with self._gate.held():
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                    connection.execute("COMMIT")
-                    # What changed nothing counts not, or a worker that looks would wake itself to look again.
-                    self._commits += bool(self._changed)
-                except BaseException:
-                    # On a full disk SQLite has rolled back by itself; rolling back again would hide the error.
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
+        with self._mutex:
+            try:
+                connection = self._connection()
+                self._changed.clear()
+                with self._gate.held():
+                    connection.execute("BEGIN IMMEDIATE")
+                    try:
+                        yield connection
+                        connection.execute("COMMIT")
+                        # What changed nothing counts not, or a worker that looks would wake itself to look again.
+                        self._commits += bool(self._changed)
+                    except BaseException:
+                        # On a full disk SQLite has rolled back by itself; rolling back again would hide the error.
+                        if connection.in_transaction:
+                            connection.execute("ROLLBACK")
+                        raise
+            except (sqlite3.Error, OSError) as error:
+                raise self._told(error) from error
             changed = [*self._changed]
         for pool, bell in changed:
             self.ring(pool, bell=bell)
@@ -177,8 +179,7 @@ class SqliteFile:
 
     def migrate(self) -> None:
         """Bring the file to this version's schema and sweep up after processes that ended."""
-        with self._translated(), self._mutex:
-            connection = self._connection()
+        with self._reading() as connection:
             with self._gate.held():
                 self._upgrade(connection)
             folder = self._owners

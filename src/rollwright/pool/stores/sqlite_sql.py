@@ -140,10 +140,16 @@ _RUNNING: Final = f"pool IN (SELECT pool FROM size) AND status = 'running' AND {
 
 ANY_EXPIRED: Final = f"SELECT 1 FROM task INDEXED BY task_open WHERE {_RUNNING} AND lease_until < ? LIMIT 1"
 
+# Whether a pool has ended leases, and delays have passed: asking costs less than two changes that find nothing.
+CHORES: Final = f"""SELECT EXISTS(SELECT 1 FROM task INDEXED BY task_open
+        WHERE pool = ?2 AND status = 'running' AND {_OPEN} AND lease_until < ?1),
+    EXISTS(SELECT 1 FROM task INDEXED BY task_delayed WHERE run_at <= ?1)"""
+
+# `{among}` is `=` for one task and `IN` for several, for which SQLite makes a table and a page cache of its own.
 # `{where}` is what `sqlite_query.where` makes of a query: text of ours with bound parameters.
 CLAIM: Final = f"""UPDATE task SET status = 'running', origin = '{{status}}', token = token + 1,
     attempts = attempts + 1, owner = ?, process = ?, lease_until = ?, started = ?, room = zeroblob({_ROOM_OF_RESULT})
-    WHERE id IN (SELECT id FROM task
+    WHERE id {{among}} (SELECT id FROM task
         WHERE pool = ? AND status = '{{status}}' AND lease_until IS NULL AND {_OPEN}{{where}}
         AND NOT EXISTS(SELECT 1 FROM pause WHERE pause.pool = ?)
         ORDER BY priority DESC, id LIMIT ?)
