@@ -17,7 +17,7 @@ from rollwright.core.atomic import write_text
 from rollwright.core.construct import init_instance_by_config
 from rollwright.core.placeholder import fill_paths
 from rollwright.core.settings import Settings
-from rollwright.errors import RollwrightError, TaskFailedError
+from rollwright.errors import RecorderNotFoundError, RollwrightError, TaskFailedError
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.store import PoolStore
