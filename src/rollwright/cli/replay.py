@@ -133,7 +133,11 @@ def _why(done: Replay) -> str:
     same = "hint: data, code, libraries and platform are those of the original: the model itself does not repeat"
     advice = "look at its threads, its seed, and whether it computes on a GPU"
     if only and pickled:
-        return f"{same}, or {', '.join(pickled)} holds a set, which every process writes in another order; {advice}"
+        names = ", ".join(pickled)
+        return (
+            f"{same}, or {names} holds a set, which every process writes in another order, or the project moved since; "
+            f"{advice}"
+        )
     return f"{same}; {advice}"
 
 
