@@ -237,7 +237,7 @@ class Worker:
             return ask()
         except StoreUnavailableError as error:
             if self._outage.met(error):
-                self._emit("store away", None, None, error.message)
+                self._emit("store away", None, None, "tasks in hand go on")
             return False
 
     def _idle(self) -> bool:
