@@ -31,6 +31,8 @@ def main():
     for number in range(tasks):
         noop(number, "x" * 1000)
     huey.storage.conn.execute("PRAGMA synchronous = FULL")
+    (synchronous,) = huey.storage.conn.execute("PRAGMA synchronous").fetchone()
+    assert synchronous == 2, f"synchronous is {synchronous}, not FULL"
     wall, cpu = time.perf_counter(), time.process_time()
     while (task := huey.dequeue()) is not None:
         huey.execute(task)
