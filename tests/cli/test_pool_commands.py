@@ -325,6 +325,7 @@ def test_on_a_terminal_a_bar_shows_how_a_wait_and_a_move_go(manager, capsys, mon
         (["show", "p", "x"], "no task x"),
         (["wait", "p", "--timeout", "-1"], "--timeout"),
         (["priority", "p", "high", "--all"], "priority"),
+        (["priority", "p", str(10**20), "--all"], "too large for a priority"),
         (["priority", "p", "1"], "--all"),
         (["cancel", "p"], "--all"),
         (["rm", "p"], "--all"),

@@ -83,6 +83,10 @@ def encode_result(value: object) -> str:
     return text if len(text.encode()) <= MAX_RESULT_BYTES else canonical_json(keep(value))
 
 
+_GREATEST: Final = 2**53 - 1
+"""The largest priority, as exact in JSON as in every store."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
     """What adapters may differ in.
@@ -133,6 +137,11 @@ class NewTask:
     priority: int = 0
     max_attempts: int = 3
     delay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_priority(self.priority)
+        if not 1 <= self.max_attempts < 2**31:
+            raise ConfigError(f"a task cannot have {self.max_attempts} attempts", hint="give 1 to 2147483647")
 
     @classmethod
     def of(
@@ -379,6 +388,14 @@ class Amendment:
     priority: int | None = None
     replacement: NewTask | None = None
     error: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_priority(self.priority or 0)
+
+
+def _check_priority(priority: int) -> None:
+    if not -_GREATEST <= priority <= _GREATEST:
+        raise ConfigError(f"{priority} is too large for a priority", hint=f"give at most {_GREATEST}, or less than 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
