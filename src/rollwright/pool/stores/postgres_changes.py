@@ -152,12 +152,12 @@ class Changing(Asking):
             # The last of them may change whether the query matches, so the state comes last.
             text, changed = condition, set[int]()
             if amendment.replacement is not None:
-                values["among"] = self._replace(connection, amendment.replacement, text, values)
-                text, changed = _AMONG, changed | {*values["among"]}
+                values["among"] = among = self._replace(connection, amendment.replacement, text, values)
+                text, changed = _AMONG, changed | {*among}
             if amendment.priority is not None:
                 rows = run(connection, sql.PRIORITISE.format(where=text), {**values, "priority": amendment.priority})
-                values["among"] = [row[0] for row in rows]
-                text, changed = _AMONG, changed | {*values["among"]}
+                values["among"] = among = [row[0] for row in rows]
+                text, changed = _AMONG, changed | {*among}
             if amendment.status is not None:
                 changed |= self._put_into(connection, pool, amendment.status, amendment.error, text, values)
             return changed

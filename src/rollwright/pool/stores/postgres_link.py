@@ -292,7 +292,7 @@ class Link:
                 f"{self.address.shown} has schema {version}, and this rollwright knows up to {schema.SCHEMA_VERSION}",
                 hint="update rollwright, or use another pool",
             )
-        return version
+        return int(version)
 
     def _migrate(self, connection: Connection) -> None:
         # Locked before the transaction begins: it would not see what was made while it waited.

@@ -159,7 +159,7 @@ class Presence:
         with self._changed:
             wanted = [channel for channel in self._bells if channel not in self._listening]
         for channel in wanted:
-            connection.execute(f'LISTEN "{channel}"')  # type: ignore[arg-type]  # made of a checked name
+            connection.execute(f'LISTEN "{channel}"')  # made of a checked name
             with self._changed:
                 self._listening.add(channel)
                 self._changed.notify_all()
