@@ -221,7 +221,10 @@ def test_a_forked_child_neither_ends_nor_keeps_its_parents_sessions(server_store
     theirs = os.read(reader, 100).decode()
     os.close(reader)
     assert theirs not in ("", mine.task_id)
-    assert server_store.reap() == [theirs]
+    freed, end = [], real_time.monotonic() + 10.0
+    while not freed and real_time.monotonic() < end:  # a busy server takes a moment to end the child's session
+        freed = server_store.reap()
+    assert freed == [theirs]
     server_store.settle([Outcome.done(mine)]).check()
 
 
