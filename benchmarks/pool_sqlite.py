@@ -242,31 +242,56 @@ def peer_turns(folder, name, count, python):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def with_done_rows(folder, done, turns_each):
-    """Return the median seconds of a turn in an empty pool and beside `done` finished tasks, and those of a stat."""
-    medians = []
-    for rows in (0, done):
-        path = Path(folder) / f"done{rows}.db"
-        store = SqliteStore(path, durable=False)
-        for start in range(0, rows, 10_000):
-            store.put("bench", [NewTask.of({"old": start + k, "pad": "x" * 500}) for k in range(10_000)])
-            leases = store.claim(Claim(pool="bench", owner="bench", lease=600.0, limit=10_000))
-            store.settle([Outcome.done(lease, result=RESULT) for lease in leases])
-        store.put("bench", [NewTask.of(definition(number)) for number in range(turns_each)])
-        store.close()  # what filling left to be written back is not the turns' own cost
-        wish = Claim(pool="bench", owner="bench", lease=600.0)
-        leases = store.claim(wish)
-        times = []
-        while leases:
-            start = time.perf_counter()
-            leases = store.settle([Outcome.done(leases[0], result=RESULT)], claim=wish).leases
-            times.append(time.perf_counter() - start)
-        medians.append(statistics.median(times))
+def fill_done(path, rows):
+    """Leave finished tasks in a pool as turns leave them, written at once."""
+    store = SqliteStore(path, durable=False)
+    store.migrate()
+    connection = store._connection()
+    connection.execute("BEGIN")
+    connection.execute(
+        """WITH RECURSIVE k(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM k WHERE i < ?)
+        INSERT INTO task(pool, fingerprint, status, origin, priority, token, attempts, max_attempts, owner, created,
+            started, ended, result)
+        SELECT 'bench', printf('%064x', i), 'done', 'waiting', 0, 1, 1, 3, 'old', 1e9, 1e9, 1e9, ? FROM k""",
+        (rows, RESULT),
+    )
+    connection.execute("""INSERT INTO document SELECT id, '{"pad":"' || printf('%.500c', 'x') || '"}' FROM task""")
+    connection.execute(
+        """INSERT INTO history(seq, pool, at, event, status, token, attempt, owner)
+        SELECT (id << 24) + v, 'bench', 1e9, 'done', 'done', 1, 1, 'old' FROM task, (SELECT 1 AS v UNION SELECT 2)"""
+    )
+    connection.execute("INSERT INTO size VALUES('bench', ?)", (rows,))
+    connection.execute("COMMIT")
+    store.close()
+
+
+def median_turn(path, part, count):
+    """Return the median seconds of a turn over `count` new tasks, without the disk's share."""
+    store = SqliteStore(path, durable=False)
+    store.put("bench", [NewTask.of(definition(part * count + number)) for number in range(count)])
+    store._connection().execute("PRAGMA wal_checkpoint(RESTART)")  # what filling left is not the turns' own cost
+    wish = Claim(pool="bench", owner="bench", lease=600.0)
+    leases, times = store.claim(wish), []
+    while leases:
         start = time.perf_counter()
-        store.count("bench")
-        stat = time.perf_counter() - start
-        store.close()
-    return medians, stat
+        leases = store.settle([Outcome.done(leases[0], result=RESULT)], claim=wish).leases
+        times.append(time.perf_counter() - start)
+    store.close()
+    return statistics.median(times)
+
+
+def with_done_rows(folder, done, turns_each, repeats=7):
+    """Return the seconds of a turn in an empty pool and beside `done` finished tasks, by turns, and those of a stat."""
+    empty, full = Path(folder) / "empty.db", Path(folder) / "full.db"
+    fill_done(full, done)
+    pairs = [[median_turn(path, k, turns_each // repeats) for path in (empty, full)] for k in range(repeats)]
+    store = SqliteStore(full)
+    start = time.perf_counter()
+    counts = store.count("bench")
+    stat = time.perf_counter() - start
+    assert counts[Status.DONE] >= done
+    store.close()
+    return [statistics.median(side) for side in zip(*pairs, strict=True)], stat
 
 
 def start_worker(path, how):
