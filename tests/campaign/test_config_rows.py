@@ -95,14 +95,14 @@ ROWS = {
     "placeholder that leads nowhere": ("segments.train.0", "segments.trian.0", ":16:27", "no `trian`; did you mean"),
     "placeholder of nobody": ("<MODEL>", "<MODLE>", ":25:", "did you mean <MODEL>?"),
     "placeholder too early": ("learning_rate: 1e-2", "x: <DATASET>", ":5:78", "exist in `record` only"),
-    "saved handler": ("      handler:\n", "      handler: file://handler.pkl\n      old:\n", ":10:16", "is not read"),
-    "saved model": ("model: {class: LGBModel, ", "model: file://m.pkl\n  x: {", ":5:10", "is not read"),
+    "saved handler": ("      handler:\n", "      handler: file://handler.pkl\n      old:\n", ":10:16", "no file"),
+    "saved model": ("model: {class: LGBModel, ", "model: file://m.pkl\n  x: {", ":5:10", "no file"),
     "back-test record": ("class: SigAnaRecord", "class: PortAnaRecord", ":26:", "`PortAnaRecord` is not there yet"),
     "sys outside": ("rolling:", "sys: {rel_path: ../elsewhere}\nrolling:", ":27:", "lies outside the folder"),
     "sys of nothing": ("rolling:", "sys: {rel_path: [nothing]}\nrolling:", ":27:", "there is no folder"),
     "untrusted module": ("qlib.contrib.model.gbdt", "os", ":5:41", "os"),
     "file outside": ("qlib.contrib.model.gbdt", "../x.py", ":5:41", "outside the folder"),
-    "file that is missing": ("qlib.contrib.model.gbdt", "x.py", ":5:41", "there is no file"),
+    "file that is missing": ("qlib.contrib.model.gbdt", "x.py", ":5:41", "no file"),
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from rollwright.campaign.document import Document
 from rollwright.campaign.segments import handler_problems, segment_problems
 from rollwright.core.aliases import translate_module
-from rollwright.core.construct import Trust, get_callable
+from rollwright.core.construct import SAVED, Trust, get_callable
 from rollwright.errors import ConstructError, MissingExtraError, UntrustedModuleError, nearest
 
 __all__ = ["ObjectCheck", "task_problems"]
@@ -86,9 +86,9 @@ def task_problems(task: Mapping[str, Any], check: ObjectCheck) -> list[str]:
 
 
 def _object(config: Any, keys: Keys, role: str, check: ObjectCheck) -> list[str]:
-    if isinstance(config, str) and config.startswith("file://"):
-        said = f"`{config}` is not read: a saved object could run anything when it is loaded; name it by class, "
-        return [check.says(keys, said + "module_path and kwargs")]
+    saved = config.get("class") if isinstance(config, Mapping) else config
+    if isinstance(saved, str) and saved.startswith(SAVED):
+        return _saved(config, saved, keys, check)
     if isinstance(config, str):
         config = {"class": config} if not config.startswith("<") else None  # such a placeholder has been told
     name = config.get("class", config.get("func")) if isinstance(config, Mapping) else None
@@ -112,6 +112,14 @@ def _object(config: Any, keys: Keys, role: str, check: ObjectCheck) -> list[str]
         problems += [check.says((*keys, "kwargs", *at), said) for at, said in segment_problems(target, kwargs)]
         problems += [check.says((*keys, "kwargs", *at), said) for at, said in handler_problems(target, kwargs)]
     return problems + _nested(kwargs, (*keys, "kwargs"), check)
+
+
+def _saved(config: Any, name: str, keys: Keys, check: ObjectCheck) -> list[str]:
+    """Check an object that is a file; who signed it is asked when it is opened."""
+    if isinstance(config, Mapping) and (config.get("module_path") or config.get("kwargs")):
+        return [check.says(keys, f"`{name}` is a saved object, which takes neither module_path nor kwargs")]
+    path = check.document.path.resolve().parent / name.removeprefix(SAVED)
+    return [] if path.is_file() else [check.says(keys, f"`{name}`: there is no file {path}")]
 
 
 def _nested(kwargs: Mapping[str, Any], keys: Keys, check: ObjectCheck) -> list[str]:

@@ -24,9 +24,11 @@ from rollwright.core.lazy import require
 from rollwright.core.settings import Settings
 from rollwright.errors import ConstructError, UntrustedModuleError, nearest
 
-__all__ = ["Trust", "get_callable", "init_instance_by_config"]
+__all__ = ["SAVED", "Trust", "get_callable", "init_instance_by_config", "saved_file"]
 
 TRUSTED_PACKAGES: Final = ("rollwright", "lightgbm", "sklearn", "xgboost", "catboost")
+SAVED: Final = "file://"
+"""What the name of an object starts with that was saved to a file, by `Serializable.to_pickle`."""
 # A module made of a `.py` file beside the configuration is called this and the hash of its path and text.
 FILE_ALIAS: Final = "_rollwright_user_"
 
@@ -72,7 +74,8 @@ def init_instance_by_config(
     ----------
     config : dict, str or an object
         ``{"class": "LGBModel", "module_path": "rollwright.model.lightgbm", "kwargs": {...}}``, the dotted name of a
-        class, or an instance of `accept_types`, which is returned as it is.
+        class, ``file://PATH`` of an object saved by `Serializable.to_pickle` (a relative path counts from the folder of
+        the configuration), or an instance of `accept_types`, which is returned as it is.
     default_module : str, optional
         Where the class is looked for when `config` names no module.
     accept_types : type or tuple of types
@@ -88,18 +91,52 @@ def init_instance_by_config(
     UntrustedModuleError
         When the module is not trusted, and nothing has been imported then; or when what it names was itself imported
         from a module that is not.
+    UntrustedArtifactError, CorruptArtifactError
+        When nobody this machine trusts signed a saved object; nothing of it was read then. When it is none.
     ConstructError
-        When there is no such module or class, or its constructor refuses the arguments. What a constructor raises
-        by itself is passed on, never taken for a mismatch of arguments.
+        When there is no such module, class or file, a saved object is none of `accept_types`, or a constructor refuses
+        the arguments. What a constructor raises by itself is passed on, never taken for a mismatch of arguments.
     """
     if accept_types and isinstance(config, accept_types):
         return config
+    path = saved_file(config, trust)
+    if path is not None:
+        return _opened(path, accept_types, kwargs)
     target, arguments = get_callable(config, default_module, trust=trust)
     arguments = {**arguments, **kwargs}
     extra = {name: value for name, value in (try_kwargs or {}).items() if name not in arguments}
     arguments.update({name: value for name, value in extra.items() if _has_parameter(target, name)})
     _check_arguments(target, arguments)
     return target(**arguments)
+
+
+def saved_file(config: object, trust: Trust | None = None) -> Path | None:
+    """Return the file of the saved object that `config` names, None when it names none."""
+    name = config.get("class") if isinstance(config, Mapping) else config
+    if not isinstance(name, str) or not name.startswith(SAVED):
+        return None
+    if isinstance(config, Mapping) and (config.get("module_path") or config.get("kwargs")):
+        raise ConstructError(f"`{name}` is a saved object, which takes neither module_path nor kwargs")
+    folder = (trust if trust is not None else Trust.from_settings(current_settings())).folder
+    return (folder or Path()) / name.removeprefix(SAVED)
+
+
+def _opened(path: Path, accept_types: type | tuple[type, ...], kwargs: Mapping[str, object]) -> Any:
+    from rollwright.core.serializable import Serializable  # noqa: PLC0415 - it may unpickle, and few ask for that
+
+    if kwargs:
+        raise ConstructError(f"{path.name} is a saved object, which takes no arguments: {', '.join(kwargs)}")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConstructError(f"the saved object {path} cannot be read: {error.strerror}") from error
+    found = Serializable.get_backend().loads(data, where=path.name)
+    if accept_types and not isinstance(found, accept_types):
+        wanted = " or ".join(
+            each.__name__ for each in (accept_types if isinstance(accept_types, tuple) else (accept_types,))
+        )
+        raise ConstructError(f"{path.name} holds a {type(found).__qualname__}, not a {wanted}")
+    return found
 
 
 def get_callable(

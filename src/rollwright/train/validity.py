@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from rollwright.core.construct import Trust
+from rollwright.core.construct import SAVED, Trust, saved_file
 from rollwright.core.context import current_settings
 from rollwright.core.ids import JSON, sha256_hex
 from rollwright.train.reading import Reading
@@ -67,14 +67,18 @@ def hash_of_code(files: Mapping[str, str]) -> str:
 
 
 def code_files(definition: Mapping[str, Any], trust: Trust) -> dict[str, str]:
-    """Return the SHA-256 of each file of the user's own code that `definition` names, ``absent`` for one that is gone.
+    """Return the SHA-256 of each file of the user's own that `definition` names, ``absent`` for one that is gone.
 
-    The key is the file's path beside the configuration, or ``module:file`` within a trusted module.
+    The key is the file's path beside the configuration, ``module:file`` within a trusted module, or ``file://PATH`` of
+    a saved object.
     """
     named = set(_module_paths(definition))
     files: dict[str, str] = {}
     if trust.folder is not None:
         files.update({name: _content(trust.folder / name) for name in sorted(named) if name.endswith(".py")})
+    for uri in sorted(set(_saved_objects(definition))):
+        path = saved_file(uri, trust)
+        files[uri] = _content(path) if path is not None else "absent"
     for root in sorted(trust.modules):
         if any(name == root or name.startswith(f"{root}.") for name in named):
             files.update({f"{root}:{file}": _content(path) for file, path in _sources(root)})
@@ -97,6 +101,14 @@ def _sources(module: str) -> list[tuple[str, Path]]:
 
 def _content(path: Path) -> str:
     return sha256_hex(path.read_bytes()) if path.is_file() else "absent"
+
+
+def _saved_objects(value: object) -> Iterator[str]:
+    if isinstance(value, str) and value.startswith(SAVED):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _saved_objects(item)
 
 
 def _module_paths(value: object) -> Iterator[str]:
