@@ -162,6 +162,7 @@ class TrackingServer:
 class _Handler(BaseHTTPRequestHandler):
     owner: TrackingServer
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: two would wait for each other
 
     def setup(self) -> None:
         """Take the connection up."""
