@@ -37,6 +37,8 @@ def touch_memory(gib: float = 4.0) -> None:
     times the cost of zeroing a page that is there. Whether a call meets such pages depends on what ran before it, so
     both sides are called right after this.
     """
+    if gib <= 0:
+        return
     program = "import mmap, sys; n = int(sys.argv[1]); held = mmap.mmap(-1, n); held[::4096] = bytes(n // 4096)"
     subprocess.run([sys.executable, "-c", program, str(int(gib * (1 << 30)) & -4096)], check=True)
 
