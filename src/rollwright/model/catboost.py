@@ -17,19 +17,11 @@ from numpy.typing import NDArray
 
 from rollwright.core.lazy import require
 from rollwright.errors import ConfigError, CorruptArtifactError, ModelError, UnsupportedArtifactError, nearest
-from rollwright.model.base import ModelFT
+from rollwright.model.boosted import BoostedTrees
 from rollwright.model.catboost_json import bare_model, join_model_json, split_model_json
-from rollwright.model.folds import TrainingFold, learning_fold, sample_weights
+from rollwright.model.folds import TrainingFold, sample_weights
 from rollwright.model.state import is_exactly, refuse_strangers
-from rollwright.model.tabular import (
-    TabularModel,
-    each_value,
-    finite_or_none,
-    first_given,
-    learning_folds,
-    nan_if_none,
-    take_aliases,
-)
+from rollwright.model.tabular import each_value, first_given, take_aliases
 
 __all__ = ["CatBoostJsonCodec", "CatBoostModel"]
 
@@ -43,7 +35,7 @@ _NOT_NUMBERS: Final = ("cat_features", "text_features", "embedding_features")
 _SETS: Final = {"learn": "train", "validation": "valid"}
 
 
-class CatBoostModel(TabularModel, ModelFT):
+class CatBoostModel(BoostedTrees):
     """Gradient boosted trees by CatBoost, with the constructor of Qlib's ``CatBoostModel``.
 
     Guarantees: the same dataset and parameters give the same bytes of model and the same scores, on one host and one
@@ -103,18 +95,13 @@ class CatBoostModel(TabularModel, ModelFT):
             if kwargs.get(name):
                 raise ConfigError(f"`{name}` is given and every feature of a dataset is a number", hint="leave it out")
         num_boost_round = take_aliases(kwargs, _ROUNDS, num_boost_round)
-        self.num_boost_round = num_boost_round
-        self.early_stopping_rounds = early_stopping_rounds
         for name in _TALK:
             kwargs.pop(name, None)
-        self.params: dict[str, Any] = {"loss_function": found, "task_type": "CPU", "thread_count": 1, **kwargs}
+        params = {"loss_function": found, "task_type": "CPU", "thread_count": 1, **kwargs}
         if not any(name in kwargs for name in _SEEDS):
-            self.params["random_seed"] = 0 if seed is None else seed
-        self.model: Any = None
+            params["random_seed"] = 0 if seed is None else seed
+        super().__init__(num_boost_round=num_boost_round, early_stopping_rounds=early_stopping_rounds, params=params)
         self.text_ = ""
-        self.best_iteration_ = 0
-        self.evals_result_: dict[str, dict[str, list[float]]] = {}
-        self.feature_names_ = ()
 
     @staticmethod
     def unknown_parameters(names: Iterable[str]) -> dict[str, str | None]:
@@ -132,70 +119,7 @@ class CatBoostModel(TabularModel, ModelFT):
         return {name: nearest(name, known) for name in wanted if name not in known and name not in _TALK}
 
     def __repr__(self) -> str:
-        state = f"fitted, {self.best_iteration_} rounds" if self.model is not None else "not fitted"
-        return f"CatBoostModel(loss={self.params['loss_function']!r}, {state})"
-
-    def fit(
-        self,
-        dataset: Any,
-        reweighter: Any = None,
-        *,
-        num_boost_round: int | None = None,
-        early_stopping_rounds: int | None = None,
-        verbose_eval: int | None = None,
-        evals_result: dict[str, Any] | None = None,
-    ) -> None:
-        """Learn from the segment ``train`` and watch the segment ``valid`` where there is one.
-
-        .. warning:: **Look-ahead.** The ``valid`` segment decides how many trees are kept. A label that reads sessions
-           of the test segment leaks through it as through ``train``: purge both.
-
-        Parameters
-        ----------
-        dataset : DatasetH
-            Gives ``segments`` and ``fold(segment, data_key="learn")``.
-        reweighter : object, optional
-            Has ``reweight(frame)``: one weight per row of the segment.
-        num_boost_round, early_stopping_rounds : int, optional
-            Replace the constructor's for this fit.
-        verbose_eval : int, optional
-            Log the evaluation every so many rounds.
-        evals_result : dict, optional
-            Gets what `evals_result_` holds, too.
-
-        Raises
-        ------
-        ModelError
-            When a segment has no rows, only NaN labels or infinite values, and when CatBoost refuses the parameters or
-            the data, as labels that are all equal.
-        """
-        folds = learning_folds(dataset)
-        patience = self.early_stopping_rounds if early_stopping_rounds is None else early_stopping_rounds
-        options: dict[str, Any] = {
-            "iterations": self.num_boost_round if num_boost_round is None else num_boost_round,
-            "use_best_model": bool(patience) and "valid" in folds,
-        }
-        if options["use_best_model"]:
-            options["early_stopping_rounds"] = patience
-        self._learn(dataset, folds, reweighter, options, period=verbose_eval)
-        if evals_result is not None:
-            evals_result.update(self.evals_result_)
-
-    def finetune(
-        self, dataset: Any, num_boost_round: int = 10, verbose_eval: int | None = None, reweighter: Any = None
-    ) -> None:
-        """Grow `num_boost_round` more trees on the segment ``train``, from where the model stands.
-
-        Raises
-        ------
-        ModelError
-            When the model is not fitted, or the features are not those it knows.
-        """
-        fitted = self._fitted()
-        fold = learning_fold(dataset.fold("train", data_key="learn"), segment="train")
-        self._check_names(fold.names)
-        options = {"iterations": num_boost_round, "use_best_model": False}
-        self._learn(dataset, {"train": fold}, reweighter, options, period=verbose_eval, start=fitted)
+        return f"CatBoostModel(loss={self.params['loss_function']!r}, {self._fit_state()})"
 
     def get_feature_importance(self, importance_type: str = "PredictionValuesChange") -> pd.Series:
         """Return the importance of every feature, largest first."""
@@ -203,32 +127,7 @@ class CatBoostModel(TabularModel, ModelFT):
             values = self._fitted().get_feature_importance(type=importance_type)
         except _catboost().CatBoostError as error:
             raise ModelError(f"CatBoost cannot tell the importance `{importance_type}`: {error}") from error
-        found = pd.Series(np.asarray(values, dtype=np.float64), index=list(self.feature_names_), name=importance_type)
-        return found.sort_values(ascending=False, kind="stable")
-
-    def state(self) -> dict[str, Any]:
-        """Return everything but the trees that a saved model must bring back, as JSON values."""
-        return {
-            "early_stopping_rounds": self.early_stopping_rounds,
-            "num_boost_round": self.num_boost_round,
-            "params": dict(self.params),
-            "best_iteration": self.best_iteration_,
-            "evals_result": each_value(self.evals_result_, finite_or_none),
-            "feature_names": list(self.feature_names_),
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any], text: str) -> CatBoostModel:
-        """Return the model that `state` and CatBoost's model `text` describe."""
-        model = cls()
-        model.early_stopping_rounds = state["early_stopping_rounds"]
-        model.num_boost_round = state["num_boost_round"]
-        model.params = dict(state["params"])
-        model.best_iteration_ = int(state["best_iteration"])
-        model.evals_result_ = each_value(state["evals_result"], nan_if_none)
-        model.feature_names_ = tuple(state["feature_names"])
-        model.text_, model.model = text, _read_text(text)
-        return model
+        return self._importance_series(values, importance_type)
 
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:
         threads = int(self.params.get("thread_count", 1))
@@ -238,18 +137,28 @@ class CatBoostModel(TabularModel, ModelFT):
         except _catboost().CatBoostError as error:
             raise ModelError(f"CatBoost cannot score segment `{segment}`: {error}") from error
 
+    @staticmethod
+    def _library() -> ModuleType:
+        return _catboost()
+
+    def _take(self, text: str) -> None:
+        self.text_, self.model = text, _read_text(text)
+
     def _learn(
         self,
         dataset: Any,
         folds: Mapping[str, TrainingFold],
         reweighter: Any,
-        options: Mapping[str, Any],
         *,
+        rounds: int,
+        patience: int | None,
         period: int | None,
         start: Any = None,
     ) -> None:
         catboost = _catboost()
-        given = {**self._parameters(), **options, "logging_level": "Silent", "allow_writing_files": False}
+        given = {**self._parameters(), "iterations": rounds, "use_best_model": patience is not None}
+        given |= {"early_stopping_rounds": patience} if patience else {}
+        given |= {"logging_level": "Silent", "allow_writing_files": False}
         callbacks = [_Talk(period)] if period and given["task_type"] == "CPU" else None
         try:
             pools = {
@@ -275,7 +184,7 @@ class CatBoostModel(TabularModel, ModelFT):
         except (catboost.CatBoostError, UnsupportedArtifactError, TypeError) as error:
             raise ModelError(f"CatBoost refuses to learn: {error}") from error
         # The file keeps sixteen digits of a leaf: reading it back makes the model in memory the one in the file.
-        self.text_, self.model = text, _read_text(text)
+        self._take(text)
         self.best_iteration_ = int(self.model.tree_count_)
         self.evals_result_ = each_value(history, float)
         self.feature_names_ = tuple(folds["train"].names)

@@ -12,31 +12,16 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Final
 
-from rollwright.core.ids import sha256_hex
-from rollwright.errors import CorruptArtifactError, UnsupportedArtifactError
-from rollwright.model.state import MAX_FEATURES, check_state, dump_state, parse_state
+from rollwright.errors import UnsupportedArtifactError
+from rollwright.model.boosted_json import ModelJsonError, join_state, split_state
+from rollwright.model.state import MAX_FEATURES
 
 __all__ = ["bare_model", "join_model_json", "split_model_json"]
 
-_MARK: Final = ',"rollwright":'
-_VERSION: Final = 1
 _MAX_DEPTH: Final = 16  # CatBoost's own limit
 _MAX_BORDERS: Final = 1 << 16
 _NAN: Final = ("AsIs", "AsFalse", "AsTrue")
 _SPLIT: Final = {"border", "float_feature_index", "split_index", "split_type"}
-_STATE: Final[dict[str, type | tuple[type, ...]]] = {
-    "sha256": str,
-    "early_stopping_rounds": (int, type(None)),
-    "num_boost_round": int,
-    "params": dict,
-    "best_iteration": int,
-    "evals_result": dict,
-    "feature_names": list,
-}
-
-
-class _JsonError(ValueError):
-    """What is wrong with a model; translated before it leaves this module."""
 
 
 def bare_model(text: str) -> str:
@@ -53,7 +38,7 @@ def bare_model(text: str) -> str:
         feature.pop("feature_id", None)  # the names are kept beside the trees, whatever characters they have
     try:
         _check_model(model)
-    except _JsonError as error:
+    except ModelJsonError as error:
         raise UnsupportedArtifactError(f"such a CatBoost model cannot be kept: {error}") from error
     return json.dumps(model, separators=(",", ":"), sort_keys=True, allow_nan=False)
 
@@ -66,8 +51,7 @@ def join_model_json(text: str, state: Mapping[str, Any]) -> str:
     TaskValueError
         When a value of `state` has no JSON form.
     """
-    line = dump_state({"version": _VERSION, "sha256": sha256_hex(text.encode()), **state})
-    return f"{text[:-1]}{_MARK}{line}}}\n"
+    return join_state(text, state)
 
 
 def split_model_json(whole: bytes, *, name: str) -> tuple[str, dict[str, Any]]:
@@ -79,24 +63,7 @@ def split_model_json(whole: bytes, *, name: str) -> tuple[str, dict[str, Any]]:
         When the model is not what CatBoost writes: lists of a wrong length, splits on what does not exist; or when our
         key is missing or does not fit the trees.
     """
-    try:
-        text, mark, rest = whole.decode("utf-8").rpartition(_MARK)
-    except UnicodeDecodeError as error:
-        raise CorruptArtifactError(f"{name} is no text: {error}") from error
-    rest = rest.rstrip()
-    if not mark or not rest.endswith("}"):
-        raise CorruptArtifactError(f"{name} does not end with rollwright's key, so it was cut or is another program's")
-    state = check_state(parse_state(rest[:-1], name=name), _STATE, name=name, version=_VERSION)
-    text += "}"
-    if state["sha256"] != sha256_hex(text.encode()):
-        raise CorruptArtifactError(f"the trees in {name} are not those that were written: their sha256 differs")
-    try:
-        features = _check_model(parse_state(text, name=name))
-    except _JsonError as error:
-        raise CorruptArtifactError(f"{name} is no CatBoost model: {error}") from error
-    if features != len(state["feature_names"]):
-        raise CorruptArtifactError(f"{name} names {len(state['feature_names'])} features and its trees know {features}")
-    return text, state
+    return split_state(whole, name=name, library="CatBoost", check=_check_model)
 
 
 def _check_model(model: Any) -> int:
@@ -106,14 +73,14 @@ def _check_model(model: Any) -> int:
         "model_info",
         "scale_and_bias",
     }:
-        raise _JsonError("its parts are not those CatBoost writes")
+        raise ModelJsonError("its parts are not those CatBoost writes")
     if model["model_info"] != {} or ("trees" in model) == ("oblivious_trees" in model):
-        raise _JsonError("its parts are not those rollwright keeps")
+        raise ModelJsonError("its parts are not those rollwright keeps")
     _check_scale(model["scale_and_bias"])
     borders = _check_features(model["features_info"])
     trees = model.get("trees", model.get("oblivious_trees"))
     if not isinstance(trees, list) or not trees:
-        raise _JsonError("it has no trees")
+        raise ModelJsonError("it has no trees")
     for number, tree in enumerate(trees):
         if "trees" in model:
             _check_nodes(tree, number, borders)
@@ -124,33 +91,33 @@ def _check_model(model: Any) -> int:
 
 def _check_scale(found: Any) -> None:
     if not isinstance(found, list) or len(found) != 2 or not isinstance(found[1], list) or len(found[1]) != 1:
-        raise _JsonError("it gives more than one score per sample")
+        raise ModelJsonError("it gives more than one score per sample")
     if not _finite(found[0]) or not _finite(found[1][0]):
-        raise _JsonError("`scale_and_bias` is no number")
+        raise ModelJsonError("`scale_and_bias` is no number")
 
 
 def _check_features(found: Any) -> list[dict[tuple[float, int], None]]:
     """Return, for each feature, its borders with the numbers their splits have."""
     if not isinstance(found, dict) or set(found) != {"float_features"} or not isinstance(found["float_features"], list):
-        raise _JsonError("it was learnt from features that are no numbers")
+        raise ModelJsonError("it was learnt from features that are no numbers")
     if len(found["float_features"]) > MAX_FEATURES:
-        raise _JsonError("it has more features than any model")
+        raise ModelJsonError("it has more features than any model")
     known: list[dict[tuple[float, int], None]] = []
     offset = 0
     for place, feature in enumerate(found["float_features"]):
         wanted = {"borders", "feature_index", "flat_feature_index", "has_nans", "nan_value_treatment"}
         if not isinstance(feature, dict) or set(feature) != wanted:
-            raise _JsonError(f"feature {place} is not told as CatBoost does")
+            raise ModelJsonError(f"feature {place} is not told as CatBoost does")
         places = (feature["feature_index"], feature["flat_feature_index"])
         if any(type(number) is not int for number in places) or places != (place, place):
-            raise _JsonError(f"feature {place} is out of place")
+            raise ModelJsonError(f"feature {place} is out of place")
         if type(feature["has_nans"]) is not bool or feature["nan_value_treatment"] not in _NAN:
-            raise _JsonError(f"feature {place} does not say what a missing value means")
+            raise ModelJsonError(f"feature {place} does not say what a missing value means")
         borders = feature["borders"]
         if not isinstance(borders, list) or len(borders) > _MAX_BORDERS or not all(map(_finite, borders)):
-            raise _JsonError(f"feature {place} has borders that are no numbers")
+            raise ModelJsonError(f"feature {place} has borders that are no numbers")
         if any(low >= high for low, high in pairwise(borders)):
-            raise _JsonError(f"the borders of feature {place} do not rise")
+            raise ModelJsonError(f"the borders of feature {place} do not rise")
         known.append({(float(border), offset + number): None for number, border in enumerate(borders)})
         offset += len(borders)
     return known
@@ -158,16 +125,16 @@ def _check_features(found: Any) -> list[dict[tuple[float, int], None]]:
 
 def _check_oblivious(tree: Any, number: int, borders: list[dict[tuple[float, int], None]]) -> None:
     if not isinstance(tree, dict) or set(tree) - {"splits", "leaf_weights"} != {"leaf_values"}:
-        raise _JsonError(f"tree {number} is not told as CatBoost does")
+        raise ModelJsonError(f"tree {number} is not told as CatBoost does")
     splits = tree.get("splits") or []
     if not isinstance(splits, list) or len(splits) > _MAX_DEPTH:
-        raise _JsonError(f"tree {number} is deeper than {_MAX_DEPTH}")
+        raise ModelJsonError(f"tree {number} is deeper than {_MAX_DEPTH}")
     for split in splits:
         _check_split(split, number, borders)
     for key in ("leaf_values", "leaf_weights"):
         values = tree.get(key, tree["leaf_values"])
         if not isinstance(values, list) or len(values) != 2 ** len(splits) or not all(map(_finite, values)):
-            raise _JsonError(f"tree {number}: `{key}` are not {2 ** len(splits)} numbers")
+            raise ModelJsonError(f"tree {number}: `{key}` are not {2 ** len(splits)} numbers")
 
 
 def _check_nodes(tree: Any, number: int, borders: list[dict[tuple[float, int], None]]) -> None:
@@ -175,25 +142,25 @@ def _check_nodes(tree: Any, number: int, borders: list[dict[tuple[float, int], N
     while waiting:
         node, depth = waiting.pop()
         if not isinstance(node, dict) or depth > 4 * _MAX_DEPTH:
-            raise _JsonError(f"tree {number} is no tree, or far too deep")
+            raise ModelJsonError(f"tree {number} is no tree, or far too deep")
         if set(node) == {"value", "weight"}:
             if not _finite(node["value"]) or not _finite(node["weight"]):
-                raise _JsonError(f"tree {number} has a leaf that is no number")
+                raise ModelJsonError(f"tree {number} has a leaf that is no number")
         elif set(node) == {"left", "right", "split"}:
             _check_split(node["split"], number, borders)
             waiting += [(node["left"], depth + 1), (node["right"], depth + 1)]
         else:
-            raise _JsonError(f"tree {number} has a node that is neither leaf nor split")
+            raise ModelJsonError(f"tree {number} has a node that is neither leaf nor split")
 
 
 def _check_split(split: Any, number: int, borders: list[dict[tuple[float, int], None]]) -> None:
     if not isinstance(split, dict) or set(split) != _SPLIT or split["split_type"] != "FloatFeature":
-        raise _JsonError(f"tree {number} has a split that is not of a number")
+        raise ModelJsonError(f"tree {number} has a split that is not of a number")
     feature, place = split["float_feature_index"], split["split_index"]
     if type(feature) is not int or not 0 <= feature < len(borders) or type(place) is not int:
-        raise _JsonError(f"tree {number} splits on a feature that does not exist")
+        raise ModelJsonError(f"tree {number} splits on a feature that does not exist")
     if not _finite(split["border"]) or (float(split["border"]), place) not in borders[feature]:
-        raise _JsonError(f"tree {number} splits at a border that feature {feature} has not")
+        raise ModelJsonError(f"tree {number} splits at a border that feature {feature} has not")
 
 
 def _finite(value: Any) -> bool:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
@@ -15,19 +15,12 @@ from numpy.typing import NDArray
 
 from rollwright.core.lazy import require
 from rollwright.errors import ConfigError, CorruptArtifactError, ModelError
-from rollwright.model.base import ModelFT
-from rollwright.model.folds import TrainingFold, learning_fold, sample_weights
+from rollwright.model.boosted import BoostedTrees
+from rollwright.model.folds import TrainingFold, sample_weights
 from rollwright.model.lightgbm_names import unknown_parameters
 from rollwright.model.lightgbm_text import join_model_text, split_model_text
 from rollwright.model.state import is_exactly, refuse_strangers
-from rollwright.model.tabular import (
-    TabularModel,
-    each_value,
-    finite_or_none,
-    first_given,
-    learning_folds,
-    nan_if_none,
-)
+from rollwright.model.tabular import each_value, first_given
 
 __all__ = ["LGBModel", "LightGBMTextCodec"]
 
@@ -45,7 +38,7 @@ _LAYOUTS: Final = ("force_row_wise", "force_col_wise")
 _UNSAFE: Final = frozenset(' ",:[]{}')  # LightGBM's text refuses these in the name of a feature
 
 
-class LGBModel(TabularModel, ModelFT):
+class LGBModel(BoostedTrees):
     """Gradient boosted trees by LightGBM, with the constructor and the defaults of Qlib's ``LGBModel``.
 
     Guarantees: the same dataset and parameters give the same bytes of model text and the same scores, on one host and
@@ -94,14 +87,12 @@ class LGBModel(TabularModel, ModelFT):
             raise ConfigError(f"loss `{loss}` is none of {', '.join(_LOSSES)}", hint="give LightGBM's own `objective`")
         for alias in _ROUNDS:
             num_boost_round = kwargs.pop(alias, num_boost_round)
+        super().__init__(
+            num_boost_round=num_boost_round,
+            early_stopping_rounds=early_stopping_rounds,
+            params={"objective": loss, **_defaults(kwargs, seed=seed or 0), **kwargs},
+        )
         self.loss = loss
-        self.early_stopping_rounds = early_stopping_rounds
-        self.num_boost_round = num_boost_round
-        self.params: dict[str, Any] = {"objective": loss, **_defaults(kwargs, seed=seed or 0), **kwargs}
-        self.model: Any = None
-        self.best_iteration_ = 0
-        self.evals_result_: dict[str, dict[str, list[float]]] = {}
-        self.feature_names_ = ()
 
     @staticmethod
     def unknown_parameters(names: Iterable[str]) -> dict[str, str | None]:
@@ -109,106 +100,51 @@ class LGBModel(TabularModel, ModelFT):
         return unknown_parameters(names)
 
     def __repr__(self) -> str:
-        state = f"fitted, {self.best_iteration_} rounds" if self.model is not None else "not fitted"
-        return f"LGBModel(loss={self.loss!r}, {state})"
-
-    def fit(
-        self,
-        dataset: Any,
-        reweighter: Any = None,
-        *,
-        num_boost_round: int | None = None,
-        early_stopping_rounds: int | None = None,
-        verbose_eval: int | None = None,
-        evals_result: dict[str, Any] | None = None,
-    ) -> None:
-        """Learn from the segment ``train`` and watch the segment ``valid`` where there is one.
-
-        .. warning:: **Look-ahead.** The ``valid`` segment decides how many trees are kept. A label that reads sessions
-           of the test segment leaks through it as through ``train``: purge both.
-
-        Parameters
-        ----------
-        dataset : DatasetH
-            Gives ``segments`` and ``fold(segment, data_key="learn")``.
-        reweighter : object, optional
-            Has ``reweight(frame)``: one weight per row of the segment.
-        num_boost_round, early_stopping_rounds : int, optional
-            Replace the constructor's for this fit.
-        verbose_eval : int, optional
-            Log the evaluation every so many rounds.
-        evals_result : dict, optional
-            Gets what `evals_result_` holds, too.
-
-        Raises
-        ------
-        ModelError
-            When a segment has no rows, only NaN labels or infinite values, and when LightGBM refuses the parameters.
-        """
-        lgb = _lightgbm()
-        folds = learning_folds(dataset)
-        rounds = self.num_boost_round if num_boost_round is None else num_boost_round
-        patience = self.early_stopping_rounds if early_stopping_rounds is None else early_stopping_rounds
-        history: dict[str, dict[str, list[float]]] = {}
-        callbacks = [lgb.record_evaluation(history), *_talk(verbose_eval)]
-        if patience and "valid" in folds:
-            callbacks.append(lgb.early_stopping(patience, verbose=False))
-        sets = self._datasets(lgb, dataset, folds, reweighter)
-        booster = self._train(lgb, sets, rounds=rounds, callbacks=callbacks)
-        self._keep(lgb, booster, history, folds["train"].names)
-        if evals_result is not None:
-            evals_result.update(self.evals_result_)
-
-    def finetune(
-        self, dataset: Any, num_boost_round: int = 10, verbose_eval: int | None = None, reweighter: Any = None
-    ) -> None:
-        """Grow `num_boost_round` more trees on the segment ``train``, from where the model stands.
-
-        Raises
-        ------
-        ModelError
-            When the model is not fitted, or the features are not those it knows.
-        """
-        lgb = _lightgbm()
-        fitted = self._fitted()
-        fold = learning_fold(dataset.fold("train", data_key="learn"), segment="train")
-        self._check_names(fold.names)
-        history: dict[str, dict[str, list[float]]] = {}
-        sets = self._datasets(lgb, dataset, {"train": fold}, reweighter)
-        callbacks = [lgb.record_evaluation(history), *_talk(verbose_eval)]
-        booster = self._train(lgb, sets, rounds=num_boost_round, callbacks=callbacks, start=fitted)
-        self._keep(lgb, booster, history, fold.names)
+        return f"LGBModel(loss={self.loss!r}, {self._fit_state()})"
 
     def get_feature_importance(self, importance_type: str = "split") -> pd.Series:
         """Return the importance of every feature, largest first; by number of splits or by their gain."""
-        values = self._fitted().feature_importance(importance_type=importance_type)
-        found = pd.Series(np.asarray(values, dtype=np.float64), index=list(self.feature_names_), name=importance_type)
-        return found.sort_values(ascending=False, kind="stable")
+        return self._importance_series(
+            self._fitted().feature_importance(importance_type=importance_type), importance_type
+        )
 
     def state(self) -> dict[str, Any]:
         """Return everything but the trees that a saved model must bring back, as JSON values."""
-        return {
-            "loss": self.loss,
-            "early_stopping_rounds": self.early_stopping_rounds,
-            "num_boost_round": self.num_boost_round,
-            "params": dict(self.params),
-            "best_iteration": self.best_iteration_,
-            "evals_result": each_value(self.evals_result_, finite_or_none),
-            "feature_names": list(self.feature_names_),
-        }
+        return {"loss": self.loss, **super().state()}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any], text: str) -> LGBModel:
+    def from_state(cls, state: Mapping[str, Any], text: str) -> Self:
         """Return the model that `state` and LightGBM's model `text` describe."""
-        model = cls(loss=state["loss"])
-        model.early_stopping_rounds = state["early_stopping_rounds"]
-        model.num_boost_round = state["num_boost_round"]
-        model.params = dict(state["params"])
-        model.best_iteration_ = int(state["best_iteration"])
-        model.evals_result_ = each_value(state["evals_result"], nan_if_none)
-        model.feature_names_ = tuple(state["feature_names"])
-        model.model = _lightgbm().Booster(model_str=text)
+        model = super().from_state(state, text)
+        model.loss = cls(loss=state["loss"]).loss  # the constructor knows which there are
         return model
+
+    @staticmethod
+    def _library() -> ModuleType:
+        return _lightgbm()
+
+    def _take(self, text: str) -> None:
+        self.model = _lightgbm().Booster(model_str=text)
+
+    def _learn(
+        self,
+        dataset: Any,
+        folds: Mapping[str, TrainingFold],
+        reweighter: Any,
+        *,
+        rounds: int,
+        patience: int | None,
+        period: int | None,
+        start: Any = None,
+    ) -> None:
+        lgb = _lightgbm()
+        history: dict[str, dict[str, list[float]]] = {}
+        callbacks = [lgb.record_evaluation(history), *_talk(period)]
+        if patience:
+            callbacks.append(lgb.early_stopping(patience, verbose=False))
+        sets = self._datasets(lgb, dataset, folds, reweighter)
+        booster = self._train(lgb, sets, rounds=rounds, callbacks=callbacks, start=start)
+        self._keep(booster, history, folds["train"].names)
 
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:  # noqa: ARG002 - the port's signature
         return np.asarray(self._fitted().predict(features, num_threads=int(first_given(self.params, _THREADS, 1))))
@@ -246,12 +182,11 @@ class LGBModel(TabularModel, ModelFT):
         except (lgb.basic.LightGBMError, TypeError, ValueError) as error:
             raise ModelError(f"LightGBM refuses to learn: {error}") from error
 
-    def _keep(self, lgb: ModuleType, booster: Any, history: dict[str, dict[str, list[float]]], names: Any) -> None:
+    def _keep(self, booster: Any, history: dict[str, dict[str, list[float]]], names: Any) -> None:
         best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
         # Reading the text back drops the training data and the trees after the best round, so that a model in memory
         # and the same model from a file predict, go on learning and save alike.
-        text = booster.model_to_string(num_iteration=best)
-        self.model = lgb.Booster(model_str=text)
+        self._take(booster.model_to_string(num_iteration=best))
         self.best_iteration_ = int(best)
         self.evals_result_ = each_value(history, float)
         self.feature_names_ = tuple(names)

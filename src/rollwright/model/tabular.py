@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -76,9 +77,9 @@ class TabularModel(Model):
             raise ModelError(f"{bad} of {len(scores)} scores of segment `{segment}` are NaN or infinite")
         return pd.Series(scores, index=index, name="score")
 
+    @abstractmethod
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:
         """Return one score per row of `features`, a C-contiguous array that may be read-only."""
-        raise NotImplementedError
 
     def _fitted(self) -> Any:
         if self.model is None:

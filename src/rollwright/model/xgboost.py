@@ -16,18 +16,10 @@ from numpy.typing import NDArray
 
 from rollwright.core.lazy import require
 from rollwright.errors import ConfigError, CorruptArtifactError, ModelError, nearest
-from rollwright.model.base import ModelFT
-from rollwright.model.folds import TrainingFold, learning_fold, sample_weights
+from rollwright.model.boosted import BoostedTrees
+from rollwright.model.folds import TrainingFold, sample_weights
 from rollwright.model.state import is_exactly, refuse_strangers
-from rollwright.model.tabular import (
-    TabularModel,
-    each_value,
-    finite_or_none,
-    first_given,
-    learning_folds,
-    nan_if_none,
-    take_aliases,
-)
+from rollwright.model.tabular import each_value, first_given, take_aliases
 from rollwright.model.xgboost_json import join_model_json, split_model_json
 from rollwright.model.xgboost_names import PARAMETERS
 
@@ -41,7 +33,7 @@ _PLACE: Final = re.compile(r"^\[[\d:]+\] \S+:\d+: ")
 _BINNED: Final = (None, "auto", "hist")
 
 
-class XGBModel(TabularModel, ModelFT):
+class XGBModel(BoostedTrees):
     """Gradient boosted trees by XGBoost, with the constructor of Qlib's ``XGBModel``.
 
     Guarantees: the same dataset and parameters give the same bytes of model and the same scores, on one host and one
@@ -89,17 +81,12 @@ class XGBModel(TabularModel, ModelFT):
                 f"objective `{kwargs['objective']}` does not give one score per sample learnt from one label",
                 hint="take one that begins with reg:, binary: or count:",
             )
-        self.num_boost_round = num_boost_round
-        self.early_stopping_rounds = early_stopping_rounds
-        self.params: dict[str, Any] = {"verbosity": 0, **kwargs}
+        params = {"verbosity": 0, **kwargs}
         if not any(name in kwargs for name in _THREADS):
-            self.params["nthread"] = 1
+            params["nthread"] = 1
         if "random_state" not in kwargs:
-            self.params["seed"] = 0 if seed is None else seed
-        self.model: Any = None
-        self.best_iteration_ = 0
-        self.evals_result_: dict[str, dict[str, list[float]]] = {}
-        self.feature_names_ = ()
+            params["seed"] = 0 if seed is None else seed
+        super().__init__(num_boost_round=num_boost_round, early_stopping_rounds=early_stopping_rounds, params=params)
 
     @staticmethod
     def unknown_parameters(names: Iterable[str]) -> dict[str, str | None]:
@@ -107,76 +94,7 @@ class XGBModel(TabularModel, ModelFT):
         return {name: nearest(name, PARAMETERS) for name in names if name not in PARAMETERS}
 
     def __repr__(self) -> str:
-        state = f"fitted, {self.best_iteration_} rounds" if self.model is not None else "not fitted"
-        return f"XGBModel({state})"
-
-    def fit(
-        self,
-        dataset: Any,
-        reweighter: Any = None,
-        *,
-        num_boost_round: int | None = None,
-        early_stopping_rounds: int | None = None,
-        verbose_eval: int | None = None,
-        evals_result: dict[str, Any] | None = None,
-    ) -> None:
-        """Learn from the segment ``train`` and watch the segment ``valid`` where there is one.
-
-        .. warning:: **Look-ahead.** The ``valid`` segment decides how many trees are kept. A label that reads sessions
-           of the test segment leaks through it as through ``train``: purge both.
-
-        Parameters
-        ----------
-        dataset : DatasetH
-            Gives ``segments`` and ``fold(segment, data_key="learn")``.
-        reweighter : object, optional
-            Has ``reweight(frame)``: one weight per row of the segment.
-        num_boost_round, early_stopping_rounds : int, optional
-            Replace the constructor's for this fit.
-        verbose_eval : int, optional
-            Log the evaluation every so many rounds.
-        evals_result : dict, optional
-            Gets what `evals_result_` holds, too.
-
-        Raises
-        ------
-        ModelError
-            When a segment has no rows, only NaN labels or infinite values, and when XGBoost refuses the parameters.
-        """
-        xgb = _xgboost()
-        folds = learning_folds(dataset)
-        rounds = self.num_boost_round if num_boost_round is None else num_boost_round
-        patience = self.early_stopping_rounds if early_stopping_rounds is None else early_stopping_rounds
-        history: dict[str, dict[str, list[float]]] = {}
-        options: dict[str, Any] = {"evals_result": history, "callbacks": _talk(xgb, verbose_eval)}
-        if patience and "valid" in folds:
-            options["early_stopping_rounds"] = patience
-        sets = self._matrices(xgb, dataset, folds, reweighter)
-        booster = self._train(xgb, sets, rounds, options)
-        self._keep(booster, folds["train"].names)
-        self.evals_result_ = each_value(history, float)
-        if evals_result is not None:
-            evals_result.update(self.evals_result_)
-
-    def finetune(
-        self, dataset: Any, num_boost_round: int = 10, verbose_eval: int | None = None, reweighter: Any = None
-    ) -> None:
-        """Grow `num_boost_round` more trees on the segment ``train``, from where the model stands.
-
-        Raises
-        ------
-        ModelError
-            When the model is not fitted, or the features are not those it knows.
-        """
-        xgb = _xgboost()
-        fitted = self._fitted()
-        fold = learning_fold(dataset.fold("train", data_key="learn"), segment="train")
-        self._check_names(fold.names)
-        history: dict[str, dict[str, list[float]]] = {}
-        sets = self._matrices(xgb, dataset, {"train": fold}, reweighter)
-        options = {"evals_result": history, "callbacks": _talk(xgb, verbose_eval), "xgb_model": fitted}
-        self._keep(self._train(xgb, sets, num_boost_round, options), fold.names)
-        self.evals_result_ = each_value(history, float)
+        return f"XGBModel({self._fit_state()})"
 
     def get_feature_importance(self, importance_type: str = "weight") -> pd.Series:
         """Return the importance of every feature, largest first; 0 for one that no tree uses.
@@ -187,32 +105,7 @@ class XGBModel(TabularModel, ModelFT):
         """
         found = self._fitted().get_score(importance_type=importance_type)
         values = [float(np.sum(found.get(f"f{place}", 0.0))) for place in range(len(self.feature_names_))]
-        series = pd.Series(values, index=list(self.feature_names_), name=importance_type, dtype=np.float64)
-        return series.sort_values(ascending=False, kind="stable")
-
-    def state(self) -> dict[str, Any]:
-        """Return everything but the trees that a saved model must bring back, as JSON values."""
-        return {
-            "early_stopping_rounds": self.early_stopping_rounds,
-            "num_boost_round": self.num_boost_round,
-            "params": dict(self.params),
-            "best_iteration": self.best_iteration_,
-            "evals_result": each_value(self.evals_result_, finite_or_none),
-            "feature_names": list(self.feature_names_),
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any], text: str) -> XGBModel:
-        """Return the model that `state` and XGBoost's model `text` describe."""
-        model = cls()
-        model.early_stopping_rounds = state["early_stopping_rounds"]
-        model.num_boost_round = state["num_boost_round"]
-        model.params = dict(state["params"])
-        model.best_iteration_ = int(state["best_iteration"])
-        model.evals_result_ = each_value(state["evals_result"], nan_if_none)
-        model.feature_names_ = tuple(state["feature_names"])
-        model.model = model._booster_of(text)
-        return model
+        return self._importance_series(values, importance_type)
 
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:
         xgb, booster = _xgboost(), self._fitted()
@@ -223,6 +116,33 @@ class XGBModel(TabularModel, ModelFT):
             return np.asarray(booster.inplace_predict(features))
         except (xgb.core.XGBoostError, ValueError) as error:
             raise ModelError(f"XGBoost cannot score segment `{segment}`: {_first_line(error)}") from error
+
+    @staticmethod
+    def _library() -> ModuleType:
+        return _xgboost()
+
+    def _take(self, text: str) -> None:
+        self.model = self._booster_of(text)
+
+    def _learn(
+        self,
+        dataset: Any,
+        folds: Mapping[str, TrainingFold],
+        reweighter: Any,
+        *,
+        rounds: int,
+        patience: int | None,
+        period: int | None,
+        start: Any = None,
+    ) -> None:
+        xgb = _xgboost()
+        history: dict[str, dict[str, list[float]]] = {}
+        options: dict[str, Any] = {"evals_result": history, "callbacks": _talk(xgb, period), "xgb_model": start}
+        if patience:
+            options["early_stopping_rounds"] = patience
+        sets = self._matrices(xgb, dataset, folds, reweighter)
+        self._keep(self._train(xgb, sets, rounds, options), folds["train"].names)
+        self.evals_result_ = each_value(history, float)
 
     def _booster_of(self, text: str) -> Any:
         booster = _xgboost().Booster()
@@ -272,7 +192,7 @@ class XGBModel(TabularModel, ModelFT):
         # memory and the same model from a file predict, go on learning and save alike.
         booster.set_attr(best_iteration=None, best_score=None)
         self.best_iteration_ = int(booster.num_boosted_rounds())
-        self.model = self._booster_of(_text_of(booster))
+        self._take(_text_of(booster))
         self.feature_names_ = tuple(names)
 
 

@@ -14,14 +14,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rollwright.core.ids import sha256_hex
 from rollwright.errors import CorruptArtifactError, UnsupportedArtifactError
-from rollwright.model.state import MAX_FEATURES, check_state, dump_state, parse_state
+from rollwright.model.boosted_json import ModelJsonError, join_state, split_state
+from rollwright.model.state import MAX_FEATURES, parse_state
 
 __all__ = ["join_model_json", "split_model_json"]
 
-_MARK: Final = ',"rollwright":'
-_VERSION: Final = 1
 _ROOT: Final = 2**31 - 1  # what XGBoost writes for the parent of a root
 _MAX_TREES: Final = 1 << 20
 _MAX_NODES: Final = 1 << 26
@@ -38,19 +36,6 @@ _INTEGERS_PER_NODE: Final = (
 )
 _OF_CATEGORIES: Final = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
 _TREE: Final = frozenset((*_PER_NODE, *_INTEGERS_PER_NODE, *_OF_CATEGORIES, "id", "tree_param"))
-_STATE: Final[dict[str, type | tuple[type, ...]]] = {
-    "sha256": str,
-    "early_stopping_rounds": (int, type(None)),
-    "num_boost_round": int,
-    "params": dict,
-    "best_iteration": int,
-    "evals_result": dict,
-    "feature_names": list,
-}
-
-
-class _JsonError(ValueError):
-    """What is wrong with a model; translated before it leaves this module."""
 
 
 def join_model_json(text: str, state: Mapping[str, Any]) -> str:
@@ -66,10 +51,9 @@ def join_model_json(text: str, state: Mapping[str, Any]) -> str:
     text = text.strip()
     try:
         _check_model(parse_state(text, name="the model"))
-    except (_JsonError, CorruptArtifactError) as error:
+    except (ModelJsonError, CorruptArtifactError) as error:
         raise UnsupportedArtifactError(f"such an XGBoost model cannot be stored: {error}") from error
-    line = dump_state({"version": _VERSION, "sha256": sha256_hex(text.encode()), **state})
-    return f"{text[:-1]}{_MARK}{line}}}\n"
+    return join_state(text, state)
 
 
 def split_model_json(whole: bytes, *, name: str) -> tuple[str, dict[str, Any]]:
@@ -81,24 +65,7 @@ def split_model_json(whole: bytes, *, name: str) -> tuple[str, dict[str, Any]]:
         When the model is not what XGBoost writes: counts that are negative, too large or do not fit their lists, trees
         that are no trees; or when our key is missing or does not fit the trees.
     """
-    try:
-        text, mark, rest = whole.decode("utf-8").rpartition(_MARK)
-    except UnicodeDecodeError as error:
-        raise CorruptArtifactError(f"{name} is no text: {error}") from error
-    rest = rest.rstrip()
-    if not mark or not rest.endswith("}"):
-        raise CorruptArtifactError(f"{name} does not end with rollwright's key, so it was cut or is another program's")
-    state = check_state(parse_state(rest[:-1], name=name), _STATE, name=name, version=_VERSION)
-    text += "}"
-    if state["sha256"] != sha256_hex(text.encode()):
-        raise CorruptArtifactError(f"the trees in {name} are not those that were written: their sha256 differs")
-    try:
-        features = _check_model(parse_state(text, name=name))
-    except _JsonError as error:
-        raise CorruptArtifactError(f"{name} is no XGBoost model: {error}") from error
-    if features != len(state["feature_names"]):
-        raise CorruptArtifactError(f"{name} names {len(state['feature_names'])} features and its trees know {features}")
-    return text, state
+    return split_state(whole, name=name, library="XGBoost", check=_check_model)
 
 
 def _check_model(model: Any) -> int:
@@ -110,7 +77,7 @@ def _check_model(model: Any) -> int:
     top = _keys(model, ("learner", "version"), where="the model")
     version = _integers(top["version"], "version")
     if len(version) != 3 or not 2 <= version[0] <= 9:
-        raise _JsonError("its version is none XGBoost writes")
+        raise ModelJsonError("its version is none XGBoost writes")
     learner = _keys(
         top["learner"],
         ("feature_names", "feature_types", "gradient_booster", "learner_model_param", "objective"),
@@ -122,7 +89,7 @@ def _check_model(model: Any) -> int:
     for key in ("feature_names", "feature_types"):
         found = learner[key]
         if not isinstance(found, list) or len(found) not in (0, features) or any(type(x) is not str for x in found):
-            raise _JsonError(f"`{key}` does not name {features} features")
+            raise ModelJsonError(f"`{key}` does not name {features} features")
     _check_objective(learner["objective"])
     _check_booster(learner["gradient_booster"], features)
     return features
@@ -132,15 +99,15 @@ def _check_parameters(found: Any) -> int:
     parameters = _texts(found, "learner_model_param")
     base = parameters.get("base_score", "").removeprefix("[").removesuffix("]")
     if not _NUMBER.fullmatch(base):
-        raise _JsonError("`base_score` is no number")
+        raise ModelJsonError("`base_score` is no number")
     if _count(parameters, "num_class", limit=1) > 1 or _count(parameters, "num_target", limit=1, default="1") > 1:
-        raise _JsonError("it gives more than one score per sample")
+        raise ModelJsonError("it gives more than one score per sample")
     return _count(parameters, "num_feature", limit=MAX_FEATURES)
 
 
 def _check_objective(found: Any) -> None:
     if not isinstance(found, dict) or not _NAME.fullmatch(str(found.get("name"))):
-        raise _JsonError("its objective has no name")
+        raise ModelJsonError("its objective has no name")
     for key, value in found.items():
         if key != "name":
             _texts(value, f"objective.{key}")
@@ -154,17 +121,17 @@ def _check_booster(found: Any, features: int) -> None:
         dart = _keys(found, ("gbtree", "name", "weight_drop"), where="the booster")
         inner = _keys(dart["gbtree"], ("model", "name"), where="the booster")
         if inner["name"] != "gbtree":
-            raise _JsonError("a dart booster is not made of trees")
+            raise ModelJsonError("a dart booster is not made of trees")
         count = _check_trees(inner["model"], features)
         if len(_floats(dart["weight_drop"], "weight_drop")) != count:
-            raise _JsonError(f"`weight_drop` does not weigh {count} trees")
+            raise ModelJsonError(f"`weight_drop` does not weigh {count} trees")
     elif name == "gblinear":
         linear = _keys(_keys(found, ("model", "name"), where="the booster")["model"], ("weights",), ("boosted_rounds",))
         if len(_floats(linear["weights"], "weights")) != features + 1:
-            raise _JsonError(f"`weights` are not of {features} features and a constant")
+            raise ModelJsonError(f"`weights` are not of {features} features and a constant")
         _integers([linear.get("boosted_rounds", 0)], "boosted_rounds")
     else:
-        raise _JsonError("its booster is none of gbtree, dart, gblinear")
+        raise ModelJsonError("its booster is none of gbtree, dart, gblinear")
 
 
 def _check_trees(found: Any, features: int) -> int:
@@ -172,20 +139,20 @@ def _check_trees(found: Any, features: int) -> int:
     parameters = _texts(model["gbtree_model_param"], "gbtree_model_param")
     trees = model["trees"]
     if not isinstance(trees, list) or _count(parameters, "num_trees", limit=_MAX_TREES) != len(trees):
-        raise _JsonError("`num_trees` does not count the trees")
+        raise ModelJsonError("`num_trees` does not count the trees")
     parallel = _count(parameters, "num_parallel_tree", limit=_MAX_TREES)
     if parallel and len(trees) % parallel:
-        raise _JsonError("`num_parallel_tree` does not divide the trees")
+        raise ModelJsonError("`num_parallel_tree` does not divide the trees")
     info = _integers(model["tree_info"], "tree_info")
     if len(info) != len(trees) or info.any():
-        raise _JsonError("`tree_info` does not tell of one output per tree")
+        raise ModelJsonError("`tree_info` does not tell of one output per tree")
     if "iteration_indptr" in model:
         bounds = _integers(model["iteration_indptr"], "iteration_indptr")
         if not len(bounds) or bounds[0] != 0 or bounds[-1] != len(trees) or (np.diff(bounds) < 0).any():
-            raise _JsonError("`iteration_indptr` does not part the trees")
+            raise ModelJsonError("`iteration_indptr` does not part the trees")
     categories = model.get("cats", {})
     if not isinstance(categories, dict) or any(value != [] for value in categories.values()):
-        raise _JsonError("it was learnt from categories, which no feature here has")
+        raise ModelJsonError("it was learnt from categories, which no feature here has")
     for number, tree in enumerate(trees):
         _check_tree(tree, number, features)
     return len(trees)
@@ -197,18 +164,18 @@ def _check_tree(found: Any, number: int, features: int) -> None:
     nodes = _count(parameters, "num_nodes", limit=_MAX_NODES)
     leaf_values = _count(parameters, "size_leaf_vector", limit=1)
     if tree["id"] != number or isinstance(tree["id"], bool) or nodes < 1 or leaf_values > 1:
-        raise _JsonError(f"tree {number} is not the one it says, or has more than one value per leaf")
+        raise ModelJsonError(f"tree {number} is not the one it says, or has more than one value per leaf")
     if _count(parameters, "num_feature", limit=MAX_FEATURES) != features:
-        raise _JsonError(f"tree {number} knows another number of features")
+        raise ModelJsonError(f"tree {number} knows another number of features")
     _count(parameters, "num_deleted", limit=nodes)
     if any(tree[key] != [] for key in _OF_CATEGORIES):
-        raise _JsonError(f"tree {number} decides by categories, which no feature here has")
+        raise ModelJsonError(f"tree {number} decides by categories, which no feature here has")
     for key in _PER_NODE:
         if len(_floats(tree[key], key)) != nodes:
-            raise _JsonError(f"tree {number}: `{key}` is not of its {nodes} nodes")
+            raise ModelJsonError(f"tree {number}: `{key}` is not of its {nodes} nodes")
     numbers = {key: _integers(tree[key], key) for key in _INTEGERS_PER_NODE}
     if any(len(values) != nodes for values in numbers.values()):
-        raise _JsonError(f"tree {number} has lists that are not of its {nodes} nodes")
+        raise ModelJsonError(f"tree {number} has lists that are not of its {nodes} nodes")
     _check_shape(numbers, number, nodes, features)
 
 
@@ -219,59 +186,59 @@ def _check_shape(numbers: Mapping[str, NDArray[np.int64]], number: int, nodes: i
     children = np.concatenate([left[inner], right[inner]])
     owners = np.concatenate([np.flatnonzero(inner), np.flatnonzero(inner)])
     if (inner != (right != -1)).any() or (children <= 0).any() or (children >= nodes).any():
-        raise _JsonError(f"the nodes of tree {number} have children that do not exist")
+        raise ModelJsonError(f"the nodes of tree {number} have children that do not exist")
     if len(np.unique(children)) != len(children) or parents[0] != _ROOT or (parents[children] != owners).any():
-        raise _JsonError(f"the nodes of tree {number} form no tree")
+        raise ModelJsonError(f"the nodes of tree {number} form no tree")
     if (parents[1:] < 0).any() or ((parents[1:] >= nodes) & (parents[1:] != _ROOT)).any():
-        raise _JsonError(f"the nodes of tree {number} have parents that do not exist")
+        raise ModelJsonError(f"the nodes of tree {number} have parents that do not exist")
     splits = numbers["split_indices"]
     if (splits[inner] < 0).any() or (splits[inner] >= features).any():
-        raise _JsonError(f"tree {number} splits on a feature that does not exist")
+        raise ModelJsonError(f"tree {number} splits on a feature that does not exist")
     if numbers["split_type"].any() or not np.isin(numbers["default_left"], (0, 1)).all():
-        raise _JsonError(f"tree {number} has splits of a kind no feature here has")
+        raise ModelJsonError(f"tree {number} has splits of a kind no feature here has")
 
 
 def _keys(found: Any, needed: Sequence[str], allowed: Sequence[str] = (), *, where: str = "it") -> dict[str, Any]:
     if not isinstance(found, dict):
-        raise _JsonError(f"{where} is no object")
+        raise ModelJsonError(f"{where} is no object")
     for key in found:
         if key not in needed and key not in allowed:
-            raise _JsonError(f"{where} has an unknown `{key[:40]}`")
+            raise ModelJsonError(f"{where} has an unknown `{key[:40]}`")
     for key in needed:
         if key not in found:
-            raise _JsonError(f"{where} has no `{key}`")
+            raise ModelJsonError(f"{where} has no `{key}`")
     return found
 
 
 def _texts(found: Any, where: str) -> dict[str, str]:
     if not isinstance(found, dict) or any(type(value) is not str or len(value) > 1 << 16 for value in found.values()):
-        raise _JsonError(f"`{where}` is not made of texts")
+        raise ModelJsonError(f"`{where}` is not made of texts")
     return found
 
 
 def _count(parameters: Mapping[str, str], name: str, *, limit: int, default: str = "") -> int:
     text = parameters.get(name, default)
     if not re.fullmatch(r"\d{1,9}", text) or int(text) > limit:
-        raise _JsonError(f"`{name}` is {text[:40]!r}, not a count up to {limit}")
+        raise ModelJsonError(f"`{name}` is {text[:40]!r}, not a count up to {limit}")
     return int(text)
 
 
 def _integers(found: Any, name: str) -> NDArray[np.int64]:
     if not isinstance(found, list) or not set(map(type, found)) <= {int}:
-        raise _JsonError(f"`{name}` holds what is no integer")
+        raise ModelJsonError(f"`{name}` holds what is no integer")
     try:
         return np.array(found, dtype=np.int64)
     except OverflowError as error:
-        raise _JsonError(f"`{name}` holds what is no integer") from error
+        raise ModelJsonError(f"`{name}` holds what is no integer") from error
 
 
 def _floats(found: Any, name: str) -> NDArray[np.float64]:
     if not isinstance(found, list) or not set(map(type, found)) <= {int, float}:
-        raise _JsonError(f"`{name}` holds what is no number")
+        raise ModelJsonError(f"`{name}` holds what is no number")
     try:
         values = np.array(found, dtype=np.float64)
     except OverflowError as error:
-        raise _JsonError(f"`{name}` holds numbers that are not finite") from error
+        raise ModelJsonError(f"`{name}` holds numbers that are not finite") from error
     if not np.isfinite(values).all() or (np.abs(values) > np.finfo(np.float32).max).any():
-        raise _JsonError(f"`{name}` holds numbers that are not finite")
+        raise ModelJsonError(f"`{name}` holds numbers that are not finite")
     return values
