@@ -21,11 +21,11 @@ from pathlib import Path
 import machine
 import numpy as np
 
-from rollwright.core.context import init
-from rollwright.data.api import D
-from rollwright.data.provider import QlibProvider
+from rollwright.config.context import init
 from rollwright.expression.engine import evaluate
 from rollwright.expression.planner import compile_plan
+from rollwright.features.api import D
+from rollwright.market.folder.provider import QlibProvider
 from rollwright.testing.market import random_source
 
 sys.path.insert(0, str(Path(__file__).with_name("parity")))

@@ -22,7 +22,7 @@ import machine
 import numpy as np
 import pandas as pd
 
-from rollwright.data.ingest import import_market
+from rollwright.market.ingest.importer import import_market
 from rollwright.testing.market import ArraySource, random_source
 
 PARITY: Final = Path(__file__).with_name("parity")

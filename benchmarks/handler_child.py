@@ -14,10 +14,10 @@ sys.path.insert(0, str(machine.Path(__file__).with_name("parity")))
 import numpy as np
 from handler_cases import resolved
 
-from rollwright.core.context import init
-from rollwright.data import features
-from rollwright.data.api import D
-from rollwright.data.dataset import DatasetH
+from rollwright.config.context import init
+from rollwright.dataset import alpha as features
+from rollwright.dataset.dataset import DatasetH
+from rollwright.features.api import D
 
 
 def dataset_of(case: dict[str, Any]) -> DatasetH:
@@ -112,14 +112,14 @@ def main() -> None:
     request = json.loads(sys.argv[1])
     init(provider_uri=request["market"], store__path=request["store"], kernels=request["kernels"])
     sessions = [str(session)[:10] for session in D.calendar()]
-    case = resolved(request["case"], sessions, "rollwright.data.processors")
+    case = resolved(request["case"], sessions, "rollwright.dataset.processors")
     task = request["task"]
     if task == "prepare":
         answer = prepare(case)
     elif task == "fold":
         answer = dict(fold(case, request.get("key", "learn")))
         if "again" in request:
-            answer["again"] = fold(resolved(request["again"], sessions, "rollwright.data.processors"))
+            answer["again"] = fold(resolved(request["again"], sessions, "rollwright.dataset.processors"))
     elif task == "open":
         answer = open_panel(case)
     elif task == "lightgbm":

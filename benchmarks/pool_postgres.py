@@ -27,13 +27,13 @@ from pool_sqlite import RESULT, definition, syncs_per_second
 
 from rollwright.pool.states import Status
 from rollwright.pool.store import Claim, NewTask, Outcome
-from rollwright.pool.stores.postgres import PostgresStore
+from rollwright.pool.stores.postgres.store import PostgresStore
 from rollwright.testing import postgres_server
 
 HOLD = """
 import sys
 from rollwright.pool.store import Claim
-from rollwright.pool.stores.postgres import PostgresStore
+from rollwright.pool.stores.postgres.store import PostgresStore
 print(len(PostgresStore(sys.argv[1]).claim(Claim(pool="bench", owner="victim", lease=600.0))), flush=True)
 input()
 """

@@ -35,7 +35,7 @@ from machine import tree
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import Status
 from rollwright.pool.store import Claim, NewTask, Outcome
-from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite.store import SqliteStore
 
 PICKUP_MS = {"doorbell": 20, "polling": 60}
 IDLE_SECONDS = 10
@@ -59,7 +59,7 @@ def definition(number):
     """Return a rolling task of Alpha158 and LightGBM, as `RollingGen` makes them."""
     model = {
         "class": "LGBModel",
-        "module_path": "rollwright.model.lightgbm",
+        "module_path": "rollwright.models.lightgbm",
         "kwargs": {
             "loss": "mse",
             "colsample_bytree": 0.8879,
@@ -74,7 +74,7 @@ def definition(number):
     }
     handler = {
         "class": "Alpha158",
-        "module_path": "rollwright.data.features",
+        "module_path": "rollwright.dataset.alpha",
         "kwargs": {
             "start_time": "2008-01-01",
             "end_time": "2020-08-01",
@@ -91,7 +91,7 @@ def definition(number):
     }
     dataset = {
         "class": "DatasetH",
-        "module_path": "rollwright.data.dataset",
+        "module_path": "rollwright.dataset.dataset",
         "kwargs": {"handler": handler, "segments": segments},
     }
     return {
@@ -298,10 +298,10 @@ def start_worker(path, how):
     """Start a worker with one slot on the pool, which finds out about new tasks by `how`."""
     deaf = "" if how == "doorbell" else "posix.Doorbell.hung = classmethod(lambda *_: None)"
     code = f"""
-from rollwright.core.settings import load_settings
+from rollwright.config.settings import load_settings
 from rollwright.pool import posix
-from rollwright.pool.stores.sqlite import SqliteStore
-from rollwright.pool.worker import TaskBody, Worker
+from rollwright.pool.stores.sqlite.store import SqliteStore
+from rollwright.pool.worker.worker import TaskBody, Worker
 {deaf}
 Worker(store=SqliteStore({str(path)!r}), pool="bench", body=TaskBody(entry="pool_bodies.py:stamp"), slots=1, lease=60.0,
        settings=load_settings({{"trust.folder": {str(Path(__file__).parent)!r}}}), until_empty=False).run()

@@ -26,13 +26,13 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from rollwright.core.context import using
-from rollwright.core.settings import load_settings
-from rollwright.record.ambient import R
-from rollwright.record.artifacts import ArtifactWrite, LocalArtifactStore
-from rollwright.record.codecs import ParquetCodec
-from rollwright.record.place import Place
-from rollwright.record.tracking.mlflow import MlflowStore
+from rollwright.codecs.frames import ParquetCodec
+from rollwright.config.context import using
+from rollwright.config.settings import load_settings
+from rollwright.tracking.artifacts import ArtifactWrite, LocalArtifactStore
+from rollwright.tracking.location import Place
+from rollwright.tracking.r import R
+from rollwright.tracking.stores.mlflow.store import MlflowStore
 
 PARAMS = {f"param.{place}": f"value {place}" for place in range(100)}
 METRICS = {f"metric.{place}": place / 7 for place in range(10)}

@@ -17,7 +17,7 @@ import pandas as pd
 
 from rollwright import Alpha158, D, DatasetH, LGBModel, init
 from rollwright.analysis.signal import calc_ic
-from rollwright.data.ingest import import_market
+from rollwright.market.ingest.importer import import_market
 
 BARS_A_DAY = 48
 HALF_HOUR = 6

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from rollwright import C, D, RollingGen, TaskManager, init
+from rollwright.config.settings import masked
 from rollwright.core.clock import SystemClock
-from rollwright.core.settings import masked
-from rollwright.data.synthetic import make_demo_market
+from rollwright.market.demo import make_demo_market
 from rollwright.pool.urls import store_from_url
-from rollwright.pool.worker import TaskBody, Worker
+from rollwright.pool.worker.worker import TaskBody, Worker
 
 CLOCK = SystemClock()
 POOL = "slopes"

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from rollwright.core.context import install
+from rollwright.config.context import install
 
 # Examples are derived from the test's source, so that a run can be repeated; `--hypothesis-profile explore` looks
 # further. The shared fixtures below hold nothing an example could spoil.

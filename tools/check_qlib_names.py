@@ -9,7 +9,7 @@ from typing import Final
 from finding import ROOT, Finding, tell
 from table import Table, wants_writing
 
-from rollwright.core.aliases import QLIB_MODULES
+from rollwright.registrations import QLIB_MODULES
 
 PAGE: Final = ROOT / "docs" / "qlib-names.md"
 SOURCE: Final = ROOT / "src" / "rollwright" / "core" / "aliases.py"

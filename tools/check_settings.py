@@ -10,7 +10,7 @@ from typing import Final
 from finding import ROOT, Finding, tell
 from table import Table, wants_writing
 
-from rollwright.core.settings import known_names, load_settings
+from rollwright.config.settings import known_names, load_settings
 
 PAGE: Final = ROOT / "docs" / "configuration.md"
 TABLE: Final = Table(path=PAGE, heading=("setting", "default", "what it is"))

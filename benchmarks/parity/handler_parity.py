@@ -17,6 +17,7 @@ from expression_alpha158 import rule
 from expression_market import market_of_prices
 from handler_cases import CASES, resolved
 from handler_frames import sampled
+
 from market import (
     FrameDifference,
     ask_peer_frames,
@@ -26,13 +27,12 @@ from market import (
     rough_source,
     write_with_universe,
 )
+from rollwright.config.context import init
+from rollwright.dataset import alpha as features
+from rollwright.dataset.dataset import DatasetH, TSDatasetH
+from rollwright.features.api import D
 
-from rollwright.core.context import init
-from rollwright.data import features
-from rollwright.data.api import D
-from rollwright.data.dataset import DatasetH, TSDatasetH
-
-PROCESSORS = "rollwright.data.processors"
+PROCESSORS = "rollwright.dataset.processors"
 
 
 def our_frames(case: dict[str, Any]) -> list[pd.DataFrame]:

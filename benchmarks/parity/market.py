@@ -17,7 +17,7 @@ from handler_frames import load
 from numpy.typing import NDArray
 
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.data.synthetic import simulate_market
+from rollwright.market.demo import simulate_market
 from rollwright.testing.market import ArraySource, random_source
 
 PEER = Path(__file__).with_name("handler_peer.py")

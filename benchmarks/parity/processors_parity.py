@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from market import FrameDifference, ask_peer_frames, compare_frames, report_frames, rough_source, write_with_universe
 
-from rollwright.data import processors
+from market import FrameDifference, ask_peer_frames, compare_frames, report_frames, rough_source, write_with_universe
+from rollwright.dataset import processors
 
 FIT: Final = {"fit_start_time": "2021-01-08", "fit_end_time": "2021-02-19"}
 COLUMNS: Final = ("feature/A", "feature/B", "feature/TIES", "feature/FLAT", "label/LABEL0")

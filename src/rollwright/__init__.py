@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
+from rollwright.registrations import register_builtin
+
 if TYPE_CHECKING:
     from rollwright.analysis.records import RecordTemp as RecordTemp
     from rollwright.analysis.records import SigAnaRecord as SigAnaRecord
@@ -26,40 +28,31 @@ if TYPE_CHECKING:
     from rollwright.collect.ensemble import SingleKeyEnsemble as SingleKeyEnsemble
     from rollwright.collect.group import Group as Group
     from rollwright.collect.group import RollingGroup as RollingGroup
-    from rollwright.core.construct import init_instance_by_config as init_instance_by_config
-    from rollwright.core.context import C as C
-    from rollwright.core.context import auto_init as auto_init
-    from rollwright.core.context import init as init
-    from rollwright.core.serializable import Serializable as Serializable
+    from rollwright.config.construct import init_instance_by_config as init_instance_by_config
+    from rollwright.config.context import C as C
+    from rollwright.config.context import auto_init as auto_init
+    from rollwright.config.context import init as init
     from rollwright.core.timing import TimeInspector as TimeInspector
-    from rollwright.data.api import D as D
-    from rollwright.data.dataset import DatasetH as DatasetH
-    from rollwright.data.dataset import TSDatasetH as TSDatasetH
-    from rollwright.data.dataset_weight import Reweighter as Reweighter
-    from rollwright.data.features import Alpha158 as Alpha158
-    from rollwright.data.features import Alpha360 as Alpha360
-    from rollwright.data.handler import DataHandler as DataHandler
-    from rollwright.data.handler import DataHandlerLP as DataHandlerLP
-    from rollwright.data.handler_cache import replace_task_handler_with_cache as replace_task_handler_with_cache
-    from rollwright.model.base import Model as Model
-    from rollwright.model.base import ModelFT as ModelFT
-    from rollwright.model.catboost import CatBoostModel as CatBoostModel
-    from rollwright.model.lightgbm import LGBModel as LGBModel
-    from rollwright.model.linear import LinearModel as LinearModel
-    from rollwright.model.sklearn import SklearnModel as SklearnModel
-    from rollwright.model.xgboost import XGBModel as XGBModel
+    from rollwright.dataset.alpha import Alpha158 as Alpha158
+    from rollwright.dataset.alpha import Alpha360 as Alpha360
+    from rollwright.dataset.dataset import DatasetH as DatasetH
+    from rollwright.dataset.dataset import TSDatasetH as TSDatasetH
+    from rollwright.dataset.handler import DataHandler as DataHandler
+    from rollwright.dataset.handler import DataHandlerLP as DataHandlerLP
+    from rollwright.dataset.handler_cache import replace_task_handler_with_cache as replace_task_handler_with_cache
+    from rollwright.dataset.reweighter import Reweighter as Reweighter
+    from rollwright.features.api import D as D
+    from rollwright.models.base import Model as Model
+    from rollwright.models.base import ModelFT as ModelFT
+    from rollwright.models.catboost import CatBoostModel as CatBoostModel
+    from rollwright.models.lightgbm import LGBModel as LGBModel
+    from rollwright.models.linear import LinearModel as LinearModel
+    from rollwright.models.sklearn import SklearnModel as SklearnModel
+    from rollwright.models.xgboost import XGBModel as XGBModel
     from rollwright.pool.manager import TaskManager as TaskManager
     from rollwright.pool.mongodb import get_mongodb as get_mongodb
-    from rollwright.pool.worker import run_task as run_task
-    from rollwright.record.ambient import QlibRecorder as QlibRecorder
-    from rollwright.record.ambient import R as R
-    from rollwright.record.ambient import list_recorders as list_recorders
-    from rollwright.record.experiment import Experiment as Experiment
-    from rollwright.record.experiment import MLflowExperiment as MLflowExperiment
-    from rollwright.record.manager import ExpManager as ExpManager
-    from rollwright.record.manager import MLflowExpManager as MLflowExpManager
-    from rollwright.record.recorder import MLflowRecorder as MLflowRecorder
-    from rollwright.record.recorder import Recorder as Recorder
+    from rollwright.pool.worker.worker import run_task as run_task
+    from rollwright.signing.serializable import Serializable as Serializable
     from rollwright.tasks.generate import MultiHorizonGen as MultiHorizonGen
     from rollwright.tasks.generate import MultiHorizonGenBase as MultiHorizonGenBase
     from rollwright.tasks.generate import TaskGen as TaskGen
@@ -69,82 +62,93 @@ if TYPE_CHECKING:
     from rollwright.tasks.variants import LossGen as LossGen
     from rollwright.tasks.variants import ModelGen as ModelGen
     from rollwright.tasks.variants import SeedGen as SeedGen
-    from rollwright.train.execute import begin_task_train as begin_task_train
-    from rollwright.train.execute import end_task_train as end_task_train
-    from rollwright.train.execute import task_train as task_train
-    from rollwright.train.pooled import TrainerRM as TrainerRM
-    from rollwright.train.trainer import Trainer as Trainer
-    from rollwright.train.trainer import TrainerR as TrainerR
+    from rollwright.tracking.experiment import Experiment as Experiment
+    from rollwright.tracking.experiment import MLflowExperiment as MLflowExperiment
+    from rollwright.tracking.manager import ExpManager as ExpManager
+    from rollwright.tracking.manager import MLflowExpManager as MLflowExpManager
+    from rollwright.tracking.r import QlibRecorder as QlibRecorder
+    from rollwright.tracking.r import R as R
+    from rollwright.tracking.r import list_recorders as list_recorders
+    from rollwright.tracking.recorder import MLflowRecorder as MLflowRecorder
+    from rollwright.tracking.recorder import Recorder as Recorder
+    from rollwright.training.execute import begin_task_train as begin_task_train
+    from rollwright.training.execute import end_task_train as end_task_train
+    from rollwright.training.execute import task_train as task_train
+    from rollwright.training.pooled import TrainerRM as TrainerRM
+    from rollwright.training.trainer import Trainer as Trainer
+    from rollwright.training.trainer import TrainerR as TrainerR
+
+register_builtin()
 
 __version__: Final = "0.1.0"
 
 _PUBLIC: Final[dict[str, str]] = {
-    "Alpha158": "rollwright.data.features",
-    "Alpha360": "rollwright.data.features",
+    "Alpha158": "rollwright.dataset.alpha",
+    "Alpha360": "rollwright.dataset.alpha",
     "AverageEnsemble": "rollwright.collect.ensemble",
-    "C": "rollwright.core.context",
-    "CatBoostModel": "rollwright.model.catboost",
+    "C": "rollwright.config.context",
+    "CatBoostModel": "rollwright.models.catboost",
     "Collector": "rollwright.collect.collector",
-    "D": "rollwright.data.api",
-    "DataHandler": "rollwright.data.handler",
-    "DataHandlerLP": "rollwright.data.handler",
-    "DatasetH": "rollwright.data.dataset",
+    "D": "rollwright.features.api",
+    "DataHandler": "rollwright.dataset.handler",
+    "DataHandlerLP": "rollwright.dataset.handler",
+    "DatasetH": "rollwright.dataset.dataset",
     "Ensemble": "rollwright.collect.ensemble",
-    "ExpManager": "rollwright.record.manager",
-    "Experiment": "rollwright.record.experiment",
+    "ExpManager": "rollwright.tracking.manager",
+    "Experiment": "rollwright.tracking.experiment",
     "Group": "rollwright.collect.group",
-    "LGBModel": "rollwright.model.lightgbm",
-    "LinearModel": "rollwright.model.linear",
+    "LGBModel": "rollwright.models.lightgbm",
+    "LinearModel": "rollwright.models.linear",
     "LossGen": "rollwright.tasks.variants",
-    "MLflowExpManager": "rollwright.record.manager",
-    "MLflowExperiment": "rollwright.record.experiment",
-    "MLflowRecorder": "rollwright.record.recorder",
+    "MLflowExpManager": "rollwright.tracking.manager",
+    "MLflowExperiment": "rollwright.tracking.experiment",
+    "MLflowRecorder": "rollwright.tracking.recorder",
     "MergeCollector": "rollwright.collect.collector",
-    "Model": "rollwright.model.base",
-    "ModelFT": "rollwright.model.base",
+    "Model": "rollwright.models.base",
+    "ModelFT": "rollwright.models.base",
     "ModelGen": "rollwright.tasks.variants",
     "MultiHorizonGen": "rollwright.tasks.generate",
     "MultiHorizonGenBase": "rollwright.tasks.generate",
-    "QlibRecorder": "rollwright.record.ambient",
-    "R": "rollwright.record.ambient",
+    "QlibRecorder": "rollwright.tracking.r",
+    "R": "rollwright.tracking.r",
     "RecordTemp": "rollwright.analysis.records",
-    "Recorder": "rollwright.record.recorder",
+    "Recorder": "rollwright.tracking.recorder",
     "RecorderCollector": "rollwright.collect.collector",
-    "Reweighter": "rollwright.data.dataset_weight",
+    "Reweighter": "rollwright.dataset.reweighter",
     "RollingEnsemble": "rollwright.collect.ensemble",
     "RollingGen": "rollwright.tasks.rolling",
     "RollingGroup": "rollwright.collect.group",
     "SeedGen": "rollwright.tasks.variants",
-    "Serializable": "rollwright.core.serializable",
+    "Serializable": "rollwright.signing.serializable",
     "SigAnaRecord": "rollwright.analysis.records",
     "SignalRecord": "rollwright.analysis.records",
     "SingleKeyEnsemble": "rollwright.collect.ensemble",
-    "SklearnModel": "rollwright.model.sklearn",
-    "TSDatasetH": "rollwright.data.dataset",
+    "SklearnModel": "rollwright.models.sklearn",
+    "TSDatasetH": "rollwright.dataset.dataset",
     "TaskGen": "rollwright.tasks.generate",
     "TaskManager": "rollwright.pool.manager",
     "TimeAdjuster": "rollwright.calendar.adjuster",
     "TimeInspector": "rollwright.core.timing",
     "TopkDropoutStrategy": "rollwright.backtest.topk_dropout",
     "TradingCalendar": "rollwright.calendar.trading",
-    "Trainer": "rollwright.train.trainer",
-    "TrainerR": "rollwright.train.trainer",
-    "TrainerRM": "rollwright.train.pooled",
-    "auto_init": "rollwright.core.context",
-    "XGBModel": "rollwright.model.xgboost",
+    "Trainer": "rollwright.training.trainer",
+    "TrainerR": "rollwright.training.trainer",
+    "TrainerRM": "rollwright.training.pooled",
+    "auto_init": "rollwright.config.context",
+    "XGBModel": "rollwright.models.xgboost",
     "backtest_daily": "rollwright.backtest.daily",
-    "begin_task_train": "rollwright.train.execute",
-    "end_task_train": "rollwright.train.execute",
+    "begin_task_train": "rollwright.training.execute",
+    "end_task_train": "rollwright.training.execute",
     "get_mongodb": "rollwright.pool.mongodb",
     "handler_mod": "rollwright.tasks.rolling",
-    "init": "rollwright.core.context",
-    "init_instance_by_config": "rollwright.core.construct",
-    "list_recorders": "rollwright.record.ambient",
-    "replace_task_handler_with_cache": "rollwright.data.handler_cache",
+    "init": "rollwright.config.context",
+    "init_instance_by_config": "rollwright.config.construct",
+    "list_recorders": "rollwright.tracking.r",
+    "replace_task_handler_with_cache": "rollwright.dataset.handler_cache",
     "risk_analysis": "rollwright.backtest.risk",
-    "run_task": "rollwright.pool.worker",
+    "run_task": "rollwright.pool.worker.worker",
     "task_generator": "rollwright.tasks.generate",
-    "task_train": "rollwright.train.execute",
+    "task_train": "rollwright.training.execute",
 }
 
 __all__ = sorted([*_PUBLIC, "__version__"])  # noqa: PLE0605 - sorted by construction, pinned by a test

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from rollwright.analysis.records import SigAnaRecord, SignalRecord
-from rollwright.core import context
-from rollwright.core.settings import load_settings
+from rollwright.config import context
+from rollwright.config.settings import load_settings
 from rollwright.errors import ArtifactNotFoundError
-from rollwright.model.lightgbm import LGBModel
-from rollwright.record.ambient import R
+from rollwright.models.lightgbm import LGBModel
+from rollwright.tracking.r import R
 
 NAMES = ("a", "b", "c")
 

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from rollwright.app.cache import list_cache, plan_pruning, prune_cache
 from rollwright.cli.cache import cache_app
-from rollwright.core.context import C, init
-from rollwright.data.ingest import import_market
-from rollwright.data.provider import provider_from_settings
-from rollwright.data.store import FeatureStore
+from rollwright.config.context import C, init
 from rollwright.errors import ConfigError, DataNotFoundError
+from rollwright.features.store.feature_store import FeatureStore
+from rollwright.market.folder.provider import provider_from_settings
+from rollwright.market.ingest.importer import import_market
 
 DAYS = pd.bdate_range("2021-01-04", periods=60)
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
@@ -205,8 +205,8 @@ def test_what_another_process_has_open_stays(tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from rollwright import init\n"
-        "from rollwright.data.provider import provider_from_settings\n"
-        "from rollwright.data.store import FeatureStore\n"
+        "from rollwright.market.folder.provider import provider_from_settings\n"
+        "from rollwright.features.store.feature_store import FeatureStore\n"
         "init(provider_uri=sys.argv[1], store__path=sys.argv[2])\n"
         "held = FeatureStore.from_settings().matrix(['$close'], provider_from_settings())\n"
         "print('open', flush=True)\n"

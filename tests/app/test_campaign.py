@@ -12,12 +12,12 @@ from rollwright.errors import ConfigError, CorruptFileError
 CAMPAIGN = """\
 qlib_init: {provider_uri: market, region: us}
 task:
-  model: {class: LGBModel, module_path: rollwright.model.lightgbm}
+  model: {class: LGBModel, module_path: rollwright.models.lightgbm}
   dataset:
     class: DatasetH
-    module_path: rollwright.data.dataset
+    module_path: rollwright.dataset.dataset
     kwargs:
-      handler: {class: Alpha158, module_path: rollwright.data.features, kwargs: {instruments: all}}
+      handler: {class: Alpha158, module_path: rollwright.dataset.alpha, kwargs: {instruments: all}}
       segments: {train: [2015-06-01, 2016-03-31], test: [2016-07-01, 2017-06-30]}
   record: {class: SignalRecord, module_path: rollwright.analysis.records}
 rolling: {step: 40}

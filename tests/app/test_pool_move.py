@@ -12,7 +12,7 @@ from rollwright.errors import ConfigError, IllegalTransitionError, PoolError, St
 from rollwright.pool.states import Status
 from rollwright.pool.store import Claim, NewTask, Outcome
 from rollwright.pool.stores.memory import MemoryStore
-from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite.store import SqliteStore
 
 URL = "sqlite:///new.db"
 

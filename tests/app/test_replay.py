@@ -12,13 +12,13 @@ import pytest
 from rollwright.app.replay import replay
 from rollwright.app.runs import find_run, show_run
 from rollwright.cli.root import run
-from rollwright.core.construct import FILE_ALIAS
-from rollwright.core.context import install
-from rollwright.core.settings import load_settings
+from rollwright.config.construct import FILE_ALIAS
+from rollwright.config.context import install
+from rollwright.config.settings import load_settings
 from rollwright.errors import ConfigError, CorruptArtifactError, RecorderNotFoundError
-from rollwright.record.ambient import R
-from rollwright.record.recorder import Recorder
-from rollwright.train.execute import begin_task_train, task_train
+from rollwright.tracking.r import R
+from rollwright.tracking.recorder import Recorder
+from rollwright.training.execute import begin_task_train, task_train
 
 OWN = """\
 import numpy as np

@@ -16,16 +16,16 @@ import pytest
 
 from rollwright.app.verify import Verification, verify
 from rollwright.cli.root import run
-from rollwright.core.context import install
-from rollwright.core.keys import Keyring
-from rollwright.core.settings import load_settings
+from rollwright.config.context import install
+from rollwright.config.settings import load_settings
 from rollwright.errors import ConfigError, RecorderNotFoundError
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.stores.sqlite import SqliteStore
-from rollwright.pool.stores.sqlite_check import sqlite_problems
-from rollwright.record.ambient import R
-from rollwright.record.artifacts import ArtifactWrite
-from rollwright.record.recorder import Recorder
+from rollwright.pool.stores.sqlite.check import sqlite_problems
+from rollwright.pool.stores.sqlite.store import SqliteStore
+from rollwright.signing.keys import Keyring
+from rollwright.tracking.artifacts import ArtifactWrite
+from rollwright.tracking.r import R
+from rollwright.tracking.recorder import Recorder
 
 INDEX = pd.MultiIndex.from_product(
     [pd.date_range("2020-01-01", periods=3, unit="us"), ["SH600000", "SZ000001"]], names=["datetime", "instrument"]

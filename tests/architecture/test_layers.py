@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,30 +11,18 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "rollwright"
 # From the top down; those in one row are siblings and do not import one another. `make check` asks import-linter the
 # same through indirect imports too; this test needs no second tool and tells the line.
-LAYERS = (
-    ("cli",),
-    ("compat",),
-    ("app",),
-    ("campaign",),
-    ("train", "collect"),
-    ("analysis",),
-    ("model", "pool", "record"),
-    ("data", "backtest", "tasks"),
-    ("expression",),
-    ("calendar",),
-    ("core",),
-    ("errors",),
-)
+CONTRACT = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+LAYERS = (*(tuple(name.strip() for name in row.split("|")) for row in CONTRACT["layers"]), ("errors",))
 DRIVERS = {
-    "sqlite3": ("pool/stores/sqlite", "record/tracking/mlflow"),
+    "sqlite3": ("pool/stores/sqlite", "tracking/stores/mlflow"),
     "psycopg": ("pool/stores/postgres",),
     "pymongo": ("pool/stores/mongo",),
-    "mlflow": ("record/tracking/mlflow",),
-    "lightgbm": ("model/lightgbm",),
-    "xgboost": ("model/",),
-    "catboost": ("model/",),
-    "sklearn": ("model/",),
-    "torch": ("model/",),
+    "mlflow": ("tracking/stores/mlflow",),
+    "lightgbm": ("models/lightgbm",),
+    "xgboost": ("models/",),
+    "catboost": ("models/",),
+    "sklearn": ("models/",),
+    "torch": ("models/",),
     "typer": ("cli/",),
     "rich": ("cli/",),
     "plotly": ("analysis/",),

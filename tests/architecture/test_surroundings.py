@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.core.context import current_settings
+from rollwright.config.context import current_settings
 
 NOWHERE = "192.0.2.1"  # an address kept for documentation
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from rollwright.calendar.adjuster import TimeAdjuster
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.core.context import using
-from rollwright.core.settings import load_settings
+from rollwright.config.context import using
+from rollwright.config.settings import load_settings
 from rollwright.errors import CalendarError, CalendarRangeError, SegmentError
 
 # Thu Fri | Mon Tue Wed Thu Fri | Mon Tue Wed; the last two are known future sessions

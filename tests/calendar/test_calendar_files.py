@@ -8,8 +8,8 @@ import pytest
 
 from rollwright.calendar.files import ambient_calendar, format_sessions, read_calendar, read_sessions
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.core.context import using
-from rollwright.core.settings import load_settings
+from rollwright.config.context import using
+from rollwright.config.settings import load_settings
 from rollwright.errors import CorruptFileError, DataNotFoundError
 
 GOOD = ["2020-01-02", "2020-01-03", "2020-01-06"]

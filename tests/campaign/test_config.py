@@ -12,7 +12,7 @@ market: &market all
 experiment_name: us
 qlib_init: {provider_uri: data, region: us}
 task:
-  model: {class: LGBModel, module_path: rollwright.model.lightgbm, kwargs: {learning_rate: 1e-2}}
+  model: {class: LGBModel, module_path: rollwright.models.lightgbm, kwargs: {learning_rate: 1e-2}}
   dataset:
     class: DatasetH
     module_path: qlib.data.dataset

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rollwright.campaign.config import read_config
-from rollwright.campaign.document import read_document
-from rollwright.campaign.template import FILTERS
+from rollwright.campaign.yaml.document import read_document
+from rollwright.campaign.yaml.template import FILTERS
 from rollwright.errors import ConfigError
 
 PAGE = (Path(__file__).parents[2] / "docs" / "yaml.md").read_text(encoding="utf-8")

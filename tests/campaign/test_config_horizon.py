@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.campaign.horizon import horizon_notes
-from rollwright.core.context import init
-from rollwright.data.synthetic import make_demo_market
+from rollwright.campaign.checks.label_leak import horizon_notes
+from rollwright.config.context import init
+from rollwright.market.demo import make_demo_market
 
 ALL = {"instruments": "all"}
 CALENDAR = TradingCalendar(pd.bdate_range("2020-01-01", periods=60))
@@ -24,9 +24,9 @@ def task(train_end: str, test_start: str, **more):
     return {
         "dataset": {
             "class": "DatasetH",
-            "module_path": "rollwright.data.dataset",
+            "module_path": "rollwright.dataset.dataset",
             "kwargs": {
-                "handler": {"class": "Alpha158", "module_path": "rollwright.data.features", "kwargs": ALL},
+                "handler": {"class": "Alpha158", "module_path": "rollwright.dataset.alpha", "kwargs": ALL},
                 "segments": {"train": ["2020-01-01", train_end], "test": [test_start, "2020-03-13"], **more},
             },
         }

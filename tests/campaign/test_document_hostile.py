@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.campaign.document import MAX_BYTES, read_document
+from rollwright.campaign.yaml.document import MAX_BYTES, read_document
 from rollwright.errors import ConfigError
 
 LAUGHS = "\n".join(["a0: &a0 {k: lol}", *(f"a{n}: &a{n} {{x: *a{n - 1}, y: *a{n - 1}}}" for n in range(1, 40))])

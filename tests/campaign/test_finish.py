@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from rollwright.campaign.config import BacktestConfig
-from rollwright.campaign.finish import check_finish
+from rollwright.campaign.results import check_finish
 from rollwright.errors import ConfigError, UnknownInstrumentError
 
 SOURCE = cast("Any", SimpleNamespace(instruments=lambda: ("SH000300", "SH600000")))

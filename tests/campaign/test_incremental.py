@@ -12,13 +12,13 @@ import pytest
 from rollwright.campaign.config import CampaignConfig
 from rollwright.campaign.plan import make_plan
 from rollwright.campaign.run import Submission, submit
-from rollwright.core.context import install
-from rollwright.core.settings import load_settings
-from rollwright.data.ingest import import_market
-from rollwright.data.provider import QlibProvider, provider_from_settings
+from rollwright.config.context import install
+from rollwright.config.settings import load_settings
+from rollwright.market.folder.provider import QlibProvider, provider_from_settings
+from rollwright.market.ingest.importer import import_market
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.memory import MemoryStore
-from rollwright.train.pooled import train_in_slot
+from rollwright.training.pooled import train_in_slot
 
 DAYS = pd.bdate_range("2020-01-01", periods=210)
 CODES = [f"SH60000{number}" for number in range(8)]
@@ -26,13 +26,13 @@ FIELDS = ["open", "close", "high", "low", "volume"]
 
 HANDLER = {
     "class": "DataHandlerLP",
-    "module_path": "rollwright.data.handler",
+    "module_path": "rollwright.dataset.handler",
     "kwargs": {
         "instruments": "all",
         "start_time": "2020-01-01",
         "data_loader": {
             "class": "QlibDataLoader",
-            "module_path": "rollwright.data.loader",
+            "module_path": "rollwright.dataset.loader",
             "kwargs": {
                 "config": {
                     "feature": [["$close/Ref($close, 5)", "CSRank($volume)"], ["MOM", "VOL"]],
@@ -65,12 +65,12 @@ def config(end: str, **handler) -> CampaignConfig:
             "task": {
                 "model": {
                     "class": "LGBModel",
-                    "module_path": "rollwright.model.lightgbm",
+                    "module_path": "rollwright.models.lightgbm",
                     "kwargs": {"num_boost_round": 3, "min_data_in_leaf": 5, "early_stopping_rounds": 0},
                 },
                 "dataset": {
                     "class": "DatasetH",
-                    "module_path": "rollwright.data.dataset",
+                    "module_path": "rollwright.dataset.dataset",
                     "kwargs": {"handler": chosen, "segments": segments},
                 },
                 "record": {"class": "SignalRecord", "module_path": "rollwright.analysis.records"},
@@ -211,7 +211,7 @@ def test_a_processor_that_looks_at_everything_ties_every_window_to_the_newest_da
     own = tmp_path / "own"
     own.mkdir()
     (own / "mine.py").write_text(
-        "from rollwright.data.processors import Processor\n\n\n"
+        "from rollwright.dataset.processors import Processor\n\n\n"
         "class Demean(Processor):\n"
         "    def __call__(self, df):\n"
         "        return df - df.mean()\n"

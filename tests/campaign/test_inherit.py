@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.campaign.document import read_document
+from rollwright.campaign.yaml.document import read_document
 from rollwright.errors import ConfigError
 
 BASE = """\

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollwright.campaign.document import read_document
+from rollwright.campaign.yaml.document import read_document
 
 KEYS = st.sampled_from("abcd")
 LEAVES = st.integers(0, 9) | st.sampled_from(["x", "y"]) | st.booleans() | st.none()

@@ -8,7 +8,7 @@ import pytest
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.campaign.config import CampaignConfig
 from rollwright.campaign.plan import make_plan
-from rollwright.core.context import current_settings, install
+from rollwright.config.context import current_settings, install
 from rollwright.errors import CalendarError, ConfigError
 
 CALENDAR = TradingCalendar(pd.bdate_range("2020-01-01", periods=300))

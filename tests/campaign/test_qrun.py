@@ -9,7 +9,7 @@ import pytest
 
 from rollwright.campaign.config import read_config
 from rollwright.cli.root import run
-from rollwright.data.synthetic import make_demo_market
+from rollwright.market.demo import make_demo_market
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "qlib_workflow.yaml"
 HERE = (

@@ -10,8 +10,8 @@ import pytest
 from rollwright.campaign import run
 from rollwright.campaign.plan import CampaignPlan, Window
 from rollwright.campaign.run import submit, train_windows
-from rollwright.core.context import current_settings, install
-from rollwright.core.settings import load_settings
+from rollwright.config.context import current_settings, install
+from rollwright.config.settings import load_settings
 from rollwright.errors import TaskFailedError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.memory import MemoryStore

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rollwright.campaign.document import read_document
-from rollwright.campaign.template import MAX_CHARACTERS, render
+from rollwright.campaign.yaml.document import read_document
+from rollwright.campaign.yaml.template import MAX_CHARACTERS, render
 from rollwright.errors import ConfigError
 
 ENVIRON = {"MARKET": "csi300", "STEP": "20", "EMPTY": "", "LINES": "a\nb"}

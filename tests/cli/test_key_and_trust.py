@@ -10,9 +10,9 @@ from hashlib import sha256
 import pytest
 
 from rollwright.cli.root import run
-from rollwright.core.envelope import open_sealed, seal
-from rollwright.core.keys import Keyring
-from rollwright.core.settings import user_data_folder
+from rollwright.config.settings import user_data_folder
+from rollwright.signing.envelope import open_sealed, seal
+from rollwright.signing.keys import Keyring
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from rollwright.cli.console import talk
 from rollwright.cli.root import run
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite.store import SqliteStore
 
 FIVE = [{"name": name, "size": place} for place, name in enumerate("abcde")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rollwright.cli.progress import CampaignProgress, tell_event
-from rollwright.pool.body import WorkerEvent
+from rollwright.pool.worker.task_function import WorkerEvent
 
 STOPPING = WorkerEvent(kind="stopping", task_id=None, slot=None, detail="up to 4 s")
 DONE = WorkerEvent(kind="done", task_id="7", slot=0, detail="")

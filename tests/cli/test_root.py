@@ -44,7 +44,7 @@ def test_an_interrupt_anywhere_ends_with_130_and_says_how_to_go_on(capsys, monke
         signal.raise_signal(number)
         pytest.fail("it went on")
 
-    monkeypatch.setattr("rollwright.core.settings.load_settings", interrupted)
+    monkeypatch.setattr("rollwright.config.settings.load_settings", interrupted)
     assert run(["config", "show"]) == root.INTERRUPTED
     assert "nothing is lost" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) == before
@@ -54,7 +54,7 @@ def test_what_the_machine_refuses_ends_with_3_and_the_path(capsys, monkeypatch):
     def refused(**_kwargs):
         raise PermissionError(13, "Permission denied", "/somewhere/pool.db")
 
-    monkeypatch.setattr("rollwright.core.settings.load_settings", refused)
+    monkeypatch.setattr("rollwright.config.settings.load_settings", refused)
     assert run(["config", "show"]) == 3
     captured = capsys.readouterr()
     assert "/somewhere/pool.db" in captured.err

@@ -13,9 +13,9 @@ from rollwright.app.service import service_for
 from rollwright.cli.progress import tell_event
 from rollwright.cli.root import run
 from rollwright.errors import ConfigError
-from rollwright.pool.body import WorkerEvent, WorkerReport
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite.store import SqliteStore
+from rollwright.pool.worker.task_function import WorkerEvent, WorkerReport
 
 WINDOW = {
     "model": {"class": "LGBModel"},

@@ -4,8 +4,8 @@ import uuid
 
 import pytest
 
-from rollwright.core import context
-from rollwright.core.settings import load_settings
+from rollwright.config import context
+from rollwright.config.settings import load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 
 from rollwright.collect.collector import MergeCollector, RecorderCollector
 from rollwright.errors import CoverageError, ExperimentNotFoundError
-from rollwright.record.ambient import R
+from rollwright.tracking.r import R
 
 
 def prediction(day: str, value: float) -> pd.DataFrame:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from rollwright.collect.collector import Collector, MergeCollector, RecorderCollector
-from rollwright.core.serial import from_reference, to_reference
-from rollwright.core.serializable import Serializable
+from rollwright.core.references import from_reference, to_reference
 from rollwright.errors import ExperimentNotFoundError
-from rollwright.record.ambient import R
-from rollwright.train.trainer import Trainer, TrainerR
+from rollwright.signing.serializable import Serializable
+from rollwright.tracking.r import R
+from rollwright.training.trainer import Trainer, TrainerR
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 from rollwright.cli.root import run
+from rollwright.codecs.registry import codecs
 from rollwright.compat.importing import import_pickle
 from rollwright.compat.pickle_frames import Rebuilder
 from rollwright.compat.pickle_names import ALLOWED
 from rollwright.compat.pickle_ops import read_symbols
-from rollwright.core.serial import codecs
 from rollwright.errors import (
     ArtifactNotFoundError,
     ConfigError,

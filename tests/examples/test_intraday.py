@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from rollwright import Alpha158, D
-from rollwright.data.provider import provider_from_settings
+from rollwright.market.folder.provider import provider_from_settings
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "intraday.py"
 SMALL = {"days": 15, "stocks": 20, "rounds": 30}

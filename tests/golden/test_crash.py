@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rollwright.data.synthetic import make_demo_market
+from rollwright.market.demo import make_demo_market
 
 CAMPAIGN = """\
 experiment_name: small
@@ -16,15 +16,15 @@ qlib_init: {provider_uri: ../market, region: us}
 task:
   model:
     class: LGBModel
-    module_path: rollwright.model.lightgbm
+    module_path: rollwright.models.lightgbm
     kwargs: {num_boost_round: 150, early_stopping_rounds: 150, learning_rate: 0.02, min_data_in_leaf: 40}
   dataset:
     class: DatasetH
-    module_path: rollwright.data.dataset
+    module_path: rollwright.dataset.dataset
     kwargs:
       handler:
         class: Alpha158
-        module_path: rollwright.data.features
+        module_path: rollwright.dataset.alpha
         kwargs: {instruments: all, start_time: 2015-01-05, end_time: 2017-12-29}
       segments:
         train: [2015-06-01, 2016-03-31]

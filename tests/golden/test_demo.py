@@ -13,7 +13,7 @@ SHUFFLE = '''\
 """A processor of the user's own: gives every instrument the label of another one of the same day."""
 import numpy as np
 
-from rollwright.data.processors import Processor
+from rollwright.dataset.processors import Processor
 
 
 class ShuffleLabels(Processor):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.core.context import install
-from rollwright.core.settings import load_settings
-from rollwright.data.synthetic import make_demo_market
-from rollwright.record.ambient import R
+from rollwright.config.context import install
+from rollwright.config.settings import load_settings
+from rollwright.market.demo import make_demo_market
+from rollwright.tracking.r import R
 
 pytestmark = pytest.mark.slow
 
@@ -23,22 +23,22 @@ qlib_init: {region: us}
 task:
   model:
     class: LGBModel
-    module_path: rollwright.model.lightgbm
+    module_path: rollwright.models.lightgbm
     kwargs: {num_boost_round: 8, early_stopping_rounds: 0, min_data_in_leaf: 40}
   dataset:
     class: DatasetH
-    module_path: rollwright.data.dataset
+    module_path: rollwright.dataset.dataset
     kwargs:
       handler:
         class: DataHandlerLP
-        module_path: rollwright.data.handler
+        module_path: rollwright.dataset.handler
         kwargs:
           instruments: all
           start_time: 2015-01-05
           end_time: 2016-11-30
           data_loader:
             class: QlibDataLoader
-            module_path: rollwright.data.loader
+            module_path: rollwright.dataset.loader
             kwargs:
               config:
                 feature: [["$close/Ref($close, 5)", "Std($close, 20)/$close"], [MOM, STD]]
@@ -56,7 +56,7 @@ rolling: {step: 40, rtype: sliding}
 """
 
 OWN = """\
-from rollwright.data.processors import Processor
+from rollwright.dataset.processors import Processor
 
 
 class Doubled(Processor):

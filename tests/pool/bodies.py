@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from rollwright.pool.worker import TaskResult
+from rollwright.pool.worker.worker import TaskResult
 
 
 def double(definition, factor=2):
@@ -63,7 +63,7 @@ def hold(definition):
 
 def complain(definition):
     """Return how this process logs a warning, and whether it logs more than that."""
-    logger = logging.getLogger("rollwright.model")
+    logger = logging.getLogger("rollwright.models")
     record = logger.makeRecord(logger.name, logging.WARNING, __file__, 1, "rows_dropped rows=%d", (3,), None)
     lines = [handler.format(record) for handler in logging.getLogger().handlers]
     return {"lines": lines, "details": logger.isEnabledFor(logging.INFO)}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.core.settings import load_settings
+from rollwright.config.settings import load_settings
 from rollwright.pool.stores.memory import MemoryStore
-from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.pool.urls import store_from_url
 from rollwright.testing import postgres_server
 
@@ -81,7 +81,7 @@ def postgres_database():
     if reason is not None:
         pytest.skip(reason)
     yield postgres_server.new_database(postgres_server.shared_server())
-    from rollwright.pool.stores.postgres_presence import close_presences  # noqa: PLC0415 - needs the driver
+    from rollwright.pool.stores.postgres.session import close_presences  # noqa: PLC0415 - needs the driver
 
     close_presences()
 

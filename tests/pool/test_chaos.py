@@ -19,9 +19,9 @@ WORKER = """
 import sys
 import time
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.pool.urls import store_from_url
-from rollwright.pool.worker import run_task
+from rollwright.pool.worker.worker import run_task
 url = sys.argv[1]
 is_file = url.startswith("sqlite:///")
 store = SqliteStore(url.removeprefix("sqlite:///"), durable=False) if is_file else store_from_url(url)

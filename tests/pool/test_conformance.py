@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rollwright.pool.stores.memory import MemoryStore
-from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.testing.pool import StoreUnderTest, TaskStoreConformance
 
 

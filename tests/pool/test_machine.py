@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from rollwright.pool.stores.memory import MemoryStore
-from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.testing.pool_machine import PoolMachine
 
 QUICK = settings(max_examples=200, stateful_step_count=40)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 
-from rollwright.core.context import install
-from rollwright.core.settings import load_settings
+from rollwright.config.context import install
+from rollwright.config.settings import load_settings
 from rollwright.pool.manager import TaskManager
 
 

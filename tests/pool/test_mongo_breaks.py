@@ -12,7 +12,7 @@ import pytest
 
 from rollwright.pool.states import Status
 from rollwright.pool.store import Claim, NewTask, Outcome
-from rollwright.pool.stores.mongo import MongoStore
+from rollwright.pool.stores.mongo.store import MongoStore
 
 
 class Cutter:

@@ -17,14 +17,14 @@ import pytest
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import Status
 from rollwright.pool.store import Claim, NewTask, Outcome
-from rollwright.pool.stores.mongo import MongoStore
+from rollwright.pool.stores.mongo.store import MongoStore
 
 WORKER = """
 import sys
 import time
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.stores.mongo import MongoStore
-from rollwright.pool.worker import run_task
+from rollwright.pool.stores.mongo.store import MongoStore
+from rollwright.pool.worker.worker import run_task
 manager = TaskManager("p", store=MongoStore(sys.argv[1]), lease=float(sys.argv[2]))
 
 
@@ -41,7 +41,7 @@ ZOMBIE = """
 import json
 import sys
 from rollwright.pool.store import Claim, Outcome
-from rollwright.pool.stores.mongo import MongoStore
+from rollwright.pool.stores.mongo.store import MongoStore
 store = MongoStore(sys.argv[1])
 leases = store.claim(Claim(pool="p", owner="w1", lease=0.5, limit=5))
 print(len(leases), flush=True)

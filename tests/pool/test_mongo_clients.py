@@ -10,7 +10,7 @@ import pytest
 from rollwright.errors import StoreUnavailableError
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment, Claim, NewTask, Outcome
-from rollwright.pool.stores.mongo import MongoStore
+from rollwright.pool.stores.mongo.store import MongoStore
 
 
 def take(store, *, lease=60.0, owner="w", **wish):

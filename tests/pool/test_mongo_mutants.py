@@ -10,8 +10,8 @@ from bson import ObjectId
 from pymongo import ReturnDocument
 
 from rollwright.pool.states import Status
-from rollwright.pool.stores import mongo_changes
-from rollwright.pool.stores.mongo import MongoStore
+from rollwright.pool.stores.mongo import writes as mongo_changes
+from rollwright.pool.stores.mongo.store import MongoStore
 from rollwright.testing.pool import StoreUnderTest, TaskStoreConformance
 
 

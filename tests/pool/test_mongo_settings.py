@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rollwright import C, init
-from rollwright.core.context import current_settings
+from rollwright.config.context import current_settings
 from rollwright.errors import ConfigError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.mongodb import get_mongodb

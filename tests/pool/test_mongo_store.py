@@ -17,9 +17,9 @@ from rollwright.errors import ConfigError, MissingExtraError, PoolError, SchemaV
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment, Claim, NewTask, Outcome
-from rollwright.pool.stores import mongo_changes
-from rollwright.pool.stores.mongo import MongoStore
-from rollwright.pool.stores.mongo_link import ServerClock
+from rollwright.pool.stores.mongo import writes as mongo_changes
+from rollwright.pool.stores.mongo.connection import ServerClock
+from rollwright.pool.stores.mongo.store import MongoStore
 from rollwright.pool.urls import store_from_url
 from rollwright.testing.pool import StoreUnderTest, TaskStoreConformance
 from rollwright.testing.pool_admin import AdminConformance

@@ -10,9 +10,9 @@ import pytest
 
 from rollwright.pool.query import matches
 from rollwright.pool.store import document_of
-from rollwright.pool.stores import sqlite_sql
 from rollwright.pool.stores.memory import MemoryStore
-from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite import statements as sqlite_sql
+from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.testing.pool import StoreUnderTest, TaskStoreConformance
 
 ENDINGS = ("DONE", "PART_DONE", "RETRY", "FAILED", "RELEASED", "CANCELLED")

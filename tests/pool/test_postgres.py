@@ -16,8 +16,9 @@ from rollwright.testing.pool_machine import PoolMachine
 REASON = postgres_server.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
 if REASON is None:
-    from rollwright.pool.stores import postgres_schema, postgres_sql
-    from rollwright.pool.stores.postgres import PostgresStore
+    from rollwright.pool.stores.postgres import schema as postgres_schema
+    from rollwright.pool.stores.postgres import statements as postgres_sql
+    from rollwright.pool.stores.postgres.store import PostgresStore
 
 
 class FakeTime:

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.worker import TaskBody, Worker
+from rollwright.pool.worker.worker import TaskBody, Worker
 from rollwright.testing import postgres_server
 
 REASON = postgres_server.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
 if REASON is None:
-    from rollwright.pool.stores.postgres import PostgresStore
-    from rollwright.pool.stores.postgres_presence import close_presences
+    from rollwright.pool.stores.postgres.session import close_presences
+    from rollwright.pool.stores.postgres.store import PostgresStore
 
 
 @pytest.fixture

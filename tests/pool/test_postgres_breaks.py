@@ -27,8 +27,9 @@ pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
 if REASON is None:
     import psycopg
 
-    from rollwright.pool.stores import postgres_link, postgres_presence
-    from rollwright.pool.stores.postgres import PostgresStore
+    from rollwright.pool.stores.postgres import connection as postgres_link
+    from rollwright.pool.stores.postgres import session as postgres_presence
+    from rollwright.pool.stores.postgres.store import PostgresStore
 
 CUTS = ("before", "after", "answered")
 
@@ -303,7 +304,7 @@ def test_a_claim_is_durable_before_it_is_given(own_server, monkeypatch):
 ZOMBIE = """
 import os, signal, sys
 from rollwright.pool.store import Claim, Outcome
-from rollwright.pool.stores.postgres import PostgresStore
+from rollwright.pool.stores.postgres.store import PostgresStore
 store = PostgresStore(sys.argv[1])
 (lease,) = store.claim(Claim(pool="p", owner="zombie", lease=0.3))
 print("claimed", flush=True)

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rollwright.core import lazy
+from rollwright.core import optional as lazy
 from rollwright.errors import (
     ConfigError,
     LeaseLostError,
@@ -32,11 +32,12 @@ pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
 if REASON is None:
     import psycopg
 
-    from rollwright.pool.stores import postgres_schema, postgres_sql
-    from rollwright.pool.stores.postgres import PostgresStore
-    from rollwright.pool.stores.postgres_link import Address, is_lost
-    from rollwright.pool.stores.postgres_presence import close_presences
-    from rollwright.pool.stores.postgres_query import where
+    from rollwright.pool.stores.postgres import schema as postgres_schema
+    from rollwright.pool.stores.postgres import statements as postgres_sql
+    from rollwright.pool.stores.postgres.connection import Address, is_lost
+    from rollwright.pool.stores.postgres.query import where
+    from rollwright.pool.stores.postgres.session import close_presences
+    from rollwright.pool.stores.postgres.store import PostgresStore
 
 LEASE = 60.0
 
@@ -145,7 +146,7 @@ def test_without_the_driver_the_install_line_is_told(monkeypatch, postgres_url):
     for name in [name for name in sys.modules if name.partition(".")[0] == "psycopg"]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr(lazy.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr("rollwright.pool.stores.postgres", None, raising=False)
+    monkeypatch.delattr("rollwright.pool.stores.postgres", raising=False)
     with pytest.raises(MissingExtraError, match=r"rollwright\[postgres\]"):
         store_from_url(postgres_url)
 

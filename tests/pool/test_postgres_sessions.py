@@ -14,14 +14,14 @@ import pytest
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment, Claim, NewTask, Outcome
-from rollwright.pool.worker import TaskBody, Worker
+from rollwright.pool.worker.worker import TaskBody, Worker
 from rollwright.testing import postgres_server
 
 REASON = postgres_server.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
 if REASON is None:
-    from rollwright.pool.stores.postgres import PostgresStore
-    from rollwright.pool.stores.postgres_presence import presence_of
+    from rollwright.pool.stores.postgres.session import presence_of
+    from rollwright.pool.stores.postgres.store import PostgresStore
 
 LEASE = 60.0
 
@@ -118,7 +118,7 @@ clock.SystemClock.now = lambda self: datetime.now(UTC) + timedelta(hours=int(sys
 real = time.time
 time.time = lambda: real() + 3600 * int(sys.argv[2])
 from rollwright.pool.store import Claim, NewTask
-from rollwright.pool.stores.postgres import PostgresStore
+from rollwright.pool.stores.postgres.store import PostgresStore
 store = PostgresStore(sys.argv[1])
 store.put("p", [NewTask.of({"by": "skewed"}, delay=1800.0)])
 print(len(store.claim(Claim(pool="p", owner="skewed", lease=60.0, limit=9))), store.reap())
@@ -143,7 +143,7 @@ print(len(store.claim(Claim(pool="p", owner="skewed", lease=60.0, limit=9))), st
 @pytest.fixture
 def long_up(monkeypatch):
     """A server that nobody has to connect to anew, though it was started a moment ago."""
-    monkeypatch.setattr("rollwright.pool.stores.postgres._AFTER_START", 0.0)
+    monkeypatch.setattr("rollwright.pool.stores.postgres.store._AFTER_START", 0.0)
 
 
 @pytest.mark.crash
@@ -166,7 +166,7 @@ def held_by_another_process(url, *, lease=600.0, then="input()"):
     program = f"""
 import sys
 from rollwright.pool.store import Amendment, Claim, Outcome
-from rollwright.pool.stores.postgres import PostgresStore
+from rollwright.pool.stores.postgres.store import PostgresStore
 store = PostgresStore(sys.argv[1])
 (lease,) = store.claim(Claim(pool="p", owner="other", lease={lease}))
 print("claimed", flush=True)
@@ -232,9 +232,9 @@ def test_right_after_the_servers_start_nobody_is_taken_for_dead(server_store, mo
     server_store.put("p", new("a"))
     server_store.claim(wish())
     server_store._rows("UPDATE task SET process = 1")  # nobody's
-    monkeypatch.setattr("rollwright.pool.stores.postgres._AFTER_START", 1e9)
+    monkeypatch.setattr("rollwright.pool.stores.postgres.store._AFTER_START", 1e9)
     assert server_store.reap() == []
-    monkeypatch.setattr("rollwright.pool.stores.postgres._AFTER_START", 0.0)
+    monkeypatch.setattr("rollwright.pool.stores.postgres.store._AFTER_START", 0.0)
     assert len(server_store.reap()) == 1
 
 

@@ -12,12 +12,12 @@ import pytest
 from rollwright.errors import ConfigError, SchemaVersionError, StoreUnavailableError
 from rollwright.pool import posix
 from rollwright.pool.query import parse
-from rollwright.pool.retry import Backoff, worth_retrying
 from rollwright.pool.states import Status
 from rollwright.pool.store import Claim, NewTask, Outcome
-from rollwright.pool.stores import sqlite_sql
-from rollwright.pool.stores.sqlite import SqliteStore
-from rollwright.pool.stores.sqlite_query import where
+from rollwright.pool.stores.sqlite import statements as sqlite_sql
+from rollwright.pool.stores.sqlite.query import where
+from rollwright.pool.stores.sqlite.store import SqliteStore
+from rollwright.pool.worker.backoff import Backoff, worth_retrying
 
 
 def new(*names, **fields):

@@ -10,8 +10,8 @@ import pytest
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Claim, Outcome
-from rollwright.pool.stores import sqlite_sql
-from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite import statements as sqlite_sql
+from rollwright.pool.stores.sqlite.store import SqliteStore
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from rollwright.errors import ConfigError, LookAheadError, MissingExtraError, RunError
-from rollwright.pool.retry import worth_retrying
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment, Claim, MovedTask, NewTask, Outcome
+from rollwright.pool.worker.backoff import worth_retrying
 
 PAGE = Path(__file__).parents[2] / "docs" / "task-states.md"
 LEASE = 60.0

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.core.settings import load_settings
+from rollwright.config.settings import load_settings
 from rollwright.errors import StoreUnavailableError, TaskFailedError
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.outage import Outage
-from rollwright.pool.retry import Backoff
 from rollwright.pool.store import Claim, Outcome
 from rollwright.pool.stores.memory import MemoryStore
-from rollwright.pool.worker import TaskBody, Worker, run_task
+from rollwright.pool.worker.backoff import Backoff
+from rollwright.pool.worker.reconnect import Outage
+from rollwright.pool.worker.worker import TaskBody, Worker, run_task
 
 
 class Away:

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import pytest
 
-from rollwright.core.context import init
+from rollwright.config.context import init
 from rollwright.errors import (
     ConfigError,
     IllegalTransitionError,
@@ -23,7 +23,7 @@ from rollwright.pool.states import TRANSITIONS, Status, amend_sources
 from rollwright.pool.store import Outcome
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.pool.urls import close_shared_stores, store_from_url
-from rollwright.pool.worker import TaskResult, run_task
+from rollwright.pool.worker.worker import TaskResult, run_task
 
 
 @pytest.fixture

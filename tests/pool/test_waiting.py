@@ -10,7 +10,7 @@ from rollwright.errors import PoolError, TaskFailedError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import Status
 from rollwright.pool.stores.memory import MemoryStore
-from rollwright.pool.worker import run_task
+from rollwright.pool.worker.worker import run_task
 
 
 @pytest.fixture

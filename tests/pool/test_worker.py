@@ -15,12 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rollwright.core.context import install
+from rollwright.config.context import install
 from rollwright.errors import ConfigError, ConstructError, TaskFailedError, UntrustedModuleError
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.retry import Backoff
-from rollwright.pool.stores.sqlite import SqliteStore
-from rollwright.pool.worker import TaskBody, Worker, run_task
+from rollwright.pool.stores.sqlite.store import SqliteStore
+from rollwright.pool.worker.backoff import Backoff
+from rollwright.pool.worker.worker import TaskBody, Worker, run_task
 
 HERE = Path(__file__).parent
 QUICK = Backoff(base=0.01, cap=0.01)
@@ -49,10 +49,10 @@ def until(condition, seconds=10.0):
 def start_worker_process(path, *, entry, lease=30.0, slots=1, grace=4.0, **options):
     """Start a whole worker, parent and slots, as a process of its own."""
     code = f"""
-import rollwright.pool.worker as worker
-from rollwright.core.settings import load_settings
-from rollwright.pool.stores.sqlite import SqliteStore
-from rollwright.pool.worker import TaskBody, Worker
+import rollwright.pool.worker.worker as worker
+from rollwright.config.settings import load_settings
+from rollwright.pool.stores.sqlite.store import SqliteStore
+from rollwright.pool.worker.worker import TaskBody, Worker
 worker.GRACE = {grace}
 Worker(store=SqliteStore({str(path)!r}), pool="p", body=TaskBody(entry={entry!r}), slots={slots}, lease={lease},
        settings=load_settings({{"trust.folder": {str(HERE)!r}}})).run()
@@ -162,7 +162,7 @@ def test_a_body_that_cannot_be_loaded_stops_the_worker_and_uses_no_attempt(manag
 
 
 def test_t18_force_release_runs_each_task_in_a_process_of_its_own(manager, bodies, monkeypatch):
-    from rollwright.core import ids  # noqa: PLC0415 - any function of a module will do
+    from rollwright.core import canonical as ids  # noqa: PLC0415 - replaced for this test
 
     install(bodies)
     manager.create_task([{"x": number} for number in range(2)])
@@ -188,7 +188,7 @@ def test_t2_racing_processes_put_each_definition_once(manager, file_store):
     code = f"""
 import json, random
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite.store import SqliteStore
 manager = TaskManager("p", store=SqliteStore({str(file_store.path)!r}))
 ids = {{}}
 for number in random.sample(range(100), 100):
@@ -212,7 +212,7 @@ print(json.dumps(sorted(ids.items())))
 def test_i22_a_stopped_worker_gives_its_task_back_without_using_an_attempt(
     manager, file_store, bodies, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("rollwright.pool.worker.GRACE", 0.1)
+    monkeypatch.setattr("rollwright.pool.worker.worker.GRACE", 0.1)
     log, definitions = naps(tmp_path, seconds=60, count=2)
     manager.create_task(definitions)
     running = worker(file_store, bodies, "bodies.py:nap")
@@ -305,7 +305,7 @@ def test_i3_a_frozen_worker_that_wakes_is_refused(manager, file_store, tmp_path)
 import os, signal, sys
 from pathlib import Path
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.errors import LeaseLostError
 manager = TaskManager("p", store=SqliteStore({str(file_store.path)!r}), lease=0.2)
 task = manager.fetch_task()
@@ -352,7 +352,7 @@ def test_an_exited_process_that_kept_its_tasks_is_found_out(manager, file_store)
     manager.create_task([{"x": 1}])
     code = f"""
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite.store import SqliteStore
 assert TaskManager("p", store=SqliteStore({str(file_store.path)!r}), lease=3600).fetch_task() is not None
 """
     subprocess.run([sys.executable, "-c", code], check=True, stdin=subprocess.DEVNULL)
@@ -366,7 +366,7 @@ def test_a_forked_child_neither_speaks_for_its_parent_nor_keeps_it_alive(file_st
     code = f"""
 import os, time
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite.store import SqliteStore
 manager = TaskManager("p", store=SqliteStore({str(file_store.path)!r}), lease=3600)
 manager.fetch_task()
 if os.fork() == 0:
@@ -390,8 +390,8 @@ def test_many_processes_claim_every_task_once(file_store):
     manager.create_task([{"x": number} for number in range(60)])
     code = f"""
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.stores.sqlite import SqliteStore
-from rollwright.pool.worker import run_task
+from rollwright.pool.stores.sqlite.store import SqliteStore
+from rollwright.pool.worker.worker import run_task
 run_task(lambda definition: definition["x"], TaskManager("p", store=SqliteStore({str(file_store.path)!r})))
 """
     workers = [subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL) for _ in range(3)]
@@ -405,7 +405,7 @@ def test_a_store_is_the_same_after_a_killed_writer(file_store):
     """What was acknowledged is there, and nothing else, whenever the writer is killed."""
     code = f"""
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.stores.sqlite import SqliteStore
+from rollwright.pool.stores.sqlite.store import SqliteStore
 manager = TaskManager("p", store=SqliteStore({str(file_store.path)!r}))
 for number in range(100000):
     print(manager.create_task([{{"x": number}}])[0], flush=True)
@@ -430,5 +430,5 @@ def test_a_slot_logs_at_the_workers_level_and_names_itself(file_store, manager, 
     (task,) = manager.create_task([{"x": 3}])
     worker(file_store, bodies, "bodies.py:complain").run()
     logged = manager.re_query(task)["res"]
-    assert logged["lines"] == ["WARNING rollwright.model [slot-0]: rows_dropped rows=3"]
+    assert logged["lines"] == ["WARNING rollwright.models [slot-0]: rows_dropped rows=3"]
     assert logged["details"] is (level == logging.INFO)

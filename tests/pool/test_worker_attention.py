@@ -10,13 +10,13 @@ import pytest
 
 from rollwright.core.memory import process_memory
 from rollwright.errors import StoreUnavailableError
-from rollwright.pool import worker as worker_module
-from rollwright.pool.attention import Doorman, Nudge, Stopper
-from rollwright.pool.body import TaskBody
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.retry import Backoff
 from rollwright.pool.stores.memory import MemoryStore
-from rollwright.pool.worker import Worker
+from rollwright.pool.worker import worker as worker_module
+from rollwright.pool.worker.backoff import Backoff
+from rollwright.pool.worker.task_function import TaskBody
+from rollwright.pool.worker.wakeup import Doorman, Nudge, Stopper
+from rollwright.pool.worker.worker import Worker
 
 QUICK = Backoff(base=0.01, cap=0.01)
 

@@ -9,7 +9,7 @@ import pytest
 
 from rollwright.core.memory import MemoryGuard
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.worker import TaskBody, Worker
+from rollwright.pool.worker.worker import TaskBody, Worker
 
 HERE = Path(__file__).parent
 

@@ -255,8 +255,8 @@ def _names() -> dict[str, Any]:
 
 def build(folder: Path, marker: Path) -> None:
     """Write the corpus to `folder`, one file each, so that the process which is measured does not make it."""
-    from rollwright.core.envelope import seal  # noqa: PLC0415
-    from rollwright.core.keys import Keyring  # noqa: PLC0415
+    from rollwright.signing.envelope import seal  # noqa: PLC0415
+    from rollwright.signing.keys import Keyring  # noqa: PLC0415
 
     folder.mkdir(parents=True, exist_ok=True)
     evil = Raw("os", "system", f"touch {marker}").bytes()
@@ -269,8 +269,8 @@ def build(folder: Path, marker: Path) -> None:
 
 def doors(work: Path, name: str) -> Callable[[Path], object]:
     """Return what tries to open one file at the door `name`."""
-    from rollwright.core.context import install  # noqa: PLC0415
-    from rollwright.core.settings import load_settings  # noqa: PLC0415
+    from rollwright.config.context import install  # noqa: PLC0415
+    from rollwright.config.settings import load_settings  # noqa: PLC0415
 
     install(load_settings({"tracking.uri": f"memory:{work.name}"}, start=work, environ={}))
     made = {"artifact": _artifact_door, "import": _import_door, "cache": _cache_door, "download": _download_door}
@@ -279,7 +279,7 @@ def doors(work: Path, name: str) -> Callable[[Path], object]:
 
 
 def _recorder() -> Any:
-    from rollwright.record.ambient import R  # noqa: PLC0415
+    from rollwright.tracking.r import R  # noqa: PLC0415
 
     with R.start(experiment_name="exp"):
         R.save_objects(**{"x.pkl": {"a": 1}})
@@ -290,7 +290,7 @@ def _artifact_door(work: Path) -> Callable[[Path], object]:
     """Return what puts the file in the place of an artifact, with a manifest to match, of each kind in turn."""
     import hashlib  # noqa: PLC0415
 
-    from rollwright.core.serial import codecs  # noqa: PLC0415
+    from rollwright.codecs.registry import codecs  # noqa: PLC0415
     from rollwright.errors import RollwrightError  # noqa: PLC0415
 
     del work
@@ -335,8 +335,8 @@ def _import_door(work: Path) -> Callable[[Path], object]:
 
 
 def _result_door(path: Path) -> object:
-    from rollwright.core.ids import parse_json  # noqa: PLC0415
-    from rollwright.core.serial import from_reference  # noqa: PLC0415
+    from rollwright.core.canonical import parse_json  # noqa: PLC0415
+    from rollwright.core.references import from_reference  # noqa: PLC0415
 
     body = path.read_bytes()
     from_reference({"answer": base64.b64encode(body).decode()})  # data stay data
@@ -344,7 +344,7 @@ def _result_door(path: Path) -> object:
 
 
 def _cache_door(work: Path) -> Callable[[Path], object]:
-    from rollwright.data.loader import StaticDataLoader  # noqa: PLC0415
+    from rollwright.dataset.loader import StaticDataLoader  # noqa: PLC0415
 
     def door(path: Path) -> object:
         (work / "cache.parquet").write_bytes(path.read_bytes())
@@ -365,13 +365,13 @@ def _download_door(work: Path) -> Callable[[Path], object]:
 
 
 def _yaml_door(path: Path) -> object:
-    from rollwright.campaign.document import read_document  # noqa: PLC0415
+    from rollwright.campaign.yaml.document import read_document  # noqa: PLC0415
 
     return read_document(path, environ={})
 
 
 def _serializable_door(path: Path) -> object:
-    from rollwright.core.serializable import Serializable  # noqa: PLC0415
+    from rollwright.signing.serializable import Serializable  # noqa: PLC0415
 
     return Serializable.load(path)
 

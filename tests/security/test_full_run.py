@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 OWN = """\
-from rollwright.model.lightgbm import LGBModel
+from rollwright.models.lightgbm import LGBModel
 
 
 class MyModel(LGBModel):
@@ -31,16 +31,16 @@ task:
   model: {class: MyModel, module_path: own.py, kwargs: {num_boost_round: 5}}
   dataset:
     class: DatasetH
-    module_path: rollwright.data.dataset
+    module_path: rollwright.dataset.dataset
     kwargs:
-      handler: {class: Alpha158, module_path: rollwright.data.features, kwargs: {instruments: all}}
+      handler: {class: Alpha158, module_path: rollwright.dataset.alpha, kwargs: {instruments: all}}
       segments: {train: [2015-03-02, 2015-12-31], test: [2016-03-01, 2016-06-30]}
   record: {class: SignalRecord, module_path: rollwright.analysis.records}
 rolling: {step: 40}
 """
 OPEN = """\
 import rollwright
-from rollwright.record.ambient import R
+from rollwright.tracking.r import R
 found = {}
 for name in R.list_experiments():
     for recorder in R.list_recorders(experiment_name=name).values():

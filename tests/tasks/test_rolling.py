@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.core.context import using
-from rollwright.core.settings import load_settings
+from rollwright.config.context import using
+from rollwright.config.settings import load_settings
 from rollwright.errors import CalendarRangeError, ConfigError, SegmentError
 from rollwright.tasks.generate import task_generator
 from rollwright.tasks.rolling import RollingGen, handler_mod

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.core.ids import fingerprint
+from rollwright.core.canonical import fingerprint
 from rollwright.errors import ConfigError
 from rollwright.tasks.generate import MultiHorizonGen, TaskGen, task_generator
 from rollwright.tasks.rolling import RollingGen
@@ -19,14 +19,14 @@ from rollwright.tasks.variants import LossGen, ModelGen, SeedGen
 
 SESSIONS = np.arange("2020-01-01", "2020-07-01", dtype="datetime64[D]")
 CALENDAR = TradingCalendar(SESSIONS)
-LINEAR = {"class": "LinearModel", "module_path": "rollwright.model.linear", "kwargs": {"estimator": "ridge"}}
+LINEAR = {"class": "LinearModel", "module_path": "rollwright.models.linear", "kwargs": {"estimator": "ridge"}}
 
 
 def template() -> dict[str, Any]:
     return {
         "model": {
             "class": "LGBModel",
-            "module_path": "rollwright.model.lightgbm",
+            "module_path": "rollwright.models.lightgbm",
             "kwargs": {"loss": "mse", "max_depth": 4},
         },
         "dataset": {

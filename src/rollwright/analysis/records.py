@@ -16,8 +16,8 @@ import pandas as pd
 from rollwright.analysis.panel import single_column
 from rollwright.analysis.signal import calc_ic, calc_long_short_return, summarise
 from rollwright.errors import ArtifactNotFoundError, ModelError, NoActiveRecorderError
-from rollwright.model.base import Model
-from rollwright.record.recorder import Recorder
+from rollwright.models.base import Model
+from rollwright.tracking.recorder import Recorder
 
 __all__ = ["ACRecordTemp", "RecordTemp", "SigAnaRecord", "SignalRecord"]
 

@@ -10,14 +10,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
+from rollwright.config.context import current_settings
+from rollwright.config.settings import Settings
 from rollwright.core.clock import Clock, SystemClock
-from rollwright.core.context import current_settings
-from rollwright.core.settings import Settings
-from rollwright.data.provider import provider_from_settings
-from rollwright.data.store_file import Header
-from rollwright.data.store_hold import is_held
-from rollwright.data.store_size import StoreEntry, entries, remove
 from rollwright.errors import ConfigError, DataError, RollwrightError
+from rollwright.features.store.file import Header
+from rollwright.features.store.shared_lock import is_held
+from rollwright.features.store.size import StoreEntry, entries, remove
+from rollwright.market.folder.provider import provider_from_settings
 
 __all__ = ["CacheFile", "CacheListing", "Pruning", "list_cache", "plan_pruning", "prune_cache"]
 

@@ -10,29 +10,29 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright import __version__
-from rollwright.app.notes import market_notes
+from rollwright.app.data_warnings import market_notes
 from rollwright.app.pool import WindowNames
+from rollwright.campaign.checks.label_leak import horizon_notes
 from rollwright.campaign.config import NAME_PATTERN, CampaignConfig, read_config
-from rollwright.campaign.document import Document
-from rollwright.campaign.finish import CampaignResult, check_finish, finish
-from rollwright.campaign.horizon import horizon_notes
 from rollwright.campaign.plan import CampaignPlan, make_plan
+from rollwright.campaign.results import CampaignResult, check_finish, finish
 from rollwright.campaign.run import ENTRY, PRELOAD, Submission, finished_recorders, submit, train_windows, warm_features
+from rollwright.campaign.yaml.document import Document
+from rollwright.config.context import install, translate
+from rollwright.config.settings import Settings, load_settings
 from rollwright.core.atomic import write_text
+from rollwright.core.canonical import sha256_hex
 from rollwright.core.clock import SystemClock
-from rollwright.core.context import install, translate
-from rollwright.core.ids import sha256_hex
-from rollwright.core.settings import Settings, load_settings
 from rollwright.core.timing import TimeInspector
-from rollwright.data.provider import QlibProvider, provider_from_settings
 from rollwright.errors import ConfigError, CorruptFileError, nearest
+from rollwright.market.folder.provider import QlibProvider, provider_from_settings
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.urls import store_from_url
-from rollwright.pool.worker import TaskBody, Worker, WorkerEvent, WorkerReport
-from rollwright.record.ambient import R
-from rollwright.record.presence import fail_abandoned
-from rollwright.record.recorder import Recorder
-from rollwright.train.execute import task_train
+from rollwright.pool.worker.worker import TaskBody, Worker, WorkerEvent, WorkerReport
+from rollwright.tracking.liveness import fail_abandoned
+from rollwright.tracking.r import R
+from rollwright.tracking.recorder import Recorder
+from rollwright.training.execute import task_train
 
 __all__ = [
     "OpenCampaign",

@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from rollwright.core.context import current_settings
-from rollwright.core.settings import Settings
-from rollwright.data.acceptance import accept_changes
-from rollwright.data.check import CheckReport, check_data
-from rollwright.data.ingest import ImportReport, import_market
-from rollwright.data.layout import BASE_FIELDS
-from rollwright.data.provider import QlibProvider, provider_from_settings
-from rollwright.data.synthetic import DemoReport, make_demo_market, read_demo
+from rollwright.config.context import current_settings
+from rollwright.config.settings import Settings
+from rollwright.market.demo import DemoReport, make_demo_market, read_demo
+from rollwright.market.folder.adopt_changes import accept_changes
+from rollwright.market.folder.layout import BASE_FIELDS
+from rollwright.market.folder.provider import QlibProvider, provider_from_settings
+from rollwright.market.ingest.check import CheckReport, check_data
+from rollwright.market.ingest.importer import ImportReport, import_market
 
 __all__ = ["DataInfo", "UniverseInfo", "accept_changes", "check_market", "describe_market", "import_data", "make_demo"]
 
@@ -78,7 +78,7 @@ def import_data(
     revise: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImportReport:
-    """Import CSV, Parquet or a frame; see `rollwright.data.ingest.import_market`."""
+    """Import CSV, Parquet or a frame; see `rollwright.market.ingest.importer.import_market`."""
     return import_market(
         source,
         out,
@@ -100,7 +100,7 @@ def make_demo(
     seed: int = 20150105,
     planted_ic: float = 0.08,
 ) -> DemoReport:
-    """Write a synthetic market; see `rollwright.data.synthetic.make_demo_market`."""
+    """Write a synthetic market; see `rollwright.market.demo.make_demo_market`."""
     return make_demo_market(out, instruments=instruments, sessions=sessions, seed=seed, planted_ic=planted_ic)
 
 
@@ -142,7 +142,7 @@ def describe_market(
 def check_market(
     path: Path | str | None = None, *, freq: str | None = None, settings: Settings | None = None
 ) -> CheckReport:
-    """Look through a data folder for what would spoil research; see `rollwright.data.check.check_data`."""
+    """Look through a data folder for what would spoil research; see `rollwright.market.ingest.check.check_data`."""
     if path is None:
         opened = provider_from_settings(settings)
         return check_data(opened.root, freq=freq or opened.freq)

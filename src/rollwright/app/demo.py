@@ -7,9 +7,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+from rollwright.config.settings import STATE_DIR
 from rollwright.core.atomic import write_text
-from rollwright.core.settings import STATE_DIR
-from rollwright.data.synthetic import make_demo_market
+from rollwright.market.demo import make_demo_market
 
 __all__ = ["DEMO_FILE", "prepare_demo"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rollwright.core.keys import Keyring
-from rollwright.core.keys_machine import machine_identity, make_identity
-from rollwright.core.keys_trusted import PUBLIC_PREFIX
+from rollwright.signing.keys import Keyring
+from rollwright.signing.machine_keys import machine_identity, make_identity
+from rollwright.signing.trusted_keys import PUBLIC_PREFIX
 
 __all__ = ["KeyListing", "export_key", "import_key", "list_keys", "rotate_key", "share_identity"]
 

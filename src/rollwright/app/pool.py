@@ -12,10 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from rollwright.config.context import current_settings
+from rollwright.config.settings import masked
+from rollwright.core.canonical import canonical_json
 from rollwright.core.clock import Clock, SystemClock
-from rollwright.core.context import current_settings
-from rollwright.core.ids import canonical_json
-from rollwright.core.settings import masked
 from rollwright.errors import ConfigError, PoolError, QueryError, nearest
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager

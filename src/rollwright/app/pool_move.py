@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from rollwright.core.settings import masked
+from rollwright.config.settings import masked
 from rollwright.errors import ConfigError, IllegalTransitionError, PoolError
 from rollwright.pool.query import In
 from rollwright.pool.states import Status

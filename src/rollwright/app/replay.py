@@ -12,20 +12,20 @@ from typing import Any, Final
 
 from rollwright.app.runs import StoredRun, find_run, settings_of
 from rollwright.campaign.run import ENTRY, PRELOAD
-from rollwright.core.context import using
-from rollwright.core.envelope_codec import EnvelopeCodec
-from rollwright.core.ids import with_segment_tuples
-from rollwright.core.serial import JsonCodec
-from rollwright.core.settings import Settings, load_settings
+from rollwright.codecs.envelope import EnvelopeCodec
+from rollwright.codecs.registry import JsonCodec
+from rollwright.config.context import using
+from rollwright.config.settings import Settings, load_settings
+from rollwright.core.canonical import with_segment_tuples
 from rollwright.errors import ConfigError, RecordError, TaskFailedError
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.memory import MemoryStore
-from rollwright.pool.worker import TaskBody, Worker
-from rollwright.record.artifacts import ArtifactRef, LocalArtifactStore
-from rollwright.record.recorder import Recorder
-from rollwright.train.execute import MODEL_ARTIFACT, TASK_ARTIFACT, task_train
-from rollwright.train.provenance import PROVENANCE_ARTIFACT, differences
+from rollwright.pool.worker.worker import TaskBody, Worker
+from rollwright.tracking.artifacts import ArtifactRef, LocalArtifactStore
+from rollwright.tracking.recorder import Recorder
+from rollwright.training.execute import MODEL_ARTIFACT, TASK_ARTIFACT, task_train
+from rollwright.training.provenance import PROVENANCE_ARTIFACT, differences
 
 __all__ = ["Compared", "Replay", "replay"]
 

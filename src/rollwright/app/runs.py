@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rollwright.core.construct import Trust
-from rollwright.core.context import using
-from rollwright.core.settings import Settings, load_settings
-from rollwright.data.provider import provider_from_settings
+from rollwright.config.construct import Trust
+from rollwright.config.context import using
+from rollwright.config.settings import Settings, load_settings
 from rollwright.errors import ConfigError, RecorderNotFoundError, RollwrightError, nearest
-from rollwright.record.artifacts import ArtifactRef
-from rollwright.record.place import Place
-from rollwright.record.recorder import MLflowRecorder, Recorder
-from rollwright.record.tracking.store import RunRecord
-from rollwright.train.execute import TASK_ARTIFACT
-from rollwright.train.provenance import PROVENANCE_ARTIFACT, differences, made_with
-from rollwright.train.validity import code_files, hash_of_code
+from rollwright.market.folder.provider import provider_from_settings
+from rollwright.tracking.artifacts import ArtifactRef
+from rollwright.tracking.location import Place
+from rollwright.tracking.recorder import MLflowRecorder, Recorder
+from rollwright.tracking.store import RunRecord
+from rollwright.training.execute import TASK_ARTIFACT
+from rollwright.training.provenance import PROVENANCE_ARTIFACT, differences, made_with
+from rollwright.training.validity import code_files, hash_of_code
 
 __all__ = ["RunStory", "StoredRun", "find_run", "settings_of", "show_run", "stored_runs"]
 

@@ -13,16 +13,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from rollwright.core.context import current_settings
-from rollwright.core.settings import Settings, masked
+from rollwright.config.context import current_settings
+from rollwright.config.settings import Settings, masked
 from rollwright.errors import CorruptFileError, RecordError
-from rollwright.record.outbox.store import OutboxStore
-from rollwright.record.outbox.syncing import OutboxReport, outbox_report, sync_outbox
-from rollwright.record.place import Place
-from rollwright.record.presence import AbandonedRun, abandoned_runs, fail_abandoned
-from rollwright.record.tracking.memory import MemoryStore
-from rollwright.record.tracking.mlflow import MlflowStore
-from rollwright.record.tracking.mlflow_locations import Location, misplaced, relocate
+from rollwright.tracking.liveness import AbandonedRun, abandoned_runs, fail_abandoned
+from rollwright.tracking.location import Place
+from rollwright.tracking.outbox.store import OutboxStore
+from rollwright.tracking.outbox.syncing import OutboxReport, outbox_report, sync_outbox
+from rollwright.tracking.stores.memory import MemoryStore
+from rollwright.tracking.stores.mlflow.locations import Location, misplaced, relocate
+from rollwright.tracking.stores.mlflow.store import MlflowStore
 
 __all__ = [
     "TrackStatus",

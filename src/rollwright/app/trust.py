@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rollwright.core.keys import Keyring
-from rollwright.core.keys_trusted import Trusted, TrustedEntry
+from rollwright.signing.keys import Keyring
+from rollwright.signing.trusted_keys import Trusted, TrustedEntry
 
 __all__ = ["TrustedEntry", "list_trusted", "trust", "trust_no_longer"]
 

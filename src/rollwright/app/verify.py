@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Final, Literal
 
 from rollwright.app.runs import StoredRun, find_run, stored_runs
+from rollwright.codecs.envelope import EnvelopeCodec
+from rollwright.codecs.registry import JsonCodec, codecs
+from rollwright.config.settings import Settings, load_settings
 from rollwright.core.atomic import DRAFT_MARK
-from rollwright.core.envelope import open_sealed
-from rollwright.core.envelope_codec import EnvelopeCodec
-from rollwright.core.serial import JsonCodec, codecs
-from rollwright.core.settings import Settings, load_settings
 from rollwright.errors import ConfigError, CorruptArtifactError, RollwrightError
-from rollwright.pool.stores.sqlite_check import sqlite_problems
-from rollwright.record.artifacts import MANIFEST, RAW, ArtifactRef, LocalArtifactStore
-from rollwright.record.place import Place
-from rollwright.record.recorder import Recorder
+from rollwright.pool.stores.sqlite.check import sqlite_problems
+from rollwright.signing.envelope import open_sealed
+from rollwright.tracking.artifacts import MANIFEST, RAW, ArtifactRef, LocalArtifactStore
+from rollwright.tracking.location import Place
+from rollwright.tracking.recorder import Recorder
 
 __all__ = ["Finding", "Verification", "verify"]
 

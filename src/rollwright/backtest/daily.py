@@ -15,7 +15,7 @@ from rollwright.backtest.simulate import Market, Simulation, simulate
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.calendar.trading import SessionLike, TradingCalendar
 from rollwright.errors import CalendarRangeError, ConfigError, DataError
-from rollwright.expression.source import DataSource
+from rollwright.market.source import DataSource
 
 __all__ = ["BacktestResult", "Benchmark", "backtest_daily", "backtest_topk"]
 

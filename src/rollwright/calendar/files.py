@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.core.context import current_settings
-from rollwright.core.settings import Settings
+from rollwright.config.context import current_settings
+from rollwright.config.settings import Settings
 from rollwright.errors import CorruptFileError, DataNotFoundError
 
 __all__ = ["ambient_calendar", "calendar_path", "format_sessions", "read_calendar", "read_sessions"]

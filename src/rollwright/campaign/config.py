@@ -9,11 +9,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from rollwright.campaign.document import Document, problems_error, read_document
-from rollwright.campaign.objects import ObjectCheck, task_problems
-from rollwright.campaign.placeholders import filled_task
-from rollwright.campaign.surroundings import init_problems, sys_folders, with_files
-from rollwright.core.construct import Trust
+from rollwright.campaign.checks.objects import ObjectCheck, task_problems
+from rollwright.campaign.checks.placeholders import filled_task
+from rollwright.campaign.checks.qlib_init import init_problems, sys_folders, with_files
+from rollwright.campaign.yaml.document import Document, problems_error, read_document
+from rollwright.config.construct import Trust
 from rollwright.errors import nearest
 
 __all__ = [

@@ -9,8 +9,8 @@ from typing import Any
 from rollwright.calendar.purge import purge_days
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.config import CampaignConfig
-from rollwright.core.construct import init_instance_by_config
-from rollwright.core.placeholder import fill_paths
+from rollwright.config.construct import init_instance_by_config
+from rollwright.config.placeholders import fill_paths
 from rollwright.errors import ConfigError
 from rollwright.tasks.generate import task_generator
 from rollwright.tasks.rolling import RollingGen

@@ -13,31 +13,31 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright.campaign.plan import CampaignPlan, Window
+from rollwright.config.construct import init_instance_by_config
+from rollwright.config.placeholders import fill_paths
+from rollwright.config.settings import Settings
 from rollwright.core.atomic import write_text
-from rollwright.core.construct import init_instance_by_config
-from rollwright.core.placeholder import fill_paths
-from rollwright.core.settings import Settings
 from rollwright.errors import RecorderNotFoundError, RollwrightError, TaskFailedError
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.store import PoolStore
-from rollwright.pool.worker import TaskBody, Worker, WorkerEvent
-from rollwright.record.recorder import Recorder
-from rollwright.train.reading import Reading
-from rollwright.train.validity import why_stale
+from rollwright.pool.worker.worker import TaskBody, Worker, WorkerEvent
+from rollwright.tracking.recorder import Recorder
+from rollwright.training.data_dependency import Reading
+from rollwright.training.validity import why_stale
 
 __all__ = ["REQUIRED_ARTIFACTS", "Submission", "finished_recorders", "submit", "train_windows", "warm_features"]
 
 _logger = logging.getLogger("rollwright.campaign")
 
 REQUIRED_ARTIFACTS: Final = ("pred.pkl", "label.pkl", "expected_index.pkl")
-ENTRY: Final = "rollwright.train.pooled:train_in_slot"
+ENTRY: Final = "rollwright.training.pooled:train_in_slot"
 PRELOAD: Final = (
-    "rollwright.train.pooled",
+    "rollwright.training.pooled",
     "rollwright.analysis.records",
-    "rollwright.data.dataset",
-    "rollwright.data.features",
-    "rollwright.record.tracking.preloaded",
+    "rollwright.dataset.dataset",
+    "rollwright.dataset.alpha",
+    "rollwright.tracking.stores.mlflow.preloaded",
     "lightgbm",
 )
 

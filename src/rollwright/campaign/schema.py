@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from rollwright.campaign.config import CampaignConfig
-from rollwright.campaign.document import BASE_KEY
-from rollwright.campaign.nodes import DROP
+from rollwright.campaign.yaml.document import BASE_KEY
+from rollwright.campaign.yaml.nodes import DROP
 
 __all__ = ["SCHEMA_FILE", "json_schema"]
 

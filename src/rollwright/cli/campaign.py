@@ -13,7 +13,7 @@ import typer
 from rollwright.cli.console import clean_stdout, talk
 
 if TYPE_CHECKING:
-    from rollwright.campaign.finish import CampaignResult
+    from rollwright.campaign.results import CampaignResult
 
 __all__ = ["Jobs", "default_jobs", "demo", "resume", "roll", "run_once"]
 

@@ -17,7 +17,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Show every setting with its value and its origin; passwords are masked."""
-    from rollwright.core.settings import load_settings, masked  # noqa: PLC0415 - keeps --help light
+    from rollwright.config.settings import load_settings, masked  # noqa: PLC0415 - keeps --help light
 
     settings = load_settings()
     rows = [(name, masked(value) if value is not None else None, origin) for name, value, origin in settings.rows()]

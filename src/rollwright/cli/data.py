@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rollwright.data.check import CheckReport
+    from rollwright.market.ingest.check import CheckReport
 
 __all__ = ["data_app"]
 

@@ -13,7 +13,7 @@ from rollwright.cli.console import talk
 if TYPE_CHECKING:
     from rollwright.campaign.plan import CampaignPlan
     from rollwright.campaign.run import Submission
-    from rollwright.pool.worker import WorkerEvent
+    from rollwright.pool.worker.worker import WorkerEvent
 
 __all__ = ["CampaignProgress", "tell_event"]
 

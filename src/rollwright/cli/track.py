@@ -13,8 +13,8 @@ from rollwright.cli.console import talk
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rollwright.record.outbox.syncing import OutboxReport
-    from rollwright.record.presence import AbandonedRun
+    from rollwright.tracking.liveness import AbandonedRun
+    from rollwright.tracking.outbox.syncing import OutboxReport
 
 __all__ = ["track_app"]
 

@@ -7,11 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from rollwright.core.serializable import Serializable
 from rollwright.errors import CoverageError, RollwrightError
-from rollwright.record.ambient import R
-from rollwright.record.experiment import Experiment
-from rollwright.record.recorder import Recorder
+from rollwright.signing.serializable import Serializable
+from rollwright.tracking.experiment import Experiment
+from rollwright.tracking.r import R
+from rollwright.tracking.recorder import Recorder
 
 __all__ = ["Collector", "MergeCollector", "RecorderCollector"]
 

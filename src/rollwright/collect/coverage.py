@@ -17,7 +17,7 @@ import pandas as pd
 
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.errors import CoverageError
-from rollwright.expression.source import DataSource
+from rollwright.market.source import DataSource
 
 __all__ = ["CAUSES", "UniverseCoverage", "check_tiling", "check_window", "universe_coverage"]
 

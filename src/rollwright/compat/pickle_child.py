@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from rollwright.core.confine import confine
+from rollwright.core.sandbox import confine
 
 __all__ = ["converted", "main"]
 
@@ -40,8 +40,8 @@ def converted(source: Path, folder: Path) -> dict[str, Any]:
 
     notes = read_symbols(source.read_bytes(), allowed=ALLOWED, where=source.name)
 
+    from rollwright.codecs.registry import codecs  # noqa: PLC0415
     from rollwright.compat.pickle_frames import Rebuilder  # noqa: PLC0415 - pandas, only for what passed so far
-    from rollwright.core.serial import codecs  # noqa: PLC0415
     from rollwright.errors import UnsupportedArtifactError  # noqa: PLC0415
 
     value = Rebuilder(source.name).value(notes)

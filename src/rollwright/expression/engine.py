@@ -22,8 +22,8 @@ from numpy.typing import DTypeLike, NDArray
 from rollwright.errors import CalendarRangeError
 from rollwright.expression.block import Block, LastReads, Span, Values
 from rollwright.expression.planner import Plan, operator_of
-from rollwright.expression.source import DataSource
 from rollwright.expression.term import UNBOUNDED, Term
+from rollwright.market.source import DataSource
 
 __all__ = ["Tile", "evaluate", "evaluate_each"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rollwright.core.ids import JSON, parse_json, with_segment_tuples
-from rollwright.core.serial import from_reference
+from rollwright.core.canonical import JSON, parse_json, with_segment_tuples
+from rollwright.core.references import from_reference
 from rollwright.pool.states import Status
-from rollwright.pool.values import Lease, TaskRecord
+from rollwright.pool.types import Lease, TaskRecord
 
 __all__ = ["TaskDocument", "document_of_lease", "document_of_record", "last_line"]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
+from rollwright.config.context import current_settings
+from rollwright.core.canonical import JSON, canonical_json, parse_json
 from rollwright.core.clock import Clock, SystemClock
-from rollwright.core.context import current_settings
-from rollwright.core.ids import JSON, canonical_json, parse_json
 from rollwright.errors import (
     ConfigError,
     IllegalTransitionError,
@@ -17,7 +17,6 @@ from rollwright.errors import (
     TaskValueError,
 )
 from rollwright.pool.document import TaskDocument, document_of_lease, document_of_record
-from rollwright.pool.heartbeat import Heartbeat, new_owner
 from rollwright.pool.manager_file import ManagerFile
 from rollwright.pool.query import In, Query, both
 from rollwright.pool.query import parse as parse_query
@@ -35,6 +34,7 @@ from rollwright.pool.store import (
 )
 from rollwright.pool.urls import shared_store
 from rollwright.pool.waiting import Waiting, WaitProgress, failures_in
+from rollwright.pool.worker.heartbeat import Heartbeat, new_owner
 
 __all__ = ["TaskDocument", "TaskManager"]
 

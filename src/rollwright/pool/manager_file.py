@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from rollwright.core.serializable import Serializable
+from rollwright.signing.serializable import Serializable
 
 __all__ = ["ManagerFile"]
 

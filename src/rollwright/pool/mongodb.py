@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rollwright.core.context import current_settings
-from rollwright.core.settings import masked
+from rollwright.config.context import current_settings
+from rollwright.config.settings import masked
 from rollwright.errors import ConfigError
 from rollwright.pool.urls import shared_store
 

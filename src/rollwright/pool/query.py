@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from rollwright.core.ids import JSON, canonical_json, normalise
+from rollwright.core.canonical import JSON, canonical_json, normalise
 from rollwright.errors import QueryError, TaskValueError, nearest
 from rollwright.pool.states import parse_status
 

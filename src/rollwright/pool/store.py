@@ -12,7 +12,7 @@ from typing import Protocol
 
 from rollwright.pool.query import Query
 from rollwright.pool.states import Status
-from rollwright.pool.values import (
+from rollwright.pool.types import (
     Amendment,
     Bell,
     Claim,

@@ -6,9 +6,9 @@ import atexit
 import threading
 from typing import Final
 
-from rollwright.core.context import current_settings
-from rollwright.core.lazy import require
-from rollwright.core.settings import masked
+from rollwright.config.context import current_settings
+from rollwright.config.settings import masked
+from rollwright.core.optional import require
 from rollwright.errors import ConfigError
 from rollwright.pool.store import PoolStore
 
@@ -37,17 +37,17 @@ def store_from_url(url: str, *, patience: float | None = None) -> PoolStore:
 
         return MemoryStore()
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
-        from rollwright.pool.stores.sqlite import SqliteStore  # noqa: PLC0415 - only the chosen adapter is imported
+        from rollwright.pool.stores.sqlite.store import SqliteStore  # noqa: PLC0415 - only the chosen adapter is imported
 
         return SqliteStore(url.removeprefix(_SQLITE))
     scheme = url.partition(":")[0]
     if scheme in ("mongodb", "mongodb+srv"):
         require("pymongo", extra="mongodb")
-        from rollwright.pool.stores.mongo import MongoStore  # noqa: PLC0415 - only the chosen adapter is imported
+        from rollwright.pool.stores.mongo.store import MongoStore  # noqa: PLC0415 - only the chosen adapter is imported
 
         return MongoStore(url)
     if scheme in ("postgresql", "postgres"):
-        from rollwright.pool.stores.postgres import PostgresStore  # noqa: PLC0415 - only the chosen adapter is imported
+        from rollwright.pool.stores.postgres.store import PostgresStore  # noqa: PLC0415 - only the chosen adapter is imported
 
         return PostgresStore(url) if patience is None else PostgresStore(url, patience=patience)
     raise ConfigError(

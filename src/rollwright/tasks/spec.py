@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rollwright.core.ids import canonical_json, parse_json, sha256_hex, with_segment_tuples
+from rollwright.core.canonical import canonical_json, parse_json, sha256_hex, with_segment_tuples
 from rollwright.errors import TaskValueError
 
 __all__ = ["TaskSpec"]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from rollwright.core.ids import fingerprint
+from rollwright.core.canonical import fingerprint
 from rollwright.errors import ConfigError
 from rollwright.tasks.definition import Task
 from rollwright.tasks.generate import TaskGen

@@ -14,7 +14,7 @@ from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.errors import UnknownInstrumentError, nearest
 from rollwright.expression.engine import evaluate
 from rollwright.expression.planner import compile_plan
-from rollwright.expression.source import DataSource, Lifetimes
+from rollwright.market.source import DataSource, Lifetimes
 
 __all__ = ["ArraySource", "expression_values", "random_source"]
 

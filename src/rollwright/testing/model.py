@@ -18,11 +18,11 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from rollwright.core.construct import init_instance_by_config
-from rollwright.core.serial import codecs
+from rollwright.codecs.registry import codecs
+from rollwright.config.construct import init_instance_by_config
 from rollwright.errors import ConfigError, CorruptArtifactError, MissingExtraError, ModelError
-from rollwright.model.base import Model
-from rollwright.model.sklearn import as_model
+from rollwright.models.base import Model
+from rollwright.models.sklearn import as_model
 
 __all__ = [
     "ArrayDataset",
@@ -63,7 +63,7 @@ class ModelTraits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrayFold:
-    """One segment held in memory, as `rollwright.model.folds.FoldView`."""
+    """One segment held in memory, as `rollwright.models.folds.FoldView`."""
 
     features: NDArray[np.float32]
     label: NDArray[np.float32] | None
@@ -279,7 +279,7 @@ class ModelContract:
         features[:, 3] = np.nan
         changed = dataset.changed("train", features=features)
         if traits.takes_missing:
-            with caplog.at_level(logging.WARNING, logger="rollwright.model"):
+            with caplog.at_level(logging.WARNING, logger="rollwright.models"):
                 _built(config).fit(changed)
             assert "features_without_values segment=train count=1 names=收盘" in caplog.text
         else:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright.core.clock import SystemClock
-from rollwright.core.lazy import require
+from rollwright.core.optional import require
 
 __all__ = ["PostgresServer", "find_binaries", "missing", "new_database", "shared_server"]
 

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from rollwright.errors import ExperimentNotFoundError, RecorderNotFoundError, RecordError
-from rollwright.record.tracking.store import ExperimentRecord, Metric, RunRecord, TrackingStore
+from rollwright.tracking.store import ExperimentRecord, Metric, RunRecord, TrackingStore
 
 __all__ = ["TrackingStoreContract"]
 

@@ -1,7 +1,7 @@
 """A tracking server on this machine, for tests: what MLflow's REST interface says, and every way in which it may fail.
 
-It keeps its runs in memory and speaks the part of MLflow's protocol that `record.tracking.mlflow` uses, so that a test
-needs neither MLflow's own server nor a network.
+It keeps its runs in memory and speaks the part of MLflow's protocol that our MLflow store uses, so that a test needs
+neither MLflow's own server nor a network.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any, Final, Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from rollwright.errors import ExperimentNotFoundError, RecorderNotFoundError, RecordError
-from rollwright.record.tracking.memory import MemoryStore
-from rollwright.record.tracking.store import ExperimentRecord, Metric, RunRecord
+from rollwright.tracking.store import ExperimentRecord, Metric, RunRecord
+from rollwright.tracking.stores.memory import MemoryStore
 
 __all__ = ["Mood", "TrackingServer"]
 

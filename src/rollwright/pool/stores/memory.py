@@ -9,7 +9,7 @@ from typing import Final
 
 from rollwright.core.clock import SystemClock
 from rollwright.errors import IllegalTransitionError, LeaseLostError, PoolError, TaskNotFoundError
-from rollwright.pool.bells import ThreadBells, ThreadWaker, bells_for
+from rollwright.pool.notifier import ThreadBells, ThreadWaker, bells_for
 from rollwright.pool.query import Query, matches
 from rollwright.pool.states import Status, amend_sources
 from rollwright.pool.store import (

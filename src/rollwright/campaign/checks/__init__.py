@@ -1,0 +1,1 @@
+"""Finding every problem of a campaign file before anything runs."""

@@ -1,0 +1,259 @@
+"""The objects a task names, checked against the signatures of their classes before anything is built.
+
+Only rollwright's own modules are imported for it: what else may be named is a matter of trust, and of its own errors.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from rollwright.campaign.checks.segments import handler_problems, segment_problems
+from rollwright.campaign.yaml.document import Document
+from rollwright.config.aliases import translate_module
+from rollwright.config.construct import SAVED, Trust, get_callable
+from rollwright.errors import ConstructError, MissingExtraError, UntrustedModuleError, nearest
+
+__all__ = ["ObjectCheck", "task_problems"]
+
+Keys = tuple["str | int", ...]
+
+OBJECT_KEYS: Final = ("class", "func", "module_path", "kwargs")
+# What is there for an object whose configuration names no module, by the key it stands under.
+DEFAULT_MODULES: Final = {
+    "record": "rollwright.analysis.records",
+    "handler": "rollwright.dataset.handler",
+    "data_loader": "rollwright.dataset.loader",
+    "infer_processors": "rollwright.dataset.processors",
+    "learn_processors": "rollwright.dataset.processors",
+    "shared_processors": "rollwright.dataset.processors",
+    "inst_processors": "rollwright.dataset.processors",
+}
+# What the run, or the handler around a processor, gives to the constructors.
+_FIT_RANGE: Final = ("fit_start_time", "fit_end_time")
+SUPPLIED: Final = {
+    "model": ("seed",),
+    "record": ("recorder", "model", "dataset"),
+    "infer_processors": _FIT_RANGE,
+    "learn_processors": _FIT_RANGE,
+    "shared_processors": _FIT_RANGE,
+}
+NOT_YET: Final = {
+    name: f"`{name}` is not there yet: leave it out; `rollwright roll` back-tests the predictions, see `backtest:`"
+    for name in ("PortAnaRecord", "MultiPassPortAnaRecord")
+}
+_PLAIN: Final = (int, float, bool, str, type(None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectCheck:
+    """What the check of a file's objects goes by.
+
+    Attributes
+    ----------
+    document : Document
+    trust : Trust or None
+        Modules and the folder that may be named; None leaves that question to the one who builds.
+    """
+
+    document: Document
+    trust: Trust | None = None
+
+    def says(self, keys: Keys, said: str, *, key: bool = False) -> str:
+        """Return the problem with its place; that of the key when `key` is set."""
+        where = self.document.where_key if key else self.document.where
+        return f"{where(('task', *keys))}: {said}"
+
+
+def task_problems(task: Mapping[str, Any], check: ObjectCheck) -> list[str]:
+    """Return what is wrong with the objects of `task`, whose placeholders are filled."""
+    problems: list[str] = []
+    for role in ("model", "dataset", "reweighter"):
+        if task.get(role) is not None:
+            problems += _object(task[role], (role,), role, check)
+    records = task.get("record")
+    for position, record in enumerate(records if isinstance(records, list) else []):
+        problems += _object(record, ("record", position), "record", check)
+    if isinstance(records, Mapping | str):
+        problems += _object(records, ("record",), "record", check)
+    return problems
+
+
+def _object(config: Any, keys: Keys, role: str, check: ObjectCheck) -> list[str]:
+    saved = config.get("class") if isinstance(config, Mapping) else config
+    if isinstance(saved, str) and saved.startswith(SAVED):
+        return _saved(config, saved, keys, check)
+    if isinstance(config, str):
+        config = {"class": config} if not config.startswith("<") else None  # such a placeholder has been told
+    name = config.get("class", config.get("func")) if isinstance(config, Mapping) else None
+    if not isinstance(name, str):
+        return []  # what is no object at all is told by the models of the file, or by who takes it
+    problems = []
+    for key in config:
+        if key not in OBJECT_KEYS and "kwargs" in keys:  # those of the task itself are told with its other keys
+            near = nearest(str(key), OBJECT_KEYS)
+            meant = f"; did you mean `{near}`?" if near else " beside class, module_path and kwargs"
+            problems.append(check.says((*keys, key), f"unknown key `{key}`{meant}", key=True))
+    kwargs = config.get("kwargs") or {}
+    if not isinstance(kwargs, Mapping):
+        return [*problems, check.says((*keys, "kwargs"), f"`kwargs` of `{name}` is no mapping")]
+    target, wrong = _class_of(config, name, DEFAULT_MODULES.get(role), check)
+    if wrong:
+        place = "module_path" if "module_path" in config and f"`{name}`" not in wrong else "class"
+        problems.append(check.says((*keys, place), wrong))
+    if target is not None:
+        problems += _arguments(target, kwargs, keys, role, check)
+        problems += [check.says((*keys, "kwargs", *at), said) for at, said in segment_problems(target, kwargs)]
+        problems += [check.says((*keys, "kwargs", *at), said) for at, said in handler_problems(target, kwargs)]
+    return problems + _nested(kwargs, (*keys, "kwargs"), check)
+
+
+def _saved(config: Any, name: str, keys: Keys, check: ObjectCheck) -> list[str]:
+    """Check an object that is a file; who signed it is asked when it is opened."""
+    if isinstance(config, Mapping) and (config.get("module_path") or config.get("kwargs")):
+        return [check.says(keys, f"`{name}` is a saved object, which takes neither module_path nor kwargs")]
+    path = check.document.path.resolve().parent / name.removeprefix(SAVED)
+    return [] if path.is_file() else [check.says(keys, f"`{name}`: there is no file {path}")]
+
+
+def _nested(kwargs: Mapping[str, Any], keys: Keys, check: ObjectCheck) -> list[str]:
+    """Check the objects inside the arguments of another."""
+    problems: list[str] = []
+    for key, value in kwargs.items():
+        if key in DEFAULT_MODULES and isinstance(value, list):
+            for position, item in enumerate(value):
+                problems += _object(item, (*keys, key, position), key, check)
+        elif key in DEFAULT_MODULES or (isinstance(value, Mapping) and "class" in value and "module_path" in value):
+            problems += _object(value, (*keys, key), key, check)
+    return problems
+
+
+def _class_of(config: Mapping[str, Any], name: str, default: str | None, check: ObjectCheck) -> tuple[Any, str | None]:
+    """Return rollwright's class that `config` means, None for another's, and what is wrong with the name."""
+    module = config.get("module_path") or (name.rpartition(".")[0] or default)
+    if module is None:
+        return None, f"no module_path says where `{name}` is"
+    if not isinstance(module, str):
+        return None, None  # told by the models of the file, or by who builds it
+    if module.split(".")[0] != "qlib" and not all(m.split(".")[0] == "rollwright" for m in translate_module(module)):
+        return None, _distrust(module, check.trust)
+    try:
+        target, _ = get_callable({"class": name, "module_path": config.get("module_path")}, default, trust=Trust())
+    except MissingExtraError:
+        return None, None  # the one who builds it says what to install
+    except (ConstructError, UntrustedModuleError) as error:
+        plain = name.rpartition(".")[2]
+        return None, NOT_YET.get(plain) or error.message + (f"; {error.hint}" if error.hint else "")
+    return target, None
+
+
+def _distrust(module: str, trust: Trust | None) -> str | None:
+    if trust is None:
+        return None
+    if module.endswith(".py"):
+        path = (trust.folder / module).resolve() if trust.folder else None
+        if path is None or trust.folder is None or not path.is_relative_to(trust.folder.resolve()):
+            return f"`{module}` lies outside the folder of the file, {trust.folder}"
+        return None if path.is_file() else f"there is no file {path}"
+    if trust.covers(module):
+        return None
+    error = UntrustedModuleError(module)
+    return f"{error.message}; {error.hint}" if error.hint else error.message
+
+
+def _arguments(target: Any, kwargs: Mapping[str, Any], keys: Keys, role: str, check: ObjectCheck) -> list[str]:
+    parameters, is_open = _parameters(target)
+    supplied = SUPPLIED.get(role, ())
+    label = getattr(target, "__name__", str(target))
+    problems = []
+    for name, value in kwargs.items():
+        if name in parameters and (said := _type_problem(parameters[name], value)):
+            problems.append(check.says((*keys, "kwargs", name), f"`{name}` of `{label}` {said}"))
+    strangers = [name for name in kwargs if name not in parameters]
+    for name, near in (_unknown(target, strangers) if is_open else _nearest_of(strangers, parameters)).items():
+        meant = f"did you mean `{near}`?" if near else f"known: {', '.join(sorted(parameters))}"
+        at = (*keys, "kwargs", name)
+        problems.append(check.says(at, f"`{label}` has no parameter `{name}`; {meant}", key=True))
+    first = inspect.signature(target).parameters.values()
+    problems += [
+        check.says(keys, f"`{label}` needs `{parameter.name}`")
+        for parameter in first
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and parameter.name not in kwargs
+        and parameter.name not in supplied
+    ]
+    return problems
+
+
+def _nearest_of(names: Collection[str], known: Collection[str]) -> dict[str, str | None]:
+    return {name: nearest(name, known) for name in names}
+
+
+def _unknown(target: Any, names: Collection[str]) -> dict[str, str | None]:
+    """Return the unknown ones of `names` where any may be given, as far as the class itself can tell."""
+    ask = getattr(target, "unknown_parameters", None)
+    try:
+        return dict(ask(names)) if callable(ask) else {}
+    except MissingExtraError:
+        return {}  # told by the one who builds it
+
+
+def _parameters(target: Any) -> tuple[dict[str, Any], bool]:
+    """Return what may be given by name, with its type, and whether more than that may.
+
+    A constructor that takes ``**kwargs`` hands them to the next one up, whose parameters are then known here too; one
+    whose class has ``unknown_parameters`` hands them to a library instead.
+    """
+    found: dict[str, Any] = {}
+    makers = [target]
+    if isinstance(target, type):
+        makers = [vars(cls)["__init__"] for cls in target.__mro__ if "__init__" in vars(cls)]
+    for maker in makers:
+        if maker is object.__init__:
+            return found, True
+        signature = inspect.signature(maker)
+        hints = _hints(maker)
+        named = [
+            name
+            for name, parameter in signature.parameters.items()
+            if name != "self" and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        ]
+        found = {**{name: hints.get(name, Any) for name in named}, **found}
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
+            return found, False
+        if hasattr(target, "unknown_parameters"):
+            return found, True
+    return found, True
+
+
+def _hints(maker: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(maker)
+    except (NameError, TypeError):
+        return {}
+
+
+def _type_problem(hint: Any, value: object) -> str | None:
+    if not _is_plain(hint):
+        return None
+    try:
+        TypeAdapter(hint).validate_python(value, strict=True)
+    except ValidationError:
+        wanted = " or ".join(getattr(part, "__name__", str(part)) for part in _parts(hint))
+        return f"is {value!r}, {type(value).__name__}; it takes {wanted.replace('NoneType', 'null')}"
+    return None
+
+
+def _parts(hint: Any) -> Collection[Any]:
+    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+
+
+def _is_plain(hint: Any) -> bool:
+    return all(part in _PLAIN for part in _parts(hint))

@@ -1,0 +1,1 @@
+"""Reading a campaign file: templates, inheritance, positions."""

@@ -1,0 +1,216 @@
+"""Reading a YAML file, with its variables and its bases, so that every complaint can say where.
+
+YAML 1.2: ``no`` is a text and ``1e-3`` a number. A duplicate key, a tab, an alias bomb or a tag that would build an
+object is an error with its line. Values are made last, when bases and overrides are in place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rollwright.campaign.yaml.inherit import MAX_BASES, assign, merge, stray_drops
+from rollwright.campaign.yaml.nodes import (
+    Entry,
+    ListNode,
+    MapNode,
+    Node,
+    Place,
+    ScalarNode,
+    check_size,
+    compose,
+    value_of,
+)
+from rollwright.campaign.yaml.template import Rendered, render
+from rollwright.errors import ConfigError
+
+__all__ = ["BASE_KEY", "Document", "problems_error", "read_document"]
+
+MAX_BYTES: Final = 1 << 16
+MAX_TOLD: Final = 50
+BASE_KEY: Final = "BASE_CONFIG_PATH"
+
+_PLACE: Final = re.compile(r"(.*?):(\d+):(\d+): ")
+
+KeyPath = Sequence["str | int"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A YAML mapping, its text, and where everything stands.
+
+    Attributes
+    ----------
+    path : Path
+    text : str
+        As the file has it; of a file with variables or bases, the rendered text followed by that of each base.
+    data : dict
+        Plain dictionaries, lists, dates, numbers and texts, bases and overrides in place.
+    root : MapNode
+    """
+
+    path: Path
+    text: str
+    data: dict[str, Any]
+    root: MapNode
+
+    def where(self, keys: KeyPath) -> str:
+        """Return ``file:line:column`` of the value at `keys`, or of its nearest parent that exists.
+
+        It is the file that the value was written in: this one, one of its bases, or an override.
+        """
+        node: Node = self.root
+        for key in keys:
+            entry = _child(node, key)
+            if entry is None:
+                break
+            node = entry.value
+        return str(node.place)
+
+    def where_key(self, keys: KeyPath) -> str:
+        """Return ``file:line:column`` of the key that ends `keys`."""
+        node: Node = self.root
+        for key in keys[:-1]:
+            entry = _child(node, key)
+            if entry is None:
+                return self.where(keys)
+            node = entry.value
+        entry = _child(node, keys[-1])
+        return str(entry.place) if entry is not None else self.where(keys)
+
+    def anchored(self) -> set[str]:
+        """Return the top-level keys that define an anchor for use elsewhere in their file."""
+        return {entry.key for entry in self.root.entries.values() if entry.anchored}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """One file of a chain of bases, with its own bases already beneath it."""
+
+    root: MapNode
+    text: str
+    changed: bool
+
+
+def read_document(path: Path, overrides: Sequence[str] = (), *, environ: Mapping[str, str] | None = None) -> Document:
+    """Read the YAML file `path` over its bases, and put `overrides` over it.
+
+    Parameters
+    ----------
+    path : Path
+    overrides : sequence of str
+        ``dotted.key=value`` each; the value is read as YAML. One that sets what an anchor names reaches its aliases.
+    environ : mapping, optional
+        Where ``{{ NAME }}`` finds its value; the process's environment if not given.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such file, it is no YAML mapping, larger than 64 KiB, nested deeper than 64, or expands to
+        more than 20,000 values; for a name nothing defines, a base that is missing, its own ancestor or the 17th, and
+        an override that leads nowhere; with file, line and column.
+    """
+    part = _read(path, environ, ())
+    for override in overrides:
+        dotted, value = _override(override)
+        assign(part.root, dotted, value)
+    check_size(part.root)
+    return Document(path=path, text=part.text, data=value_of(part.root), root=part.root)
+
+
+def problems_error(path: Path, problems: Sequence[str]) -> ConfigError:
+    """Return the one error that tells all `problems`, each once, file by file in the order of their lines."""
+    told = sorted(dict.fromkeys(problems), key=_order)
+    if len(told) == 1:
+        return ConfigError(told[0])
+    lines = "".join(f"\n  {problem}" for problem in told[:MAX_TOLD])
+    if len(told) > MAX_TOLD:
+        lines += f"\n  and {len(told) - MAX_TOLD} more"
+    return ConfigError(f"{len(told)} problem(s) in {path}:{lines}")
+
+
+def _order(problem: str) -> tuple[str, int, int]:
+    place = _PLACE.match(problem)
+    return (place.group(1), int(place.group(2)), int(place.group(3))) if place else (problem, 0, 0)
+
+
+def _read(path: Path, environ: Mapping[str, str] | None, above: tuple[Path, ...]) -> _Part:
+    raw = _text(path)
+    rendered = render(raw, name=str(path), environ=environ)
+    root, problems = compose(rendered, name=str(path))
+    if not isinstance(root, MapNode):
+        kind = {ListNode: "list", type(None): "NoneType"}.get(type(root), "text")
+        raise ConfigError(f"{path}: a mapping of keys is needed, this is {kind}")
+    if problems:
+        raise problems_error(path, problems)
+    check_size(root)
+    entry = root.entries.pop(BASE_KEY, None)
+    if entry is None:
+        if problems := stray_drops(root):
+            raise problems_error(path, problems)
+        return _Part(root=root, text=rendered.text, changed=rendered.lines is not None)
+    base = _read(_base_path(entry, path, (*above, path)), environ, (*above, path))
+    if problems := merge(base.root, root):
+        raise problems_error(path, problems)
+    base.root.place = root.place
+    text = f"{rendered.text.rstrip()}\n\n# base of the above:\n{base.text}"
+    return _Part(root=base.root, text=text, changed=True)
+
+
+def _base_path(entry: Entry, path: Path, chain: tuple[Path, ...]) -> Path:
+    """Return the file that the entry means: taken from the working directory, then from the folder of its file."""
+    value = value_of(entry.value)
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{entry.value.place}: {BASE_KEY} is the path of a file, not {value!r}")
+    candidates = (Path(value).expanduser(), path.parent / value)
+    base = next((found for found in candidates if found.is_file()), None)
+    shown = " → ".join(str(step) for step in chain)
+    if base is None:
+        tried = " or ".join(dict.fromkeys(str(candidate) for candidate in candidates))
+        raise ConfigError(f"{entry.value.place}: there is no base {tried} (of {shown})")
+    if base.resolve() in [step.resolve() for step in chain]:
+        raise ConfigError(f"{entry.value.place}: the bases go in a circle: {shown} → {base}")
+    if len(chain) > MAX_BASES:
+        raise ConfigError(f"{entry.value.place}: more than {MAX_BASES} bases: {shown} → {base}")
+    return base
+
+
+def _override(override: str) -> tuple[str, Node]:
+    dotted, equals, text = override.partition("=")
+    dotted = dotted.strip()
+    if not equals or not all(dotted.split(".")):
+        raise ConfigError(f"`{override}` is no override", hint="write dotted.key=value")
+    name = f"override `{override}`"
+    node, problems = compose(Rendered(text=text, lines=(0,)), name=name)
+    if problems:
+        raise ConfigError(problems[0])
+    return dotted, node if node is not None else ScalarNode(Place(file=name), None)
+
+
+def _text(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is no file")
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no file {path}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    if len(raw) > MAX_BYTES:
+        raise ConfigError(f"{path} is larger than {MAX_BYTES:,} bytes")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from error
+
+
+def _child(node: Node, key: str | int) -> Entry | None:
+    if isinstance(node, MapNode):
+        return node.find(str(key))
+    if isinstance(node, ListNode) and isinstance(key, int) and key < len(node.items):
+        return node.items[key]
+    return None

@@ -1,0 +1,1 @@
+"""Objects as files: one codec for each kind."""

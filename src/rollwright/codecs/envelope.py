@@ -1,0 +1,57 @@
+"""The codec of last resort: what has no format of its own, pickled, in a signed envelope."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rollwright.signing.envelope import open_sealed, seal
+from rollwright.signing.serializable import keeping_rules
+from rollwright.signing.unpickling import pickled, unpickled
+
+__all__ = ["EnvelopeCodec"]
+
+
+class EnvelopeCodec:
+    """Any object that can be pickled; classes of the user's own files go with it.
+
+    A `Serializable` follows its own rules; any other object goes whole.
+
+    Guarantees: nothing is unpickled before the signature of the whole file is found good; a file signed under one name
+    is refused under another. Not guaranteed: that equal objects give equal bytes.
+    """
+
+    kind = "envelope"
+    suffix = ".sealed"
+    named: ClassVar[bool] = True
+    FORMAT: ClassVar[str] = "artifact"
+
+    def write(self, obj: Any, path: Path, *, name: str = "") -> None:
+        """Write `obj`, called `name` where it is kept, to `path`.
+
+        Raises
+        ------
+        UnsupportedArtifactError
+            When it holds what cannot be pickled.
+        KeyringError
+        """
+        with keeping_rules():
+            payload = pickled(obj)
+        path.write_bytes(seal(payload, fmt=self.FORMAT, name=name))
+
+    def check(self, obj: Any) -> None:
+        """Refuse `obj` when it could not be pickled as it is now."""
+        pickled(obj)
+
+    def read(self, path: Path, *, name: str = "") -> Any:
+        """Return the object in `path`.
+
+        Raises
+        ------
+        UntrustedArtifactError
+            When nobody this machine trusts signed the file, or it was signed under another name.
+        CorruptArtifactError
+            When it is no envelope, or its object cannot be rebuilt here.
+        """
+        opened = open_sealed(path.read_bytes(), fmt=self.FORMAT, name=name, where=path.name)
+        return unpickled(opened)

@@ -1,0 +1,1 @@
+"""Settings, the ambient context, and the objects a configuration names."""

@@ -1,0 +1,292 @@
+"""Building the objects a configuration names: ``{class, module_path, kwargs}``.
+
+Only classes of trusted modules are built (decision D10): rollwright's own, those of the model packages it adapts,
+``.py`` files beside the configuration, and what ``[trust] modules`` lists. Nothing is imported before that check.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any, Final
+
+from rollwright.config.aliases import translate_module
+from rollwright.config.context import current_settings
+from rollwright.config.settings import Settings
+from rollwright.core.optional import require
+from rollwright.core.registry import OPENERS, load_target
+from rollwright.errors import ConstructError, UntrustedModuleError, nearest
+
+__all__ = ["SAVED", "Trust", "get_callable", "init_instance_by_config", "saved_file"]
+
+TRUSTED_PACKAGES: Final = ("rollwright", "lightgbm", "sklearn", "xgboost", "catboost")
+SAVED: Final = "file://"
+"""What the name of an object starts with that was saved to a file, by `Serializable.to_pickle`."""
+# A module made of a `.py` file beside the configuration is called this and the hash of its path and text.
+FILE_ALIAS: Final = "_rollwright_user_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """What a configuration may name.
+
+    Attributes
+    ----------
+    modules : tuple of str
+        Modules and packages (with everything beneath) beyond the built-in ones.
+    folder : Path or None
+        ``.py`` files in it, or beneath it, may be named as ``module_path: x.py``.
+    """
+
+    modules: tuple[str, ...] = ()
+    folder: Path | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Trust:
+        """Return what the settings trust."""
+        folder = settings.trust.folder
+        return cls(modules=settings.trust.modules, folder=settings.resolve(folder) if folder else None)
+
+    def covers(self, module: str) -> bool:
+        """Tell whether `module` is one of the trusted ones or lies beneath one."""
+        return any(module == name or module.startswith(f"{name}.") for name in (*TRUSTED_PACKAGES, *self.modules))
+
+
+def init_instance_by_config(
+    config: object,
+    default_module: str | None = None,
+    accept_types: type | tuple[type, ...] = (),
+    try_kwargs: Mapping[str, object] | None = None,
+    *,
+    trust: Trust | None = None,
+    **kwargs: object,
+) -> Any:
+    """Build the object that `config` names.
+
+    Parameters
+    ----------
+    config : dict, str or an object
+        ``{"class": "LGBModel", "module_path": "rollwright.models.lightgbm", "kwargs": {...}}``, the dotted name of a
+        class, ``file://PATH`` of an object saved by `Serializable.to_pickle` (a relative path counts from the folder of
+        the configuration), or an instance of `accept_types`, which is returned as it is.
+    default_module : str, optional
+        Where the class is looked for when `config` names no module.
+    accept_types : type or tuple of types
+    try_kwargs : mapping, optional
+        Given too, but only those the constructor has a parameter for.
+    trust : Trust, optional
+        The ambient settings' if not given.
+    **kwargs
+        Given too; they win over those of `config`.
+
+    Raises
+    ------
+    UntrustedModuleError
+        When the module is not trusted, and nothing has been imported then; or when what it names was itself imported
+        from a module that is not.
+    UntrustedArtifactError, CorruptArtifactError
+        When nobody this machine trusts signed a saved object; nothing of it was read then. When it is none.
+    ConstructError
+        When there is no such module, class or file, a saved object is none of `accept_types`, or a constructor refuses
+        the arguments. What a constructor raises by itself is passed on, never taken for a mismatch of arguments.
+    """
+    if accept_types and isinstance(config, accept_types):
+        return config
+    path = saved_file(config, trust)
+    if path is not None:
+        return _open_saved(path, accept_types, kwargs)
+    target, arguments = get_callable(config, default_module, trust=trust)
+    arguments = {**arguments, **kwargs}
+    extra = {name: value for name, value in (try_kwargs or {}).items() if name not in arguments}
+    arguments.update({name: value for name, value in extra.items() if _has_parameter(target, name)})
+    _check_arguments(target, arguments)
+    return target(**arguments)
+
+
+def saved_file(config: object, trust: Trust | None = None) -> Path | None:
+    """Return the file of the saved object that `config` names, None when it names none."""
+    name = config.get("class") if isinstance(config, Mapping) else config
+    if not isinstance(name, str) or not name.startswith(SAVED):
+        return None
+    if isinstance(config, Mapping) and (config.get("module_path") or config.get("kwargs")):
+        raise ConstructError(f"`{name}` is a saved object, which takes neither module_path nor kwargs")
+    folder = (trust if trust is not None else Trust.from_settings(current_settings())).folder
+    return (folder or Path()) / name.removeprefix(SAVED)
+
+
+def _open_saved(path: Path, accept_types: type | tuple[type, ...], kwargs: Mapping[str, object]) -> Any:
+    if kwargs:
+        raise ConstructError(f"{path.name} is a saved object, which takes no arguments: {', '.join(kwargs)}")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConstructError(f"the saved object {path} cannot be read: {error.strerror}") from error
+    opener = OPENERS.get("saved_object")
+    if opener is None:
+        raise ConstructError(
+            f"nothing is registered that opens {path.name}", hint="import rollwright, which registers it"
+        )
+    found = load_target(opener.targets[0])(data, where=path.name)
+    if accept_types and not isinstance(found, accept_types):
+        wanted = " or ".join(
+            each.__name__ for each in (accept_types if isinstance(accept_types, tuple) else (accept_types,))
+        )
+        raise ConstructError(f"{path.name} holds a {type(found).__qualname__}, not a {wanted}")
+    return found
+
+
+def get_callable(
+    config: object, default_module: str | None = None, *, trust: Trust | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """Return the class or function that `config` names and the keyword arguments it gives.
+
+    Raises
+    ------
+    UntrustedModuleError, ConstructError
+    """
+    name, module_path, kwargs = _read(config, default_module)
+    trusted = trust if trust is not None else Trust.from_settings(current_settings())
+    tried: list[str] = []
+    for candidate in translate_module(module_path):
+        module = _load_module(candidate, trusted)
+        if hasattr(module, name):
+            return _checked(getattr(module, name), name, module, trusted), kwargs
+        tried += [item for item in dir(module) if not item.startswith("_")]
+    suggestion = nearest(name, tried)
+    raise ConstructError(
+        f"module `{module_path}` has no `{name}`", hint=f"did you mean `{suggestion}`?" if suggestion else None
+    )
+
+
+def _checked(found: Any, name: str, module: ModuleType, trust: Trust) -> Any:
+    """Return `found` when it may be called; what a trusted module merely imported is as trusted as its own home."""
+    if not callable(found):
+        raise ConstructError(f"`{name}` of `{module.__name__}` is {type(found).__name__}, nothing to build")
+    home = getattr(found, "__module__", None) or ""
+    if home != module.__name__ and not home.startswith(FILE_ALIAS) and not trust.covers(home):
+        raise UntrustedModuleError(home)
+    return found
+
+
+def _read(config: object, default_module: str | None) -> tuple[str, str, dict[str, Any]]:
+    if isinstance(config, str):
+        config = {"class": config}
+    if not isinstance(config, Mapping):
+        raise ConstructError(
+            f"{type(config).__name__} names nothing to build", hint="write {class: …, module_path: …, kwargs: {…}}"
+        )
+    unknown = sorted(set(config) - {"class", "func", "module_path", "kwargs"}, key=str)
+    if unknown:
+        suggestion = nearest(str(unknown[0]), ("class", "func", "module_path", "kwargs"))
+        raise ConstructError(
+            f"unknown key `{unknown[0]}` beside class, module_path and kwargs",
+            hint=f"did you mean `{suggestion}`?" if suggestion else None,
+        )
+    name = config.get("class", config.get("func"))
+    if not isinstance(name, str) or not name:
+        raise ConstructError("the configuration of an object has no `class`")
+    kwargs = config.get("kwargs") or {}
+    if not isinstance(kwargs, Mapping):
+        raise ConstructError(f"`kwargs` of `{name}` is {type(kwargs).__name__}, not a mapping")
+    for key in kwargs:
+        if not isinstance(key, str):
+            raise ConstructError(f"key {key!r} in `kwargs` of `{name}` is {type(key).__name__}, not text")
+    module = config.get("module_path")
+    if not module and "." in name:
+        module, _, name = name.rpartition(".")
+    module = module or default_module
+    if not isinstance(module, str) or not module:
+        raise ConstructError(f"no module_path says where `{name}` is")
+    return name, module, dict(kwargs)
+
+
+def _load_module(name: str, trust: Trust) -> ModuleType:
+    if name.endswith(".py"):
+        return _load_file(name, trust)
+    if name == "qlib" or name.startswith("qlib."):
+        raise ConstructError(
+            f"`{name}` has no counterpart in rollwright", hint="see docs/qlib-names.md for the names that have"
+        )
+    if not trust.covers(name):
+        raise UntrustedModuleError(name)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        package = name.partition(".")[0]
+        if package in TRUSTED_PACKAGES:
+            require(package, extra=package)  # each has an extra of its own name, which the error tells
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise ConstructError(f"there is no module `{name}`") from error
+        raise
+
+
+def _load_file(name: str, trust: Trust) -> ModuleType:
+    if trust.folder is None:
+        raise UntrustedModuleError(name)
+    path = (trust.folder / name).resolve()
+    if not path.is_relative_to(trust.folder.resolve()):
+        raise UntrustedModuleError(name)
+    if not path.is_file():
+        raise ConstructError(f"there is no file {path}")
+    alias = FILE_ALIAS + hashlib.sha256(str(path).encode() + b"\0" + path.read_bytes()).hexdigest()[:16]
+    if alias in sys.modules:
+        return sys.modules[alias]
+    loader = _SourceLoader(alias, str(path))
+    spec = importlib.util.spec_from_loader(alias, loader, origin=str(path))
+    if spec is None:
+        raise ConstructError(f"{path} cannot be loaded as a module")
+    spec.has_location = True
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[alias] = module
+    try:
+        loader.exec_module(module)
+    except BaseException:
+        del sys.modules[alias]
+        raise
+    return module
+
+
+class _SourceLoader(SourceFileLoader):
+    """Compiles the text that is there, and leaves no bytecode beside it: a cached one may be of an older text."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
+
+def _signature(target: Any) -> inspect.Signature | None:
+    try:
+        return inspect.signature(target)
+    except ValueError:  # a class whose constructor is a built-in's does not tell; calling it will
+        return None
+
+
+def _has_parameter(target: Any, name: str) -> bool:
+    signature = _signature(target)
+    return signature is not None and name in signature.parameters
+
+
+def _check_arguments(target: Any, arguments: Mapping[str, object]) -> None:
+    signature = _signature(target)
+    if signature is None:
+        return
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        suggestion = None
+        for given in arguments:
+            if given not in signature.parameters:
+                suggestion = nearest(given, signature.parameters)
+        raise ConstructError(
+            f"`{getattr(target, '__name__', target)}` cannot be built: {error}",
+            hint=f"did you mean `{suggestion}`?" if suggestion else None,
+        ) from error

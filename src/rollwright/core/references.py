@@ -1,0 +1,94 @@
+"""References: an object that lives elsewhere (a recorder) as a small JSON value, which is all that a pool stores."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+from rollwright.core.canonical import JSON, normalise
+from rollwright.core.registry import OPENERS, REFERENCES, load_target
+from rollwright.errors import ConfigError, CorruptArtifactError, TaskValueError
+
+__all__ = ["Reference", "from_reference", "keep", "refers", "to_reference"]
+
+_KEY: Final = "$reference"
+_KEEPER: Final = "keep_result"
+
+
+class Reference(Protocol):
+    """Turns an object that lives elsewhere into a small JSON value and finds it again."""
+
+    def to_json(self, obj: Any) -> dict[str, JSON]:
+        """Return what identifies `obj`."""
+        ...
+
+    def from_json(self, value: dict[str, JSON]) -> Any:
+        """Return the object that `value` identifies."""
+        ...
+
+
+def keep(obj: object) -> JSON:
+    """Store `obj` as an artifact of its own and return the reference to it, from which `from_reference` gives it back.
+
+    Raises
+    ------
+    UnsupportedArtifactError
+        When no safe format holds it.
+    ArtifactStorageError
+        When the disk is full or the folder refuses.
+    """
+    opener = OPENERS.get(_KEEPER)
+    if opener is None:
+        raise ConfigError(
+            "nothing is registered that keeps large results", hint="import rollwright, which registers it"
+        )
+    return to_reference(load_target(opener.targets[0])(obj))
+
+
+def refers(obj: object) -> bool:
+    """Tell whether `obj` lives elsewhere, so that `to_reference` gives a reference to it."""
+    return _kind_of(obj) is not None
+
+
+def to_reference(obj: object) -> JSON:
+    """Return the JSON form of a result: the value itself, or a reference to an object that lives elsewhere.
+
+    Raises
+    ------
+    TaskValueError
+        When `obj` is neither JSON nor referable, or would be mistaken for a reference.
+    """
+    kind = _kind_of(obj)
+    if kind is not None:
+        return {_KEY: kind, **_reference(kind).to_json(obj)}
+    value = normalise(obj)
+    if isinstance(value, dict) and _KEY in value:
+        raise TaskValueError(f"$.{_KEY}", "this key is kept for references to objects that live elsewhere")
+    return value
+
+
+def from_reference(value: JSON) -> Any:
+    """Return what `to_reference` was given; a JSON value that is no reference is returned as it is.
+
+    Raises
+    ------
+    CorruptArtifactError
+        When it refers to an object of a kind nobody knows.
+    """
+    if not isinstance(value, dict) or _KEY not in value:
+        return value
+    kind = value[_KEY]
+    if not isinstance(kind, str) or REFERENCES.get(kind) is None:
+        raise CorruptArtifactError(f"a result refers to an object of unknown kind `{kind}`")
+    return _reference(kind).from_json({key: item for key, item in value.items() if key != _KEY})
+
+
+def _kind_of(obj: object) -> str | None:
+    names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(obj).__mro__}
+    return next((entry.name for entry in REFERENCES if names.intersection(entry.types)), None)
+
+
+def _reference(kind: str) -> Reference:
+    entry = REFERENCES.get(kind)
+    assert entry is not None  # noqa: S101 - narrows the type; both callers have looked
+    found: Reference = load_target(entry.targets[0])()
+    return found

@@ -1,0 +1,1 @@
+"""Handlers, processors, loaders and datasets: what a model learns from."""

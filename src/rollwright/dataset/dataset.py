@@ -1,0 +1,410 @@
+"""Datasets: a handler and the segments that a model learns from and is tested on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rollwright.calendar.trading import to_session
+from rollwright.codecs.described import Described
+from rollwright.config.construct import init_instance_by_config
+from rollwright.dataset.handler import DataHandler
+from rollwright.dataset.handler_chain import DataKey
+from rollwright.dataset.handler_columns import CS_ALL, ColumnSet, chosen_columns
+from rollwright.dataset.handler_rows import PickedRun
+from rollwright.dataset.sampler import TSDataSampler, check_step_len
+from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
+from rollwright.features.table import Table
+from rollwright.signing.serializable import Serializable
+
+__all__ = ["Dataset", "DatasetH", "Fold", "TSDatasetH"]
+
+FEATURE_GROUP: Final = "feature"
+LABEL_GROUP: Final = "label"
+ROLES: Final = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """One segment as bare arrays; row `i` of every member is the same sample.
+
+    Attributes
+    ----------
+    features : float32 ``[n, k]``
+        C order, read-only where it is a view of the feature store.
+    label : float32 ``[n]`` or None
+        None when the handler has no label.
+    index : MultiIndex
+        (datetime, instrument), sorted.
+    names : tuple of str
+        Names of the features.
+    """
+
+    features: NDArray[np.float32]
+    label: NDArray[np.float32] | None
+    index: pd.MultiIndex
+    names: tuple[str, ...]
+
+
+class Dataset(Described, Serializable, ABC):
+    """What a model is given."""
+
+    def config(self, **kwargs: Any) -> None:
+        """Change what the dataset is about: by default nothing but the rules of `Serializable`."""
+        super().config(**kwargs)
+
+    def setup_data(self, **kwargs: Any) -> None:
+        """Read the data anew; nothing by default."""
+        for name in kwargs:
+            raise UnknownSettingError(name, (), where=f"{type(self).__name__}.setup_data")
+
+    @abstractmethod
+    def prepare(self, segments: Any, **kwargs: Any) -> Any:
+        """Return the data of `segments`."""
+
+
+class DatasetH(Dataset):
+    """A handler's data, cut into segments.
+
+    Guarantees: a segment gives rows of its own sessions only; nothing is read before it is asked for; a segment that
+    is reversed, lies outside what the handler covers or (train, valid, test) overlaps another is an error, where Qlib
+    gives fewer rows without a word.
+
+    .. warning:: **Look-ahead.** Segments that do not overlap still leak when the label of the last train session reads
+       prices of the test segment: leave `label_lookahead` sessions between them, as `RollingGen` does.
+
+    Parameters
+    ----------
+    handler : DataHandler or its configuration
+    segments : mapping
+        Closed ranges by name; None leaves a side open.
+    fetch_kwargs : mapping, optional
+        Given to every ``handler.fetch``.
+    allow_overlap : bool
+        Admits train, valid and test segments that share sessions.
+
+    Raises
+    ------
+    SegmentError
+        For a segment that is reversed or overlaps.
+    """
+
+    def __init__(
+        self,
+        handler: Any,
+        segments: Mapping[str, Any],
+        fetch_kwargs: Mapping[str, Any] | None = None,
+        *,
+        allow_overlap: bool = False,
+    ) -> None:
+        self.handler: DataHandler = init_instance_by_config(
+            handler, "rollwright.dataset.handler", accept_types=DataHandler
+        )
+        self.fetch_kwargs = dict(fetch_kwargs or {})
+        self.allow_overlap = allow_overlap
+        self.segments = _checked(segments, allow_overlap=allow_overlap)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(handler={type(self.handler).__name__}, segments={self.segments})"
+
+    def config(self, handler_kwargs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        """Change the segments, and what data the handler reads.
+
+        Parameters
+        ----------
+        handler_kwargs : mapping, optional
+            Given to ``handler.config``.
+        segments : mapping, optional
+            Replaces them all.
+        dump_all, include, exclude, recursive
+            The rules of `Serializable`.
+
+        Raises
+        ------
+        UnknownSettingError
+            For any other name.
+        """
+        kwargs = self.take_rules(kwargs)
+        segments = kwargs.pop("segments", None)
+        for name in kwargs:
+            raise UnknownSettingError(name, ("handler_kwargs", "segments"), where=f"{type(self).__name__}.config")
+        if segments is not None:
+            self.segments = _checked(segments, allow_overlap=self.allow_overlap)
+        if handler_kwargs is not None:
+            self.handler.config(**handler_kwargs)
+
+    def setup_data(self, handler_kwargs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        """Read the data anew at the next use; `handler_kwargs` as ``handler.setup_data``'s, e.g. ``init_type``."""
+        for name in kwargs:
+            raise UnknownSettingError(name, ("handler_kwargs",), where=f"{type(self).__name__}.setup_data")
+        self.handler.setup_data(**(handler_kwargs or {}))
+
+    @property
+    def generation(self) -> str:
+        """Identity of the market data that are read."""
+        return self.handler.generation
+
+    @property
+    def label_lookahead(self) -> int:
+        """Sessions of future that the label reads."""
+        return self.handler.label_lookahead
+
+    def prepare(
+        self,
+        segments: Any,
+        col_set: ColumnSet = CS_ALL,
+        data_key: DataKey = "infer",
+        **kwargs: Any,
+    ) -> Any:
+        """Return the frame of a segment, or the list of frames of several.
+
+        Parameters
+        ----------
+        segments : str, sequence of str, slice, date or pair of dates
+            Names of segments come first; anything else is a selector of rows, as in ``handler.fetch``.
+        col_set, data_key
+            As in ``handler.fetch``.
+        **kwargs
+            Given to ``handler.fetch``.
+
+        Raises
+        ------
+        UnknownSettingError
+            For a name that is neither a segment nor a date, and an unknown data key.
+        SegmentError
+            For a segment outside what the handler covers.
+        """
+        options = {"col_set": col_set, "data_key": data_key, **kwargs, **self.fetch_kwargs}
+        if isinstance(segments, str):
+            if segments in self.segments:
+                return self._frame(segments, options)
+            self._refuse_unknown(segments)
+        elif isinstance(segments, list | tuple) and segments and all(isinstance(name, str) for name in segments):
+            if all(name in self.segments for name in segments):
+                return [self._frame(name, options) for name in segments]
+            for name in segments:
+                self._refuse_unknown(name)
+        return self.handler.fetch(segments, **options)
+
+    def fold(self, segment: str, *, data_key: DataKey) -> Fold:
+        """Return a segment as bare arrays, straight from the feature store where no processor stands between.
+
+        Raises
+        ------
+        UnknownSettingError
+            For an unknown segment or data key.
+        SegmentError
+            For a segment outside what the handler covers.
+        DataError
+            When no row is left.
+        """
+        table = self.handler.table(self._places(segment), data_key)
+        if not len(table):
+            raise DataError(
+                f"segment `{segment}` {self.segments[segment]} has no rows for `{data_key}`",
+                hint="its labels may be NaN throughout, or the universe empty in that range",
+            )
+        names, features = _columns(table, FEATURE_GROUP if table.grouped else None)
+        _, labels = _columns(table, LABEL_GROUP) if table.grouped else ((), None)
+        if labels is not None and labels.shape[1] != 1:
+            raise ConfigError(
+                f"the handler has {labels.shape[1]} labels and a model learns one", hint="use prepare for several"
+            )
+        return Fold(
+            features=np.ascontiguousarray(_some(features, len(table)), dtype=np.float32),
+            label=None if labels is None else np.ascontiguousarray(labels[:, 0], dtype=np.float32),
+            index=table.rows.to_index(),
+            names=names,
+        )
+
+    def inference_index(self, segment: str) -> pd.MultiIndex:
+        """Return the (datetime, instrument) of the rows that a prediction of `segment` must score (decision D17)."""
+        return self.handler.rows(self._places(segment), "infer").to_index()
+
+    def _frame(self, segment: str, options: Mapping[str, Any]) -> pd.DataFrame:
+        self._places(segment)
+        start, end = self.segments[segment]
+        return self.handler.fetch(slice(start, end), **options)
+
+    def _places(self, segment: str) -> range:
+        if segment not in self.segments:
+            raise UnknownSettingError(segment, self.segments, where="the dataset's segments")
+        return self.handler.segment_places(*self.segments[segment])
+
+    def _refuse_unknown(self, name: str) -> None:
+        try:
+            pd.Timestamp(name)
+        except ValueError:
+            raise UnknownSettingError(name, self.segments, where="the dataset's segments") from None
+
+    @staticmethod
+    def get_min_time(segments: Mapping[str, Any]) -> Any:
+        """Return the earliest start of all segments; None when one is open."""
+        return _extreme([pair[0] for pair in segments.values()], latest=False)
+
+    @staticmethod
+    def get_max_time(segments: Mapping[str, Any]) -> Any:
+        """Return the latest end of all segments; None when one is open."""
+        return _extreme([pair[1] for pair in segments.values()], latest=True)
+
+
+class TSDatasetH(DatasetH):
+    """A dataset whose segments are samplers of sequences.
+
+    Guarantees: those of `DatasetH`; a sample reaches back before its segment where the handler has data there, and
+    never beyond its own session; columns that no processor changes are not copied.
+
+    .. warning:: **Look-ahead.** Samples of the test segment reach back into train and valid, which is right; those of
+       train never reach forward. What leaks is the label, as in `DatasetH`.
+
+    Parameters
+    ----------
+    step_len : int
+        Sessions of a sample; those before a segment's start serve as its history.
+    flt_col : str, optional
+        A column, or a column group of one column: rows where it is zero, False or NaN are history and no samples.
+    handler, segments, fetch_kwargs, allow_overlap
+        As `DatasetH`.
+    """
+
+    def __init__(
+        self,
+        step_len: int = 30,
+        flt_col: str | None = None,
+        *,
+        handler: Any,
+        segments: Mapping[str, Any],
+        fetch_kwargs: Mapping[str, Any] | None = None,
+        allow_overlap: bool = False,
+    ) -> None:
+        super().__init__(handler, segments, fetch_kwargs, allow_overlap=allow_overlap)
+        self.step_len = check_step_len(step_len)
+        self.flt_col = flt_col
+
+    def config(self, handler_kwargs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        """Change ``step_len`` too."""
+        if "step_len" in kwargs:
+            self.step_len = check_step_len(kwargs.pop("step_len"))
+            self._arguments["step_len"] = self.step_len
+        super().config(handler_kwargs, **kwargs)
+
+    def prepare(self, segments: Any, col_set: ColumnSet = CS_ALL, data_key: DataKey = "infer", **kwargs: Any) -> Any:
+        """Return the `TSDataSampler` of a segment, or the list of those of several.
+
+        Parameters
+        ----------
+        segments : str, sequence of str, slice or pair of dates
+        col_set, data_key
+            As `DatasetH.prepare`. What Qlib's models ask for: ``col_set=["feature", "label"]``, the label last.
+        dtype : optional
+            Of the samples; float32 if not given.
+        flt_col : str, optional
+            Instead of the dataset's own.
+
+        Raises
+        ------
+        UnknownSettingError
+            For a name that is neither a segment nor a date, an unknown data key, and another argument.
+        SegmentError
+            For a segment outside what the handler covers.
+        """
+        options = {"col_set": col_set, "data_key": data_key, "flt_col": self.flt_col, **kwargs, **self.fetch_kwargs}
+        known = ("col_set", "data_key", "flt_col", "dtype")
+        for name in options:
+            if name not in known:
+                raise UnknownSettingError(name, known, where="TSDatasetH.prepare")
+        if isinstance(segments, str):
+            return self._sampler(self._places(segments), **options)
+        if isinstance(segments, slice):
+            return self._sampler(self.handler.places(segments.start, segments.stop), **options)
+        if not isinstance(segments, list | tuple) or not segments:
+            raise ConfigError(f"{segments!r} names no segment", hint="give names, a slice or a pair of dates")
+        if all(isinstance(name, str) and name in self.segments for name in segments):
+            return [self._sampler(self._places(name), **options) for name in segments]
+        for name in segments:
+            if isinstance(name, str):
+                self._refuse_unknown(name)
+        return self._sampler(self.handler.places(*segments[:2]), **options)
+
+    def _sampler(
+        self, places: range, *, col_set: ColumnSet, data_key: DataKey, flt_col: str | None, dtype: Any = np.float32
+    ) -> TSDataSampler:
+        reach = range(max(0, places.start - self.step_len + 1), places.stop)
+        table = self.handler.picked(reach, data_key)
+        return TSDataSampler(
+            chosen_columns(table, col_set),
+            self.handler.panel.dates[reach.start : reach.stop],
+            first=places.start - reach.start,
+            step_len=self.step_len,
+            keep=None if flt_col is None else _flags(table, flt_col),
+            dtype=dtype,
+        )
+
+
+def _flags(table: Table, column: str) -> NDArray[np.bool_]:
+    """Return which rows a column chooses: those where it is neither zero nor NaN."""
+    found = [(run, place) for run in table.runs for place, name in enumerate(run.names) if column in (run.group, name)]
+    if len(found) != 1:
+        names = ", ".join(run.names[place] for run, place in found[:10]) or "none"
+        raise ConfigError(f"`flt_col` is one column, and `{column}` means {len(found)}: {names}")
+    run, place = found[0]
+    values = run.values[run.where, place] if isinstance(run, PickedRun) else run.values[:, place]
+    return np.asarray((values != 0) & ~np.isnan(values), dtype=np.bool_)
+
+
+def _extreme(dates: Sequence[Any], *, latest: bool) -> Any:
+    if not dates or any(date is None for date in dates):
+        return None
+    return sorted(dates, key=to_session)[-1 if latest else 0]
+
+
+def _checked(segments: Mapping[str, Any], *, allow_overlap: bool) -> dict[str, tuple[Any, Any]]:
+    checked: dict[str, tuple[Any, Any]] = {}
+    for name, pair in segments.items():
+        if isinstance(pair, slice):
+            pair = (pair.start, pair.stop)  # noqa: PLW2901 - the seeds write both
+        if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
+            raise SegmentError(start=pair, end=None, reason=f"`{name}` is no pair of dates")
+        start, end = pair
+        if start is not None and end is not None and to_session(end) < to_session(start):
+            raise SegmentError(start=start, end=end, reason=f"`{name}` ends before it starts")
+        checked[name] = (start, end)
+    if not allow_overlap:
+        _refuse_overlap(checked)
+    return checked
+
+
+def _refuse_overlap(segments: Mapping[str, tuple[Any, Any]]) -> None:
+    spans = []
+    for name in ROLES:
+        if name in segments:
+            start, end = segments[name]
+            low = pd.Timestamp.min if start is None else to_session(start)
+            spans.append((name, low, pd.Timestamp.max if end is None else to_session(end)))
+    for number, (one, start, end) in enumerate(spans):
+        for other, begin, stop in spans[number + 1 :]:
+            if max(start, begin) <= min(end, stop):
+                raise SegmentError(
+                    start=segments[other][0],
+                    end=segments[other][1],
+                    reason=f"`{other}` shares sessions with `{one}` [{segments[one][0]}, {segments[one][1]}]",
+                    hint="set `allow_overlap: true` in the dataset's kwargs if that is meant",
+                )
+
+
+def _columns(table: Table, group: str | None) -> tuple[tuple[str, ...], NDArray[Any] | None]:
+    runs = [run for run in table.runs if run.group == group]
+    names = tuple(name for run in runs for name in run.names)
+    if len(runs) == 1:
+        return names, runs[0].values
+    return names, np.concatenate([run.values for run in runs], axis=1) if runs else None
+
+
+def _some(features: NDArray[Any] | None, rows: int) -> NDArray[Any]:
+    return cast("NDArray[Any]", np.empty((rows, 0), dtype=np.float32) if features is None else features)

@@ -1,0 +1,1 @@
+"""Columns of numbers: expressions computed once, kept, and read as views."""

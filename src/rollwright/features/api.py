@@ -1,0 +1,231 @@
+"""``D``: the ambient market data by the words of Qlib's users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rollwright.config.context import current_settings
+from rollwright.errors import ConfigError, DataError, UnknownInstrumentError, nearest
+from rollwright.expression.engine import Tile, evaluate_each
+from rollwright.expression.planner import compile_plan
+from rollwright.features.filters import filter_configs
+from rollwright.features.panel import FieldGroup, open_panel, per_instrument, session_range, universe_of
+from rollwright.features.rows import Spans, spans_of_bounds, spans_of_lifetimes, two_levels
+from rollwright.features.store.feature_store import FeatureStore
+from rollwright.market.ambient import ambient_source
+from rollwright.market.source import DataSource
+
+__all__ = ["D", "DataFacade"]
+
+
+class DataFacade:
+    """Questions to the ambient market data.
+
+    Nothing is kept: each answer is read from the data as they stand.
+    """
+
+    __slots__ = ()
+
+    def calendar(
+        self,
+        start_time: Any = None,
+        end_time: Any = None,
+        freq: str = "day",
+        future: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
+    ) -> np.ndarray[Any, Any]:
+        """Return the sessions of the closed range as an array of timestamps.
+
+        Parameters
+        ----------
+        start_time, end_time : date, optional
+        freq : str
+        future : bool
+            Whether known future sessions belong.
+        """
+        calendar = ambient_source(freq).calendar()
+        return (calendar if future else calendar.known_part()).sessions(start_time, end_time).to_numpy()
+
+    def instruments(
+        self, market: str | Sequence[str] = "all", filter_pipe: Sequence[Any] | None = None
+    ) -> dict[str, Any] | list[str]:
+        """Return the configuration of a universe, which `features` and handlers take; codes come back as they are.
+
+        Raises
+        ------
+        UnknownInstrumentError
+            When there is no such universe.
+        """
+        if not isinstance(market, str):
+            return list(market)
+        ambient_source().members(market)
+        return {"market": market, "filter_pipe": filter_configs(filter_pipe)}
+
+    def list_instruments(
+        self,
+        instruments: Any,
+        start_time: Any = None,
+        end_time: Any = None,
+        freq: str = "day",
+        as_list: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
+    ) -> dict[str, list[tuple[pd.Timestamp, pd.Timestamp]]] | list[str]:
+        """Return who belongs to `instruments` in the closed range: codes with their ranges, or codes alone."""
+        source = ambient_source(freq)
+        calendar = source.calendar()
+        universe = universe_of(instruments, source)
+        if universe is None:
+            return self.list_instruments(list(source.instruments()), start_time, end_time, freq, as_list)
+        low = pd.Timestamp(start_time) if start_time is not None else calendar.first
+        high = pd.Timestamp(end_time) if end_time is not None else calendar.last
+        found: dict[str, list[tuple[pd.Timestamp, pd.Timestamp]]] = {}
+        for code, spans in universe.lifetimes.items():
+            cut = [(max(start, low), min(end, high)) for start, end in spans]
+            inside = [(start, end) for start, end in cut if start <= end]
+            if inside:
+                found[code] = inside
+        return list(found) if as_list else found
+
+    def features(
+        self,
+        instruments: Any,
+        fields: Iterable[str],
+        start_time: Any = None,
+        end_time: Any = None,
+        freq: str = "day",
+        disk_cache: int | None = None,
+        inst_processors: Sequence[Any] = (),
+    ) -> pd.DataFrame:
+        """Return expressions as a float32 frame with the index (instrument, datetime), one column each.
+
+        .. warning:: **Look-ahead.** Expressions that read later sessions (``Ref($close, -1)``) are computed, as labels
+           need them; nothing here knows which column becomes a feature.
+
+        Parameters
+        ----------
+        instruments : str, mapping, sequence of str
+            As `universe_of`.
+        fields : iterable of str
+            Expressions.
+        start_time, end_time : date, optional
+        freq : str
+        disk_cache : int, optional
+            0 computes, 1 uses the feature store, 2 replaces what is there; ``store.default_disk_cache``, or 0 when that
+            is not set, if not given.
+        inst_processors : sequence
+            Functions ``(frame, instrument=code) -> frame`` on each instrument's data.
+
+        Raises
+        ------
+        UnknownInstrumentError, UnknownFieldError, ExpressionError
+        DataError
+            When there is no row.
+        """
+        names = tuple(fields)
+        if not names:
+            raise ConfigError("no fields are asked for")
+        source = ambient_source(freq)
+        mode = disk_cache if disk_cache is not None else current_settings().store.default_disk_cache or 0
+        if mode not in (0, 1, 2):
+            raise ConfigError(f"disk_cache is {mode}", hint="0 computes, 1 uses the feature store, 2 replaces")
+        if mode:
+            group = FieldGroup(group="label", expressions=names, names=names)
+            panel = open_panel(
+                (group,), source, _store(mode), instruments=instruments,
+                start_time=start_time, end_time=end_time,
+            )  # fmt: skip
+            frame = panel.table(0, len(panel.dates)).to_frame().swaplevel().sort_index()
+            frame.columns = pd.Index(names)
+        else:
+            frame = _computed(instruments, names, source, start_time, end_time)
+        if inst_processors:
+            frame = per_instrument(frame.swaplevel().sort_index(), inst_processors).swaplevel().sort_index()
+        return frame
+
+
+def _store(mode: int) -> FeatureStore:
+    return FeatureStore.from_settings(
+        current_settings().with_values({"store.default_disk_cache": mode}, origin="argument")
+    )
+
+
+def _computed(
+    instruments: Any, names: Sequence[str], source: DataSource, start_time: Any, end_time: Any
+) -> pd.DataFrame:
+    plan = compile_plan(names, allow_lookahead=True)
+    calendar = source.calendar()
+    span = session_range(calendar.to_index()[: calendar.known], start_time, end_time)
+    codes, spans = _series_spans(instruments, source, span)
+    lengths = spans[:, 2] - spans[:, 1]
+    if not lengths.any():
+        raise DataError(
+            f"there are no rows in [{start_time}, {end_time}]",
+            hint=f"the market's sessions go from {calendar.first:%Y-%m-%d} to {calendar.last_known:%Y-%m-%d}",
+        )
+    values = np.empty((len(names), int(lengths.sum())), dtype=np.float32)
+    evaluate_each(
+        plan, source, partial(_write_series, values, spans), instruments=codes, start=span.start, stop=span.stop,
+        threads=current_settings().data.kernels,
+    )  # fmt: skip
+    index = two_levels(
+        instrument=(pd.Index(codes, dtype="str"), np.repeat(spans[:, 0], lengths)),
+        datetime=(calendar.to_index()[span.start : span.stop], _ranges(spans[:, 1] - span.start, lengths)),
+    )
+    # a frame keeps its columns one after another, so this is its own memory: nothing is copied
+    return pd.DataFrame(values.T, index=index, columns=pd.Index(names), copy=False)
+
+
+def _write_series(values: NDArray[np.float32], spans: Spans, tile: Tile) -> None:
+    """Copy a tile's cells to ``values[expressions, rows]``, whose rows are those of `spans`, one after another.
+
+    Parameters
+    ----------
+    values : float32 ``[expressions, rows]``
+    spans : int64 ``[m, 3]``
+        Instrument, first session and one past the last, sorted and within the sessions that are evaluated.
+    tile : Tile
+    """
+    ends = np.cumsum(spans[:, 2] - spans[:, 1])
+    first, last = tile.rows.start, tile.rows.stop
+    here = slice(*np.searchsorted(spans[:, 0], [tile.columns[0], tile.columns[-1] + 1]))
+    for (number, start, stop), end in zip(spans[here].tolist(), ends[here].tolist(), strict=True):
+        low, high = max(start, first), min(stop, last)
+        if low < high:
+            cells = tile.values[:, low - first : high - first, number - tile.columns[0]]
+            values[:, end - stop + low : end - stop + high] = cells
+
+
+def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers that count up from each start, `lengths` of them, one after another."""
+    numbers = np.arange(int(lengths.sum()), dtype=np.int64)
+    numbers += np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    return numbers
+
+
+def _series_spans(instruments: Any, source: DataSource, span: range) -> tuple[tuple[str, ...], Spans]:
+    """Return the instruments that have rows in the range, sorted, and their spans within it."""
+    calendar = source.calendar()
+    universe = universe_of(instruments, source)
+    known = set(source.instruments())
+    codes = tuple(source.instruments() if universe is None else sorted(known & universe.lifetimes.keys()))
+    if not codes:
+        suggestion = nearest(str(instruments), known)
+        raise UnknownInstrumentError(
+            f"no member of `{instruments}` has a series", hint=f"did you mean `{suggestion}`?" if suggestion else None
+        )
+    bounds = source.bounds(codes)
+    if universe is None:
+        spans = spans_of_bounds(bounds, sessions=calendar.known)
+    else:
+        spans = spans_of_lifetimes(universe.lifetimes, codes, bounds, calendar)
+    inside = spans[(spans[:, 1] < span.stop) & (spans[:, 2] > span.start)]
+    used = np.unique(inside[:, 0])
+    inside = np.column_stack([np.searchsorted(used, inside[:, 0]), np.clip(inside[:, 1:], span.start, span.stop)])
+    return tuple(codes[number] for number in used.tolist()), inside.astype(np.int64)
+
+
+D: Final = DataFacade()

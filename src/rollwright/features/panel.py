@@ -1,0 +1,399 @@
+"""Panels: what a loader gives a handler, whole windows of sessions as tables."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Protocol
+
+import numpy as np
+import pandas as pd
+
+from rollwright.calendar.trading import TradingCalendar
+from rollwright.config.construct import init_instance_by_config
+from rollwright.core.canonical import canonical_json, sha256_hex
+from rollwright.errors import ConfigError, DataError, UnknownInstrumentError, nearest
+from rollwright.features.filtering import filtered
+from rollwright.features.rows import RowLayout, Rows
+from rollwright.features.store.feature_store import FeatureStore, Universe
+from rollwright.features.store.file import Matrix
+from rollwright.features.table import Run, StoredRun, Table
+from rollwright.market.source import DataSource
+
+__all__ = [
+    "FieldGroup",
+    "FramePanel",
+    "Panel",
+    "StorePanel",
+    "open_panel",
+    "per_instrument",
+    "session_range",
+    "universe_of",
+]
+
+_logger: Final = logging.getLogger("rollwright.features")
+LABEL_GROUP: Final = "label"
+
+
+class Panel(Protocol):
+    """Data over sessions, in (datetime, instrument) order.
+
+    Guarantees: nothing is copied that a view can show; tables are never written to.
+    """
+
+    @property
+    def dates(self) -> pd.DatetimeIndex:
+        """Every session that is covered, also those without rows."""
+        ...
+
+    @property
+    def limits(self) -> tuple[pd.Timestamp, pd.Timestamp] | None:
+        """The first and last session of the market's calendar; None when no calendar is known."""
+        ...
+
+    @property
+    def generation(self) -> str:
+        """Identity of the data behind it."""
+        ...
+
+    @property
+    def label_lookahead(self) -> int:
+        """Sessions of future that the labels read."""
+        ...
+
+    def columns(self) -> tuple[tuple[str | None, str], ...]:
+        """Return (group, name) of every column."""
+        ...
+
+    def table(self, low: int, high: int) -> Table:
+        """Return the rows of ``dates[low:high]``."""
+        ...
+
+    def rows(self, low: int, high: int) -> Rows:
+        """Return the labels of those rows, without touching a value."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldGroup:
+    """The expressions of one column group and the names of their columns."""
+
+    group: str | None
+    expressions: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        where = f"the group `{self.group}`" if self.group else "the configuration"
+        if not self.expressions:
+            raise ConfigError(f"{where} has no expressions")
+        if len(self.expressions) != len(self.names):
+            raise ConfigError(f"{where} has {len(self.expressions)} expressions and {len(self.names)} names")
+        doubled = sorted({name for name in self.names if self.names.count(name) > 1})
+        if doubled:
+            raise ConfigError(f"{where} has several columns called {', '.join(doubled[:10])}")
+
+    @property
+    def is_label(self) -> bool:
+        """Whether it may read later sessions."""
+        return self.group == LABEL_GROUP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorePanel:
+    """A range of sessions of matrices in the feature store."""
+
+    groups: tuple[FieldGroup, ...]
+    matrices: tuple[Matrix, ...]
+    calendar: TradingCalendar
+    sessions: range
+    generation: str
+    label_lookahead: int
+    labelled_of: Callable[[FieldGroup], Matrix] | None = None
+
+    @property
+    def layout(self) -> RowLayout:
+        """The rows, which all matrices share."""
+        return self.matrices[0].layout
+
+    @property
+    def dates(self) -> pd.DatetimeIndex:
+        """Every session that is covered."""
+        return self.calendar.to_index()[self.sessions.start : self.sessions.stop]
+
+    @property
+    def limits(self) -> tuple[pd.Timestamp, pd.Timestamp] | None:
+        """The first and last session of the calendar, known future ones included."""
+        return self.calendar.first, self.calendar.last
+
+    def columns(self) -> tuple[tuple[str | None, str], ...]:
+        """Return (group, name) of every column."""
+        return tuple((group.group, name) for group in self.groups for name in group.names)
+
+    def table(self, low: int, high: int) -> Table:
+        """Return the rows of ``dates[low:high]``: views of the memory maps."""
+        first, last = self.sessions.start + low, self.sessions.start + high
+        runs = tuple(
+            _stored_run(group, matrix, first, last) for group, matrix in zip(self.groups, self.matrices, strict=True)
+        )
+        return Table(rows=self.rows(low, high), runs=runs)
+
+    def labelled(self, low: int, high: int) -> Table | None:
+        """Return the rows of ``dates[low:high]`` that have labels, features as views too.
+
+        None when there is no group of labels, or every row has them: then `table` gives the same.
+        """
+        labels = [matrix for group, matrix in zip(self.groups, self.matrices, strict=True) if group.is_label]
+        first, last = self.sessions.start + low, self.sessions.start + high
+        if len(labels) != 1 or len(self.groups) == 1 or self.labelled_of is None:
+            return None
+        known = ~np.isnan(labels[0].view(first, last)).any(axis=1)
+        if known.all() or not known.any():
+            return None
+        runs: list[Run] = []
+        rows: Rows | None = None
+        for group, matrix in zip(self.groups, self.matrices, strict=True):
+            if group.is_label:
+                runs.append(Run(group=group.group, names=group.names, values=matrix.view(first, last)[known]))
+                continue
+            kept = self.labelled_of(group)
+            runs.append(_stored_run(group, kept, first, last))
+            rows = rows or Rows.of_layout(kept.layout, self.calendar.to_index(), first, last)
+        return None if rows is None else Table(rows=rows, runs=tuple(runs))
+
+    def rows(self, low: int, high: int) -> Rows:
+        """Return the labels of those rows."""
+        first, last = self.sessions.start + low, self.sessions.start + high
+        return Rows.of_layout(self.layout, self.calendar.to_index(), first, last)
+
+
+def _stored_run(group: FieldGroup, matrix: Matrix, first: int, last: int) -> StoredRun:
+    view = matrix.view(first, last)
+    return StoredRun(
+        group=group.group, names=group.names, values=view, shown=view, private=partial(matrix.private, first, last)
+    )
+
+
+class FramePanel:
+    """A frame as a panel: sorted, each (datetime, instrument) once.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Two index levels, in either order; columns with or without groups.
+    generation : str, optional
+        The hash of its content if not given.
+    label_lookahead : int
+
+    Raises
+    ------
+    DataError
+        For an index that has not the two levels, doubled rows (the first five), or columns that are no numbers.
+    """
+
+    def __init__(self, frame: pd.DataFrame, *, generation: str | None = None, label_lookahead: int = 0) -> None:
+        table = Table.of_frame(frame)
+        rows = table.rows
+        order = np.lexsort((rows.instrument_codes, rows.date_codes))
+        if not np.array_equal(order, np.arange(len(order))):
+            table = table.take(order)
+        index = table.rows.to_index()
+        if index.has_duplicates:
+            doubled = index[index.duplicated()].unique()[:5]
+            raise DataError(f"several rows for one datetime and instrument: {', '.join(map(str, doubled))}")
+        self._table = table
+        self._given = generation
+        self.label_lookahead = label_lookahead
+        self._offsets = np.searchsorted(table.rows.date_codes, np.arange(len(table.rows.dates) + 1))
+
+    @property
+    def dates(self) -> pd.DatetimeIndex:
+        """Every session that has rows."""
+        return self._table.rows.dates
+
+    @property
+    def limits(self) -> tuple[pd.Timestamp, pd.Timestamp] | None:
+        """None: a frame knows no calendar."""
+        return None
+
+    @property
+    def generation(self) -> str:
+        """The generation given, or the hash of the content."""
+        if self._given is None:
+            hashed = pd.util.hash_pandas_object(self._table.to_frame()).to_numpy()
+            self._given = f"frame-{sha256_hex(hashed.tobytes() + repr(self.columns()).encode())[:24]}"
+        return self._given
+
+    def columns(self) -> tuple[tuple[str | None, str], ...]:
+        """Return (group, name) of every column."""
+        return self._table.columns()
+
+    def table(self, low: int, high: int) -> Table:
+        """Return the rows of ``dates[low:high]``."""
+        return self._table.take(slice(int(self._offsets[low]), int(self._offsets[high])))
+
+    def rows(self, low: int, high: int) -> Rows:
+        """Return the labels of those rows."""
+        return self._table.rows.take(slice(int(self._offsets[low]), int(self._offsets[high])))
+
+
+def open_panel(
+    groups: Sequence[FieldGroup],
+    source: DataSource,
+    store: FeatureStore,
+    *,
+    instruments: Any,
+    start_time: Any = None,
+    end_time: Any = None,
+) -> StorePanel:
+    """Return the panel of `groups`, computing in the store what is not there yet.
+
+    .. warning:: **Look-ahead.** Only the group ``label`` may read later sessions; in any other such an expression is
+       refused.
+
+    Raises
+    ------
+    LookAheadError
+        When an expression outside the group ``label`` reads later sessions.
+    UnknownInstrumentError
+        For an unknown universe or code.
+    DataError
+        When no instrument has a row in the range, or no feature has any value.
+    """
+    calendar = source.calendar()
+    universe = universe_of(instruments, source)
+    for group in groups:
+        # all refused before any is computed
+        store.listed(group.expressions, source.freq, allow_lookahead=group.is_label)
+    matrices = tuple(
+        store.matrix(group.expressions, source, universe=universe, allow_lookahead=group.is_label) for group in groups
+    )
+    sessions = session_range(calendar.to_index()[: calendar.known], start_time, end_time)
+    offsets = matrices[0].layout.offsets
+    if offsets[sessions.start] == offsets[max(sessions.start, sessions.stop)]:
+        name = universe.name[:60] if universe is not None else "every instrument"
+        raise DataError(
+            f"universe `{name}` has no rows in [{start_time}, {end_time}]",
+            hint=f"the market's sessions go from {calendar.first:%Y-%m-%d} to {calendar.last_known:%Y-%m-%d}",
+        )
+    _tell_empty(groups, matrices)
+    label = next((group.expressions for group in groups if group.is_label), ())
+
+    def labelled(group: FieldGroup) -> Matrix:
+        return store.labelled(group.expressions, label, source, universe=universe)
+
+    ahead = [matrix.header.lookahead for group, matrix in zip(groups, matrices, strict=True) if group.is_label]
+    return StorePanel(
+        groups=tuple(groups), matrices=matrices, calendar=calendar, sessions=sessions,
+        generation=source.generation, label_lookahead=max(ahead, default=0),
+        labelled_of=labelled if label else None,
+    )  # fmt: skip
+
+
+def session_range(dates: pd.DatetimeIndex, start: Any, end: Any) -> range:
+    """Return the places of the closed range in `dates`; a text without time of day means the whole day."""
+    low, high, _ = dates.slice_indexer(_bound(start), _bound(end)).indices(len(dates))
+    return range(low, max(low, high))
+
+
+def _bound(value: Any) -> Any:
+    return value if value is None or isinstance(value, str) else pd.Timestamp(value)
+
+
+def _tell_empty(groups: Sequence[FieldGroup], matrices: Sequence[Matrix]) -> None:
+    for group, matrix in zip(groups, matrices, strict=True):
+        names = [group.names[column] for column in matrix.header.empty]
+        if not names:
+            continue
+        if len(names) == len(group.names):
+            raise DataError(
+                f"every column of the group `{group.group}` is NaN throughout: {', '.join(names[:10])}",
+                hint="the fields these expressions read have no values",
+            )
+        # once where they are computed: every window of every process opens them again
+        level = logging.WARNING if matrix.is_new else logging.DEBUG
+        _logger.log(level, "features.all_nan group=%s columns=%s", group.group, ",".join(names))
+
+
+def universe_of(instruments: Any, source: DataSource) -> Universe | None:
+    """Return the universe that a name, a configuration, codes or lifetimes mean; None for every instrument.
+
+    Parameters
+    ----------
+    instruments : str, mapping, sequence of str or None
+        A universe's name; ``{"market": name, "filter_pipe": filters}``; codes; or codes with their closed ranges.
+
+    Raises
+    ------
+    UnknownInstrumentError
+        For an unknown universe or code; carries the nearest.
+    ConfigError
+        For anything else, and an empty sequence.
+    """
+    if instruments is None:
+        return None
+    if isinstance(instruments, str):
+        return Universe(name=instruments, lifetimes=source.members(instruments))
+    if isinstance(instruments, Mapping) and "market" in instruments:
+        market = universe_of(instruments["market"], source)
+        pipe = instruments.get("filter_pipe") or ()
+        return filtered(market, pipe, source) if pipe and market is not None else market
+    if isinstance(instruments, Mapping):
+        lifetimes = {
+            str(code): tuple((pd.Timestamp(start), pd.Timestamp(end)) for start, end in ranges)
+            for code, ranges in instruments.items()
+        }
+        _check_codes(lifetimes, source)
+        text = canonical_json({code: [list(span) for span in spans] for code, spans in lifetimes.items()})
+        return Universe(name=f"lifetimes {text}", lifetimes=lifetimes)
+    codes = list(instruments)
+    _check_codes(codes, source)
+    calendar = source.calendar()
+    return Universe(
+        name=f"codes {canonical_json(sorted(codes))}",
+        lifetimes=dict.fromkeys(sorted(codes), ((calendar.first, calendar.last),)),
+    )
+
+
+def _check_codes(codes: Any, source: DataSource) -> None:
+    if not codes:
+        raise ConfigError("the list of instruments is empty", hint="give a universe's name, codes, or None for all")
+    known = set(source.instruments())
+    for code in codes:
+        if not isinstance(code, str):
+            raise ConfigError(
+                f"instrument {code!r} is {type(code).__name__}, not text", hint='quote codes in YAML: "000001"'
+            )
+        if code not in known:
+            suggestion = nearest(code, known)
+            raise UnknownInstrumentError(
+                f"there is no instrument `{code}`", hint=f"did you mean `{suggestion}`?" if suggestion else None
+            )
+
+
+def per_instrument(frame: pd.DataFrame, processors: Sequence[Any]) -> pd.DataFrame:
+    """Return `frame`, indexed by (datetime, instrument), with each instrument's rows processed alone.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    processors : sequence
+        Functions ``(frame, instrument=code) -> frame``, or configurations of such.
+    """
+    if not processors:
+        return frame
+    built = [
+        init_instance_by_config(item, "rollwright.dataset.processors") if isinstance(item, Mapping | str) else item
+        for item in processors
+    ]
+    parts = []
+    for code, part in frame.groupby(level="instrument", sort=True):
+        alone = part.droplevel("instrument")
+        for processor in built:
+            alone = processor(alone, instrument=code)
+        if len(alone):
+            parts.append(pd.concat({code: alone}, names=["instrument"]).swaplevel())
+    if not parts:
+        raise DataError("the instrument processors left no rows")
+    return pd.concat(parts).sort_index()

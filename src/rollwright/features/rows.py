@@ -1,0 +1,301 @@
+"""Rows in (session, instrument) order: which there are, how they are numbered, and how frames show them."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, zip_longest
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rollwright.calendar.trading import Session, TradingCalendar
+from rollwright.errors import DataError
+from rollwright.market.source import Lifetimes
+
+__all__ = ["RowLayout", "Rows", "Spans", "spans_of_bounds", "spans_of_lifetimes", "two_levels"]
+
+Spans: TypeAlias = NDArray[np.int64]
+CHUNK_ROWS: Final = 1 << 15
+
+
+def spans_of_bounds(bounds: NDArray[np.int64], *, sessions: int) -> Spans:
+    """Return ``[m, 3]`` (instrument, first, one past last) for series ``bounds`` cut to the first `sessions`."""
+    first, last = bounds[:, 0], np.minimum(bounds[:, 1], sessions)
+    alive = np.flatnonzero(first < last)
+    return np.stack([alive, first[alive], last[alive]], axis=1).astype(np.int64)
+
+
+def spans_of_lifetimes(
+    lifetimes: Lifetimes, instruments: Sequence[str], bounds: NDArray[np.int64], calendar: TradingCalendar
+) -> Spans:
+    """Return the spans in which an instrument belongs to a universe and has a series.
+
+    Overlapping lifetimes are merged; members without a series have no rows.
+    """
+    place = {code: number for number, code in enumerate(instruments)}
+    labels = calendar.values[: calendar.known]
+    known = [(place[code], ranges) for code, ranges in lifetimes.items() if code in place]
+    starts = np.array([_label(start) for _, ranges in known for start, _ in ranges], dtype="datetime64[s]")
+    ends = np.array([_label(end) for _, ranges in known for _, end in ranges], dtype="datetime64[s]")
+    cuts = zip(
+        np.searchsorted(labels, starts, side="left").tolist(),
+        np.searchsorted(labels, ends, side="right").tolist(),
+        strict=True,
+    )
+    low, high = bounds[:, 0].tolist(), np.minimum(bounds[:, 1], calendar.known).tolist()
+    rows: list[tuple[int, int, int]] = []
+    for number, ranges in known:
+        own = sorted((max(low[number], first), min(high[number], last)) for first, last in islice(cuts, len(ranges)))
+        rows.extend((number, first, last) for first, last in _merged(own))
+    rows.sort()
+    return np.array(rows, dtype=np.int64).reshape(len(rows), 3)
+
+
+def _label(session: Session) -> np.datetime64:
+    return session.to_datetime64()
+
+
+def _merged(cuts: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for first, last in cuts:
+        if first >= last:
+            continue
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return merged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowLayout:
+    """Numbers the rows of a matrix: sessions first, instruments by code within a session.
+
+    Attributes
+    ----------
+    instruments : tuple of str
+        Sorted by code.
+    spans : int64 ``[m, 3]``
+        Instrument, first session and one past the last, sorted and disjoint; a row exists inside them only.
+    sessions : int
+        Calendar positions from 0 that are covered.
+    kept : bool ``[n]`` or None
+        Which of the rows inside the spans there are, in order; all if None.
+    offsets : int64 ``[sessions + 1]``
+        Row number at which each session begins.
+    """
+
+    instruments: tuple[str, ...]
+    spans: Spans
+    sessions: int
+    kept: NDArray[np.bool_] | None = None
+    offsets: NDArray[np.int64] = field(init=False)
+    _inside: NDArray[np.int64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        steps = np.zeros(self.sessions + 1, dtype=np.int64)
+        np.add.at(steps, self.spans[:, 1], 1)
+        np.add.at(steps, self.spans[:, 2], -1)
+        offsets = np.zeros(self.sessions + 1, dtype=np.int64)
+        np.cumsum(np.cumsum(steps)[:-1], out=offsets[1:])
+        object.__setattr__(self, "_inside", offsets)
+        if self.kept is not None:
+            counts = np.concatenate([[0], np.cumsum(self.kept, dtype=np.int64)])
+            offsets = counts[offsets]
+        object.__setattr__(self, "offsets", offsets)
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return int(self.offsets[-1])
+
+    def alive(self, first: int, last: int) -> NDArray[np.bool_]:
+        """Return ``[last - first, instruments]``: whether there is a row."""
+        mask = np.zeros((last - first, len(self.instruments)), dtype=np.bool_)
+        for number, start, stop in self.spans.tolist():
+            mask[max(start - first, 0) : max(stop - first, 0), number] = True
+        if self.kept is not None:
+            mask[mask] = self.kept_of(first, last)
+        return mask
+
+    def kept_of(self, first: int, last: int) -> NDArray[np.bool_]:
+        """Return which of the rows inside the spans there are in the sessions ``[first, last)``."""
+        low, high = int(self._inside[first]), int(self._inside[last])
+        return np.ones(high - low, dtype=np.bool_) if self.kept is None else self.kept[low:high]
+
+    def locate(self, first: int, last: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return for each row of the sessions ``[first, last)`` its session, counted from `first`, and instrument."""
+        sessions, instruments = np.nonzero(self.alive(first, last))
+        return sessions, instruments
+
+    def numbers(self, first: int, last: int) -> NDArray[np.int64]:
+        """Return ``[last - first, instruments]``: the row number, or -1 where there is no row."""
+        mask = self.alive(first, last)
+        numbers = np.cumsum(mask, axis=1, dtype=np.int64)
+        numbers += self.offsets[first:last, None] - 1
+        numbers[~mask] = -1
+        return numbers
+
+    def first_difference(self, other: RowLayout) -> int:
+        """Return the first session whose rows differ between the layouts; both agree on every row before it."""
+        earliest = self._first_other_span(other)
+        if self.kept is None and other.kept is None:
+            return earliest
+        rows = int(self._inside[earliest])
+        differs = self.kept_of(0, earliest) != other.kept_of(0, earliest)
+        at = int(np.argmax(differs)) if differs.any() else rows
+        return earliest if at == rows else int(np.searchsorted(self._inside, at, side="right")) - 1
+
+    def _first_other_span(self, other: RowLayout) -> int:
+        earliest = min(self.sessions, other.sessions)
+        if self.instruments == other.instruments and np.array_equal(self.spans[:, :2], other.spans[:, :2]):
+            ends = np.stack([self.spans[:, 2], other.spans[:, 2]])
+            return int(ends.min(axis=0).min(initial=earliest, where=ends[0] != ends[1]))
+        mine, theirs = self._by_code(), other._by_code()
+        for code in mine.keys() | theirs.keys():
+            for one, two in zip_longest(mine.get(code, ()), theirs.get(code, ())):
+                if one == two:
+                    continue
+                if one is None or two is None or one[0] != two[0]:
+                    earliest = min(earliest, *(span[0] for span in (one, two) if span is not None))
+                else:
+                    earliest = min(earliest, one[1], two[1])
+                break
+        return earliest
+
+    def _by_code(self) -> dict[str, list[tuple[int, int]]]:
+        spans: dict[str, list[tuple[int, int]]] = {}
+        for number, first, last in self.spans.tolist():
+            spans.setdefault(self.instruments[number], []).append((first, last))
+        return spans
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON form that `from_json` reads."""
+        form = {"instruments": list(self.instruments), "spans": self.spans.tolist(), "sessions": self.sessions}
+        if self.kept is not None:
+            bits = zlib.compress(np.packbits(self.kept).tobytes())
+            form |= {"kept": base64.b64encode(bits).decode("ascii"), "inside": len(self.kept)}
+        return form
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> RowLayout:
+        """Return the layout that `to_json` wrote."""
+        spans = np.array(value["spans"], dtype=np.int64).reshape(len(value["spans"]), 3)
+        kept = None
+        if "kept" in value:
+            bits = np.frombuffer(zlib.decompress(base64.b64decode(value["kept"])), dtype=np.uint8)
+            kept = np.unpackbits(bits, count=int(value["inside"])).astype(np.bool_)
+        return cls(instruments=tuple(value["instruments"]), spans=spans, sessions=int(value["sessions"]), kept=kept)
+
+
+def two_levels(**levels: tuple[pd.Index[Any], NDArray[np.intp]]) -> pd.MultiIndex:
+    """Return the index with the named levels, each as its values and the codes into them, in this order."""
+    values: Any = [level for level, _ in levels.values()]
+    codes: Any = [codes for _, codes in levels.values()]  # the stubs want lists of lists
+    return pd.MultiIndex(levels=values, codes=codes, names=list(levels), verify_integrity=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The labels of a table's rows, as codes into two levels.
+
+    Attributes
+    ----------
+    dates, instruments : Index
+        The levels; `dates` increases.
+    date_codes, instrument_codes : int ``[n]``
+    """
+
+    dates: pd.DatetimeIndex
+    instruments: pd.Index[Any]
+    date_codes: NDArray[np.intp]
+    instrument_codes: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.date_codes)
+
+    @classmethod
+    def of_layout(cls, layout: RowLayout, dates: pd.DatetimeIndex, first: int, last: int) -> Rows:
+        """Return the rows of the sessions ``[first, last)``; `dates` are all sessions from position 0."""
+        sessions, numbers = layout.locate(first, last)
+        return cls(
+            dates=dates[first:last],
+            instruments=pd.Index(layout.instruments, dtype="str"),
+            date_codes=sessions,
+            instrument_codes=numbers,
+        )
+
+    @classmethod
+    def of_index(cls, index: pd.Index[Any]) -> Rows:
+        """Return the rows of a two-level index, in its order.
+
+        Raises
+        ------
+        DataError
+            When it has not the two levels, or a date is missing.
+        """
+        if not isinstance(index, pd.MultiIndex) or index.nlevels != 2:
+            raise DataError("the index has not the two levels datetime and instrument")
+        levels = (1, 0) if index.names[0] == "instrument" or index.names[1] == "datetime" else (0, 1)
+        try:
+            stamps = pd.DatetimeIndex(index.get_level_values(levels[0]))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"the level `{index.names[levels[0]]}` holds no dates: {error}") from error
+        if stamps.tz is not None:
+            raise DataError("sessions are naive labels and these have a time zone", hint="use tz_localize(None)")
+        date_codes, dates = pd.factorize(stamps, sort=True)
+        instrument_codes, instruments = pd.factorize(index.get_level_values(levels[1]), sort=True)
+        if (date_codes < 0).any():
+            raise DataError("the level datetime has a missing date")
+        return cls(
+            dates=pd.DatetimeIndex(dates),
+            instruments=pd.Index(instruments),
+            date_codes=date_codes,
+            instrument_codes=instrument_codes,
+        )
+
+    def to_index(self) -> pd.MultiIndex:
+        """Return the index (datetime, instrument)."""
+        return two_levels(datetime=(self.dates, self.date_codes), instrument=(self.instruments, self.instrument_codes))
+
+    def take(self, keep: slice | NDArray[Any]) -> Rows:
+        """Return the rows that a slice, a mask or positions choose."""
+        return Rows(
+            dates=self.dates,
+            instruments=self.instruments,
+            date_codes=self.date_codes[keep],
+            instrument_codes=self.instrument_codes[keep],
+        )
+
+    def in_order(self) -> bool:
+        """Tell whether the sessions do not decrease."""
+        return bool((self.date_codes[1:] >= self.date_codes[:-1]).all())
+
+    def between(self, start: object, end: object) -> slice | NDArray[np.bool_]:
+        """Return what chooses the rows of the closed range; None is open."""
+        chosen = self.dates.slice_indexer(start, end)
+        low, high, _ = chosen.indices(len(self.dates))
+        if self.in_order():
+            first, last = np.searchsorted(self.date_codes, [low, max(low, high)])
+            return slice(int(first), int(last))
+        return (self.date_codes >= low) & (self.date_codes < high)
+
+    def sessions_in_chunks(self) -> Iterator[tuple[slice, NDArray[np.intp]]]:
+        """Yield slices of whole sessions, each with the places where its sessions begin, counted from the slice.
+
+        The rows must be in order.
+        """
+        if not len(self):
+            return
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(self.date_codes)) + 1])
+        low = 0
+        while low < len(starts):
+            high = max(low + 1, int(np.searchsorted(starts, starts[low] + CHUNK_ROWS, side="right")) - 1)
+            stop = int(starts[high]) if high < len(starts) else len(self)
+            yield slice(int(starts[low]), stop), starts[low:high] - starts[low]
+            low = high

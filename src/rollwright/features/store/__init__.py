@@ -1,0 +1,1 @@
+"""The feature store: computed columns in memory-mapped files."""

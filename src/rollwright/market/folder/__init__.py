@@ -1,0 +1,1 @@
+"""Market data in Qlib's folder layout."""

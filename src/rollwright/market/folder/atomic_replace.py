@@ -1,0 +1,211 @@
+"""Replacing a data folder as a whole: readers see the old one or the new one, and a failed change leaves nothing.
+
+A new version is built in a hidden folder beside the old one, sharing by hard link every file that did not change, made
+durable, and put in its place by one exchange of names. A reader that opened the old version keeps reading old bytes,
+and can tell that its folder was replaced.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from rollwright.core.canonical import sha256_hex
+from rollwright.errors import DataError, DataStorageError
+
+__all__ = ["replaced_folder", "write_file"]
+
+_EXCHANGE: Final = 2  # RENAME_EXCHANGE of renameat2(2)
+_HERE: Final = -100  # AT_FDCWD
+_MANY: Final = 256  # files, above which one call for the file system costs less than one for each
+
+
+@contextmanager
+def replaced_folder(target: Path, *, keep: Callable[[str], bool] = lambda path: True) -> Iterator[Path]:  # noqa: ARG005
+    """Give a folder that becomes `target` when the block ends well, and vanishes when it does not.
+
+    The folder begins as a copy of `target`, files shared by hard link: replace a file with `write_file`, never write
+    into it.
+
+    Parameters
+    ----------
+    target : Path
+    keep : callable
+        Whether the file at a path relative to `target` is taken over; those that are written anew need not be.
+
+    Raises
+    ------
+    DataStorageError
+        When the disk refuses.
+    DataError
+        When `target` is a file, or when somebody else replaced it meanwhile.
+    """
+    target = target.resolve()
+    if target.exists() and not target.is_dir():
+        raise DataError(f"{target} is a file, and market data needs a folder")
+    if os.path.ismount(target) or target in (here := Path.cwd(), *here.parents):
+        reason = "is a mount point" if os.path.ismount(target) else "holds the working directory"
+        raise DataError(f"{target} {reason}, so it cannot be replaced as a whole", hint="name a folder inside it")
+    prefix = f".{target.name}.staging-"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent, prefix)
+        before = _identity(target)
+        staging = _new_folder(target.parent, prefix)
+    except OSError as error:
+        raise DataStorageError(
+            f"nothing can be written beside {target}: {error.strerror}", hint="is it a folder of yours?"
+        ) from error
+    try:
+        if before is not None:
+            _link_tree(target, staging, keep)
+        yield staging
+        _make_durable(staging)
+        _put_in_place(staging, target, before)
+    except OSError as error:
+        raise DataStorageError(
+            f"{target} was left as it was: {error}", hint="free some room, or name a folder on a larger disk"
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file under a new inode, so that no link to an older version of it changes."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        handle = os.open(path, flags, 0o666)
+    except FileExistsError:
+        path.unlink()
+        handle = os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, flags, 0o666)
+    with os.fdopen(handle, "wb", buffering=0) as stream:
+        view = memoryview(data)
+        while view:
+            view = view[stream.write(view) :]
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        state = os.stat(folder)
+    except FileNotFoundError:
+        return None
+    return state.st_dev, state.st_ino
+
+
+def _new_folder(parent: Path, prefix: str) -> Path:
+    for attempt in range(1000):
+        staging = parent / f"{prefix}{os.getpid()}-{sha256_hex(os.urandom(8))[:6]}{attempt or ''}"
+        try:
+            staging.mkdir(mode=0o777)
+        except FileExistsError:
+            continue
+        return staging
+    raise FileExistsError(17, "no free name for a folder", str(parent))
+
+
+def _sweep(parent: Path, prefix: str) -> None:
+    """Remove what killed imports left behind."""
+    for left in parent.glob(f"{prefix}*"):
+        owner = left.name.removeprefix(prefix).partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _link_tree(source: Path, target: Path, keep: Callable[[str], bool]) -> None:
+    shutil.copymode(source, target)
+    for folder, _, files in os.walk(source):
+        part = Path(folder).relative_to(source)
+        kept = [name for name in files if keep((part / name).as_posix())]
+        if kept:
+            (target / part).mkdir(parents=True, exist_ok=True)
+        for name in kept:
+            _link(os.path.join(folder, name), os.path.join(target, part, name))
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _make_durable(folder: Path) -> None:
+    """Bring files written anew, and all folders, to the disk; linked files are there already."""
+    new = [str(folder)]
+    for place, names, files in os.walk(folder):
+        new.extend(os.path.join(place, name) for name in names)
+        new.extend(path for name in files if os.lstat(path := os.path.join(place, name)).st_nlink == 1)
+    if len(new) > _MANY and _sync_system(folder):
+        return
+    for path in reversed(new):
+        _sync(path)
+
+
+def _sync_system(folder: Path) -> bool:
+    """Bring the whole file system to the disk in one call where there is one (Linux); return whether it did."""
+    try:
+        sync = ctypes.CDLL(None, use_errno=True).syncfs
+        handle = os.open(folder, os.O_RDONLY)
+    except (AttributeError, OSError, TypeError):
+        return False
+    try:
+        return bool(sync(handle) == 0)
+    finally:
+        os.close(handle)
+
+
+def _sync(path: str) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:  # folders cannot be opened on some systems
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _put_in_place(staging: Path, target: Path, before: tuple[int, int] | None) -> None:
+    if _identity(target) != before:
+        raise _overtaken(target)
+    if before is None:
+        os.rename(staging, target)  # refuses when another import has just put a filled folder there
+    elif _exchange(staging, target):
+        if _identity(staging) != before:
+            _exchange(staging, target)
+            raise _overtaken(target)
+    else:
+        aside = staging.with_name(f"{staging.name}.old")
+        os.rename(target, aside)
+        try:
+            os.rename(staging, target)
+        except OSError:
+            os.rename(aside, target)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+    _sync(str(target.parent))
+
+
+def _overtaken(target: Path) -> DataError:
+    return DataError(
+        f"{target} was replaced by another import while this one ran; this one changed nothing", hint="run it again"
+    )
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step where the system can (Linux); return whether it did."""
+    try:
+        swap = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(swap(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)

@@ -1,0 +1,1 @@
+"""Bringing market data of other formats into a folder."""

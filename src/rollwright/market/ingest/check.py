@@ -1,0 +1,257 @@
+"""Looking through a data folder for what would spoil research, and saying where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollwright.calendar.trading import TradingCalendar
+from rollwright.errors import CorruptFileError, RollwrightError
+from rollwright.market.folder.bins import content_digest
+from rollwright.market.folder.layout import FEATURES
+from rollwright.market.folder.manifest import FileEntry, read_files, read_manifest, text_entries
+from rollwright.market.folder.provider import QlibProvider
+
+__all__ = ["CheckReport", "Finding", "check_data"]
+
+PRICES: Final = ("open", "high", "low", "close", "vwap")
+JUMP: Final = 0.5
+"""A close-to-close move beyond it, without a change of the factor, is more often a split than a market."""
+_TOLERANCE: Final = 1e-5  # float32 prices of one bar may contradict one another by their rounding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong, or may be.
+
+    Attributes
+    ----------
+    kind : str
+        ``corrupt``, ``universe``, ``gap``, ``price``, ``bar``, ``volume``, ``infinite``, ``jump`` or ``unlisted``.
+    severity : str
+        ``error`` when reading would fail or mislead, ``warning`` when it may be the market itself.
+    where : str
+        File, or instrument and session.
+    message : str
+    """
+
+    kind: str
+    severity: str
+    where: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckReport:
+    """What a check found.
+
+    Attributes
+    ----------
+    path : Path
+    generation : str
+        Empty when the folder cannot be opened.
+    instruments, sessions, files : int
+        How many were looked at.
+    findings : tuple of Finding
+        Errors first.
+    """
+
+    path: Path
+    generation: str
+    instruments: int
+    sessions: int
+    files: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error among the findings."""
+        return not any(finding.severity == "error" for finding in self.findings)
+
+
+def check_data(path: Path | str, *, freq: str = "day") -> CheckReport:
+    """Read every file of one frequency and report what is wrong with it; nothing is changed.
+
+    Raises
+    ------
+    DataNotFoundError
+        When there is no such folder.
+    """
+    root = Path(path).expanduser().resolve()
+    try:
+        provider = QlibProvider(root, freq=freq, tails=False)
+    except CorruptFileError as error:
+        finding = Finding(kind="corrupt", severity="error", where=str(error.path), message=error.reason)
+        return CheckReport(path=root, generation="", instruments=0, sessions=0, files=0, findings=(finding,))
+    findings = [*_check_table(root), *_check_universes(provider)]
+    codes: tuple[str, ...] = ()
+    files = 0
+    try:
+        codes = provider.instruments()
+    except RollwrightError as error:
+        findings.append(Finding(kind="corrupt", severity="error", where=str(root / FEATURES), message=error.message))
+    for code in codes:
+        files += len(provider.fields_of(code))
+        findings.extend(_check_instrument(provider, code))
+    unique = sorted(set(findings), key=lambda item: (item.severity, item.kind, item.where, item.message))
+    return CheckReport(
+        path=root,
+        generation=provider.generation,
+        instruments=len(codes),
+        sessions=provider.calendar().known,
+        files=files,
+        findings=tuple(unique),
+    )
+
+
+def _check_table(root: Path) -> Iterator[Finding]:
+    """Report files the manifest lists that are gone, and files it does not list."""
+    manifest = read_manifest(root)
+    if manifest is None:
+        return
+    listed = read_files(root, manifest[1])
+    found = {f"{FEATURES}/{path.parent.name}/{path.name}" for path in (root / FEATURES).glob("*/*.bin")}
+    found.update(text_entries(root))
+    for name in sorted(listed.keys() - found):
+        yield Finding(kind="corrupt", severity="error", where=name, message="the manifest lists it, and it is missing")
+    for name in sorted(found - listed.keys()):
+        yield Finding(
+            kind="unlisted", severity="warning", where=name,
+            message="other tools made it; series are not read before `rollwright data check DIR --accept`",
+        )  # fmt: skip
+    for name in sorted(listed.keys() & found):
+        if not name.startswith(FEATURES) and not _intact(root / name, listed[name]):
+            yield Finding(kind="corrupt", severity="error", where=name, message="its bytes are not the imported ones")
+
+
+def _intact(path: Path, entry: FileEntry) -> bool:
+    return content_digest(path.read_bytes()) == entry.digest
+
+
+def _check_universes(provider: QlibProvider) -> Iterator[Finding]:
+    try:
+        known = {code.lower() for code in provider.instruments()}
+    except RollwrightError:
+        return
+    calendar = provider.calendar()
+    for name in provider.universes():
+        try:
+            members = provider.members(name)
+        except CorruptFileError as error:
+            yield Finding(kind="corrupt", severity="error", where=str(error.path), message=error.reason)
+            continue
+        strangers = sorted(code for code in members if code.lower() not in known)
+        if strangers:
+            shown = ", ".join(strangers[:5]) + (f" and {len(strangers) - 5} more" if len(strangers) > 5 else "")
+            yield Finding(
+                kind="universe", severity="warning", where=f"instruments/{name}.txt", message=f"no series for {shown}"
+            )
+        late = sorted(code for code, spans in members.items() if spans[0][0] > calendar.last)
+        if late:
+            yield Finding(
+                kind="universe", severity="warning", where=f"instruments/{name}.txt",
+                message=f"lifetimes begin after the calendar: {', '.join(late[:5])}",
+            )  # fmt: skip
+
+
+def _check_instrument(provider: QlibProvider, code: str) -> Iterator[Finding]:
+    series: dict[str, NDArray[np.float32]] = {}
+    for field in provider.fields_of(code):
+        try:
+            low, high = (int(edge) for edge in provider.bounds([code])[0])
+            series[field] = provider.load([field], [code], low, high)[0, :, 0]
+        except CorruptFileError as error:
+            yield Finding(kind="corrupt", severity="error", where=str(error.path), message=error.reason)
+    if not series:
+        return
+    yield from _check_values(code, provider.calendar(), low, series)
+
+
+def _check_values(
+    code: str, calendar: TradingCalendar, low: int, series: dict[str, NDArray[np.float32]]
+) -> Iterator[Finding]:
+    for field, values in series.items():
+        infinite = np.isinf(values)
+        if infinite.any():
+            yield _at(code, calendar, low, infinite, "infinite", "error", f"{field} is infinite")
+        if field in PRICES and (values <= 0).any():
+            yield _at(code, calendar, low, values <= 0, "price", "error", f"{field} is not positive", values)
+    if "volume" in series and (series["volume"] < 0).any():
+        yield _at(code, calendar, low, series["volume"] < 0, "volume", "error", "volume is negative", series["volume"])
+    yield from _check_bars(code, calendar, low, series)
+    if "close" in series:
+        yield from _check_gaps(code, calendar, low, series["close"])
+        yield from _check_jumps(code, calendar, low, series["close"], series.get("factor"))
+
+
+def _check_bars(
+    code: str, calendar: TradingCalendar, low: int, series: dict[str, NDArray[np.float32]]
+) -> Iterator[Finding]:
+    if "high" not in series or "low" not in series:
+        return
+    slack = _TOLERANCE * np.abs(series["high"])
+    for field in ("open", "close", "low"):
+        if field in series:
+            above = series[field] > series["high"] + slack
+            if above.any():
+                yield _at(code, calendar, low, above, "bar", "warning", f"{field} is above high", series[field])
+    for field in ("open", "close"):
+        if field in series:
+            below = series[field] < series["low"] - slack
+            if below.any():
+                yield _at(code, calendar, low, below, "bar", "warning", f"{field} is below low", series[field])
+
+
+def _check_gaps(code: str, calendar: TradingCalendar, low: int, close: NDArray[np.float32]) -> Iterator[Finding]:
+    known = np.flatnonzero(~np.isnan(close))
+    if not len(known):
+        yield Finding(kind="gap", severity="warning", where=code, message="close has no value at all")
+        return
+    inside = np.isnan(close)
+    inside[: known[0]] = False
+    inside[known[-1] + 1 :] = False
+    if inside.any():
+        yield _at(code, calendar, low, inside, "gap", "warning", "close has no value")
+
+
+def _check_jumps(
+    code: str,
+    calendar: TradingCalendar,
+    low: int,
+    close: NDArray[np.float32],
+    factor: NDArray[np.float32] | None,
+) -> Iterator[Finding]:
+    known = np.flatnonzero(~np.isnan(close) & (close > 0))
+    if len(known) < 2:
+        return
+    move = np.abs(close[known[1:]].astype(np.float64) / close[known[:-1]] - 1)
+    steady = np.ones(len(move), bool) if factor is None else ~(factor[known[1:]] != factor[known[:-1]])
+    jumps = np.zeros(len(close), bool)
+    jumps[known[1:]] = (move > JUMP) & steady
+    if jumps.any():
+        first = int(np.flatnonzero(jumps)[0])
+        before = close[known[np.searchsorted(known, first) - 1]]
+        text = f"close jumps from {before:g} to {close[first]:g} while the factor stands still"
+        yield _at(code, calendar, low, jumps, "jump", "warning", text)
+
+
+def _at(
+    code: str,
+    calendar: TradingCalendar,
+    low: int,
+    places: NDArray[np.bool_],
+    kind: str,
+    severity: str,
+    message: str,
+    values: NDArray[np.float32] | None = None,
+) -> Finding:
+    hits = np.flatnonzero(places)
+    day = str(calendar[low + int(hits[0])]).removesuffix(" 00:00:00")
+    value = f" ({values[hits[0]]:g})" if values is not None else ""
+    more = f", and on {len(hits) - 1} more sessions" if len(hits) > 1 else ""
+    return Finding(kind=kind, severity=severity, where=f"{code} {day}", message=f"{message}{value}{more}")

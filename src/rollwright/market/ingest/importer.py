@@ -1,0 +1,269 @@
+"""Import: rows become a market data folder, or extend and revise one, all or nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from rollwright.calendar.files import format_sessions
+from rollwright.errors import DataError
+from rollwright.market.folder.atomic_replace import replaced_folder, write_file
+from rollwright.market.folder.bins import content_digest, encode_bin
+from rollwright.market.folder.layout import (
+    BASE_FIELDS,
+    CALENDARS,
+    FEATURES,
+    INSTRUMENTS,
+    bin_path,
+    check_universe,
+    normal_freq,
+)
+from rollwright.market.folder.manifest import (
+    DEMO_NAME,
+    FILES_NAME,
+    MANIFEST_NAME,
+    FileEntry,
+    Manifest,
+    first_manifest,
+    format_files,
+    text_entries,
+)
+from rollwright.market.folder.recent_sessions import gathered_tail, tail_name
+from rollwright.market.folder.universe import extended, format_lifetimes
+from rollwright.market.ingest.merge import Before, Merge, Series, merge_rows, open_before
+from rollwright.market.ingest.readers import Rows, read_rows
+
+__all__ = ["ImportReport", "import_market", "write_series"]
+
+log = logging.getLogger("rollwright.market")
+
+Progress: TypeAlias = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportReport:
+    """What an import did.
+
+    Attributes
+    ----------
+    path : Path
+    kind : str
+        ``create``, ``append`` or ``revise``; ``none`` when the folder held everything already.
+    generation : str
+        Of the folder now.
+    rows, instruments, sessions : int
+        Of the source.
+    first, last : str
+        Sessions of the source.
+    fields : tuple of str
+        Of the source.
+    missing : tuple of str
+        Base fields that nothing in the folder has; they read as NaN.
+    skipped : tuple of str
+        Columns of text that were left out.
+    added_instruments, added_sessions, changed_cells : int
+    first_changed : str or None
+        Session from which values differ from before.
+    infinite : int
+        Values that are infinite in the source and were stored so.
+    """
+
+    path: Path
+    kind: str
+    generation: str
+    rows: int
+    instruments: int
+    sessions: int
+    first: str
+    last: str
+    fields: tuple[str, ...]
+    missing: tuple[str, ...]
+    skipped: tuple[str, ...]
+    added_instruments: int
+    added_sessions: int
+    changed_cells: int
+    first_changed: str | None
+    infinite: int
+
+
+def import_market(
+    source: pd.DataFrame | Path | str,
+    out: Path | str,
+    *,
+    freq: str = "day",
+    universe: str = "all",
+    symbol_column: str | None = None,
+    date_column: str | None = None,
+    timezone: str | None = None,
+    revise: bool = False,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Import rows into the folder `out`: make it, append to it, or revise it.
+
+    Guarantees: the folder is replaced as a whole when everything is written, and left as it was otherwise; values are
+    stored as given (in float32); no field and no row is invented. Rows that are there already with the same values
+    change nothing. An instrument lives, in `universe`, from its first to its last row.
+
+    Parameters
+    ----------
+    source : DataFrame, Path or str
+        See `rollwright.market.ingest.readers.read_rows`.
+    out : Path or str
+    freq : str
+    universe : str
+        The universe that all the instruments of the source join.
+    symbol_column, date_column, timezone : str, optional
+        See `rollwright.market.ingest.readers.read_rows`.
+    revise : bool
+        Allow the source to change values that are there.
+
+        .. warning:: **Look-ahead.** A revised value replaces what was known at the time: a back-test run afterwards
+           reads prices nobody had on that day.
+    progress : callable, optional
+        Called with the number of instruments done and their total.
+
+    Raises
+    ------
+    DataError
+        When a row cannot be taken as it stands, when values differ and `revise` is not given, or when the disk
+        refuses.
+    CorruptFileError
+        When what lies in `out` is damaged.
+    """
+    freq = normal_freq(freq)
+    universe = check_universe(universe)
+    target = Path(out).expanduser().resolve()
+    rows = read_rows(
+        source, symbol_column=symbol_column, date_column=date_column, timezone=timezone, daily=freq == "day"
+    )
+    _tell(rows)
+    before = open_before(target, freq)
+    merge = merge_rows(rows, before)
+    if merge.changed and not revise:
+        raise DataError(
+            f"{merge.changed} values in {target} differ from the source: {', '.join(merge.examples)}",
+            hint="nothing was written; to replace them: --revise",
+        )
+    present = before.folder.manifest if before.folder is not None else None
+    if present is not None and before.series is not None and not merge.series and not merge.new_members(universe):
+        return _report(target, "none", present, rows, merge)
+    kind = "create" if before.series is None else "revise" if merge.changed else "append"
+    manifest = _write(target, merge, before, freq=freq, universe=universe, kind=kind, rows=rows, progress=progress)
+    return _report(target, kind, manifest, rows, merge)
+
+
+def _tell(rows: Rows) -> None:
+    if rows.unsorted:
+        log.info("the rows were not in order of symbol and date; they were sorted")
+    if rows.skipped:
+        log.warning("columns of text were left out: %s", ", ".join(rows.skipped))
+    if rows.infinite:
+        log.warning("%d values are infinite; they were stored as they are", rows.infinite)
+
+
+def _write(
+    target: Path,
+    merge: Merge,
+    before: Before,
+    *,
+    freq: str,
+    universe: str,
+    kind: str,
+    rows: Rows,
+    progress: Progress | None,
+) -> Manifest:
+    folder = before.folder
+    token = before.series.token if before.series is not None else freq
+    manifest = folder.manifest if folder is not None else None
+    if manifest is None:
+        manifest = first_manifest(folder.generation if folder is not None else "")
+    old = folder.files() if folder is not None else {}
+    anew = {bin_path(name, field, token) for name, series in merge.series.items() for field in series}
+    with replaced_folder(target, keep=lambda path: path not in anew) as staging:
+        if folder is not None and not folder.is_current:
+            raise DataError(f"{target} was changed by somebody else meanwhile", hint="run it again")
+        (staging / DEMO_NAME).unlink(missing_ok=True)  # what it states no longer holds
+        files = {path: entry for path, entry in old.items() if path.startswith(f"{FEATURES}/")}
+        for done, (name, series) in enumerate(sorted(merge.series.items()), 1):
+            files.update(write_series(staging, name, series, token))
+            if progress is not None:
+                progress(done, len(merge.series))
+        _write_texts(staging, merge, token=token, universe=universe, before=before)
+        files.update(text_entries(staging))
+        manifest = manifest.after(
+            files,
+            kind=kind,
+            freq=freq,
+            first_changed=merge.first_changed,
+            rows=len(rows),
+            instruments=len(merge.added),
+            sessions=merge.added_sessions,
+            cells=merge.changed,
+            fields=tuple(sorted(rows.values)),
+        )
+        write_file(staging / FILES_NAME, format_files(files))
+        write_file(staging / MANIFEST_NAME, manifest.to_bytes(files))
+        _write_tail(staging, files, token, merge, manifest.generation)
+    return manifest
+
+
+def _write_tail(staging: Path, files: Mapping[str, FileEntry], token: str, merge: Merge, generation: str) -> None:
+    tail = gathered_tail(
+        staging, files, token, sessions=len(merge.calendar),
+        given=lambda folder, field: merge.series.get(folder, {}).get(field),
+    )  # fmt: skip
+    (staging / tail_name(token)).unlink(missing_ok=True)
+    if tail is not None:
+        write_file(staging / tail_name(token), tail.to_bytes(generation))
+
+
+def write_series(staging: Path, folder: str, series: Series, token: str) -> dict[str, FileEntry]:
+    """Write every field of one instrument into a folder that is being made, and return their entries."""
+    written = {}
+    for name, (start, values) in series.items():
+        path = bin_path(folder, name, token)
+        data = encode_bin(start, values)
+        write_file(staging / path, data)
+        written[path] = FileEntry(digest=content_digest(data), start=start, length=len(values))
+    return written
+
+
+def _write_texts(staging: Path, merge: Merge, *, token: str, universe: str, before: Before) -> None:
+    known: pd.DatetimeIndex = pd.DatetimeIndex(merge.calendar)
+    write_file(staging / CALENDARS / f"{token}.txt", format_sessions(known).encode())
+    if before.series is not None:
+        coming = before.series.calendar().to_index()[before.series.calendar().known :]
+        coming = coming[coming > known[-1]]
+        if len(coming):
+            ahead: pd.DatetimeIndex = pd.DatetimeIndex(known.append(coming))
+            write_file(staging / CALENDARS / f"{token}_future.txt", format_sessions(ahead).encode())
+    grown = extended(merge.members(universe), merge.spans)
+    write_file(staging / INSTRUMENTS / f"{universe}.txt", format_lifetimes(grown))
+
+
+def _report(target: Path, kind: str, manifest: Manifest, rows: Rows, merge: Merge) -> ImportReport:
+    sessions = np.unique(rows.sessions)
+    return ImportReport(
+        path=target,
+        kind=kind,
+        generation=manifest.generation,
+        rows=len(rows),
+        instruments=len(rows.codes),
+        sessions=len(sessions),
+        first=str(pd.Timestamp(sessions[0])).removesuffix(" 00:00:00"),
+        last=str(pd.Timestamp(sessions[-1])).removesuffix(" 00:00:00"),
+        fields=tuple(sorted(rows.values)),
+        missing=tuple(name for name in BASE_FIELDS[:7] if name not in merge.fields),
+        skipped=rows.skipped,
+        added_instruments=len(merge.added),
+        added_sessions=merge.added_sessions,
+        changed_cells=merge.changed,
+        first_changed=merge.first_changed if kind != "none" else None,
+        infinite=rows.infinite,
+    )

@@ -1,0 +1,45 @@
+"""The port of every model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from rollwright.signing.serializable import Serializable
+
+__all__ = ["Model", "ModelFT"]
+
+
+class Model(Serializable, ABC):
+    """Learns from the train segment of a dataset and scores any of its segments.
+
+    Guarantees: the same dataset, parameters and seed give the same model and the same scores, byte for byte, on the
+    same host (decision D18). A model that is stored keeps all it learnt, whatever its attributes are called (S10).
+
+    A class with `fit` and `predict` is a Model without deriving from it.
+    """
+
+    default_dump_all: ClassVar[bool] = True
+
+    @classmethod
+    def __subclasshook__(cls, other: type) -> Any:
+        wanted = {Model: ("fit", "predict"), ModelFT: ("fit", "predict", "finetune")}.get(cls)
+        if wanted is None or not all(callable(getattr(other, name, None)) for name in wanted):
+            return NotImplemented
+        return True
+
+    @abstractmethod
+    def fit(self, dataset: Any, reweighter: Any = None) -> None:
+        """Learn from ``dataset``'s train segment, and watch its valid segment where there is one."""
+
+    @abstractmethod
+    def predict(self, dataset: Any, segment: str = "test") -> Any:
+        """Return one score per row of `segment`: a Series with the index (datetime, instrument)."""
+
+
+class ModelFT(Model):
+    """A model that can go on learning from where it stands."""
+
+    @abstractmethod
+    def finetune(self, dataset: Any) -> None:
+        """Learn further from ``dataset``'s train segment."""

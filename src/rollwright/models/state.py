@@ -1,0 +1,93 @@
+"""The JSON beside a model: what it must say, and how what does not say it is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from rollwright.core.canonical import normalise
+from rollwright.errors import CorruptArtifactError, UnsupportedArtifactError
+
+__all__ = ["check_state", "dump_state", "is_exactly", "parse_state", "refuse_strangers"]
+
+MAX_FEATURES: Final = 1 << 20
+
+Kinds = Mapping[str, type | tuple[type, ...]]
+
+
+def dump_state(state: Mapping[str, Any]) -> str:
+    """Return `state` as one line of ASCII, the same for equal states.
+
+    Raises
+    ------
+    TaskValueError
+        When a value has no JSON form.
+    """
+    return json.dumps(normalise(dict(state)), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def parse_state(text: str | bytes, *, name: str) -> Any:
+    """Return the JSON value of `text`; NaN and infinities, which JSON has not, are refused.
+
+    Raises
+    ------
+    CorruptArtifactError
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise CorruptArtifactError(f"{name} holds no JSON: {error}") from error
+
+
+def check_state(state: object, kinds: Kinds, *, name: str, version: int) -> dict[str, Any]:
+    """Return `state` when it is a mapping of that `version` with a value of the right kind under each key.
+
+    A key ``feature_names`` must be a list of text that names each feature once.
+
+    Raises
+    ------
+    CorruptArtifactError
+    """
+    if not isinstance(state, dict) or state.get("version") != version:
+        raise CorruptArtifactError(f"what rollwright adds to {name} is missing or not of version {version}")
+    for key, kind in kinds.items():
+        found = state.get(key)
+        wrong = key not in state or not isinstance(found, kind)
+        if wrong or (isinstance(found, bool) and not _takes_bool(kind)):
+            raise CorruptArtifactError(f"{name} has no usable `{key}`")
+        if isinstance(found, float) and not math.isfinite(found):
+            raise CorruptArtifactError(f"`{key}` in {name} is not finite")
+    names = state.get("feature_names", [])
+    if not all(isinstance(feature, str) for feature in names) or len(names) > MAX_FEATURES:
+        raise CorruptArtifactError(f"{name} has feature names that are no text, or more than any model has")
+    return state
+
+
+def is_exactly(obj: Any, cls: type, unfitted: Any) -> bool:
+    """Tell whether `obj` is a `cls`, not of a derived class, with no attribute that `unfitted`, a new one, has not."""
+    return type(obj) is cls and not set(vars(obj)) - set(vars(unfitted))
+
+
+def refuse_strangers(obj: Any, cls: type, unfitted: Any) -> None:
+    """Refuse an object that `is_exactly` not what a codec knows: reading could not bring all of it back.
+
+    Raises
+    ------
+    UnsupportedArtifactError
+    """
+    if not is_exactly(obj, cls, unfitted):
+        unknown = sorted(set(vars(obj)) - set(vars(unfitted)))
+        raise UnsupportedArtifactError(
+            f"a {type(obj).__qualname__} with the attributes {unknown} of its own would come back without them",
+            hint="save it as `codecs.for_object(model)` says: in a signed envelope",
+        )
+
+
+def _takes_bool(kind: type | tuple[type, ...]) -> bool:
+    return bool in (kind if isinstance(kind, tuple) else (kind,))
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON number")

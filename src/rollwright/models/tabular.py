@@ -1,0 +1,186 @@
+"""What every model on bare arrays shares: which segments it reads, what it refuses, how its scores are told."""
+
+from __future__ import annotations
+
+import logging
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rollwright.errors import ConfigError, ModelError
+from rollwright.models.base import Model
+from rollwright.models.folds import FoldView, TrainingFold, learning_fold
+
+__all__ = ["TabularModel", "blocks", "each_value", "first_given", "learning_folds", "take_aliases"]
+
+_LOG: Final = logging.getLogger("rollwright.models")
+_BLOCK: Final = 1 << 16  # rows looked at together, so that a check never doubles the memory of a large fold
+_SHOWN: Final = 10
+
+
+class TabularModel(Model):
+    """Scores the rows of a dataset from their features; a derived class learns, and scores one array.
+
+    Guarantees of `predict`: one finite float64 per row of ``dataset.inference_index``, in its order, from exactly the
+    features the model was fitted on.
+
+    Attributes
+    ----------
+    model : object or None
+        What was learnt; None before `fit`.
+    feature_names_ : tuple of str
+        Names of the features in column order; empty before `fit`.
+    """
+
+    model: Any = None
+    feature_names_: tuple[str, ...] = ()
+
+    def predict(self, dataset: Any, segment: str = "test") -> pd.Series:
+        """Return the score of every row the dataset wants scored, in its order.
+
+        Returns
+        -------
+        Series
+            float64 named ``score``; its index (datetime, instrument) is ``dataset.inference_index(segment)``. Every
+            score is finite.
+
+        Raises
+        ------
+        ModelError
+            When the model is not fitted, the features are not those it was fitted on, rows and index disagree, or a
+            score is NaN or infinite.
+        """
+        self._fitted()
+        index = dataset.inference_index(segment)
+        fold: FoldView = dataset.fold(segment, data_key="infer")
+        self._check_names(tuple(fold.names))
+        if len(fold.features) != len(index) or (fold.index is not index and not fold.index.equals(index)):
+            raise ModelError(
+                f"segment `{segment}` has {len(fold.features)} rows of features for {len(index)} rows to score",
+                hint="the fold and the inference index of a dataset must name the same rows in the same order",
+            )
+        if not len(index):
+            return pd.Series(np.empty(0), index=index, name="score", dtype=np.float64)
+        features = np.asarray(fold.features)
+        if not features.flags.c_contiguous:
+            features = np.ascontiguousarray(features)
+        scores = np.asarray(self._score(features, segment), dtype=np.float64)
+        if scores.shape != (len(index),):
+            raise ModelError(f"scores of shape {scores.shape} for {len(index)} rows of segment `{segment}`")
+        bad = int(len(scores) - np.isfinite(scores).sum())
+        if bad:
+            raise ModelError(f"{bad} of {len(scores)} scores of segment `{segment}` are NaN or infinite")
+        return pd.Series(scores, index=index, name="score")
+
+    @abstractmethod
+    def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:
+        """Return one score per row of `features`, a C-contiguous array that may be read-only."""
+
+    def _fitted(self) -> Any:
+        if self.model is None:
+            raise ModelError("the model is not fitted", hint="call fit(dataset) first")
+        return self.model
+
+    def _check_names(self, names: tuple[str, ...]) -> None:
+        if names != self.feature_names_:
+            missing = [name for name in self.feature_names_ if name not in names]
+            extra = [name for name in names if name not in self.feature_names_]
+            raise ModelError(
+                f"the model knows {len(self.feature_names_)} features and the dataset brings {len(names)} "
+                f"(missing: {missing[:5]}, unknown: {extra[:5]}, or in another order)"
+            )
+
+
+def learning_folds(dataset: Any, segments: Sequence[str] = ("train", "valid")) -> dict[str, TrainingFold]:
+    """Return those of `segments` that the dataset has, fit to learn from; the first of them it must have.
+
+    A feature of the first segment that is NaN throughout teaches nothing: the log names it.
+
+    Raises
+    ------
+    ModelError
+        When the first segment is missing, when one has no rows, only NaN labels or infinite values, and when every
+        feature is NaN throughout.
+    """
+    folds = {
+        key: learning_fold(dataset.fold(key, data_key="learn"), segment=key)
+        for key in segments
+        if key in dataset.segments
+    }
+    if segments[0] not in folds:
+        raise ModelError(f"the dataset has no segment `{segments[0]}`", hint="name one in its segments")
+    first = folds[segments[0]]
+    empty = all_missing(first)
+    if len(empty) == len(first.names):
+        raise ModelError(
+            f"every feature of segment `{segments[0]}` is NaN throughout: {listed(empty)}",
+            hint="the segment may begin before the data of its windows do, or a processor blank everything",
+        )
+    if empty:
+        _LOG.warning("features_without_values segment=%s count=%d names=%s", segments[0], len(empty), listed(empty))
+    return folds
+
+
+def all_missing(fold: TrainingFold) -> list[str]:
+    """Return the names of the features that have no value in any row of `fold`."""
+    suspects = np.arange(fold.features.shape[1])
+    for part in blocks(len(fold.features)):
+        suspects = suspects[np.isnan(fold.features[part][:, suspects]).all(axis=0)]
+        if not len(suspects):
+            break
+    return [fold.names[place] for place in suspects]
+
+
+def with_missing(features: NDArray[Any], names: Sequence[str]) -> list[str]:
+    """Return the names of the features that are NaN in any row."""
+    found = np.zeros(features.shape[1], dtype=bool)
+    for part in blocks(len(features)):
+        found |= np.isnan(features[part]).any(axis=0)
+    return [name for name, missing in zip(names, found, strict=True) if missing]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first of `names` for a message, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def blocks(rows: int, size: int = _BLOCK) -> Iterator[slice]:
+    """Return the slices that cover `rows` rows, `size` at a time."""
+    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+
+
+def each_value(history: Mapping[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return the evaluation ``{segment: {metric: [value, …]}}`` with every value converted."""
+    return {
+        segment: {metric: [convert(value) for value in values] for metric, values in metrics.items()}
+        for segment, metrics in history.items()
+    }
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return `value`, None when JSON could not hold it."""
+    return value if math.isfinite(value) else None
+
+
+def nan_if_none(value: float | None) -> float:
+    """Undo `finite_or_none`, but that an infinity becomes NaN."""
+    return math.nan if value is None else value
+
+
+def take_aliases(kwargs: dict[str, Any], aliases: Sequence[str], default: Any) -> Any:
+    """Remove from `kwargs` a parameter that has several names, and return its value, `default` when not given."""
+    given = [name for name in aliases if name in kwargs]
+    if len(given) > 1:
+        raise ConfigError(f"`{given[0]}` and `{given[1]}` are two names of one parameter", hint="give one of them")
+    return kwargs.pop(given[0]) if given else default
+
+
+def first_given(params: Mapping[str, Any], aliases: Sequence[str], default: Any) -> Any:
+    """Return the value of a parameter that has several names, `default` when none is given."""
+    return next((params[name] for name in aliases if name in params), default)

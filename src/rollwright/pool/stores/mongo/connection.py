@@ -1,0 +1,365 @@
+"""The MongoDB database behind a pool: connecting, versions, the server's clock, errors, bells."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final, TypeAlias
+from urllib.parse import unquote
+
+import pymongo
+from bson import ObjectId
+from pymongo import ASCENDING, DESCENDING, MongoClient, ReadPreference, WriteConcern
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WTimeoutError,
+)
+from pymongo.read_concern import ReadConcern
+
+from rollwright.config.settings import masked
+from rollwright.core.clock import Clock, SystemClock
+from rollwright.errors import ConfigError, PoolError, SchemaVersionError, StoreUnavailableError
+from rollwright.pool.notifier import PollingWaker
+from rollwright.pool.store import Bell, Waker
+
+__all__ = ["AMBIGUOUS", "RETRIES", "SCHEMA_VERSION", "Document", "MongoLink", "ServerClock", "too_large"]
+
+Document: TypeAlias = dict[str, Any]
+
+SCHEMA_VERSION: Final = 1
+DEFAULT_DATABASE: Final = "rollwright"
+
+AMBIGUOUS: Final = (ConnectionFailure, WTimeoutError, ExecutionTimeout)
+"""Errors after which nobody knows whether the server did what it was told."""
+
+RETRIES: Final = (0.05, 0.2, 0.8)
+"""Seconds to wait before each repetition."""
+
+_NOT_IMPLEMENTED: Final = 238
+_SAMPLE_EVERY: Final = 15.0
+_FIRST_CONTACT: Final = 5.0
+_FIRST_LOOK: Final = 0.01
+_LONGEST_LOOK: Final = 0.4
+_logger = logging.getLogger("rollwright.pool")
+
+
+class ServerClock:
+    """The server's wall time, asked for now and then and carried on by a steady clock between.
+
+    Guarantees: never ahead of the server, and behind it by no more than one round trip, however wrong this machine's
+    own wall clock is.
+    """
+
+    def __init__(self, ask: Callable[[], float], *, steady: Callable[[], float]) -> None:
+        self._ask = ask
+        self._steady = steady
+        self._mutex = threading.Lock()
+        self._base = 0.0
+        self._taken: float | None = None
+
+    def __call__(self) -> float:
+        """Return seconds since 1970 UTC."""
+        with self._mutex:
+            moment = self._steady()
+            if self._taken is None or moment - self._taken > _SAMPLE_EVERY:
+                # The server answered before this moment: its clock is at least here now, and nothing comes early.
+                self._base = self._ask()
+                self._taken = moment = self._steady()
+            return self._base + (moment - self._taken)
+
+    def forget(self) -> None:
+        """Ask again at the next call: another server may answer now."""
+        with self._mutex:
+            self._taken = None
+
+
+class MongoLink:
+    """The database, its client, and what every call needs; `MongoStore` says what the calls do."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        database: str | None = None,
+        clock: Callable[[], float] | None = None,
+        timeout: float = 20.0,
+        waiting: Clock | None = None,
+    ) -> None:
+        self._url = url
+        self._name = database
+        self._timeout = timeout
+        self._waiting: Clock = waiting if waiting is not None else SystemClock()
+        self._given_clock = clock
+        self._clock = clock if clock is not None else ServerClock(self._ask_time, steady=self._waiting.monotonic)
+        self._mutex = threading.RLock()
+        self._client: MongoClient[Document] | None = None
+        self._database: Database[Document] | None = None
+        self._pid = 0
+        self._random = random.Random()  # noqa: S311 - when to look is no secret
+        self._registered: set[str] = set()
+        self._doubtful: deque[ObjectId] = deque(maxlen=100)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({masked(self._url)!r})"
+
+    # -- connecting --------------------------------------------------------------------------------------------
+
+    @property
+    def database(self) -> Database[Document]:
+        """The database, connected at the first use: majority reads and majority, journalled writes on the primary."""
+        with self._mutex:
+            if self._database is None or self._pid != os.getpid():  # a client is not to be used across a fork
+                self._database = self._connect()
+                self._pid = os.getpid()
+            return self._database
+
+    def connected(self) -> Database[Document]:
+        """Return the database; the errors of the driver come as the pool's."""
+        with self._translated():
+            return self.database
+
+    def _connect(self) -> Database[Document]:
+        milliseconds = int(self._timeout * 1000)
+        defaults: Document = {
+            "appname": "rollwright",
+            "serverSelectionTimeoutMS": milliseconds,
+            "connectTimeoutMS": min(milliseconds, 10_000),
+            "socketTimeoutMS": milliseconds,
+        }
+        given = self._url.partition("?")[2].lower()
+        options = {key: value for key, value in defaults.items() if f"{key.lower()}=" not in given}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # the driver only warns of options it does not know
+                client: MongoClient[Document] = MongoClient(self._url, tz_aware=True, **options)
+            name = self._name or client.get_default_database(DEFAULT_DATABASE).name
+        except (InvalidURI, ConfigurationError, ValueError, TypeError, UserWarning):
+            # The driver's words quote the URL, password and all.
+            raise ConfigError(
+                f"`{masked(self._url)}` is no URL of MongoDB that the driver understands",
+                hint="write mongodb://user:password@host:27017/database, with the user and password percent-encoded",
+            ) from None
+        self._client = client
+        database = client.get_database(
+            name,
+            read_preference=ReadPreference.PRIMARY,
+            read_concern=ReadConcern("majority"),
+            write_concern=WriteConcern(w="majority", j=True),
+        )
+        try:
+            self._check_server(database)
+            self._check_version(database)
+        except BaseException:
+            client.close()
+            self._client = None
+            raise
+        return database
+
+    def close(self) -> None:
+        """Close the connections; they are made anew when the store is used again."""
+        with self._mutex:
+            if self._client is not None and self._pid == os.getpid():
+                self._client.close()
+            self._client = self._database = None
+            self._registered.clear()
+            if isinstance(self._clock, ServerClock):
+                self._clock.forget()
+
+    @property
+    def _tasks(self) -> Collection[Document]:
+        return self.database["rollwright_tasks"]
+
+    @property
+    def _latest(self) -> Collection[Document]:
+        """The tasks as the primary has them this moment: to prepare a write, whose filter then decides."""
+        return self._tasks.with_options(read_concern=ReadConcern("local"))
+
+    @property
+    def _history(self) -> Collection[Document]:
+        return self.database["rollwright_history"]
+
+    @property
+    def _pools(self) -> Collection[Document]:
+        return self.database["rollwright_pools"]
+
+    def _ask_time(self) -> float:
+        admin = self.database.client.admin
+        try:
+            reply = admin.command("hello")
+        except OperationFailure as error:
+            if error.code != 59:  # an older server has it under another name
+                raise
+            reply = admin.command("isMaster")
+        return float(reply["localTime"].timestamp())
+
+    def _check_server(self, database: Database[Document]) -> None:
+        """Refuse FerretDB 1: it finds nothing where values inside tasks are asked for, and changes in two steps."""
+        # A wrong address is told soon; a server once found may be away for longer.
+        with pymongo.timeout(min(self._timeout, _FIRST_CONTACT)):
+            told = str(database.client.admin.command("buildInfo").get("ferretdbVersion", ""))
+        if told.startswith("v1."):
+            raise StoreUnavailableError(
+                f"{masked(self._url)} is FerretDB {told}, which answers questions about tasks wrongly",
+                hint="use MongoDB, or a PostgreSQL pool: postgresql://",
+            )
+
+    # -- versions ----------------------------------------------------------------------------------------------
+
+    def _check_version(self, database: Database[Document]) -> None:
+        meta = database["rollwright_meta"]
+        found = meta.find_one({"_id": "schema"})
+        if found is None:
+            self._initialise(database)
+            found = meta.find_one({"_id": "schema"}) or {"version": SCHEMA_VERSION}
+        if found["version"] > SCHEMA_VERSION:
+            raise SchemaVersionError(
+                f"database `{database.name}` of {masked(self._url)} has schema {found['version']}, and this rollwright "
+                f"knows up to {SCHEMA_VERSION}",
+                hint="update rollwright, or use another database",
+            )
+
+    def _initialise(self, database: Database[Document]) -> None:
+        """Make indexes first and the version last: whoever sees the version finds the indexes. Repeating is safe."""
+        tasks = database["rollwright_tasks"]
+        tasks.create_index([("pool", ASCENDING), ("fingerprint", ASCENDING)], name="identity", unique=True)
+        # Only tasks that can be claimed are in the first: a million finished ones do not slow a claim down.
+        ready = [("pool", ASCENDING), ("status", ASCENDING), ("priority", DESCENDING), ("_id", ASCENDING)]
+        _partial_index(tasks, ready, "ready", {"ready": True})
+        _partial_index(tasks, [("due", ASCENDING)], "due", {"due": {"$exists": True}})
+        _partial_index(tasks, [("owner", ASCENDING)], "held", {"status": "running"})
+        tasks.create_index([("pool", ASCENDING), ("status", ASCENDING)], name="tally")
+        tasks.create_index([("pool", ASCENDING), ("_id", ASCENDING)], name="age")
+        history = database["rollwright_history"]
+        history.create_index([("pool", ASCENDING), ("task", ASCENDING), ("n", ASCENDING)], name="changes")
+        meta = database["rollwright_meta"]
+        for document in ({"_id": "task", "last": 0}, {"_id": "schema", "version": SCHEMA_VERSION}):
+            with suppress(DuplicateKeyError):  # another client was first
+                meta.insert_one(document)
+
+    def _allocate(self, count: int) -> int:
+        """Take `count` new ids, one after another, and return the first.
+
+        One document counts for all clients, and ids are taken at the put itself, never ahead: a put that began after
+        another had returned gets greater ones.
+        """
+        meta = self.database["rollwright_meta"]
+        found = self._patiently(
+            lambda: meta.find_one_and_update(
+                {"_id": "task"}, {"$inc": {"last": count}}, return_document=pymongo.ReturnDocument.AFTER
+            )
+        )
+        if found is None:
+            raise StoreUnavailableError(
+                f"database `{self.database.name}` has lost its counter of tasks",
+                hint="restore the collection rollwright_meta from a backup",
+            )
+        return int(found["last"]) - count + 1
+
+    # -- calls -------------------------------------------------------------------------------------------------
+
+    def _patiently(self, call: Callable[[], Any]) -> Any:
+        """Return the answer of a call that may be repeated, asking a few times while connections fail."""
+        for pause in (*RETRIES, None):
+            try:
+                return call()
+            except AMBIGUOUS as error:
+                self._after(error, pause)
+        raise AssertionError  # pragma: no cover - the last round returns or raises
+
+    def _after(self, error: PyMongoError, pause: float | None) -> None:
+        """Wait before the next try, or raise when there is none or no server can be found at all."""
+        if isinstance(self._clock, ServerClock):
+            self._clock.forget()
+        if pause is None or isinstance(error, ServerSelectionTimeoutError):
+            raise error
+        _logger.info("store.retry store=mongodb error=%s", type(error).__name__)
+        self._waiting.sleep(pause)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DocumentTooLarge as error:
+            raise too_large() from error
+        except PyMongoError as error:
+            words = _words(error, self._url)
+            # A driver's error that quotes the password is not shown as the cause either.
+            cause = None if "***" in words else error
+            raise StoreUnavailableError(f"{masked(self._url)}: {words}", hint=_hint(error)) from cause
+
+    # -- bells -------------------------------------------------------------------------------------------------
+
+    def waker(self, pool: str, *, bell: Bell = "work") -> Waker:
+        """Return a new listener, which looks more and more seldom, about twice a second in the end."""
+        longest = _LONGEST_LOOK * self._random.uniform(0.8, 1.2)  # so that workers started together do not look at once
+        return PollingWaker(lambda: self._rung(pool, bell), first=_FIRST_LOOK, longest=longest)
+
+    def ring(self, pool: str, *, bell: Bell = "work") -> None:
+        """Wake all who listen."""
+        # A lost ring costs a look later, so nobody waits for a majority.
+        try:
+            pools = self._pools.with_options(write_concern=WriteConcern(w=1))
+            pools.update_one({"_id": pool}, {"$inc": {bell: 1}})
+        except PyMongoError as error:
+            _logger.debug("bell.lost pool=%s bell=%s error=%s", pool, bell, type(error).__name__)
+
+    def _rung(self, pool: str, bell: Bell) -> Hashable:
+        # What rang is looked for on the server that heard it, not on a majority of them.
+        with self._translated():
+            pools = self._pools.with_options(read_concern=ReadConcern("local"))
+            found = pools.find_one({"_id": pool}, {bell: 1}) or {}
+        return int(found.get(bell, 0))
+
+
+def too_large() -> PoolError:
+    """Return the error for what does not fit into one document."""
+    return PoolError(
+        "MongoDB takes documents of 16 MiB; this task with all its values, or this query, has more",
+        hint="keep long lists in a file and name it in the task; ask for fewer values at once",
+    )
+
+
+def _partial_index(tasks: Collection[Document], keys: list[tuple[str, int]], name: str, part: Document) -> None:
+    try:
+        tasks.create_index(keys, name=name, partialFilterExpression=part)
+    except OperationFailure as error:
+        if error.code != _NOT_IMPLEMENTED:
+            raise
+        tasks.create_index(keys, name=name)  # some servers of the same protocol have none: slower, the same answers
+
+
+def _words(error: PyMongoError, url: str) -> str:
+    """Return what the driver says, shortened, without the password of `url`."""
+    text = str(error)
+    for noise in (", full error:", ", Timeout:", " (configured timeouts:"):
+        text = text.partition(noise)[0]
+    login = url.partition("://")[2].rpartition("@")[0]
+    password = login.partition(":")[2]
+    for secret in {password, unquote(password)} - {""}:
+        text = text.replace(secret, "***")
+    return text[:500]
+
+
+def _hint(error: PyMongoError) -> str:
+    code = error.code if isinstance(error, OperationFailure) else None
+    if code in (13, 18):
+        return "check the user, the password and the user's rights on the database (readWrite)"
+    if isinstance(error, ConnectionFailure):
+        return "look whether the server runs and can be reached from here; the tasks in it are as they were"
+    return "look into the server's log"

@@ -1,0 +1,130 @@
+"""The query language in MongoDB's words, and the nodes of a definition or a result that it asks.
+
+No part of a user's data ever becomes the name of a field: each value of a definition or a result, inner ones included,
+is kept as one element of an array, with its path, its type and itself as *values*. So keys with dots or dollars, empty
+ones and `_id` are all legal, and a dotted query is an ``$elemMatch`` that the server runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from rollwright.core.canonical import JSON, canonical_json, sha256_hex
+from rollwright.pool.query import And, Compare, Exists, In, Not, Or, Query, is_position
+
+__all__ = ["FALSE", "NODES", "Filter", "nodes_of", "where"]
+
+Filter: TypeAlias = dict[str, Any]
+
+FALSE: Final[Filter] = {"_id": {"$in": []}}
+NODES: Final[Mapping[str, str]] = {"def": "def_nodes", "res": "res_nodes", "validity": "validity_nodes"}
+"""The array of nodes of each text."""
+
+_TEXT_COLUMNS: Final = ("status", "owner")
+_WHOLE: Final = ("object", "list")
+_COLUMNS: Final = ("_id", "status", "priority", "attempts", "owner", "created", "ended")
+
+
+def nodes_of(text: str) -> list[Filter]:
+    """Return the nodes of a canonical JSON text: ``p`` the dotted path, ``t`` the type, ``v`` the value.
+
+    An object or a list is kept as the SHA-256 of its canonical text. What no query can name (keys that are empty, are
+    digits only or hold a dot, and all beneath them) has no node.
+    """
+    return [*_walk(json.loads(text), "")]
+
+
+def _walk(value: JSON, path: str) -> Iterator[Filter]:
+    kind = _kind(value)
+    yield {"p": path, "t": kind, "v": _hash(value) if kind in _WHOLE else value}
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key and "." not in key and not is_position(key):
+                yield from _walk(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from _walk(item, f"{path}.{place}" if path else str(place))
+
+
+def _kind(value: JSON) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, str):
+        return "text"
+    return "object" if isinstance(value, dict) else "list"
+
+
+def _hash(value: JSON) -> str:
+    # What is walked was parsed from canonical text, so its keys are in order already.
+    return sha256_hex(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def where(query: Query | None) -> Filter:  # noqa: PLR0911 - one for each kind of node
+    """Return MongoDB's filter for `query`; an empty one for None."""
+    match query:
+        case None:
+            return {}
+        case And(parts=parts):
+            return {"$and": [where(part) for part in parts]} if parts else {}
+        case Or(parts=parts):
+            return {"$or": [where(part) for part in parts]} if parts else FALSE
+        case Not(part=part):
+            inner = where(part)
+            return {"$nor": [inner]} if inner else FALSE
+        case Exists(path=path):
+            return {} if path[0] in _COLUMNS else _node(path)
+        case In(path=path, values=wanted):
+            return _in_column(path[0], wanted) if path[0] in _COLUMNS else _in_nodes(path, wanted)
+        case Compare(path=path, order=order, value=value):
+            return _compare(path, order, value)
+
+
+def _node(path: tuple[str, ...], **conditions: Any) -> Filter:
+    # A position is written without leading zeros, as it is kept.
+    place = ".".join(str(int(part)) if is_position(part) else part for part in path[1:])
+    return {NODES[path[0]]: {"$elemMatch": {"p": place, **conditions}}}
+
+
+def _any(parts: Sequence[Filter]) -> Filter:
+    if not parts:
+        return FALSE
+    return parts[0] if len(parts) == 1 else {"$or": [*parts]}
+
+
+def _in_column(name: str, wanted: Sequence[JSON]) -> Filter:
+    if name == "_id":
+        ids = [int(str(value)) for value in wanted if is_position(str(value)) and len(str(value)) < 19]
+        return {"_id": {"$in": ids}}
+    kind = "text" if name in _TEXT_COLUMNS else "number"
+    plain = [value for value in wanted if _kind(value) == kind]
+    parts: list[Filter] = [{name: {"$in": plain}}] if plain else []
+    return _any([*parts, {name: None}] if None in wanted else parts)
+
+
+def _in_nodes(path: tuple[str, ...], wanted: Sequence[JSON]) -> Filter:
+    if path == ("def",):
+        prints = [sha256_hex(canonical_json(value).encode()) for value in wanted if isinstance(value, dict)]
+        return {"fingerprint": {"$in": prints}}
+    parts: list[Filter] = []
+    if None in wanted:  # null or absent
+        parts.append({"$nor": [_node(path, t={"$ne": "null"})]})
+    for kind in ("boolean", "number", "text", "object", "list"):
+        chosen = [value for value in wanted if _kind(value) == kind]
+        if chosen:
+            plain = [sha256_hex(canonical_json(value).encode()) for value in chosen] if kind in _WHOLE else chosen
+            parts.append(_node(path, t=kind, v={"$in": plain}))
+    return _any(parts)
+
+
+def _compare(path: tuple[str, ...], order: str, value: float | str) -> Filter:
+    name = path[0]
+    kind = _kind(value)
+    if name in _COLUMNS:
+        return {name: {f"${order}": value}} if (kind == "text") is (name in _TEXT_COLUMNS) else FALSE
+    return _node(path, t=kind, v={f"${order}": value})

@@ -1,0 +1,498 @@
+"""The MongoDB store: tasks shared by many machines, each change one write of one document."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+from bson import ObjectId, encode
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from rollwright.errors import (
+    IllegalTransitionError,
+    LeaseLostError,
+    PoolError,
+    StoreUnavailableError,
+    TaskNotFoundError,
+)
+from rollwright.pool.notifier import bells_for
+from rollwright.pool.query import Query
+from rollwright.pool.states import CLAIMABLE, Status, amend_sources
+from rollwright.pool.store import (
+    Amendment,
+    Claim,
+    Lease,
+    MovedTask,
+    NewTask,
+    Outcome,
+    PoolStat,
+    PutResult,
+    Settlement,
+    TaskRecord,
+    Traits,
+    check_movable,
+    check_pool_name,
+)
+from rollwright.pool.stores.mongo import writes as changes
+from rollwright.pool.stores.mongo.connection import AMBIGUOUS, RETRIES, Document, too_large
+from rollwright.pool.stores.mongo.history import PLAIN, DuplicatesOnly, MongoHistory
+from rollwright.pool.stores.mongo.query import where
+
+__all__ = ["MongoStore"]
+
+_PUT_CHUNK: Final = 1000
+_PAGE: Final = 500
+_ROUNDS: Final = 6
+_LONG: Final = 64 * 1024
+_LARGEST: Final = 12 * 1024 * 1024
+"""Bytes of a new task; results, errors and history come on top, up to 16 MiB."""
+_STATE: Final = {"status": 1, "token": 1}
+_OLDEST: Final = [("_id", ASCENDING)]
+_logger = logging.getLogger("rollwright.pool")
+_Maker: TypeAlias = Callable[[int, float], Document]
+_NEXT: Final = [("priority", DESCENDING), ("_id", ASCENDING)]
+
+
+class MongoStore(MongoHistory):
+    """Tasks in a MongoDB database, shared by the processes of any number of machines.
+
+    Parameters
+    ----------
+    url : str
+        ``mongodb://user:password@host:27017/database``; the database is ``rollwright`` when the URL names none.
+    database : str, optional
+        Over the URL's.
+    clock : callable, optional
+        Returns seconds since 1970 UTC and decides leases; the server's clock if not given.
+    timeout : float
+        Seconds to look for a server, and to wait for one answer, where the URL does not say it.
+
+    Guarantees: each task's change is one write of one document with its row of history, majority and journalled. A
+    call that changes several tasks is one such write for each (`Traits.one_transaction` is False): killed half-way, it
+    has changed some of them, and repeating it changes the others. An answer lost on the way is looked for by the
+    write's own key before anything is done again.
+    """
+
+    @property
+    def traits(self) -> Traits:
+        """Many machines, the server's clock in milliseconds, one transaction for each task."""
+        return Traits(time_precision=1e-3, multi_process=True, multi_host=True, can_notify=False, one_transaction=False)
+
+    def migrate(self) -> None:
+        """Bring the database to this version's schema, and end what killed clients left half done."""
+        with self._translated():
+            self._check_version(self.database)
+            for pool in self._pools.distinct("_id"):
+                self._sweep(pool)
+
+    # -- putting -----------------------------------------------------------------------------------------------
+
+    def put(self, pool: str, tasks: Sequence[NewTask]) -> PutResult:
+        """Add the tasks the pool does not have yet."""
+        check_pool_name(pool)
+        prints = [task.fingerprint for task in tasks]
+        unique: dict[str, _Maker] = {}
+        for task in tasks:
+            unique.setdefault(task.fingerprint, partial(changes.created, pool=pool, task=task))
+            _check_size(task.canonical, unique[task.fingerprint])
+        return self._add(pool, prints, unique)
+
+    def restore(self, pool: str, tasks: Sequence[MovedTask]) -> PutResult:
+        """Take over tasks of another store, as they stood there, with their history."""
+        check_pool_name(pool)
+        check_movable(tasks)
+        prints = [task.record.fingerprint for task in tasks]
+        unique: dict[str, _Maker] = {}
+        for task in tasks:
+            unique.setdefault(task.record.fingerprint, partial(changes.moved, pool=pool, task=task))
+            _check_size(task.record.canonical, unique[task.record.fingerprint])
+        return self._add(pool, prints, unique)
+
+    def _add(self, pool: str, prints: Sequence[str], unique: Mapping[str, _Maker]) -> PutResult:
+        """Insert what is new, in the order given; the unique index decides what that is."""
+        known: dict[str, int] = {}
+        mine: set[int] = set()
+        wanted = [*unique]
+        with self._translated():
+            for start in range(0, len(wanted), _PUT_CHUNK):
+                chunk = wanted[start : start + _PUT_CHUNK]
+                self._add_chunk(pool, {name: unique[name] for name in chunk}, known, mine)
+        added = mine & {*known.values()}
+        if added:
+            self.ring(pool)
+        return PutResult(ids=tuple(str(known[name]) for name in prints), created=len(added))
+
+    def _add_chunk(
+        self,
+        pool: str,
+        makers: Mapping[str, _Maker],
+        known: dict[str, int],
+        mine: set[int],
+    ) -> None:
+        for pause in (0.0, *RETRIES, *RETRIES):
+            if pause:  # what another client just put may not have reached a majority yet
+                self._waiting.sleep(pause)
+            missing = [name for name in makers if name not in known]
+            found = self._tasks.find({"pool": pool, "fingerprint": {"$in": missing}}, {"fingerprint": 1})
+            known |= {document["fingerprint"]: document["_id"] for document in found}
+            missing = [name for name in missing if name not in known]
+            if not missing:
+                return
+            self._register(pool)
+            first = self._allocate(len(missing))
+            now = self._clock()
+            mine |= {*range(first, first + len(missing))}
+            documents = [makers[name](first + place, now) for place, name in enumerate(missing)]
+            try:
+                with DuplicatesOnly():
+                    self._tasks.insert_many(documents, ordered=False)
+                    known |= {document["fingerprint"]: document["_id"] for document in documents}
+            except AMBIGUOUS as error:
+                self._after(error, 0.0)  # the next round finds out what was inserted
+        raise StoreUnavailableError(
+            f"pool `{pool}`: tasks were removed, or connections failed, as often as they were put",
+            hint="put them again; what is there already stays as it is",
+        )
+
+    def _register(self, pool: str) -> None:
+        """Let the pool be known before it has tasks, so that none has tasks and is not known."""
+        if pool not in self._registered:
+            update = {"$set": {"used": True}}
+            self._patiently(lambda: self._pools.update_one({"_id": pool}, update, upsert=True))
+            self._registered.add(pool)
+
+    # -- claiming ----------------------------------------------------------------------------------------------
+
+    def claim(self, claim: Claim) -> list[Lease]:
+        """Take tasks: highest priority first, then the oldest; each by a write of its own."""
+        with self._translated():
+            return self._claim(claim)
+
+    def _claim(self, claim: Claim) -> list[Lease]:
+        self._tend(claim.pool)
+        if claim.limit <= 0 or self._pools.find_one({"_id": claim.pool, "paused_at": {"$gt": 0}}) is not None:
+            return []
+        leases: list[Lease] = []
+        while len(leases) < claim.limit:
+            document = self._take(claim)
+            if document is None:
+                break
+            leases.append(_lease(document))
+        return leases
+
+    def _take(self, claim: Claim) -> Document | None:
+        condition = where(claim.query)
+        wanted = {"$and": [changes.claimable(claim), condition]} if condition else changes.claimable(claim)
+        for pause in (*RETRIES, None):
+            key = ObjectId()
+            try:
+                document: Document | None = self._tasks.find_one_and_update(
+                    wanted,
+                    changes.claimed(claim, key, self._clock()),
+                    sort=_NEXT,
+                    projection=self._returned,
+                    return_document=ReturnDocument.AFTER,
+                )
+            except AMBIGUOUS as error:
+                # The server may have given a task away and the answer was lost: look for the claim's key, and should
+                # the write come even later, `renew` gives back what this client does not know it has.
+                self._doubtful.append(key)
+                self._after(error, pause)
+                found = self._latest.find_one({"owner": claim.owner, "status": "running", "claim": key}, PLAIN)
+                if found is not None:
+                    with suppress(ValueError):
+                        self._doubtful.remove(key)
+                    return found
+            else:
+                if document is not None:
+                    self._keep_short(document)
+                return document
+        raise AssertionError  # pragma: no cover - the last round returns or raises
+
+    def _tend(self, pool: str) -> None:
+        """Free what leases of `pool` ended, and let delayed tasks be taken whose time has come."""
+        now = self._clock()
+        late: Document = {"pool": pool, "due": {"$lte": now}}
+        if self._latest.find_one(late, _STATE) is None:
+            return
+        self._reap(now, {"pool": pool})
+        delayed = late | {"status": {"$in": [status.value for status in sorted(CLAIMABLE)]}}
+        self._patiently(lambda: self._tasks.update_many(delayed, changes.promoted()))
+
+    def renew(self, owner: str, *, lease: float) -> dict[str, int]:
+        """Extend the leases of all tasks `owner` holds."""
+        held: Document = {"owner": owner, "status": Status.RUNNING.value}
+        with self._translated():
+            if self._doubtful:  # taken after all by claims whose answers were lost: nobody works on these
+                for document in [*self._latest.find(held | {"claim": {"$in": [*self._doubtful]}}, PLAIN)]:
+                    self._settle_one(document, Outcome.released(_lease(document)))
+            until = {"$set": {"due": self._clock() + lease}}
+            self._patiently(lambda: self._tasks.update_many(held, until))
+            return {str(document["_id"]): document["token"] for document in self._latest.find(held, _STATE)}
+
+    # -- ending ------------------------------------------------------------------------------------------------
+
+    def settle(self, outcomes: Sequence[Outcome], *, claim: Claim | None = None) -> Settlement:
+        """End attempts one by one, then take the next tasks; killed between, it has ended some and taken none."""
+        refused: list[LeaseLostError] = []
+        statuses: dict[str, Status] = {}
+        with self._translated():
+            numbers = [int(outcome.task_id) for outcome in outcomes]
+            held = {document["_id"]: document for document in self._latest.find({"_id": {"$in": numbers}}, PLAIN)}
+            for outcome in outcomes:
+                status = self._settle_one(held.get(int(outcome.task_id)), outcome)
+                if status is None:
+                    refused.append(self._refusal(outcome))
+                else:
+                    statuses[outcome.task_id] = status
+            leases = self._claim_after(claim, settled=bool(statuses))
+            self._ring_for({document["pool"] for document in held.values()}, statuses.values(), more=bool(leases))
+        return Settlement(refused=tuple(refused), statuses=statuses, leases=tuple(leases))
+
+    def _claim_after(self, claim: Claim | None, *, settled: bool) -> list[Lease]:
+        """Claim after outcomes were accepted: when connections fail now, taking nothing is better than hiding that."""
+        if claim is None:
+            return []
+        try:
+            return self._claim(claim)
+        except AMBIGUOUS as error:
+            if not settled:
+                raise
+            _logger.warning("claim.failed pool=%s error=%s", claim.pool, type(error).__name__)
+            return []
+
+    def _settle_one(self, document: Mapping[str, Any] | None, outcome: Outcome) -> Status | None:
+        """Return the state reached, or None when the token is stale.
+
+        What is taken from the document (attempts, the state it was claimed from) stays as it is as long as the token
+        does; whether it still does is decided by the write.
+        """
+        if document is None or document["origin"] is None or document["status"] == changes.DELETED:
+            return None
+        change = changes.ended(document, outcome, self._clock())
+        after = self._change(changes.fence(outcome), change)
+        return change.status if after is not None else None
+
+    def _change(self, allowed: Document, change: changes.Change) -> Document | None:
+        """Make a change where the filter allows it; return the task after it, or None when it was not allowed."""
+        doubt = False
+        for pause in (*RETRIES, None):
+            try:
+                found: Document | None = self._tasks.find_one_and_update(
+                    allowed, change.update, projection=self._returned, return_document=ReturnDocument.AFTER
+                )
+                if found is None and doubt:
+                    found = self._happened(allowed, change.key)
+            except AMBIGUOUS as error:
+                doubt = True
+                self._after(error, pause)
+            else:
+                if found is not None:
+                    self._keep_short(found)
+                return found
+        raise AssertionError  # pragma: no cover - the last round returns or raises
+
+    def _refusal(self, outcome: Outcome) -> LeaseLostError:
+        found = self._latest.find_one({"_id": int(outcome.task_id), "status": {"$ne": changes.DELETED}}, _STATE)
+        if found is None:
+            return LeaseLostError(outcome.task_id, token=outcome.token, current=None)
+        return LeaseLostError(outcome.task_id, token=outcome.token, current=found["token"], state=found["status"])
+
+    def reap(self, pool: str | None = None, *, query: Query | None = None) -> list[str]:
+        """Free the tasks whose lease ended; MongoDB knows of no dead process."""
+        limits = {} if pool is None else {"pool": pool}
+        with self._translated():
+            return self._reap(self._clock(), limits, where(query))
+
+    def _reap(self, now: float, limits: Document, condition: Document | None = None) -> list[str]:
+        late: Document = {"status": Status.RUNNING.value, "due": {"$lt": now}}
+        wanted = {"$and": [late | limits, condition]} if condition else late | limits
+        freed: list[str] = []
+        for document in [*self._latest.find(wanted, PLAIN | {"definition": 0}, sort=_OLDEST)]:
+            change = changes.reaped(document, now)
+            # Renewed or settled since it was read: then the filter does not meet it.
+            if self._change(late | {"_id": document["_id"], "token": document["token"]}, change) is not None:
+                freed.append(str(document["_id"]))
+                self._ring_for({document["pool"]}, [change.status])
+        return freed
+
+    def _ring_for(self, pools: set[str], statuses: Any, *, more: bool = False) -> None:
+        """Ring for tasks that came into `statuses`; with `more` at work, no end is near."""
+        for bell in bells_for(statuses):
+            if bell == "work" or not more:
+                for pool in pools:
+                    self.ring(pool, bell=bell)
+
+    # -- asking ------------------------------------------------------------------------------------------------
+
+    def get(self, pool: str, task_ids: Sequence[str]) -> list[TaskRecord]:
+        """Return the tasks, in the order asked."""
+        numbers = [int(item) for item in task_ids if item.isascii() and item.isdecimal() and len(item) < 19]
+        with self._translated():
+            rows = self._tasks.find({"_id": {"$in": numbers}, "pool": pool}, PLAIN | {"log": 0})
+            found = {str(document["_id"]): _record(document) for document in rows}
+        for task_id in task_ids:
+            if task_id not in found:
+                raise TaskNotFoundError(f"pool `{pool}` has no task {task_id}")
+        return [found[task_id] for task_id in task_ids]
+
+    def find(self, pool: str, query: Query | None = None) -> Iterator[TaskRecord]:
+        """Return the tasks that match, oldest first, read in pages."""
+        condition = where(query)
+        last = 0
+        while True:
+            page: Document = {"pool": pool, "_id": {"$gt": last}}
+            wanted = {"$and": [page, condition]} if condition else page
+            with self._translated():
+                rows = [*self._tasks.find(wanted, PLAIN | {"log": 0}, sort=_OLDEST, limit=_PAGE)]
+            yield from (_record(document) for document in rows)
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1]["_id"]
+
+    def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
+        """Return how many tasks match, by state."""
+        condition = where(query)
+        wanted = {"$and": [{"pool": pool}, condition]} if condition else {"pool": pool}
+        with self._translated():
+            rows = [*self._tasks.aggregate([{"$match": wanted}, {"$group": {"_id": "$status", "tasks": {"$sum": 1}}}])]
+        return dict.fromkeys(Status, 0) | {Status(row["_id"]): row["tasks"] for row in rows}
+
+    # -- changing by hand --------------------------------------------------------------------------------------
+
+    def amend(self, pool: str, query: Query | None, amendment: Amendment) -> list[str]:
+        """Change tasks by hand, one after another."""
+        status = amendment.status
+        allowed: Document = {}
+        if status is not None:
+            allowed["status"] = {"$in": sorted(source.value for source in amend_sources(status))}
+            if status is Status.PART_DONE:
+                allowed["result"] = {"$ne": None}
+        selection = {"$and": [{"pool": pool}, where(query), allowed]}
+        with self._translated():
+            if amendment.replacement is not None:
+                self._refuse_held(pool, query)
+            try:
+                changed = self._each(selection, lambda document: changes.amended(document, amendment, self._clock()))
+            except DuplicateKeyError as error:
+                raise PoolError("another task of the pool has that definition already") from error
+            if changed and status is not None:
+                self._ring_for({pool}, [status])
+        return [str(number) for number in changed]
+
+    def _refuse_held(self, pool: str, query: Query | None) -> None:
+        held = self._latest.find_one({"$and": [{"pool": pool, "status": Status.RUNNING.value}, where(query)]}, _STATE)
+        if held is not None:
+            raise IllegalTransitionError(f"task {held['_id']} is running; its definition stays")
+
+    def _each(self, selection: Document, make: Callable[[Document], changes.Change]) -> list[int]:
+        """Change every task selected; one that changed since it was read is looked at anew."""
+        changed: list[int] = []
+        without: Document = PLAIN | {"definition": 0}
+        for seen in [*self._latest.find(selection, without, sort=_OLDEST)]:
+            document: Document | None = seen
+            for _ in range(_ROUNDS):
+                if document is None:
+                    break
+                allowed = {"_id": seen["_id"], "version": document["version"]}
+                if self._change(allowed, make(document)) is not None:
+                    changed.append(seen["_id"])
+                    break
+                document = self._latest.find_one({"$and": [{"_id": seen["_id"]}, selection]}, without)
+        return changed
+
+    def delete(self, pool: str, query: Query | None, *, running: bool = False) -> int:
+        """Remove tasks that match; their history stays."""
+        allowed: Document = {} if running else {"status": {"$ne": Status.RUNNING.value}}
+        selection = {"$and": [{"pool": pool}, where(query), allowed]}
+        with self._translated():
+            removed = self._each(selection, lambda document: changes.buried(document, self._clock()))
+            self._sweep(pool)
+        if removed:
+            self.ring(pool, bell="end")
+        return len(removed)
+
+    # -- whole pools -------------------------------------------------------------------------------------------
+
+    def list_pools(self) -> list[str]:
+        """Return the names of all pools that have or had tasks, or are paused, sorted."""
+        with self._translated():
+            rows = self._pools.find({"$or": [{"used": True}, {"paused_at": {"$gt": 0}}]}, {"_id": 1})
+            return sorted(str(row["_id"]) for row in rows)
+
+    def pause(self, pool: str, *, reason: str | None = None) -> bool:
+        """Let nobody take tasks of `pool` until `resume`; a claim that is on its way may still take one."""
+        check_pool_name(pool)
+        update = {"$set": {"paused_at": self._clock(), "reason": reason}}
+        with self._translated():
+            self._patiently(lambda: self._pools.update_one({"_id": pool}, {"$setOnInsert": {"work": 0}}, upsert=True))
+            going = {"_id": pool, "paused_at": None}
+            return self._patiently(lambda: self._pools.find_one_and_update(going, update)) is not None
+
+    def resume(self, pool: str) -> bool:
+        """Let tasks be taken again."""
+        update = {"$unset": {"paused_at": "", "reason": ""}}
+        paused = {"_id": pool, "paused_at": {"$gt": 0}}
+        with self._translated():
+            resumed = self._patiently(lambda: self._pools.find_one_and_update(paused, update)) is not None
+        if resumed:
+            self.ring(pool)
+        return resumed
+
+    def stat(self, pool: str) -> PoolStat:
+        """Return how many tasks a pool has by state, and whether it is paused."""
+        with self._translated():
+            found = self._pools.find_one({"_id": pool}) or {}
+        return PoolStat(
+            pool=pool, counts=self.count(pool), paused_at=found.get("paused_at"), reason=found.get("reason")
+        )
+
+
+def _check_size(canonical: str, make: _Maker) -> None:
+    """Refuse, before anything is put, what MongoDB cannot hold: 1 MiB of text may be 16 times as much in values."""
+    if len(canonical) > _LONG and len(encode(make(0, 0.0))) > _LARGEST:
+        raise too_large()
+
+
+def _lease(document: Mapping[str, Any]) -> Lease:
+    return Lease(
+        task_id=str(document["_id"]),
+        pool=document["pool"],
+        token=document["token"],
+        attempt=document["attempts"],
+        max_attempts=document["max_attempts"],
+        owner=document["owner"],
+        canonical=document["definition"],
+        priority=document["priority"],
+        origin=Status(document["origin"]),
+        result=document["result"],
+    )
+
+
+def _record(document: Mapping[str, Any]) -> TaskRecord:
+    status = Status(document["status"])
+    due = document.get("due")
+    return TaskRecord(
+        task_id=str(document["_id"]),
+        pool=document["pool"],
+        fingerprint=document["fingerprint"],
+        status=status,
+        priority=document["priority"],
+        token=document["token"],
+        attempts=document["attempts"],
+        max_attempts=document["max_attempts"],
+        canonical=document["definition"],
+        created=document["created"],
+        owner=document["owner"],
+        result=document["result"],
+        validity=document["validity"],
+        error=document["error"],
+        lease_until=due if status is Status.RUNNING else None,
+        run_at=due if status in CLAIMABLE else None,
+        started=document["started"],
+        ended=document["ended"],
+    )

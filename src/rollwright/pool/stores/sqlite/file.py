@@ -1,0 +1,228 @@
+"""The SQLite file behind a pool: opening, versions, transactions, errors."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from rollwright.core.canonical import sha256_hex
+from rollwright.core.clock import SystemClock
+from rollwright.errors import (
+    SchemaVersionError,
+    StoreUnavailableError,
+)
+from rollwright.pool import posix
+from rollwright.pool.notifier import PollingWaker
+from rollwright.pool.store import Bell, Waker
+from rollwright.pool.stores.sqlite import statements as sql
+
+__all__ = ["SqliteFile"]
+
+_APPLICATION_ID: Final = 0x726F6C6C
+_INHERITED: Final[list[sqlite3.Connection]] = []
+"""Connections of a parent process, kept so that nothing closes them."""
+
+
+class SqliteFile:
+    """The file, its connection, and transactions in it; `SqliteStore` says what happens in them."""
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        durable: bool = True,
+        clock: Callable[[], float] | None = None,
+        timeout: float = 60.0,
+    ) -> None:
+        system = SystemClock()
+        self.path = Path(path).absolute()
+        self._durable = durable
+        self._clock = clock if clock is not None else lambda: system.now().timestamp()
+        self._timeout = timeout
+        self._mutex = threading.RLock()
+        self._gate = posix.Gate(self._beside("lock"))
+        self._owners = self._beside("owners")
+        self._bells = self._beside("bells")
+        self._open: sqlite3.Connection | None = None
+        self._pid = 0
+        self._changed: set[tuple[str, Bell]] = set()
+        self._commits = 0
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(f"{self.path.name}-{suffix}")
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._open is not None and self._pid != os.getpid():
+            # Forked: the connection is the parent's, and SQLite forbids even closing its copy here.
+            _INHERITED.append(self._open)
+            self._open = None
+            self._gate = posix.Gate(self._beside("lock"))
+        if self._open is None:
+            self._open = self._connect()
+            self._pid = os.getpid()
+        return self._open
+
+    def _connect(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        kind = posix.network_filesystem(self.path.parent)
+        if kind is not None:
+            raise StoreUnavailableError(
+                f"{self.path} lies on a network filesystem ({kind}), whose locks SQLite cannot trust",
+                hint="put the pool on a local disk, or use a database server for several machines",
+            )
+        connection = sqlite3.connect(
+            self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
+        connection.execute("PRAGMA synchronous = FULL" if self._durable else "PRAGMA synchronous = NORMAL")
+        version = _pragma(connection, "user_version")
+        if version > sql.SCHEMA_VERSION:
+            raise SchemaVersionError(
+                f"{self.path} has schema {version}, and this rollwright knows up to {sql.SCHEMA_VERSION}",
+                hint="update rollwright, or use another pool",
+            )
+        if version < sql.SCHEMA_VERSION:
+            with self._gate.held():
+                self._initialise(connection)
+
+    def _initialise(self, connection: sqlite3.Connection) -> None:
+        if _pragma(connection, "user_version") == 0 and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise StoreUnavailableError(
+                f"{self.path} is another program's database", hint="name a file of its own for the pool"
+            )
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise StoreUnavailableError(f"{self.path} cannot be used in WAL mode (it stays in `{mode}`)")
+        self._upgrade(connection)
+
+    def _upgrade(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = _pragma(connection, "user_version")  # anew: somebody may have been faster
+            for statements in sql.MIGRATIONS[version:]:
+                for statement in statements:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {sql.SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _told(self, error: sqlite3.Error | OSError) -> StoreUnavailableError:
+        if isinstance(error, sqlite3.Error):
+            return StoreUnavailableError(f"the pool {self.path} failed: {error}", hint=_hint(error))
+        return StoreUnavailableError(f"the pool {self.path} cannot be opened: {error}")
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._mutex:
+            try:
+                yield self._connection()
+            except (sqlite3.Error, OSError) as error:
+                raise self._told(error) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Open a transaction for the block, and ring the bells it named in `_changed` once it is committed."""
+        with self._mutex:
+            try:
+                connection = self._connection()
+                self._changed.clear()
+                with self._gate.held():
+                    connection.execute("BEGIN IMMEDIATE")
+                    try:
+                        yield connection
+                        connection.execute("COMMIT")
+                        # What changed nothing counts not, or a worker that looks would wake itself to look again.
+                        self._commits += bool(self._changed)
+                    except BaseException:
+                        # On a full disk SQLite has rolled back by itself; rolling back again would hide the error.
+                        if connection.in_transaction:
+                            connection.execute("ROLLBACK")
+                        raise
+            except (sqlite3.Error, OSError) as error:
+                raise self._told(error) from error
+            changed = [*self._changed]
+        for pool, bell in changed:
+            self.ring(pool, bell=bell)
+
+    # -- bells -------------------------------------------------------------------------------------------------
+
+    def waker(self, pool: str, *, bell: Bell = "work") -> Waker:
+        """Return a new listener; on systems without named pipes it looks whether the file changed."""
+        doorbell = posix.Doorbell.hung(self._bells, _bell_name(pool, bell))
+        return doorbell if doorbell is not None else PollingWaker(self._version)
+
+    def ring(self, pool: str, *, bell: Bell = "work") -> None:
+        """Wake all who listen, in whatever process."""
+        posix.ring_doorbells(self._bells, _bell_name(pool, bell))
+
+    def _version(self) -> tuple[int, int]:
+        with self._reading() as connection:
+            return _pragma(connection, "data_version"), self._commits
+
+    def migrate(self) -> None:
+        """Bring the file to this version's schema and sweep up after processes that ended."""
+        with self._reading() as connection:
+            with self._gate.held():
+                self._upgrade(connection)
+            folder = self._owners
+            if folder.is_dir():
+                holding = {row[0] for row in connection.execute(sql.RUNNING_PROCESSES)}
+                names = [path.name for path in folder.iterdir() if path.name not in holding]
+                for name in posix.dead_processes(folder, names):
+                    posix.forget_process(folder, name)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._mutex:
+            if self._open is not None and self._pid == os.getpid():
+                self._open.close()
+                self._gate.close()
+            self._open = None
+
+
+@functools.lru_cache(maxsize=256)
+def _bell_name(pool: str, bell: Bell) -> str:
+    return f"{bell}-{sha256_hex(pool.encode())[:16]}"
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+_DAMAGED: Final = (
+    "the file is no pool or is damaged. Restore it from a copy, with its -wal beside it; or save what can be read: "
+    "sqlite3 pool.db .recover | sqlite3 new.db. A pool holds tasks, states and small results: recorders and artifacts "
+    "lie elsewhere, so when it cannot be saved you may move it away, its -wal, -shm, -lock, -owners and -bells too, "
+    "and give `rollwright roll` again: windows are then trained anew. Never remove the -wal alone"
+)
+
+
+def _hint(error: sqlite3.Error) -> str | None:
+    text = str(error)
+    if "full" in text:
+        return "free some space; nothing of the last change was kept, and everything before it is"
+    if "locked" in text:
+        return "another process holds the file in a transaction; look for one that is stopped"
+    if "not a database" in text or "malformed" in text:
+        return _DAMAGED
+    if "readonly" in text or "unable to open" in text:
+        return "check the permissions of the file and of its folder, which must be writable too"
+    return None

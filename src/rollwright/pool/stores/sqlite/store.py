@@ -1,0 +1,494 @@
+"""The default store: one SQLite file, shared by the processes of one machine."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from rollwright.errors import (
+    IllegalTransitionError,
+    LeaseLostError,
+    PoolError,
+    TaskNotFoundError,
+)
+from rollwright.pool import posix
+from rollwright.pool.notifier import bells_for
+from rollwright.pool.query import Query
+from rollwright.pool.states import Status, amend_sources
+from rollwright.pool.store import (
+    Amendment,
+    Bell,
+    Claim,
+    HistoryRow,
+    Lease,
+    MovedTask,
+    NewTask,
+    Outcome,
+    PoolStat,
+    PutResult,
+    Settlement,
+    TaskRecord,
+    Traits,
+    check_movable,
+    check_pool_name,
+)
+from rollwright.pool.stores.sqlite import statements as sql
+from rollwright.pool.stores.sqlite.file import SqliteFile
+from rollwright.pool.stores.sqlite.query import where
+
+__all__ = ["SqliteStore"]
+
+_PUT_CHUNK: Final = 10_000
+_PAGE: Final = 500
+_TERMINAL: Final = (Status.DONE, Status.FAILED, Status.CANCELLED)
+
+
+class SqliteStore(SqliteFile):
+    """Tasks in one SQLite file in WAL mode.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file; it is made, with its folder, at the first use. Not on a network filesystem: its locks are not
+        to be trusted there.
+    durable : bool
+        True: what a method returned survives a power cut. False: it survives a killed process, and a power cut may
+        lose the last commits, never corrupt.
+    clock : callable, optional
+        Returns seconds since 1970 UTC and decides leases; the machine's clock if not given.
+    timeout : float
+        Seconds to wait for another writer before `StoreUnavailableError`.
+
+    Guarantees: writers take turns in the order they came; a process that is killed loses its tasks at the next
+    `reap`, not only when their leases end.
+    """
+
+    @property
+    def traits(self) -> Traits:
+        """Many processes of one machine, the machine's clock."""
+        return Traits(
+            time_precision=1e-6, multi_process=True, multi_host=False, can_notify=True, knows_dead_owners=True
+        )
+
+    def put(self, pool: str, tasks: Sequence[NewTask]) -> PutResult:
+        """Add the tasks the pool does not have yet."""
+        check_pool_name(pool)
+        ids: list[str] = []
+        created = 0
+        for start in range(0, len(tasks), _PUT_CHUNK):
+            chunk = tasks[start : start + _PUT_CHUNK]
+            with self._writing() as connection:
+                known, new = self._put(connection, pool, chunk)
+            ids += [str(known[task.fingerprint]) for task in chunk]
+            created += new
+        return PutResult(ids=tuple(ids), created=created)
+
+    def _put(self, connection: sqlite3.Connection, pool: str, tasks: Sequence[NewTask]) -> tuple[dict[str, int], int]:
+        """Insert what is new; return the ids of all by fingerprint, and how many are new."""
+        now = self._clock()
+        (last,) = connection.execute(sql.LAST_ID).fetchone()
+        rows = (
+            (
+                pool,
+                task.fingerprint,
+                task.priority,
+                task.max_attempts,
+                now + task.delay if task.delay > 0 else None,
+                now,
+            )
+            for task in tasks
+        )
+        connection.executemany(sql.INSERT, rows)
+        prints = json.dumps([task.fingerprint for task in tasks])
+        known: dict[str, int] = dict(connection.execute(sql.IDS_OF, (pool, prints)))
+        # This transaction is the only writer, so everything beyond `last` is new here.
+        texts = {number: task.canonical for task in tasks if (number := known[task.fingerprint]) > last}
+        if texts:
+            connection.executemany(sql.DOCUMENT, sorted(texts.items()))
+            connection.execute(sql.GROW, (pool, len(texts)))
+            self._changed.add((pool, "work"))
+        return known, len(texts)
+
+    def claim(self, claim: Claim) -> list[Lease]:
+        """Take tasks: highest priority first, then the oldest."""
+        with self._writing() as connection:
+            return self._claim(connection, claim, self._clock())
+
+    def _claim(self, connection: sqlite3.Connection, claim: Claim, now: float) -> list[Lease]:
+        expired, due = connection.execute(sql.CHORES, (now, claim.pool)).fetchone()
+        if expired:
+            self._reap(connection, now, [], " AND pool = ?", [claim.pool])
+        if due:
+            connection.execute(sql.PROMOTE, (now,))
+        condition, values = where(claim.query)
+        process = posix.this_process(self._owners)
+        rows = connection.execute(
+            _claiming(sql.CLAIM, claim.status.value, "=" if claim.limit == 1 else "IN", condition),
+            (claim.owner, process, now + claim.lease, now, claim.pool, *values, claim.pool, max(claim.limit, 0)),
+        ).fetchall()
+        leases = [
+            Lease(
+                task_id=str(row[0]),
+                pool=claim.pool,
+                token=row[1],
+                attempt=row[2],
+                max_attempts=row[3],
+                owner=claim.owner,
+                canonical=row[4],
+                priority=row[5],
+                origin=claim.status,
+                result=row[6],
+            )
+            for row in rows
+        ]
+        leases.sort(key=lambda lease: (-lease.priority, int(lease.task_id)))  # RETURNING promises no order
+        self._log(
+            connection,
+            now,
+            "claimed",
+            [(item.task_id, item.pool, Status.RUNNING, item.token, item.attempt, item.owner) for item in leases],
+        )
+        return leases
+
+    def renew(self, owner: str, *, lease: float) -> dict[str, int]:
+        """Extend the leases of all tasks `owner` holds."""
+        with self._writing() as connection:
+            rows = connection.execute(sql.RENEW, (self._clock() + lease, owner)).fetchall()
+        return {str(task_id): token for task_id, token in rows}
+
+    def settle(self, outcomes: Sequence[Outcome], *, claim: Claim | None = None) -> Settlement:
+        """End attempts, and take the next tasks in the same transaction."""
+        refused: list[LeaseLostError] = []
+        statuses: dict[str, Status] = {}
+        leases: list[Lease] = []
+        with self._writing() as connection:
+            now = self._clock()
+            for outcome in outcomes:
+                event, row = _end(connection, outcome, now)
+                if row is None:
+                    refused.append(_refusal(connection, outcome))
+                    continue
+                statuses[outcome.task_id] = Status(row[1])
+                self._log(connection, now, event, [(outcome.task_id, *row, outcome.error)])
+            if claim is not None:
+                leases = self._claim(connection, claim, now)
+        return Settlement(refused=tuple(refused), statuses=statuses, leases=tuple(leases))
+
+    def reap(self, pool: str | None = None, *, query: Query | None = None) -> list[str]:
+        """Free the tasks whose lease ended or whose process is dead."""
+        condition, values = where(query)
+        if pool is not None:
+            condition, values = f" AND pool = ?{condition}", [pool, *values]
+        folder = self._owners
+        with self._reading() as connection:
+            processes = [row[0] for row in connection.execute(sql.RUNNING_PROCESSES)]
+            dead = posix.dead_processes(folder, processes)
+            if not dead and connection.execute(sql.ANY_EXPIRED, (self._clock(),)).fetchone() is None:
+                return []  # nothing to write: looking costs no transaction
+        with self._writing() as connection:
+            freed = self._reap(connection, self._clock(), dead, condition, values)
+            holding = {row[0] for row in connection.execute(sql.RUNNING_PROCESSES)}
+        for name in dead:
+            if name not in holding:
+                posix.forget_process(folder, name)
+        return freed
+
+    def _reap(
+        self, connection: sqlite3.Connection, now: float, dead: list[str], condition: str, values: list[object]
+    ) -> list[str]:
+        rows = connection.execute(sql.REAP.format(where=condition), (now, now, json.dumps(dead), *values)).fetchall()
+        self._log(connection, now, "reaped", rows)
+        return sorted((str(row[0]) for row in rows), key=int)
+
+    def _log(self, connection: sqlite3.Connection, now: float, event: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Write one history row for each (task, pool, status, token, attempt, owner[, detail]), and note the bells."""
+        entries = [
+            (int(row[0]), row[1], now, event, str(row[2]), row[3], row[4], row[5], row[6] if len(row) > 6 else None)
+            for row in rows
+        ]
+        if not entries:
+            return
+        connection.executemany(sql.HISTORY, entries)
+        if event == "claimed":  # which nobody waits for
+            return
+        for pool, status in {(entry[1], entry[4]) for entry in entries}:
+            bells: Sequence[Bell] = ("end",) if event == "deleted" else bells_for([Status(status)])
+            self._changed.update((pool, bell) for bell in bells)
+
+    def get(self, pool: str, task_ids: Sequence[str]) -> list[TaskRecord]:
+        """Return the tasks, in the order asked."""
+        numbers = [int(item) for item in task_ids if item.isascii() and item.isdecimal() and len(item) < 19]
+        with self._reading() as connection:
+            rows = connection.execute(sql.GET, (pool, json.dumps(numbers))).fetchall()
+        found = {str(row[0]): _record(row) for row in rows}
+        for task_id in task_ids:
+            if task_id not in found:
+                raise TaskNotFoundError(f"pool `{pool}` has no task {task_id}")
+        return [found[task_id] for task_id in task_ids]
+
+    def find(self, pool: str, query: Query | None = None) -> Iterator[TaskRecord]:
+        """Return the tasks that match, oldest first, read in pages."""
+        condition, values = where(query)
+        last = 0
+        while True:
+            with self._reading() as connection:
+                rows = connection.execute(sql.FIND.format(where=condition), (pool, last, *values, _PAGE)).fetchall()
+            yield from (_record(row) for row in rows)
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1][0]
+
+    def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
+        """Return how many tasks match, by state; without a query, finished tasks cost nothing."""
+        condition, values = where(query)
+        with self._reading() as connection:
+            if query is None:
+                return _tally(connection, pool)
+            rows = connection.execute(sql.COUNT.format(where=condition), (pool, *values)).fetchall()
+        return dict.fromkeys(Status, 0) | {Status(status): tasks for status, tasks in rows}
+
+    def amend(self, pool: str, query: Query | None, amendment: Amendment) -> list[str]:
+        """Change tasks by hand."""
+        status = amendment.status
+        sources = sorted(source.value for source in amend_sources(status)) if status is not None else []
+        condition, values = where(query)
+        changed: set[str] = set()
+        with self._writing() as connection:
+            now = self._clock()
+            # The last of them may change whether the query matches, so the state comes last.
+            if amendment.replacement is not None:
+                changed |= self._replace(connection, pool, amendment.replacement, condition, values, now)
+                ids = json.dumps([int(task_id) for task_id in changed])
+                condition, values = " AND id IN (SELECT value FROM json_each(?))", [ids]
+            if amendment.priority is not None:
+                rows = connection.execute(
+                    sql.PRIORITISE.format(where=condition), (amendment.priority, pool, *values)
+                ).fetchall()
+                changed |= {str(row[0]) for row in rows}
+                ids = json.dumps([row[0] for row in rows])
+                condition, values = " AND id IN (SELECT value FROM json_each(?))", [ids]
+            if status is not None:
+                more, extra = _consequences(status, amendment.error)
+                condition += " AND result IS NOT NULL" if status is Status.PART_DONE else ""
+                rows = connection.execute(
+                    sql.AMEND.format(more=more, where=condition),
+                    (status.value, now if status in _TERMINAL else None, *extra, pool, json.dumps(sources), *values),
+                ).fetchall()
+                self._log(connection, now, "amended", rows)
+                changed |= {str(row[0]) for row in rows}
+        return sorted(changed, key=int)
+
+    def _replace(
+        self, connection: sqlite3.Connection, pool: str, new: NewTask, condition: str, values: list[object], now: float
+    ) -> set[str]:
+        held = connection.execute(sql.RUNNING_MATCH.format(where=condition), (pool, *values)).fetchone()
+        if held is not None:
+            raise IllegalTransitionError(f"task {held[0]} is running; its definition stays")
+        try:
+            rows = connection.execute(sql.REPLACE.format(where=condition), (new.fingerprint, pool, *values)).fetchall()
+            connection.execute(sql.REDEFINE, (new.canonical, json.dumps([row[0] for row in rows])))
+        except sqlite3.IntegrityError as error:
+            raise PoolError("another task of the pool has that definition already") from error
+        self._log(connection, now, "replaced", rows)
+        return {str(row[0]) for row in rows}
+
+    def delete(self, pool: str, query: Query | None, *, running: bool = False) -> int:
+        """Remove tasks that match; their history stays."""
+        condition, values = where(query)
+        with self._writing() as connection:
+            connection.execute(sql.KEEP_CREATED.format(where=condition), (pool, running, *values))
+            rows = connection.execute(sql.DELETE.format(where=condition), (pool, running, *values)).fetchall()
+            if rows:
+                connection.execute(sql.FORGET_DOCUMENTS, (json.dumps([row[0] for row in rows]),))
+                connection.execute(sql.GROW, (pool, -len(rows)))
+            self._log(connection, self._clock(), "deleted", rows)
+        return len(rows)
+
+    def list_pools(self) -> list[str]:
+        """Return the names of all pools that have or had tasks, or are paused, sorted."""
+        with self._reading() as connection:
+            return [row[0] for row in connection.execute(sql.POOLS)]
+
+    def pause(self, pool: str, *, reason: str | None = None) -> bool:
+        """Let nobody take tasks of `pool` until `resume`."""
+        check_pool_name(pool)
+        with self._writing() as connection:
+            return connection.execute(sql.PAUSE, (pool, self._clock(), reason)).rowcount > 0
+
+    def resume(self, pool: str) -> bool:
+        """Let tasks be taken again."""
+        with self._writing() as connection:
+            paused = connection.execute(sql.RESUME, (pool,)).rowcount > 0
+            if paused:
+                self._changed.add((pool, "work"))
+        return paused
+
+    def stat(self, pool: str) -> PoolStat:
+        """Return how many tasks a pool has by state, and whether it is paused; finished tasks cost nothing."""
+        with self._reading() as connection:
+            connection.execute("BEGIN")  # one moment for both
+            try:
+                counts = _tally(connection, pool)
+                pause = connection.execute(sql.PAUSED, (pool,)).fetchone() or (None, None)
+            finally:
+                connection.execute("COMMIT")
+        return PoolStat(pool=pool, counts=counts, paused_at=pause[0], reason=pause[1])
+
+    def restore(self, pool: str, tasks: Sequence[MovedTask]) -> PutResult:
+        """Take over tasks of another store, as they stood there, with their history."""
+        check_pool_name(pool)
+        check_movable(tasks)
+        ids: list[int] = []
+        created = 0
+        with self._writing() as connection:
+            now = self._clock()
+            for task in tasks:
+                found = connection.execute(sql.RESTORE, _restored(pool, task.record)).fetchone()
+                if found is None:
+                    found = connection.execute(sql.ID_OF, (pool, task.record.fingerprint)).fetchone()
+                else:
+                    created += 1
+                    connection.execute(sql.DOCUMENT, (found[0], task.record.canonical))
+                    connection.execute(sql.GROW, (pool, 1))
+                    self._log_moved(connection, pool, found[0], task, now)
+                ids.append(found[0])
+        return PutResult(ids=tuple(str(number) for number in ids), created=created)
+
+    def _log_moved(self, connection: sqlite3.Connection, pool: str, number: int, task: MovedTask, now: float) -> None:
+        record = task.record
+        last = HistoryRow(
+            task_id="",
+            at=now,
+            event="moved",
+            status=record.status,
+            token=record.token,
+            attempt=record.attempts,
+            owner=record.owner,
+        )
+        rows = [
+            (number, place, pool, row.at, row.event, row.status.value, row.token, row.attempt, row.owner, row.detail)
+            for place, row in enumerate((*task.history, last))
+        ]
+        connection.executemany(sql.MOVED_HISTORY, rows)
+        self._changed.update((pool, bell) for bell in bells_for([record.status]))
+
+    def read_history(self, pool: str, task_ids: Sequence[str] | None = None) -> list[HistoryRow]:
+        """Return the changes, oldest first."""
+        with self._reading() as connection:
+            if task_ids is None:
+                rows = connection.execute(sql.READ_HISTORY, (pool,)).fetchall()
+            else:
+                wanted = json.dumps([int(task_id) for task_id in task_ids])
+                rows = connection.execute(sql.READ_HISTORY_OF, (pool, wanted)).fetchall()
+        return [
+            HistoryRow(
+                task_id=str(row[0]),
+                at=row[1],
+                event=row[2],
+                status=Status(row[3]),
+                token=row[4],
+                attempt=row[5],
+                owner=row[6],
+                detail=row[7],
+            )
+            for row in rows
+        ]
+
+
+@functools.lru_cache(maxsize=64)
+def _claiming(statement: str, status: str, among: str, condition: str) -> str:
+    """Return the statement of a claim; the same object each time, which SQLite's cache finds sooner."""
+    return statement.format(status=status, among=among, where=condition)
+
+
+def _tally(connection: sqlite3.Connection, pool: str) -> dict[Status, int]:
+    counts = dict.fromkeys(Status, 0)
+    for status, tasks in connection.execute(sql.TALLY, (pool,)):
+        # Done are those in no small index: of the whole, less all others.
+        if status is not None:
+            counts[Status(status)] += tasks
+        counts[Status.DONE] += tasks if status is None else -tasks
+    return counts
+
+
+def _end(connection: sqlite3.Connection, outcome: Outcome, now: float) -> tuple[str, tuple[Any, ...] | None]:
+    """Run the one statement that ends an attempt; return the event and the row it changed, if it was allowed to."""
+    key = (int(outcome.task_id), outcome.token)
+    match outcome.kind:
+        case "done":
+            found = connection.execute(sql.DONE, (outcome.result, outcome.validity, now, *key)).fetchone()
+        case "part_done":
+            found = connection.execute(sql.PART_DONE, (outcome.result, outcome.validity, *key)).fetchone()
+        case "released":
+            found = connection.execute(sql.RELEASED, key).fetchone()
+        case "cancelled":
+            found = connection.execute(sql.CANCELLED, (now, *key)).fetchone()
+        case "failed":
+            if outcome.retry:
+                run_at = now + outcome.delay if outcome.delay > 0 else None
+                found = connection.execute(sql.RETRY, (outcome.error, run_at, *key)).fetchone()
+                if found is not None:
+                    return "retry", found
+            found = connection.execute(sql.FAILED, (outcome.error, now, *key)).fetchone()
+    return outcome.kind, found
+
+
+def _refusal(connection: sqlite3.Connection, outcome: Outcome) -> LeaseLostError:
+    row = connection.execute(sql.STATE_OF, (int(outcome.task_id),)).fetchone()
+    if row is None:
+        return LeaseLostError(outcome.task_id, token=outcome.token, current=None)
+    return LeaseLostError(outcome.task_id, token=outcome.token, current=row[0], state=row[1])
+
+
+def _consequences(status: Status, error: str | None) -> tuple[str, tuple[object, ...]]:
+    if status is Status.WAITING:
+        return sql.FORGET, ()
+    if status is Status.PART_DONE:
+        return sql.REOPEN, ()
+    return sql.EXPLAIN, (error,)
+
+
+def _restored(pool: str, record: TaskRecord) -> tuple[object, ...]:
+    return (
+        pool,
+        record.fingerprint,
+        record.status.value,
+        record.priority,
+        record.token,
+        record.attempts,
+        record.max_attempts,
+        record.owner,
+        record.run_at,
+        record.created,
+        record.started,
+        record.ended,
+        record.result,
+        record.validity,
+        record.error,
+    )
+
+
+def _record(row: tuple[Any, ...]) -> TaskRecord:
+    return TaskRecord(
+        task_id=str(row[0]),
+        pool=row[1],
+        fingerprint=row[2],
+        status=Status(row[3]),
+        priority=row[4],
+        token=row[5],
+        attempts=row[6],
+        max_attempts=row[7],
+        canonical=row[8],
+        created=row[9],
+        owner=row[10],
+        result=row[11],
+        validity=row[12],
+        error=row[13],
+        lease_until=row[14],
+        run_at=row[15],
+        started=row[16],
+        ended=row[17],
+    )

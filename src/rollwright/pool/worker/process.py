@@ -1,0 +1,124 @@
+"""A slot: a process that runs one task after another for the worker above it, and dies with it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from rollwright.config.construct import get_callable
+from rollwright.config.context import install
+from rollwright.config.settings import Settings
+from rollwright.core.canonical import canonical_json, parse_json, with_segment_tuples
+from rollwright.core.references import from_reference
+from rollwright.pool.store import encode_result
+from rollwright.pool.worker.backoff import worth_retrying
+from rollwright.pool.worker.task_function import TaskResult
+
+__all__ = ["load_entry", "serve"]
+
+_MAX_TRACEBACK: Final = 32_000
+
+
+def serve(tasks: Connection, lifeline: Connection) -> None:
+    """Run what comes through `tasks` until it is closed.
+
+    Parameters
+    ----------
+    tasks : Connection
+        JSON both ways: the terms first, then tasks down and outcomes up.
+    lifeline : Connection
+        The reading end of a pipe that nothing is written to; its other end is the worker's alone, so that it closes
+        when the worker is gone, however it went.
+    """
+    _die_with(lifeline)
+    for name in (signal.SIGINT, signal.SIGTERM):  # both reach whole groups of processes; the worker decides here
+        signal.signal(name, signal.SIG_IGN)
+    try:
+        terms = json.loads(tasks.recv_bytes())
+        _set_up_logging(terms.get("log_level"))
+        _send(tasks, _prepared(terms))
+        body = load_entry(terms["entry"])
+        while True:
+            message = json.loads(tasks.recv_bytes())
+            _send(tasks, _run(body, message, terms["kwargs"]))
+    except (EOFError, OSError):  # the worker closed the pipe: nothing more to do
+        return
+
+
+def _die_with(lifeline: Connection) -> None:
+    descriptor = lifeline.fileno()
+    if os.name == "posix":
+        # The kernel's own signal ends the process even while a long call holds the interpreter's lock.
+        fcntl: Any = importlib.import_module("fcntl")
+        signal.signal(signal.SIGIO, signal.SIG_DFL)
+        fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_ASYNC)
+
+    def watch() -> None:
+        try:
+            lifeline.recv_bytes()
+        except (EOFError, OSError):
+            os._exit(1)
+
+    threading.Thread(target=watch, name="lifeline", daemon=True).start()
+
+
+def _set_up_logging(level: int | None) -> None:
+    """Let this process log as the worker does, at its level, and name the slot: it is an application of its own."""
+    name = multiprocessing.current_process().name
+    logging.basicConfig(level=logging.WARNING, format=f"%(levelname)s %(name)s [{name}]: %(message)s")
+    if level is not None:
+        logging.getLogger("rollwright").setLevel(level)
+
+
+def _prepared(terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Install the settings and look the body up; say what went wrong, since the worker cannot see it."""
+    try:
+        if terms["settings"] is not None:
+            install(Settings.model_validate_json(terms["settings"]))
+        load_entry(terms["entry"])
+    except Exception:  # noqa: BLE001 - the worker boundary: told to the worker, which stops
+        return {"kind": "broken", "error": traceback.format_exc()[-_MAX_TRACEBACK:]}
+    return {"kind": "ready"}
+
+
+def load_entry(entry: str) -> Callable[..., Any]:
+    """Return the function that ``module:function`` names, if its module is trusted.
+
+    Raises
+    ------
+    UntrustedModuleError, ConstructError
+    """
+    module, _, name = entry.partition(":")
+    found, _kwargs = get_callable({"func": name, "module_path": module})
+    function: Callable[..., Any] = found
+    return function
+
+
+def _run(body: Callable[..., Any], message: Mapping[str, Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        plain = parse_json(message["param"])
+        param = from_reference(plain) if message["stage"] else with_segment_tuples(plain)
+        value = body(param, **kwargs)
+        result = value if isinstance(value, TaskResult) else TaskResult(value=value)
+        validity = canonical_json(result.validity) if result.validity is not None else None
+        return {"kind": "finished", "result": encode_result(result.value), "validity": validity}
+    except BaseException as error:  # noqa: BLE001 - the worker boundary: an exit of the body is its failure
+        return {
+            "kind": "raised",
+            "error": traceback.format_exc()[-_MAX_TRACEBACK:],
+            "retry": worth_retrying(error),
+        }
+
+
+def _send(tasks: Connection, message: Mapping[str, Any]) -> None:
+    tasks.send_bytes(json.dumps(message).encode())

@@ -1,0 +1,189 @@
+"""The worker's side of a slot: starting it, speaking with it, seeing it die."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from rollwright.pool.store import Lease
+from rollwright.pool.worker.process import serve
+
+__all__ = ["SlotHandle", "Supervisor"]
+
+_ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_FAREWELL: Final = 0.5
+
+
+class SlotHandle:
+    """One slot as the worker sees it.
+
+    Attributes
+    ----------
+    number : int
+    lease : Lease or None
+        The task it runs.
+    since : float
+        When it got the task, in the worker's steady seconds.
+    ready : bool
+        Whether it has loaded the body and can take tasks.
+    tasks : int
+        How many it was given.
+    """
+
+    def __init__(self, number: int, process: Any, connection: Connection, lifeline: Connection) -> None:
+        self.number = number
+        self.process = process
+        self.connection = connection
+        self._lifeline = lifeline
+        self.lease: Lease | None = None
+        self.since = 0.0
+        self.ready = False
+        self.tasks = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether it can take a task now."""
+        return self.ready and self.lease is None
+
+    def give(self, lease: Lease, *, now: float, stage: bool) -> None:
+        """Hand it a task: the definition, or, for a later stage, the intermediate result."""
+        self.lease = lease
+        self.since = now
+        self.tasks += 1
+        param = lease.result if stage else lease.canonical
+        self._send({"param": param, "stage": stage})
+
+    def receive(self) -> dict[str, Any] | None:
+        """Return what it sent, or None when it is gone."""
+        try:
+            message: dict[str, Any] = json.loads(self.connection.recv_bytes())
+        except (EOFError, OSError, ValueError):
+            return None
+        return message
+
+    def introduce(self, terms: Mapping[str, Any]) -> None:
+        """Send the terms: settings, entry, keyword arguments."""
+        self._send(terms)
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        try:
+            self.connection.send_bytes(json.dumps(message).encode())
+        except OSError:  # it is gone; its sentinel tells
+            return
+
+    def kill(self) -> None:
+        """End the process now, whatever it does."""
+        self.process.kill()
+        self.process.join()
+        self._close()
+
+    def dismiss(self) -> None:
+        """Let an idle slot end by itself, and end it if it does not."""
+        self.connection.close()
+        self.process.join(_FAREWELL)
+        self.kill()
+
+    def _close(self) -> None:
+        self.connection.close()
+        self._lifeline.close()
+
+    def last_words(self) -> str:
+        """Return how the process ended."""
+        self.process.join(_FAREWELL)
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            try:
+                name = signal.Signals(-code).name
+                why = ", as the system does when its memory runs out" if name == "SIGKILL" else ""
+                return f"the slot was ended by {name}{why}"
+            except ValueError:
+                return f"the slot was ended by signal {-code}"
+        return f"the slot ended with exit code {code}"
+
+
+class Supervisor:
+    """Starts slots, from a server that has the heavy imports done where the platform has forkserver.
+
+    Parameters
+    ----------
+    terms : mapping
+        JSON: ``settings``, ``entry``, ``kwargs``.
+    preload : sequence of str
+        Modules the server imports once; slots share their memory.
+    """
+
+    def __init__(self, *, terms: Mapping[str, Any], preload: Sequence[str]) -> None:
+        self._terms = terms
+        self._preload = [*preload, "rollwright.pool.worker.process"]
+        methods = multiprocessing.get_all_start_methods()
+        self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+
+    def start(self, number: int) -> SlotHandle:
+        """Return a new slot; it is not ready yet."""
+        above, below = self._context.Pipe()
+        far, near = self._context.Pipe(duplex=False)
+        with _deaf_to_sigterm(), _single_threaded(), _without_main():
+            if hasattr(self._context, "set_forkserver_preload"):
+                self._context.set_forkserver_preload(self._preload)
+            process = self._context.Process(target=serve, args=(below, far), name=f"slot-{number}")
+            process.start()
+        below.close()
+        far.close()
+        slot = SlotHandle(number, process, above, near)
+        slot.introduce(self._terms)
+        return slot
+
+
+@contextmanager
+def _deaf_to_sigterm() -> Iterator[None]:
+    """Let what is started inside not hear SIGTERM, which is often sent to all processes of a group.
+
+    The worker alone decides how its slots end. Without the server of the slots it would take them for dead.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it inside would let SIGTERM through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Let what is started inside use one thread per library; a task's own thread count is part of its definition."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the main module, which multiprocessing would otherwise run again in every slot.
+
+    A slot needs nothing of it: the body is named by an importable module.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

@@ -1,0 +1,110 @@
+"""What rollwright itself puts into the tables of `rollwright.core.registry`: names only, nothing is imported for it.
+
+It stands above all packages, and ``import rollwright`` runs it, so that every process has the same tables.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rollwright.core.registry import ALIASES, CODECS, OPENERS, REFERENCES
+
+__all__ = ["QLIB_MODULES", "register_builtin"]
+
+QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
+    "qlib.contrib.evaluate": ("rollwright.backtest.risk", "rollwright.backtest.daily"),
+    "qlib.contrib.data.handler": ("rollwright.dataset.alpha",),
+    "qlib.contrib.data.loader": ("rollwright.dataset.alpha",),
+    "qlib.contrib.model.catboost_model": ("rollwright.models.catboost",),
+    "qlib.contrib.model.gbdt": ("rollwright.models.lightgbm",),
+    "qlib.contrib.model.linear": ("rollwright.models.linear",),
+    "qlib.contrib.model.xgboost": ("rollwright.models.xgboost",),
+    "qlib.data.dataset": ("rollwright.dataset.dataset",),
+    "qlib.data.dataset.handler": ("rollwright.dataset.handler",),
+    "qlib.data.dataset.loader": ("rollwright.dataset.loader",),
+    "qlib.data.dataset.processor": ("rollwright.dataset.processors",),
+    "qlib.data.dataset.weight": ("rollwright.dataset.reweighter",),
+    "qlib.data.filter": ("rollwright.features.filters",),
+    "qlib.workflow.record_temp": ("rollwright.analysis.records",),
+    "qlib.contrib.eva.alpha": ("rollwright.analysis.signal",),
+    "qlib.model.trainer": ("rollwright.training.trainer", "rollwright.training.pooled", "rollwright.training.execute"),
+    "qlib.model.ens.ensemble": ("rollwright.collect.ensemble",),
+    "qlib.model.ens.group": ("rollwright.collect.group",),
+    "qlib.utils.serial": ("rollwright.signing.serializable",),
+    "qlib.workflow.task.collect": ("rollwright.collect.collector",),
+    "qlib.workflow.task.manage": ("rollwright.pool.manager", "rollwright.pool.worker.worker"),
+    "qlib.workflow.task.utils": ("rollwright.calendar.adjuster", "rollwright.dataset.handler_cache"),
+    "qlib.workflow.task.gen": ("rollwright.tasks.rolling", "rollwright.tasks.generate"),
+    "qlib.contrib.strategy": ("rollwright.backtest.topk_dropout",),
+    "qlib.contrib.strategy.signal_strategy": ("rollwright.backtest.topk_dropout",),
+}
+
+_JSON_TYPES: Final = ("dict", "list", "tuple", "str", "int", "float", "bool", "NoneType")
+_FRAME_TYPES: Final = (
+    "pandas.DataFrame",
+    "pandas.Series",
+    "pandas.core.frame.DataFrame",
+    "pandas.core.series.Series",
+)
+
+
+FORMER_MODULES: Final[dict[str, str]] = {
+    "rollwright.data.dataset": "rollwright.dataset.dataset",
+    "rollwright.data.dataset_weight": "rollwright.dataset.reweighter",
+    "rollwright.data.features": "rollwright.dataset.alpha",
+    "rollwright.data.filter": "rollwright.features.filters",
+    "rollwright.data.handler": "rollwright.dataset.handler",
+    "rollwright.data.loader": "rollwright.dataset.loader",
+    "rollwright.data.processors": "rollwright.dataset.processors",
+    "rollwright.model.catboost": "rollwright.models.catboost",
+    "rollwright.model.lightgbm": "rollwright.models.lightgbm",
+    "rollwright.model.linear": "rollwright.models.linear",
+    "rollwright.model.sklearn": "rollwright.models.sklearn",
+    "rollwright.model.xgboost": "rollwright.models.xgboost",
+}
+"""Where classes that a configuration names stood before, so that files and recorders of then are still understood."""
+
+
+def register_builtin() -> None:
+    """Fill the tables."""
+    for module, targets in QLIB_MODULES.items():
+        ALIASES.register(module, *targets)
+    for module, target in FORMER_MODULES.items():
+        ALIASES.register(module, target)
+    _register_codecs()
+    _register_references()
+    OPENERS.register("saved_object", "rollwright.signing.serializable:open_saved")
+    OPENERS.register("keep_result", "rollwright.tracking.kept_results:keep_result")
+
+
+def _register_codecs() -> None:
+    add = CODECS.register
+    add("parquet", "rollwright.codecs.frames:ParquetCodec", types=_FRAME_TYPES)
+    add("npy", "rollwright.codecs.frames:NpyCodec", types=["numpy.ndarray"])
+    add("lightgbm", "rollwright.models.lightgbm:LightGBMTextCodec", types=["rollwright.models.lightgbm.LGBModel"])
+    add("linear", "rollwright.models.linear_codec:LinearCodec", types=["rollwright.models.linear.LinearModel"])
+    add("xgboost", "rollwright.models.xgboost:XGBoostJsonCodec", types=["rollwright.models.xgboost.XGBModel"])
+    add("catboost", "rollwright.models.catboost:CatBoostJsonCodec", types=["rollwright.models.catboost.CatBoostModel"])
+    add("skops", "rollwright.models.sklearn_codec:SkopsCodec", types=["rollwright.models.sklearn.SklearnModel"])
+    add("dataset", "rollwright.dataset.codec:DatasetCodec", types=["rollwright.dataset.dataset.DatasetH"])
+    add("json", "rollwright.codecs.registry:JsonCodec", types=[f"builtins.{name}" for name in _JSON_TYPES])
+    add("envelope", "rollwright.codecs.envelope:EnvelopeCodec")
+
+
+def _register_references() -> None:
+    add = REFERENCES.register
+    add(
+        "recorder",
+        "rollwright.tracking.recorder:RecorderReference",
+        types=["rollwright.tracking.recorder.Recorder"],
+    )
+    add(
+        "result",
+        "rollwright.tracking.kept_results:KeptResultReference",
+        types=["rollwright.tracking.kept_results.KeptResult"],
+    )
+    add(
+        "experiment",
+        "rollwright.tracking.references:ExperimentReference",
+        types=["rollwright.tracking.experiment.Experiment"],
+    )

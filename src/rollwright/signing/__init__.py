@@ -1,0 +1,1 @@
+"""Keys, signatures, and the one module that unpickles."""

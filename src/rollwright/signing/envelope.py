@@ -1,0 +1,194 @@
+r"""The signed envelope: bytes that must be unpickled travel in it, and its proof is checked before any of them is read.
+
+.. code-block:: text
+
+    magic      8   b"RWSEAL1\n"
+    length     4   of the head, little-endian
+    kind       1   1: HMAC-SHA256 by a key of the keyring; 2: Ed25519 by a machine
+    signer    32   id of the key, or the machine's public key
+    proof     64   the signature; an HMAC is followed by 32 zeros
+    head           JSON {fmt, name, producer, len, sha256}
+    payload
+
+The proof covers every byte but itself, so a change of any bit is found. `fmt` and `name` say what the payload is: a
+file signed as one thing is refused as another. A signature proves where a file comes from, not that it is harmless.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import struct
+import sys
+from dataclasses import dataclass
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Any, Final
+
+from rollwright.errors import CorruptArtifactError, UntrustedArtifactError
+from rollwright.signing.keys import Keyring
+from rollwright.signing.machine_keys import machine_identity, signed_by_machine
+from rollwright.signing.trusted_keys import Trusted
+
+__all__ = ["MAGIC", "Opened", "open_sealed", "seal"]
+
+MAGIC: Final = b"RWSEAL1\n"
+_FIXED: Final = struct.Struct("<8sIB32s64s")
+_PROOF: Final = 64
+_BY_KEY: Final = 1
+_BY_MACHINE: Final = 2
+_MAX_HEAD: Final = 1 << 16
+_FIELDS: Final = {"fmt": str, "name": str, "producer": str, "len": int, "sha256": str}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What an envelope held; only `open_sealed` makes one, after its proof was checked.
+
+    Attributes
+    ----------
+    fmt, name : str
+        What the payload is, and what it is called.
+    payload : memoryview
+    signer : str
+        Who vouches for it, in words.
+    producer : str
+        The versions that wrote it.
+    """
+
+    fmt: str
+    name: str
+    payload: memoryview
+    signer: str
+    producer: str
+
+
+def seal(payload: bytes, *, fmt: str, name: str, keyring: Keyring | None = None) -> bytes:
+    """Return `payload` in an envelope that this machine signs.
+
+    Where the machine has an identity of its own (``rollwright key share``) that signs, else the newest key of the
+    keyring, made now if there is none.
+
+    Raises
+    ------
+    KeyringError
+    """
+    ring = keyring or Keyring()
+    head = json.dumps(
+        {
+            "fmt": fmt,
+            "name": name,
+            "producer": _producer(),
+            "len": len(payload),
+            "sha256": sha256(payload).hexdigest(),
+        },
+        sort_keys=True,
+        separators=(",", ":"),
+    ).encode()
+    if len(head) > _MAX_HEAD:
+        raise CorruptArtifactError(f"an envelope's name of {len(name):,} characters is too long")
+    machine = machine_identity(ring.folder)
+    if machine is not None:
+        start = _FIXED.pack(MAGIC, len(head), _BY_MACHINE, machine.public, bytes(_PROOF))
+        proof = machine.sign(_digest(start, head, payload))
+    else:
+        key = ring.signing()
+        start = _FIXED.pack(MAGIC, len(head), _BY_KEY, bytes.fromhex(key.id), bytes(_PROOF))
+        proof = key.sign((start[:-_PROOF], head, payload)) + bytes(32)
+    return b"".join((start[:-_PROOF], proof, head, payload))
+
+
+def _producer() -> str:
+    version = sys.modules["rollwright"].__version__  # imported by name, it would draw all packages below this one
+    return f"rollwright {version}, Python {platform.python_version()}"
+
+
+def open_sealed(data: bytes, *, fmt: str, name: str | None, where: str, keyring: Keyring | None = None) -> Opened:
+    """Return what the envelope `data` holds, once its proof is checked.
+
+    Parameters
+    ----------
+    fmt, name : str
+        What it must be; None admits any name.
+    where : str
+        What error messages call the file.
+
+    Raises
+    ------
+    CorruptArtifactError
+        When it is no envelope or was cut.
+    UntrustedArtifactError
+        When nobody this machine trusts signed these bytes, or they were signed as something else.
+    KeyringError
+    """
+    ring = keyring or Keyring()
+    if len(data) < _FIXED.size or data[: len(MAGIC)] != MAGIC:
+        old = data[:1] in (b"\x80", b"(", b"c", b"]", b"}")
+        hint = "an old pickle is not opened; see what it holds with: rollwright import pickle FILE" if old else None
+        raise CorruptArtifactError(f"{where} is no signed envelope", hint=hint)
+    _, length, kind, signer, proof = _FIXED.unpack_from(data)
+    view = memoryview(data)
+    start, head, payload = view[: _FIXED.size - _PROOF], view[_FIXED.size :][:length], view[_FIXED.size + length :]
+    if length > _MAX_HEAD or len(head) != length:
+        raise CorruptArtifactError(f"{where} is no whole envelope")
+    vouched = _vouched(ring, kind, signer, proof, (start, head, payload), where)
+    fields = _parsed(bytes(head), where)
+    if fields["len"] != len(payload) or not compare_digest(fields["sha256"], sha256(payload).hexdigest()):
+        raise CorruptArtifactError(f"{where} does not hold what its head says")
+    if fields["fmt"] != fmt or (name is not None and fields["name"] != name):
+        wanted = f"{fmt} {name!r}" if name is not None else fmt
+        raise UntrustedArtifactError(
+            f"{where} was signed as {fields['fmt']} {fields['name']!r} and stands where {wanted} belongs"
+        )
+    return Opened(fmt=fmt, name=fields["name"], payload=payload, signer=vouched, producer=fields["producer"])
+
+
+def _vouched(ring: Keyring, kind: int, signer: bytes, proof: bytes, parts: tuple[memoryview, ...], where: str) -> str:
+    """Return who vouches for the bytes, or refuse them."""
+    trusted = Trusted(ring.folder)
+    reason = f"it carries no kind of signature this version knows (kind {kind})"
+    if kind == _BY_KEY:
+        key = ring.find(signer.hex())
+        reason = f"its key {signer.hex()[:16]} is none of this machine's"
+        if key is not None:
+            if proof[32:] == bytes(32) and key.verifies(proof[:32], parts):
+                return f"key {key.id[:16]}"
+            reason = f"its signature is not that of key {key.id[:16]}: it was changed, or never signed"
+    elif kind == _BY_MACHINE:
+        machine = trusted.machine(signer, own=machine_identity(ring.folder))
+        reason = f"no machine with the public key {signer.hex()} is trusted"
+        if machine is not None:
+            digest = sha256(b"rollwright envelope 1\0")
+            for part in parts:
+                digest.update(part)
+            if signed_by_machine(signer, proof, digest.digest()):
+                return f"machine {machine}"
+            reason = f"its signature is not that of machine {machine}: it was changed, or never signed"
+    whole = sha256(parts[0])
+    whole.update(proof)
+    for part in parts[1:]:
+        whole.update(part)
+    if trusted.has_file(whole.hexdigest()):
+        return f"trusted file {whole.hexdigest()[:16]}"
+    raise UntrustedArtifactError(
+        f"{where} would have to be unpickled, which runs whatever it says, and nobody trusted vouches for it: {reason}",
+        hint=f"if you know where it comes from: rollwright trust add {whole.hexdigest()}",
+    )
+
+
+def _digest(start: bytes, head: bytes, payload: bytes) -> bytes:
+    digest = sha256(b"rollwright envelope 1\0")
+    for part in (start[:-_PROOF], head, payload):
+        digest.update(part)
+    return digest.digest()
+
+
+def _parsed(head: bytes, where: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(head)
+        sound = isinstance(fields, dict) and all(isinstance(fields.get(key), kind) for key, kind in _FIELDS.items())
+    except (ValueError, RecursionError):
+        sound, fields = False, {}
+    if not sound:
+        raise CorruptArtifactError(f"the head of {where} is not one this version can follow")
+    return dict(fields)

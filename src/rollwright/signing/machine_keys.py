@@ -1,0 +1,91 @@
+"""A machine's own identity: an Ed25519 pair, for those who exchange files between machines that share no key.
+
+The private half stays where it was made; the public half is what another machine is given to trust.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from rollwright.core.optional import require
+from rollwright.signing.keys import Key, make_folder
+
+__all__ = ["Machine", "machine_identity", "make_identity", "signed_by_machine"]
+
+PUBLIC_BYTES: Final = 32
+_FILE: Final = "machine"
+
+
+class Machine:
+    """The private half of this machine's identity; it signs, and keeps its bytes to itself.
+
+    Attributes
+    ----------
+    public : bytes
+        The public half.
+    """
+
+    __slots__ = ("__private", "public")
+
+    def __init__(self, private: Any) -> None:
+        self.__private = private
+        self.public: bytes = private.public_key().public_bytes_raw()
+
+    def __repr__(self) -> str:
+        return f"Machine({self.public.hex()})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a private key is never copied or pickled")
+
+    def sign(self, digest: bytes) -> bytes:
+        """Return the signature of `digest`, 64 bytes."""
+        signature: bytes = self.__private.sign(digest)
+        return signature
+
+
+def machine_identity(folder: Path) -> Machine | None:
+    """Return the identity kept in the keyring's `folder`; None when there is none.
+
+    Raises
+    ------
+    MissingExtraError
+        When there is one and the extra ``signing`` is not installed.
+    KeyringError
+        When its file is not this user's alone.
+    """
+    path = folder / _FILE
+    if not os.path.lexists(path):
+        return None
+    from_bytes = _ed25519().Ed25519PrivateKey.from_private_bytes
+    with suppress(FileNotFoundError):
+        return Machine(Key.read(path).given_to(from_bytes))
+    return None
+
+
+def make_identity(folder: Path) -> Machine:
+    """Return the identity kept in `folder`, made now if there is none; from then on it signs."""
+    _ed25519()
+    make_folder(folder)
+    Key.made().write(folder / _FILE)
+    found = machine_identity(folder)
+    if found is None:  # somebody removed it at this very moment
+        return make_identity(folder)
+    return found
+
+
+def signed_by_machine(public: bytes, signature: bytes, digest: bytes) -> bool:
+    """Tell whether `signature` of `digest` is by the machine with this public key."""
+    ed25519 = _ed25519()
+    invalid: type[Exception] = require("cryptography.exceptions", extra="signing").InvalidSignature
+    try:
+        ed25519.Ed25519PublicKey.from_public_bytes(public).verify(signature, digest)
+    except (invalid, ValueError):
+        return False
+    return True
+
+
+def _ed25519() -> Any:
+    return require("cryptography.hazmat.primitives.asymmetric.ed25519", extra="signing")

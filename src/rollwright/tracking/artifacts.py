@@ -1,0 +1,373 @@
+"""The files of one run: each is whole or absent, and what is read is what was written.
+
+A file is written under a temporary name in its own folder, flushed to the disk, renamed, and its folder flushed; then
+the manifest that lists it is replaced in the same way. A file that the manifest lists is never overwritten: a new
+version gets a name of its own and the old one is removed once nothing names it. So at any moment a reader finds the
+old artifact or the new one, and the manifest's length and SHA-256 catch every later change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+from rollwright.core.atomic import DRAFT_MARK, draft_of, drafts_in, make_folder, put, sync_file, sync_folder
+from rollwright.core.locks import file_lock
+from rollwright.errors import (
+    ArtifactNotFoundError,
+    ArtifactStorageError,
+    CorruptArtifactError,
+    RecordError,
+    nearest,
+)
+
+__all__ = ["RAW", "ArtifactRef", "ArtifactStore", "ArtifactWrite", "LocalArtifactStore", "check_artifact_name"]
+
+MANIFEST: Final = "artifacts.json"
+FORMAT: Final = 1
+RAW: Final = "file"  # the kind of a file stored as it came
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\\]")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def check_artifact_name(name: str) -> str:
+    """Return `name` when it is a relative path that stays where it is put.
+
+    Raises
+    ------
+    RecordError
+        For an absolute path, a part that is empty, ``.`` or ``..``, a backslash, a control character, or a part
+        longer than 200 bytes.
+    """
+    parts = name.split("/") if isinstance(name, str) else [""]
+    usable = all(part not in {"", ".", ".."} and len(part.encode("utf-8", "replace")) <= 200 for part in parts)
+    if not usable or _CONTROL.search(name) or DRAFT_MARK in name or not _encodable(name) or ":" in parts[0]:
+        raise RecordError(
+            f"artifact name {str(name)[:120]!r} is no path below the run's folder",
+            hint="use names such as pred.pkl or sig_analysis/ic.pkl",
+        )
+    return name
+
+
+def _encodable(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactRef:
+    """One artifact as the manifest lists it.
+
+    Attributes
+    ----------
+    name : str
+        What it is asked for by, as ``pred.pkl``.
+    file : str
+        Where it lies below the run's folder, as ``pred.parquet``.
+    kind : str
+        The codec that wrote it, or ``file``.
+    sha256 : str
+    length : int
+        Bytes.
+    """
+
+    name: str
+    file: str
+    kind: str
+    sha256: str
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactWrite:
+    """One artifact to be written: its name, its kind, the suffix of its file, and what fills a path with its bytes."""
+
+    name: str
+    kind: str
+    suffix: str
+    fill: Callable[[Path], object]
+
+
+class ArtifactStore(Protocol):
+    """The artifacts of one run, by logical name."""
+
+    def write(self, items: Sequence[ArtifactWrite]) -> list[ArtifactRef]:
+        """Store `items`; each replaces an artifact of its name, and a reader sees all of them or none."""
+        ...
+
+    def open_reader(self, name: str) -> BinaryIO:
+        """Return the bytes of an artifact, verified.
+
+        Raises
+        ------
+        ArtifactNotFoundError, CorruptArtifactError
+        """
+        ...
+
+    def local_path(self, name: str) -> tuple[Path, ArtifactRef]:
+        """Return a local file with the artifact's bytes, verified, not to be changed; errors as `open_reader`."""
+        ...
+
+    def list(self, folder: str = "") -> list[ArtifactRef]:
+        """Return the artifacts below `folder`, by name."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove an artifact.
+
+        Raises
+        ------
+        ArtifactNotFoundError
+        """
+        ...
+
+
+class LocalArtifactStore:
+    """The artifacts of one run in a folder of this machine.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder; made at the first write. Files lie in its ``artifacts``, the manifest beside them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files = folder / "artifacts"
+
+    def write(self, items: Sequence[ArtifactWrite]) -> list[ArtifactRef]:
+        """Store `items`, flushed to the disk when this returns.
+
+        Raises
+        ------
+        ArtifactStorageError
+            When the disk is full or the folder refuses; all is as it was before.
+        """
+        for item in items:
+            check_artifact_name(item.name)
+        with _told("store", items[0].name if len(items) == 1 else f"{len(items)} artifacts", self.folder):
+            return self._write(items)
+
+    def _write(self, items: Sequence[ArtifactWrite]) -> list[ArtifactRef]:
+        make_folder(self.files)
+        with file_lock(self.folder / "artifacts.lock"):
+            listed = self._manifest()
+            refs: list[ArtifactRef] = []
+            folders: set[Path] = set()
+            known = {ref.file for ref in listed.values()}
+            try:
+                for item in items:
+                    ref, folder = self._store(item, known | {ref.file for ref in refs})
+                    refs.append(ref)
+                    folders.add(folder)
+                for folder in folders:
+                    sync_folder(folder)
+                before = {listed[ref.name].file for ref in refs if ref.name in listed}
+                listed.update({ref.name: ref for ref in refs})
+                self._replace_manifest(listed)
+            except BaseException:
+                self._discard({ref.file for ref in refs} - known)  # no manifest names them
+                raise
+            self._discard(before - {ref.file for ref in listed.values()})
+        return refs
+
+    def open_reader(self, name: str) -> BinaryIO:
+        """Return the bytes of an artifact, verified."""
+        path, _ = self.local_path(name)
+        return path.open("rb")
+
+    def local_path(self, name: str) -> tuple[Path, ArtifactRef]:
+        """Return the artifact's file, verified."""
+        with _told("read", name, self.folder):
+            return self._verified(self._ref(name))
+
+    def verify(self, ref: ArtifactRef) -> Path:
+        """Return the file of a listed artifact, verified.
+
+        Raises
+        ------
+        CorruptArtifactError
+            When it is gone, or its length or SHA-256 is another.
+        ArtifactStorageError
+            When it cannot be read.
+        """
+        with _told("read", ref.name, self.folder):
+            return self._verified(ref)[0]
+
+    def _verified(self, ref: ArtifactRef) -> tuple[Path, ArtifactRef]:
+        name = ref.name
+        path = self._inside(ref.file)
+        if path.is_symlink() or not path.is_file():
+            raise CorruptArtifactError(f"artifact {name!r}: its file {ref.file} is gone", hint=_RERUN)
+        with path.open("rb") as handle:
+            length = os.fstat(handle.fileno()).st_size
+            if length != ref.length:
+                raise CorruptArtifactError(
+                    f"artifact {name!r}: {ref.file} has {length:,} bytes, {ref.length:,} were written", hint=_RERUN
+                )
+            if hashlib.file_digest(handle, "sha256").hexdigest() != ref.sha256:
+                raise CorruptArtifactError(
+                    f"artifact {name!r}: {ref.file} has another SHA-256 than what was written", hint=_RERUN
+                )
+        return path, ref
+
+    def list(self, folder: str = "") -> list[ArtifactRef]:
+        """Return the artifacts below `folder`, by name."""
+        head = f"{check_artifact_name(folder.rstrip('/'))}/" if folder else ""
+        with _told("list", folder or "all artifacts", self.folder):
+            return [ref for name, ref in sorted(self._manifest().items()) if name.startswith(head)]
+
+    def delete(self, name: str) -> None:
+        """Remove an artifact: from the manifest first, then its file."""
+        with _told("remove", name, self.folder), file_lock(self.folder / "artifacts.lock"):
+            ref = self._ref(name)
+            left = {key: item for key, item in self._manifest().items() if key != name}
+            self._replace_manifest(left)
+            self._discard({ref.file} - {item.file for item in left.values()})
+
+    def _ref(self, name: str) -> ArtifactRef:
+        check_artifact_name(name)
+        listed = self._manifest()
+        if name not in listed:
+            close = nearest(name, listed)
+            known = f"it has {', '.join(sorted(listed)[:20])}" if listed else "it has none at all"
+            raise ArtifactNotFoundError(
+                f"the run has no artifact {name!r}", hint=f"did you mean {close!r}?" if close else known
+            )
+        return listed[name]
+
+    def _store(self, item: ArtifactWrite, taken: set[str]) -> tuple[ArtifactRef, Path]:
+        file = _file_name(item)
+        path = self._inside(file, make=True)
+        _sweep(path.parent)
+        with draft_of(path) as draft:
+            item.fill(draft)
+            digest, length = _flush(draft)
+            if file in taken:  # the manifest names it, so it must stay as it is until the manifest is replaced
+                file = _marked(file, digest, taken)
+                path = self._inside(file)
+            put(draft, path)
+        return ArtifactRef(name=item.name, file=file, kind=item.kind, sha256=digest, length=length), path.parent
+
+    def _inside(self, file: str, *, make: bool = False) -> Path:
+        """Return the path of `file`, whose folders are real folders of the run's own, not links out of it."""
+        path = self.files / file
+        if make:
+            make_folder(path.parent)
+        if os.path.realpath(path.parent) != os.path.join(os.path.realpath(self.files), *file.split("/")[:-1]):
+            raise CorruptArtifactError(f"the folder of {file} leads out of the run's folder {self.files}")
+        return path
+
+    def _manifest(self) -> dict[str, ArtifactRef]:
+        path = self.folder / MANIFEST
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return {}
+        except UnicodeDecodeError as error:
+            raise CorruptArtifactError(f"the manifest {path} cannot be read: {error}") from error
+        return _parse_manifest(text, path)
+
+    def _replace_manifest(self, listed: Mapping[str, ArtifactRef]) -> None:
+        rows = [asdict(ref) for _, ref in sorted(listed.items())]
+        document = {"format": FORMAT, "artifacts": rows, "seal": _seal(rows)}
+        body = json.dumps(document, ensure_ascii=False, indent=1)
+        path = self.folder / MANIFEST
+        _sweep(self.folder)
+        with draft_of(path) as draft:
+            draft.write_text(f"{body}\n", encoding="utf-8")
+            _flush(draft)
+            put(draft, path)
+        sync_folder(self.folder)
+
+    def _discard(self, files: set[str]) -> None:
+        for file in files:
+            with suppress(FileNotFoundError):
+                self._inside(file).unlink()
+
+
+_RERUN: Final = "restore it from a copy, or run the task again"
+
+
+def _file_name(item: ArtifactWrite) -> str:
+    """Return where an artifact lies: its name with the suffix of its format, since the seeds call everything .pkl."""
+    if item.kind == RAW or item.name.endswith(item.suffix):
+        return item.name
+    return f"{item.name.removesuffix('.pkl')}{item.suffix}"
+
+
+def _marked(file: str, digest: str, taken: set[str]) -> str:
+    """Return a free name for the next version of `file`."""
+    folder, _, name = file.rpartition("/")
+    stem, dot, suffix = name.partition(".")
+    for mark in (digest[:8], digest[:16], digest):
+        marked = f"{folder}{'/' if folder else ''}{stem}-{mark}{dot}{suffix}"
+        if marked not in taken:
+            return marked
+    return f"{folder}{'/' if folder else ''}{stem}-{secrets.token_hex(8)}{dot}{suffix}"
+
+
+@contextmanager
+def _told(what: str, name: str, folder: Path) -> Iterator[None]:
+    """Turn what a disk or a folder refuses into the record's own error; a file to be copied that is gone is none."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ArtifactStorageError(
+            f"cannot {what} {name!r} in {folder}: {error.strerror or error}",
+            hint="make room or give access, or set `tracking.artifacts` to a folder that has both",
+        ) from error
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what writers that were killed left; whoever calls holds the lock, so no writer is alive."""
+    for stale in drafts_in(folder):
+        stale.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> tuple[str, int]:
+    """Flush a file to the disk and return the SHA-256 and the length of what it holds."""
+    sync_file(path)
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest(), os.fstat(handle.fileno()).st_size
+
+
+def _parse_manifest(text: str, path: Path) -> dict[str, ArtifactRef]:
+    try:
+        document = json.loads(text)
+        rows = [ArtifactRef(**row) for row in document["artifacts"]]
+        known = document["format"] == FORMAT
+        sound = all(_is_sound(ref) for ref in rows)
+        seal = document.get("seal")  # manifests of before it was added have none
+        whole = seal is None or seal == _seal(document["artifacts"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecordError, RecursionError) as error:
+        raise CorruptArtifactError(f"the manifest {path} is not readable: {error}") from error
+    if not known or not sound:
+        raise CorruptArtifactError(f"the manifest {path} holds entries this version cannot follow")
+    if not whole:
+        raise CorruptArtifactError(f"the manifest {path} was changed or damaged: its seal is broken", hint=_RERUN)
+    return {ref.name: ref for ref in rows}
+
+
+def _seal(rows: object) -> str:
+    """Return the SHA-256 of a manifest's entries, so that a changed bit in a name or a kind is found too."""
+    return hashlib.sha256(json.dumps(rows, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _is_sound(ref: ArtifactRef) -> bool:
+    check_artifact_name(ref.name)
+    check_artifact_name(ref.file)
+    return _DIGEST.fullmatch(ref.sha256) is not None and isinstance(ref.length, int) and isinstance(ref.kind, str)

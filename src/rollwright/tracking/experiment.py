@@ -1,0 +1,312 @@
+"""Experiments: groups of recorders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, Literal, overload
+
+import pandas as pd
+
+from rollwright.core.clock import Clock, SystemClock
+from rollwright.errors import (
+    NoActiveRecorderError,
+    RecorderNotFoundError,
+    RecordError,
+    nearest,
+)
+from rollwright.tracking.location import Place
+from rollwright.tracking.recorder import MLflowRecorder, Recorder
+from rollwright.tracking.run_stack import Active, active, enter, leave
+from rollwright.tracking.runs_frame import frame_of, view_of
+from rollwright.tracking.store import PARENT_TAG, ExperimentRecord, RunRecord
+
+__all__ = ["Experiment", "MLflowExperiment"]
+
+_RUN_NAME: Final = re.compile(r"[^\x00-\x1f\x7f'\"`\\]{1,250}")
+
+
+class Experiment:
+    """A named group of recorders.
+
+    Parameters
+    ----------
+    place : Place
+    record : ExperimentRecord
+        The experiment as the store holds it.
+    clock : Clock, optional
+    """
+
+    RT_D: ClassVar[str] = "dict"
+    RT_L: ClassVar[str] = "list"
+    UNLIMITED: ClassVar[int | None] = None  # what `list_recorders` takes anyway
+
+    def __init__(self, *, place: Place, record: ExperimentRecord, clock: Clock | None = None) -> None:
+        self._place = place
+        self._record = record
+        self._clock = clock or SystemClock()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r}, id={self.id!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Experiment) and (self.id, self._place) == (other.id, other._place)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self._place))
+
+    @property
+    def id(self) -> str:
+        """Its id in the tracking store."""
+        return self._record.id
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._record.name
+
+    @property
+    def place(self) -> Place:
+        """Where it is kept."""
+        return self._place
+
+    @property
+    def active_recorder(self) -> Recorder | None:
+        """The innermost recorder of this experiment that is active in this thread."""
+        entry = self._innermost()
+        return entry.recorder if entry is not None else None
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The facts about it, as JSON values."""
+        recorder = self.active_recorder
+        return {
+            "class": "Experiment",
+            "id": self.id,
+            "name": self.name,
+            "active_recorder": recorder.id if recorder is not None else None,
+        }
+
+    def start(
+        self, *, recorder_id: str | None = None, recorder_name: str | None = None, resume: bool = False
+    ) -> Recorder:
+        """Start a new recorder, or take up an old one, and make it the active one.
+
+        Parameters
+        ----------
+        resume : bool
+            Take up the recorder of that id, the newest of that name, or the newest of all; a new one starts when
+            there is none of that name.
+
+        Raises
+        ------
+        RecordError
+            When an id is given without `resume`.
+        """
+        if recorder_id is not None and not resume:
+            raise RecordError(
+                f"recorder {recorder_id} exists already and would not be a new one",
+                hint="pass resume=True to take it up again",
+            )
+        recorder = self._to_resume(recorder_id, recorder_name) if resume else None
+        if recorder is None:
+            recorder = self._new(recorder_name, Recorder.STATUS_R, tags=self._parent())
+        recorder.start_run()
+        enter(self, recorder)
+        return recorder
+
+    def end(self, recorder_status: str = Recorder.STATUS_FI) -> None:
+        """End the innermost active recorder of this experiment; no error when there is none."""
+        entry = self._innermost()
+        if entry is not None:
+            leave(entry, recorder_status)
+
+    def suspend(self) -> None:
+        """Suspend the innermost active recorder of this experiment, as `ExpManager.suspend_exp`."""
+        self.end(Recorder.STATUS_S)
+
+    def create_recorder(self, recorder_name: str | None = None) -> Recorder:
+        """Add a recorder that is SCHEDULED: it exists, and has not started."""
+        return self._new(recorder_name, Recorder.STATUS_S)
+
+    def get_recorder(
+        self,
+        recorder_id: str | None = None,
+        recorder_name: str | None = None,
+        *,
+        create: bool = False,
+        start: bool = False,
+    ) -> Recorder:
+        """Return the recorder of that id, the newest of that name, or the active one.
+
+        Parameters
+        ----------
+        create : bool
+            Add a recorder of that name when there is none.
+        start : bool
+            Make it RUNNING and active.
+
+        Raises
+        ------
+        NoActiveRecorderError
+            When nothing is given and none of this experiment is active.
+        RecorderNotFoundError
+            When there is none of that id or name.
+        """
+        recorder = self.active_recorder if recorder_id is None and recorder_name is None else None
+        if recorder is not None:
+            return recorder
+        if recorder_id is None and recorder_name is None and not create:
+            raise NoActiveRecorderError(
+                f"no recorder of experiment {self.name!r} is active",
+                hint="give a recorder_id or a recorder_name, or ask inside `with R.start(...)`",
+            )
+        recorder = self._found(recorder_id, recorder_name)
+        if recorder is None and (recorder_id is not None or not create):
+            raise self._not_found(recorder_id, recorder_name)
+        if recorder is None:
+            recorder = self._new(recorder_name, Recorder.STATUS_S)
+        if start:
+            recorder.start_run()
+            enter(self, recorder)
+        return recorder
+
+    def delete_recorder(self, recorder_id: str | None = None, recorder_name: str | None = None) -> None:
+        """Delete the recorder of that id, or the newest of that name.
+
+        Raises
+        ------
+        RecorderNotFoundError
+            When there is none.
+        """
+        recorder = self._found(recorder_id, recorder_name)
+        if recorder is None:
+            raise self._not_found(recorder_id, recorder_name)
+        self._place.store.delete_run(recorder.id)
+
+    @overload
+    def list_recorders(
+        self,
+        rtype: Literal["dict"] = ...,
+        max_results: int | None = ...,
+        status: str | None = ...,
+        filter_string: str = ...,
+    ) -> dict[str, Recorder]: ...
+
+    @overload
+    def list_recorders(
+        self,
+        rtype: Literal["list"],
+        max_results: int | None = ...,
+        status: str | None = ...,
+        filter_string: str = ...,
+    ) -> list[Recorder]: ...
+
+    def list_recorders(
+        self,
+        rtype: Literal["dict", "list"] = "dict",
+        max_results: int | None = None,
+        status: str | None = None,
+        filter_string: str = "",
+    ) -> dict[str, Recorder] | list[Recorder]:
+        """Return the recorders, newest first: by id, or as a list.
+
+        Parameters
+        ----------
+        max_results : int, optional
+            All of them if not given, however many there are.
+        status : str, optional
+            Only those of this status.
+        filter_string : str
+            MLflow's filter language, as ``metrics.ic > 0.02 and tags.fold = '3'``.
+        """
+        where = " and ".join(
+            part for part in (filter_string, f"attributes.status = '{status}'" if status else "") if part
+        )
+        found = self._search(where=where, limit=max_results)
+        if rtype == "list":
+            return found
+        return {recorder.id: recorder for recorder in found}
+
+    def search_records(
+        self,
+        *,
+        filter_string: str = "",
+        run_view_type: int = 1,
+        max_results: int | None = None,
+        order_by: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Return one row for each recorder, as `ExpManager.search_records`."""
+        runs = self._place.store.search_runs(
+            [self.id], where=filter_string, order_by=order_by or (), view=view_of(run_view_type), limit=max_results
+        )
+        return frame_of(runs)
+
+    def _innermost(self) -> Active | None:
+        entries = [entry for entry in active() if entry.experiment == self]
+        return entries[-1] if entries else None
+
+    def _parent(self) -> dict[str, str]:
+        """Return the tag that makes a new run a part of the one that is active here; MLflow's page nests it there."""
+        outer = [entry.recorder for entry in active() if entry.recorder.place == self._place]
+        return {PARENT_TAG: outer[-1].id} if outer else {}
+
+    def _new(self, name: str | None, status: str, *, tags: Mapping[str, str] | None = None) -> Recorder:
+        wanted = name if name is not None else Recorder.DEFAULT_NAME
+        run = self._place.store.create_run(
+            self.id, name=_run_name(wanted), status=status, start=self._clock.now(), tags=tags or {}
+        )
+        return self._recorder(run)
+
+    def _found(self, recorder_id: str | None, recorder_name: str | None) -> Recorder | None:
+        if recorder_id is not None:
+            try:
+                run = self._place.store.get_run(recorder_id)
+            except RecorderNotFoundError:
+                return None
+            return None if run.deleted or run.experiment_id != self.id else self._recorder(run)
+        if recorder_name is not None:
+            found = self._search(where=f"attributes.run_name = '{_run_name(recorder_name)}'", limit=1)
+            return found[0] if found else None
+        return None
+
+    def _to_resume(self, recorder_id: str | None, recorder_name: str | None) -> Recorder | None:
+        if recorder_id is None and recorder_name is None:
+            newest = self._search(limit=1)
+            return newest[0] if newest else None
+        recorder = self._found(recorder_id, recorder_name)
+        if recorder is None and recorder_id is not None:
+            raise self._not_found(recorder_id, recorder_name)
+        return recorder
+
+    def _search(self, *, where: str = "", limit: int | None = None) -> list[Recorder]:
+        runs = self._place.store.search_runs([self.id], where=where, limit=limit)
+        return [self._recorder(run) for run in runs]
+
+    def _recorder(self, run: RunRecord) -> Recorder:
+        return MLflowRecorder(place=self._place, run=run, clock=self._clock)
+
+    def _not_found(self, recorder_id: str | None, recorder_name: str | None) -> RecordError:
+        if recorder_id is not None:
+            return RecorderNotFoundError(f"experiment {self.name!r} has no recorder of id {recorder_id}")
+        if recorder_name is None:
+            return RecordError("neither a recorder_id nor a recorder_name was given")
+        names = {recorder.name for recorder in self._search(limit=1000)}
+        close = nearest(recorder_name, names)
+        return RecorderNotFoundError(
+            f"experiment {self.name!r} has no recorder named {recorder_name!r}",
+            hint=f"did you mean {close!r}?" if close else None,
+        )
+
+
+class MLflowExperiment(Experiment):
+    """The experiment of the seeds' name; MLflow stands behind the tracking store of its place."""
+
+
+def _run_name(name: str) -> str:
+    if not isinstance(name, str) or _RUN_NAME.fullmatch(name) is None:
+        raise RecordError(
+            f"recorder name {str(name)[:120]!r} is not usable",
+            hint="use 1 to 250 characters without quotes, backslashes and control characters",
+        )
+    return name

@@ -1,0 +1,165 @@
+"""Which runs are being recorded, and by whom: a run whose process died is found by the lock it no longer holds.
+
+Each active run has a small file in ``.rollwright/recording``, locked by its process until the run ends. What a killed
+process leaves is a file that nobody holds; whoever finds it ends the run as FAILED.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rollwright.config.settings import Settings
+from rollwright.core.clock import Clock, SystemClock
+from rollwright.core.locks import held_file_lock, try_file_lock
+from rollwright.errors import RecorderNotFoundError, RecordError
+from rollwright.tracking.location import Place
+from rollwright.tracking.store import OPEN_STATUSES
+
+__all__ = ["AbandonedRun", "Presence", "abandoned_runs", "fail_abandoned"]
+
+_logger: Final = logging.getLogger("rollwright.tracking")
+_FOLDER: Final = Path(".rollwright/recording")
+REASON_TAG: Final = "rollwright.failed"
+
+
+class _Held:
+    """The descriptors that hold this process's locks; a forked child closes its copies."""
+
+    handles: Final[set[int]] = set()
+    watched: bool = False
+
+
+def _forget_in_child() -> None:
+    for handle in _Held.handles:
+        os.close(handle)
+    _Held.handles.clear()
+
+
+class Presence:
+    """The sign that this process records a run; it lasts until `leave` or the end of the process.
+
+    Parameters
+    ----------
+    place : Place
+    run_id : str
+    """
+
+    def __init__(self, place: Place, run_id: str) -> None:
+        self._path: Path | None = None
+        self._handle = -1
+        self._pid = os.getpid()
+        if not place.store.traits.durable:  # the run dies with the process
+            return
+        path = place.root / _FOLDER / f"{run_id}-{secrets.token_hex(4)}"
+        try:
+            self._handle = held_file_lock(path)
+            about = {"run": run_id, "tracking": place.portable_uri(), "host": socket.gethostname(), "pid": self._pid}
+            os.write(self._handle, json.dumps(about).encode())
+        except OSError as error:  # the run matters more than the sign
+            _logger.debug("presence.unsigned run=%s %s", run_id, error)
+            return
+        self._path = path
+        _Held.handles.add(self._handle)
+        if not _Held.watched and hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_forget_in_child)
+            _Held.watched = True
+
+    def leave(self) -> None:
+        """Take the sign away: the run has ended, or is suspended."""
+        if self._path is not None and self._handle in _Held.handles and self._pid == os.getpid():
+            self._path.unlink(missing_ok=True)
+            os.close(self._handle)
+            _Held.handles.discard(self._handle)
+        self._path = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbandonedRun:
+    """A run that was being recorded by a process that is no more."""
+
+    run_id: str
+    tracking: str
+    pid: int
+    path: Path
+
+
+def abandoned_runs(root: Path) -> list[AbandonedRun]:
+    """Return the runs of this project and host whose process died, and which nobody has taken up since."""
+    signs = [(path, about) for path in sorted((root / _FOLDER).glob("*-*")) if (about := _about(path)) is not None]
+    dead = [(path, about) for path, about in signs if about["host"] == socket.gethostname() and _is_free(path)]
+    alive = {about["run"] for path, about in signs if all(path != gone for gone, _ in dead)}
+    return [
+        AbandonedRun(run_id=about["run"], tracking=about["tracking"], pid=about["pid"], path=path)
+        for path, about in dead
+        if about["run"] not in alive
+    ]
+
+
+def fail_abandoned(settings: Settings, *, clock: Clock | None = None) -> list[AbandonedRun]:
+    """End as FAILED the runs whose process died, and return them; a run that ended itself stays as it is.
+
+    A run whose tracking store cannot be asked now is found again the next time.
+    """
+    found: list[AbandonedRun] = []
+    for run in abandoned_runs(settings.root):
+        with _taken(run.path) as mine:
+            if mine and _fail(run, settings, clock or SystemClock()):
+                found.append(run)
+    return found
+
+
+def _fail(run: AbandonedRun, settings: Settings, clock: Clock) -> bool:
+    failed = False
+    try:
+        store = Place.from_portable(run.tracking, settings).store
+        record = store.get_run(run.run_id)
+        if record.status in OPEN_STATUSES and not record.deleted:
+            store.log_batch(run.run_id, tags={REASON_TAG: f"its process {run.pid} died"})
+            store.update_run(run.run_id, status="FAILED", end=clock.now())
+            _logger.warning("recorder.abandoned id=%s pid=%d: its process died; it is FAILED", run.run_id, run.pid)
+            failed = True
+    except RecorderNotFoundError:
+        pass
+    except RecordError as error:
+        _logger.warning("recorder.abandoned id=%s: it cannot be ended now: %s", run.run_id, error.message)
+        return False
+    run.path.unlink(missing_ok=True)
+    return failed
+
+
+@contextmanager
+def _taken(path: Path) -> Iterator[bool]:
+    """Hold the sign of a dead process, so that two who look do not both act; False when it went meanwhile."""
+    with try_file_lock(path) as free:
+        about = _about(path)
+        if free and about is None:  # it ended by itself while we looked, and opening it made an empty file
+            path.unlink(missing_ok=True)
+        yield free and about is not None
+
+
+def _is_free(path: Path) -> bool:
+    with try_file_lock(path) as free:
+        return free
+
+
+def _about(path: Path) -> dict[str, Any] | None:
+    """Return what a sign says; None for one that is gone or is being written."""
+    try:
+        about = json.loads(path.read_bytes())
+        return {
+            "run": str(about["run"]),
+            "tracking": str(about["tracking"]),
+            "host": about["host"],
+            "pid": int(about["pid"]),
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

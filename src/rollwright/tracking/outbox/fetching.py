@@ -1,0 +1,48 @@
+"""The files of a run that another project recorded, brought here from where the server keeps them."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from pathlib import Path
+
+from rollwright.core.atomic import sync_folder
+from rollwright.errors import CorruptArtifactError
+from rollwright.tracking.artifacts import MANIFEST as LOCAL_MANIFEST
+from rollwright.tracking.artifacts import LocalArtifactStore
+from rollwright.tracking.outbox.sending import MANIFEST, FileSender
+
+__all__ = ["fetch_files"]
+
+
+def fetch_files(files: FileSender, location: str, folder: Path) -> bool:
+    """Bring a run's files to `folder`, all of them verified or none, and tell whether there are any.
+
+    Nothing is believed of what the server says: names that lead elsewhere and bytes other than those the manifest tells
+    of are refused, and nothing of them stays.
+
+    Raises
+    ------
+    CorruptArtifactError
+        When a file is missing or has other bytes.
+    TrackingUnavailableError
+        When the server does not answer.
+    """
+    draft = folder.with_name(f".fetch-{secrets.token_hex(8)}")
+    local = LocalArtifactStore(draft)
+    local.files.mkdir(parents=True)
+    try:
+        if not files.get(location, MANIFEST, draft / LOCAL_MANIFEST):
+            return False
+        for ref in local.list():
+            path = local.files / ref.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not files.get(location, ref.file, path):
+                raise CorruptArtifactError(f"artifact {ref.name!r}: the server lists {ref.file} and does not have it")
+            local.local_path(ref.name)
+        sync_folder(draft)
+        draft.rename(folder)
+        sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return True

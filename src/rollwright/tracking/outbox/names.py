@@ -1,0 +1,132 @@
+"""Which experiments this project knows by which id, on a server that may be away.
+
+An experiment that is first named while the server is away gets an id of this project's, and keeps it here for ever; on
+the server it has another one later. The first line about a name decides, so that all processes agree.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rollwright.core.locks import file_lock
+from rollwright.tracking.store import ExperimentRecord
+
+__all__ = ["KnownExperiment", "Names"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownExperiment:
+    """An experiment as this project knows it; `remote` is its id on the server, None before it is there."""
+
+    id: str
+    name: str
+    remote: str | None
+    gone: bool = False
+
+
+class Names:
+    """The experiments of one tracking server, in a file of JSON lines that only grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, KnownExperiment] = {}
+        self._offset = 0
+
+    def by_name(self, name: str) -> KnownExperiment | None:
+        """Return what is known of a name."""
+        self._load()
+        found = [item for item in self._known.values() if item.name == name and not item.gone]
+        return found[0] if found else None
+
+    def by_id(self, experiment_id: str) -> KnownExperiment | None:
+        """Return what is known of an id, ours or the server's."""
+        self._load()
+        return next((item for item in self._known.values() if experiment_id in {item.id, item.remote}), None)
+
+    def remote_id(self, experiment_id: str) -> str | None:
+        """Return the server's id; None for an experiment that is not there yet, and what was given if unknown."""
+        known = self.by_id(experiment_id)
+        return experiment_id if known is None else known.remote
+
+    def waiting(self) -> list[KnownExperiment]:
+        """Return the experiments that are not on the server yet."""
+        self._load()
+        return [item for item in self._known.values() if item.remote is None and not item.gone]
+
+    def born(self, name: str) -> KnownExperiment:
+        """Return the experiment of that name, new if nobody here knows one."""
+        with self._locked():
+            known = self.by_name(name)
+            if known is None:
+                known = KnownExperiment(id=f"x{secrets.token_hex(8)}", name=name, remote=None)
+                self._append(known)
+            return known
+
+    def seen(self, record: ExperimentRecord) -> ExperimentRecord:
+        """Remember an experiment of the server, and return it under the id it has here."""
+        known = self.by_id(record.id)
+        if known is None or known.name != record.name:
+            with self._locked():
+                known = (
+                    self.by_id(record.id)
+                    or self._unborn(record)
+                    or KnownExperiment(id=record.id, name=record.name, remote=record.id)
+                )
+                known = replace(known, name=record.name, remote=record.id)
+                self._append(known)
+        return replace(record, id=known.id)
+
+    def moved(self, experiment_id: str, remote: str) -> None:
+        """Remember that the server has an experiment under another id, since somebody deleted the one it had."""
+        known = self.by_id(experiment_id)
+        if known is not None:
+            with self._locked():
+                self._append(replace(known, remote=remote))
+
+    def forget(self, experiment_id: str) -> None:
+        """Remember that an experiment was deleted."""
+        known = self.by_id(experiment_id)
+        if known is not None:
+            with self._locked():
+                self._append(replace(known, gone=True))
+
+    def _unborn(self, record: ExperimentRecord) -> KnownExperiment | None:
+        found = self.by_name(record.name)
+        return found if found is not None and found.remote is None else None
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with file_lock(self._path):
+            self._load()
+            yield
+
+    def _append(self, item: KnownExperiment) -> None:
+        line = {"id": item.id, "name": item.name, "remote": item.remote, "gone": item.gone}
+        with self._path.open("ab") as file:
+            file.write(f"\n{json.dumps(line)}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+        self._load()
+
+    def _load(self) -> None:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                body = file.read()
+        except FileNotFoundError:
+            return
+        whole = body[: body.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for line in whole.split(b"\n"):
+            try:
+                item = KnownExperiment(**json.loads(line)) if line else None
+            except (ValueError, TypeError):  # what a killed process left: nobody was told of it
+                item = None
+            if item is not None:
+                self._known[item.id] = item

@@ -1,0 +1,256 @@
+"""From a run's journal to the tracking server: in order, each thing once, however often it is interrupted.
+
+Whatever may be cut off is either harmless to repeat (parameters, metrics, tags, the status, a file) or can be found
+again: a run is created with a tag that says which journal it belongs to, and looked for before it is created anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from rollwright.core.canonical import sha256_hex
+from rollwright.errors import ExperimentNotFoundError, RecordError, TrackingUnavailableError
+from rollwright.tracking.artifacts import MANIFEST as LOCAL_MANIFEST
+from rollwright.tracking.artifacts import ArtifactRef, LocalArtifactStore
+from rollwright.tracking.outbox.journal import Journal, metric_from_json
+from rollwright.tracking.outbox.names import Names
+from rollwright.tracking.store import OPEN_STATUSES, PARENT_TAG, RunRecord, TrackingStore
+
+__all__ = ["ID_TAG", "MANIFEST", "FileSender", "Sender"]
+
+_logger: Final = logging.getLogger("rollwright.tracking")
+ID_TAG: Final = "rollwright.outbox"
+MANIFEST: Final = ".rollwright/artifacts.json"  # where the server keeps the list of files and their sums
+
+
+class FileSender(Protocol):
+    """Brings the files of runs to where a tracking server keeps them."""
+
+    def takes(self, location: str) -> bool:
+        """Tell whether files can be sent to `location`: one that is a path of some machine takes none."""
+        ...
+
+    def put(self, location: str, name: str, path: Path) -> None:
+        """Send a file; one of that name is replaced."""
+        ...
+
+    def remove(self, location: str, name: str) -> None:
+        """Remove a file; one that is not there is no error."""
+        ...
+
+    def get(self, location: str, name: str, path: Path) -> bool:
+        """Bring a file to `path`, and tell whether there is one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Sends journals to one tracking server.
+
+    Attributes
+    ----------
+    store : TrackingStore
+        The server.
+    files : FileSender or None
+        None where files stay where they are.
+    names : Names
+    artifacts : Path
+        Folder of the runs' files here.
+    journal_of : callable
+        Gives the journal of a run's id here, None when there is none.
+    """
+
+    store: TrackingStore
+    files: FileSender | None
+    names: Names
+    artifacts: Path
+    journal_of: Callable[[str], Journal | None]
+
+    def send(self, journal: Journal, *, whole: int | None = None) -> None:
+        """Send what the server does not have; whoever calls holds the journal's `sending`.
+
+        Parameters
+        ----------
+        whole : int, optional
+            The operation that is refused as a whole or not at all; of the others each value is tried by itself.
+
+        Raises
+        ------
+        TrackingUnavailableError
+            When the server does not answer; what it took is noted, all else still waits.
+        """
+        if journal.remote is None:
+            self._create(journal)
+        while journal.sent < len(journal.operations):
+            place = journal.sent
+            item = journal.operations[place]
+            if _closes(item):
+                try:
+                    self.send_files(journal)
+                except TrackingUnavailableError as error:  # files may wait longer than the news that the run has ended
+                    _logger.warning("outbox.files_wait run=%s %s", journal.id, error.message)
+            self._apply(journal, place, item, split=place != whole)
+            journal.add({"note": "sent", "count": place + 1}, sync=False)
+        self.drop_doubles(journal)
+
+    def files_waiting(self, journal: Journal) -> int:
+        """Return how many files the server does not have as they are, or has though they are gone here."""
+        changed, gone, listed = self._unsent(journal)
+        return len(changed) + len(gone) or int(listed is not None)
+
+    def send_files(self, journal: Journal) -> None:
+        """Send the files the server does not have, and the list of them last."""
+        if self.files is None or journal.remote is None:
+            return
+        changed, gone, listed = self._unsent(journal)
+        local = self._files_of(journal)
+        for ref in changed:
+            with suppress(FileNotFoundError):  # replaced meanwhile; the next look finds its successor
+                self.files.put(journal.location, ref.file, local.files / ref.file)
+                journal.add({"note": "file", "name": ref.file, "sha256": ref.sha256}, sync=False)
+        for name in gone:
+            self.files.remove(journal.location, name)
+            journal.add({"note": "no file", "name": name}, sync=False)
+        if listed is not None:
+            self.files.put(journal.location, MANIFEST, _manifest(local))
+            journal.add({"note": "file", "name": MANIFEST, "sha256": listed}, sync=False)
+
+    def _unsent(self, journal: Journal) -> tuple[list[ArtifactRef], list[str], str | None]:
+        """Return the files to send, the names of those to remove, and the SHA-256 of a list that is not there."""
+        local = self._files_of(journal)
+        if self.files is None or (journal.location and not self.files.takes(journal.location)):
+            return [], [], None
+        if not _manifest(local).exists():
+            return [], [], None
+        digest = sha256_hex(_manifest(local).read_bytes())
+        if journal.files.get(MANIFEST) == digest:
+            return [], [], None
+        refs = local.list()
+        changed = [ref for ref in refs if journal.files.get(ref.file) != ref.sha256]
+        gone = journal.files.keys() - {ref.file for ref in refs} - {MANIFEST}
+        return changed, sorted(gone), digest
+
+    def find(self, run_id: str, experiment_id: str | None = None) -> list[RunRecord]:
+        """Return the server's runs that belong to journal `run_id`, by their ids; of one experiment, or of any."""
+        experiments = [experiment_id] if experiment_id else [record.id for record in self.store.experiments()]
+        found = self.store.search_runs(experiments, where=f"tags.`{ID_TAG}` = '{run_id}'")
+        return sorted(found, key=lambda run: run.id)
+
+    def _create(self, journal: Journal) -> None:
+        experiment = self._experiment(journal.operations[0]["experiment"])
+        found: list[RunRecord] = []
+        if journal.attempts:  # somebody asked the server before, and nobody knows what came of it
+            found = self.find(journal.id, experiment)
+        if not found:
+            journal.add({"note": "creating"})
+            found = [self._created(journal, experiment)]
+        made = found[0]
+        journal.add({"note": "created", "run": made.id, "location": made.location}, {"note": "sent", "count": 1})
+
+    def drop_doubles(self, journal: Journal) -> None:
+        """Delete the runs of this journal that a request made after everybody had given it up."""
+        if journal.attempts > 1 and journal.remote is not None:
+            first = journal.operations[0]["experiment"]
+            for run in self.find(journal.id, self.names.remote_id(first)):
+                if run.id != journal.remote:
+                    self.store.delete_run(run.id)
+
+    def _created(self, journal: Journal, experiment_id: str) -> RunRecord:
+        first = journal.operations[0]
+        make = partial(
+            self.store.create_run,
+            name=first["name"],
+            status=first["status"],
+            start=datetime.fromisoformat(first["start"]),
+            tags=self._tags(first["tags"], journal),
+        )
+        try:
+            return make(experiment_id)
+        except ExperimentNotFoundError:  # deleted on the server meanwhile: what was recorded needs a place all the same
+            known = self.names.by_id(first["experiment"])
+            if known is None:
+                raise
+            record = self.store.create_experiment(known.name)
+            self.names.moved(known.id, record.id)
+            return make(record.id)
+
+    def _experiment(self, experiment_id: str) -> str:
+        remote = self.names.remote_id(experiment_id)
+        if remote is not None:
+            return remote
+        known = self.names.by_id(experiment_id)
+        assert known is not None  # noqa: S101 - it has no id on the server, so it is one of ours
+        record = self.store.create_experiment(known.name)
+        self.names.seen(record)
+        return record.id
+
+    def _tags(self, tags: Mapping[str, str], journal: Journal) -> dict[str, str]:
+        """Return the tags as the server is to hold them: who the parent is it knows by another id."""
+        told = {**tags, ID_TAG: journal.id}
+        parent = self.journal_of(told.get(PARENT_TAG, ""))
+        if parent is not None and parent.remote is not None:
+            told[PARENT_TAG] = parent.remote
+        return told
+
+    def _apply(self, journal: Journal, place: int, item: Mapping[str, Any], *, split: bool) -> None:
+        assert journal.remote is not None  # noqa: S101 - `send` created it
+        try:
+            self._ask(journal.remote, item)
+        except TrackingUnavailableError:
+            raise
+        except RecordError as error:
+            values = list(_singly(item)) if split and item["op"] == "log" else []
+            if len(values) < 2:
+                _refuse(journal, place, None, error)
+                return
+            for key, value in values:
+                try:
+                    self._ask(journal.remote, value)
+                except TrackingUnavailableError:
+                    raise
+                except RecordError as single:
+                    _refuse(journal, place, key, single)
+
+    def _ask(self, run_id: str, item: Mapping[str, Any]) -> None:
+        if item["op"] == "update":
+            end = datetime.fromisoformat(item["end"]) if item["end"] else None
+            self.store.update_run(run_id, status=item["status"], end=end, name=item["name"])
+        elif item["op"] == "untag":
+            self.store.delete_tags(run_id, item["keys"])
+        else:
+            metrics = [metric_from_json(value) for value in item["metrics"]]
+            self.store.log_batch(run_id, params=item["params"], metrics=metrics, tags=item["tags"])
+
+    def _files_of(self, journal: Journal) -> LocalArtifactStore:
+        return LocalArtifactStore(self.artifacts / journal.operations[0]["experiment"] / journal.id)
+
+
+def _manifest(local: LocalArtifactStore) -> Path:
+    return local.folder / LOCAL_MANIFEST
+
+
+def _closes(item: Mapping[str, Any]) -> bool:
+    return item["op"] == "update" and item["status"] is not None and item["status"] not in OPEN_STATUSES
+
+
+def _singly(item: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    empty: dict[str, Any] = {"op": "log", "params": {}, "metrics": [], "tags": {}}
+    for kind in ("params", "tags"):
+        for key, text in item[kind].items():
+            yield f"{kind}.{key}", {**empty, kind: {key: text}}
+    for value in item["metrics"]:
+        yield f"metrics.{value[0]}", {**empty, "metrics": [value]}
+
+
+def _refuse(journal: Journal, place: int, key: str | None, error: RecordError) -> None:
+    keys = None if key is None else [key]
+    why = f"{key or journal.operations[place]['op']}: {error.message}"
+    journal.add({"note": "refused", "operation": place, "keys": keys, "why": why})
+    _logger.warning("outbox.refused run=%s %s", journal.id, why)

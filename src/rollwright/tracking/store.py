@@ -1,0 +1,247 @@
+"""The port `TrackingStore`: experiments, their runs, and what a run logs.
+
+A name that is asked for is never created by asking; the one method that creates an experiment does it once, however
+many processes ask at the same time. What a run logs is text (parameters, tags) and numbers (metrics); files are the
+business of `tracking.artifacts`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal, Protocol, TypeAlias
+
+from rollwright.errors import RecordError
+
+__all__ = [
+    "OPEN_STATUSES",
+    "PARENT_TAG",
+    "STATUSES",
+    "ExperimentRecord",
+    "Metric",
+    "RunRecord",
+    "RunView",
+    "TrackingStore",
+    "TrackingTraits",
+    "check_batch",
+    "check_name",
+    "legal_key",
+]
+
+STATUSES: Final = ("SCHEDULED", "RUNNING", "FINISHED", "FAILED")
+OPEN_STATUSES: Final = ("SCHEDULED", "RUNNING")  # a run of these has no end
+PARENT_TAG: Final = "mlflow.parentRunId"  # how MLflow's page knows which run another one is nested in
+RunView: TypeAlias = Literal["active", "deleted", "all"]
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_KEY: Final = re.compile(r"[\w.\- :/]{1,250}")
+
+
+def check_name(name: str, *, what: str) -> str:
+    """Return `name` when it may name an experiment or a recorder.
+
+    Raises
+    ------
+    RecordError
+        Unless it has 1 to 100 letters, digits, ``.``, ``_`` or ``-`` and begins with a letter or a digit.
+    """
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+        raise RecordError(
+            f"{what} name {str(name)[:120]!r} is not usable",
+            hint="use 1 to 100 letters, digits, `.`, `_` or `-`, beginning with a letter or a digit",
+        )
+    return name
+
+
+def legal_key(key: str) -> bool:
+    """Tell whether every adapter can hold a parameter, metric or tag named `key`.
+
+    A key is a path of 1 to 250 word characters, spaces, ``.``, ``-``, ``:`` and ``/`` that leads nowhere else.
+    """
+    parts = key.split("/")
+    return _KEY.fullmatch(key) is not None and all(part not in {"", ".", ".."} for part in parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackingTraits:
+    """What differs between adapters and may be relied upon.
+
+    Attributes
+    ----------
+    durable : bool
+        Whether runs outlive the process.
+    multi_process : bool
+        Whether several processes may write at once.
+    max_param, max_tag : int
+        Longest value of a parameter and of a tag, in characters; what is longer is refused, never cut.
+    """
+
+    durable: bool
+    multi_process: bool
+    max_param: int = 6000
+    max_tag: int = 8000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentRecord:
+    """One experiment as the store holds it."""
+
+    id: str
+    name: str
+    location: str = ""
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One run as the store held it when it was read; times are aware UTC with milliseconds."""
+
+    id: str
+    experiment_id: str
+    name: str
+    status: str
+    start: datetime
+    end: datetime | None = None
+    location: str = ""
+    deleted: bool = False
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One value of one metric; the value of a metric is the one of the greatest (step, time)."""
+
+    key: str
+    value: float
+    step: int
+    at: datetime
+
+
+def check_batch(
+    traits: TrackingTraits, params: Mapping[str, str], metrics: Sequence[Metric], tags: Mapping[str, str]
+) -> None:
+    """Refuse a batch that no adapter may take, before any of it is written.
+
+    Raises
+    ------
+    RecordError
+        For illegal keys, values longer than `traits` allow, and infinite metrics, each by its name.
+    """
+    keys = (*params, *(item.key for item in metrics), *tags)
+    problems = [f"{key[:120]!r} is no legal name" for key in keys if not legal_key(key)]
+    for limit, pairs in ((traits.max_param, params), (traits.max_tag, tags)):
+        problems += [
+            f"{key!r} has {len(value):,} characters, more than {limit:,}"
+            for key, value in pairs.items()
+            if len(value) > limit
+        ]
+    problems += [f"metric {item.key!r} is {item.value}" for item in metrics if math.isinf(item.value)]
+    if problems:
+        raise RecordError("nothing was written: " + "; ".join(problems))
+
+
+class TrackingStore(Protocol):
+    """Experiments and runs.
+
+    Every method raises `TrackingUnavailableError` when the store cannot be reached, `ExperimentNotFoundError` or
+    `RecorderNotFoundError` for an id it does not know.
+    """
+
+    @property
+    def traits(self) -> TrackingTraits:
+        """What this adapter can do."""
+        ...
+
+    def create_experiment(self, name: str) -> ExperimentRecord:
+        """Return the experiment `name`, creating it when there is none.
+
+        However many processes call this at once, one experiment results. The name of a deleted experiment is free:
+        the new one starts empty.
+        """
+        ...
+
+    def experiments(self, *, name: str | None = None, experiment_id: str | None = None) -> list[ExperimentRecord]:
+        """Return the experiments that are not deleted, all or the one of that name or id, in order of their ids."""
+        ...
+
+    def delete_experiment(self, experiment_id: str) -> None:
+        """Delete an experiment with its runs; its name is free at once."""
+        ...
+
+    def create_run(
+        self, experiment_id: str, *, name: str, status: str, start: datetime, tags: Mapping[str, str]
+    ) -> RunRecord:
+        """Add a run and return it."""
+        ...
+
+    def update_run(
+        self,
+        run_id: str,
+        *,
+        status: str | None = None,
+        end: datetime | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Change what is given; None leaves it as it is. A run that is RUNNING again has no end."""
+        ...
+
+    def log_batch(
+        self,
+        run_id: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        metrics: Sequence[Metric] = (),
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write parameters, metrics and tags: all of them or, when one is refused, none.
+
+        Writing the same again changes nothing. A tag replaces its former value; a parameter never changes.
+
+        Raises
+        ------
+        RecordError
+            For a parameter that has another value already, a value longer than the traits say, or an illegal key.
+        """
+        ...
+
+    def delete_tags(self, run_id: str, keys: Sequence[str]) -> None:
+        """Remove tags; a tag that is not there is no error."""
+        ...
+
+    def get_run(self, run_id: str) -> RunRecord:
+        """Return the run, deleted or not."""
+        ...
+
+    def search_runs(
+        self,
+        experiment_ids: Sequence[str],
+        *,
+        where: str = "",
+        order_by: Sequence[str] = (),
+        view: RunView = "active",
+        limit: int | None = None,
+    ) -> list[RunRecord]:
+        """Return the matching runs, newest first unless `order_by` says otherwise, however many they are.
+
+        Parameters
+        ----------
+        where : str
+            MLflow's filter language; every adapter knows comparisons of ``params.k``, ``metrics.k``, ``tags.k``,
+            ``attributes.status``, ``attributes.run_name`` joined by ``and``.
+        order_by : sequence of str
+            ``"metrics.ic DESC"``; the newest first among equals.
+        """
+        ...
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run; its record stays readable by id."""
+        ...
+
+    def close(self) -> None:
+        """Release what the store holds; the next call opens it again."""
+        ...

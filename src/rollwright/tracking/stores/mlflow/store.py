@@ -1,0 +1,469 @@
+"""Experiments and runs in MLflow: an embedded database or a tracking server.
+
+MLflow is imported when a store is first used, with its telemetry switched off before. One store per process is opened
+lazily and kept; after a fork the child drops the connections it inherited and opens its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import re
+import socket
+import sqlite3
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
+
+from rollwright.core.locks import file_lock
+from rollwright.errors import (
+    ExperimentNotFoundError,
+    RecorderNotFoundError,
+    RecordError,
+    TrackingUnavailableError,
+)
+from rollwright.tracking.store import (
+    OPEN_STATUSES,
+    ExperimentRecord,
+    Metric,
+    RunRecord,
+    RunView,
+    TrackingTraits,
+    check_batch,
+)
+
+__all__ = ["MlflowStore", "client_of", "load_mlflow"]
+
+_SQLITE: Final = "sqlite:///"
+_SCHEMES: Final = ("sqlite:///", "postgresql", "mysql", "mssql", "http://", "https://", "databricks")
+_PAGE: Final = 1000
+_TELEMETRY_OFF: Final = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+_CHATTY: Final = ("alembic", "mlflow.store.db.utils")
+_LOGIN: Final = re.compile(r"://[^/\s@]+@")  # MLflow says whole addresses, passwords and all
+_ABSENT: Final = "RESOURCE_DOES_NOT_EXIST"
+_EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
+# What MLflow says when a database or a server does not answer, or answers nobody like us; anything else is the fault
+# of the request.
+_UNAVAILABLE: Final = (
+    "TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED",
+    "ENDPOINT_NOT_FOUND", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED",
+)  # fmt: skip
+# MLflow waits two minutes for an answer and asks eight times. Whoever sets these variables is heeded.
+_IMPATIENT: Final = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+_CONNECT: Final = 5.0  # seconds a database server has to take a connection
+_PORTS: Final = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+
+
+class _Connections:
+    """The connection pools of this process; MLflow keeps one for each URI, whoever asks."""
+
+    pid: int = os.getpid()
+    engines: ClassVar[set[Any]] = set()
+    inherited: ClassVar[list[Any]] = []
+
+
+def _leave_inherited() -> None:
+    """Forget the connections a fork brought along, without closing them: their sockets and locks are the parent's."""
+    if _Connections.pid != os.getpid():
+        for engine in _Connections.engines:
+            _Connections.inherited.append(engine.pool)  # kept, or collecting the pool would close them
+            engine.dispose(close=False)
+        _Connections.pid = os.getpid()
+
+
+class MlflowStore:
+    """A `TrackingStore` over one MLflow tracking URI.
+
+    Parameters
+    ----------
+    uri : str
+        ``sqlite:////absolute/path.db``, another database URL MLflow knows, or the URL of a tracking server.
+    artifacts : Path
+        Folder that MLflow is told the files of experiments lie in, so that its own page finds them. A server decides
+        that for itself.
+    """
+
+    def __init__(self, uri: str, *, artifacts: Path) -> None:
+        if not uri.startswith(_SCHEMES):
+            raise RecordError(
+                f"MLflow cannot keep runs at {uri!r}",
+                hint="use a database, as sqlite:///.rollwright/mlflow.db, or the URL of a tracking server",
+            )
+        self._uri = uri
+        self.artifacts = artifacts
+        self._opened: Any = None
+        self._mutex = threading.RLock()
+
+    @property
+    def traits(self) -> TrackingTraits:
+        """Durable, and open to many processes."""
+        return TrackingTraits(durable=True, multi_process=True)
+
+    def create_experiment(self, name: str) -> ExperimentRecord:
+        """Return the experiment `name`, creating it when there is none."""
+        with _translated(f"experiment {name!r}"):
+            found = self._store.get_experiment_by_name(name)
+            if found is None or found.lifecycle_stage != "active":
+                with self.exclusive():
+                    found = self._create(name)
+        return _experiment(found)
+
+    def experiments(self, *, name: str | None = None, experiment_id: str | None = None) -> list[ExperimentRecord]:
+        """Return the experiments that are not deleted."""
+        if name is not None:
+            with _translated(f"experiment {name!r}"):
+                found = [self._store.get_experiment_by_name(name)]
+        elif experiment_id is not None:
+            try:
+                with _translated(f"experiment {experiment_id}", missing=ExperimentNotFoundError):
+                    found = [self._store.get_experiment(experiment_id)]
+            except ExperimentNotFoundError:
+                return []
+        else:
+            with _translated("the list of experiments"):
+                found = self._all_experiments()
+        records = [_experiment(item) for item in found if item is not None]
+        return [record for record in records if not record.deleted]
+
+    def delete_experiment(self, experiment_id: str) -> None:
+        """Delete an experiment with its runs; its name is free at once."""
+        with _translated(f"experiment {experiment_id}", missing=ExperimentNotFoundError), self.exclusive():
+            found = self._store.get_experiment(experiment_id)
+            if found.lifecycle_stage != "active":
+                raise ExperimentNotFoundError(f"experiment {experiment_id} is deleted already")
+            self._store.rename_experiment(experiment_id, _retired_name(found))
+            self._store.delete_experiment(experiment_id)
+
+    def create_run(
+        self, experiment_id: str, *, name: str, status: str, start: datetime, tags: Mapping[str, str]
+    ) -> RunRecord:
+        """Add a run and return it."""
+        entities = _mlflow().entities
+        with _translated(f"experiment {experiment_id}", missing=ExperimentNotFoundError):
+            run = self._store.create_run(
+                experiment_id,
+                user_id="",
+                start_time=_millis(start),
+                tags=[entities.RunTag(key, value) for key, value in tags.items()],
+                run_name=name,
+            )
+            if status != run.info.status:
+                self._store.update_run_info(run.info.run_id, entities.RunStatus.from_string(status), None, None)
+        return _run(run, status=status)
+
+    def update_run(
+        self,
+        run_id: str,
+        *,
+        status: str | None = None,
+        end: datetime | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Change what is given."""
+        code = _mlflow().entities.RunStatus.from_string(status) if status is not None else None
+        with _translated(f"run {run_id}", missing=RecorderNotFoundError):
+            self._store.update_run_info(run_id, code, _millis(end) if end is not None else None, name)
+
+    def log_batch(
+        self,
+        run_id: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        metrics: Sequence[Metric] = (),
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write parameters, metrics and tags, in as few requests as MLflow's limits allow."""
+        check_batch(self.traits, params or {}, metrics, tags or {})
+        entities = _mlflow().entities
+        points = [entities.Metric(item.key, item.value, _millis(item.at), item.step) for item in metrics]
+        pairs = [entities.Param(key, value) for key, value in (params or {}).items()]
+        labels = [entities.RunTag(key, value) for key, value in (tags or {}).items()]
+        with _translated(f"run {run_id}", missing=RecorderNotFoundError):
+            while points or pairs or labels:
+                self._store.log_batch(run_id, metrics=points[:500], params=pairs[:50], tags=labels[:50])
+                points, pairs, labels = points[500:], pairs[50:], labels[50:]
+
+    def delete_tags(self, run_id: str, keys: Sequence[str]) -> None:
+        """Remove tags; a tag that is not there is no error."""
+        present = self.get_run(run_id).tags
+        with _translated(f"run {run_id}", missing=RecorderNotFoundError):
+            for key in keys:
+                if key in present:
+                    self._store.delete_tag(run_id, key)
+
+    def get_run(self, run_id: str) -> RunRecord:
+        """Return the run, deleted or not."""
+        with _translated(f"run {run_id}", missing=RecorderNotFoundError):
+            return _run(self._store.get_run(run_id))
+
+    def search_runs(
+        self,
+        experiment_ids: Sequence[str],
+        *,
+        where: str = "",
+        order_by: Sequence[str] = (),
+        view: RunView = "active",
+        limit: int | None = None,
+    ) -> list[RunRecord]:
+        """Return the matching runs, page after page until there are no more (defect M11)."""
+        kind = getattr(
+            _mlflow().entities.ViewType, {"active": "ACTIVE_ONLY", "deleted": "DELETED_ONLY"}.get(view, "ALL")
+        )
+        order = [*order_by, "attributes.start_time DESC"]
+        found: dict[str, RunRecord] = {}  # by id: a run added between two pages shifts the next one
+        token = None
+        with _translated(f"experiments {', '.join(experiment_ids)}"):
+            while experiment_ids and (limit is None or len(found) < limit):
+                wanted = _PAGE if limit is None else min(_PAGE, limit - len(found))
+                page = self._store.search_runs(list(experiment_ids), where, kind, wanted, order, token)
+                found.update((record.id, record) for record in map(_run, page))
+                token = page.token
+                if not token:
+                    break
+        return list(found.values())[:limit]
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run; its record stays readable by id."""
+        with _translated(f"run {run_id}", missing=RecorderNotFoundError):
+            self._store.delete_run(run_id)
+
+    def close(self) -> None:
+        """Close the connections; the next call opens them again."""
+        with self._mutex:
+            _leave_inherited()
+            engine = getattr(self._opened, "engine", None)
+            if engine is not None:
+                engine.dispose()
+            self._opened = None
+
+    def engine(self) -> Any:
+        """Return SQLAlchemy's engine for the database; None for a tracking server."""
+        return getattr(self._store, "engine", None)
+
+    @property
+    def _store(self) -> Any:
+        with self._mutex:
+            _leave_inherited()
+            if self._opened is None:
+                self._opened = self._open()
+                engine = getattr(self._opened, "engine", None)
+                if engine is not None:
+                    _Connections.engines.add(engine)
+            return self._opened
+
+    def _open(self) -> Any:
+        _mlflow()
+        services = importlib.import_module("mlflow.tracking._tracking_service.utils")
+        # Several processes that find no tables would all create them: they take turns, and MLflow looks again.
+        with _translated(self._uri), self.exclusive(), _quiet():
+            self._probe()
+            # MlflowClient cannot be told where the files of new experiments lie.
+            return services._get_store(self._uri, str(self.artifacts))  # noqa: SLF001 - see above
+
+    def _probe(self) -> None:
+        """Ask an embedded database whether it is one, and a server whether it is there, before MLflow does.
+
+        It would ask a database ten times, for three minutes.
+        """
+        if not self._embedded:
+            self._knock()
+            return
+        path = self._uri.removeprefix(_SQLITE)
+        try:
+            with closing(sqlite3.connect(path, timeout=20)) as connection:
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise TrackingUnavailableError(
+                f"the tracking store {path} cannot be opened: {error}",
+                hint="restore it from a copy, or name another one in tracking.uri",
+            ) from error
+
+    def _knock(self) -> None:
+        parts = urlsplit(self._uri)
+        kind = parts.scheme.partition("+")[0]
+        if kind in {"http", "https"}:
+            for name, value in _IMPATIENT.items():
+                os.environ.setdefault(name, value)
+        elif kind in _PORTS and parts.hostname:
+            socket.create_connection((parts.hostname, parts.port or _PORTS[kind]), timeout=_CONNECT).close()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold back other processes on an embedded database, and other threads everywhere."""
+        lock = file_lock(Path(f"{self._uri.removeprefix(_SQLITE)}.lock")) if self._embedded else nullcontext()
+        with self._mutex, lock:
+            yield
+
+    @property
+    def _embedded(self) -> bool:
+        return self._uri.startswith(_SQLITE) and self._uri != f"{_SQLITE}:memory:"
+
+    def _create(self, name: str) -> Any:
+        errors = importlib.import_module("mlflow.exceptions")
+        while True:
+            found = self._store.get_experiment_by_name(name)
+            if found is not None and found.lifecycle_stage == "active":
+                return found
+            if found is not None:  # deleted by MLflow's own page: free its name (defect M9)
+                self._store.restore_experiment(found.experiment_id)
+                self._store.rename_experiment(found.experiment_id, _retired_name(found))
+                self._store.delete_experiment(found.experiment_id)
+                continue
+            try:
+                self._store.create_experiment(name)
+            except errors.MlflowException as error:
+                if error.error_code != _EXISTS:  # another host was first; look again
+                    raise
+
+    def _all_experiments(self) -> list[Any]:
+        found: list[Any] = []
+        token = None
+        while True:
+            page = self._store.search_experiments(max_results=_PAGE, order_by=["experiment_id ASC"], page_token=token)
+            found.extend(page)
+            token = page.token
+            if not token:
+                return found
+
+
+def _retired_name(experiment: Any) -> str:
+    """Return the name a deleted experiment goes by, so that a new one can have its own."""
+    return f"{experiment.name}.deleted-{experiment.experiment_id}"
+
+
+def load_mlflow(*, databases: bool = False) -> None:
+    """Import MLflow as the adapter does, and open nothing.
+
+    Parameters
+    ----------
+    databases : bool
+        Import what serves an embedded database too, which is another second.
+    """
+    _mlflow()
+    if databases:
+        with _quiet():
+            importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+
+
+def client_of(uri: str) -> Any:
+    """Return an ``MlflowClient`` for a tracking URI."""
+    return _mlflow().MlflowClient(tracking_uri=uri)
+
+
+def _mlflow() -> Any:
+    """Import MLflow, silent and without telemetry; it starts a thread that talks to its maker otherwise."""
+    loaded = sys.modules.get("mlflow.entities")
+    if loaded is not None and all(os.environ.get(name) == "true" for name in _TELEMETRY_OFF):
+        return sys.modules["mlflow"]
+    early = "mlflow" in sys.modules  # imported by the user before us, telemetry and all
+    for name in _TELEMETRY_OFF:
+        os.environ[name] = "true"  # workers inherit it
+    configure = os.environ.get("MLFLOW_CONFIGURE_LOGGING")
+    os.environ["MLFLOW_CONFIGURE_LOGGING"] = "false"  # the user's logging is the user's
+    try:
+        module = importlib.import_module("mlflow")
+        importlib.import_module("mlflow.entities")
+    finally:
+        if configure is None:
+            del os.environ["MLFLOW_CONFIGURE_LOGGING"]
+        else:
+            os.environ["MLFLOW_CONFIGURE_LOGGING"] = configure
+    if early:
+        importlib.import_module("mlflow.telemetry.client").set_telemetry_client()
+    return module
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let MLflow load its tables, and make them, without what it says to its own developers.
+
+    That is a deprecation warning about its models and a hundred INFO lines; levels the user has set stay.
+    """
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    unset = [logger for logger in loggers if logger.level == logging.NOTSET]
+    for logger in unset:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        for logger in unset:
+            logger.setLevel(logging.NOTSET)
+
+
+@contextmanager
+def _translated(what: str, *, missing: type[RecordError] = RecordError) -> Iterator[None]:
+    """Turn MLflow's and the database's errors about `what` into ours."""
+    try:
+        yield
+    except _foreign_errors() as error:
+        code = getattr(error, "error_code", "TEMPORARILY_UNAVAILABLE")
+        first = _LOGIN.sub("://***@", str(error).strip().partition("\n")[0])[:500]
+        if code == _ABSENT:
+            raise missing(f"the tracking store does not know {what}: {first}") from error
+        if code in _UNAVAILABLE:
+            hint = "is it reachable, and is tracking.uri the right one? see `rollwright config show`"
+            if any(sign in first for sign in ("disk I/O error", "disk is full", "readonly database")):
+                hint = "is there room on its disk, and may you write there? the same command goes on afterwards"
+            raise TrackingUnavailableError(
+                f"the tracking store did not answer about {what}: {first}", hint=hint
+            ) from error
+        raise RecordError(f"the tracking store refused {what}: {first}") from error
+    except (OSError, json.JSONDecodeError) as error:  # nothing there, or something that is no tracking server
+        raise TrackingUnavailableError(
+            f"the tracking store cannot be reached for {what}: {_LOGIN.sub('://***@', str(error))}"
+        ) from error
+
+
+def _foreign_errors() -> tuple[type[Exception], ...]:
+    """Return the exceptions MLflow lets through; by then it is imported."""
+    return (
+        importlib.import_module("mlflow.exceptions").MlflowException,
+        importlib.import_module("sqlalchemy.exc").SQLAlchemyError,
+        importlib.import_module("google.protobuf.json_format").ParseError,  # an answer of another kind of server
+    )
+
+
+def _millis(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def _moment(millis: int | None) -> datetime | None:
+    return datetime.fromtimestamp(millis / 1000, UTC) if millis is not None else None
+
+
+def _experiment(found: Any) -> ExperimentRecord:
+    return ExperimentRecord(
+        id=str(found.experiment_id),
+        name=found.name,
+        location=found.artifact_location or "",
+        deleted=found.lifecycle_stage != "active",
+    )
+
+
+def _run(found: Any, *, status: str | None = None) -> RunRecord:
+    info, data = found.info, found.data
+    shown = "FAILED" if info.status == "KILLED" else info.status  # what MLflow's page makes of a run it stops
+    state = status or shown
+    return RunRecord(
+        id=info.run_id,
+        experiment_id=str(info.experiment_id),
+        name=info.run_name or "",
+        status=state,
+        start=_moment(info.start_time or 0) or datetime.fromtimestamp(0, UTC),
+        end=None if state in OPEN_STATUSES else _moment(info.end_time),  # MLflow keeps the end of a resumed run
+        location=info.artifact_uri or "",
+        deleted=info.lifecycle_stage != "active",
+        params=dict(data.params),
+        metrics=dict(data.metrics),
+        tags=dict(data.tags),
+    )

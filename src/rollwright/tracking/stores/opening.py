@@ -1,0 +1,67 @@
+"""From a tracking URI to the store that serves it: one per URI and process."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Final
+
+from rollwright.config.settings import masked
+from rollwright.core.canonical import sha256_hex
+from rollwright.tracking.store import TrackingStore
+
+__all__ = ["MEMORY", "open_tracking"]
+
+MEMORY: Final = "memory:"
+
+_EMBEDDED: Final = "sqlite:"
+_stores: Final[dict[tuple[str, Path | None], TrackingStore]] = {}
+_mutex: Final = threading.Lock()
+
+
+def open_tracking(uri: str, *, artifacts: Path, outbox: Path | None = None) -> TrackingStore:
+    """Return this process's store for `uri`; the same question gets the same store.
+
+    Nothing is connected to before the store is used.
+
+    Parameters
+    ----------
+    uri : str
+        ``memory:``, ``memory:name``, or an absolute URI of MLflow's.
+    artifacts : Path
+        Folder in which the files of experiments lie.
+    outbox : Path, optional
+        Folder in which what a server does not take waits for it; without it such a server must answer.
+
+    Raises
+    ------
+    RecordError
+        For a URI of another kind.
+    """
+    with _mutex:
+        key = (uri, None if uri.startswith(MEMORY) else artifacts)
+        if key not in _stores:
+            _stores[key] = _build(uri, artifacts, outbox)
+        return _stores[key]
+
+
+def _build(uri: str, artifacts: Path, outbox: Path | None) -> TrackingStore:
+    # Each adapter is imported when it is chosen, so that nobody pays for the other.
+    if uri.startswith(MEMORY):
+        from rollwright.tracking.stores.memory import MemoryStore  # noqa: PLC0415 - see above
+
+        return MemoryStore()
+    from rollwright.tracking.stores.mlflow.store import MlflowStore  # noqa: PLC0415 - see above
+
+    store = MlflowStore(uri, artifacts=artifacts)
+    return store if uri.startswith(_EMBEDDED) or outbox is None else _with_outbox(store, uri, artifacts, outbox)
+
+
+def _with_outbox(store: TrackingStore, uri: str, artifacts: Path, outbox: Path) -> TrackingStore:
+    from rollwright.tracking.outbox.store import OutboxStore  # noqa: PLC0415 - an embedded store needs none of it
+    from rollwright.tracking.stores.mlflow.files import MlflowFiles  # noqa: PLC0415 - see above
+
+    shown = masked(uri)
+    folder = outbox / sha256_hex(shown.encode())[:16]
+    files = MlflowFiles(uri) if uri.startswith("http") else None  # with a database, MLflow's page reads them here
+    return OutboxStore(store, folder=folder, artifacts=artifacts, uri=shown, files=files)

@@ -1,0 +1,62 @@
+"""Files of format 1 of every kind, written once and kept: whatever changes, they must open."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rollwright.codecs.registry import codecs, read_object
+from rollwright.errors import UntrustedArtifactError
+from rollwright.signing.keys import Keyring
+from rollwright.signing.serializable import Serializable
+
+FORMATS = Path(__file__).resolve().parents[1] / "fixtures" / "formats"
+
+
+@pytest.fixture
+def key():
+    """Put the fixtures' key, which signs nothing else, into this test's own keyring."""
+    ring = Keyring()
+    ring.folder.mkdir(parents=True)
+    shutil.copyfile(FORMATS / "test-only.key", ring.path)
+    ring.path.chmod(0o600)
+
+
+def opened(kind, file, name=""):
+    return read_object(codecs.for_kind(kind), FORMATS / file, name=name)
+
+
+def test_a_frame():
+    found = opened("parquet", "frame.parquet")
+    assert found.index.names == ["datetime", "instrument"]
+    assert found.loc[(pd.Timestamp("2020-01-02"), "SZ000001"), "score"] == 0.4
+    assert np.signbit(found["score"].iloc[4])
+
+
+def test_an_array_and_a_value():
+    np.testing.assert_array_equal(opened("npy", "array.npy"), np.arange(6.0).reshape(2, 3))
+    assert opened("json", "value.json") == {"a": [1, None, "茅台"], "b": {"c": 0.5}}
+
+
+def test_a_model():
+    model = opened("lightgbm", "model-lightgbm.txt")
+    assert model.feature_names_ == ("a", "b", "c", "d")
+    scores = model.model.predict(np.array([[0.5, -0.5, 0.0, 0.0], [-1.0, 1.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(scores, [0.14464129119411068, -0.17489241654890414])
+
+
+@pytest.mark.usefixtures("key")
+def test_an_envelope_opens_with_its_key_and_under_its_name():
+    assert opened("envelope", "object.sealed", "object") == {1, 2, 3}
+    assert Serializable.get_backend().loads((FORMATS / "serializable.pkl").read_bytes()) == {"f": {1, 2}}
+    with pytest.raises(UntrustedArtifactError, match="stands where"):
+        opened("envelope", "object.sealed", "another")
+
+
+def test_without_its_key_it_stays_shut():
+    with pytest.raises(UntrustedArtifactError, match="none of this machine's"):
+        opened("envelope", "object.sealed", "object")

@@ -1,0 +1,230 @@
+"""The manifest: which state of the data is which, and no damage that passes as data."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rollwright.errors import CorruptFileError, DataError, RollwrightError
+from rollwright.market.folder.adopt_changes import accept_changes
+from rollwright.market.folder.atomic_replace import replaced_folder, write_file
+from rollwright.market.folder.manifest import read_manifest
+from rollwright.market.folder.provider import QlibProvider
+from rollwright.market.ingest.importer import import_market
+
+DAYS = pd.bdate_range("2020-01-01", periods=40)
+
+
+def frame(codes=("AAA", "BBB"), days=DAYS, seed=0):
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        [(code, day, *rng.uniform(1, 9, 2)) for code in codes for day in days],
+        columns=["symbol", "date", "close", "volume"],
+    )
+
+
+@pytest.fixture
+def market(tmp_path):
+    import_market(frame(), tmp_path / "market")
+    return tmp_path / "market"
+
+
+def everything(path: Path):
+    """Read all that a provider can tell."""
+    provider = QlibProvider(path)
+    codes = provider.instruments()
+    members = {name: dict(provider.members(name)) for name in provider.universes()}
+    block = provider.load(["close", "volume"], codes, 0, provider.calendar().known)
+    return provider.calendar().values.tolist(), codes, members, block.tobytes(), provider.bounds(codes).tolist()
+
+
+def test_each_import_is_an_entry_with_what_it_did(market):
+    import_market(frame(codes=("CCC",), days=DAYS[20:]), market)
+    manifest, _ = read_manifest(market)
+    first, second = manifest.imports
+    assert (first.kind, first.rows, first.instruments, first.sessions, first.fields) == (
+        "create", 80, 2, 40, ("close", "volume"),
+    )  # fmt: skip
+    assert (second.counter, second.kind, second.instruments, second.sessions) == (2, "append", 1, 0)
+    assert second.first_changed == f"{DAYS[20]:%Y-%m-%d}"
+    assert manifest.generation.startswith(f"{manifest.dataset}-2-")
+    assert json.loads((market / "rollwright.json").read_text())["generation"] == manifest.generation
+
+
+def test_the_same_imports_give_the_same_generation_and_others_another(tmp_path, market):
+    import_market(frame(), tmp_path / "twin")
+    import_market(frame(seed=1), tmp_path / "other")
+    one, twin, other = (QlibProvider(path).generation for path in (market, tmp_path / "twin", tmp_path / "other"))
+    assert one == twin != other
+    # The same number of imports is not the same data.
+    import_market(frame(codes=("CCC",)), market)
+    import_market(frame(codes=("CCC",), seed=7), tmp_path / "twin")
+    assert QlibProvider(market).generation != QlibProvider(tmp_path / "twin").generation
+
+
+FILES = [
+    "rollwright.json",
+    "rollwright.files",
+    "calendars/day.txt",
+    "instruments/all.txt",
+    "features/aaa/close.day.bin",
+]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_sweep_no_damage_passes_as_data(market, name):
+    whole = everything(market)
+    path = market / name
+    sound = path.read_bytes()
+    rng = np.random.default_rng(1)
+    damaged = []
+    for bit in rng.choice(len(sound) * 8, 200, replace=False):
+        broken = bytearray(sound)
+        broken[bit // 8] ^= 1 << (bit % 8)
+        damaged.append(bytes(broken))
+    damaged += [sound[:length] for length in rng.choice(len(sound), 50, replace=False)]
+    at = int(rng.integers(0, max(1, len(sound) - 32)))
+    damaged.append(sound[:at] + bytes(min(4096, len(sound) - at)) + sound[at + 4096 :])
+    silent = 0
+    for broken in damaged:
+        path.write_bytes(broken)
+        try:
+            silent += everything(market) != whole
+        except CorruptFileError:
+            continue
+    assert silent == 0
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_vanished_is_missed(market, name):
+    (market / name).unlink()
+    with pytest.raises(RollwrightError, match=r"missing|no calendar"):
+        everything(market)
+
+
+def test_a_hand_that_changed_a_file_is_told_how_to_accept_it(market):
+    before = QlibProvider(market).generation
+    rows = (market / "instruments" / "all.txt").read_text().splitlines()
+    (market / "instruments" / "all.txt").write_text(rows[0] + "\n")
+    with pytest.raises(CorruptFileError, match="--accept"):
+        QlibProvider(market).members("all")
+    accept_changes(market)
+    provider = QlibProvider(market)
+    assert set(provider.members("all")) == {"AAA"}
+    assert provider.generation != before
+    assert provider.unchanged_before(before) == 40
+
+
+def test_accepting_series_of_other_tools_changes_everything_from_the_first_session(market):
+    before = QlibProvider(market).generation
+    (market / "features" / "aaa" / "vwap.day.bin").write_bytes(np.array([0, 1, 2], "<f4").tobytes())
+    assert "vwap" not in QlibProvider(market).fields()
+    accept_changes(market)
+    provider = QlibProvider(market)
+    assert "vwap" in provider.fields()
+    assert provider.unchanged_before(before) == 0
+
+
+def test_a_folder_of_other_tools_can_be_accepted_and_then_extended(market):
+    for name in ("rollwright.json", "rollwright.files"):
+        (market / name).unlink()
+    whole = everything(market)
+    assert QlibProvider(market).manifest is None
+    first = accept_changes(market)
+    assert first.counter == 1
+    assert everything(market) == whole
+    import_market(frame(codes=("CCC",)), market)
+    assert QlibProvider(market).manifest.counter == 2
+
+
+def test_an_import_into_a_folder_of_other_tools_keeps_what_is_there(market):
+    for name in ("rollwright.json", "rollwright.files"):
+        (market / name).unlink()
+    report = import_market(frame(codes=("CCC",)), market)
+    assert (report.kind, report.added_instruments) == ("append", 1)
+    assert QlibProvider(market).instruments() == ("AAA", "BBB", "CCC")
+
+
+def test_a_replacement_shares_what_did_not_change_and_never_writes_into_it(market):
+    old = os.stat(market / "features" / "bbb" / "close.day.bin").st_ino
+    held = (market / "features" / "aaa" / "close.day.bin").open("rb")
+    sound = (market / "features" / "aaa" / "close.day.bin").read_bytes()
+    import_market(frame(codes=("AAA",), days=DAYS[-1:] + pd.offsets.BDay(1)), market)
+    assert os.stat(market / "features" / "bbb" / "close.day.bin").st_ino == old
+    with held:
+        assert held.read() == sound
+
+
+def test_two_replacements_at_once_do_not_lose_one(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a").write_bytes(b"0")
+
+    def overtaken() -> None:
+        with replaced_folder(tmp_path / "data") as slow:
+            with replaced_folder(tmp_path / "data") as fast:
+                write_file(fast / "a", b"fast")
+            write_file(slow / "a", b"slow")
+
+    with pytest.raises(DataError, match="another import"):
+        overtaken()
+    assert (tmp_path / "data" / "a").read_bytes() == b"fast"
+    assert {path.name for path in tmp_path.iterdir()} - {"work", "home"} == {"data"}
+
+
+def test_what_a_killed_import_left_is_swept_by_the_next(tmp_path):
+    (tmp_path / ".data.staging-999999999-abc123").mkdir()
+    with replaced_folder(tmp_path / "data") as staging:
+        write_file(staging / "a", b"1")
+    assert {path.name for path in tmp_path.iterdir()} - {"work", "home"} == {"data"}
+
+
+def test_the_folder_one_stands_in_is_not_replaced(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path / "data")
+    with pytest.raises(DataError, match="working directory"), replaced_folder(Path()):
+        pass
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "data").write_text("x")
+    with pytest.raises(DataError, match="is a file"), replaced_folder(tmp_path / "data"):
+        pass
+
+
+def test_readers_see_one_version_or_the_other_while_a_writer_replaces_them(tmp_path):
+    """Every version holds one number throughout; a block with two numbers would be a mixture."""
+
+    def version(number: int) -> pd.DataFrame:
+        values = frame(codes=("AAA", "BBB", "CCC"), days=DAYS[:5])
+        return values.assign(close=float(number), volume=float(number))
+
+    import_market(version(0), tmp_path / "market")
+    stop, mixed, reads = threading.Event(), [], []
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                provider = QlibProvider(tmp_path / "market")
+                block = provider.load(["close", "volume"], provider.instruments(), 0, 5)
+            except DataError:  # replaced meanwhile, and said so
+                continue
+            reads.append(float(block[0, 0, 0]))
+            if len(np.unique(block)) != 1:
+                mixed.append(block)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for number in range(1, 9):
+        import_market(version(number), tmp_path / "market", revise=True)
+    stop.set()
+    for reader in readers:
+        reader.join(20)
+    assert reads
+    assert mixed == []

@@ -1,0 +1,115 @@
+"""The last sessions in one file: what it spares, and that it never decides what a value is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rollwright.errors import CorruptFileError
+from rollwright.market.folder import provider as provider_module
+from rollwright.market.folder.adopt_changes import accept_changes
+from rollwright.market.folder.provider import QlibProvider
+from rollwright.market.folder.recent_sessions import TAIL_SESSIONS, tail_name
+from rollwright.market.ingest.check import check_data
+from rollwright.market.ingest.importer import import_market
+
+DAYS = pd.bdate_range("2018-01-01", periods=2 * TAIL_SESSIONS + 60)
+TAIL = tail_name("day")
+
+
+def frame(days=DAYS, codes=("AAA", "BBB", "CCC")) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    whole = pd.DataFrame(
+        [(code, day, *rng.uniform(1, 9, 3)) for code in ("AAA", "BBB", "CCC") for day in DAYS],
+        columns=["symbol", "date", "close", "open", "volume"],
+    )
+    whole.loc[whole["symbol"].eq("BBB") & whole["date"].gt(DAYS[-90]), "open"] = np.nan
+    late = whole["symbol"].eq("CCC") & whole["date"].lt(DAYS[-30])
+    return whole[whole["date"].isin(days) & whole["symbol"].isin(codes) & ~late]
+
+
+@pytest.fixture
+def market(tmp_path: Path) -> Path:
+    import_market(frame(DAYS[:-5]), tmp_path / "market")
+    import_market(frame(DAYS[-8:], codes=("AAA", "CCC")), tmp_path / "market")
+    return tmp_path / "market"
+
+
+def last(path: Path, *, tails: bool = True, start: int = -70) -> bytes:
+    provider = QlibProvider(path, tails=tails)
+    stop = len(provider.calendar())
+    return provider.load(
+        ["volume", "close", "open", "vwap"], provider.instruments()[::-1], stop + start, stop
+    ).tobytes()
+
+
+@pytest.mark.parametrize("start", [-1, -5, -70, -TAIL_SESSIONS])
+def test_the_tail_holds_what_the_series_hold_bit_by_bit(market: Path, start: int) -> None:
+    assert (market / TAIL).is_file()
+    assert last(market, start=start) == last(market, tails=False, start=start)
+
+
+def test_an_append_opens_no_series(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    monkeypatch.setattr(provider_module, "read_span", lambda path, *_, **__: opened.append(path))
+    last(market)
+    assert opened == []
+
+
+def test_sweep_a_damaged_tail_is_left_aside(market: Path) -> None:
+    want = last(market, tails=False)
+    path = market / TAIL
+    data = path.read_bytes()
+    rng = np.random.default_rng(2)
+    for bit in rng.integers(0, 8 * len(data), 200).tolist():
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(damaged)
+        assert last(market) == want
+    for length in rng.integers(0, len(data), 50).tolist():
+        path.write_bytes(data[:length])
+        assert last(market) == want
+    path.write_bytes(data[:1000] + bytes(4096) + data[5096:])
+    assert last(market) == want
+
+
+def test_a_tail_of_another_state_is_left_aside(market: Path, tmp_path: Path) -> None:
+    old = (market / TAIL).read_bytes()
+    changed = frame(DAYS[-3:])
+    changed["close"] += 1
+    import_market(changed, market, revise=True)
+    new = last(market)
+    (market / TAIL).write_bytes(old)
+    assert last(market) == new == last(market, tails=False)
+
+
+def test_a_check_reads_the_series_and_an_acceptance_drops_the_tail(market: Path) -> None:
+    path = market / "features" / "ccc" / "close.day.bin"
+    data = bytearray(path.read_bytes())
+    data[-2] ^= 1
+    path.write_bytes(data)
+    assert [finding.kind for finding in check_data(market).findings if finding.severity == "error"] == ["corrupt"]
+    with pytest.raises(CorruptFileError):
+        last(market, tails=False)
+    accept_changes(market)
+    assert not (market / TAIL).exists()
+    assert last(market) == last(market, tails=False)
+
+
+def test_a_damaged_series_keeps_no_import_from_succeeding_and_is_not_copied_into_the_tail(market: Path) -> None:
+    path = market / "features" / "bbb" / "close.day.bin"
+    data = bytearray(path.read_bytes())
+    data[-2] ^= 1
+    path.write_bytes(data)
+    import_market(frame(DAYS[-2:], codes=("AAA",)).assign(close=5.0), market, revise=True)
+    assert not (market / TAIL).exists()
+    with pytest.raises(CorruptFileError):
+        last(market)
+
+
+def test_a_short_market_needs_none(tmp_path: Path) -> None:
+    import_market(frame(DAYS[-100:]), tmp_path / "market")
+    assert not (tmp_path / "market" / TAIL).exists()

@@ -1,0 +1,82 @@
+"""One suite over every model: see `rollwright.testing.model`."""
+
+from __future__ import annotations
+
+import pytest
+
+from rollwright.testing.model import ModelContract, ModelTraits
+
+ROUNDS = {"num_boost_round": 12, "early_stopping_rounds": 5}
+
+
+def of(name: str, module: str, **kwargs) -> dict:
+    return {"class": name, "module_path": module, "kwargs": kwargs}
+
+
+class TestLightGBM(ModelContract):
+    @pytest.fixture
+    def config(self):
+        return of("LGBModel", "qlib.contrib.model.gbdt", num_leaves=7, subsample=0.7, bagging_freq=1, **ROUNDS)
+
+    @pytest.fixture
+    def traits(self):
+        return ModelTraits(takes_missing=True, finetunes=True, package="lightgbm", extra="lightgbm")
+
+
+class TestXGBoost(ModelContract):
+    @pytest.fixture
+    def config(self):
+        return of("XGBModel", "qlib.contrib.model.xgboost", max_depth=3, subsample=0.7, **ROUNDS)
+
+    @pytest.fixture
+    def traits(self):
+        return ModelTraits(takes_missing=True, finetunes=True, package="xgboost", extra="xgboost")
+
+
+class TestCatBoost(ModelContract):
+    @pytest.fixture
+    def config(self):
+        return of("CatBoostModel", "qlib.contrib.model.catboost_model", depth=3, **ROUNDS)
+
+    @pytest.fixture
+    def traits(self):
+        return ModelTraits(takes_missing=True, finetunes=True, package="catboost", extra="catboost")
+
+
+class TestLinear(ModelContract):
+    @pytest.fixture(
+        params=[
+            {"estimator": "ols"},
+            {"estimator": "ridge", "alpha": 0.5, "fit_intercept": True},
+            {"estimator": "lasso", "alpha": 0.01},
+            {"estimator": "nnls", "fit_intercept": True},
+        ],
+        ids=lambda kwargs: kwargs["estimator"],
+    )
+    def config(self, request):
+        return of("LinearModel", "qlib.contrib.model.linear", **request.param)
+
+    @pytest.fixture
+    def traits(self):
+        return ModelTraits(takes_missing=False)
+
+
+class TestGradientBoostingOfScikitLearn(ModelContract):
+    @pytest.fixture
+    def config(self):
+        return of("HistGradientBoostingRegressor", "sklearn.ensemble", max_iter=10, max_leaf_nodes=7)
+
+    @pytest.fixture
+    def traits(self):
+        return ModelTraits(takes_missing=True, package="sklearn", extra="sklearn")
+
+
+class TestForestOfScikitLearn(ModelContract):
+    @pytest.fixture
+    def config(self):
+        inner = of("ExtraTreesRegressor", "sklearn.ensemble", n_estimators=4, max_features=0.5, max_depth=5)
+        return of("SklearnModel", "rollwright.models.sklearn", estimator=inner)
+
+    @pytest.fixture
+    def traits(self):
+        return ModelTraits(takes_missing=True, package="sklearn", extra="sklearn")

@@ -1,0 +1,34 @@
+import pytest
+
+from rollwright.testing.record import TrackingStoreContract
+from rollwright.testing.tracking_server import TrackingServer
+from rollwright.tracking.outbox.store import OutboxStore
+from rollwright.tracking.stores.memory import MemoryStore
+from rollwright.tracking.stores.opening import open_tracking
+
+
+class TestMemory(TrackingStoreContract):
+    @pytest.fixture
+    def store(self):
+        return MemoryStore()
+
+
+class TestMlflow(TrackingStoreContract):
+    @pytest.fixture
+    def store(self, mlflow_store):
+        return mlflow_store
+
+
+class TestOutbox(TrackingStoreContract):
+    @pytest.fixture
+    def store(self, tmp_path):
+        return OutboxStore(MemoryStore(), folder=tmp_path / "outbox", artifacts=tmp_path / "artifacts", uri="http://x")
+
+
+class TestServer(TrackingStoreContract):
+    """MLflow's own client against a server, with the outbox between, as a project's settings make it."""
+
+    @pytest.fixture
+    def store(self, tmp_path):
+        with TrackingServer() as server:
+            yield open_tracking(server.uri, artifacts=tmp_path / "artifacts", outbox=tmp_path / "outbox")

@@ -1,0 +1,157 @@
+"""One task from its definition to a finished recorder, with a dataset and a model of the test's own."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from rollwright.config.context import current_settings, install
+from rollwright.errors import ConfigError, ConstructError, UnsupportedArtifactError
+from rollwright.tracking.r import R
+from rollwright.training.execute import (
+    begin_task_train,
+    end_task_train,
+    execute,
+    flatten,
+    log_task,
+    seed_of,
+    task_train,
+)
+from rollwright.training.validity import current_validity
+
+OWN = """\
+class Dataset(dict):
+    generation = "g1"
+
+    def __init__(self, start=None):
+        super().__init__(start=start)
+
+
+class Timeless(dict):
+    pass
+
+
+class Model(dict):
+    def __init__(self, seed=None, fail=False):
+        super().__init__(seed=seed, fail=fail, fitted=False)
+
+    def fit(self, dataset, reweighter=None):
+        if self["fail"]:
+            raise TypeError("the body raised this, not the call")
+        self["fitted"] = dataset["start"]
+
+    def predict(self, dataset, segment="test"):
+        return None
+
+
+class Record:
+    def __init__(self, model, dataset, recorder, extra=None):
+        self.model, self.dataset, self.recorder, self.extra = model, dataset, recorder, extra
+
+    def generate(self):
+        self.recorder.save_objects(**{"seen.pkl": {"fitted": self.model["fitted"], "extra": self.extra}})
+"""
+
+TASK = {
+    "model": {"class": "Model", "module_path": "own.py"},
+    "dataset": {"class": "Dataset", "module_path": "own.py", "kwargs": {"start": "<segments.train.0>"}},
+    "segments": {"train": ("2015-01-05", "2016-12-30")},
+    "record": {"class": "Record", "module_path": "own.py", "kwargs": {"extra": "<MODEL>"}},
+}
+
+
+@pytest.fixture(autouse=True)
+def own_module(project, tmp_path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "own.py").write_text(OWN)
+    install(current_settings().with_values({"trust.folder": str(folder)}, origin="test"))
+
+
+def test_a_task_leaves_model_task_and_records_in_a_finished_recorder():
+    recorder = task_train(TASK, "exp")
+    assert recorder.status == recorder.STATUS_FI
+    assert recorder.load_object("params.pkl")["fitted"] == "2015-01-05"
+    assert recorder.load_object("seen.pkl")["extra"]["fitted"] == "2015-01-05"
+    assert recorder.load_object("task")["model"] == TASK["model"]
+    assert recorder.list_params()["dataset.kwargs.start"] == "<segments.train.0>"
+
+
+def test_r2_r3_placeholders_are_filled_before_the_dataset_is_built_and_the_task_stays_as_it_was():
+    before = copy.deepcopy(TASK)
+    assert task_train(TASK, "exp").load_object("dataset") == {"start": "2015-01-05"}
+    assert before == TASK
+
+
+def test_the_seed_comes_from_the_fingerprint_unless_given():
+    assert task_train(TASK, "exp").load_object("params.pkl")["seed"] == seed_of(TASK)
+    given = {**TASK, "model": {**TASK["model"], "kwargs": {"seed": 3}}}
+    assert task_train(given, "exp").load_object("params.pkl")["seed"] == 3
+    assert seed_of(TASK) != seed_of(given)
+
+
+def test_a_failing_fit_leaves_a_failed_recorder_and_its_own_error():
+    with pytest.raises(TypeError, match="the body raised this"):
+        task_train({**TASK, "model": {**TASK["model"], "kwargs": {"fail": True}}}, "exp")
+    assert [recorder.status for recorder in R.list_recorders(experiment_name="exp").values()] == ["FAILED"]
+
+
+def test_a_model_that_no_codec_stores_is_refused_before_it_learns():
+    own = Path(current_settings().trust.folder) / "own.py"
+    kept = "\n\nclass Kept:\n    def __init__(self):\n        self.lock = threading.Lock()\n"
+    learns = "\n    def fit(self, dataset):\n        raise AssertionError('it learnt')\n"
+    own.write_text(f"import threading\n{OWN}{kept}{learns}")
+    with pytest.raises(UnsupportedArtifactError, match="Kept"):
+        task_train({**TASK, "model": {"class": "Kept", "module_path": "own.py"}}, "exp")
+
+
+def test_code_edited_while_it_runs_is_not_recorded_as_what_gave_the_result():
+    editor = "\n\nclass Editor(Model):\n    def fit(self, dataset, reweighter=None):\n        super().fit(dataset)\n"
+    own = Path(current_settings().trust.folder) / "own.py"
+    text = (
+        "from pathlib import Path\n"
+        + OWN
+        + editor
+        + "        Path(__file__).write_text(Path(__file__).read_text() + '# edited')\n"
+    )
+    own.write_text(text)
+    task = {**TASK, "model": {"class": "Editor", "module_path": "own.py"}}
+    started_from = current_validity(task, "g1")
+    with R.start(experiment_name="exp"):
+        recorded = execute(task, R.get_recorder())
+    assert own.read_text() != text
+    assert recorded == started_from
+    assert recorded != current_validity(task, "g1")
+
+
+def test_r4_a_reweighter_that_cannot_be_built_is_an_error_not_a_dictionary():
+    with pytest.raises(ConstructError, match="Weights"):
+        task_train({**TASK, "reweighter": {"class": "Weights", "module_path": "own.py"}}, "exp")
+
+
+def test_a_dataset_that_cannot_say_what_it_reads_is_refused_before_the_fit():
+    with pytest.raises(ConfigError, match="which generation"):
+        task_train({**TASK, "dataset": {"class": "Timeless", "module_path": "own.py"}}, "exp")
+
+
+def test_two_phases_give_what_one_gives():
+    begun = begin_task_train(TASK, "exp")
+    assert "params.pkl" not in begun.list_artifacts()
+    ended = end_task_train(begun, "exp")
+    assert ended.id == begun.id
+    assert ended.load_object("params.pkl") == task_train(TASK, "exp").load_object("params.pkl")
+
+
+def test_flattening_keeps_empty_leaves_and_positions():
+    assert flatten({"a": {"b": [1, {"c": 2}]}, "d": {}, "e": []}) == {"a.b.0": 1, "a.b.1.c": 2, "d": {}, "e": []}
+
+
+def test_a_run_that_is_killed_in_its_fit_has_said_what_it_trains():
+    with R.start(experiment_name="exp") as recorder:
+        log_task(TASK, recorder)
+        (stored,) = R.exp_manager.place.store.search_runs([recorder.experiment_id])
+        assert stored.status == "RUNNING"
+        assert stored.params["model.class"] == "Model"
+        assert "fingerprint" in stored.tags

@@ -1,0 +1,81 @@
+"""TrainerRM: through a pool, with recorders as results, and never twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from rollwright.errors import ConfigError, TaskFailedError
+from rollwright.pool.manager import TaskManager
+from rollwright.tracking.r import R
+from rollwright.tracking.recorder import Recorder
+from rollwright.training.pooled import TASK_ID_KEY, TrainerRM
+from rollwright.training.trainer import STATUS_BEGIN, STATUS_END, STATUS_KEY
+
+RUNS: list[int] = []
+
+
+def train(task, experiment_name, recorder_name=None):
+    RUNS.append(task["x"])
+    with R.start(experiment_name=experiment_name, recorder_name=recorder_name):
+        if task.get("fail"):
+            raise RuntimeError(f"task {task['x']} is poison")
+        R.log_params(x=task["x"])
+        return R.get_recorder()
+
+
+@pytest.fixture(autouse=True)
+def count():
+    RUNS.clear()
+
+
+def tasks(*numbers):
+    return [{"x": number} for number in numbers]
+
+
+def test_t1_recorders_come_back_through_the_pool_in_the_order_of_the_tasks():
+    recorders = TrainerRM("exp", train_func=train).train(tasks(3, 1, 2))
+    assert all(isinstance(recorder, Recorder) for recorder in recorders)
+    assert [recorder.list_params()["x"] for recorder in recorders] == ["3", "1", "2"]
+    documents = {document["_id"]: document["status"] for document in TaskManager("exp").query()}
+    assert set(documents.values()) == {"done"}
+    assert [recorder.list_tags()[TASK_ID_KEY] for recorder in recorders] == list(documents)
+    assert {recorder.list_tags()[STATUS_KEY] for recorder in recorders} == {STATUS_BEGIN}
+
+
+def test_r5_training_again_trains_nothing_and_keeps_the_state_of_what_is_finished():
+    trainer = TrainerRM("exp", train_func=train)
+    trainer(tasks(1, 2))
+    again = trainer.train(tasks(1, 2, 3))
+    assert RUNS == [1, 2, 3]
+    assert [recorder.list_tags()[STATUS_KEY] for recorder in again] == [STATUS_END, STATUS_END, STATUS_BEGIN]
+
+
+def test_t3_a_poison_task_stops_no_other_and_is_named():
+    trainer = TrainerRM("exp", train_func=train)
+    with pytest.raises(TaskFailedError) as caught:
+        trainer.train([{"x": 1, "fail": True}, *tasks(2, 3)])
+    assert [error for _, error in caught.value.failures] == ["RuntimeError: task 1 is poison"]
+    stat = TaskManager("exp").task_stat()
+    assert (stat["done"], stat["failed"]) == (2, 1)
+
+
+def test_only_submitting_leaves_the_work_to_others(monkeypatch):
+    manager = TaskManager("exp")
+    manager.create_task(tasks(1))
+    assert TrainerRM("exp", train_func=train).worker()
+    (recorder,) = TrainerRM("exp", train_func=train, skip_run_task=True).train(tasks(1))
+    assert recorder.list_params()["x"] == "1"
+    assert RUNS == [1]
+    assert TrainerRM("exp").has_worker()
+
+
+def test_a_pool_of_its_own_and_a_name_for_the_recorders():
+    (recorder,) = TrainerRM("exp", task_pool="pool-b", train_func=train, default_rec_name="mine").train({"x": 1})
+    assert recorder.name == "mine"
+    assert TaskManager.list() == ["pool-b"]
+
+
+def test_no_pool_and_no_experiment_is_an_error():
+    with pytest.raises(ConfigError, match="neither a task_pool nor an experiment_name"):
+        TrainerRM(train_func=train).train(tasks(1))
+    assert TrainerRM(train_func=train).train([]) == []

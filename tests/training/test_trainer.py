@@ -1,0 +1,51 @@
+"""TrainerR: every task gets its chance, and what succeeded is kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from rollwright.errors import RollwrightError, TaskFailedError
+from rollwright.tracking.r import R
+from rollwright.training.trainer import STATUS_BEGIN, STATUS_END, STATUS_KEY, TrainerR
+
+
+def train(task, experiment_name, recorder_name=None):
+    with R.start(experiment_name=experiment_name, recorder_name=recorder_name):
+        if task.get("fail"):
+            raise RuntimeError(f"task {task['x']} is poison")
+        R.log_params(x=task["x"])
+        return R.get_recorder()
+
+
+def test_recorders_come_back_in_the_order_of_the_tasks():
+    recorders = TrainerR("exp", train).train([{"x": 1}, {"x": 2}])
+    assert [recorder.list_params()["x"] for recorder in recorders] == ["1", "2"]
+    assert [recorder.list_tags()[STATUS_KEY] for recorder in recorders] == [STATUS_BEGIN] * 2
+
+
+def test_calling_trains_and_marks_as_trained():
+    (recorder,) = TrainerR("exp", train, default_rec_name="mine")({"x": 1})
+    assert recorder.name == "mine"
+    assert recorder.list_tags()[STATUS_KEY] == STATUS_END
+    assert recorder.status == recorder.STATUS_FI
+
+
+def test_no_task_is_no_work():
+    assert TrainerR("exp", train).train([]) == []
+
+
+def test_r8_one_failure_loses_no_other_recorder():
+    with pytest.raises(TaskFailedError) as caught:
+        TrainerR("exp", train).train([{"x": 1}, {"x": 2, "fail": True}, {"x": 3}])
+    assert caught.value.failures == (("1", "RuntimeError: task 2 is poison"),)
+    assert caught.value.exit_code == 1
+    statuses = sorted(r.status for r in R.list_recorders(experiment_name="exp").values())
+    assert statuses == ["FAILED", "FINISHED", "FINISHED"]
+
+
+def test_a_trainer_without_workers_says_so():
+    trainer = TrainerR("exp", train)
+    assert not trainer.has_worker()
+    assert not trainer.is_delay()
+    with pytest.raises(RollwrightError, match="TrainerRM"):
+        trainer.worker()
