@@ -15,9 +15,9 @@ import handler_cases
 import numpy as np
 import pandas as pd
 from handler_parity import tolerances
-from market import ask_peer_frames, rough_source, write_with_universe
 from processors_parity import PROCESSORS, random_frame
 
+from market import ask_peer_frames, rough_source, write_with_universe
 from rollwright.testing.market import ArraySource
 
 SEGMENTS = {"test": ["SESSION[900]", "SESSION[960]"]}

@@ -160,7 +160,7 @@ def test_a_revised_price_trains_the_windows_that_read_it_and_no_other(tmp_path, 
     asked = config(day(199))
     first, before = project.roll(asked)
     names = list(first.ids)
-    place = DAYS.get_loc(pd.Timestamp(names[3].split("..")[0]))
+    place = DAYS.get_loc(pd.Timestamp(names[3].segment.split("..")[0]))
     import_market(rows(DAYS[place : place + 1], CODES[:1], factor=1.01), market, revise=True)
     again, after = project.roll(asked)
     # The window before reads it through the label of its last two days.
@@ -177,7 +177,7 @@ def test_a_universe_that_changed_within_a_window_trains_it_again(tmp_path, marke
     asked = config(day(199), instruments="mine")
     first, _ = project.roll(asked)
     names = list(first.ids)
-    late = names[3].split("..")[0]
+    late = names[3].segment.split("..")[0]
     universe.write_text("".join(lines) + f"{CODES[6]}\t{late}\t{day(199)}\n")
     again, after = project.roll(asked)
     assert list(again.reused) == names[:2]
@@ -202,7 +202,7 @@ def test_an_instrument_that_is_listed_later_leaves_the_windows_before_it_alone(t
     first, _ = project.roll(asked)
     import_market(rows(DAYS[190:200], ["SH600000A"]), market)  # sorts between the others
     again, after = project.roll(asked)
-    assert list(again.reused) == [name for name in first.ids if name.split("..")[1] < day(188)]
+    assert list(again.reused) == [name for name in first.ids if name.segment.split("..")[1] < day(188)]
     assert again.stale
     assert after == afresh(tmp_path / "afresh", market, asked)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.campaign.config import CampaignConfig
-from rollwright.campaign.plan import make_plan
+from rollwright.campaign.plan import ONLY_VARIANT, WindowKey, make_plan
 from rollwright.config.context import current_settings, install
 from rollwright.errors import CalendarError, ConfigError
 
@@ -107,3 +109,23 @@ def test_a_window_that_runs_past_the_known_sessions_predicts_up_to_there():
         config(clip_last=False), name="p", calendar=TradingCalendar(pd.bdate_range("2020-01-01", periods=265))
     )
     assert made.windows[-1].test[1] == pd.bdate_range("2020-01-01", periods=265)[-1]
+
+
+def test_windows_are_known_by_variant_and_test_segment():
+    made = plan()
+    assert [window.key for window in made.windows] == sorted({window.key for window in made.windows})
+    assert dict(made.variants) == {ONLY_VARIANT: made.windows}
+    assert made.windows[0].key == (ONLY_VARIANT, "2020-07-01..2020-08-25")
+
+
+def test_a_window_of_one_variant_among_several_is_called_by_both():
+    assert str(WindowKey("deep", "2020-07-01..2020-08-25")) == "deep/2020-07-01..2020-08-25"
+    assert str(WindowKey(ONLY_VARIANT, "2020-07-01..2020-08-25")) == "2020-07-01..2020-08-25"
+
+
+def test_the_test_range_is_that_of_all_variants_together():
+    first, second = plan().windows[:2]
+    other = replace(second, key=WindowKey("a", second.key.segment))
+    made = replace(plan(), windows=(other, first))
+    assert made.test_range == (first.test[0], second.test[1])
+    assert list(made.variants) == ["a", ONLY_VARIANT]

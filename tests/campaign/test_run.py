@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from rollwright.campaign import run
-from rollwright.campaign.plan import CampaignPlan, Window
+from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.campaign.run import submit, train_windows
 from rollwright.config.context import current_settings, install
 from rollwright.config.settings import load_settings
@@ -18,6 +18,7 @@ from rollwright.pool.stores.memory import MemoryStore
 from rollwright.tasks.spec import TaskSpec
 
 DAYS = [pd.Timestamp("2020-01-06"), pd.Timestamp("2020-01-10")]
+KEY = WindowKey(ONLY_VARIANT, "w")
 
 
 @pytest.fixture
@@ -28,13 +29,13 @@ def manager(tmp_path) -> TaskManager:
 
 def plan() -> CampaignPlan:
     spec = TaskSpec.from_definition({"model": {"class": "M", "module_path": "mine.py"}})
-    window = Window(name="w", spec=spec, segments={"test": (DAYS[0], DAYS[1])})
+    window = Window(key=KEY, spec=spec, segments={"test": (DAYS[0], DAYS[1])})
     return CampaignPlan(name="p", windows=(window,), trunc_days=3, label_span=2)
 
 
 def test_submitting_again_puts_nothing_twice_and_tries_failed_windows_anew(manager):
     first = submit(plan(), manager, generation="g1")
-    assert first.todo == ("w",)
+    assert first.todo == (KEY,)
     manager.mark_failed(manager.fetch_task(), "ValueError: no")
     again = submit(plan(), manager, generation="g1")
     assert again.ids == first.ids
@@ -45,7 +46,7 @@ def test_a_window_of_other_data_is_trained_again_with_the_reason(manager):
     submit(plan(), manager, generation="g1")
     manager.commit_task_res(manager.fetch_task(), 1, validity={"schema": 1, "data": "g0", "code": "x"})
     submission = submit(plan(), manager, generation="g1")
-    assert [name for name, _ in submission.stale] == ["w"]
+    assert [name for name, _ in submission.stale] == [KEY]
     assert "the market data" in submission.stale[0][1]
     assert manager.task_stat() == {"waiting": 1}
 
@@ -75,7 +76,7 @@ def test_whole_tracebacks_of_failed_windows_are_kept_in_a_file_until_none_fails(
         'Traceback (most recent call last):\n  File "mine.py", line 7, in fit\nValueError: no such price\nhint: buy\n'
     )
     manager.mark_failed(manager.fetch_task(), trace)
-    nothing_left = replace(submission, reused=("w",))  # so that no worker starts here
+    nothing_left = replace(submission, reused=(KEY,))  # so that no worker starts here
 
     def train():
         return train_windows(

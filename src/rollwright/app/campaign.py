@@ -14,7 +14,7 @@ from rollwright.app.data_warnings import market_notes
 from rollwright.app.pool import WindowNames
 from rollwright.campaign.checks.label_leak import horizon_notes
 from rollwright.campaign.config import NAME_PATTERN, CampaignConfig, read_config
-from rollwright.campaign.plan import CampaignPlan, make_plan
+from rollwright.campaign.plan import CampaignPlan, WindowKey, make_plan
 from rollwright.campaign.results import CampaignResult, check_finish, finish
 from rollwright.campaign.run import ENTRY, PRELOAD, Submission, finished_recorders, submit, train_windows, warm_features
 from rollwright.campaign.yaml.document import Document
@@ -199,7 +199,7 @@ def _finish(
     campaign: OpenCampaign,
     plan: CampaignPlan,
     submission: Submission,
-    recorders: dict[str, Recorder],
+    recorders: dict[WindowKey, Recorder],
     provider: QlibProvider,
 ) -> CampaignResult:
     with TimeInspector.logt("collect, analyse, back-test, report"):

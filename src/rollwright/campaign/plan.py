@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from rollwright.calendar.purge import purge_days
 from rollwright.calendar.trading import Session, TradingCalendar
@@ -16,24 +16,50 @@ from rollwright.tasks.generate import task_generator
 from rollwright.tasks.rolling import RollingGen
 from rollwright.tasks.spec import TaskSpec
 
-__all__ = ["CampaignPlan", "Window", "make_plan"]
+__all__ = ["ONLY_VARIANT", "CampaignPlan", "Window", "WindowKey", "make_plan"]
+
+ONLY_VARIANT: Final = "main"
+"""The variant of a campaign that trains one model for one horizon."""
+
+
+class WindowKey(NamedTuple):
+    """What identifies a window within its campaign; keys sort by variant, then by time.
+
+    Attributes
+    ----------
+    variant : str
+        Which model and horizon, `ONLY_VARIANT` where the campaign has just one.
+    segment : str
+        The test segment, as ``2016-01-04..2016-03-31``.
+    """
+
+    variant: str
+    segment: str
+
+    def __str__(self) -> str:
+        """Return the segment, after the variant and a slash where the campaign has several variants."""
+        return self.segment if self.variant == ONLY_VARIANT else f"{self.variant}/{self.segment}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """One step of the walk.
+    """One step of the walk of one variant.
 
     Attributes
     ----------
-    name : str
-        The test segment, as ``2016-01-04..2016-03-31``.
+    key : WindowKey
     spec : TaskSpec
     segments : mapping of str to (Session, Session)
     """
 
-    name: str
+    key: WindowKey
     spec: TaskSpec
     segments: Mapping[str, tuple[Session, Session]]
+
+    @property
+    def name(self) -> str:
+        """What messages call this window."""
+        return str(self.key)
 
     @property
     def test(self) -> tuple[Session, Session]:
@@ -43,13 +69,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignPlan:
-    """Every window of a campaign, in order of time.
+    """Every window of a campaign: variant by variant, each in order of time.
 
     Attributes
     ----------
     name : str
         Of the campaign, its pool and its experiment.
     windows : tuple of Window
+        No key occurs twice.
     trunc_days : int
         Sessions that train and valid end before test begins.
     label_span : int or None
@@ -63,8 +90,16 @@ class CampaignPlan:
 
     @property
     def test_range(self) -> tuple[Session, Session]:
-        """The first and the last session that is predicted."""
-        return self.windows[0].test[0], self.windows[-1].test[1]
+        """The first and the last session that any variant predicts."""
+        return min(window.test[0] for window in self.windows), max(window.test[1] for window in self.windows)
+
+    @property
+    def variants(self) -> Mapping[str, tuple[Window, ...]]:
+        """The windows by variant, in the order of the plan."""
+        found: dict[str, tuple[Window, ...]] = {}
+        for window in self.windows:
+            found[window.key.variant] = (*found.get(window.key.variant, ()), window)
+        return found
 
 
 def make_plan(config: CampaignConfig, *, name: str, calendar: TradingCalendar) -> CampaignPlan:
@@ -106,7 +141,9 @@ def make_plan(config: CampaignConfig, *, name: str, calendar: TradingCalendar) -
         clip_last=config.rolling.clip_last,
     )
     tasks = task_generator(template, generator)
-    windows = sorted((_window(task, calendar.last_known) for task in tasks), key=lambda window: window.test)
+    windows = sorted(
+        (_window(task, calendar.last_known) for task in tasks), key=lambda window: (window.key.variant, window.test)
+    )
     return CampaignPlan(name=name, windows=tuple(windows), trunc_days=trunc_days, label_span=span)
 
 
@@ -115,7 +152,8 @@ def _window(task: Mapping[str, Any], last: Session) -> Window:
     segments = {role: (start, end or last) for role, (start, end) in task["dataset"]["kwargs"]["segments"].items()}
     start, end = segments["test"]
     spec = TaskSpec.from_definition(task)
-    return Window(name=f"{start:%Y-%m-%d}..{end:%Y-%m-%d}", spec=spec, segments=segments)
+    key = WindowKey(ONLY_VARIANT, f"{start:%Y-%m-%d}..{end:%Y-%m-%d}")
+    return Window(key=key, spec=spec, segments=segments)
 
 
 def _label_span(template: Mapping[str, Any]) -> int | None:

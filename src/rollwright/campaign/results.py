@@ -19,9 +19,9 @@ from rollwright.backtest.daily import backtest_topk
 from rollwright.backtest.risk import risk_analysis
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.calendar.trading import Session, TradingCalendar
-from rollwright.campaign.collect_windows import Gathered, gather
+from rollwright.campaign.collect_windows import VariantPrediction, collect_windows
 from rollwright.campaign.config import BacktestConfig, CampaignConfig
-from rollwright.campaign.plan import CampaignPlan, Window
+from rollwright.campaign.plan import CampaignPlan, Window, WindowKey
 from rollwright.codecs.registry import codecs
 from rollwright.core.atomic import write_atomically, write_text
 from rollwright.errors import UnknownInstrumentError, nearest
@@ -136,7 +136,7 @@ def check_finish(config: CampaignConfig, source: DataSource) -> None:
 
 def finish(
     plan: CampaignPlan,
-    recorders: Mapping[str, Recorder],
+    recorders: Mapping[WindowKey, Recorder],
     *,
     config: CampaignConfig,
     text: str,
@@ -155,7 +155,7 @@ def finish(
     Parameters
     ----------
     plan : CampaignPlan
-    recorders : mapping of str to Recorder
+    recorders : mapping of WindowKey to Recorder
         By window, all of them.
     config, text : CampaignConfig, str
         What was asked, read and as written.
@@ -173,7 +173,7 @@ def finish(
     CoverageError
         When the predictions have holes; nothing is written then.
     """
-    gathered = gather(
+    (gathered,) = collect_windows(
         plan,
         recorders,
         source=source,
@@ -218,7 +218,7 @@ def finish(
 
 
 def _backtest(
-    gathered: Gathered, config: BacktestConfig | None, source: DataSource, region: str
+    gathered: VariantPrediction, config: BacktestConfig | None, source: DataSource, region: str
 ) -> tuple[pd.DataFrame | None, dict[str, float]]:
     if config is None:
         return None, {}
@@ -253,8 +253,8 @@ def _backtest(
 
 def _window_rows(
     plan: CampaignPlan,
-    recorders: Mapping[str, Recorder],
-    gathered: Gathered,
+    recorders: Mapping[WindowKey, Recorder],
+    gathered: VariantPrediction,
     calendar: TradingCalendar,
     ic: pd.Series,
     ric: pd.Series,
@@ -262,13 +262,13 @@ def _window_rows(
     rows = []
     for window in plan.windows:
         start, end = window.test
-        recorder = recorders[window.name]
+        recorder = recorders[window.key]
         ended = recorder.end_time
         rows.append(
             WindowRow(
                 name=window.name,
                 segments=_with_purge(window, calendar),
-                rows=gathered.rows[window.name],
+                rows=gathered.rows[window.key],
                 ic=float(ic.loc[start:end].mean()),
                 rank_ic=float(ric.loc[start:end].mean()),
                 best_iteration=_best_iteration(recorder),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rollwright.campaign.plan import CampaignPlan, Window
+from rollwright.campaign.plan import CampaignPlan, Window, WindowKey
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.placeholders import fill_paths
 from rollwright.config.settings import Settings
@@ -48,22 +48,22 @@ class Submission:
 
     Attributes
     ----------
-    ids : mapping of str to str
-        For each window's name the id of its task.
-    reused : tuple of str
+    ids : mapping of WindowKey to str
+        For each window the id of its task.
+    reused : tuple of WindowKey
         Windows whose result is finished and still valid.
-    stale : tuple of (str, str)
+    stale : tuple of (WindowKey, str)
         Windows that were finished and must be trained again, each with the reason.
     """
 
-    ids: Mapping[str, str]
-    reused: tuple[str, ...]
-    stale: tuple[tuple[str, str], ...]
+    ids: Mapping[WindowKey, str]
+    reused: tuple[WindowKey, ...]
+    stale: tuple[tuple[WindowKey, str], ...]
 
     @property
-    def todo(self) -> tuple[str, ...]:
-        """Names of the windows that are to be trained."""
-        return tuple(name for name in self.ids if name not in self.reused)
+    def todo(self) -> tuple[WindowKey, ...]:
+        """The windows that are to be trained."""
+        return tuple(key for key in self.ids if key not in self.reused)
 
 
 def submit(plan: CampaignPlan, manager: TaskManager, *, generation: str) -> Submission:
@@ -73,11 +73,11 @@ def submit(plan: CampaignPlan, manager: TaskManager, *, generation: str) -> Subm
     """
     reading = Reading()
     ids = manager.create_task([window.spec.definition for window in plan.windows])
-    by_name = {window.name: task_id for window, task_id in zip(plan.windows, ids, strict=True)}
-    reused: list[str] = []
-    stale: list[tuple[str, str]] = []
+    by_key = {window.key: task_id for window, task_id in zip(plan.windows, ids, strict=True)}
+    reused: list[WindowKey] = []
+    stale: list[tuple[WindowKey, str]] = []
     for window in plan.windows:
-        task = manager.re_query(by_name[window.name])
+        task = manager.re_query(by_key[window.key])
         # Only from the state that was seen: another `roll` of this campaign may have put it back to work meanwhile.
         seen = {"_id": task["_id"], "status": task["status"]}
         if task["status"] in ("failed", "cancelled"):
@@ -86,12 +86,12 @@ def submit(plan: CampaignPlan, manager: TaskManager, *, generation: str) -> Subm
             continue
         reason = _why_stale(window, task, generation, reading)
         if reason is None:
-            reused.append(window.name)
+            reused.append(window.key)
         else:
             _logger.info("window.stale name=%s reason=%s", window.name, reason)
-            stale.append((window.name, reason))
+            stale.append((window.key, reason))
             manager.reset_status(seen, "waiting")
-    return Submission(ids=by_name, reused=tuple(reused), stale=tuple(stale))
+    return Submission(ids=by_key, reused=tuple(reused), stale=tuple(stale))
 
 
 def _why_stale(window: Window, task: Mapping[str, Any], generation: str, reading: Reading) -> str | None:
@@ -148,7 +148,7 @@ def train_windows(
     TaskFailedError
         When windows are out of attempts; it names each. All others are finished then.
     """
-    ids = [submission.ids[name] for name in submission.todo]
+    ids = [submission.ids[key] for key in submission.todo]
     if ids:
         worker = Worker(
             store=store,
@@ -168,7 +168,7 @@ def train_windows(
 
 
 def _raise_failures(plan: CampaignPlan, submission: Submission, manager: TaskManager, file: Path | None) -> None:
-    names = {task_id: name for name, task_id in submission.ids.items()}
+    names = {task_id: str(key) for key, task_id in submission.ids.items()}
     failed = manager.query({"_id": {"$in": list(names)}, "status": {"$in": ["failed", "cancelled"]}})
     errors = sorted((names[task["_id"]], str(task.get("error") or "")) for task in failed)
     if not errors:
@@ -182,18 +182,20 @@ def _raise_failures(plan: CampaignPlan, submission: Submission, manager: TaskMan
     raise TaskFailedError([(name, last_line(error)) for name, error in errors], hint=hint)
 
 
-def finished_recorders(windows: Sequence[Window], submission: Submission, manager: TaskManager) -> dict[str, Recorder]:
-    """Return the recorder of every window, by the window's name and in order of time.
+def finished_recorders(
+    windows: Sequence[Window], submission: Submission, manager: TaskManager
+) -> dict[WindowKey, Recorder]:
+    """Return the recorder of every window, by the window's key and in the order of the plan.
 
     Raises
     ------
     RecorderNotFoundError
         When a worker recorded one in another tracking store; submitted again, such a window is trained anew.
     """
-    recorders: dict[str, Recorder] = {}
+    recorders: dict[WindowKey, Recorder] = {}
     for window in windows:
         try:
-            recorders[window.name] = manager.re_query(submission.ids[window.name])["res"]
+            recorders[window.key] = manager.re_query(submission.ids[window.key])["res"]
         except RecorderNotFoundError as error:
             raise RecorderNotFoundError(
                 f"window {window.name} was trained by a worker that records elsewhere: {error.message}",

@@ -52,9 +52,9 @@ class CampaignProgress:
         talk.line(f"{plan.name}: {len(plan.windows)} windows, test {first:%Y-%m-%d} to {last:%Y-%m-%d}, {gap}")
 
     def _submitted(self, submission: Submission) -> None:
-        self._names = {task_id: name for name, task_id in submission.ids.items()}
-        for name, reason in submission.stale:
-            talk.line(f"window {name} is trained again: {reason}")
+        self._names = {task_id: str(key) for key, task_id in submission.ids.items()}
+        for key, reason in submission.stale:
+            talk.line(f"window {key} is trained again: {reason}")
         if submission.reused:
             talk.line(f"{len(submission.reused)} of {len(submission.ids)} windows are finished already and kept")
         if submission.todo and talk.console.is_terminal:
