@@ -16,7 +16,7 @@ from rollwright.dataset.handler import DataHandlerLP
 from rollwright.dataset.loader import QlibDataLoader
 from rollwright.dataset.processors import CSZScoreNorm, DropnaLabel, RobustZScoreNorm
 from rollwright.errors import CorruptFileError
-from rollwright.features.rows import RowLayout
+from rollwright.features.row_layout import RowLayout
 from rollwright.features.store import file as store_file
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.store.size import prune

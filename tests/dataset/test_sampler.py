@@ -13,7 +13,7 @@ from rollwright.dataset.alpha import Alpha158
 from rollwright.dataset.codec import DatasetCodec
 from rollwright.dataset.dataset import TSDatasetH
 from rollwright.dataset.handler import DataHandlerLP
-from rollwright.dataset.handler_rows import PickedRun
+from rollwright.dataset.handler_rows import PickedColumnBlock
 from rollwright.dataset.loader import QlibDataLoader
 from rollwright.dataset.sampler import TSDataSampler
 from rollwright.errors import ConfigError, SampleNotFoundError, SegmentError, UnknownSettingError
@@ -198,8 +198,8 @@ def test_leaving_columns_where_they_lie_changes_no_value(tmp_path: Path, learn: 
     picked, plain = made.handler.picked(reach, "learn"), made.handler.table(reach, "learn")
     assert picked.rows.to_index().equals(plain.rows.to_index())
     assert picked.columns() == plain.columns()
-    for one, other in zip(picked.runs, plain.runs, strict=True):
-        values = one.values[one.where] if isinstance(one, PickedRun) else one.values
+    for one, other in zip(picked.blocks, plain.blocks, strict=True):
+        values = one.values[one.where] if isinstance(one, PickedColumnBlock) else one.values
         np.testing.assert_array_equal(values, other.values)
 
 
@@ -251,7 +251,7 @@ def test_a_segment_without_rows_gives_no_samples() -> None:
     index = pd.MultiIndex.from_product(
         [pd.bdate_range("2020-01-01", periods=3), ["A"]], names=["datetime", "instrument"]
     )
-    table = Table.of_frame(pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=index))
+    table = Table.from_frame(pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=index))
     dates = pd.bdate_range("2020-01-01", periods=5)
     sampler = TSDataSampler(table, dates, first=3, step_len=2)
     assert sampler.empty

@@ -17,9 +17,10 @@ from rollwright.calendar.trading import TradingCalendar
 from rollwright.errors import CorruptFileError, DataError, LookAheadError
 from rollwright.expression.engine import evaluate
 from rollwright.expression.planner import compile_plan
-from rollwright.features.rows import RowLayout
+from rollwright.features.row_layout import RowLayout
 from rollwright.features.store import fill as store_fill
-from rollwright.features.store.feature_store import FeatureStore, Universe
+from rollwright.features.store.feature_store import FeatureStore
+from rollwright.features.universe import Universe
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.market.ingest.importer import import_market
 from rollwright.testing.market import ArraySource, random_source

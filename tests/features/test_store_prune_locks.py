@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rollwright.features.store.feature_store import FeatureStore, Universe
+from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.store.folder_lock import folder_lock
 from rollwright.features.store.size import entries, prune, remove
+from rollwright.features.universe import Universe
 from rollwright.testing.market import ArraySource, random_source
 
 

@@ -12,8 +12,9 @@ from rollwright.config.context import C, current_settings, init
 from rollwright.dataset.alpha import Alpha158
 from rollwright.errors import ConfigError
 from rollwright.features.api import D
-from rollwright.features.store.feature_store import FeatureStore, Universe
+from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.store.size import entries, prune
+from rollwright.features.universe import Universe
 from rollwright.market.demo import make_demo_market
 from rollwright.testing.market import ArraySource, random_source
 

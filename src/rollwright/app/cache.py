@@ -15,7 +15,7 @@ from rollwright.config.settings import Settings
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import ConfigError, DataError, RollwrightError
 from rollwright.features.store.file import Header
-from rollwright.features.store.shared_lock import is_held
+from rollwright.features.store.shared_lock import is_locked
 from rollwright.features.store.size import StoreEntry, entries, remove
 from rollwright.market.folder.provider import provider_from_settings
 
@@ -200,7 +200,7 @@ def _described(entry: StoreEntry, root: Path, generations: Mapping[str, str | No
         size=entry.size,
         last_used=_iso(datetime.fromtimestamp(entry.used, UTC)) if entry.headers else "",
         state=state,
-        in_use=is_held(entry.path),
+        in_use=is_locked(entry.path),
     )
 
 

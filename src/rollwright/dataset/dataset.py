@@ -17,7 +17,7 @@ from rollwright.config.construct import init_instance_by_config
 from rollwright.dataset.handler import DataHandler
 from rollwright.dataset.handler_chain import DataKey
 from rollwright.dataset.handler_columns import CS_ALL, ColumnSet, chosen_columns
-from rollwright.dataset.handler_rows import PickedRun
+from rollwright.dataset.handler_rows import PickedColumnBlock
 from rollwright.dataset.sampler import TSDataSampler, check_step_len
 from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
 from rollwright.features.table import Table
@@ -349,12 +349,17 @@ class TSDatasetH(DatasetH):
 
 def _flags(table: Table, column: str) -> NDArray[np.bool_]:
     """Return which rows a column chooses: those where it is neither zero nor NaN."""
-    found = [(run, place) for run in table.runs for place, name in enumerate(run.names) if column in (run.group, name)]
+    found = [
+        (block, place)
+        for block in table.blocks
+        for place, name in enumerate(block.names)
+        if column in (block.group, name)
+    ]
     if len(found) != 1:
-        names = ", ".join(run.names[place] for run, place in found[:10]) or "none"
+        names = ", ".join(block.names[place] for block, place in found[:10]) or "none"
         raise ConfigError(f"`flt_col` is one column, and `{column}` means {len(found)}: {names}")
     run, place = found[0]
-    values = run.values[run.where, place] if isinstance(run, PickedRun) else run.values[:, place]
+    values = run.values[run.where, place] if isinstance(run, PickedColumnBlock) else run.values[:, place]
     return np.asarray((values != 0) & ~np.isnan(values), dtype=np.bool_)
 
 
@@ -399,11 +404,11 @@ def _refuse_overlap(segments: Mapping[str, tuple[Any, Any]]) -> None:
 
 
 def _columns(table: Table, group: str | None) -> tuple[tuple[str, ...], NDArray[Any] | None]:
-    runs = [run for run in table.runs if run.group == group]
-    names = tuple(name for run in runs for name in run.names)
-    if len(runs) == 1:
-        return names, runs[0].values
-    return names, np.concatenate([run.values for run in runs], axis=1) if runs else None
+    blocks = [block for block in table.blocks if block.group == group]
+    names = tuple(name for block in blocks for name in block.names)
+    if len(blocks) == 1:
+        return names, blocks[0].values
+    return names, np.concatenate([block.values for block in blocks], axis=1) if blocks else None
 
 
 def _some(features: NDArray[Any] | None, rows: int) -> NDArray[Any]:

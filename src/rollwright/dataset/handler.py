@@ -17,9 +17,8 @@ from rollwright.dataset.loader import CastDataLoader, DataLoader, StaticDataLoad
 from rollwright.dataset.processors import HashStockFormat, Processor, build_processor
 from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
 from rollwright.features.panel import Panel, session_range
-from rollwright.features.rows import Rows
 from rollwright.features.store.feature_store import FeatureStore
-from rollwright.features.table import Table
+from rollwright.features.table import RowLabels, Table
 from rollwright.market.source import DataSource
 from rollwright.signing.serializable import Serializable
 
@@ -240,10 +239,10 @@ class DataHandler(Described, Serializable):
         return self.panel.table(places.start, places.stop)
 
     def picked(self, places: range, data_key: DataKey) -> Table:
-        """Return the same rows as `table`; runs that no processor touches may be `PickedRun`, which copy nothing."""
+        """Return the same rows as `table`, without copying the blocks of columns that no processor touches."""
         return self.table(places, data_key)
 
-    def rows(self, places: range, data_key: DataKey) -> Rows:
+    def rows(self, places: range, data_key: DataKey) -> RowLabels:
         """Return the labels of those rows; values are read only where a processor may drop rows."""
         check_key(data_key)
         return self.panel.rows(places.start, places.stop)
@@ -263,7 +262,7 @@ class DataHandler(Described, Serializable):
         proc_func: Callable[[pd.DataFrame], pd.DataFrame] | None,
     ) -> pd.DataFrame:
         if proc_func is not None:
-            table = Table.of_frame(proc_func(table.to_frame()))
+            table = Table.from_frame(proc_func(table.to_frame()))
         table = chosen_columns(table, col_set)
         frame = table.to_frame(original=self.fetch_orig)
         frame.columns = column_labels(table, col_set)
@@ -346,7 +345,7 @@ class DataHandlerLP(DataHandler):
         another range. Its tables are in memory.
         """
         keys: tuple[DataKey, ...] = ("infer", "learn") if handler.drop_raw else ("raw", "infer", "learn")
-        tables = {key: handler.table(range(len(handler.panel.dates)), key).own() for key in keys}
+        tables = {key: handler.table(range(len(handler.panel.dates)), key).load() for key in keys}
         kept = {name: getattr(handler, name) for name in ("instruments", "start_time", "end_time", "fetch_orig")}
         loader = CastDataLoader(tables[keys[0]], handler.generation, handler.label_lookahead)
         made = DataHandlerLP(**kept, drop_raw=handler.drop_raw, data_loader=loader)
@@ -413,7 +412,7 @@ class DataHandlerLP(DataHandler):
         return self._run(self.fitted(data_key), places, data_key)
 
     def picked(self, places: range, data_key: DataKey) -> Table:
-        """Return the same rows as `table`; runs that no processor touches may be `PickedRun`, which copy nothing."""
+        """Return the same rows as `table`, without copying the blocks of columns that no processor touches."""
         self._check(data_key)
         chain = [] if self.from_cast else self.fitted(data_key)
         found = picked_table(chain, self.panel.table(places.start, places.stop)) if chain else None
@@ -423,7 +422,7 @@ class DataHandlerLP(DataHandler):
         """Return the processors of a data key in order, after they have learnt what they learn."""
         return self._fit(self._chain(data_key))
 
-    def rows(self, places: range, data_key: DataKey) -> Rows:
+    def rows(self, places: range, data_key: DataKey) -> RowLabels:
         """Return the labels of those rows; values are read only where a processor may drop rows."""
         self._check(data_key)
         if not self.from_cast and all(processor.keeps_rows for processor in self._chain(data_key)):

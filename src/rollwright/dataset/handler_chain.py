@@ -37,7 +37,7 @@ def cut(whole: Table, panel: Panel, places: range) -> Table:
     """Return the rows of ``panel.dates[places]`` out of a table that was made of all sessions."""
     if not places:
         return whole.take(slice(0, 0))
-    return whole.take(whole.rows.between(panel.dates[places.start], panel.dates[places.stop - 1]))
+    return whole.take(whole.rows.select_range(panel.dates[places.start], panel.dates[places.stop - 1]))
 
 
 def check_key(data_key: str) -> None:

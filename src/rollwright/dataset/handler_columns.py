@@ -30,7 +30,7 @@ def chosen_columns(table: Table, col_set: ColumnSet) -> Table:
         return table
     if not table.grouped:
         return table
-    groups = [run.group for run in table.runs if run.group is not None]
+    groups = [block.group for block in table.blocks if block.group is not None]
     wanted = [col_set] if isinstance(col_set, str) else list(col_set)
     for name in wanted:
         if name not in groups:
@@ -39,8 +39,8 @@ def chosen_columns(table: Table, col_set: ColumnSet) -> Table:
                 f"there is no column group `{name}`",
                 hint=f"did you mean `{suggestion}`?" if suggestion else f"known groups: {', '.join(groups)}",
             )
-    runs = tuple(run for name in wanted for run in table.runs if run.group == name)
-    return Table(rows=table.rows, runs=runs)
+    blocks = tuple(block for name in wanted for block in table.blocks if block.group == name)
+    return Table(rows=table.rows, blocks=blocks)
 
 
 def column_labels(table: Table, col_set: ColumnSet) -> pd.Index[Any]:

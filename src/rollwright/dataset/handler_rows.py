@@ -23,11 +23,10 @@ from rollwright.dataset.processors import (
     ZScoreNorm,
 )
 from rollwright.errors import UnknownSettingError
-from rollwright.features.rows import Rows
-from rollwright.features.store.file import taken
-from rollwright.features.table import Run, Table
+from rollwright.features.store.file import copy_rows
+from rollwright.features.table import ColumnBlock, RowLabels, Table
 
-__all__ = ["PickedRun", "StockTable", "located", "of_stocks", "picked_table", "stock_table"]
+__all__ = ["PickedColumnBlock", "StockTable", "located", "of_stocks", "picked_table", "stock_table"]
 
 # Those that change or look at the columns of their group alone, and drop rows or keep them.
 INDEX_LEVELS: Final = ("datetime", "instrument")
@@ -37,33 +36,33 @@ _OF_A_GROUP: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PickedRun(Run):
+class PickedColumnBlock(ColumnBlock):
     """Columns that lie elsewhere: row `i` of the table is ``values[where[i]]``."""
 
     where: NDArray[np.intp]
 
-    def copied(self, *, original: bool = False) -> NDArray[Any]:  # noqa: ARG002 - rows that are left out force a copy
+    def copy_values(self, *, original: bool = False) -> NDArray[Any]:  # noqa: ARG002 - rows that are left out force a copy
         """Return the rows of the table as an array of its own: the only copy that is made of them."""
-        return taken(self.values, self.where)
+        return copy_rows(self.values, self.where)
 
 
 def picked_table(chain: Sequence[Processor], raw: Table) -> Table | None:
-    """Return what the processors of `chain` make of `raw`, with the column groups that none touches as `PickedRun`.
+    """Return what `chain` makes of `raw`; column groups that no processor touches become `PickedColumnBlock`.
 
     So DropnaLabel, which drops rows by their label, does not copy the features of those that stay. None when one of
     the processors may look at any column, or there is nothing to spare.
     """
     touched = _touched(chain)
-    if not chain or not raw.grouped or touched is None or all(run.group in touched for run in raw.runs):
+    if not chain or not raw.grouped or touched is None or all(block.group in touched for block in raw.blocks):
         return None
-    worked = Table(rows=raw.rows, runs=tuple(run for run in raw.runs if run.group in touched))
+    worked = Table(rows=raw.rows, blocks=tuple(block for block in raw.blocks if block.group in touched))
     for processor in chain:
         worked = processor.transform(worked)
     if worked.rows is raw.rows or len(worked) == len(raw):
-        runs = _merged(raw, worked, None)
+        blocks = _merged(raw, worked, None)
     else:
-        runs = _merged(raw, worked, _positions(raw.rows, worked.rows))
-    return Table(rows=worked.rows, runs=runs)
+        blocks = _merged(raw, worked, _positions(raw.rows, worked.rows))
+    return Table(rows=worked.rows, blocks=blocks)
 
 
 def _touched(chain: Sequence[Processor]) -> frozenset[str] | None:
@@ -77,21 +76,21 @@ def _touched(chain: Sequence[Processor]) -> frozenset[str] | None:
     return frozenset(groups)
 
 
-def _merged(raw: Table, worked: Table, where: NDArray[np.intp] | None) -> tuple[Run, ...]:
-    """Return the worked runs, and the others of `raw`, in the order of `raw`."""
-    own = iter(worked.runs)
-    groups = {run.group for run in worked.runs}
+def _merged(raw: Table, worked: Table, where: NDArray[np.intp] | None) -> tuple[ColumnBlock, ...]:
+    """Return the worked blocks, and the others of `raw`, in the order of `raw`."""
+    own = iter(worked.blocks)
+    groups = {block.group for block in worked.blocks}
     return tuple(
         next(own)
-        if run.group in groups
-        else run
+        if block.group in groups
+        else block
         if where is None
-        else PickedRun(group=run.group, names=run.names, values=run.values, where=where)
-        for run in raw.runs
+        else PickedColumnBlock(group=block.group, names=block.names, values=block.values, where=where)
+        for block in raw.blocks
     )
 
 
-def _positions(whole: Rows, part: Rows) -> NDArray[np.intp]:
+def _positions(whole: RowLabels, part: RowLabels) -> NDArray[np.intp]:
     """Return where in `whole` each row of `part` is; both are in (datetime, instrument) order over the same levels."""
     width = len(whole.instruments)
     here = part.date_codes.astype(np.int64) * width + part.instrument_codes
@@ -127,15 +126,15 @@ def stock_table(table: Table) -> StockTable:
     """Return the same rows instrument by instrument, as `HashStockFormat` wants them."""
     codes = table.rows.instrument_codes
     order = np.argsort(codes, kind="stable")
-    runs = tuple(_ordered(run, order) for run in table.runs)
+    blocks = tuple(_ordered(block, order) for block in table.blocks)
     offsets = np.searchsorted(codes[order], np.arange(len(table.rows.instruments) + 1))
-    return StockTable(table=Table(rows=table.rows.take(order), runs=runs), offsets=offsets)
+    return StockTable(table=Table(rows=table.rows.take(order), blocks=blocks), offsets=offsets)
 
 
-def _ordered(run: Run, order: NDArray[np.intp]) -> Run:
-    if isinstance(run, PickedRun):
-        return replace(run, where=run.where[order])
-    return Run(group=run.group, names=run.names, values=run.values[order])
+def _ordered(block: ColumnBlock, order: NDArray[np.intp]) -> ColumnBlock:
+    if isinstance(block, PickedColumnBlock):
+        return replace(block, where=block.where[order])
+    return ColumnBlock(group=block.group, names=block.names, values=block.values[order])
 
 
 def of_stocks(table: Table, codes: Sequence[str]) -> Table:

@@ -197,7 +197,7 @@ class StaticDataLoader(DataLoader):
         if self._data is None:
             self._data = self._read()
         rows = FramePanel(self._data).table(0, len(FramePanel(self._data).dates))
-        chosen = rows.take(rows.rows.between(start_time, end_time))
+        chosen = rows.take(rows.rows.select_range(start_time, end_time))
         if instruments is None:
             return chosen.to_frame()
         if isinstance(instruments, str | Mapping):

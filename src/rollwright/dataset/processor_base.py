@@ -91,7 +91,7 @@ class Processor(Described, Serializable, ABC):
 
     def transform(self, table: Table) -> Table:
         """Return the processed table."""
-        return Table.of_frame(self(table.to_frame()))
+        return Table.from_frame(self(table.to_frame()))
 
 
 class TableProcessor(Processor):
@@ -103,12 +103,12 @@ class TableProcessor(Processor):
     def fit(self, df: pd.DataFrame | None = None) -> None:
         """Learn from `df`."""
         if df is not None:
-            self.fit_table(Table.of_frame(df))
+            self.fit_table(Table.from_frame(df))
 
     def __call__(self, df: pd.DataFrame) -> pd.DataFrame:
         """Return the processed frame, leaving `df` as it is."""
-        table = self.transform(Table.of_frame(df))
-        return table.to_frame(df.index if self.keeps_rows else df.index[self._kept(Table.of_frame(df))])
+        table = self.transform(Table.from_frame(df))
+        return table.to_frame(df.index if self.keeps_rows else df.index[self._kept(Table.from_frame(df))])
 
     def _kept(self, table: Table) -> NDArray[np.bool_]:
         return np.ones(len(table), dtype=np.bool_)

@@ -53,7 +53,7 @@ class FittedProcessor(TableProcessor):
         DataError
             When there are none.
         """
-        part = table.take(table.rows.between(self.fit_start_time, self.fit_end_time))
+        part = table.take(table.rows.select_range(self.fit_start_time, self.fit_end_time))
         if not len(part):
             raise DataError(
                 f"{type(self).__name__} has no rows to learn from in [{self.fit_start_time}, {self.fit_end_time}]",

@@ -157,8 +157,8 @@ class TanhProcess(TableProcessor):
 
     def transform(self, table: Table) -> Table:
         """Return the squeezed table."""
-        groups = [run.group for run in table.runs if not any("LABEL" in name for name in run.names)]
-        mixed = [run for run in table.runs if run.group not in groups]
+        groups = [block.group for block in table.blocks if not any("LABEL" in name for name in block.names)]
+        mixed = [block for block in table.blocks if block.group not in groups]
         for run in mixed:
             if not all("LABEL" in name for name in run.names):
                 raise DataError(f"the group `{run.group}` mixes labels with other columns, which TanhProcess cannot")

@@ -10,10 +10,9 @@ import pandas as pd
 from numpy.typing import DTypeLike, NDArray
 
 from rollwright.calendar.trading import to_session
-from rollwright.dataset.handler_rows import PickedRun
+from rollwright.dataset.handler_rows import PickedColumnBlock
 from rollwright.errors import ConfigError, SampleNotFoundError, UnknownInstrumentError, UnknownSettingError, nearest
-from rollwright.features.rows import two_levels
-from rollwright.features.table import Table
+from rollwright.features.table import Table, two_levels
 
 __all__ = ["FILLS", "TSDataSampler", "check_step_len"]
 
@@ -75,7 +74,9 @@ class TSDataSampler:
         self._dates = dates
         self._first = first
         self._instruments = table.rows.instruments
-        self._blocks = [(run.values, run.where if isinstance(run, PickedRun) else None) for run in table.runs]
+        self._blocks = [
+            (block.values, block.where if isinstance(block, PickedColumnBlock) else None) for block in table.blocks
+        ]
         self.columns = tuple(name for _, name in table.columns())
         sessions = dates.get_indexer(table.rows.dates)[table.rows.date_codes]
         codes = table.rows.instrument_codes

@@ -15,9 +15,11 @@ from rollwright.errors import ConfigError, DataError, UnknownInstrumentError, ne
 from rollwright.expression.engine import Tile, evaluate_each
 from rollwright.expression.planner import compile_plan
 from rollwright.features.filters import filter_configs
-from rollwright.features.panel import FieldGroup, open_panel, per_instrument, session_range, universe_of
-from rollwright.features.rows import Spans, spans_of_bounds, spans_of_lifetimes, two_levels
+from rollwright.features.panel import FieldGroup, open_panel, per_instrument, session_range
+from rollwright.features.row_layout import Spans, spans_of_bounds, spans_of_lifetimes
 from rollwright.features.store.feature_store import FeatureStore
+from rollwright.features.table import two_levels
+from rollwright.features.universe import universe_of
 from rollwright.market.ambient import ambient_source
 from rollwright.market.source import DataSource
 

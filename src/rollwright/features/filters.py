@@ -1,4 +1,4 @@
-"""Filters of a universe as objects, by Qlib's names; what they do is in `loader_filter`."""
+"""Filters of a universe, by Qlib's names: each turns into its configuration, which `features.universe` applies."""
 
 from __future__ import annotations
 

@@ -13,13 +13,13 @@ import pandas as pd
 
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.config.construct import init_instance_by_config
-from rollwright.core.canonical import canonical_json, sha256_hex
-from rollwright.errors import ConfigError, DataError, UnknownInstrumentError, nearest
-from rollwright.features.filtering import filtered
-from rollwright.features.rows import RowLayout, Rows
-from rollwright.features.store.feature_store import FeatureStore, Universe
+from rollwright.core.canonical import sha256_hex
+from rollwright.errors import ConfigError, DataError
+from rollwright.features.row_layout import RowLayout
+from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.store.file import Matrix
-from rollwright.features.table import Run, StoredRun, Table
+from rollwright.features.table import ColumnBlock, RowLabels, StoredColumnBlock, Table
+from rollwright.features.universe import universe_of
 from rollwright.market.source import DataSource
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "open_panel",
     "per_instrument",
     "session_range",
-    "universe_of",
 ]
 
 _logger: Final = logging.getLogger("rollwright.features")
@@ -71,7 +70,7 @@ class Panel(Protocol):
         """Return the rows of ``dates[low:high]``."""
         ...
 
-    def rows(self, low: int, high: int) -> Rows:
+    def rows(self, low: int, high: int) -> RowLabels:
         """Return the labels of those rows, without touching a value."""
         ...
 
@@ -134,10 +133,10 @@ class StorePanel:
     def table(self, low: int, high: int) -> Table:
         """Return the rows of ``dates[low:high]``: views of the memory maps."""
         first, last = self.sessions.start + low, self.sessions.start + high
-        runs = tuple(
-            _stored_run(group, matrix, first, last) for group, matrix in zip(self.groups, self.matrices, strict=True)
+        blocks = tuple(
+            _stored_block(group, matrix, first, last) for group, matrix in zip(self.groups, self.matrices, strict=True)
         )
-        return Table(rows=self.rows(low, high), runs=runs)
+        return Table(rows=self.rows(low, high), blocks=blocks)
 
     def labelled(self, low: int, high: int) -> Table | None:
         """Return the rows of ``dates[low:high]`` that have labels, features as views too.
@@ -151,26 +150,26 @@ class StorePanel:
         known = ~np.isnan(labels[0].view(first, last)).any(axis=1)
         if known.all() or not known.any():
             return None
-        runs: list[Run] = []
-        rows: Rows | None = None
+        blocks: list[ColumnBlock] = []
+        rows: RowLabels | None = None
         for group, matrix in zip(self.groups, self.matrices, strict=True):
             if group.is_label:
-                runs.append(Run(group=group.group, names=group.names, values=matrix.view(first, last)[known]))
+                blocks.append(ColumnBlock(group=group.group, names=group.names, values=matrix.view(first, last)[known]))
                 continue
             kept = self.labelled_of(group)
-            runs.append(_stored_run(group, kept, first, last))
-            rows = rows or Rows.of_layout(kept.layout, self.calendar.to_index(), first, last)
-        return None if rows is None else Table(rows=rows, runs=tuple(runs))
+            blocks.append(_stored_block(group, kept, first, last))
+            rows = rows or RowLabels.from_layout(kept.layout, self.calendar.to_index(), first, last)
+        return None if rows is None else Table(rows=rows, blocks=tuple(blocks))
 
-    def rows(self, low: int, high: int) -> Rows:
+    def rows(self, low: int, high: int) -> RowLabels:
         """Return the labels of those rows."""
         first, last = self.sessions.start + low, self.sessions.start + high
-        return Rows.of_layout(self.layout, self.calendar.to_index(), first, last)
+        return RowLabels.from_layout(self.layout, self.calendar.to_index(), first, last)
 
 
-def _stored_run(group: FieldGroup, matrix: Matrix, first: int, last: int) -> StoredRun:
+def _stored_block(group: FieldGroup, matrix: Matrix, first: int, last: int) -> StoredColumnBlock:
     view = matrix.view(first, last)
-    return StoredRun(
+    return StoredColumnBlock(
         group=group.group, names=group.names, values=view, shown=view, private=partial(matrix.private, first, last)
     )
 
@@ -193,7 +192,7 @@ class FramePanel:
     """
 
     def __init__(self, frame: pd.DataFrame, *, generation: str | None = None, label_lookahead: int = 0) -> None:
-        table = Table.of_frame(frame)
+        table = Table.from_frame(frame)
         rows = table.rows
         order = np.lexsort((rows.instrument_codes, rows.date_codes))
         if not np.array_equal(order, np.arange(len(order))):
@@ -233,7 +232,7 @@ class FramePanel:
         """Return the rows of ``dates[low:high]``."""
         return self._table.take(slice(int(self._offsets[low]), int(self._offsets[high])))
 
-    def rows(self, low: int, high: int) -> Rows:
+    def rows(self, low: int, high: int) -> RowLabels:
         """Return the labels of those rows."""
         return self._table.rows.take(slice(int(self._offsets[low]), int(self._offsets[high])))
 
@@ -314,62 +313,6 @@ def _tell_empty(groups: Sequence[FieldGroup], matrices: Sequence[Matrix]) -> Non
         # once where they are computed: every window of every process opens them again
         level = logging.WARNING if matrix.is_new else logging.DEBUG
         _logger.log(level, "features.all_nan group=%s columns=%s", group.group, ",".join(names))
-
-
-def universe_of(instruments: Any, source: DataSource) -> Universe | None:
-    """Return the universe that a name, a configuration, codes or lifetimes mean; None for every instrument.
-
-    Parameters
-    ----------
-    instruments : str, mapping, sequence of str or None
-        A universe's name; ``{"market": name, "filter_pipe": filters}``; codes; or codes with their closed ranges.
-
-    Raises
-    ------
-    UnknownInstrumentError
-        For an unknown universe or code; carries the nearest.
-    ConfigError
-        For anything else, and an empty sequence.
-    """
-    if instruments is None:
-        return None
-    if isinstance(instruments, str):
-        return Universe(name=instruments, lifetimes=source.members(instruments))
-    if isinstance(instruments, Mapping) and "market" in instruments:
-        market = universe_of(instruments["market"], source)
-        pipe = instruments.get("filter_pipe") or ()
-        return filtered(market, pipe, source) if pipe and market is not None else market
-    if isinstance(instruments, Mapping):
-        lifetimes = {
-            str(code): tuple((pd.Timestamp(start), pd.Timestamp(end)) for start, end in ranges)
-            for code, ranges in instruments.items()
-        }
-        _check_codes(lifetimes, source)
-        text = canonical_json({code: [list(span) for span in spans] for code, spans in lifetimes.items()})
-        return Universe(name=f"lifetimes {text}", lifetimes=lifetimes)
-    codes = list(instruments)
-    _check_codes(codes, source)
-    calendar = source.calendar()
-    return Universe(
-        name=f"codes {canonical_json(sorted(codes))}",
-        lifetimes=dict.fromkeys(sorted(codes), ((calendar.first, calendar.last),)),
-    )
-
-
-def _check_codes(codes: Any, source: DataSource) -> None:
-    if not codes:
-        raise ConfigError("the list of instruments is empty", hint="give a universe's name, codes, or None for all")
-    known = set(source.instruments())
-    for code in codes:
-        if not isinstance(code, str):
-            raise ConfigError(
-                f"instrument {code!r} is {type(code).__name__}, not text", hint='quote codes in YAML: "000001"'
-            )
-        if code not in known:
-            suggestion = nearest(code, known)
-            raise UnknownInstrumentError(
-                f"there is no instrument `{code}`", hint=f"did you mean `{suggestion}`?" if suggestion else None
-            )
 
 
 def per_instrument(frame: pd.DataFrame, processors: Sequence[Any]) -> pd.DataFrame:

@@ -19,8 +19,7 @@ from rollwright.core.canonical import canonical_json, sha256_hex
 from rollwright.dataset.handler import DataHandler
 from rollwright.errors import RollwrightError
 from rollwright.features.panel import Panel, StorePanel
-from rollwright.features.rows import Rows
-from rollwright.features.table import Table
+from rollwright.features.table import RowLabels, Table
 from rollwright.market.ambient import ambient_source
 
 __all__ = ["Reading", "WatchedPanel", "watched"]
@@ -69,7 +68,7 @@ class WatchedPanel:
         self._note(low, high)
         return self.panel.table(low, high)
 
-    def rows(self, low: int, high: int) -> Rows:
+    def rows(self, low: int, high: int) -> RowLabels:
         """Return the labels of those rows, and note the last of them."""
         self._note(low, high)
         return self.panel.rows(low, high)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 import tempfile
 import weakref
@@ -31,44 +30,22 @@ from rollwright.core.canonical import sha256_hex
 from rollwright.core.heap import give_back
 from rollwright.errors import CorruptFileError, DataError, DataStorageError
 from rollwright.expression.planner import Plan, compile_plan
-from rollwright.features.rows import RowLayout, spans_of_bounds, spans_of_lifetimes
-from rollwright.features.store.file import BLOCK_SESSIONS, Header, Matrix, header_name, let_go, mapped
+from rollwright.features.row_layout import RowLayout, spans_of_bounds, spans_of_lifetimes
+from rollwright.features.store.file import BLOCK_SESSIONS, Header, Matrix, drop_pages, header_name, mapped
 from rollwright.features.store.fill import compute_rows, copy_columns, gather_rows
 from rollwright.features.store.folder_lock import allocate, folder_lock
 from rollwright.features.store.keys import Listed, listed_of, recall, remember
 from rollwright.features.store.size import prune
-from rollwright.market.source import DataSource, Lifetimes
+from rollwright.features.universe import Universe
+from rollwright.market.source import DataSource
 
-__all__ = ["FeatureStore", "Universe"]
+__all__ = ["FeatureStore"]
 
 _logger: Final = logging.getLogger("rollwright.features")
 _ALL: Final = "series"
 COPY_ROWS: Final = 1 << 16
 SKIP: Final = 0
 REPLACE: Final = 2
-_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Universe:
-    """Whose rows a matrix has.
-
-    Attributes
-    ----------
-    name : str
-        Stable over generations, unlike the lifetimes: a universe's name, or a text that spells out its members.
-    lifetimes : mapping
-        From code to closed ranges of sessions.
-    """
-
-    name: str
-    lifetimes: Lifetimes
-
-    @property
-    def folder(self) -> str:
-        """Name of its folder in the store."""
-        digest = sha256_hex(self.name.encode())[:16]
-        return f"{self.name}-{digest[:6]}" if _PLAIN.fullmatch(self.name) else digest
 
 
 class FeatureStore:
@@ -187,7 +164,7 @@ class FeatureStore:
 
         def build(folder: Path) -> None:
             kept: NDArray[np.bool_] = np.logical_not(np.isnan(known.view(0, known.layout.sessions)).any(axis=1))
-            let_go(known.values, 0, known.layout.rows)
+            drop_pages(known.values, 0, known.layout.rows)
             job.build_labelled(folder, whole, kept, ahead=known.header.lookahead)
 
         folder = job.folder / f"{whole.folder.name}+{key[:12]}"

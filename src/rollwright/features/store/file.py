@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from rollwright.core.atomic import draft_of, put
 from rollwright.core.canonical import parse_json, sha256_hex
 from rollwright.errors import CorruptFileError, RollwrightError
-from rollwright.features.rows import RowLayout
-from rollwright.features.store.shared_lock import hold
+from rollwright.features.row_layout import RowLayout
+from rollwright.features.store.shared_lock import shared_lock
 
-__all__ = ["BLOCK_SESSIONS", "Header", "Matrix", "checksums", "empty_columns", "header_name", "let_go", "taken"]
+__all__ = ["BLOCK_SESSIONS", "Header", "Matrix", "checksums", "copy_rows", "drop_pages", "empty_columns", "header_name"]
 
 FORMAT: Final = 1
 COPIED_BYTES: Final = 1 << 25
@@ -166,7 +166,7 @@ def checksums(
         before = known[block] if block < len(known) else 0
         fresh = values[max(low, rows) : high]
         sums.append((before + _sum(fresh)) & _WORD)
-        let_go(values, max(low, rows), high)
+        drop_pages(values, max(low, rows), high)
     return tuple(sums)
 
 
@@ -235,7 +235,7 @@ class Matrix:
         if size < header.size:
             raise CorruptFileError(path, f"it has {max(size, 0):,} bytes where its header counts {header.size:,}")
         values = mapped(path, header, mode="r")
-        handle = hold(path)
+        handle = shared_lock(path)
         if handle is not None:  # held as long as the map itself, which every view keeps alive
             weakref.finalize(values, os.close, handle)
         return cls(header=header, folder=folder, values=values, handle=handle)
@@ -290,7 +290,7 @@ class Matrix:
             self._good.add(block)
 
 
-def let_go(values: NDArray[np.float32], low: int, high: int) -> None:
+def drop_pages(values: NDArray[np.float32], low: int, high: int) -> None:
     """Take the rows ``[low, high)`` of a mapped file out of this process's memory; no byte changes.
 
     They stay in the system's cache, and come back when they are looked at. So memory does not grow with a file that is
@@ -305,7 +305,7 @@ def let_go(values: NDArray[np.float32], low: int, high: int) -> None:
         file.madvise(mmap.MADV_DONTNEED, start, stop - start)
 
 
-def taken(values: NDArray[Any], where: NDArray[np.intp] | None = None) -> NDArray[Any]:
+def copy_rows(values: NDArray[Any], where: NDArray[np.intp] | None = None) -> NDArray[Any]:
     """Return a copy of the rows `where` of an array, all if not given, letting go of a mapped file's pages on the way.
 
     So a window that is copied into a frame is in memory once, not twice.
@@ -318,14 +318,14 @@ def taken(values: NDArray[Any], where: NDArray[np.intp] | None = None) -> NDArra
         high = min(low + step, rows)
         if where is None:
             copy[low:high] = plain[low:high]
-            _let_go_of(values[low:high])
+            _drop_pages_of(values[low:high])
         elif low < high:
             np.take(plain, where[low:high], axis=0, out=copy[low:high])
-            _let_go_of(values[where[low] : where[high - 1] + 1])
+            _drop_pages_of(values[where[low] : where[high - 1] + 1])
     return copy
 
 
-def _let_go_of(part: NDArray[Any]) -> None:
+def _drop_pages_of(part: NDArray[Any]) -> None:
     """Take rows out of this process's memory when they are neighbouring ones of a mapped file that is only read."""
     file = getattr(part, "_mmap", None)
     if file is None or not part.flags.c_contiguous or part.flags.writeable or not hasattr(mmap, "MADV_DONTNEED"):

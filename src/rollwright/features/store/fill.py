@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from rollwright.expression.engine import Tile, evaluate_each
 from rollwright.expression.planner import Plan
-from rollwright.features.rows import RowLayout
-from rollwright.features.store.file import Matrix, let_go
+from rollwright.features.row_layout import RowLayout
+from rollwright.features.store.file import Matrix, drop_pages
 from rollwright.market.source import DataSource
 
 __all__ = ["compute_rows", "copy_columns", "gather_rows", "scatter"]
@@ -76,12 +76,12 @@ class _Bands:
         """Tell that a tile of the sessions `rows` is about to be written."""
         with self._lock:
             if rows.start > self._last.start:
-                _let_go(self._values, self._layout, self._last)
+                _drop_sessions(self._values, self._layout, self._last)
                 self._last = rows
 
 
-def _let_go(values: NDArray[np.float32], layout: RowLayout, sessions: slice) -> None:
-    let_go(values, int(layout.offsets[sessions.start]), int(layout.offsets[sessions.stop]))
+def _drop_sessions(values: NDArray[np.float32], layout: RowLayout, sessions: slice) -> None:
+    drop_pages(values, int(layout.offsets[sessions.start]), int(layout.offsets[sessions.stop]))
 
 
 class _Numbers:
@@ -139,8 +139,8 @@ def copy_columns(values: NDArray[np.float32], matrix: Matrix, pairs: Sequence[tu
         high = min(low + SESSIONS, matrix.layout.sessions)
         rows = slice(int(matrix.layout.offsets[low]), int(matrix.layout.offsets[high]))
         values[rows, here] = matrix.view(low, high)[:, there]
-        let_go(values, rows.start, rows.stop)
-        let_go(matrix.values, rows.start, rows.stop)
+        drop_pages(values, rows.start, rows.stop)
+        drop_pages(matrix.values, rows.start, rows.stop)
 
 
 def gather_rows(values: NDArray[np.float32], layout: RowLayout, whole: Matrix, *, first: int) -> None:
@@ -150,5 +150,5 @@ def gather_rows(values: NDArray[np.float32], layout: RowLayout, whole: Matrix, *
         begin, end = int(layout.offsets[low]), int(layout.offsets[high])
         wanted = whole.layout.numbers(low, high)[layout.alive(low, high)] - int(whole.layout.offsets[low])
         np.take(whole.view(low, high), wanted, axis=0, out=values[begin:end])
-        _let_go(values, layout, slice(low, high))
-        _let_go(whole.values, whole.layout, slice(low, high))
+        _drop_sessions(values, layout, slice(low, high))
+        _drop_sessions(whole.values, whole.layout, slice(low, high))

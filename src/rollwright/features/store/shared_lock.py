@@ -6,13 +6,13 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["hold", "is_held"]
+__all__ = ["is_locked", "shared_lock"]
 
 if sys.platform != "win32":
     import fcntl
 
 
-def hold(path: Path) -> int | None:
+def shared_lock(path: Path) -> int | None:
     """Open `path` and share its lock; whoever closes the descriptor, or dies, gives it back.
 
     None where the system has no such lock: then nobody is known to have the file open.
@@ -28,7 +28,7 @@ def hold(path: Path) -> int | None:
     return handle
 
 
-def is_held(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """Tell whether any process, this one too, holds `path`."""
     if sys.platform == "win32":  # pragma: no cover - untested there
         return False

@@ -1,31 +1,110 @@
-"""Filters of instruments, by name and by expression; their configurations are Qlib's."""
+"""Universes: which instruments have rows on which sessions, by name, code, lifetimes or filters."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.core.canonical import canonical_json
-from rollwright.errors import ConfigError, UnknownSettingError
+from rollwright.core.canonical import canonical_json, sha256_hex
+from rollwright.errors import ConfigError, UnknownInstrumentError, UnknownSettingError, nearest
 from rollwright.expression.engine import evaluate
 from rollwright.expression.planner import compile_plan
 from rollwright.features.filters import filter_configs
-from rollwright.features.rows import RowLayout, spans_of_lifetimes
-from rollwright.features.store.feature_store import Universe
-from rollwright.market.source import DataSource
+from rollwright.features.row_layout import RowLayout, spans_of_lifetimes
+from rollwright.market.source import DataSource, Lifetimes
 
-__all__ = ["filtered"]
+__all__ = ["Universe", "apply_filters", "universe_of"]
 
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 KINDS: Final = {"NameDFilter": "name_rule_re", "ExpressionDFilter": "rule_expression"}
 OPTIONS: Final = ("filter_type", "filter_start_time", "filter_end_time", "keep")
 
 
-def filtered(universe: Universe, pipe: Sequence[Any], source: DataSource) -> Universe:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Universe:
+    """Whose rows a matrix has.
+
+    Attributes
+    ----------
+    name : str
+        Stable over generations, unlike the lifetimes: a universe's name, or a text that spells out its members.
+    lifetimes : mapping
+        From code to closed ranges of sessions.
+    """
+
+    name: str
+    lifetimes: Lifetimes
+
+    @property
+    def folder(self) -> str:
+        """Name of its folder in the store."""
+        digest = sha256_hex(self.name.encode())[:16]
+        return f"{self.name}-{digest[:6]}" if _PLAIN.fullmatch(self.name) else digest
+
+
+def universe_of(instruments: Any, source: DataSource) -> Universe | None:
+    """Return the universe that a name, a configuration, codes or lifetimes mean; None for every instrument.
+
+    Parameters
+    ----------
+    instruments : str, mapping, sequence of str or None
+        A universe's name; ``{"market": name, "filter_pipe": filters}``; codes; or codes with their closed ranges.
+
+    Raises
+    ------
+    UnknownInstrumentError
+        For an unknown universe or code; carries the nearest.
+    ConfigError
+        For anything else, and an empty sequence.
+    """
+    if instruments is None:
+        return None
+    if isinstance(instruments, str):
+        return Universe(name=instruments, lifetimes=source.members(instruments))
+    if isinstance(instruments, Mapping) and "market" in instruments:
+        market = universe_of(instruments["market"], source)
+        pipe = instruments.get("filter_pipe") or ()
+        return apply_filters(market, pipe, source) if pipe and market is not None else market
+    if isinstance(instruments, Mapping):
+        lifetimes = {
+            str(code): tuple((pd.Timestamp(start), pd.Timestamp(end)) for start, end in ranges)
+            for code, ranges in instruments.items()
+        }
+        _check_codes(lifetimes, source)
+        text = canonical_json({code: [list(span) for span in spans] for code, spans in lifetimes.items()})
+        return Universe(name=f"lifetimes {text}", lifetimes=lifetimes)
+    codes = list(instruments)
+    _check_codes(codes, source)
+    calendar = source.calendar()
+    return Universe(
+        name=f"codes {canonical_json(sorted(codes))}",
+        lifetimes=dict.fromkeys(sorted(codes), ((calendar.first, calendar.last),)),
+    )
+
+
+def _check_codes(codes: Any, source: DataSource) -> None:
+    if not codes:
+        raise ConfigError("the list of instruments is empty", hint="give a universe's name, codes, or None for all")
+    known = set(source.instruments())
+    for code in codes:
+        if not isinstance(code, str):
+            raise ConfigError(
+                f"instrument {code!r} is {type(code).__name__}, not text", hint='quote codes in YAML: "000001"'
+            )
+        if code not in known:
+            suggestion = nearest(code, known)
+            raise UnknownInstrumentError(
+                f"there is no instrument `{code}`", hint=f"did you mean `{suggestion}`?" if suggestion else None
+            )
+
+
+def apply_filters(universe: Universe, pipe: Sequence[Any], source: DataSource) -> Universe:
     """Return the part of `universe` that passes every filter, in order.
 
     .. warning:: **Look-ahead.** A rule is asked on each session about that session and its past; one that reads later

@@ -1,26 +1,23 @@
-"""Rows in (session, instrument) order: which there are, how they are numbered, and how frames show them."""
+"""Which rows a matrix has, and how they are numbered: sessions first, instruments by code within a session."""
 
 from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, zip_longest
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.calendar.trading import Session, TradingCalendar
-from rollwright.errors import DataError
 from rollwright.market.source import Lifetimes
 
-__all__ = ["RowLayout", "Rows", "Spans", "spans_of_bounds", "spans_of_lifetimes", "two_levels"]
+__all__ = ["RowLayout", "Spans", "spans_of_bounds", "spans_of_lifetimes"]
 
 Spans: TypeAlias = NDArray[np.int64]
-CHUNK_ROWS: Final = 1 << 15
 
 
 def spans_of_bounds(bounds: NDArray[np.int64], *, sessions: int) -> Spans:
@@ -191,111 +188,3 @@ class RowLayout:
             bits = np.frombuffer(zlib.decompress(base64.b64decode(value["kept"])), dtype=np.uint8)
             kept = np.unpackbits(bits, count=int(value["inside"])).astype(np.bool_)
         return cls(instruments=tuple(value["instruments"]), spans=spans, sessions=int(value["sessions"]), kept=kept)
-
-
-def two_levels(**levels: tuple[pd.Index[Any], NDArray[np.intp]]) -> pd.MultiIndex:
-    """Return the index with the named levels, each as its values and the codes into them, in this order."""
-    values: Any = [level for level, _ in levels.values()]
-    codes: Any = [codes for _, codes in levels.values()]  # the stubs want lists of lists
-    return pd.MultiIndex(levels=values, codes=codes, names=list(levels), verify_integrity=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """The labels of a table's rows, as codes into two levels.
-
-    Attributes
-    ----------
-    dates, instruments : Index
-        The levels; `dates` increases.
-    date_codes, instrument_codes : int ``[n]``
-    """
-
-    dates: pd.DatetimeIndex
-    instruments: pd.Index[Any]
-    date_codes: NDArray[np.intp]
-    instrument_codes: NDArray[np.intp]
-
-    def __len__(self) -> int:
-        return len(self.date_codes)
-
-    @classmethod
-    def of_layout(cls, layout: RowLayout, dates: pd.DatetimeIndex, first: int, last: int) -> Rows:
-        """Return the rows of the sessions ``[first, last)``; `dates` are all sessions from position 0."""
-        sessions, numbers = layout.locate(first, last)
-        return cls(
-            dates=dates[first:last],
-            instruments=pd.Index(layout.instruments, dtype="str"),
-            date_codes=sessions,
-            instrument_codes=numbers,
-        )
-
-    @classmethod
-    def of_index(cls, index: pd.Index[Any]) -> Rows:
-        """Return the rows of a two-level index, in its order.
-
-        Raises
-        ------
-        DataError
-            When it has not the two levels, or a date is missing.
-        """
-        if not isinstance(index, pd.MultiIndex) or index.nlevels != 2:
-            raise DataError("the index has not the two levels datetime and instrument")
-        levels = (1, 0) if index.names[0] == "instrument" or index.names[1] == "datetime" else (0, 1)
-        try:
-            stamps = pd.DatetimeIndex(index.get_level_values(levels[0]))
-        except (TypeError, ValueError) as error:
-            raise DataError(f"the level `{index.names[levels[0]]}` holds no dates: {error}") from error
-        if stamps.tz is not None:
-            raise DataError("sessions are naive labels and these have a time zone", hint="use tz_localize(None)")
-        date_codes, dates = pd.factorize(stamps, sort=True)
-        instrument_codes, instruments = pd.factorize(index.get_level_values(levels[1]), sort=True)
-        if (date_codes < 0).any():
-            raise DataError("the level datetime has a missing date")
-        return cls(
-            dates=pd.DatetimeIndex(dates),
-            instruments=pd.Index(instruments),
-            date_codes=date_codes,
-            instrument_codes=instrument_codes,
-        )
-
-    def to_index(self) -> pd.MultiIndex:
-        """Return the index (datetime, instrument)."""
-        return two_levels(datetime=(self.dates, self.date_codes), instrument=(self.instruments, self.instrument_codes))
-
-    def take(self, keep: slice | NDArray[Any]) -> Rows:
-        """Return the rows that a slice, a mask or positions choose."""
-        return Rows(
-            dates=self.dates,
-            instruments=self.instruments,
-            date_codes=self.date_codes[keep],
-            instrument_codes=self.instrument_codes[keep],
-        )
-
-    def in_order(self) -> bool:
-        """Tell whether the sessions do not decrease."""
-        return bool((self.date_codes[1:] >= self.date_codes[:-1]).all())
-
-    def between(self, start: object, end: object) -> slice | NDArray[np.bool_]:
-        """Return what chooses the rows of the closed range; None is open."""
-        chosen = self.dates.slice_indexer(start, end)
-        low, high, _ = chosen.indices(len(self.dates))
-        if self.in_order():
-            first, last = np.searchsorted(self.date_codes, [low, max(low, high)])
-            return slice(int(first), int(last))
-        return (self.date_codes >= low) & (self.date_codes < high)
-
-    def sessions_in_chunks(self) -> Iterator[tuple[slice, NDArray[np.intp]]]:
-        """Yield slices of whole sessions, each with the places where its sessions begin, counted from the slice.
-
-        The rows must be in order.
-        """
-        if not len(self):
-            return
-        starts = np.concatenate([[0], np.flatnonzero(np.diff(self.date_codes)) + 1])
-        low = 0
-        while low < len(starts):
-            high = max(low + 1, int(np.searchsorted(starts, starts[low] + CHUNK_ROWS, side="right")) - 1)
-            stop = int(starts[high]) if high < len(starts) else len(self)
-            yield slice(int(starts[low]), stop), starts[low:high] - starts[low]
-            low = high
