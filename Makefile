@@ -76,6 +76,7 @@ docs: $(VENV)/.dev  ## Renew the generated tables of docs/
 	$(BIN)/python tools/check_public_names.py --write
 	$(BIN)/python tools/check_qlib_names.py --write
 	$(BIN)/python tools/check_settings.py --write
+	$(BIN)/python tools/check_signatures.py --write
 
 lock: $(VENV)/.made  ## Renew constraints.txt with the newest versions that pyproject.toml allows
 	$(BIN)/python tools/lock.py
