@@ -24,7 +24,7 @@ FORBIDDEN: Final = (
     (re.compile(r"https?://(?:[\w.-]*\.)?(?:pypi\.org|pythonhosted\.org|pypi\.[\w.]+)"), "a package-index address"),
     (re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b"), "unfinished business; file an issue instead"),
 )
-# The modules that may unpickle, after checking a signature. None exists yet.
+# Where a pickler may be named: the one module that unpickles, and `Serializable`, which calls it.
 PICKLE_ALLOWED: Final = frozenset({"src/rollwright/signing/unpickling.py", "src/rollwright/signing/serializable.py"})
 PICKLES: Final = frozenset({"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"})
 
@@ -81,7 +81,7 @@ def _pickles(node: ast.AST, path: Path) -> Iterator[Finding]:
     if str(path.relative_to(ROOT)) in PICKLE_ALLOWED:
         return
     if PICKLES.intersection(name.partition(".")[0] for name in names):
-        yield Finding(path=path, line=getattr(node, "lineno", 1), text="pickles; use a codec of core.serial")
+        yield Finding(path=path, line=getattr(node, "lineno", 1), text="pickles; use a codec of rollwright.codecs")
 
 
 def _defaults(node: ast.FunctionDef | ast.AsyncFunctionDef, path: Path) -> Iterator[Finding]:

@@ -42,8 +42,8 @@
     │   ├── ArtifactStorageError     (a disk or a folder refuses to keep or give an artifact)
     │   ├── NoActiveRecorderError
     │   └── TrackingUnavailableError (the tracking store does not answer)
-    ├── ModelError                   (also a ValueError; a model cannot learn from its data, or scores with holes)
-    ├── CoverageError                (predictions have holes, doubles or strangers)
+    ├── ModelError                   (also a ValueError; a model cannot learn from its data, or scores some rows only)
+    ├── CoverageError                (predictions have missing, duplicate or unexpected rows)
     └── RunError
         └── TaskFailedError          (names every failed task)
 
@@ -138,10 +138,10 @@ class RollwrightError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Its own values, not the constructor's arguments: so an error crosses a process boundary whole.
-        return _restored, (type(self), self.args, vars(self))
+        return _restore, (type(self), self.args, vars(self))
 
 
-def _restored(cls: type[RollwrightError], args: tuple[Any, ...], values: Mapping[str, object]) -> RollwrightError:
+def _restore(cls: type[RollwrightError], args: tuple[Any, ...], values: Mapping[str, object]) -> RollwrightError:
     error = cls.__new__(cls, *args)
     for name, value in values.items():
         setattr(error, name, value)
@@ -170,7 +170,7 @@ class UnknownSettingError(ConfigError, AttributeError):
         self.name = name  # last: AttributeError forgets it
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self), self.args, {**vars(self), "name": self.name})
+        return _restore, (type(self), self.args, {**vars(self), "name": self.name})
 
 
 class ConstructError(ConfigError):
@@ -459,7 +459,7 @@ class ModelError(RollwrightError, ValueError):
 
 
 class CoverageError(RollwrightError):
-    """Collected predictions have holes, doubles or rows nobody asked for.
+    """Collected predictions have missing, duplicate or unexpected rows.
 
     Attributes
     ----------

@@ -47,8 +47,9 @@ def told(module):
         ("src/p/utils.py", '"""D."""\n', "says nothing"),
         ("src/p/common/x.py", '"""D."""\n', "says nothing"),
         ("src/p/CamelCase.py", '"""D."""\n', "lower-case"),
-        ("src/p/long.py", "x = 1\n" * 500, "500 lines"),
-        ("tests/test_long.py", "x = 1\n" * 600, "600 lines"),
+        ("src/p/long.py", "x = 1\n" * 401, "401 lines of code"),
+        ("src/p/long.py", '"""D."""\n' + "x = (\n" + "    1,\n" * 399 + ")\n", "401 lines of code"),
+        ("tests/test_long.py", "# why\n" * 801, "801 lines"),
         ("src/p/x.py", "print('x')\n", "silent"),
     ],
 )
@@ -60,9 +61,13 @@ def test_layout_tells(tool, path, text, words):
     assert found[0].startswith(path)
 
 
-def test_layout_lets_the_command_line_print_and_499_lines_pass(tool):
+def test_layout_lets_the_command_line_print(tool):
     write("src/p/cli/x.py", "print('x')\n")
-    write("src/p/long.py", "x = 1\n" * 499)
+    assert told(tool("check_layout")) == []
+
+
+def test_layout_counts_no_blank_line_no_comment_and_no_docstring_as_code(tool):
+    write("src/p/long.py", '"""D.\n\nMore.\n"""\n\n' + "# why\n" * 395 + "x = 1  # why\n" * 400)
     assert told(tool("check_layout")) == []
 
 
@@ -134,6 +139,59 @@ def test_readme_tells_of_a_test_that_is_not_there(tool, monkeypatch):
     monkeypatch.setattr(module, "CHINESE", write("README.zh-CN.md", ENGLISH))
     write("tests/test_x.py", "def test_it_not():\n    pass\n")
     assert len(told(module)) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "words"),
+    [
+        ("src/rollwright/p/x.py", "class RingsTheDoorbell:\n    pass\n", "`doorbell` was retired; use: notifier"),
+        ("src/rollwright/p/x.py", "def f(*, wish):\n    pass\n", "`wish` was retired"),
+        ("src/rollwright/p/x.py", "def give_back():\n    pass\n", "`give back` was retired; use: trim"),
+        ("src/rollwright/p/x.py", "def f(x):\n    x.presence = 1\n", "`presence` was retired"),
+        ("src/rollwright/p/x.py", "X = 1  # rows nobody expects are Strangers\n", "`strangers` was retired"),
+        ("src/rollwright/p/x.py", "X = f'the doorman {1}'\n", "`doorman` was retired"),
+        ("src/rollwright/p/active.py", "X = 1\n", "`active` was retired; use: run stack"),
+        ("src/rollwright/p/x.py", "X = 'rollwright.p.y.Z'\n", "names no module"),
+        ("src/rollwright/p/x.py", "X = 'rollwright.record.Recorder'\n", "names no module"),
+        ("src/rollwright/p/x.py", "def sent():\n    pass\n", "`sent` is a participle"),
+        ("src/rollwright/p/x.py", "def _checked_fill():\n    pass\n", "`_checked_fill` is a participle"),
+        ("tests/p/test_x.py", "def test_the_doorbell_answers():\n    pass\n", "`doorbell` was retired"),
+        ("docs/x.md", "How far a file may unfold.\n", "`unfold` was retired"),
+        ("README.md", "Ring the bells.\n", "`bells` was retired"),
+    ],
+)
+def test_words_tells(tool, monkeypatch, path, text, words):
+    module = tool("check_words")
+    monkeypatch.setattr(module, "PENDING", frozenset())
+    write(path, text)
+    found = told(module)
+    assert len(found) == 1
+    assert words in found[0]
+    assert found[0].startswith(path)
+
+
+def test_words_lets_words_in_use_pass(tool, monkeypatch):
+    module = tool("check_words")
+    monkeypatch.setattr(module, "PENDING", frozenset())
+    text = "def need():\n    active = 'rollwright.p.x and rollwright.toml, bellow'\n    return active\n"
+    write("src/rollwright/p/x.py", text + "class C:\n    @property\n    def closed(self):\n        return 1\n")
+    write("docs/decisions/0001.md", "The bells.\n")
+    assert told(module) == []
+
+
+def test_words_tells_of_two_classes_of_one_name(tool, monkeypatch):
+    module = tool("check_words")
+    monkeypatch.setattr(module, "PENDING", frozenset())
+    write("src/rollwright/p/x.py", "class Rows:\n    pass\n\n\nclass _Own:\n    pass\n")
+    write("src/rollwright/q/y.py", "class Rows:\n    pass\n\n\nclass _Own:\n    pass\n")
+    assert told(module) == ["src/rollwright/q/y.py:1: `Rows` is the name of a class in src/rollwright/p/x.py too"]
+
+
+def test_words_lets_packages_pass_whose_words_are_still_being_replaced(tool, monkeypatch):
+    module = tool("check_words")
+    monkeypatch.setattr(module, "PENDING", frozenset({"p"}))
+    write("src/rollwright/p/x.py", "def doorbell():\n    pass\n")
+    assert told(module) == []
 
 
 @pytest.mark.parametrize("path", sorted(TOOLS.glob("check_*.py")), ids=lambda path: path.stem)
