@@ -170,6 +170,6 @@ def test_templates_can_be_stacked(signal, recorder):
 def test_a_bare_template_has_nothing_and_makes_nothing(recorder):
     record = RecordTemp(recorder)
     assert record.list() == []
-    assert record.get_path("a.pkl") == "a.pkl"
+    assert record.get_path("a.pkl") == record.get_path(path="a.pkl") == "a.pkl"
     with pytest.raises(NotImplementedError):
         record.generate()

@@ -102,7 +102,7 @@ def test_a_day_without_two_different_values_has_no_ic():
     ic, ric = calc_ic(pred, label)
     assert ic.isna().tolist() == ric.isna().tolist() == [True, True, False, True]
     assert ic.iloc[2] == pytest.approx(1.0)
-    assert len(calc_ic(pred, label, dropna=True)[0]) == 1
+    assert len(calc_ic(pred, label, "datetime", True)[0]) == 1
 
 
 def test_an_infinite_label_spoils_its_own_day_only():
@@ -220,6 +220,11 @@ def test_autocorrelation_compares_a_day_with_the_day_before():
     assert math.isnan(found.iloc[0])
     assert found.iloc[1:].tolist() == pytest.approx([1.0, -1.0])
     assert pred_autocorr(pred, lag=5).isna().all()
+    pd.testing.assert_series_equal(
+        pred_autocorr(pred.rename_axis(["day", "code"]), 1, "code", "day"), found, check_names=False
+    )
+    with pytest.raises(DataError, match="no level 'code', but 'instrument'"):
+        pred_autocorr(pred, inst_col="code")
 
 
 def test_turnover_is_the_share_of_new_names_at_the_top():

@@ -78,6 +78,7 @@ def test_align_seg_takes_dicts_tuples_and_lists(ta):
 def test_cal_interval(ta):
     assert ta.cal_interval("2020-01-13", "2020-01-04") == 5
     assert ta.cal_interval("2020-01-04", "2020-01-13") == -5
+    assert ta.cal_interval(time_point_B="2020-01-04", time_point_A="2020-01-13") == 5
     with pytest.raises(CalendarError, match="one end is open"):
         ta.cal_interval(None, "2020-01-13")
 

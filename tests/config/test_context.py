@@ -60,6 +60,15 @@ def test_nothing_of_an_experiment_manager_is_passed_over(manager):
     assert current_settings() == before
 
 
+def test_init_takes_the_one_set_of_defaults_there_is():
+    assert init("client", region="us").data.region == "us"
+    before = current_settings()
+    with pytest.raises(ConfigError, match="no data server") as caught:
+        init(default_conf="server", region="cn")
+    assert "provider_uri" in str(caught.value)
+    assert current_settings() is before
+
+
 def test_init_takes_a_path():
     assert init(provider_uri=Path("a") / "b").data.provider_uri == "a/b"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 
 import pytest
@@ -18,7 +19,7 @@ def told(caplog):
 
 
 def test_a_block_is_timed_and_told(told):
-    with TimeInspector.logt("fit", show_start=True):
+    with TimeInspector.logt("fit", True):
         pass
     assert [record.getMessage().split(":")[0] for record in told.records] == ["fit begins", "fit"]
     assert {record.name for record in told.records} == {"rollwright.core"}
@@ -45,17 +46,19 @@ def test_a_function_is_timed_at_every_call_and_keeps_its_name(told):
     assert len(told.records) == 2
 
 
-def test_marks_nest_and_belong_to_their_inspector(told):
-    one, other = TimeInspector(), TimeInspector()
-    outer = one.set_time_mark()
-    inner = one.set_time_mark()
+def test_marks_nest_and_belong_to_their_thread(told):
+    outer = TimeInspector.set_time_mark()
+    inner = TimeInspector.set_time_mark()
     assert inner >= outer
-    assert 0 <= one.get_cost_time() <= one.log_cost_time("all")
+    with ThreadPoolExecutor(1) as threads, pytest.raises(IndexError, match="no time mark is set"):
+        threads.submit(TimeInspector.get_cost_time).result()
+    assert 0 <= TimeInspector.get_cost_time() <= TimeInspector.log_cost_time("all")
     with pytest.raises(IndexError):
-        one.pop_time_mark()
-    with pytest.raises(IndexError):
-        other.get_cost_time()
+        TimeInspector.pop_time_mark()
     assert told.records[-1].getMessage().startswith("all: ")
+    TimeInspector.set_time_mark()
+    TimeInspector.log_cost_time()
+    assert told.records[-1].getMessage().startswith("Done: ")
 
 
 def test_the_clock_is_aware_and_its_steady_time_does_not_run_back():

@@ -42,6 +42,10 @@ def test_universes_by_name_and_by_code() -> None:
     assert D.instruments(["A", "B"]) == ["A", "B"]
     with pytest.raises(UnknownInstrumentError, match="did you mean `top50`"):
         D.instruments("top5")
+    with pytest.raises(ConfigError, match=r"a universe has no range(.|\n)*hint: .*D\.list_instruments"):
+        D.instruments("top50", None, "2015-03-02")
+    with pytest.raises(ConfigError, match="a universe has no range"):
+        D.instruments("top50", end_time="2015-03-02")
     pipe = [{"filter_type": "NameDFilter", "name_rule_re": "R000[1-3]"}]
     assert D.list_instruments(D.instruments("all", filter_pipe=pipe), as_list=True) == ["R0001", "R0002", "R0003"]
 

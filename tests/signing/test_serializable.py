@@ -85,7 +85,7 @@ def test_s2_config_reaches_lists_dictionaries_and_circles_and_leaves_nothing_els
     inner = [Box(_n=place) for place in range(5)]
     outer = Box(a=inner[0], b=[inner[1], {"x": (inner[2], {inner[3]})}], _c=inner[4], text="abc", number=3)
     inner[0].back = outer
-    outer.config(dump_all=True, recursive=True)
+    outer.config(True, dump_all=True)
     for box in (outer, *inner):
         assert box.dump_all
         assert {name for name in vars(box) if "flag" in name} == set()

@@ -57,9 +57,9 @@ class RecordTemp:
         return self._recorder
 
     @classmethod
-    def get_path(cls, name: str | None = None) -> str:
-        """Return where `name` of this template lies in the recorder; without a name, its folder ("" for the top)."""
-        return "/".join(part for part in (cls.artifact_path, name) if part)
+    def get_path(cls, path: str | None = None) -> str:
+        """Return where `path` of this template lies in the recorder; without one, its folder ("" for the top)."""
+        return "/".join(part for part in (cls.artifact_path, path) if part)
 
     def generate(self, **kwargs: Any) -> Any:
         """Make and save what this template is for."""

@@ -89,7 +89,10 @@ def daily_ic(
 
 
 def calc_ic(
-    pred: Column, label: Column, date_col: str = "datetime", *, dropna: bool = False
+    pred: Column,
+    label: Column,
+    date_col: str = "datetime",
+    dropna: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
 ) -> tuple[pd.Series, pd.Series]:
     """Return the daily IC and Rank IC, as `daily_ic` does for each method; `dropna` leaves days without a value out."""
     panel = day_panel(pred, label, date_col=date_col)
@@ -191,7 +194,11 @@ def group_returns(pred: Column, label: Column, groups: int = 5, *, date_col: str
 
 
 def calc_long_short_return(
-    pred: Column, label: Column, date_col: str = "datetime", quantile: float = 0.2, *, dropna: bool = False
+    pred: Column,
+    label: Column,
+    date_col: str = "datetime",
+    quantile: float = 0.2,
+    dropna: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
 ) -> tuple[pd.Series, pd.Series]:
     """Return the daily return of holding the best and selling the worst scores, and the mean of all.
 
@@ -218,14 +225,21 @@ def calc_long_short_return(
     return panel.series((long - short) / 2, "long_short"), panel.series(every, "long_avg")
 
 
-def pred_autocorr(pred: Column, lag: int = 1, *, date_col: str = "datetime") -> pd.Series:
+def pred_autocorr(pred: Column, lag: int = 1, inst_col: str = "instrument", date_col: str = "datetime") -> pd.Series:
     """Return the correlation of each day's scores with those `lag` days before, over the instruments in both.
 
     Days are those of `pred`: a day missing from it is stepped over. The first `lag` days are NaN.
+
+    Raises
+    ------
+    DataError
+        When the levels of the index are not `date_col` and `inst_col`, a row is there twice, or `lag` is below 1.
     """
     if lag < 1:
         raise DataError(f"lag {lag}: a number from 1 is needed")
     matrix = _matrix(pred, date_col)
+    if matrix.columns.name != inst_col:
+        raise DataError(f"the index of the prediction has no level {inst_col!r}, but {matrix.columns.name!r}")
     values = matrix.to_numpy(dtype=np.float64)
     earlier = np.full_like(values, np.nan)
     earlier[lag:] = values[:-lag]

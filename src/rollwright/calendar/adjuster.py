@@ -135,17 +135,21 @@ class TimeAdjuster:
         place = self.align_idx(time_point, tp_type)
         return None if place is None else self.calendar[place]
 
-    def cal_interval(self, time_point_a: SessionLike, time_point_b: SessionLike) -> int:
-        """Return how many sessions `time_point_a` lies after `time_point_b`, both aligned as starts.
+    def cal_interval(
+        self,
+        time_point_A: SessionLike,  # noqa: N803 - Qlib's name
+        time_point_B: SessionLike,  # noqa: N803 - Qlib's name
+    ) -> int:
+        """Return how many sessions `time_point_A` lies after `time_point_B`, both aligned as starts.
 
         Raises
         ------
         CalendarError
             For an open end.
         """
-        if time_point_a is None or time_point_b is None:
-            raise CalendarError(f"there is no interval between {time_point_a} and {time_point_b}: one end is open")
-        return self.align_idx(time_point_a) - self.align_idx(time_point_b)
+        if time_point_A is None or time_point_B is None:
+            raise CalendarError(f"there is no interval between {time_point_A} and {time_point_B}: one end is open")
+        return self.align_idx(time_point_A) - self.align_idx(time_point_B)
 
     @overload
     def align_seg(self, segment: Mapping[str, Pair]) -> dict[str, SessionPair]: ...

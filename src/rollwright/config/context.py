@@ -63,11 +63,13 @@ def using(settings: Settings) -> Iterator[Settings]:
         install(before)
 
 
-def init(**values: object) -> Settings:
+def init(default_conf: str = "client", **values: object) -> Settings:
     """Set the ambient context; the seeds' ``qlib.init``.
 
     Parameters
     ----------
+    default_conf : {"client"}
+        Qlib's choice between its two sets of defaults. There is one set here, and no data server.
     **values
         Qlib's names (``provider_uri``, ``region``, ``kernels``, ``exp_manager`` …) or dotted setting names with
         ``__`` for the dot (``pool__url``).
@@ -81,7 +83,14 @@ def init(**values: object) -> Settings:
     ------
     UnknownSettingError
         For a name no setting has.
+    ConfigError
+        For another `default_conf`.
     """
+    if default_conf != "client":
+        raise ConfigError(
+            f"default_conf = {default_conf!r}: there is no data server, only the `client` that reads its own files",
+            hint="leave `default_conf` out, and name the data folder: init(provider_uri=…)",
+        )
     settings = current_settings().with_values(translate(values), origin="init")
     install(settings)
     return settings

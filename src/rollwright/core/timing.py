@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -17,22 +18,26 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+# The marks that are set and not yet popped: one stack for each thread and each asynchronous task.
+_MARKS: ContextVar[tuple[float, ...]] = ContextVar("time_marks", default=())
+
+
 class TimeInspector:
     """Measure blocks and functions, nested if need be; each measurement is one INFO event.
 
-    Marks are kept per instance. The seeds call the class itself (``TimeInspector.logt("…")``), which only needs the
-    two stateless words `logt` and `log_time`.
+    As in Qlib, everything is called on the class: ``TimeInspector.set_time_mark()``. Marks nest; no thread and no
+    asynchronous task sees those of another.
     """
 
-    def __init__(self) -> None:
-        self._marks: list[float] = []
-
-    def set_time_mark(self) -> float:
+    @staticmethod
+    def set_time_mark() -> float:
         """Push the present steady time and return it."""
-        self._marks.append(time.perf_counter())
-        return self._marks[-1]
+        mark = time.perf_counter()
+        _MARKS.set((*_MARKS.get(), mark))
+        return mark
 
-    def pop_time_mark(self) -> float:
+    @staticmethod
+    def pop_time_mark() -> float:
         """Drop the last mark and return it.
 
         Raises
@@ -40,21 +45,27 @@ class TimeInspector:
         IndexError
             When no mark is set.
         """
-        return self._marks.pop()
+        marks = _MARKS.get()
+        if not marks:
+            raise IndexError("no time mark is set; call TimeInspector.set_time_mark() before")
+        _MARKS.set(marks[:-1])
+        return marks[-1]
 
-    def get_cost_time(self) -> float:
+    @staticmethod
+    def get_cost_time() -> float:
         """Drop the last mark and return the seconds since."""
-        return time.perf_counter() - self.pop_time_mark()
+        return time.perf_counter() - TimeInspector.pop_time_mark()
 
-    def log_cost_time(self, info: str = "done") -> float:
+    @staticmethod
+    def log_cost_time(info: str = "Done") -> float:
         """Drop the last mark, log the seconds since, and return them."""
-        seconds = self.get_cost_time()
+        seconds = TimeInspector.get_cost_time()
         _logger.info("%s: %.3f s", info, seconds)
         return seconds
 
     @staticmethod
     @contextmanager
-    def logt(name: str = "", *, show_start: bool = False) -> Iterator[None]:
+    def logt(name: str = "", show_start: bool = False) -> Iterator[None]:  # noqa: FBT001, FBT002 - Qlib's signature
         """Log the duration of the block, also when it raises."""
         if show_start:
             _logger.info("%s begins", name)

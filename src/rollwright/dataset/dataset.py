@@ -55,7 +55,7 @@ class Fold:
 class Dataset(Described, Serializable, ABC):
     """What a model is given."""
 
-    def config(self, **kwargs: Any) -> None:
+    def config(self, **kwargs: Any) -> None:  # type: ignore[override]  # no rule by position, as in Qlib
         """Change what the dataset is about: by default nothing but the rules of `Serializable`."""
         super().config(**kwargs)
 
@@ -113,7 +113,9 @@ class DatasetH(Dataset):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(handler={type(self.handler).__name__}, segments={self.segments})"
 
-    def config(self, handler_kwargs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+    def config(  # type: ignore[override]  # another first argument, as in Qlib
+        self, handler_kwargs: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         """Change the segments, and what data the handler reads.
 
         Parameters
@@ -287,7 +289,9 @@ class TSDatasetH(DatasetH):
         self.step_len = check_step_len(step_len)
         self.flt_col = flt_col
 
-    def config(self, handler_kwargs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+    def config(  # type: ignore[override]  # another first argument, as in Qlib
+        self, handler_kwargs: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         """Change ``step_len`` too."""
         if "step_len" in kwargs:
             self.step_len = check_step_len(kwargs.pop("step_len"))

@@ -118,7 +118,7 @@ class DataHandler(Described, Serializable):
         """Sessions of future that the labels read."""
         return self.panel.label_lookahead
 
-    def config(self, **kwargs: Any) -> None:
+    def config(self, **kwargs: Any) -> None:  # type: ignore[override]  # no rule by position, as in Qlib
         """Change what data are read: ``instruments``, ``start_time``, ``end_time``; and the rules of `Serializable`.
 
         Any other name is an `UnknownSettingError` (defect G6: nothing is swallowed).
@@ -361,7 +361,9 @@ class DataHandlerLP(DataHandler):
         """Return the shared, infer and learn processors."""
         return [*self.shared_processors, *self.infer_processors, *self.learn_processors]
 
-    def config(self, processor_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def config(  # type: ignore[override]  # another first argument, as in Qlib
+        self, processor_kwargs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         """Change what data are read, and the fit range of the processors; they learn anew when it changed."""
         if self.from_cast and set(kwargs) & {"instruments", "start_time", "end_time"}:
             raise ConfigError("a cast handler has no data but those it was cast with", hint="cast a wider handler")

@@ -53,7 +53,7 @@ class Processor(Described, Serializable, ABC):
         """Tell whether it leaves its input as it is; the ready-made ones always do."""
         return False
 
-    def config(self, **kwargs: Any) -> None:
+    def config(self, **kwargs: Any) -> None:  # type: ignore[override]  # no rule by position, as in Qlib
         """Change the fit range and the rules of `Serializable`; other names are left to others."""
         kwargs = self.take_rules(kwargs)
         for name in ("fit_start_time", "fit_end_time"):

@@ -54,15 +54,33 @@ class DataFacade:
         return (calendar if future else calendar.known_part()).sessions(start_time, end_time).to_numpy()
 
     def instruments(
-        self, market: str | Sequence[str] = "all", filter_pipe: Sequence[Any] | None = None
+        self,
+        market: str | Sequence[str] = "all",
+        filter_pipe: Sequence[Any] | None = None,
+        start_time: None = None,
+        end_time: None = None,
     ) -> dict[str, Any] | list[str]:
         """Return the configuration of a universe, which `features` and handlers take; codes come back as they are.
+
+        Parameters
+        ----------
+        market : str or sequence of str
+        filter_pipe : sequence, optional
+        start_time, end_time : None
+            Only None: a universe has no range. In Qlib they are without effect too.
 
         Raises
         ------
         UnknownInstrumentError
             When there is no such universe.
+        ConfigError
+            For a range.
         """
+        if start_time is not None or end_time is not None:
+            raise ConfigError(
+                f"a universe has no range, and {start_time!r} to {end_time!r} would have no effect",
+                hint="give start_time and end_time to D.list_instruments or D.features",
+            )
         if not isinstance(market, str):
             return list(market)
         ambient_source().members(market)

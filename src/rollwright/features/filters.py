@@ -24,7 +24,12 @@ class SeriesDFilter(Described):
         Whether an instrument that has no data in that range stays.
     """
 
-    def __init__(self, fstart_time: Any = None, fend_time: Any = None, *, keep: bool = False) -> None:
+    def __init__(
+        self,
+        fstart_time: Any = None,
+        fend_time: Any = None,
+        keep: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
+    ) -> None:
         self.filter_start_time = None if fstart_time is None else str(to_session(fstart_time))
         self.filter_end_time = None if fend_time is None else str(to_session(fend_time))
         self.keep = keep

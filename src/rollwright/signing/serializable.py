@@ -85,23 +85,23 @@ class Keeping:
         """Whether names with a leading underscore are kept."""
         return bool(self.__dict__.get("_dump_all", self.default_dump_all))
 
-    def config(self, **kwargs: Any) -> None:
+    def config(self, recursive: bool = False, **kwargs: Any) -> None:  # noqa: FBT001, FBT002 - Qlib's signature
         """Set the rules of this object until they are set again.
 
         Parameters
         ----------
-        dump_all : bool
-        include, exclude : sequence of str
         recursive : bool
             Set them for every object with such rules within it too, through attributes, lists, tuples, sets and
             dictionaries, each once, in circles too. Nothing but the rules is left behind.
+        dump_all : bool
+        include, exclude : sequence of str
 
         Raises
         ------
         UnknownSettingError
             For any other name.
         """
-        for name in self.take_rules(kwargs):
+        for name in self.take_rules({**kwargs, "recursive": recursive}):
             raise UnknownSettingError(name, (*RULES, "recursive"), where=f"{type(self).__name__}.config")
 
     def take_rules(self, given: Mapping[str, Any]) -> dict[str, Any]:
