@@ -93,7 +93,7 @@ def test_a_filter_and_the_recorder_itself():
         "exp",
         rec_key_func=key_of,
         rec_filter_func=lambda recorder: key_of(recorder) == "b",
-        artifacts_key=["__raw"],
+        artifacts_key=[RecorderCollector.ART_KEY_RAW],
     )
     assert [recorder.list_tags()["key"] for recorder in collector.collect()["__raw"].values()] == ["b"]
 
@@ -121,5 +121,14 @@ def test_collectors_merge_under_both_keys():
 def test_steps_are_applied_in_order_and_leave_the_collected_alone():
     collected = {"pred": {"a": 1}}
     steps = [lambda part: {**part, "b": 2}, lambda part: sum(part.values())]
-    assert RecorderCollector.process_collect(collected, steps) == {"pred": 3}
+    assert RecorderCollector.process_collect(collected_dict=collected, process_list=steps) == {"pred": 3}
     assert collected == {"pred": {"a": 1}}
+
+
+def test_further_arguments_reach_every_step():
+    record("a", pred=prediction("2020-01-02", 1))
+    steps = [lambda part, times, *, add: len(part) * times + add, lambda number, times, *, add: number * times + add]
+    assert RecorderCollector.process_collect({"x": {1: 2}}, steps, 10, add=1) == {"x": 111}
+    assert RecorderCollector("exp", steps)(10, add=1) == {"pred": 111}
+    with pytest.raises(TypeError):
+        RecorderCollector("exp", steps)()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -96,6 +98,33 @@ def test_a_group_reduces_in_threads_to_the_same_answer():
     data = {name: number for number, name in enumerate("abcdef")}
     assert group(data, n_jobs=3) == group(data) == data
     assert list(group(data, n_jobs=3)) == list(data)
+
+
+@pytest.mark.parametrize(("n_jobs", "cores", "threads"), [(-1, 3, 3), (-2, 3, 2), (-9, 3, 1), (-1, None, 1), (2, 8, 2)])
+def test_negative_threads_count_from_the_processors_and_verbose_says_how_many(
+    monkeypatch, caplog, n_jobs, cores, threads
+):
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    caplog.set_level(logging.INFO, logger="rollwright.collect")
+    group = Group(lambda d: {key: {key: value} for key, value in d.items()}, lambda part: sum(part.values()))
+    data = {name: number for number, name in enumerate("abcdef")}
+    assert group(data, n_jobs) == data
+    assert caplog.records == []
+    assert group(data, n_jobs, 1) == data
+    assert [record.getMessage() for record in caplog.records] == [f"collect.reduce parts=6 threads={threads}"]
+
+
+def test_no_thread_at_all_is_refused():
+    with pytest.raises(ConfigError, match=r"n_jobs = 0(.|\n)*hint: .*-1"):
+        Group(lambda d: d, len)({"a": {}}, n_jobs=0)
+
+
+def test_further_arguments_reach_the_grouping_function():
+    group = Group(lambda d, size, *, prefix: {prefix + key[:size]: {key: value} for key, value in d.items()}, len)
+    assert group({"abc": 1, "xyz": 2}, 1, 0, 2, prefix="_") == {"_ab": 1, "_xy": 1}
+    assert group(ungrouped_dict={"abc": 1}, size=1, prefix="") == {"a": 1}
+    with pytest.raises(TypeError):
+        RollingGroup()({("a", "w"): 1}, 1, 0, "unknown")
 
 
 def test_a_group_without_its_functions_says_so():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from rollwright.errors import CoverageError, RollwrightError
 from rollwright.signing.serializable import Serializable
@@ -17,7 +17,7 @@ __all__ = ["Collector", "MergeCollector", "RecorderCollector"]
 
 _logger = logging.getLogger("rollwright.collect")
 
-Step = Callable[[Any], Any]
+Step = Callable[..., Any]
 
 
 class Collector(Serializable, ABC):
@@ -26,7 +26,8 @@ class Collector(Serializable, ABC):
     Parameters
     ----------
     process_list : callable or sequence of callables
-        Applied in order to each artifact's value, as ``RollingGroup()`` or any function of one dictionary.
+        Applied in order to each artifact's value, as ``RollingGroup()`` or any function whose first argument is one
+        dictionary.
     """
 
     pickle_backend: ClassVar[str] = "dill"
@@ -39,18 +40,23 @@ class Collector(Serializable, ABC):
         """Return everything there is, as ``{artifact: …}``."""
 
     @staticmethod
-    def process_collect(collected: Mapping[Any, Any], process_list: Step | Sequence[Step] = ()) -> dict[Any, Any]:
-        """Return `collected` with each artifact's value sent through `process_list`; `collected` is not changed."""
+    def process_collect(
+        collected_dict: Mapping[Any, Any], process_list: Step | Sequence[Step] = (), *args: Any, **kwargs: Any
+    ) -> dict[Any, Any]:
+        """Return `collected_dict` with each artifact's value sent through `process_list`; it is not changed itself.
+
+        Further arguments are given to every step, after the value.
+        """
         processed: dict[Any, Any] = {}
-        for artifact, value in collected.items():
+        for artifact, value in collected_dict.items():
             for step in _steps(process_list):
-                value = step(value)  # noqa: PLW2901 - each step takes the result of the last
+                value = step(value, *args, **kwargs)  # noqa: PLW2901 - each step takes the result of the last
             processed[artifact] = value
         return processed
 
-    def __call__(self) -> dict[Any, Any]:
-        """Collect and process."""
-        return self.process_collect(self.collect(), self.process_list)
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        """Collect and process; the arguments are given to every step, after the value."""
+        return self.process_collect(self.collect(), self.process_list, *args, **kwargs)
 
 
 def _steps(process_list: Step | Sequence[Step]) -> list[Step]:
@@ -91,9 +97,6 @@ def _by_id(recorder: Recorder) -> Any:
     return recorder.id
 
 
-RAW_KEY: Final = "__raw"
-
-
 class RecorderCollector(Collector):
     """Artifacts of an experiment's recorders, as ``{artifact: {key of the recorder: object}}``.
 
@@ -119,6 +122,8 @@ class RecorderCollector(Collector):
     when they ran. An artifact that cannot be read fails the collection and names its recorder (defect C1); with
     ``only_exist=True`` in `collect` an artifact that was never saved is left out, one that is damaged still fails.
     """
+
+    ART_KEY_RAW: ClassVar[str] = "__raw"
 
     def __init__(
         self,
@@ -160,7 +165,7 @@ class RecorderCollector(Collector):
         for key, recorder in self._recorders(rec_filter_func or self.rec_filter_func):
             saved = set(recorder.list_artifacts()) if only_exist else None
             for name in names:
-                if name == RAW_KEY:
+                if name == self.ART_KEY_RAW:
                     collected[name][key] = recorder
                     continue
                 path = self.artifacts_path[name]

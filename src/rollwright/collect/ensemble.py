@@ -53,7 +53,7 @@ class RollingEnsemble(Ensemble):
         With ``"error"`` a row scored twice fails instead.
     """
 
-    def __init__(self, overlap: str = "last") -> None:
+    def __init__(self, *, overlap: str = "last") -> None:
         self.overlap = overlap
 
     def __call__(self, ensemble_dict: Mapping[Any, Frame]) -> Frame:
@@ -93,7 +93,7 @@ class AverageEnsemble(Ensemble):
         What to do when a model lacks a row that another has: fail, or average over the models that have it.
     """
 
-    def __init__(self, missing: str = "skip") -> None:
+    def __init__(self, *, missing: str = "skip") -> None:
         self.missing = missing
 
     def __call__(self, ensemble_dict: Mapping[Any, Any]) -> pd.Series:

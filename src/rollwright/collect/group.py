@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +13,8 @@ from rollwright.errors import ConfigError
 
 __all__ = ["Group", "RollingGroup"]
 
+_logger = logging.getLogger("rollwright.collect")
+
 
 class Group:
     """``{(A, B, C1): x, (A, B, C2): y}`` → group → ``{(A, B): {C1: x, C2: y}}`` → reduce → ``{(A, B): ensemble}``.
@@ -18,21 +22,21 @@ class Group:
     Parameters
     ----------
     group_func : callable, optional
-        Splits the dictionary.
+        Splits the dictionary, its first argument.
     ens : callable, optional
         Reduces one part of it.
     """
 
     def __init__(
         self,
-        group_func: Callable[[Mapping[Any, Any]], dict[Any, Any]] | None = None,
+        group_func: Callable[..., dict[Any, Any]] | None = None,
         ens: Callable[[Mapping[Any, Any]], Any] | None = None,
     ) -> None:
         self._group_func = group_func
         self._ens_func = ens
 
-    def group(self, ungrouped: Mapping[Any, Any]) -> dict[Any, Any]:
-        """Return `ungrouped` in parts.
+    def group(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        """Return the dictionary in parts; all arguments are given to `group_func`, the dictionary first.
 
         Raises
         ------
@@ -41,7 +45,7 @@ class Group:
         """
         if self._group_func is None:
             raise ConfigError(f"{type(self).__name__} was given no group_func")
-        return self._group_func(ungrouped)
+        return self._group_func(*args, **kwargs)
 
     def reduce(self, part: Mapping[Any, Any]) -> Any:
         """Return the ensemble of one part.
@@ -55,13 +59,40 @@ class Group:
             raise ConfigError(f"{type(self).__name__} was given no ensemble")
         return self._ens_func(part)
 
-    def __call__(self, ungrouped: Mapping[Any, Any], n_jobs: int = 1, verbose: int = 0) -> dict[Any, Any]:  # noqa: ARG002
-        """Group, then reduce every part with `n_jobs` threads; the order of the parts is kept."""
-        parts = self.group(ungrouped)
-        if n_jobs == 1 or len(parts) < 2:
+    def __call__(
+        self, ungrouped_dict: Mapping[Any, Any], n_jobs: int = 1, verbose: int = 0, *args: Any, **kwargs: Any
+    ) -> dict[Any, Any]:
+        """Group, then reduce every part; the order of the parts is kept.
+
+        Parameters
+        ----------
+        ungrouped_dict : mapping
+        n_jobs : int
+            Threads. As in joblib, -1 is one for each processor, -2 one less, and so on.
+        verbose : int
+            Above 0, an event of each call is logged.
+        *args, **kwargs
+            Given to `group`, after the dictionary.
+
+        Raises
+        ------
+        ConfigError
+            For 0 threads, or without the functions that are needed.
+        """
+        threads = _thread_count(n_jobs)
+        parts = self.group(ungrouped_dict, *args, **kwargs)
+        if verbose > 0:
+            _logger.info("collect.reduce parts=%d threads=%d", len(parts), threads)
+        if threads == 1 or len(parts) < 2:
             return {key: self.reduce(part) for key, part in parts.items()}
-        with ThreadPoolExecutor(max_workers=n_jobs) as threads:
-            return dict(zip(parts, threads.map(self.reduce, parts.values()), strict=True))
+        with ThreadPoolExecutor(max_workers=threads) as executor:
+            return dict(zip(parts, executor.map(self.reduce, parts.values()), strict=True))
+
+
+def _thread_count(n_jobs: int) -> int:
+    if n_jobs == 0:
+        raise ConfigError("n_jobs = 0 runs nothing", hint="1 is one thread, -1 is one for each processor")
+    return n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
 
 
 class RollingGroup(Group):
@@ -70,7 +101,7 @@ class RollingGroup(Group):
     def __init__(self, ens: Callable[[Mapping[Any, Any]], Any] | None = None) -> None:
         super().__init__(ens=ens or RollingEnsemble())
 
-    def group(self, ungrouped: Mapping[Any, Any]) -> dict[Any, Any]:
+    def group(self, rolling_dict: Mapping[Any, Any]) -> dict[Any, Any]:
         """Return ``{key without its last element: {last element: object}}``.
 
         A key of two elements leaves its first one as it is, not in a tuple.
@@ -81,7 +112,7 @@ class RollingGroup(Group):
             When a key is no tuple of at least two elements (defect C5).
         """
         parts: dict[Any, Any] = {}
-        for key, value in ungrouped.items():
+        for key, value in rolling_dict.items():
             if not isinstance(key, tuple) or len(key) < 2:
                 raise ConfigError(
                     f"key {key!r} has no window to split off",
