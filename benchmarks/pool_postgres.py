@@ -28,7 +28,9 @@ from pool_sqlite import RESULT, definition, syncs_per_second
 from rollwright.pool.states import Status
 from rollwright.pool.store import Claim, NewTask, Outcome
 from rollwright.pool.stores.postgres.store import PostgresStore
-from rollwright.testing import postgres_server
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "servers"))
+import postgres_server
 
 HOLD = """
 import sys

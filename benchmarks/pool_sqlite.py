@@ -296,10 +296,10 @@ def with_done_rows(folder, done, turns_each, repeats=7):
 
 def start_worker(path, how):
     """Start a worker with one slot on the pool, which finds out about new tasks by `how`."""
-    deaf = "" if how == "doorbell" else "posix.Doorbell.hung = classmethod(lambda *_: None)"
+    deaf = "" if how == "doorbell" else "NotifyPipe.create = classmethod(lambda *_: None)"
     code = f"""
 from rollwright.config.settings import load_settings
-from rollwright.pool import posix
+from rollwright.pool.stores.sqlite.notify_pipe import NotifyPipe
 from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.pool.worker.worker import TaskBody, Worker
 {deaf}

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import postgres_server
 from rollwright.config.settings import load_settings
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.pool.urls import store_from_url
-from rollwright.testing import postgres_server
 
 HERE = Path(__file__).parent
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import settings
 
-from rollwright.testing import postgres_server
+import postgres_server
 from rollwright.testing.pool import StoreUnderTest, TaskStoreConformance
 from rollwright.testing.pool_machine import PoolMachine
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import postgres_server
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.worker.worker import TaskBody, Worker
-from rollwright.testing import postgres_server
 
 REASON = postgres_server.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")

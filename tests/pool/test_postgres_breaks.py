@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
+import postgres_server
 from rollwright.errors import StoreUnavailableError
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment, Claim, NewTask, Outcome
-from rollwright.testing import postgres_server
 
 REASON = postgres_server.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import postgres_server
 from rollwright.core import optional as lazy
 from rollwright.errors import (
     ConfigError,
@@ -25,7 +26,6 @@ from rollwright.pool.query import matches, parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment, Claim, NewTask, Outcome, document_of
 from rollwright.pool.urls import store_from_url
-from rollwright.testing import postgres_server
 
 REASON = postgres_server.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")

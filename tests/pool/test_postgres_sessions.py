@@ -11,11 +11,11 @@ import time as real_time
 
 import pytest
 
+import postgres_server
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment, Claim, NewTask, Outcome
 from rollwright.pool.worker.worker import TaskBody, Worker
-from rollwright.testing import postgres_server
 
 REASON = postgres_server.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")

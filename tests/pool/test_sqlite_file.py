@@ -9,12 +9,13 @@ import threading
 
 import pytest
 
+from rollwright.core import posix
 from rollwright.errors import ConfigError, SchemaVersionError, StoreUnavailableError
-from rollwright.pool import posix
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Claim, NewTask, Outcome
 from rollwright.pool.stores.sqlite import statements as sqlite_sql
+from rollwright.pool.stores.sqlite.notify_pipe import NotifyPipe
 from rollwright.pool.stores.sqlite.query import where
 from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.pool.worker.backoff import Backoff, worth_retrying
@@ -90,7 +91,7 @@ def test_i16_a_full_disk_is_told_as_such_and_nothing_is_half_done(file_store):
 
 
 def test_a_writer_that_does_not_end_is_told_as_such(tmp_path, monkeypatch):
-    monkeypatch.setattr(posix, "fcntl", None)  # without the gate, SQLite's own waiting decides
+    monkeypatch.setattr(posix, "fcntl", None)  # without the lock, SQLite's own waiting decides
     store = SqliteStore(tmp_path / "pool.db", timeout=0.05)
     store.put("p", new("a"))
     other = sqlite3.connect(store.path, isolation_level=None)
@@ -274,7 +275,7 @@ def test_a_listener_that_has_to_look_hears_others_and_this_process_but_not_that_
     file_store, monkeypatch
 ):
     """Without named pipes; a worker that woke itself by looking would never rest."""
-    monkeypatch.setattr(posix.Doorbell, "hung", classmethod(lambda *_: None))
+    monkeypatch.setattr(NotifyPipe, "create", classmethod(lambda *_: None))
     other = SqliteStore(file_store.path)
     waker = file_store.waker("p")
     assert file_store.claim(Claim(pool="p", owner="w", lease=60)) == []
@@ -289,21 +290,21 @@ def test_a_listener_that_has_to_look_hears_others_and_this_process_but_not_that_
     other.close()
 
 
-def test_the_doorbells_of_dead_processes_are_taken_down(file_store):
+def test_the_pipes_of_dead_listeners_are_removed(file_store):
     file_store.put("p", new("a"))
     folder = file_store.path.with_name("pool.db-bells")
     waker = file_store.waker("p")
-    (bell,) = folder.iterdir()
-    dead = folder / f"{bell.name}x"
-    os.mkfifo(dead)  # as a killed process leaves it: nobody holds it open
+    (pipe,) = folder.iterdir()
+    dead = folder / f"{pipe.name}x"
+    os.mkfifo(dead)  # as a killed process leaves it: nobody has it open
     file_store.put("p", new("b"))
-    assert list(folder.iterdir()) == [bell]
+    assert list(folder.iterdir()) == [pipe]
     assert waker.wait(20)
     waker.close()
     assert list(folder.iterdir()) == []
 
 
-def test_a_folder_that_takes_no_doorbell_is_looked_at_instead(file_store, monkeypatch):
+def test_a_folder_without_named_pipes_is_polled_instead(file_store, monkeypatch):
     def refused(*_args):
         raise PermissionError(13, "Permission denied")
 
@@ -314,10 +315,10 @@ def test_a_folder_that_takes_no_doorbell_is_looked_at_instead(file_store, monkey
     waker.close()
 
 
-def test_a_doorbell_that_nobody_hears_never_blocks_who_rings(file_store):
+def test_a_pipe_that_nobody_reads_never_blocks_who_notifies(file_store):
     waker = file_store.waker("p")
-    (bell,) = file_store.path.with_name("pool.db-bells").iterdir()
-    full = os.open(bell, os.O_WRONLY | os.O_NONBLOCK)
+    (pipe,) = file_store.path.with_name("pool.db-bells").iterdir()
+    full = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
     while True:
         try:
             os.write(full, b"!" * 4096)

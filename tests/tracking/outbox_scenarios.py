@@ -67,8 +67,10 @@ def main():
     from rollwright.app.track import sync_tracking  # noqa: PLC0415 - a script
     from rollwright.config import context  # noqa: PLC0415 - a script
     from rollwright.config.settings import load_settings  # noqa: PLC0415 - a script
-    from rollwright.testing.tracking_server import TrackingServer  # noqa: PLC0415 - a script
     from rollwright.tracking.r import R  # noqa: PLC0415 - a script
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "servers"))
+    from tracking_server import TrackingServer  # noqa: PLC0415 - a script
 
     importlib.import_module("rollwright.tracking.stores.mlflow.preloaded")
 

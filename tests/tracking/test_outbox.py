@@ -12,9 +12,9 @@ from rollwright.config import context
 from rollwright.config.settings import load_settings
 from rollwright.core.references import from_reference, to_reference
 from rollwright.errors import CorruptArtifactError, RecorderNotFoundError, RecordError, TrackingUnavailableError
-from rollwright.testing.tracking_server import TrackingServer
 from rollwright.tracking.outbox.sending import ID_TAG
 from rollwright.tracking.r import R
+from tracking_server import TrackingServer
 
 
 @pytest.fixture

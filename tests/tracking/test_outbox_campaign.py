@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from rollwright.testing.tracking_server import TrackingServer
+from tracking_server import TrackingServer
 
 pytestmark = pytest.mark.slow
 

@@ -13,9 +13,9 @@ from rollwright.app.track import sync_tracking, track_status
 from rollwright.cli.root import run
 from rollwright.config import context
 from rollwright.config.settings import load_settings
-from rollwright.testing.tracking_server import TrackingServer
 from rollwright.tracking.liveness import abandoned_runs, fail_abandoned
 from rollwright.tracking.r import R
+from tracking_server import TrackingServer
 
 pytestmark = pytest.mark.crash
 

@@ -1,10 +1,10 @@
 import pytest
 
 from rollwright.testing.record import TrackingStoreContract
-from rollwright.testing.tracking_server import TrackingServer
 from rollwright.tracking.outbox.store import OutboxStore
 from rollwright.tracking.stores.memory import MemoryStore
 from rollwright.tracking.stores.opening import open_tracking
+from tracking_server import TrackingServer
 
 
 class TestMemory(TrackingStoreContract):

@@ -13,9 +13,9 @@ from typing import Final, Literal
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings
 from rollwright.core.clock import Clock, SystemClock
+from rollwright.core.locks import probe_lock
 from rollwright.errors import ConfigError, DataError, RollwrightError
 from rollwright.features.store.file import Header
-from rollwright.features.store.shared_lock import is_locked
 from rollwright.features.store.size import StoreEntry, entries, remove
 from rollwright.market.folder.provider import provider_from_settings
 
@@ -200,7 +200,7 @@ def _described(entry: StoreEntry, root: Path, generations: Mapping[str, str | No
         size=entry.size,
         last_used=_iso(datetime.fromtimestamp(entry.used, UTC)) if entry.headers else "",
         state=state,
-        in_use=is_locked(entry.path),
+        in_use=probe_lock(entry.path) is True,
     )
 
 

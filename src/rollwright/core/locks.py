@@ -1,37 +1,31 @@
-"""A lock between processes, held by an open file: the system frees it when its holder dies."""
+"""Locks between processes, held by an open file: the system frees them when their holder dies.
+
+From that comes liveness too: a process that keeps a file locked for as long as it lives is known to be dead once the
+lock is free. The files stay behind, empty: removing one would let two holders lock two different files of one name.
+"""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-__all__ = ["file_lock", "held_file_lock", "try_file_lock"]
+from rollwright.core import posix
 
-if sys.platform == "win32":  # untested there
-    import msvcrt
-
-    def _lock(handle: int, *, wait: bool = True) -> None:
-        msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(handle: int, *, wait: bool = True) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+__all__ = ["FileLock", "HeldLock", "file_lock", "probe_lock", "share_file_lock", "try_file_lock"]
 
 
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
     """Hold the lock of `path` inside the block, waiting for whoever holds it.
 
-    Threads of one process exclude each other too, since each call opens the file anew. The file stays behind, empty:
-    removing it would let two holders lock two different files of one name.
+    Threads of one process exclude each other too, since each call opens the file anew.
     """
-    handle = _opened(path)
+    handle = _open(path)
     try:
-        _lock(handle)
+        posix.lock_exclusive(handle)
         yield
     finally:
         os.close(handle)  # closing releases it
@@ -40,10 +34,10 @@ def file_lock(path: Path) -> Iterator[None]:
 @contextmanager
 def try_file_lock(path: Path) -> Iterator[bool]:
     """Hold the lock of `path` inside the block when it is free; yield False, without waiting, when somebody has it."""
-    handle = _opened(path)
+    handle = _open(path)
     try:
         try:
-            _lock(handle, wait=False)
+            posix.lock_exclusive(handle, wait=False)
         except OSError:
             free = False
         else:
@@ -53,20 +47,142 @@ def try_file_lock(path: Path) -> Iterator[bool]:
         os.close(handle)
 
 
-def held_file_lock(path: Path) -> int:
-    """Lock `path`, which nobody else knows yet, until the returned descriptor is closed or the process ends.
+class FileLock:
+    """A lock that is taken again and again: its file stays open between. For one thread at a time.
 
-    A forked child gets a copy of the descriptor, which keeps the lock alive beyond its parent: it has to close it.
+    Where the system has no file locks, nobody is kept out.
     """
-    handle = _opened(path)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._handle: int | None = None
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the lock inside the block, waiting for those who asked before."""
+        if not posix.has_file_locks():
+            yield
+            return
+        if self._handle is None:
+            self._handle = posix.open_for_locking(self._path)
+        posix.lock_exclusive(self._handle)
+        try:
+            yield
+        finally:
+            posix.unlock(self._handle)
+
+    def close(self) -> None:
+        """Close the file; it is opened again when it is needed."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+class HeldLock:
+    """The lock of a new file, held until `release` or the end of this process: the sign that it lives.
+
+    Guarantees: a forked child closes its copy, so that the lock does not outlive the process that took it.
+
+    Parameters
+    ----------
+    path : Path
+        A file that nobody else knows yet; its folder is made.
+
+    Raises
+    ------
+    OSError
+        When the file is there already, or cannot be made or locked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._pid = os.getpid()
+        self._handle = posix.open_for_locking(path, new=True)
+        try:
+            posix.lock_exclusive(self._handle, wait=False)
+        except OSError:
+            os.close(self._handle)
+            raise
+        _HeldInThisProcess.add(self._handle)
+
+    def write(self, content: bytes) -> None:
+        """Write into the file what others may read about the holder."""
+        os.write(self._handle, content)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this process holds it: False in a forked child, and once it was released."""
+        return self._handle >= 0 and self._pid == os.getpid()
+
+    def release(self) -> None:
+        """Remove the file and free its lock; nothing is done where it is not held."""
+        if self.is_held:
+            self.path.unlink(missing_ok=True)
+            _HeldInThisProcess.handles.discard(self._handle)
+            os.close(self._handle)
+        self._handle = -1
+
+
+class _HeldInThisProcess:
+    """The descriptors of all locks held; a forked child closes its copies."""
+
+    handles: Final[set[int]] = set()
+    registered: bool = False
+
+    @classmethod
+    def add(cls, handle: int) -> None:
+        if not cls.registered:
+            posix.call_in_forked_child(cls.close_in_child)
+            cls.registered = True
+        cls.handles.add(handle)
+
+    @classmethod
+    def close_in_child(cls) -> None:
+        for handle in cls.handles:
+            os.close(handle)
+        cls.handles.clear()
+
+
+def probe_lock(path: Path, *, shared: bool = False) -> bool | None:
+    """Tell whether any process, this one too, holds the lock of `path`, without waiting.
+
+    With `shared`, only a holder that excludes others counts, and two who ask at once do not take each other for one.
+    None when it cannot be known: there is no such file, or there are no locks.
+    """
+    if not posix.has_shared_locks():
+        return None
     try:
-        _lock(handle, wait=False)
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     except OSError:
+        return None
+    try:
+        (posix.lock_shared if shared else posix.lock_exclusive)(handle, wait=False)
+    except BlockingIOError:
+        return True
+    except OSError:  # a filesystem without locks
+        return None
+    finally:
         os.close(handle)
-        raise
+    return False
+
+
+def share_file_lock(path: Path) -> int | None:
+    """Open `path` and share its lock until the returned descriptor is closed, or this process ends.
+
+    None where there are no shared locks: then nobody is known to have the file open.
+    """
+    if not posix.has_shared_locks():
+        return None
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        posix.lock_shared(handle)  # waits for whoever probes it, which takes no time
+    except OSError:  # a filesystem without locks
+        os.close(handle)
+        return None
     return handle
 
 
-def _opened(path: Path) -> int:
+def _open(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+    return posix.open_for_locking(path)

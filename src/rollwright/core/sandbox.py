@@ -6,15 +6,13 @@ POSIX only; elsewhere the limits are not there, and `confine` says so by what it
 from __future__ import annotations
 
 import ctypes
-import importlib
-import os
 import sys
-from contextlib import suppress
-from typing import Any, Final
+from typing import Final
+
+from rollwright.core.posix import set_resource_limit
 
 __all__ = ["confine"]
 
-_resource: Final[Any] = importlib.import_module("resource") if os.name == "posix" else None
 _NEW_NETWORK: Final = 0x40000000
 _NEW_USER: Final = 0x10000000
 
@@ -37,15 +35,9 @@ def confine(*, seconds: int, memory: int, file_size: int) -> frozenset[str]:
         Which of ``cpu``, ``memory``, ``files`` and ``network`` are limited now: a network of its own, with nothing in
         it, is what Linux gives where it allows that to ordinary users.
     """
-    done: set[str] = set()
-    if _resource is not None:
-        limits = (("cpu", "RLIMIT_CPU", seconds), ("memory", "RLIMIT_AS", memory), ("files", "RLIMIT_FSIZE", file_size))
-        for name, limit, value in limits:
-            with suppress(ValueError, OSError, AttributeError):
-                _resource.setrlimit(getattr(_resource, limit), (value, value))
-                done.add(name)
-        with suppress(ValueError, OSError):
-            _resource.setrlimit(_resource.RLIMIT_CORE, (0, 0))
+    limits = (("cpu", "RLIMIT_CPU", seconds), ("memory", "RLIMIT_AS", memory), ("files", "RLIMIT_FSIZE", file_size))
+    done = {name for name, limit, value in limits if set_resource_limit(limit, value)}
+    set_resource_limit("RLIMIT_CORE", 0)
     if sys.platform == "linux" and _without_network():
         done.add("network")
     return frozenset(done)

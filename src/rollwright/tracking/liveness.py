@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from rollwright.config.settings import Settings
 from rollwright.core.clock import Clock, SystemClock
-from rollwright.core.locks import held_file_lock, try_file_lock
+from rollwright.core.locks import HeldLock, try_file_lock
 from rollwright.errors import RecorderNotFoundError, RecordError
 from rollwright.tracking.location import Place
 from rollwright.tracking.store import OPEN_STATUSES
@@ -29,19 +29,6 @@ __all__ = ["AbandonedRun", "Presence", "abandoned_runs", "fail_abandoned"]
 _logger: Final = logging.getLogger("rollwright.tracking")
 _FOLDER: Final = Path(".rollwright/recording")
 REASON_TAG: Final = "rollwright.failed"
-
-
-class _Held:
-    """The descriptors that hold this process's locks; a forked child closes its copies."""
-
-    handles: Final[set[int]] = set()
-    watched: bool = False
-
-
-def _forget_in_child() -> None:
-    for handle in _Held.handles:
-        os.close(handle)
-    _Held.handles.clear()
 
 
 class Presence:
@@ -54,32 +41,22 @@ class Presence:
     """
 
     def __init__(self, place: Place, run_id: str) -> None:
-        self._path: Path | None = None
-        self._handle = -1
-        self._pid = os.getpid()
+        self._lock: HeldLock | None = None
         if not place.store.traits.durable:  # the run dies with the process
             return
         path = place.root / _FOLDER / f"{run_id}-{secrets.token_hex(4)}"
         try:
-            self._handle = held_file_lock(path)
-            about = {"run": run_id, "tracking": place.portable_uri(), "host": socket.gethostname(), "pid": self._pid}
-            os.write(self._handle, json.dumps(about).encode())
+            self._lock = HeldLock(path)
+            about = {"run": run_id, "tracking": place.portable_uri(), "host": socket.gethostname(), "pid": os.getpid()}
+            self._lock.write(json.dumps(about).encode())
         except OSError as error:  # the run matters more than the sign
             _logger.debug("presence.unsigned run=%s %s", run_id, error)
-            return
-        self._path = path
-        _Held.handles.add(self._handle)
-        if not _Held.watched and hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_forget_in_child)
-            _Held.watched = True
 
     def leave(self) -> None:
         """Take the sign away: the run has ended, or is suspended."""
-        if self._path is not None and self._handle in _Held.handles and self._pid == os.getpid():
-            self._path.unlink(missing_ok=True)
-            os.close(self._handle)
-            _Held.handles.discard(self._handle)
-        self._path = None
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from rollwright.core.atomic import draft_of, put
 from rollwright.core.canonical import parse_json, sha256_hex
+from rollwright.core.locks import share_file_lock
 from rollwright.errors import CorruptFileError, RollwrightError
 from rollwright.features.row_layout import RowLayout
-from rollwright.features.store.shared_lock import shared_lock
 
 __all__ = ["BLOCK_SESSIONS", "Header", "Matrix", "checksums", "copy_rows", "drop_pages", "empty_columns", "header_name"]
 
@@ -235,7 +235,7 @@ class Matrix:
         if size < header.size:
             raise CorruptFileError(path, f"it has {max(size, 0):,} bytes where its header counts {header.size:,}")
         values = mapped(path, header, mode="r")
-        handle = shared_lock(path)
+        handle = share_file_lock(path)
         if handle is not None:  # held as long as the map itself, which every view keeps alive
             weakref.finalize(values, os.close, handle)
         return cls(header=header, folder=folder, values=values, handle=handle)

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rollwright.core.locks import probe_lock
 from rollwright.errors import CorruptFileError
 from rollwright.features.store.file import Header
 from rollwright.features.store.folder_lock import try_folder_lock
-from rollwright.features.store.shared_lock import is_locked
 
 __all__ = ["StoreEntry", "entries", "prune", "remove"]
 
@@ -112,7 +112,7 @@ def remove(chosen: Iterable[StoreEntry]) -> list[StoreEntry]:
     removed = []
     for entry in chosen:
         with try_folder_lock(entry.path.parent) as free:
-            if not free or is_locked(entry.path):
+            if not free or probe_lock(entry.path):
                 continue
             for header in entry.headers:
                 header.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import multiprocessing
@@ -18,6 +17,7 @@ from rollwright.config.construct import get_callable
 from rollwright.config.context import install
 from rollwright.config.settings import Settings
 from rollwright.core.canonical import canonical_json, parse_json, with_segment_tuples
+from rollwright.core.posix import kill_when_closed
 from rollwright.core.references import from_reference
 from rollwright.pool.store import encode_result
 from rollwright.pool.worker.backoff import worth_retrying
@@ -55,13 +55,7 @@ def serve(tasks: Connection, lifeline: Connection) -> None:
 
 
 def _die_with(lifeline: Connection) -> None:
-    descriptor = lifeline.fileno()
-    if os.name == "posix":
-        # The kernel's own signal ends the process even while a long call holds the interpreter's lock.
-        fcntl: Any = importlib.import_module("fcntl")
-        signal.signal(signal.SIGIO, signal.SIG_DFL)
-        fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_ASYNC)
+    kill_when_closed(lifeline.fileno())
 
     def watch() -> None:
         try:

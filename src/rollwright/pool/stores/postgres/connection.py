@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from rollwright.config.settings import masked
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.optional import require
+from rollwright.core.posix import call_in_forked_child
 from rollwright.errors import ConfigError, PoolError, SchemaVersionError, StoreUnavailableError
 from rollwright.pool.stores.postgres import schema
 from rollwright.pool.stores.postgres import statements as sql
@@ -142,7 +143,7 @@ class Address:
         with _Open.mutex:
             _Open.connections[id(connection)] = connection
             if not _Open.watched:
-                os.register_at_fork(after_in_child=_let_go_of_the_parents)
+                call_in_forked_child(_let_go_of_the_parents)
                 _Open.watched = True
         return connection
 

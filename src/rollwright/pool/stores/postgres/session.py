@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from rollwright.core.optional import require
+from rollwright.core.posix import call_in_forked_child
 from rollwright.errors import StoreUnavailableError
 from rollwright.pool.notifier import ThreadBells, ThreadWaker
 from rollwright.pool.stores.postgres.connection import Address, Connection, hang_up
@@ -188,7 +189,7 @@ def presence_of(address: Address) -> Presence:
     """Return this process's session on the database of `address`, made at the first call and kept until it ends."""
     with _Presences.mutex:
         if not _Presences.watched:
-            os.register_at_fork(after_in_child=_forget_in_child)
+            call_in_forked_child(_forget_in_child)
             _Presences.watched = True
         if address.server not in _Presences.known:
             _Presences.known[address.server] = Presence(address)

@@ -13,18 +13,24 @@ from typing import Final
 
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.clock import SystemClock
+from rollwright.core.locks import FileLock
 from rollwright.errors import (
     SchemaVersionError,
     StoreUnavailableError,
 )
-from rollwright.pool import posix
 from rollwright.pool.notifier import PollingWaker
 from rollwright.pool.store import Bell, Waker
 from rollwright.pool.stores.sqlite import statements as sql
+from rollwright.pool.stores.sqlite.liveness import find_dead_processes, remove_process
+from rollwright.pool.stores.sqlite.notify_pipe import NotifyPipe, notify_listeners
 
 __all__ = ["SqliteFile"]
 
 _APPLICATION_ID: Final = 0x726F6C6C
+_NETWORK_FILESYSTEMS: Final = (
+    "nfs", "cifs", "smb", "afpfs", "webdav", "davfs", "9p", "glusterfs", "ceph", "lustre", "fuse.",
+)  # fmt: skip
+_LOCAL_FUSE: Final = ("fuse.fuse-overlayfs",)
 _INHERITED: Final[list[sqlite3.Connection]] = []
 """Connections of a parent process, kept so that nothing closes them."""
 
@@ -46,7 +52,7 @@ class SqliteFile:
         self._clock = clock if clock is not None else lambda: system.now().timestamp()
         self._timeout = timeout
         self._mutex = threading.RLock()
-        self._gate = posix.Gate(self._beside("lock"))
+        self._write_lock = FileLock(self._beside("lock"))
         self._owners = self._beside("owners")
         self._bells = self._beside("bells")
         self._open: sqlite3.Connection | None = None
@@ -62,7 +68,7 @@ class SqliteFile:
             # Forked: the connection is the parent's, and SQLite forbids even closing its copy here.
             _INHERITED.append(self._open)
             self._open = None
-            self._gate = posix.Gate(self._beside("lock"))
+            self._write_lock = FileLock(self._beside("lock"))
         if self._open is None:
             self._open = self._connect()
             self._pid = os.getpid()
@@ -70,7 +76,7 @@ class SqliteFile:
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        kind = posix.network_filesystem(self.path.parent)
+        kind = find_network_filesystem(self.path.parent)
         if kind is not None:
             raise StoreUnavailableError(
                 f"{self.path} lies on a network filesystem ({kind}), whose locks SQLite cannot trust",
@@ -96,7 +102,7 @@ class SqliteFile:
                 hint="update rollwright, or use another pool",
             )
         if version < sql.SCHEMA_VERSION:
-            with self._gate.held():
+            with self._write_lock.hold():
                 self._initialise(connection)
 
     def _initialise(self, connection: sqlite3.Connection) -> None:
@@ -144,7 +150,7 @@ class SqliteFile:
             try:
                 connection = self._connection()
                 self._changed.clear()
-                with self._gate.held():
+                with self._write_lock.hold():
                     connection.execute("BEGIN IMMEDIATE")
                     try:
                         yield connection
@@ -166,12 +172,12 @@ class SqliteFile:
 
     def waker(self, pool: str, *, bell: Bell = "work") -> Waker:
         """Return a new listener; on systems without named pipes it looks whether the file changed."""
-        doorbell = posix.Doorbell.hung(self._bells, _bell_name(pool, bell))
+        doorbell = NotifyPipe.create(self._bells, _bell_name(pool, bell))
         return doorbell if doorbell is not None else PollingWaker(self._version)
 
     def ring(self, pool: str, *, bell: Bell = "work") -> None:
         """Wake all who listen, in whatever process."""
-        posix.ring_doorbells(self._bells, _bell_name(pool, bell))
+        notify_listeners(self._bells, _bell_name(pool, bell))
 
     def _version(self) -> tuple[int, int]:
         with self._reading() as connection:
@@ -180,21 +186,21 @@ class SqliteFile:
     def migrate(self) -> None:
         """Bring the file to this version's schema and sweep up after processes that ended."""
         with self._reading() as connection:
-            with self._gate.held():
+            with self._write_lock.hold():
                 self._upgrade(connection)
             folder = self._owners
             if folder.is_dir():
                 holding = {row[0] for row in connection.execute(sql.RUNNING_PROCESSES)}
                 names = [path.name for path in folder.iterdir() if path.name not in holding]
-                for name in posix.dead_processes(folder, names):
-                    posix.forget_process(folder, name)
+                for name in find_dead_processes(folder, names):
+                    remove_process(folder, name)
 
     def close(self) -> None:
         """Close the file."""
         with self._mutex:
             if self._open is not None and self._pid == os.getpid():
                 self._open.close()
-                self._gate.close()
+                self._write_lock.close()
             self._open = None
 
 
@@ -226,3 +232,22 @@ def _hint(error: sqlite3.Error) -> str | None:
     if "readonly" in text or "unable to open" in text:
         return "check the permissions of the file and of its folder, which must be writable too"
     return None
+
+
+def find_network_filesystem(path: Path) -> str | None:
+    """Return the kind of the network filesystem that `path` lies on, or None when it is a local one or unknown."""
+    import psutil  # noqa: PLC0415 - only opening a pool needs it
+
+    try:
+        mounts = psutil.disk_partitions(all=True)
+        resolved = path.resolve()
+    except (OSError, NotImplementedError):
+        return None
+    best = max(
+        (mount for mount in mounts if resolved.is_relative_to(mount.mountpoint)),
+        key=lambda mount: len(mount.mountpoint),
+        default=None,
+    )
+    if best is None or best.fstype in _LOCAL_FUSE:
+        return None
+    return best.fstype if best.fstype.startswith(_NETWORK_FILESYSTEMS) else None

@@ -14,7 +14,6 @@ from rollwright.errors import (
     PoolError,
     TaskNotFoundError,
 )
-from rollwright.pool import posix
 from rollwright.pool.notifier import bells_for
 from rollwright.pool.query import Query
 from rollwright.pool.states import Status, amend_sources
@@ -37,6 +36,7 @@ from rollwright.pool.store import (
 )
 from rollwright.pool.stores.sqlite import statements as sql
 from rollwright.pool.stores.sqlite.file import SqliteFile
+from rollwright.pool.stores.sqlite.liveness import find_dead_processes, register_process, remove_process
 from rollwright.pool.stores.sqlite.query import where
 
 __all__ = ["SqliteStore"]
@@ -124,7 +124,7 @@ class SqliteStore(SqliteFile):
         if due:
             connection.execute(sql.PROMOTE, (now,))
         condition, values = where(claim.query)
-        process = posix.this_process(self._owners)
+        process = register_process(self._owners)
         rows = connection.execute(
             _claiming(sql.CLAIM, claim.status.value, "=" if claim.limit == 1 else "IN", condition),
             (claim.owner, process, now + claim.lease, now, claim.pool, *values, claim.pool, max(claim.limit, 0)),
@@ -185,7 +185,7 @@ class SqliteStore(SqliteFile):
         folder = self._owners
         with self._reading() as connection:
             processes = [row[0] for row in connection.execute(sql.RUNNING_PROCESSES)]
-            dead = posix.dead_processes(folder, processes)
+            dead = find_dead_processes(folder, processes)
             if not dead and connection.execute(sql.ANY_EXPIRED, (self._clock(),)).fetchone() is None:
                 return []  # nothing to write: looking costs no transaction
         with self._writing() as connection:
@@ -193,7 +193,7 @@ class SqliteStore(SqliteFile):
             holding = {row[0] for row in connection.execute(sql.RUNNING_PROCESSES)}
         for name in dead:
             if name not in holding:
-                posix.forget_process(folder, name)
+                remove_process(folder, name)
         return freed
 
     def _reap(

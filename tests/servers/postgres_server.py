@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import ctypes
-import fcntl
 import os
 import pwd
 import secrets
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright.core.clock import SystemClock
+from rollwright.core.locks import file_lock
 from rollwright.core.optional import require
 
 __all__ = ["PostgresServer", "find_binaries", "missing", "new_database", "shared_server"]
@@ -102,7 +102,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start it and wait until it answers."""
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - a program of the machine's own
+            self._process = subprocess.Popen(
                 [self._binaries / "postgres", "-D", self.folder / "data"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -143,7 +143,7 @@ class PostgresServer:
     def _run(self, program: str, *arguments: object) -> None:
         command = [str(self._binaries / program), *(str(argument) for argument in arguments)]
         terms = self._as_account()
-        done = subprocess.run(command, capture_output=True, text=True, check=False, **terms)  # noqa: S603 - ours
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **terms)
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stderr[-2000:]}")
 
@@ -190,8 +190,7 @@ def shared_server() -> str:
 def _join() -> str:
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}-{secrets.token_hex(4)}")
     folder = Path(tempfile.gettempdir()) / f"rollwright-pg-{os.getuid()}-{run}"
-    with Path(f"{folder}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with file_lock(Path(f"{folder}.lock")):
         try:
             _hold(folder)
         except OSError:
@@ -212,8 +211,8 @@ def _hold(folder: Path) -> None:
 
 
 def _start_keeper(folder: Path) -> None:
-    keeper = subprocess.Popen(  # noqa: S603 - this very module
-        [sys.executable, "-m", "rollwright.testing.postgres_server", str(folder)],
+    keeper = subprocess.Popen(  # this very file
+        [sys.executable, __file__, str(folder)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,

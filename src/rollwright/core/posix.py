@@ -1,0 +1,153 @@
+"""Calls that only POSIX has: file locks, named pipes, resource limits, forks, and a signal when a pipe closes.
+
+The one module that imports `fcntl` and `resource`. Where the system has no such call, the function says what is done
+instead; what Windows does is untested.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+__all__ = [
+    "call_in_forked_child",
+    "has_file_locks",
+    "has_shared_locks",
+    "kill_when_closed",
+    "lock_exclusive",
+    "lock_shared",
+    "make_named_pipe",
+    "open_for_locking",
+    "set_resource_limit",
+    "unlock",
+]
+
+fcntl: Final[Any] = importlib.import_module("fcntl") if os.name == "posix" else None
+resource: Final[Any] = importlib.import_module("resource") if os.name == "posix" else None
+msvcrt: Final[Any] = importlib.import_module("msvcrt") if sys.platform == "win32" else None
+
+
+def has_file_locks() -> bool:
+    """Tell whether `lock_exclusive` works here: on POSIX and on Windows."""
+    return fcntl is not None or msvcrt is not None
+
+
+def has_shared_locks() -> bool:
+    """Tell whether `lock_shared` works here: on POSIX only."""
+    return fcntl is not None
+
+
+def open_for_locking(path: Path, *, new: bool = False) -> int:
+    """Open the file `path`, made if it is not there, and return its descriptor, which no program started later gets.
+
+    Raises
+    ------
+    FileExistsError
+        When it has to be `new` and is there.
+    OSError
+    """
+    flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if new else 0) | getattr(os, "O_CLOEXEC", 0)
+    return os.open(path, flags, 0o644)
+
+
+def lock_exclusive(handle: int, *, wait: bool = True) -> None:
+    """Lock an open file so that nobody else has its lock; released when the file is closed or its process ends.
+
+    Raises
+    ------
+    BlockingIOError
+        When somebody has the lock and it is not to be waited for.
+    OSError
+        When the filesystem, or the system, has no locks.
+    """
+    if fcntl is not None:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    elif msvcrt is not None:
+        _lock_on_windows(handle, wait=wait)
+    else:
+        raise OSError(errno.ENOLCK, "this system has no file locks")
+
+
+def _lock_on_windows(handle: int, *, wait: bool) -> None:
+    while True:
+        try:
+            msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            if not wait:
+                raise BlockingIOError(errno.EAGAIN, "the file is locked") from error
+            if error.errno != errno.EDEADLK:  # it gives up by itself after ten seconds: ask again
+                raise
+        else:
+            return
+
+
+def lock_shared(handle: int, *, wait: bool = True) -> None:
+    """Lock an open file together with others who share its lock; released when it is closed or its process ends.
+
+    Raises
+    ------
+    BlockingIOError
+        When somebody has the lock alone and it is not to be waited for.
+    OSError
+        When the filesystem, or the system, has no shared locks.
+    """
+    if fcntl is None:
+        raise OSError(errno.ENOLCK, "this system has no shared file locks")
+    fcntl.flock(handle, fcntl.LOCK_SH if wait else fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def unlock(handle: int) -> None:
+    """Release the lock of a file that stays open."""
+    if fcntl is not None:
+        fcntl.flock(handle, fcntl.LOCK_UN)
+    elif msvcrt is not None:
+        msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
+
+
+def call_in_forked_child(function: Callable[[], None]) -> None:
+    """Let every process that is forked from this one call `function` first; where nothing forks, nothing is done."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=function)
+
+
+def make_named_pipe(path: Path) -> None:
+    """Make a named pipe that its owner reads and everybody may write to.
+
+    Raises
+    ------
+    OSError
+        When the system, or the filesystem, has none.
+    """
+    if not hasattr(os, "mkfifo"):
+        raise OSError(errno.ENOSYS, "this system has no named pipes")
+    os.mkfifo(path, 0o622)
+
+
+def kill_when_closed(descriptor: int) -> None:
+    """Let the kernel end this process when the other end of the pipe `descriptor` is closed.
+
+    Its signal comes even while a long call holds the interpreter's lock. Where there is no such signal nothing is
+    done: the caller reads the pipe in a thread too.
+    """
+    if fcntl is None:
+        return
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def set_resource_limit(name: str, value: int) -> bool:
+    """Limit this process, for good, to `value` of the resource ``RLIMIT_…``; return whether it is limited now."""
+    if resource is None or not hasattr(resource, name):
+        return False
+    try:
+        resource.setrlimit(getattr(resource, name), (value, value))
+    except (ValueError, OSError):  # above what is allowed already, or not to be limited here
+        return False
+    return True

@@ -1,0 +1,36 @@
+"""What only POSIX has is called in one module, so that one place says what other systems do instead."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "rollwright"
+ONE = "core/posix.py"
+MODULES = {"fcntl", "msvcrt", "termios", "grp", "pwd", "resource"}
+CALLS = {"mkfifo", "register_at_fork"}
+
+
+def names(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "").partition(".")[0]
+        elif isinstance(node, ast.Attribute) and node.attr in CALLS:
+            yield node.attr
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield from (argument.value for argument in node.args if isinstance(argument, ast.Constant))
+
+
+@pytest.mark.parametrize("forbidden", sorted(MODULES | CALLS))
+def test_only_one_module_uses_it(forbidden):
+    found = {
+        path.relative_to(SOURCE).as_posix()
+        for path in SOURCE.rglob("*.py")
+        if forbidden in set(names(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert found <= {ONE}
+    assert forbidden not in {"fcntl", "mkfifo", "register_at_fork"} or found  # else this test looks for nothing
