@@ -115,8 +115,8 @@ class DataHandler(Described, Serializable):
 
     @property
     def label_lookahead(self) -> int:
-        """Sessions of future that the labels read."""
-        return self.panel.label_lookahead
+        """Sessions of future that the labels read; asking reads no data."""
+        return self.data_loader.find_label_lookahead()
 
     def config(self, **kwargs: Any) -> None:  # type: ignore[override]  # no rule by position, as in Qlib
         """Change what data are read: ``instruments``, ``start_time``, ``end_time``; and the rules of `Serializable`.

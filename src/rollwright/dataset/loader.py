@@ -15,6 +15,7 @@ from rollwright.codecs.external_parquet import read_table
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.context import current_settings
 from rollwright.errors import ConfigError, DataError, UnknownSettingError
+from rollwright.expression.planner import compile_plan
 from rollwright.features.filters import filter_configs
 from rollwright.features.panel import FieldGroup, FramePanel, Panel, open_panel, per_instrument
 from rollwright.features.store.feature_store import FeatureStore
@@ -38,6 +39,7 @@ class DataLoader(Described, ABC):
     """Gives the raw data of a handler as a frame with the index (datetime, instrument)."""
 
     label_lookahead: int = 0
+    """Sessions of future that the labels read, where no expression tells."""
     universes: ClassVar[Literal["any", "codes", "none"]] = "any"
     """What it can be asked for: any universe; codes alone, like a file; nothing, since its data say whose they are."""
 
@@ -56,7 +58,11 @@ class DataLoader(Described, ABC):
     ) -> Panel:
         """Return the data as a panel; a loader over the feature store gives one without a copy."""
         del source, store
-        return FramePanel(self.load(instruments, start_time, end_time), label_lookahead=self.label_lookahead)
+        return FramePanel(self.load(instruments, start_time, end_time), label_lookahead=self.find_label_lookahead())
+
+    def find_label_lookahead(self) -> int:
+        """Return the sessions of future that the labels read; no data are read for it."""
+        return self.label_lookahead
 
 
 class QlibDataLoader(DataLoader):
@@ -118,7 +124,7 @@ class QlibDataLoader(DataLoader):
                 self.groups, source if source is not None else ambient_source(self.freq), target,
                 instruments=instruments, start_time=start_time, end_time=end_time,
             )  # fmt: skip
-        frames, generations, ahead = [], [], 0
+        frames, generations = [], []
         for group in self.groups:
             market = source if source is not None else ambient_source(self._freq_of(group.group))
             panel = open_panel(
@@ -127,9 +133,14 @@ class QlibDataLoader(DataLoader):
             frame = panel.table(0, len(panel.dates)).to_frame()
             frames.append(per_instrument(frame, self._processors_of(group.group)))
             generations.append(panel.generation)
-            ahead = max(ahead, panel.label_lookahead)
         generation = "|".join(dict.fromkeys(generations))
-        return FramePanel(pd.concat(frames, axis=1), generation=generation, label_lookahead=ahead)
+        joined = pd.concat(frames, axis=1)
+        return FramePanel(joined, generation=generation, label_lookahead=self.find_label_lookahead())
+
+    def find_label_lookahead(self) -> int:
+        """Return how far the expressions of the label look ahead, from the expressions alone."""
+        plans = (compile_plan(group.expressions, allow_lookahead=True) for group in self.groups if group.is_label)
+        return max((plan.lookahead for plan in plans), default=0)
 
     def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
         """Return the data as a frame of its own."""
@@ -286,14 +297,13 @@ class NestedDataLoader(DataLoader):
     ) -> Panel:
         """Return the joined data as a panel."""
         frame: pd.DataFrame | None = None
-        generations, ahead = [], 0
+        generations = []
         asked = [_asked(loader, instruments) for loader in self.data_loader_l]
         if instruments is not None and all(item is None for item in asked):
             raise ConfigError(f"none of the loaders knows the universe `{instruments}`", hint="give None, or codes")
         for loader, wanted in zip(self.data_loader_l, asked, strict=True):
             part = loader.panel(wanted, start_time, end_time, source=source, store=store)
             generations.append(part.generation)
-            ahead = max(ahead, part.label_lookahead)
             now = part.table(0, len(part.dates)).to_frame()
             if frame is None:
                 frame = now
@@ -303,7 +313,12 @@ class NestedDataLoader(DataLoader):
         if frame is None:  # pragma: no cover - the constructor wants one loader
             raise DataError("no loader gave anything")
         generation = "|".join(dict.fromkeys(generations))
+        ahead = self.find_label_lookahead()
         return FramePanel(frame.sort_index(axis=1), generation=generation, label_lookahead=ahead)
+
+    def find_label_lookahead(self) -> int:
+        """Return the greatest look-ahead of its loaders."""
+        return max(loader.find_label_lookahead() for loader in self.data_loader_l)
 
     def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
         """Return the joined data as a frame."""
@@ -376,5 +391,9 @@ class DataLoaderDH(DataLoader):
         del source, store
         frame = self.load(instruments, start_time, end_time)
         generation = "|".join(dict.fromkeys(handler.generation for handler in self.handlers.values()))
-        ahead = max((handler.label_lookahead for handler in self.handlers.values()), default=0)
-        return FramePanel(frame, generation=generation, label_lookahead=ahead)
+        return FramePanel(frame, generation=generation, label_lookahead=self.find_label_lookahead())
+
+    def find_label_lookahead(self) -> int:
+        """Return the greatest look-ahead of its handlers."""
+        aheads: list[int] = [handler.label_lookahead for handler in self.handlers.values()]
+        return max(aheads, default=0)

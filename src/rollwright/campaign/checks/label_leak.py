@@ -21,7 +21,7 @@ def horizon_notes(task: Mapping[str, Any], calendar: TradingCalendar) -> list[st
     """Return one sentence for each segment whose last labels read prices of a later one, with the days that do.
 
     Nothing is changed: `run` trains on what the file says, and ``rollwright roll`` purges. Only rollwright's own
-    datasets and handlers are asked, which are built in no time and read no data for it.
+    datasets and handlers are asked, whose label tells without reading any data.
     """
     config = fill_paths(task)["dataset"]
     if not (_is_ours(config) and _is_ours(config.get("kwargs", {}).get("handler"))):
