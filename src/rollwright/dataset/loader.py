@@ -281,7 +281,7 @@ class NestedDataLoader(DataLoader):
     def __init__(self, dataloader_l: Sequence[Any], join: Literal["left", "right", "outer", "inner"] = "left") -> None:
         if not dataloader_l:
             raise ConfigError("a NestedDataLoader needs at least one loader")
-        self.data_loader_l = [
+        self.data_loader_l: list[DataLoader] = [
             init_instance_by_config(item, "rollwright.dataset.loader", accept_types=DataLoader) for item in dataloader_l
         ]
         self.join = join
