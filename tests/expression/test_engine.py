@@ -121,9 +121,9 @@ def test_rows_outside_a_series_are_missing_whatever_the_expression(source: Array
     found = expression_values(source, "If($close>1,1,2)", "Count($close,5)", "Not($close>1)", "1+1", "Power($close,0)")
     bounds = source.bounds(source.instruments())
     rows = np.arange(SESSIONS)[:, None]
-    listed = (rows >= bounds[:, 0]) & (rows < bounds[:, 1])
-    assert not listed.all()
-    np.testing.assert_array_equal(np.isnan(found), np.broadcast_to(~listed, found.shape))
+    inside = (rows >= bounds[:, 0]) & (rows < bounds[:, 1])
+    assert not inside.all()
+    np.testing.assert_array_equal(np.isnan(found), np.broadcast_to(~inside, found.shape))
 
 
 class _Watched(ArraySource):

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from rollwright.expression.ladder import Ladder, newer, older, split
 from rollwright.expression.moments import Counts, Moments
-from rollwright.expression.quantiles import MEDIAN, Level, SortedWindows
+from rollwright.expression.quantiles import MEDIAN, Quantile, SortedWindows
 
 
-def _rungs(window: int) -> set[int]:
-    return {window} if window == 1 else {window, *(rung for part in split(window) for rung in _rungs(part))}
+def _levels(window: int) -> set[int]:
+    return {window} if window == 1 else {window, *(level for part in split(window) for level in _levels(part))}
 
 
 def test_the_usual_windows_share_seven_rungs() -> None:
-    shared = set().union(*(_rungs(window) for window in (5, 10, 20, 30, 60)))
+    shared = set().union(*(_levels(window) for window in (5, 10, 20, 30, 60)))
     assert sorted(shared) == [1, 2, 3, 5, 10, 20, 30, 60]
 
 
@@ -26,7 +26,7 @@ def test_a_window_is_the_sum_of_its_parts_and_needs_few_rungs(window: int) -> No
     a, b = split(window)
     assert a + b == window
     assert a >= b >= 1
-    assert len(_rungs(window)) <= 5 * window.bit_length()
+    assert len(_levels(window)) <= 5 * window.bit_length()
 
 
 @given(st.integers(1, 70), st.integers(0, 30))
@@ -64,8 +64,8 @@ def test_a_full_window_has_the_same_bits_with_and_without_a_mask() -> None:
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 7, 16, 45, 60, 127, 128, 129, 200])
-@pytest.mark.parametrize("level", [Level(0.0), Level(0.2), MEDIAN, Level(0.8), Level(1.0)])
-def test_order_statistics_by_network_are_those_of_sorting(window: int, level: Level) -> None:
+@pytest.mark.parametrize("level", [Quantile(0.0), Quantile(0.2), MEDIAN, Quantile(0.8), Quantile(1.0)])
+def test_order_statistics_by_network_are_those_of_sorting(window: int, level: Quantile) -> None:
     values = np.random.default_rng(window).integers(0, 40, (260, 2)).astype(np.float32)
     ranks = {window: tuple(int(rank) for rank in level.ranks(np.float64(window))[:2])}
     found = SortedWindows(values, ranks).pick(window, np.float64(window), level)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rollwright.errors import ConfigError, ExpressionError, LookAheadError, NotPointInTimeError
 from rollwright.expression.operators.catalogue import OPERATORS
 from rollwright.expression.operators.elementwise import elementwise
-from rollwright.expression.operators.registry import Registry
+from rollwright.expression.operators.registry import OperatorTable
 from rollwright.expression.parser import MAX_DEPTH, MAX_LENGTH, parse
 from rollwright.expression.planner import compile_plan
 from rollwright.expression.term import UNBOUNDED
@@ -238,7 +238,7 @@ def test_look_ahead_is_refused_by_name_unless_allowed() -> None:
 
 
 def test_a_name_means_one_operator() -> None:
-    registry = Registry(OPERATORS.operators.values())
+    registry = OperatorTable(OPERATORS.operators.values())
     with pytest.raises(ConfigError, match="`Mean` exists already"):
         registry.add(elementwise("Mean", lambda values: values))
     with pytest.raises(ConfigError, match="cannot name an operator"):

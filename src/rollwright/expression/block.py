@@ -1,7 +1,17 @@
-"""One block of rows and columns under evaluation, and the work its operators share.
+"""One block of sessions and instruments in evaluation: the values of its terms, and the work that operators share.
 
-Rows lie on the calendar. A term is computed on the rows its consumers want of it: some before the block, some after.
-Rows outside an instrument's series hold NaN (False for truth values) and never count as rows of a window.
+The rows of a block are sessions of the calendar. Each term is computed on the rows of the block and on a `Margin`, the
+rows before and after it that its readers need. Rows outside an instrument's series hold NaN (False for truth values)
+and never count as rows of a window.
+
+Values and shared work are kept for as long as something reads them:
+
+1. The engine computes the nodes of the plan in order and stores their values (`put`).
+2. Operators over windows take what they have in common from `shared`: the input without NaN, counts, sums, moments,
+   sorted windows. The first operator that asks for it computes it.
+3. When the last reader of a node is done, its values and the work on them are dropped (`drop`).
+4. Some shared work is needed by few of many readers and is large. `LastReads` learns from the blocks before which node
+   is its last reader, and the engine drops it there (`drop_shared`).
 """
 
 from __future__ import annotations
@@ -17,7 +27,7 @@ from rollwright.expression.extrema import Extrema
 from rollwright.expression.moments import Counts, CrossMoments, Mask, Moments, Side, Sums
 from rollwright.expression.term import Constant, Term
 
-__all__ = ["Block", "Family", "LastReads", "Span", "Values"]
+__all__ = ["Block", "Family", "LastReads", "Margin", "Values"]
 
 Values: TypeAlias = NDArray[Any]
 """``[rows, columns]`` of float32, float64 or bool."""
@@ -25,44 +35,44 @@ Family: TypeAlias = tuple[str, tuple[Term, ...]]
 T = TypeVar("T")
 
 
-class Span(NamedTuple):
-    """Rows wanted of a term around those of the block."""
+class Margin(NamedTuple):
+    """How many rows before and after those of the block a term is computed on."""
 
     before: int
     after: int
 
 
 class Clean(NamedTuple):
-    """An input of windows: float64 with zero where there is no value, and which rows have one."""
+    """The input of a window: float64 with zero where there is no value, and the mask of rows that have one."""
 
     values: NDArray[np.float64]
     mask: Mask
 
 
 class LastReads:
-    """Which node of a plan is the last to read each piece of shared work, learnt from the blocks that were evaluated.
+    """Which node of a plan is the last reader of each piece of shared work, learnt from the blocks evaluated so far.
 
     Ladders over one input are large, and some serve two of a hundred nodes. Which work a node reads may depend on the
-    data; what was dropped too early is done again, with the same result, and the next block knows better.
+    data: work that was dropped too early is computed again, with the same result, and later blocks keep it longer.
     """
 
     def __init__(self) -> None:
         self._last: dict[tuple[Term, object], int] = {}
-        self._by_node: dict[int, list[tuple[Term, object]]] = {}
+        self._after: dict[int, list[tuple[Term, object]]] = {}
 
-    def of(self, node: int) -> list[tuple[Term, object]]:
-        """Return what nobody reads after the node of this number, as far as is known."""
-        return self._by_node.get(node, [])
+    def after(self, node: int) -> list[tuple[Term, object]]:
+        """Return the pieces that no node after this one is known to read."""
+        return self._after.get(node, [])
 
     def learn(self, reads: Mapping[tuple[Term, object], int]) -> None:
-        """Take over where the nodes of one block read each piece for the last time."""
+        """Add the last reader of each piece in one block."""
         if all(self._last.get(piece, -1) >= node for piece, node in reads.items()):
             return
         self._last = {piece: max(node, self._last.get(piece, -1)) for piece, node in {**self._last, **reads}.items()}
         by_node: dict[int, list[tuple[Term, object]]] = {}
         for piece, node in self._last.items():
             by_node.setdefault(node, []).append(piece)
-        self._by_node = by_node
+        self._after = by_node
 
 
 class Block:
@@ -73,8 +83,8 @@ class Block:
     start, stop : int
         Calendar positions.
     bounds : int64 [columns, 2]
-        First row of each series and one past its last, as calendar positions.
-    spans : mapping of Term to Span
+        Calendar positions of the first row of each series and of one past its last.
+    margins : mapping of Term to Margin
     calls : mapping
         For each family of operators that share work the literals of every call, in order.
     calendar : datetime64 array
@@ -87,29 +97,29 @@ class Block:
         start: int,
         stop: int,
         bounds: NDArray[np.int64],
-        spans: Mapping[Term, Span],
+        margins: Mapping[Term, Margin],
         calls: Mapping[Family, tuple[tuple[Constant, ...], ...]],
         calendar: NDArray[np.datetime64],
     ) -> None:
         self.start = start
         self.stop = stop
         self.bounds = bounds
-        self._spans = spans
+        self._margins = margins
         self._calls = calls
         self._calendar = calendar
         self._values: dict[Term, Values] = {}
         self._shared: dict[Term, dict[object, Any]] = {}
         self._counts: WeakValueDictionary[object, Counts] = WeakValueDictionary()
-        self._listed: dict[Span, NDArray[np.bool_]] = {}
+        self._inside: dict[Margin, NDArray[np.bool_]] = {}
         self._node = 0
         self.reads: dict[tuple[Term, object], int] = {}
 
     def begin(self, node: int) -> None:
-        """Note that from here on the plan's node of this number reads."""
+        """Start a node of the plan: reads of shared work are recorded as its own from here on."""
         self._node = node
 
-    def forget(self, pieces: list[tuple[Term, object]]) -> None:
-        """Let go of shared work."""
+    def drop_shared(self, pieces: list[tuple[Term, object]]) -> None:
+        """Drop pieces of shared work."""
         for source, key in pieces:
             self._shared.get(source, {}).pop(key, None)
 
@@ -118,52 +128,52 @@ class Block:
         """Number of instruments."""
         return len(self.bounds)
 
-    def span(self, term: Term) -> Span:
-        """Return which rows around the block are wanted of `term`."""
-        return self._spans[term]
+    def margin(self, term: Term) -> Margin:
+        """Return how many rows before and after the block `term` is computed on."""
+        return self._margins[term]
 
     def length(self, term: Term) -> int:
-        """Return how many rows are wanted of `term`."""
-        before, after = self._spans[term]
+        """Return how many rows `term` is computed on."""
+        before, after = self._margins[term]
         return before + self.stop - self.start + after
 
     def after(self, term: Term) -> int:
-        """Return how many rows after the block's last are wanted of `term`."""
-        return self._spans[term].after
+        """Return how many rows after the last row of the block `term` is computed on."""
+        return self._margins[term].after
 
     def calls(self, family: Family) -> tuple[tuple[Constant, ...], ...]:
         """Return the literals of every call of `family` in the plan, in order."""
         return self._calls[family]
 
-    def listed(self, term: Term) -> NDArray[np.bool_]:
-        """Return, on the rows of `term`, which belong to their instrument's series."""
-        span = self._spans[term]
-        listed = self._listed.get(span)
-        if listed is None:
-            rows = np.arange(self.start - span.before, self.stop + span.after)[:, None]
-            listed = (rows >= self.bounds[None, :, 0]) & (rows < self.bounds[None, :, 1])
-            self._listed[span] = listed
-        return listed
+    def in_series(self, term: Term) -> NDArray[np.bool_]:
+        """Return which rows of `term` lie within the series of their instrument: ``[rows, columns]``."""
+        margin = self._margins[term]
+        inside = self._inside.get(margin)
+        if inside is None:
+            rows = np.arange(self.start - margin.before, self.stop + margin.after)[:, None]
+            inside = (rows >= self.bounds[None, :, 0]) & (rows < self.bounds[None, :, 1])
+            self._inside[margin] = inside
+        return inside
 
     def first_rows(self, term: Term) -> NDArray[np.int64]:
         """Return the row of `term` at which each series starts; negative when before the first row."""
-        rows: NDArray[np.int64] = self.bounds[:, 0] - (self.start - self._spans[term].before)
+        rows: NDArray[np.int64] = self.bounds[:, 0] - (self.start - self._margins[term].before)
         return rows
 
     def sessions(self, term: Term) -> NDArray[np.datetime64]:
-        """Return the labels of the rows of `term`; rows outside the calendar carry that of its nearest end."""
-        before, after = self._spans[term]
+        """Return the labels of the rows of `term`; rows outside the calendar get the label of its first or last one."""
+        before, after = self._margins[term]
         rows = np.arange(self.start - before, self.stop + after)
         return self._calendar[np.clip(rows, 0, len(self._calendar) - 1)]
 
     # values
 
     def put(self, term: Term, values: Values) -> None:
-        """Keep the values of `term`, on its rows."""
+        """Store the values of `term`, on its rows."""
         self._values[term] = values
 
     def drop(self, term: Term) -> None:
-        """Forget the values of `term` and the work on it."""
+        """Drop the values of `term` and the work on them."""
         self._values.pop(term, None)
         self._shared.pop(term, None)
 
@@ -172,27 +182,27 @@ class Block:
         return self._values[term]
 
     def read(self, source: Term, consumer: Term, *, shift: int = 0) -> Any:
-        """Return `source` on the rows of `consumer`, `shift` rows earlier; a number as it is."""
+        """Return the values of `source` on the rows of `consumer`, `shift` rows earlier; a constant as a number."""
         if source.kind == "number":
             return source.value
-        return self.cut(self._values[source], self._spans[source].after, consumer, shift=shift)
+        return self.cut(self._values[source], self._margins[source].after, consumer, shift=shift)
 
     def cut(self, values: Values, after: int, consumer: Term, *, shift: int = 0) -> Values:
         """Return the rows of `consumer` from an array that ends `after` rows after the block, `shift` rows earlier."""
-        stop = len(values) - (after - self._spans[consumer].after) - shift
+        stop = len(values) - (after - self._margins[consumer].after) - shift
         return values[stop - self.length(consumer) : stop]
 
     def numbers(self, source: Term, consumer: Term) -> Any:
-        """Return `source` on the rows of `consumer` with truth values as 1 and 0, NaN outside the series."""
+        """Return `source` on the rows of `consumer`, with truth values as 1 and 0 and NaN outside the series."""
         values = self.read(source, consumer)
         if isinstance(values, np.ndarray) and values.dtype == np.bool_:
-            return np.where(self.listed(consumer), values, np.nan)
+            return np.where(self.in_series(consumer), values, np.nan)
         return values
 
     # shared work
 
     def shared(self, source: Term, key: object, make: Callable[[], T]) -> T:
-        """Return what `make` gave for `key` while the values of `source` are kept."""
+        """Return the work stored under `key` for `source`; `make` computes it when there is none."""
         self.reads[source, key] = self._node
         store = self._shared.setdefault(source, {})
         if key not in store:
@@ -201,7 +211,7 @@ class Block:
         return found
 
     def clean(self, source: Term) -> Clean:
-        """Return the values of `source` as windows take them: infinities, like NaN, are no values."""
+        """Return the values of `source` as the input of windows, in which infinities and NaN are no values."""
         return self.shared(source, "clean", lambda: self._clean(source))
 
     def _clean(self, source: Term) -> Clean:
@@ -219,14 +229,14 @@ class Block:
 
     def _series(self, source: Term) -> Values:
         if source.kind == "number":
-            return np.where(self.listed(source), np.float64(source.value), np.nan)
+            return np.where(self.in_series(source), np.float64(source.value), np.nan)
         values = self._values[source]
         if values.dtype == np.bool_:
-            return np.where(self.listed(source), values, np.float32(np.nan)).astype(np.float32)
+            return np.where(self.in_series(source), values, np.float32(np.nan)).astype(np.float32)
         return values
 
     def selectable(self, source: Term) -> Values:
-        """Return the values of `source` as floats with NaN for "no value", for comparing within windows."""
+        """Return the values of `source` as floats with NaN for "no value", for comparisons within windows."""
         return self.shared(source, "selectable", lambda: self._selectable(source))
 
     def _selectable(self, source: Term) -> Values:
@@ -243,7 +253,7 @@ class Block:
         return self.shared(source, "counts", lambda: self.counts(self.clean(source).mask))
 
     def counts(self, mask: Mask) -> Counts:
-        """Return the counts under `mask`: the same for every input with such a mask, while somebody holds them."""
+        """Return the counts under `mask`: one object for all inputs with equal masks, for as long as one uses it."""
         key = None if mask is None else (mask.shape, mask.tobytes())
         counts = self._counts.get(key)
         if counts is None:
@@ -274,22 +284,22 @@ class Block:
     def _extrema(self, source: Term, *, largest: bool) -> Extrema:
         values = self.selectable(source)
         missing = np.isnan(values)
-        return Extrema(values, missing, gaps=missing & self.listed(source), largest=largest)
+        return Extrema(values, missing, gaps=missing & self.in_series(source), largest=largest)
 
     def cross_moments(self, left: Term, right: Term) -> CrossMoments:
         """Return the window products of two inputs over the rows where both have a value."""
         return self.shared(left, ("cross", right), lambda: self._cross_moments(left, right))
 
     def paired(self, left: Term, right: Term) -> tuple[tuple[Values, Values], Mask, int]:
-        """Return two inputs of windows on their common rows, zero where either has no value, and the rows after."""
+        """Return two inputs on their common rows (zero where either has no value), their mask, and the rows after."""
         common, masks = self._common(left, right)
         joint = _both(*masks)
         values = [self._within(self.clean(source).values, source, common) for source in (left, right)]
         weight: Any = 1.0 if joint is None else joint
         return (values[0] * weight, values[1] * weight), joint, common.after
 
-    def _common(self, left: Term, right: Term) -> tuple[Span, list[Mask]]:
-        common = Span(*map(min, self._spans[left], self._spans[right]))
+    def _common(self, left: Term, right: Term) -> tuple[Margin, list[Mask]]:
+        common = Margin(*map(min, self._margins[left], self._margins[right]))
         return common, [self._within(self.clean(source).mask, source, common) for source in (left, right)]
 
     def _cross_moments(self, left: Term, right: Term) -> CrossMoments:
@@ -302,19 +312,19 @@ class Block:
         )
         return CrossMoments(first, second, counts, after=common.after)
 
-    def _side(self, source: Term, common: Span, joint: Mask, counts: Counts, *, is_own: bool) -> Side:
-        span = self._spans[source]
+    def _side(self, source: Term, common: Margin, joint: Mask, counts: Counts, *, is_own: bool) -> Side:
+        margin = self._margins[source]
         if is_own:
-            return Side(self.moments(source), span.before - common.before, span.after - common.after)
+            return Side(self.moments(source), margin.before - common.before, margin.after - common.after)
         values = self._within(self.clean(source).values, source, common)
         return Side(Moments(values if joint is None else values * joint, counts), 0, 0)
 
-    def _within(self, values: Any, source: Term, common: Span) -> Any:
-        """Return the rows of the narrower span `common`."""
-        span = self._spans[source]
+    def _within(self, values: Any, source: Term, common: Margin) -> Any:
+        """Return the part of `values` with the narrower margin `common`."""
+        margin = self._margins[source]
         if values is None:
             return None
-        return values[span.before - common.before : len(values) - (span.after - common.after)]
+        return values[margin.before - common.before : len(values) - (margin.after - common.after)]
 
 
 def _both(left: Mask, right: Mask) -> Mask:

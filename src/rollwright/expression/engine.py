@@ -1,8 +1,23 @@
-"""Evaluation: a plan over a data source, tile by tile, on as many threads as wanted.
+"""The expression engine: evaluates a plan over a data source in tiles, on one or more threads.
+
+How ``evaluate(plan, source, instruments, start, stop)`` works:
+
+1. The range is cut into loads of sessions, and the instruments into groups of columns, so that a tile of sessions and
+   columns fits the caches. Plans that read the whole past have one load, the range.
+2. Before the tiles of a load, terms that need other instruments (cross-sections, another instrument's values) are
+   computed for all their instruments, by the same engine, and combined: a *stage*.
+3. The fields of each group of columns are read once for the load, with the rows before and after it that the plan
+   looks back and ahead to (`Plan.margins`).
+4. For each tile its rows of the fields and stages are cut out, and the tile becomes a job for a thread. At most two
+   jobs per thread are waiting, so memory does not grow with the range.
+5. A job computes the nodes of the plan in order, each once, and writes the terms that were asked for into the tile. A
+   node's values are dropped after its last reader.
+6. Cells outside an instrument's series become NaN. The tiles are yielded in order, earlier sessions first
+   (`evaluate`), or given to a function on the thread that computed them (`evaluate_each`).
 
 Every value depends only on its instrument's rows within the expression's reach (and, for cross-sections, on those of
-all instruments of the source), through a fixed tree of operations. So results have the same bits whatever the range,
-the instruments beside it, the size of the tiles and the number of threads.
+all instruments of the source), through a fixed tree of operations. So results have the same bits for every range, every
+choice of instruments, every size of tiles and every number of threads.
 """
 
 from __future__ import annotations
@@ -20,7 +35,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from rollwright.errors import CalendarRangeError
-from rollwright.expression.block import Block, LastReads, Span, Values
+from rollwright.expression.block import Block, LastReads, Margin, Values
 from rollwright.expression.planner import Plan, operator_of
 from rollwright.expression.term import UNBOUNDED, Term
 from rollwright.market.source import DataSource
@@ -29,14 +44,15 @@ __all__ = ["Tile", "evaluate", "evaluate_each"]
 
 TILE_ROWS: Final = 1024
 TILE_CELLS: Final = 32 * TILE_ROWS
-"""What a thread holds of 158 expressions at once is some 80 MiB; with half the cells it takes a quarter more time."""
+"""Cells of one node in a tile. With the 158 expressions of Alpha158 a thread then uses some 80 MiB; half of it took a
+quarter more time."""
 MOST_COLUMNS: Final = 512
 LOADED_CELLS: Final = 1 << 26
 STAGED_ROWS: Final = TILE_ROWS
 
 T = TypeVar("T")
-Panels: TypeAlias = Mapping[Term, Values]
-"""What a block starts from: fields and staged terms, on the rows around it that are wanted of them."""
+Inputs: TypeAlias = Mapping[Term, Values]
+"""The inputs of a block: fields and staged terms, each on the rows of its margin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +64,7 @@ class Tile:
     rows : slice
         Positions of the calendar.
     columns : intp [columns]
-        Which of the instruments asked for.
+        Positions in the list of instruments of the request.
     values : float32 [expressions, rows, columns]
         NaN outside each instrument's series. In memory the last axis runs fastest; from `evaluate_each` the rows of
         each instrument lie together.
@@ -71,8 +87,8 @@ def evaluate(
 ) -> Iterator[Tile]:
     """Yield tiles that cover the sessions ``[start, stop)`` and `instruments` exactly once, earlier sessions first.
 
-    Lazy: a tile is computed when it is asked for, or at most a few ahead of it when there are threads, so memory does
-    not grow with the range. Only the rows asked for and those the expressions look back to are read.
+    Lazy: a tile is computed when the caller takes it, or at most a few tiles earlier when there are threads, so memory
+    does not grow with the range. Only the rows of the range and those the expressions look back to are read.
 
     Parameters
     ----------
@@ -83,7 +99,7 @@ def evaluate(
         Positions of the source's calendar, half open.
     threads : int, default 1
     most_rows : int
-        Sessions of a tile at most, but for plans that read the whole past, whose tiles have all of the range.
+        The most sessions in a tile; plans that read the whole past ignore it and have all sessions in each tile.
 
     Raises
     ------
@@ -91,7 +107,7 @@ def evaluate(
         When the range leaves the calendar.
     """
     request = _request(plan, source, instruments, start, stop, most_rows=most_rows)
-    return _in_order(request.jobs(start, stop), _Job.__call__, threads=threads)
+    return _run_in_order(request.jobs(start, stop), _TileJob.__call__, threads=threads)
 
 
 def evaluate_each(
@@ -106,10 +122,10 @@ def evaluate_each(
     by_series: bool = True,
     most_rows: int = TILE_ROWS,
 ) -> None:
-    """Give every tile of `evaluate` to `take`, in any order, on the thread that computed it.
+    """Call ``take(tile)`` for every tile of `evaluate`, in any order, on the thread that computed it.
 
-    So what a consumer does with the tiles is shared by the threads, its first writes to fresh memory among it; and the
-    tiles of a thread are one buffer, filled again and again.
+    So the work of the consumer runs on all threads too, its first writes to fresh memory included, and each thread
+    reuses one buffer for its tiles.
 
     Parameters
     ----------
@@ -126,8 +142,8 @@ def evaluate_each(
         When the range leaves the calendar.
     """
     request = _request(plan, source, instruments, start, stop, by_series=by_series, most_rows=most_rows)
-    room = _Room()
-    for _ in _in_order(request.jobs(start, stop), lambda job: take(job(room)), threads=threads):
+    buffer = _TileBuffer()
+    for _ in _run_in_order(request.jobs(start, stop), lambda job: take(job(buffer)), threads=threads):
         pass
 
 
@@ -153,11 +169,11 @@ def _request(
     )  # fmt: skip
 
 
-def _in_order(jobs: Iterator[_Job], run: Callable[[_Job], T], *, threads: int) -> Iterator[T]:
-    """Yield what `run` makes of each job, in order, with at most two a thread under way.
+def _run_in_order(jobs: Iterator[_TileJob], run: Callable[[_TileJob], T], *, threads: int) -> Iterator[T]:
+    """Yield ``run(job)`` for each job, in order, with at most two jobs per thread waiting or running.
 
-    A single thread is one beside the caller's, too: the allocator gives the pages of the main thread's heap back to the
-    system after each tile, and would ask for them again for the next (measured: half as much time again).
+    With one thread the jobs run on a thread of their own, too: on the main thread the allocator returns the pages of
+    its heap to the system after each tile and takes them again for the next, which took half as much time again.
     """
     most = 2 * threads if threads > 1 else 1
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="rollwright-expression")
@@ -173,14 +189,14 @@ def _in_order(jobs: Iterator[_Job], run: Callable[[_Job], T], *, threads: int) -
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-class _Room(threading.local):
-    """The memory of a thread's tiles: one buffer, taken anew only when a tile is larger than all before it."""
+class _TileBuffer(threading.local):
+    """The memory for the tiles of a thread: one buffer, replaced when a tile is larger than all before it."""
 
     def __init__(self) -> None:
         self._memory: NDArray[np.float32] = np.empty(0, dtype=np.float32)
 
-    def of(self, size: int) -> NDArray[np.float32]:
-        """Return `size` cells, whatever is in them."""
+    def take(self, size: int) -> NDArray[np.float32]:
+        """Return `size` cells with undefined content."""
         if self._memory.size < size:
             self._memory = np.empty(size, dtype=np.float32)
         return self._memory[:size]
@@ -188,7 +204,7 @@ class _Room(threading.local):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """A plan over some instruments of a source."""
+    """A plan, a data source and the instruments to evaluate; makes the jobs (steps 1 to 4 of the module)."""
 
     plan: Plan
     source: DataSource
@@ -198,8 +214,8 @@ class _Request:
     most_rows: int = TILE_ROWS
     last_reads: LastReads = field(default_factory=LastReads)
 
-    def jobs(self, start: int, stop: int) -> Iterator[_Job]:
-        """Yield one job a tile; what a job needs is read when it is made, in the caller's thread."""
+    def jobs(self, start: int, stop: int) -> Iterator[_TileJob]:
+        """Yield one job per tile; its inputs are read when the job is made, on the caller's thread."""
         if not self.instruments or start == stop:
             return
         bounds = self.source.bounds(self.instruments).astype(np.int64, copy=False)
@@ -207,61 +223,61 @@ class _Request:
         load_rows = stop - start if is_whole else self._load_rows()
         tile_rows = load_rows if is_whole else min(self.most_rows, stop - start)
         width = _width(stop if is_whole else tile_rows + self.plan.lookback + self.plan.lookahead)
-        spans_at = self._spans_at()
+        margins_at = self._margins_at()
         for first in range(start, stop, load_rows):
             last = min(first + load_rows, stop)
-            around = spans_at(first)
+            around = margins_at(first)
             staged = self._staged(around, first, last)
             groups = [
                 slice(left, min(left + width, len(self.instruments))) for left in range(0, len(self.instruments), width)
             ]
-            panels: dict[int, Panels] = {}
+            loaded: dict[int, Inputs] = {}
             for row in range(first, last, tile_rows):
                 rows = slice(row, min(row + tile_rows, last))
                 for columns in groups:
-                    if row == first:
-                        panels[columns.start] = self._panels_of(columns, around, staged, first, last)
-                    is_last = rows.stop == last
-                    given = panels.pop(columns.start) if is_last else panels[columns.start]
-                    spans = spans_at(row)
+                    if row == first:  # fields are read for all rows of the load at the first tile of each group
+                        loaded[columns.start] = self._inputs_of(columns, around, staged, first, last)
+                    is_last = rows.stop == last  # then no later tile reads them
+                    given = loaded.pop(columns.start) if is_last else loaded[columns.start]
+                    margins = margins_at(row)
                     inputs = {
-                        term: _rows_around(panel, rows, spans[term], first - around[term].before)
-                        for term, panel in given.items()
+                        term: _rows_around(values, rows, margins[term], first - around[term].before)
+                        for term, values in given.items()
                     }
-                    yield self._job(rows, columns, bounds[columns], spans, inputs)
+                    yield self._job(rows, columns, bounds[columns], margins, inputs)
 
     def _load_rows(self) -> int:
-        """Return how many sessions are read at once: all the fields of so many are kept until they are evaluated."""
+        """Return how many sessions are read at once; all their fields stay in memory until they are evaluated."""
         if self.plan.stages:
             return STAGED_ROWS
         fields = sum(term.kind == "field" for term in self.plan.nodes)
         tiles = LOADED_CELLS // (max(1, fields * len(self.instruments)) * self.most_rows)
         return max(1, tiles) * self.most_rows
 
-    def _spans_at(self) -> Callable[[int], Mapping[Term, Span]]:
-        """Return the plan's spans by the first row of a block; only whole-past plans depend on it."""
+    def _margins_at(self) -> Callable[[int], Mapping[Term, Margin]]:
+        """Return a function from the first row of a block to the plan's margins; only whole-past plans depend on it."""
         if self.plan.lookback >= UNBOUNDED:
-            return cache(self.plan.spans)
-        spans = self.plan.spans(0)
-        return lambda _row: spans
+            return cache(self.plan.margins)
+        margins = self.plan.margins(0)
+        return lambda _row: margins
 
-    def _panels_of(
-        self, columns: slice, around: Mapping[Term, Span], staged: Panels, first: int, last: int
+    def _inputs_of(
+        self, columns: slice, around: Mapping[Term, Margin], staged: Inputs, first: int, last: int
     ) -> dict[Term, Values]:
-        """Return what tiles of some columns and the sessions ``[first, last)`` start from."""
-        # a staged panel of one column is another instrument's, and stands beside every column
-        panels = {term: panel[:, columns] if panel.shape[1] > 1 else panel for term, panel in staged.items()}
-        return panels | self._fields(around, first, last, columns)
+        """Return the inputs of the tiles of some columns and the sessions ``[first, last)``."""
+        # a stage of one column holds another instrument's values, which every column reads
+        cut = {term: values[:, columns] if values.shape[1] > 1 else values for term, values in staged.items()}
+        return cut | self._fields(around, first, last, columns)
 
     def _job(
-        self, rows: slice, columns: slice, bounds: NDArray[np.int64], spans: Mapping[Term, Span], inputs: Panels
-    ) -> _Job:
-        return _Job(
+        self, rows: slice, columns: slice, bounds: NDArray[np.int64], margins: Mapping[Term, Margin], inputs: Inputs
+    ) -> _TileJob:
+        return _TileJob(
             plan=self.plan,
             rows=rows,
             columns=columns,
             bounds=bounds,
-            spans=spans,
+            margins=margins,
             inputs=inputs,
             calendar=self.source.calendar().values,
             dtype=self.dtype,
@@ -269,15 +285,15 @@ class _Request:
             last_reads=self.last_reads,
         )
 
-    def _fields(self, around: Mapping[Term, Span], first: int, last: int, columns: slice) -> dict[Term, Values]:
-        """Read every field once, on the widest span any of them is wanted on."""
+    def _fields(self, around: Mapping[Term, Margin], first: int, last: int, columns: slice) -> dict[Term, Values]:
+        """Read every field once, with the widest margin of all."""
         terms = [term for term in self.plan.nodes if term.kind == "field"]
         if not terms:
             return {}
         before = max(around[term].before for term in terms)
         after = max(around[term].after for term in terms)
         names = [term.name for term in terms]
-        loaded = _padded(
+        loaded = _pad(
             lambda start, stop: self.source.load(names, self.instruments[columns], start, stop),
             first - before,
             last + after,
@@ -289,8 +305,8 @@ class _Request:
             for index, term in enumerate(terms)
         }
 
-    def _staged(self, around: Mapping[Term, Span], first: int, last: int) -> dict[Term, Values]:
-        """Compute the terms that need other columns, on all rows that the tiles of ``[first, last)`` want of them."""
+    def _staged(self, around: Mapping[Term, Margin], first: int, last: int) -> dict[Term, Values]:
+        """Compute the terms that need other columns, on all rows that the tiles of ``[first, last)`` read."""
         return {
             term: self._stage(term, plan, first - around[term].before, last + around[term].after)
             for term, plan in self.plan.stages.items()
@@ -301,15 +317,15 @@ class _Request:
         assert stage is not None  # noqa: S101 - the planner stages only such operators
         names = stage.columns(term, self.source.instruments())
         inner = _Request(plan=plan, source=self.source, instruments=names, dtype=np.float64)
-        panels = _padded(inner.panels, start, stop, len(self.source.calendar()))
+        inputs = _pad(inner.compute_all, start, stop, len(self.source.calendar()))
         with np.errstate(all="ignore"):
-            values = stage.combine(panels)
+            values = stage.combine(inputs)
         if len(names) == 1 and not stage.is_per_column:
             return values
         place = {name: index for index, name in enumerate(names)}
         return values[:, [place[name] for name in self.instruments]]
 
-    def panels(self, start: int, stop: int) -> NDArray[np.float64]:
+    def compute_all(self, start: int, stop: int) -> NDArray[np.float64]:
         """Return all tiles of ``[start, stop)`` as one array ``[expressions, rows, instruments]``."""
         result = np.full((len(self.plan.terms), stop - start, len(self.instruments)), np.nan)
         for job in self.jobs(start, stop):
@@ -319,12 +335,12 @@ class _Request:
 
 
 def _width(rows: int) -> int:
-    """Return how many columns beside `rows` rows make a block of a good size: many for a short range."""
+    """Return how many columns a tile of `rows` rows has: about `TILE_CELLS` cells."""
     return max(1, min(MOST_COLUMNS, TILE_CELLS // rows))
 
 
-def _padded(load: Callable[[int, int], NDArray[Any]], start: int, stop: int, length: int) -> NDArray[Any]:
-    """Return what `load` gives for ``[start, stop)``, with NaN for rows outside the calendar."""
+def _pad(load: Callable[[int, int], NDArray[Any]], start: int, stop: int, length: int) -> NDArray[Any]:
+    """Return ``load(start, stop)`` with NaN for rows outside the calendar."""
     low, high = min(max(start, 0), length), max(min(stop, length), 0)
     loaded = load(low, max(low, high))
     if low == start and high == stop:
@@ -334,29 +350,29 @@ def _padded(load: Callable[[int, int], NDArray[Any]], start: int, stop: int, len
     return padded
 
 
-def _rows_around(panel: Values, rows: slice, span: Span, origin: int) -> Values:
-    """Return the rows wanted of a panel whose first row is at the calendar position `origin`."""
-    return panel[rows.start - span.before - origin : rows.stop + span.after - origin]
+def _rows_around(values: Values, rows: slice, margin: Margin, origin: int) -> Values:
+    """Return some rows and their margin of an array whose first row is at the calendar position `origin`."""
+    return values[rows.start - margin.before - origin : rows.stop + margin.after - origin]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
+class _TileJob:
     """The computation of one tile."""
 
     plan: Plan
     rows: slice
     columns: slice
     bounds: NDArray[np.int64]
-    spans: Mapping[Term, Span]
-    inputs: Panels
+    margins: Mapping[Term, Margin]
+    inputs: Inputs
     calendar: NDArray[np.datetime64]
     dtype: DTypeLike
     by_series: bool
     last_reads: LastReads
 
-    def __call__(self, room: _Room | None = None) -> Tile:
-        """Compute the tile, in memory of its own if no `room` is given."""
-        values = self._values_in(room)
+    def __call__(self, buffer: _TileBuffer | None = None) -> Tile:
+        """Compute the tile; its values get new memory if no `buffer` is given."""
+        values = self._values_in(buffer)
         if self._is_empty():
             values.fill(np.nan)
         else:
@@ -366,21 +382,29 @@ class _Job:
             rows=self.rows, columns=np.arange(self.columns.start, self.columns.stop, dtype=np.intp), values=values
         )
 
-    def _values_in(self, room: _Room | None) -> NDArray[Any]:
+    def _values_in(self, buffer: _TileBuffer | None) -> NDArray[Any]:
         rows, columns = self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
         shape = (len(self.plan.terms), columns, rows) if self.by_series else (len(self.plan.terms), rows, columns)
-        values = np.empty(shape, self.dtype) if room is None else room.of(math.prod(shape)).reshape(shape)
+        values = np.empty(shape, self.dtype) if buffer is None else buffer.take(math.prod(shape)).reshape(shape)
         return values.swapaxes(1, 2) if self.by_series else values
 
     def _is_empty(self) -> bool:
         return not ((self.bounds[:, 0] < self.rows.stop) & (self.bounds[:, 1] > self.rows.start)).any()
 
     def _compute(self, out: NDArray[Any]) -> None:
+        """Write the values of all terms to `out`.
+
+        1. Compute the next node of the plan from the values of its inputs.
+        2. Write it to `out`, once for each expression that is this term.
+        3. Drop inputs whose last reader this was, and the node itself if nothing else reads it.
+        4. Drop shared work that no later node is known to read.
+        5. After the last node, record which shared work was read by which node for the blocks to come.
+        """
         block = Block(
             start=self.rows.start,
             stop=self.rows.stop,
             bounds=self.bounds,
-            spans=self.spans,
+            margins=self.margins,
             calls=self.plan.calls,
             calendar=self.calendar,
         )
@@ -399,22 +423,22 @@ class _Job:
             left[term] -= len(places.get(term, ()))
             if left[term] == 0:
                 block.drop(term)
-            block.forget(self.last_reads.of(node))
+            block.drop_shared(self.last_reads.after(node))
         self.last_reads.learn(block.reads)
 
     def _values(self, block: Block, term: Term) -> Values:
         given = self.inputs.get(term)
         if given is not None:
-            # contiguous, since the vector units round logarithms and powers otherwise than the loop for strided data
+            # contiguous: NumPy's vector code rounds logarithms and powers differently from its loop for strided data
             return np.ascontiguousarray(np.broadcast_to(given, (block.length(term), block.columns)))
         operator = operator_of(term)
         values = operator.compute(block, term)
-        # rows before the listing can come by values only from later ones, rows after the end only from earlier ones
-        may_leave = operator.makes_values or term.ahead > 0 or self.spans[term].after > 0
+        # an operator that only looks back yields NaN before the listing by itself; what looks ahead may fill those rows
+        may_leave = operator.makes_values or term.ahead > 0 or self.margins[term].after > 0
         if operator.is_logical or not may_leave:
             return values
-        listed = block.listed(term)
-        return values if listed.all() else np.where(listed, values, values.dtype.type(np.nan))
+        inside = block.in_series(term)
+        return values if inside.all() else np.where(inside, values, values.dtype.type(np.nan))
 
 
 def _places(terms: tuple[Term, ...]) -> dict[Term, list[int]]:
@@ -427,8 +451,8 @@ def _places(terms: tuple[Term, ...]) -> dict[Term, list[int]]:
 def _write(block: Block, term: Term, out: NDArray[Any]) -> None:
     """Write the values of `term` on the block's own rows."""
     values = block.series(term)
-    before, after = block.span(term)
+    before, after = block.margin(term)
     out[...] = values[before : len(values) - after]
-    listed = block.listed(term)[before : len(values) - after]
-    if not listed.all():
-        np.copyto(out, np.nan, where=~listed)
+    inside = block.in_series(term)[before : len(values) - after]
+    if not inside.all():
+        np.copyto(out, np.nan, where=~inside)

@@ -1,7 +1,19 @@
-"""Windows that start at the listing day: ``N = 0``, and exponential weights.
+"""Expanding windows, which start at the listing day (``N = 0``), and exponentially weighted means.
 
-Sums run from a series' first value on, around that value: it lies within every window, so the squares never cancel,
-and a value depends on nothing but its own past.
+Sums, moments and trends (`Expanding`):
+
+1. The first valid value of each series is the anchor. Differences from it replace the values, so that the sums of
+   squares do not cancel when prices are large and move little.
+2. Row numbers count from the first valid row.
+3. Cumulative sums of the powers of the differences, and of their products with the row number, give all moments.
+4. The central sums follow from the binomial expansion around the mean.
+
+Since every sum starts at the first valid row of its series, a value depends on its own past only, however the range is
+cut: such plans are evaluated on the whole past. Cost: one pass per sum.
+
+Quantiles and ranks insert each value into a sorted list, in a Python loop over rows and columns (`by_column`): slow for
+long histories. Mean distances and the EMA with ``N = 0`` look at the whole past again on every row, as Qlib defines
+them: their cost is quadratic in the number of sessions.
 """
 
 from __future__ import annotations
@@ -14,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.expression.moments import Mask
-from rollwright.expression.quantiles import Level
+from rollwright.expression.quantiles import Quantile
 
 __all__ = ["Expanding", "by_column", "exponential_mean"]
 
@@ -22,7 +34,7 @@ _Floats: TypeAlias = NDArray[np.float64]
 
 
 class Expanding:
-    """Moments of one input, or of two, from the first valid row on.
+    """Moments of one input from its first valid row to each row.
 
     Parameters
     ----------
@@ -44,7 +56,7 @@ class Expanding:
         return np.where(self.size > 0, values, np.nan)
 
     def freedom(self) -> _Floats:
-        """Return one less than the number of values; 0 also when there is none, so that 0 / 0 follows."""
+        """Return the degrees of freedom: the number of values less one, and 0 without values (0 / 0 gives NaN)."""
         return np.maximum(self.size - 1.0, 0.0)
 
     def mean(self) -> _Floats:
@@ -53,7 +65,7 @@ class Expanding:
         return mean
 
     def central(self, power: int) -> _Floats:
-        """Return the sums of the second, third or fourth power of the distances from the mean."""
+        """Return the sums of the second, third or fourth power of the distances from the mean (binomial expansion)."""
         first, second = (np.cumsum(self.centred**exponent, axis=0) for exponent in (1, 2))
         mean = first / self.size
         if power == 2:
@@ -67,7 +79,7 @@ class Expanding:
         return fourth
 
     def trend(self) -> tuple[_Floats, _Floats, _Floats]:
-        """Return the products with time, the spread of time, and today's distance from the mean time."""
+        """Return the sums of products with time, of squared time, and the distance of each row from the mean time."""
         place, size = self.place, self.size
         places = np.cumsum(place, axis=0)
         products = np.cumsum(place * self.centred, axis=0) - places * np.cumsum(self.centred, axis=0) / size
@@ -75,14 +87,21 @@ class Expanding:
         return products, spread, place - places / size
 
     def product(self, other: Expanding) -> _Floats:
-        """Return the sums of products of the central distances of two inputs valid on the same rows."""
+        """Return the sums of products of the distances from the mean of two inputs valid on the same rows."""
         cross = np.cumsum(self.centred * other.centred, axis=0)
         product: _Floats = cross - np.cumsum(self.centred, axis=0) * np.cumsum(other.centred, axis=0) / self.size
         return product
 
 
 def exponential_mean(values: _Floats, mask: Mask, alpha: float) -> _Floats:
-    """Return the mean with weights that fall by ``1 - alpha`` a row, missing rows included, from the first value on."""
+    """Return the exponentially weighted mean: the weight of a value is multiplied by ``1 - alpha`` each row.
+
+    As pandas' ``ewm(alpha, adjust=True, ignore_na=False).mean()``. Row by row, for all columns at a time:
+
+    1. The weight of all values so far is multiplied by ``1 - alpha``, also on rows without a value.
+    2. A valid value has the weight 1; the mean moves to the weighted mean of old mean and value.
+    3. A value that equals the mean leaves it as it is: the weighted mean would differ by a rounding.
+    """
     valid = np.ones(values.shape, np.bool_) if mask is None else mask
     result = np.full(values.shape, np.nan)
     mean = np.zeros(values.shape[1])
@@ -91,7 +110,6 @@ def exponential_mean(values: _Floats, mask: Mask, alpha: float) -> _Floats:
     for row in range(len(values)):
         now = valid[row]
         weight = weight * (1.0 - alpha)
-        # equal values stay equal: their weighted mean would be off by a rounding
         moved = (weight * mean + values[row]) / (weight + 1.0)
         mean = np.where(now & (values[row] != mean), moved, mean)
         weight = np.where(now, weight + 1.0, weight)
@@ -101,7 +119,7 @@ def exponential_mean(values: _Floats, mask: Mask, alpha: float) -> _Floats:
 
 
 def running_extreme(values: NDArray[Any], *, largest: bool) -> _Floats:
-    """Return the largest or smallest value so far of `values`, NaN being none."""
+    """Return the largest or smallest value so far; NaN is no value."""
     worst = -np.inf if largest else np.inf
     pick = np.maximum if largest else np.minimum
     extreme = pick.accumulate(np.where(np.isnan(values), worst, values).astype(np.float64), axis=0)
@@ -111,7 +129,12 @@ def running_extreme(values: NDArray[Any], *, largest: bool) -> _Floats:
 def running_place(
     values: NDArray[Any], gaps: NDArray[np.bool_], first_rows: NDArray[np.int64], *, largest: bool
 ) -> _Floats:
-    """Return where since the listing day, from 1, the extreme value stands; the first gap's place once there is one."""
+    """Return the place of the extreme value so far, from 1 at the listing day.
+
+    1. A row is a new extreme where the running extreme changes; the last such row is its place.
+    2. Once the series has a gap, the place is that of its first gap (see `extrema`, step 4).
+    3. Row numbers become places counted from the listing day.
+    """
     extreme = running_extreme(values, largest=largest)
     rows = np.arange(len(values))[:, None]
     before = np.vstack([np.full((1, values.shape[1]), np.nan), extreme[:-1]])
@@ -123,7 +146,7 @@ def running_place(
 
 
 def by_column(values: NDArray[Any], answer: Callable[[list[float], float], float]) -> _Floats:
-    """Return what `answer` says of the sorted values so far and the latest, row by row; NaN being no value."""
+    """Return ``answer(sorted values so far, latest value)`` row by row; NaN is no value and is not inserted."""
     result = np.full(values.shape, np.nan)
     for column in range(values.shape[1]):
         past: list[float] = []
@@ -137,18 +160,18 @@ def by_column(values: NDArray[Any], answer: Callable[[list[float], float], float
 
 
 def rank_so_far(past: list[float], value: float) -> float:
-    """Return the average rank of `value` among the sorted `past`, as a share; NaN when it is no value."""
+    """Return the average rank of `value` among the sorted `past`, divided by their number; NaN for NaN."""
     if value != value:  # noqa: PLR0124 - NaN is what differs from itself
         return float("nan")
     return (bisect.bisect_left(past, value) + bisect.bisect_right(past, value) + 1) / 2 / len(past)
 
 
-def order_statistic(level: Level) -> Callable[[list[float], float], float]:
-    """Return the answer for `by_column` that is the order statistic `level`."""
+def order_statistic(quantile: Quantile) -> Callable[[list[float], float], float]:
+    """Return the function for `by_column` that picks a quantile."""
 
     def answer(past: list[float], _value: float) -> float:
-        low, high, part = level.ranks(np.float64(len(past)))
-        return float(level.between(np.float64(past[low]), np.float64(past[high]), part))
+        low, high, part = quantile.ranks(np.float64(len(past)))
+        return float(quantile.between(np.float64(past[low]), np.float64(past[high]), part))
 
     return answer
 
@@ -160,7 +183,7 @@ def mean_distance(past: list[float], _value: float) -> float:
 
 
 def decaying_mean(values: _Floats, mask: Mask, first_rows: NDArray[np.int64]) -> _Floats:
-    """Return Qlib's ``EMA`` over all rows so far: the decay follows the number of rows, missing ones weigh zero."""
+    """Return Qlib's ``EMA`` with ``N = 0``: the decay depends on the number of rows so far; missing values are 0."""
     valid = np.ones(values.shape, np.bool_) if mask is None else mask
     result = np.full(values.shape, np.nan)
     for column in range(values.shape[1]):

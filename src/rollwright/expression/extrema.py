@@ -1,4 +1,14 @@
-"""Largest and smallest values of windows, and their places."""
+"""Largest and smallest value of sliding windows, and where in the window it stands (Max, Min, IdxMax, IdxMin).
+
+1. Rows without a value become minus infinity (for a minimum: plus infinity), so that they never win.
+2. The extreme value of a window is the larger (smaller) of those of its older and newer part: a ladder of vector
+   maxima. About ``log2(w)`` operations per window width, none of which rounds.
+3. For the place a second ladder carries the row number beside the value. Of equal values the older row wins, as in
+   NumPy's ``argmax``.
+4. Where a window holds a row of the series without a value, its place is that of the first such row: NumPy's ``argmax``
+   finds the first NaN, and so Qlib's IdxMax and IdxMin do.
+5. The row number becomes a place counted from 1 at the first row of the window, or of the series if that is later.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +39,7 @@ class Extrema:
     missing : bool [rows, columns]
         Where `values` is NaN.
     gaps : bool [rows, columns]
-        Which of the missing rows belong to the series. A window's place is that of its first gap, when it has one.
+        Which of the missing rows lie within the series (step 4).
     """
 
     __slots__ = ("_gaps", "_largest", "_missing", "_next_gap", "_placed", "_values")
@@ -51,15 +61,14 @@ class Extrema:
         return picked
 
     def _merge(self, first: _Placed, second: _Placed, a: int, b: int) -> _Placed:
-        # of equal values the older one is the place
         left, right = older(first.value, b), newer(second.value, a)
-        keep = left >= right if self._largest else left <= right
+        keep = left >= right if self._largest else left <= right  # of equal values the older row is the place
         return _Placed(
             self._pick(first.value, second.value, a, b), np.where(keep, older(first.row, b), newer(second.row, a))
         )
 
     def value(self, window: int) -> NDArray[np.float64]:
-        """Return the extreme values; NaN for windows without any."""
+        """Return the extreme value of each window; NaN for windows without any value."""
         values = self._values.at(window, self._pick).astype(np.float64)
         if self._missing:
             np.copyto(values, np.nan, where=np.isinf(values))
@@ -87,7 +96,7 @@ class Extrema:
         return places
 
     def _gap_after(self) -> NDArray[np.int32]:
-        """Return for each row the first gap at or after it."""
+        """Return for each row the first row at or after it that is a gap."""
         if self._next_gap is None:
             count = len(self._gaps)
             rows = np.arange(count, dtype=np.int32)[:, None]

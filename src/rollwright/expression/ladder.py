@@ -1,8 +1,21 @@
-"""Window ladders: wide windows as sums of narrow ones, so that a handful of vector operations serves them all.
+"""Window ladders: every sliding window is merged from two narrower windows, which all wider windows share.
 
-A window of ``w`` rows is an older part of ``a`` rows and a newer one of ``b``. `split` fixes ``a`` and ``b`` for each
-``w`` once and for all, so a value is always the same tree of operations over the same rows: it depends neither on the
-rows or columns beside it nor on which other windows are asked for. There are no running sums, hence no drift.
+How a statistic (a sum, a maximum, a variance, a sorted list) of all windows of ``w`` rows is computed:
+
+1. `split` cuts ``w`` into an older part of ``a`` rows and a newer part of ``b`` rows, ``a + b == w``.
+2. The statistic of all windows of ``a`` rows and of all windows of ``b`` rows comes from the ladder; a width that is
+   missing is computed in the same way, down to windows of one row, which are the input itself.
+3. The two arrays are shifted against each other, so that each element of the one stands beside the element of the
+   other that continues it (`older`, `newer`), and merged by one vector operation on whole arrays.
+4. The result is stored under ``w``, for every other window that is built from it.
+
+Cost: a window needs about ``log2(w)`` levels of ``rows x columns`` elements, and windows share them: 5, 10, 20, 30 and
+60 together need seven. Row by row the same work would cost ``w`` operations an element.
+
+Why not running sums (add the newest row, subtract the oldest): they collect rounding errors over the rows, an infinity
+never leaves them, and a result would depend on the row at which the computation began. Here a value is always the same
+tree of operations over its own rows. It does not depend on the rows or columns beside it, nor on which other windows
+are computed. The idea is that of a sparse table for range queries.
 """
 
 from __future__ import annotations
@@ -15,15 +28,15 @@ from numpy.typing import NDArray
 
 __all__ = ["Ladder", "newer", "older", "split"]
 
-Rung = TypeVar("Rung")
+Level = TypeVar("Level")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 def split(window: int) -> tuple[int, int]:
     """Return the widths of the older and the newer part of a window of at least two rows.
 
-    Halves, but for twice an odd multiple of three and odd multiples of three themselves: so 5, 10, 20, 30 and 60
-    share seven rungs.
+    A window is cut in halves; a multiple of three whose half is odd, or that is odd itself, is cut into two thirds and
+    one third. So 5, 10, 20, 30 and 60 together need seven levels.
     """
     half, odd = divmod(window, 2)
     if window % 3 == 0 and (odd or half % 2):
@@ -31,39 +44,39 @@ def split(window: int) -> tuple[int, int]:
     return half + odd, half
 
 
-class Ladder(Generic[Rung]):
-    """The rungs built so far over one input.
+class Ladder(Generic[Level]):
+    """The levels computed so far over one input; a level holds one statistic of all windows of one width.
 
-    A rung of width ``w`` over ``n`` rows holds ``n - w + 1`` rows: its row ``i`` is the window that ends at row
+    A level of width ``w`` over ``n`` rows has ``n - w + 1`` rows: its row ``i`` is the window that ends at row
     ``i + w - 1`` of the input.
 
     Parameters
     ----------
-    unit : Rung
+    unit : Level
         The windows of one row.
     """
 
-    __slots__ = ("_rungs",)
+    __slots__ = ("_levels",)
 
-    def __init__(self, unit: Rung) -> None:
-        self._rungs: dict[int, Rung] = {1: unit}
+    def __init__(self, unit: Level) -> None:
+        self._levels: dict[int, Level] = {1: unit}
 
-    def at(self, window: int, merge: Callable[[Rung, Rung, int, int], Rung]) -> Rung:
-        """Return the rung of width `window`, building what it lacks.
+    def at(self, window: int, merge: Callable[[Level, Level, int, int], Level]) -> Level:
+        """Return the level of width `window`; levels that are missing are computed and stored.
 
         Parameters
         ----------
         merge : callable
-            From the rungs of the older and the newer part and their widths to their union's, usually by `older` and
-            `newer`. It is not kept: a method kept here would tie its owner, and all the rungs, into a cycle that
-            lives until the garbage collector comes by.
+            ``merge(older_level, newer_level, a, b)`` returns the level of the windows of ``a + b`` rows, usually by
+            `older` and `newer`. The ladder does not store it: a stored method would form a reference cycle with its
+            owner, and the arrays would stay in memory until the garbage collector runs.
         """
-        rung = self._rungs.get(window)
-        if rung is None:
+        level = self._levels.get(window)
+        if level is None:
             a, b = split(window)
-            rung = merge(self.at(a, merge), self.at(b, merge), a, b)
-            self._rungs[window] = rung
-        return rung
+            level = merge(self.at(a, merge), self.at(b, merge), a, b)
+            self._levels[window] = level
+        return level
 
 
 @overload
@@ -71,7 +84,7 @@ def older(values: NDArray[_Scalar], b: int) -> NDArray[_Scalar]: ...
 @overload
 def older(values: np.float64, b: int) -> np.float64: ...
 def older(values: Any, b: int) -> Any:
-    """Return the part of a rung that stands `b` rows before the end of the wider windows; scalars stand for all."""
+    """Return the rows of a level that are the older parts of windows which end `b` rows later; a scalar as it is."""
     return values[: len(values) - b] if isinstance(values, np.ndarray) else values
 
 
@@ -80,5 +93,5 @@ def newer(values: NDArray[_Scalar], a: int) -> NDArray[_Scalar]: ...
 @overload
 def newer(values: np.float64, a: int) -> np.float64: ...
 def newer(values: Any, a: int) -> Any:
-    """Return the part of a rung that stands at the end of windows that are `a` rows wider."""
+    """Return the rows of a level that are the newer parts of windows that begin `a` rows earlier; a scalar as it is."""
     return values[a:] if isinstance(values, np.ndarray) else values

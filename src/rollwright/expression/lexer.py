@@ -1,4 +1,4 @@
-"""Tokens of field expressions, each with its place in the text."""
+"""Tokens of field expressions, each with its position in the text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PATTERN: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A piece of the text: its kind, its characters (fields without ``$``, texts without quotes) and its place."""
+    """A token: its kind, its characters (fields without ``$``, texts without quotes) and its position."""
 
     kind: TokenKind
     text: str

@@ -1,8 +1,19 @@
-"""Counts, means, squares and products of windows, by merging pairs of windows.
+"""Count, mean, variance, covariance and slope over time of sliding windows, by merging pairs of windows.
 
-The update is the one for the moments of a union of two samples: the parts' central sums plus a term of the difference
-of their means. Nothing is subtracted that is nearly equal, so no anchor is needed, a flat window has exactly zero
-variance, and a value depends on its own rows only. Rows without a value weigh zero.
+The method is the pairwise update of the moments of two samples (Chan, Golub and LeVeque, 1979), applied to the older
+part ``A`` and the newer part ``B`` of a window (see `ladder`). With ``n`` valid rows, mean ``m`` and sum of squared
+distances from the mean ``S`` of each part:
+
+1. ``n = n_A + n_B``, and the share of the newer part ``h = n_B / n`` (0 where both are empty).
+2. The distance of the two means ``d = m_B - m_A``.
+3. The mean ``m = m_A + d h``.
+4. The squares ``S = S_A + S_B + d^2 n_A h``: those within the parts, and what the distance of the parts adds.
+5. A sum of products of two series, or of a series and the row number, is updated in the same way, with ``d_x d_y`` in
+   place of ``d^2``.
+
+Variance, correlation, slope and R-squared are quotients of these sums. Every term of step 4 is positive and no two
+nearly equal numbers are subtracted: a window of equal values has a variance of exactly zero, and a value depends on
+the rows of its own window only. Rows without a value have weight zero. Cost: a few vector operations per level.
 """
 
 from __future__ import annotations
@@ -24,14 +35,14 @@ _FloatsOrOne: TypeAlias = NDArray[np.float64] | np.float64
 
 
 class _Count(NamedTuple):
-    size: _FloatsOrOne
-    share: _FloatsOrOne  # of the newer part
-    joint: _FloatsOrOne  # size of the older part times `share`
+    size: _FloatsOrOne  # valid rows: n
+    share: _FloatsOrOne  # share of the newer part: h
+    joint: _FloatsOrOne  # weight of the squared distance of the parts' means: n_A h
 
 
 class _Position(NamedTuple):
-    mean: _FloatsOrOne  # mean row of the valid rows, counted from the window's last
-    gap: _FloatsOrOne  # mean of the newer part minus mean of the older
+    mean: _FloatsOrOne  # mean row number of the valid rows, counted from the last row of the window
+    gap: _FloatsOrOne  # mean of the newer part minus mean of the older part
     spread: _FloatsOrOne  # sum of squared distances from the mean
 
 
@@ -47,10 +58,10 @@ def weights(mask: Mask) -> _FloatsOrOne:
 
 
 class Counts:
-    """Valid rows of every window under one mask, and where they lie; shared by all inputs with that mask.
+    """How many rows of every window are valid, and their mean row number; shared by all inputs with the same mask.
 
-    Without a mask every quantity is one scalar, computed by the same operations, so that a full window has the same
-    bits either way.
+    Without a mask every quantity is one scalar. It is computed by the same operations, so that a full window gives the
+    same bits with and without a mask.
     """
 
     __slots__ = ("__weakref__", "_positions", "_sizes", "mask")
@@ -67,7 +78,7 @@ class Counts:
         return self._sizes.at(window, _merge_counts).size
 
     def freedom(self, window: int) -> _FloatsOrOne:
-        """Return one less than the number of valid rows; 0 also when there is none, so that 0 / 0 follows."""
+        """Return the degrees of freedom: the number of valid rows less one, and 0 without rows (0 / 0 gives NaN)."""
         return np.maximum(self._sizes.at(window, _merge_counts).size - 1.0, 0.0)
 
     def share(self, window: int) -> _FloatsOrOne:
@@ -79,11 +90,12 @@ class Counts:
         return self._sizes.at(window, _merge_counts).joint
 
     def position(self, window: int) -> _Position:
-        """Return where the valid rows lie."""
+        """Return the mean row number of the valid rows and its spread."""
         return self._positions.at(window, self._merge_positions)
 
     def _merge_positions(self, first: _Position, second: _Position, a: int, b: int) -> _Position:
         count = self._sizes.at(a + b, _merge_counts)
+        # row numbers count from the last row of the window, which is b rows after that of the older part
         start: Any = older(first.mean, b) - b
         gap = newer(second.mean, a) - start
         mean = start + gap * count.share
@@ -107,7 +119,7 @@ def _add(first: _Floats, second: _Floats, a: int, b: int) -> _Floats:
 
 
 class Sums:
-    """Sums of every window of one input, invalid rows counting zero."""
+    """Sum of every window of one input; rows without a value count as zero."""
 
     __slots__ = ("_sums", "counts")
 
@@ -121,7 +133,7 @@ class Sums:
 
 
 class Moments:
-    """Mean, central squares and the products with time of every window of one input.
+    """Mean, sum of squared distances from it, and sum of products with time, of every window of one input.
 
     Parameters
     ----------
@@ -185,7 +197,7 @@ class Moments:
 
 
 class Side(NamedTuple):
-    """One input of `CrossMoments`: its moments, and how many of their rows at either end are not common to both."""
+    """One input of `CrossMoments`: its moments, and how many of its first and last rows the other input lacks."""
 
     moments: Moments
     head: int
@@ -200,22 +212,22 @@ class Side(NamedTuple):
         return self._common(self.moments.gap(window))
 
     def square(self, window: int) -> _Floats:
-        """Return the central squares on the common rows."""
+        """Return the sums of squared distances from the mean on the common rows."""
         return self._common(self.moments.square(window))
 
-    def _common(self, rung: _Floats) -> _Floats:
-        return rung[self.head : len(rung) - self.tail]
+    def _common(self, level: _Floats) -> _Floats:
+        return level[self.head : len(level) - self.tail]
 
 
 class CrossMoments:
-    """Products of the central distances of two inputs that are valid on the same rows.
+    """Sums of products of the distances from the mean of two inputs that are valid on the same rows (co-moments).
 
     Attributes
     ----------
     left, right : Side
     counts : Counts
     after : int
-        Rows after the block's last that the rungs reach.
+        How many rows after the last row of the block the levels have.
     """
 
     __slots__ = ("_products", "after", "counts", "left", "right")
@@ -242,14 +254,30 @@ class CrossMoments:
 
 
 def skewness(size: Any, squares: _Floats, cubes: _Floats) -> _Floats:
-    """Return the sample skewness, from the central sums; NaN below three values and for flat windows."""
+    """Return the sample skewness (bias corrected, as pandas has it); NaN below three values and for constant windows.
+
+    Parameters
+    ----------
+    size : float or array
+        Number of values.
+    squares, cubes : array
+        Sums of the second and third powers of the distances from the mean.
+    """
     size = np.where(np.asarray(size) >= 3, size, np.nan)
     value: _Floats = np.sqrt(size * (size - 1)) / (size - 2) * (cubes / size) / (squares / size) ** 1.5
     return value
 
 
 def kurtosis(size: Any, squares: _Floats, fourths: _Floats) -> _Floats:
-    """Return the sample excess kurtosis, from the central sums; NaN below four values and for flat windows."""
+    """Return the sample excess kurtosis (bias corrected, as in pandas); NaN below four values and for constant windows.
+
+    Parameters
+    ----------
+    size : float or array
+        Number of values.
+    squares, fourths : array
+        Sums of the second and fourth powers of the distances from the mean.
+    """
     size = np.where(np.asarray(size) >= 4, size, np.nan)
     peak = (size + 1) * size * fourths / squares**2
     value: _Floats = (size - 1) / ((size - 2) * (size - 3)) * (peak - 3 * (size - 1))

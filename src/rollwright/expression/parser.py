@@ -1,4 +1,4 @@
-"""From text to terms: a precedence parser with hard limits, which never evaluates anything.
+"""Parser of field expressions: operator precedence, hard limits on length and depth, and no evaluation of code.
 
 The grammar is that of Qlib's field expressions. From loose to tight: comparisons (``> >= < <= == !=``, never
 chained), ``|``, ``&``, ``+ -``, ``* /``, signs, ``**``; brackets and calls ``Name(argument, …)``; fields
@@ -33,13 +33,13 @@ _SIGNS: Final = {"|": ("Or", 1), "&": ("And", 2), "+": ("Add", 3), "-": ("Sub", 
 def parse(text: str) -> Term:
     """Return the term that `text` describes.
 
-    Guarantees: equal expressions give the same object, whatever their spacing and needless brackets; ``str`` of the
+    Guarantees: equal expressions give the same object, whatever spaces and needless brackets they have; ``str`` of the
     term parses to the same object; time and memory are bounded by `MAX_LENGTH` and `MAX_DEPTH`.
 
     Raises
     ------
     ExpressionError
-        With the position and the nearest known name, for anything that is no expression.
+        For anything that is no valid expression; carries the position and the nearest known name.
     NotPointInTimeError
         For a ``$$field``: data by period has no daily value of its own.
     """
@@ -56,13 +56,13 @@ def parse(text: str) -> Term:
 def _parse(text: str, _known_operators: int) -> Term:
     # the number of operators is part of the key, so that registering one is seen
     parser = _Parser(text)
-    term = parser.expression()
+    term = parser.read_expression()
     parser.expect("end", "")
     return term
 
 
 class _Parser:
-    """One pass over the tokens of one text."""
+    """Recursive descent over the tokens of one text, one method for each level of precedence."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -88,7 +88,7 @@ class _Parser:
         return ExpressionError(self._text, position, reason, hint=hint)
 
     def expect(self, kind: str, text: str) -> Token:
-        """Take the next token, which must be this one."""
+        """Take the next token; ExpressionError unless it has this kind and text."""
         token = self._peek()
         if token.kind == kind and token.text == text:
             return self._take()
@@ -96,8 +96,8 @@ class _Parser:
         wanted = "the end" if kind == "end" else f"`{text}`"
         raise self._error(token.position, f"{found} where {wanted} was expected")
 
-    def expression(self) -> Term:
-        """Read a comparison, or what binds tighter."""
+    def read_expression(self) -> Term:
+        """Read a comparison, or an expression of higher precedence."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise self._error(self._peek().position, f"brackets and calls nested deeper than {MAX_DEPTH}")
@@ -114,7 +114,12 @@ class _Parser:
         return left
 
     def _binary(self, strength: int) -> Term:
-        """Read operands joined by signs that bind at least as tightly as `strength`."""
+        """Read operands joined by signs of at least the precedence `strength` (precedence climbing).
+
+        1. Read the left operand.
+        2. While the next sign has enough precedence: take it, read its right operand with a precedence one higher, so
+           that equal signs group from the left, and let their term be the new left operand.
+        """
         left = self._signed()
         while True:
             token = self._peek()
@@ -164,7 +169,7 @@ class _Parser:
             case "name":
                 return self._call(token)
             case _ if token.text == "(":
-                inner = self.expression()
+                inner = self.read_expression()
                 self.expect("sign", ")")
                 return inner
             case "end":
@@ -188,13 +193,13 @@ class _Parser:
         arguments: list[Argument] = []
         while True:
             if len(arguments) == len(operator.signature):
-                raise self._error(self._peek().position, _arity(operator, "more"))
+                raise self._error(self._peek().position, _arity_message(operator, "more"))
             arguments.append(self._argument(operator, operator.signature[len(arguments)], len(arguments) + 1))
             if self._take_sign(",") is None:
                 break
         closing = self.expect("sign", ")")
         if len(arguments) < len(operator.signature) - operator.optional:
-            raise self._error(closing.position, _arity(operator, str(len(arguments))))
+            raise self._error(closing.position, _arity_message(operator, str(len(arguments))))
         return self._apply(operator.name, tuple(arguments), name.position)
 
     def _unknown(self, name: Token) -> ExpressionError:
@@ -213,7 +218,7 @@ class _Parser:
             if start.kind not in ("name", "text") or not start.text:
                 raise self._error(start.position, f"argument {place} of {operator.name} is a name, in quotes")
             return start.text
-        term = self.expression()
+        term = self.read_expression()
         if parameter == "series":
             return term
         if term.kind != "number":
@@ -225,7 +230,7 @@ class _Parser:
         return term.value
 
     def _apply(self, name: str, arguments: tuple[Argument, ...], position: int) -> Term:
-        folded = self._folded(name, arguments, position)
+        folded = self._fold(name, arguments, position)
         if folded is not None:
             return folded
         operator = OPERATORS.operators[name]
@@ -237,8 +242,8 @@ class _Parser:
         back, ahead = operator.reach(arguments)
         return call(name, arguments, back=back, ahead=ahead, identity=operator)
 
-    def _folded(self, name: str, arguments: tuple[Argument, ...], position: int) -> Term | None:
-        """Return the number that arithmetic on numbers gives, as Python would have computed it."""
+    def _fold(self, name: str, arguments: tuple[Argument, ...], position: int) -> Term | None:
+        """Return the result of arithmetic on constants, computed as in Python; None when there is a series."""
         if name not in ("Add", "Sub", "Mul", "Div", "Power"):
             return None
         values = [term.value for term in arguments if isinstance(term, Term) and term.kind == "number"]
@@ -260,7 +265,7 @@ class _Parser:
         return number(value)
 
 
-def _arity(operator: Operator, given: str) -> str:
+def _arity_message(operator: Operator, given: str) -> str:
     most = len(operator.signature)
     least = most - operator.optional
     wanted = str(most) if least == most else f"{least} to {most}"
@@ -269,7 +274,7 @@ def _arity(operator: Operator, given: str) -> str:
 
 
 def _refusal(parameter: Parameter, value: float) -> str | None:
-    """Return what a constant argument ought to be, or None when it is."""
+    """Return why a constant is not allowed as this argument, or None when it is."""
     is_whole = isinstance(value, int)
     if parameter == "level":
         return None if 0 <= value <= 1 else "is a level from 0 to 1"

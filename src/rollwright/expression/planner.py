@@ -1,4 +1,13 @@
-"""Plans: many expressions made one graph, in which what they share is computed once."""
+"""Query planner: many expressions become one graph in which every common sub-expression is computed once.
+
+1. Each text is parsed to a term. Equal terms are one object (`term`), so common sub-expressions meet by themselves.
+2. Terms that look ahead are refused, unless the caller allows it.
+3. Terms that need other instruments (`Stage`) are set apart: their inputs become plans of their own, computed before.
+4. The nodes of the graph are listed, inputs before what reads them, each once.
+5. Each node is given the number of its readers, so that its values can be dropped after the last of them.
+6. Calls that share work (the windows of one quantile or rank input) are collected, so that it is done once for all.
+7. `Plan.margins` says how many rows before and after a block each node is needed on, from the outputs down.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rollwright.errors import LookAheadError
-from rollwright.expression.block import Family, Span
+from rollwright.expression.block import Family, Margin
 from rollwright.expression.operators.catalogue import OPERATORS
 from rollwright.expression.operators.registry import Operator
 from rollwright.expression.parser import parse
@@ -18,7 +27,7 @@ __all__ = ["Plan", "compile_plan", "operator_of"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to compute for some expressions, whatever the market, the range and the instruments.
+    """What to compute for some expressions; independent of the market, the range of sessions and the instruments.
 
     Attributes
     ----------
@@ -29,17 +38,17 @@ class Plan:
     fields : tuple of str
         The fields read, without ``$``, sorted.
     lookback, lookahead : int
-        Sessions around its own that a value may read; `UNBOUNDED` look-back means the whole past.
+        How many sessions before and after its own a value may read; `UNBOUNDED` look-back means the whole past.
 
         .. warning:: **Look-ahead.** Above 0 some values are not known on their own session.
     nodes : tuple of Term
-        Every term to compute, inputs first, each once. What lies below a staged term belongs to the stage.
+        Every term to compute, inputs first, each once. The terms below a staged term belong to its stage.
     uses : mapping
         How often each node is read.
     calls : mapping
         For each family of operators that share work, the literals of its calls, ascending.
     stages : mapping of Term to Plan
-        The terms that need other columns than their own, and how to compute their inputs there.
+        The terms that need other columns than their own, and the plans of their inputs.
     """
 
     expressions: tuple[str, ...]
@@ -54,24 +63,35 @@ class Plan:
 
     @property
     def loaded(self) -> tuple[str, ...]:
-        """The fields read outside of stages."""
+        """The fields that are read outside of stages."""
         return tuple(term.name for term in self.nodes if term.kind == "field")
 
-    def spans(self, start: int) -> dict[Term, Span]:
-        """Return which rows around a block that begins at the calendar position `start` each node is wanted on."""
-        spans = dict.fromkeys(self.nodes, Span(0, 0))
+    def margins(self, start: int) -> dict[Term, Margin]:
+        """Return how many rows before and after a block each node must be computed on.
+
+        1. An output is needed on the rows of the block itself.
+        2. From the last node to the first: an input is needed on the rows of its reader, extended by how far the reader
+           looks back and ahead. For a reader of the whole past, that is back to the first session.
+        3. With several readers, the widest margin holds.
+
+        Parameters
+        ----------
+        start : int
+            Calendar position of the first row of the block.
+        """
+        margins = dict.fromkeys(self.nodes, Margin(0, 0))
         for term in reversed(self.nodes):
-            before, after = spans[term]
+            before, after = margins[term]
             reaches_all = term.back >= UNBOUNDED
             for source in () if term in self.stages else term.inputs:
-                wanted = spans[source]
+                wanted = margins[source]
                 past = max(before, start) if reaches_all else before + term.back
-                spans[source] = Span(max(wanted.before, past), max(wanted.after, after + term.ahead))
-        return spans
+                margins[source] = Margin(max(wanted.before, past), max(wanted.after, after + term.ahead))
+        return margins
 
 
 def operator_of(term: Term) -> Operator:
-    """Return the operator a call calls."""
+    """Return the operator of a call."""
     return OPERATORS.operators[term.name]
 
 
@@ -111,8 +131,8 @@ def _refuse_lookahead(root: Term) -> None:
 
 
 def _plan(terms: tuple[Term, ...]) -> Plan:
-    staged = _staged(terms)
-    nodes = tuple(_walk_above(terms, staged))
+    staged = _find_staged(terms)
+    nodes = tuple(_walk_without_stages(terms, staged))
     uses: dict[Term, int] = defaultdict(int)
     calls: dict[Family, set[tuple[Constant, ...]]] = defaultdict(set)
     for node in nodes:
@@ -138,12 +158,12 @@ def _plan(terms: tuple[Term, ...]) -> Plan:
     )
 
 
-def _staged(terms: tuple[Term, ...]) -> frozenset[Term]:
+def _find_staged(terms: tuple[Term, ...]) -> frozenset[Term]:
     return frozenset(term for term in walk(*terms) if term.kind == "call" and operator_of(term).stage is not None)
 
 
-def _walk_above(terms: tuple[Term, ...], staged: frozenset[Term]) -> list[Term]:
-    """Return the terms of `walk` without those only staged terms need."""
+def _walk_without_stages(terms: tuple[Term, ...], staged: frozenset[Term]) -> list[Term]:
+    """Return the terms of `walk` without those that only staged terms read."""
     wanted = set(terms)
     for term in reversed(list(walk(*terms))):
         if term in wanted and term not in staged:

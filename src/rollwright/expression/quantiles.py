@@ -1,8 +1,23 @@
-"""Order statistics of windows: sorted windows as merges of sorted windows.
+"""Quantiles and medians of sliding windows: sorted windows, merged from sorted windows by a sorting network.
 
-The windows of a block are kept as ``w`` arrays, the i-th holding each window's i-th smallest value. Two such runs are
-merged by a fixed network of vector minima and maxima, so that no window is ever sorted by itself, but for the few that
-hold rows without a value.
+All windows of a block are sorted at the same time. The sorted windows of ``w`` rows are a list of ``w`` arrays
+("wires"): array ``i`` holds the i-th smallest value of every window.
+
+1. A window of ``w`` rows is cut into an older part of ``a`` and a newer part of ``b`` rows (`ladder.split`). The sorted
+   windows of both widths come from the same procedure; a window of one row is sorted.
+2. `_network` plans how two sorted lists of ``a`` and ``b`` values are merged: Batcher's odd-even merge (1968), a fixed
+   sequence of comparators, each of which puts the smaller of two values on one wire and the larger on the other. Which
+   comparators there are depends on ``a`` and ``b`` only, never on the data.
+3. A quantile needs one or two ranks of the window. The comparators are visited from the last to the first, and those
+   whose outputs lead to no wanted rank are left out; of the others, outputs that nobody reads are left out.
+4. Each comparator runs as one ``np.minimum`` and one ``np.maximum`` over whole arrays, for all windows and columns.
+5. The quantile is interpolated between the two wanted wires.
+6. Windows that lack values hold infinities, which are sorted to the end, and need other ranks than a full window. They
+   are few: each is sorted by itself and its result replaces that of step 5.
+
+Cost: a complete merge to ``w`` values takes about ``w log2(w) / 2`` comparators, two operations each. For the median of
+60 rows step 3 leaves 60 operations of 298. Minima and maxima never round, so the result equals that of sorting. Windows
+wider than `WIDEST_NETWORK` are sorted one by one (step 6 for all).
 """
 
 from __future__ import annotations
@@ -16,15 +31,17 @@ from numpy.typing import NDArray
 
 from rollwright.expression.ladder import split
 
-__all__ = ["MEDIAN", "WIDEST_NETWORK", "Level", "SortedWindows"]
+__all__ = ["MEDIAN", "WIDEST_NETWORK", "Quantile", "SortedWindows"]
 
 _Values: TypeAlias = NDArray[Any]
 _Wires: TypeAlias = list[_Values]
 WIDEST_NETWORK: Final = 128
-"""Wider windows are sorted one block of rows at a time: a network would hold too many arrays."""
+"""Wider windows are sorted one by one: a network of so many wires would hold too many arrays in memory."""
 
 
 class _Comparator(NamedTuple):
+    """Two wires to compare: the smaller value goes to `low`, the larger to `high`, unless nobody reads it there."""
+
     low: int
     high: int
     low_is_used: bool
@@ -32,12 +49,20 @@ class _Comparator(NamedTuple):
 
 
 class _Network(NamedTuple):
+    """A merge of two sorted lists, as the comparators to run in order."""
+
     comparators: tuple[_Comparator, ...]
     order: tuple[int, ...]  # wire of the i-th smallest value
 
 
 def _merge_wires(first: list[int], second: list[int], pairs: list[tuple[int, int]]) -> list[int]:
-    """Append the comparisons that merge two sorted runs (Batcher's odd-even merge); return the wires in order."""
+    """Append the comparisons that merge two sorted lists of wires (odd-even merge), and return the wires in order.
+
+    1. Nothing is to do when one list is empty, and one comparison merges two single wires.
+    2. The wires at even places of both lists are merged, and those at odd places, by the same procedure.
+    3. Of the two merged lists, each odd wire is compared with the even wire that follows it; the first even wire is
+       the smallest of all and a wire without a partner is already in its place.
+    """
     if not first or not second:
         return first or second
     if len(first) == len(second) == 1:
@@ -57,7 +82,13 @@ def _merge_wires(first: list[int], second: list[int], pairs: list[tuple[int, int
 
 @lru_cache(maxsize=1024)
 def _network(a: int, b: int, wanted: tuple[int, ...] | None) -> _Network:
-    """Return the network that merges runs of `a` and `b`, without what the wanted ranks do not need."""
+    """Return the network that merges sorted lists of `a` and `b` values, without comparators no wanted rank needs.
+
+    1. Plan the complete merge.
+    2. Mark the wires on which the wanted ranks come out, all of them if `wanted` is None.
+    3. From the last comparison to the first: one that writes to a marked wire stays, and marks both its wires, since
+       it reads both; of its outputs only those to wires that were marked are computed.
+    """
     pairs: list[tuple[int, int]] = []
     order = _merge_wires(list(range(a)), list(range(a, a + b)), pairs)
     live = set(order) if wanted is None else {order[rank] for rank in wanted}
@@ -69,13 +100,13 @@ def _network(a: int, b: int, wanted: tuple[int, ...] | None) -> _Network:
     return _Network(tuple(reversed(comparators)), tuple(order))
 
 
-class Level(NamedTuple):
-    """Which order statistic: the quantile at `at`, linear between ranks."""
+class Quantile(NamedTuple):
+    """Which order statistic: the quantile at `at`, interpolated linearly between ranks (pandas' default)."""
 
     at: float
 
     def ranks(self, size: Any) -> tuple[Any, Any, Any]:
-        """Return for windows of `size` valid rows the ranks below and above, and how far between them."""
+        """Return, for windows of `size` valid rows, the ranks below and above the quantile and its distance between."""
         place = self.at * (size - 1.0)
         low = np.floor(place).astype(np.int64)
         return low, np.minimum(low + 1, size - 1.0).astype(np.int64), place - low
@@ -85,7 +116,7 @@ class Level(NamedTuple):
         return low + (high - low) * part
 
 
-class _Median(Level):
+class _Median(Quantile):
     """The middle value, or the mean of the two middle ones."""
 
     def between(self, low: Any, high: Any, part: Any) -> Any:
@@ -95,8 +126,8 @@ class _Median(Level):
 MEDIAN: Final = _Median(0.5)
 
 
-class _Sorted(NamedTuple):
-    """Some windows, each sorted by itself; infinities, which stand for no value, come last."""
+class _SortedCells(NamedTuple):
+    """Some windows, each sorted by itself; infinities, which stand for "no value", come last."""
 
     rows: NDArray[np.intp]
     columns: NDArray[np.intp]
@@ -104,10 +135,10 @@ class _Sorted(NamedTuple):
     size: NDArray[np.float64]
 
     @classmethod
-    def of(
+    def sort(
         cls, values: _Values, window: int, places: tuple[NDArray[np.intp], ...], size: NDArray[np.float64]
-    ) -> _Sorted:
-        """Return the windows that start at `places`."""
+    ) -> _SortedCells:
+        """Return the windows whose first rows and columns are `places`, sorted."""
         rows, columns = places
         starts = rows * values.shape[1] + columns
         steps = np.arange(window) * values.shape[1]
@@ -115,35 +146,35 @@ class _Sorted(NamedTuple):
         cells.sort(axis=1)
         return cls(rows, columns, cells, size[rows, columns])
 
-    def pick(self, level: Level) -> NDArray[np.float64]:
-        """Return an order statistic of each; NaN where there is no value."""
-        low, high, part = level.ranks(np.maximum(self.size, 1.0))
+    def pick(self, quantile: Quantile) -> NDArray[np.float64]:
+        """Return the quantile of each window; NaN for windows without any value."""
+        low, high, part = quantile.ranks(np.maximum(self.size, 1.0))
         each = np.arange(len(self.rows))
         below, above = (self.cells[each, ranks].astype(np.float64) for ranks in (low, high))
-        return np.where(self.size > 0, level.between(below, above, part), np.nan)
+        return np.where(self.size > 0, quantile.between(below, above, part), np.nan)
 
 
 class SortedWindows:
-    """Order statistics of the windows of one input.
+    """The sorted windows of one input, and their quantiles.
 
     Parameters
     ----------
     values : float [rows, columns]
         NaN where there is no value.
     ranks : mapping of int to ranks
-        For each window that will be asked for, the ranks (from 0) a full one needs.
+        For each window width that will be used, the ranks (from 0) that its quantiles need of a full window.
     """
 
     def __init__(self, values: _Values, ranks: Mapping[int, tuple[int, ...]]) -> None:
         self._missing = bool(np.isnan(values).any())
         self._values = np.where(np.isnan(values), values.dtype.type(np.inf), values) if self._missing else values
         self._ranks = ranks
-        self._rungs: dict[int, _Wires] = {1: [self._values]}
-        self._short: dict[int, _Sorted] = {}
-        self._parts = _rungs_below(ranks)
+        self._levels: dict[int, _Wires] = {1: [self._values]}
+        self._short: dict[int, _SortedCells] = {}
+        self._parts = _levels_below(ranks)
 
-    def pick(self, window: int, size: NDArray[np.float64] | np.float64, level: Level) -> NDArray[np.float64]:
-        """Return the order statistic `level` of each window; NaN for windows without a value.
+    def pick(self, window: int, size: NDArray[np.float64] | np.float64, quantile: Quantile) -> NDArray[np.float64]:
+        """Return a quantile of each window; NaN for windows without any value.
 
         Parameters
         ----------
@@ -152,40 +183,42 @@ class SortedWindows:
         """
         shape = len(self._values) - window + 1, self._values.shape[1]
         if window > WIDEST_NETWORK:
-            return self._pick_each(window, np.broadcast_to(size, shape), level)
-        low, high, part = level.ranks(np.float64(window))
-        wires = self._rung(window)
-        result: NDArray[np.float64] = level.between(wires[low].astype(np.float64), wires[high].astype(np.float64), part)
+            return self._sort_each(window, np.broadcast_to(size, shape), quantile)
+        low, high, part = quantile.ranks(np.float64(window))
+        wires = self._level(window)
+        result: NDArray[np.float64] = quantile.between(
+            wires[low].astype(np.float64), wires[high].astype(np.float64), part
+        )
         if self._missing and isinstance(size, np.ndarray):
             short = self._short.get(window)
             if short is None:
-                short = _Sorted.of(self._values, window, np.nonzero(size < window), size)
+                short = _SortedCells.sort(self._values, window, np.nonzero(size < window), size)
                 self._short[window] = short
-            result[short.rows, short.columns] = short.pick(level)
+            result[short.rows, short.columns] = short.pick(quantile)
         return result
 
-    def _pick_each(self, window: int, size: NDArray[np.float64], level: Level) -> NDArray[np.float64]:
-        """Sort every window by itself, some rows at a time."""
+    def _sort_each(self, window: int, size: NDArray[np.float64], quantile: Quantile) -> NDArray[np.float64]:
+        """Return the quantile of windows that are sorted one by one, some rows at a time to bound the memory."""
         result = np.empty(size.shape)
         step = max(1, (1 << 20) // (window * size.shape[1]))
         for first in range(0, len(size), step):
             part = size[first : first + step]
             every = np.nonzero(np.ones(part.shape, np.bool_))
-            found = _Sorted.of(self._values[first : first + step + window - 1], window, every, part)
-            result[first : first + step] = found.pick(level).reshape(part.shape)
+            found = _SortedCells.sort(self._values[first : first + step + window - 1], window, every, part)
+            result[first : first + step] = found.pick(quantile).reshape(part.shape)
         return result
 
-    def _rung(self, window: int) -> _Wires:
-        wires = self._rungs.get(window)
+    def _level(self, window: int) -> _Wires:
+        wires = self._levels.get(window)
         if wires is None:
             a, b = split(window)
-            wires = self._merged(self._rung(a), self._rung(b), a, b)
-            self._rungs[window] = wires
+            wires = self._merge(self._level(a), self._level(b), a, b)
+            self._levels[window] = wires
         return wires
 
-    def _merged(self, first: _Wires, second: _Wires, a: int, b: int) -> _Wires:
+    def _merge(self, first: _Wires, second: _Wires, a: int, b: int) -> _Wires:
         window = a + b
-        # only a window that no wider one is built from may do without some of its ranks
+        # a width that others are built from needs all its ranks; any other only those of its quantiles
         network = _network(a, b, None if window in self._parts else self._ranks.get(window))
         wires = [wire[: len(wire) - b] for wire in first] + [wire[a:] for wire in second]
         for low, high, low_is_used, high_is_used in network.comparators:
@@ -197,8 +230,8 @@ class SortedWindows:
         return [wires[wire] for wire in network.order]
 
 
-def _rungs_below(windows: Iterable[int]) -> frozenset[int]:
-    """Return the widths from which those of `windows` are built."""
+def _levels_below(windows: Iterable[int]) -> frozenset[int]:
+    """Return the widths of all parts from which `windows` are merged."""
     below: set[int] = set()
     stack = [window for window in windows if window <= WIDEST_NETWORK]
     while stack:

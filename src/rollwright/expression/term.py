@@ -1,4 +1,8 @@
-"""Terms: immutable, hash-consed field expressions that know how far they look back and ahead."""
+"""Terms: immutable nodes of field expressions, which know how far they look back and ahead.
+
+Equal terms are one object (hash-consing, or interning): a table with weak references maps what a term is made of to the
+term. So comparing terms compares addresses, and sub-expressions that two expressions share are found without a search.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ Constant: TypeAlias = int | float | str
 class Term:
     """One node of an expression; equal expressions are one object, so ``is`` compares and ``hash`` is by identity.
 
-    Terms are made by `field`, `number` and `call`, or by the parser; never directly.
+    Create terms with `field`, `number`, `call` or the parser, never directly.
 
     Attributes
     ----------
@@ -38,8 +42,8 @@ class Term:
     lookahead : int
         Sessions after its own that a value may read.
 
-        .. warning:: **Look-ahead.** Above 0 the value is not known on its own session. That is what a label is; in a
-           feature it is a leak, and `compile_plan` refuses it unless told otherwise.
+        .. warning:: **Look-ahead.** Above 0 the value is not known on its own session. A label is such a value; in a
+           feature it is a leak, which `compile_plan` refuses unless `allow_lookahead` is set.
     back, ahead : int
         The same of the term's own operator alone, beyond its inputs.
     fields : tuple of str
@@ -51,7 +55,7 @@ class Term:
     text : str
         The canonical text.
     strength : int
-        How tightly the text holds together, for the brackets of what contains it.
+        Precedence of the outermost operator in the text, which decides about brackets around it.
     """
 
     kind: Kind
@@ -74,7 +78,7 @@ class Term:
         return tuple(argument for argument in self.arguments if not isinstance(argument, Term))
 
     def __str__(self) -> str:
-        """Return the canonical text: parsing it gives this very object."""
+        """Return the canonical text, which parses to this same object."""
         return self.text
 
     def __repr__(self) -> str:
@@ -102,7 +106,7 @@ _known: weakref.WeakValueDictionary[object, Term] = weakref.WeakValueDictionary(
 _lock = threading.Lock()
 
 
-def _consed(key: object, make: Callable[[], Term]) -> Term:
+def _intern(key: object, make: Callable[[], Term]) -> Term:
     with _lock:
         term = _known.get(key)
         if term is None:
@@ -113,7 +117,7 @@ def _consed(key: object, make: Callable[[], Term]) -> Term:
 
 def field(name: str) -> Term:
     """Return the term of a market data field, given without ``$``."""
-    return _consed(
+    return _intern(
         ("field", name),
         lambda: Term(
             kind="field",
@@ -137,7 +141,7 @@ def number(value: float) -> Term:
     """Return the term of a constant; ``2`` and ``2.0`` are one."""
     plain = canonical_number(value)
     text = repr(plain)
-    return _consed(
+    return _intern(
         ("number", text),
         lambda: Term(
             kind="number",
@@ -165,9 +169,9 @@ def call(name: str, arguments: tuple[Argument, ...], *, back: int = 0, ahead: in
     back, ahead : int
         How many sessions around its own the operator itself reads of its inputs.
     identity : object, optional
-        What distinguishes operators of one name (the registered operator), part of what makes two terms one.
+        The registered operator: calls of two operators with one name are different terms.
     """
-    return _consed(
+    return _intern(
         ("call", name, tuple(map(_key, arguments)), identity),
         lambda: _new_call(name, arguments, back=back, ahead=ahead),
     )

@@ -54,9 +54,9 @@ class ArraySource:
         whole = np.tile(np.array([0, rows], np.int64), (len(self._names), 1))
         self._bounds = whole if bounds is None else np.asarray(bounds, np.int64)
         positions = np.arange(rows)[:, None]
-        listed = (positions >= self._bounds[:, 0]) & (positions < self._bounds[:, 1])
+        inside = (positions >= self._bounds[:, 0]) & (positions < self._bounds[:, 1])
         self._fields = {
-            name: np.where(listed, values, np.nan).astype(np.float32) for name, values in sorted(fields.items())
+            name: np.where(inside, values, np.nan).astype(np.float32) for name, values in sorted(fields.items())
         }
         self._universes = dict(universes or {})
 

@@ -8,12 +8,12 @@ from rollwright.expression.operators.cross_section import CROSS_SECTION
 from rollwright.expression.operators.elementwise import ELEMENTWISE
 from rollwright.expression.operators.pair import PAIR
 from rollwright.expression.operators.period import PERIOD
-from rollwright.expression.operators.registry import Operator, Registry
+from rollwright.expression.operators.registry import Operator, OperatorTable
 from rollwright.expression.operators.rolling import ROLLING
 
 __all__ = ["OPERATORS", "register"]
 
-OPERATORS: Final = Registry([*ELEMENTWISE, *ROLLING, *PAIR, *CROSS_SECTION, *PERIOD])
+OPERATORS: Final = OperatorTable([*ELEMENTWISE, *ROLLING, *PAIR, *CROSS_SECTION, *PERIOD])
 
 
 def register(*operators: Operator) -> None:

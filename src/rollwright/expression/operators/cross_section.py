@@ -1,7 +1,7 @@
 """Operators that read other instruments: cross-sections of a session, and another instrument's values.
 
-A cross-section is over every instrument of the source that has a value on the session, so it depends neither on which
-instruments are asked for nor on any universe; blank an instrument with ``If`` to leave it out.
+A cross-section covers every instrument of the source that has a value on the session. It depends neither on the
+instruments of the request nor on a universe; to leave instruments out, make their values NaN with ``If``.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ __all__ = ["CROSS_SECTION"]
 _Floats: TypeAlias = NDArray[np.float64]
 
 
-def _staged(_block: Block, term: Term) -> Values:
-    raise AssertionError(f"{term} is computed by the engine, before the block")
+def _refuse(_block: Block, term: Term) -> Values:
+    raise AssertionError(f"{term} is computed by the engine, before the blocks")
 
 
-def _everybody(_term: Term, instruments: tuple[str, ...]) -> tuple[str, ...]:
+def _all_instruments(_term: Term, instruments: tuple[str, ...]) -> tuple[str, ...]:
     return instruments
 
 
-def _sections(panels: _Floats) -> tuple[_Floats, NDArray[np.bool_], NDArray[np.intp]]:
-    """Return the values, which of them count, and for those the number of their section: session and group."""
-    values = panels[0]
+def _find_sections(inputs: _Floats) -> tuple[_Floats, NDArray[np.bool_], NDArray[np.intp]]:
+    """Return the values, the mask of valid ones, and for each valid one the number of its section (session, group)."""
+    values = inputs[0]
     valid = np.isfinite(values)
     rows = np.broadcast_to(np.arange(len(values))[:, None], values.shape)
-    if len(panels) == 1:
+    if len(inputs) == 1:
         return values, valid, rows[valid]
-    valid &= np.isfinite(panels[1])
-    keys = np.stack([rows[valid].astype(np.float64), panels[1][valid]], axis=1)
+    valid &= np.isfinite(inputs[1])
+    keys = np.stack([rows[valid].astype(np.float64), inputs[1][valid]], axis=1)
     _, sections = np.unique(keys, axis=0, return_inverse=True)
     return values, valid, sections.reshape(-1).astype(np.intp)
 
 
 def _per_section(function: Callable[[_Floats, NDArray[np.intp]], _Floats]) -> Callable[[_Floats], _Floats]:
-    def combine(panels: _Floats) -> _Floats:
-        values, valid, sections = _sections(panels)
+    def combine(inputs: _Floats) -> _Floats:
+        values, valid, sections = _find_sections(inputs)
         result = np.full(values.shape, np.nan)
         if len(sections):
             result[valid] = function(values[valid], sections)
@@ -55,7 +55,13 @@ def _per_section(function: Callable[[_Floats, NDArray[np.intp]], _Floats]) -> Ca
 
 
 def _rank(values: _Floats, sections: NDArray[np.intp]) -> _Floats:
-    """Return average ranks among ties, as shares of the section."""
+    """Return average ranks among ties, divided by the size of the section.
+
+    1. Sort by section and value, for all sections at a time.
+    2. A rank is the place in the section, counted from 1.
+    3. Values that are equal to the one before them belong to the same tie; all of a tie get its mean rank.
+    4. Divide by the number of values in the section and write back in the original order.
+    """
     order = np.lexsort((values, sections))
     ordered, section = values[order], sections[order]
     is_new = np.ones(len(order), np.bool_)
@@ -79,7 +85,7 @@ def _demean(values: _Floats, sections: NDArray[np.intp]) -> _Floats:
 
 
 def _zscore(values: _Floats, sections: NDArray[np.intp]) -> _Floats:
-    """Return distances from the section's mean in its standard deviations; NaN for one value or equal ones."""
+    """Return distances from the mean of the section in its standard deviations; NaN for one value or equal values."""
     distance = _demean(values, sections)
     variance = np.bincount(sections, distance * distance) / (np.bincount(sections) - 1.0)
     deviation = np.sqrt(variance)
@@ -88,8 +94,8 @@ def _zscore(values: _Floats, sections: NDArray[np.intp]) -> _Floats:
 
 
 def _cross_section(name: str, function: Callable[[_Floats, NDArray[np.intp]], _Floats]) -> Operator:
-    stage = Stage(columns=_everybody, combine=_per_section(function), is_per_column=True)
-    return Operator(name=name, signature=("series", "series"), optional=1, compute=_staged, stage=stage)
+    stage = Stage(columns=_all_instruments, combine=_per_section(function), is_per_column=True)
+    return Operator(name=name, signature=("series", "series"), optional=1, compute=_refuse, stage=stage)
 
 
 def _other(term: Term, instruments: tuple[str, ...]) -> tuple[str, ...]:
@@ -104,17 +110,17 @@ def _other(term: Term, instruments: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def _as_it_is(panels: _Floats) -> _Floats:
-    values: _Floats = panels[0]
+def _first_input(inputs: _Floats) -> _Floats:
+    values: _Floats = inputs[0]
     return values
 
 
-_OTHER: Final = Stage(columns=_other, combine=_as_it_is, is_per_column=False)
+_OTHER: Final = Stage(columns=_other, combine=_first_input, is_per_column=False)
 
 CROSS_SECTION: Final = (
     _cross_section("CSRank", _rank),
     _cross_section("CSZScore", _zscore),
     _cross_section("CSDemean", _demean),
-    Operator(name="ChangeInstrument", signature=("name", "series"), compute=_staged, stage=_OTHER),
-    Operator(name="Mask", signature=("series", "name"), compute=_staged, stage=_OTHER),
+    Operator(name="ChangeInstrument", signature=("name", "series"), compute=_refuse, stage=_OTHER),
+    Operator(name="Mask", signature=("series", "name"), compute=_refuse, stage=_OTHER),
 )

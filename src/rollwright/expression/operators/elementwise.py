@@ -40,12 +40,12 @@ def _series(inputs: int) -> tuple[Parameter, ...]:
 
 def _on_numbers(function: Callable[..., Any]) -> Compute:
     def compute(block: Block, term: Term) -> Values:
-        return _filled(block, term, function(*(block.numbers(source, term) for source in term.inputs)))
+        return _fill(block, term, function(*(block.numbers(source, term) for source in term.inputs)))
 
     return compute
 
 
-def _filled(block: Block, term: Term, values: Any) -> Values:
+def _fill(block: Block, term: Term, values: Any) -> Values:
     """Return `values` as an array: calls on constants give a single value."""
     if isinstance(values, np.ndarray) and values.ndim == 2:
         return values
@@ -56,7 +56,7 @@ def _comparison(name: str, function: Callable[..., Any]) -> Operator:
     return Operator(name=name, signature=("series", "series"), compute=_on_numbers(function), is_logical=True)
 
 
-def _truth(values: Any) -> Any:
+def _to_truth(values: Any) -> Any:
     """Return what is true: neither zero nor missing."""
     if isinstance(values, np.ndarray):
         return values if values.dtype == np.bool_ else (values != 0) & ~np.isnan(values)
@@ -65,7 +65,7 @@ def _truth(values: Any) -> Any:
 
 def _logic(name: str, function: Callable[..., Any], inputs: int) -> Operator:
     def compute(block: Block, term: Term) -> Values:
-        return _filled(block, term, function(*(_truth(block.read(source, term)) for source in term.inputs)))
+        return _fill(block, term, function(*(_to_truth(block.read(source, term)) for source in term.inputs)))
 
     return Operator(name=name, signature=_series(inputs), compute=compute, is_logical=True)
 
@@ -79,7 +79,7 @@ def _choose(block: Block, term: Term) -> Values:
     chosen = block.read(condition, term)
     # a float condition is true when missing, as in NumPy: only comparisons turn "no value" into false
     values = np.where(np.asarray(chosen).astype(np.bool_), block.numbers(left, term), block.numbers(right, term))
-    return _filled(block, term, values.astype(np.float64) if values.dtype.kind in "iu" else values)
+    return _fill(block, term, values.astype(np.float64) if values.dtype.kind in "iu" else values)
 
 
 def _arithmetic(name: str, function: Callable[..., Any], *, inputs: int = 2, makes_values: bool = False) -> Operator:

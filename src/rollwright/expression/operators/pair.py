@@ -1,4 +1,4 @@
-"""Operators over a window of two inputs, on the sessions where both have a value."""
+"""Operators over a sliding window of two inputs (Corr, Cov), on the sessions where both have a value."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _correlation(block: Block, term: Term) -> Values:
 
 
 def _is_flat(block: Block, source: Term, window: int, term: Term) -> NDArray[np.bool_]:
-    """Return where the source by itself, over all its values in the window, does not move."""
+    """Return where the source itself is constant over all its values in the window."""
     deviation = block.moments(source).deviation(window)
     flat: NDArray[np.bool_] = block.cut(deviation, block.after(source), term) <= FLAT
     return flat
@@ -47,7 +47,7 @@ def _covariance(block: Block, term: Term) -> Values:
 
 
 def _since_listing(block: Block, term: Term) -> tuple[Expanding, Expanding, int]:
-    """Return both inputs on their common rows from the first with both values on, and the rows after the block."""
+    """Return both inputs on their common rows, from the first row with both values, and the rows after the block."""
     (first, second), mask, after = block.paired(*term.inputs)
     return Expanding(first, mask), Expanding(second, mask), after
 

@@ -1,4 +1,4 @@
-"""What an operator is, and the table of those that expressions may call."""
+"""The description of an operator, and the table of the operators that expressions may call."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rollwright.errors import ConfigError
 from rollwright.expression.block import Block
 from rollwright.expression.term import Argument, Term
 
-__all__ = ["Compute", "Operator", "Parameter", "Reach", "Registry", "Stage", "no_reach"]
+__all__ = ["Compute", "Operator", "OperatorTable", "Parameter", "Reach", "Stage", "no_reach"]
 
 Parameter: TypeAlias = Literal["series", "window", "shift", "level", "name"]
-"""What stands at one place of a call.
+"""The kind of one argument of a call.
 
 ``series`` an expression or a number; ``window`` a whole number from 0, or for some operators a fraction in (0, 1);
 ``shift`` a whole number of either sign; ``level`` a number in [0, 1]; ``name`` a word or a quoted text.
@@ -37,16 +37,16 @@ def no_reach(_arguments: tuple[Argument, ...]) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """How an operator that needs other columns than its own is computed.
+    """How the engine computes an operator that reads other instruments, before the blocks.
 
     Attributes
     ----------
     columns : callable
-        From the call and all instruments of the source to those whose inputs are needed.
+        ``columns(call, all instruments of the source)`` returns the instruments whose inputs are needed.
     combine : callable
-        From the inputs ``[inputs, rows, columns]``, NaN outside each series, to the values ``[rows, columns]``.
+        ``combine(inputs)`` turns ``[inputs, rows, columns]``, NaN outside each series, into ``[rows, columns]``.
     is_per_column : bool
-        Whether each column of the result belongs to one instrument; otherwise the one column goes to all.
+        Whether each column of the result belongs to one instrument; otherwise its one column is read by all.
     """
 
     columns: Callable[[Term, tuple[str, ...]], tuple[str, ...]]
@@ -66,18 +66,17 @@ class Operator:
     optional : int
         How many arguments from the right may be left out.
     compute : callable
-        Gives the values. Each value may depend only on the rows within `reach` of its own and on its own column, and
-        must not depend on how many rows or columns the block has: that is what makes results independent of the
-        query.
+        Returns the values. Each value may depend only on the rows within `reach` of its own and on its own column, and
+        must not depend on how many rows or columns the block has, so that results do not depend on the query.
     reach : callable
     family : str or None
-        Calls of one family on the same inputs share work; the planner tells the block all their windows.
+        Calls of one family on the same inputs share work: the block lists the windows of all of them (`Block.calls`).
     makes_values : bool
         Whether it may give a value where an input has none, so that rows outside the series must be blanked again.
     is_logical : bool
         Whether the values are truth values.
     stage : Stage or None
-        How to compute values that need other columns: the engine then does so before the block, and `compute` is
+        Set for an operator that reads other instruments: the engine computes it before the blocks, and `compute` is
         not called.
     check : callable or None
         Refuses arguments, by raising ValueError with the reason.
@@ -95,8 +94,8 @@ class Operator:
     check: Callable[[tuple[Argument, ...]], None] | None = None
 
 
-class Registry:
-    """Operators by name; names are never redefined, so that an expression keeps its meaning."""
+class OperatorTable:
+    """Operators by name. A name is never redefined, so that an expression keeps its meaning."""
 
     def __init__(self, operators: Iterable[Operator] = ()) -> None:
         self._operators: dict[str, Operator] = {}

@@ -1,7 +1,7 @@
-"""Operators over a window of one input.
+"""Operators over a sliding window of one input (Mean, Std, Rank, Quantile, Slope and others).
 
 A window of ``N`` sessions ends at the session itself and starts at the listing day at the earliest. Sessions without a
-value are left out (infinities are no values), and one value is enough, but for what needs two by nature.
+value are left out; infinities are no values. One value in the window is enough, two for variances and slopes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from rollwright.expression.block import Block, Values
 from rollwright.expression.moments import Mask, kurtosis, skewness
 from rollwright.expression.operators import since
 from rollwright.expression.operators.registry import Operator, Parameter
-from rollwright.expression.quantiles import MEDIAN, Level, SortedWindows
+from rollwright.expression.quantiles import MEDIAN, Quantile, SortedWindows
 from rollwright.expression.ranks import rank_scores
 from rollwright.expression.term import UNBOUNDED, Argument, Term
 
 __all__ = ["FLAT", "ROLLING", "whole_window", "window_of", "window_reach", "windowed"]
 
 FLAT: Final = 2e-5
-"""A window with a standard deviation up to this is flat: it correlates with nothing and no line explains it."""
+"""A window with a standard deviation up to this is treated as constant: its correlation and R-squared are NaN."""
 
 _Floats: TypeAlias = NDArray[np.float64]
 
@@ -73,14 +73,14 @@ def _long_enough(least: int) -> Callable[[tuple[Argument, ...]], None]:
     return check
 
 
-Rung: TypeAlias = Callable[[Block, Term, Term, int], _Floats]
-"""From the block, the call, its input and the window to values that end with the input's last row."""
+Level: TypeAlias = Callable[[Block, Term, Term, int], _Floats]
+"""``function(block, call, input, window)`` returns values whose last row is that of the input."""
 
 
 def _rolling(
     name: str,
-    compute: Rung,
-    since_listing: Rung,
+    compute: Level,
+    since_listing: Level,
     *,
     family: str | None = None,
     check: Callable[[tuple[Argument, ...]], None] | None = whole_window,
@@ -89,14 +89,15 @@ def _rolling(
 ) -> Operator:
     """Return an operator of one input and a window.
 
-    `compute` gives the rung of a window; `since_listing` the values for ``N = 0`` and for exponential weights.
+    `compute` returns the values for a window of ``N`` rows; `since_listing` those for ``N = 0`` and for fractions,
+    which mean exponential weights.
     """
 
     def either(block: Block, term: Term) -> Values:
         window = term.literals[0]
         source = term.inputs[0]
-        rung = compute if isinstance(window, int) and window > 0 else since_listing
-        return block.cut(rung(block, term, source, int(window)), block.after(source), term)
+        level = compute if isinstance(window, int) and window > 0 else since_listing
+        return block.cut(level(block, term, source, int(window)), block.after(source), term)
 
     return Operator(
         name=name,
@@ -207,16 +208,16 @@ def _rank(block: Block, _term: Term, source: Term, window: int) -> _Floats:
 
 def _quantile(block: Block, term: Term, source: Term, window: int) -> _Floats:
     level = float(term.literals[1])
-    return _order_statistic(block, source, window, Level(level))
+    return _order_statistic(block, source, window, Quantile(level))
 
 
 def _median(block: Block, _term: Term, source: Term, window: int) -> _Floats:
     return _order_statistic(block, source, window, MEDIAN)
 
 
-def _order_statistic(block: Block, source: Term, window: int, level: Level) -> _Floats:
+def _order_statistic(block: Block, source: Term, window: int, quantile: Quantile) -> _Floats:
     size = block.counts_of(source).size(window)
-    return block.shared(source, "sorted", lambda: _sorted_windows(block, source)).pick(window, size, level)
+    return block.shared(source, "sorted", lambda: _sorted_windows(block, source)).pick(window, size, quantile)
 
 
 def _sorted_windows(block: Block, source: Term) -> SortedWindows:
@@ -224,8 +225,8 @@ def _sorted_windows(block: Block, source: Term) -> SortedWindows:
     for window, *levels in block.calls(("sorted", (source,))):
         if window == 0:
             continue
-        level = Level(float(levels[0])) if levels else MEDIAN
-        low, high, _ = level.ranks(np.float64(window))
+        quantile = Quantile(float(levels[0])) if levels else MEDIAN
+        low, high, _ = quantile.ranks(np.float64(window))
         ranks.setdefault(int(window), set()).update((int(low), int(high)))
     return SortedWindows(block.selectable(source), {window: tuple(sorted(found)) for window, found in ranks.items()})
 
@@ -291,13 +292,13 @@ def _count(block: Block, _term: Term, source: Term, window: int) -> _Floats:
 
 
 def _present(block: Block, source: Term) -> Mask:
-    """Return which rows are not NaN: counting, unlike every other window, takes infinities for values."""
-    present = ~np.isnan(block.series(source)) & block.listed(source)
+    """Return which rows are not NaN: Count, unlike all other operators, counts infinities as values."""
+    present = ~np.isnan(block.series(source)) & block.in_series(source)
     return None if present.all() else present
 
 
 def _weighted(block: Block, _term: Term, source: Term, window: int) -> _Floats:
-    """Return Qlib's WMA: weights rise by one a row and add to one, and their sum is divided by the count once more."""
+    """Return Qlib's WMA: linear weights that sum to one, and the weighted sum is divided by the count once more."""
     values = block.clean(source).values
     first = block.first_rows(source)
     length = np.clip(np.arange(window - 1, len(values))[:, None] - first + 1, 1, window).astype(np.float64)

@@ -1,6 +1,6 @@
-"""The windowed operators where the window starts at the listing day, or fades exponentially.
+"""The window operators with a window that starts at the listing day (``N = 0``) or with exponential weights.
 
-Each takes the block, the call and its input, and gives values on all rows of the input.
+Each function takes the block, the call and its input, and returns values on all rows of the input.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rollwright.expression.block import Block, Values
 from rollwright.expression.expanding import Expanding, by_column
 from rollwright.expression.moments import kurtosis as sample_kurtosis
 from rollwright.expression.moments import skewness as sample_skewness
-from rollwright.expression.quantiles import MEDIAN, Level
+from rollwright.expression.quantiles import MEDIAN, Quantile
 from rollwright.expression.term import Term
 
 _Floats: TypeAlias = NDArray[np.float64]
@@ -96,14 +96,14 @@ def place_of_smallest(block: Block, _term: Term, source: Term, _window: int) -> 
 
 def _place(block: Block, source: Term, *, is_largest: bool) -> _Floats:
     values = block.selectable(source)
-    gaps = np.isnan(values) & block.listed(source)
+    gaps = np.isnan(values) & block.in_series(source)
     return expanding.running_place(values, gaps, block.first_rows(source), largest=is_largest)
 
 
 def quantile(block: Block, term: Term, source: Term, _window: int) -> _Floats:
     """Return the quantiles."""
-    level = Level(float(term.literals[1]))
-    return by_column(block.selectable(source), expanding.order_statistic(level))
+    chosen = Quantile(float(term.literals[1]))
+    return by_column(block.selectable(source), expanding.order_statistic(chosen))
 
 
 def median(block: Block, _term: Term, source: Term, _window: int) -> _Floats:
@@ -123,7 +123,7 @@ def rank(block: Block, _term: Term, source: Term, _window: int) -> _Floats:
 
 def count(block: Block, _term: Term, source: Term, _window: int) -> _Floats:
     """Return how many values there were."""
-    present = ~np.isnan(block.series(source)) & block.listed(source)
+    present = ~np.isnan(block.series(source)) & block.in_series(source)
     return np.cumsum(present, axis=0, dtype=np.float64)
 
 
@@ -135,7 +135,7 @@ def slope(block: Block, _term: Term, source: Term, _window: int) -> _Floats:
 
 
 def rsquare(block: Block, _term: Term, source: Term, _window: int) -> _Floats:
-    """Return the share of the variance that a line explains."""
+    """Return R-squared: the share of the variance that a line over time explains."""
     past = _expanding(block, source)
     products, spread, _ = past.trend()
     explained: _Floats = products * products / (spread * past.central(2))
