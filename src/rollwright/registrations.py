@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rollwright.core.registry import ALIASES, CODECS, OPENERS, REFERENCES
+from rollwright.core.registry import ALIASES, CODECS, OPENERS, REFERENCES, SLOT_MODULES
 
 __all__ = ["QLIB_MODULES", "register_builtin"]
 
@@ -73,6 +73,7 @@ def register_builtin() -> None:
         ALIASES.register(module, target)
     _register_codecs()
     _register_references()
+    SLOT_MODULES.register("processor", "rollwright.dataset.processors")
     OPENERS.register("saved_object", "rollwright.signing.serializable:open_saved")
     OPENERS.register("keep_result", "rollwright.tracking.kept_results:keep_result")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
@@ -66,6 +67,44 @@ def test_a_driver_is_imported_in_its_adapter_only(path):
         if (homes := DRIVERS.get(name.split(".")[0])) and not relative.startswith((*homes, "testing/"))
     ]
     assert wrong == []
+
+
+def strings(tree):
+    """Yield every text of a module that is more than documentation: f-strings part by part, no docstrings."""
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            yield node.lineno, node.value
+
+
+def upward_names(own, text):
+    """Return the packages that a text of the package `own` names and may not know."""
+    level = height(own)
+    found = re.findall(r"(?<![\w.])rollwright[.:/](\w+)", text)
+    return [name for name in found if name != own and height(name) is not None and height(name) <= level]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_no_text_names_a_package_above(path):
+    relative = path.relative_to(SOURCE)
+    own = relative.parts[0].removesuffix(".py")
+    if own == "registrations" or height(own) is None:  # it stands above all; what no layer holds sees everything
+        return
+    wrong = [
+        f"{relative}:{line} names {name}"
+        for line, text in strings(ast.parse(path.read_text(encoding="utf-8")))
+        for name in upward_names(own, text)
+    ]
+    assert wrong == []
+
+
+def test_upward_names_are_found_in_messages_and_in_parts_of_f_strings():
+    source = '"""rollwright.cli"""\nX = "see rollwright.models.lightgbm"\ny = f"rollwright.cli.{X}"\n'
+    found = [upward_names("config", text) for _, text in strings(ast.parse(source))]
+    assert sorted(found) == [["cli"], ["models"]]
+    assert upward_names("config", "rollwright.core.clock") == []
+    assert upward_names("pool", "rollwright.models.base") == ["models"]
+    assert upward_names("pool", "rollwright.pool.types") == []
 
 
 def test_every_package_has_its_layer():

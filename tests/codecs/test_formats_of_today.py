@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rollwright.codecs.registry import codecs, read_object
+from rollwright.codecs.registry import codecs
 from rollwright.errors import UntrustedArtifactError
 from rollwright.signing.keys import Keyring
 from rollwright.signing.serializable import Serializable
@@ -27,7 +27,7 @@ def key():
 
 
 def opened(kind, file, name=""):
-    return read_object(codecs.for_kind(kind), FORMATS / file, name=name)
+    return codecs.for_kind(kind).read_as(name, FORMATS / file)
 
 
 def test_a_frame():

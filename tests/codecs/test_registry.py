@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.codecs.registry import CodecRegistry, JsonCodec, codecs
+from rollwright.codecs.registry import Codec, CodecRegistry, JsonCodec, codecs
 from rollwright.core.references import from_reference, to_reference
 from rollwright.errors import CorruptArtifactError, TaskValueError, UnsupportedArtifactError
 
@@ -22,7 +22,7 @@ class Dog(Animal):
     pass
 
 
-class AnimalCodec:
+class AnimalCodec(Codec):
     kind = "animal"
     suffix = ".txt"
 

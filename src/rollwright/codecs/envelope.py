@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rollwright.codecs.registry import Codec
 from rollwright.signing.envelope import open_sealed, seal
 from rollwright.signing.serializable import keeping_rules
 from rollwright.signing.unpickling import pickled, unpickled
@@ -12,7 +13,7 @@ from rollwright.signing.unpickling import pickled, unpickled
 __all__ = ["EnvelopeCodec"]
 
 
-class EnvelopeCodec:
+class EnvelopeCodec(Codec):
     """Any object that can be pickled; classes of the user's own files go with it.
 
     A `Serializable` follows its own rules; any other object goes whole.
@@ -23,7 +24,6 @@ class EnvelopeCodec:
 
     kind = "envelope"
     suffix = ".sealed"
-    named: ClassVar[bool] = True
     FORMAT: ClassVar[str] = "artifact"
 
     def write(self, obj: Any, path: Path, *, name: str = "") -> None:
@@ -55,3 +55,11 @@ class EnvelopeCodec:
         """
         opened = open_sealed(path.read_bytes(), fmt=self.FORMAT, name=name, where=path.name)
         return unpickled(opened)
+
+    def write_as(self, name: str, obj: Any, path: Path) -> None:
+        """Write `obj`, signed under `name`, to `path`."""
+        self.write(obj, path, name=name)
+
+    def read_as(self, name: str, path: Path) -> Any:
+        """Return the object in `path`, which must be signed under `name`."""
+        return self.read(path, name=name)

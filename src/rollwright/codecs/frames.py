@@ -29,6 +29,7 @@ from rollwright.codecs.arrow_encoding import (
     text_array,
 )
 from rollwright.codecs.decompression import unfolds_too_far
+from rollwright.codecs.registry import Codec
 from rollwright.errors import CorruptArtifactError, UnsupportedArtifactError
 
 __all__ = ["NpyCodec", "ParquetCodec"]
@@ -38,7 +39,7 @@ _KEY: Final = b"rollwright"
 _ROW_GROUP: Final = 1 << 20
 
 
-class ParquetCodec:
+class ParquetCodec(Codec):
     """Pandas frames and series.
 
     Guarantees: values, order, index, names, dtypes, categories, units and time zones come back as they were, NaN, NaT
@@ -102,7 +103,7 @@ class ParquetCodec:
             raise CorruptArtifactError(f"{path.name} holds no frame of ours: {error}") from error
 
 
-class NpyCodec:
+class NpyCodec(Codec):
     """NumPy arrays without objects."""
 
     kind = "npy"

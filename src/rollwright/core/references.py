@@ -84,11 +84,11 @@ def from_reference(value: JSON) -> Any:
 
 def _kind_of(obj: object) -> str | None:
     names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(obj).__mro__}
-    return next((entry.name for entry in REFERENCES if names.intersection(entry.types)), None)
+    return next((known.name for known in REFERENCES if names.intersection(known.types)), None)
 
 
 def _reference(kind: str) -> Reference:
-    entry = REFERENCES.get(kind)
-    assert entry is not None  # noqa: S101 - narrows the type; both callers have looked
-    found: Reference = load_target(entry.targets[0])()
+    registration = REFERENCES.get(kind)
+    assert registration is not None  # noqa: S101 - narrows the type; both callers have looked
+    found: Reference = load_target(registration.targets[0])()
     return found

@@ -1,7 +1,7 @@
 """Tables of names that start empty and are filled from above, so that a lower package names no upper one.
 
-`rollwright.registrations` fills them with what rollwright itself brings. An installed package adds to a table by an
-entry point of the group ``rollwright.<table>``; its entry points are read at the first name that nobody else has.
+`rollwright.registrations` fills them with what rollwright itself brings: a line is a name and a text such as
+``module:attribute``, and nothing is imported before it is used.
 """
 
 from __future__ import annotations
@@ -10,65 +10,45 @@ import importlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-__all__ = ["ALIASES", "CODECS", "OPENERS", "REFERENCES", "Entry", "Registry", "load_target"]
+__all__ = ["ALIASES", "CODECS", "OPENERS", "REFERENCES", "SLOT_MODULES", "Registration", "Registry", "load_target"]
 
 
-class Entry(NamedTuple):
+class Registration(NamedTuple):
     """One line of a table.
 
     Attributes
     ----------
     name : str
     targets : tuple of str
-        ``module:attribute`` or, in the table of aliases, modules. Nothing is imported before it is used.
+        ``module:attribute``; modules in the tables of aliases and of slots.
     types : tuple of str
         Qualified names of the classes that it is for; empty where the table does not choose by class.
+    package : str
+        The installed package that brings it.
     """
 
     name: str
     targets: tuple[str, ...]
     types: tuple[str, ...] = ()
+    package: str = "rollwright"
 
 
 class Registry:
-    """A table of entries in the order in which they were added.
+    """A table of registrations, in the order in which they were added."""
 
-    Parameters
-    ----------
-    table : str
-        Its name; entry points of the group ``rollwright.<table>`` belong to it.
-    """
+    def __init__(self) -> None:
+        self._registrations: dict[str, Registration] = {}
 
-    def __init__(self, table: str) -> None:
-        self.table = table
-        self._entries: dict[str, Entry] = {}
-        self._discovered = False
-
-    def __iter__(self) -> Iterator[Entry]:
-        return iter(self._entries.values())
+    def __iter__(self) -> Iterator[Registration]:
+        return iter(tuple(self._registrations.values()))
 
     def register(self, name: str, *targets: str, types: Iterable[str] = ()) -> None:
-        """Add an entry; one of the same name is replaced where it stands."""
-        self._entries[name] = Entry(name, targets, tuple(types))
+        """Add a registration; one of the same name is replaced where it stands."""
+        self._registrations[name] = Registration(name, targets, tuple(types))
 
-    def get(self, name: str) -> Entry | None:
-        """Return the entry `name`, None when there is none."""
-        return self._entries.get(name)
-
-    def discover(self) -> list[Entry]:
-        """Read the entry points of installed packages and return those that are new; a name that is taken stays.
-
-        The second call returns nothing: packages are not installed while a process runs.
-        """
-        if self._discovered:
-            return []
-        self._discovered = True
-        from importlib.metadata import entry_points  # noqa: PLC0415 - it costs as much as rollwright's own import
-
-        found = [Entry(point.name, (point.value,)) for point in entry_points(group=f"rollwright.{self.table}")]
-        new = [entry for entry in found if entry.name not in self._entries]
-        self._entries.update({entry.name: entry for entry in new})
-        return new
+    def get(self, name: str) -> Registration | None:
+        """Return the registration `name`, None when there is none."""
+        return self._registrations.get(name)
 
 
 def load_target(target: str) -> Any:
@@ -77,11 +57,27 @@ def load_target(target: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-ALIASES: Final = Registry("aliases")
-"""Modules of other programs, and the modules here that stand for them."""
-CODECS: Final = Registry("codecs")
+def find_entry_points(group: str) -> list[Registration]:
+    """Return what installed packages add to a table by entry points of `group`, sorted by name and package.
+
+    Importing the standard library's module costs as much as importing rollwright, so it waits for the first call.
+    """
+    from importlib.metadata import entry_points  # noqa: PLC0415 - see above
+
+    found = [
+        Registration(point.name, (point.value,), package=point.dist.name if point.dist is not None else "")
+        for point in entry_points(group=group)
+    ]
+    return sorted(found, key=lambda each: (each.name, each.package))
+
+
+ALIASES: Final = Registry()
+"""Modules of other programs, and of former versions, with the modules here that stand for them."""
+CODECS: Final = Registry()
 """Codecs by kind, each with the classes it stores; see `rollwright.codecs.registry`."""
-REFERENCES: Final = Registry("references")
+REFERENCES: Final = Registry()
 """Objects that live elsewhere, and what turns them into a small value; see `rollwright.core.references`."""
-OPENERS: Final = Registry("openers")
-"""Functions that a lower package calls by name: what opens a saved object, the market, the pool."""
+OPENERS: Final = Registry()
+"""Functions that a lower package calls by name: what opens a saved object, what keeps a large result."""
+SLOT_MODULES: Final = Registry()
+"""For a slot of a configuration (`processor`), the module that has a class which is named without a module."""

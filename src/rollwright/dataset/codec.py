@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rollwright.codecs.registry import Codec
 from rollwright.config.construct import init_instance_by_config
 from rollwright.core.canonical import normalise, parse_json
 from rollwright.dataset.dataset import DatasetH
@@ -23,7 +24,7 @@ __all__ = ["DatasetCodec"]
 FORMAT: Final = 1
 
 
-class DatasetCodec:
+class DatasetCodec(Codec):
     """A dataset as JSON; reading it opens the data anew, from the ambient market data and feature store.
 
     Guarantees: equal datasets give equal bytes; processors do not learn again; only classes of trusted modules are

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.codecs.registry import Codec
 from rollwright.core.optional import require
 from rollwright.errors import ConfigError, CorruptArtifactError, ModelError, UnsupportedArtifactError, nearest
 from rollwright.models.boosted import BoostedTrees
@@ -197,7 +198,7 @@ class CatBoostModel(BoostedTrees):
         return params
 
 
-class CatBoostJsonCodec:
+class CatBoostJsonCodec(Codec):
     """Stores a `CatBoostModel` as CatBoost's JSON; CatBoost itself can open the file too.
 
     One more key, ``rollwright``, which CatBoost passes over, holds our parameters, the names of the features, the

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.codecs.registry import Codec
 from rollwright.core.optional import require
 from rollwright.errors import ConfigError, CorruptArtifactError, ModelError
 from rollwright.models.boosted import BoostedTrees
@@ -192,7 +193,7 @@ class LGBModel(BoostedTrees):
         self.feature_names_ = tuple(names)
 
 
-class LightGBMTextCodec:
+class LightGBMTextCodec(Codec):
     """Stores an `LGBModel` as LightGBM's text; LightGBM itself can open the file too.
 
     The last line, which LightGBM ignores, holds our parameters, the names of the features and the evaluation history.

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from rollwright.codecs.registry import Codec
 from rollwright.core.canonical import sha256_hex
 from rollwright.errors import ConfigError, CorruptArtifactError
 from rollwright.models.linear import LinearModel
@@ -29,7 +30,7 @@ _STATE: Final[dict[str, type | tuple[type, ...]]] = {
 }
 
 
-class LinearCodec:
+class LinearCodec(Codec):
     """Stores a `LinearModel` as JSON: its parameters, the names of the features, their coefficients and a checksum.
 
     Guarantees: every number is spelled so that it reads back to the same bits; a model that was read predicts the same

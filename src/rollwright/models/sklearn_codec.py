@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from rollwright.codecs.registry import Codec
 from rollwright.config.context import current_settings
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.optional import require
@@ -46,7 +47,7 @@ _FAILURES: Final = (
 )  # fmt: skip
 
 
-class SkopsCodec:
+class SkopsCodec(Codec):
     """Stores a `SklearnModel` as a skops file; ``skops.io.load`` can open the file too.
 
     One more member, which skops passes over, holds the seed, the names of the features, the versions and the SHA-256 of

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.codecs.registry import Codec
 from rollwright.core.optional import require
 from rollwright.errors import ConfigError, CorruptArtifactError, ModelError, nearest
 from rollwright.models.boosted import BoostedTrees
@@ -196,7 +197,7 @@ class XGBModel(BoostedTrees):
         self.feature_names_ = tuple(names)
 
 
-class XGBoostJsonCodec:
+class XGBoostJsonCodec(Codec):
     """Stores an `XGBModel` as XGBoost's JSON; XGBoost itself can open the file too.
 
     One more key, ``rollwright``, which XGBoost passes over, holds our parameters, the names of the features, the

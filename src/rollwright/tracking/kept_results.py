@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rollwright.codecs.registry import codecs, read_object, write_object
+from rollwright.codecs.registry import codecs
 from rollwright.config.context import current_settings
 from rollwright.core.atomic import draft_of, make_folder, put, sync_file, sync_folder
 from rollwright.core.canonical import JSON
@@ -71,7 +71,7 @@ def keep_result(obj: object) -> KeptResult:
     try:
         make_folder(folder)
         with draft_of(folder / NAME) as draft:
-            write_object(codec, obj, draft, name=NAME)
+            codec.write_as(NAME, obj, draft)
             sync_file(draft)
             with draft.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -113,7 +113,7 @@ class KeptResultReference:
         codec = codecs.for_kind(kind)
         path = _path(digest, codec.suffix)
         _verify(path, digest, length)
-        return read_object(codec, path, name=NAME)
+        return codec.read_as(NAME, path)
 
 
 def _verify(path: Path, digest: str, length: JSON) -> None:

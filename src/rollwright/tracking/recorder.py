@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from rollwright.codecs.registry import codecs, read_object, write_object
+from rollwright.codecs.registry import codecs
 from rollwright.config.context import current_settings
 from rollwright.core.canonical import JSON
 from rollwright.core.clock import Clock, SystemClock
@@ -272,7 +272,7 @@ class Recorder:
         for name, obj in kwargs.items():
             codec = codecs.for_object(obj)
             full = _joined(artifact_path, name)
-            fill = partial(write_object, codec, obj, name=full)
+            fill = partial(codec.write_as, full, obj)
             items.append(ArtifactWrite(name=full, kind=codec.kind, suffix=codec.suffix, fill=fill))
         self._files.write(items)
 
@@ -310,7 +310,7 @@ class Recorder:
                 f"artifact {name!r} is signed and opened by rollwright alone, not by the unpickler given",
                 hint="leave `unpickler` out",
             )
-        return read_object(codecs.for_kind(ref.kind), path, name=name)
+        return codecs.for_kind(ref.kind).read_as(name, path)
 
     def log_artifact(self, local_path: str | Path, artifact_path: str | None = None) -> None:
         """Store a file, or the files of a folder, as they are."""
