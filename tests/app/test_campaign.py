@@ -7,6 +7,7 @@ import json
 import pytest
 
 from rollwright.app.campaign import help_campaign, open_campaign, resume_campaign
+from rollwright.config.context import current_context
 from rollwright.errors import ConfigError, CorruptFileError
 
 CAMPAIGN = """\
@@ -62,3 +63,12 @@ def test_a_campaign_nobody_started_is_answered_with_the_nearest(project):
     with pytest.raises(ConfigError, match="smal") as caught:
         resume_campaign("smal", jobs=1, project=project)
     assert "small" in (caught.value.hint or "")
+
+
+def test_opening_a_campaign_leaves_the_ambient_context_as_it_is(project):
+    (project / "us.yaml").write_text(CAMPAIGN)
+    before = current_context()
+    campaign = open_campaign(project / "us.yaml", project=project, provider_uri="elsewhere")
+    assert current_context() is before
+    assert campaign.context.settings.data.provider_uri == "elsewhere"
+    assert campaign.context.market is None

@@ -10,7 +10,7 @@ import pytest
 from rollwright.campaign import run
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.campaign.run import submit, train_windows
-from rollwright.config.context import current_settings, install
+from rollwright.config.context import current_context, install
 from rollwright.config.settings import load_settings
 from rollwright.errors import TaskFailedError
 from rollwright.pool.manager import TaskManager
@@ -84,7 +84,7 @@ def test_whole_tracebacks_of_failed_windows_are_kept_in_a_file_until_none_fails(
             nothing_left,
             manager,
             store=manager.store,
-            settings=current_settings(),
+            context=current_context(),
             jobs=1,
             failures=kept,
         )

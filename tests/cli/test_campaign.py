@@ -12,9 +12,10 @@ from rollwright.cli.root import run
 
 @pytest.fixture(autouse=True)
 def stopped(monkeypatch):
-    monkeypatch.setattr(campaign, "open_campaign", lambda *_args, **_kwargs: SimpleNamespace(name="mine"))
+    opened = SimpleNamespace(name="mine", settings=None)
+    monkeypatch.setattr(campaign, "open_campaign", lambda *_args, **_kwargs: opened)
+    monkeypatch.setattr(campaign, "reopen_campaign", lambda *_args, **_kwargs: opened)
     monkeypatch.setattr(campaign, "roll_campaign", lambda *_args, **_kwargs: None)
-    monkeypatch.setattr(campaign, "resume_campaign", lambda *_args, **_kwargs: None)
     monkeypatch.setattr(demo, "prepare_demo", lambda folder, **_kwargs: folder / "demo.yaml")
 
 

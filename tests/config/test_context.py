@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from rollwright import C, init
-from rollwright.config.context import QLIB_NAMES, current_settings, install, using
+from rollwright.config.context import (
+    QLIB_NAMES,
+    Context,
+    auto_init,
+    bind_context,
+    current_context,
+    current_settings,
+    install,
+    open_part,
+    update_context,
+    using,
+)
 from rollwright.config.settings import known_names, load_settings
-from rollwright.errors import ConfigError, UnknownSettingError
+from rollwright.errors import ConfigError, DataNotFoundError, UnknownSettingError
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.stores.memory import MemoryStore
+from rollwright.tracking.manager import MLflowExpManager
+from rollwright.tracking.r import R
 
 
 def origins():
@@ -196,7 +213,7 @@ def test_using_gives_settings_for_a_block_also_when_it_fails():
 
     def fail():
         with using(inner) as given:
-            seen.extend((given, C.region))
+            seen.extend((given.settings, C.region))
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -220,3 +237,139 @@ def test_what_init_sets_every_thread_sees():
     thread.start()
     thread.join()
     assert seen == [settings]
+
+
+def seen_by_a_thread(function):
+    """Return what `function` gives in a thread started here."""
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(function()))
+    thread.start()
+    thread.join()
+    return seen[0]
+
+
+def test_two_threads_inside_using_each_see_their_own():
+    both = threading.Barrier(2, timeout=20)
+
+    def work(region):
+        with using(load_settings({"data.region": region})):
+            both.wait()  # both are inside now
+            first = current_settings().data.region
+            init(kernels=1 if region == "us" else 2)
+            both.wait()  # both have changed theirs
+            return first, current_settings().data.region, current_settings().data.kernels
+
+    init(region="cn", kernels=7)
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(work, ["us", "tw"])) == [("us", "us", 1), ("tw", "tw", 2)]
+    assert (C.region, C.kernels) == ("cn", 7)
+
+
+def test_a_thread_started_in_a_block_begins_with_the_process_default():
+    init(region="us")
+    with using(load_settings({"data.region": "tw"})):
+        assert seen_by_a_thread(lambda: C.region) == "us"
+
+
+def test_bind_context_takes_the_block_along_to_any_thread():
+    init(region="us")
+    with using(load_settings({"data.region": "tw"})):
+        bound = bind_context(lambda: C.region)
+    assert C.region == "us"
+    assert (bound(), seen_by_a_thread(bound)) == ("tw", "tw")
+
+
+def test_a_function_bound_outside_any_block_sees_what_the_process_has_later():
+    bound = bind_context(lambda: C.region)
+    init(region="us")
+    assert seen_by_a_thread(bound) == "us"
+
+
+def test_asynchronous_tasks_inside_using_each_see_their_own():
+    async def work(region):
+        with using(load_settings({"data.region": region})):
+            await asyncio.sleep(0)
+            init(kernels=3)
+            await asyncio.sleep(0)
+            return current_settings().data.region, current_settings().data.kernels
+
+    async def all_of_them():
+        return await asyncio.gather(*(work(region) for region in ("us", "tw", "cn")))
+
+    init(region="cn", kernels=7)
+    assert asyncio.run(all_of_them()) == [("us", 3), ("tw", 3), ("cn", 3)]
+    assert C.kernels == 7
+
+
+def test_init_and_c_inside_a_block_change_the_block_alone():
+    outer = init(region="us")
+    with using():
+        init(region="tw")
+        C.kernels = 3
+        assert (C.region, C.kernels) == ("tw", 3)
+        auto_init(skip_if_reg=False)
+        assert C.region == "cn"
+    assert current_settings() is outer
+
+
+def test_auto_init_leaves_a_block_s_context_as_it_is():
+    with using(load_settings({"data.region": "tw"})):
+        assert auto_init(region="us").data.region == "tw"
+
+
+def test_install_sets_the_default_and_not_the_block():
+    with using(load_settings({"data.region": "tw"})):
+        install(load_settings({"data.region": "us"}))
+        assert C.region == "tw"
+    assert C.region == "us"
+
+
+def test_using_replaces_one_part_and_keeps_the_others():
+    market, pool = object(), object()
+    with using(market=market) as outer, using(pool=pool) as inner:
+        assert (inner.market, inner.pool) == (market, pool)
+        with using(market=None):
+            assert (current_context().market, current_context().pool) == (None, pool)
+        with using(load_settings()):  # settings name everything themselves
+            assert current_context().market is None
+        with using(outer, tracking="t"):
+            assert current_context() == Context(settings=outer.settings, market=market, tracking="t")
+    assert current_context().market is None
+
+
+@pytest.mark.parametrize(
+    ("part", "setting", "value"),
+    [("market", "provider_uri", "prices"), ("tracking", "tracking_uri", "memory:"), ("pool", "pool_url", "memory:")],
+)
+def test_a_setting_that_names_a_part_replaces_the_object_given_before(part, setting, value):
+    given = object()
+    init(**{part: given})
+    init(region="us")
+    assert getattr(current_context(), part) is given
+    with pytest.raises(ConfigError, match="both given"):
+        init(**{part: given, setting: value})
+    with using():
+        C[QLIB_NAMES[setting]] = value
+        assert getattr(current_context(), part) is None
+    init(**{setting: value})
+    assert getattr(current_context(), part) is None
+
+
+def test_a_part_that_was_given_is_not_opened_from_the_settings():
+    market = object()
+    with using(load_settings({"data.provider_uri": "nowhere"}), market=market):
+        assert open_part("market") is market
+        assert update_context(market=None).market is None
+        with pytest.raises(DataNotFoundError):
+            open_part("market")
+
+
+def test_the_pool_and_the_tracking_of_a_context_are_the_defaults_of_the_seeds_words():
+    store, elsewhere = MemoryStore(), MemoryStore()
+    with using(load_settings({"pool.url": "memory:"}), pool=store, tracking=MLflowExpManager(uri="memory:mine")):
+        assert TaskManager("p").store is store
+        assert TaskManager("p", store=elsewhere).store is elsewhere
+        assert R.get_uri() == "memory:mine"
+        R.set_uri("memory:other")
+        assert R.get_uri() == "memory:other"
+    assert R.get_uri().startswith("sqlite:")

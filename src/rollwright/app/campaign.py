@@ -18,14 +18,15 @@ from rollwright.campaign.plan import CampaignPlan, WindowKey, make_plan
 from rollwright.campaign.results import CampaignResult, check_finish, finish
 from rollwright.campaign.run import ENTRY, PRELOAD, Submission, finished_recorders, submit, train_windows, warm_features
 from rollwright.campaign.yaml.document import Document
-from rollwright.config.context import install, translate
+from rollwright.config.context import Context, translate, using
 from rollwright.config.settings import Settings, load_settings
 from rollwright.core.atomic import write_text
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.clock import SystemClock
 from rollwright.core.timing import TimeInspector
 from rollwright.errors import ConfigError, CorruptFileError, nearest
-from rollwright.market.folder.provider import QlibProvider, provider_from_settings
+from rollwright.market.ambient import ambient_source
+from rollwright.market.source import DataSource
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.urls import store_from_url
 from rollwright.pool.worker.worker import TaskBody, Worker, WorkerEvent, WorkerReport
@@ -39,6 +40,7 @@ __all__ = [
     "find_campaign",
     "help_campaign",
     "open_campaign",
+    "reopen_campaign",
     "resume_campaign",
     "roll_campaign",
     "train_once",
@@ -62,16 +64,22 @@ class OpenCampaign:
     name : str
     config : CampaignConfig
     document : Document
-    settings : Settings
-        Those of the project with what the file's ``qlib_init`` sets; they are the ambient ones now.
+    context : Context
+        What its work runs in: the settings of the project with what the file's ``qlib_init`` sets, and the market if
+        one was given.
     overrides : tuple of str
     """
 
     name: str
     config: CampaignConfig
     document: Document
-    settings: Settings
+    context: Context
     overrides: tuple[str, ...]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of its context."""
+        return self.context.settings
 
     @property
     def results(self) -> Path:
@@ -85,9 +93,14 @@ class OpenCampaign:
 
 
 def open_campaign(
-    path: Path, *, overrides: Sequence[str] = (), provider_uri: str | None = None, project: Path | None = None
+    path: Path,
+    *,
+    overrides: Sequence[str] = (),
+    provider_uri: str | None = None,
+    project: Path | None = None,
+    market: DataSource | None = None,
 ) -> OpenCampaign:
-    """Read the campaign's file and make its settings the ambient ones.
+    """Read the campaign's file; the ambient context stays as it is.
 
     Parameters
     ----------
@@ -98,6 +111,9 @@ def open_campaign(
         Market data, over what the file says.
     project : Path, optional
         Where the search for the project folder starts; the working directory if not given.
+    market : DataSource, optional
+        An open market, over what the file says. It cannot be sent to other processes, so its windows are trained one
+        after another in this one.
 
     Raises
     ------
@@ -111,9 +127,13 @@ def open_campaign(
     if provider_uri is not None:
         values["data.provider_uri"] = provider_uri
     settings = settings.with_values(values, origin="command line")
-    install(settings)
-    name = _name_of(config, path)
-    return OpenCampaign(name=name, config=config, document=document, settings=settings, overrides=tuple(overrides))
+    return OpenCampaign(
+        name=_name_of(config, path),
+        config=config,
+        document=document,
+        context=Context(settings=settings, market=market),
+        overrides=tuple(overrides),
+    )
 
 
 def _name_of(config: CampaignConfig, path: Path) -> str:
@@ -130,9 +150,10 @@ def _name_of(config: CampaignConfig, path: Path) -> str:
 def train_once(campaign: OpenCampaign) -> Recorder:
     """Train the file's task once, without rolling; what Qlib's ``qrun`` does."""
     task = campaign.config.task.as_template()
-    for note in horizon_notes(task, provider_from_settings(campaign.settings).calendar()):
-        _logger.warning("label_leak %s", note)
-    return task_train(task, experiment_name=campaign.name)
+    with using(campaign.context):
+        for note in horizon_notes(task, ambient_source().calendar()):
+            _logger.warning("label_leak %s", note)
+        return task_train(task, experiment_name=campaign.name)
 
 
 def roll_campaign(campaign: OpenCampaign, *, jobs: int, on_progress: Progress | None = None) -> CampaignResult | None:
@@ -154,18 +175,21 @@ def roll_campaign(campaign: OpenCampaign, *, jobs: int, on_progress: Progress | 
     CampaignResult or None
         None when it was told to stop before everything was trained.
     """
-    tell = on_progress or (lambda _what, _value: None)
-    provider = provider_from_settings(campaign.settings)
-    check_finish(campaign.config, provider)
+    with using(campaign.context):
+        return _roll(campaign, ambient_source(), jobs, on_progress or (lambda _what, _value: None))
+
+
+def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: Progress) -> CampaignResult | None:
+    check_finish(campaign.config, source)
     with TimeInspector.logt("plan"):
-        plan = make_plan(campaign.config, name=campaign.name, calendar=provider.calendar())
+        plan = make_plan(campaign.config, name=campaign.name, calendar=source.calendar())
     tell("planned", plan)
     _save_record(campaign)
     fail_abandoned(campaign.settings)  # what a killed roll or worker left as running
     store = store_from_url(campaign.settings.resolve_url(campaign.settings.pool.url))
     try:
         manager = TaskManager(plan.name, store=store)
-        submission = submit(plan, manager, generation=provider.generation)
+        submission = submit(plan, manager, generation=source.generation)
         tell("submitted", submission)
         if submission.todo and not _train(campaign, plan, submission, manager, jobs, tell):
             return None
@@ -173,7 +197,7 @@ def roll_campaign(campaign: OpenCampaign, *, jobs: int, on_progress: Progress | 
         recorders = finished_recorders(plan.windows, submission, manager)
     finally:
         store.close()
-    return _finish(campaign, plan, submission, recorders, provider)
+    return _finish(campaign, plan, submission, recorders, source)
 
 
 def _train(
@@ -188,7 +212,7 @@ def _train(
             submission,
             manager,
             store=manager.store,
-            settings=campaign.settings,
+            context=campaign.context,
             jobs=jobs,
             on_event=lambda event: tell("event", event),
             failures=campaign.results / FAILURES_FILE,
@@ -200,7 +224,7 @@ def _finish(
     plan: CampaignPlan,
     submission: Submission,
     recorders: dict[WindowKey, Recorder],
-    provider: QlibProvider,
+    source: DataSource,
 ) -> CampaignResult:
     with TimeInspector.logt("collect, analyse, back-test, report"):
         return finish(
@@ -208,10 +232,10 @@ def _finish(
             recorders,
             config=campaign.config,
             text=campaign.document.text,
-            source=provider,
+            source=source,
             region=campaign.settings.data.region,
             folder=campaign.results,
-            notes=market_notes(provider),
+            notes=market_notes(source, campaign.context),
             facts=[("kept from an earlier run", str(len(submission.reused))), ("rollwright", __version__)],
             created=f"{SystemClock().now():%Y-%m-%d %H:%M} UTC",
         )
@@ -227,7 +251,7 @@ def resume_campaign(
     ConfigError
         When there is no such campaign, or its file changed since it was started.
     """
-    return roll_campaign(_reopen(name, project), jobs=jobs, on_progress=on_progress)
+    return roll_campaign(reopen_campaign(name, project=project), jobs=jobs, on_progress=on_progress)
 
 
 def help_campaign(
@@ -259,20 +283,33 @@ def help_campaign(
     on_event : callable, optional
         Called with each event and the name of the window it is about, if it is about one.
     """
-    campaign = _reopen(name, project)
+    campaign = reopen_campaign(name, project=project)
     settings = campaign.settings
     if trusted:
         modules = (*settings.trust.modules, *trusted)
         settings = settings.with_values({"trust.modules": modules}, origin="command line")
-        install(settings)
+    with using(settings):
+        return _help(campaign.name, settings, jobs, query, tags, on_event, until_empty=until_empty)
+
+
+def _help(
+    campaign: str,
+    settings: Settings,
+    jobs: int,
+    query: Mapping[str, Any] | None,
+    tags: Sequence[str],
+    on_event: Callable[[WorkerEvent, str | None], None] | None,
+    *,
+    until_empty: bool,
+) -> WorkerReport:
     store = store_from_url(settings.resolve_url(settings.pool.url), patience=1.0)
     try:
-        names = WindowNames(store, campaign.name)
+        names = WindowNames(store, campaign)
         tell = on_event or (lambda _event, _name: None)
         worker = Worker(
             store=store,
-            pool=campaign.name,
-            body=TaskBody(entry=ENTRY, kwargs={"experiment_name": campaign.name}),
+            pool=campaign,
+            body=TaskBody(entry=ENTRY, kwargs={"experiment_name": campaign}),
             slots=jobs,
             lease=settings.pool.lease,
             query=query,
@@ -324,7 +361,14 @@ def _portable(uri: str | None, root: Path) -> str | None:
     return Path(uri).resolve().relative_to(root.resolve()).as_posix()
 
 
-def _reopen(name: str | None, project: Path | None) -> OpenCampaign:
+def reopen_campaign(name: str | None, *, project: Path | None = None) -> OpenCampaign:
+    """Open a campaign that was started here by its name, or the one that ran last.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such campaign, or its file changed since it was started.
+    """
     settings = load_settings(start=project)
     record = _read_record(_find_record(settings, name))
     path = settings.root / record["file"]

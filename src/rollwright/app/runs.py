@@ -190,7 +190,7 @@ def show_run(what: str, *, project: Path | None = None) -> RunStory:
     changed: Sequence[tuple[str, str, str]] = ()
     if origin and TASK_ARTIFACT in names:
         with using(settings_of(origin, settings)) as then:
-            changed = _changed(origin, run.recorder.load_object(TASK_ARTIFACT), then)
+            changed = _changed(origin, run.recorder.load_object(TASK_ARTIFACT), then.settings)
     return RunStory(
         run=run,
         metrics=run.recorder.list_metrics(),

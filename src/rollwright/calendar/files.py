@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import pandas as pd
 
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.config.context import current_settings
-from rollwright.config.settings import Settings
+from rollwright.config.context import open_part
 from rollwright.errors import CorruptFileError, DataNotFoundError
 
 __all__ = ["ambient_calendar", "calendar_path", "format_sessions", "read_calendar", "read_sessions"]
@@ -104,48 +103,29 @@ def format_sessions(sessions: TradingCalendar | pd.DatetimeIndex) -> str:
     return "".join(f"{line}\n" for line in index.strftime("%Y-%m-%d" if daily else "%Y-%m-%d %H:%M:%S"))
 
 
-def ambient_calendar(settings: Settings | None = None, *, future: bool = True) -> TradingCalendar:
-    """Return the calendar of the ambient market data as it stands at this moment.
+class HasCalendar(Protocol):
+    """What is needed of a market here."""
 
-    The files are looked at in every call and read anew when they changed, so that a process which lives for months
-    sees each new day (defect G7).
+    def calendar(self) -> TradingCalendar:
+        """Return the sessions, future ones included where they are known."""
+        ...
+
+
+def ambient_calendar(*, future: bool = True) -> TradingCalendar:
+    """Return the calendar of the ambient market as it stands at this moment.
+
+    The market is asked in every call, so that a process which lives for months sees each new day (defect G7).
 
     Raises
     ------
     DataNotFoundError
-        When no ``data.provider_uri`` is set, or nothing lies there.
+        When the context has no market and no ``data.provider_uri`` is set, or nothing lies there.
     CorruptFileError
         As `read_calendar`.
     """
-    present = current_settings() if settings is None else settings
-    uri = present.data.provider_uri
-    if uri is None:
-        raise DataNotFoundError(
-            "(not set)",
-            "no `data.provider_uri` is set, so there is no default calendar",
-            hint='pass a calendar, call init(provider_uri="…"), or write it into rollwright.toml',
-        )
-    provider = present.resolve(uri.removeprefix("file://"))
-    freq = present.data.freq
-    key = (provider, freq, future, *(_stamp(calendar_path(provider, freq, future=side)) for side in (False, True)))
-    last = _Last.read
-    if last is None or last[0] != key:
-        last = _Last.read = (key, read_calendar(provider, freq, future=future))
-    return last[1]
-
-
-class _Last:
-    """The calendar `ambient_calendar` read last and the state of its files: a value any call can make again."""
-
-    read: tuple[tuple[object, ...], TradingCalendar] | None = None
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return (status.st_mtime_ns, status.st_size, status.st_ino)
+    market: HasCalendar = open_part("market")
+    calendar = market.calendar()
+    return calendar if future else calendar.known_part()
 
 
 def _parse(path: Path, lines: list[str]) -> pd.DatetimeIndex:

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from rollwright.campaign.plan import CampaignPlan, Window, WindowKey
 from rollwright.config.construct import init_instance_by_config
+from rollwright.config.context import Context
 from rollwright.config.placeholders import fill_paths
-from rollwright.config.settings import Settings
 from rollwright.core.atomic import write_text
 from rollwright.errors import RecorderNotFoundError, RollwrightError, TaskFailedError
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.store import PoolStore
+from rollwright.pool.worker.inline import run_task
 from rollwright.pool.worker.worker import TaskBody, Worker, WorkerEvent
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.data_dependency import Reading
+from rollwright.training.pooled import train_in_slot
 from rollwright.training.validity import why_stale
 
 __all__ = ["REQUIRED_ARTIFACTS", "Submission", "finished_recorders", "submit", "train_windows", "warm_features"]
@@ -122,7 +125,7 @@ def train_windows(
     manager: TaskManager,
     *,
     store: PoolStore,
-    settings: Settings,
+    context: Context,
     jobs: int,
     on_event: Callable[[WorkerEvent], None] | None = None,
     failures: Path | None = None,
@@ -131,7 +134,9 @@ def train_windows(
 
     Parameters
     ----------
-    plan, submission, manager, store, settings : as in `submit`
+    plan, submission, manager, store : as in `submit`
+    context : Context
+        What the windows are trained in. A market given as an object stays in this process, and so do its windows.
     jobs : int
     on_event : callable, optional
         Called with each event of the worker.
@@ -149,15 +154,18 @@ def train_windows(
         When windows are out of attempts; it names each. All others are finished then.
     """
     ids = [submission.ids[key] for key in submission.todo]
-    if ids:
+    if ids and context.market is not None:
+        with suppress(TaskFailedError):  # told below, with the names of the windows
+            run_task(train_in_slot, manager, {"_id": {"$in": ids}}, experiment_name=plan.name)
+    elif ids:
         worker = Worker(
             store=store,
             pool=plan.name,
             body=TaskBody(entry=ENTRY, kwargs={"experiment_name": plan.name}),
             slots=min(jobs, len(ids)),
-            lease=settings.pool.lease,
+            lease=context.settings.pool.lease,
             preload=PRELOAD,
-            settings=settings,
+            settings=context.settings,
             on_event=on_event,
             only=ids,
         )

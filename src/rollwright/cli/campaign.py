@@ -14,6 +14,7 @@ from rollwright.cli.console import clean_stdout, talk
 
 if TYPE_CHECKING:
     from rollwright.campaign.results import CampaignResult
+    from rollwright.config.settings import Settings
 
 __all__ = ["Jobs", "default_jobs", "demo", "resume", "roll", "run_once"]
 
@@ -60,7 +61,8 @@ def run_once(
     from rollwright.app.campaign import open_campaign, train_once  # noqa: PLC0415 - keeps --help light
 
     with clean_stdout():
-        recorder = train_once(open_campaign(file, overrides=overrides or (), provider_uri=provider_uri))
+        campaign = open_campaign(file, overrides=overrides or (), provider_uri=provider_uri)
+        recorder = train_once(campaign)
         metrics = recorder.list_metrics()
     if as_json:
         print(json.dumps({"ok": True, "data": {"recorder": recorder.id, "metrics": metrics}}, indent=1))
@@ -68,7 +70,7 @@ def run_once(
     print(f"recorder {recorder.id} of experiment {recorder.experiment_id}: {recorder.status}")
     for name, value in sorted(metrics.items()):
         print(f"  {name:<12} {value: .4f}")
-    show_tracking()
+    show_tracking(campaign.settings)
     return 0
 
 
@@ -102,7 +104,7 @@ def _roll(
     campaign = open_campaign(file, overrides=overrides, provider_uri=provider_uri, project=project)
     with clean_stdout(), CampaignProgress(campaign.name) as progress:
         result = roll_campaign(campaign, jobs=jobs, on_progress=progress)
-    return _end(result, go_on or f"rollwright resume {campaign.name}", as_json=as_json)
+    return _end(result, go_on or f"rollwright resume {campaign.name}", campaign.settings, as_json=as_json)
 
 
 def resume(
@@ -111,15 +113,17 @@ def resume(
     as_json: AsJson = False,
 ) -> int:
     """Go on with a campaign that was interrupted."""
-    from rollwright.app.campaign import resume_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.campaign import reopen_campaign, roll_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.progress import CampaignProgress  # noqa: PLC0415 - keeps --help light
 
-    with clean_stdout(), CampaignProgress(name or "campaign") as progress:
-        result = resume_campaign(name, jobs=jobs or default_jobs(), on_progress=progress)
-    return _end(result, " ".join(["rollwright resume", *([name] if name else [])]), as_json=as_json)
+    campaign = reopen_campaign(name)
+    with clean_stdout(), CampaignProgress(campaign.name) as progress:
+        result = roll_campaign(campaign, jobs=jobs or default_jobs(), on_progress=progress)
+    go_on = " ".join(["rollwright resume", *([name] if name else [])])
+    return _end(result, go_on, campaign.settings, as_json=as_json)
 
 
-def _end(result: CampaignResult | None, go_on: str, *, as_json: bool) -> int:
+def _end(result: CampaignResult | None, go_on: str, settings: Settings, *, as_json: bool) -> int:
     if result is None:
         talk.line(f"stopped; nothing is lost. Go on with: {go_on}")
         return INTERRUPTED
@@ -127,15 +131,15 @@ def _end(result: CampaignResult | None, go_on: str, *, as_json: bool) -> int:
         print(json.dumps({"ok": True, "data": result.summary()}, indent=1))
     else:
         show_result(result)
-        show_tracking()
+        show_tracking(settings)
     return 0
 
 
-def show_tracking() -> None:
+def show_tracking(settings: Settings) -> None:
     """Say where the recorded runs are to be seen, and what of them waits for a server."""
     from rollwright.app.track import tracking_notes  # noqa: PLC0415 - keeps --help light
 
-    for line in tracking_notes():
+    for line in tracking_notes(settings):
         talk.line(line)
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rollwright.collect.ensemble import RollingEnsemble
+from rollwright.config.context import bind_context
 from rollwright.errors import ConfigError
 
 __all__ = ["Group", "RollingGroup"]
@@ -86,7 +87,7 @@ class Group:
         if threads == 1 or len(parts) < 2:
             return {key: self.reduce(part) for key, part in parts.items()}
         with ThreadPoolExecutor(max_workers=threads) as executor:
-            return dict(zip(parts, executor.map(self.reduce, parts.values()), strict=True))
+            return dict(zip(parts, executor.map(bind_context(self.reduce), parts.values()), strict=True))
 
 
 def _thread_count(n_jobs: int) -> int:

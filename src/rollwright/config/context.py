@@ -1,21 +1,40 @@
-"""The one ambient context (decision D15): the settings that stand in for an argument nobody gave.
+"""The one ambient context (decision D15): settings, market, tracking and pool for arguments that nobody gave.
 
-Set by `init`, by the command line, or in a worker from the task's campaign. Only the seeds' constructors
-(``TimeAdjuster()``, ``TaskManager("p")``, ``D``, ``R``) read it, and only as the default of an argument; everything
-beneath takes its inputs explicitly.
+It is one frozen value. A block entered with `using` has its own, which only its thread or asynchronous task sees; all
+others see the default of the process. The seeds' constructors (``TimeAdjuster()``, ``TaskManager("p")``, ``D``, ``R``)
+read it as the default of an argument and everything beneath takes its inputs explicitly. Reading a file or opening a
+campaign never changes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
 
 from rollwright.config.settings import Settings, known_names, load_settings, masked
+from rollwright.core.registry import OPENERS, load_target
 from rollwright.errors import ConfigError, UnknownSettingError
 
-__all__ = ["C", "SettingsFacade", "auto_init", "current_settings", "init", "install", "using"]
+__all__ = [
+    "C",
+    "Context",
+    "SettingsFacade",
+    "auto_init",
+    "bind_context",
+    "current_context",
+    "current_settings",
+    "init",
+    "install",
+    "open_part",
+    "update_context",
+    "using",
+]
 
 # What Qlib's users write in `init(...)` and `C[...]`, and the setting it means here.
 QLIB_NAMES: Final[dict[str, str]] = {
@@ -33,43 +52,211 @@ QLIB_NAMES: Final[dict[str, str]] = {
 _EXP_MANAGER: Final[dict[str, str]] = {"uri": "tracking.uri", "default_exp_name": "tracking.default_experiment"}
 _MONGO_DEFAULT: Final[dict[str, str]] = {"task_url": "mongodb://localhost:27017/", "task_db_name": "default_task_db"}
 
+Part: TypeAlias = Literal["market", "tracking", "pool"]
+# The settings that name a part: set anew, they replace an object that was given for it.
+_NAMED_BY: Final[dict[str, Part]] = {
+    "data.provider_uri": "market",
+    "tracking.uri": "tracking",
+    "pool.url": "pool",
+}
 
-class _Slot:
-    """Where the present settings stand; None until somebody asks."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
-    settings: Settings | None = None
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What stands in for an argument that nobody gave.
+
+    Attributes
+    ----------
+    settings : Settings
+    market : DataSource, optional
+        None: the one that the settings name, opened when it is asked for.
+    tracking : ExpManager, optional
+        None: one over the settings.
+    pool : TaskStore, optional
+        None: the one that the settings name, opened when it is asked for.
+    """
+
+    settings: Settings
+    # `Any`: the packages of these three stand above this one, see `open_part`.
+    market: Any = None
+    tracking: Any = None
+    pool: Any = None
+
+
+class _Unchanged:
+    """The default of an argument that leaves a part as it is, since None means "the one the settings name"."""
+
+
+_UNCHANGED: Final = _Unchanged()
+_block: Final[ContextVar[Context | None]] = ContextVar("rollwright_context", default=None)
+
+
+class _Process:
+    """The default of the process; None until somebody asks."""
+
+    mutex: Final = threading.Lock()
+    context: Context | None = None
+
+
+def current_context() -> Context:
+    """Return the context of the innermost `using` block here, else the default of the process.
+
+    The default is made from files and environment at the first call.
+    """
+    found = _block.get()
+    if found is not None:
+        return found
+    with _Process.mutex:
+        if _Process.context is None:
+            _Process.context = Context(settings=load_settings())
+        return _Process.context
 
 
 def current_settings() -> Settings:
-    """Return the ambient settings, loading them from file and environment at the first call."""
-    if _Slot.settings is None:
-        _Slot.settings = load_settings()
-    return _Slot.settings
+    """Return the settings of the present context."""
+    return current_context().settings
 
 
-def install(settings: Settings | None) -> None:
-    """Make `settings` the ambient ones; None forgets them, so that the next question loads them anew."""
-    _Slot.settings = settings
+def open_part(name: Part) -> Any:
+    """Return the market, the tracking or the pool of the present context, opened from its settings if not given.
+
+    Parameters
+    ----------
+    name : {"market", "tracking", "pool"}
+
+    Returns
+    -------
+    object
+        What the present context holds of that name, else what the function makes that the package above registered in
+        `rollwright.core.registry.OPENERS`; it is called with the settings.
+
+    Raises
+    ------
+    ConfigError
+        When no package has registered how to open it.
+    """
+    context = current_context()
+    given = {"market": context.market, "tracking": context.tracking, "pool": context.pool}[name]
+    if given is not None:
+        return given
+    opener = OPENERS.get(name)
+    if opener is None:
+        raise ConfigError(f"nothing is registered that opens the {name}", hint="import rollwright, which registers it")
+    return load_target(opener.targets[0])(context.settings)
+
+
+def install(context: Context | Settings | None) -> None:
+    """Set the default of the process; None forgets it, so that the next question makes it anew.
+
+    For the entry point of a process, which a worker process is. Blocks of `using` that are under way keep their own.
+    """
+    with _Process.mutex:
+        _Process.context = Context(settings=context) if isinstance(context, Settings) else context
 
 
 @contextmanager
-def using(settings: Settings) -> Iterator[Settings]:
-    """Make `settings` the ambient ones inside the block."""
-    before = _Slot.settings
-    install(settings)
+def using(
+    given: Context | Settings | None = None,
+    *,
+    market: Any = _UNCHANGED,
+    tracking: Any = _UNCHANGED,
+    pool: Any = _UNCHANGED,
+) -> Iterator[Context]:
+    """Set the context of a block, for this thread or asynchronous task alone.
+
+    A thread that is started in the block begins with the default of the process; `bind_context` takes the block's
+    context along.
+
+    Parameters
+    ----------
+    given : Context or Settings, optional
+        The whole context; or settings, which name everything themselves. The present context if not given.
+    market : DataSource or None, optional
+        Over `given`; None means the one that the settings name.
+    tracking : ExpManager or None, optional
+    pool : TaskStore or None, optional
+
+    Yields
+    ------
+    Context
+    """
+    base = Context(settings=given) if isinstance(given, Settings) else given
+    token = _block.set(_changed(current_context() if base is None else base, market, tracking, pool))
     try:
-        yield settings
+        yield current_context()
     finally:
-        install(before)
+        _block.reset(token)
 
 
-def init(default_conf: str = "client", **values: object) -> Settings:
+def bind_context(function: Callable[P, T]) -> Callable[P, T]:
+    """Return `function` so that it runs in the context that is present now, on whatever thread it is called."""
+    context = _block.get()
+    if context is None:  # every thread sees the default of the process
+        return function
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        with using(context):
+            return function(*args, **kwargs)
+
+    return call
+
+
+def update_context(
+    settings: Settings | None = None,
+    *,
+    market: Any = _UNCHANGED,
+    tracking: Any = _UNCHANGED,
+    pool: Any = _UNCHANGED,
+) -> Context:
+    """Replace parts of the present context: that of the innermost `using` block here, else the process's default."""
+    present = current_context()
+    if settings is not None:
+        present = replace(present, settings=settings)
+    changed = _changed(present, market, tracking, pool)
+    if _block.get() is None:
+        install(changed)
+    else:
+        _block.set(changed)
+    return changed
+
+
+def _changed(context: Context, market: Any, tracking: Any, pool: Any) -> Context:
+    given = {"market": market, "tracking": tracking, "pool": pool}
+    return replace(context, **{name: part for name, part in given.items() if part is not _UNCHANGED})
+
+
+def _set_values(values: Mapping[str, object], *, origin: str, parts: Mapping[Part, object]) -> Settings:
+    """Set dotted names in the present context; a setting that names a part replaces an object given before."""
+    named = {_NAMED_BY[name]: None for name in values if name in _NAMED_BY}
+    settings = current_settings().with_values(values, origin=origin)
+    update_context(settings, **{**named, **parts})
+    return settings
+
+
+def init(
+    default_conf: str = "client",
+    *,
+    market: object | None = None,
+    tracking: object | None = None,
+    pool: object | None = None,
+    **values: object,
+) -> Settings:
     """Set the ambient context; the seeds' ``qlib.init``.
+
+    In a `using` block it sets the context of the block, otherwise the default of the process.
 
     Parameters
     ----------
     default_conf : {"client"}
         Qlib's choice between its two sets of defaults. There is one set here, and no data server.
+    market : DataSource, optional
+        An open market, as ``AsOf(source, session)`` or ``FrameSource(frame)``, instead of a ``provider_uri``.
+    tracking : ExpManager, optional
+    pool : TaskStore, optional
     **values
         Qlib's names (``provider_uri``, ``region``, ``kernels``, ``exp_manager`` …) or dotted setting names with
         ``__`` for the dot (``pool__url``).
@@ -84,16 +271,20 @@ def init(default_conf: str = "client", **values: object) -> Settings:
     UnknownSettingError
         For a name no setting has.
     ConfigError
-        For another `default_conf`.
+        For another `default_conf`, and for a part that is given both as an object and by a setting.
     """
     if default_conf != "client":
         raise ConfigError(
             f"default_conf = {default_conf!r}: there is no data server, only the `client` that reads its own files",
             hint="leave `default_conf` out, and name the data folder: init(provider_uri=…)",
         )
-    settings = current_settings().with_values(translate(values), origin="init")
-    install(settings)
-    return settings
+    translated = translate(values)
+    given: tuple[tuple[Part, object | None], ...] = (("market", market), ("tracking", tracking), ("pool", pool))
+    parts = {name: part for name, part in given if part is not None}
+    for setting, name in _NAMED_BY.items():
+        if setting in translated and name in parts:
+            raise ConfigError(f"`{name}` and `{setting}` are both given", hint="give the one or the other")
+    return _set_values(translated, origin="init", parts=parts)
 
 
 def auto_init(*, cur_path: str | Path | None = None, skip_if_reg: bool = True, **values: object) -> Settings:
@@ -121,13 +312,13 @@ def auto_init(*, cur_path: str | Path | None = None, skip_if_reg: bool = True, *
         When `cur_path` is no folder.
     """
     translated = translate(values)
-    if skip_if_reg and _Slot.settings is not None:
-        return _Slot.settings
+    if skip_if_reg and (_block.get() is not None or _Process.context is not None):
+        return current_settings()
     start = Path.cwd() if cur_path is None else Path(cur_path)
     if not start.is_dir():
         raise ConfigError(f"there is no folder {start} to look for a project from")
-    install(load_settings(start=start).with_values(translated, origin="init"))
-    return current_settings()
+    settings = load_settings(start=start).with_values(translated, origin="init")
+    return update_context(settings, market=None, tracking=None, pool=None).settings
 
 
 def translate(values: Mapping[str, object]) -> dict[str, object]:
@@ -228,7 +419,7 @@ class SettingsFacade:
 
     def __setitem__(self, name: str, value: object) -> None:
         values = {"pool.url": _mongo_url(value)} if name == "mongo" else {_dotted(name): value}
-        install(current_settings().with_values(values, origin="code"))
+        _set_values(values, origin="code", parts={})
 
 
 def _dotted(name: str) -> str:

@@ -34,6 +34,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from rollwright.config.context import bind_context
 from rollwright.errors import CalendarRangeError
 from rollwright.expression.block import Block, LastReads, Margin, Values
 from rollwright.expression.planner import Plan, operator_of
@@ -178,6 +179,7 @@ def _run_in_order(jobs: Iterator[_TileJob], run: Callable[[_TileJob], T], *, thr
     most = 2 * threads if threads > 1 else 1
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="rollwright-expression")
     pending: deque[Future[T]] = deque()
+    run = bind_context(run)  # operators and consumers may ask for the ambient settings
     try:
         for job in jobs:
             pending.append(pool.submit(run, job))

@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
-from rollwright.config.context import current_settings
+from rollwright.config.context import current_context, open_part
+from rollwright.config.settings import Settings
+from rollwright.errors import ConfigError
+from rollwright.market.folder.layout import normal_freq
 from rollwright.market.folder.provider import provider_from_settings
 from rollwright.market.source import DataSource
 
-__all__ = ["ambient_source"]
+__all__ = ["ambient_source", "open_market"]
 
 
-def ambient_source(freq: str = "day") -> DataSource:
-    """Return the ambient market data of one frequency."""
-    settings = current_settings()
-    if settings.data.freq != freq:
-        settings = settings.with_values({"data.freq": freq}, origin="loader")
+def ambient_source(freq: str | None = None) -> DataSource:
+    """Return the market of the ambient context.
+
+    Parameters
+    ----------
+    freq : str, optional
+        Another frequency than the market's own: opened from the same folder when the settings name the market.
+
+    Raises
+    ------
+    ConfigError
+        When the context was given a market as an object, and it has another frequency.
+    DataNotFoundError
+        When the context has no market and no ``data.provider_uri`` is set, or nothing lies there.
+    """
+    context = current_context()
+    if freq is None or (context.market is None and freq == context.settings.data.freq):
+        market: DataSource = open_part("market")
+        return market
+    if context.market is None:
+        return provider_from_settings(context.settings.with_values({"data.freq": freq}, origin="argument"))
+    given: DataSource = context.market
+    if normal_freq(given.freq) != normal_freq(freq):
+        raise ConfigError(
+            f"the context's market has the frequency {given.freq}, and {freq} is asked for",
+            hint="give a market of that frequency, or let data.provider_uri name a folder that has both",
+        )
+    return given
+
+
+def open_market(settings: Settings) -> DataSource:
+    """Return the market that `settings` name; what stands for the market of a context that was given none."""
     return provider_from_settings(settings)

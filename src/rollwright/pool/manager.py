@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
-from rollwright.config.context import current_settings
+from rollwright.config.context import current_settings, open_part
 from rollwright.core.canonical import JSON, canonical_json, parse_json
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import (
@@ -32,7 +32,6 @@ from rollwright.pool.store import (
     check_pool_name,
     encode_result,
 )
-from rollwright.pool.urls import shared_store
 from rollwright.pool.waiting import Waiting, WaitProgress, failures_in
 from rollwright.pool.worker.heartbeat import Heartbeat, new_owner
 
@@ -81,7 +80,7 @@ class TaskManager(ManagerFile):
     ) -> None:
         settings = current_settings().pool
         self.task_pool = check_pool_name(task_pool)
-        self.store = store if store is not None else shared_store()
+        self.store: PoolStore = store if store is not None else open_part("pool")
         self.lease = lease if lease is not None else settings.lease
         self.max_attempts = max_attempts if max_attempts is not None else settings.max_attempts
         self.poll = poll if poll is not None else settings.poll
@@ -494,4 +493,5 @@ class TaskManager(ManagerFile):
     @staticmethod
     def list(store: PoolStore | None = None) -> _Names:
         """Return the names of all pools of a store (the ambient one if not given), sorted."""
-        return (store if store is not None else shared_store()).list_pools()
+        found: PoolStore = store if store is not None else open_part("pool")
+        return found.list_pools()

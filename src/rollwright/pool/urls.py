@@ -7,12 +7,12 @@ import threading
 from typing import Final
 
 from rollwright.config.context import current_settings
-from rollwright.config.settings import masked
+from rollwright.config.settings import Settings, masked
 from rollwright.core.optional import require
 from rollwright.errors import ConfigError
 from rollwright.pool.store import PoolStore
 
-__all__ = ["close_shared_stores", "shared_store", "store_from_url"]
+__all__ = ["close_shared_stores", "open_pool", "shared_store", "store_from_url"]
 
 _SQLITE: Final = "sqlite:///"
 
@@ -74,6 +74,11 @@ def shared_store(url: str | None = None) -> PoolStore:
         if absolute not in _Shared.stores:
             _Shared.stores[absolute] = store_from_url(absolute)
         return _Shared.stores[absolute]
+
+
+def open_pool(settings: Settings) -> PoolStore:
+    """Return this process's one store of the URL that `settings` name; what opens the pool of a context."""
+    return shared_store(settings.resolve_url(settings.pool.url))
 
 
 def close_shared_stores() -> None:

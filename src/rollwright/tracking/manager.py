@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from rollwright.config.context import current_settings
+from rollwright.config.settings import Settings
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import (
     ExperimentNotFoundError,
@@ -24,7 +25,7 @@ from rollwright.tracking.runs_frame import frame_of, view_of
 from rollwright.tracking.store import ExperimentRecord, check_name
 from rollwright.tracking.stores.opening import MEMORY
 
-__all__ = ["ExpManager", "MLflowExpManager"]
+__all__ = ["ExpManager", "MLflowExpManager", "open_manager"]
 
 
 class ExpManager:
@@ -263,3 +264,8 @@ class MLflowExpManager(ExpManager):
         from rollwright.tracking.stores.mlflow.store import client_of  # noqa: PLC0415 - the adapter is imported when chosen
 
         return client_of(self.uri)
+
+
+def open_manager(settings: Settings) -> ExpManager:  # noqa: ARG001 - it asks the ambient settings at each use
+    """Return a manager over the ambient settings; what stands for the tracking of a context that was given none."""
+    return MLflowExpManager()

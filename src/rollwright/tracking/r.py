@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from rollwright.config.context import open_part, update_context
 from rollwright.errors import NoActiveRecorderError, RecordError
 from rollwright.tracking.experiment import Experiment
 from rollwright.tracking.manager import ExpManager, MLflowExpManager
@@ -25,7 +26,7 @@ class QlibRecorder:
     Parameters
     ----------
     exp_manager : ExpManager, optional
-        One over the ambient settings if not given.
+        That of the ambient context, asked at each use, if not given.
 
     Guarantees: a run ends FINISHED only when its block was left without an exception, FAILED for any other exit
     (``sys.exit``, an interrupt, a killed thread's unwinding); runs nest; each thread has its own active recorder; a
@@ -33,15 +34,16 @@ class QlibRecorder:
     """
 
     def __init__(self, exp_manager: ExpManager | None = None) -> None:
-        self._manager = exp_manager if exp_manager is not None else MLflowExpManager()
+        self._given = exp_manager
 
     def __repr__(self) -> str:
         return f"R(uri={self.exp_manager.place.portable_uri()!r})"
 
     @property
     def exp_manager(self) -> ExpManager:
-        """The manager in force here: that of the innermost `uri_context`, else this object's own."""
-        return _override.get() or self._manager
+        """The manager in force here: that of the innermost `uri_context`, else this object's or the context's."""
+        manager: ExpManager = _override.get() or self._given or open_part("tracking")
+        return manager
 
     @contextmanager
     def start(
@@ -227,8 +229,14 @@ class QlibRecorder:
         return self.exp_manager.uri
 
     def set_uri(self, uri: str | None) -> None:
-        """Use another tracking URI from now on, in every thread; None goes back to that of the ambient settings."""
-        self._manager.set_uri(uri)
+        """Use another tracking URI from now on; None goes back to that of the ambient settings.
+
+        It changes the ambient context: that of the innermost `using` block, else that of the whole process.
+        """
+        if self._given is not None:
+            self._given.set_uri(uri)
+        else:
+            update_context(tracking=None if uri is None else MLflowExpManager(uri=uri))
 
     @contextmanager
     def uri_context(self, uri: str | None) -> Iterator[None]:

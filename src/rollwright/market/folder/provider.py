@@ -50,7 +50,7 @@ from rollwright.market.folder.recent_sessions import TAIL_SESSIONS, Tail, read_t
 from rollwright.market.folder.universe import parse_lifetimes, universe_names
 from rollwright.market.source import Lifetimes
 
-__all__ = ["QlibProvider", "provider_from_settings"]
+__all__ = ["QlibProvider", "folder_from_settings", "provider_from_settings"]
 
 log = logging.getLogger("rollwright.market")
 
@@ -454,6 +454,20 @@ class _Last:
     opened: QlibProvider | None = None
 
 
+def folder_from_settings(settings: Settings) -> Path:
+    """Return the data folder that `settings` name, whether or not it is there.
+
+    Raises
+    ------
+    DataNotFoundError
+        When ``data.provider_uri`` is not set.
+    """
+    uri = settings.data.provider_uri
+    if uri is None:
+        raise DataNotFoundError("(not set)", "no `data.provider_uri` is set", hint=_HINT)
+    return settings.resolve(uri.removeprefix("file://"))
+
+
 def provider_from_settings(settings: Settings | None = None) -> QlibProvider:
     """Return the provider of the ambient market data as it stands at this moment.
 
@@ -466,10 +480,7 @@ def provider_from_settings(settings: Settings | None = None) -> QlibProvider:
         When ``data.provider_uri`` is not set, or nothing lies there.
     """
     present = current_settings() if settings is None else settings
-    uri = present.data.provider_uri
-    if uri is None:
-        raise DataNotFoundError("(not set)", "no `data.provider_uri` is set", hint=_HINT)
-    root = present.resolve(uri.removeprefix("file://"))
+    root = folder_from_settings(present)
     freq = normal_freq(present.data.freq)
     limit = int(present.data.mem_cache_size_limit * MEGABYTE)
     last = _Last.opened

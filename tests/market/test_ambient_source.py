@@ -1,0 +1,53 @@
+"""The market that stands in for a source nobody gave: any `DataSource`, not only a folder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rollwright import D, RollingGen, TimeAdjuster
+from rollwright.config.context import using
+from rollwright.config.settings import load_settings
+from rollwright.errors import ConfigError, DataNotFoundError
+from rollwright.market.ambient import ambient_source
+from rollwright.testing.market import random_source
+
+
+@pytest.fixture
+def market():
+    return random_source(np.random.default_rng(5), sessions=60, instruments=4)
+
+
+def test_any_source_can_be_the_ambient_market(market):
+    with using(market=market):
+        assert ambient_source() is ambient_source("day") is ambient_source("1d") is market
+        frame = D.features("all", ["$close"])
+        assert len(TimeAdjuster().cals) == 60
+        assert list(D.calendar()) == list(market.calendar().to_index())
+        assert list(D.instruments("all")) == ["market", "filter_pipe"]
+    wanted = market.load(["close"], market.instruments(), 0, 60)[0]
+    assert np.isfinite(wanted).sum() == frame["$close"].notna().sum() > 0
+
+
+def test_windows_are_rolled_over_the_ambient_market(market):
+    days = market.calendar()
+    template = {
+        "model": {"class": "LGBModel"},
+        "dataset": {
+            "class": "DatasetH",
+            "kwargs": {"segments": {"train": (days[0], days[29]), "test": (days[30], days[59])}},
+        },
+    }
+    with using(market=market):
+        tasks = RollingGen(step=10, rtype="sliding").generate(template)
+    assert [task["dataset"]["kwargs"]["segments"]["test"][0] for task in tasks] == [days[30], days[40], days[50]]
+
+
+def test_another_frequency_than_the_given_market_s_is_refused(market):
+    with using(market=market), pytest.raises(ConfigError, match="frequency day, and 5min is asked for"):
+        ambient_source("5min")
+
+
+def test_without_a_market_and_a_setting_the_error_says_so():
+    with using(load_settings()), pytest.raises(DataNotFoundError, match="provider_uri"):
+        ambient_source()
