@@ -30,8 +30,12 @@ if TYPE_CHECKING:
     from rollwright.collect.group import RollingGroup as RollingGroup
     from rollwright.config.construct import init_instance_by_config as init_instance_by_config
     from rollwright.config.context import C as C
+    from rollwright.config.context import Context as Context
     from rollwright.config.context import auto_init as auto_init
+    from rollwright.config.context import current_context as current_context
+    from rollwright.config.context import current_settings as current_settings
     from rollwright.config.context import init as init
+    from rollwright.config.context import using as using
     from rollwright.core.timing import TimeInspector as TimeInspector
     from rollwright.dataset.alpha import Alpha158 as Alpha158
     from rollwright.dataset.alpha import Alpha360 as Alpha360
@@ -89,6 +93,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "C": "rollwright.config.context",
     "CatBoostModel": "rollwright.models.catboost",
     "Collector": "rollwright.collect.collector",
+    "Context": "rollwright.config.context",
     "D": "rollwright.features.api",
     "DataHandler": "rollwright.dataset.handler",
     "DataHandlerLP": "rollwright.dataset.handler",
@@ -134,10 +139,12 @@ _PUBLIC: Final[dict[str, str]] = {
     "Trainer": "rollwright.training.trainer",
     "TrainerR": "rollwright.training.trainer",
     "TrainerRM": "rollwright.training.pooled",
-    "auto_init": "rollwright.config.context",
     "XGBModel": "rollwright.models.xgboost",
+    "auto_init": "rollwright.config.context",
     "backtest_daily": "rollwright.backtest.daily",
     "begin_task_train": "rollwright.training.execute",
+    "current_context": "rollwright.config.context",
+    "current_settings": "rollwright.config.context",
     "end_task_train": "rollwright.training.execute",
     "get_mongodb": "rollwright.pool.mongodb",
     "handler_mod": "rollwright.tasks.rolling",
@@ -149,6 +156,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "run_task": "rollwright.pool.worker.worker",
     "task_generator": "rollwright.tasks.generate",
     "task_train": "rollwright.training.execute",
+    "using": "rollwright.config.context",
 }
 
 __all__ = sorted([*_PUBLIC, "__version__"])  # noqa: PLE0605 - sorted by construction, pinned by a test

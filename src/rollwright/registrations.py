@@ -75,7 +75,7 @@ def register_builtin() -> None:
     _register_references()
     SLOT_MODULES.register("processor", "rollwright.dataset.processors")
     OPENERS.register("saved_object", "rollwright.signing.serializable:open_saved")
-    OPENERS.register("market", "rollwright.market.ambient:open_market")
+    OPENERS.register("market", "rollwright.market.current:open_market")
     OPENERS.register("tracking", "rollwright.tracking.manager:open_manager")
     OPENERS.register("pool", "rollwright.pool.urls:open_pool")
     OPENERS.register("keep_result", "rollwright.tracking.kept_results:keep_result")

@@ -136,7 +136,7 @@ def test_g5_truncating_more_than_there_is_is_refused(ta):
         ta.truncate((None, at(5)), at(6), 7)
 
 
-def test_g7_an_ambient_adjuster_sees_the_days_that_are_added(tmp_path):
+def test_g7_an_adjuster_without_a_calendar_sees_the_days_that_are_added(tmp_path):
     path = tmp_path / "calendars" / "day.txt"
     path.parent.mkdir()
     path.write_text("2020-01-02\n2020-01-03\n")

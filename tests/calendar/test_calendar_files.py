@@ -1,4 +1,4 @@
-"""Calendar files: what is accepted, what is refused and where, and the ambient default."""
+"""Calendar files: what is accepted, what is refused and where, and the current default."""
 
 import logging
 import os
@@ -6,7 +6,7 @@ import os
 import pandas as pd
 import pytest
 
-from rollwright.calendar.files import ambient_calendar, format_sessions, read_calendar, read_sessions
+from rollwright.calendar.files import current_calendar, format_sessions, read_calendar, read_sessions
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.config.context import using
 from rollwright.config.settings import load_settings
@@ -100,24 +100,24 @@ def test_nothing_there_is_its_own_error(tmp_path):
         read_calendar(tmp_path)
 
 
-def ambient(tmp_path, **values):
+def settings_of(tmp_path, **values):
     return load_settings(values, start=tmp_path, environ={"HOME": str(tmp_path)})
 
 
-def test_the_ambient_calendar_needs_a_provider(tmp_path):
-    with using(ambient(tmp_path)), pytest.raises(DataNotFoundError, match=r"no `data\.provider_uri` is set"):
-        ambient_calendar()
+def test_the_current_calendar_needs_a_provider(tmp_path):
+    with using(settings_of(tmp_path)), pytest.raises(DataNotFoundError, match=r"no `data\.provider_uri` is set"):
+        current_calendar()
 
 
-def test_g7_the_ambient_calendar_sees_new_days(tmp_path):
+def test_g7_the_current_calendar_sees_new_days(tmp_path):
     path = write(tmp_path / "market/calendars/day.txt", "2020-01-02\n2020-01-03\n")
-    with using(ambient(tmp_path, **{"data.provider_uri": "market"})):
-        before = ambient_calendar()
-        assert ambient_calendar() is before
+    with using(settings_of(tmp_path, **{"data.provider_uri": "market"})):
+        before = current_calendar()
+        assert current_calendar() is before
         write(path, "2020-01-02\n2020-01-03\n2020-01-06\n")
         os.utime(path, ns=(1, 1))
-        assert ambient_calendar().last == pd.Timestamp("2020-01-06")
+        assert current_calendar().last == pd.Timestamp("2020-01-06")
         write(tmp_path / "market/calendars/day_future.txt", "2020-01-06\n2020-01-07\n")
-        assert ambient_calendar() == TradingCalendar([*GOOD, "2020-01-07"], known=3)
-        assert ambient_calendar(future=False).last == pd.Timestamp("2020-01-06")
+        assert current_calendar() == TradingCalendar([*GOOD, "2020-01-07"], known=3)
+        assert current_calendar(future=False).last == pd.Timestamp("2020-01-06")
     assert len(before) == 2

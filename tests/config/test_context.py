@@ -1,4 +1,4 @@
-"""The one ambient context: what stands in for an argument nobody gave."""
+"""The one current context: what stands in for an argument nobody gave."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def origins():
     return dict(current_settings().origins)
 
 
-def test_the_ambient_settings_are_loaded_once(monkeypatch):
+def test_the_current_settings_are_loaded_once(monkeypatch):
     first = current_settings()
     monkeypatch.setenv("ROLLWRIGHT_POOL__LEASE", "7")
     assert current_settings() is first

@@ -272,7 +272,7 @@ def test_a_frequency_has_several_spellings(market, spelling):
     assert QlibProvider(market, freq=spelling).freq == "day"
 
 
-def test_the_ambient_provider_follows_the_folder(tmp_path, market):
+def test_the_provider_of_the_settings_follows_the_folder(tmp_path, market):
     settings = load_settings({"data.provider_uri": str(market)}, start=tmp_path, environ={})
     first = provider_from_settings(settings)
     assert provider_from_settings(settings) is first

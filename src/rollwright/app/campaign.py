@@ -25,7 +25,7 @@ from rollwright.core.canonical import sha256_hex
 from rollwright.core.clock import SystemClock
 from rollwright.core.timing import TimeInspector
 from rollwright.errors import ConfigError, CorruptFileError, nearest
-from rollwright.market.ambient import ambient_source
+from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.urls import store_from_url
@@ -151,7 +151,7 @@ def train_once(campaign: OpenCampaign) -> Recorder:
     """Train the file's task once, without rolling; what Qlib's ``qrun`` does."""
     task = campaign.config.task.as_template()
     with using(campaign.context):
-        for note in horizon_notes(task, ambient_source().calendar()):
+        for note in horizon_notes(task, current_market().calendar()):
             _logger.warning("label_leak %s", note)
         return task_train(task, experiment_name=campaign.name)
 
@@ -176,7 +176,7 @@ def roll_campaign(campaign: OpenCampaign, *, jobs: int, on_progress: Progress | 
         None when it was told to stop before everything was trained.
     """
     with using(campaign.context):
-        return _roll(campaign, ambient_source(), jobs, on_progress or (lambda _what, _value: None))
+        return _roll(campaign, current_market(), jobs, on_progress or (lambda _what, _value: None))
 
 
 def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: Progress) -> CampaignResult | None:

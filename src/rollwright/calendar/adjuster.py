@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Literal, TypeAlias, overload
 
 import pandas as pd
 
-from rollwright.calendar.files import ambient_calendar
+from rollwright.calendar.files import current_calendar
 from rollwright.calendar.trading import Session, SessionLike, TradingCalendar
 from rollwright.errors import CalendarError, CalendarRangeError, SegmentError
 
@@ -36,7 +36,7 @@ class TimeAdjuster:
     end_time : date, optional
         Ignore the sessions after it.
     calendar : TradingCalendar, optional
-        The sessions. If not given, the ambient market data is asked at every use, so an adjuster that lives for
+        The sessions. If not given, the current market is asked at every use, so an adjuster that lives for
         months, or is carried to another process, sees the days that were added meanwhile (defect G7).
 
     .. warning:: **Look-ahead.** With `future`, dates are known ahead, values are not: a segment that ends after the
@@ -66,7 +66,7 @@ class TimeAdjuster:
         CalendarRangeError
             When the calendar begins after `end_time`.
         DataNotFoundError
-            When no calendar was given and there is no ambient market data.
+            When no calendar was given and there is no current market.
         """
         whole = self._whole()
         if self._end_time is None:
@@ -223,7 +223,7 @@ class TimeAdjuster:
 
     def _whole(self) -> TradingCalendar:
         if self._calendar is None:
-            return ambient_calendar(future=self._future)
+            return current_calendar(future=self._future)
         return self._calendar if self._future else self._calendar.known_part()
 
 

@@ -1,4 +1,4 @@
-"""Calendar files: ``calendars/<freq>.txt`` of Qlib's provider layout, and the ambient default calendar.
+"""Calendar files: ``calendars/<freq>.txt`` of Qlib's provider layout, and the calendar of the current market.
 
 A file holds one session a line, in order. ``<freq>_future.txt`` beside it holds the same sessions and then those that
 are known to come.
@@ -17,7 +17,7 @@ from rollwright.calendar.trading import TradingCalendar
 from rollwright.config.context import open_part
 from rollwright.errors import CorruptFileError, DataNotFoundError
 
-__all__ = ["ambient_calendar", "calendar_path", "format_sessions", "read_calendar", "read_sessions"]
+__all__ = ["calendar_path", "current_calendar", "format_sessions", "read_calendar", "read_sessions"]
 
 _logger = logging.getLogger("rollwright.calendar")
 
@@ -111,8 +111,8 @@ class HasCalendar(Protocol):
         ...
 
 
-def ambient_calendar(*, future: bool = True) -> TradingCalendar:
-    """Return the calendar of the ambient market as it stands at this moment.
+def current_calendar(*, future: bool = True) -> TradingCalendar:
+    """Return the calendar of the current market as it stands at this moment.
 
     The market is asked in every call, so that a process which lives for months sees each new day (defect G7).
 

@@ -1,1 +1,1 @@
-"""Settings, the ambient context, and the objects a configuration names."""
+"""Settings, the current context, and the objects a configuration names."""

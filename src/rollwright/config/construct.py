@@ -83,7 +83,7 @@ def init_instance_by_config(
     try_kwargs : mapping, optional
         Given too, but only those the constructor has a parameter for.
     trust : Trust, optional
-        The ambient settings' if not given.
+        The current settings' if not given.
     **kwargs
         Given too; they win over those of `config`.
 

@@ -1,4 +1,4 @@
-"""The one ambient context (decision D15): settings, market, tracking and pool for arguments that nobody gave.
+"""The one current context (decision D15): settings, market, tracking and pool for arguments that nobody gave.
 
 It is one frozen value. A block entered with `using` has its own, which only its thread or asynchronous task sees; all
 others see the default of the process. The seeds' constructors (``TimeAdjuster()``, ``TaskManager("p")``, ``D``, ``R``)
@@ -245,7 +245,7 @@ def init(
     pool: object | None = None,
     **values: object,
 ) -> Settings:
-    """Set the ambient context; the seeds' ``qlib.init``.
+    """Set the current context; the seeds' ``qlib.init``.
 
     In a `using` block it sets the context of the block, otherwise the default of the process.
 
@@ -288,7 +288,7 @@ def init(
 
 
 def auto_init(*, cur_path: str | Path | None = None, skip_if_reg: bool = True, **values: object) -> Settings:
-    """Set the ambient context from the project that a folder lies in; Qlib's ``auto_init``.
+    """Set the current context from the project that a folder lies in; Qlib's ``auto_init``.
 
     Parameters
     ----------

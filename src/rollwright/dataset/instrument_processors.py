@@ -34,9 +34,9 @@ class TimeRangeFlt(InstProcessor):
     """
 
     def __init__(self, start_time: Any = None, end_time: Any = None, freq: str = "day") -> None:
-        from rollwright.market.ambient import ambient_source  # noqa: PLC0415 - loaders know processors
+        from rollwright.market.current import current_market  # noqa: PLC0415 - loaders know processors
 
-        sessions = ambient_source(freq).calendar().known_part().sessions(start_time, end_time)
+        sessions = current_market(freq).calendar().known_part().sessions(start_time, end_time)
         self.start_time = None if start_time is None else sessions[0]
         self.end_time = None if end_time is None else sessions[-1]
 

@@ -20,7 +20,7 @@ from rollwright.features.filters import filter_configs
 from rollwright.features.panel import FieldGroup, FramePanel, Panel, open_panel, per_instrument
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.table import Table
-from rollwright.market.ambient import ambient_source
+from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
 
 __all__ = [
@@ -121,12 +121,12 @@ class QlibDataLoader(DataLoader):
             instruments = {"market": instruments, "filter_pipe": self.filter_pipe}
         if isinstance(self.freq, str) and not self.inst_processors:
             return open_panel(
-                self.groups, source if source is not None else ambient_source(self.freq), target,
+                self.groups, source if source is not None else current_market(self.freq), target,
                 instruments=instruments, start_time=start_time, end_time=end_time,
             )  # fmt: skip
         frames, generations = [], []
         for group in self.groups:
-            market = source if source is not None else ambient_source(self._freq_of(group.group))
+            market = source if source is not None else current_market(self._freq_of(group.group))
             panel = open_panel(
                 (group,), market, target, instruments=instruments, start_time=start_time, end_time=end_time
             )

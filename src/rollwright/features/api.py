@@ -20,7 +20,7 @@ from rollwright.features.row_layout import Spans, spans_of_bounds, spans_of_life
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.table import two_levels
 from rollwright.features.universe import universe_of
-from rollwright.market.ambient import ambient_source
+from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
 
 __all__ = ["D", "DataFacade"]
@@ -50,7 +50,7 @@ class DataFacade:
         future : bool
             Whether known future sessions belong.
         """
-        calendar = ambient_source(freq).calendar()
+        calendar = current_market(freq).calendar()
         return (calendar if future else calendar.known_part()).sessions(start_time, end_time).to_numpy()
 
     def instruments(
@@ -83,7 +83,7 @@ class DataFacade:
             )
         if not isinstance(market, str):
             return list(market)
-        ambient_source().members(market)
+        current_market().members(market)
         return {"market": market, "filter_pipe": filter_configs(filter_pipe)}
 
     def list_instruments(
@@ -95,7 +95,7 @@ class DataFacade:
         as_list: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
     ) -> dict[str, list[tuple[pd.Timestamp, pd.Timestamp]]] | list[str]:
         """Return who belongs to `instruments` in the closed range: codes with their ranges, or codes alone."""
-        source = ambient_source(freq)
+        source = current_market(freq)
         calendar = source.calendar()
         universe = universe_of(instruments, source)
         if universe is None:
@@ -148,7 +148,7 @@ class DataFacade:
         names = tuple(fields)
         if not names:
             raise ConfigError("no fields are asked for")
-        source = ambient_source(freq)
+        source = current_market(freq)
         mode = disk_cache if disk_cache is not None else current_settings().store.default_disk_cache or 0
         if mode not in (0, 1, 2):
             raise ConfigError(f"disk_cache is {mode}", hint="0 computes, 1 uses the feature store, 2 replaces")

@@ -20,7 +20,7 @@ from rollwright.dataset.handler import DataHandler
 from rollwright.errors import RollwrightError
 from rollwright.features.panel import Panel, StorePanel
 from rollwright.features.table import RowLabels, Table
-from rollwright.market.ambient import ambient_source
+from rollwright.market.current import current_market
 
 __all__ = ["Reading", "WatchedPanel", "watched"]
 
@@ -142,7 +142,7 @@ class Reading:
         if not isinstance(reads, Mapping):
             return "the market data changed"
         try:
-            source = ambient_source(str(reads["freq"]))
+            source = current_market(str(reads["freq"]))
             unchanged = getattr(source, "unchanged_before", lambda _generation: 0)(str(recorded["data"]))
             if reads["stop"] > unchanged and unchanged < source.calendar().known:
                 return _change(source.calendar().to_index(), unchanged)

@@ -469,7 +469,7 @@ def folder_from_settings(settings: Settings) -> Path:
 
 
 def provider_from_settings(settings: Settings | None = None) -> QlibProvider:
-    """Return the provider of the ambient market data as it stands at this moment.
+    """Return the provider of the current market as it stands at this moment.
 
     The one opened last is returned again while its folder is unchanged. It keeps the series it decoded, up to
     ``data.mem_cache_size_limit``.

@@ -9,11 +9,11 @@ from rollwright.market.folder.layout import normal_freq
 from rollwright.market.folder.provider import provider_from_settings
 from rollwright.market.source import DataSource
 
-__all__ = ["ambient_source", "open_market"]
+__all__ = ["current_market", "open_market"]
 
 
-def ambient_source(freq: str | None = None) -> DataSource:
-    """Return the market of the ambient context.
+def current_market(freq: str | None = None) -> DataSource:
+    """Return the market of the current context.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from rollwright import D, RollingGen, TimeAdjuster
 from rollwright.config.context import using
 from rollwright.config.settings import load_settings
 from rollwright.errors import ConfigError, DataNotFoundError
-from rollwright.market.ambient import ambient_source
+from rollwright.market.current import current_market
 from rollwright.testing.market import random_source
 
 
@@ -18,9 +18,9 @@ def market():
     return random_source(np.random.default_rng(5), sessions=60, instruments=4)
 
 
-def test_any_source_can_be_the_ambient_market(market):
+def test_any_source_can_be_the_current_market(market):
     with using(market=market):
-        assert ambient_source() is ambient_source("day") is ambient_source("1d") is market
+        assert current_market() is current_market("day") is current_market("1d") is market
         frame = D.features("all", ["$close"])
         assert len(TimeAdjuster().cals) == 60
         assert list(D.calendar()) == list(market.calendar().to_index())
@@ -29,7 +29,7 @@ def test_any_source_can_be_the_ambient_market(market):
     assert np.isfinite(wanted).sum() == frame["$close"].notna().sum() > 0
 
 
-def test_windows_are_rolled_over_the_ambient_market(market):
+def test_windows_are_rolled_over_the_current_market(market):
     days = market.calendar()
     template = {
         "model": {"class": "LGBModel"},
@@ -45,9 +45,9 @@ def test_windows_are_rolled_over_the_ambient_market(market):
 
 def test_another_frequency_than_the_given_market_s_is_refused(market):
     with using(market=market), pytest.raises(ConfigError, match="frequency day, and 5min is asked for"):
-        ambient_source("5min")
+        current_market("5min")
 
 
 def test_without_a_market_and_a_setting_the_error_says_so():
     with using(load_settings()), pytest.raises(DataNotFoundError, match="provider_uri"):
-        ambient_source()
+        current_market()
