@@ -139,7 +139,7 @@ def test_a_dataset_that_cannot_say_what_it_reads_is_refused_before_the_fit():
 def test_two_phases_give_what_one_gives():
     begun = begin_task_train(TASK, "exp")
     assert "params.pkl" not in begun.list_artifacts()
-    ended = end_task_train(begun, "exp")
+    ended = end_task_train(rec=begun, experiment_name="exp")
     assert ended.id == begun.id
     assert ended.load_object("params.pkl") == task_train(TASK, "exp").load_object("params.pkl")
 

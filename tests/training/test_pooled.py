@@ -75,6 +75,29 @@ def test_a_pool_of_its_own_and_a_name_for_the_recorders():
     assert TaskManager.list() == ["pool-b"]
 
 
+def finish(recorder, experiment_name, recorder_name=None):
+    with R.start(experiment_name=experiment_name, recorder_id=recorder.id, resume=True):
+        R.log_params(finished="yes")
+        return R.get_recorder()
+
+
+def test_two_stages_each_wait_for_their_own_end_only():
+    trainer = TrainerRM("exp", train_func=train)
+    begun = trainer.train(tasks(1, 2), after_status="part_done", default_rec_name="staged")
+    assert TaskManager("exp").task_stat() == {"part_done": 2}
+    assert {recorder.name for recorder in begun} == {"staged"}
+    ended = trainer.train(tasks(1, 2), finish, None, "part_done")
+    assert TaskManager("exp").task_stat() == {"done": 2}
+    assert [recorder.id for recorder in ended] == [recorder.id for recorder in begun]
+    assert {recorder.list_params()["finished"] for recorder in ended} == {"yes"}
+    assert trainer.end_train(recs=ended) == ended
+
+
+def test_a_failure_of_the_first_stage_is_told():
+    with pytest.raises(TaskFailedError, match="task 1 is poison"):
+        TrainerRM("exp", train_func=train).train([{"x": 1, "fail": True}, *tasks(2)], after_status="part_done")
+
+
 def test_no_pool_and_no_experiment_is_an_error():
     with pytest.raises(ConfigError, match="neither a task_pool nor an experiment_name"):
         TrainerRM(train_func=train).train(tasks(1))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rollwright.errors import RollwrightError, TaskFailedError
+from rollwright.errors import ConfigError, RollwrightError, TaskFailedError
 from rollwright.tracking.r import R
+from rollwright.training.pooled import TrainerRM
 from rollwright.training.trainer import STATUS_BEGIN, STATUS_END, STATUS_KEY, TrainerR
 
 
@@ -41,6 +42,18 @@ def test_r8_one_failure_loses_no_other_recorder():
     assert caught.value.exit_code == 1
     statuses = sorted(r.status for r in R.list_recorders(experiment_name="exp").values())
     assert statuses == ["FAILED", "FINISHED", "FINISHED"]
+
+
+@pytest.mark.parametrize(("args", "kwargs"), [((1,), {}), ((), {"experiment_name": "other"})])
+def test_what_would_have_no_effect_on_trained_models_is_refused(args, kwargs):
+    for trainer in (TrainerR("exp", train), TrainerRM("exp", train_func=train)):
+        with pytest.raises(ConfigError, match=r"would have no effect(.|\n)*hint: give it to train"):
+            trainer.end_train([], *args, **kwargs)
+
+
+def test_the_states_have_qlibs_names_and_values():
+    assert (TrainerR.STATUS_KEY, TrainerR.STATUS_BEGIN, TrainerR.STATUS_END) == (STATUS_KEY, STATUS_BEGIN, STATUS_END)
+    assert TrainerRM.TM_ID == "_id in TaskManager"
 
 
 def test_a_trainer_without_workers_says_so():

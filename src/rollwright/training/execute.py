@@ -62,10 +62,10 @@ def begin_task_train(
     return recorder
 
 
-def end_task_train(recorder: Recorder, experiment_name: str) -> Recorder:
-    """Train the task that `begin_task_train` left in `recorder`, in that same recorder, and return it finished."""
-    task_config = with_segment_tuples(recorder.load_object(TASK_ARTIFACT))
-    with R.start(experiment_name=experiment_name, recorder_id=recorder.id, resume=True):
+def end_task_train(rec: Recorder, experiment_name: str) -> Recorder:
+    """Train the task that `begin_task_train` left in `rec`, in that same recorder, and return it finished."""
+    task_config = with_segment_tuples(rec.load_object(TASK_ARTIFACT))
+    with R.start(experiment_name=experiment_name, recorder_id=rec.id, resume=True):
         resumed = R.get_recorder()
         execute(cast("dict[str, Any]", task_config), resumed)
     return resumed

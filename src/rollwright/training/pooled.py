@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from rollwright.errors import ConfigError
 from rollwright.pool.manager import TaskManager
+from rollwright.pool.states import Status, parse_status
 from rollwright.pool.worker.worker import TaskResult, run_task
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
@@ -19,6 +20,7 @@ from rollwright.training.trainer import (
     TrainFunction,
     as_tasks,
     mark_trained,
+    refuse_arguments,
 )
 
 __all__ = ["TrainerRM", "train_in_slot"]
@@ -63,6 +65,8 @@ class TrainerRM(Trainer):
     tasks; a task that fails does not stop the others.
     """
 
+    TM_ID: ClassVar[str] = TASK_ID_KEY
+
     def __init__(
         self,
         experiment_name: str | None = None,
@@ -83,9 +87,22 @@ class TrainerRM(Trainer):
         tasks: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         train_func: TrainFunction | None = None,
         experiment_name: str | None = None,
+        before_status: str = TaskManager.STATUS_WAITING,
+        after_status: str = TaskManager.STATUS_DONE,
+        default_rec_name: str | None = None,
         **kwargs: Any,
     ) -> list[Recorder]:
         """Put `tasks` into the pool, help to train them, wait for the rest, and return their recorders, in order.
+
+        Parameters
+        ----------
+        tasks : mapping or sequence of mappings
+        train_func, experiment_name, default_rec_name
+            In place of the constructor's.
+        before_status, after_status : str
+            As `run_task` takes them. With ``part_done`` after it, a task is waited for until it is there.
+        **kwargs
+            Given to `run_task`.
 
         Raises
         ------
@@ -100,11 +117,22 @@ class TrainerRM(Trainer):
         ids = manager.create_task(definitions)
         mine = {"_id": {"$in": ids}}
         arguments: dict[str, Any] = {"experiment_name": experiment, **kwargs}
-        if self.default_rec_name is not None:
-            arguments["recorder_name"] = self.default_rec_name
+        recorder_name = default_rec_name or self.default_rec_name
+        if recorder_name is not None:
+            arguments["recorder_name"] = recorder_name
         if not self.skip_run_task:
-            run_task(train_func or self.train_func, manager.task_pool, query=mine, **arguments)
-        manager.wait(query=mine)
+            run_task(
+                train_func or self.train_func,
+                manager.task_pool,
+                query=mine,
+                before_status=before_status,
+                after_status=after_status,
+                **arguments,
+            )
+        if parse_status(after_status) is Status.PART_DONE:  # nobody makes more of them, so they must not be waited for
+            manager.wait(query={**mine, "status": {"$ne": Status.PART_DONE.value}})
+        else:
+            manager.wait(query=mine)
         recorders: list[Recorder] = []
         for task_id in ids:
             recorder: Recorder = manager.re_query(task_id)["res"]
@@ -117,9 +145,16 @@ class TrainerRM(Trainer):
             recorders.append(recorder)
         return recorders
 
-    def end_train(self, models: list[Recorder], *args: Any, **kwargs: Any) -> list[Recorder]:  # noqa: ARG002
-        """Mark the recorders as trained and return them."""
-        return mark_trained(models)
+    def end_train(self, recs: list[Recorder], *args: Any, **kwargs: Any) -> list[Recorder]:  # type: ignore[override]  # Qlib's name
+        """Mark the recorders as trained and return them.
+
+        Raises
+        ------
+        ConfigError
+            For further arguments, which would have no effect.
+        """
+        refuse_arguments(self, args, kwargs)
+        return mark_trained(recs)
 
     def has_worker(self) -> bool:
         """Tell that other processes may help."""

@@ -5,14 +5,23 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from rollwright.errors import RollwrightError, TaskFailedError
+from rollwright.errors import ConfigError, RollwrightError, TaskFailedError
 from rollwright.signing.serializable import Serializable
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.execute import task_train
 
-__all__ = ["STATUS_BEGIN", "STATUS_END", "STATUS_KEY", "Trainer", "TrainerR", "as_tasks"]
+__all__ = [
+    "STATUS_BEGIN",
+    "STATUS_END",
+    "STATUS_KEY",
+    "Trainer",
+    "TrainerR",
+    "as_tasks",
+    "mark_trained",
+    "refuse_arguments",
+]
 
 _logger = logging.getLogger("rollwright.training")
 
@@ -35,6 +44,10 @@ class Trainer(Serializable, ABC):
     `end_train`; the others are finished after `train`, and `end_train` gives back what it gets.
     """
 
+    STATUS_KEY: ClassVar[str] = STATUS_KEY
+    STATUS_BEGIN: ClassVar[str] = STATUS_BEGIN
+    STATUS_END: ClassVar[str] = STATUS_END
+
     def __init__(self) -> None:
         self.delay = False
 
@@ -42,8 +55,15 @@ class Trainer(Serializable, ABC):
     def train(self, tasks: Any, *args: Any, **kwargs: Any) -> list[Any]:
         """Train (or prepare) `tasks` and return one model (a recorder) for each, in order."""
 
-    def end_train(self, models: list[Any], *args: Any, **kwargs: Any) -> list[Any]:  # noqa: ARG002 - the seeds' signature
-        """Finish what `train` began; nothing is left to do for a trainer without delay."""
+    def end_train(self, models: list[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        """Finish what `train` began; nothing is left to do for a trainer without delay.
+
+        Raises
+        ------
+        ConfigError
+            For further arguments: what they mean is up to a derived class.
+        """
+        refuse_arguments(self, args, kwargs)
         return models
 
     def is_delay(self) -> bool:
@@ -71,8 +91,23 @@ class Trainer(Serializable, ABC):
         return self.end_train(self.train(*args, **kwargs))
 
 
+def refuse_arguments(trainer: Trainer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Refuse what ``end_train`` of a trainer without delay was given beside the models.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if args or kwargs:
+        given = ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])
+        raise ConfigError(
+            f"{type(trainer).__name__}.end_train trains nothing any more, so {given} would have no effect",
+            hint="give it to train",
+        )
+
+
 class TrainerR(Trainer):
-    """Trains one task after another in this process, each in a recorder of its own.
+    """Trains one task after another, each in a recorder of its own.
 
     Parameters
     ----------
@@ -80,6 +115,10 @@ class TrainerR(Trainer):
         Where the recorders go; may be given to `train` instead.
     train_func : callable
         ``train_func(task, experiment_name, recorder_name=…, **kwargs) -> Recorder``.
+    call_in_subproc : bool
+        True: each task runs in a process of its own, which gives all its memory back and is all that is lost when it
+        crashes. `train_func` must then be a function of a module that can be imported and call its second parameter
+        ``experiment_name``; tasks and arguments are JSON; the recorders must lie where both processes find them.
     default_rec_name : str, optional
         Name of the recorders; the tracker's own if not given.
 
@@ -91,11 +130,13 @@ class TrainerR(Trainer):
         self,
         experiment_name: str | None = None,
         train_func: TrainFunction = task_train,
+        call_in_subproc: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
         default_rec_name: str | None = None,
     ) -> None:
         super().__init__()
         self.experiment_name = experiment_name
         self.train_func = train_func
+        self.call_in_subproc = call_in_subproc
         self.default_rec_name = default_rec_name
 
     def train(
@@ -118,7 +159,11 @@ class TrainerR(Trainer):
         failures: list[tuple[str, str]] = []
         for place, task in enumerate(as_tasks(tasks)):
             try:
-                recorder = run(task, experiment, recorder_name=self.default_rec_name, **kwargs)
+                recorder = self._train_one(run, task, experiment, {"recorder_name": self.default_rec_name, **kwargs})
+            except TaskFailedError as error:  # of a process of its own: it names the one task
+                _logger.exception("task.failed place=%d", place)
+                failures.append((str(place), error.failures[0][1]))
+                continue
             except Exception as error:  # the boundary of a task, as a worker is
                 _logger.exception("task.failed place=%d", place)
                 failures.append((str(place), f"{type(error).__name__}: {error}".splitlines()[0]))
@@ -129,8 +174,24 @@ class TrainerR(Trainer):
             raise TaskFailedError(failures, hint="the others are finished and stay in the experiment")
         return recorders
 
-    def end_train(self, models: list[Recorder], *args: Any, **kwargs: Any) -> list[Recorder]:  # noqa: ARG002
-        """Mark the recorders as trained and return them."""
+    def _train_one(
+        self, run: TrainFunction, task: Mapping[str, Any], experiment: str | None, kwargs: Mapping[str, Any]
+    ) -> Recorder:
+        if not self.call_in_subproc:
+            return run(task, experiment, **kwargs)
+        from rollwright.training.isolated import train_isolated  # noqa: PLC0415 - it is built on this module
+
+        return train_isolated(run, task, experiment_name=experiment, **kwargs)
+
+    def end_train(self, models: list[Recorder], *args: Any, **kwargs: Any) -> list[Recorder]:
+        """Mark the recorders as trained and return them.
+
+        Raises
+        ------
+        ConfigError
+            For further arguments, which would have no effect.
+        """
+        refuse_arguments(self, args, kwargs)
         return mark_trained(models)
 
 

@@ -1,0 +1,58 @@
+"""One task in a process of its own: what `TrainerR` does with ``call_in_subproc=True``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from rollwright.errors import TaskFailedError
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.urls import store_from_url
+from rollwright.pool.worker.worker import run_task
+from rollwright.tracking.recorder import Recorder
+from rollwright.training.execute import task_train
+from rollwright.training.pooled import train_in_slot
+from rollwright.training.trainer import TrainFunction
+
+__all__ = ["train_isolated"]
+
+_POOL: Final = "isolated"
+
+
+def train_isolated(train_func: TrainFunction, task: Mapping[str, Any], **arguments: Any) -> Recorder:
+    """Run `train_func` on `task` in a process of its own, and return the recorder that it returns there.
+
+    The task goes through a pool in memory that holds nothing else, so that the process is started, watched and ended
+    as those of a worker are: it gives all its memory back, uses one thread per numerical library, and dies with this
+    one. It is tried once.
+
+    Parameters
+    ----------
+    train_func : callable
+        A function of a module that can be imported, called as ``train_func(task, **arguments)``.
+    task : mapping
+        JSON, as tasks of a pool are.
+    **arguments
+        JSON.
+
+    Raises
+    ------
+    ConfigError
+        When `train_func` cannot be imported by another process.
+    TaskFailedError
+        When it raised, or its process died.
+    KeyboardInterrupt
+        When this process was told to stop.
+    """
+    manager = TaskManager(_POOL, store=store_from_url("memory:"), max_attempts=1)
+    (task_id,) = manager.create_task([task])
+    # The provenance of a model says whether numerical libraries had one thread.
+    function: Callable[..., Any] = train_in_slot if train_func is task_train else train_func
+    run_task(function, manager, force_release=True, **arguments)
+    document = manager.re_query(task_id)
+    if document["status"] != TaskManager.STATUS_DONE:
+        raise KeyboardInterrupt
+    result = document["res"]
+    if not isinstance(result, Recorder):
+        raise TaskFailedError([(task_id, f"train_func returned {result!r}, not a recorder")])
+    return result
