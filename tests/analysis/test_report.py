@@ -10,10 +10,16 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from rollwright.analysis.report import CampaignReport, WindowRow, render_report, report_html
+from rollwright.analysis.metrics import Metric
+from rollwright.analysis.report import CampaignReport, VariantReport, WindowRow, render_report, report_html
 from rollwright.analysis.report_text import LANGUAGES
 from rollwright.errors import ConfigError, DataError
 
+METRICS = (
+    Metric(key="ic", value=0.0423, unit="correlation"),
+    Metric(key="ic_error", value=0.0051, unit="correlation"),
+    Metric(key="max_drawdown", value=-0.0927, unit="fraction"),
+)
 HOSTILE = '</script><script src="https://evil.example/x.js">alert(1)</script><img src=x onerror=alert(2)> & "\''
 
 
@@ -40,11 +46,10 @@ def make_report(**changes):
     ]
     days = calendar[140:340]
     daily = rng.normal(0.0, 0.01, len(days))
-    report = CampaignReport(
-        name="A campaign",
-        headline=[("IC", "0.0423 ± 0.0051"), ("max drawdown", "-9.27%")],
-        facts=[("sessions", "200")],
-        created="2026-01-02 03:04 UTC",
+    variant = VariantReport(
+        name="first",
+        metrics=METRICS,
+        days=len(days),
         windows=windows,
         ic=pd.DataFrame({"ic": rng.normal(0.04, 0.1, len(days)), "ric": rng.normal(0.04, 0.1, len(days))}, index=days),
         groups=pd.DataFrame(rng.normal(size=(len(days), 5)), index=days, columns=[f"Group{n}" for n in range(1, 6)]),
@@ -54,10 +59,22 @@ def make_report(**changes):
         coverage={"suspended": 12, "not listed long enough": 30},
         expected_rows=2042,
         predicted_rows=2000,
+    )
+    of_variant = {name: changes.pop(name) for name in list(changes) if name in VariantReport.__dataclass_fields__}
+    report = CampaignReport(
+        name="A campaign",
+        variants=[replace(variant, **of_variant)],
+        facts=[("reused", "3")],
+        created="2026-01-02 03:04 UTC",
         notes=["No vwap in the data."],
         config="rolling:\n  step: 40\n",
     )
     return replace(report, **changes)
+
+
+def make_variant(**changes):
+    """Return the one variant of the report, changed."""
+    return replace(make_report().variants[0], **changes)
 
 
 class Page(HTMLParser):
@@ -139,16 +156,15 @@ def test_equal_reports_give_equal_bytes(html):
 
 def test_whatever_a_name_contains_is_text():
     report = make_report(
-        name=HOSTILE,
-        headline=[(HOSTILE, HOSTILE)],
         facts=[(HOSTILE, HOSTILE)],
         created=HOSTILE,
         notes=[HOSTILE],
-        coverage={HOSTILE: 1},
         config=HOSTILE,
-        windows=[replace(make_report().windows[0], name=HOSTILE, recorder=HOSTILE, state=HOSTILE)],
+        coverage={HOSTILE: 1},
+        windows=[replace(make_variant().windows[0], name=HOSTILE, recorder=HOSTILE, state=HOSTILE)],
     )
-    page, calm = Page(report_html(report)), Page(report_html(make_report(windows=make_report().windows[:1])))
+    report = replace(report, name=HOSTILE)
+    page, calm = Page(report_html(report)), Page(report_html(make_report(windows=make_variant().windows[:1])))
     count = [tag for tag, _ in page.elements].count("script")
     assert count == [tag for tag, _ in calm.elements].count("script")
     assert "img" not in [tag for tag, _ in page.elements]
@@ -175,16 +191,16 @@ def test_the_timeline_has_a_row_per_window_and_a_bar_per_role(html):
     bars = {trace["name"]: trace for trace in traces if trace["type"] == "bar"}
     assert list(bars) == ["train", "valid", "purge gap", "test"]
     test = bars["test"]
-    window = make_report().windows[0]
+    window = make_variant().windows[0]
     start, end = window.segments["test"]
-    assert test["y"] == [row.name for row in make_report().windows]
+    assert test["y"] == [row.name for row in make_variant().windows]
     assert test["base"][0] == f"{start:%Y-%m-%d}"
     assert test["x"][0] == ((end - start).days + 1) * 86_400_000
     assert test["text"][0] == "-0.010"
 
 
 def test_a_failed_window_is_marked():
-    windows = [replace(row, state="failed") if place == 1 else row for place, row in enumerate(make_report().windows)]
+    windows = [replace(row, state="failed") if place == 1 else row for place, row in enumerate(make_variant().windows)]
     page_text = report_html(make_report(windows=windows))
     bars = figures(page_text)["timeline"]["data"][0]["marker"]["line"]["width"]
     assert bars == [0, 2, 0, 0, 0]
@@ -192,14 +208,14 @@ def test_a_failed_window_is_marked():
 
 
 def test_a_window_whose_future_is_not_known_yet_has_no_ic():
-    windows = [replace(row, ic=float("nan"), rank_ic=float("nan")) for row in make_report().windows]
+    windows = [replace(row, ic=float("nan"), rank_ic=float("nan")) for row in make_variant().windows]
     html = report_html(make_report(windows=windows))
     assert "nan" not in "".join(Page(html).text).lower()
     assert figures(html)["timeline"]["data"][3]["text"] == [""] * 5
 
 
 def test_curves_are_sums_of_daily_returns_after_costs(html):
-    report = make_report()
+    report = make_variant()
     curves = {trace["name"]: trace for trace in figures(html)["performance"]["data"] if trace.get("yaxis") is None}
     net = report.backtest["return"] - report.backtest["cost"]
     assert curves["strategy, after costs"]["y"][-1] == pytest.approx(net.sum(), rel=1e-4)
@@ -209,7 +225,7 @@ def test_curves_are_sums_of_daily_returns_after_costs(html):
 
 
 def test_days_without_a_value_stay_empty():
-    ic = make_report().ic.copy()
+    ic = make_variant().ic.copy()
     ic.iloc[3, 0] = np.nan
     shown = figures(report_html(make_report(ic=ic)))["ic"]["data"][0]["y"]
     assert shown[3] is None
@@ -226,15 +242,15 @@ def test_an_empty_report_is_still_a_page():
 
 @pytest.mark.parametrize("days", [1, 2])
 def test_a_day_or_two_are_enough(days):
-    report = make_report()
+    whole = make_variant()
     html = report_html(
-        replace(report, ic=report.ic[:days], groups=report.groups[:days], backtest=report.backtest[["return"]][:days])
+        make_report(ic=whole.ic[:days], groups=whole.groups[:days], backtest=whole.backtest[["return"]][:days])
     )
     assert "timeline" in figures(html)
 
 
 def test_two_hundred_windows_fit():
-    row = make_report().windows[0]
+    row = make_variant().windows[0]
     html = report_html(make_report(windows=[replace(row, name=f"w{place}") for place in range(200)]))
     assert figures(html)["timeline"]["layout"]["height"] < 2000
 
@@ -262,3 +278,22 @@ def test_the_file_is_written_whole(tmp_path, html):
     assert render_report(make_report(), path) == path
     assert path.read_text(encoding="utf-8") == html
     assert [item.name for item in path.parent.iterdir()] == ["report.html"]
+
+
+def test_several_variants_are_compared_and_each_has_its_own_sections(html):
+    other = make_variant(name="second", metrics=[*METRICS[:2], Metric(key="turnover", value=0.1, unit="fraction")])
+    page_text = report_html(replace(make_report(), variants=[make_variant(), other]))
+    page = Page(page_text)
+    assert {"headline", "timeline-1", "timeline-2", "windows-2", "coverage-2", "groups-1"} <= page.ids
+    assert "timeline" not in page.ids
+    assert (
+        len(page.ids) == len([1 for _, attributes in page.elements if attributes.get("id")]) + 1
+    )  # None, and no id twice
+    text = " ".join(page.text)
+    for shown in ("first", "second", "-9.27%", "10.00%", "0.0423 ± 0.0051"):
+        assert shown in text
+    drawn = re.findall(r'data-figure="([\w-]+)"', page_text)
+    written = re.findall(r'id="figure-([\w-]+)"', page_text)
+    assert drawn == written
+    assert len(set(drawn)) == 2 * len(figures(html))
+    assert page_text.count("plotly.js v") == 1

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from rollwright.analysis.metrics import recorder_metrics
 from rollwright.analysis.panel import ranks_by_day
 from rollwright.analysis.signal import (
     calc_ic,
@@ -130,7 +131,7 @@ def test_the_summary_is_mean_and_ratio_of_pandas():
     ic, ric = calc_ic(pred, label)
     ic.iloc[5] = np.nan
     found = summarise(ic, ric)
-    assert found.metrics() == pytest.approx(
+    assert recorder_metrics(found.metrics()) == pytest.approx(
         {"IC": ic.mean(), "ICIR": ic.mean() / ic.std(), "Rank IC": ric.mean(), "Rank ICIR": ric.mean() / ric.std()}
     )
     assert found.days == 59

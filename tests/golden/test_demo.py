@@ -27,13 +27,19 @@ class ShuffleLabels(Processor):
 '''
 
 
+def values(output: dict) -> dict[str, float]:
+    """Return the metrics of the only variant."""
+    return {key: entry["value"] for key, entry in output["data"]["variants"]["main"]["metrics"].items()}
+
+
 class Demo:
     """One finished demo."""
 
     def __init__(self, folder: Path, seconds: float, output: dict, talk: str) -> None:
         self.folder = folder
         self.seconds = seconds
-        self.data = output["data"]
+        self.data = output["data"]["variants"]["main"]
+        self.metrics = values(output)
         self.talk = talk
         self.facts = json.loads((folder / "data" / "demo.json").read_text())
 
@@ -49,16 +55,18 @@ def demo(shell, tmp_path_factory) -> Demo:
 
 def test_it_walks_at_least_six_windows_and_ends_with_numbers_and_a_report(demo):
     assert demo.data["windows"] >= 6
-    assert set(demo.data["signal"]) >= {"ic", "icir", "rank_ic", "rank_icir"}
-    assert demo.data["backtest"]["annualized return"] is not None
+    assert set(demo.metrics) >= {"ic", "icir", "rank_ic", "rank_icir"}
+    assert demo.metrics["annualized_return"] is not None
     results = demo.folder / "results" / "demo"
     assert (results / "report.html").stat().st_size > 100_000
-    assert json.loads((results / "summary.json").read_text())["files"]["report"] == "report.html"
+    summary = json.loads((results / "summary.json").read_text())
+    assert summary["files"]["report"] == "report.html"
+    assert values({"data": summary}) == demo.metrics
 
 
 def test_the_signal_found_is_between_half_and_a_fifth_above_the_planted_one(demo):
     planted = demo.facts["planted_ic"]
-    signal = demo.data["signal"]
+    signal = demo.metrics
     assert signal["ic_error"] < 0.15 * planted
     assert 0.5 * planted <= signal["ic"] <= 1.2 * planted
 
@@ -79,10 +87,10 @@ def test_labels_shuffled_within_each_day_leave_nothing_to_find(demo, shell):
     (folder / "shuffled.yaml").write_text(text)
     done = shell.run("roll", "shuffled.yaml", "-j", "2", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
-    signal = json.loads(done.stdout)["data"]["signal"]
+    signal = values(json.loads(done.stdout))
     assert abs(signal["ic"]) < 2 * signal["ic_error"]
-    assert signal["days"] == demo.data["signal"]["days"]
-    assert abs(signal["ic"]) < 0.2 * demo.data["signal"]["ic"]
+    assert signal["ic_days"] == demo.metrics["ic_days"]
+    assert abs(signal["ic"]) < 0.2 * demo.metrics["ic"]
 
 
 def test_the_same_command_again_trains_nothing_and_writes_the_same_bytes(demo, shell):
@@ -92,7 +100,7 @@ def test_the_same_command_again_trains_nothing_and_writes_the_same_bytes(demo, s
     assert done.returncode == 0, done.stderr
     windows = demo.data["windows"]
     assert f"{windows} of {windows} windows are finished already and kept" in done.stderr
-    assert json.loads(done.stdout)["data"]["signal"] == demo.data["signal"]
+    assert values(json.loads(done.stdout)) == demo.metrics
     assert pred.read_bytes() == before
 
 

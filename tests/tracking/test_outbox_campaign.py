@@ -43,7 +43,7 @@ def test_a_roll_ends_as_ever_and_every_run_is_on_the_server_afterwards(tmp_path)
         synced = run_rollwright(["track", "sync", "--json"], project, server.uri)
         assert synced.returncode == 0, synced.stdout
         runs = server.store.search_runs([server.store.experiments(name="demo")[0].id])
-        assert len(runs) == json.loads(done.stdout)["data"]["windows"]
+        assert len(runs) == json.loads(done.stdout)["data"]["variants"]["main"]["windows"]
         assert {run.status for run in runs} == {"FINISHED"}
         assert all(run.metrics and run.params for run in runs)
         sent = sorted(body for name, body in server.files.items() if name.endswith("/pred.parquet"))

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 
 import pandas as pd
 
+from rollwright.analysis.metrics import recorder_metrics
 from rollwright.analysis.panel import single_column
 from rollwright.analysis.signal import calc_ic, calc_long_short_return, summarise
 from rollwright.errors import ArtifactNotFoundError, ModelError, NoActiveRecorderError
@@ -289,7 +290,7 @@ class SigAnaRecord(ACRecordTemp):
             )
         truth = single_column(frame, what="label", column=self.label_col)
         ic, ric = calc_ic(pred, truth)
-        metrics = summarise(ic, ric).metrics()
+        metrics = recorder_metrics(summarise(ic, ric).metrics())
         made: dict[str, Any] = {"ic.pkl": ic, "ric.pkl": ric}
         if self.ana_long_short:
             both, average = calc_long_short_return(pred, truth)

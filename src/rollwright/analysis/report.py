@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from rollwright.analysis.metrics import Metric, show_metrics
 from rollwright.analysis.report_figures import (
     Figure,
     WindowRow,
@@ -21,11 +22,11 @@ from rollwright.analysis.report_figures import (
     performance_chart,
     timeline_chart,
 )
-from rollwright.analysis.report_text import LANGUAGES, Language, Words, name_in
+from rollwright.analysis.report_text import LANGUAGES, Language, Words, name_fact
 from rollwright.core.atomic import write_text
 from rollwright.errors import ConfigError, DataError
 
-__all__ = ["CampaignReport", "WindowRow", "render_report", "report_html"]
+__all__ = ["CampaignReport", "VariantReport", "WindowRow", "render_report", "report_html"]
 
 _TEMPLATE: Final = "templates/report.html.j2"
 _STYLE: Final = "templates/report.css"
@@ -33,19 +34,16 @@ _SCRIPT: Final = "templates/report.js"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CampaignReport:
-    """Everything the report shows; a part that is None or empty is left out.
+class VariantReport:
+    """What the report shows of one variant; a part that is None or empty is left out.
 
     Attributes
     ----------
     name : str
-        The title.
-    headline : sequence of (str, str)
-        The numbers that matter, as name and finished text, so that the page says what the terminal says.
-    facts : sequence of (str, str)
-        Smaller print beneath the title: sessions, time, versions.
-    created : str
-        When, as text; the report asks no clock.
+        Shown only where there are several variants.
+    metrics : sequence of Metric
+    days : int or None
+        Sessions that were predicted.
     windows : sequence of WindowRow
     ic : DataFrame or None
         Columns ``ic`` and ``ric`` by day, over all windows.
@@ -57,6 +55,34 @@ class CampaignReport:
         Cause to the number of rows without a score for it.
     expected_rows, predicted_rows : int or None
         Rows of the universe, and those with a score.
+    """
+
+    name: str = "main"
+    metrics: Sequence[Metric] = ()
+    days: int | None = None
+    windows: Sequence[WindowRow] = ()
+    ic: pd.DataFrame | None = None
+    groups: pd.DataFrame | None = None
+    backtest: pd.DataFrame | None = None
+    coverage: Mapping[str, int] = field(default_factory=dict)
+    expected_rows: int | None = None
+    predicted_rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignReport:
+    """Everything the report shows; a part that is empty is left out.
+
+    Attributes
+    ----------
+    name : str
+        The title.
+    variants : sequence of VariantReport
+        With several, a table compares their metrics and each has sections of its own.
+    facts : sequence of (str, str)
+        Smaller print beneath the title, as a key of `report_text.FACTS` or any name, and finished text.
+    created : str
+        When, as text; the report asks no clock.
     notes : sequence of str
         What a reader must know before the numbers.
     config : str
@@ -65,16 +91,9 @@ class CampaignReport:
     """
 
     name: str
-    headline: Sequence[tuple[str, str]] = ()
+    variants: Sequence[VariantReport] = ()
     facts: Sequence[tuple[str, str]] = ()
     created: str = ""
-    windows: Sequence[WindowRow] = ()
-    ic: pd.DataFrame | None = None
-    groups: pd.DataFrame | None = None
-    backtest: pd.DataFrame | None = None
-    coverage: Mapping[str, int] = field(default_factory=dict)
-    expected_rows: int | None = None
-    predicted_rows: int | None = None
     notes: Sequence[str] = ()
     config: str = ""
     lang: Language = "en"
@@ -103,8 +122,26 @@ def report_html(report: CampaignReport) -> str:
     if report.lang not in LANGUAGES:
         raise ConfigError(f"there is no report in language `{report.lang}`", hint=f"known: {', '.join(LANGUAGES)}")
     words = LANGUAGES[report.lang]
-    windows = [_tidy(window) for window in report.windows]
-    figures = _figures(report, windows, words)
+    several = len(report.variants) > 1
+    figures: dict[str, Figure] = {}
+    parts = []
+    for number, variant in enumerate(report.variants, 1):
+        suffix = f"-{number}" if several else ""
+        windows = [_tidy(window) for window in variant.windows]
+        charts = _figures(variant, windows, words)
+        figures |= {name + suffix: figure for name, figure in charts.items()}
+        parts.append(
+            {
+                "suffix": suffix,
+                "title": variant.name if several else "",
+                "charts": charts.keys(),
+                "metrics": show_metrics(variant.metrics, report.lang),
+                "windows": _window_rows(windows, words),
+                "coverage": _coverage_rows(variant),
+                "expected_rows": variant.expected_rows,
+                "predicted_rows": variant.predicted_rows,
+            }
+        )
     # Jinja and the five megabytes of Plotly's script are needed here only
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
     from plotly.offline import get_plotlyjs  # noqa: PLC0415
@@ -114,10 +151,9 @@ def report_html(report: CampaignReport) -> str:
     return template.render(
         report=report,
         words=words,
-        headline=[(name_in(report.lang, name), _split(text)) for name, text in report.headline],
-        facts=[(name_in(report.lang, name), text) for name, text in report.facts],
-        windows=_window_rows(windows, words),
-        coverage=_coverage_rows(report),
+        facts=[(name_fact(report.lang, key), text) for key, text in [*_count_facts(report), *report.facts]],
+        parts=parts,
+        compared=_compare(report) if several else None,
         figures={name: _inline_json(figure) for name, figure in figures.items()},
         style=_packaged(_STYLE),
         script=_packaged(_SCRIPT),
@@ -125,9 +161,26 @@ def report_html(report: CampaignReport) -> str:
     )
 
 
-def _figures(report: CampaignReport, windows: Sequence[WindowRow], words: Words) -> dict[str, Figure]:
-    ic = _with_columns(report.ic, ("ic",), "ic")
-    backtest = _with_columns(report.backtest, ("return",), "backtest")
+def _compare(report: CampaignReport) -> dict[str, Any]:
+    """Return the metrics of all variants as a table: labels, and for each variant its name and texts."""
+    shown = {variant.name: show_metrics(variant.metrics, report.lang) for variant in report.variants}
+    labels = {metric.key: metric.label for metrics in shown.values() for metric in metrics}
+    texts = {name: {metric.key: metric.text for metric in metrics} for name, metrics in shown.items()}
+    rows = [(name, [found.get(key, "") for key in labels]) for name, found in texts.items()]
+    return {"labels": list(labels.values()), "rows": rows}
+
+
+def _count_facts(report: CampaignReport) -> list[tuple[str, str]]:
+    """Return the number of windows of all variants, and of sessions: the most that a variant predicted."""
+    windows = sum(len(variant.windows) for variant in report.variants)
+    days = max((variant.days for variant in report.variants if variant.days is not None), default=None)
+    facts = [("windows", f"{windows:,}")] if windows else []
+    return facts if days is None else [*facts, ("days", f"{days:,}")]
+
+
+def _figures(variant: VariantReport, windows: Sequence[WindowRow], words: Words) -> dict[str, Figure]:
+    ic = _with_columns(variant.ic, ("ic",), "ic")
+    backtest = _with_columns(variant.backtest, ("return",), "backtest")
     figures: dict[str, Figure] = {}
     if windows:
         figures["timeline"] = timeline_chart(windows, ic, words)
@@ -135,9 +188,9 @@ def _figures(report: CampaignReport, windows: Sequence[WindowRow], words: Words)
         figures["performance"] = performance_chart(backtest, words)
     if ic is not None:
         figures["ic"] = ic_chart(ic, words)
-    if report.groups is not None and len(report.groups):
-        figures["group_lines"] = group_lines(report.groups, words)
-        figures["group_bars"] = group_bars(report.groups, words)
+    if variant.groups is not None and len(variant.groups):
+        figures["group_lines"] = group_lines(variant.groups, words)
+        figures["group_bars"] = group_bars(variant.groups, words)
     return figures
 
 
@@ -181,15 +234,11 @@ def _window_rows(windows: Sequence[WindowRow], words: Words) -> list[dict[str, A
     ]
 
 
-def _coverage_rows(report: CampaignReport) -> list[tuple[str, str, str]]:
-    whole = report.expected_rows
-    return [(cause, f"{rows:,}", "" if not whole else f"{rows / whole:.2%}") for cause, rows in report.coverage.items()]
-
-
-def _split(text: str) -> tuple[str, str]:
-    """Return a number and what follows its ``±``, which is shown smaller."""
-    number, mark, error = text.partition("±")
-    return number.strip(), f"± {error.strip()}" if mark else ""
+def _coverage_rows(variant: VariantReport) -> list[tuple[str, str, str]]:
+    whole = variant.expected_rows
+    return [
+        (cause, f"{rows:,}", "" if not whole else f"{rows / whole:.2%}") for cause, rows in variant.coverage.items()
+    ]
 
 
 def _inline_json(figure: Figure) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["LANGUAGES", "Language", "Words", "name_in"]
+__all__ = ["FACTS", "LANGUAGES", "Language", "Words", "name_fact"]
 
 Language: TypeAlias = Literal["en", "zh"]
 Words: TypeAlias = Mapping[str, str]
@@ -14,6 +14,7 @@ _EN: Final[dict[str, str]] = {
     "html_lang": "en",
     "kind": "Walk-forward report",
     "headline": "Headline numbers",
+    "variant": "Variant",
     "notes": "Read this first",
     "timeline": "The walk",
     "timeline_about": (
@@ -86,6 +87,7 @@ _ZH: Final[dict[str, str]] = {
     "html_lang": "zh-CN",
     "kind": "滚动回测报告",
     "headline": "核心指标",
+    "variant": "方案",
     "notes": "阅读须知",
     "timeline": "滚动窗口",
     "timeline_about": (
@@ -146,26 +148,15 @@ _ZH: Final[dict[str, str]] = {
 
 LANGUAGES: Final[dict[Language, Words]] = {"en": _EN, "zh": _ZH}
 
-_HEADLINE_ZH: Final[dict[str, str]] = {
-    "annualized return": "年化收益",
-    "annualised return": "年化收益",
-    "excess return": "年化超额收益",
-    "information ratio": "信息比率",
-    "max drawdown": "最大回撤",
-    "turnover per day": "日均换手",
-    "turnover": "换手",
-    "days": "交易日",
-    "sessions": "交易日",
-    "data generation": "数据版本",
-    "memory": "内存",
-    "model": "模型",
-    "universe": "股票池",
-    "windows": "窗口数",
-    "rows": "行数",
-    "time": "用时",
+FACTS: Final[dict[str, tuple[str, str]]] = {
+    "windows": ("windows", "窗口数"),
+    "days": ("sessions", "交易日"),
+    "reused": ("windows kept from an earlier run", "沿用此前结果的窗口"),
+    "version": ("rollwright", "rollwright"),
 }
 
 
-def name_in(language: Language, name: str) -> str:
-    """Return the name of a headline number in `language`; a name without a translation stays."""
-    return _HEADLINE_ZH.get(name.lower(), name) if language == "zh" else name
+def name_fact(language: Language, key: str) -> str:
+    """Return what the small print calls the fact `key`; another name stays as it is."""
+    english, chinese = FACTS.get(key, (key, key))
+    return chinese if language == "zh" else english

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.analysis.metrics import Metric
 from rollwright.analysis.panel import Column, DayPanel, day_panel, means_by_day, ranks_by_day, single_column
 from rollwright.errors import DataError
 
@@ -59,9 +60,17 @@ class SignalSummary:
     rank_ic_error: float
     days: int
 
-    def metrics(self) -> dict[str, float]:
-        """Return the four figures under the names that Qlib's users know."""
-        return {"IC": self.ic, "ICIR": self.icir, "Rank IC": self.rank_ic, "Rank ICIR": self.rank_icir}
+    def metrics(self) -> tuple[Metric, ...]:
+        """Return the figures as metrics, each under the name of its attribute; `days` is ``ic_days``."""
+        return (
+            Metric(key="ic", value=self.ic, unit="correlation"),
+            Metric(key="ic_error", value=self.ic_error, unit="correlation"),
+            Metric(key="icir", value=self.icir, unit="ratio"),
+            Metric(key="rank_ic", value=self.rank_ic, unit="correlation"),
+            Metric(key="rank_ic_error", value=self.rank_ic_error, unit="correlation"),
+            Metric(key="rank_icir", value=self.rank_icir, unit="ratio"),
+            Metric(key="ic_days", value=float(self.days), unit="sessions"),
+        )
 
 
 def daily_ic(

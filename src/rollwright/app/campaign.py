@@ -15,7 +15,7 @@ from rollwright.app.pool import WindowNames
 from rollwright.campaign.checks.label_leak import horizon_notes
 from rollwright.campaign.config import NAME_PATTERN, CampaignConfig, read_config
 from rollwright.campaign.plan import CampaignPlan, WindowKey, make_plan
-from rollwright.campaign.results import CampaignResult, check_finish, finish
+from rollwright.campaign.results import CampaignResult, check_results, make_results
 from rollwright.campaign.run import ENTRY, PRELOAD, Submission, finished_recorders, submit, train_windows, warm_features
 from rollwright.campaign.yaml.document import Document
 from rollwright.config.context import Context, translate, using
@@ -180,7 +180,7 @@ def roll_campaign(campaign: OpenCampaign, *, jobs: int, on_progress: Progress | 
 
 
 def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: Progress) -> CampaignResult | None:
-    check_finish(campaign.config, source)
+    check_results(campaign.config, source)
     with TimeInspector.logt("plan"):
         plan = make_plan(campaign.config, name=campaign.name, calendar=source.calendar())
     tell("planned", plan)
@@ -227,7 +227,7 @@ def _finish(
     source: DataSource,
 ) -> CampaignResult:
     with TimeInspector.logt("collect, analyse, back-test, report"):
-        return finish(
+        return make_results(
             plan,
             recorders,
             config=campaign.config,
@@ -236,7 +236,7 @@ def _finish(
             region=campaign.settings.data.region,
             folder=campaign.results,
             notes=market_notes(source, campaign.context),
-            facts=[("kept from an earlier run", str(len(submission.reused))), ("rollwright", __version__)],
+            facts=[("reused", str(len(submission.reused))), ("version", __version__)],
             created=f"{SystemClock().now():%Y-%m-%d %H:%M} UTC",
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,28 +11,70 @@ from typing import Any, Final
 
 import pandas as pd
 
-from rollwright.analysis.report import CampaignReport, WindowRow, render_report
-from rollwright.analysis.signal import SignalSummary, calc_ic, group_returns, summarise
+from rollwright.analysis.metrics import (
+    Metric,
+    ShownMetric,
+    backtest_metrics,
+    metrics_from_json,
+    metrics_to_json,
+    show_metrics,
+)
+from rollwright.analysis.report import CampaignReport, VariantReport, WindowRow, render_report
+from rollwright.analysis.signal import calc_ic, group_returns, summarise
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.daily import backtest_topk
-from rollwright.backtest.risk import risk_analysis
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.collect_windows import VariantPrediction, collect_windows
 from rollwright.campaign.config import BacktestConfig, CampaignConfig
-from rollwright.campaign.plan import CampaignPlan, Window, WindowKey
+from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.codecs.registry import codecs
 from rollwright.core.atomic import write_atomically, write_text
-from rollwright.errors import UnknownInstrumentError, nearest
+from rollwright.errors import CorruptFileError, DataError, DataNotFoundError, UnknownInstrumentError, nearest
 from rollwright.market.source import DataSource
 from rollwright.tracking.recorder import Recorder
 
-__all__ = ["CampaignResult", "check_finish", "finish", "universe_of"]
+__all__ = [
+    "CampaignResult",
+    "VariantResult",
+    "check_results",
+    "make_results",
+    "name_universe",
+    "read_summary",
+]
 
+SUMMARY_FORMAT: Final = 1
 PRED_FILE: Final = "pred.parquet"
 LABEL_FILE: Final = "label.parquet"
 SUMMARY_FILE: Final = "summary.json"
 REPORT_FILE: Final = "report.html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantResult:
+    """What one model for one horizon came to.
+
+    Attributes
+    ----------
+    variant : str
+    windows, days, rows : int
+        Windows walked, sessions and rows predicted.
+    metrics : tuple of Metric
+        Of the collected prediction against the raw label and, with a ``backtest`` section, of the account.
+    files : mapping of str to Path
+        ``predictions`` and ``labels``.
+    """
+
+    variant: str
+    windows: int
+    days: int
+    rows: int
+    metrics: tuple[Metric, ...]
+    files: Mapping[str, Path]
+
+    def headline(self) -> list[ShownMetric]:
+        """Return the metrics as the terminal shows them."""
+        return show_metrics(self.metrics)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,67 +84,100 @@ class CampaignResult:
     Attributes
     ----------
     name : str
-    windows, days, rows : int
-        Windows walked, sessions and rows predicted.
-    signal : SignalSummary
-        IC and Rank IC of the collected prediction against the raw label.
-    backtest : mapping of str to float
-        Empty without a ``backtest`` section.
+    variants : tuple of VariantResult
     files : mapping of str to Path
+        ``summary`` and ``report``.
     notes : tuple of str
         What a reader must know beside the numbers.
     """
 
     name: str
-    windows: int
-    days: int
-    rows: int
-    signal: SignalSummary
-    backtest: Mapping[str, float]
+    variants: tuple[VariantResult, ...]
     files: Mapping[str, Path]
     notes: tuple[str, ...]
 
-    def headline(self) -> list[tuple[str, str]]:
-        """Return the numbers that matter, as (name, text)."""
-        signal = self.signal
-        rows = [
-            ("IC", f"{signal.ic:.4f} ± {signal.ic_error:.4f}"),
-            ("ICIR", f"{signal.icir:.4f}"),
-            ("Rank IC", f"{signal.rank_ic:.4f} ± {signal.rank_ic_error:.4f}"),
-            ("Rank ICIR", f"{signal.rank_icir:.4f}"),
-        ]
-        percent = {"annualized return", "excess return", "max drawdown", "turnover per day"}
-        rows += [(name, f"{value:.2%}" if name in percent else f"{value:.3f}") for name, value in self.backtest.items()]
-        return rows
-
-    def summary(self, *, beside: Path | None = None) -> dict[str, Any]:
-        """Return everything as JSON: the same numbers as the terminal and the report show.
+    def to_json(self, *, beside: Path | None = None) -> dict[str, Any]:
+        """Return everything as JSON: the values that the terminal and the report make their text of.
 
         Parameters
         ----------
         beside : Path, optional
-            A folder that paths are told relative to, so that they stay true when it is moved.
+            A folder that paths are made relative to, so that they stay true when it is moved.
         """
         return {
+            "format": SUMMARY_FORMAT,
             "name": self.name,
-            "windows": self.windows,
-            "days": self.days,
-            "rows": self.rows,
-            "signal": {
-                name: _number(getattr(self.signal, name))
-                for name in ("ic", "ic_error", "icir", "rank_ic", "rank_ic_error", "rank_icir", "days")
+            "variants": {
+                result.variant: {
+                    "windows": result.windows,
+                    "days": result.days,
+                    "rows": result.rows,
+                    "metrics": metrics_to_json(result.metrics),
+                    "files": _paths_to_json(result.files, beside),
+                }
+                for result in self.variants
             },
-            "backtest": {name: _number(value) for name, value in self.backtest.items()},
-            "files": {name: str(path.relative_to(beside) if beside else path) for name, path in self.files.items()},
+            "files": _paths_to_json(self.files, beside),
             "notes": list(self.notes),
         }
 
 
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _paths_to_json(files: Mapping[str, Path], beside: Path | None) -> dict[str, str]:
+    return {name: (path.relative_to(beside) if beside else path).as_posix() for name, path in files.items()}
 
 
-def universe_of(config: CampaignConfig) -> str | None:
+def read_summary(path: Path) -> CampaignResult:
+    """Read what `make_results` wrote as ``summary.json``; paths come back beneath the folder it lies in now.
+
+    Raises
+    ------
+    DataNotFoundError
+        When there is no such file.
+    CorruptFileError
+        When it has a format this version does not know, or is damaged.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        found = data["format"]
+    except FileNotFoundError as error:
+        raise DataNotFoundError(path, "no campaign ended here", hint="run it: rollwright roll FILE") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptFileError(
+            path,
+            f"it is not a campaign's summary: {error}",
+            hint="give the campaign's command again: it writes it anew",
+        ) from error
+    if found != SUMMARY_FORMAT:
+        raise CorruptFileError(
+            path,
+            f"it has format {found!r}, and this version of rollwright reads format {SUMMARY_FORMAT}",
+            hint="read it with the version that wrote it, or give the campaign's command again: it writes it anew",
+        )
+    try:
+        return CampaignResult(
+            name=data["name"],
+            variants=tuple(_variant_from_json(name, part, path.parent) for name, part in data["variants"].items()),
+            files={name: path.parent / file for name, file in data["files"].items()},
+            notes=tuple(data["notes"]),
+        )
+    except (DataError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptFileError(
+            path, f"a part of it is missing or of another form: {error}", hint="give the campaign's command again"
+        ) from error
+
+
+def _variant_from_json(name: str, part: Mapping[str, Any], folder: Path) -> VariantResult:
+    return VariantResult(
+        variant=name,
+        windows=int(part["windows"]),
+        days=int(part["days"]),
+        rows=int(part["rows"]),
+        metrics=metrics_from_json(part["metrics"]),
+        files={name: folder / file for name, file in part["files"].items()},
+    )
+
+
+def name_universe(config: CampaignConfig) -> str | None:
     """Return the name of the universe that the task's handler studies; None when it lists instruments or has none."""
     handler = config.task.dataset.kwargs.get("handler")
     kwargs = handler.get("kwargs", {}) if isinstance(handler, Mapping) else {}
@@ -111,8 +185,8 @@ def universe_of(config: CampaignConfig) -> str | None:
     return instruments if isinstance(instruments, str) else None
 
 
-def check_finish(config: CampaignConfig, source: DataSource) -> None:
-    """Refuse, before anything is trained, what `finish` could only refuse after all of it.
+def check_results(config: CampaignConfig, source: DataSource) -> None:
+    """Refuse, before anything is trained, what `make_results` could only refuse after all of it.
 
     Raises
     ------
@@ -134,7 +208,7 @@ def check_finish(config: CampaignConfig, source: DataSource) -> None:
         )
 
 
-def finish(
+def make_results(
     plan: CampaignPlan,
     recorders: Mapping[WindowKey, Recorder],
     *,
@@ -150,7 +224,8 @@ def finish(
     """Collect, analyse, back-test, and write everything into `folder`.
 
     Writes ``pred.parquet`` and ``label.parquet`` (they hold no run ids and no times: the same windows give the same
-    bytes), ``summary.json`` and ``report.html``, each whole or not at all.
+    bytes), ``summary.json`` and ``report.html``, each whole or not at all. A campaign of several variants has the
+    first two in a folder for each.
 
     Parameters
     ----------
@@ -171,57 +246,89 @@ def finish(
     Raises
     ------
     CoverageError
-        When the predictions have holes; nothing is written then.
+        When predictions have missing, duplicate or unexpected rows; nothing is written then.
     """
-    (gathered,) = collect_windows(
+    predictions = collect_windows(
         plan,
         recorders,
         source=source,
-        universe=universe_of(config),
+        universe=name_universe(config),
         max_missing_share=config.collect.max_missing_share,
     )
-    ic, ric = calc_ic(gathered.pred, gathered.label)
-    signal = summarise(ic, ric)
-    report, account = _backtest(gathered, config.backtest, source, region)
-    files = {name: folder / name for name in (PRED_FILE, LABEL_FILE, SUMMARY_FILE, REPORT_FILE)}
+    judged = [
+        _judge_variant(prediction, recorders, config=config, source=source, region=region, folder=folder)
+        for prediction in predictions
+    ]
     result = CampaignResult(
         name=plan.name,
-        windows=len(plan.windows),
-        days=int(gathered.pred.index.get_level_values("datetime").nunique()),
-        rows=len(gathered.pred),
-        signal=signal,
-        backtest=account,
-        files={"predictions": files[PRED_FILE], "summary": files[SUMMARY_FILE], "report": files[REPORT_FILE]},
+        variants=tuple(outcome for outcome, _ in judged),
+        files={"summary": folder / SUMMARY_FILE, "report": folder / REPORT_FILE},
         notes=(*notes, *config.report.notes),
     )
-    for name, frame in ((PRED_FILE, gathered.pred), (LABEL_FILE, gathered.label)):
-        write_atomically(files[name], partial(codecs.for_object(frame).write, frame))
-    write_text(files[SUMMARY_FILE], json.dumps(result.summary(beside=folder), indent=1, ensure_ascii=False) + "\n")
+    for prediction, outcome in zip(predictions, result.variants, strict=True):
+        for path, frame in (
+            (outcome.files["predictions"], prediction.pred),
+            (outcome.files["labels"], prediction.label),
+        ):
+            write_atomically(path, partial(codecs.for_object(frame).write, frame))
+    summary = json.dumps(result.to_json(beside=folder), indent=1, ensure_ascii=False)
+    write_text(result.files["summary"], summary + "\n")
     page = CampaignReport(
         name=config.report.title or plan.name,
-        headline=result.headline(),
-        facts=[("windows", str(result.windows)), ("days", str(result.days)), *facts],
+        variants=[shown for _, shown in judged],
+        facts=facts,
         created=created,
-        windows=_window_rows(plan, recorders, gathered, source.calendar(), ic, ric),
-        ic=pd.DataFrame({"ic": ic, "ric": ric}),
-        groups=group_returns(gathered.pred, gathered.label, config.report.groups),
-        backtest=report,
-        coverage=dict(gathered.coverage.by_cause) if gathered.coverage else {},
-        expected_rows=gathered.coverage.expected if gathered.coverage else None,
-        predicted_rows=gathered.coverage.predicted if gathered.coverage else None,
         notes=result.notes,
         config=text,
         lang=config.report.lang,
     )
-    render_report(page, files[REPORT_FILE])
+    render_report(page, result.files["report"])
     return result
 
 
-def _backtest(
-    gathered: VariantPrediction, config: BacktestConfig | None, source: DataSource, region: str
-) -> tuple[pd.DataFrame | None, dict[str, float]]:
-    if config is None:
-        return None, {}
+def _judge_variant(
+    prediction: VariantPrediction,
+    recorders: Mapping[WindowKey, Recorder],
+    *,
+    config: CampaignConfig,
+    source: DataSource,
+    region: str,
+    folder: Path,
+) -> tuple[VariantResult, VariantReport]:
+    """Return what one variant came to, and its part of the report; nothing is written."""
+    pred, label = prediction.pred, prediction.label
+    ic, ric = calc_ic(pred, label)
+    metrics = summarise(ic, ric).metrics()
+    account = None
+    if config.backtest is not None:
+        account = _backtest(pred, config.backtest, source, region)
+        metrics += backtest_metrics(account)
+    place = folder if prediction.variant == ONLY_VARIANT else folder / prediction.variant
+    result = VariantResult(
+        variant=prediction.variant,
+        windows=len(prediction.windows),
+        days=int(pred.index.get_level_values("datetime").nunique()),
+        rows=len(pred),
+        metrics=metrics,
+        files={"predictions": place / PRED_FILE, "labels": place / LABEL_FILE},
+    )
+    coverage = prediction.coverage
+    report = VariantReport(
+        name=prediction.variant,
+        metrics=metrics,
+        days=result.days,
+        windows=_window_rows(prediction, recorders, source.calendar(), ic, ric),
+        ic=pd.DataFrame({"ic": ic, "ric": ric}),
+        groups=group_returns(pred, label, config.report.groups),
+        backtest=account,
+        coverage=dict(coverage.by_cause) if coverage else {},
+        expected_rows=coverage.expected if coverage else None,
+        predicted_rows=coverage.predicted if coverage else None,
+    )
+    return result, report
+
+
+def _backtest(pred: pd.DataFrame, config: BacktestConfig, source: DataSource, region: str) -> pd.DataFrame:
     usual = Costs.of_region(region)
     costs = replace(
         usual,
@@ -229,46 +336,34 @@ def _backtest(
         close_cost=usual.close_cost if config.close_cost is None else config.close_cost,
         min_cost=usual.min_cost if config.min_cost is None else config.min_cost,
     )
-    done = backtest_topk(
-        gathered.pred,
+    return backtest_topk(
+        pred,
         source,
         topk=config.topk,
         n_drop=config.n_drop,
         costs=costs,
         account=config.account,
         benchmark=config.benchmark,
-    )
-    report = done.report
-    net = report["return"] - report["cost"]
-    excess = net - report["bench"]
-    whole, beyond = risk_analysis(net)["risk"], risk_analysis(excess)["risk"]
-    return report, {
-        "annualized return": float(whole["annualized_return"]),
-        "excess return": float(beyond["annualized_return"]),
-        "information ratio": float(beyond["information_ratio"]),
-        "max drawdown": float(whole["max_drawdown"]),
-        "turnover per day": float(report["turnover"].mean()),
-    }
+    ).report
 
 
 def _window_rows(
-    plan: CampaignPlan,
+    prediction: VariantPrediction,
     recorders: Mapping[WindowKey, Recorder],
-    gathered: VariantPrediction,
     calendar: TradingCalendar,
     ic: pd.Series,
     ric: pd.Series,
 ) -> list[WindowRow]:
     rows = []
-    for window in plan.windows:
+    for window in prediction.windows:
         start, end = window.test
         recorder = recorders[window.key]
         ended = recorder.end_time
         rows.append(
             WindowRow(
-                name=window.name,
+                name=window.key.segment,
                 segments=_with_purge(window, calendar),
-                rows=gathered.rows[window.key],
+                rows=prediction.rows[window.key],
                 ic=float(ic.loc[start:end].mean()),
                 rank_ic=float(ric.loc[start:end].mean()),
                 best_iteration=_best_iteration(recorder),

@@ -128,7 +128,7 @@ def _end(result: CampaignResult | None, go_on: str, settings: Settings, *, as_js
         talk.line(f"stopped; nothing is lost. Go on with: {go_on}")
         return INTERRUPTED
     if as_json:
-        print(json.dumps({"ok": True, "data": result.summary()}, indent=1))
+        print(json.dumps({"ok": True, "data": result.to_json()}, indent=1))
     else:
         show_result(result)
         show_tracking(settings)
@@ -144,17 +144,21 @@ def show_tracking(settings: Settings) -> None:
 
 
 def show_result(result: CampaignResult) -> None:
-    """Print the headline numbers and where the files are."""
+    """Print the headline numbers of each variant and where the files are."""
     from rich.console import Console  # noqa: PLC0415 - keeps --help light
     from rich.table import Table  # noqa: PLC0415 - keeps --help light
 
-    table = Table()
-    table.add_column("measure")
-    table.add_column("value", justify="right")
-    for label, value in result.headline():
-        table.add_row(label, value)
-    print(f"{result.name}: {result.windows} windows, {result.days} days, {result.rows:,} predictions")
-    Console().print(table)
+    for variant in result.variants:
+        name = result.name if len(result.variants) == 1 else f"{result.name}, {variant.variant}"
+        print(f"{name}: {variant.windows} windows, {variant.days} days, {variant.rows:,} predictions")
+        table = Table()
+        table.add_column("measure")
+        table.add_column("value", justify="right")
+        for metric in variant.headline():
+            table.add_row(metric.label, metric.text)
+        Console().print(table)
+        for label, path in variant.files.items():
+            print(f"{label:<12} {path}")
     for note in result.notes:
         talk.line(f"note: {note}")
     for label, path in result.files.items():

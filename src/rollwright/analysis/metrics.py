@@ -1,0 +1,194 @@
+"""Metrics: numbers with a machine key and a unit, and the one place that makes text of them.
+
+Programs compare keys and values; people read what `show_metrics` returns. The terminal, ``--json``, ``summary.json``
+and the report are all made from the same `Metric` values.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+import pandas as pd
+
+from rollwright.backtest.risk import risk_analysis
+from rollwright.errors import DataError
+
+__all__ = [
+    "Metric",
+    "ShownMetric",
+    "Unit",
+    "backtest_metrics",
+    "metrics_from_json",
+    "metrics_to_json",
+    "recorder_metrics",
+    "show_metrics",
+]
+
+Unit: TypeAlias = Literal["correlation", "ratio", "fraction", "fraction_per_session", "fraction_per_year", "sessions"]
+"""``fraction``: 0.05 is five percent; ``ratio``: a mean over a standard deviation."""
+
+_UNITS: Final = frozenset(get_args(Unit))
+_KEY: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_ERROR: Final = "_error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One number.
+
+    Attributes
+    ----------
+    key : str
+        Lower-case letters, digits and ``_``. ``X_error`` is the standard error of ``X``.
+    value : float
+        NaN where it is not defined.
+    unit : Unit
+
+    Raises
+    ------
+    DataError
+        For another key or unit.
+    """
+
+    key: str
+    value: float
+    unit: Unit
+
+    def __post_init__(self) -> None:
+        if not _KEY.fullmatch(self.key):
+            raise DataError(f"{self.key!r} is not a metric key", hint="use lower-case letters, digits and _")
+        if self.unit not in _UNITS:
+            raise DataError(f"metric `{self.key}` has the unknown unit {self.unit!r}", hint=f"known: {sorted(_UNITS)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownMetric:
+    """A metric as people read it.
+
+    Attributes
+    ----------
+    key, label, value : str
+    error : str
+        The standard error; empty when there is none.
+    """
+
+    key: str
+    label: str
+    value: str
+    error: str
+
+    @property
+    def text(self) -> str:
+        """The value and its standard error in one line."""
+        return f"{self.value} ± {self.error}" if self.error else self.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Label:
+    en: str
+    zh: str
+    recorder: str | None = None
+    digits: int = 4
+
+
+_LABELS: Final[dict[str, _Label]] = {
+    "ic": _Label(en="IC", zh="IC", recorder="IC"),
+    "icir": _Label(en="ICIR", zh="ICIR", recorder="ICIR"),
+    "rank_ic": _Label(en="Rank IC", zh="Rank IC", recorder="Rank IC"),
+    "rank_icir": _Label(en="Rank ICIR", zh="Rank ICIR", recorder="Rank ICIR"),
+    "ic_days": _Label(en="sessions with an IC", zh="有 IC 的交易日"),
+    "annualized_return": _Label(en="annualized return", zh="年化收益"),
+    "excess_return": _Label(en="excess return", zh="年化超额收益"),
+    "information_ratio": _Label(en="information ratio", zh="信息比率", digits=3),
+    "max_drawdown": _Label(en="max drawdown", zh="最大回撤"),
+    "turnover": _Label(en="turnover per day", zh="日均换手"),
+}
+
+
+def show_metrics(metrics: Iterable[Metric], language: Literal["en", "zh"] = "en") -> list[ShownMetric]:
+    """Return label and text of each metric, in order; a standard error stands beside the metric it belongs to."""
+    found = {metric.key: metric for metric in metrics}
+    return [
+        ShownMetric(
+            key=key,
+            label=_label(key, language),
+            value=_text(metric),
+            error=_text(found[key + _ERROR]) if key + _ERROR in found else "",
+        )
+        for key, metric in found.items()
+        if not (key.endswith(_ERROR) and key.removesuffix(_ERROR) in found)
+    ]
+
+
+def _label(key: str, language: Literal["en", "zh"]) -> str:
+    known = _LABELS.get(key)
+    if known is None:
+        return key.replace("_", " ")
+    return known.zh if language == "zh" else known.en
+
+
+def _text(metric: Metric) -> str:
+    if not math.isfinite(metric.value):
+        return "–"
+    if metric.unit == "sessions":
+        return f"{metric.value:,.0f}"
+    if metric.unit in ("correlation", "ratio"):
+        known = _LABELS.get(metric.key)
+        return f"{metric.value:.{known.digits if known else 4}f}"
+    return f"{metric.value:.2%}"
+
+
+def recorder_metrics(metrics: Iterable[Metric]) -> dict[str, float]:
+    """Return the metrics that recorders of Qlib hold too, under the names they have there (``IC``, ``Rank ICIR`` …)."""
+    names = {metric: _LABELS[metric.key].recorder for metric in metrics if metric.key in _LABELS}
+    return {name: metric.value for metric, name in names.items() if name is not None}
+
+
+def metrics_to_json(metrics: Iterable[Metric]) -> dict[str, Any]:
+    """Return ``{key: {"value": …, "unit": …}}``; a value that is not defined is null."""
+    return {
+        metric.key: {"value": metric.value if math.isfinite(metric.value) else None, "unit": metric.unit}
+        for metric in metrics
+    }
+
+
+def metrics_from_json(data: Mapping[str, Any]) -> tuple[Metric, ...]:
+    """Return the metrics that `metrics_to_json` wrote.
+
+    Raises
+    ------
+    DataError, KeyError, TypeError, ValueError
+        When it is of another form.
+    """
+    return tuple(
+        Metric(
+            key=key,
+            value=math.nan if entry["value"] is None else float(entry["value"]),
+            unit=entry["unit"],
+        )
+        for key, entry in data.items()
+    )
+
+
+def backtest_metrics(report: pd.DataFrame) -> tuple[Metric, ...]:
+    """Return what a daily back-test comes to, after costs.
+
+    Parameters
+    ----------
+    report : DataFrame
+        By session: ``return`` before costs, ``cost``, ``bench`` and ``turnover``, as fractions of the account.
+    """
+    net = report["return"] - report["cost"]
+    whole = risk_analysis(net)["risk"]
+    excess = risk_analysis(net - report["bench"])["risk"]
+    return (
+        Metric(key="annualized_return", value=float(whole["annualized_return"]), unit="fraction_per_year"),
+        Metric(key="excess_return", value=float(excess["annualized_return"]), unit="fraction_per_year"),
+        Metric(key="information_ratio", value=float(excess["information_ratio"]), unit="ratio"),
+        Metric(key="max_drawdown", value=float(whole["max_drawdown"]), unit="fraction"),
+        Metric(key="turnover", value=float(report["turnover"].mean()), unit="fraction_per_session"),
+    )

@@ -1,0 +1,200 @@
+"""What is made of the predictions: refused before training where it must fail, and the same numbers everywhere."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rollwright.campaign.config import BacktestConfig, CampaignConfig
+from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
+from rollwright.campaign.results import CampaignResult, check_results, make_results, read_summary
+from rollwright.errors import ConfigError, CorruptFileError, CoverageError, DataNotFoundError, UnknownInstrumentError
+from rollwright.tasks.spec import TaskSpec
+from rollwright.testing.market import random_source
+
+SOURCE = cast("Any", SimpleNamespace(instruments=lambda: ("SH000300", "SH600000")))
+
+
+def config(**backtest: Any) -> Any:
+    return SimpleNamespace(backtest=BacktestConfig(**backtest))
+
+
+def test_a_benchmark_nobody_has_is_refused_at_once_with_the_nearest():
+    with pytest.raises(UnknownInstrumentError, match="SH00300") as caught:
+        check_results(config(benchmark="SH00300"), SOURCE)
+    assert "SH000300" in (caught.value.hint or "")
+
+
+def test_more_drops_than_places_are_refused_at_once():
+    with pytest.raises(ConfigError, match="n_drop"):
+        check_results(config(topk=10, n_drop=20), SOURCE)
+
+
+def test_what_can_be_done_passes():
+    check_results(config(), SOURCE)
+    check_results(config(benchmark="SH000300"), SOURCE)
+    check_results(cast("Any", SimpleNamespace(backtest=None)), SOURCE)
+
+
+MARKET = random_source(np.random.default_rng(0), sessions=60, instruments=12)
+DAYS = pd.DatetimeIndex(MARKET.calendar().values)[20:50]
+ASKED = CampaignConfig.model_validate(
+    {
+        "task": {"model": "LGBModel", "dataset": "DatasetH", "record": "SignalRecord"},
+        "backtest": {"topk": 3, "n_drop": 1, "account": 1e8},
+        "report": {"notes": ["Only a test."]},
+    }
+)
+
+
+class FinishedRun:
+    """A finished recorder with the three artifacts of a window."""
+
+    status = "FINISHED"
+    start_time = datetime(2026, 1, 1, tzinfo=UTC)
+    end_time = start_time + timedelta(seconds=3)
+
+    def __init__(self, key: WindowKey, days: pd.DatetimeIndex, seed: int) -> None:
+        self.id = f"{key.variant}{days[0]:%Y%m%d}"
+        names = list(MARKET.instruments())
+        index = pd.MultiIndex.from_product([days, names], names=["datetime", "instrument"])
+        random = np.random.default_rng(seed + len(days))
+        label = pd.DataFrame({"LABEL0": random.normal(size=len(index))}, index=index)
+        score = 0.1 * label["LABEL0"] + random.normal(size=len(index))
+        self.objects = {
+            "pred.pkl": score.to_frame("score"),
+            "label.pkl": label,
+            "expected_index.pkl": pd.DataFrame(index=index),
+        }
+
+    def load_object(self, name: str) -> pd.DataFrame:
+        return self.objects[name]
+
+    def list_metrics(self) -> dict[str, float]:
+        return {"best_iteration": 7.0}
+
+
+def walk(*variants: str) -> tuple[CampaignPlan, dict[WindowKey, Any]]:
+    windows, recorders = [], {}
+    for number, variant in enumerate(variants):
+        for days in (DAYS[:16], DAYS[16:]):
+            key = WindowKey(variant, f"{days[0]:%Y-%m-%d}..{days[-1]:%Y-%m-%d}")
+            spec = TaskSpec.from_definition({"model": {"class": "M", "module_path": "mine.py"}})
+            segments = {
+                "train": (pd.Timestamp(MARKET.calendar().values[0]), DAYS[0] - pd.Timedelta(days=7)),
+                "test": (days[0], days[-1]),
+            }
+            windows.append(Window(key=key, spec=spec, segments=segments))
+            recorders[key] = FinishedRun(key, days, 100 * number)
+    return CampaignPlan(name="p", windows=tuple(windows), trunc_days=3, label_span=2), recorders
+
+
+def make(plan: CampaignPlan, recorders: dict[WindowKey, Any], folder: Any) -> CampaignResult:
+    return make_results(
+        plan,
+        recorders,
+        config=ASKED,
+        text="rolling: {}\n",
+        source=MARKET,
+        region="us",
+        folder=folder,
+        notes=["Made up."],
+        facts=[],
+        created="2026-01-01",
+    )
+
+
+def test_every_variant_is_joined_judged_and_written_by_itself(tmp_path):
+    plan, recorders = walk("linear", "trees")
+    result = make(plan, recorders, tmp_path)
+    assert [variant.variant for variant in result.variants] == ["linear", "trees"]
+    alone = make(*walk("linear"), tmp_path / "alone").variants[0]
+    assert result.variants[0].metrics == alone.metrics
+    assert result.variants[1].metrics != alone.metrics
+    assert (tmp_path / "linear" / "pred.parquet").read_bytes() == alone.files["predictions"].read_bytes()
+    pred = pd.read_parquet(result.variants[1].files["predictions"])
+    assert len(pred) == result.variants[1].rows == 30 * 12
+    page = result.files["report"].read_text(encoding="utf-8")
+    for variant in result.variants:
+        for metric in variant.headline():
+            assert metric.text in page
+
+
+def test_a_variant_that_lacks_a_row_is_refused_by_its_name_and_nothing_is_written(tmp_path):
+    plan, recorders = walk("linear", "trees")
+    recorder = recorders[plan.windows[-1].key]
+    recorder.objects["pred.pkl"] = recorder.objects["pred.pkl"].iloc[1:]
+    with pytest.raises(CoverageError) as caught:
+        make(plan, recorders, tmp_path / "out")
+    (problem,) = caught.value.problems
+    assert problem.startswith(plan.windows[-1].name)
+    assert plan.windows[-1].name.startswith("trees/")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_only_variant_lies_at_the_top_of_the_folder(tmp_path):
+    out = tmp_path / "out"
+    result = make(*walk(ONLY_VARIANT), out)
+    assert result.variants[0].files["predictions"] == out / "pred.parquet"
+    assert {path.name for path in out.iterdir()} == {
+        "pred.parquet",
+        "label.parquet",
+        "summary.json",
+        "report.html",
+    }
+
+
+def test_the_summary_has_a_format_machine_keys_and_comes_back_as_it_was(tmp_path):
+    result = make(*walk(ONLY_VARIANT), tmp_path / "here")
+    data = json.loads(result.files["summary"].read_text())
+    assert data["format"] == 1
+    metrics = data["variants"][ONLY_VARIANT]["metrics"]
+    assert set(metrics) >= {"ic", "icir", "rank_ic", "rank_icir", "annualized_return", "max_drawdown", "turnover"}
+    assert metrics["max_drawdown"]["unit"] == "fraction"
+    assert data["files"]["report"] == "report.html"
+    assert read_summary(result.files["summary"]) == result
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert read_summary(tmp_path / "there" / "summary.json").files["report"] == tmp_path / "there" / "report.html"
+
+
+def test_the_json_of_the_command_holds_the_same_values_as_the_summary(tmp_path):
+    result = make(*walk(ONLY_VARIANT), tmp_path)
+    written = json.loads(result.files["summary"].read_text())["variants"][ONLY_VARIANT]["metrics"]
+    assert json.loads(json.dumps(result.to_json()))["variants"][ONLY_VARIANT]["metrics"] == written
+    found = {metric.key: metric.value for metric in result.variants[0].metrics}
+    assert {key: entry["value"] for key, entry in written.items()} == {
+        key: value if math.isfinite(value) else None for key, value in found.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"format": 2, "name": "p"}', "format 2, and this version of rollwright reads format 1"),
+        ('{"name": "p"}', "not a campaign's summary"),
+        ("[]", "not a campaign's summary"),
+        ("{", "not a campaign's summary"),
+        (
+            '{"format": 1, "name": "p", "variants": {"main": {}}, "files": {}, "notes": []}',
+            "missing or of another form",
+        ),
+        ('{"format": 1, "name": "p", "variants": [], "files": {}, "notes": []}', "missing or of another form"),
+    ],
+)
+def test_another_format_or_a_damaged_summary_is_refused(tmp_path, text, said):
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(CorruptFileError, match=said) as caught:
+        read_summary(tmp_path / "summary.json")
+    assert caught.value.hint
+
+
+def test_where_no_campaign_ended_there_is_no_summary(tmp_path):
+    with pytest.raises(DataNotFoundError, match="no campaign ended here"):
+        read_summary(tmp_path / "summary.json")
