@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rollwright.core.registry import ALIASES, CODECS, OPENERS, REFERENCES, SLOT_MODULES
+from rollwright.core.registry import ALIASES, CODECS, OPENERS, REFERENCES, SESSION_LOCAL, SLOT_MODULES
 
 __all__ = ["QLIB_MODULES", "register_builtin"]
 
@@ -64,6 +64,43 @@ FORMER_MODULES: Final[dict[str, str]] = {
 }
 """Where classes that a configuration names stood before, so that files and recorders of then are still understood."""
 
+ARGUMENT_MODULES: Final[dict[str, str]] = {
+    "handler": "rollwright.dataset.handler",
+    "handler_config": "rollwright.dataset.handler",
+    "data_loader": "rollwright.dataset.loader",
+    "dataloader_l": "rollwright.dataset.loader",
+    "infer_processors": "rollwright.dataset.processors",
+    "learn_processors": "rollwright.dataset.processors",
+    "shared_processors": "rollwright.dataset.processors",
+    "inst_processors": "rollwright.dataset.processors",
+    "record": "rollwright.analysis.records",
+}
+"""Where a class that an argument names without a module is looked for."""
+
+# A longer test segment moves the handler's `end_time`. Among these classes nothing before it changes with that:
+# processors learn from a range that is given, and look at one session at a time.
+SESSION_LOCAL_CLASSES: Final[dict[str, tuple[str, ...]]] = {
+    "rollwright.dataset.dataset.DatasetH": (),
+    "rollwright.dataset.dataset.TSDatasetH": (),
+    **{f"rollwright.dataset.handler.{name}": ("end_time",) for name in ("DataHandler", "DataHandlerLP")},
+    **{
+        f"rollwright.dataset.alpha.{name}": ("end_time",)
+        for name in ("Alpha158", "Alpha158vwap", "Alpha360", "Alpha360vwap")
+    },
+    **{f"rollwright.dataset.alpha.{name}": () for name in ("Alpha158DL", "Alpha360DL")},
+    **{
+        f"rollwright.dataset.loader.{name}": () for name in ("QlibDataLoader", "StaticDataLoader", "NestedDataLoader")
+    },
+    **{
+        f"rollwright.dataset.processors.{name}": ()
+        for name in (
+            "CSRankNorm", "CSZFillna", "CSZScoreNorm", "DropCol", "DropnaLabel", "DropnaProcessor", "Fillna",
+            "FilterCol", "HashStockFormat", "ProcessInf", "TanhProcess",
+        )
+    },
+    **{f"rollwright.dataset.processor_fit.{name}": () for name in ("MinMaxNorm", "RobustZScoreNorm", "ZScoreNorm")},
+}  # fmt: skip
+
 
 def register_builtin() -> None:
     """Fill the tables."""
@@ -71,6 +108,10 @@ def register_builtin() -> None:
         ALIASES.register(module, *targets)
     for module, target in FORMER_MODULES.items():
         ALIASES.register(module, target)
+    for argument, module in ARGUMENT_MODULES.items():
+        SLOT_MODULES.register(argument, module)
+    for name, arguments in SESSION_LOCAL_CLASSES.items():
+        SESSION_LOCAL.register(name, *arguments)
     _register_codecs()
     _register_references()
     SLOT_MODULES.register("processor", "rollwright.dataset.processors")

@@ -9,6 +9,7 @@ import pytest
 
 from rollwright.config.context import current_settings, install
 from rollwright.errors import ConfigError, ConstructError, UnsupportedArtifactError
+from rollwright.tasks.identity import task_seed
 from rollwright.tracking.r import R
 from rollwright.training.execute import (
     begin_task_train,
@@ -16,7 +17,6 @@ from rollwright.training.execute import (
     execute,
     flatten,
     log_task,
-    seed_of,
     task_train,
 )
 from rollwright.training.validity import current_validity
@@ -85,11 +85,30 @@ def test_r2_r3_placeholders_are_filled_before_the_dataset_is_built_and_the_task_
     assert before == TASK
 
 
-def test_the_seed_comes_from_the_fingerprint_unless_given():
-    assert task_train(TASK, "exp").load_object("params.pkl")["seed"] == seed_of(TASK)
+def test_the_seed_is_the_tasks_unless_given():
+    assert task_train(TASK, "exp").load_object("params.pkl")["seed"] == task_seed(TASK)
     given = {**TASK, "model": {**TASK["model"], "kwargs": {"seed": 3}}}
     assert task_train(given, "exp").load_object("params.pkl")["seed"] == 3
-    assert seed_of(TASK) != seed_of(given)
+    open_seed = {**TASK, "model": {**TASK["model"], "kwargs": {"seed": None}}}
+    assert task_train(open_seed, "exp").load_object("params.pkl")["seed"] == task_seed(TASK)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tags": {"gpu": True}},
+        {"name": "mine"},
+        {"record": [TASK["record"], {**TASK["record"], "kwargs": {"extra": 2}}]},
+        {"model": {**TASK["model"], "kwargs": {"fail": False}}},
+    ],
+)
+def test_tags_records_and_spelling_leave_the_seed_alone(more):
+    assert task_train({**TASK, **more}, "exp").load_object("params.pkl")["seed"] == task_seed(TASK)
+
+
+def test_a_seed_of_the_campaigns_own_gives_others():
+    assert task_train({**TASK, "seed": 5}, "exp").load_object("params.pkl")["seed"] == task_seed({**TASK, "seed": 5})
+    assert task_seed({**TASK, "seed": 5}) != task_seed(TASK)
 
 
 def test_a_failing_fit_leaves_a_failed_recorder_and_its_own_error():

@@ -12,7 +12,8 @@ from rollwright.codecs.registry import codecs
 from rollwright.config.context import current_settings, install
 from rollwright.errors import UntrustedArtifactError
 from rollwright.market.demo import make_demo_market
-from rollwright.training.execute import seed_of, task_train
+from rollwright.tasks.identity import task_seed
+from rollwright.training.execute import task_train
 
 FILLED = [{"class": "RobustZScoreNorm", "kwargs": {"clip_outlier": True}}, {"class": "Fillna"}]
 LEARN = [{"class": "DropnaLabel"}, {"class": "CSRankNorm", "kwargs": {"fields_group": "label"}}]
@@ -93,7 +94,7 @@ def test_the_seed_of_a_task_reaches_the_model(new_task) -> None:
         ("Ridge", "sklearn.linear_model", {}, lambda model: model.model.random_state),
     ):
         task = new_task(name, module, kwargs)
-        assert read(task_train(task, "models").load_object("params.pkl")) == seed_of(task)
+        assert read(task_train(task, "models").load_object("params.pkl")) == task_seed(task)
     given = new_task("XGBModel", "qlib.contrib.model.xgboost", {"n_estimators": 2, "random_state": 3})
     assert "seed" not in task_train(given, "models").load_object("params.pkl").params
 

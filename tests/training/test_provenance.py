@@ -11,7 +11,8 @@ import pytest
 
 from rollwright import __version__
 from rollwright.config.context import current_settings, install
-from rollwright.core.canonical import fingerprint, sha256_hex
+from rollwright.core.canonical import sha256_hex
+from rollwright.tasks.identity import task_fingerprint
 from rollwright.tracking.r import R
 from rollwright.training.execute import task_train
 from rollwright.training.pooled import train_in_slot
@@ -55,7 +56,7 @@ def told(task=TASK) -> dict:
 
 def test_a_model_has_its_provenance_beside_it():
     found = told()
-    assert found["fingerprint"] == fingerprint(TASK)
+    assert found["fingerprint"] == task_fingerprint(TASK)
     assert found["data"] == {"generation": "g1", "provider_uri": "market", "freq": "day", "region": "cn"}
     assert found["code"]["files"].keys() == {"own.py"}
     assert len(found["code"]["hash"]) == 64

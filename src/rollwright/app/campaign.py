@@ -149,7 +149,7 @@ def _name_of(config: CampaignConfig, path: Path) -> str:
 
 def train_once(campaign: OpenCampaign) -> Recorder:
     """Train the file's task once, without rolling; what Qlib's ``qrun`` does."""
-    task = campaign.config.task.as_template()
+    task = campaign.config.template()
     with using(campaign.context):
         for note in horizon_notes(task, current_market().calendar()):
             _logger.warning("label_leak %s", note)

@@ -28,6 +28,7 @@ __all__ = [
     "read_config",
 ]
 
+MAX_SEED: Final = 2**53 - 1
 NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -137,6 +138,7 @@ class CampaignConfig(_Part):
     """One YAML: a task, how it rolls, and what is made of its predictions."""
 
     experiment_name: str | None = None
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     qlib_init: dict[str, Any] = {}
     sys: SysConfig = SysConfig()
     task: TaskConfig
@@ -151,6 +153,11 @@ class CampaignConfig(_Part):
         if value is not None and not NAME_PATTERN.fullmatch(value):
             raise ValueError("a name has letters, digits, '.', '_' and '-', starts with a letter or digit, up to 100")
         return value
+
+    def template(self) -> dict[str, Any]:
+        """Return the task template that generators take: the task, and the seed its windows draw from."""
+        template = self.task.as_template()
+        return {**template, "seed": self.seed} if self.seed else template
 
 
 def read_config(

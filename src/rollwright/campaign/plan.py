@@ -130,7 +130,7 @@ def make_plan(config: CampaignConfig, *, name: str, calendar: TradingCalendar) -
             "`task.record` is empty, so no window would save its predictions",
             hint="add `record: [{class: SignalRecord, module_path: rollwright.analysis.records}]` to the task",
         )
-    template = fill_paths(config.task.as_template())
+    template = fill_paths(config.template())
     span = _label_span(template) if config.rolling.trunc_days == "auto" else None
     trunc_days = _trunc_days(config, span)
     generator = RollingGen(

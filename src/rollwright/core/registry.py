@@ -10,7 +10,17 @@ import importlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-__all__ = ["ALIASES", "CODECS", "OPENERS", "REFERENCES", "SLOT_MODULES", "Registration", "Registry", "load_target"]
+__all__ = [
+    "ALIASES",
+    "CODECS",
+    "OPENERS",
+    "REFERENCES",
+    "SESSION_LOCAL",
+    "SLOT_MODULES",
+    "Registration",
+    "Registry",
+    "load_target",
+]
 
 
 class Registration(NamedTuple):
@@ -80,4 +90,7 @@ REFERENCES: Final = Registry()
 OPENERS: Final = Registry()
 """Functions that a lower package calls by name: what opens a saved object, what keeps a large result."""
 SLOT_MODULES: Final = Registry()
-"""For a slot of a configuration (`processor`), the module that has a class which is named without a module."""
+"""For a slot of a configuration (`processor`, or an argument such as `handler`), the module that has a class which is
+named without a module."""
+SESSION_LOCAL: Final = Registry()
+"""Classes whose data of a session are the same however far the data reach, with the arguments that say how far."""

@@ -1,4 +1,4 @@
-"""``D``: Qlib's interface to market data, calendars, universes and expressions."""
+"""``D``: the ambient market data by the words of Qlib's users."""
 
 from __future__ import annotations
 

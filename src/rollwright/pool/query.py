@@ -7,7 +7,8 @@ part of digits is a position in a list. Conditions are equality, ``$in``, ``$ne`
 
 Guarantees: the same answers on every store. Numbers compare with numbers, text with text, anything else is not
 comparable and does not match; a boolean is no number; null equals what is absent; ``$ne`` is the opposite of equality;
-a list equals a list as a whole.
+a list equals a list as a whole, and ``def`` a definition that means the same task
+(`rollwright.tasks.identity.task_fingerprint`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, Final, Literal, TypeAlias
 from rollwright.core.canonical import JSON, canonical_json, normalise
 from rollwright.errors import QueryError, TaskValueError, nearest
 from rollwright.pool.states import parse_status
+from rollwright.tasks.identity import task_fingerprint
 
 __all__ = [
     "COLUMNS",
@@ -246,6 +248,9 @@ def matches(query: Query | None, document: Mapping[str, Any]) -> bool:  # noqa: 
             return not matches(part, document)
         case Exists(path=path):
             return _look_up(document, path) is not _ABSENT
+        case In(path=("def",), values=values):
+            own = task_fingerprint(document["def"])
+            return any(isinstance(value, dict) and task_fingerprint(value) == own for value in values)
         case In(path=path, values=values):
             found = _look_up(document, path)
             return any(_equal(found, value) for value in values)

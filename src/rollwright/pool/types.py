@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
-from rollwright.core.canonical import JSON, canonical_json, parse_json, sha256_hex, with_segment_tuples
+from rollwright.core.canonical import JSON, canonical_json, parse_json, with_segment_tuples
 from rollwright.core.references import keep, to_reference
 from rollwright.errors import (
     ConfigError,
@@ -19,6 +19,7 @@ from rollwright.errors import (
 )
 from rollwright.pool.query import Query
 from rollwright.pool.states import CLAIMABLE, Status
+from rollwright.tasks.identity import task_fingerprint
 
 __all__ = [
     "Amendment",
@@ -123,7 +124,7 @@ class NewTask:
     canonical : str
         The definition as canonical JSON.
     fingerprint : str
-        Its SHA-256: the identity, unique within a pool.
+        The identity of what it asks for, unique within a pool; see `rollwright.tasks.identity.task_fingerprint`.
     priority : int
         Higher goes first.
     max_attempts : int
@@ -159,7 +160,7 @@ class NewTask:
         text = canonical_json(definition)
         return cls(
             canonical=text,
-            fingerprint=sha256_hex(text.encode()),
+            fingerprint=task_fingerprint(definition),
             priority=priority,
             max_attempts=max_attempts,
             delay=delay,

@@ -6,26 +6,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rollwright.core.canonical import canonical_json, parse_json, sha256_hex, with_segment_tuples
+from rollwright.core.canonical import canonical_json, parse_json, with_segment_tuples
 from rollwright.errors import TaskValueError
+from rollwright.tasks.identity import fit_key, task_fingerprint
 
 __all__ = ["TaskSpec"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class TaskSpec:
     """What one task is to do, in the one form that storing, comparing and hashing need (decision D16).
 
-    Guarantees: two definitions that mean the same, whatever the order of their keys and the types of their dates and
-    numbers, are equal and have the same fingerprint; nothing changes a spec after it is made.
+    Guarantees: two definitions that mean the same task, however they are spelled, are equal and have the same
+    fingerprint (`rollwright.tasks.identity`); nothing changes a spec after it is made.
 
     Attributes
     ----------
     canonical : str
-        The definition as canonical JSON. Make a spec with `from_definition`, which sees to it.
+        The definition as canonical JSON, as it was written. Make a spec with `from_definition`, which sees to it.
+    fingerprint : str
+        The identity of the task: 64 hex digits.
     """
 
     canonical: str
+    fingerprint: str
 
     @classmethod
     def from_definition(cls, definition: Mapping[str, Any]) -> TaskSpec:
@@ -38,7 +42,7 @@ class TaskSpec:
         """
         if not isinstance(definition, Mapping):
             raise TaskValueError("$", f"a task definition is a dictionary, not {type(definition).__name__}")
-        return cls(canonical=canonical_json(definition))
+        return cls(canonical=canonical_json(definition), fingerprint=task_fingerprint(definition))
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -48,9 +52,15 @@ class TaskSpec:
         return found
 
     @property
-    def fingerprint(self) -> str:
-        """The identity: SHA-256 of the canonical form, 64 hex digits."""
-        return sha256_hex(self.canonical.encode())
+    def fit_key(self) -> str:
+        """The identity of what is learnt, whatever is made of it: 64 hex digits."""
+        return fit_key(self.definition)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TaskSpec) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
 
     def __repr__(self) -> str:
         return f"TaskSpec({self.fingerprint[:12]}…)"

@@ -60,6 +60,21 @@ class TaskStoreConformance(AttemptsConformance, AdminConformance):
         first = put(POOL, [NewTask.of({"a": 1, "b": ("x", 2.5)})])
         assert put(POOL, [NewTask.of({"b": ["x", 2.5], "a": 1})]).ids == first.ids
 
+    def test_a_task_spelled_otherwise_is_the_same_task_and_found_by_either_spelling(self, pool: StoreUnderTest) -> None:
+        ours = {"model": {"class": "LGBModel", "module_path": "rollwright.models.lightgbm"}, "dataset": "own.Data"}
+        theirs = {
+            "model": {"class": "LGBModel", "module_path": "qlib.contrib.model.gbdt", "kwargs": {"loss": "mse"}},
+            "dataset": {"class": "Data", "module_path": "own", "kwargs": {}},
+            "tags": {"gpu": True},
+        }
+        first = pool.store.put(POOL, [NewTask.of(ours)])
+        second = pool.store.put(POOL, [NewTask.of(theirs)])
+        assert (second.ids, second.created) == (first.ids, 0)
+        assert pool.store.get(POOL, first.ids)[0].definition == ours  # as it was put first
+        for spelling in (ours, theirs):
+            assert [task.task_id for task in pool.store.find(POOL, parse({"def": spelling}))] == [*first.ids]
+        assert pool.store.put(POOL, [NewTask.of({**ours, "seed": 1})]).created == 1
+
     def test_finished_tasks_are_not_put_again(self, pool: StoreUnderTest) -> None:
         pool.put("a")
         pool.store.settle([Outcome.done(pool.take())])

@@ -11,17 +11,18 @@ from rollwright.codecs.registry import codecs
 from rollwright.config.construct import Trust, init_instance_by_config
 from rollwright.config.context import current_settings
 from rollwright.config.placeholders import fill_paths, fill_values
-from rollwright.core.canonical import fingerprint, with_segment_tuples
+from rollwright.core.canonical import with_segment_tuples
 from rollwright.errors import ConfigError
 from rollwright.models.base import Model
 from rollwright.models.sklearn import as_model
+from rollwright.tasks.identity import task_fingerprint, task_seed
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.data_dependency import Reading, watched
 from rollwright.training.provenance import PROVENANCE_ARTIFACT, Process, provenance
 from rollwright.training.validity import code_files, current_validity, hash_of_code
 
-__all__ = ["begin_task_train", "end_task_train", "execute", "log_task", "seed_of", "task_train"]
+__all__ = ["begin_task_train", "end_task_train", "execute", "log_task", "task_train"]
 
 _logger = logging.getLogger("rollwright.training")
 
@@ -79,15 +80,15 @@ def log_task(task_config: Mapping[str, Any], recorder: Recorder) -> None:
     recorder.log_params(**flatten(task_config))
     artifacts: dict[str, Any] = {TASK_ARTIFACT: dict(task_config)}
     recorder.save_objects(**artifacts)
-    recorder.set_tags(hostname=platform.node(), fingerprint=fingerprint(task_config))
+    recorder.set_tags(hostname=platform.node(), fingerprint=task_fingerprint(task_config))
     recorder.flush()
 
 
 def execute(task_config: Mapping[str, Any], recorder: Recorder, *, process: Process = "own") -> dict[str, Any]:
     """Build, fit, save and record one task inside `recorder`, and return its validity.
 
-    Placeholders are filled first, in a copy; the model gets a seed drawn from the task's fingerprint when it takes
-    one and the configuration gives none (decision D18). Where the model comes from is stored together with it.
+    Placeholders are filled first, in a copy; the model gets the task's seed when it takes one and the configuration
+    gives none (decision D18). Where the model comes from is stored together with it.
 
     Parameters
     ----------
@@ -109,8 +110,8 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder, *, process: Proc
     task = fill_paths(task_config)
     # Before it runs: what is edited meanwhile gave no result.
     code = code_files(task_config, Trust.from_settings(current_settings()))
-    seed = seed_of(task_config)
-    model: Model = as_model(init_instance_by_config(task["model"], try_kwargs={"seed": seed}), seed=seed)
+    seed = task_seed(task_config)
+    model = _build_model(task["model"], seed)
     dataset = init_instance_by_config(task["dataset"])
     for kept in (model, dataset):  # what could not be stored is refused before it learns, not after
         codecs.check(kept)
@@ -141,6 +142,14 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder, *, process: Proc
     return validity if reads is None else {**validity, "reads": reads}
 
 
+def _build_model(config: object, seed: int) -> Model:
+    """Return the model that is to learn; a seed that is given as none is no seed."""
+    if isinstance(config, Mapping) and "seed" in (config.get("kwargs") or {}) and config["kwargs"]["seed"] is None:
+        config = {**config, "kwargs": {name: value for name, value in config["kwargs"].items() if name != "seed"}}
+    model: Model = as_model(init_instance_by_config(config, try_kwargs={"seed": seed}), seed=seed)
+    return model
+
+
 def _generation(dataset: Any) -> str:
     generation = getattr(dataset, "generation", None)
     if not isinstance(generation, str):
@@ -149,11 +158,6 @@ def _generation(dataset: Any) -> str:
             hint="give it an attribute `generation`: a text that differs whenever its data may differ",
         )
     return generation
-
-
-def seed_of(task_config: Mapping[str, Any]) -> int:
-    """Return the seed that a task's fingerprint gives: the same task draws the same numbers everywhere."""
-    return int(fingerprint(task_config)[:8], 16) & 0x7FFFFFFF
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

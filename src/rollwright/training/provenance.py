@@ -17,8 +17,9 @@ from typing import Any, Final, Literal
 from rollwright.config.construct import FILE_ALIAS, Trust
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings, masked
-from rollwright.core.canonical import JSON, fingerprint, normalise
+from rollwright.core.canonical import JSON, normalise
 from rollwright.errors import TaskValueError
+from rollwright.tasks.identity import task_fingerprint
 from rollwright.training.validity import hash_of_code
 
 __all__ = ["PROVENANCE_ARTIFACT", "PROVENANCE_FORMAT", "Process", "differences", "made_with", "provenance"]
@@ -82,7 +83,7 @@ def provenance(
     roots = [name.partition(":")[0].partition(".")[0] for name in code if ":" in name]
     return {
         "format": PROVENANCE_FORMAT,
-        "fingerprint": fingerprint(task_config),
+        "fingerprint": task_fingerprint(task_config),
         "data": {
             "generation": generation,
             "provider_uri": _portable(settings.data.provider_uri, settings),

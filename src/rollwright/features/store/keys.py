@@ -1,4 +1,4 @@
-"""The key of a list of expressions, which names its folder in the store; found without parsing known texts again."""
+"""Which folder of the store a list of expressions has: told by its texts, without parsing what was parsed before."""
 
 from __future__ import annotations
 
@@ -13,59 +13,59 @@ from rollwright.core.canonical import canonical_json, sha256_hex
 from rollwright.expression.operators.catalogue import OPERATORS
 from rollwright.expression.planner import Plan
 
-__all__ = ["LIST_SUFFIX", "ExpressionKey", "make_key", "read_key", "write_key"]
+__all__ = ["LIST_SUFFIX", "Listed", "listed_of", "recall", "remember"]
 
 LIST_SUFFIX: Final = ".list"
 FORMAT: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExpressionKey:
-    """The key of a list of expressions.
+class Listed:
+    """What the store knows of a list of expressions.
 
     Attributes
     ----------
-    name : str
+    key : str
         Name of its folder: a hash of the canonical expressions, so that spelling does not matter.
     lookahead : int
-        Sessions after its own that a value reads.
+        Sessions of future its values read.
     """
 
-    name: str
+    key: str
     lookahead: int
 
 
-def make_key(plan: Plan, freq: str) -> ExpressionKey:
-    """Return the key of the expressions of `plan`."""
+def listed_of(plan: Plan, freq: str) -> Listed:
+    """Return what the store calls the expressions of `plan`."""
     text = canonical_json({"expressions": list(plan.expressions), "freq": freq})
-    return ExpressionKey(name=sha256_hex(text.encode())[:24], lookahead=plan.lookahead)
+    return Listed(key=sha256_hex(text.encode())[:24], lookahead=plan.lookahead)
 
 
-def read_key(root: Path, freq: str, expressions: Sequence[str]) -> ExpressionKey | None:
-    """Return the key that `write_key` stored for exactly these texts; None when there is none, or its file is damaged.
+def recall(root: Path, freq: str, expressions: Sequence[str]) -> Listed | None:
+    """Return what `remember` wrote for these very texts; None when it wrote nothing, or its file is damaged.
 
-    The names of all registered operators are part of the file name: a list that calls an operator of the user's own is
-    parsed, and refused, in a process where that operator is not registered.
+    The names of all operators belong to the question: a list that calls an operator of the user's own is parsed, and
+    refused, where that operator is not registered.
     """
     path = _path(root, freq, expressions)
     try:
         text = path.read_text(encoding="ascii")
     except (FileNotFoundError, UnicodeDecodeError):
         return None
-    checksum, _, body = text.partition(" ")
-    name, _, lookahead = body.strip().partition(" ")
-    if sha256_hex(body.encode())[:16] != checksum or not lookahead.isdigit():
+    seal, _, body = text.partition(" ")
+    key, _, lookahead = body.strip().partition(" ")
+    if sha256_hex(body.encode())[:16] != seal or not lookahead.isdigit():
         return None
-    return ExpressionKey(name=name, lookahead=int(lookahead))
+    return Listed(key=key, lookahead=int(lookahead))
 
 
-def write_key(root: Path, freq: str, expressions: Sequence[str], key: ExpressionKey) -> None:
-    """Store the key of these texts; where that fails, they are parsed each time."""
+def remember(root: Path, freq: str, expressions: Sequence[str], listed: Listed) -> None:
+    """Write down what the store calls these texts; a store that cannot be written to parses them each time."""
     path = _path(root, freq, expressions)
-    body = f"{key.name} {key.lookahead}\n"
+    body = f"{listed.key} {listed.lookahead}\n"
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft_of(path) as draft:  # not flushed to disk: its loss costs one parse
+        with draft_of(path) as draft:  # its loss costs a parse, so it is not flushed
             draft.write_text(f"{sha256_hex(body.encode())[:16]} {body}", encoding="ascii")
             put(draft, path)
 

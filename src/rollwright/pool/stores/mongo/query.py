@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from rollwright.core.canonical import JSON, canonical_json, sha256_hex
 from rollwright.pool.query import And, Compare, Exists, In, Not, Or, Query, is_position
+from rollwright.tasks.identity import task_fingerprint
 
 __all__ = ["FALSE", "NODES", "Filter", "nodes_of", "where"]
 
@@ -109,7 +110,7 @@ def _in_column(name: str, wanted: Sequence[JSON]) -> Filter:
 
 def _in_nodes(path: tuple[str, ...], wanted: Sequence[JSON]) -> Filter:
     if path == ("def",):
-        prints = [sha256_hex(canonical_json(value).encode()) for value in wanted if isinstance(value, dict)]
+        prints = [task_fingerprint(value) for value in wanted if isinstance(value, dict)]
         return {"fingerprint": {"$in": prints}}
     parts: list[Filter] = []
     if None in wanted:  # null or absent

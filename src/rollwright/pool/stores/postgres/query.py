@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from rollwright.core.canonical import JSON, canonical_json, sha256_hex
+from rollwright.core.canonical import JSON, canonical_json
 from rollwright.errors import QueryError
 from rollwright.pool.query import And, Compare, Exists, In, Not, Or, Query, is_position
+from rollwright.tasks.identity import task_fingerprint
 
 __all__ = ["where"]
 
@@ -105,7 +106,7 @@ class _Rendering:
 
     def _in_json(self, path: tuple[str, ...], wanted: Sequence[JSON]) -> str:
         if path == ("def",):
-            prints = [sha256_hex(canonical_json(value).encode()) for value in wanted if isinstance(value, dict)]
+            prints = [task_fingerprint(value) for value in wanted if isinstance(value, dict)]
             return f"(encode(fingerprint, 'hex') = ANY({self._bind(prints, 'text[]')}))"
         null = "true" if None in wanted else "false"
         cases = [f"WHEN v IS NULL OR v = 'null' THEN {null}"]

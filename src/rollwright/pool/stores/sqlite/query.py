@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from rollwright.core.canonical import JSON, canonical_json, sha256_hex
+from rollwright.core.canonical import JSON, canonical_json
 from rollwright.pool.query import And, Compare, Exists, In, Not, Or, Query, is_position
 from rollwright.pool.stores.sqlite.statements import DEFINITION
+from rollwright.tasks.identity import task_fingerprint
 
 __all__ = ["where"]
 
@@ -86,7 +87,7 @@ def _in_column(name: str, wanted: Sequence[JSON]) -> tuple[str, list[object]]:
 
 def _in_json(path: tuple[str, ...], wanted: Sequence[JSON]) -> tuple[str, list[object]]:
     if path == ("def",):
-        prints = [sha256_hex(canonical_json(value).encode()) for value in wanted if isinstance(value, dict)]
+        prints = [task_fingerprint(value) for value in wanted if isinstance(value, dict)]
         return "(fingerprint IN (SELECT value FROM json_each(?)))", [json.dumps(prints)]
     column, place = _JSON[path[0]], _json_path(path)
     parts: list[str] = ["0"]

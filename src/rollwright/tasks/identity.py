@@ -1,0 +1,311 @@
+"""What makes two tasks the same (decision D16): what is learnt, and what is asked of it.
+
+A definition is brought into one normal form before it is hashed, so that two spellings of one thing are one thing:
+
+1. placeholders are filled,
+2. names of other programs' modules become ours, and a class is named by where it is defined, whether it was written as
+   ``class`` and ``module_path``, as a dotted name or bare in an argument that knows its module,
+3. arguments that the constructor would have anyway are left out, and so is an empty ``kwargs``,
+4. dates, tuples, paths and NumPy scalars become plain JSON.
+
+From this form come two identities. The **fit key** covers the model, the dataset without the test segment and what
+serves it alone, the reweighter and the seed: what was learnt. The **fingerprint** adds the test segment and the
+records: what is asked of it. Tags, names and the environment are in neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, TypeGuard
+
+from rollwright.calendar.trading import to_session
+from rollwright.config.aliases import translate_module
+from rollwright.config.class_source import ClassSource, find_class
+from rollwright.config.construct import SAVED, Trust
+from rollwright.config.context import current_settings
+from rollwright.config.placeholders import fill_paths
+from rollwright.core.canonical import JSON, canonical_json, fingerprint, normalise
+from rollwright.core.registry import SESSION_LOCAL, SLOT_MODULES
+from rollwright.errors import CalendarError, ConfigError, TaskValueError
+
+__all__ = ["fit_key", "normal_form", "record_keys", "task_fingerprint", "task_seed"]
+
+TEST_SEGMENT: Final = "test"
+SEED: Final = "seed"
+_PARTS: Final = ("model", "dataset", "reweighter", "record", SEED)
+_NOT_IDENTITY: Final = frozenset({"tags", "name", "experiment_name", "recorder_name", "environment"})
+"""What names or routes a task and changes nothing of its result."""
+_OBJECT_KEYS: Final = frozenset({"class", "func", "module_path", "kwargs"})
+_MODEL_SEEDS: Final = (SEED, "random_state")
+_GIVEN_TO_RECORDS: Final = {"model": "<MODEL>", "dataset": "<DATASET>"}
+_FIT_RANGE: Final = ("fit_start_time", "fit_end_time")
+
+
+def task_fingerprint(definition: Mapping[str, Any], *, trust: Trust | None = None) -> str:
+    """Return the identity of a task: the same for every spelling of what is to be learnt and made of it.
+
+    A definition without ``model`` and ``dataset`` is any function's argument, and differs with every value in it.
+
+    Parameters
+    ----------
+    definition : mapping
+    trust : Trust, optional
+        Where classes of the user's own are found; that of the ambient settings if not given.
+
+    Raises
+    ------
+    TaskValueError
+        When a value has no JSON form, with its path.
+    """
+    if not _is_learning(definition):
+        return fingerprint(definition)
+    try:
+        return fingerprint({"task": _Normaliser(trust).task(definition)})
+    except (TaskValueError, RecursionError, TypeError):
+        canonical_json(definition)  # which tells where in the definition the value stands
+        raise
+
+
+def fit_key(definition: Mapping[str, Any], *, trust: Trust | None = None) -> str:
+    """Return the identity of what the task `definition` learns; its records, names and test segment are not in it."""
+    return fingerprint({"fit": _Normaliser(trust).learnt(definition)})
+
+
+def record_keys(definition: Mapping[str, Any], *, trust: Trust | None = None) -> tuple[str, ...]:
+    """Return the identity of each record that is asked for, in order: its configuration, and the data it is made on."""
+    form = _Normaliser(trust).task(definition)
+    return tuple(fingerprint({"record": item, "dataset": form["dataset"]}) for item in form["record"])
+
+
+def task_seed(definition: Mapping[str, Any], *, trust: Trust | None = None) -> int:
+    """Return the seed of a task: from the campaign's seed, the model, and the segments that are not tested (D18)."""
+    return int(fingerprint({"draw": _Normaliser(trust).drawn(definition)})[:8], 16) & 0x7FFFFFFF
+
+
+def normal_form(config: Any, slot: str | None = None, *, trust: Trust | None = None) -> JSON:
+    """Return a part of a configuration in normal form.
+
+    Parameters
+    ----------
+    config : object
+    slot : str, optional
+        The argument that it is the value of, as ``handler``: then a text names a class.
+    trust : Trust, optional
+    """
+    form: JSON = _Normaliser(trust).value(config, None if slot is None else _module_of(slot))
+    return form
+
+
+class _Normaliser:
+    """Brings definitions into normal form; one for each call, so that no file is looked at twice for one answer."""
+
+    def __init__(self, trust: Trust | None) -> None:
+        self.trust = trust if trust is not None else Trust.from_settings(current_settings())
+
+    def task(self, definition: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is learnt and what is asked: every part but names and tags."""
+        task = _filled(definition)
+        form: dict[str, Any] = {
+            key: normalise(value) for key, value in task.items() if key not in {*_PARTS, *_NOT_IDENTITY}
+        }
+        form["model"] = self.value(task["model"], "")
+        form["dataset"] = self.value(task["dataset"], "")
+        records = task.get("record")
+        items = records if isinstance(records, list | tuple) else [] if records is None else [records]
+        form["record"] = [_without_given(self.value(item, _module_of("record"))) for item in items]
+        if task.get("reweighter") is not None:
+            form["reweighter"] = self.value(task["reweighter"], "")
+        if (seed := _seed(task, form["model"])) is not None:
+            form[SEED] = seed
+        return form
+
+    def learnt(self, definition: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parts that the fitted model depends on."""
+        form = self.task(definition)
+        kept: dict[str, Any] = {key: form[key] for key in ("model", "reweighter", SEED) if key in form}
+        return {**kept, "dataset": _without_test(form["dataset"])}
+
+    def drawn(self, definition: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the seed depends on."""
+        form = self.task(definition)
+        segments = _kwargs(form["dataset"]).get("segments")
+        if isinstance(segments, Mapping):
+            data: Any = {role: pair for role, pair in segments.items() if role != TEST_SEGMENT}
+        else:  # a dataset that is cut in another way: all that it is learnt from tells two windows apart
+            data = _without_test(form["dataset"])
+        return {SEED: form.get(SEED, 0), "model": form["model"], "data": data}
+
+    def value(self, value: Any, slot: str | None) -> Any:
+        """Return `value` in normal form; `slot` is where a bare class of it is found, None when it is no object."""
+        if slot is not None and isinstance(value, str) and not value.startswith(("<", SAVED)):
+            return self._object({"class": value}, slot)
+        if _is_object(value):
+            return self._object(value, slot or "")
+        if isinstance(value, Mapping):
+            return {key: self._argument(key, item, slot) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.value(item, slot) for item in value]
+        return normalise(value)
+
+    def _argument(self, key: Any, item: Any, slot: str | None) -> Any:
+        if key == "segments" and isinstance(item, Mapping):
+            return {role: _dates(pair) for role, pair in item.items()}
+        return self.value(item, _module_of(key) if isinstance(key, str) and SLOT_MODULES.get(key) is not None else slot)
+
+    def _object(self, config: Mapping[str, Any], slot: str) -> dict[str, Any]:
+        name, module = _spelled(config, slot)
+        if not module:
+            return {key: self.value(item, None) for key, item in config.items()}
+        found = self._find(module, name)
+        kwargs = {key: self._argument(key, item, None) for key, item in (config.get("kwargs") or {}).items()}
+        if found is not None:
+            defaults = {key: self._argument(key, item, None) for key, item in found.defaults.items() if key in kwargs}
+            kwargs = {
+                key: item for key, item in kwargs.items() if key not in defaults or not _same(item, defaults[key])
+            }
+            form: dict[str, Any] = {"class": found.name, "module_path": found.module}
+        else:
+            targets = translate_module(module)
+            form = {"class": name, "module_path": targets[0] if len(targets) == 1 else module}
+        return {**form, "kwargs": kwargs} if kwargs else form
+
+    def _find(self, module: str, name: str) -> ClassSource | None:
+        found = (find_class(target, name, self.trust) for target in translate_module(module))
+        return next((one for one in found if one is not None), None)
+
+
+def _is_learning(definition: Mapping[str, Any]) -> bool:
+    return all(isinstance(definition.get(part), Mapping | str) for part in ("model", "dataset"))
+
+
+def _filled(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the definition with its placeholders filled; one that leads nowhere stands for itself."""
+    try:
+        return fill_paths(definition)
+    except ConfigError:
+        return dict(definition)
+
+
+def _is_object(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    if not isinstance(value, Mapping) or not set(value) <= _OBJECT_KEYS:
+        return False
+    named = isinstance(value.get("class", value.get("func")), str)
+    return named and isinstance(value.get("kwargs") or {}, Mapping)
+
+
+def _spelled(config: Mapping[str, Any], slot: str) -> tuple[str, str]:
+    """Return the class and the module that a configuration names, in whichever way it does."""
+    name = str(config.get("class", config.get("func")))
+    module = config.get("module_path") or ""
+    if not module and "." in name and not name.startswith(SAVED):
+        module, _, name = name.rpartition(".")
+    module = str(module or slot)
+    return name, module.removeprefix("./") if module.endswith(".py") else module
+
+
+def _module_of(argument: str) -> str:
+    entry = SLOT_MODULES.get(argument)
+    return "" if entry is None else entry.targets[0]
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other) and canonical_json({"": one}) == canonical_json({"": other})  # 1, 1.0 and True differ
+
+
+def _dates(pair: Any) -> Any:
+    """Return the ends of a segment in one spelling; what is no date stays as it is."""
+    return [_date(end) for end in pair] if isinstance(pair, list | tuple) else normalise(pair)
+
+
+def _date(end: Any) -> JSON:
+    try:
+        return normalise(to_session(end))
+    except CalendarError:
+        return normalise(end)
+
+
+def _without_given(record: Any) -> Any:
+    """Leave out the model and the dataset that every record is given anyway."""
+    given = _kwargs(record)
+    if not given:
+        return record
+    kwargs = {key: item for key, item in given.items() if _GIVEN_TO_RECORDS.get(key) != item}
+    bare = {key: item for key, item in record.items() if key != "kwargs"}
+    return {**bare, "kwargs": kwargs} if kwargs else bare
+
+
+def _seed(task: Mapping[str, Any], model: Any) -> JSON:
+    """Return the campaign's seed where it decides anything: not 0, and the model names none of its own."""
+    seed = normalise(task.get(SEED))
+    own = any(_kwargs(model).get(name) is not None for name in _MODEL_SEEDS)
+    return None if own or not seed else seed
+
+
+def _kwargs(form: Any) -> Mapping[str, Any]:
+    kwargs = form.get("kwargs") if isinstance(form, Mapping) else None
+    return kwargs if isinstance(kwargs, Mapping) else {}
+
+
+def _without_test(dataset: Any) -> Any:
+    """Return a dataset in normal form without what serves its test segment alone.
+
+    Handlers reach to the end of test (`handler_mod`), which changes nothing of what is learnt, if
+
+    1. every object the dataset is made of is known to give each session the same whatever comes after, and
+    2. no processor learns from an open range, or from one that the end of the handler cuts.
+
+    Else the handler's range stays: it may have decided what was learnt.
+    """
+    kwargs = dict(_kwargs(dataset))
+    segments = kwargs.get("segments")
+    if isinstance(segments, Mapping):
+        kwargs["segments"] = {role: pair for role, pair in segments.items() if role != TEST_SEGMENT}
+    if kwargs:
+        dataset = {**dataset, "kwargs": kwargs}
+    ends = [end for form in _objects(dataset) for end in _extents(form)]
+    fits = [_kwargs(form)[key] for form in _objects(dataset) for key in _FIT_RANGE if key in _kwargs(form)]
+    is_local = all(SESSION_LOCAL.get(f"{form['module_path']}.{form['class']}") for form in _objects(dataset))
+    if not is_local or any(not _is_within(fit, ends) for fit in fits):
+        return dataset
+    return _cut(dataset)
+
+
+def _objects(form: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield every object of a configuration in normal form."""
+    if isinstance(form, dict):
+        if _is_object(form) and "module_path" in form:
+            yield form
+        for item in form.values():
+            yield from _objects(item)
+    elif isinstance(form, list):
+        for item in form:
+            yield from _objects(item)
+
+
+def _extents(form: Mapping[str, Any]) -> Iterator[Any]:
+    entry = SESSION_LOCAL.get(f"{form['module_path']}.{form['class']}")
+    for argument in () if entry is None else entry.targets:
+        if _kwargs(form).get(argument) is not None:
+            yield _kwargs(form)[argument]
+
+
+def _is_within(fit: Any, ends: list[Any]) -> bool:
+    """Tell whether an end of a fit range is given and lies before every end of the data."""
+    try:
+        return fit is not None and all(to_session(fit) <= to_session(end) for end in ends)
+    except CalendarError:
+        return False
+
+
+def _cut(form: Any) -> Any:
+    """Return the configuration without the arguments that only say how far the data reach."""
+    if isinstance(form, list):
+        return [_cut(item) for item in form]
+    if not isinstance(form, dict):
+        return form
+    cut = {key: _cut(item) for key, item in form.items()}
+    entry = SESSION_LOCAL.get(f"{form.get('module_path')}.{form.get('class')}")
+    if entry is None or not _kwargs(cut):
+        return cut
+    kwargs = {key: item for key, item in _kwargs(cut).items() if key not in entry.targets}
+    return {**cut, "kwargs": kwargs} if kwargs else {key: item for key, item in cut.items() if key != "kwargs"}
