@@ -301,10 +301,10 @@ def start_worker(path, how):
 from rollwright.config.settings import load_settings
 from rollwright.pool.stores.sqlite.notify_pipe import NotifyPipe
 from rollwright.pool.stores.sqlite.store import SqliteStore
-from rollwright.pool.worker.worker import TaskBody, Worker
+from rollwright.pool.worker.worker import TaskFunction, Worker
 {deaf}
-Worker(store=SqliteStore({str(path)!r}), pool="bench", body=TaskBody(entry="pool_bodies.py:stamp"), slots=1, lease=60.0,
-       settings=load_settings({{"trust.folder": {str(Path(__file__).parent)!r}}}), until_empty=False).run()
+Worker(store=SqliteStore({str(path)!r}), pool="bench", function=TaskFunction(entry="pool_bodies.py:stamp"), slots=1,
+       lease=60.0, settings=load_settings({{"trust.folder": {str(Path(__file__).parent)!r}}}), until_empty=False).run()
 """
     return subprocess.Popen([sys.executable, "-c", code])
 

@@ -23,7 +23,7 @@ from rollwright.config.settings import masked
 from rollwright.core.clock import SystemClock
 from rollwright.market.demo import make_demo_market
 from rollwright.pool.urls import store_from_url
-from rollwright.pool.worker.worker import TaskBody, Worker
+from rollwright.pool.worker.worker import TaskFunction, Worker
 
 CLOCK = SystemClock()
 POOL = "slopes"
@@ -56,8 +56,8 @@ def measure(definition: dict[str, Any]) -> dict[str, float]:
 
 def work(url: str) -> None:
     """Be a worker until nothing is left to do."""
-    body = TaskBody(entry=f"{Path(__file__).name}:measure")
-    Worker(store=store_from_url(url), pool=POOL, body=body, slots=1, lease=LEASE).run()
+    function = TaskFunction(entry=f"{Path(__file__).name}:measure")
+    Worker(store=store_from_url(url), pool=POOL, function=function, slots=1, lease=LEASE).run()
 
 
 def kill_one(manager: TaskManager) -> str:

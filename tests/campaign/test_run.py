@@ -83,7 +83,6 @@ def test_whole_tracebacks_of_failed_windows_are_kept_in_a_file_until_none_fails(
             plan(),
             nothing_left,
             manager,
-            store=manager.store,
             context=current_context(),
             jobs=1,
             failures=kept,

@@ -10,7 +10,7 @@ import pytest
 
 import postgres_server
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.worker.worker import TaskBody, Worker
+from rollwright.pool.worker.worker import TaskFunction, Worker
 
 REASON = postgres_server.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
@@ -51,7 +51,13 @@ def test_a_worker_goes_on_when_the_server_comes_back(own_server, bodies, tmp_pat
             threading.Thread(target=bring_back, daemon=True).start()
 
     worker = Worker(
-        store=store, pool="p", body=TaskBody(entry="bodies.py:nap"), slots=2, lease=30.0, settings=bodies, on_event=note
+        store=store,
+        pool="p",
+        function=TaskFunction(entry="bodies.py:nap"),
+        slots=2,
+        lease=30.0,
+        settings=bodies,
+        on_event=note,
     )
     report = worker.run()
     assert report.done == 4

@@ -15,7 +15,7 @@ import postgres_server
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment, Claim, NewTask, Outcome
-from rollwright.pool.worker.worker import TaskBody, Worker
+from rollwright.pool.worker.worker import TaskFunction, Worker
 
 REASON = postgres_server.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
@@ -256,7 +256,12 @@ def test_a_broken_session_rings_for_what_was_missed(server_store):
 def test_a_worker_with_slots_works_through_a_pool_on_the_server(server_store, bodies):
     server_store.put("p", [NewTask.of({"x": number}) for number in range(12)])
     worker = Worker(
-        store=server_store, pool="p", body=TaskBody(entry="bodies.py:double"), slots=2, lease=LEASE, settings=bodies
+        store=server_store,
+        pool="p",
+        function=TaskFunction(entry="bodies.py:double"),
+        slots=2,
+        lease=LEASE,
+        settings=bodies,
     )
     assert worker.run().done == 12
     assert {record.result for record in server_store.find("p")} == {str(2 * number) for number in range(12)}
@@ -266,7 +271,7 @@ def test_an_idle_worker_on_the_server_is_woken(server_store, postgres_url, bodie
     worker = Worker(
         store=server_store,
         pool="p",
-        body=TaskBody(entry="bodies.py:double"),
+        function=TaskFunction(entry="bodies.py:double"),
         slots=1,
         lease=LEASE,
         settings=bodies,

@@ -12,8 +12,8 @@ from rollwright.pool.manager import TaskManager
 from rollwright.pool.store import Claim, Outcome
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.pool.worker.backoff import Backoff
-from rollwright.pool.worker.reconnect import Outage
-from rollwright.pool.worker.worker import TaskBody, Worker, run_task
+from rollwright.pool.worker.reconnect import Reconnect
+from rollwright.pool.worker.worker import TaskFunction, Worker, run_task
 
 
 class Away:
@@ -73,7 +73,7 @@ def manager(store):
 def work(store, settings, entry="bodies.py:double", **options):
     events = []
     report = Worker(
-        store=store, pool="p", body=TaskBody(entry=entry), slots=1, lease=30.0, settings=settings, poll=0.02,
+        store=store, pool="p", function=TaskFunction(entry=entry), slots=1, lease=30.0, settings=settings, poll=0.02,
         backoff=Backoff(base=0.01, cap=0.01), on_event=events.append, **options,
     ).run()  # fmt: skip
     return report, [event.kind for event in events]
@@ -200,23 +200,23 @@ def test_run_task_names_a_failure_whose_answer_was_lost(store):
 
 
 def test_patience_begins_with_the_first_call_that_failed(time):
-    outage = Outage(pool="p", patience=10.0, clock=time)
-    outage.answered()
-    outage.met(StoreUnavailableError("away"))
+    reconnect = Reconnect(pool="p", patience=10.0, clock=time)
+    reconnect.note_answer()
+    reconnect.note_failure(StoreUnavailableError("away"))
     time.advance(9.0)
-    outage.met(StoreUnavailableError("away"))
-    assert outage.lasts
+    reconnect.note_failure(StoreUnavailableError("away"))
+    assert reconnect.lost
     time.advance(2.0)
     with pytest.raises(StoreUnavailableError, match="after 11 s"):
-        outage.met(StoreUnavailableError("away"))
+        reconnect.note_failure(StoreUnavailableError("away"))
 
 
 def test_an_answer_ends_it(time):
-    outage = Outage(pool="p", patience=10.0, clock=time)
-    outage.answered()
-    outage.met(StoreUnavailableError("away"))
+    reconnect = Reconnect(pool="p", patience=10.0, clock=time)
+    reconnect.note_answer()
+    reconnect.note_failure(StoreUnavailableError("away"))
     time.advance(9.0)
-    outage.answered()
-    assert not outage.lasts
+    reconnect.note_answer()
+    assert not reconnect.lost
     time.advance(9.0)
-    outage.met(StoreUnavailableError("away"))
+    reconnect.note_failure(StoreUnavailableError("away"))

@@ -16,11 +16,12 @@ import psutil
 import pytest
 
 from rollwright.config.context import install
+from rollwright.core import canonical
 from rollwright.errors import ConfigError, ConstructError, TaskFailedError, UntrustedModuleError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.pool.worker.backoff import Backoff
-from rollwright.pool.worker.worker import TaskBody, Worker, run_task
+from rollwright.pool.worker.worker import TaskFunction, Worker, run_task
 
 HERE = Path(__file__).parent
 QUICK = Backoff(base=0.01, cap=0.01)
@@ -29,7 +30,7 @@ QUICK = Backoff(base=0.01, cap=0.01)
 def worker(store, settings, entry="bodies.py:double", **options):
     given = {"slots": 1, "lease": 30.0, "backoff": QUICK, **options}
     kwargs = given.pop("kwargs", {})
-    return Worker(store=store, pool="p", body=TaskBody(entry=entry, kwargs=kwargs), settings=settings, **given)
+    return Worker(store=store, pool="p", function=TaskFunction(entry=entry, kwargs=kwargs), settings=settings, **given)
 
 
 @pytest.fixture
@@ -49,12 +50,12 @@ def until(condition, seconds=10.0):
 def start_worker_process(path, *, entry, lease=30.0, slots=1, grace=4.0, **options):
     """Start a whole worker, parent and slots, as a process of its own."""
     code = f"""
-import rollwright.pool.worker.worker as worker
+import rollwright.pool.worker.loop as loop
 from rollwright.config.settings import load_settings
 from rollwright.pool.stores.sqlite.store import SqliteStore
-from rollwright.pool.worker.worker import TaskBody, Worker
-worker.GRACE = {grace}
-Worker(store=SqliteStore({str(path)!r}), pool="p", body=TaskBody(entry={entry!r}), slots={slots}, lease={lease},
+from rollwright.pool.worker.worker import TaskFunction, Worker
+loop.GRACE = {grace}
+Worker(store=SqliteStore({str(path)!r}), pool="p", function=TaskFunction(entry={entry!r}), slots={slots}, lease={lease},
        settings=load_settings({{"trust.folder": {str(HERE)!r}}})).run()
 """
     return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL, **options)
@@ -151,7 +152,7 @@ def test_an_untrusted_body_is_refused_before_anything_starts(file_store, bodies)
     with pytest.raises(UntrustedModuleError):
         worker(file_store, bodies, "shutil:rmtree")
     with pytest.raises(ConfigError):
-        TaskBody(entry="no colon")
+        TaskFunction(entry="no colon")
 
 
 def test_a_body_that_cannot_be_loaded_stops_the_worker_and_uses_no_attempt(manager, file_store, bodies):
@@ -161,16 +162,48 @@ def test_a_body_that_cannot_be_loaded_stops_the_worker_and_uses_no_attempt(manag
     assert manager.re_query(task_id)["attempts"] == 0
 
 
-def test_t18_force_release_runs_each_task_in_a_process_of_its_own(manager, bodies, monkeypatch):
-    from rollwright.core import canonical as ids  # noqa: PLC0415 - replaced for this test
-
+def test_t18_force_release_runs_each_task_in_a_process_of_its_own(manager, bodies):
     install(bodies)
     manager.create_task([{"x": number} for number in range(2)])
-    assert run_task(ids.fingerprint, manager, force_release=True)
-    assert [task["res"] for task in manager.query()] == [ids.fingerprint({"x": 0}), ids.fingerprint({"x": 1})]
+    assert run_task(canonical.fingerprint, manager, force_release=True)
+    assert [task["res"] for task in manager.query()] == [
+        canonical.fingerprint({"x": 0}),
+        canonical.fingerprint({"x": 1}),
+    ]
     manager.create_task([{"x": 3}])
     with pytest.raises(TaskFailedError):
-        run_task(ids.parse_json, TaskManager("p", store=manager.store, max_attempts=1), force_release=True)
+        run_task(canonical.parse_json, TaskManager("p", store=manager.store, max_attempts=1), force_release=True)
+
+
+def test_each_isolated_task_is_run_once_when_it_stays_part_done(manager, bodies):
+    """From part_done to part_done it would be taken again and again."""
+    install(bodies)
+    (task_id,) = manager.create_task([{"x": 1}])
+    manager.commit_task_res(manager.fetch_task(), {"x": 2}, "part_done")
+    terms = {"before_status": "part_done", "after_status": "part_done", "force_release": True}
+    assert run_task(canonical.fingerprint, manager, **terms)
+    assert manager.re_query(task_id)["res"] == canonical.fingerprint({"x": 2})
+    events = [row.event for row in manager.store.read_history("p")]
+    assert events == ["created", "claimed", "part_done", "claimed", "part_done"]
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_run_task_does_not_wait_for_tasks_that_others_run(manager, bodies, isolated):
+    install(bodies)
+    manager.create_task([{"x": 1}])
+    assert TaskManager("p", store=manager.store).fetch_task() is not None
+    assert not run_task(canonical.fingerprint, manager, force_release=isolated)
+    assert manager.task_stat() == {"running": 1}
+
+
+@pytest.mark.parametrize(("isolated", "error"), [(False, TypeError), (True, TaskFailedError)])
+def test_fail_fast_ends_with_the_first_failure_wherever_tasks_run(manager, bodies, isolated, error):
+    install(bodies)
+    manager.create_task([{"x": 1}, {"x": 2}])
+    with pytest.raises(error, match="dict"):
+        run_task(canonical.parse_json, manager, force_release=isolated, fail_fast=True)
+    assert manager.task_stat() == {"waiting": 2}
+    assert [row.event for row in manager.store.read_history("p")].count("claimed") == 1
 
 
 def test_t20_an_idle_worker_picks_up_what_comes_later(manager, file_store, bodies):
@@ -212,7 +245,7 @@ print(json.dumps(sorted(ids.items())))
 def test_i22_a_stopped_worker_gives_its_task_back_without_using_an_attempt(
     manager, file_store, bodies, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("rollwright.pool.worker.worker.GRACE", 0.1)
+    monkeypatch.setattr("rollwright.pool.worker.loop.GRACE", 0.1)
     log, definitions = naps(tmp_path, seconds=60, count=2)
     manager.create_task(definitions)
     running = worker(file_store, bodies, "bodies.py:nap")

@@ -12,10 +12,10 @@ from rollwright.core.memory import process_memory
 from rollwright.errors import StoreUnavailableError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.memory import MemoryStore
-from rollwright.pool.worker import worker as worker_module
+from rollwright.pool.worker import slots as slots_module
 from rollwright.pool.worker.backoff import Backoff
-from rollwright.pool.worker.task_function import TaskBody
-from rollwright.pool.worker.wakeup import Doorman, Nudge, Stopper
+from rollwright.pool.worker.task_function import TaskFunction
+from rollwright.pool.worker.wakeup import SignalHandler, StoreListener, WakeupPipe
 from rollwright.pool.worker.worker import Worker
 
 QUICK = Backoff(base=0.01, cap=0.01)
@@ -28,7 +28,14 @@ def manager(file_store):
 
 def worker(store, bodies, entry="bodies.py:double", **given):
     return Worker(
-        store=store, pool="p", body=TaskBody(entry=entry), slots=1, lease=60, settings=bodies, backoff=QUICK, **given
+        store=store,
+        pool="p",
+        function=TaskFunction(entry=entry),
+        slots=1,
+        lease=60,
+        settings=bodies,
+        backoff=QUICK,
+        **given,
     )
 
 
@@ -66,7 +73,7 @@ def test_the_settings_limit_what_a_task_may_take(manager, bodies, monkeypatch):
     limited = bodies.with_values({"worker.task_timeout": 0.2}, origin="test")
     assert worker(manager.store, limited, "bodies.py:nap").run().failed == 1
     assert "no result within 0.2 s" in next(manager.query())["error"]
-    monkeypatch.setattr(worker_module, "process_memory", lambda pid: 10**12)
+    monkeypatch.setattr(slots_module, "process_memory", lambda pid: 10**12)
     limited = bodies.with_values({"worker.task_memory": 100}, origin="test")
     manager.reset_status({"status": "failed"}, "waiting")
     assert worker(manager.store, limited, "bodies.py:nap").run().failed == 1
@@ -77,7 +84,7 @@ def test_a_signal_that_was_inherited_ignored_stays_ignored():
     told = []
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Stopper(lambda: told.append(1)):
+        with SignalHandler(lambda: told.append(1)):
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
             signal.raise_signal(signal.SIGINT)
             assert told == []
@@ -94,7 +101,7 @@ def test_elsewhere_than_in_the_main_thread_signals_are_left_alone():
     seen = []
 
     def look():
-        with Stopper(lambda: None):
+        with SignalHandler(lambda: None):
             seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=look)
@@ -108,9 +115,10 @@ def test_a_store_that_cannot_be_listened_to_is_told_and_does_no_harm(caplog):
         def waker(self, pool, *, bell="work"):
             raise StoreUnavailableError("no bell")
 
-    with Doorman(Deaf(), "p", answer=lambda: None):
-        pass
-    assert "bell.not_heard pool=p error=no bell" in caplog.text
+    listener = StoreListener(Deaf(), "p", notify=lambda: None)
+    assert not listener.start()
+    listener.close()
+    assert "store.not_listening pool=p error=no bell" in caplog.text
 
 
 def test_a_store_that_goes_away_while_one_listens_is_told(caplog):
@@ -124,17 +132,20 @@ def test_a_store_that_goes_away_while_one_listens_is_told(caplog):
             listener.wait = wait
             return listener
 
-    with Doorman(Leaving(), "p", answer=lambda: None) as doorman:
-        doorman._thread.join()  # so that it has had its say
+    listener = StoreListener(Leaving(), "p", notify=lambda: None)
+    assert listener.start()
+    assert not listener.start()
+    listener._thread.join()  # so that it has logged
+    listener.close()
     assert "error=gone" in caplog.text
 
 
-def test_a_nudge_never_blocks():
-    nudge = Nudge()
+def test_a_wakeup_never_blocks():
+    pipe = WakeupPipe()
     for _ in range(70_000):
-        nudge.give()
-    nudge.take()
-    nudge.close()
+        pipe.wake()
+    pipe.drain()
+    pipe.close()
 
 
 def test_a_worker_takes_only_tasks_with_its_tags(manager, bodies):

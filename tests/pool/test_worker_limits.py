@@ -9,13 +9,15 @@ import pytest
 
 from rollwright.core.memory import MemoryGuard
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.worker.worker import TaskBody, Worker
+from rollwright.pool.worker.worker import TaskFunction, Worker
 
 HERE = Path(__file__).parent
 
 
 def work(store, settings, entry="bodies.py:pid", **options):
-    return Worker(store=store, pool="p", body=TaskBody(entry=entry), settings=settings, slots=1, lease=30.0, **options)
+    return Worker(
+        store=store, pool="p", function=TaskFunction(entry=entry), settings=settings, slots=1, lease=30.0, **options
+    )
 
 
 @pytest.fixture

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 
 from rollwright.errors import ConfigError, TaskFailedError
 from rollwright.pool.manager import TaskManager
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
-from rollwright.training.pooled import TASK_ID_KEY, TrainerRM
+from rollwright.training.pooled import PRELOAD, TASK_ID_KEY, TrainerRM
 from rollwright.training.trainer import STATUS_BEGIN, STATUS_END, STATUS_KEY
 
 RUNS: list[int] = []
@@ -96,6 +98,11 @@ def test_two_stages_each_wait_for_their_own_end_only():
 def test_a_failure_of_the_first_stage_is_told():
     with pytest.raises(TaskFailedError, match="task 1 is poison"):
         TrainerRM("exp", train_func=train).train([{"x": 1, "fail": True}, *tasks(2)], after_status="part_done")
+
+
+def test_what_worker_processes_share_is_there_to_be_imported():
+    """The server of the processes passes over what it cannot import, and each would import it again."""
+    assert [name for name in PRELOAD if importlib.util.find_spec(name) is None] == []
 
 
 def test_no_pool_and_no_experiment_is_an_error():

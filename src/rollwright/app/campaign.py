@@ -16,7 +16,7 @@ from rollwright.campaign.checks.label_leak import horizon_notes
 from rollwright.campaign.config import NAME_PATTERN, CampaignConfig, read_config
 from rollwright.campaign.plan import CampaignPlan, WindowKey, make_plan
 from rollwright.campaign.results import CampaignResult, check_results, make_results
-from rollwright.campaign.run import ENTRY, PRELOAD, Submission, finished_recorders, submit, train_windows, warm_features
+from rollwright.campaign.run import Submission, finished_recorders, submit, train_windows, warm_features
 from rollwright.campaign.yaml.document import Document
 from rollwright.config.context import Context, translate, using
 from rollwright.config.settings import Settings, load_settings
@@ -29,11 +29,12 @@ from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.urls import store_from_url
-from rollwright.pool.worker.worker import TaskBody, Worker, WorkerEvent, WorkerReport
+from rollwright.pool.worker.worker import WorkerEvent, WorkerReport
 from rollwright.tracking.liveness import fail_abandoned
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.execute import task_train
+from rollwright.training.pooled import train_in_pool
 
 __all__ = [
     "OpenCampaign",
@@ -211,7 +212,6 @@ def _train(
             plan,
             submission,
             manager,
-            store=manager.store,
             context=campaign.context,
             jobs=jobs,
             on_event=lambda event: tell("event", event),
@@ -306,20 +306,16 @@ def _help(
     try:
         names = WindowNames(store, campaign)
         tell = on_event or (lambda _event, _name: None)
-        worker = Worker(
-            store=store,
-            pool=campaign,
-            body=TaskBody(entry=ENTRY, kwargs={"experiment_name": campaign}),
+        return train_in_pool(
+            TaskManager(campaign, store=store),
+            experiment_name=campaign,
             slots=jobs,
-            lease=settings.pool.lease,
+            settings=settings,
             query=query,
             tags=tags,
             until_empty=until_empty,
-            preload=PRELOAD,
-            settings=settings,
             on_event=lambda event: tell(event, names.of(event.task_id)),
         )
-        return worker.run()
     finally:
         store.close()
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright.app.runs import StoredRun, find_run, settings_of
-from rollwright.campaign.run import ENTRY, PRELOAD
 from rollwright.codecs.envelope import EnvelopeCodec
 from rollwright.codecs.registry import JsonCodec
 from rollwright.config.context import using
@@ -21,10 +20,10 @@ from rollwright.errors import ConfigError, RecordError, TaskFailedError
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.memory import MemoryStore
-from rollwright.pool.worker.worker import TaskBody, Worker
 from rollwright.tracking.artifacts import ArtifactRef, LocalArtifactStore
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.execute import MODEL_ARTIFACT, TASK_ARTIFACT, task_train
+from rollwright.training.pooled import train_in_pool
 from rollwright.training.provenance import PROVENANCE_ARTIFACT, differences
 
 __all__ = ["Compared", "Replay", "replay"]
@@ -142,19 +141,9 @@ def _train(task: Any, run: StoredRun, settings: Settings, *, in_slot: bool) -> N
     if not in_slot:
         task_train(with_segment_tuples(task), experiment_name=EXPERIMENT)  # type: ignore[arg-type]  # a dictionary
         return
-    store = MemoryStore()
-    manager = TaskManager(EXPERIMENT, store=store, max_attempts=1)
+    manager = TaskManager(EXPERIMENT, store=MemoryStore(), max_attempts=1)
     task_id = manager.insert_task_def(task)
-    worker = Worker(
-        store=store,
-        pool=EXPERIMENT,
-        body=TaskBody(entry=ENTRY, kwargs={"experiment_name": EXPERIMENT}),
-        slots=1,
-        lease=settings.pool.lease,
-        preload=PRELOAD,
-        settings=settings,
-    )
-    if worker.run().interrupted:
+    if train_in_pool(manager, experiment_name=EXPERIMENT, ids=[task_id], settings=settings).interrupted:
         raise KeyboardInterrupt
     done = next(iter(manager.query({"_id": task_id}, decode=False)))
     if done["status"] != "done":

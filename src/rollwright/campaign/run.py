@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,12 +20,10 @@ from rollwright.core.atomic import write_text
 from rollwright.errors import RecorderNotFoundError, RollwrightError, TaskFailedError
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.store import PoolStore
-from rollwright.pool.worker.inline import run_task
-from rollwright.pool.worker.worker import TaskBody, Worker, WorkerEvent
+from rollwright.pool.worker.worker import WorkerEvent
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.data_dependency import Reading
-from rollwright.training.pooled import train_in_slot
+from rollwright.training.pooled import train_in_pool, train_in_slot
 from rollwright.training.validity import why_stale
 
 __all__ = ["REQUIRED_ARTIFACTS", "Submission", "finished_recorders", "submit", "train_windows", "warm_features"]
@@ -34,15 +31,6 @@ __all__ = ["REQUIRED_ARTIFACTS", "Submission", "finished_recorders", "submit", "
 _logger = logging.getLogger("rollwright.campaign")
 
 REQUIRED_ARTIFACTS: Final = ("pred.pkl", "label.pkl", "expected_index.pkl")
-ENTRY: Final = "rollwright.training.pooled:train_in_slot"
-PRELOAD: Final = (
-    "rollwright.training.pooled",
-    "rollwright.analysis.records",
-    "rollwright.dataset.dataset",
-    "rollwright.dataset.alpha",
-    "rollwright.tracking.stores.mlflow.preloaded",
-    "lightgbm",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +112,6 @@ def train_windows(
     submission: Submission,
     manager: TaskManager,
     *,
-    store: PoolStore,
     context: Context,
     jobs: int,
     on_event: Callable[[WorkerEvent], None] | None = None,
@@ -134,7 +121,7 @@ def train_windows(
 
     Parameters
     ----------
-    plan, submission, manager, store : as in `submit`
+    plan, submission, manager : as in `submit`
     context : Context
         What the windows are trained in. A market given as an object stays in this process, and so do its windows.
     jobs : int
@@ -154,22 +141,17 @@ def train_windows(
         When windows are out of attempts; it names each. All others are finished then.
     """
     ids = [submission.ids[key] for key in submission.todo]
-    if ids and context.market is not None:
-        with suppress(TaskFailedError):  # told below, with the names of the windows
-            run_task(train_in_slot, manager, {"_id": {"$in": ids}}, experiment_name=plan.name)
-    elif ids:
-        worker = Worker(
-            store=store,
-            pool=plan.name,
-            body=TaskBody(entry=ENTRY, kwargs={"experiment_name": plan.name}),
-            slots=min(jobs, len(ids)),
-            lease=context.settings.pool.lease,
-            preload=PRELOAD,
+    if ids:
+        report = train_in_pool(
+            manager,
+            experiment_name=plan.name,
+            ids=ids,
+            function=train_in_slot if context.market is not None else None,
+            slots=jobs,
             settings=context.settings,
             on_event=on_event,
-            only=ids,
         )
-        if worker.run().interrupted:
+        if report.interrupted:
             return False
     _raise_failures(plan, submission, manager, failures)
     return True

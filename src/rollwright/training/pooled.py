@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
+from rollwright.config.context import current_settings
+from rollwright.config.settings import Settings
 from rollwright.errors import ConfigError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import Status, parse_status
-from rollwright.pool.worker.worker import TaskResult, run_task
+from rollwright.pool.worker.worker import (
+    FailedTasks,
+    TaskFunction,
+    TaskResult,
+    Worker,
+    WorkerEvent,
+    WorkerReport,
+    work_through,
+)
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.execute import execute, log_task, task_train
@@ -23,15 +33,91 @@ from rollwright.training.trainer import (
     refuse_arguments,
 )
 
-__all__ = ["TrainerRM", "train_in_slot"]
+__all__ = ["PRELOAD", "TrainerRM", "train_in_pool", "train_in_slot"]
 
 TASK_ID_KEY: Final = "_id in TaskManager"
+ENTRY: Final = "rollwright.training.pooled:train_in_slot"
+PRELOAD: Final = (
+    "rollwright.training.pooled",
+    "rollwright.analysis.records",
+    "rollwright.dataset.dataset",
+    "rollwright.dataset.alpha",
+    "rollwright.tracking.stores.mlflow.preloaded",
+    "lightgbm",
+)
+"""Modules that all worker processes share; what is not installed is left out."""
+
+
+def train_in_pool(
+    manager: TaskManager,
+    *,
+    experiment_name: str | None,
+    ids: Sequence[str] | None = None,
+    function: Callable[..., Any] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    before: Status = Status.WAITING,
+    after: Status = Status.DONE,
+    slots: int = 1,
+    settings: Settings | None = None,
+    query: Mapping[str, Any] | None = None,
+    tags: Sequence[str] = (),
+    until_empty: bool = True,
+    on_event: Callable[[WorkerEvent], None] | None = None,
+) -> WorkerReport:
+    """Train tasks of a pool: the one way of trainers, campaigns and those who help them.
+
+    Parameters
+    ----------
+    manager : TaskManager
+    experiment_name : str or None
+        Where the recorders go.
+    ids : sequence of str, optional
+        Only these tasks.
+    function : callable, optional
+        With it, tasks are trained in this process, one after another, by
+        ``function(task, experiment_name=…, **arguments)``, and those that others train are not waited for. Without it,
+        `train_in_slot` trains them in worker processes.
+    arguments : mapping, optional
+        Given to the function; JSON values for worker processes.
+    before, after : Status
+        As `run_task` takes them.
+    slots : int
+        Worker processes that train at the same time.
+    settings : Settings, optional
+        What worker processes work with; those of the current context if not given.
+    query, tags, until_empty
+        As in `Worker`, for worker processes.
+    on_event : callable, optional
+        Called with each `WorkerEvent`; a task out of attempts is one, and no error here.
+    """
+    terms = {"experiment_name": experiment_name, **(arguments or {})}
+    if function is not None:
+        mine = None if ids is None else {"_id": {"$in": [*ids]}}
+        return work_through(manager, function, terms, query=mine, before=before, after=after, on_event=on_event)
+    settings = settings if settings is not None else current_settings()
+    worker = Worker(
+        store=manager.store,
+        pool=manager.task_pool,
+        function=TaskFunction(entry=ENTRY, kwargs=terms),
+        slots=slots if ids is None else max(1, min(slots, len(ids))),
+        lease=settings.pool.lease,
+        query=query,
+        tags=tags,
+        only=ids,
+        before=before,
+        after=after,
+        until_empty=until_empty,
+        preload=PRELOAD,
+        settings=settings,
+        on_event=on_event,
+    )
+    return worker.run()
 
 
 def train_in_slot(
     definition: Mapping[str, Any], *, experiment_name: str, recorder_name: str | None = None
 ) -> TaskResult:
-    """Train one task of a pool: the body that a worker's slot runs.
+    """Train one task of a pool: the function that worker processes run.
 
     Returns
     -------
@@ -115,24 +201,25 @@ class TrainerRM(Trainer):
         experiment = experiment_name or self.experiment_name
         manager = TaskManager(self._pool(experiment))
         ids = manager.create_task(definitions)
-        mine = {"_id": {"$in": ids}}
-        arguments: dict[str, Any] = {"experiment_name": experiment, **kwargs}
+        arguments = dict(kwargs)
         recorder_name = default_rec_name or self.default_rec_name
         if recorder_name is not None:
             arguments["recorder_name"] = recorder_name
+        before, after = parse_status(before_status), parse_status(after_status)
         if not self.skip_run_task:
-            run_task(
-                train_func or self.train_func,
-                manager.task_pool,
-                query=mine,
-                before_status=before_status,
-                after_status=after_status,
-                **arguments,
+            train_in_pool(
+                manager,
+                experiment_name=experiment,
+                ids=ids,
+                function=train_func or self.train_func,
+                arguments=arguments,
+                before=before,
+                after=after,
             )
-        if parse_status(after_status) is Status.PART_DONE:  # nobody makes more of them, so they must not be waited for
-            manager.wait(query={**mine, "status": {"$ne": Status.PART_DONE.value}})
-        else:
-            manager.wait(query=mine)
+        mine: dict[str, Any] = {"_id": {"$in": ids}}
+        if after is Status.PART_DONE:  # nobody makes more of them, so they must not be waited for
+            mine["status"] = {"$ne": Status.PART_DONE.value}
+        manager.wait(query=mine)
         recorders: list[Recorder] = []
         for task_id in ids:
             recorder: Recorder = manager.re_query(task_id)["res"]
@@ -163,7 +250,13 @@ class TrainerRM(Trainer):
     def worker(self, train_func: TrainFunction | None = None, experiment_name: str | None = None) -> bool:  # type: ignore[override]  # the seeds' signature
         """Help from another process until the pool is empty; return whether there was anything to do."""
         experiment = experiment_name or self.experiment_name
-        return run_task(train_func or self.train_func, self._pool(experiment), experiment_name=experiment)
+        manager = TaskManager(self._pool(experiment))
+        failed = FailedTasks()
+        report = train_in_pool(
+            manager, experiment_name=experiment, function=train_func or self.train_func, on_event=failed.note
+        )
+        failed.check()
+        return report.started > 0
 
     def _pool(self, experiment_name: str | None) -> str:
         pool = self.task_pool or experiment_name

@@ -1,4 +1,4 @@
-"""Keeping the leases of one owner."""
+"""Renewing the leases of one owner from a thread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def new_owner() -> str:
 
 
 class Heartbeat:
-    """Renews the leases of one owner from a thread, as long as the block lasts.
+    """Renews the leases of one owner from a thread: from `start` to `stop`, or as long as the block lasts.
 
     A process that hangs as a whole stops renewing, and its tasks go to somebody else: that is meant.
     """
@@ -33,17 +33,26 @@ class Heartbeat:
         self._owner = owner
         self._lease = lease
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{owner}", daemon=True)
+        self._thread = threading.Thread(target=self._renew, name=f"heartbeat-{owner}", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        self.stop()
 
-    def _beat(self) -> None:
+    def start(self) -> None:
+        """Begin to renew."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Renew no more; a renewal that is on its way is waited for."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _renew(self) -> None:
         while not self._stop.wait(self._lease / 3):
             try:
                 self._store.renew(self._owner, lease=self._lease)

@@ -1,4 +1,4 @@
-"""A slot: a process that runs one task after another for the worker above it, and dies with it."""
+"""The worker process: runs one task after another for the worker that started it, and ends with it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from typing import Any, Final
 from rollwright.config.construct import get_callable
 from rollwright.config.context import install
 from rollwright.config.settings import Settings
-from rollwright.core.canonical import canonical_json, parse_json, with_segment_tuples
+from rollwright.core.canonical import parse_json, with_segment_tuples
 from rollwright.core.posix import kill_when_closed
 from rollwright.core.references import from_reference
-from rollwright.pool.store import encode_result
 from rollwright.pool.worker.backoff import worth_retrying
-from rollwright.pool.worker.task_function import TaskResult
+from rollwright.pool.worker.task_function import encode_returned
 
-__all__ = ["load_entry", "serve"]
+__all__ = ["load_entry", "run_worker_process"]
 
 _MAX_TRACEBACK: Final = 32_000
 
 
-def serve(tasks: Connection, lifeline: Connection) -> None:
+def run_worker_process(tasks: Connection, lifeline: Connection) -> None:
     """Run what comes through `tasks` until it is closed.
 
     Parameters
@@ -39,22 +38,22 @@ def serve(tasks: Connection, lifeline: Connection) -> None:
         The reading end of a pipe that nothing is written to; its other end is the worker's alone, so that it closes
         when the worker is gone, however it went.
     """
-    _die_with(lifeline)
+    _end_with(lifeline)
     for name in (signal.SIGINT, signal.SIGTERM):  # both reach whole groups of processes; the worker decides here
         signal.signal(name, signal.SIG_IGN)
     try:
         terms = json.loads(tasks.recv_bytes())
         _set_up_logging(terms.get("log_level"))
-        _send(tasks, _prepared(terms))
-        body = load_entry(terms["entry"])
+        _send(tasks, _prepare(terms))
+        function = load_entry(terms["entry"])
         while True:
             message = json.loads(tasks.recv_bytes())
-            _send(tasks, _run(body, message, terms["kwargs"]))
+            _send(tasks, _run(function, message, terms["kwargs"]))
     except (EOFError, OSError):  # the worker closed the pipe: nothing more to do
         return
 
 
-def _die_with(lifeline: Connection) -> None:
+def _end_with(lifeline: Connection) -> None:
     kill_when_closed(lifeline.fileno())
 
     def watch() -> None:
@@ -74,13 +73,13 @@ def _set_up_logging(level: int | None) -> None:
         logging.getLogger("rollwright").setLevel(level)
 
 
-def _prepared(terms: Mapping[str, Any]) -> dict[str, Any]:
-    """Install the settings and look the body up; say what went wrong, since the worker cannot see it."""
+def _prepare(terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Install the settings and look the function up; say what went wrong, since the worker cannot see it."""
     try:
         if terms["settings"] is not None:
             install(Settings.model_validate_json(terms["settings"]))
         load_entry(terms["entry"])
-    except Exception:  # noqa: BLE001 - the worker boundary: told to the worker, which stops
+    except Exception:  # noqa: BLE001 - the worker boundary: sent to the worker, which stops
         return {"kind": "broken", "error": traceback.format_exc()[-_MAX_TRACEBACK:]}
     return {"kind": "ready"}
 
@@ -98,15 +97,13 @@ def load_entry(entry: str) -> Callable[..., Any]:
     return function
 
 
-def _run(body: Callable[..., Any], message: Mapping[str, Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _run(function: Callable[..., Any], message: Mapping[str, Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     try:
         plain = parse_json(message["param"])
         param = from_reference(plain) if message["stage"] else with_segment_tuples(plain)
-        value = body(param, **kwargs)
-        result = value if isinstance(value, TaskResult) else TaskResult(value=value)
-        validity = canonical_json(result.validity) if result.validity is not None else None
-        return {"kind": "finished", "result": encode_result(result.value), "validity": validity}
-    except BaseException as error:  # noqa: BLE001 - the worker boundary: an exit of the body is its failure
+        result, validity = encode_returned(function(param, **kwargs))
+        return {"kind": "finished", "result": result, "validity": validity}
+    except BaseException as error:  # noqa: BLE001 - the worker boundary: an exit of the function is its failure
         return {
             "kind": "raised",
             "error": traceback.format_exc()[-_MAX_TRACEBACK:],

@@ -1,4 +1,4 @@
-"""A store that does not answer for a while: how long that is borne, and what became of what was asked meanwhile."""
+"""Retry policy while the task store is unreachable, and what became of the calls whose answers were lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rollwright.pool.query import In
 from rollwright.pool.states import Status
 from rollwright.pool.store import Outcome, PoolStore, TaskRecord
 
-__all__ = ["Outage", "give_back_strays", "kept_outcomes"]
+__all__ = ["Reconnect", "find_kept_outcomes", "release_unknown_leases"]
 
 _logger = logging.getLogger("rollwright.pool")
 
@@ -30,8 +30,8 @@ _ENDS: Final[Mapping[str, frozenset[Status]]] = {
 }
 
 
-class Outage:
-    """Counts how long a store has been away.
+class Reconnect:
+    """Counts how long a store has been unreachable, and says when to try again.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Outage:
         self._pause = _FIRST_PAUSE
 
     @property
-    def lasts(self) -> bool:
+    def lost(self) -> bool:
         """Whether the last call went unanswered."""
         return self._since is not None
 
@@ -61,22 +61,20 @@ class Outage:
         """Seconds to wait before the store is asked again."""
         return self._pause
 
-    def met(self, error: StoreUnavailableError) -> bool:
+    def note_failure(self, error: StoreUnavailableError) -> bool:
         """Note that a call went unanswered; return whether it is the first in a row.
 
         Raises
         ------
         StoreUnavailableError
-            When the store never answered, or not for as long as is borne.
+            When the store never answered, or not for as long as the patience.
         """
         if not self._reached:
             raise error
         now = self._clock.monotonic()
         if self._since is None:
             self._since, self._pause = now, _FIRST_PAUSE
-            _logger.warning(
-                "store.away pool=%s error=%s; tried again for %g s", self._pool, error.message, self._patience
-            )
+            _logger.warning("store.lost pool=%s patience=%g error=%s", self._pool, self._patience, error.message)
             return True
         if now - self._since > self._patience:
             raise StoreUnavailableError(
@@ -87,17 +85,17 @@ class Outage:
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         return False
 
-    def answered(self) -> bool:
-        """Note that a call was answered; return whether that ended an outage."""
+    def note_answer(self) -> bool:
+        """Note that a call was answered; return whether calls before it were not."""
         self._reached = True
         if self._since is None:
             return False
-        _logger.warning("store.back pool=%s after=%.1f s", self._pool, self._clock.monotonic() - self._since)
+        _logger.warning("store.back pool=%s seconds=%.1f", self._pool, self._clock.monotonic() - self._since)
         self._since = None
         return True
 
-    def bear(self, call: Callable[[], Result]) -> Result:
-        """Return what `call` returns, asking again for as long as is borne; for calls that may be repeated.
+    def retry(self, call: Callable[[], Result]) -> Result:
+        """Return what `call` returns, trying again for as long as the patience lasts; for calls that may be repeated.
 
         Raises
         ------
@@ -107,14 +105,14 @@ class Outage:
             try:
                 result = call()
             except StoreUnavailableError as error:
-                self.met(error)
+                self.note_failure(error)
                 self._clock.sleep(self._pause)
             else:
-                self.answered()
+                self.note_answer()
                 return result
 
 
-def kept_outcomes(store: PoolStore, pool: str, outcomes: Sequence[Outcome]) -> dict[str, Status]:
+def find_kept_outcomes(store: PoolStore, pool: str, outcomes: Sequence[Outcome]) -> dict[str, Status]:
     """Return the state of those tasks whose outcome the store has kept, though its answer was lost.
 
     A task that still has the token of its outcome was given to nobody else since, so a state that only this outcome
@@ -122,21 +120,21 @@ def kept_outcomes(store: PoolStore, pool: str, outcomes: Sequence[Outcome]) -> d
     """
     if not outcomes:
         return {}
-    asked = In(path=("_id",), values=tuple(outcome.task_id for outcome in outcomes))
-    found = {record.task_id: record for record in store.find(pool, asked)}
+    query = In(path=("_id",), values=tuple(outcome.task_id for outcome in outcomes))
+    found = {record.task_id: record for record in store.find(pool, query)}
     return {
         outcome.task_id: found[outcome.task_id].status
         for outcome in outcomes
-        if outcome.task_id in found and _is_doing_of(outcome, found[outcome.task_id])
+        if outcome.task_id in found and _was_brought_about_by(outcome, found[outcome.task_id])
     }
 
 
-def _is_doing_of(outcome: Outcome, record: TaskRecord) -> bool:
+def _was_brought_about_by(outcome: Outcome, record: TaskRecord) -> bool:
     return record.token == outcome.token and record.status in _ENDS[outcome.kind]
 
 
-def give_back_strays(store: PoolStore, pool: str, held: Mapping[str, int], known: Collection[str]) -> None:
-    """Give back what an owner holds without knowing it: the answer to its claim was lost.
+def release_unknown_leases(store: PoolStore, pool: str, held: Mapping[str, int], known: Collection[str]) -> None:
+    """Release what an owner holds without knowing it: the answer to its claim was lost.
 
     Parameters
     ----------
@@ -145,11 +143,13 @@ def give_back_strays(store: PoolStore, pool: str, held: Mapping[str, int], known
     known : collection of str
         Ids of the tasks it runs or has outcomes of.
     """
-    strays = [
+    unknown = [
         Outcome(task_id=task_id, token=token, kind="released")
         for task_id, token in held.items()
         if task_id not in known
     ]
-    if strays:
-        _logger.warning("task.strays pool=%s tasks=%s", pool, ",".join(stray.task_id for stray in strays))
-        store.settle(strays)
+    if unknown:
+        _logger.warning(
+            "tasks.released_unknown pool=%s tasks=%s", pool, ",".join(outcome.task_id for outcome in unknown)
+        )
+        store.settle(unknown)

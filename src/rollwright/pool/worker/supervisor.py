@@ -1,4 +1,4 @@
-"""The worker's side of a slot: starting it, speaking with it, seeing it die."""
+"""Slots, the worker's side of its processes: starting them, speaking with them, ending them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from rollwright.pool.store import Lease
-from rollwright.pool.worker.process import serve
+from rollwright.pool.worker.process import run_worker_process
 
-__all__ = ["SlotHandle", "Supervisor"]
+__all__ = ["Slot", "Supervisor"]
 
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_FAREWELL: Final = 0.5
+_EXIT_PATIENCE: Final = 0.5
 
 
-class SlotHandle:
-    """One slot as the worker sees it.
+class Slot:
+    """One process as the worker sees it.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class SlotHandle:
     since : float
         When it got the task, in the worker's steady seconds.
     ready : bool
-        Whether it has loaded the body and can take tasks.
+        Whether it has loaded the task function and can take tasks.
     tasks : int
         How many it was given.
     """
@@ -70,7 +70,7 @@ class SlotHandle:
             return None
         return message
 
-    def introduce(self, terms: Mapping[str, Any]) -> None:
+    def send_terms(self, terms: Mapping[str, Any]) -> None:
         """Send the terms: settings, entry, keyword arguments."""
         self._send(terms)
 
@@ -89,16 +89,16 @@ class SlotHandle:
     def dismiss(self) -> None:
         """Let an idle slot end by itself, and end it if it does not."""
         self.connection.close()
-        self.process.join(_FAREWELL)
+        self.process.join(_EXIT_PATIENCE)
         self.kill()
 
     def _close(self) -> None:
         self.connection.close()
         self._lifeline.close()
 
-    def last_words(self) -> str:
+    def describe_exit(self) -> str:
         """Return how the process ended."""
-        self.process.join(_FAREWELL)
+        self.process.join(_EXIT_PATIENCE)
         code = self.process.exitcode
         if code is not None and code < 0:
             try:
@@ -127,25 +127,25 @@ class Supervisor:
         methods = multiprocessing.get_all_start_methods()
         self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
 
-    def start(self, number: int) -> SlotHandle:
+    def start(self, number: int) -> Slot:
         """Return a new slot; it is not ready yet."""
         above, below = self._context.Pipe()
         far, near = self._context.Pipe(duplex=False)
-        with _deaf_to_sigterm(), _single_threaded(), _without_main():
+        with _without_sigterm(), _single_threaded(), _without_main():
             if hasattr(self._context, "set_forkserver_preload"):
                 self._context.set_forkserver_preload(self._preload)
-            process = self._context.Process(target=serve, args=(below, far), name=f"slot-{number}")
+            process = self._context.Process(target=run_worker_process, args=(below, far), name=f"slot-{number}")
             process.start()
         below.close()
         far.close()
-        slot = SlotHandle(number, process, above, near)
-        slot.introduce(self._terms)
+        slot = Slot(number, process, above, near)
+        slot.send_terms(self._terms)
         return slot
 
 
 @contextmanager
-def _deaf_to_sigterm() -> Iterator[None]:
-    """Let what is started inside not hear SIGTERM, which is often sent to all processes of a group.
+def _without_sigterm() -> Iterator[None]:
+    """Block SIGTERM in what is started inside: it is often sent to all processes of a group.
 
     The worker alone decides how its slots end. Without the server of the slots it would take them for dead.
     """
@@ -179,7 +179,7 @@ def _single_threaded() -> Iterator[None]:
 def _without_main() -> Iterator[None]:
     """Hide the main module, which multiprocessing would otherwise run again in every slot.
 
-    A slot needs nothing of it: the body is named by an importable module.
+    A slot needs nothing of it: the task function is named by an importable module.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")

@@ -1,4 +1,4 @@
-"""What a worker runs, and what it tells."""
+"""What a worker runs, and what it reports."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from rollwright.core.canonical import JSON
+from rollwright.core.canonical import JSON, canonical_json
 from rollwright.errors import ConfigError
+from rollwright.pool.types import encode_result
 
-__all__ = ["EVENT_OF", "EventKind", "TaskBody", "TaskResult", "WorkerEvent", "WorkerReport"]
+__all__ = ["EVENT_OF", "EventKind", "TaskFunction", "TaskResult", "WorkerEvent", "WorkerReport", "encode_returned"]
 
 EventKind = Literal[
     "started", "done", "part_done", "retry", "failed", "released", "lost",
     "slot died", "stopping", "store away", "store back",
 ]  # fmt: skip
-"""What a worker tells of: a task, or, from ``slot died`` on, itself."""
+"""What an event is about: a task, or, from ``slot died`` on, itself."""
 
 EVENT_OF: Final[Mapping[str, EventKind]] = {
     "done": "done",
@@ -23,11 +24,11 @@ EVENT_OF: Final[Mapping[str, EventKind]] = {
     "failed": "failed",
     "released": "released",
 }
-"""What is told when an outcome of a kind was accepted."""
+"""The event of each kind of outcome that was accepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskBody:
+class TaskFunction:
     """A function by name, since a worker's slots are processes of their own and nothing is pickled.
 
     Attributes
@@ -49,7 +50,7 @@ class TaskBody:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskResult:
-    """A result with what it depends on beside the definition (decision D16); a body may return it.
+    """A result with what it depends on beside the definition (decision D16); a task function may return it.
 
     Attributes
     ----------
@@ -88,8 +89,9 @@ class WorkerReport:
 
     Attributes
     ----------
-    done, failed, released : int
-        Tasks it committed, tasks it saw out of attempts, tasks it gave back when it was told to stop.
+    started, done, failed, released : int
+        Attempts it began, tasks it committed, tasks it saw out of attempts, tasks it gave back when it was told
+        to stop.
     seconds : float
     interrupted : bool
         Whether it was told to stop before it found nothing more to do.
@@ -100,3 +102,11 @@ class WorkerReport:
     released: int
     seconds: float
     interrupted: bool = False
+    started: int = 0
+
+
+def encode_returned(value: object) -> tuple[str, str | None]:
+    """Return the texts of the result and the validity of what a task function returned."""
+    result = value if isinstance(value, TaskResult) else TaskResult(value=value)
+    validity = canonical_json(result.validity) if result.validity is not None else None
+    return encode_result(result.value), validity

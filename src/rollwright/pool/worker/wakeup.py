@@ -1,4 +1,4 @@
-"""What calls a worker away from waiting for its slots: signals, other threads, and the store's bell."""
+"""What wakes a worker that waits: signals, other threads, and the store's notifications."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any, Final, Self
 from rollwright.errors import PoolError
 from rollwright.pool.store import PoolStore, Waker
 
-__all__ = ["Doorman", "Nudge", "Stopper"]
+__all__ = ["SignalHandler", "StoreListener", "WakeupPipe"]
 
 _logger = logging.getLogger("rollwright.pool")
 
 _HOUR: Final = 3600.0
 
 
-class Nudge:
-    """A pipe to oneself: `descriptor` can be waited for, and `give` makes it readable from any thread or signal."""
+class WakeupPipe:
+    """A pipe to oneself: `descriptor` can be waited for, and `wake` makes it readable from any thread or signal."""
 
     def __init__(self) -> None:
         self._ends = os.pipe()
@@ -32,24 +32,24 @@ class Nudge:
         """What to wait for."""
         return self._ends[0]
 
-    def give(self) -> None:
-        """Nudge."""
+    def wake(self) -> None:
+        """Make `descriptor` readable."""
         try:
             os.write(self._ends[1], b"!")
-        except BlockingIOError:  # nudged many thousand times already
+        except BlockingIOError:  # woken many thousand times already
             return
 
-    def take(self) -> None:
-        """Forget the nudges so far; there must be one."""
+    def drain(self) -> None:
+        """Forget the calls of `wake` so far; there must be one."""
         os.read(self._ends[0], 4096)
 
     def close(self) -> None:
-        """Give the pipe back."""
+        """Close the pipe."""
         for end in self._ends:
             os.close(end)
 
 
-class Stopper:
+class SignalHandler:
     """Takes the signals that ask a process to stop, as long as the block lasts.
 
     SIGTERM and SIGINT, and SIGHUP, which a closed terminal sends. One that the process was started to ignore, as
@@ -67,7 +67,7 @@ class Stopper:
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stop = stop
         self._before: dict[signal.Signals, Any] = {}
-        self._told = False
+        self._stopping = False
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -84,59 +84,65 @@ class Stopper:
             signal.signal(number, handler)
 
     def _handle(self, number: int, _frame: object) -> None:
-        if self._told:
+        if self._stopping:
             os._exit(128 + number)  # told twice; the slots follow by their lifelines
-        self._told = True
+        self._stopping = True
         self._stop()
 
 
-class Doorman:
-    """A thread that waits at a pool's bell and passes each ring on, as long as the block lasts.
+class StoreListener:
+    """A thread that waits for a pool's notifications and passes each on, from `start` to `close`.
 
     Parameters
     ----------
     store : PoolStore
     pool : str
-    answer : callable
-        Called in the doorman's thread at each ring.
+    notify : callable
+        Called in the listener's thread at each notification.
 
-    Guarantees: a store that cannot be listened to is told once in the log; whoever waits looks now and then anyway.
+    Guarantees: a store that cannot be listened to is logged once; whoever waits looks now and then anyway.
     """
 
-    def __init__(self, store: PoolStore, pool: str, *, answer: Callable[[], None]) -> None:
+    def __init__(self, store: PoolStore, pool: str, *, notify: Callable[[], None]) -> None:
         self._store = store
         self._pool = pool
-        self._answer = answer
+        self._notify = notify
         self._waker: Waker | None = None
-        self._thread = threading.Thread(target=self._listen, name=f"doorman-{pool}", daemon=True)
-        self._leaving = False
+        self._thread: threading.Thread | None = None
+        self._started = False
+        self._closing = False
 
-    def __enter__(self) -> Self:
+    def start(self) -> bool:
+        """Begin to listen; return whether that is now, and not long since or impossible."""
+        if self._started:
+            return False
+        self._started = True
         try:
             self._waker = self._store.waker(self._pool)
         except PoolError as error:
-            self._cannot(error)
-        else:
-            self._thread.start()
-        return self
+            self._log_failure(error)
+            return False
+        self._thread = threading.Thread(target=self._listen, name=f"store-listener-{self._pool}", daemon=True)
+        self._thread.start()
+        return True
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._leaving = True
+    def close(self) -> None:
+        """Stop listening."""
+        self._closing = True
         if self._waker is not None:
             self._waker.close()
+        if self._thread is not None:
             self._thread.join()
 
     def _listen(self) -> None:
         if self._waker is None:
             return
         try:
-            while not self._leaving:
-                if self._waker.wait(_HOUR) and not self._leaving:
-                    self._answer()
+            while not self._closing:
+                if self._waker.wait(_HOUR) and not self._closing:
+                    self._notify()
         except PoolError as error:
-            self._cannot(error)
+            self._log_failure(error)
 
-    def _cannot(self, error: PoolError) -> None:
-        _logger.warning("bell.not_heard pool=%s error=%s", self._pool, error.message)
+    def _log_failure(self, error: PoolError) -> None:
+        _logger.warning("store.not_listening pool=%s error=%s", self._pool, error.message)
