@@ -1,4 +1,7 @@
-"""Unpickling stands in exactly one module, and only what was opened with its signature gets there."""
+"""Unpickling stands in exactly one module, and only what was opened with its signature gets there.
+
+One more reads foreign pickles, without ever looking a name up.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "rollwright"
 ONE = "signing/unpickling.py"
+READER = "compat/pickle_reader.py"
 MODULES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "jsonpickle", "torch"}
 CALLS = {"read_pickle", "Unpickler", "load_module"}
 
@@ -21,13 +25,13 @@ def names(tree):
             yield node.attr
 
 
-def test_one_module_imports_a_pickler():
+def test_one_module_imports_a_pickler_and_one_reads_foreign_pickles():
     found = {
         path.relative_to(SOURCE).as_posix()
         for path in SOURCE.rglob("*.py")
         if (MODULES | CALLS) & set(names(ast.parse(path.read_text(encoding="utf-8"))))
     }
-    assert found == {ONE}
+    assert found == {ONE, READER}
 
 
 def test_what_it_unpickles_was_opened_by_the_envelope():
@@ -42,6 +46,27 @@ def test_what_it_unpickles_was_opened_by_the_envelope():
     assert sorted(callers) == ["codecs/envelope.py", "signing/serializable.py"]
     for caller in callers:
         assert "open_sealed(" in (SOURCE / caller).read_text(encoding="utf-8")
+
+
+def test_the_reader_of_foreign_pickles_can_look_nothing_up():
+    """Its one unpickler has a `find_class` that only answers from a table of classes made in that module."""
+    tree = ast.parse((SOURCE / READER).read_text(encoding="utf-8"))
+    used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert {name for name in used if name.startswith("pickle.")} == {"pickle.Unpickler", "pickle.UnpicklingError"}
+    (reader,) = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and "pickle.Unpickler" in map(ast.unparse, node.bases)
+    ]
+    (find,) = [node for node in reader.body if isinstance(node, ast.FunctionDef) and node.name == "find_class"]
+    calls = {ast.unparse(node.func) for node in ast.walk(find) if isinstance(node, ast.Call)}
+    assert calls == {"_CLASSES.get", "UntrustedArtifactError"}
+    callers = [
+        path.relative_to(SOURCE).as_posix()
+        for path in SOURCE.rglob("*.py")
+        if "read_notes(" in path.read_text(encoding="utf-8") and path.relative_to(SOURCE).as_posix() != READER
+    ]
+    assert callers == ["compat/pickle_child.py"]  # which has confined itself first
 
 
 def test_no_array_is_ever_loaded_with_objects():

@@ -99,6 +99,8 @@ def pickles(marker: str) -> Iterator[tuple[str, bytes]]:
     yield "28 import of this", Raw("this", "s").bytes()
     yield "29 BUILD on a module", b"\x80\x04cnumpy\n__dict__\n}X\x01\x00\x00\x00aK\x01sb."
     yield "29 BUILD on a class", b"\x80\x04cpandas\nDataFrame\n}X\x04\x00\x00\x00loadK\x01sb."
+    yield "29 BUILD on a method", b"\x80\x04cpandas\nDataFrame\n)R(NX\x0c\x00\x00\x00__setstate__K\x01d\x86b."
+    yield "29 BUILD of a call", b"\x80\x04cpandas\nDataFrame\n)R}(X\x08\x00\x00\x00__call__cos\nsystem\nubb."
     yield "30 memory by a list", b"\x80\x04" + b"]" + b"2a" * 40 + b"."
     yield "30 memory by bytes", b"\x80\x04\x8e" + struct.pack("<Q", 1 << 62) + b"x."
     yield "30 memory by text", b"\x80\x04\x8d" + struct.pack("<Q", 1 << 40) + b"x."
@@ -106,6 +108,7 @@ def pickles(marker: str) -> Iterator[tuple[str, bytes]]:
         "30 memory by an array",
         (b"\x80\x04" + b"cnumpy._core.multiarray\n_reconstruct\n" + b"cnumpy\nndarray\n" + b"K\x00\x85C\x01b\x87R."),
     )
+    yield "30 memory by a memo number", b"\x80\x02Nr\xff\xff\xff\xff."
     yield "31 hash bomb", pickle.dumps({(2**61 - 1) * k: None for k in range(4000)})
     yield (
         "32 laughs",

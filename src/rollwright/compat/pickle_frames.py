@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.compat.pickle_names import meaning
-from rollwright.compat.pickle_ops import Call, Pairs, Symbol
+from rollwright.compat.pickle_reader import MappingNote, Note
 from rollwright.errors import UnsupportedArtifactError
 
 __all__ = ["Rebuilder"]
@@ -19,7 +18,7 @@ __all__ = ["Rebuilder"]
 MAX_PARTS: Final = 5_000_000
 _MAX_DEPTH: Final = 64
 _DTYPE: Final = re.compile(r"[biuf](1|2|4|8)|[USO]\d{1,4}|M8|m8")
-_LEAVES: Final = frozenset({str, int, float, bool, bytes, type(None)})
+_PLAIN: Final = frozenset({str, int, float, bool, bytes, bytearray, type(None)})
 _UNITS: Final = ("s", "ms", "us", "ns", "D")
 
 
@@ -45,86 +44,90 @@ class Rebuilder:
             raise self._refused("it unfolds into more parts, or deeper, than any result is")
         if isinstance(note, list | tuple):
             self._left -= len(note)
-            items = [item if type(item) in _LEAVES else self.value(item, depth + 1) for item in note]
+            items = [item if type(item) in _PLAIN else self.value(item, depth + 1) for item in note]
             return items if isinstance(note, list) else tuple(items)
-        if isinstance(note, Pairs):
-            return {self._key(key, depth): self.value(item, depth + 1) for key, item in note.items}
-        if not isinstance(note, Call):
-            if isinstance(note, Symbol):
-                raise self._refused(f"the name {note.name} stands where a value belongs")
-            return note
-        if id(note) not in self._built:  # one object of several places is rebuilt once
-            self._kept.append(note)
-            self._built[id(note)] = self._called(note, depth + 1)
-        return self._built[id(note)]
+        if isinstance(note, dict):
+            self._left -= len(note)
+            return {self._key(key): self.value(item, depth + 1) for key, item in note.items()}
+        if isinstance(note, Note):
+            if id(note) not in self._built:  # one object of several places is rebuilt once
+                self._kept.append(note)
+                self._built[id(note)] = self._called(note, depth + 1)
+            return self._built[id(note)]
+        if type(note) not in _PLAIN:
+            name = note.name if isinstance(note, type) and issubclass(note, Note) else type(note).__name__
+            raise self._refused(f"{name} stands where a value belongs")
+        return note
 
-    def _called(self, note: Call, depth: int) -> Any:
-        kind = meaning(note.symbol)
-        build = getattr(self, f"_make_{kind}", None)
-        if build is None:
-            raise self._refused(f"{note.symbol.name} stands where a value belongs")
-        return build(note, depth)
+    def _called(self, note: Note, depth: int) -> Any:
+        if note.meaning not in _FORMS:
+            raise self._refused(f"{note.name} stands where a value belongs")
+        counts, has_state = _FORMS[note.meaning]
+        if len(note.args) not in counts or (note.state is not None and not has_state):
+            raise self._refused(f"{note.name} is made of other parts than any result")
+        return getattr(self, f"_make_{note.meaning}")(note, depth)
 
-    def _key(self, key: Any, depth: int) -> Any:
-        found = self.value(key, depth + 1)
-        if isinstance(found, str):  # numbers could be chosen to collide, and no format here takes them as keys
-            return found
+    def _key(self, key: Any) -> str:
+        if isinstance(key, str):  # no format here takes anything else as a key
+            return key
         raise self._refused("a key of a dictionary is no text")
 
     def _refused(self, reason: str) -> UnsupportedArtifactError:
         return UnsupportedArtifactError(f"{self._where} cannot be converted: {reason}")
 
-    def _state(self, note: Call, count: int) -> tuple[Any, ...]:
+    def _state(self, note: Note, count: int) -> tuple[Any, ...]:
         if not isinstance(note.state, tuple) or len(note.state) < count:
-            raise self._refused(f"{note.symbol.name} has a state of another form")
+            raise self._refused(f"{note.name} has a state of another form")
         return note.state
 
     def _table(self, note: Any) -> dict[str, Any]:
-        if not isinstance(note, Pairs):
+        if not isinstance(note, dict):
             raise self._refused("a state is no dictionary")
-        return {key: item for key, item in note.items if isinstance(key, str)}
+        return {key: item for key, item in note.items() if isinstance(key, str)}
 
     # -- plain values ---------------------------------------------------------------------------------------------
 
-    def _make_encode(self, note: Call, depth: int) -> bytes:
+    def _make_encode(self, note: Note, depth: int) -> bytes:
         del depth
         text, coding = note.args
         if coding != "latin1" or not isinstance(text, str):
             raise self._refused("bytes are spelled in an unknown way")
         return text.encode("latin1")
 
-    def _make_bytearray(self, note: Call, depth: int) -> bytes:
+    def _make_bytearray(self, note: Note, depth: int) -> bytes:
         found = self.value(note.args[0], depth) if note.args else b""
         if not isinstance(found, bytes | bytearray):
             raise self._refused("a buffer holds no bytes")
         return bytes(found)
 
-    def _make_OrderedDict(self, note: Call, depth: int) -> Any:  # noqa: N802 - after the name in the file
-        return self.value(note.state or Pairs(), depth)
+    _make_arrow_buffer = _make_bytearray
 
-    def _make_date(self, note: Call, depth: int) -> date:
+    def _make_OrderedDict(self, note: Note, depth: int) -> Any:  # noqa: N802 - after the name in the file
+        if not isinstance(note, MappingNote):
+            raise self._refused(f"{note.name} is no mapping")
+        return self.value(note.items, depth)
+
+    def _make_date(self, note: Note, depth: int) -> date:
         raw = self.value(note.args[0], depth)
         year, month, day = raw[0] * 256 + raw[1], raw[2], raw[3]
         return date(year, month, day)
 
-    def _make_datetime(self, note: Call, depth: int) -> datetime:
-        if len(note.args) != 1:
-            raise self._refused("a time has a zone")
+    def _make_datetime(self, note: Note, depth: int) -> datetime:
         raw = self.value(note.args[0], depth)
         micro = int.from_bytes(raw[7:10], "big")
         return datetime(raw[0] * 256 + raw[1], raw[2], raw[3], raw[4], raw[5], raw[6], micro)  # noqa: DTZ001 - a label
 
-    def _make_timestamp(self, note: Call, depth: int) -> Any:
+    def _make_timestamp(self, note: Note, depth: int) -> Any:
         del depth
         number, _, zone, *rest = note.args
-        unit = {7: "s", 8: "ms", 9: "us", 10: "ns"}.get(rest[0] if rest else 10)
+        unit = {7: "s", 8: "ms", 9: "us", 10: "ns"}.get(rest[0] if rest else 10)  # pandas before 2 has no fourth
         if zone is not None or unit is None or not isinstance(number, int):
             raise self._refused("a timestamp has a time zone")
         return pd.Timestamp(np.datetime64(number, unit))  # type: ignore[call-overload]  # one of four units
 
     # -- NumPy ----------------------------------------------------------------------------------------------------
 
-    def _make_dtype(self, note: Call, depth: int) -> np.dtype[Any]:
+    def _make_dtype(self, note: Note, depth: int) -> np.dtype[Any]:
         text = note.args[0]
         if not isinstance(text, str) or not _DTYPE.fullmatch(text):
             raise self._refused(f"an array is of dtype {str(text)[:40]!r}")
@@ -138,12 +141,12 @@ class Rebuilder:
             raise self._refused(f"dates are counted in {unit[:10]!r}")
         return np.dtype(f"{order}{text}[{unit}]")
 
-    def _make_array(self, note: Call, depth: int) -> NDArray[Any]:
+    def _make_array(self, note: Note, depth: int) -> NDArray[Any]:
         _, shape, dtype, fortran, data = self._state(note, 5)[:5]
         return self._array(self.value(data, depth), self.value(dtype, depth), self.value(shape, depth), bool(fortran))
 
-    def _make_buffer(self, note: Call, depth: int) -> NDArray[Any]:
-        data, dtype, shape, order = (self.value(item, depth) for item in note.args[:4])
+    def _make_buffer(self, note: Note, depth: int) -> NDArray[Any]:
+        data, dtype, shape, order = (self.value(item, depth) for item in note.args)
         return self._array(data, dtype, shape, order == "F")
 
     def _array(self, data: Any, dtype: Any, shape: Any, fortran: bool) -> NDArray[Any]:  # noqa: FBT001 - positions
@@ -164,41 +167,38 @@ class Rebuilder:
             flat = np.frombuffer(bytes(data), dtype=dtype)
         return flat.reshape(sizes, order="F" if fortran else "C").copy()
 
-    def _make_scalar(self, note: Call, depth: int) -> Any:
+    def _make_scalar(self, note: Note, depth: int) -> Any:
         dtype, raw = (self.value(item, depth) for item in note.args)
         found = self._array(raw, dtype, (), fortran=False)
         return found[()]
 
     # -- pandas ---------------------------------------------------------------------------------------------------
 
-    def _make_backed(self, note: Call, depth: int) -> NDArray[Any]:
-        if meaning(note.args[0]) != "DatetimeArray":
-            raise self._refused(f"{note.args[0].name} has no form here")
+    def _make_backed(self, note: Note, depth: int) -> NDArray[Any]:
+        if _meaning(note.args[0]) != "DatetimeArray":
+            raise self._refused("an array of pandas is not of dates")
         parts = [self.value(part, depth) for part in self._state(note, 2)]
         arrays = [part for part in parts if isinstance(part, np.ndarray)]
         if len(arrays) != 1 or arrays[0].dtype.kind != "M":
             raise self._refused("dates are no dates, or have a time zone")
         return arrays[0]
 
-    def _make_frequency(self, note: Call, depth: int) -> None:
+    def _make_frequency(self, note: Note, depth: int) -> None:
         """Drop it: what follows from the dates themselves is not kept."""
 
-    def _make_arrow_text(self, note: Call, depth: int) -> NDArray[Any]:
+    def _make_arrow_text(self, note: Note, depth: int) -> NDArray[Any]:
         chunks = self.value(self._table(note.state)["_pa_array"], depth)
         return np.concatenate(chunks) if isinstance(chunks, list) else chunks
 
-    def _make_arrow_chunks(self, note: Call, depth: int) -> list[Any]:
+    def _make_arrow_chunks(self, note: Note, depth: int) -> list[Any]:
         found = self.value(note.args[0], depth)
         return list(found) or [np.empty(0, dtype=object)]
 
-    def _make_arrow_type(self, note: Call, depth: int) -> str:
+    def _make_arrow_type(self, note: Note, depth: int) -> str:
         del depth
         return str(note.args[0])
 
-    def _make_arrow_buffer(self, note: Call, depth: int) -> bytes:
-        return self._make_bytearray(note, depth)
-
-    def _make_arrow_array(self, note: Call, depth: int) -> NDArray[Any]:
+    def _make_arrow_array(self, note: Note, depth: int) -> NDArray[Any]:
         parts = self.value(note.args[0], depth)
         kind, length, _, offset, buffers = parts[:5]
         width = {"string": 4, "large_string": 8, "utf8": 4, "large_utf8": 8}.get(kind)
@@ -223,15 +223,12 @@ class Rebuilder:
             found[place] = None if missing else text[bounds[place] : bounds[place + 1]].decode()
         return found
 
-    def _make_FrozenList(self, note: Call, depth: int) -> Any:  # noqa: N802 - after the name in the file
+    def _make_FrozenList(self, note: Note, depth: int) -> Any:  # noqa: N802 - after the name in the file
         return self.value(note.args[0] if note.args else [], depth)
 
-    def _make_new_dates(self, note: Call, depth: int) -> pd.Index[Any]:
-        return self._make_new_index(note, depth)
-
-    def _make_new_index(self, note: Call, depth: int) -> pd.Index[Any]:
+    def _make_new_index(self, note: Note, depth: int) -> pd.Index[Any]:
         cls, given = note.args
-        kind = meaning(cls) if isinstance(cls, Symbol) else ""
+        kind = _meaning(cls)
         facts = self._table(given)
         name = self.value(facts.get("name"), depth)
         if kind == "RangeIndex":
@@ -248,23 +245,25 @@ class Rebuilder:
             return _index_of(self.value(facts["data"], depth), name)
         raise self._refused("an index is of an unknown kind")
 
+    _make_new_dates = _make_new_index
+
     def _index(self, found: Any, depth: int) -> pd.Index[Any]:
         del depth
         if not isinstance(found, pd.Index):
             raise self._refused("an index is none")
         return found
 
-    def _make_block(self, note: Call, depth: int) -> tuple[Any, list[int]]:
+    def _make_block(self, note: Note, depth: int) -> tuple[Any, list[int]]:
         values, placement, _ = note.args
-        found = self.value(values, depth)
-        if isinstance(placement, Call) and meaning(placement.symbol) == "slice":
-            bounds = [int(part) for part in placement.args]
-            places = list(range(*bounds)) if abs(bounds[1] - bounds[0]) < MAX_PARTS else []
-        else:
-            places = [int(place) for place in np.asarray(self.value(placement, depth)).tolist()]
-        return found, places
+        return self.value(values, depth), self._places(placement, depth)
 
-    def _make_manager(self, note: Call, depth: int) -> tuple[list[tuple[Any, list[int]]], list[pd.Index[Any]]]:
+    def _places(self, placement: Any, depth: int) -> list[int]:
+        if isinstance(placement, Note) and placement.meaning == "slice":
+            bounds = [int(part) for part in placement.args]
+            return list(range(*bounds)) if abs(bounds[1] - bounds[0]) < MAX_PARTS else []
+        return [int(place) for place in np.asarray(self.value(placement, depth)).tolist()]
+
+    def _make_manager(self, note: Note, depth: int) -> tuple[list[tuple[Any, list[int]]], list[pd.Index[Any]]]:
         if len(note.args) == 2:
             blocks, axes = (self.value(part, depth) for part in note.args)
         else:  # pandas before 2 sets them afterwards
@@ -279,16 +278,13 @@ class Rebuilder:
             raise self._refused("a frame has no blocks or axes")
         return list(blocks), list(axes)
 
-    def _places(self, note: Any, depth: int) -> list[int]:
-        return self._make_block(Call(Symbol("", ""), ((), note, 2)), depth)[1]
-
-    def _make_Series(self, note: Call, depth: int) -> pd.Series[Any]:  # noqa: N802 - after the name in the file
+    def _make_Series(self, note: Note, depth: int) -> pd.Series[Any]:  # noqa: N802 - after the name in the file
         state = self._table(note.state)
         blocks, axes = self.value(state["_mgr"] if "_mgr" in state else state["_data"], depth)
         name = self.value(state.get("_name", state.get("name")), depth)
         return pd.Series(_column(blocks[0][0]), index=axes[0], name=name)
 
-    def _make_DataFrame(self, note: Call, depth: int) -> pd.DataFrame:  # noqa: N802 - after the name in the file
+    def _make_DataFrame(self, note: Note, depth: int) -> pd.DataFrame:  # noqa: N802 - after the name in the file
         state = self._table(note.state)
         blocks, (labels, rows) = self.value(state["_mgr"] if "_mgr" in state else state["_data"], depth)
         columns: dict[int, Any] = {}
@@ -300,6 +296,41 @@ class Rebuilder:
         frame = pd.DataFrame({place: columns[place] for place in range(len(labels))}, index=rows)
         frame.columns = labels
         return frame
+
+
+# For each meaning how many arguments it has, and whether a state is set on it, as pandas and NumPy write it. Anything
+# more would be dropped without a word, so it is refused.
+_FORMS: Final[dict[str, tuple[tuple[int, ...], bool]]] = {
+    "encode": ((2,), False),
+    "bytearray": ((0, 1), False),
+    "OrderedDict": ((0,), False),
+    "date": ((1,), False),
+    "datetime": ((1,), False),
+    "timestamp": ((3, 4), False),
+    "dtype": ((3,), True),
+    "array": ((3,), True),
+    "buffer": ((4,), False),
+    "scalar": ((2,), False),
+    "backed": ((3,), True),
+    "frequency": ((0, 1, 2, 3), True),
+    "arrow_text": ((0,), True),
+    "arrow_chunks": ((1, 2), False),
+    "arrow_type": ((1,), False),
+    "arrow_buffer": ((1,), False),
+    "arrow_array": ((1,), False),
+    "FrozenList": ((0, 1), False),
+    "new_index": ((2,), False),
+    "new_dates": ((2,), False),
+    "block": ((3,), False),
+    "manager": ((0, 2), True),
+    "Series": ((0,), True),
+    "DataFrame": ((0,), True),
+}
+
+
+def _meaning(cls: Any) -> str:
+    """Return what a name that is not called means; "" for anything else."""
+    return str(cls.meaning) if isinstance(cls, type) and issubclass(cls, Note) else ""
 
 
 def _is_leaf(item: Any) -> bool:
