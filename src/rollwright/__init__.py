@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from rollwright.dataset.handler_cache import replace_task_handler_with_cache as replace_task_handler_with_cache
     from rollwright.dataset.reweighter import Reweighter as Reweighter
     from rollwright.features.api import D as D
+    from rollwright.market.as_of import AsOf as AsOf
+    from rollwright.market.frame import FrameSource as FrameSource
     from rollwright.models.base import Model as Model
     from rollwright.models.base import ModelFT as ModelFT
     from rollwright.models.catboost import CatBoostModel as CatBoostModel
@@ -89,6 +91,7 @@ __version__: Final = "0.1.0"
 _PUBLIC: Final[dict[str, str]] = {
     "Alpha158": "rollwright.dataset.alpha",
     "Alpha360": "rollwright.dataset.alpha",
+    "AsOf": "rollwright.market.as_of",
     "AverageEnsemble": "rollwright.collect.ensemble",
     "C": "rollwright.config.context",
     "CatBoostModel": "rollwright.models.catboost",
@@ -101,6 +104,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "Ensemble": "rollwright.collect.ensemble",
     "ExpManager": "rollwright.tracking.manager",
     "Experiment": "rollwright.tracking.experiment",
+    "FrameSource": "rollwright.market.frame",
     "Group": "rollwright.collect.group",
     "LGBModel": "rollwright.models.lightgbm",
     "LinearModel": "rollwright.models.linear",

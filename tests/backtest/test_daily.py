@@ -42,7 +42,7 @@ class Source:
     def bounds(self, instruments):
         return np.array([[0, self.ends.get(name, 6)] for name in instruments])
 
-    def load(self, fields, instruments, start, stop, *, as_of=None):
+    def load(self, fields, instruments, start, stop):
         known = {"close": CLOSE, "factor": dict.fromkeys(CLOSE, [self.factor] * 7)}
         table = [[known[field][name] for name in instruments] for field in fields]
         found = np.array(table, dtype=np.float32).transpose(0, 2, 1)

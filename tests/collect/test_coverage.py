@@ -35,7 +35,7 @@ class Market:
     def missing_fields(self, fields):
         return ()
 
-    def load(self, fields, instruments, start, stop, *, as_of=None):
+    def load(self, fields, instruments, start, stop):
         close = np.ones((8, 3), dtype=np.float32)
         close[:3, 1] = np.nan
         close[5:7, 2] = np.nan

@@ -131,9 +131,9 @@ class _Watched(ArraySource):
 
     reads: list[tuple[int, int]]
 
-    def load(self, fields, instruments, start, stop, *, as_of=None):
+    def load(self, fields, instruments, start, stop):
         self.reads.append((start, stop))
-        return super().load(fields, instruments, start, stop, as_of=as_of)
+        return super().load(fields, instruments, start, stop)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from rollwright.expression.operators.elementwise import elementwise
 from rollwright.expression.operators.registry import OperatorTable
 from rollwright.expression.parser import MAX_DEPTH, MAX_LENGTH, parse
 from rollwright.expression.planner import compile_plan
-from rollwright.expression.term import UNBOUNDED
+from rollwright.expression.term import UNBOUNDED, call, field, period, walk
 
 
 @pytest.mark.parametrize(
@@ -251,3 +251,12 @@ def test_what_is_shared_is_planned_once() -> None:
     assert plan.fields == ("close", "open")
     assert plan.lookback == 4
     assert plan.expressions == ("Mean($close/$open,5)", "$close/$open", "Std($close/$open,5)", "$close/$open")
+
+
+def test_a_field_by_period_is_a_term_of_a_kind_of_its_own():
+    roe = period("roe_q")
+    assert (roe.kind, str(roe), roe.fields, roe.lookback, roe.lookahead) == ("period", "$$roe_q", (), 0, 0)
+    assert period("roe_q") is roe
+    assert roe is not field("roe_q")
+    assert set(walk(call("P", (roe,)))) == {roe, call("P", (roe,))}
+    assert str(call("P", (roe,))) == "P($$roe_q)"

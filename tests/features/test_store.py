@@ -60,7 +60,7 @@ class Market:
     def __getattr__(self, name):
         return getattr(self._inner, name)
 
-    def load(self, fields, instruments, start, stop, *, as_of=None):
+    def load(self, fields, instruments, start, stop):
         self.loads.append((tuple(fields), start))
         if self.fail_after is not None and len(self.loads) > self.fail_after:
             raise KeyboardInterrupt

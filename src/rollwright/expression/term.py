@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["UNBOUNDED", "Argument", "Constant", "Kind", "Term", "call", "field", "number", "walk"]
+__all__ = ["UNBOUNDED", "Argument", "Constant", "Kind", "Term", "call", "field", "number", "period", "walk"]
 
 UNBOUNDED: Final = 1 << 40
 """The look-back of a term that reads a series from its first row on (``N = 0`` and exponential windows)."""
 
-Kind: TypeAlias = Literal["field", "number", "call"]
+Kind: TypeAlias = Literal["field", "period", "number", "call"]
 Constant: TypeAlias = int | float | str
 """A constant of an expression: a window, a level, the name of an instrument."""
 
@@ -30,9 +30,10 @@ class Term:
 
     Attributes
     ----------
-    kind : {"field", "number", "call"}
+    kind : {"field", "period", "number", "call"}
+        A daily field, a field by period (`rollwright.market.source.VintageSource`), a constant, or an operator.
     name : str
-        The field without ``$``, the number's text, or the operator.
+        The field without its ``$`` or ``$$``, the number's text, or the operator.
     arguments : tuple
         Of a call, in the order written: terms and literals.
     inputs : tuple of Term
@@ -47,7 +48,7 @@ class Term:
     back, ahead : int
         The same of the term's own operator alone, beyond its inputs.
     fields : tuple of str
-        The fields read, without ``$``, sorted.
+        The daily fields read, without ``$``, sorted.
     depth : int
         Length of the longest path to a leaf.
     value : int or float
@@ -132,6 +133,31 @@ def field(name: str) -> Term:
             depth=0,
             value=0,
             text=f"${name}",
+            strength=_ATOM,
+        ),
+    )
+
+
+def period(name: str) -> Term:
+    """Return the term of a field by period, given without ``$$``.
+
+    It has no value of its own on a session: only an operator that chooses among its vintages has one.
+    """
+    return _consed(
+        ("period", name),
+        lambda: Term(
+            kind="period",
+            name=name,
+            arguments=(),
+            inputs=(),
+            lookback=0,
+            lookahead=0,
+            back=0,
+            ahead=0,
+            fields=(),
+            depth=0,
+            value=0,
+            text=f"$${name}",
             strength=_ATOM,
         ),
     )

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.calendar.trading import Session, TradingCalendar
+from rollwright.calendar.trading import TradingCalendar
 from rollwright.errors import UnknownInstrumentError, nearest
 from rollwright.expression.engine import evaluate
 from rollwright.expression.planner import compile_plan
-from rollwright.market.source import DataSource, Lifetimes
+from rollwright.market.source import DataSource, Lifetimes, check_rows
 
 __all__ = ["ArraySource", "expression_values", "random_source"]
 
@@ -110,16 +110,9 @@ class ArraySource:
         """Return those of `fields` that there are not."""
         return tuple(name for name in fields if name not in self._fields)
 
-    def load(
-        self,
-        fields: Sequence[str],
-        instruments: Sequence[str],
-        start: int,
-        stop: int,
-        *,
-        as_of: Session | None = None,  # noqa: ARG002 - the port's; arrays have no vintages
-    ) -> NDArray[np.float32]:
+    def load(self, fields: Sequence[str], instruments: Sequence[str], start: int, stop: int) -> NDArray[np.float32]:
         """Return ``[fields, stop - start, instruments]``."""
+        check_rows(start, stop, self._calendar)
         columns = self._columns(instruments)
         loaded = np.full((len(fields), stop - start, len(columns)), np.nan, np.float32)
         for index, name in enumerate(fields):
@@ -127,8 +120,15 @@ class ArraySource:
                 loaded[index] = self._fields[name][start:stop, columns]
         return loaded
 
+    def unchanged_before(self, generation: str) -> int:
+        """Return all known sessions for its own generation, 0 for any other: arrays have no history."""
+        return self._calendar.known if generation == self.generation else 0
+
     def _columns(self, instruments: Sequence[str]) -> list[int]:
         place = {name: index for index, name in enumerate(self._names)}
+        unknown = next((name for name in instruments if name not in place), None)
+        if unknown is not None:
+            raise UnknownInstrumentError(f"there is no instrument `{unknown}`")
         return [place[name] for name in instruments]
 
 

@@ -143,7 +143,7 @@ class Reading:
             return "the market data changed"
         try:
             source = current_market(str(reads["freq"]))
-            unchanged = getattr(source, "unchanged_before", lambda _generation: 0)(str(recorded["data"]))
+            unchanged = source.unchanged_before(str(recorded["data"]))
             if reads["stop"] > unchanged and unchanged < source.calendar().known:
                 return _change(source.calendar().to_index(), unchanged)
             panel = self._panel(definition)

@@ -345,15 +345,14 @@ class _Job:
 
     def _reusable(self, folder: Path, header: Header) -> tuple[Matrix | None, int]:
         """Return the earlier matrix that spares the most rows, and the session from which rows must be computed."""
-        unchanged = getattr(self.source, "unchanged_before", None)
         best: tuple[Matrix | None, int] = (None, 0)
         labels = self.source.calendar().values
-        if unchanged is None or self.anew:  # a source without history
+        if self.anew:
             return best
         for old in _earlier(folder):
             if old.header.expressions != header.expressions or os.path.dirname(old.header.data):
                 continue
-            keep = min(int(unchanged(old.header.generation)), old.layout.sessions) - header.lookahead
+            keep = min(self.source.unchanged_before(old.header.generation), old.layout.sessions) - header.lookahead
             keep = min(keep, header.layout.first_difference(old.layout))
             same_days = sha256_hex(labels[: old.layout.sessions].tobytes()) == old.header.calendar
             if keep > best[1] and same_days:

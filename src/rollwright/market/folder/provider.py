@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.calendar.files import read_calendar
-from rollwright.calendar.trading import Session, TradingCalendar
+from rollwright.calendar.trading import TradingCalendar
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings
 from rollwright.errors import (
     CorruptFileError,
-    DataError,
     DataNotFoundError,
     UnknownFieldError,
     UnknownInstrumentError,
@@ -48,7 +47,7 @@ from rollwright.market.folder.manifest import (
 )
 from rollwright.market.folder.recent_sessions import TAIL_SESSIONS, Tail, read_tail
 from rollwright.market.folder.universe import parse_lifetimes, universe_names
-from rollwright.market.source import Lifetimes
+from rollwright.market.source import Lifetimes, check_rows
 
 __all__ = ["QlibProvider", "folder_from_settings", "provider_from_settings"]
 
@@ -224,9 +223,7 @@ class QlibProvider:
         """Return those of `fields` (without ``$``) that no instrument has."""
         return tuple(field for field in fields if check_field(field) not in self._index.fields())
 
-    def load(
-        self, fields: Sequence[str], instruments: Sequence[str], start: int, stop: int, *, as_of: Session | None = None
-    ) -> NDArray[np.float32]:
+    def load(self, fields: Sequence[str], instruments: Sequence[str], start: int, stop: int) -> NDArray[np.float32]:
         """Return ``[fields, stop - start, instruments]``, NaN outside each series and for fields it lacks.
 
         A base field that no instrument has is NaN throughout, with one warning for this provider that names it.
@@ -238,8 +235,6 @@ class QlibProvider:
         instruments : sequence of str
         start, stop : int
             Calendar positions, half open.
-        as_of : Session, optional
-            Ignored: these fields have no vintages.
 
         Raises
         ------
@@ -252,9 +247,7 @@ class QlibProvider:
         DataError
             When the folder was replaced since it was opened, or the range is none of the calendar.
         """
-        del as_of
-        if not 0 <= start <= stop <= len(self._calendar):
-            raise DataError(f"rows [{start}, {stop}) are not of a calendar of {len(self._calendar)} sessions")
+        check_rows(start, stop, self._calendar)
         names = [check_field(field) for field in fields]
         self._check_known(names)
         folders = [self._folder(code) for code in instruments]
