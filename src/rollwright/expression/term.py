@@ -143,7 +143,7 @@ def period(name: str) -> Term:
 
     It has no value of its own on a session: only an operator that chooses among its vintages has one.
     """
-    return _consed(
+    return _intern(
         ("period", name),
         lambda: Term(
             kind="period",
