@@ -47,5 +47,5 @@ def test_one_warning_names_them_and_later_windows_and_processes_are_silent(
 def test_nothing_but_empty_columns_is_an_error_however_often(source: ArraySource, tmp_path: Path) -> None:
     for _ in range(2):
         handler = DataHandler("all", data_loader=QlibDataLoader(EMPTY), source=source, store=FeatureStore(tmp_path))
-        with pytest.raises(DataError, match="every column of the group `feature` is NaN throughout: VWAP0"):
+        with pytest.raises(DataError, match="every column of the group `feature` has only NaN values: VWAP0"):
             assert handler.panel

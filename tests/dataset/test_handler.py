@@ -310,7 +310,7 @@ def test_a_frame_can_be_a_handler(handler: DataHandlerLP) -> None:
     made = DataHandlerLP.from_df(shuffled)
     pd.testing.assert_frame_equal(made.fetch(col_set="__raw"), raw, check_index_type=False)
     assert made.generation == DataHandlerLP.from_df(raw).generation
-    with pytest.raises(DataError, match="several rows"):
+    with pytest.raises(DataError, match="duplicate rows"):
         DataHandlerLP.from_df(pd.concat([raw, raw.head(2)])).fetch()
 
 

@@ -102,7 +102,7 @@ def test_an_append_grows_the_same_file_and_gives_what_a_new_build_gives(tmp_path
     def labelled(folder: str):
         store = FeatureStore(tmp_path / folder)
         source = QlibProvider(tmp_path / "market")
-        return store.labelled(FEATURES[0], LABEL[0], source)
+        return store.matrix_with_labels(FEATURES[0], LABEL[0], source)
 
     import_market(frame(380), tmp_path / "market")
     old = labelled("store")
@@ -133,16 +133,18 @@ def test_a_layout_with_rows_left_out_survives_its_json_and_agrees_up_to_its_diff
     spans = np.array([[0, 0, 30], [1, 3, 25], [2, 10, 30]], dtype=np.int64)
     whole = RowLayout(instruments=("A", "B", "C"), spans=spans, sessions=30)
     kept = rng.random(whole.rows) < 0.7
-    layout = RowLayout(instruments=("A", "B", "C"), spans=spans, sessions=30, kept=kept)
+    layout = RowLayout(instruments=("A", "B", "C"), spans=spans, sessions=30, present=kept)
     back = RowLayout.from_json(layout.to_json())
     assert back.rows == layout.rows == int(kept.sum())
-    assert np.array_equal(back.alive(0, 30), layout.alive(0, 30))
-    assert layout.alive(4, 17).sum() == layout.offsets[17] - layout.offsets[4]
+    assert np.array_equal(back.has_row(0, 30), layout.has_row(0, 30))
+    assert layout.has_row(4, 17).sum() == layout.offsets[17] - layout.offsets[4]
     assert layout.first_difference(back) == 30
     other = kept.copy()
     row = int(whole.offsets[12]) + 1
     other[row] ^= True
-    assert layout.first_difference(RowLayout(instruments=("A", "B", "C"), spans=spans, sessions=30, kept=other)) == 12
+    assert (
+        layout.first_difference(RowLayout(instruments=("A", "B", "C"), spans=spans, sessions=30, present=other)) == 12
+    )
     assert layout.first_difference(whole) == int(whole.locate(0, 30)[0][np.flatnonzero(~kept)[0]])
 
 

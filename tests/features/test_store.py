@@ -396,7 +396,7 @@ def _random_layout(rng: np.random.Generator) -> RowLayout:
 def test_row_numbers_count_the_rows() -> None:
     layout = RowLayout(instruments=("A", "B"), spans=np.array([[0, 1, 3], [1, 0, 2]], np.int64), sessions=4)
     assert layout.rows == 4
-    assert layout.numbers(0, 4).tolist() == [[-1, 0], [1, 2], [3, -1], [-1, -1]]
+    assert layout.row_numbers(0, 4).tolist() == [[-1, 0], [1, 2], [3, -1], [-1, -1]]
     assert pd.Series(layout.offsets).tolist() == [0, 1, 3, 4, 4]
 
 

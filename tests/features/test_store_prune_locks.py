@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rollwright.core.locks import file_lock
 from rollwright.features.store.feature_store import FeatureStore
-from rollwright.features.store.folder_lock import folder_lock
+from rollwright.features.store.file import LOCK_NAME
 from rollwright.features.store.size import entries, prune, remove
 from rollwright.features.universe import Universe
 from rollwright.testing.market import ArraySource, random_source
@@ -44,12 +45,12 @@ def test_a_folder_in_which_another_process_builds_is_left_alone(tmp_path: Path) 
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from rollwright.features.store.folder_lock import folder_lock\n"
-        "with folder_lock(Path(sys.argv[1])):\n"
+        "from rollwright.core.locks import file_lock\n"
+        "with file_lock(Path(sys.argv[1])):\n"
         "    print('locked', flush=True)\n"
         "    sys.stdin.readline()\n"
     )
-    command = [sys.executable, "-c", script, str(folder)]
+    command = [sys.executable, "-c", script, str(folder / LOCK_NAME)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "locked\n"
         assert prune(tmp_path, max_bytes=0) == []
@@ -61,7 +62,7 @@ def test_what_is_removed_is_told_and_what_is_being_built_is_not(tmp_path: Path) 
     store = FeatureStore(tmp_path)
     one, two = (store.matrix([text], market(1)).folder for text in ("$close", "$open"))
     del store
-    with folder_lock(one):
+    with file_lock(one / LOCK_NAME):
         gone = remove(entries(tmp_path))
     assert [entry.path.parent for entry in gone] == [two]
     assert [entry.path.parent for entry in entries(tmp_path)] == [one]

@@ -26,7 +26,7 @@ def source():
 def answer(root: Path, source) -> tuple[bytes, ...]:
     """Read the rows of everybody, and those that have labels, in a store opened anew."""
     store = FeatureStore(root)
-    found = (store.matrix(FEATURES, source), store.labelled(FEATURES, LABEL, source))
+    found = (store.matrix(FEATURES, source), store.matrix_with_labels(FEATURES, LABEL, source))
     return tuple(np.asarray(matrix.view(0, matrix.layout.sessions)).tobytes() for matrix in found)
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from rollwright.errors import DataStorageError
-from rollwright.features.store import folder_lock as store_lock
+from rollwright.features.store import pages
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.store.file import Header
 from rollwright.market.demo import make_demo_market
@@ -63,12 +63,12 @@ def test_a_file_that_cannot_grow_is_as_long_as_it_was(tmp_path: Path, monkeypatc
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(store_lock.os, "posix_fallocate", full)
+    monkeypatch.setattr(pages.os, "posix_fallocate", full)
     with pytest.raises(DataStorageError, match="No space left"):
-        store_lock.allocate(path, 1000)
+        pages.allocate(path, 1000)
     assert path.read_bytes() == b"x" * 100
     with pytest.raises(DataStorageError):
-        store_lock.allocate(tmp_path / "new", 1000)
+        pages.allocate(tmp_path / "new", 1000)
     assert not (tmp_path / "new").exists()
 
 
@@ -79,7 +79,7 @@ def test_a_header_that_cannot_be_written_leaves_no_data_file(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Header, "to_bytes", full)
-    with pytest.raises(DataStorageError, match="features cannot be kept"):
+    with pytest.raises(DataStorageError, match="features cannot be stored"):
         FeatureStore(tmp_path).matrix(FIELDS, source)
     assert not [name for name in left(tmp_path) if name.endswith((".tmp", ".json"))]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from rollwright.errors import ConfigError, ModelError
@@ -78,6 +79,23 @@ def test_the_evaluation_is_logged_and_not_printed(cls, dataset, caplog, capfd):
     rounds = [record.args[0] for record in caplog.records if record.msg.startswith("round ")]
     assert len(rounds) >= 2
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("verbose", "logs"), [((), True), ((20,), True), ((None,), False), ((0,), False)])
+@pytest.mark.parametrize("cls", [LGBModel, XGBModel, CatBoostModel])
+def test_arguments_stand_where_qlib_has_them(cls, dataset, caplog, verbose, logs):
+    given, result = (verbose, {}) if verbose else ((20,), {})
+    with caplog.at_level(logging.INFO, logger="rollwright.models"):
+        model = cls(num_boost_round=5)
+        model.fit(dataset, 21, 0, *given, result)
+        assert model.best_iteration_ == 21
+        assert result == model.evals_result_
+        if not verbose:
+            caplog.clear()
+            model.fit(dataset, 21, 0)
+    rounds = {record.args[0] for record in caplog.records if record.msg.startswith("round ")}
+    assert rounds - {0} == ({20} if logs else set())  # CatBoost counts from 1
+    pd.testing.assert_series_equal(model(dataset, "valid"), model.predict(dataset, segment="valid"))
 
 
 @pytest.mark.parametrize("cls", [LGBModel, XGBModel, CatBoostModel])

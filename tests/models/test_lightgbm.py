@@ -213,13 +213,13 @@ def test_weights_come_from_the_reweighter(dataset):
 
     plain, weighted = LGBModel(**SMALL), LGBModel(**SMALL)
     plain.fit(dataset)
-    weighted.fit(dataset, Late())
+    weighted.fit(dataset, reweighter=Late())
     assert text_of(plain) != text_of(weighted)
 
 
 def test_a_reweighter_that_was_not_built_is_refused(dataset):
     with pytest.raises(ConfigError, match="needs a method `reweight`"):
-        LGBModel(**SMALL).fit(dataset, {"class": "Reweighter"})
+        LGBModel(**SMALL).fit(dataset, reweighter={"class": "Reweighter"})
 
 
 def test_a_binary_loss_gives_probabilities(dataset):

@@ -19,7 +19,7 @@ from rollwright.models.lightgbm import LGBModel
 
 class MyModel(LGBModel):
     def fit(self, dataset, reweighter=None):
-        super().fit(dataset, reweighter)
+        super().fit(dataset, reweighter=reweighter)
         self._shift = 0.125
 
     def predict(self, dataset, segment="test"):

@@ -1,4 +1,4 @@
-"""Giving memory that was freed back to the system, where its allocator keeps it."""
+"""Returning freed memory of the heap to the operating system, where the allocator keeps it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 from functools import cache
 from typing import Any
 
-__all__ = ["give_back"]
+__all__ = ["trim_heap"]
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Let the C library return the pages of its heap that nothing uses; does nothing where it cannot.
 
     Without it glibc keeps what many threads' temporaries took (measured: 150 MB after a feature build on two threads)

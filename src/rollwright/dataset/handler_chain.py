@@ -30,7 +30,7 @@ def _labelled(chain: Sequence[Processor], panel: Panel, places: range) -> Table 
     first = chain[0] if chain else None
     if type(first) is not DropnaLabel or first.fields_group != "label" or not isinstance(panel, StorePanel):
         return None
-    return panel.labelled(places.start, places.stop)
+    return panel.table_with_labels(places.start, places.stop)
 
 
 def cut(whole: Table, panel: Panel, places: range) -> Table:

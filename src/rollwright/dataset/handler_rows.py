@@ -23,7 +23,7 @@ from rollwright.dataset.processors import (
     ZScoreNorm,
 )
 from rollwright.errors import UnknownSettingError
-from rollwright.features.store.file import copy_rows
+from rollwright.features.store.pages import copy_rows
 from rollwright.features.table import ColumnBlock, RowLabels, Table
 
 __all__ = ["PickedColumnBlock", "StockTable", "located", "of_stocks", "picked_table", "stock_table"]

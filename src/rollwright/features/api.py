@@ -1,4 +1,4 @@
-"""``D``: the ambient market data by the words of Qlib's users."""
+"""``D``: Qlib's interface to market data, calendars, universes and expressions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Panels: what a loader gives a handler, whole windows of sessions as tables."""
+"""Panels: the data of a loader over sessions, from which a handler takes tables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LABEL_GROUP: Final = "label"
 class Panel(Protocol):
     """Data over sessions, in (datetime, instrument) order.
 
-    Guarantees: nothing is copied that a view can show; tables are never written to.
+    Guarantees: tables are views where that is possible, and nobody writes to them.
     """
 
     @property
@@ -55,12 +55,12 @@ class Panel(Protocol):
 
     @property
     def generation(self) -> str:
-        """Identity of the data behind it."""
+        """Identity of the data it shows."""
         ...
 
     @property
     def label_lookahead(self) -> int:
-        """Sessions of future that the labels read."""
+        """How many sessions after its own a label reads."""
         ...
 
     def columns(self) -> tuple[tuple[str | None, str], ...]:
@@ -72,7 +72,7 @@ class Panel(Protocol):
         ...
 
     def rows(self, low: int, high: int) -> RowLabels:
-        """Return the labels of those rows, without touching a value."""
+        """Return the labels of those rows, without reading any value."""
         ...
 
 
@@ -90,9 +90,9 @@ class FieldGroup:
             raise ConfigError(f"{where} has no expressions")
         if len(self.expressions) != len(self.names):
             raise ConfigError(f"{where} has {len(self.expressions)} expressions and {len(self.names)} names")
-        doubled = sorted({name for name in self.names if self.names.count(name) > 1})
-        if doubled:
-            raise ConfigError(f"{where} has several columns called {', '.join(doubled[:10])}")
+        duplicates = sorted({name for name in self.names if self.names.count(name) > 1})
+        if duplicates:
+            raise ConfigError(f"{where} has several columns called {', '.join(duplicates[:10])}")
 
     @property
     def is_label(self) -> bool:
@@ -102,7 +102,7 @@ class FieldGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorePanel:
-    """A range of sessions of matrices in the feature store."""
+    """A range of sessions of some matrices of the feature store."""
 
     groups: tuple[FieldGroup, ...]
     matrices: tuple[Matrix, ...]
@@ -110,7 +110,7 @@ class StorePanel:
     sessions: range
     generation: str
     label_lookahead: int
-    labelled_of: Callable[[FieldGroup], Matrix] | None = None
+    open_with_labels: Callable[[FieldGroup], Matrix] | None = None
 
     @property
     def layout(self) -> RowLayout:
@@ -139,14 +139,14 @@ class StorePanel:
         )
         return Table(rows=self.rows(low, high), blocks=blocks)
 
-    def labelled(self, low: int, high: int) -> Table | None:
-        """Return the rows of ``dates[low:high]`` that have labels, features as views too.
+    def table_with_labels(self, low: int, high: int) -> Table | None:
+        """Return the rows of ``dates[low:high]`` that have labels; the features are views, as in `table`.
 
-        None when there is no group of labels, or every row has them: then `table` gives the same.
+        None when there is no group of labels, or all rows or none have them: use `table` then.
         """
         labels = [matrix for group, matrix in zip(self.groups, self.matrices, strict=True) if group.is_label]
         first, last = self.sessions.start + low, self.sessions.start + high
-        if len(labels) != 1 or len(self.groups) == 1 or self.labelled_of is None:
+        if len(labels) != 1 or len(self.groups) == 1 or self.open_with_labels is None:
             return None
         known = ~np.isnan(labels[0].view(first, last)).any(axis=1)
         if known.all() or not known.any():
@@ -157,9 +157,9 @@ class StorePanel:
             if group.is_label:
                 blocks.append(ColumnBlock(group=group.group, names=group.names, values=matrix.view(first, last)[known]))
                 continue
-            kept = self.labelled_of(group)
-            blocks.append(_stored_block(group, kept, first, last))
-            rows = rows or RowLabels.from_layout(kept.layout, self.calendar.to_index(), first, last)
+            matrix_here = self.open_with_labels(group)
+            blocks.append(_stored_block(group, matrix_here, first, last))
+            rows = rows or RowLabels.from_layout(matrix_here.layout, self.calendar.to_index(), first, last)
         return None if rows is None else Table(rows=rows, blocks=tuple(blocks))
 
     def rows(self, low: int, high: int) -> RowLabels:
@@ -189,7 +189,7 @@ class FramePanel:
     Raises
     ------
     DataError
-        For an index that has not the two levels, doubled rows (the first five), or columns that are no numbers.
+        For an index without the two levels, duplicate rows (names the first five), or columns that are not numeric.
     """
 
     def __init__(self, frame: pd.DataFrame, *, generation: str | None = None, label_lookahead: int = 0) -> None:
@@ -200,8 +200,8 @@ class FramePanel:
             table = table.take(order)
         index = table.rows.to_index()
         if index.has_duplicates:
-            doubled = index[index.duplicated()].unique()[:5]
-            raise DataError(f"several rows for one datetime and instrument: {', '.join(map(str, doubled))}")
+            duplicates = index[index.duplicated()].unique()[:5]
+            raise DataError(f"duplicate rows of one datetime and instrument: {', '.join(map(str, duplicates))}")
         self._table = table
         self._given = generation
         self.label_lookahead = label_lookahead
@@ -214,7 +214,7 @@ class FramePanel:
 
     @property
     def limits(self) -> tuple[pd.Timestamp, pd.Timestamp] | None:
-        """None: a frame knows no calendar."""
+        """None: a frame has no calendar."""
         return None
 
     @property
@@ -247,7 +247,7 @@ def open_panel(
     start_time: Any = None,
     end_time: Any = None,
 ) -> StorePanel:
-    """Return the panel of `groups`, computing in the store what is not there yet.
+    """Return the panel of `groups`; what the store does not have is computed.
 
     .. warning:: **Look-ahead.** Only the group ``label`` may read later sessions; in any other such an expression is
        refused.
@@ -264,8 +264,8 @@ def open_panel(
     calendar = source.calendar()
     universe = universe_of(instruments, source)
     for group in groups:
-        # all refused before any is computed
-        store.listed(group.expressions, source.freq, allow_lookahead=group.is_label)
+        # refuse an expression before anything is computed
+        store.find_key(group.expressions, source.freq, allow_lookahead=group.is_label)
     matrices = tuple(
         store.matrix(group.expressions, source, universe=universe, allow_lookahead=group.is_label) for group in groups
     )
@@ -277,22 +277,22 @@ def open_panel(
             f"universe `{name}` has no rows in [{start_time}, {end_time}]",
             hint=f"the market's sessions go from {calendar.first:%Y-%m-%d} to {calendar.last_known:%Y-%m-%d}",
         )
-    _tell_empty(groups, matrices)
+    _report_empty(groups, matrices)
     label = next((group.expressions for group in groups if group.is_label), ())
 
-    def labelled(group: FieldGroup) -> Matrix:
-        return store.labelled(group.expressions, label, source, universe=universe)
+    def open_with_labels(group: FieldGroup) -> Matrix:
+        return store.matrix_with_labels(group.expressions, label, source, universe=universe)
 
     ahead = [matrix.header.lookahead for group, matrix in zip(groups, matrices, strict=True) if group.is_label]
     return StorePanel(
         groups=tuple(groups), matrices=matrices, calendar=calendar, sessions=sessions,
         generation=source.generation, label_lookahead=max(ahead, default=0),
-        labelled_of=labelled if label else None,
+        open_with_labels=open_with_labels if label else None,
     )  # fmt: skip
 
 
 def session_range(dates: pd.DatetimeIndex, start: Any, end: Any) -> range:
-    """Return the places of the closed range in `dates`; a text without time of day means the whole day."""
+    """Return the positions of the closed range in `dates`; a text without time of day means the whole day."""
     low, high, _ = dates.slice_indexer(_bound(start), _bound(end)).indices(len(dates))
     return range(low, max(low, high))
 
@@ -301,23 +301,23 @@ def _bound(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else pd.Timestamp(value)
 
 
-def _tell_empty(groups: Sequence[FieldGroup], matrices: Sequence[Matrix]) -> None:
+def _report_empty(groups: Sequence[FieldGroup], matrices: Sequence[Matrix]) -> None:
     for group, matrix in zip(groups, matrices, strict=True):
         names = [group.names[column] for column in matrix.header.empty]
         if not names:
             continue
         if len(names) == len(group.names):
             raise DataError(
-                f"every column of the group `{group.group}` is NaN throughout: {', '.join(names[:10])}",
+                f"every column of the group `{group.group}` has only NaN values: {', '.join(names[:10])}",
                 hint="the fields these expressions read have no values",
             )
-        # once where they are computed: every window of every process opens them again
+        # a warning only where they were computed: every window of every process opens them again
         level = logging.WARNING if matrix.is_new else logging.DEBUG
         _logger.log(level, "features.all_nan group=%s columns=%s", group.group, ",".join(names))
 
 
 def per_instrument(frame: pd.DataFrame, processors: Sequence[Any]) -> pd.DataFrame:
-    """Return `frame`, indexed by (datetime, instrument), with each instrument's rows processed alone.
+    """Return `frame`, indexed by (datetime, instrument), after applying processors to each instrument's rows.
 
     Parameters
     ----------

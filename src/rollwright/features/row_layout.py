@@ -21,18 +21,20 @@ Spans: TypeAlias = NDArray[np.int64]
 
 
 def spans_of_bounds(bounds: NDArray[np.int64], *, sessions: int) -> Spans:
-    """Return ``[m, 3]`` (instrument, first, one past last) for series ``bounds`` cut to the first `sessions`."""
+    """Return the spans (instrument, first, one past last) of series `bounds`, cut to the first `sessions`."""
     first, last = bounds[:, 0], np.minimum(bounds[:, 1], sessions)
-    alive = np.flatnonzero(first < last)
-    return np.stack([alive, first[alive], last[alive]], axis=1).astype(np.int64)
+    used = np.flatnonzero(first < last)
+    return np.stack([used, first[used], last[used]], axis=1).astype(np.int64)
 
 
 def spans_of_lifetimes(
     lifetimes: Lifetimes, instruments: Sequence[str], bounds: NDArray[np.int64], calendar: TradingCalendar
 ) -> Spans:
-    """Return the spans in which an instrument belongs to a universe and has a series.
+    """Return the spans in which instruments belong to a universe and have a series.
 
-    Overlapping lifetimes are merged; members without a series have no rows.
+    1. Convert the first and last session of all lifetimes to calendar positions, all at once.
+    2. Cut each to the bounds of the series of its instrument; members without a series are left out.
+    3. Merge lifetimes of one instrument that overlap or touch, and sort by instrument and session.
     """
     place = {code: number for number, code in enumerate(instruments)}
     labels = calendar.values[: calendar.known]
@@ -48,7 +50,7 @@ def spans_of_lifetimes(
     rows: list[tuple[int, int, int]] = []
     for number, ranges in known:
         own = sorted((max(low[number], first), min(high[number], last)) for first, last in islice(cuts, len(ranges)))
-        rows.extend((number, first, last) for first, last in _merged(own))
+        rows.extend((number, first, last) for first, last in _merge_ranges(own))
     rows.sort()
     return np.array(rows, dtype=np.int64).reshape(len(rows), 3)
 
@@ -57,7 +59,7 @@ def _label(session: Session) -> np.datetime64:
     return session.to_datetime64()
 
 
-def _merged(cuts: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def _merge_ranges(cuts: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     merged: list[tuple[int, int]] = []
     for first, last in cuts:
         if first >= last:
@@ -71,18 +73,18 @@ def _merged(cuts: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowLayout:
-    """Numbers the rows of a matrix: sessions first, instruments by code within a session.
+    """The rows of a matrix and their numbers: by session, and within a session by instrument code.
 
     Attributes
     ----------
     instruments : tuple of str
         Sorted by code.
     spans : int64 ``[m, 3]``
-        Instrument, first session and one past the last, sorted and disjoint; a row exists inside them only.
+        Instrument, first session and one past the last, sorted and disjoint. Only rows inside them exist.
     sessions : int
-        Calendar positions from 0 that are covered.
-    kept : bool ``[n]`` or None
-        Which of the rows inside the spans there are, in order; all if None.
+        Number of sessions that are covered, from the first of the calendar.
+    present : bool ``[n]`` or None
+        Which of the rows inside the spans exist, in order; all if None.
     offsets : int64 ``[sessions + 1]``
         Row number at which each session begins.
     """
@@ -90,7 +92,7 @@ class RowLayout:
     instruments: tuple[str, ...]
     spans: Spans
     sessions: int
-    kept: NDArray[np.bool_] | None = None
+    present: NDArray[np.bool_] | None = None
     offsets: NDArray[np.int64] = field(init=False)
     _inside: NDArray[np.int64] = field(init=False, repr=False)
 
@@ -101,8 +103,8 @@ class RowLayout:
         offsets = np.zeros(self.sessions + 1, dtype=np.int64)
         np.cumsum(np.cumsum(steps)[:-1], out=offsets[1:])
         object.__setattr__(self, "_inside", offsets)
-        if self.kept is not None:
-            counts = np.concatenate([[0], np.cumsum(self.kept, dtype=np.int64)])
+        if self.present is not None:
+            counts = np.concatenate([[0], np.cumsum(self.present, dtype=np.int64)])
             offsets = counts[offsets]
         object.__setattr__(self, "offsets", offsets)
 
@@ -111,40 +113,44 @@ class RowLayout:
         """How many rows there are."""
         return int(self.offsets[-1])
 
-    def alive(self, first: int, last: int) -> NDArray[np.bool_]:
+    def has_row(self, first: int, last: int) -> NDArray[np.bool_]:
         """Return ``[last - first, instruments]``: whether there is a row."""
         mask = np.zeros((last - first, len(self.instruments)), dtype=np.bool_)
         for number, start, stop in self.spans.tolist():
             mask[max(start - first, 0) : max(stop - first, 0), number] = True
-        if self.kept is not None:
-            mask[mask] = self.kept_of(first, last)
+        if self.present is not None:
+            mask[mask] = self.present_in(first, last)
         return mask
 
-    def kept_of(self, first: int, last: int) -> NDArray[np.bool_]:
-        """Return which of the rows inside the spans there are in the sessions ``[first, last)``."""
+    def present_in(self, first: int, last: int) -> NDArray[np.bool_]:
+        """Return which of the rows inside the spans exist in the sessions ``[first, last)``."""
         low, high = int(self._inside[first]), int(self._inside[last])
-        return np.ones(high - low, dtype=np.bool_) if self.kept is None else self.kept[low:high]
+        return np.ones(high - low, dtype=np.bool_) if self.present is None else self.present[low:high]
 
     def locate(self, first: int, last: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return for each row of the sessions ``[first, last)`` its session, counted from `first`, and instrument."""
-        sessions, instruments = np.nonzero(self.alive(first, last))
+        sessions, instruments = np.nonzero(self.has_row(first, last))
         return sessions, instruments
 
-    def numbers(self, first: int, last: int) -> NDArray[np.int64]:
+    def row_numbers(self, first: int, last: int) -> NDArray[np.int64]:
         """Return ``[last - first, instruments]``: the row number, or -1 where there is no row."""
-        mask = self.alive(first, last)
+        mask = self.has_row(first, last)
         numbers = np.cumsum(mask, axis=1, dtype=np.int64)
         numbers += self.offsets[first:last, None] - 1
         numbers[~mask] = -1
         return numbers
 
     def first_difference(self, other: RowLayout) -> int:
-        """Return the first session whose rows differ between the layouts; both agree on every row before it."""
+        """Return the first session whose rows differ between the layouts; earlier rows have the same numbers in both.
+
+        1. Find the first session at which the spans differ (`_first_other_span`).
+        2. If rows inside the spans are left out, compare which ones, up to that session.
+        """
         earliest = self._first_other_span(other)
-        if self.kept is None and other.kept is None:
+        if self.present is None and other.present is None:
             return earliest
         rows = int(self._inside[earliest])
-        differs = self.kept_of(0, earliest) != other.kept_of(0, earliest)
+        differs = self.present_in(0, earliest) != other.present_in(0, earliest)
         at = int(np.argmax(differs)) if differs.any() else rows
         return earliest if at == rows else int(np.searchsorted(self._inside, at, side="right")) - 1
 
@@ -174,17 +180,19 @@ class RowLayout:
     def to_json(self) -> dict[str, Any]:
         """Return a JSON form that `from_json` reads."""
         form = {"instruments": list(self.instruments), "spans": self.spans.tolist(), "sessions": self.sessions}
-        if self.kept is not None:
-            bits = zlib.compress(np.packbits(self.kept).tobytes())
-            form |= {"kept": base64.b64encode(bits).decode("ascii"), "inside": len(self.kept)}
+        if self.present is not None:
+            bits = zlib.compress(np.packbits(self.present).tobytes())
+            form |= {"kept": base64.b64encode(bits).decode("ascii"), "inside": len(self.present)}
         return form
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RowLayout:
         """Return the layout that `to_json` wrote."""
         spans = np.array(value["spans"], dtype=np.int64).reshape(len(value["spans"]), 3)
-        kept = None
+        present = None
         if "kept" in value:
             bits = np.frombuffer(zlib.decompress(base64.b64decode(value["kept"])), dtype=np.uint8)
-            kept = np.unpackbits(bits, count=int(value["inside"])).astype(np.bool_)
-        return cls(instruments=tuple(value["instruments"]), spans=spans, sessions=int(value["sessions"]), kept=kept)
+            present = np.unpackbits(bits, count=int(value["inside"])).astype(np.bool_)
+        return cls(
+            instruments=tuple(value["instruments"]), spans=spans, sessions=int(value["sessions"]), present=present
+        )

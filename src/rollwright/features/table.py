@@ -1,4 +1,4 @@
-"""A table: labelled rows and groups of columns, which processors turn into another table."""
+"""A table: row labels and blocks of columns, which processors turn into other tables without copying the rest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rollwright.errors import DataError, UnknownFieldError, nearest
 from rollwright.features.row_layout import RowLayout
-from rollwright.features.store.file import copy_rows
+from rollwright.features.store.pages import copy_rows
 
 __all__ = ["ColumnBlock", "Group", "RowLabels", "StoredColumnBlock", "Table", "two_levels"]
 
@@ -24,7 +24,7 @@ CHUNK_ROWS: Final = 1 << 15
 
 
 def two_levels(**levels: tuple[pd.Index[Any], NDArray[np.intp]]) -> pd.MultiIndex:
-    """Return the index with the named levels, each as its values and the codes into them, in this order."""
+    """Return a MultiIndex of the named levels, each given as its values and the codes into them."""
     values: Any = [level for level, _ in levels.values()]
     codes: Any = [codes for _, codes in levels.values()]  # the stubs want lists of lists
     return pd.MultiIndex(levels=values, codes=codes, names=list(levels), verify_integrity=False)
@@ -67,21 +67,21 @@ class RowLabels:
         Raises
         ------
         DataError
-            When it has not the two levels, or a date is missing.
+            When it does not have the two levels, or a date is missing.
         """
         if not isinstance(index, pd.MultiIndex) or index.nlevels != 2:
-            raise DataError("the index has not the two levels datetime and instrument")
+            raise DataError("the index does not have the two levels datetime and instrument")
         levels = (1, 0) if index.names[0] == "instrument" or index.names[1] == "datetime" else (0, 1)
         try:
             stamps = pd.DatetimeIndex(index.get_level_values(levels[0]))
         except (TypeError, ValueError) as error:
-            raise DataError(f"the level `{index.names[levels[0]]}` holds no dates: {error}") from error
+            raise DataError(f"the level `{index.names[levels[0]]}` does not hold dates: {error}") from error
         if stamps.tz is not None:
-            raise DataError("sessions are naive labels and these have a time zone", hint="use tz_localize(None)")
+            raise DataError("sessions have no time zone, and these dates have one", hint="use tz_localize(None)")
         date_codes, dates = pd.factorize(stamps, sort=True)
         instrument_codes, instruments = pd.factorize(index.get_level_values(levels[1]), sort=True)
         if (date_codes < 0).any():
-            raise DataError("the level datetime has a missing date")
+            raise DataError("a date is missing in the level datetime")
         return cls(
             dates=pd.DatetimeIndex(dates),
             instruments=pd.Index(instruments),
@@ -103,11 +103,11 @@ class RowLabels:
         )
 
     def is_sorted(self) -> bool:
-        """Tell whether the sessions do not decrease."""
+        """Whether the rows are sorted by session."""
         return bool((self.date_codes[1:] >= self.date_codes[:-1]).all())
 
     def select_range(self, start: object, end: object) -> slice | NDArray[np.bool_]:
-        """Return what chooses the rows of the closed range; None is open."""
+        """Return a slice or mask that selects the rows of a closed range of dates; None means open."""
         chosen = self.dates.slice_indexer(start, end)
         low, high, _ = chosen.indices(len(self.dates))
         if self.is_sorted():
@@ -116,9 +116,9 @@ class RowLabels:
         return (self.date_codes >= low) & (self.date_codes < high)
 
     def iterate_sessions(self) -> Iterator[tuple[slice, NDArray[np.intp]]]:
-        """Yield slices of whole sessions, each with the places where its sessions begin, counted from the slice.
+        """Yield slices of whole sessions, each with the positions within it at which its sessions begin.
 
-        The rows must be in order.
+        The rows must be sorted by session.
         """
         if not len(self):
             return
@@ -133,7 +133,7 @@ class RowLabels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnBlock:
-    """Neighbouring columns of one group.
+    """Adjacent columns of one group.
 
     Attributes
     ----------
@@ -141,42 +141,42 @@ class ColumnBlock:
         None in a table without groups.
     names : tuple of str
     values : array ``[rows, names]``
-        Never written to; often a view of a memory map.
+        Read-only by convention; often a view of a memory-mapped file.
     """
 
     group: str | None
     names: tuple[str, ...]
     values: Values
 
-    def copy_values(self, *, original: bool = False) -> Values:  # noqa: ARG002 - blocks that lie in a file know what to do
-        """Return the rows as an array of its own; with `original` it may share pages that nobody has changed."""
+    def copy_values(self, *, original: bool = False) -> Values:  # noqa: ARG002 - for blocks in a file
+        """Return a writable copy of the values; with `original` it may share unchanged pages of the store's file."""
         return copy_rows(self.values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredColumnBlock(ColumnBlock):
-    """Columns as they lie in the feature store.
+    """Columns that are views of a file of the feature store.
 
     Attributes
     ----------
     shown : array
-        The very `values` that the store gave: a block whose values were replaced since is no stored one any more.
+        The `values` as the store returned them. A block whose values were replaced since is not in the file any more.
     private : callable
-        Gives the same rows as an array of the caller's own, without a copy; None where it cannot.
+        Returns the same rows as a writable array that shares unchanged pages; None where that is not possible.
     """
 
     shown: Values
     private: Callable[[], Values | None]
 
     def copy_values(self, *, original: bool = False) -> Values:
-        """Return the rows of the table as an array of its own, and copy them only if they must be."""
+        """Return a writable copy of the values, of unchanged pages only if that is necessary."""
         mapped = self.private() if original and self.values is self.shown else None
         return copy_rows(self.values) if mapped is None else mapped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Rows and the blocks of columns over them; every change gives a new table and leaves this one as it is."""
+    """Row labels and blocks of columns; immutable: every change returns a new table."""
 
     rows: RowLabels
     blocks: tuple[ColumnBlock, ...]
@@ -191,23 +191,23 @@ class Table:
 
     def columns(self, group: Group = None) -> tuple[tuple[str | None, str], ...]:
         """Return (group, name) of the chosen columns, in order."""
-        return tuple((self.blocks[number].group, name) for number, spot in self._spots(group) for name in spot.names)
+        return tuple((self.blocks[number].group, name) for number, spot in self._select(group) for name in spot.names)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> Table:
-        """Return the table of a frame, in its order; the values are shared where the frame allows it.
+        """Return the table of a frame, in its order; the values are shared where pandas allows it.
 
         Raises
         ------
         DataError
-            When the index has not the two levels, or a column is no number.
+            When the index does not have the two levels, or a column is not numeric.
         """
         rows = RowLabels.from_index(frame.index)
         grouped = isinstance(frame.columns, pd.MultiIndex)
         labels = [(str(c[0]), str(c[-1])) if grouped else (None, str(c)) for c in frame.columns]
         bad = [str(c) for c, kind in zip(frame.columns, frame.dtypes, strict=True) if not _numeric(kind)]
         if bad:
-            raise DataError(f"columns that are no numbers: {', '.join(bad[:10])}")
+            raise DataError(f"columns that are not numeric: {', '.join(bad[:10])}")
         edges = [i for i in range(len(labels)) if i == 0 or labels[i][0] != labels[i - 1][0]] + [len(labels)]
         blocks = [
             ColumnBlock(
@@ -220,14 +220,14 @@ class Table:
         return cls(rows=rows, blocks=tuple(blocks))
 
     def to_frame(self, index: pd.Index[Any] | None = None, *, original: bool = False) -> pd.DataFrame:
-        """Return a frame of its own: changing it changes nothing here.
+        """Return the table as a frame; changing the frame does not change the table.
 
         Parameters
         ----------
         index : Index, optional
         original : bool
-            Show the feature store's own pages where no processor changed them, instead of copying them: a page is
-            copied when it is first written to.
+            Share the pages of the feature store's file where no processor changed them, instead of copying them. A page
+            is copied when it is first written to.
         """
         labels = index if index is not None else self.rows.to_index()
         frames = []
@@ -235,21 +235,21 @@ class Table:
             columns: pd.Index[Any] = (
                 pd.MultiIndex.from_product([[block.group], block.names]) if self.grouped else pd.Index(block.names)
             )
-            # copied, because a frame that writes through to a memory map would change every other window's data
+            # a copy, since writing to a view of the mapped file would change the data of every other window
             frames.append(pd.DataFrame(block.copy_values(original=original), index=labels, columns=columns, copy=False))
         if len(frames) == 1:
             return frames[0]
         return pd.concat(frames, axis=1) if frames else pd.DataFrame(index=labels)
 
     def load(self) -> Table:
-        """Return the same table with values of its own in memory."""
+        """Return the same table with its values copied to memory."""
         blocks = tuple(
             ColumnBlock(group=block.group, names=block.names, values=block.copy_values()) for block in self.blocks
         )
         return Table(rows=self.rows, blocks=blocks)
 
     def take(self, keep: slice | NDArray[Any]) -> Table:
-        """Return the chosen rows; a slice gives views, a mask that keeps everything this very table."""
+        """Return the chosen rows; a slice gives views, and a mask that keeps all rows gives this table itself."""
         if isinstance(keep, np.ndarray) and keep.dtype == np.bool_ and keep.all():
             return self
         blocks = tuple(replace(block, values=block.values[keep]) for block in self.blocks)
@@ -275,12 +275,12 @@ class Table:
         group : str, sequence of str or None
             None chooses every column.
         function : callable
-            ``function(values, place) -> values`` for each block; `place` counts the chosen columns. It gives a new
-            array and leaves its argument as it is.
+            ``function(values, place) -> values`` for each block; `place` is the slice of the chosen columns that the
+            block has. It returns a new array and does not change its argument.
         """
         changed = list(self.blocks)
         begin = 0
-        for number, spot in self._spots(group):
+        for number, spot in self._select(group):
             block = changed[number]
             place = slice(begin, begin + len(spot.names))
             begin = place.stop
@@ -294,14 +294,14 @@ class Table:
         return replace(self, blocks=tuple(changed))
 
     def map_sessions(self, group: Group, function: Callable[[Values, NDArray[np.intp]], Values]) -> Table:
-        """Return the table with the chosen columns replaced session by session.
+        """Return the table with the values of the chosen columns replaced, session by session.
 
         Parameters
         ----------
         group : str, sequence of str or None
         function : callable
-            ``function(values, starts) -> values`` on a float64 copy ``[rows, columns]`` of whole sessions that begin
-            at `starts`.
+            ``function(values, starts) -> values`` on a float64 copy ``[rows, columns]`` of whole sessions, which begin
+            at the rows `starts`.
         """
         order = None if self.rows.is_sorted() else np.argsort(self.rows.date_codes, kind="stable")
         rows = self.rows if order is None else self.rows.take(order)
@@ -320,18 +320,18 @@ class Table:
         return self.map(group, by_chunks)
 
     def column_chunks(self, group: Group) -> Iterator[tuple[slice, Values]]:
-        """Yield float64 copies ``[rows, ≤ 16]`` of the chosen columns, with the place of each among them."""
+        """Yield float64 copies ``[rows, ≤ 16]`` of the chosen columns, with their slice among them."""
         begin = 0
-        for number, spot in self._spots(group):
+        for number, spot in self._select(group):
             values = self.blocks[number].values[:, spot.where]
             for low in range(0, values.shape[1], FIT_COLUMNS):
                 part = values[:, low : low + FIT_COLUMNS].astype(np.float64)
                 yield slice(begin + low, begin + low + part.shape[1]), part
             begin += values.shape[1]
 
-    def _spots(self, group: Group) -> list[tuple[int, _Spot]]:
+    def _select(self, group: Group) -> list[tuple[int, _Selection]]:
         if group is None:
-            return [(number, _Spot.all_of(block)) for number, block in enumerate(self.blocks)]
+            return [(number, _Selection.all_of(block)) for number, block in enumerate(self.blocks)]
         wanted = [group] if isinstance(group, str) else list(group)
         known = (
             {block.group for block in self.blocks}
@@ -347,23 +347,27 @@ class Table:
                     hint=f"did you mean `{suggestion}`?" if suggestion else f"known groups: {', '.join(sorted(names))}",
                 )
         if self.grouped:
-            return [(number, _Spot.all_of(block)) for number, block in enumerate(self.blocks) if block.group in wanted]
+            return [
+                (number, _Selection.all_of(block)) for number, block in enumerate(self.blocks) if block.group in wanted
+            ]
         spots = []
         for number, block in enumerate(self.blocks):
             places = [place for place, name in enumerate(block.names) if name in wanted]
             if places:
-                spots.append((number, _Spot(names=tuple(block.names[p] for p in places), where=places, whole=False)))
+                spots.append(
+                    (number, _Selection(names=tuple(block.names[p] for p in places), where=places, whole=False))
+                )
         return spots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Spot:
+class _Selection:
     names: tuple[str, ...]
     where: Any
     whole: bool
 
     @classmethod
-    def all_of(cls, block: ColumnBlock) -> _Spot:
+    def all_of(cls, block: ColumnBlock) -> _Selection:
         return cls(names=block.names, where=slice(None), whole=True)
 
 

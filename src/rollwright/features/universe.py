@@ -28,14 +28,15 @@ OPTIONS: Final = ("filter_type", "filter_start_time", "filter_end_time", "keep")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Universe:
-    """Whose rows a matrix has.
+    """Which instruments have rows, and in which sessions.
 
     Attributes
     ----------
     name : str
-        Stable over generations, unlike the lifetimes: a universe's name, or a text that spells out its members.
+        Stable over generations of the data, unlike the lifetimes: the name of a universe, or a text that lists its
+        members.
     lifetimes : mapping
-        From code to closed ranges of sessions.
+        Code to closed ranges of sessions.
     """
 
     name: str
@@ -43,13 +44,13 @@ class Universe:
 
     @property
     def folder(self) -> str:
-        """Name of its folder in the store."""
+        """The name of its folder in the feature store."""
         digest = sha256_hex(self.name.encode())[:16]
         return f"{self.name}-{digest[:6]}" if _PLAIN.fullmatch(self.name) else digest
 
 
 def universe_of(instruments: Any, source: DataSource) -> Universe | None:
-    """Return the universe that a name, a configuration, codes or lifetimes mean; None for every instrument.
+    """Return the universe that a name, a configuration, codes or lifetimes describe; None means every instrument.
 
     Parameters
     ----------
@@ -107,30 +108,34 @@ def _check_codes(codes: Any, source: DataSource) -> None:
 def apply_filters(universe: Universe, pipe: Sequence[Any], source: DataSource) -> Universe:
     """Return the part of `universe` that passes every filter, in order.
 
-    .. warning:: **Look-ahead.** A rule is asked on each session about that session and its past; one that reads later
-       sessions is refused.
+    1. List on which sessions each member has rows.
+    2. For each filter, within its range of dates: remove instruments whose code does not match, or sessions on which
+       its expression is false or NaN.
+    3. Turn what is left into closed ranges of sessions.
+
+    .. warning:: **Look-ahead.** A rule may read its session and the past; one that reads later sessions is refused.
 
     Parameters
     ----------
     universe : Universe
     pipe : sequence of SeriesDFilter, or of their configurations
-        ``{"filter_type": "NameDFilter", "name_rule_re": …}`` keeps codes that begin with a match, as in Qlib;
+        ``{"filter_type": "NameDFilter", "name_rule_re": …}`` keeps codes that begin with a match;
         ``{"filter_type": "ExpressionDFilter", "rule_expression": …, "keep": False}`` keeps the sessions on which the
-        expression is true. Both act between ``filter_start_time`` and ``filter_end_time`` and leave the rest as it is.
+        expression is true. Both act from ``filter_start_time`` to ``filter_end_time`` and leave other sessions alone.
     source : DataSource
 
     Raises
     ------
     ConfigError
-        For anything that is no such configuration.
+        For anything else.
     LookAheadError
         For a rule that reads later sessions.
     """
-    rules = [_checked(rule) for rule in filter_configs(pipe)]
+    rules = [_check_rule(rule) for rule in filter_configs(pipe)]
     calendar = source.calendar()
     codes = tuple(sorted(universe.lifetimes.keys() & set(source.instruments())))
     spans = spans_of_lifetimes(universe.lifetimes, codes, source.bounds(codes), calendar)
-    alive = RowLayout(instruments=codes, spans=spans, sessions=calendar.known).alive(0, calendar.known)
+    alive = RowLayout(instruments=codes, spans=spans, sessions=calendar.known).has_row(0, calendar.known)
     for rule in rules:
         window = calendar.known_part().positions(rule.get("filter_start_time"), rule.get("filter_end_time"))
         part = alive[window.start : window.stop]
@@ -138,7 +143,7 @@ def apply_filters(universe: Universe, pipe: Sequence[Any], source: DataSource) -
             part &= np.array([bool(re.match(rule["name_rule_re"], code)) for code in codes], dtype=np.bool_)
         else:
             truth = _truth(rule["rule_expression"], source, codes, window)
-            # an instrument without any value in the window has nothing to be judged by
+            # with `keep`, an instrument without any value in the window is not filtered
             judged = ~np.isnan(truth).all(axis=0) if rule.get("keep") else np.ones(len(codes), dtype=np.bool_)
             part &= (np.nan_to_num(truth) != 0) | ~judged
     days = calendar.to_index()
@@ -149,7 +154,7 @@ def apply_filters(universe: Universe, pipe: Sequence[Any], source: DataSource) -
     )
 
 
-def _checked(rule: Mapping[str, Any]) -> dict[str, Any]:
+def _check_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     kind = str(rule.get("filter_type"))
     if kind not in KINDS:
         raise UnknownSettingError(kind, KINDS, where="the filter types")
@@ -163,7 +168,7 @@ def _checked(rule: Mapping[str, Any]) -> dict[str, Any]:
         try:
             re.compile(text)
         except re.error as error:
-            raise ConfigError(f"{text!r} is no regular expression: {error}") from error
+            raise ConfigError(f"{text!r} is not a regular expression: {error}") from error
     return dict(rule)
 
 

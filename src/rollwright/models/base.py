@@ -36,6 +36,10 @@ class Model(Serializable, ABC):
     def predict(self, dataset: Any, segment: str = "test") -> Any:
         """Return one score per row of `segment`: a Series with the index (datetime, instrument)."""
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what `predict` returns."""
+        return self.predict(*args, **kwargs)
+
 
 class ModelFT(Model):
     """A model that can go on learning from where it stands."""

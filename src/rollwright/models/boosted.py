@@ -45,15 +45,14 @@ class BoostedTrees(TabularModel, ModelFT):
         self.evals_result_: dict[str, dict[str, list[float]]] = {}
         self.feature_names_ = ()
 
-    def fit(
+    def fit(  # type: ignore[override]  # in Qlib, too, these models and `Model` disagree on the place of reweighter
         self,
         dataset: Any,
-        reweighter: Any = None,
-        *,
         num_boost_round: int | None = None,
         early_stopping_rounds: int | None = None,
-        verbose_eval: int | None = None,
+        verbose_eval: int | None = 20,
         evals_result: dict[str, Any] | None = None,
+        reweighter: Any = None,
     ) -> None:
         """Learn from the segment ``train`` and watch the segment ``valid`` where there is one.
 
@@ -64,14 +63,14 @@ class BoostedTrees(TabularModel, ModelFT):
         ----------
         dataset : DatasetH
             Gives ``segments`` and ``fold(segment, data_key="learn")``.
-        reweighter : object, optional
-            Has ``reweight(frame)``: one weight per row of the segment.
         num_boost_round, early_stopping_rounds : int, optional
             Replace the constructor's for this fit.
-        verbose_eval : int, optional
-            Log the evaluation every so many rounds.
+        verbose_eval : int or None
+            Log the evaluation every so many rounds; None or 0 logs none.
         evals_result : dict, optional
             Gets what `evals_result_` holds, too.
+        reweighter : object, optional
+            Has ``reweight(frame)``: one weight per row of the segment.
 
         Raises
         ------
@@ -94,7 +93,7 @@ class BoostedTrees(TabularModel, ModelFT):
             evals_result.update(self.evals_result_)
 
     def finetune(
-        self, dataset: Any, num_boost_round: int = 10, verbose_eval: int | None = None, reweighter: Any = None
+        self, dataset: Any, num_boost_round: int = 10, verbose_eval: int | None = 20, reweighter: Any = None
     ) -> None:
         """Grow `num_boost_round` more trees on the segment ``train``, from where the model stands.
 

@@ -79,9 +79,9 @@ class CatBoostModel(BoostedTrees):
     def __init__(
         self,
         loss: str = "RMSE",
+        *,
         num_boost_round: int = 1000,
         early_stopping_rounds: int | None = 50,
-        *,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:

@@ -70,9 +70,9 @@ class XGBModel(BoostedTrees):
 
     def __init__(
         self,
+        *,
         num_boost_round: int = 1000,
         early_stopping_rounds: int | None = 50,
-        *,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:

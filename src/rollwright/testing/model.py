@@ -307,9 +307,9 @@ class ModelContract:
         weighted = _built(config)
         if not traits.takes_weights:
             with pytest.raises(ModelError, match="no weights"):
-                weighted.fit(dataset, _Rising())
+                weighted.fit(dataset, reweighter=_Rising())
             return
-        weighted.fit(dataset, _Rising())
+        weighted.fit(dataset, reweighter=_Rising())
         assert not weighted.predict(dataset).equals(fitted.predict(dataset))
 
     def test_equal_weights_change_next_to_nothing(
@@ -322,7 +322,7 @@ class ModelContract:
 
     def test_a_reweighter_that_was_not_built_is_refused(self, config: dict[str, Any], dataset: ArrayDataset) -> None:
         with pytest.raises(ConfigError, match="needs a method `reweight`"):
-            _built(config).fit(dataset, {"class": "Reweighter"})
+            _built(config).fit(dataset, reweighter={"class": "Reweighter"})
 
     def test_nothing_is_printed(
         self, config: dict[str, Any], dataset: ArrayDataset, capfd: pytest.CaptureFixture[str]

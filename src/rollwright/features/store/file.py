@@ -1,4 +1,9 @@
-"""One matrix of the feature store on disk: a headless float32 file and the sealed header that tells what is in it."""
+"""The files of one matrix of the feature store: a raw float32 file, and a JSON header that describes it.
+
+The header begins with the SHA-256 of its own text. The rows of the data file are covered by a checksum per block of
+`BLOCK_SESSIONS` sessions: the sum of its 32-bit words modulo 2**32, computed at memory speed. One changed word
+always changes the sum; several changes cancel out with a chance of 1 in 2**32.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +25,15 @@ from rollwright.core.canonical import parse_json, sha256_hex
 from rollwright.core.locks import share_file_lock
 from rollwright.errors import CorruptFileError, RollwrightError
 from rollwright.features.row_layout import RowLayout
+from rollwright.features.store.pages import drop_pages, map_file
 
-__all__ = ["BLOCK_SESSIONS", "Header", "Matrix", "checksums", "copy_rows", "drop_pages", "empty_columns", "header_name"]
+__all__ = ["BLOCK_SESSIONS", "LOCK_NAME", "Header", "Matrix", "checksums", "empty_columns", "header_name"]
 
 FORMAT: Final = 1
-COPIED_BYTES: Final = 1 << 25
+LOCK_NAME: Final = "lock"
+"""File in the folder of a matrix whose lock a process holds while it builds or removes there."""
 MAPPED_BYTES: Final = 1 << 22
-"""Of rows that are mapped anew rather than copied: a mapping takes a file descriptor, and small copies cost nothing."""
+"""Ranges of at least so many bytes are mapped privately, smaller ones copied: each mapping takes a descriptor."""
 _WORD: Final = 0xFFFFFFFF
 BLOCK_SESSIONS: Final = 256
 """Sessions of a block, on a grid fixed to the calendar: the unit of verification."""
@@ -34,24 +41,24 @@ BLOCK_SESSIONS: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What a matrix holds, written last and atomically: without it the data file does not exist for a reader.
+    """The description of a matrix, written last and atomically: without it no reader sees the data file.
 
     Attributes
     ----------
     generation : str
-        Of the market data it was computed from.
+        Identity of the market data that it was computed from.
     freq : str
     expressions : tuple of str
-        In canonical spelling, one column each.
+        In canonical form, one column each.
     lookahead : int
-        Sessions of future the columns read; so many rows before the first changed session change too.
+        Sessions after its own that a value reads; so many sessions before the first changed one change too.
     layout : RowLayout
     calendar : str
         Hash of the sessions covered.
     data : str
         Name of the data file beside the header; headers of several generations may share one.
     sums : tuple of int
-        Of each block, the sum of its 32-bit words modulo 2**32.
+        The checksum of each block.
     empty : tuple of int
         Columns without any value.
     """
@@ -67,12 +74,17 @@ class Header:
     empty: tuple[int, ...] = ()
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.layout.rows, len(self.expressions)
+
+    @property
     def size(self) -> int:
         """Bytes of the data file that belong to this header."""
         return self.layout.rows * len(self.expressions) * 4
 
     def to_bytes(self) -> bytes:
-        """Return the sealed text."""
+        """Return the text of the file: the checksum of the header, then the header as JSON."""
         body: dict[str, Any] = {
             "format": FORMAT,
             "generation": self.generation,
@@ -97,22 +109,22 @@ class Header:
         ------
         FileNotFoundError
         CorruptFileError
-            When its seal is broken or it has another format.
+            When its checksum is wrong or it has another format.
         """
-        seal, _, text = path.read_bytes().partition(b"\n")
+        checksum, _, text = path.read_bytes().partition(b"\n")
         text = text.removesuffix(b"\n")
-        if sha256_hex(text).encode() != seal:
-            raise CorruptFileError(path, "its seal is broken", hint="delete it: the store builds it anew")
+        if sha256_hex(text).encode() != checksum:
+            raise CorruptFileError(path, "its checksum is wrong", hint="delete it: the store builds it again")
         try:
             body = parse_json(text.decode())
-        except (ValueError, RollwrightError) as error:  # pragma: no cover - the seal holds
+        except (ValueError, RollwrightError) as error:  # pragma: no cover - its checksum is right
             raise CorruptFileError(path, str(error)) from error
         if not isinstance(body, dict) or (body.get("format"), body.get("block_sessions")) != (FORMAT, BLOCK_SESSIONS):
-            raise CorruptFileError(path, "it has another format", hint="delete it: the store builds it anew")
-        return cls._of(body)
+            raise CorruptFileError(path, "it has another format", hint="delete it: the store builds it again")
+        return cls._from_json(body)
 
     @classmethod
-    def _of(cls, body: Mapping[str, Any]) -> Header:
+    def _from_json(cls, body: Mapping[str, Any]) -> Header:
         return cls(
             generation=body["generation"],
             freq=body["freq"],
@@ -126,25 +138,24 @@ class Header:
         )
 
     def write(self, folder: Path) -> None:
-        """Write it beside its data, whole or not at all; a power cut may lose it, or leave it with a broken seal."""
+        """Write the header beside its data by an atomic replace; a power cut may lose or damage it, not a crash."""
         path = folder / header_name(self.generation)
-        with draft_of(
-            path
-        ) as draft:  # not flushed: what is lost is built again, and a flush costs as much as an append
+        # not flushed to disk: a lost header costs a new build, and a flush costs as much as appending a day
+        with draft_of(path) as draft:
             draft.write_bytes(self.to_bytes())
             put(draft, path)
 
-    def sealed(self, values: NDArray[np.float32], *, known: Sequence[int] = (), rows: int = 0) -> Header:
-        """Return the header with the sums and empty columns of `values`.
+    def with_checksums(self, values: NDArray[np.float32], *, known: Sequence[int] = (), rows: int = 0) -> Header:
+        """Return the header with the checksums and empty columns of `values`.
 
         Parameters
         ----------
         values : float32 ``[rows, expressions]``
         known : sequence of int
-            The sums of the first blocks, as far as they reach. They are kept, not taken anew: damage to rows written
-            earlier stays visible.
+            The sums of the first blocks. They are not computed again, so that damage to rows written earlier stays
+            visible.
         rows : int
-            How many rows `known` are the sums of; the last of them may lie in the middle of a block.
+            How many rows `known` covers; its last block may be cut by them.
         """
         return replace(self, sums=checksums(values, self.layout, known=known, rows=rows), empty=empty_columns(values))
 
@@ -157,7 +168,7 @@ def header_name(generation: str) -> str:
 def checksums(
     values: NDArray[np.float32], layout: RowLayout, *, known: Sequence[int] = (), rows: int = 0
 ) -> tuple[int, ...]:
-    """Return the sum of the 32-bit words of each block, modulo 2**32: a changed word changes it.
+    """Return the sum of the 32-bit words of each block, modulo 2**32.
 
     `known` are the sums of the first `rows` rows, which are not read.
     """
@@ -194,15 +205,15 @@ def empty_columns(values: NDArray[np.float32]) -> tuple[int, ...]:
 class Matrix:
     """A matrix of the store, opened: float32 ``[rows, expressions]`` in a read-only memory map.
 
-    Guarantees: every block is checked against its sum when it is first viewed in this process, so what comes out is
-    what was computed, or `CorruptFileError`; views of a range are never copies.
+    Guarantees: every block is verified by its checksum when this process first reads it, so the values are those that
+    were computed, or `CorruptFileError` is raised; views of a range are never copies.
 
     Attributes
     ----------
     is_new : bool
-        Whether the store built it for the very call that returned it last.
+        Whether the store built it in the call that returned it last.
     handle : int or None
-        The data file's descriptor, open and locked for as long as `values` are there.
+        Descriptor of the data file, open and locked (shared) for as long as `values` exist.
     """
 
     header: Header
@@ -210,7 +221,7 @@ class Matrix:
     values: NDArray[np.float32]
     is_new: bool = False
     handle: int | None = None
-    _good: set[int] = field(default_factory=set)
+    _verified: set[int] = field(default_factory=set)
 
     @property
     def layout(self) -> RowLayout:
@@ -224,7 +235,7 @@ class Matrix:
         Raises
         ------
         CorruptFileError
-            When the header's seal is broken, or the data file is missing or shorter than the header says.
+            When the checksum of the header is wrong, or the data file is missing or shorter than the header says.
         """
         try:
             header = Header.read(folder / header_name(generation))
@@ -234,9 +245,9 @@ class Matrix:
         size = path.stat().st_size if path.is_file() else -1
         if size < header.size:
             raise CorruptFileError(path, f"it has {max(size, 0):,} bytes where its header counts {header.size:,}")
-        values = mapped(path, header, mode="r")
+        values = map_file(path, header.shape, mode="r")
         handle = share_file_lock(path)
-        if handle is not None:  # held as long as the map itself, which every view keeps alive
+        if handle is not None:  # closed together with the map, which every view keeps alive
             weakref.finalize(values, os.close, handle)
         return cls(header=header, folder=folder, values=values, handle=handle)
 
@@ -246,18 +257,17 @@ class Matrix:
         Raises
         ------
         CorruptFileError
-            When a block's bytes are not the ones that were computed. Its header is removed, so that the next use
-            builds the matrix anew.
+            When a block's checksum is wrong. The header is removed, so that the next use builds the matrix again.
         """
         offsets = self.layout.offsets
         self.verify(first, last)
         return self.values[int(offsets[first]) : int(offsets[last])]
 
     def private(self, first: int, last: int) -> NDArray[np.float32] | None:
-        """Return those rows as an array of the caller's own that takes memory only where it is written to.
+        """Return those rows as a writable array that takes memory only for the pages that are written to.
 
-        It is mapped anew, so that a page that is written to becomes this array's alone: no other array, process or
-        file sees it. None where that cannot be had.
+        The file is mapped once more, copy-on-write: what is written stays in this array, and no other array, process
+        or file changes. None for small ranges, and where the system allows no more mappings.
         """
         low, high = int(self.layout.offsets[first]), int(self.layout.offsets[last])
         width = len(self.header.expressions) * 4
@@ -268,78 +278,23 @@ class Matrix:
         start = begin - begin % mmap.ALLOCATIONGRANULARITY
         try:
             file = mmap.mmap(self.handle, high * width - start, access=mmap.ACCESS_COPY, offset=start)
-        except (OSError, ValueError):  # no more mappings to be had
+        except (OSError, ValueError):  # too many mappings
             return None
-        # the array keeps the mapping, and the mapping its own descriptor, and so the lock that tells of its use
+        # the array keeps the mapping alive, and the mapping a descriptor, whose lock says that the file is in use
         rows = np.frombuffer(file, np.float32, offset=begin - start)
         return rows.reshape(high - low, len(self.header.expressions))
 
     def verify(self, first: int, last: int) -> None:
-        """Check the blocks of the sessions ``[first, last)``, each once in this process; raises as `view` does."""
+        """Verify the blocks of the sessions ``[first, last)``, each once in this process; raises as `view` does."""
         edges = _block_rows(self.layout)
         for block in range(first // BLOCK_SESSIONS, min(-(-last // BLOCK_SESSIONS), len(self.header.sums))):
-            if block in self._good:
+            if block in self._verified:
                 continue
             if _sum(self.values[edges[block] : edges[block + 1]]) != self.header.sums[block]:
                 (self.folder / header_name(self.header.generation)).unlink(missing_ok=True)
                 raise CorruptFileError(
                     self.folder / self.header.data,
                     f"block {block} (sessions from {block * BLOCK_SESSIONS}) is not what was computed",
-                    hint="run it again: the store builds this matrix anew",
+                    hint="run it again: the store builds this matrix again",
                 )
-            self._good.add(block)
-
-
-def drop_pages(values: NDArray[np.float32], low: int, high: int) -> None:
-    """Take the rows ``[low, high)`` of a mapped file out of this process's memory; no byte changes.
-
-    They stay in the system's cache, and come back when they are looked at. So memory does not grow with a file that is
-    worked through once.
-    """
-    file = getattr(values, "_mmap", None)
-    if file is None or not hasattr(mmap, "MADV_DONTNEED"):
-        return
-    size, page = values.strides[0], mmap.PAGESIZE
-    start, stop = -(-low * size // page) * page, high * size // page * page
-    if start < stop:
-        file.madvise(mmap.MADV_DONTNEED, start, stop - start)
-
-
-def copy_rows(values: NDArray[Any], where: NDArray[np.intp] | None = None) -> NDArray[Any]:
-    """Return a copy of the rows `where` of an array, all if not given, letting go of a mapped file's pages on the way.
-
-    So a window that is copied into a frame is in memory once, not twice.
-    """
-    rows = len(values) if where is None else len(where)
-    copy = np.empty((rows, values.shape[1]), values.dtype)
-    step = max(1, COPIED_BYTES // max(1, copy.strides[0]))
-    plain = np.asarray(values)
-    for low in range(0, rows, step):
-        high = min(low + step, rows)
-        if where is None:
-            copy[low:high] = plain[low:high]
-            _drop_pages_of(values[low:high])
-        elif low < high:
-            np.take(plain, where[low:high], axis=0, out=copy[low:high])
-            _drop_pages_of(values[where[low] : where[high - 1] + 1])
-    return copy
-
-
-def _drop_pages_of(part: NDArray[Any]) -> None:
-    """Take rows out of this process's memory when they are neighbouring ones of a mapped file that is only read."""
-    file = getattr(part, "_mmap", None)
-    if file is None or not part.flags.c_contiguous or part.flags.writeable or not hasattr(mmap, "MADV_DONTNEED"):
-        return
-    begin = np.frombuffer(file, np.uint8).ctypes.data
-    low, page = part.ctypes.data - begin, mmap.PAGESIZE
-    start, stop = -(-low // page) * page, (low + part.nbytes) // page * page
-    if start < stop:
-        file.madvise(mmap.MADV_DONTNEED, start, stop - start)
-
-
-def mapped(path: Path, header: Header, *, mode: str) -> NDArray[np.float32]:
-    """Return the data file as ``[rows, expressions]``; `mode` is ``r`` or ``r+``."""
-    shape = (header.layout.rows, len(header.expressions))
-    if not header.size:
-        return np.empty(shape, dtype=np.float32)
-    return np.memmap(path, dtype=np.float32, mode=mode, shape=shape)  # type: ignore[call-overload,no-any-return,unused-ignore]  # the stubs know literal modes only
+            self._verified.add(block)

@@ -1,4 +1,4 @@
-"""Which folder of the store a list of expressions has: told by its texts, without parsing what was parsed before."""
+"""The key of a list of expressions, which names its folder in the store; found without parsing known texts again."""
 
 from __future__ import annotations
 
@@ -13,59 +13,59 @@ from rollwright.core.canonical import canonical_json, sha256_hex
 from rollwright.expression.operators.catalogue import OPERATORS
 from rollwright.expression.planner import Plan
 
-__all__ = ["LIST_SUFFIX", "Listed", "listed_of", "recall", "remember"]
+__all__ = ["LIST_SUFFIX", "ExpressionKey", "make_key", "read_key", "write_key"]
 
 LIST_SUFFIX: Final = ".list"
 FORMAT: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
-    """What the store knows of a list of expressions.
+class ExpressionKey:
+    """The key of a list of expressions.
 
     Attributes
     ----------
-    key : str
+    name : str
         Name of its folder: a hash of the canonical expressions, so that spelling does not matter.
     lookahead : int
-        Sessions of future its values read.
+        Sessions after its own that a value reads.
     """
 
-    key: str
+    name: str
     lookahead: int
 
 
-def listed_of(plan: Plan, freq: str) -> Listed:
-    """Return what the store calls the expressions of `plan`."""
+def make_key(plan: Plan, freq: str) -> ExpressionKey:
+    """Return the key of the expressions of `plan`."""
     text = canonical_json({"expressions": list(plan.expressions), "freq": freq})
-    return Listed(key=sha256_hex(text.encode())[:24], lookahead=plan.lookahead)
+    return ExpressionKey(name=sha256_hex(text.encode())[:24], lookahead=plan.lookahead)
 
 
-def recall(root: Path, freq: str, expressions: Sequence[str]) -> Listed | None:
-    """Return what `remember` wrote for these very texts; None when it wrote nothing, or its file is damaged.
+def read_key(root: Path, freq: str, expressions: Sequence[str]) -> ExpressionKey | None:
+    """Return the key that `write_key` stored for exactly these texts; None when there is none, or its file is damaged.
 
-    The names of all operators belong to the question: a list that calls an operator of the user's own is parsed, and
-    refused, where that operator is not registered.
+    The names of all registered operators are part of the file name: a list that calls an operator of the user's own is
+    parsed, and refused, in a process where that operator is not registered.
     """
     path = _path(root, freq, expressions)
     try:
         text = path.read_text(encoding="ascii")
     except (FileNotFoundError, UnicodeDecodeError):
         return None
-    seal, _, body = text.partition(" ")
-    key, _, lookahead = body.strip().partition(" ")
-    if sha256_hex(body.encode())[:16] != seal or not lookahead.isdigit():
+    checksum, _, body = text.partition(" ")
+    name, _, lookahead = body.strip().partition(" ")
+    if sha256_hex(body.encode())[:16] != checksum or not lookahead.isdigit():
         return None
-    return Listed(key=key, lookahead=int(lookahead))
+    return ExpressionKey(name=name, lookahead=int(lookahead))
 
 
-def remember(root: Path, freq: str, expressions: Sequence[str], listed: Listed) -> None:
-    """Write down what the store calls these texts; a store that cannot be written to parses them each time."""
+def write_key(root: Path, freq: str, expressions: Sequence[str], key: ExpressionKey) -> None:
+    """Store the key of these texts; where that fails, they are parsed each time."""
     path = _path(root, freq, expressions)
-    body = f"{listed.key} {listed.lookahead}\n"
+    body = f"{key.name} {key.lookahead}\n"
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft_of(path) as draft:  # its loss costs a parse, so it is not flushed
+        with draft_of(path) as draft:  # not flushed to disk: its loss costs one parse
             draft.write_text(f"{sha256_hex(body.encode())[:16]} {body}", encoding="ascii")
             put(draft, path)
 

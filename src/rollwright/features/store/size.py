@@ -1,4 +1,4 @@
-"""What the feature store takes on disk, and how to take less."""
+"""The disk space of the feature store, and removing files from it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rollwright.core.locks import probe_lock
+from rollwright.core.locks import probe_lock, try_file_lock
 from rollwright.errors import CorruptFileError
-from rollwright.features.store.file import Header
-from rollwright.features.store.folder_lock import try_folder_lock
+from rollwright.features.store.file import LOCK_NAME, Header
 
 __all__ = ["StoreEntry", "entries", "prune", "remove"]
 
@@ -23,7 +22,8 @@ class StoreEntry:
     ----------
     path : Path
     headers : tuple of Path
-        The headers that refer to it: several when it grew or when a universe is everybody; none when a crash left it.
+        The headers that refer to it: several when it grew, or when a universe contains every instrument; none when a
+        crash left the file behind.
     freq : str
     generation : str
         The newest it holds; empty without headers.
@@ -46,7 +46,7 @@ class StoreEntry:
 
 
 def entries(root: Path) -> list[StoreEntry]:
-    """Return the data files of the store in `root`, the longest unused first."""
+    """Return the data files of the store in `root`, the least recently used first."""
     referring: dict[Path, list[tuple[Path, Header]]] = {}
     for path in root.glob("*/*/*/*.json"):
         try:
@@ -78,9 +78,9 @@ def entries(root: Path) -> list[StoreEntry]:
 
 
 def prune(root: Path, *, max_bytes: int, keep: Collection[Path] = ()) -> list[StoreEntry]:
-    """Remove the longest unused files until the store takes at most `max_bytes`, and return what was removed.
+    """Remove the least recently used files until the store takes at most `max_bytes`, and return what was removed.
 
-    Guarantees: those of `remove`. Not guaranteed: the limit, when files in use are larger than it.
+    Guarantees: those of `remove`. Not guaranteed: the limit, when the files in use exceed it.
 
     Parameters
     ----------
@@ -103,15 +103,15 @@ def prune(root: Path, *, max_bytes: int, keep: Collection[Path] = ()) -> list[St
 
 
 def remove(chosen: Iterable[StoreEntry]) -> list[StoreEntry]:
-    """Remove data files with the headers that refer to them, and return those that went.
+    """Remove data files with the headers that refer to them, and return those that were removed.
 
-    Guarantees: a file that some process has open stays, headers and all, and so does one in whose folder somebody
-    builds, this process too: nobody is waited for. What is removed is never half there, since a file without headers
-    does not exist for a reader; what is asked for again is built again.
+    Guarantees: a file that any process has open stays, with its headers, and so does one in whose folder a process is
+    building; this process counts, too, and no lock is waited for. The headers are removed first, so no reader sees a
+    file that is half removed. A matrix that is needed again is built again.
     """
     removed = []
     for entry in chosen:
-        with try_folder_lock(entry.path.parent) as free:
+        with try_file_lock(entry.path.parent / LOCK_NAME) as free:
             if not free or probe_lock(entry.path):
                 continue
             for header in entry.headers:

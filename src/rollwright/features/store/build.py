@@ -1,0 +1,248 @@
+"""Building one matrix of the feature store: which rows have to be computed, and where they are written.
+
+A matrix is built under the lock of its folder:
+
+1. `MatrixBuild` lays out the rows: those of every instrument that has a series, of a universe, or of the rows whose
+   label is known.
+2. `_find_reusable` looks among the matrices of earlier generations for the one that spares the most work. Rows stay
+   valid up to the first session that the market data changed, less the look-ahead of the expressions, and up to the
+   first session at which the layouts differ.
+3. Without one, a new file is allocated in full, filled, and renamed to its final name.
+4. With one, either its file itself grows at its end (only new rows: readers that have mapped it see no changed byte),
+   or its first rows are copied into a new file. Then the missing rows are filled.
+5. Filling means: columns that another matrix of this generation has are copied, the others are computed; a universe's
+   rows are gathered from the matrix of every instrument (`fill`).
+6. The checksums of the new rows are computed and the header is written last. Until then no reader sees the matrix, so
+   a crash at any step leaves nothing that could be taken for data.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollwright.core.atomic import drafts_in
+from rollwright.core.canonical import sha256_hex
+from rollwright.errors import CorruptFileError
+from rollwright.expression.planner import Plan, compile_plan
+from rollwright.features.row_layout import RowLayout, spans_of_bounds, spans_of_lifetimes
+from rollwright.features.store.file import BLOCK_SESSIONS, Header, Matrix, header_name
+from rollwright.features.store.fill import compute_rows, copy_columns, gather_rows
+from rollwright.features.store.keys import ExpressionKey
+from rollwright.features.store.pages import allocate, map_file
+from rollwright.features.universe import Universe
+from rollwright.market.source import DataSource
+
+__all__ = ["MatrixBuild", "remove_unfinished", "try_open"]
+
+_logger: Final = logging.getLogger("rollwright.features")
+_ALL: Final = "series"
+COPY_ROWS: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatrixBuild:
+    """One request to the store, and how its files are written. Every ``build_`` method runs under a folder's lock."""
+
+    root: Path
+    key: ExpressionKey
+    plan_of: Callable[[], Plan]
+    source: DataSource
+    generation: str
+    threads: int
+    replace: bool
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the expressions, compiled when it is first used."""
+        return self.plan_of()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The canonical expressions, one a column."""
+        return self.plan.expressions
+
+    @property
+    def folder(self) -> Path:
+        """The folder of all matrices of these expressions."""
+        return self.root / self.source.freq / self.key.name
+
+    @property
+    def series_folder(self) -> Path:
+        """The folder of the matrix of every instrument."""
+        return self.folder / _ALL
+
+    def build_series(self, folder: Path) -> None:
+        """Compute the matrix of every instrument, or the rows of it that an earlier generation lacks."""
+        instruments = self.source.instruments()
+        known = self.source.calendar().known
+        layout = RowLayout(
+            instruments=instruments,
+            spans=spans_of_bounds(self.source.bounds(instruments), sessions=known),
+            sessions=known,
+        )
+
+        def fill(values: NDArray[np.float32], first: int) -> None:
+            available = self._find_columns(layout) if first == 0 else {}
+            for matrix, pairs in available.values():
+                copy_columns(values, matrix, pairs)
+            copied = {column for _, pairs in available.values() for column, _ in pairs}
+            missing = [column for column in range(len(self.names)) if column not in copied]
+            if missing:
+                plan = self.plan
+                if copied:
+                    plan = compile_plan([self.names[column] for column in missing], allow_lookahead=True)
+                compute_rows(values, plan, self.source, layout, columns=missing, first=first, threads=self.threads)
+
+        self._build(folder, layout, fill)
+
+    def build_universe(self, folder: Path, whole: Matrix, universe: Universe) -> None:
+        """Gather the matrix of a universe from the one of every instrument."""
+        instruments = whole.layout.instruments
+        calendar = self.source.calendar()
+        spans = spans_of_lifetimes(universe.lifetimes, instruments, self.source.bounds(instruments), calendar)
+        layout = RowLayout(instruments=instruments, spans=spans, sessions=whole.layout.sessions)
+        if np.array_equal(layout.spans, whole.layout.spans):
+            # every instrument belongs to the universe: one data file serves both
+            header = whole.header
+            link = os.path.relpath(whole.folder / header.data, folder)
+            replace(header, layout=layout, data=link).write(folder)
+            return
+        self._build(folder, layout, lambda values, first: gather_rows(values, layout, whole, first=first))
+
+    def build_with_labels(self, folder: Path, whole: Matrix, present: NDArray[np.bool_], *, ahead: int) -> None:
+        """Gather the rows of `whole` that are `present`; of a row that is known `ahead` sessions later."""
+        layout = replace(whole.layout, present=present)
+        self._build(folder, layout, lambda values, first: gather_rows(values, layout, whole, first=first), ahead=ahead)
+
+    def _build(
+        self, folder: Path, layout: RowLayout, fill: Callable[[NDArray[np.float32], int], None], *, ahead: int = 0
+    ) -> None:
+        labels = self.source.calendar().values
+        header = Header(
+            generation=self.generation,
+            freq=self.source.freq,
+            expressions=self.names,
+            lookahead=self.key.lookahead + ahead,
+            layout=layout,
+            calendar=sha256_hex(labels[: layout.sessions].tobytes()),
+            data=f"{header_name(self.generation).removesuffix('.json')}.f32",
+        )
+        old, keep = self._find_reusable(folder, header)
+        if old is None:
+            values = _create_file(folder, header)
+            fill(values, 0)
+            (folder / f"{header.data}.tmp").replace(folder / header.data)
+            header.with_checksums(values).write(folder)
+        else:
+            header, values = _grow_file(folder, header, old, keep)
+            fill(values, keep)
+            _add_checksums(header, values, old, keep).write(folder)
+        _logger.info(
+            "features.built folder=%s columns=%d rows=%d from_session=%d", folder, len(self.names), layout.rows, keep
+        )
+
+    def _find_reusable(self, folder: Path, header: Header) -> tuple[Matrix | None, int]:
+        """Return the earlier matrix that spares the most rows, and the session from which rows must be computed."""
+        best: tuple[Matrix | None, int] = (None, 0)
+        labels = self.source.calendar().values
+        if self.replace:
+            return best
+        for old in _open_earlier(folder):
+            if old.header.expressions != header.expressions or os.path.dirname(old.header.data):
+                continue  # other columns, or a universe of every instrument, whose file belongs to another folder
+            keep = min(self.source.unchanged_before(old.header.generation), old.layout.sessions) - header.lookahead
+            keep = min(keep, header.layout.first_difference(old.layout))
+            same_days = sha256_hex(labels[: old.layout.sessions].tobytes()) == old.header.calendar
+            if keep > best[1] and same_days:
+                best = (old, keep)
+        return best
+
+    def _find_columns(self, layout: RowLayout) -> dict[Path, tuple[Matrix, list[tuple[int, int]]]]:
+        """Return the matrices of this generation that have some of the columns, as (column here, column there)."""
+        found: dict[Path, tuple[Matrix, list[tuple[int, int]]]] = {}
+        wanted = {name: column for column, name in reversed(list(enumerate(self.names)))}
+        base = self.root / self.source.freq
+        are_distinct = len(wanted) == len(self.names) and not self.replace
+        for folder in sorted(base.glob(f"*/{_ALL}")) if are_distinct else ():
+            matrix = try_open(folder, self.generation)
+            if matrix is None or matrix.layout.first_difference(layout) < layout.sessions:
+                continue
+            pairs = [(wanted.pop(name), c) for c, name in enumerate(matrix.header.expressions) if name in wanted]
+            if pairs:
+                found[folder] = (matrix, pairs)
+        return found
+
+
+def try_open(folder: Path, generation: str) -> Matrix | None:
+    """Open a matrix; None when there is none, or when it is damaged: then its header is removed."""
+    try:
+        return Matrix.open(folder, generation)
+    except CorruptFileError as error:
+        _logger.warning("features.damaged path=%s reason=%s: it is built again", error.path, error.reason)
+        (folder / header_name(generation)).unlink(missing_ok=True)
+        return None
+
+
+def _open_earlier(folder: Path) -> Iterator[Matrix]:
+    for path in sorted(folder.glob("*.json")):
+        try:
+            matrix = Matrix.open(folder, Header.read(path).generation)
+        except CorruptFileError as error:
+            _logger.warning("features.damaged path=%s reason=%s: it is not used", error.path, error.reason)
+            continue
+        if matrix is not None:
+            yield matrix
+
+
+def _grow_file(folder: Path, header: Header, old: Matrix, keep: int) -> tuple[Header, NDArray[np.float32]]:
+    """Return the header and values of a file whose rows before session `keep` are those of `old`.
+
+    The old file itself grows when only rows after its last one are added; readers that have mapped it see no changed
+    byte. Otherwise its first rows are copied into a new file.
+    """
+    kept = int(header.layout.offsets[keep])
+    longest = max(other.header.size for other in _open_earlier(folder) if other.header.data == old.header.data)
+    if kept * len(header.expressions) * 4 == longest:
+        header = replace(header, data=old.header.data)
+        allocate(folder / header.data, header.size)
+        return header, map_file(folder / header.data, header.shape, mode="r+")
+    values = _create_file(folder, header)
+    for low in range(0, kept, COPY_ROWS):
+        part = slice(low, min(low + COPY_ROWS, kept))
+        values[part] = old.values[part]
+    (folder / f"{header.data}.tmp").replace(folder / header.data)
+    return header, values
+
+
+def _add_checksums(header: Header, values: NDArray[np.float32], old: Matrix, keep: int) -> Header:
+    """Return the header with its checksums, without reading rows again whose checksums `old` has."""
+    kept = int(header.layout.offsets[keep])
+    if kept == old.layout.rows:
+        return header.with_checksums(values, known=old.header.sums, rows=kept)
+    whole = keep // BLOCK_SESSIONS
+    # `keep` cuts a block: its checksum is computed again from its bytes, so verify the rows that stay in it first
+    old.verify(whole * BLOCK_SESSIONS, keep)
+    return header.with_checksums(
+        values, known=old.header.sums[:whole], rows=int(header.layout.offsets[whole * BLOCK_SESSIONS])
+    )
+
+
+def _create_file(folder: Path, header: Header) -> NDArray[np.float32]:
+    staging = folder / f"{header.data}.tmp"
+    staging.unlink(missing_ok=True)
+    allocate(staging, header.size)
+    return map_file(staging, header.shape, mode="r+")
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what an interrupted build left in `folder`."""
+    for path in (*folder.glob("*.tmp"), *drafts_in(folder)):
+        path.unlink(missing_ok=True)
