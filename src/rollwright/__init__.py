@@ -163,13 +163,87 @@ _PUBLIC: Final[dict[str, str]] = {
     "using": "rollwright.config.context",
 }
 
-__all__ = sorted([*_PUBLIC, "__version__"])  # noqa: PLE0605 - sorted by construction, pinned by a test
+__all__ = [  # written out, so that editors and type checkers can read it
+    "Alpha158",
+    "Alpha360",
+    "AverageEnsemble",
+    "C",
+    "CatBoostModel",
+    "Collector",
+    "Context",
+    "D",
+    "DataHandler",
+    "DataHandlerLP",
+    "DatasetH",
+    "Ensemble",
+    "ExpManager",
+    "Experiment",
+    "Group",
+    "LGBModel",
+    "LinearModel",
+    "LossGen",
+    "MLflowExpManager",
+    "MLflowExperiment",
+    "MLflowRecorder",
+    "MergeCollector",
+    "Model",
+    "ModelFT",
+    "ModelGen",
+    "MultiHorizonGen",
+    "MultiHorizonGenBase",
+    "QlibRecorder",
+    "R",
+    "RecordTemp",
+    "Recorder",
+    "RecorderCollector",
+    "Reweighter",
+    "RollingEnsemble",
+    "RollingGen",
+    "RollingGroup",
+    "SeedGen",
+    "Serializable",
+    "SigAnaRecord",
+    "SignalRecord",
+    "SingleKeyEnsemble",
+    "SklearnModel",
+    "TSDatasetH",
+    "TaskGen",
+    "TaskManager",
+    "TimeAdjuster",
+    "TimeInspector",
+    "TopkDropoutStrategy",
+    "TradingCalendar",
+    "Trainer",
+    "TrainerR",
+    "TrainerRM",
+    "XGBModel",
+    "__version__",
+    "auto_init",
+    "backtest_daily",
+    "begin_task_train",
+    "current_context",
+    "current_settings",
+    "end_task_train",
+    "get_mongodb",
+    "handler_mod",
+    "init",
+    "init_instance_by_config",
+    "list_recorders",
+    "replace_task_handler_with_cache",
+    "risk_analysis",
+    "run_task",
+    "task_generator",
+    "task_train",
+    "using",
+]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module `rollwright` has no attribute `{name}`")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+if not TYPE_CHECKING:  # else a misspelt name would be of type Any, and no type checker would tell
+
+    def __getattr__(name: str) -> Any:
+        if name not in _PUBLIC:
+            raise AttributeError(f"module `rollwright` has no attribute `{name}`")
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import re
 import sys
 from pathlib import Path
 
+import mypy.api
 import pytest
 
 import rollwright
@@ -29,10 +31,38 @@ def test_public_names_are_sorted_and_importable():
         assert getattr(rollwright, name) is not None
 
 
-def test_type_checkers_see_the_public_names_that_run_time_has():
+def test_type_checkers_see_the_public_names_that_run_time_has_and_in_the_same_modules():
     source = (ROOT / "src" / "rollwright" / "__init__.py").read_text(encoding="utf-8")
-    seen = set(re.findall(r"import (\w+) as \1", source))
-    assert seen == set(rollwright.__all__) - {"__version__"}
+    seen = {name: module for module, name in re.findall(r"from ([\w.]+) import (\w+) as \2", source)}
+    assert set(seen) == set(rollwright.__all__) - {"__version__"}
+    assert seen == rollwright._PUBLIC
+
+
+def test_the_public_names_are_written_out_where_tools_can_read_them():
+    tree = ast.parse((ROOT / "src" / "rollwright" / "__init__.py").read_text(encoding="utf-8"))
+    (listed,) = [
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    assert ast.literal_eval(listed) == rollwright.__all__
+
+
+@pytest.mark.slow
+def test_a_type_checker_knows_a_public_name_and_misses_a_misspelt_one(tmp_path):
+    """As an editor does: from outside the project, by the installed package."""
+    user = tmp_path / "user.py"
+    user.write_text(
+        "from rollwright import R, TaskManager, RollingGen\n"
+        "from rollwright import RolingGen\n"
+        "reveal_type(R)\n"
+        "reveal_type(RollingGen(step=5).step)\n"
+        "R.lgo_metrics(ic=1.0)\n"
+    )
+    found, _, _ = mypy.api.run([str(user), "--cache-dir", str(ROOT / ".mypy_cache"), "--no-error-summary"])
+    said = [line.split(": ", 1)[1] for line in found.splitlines() if line.startswith(str(user))]
+    assert 'error: Module "rollwright" has no attribute "RolingGen"' in said[0]
+    assert any('Revealed type is "rollwright.tracking.r.QlibRecorder"' in line for line in said)
+    assert any('Revealed type is "int"' in line or 'Revealed type is "builtins.int"' in line for line in said)
+    assert any('"QlibRecorder" has no attribute "lgo_metrics"' in line for line in said)
 
 
 def test_a_name_nobody_knows_is_an_attribute_error():
