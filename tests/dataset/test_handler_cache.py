@@ -53,8 +53,7 @@ def test_the_features_are_in_the_store_and_nothing_else_is_written(
     C["store.path"] = str(tmp_path / "store")
     before, given = files(tmp_path), copy.deepcopy(task)
     with caplog.at_level(logging.INFO, logger="rollwright"):
-        made = replace_task_handler_with_cache(task, cache_dir=tmp_path / "cache")
-    assert "cache_dir_unused" in caplog.text
+        made = replace_task_handler_with_cache(task, ".")
     written = files(tmp_path) - before
     assert written
     assert all(path.is_relative_to(tmp_path / "store") for path in written)
@@ -68,6 +67,13 @@ def test_the_features_are_in_the_store_and_nothing_else_is_written(
         dataset = init_instance_by_config(made["dataset"])
         assert len(dataset.prepare("train"))
     assert "features.built" not in caplog.text
+
+
+def test_another_folder_for_the_cache_is_refused_before_anything_is_computed(task: dict, tmp_path: Path) -> None:
+    before = files(tmp_path)
+    with pytest.raises(ConfigError, match=r"would have no effect(.|\n)*hint: .*store\.path"):
+        replace_task_handler_with_cache(task, cache_dir=tmp_path / "cache")
+    assert files(tmp_path) == before
 
 
 def test_the_model_learns_the_same_with_it_and_without(task: dict, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import pandas as pd
 import pytest
 
 from rollwright.dataset.alpha import Alpha158
-from rollwright.dataset.dataset import DatasetH
+from rollwright.dataset.dataset import DatasetH, TSDatasetH
 from rollwright.dataset.handler import DataHandlerLP
 from rollwright.dataset.loader import QlibDataLoader
 from rollwright.dataset.processors import CSZScoreNorm, DropnaLabel, HashStockFormat, Processor, ZScoreNorm
-from rollwright.errors import ConfigError, DataError, SegmentError
+from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.testing.market import random_source
 
@@ -56,6 +57,61 @@ def test_a_dataset_sets_its_handler_up_and_alpha158_takes_the_argument(tmp_path:
         dataset.prepare("test")
     dataset.setup_data()
     assert len(dataset.prepare("test"))
+
+
+def test_the_constructor_gives_its_handler_arguments(made, tmp_path: Path) -> None:
+    segments = {"test": ("2020-03-02", "2020-03-31")}
+    chain = [ZScoreNorm("2020-01-01", "2020-02-28", "feature"), ZScoreNorm("2020-03-02", "2020-04-30", "feature")]
+    plain = DatasetH(made(infer_processors=chain), segments)
+    given = {"init_type": DataHandlerLP.IT_FIT_IND}
+    independent = DatasetH(made(infer_processors=copy.deepcopy(chain)), segments, handler_kwargs=given)
+    assert not plain.prepare("test").equals(independent.prepare("test"))
+    assert independent.describe()["kwargs"]["handler_kwargs"] == given
+    dataset = TSDatasetH(handler=made(init_data=False), segments=segments, handler_kwargs={})
+    assert len(dataset.prepare("test"))
+    assert dataset.step_len == TSDatasetH.DEFAULT_STEP_LEN == 30
+    with pytest.raises(UnknownSettingError, match="init_typ"):
+        DatasetH(made(), segments, handler_kwargs={"init_typ": "fit_ind"})
+
+
+# fit, process_data, fit_process_data
+
+
+class Counting(ZScoreNorm):
+    def fit_table(self, table) -> None:
+        self.fits = getattr(self, "fits", 0) + 1
+        super().fit_table(table)
+
+
+def test_the_steps_of_setting_up_can_be_taken_one_by_one(made) -> None:
+    spans = [("2020-01-01", "2020-02-28"), ("2020-03-02", "2020-04-30")]
+    chain = [Counting(*span, "feature") for span in spans]
+    handler = made(infer_processors=chain)
+    other = made(infer_processors=copy.deepcopy(chain))
+    sequential = handler.fetch()
+    opened = handler.panel
+    handler.fit()
+    assert [processor.fits for processor in chain] == [2, 2]
+    independent = handler.fetch()
+    other.setup_data(DataHandlerLP.IT_FIT_IND)
+    pd.testing.assert_frame_equal(independent, other.fetch())
+    assert not independent.equals(sequential)
+    handler.process_data()
+    assert [processor.fits for processor in chain] == [2, 2]
+    pd.testing.assert_frame_equal(handler.fetch(), independent)
+    handler.fit_process_data()
+    assert [processor.fits for processor in chain] == [3, 3]
+    pd.testing.assert_frame_equal(handler.fetch(), sequential)
+    handler.process_data(True)
+    assert [processor.fits for processor in chain] == [4, 4]
+    assert handler.panel is opened
+
+
+def test_asking_for_the_cache_that_is_always_there(made) -> None:
+    handler = made()
+    handler.setup_data(enable_cache=True)
+    with pytest.raises(UnknownSettingError, match="enable_cach"):
+        handler.setup_data(enable_cach=True)
 
 
 # drop_raw

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 import numpy as np
 import pandas as pd
@@ -86,6 +86,8 @@ class DatasetH(Dataset):
         Closed ranges by name; None leaves a side open.
     fetch_kwargs : mapping, optional
         Given to every ``handler.fetch``.
+    handler_kwargs : mapping, optional
+        Given to ``handler.setup_data``.
     allow_overlap : bool
         Admits train, valid and test segments that share sessions.
 
@@ -101,6 +103,7 @@ class DatasetH(Dataset):
         segments: Mapping[str, Any],
         fetch_kwargs: Mapping[str, Any] | None = None,
         *,
+        handler_kwargs: Mapping[str, Any] | None = None,
         allow_overlap: bool = False,
     ) -> None:
         self.handler: DataHandler = init_instance_by_config(
@@ -109,6 +112,8 @@ class DatasetH(Dataset):
         self.fetch_kwargs = dict(fetch_kwargs or {})
         self.allow_overlap = allow_overlap
         self.segments = _checked(segments, allow_overlap=allow_overlap)
+        if handler_kwargs is not None:
+            self.handler.setup_data(**handler_kwargs)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(handler={type(self.handler).__name__}, segments={self.segments})"
@@ -271,21 +276,24 @@ class TSDatasetH(DatasetH):
         Sessions of a sample; those before a segment's start serve as its history.
     flt_col : str, optional
         A column, or a column group of one column: rows where it is zero, False or NaN are history and no samples.
-    handler, segments, fetch_kwargs, allow_overlap
+    handler, segments, fetch_kwargs, handler_kwargs, allow_overlap
         As `DatasetH`.
     """
 
+    DEFAULT_STEP_LEN: ClassVar[int] = 30
+
     def __init__(
         self,
-        step_len: int = 30,
+        step_len: int = DEFAULT_STEP_LEN,
         flt_col: str | None = None,
         *,
         handler: Any,
         segments: Mapping[str, Any],
         fetch_kwargs: Mapping[str, Any] | None = None,
+        handler_kwargs: Mapping[str, Any] | None = None,
         allow_overlap: bool = False,
     ) -> None:
-        super().__init__(handler, segments, fetch_kwargs, allow_overlap=allow_overlap)
+        super().__init__(handler, segments, fetch_kwargs, handler_kwargs=handler_kwargs, allow_overlap=allow_overlap)
         self.step_len = check_step_len(step_len)
         self.flt_col = flt_col
 

@@ -134,11 +134,25 @@ class DataHandler(Described, Serializable):
         refuse_reversed(self.start_time, self.end_time)
         self._opened = None
 
-    def setup_data(self, **kwargs: Any) -> None:
-        """Read the data anew at the next use; ``enable_cache`` is accepted, the store always caches."""
+    def setup_data(
+        self,
+        enable_cache: bool = False,  # noqa: ARG002, FBT001, FBT002 - Qlib's; what True asks for is always so
+        **kwargs: Any,
+    ) -> None:
+        """Read the data anew at the next use.
+
+        Parameters
+        ----------
+        enable_cache : bool
+            Whether what is computed may be kept for others. The feature store always keeps it.
+
+        Raises
+        ------
+        UnknownSettingError
+            For any other name.
+        """
         for name in kwargs:
-            if name != "enable_cache":
-                raise UnknownSettingError(name, ("enable_cache",), where=f"{type(self).__name__}.setup_data")
+            raise UnknownSettingError(name, ("enable_cache",), where=f"{type(self).__name__}.setup_data")
         self.is_set_up = True
         self._opened = None
 
@@ -376,7 +390,7 @@ class DataHandlerLP(DataHandler):
             if processor.fit_range() != before:
                 self._fitted.discard(self._number(processor))
 
-    def setup_data(self, init_type: str = IT_FIT_SEQ, **kwargs: Any) -> None:
+    def setup_data(self, init_type: str = IT_FIT_SEQ, **kwargs: Any) -> None:  # type: ignore[override]  # as in Qlib
         """Read the data anew at the next use.
 
         Parameters
@@ -389,6 +403,31 @@ class DataHandlerLP(DataHandler):
         if init_type not in known:
             raise UnknownSettingError(init_type, known, where="the init types")
         super().setup_data(**kwargs)
+        self._forget(init_type)
+
+    def fit(self) -> None:
+        """Let every processor learn anew and now, each from the raw data; these are not read anew."""
+        self._forget(self.IT_FIT_IND)
+        self.fit_processors()
+
+    def fit_process_data(self) -> None:
+        """Let every processor learn anew and now, each from what those before it make of the data."""
+        self.process_data(with_fit=True)
+
+    def process_data(self, with_fit: bool = False) -> None:  # noqa: FBT001, FBT002 - Qlib's signature
+        """Process the data anew, at their next use; the raw data are not read anew.
+
+        Parameters
+        ----------
+        with_fit : bool
+            True: the processors learn anew and now, as with `fit_process_data`. False: what they learnt stays.
+        """
+        self._forget(self.IT_FIT_SEQ if with_fit else self.IT_LS)
+        if with_fit:
+            self.fit_processors()
+
+    def _forget(self, init_type: str) -> None:
+        """Drop what was processed, and what was learnt unless it is to stay."""
         self._whole.clear()
         self._hashed.clear()
         self._independent = init_type == self.IT_FIT_IND

@@ -17,7 +17,7 @@ __all__ = ["replace_task_handler_with_cache"]
 _logger: Final = logging.getLogger("rollwright.dataset")
 
 
-def replace_task_handler_with_cache(task: Mapping[str, Any], cache_dir: str | Path | None = None) -> dict[str, Any]:
+def replace_task_handler_with_cache(task: Mapping[str, Any], cache_dir: str | Path = ".") -> dict[str, Any]:
     """Compute what the task's handler reads, and return a copy of the task that finds it there.
 
     Qlib pickles the handler with all its data into a file and puts the file's name into the task: the file is read
@@ -30,24 +30,27 @@ def replace_task_handler_with_cache(task: Mapping[str, Any], cache_dir: str | Pa
     ----------
     task : mapping
         Has ``dataset.kwargs.handler``; it is not changed.
-    cache_dir : path, optional
-        Kept for Qlib's signature: nothing is written there. ``store.path`` says where the store is.
+    cache_dir : "."
+        Only Qlib's default: nothing is written there. The setting ``store.path`` says where the store is.
 
     Raises
     ------
     ConfigError
-        When the task has no handler, or one that is neither a configuration nor a handler.
+        When the task has no handler, or one that is neither a configuration nor a handler; for another `cache_dir`.
     DataError, ExpressionError
         When its data cannot be computed: now, instead of in every window.
     """
+    if Path(cache_dir) != Path():
+        raise ConfigError(
+            f"cache_dir = {str(cache_dir)!r} would have no effect: the data go into the feature store",
+            hint="leave it out, and set `store.path`: C['store.path'] = …",
+        )
     made = copy.deepcopy(dict(task))
     handler = _handler_of(made)
     built = init_instance_by_config(handler, "rollwright.dataset.handler", accept_types=DataHandler)
     if not isinstance(built, DataHandler):
         raise ConfigError(f"`dataset.kwargs.handler` builds a {type(built).__name__}, which is no handler")
     panel = built.panel
-    if cache_dir is not None:
-        _logger.info("features.cache_dir_unused cache_dir=%s: the feature store holds them", cache_dir)
     _logger.info("features.ready handler=%s generation=%s", type(built).__name__, panel.generation)
     return made
 
