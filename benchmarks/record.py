@@ -30,7 +30,7 @@ from rollwright.codecs.frames import ParquetCodec
 from rollwright.config.context import using
 from rollwright.config.settings import load_settings
 from rollwright.tracking.artifacts import ArtifactWrite, LocalArtifactStore
-from rollwright.tracking.location import Place
+from rollwright.tracking.location import TrackingLocation
 from rollwright.tracking.r import R
 from rollwright.tracking.stores.mlflow.store import MlflowStore
 
@@ -63,7 +63,7 @@ def record_runs(folder, repeats):
     settings = load_settings(start=folder, environ={})
     objects = {f"sig/part{place}.pkl": {"values": list(range(100))} for place in range(5)}
     with using(settings):
-        place = Place.from_settings(settings)
+        place = TrackingLocation.from_settings(settings)
         assert isinstance(place.store, MlflowStore)
         experiment = R.exp_manager.create_exp("ours")
         client = mlflow.MlflowClient(tracking_uri=place.uri)

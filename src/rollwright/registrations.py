@@ -119,7 +119,7 @@ def register_builtin() -> None:
     OPENERS.register("market", "rollwright.market.current:open_market")
     OPENERS.register("tracking", "rollwright.tracking.manager:open_manager")
     OPENERS.register("pool", "rollwright.pool.urls:open_pool")
-    OPENERS.register("keep_result", "rollwright.tracking.kept_results:keep_result")
+    OPENERS.register("store_large_result", "rollwright.tracking.large_results:store_large_result")
 
 
 def _register_codecs() -> None:
@@ -145,11 +145,11 @@ def _register_references() -> None:
     )
     add(
         "result",
-        "rollwright.tracking.kept_results:KeptResultReference",
-        types=["rollwright.tracking.kept_results.KeptResult"],
+        "rollwright.tracking.large_results:LargeResultReference",
+        types=["rollwright.tracking.large_results.LargeResult"],
     )
     add(
         "experiment",
-        "rollwright.tracking.references:ExperimentReference",
+        "rollwright.tracking.experiment:ExperimentReference",
         types=["rollwright.tracking.experiment.Experiment"],
     )

@@ -136,7 +136,7 @@ def test_the_drafts_of_a_run_that_works_are_not_told(project):
 
 
 def test_right_bytes_that_make_no_object_are_an_error(recorder):
-    store = recorder.place.files_of(recorder.experiment_id, recorder.id)
+    store = recorder.location.files_of(recorder.experiment_id, recorder.id)
 
     def junk(path: Path) -> None:
         path.write_bytes(b"no such thing")
@@ -151,7 +151,7 @@ def test_right_bytes_that_make_no_object_are_an_error(recorder):
     assert len(report.findings) == len(kinds)
 
 
-def test_an_envelope_is_looked_at_and_not_opened_and_one_nobody_here_can_vouch_for_is_no_loss(project):
+def test_an_envelope_is_looked_at_and_not_opened_and_one_signed_by_nobody_known_here_is_no_loss(project):
     with R.start(experiment_name="exp"):
         R.save_objects(**{"third.pkl": Fraction(1, 3)})
     assert verify().findings == []

@@ -37,11 +37,11 @@ def test_one_module_imports_a_pickler_and_one_reads_foreign_pickles():
 def test_what_it_unpickles_was_opened_by_the_envelope():
     tree = ast.parse((SOURCE / ONE).read_text(encoding="utf-8"))
     public = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    assert ast.unparse(public["unpickled"].args) == "opened: Opened"
+    assert ast.unparse(public["unpickle_object"].args) == "opened: Opened"
     callers = [
         path.relative_to(SOURCE).as_posix()
         for path in SOURCE.rglob("*.py")
-        if "unpickled(" in path.read_text(encoding="utf-8") and path.relative_to(SOURCE).as_posix() != ONE
+        if "unpickle_object(" in path.read_text(encoding="utf-8") and path.relative_to(SOURCE).as_posix() != ONE
     ]
     assert sorted(callers) == ["codecs/envelope.py", "signing/serializable.py"]
     for caller in callers:

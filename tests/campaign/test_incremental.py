@@ -103,7 +103,7 @@ class Project:
         sums = {}
         for name, task_id in submission.ids.items():
             recorder = self.manager.re_query(task_id)["res"]
-            store = recorder.place.files_of(recorder.experiment_id, recorder.id)
+            store = recorder.location.files_of(recorder.experiment_id, recorder.id)
             sums[name] = {ref.name: ref.sha256 for ref in store.list() if ref.name in KEPT}
         return submission, sums
 

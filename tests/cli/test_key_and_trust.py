@@ -27,9 +27,9 @@ def test_show_and_list_make_nothing_and_show_no_key(capsys):
     assert run(["key", "show"]) == run(["key", "list"]) == 0
     assert "no key yet" in capsys.readouterr().out
     assert not user_data_folder().exists()
-    first = Keyring().signing()
+    first = Keyring().signing_key()
     assert run(["key", "rotate"]) == 0
-    new = Keyring().signing()
+    new = Keyring().signing_key()
     assert run(["key", "list"]) == 0
     assert run(["key", "show", "--json"]) == 0
     out = capsys.readouterr().out
@@ -41,7 +41,7 @@ def test_show_and_list_make_nothing_and_show_no_key(capsys):
 
 
 def test_a_key_is_exported_and_imported_after_a_question(answer, capsys, monkeypatch, tmp_path):
-    key = Keyring().signing()
+    key = Keyring().signing_key()
     answer("n")
     assert run(["key", "export", str(tmp_path / "out.key")]) == 2
     assert not (tmp_path / "out.key").exists()
@@ -52,10 +52,10 @@ def test_a_key_is_exported_and_imported_after_a_question(answer, capsys, monkeyp
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "elsewhere"))
     answer("")
     assert run(["key", "import", str(tmp_path / "out.key")]) == 2
-    assert Keyring().held() == []
+    assert Keyring().list_keys() == []
     answer("y")
     assert run(["key", "import", str(tmp_path / "out.key")]) == 0
-    assert Keyring().held() == [key]
+    assert Keyring().list_keys() == [key]
     open_sealed(data, fmt="a", name="x", where="x")
     text = "".join(capsys.readouterr())
     assert (tmp_path / "out.key").read_text().split()[-1] not in text
@@ -92,7 +92,7 @@ def test_a_machine_is_trusted_by_the_key_it_shares(capsys, monkeypatch, tmp_path
 
 
 def test_a_key_others_can_read_is_an_error_of_the_environment(capsys):
-    Keyring().signing()
+    Keyring().signing_key()
     Keyring().path.chmod(0o644)
     assert run(["key", "show"]) == 3
     assert "chmod 600" in capsys.readouterr().err

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from rollwright.errors import ExperimentNotFoundError, RecorderNotFoundError, RecordError
 from rollwright.tracking.store import ExperimentRecord, Metric, RunRecord
-from rollwright.tracking.stores.memory import MemoryStore
+from rollwright.tracking.stores.memory import MemoryTrackingStore
 
 __all__ = ["Mood", "TrackingServer"]
 
@@ -49,7 +49,7 @@ class TrackingServer:
     """
 
     def __init__(self) -> None:
-        self.store = MemoryStore()
+        self.store = MemoryTrackingStore()
         self.mood: Mood = "well"
         self.requests: list[str] = []
         self.points: set[tuple[str, str, int, str, int]] = set()

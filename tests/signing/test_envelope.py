@@ -17,7 +17,7 @@ from rollwright.signing.envelope import MAGIC, open_sealed, seal
 from rollwright.signing.keys import Keyring
 from rollwright.signing.machine_keys import make_identity
 from rollwright.signing.trusted_keys import Trusted
-from rollwright.signing.unpickling import unpickled
+from rollwright.signing.unpickling import unpickle_object
 
 START = 109  # bytes before the head
 
@@ -42,10 +42,10 @@ def opened(data, *, fmt="artifact", name="x", keyring=None):
     return open_sealed(data, fmt=fmt, name=name, where="x.sealed", keyring=keyring)
 
 
-def test_what_was_sealed_comes_back_and_says_who_vouches():
+def test_what_was_sealed_comes_back_and_says_who_signed():
     found = opened(seal(b"payload", fmt="artifact", name="x"))
     assert bytes(found.payload) == b"payload"
-    assert found.signer == f"key {Keyring().signing().id[:16]}"
+    assert found.signer == f"key {Keyring().signing_key().id[:16]}"
     assert found.producer.startswith("rollwright ")
 
 
@@ -53,7 +53,7 @@ def test_the_layout_is_the_documented_one():
     data = seal(b"payload", fmt="artifact", name="x")
     magic, length, kind, signer, proof = struct.unpack_from("<8sIB32s64s", data)
     head = json.loads(data[START : START + length])
-    assert (magic, kind, signer.hex(), proof[32:]) == (MAGIC, 1, Keyring().signing().id, bytes(32))
+    assert (magic, kind, signer.hex(), proof[32:]) == (MAGIC, 1, Keyring().signing_key().id, bytes(32))
     assert head.pop("producer").startswith("rollwright")
     assert head == {"fmt": "artifact", "name": "x", "len": 7, "sha256": sha256(b"payload").hexdigest()}
     assert data[START + length :] == b"payload"
@@ -122,7 +122,7 @@ def test_a_single_file_can_be_trusted_by_what_it_holds(other):
         opened(data, name="y")
 
 
-def test_nothing_unsigned_is_unpickled(other, tmp_path):
+def test_nothing_unsigned_is_unpickle_object(other, tmp_path):
     marker, path = tmp_path / "marker", tmp_path / "x.sealed"
     codec = EnvelopeCodec()
     codec.write(Marker(marker), path, name="x")
@@ -138,9 +138,9 @@ def test_nothing_unsigned_is_unpickled(other, tmp_path):
     assert marker.exists()
 
 
-def test_only_what_was_opened_can_be_unpickled():
+def test_only_what_was_opened_can_be_unpickle_object():
     with pytest.raises(TypeError, match="open_sealed"):
-        unpickled(b"cos\nsystem\n.")
+        unpickle_object(b"cos\nsystem\n.")
 
 
 @pytest.mark.parametrize("data", [b"", b"RWSEAL1\n", b"x" * 4000, MAGIC + b"\xff" * 4000, b"\x80\x05N."], ids=len)

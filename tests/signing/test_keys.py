@@ -15,7 +15,7 @@ import pytest
 from rollwright.errors import ConfigError, KeyringError, MissingExtraError, UntrustedArtifactError
 from rollwright.signing.envelope import open_sealed, seal
 from rollwright.signing.keys import Keyring
-from rollwright.signing.machine_keys import machine_identity, make_identity
+from rollwright.signing.machine_keys import load_identity, make_identity
 from rollwright.signing.trusted_keys import Trusted
 
 
@@ -29,17 +29,19 @@ def mode(path):
 
 
 def test_the_first_use_makes_a_key_only_its_owner_can_read(ring):
-    assert ring.held() == []
+    assert ring.list_keys() == []
     assert not ring.folder.exists()
-    key = ring.signing()
+    key = ring.signing_key()
     assert ring.path.stat().st_size == 32
     assert (mode(ring.path), mode(ring.folder)) == (0o600, 0o700)
-    assert ring.signing() == key == ring.find(key.id)
+    assert ring.signing_key() == key == ring.find(key.id)
     assert [path.name for path in ring.folder.iterdir()] == ["key"]
 
 
 def test_processes_that_make_it_at_once_agree(ring):
-    script = "import sys; from rollwright.signing.keys import Keyring; sys.stdin.read(1); print(Keyring().signing().id)"
+    script = (
+        "import sys; from rollwright.signing.keys import Keyring; sys.stdin.read(1); print(Keyring().signing_key().id)"
+    )
     workers = [
         subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(6)
@@ -48,62 +50,62 @@ def test_processes_that_make_it_at_once_agree(ring):
         worker.stdin.write("x")
         worker.stdin.flush()
     found = {worker.communicate()[0].strip() for worker in workers}
-    assert found == {ring.signing().id}
+    assert found == {ring.signing_key().id}
     assert [path.name for path in ring.folder.iterdir()] == ["key"]
 
 
 @pytest.mark.parametrize("bits", [0o640, 0o604, 0o660, 0o666])
 def test_a_key_others_may_read_is_refused_each_time(ring, bits):
-    ring.signing()
+    ring.signing_key()
     ring.path.chmod(bits)
-    for ask in (ring.signing, ring.held, lambda: seal(b"x", fmt="a", name="b")):
+    for ask in (ring.signing_key, ring.list_keys, lambda: seal(b"x", fmt="a", name="b")):
         with pytest.raises(KeyringError, match=f"{bits:04o}") as caught:
             ask()
         assert "chmod 600" in caught.value.hint
     ring.path.chmod(0o600)
-    ring.signing()
+    ring.signing_key()
 
 
 def test_a_key_of_another_user_is_refused(ring, monkeypatch):
-    ring.signing()
+    ring.signing_key()
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     with pytest.raises(KeyringError, match="another user"):
-        ring.signing()
+        ring.signing_key()
 
 
 def test_a_key_behind_a_link_or_of_another_size_is_refused(ring, tmp_path):
-    ring.signing()
+    ring.signing_key()
     kept = tmp_path / "kept"
     ring.path.rename(kept)
     ring.path.symlink_to(kept)
     with pytest.raises(KeyringError):
-        ring.signing()
+        ring.signing_key()
     ring.path.unlink()
     for body in (b"", b"x" * 31, b"x" * 33, b"rollwright key 1\nzz\n", b"\xff" * 90):
         ring.path.write_bytes(body)
         ring.path.chmod(0o600)
         with pytest.raises(KeyringError, match="holds no key"):
-            ring.signing()
+            ring.signing_key()
     ring.path.unlink()
     ring.path.mkdir()
     with pytest.raises(KeyringError):
-        ring.signing()
+        ring.signing_key()
 
 
 def test_a_home_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
     with pytest.raises(KeyringError, match="cannot be made") as caught:
-        Keyring().signing()
+        Keyring().signing_key()
     assert "XDG_DATA_HOME" in caught.value.hint
 
 
 def test_after_a_rotation_the_new_key_signs_and_the_old_one_verifies(ring):
     before = seal(b"p", fmt="a", name="x")
-    old = ring.signing()
+    old = ring.signing_key()
     new = ring.rotate()
-    assert ring.signing() == new != old
-    assert ring.held() == [new, old]
+    assert ring.signing_key() == new != old
+    assert ring.list_keys() == [new, old]
     for data, key in ((before, old), (seal(b"p", fmt="a", name="x"), new)):
         assert open_sealed(data, fmt="a", name="x", where="x").signer == f"key {key.id[:16]}"
     assert {mode(path) for path in (ring.folder / "keys").iterdir()} == {0o600}
@@ -114,22 +116,22 @@ def test_a_key_crosses_to_another_machine(ring, tmp_path):
     here, there = seal(b"p", fmt="a", name="x"), seal(b"p", fmt="a", name="x", keyring=other)
     ring.export(tmp_path / "out.key")
     assert mode(tmp_path / "out.key") == 0o600
-    assert other.take(tmp_path / "out.key") == ring.signing()
+    assert other.import_key(tmp_path / "out.key") == ring.signing_key()
     for data in (here, there, seal(b"q", fmt="a", name="x", keyring=other)):
         open_sealed(data, fmt="a", name="x", where="x", keyring=other)
     open_sealed(seal(b"q", fmt="a", name="x", keyring=other), fmt="a", name="x", where="x")
     with pytest.raises(KeyringError, match="exists"):
         ring.export(tmp_path / "out.key")
     with pytest.raises(KeyringError, match="no file"):
-        ring.take(tmp_path / "nothing")
+        ring.import_key(tmp_path / "nothing")
     (tmp_path / "out.key").chmod(0o644)
     with pytest.raises(KeyringError, match="0644"):
-        ring.take(tmp_path / "out.key")
+        ring.import_key(tmp_path / "out.key")
 
 
 def test_a_lost_key_takes_nothing_but_envelopes_with_it(ring):
     before = seal(b"p", fmt="a", name="x")
-    ring.signing()
+    ring.signing_key()
     ring.path.unlink()
     with pytest.raises(UntrustedArtifactError, match="none of this machine's"):
         open_sealed(before, fmt="a", name="x", where="x")
@@ -143,9 +145,9 @@ def told(work):
 
 
 def test_a_key_shows_itself_to_nobody(ring):
-    key, machine = ring.signing(), make_identity(ring.folder)
+    key, machine = ring.signing_key(), make_identity(ring.folder)
     shown = [repr(key), str(key), repr(ring), repr(machine), f"{key!r:>80}"]
-    for path, work in ((ring.path, ring.signing), (ring.folder / "machine", lambda: seal(b"x", fmt="a", name="b"))):
+    for path, work in ((ring.path, ring.signing_key), (ring.folder / "machine", lambda: seal(b"x", fmt="a", name="b"))):
         path.chmod(0o644)
         shown.append(told(work))
         path.chmod(0o600)
@@ -167,9 +169,9 @@ def test_a_key_shows_itself_to_nobody(ring):
 
 
 def test_a_machines_identity_is_made_once_and_private(ring):
-    assert machine_identity(ring.folder) is None
+    assert load_identity(ring.folder) is None
     made = make_identity(ring.folder)
-    assert make_identity(ring.folder).public == machine_identity(ring.folder).public == made.public
+    assert make_identity(ring.folder).public == load_identity(ring.folder).public == made.public
     assert mode(ring.folder / "machine") == 0o600
     (ring.folder / "machine").chmod(0o640)
     with pytest.raises(KeyringError):

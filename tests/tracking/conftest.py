@@ -7,7 +7,7 @@ import pytest
 
 from rollwright.config import context
 from rollwright.config.settings import load_settings
-from rollwright.tracking.location import Place
+from rollwright.tracking.location import TrackingLocation
 from rollwright.tracking.stores.mlflow.store import MlflowStore
 
 
@@ -16,8 +16,8 @@ def mlflow_store(tmp_path_factory):
     """Return a store over a made database, in a project folder of its own."""
     root = tmp_path_factory.mktemp("project")
     (root / ".rollwright").mkdir()
-    place = Place.from_settings(load_settings(start=root, environ={}))
-    store = place.store
+    location = TrackingLocation.from_settings(load_settings(start=root, environ={}))
+    store = location.store
     assert isinstance(store, MlflowStore)
     store.experiments()
     yield store

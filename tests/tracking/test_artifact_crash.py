@@ -29,6 +29,7 @@ POINTS = [
 KILLED = '''\
 import json, os, random, signal, sys
 from pathlib import Path
+from rollwright.core import atomic
 from rollwright.tracking import artifacts
 from rollwright.tracking.artifacts import ArtifactWrite, LocalArtifactStore
 
@@ -49,7 +50,7 @@ def dies_at(point, after):
     def die(*_):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def around(name, wanted, owner=artifacts):
+    def around(name, wanted, owner=atomic):
         whole = getattr(owner, name)
 
         def deadly(*arguments):
@@ -68,7 +69,7 @@ def dies_at(point, after):
     elif point == "rename file":
         around("put", lambda draft, path: path.name != "artifacts.json")
     elif point == "sync folder":
-        around("sync_folder", lambda folder: folder.name == "artifacts")
+        around("sync_folder", lambda folder: folder.name == "artifacts", artifacts)
     elif point == "sync manifest":
         around("sync_file", is_manifest)
     elif point == "rename manifest":

@@ -69,7 +69,7 @@ def recorder(request) -> Recorder:
     with R.start(experiment_name="exp"):
         R.save_objects(**{"object.pkl": SAMPLES[request.param]()})
         found = R.get_recorder()
-    store = found.place.files_of(found.experiment_id, found.id)
+    store = found.location.files_of(found.experiment_id, found.id)
     assert [ref.kind for ref in store.list()] == [request.param]
     return found
 
@@ -99,7 +99,7 @@ def test_there_is_a_sample_of_every_kind():
 
 
 def test_it_comes_back(recorder):
-    (ref,) = recorder.place.files_of(recorder.experiment_id, recorder.id).list()
+    (ref,) = recorder.location.files_of(recorder.experiment_id, recorder.id).list()
     assert type(recorder.load_object("object.pkl")) is type(SAMPLES[ref.kind]())
 
 
@@ -107,7 +107,7 @@ def flips(recorder: Recorder, *, step: int) -> None:
     """Flip every `step`-th bit of the artifact and see that it is refused each time."""
     path = file_of(recorder)
     whole = path.read_bytes()
-    store = recorder.place.files_of(recorder.experiment_id, recorder.id)
+    store = recorder.location.files_of(recorder.experiment_id, recorder.id)
     (ref,) = store.list()
     with path.open("r+b", buffering=0) as file:
         for place in range(0, len(whole) * 8, step):
@@ -131,7 +131,7 @@ def test_every_flipped_bit_is_seen(recorder):
 
 def test_a_damaged_artifact_is_refused_before_its_codec_sees_it(recorder, monkeypatch):
     path = file_of(recorder)
-    (ref,) = recorder.place.files_of(recorder.experiment_id, recorder.id).list()
+    (ref,) = recorder.location.files_of(recorder.experiment_id, recorder.id).list()
     monkeypatch.setattr(type(codecs.for_kind(ref.kind)), "read", lambda *_args, **_kw: pytest.fail("it was read"))
     whole = path.read_bytes()
     for broken in (whole[:-1], whole + b"\0", b"", bytes([whole[0] ^ 1]) + whole[1:], whole[::-1]):

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rollwright.core import atomic
 from rollwright.errors import ArtifactNotFoundError, ArtifactStorageError, CorruptArtifactError, RecordError
-from rollwright.tracking import artifacts
 from rollwright.tracking.artifacts import ArtifactWrite, LocalArtifactStore, check_artifact_name
 
 
@@ -233,7 +233,7 @@ def killed_at(monkeypatch, point):
     monkeypatch.setattr(Path, "replace", dying_replace)
     monkeypatch.setattr(LocalArtifactStore, "_discard", dying_discard)
     # A process that is killed removes nothing either.
-    monkeypatch.setattr(artifacts, "draft_of", partial(_kept, artifacts.draft_of))
+    monkeypatch.setattr(atomic, "draft_of", partial(_kept, atomic.draft_of))
 
 
 class _kept:

@@ -43,7 +43,7 @@ def test_a_moved_project_still_finds_its_runs_and_files(mlflow_project, mlflow_s
     assert found.list_params() == {"a": "1"}
     pd.testing.assert_frame_equal(found.load_object("pred.pkl"), frame)
     assert R.get_recorder(experiment_name=name, recorder_name="r") == recorder
-    found.place.store.close()
+    found.location.store.close()
 
 
 def test_an_experiment_deleted_by_mlflow_itself_frees_its_name(mlflow_store, name):
@@ -132,7 +132,7 @@ def test_levels_the_user_set_stay_when_a_store_is_opened():
 def test_a_password_never_enters_a_reference(tmp_path):
     secret = "postgresql://me:secret@host/db"
     install(load_settings({"tracking.uri": secret}, start=tmp_path, environ={}))
-    place = R.exp_manager.place
+    place = R.exp_manager.location
     assert place.uri == secret
     assert place.portable_uri() == "postgresql://me:***@host/db"
     assert (

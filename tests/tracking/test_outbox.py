@@ -33,7 +33,7 @@ def project(server, tmp_path):
 
 
 def store():
-    return R.exp_manager.place.store
+    return R.exp_manager.location.store
 
 
 def record(frame=None, name="run", experiment="e"):
@@ -300,7 +300,7 @@ class TestMoods:
             recorder.flush()
             server.stop()
             recorder.log_metrics(ic=1)
-            journal = store().journal_of(recorder.id)
+            journal = store().find_journal(recorder.id)
             log = {"op": "log", "params": {"b": "2", "a": "other"}, "metrics": [], "tags": {"t": "1"}}
             journal.add(log)  # somebody else's value arrived first
         server.start()
@@ -340,8 +340,8 @@ class TestTheJournal:
         server.start()
         assert sync_tracking().exit_code == 0
         assert facts(server)["mlflow_recorder"][2] == {"a": "1", "b": "2"}
-        assert "a line was not written whole" in caplog.text
-        assert store().journal_of(recorder.id).damaged == 1
+        assert "outbox.damaged file=" in caplog.text
+        assert store().find_journal(recorder.id).damaged == 1
 
     def test_a_full_disk_is_an_error_and_not_a_lost_value(self, server, project, monkeypatch):
         server.stop()

@@ -9,14 +9,14 @@ from rollwright.errors import RecordError, TrackingUnavailableError
 from rollwright.tracking.outbox.store import PAUSE, OutboxStore
 from rollwright.tracking.outbox.syncing import sync_outbox
 from rollwright.tracking.store import Metric
-from rollwright.tracking.stores.memory import MemoryStore
+from rollwright.tracking.stores.memory import MemoryTrackingStore
 from rollwright.tracking.stores.opening import open_tracking
 
 NOON = datetime(2020, 1, 2, 12, tzinfo=UTC)
 
 
 def test_a_creation_that_arrives_when_everybody_had_given_it_up_is_removed(tmp_path):
-    class Late(MemoryStore):
+    class Late(MemoryTrackingStore):
         """Executes a creation, and a second time when nobody looks any more."""
 
         waiting = None
@@ -56,7 +56,7 @@ class TestThePause:
         return Clock()
 
     def test_a_server_that_did_not_answer_is_left_in_peace_by_all_processes(self, tmp_path, clock):
-        class Away(MemoryStore):
+        class Away(MemoryTrackingStore):
             asked = 0
 
             def create_experiment(self, name):
@@ -81,7 +81,7 @@ class TestThePause:
 
 
 def test_it_is_cut_at_every_byte_and_read_as_far_as_it_goes(tmp_path):
-    inner = MemoryStore()
+    inner = MemoryTrackingStore()
     box = OutboxStore(inner, folder=tmp_path / "box", artifacts=tmp_path, uri="u")
     run = box.create_run("0", name="r", status="RUNNING", start=NOON, tags={})
     for place in range(3):
@@ -91,7 +91,7 @@ def test_it_is_cut_at_every_byte_and_read_as_far_as_it_goes(tmp_path):
     for size in range(len(body)):
         path.write_bytes(body[:size])
         fresh = OutboxStore(inner, folder=tmp_path / "box", artifacts=tmp_path, uri="u")
-        journal = fresh.journal_of(run.id)
+        journal = fresh.find_journal(run.id)
         if journal is not None:
             assert len(journal.operations) <= 4
             assert set(journal.view().params) <= {"p0", "p1", "p2"}
@@ -111,7 +111,7 @@ def test_a_database_server_that_is_away_is_noticed_at_once(tmp_path):
 
 
 def test_a_run_the_server_will_not_have_holds_up_no_other_and_stays_here(tmp_path):
-    class Choosy(MemoryStore):
+    class Choosy(MemoryTrackingStore):
         away = True
 
         def create_run(self, experiment_id, **about):

@@ -13,7 +13,7 @@ from rollwright.app.track import sync_tracking, track_status
 from rollwright.cli.root import run
 from rollwright.config import context
 from rollwright.config.settings import load_settings
-from rollwright.tracking.liveness import abandoned_runs, fail_abandoned
+from rollwright.tracking.liveness import fail_abandoned, find_abandoned_runs
 from rollwright.tracking.r import R
 from tracking_server import TrackingServer
 
@@ -45,7 +45,7 @@ def test_killed_at_every_request_of_a_synchronisation_nothing_is_lost_or_doubled
 RECORDING = """
 import os, signal, sys
 from rollwright.tracking.r import R
-from rollwright.tracking.liveness import abandoned_runs, fail_abandoned
+from rollwright.tracking.liveness import find_abandoned_runs, fail_abandoned
 
 with (
     R.start(experiment_name="e", recorder_name="outer") as outer,
@@ -146,7 +146,7 @@ def test_a_dead_run_of_a_store_nobody_can_ask_stops_nothing_and_is_kept(tmp_path
     (sign.parent / "half-written").write_text('{"run": "x')
     (sign.parent / "of-elsewhere").write_text(json.dumps({**about, "run": "b" * 32, "host": "another"}))
     settings = load_settings(start=tmp_path, environ={})
-    assert [run.run_id for run in abandoned_runs(tmp_path)] == ["a" * 32]
+    assert [run.run_id for run in find_abandoned_runs(tmp_path)] == ["a" * 32]
     assert fail_abandoned(settings) == []
     assert "cannot be ended now" in caplog.text
-    assert len(abandoned_runs(tmp_path)) == 1
+    assert len(find_abandoned_runs(tmp_path)) == 1

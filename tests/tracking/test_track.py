@@ -16,7 +16,7 @@ from rollwright.config import context
 from rollwright.config.settings import load_settings
 from rollwright.errors import RecordError
 from rollwright.tracking.r import R
-from rollwright.tracking.stores.mlflow.locations import misplaced
+from rollwright.tracking.stores.mlflow.locations import find_misplaced
 
 
 @pytest.fixture
@@ -31,15 +31,15 @@ def moved(mlflow_project, mlflow_store, name, tmp_path):
     context.install(settings)
     yield recorder, settings
     context.install(settings)
-    R.exp_manager.place.store.close()
+    R.exp_manager.location.store.close()
 
 
 class TestRelocate:
     def test_mlflows_page_is_told_where_the_files_lie_now(self, moved, name):
         recorder, settings = moved
         planned = relocate_tracking(dry_run=True)
-        store = R.exp_manager.place.store
-        assert misplaced(store) == planned
+        store = R.exp_manager.location.store
+        assert find_misplaced(store) == planned
         done = relocate_tracking()
         assert done == planned
         assert {item.id for item in done} >= {recorder.id, recorder.experiment_id}
@@ -55,7 +55,7 @@ class TestRelocate:
         assert [file.path for file in files] == ["a.json"]
 
     def test_a_folder_of_elsewhere_that_is_still_there_is_left_alone(self, moved, tmp_path):
-        store = R.exp_manager.place.store
+        store = R.exp_manager.location.store
         elsewhere = tmp_path / "elsewhere"
         number = int(store._store.create_experiment("before")) + 1
         made = store._store.create_experiment("elsewhere", artifact_location=str(elsewhere / str(number)))
@@ -67,12 +67,12 @@ class TestRelocate:
         assert kept not in ids
 
     def test_a_folder_that_is_gone_is_ours_even_when_it_was_empty(self, moved, tmp_path):
-        store = R.exp_manager.place.store._store
+        store = R.exp_manager.location.store._store
         number = int(store.create_experiment(f"a-{uuid.uuid4().hex}")) + 1
         made = store.create_experiment(f"b-{uuid.uuid4().hex}", artifact_location=f"file://{tmp_path}/gone/{number}")
         assert made == str(number)
         assert made in {item.id for item in relocate_tracking()}
-        assert store.get_experiment(made).artifact_location == f"{R.exp_manager.place.artifacts}/{made}"
+        assert store.get_experiment(made).artifact_location == f"{R.exp_manager.location.artifacts}/{made}"
 
     def test_the_command_says_what_it_did(self, moved, monkeypatch, capsys):
         _, settings = moved

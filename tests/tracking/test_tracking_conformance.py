@@ -2,7 +2,7 @@ import pytest
 
 from rollwright.testing.record import TrackingStoreContract
 from rollwright.tracking.outbox.store import OutboxStore
-from rollwright.tracking.stores.memory import MemoryStore
+from rollwright.tracking.stores.memory import MemoryTrackingStore
 from rollwright.tracking.stores.opening import open_tracking
 from tracking_server import TrackingServer
 
@@ -10,7 +10,7 @@ from tracking_server import TrackingServer
 class TestMemory(TrackingStoreContract):
     @pytest.fixture
     def store(self):
-        return MemoryStore()
+        return MemoryTrackingStore()
 
 
 class TestMlflow(TrackingStoreContract):
@@ -22,7 +22,9 @@ class TestMlflow(TrackingStoreContract):
 class TestOutbox(TrackingStoreContract):
     @pytest.fixture
     def store(self, tmp_path):
-        return OutboxStore(MemoryStore(), folder=tmp_path / "outbox", artifacts=tmp_path / "artifacts", uri="http://x")
+        return OutboxStore(
+            MemoryTrackingStore(), folder=tmp_path / "outbox", artifacts=tmp_path / "artifacts", uri="http://x"
+        )
 
 
 class TestServer(TrackingStoreContract):

@@ -170,7 +170,7 @@ def test_flattening_keeps_empty_leaves_and_positions():
 def test_a_run_that_is_killed_in_its_fit_has_said_what_it_trains():
     with R.start(experiment_name="exp") as recorder:
         log_task(TASK, recorder)
-        (stored,) = R.exp_manager.place.store.search_runs([recorder.experiment_id])
+        (stored,) = R.exp_manager.location.store.search_runs([recorder.experiment_id])
         assert stored.status == "RUNNING"
         assert stored.params["model.class"] == "Model"
         assert "fingerprint" in stored.tags

@@ -42,7 +42,7 @@ except ArtifactStorageError as error:
     print(error.exit_code, error.message)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 (failed,) = R.list_recorders(experiment_name="exp").values()
-files = failed.place.files_of(failed.experiment_id, failed.id)
+files = failed.location.files_of(failed.experiment_id, failed.id)
 print(failed.status, *(ref.name for ref in files.list()))
 print(*sorted(path.name for path in files.files.rglob("*") if path.is_file()))
 print(task_train(task, "exp").status)

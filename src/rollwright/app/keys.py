@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollwright.signing.keys import Keyring
-from rollwright.signing.machine_keys import machine_identity, make_identity
+from rollwright.signing.machine_keys import load_identity, make_identity
 from rollwright.signing.trusted_keys import PUBLIC_PREFIX
 
 __all__ = ["KeyListing", "export_key", "import_key", "list_keys", "rotate_key", "share_identity"]
@@ -35,10 +35,10 @@ class KeyListing:
 def list_keys() -> KeyListing:
     """Return what there is; nothing is made."""
     ring = Keyring()
-    machine = machine_identity(ring.folder)
+    machine = load_identity(ring.folder)
     return KeyListing(
         folder=str(ring.folder),
-        keys=[key.id for key in ring.held()],
+        keys=[key.id for key in ring.list_keys()],
         public=None if machine is None else _public(machine.public),
     )
 
@@ -50,7 +50,7 @@ def export_key(path: Path) -> str:
 
 def import_key(path: Path) -> str:
     """Let the key in `path` sign here from now on, and return its id; older keys go on verifying."""
-    return Keyring().take(path).id
+    return Keyring().import_key(path).id
 
 
 def rotate_key() -> str:

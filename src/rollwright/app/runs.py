@@ -13,7 +13,7 @@ from rollwright.config.settings import Settings, load_settings
 from rollwright.errors import ConfigError, RecorderNotFoundError, RollwrightError, nearest
 from rollwright.market.folder.provider import provider_from_settings
 from rollwright.tracking.artifacts import ArtifactRef
-from rollwright.tracking.location import Place
+from rollwright.tracking.location import TrackingLocation
 from rollwright.tracking.recorder import MLflowRecorder, Recorder
 from rollwright.tracking.store import RunRecord
 from rollwright.training.execute import TASK_ARTIFACT
@@ -56,7 +56,7 @@ class StoredRun:
     @property
     def files(self) -> Any:
         """Its artifacts."""
-        return self.recorder.place.files_of(self.recorder.experiment_id, self.recorder.id)
+        return self.recorder.location.files_of(self.recorder.experiment_id, self.recorder.id)
 
     def title(self) -> str:
         """Return what names it to a reader."""
@@ -94,24 +94,24 @@ def stored_runs(settings: Settings, *, experiment: str | None = None) -> list[St
         When nothing was ever recorded in the project.
     ExperimentNotFoundError
     """
-    place = Place.from_settings(settings)
-    if place.uri.startswith(_SQLITE) and not Path(place.uri.removeprefix(_SQLITE)).is_file():
+    location = TrackingLocation.from_settings(settings)
+    if location.uri.startswith(_SQLITE) and not Path(location.uri.removeprefix(_SQLITE)).is_file():
         raise ConfigError(
-            f"nothing was recorded in {settings.root} yet, at {place.portable_uri()}",
+            f"nothing was recorded in {settings.root} yet, at {location.portable_uri()}",
             hint="give the command in the project's folder, the one with `.rollwright` or `rollwright.toml`; where a "
             "configuration's `exp_manager` names another place, name it in rollwright.toml: [tracking] uri",
         )
-    experiments = {found.id: found.name for found in place.store.experiments() if experiment in (None, found.name)}
+    experiments = {found.id: found.name for found in location.store.experiments() if experiment in (None, found.name)}
     if not experiments:
         return []
-    runs = place.store.search_runs(list(experiments))
-    return [_stored(run, experiments[run.experiment_id], place) for run in runs]
+    runs = location.store.search_runs(list(experiments))
+    return [_stored(run, experiments[run.experiment_id], location) for run in runs]
 
 
-def _stored(run: RunRecord, experiment: str, place: Place) -> StoredRun:
+def _stored(run: RunRecord, experiment: str, location: TrackingLocation) -> StoredRun:
     ends = [_param(run, key)[:10] for key in (TEST_START, TEST_END)]
     return StoredRun(
-        recorder=MLflowRecorder(place=place, run=run),
+        recorder=MLflowRecorder(location=location, run=run),
         experiment=experiment,
         fingerprint=run.tags.get("fingerprint", ""),
         window="..".join(ends) if all(ends) else "",

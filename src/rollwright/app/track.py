@@ -16,12 +16,12 @@ from typing import Final
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings, masked
 from rollwright.errors import CorruptFileError, RecordError
-from rollwright.tracking.liveness import AbandonedRun, abandoned_runs, fail_abandoned
-from rollwright.tracking.location import Place
+from rollwright.tracking.liveness import AbandonedRun, fail_abandoned, find_abandoned_runs
+from rollwright.tracking.location import TrackingLocation
 from rollwright.tracking.outbox.store import OutboxStore
-from rollwright.tracking.outbox.syncing import OutboxReport, outbox_report, sync_outbox
-from rollwright.tracking.stores.memory import MemoryStore
-from rollwright.tracking.stores.mlflow.locations import Location, misplaced, relocate
+from rollwright.tracking.outbox.syncing import OutboxReport, report_outbox, sync_outbox
+from rollwright.tracking.stores.memory import MemoryTrackingStore
+from rollwright.tracking.stores.mlflow.locations import MisplacedPath, find_misplaced, relocate
 from rollwright.tracking.stores.mlflow.store import MlflowStore
 
 __all__ = [
@@ -75,9 +75,9 @@ def track_status(settings: Settings | None = None) -> TrackStatus:
     """Return what waits; no server is asked, and nothing is changed."""
     present = current_settings() if settings is None else settings
     return TrackStatus(
-        uri=Place.from_settings(present).portable_uri(),
+        uri=TrackingLocation.from_settings(present).portable_uri(),
         outboxes=tuple(report for _, report in _outboxes(present)),
-        abandoned=tuple(abandoned_runs(present.root)),
+        abandoned=tuple(find_abandoned_runs(present.root)),
     )
 
 
@@ -96,7 +96,7 @@ def sync_tracking(settings: Settings | None = None, *, on_run: Callable[[str], N
     return TrackSync(failed=tuple(failed), outboxes=tuple(reports))
 
 
-def relocate_tracking(settings: Settings | None = None, *, dry_run: bool = False) -> list[Location]:
+def relocate_tracking(settings: Settings | None = None, *, dry_run: bool = False) -> list[MisplacedPath]:
     """Rewrite the paths in MLflow's database that a move of the project made wrong, and return them.
 
     Raises
@@ -104,13 +104,13 @@ def relocate_tracking(settings: Settings | None = None, *, dry_run: bool = False
     RecordError
         When the tracking store keeps no such paths: a tracking server, or memory, or one nobody has recorded to.
     """
-    place = Place.from_settings(current_settings() if settings is None else settings)
-    _check_there(place)
-    store = place.store
+    location = TrackingLocation.from_settings(current_settings() if settings is None else settings)
+    _check_there(location)
+    store = location.store
     found = store.inner if isinstance(store, OutboxStore) else store
     if not isinstance(found, MlflowStore) or found.engine() is None:
         raise RecordError("this tracking store keeps no paths of ours; there is nothing to relocate")
-    return misplaced(found) if dry_run else relocate(found)
+    return find_misplaced(found) if dry_run else relocate(found)
 
 
 def page_command(settings: Settings | None = None) -> tuple[str, str]:
@@ -121,9 +121,9 @@ def page_command(settings: Settings | None = None) -> tuple[str, str]:
     RecordError
         For a tracking store that has no page: in memory, or one nobody has recorded to.
     """
-    place = Place.from_settings(current_settings() if settings is None else settings)
-    _check_there(place)
-    uri = place.uri
+    location = TrackingLocation.from_settings(current_settings() if settings is None else settings)
+    _check_there(location)
+    uri = location.uri
     shown = masked(uri)
     if uri.startswith(("http://", "https://")):
         return "url", shown
@@ -148,12 +148,12 @@ def tracking_notes(settings: Settings | None = None) -> list[str]:
     return notes
 
 
-def _check_there(place: Place) -> None:
+def _check_there(location: TrackingLocation) -> None:
     """Refuse a database that is not there: asking about it would make one."""
-    path = place.uri.removeprefix("sqlite:///")
-    if path != place.uri and not Path(path).exists():
+    path = location.uri.removeprefix("sqlite:///")
+    if path != location.uri and not Path(path).exists():
         raise RecordError(
-            f"nothing was recorded at {place.portable_uri()} yet",
+            f"nothing was recorded at {location.portable_uri()} yet",
             hint="`rollwright demo` records some runs; where a configuration's `exp_manager` names another place, name "
             "it in rollwright.toml too: [tracking] uri",
         )
@@ -165,13 +165,13 @@ def _outboxes(settings: Settings) -> list[tuple[OutboxStore | None, OutboxReport
     for about in sorted((settings.state_dir / "outbox").glob("*/server.json")):
         uri = _uri_in(about)
         try:
-            store = Place.from_portable(uri, settings).store
+            store = TrackingLocation.from_portable(uri, settings).store
         except RecordError as error:
-            shut = OutboxStore(MemoryStore(), folder=about.parent, artifacts=settings.resolve("."), uri=uri)
-            found.append((None, outbox_report(shut, away=error.hint or error.message)))
+            shut = OutboxStore(MemoryTrackingStore(), folder=about.parent, artifacts=settings.resolve("."), uri=uri)
+            found.append((None, report_outbox(shut, away=error.hint or error.message)))
         else:
             assert isinstance(store, OutboxStore)  # noqa: S101 - only such a store makes the folder
-            found.append((store, outbox_report(store)))
+            found.append((store, report_outbox(store)))
     return found
 
 

@@ -18,7 +18,7 @@ from rollwright.errors import ConfigError, CorruptArtifactError, RollwrightError
 from rollwright.pool.stores.sqlite.check import sqlite_problems
 from rollwright.signing.envelope import open_sealed
 from rollwright.tracking.artifacts import MANIFEST, RAW, ArtifactRef, LocalArtifactStore
-from rollwright.tracking.location import Place
+from rollwright.tracking.location import TrackingLocation
 from rollwright.tracking.recorder import Recorder
 
 __all__ = ["Finding", "Verification", "verify"]
@@ -117,7 +117,7 @@ def verify(what: str | None = None, *, project: Path | None = None, progress: Pr
     settings = load_settings(start=project)
     found = Verification(root=settings.root.resolve())
     broken = _check_databases(settings, found) if what is None else []
-    if Place.from_settings(settings).uri.removeprefix(_SQLITE) in broken:
+    if TrackingLocation.from_settings(settings).uri.removeprefix(_SQLITE) in broken:
         return found  # it cannot say which runs there are
     runs = _chosen(what, settings)
     for done, run in enumerate(runs, 1):
@@ -210,20 +210,20 @@ def _check_databases(settings: Settings, found: Verification) -> list[str]:
 
 def _check_strangers(settings: Settings, found: Verification) -> None:
     """Tell folders of runs that the tracking store does not know, not even as deleted."""
-    place = Place.from_settings(settings)
-    if not place.uri.startswith(_SQLITE) or not place.artifacts.is_dir():
+    location = TrackingLocation.from_settings(settings)
+    if not location.uri.startswith(_SQLITE) or not location.artifacts.is_dir():
         return
-    experiments = [path for path in sorted(place.artifacts.iterdir()) if path.is_dir()]
+    experiments = [path for path in sorted(location.artifacts.iterdir()) if path.is_dir()]
     known: set[str] = set()
-    if Path(place.uri[len(_SQLITE) :]).exists():
-        known = {run.id for run in place.store.search_runs([path.name for path in experiments], view="all")}
+    if Path(location.uri[len(_SQLITE) :]).exists():
+        known = {run.id for run in location.store.search_runs([path.name for path in experiments], view="all")}
     for folder in (path for experiment in experiments for path in sorted(experiment.iterdir())):
         if folder.name not in known and (folder / MANIFEST).exists():
-            found.add("warning", "orphan", folder, f"{place.portable_uri()} knows no such run")
+            found.add("warning", "orphan", folder, f"{location.portable_uri()} knows no such run")
 
 
 def _check_drafts(folders: Iterable[Path], settings: Settings, found: Verification) -> None:
-    runs = Place.from_settings(settings).artifacts
+    runs = TrackingLocation.from_settings(settings).artifacts
     for folder in folders:
         for path in _files_in(folder):
             if path.name.startswith(DRAFT_MARK) and not path.is_relative_to(runs):

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from rollwright.errors import UnsupportedArtifactError
 
-__all__ = ["Column", "column_of", "dtype_of", "labels_from_json", "labels_to_json", "restored", "text_array"]
+__all__ = ["Column", "decode_dtype", "encode_column", "encode_text", "labels_from_json", "labels_to_json", "restore"]
 
 _SPLIT: Final = "BYTE_STREAM_SPLIT"
 _MASKED: Final = {str(dtype()): dtype for dtype in (
@@ -29,7 +29,7 @@ class Column:
     encoding: str | None
 
 
-def column_of(values: pd.Series[Any] | pd.Index[Any], where: str) -> Column:
+def encode_column(values: pd.Series[Any] | pd.Index[Any], where: str) -> Column:
     """Return the column that holds `values`.
 
     Raises
@@ -43,10 +43,10 @@ def column_of(values: pd.Series[Any] | pd.Index[Any], where: str) -> Column:
     if isinstance(dtype, pd.StringDtype):
         missing = "NA" if dtype.na_value is pd.NA else "nan"
         meta = {"dtype": "string", "storage": dtype.storage, "missing": missing, "coded": True}
-        return Column(data=text_array(values), meta=meta, encoding=None)
+        return Column(data=encode_text(values), meta=meta, encoding=None)
     if isinstance(dtype, np.dtype) and dtype.kind == "O":
         return _texts(np.asarray(values, dtype=object), where)
-    found = _fixed_width(values)
+    found = _encode_fixed_width(values)
     if found is None:
         raise UnsupportedArtifactError(
             f"{where} holds {dtype} values, which have no exact and safe form",
@@ -56,13 +56,13 @@ def column_of(values: pd.Series[Any] | pd.Index[Any], where: str) -> Column:
     return Column(data=data, meta={"dtype": str(dtype), "coded": False}, encoding=encoding)
 
 
-def text_array(values: Any) -> Any:
+def encode_text(values: Any) -> Any:
     """Return text as one Arrow array; no text at all comes in no chunk, of which Arrow forgets the type."""
     found = pa.array(getattr(values, "array", values), type=pa.string())
     return found.combine_chunks().cast(pa.string()) if isinstance(found, pa.ChunkedArray) else found
 
 
-def _fixed_width(values: pd.Series[Any] | pd.Index[Any]) -> tuple[Any, str] | None:
+def _encode_fixed_width(values: pd.Series[Any] | pd.Index[Any]) -> tuple[Any, str] | None:
     """Return the Arrow array of numbers or dates and its encoding, None for anything else."""
     dtype = values.dtype
     if str(dtype) in _MASKED:
@@ -79,7 +79,7 @@ def _fixed_width(values: pd.Series[Any] | pd.Index[Any]) -> tuple[Any, str] | No
     return None
 
 
-def dtype_of(meta: dict[str, Any]) -> Any:
+def decode_dtype(meta: dict[str, Any]) -> Any:
     """Return the dtype a column had."""
     kind = meta["dtype"]
     if kind == "string":
@@ -94,9 +94,9 @@ def dtype_of(meta: dict[str, Any]) -> Any:
     return np.dtype(kind)
 
 
-def restored(data: pa.ChunkedArray, meta: dict[str, Any]) -> Any:
-    """Return the array that `column_of` was given."""
-    dtype = dtype_of(meta)
+def restore(data: pa.ChunkedArray, meta: dict[str, Any]) -> Any:
+    """Return the array that `encode_column` was given."""
+    dtype = decode_dtype(meta)
     if meta["coded"] and pa.types.is_dictionary(data.type):
         data = data.cast(data.type.value_type)
     if isinstance(dtype, pd.CategoricalDtype):
@@ -150,7 +150,7 @@ def labels_from_json(value: dict[str, Any]) -> pd.Index[Any]:
     if not kind.startswith("datetime64["):
         found: pd.Index[Any] = pd.Index(items, dtype=kind, name=names[0])
         return found
-    return pd.DatetimeIndex(items, dtype=dtype_of({"dtype": kind}), name=names[0])
+    return pd.DatetimeIndex(items, dtype=decode_dtype({"dtype": kind}), name=names[0])
 
 
 def _scalar_to_json(value: Any, where: str) -> Any:
@@ -198,4 +198,4 @@ def _texts(values: np.ndarray[Any, Any], where: str) -> Column:
                 f"{where} holds objects: row {place} is {type(value).__name__}",
                 hint="convert the column to numbers, dates or text; objects are never stored",
             )
-    return Column(data=text_array(values), meta={"dtype": "object", "coded": True}, encoding=None)
+    return Column(data=encode_text(values), meta={"dtype": "object", "coded": True}, encoding=None)

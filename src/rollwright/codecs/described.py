@@ -1,4 +1,4 @@
-"""Objects that know how they were made, so that a configuration can make them again."""
+"""Objects that remember the arguments of their construction, so that a configuration can build them again."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, ClassVar, Final, Self
 import pandas as pd
 
 from rollwright.errors import UnsupportedArtifactError
-from rollwright.signing.serializable import Keeping
+from rollwright.signing.serializable import FileRules
 
-__all__ = ["Described", "described"]
+__all__ = ["Described", "describe_value"]
 
-_AMBIENT: Final = ("source", "store")
+_FROM_CONTEXT: Final = ("source", "store")
 
 
-class Described(Keeping):
+class Described(FileRules):
     """Remembers the arguments of its construction, those of the most derived class.
 
     ``source`` and ``store`` are left out: where the data lies is the reader's context, not the object's identity.
@@ -30,7 +30,7 @@ class Described(Keeping):
     _arguments: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Make an instance and note what it is made with."""
+        """Create an instance and record its arguments."""
         made = super().__new__(cls)
         signature = inspect.signature(cls.__init__)
         try:
@@ -41,7 +41,7 @@ class Described(Keeping):
         for name, value in list(bound.items())[1:]:
             several = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
             arguments.update(value if several else {name: value})
-        made._arguments = {name: value for name, value in arguments.items() if name not in _AMBIENT}
+        made._arguments = {name: value for name, value in arguments.items() if name not in _FROM_CONTEXT}
         return made
 
     def describe(self) -> dict[str, Any]:
@@ -56,20 +56,22 @@ class Described(Keeping):
         return {
             "class": cls.__qualname__,
             "module_path": cls.__module__,
-            "kwargs": {name: described(value, f"{cls.__name__}.{name}") for name, value in self._arguments.items()},
+            "kwargs": {
+                name: describe_value(value, f"{cls.__name__}.{name}") for name, value in self._arguments.items()
+            },
         }
 
 
-def described(value: Any, where: str) -> Any:
+def describe_value(value: Any, where: str) -> Any:
     """Return `value` with every described object in it replaced by its configuration."""
     if isinstance(value, Described):
         return value.describe()
     if isinstance(value, Mapping):
-        return {key: described(item, f"{where}.{key}") for key, item in value.items()}
+        return {key: describe_value(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, pd.Index):
         return value.tolist()
     if isinstance(value, list | tuple):
-        return [described(item, where) for item in value]
+        return [describe_value(item, where) for item in value]
     if isinstance(value, pd.DataFrame | pd.Series):
         raise UnsupportedArtifactError(
             f"{where} is a frame that exists in memory only, so a stored dataset could not find it again",

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from rollwright.codecs.registry import Codec
 from rollwright.signing.envelope import open_sealed, seal
-from rollwright.signing.serializable import keeping_rules
-from rollwright.signing.unpickling import pickled, unpickled
+from rollwright.signing.serializable import apply_file_rules
+from rollwright.signing.unpickling import pickle_object, unpickle_object
 
 __all__ = ["EnvelopeCodec"]
 
@@ -35,13 +35,13 @@ class EnvelopeCodec(Codec):
             When it holds what cannot be pickled.
         KeyringError
         """
-        with keeping_rules():
-            payload = pickled(obj)
+        with apply_file_rules():
+            payload = pickle_object(obj)
         path.write_bytes(seal(payload, fmt=self.FORMAT, name=name))
 
     def check(self, obj: Any) -> None:
         """Refuse `obj` when it could not be pickled as it is now."""
-        pickled(obj)
+        pickle_object(obj)
 
     def read(self, path: Path, *, name: str = "") -> Any:
         """Return the object in `path`.
@@ -54,7 +54,7 @@ class EnvelopeCodec(Codec):
             When it is no envelope, or its object cannot be rebuilt here.
         """
         opened = open_sealed(path.read_bytes(), fmt=self.FORMAT, name=name, where=path.name)
-        return unpickled(opened)
+        return unpickle_object(opened)
 
     def write_as(self, name: str, obj: Any, path: Path) -> None:
         """Write `obj`, signed under `name`, to `path`."""

@@ -1,7 +1,7 @@
 """Frames and arrays as files: Parquet and npy, exact, deterministic, and never with objects inside.
 
-A frame becomes one Parquet file whose columns are those of its index followed by its own; what Parquet cannot say
-(labels, units, categories, the name of a Series) stands as JSON in the file's metadata under ``rollwright``. Other
+A frame becomes one Parquet file whose columns are those of its index followed by its own; what Parquet cannot express
+(labels, units, categories, the name of a Series) is JSON in the file's metadata under ``rollwright``. Other
 readers see an ordinary table. Nothing that depends on time, place or run is written, so equal frames give equal bytes
 with the same version of Arrow.
 """
@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 
 from rollwright.codecs.arrow_encoding import (
     Column,
-    column_of,
-    dtype_of,
+    decode_dtype,
+    encode_column,
+    encode_text,
     labels_from_json,
     labels_to_json,
-    restored,
-    text_array,
+    restore,
 )
-from rollwright.codecs.decompression import unfolds_too_far
+from rollwright.codecs.external_parquet import exceeds_decompression_limit
 from rollwright.codecs.registry import Codec
 from rollwright.errors import CorruptArtifactError, UnsupportedArtifactError
 
@@ -62,7 +62,7 @@ class ParquetCodec(Codec):
         series = isinstance(obj, pd.Series)
         frame = obj.to_frame() if isinstance(obj, pd.Series) else obj
         index, shape = _index_columns(frame.index)
-        columns = [column_of(frame.iloc[:, place], f"column {label!r}") for place, label in enumerate(frame.columns)]
+        columns = [encode_column(frame.iloc[:, at], f"column {label!r}") for at, label in enumerate(frame.columns)]
         meta = {
             "format": FORMAT,
             "shape": "series" if series else "frame",
@@ -88,9 +88,9 @@ class ParquetCodec(Codec):
         ) as writer:
             writer.write_table(table, row_group_size=_ROW_GROUP)
             writer.add_key_value_metadata({_KEY.decode(): text})
-        if unfolds_too_far(rows=len(frame), columns=len(everything), size=path.stat().st_size):
+        if exceeds_decompression_limit(rows=len(frame), columns=len(everything), size=path.stat().st_size):
             raise UnsupportedArtifactError(  # what would not be read again is not written
-                f"a frame of {len(frame):,} rows that hold next to nothing looks like a file made to fill memory",
+                f"a frame of {len(frame):,} rows that are nearly all equal exceeds the decompression limit",
                 hint="keep what differs between its rows",
             )
 
@@ -137,7 +137,7 @@ def _index_columns(index: pd.Index[Any]) -> tuple[list[Column], dict[str, Any]]:
         columns = [_level_column(index, place) for place in range(index.nlevels)]
         return columns, {"kind": "multi", "names": names}
     freq = index.freqstr if isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex) else None
-    return [column_of(index, "the index")], {"kind": "plain", "names": names, "freq": freq}
+    return [encode_column(index, "the index")], {"kind": "plain", "names": names, "freq": freq}
 
 
 def _level_column(index: pd.MultiIndex, place: int) -> Column:
@@ -145,11 +145,11 @@ def _level_column(index: pd.MultiIndex, place: int) -> Column:
     level = index.levels[place]
     where = f"index level {index.names[place]!r}"
     if not isinstance(level.dtype, pd.StringDtype):
-        return column_of(index.get_level_values(place), where)
+        return encode_column(index.get_level_values(place), where)
     codes = np.asarray(index.codes[place])
     used = np.zeros(len(level) + 1, dtype=bool)  # the last place stands for code -1, a missing value
     used[codes] = True
-    meta = column_of(level[:0], where).meta
+    meta = encode_column(level[:0], where).meta
     if used[:-1].all() and not used[-1] and level.is_monotonic_increasing:
         return Column(data=_dictionary(codes.astype(np.int32), level, None), meta=meta, encoding=None)
     kept = np.flatnonzero(used[:-1])
@@ -162,7 +162,7 @@ def _level_column(index: pd.MultiIndex, place: int) -> Column:
 
 
 def _dictionary(codes: NDArray[np.int32], level: pd.Index[Any], missing: NDArray[np.bool_] | None) -> Any:
-    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=missing), text_array(level))
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=missing), encode_text(level))
 
 
 def _file_names(frame: pd.DataFrame, index: int) -> list[str]:
@@ -185,8 +185,8 @@ def _read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     if meta["format"] != FORMAT or meta["rows"] != file.metadata.num_rows:
         raise CorruptArtifactError(f"{path.name} was written in a form this version cannot read")
     shape = file.metadata
-    if unfolds_too_far(rows=shape.num_rows, columns=shape.num_columns, size=path.stat().st_size):
-        raise CorruptArtifactError(f"{path.name} would unfold into {shape.num_rows:,} rows, which it cannot hold")
+    if exceeds_decompression_limit(rows=shape.num_rows, columns=shape.num_columns, size=path.stat().st_size):
+        raise CorruptArtifactError(f"{path.name} holds {shape.num_rows:,} rows, which exceeds its decompression limit")
     coded = [name for name, column in zip(file.schema_arrow.names, meta["columns"], strict=True) if column["coded"]]
     return (_open(path, coded) if coded else file).read(use_threads=True), meta
 
@@ -201,7 +201,7 @@ def _rebuild(table: pa.Table, meta: dict[str, Any]) -> pd.DataFrame | pd.Series[
     columns = table.columns
     index = _rebuild_index(columns[:count], meta["columns"][:count], shape)
     arrays = [
-        restored(data, described) for data, described in zip(columns[count:], meta["columns"][count:], strict=True)
+        restore(data, described) for data, described in zip(columns[count:], meta["columns"][count:], strict=True)
     ]
     frame = pd.DataFrame(dict(enumerate(arrays)), index=index, copy=False)
     frame.columns = labels_from_json(meta["labels"])
@@ -218,8 +218,8 @@ def _rebuild_index(
     if shape["kind"] == "range":
         return pd.RangeIndex(range(*shape["range"]), name=names[0])
     if shape["kind"] == "plain":
-        values = restored(columns[0], metas[0])
-        index: pd.Index[Any] = pd.Index(values, dtype=dtype_of(metas[0]), name=names[0], copy=False)
+        values = restore(columns[0], metas[0])
+        index: pd.Index[Any] = pd.Index(values, dtype=decode_dtype(metas[0]), name=names[0], copy=False)
         if shape["freq"] is not None and isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex):
             index.freq = shape["freq"]  # type: ignore[misc]  # the stubs lack the setter
         return index
@@ -232,7 +232,7 @@ def _level(data: pa.ChunkedArray, meta: dict[str, Any]) -> tuple[pd.Index[Any], 
     if pa.types.is_dictionary(data.type):
         joined = data.combine_chunks() if data.num_chunks != 1 else data.chunk(0)
         if isinstance(joined, pa.DictionaryArray):
-            level = pd.Index(restored(pa.chunked_array([joined.dictionary]), {**meta, "coded": False}))
+            level = pd.Index(restore(pa.chunked_array([joined.dictionary]), {**meta, "coded": False}))
             indices = joined.indices.fill_null(-1) if joined.null_count else joined.indices
             codes = indices.to_numpy(zero_copy_only=False)
             if level.is_monotonic_increasing:
@@ -241,7 +241,7 @@ def _level(data: pa.ChunkedArray, meta: dict[str, Any]) -> tuple[pd.Index[Any], 
             back = np.empty(len(order) + 1, dtype=np.int32)
             back[order], back[-1] = np.arange(len(order), dtype=np.int32), -1
             return level.take(order), back[codes]
-    values = pd.Index(restored(data, meta), dtype=dtype_of(meta), copy=False)
+    values = pd.Index(restore(data, meta), dtype=decode_dtype(meta), copy=False)
     if isinstance(values, pd.DatetimeIndex) and len(values) and values.is_monotonic_increasing:
         raw = values.asi8
         starts = np.concatenate(([0], np.flatnonzero(raw[1:] != raw[:-1]) + 1))

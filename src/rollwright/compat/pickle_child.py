@@ -1,4 +1,4 @@
-"""The process that reads an old pickle: confined first, it reads second, and writes a safe file or says why not."""
+"""The process that reads an old pickle: it enters a sandbox, reads, and writes a safe file or the reason why not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from rollwright.core.sandbox import confine
+from rollwright.core.sandbox import enter_sandbox
 
 __all__ = ["converted", "main"]
 
@@ -17,7 +17,7 @@ _MEGABYTE: Final = 1 << 20
 def main() -> int:
     """Convert ``argv[1]`` into a file in the folder ``argv[2]`` and tell of it on stdout, as one line of JSON."""
     source, folder, seconds, memory = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    limits = confine(seconds=seconds, memory=memory, file_size=max(64 * _MEGABYTE, 4 * source.stat().st_size))
+    limits = enter_sandbox(seconds=seconds, memory=memory, file_size=max(64 * _MEGABYTE, 4 * source.stat().st_size))
     try:
         told = {"ok": True, "limits": sorted(limits), **converted(source, folder)}
     except MemoryError:

@@ -1,39 +1,58 @@
-"""Files that are whole or absent (promise I17): the one place that knows how.
+"""Atomic replace: a reader finds a file complete or not at all (promise I17). The one module that does it.
 
-A file is written under a draft's name in its own folder, flushed to the disk, renamed, and its folder flushed. What a
-killed writer leaves is a draft, known by its name and swept by the next writer that holds the folder's lock.
+A file is written as a draft, under a temporary name in its own folder:
+
+1. fill the draft and flush it to the disk;
+2. rename it to its final name, which replaces a file of that name in one step;
+3. flush the folder, so that the new name survives a power failure.
+
+A killed writer leaves a draft, which is known by its name and removed by the next writer that holds the folder's lock.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 __all__ = [
     "DRAFT_MARK",
+    "FileDigest",
     "draft_of",
     "drafts_in",
     "make_folder",
+    "measure_file",
     "put",
+    "remove_drafts",
     "sync_file",
     "sync_folder",
     "write_atomically",
+    "write_by_content",
     "write_text",
 ]
 
 DRAFT_MARK: Final = ".tmp-"
-"""Every draft's name begins so, and nothing else may."""
+"""The beginning of every draft's name, and of no other file's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDigest:
+    """What a file holds: its SHA-256 and its length in bytes."""
+
+    sha256: str
+    length: int
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in `path`'s place.
+    """Let `write` fill a draft beside `path`, then replace `path` by it.
 
-    Guarantees: whoever reads `path`, at any moment and after any crash, finds the old file whole or the new one
-    whole; when `write` raises, the old one stays and nothing is left behind.
+    Guarantees: a reader of `path`, at any moment and after any crash, finds the complete old file or the complete new
+    one; when `write` raises, the old one stays and no draft is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with draft_of(path) as draft:
@@ -44,7 +63,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
+    """Write `text` as UTF-8, atomically."""
     write_atomically(path, lambda draft: _write(draft, text))
 
 
@@ -52,9 +71,26 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def write_by_content(
+    folder: Path, write: Callable[[Path], object], choose: Callable[[FileDigest], Path]
+) -> tuple[Path, FileDigest]:
+    """Let `write` fill a draft in `folder`, then rename it to the path that `choose` returns for its content.
+
+    Not guaranteed: that the name survives a power failure before `sync_folder` of the path's folder, which one call
+    does for many files.
+    """
+    with draft_of(folder / "file") as draft:
+        write(draft)
+        sync_file(draft)
+        digest = measure_file(draft)
+        path = choose(digest)
+        put(draft, path)
+    return path, digest
+
+
 @contextmanager
 def draft_of(path: Path) -> Iterator[Path]:
-    """Yield a name beside `path` that nobody has, for a file to be filled, synced and `put`; leave nothing at it."""
+    """Yield an unused draft name beside `path`, to be filled, synced and `put`; a draft that is left is removed."""
     draft = path.with_name(f"{DRAFT_MARK}{secrets.token_hex(8)}")
     try:
         yield draft
@@ -63,13 +99,26 @@ def draft_of(path: Path) -> Iterator[Path]:
 
 
 def put(draft: Path, path: Path) -> None:
-    """Give the finished, synced draft its name; durable once its folder is synced."""
+    """Rename the finished, synced draft; the name is durable once its folder is synced."""
     draft.replace(path)
 
 
 def drafts_in(folder: Path) -> list[Path]:
-    """Return what writers that were killed left in `folder`; of living writers too, unless the caller excludes them."""
+    """Return the drafts in `folder`: of killed writers, and of running ones unless the caller holds their lock."""
     return sorted(folder.glob(f"{DRAFT_MARK}*"))
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove the drafts of killed writers; the caller holds the lock of all who write to `folder`."""
+    for draft in drafts_in(folder):
+        draft.unlink(missing_ok=True)
+
+
+def measure_file(path: Path) -> FileDigest:
+    """Return the SHA-256 and the length of a file."""
+    with path.open("rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        return FileDigest(sha256=hashlib.file_digest(file, "sha256").hexdigest(), length=length)
 
 
 def make_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""References: an object that lives elsewhere (a recorder) as a small JSON value, which is all that a pool stores."""
+"""References: an object that is stored elsewhere (a recorder) as a small JSON value, which a pool can store."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from rollwright.core.canonical import JSON, normalise
 from rollwright.core.registry import OPENERS, REFERENCES, load_target
 from rollwright.errors import ConfigError, CorruptArtifactError, TaskValueError
 
-__all__ = ["Reference", "from_reference", "keep", "refers", "to_reference"]
+__all__ = ["Reference", "from_reference", "is_referable", "store_large_result", "to_reference"]
 
 _KEY: Final = "$reference"
-_KEEPER: Final = "keep_result"
+_STORER: Final = "store_large_result"
 
 
 class Reference(Protocol):
@@ -26,7 +26,7 @@ class Reference(Protocol):
         ...
 
 
-def keep(obj: object) -> JSON:
+def store_large_result(obj: object) -> JSON:
     """Store `obj` as an artifact of its own and return the reference to it, from which `from_reference` gives it back.
 
     Raises
@@ -36,15 +36,15 @@ def keep(obj: object) -> JSON:
     ArtifactStorageError
         When the disk is full or the folder refuses.
     """
-    opener = OPENERS.get(_KEEPER)
+    opener = OPENERS.get(_STORER)
     if opener is None:
         raise ConfigError(
-            "nothing is registered that keeps large results", hint="import rollwright, which registers it"
+            "nothing is registered that stores large results", hint="import rollwright, which registers it"
         )
     return to_reference(load_target(opener.targets[0])(obj))
 
 
-def refers(obj: object) -> bool:
+def is_referable(obj: object) -> bool:
     """Tell whether `obj` lives elsewhere, so that `to_reference` gives a reference to it."""
     return _kind_of(obj) is not None
 
@@ -62,7 +62,7 @@ def to_reference(obj: object) -> JSON:
         return {_KEY: kind, **_reference(kind).to_json(obj)}
     value = normalise(obj)
     if isinstance(value, dict) and _KEY in value:
-        raise TaskValueError(f"$.{_KEY}", "this key is kept for references to objects that live elsewhere")
+        raise TaskValueError(f"$.{_KEY}", "this key is reserved for references to objects that live elsewhere")
     return value
 
 

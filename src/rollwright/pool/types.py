@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
 from rollwright.core.canonical import JSON, canonical_json, parse_json, with_segment_tuples
-from rollwright.core.references import keep, to_reference
+from rollwright.core.references import store_large_result, to_reference
 from rollwright.errors import (
     ConfigError,
     IllegalTransitionError,
@@ -78,10 +78,10 @@ def encode_result(value: object) -> str:
         if isinstance(value, dict) and problem.path.startswith("$.$reference"):
             raise
         try:
-            return canonical_json(keep(value))
+            return canonical_json(store_large_result(value))
         except UnsupportedArtifactError as error:
             raise problem from error
-    return text if len(text.encode()) <= MAX_RESULT_BYTES else canonical_json(keep(value))
+    return text if len(text.encode()) <= MAX_RESULT_BYTES else canonical_json(store_large_result(value))
 
 
 _GREATEST: Final = 2**53 - 1

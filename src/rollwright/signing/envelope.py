@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from rollwright.errors import CorruptArtifactError, UntrustedArtifactError
 from rollwright.signing.keys import Keyring
-from rollwright.signing.machine_keys import machine_identity, signed_by_machine
+from rollwright.signing.machine_keys import load_identity, verify_machine_signature
 from rollwright.signing.trusted_keys import Trusted
 
 __all__ = ["MAGIC", "Opened", "open_sealed", "seal"]
@@ -51,7 +51,7 @@ class Opened:
         What the payload is, and what it is called.
     payload : memoryview
     signer : str
-        Who vouches for it, in words.
+        Who signed it, in words.
     producer : str
         The versions that wrote it.
     """
@@ -87,12 +87,12 @@ def seal(payload: bytes, *, fmt: str, name: str, keyring: Keyring | None = None)
     ).encode()
     if len(head) > _MAX_HEAD:
         raise CorruptArtifactError(f"an envelope's name of {len(name):,} characters is too long")
-    machine = machine_identity(ring.folder)
+    machine = load_identity(ring.folder)
     if machine is not None:
         start = _FIXED.pack(MAGIC, len(head), _BY_MACHINE, machine.public, bytes(_PROOF))
         proof = machine.sign(_digest(start, head, payload))
     else:
-        key = ring.signing()
+        key = ring.signing_key()
         start = _FIXED.pack(MAGIC, len(head), _BY_KEY, bytes.fromhex(key.id), bytes(_PROOF))
         proof = key.sign((start[:-_PROOF], head, payload)) + bytes(32)
     return b"".join((start[:-_PROOF], proof, head, payload))
@@ -131,8 +131,8 @@ def open_sealed(data: bytes, *, fmt: str, name: str | None, where: str, keyring:
     start, head, payload = view[: _FIXED.size - _PROOF], view[_FIXED.size :][:length], view[_FIXED.size + length :]
     if length > _MAX_HEAD or len(head) != length:
         raise CorruptArtifactError(f"{where} is no whole envelope")
-    vouched = _vouched(ring, kind, signer, proof, (start, head, payload), where)
-    fields = _parsed(bytes(head), where)
+    signed_by = _verify_signer(ring, kind, signer, proof, (start, head, payload), where)
+    fields = _parse_head(bytes(head), where)
     if fields["len"] != len(payload) or not compare_digest(fields["sha256"], sha256(payload).hexdigest()):
         raise CorruptArtifactError(f"{where} does not hold what its head says")
     if fields["fmt"] != fmt or (name is not None and fields["name"] != name):
@@ -140,11 +140,13 @@ def open_sealed(data: bytes, *, fmt: str, name: str | None, where: str, keyring:
         raise UntrustedArtifactError(
             f"{where} was signed as {fields['fmt']} {fields['name']!r} and stands where {wanted} belongs"
         )
-    return Opened(fmt=fmt, name=fields["name"], payload=payload, signer=vouched, producer=fields["producer"])
+    return Opened(fmt=fmt, name=fields["name"], payload=payload, signer=signed_by, producer=fields["producer"])
 
 
-def _vouched(ring: Keyring, kind: int, signer: bytes, proof: bytes, parts: tuple[memoryview, ...], where: str) -> str:
-    """Return who vouches for the bytes, or refuse them."""
+def _verify_signer(
+    ring: Keyring, kind: int, signer: bytes, proof: bytes, parts: tuple[memoryview, ...], where: str
+) -> str:
+    """Return who signed the bytes, or refuse them."""
     trusted = Trusted(ring.folder)
     reason = f"it carries no kind of signature this version knows (kind {kind})"
     if kind == _BY_KEY:
@@ -155,13 +157,13 @@ def _vouched(ring: Keyring, kind: int, signer: bytes, proof: bytes, parts: tuple
                 return f"key {key.id[:16]}"
             reason = f"its signature is not that of key {key.id[:16]}: it was changed, or never signed"
     elif kind == _BY_MACHINE:
-        machine = trusted.machine(signer, own=machine_identity(ring.folder))
+        machine = trusted.machine(signer, own=load_identity(ring.folder))
         reason = f"no machine with the public key {signer.hex()} is trusted"
         if machine is not None:
             digest = sha256(b"rollwright envelope 1\0")
             for part in parts:
                 digest.update(part)
-            if signed_by_machine(signer, proof, digest.digest()):
+            if verify_machine_signature(signer, proof, digest.digest()):
                 return f"machine {machine}"
             reason = f"its signature is not that of machine {machine}: it was changed, or never signed"
     whole = sha256(parts[0])
@@ -171,7 +173,7 @@ def _vouched(ring: Keyring, kind: int, signer: bytes, proof: bytes, parts: tuple
     if trusted.has_file(whole.hexdigest()):
         return f"trusted file {whole.hexdigest()[:16]}"
     raise UntrustedArtifactError(
-        f"{where} would have to be unpickled, which runs whatever it says, and nobody trusted vouches for it: {reason}",
+        f"{where} would have to be unpickled, which can run any code, and it has no trusted signature: {reason}",
         hint=f"if you know where it comes from: rollwright trust add {whole.hexdigest()}",
     )
 
@@ -183,7 +185,7 @@ def _digest(start: bytes, head: bytes, payload: bytes) -> bytes:
     return digest.digest()
 
 
-def _parsed(head: bytes, where: str) -> dict[str, Any]:
+def _parse_head(head: bytes, where: str) -> dict[str, Any]:
     try:
         fields = json.loads(head)
         sound = isinstance(fields, dict) and all(isinstance(fields.get(key), kind) for key, kind in _FIELDS.items())

@@ -67,7 +67,7 @@ class Key:
         """Tell whether `proof` is this key's signature of `parts`, in constant time."""
         return compare_digest(proof, self.sign(parts))
 
-    def given_to(self, make: Callable[[bytes], Any]) -> Any:
+    def pass_to(self, make: Callable[[bytes], Any]) -> Any:
         """Return what `make` makes of the key's bytes; it must keep them to itself."""
         return make(self.__raw)
 
@@ -90,14 +90,14 @@ class Key:
         KeyringError
             When somebody else owns the file or may read it, or when it holds no key.
         """
-        with _Opened(path) as handle:
+        with _PrivateFile(path) as handle:
             key = _key_in(os.read(handle, 256))
         if key is None:
             raise KeyringError(f"{path} holds no key", hint="restore it from a copy, or move it away for a new one")
         return key
 
     @classmethod
-    def made(cls) -> Key:
+    def generate(cls) -> Key:
         """Return a new random key."""
         return cls(secrets.token_bytes(KEY_BYTES))
 
@@ -113,7 +113,7 @@ def _key_in(found: bytes) -> Key | None:
     return Key(bytes.fromhex(digits))
 
 
-class _Opened:
+class _PrivateFile:
     """A private file, open for reading inside a block, after its owner and mode were checked."""
 
     def __init__(self, path: Path) -> None:
@@ -227,7 +227,7 @@ class Keyring:
         """The file of the key that signs."""
         return self.folder / "key"
 
-    def signing(self) -> Key:
+    def signing_key(self) -> Key:
         """Return the key that signs, made now if there is none; race-safe.
 
         Raises
@@ -237,10 +237,10 @@ class Keyring:
         make_folder(self.folder)
         with suppress(FileNotFoundError):
             return Key.read(self.path)
-        Key.made().write(self.path)
+        Key.generate().write(self.path)
         return Key.read(self.path)
 
-    def held(self) -> list[Key]:
+    def list_keys(self) -> list[Key]:
         """Return every key, the one that signs first; none is made."""
         found: list[Key] = []
         with suppress(FileNotFoundError):
@@ -253,11 +253,11 @@ class Keyring:
 
     def find(self, key_id: str) -> Key | None:
         """Return the key of this id, or None."""
-        return next((key for key in self.held() if key.id == key_id), None)
+        return next((key for key in self.list_keys() if key.id == key_id), None)
 
     def rotate(self) -> Key:
         """Make a new key sign from now on; the old ones go on verifying, and nothing that they signed is rewritten."""
-        return self._install(Key.made())
+        return self._install(Key.generate())
 
     def export(self, path: Path) -> Key:
         """Write the key that signs to the new file `path`, readable by its owner only.
@@ -267,12 +267,12 @@ class Keyring:
         KeyringError
             When a file is there already.
         """
-        key = self.signing()
+        key = self.signing_key()
         if not key.write(path, text=True):
             raise KeyringError(f"{path} exists, and no key is written over a file", hint="name a new file")
         return key
 
-    def take(self, path: Path) -> Key:
+    def import_key(self, path: Path) -> Key:
         """Take the key in the file `path`, which `export` wrote on another machine: from now on it signs here too.
 
         Raises

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 from rollwright.core.optional import require
 from rollwright.signing.keys import Key, make_folder
 
-__all__ = ["Machine", "machine_identity", "make_identity", "signed_by_machine"]
+__all__ = ["Machine", "load_identity", "make_identity", "verify_machine_signature"]
 
 PUBLIC_BYTES: Final = 32
 _FILE: Final = "machine"
@@ -46,7 +46,7 @@ class Machine:
         return signature
 
 
-def machine_identity(folder: Path) -> Machine | None:
+def load_identity(folder: Path) -> Machine | None:
     """Return the identity kept in the keyring's `folder`; None when there is none.
 
     Raises
@@ -61,7 +61,7 @@ def machine_identity(folder: Path) -> Machine | None:
         return None
     from_bytes = _ed25519().Ed25519PrivateKey.from_private_bytes
     with suppress(FileNotFoundError):
-        return Machine(Key.read(path).given_to(from_bytes))
+        return Machine(Key.read(path).pass_to(from_bytes))
     return None
 
 
@@ -69,14 +69,14 @@ def make_identity(folder: Path) -> Machine:
     """Return the identity kept in `folder`, made now if there is none; from then on it signs."""
     _ed25519()
     make_folder(folder)
-    Key.made().write(folder / _FILE)
-    found = machine_identity(folder)
+    Key.generate().write(folder / _FILE)
+    found = load_identity(folder)
     if found is None:  # somebody removed it at this very moment
         return make_identity(folder)
     return found
 
 
-def signed_by_machine(public: bytes, signature: bytes, digest: bytes) -> bool:
+def verify_machine_signature(public: bytes, signature: bytes, digest: bytes) -> bool:
     """Tell whether `signature` of `digest` is by the machine with this public key."""
     ed25519 = _ed25519()
     invalid: type[Exception] = require("cryptography.exceptions", extra="signing").InvalidSignature

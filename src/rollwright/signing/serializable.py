@@ -1,10 +1,16 @@
-"""`Serializable`: what of an object goes into a file, said by the object itself, in the seeds' words.
+"""`Serializable`: an object decides which of its attributes are written to a file, by Qlib's rules.
 
-Which attributes are kept, in this order: the flags of these rules never; what `include` names, always; what `exclude`
-names, never; a name without a leading underscore, always; any other with `dump_all` only. The rules are for files.
-A copy within the process, or on its way to another one, is always whole, so that nothing forgets what it learnt.
+In this order:
 
-The file is a signed envelope: it is opened again where its signature is trusted, and nowhere else.
+1. the flags of these rules: never;
+2. what `include` names: always;
+3. what `exclude` names: never;
+4. a name without a leading underscore: always;
+5. any other name: with `dump_all` only.
+
+The rules are for files. A copy within the process, or sent to another one, is always complete.
+
+The file is a signed envelope: it is opened only where its signature is trusted.
 """
 
 from __future__ import annotations
@@ -25,9 +31,9 @@ from rollwright.errors import (
     UnknownSettingError,
 )
 
-__all__ = ["Keeping", "SealedBackend", "Serializable", "keeping_rules"]
+__all__ = ["FileRules", "SealedBackend", "Serializable", "apply_file_rules"]
 
-_logger = logging.getLogger("rollwright.signing")
+_logger: Final = logging.getLogger("rollwright.signing")
 
 FORMAT: Final = "serializable"
 RULES: Final = ("dump_all", "exclude", "include")
@@ -36,7 +42,7 @@ _BACKENDS: Final = ("pickle", "dill")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Writing:
-    """A file is being written: with which rules over the objects' own, and for which of them."""
+    """A file is being written: which rules replace the objects' own, and for which objects."""
 
     root: object = None
     recursive: bool = False
@@ -52,8 +58,8 @@ _WRITING: Final[ContextVar[_Writing | None]] = ContextVar("rollwright_writing", 
 
 
 @contextmanager
-def keeping_rules() -> Iterator[None]:
-    """Let every object with such rules that is pickled inside the block follow its own rules."""
+def apply_file_rules() -> Iterator[None]:
+    """Apply the rules of every object that is pickled inside the block."""
     token = _WRITING.set(_WRITING.get() or _Writing())
     try:
         yield
@@ -61,8 +67,8 @@ def keeping_rules() -> Iterator[None]:
         _WRITING.reset(token)
 
 
-class Keeping:
-    """An object that says which of its attributes go into a file.
+class FileRules:
+    """Base class: an object that decides which of its attributes are written to a file.
 
     Attributes
     ----------
@@ -106,9 +112,9 @@ class Keeping:
 
     def take_rules(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Set the rules that `given` holds, as `config` does, and return what else it holds."""
-        rules = {name: _checked(name, given[name]) for name in RULES if name in given}
+        rules = {name: _check_rule(name, given[name]) for name in RULES if name in given}
         if rules:
-            for obj in reached(self) if given.get("recursive", False) else (self,):
+            for obj in find_nested(self) if given.get("recursive", False) else (self,):
                 obj.__dict__.update({f"_{name}": value for name, value in rules.items()})
         return {name: value for name, value in given.items() if name not in RULES and name != "recursive"}
 
@@ -139,7 +145,7 @@ class Keeping:
                 kept[name] = self.emptied_attr[name]()
             else:
                 dropped.append(name)
-        if dropped:  # nothing is lost without a word
+        if dropped:  # an attribute that is left out is reported
             _logger.info("serial.dropped class=%s names=%s", type(self).__qualname__, ",".join(sorted(dropped)))
         return kept
 
@@ -149,13 +155,13 @@ class Keeping:
         return given if given is not None else own if own is not None else of_class
 
 
-class Serializable(Keeping):
+class Serializable(FileRules):
     """An object that can be written to a file and says which of its attributes go there.
 
     Attributes
     ----------
     pickle_backend : {"pickle", "dill"}
-        Kept for the seeds' sake: both write functions and classes of your own files by value, into a signed envelope.
+        For Qlib's callers: both write functions and classes of your own files by value, into a signed envelope.
     """
 
     pickle_backend: ClassVar[str] = "pickle"
@@ -180,7 +186,7 @@ class Serializable(Keeping):
         """
         for name in kwargs.keys() - {*RULES, "recursive"}:
             raise UnknownSettingError(name, (*RULES, "recursive"), where=f"{type(self).__name__}.to_pickle")
-        rules = {name: _checked(name, kwargs[name]) for name in RULES if name in kwargs}
+        rules = {name: _check_rule(name, kwargs[name]) for name in RULES if name in kwargs}
         token = _WRITING.set(_Writing(root=self, recursive=bool(kwargs.get("recursive", False)), **rules))
         try:
             data = self.get_backend().dumps(self)
@@ -257,7 +263,7 @@ class SealedBackend:
     Parameters
     ----------
     name : str
-        What the seeds call it.
+        Qlib's name of it.
     """
 
     def __init__(self, *, name: str = "pickle") -> None:
@@ -266,10 +272,10 @@ class SealedBackend:
     def dumps(self, obj: object) -> bytes:
         """Return `obj` in an envelope that this machine signs."""
         from rollwright.signing.envelope import seal  # noqa: PLC0415 - collectors and handlers are made without it
-        from rollwright.signing.unpickling import pickled  # noqa: PLC0415
+        from rollwright.signing.unpickling import pickle_object  # noqa: PLC0415
 
-        with keeping_rules():
-            payload = pickled(obj)
+        with apply_file_rules():
+            payload = pickle_object(obj)
         return seal(payload, fmt=FORMAT, name=f"{type(obj).__module__}.{type(obj).__qualname__}")
 
     def loads(self, data: bytes, *, where: str = "the data") -> Any:
@@ -280,9 +286,9 @@ class SealedBackend:
         UntrustedArtifactError, CorruptArtifactError, KeyringError
         """
         from rollwright.signing.envelope import open_sealed  # noqa: PLC0415 - collectors and handlers are made without it
-        from rollwright.signing.unpickling import unpickled  # noqa: PLC0415
+        from rollwright.signing.unpickling import unpickle_object  # noqa: PLC0415
 
-        return unpickled(open_sealed(data, fmt=FORMAT, name=None, where=where))
+        return unpickle_object(open_sealed(data, fmt=FORMAT, name=None, where=where))
 
     def dump(self, obj: object, file: BinaryIO) -> None:
         """Write `obj` to an open file."""
@@ -293,9 +299,9 @@ class SealedBackend:
         return self.loads(file.read(), where=str(getattr(file, "name", "the file")))
 
 
-def reached(start: Keeping) -> list[Keeping]:
+def find_nested(start: FileRules) -> list[FileRules]:
     """Return `start` and every object with rules within it, each once."""
-    found: list[Keeping] = []
+    found: list[FileRules] = []
     seen: set[int] = set()
     waiting: list[object] = [start]
     while waiting:
@@ -303,7 +309,7 @@ def reached(start: Keeping) -> list[Keeping]:
         if id(obj) in seen or isinstance(obj, str | bytes):
             continue
         seen.add(id(obj))
-        if isinstance(obj, Keeping):
+        if isinstance(obj, FileRules):
             found.append(obj)
             waiting.extend(obj.__dict__.values())
         elif isinstance(obj, Mapping):
@@ -313,7 +319,7 @@ def reached(start: Keeping) -> list[Keeping]:
     return found
 
 
-def _checked(name: str, value: object) -> Any:
+def _check_rule(name: str, value: object) -> Any:
     if name == "dump_all":
         if not isinstance(value, bool):
             raise ConfigError(f"dump_all = {value!r} is neither True nor False")

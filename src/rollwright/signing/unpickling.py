@@ -15,11 +15,11 @@ from typing import Any, Final
 import cloudpickle  # noqa: TID251 - this is the one guarded module
 
 from rollwright.config.construct import FILE_ALIAS
-from rollwright.core.references import from_reference, refers, to_reference
+from rollwright.core.references import from_reference, is_referable, to_reference
 from rollwright.errors import CorruptArtifactError, RollwrightError, UnsupportedArtifactError
 from rollwright.signing.envelope import Opened
 
-__all__ = ["pickled", "unpickled"]
+__all__ = ["pickle_object", "unpickle_object"]
 
 _PROTOCOL: Final = 5
 _MAKERS: Final = ("_make_skeleton_class", "_make_skeleton_enum")
@@ -27,15 +27,15 @@ _MAKERS: Final = ("_make_skeleton_class", "_make_skeleton_enum")
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle tells no types
     def reducer_override(self, obj: Any) -> Any:
-        if refers(obj):
+        if is_referable(obj):
             return _refound, (to_reference(obj),)
         reduced = super().reducer_override(obj)
         if isinstance(obj, type) and str(obj.__module__).startswith(FILE_ALIAS) and isinstance(reduced, tuple):
-            return _untracked(reduced)
+            return _drop_class_tracking(reduced)
         return reduced
 
 
-def _untracked(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+def _drop_class_tracking(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return how a class of a user's file is rebuilt, without the random number that cloudpickle gives it.
 
     The number makes what a process wrote and what it reads back the same class. It also makes the bytes of equal
@@ -51,7 +51,7 @@ def _refound(value: Any) -> Any:
     return from_reference(value)
 
 
-def pickled(obj: object) -> bytes:
+def pickle_object(obj: object) -> bytes:
     """Return `obj` pickled, to be sealed.
 
     Not guaranteed: that equal objects give equal bytes. Classes of a user's ``.py`` file do, whatever the process; a
@@ -77,7 +77,7 @@ def pickled(obj: object) -> bytes:
     return buffer.getvalue()
 
 
-def unpickled(opened: Opened) -> Any:
+def unpickle_object(opened: Opened) -> Any:
     """Return the object that the signed envelope `opened` holds.
 
     Raises

@@ -1,9 +1,11 @@
-"""The files of one run: each is whole or absent, and what is read is what was written.
+"""The artifacts of one run: each file is complete or absent, and what is read is what was written.
 
-A file is written under a temporary name in its own folder, flushed to the disk, renamed, and its folder flushed; then
-the manifest that lists it is replaced in the same way. A file that the manifest lists is never overwritten: a new
-version gets a name of its own and the old one is removed once nothing names it. So at any moment a reader finds the
-old artifact or the new one, and the manifest's length and SHA-256 catch every later change.
+How a set of artifacts is written, so that a reader finds all of the new ones or all of the old ones at any moment:
+
+1. each file is written atomically (`core.atomic`), under a name that the manifest does not list yet;
+2. the folders are flushed to the disk;
+3. the manifest, with the length and the SHA-256 of each file, is replaced atomically;
+4. files that no manifest lists any more are removed.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
-from rollwright.core.atomic import DRAFT_MARK, draft_of, drafts_in, make_folder, put, sync_file, sync_folder
+from rollwright.core.atomic import DRAFT_MARK, make_folder, remove_drafts, sync_folder, write_by_content, write_text
 from rollwright.core.locks import file_lock
 from rollwright.errors import (
     ArtifactNotFoundError,
@@ -156,7 +158,7 @@ class LocalArtifactStore:
         """
         for item in items:
             check_artifact_name(item.name)
-        with _told("store", items[0].name if len(items) == 1 else f"{len(items)} artifacts", self.folder):
+        with _translate_errors("store", items[0].name if len(items) == 1 else f"{len(items)} artifacts", self.folder):
             return self._write(items)
 
     def _write(self, items: Sequence[ArtifactWrite]) -> list[ArtifactRef]:
@@ -189,8 +191,8 @@ class LocalArtifactStore:
 
     def local_path(self, name: str) -> tuple[Path, ArtifactRef]:
         """Return the artifact's file, verified."""
-        with _told("read", name, self.folder):
-            return self._verified(self._ref(name))
+        with _translate_errors("read", name, self.folder):
+            return self._verify_file(self._ref(name))
 
     def verify(self, ref: ArtifactRef) -> Path:
         """Return the file of a listed artifact, verified.
@@ -202,10 +204,10 @@ class LocalArtifactStore:
         ArtifactStorageError
             When it cannot be read.
         """
-        with _told("read", ref.name, self.folder):
-            return self._verified(ref)[0]
+        with _translate_errors("read", ref.name, self.folder):
+            return self._verify_file(ref)[0]
 
-    def _verified(self, ref: ArtifactRef) -> tuple[Path, ArtifactRef]:
+    def _verify_file(self, ref: ArtifactRef) -> tuple[Path, ArtifactRef]:
         name = ref.name
         path = self._inside(ref.file)
         if path.is_symlink() or not path.is_file():
@@ -225,12 +227,12 @@ class LocalArtifactStore:
     def list(self, folder: str = "") -> list[ArtifactRef]:
         """Return the artifacts below `folder`, by name."""
         head = f"{check_artifact_name(folder.rstrip('/'))}/" if folder else ""
-        with _told("list", folder or "all artifacts", self.folder):
+        with _translate_errors("list", folder or "all artifacts", self.folder):
             return [ref for name, ref in sorted(self._manifest().items()) if name.startswith(head)]
 
     def delete(self, name: str) -> None:
         """Remove an artifact: from the manifest first, then its file."""
-        with _told("remove", name, self.folder), file_lock(self.folder / "artifacts.lock"):
+        with _translate_errors("remove", name, self.folder), file_lock(self.folder / "artifacts.lock"):
             ref = self._ref(name)
             left = {key: item for key, item in self._manifest().items() if key != name}
             self._replace_manifest(left)
@@ -249,16 +251,14 @@ class LocalArtifactStore:
 
     def _store(self, item: ArtifactWrite, taken: set[str]) -> tuple[ArtifactRef, Path]:
         file = _file_name(item)
-        path = self._inside(file, make=True)
-        _sweep(path.parent)
-        with draft_of(path) as draft:
-            item.fill(draft)
-            digest, length = _flush(draft)
-            if file in taken:  # the manifest names it, so it must stay as it is until the manifest is replaced
-                file = _marked(file, digest, taken)
-                path = self._inside(file)
-            put(draft, path)
-        return ArtifactRef(name=item.name, file=file, kind=item.kind, sha256=digest, length=length), path.parent
+        folder = self._inside(file, make=True).parent
+        remove_drafts(folder)
+        path, digest = write_by_content(
+            folder, item.fill, lambda digest: self._inside(_choose_name(file, digest.sha256, taken))
+        )
+        name = path.relative_to(self.files).as_posix()
+        ref = ArtifactRef(name=item.name, file=name, kind=item.kind, sha256=digest.sha256, length=digest.length)
+        return ref, folder
 
     def _inside(self, file: str, *, make: bool = False) -> Path:
         """Return the path of `file`, whose folders are real folders of the run's own, not links out of it."""
@@ -283,13 +283,8 @@ class LocalArtifactStore:
         rows = [asdict(ref) for _, ref in sorted(listed.items())]
         document = {"format": FORMAT, "artifacts": rows, "seal": _seal(rows)}
         body = json.dumps(document, ensure_ascii=False, indent=1)
-        path = self.folder / MANIFEST
-        _sweep(self.folder)
-        with draft_of(path) as draft:
-            draft.write_text(f"{body}\n", encoding="utf-8")
-            _flush(draft)
-            put(draft, path)
-        sync_folder(self.folder)
+        remove_drafts(self.folder)
+        write_text(self.folder / MANIFEST, f"{body}\n")
 
     def _discard(self, files: set[str]) -> None:
         for file in files:
@@ -301,14 +296,16 @@ _RERUN: Final = "restore it from a copy, or run the task again"
 
 
 def _file_name(item: ArtifactWrite) -> str:
-    """Return where an artifact lies: its name with the suffix of its format, since the seeds call everything .pkl."""
+    """Return where an artifact lies: its name with the suffix of its format, since Qlib calls everything .pkl."""
     if item.kind == RAW or item.name.endswith(item.suffix):
         return item.name
     return f"{item.name.removesuffix('.pkl')}{item.suffix}"
 
 
-def _marked(file: str, digest: str, taken: set[str]) -> str:
-    """Return a free name for the next version of `file`."""
+def _choose_name(file: str, digest: str, taken: set[str]) -> str:
+    """Return `file`, or a free name beside it: what the manifest lists stays until the manifest is replaced."""
+    if file not in taken:
+        return file
     folder, _, name = file.rpartition("/")
     stem, dot, suffix = name.partition(".")
     for mark in (digest[:8], digest[:16], digest):
@@ -319,8 +316,8 @@ def _marked(file: str, digest: str, taken: set[str]) -> str:
 
 
 @contextmanager
-def _told(what: str, name: str, folder: Path) -> Iterator[None]:
-    """Turn what a disk or a folder refuses into the record's own error; a file to be copied that is gone is none."""
+def _translate_errors(what: str, name: str, folder: Path) -> Iterator[None]:
+    """Translate errors of the disk or the folder; a file to be copied that does not exist is the caller's error."""
     try:
         yield
     except FileNotFoundError:
@@ -330,19 +327,6 @@ def _told(what: str, name: str, folder: Path) -> Iterator[None]:
             f"cannot {what} {name!r} in {folder}: {error.strerror or error}",
             hint="make room or give access, or set `tracking.artifacts` to a folder that has both",
         ) from error
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what writers that were killed left; whoever calls holds the lock, so no writer is alive."""
-    for stale in drafts_in(folder):
-        stale.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> tuple[str, int]:
-    """Flush a file to the disk and return the SHA-256 and the length of what it holds."""
-    sync_file(path)
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest(), os.fstat(handle.fileno()).st_size
 
 
 def _parse_manifest(text: str, path: Path) -> dict[str, ArtifactRef]:

@@ -8,20 +8,23 @@ from typing import Any, ClassVar, Final, Literal, overload
 
 import pandas as pd
 
+from rollwright.config.context import current_settings
+from rollwright.core.canonical import JSON
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import (
+    ExperimentNotFoundError,
     NoActiveRecorderError,
     RecorderNotFoundError,
     RecordError,
     nearest,
 )
-from rollwright.tracking.location import Place
+from rollwright.tracking.location import TrackingLocation
 from rollwright.tracking.recorder import MLflowRecorder, Recorder
-from rollwright.tracking.run_stack import Active, active, enter, leave
-from rollwright.tracking.runs_frame import frame_of, view_of
+from rollwright.tracking.run_stack import ActiveRun, active_runs, pop_run, push_run
+from rollwright.tracking.runs_frame import build_runs_frame, parse_run_view
 from rollwright.tracking.store import PARENT_TAG, ExperimentRecord, RunRecord
 
-__all__ = ["Experiment", "MLflowExperiment"]
+__all__ = ["Experiment", "ExperimentReference", "MLflowExperiment"]
 
 _RUN_NAME: Final = re.compile(r"[^\x00-\x1f\x7f'\"`\\]{1,250}")
 
@@ -31,7 +34,7 @@ class Experiment:
 
     Parameters
     ----------
-    place : Place
+    place : TrackingLocation
     record : ExperimentRecord
         The experiment as the store holds it.
     clock : Clock, optional
@@ -41,8 +44,8 @@ class Experiment:
     RT_L: ClassVar[str] = "list"
     UNLIMITED: ClassVar[int | None] = None  # what `list_recorders` takes anyway
 
-    def __init__(self, *, place: Place, record: ExperimentRecord, clock: Clock | None = None) -> None:
-        self._place = place
+    def __init__(self, *, location: TrackingLocation, record: ExperimentRecord, clock: Clock | None = None) -> None:
+        self._location = location
         self._record = record
         self._clock = clock or SystemClock()
 
@@ -50,10 +53,10 @@ class Experiment:
         return f"{type(self).__name__}(name={self.name!r}, id={self.id!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Experiment) and (self.id, self._place) == (other.id, other._place)
+        return isinstance(other, Experiment) and (self.id, self._location) == (other.id, other._location)
 
     def __hash__(self) -> int:
-        return hash((self.id, self._place))
+        return hash((self.id, self._location))
 
     @property
     def id(self) -> str:
@@ -66,9 +69,9 @@ class Experiment:
         return self._record.name
 
     @property
-    def place(self) -> Place:
-        """Where it is kept."""
-        return self._place
+    def location(self) -> TrackingLocation:
+        """Where it is stored."""
+        return self._location
 
     @property
     def active_recorder(self) -> Recorder | None:
@@ -108,18 +111,18 @@ class Experiment:
                 f"recorder {recorder_id} exists already and would not be a new one",
                 hint="pass resume=True to take it up again",
             )
-        recorder = self._to_resume(recorder_id, recorder_name) if resume else None
+        recorder = self._find_to_resume(recorder_id, recorder_name) if resume else None
         if recorder is None:
-            recorder = self._new(recorder_name, Recorder.STATUS_R, tags=self._parent())
+            recorder = self._create(recorder_name, Recorder.STATUS_R, tags=self._parent())
         recorder.start_run()
-        enter(self, recorder)
+        push_run(self, recorder)
         return recorder
 
     def end(self, recorder_status: str = Recorder.STATUS_FI) -> None:
         """End the innermost active recorder of this experiment; no error when there is none."""
         entry = self._innermost()
         if entry is not None:
-            leave(entry, recorder_status)
+            pop_run(entry, recorder_status)
 
     def suspend(self) -> None:
         """Suspend the innermost active recorder of this experiment, as `ExpManager.suspend_exp`."""
@@ -127,7 +130,7 @@ class Experiment:
 
     def create_recorder(self, recorder_name: str | None = None) -> Recorder:
         """Add a recorder that is SCHEDULED: it exists, and has not started."""
-        return self._new(recorder_name, Recorder.STATUS_S)
+        return self._create(recorder_name, Recorder.STATUS_S)
 
     def get_recorder(
         self,
@@ -161,14 +164,14 @@ class Experiment:
                 f"no recorder of experiment {self.name!r} is active",
                 hint="give a recorder_id or a recorder_name, or ask inside `with R.start(...)`",
             )
-        recorder = self._found(recorder_id, recorder_name)
+        recorder = self._find(recorder_id, recorder_name)
         if recorder is None and (recorder_id is not None or not create):
-            raise self._not_found(recorder_id, recorder_name)
+            raise self._explain_missing(recorder_id, recorder_name)
         if recorder is None:
-            recorder = self._new(recorder_name, Recorder.STATUS_S)
+            recorder = self._create(recorder_name, Recorder.STATUS_S)
         if start:
             recorder.start_run()
-            enter(self, recorder)
+            push_run(self, recorder)
         return recorder
 
     def delete_recorder(self, recorder_id: str | None = None, recorder_name: str | None = None) -> None:
@@ -179,10 +182,10 @@ class Experiment:
         RecorderNotFoundError
             When there is none.
         """
-        recorder = self._found(recorder_id, recorder_name)
+        recorder = self._find(recorder_id, recorder_name)
         if recorder is None:
-            raise self._not_found(recorder_id, recorder_name)
-        self._place.store.delete_run(recorder.id)
+            raise self._explain_missing(recorder_id, recorder_name)
+        self._location.store.delete_run(recorder.id)
 
     @overload
     def list_recorders(
@@ -237,31 +240,35 @@ class Experiment:
         order_by: Sequence[str] | None = None,
     ) -> pd.DataFrame:
         """Return one row for each recorder, as `ExpManager.search_records`."""
-        runs = self._place.store.search_runs(
-            [self.id], where=filter_string, order_by=order_by or (), view=view_of(run_view_type), limit=max_results
+        runs = self._location.store.search_runs(
+            [self.id],
+            where=filter_string,
+            order_by=order_by or (),
+            view=parse_run_view(run_view_type),
+            limit=max_results,
         )
-        return frame_of(runs)
+        return build_runs_frame(runs)
 
-    def _innermost(self) -> Active | None:
-        entries = [entry for entry in active() if entry.experiment == self]
+    def _innermost(self) -> ActiveRun | None:
+        entries = [entry for entry in active_runs() if entry.experiment == self]
         return entries[-1] if entries else None
 
     def _parent(self) -> dict[str, str]:
         """Return the tag that makes a new run a part of the one that is active here; MLflow's page nests it there."""
-        outer = [entry.recorder for entry in active() if entry.recorder.place == self._place]
+        outer = [entry.recorder for entry in active_runs() if entry.recorder.location == self._location]
         return {PARENT_TAG: outer[-1].id} if outer else {}
 
-    def _new(self, name: str | None, status: str, *, tags: Mapping[str, str] | None = None) -> Recorder:
+    def _create(self, name: str | None, status: str, *, tags: Mapping[str, str] | None = None) -> Recorder:
         wanted = name if name is not None else Recorder.DEFAULT_NAME
-        run = self._place.store.create_run(
+        run = self._location.store.create_run(
             self.id, name=_run_name(wanted), status=status, start=self._clock.now(), tags=tags or {}
         )
         return self._recorder(run)
 
-    def _found(self, recorder_id: str | None, recorder_name: str | None) -> Recorder | None:
+    def _find(self, recorder_id: str | None, recorder_name: str | None) -> Recorder | None:
         if recorder_id is not None:
             try:
-                run = self._place.store.get_run(recorder_id)
+                run = self._location.store.get_run(recorder_id)
             except RecorderNotFoundError:
                 return None
             return None if run.deleted or run.experiment_id != self.id else self._recorder(run)
@@ -270,23 +277,23 @@ class Experiment:
             return found[0] if found else None
         return None
 
-    def _to_resume(self, recorder_id: str | None, recorder_name: str | None) -> Recorder | None:
+    def _find_to_resume(self, recorder_id: str | None, recorder_name: str | None) -> Recorder | None:
         if recorder_id is None and recorder_name is None:
             newest = self._search(limit=1)
             return newest[0] if newest else None
-        recorder = self._found(recorder_id, recorder_name)
+        recorder = self._find(recorder_id, recorder_name)
         if recorder is None and recorder_id is not None:
-            raise self._not_found(recorder_id, recorder_name)
+            raise self._explain_missing(recorder_id, recorder_name)
         return recorder
 
     def _search(self, *, where: str = "", limit: int | None = None) -> list[Recorder]:
-        runs = self._place.store.search_runs([self.id], where=where, limit=limit)
+        runs = self._location.store.search_runs([self.id], where=where, limit=limit)
         return [self._recorder(run) for run in runs]
 
     def _recorder(self, run: RunRecord) -> Recorder:
-        return MLflowRecorder(place=self._place, run=run, clock=self._clock)
+        return MLflowRecorder(location=self._location, run=run, clock=self._clock)
 
-    def _not_found(self, recorder_id: str | None, recorder_name: str | None) -> RecordError:
+    def _explain_missing(self, recorder_id: str | None, recorder_name: str | None) -> RecordError:
         if recorder_id is not None:
             return RecorderNotFoundError(f"experiment {self.name!r} has no recorder of id {recorder_id}")
         if recorder_name is None:
@@ -300,7 +307,30 @@ class Experiment:
 
 
 class MLflowExperiment(Experiment):
-    """The experiment of the seeds' name; MLflow stands behind the tracking store of its place."""
+    """Qlib's name of `Experiment`; MLflow is behind the tracking store of its location."""
+
+
+class ExperimentReference:
+    """An experiment as a file or a task pool stores it: where it is stored, relative to the project, and its id."""
+
+    def to_json(self, obj: Experiment) -> dict[str, JSON]:
+        """Return what identifies the experiment."""
+        return {"tracking": obj.location.portable_uri(), "experiment_id": obj.id}
+
+    def from_json(self, value: Mapping[str, JSON]) -> Experiment:
+        """Return the experiment, read from the tracking store that the current settings lead to.
+
+        Raises
+        ------
+        ExperimentNotFoundError
+            When the store does not know it.
+        """
+        location = TrackingLocation.from_portable(str(value["tracking"]), current_settings())
+        wanted = str(value["experiment_id"])
+        found = location.store.experiments(experiment_id=wanted)
+        if not found:
+            raise ExperimentNotFoundError(f"there is no experiment {wanted}")
+        return MLflowExperiment(location=location, record=found[0])
 
 
 def _run_name(name: str) -> str:

@@ -1,7 +1,7 @@
-"""Which runs are being recorded, and by whom: a run whose process died is found by the lock it no longer holds.
+"""Liveness of runs: a run whose process died is found by the lock that the process no longer holds.
 
-Each active run has a small file in ``.rollwright/recording``, locked by its process until the run ends. What a killed
-process leaves is a file that nobody holds; whoever finds it ends the run as FAILED.
+Each active run has a small file in ``.rollwright/recording``, locked by its process until the run ends. A killed
+process leaves a file without a lock; the next process that looks marks the run as FAILED.
 """
 
 from __future__ import annotations
@@ -21,39 +21,44 @@ from rollwright.config.settings import Settings
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.locks import HeldLock, try_file_lock
 from rollwright.errors import RecorderNotFoundError, RecordError
-from rollwright.tracking.location import Place
+from rollwright.tracking.location import TrackingLocation
 from rollwright.tracking.store import OPEN_STATUSES
 
-__all__ = ["AbandonedRun", "Presence", "abandoned_runs", "fail_abandoned"]
+__all__ = ["AbandonedRun", "LivenessFile", "fail_abandoned", "find_abandoned_runs"]
 
 _logger: Final = logging.getLogger("rollwright.tracking")
 _FOLDER: Final = Path(".rollwright/recording")
 REASON_TAG: Final = "rollwright.failed"
 
 
-class Presence:
-    """The sign that this process records a run; it lasts until `leave` or the end of the process.
+class LivenessFile:
+    """Shows that this process records a run, until `end` or the end of the process.
 
     Parameters
     ----------
-    place : Place
+    place : TrackingLocation
     run_id : str
     """
 
-    def __init__(self, place: Place, run_id: str) -> None:
+    def __init__(self, location: TrackingLocation, run_id: str) -> None:
         self._lock: HeldLock | None = None
-        if not place.store.traits.durable:  # the run dies with the process
+        if not location.store.traits.durable:  # the run dies with the process
             return
-        path = place.root / _FOLDER / f"{run_id}-{secrets.token_hex(4)}"
+        path = location.root / _FOLDER / f"{run_id}-{secrets.token_hex(4)}"
         try:
             self._lock = HeldLock(path)
-            about = {"run": run_id, "tracking": place.portable_uri(), "host": socket.gethostname(), "pid": os.getpid()}
+            about = {
+                "run": run_id,
+                "tracking": location.portable_uri(),
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+            }
             self._lock.write(json.dumps(about).encode())
-        except OSError as error:  # the run matters more than the sign
-            _logger.debug("presence.unsigned run=%s %s", run_id, error)
+        except OSError as error:  # the run matters more than the file
+            _logger.debug("liveness.not_written run=%s error=%s", run_id, error)
 
-    def leave(self) -> None:
-        """Take the sign away: the run has ended, or is suspended."""
+    def end(self) -> None:
+        """Remove the file: the run has ended, or is suspended."""
         if self._lock is not None:
             self._lock.release()
         self._lock = None
@@ -61,7 +66,7 @@ class Presence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbandonedRun:
-    """A run that was being recorded by a process that is no more."""
+    """A run that was being recorded by a process that died."""
 
     run_id: str
     tracking: str
@@ -69,11 +74,11 @@ class AbandonedRun:
     path: Path
 
 
-def abandoned_runs(root: Path) -> list[AbandonedRun]:
-    """Return the runs of this project and host whose process died, and which nobody has taken up since."""
-    signs = [(path, about) for path in sorted((root / _FOLDER).glob("*-*")) if (about := _about(path)) is not None]
-    dead = [(path, about) for path, about in signs if about["host"] == socket.gethostname() and _is_free(path)]
-    alive = {about["run"] for path, about in signs if all(path != gone for gone, _ in dead)}
+def find_abandoned_runs(root: Path) -> list[AbandonedRun]:
+    """Return the runs of this project and host whose process died and which no other process resumed."""
+    files = [(path, about) for path in sorted((root / _FOLDER).glob("*-*")) if (about := _read_about(path)) is not None]
+    dead = [(path, about) for path, about in files if about["host"] == socket.gethostname() and _is_free(path)]
+    alive = {about["run"] for path, about in files if all(path != other for other, _ in dead)}
     return [
         AbandonedRun(run_id=about["run"], tracking=about["tracking"], pid=about["pid"], path=path)
         for path, about in dead
@@ -82,13 +87,13 @@ def abandoned_runs(root: Path) -> list[AbandonedRun]:
 
 
 def fail_abandoned(settings: Settings, *, clock: Clock | None = None) -> list[AbandonedRun]:
-    """End as FAILED the runs whose process died, and return them; a run that ended itself stays as it is.
+    """Mark as FAILED the runs whose process died, and return them; a run that has ended stays as it is.
 
-    A run whose tracking store cannot be asked now is found again the next time.
+    A run whose tracking store does not answer now is found again the next time.
     """
     found: list[AbandonedRun] = []
-    for run in abandoned_runs(settings.root):
-        with _taken(run.path) as mine:
+    for run in find_abandoned_runs(settings.root):
+        with _lock_file(run.path) as mine:
             if mine and _fail(run, settings, clock or SystemClock()):
                 found.append(run)
     return found
@@ -97,28 +102,28 @@ def fail_abandoned(settings: Settings, *, clock: Clock | None = None) -> list[Ab
 def _fail(run: AbandonedRun, settings: Settings, clock: Clock) -> bool:
     failed = False
     try:
-        store = Place.from_portable(run.tracking, settings).store
+        store = TrackingLocation.from_portable(run.tracking, settings).store
         record = store.get_run(run.run_id)
         if record.status in OPEN_STATUSES and not record.deleted:
             store.log_batch(run.run_id, tags={REASON_TAG: f"its process {run.pid} died"})
             store.update_run(run.run_id, status="FAILED", end=clock.now())
-            _logger.warning("recorder.abandoned id=%s pid=%d: its process died; it is FAILED", run.run_id, run.pid)
+            _logger.warning("recorder.abandoned id=%s pid=%d status=FAILED", run.run_id, run.pid)
             failed = True
     except RecorderNotFoundError:
         pass
     except RecordError as error:
-        _logger.warning("recorder.abandoned id=%s: it cannot be ended now: %s", run.run_id, error.message)
+        _logger.warning("recorder.not_ended id=%s error=%s", run.run_id, error.message)
         return False
     run.path.unlink(missing_ok=True)
     return failed
 
 
 @contextmanager
-def _taken(path: Path) -> Iterator[bool]:
-    """Hold the sign of a dead process, so that two who look do not both act; False when it went meanwhile."""
+def _lock_file(path: Path) -> Iterator[bool]:
+    """Lock the file of a dead process, so that only one process acts on it; yield False when it is gone."""
     with try_file_lock(path) as free:
-        about = _about(path)
-        if free and about is None:  # it ended by itself while we looked, and opening it made an empty file
+        about = _read_about(path)
+        if free and about is None:  # the run ended meanwhile, and opening the file created an empty one
             path.unlink(missing_ok=True)
         yield free and about is not None
 
@@ -128,8 +133,8 @@ def _is_free(path: Path) -> bool:
         return free
 
 
-def _about(path: Path) -> dict[str, Any] | None:
-    """Return what a sign says; None for one that is gone or is being written."""
+def _read_about(path: Path) -> dict[str, Any] | None:
+    """Return what a liveness file says; None for one that is gone or is being written."""
     try:
         about = json.loads(path.read_bytes())
         return {

@@ -1,4 +1,4 @@
-"""Where records go: a tracking URI and the folder of the artifacts, both found from the project folder."""
+"""The tracking location: a tracking URI and a folder of artifacts, both found from the project folder."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rollwright.tracking.artifacts import LocalArtifactStore
 from rollwright.tracking.store import RunRecord, TrackingStore
 from rollwright.tracking.stores.opening import open_tracking
 
-__all__ = ["Place"]
+__all__ = ["TrackingLocation"]
 
 _SQLITE: Final = "sqlite:///"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class TrackingLocation:
     """A tracking store and the artifacts of its runs.
 
     Attributes
@@ -36,8 +36,8 @@ class Place:
     root: Path
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, uri: str | None = None) -> Place:
-        """Return the place that `settings` name, with `uri` instead of theirs when it is given."""
+    def from_settings(cls, settings: Settings, *, uri: str | None = None) -> TrackingLocation:
+        """Return the location that `settings` name, with `uri` instead of theirs when it is given."""
         return cls(
             uri=settings.resolve_url(uri or settings.tracking.uri),
             artifacts=settings.resolve(settings.tracking.artifacts),
@@ -67,8 +67,8 @@ class Place:
         return masked(self.uri)
 
     @classmethod
-    def from_portable(cls, uri: str, settings: Settings) -> Place:
-        """Return the place that `portable_uri` spelled, seen from this project.
+    def from_portable(cls, uri: str, settings: Settings) -> TrackingLocation:
+        """Return the location that `portable_uri` describes, seen from this project.
 
         Raises
         ------

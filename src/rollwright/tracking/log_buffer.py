@@ -1,4 +1,4 @@
-"""What a run logs, gathered until it is written: one value that cannot be stored never takes another with it."""
+"""The log buffer of a run: values wait to be written in one batch; one that is refused never loses another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rollwright.errors import RecordError, TrackingUnavailableError
 from rollwright.tracking.artifacts import ArtifactStore, ArtifactWrite
 from rollwright.tracking.store import Metric, TrackingStore, TrackingTraits, legal_key
 
-__all__ = ["Pending", "spelled_out"]
+__all__ = ["LogBuffer", "resolve_pointers"]
 
 FOLDER: Final = "long_values"
 _POINTER: Final = f"artifact:{FOLDER}/"
@@ -24,8 +24,8 @@ _FORBIDDEN: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(slots=True, kw_only=True)
-class Pending:
-    """Values of one run on their way to the store.
+class LogBuffer:
+    """Parameters, metrics and tags of one run that wait to be written.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Pending:
         What the store can hold; longer texts, and texts under names it cannot hold, become JSON artifacts with a
         pointer in their place.
     params, tags, metrics
-        What waits.
+        What waits to be written.
     known : dict
         Parameters the run has already, as stored: they never change.
     """
@@ -49,14 +49,14 @@ class Pending:
         return bool(self.params or self.tags or self.metrics or self.long)
 
     def add_params(self, values: Mapping[str, object]) -> list[str]:
-        """Take parameters in, and return a line for each that cannot be."""
+        """Add parameters, and return a line for each that cannot be stored."""
         problems: list[str] = []
         for key, value in values.items():
             text = str(value)
             if _FORBIDDEN.search(key + text):
                 problems.append(f"parameter {key!r} holds NUL or a lone surrogate")
                 continue
-            name, stored = self._fitted("param", key, text, self.traits.max_param)
+            name, stored = self._fit("param", key, text, self.traits.max_param)
             if self.known.setdefault(name, stored) != stored:
                 problems.append(f"parameter {key!r} is {self.known[name][:80]!r} already, not {text[:80]!r}")
                 continue
@@ -64,19 +64,19 @@ class Pending:
         return problems
 
     def add_tags(self, values: Mapping[str, object]) -> list[str]:
-        """Take tags in, and return a line for each that cannot be."""
+        """Add tags, and return a line for each that cannot be stored."""
         problems: list[str] = []
         for key, value in values.items():
             text = str(value)
             if _FORBIDDEN.search(key + text):
                 problems.append(f"tag {key!r} holds NUL or a lone surrogate")
                 continue
-            name, stored = self._fitted("tag", key, text, self.traits.max_tag)
+            name, stored = self._fit("tag", key, text, self.traits.max_tag)
             self.tags[name] = stored
         return problems
 
     def add_metrics(self, values: Mapping[str, object], *, step: int, at: datetime) -> list[str]:
-        """Take metrics in, and return a line for each that cannot be."""
+        """Add metrics, and return a line for each that cannot be stored."""
         problems: list[str] = []
         for key, value in values.items():
             number = _number(value)
@@ -115,14 +115,14 @@ class Pending:
         except TrackingUnavailableError:
             raise
         except RecordError as error:
-            problems = self._write_singly(store, run_id)
+            problems = self._write_one_by_one(store, run_id)
             self._clear()
             if not problems:
                 return
             raise RecordError(f"the tracking store refused {len(problems)} values: {'; '.join(problems)}") from error
         self._clear()
 
-    def _write_singly(self, store: TrackingStore, run_id: str) -> list[str]:
+    def _write_one_by_one(self, store: TrackingStore, run_id: str) -> list[str]:
         problems: list[str] = []
         attempts = [
             *(
@@ -146,17 +146,17 @@ class Pending:
         self.tags.clear()
         self.metrics.clear()
 
-    def _fitted(self, what: str, key: str, text: str, limit: int) -> tuple[str, str]:
+    def _fit(self, what: str, key: str, text: str, limit: int) -> tuple[str, str]:
         """Return the key and the text to store; what the store cannot hold becomes an artifact."""
         if legal_key(key) and len(text) <= limit and not text.startswith(_POINTER):
             return key, text
-        name = f"{FOLDER}/{what}-{_short(key)}-{_short(text)}.json"
+        name = f"{FOLDER}/{what}-{_digest(key)}-{_digest(text)}.json"
         fill = partial(JsonCodec().write, {"name": key, "value": text})
         self.long[name] = ArtifactWrite(name=name, kind=JsonCodec.kind, suffix=JsonCodec.suffix, fill=fill)
         return key if legal_key(key) else _stand_in(what, key), f"artifact:{name}"
 
 
-def spelled_out(stored: Mapping[str, str], files: Callable[[], ArtifactStore]) -> dict[str, str]:
+def resolve_pointers(stored: Mapping[str, str], files: Callable[[], ArtifactStore]) -> dict[str, str]:
     """Return stored parameters or tags with every pointer replaced by the name and the text it points to."""
     values: dict[str, str] = {}
     for key, text in stored.items():
@@ -178,9 +178,9 @@ def _number(value: object) -> float | None:
         return None
 
 
-def _short(text: str) -> str:
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _stand_in(what: str, key: str) -> str:
-    return f"{what}-{_short(key)}"
+    return f"{what}-{_digest(key)}"

@@ -18,10 +18,10 @@ from rollwright.errors import (
     nearest,
 )
 from rollwright.tracking.experiment import Experiment, MLflowExperiment
-from rollwright.tracking.location import Place
+from rollwright.tracking.location import TrackingLocation
 from rollwright.tracking.recorder import MLflowRecorder, Recorder
-from rollwright.tracking.run_stack import active, leave
-from rollwright.tracking.runs_frame import frame_of, view_of
+from rollwright.tracking.run_stack import active_runs, pop_run
+from rollwright.tracking.runs_frame import build_runs_frame, parse_run_view
 from rollwright.tracking.store import ExperimentRecord, check_name
 from rollwright.tracking.stores.opening import MEMORY
 
@@ -29,14 +29,14 @@ __all__ = ["ExpManager", "MLflowExpManager", "open_manager"]
 
 
 class ExpManager:
-    """All experiments of one place.
+    """All experiments of one tracking location.
 
     Parameters
     ----------
     uri : str, optional
-        Tracking URI; that of the ambient settings, asked at each use, if not given.
+        Tracking URI; that of the current settings, asked at each use, if not given.
     default_exp_name : str, optional
-        The experiment of a run that names none; that of the ambient settings, asked at each use, if not given.
+        The experiment of a run that names none; that of the current settings, asked at each use, if not given.
     clock : Clock, optional
     """
 
@@ -53,28 +53,28 @@ class ExpManager:
         return self._default_exp_name or current_settings().tracking.default_experiment
 
     @property
-    def place(self) -> Place:
-        """Where the experiments are kept."""
-        return Place.from_settings(current_settings(), uri=self._uri)
+    def location(self) -> TrackingLocation:
+        """Where the experiments are stored."""
+        return TrackingLocation.from_settings(current_settings(), uri=self._uri)
 
     @property
     def default_uri(self) -> str:
-        """The tracking URI of the ambient settings."""
-        return Place.from_settings(current_settings()).uri
+        """The tracking URI of the current settings."""
+        return TrackingLocation.from_settings(current_settings()).uri
 
     @property
     def uri(self) -> str:
         """The tracking URI in use."""
-        return self.place.uri
+        return self.location.uri
 
     @property
     def active_experiment(self) -> Experiment | None:
         """The experiment of the innermost active recorder in this thread."""
-        entries = active()
+        entries = active_runs()
         return entries[-1].experiment if entries else None
 
     def set_uri(self, uri: str | None) -> None:
-        """Use another tracking URI from now on; None goes back to that of the ambient settings."""
+        """Use another tracking URI from now on; None goes back to that of the current settings."""
         self._uri = uri
 
     def start_exp(
@@ -110,9 +110,9 @@ class ExpManager:
 
     def end_exp(self, recorder_status: str = Recorder.STATUS_FI) -> None:
         """End the innermost active recorder; no error when there is none."""
-        entries = active()
+        entries = active_runs()
         if entries:
-            leave(entries[-1], recorder_status)
+            pop_run(entries[-1], recorder_status)
 
     def suspend_exp(self) -> None:
         """Suspend the innermost active recorder: it waits as SCHEDULED, for any process to resume; none, no error."""
@@ -121,7 +121,7 @@ class ExpManager:
     def create_exp(self, experiment_name: str | None = None) -> Experiment:
         """Return the experiment, creating it when there is none; however many ask at once, one results."""
         name = check_name(experiment_name or self.default_exp_name, what="experiment")
-        return self._experiment(self.place.store.create_experiment(name))
+        return self._experiment(self.location.store.create_experiment(name))
 
     def get_exp(
         self,
@@ -149,7 +149,7 @@ class ExpManager:
             return self.active_experiment
         name = experiment_name or (self.default_exp_name if experiment_id is None else None)
         try:
-            found = self.place.store.experiments(name=None if experiment_id else name, experiment_id=experiment_id)
+            found = self.location.store.experiments(name=None if experiment_id else name, experiment_id=experiment_id)
         except TrackingUnavailableError:
             if not create or experiment_id is not None:
                 raise
@@ -159,7 +159,7 @@ class ExpManager:
         elif create and experiment_id is None:
             experiment = self.create_exp(name)
         else:
-            raise self._not_found(experiment_id, name)
+            raise self._explain_missing(experiment_id, name)
         if start:
             experiment.start()
         return experiment
@@ -172,15 +172,15 @@ class ExpManager:
         RecorderNotFoundError
             When there is none or it is deleted.
         """
-        place = self.place
-        run = place.store.get_run(recorder_id)
+        location = self.location
+        run = location.store.get_run(recorder_id)
         if run.deleted:
             raise RecorderNotFoundError(f"recorder {recorder_id} is deleted")
-        return MLflowRecorder(place=place, run=run, clock=self._clock)
+        return MLflowRecorder(location=location, run=run, clock=self._clock)
 
     def list_experiments(self) -> dict[str, Experiment]:
         """Return the experiments by name."""
-        return {record.name: self._experiment(record) for record in self.place.store.experiments()}
+        return {record.name: self._experiment(record) for record in self.location.store.experiments()}
 
     def delete_exp(self, *, experiment_id: str | None = None, experiment_name: str | None = None) -> None:
         """Delete an experiment with its recorders; its name is free at once.
@@ -193,7 +193,7 @@ class ExpManager:
         if experiment_id is None and experiment_name is None:
             raise RecordError("neither an experiment_id nor an experiment_name was given, so nothing is deleted")
         experiment = self.get_exp(experiment_id=experiment_id, experiment_name=experiment_name)
-        self.place.store.delete_experiment(experiment.id)
+        self.location.store.delete_experiment(experiment.id)
 
     def search_records(
         self,
@@ -225,30 +225,30 @@ class ExpManager:
             ``run_id``, ``run_name``, ``experiment_id``, ``status``, ``start_time``, ``end_time`` (UTC), then
             ``params.*``, ``metrics.*`` and ``tags.*``, each group sorted by name.
         """
-        store = self.place.store
+        store = self.location.store
         ids = list(experiment_ids) if experiment_ids is not None else [record.id for record in store.experiments()]
         runs = store.search_runs(
-            ids, where=filter_string, order_by=order_by or (), view=view_of(run_view_type), limit=max_results
+            ids, where=filter_string, order_by=order_by or (), view=parse_run_view(run_view_type), limit=max_results
         )
-        return frame_of(runs)
+        return build_runs_frame(runs)
 
     def _experiment(self, record: ExperimentRecord) -> Experiment:
-        return MLflowExperiment(place=self.place, record=record, clock=self._clock)
+        return MLflowExperiment(location=self.location, record=record, clock=self._clock)
 
-    def _not_found(self, experiment_id: str | None, name: str | None) -> ExperimentNotFoundError:
+    def _explain_missing(self, experiment_id: str | None, name: str | None) -> ExperimentNotFoundError:
         if name is None or experiment_id is not None:
-            where = self.place.portable_uri()
+            where = self.location.portable_uri()
             return ExperimentNotFoundError(f"there is no experiment of id {experiment_id} at {where}")
-        known = [record.name for record in self.place.store.experiments()]
+        known = [record.name for record in self.location.store.experiments()]
         close = nearest(name, known)
         return ExperimentNotFoundError(
-            f"there is no experiment named {name!r} at {self.place.portable_uri()}",
+            f"there is no experiment named {name!r} at {self.location.portable_uri()}",
             hint=f"did you mean {close!r}?" if close else f"known names: {', '.join(sorted(known)[:20])}",
         )
 
 
 class MLflowExpManager(ExpManager):
-    """The manager of the seeds' name; MLflow stands behind the tracking store of its place."""
+    """Qlib's name of `ExpManager`; MLflow is behind the tracking store of its location."""
 
     @property
     def client(self) -> Any:
@@ -261,11 +261,11 @@ class MLflowExpManager(ExpManager):
         """
         if self.uri.startswith(MEMORY):
             raise RecordError(f"MLflow has no client for {self.uri}", hint="set tracking.uri to a database or a server")
-        from rollwright.tracking.stores.mlflow.store import client_of  # noqa: PLC0415 - the adapter is imported when chosen
+        from rollwright.tracking.stores.mlflow.store import open_client  # noqa: PLC0415 - the adapter is imported when chosen
 
-        return client_of(self.uri)
+        return open_client(self.uri)
 
 
-def open_manager(settings: Settings) -> ExpManager:  # noqa: ARG001 - it asks the ambient settings at each use
-    """Return a manager over the ambient settings; what stands for the tracking of a context that was given none."""
+def open_manager(settings: Settings) -> ExpManager:  # noqa: ARG001 - it asks the current settings at each use
+    """Return a manager over the current settings; what stands for the tracking of a context that was given none."""
     return MLflowExpManager()

@@ -1,4 +1,4 @@
-"""``R``: the one word for recording, over the ambient settings and the recorder that is active in this thread."""
+"""``R``, the facade for recording: its calls go to the recorder that is active in this thread."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rollwright.errors import NoActiveRecorderError, RecordError
 from rollwright.tracking.experiment import Experiment
 from rollwright.tracking.manager import ExpManager, MLflowExpManager
 from rollwright.tracking.recorder import Recorder
-from rollwright.tracking.run_stack import active, leave
+from rollwright.tracking.run_stack import active_runs, pop_run
 
 __all__ = ["QlibRecorder", "R", "list_recorders"]
 
 
 class QlibRecorder:
-    """Experiments and recorders by the seeds' words.
+    """Experiments and recorders by Qlib's names.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class QlibRecorder:
         self._given = exp_manager
 
     def __repr__(self) -> str:
-        return f"R(uri={self.exp_manager.place.portable_uri()!r})"
+        return f"R(uri={self.exp_manager.location.portable_uri()!r})"
 
     @property
     def exp_manager(self) -> ExpManager:
@@ -83,13 +83,13 @@ class QlibRecorder:
                 recorder_name=recorder_name,
                 resume=resume,
             )
-            entry = active()[-1]
+            entry = active_runs()[-1]
             try:
                 yield entry.recorder
             except BaseException as error:
                 _fail(entry, error)
                 raise
-            leave(entry, Recorder.STATUS_FI)
+            pop_run(entry, Recorder.STATUS_FI)
 
     def start_exp(
         self,
@@ -222,14 +222,14 @@ class QlibRecorder:
             experiment_id=experiment_id,
             experiment_name=experiment_name,
         )
-        self.exp_manager.place.store.delete_run(recorder.id)
+        self.exp_manager.location.store.delete_run(recorder.id)
 
     def get_uri(self) -> str:
         """Return the tracking URI in force here."""
         return self.exp_manager.uri
 
     def set_uri(self, uri: str | None) -> None:
-        """Use another tracking URI from now on; None goes back to that of the ambient settings.
+        """Use another tracking URI from now on; None goes back to that of the current settings.
 
         It changes the ambient context: that of the innermost `using` block, else that of the whole process.
         """
@@ -281,7 +281,7 @@ class QlibRecorder:
         return self._active().download_artifact(path, dst_path)
 
     def _active(self) -> Recorder:
-        entries = active()
+        entries = active_runs()
         if not entries:
             raise NoActiveRecorderError(
                 "no recorder is active in this thread", hint="record inside `with R.start(experiment_name=...):`"
@@ -312,6 +312,6 @@ def list_recorders(
 def _fail(entry: Any, error: BaseException) -> None:
     """End the run as FAILED; what hinders that must not hide the error that is under way."""
     try:
-        leave(entry, Recorder.STATUS_FA)
+        pop_run(entry, Recorder.STATUS_FA)
     except (RecordError, OSError) as second:
         error.add_note(f"and the recorder could not be ended cleanly: {second}")

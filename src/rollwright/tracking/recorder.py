@@ -22,8 +22,8 @@ from rollwright.errors import (
     UnsupportedArtifactError,
 )
 from rollwright.tracking.artifacts import RAW, ArtifactWrite, LocalArtifactStore
-from rollwright.tracking.location import Place
-from rollwright.tracking.log_buffer import Pending, spelled_out
+from rollwright.tracking.location import TrackingLocation
+from rollwright.tracking.log_buffer import LogBuffer, resolve_pointers
 from rollwright.tracking.store import OPEN_STATUSES, PARENT_TAG, STATUSES, RunRecord
 
 __all__ = ["MLflowRecorder", "Recorder", "RecorderReference"]
@@ -35,13 +35,13 @@ _PICKLED: Final = "envelope"
 class Recorder:
     """One run.
 
-    While it is active, parameters, metrics and tags are gathered and written in batches: when it ends, before they are
+    While it is active, parameters, metrics and tags are buffered and written in batches: when it ends, before they are
     read, and by `flush`. Otherwise they are written at once. Times, name and status are those this object last saw.
 
     Parameters
     ----------
-    place : Place
-        Where it is kept.
+    place : TrackingLocation
+        Where it is stored.
     run : RunRecord
         The run as the store holds it.
     clock : Clock, optional
@@ -54,14 +54,14 @@ class Recorder:
     STATUS_FA: ClassVar[str] = "FAILED"
     DEFAULT_NAME: ClassVar[str] = "mlflow_recorder"
 
-    def __init__(self, *, place: Place, run: RunRecord, clock: Clock | None = None) -> None:
-        self._place = place
+    def __init__(self, *, location: TrackingLocation, run: RunRecord, clock: Clock | None = None) -> None:
+        self._location = location
         self._run = run
         self._clock = clock or SystemClock()
-        self._local: LocalArtifactStore = place.files_of(run.experiment_id, run.id)
+        self._local: LocalArtifactStore = location.files_of(run.experiment_id, run.id)
         self._fetched = False
-        self._pending = Pending(traits=place.store.traits, known=dict(run.params))
-        self._gathering = False
+        self._buffer = LogBuffer(traits=location.store.traits, known=dict(run.params))
+        self._buffering = False
         self._mutex = threading.RLock()
 
     def __repr__(self) -> str:
@@ -122,14 +122,14 @@ class Recorder:
         }
 
     @property
-    def place(self) -> Place:
-        """Where it is kept."""
-        return self._place
+    def location(self) -> TrackingLocation:
+        """Where it is stored."""
+        return self._location
 
     @property
     def uri(self) -> str:
         """The tracking URI it is recorded at, without a password."""
-        return self._place.portable_uri()
+        return self._location.portable_uri()
 
     @property
     def artifact_uri(self) -> str:
@@ -146,15 +146,15 @@ class Recorder:
 
     def set_recorder_name(self, name: str) -> None:
         """Rename the run, here and in the store."""
-        self._place.store.update_run(self.id, name=name)
+        self._location.store.update_run(self.id, name=name)
         self._run = replace(self._run, name=name)
 
     def start_run(self) -> None:
-        """Make the run RUNNING, and gather what it logs from now on."""
+        """Make the run RUNNING, and buffer what it logs from now on."""
         if self.status != self.STATUS_R or self._run.end is not None:
-            self._place.store.update_run(self.id, status=self.STATUS_R)
+            self._location.store.update_run(self.id, status=self.STATUS_R)
             self._run = replace(self._run, status=self.STATUS_R, end=None)
-        self._gathering = True
+        self._buffering = True
 
     def end_run(self, status: str = STATUS_FI) -> None:
         """Write what waits, and close the run with `status`; SCHEDULED suspends it, to be resumed anywhere.
@@ -166,7 +166,7 @@ class Recorder:
         """
         if status not in STATUSES:
             raise RecordError(f"{status!r} is no status", hint="SCHEDULED, RUNNING, FINISHED or FAILED")
-        self._gathering = False
+        self._buffering = False
         try:
             self.flush()
         except BaseException:
@@ -174,7 +174,7 @@ class Recorder:
             raise
         finally:
             end = None if status in OPEN_STATUSES else self._clock.now()
-            self._place.store.update_run(self.id, status=status, end=end)
+            self._location.store.update_run(self.id, status=status, end=end)
             self._run = replace(self._run, status=status, end=end)
 
     def flush(self) -> None:
@@ -186,8 +186,8 @@ class Recorder:
             Naming the values the store refused; the others are written.
         """
         with self._mutex:
-            if self._pending:
-                self._pending.write(self._place.store, self.id, lambda: self._files)
+            if self._buffer:
+                self._buffer.write(self._location.store, self.id, lambda: self._files)
 
     def log_params(self, /, **kwargs: object) -> None:
         """Log parameters, as text; one that has a value already keeps it.
@@ -198,7 +198,7 @@ class Recorder:
             Naming each parameter that would change or cannot be stored; the others are logged.
         """
         with self._mutex:
-            self._logged(self._pending.add_params(kwargs))
+            self._finish_logging(self._buffer.add_params(kwargs))
 
     def log_metrics(self, /, step: int | None = None, **kwargs: object) -> None:
         """Log metrics at `step`, 0 if not given.
@@ -209,7 +209,7 @@ class Recorder:
             Naming each metric that is no finite number or NaN, or has no legal name; the others are logged.
         """
         with self._mutex:
-            self._logged(self._pending.add_metrics(kwargs, step=step or 0, at=self._clock.now()))
+            self._finish_logging(self._buffer.add_metrics(kwargs, step=step or 0, at=self._clock.now()))
 
     def set_tags(self, /, **kwargs: object) -> None:
         """Set tags, as text; a tag that is there is replaced.
@@ -220,24 +220,24 @@ class Recorder:
             Naming each tag that cannot be stored; the others are set.
         """
         with self._mutex:
-            self._logged(self._pending.add_tags(kwargs))
+            self._finish_logging(self._buffer.add_tags(kwargs))
 
     def delete_tags(self, *keys: str) -> None:
         """Remove tags; a tag that is not there is no error."""
         with self._mutex:
-            self._place.store.delete_tags(self.id, self._pending.forget_tags(keys))
+            self._location.store.delete_tags(self.id, self._buffer.forget_tags(keys))
 
     def list_params(self) -> dict[str, str]:
         """Return the parameters, long ones in full."""
-        return spelled_out(self._fresh().params, lambda: self._files)
+        return resolve_pointers(self._read_fresh().params, lambda: self._files)
 
     def list_metrics(self) -> dict[str, float]:
         """Return the metrics, each at its greatest step."""
-        return dict(self._fresh().metrics)
+        return dict(self._read_fresh().metrics)
 
     def list_tags(self) -> dict[str, str]:
         """Return the tags, long ones in full."""
-        tags = spelled_out(self._fresh().tags, lambda: self._files)
+        tags = resolve_pointers(self._read_fresh().tags, lambda: self._files)
         for name in _KEPT_BY_MLFLOW:
             tags.pop(name, None)
         return tags
@@ -271,7 +271,7 @@ class Recorder:
         items: list[ArtifactWrite] = []
         for name, obj in kwargs.items():
             codec = codecs.for_object(obj)
-            full = _joined(artifact_path, name)
+            full = _join_name(artifact_path, name)
             fill = partial(codec.write_as, full, obj)
             items.append(ArtifactWrite(name=full, kind=codec.kind, suffix=codec.suffix, fill=fill))
         self._files.write(items)
@@ -347,54 +347,54 @@ class Recorder:
 
     @property
     def _files(self) -> LocalArtifactStore:
-        """The run's files, brought here first when another project recorded them and a server keeps them."""
+        """The run's files, downloaded first when another project recorded them and a server stores them."""
         if not self._fetched:
-            self._place.fetch(self._run)
+            self._location.fetch(self._run)
             self._fetched = True
         return self._local
 
-    def _logged(self, problems: list[str]) -> None:
-        if not self._gathering:
+    def _finish_logging(self, problems: list[str]) -> None:
+        if not self._buffering:
             self.flush()
         if problems:
             raise RecordError(f"{len(problems)} values were not logged, all others were: {'; '.join(problems)}")
 
-    def _fresh(self) -> RunRecord:
+    def _read_fresh(self) -> RunRecord:
         self.flush()
-        return self._place.store.get_run(self.id)
+        return self._location.store.get_run(self.id)
 
 
 class MLflowRecorder(Recorder):
-    """The recorder of the seeds' name; MLflow stands behind the tracking store of its place."""
+    """Qlib's name of `Recorder`; MLflow is behind the tracking store of its location."""
 
 
 class RecorderReference:
-    """A recorder as a task pool stores it: where it is kept, relative to the project, and its ids."""
+    """A recorder as a task pool stores it: where it is stored, relative to the project, and its ids."""
 
     def to_json(self, obj: Recorder) -> dict[str, JSON]:
         """Return what identifies the recorder."""
         return {
-            "tracking": obj.place.portable_uri(),
+            "tracking": obj.location.portable_uri(),
             "experiment_id": obj.experiment_id,
             "recorder_id": obj.id,
         }
 
     def from_json(self, value: Mapping[str, JSON]) -> Recorder:
-        """Return the recorder, read from the tracking store that the ambient settings lead to.
+        """Return the recorder, read from the tracking store that the current settings lead to.
 
         Raises
         ------
         RecorderNotFoundError
             When the store does not know it or it is deleted.
         """
-        place = Place.from_portable(str(value["tracking"]), current_settings())
-        run = place.store.get_run(str(value["recorder_id"]))
+        location = TrackingLocation.from_portable(str(value["tracking"]), current_settings())
+        run = location.store.get_run(str(value["recorder_id"]))
         if run.deleted:
             raise RecorderNotFoundError(f"recorder {run.id} is deleted")
-        return MLflowRecorder(place=place, run=run)
+        return MLflowRecorder(location=location, run=run)
 
 
-def _joined(folder: str | None, name: str) -> str:
+def _join_name(folder: str | None, name: str) -> str:
     return f"{folder.strip('/')}/{name}" if folder else name
 
 
@@ -407,6 +407,6 @@ def _raw_files(path: Path, folder: str | None) -> list[ArtifactWrite]:
     else:
         raise ArtifactNotFoundError(f"there is no file or folder {path} to save")
     return [
-        ArtifactWrite(name=_joined(folder, name), kind=RAW, suffix="", fill=partial(shutil.copyfile, source))
+        ArtifactWrite(name=_join_name(folder, name), kind=RAW, suffix="", fill=partial(shutil.copyfile, source))
         for source, name in pairs
     ]

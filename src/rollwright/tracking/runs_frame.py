@@ -10,12 +10,12 @@ import pandas as pd
 from rollwright.errors import RecordError
 from rollwright.tracking.store import RunRecord, RunView
 
-__all__ = ["frame_of", "view_of"]
+__all__ = ["build_runs_frame", "parse_run_view"]
 
 _VIEWS: Final[dict[int, RunView]] = {1: "active", 2: "deleted", 3: "all"}  # MLflow's ViewType
 
 
-def view_of(run_view_type: int) -> RunView:
+def parse_run_view(run_view_type: int) -> RunView:
     """Return which runs MLflow's number of a view means.
 
     Raises
@@ -28,7 +28,7 @@ def view_of(run_view_type: int) -> RunView:
     return _VIEWS[run_view_type]
 
 
-def frame_of(runs: Sequence[RunRecord]) -> pd.DataFrame:
+def build_runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
     """Return one row for each run: what it is, then ``params.*``, ``metrics.*`` and ``tags.*``, sorted by name."""
     fixed = {
         "run_id": pd.Series([run.id for run in runs], dtype="str"),

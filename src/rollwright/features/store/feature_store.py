@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings
-from rollwright.core.heap import trim_heap
+from rollwright.core.memory import trim_heap
 from rollwright.core.locks import file_lock
 from rollwright.errors import DataError, DataStorageError
 from rollwright.expression.planner import compile_plan

@@ -1,4 +1,4 @@
-"""The files of a run that another project recorded, brought here from where the server keeps them."""
+"""Download the files of a run that another project recorded."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["fetch_files"]
 
 
 def fetch_files(files: FileSender, location: str, folder: Path) -> bool:
-    """Bring a run's files to `folder`, all of them verified or none, and tell whether there are any.
+    """Download a run's files to `folder`, all of them verified or none, and return whether there are any.
 
-    Nothing is believed of what the server says: names that lead elsewhere and bytes other than those the manifest tells
-    of are refused, and nothing of them stays.
+    The server is not trusted: names that lead out of the folder and bytes other than those in the manifest are refused,
+    and nothing of them is left.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """The journal of one run: what was recorded, in order, and how much of it the tracking server has.
 
-One file of JSON lines that only ever grows. An operation is on the disk before anybody hears that it was recorded; a
-note about it follows when the server took it. A process killed while it appends leaves a line without an end: every
-append begins on a line of its own, so that such a rest spoils nothing after it, and nobody was told it was there.
+An append-only file of JSON lines. An operation is flushed to the disk before the call that records it returns; a note
+follows when the server accepted it. A process killed while it appends leaves an incomplete line: every append begins
+with a line break, so that it damages nothing that follows, and the call that wrote it never returned.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from rollwright.core.atomic import sync_folder
 from rollwright.core.locks import try_file_lock
-from rollwright.tracking.outbox.view import view_of
+from rollwright.tracking.outbox.view import build_run
 from rollwright.tracking.store import OPEN_STATUSES, Metric, RunRecord
 
 __all__ = ["Journal", "metric_from_json", "metric_to_json"]
@@ -46,7 +46,7 @@ class Journal:
     location : str
         Where the server keeps the run's files.
     attempts : int
-        How often the run was to be created there.
+        How many times creating the run on the server was tried.
     refused : dict of int to (list of str or None)
         Operations the server refused: None for all of one, else which of its values.
     reasons : list of str
@@ -54,7 +54,7 @@ class Journal:
     files : dict of str to str
         The SHA-256 of each file the server has.
     damaged : int
-        Lines that say nothing: what a killed process left, or a disk changed.
+        Lines that cannot be read: incomplete after a killed process, or changed on the disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,7 +84,7 @@ class Journal:
     def view(self) -> RunRecord:
         """Return the run as its operations make it."""
         with self._mutex:
-            return view_of(self.id, self.operations, self.refused)
+            return build_run(self.id, self.operations, self.refused)
 
     @property
     def closed(self) -> bool:
@@ -92,12 +92,12 @@ class Journal:
         return self.view().status not in OPEN_STATUSES
 
     def add(self, *operations: Mapping[str, Any], sync: bool = True) -> int:
-        """Append operations or notes, on the disk when this returns, and return the place of the first operation.
+        """Append operations or notes, written when this returns, and return the index of the first operation.
 
         Parameters
         ----------
         sync : bool
-            Flush to the disk. A note that is lost is found out by asking the server again, so most go without.
+            Flush to the disk. A lost note is recovered by asking the server again, so most notes are not flushed.
         """
         body = "".join(f"\n{json.dumps(item, ensure_ascii=False)}\n" for item in operations)
         with self._mutex:
@@ -112,10 +112,10 @@ class Journal:
                 os.close(handle)
             if new:
                 sync_folder(self.path.parent)
-            return self._place_of(operations)
+            return self._index_of(operations)
 
     def load(self) -> None:
-        """Read what was appended since the last time, by whomever."""
+        """Read what this or any other process appended since the last call."""
         with self._mutex:
             try:
                 with self.path.open("rb") as file:
@@ -127,23 +127,23 @@ class Journal:
             self._offset += len(whole)
             for line in whole.split(b"\n"):
                 if line:
-                    self._take(line)
+                    self._read_line(line)
 
     @contextmanager
-    def sending(self) -> Iterator[bool]:
-        """Be the one who sends this run in the block; yield False when somebody else is."""
+    def lock_for_sending(self) -> Iterator[bool]:
+        """Lock this run for sending in the block; yield False when another thread or process holds the lock."""
         with try_file_lock(self.path) as free:
             self.load()
             yield free
 
-    def renamed(self, run_id: str) -> None:
-        """Name the journal by the id that the server gave, before anybody was told another."""
+    def rename_to(self, run_id: str) -> None:
+        """Name the journal by the id that the server gave, before any other id was returned."""
         path = self.path.with_stem(run_id)
         self.path.rename(path)
         sync_folder(path.parent)
         self.path = path
 
-    def _place_of(self, operations: tuple[Mapping[str, Any], ...]) -> int:
+    def _index_of(self, operations: tuple[Mapping[str, Any], ...]) -> int:
         """Return where the first of the operations, which were just appended, stands among all."""
         before = len(self.operations)
         self.load()
@@ -153,21 +153,21 @@ class Journal:
         # Another process may have appended between; one of equal content is as good as ours.
         wanted = json.dumps(first)  # as text: NaN is equal to itself there
         return next(
-            place for place in range(before, len(self.operations)) if json.dumps(self.operations[place]) == wanted
+            index for index in range(before, len(self.operations)) if json.dumps(self.operations[index]) == wanted
         )
 
-    def _take(self, line: bytes) -> None:
+    def _read_line(self, line: bytes) -> None:
         try:
             item = json.loads(line)
             if "op" in item:
                 self.operations.append(item)
             else:
-                self._note(item)
+                self._read_note(item)
         except (ValueError, KeyError, TypeError):
             self.damaged += 1
-            _logger.warning("outbox.damaged file=%s: a line was not written whole", self.path)
+            _logger.warning("outbox.damaged file=%s", self.path)
 
-    def _note(self, item: dict[str, Any]) -> None:
+    def _read_note(self, item: dict[str, Any]) -> None:
         note = item["note"]
         if note == "creating":
             self.attempts += 1
@@ -176,9 +176,9 @@ class Journal:
         elif note == "sent":
             self.sent = max(self.sent, int(item["count"]))
         elif note == "refused":
-            place, keys = int(item["operation"]), item["keys"]
-            known = self.refused.get(place, [])
-            self.refused[place] = None if keys is None or known is None else [*known, *keys]
+            index, keys = int(item["operation"]), item["keys"]
+            known = self.refused.get(index, [])
+            self.refused[index] = None if keys is None or known is None else [*known, *keys]
             self.reasons.append(item["why"])
         elif note == "file":
             self.files[item["name"]] = item["sha256"]
@@ -198,7 +198,7 @@ def metric_from_json(value: list[Any]) -> Metric:
 
 
 def _write(handle: int, body: bytes) -> None:
-    """Write all of it in one go, which no other append can split, or fail."""
+    """Write all of it with one call, which no other append can interleave, or fail."""
     done = os.write(handle, body)
-    if done != len(body):  # a full disk: the rest is a line without an end, and nobody is told it was recorded
+    if done != len(body):  # a full disk: an incomplete line stays, and the caller gets the error
         raise OSError(28, f"only {done} of {len(body)} bytes could be written to the outbox")

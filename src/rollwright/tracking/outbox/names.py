@@ -1,7 +1,7 @@
-"""Which experiments this project knows by which id, on a server that may be away.
+"""The ids of experiments: the one this project uses, and the one on a tracking server that may be unreachable.
 
-An experiment that is first named while the server is away gets an id of this project's, and keeps it here for ever; on
-the server it has another one later. The first line about a name decides, so that all processes agree.
+An experiment that is first named while the server does not answer gets an id of this project's and keeps it here; the
+server gives it another one later. The first line about a name decides, so that all processes agree.
 """
 
 from __future__ import annotations
@@ -13,24 +13,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Final
 
 from rollwright.core.locks import file_lock
 from rollwright.tracking.store import ExperimentRecord
 
-__all__ = ["KnownExperiment", "Names"]
+__all__ = ["ExperimentNames", "KnownExperiment"]
+
+_DELETED: Final = "gone"  # as the file spells it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownExperiment:
-    """An experiment as this project knows it; `remote` is its id on the server, None before it is there."""
+    """An experiment as this project knows it; `remote` is its id on the server, None before it was created there."""
 
     id: str
     name: str
     remote: str | None
-    gone: bool = False
+    deleted: bool = False
 
 
-class Names:
+class ExperimentNames:
     """The experiments of one tracking server, in a file of JSON lines that only grows."""
 
     def __init__(self, path: Path) -> None:
@@ -41,7 +44,7 @@ class Names:
     def by_name(self, name: str) -> KnownExperiment | None:
         """Return what is known of a name."""
         self._load()
-        found = [item for item in self._known.values() if item.name == name and not item.gone]
+        found = [item for item in self._known.values() if item.name == name and not item.deleted]
         return found[0] if found else None
 
     def by_id(self, experiment_id: str) -> KnownExperiment | None:
@@ -57,57 +60,57 @@ class Names:
     def waiting(self) -> list[KnownExperiment]:
         """Return the experiments that are not on the server yet."""
         self._load()
-        return [item for item in self._known.values() if item.remote is None and not item.gone]
+        return [item for item in self._known.values() if item.remote is None and not item.deleted]
 
-    def born(self, name: str) -> KnownExperiment:
-        """Return the experiment of that name, new if nobody here knows one."""
-        with self._locked():
+    def create(self, name: str) -> KnownExperiment:
+        """Return the experiment of that name, with a new id if this project knows none."""
+        with self._lock():
             known = self.by_name(name)
             if known is None:
                 known = KnownExperiment(id=f"x{secrets.token_hex(8)}", name=name, remote=None)
                 self._append(known)
             return known
 
-    def seen(self, record: ExperimentRecord) -> ExperimentRecord:
-        """Remember an experiment of the server, and return it under the id it has here."""
+    def bind(self, record: ExperimentRecord) -> ExperimentRecord:
+        """Record the server's id of an experiment, and return it under the id it has here."""
         known = self.by_id(record.id)
         if known is None or known.name != record.name:
-            with self._locked():
+            with self._lock():
                 known = (
                     self.by_id(record.id)
-                    or self._unborn(record)
+                    or self._find_unbound(record)
                     or KnownExperiment(id=record.id, name=record.name, remote=record.id)
                 )
                 known = replace(known, name=record.name, remote=record.id)
                 self._append(known)
         return replace(record, id=known.id)
 
-    def moved(self, experiment_id: str, remote: str) -> None:
-        """Remember that the server has an experiment under another id, since somebody deleted the one it had."""
+    def rebind(self, experiment_id: str, remote: str) -> None:
+        """Record another id on the server for an experiment, after the one it had was deleted there."""
         known = self.by_id(experiment_id)
         if known is not None:
-            with self._locked():
+            with self._lock():
                 self._append(replace(known, remote=remote))
 
-    def forget(self, experiment_id: str) -> None:
-        """Remember that an experiment was deleted."""
+    def mark_deleted(self, experiment_id: str) -> None:
+        """Record that an experiment was deleted."""
         known = self.by_id(experiment_id)
         if known is not None:
-            with self._locked():
-                self._append(replace(known, gone=True))
+            with self._lock():
+                self._append(replace(known, deleted=True))
 
-    def _unborn(self, record: ExperimentRecord) -> KnownExperiment | None:
+    def _find_unbound(self, record: ExperimentRecord) -> KnownExperiment | None:
         found = self.by_name(record.name)
         return found if found is not None and found.remote is None else None
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         with file_lock(self._path):
             self._load()
             yield
 
     def _append(self, item: KnownExperiment) -> None:
-        line = {"id": item.id, "name": item.name, "remote": item.remote, "gone": item.gone}
+        line = {"id": item.id, "name": item.name, "remote": item.remote, _DELETED: item.deleted}
         with self._path.open("ab") as file:
             file.write(f"\n{json.dumps(line)}\n".encode())
             file.flush()
@@ -125,8 +128,16 @@ class Names:
         self._offset += len(whole)
         for line in whole.split(b"\n"):
             try:
-                item = KnownExperiment(**json.loads(line)) if line else None
-            except (ValueError, TypeError):  # what a killed process left: nobody was told of it
+                item = _from_json(json.loads(line)) if line else None
+            except (
+                ValueError,
+                TypeError,
+                KeyError,
+            ):  # an incomplete line of a killed process; its caller never returned
                 item = None
             if item is not None:
                 self._known[item.id] = item
+
+
+def _from_json(line: Any) -> KnownExperiment:
+    return KnownExperiment(id=line["id"], name=line["name"], remote=line["remote"], deleted=line[_DELETED])

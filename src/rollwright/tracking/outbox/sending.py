@@ -1,7 +1,7 @@
-"""From a run's journal to the tracking server: in order, each thing once, however often it is interrupted.
+"""Send a run's journal to the tracking server: in order, each operation once, however often it is interrupted.
 
-Whatever may be cut off is either harmless to repeat (parameters, metrics, tags, the status, a file) or can be found
-again: a run is created with a tag that says which journal it belongs to, and looked for before it is created anew.
+An interrupted request is either harmless to repeat (parameters, metrics, tags, the status, a file) or its result can be
+found: a run is created with a tag that names its journal, and searched for by it before it is created again.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from rollwright.errors import ExperimentNotFoundError, RecordError, TrackingUnav
 from rollwright.tracking.artifacts import MANIFEST as LOCAL_MANIFEST
 from rollwright.tracking.artifacts import ArtifactRef, LocalArtifactStore
 from rollwright.tracking.outbox.journal import Journal, metric_from_json
-from rollwright.tracking.outbox.names import Names
+from rollwright.tracking.outbox.names import ExperimentNames
 from rollwright.tracking.store import OPEN_STATUSES, PARENT_TAG, RunRecord, TrackingStore
 
 __all__ = ["ID_TAG", "MANIFEST", "FileSender", "Sender"]
 
 _logger: Final = logging.getLogger("rollwright.tracking")
 ID_TAG: Final = "rollwright.outbox"
-MANIFEST: Final = ".rollwright/artifacts.json"  # where the server keeps the list of files and their sums
+MANIFEST: Final = ".rollwright/artifacts.json"  # where the server stores the manifest
 
 
 class FileSender(Protocol):
-    """Brings the files of runs to where a tracking server keeps them."""
+    """Uploads the files of runs to where a tracking server stores them, and downloads them."""
 
     def takes(self, location: str) -> bool:
         """Tell whether files can be sent to `location`: one that is a path of some machine takes none."""
@@ -64,66 +64,71 @@ class Sender:
     artifacts : Path
         Folder of the runs' files here.
     journal_of : callable
-        Gives the journal of a run's id here, None when there is none.
+        Returns the journal of a local run id, None when there is none.
     """
 
     store: TrackingStore
     files: FileSender | None
-    names: Names
+    names: ExperimentNames
     artifacts: Path
-    journal_of: Callable[[str], Journal | None]
+    find_journal: Callable[[str], Journal | None]
 
     def send(self, journal: Journal, *, whole: int | None = None) -> None:
-        """Send what the server does not have; whoever calls holds the journal's `sending`.
+        """Send what the server does not have; the caller holds the journal's `lock_for_sending`.
+
+        1. Create the run on the server, unless it is there.
+        2. Send the operations in their order; before the one that ends the run, send its files.
+        3. After each operation note that it was sent, so that an interrupted call goes on behind it.
+        4. Delete what an earlier, interrupted attempt created twice.
 
         Parameters
         ----------
         whole : int, optional
-            The operation that is refused as a whole or not at all; of the others each value is tried by itself.
+            Index of the operation that is refused completely or not at all; of others each value is tried alone.
 
         Raises
         ------
         TrackingUnavailableError
-            When the server does not answer; what it took is noted, all else still waits.
+            When the server does not answer; what it accepted is noted, the rest still waits.
         """
         if journal.remote is None:
             self._create(journal)
         while journal.sent < len(journal.operations):
-            place = journal.sent
-            item = journal.operations[place]
-            if _closes(item):
+            index = journal.sent
+            item = journal.operations[index]
+            if _ends_run(item):
                 try:
                     self.send_files(journal)
-                except TrackingUnavailableError as error:  # files may wait longer than the news that the run has ended
-                    _logger.warning("outbox.files_wait run=%s %s", journal.id, error.message)
-            self._apply(journal, place, item, split=place != whole)
-            journal.add({"note": "sent", "count": place + 1}, sync=False)
-        self.drop_doubles(journal)
+                except TrackingUnavailableError as error:  # the status may arrive before the files
+                    _logger.warning("outbox.files_wait run=%s error=%s", journal.id, error.message)
+            self._apply(journal, index, item, split=index != whole)
+            journal.add({"note": "sent", "count": index + 1}, sync=False)
+        self.delete_duplicates(journal)
 
     def files_waiting(self, journal: Journal) -> int:
-        """Return how many files the server does not have as they are, or has though they are gone here."""
-        changed, gone, listed = self._unsent(journal)
-        return len(changed) + len(gone) or int(listed is not None)
+        """Return how many files have to be uploaded or removed on the server."""
+        changed, removed, listed = self._find_unsent(journal)
+        return len(changed) + len(removed) or int(listed is not None)
 
     def send_files(self, journal: Journal) -> None:
-        """Send the files the server does not have, and the list of them last."""
+        """Upload the files the server does not have, and the manifest last."""
         if self.files is None or journal.remote is None:
             return
-        changed, gone, listed = self._unsent(journal)
+        changed, removed, listed = self._find_unsent(journal)
         local = self._files_of(journal)
         for ref in changed:
-            with suppress(FileNotFoundError):  # replaced meanwhile; the next look finds its successor
+            with suppress(FileNotFoundError):  # replaced meanwhile; the next call finds its successor
                 self.files.put(journal.location, ref.file, local.files / ref.file)
                 journal.add({"note": "file", "name": ref.file, "sha256": ref.sha256}, sync=False)
-        for name in gone:
+        for name in removed:
             self.files.remove(journal.location, name)
             journal.add({"note": "no file", "name": name}, sync=False)
         if listed is not None:
             self.files.put(journal.location, MANIFEST, _manifest(local))
             journal.add({"note": "file", "name": MANIFEST, "sha256": listed}, sync=False)
 
-    def _unsent(self, journal: Journal) -> tuple[list[ArtifactRef], list[str], str | None]:
-        """Return the files to send, the names of those to remove, and the SHA-256 of a list that is not there."""
+    def _find_unsent(self, journal: Journal) -> tuple[list[ArtifactRef], list[str], str | None]:
+        """Return the files to upload, the names of those to remove, and the SHA-256 of a manifest to upload."""
         local = self._files_of(journal)
         if self.files is None or (journal.location and not self.files.takes(journal.location)):
             return [], [], None
@@ -134,8 +139,8 @@ class Sender:
             return [], [], None
         refs = local.list()
         changed = [ref for ref in refs if journal.files.get(ref.file) != ref.sha256]
-        gone = journal.files.keys() - {ref.file for ref in refs} - {MANIFEST}
-        return changed, sorted(gone), digest
+        removed = journal.files.keys() - {ref.file for ref in refs} - {MANIFEST}
+        return changed, sorted(removed), digest
 
     def find(self, run_id: str, experiment_id: str | None = None) -> list[RunRecord]:
         """Return the server's runs that belong to journal `run_id`, by their ids; of one experiment, or of any."""
@@ -146,23 +151,23 @@ class Sender:
     def _create(self, journal: Journal) -> None:
         experiment = self._experiment(journal.operations[0]["experiment"])
         found: list[RunRecord] = []
-        if journal.attempts:  # somebody asked the server before, and nobody knows what came of it
+        if journal.attempts:  # an earlier request was interrupted: the run may be there
             found = self.find(journal.id, experiment)
         if not found:
             journal.add({"note": "creating"})
-            found = [self._created(journal, experiment)]
-        made = found[0]
-        journal.add({"note": "created", "run": made.id, "location": made.location}, {"note": "sent", "count": 1})
+            found = [self._create_run(journal, experiment)]
+        run = found[0]
+        journal.add({"note": "created", "run": run.id, "location": run.location}, {"note": "sent", "count": 1})
 
-    def drop_doubles(self, journal: Journal) -> None:
-        """Delete the runs of this journal that a request made after everybody had given it up."""
+    def delete_duplicates(self, journal: Journal) -> None:
+        """Delete runs of this journal that an interrupted request created after it was repeated."""
         if journal.attempts > 1 and journal.remote is not None:
             first = journal.operations[0]["experiment"]
             for run in self.find(journal.id, self.names.remote_id(first)):
                 if run.id != journal.remote:
                     self.store.delete_run(run.id)
 
-    def _created(self, journal: Journal, experiment_id: str) -> RunRecord:
+    def _create_run(self, journal: Journal, experiment_id: str) -> RunRecord:
         first = journal.operations[0]
         make = partial(
             self.store.create_run,
@@ -173,12 +178,12 @@ class Sender:
         )
         try:
             return make(experiment_id)
-        except ExperimentNotFoundError:  # deleted on the server meanwhile: what was recorded needs a place all the same
+        except ExperimentNotFoundError:  # deleted on the server meanwhile
             known = self.names.by_id(first["experiment"])
             if known is None:
                 raise
             record = self.store.create_experiment(known.name)
-            self.names.moved(known.id, record.id)
+            self.names.rebind(known.id, record.id)
             return make(record.id)
 
     def _experiment(self, experiment_id: str) -> str:
@@ -188,27 +193,27 @@ class Sender:
         known = self.names.by_id(experiment_id)
         assert known is not None  # noqa: S101 - it has no id on the server, so it is one of ours
         record = self.store.create_experiment(known.name)
-        self.names.seen(record)
+        self.names.bind(record)
         return record.id
 
     def _tags(self, tags: Mapping[str, str], journal: Journal) -> dict[str, str]:
-        """Return the tags as the server is to hold them: who the parent is it knows by another id."""
-        told = {**tags, ID_TAG: journal.id}
-        parent = self.journal_of(told.get(PARENT_TAG, ""))
+        """Return the tags as the server stores them, with the parent's id on the server."""
+        sent_tags = {**tags, ID_TAG: journal.id}
+        parent = self.find_journal(sent_tags.get(PARENT_TAG, ""))
         if parent is not None and parent.remote is not None:
-            told[PARENT_TAG] = parent.remote
-        return told
+            sent_tags[PARENT_TAG] = parent.remote
+        return sent_tags
 
-    def _apply(self, journal: Journal, place: int, item: Mapping[str, Any], *, split: bool) -> None:
+    def _apply(self, journal: Journal, index: int, item: Mapping[str, Any], *, split: bool) -> None:
         assert journal.remote is not None  # noqa: S101 - `send` created it
         try:
             self._ask(journal.remote, item)
         except TrackingUnavailableError:
             raise
         except RecordError as error:
-            values = list(_singly(item)) if split and item["op"] == "log" else []
+            values = list(_split_values(item)) if split and item["op"] == "log" else []
             if len(values) < 2:
-                _refuse(journal, place, None, error)
+                _refuse(journal, index, None, error)
                 return
             for key, value in values:
                 try:
@@ -216,7 +221,7 @@ class Sender:
                 except TrackingUnavailableError:
                     raise
                 except RecordError as single:
-                    _refuse(journal, place, key, single)
+                    _refuse(journal, index, key, single)
 
     def _ask(self, run_id: str, item: Mapping[str, Any]) -> None:
         if item["op"] == "update":
@@ -236,11 +241,11 @@ def _manifest(local: LocalArtifactStore) -> Path:
     return local.folder / LOCAL_MANIFEST
 
 
-def _closes(item: Mapping[str, Any]) -> bool:
+def _ends_run(item: Mapping[str, Any]) -> bool:
     return item["op"] == "update" and item["status"] is not None and item["status"] not in OPEN_STATUSES
 
 
-def _singly(item: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _split_values(item: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     empty: dict[str, Any] = {"op": "log", "params": {}, "metrics": [], "tags": {}}
     for kind in ("params", "tags"):
         for key, text in item[kind].items():
@@ -249,8 +254,8 @@ def _singly(item: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"metrics.{value[0]}", {**empty, "metrics": [value]}
 
 
-def _refuse(journal: Journal, place: int, key: str | None, error: RecordError) -> None:
+def _refuse(journal: Journal, index: int, key: str | None, error: RecordError) -> None:
     keys = None if key is None else [key]
-    why = f"{key or journal.operations[place]['op']}: {error.message}"
-    journal.add({"note": "refused", "operation": place, "keys": keys, "why": why})
-    _logger.warning("outbox.refused run=%s %s", journal.id, why)
+    why = f"{key or journal.operations[index]['op']}: {error.message}"
+    journal.add({"note": "refused", "operation": index, "keys": keys, "why": why})
+    _logger.warning("outbox.refused run=%s why=%s", journal.id, why)

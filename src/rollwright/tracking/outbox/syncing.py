@@ -1,4 +1,4 @@
-"""The whole outbox at a time: what waits in it, and sending it."""
+"""Report what waits in an outbox, and send all of it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from rollwright.errors import RecordError, TrackingUnavailableError
 from rollwright.tracking.outbox.journal import Journal
 from rollwright.tracking.outbox.store import OutboxStore
 
-__all__ = ["OutboxReport", "WaitingRun", "outbox_report", "sync_outbox"]
+__all__ = ["OutboxReport", "WaitingRun", "report_outbox", "sync_outbox"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingRun:
-    """A run of which the server does not have everything.
+    """A run with operations or files that the server does not have.
 
     Attributes
     ----------
     run_id, name, status, started : str
-        As it is known here.
+        As this project recorded it.
     operations, files : int
-        What waits.
+        How many of them wait.
     """
 
     run_id: str
@@ -34,7 +34,7 @@ class WaitingRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxReport:
-    """An outbox: what waits, and what never will be on the server.
+    """What waits in an outbox, and what the server refused.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class OutboxReport:
     sent : int
         Operations and files that this synchronisation sent.
     refused : tuple of str
-        What the server refused for good, one line each; it stays in the project's own copy.
+        What the server refused, one line each; it stays in the project's own copy.
     away : str or None
         Why the server did not answer; None when it did, or was not asked.
     """
@@ -60,15 +60,15 @@ class OutboxReport:
     away: str | None = None
 
 
-def outbox_report(
+def report_outbox(
     store: OutboxStore, *, sent: int = 0, away: str | None = None, refused: Sequence[str] = ()
 ) -> OutboxReport:
-    """Return what waits; the server is not asked."""
+    """Return what waits, without asking the server."""
     journals = store.journals()
     return OutboxReport(
         uri=store.uri,
         runs=len(journals),
-        waiting=tuple(found for journal in journals if (found := _waiting(store, journal)) is not None),
+        waiting=tuple(found for journal in journals if (found := _describe_waiting(store, journal)) is not None),
         sent=sent,
         refused=(*refused, *(f"{journal.id}: {why}" for journal in journals for why in journal.reasons)),
         away=away,
@@ -78,12 +78,12 @@ def outbox_report(
 def sync_outbox(store: OutboxStore, *, on_run: Callable[[str], None] | None = None) -> OutboxReport:
     """Send everything that waits, the oldest run first, and return what was sent and what is left.
 
-    Killed at any moment and run again it ends with the same runs on the server: none twice, nothing of one lost.
+    Killed at any moment and run again, it ends with the same runs on the server: none duplicate, none incomplete.
 
     Parameters
     ----------
     on_run : callable, optional
-        Told the id of each run that is sent completely.
+        Called with the id of each run that was sent completely.
     """
     store.retry_now()
     sent = 0
@@ -91,18 +91,18 @@ def sync_outbox(store: OutboxStore, *, on_run: Callable[[str], None] | None = No
     try:
         store.settle()
         for journal in store.journals():
-            before = _left(store, journal)
-            if before and _sent(store, journal, refused):
-                sent += before - _left(store, journal)
+            before = _count_left(store, journal)
+            if before and _send_run(store, journal, refused):
+                sent += before - _count_left(store, journal)
                 if on_run is not None:
                     on_run(journal.id)
     except TrackingUnavailableError as error:
-        return outbox_report(store, sent=sent, away=error.message, refused=refused)
-    return outbox_report(store, sent=sent, refused=refused)
+        return report_outbox(store, sent=sent, away=error.message, refused=refused)
+    return report_outbox(store, sent=sent, refused=refused)
 
 
-def _sent(store: OutboxStore, journal: Journal, refused: list[str]) -> bool:
-    """Send a run; one that the server will not have at all keeps waiting, is told of, and holds up no other."""
+def _send_run(store: OutboxStore, journal: Journal, refused: list[str]) -> bool:
+    """Send a run; one that the server refuses keeps waiting, is reported, and delays no other."""
     try:
         return store.send_all(journal)
     except TrackingUnavailableError:
@@ -112,11 +112,11 @@ def _sent(store: OutboxStore, journal: Journal, refused: list[str]) -> bool:
         return False
 
 
-def _left(store: OutboxStore, journal: Journal) -> int:
+def _count_left(store: OutboxStore, journal: Journal) -> int:
     return journal.waiting + store.sender.files_waiting(journal)
 
 
-def _waiting(store: OutboxStore, journal: Journal) -> WaitingRun | None:
+def _describe_waiting(store: OutboxStore, journal: Journal) -> WaitingRun | None:
     files = store.sender.files_waiting(journal)
     if not (journal.waiting or files):
         return None

@@ -1,4 +1,4 @@
-"""A run as its journal tells it, for whoever asks while the server does not answer."""
+"""A run rebuilt from its journal, for reads while the server does not answer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from rollwright.tracking.store import OPEN_STATUSES, RunRecord
 
-__all__ = ["base_of", "created_of", "view_of"]
+__all__ = ["build_run", "make_base_operation", "make_create_operation"]
 
 
-def created_of(
+def make_create_operation(
     experiment_id: str, *, name: str, status: str, start: datetime, tags: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the operation that creates a run."""
@@ -22,14 +22,14 @@ def created_of(
     }  # fmt: skip
 
 
-def base_of(run: RunRecord) -> dict[str, Any]:
-    """Return the operation that stands for all that a run of the server was before it was taken up here."""
-    known = created_of(run.experiment_id, name=run.name, status=run.status, start=run.start, tags=run.tags)
+def make_base_operation(run: RunRecord) -> dict[str, Any]:
+    """Return the operation that holds everything a run of the server was before this project continued it."""
+    known = make_create_operation(run.experiment_id, name=run.name, status=run.status, start=run.start, tags=run.tags)
     end = run.end.isoformat() if run.end is not None else None
     return {**known, "op": "base", "end": end, "params": dict(run.params), "metrics": dict(run.metrics)}
 
 
-def view_of(
+def build_run(
     run_id: str, operations: Sequence[Mapping[str, Any]], refused: Mapping[int, Sequence[str] | None]
 ) -> RunRecord:
     """Return the run that `operations` make; the first of them creates it.
@@ -37,7 +37,7 @@ def view_of(
     Parameters
     ----------
     refused
-        Operations, and values of operations, that count for nothing.
+        Operations, and values of operations, that the server refused and that do not count.
     """
     first = operations[0]
     run = RunRecord(
@@ -52,14 +52,14 @@ def view_of(
         tags=dict(first["tags"]),
     )
     latest: dict[str, tuple[int, str]] = {}
-    for place, item in enumerate(operations[1:], start=1):
-        lost = refused.get(place, ())
+    for index, item in enumerate(operations[1:], start=1):
+        lost = refused.get(index, ())
         if lost is not None:
-            run = _after(run, item, set(lost), latest)
+            run = _apply(run, item, set(lost), latest)
     return run
 
 
-def _after(run: RunRecord, item: Mapping[str, Any], lost: set[str], latest: dict[str, tuple[int, str]]) -> RunRecord:
+def _apply(run: RunRecord, item: Mapping[str, Any], lost: set[str], latest: dict[str, tuple[int, str]]) -> RunRecord:
     if item["op"] == "update":
         status = item["status"] or run.status
         end = None if status in OPEN_STATUSES else _moment(item["end"]) if item["end"] else run.end

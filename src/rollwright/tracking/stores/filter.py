@@ -11,7 +11,7 @@ from typing import Any, Final
 from rollwright.errors import RecordError
 from rollwright.tracking.store import RunRecord
 
-__all__ = ["matcher", "ordered"]
+__all__ = ["compile_filter", "sort_runs"]
 
 _NAME: Final = r"(?P<kind>params|metrics|tags|attributes)\.(?P<key>[\w.]+|`[^`]+`|\"[^\"]+\")"
 _CONDITION: Final = re.compile(
@@ -36,7 +36,7 @@ _ATTRIBUTES: Final[dict[str, Callable[[RunRecord], Any]]] = {
 }
 
 
-def matcher(where: str) -> Callable[[RunRecord], bool]:
+def compile_filter(where: str) -> Callable[[RunRecord], bool]:
     """Return the test that `where` spells; an empty text passes every run.
 
     Raises
@@ -45,26 +45,26 @@ def matcher(where: str) -> Callable[[RunRecord], bool]:
         With the offset of what is no comparison.
     """
     tests: list[Callable[[RunRecord], bool]] = []
-    place = 0
+    offset = 0
     while where.strip():
-        found = _CONDITION.match(where, place)
+        found = _CONDITION.match(where, offset)
         if found is None:
             raise RecordError(
-                f"the filter {where!r} is not understood at offset {place}",
+                f"the filter {where!r} is not understood at offset {offset}",
                 hint="join comparisons by `and`: metrics.ic > 0.02 and attributes.status = 'FINISHED'",
             )
         tests.append(_comparison(found))
-        place = found.end()
-        if place == len(where):
+        offset = found.end()
+        if offset == len(where):
             break
-        joined = _AND.match(where, place)
+        joined = _AND.match(where, offset)
         if joined is None:
-            raise RecordError(f"the filter {where!r} is not understood at offset {place}", hint="only `and` joins")
-        place = joined.end()
+            raise RecordError(f"the filter {where!r} is not understood at offset {offset}", hint="only `and` joins")
+        offset = joined.end()
     return lambda run: all(test(run) for test in tests)
 
 
-def ordered(runs: Sequence[RunRecord], order_by: Sequence[str]) -> list[RunRecord]:
+def sort_runs(runs: Sequence[RunRecord], order_by: Sequence[str]) -> list[RunRecord]:
     """Return `runs` in the order that `order_by` spells, newest first among equals, runs without the value last."""
     result = sorted(runs, key=lambda run: (-run.start.timestamp(), run.id))
     for clause in reversed(order_by):
@@ -100,8 +100,8 @@ def _reader(kind: str, key: str) -> Callable[[RunRecord], Any]:
         if key not in _ATTRIBUTES:
             raise RecordError(f"runs have no attribute {key!r}", hint=f"they have {', '.join(_ATTRIBUTES)}")
         return _ATTRIBUTES[key]
-    return lambda run: _mapping(run, kind).get(key)
+    return lambda run: _values_of(run, kind).get(key)
 
 
-def _mapping(run: RunRecord, kind: str) -> Mapping[str, Any]:
+def _values_of(run: RunRecord, kind: str) -> Mapping[str, Any]:
     return {"params": run.params, "metrics": run.metrics, "tags": run.tags}[kind]

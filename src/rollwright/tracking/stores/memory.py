@@ -19,9 +19,9 @@ from rollwright.tracking.store import (
     TrackingTraits,
     check_batch,
 )
-from rollwright.tracking.stores.filter import matcher, ordered
+from rollwright.tracking.stores.filter import compile_filter, sort_runs
 
-__all__ = ["MemoryStore"]
+__all__ = ["MemoryTrackingStore"]
 
 DEFAULT: Final = ExperimentRecord(id="0", name="Default")
 
@@ -32,7 +32,7 @@ class _Run:
     points: dict[str, Metric] = field(default_factory=dict)  # the greatest (step, time) of each metric
 
 
-class MemoryStore:
+class MemoryTrackingStore:
     """Experiments and runs that live as long as this object; what `TrackingStore` promises, in the plainest way."""
 
     def __init__(self) -> None:
@@ -159,7 +159,7 @@ class MemoryStore:
         limit: int | None = None,
     ) -> list[RunRecord]:
         """Return the matching runs."""
-        matches = matcher(where)
+        matches = compile_filter(where)
         with self._mutex:
             found = [
                 run.record
@@ -168,7 +168,7 @@ class MemoryStore:
                 and (view == "all" or run.record.deleted == (view == "deleted"))
                 and matches(run.record)
             ]
-        return ordered(found, order_by)[:limit]
+        return sort_runs(found, order_by)[:limit]
 
     def delete_run(self, run_id: str) -> None:
         """Delete a run; its record stays readable by id."""

@@ -48,9 +48,9 @@ def open_tracking(uri: str, *, artifacts: Path, outbox: Path | None = None) -> T
 def _build(uri: str, artifacts: Path, outbox: Path | None) -> TrackingStore:
     # Each adapter is imported when it is chosen, so that nobody pays for the other.
     if uri.startswith(MEMORY):
-        from rollwright.tracking.stores.memory import MemoryStore  # noqa: PLC0415 - see above
+        from rollwright.tracking.stores.memory import MemoryTrackingStore  # noqa: PLC0415 - see above
 
-        return MemoryStore()
+        return MemoryTrackingStore()
     from rollwright.tracking.stores.mlflow.store import MlflowStore  # noqa: PLC0415 - see above
 
     store = MlflowStore(uri, artifacts=artifacts)

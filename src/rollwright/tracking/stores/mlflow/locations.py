@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from rollwright.tracking.stores.mlflow.store import MlflowStore
 
-__all__ = ["Location", "misplaced", "relocate"]
+__all__ = ["MisplacedPath", "find_misplaced", "relocate"]
 
 _TABLES: Final = {
     "experiment": ("experiments", "experiment_id", "artifact_location", "experiment_id"),
@@ -23,7 +23,7 @@ _TABLES: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
+class MisplacedPath:
     """One path in MLflow's database that is not where the files lie.
 
     Attributes
@@ -42,16 +42,16 @@ class Location:
     after: str
 
 
-def misplaced(store: MlflowStore) -> list[Location]:
+def find_misplaced(store: MlflowStore) -> list[MisplacedPath]:
     """Return what `relocate` would rewrite; empty for a tracking server, which keeps files itself."""
     engine = store.engine()
     if engine is None:
         return []
     with engine.connect() as connection:
-        return list(_misplaced(connection, store.artifacts))
+        return list(_find_misplaced(connection, store.artifacts))
 
 
-def relocate(store: MlflowStore) -> list[Location]:
+def relocate(store: MlflowStore) -> list[MisplacedPath]:
     """Rewrite, in one transaction, every path that leads to where this project's files were, and return them.
 
     A path that leads to a folder which still exists, and whose files are not in this project, is left alone.
@@ -60,7 +60,7 @@ def relocate(store: MlflowStore) -> list[Location]:
     if engine is None:
         return []
     with store.exclusive(), engine.begin() as connection:
-        found = list(_misplaced(connection, store.artifacts))
+        found = list(_find_misplaced(connection, store.artifacts))
         for item in found:
             table, key, column, _ = _TABLES[item.kind]
             statement = _text(f"UPDATE {table} SET {column} = :after WHERE {key} = :id")  # noqa: S608 - names of ours
@@ -69,7 +69,7 @@ def relocate(store: MlflowStore) -> list[Location]:
         return found
 
 
-def _misplaced(connection: Any, artifacts: Path) -> Iterator[Location]:
+def _find_misplaced(connection: Any, artifacts: Path) -> Iterator[MisplacedPath]:
     for kind, (table, key, column, experiment) in _TABLES.items():
         rows = connection.execute(_text(f"SELECT {key}, {column}, {experiment} FROM {table}"))  # noqa: S608 - see above
         for identity, location, experiment_id in rows:
@@ -80,7 +80,7 @@ def _misplaced(connection: Any, artifacts: Path) -> Iterator[Location]:
                 continue
             here = Path(f"{artifacts}{tail.removesuffix('/artifacts')}")
             if here.is_dir() or not Path(before.removesuffix(tail)).exists():
-                yield Location(kind=kind, id=str(identity), before=location, after=after)
+                yield MisplacedPath(kind=kind, id=str(identity), before=location, after=after)
 
 
 def _path_of(location: str | None) -> str | None:

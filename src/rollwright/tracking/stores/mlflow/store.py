@@ -40,7 +40,7 @@ from rollwright.tracking.store import (
     check_batch,
 )
 
-__all__ = ["MlflowStore", "client_of", "load_mlflow"]
+__all__ = ["MlflowStore", "load_mlflow", "open_client"]
 
 _SQLITE: Final = "sqlite:///"
 _SCHEMES: Final = ("sqlite:///", "postgresql", "mysql", "mssql", "http://", "https://", "databricks")
@@ -70,7 +70,7 @@ class _Connections:
     inherited: ClassVar[list[Any]] = []
 
 
-def _leave_inherited() -> None:
+def _drop_inherited() -> None:
     """Forget the connections a fork brought along, without closing them: their sockets and locks are the parent's."""
     if _Connections.pid != os.getpid():
         for engine in _Connections.engines:
@@ -109,7 +109,7 @@ class MlflowStore:
 
     def create_experiment(self, name: str) -> ExperimentRecord:
         """Return the experiment `name`, creating it when there is none."""
-        with _translated(f"experiment {name!r}"):
+        with _translate_errors(f"experiment {name!r}"):
             found = self._store.get_experiment_by_name(name)
             if found is None or found.lifecycle_stage != "active":
                 with self.exclusive():
@@ -119,27 +119,27 @@ class MlflowStore:
     def experiments(self, *, name: str | None = None, experiment_id: str | None = None) -> list[ExperimentRecord]:
         """Return the experiments that are not deleted."""
         if name is not None:
-            with _translated(f"experiment {name!r}"):
+            with _translate_errors(f"experiment {name!r}"):
                 found = [self._store.get_experiment_by_name(name)]
         elif experiment_id is not None:
             try:
-                with _translated(f"experiment {experiment_id}", missing=ExperimentNotFoundError):
+                with _translate_errors(f"experiment {experiment_id}", missing=ExperimentNotFoundError):
                     found = [self._store.get_experiment(experiment_id)]
             except ExperimentNotFoundError:
                 return []
         else:
-            with _translated("the list of experiments"):
+            with _translate_errors("the list of experiments"):
                 found = self._all_experiments()
         records = [_experiment(item) for item in found if item is not None]
         return [record for record in records if not record.deleted]
 
     def delete_experiment(self, experiment_id: str) -> None:
         """Delete an experiment with its runs; its name is free at once."""
-        with _translated(f"experiment {experiment_id}", missing=ExperimentNotFoundError), self.exclusive():
+        with _translate_errors(f"experiment {experiment_id}", missing=ExperimentNotFoundError), self.exclusive():
             found = self._store.get_experiment(experiment_id)
             if found.lifecycle_stage != "active":
                 raise ExperimentNotFoundError(f"experiment {experiment_id} is deleted already")
-            self._store.rename_experiment(experiment_id, _retired_name(found))
+            self._store.rename_experiment(experiment_id, _name_deleted(found))
             self._store.delete_experiment(experiment_id)
 
     def create_run(
@@ -147,11 +147,11 @@ class MlflowStore:
     ) -> RunRecord:
         """Add a run and return it."""
         entities = _mlflow().entities
-        with _translated(f"experiment {experiment_id}", missing=ExperimentNotFoundError):
+        with _translate_errors(f"experiment {experiment_id}", missing=ExperimentNotFoundError):
             run = self._store.create_run(
                 experiment_id,
                 user_id="",
-                start_time=_millis(start),
+                start_time=_to_millis(start),
                 tags=[entities.RunTag(key, value) for key, value in tags.items()],
                 run_name=name,
             )
@@ -169,8 +169,8 @@ class MlflowStore:
     ) -> None:
         """Change what is given."""
         code = _mlflow().entities.RunStatus.from_string(status) if status is not None else None
-        with _translated(f"run {run_id}", missing=RecorderNotFoundError):
-            self._store.update_run_info(run_id, code, _millis(end) if end is not None else None, name)
+        with _translate_errors(f"run {run_id}", missing=RecorderNotFoundError):
+            self._store.update_run_info(run_id, code, _to_millis(end) if end is not None else None, name)
 
     def log_batch(
         self,
@@ -183,10 +183,10 @@ class MlflowStore:
         """Write parameters, metrics and tags, in as few requests as MLflow's limits allow."""
         check_batch(self.traits, params or {}, metrics, tags or {})
         entities = _mlflow().entities
-        points = [entities.Metric(item.key, item.value, _millis(item.at), item.step) for item in metrics]
+        points = [entities.Metric(item.key, item.value, _to_millis(item.at), item.step) for item in metrics]
         pairs = [entities.Param(key, value) for key, value in (params or {}).items()]
         labels = [entities.RunTag(key, value) for key, value in (tags or {}).items()]
-        with _translated(f"run {run_id}", missing=RecorderNotFoundError):
+        with _translate_errors(f"run {run_id}", missing=RecorderNotFoundError):
             while points or pairs or labels:
                 self._store.log_batch(run_id, metrics=points[:500], params=pairs[:50], tags=labels[:50])
                 points, pairs, labels = points[500:], pairs[50:], labels[50:]
@@ -194,14 +194,14 @@ class MlflowStore:
     def delete_tags(self, run_id: str, keys: Sequence[str]) -> None:
         """Remove tags; a tag that is not there is no error."""
         present = self.get_run(run_id).tags
-        with _translated(f"run {run_id}", missing=RecorderNotFoundError):
+        with _translate_errors(f"run {run_id}", missing=RecorderNotFoundError):
             for key in keys:
                 if key in present:
                     self._store.delete_tag(run_id, key)
 
     def get_run(self, run_id: str) -> RunRecord:
         """Return the run, deleted or not."""
-        with _translated(f"run {run_id}", missing=RecorderNotFoundError):
+        with _translate_errors(f"run {run_id}", missing=RecorderNotFoundError):
             return _run(self._store.get_run(run_id))
 
     def search_runs(
@@ -220,7 +220,7 @@ class MlflowStore:
         order = [*order_by, "attributes.start_time DESC"]
         found: dict[str, RunRecord] = {}  # by id: a run added between two pages shifts the next one
         token = None
-        with _translated(f"experiments {', '.join(experiment_ids)}"):
+        with _translate_errors(f"experiments {', '.join(experiment_ids)}"):
             while experiment_ids and (limit is None or len(found) < limit):
                 wanted = _PAGE if limit is None else min(_PAGE, limit - len(found))
                 page = self._store.search_runs(list(experiment_ids), where, kind, wanted, order, token)
@@ -232,13 +232,13 @@ class MlflowStore:
 
     def delete_run(self, run_id: str) -> None:
         """Delete a run; its record stays readable by id."""
-        with _translated(f"run {run_id}", missing=RecorderNotFoundError):
+        with _translate_errors(f"run {run_id}", missing=RecorderNotFoundError):
             self._store.delete_run(run_id)
 
     def close(self) -> None:
         """Close the connections; the next call opens them again."""
         with self._mutex:
-            _leave_inherited()
+            _drop_inherited()
             engine = getattr(self._opened, "engine", None)
             if engine is not None:
                 engine.dispose()
@@ -251,7 +251,7 @@ class MlflowStore:
     @property
     def _store(self) -> Any:
         with self._mutex:
-            _leave_inherited()
+            _drop_inherited()
             if self._opened is None:
                 self._opened = self._open()
                 engine = getattr(self._opened, "engine", None)
@@ -263,18 +263,18 @@ class MlflowStore:
         _mlflow()
         services = importlib.import_module("mlflow.tracking._tracking_service.utils")
         # Several processes that find no tables would all create them: they take turns, and MLflow looks again.
-        with _translated(self._uri), self.exclusive(), _quiet():
-            self._probe()
+        with _translate_errors(self._uri), self.exclusive(), _quiet():
+            self._check_reachable()
             # MlflowClient cannot be told where the files of new experiments lie.
             return services._get_store(self._uri, str(self.artifacts))  # noqa: SLF001 - see above
 
-    def _probe(self) -> None:
+    def _check_reachable(self) -> None:
         """Ask an embedded database whether it is one, and a server whether it is there, before MLflow does.
 
         It would ask a database ten times, for three minutes.
         """
         if not self._embedded:
-            self._knock()
+            self._check_server()
             return
         path = self._uri.removeprefix(_SQLITE)
         try:
@@ -286,7 +286,7 @@ class MlflowStore:
                 hint="restore it from a copy, or name another one in tracking.uri",
             ) from error
 
-    def _knock(self) -> None:
+    def _check_server(self) -> None:
         parts = urlsplit(self._uri)
         kind = parts.scheme.partition("+")[0]
         if kind in {"http", "https"}:
@@ -314,7 +314,7 @@ class MlflowStore:
                 return found
             if found is not None:  # deleted by MLflow's own page: free its name (defect M9)
                 self._store.restore_experiment(found.experiment_id)
-                self._store.rename_experiment(found.experiment_id, _retired_name(found))
+                self._store.rename_experiment(found.experiment_id, _name_deleted(found))
                 self._store.delete_experiment(found.experiment_id)
                 continue
             try:
@@ -334,7 +334,7 @@ class MlflowStore:
                 return found
 
 
-def _retired_name(experiment: Any) -> str:
+def _name_deleted(experiment: Any) -> str:
     """Return the name a deleted experiment goes by, so that a new one can have its own."""
     return f"{experiment.name}.deleted-{experiment.experiment_id}"
 
@@ -353,7 +353,7 @@ def load_mlflow(*, databases: bool = False) -> None:
             importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
 
 
-def client_of(uri: str) -> Any:
+def open_client(uri: str) -> Any:
     """Return an ``MlflowClient`` for a tracking URI."""
     return _mlflow().MlflowClient(tracking_uri=uri)
 
@@ -401,11 +401,11 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _translated(what: str, *, missing: type[RecordError] = RecordError) -> Iterator[None]:
+def _translate_errors(what: str, *, missing: type[RecordError] = RecordError) -> Iterator[None]:
     """Turn MLflow's and the database's errors about `what` into ours."""
     try:
         yield
-    except _foreign_errors() as error:
+    except _external_errors() as error:
         code = getattr(error, "error_code", "TEMPORARILY_UNAVAILABLE")
         first = _LOGIN.sub("://***@", str(error).strip().partition("\n")[0])[:500]
         if code == _ABSENT:
@@ -424,7 +424,7 @@ def _translated(what: str, *, missing: type[RecordError] = RecordError) -> Itera
         ) from error
 
 
-def _foreign_errors() -> tuple[type[Exception], ...]:
+def _external_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions MLflow lets through; by then it is imported."""
     return (
         importlib.import_module("mlflow.exceptions").MlflowException,
@@ -433,11 +433,11 @@ def _foreign_errors() -> tuple[type[Exception], ...]:
     )
 
 
-def _millis(moment: datetime) -> int:
+def _to_millis(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def _moment(millis: int | None) -> datetime | None:
+def _from_millis(millis: int | None) -> datetime | None:
     return datetime.fromtimestamp(millis / 1000, UTC) if millis is not None else None
 
 
@@ -459,8 +459,8 @@ def _run(found: Any, *, status: str | None = None) -> RunRecord:
         experiment_id=str(info.experiment_id),
         name=info.run_name or "",
         status=state,
-        start=_moment(info.start_time or 0) or datetime.fromtimestamp(0, UTC),
-        end=None if state in OPEN_STATUSES else _moment(info.end_time),  # MLflow keeps the end of a resumed run
+        start=_from_millis(info.start_time or 0) or datetime.fromtimestamp(0, UTC),
+        end=None if state in OPEN_STATUSES else _from_millis(info.end_time),  # MLflow keeps the end of a resumed run
         location=info.artifact_uri or "",
         deleted=info.lifecycle_stage != "active",
         params=dict(data.params),

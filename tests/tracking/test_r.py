@@ -202,7 +202,7 @@ class TestM2OneBadValueLosesNoOther:
 
         with pytest.raises(type(error)), R.start(experiment_name=name) as recorder:  # noqa: PT012 - the block is the run
             R.log_params(a=1)
-            monkeypatch.setattr(type(R.exp_manager.place.store), "log_batch", fail)
+            monkeypatch.setattr(type(R.exp_manager.location.store), "log_batch", fail)
         assert reread(recorder).status == "FAILED"
 
     def test_names_a_store_cannot_hold_are_kept_as_artifacts(self, name):

@@ -1,4 +1,4 @@
-"""Results that are more than a pool holds: kept once, found again, verified."""
+"""Results that are too large for a pool: stored once, found again, verified."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from rollwright.config.context import current_settings
-from rollwright.core.references import from_reference, keep
+from rollwright.core.references import from_reference, store_large_result
 from rollwright.errors import (
     ArtifactNotFoundError,
     ArtifactStorageError,
@@ -71,8 +71,8 @@ def test_a_stage_gets_the_whole_result_of_the_stage_before():
     assert next(manager.query())["res"] == 70_000
 
 
-def test_the_same_result_is_kept_once(folder):
-    assert keep(["z" * 70_000]) == keep(["z" * 70_000])
+def test_the_same_result_is_stored_once(folder):
+    assert store_large_result(["z" * 70_000]) == store_large_result(["z" * 70_000])
     assert len(files(folder)) == 1
 
 
@@ -80,8 +80,8 @@ def test_what_no_safe_format_holds_is_refused_with_its_path(folder):
     with pytest.raises(TaskValueError, match=r"\$\.model"):
         encode_result({"model": object()})
     with pytest.raises(UnsupportedArtifactError, match="no safe format"):
-        keep(object())
-    with pytest.raises(TaskValueError, match="kept for references"):
+        store_large_result(object())
+    with pytest.raises(TaskValueError, match="reserved for references"):
         encode_result({"$reference": "result", "pad": "x" * 70_000})
     assert files(folder) == []
     manager = TaskManager("p", store=MemoryStore())
@@ -91,12 +91,12 @@ def test_what_no_safe_format_holds_is_refused_with_its_path(folder):
 
 
 def test_a_file_that_is_gone_or_changed_is_named(folder):
-    reference = keep(["z" * 70_000])
+    reference = store_large_result(["z" * 70_000])
     (path,) = files(folder)
     good = path.read_bytes()
     for bad in (good[:-1], good.replace(b"z", b"y", 1), b""):
         path.write_bytes(bad)
-        with pytest.raises(CorruptArtifactError, match="not what was kept"):
+        with pytest.raises(CorruptArtifactError, match="not the result that was stored"):
             from_reference(reference)
     path.unlink()
     with pytest.raises(ArtifactNotFoundError, match=r"tracking\.artifacts") as caught:
@@ -119,7 +119,7 @@ def test_a_file_that_is_gone_or_changed_is_named(folder):
     ids=str,
 )
 def test_a_reference_that_somebody_made_up_leads_nowhere(change):
-    reference = {**keep(["z" * 70_000]), **change}
+    reference = {**store_large_result(["z" * 70_000]), **change}
     with pytest.raises(CorruptArtifactError):
         from_reference(reference)
 
@@ -128,13 +128,13 @@ def test_a_reference_that_somebody_made_up_leads_nowhere(change):
 def test_a_folder_that_refuses_is_named(folder):
     folder.mkdir(parents=True)
     folder.chmod(0o500)
-    with pytest.raises(ArtifactStorageError, match="cannot keep a result"):
-        keep(["z" * 70_000])
+    with pytest.raises(ArtifactStorageError, match="cannot store a result"):
+        store_large_result(["z" * 70_000])
 
 
 def test_a_file_in_the_way_is_named():
     artifacts = current_settings().resolve(current_settings().tracking.artifacts)
     artifacts.parent.mkdir(parents=True)
     artifacts.write_text("in the way")
-    with pytest.raises(ArtifactStorageError, match="cannot keep a result"):
-        keep(["z" * 70_000])
+    with pytest.raises(ArtifactStorageError, match="cannot store a result"):
+        store_large_result(["z" * 70_000])

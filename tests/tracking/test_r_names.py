@@ -279,7 +279,7 @@ def test_save_objects_takes_a_path_or_objects_never_both(name, tmp_path):
 
 
 def test_values_wait_for_a_read_a_flush_or_the_end(name, monkeypatch, project):
-    store = R.exp_manager.place.store
+    store = R.exp_manager.location.store
     calls = []
     original = type(store).log_batch
     monkeypatch.setattr(

@@ -1,22 +1,21 @@
-"""Results of tasks that are more than a pool holds: a file of their own, and a reference to it.
+"""Results of tasks that are too large for a pool: a file each, and a reference to it.
 
-A file is named by its SHA-256, so that the same result is kept once, whoever computed it and however often. It lies
-below ``results`` in the folder of the artifacts; several machines that share a pool share that folder too.
+A file is named by its SHA-256, so that equal results are stored once. It lies below ``results`` in the folder of the
+artifacts; machines that share a pool share that folder too.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from rollwright.codecs.registry import codecs
 from rollwright.config.context import current_settings
-from rollwright.core.atomic import draft_of, make_folder, put, sync_file, sync_folder
+from rollwright.core.atomic import FileDigest, make_folder, measure_file, sync_folder, write_by_content
 from rollwright.core.canonical import JSON
 from rollwright.errors import (
     ArtifactNotFoundError,
@@ -25,7 +24,7 @@ from rollwright.errors import (
     UnsupportedArtifactError,
 )
 
-__all__ = ["KeptResult", "KeptResultReference", "keep_result"]
+__all__ = ["LargeResult", "LargeResultReference", "store_large_result"]
 
 FOLDER: Final = "results"
 NAME: Final = "result"
@@ -34,7 +33,7 @@ _UNSAFE: Final = "envelope"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptResult:
+class LargeResult:
     """A result in a file of its own.
 
     Attributes
@@ -51,7 +50,7 @@ class KeptResult:
     length: int
 
 
-def keep_result(obj: object) -> KeptResult:
+def store_large_result(obj: object) -> LargeResult:
     """Store `obj` and return what identifies it; it is on the disk then.
 
     Raises
@@ -70,28 +69,20 @@ def keep_result(obj: object) -> KeptResult:
     folder = _folder()
     try:
         make_folder(folder)
-        with draft_of(folder / NAME) as draft:
-            codec.write_as(NAME, obj, draft)
-            sync_file(draft)
-            with draft.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-                length = os.fstat(file.fileno()).st_size
-            path = _path(digest, codec.suffix)
-            make_folder(path.parent)
-            put(draft, path)
+        path, digest = write_by_content(folder, partial(codec.write_as, NAME, obj), partial(_make_path, codec.suffix))
         sync_folder(path.parent)
     except OSError as error:
         raise ArtifactStorageError(
-            f"cannot keep a result in {folder}: {error.strerror or error}",
+            f"cannot store a result in {folder}: {error.strerror or error}",
             hint="make room or give access, or set `tracking.artifacts` to a folder that has both",
         ) from error
-    return KeptResult(kind=codec.kind, sha256=digest, length=length)
+    return LargeResult(kind=codec.kind, sha256=digest.sha256, length=digest.length)
 
 
-class KeptResultReference:
-    """A kept result as a task pool stores it: its kind, SHA-256 and length, from which its place follows."""
+class LargeResultReference:
+    """A large result as a task pool stores it: its kind, SHA-256 and length, from which its path follows."""
 
-    def to_json(self, obj: KeptResult) -> dict[str, JSON]:
+    def to_json(self, obj: LargeResult) -> dict[str, JSON]:
         """Return what identifies it."""
         return {"kind": obj.kind, "sha256": obj.sha256, "length": obj.length}
 
@@ -109,7 +100,7 @@ class KeptResultReference:
         if not isinstance(kind, str) or not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
             raise CorruptArtifactError(f"a result refers to a file by {dict(value)!r}, which names none")
         if kind == _UNSAFE:
-            raise CorruptArtifactError("a result refers to an envelope, which no result is kept in")
+            raise CorruptArtifactError("a result refers to an envelope, in which no result is stored")
         codec = codecs.for_kind(kind)
         path = _path(digest, codec.suffix)
         _verify(path, digest, length)
@@ -118,9 +109,7 @@ class KeptResultReference:
 
 def _verify(path: Path, digest: str, length: JSON) -> None:
     try:
-        with path.open("rb") as file:
-            found = os.fstat(file.fileno()).st_size
-            same = found == length and hashlib.file_digest(file, "sha256").hexdigest() == digest
+        same = path.stat().st_size == length and measure_file(path).sha256 == digest
     except FileNotFoundError:
         raise ArtifactNotFoundError(
             f"the result in {path} is not here",
@@ -128,13 +117,19 @@ def _verify(path: Path, digest: str, length: JSON) -> None:
         ) from None
     if not same:
         raise CorruptArtifactError(
-            f"{path} is not what was kept as a result", hint="restore it from a copy, or run the task again"
+            f"{path} is not the result that was stored", hint="restore it from a copy, or run the task again"
         )
 
 
 def _folder() -> Path:
     settings = current_settings()
     return settings.resolve(settings.tracking.artifacts) / FOLDER
+
+
+def _make_path(suffix: str, digest: FileDigest) -> Path:
+    path = _path(digest.sha256, suffix)
+    make_folder(path.parent)
+    return path
 
 
 def _path(digest: str, suffix: str) -> Path:
