@@ -212,7 +212,7 @@ class VintageSourceContract:
             found = source.vintages(period_field, [code, codes[0]])
             rows = slice(whole.offsets[number], whole.offsets[number + 1])
             for one, other in zip(found[1:], whole[1:], strict=True):
-                np.testing.assert_array_equal(one[: found.offsets[1]], other[rows])
+                np.testing.assert_array_equal(np.asarray(one)[: found.offsets[1]], np.asarray(other)[rows])
         assert source.vintages(period_field, ()).offsets.tolist() == [0]
 
     def test_an_unknown_field_or_instrument_has_no_vintages(self, source: DataSource, period_field: str) -> None:
@@ -234,6 +234,6 @@ class VintageSourceContract:
             seen = whole.known_at <= moment
             assert len(found.value) == int(seen.sum())
             for one, other in zip(found[1:], whole[1:], strict=True):
-                np.testing.assert_array_equal(one, other[seen])
+                np.testing.assert_array_equal(one, np.asarray(other)[seen])
             counts = [int(seen[low:high].sum()) for low, high in pairwise(whole.offsets.tolist())]
             assert np.diff(found.offsets).tolist() == counts

@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings
-from rollwright.core.memory import trim_heap
 from rollwright.core.locks import file_lock
+from rollwright.core.memory import trim_heap
 from rollwright.errors import DataError, DataStorageError
 from rollwright.expression.planner import compile_plan
 from rollwright.features.store.build import MatrixBuild, remove_unfinished, try_open
