@@ -127,6 +127,13 @@ def test_a_result_is_committed_as_done_or_part_done(manager, status):
         manager.commit_task_res(manager.fetch_task(), 1, status)
 
 
+@pytest.mark.parametrize("status", [(), ("done",), (None,)])
+def test_a_result_is_committed_as_done_unless_something_else_is_said(manager, status):
+    manager.create_task(tasks(1))
+    manager.commit_task_res(manager.fetch_task(), 1, *status)
+    assert manager.task_stat() == {"done": 1}
+
+
 def test_a_returned_task_is_as_it_was(manager):
     manager.create_task(tasks(1))
     task = manager.fetch_task()

@@ -19,6 +19,7 @@ from rollwright.errors import (
     RecordError,
     UnsupportedArtifactError,
 )
+from rollwright.tracking.manager import MLflowExpManager
 from rollwright.tracking.r import R
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -169,9 +170,19 @@ def test_m17_the_local_folder_is_the_folder(name, project):
     assert (folder / "artifacts/a.json").is_file()
 
 
+def test_arguments_stand_where_qlib_has_them(name):
+    manager = MLflowExpManager(R.get_uri(), name)
+    assert (manager.uri, manager.default_exp_name) == (R.get_uri(), name)
+    made = manager.create_exp(name)
+    recorder = made.get_recorder(None, "new", True)
+    assert (recorder.name, recorder.status) == ("new", "SCHEDULED")
+    manager.delete_exp(None, name)
+    assert name not in manager.list_experiments()
+
+
 def test_m18_a_renamed_recorder_is_found_by_its_new_name(name):
     with R.start(experiment_name=name, recorder_name="old") as recorder:
-        recorder.set_recorder_name("new")
+        recorder.set_recorder_name(rname="new")
         assert recorder.name == "new"
     assert R.get_recorder(experiment_name=name, recorder_name="new") == recorder
     with pytest.raises(RecorderNotFoundError):

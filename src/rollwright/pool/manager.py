@@ -246,7 +246,7 @@ class TaskManager(ManagerFile):
                 yield task
 
     def commit_task_res(
-        self, task: Mapping[str, Any], res: object, status: str | None = None, *, validity: JSON = None
+        self, task: Mapping[str, Any], res: object, status: str | None = STATUS_DONE, *, validity: JSON = None
     ) -> None:
         """Commit the result of a fetched task.
 
@@ -257,7 +257,7 @@ class TaskManager(ManagerFile):
         res : object
             JSON of at most 64 KiB, or an object with a reference (a recorder).
         status : str, optional
-            ``done`` (the default) or ``part_done``.
+            ``done`` (None too) or ``part_done``.
         validity : JSON, optional
             What the result depends on beside the definition.
 
@@ -491,7 +491,7 @@ class TaskManager(ManagerFile):
         return f"TaskManager({self.task_pool!r})"
 
     @staticmethod
-    def list(store: PoolStore | None = None) -> _Names:
+    def list(*, store: PoolStore | None = None) -> _Names:
         """Return the names of all pools of a store (the ambient one if not given), sorted."""
         found: PoolStore = store if store is not None else open_part("pool")
         return found.list_pools()

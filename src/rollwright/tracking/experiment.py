@@ -136,9 +136,8 @@ class Experiment:
         self,
         recorder_id: str | None = None,
         recorder_name: str | None = None,
-        *,
-        create: bool = False,
-        start: bool = False,
+        create: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
+        start: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
     ) -> Recorder:
         """Return the recorder of that id, the newest of that name, or the active one.
 

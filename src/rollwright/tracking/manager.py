@@ -41,7 +41,7 @@ class ExpManager:
     """
 
     def __init__(
-        self, *, uri: str | None = None, default_exp_name: str | None = None, clock: Clock | None = None
+        self, uri: str | None = None, default_exp_name: str | None = None, *, clock: Clock | None = None
     ) -> None:
         self._uri = uri
         self._default_exp_name = default_exp_name
@@ -182,7 +182,7 @@ class ExpManager:
         """Return the experiments by name."""
         return {record.name: self._experiment(record) for record in self.location.store.experiments()}
 
-    def delete_exp(self, *, experiment_id: str | None = None, experiment_name: str | None = None) -> None:
+    def delete_exp(self, experiment_id: str | None = None, experiment_name: str | None = None) -> None:
         """Delete an experiment with its recorders; its name is free at once.
 
         Raises

@@ -256,9 +256,9 @@ class QlibRecorder:
         """Save objects, a file or a folder into the active recorder, as `Recorder.save_objects`."""
         self._active().save_objects(local_path, artifact_path, **kwargs)
 
-    def load_object(self, name: str, unpickler: object = None) -> Any:
+    def load_object(self, name: str, *, unpickler: object = None) -> Any:
         """Return an object of the active recorder; `unpickler` as `Recorder.load_object`."""
-        return self._active().load_object(name, unpickler)
+        return self._active().load_object(name, unpickler=unpickler)
 
     def log_params(self, /, **kwargs: object) -> None:
         """Log parameters into the active recorder."""

@@ -144,10 +144,10 @@ class Recorder:
         """Return the run's folder on this machine; its files lie in ``artifacts`` below it."""
         return str(self._local.folder)
 
-    def set_recorder_name(self, name: str) -> None:
+    def set_recorder_name(self, rname: str) -> None:
         """Rename the run, here and in the store."""
-        self._location.store.update_run(self.id, name=name)
-        self._run = replace(self._run, name=name)
+        self._location.store.update_run(self.id, name=rname)
+        self._run = replace(self._run, name=rname)
 
     def start_run(self) -> None:
         """Make the run RUNNING, and buffer what it logs from now on."""

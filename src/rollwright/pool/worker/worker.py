@@ -171,7 +171,8 @@ def run_task(
     force_release: bool = False,  # noqa: FBT001, FBT002 - the seeds' signature
     before_status: str = TaskManager.STATUS_WAITING,
     after_status: str = TaskManager.STATUS_DONE,
-    fail_fast: bool = False,  # noqa: FBT001, FBT002 - beside the seeds' other switches
+    *,
+    fail_fast: bool = False,
     **kwargs: Any,
 ) -> bool:
     """Take task after task and run `task_func` on each, until none is left.
