@@ -76,7 +76,7 @@ def test_early_stopping_watches_valid_only_where_there_is_one(cls, dataset, new_
 def test_the_evaluation_is_logged_and_not_printed(cls, dataset, caplog, capfd):
     with caplog.at_level(logging.INFO, logger="rollwright.models"):
         cls(num_boost_round=5).fit(dataset, verbose_eval=2)
-    rounds = [record.args[0] for record in caplog.records if record.msg.startswith("round ")]
+    rounds = [record.args[0] for record in caplog.records if record.msg.startswith("model.round ")]
     assert len(rounds) >= 2
     assert capfd.readouterr() == ("", "")
 

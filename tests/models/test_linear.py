@@ -95,7 +95,7 @@ def test_rows_with_a_missing_feature_are_left_out_and_told(data, caplog):
     train.features[::4, 1] = np.nan
     with caplog.at_level(logging.WARNING, logger="rollwright.models"):
         whole.fit(data)
-    assert "rows_with_missing_features dropped=500 rows=2000 names=f1" in caplog.text
+    assert "model.rows_with_missing_features dropped=500 rows=2000 names=f1" in caplog.text
     keep = ~np.isnan(train.features).any(axis=1)
     train.features, train.label, train.index = train.features[keep], train.label[keep], train.index[keep]
     left = LinearModel()

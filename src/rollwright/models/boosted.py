@@ -1,24 +1,63 @@
-"""Base class of the boosted-tree models: early stopping, finetuning and the state saved beside the trees."""
+"""Boosted trees: what LightGBM, XGBoost and CatBoost have in common, and the codec of their files.
+
+A fit goes through these steps; the library's adapter does only the third:
+
+1. The segments ``train`` and ``valid`` are read as arrays and checked (`tabular`, `folds`).
+2. The weights of the samples are computed, if there is a reweighter.
+3. The library grows trees, watches ``valid`` and stops early; its model becomes text, cut at the best round.
+4. The model is parsed from that text. So a model in memory and the same model from a file are equal: they predict,
+   go on learning and save alike, and the training data is not kept alive.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from rollwright.codecs.registry import Codec
+from rollwright.errors import ConfigError, CorruptArtifactError, ModelError
 from rollwright.models.base import ModelFT
-from rollwright.models.folds import TrainingFold, learning_fold
-from rollwright.models.tabular import TabularModel, each_value, finite_or_none, learning_folds, nan_if_none
+from rollwright.models.boosted_file import ModelFormat
+from rollwright.models.folds import TrainingFold, check_training_fold, sample_weights
+from rollwright.models.state import is_exact_instance, refuse_other_classes
+from rollwright.models.tabular import TabularModel, finite_or_none, map_history, nan_if_none, read_training_folds
 
-__all__ = ["BoostedTrees"]
+__all__ = ["BoostedTrees", "BoostedTreesCodec", "GrownTrees", "log_evaluation"]
+
+_logger: Final = logging.getLogger("rollwright.models")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrownTrees:
+    """What a library grew in one fit.
+
+    Attributes
+    ----------
+    text : str
+        Its model, cut at the best round.
+    rounds : int
+        Number of rounds in `text`.
+    history : mapping
+        ``{segment: {metric: [one value per round]}}``.
+    """
+
+    text: str
+    rounds: int
+    history: Mapping[str, Mapping[str, Any]]
 
 
 class BoostedTrees(TabularModel, ModelFT):
-    """Learns round by round; a derived class gives the library's call for it.
+    """Base class: learns round by round; a derived class calls the library.
 
     Attributes
     ----------
@@ -35,6 +74,9 @@ class BoostedTrees(TabularModel, ModelFT):
     evals_result_ : dict
         ``{segment: {metric: [one value per round]}}``.
     """
+
+    library: ClassVar[str]
+    """The name of the library, for messages."""
 
     def __init__(self, *, num_boost_round: int, early_stopping_rounds: int | None, params: dict[str, Any]) -> None:
         self.num_boost_round = num_boost_round
@@ -78,8 +120,8 @@ class BoostedTrees(TabularModel, ModelFT):
             When a segment has no rows, only NaN labels or infinite values, and when the library refuses the parameters
             or the data.
         """
-        self._library()
-        folds = learning_folds(dataset)
+        self._import_library()
+        folds = read_training_folds(dataset)
         patience = self.early_stopping_rounds if early_stopping_rounds is None else early_stopping_rounds
         self._learn(
             dataset,
@@ -102,45 +144,15 @@ class BoostedTrees(TabularModel, ModelFT):
         ModelError
             When the model is not fitted, or the features are not those it knows.
         """
-        self._library()
+        self._import_library()
         fitted = self._fitted()
-        fold = learning_fold(dataset.fold("train", data_key="learn"), segment="train")
+        fold = check_training_fold(dataset.fold("train", data_key="learn"), segment="train")
         self._check_names(fold.names)
         folds = {"train": fold}
         self._learn(
             dataset, folds, reweighter, rounds=num_boost_round, patience=None, period=verbose_eval, start=fitted
         )
 
-    def state(self) -> dict[str, Any]:
-        """Return everything but the trees that a saved model must bring back, as JSON values."""
-        return {
-            "early_stopping_rounds": self.early_stopping_rounds,
-            "num_boost_round": self.num_boost_round,
-            "params": dict(self.params),
-            "best_iteration": self.best_iteration_,
-            "evals_result": each_value(self.evals_result_, finite_or_none),
-            "feature_names": list(self.feature_names_),
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any], text: str) -> Self:
-        """Return the model that `state` and the library's model `text` describe."""
-        model = cls()  # type: ignore[call-arg]  # each derived constructor has a default for every parameter
-        model.early_stopping_rounds = state["early_stopping_rounds"]
-        model.num_boost_round = state["num_boost_round"]
-        model.params = dict(state["params"])
-        model.best_iteration_ = int(state["best_iteration"])
-        model.evals_result_ = each_value(state["evals_result"], nan_if_none)
-        model.feature_names_ = tuple(state["feature_names"])
-        model._take(text)
-        return model
-
-    @staticmethod
-    @abstractmethod
-    def _library() -> ModuleType:
-        """Return the library; MissingExtraError where it is not installed."""
-
-    @abstractmethod
     def _learn(
         self,
         dataset: Any,
@@ -152,14 +164,78 @@ class BoostedTrees(TabularModel, ModelFT):
         period: int | None,
         start: Any = None,
     ) -> None:
-        """Grow at most `rounds` trees, from `start` if given, and keep them with their history and names.
+        weights = {key: sample_weights(dataset, reweighter, fold, segment=key) for key, fold in folds.items()}
+        try:
+            grown = self._grow(folds, weights, rounds=rounds, patience=patience, period=period, start=start)
+        except self._failures() as error:
+            raise ModelError(f"{self.library} refuses to learn: {self._explain(error)}") from error
+        self._load_text(grown.text)
+        self.best_iteration_ = grown.rounds
+        self.evals_result_ = map_history(grown.history, float)
+        self.feature_names_ = tuple(folds["train"].names)
+
+    def state(self) -> dict[str, Any]:
+        """Return everything but the trees that a saved model must bring back, as JSON values."""
+        return {
+            "early_stopping_rounds": self.early_stopping_rounds,
+            "num_boost_round": self.num_boost_round,
+            "params": dict(self.params),
+            "best_iteration": self.best_iteration_,
+            "evals_result": map_history(self.evals_result_, finite_or_none),
+            "feature_names": list(self.feature_names_),
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], text: str) -> Self:
+        """Return the model that `state` and the library's model `text` describe."""
+        model = cls()  # type: ignore[call-arg]  # each derived constructor has a default for every parameter
+        model.early_stopping_rounds = state["early_stopping_rounds"]
+        model.num_boost_round = state["num_boost_round"]
+        model.params = dict(state["params"])
+        model.best_iteration_ = int(state["best_iteration"])
+        model.evals_result_ = map_history(state["evals_result"], nan_if_none)
+        model.feature_names_ = tuple(state["feature_names"])
+        model._load_text(text)
+        return model
+
+    @abstractmethod
+    def to_text(self) -> str:
+        """Return the trees as the library writes them; ModelError when the model is not fitted."""
+
+    @staticmethod
+    @abstractmethod
+    def _import_library() -> ModuleType:
+        """Return the library; MissingExtraError where it is not installed."""
+
+    @classmethod
+    @abstractmethod
+    def _failures(cls) -> tuple[type[Exception], ...]:
+        """Return the exceptions by which the library refuses parameters, data and files."""
+
+    @staticmethod
+    def _explain(error: Exception) -> str:
+        """Return what the library says in an exception."""
+        return str(error)
+
+    @abstractmethod
+    def _grow(
+        self,
+        folds: Mapping[str, TrainingFold],
+        weights: Mapping[str, NDArray[np.float32] | None],
+        *,
+        rounds: int,
+        patience: int | None,
+        period: int | None,
+        start: Any,
+    ) -> GrownTrees:
+        """Grow at most `rounds` trees, from the trees `start` if they are given.
 
         `patience`, if given, stops early by the fold ``valid``; every `period` rounds the evaluation is logged.
         """
 
     @abstractmethod
-    def _take(self, text: str) -> None:
-        """Read the trees from the library's `text`."""
+    def _load_text(self, text: str) -> None:
+        """Parse the trees from the library's `text` and keep them as `model`."""
 
     def _fit_state(self) -> str:
         return f"fitted, {self.best_iteration_} rounds" if self.model is not None else "not fitted"
@@ -168,3 +244,60 @@ class BoostedTrees(TabularModel, ModelFT):
         """Return one value per feature as a series, largest first."""
         found = pd.Series(np.asarray(values, dtype=np.float64), index=list(self.feature_names_), name=name)
         return found.sort_values(ascending=False, kind="stable")
+
+
+class BoostedTreesCodec(Codec):
+    """Base class: stores a boosted model as the library's text with rollwright's state at its end.
+
+    The library itself can open the file, too. Guarantees: a model that was read predicts the same bytes as the one
+    written; writing it again gives the same file; the library's parser sees nothing that was not checked before.
+    """
+
+    model_class: ClassVar[type[BoostedTrees]]
+    file_format: ClassVar[ModelFormat]
+
+    def accepts(self, obj: Any) -> bool:
+        """Tell whether the file holds all of `obj`; it cannot for a derived class or an object with more attributes."""
+        return is_exact_instance(obj, self.model_class, self._new_model())
+
+    def write(self, obj: Any, path: Path) -> None:
+        """Write the fitted model `obj` to `path`.
+
+        Raises
+        ------
+        ModelError
+            When it is not fitted.
+        UnsupportedArtifactError
+            When it is of a derived class or has attributes of its own, which reading could not bring back, or when
+            `read` would refuse its trees.
+        TaskValueError
+            When one of its parameters has no JSON form.
+        """
+        refuse_other_classes(obj, self.model_class, self._new_model())
+        path.write_bytes(self.file_format.join(obj.to_text(), obj.state()).encode())
+
+    def read(self, path: Path) -> Any:
+        """Return the model in `path`.
+
+        Raises
+        ------
+        CorruptArtifactError
+            When it is not what the library and `write` make: counts that are negative, too large or do not fit their
+            lists, nodes that do not form a tree.
+        """
+        text, state = self.file_format.split(path.read_bytes(), name=path.name)
+        kind = self.model_class  # model and codec are two halves of one thing, so it asks for private parts
+        refusals: tuple[type[Exception], ...] = (*kind._failures(), ConfigError, AttributeError, TypeError, ValueError)  # noqa: SLF001
+        try:
+            return kind.from_state(state, text)
+        except refusals as error:
+            said = kind._explain(error)  # noqa: SLF001
+            raise CorruptArtifactError(f"{path.name}: {kind.library} cannot read it: {said}") from error
+
+    def _new_model(self) -> BoostedTrees:
+        return self.model_class()  # type: ignore[call-arg]  # each derived constructor has a default for every parameter
+
+
+def log_evaluation(iteration: int, evaluation: Mapping[str, Mapping[str, float]]) -> None:
+    """Log the metrics of each segment after a round."""
+    _logger.info("model.round round=%d evaluation=%s", iteration, json.dumps(evaluation))

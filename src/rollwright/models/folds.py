@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from rollwright.errors import ConfigError, ModelError
 
-__all__ = ["FoldView", "TrainingFold", "learning_fold", "sample_weights"]
+__all__ = ["FoldView", "TrainingFold", "check_training_fold", "sample_weights"]
 
-_LOG: Final = logging.getLogger("rollwright.models")
+_logger: Final = logging.getLogger("rollwright.models")
 _BLOCK: Final = 1 << 16  # rows looked at together, so that a check never doubles the memory of a large fold
 
 
@@ -57,7 +57,7 @@ class TrainingFold:
     kept: NDArray[np.intp] | None
 
 
-def learning_fold(fold: FoldView, *, segment: str) -> TrainingFold:
+def check_training_fold(fold: FoldView, *, segment: str) -> TrainingFold:
     """Return `fold` checked for learning; rows whose label is NaN are left out, and the log says how many.
 
     NaN features stay: a model that cannot take them says so itself.
@@ -91,7 +91,7 @@ def learning_fold(fold: FoldView, *, segment: str) -> TrainingFold:
     kept = None
     if count:
         # LightGBM would silently take a NaN label for 0, which teaches it something that never happened
-        _LOG.warning("segment_rows_without_label segment=%s dropped=%d rows=%d", segment, count, len(label))
+        _logger.warning("model.rows_without_label segment=%s dropped=%d rows=%d", segment, count, len(label))
         kept = np.flatnonzero(~missing)
         features, label = features[kept], label[kept]
     if not features.flags.c_contiguous or features.dtype not in (np.float32, np.float64):

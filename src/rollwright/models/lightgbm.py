@@ -1,31 +1,25 @@
-"""LightGBM on the feature store: no copy of the features, and the same model every time."""
+"""LightGBM: learns from the arrays of the feature store without a copy, and gives the same model every time."""
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.codecs.registry import Codec
 from rollwright.core.optional import require
-from rollwright.errors import ConfigError, CorruptArtifactError, ModelError
-from rollwright.models.boosted import BoostedTrees
-from rollwright.models.folds import TrainingFold, sample_weights
-from rollwright.models.lightgbm_names import unknown_parameters
-from rollwright.models.lightgbm_text import join_model_text, split_model_text
-from rollwright.models.state import is_exactly, refuse_strangers
-from rollwright.models.tabular import each_value, first_given
+from rollwright.errors import ConfigError, nearest
+from rollwright.models.boosted import BoostedTrees, BoostedTreesCodec, GrownTrees, log_evaluation
+from rollwright.models.folds import TrainingFold
+from rollwright.models.lightgbm_text import TEXT_FORMAT
+from rollwright.models.tabular import first_given, take_aliases
 
 __all__ = ["LGBModel", "LightGBMTextCodec"]
 
-_LOG: Final = logging.getLogger("rollwright.models")
 _LOSSES: Final = ("mse", "binary")
 _THREADS: Final = ("num_threads", "num_thread", "nthread", "nthreads", "n_jobs")
 _SEEDS: Final = ("random_seed", "random_state")
@@ -36,6 +30,15 @@ _ROUNDS: Final = (
 )  # fmt: skip
 _CATEGORIES: Final = ("categorical_feature", "cat_feature", "categorical_column", "cat_column", "categorical_features")
 _LAYOUTS: Final = ("force_row_wise", "force_col_wise")
+# The parameters of nearly every configuration: one that names no others is checked without loading the library.
+_COMMON: Final = frozenset((
+    "bagging_fraction", "bagging_freq", "bagging_seed", "boosting", "boosting_type", "colsample_bytree",
+    "data_random_seed", "deterministic", "device_type", "feature_fraction", "feature_fraction_seed", "lambda_l1",
+    "lambda_l2", "learning_rate", "max_bin", "max_depth", "metric", "min_child_samples", "min_child_weight",
+    "min_data_in_leaf", "min_gain_to_split", "min_sum_hessian_in_leaf", "min_split_gain", "n_estimators", "n_jobs",
+    "num_iterations", "num_leaves", "num_threads", "objective", "path_smooth", "random_state", "reg_alpha",
+    "reg_lambda", "seed", "subsample", "subsample_freq", "verbose", "verbosity",
+))  # fmt: skip
 _UNSAFE: Final = frozenset(' ",:[]{}')  # LightGBM's text refuses these in the name of a feature
 
 
@@ -86,8 +89,7 @@ class LGBModel(BoostedTrees):
     ) -> None:
         if loss not in _LOSSES:
             raise ConfigError(f"loss `{loss}` is none of {', '.join(_LOSSES)}", hint="give LightGBM's own `objective`")
-        for alias in _ROUNDS:
-            num_boost_round = kwargs.pop(alias, num_boost_round)
+        num_boost_round = take_aliases(kwargs, _ROUNDS, num_boost_round)
         super().__init__(
             num_boost_round=num_boost_round,
             early_stopping_rounds=early_stopping_rounds,
@@ -95,10 +97,22 @@ class LGBModel(BoostedTrees):
         )
         self.loss = loss
 
+    library: ClassVar[str] = "LightGBM"
+
     @staticmethod
     def unknown_parameters(names: Iterable[str]) -> dict[str, str | None]:
-        """Return those of the further parameters `names` that LightGBM has not, each with the nearest it has."""
-        return unknown_parameters(names)
+        """Return those of `names` that are not parameters of LightGBM, each with the nearest one that is.
+
+        LightGBM ignores a parameter that it does not know, so a misspelled one would change nothing.
+
+        Raises
+        ------
+        MissingExtraError
+            When a name is not one of the common ones and LightGBM, which knows the others, is not installed.
+        """
+        rare = [name for name in names if name not in _COMMON]
+        known = _library_names() if rare else frozenset()
+        return {name: nearest(name, known | _COMMON) for name in rare if known and name not in known}
 
     def __repr__(self) -> str:
         return f"LGBModel(loss={self.loss!r}, {self._fit_state()})"
@@ -120,127 +134,75 @@ class LGBModel(BoostedTrees):
         model.loss = cls(loss=state["loss"]).loss  # the constructor knows which there are
         return model
 
+    def to_text(self) -> str:
+        """Return LightGBM's model text."""
+        return f"{self._fitted().model_to_string().rstrip()}\n"
+
     @staticmethod
-    def _library() -> ModuleType:
+    def _import_library() -> ModuleType:
         return _lightgbm()
 
-    def _take(self, text: str) -> None:
-        self.model = _lightgbm().Booster(model_str=text)
+    @classmethod
+    def _failures(cls) -> tuple[type[Exception], ...]:
+        return (_lightgbm().basic.LightGBMError, TypeError, ValueError)
 
-    def _learn(
-        self,
-        dataset: Any,
-        folds: Mapping[str, TrainingFold],
-        reweighter: Any,
-        *,
-        rounds: int,
-        patience: int | None,
-        period: int | None,
-        start: Any = None,
-    ) -> None:
-        lgb = _lightgbm()
-        history: dict[str, dict[str, list[float]]] = {}
-        callbacks = [lgb.record_evaluation(history), *_talk(period)]
-        if patience:
-            callbacks.append(lgb.early_stopping(patience, verbose=False))
-        sets = self._datasets(lgb, dataset, folds, reweighter)
-        booster = self._train(lgb, sets, rounds=rounds, callbacks=callbacks, start=start)
-        self._keep(booster, history, folds["train"].names)
+    def _load_text(self, text: str) -> None:
+        self.model = _lightgbm().Booster(model_str=text)
 
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:  # noqa: ARG002 - the port's signature
         return np.asarray(self._fitted().predict(features, num_threads=int(first_given(self.params, _THREADS, 1))))
 
+    def _grow(
+        self,
+        folds: Mapping[str, TrainingFold],
+        weights: Mapping[str, NDArray[np.float32] | None],
+        *,
+        rounds: int,
+        patience: int | None,
+        period: int | None,
+        start: Any,
+    ) -> GrownTrees:
+        lgb = _lightgbm()
+        history: dict[str, dict[str, list[float]]] = {}
+        callbacks = [lgb.record_evaluation(history), *_log_every(period)]
+        if patience:
+            callbacks.append(lgb.early_stopping(patience, verbose=False))
+        sets = self._datasets(lgb, folds, weights)
+        booster = lgb.train(
+            {name: value for name, value in self.params.items() if name not in _CATEGORIES},
+            sets["train"],
+            num_boost_round=rounds,
+            valid_sets=list(sets.values()),
+            valid_names=list(sets),
+            init_model=start,
+            callbacks=callbacks,
+        )
+        best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
+        return GrownTrees(text=booster.model_to_string(num_iteration=best), rounds=int(best), history=history)
+
     def _datasets(
-        self, lgb: ModuleType, dataset: Any, folds: Mapping[str, TrainingFold], reweighter: Any
+        self, lgb: ModuleType, folds: Mapping[str, TrainingFold], weights: Mapping[str, NDArray[np.float32] | None]
     ) -> dict[str, Any]:
         sets: dict[str, Any] = {}
-        categories = first_given(self.params, _CATEGORIES, "auto")
         for key, fold in folds.items():
-            weight = sample_weights(dataset, reweighter, fold, segment=key)
             sets[key] = lgb.Dataset(
                 fold.features,
                 label=fold.label,
-                weight=weight,
+                weight=weights[key],
                 feature_name=_safe_names(fold.names),
-                categorical_feature=categories,
+                categorical_feature=first_given(self.params, _CATEGORIES, "auto"),
                 reference=sets.get("train"),
             )
         return sets
 
-    def _train(
-        self, lgb: ModuleType, sets: Mapping[str, Any], *, rounds: int, callbacks: list[Any], start: Any = None
-    ) -> Any:
-        try:
-            return lgb.train(
-                {name: value for name, value in self.params.items() if name not in _CATEGORIES},
-                sets["train"],
-                num_boost_round=rounds,
-                valid_sets=list(sets.values()),
-                valid_names=list(sets),
-                init_model=start,
-                callbacks=callbacks,
-            )
-        except (lgb.basic.LightGBMError, TypeError, ValueError) as error:
-            raise ModelError(f"LightGBM refuses to learn: {error}") from error
 
-    def _keep(self, booster: Any, history: dict[str, dict[str, list[float]]], names: Any) -> None:
-        best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
-        # Reading the text back drops the training data and the trees after the best round, so that a model in memory
-        # and the same model from a file predict, go on learning and save alike.
-        self._take(booster.model_to_string(num_iteration=best))
-        self.best_iteration_ = int(best)
-        self.evals_result_ = each_value(history, float)
-        self.feature_names_ = tuple(names)
-
-
-class LightGBMTextCodec(Codec):
-    """Stores an `LGBModel` as LightGBM's text; LightGBM itself can open the file too.
-
-    The last line, which LightGBM ignores, holds our parameters, the names of the features and the evaluation history.
-    Guarantees: a model that was read predicts the same bytes as the one written; writing it again gives the same file.
-    """
+class LightGBMTextCodec(BoostedTreesCodec):
+    """Stores an `LGBModel` as LightGBM's text; LightGBM ignores the last line, which holds rollwright's state."""
 
     kind = "lightgbm"
     suffix = ".txt"
-
-    def accepts(self, obj: Any) -> bool:
-        """Tell whether the text holds all of `obj`: a derived class, or attributes of its own, it cannot."""
-        return is_exactly(obj, LGBModel, LGBModel())
-
-    def write(self, obj: Any, path: Path) -> None:
-        """Write the fitted model `obj` to `path`.
-
-        Raises
-        ------
-        ModelError
-            When it is not fitted.
-        UnsupportedArtifactError
-            When it is of a derived class or has attributes of its own, which reading could not bring back.
-        TaskValueError
-            When one of its parameters has no JSON form.
-        """
-        refuse_strangers(obj, LGBModel, LGBModel())
-        booster = obj._fitted()  # noqa: SLF001 - model and codec are two halves of one thing
-        path.write_bytes(join_model_text(booster.model_to_string(), obj.state()).encode())
-
-    def read(self, path: Path) -> LGBModel:
-        """Return the model in `path`.
-
-        Raises
-        ------
-        CorruptArtifactError
-            When the text is not what LightGBM writes: counts that are negative, too large or do not fit their lists,
-            trees that are no trees. The C++ parser never sees such a text.
-        """
-        try:
-            whole = path.read_bytes().decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise CorruptArtifactError(f"{path.name} is no text: {error}") from error
-        text, state = split_model_text(whole, name=path.name)
-        try:
-            return LGBModel.from_state(state, text)
-        except (_lightgbm().basic.LightGBMError, ConfigError, AttributeError, TypeError, ValueError) as error:
-            raise CorruptArtifactError(f"{path.name}: LightGBM cannot read it: {error}") from error
+    model_class = LGBModel
+    file_format = TEXT_FORMAT
 
 
 def _lightgbm() -> ModuleType:
@@ -248,7 +210,7 @@ def _lightgbm() -> ModuleType:
 
 
 def _defaults(given: Mapping[str, Any], *, seed: int) -> dict[str, Any]:
-    """Return the parameters that make a fit repeatable, but those `given` under any of their names."""
+    """Return the parameters that make a fit repeatable, without those that are `given` under any of their names."""
     wanted: list[tuple[tuple[str, ...], str, Any]] = [
         (_VERBOSITIES, "verbosity", -1),
         (_THREADS, "num_threads", 1),
@@ -259,21 +221,23 @@ def _defaults(given: Mapping[str, Any], *, seed: int) -> dict[str, Any]:
     return {name: value for aliases, name, value in wanted if not any(alias in given for alias in aliases)}
 
 
-def _talk(period: int | None) -> list[Callable[[Any], None]]:
+def _log_every(period: int | None) -> list[Callable[[Any], None]]:
     """Return the callback that logs the evaluation every `period` rounds."""
     if not period:
         return []
 
-    def tell(environment: Any) -> None:
+    def log_round(environment: Any) -> None:
         if environment.iteration % period == 0:
-            last = {f"{found[0]}.{found[1]}": found[2] for found in environment.evaluation_result_list or []}
-            _LOG.info("round round=%d evaluation=%s", environment.iteration, last)
+            evaluation: dict[str, dict[str, float]] = {}
+            for segment, metric, value, *_ in environment.evaluation_result_list or []:
+                evaluation.setdefault(segment, {})[metric] = float(value)
+            log_evaluation(environment.iteration, evaluation)
 
-    return [tell]
+    return [log_round]
 
 
 def _safe_names(names: tuple[str, ...]) -> list[str]:
-    """Return the names for LightGBM's text: ours when it can hold them all, else one number each."""
+    """Return names that LightGBM's text can hold: those of the features if it can hold them all, else numbers."""
     plain = all(
         name.isascii() and name.isprintable() and not (_UNSAFE & set(name)) and " " not in name for name in names
     )
@@ -281,3 +245,12 @@ def _safe_names(names: tuple[str, ...]) -> list[str]:
         return list(names)
     width = max(1, math.ceil(math.log10(max(len(names), 2))))
     return [f"f{place:0{width}d}" for place in range(len(names))]
+
+
+def _library_names() -> frozenset[str]:
+    """Return every parameter and alias of the installed LightGBM; nothing when this version has no such table."""
+    require("lightgbm", extra="lightgbm")
+    basic = require("lightgbm.basic", extra="lightgbm")
+    # Not a public name of it; where it is gone, nothing is refused.
+    table: Any = getattr(getattr(basic, "_ConfigAliases", None), "_get_all_param_aliases", dict)()
+    return frozenset(name for key, aliases in table.items() for name in (key, *aliases))

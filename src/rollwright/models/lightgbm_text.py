@@ -1,27 +1,23 @@
-"""LightGBM's model text, checked before its C++ parser may see it.
+"""The structure of LightGBM's model text, checked before its C++ parser reads it.
 
 The parser trusts its input: counts become allocations, a missing line of the header ends the process, a cycle among
-the children of a tree never returns. A checksum finds damage; the check of the structure finds what was made up.
+the nodes of a tree never ends.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rollwright.core.canonical import normalise, sha256_hex
-from rollwright.errors import CorruptArtifactError, UnsupportedArtifactError
+from rollwright.models.boosted_file import ModelFileError, ModelFormat
+from rollwright.models.state import MAX_FEATURES
 
-__all__ = ["join_model_text", "split_model_text"]
+__all__ = ["TEXT_FORMAT"]
 
-_TRAILER: Final = "rollwright:"
-_VERSION: Final = 1
-_MAX_FEATURES: Final = 1 << 20
 _MAX_LEAVES: Final = 1 << 17  # LightGBM's own limit
 _MAX_CLASSES: Final = 1 << 12
 _TREE: Final = re.compile(r"Tree=(\d+)\n")
@@ -41,67 +37,6 @@ _OBJECTIVE: Final = re.compile(r"[a-z][a-z0-9_]*( [a-z_]+(:[0-9.eE+-]+)?)*")
 _PARAMETER: Final = re.compile(r"\[[a-z0-9_]+: .*\]")
 _PER_LEAF: Final = ("leaf_weight", "leaf_count")
 _PER_SPLIT: Final = ("split_gain", "internal_value", "internal_weight", "internal_count")
-_STATE: Final[dict[str, type | tuple[type, ...]]] = {
-    "sha256": str,
-    "loss": str,
-    "early_stopping_rounds": (int, type(None)),
-    "num_boost_round": int,
-    "params": dict,
-    "best_iteration": int,
-    "evals_result": dict,
-    "feature_names": list,
-}
-
-
-def join_model_text(text: str, state: Mapping[str, Any]) -> str:
-    """Return one file of LightGBM's model `text` and, as its last line, our `state`.
-
-    LightGBM ignores that line, so it can open the file too.
-
-    Raises
-    ------
-    UnsupportedArtifactError
-        When `split_model_text` would refuse it: what cannot be read again is not written.
-    TaskValueError
-        When a value of `state` has no JSON form.
-    """
-    text = f"{text.rstrip()}\n"
-    try:
-        _check_model_text(text)
-    except _TextError as error:
-        raise UnsupportedArtifactError(f"such a LightGBM model cannot be stored: {error}") from error
-    plain = normalise({"version": _VERSION, "sha256": sha256_hex(text.encode()), **state})
-    line = json.dumps(plain, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return f"{text}{_TRAILER}{line}\n"
-
-
-def split_model_text(whole: str, *, name: str) -> tuple[str, dict[str, Any]]:
-    """Return LightGBM's model text and our state from what `join_model_text` made; both are checked.
-
-    Raises
-    ------
-    CorruptArtifactError
-        When the text is not what LightGBM writes: counts that are negative, too large or do not fit their lists,
-        trees that are no trees; or when our line is missing or does not fit the trees.
-    """
-    text, mark, line = whole.rpartition(f"\n{_TRAILER}")
-    if not mark:
-        raise CorruptArtifactError(f"{name} ends without the line `{_TRAILER}`, so it was cut or is another program's")
-    state = _parse_state(line, name)
-    text += "\n"
-    if state["sha256"] != sha256_hex(text.encode()):
-        raise CorruptArtifactError(f"the trees in {name} are not those that were written: their sha256 differs")
-    try:
-        features = _check_model_text(text)
-    except _TextError as error:
-        raise CorruptArtifactError(f"{name} is no LightGBM model: {error}") from error
-    if features != len(state["feature_names"]):
-        raise CorruptArtifactError(f"{name} names {len(state['feature_names'])} features and its trees know {features}")
-    return text, state
-
-
-class _TextError(ValueError):
-    """What is wrong with a model text; translated before it leaves this module."""
 
 
 def _check_model_text(text: str) -> int:
@@ -112,16 +47,16 @@ def _check_model_text(text: str) -> int:
     """
     head, _, _ = text.partition("\n\n")
     if not head.startswith("tree\n"):
-        raise _TextError("its first line is not `tree`")
+        raise ModelFileError("its first line is not `tree`")
     fields = _fields(head.partition("\n")[2], needed=_HEADER, allowed=_MAY_BE_IN_HEADER, where="the header")
     features = _check_header(fields)
     sizes = _integers(fields["tree_sizes"], "tree_sizes")
     if (sizes <= 0).any() or len(sizes) % int(fields["num_tree_per_iteration"]):
-        raise _TextError("`tree_sizes` holds sizes that are not positive, or not one for each tree of a round")
+        raise ModelFileError("`tree_sizes` holds sizes that are not positive, or not one for each tree of a round")
     data = text.encode()
     place = len(head.encode()) + 2
     if int(sizes.sum()) > len(data) - place:
-        raise _TextError("`tree_sizes` reach beyond the end")
+        raise ModelFileError("`tree_sizes` reach beyond the end")
     for number, size in enumerate(sizes.tolist()):
         _check_tree(data[place : place + size].decode("utf-8", errors="replace"), number, features)
         place += size
@@ -130,32 +65,32 @@ def _check_model_text(text: str) -> int:
 
 
 def _check_header(fields: Mapping[str, str]) -> int:
-    features = _count(fields, "max_feature_idx", limit=_MAX_FEATURES) + 1
+    features = _count(fields, "max_feature_idx", limit=MAX_FEATURES) + 1
     _count(fields, "num_class", limit=_MAX_CLASSES, least=1)
     _count(fields, "num_tree_per_iteration", limit=_MAX_CLASSES, least=1)
-    _count(fields, "label_index", limit=_MAX_FEATURES)
+    _count(fields, "label_index", limit=MAX_FEATURES)
     if not _OBJECTIVE.fullmatch(fields["objective"]) or not re.fullmatch(r"v[234]", fields["version"]):
-        raise _TextError("its version or its objective is none LightGBM writes")
+        raise ModelFileError("its version or its objective is none LightGBM writes")
     for name in ("feature_names", "feature_infos"):
         if len(fields[name].split()) != features:
-            raise _TextError(f"`{name}` does not name {features} features")
+            raise ModelFileError(f"`{name}` does not name {features} features")
     return features
 
 
 def _check_tail(tail: str) -> None:
     """After the trees: the importances, which are only told, and the parameters, which LightGBM reads again."""
     if not tail.startswith("end of trees\n"):
-        raise _TextError("the trees do not end where `tree_sizes` says")
+        raise ModelFileError("the trees do not end where `tree_sizes` says")
     _, begin, rest = tail.partition("\nparameters:\n")
     lines, end, _ = rest.partition("\nend of parameters\n")
     if not begin or not end or not all(_PARAMETER.fullmatch(line) for line in lines.splitlines() if line):
-        raise _TextError("its parameters are not what LightGBM writes")
+        raise ModelFileError("its parameters are not what LightGBM writes")
 
 
 def _check_tree(block: str, number: int, features: int) -> None:
     found = _TREE.match(block)
     if found is None or int(found.group(1)) != number:
-        raise _TextError(f"tree {number} does not begin with `Tree={number}`")
+        raise ModelFileError(f"tree {number} does not begin with `Tree={number}`")
     fields = _fields(
         block[found.end() :], needed=_TREE_FIELDS, allowed=_OF_CATEGORIES + _OF_LINEAR, where=f"tree {number}"
     )
@@ -163,19 +98,19 @@ def _check_tree(block: str, number: int, features: int) -> None:
     _floats(fields["shrinkage"], "shrinkage")
     values = _floats(fields["leaf_value"], "leaf_value")
     if len(values) != leaves:
-        raise _TextError(f"tree {number} has {len(values)} leaf values for {leaves} leaves")
+        raise ModelFileError(f"tree {number} has {len(values)} leaf values for {leaves} leaves")
     splits = leaves - 1
     lists = {name: fields[name] for name in ("split_feature", "decision_type", "left_child", "right_child")}
     numbers = {name: _integers(line, name) for name, line in lists.items()}
     thresholds = _floats(fields["threshold"], "threshold", infinite=True)
     if any(len(found) != splits for found in (*numbers.values(), thresholds)):
-        raise _TextError(f"tree {number} has lists that are not of its {splits} splits")
+        raise ModelFileError(f"tree {number} has lists that are not of its {splits} splits")
     lengths = dict.fromkeys(_PER_LEAF, leaves) | dict.fromkeys(_PER_SPLIT, splits)
     for name, length in lengths.items():  # LightGBM leaves those of a single leaf empty
         if leaves > 1 and len(_floats(fields[name], name, infinite=True)) != length:
-            raise _TextError(f"tree {number}: `{name}` is not of length {length}")
+            raise ModelFileError(f"tree {number}: `{name}` is not of length {length}")
     if splits and ((numbers["split_feature"] < 0).any() or (numbers["split_feature"] >= features).any()):
-        raise _TextError(f"tree {number} splits on a feature that does not exist")
+        raise ModelFileError(f"tree {number} splits on a feature that does not exist")
     _check_shape(numbers["left_child"], numbers["right_child"], number)
     _check_linear(fields, leaves, features, number)
     _check_categories(fields, numbers["decision_type"], thresholds, number)
@@ -191,23 +126,23 @@ def _check_shape(left: NDArray[np.int64], right: NDArray[np.int64], number: int)
     inner = children >= 0
     wanted = np.concatenate([np.arange(-splits - 1, 0), np.arange(1, splits)])
     if not np.array_equal(np.sort(children), wanted) or (children[inner] <= parents[inner]).any():
-        raise _TextError(f"the nodes of tree {number} form no tree")
+        raise ModelFileError(f"the nodes of tree {number} form no tree")
 
 
 def _check_linear(fields: Mapping[str, str], leaves: int, features: int, number: int) -> None:
     """Check the regressions in the leaves of a linear tree: a constant, and a coefficient for each of some features."""
     if fields["is_linear"] == "0":
         if any(name in fields for name in _OF_LINEAR):
-            raise _TextError(f"tree {number} is not linear and has coefficients")
+            raise ModelFileError(f"tree {number} is not linear and has coefficients")
         return
     if fields["is_linear"] != "1" or any(name not in fields for name in _OF_LINEAR):
-        raise _TextError(f"tree {number} is linear and lacks its coefficients")
+        raise ModelFileError(f"tree {number} is linear and lacks its coefficients")
     counts = _integers(fields["num_features"], "num_features")
     used = _integers(fields["leaf_features"], "leaf_features")
     coefficients = _floats(fields["leaf_coeff"], "leaf_coeff")
     fits = len(counts) == leaves == len(_floats(fields["leaf_const"], "leaf_const")) and (counts >= 0).all()
     if not fits or not int(counts.sum()) == len(used) == len(coefficients) or ((used < 0) | (used >= features)).any():
-        raise _TextError(f"the coefficients of tree {number} do not fit its leaves")
+        raise ModelFileError(f"the coefficients of tree {number} do not fit its leaves")
 
 
 def _check_categories(
@@ -217,14 +152,14 @@ def _check_categories(
     categorical = (decisions & 1).astype(bool)
     if not count:
         if categorical.any():
-            raise _TextError(f"tree {number} decides by categories it does not have")
+            raise ModelFileError(f"tree {number} decides by categories it does not have")
         return
     bounds = _integers(fields.get("cat_boundaries", ""), "cat_boundaries")
     words = _integers(fields.get("cat_threshold", ""), "cat_threshold")
     rising = len(bounds) == count + 1 and bounds[0] == 0 and (np.diff(bounds) > 0).all() and bounds[-1] == len(words)
     used = thresholds[categorical]
     if not rising or (used < 0).any() or (used >= count).any() or (used != np.floor(used)).any():
-        raise _TextError(f"the categories of tree {number} do not fit its splits")
+        raise ModelFileError(f"the categories of tree {number} do not fit its splits")
 
 
 def _fields(block: str, *, needed: tuple[str, ...], allowed: tuple[str, ...], where: str) -> dict[str, str]:
@@ -232,19 +167,19 @@ def _fields(block: str, *, needed: tuple[str, ...], allowed: tuple[str, ...], wh
     for line in block.split("\n"):
         name, _, value = line.partition("=")
         if line and (name in found or (name not in needed and name not in allowed)):
-            raise _TextError(f"{where} has an unknown or a second `{name[:40]}`")
+            raise ModelFileError(f"{where} has an unknown or a second `{name[:40]}`")
         if line:
             found[name] = value
     missing = [name for name in needed if name not in found]
     if missing:
-        raise _TextError(f"{where} has no `{missing[0]}`")
+        raise ModelFileError(f"{where} has no `{missing[0]}`")
     return found
 
 
 def _count(fields: Mapping[str, str], name: str, *, limit: int, least: int = 0) -> int:
     text = fields.get(name, "")
     if not re.fullmatch(r"\d{1,9}", text) or not least <= int(text) <= limit:
-        raise _TextError(f"`{name}` is {text[:40]!r}, not a count between {least} and {limit}")
+        raise ModelFileError(f"`{name}` is {text[:40]!r}, not a count between {least} and {limit}")
     return int(text)
 
 
@@ -252,7 +187,7 @@ def _integers(line: str, name: str) -> NDArray[np.int64]:
     try:
         return np.array([int(word) for word in line.split()], dtype=np.int64)
     except (ValueError, OverflowError) as error:
-        raise _TextError(f"`{name}` holds what is no integer") from error
+        raise ModelFileError(f"`{name}` holds what is no integer") from error
 
 
 def _floats(line: str, name: str, *, infinite: bool = False) -> NDArray[np.float64]:
@@ -260,22 +195,12 @@ def _floats(line: str, name: str, *, infinite: bool = False) -> NDArray[np.float
     try:
         found = np.array([float(word) for word in line.split()], dtype=np.float64)
     except ValueError as error:
-        raise _TextError(f"`{name}` holds what is no number") from error
+        raise ModelFileError(f"`{name}` holds what is no number") from error
     if np.isnan(found).any() or not (infinite or np.isfinite(found).all()):
-        raise _TextError(f"`{name}` holds numbers that are not finite")
+        raise ModelFileError(f"`{name}` holds numbers that are not finite")
     return found
 
 
-def _parse_state(line: str, name: str) -> dict[str, Any]:
-    try:
-        state = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise CorruptArtifactError(f"the last line of {name} is no JSON") from error
-    if not isinstance(state, dict) or state.get("version") != _VERSION:
-        raise CorruptArtifactError(f"the last line of {name} is not of version {_VERSION}")
-    for key, kind in _STATE.items():
-        if key not in state or not isinstance(state[key], kind):
-            raise CorruptArtifactError(f"the last line of {name} has no usable `{key}`")
-    if not all(isinstance(feature, str) for feature in state["feature_names"]):
-        raise CorruptArtifactError(f"the last line of {name} has feature names that are no text")
-    return state
+TEXT_FORMAT: Final = ModelFormat(
+    library="LightGBM", mark="\nrollwright:", end="\n", check=_check_model_text, more_state={"loss": str}
+)

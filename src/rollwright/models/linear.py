@@ -12,11 +12,18 @@ from numpy.typing import NDArray
 from rollwright.errors import ConfigError, ModelError
 from rollwright.models.folds import TrainingFold, sample_weights
 from rollwright.models.linear_solvers import lasso, least_squares, non_negative, ridge
-from rollwright.models.tabular import TabularModel, all_missing, blocks, learning_folds, listed, with_missing
+from rollwright.models.tabular import (
+    TabularModel,
+    join_names,
+    names_all_missing,
+    names_with_missing,
+    read_training_folds,
+    row_blocks,
+)
 
 __all__ = ["LinearModel"]
 
-_LOG: Final = logging.getLogger("rollwright.models")
+_logger: Final = logging.getLogger("rollwright.models")
 _BLOCK: Final = 1 << 13  # rows turned to float64 together: 10 MB at 158 features
 
 Floats = NDArray[np.float64]
@@ -112,9 +119,9 @@ class LinearModel(TabularModel):
             to blame are named.
         """
         wanted = ("train", "valid") if self.include_valid else ("train",)
-        folds = learning_folds(dataset, wanted)
+        folds = read_training_folds(dataset, wanted)
         if self.include_valid and "valid" not in folds:
-            _LOG.info("segment_absent segment=valid include_valid=True")
+            _logger.info("model.segment_absent segment=valid include_valid=True")
         weights = {key: sample_weights(dataset, reweighter, fold, segment=key) for key, fold in folds.items()}
         parts = _Parts([(fold, weights[key]) for key, fold in folds.items()])
         if self.estimator == self.NNLS:
@@ -150,13 +157,13 @@ class LinearModel(TabularModel):
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:
         coefficients = self._fitted()
         scores = np.empty(len(features))
-        for part in blocks(len(features), _BLOCK):
+        for part in row_blocks(len(features), _BLOCK):
             scores[part] = features[part].astype(np.float64) @ coefficients + self.intercept_
         if np.isnan(scores).any():
-            names = with_missing(features, self.feature_names_)
+            names = names_with_missing(features, self.feature_names_)
             raise ModelError(
                 f"{int(np.isnan(scores).sum())} rows of segment `{segment}` cannot be scored: a linear model has no "
-                f"answer to a NaN, and there are some in {listed(names)}",
+                f"answer to a NaN, and there are some in {join_names(names)}",
                 hint="add the processor Fillna to the handler's infer_processors",
             )
         return scores
@@ -221,7 +228,7 @@ class _Parts:
 
     def _blocks(self) -> Iterator[tuple[NDArray[Any], NDArray[np.float32], Floats]]:
         for fold, weights in self._parts:
-            for part in blocks(fold.rows, _BLOCK):
+            for part in row_blocks(fold.rows, _BLOCK):
                 features, label = fold.features[part], fold.label[part]
                 scale = np.ones(len(label)) if weights is None else weights[part].astype(np.float64)
                 keep = ~np.isnan(features).any(axis=1)
@@ -233,15 +240,21 @@ class _Parts:
     def _tell_dropped(self, rows: int) -> None:
         given = sum(fold.rows for fold, _ in self._parts)
         if rows < given:
-            names = sorted({name for fold, _ in self._parts for name in with_missing(fold.features, fold.names)})
-            _LOG.warning("rows_with_missing_features dropped=%d rows=%d names=%s", given - rows, given, listed(names))
+            names = sorted({name for fold, _ in self._parts for name in names_with_missing(fold.features, fold.names)})
+            _logger.warning(
+                "model.rows_with_missing_features dropped=%d rows=%d names=%s", given - rows, given, join_names(names)
+            )
 
     def _nothing_left(self, *, weightless: bool) -> ModelError:
         if weightless:
             return ModelError("the weights of all rows are zero, so there is nothing to learn from")
         fold = self._parts[0][0]
-        blame = all_missing(fold)
-        told = f"throughout in {listed(blame)}" if blame else f"in {listed(with_missing(fold.features, fold.names))}"
+        blame = names_all_missing(fold)
+        told = (
+            f"throughout in {join_names(blame)}"
+            if blame
+            else f"in {join_names(names_with_missing(fold.features, fold.names))}"
+        )
         return ModelError(
             f"none of {fold.rows} rows of segment `train` has all its features: they are NaN {told}",
             hint="add the processor Fillna to the handler's processors, or leave out what has no values",

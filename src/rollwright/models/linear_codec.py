@@ -13,7 +13,7 @@ from rollwright.codecs.registry import Codec
 from rollwright.core.canonical import sha256_hex
 from rollwright.errors import ConfigError, CorruptArtifactError
 from rollwright.models.linear import LinearModel
-from rollwright.models.state import check_state, is_exactly, parse_state, refuse_strangers
+from rollwright.models.state import check_state, is_exact_instance, parse_state, refuse_other_classes
 
 __all__ = ["LinearCodec"]
 
@@ -42,7 +42,7 @@ class LinearCodec(Codec):
 
     def accepts(self, obj: Any) -> bool:
         """Tell whether reading would bring all of `obj` back."""
-        return is_exactly(obj, LinearModel, LinearModel())
+        return is_exact_instance(obj, LinearModel, LinearModel())
 
     def write(self, obj: Any, path: Path) -> None:
         """Write the fitted model `obj` to `path`.
@@ -54,7 +54,7 @@ class LinearCodec(Codec):
         UnsupportedArtifactError
             When it is of a derived class or has attributes of its own, which reading could not bring back.
         """
-        refuse_strangers(obj, LinearModel, LinearModel())
+        refuse_other_classes(obj, LinearModel, LinearModel())
         state = {
             "version": _VERSION,
             "estimator": obj.estimator,

@@ -16,11 +16,17 @@ from rollwright.config.construct import init_instance_by_config
 from rollwright.core.optional import require
 from rollwright.errors import ConfigError, ModelError
 from rollwright.models.folds import sample_weights
-from rollwright.models.tabular import TabularModel, all_missing, learning_folds, listed, with_missing
+from rollwright.models.tabular import (
+    TabularModel,
+    join_names,
+    names_all_missing,
+    names_with_missing,
+    read_training_folds,
+)
 
 __all__ = ["SklearnModel", "as_model", "is_estimator"]
 
-_LOG: Final = logging.getLogger("rollwright.models")
+_logger: Final = logging.getLogger("rollwright.models")
 # What an estimator raises that does not fit its data, or, read from a file, not itself.
 _FAILURES: Final = (
     ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError, MemoryError, RuntimeError,
@@ -98,9 +104,9 @@ class SklearnModel(TabularModel):
             When the segment has no rows, only NaN labels or infinite values; when a feature has NaN and the estimator
             takes none; when it takes no weights and there are some; and when the estimator refuses the data.
         """
-        fold = learning_folds(dataset, ("train",))["train"]
+        fold = read_training_folds(dataset, ("train",))["train"]
         self._refuse_missing(fold.features, fold.names, "train", processors="learn_processors and infer_processors")
-        fresh = seeded(_sklearn("base").clone(self.estimator), self.seed)
+        fresh = set_seeds(_sklearn("base").clone(self.estimator), self.seed)
         label: NDArray[Any] = fold.label
         if _is_classifier(fresh):
             label = _as_classes(label)
@@ -109,7 +115,7 @@ class SklearnModel(TabularModel):
         if weights is not None:
             given[self._weight_name(fresh)] = weights.astype(np.float64)
         features = fold.features.copy()  # some estimators refuse an array that is read-only
-        empty = np.isin(fold.names, all_missing(fold))
+        empty = np.isin(fold.names, names_all_missing(fold))
         features[:, empty] = 0.0  # no value or always one: there is nothing to learn, and some estimators fail on none
         try:
             with self._threads():
@@ -143,10 +149,11 @@ class SklearnModel(TabularModel):
     def _refuse_missing(self, features: NDArray[Any], names: tuple[str, ...], segment: str, *, processors: str) -> None:
         if _tags(self.estimator).input_tags.allow_nan:
             return
-        missing = with_missing(features, names)
+        missing = names_with_missing(features, names)
         if missing:
+            name = type(self.estimator).__name__
             raise ModelError(
-                f"{type(self.estimator).__name__} takes no NaN, and segment `{segment}` has some in {listed(missing)}",
+                f"{name} takes no NaN, and segment `{segment}` has some in {join_names(missing)}",
                 hint=f"add the processor Fillna to the handler's {processors}",
             )
 
@@ -179,7 +186,7 @@ def is_estimator(obj: Any) -> bool:
     return names[:1] == ["X"]
 
 
-def seeded(estimator: Any, seed: int) -> Any:
+def set_seeds(estimator: Any, seed: int) -> Any:
     """Give the seed to every ``random_state`` of `estimator` and of those inside it that is not set."""
     unset = {
         name: seed % _MAX_SEED

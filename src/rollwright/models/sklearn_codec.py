@@ -14,9 +14,9 @@ from rollwright.core.canonical import sha256_hex
 from rollwright.core.optional import require
 from rollwright.errors import CorruptArtifactError, ModelError, UnsupportedArtifactError, UntrustedArtifactError
 from rollwright.models.sklearn import SklearnModel, is_estimator
-from rollwright.models.skops_archive import STATE, ArchiveError, check_archive, pack, spelled_once, unpack
+from rollwright.models.skops_archive import STATE, ArchiveError, check_archive, normalise_archive, pack, unpack
 from rollwright.models.skops_trees import TREE, TREE_PREDICTOR
-from rollwright.models.state import check_state, dump_state, is_exactly, parse_state, refuse_strangers
+from rollwright.models.state import check_state, dump_state, is_exact_instance, parse_state, refuse_other_classes
 
 __all__ = ["SkopsCodec"]
 
@@ -61,7 +61,7 @@ class SkopsCodec(Codec):
 
     def accepts(self, obj: Any) -> bool:
         """Tell whether reading would bring all of `obj` back."""
-        return is_estimator(getattr(obj, "estimator", None)) and is_exactly(obj, SklearnModel, _unfitted(obj))
+        return is_estimator(getattr(obj, "estimator", None)) and is_exact_instance(obj, SklearnModel, _unfitted(obj))
 
     def check(self, obj: Any) -> None:
         """Refuse `obj` before it learns, if a type of the unfitted estimator already is one that nobody trusts.
@@ -84,7 +84,7 @@ class SkopsCodec(Codec):
         UntrustedArtifactError
             When a part of it is of a type that nobody trusts: what could not be read is not written.
         """
-        refuse_strangers(obj, SklearnModel, _unfitted(obj))
+        refuse_other_classes(obj, SklearnModel, _unfitted(obj))
         if obj.model is None:
             raise ModelError("the model is not fitted", hint="call fit(dataset) first")
         skops = _skops()
@@ -142,7 +142,7 @@ class SkopsCodec(Codec):
         """Return the members of the file of `estimator`, which could be read again."""
         name = type(estimator).__name__
         try:
-            members = spelled_once(skops.dumps(estimator))
+            members = normalise_archive(skops.dumps(estimator))
             check_archive(members)
         except (ArchiveError, skops.exceptions.UnsupportedTypeException, *_FAILURES) as error:
             raise UnsupportedArtifactError(

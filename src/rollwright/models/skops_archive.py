@@ -22,7 +22,7 @@ from rollwright.errors import CorruptArtifactError
 from rollwright.models.skops_trees import check_trees
 from rollwright.models.state import parse_state
 
-__all__ = ["ArchiveError", "check_archive", "pack", "spelled_once", "unpack"]
+__all__ = ["ArchiveError", "check_archive", "normalise_archive", "pack", "unpack"]
 
 SCHEMA: Final = "schema.json"
 STATE: Final = "rollwright.json"
@@ -43,7 +43,7 @@ class ArchiveError(ValueError):
     """What is wrong with an archive; translated by whoever reads or writes it."""
 
 
-def spelled_once(data: bytes) -> dict[str, bytes]:
+def normalise_archive(data: bytes) -> dict[str, bytes]:
     """Return the members of what skops dumped, the same for the same object whenever and wherever it was dumped.
 
     skops numbers objects by their address and leaves what lies between the fields of an array as it was in memory.
@@ -58,7 +58,7 @@ def spelled_once(data: bytes) -> dict[str, bytes]:
         schema = json.loads(archive.read(SCHEMA))
     if not all(name.endswith(".npy") for name in arrays):
         raise ArchiveError("it holds more than arrays of numbers")
-    clean = {name: _spelled(content) for name, content in arrays.items()}
+    clean = {name: _clear_padding(content) for name, content in arrays.items()}
     names = {name: f"{sha256_hex(content)[:32]}.npy" for name, content in clean.items()}
     numbers: dict[Any, int] = {}
     for count, node in enumerate(_nodes(schema)):
@@ -169,7 +169,7 @@ def read_array(content: bytes) -> NDArray[Any]:
         raise ArchiveError(f"it has an array that cannot be read: {error}") from error
 
 
-def _spelled(content: bytes) -> bytes:
+def _clear_padding(content: bytes) -> bytes:
     """Return the ``.npy`` file with zeros between the fields of a structured array."""
     found = read_array(content)
     if found.dtype.names is None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from rollwright.core.canonical import normalise
 from rollwright.errors import CorruptArtifactError, UnsupportedArtifactError
 
-__all__ = ["check_state", "dump_state", "is_exactly", "parse_state", "refuse_strangers"]
+__all__ = ["check_state", "dump_state", "is_exact_instance", "parse_state", "refuse_other_classes"]
 
 MAX_FEATURES: Final = 1 << 20
 
@@ -65,19 +65,19 @@ def check_state(state: object, kinds: Kinds, *, name: str, version: int) -> dict
     return state
 
 
-def is_exactly(obj: Any, cls: type, unfitted: Any) -> bool:
+def is_exact_instance(obj: Any, cls: type, unfitted: Any) -> bool:
     """Tell whether `obj` is a `cls`, not of a derived class, with no attribute that `unfitted`, a new one, has not."""
     return type(obj) is cls and not set(vars(obj)) - set(vars(unfitted))
 
 
-def refuse_strangers(obj: Any, cls: type, unfitted: Any) -> None:
-    """Refuse an object that `is_exactly` not what a codec knows: reading could not bring all of it back.
+def refuse_other_classes(obj: Any, cls: type, unfitted: Any) -> None:
+    """Refuse an object that `is_exact_instance` not what a codec knows: reading could not bring all of it back.
 
     Raises
     ------
     UnsupportedArtifactError
     """
-    if not is_exactly(obj, cls, unfitted):
+    if not is_exact_instance(obj, cls, unfitted):
         unknown = sorted(set(vars(obj)) - set(vars(unfitted)))
         raise UnsupportedArtifactError(
             f"a {type(obj).__qualname__} with the attributes {unknown} of its own would come back without them",

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from rollwright.errors import ConfigError, ModelError
 from rollwright.models.base import Model
-from rollwright.models.folds import FoldView, TrainingFold, learning_fold
+from rollwright.models.folds import FoldView, TrainingFold, check_training_fold
 
-__all__ = ["TabularModel", "blocks", "each_value", "first_given", "learning_folds", "take_aliases"]
+__all__ = ["TabularModel", "first_given", "map_history", "read_training_folds", "row_blocks", "take_aliases"]
 
-_LOG: Final = logging.getLogger("rollwright.models")
+_logger: Final = logging.getLogger("rollwright.models")
 _BLOCK: Final = 1 << 16  # rows looked at together, so that a check never doubles the memory of a large fold
 _SHOWN: Final = 10
 
@@ -96,7 +96,7 @@ class TabularModel(Model):
             )
 
 
-def learning_folds(dataset: Any, segments: Sequence[str] = ("train", "valid")) -> dict[str, TrainingFold]:
+def read_training_folds(dataset: Any, segments: Sequence[str] = ("train", "valid")) -> dict[str, TrainingFold]:
     """Return those of `segments` that the dataset has, fit to learn from; the first of them it must have.
 
     A feature of the first segment that is NaN throughout teaches nothing: the log names it.
@@ -108,54 +108,56 @@ def learning_folds(dataset: Any, segments: Sequence[str] = ("train", "valid")) -
         feature is NaN throughout.
     """
     folds = {
-        key: learning_fold(dataset.fold(key, data_key="learn"), segment=key)
+        key: check_training_fold(dataset.fold(key, data_key="learn"), segment=key)
         for key in segments
         if key in dataset.segments
     }
     if segments[0] not in folds:
         raise ModelError(f"the dataset has no segment `{segments[0]}`", hint="name one in its segments")
     first = folds[segments[0]]
-    empty = all_missing(first)
+    empty = names_all_missing(first)
     if len(empty) == len(first.names):
         raise ModelError(
-            f"every feature of segment `{segments[0]}` is NaN throughout: {listed(empty)}",
+            f"every feature of segment `{segments[0]}` is NaN throughout: {join_names(empty)}",
             hint="the segment may begin before the data of its windows do, or a processor blank everything",
         )
     if empty:
-        _LOG.warning("features_without_values segment=%s count=%d names=%s", segments[0], len(empty), listed(empty))
+        _logger.warning(
+            "model.features_without_values segment=%s count=%d names=%s", segments[0], len(empty), join_names(empty)
+        )
     return folds
 
 
-def all_missing(fold: TrainingFold) -> list[str]:
+def names_all_missing(fold: TrainingFold) -> list[str]:
     """Return the names of the features that have no value in any row of `fold`."""
     suspects = np.arange(fold.features.shape[1])
-    for part in blocks(len(fold.features)):
+    for part in row_blocks(len(fold.features)):
         suspects = suspects[np.isnan(fold.features[part][:, suspects]).all(axis=0)]
         if not len(suspects):
             break
     return [fold.names[place] for place in suspects]
 
 
-def with_missing(features: NDArray[Any], names: Sequence[str]) -> list[str]:
+def names_with_missing(features: NDArray[Any], names: Sequence[str]) -> list[str]:
     """Return the names of the features that are NaN in any row."""
     found = np.zeros(features.shape[1], dtype=bool)
-    for part in blocks(len(features)):
+    for part in row_blocks(len(features)):
         found |= np.isnan(features[part]).any(axis=0)
     return [name for name, missing in zip(names, found, strict=True) if missing]
 
 
-def listed(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """Return the first of `names` for a message, and how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 
 
-def blocks(rows: int, size: int = _BLOCK) -> Iterator[slice]:
+def row_blocks(rows: int, size: int = _BLOCK) -> Iterator[slice]:
     """Return the slices that cover `rows` rows, `size` at a time."""
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
 
 
-def each_value(history: Mapping[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
+def map_history(history: Mapping[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
     """Return the evaluation ``{segment: {metric: [value, …]}}`` with every value converted."""
     return {
         segment: {metric: [convert(value) for value in values] for metric, values in metrics.items()}

@@ -1,37 +1,43 @@
-"""XGBoost on the feature store: features are binned where they lie, and the same model comes out every time."""
+"""XGBoost: bins the arrays of the feature store without a copy, and gives the same model every time."""
 
 from __future__ import annotations
 
-import json
-import logging
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.codecs.registry import Codec
 from rollwright.core.optional import require
-from rollwright.errors import ConfigError, CorruptArtifactError, ModelError, nearest
-from rollwright.models.boosted import BoostedTrees
-from rollwright.models.folds import TrainingFold, sample_weights
-from rollwright.models.state import is_exactly, refuse_strangers
-from rollwright.models.tabular import each_value, first_given, take_aliases
-from rollwright.models.xgboost_json import join_model_json, split_model_json
-from rollwright.models.xgboost_names import PARAMETERS
+from rollwright.errors import ConfigError, ModelError, nearest
+from rollwright.models.boosted import BoostedTrees, BoostedTreesCodec, GrownTrees, log_evaluation
+from rollwright.models.folds import TrainingFold
+from rollwright.models.tabular import first_given, take_aliases
+from rollwright.models.xgboost_json import JSON_FORMAT
 
 __all__ = ["XGBModel", "XGBoostJsonCodec"]
 
-_LOG: Final = logging.getLogger("rollwright.models")
 _ROUNDS: Final = ("n_estimators", "num_round", "num_rounds", "num_boosting_rounds")
 _THREADS: Final = ("nthread", "n_jobs")
 _SEEDS: Final = ("random_state", "seed")
 _PLACE: Final = re.compile(r"^\[[\d:]+\] \S+:\d+: ")
 _BINNED: Final = (None, "auto", "hist")
+# XGBoost's parameter reference, without what belongs to ranking, survival and several labels.
+_PARAMETERS: Final = frozenset((
+    "alpha", "base_score", "booster", "colsample_bylevel", "colsample_bynode", "colsample_bytree", "device",
+    "disable_default_eval_metric", "early_stopping_rounds", "eta", "eval_metric", "extmem_single_page",
+    "feature_selector", "gamma", "grow_policy", "huber_slope", "interaction_constraints", "lambda", "learning_rate",
+    "max_bin", "max_cached_hist_node", "max_cat_threshold", "max_cat_to_onehot", "max_delta_step", "max_depth",
+    "max_leaves", "min_child_weight", "min_split_loss", "monotone_constraints", "n_estimators", "n_jobs",
+    "normalize_type", "nthread", "num_boost_round", "num_boosting_rounds", "num_parallel_tree", "num_round",
+    "num_rounds", "objective", "one_drop", "process_type", "quantile_alpha", "random_state", "rate_drop",
+    "refresh_leaf", "reg_alpha", "reg_lambda", "sample_type", "sampling_method", "scale_pos_weight", "seed",
+    "seed_per_iteration", "sketch_ratio", "skip_drop", "subsample", "top_k", "tree_method", "tweedie_variance_power",
+    "updater", "validate_parameters", "verbosity",
+))  # fmt: skip
 
 
 class XGBModel(BoostedTrees):
@@ -89,10 +95,15 @@ class XGBModel(BoostedTrees):
             params["seed"] = 0 if seed is None else seed
         super().__init__(num_boost_round=num_boost_round, early_stopping_rounds=early_stopping_rounds, params=params)
 
+    library: ClassVar[str] = "XGBoost"
+
     @staticmethod
     def unknown_parameters(names: Iterable[str]) -> dict[str, str | None]:
-        """Return those of the further parameters `names` that XGBoost has not, each with the nearest it has."""
-        return {name: nearest(name, PARAMETERS) for name in names if name not in PARAMETERS}
+        """Return those of `names` that are not parameters of XGBoost, each with the nearest one that is.
+
+        XGBoost ignores a parameter that it does not know, so a misspelled one would change nothing.
+        """
+        return {name: nearest(name, _PARAMETERS) for name in names if name not in _PARAMETERS}
 
     def __repr__(self) -> str:
         return f"XGBModel({self._fit_state()})"
@@ -111,138 +122,92 @@ class XGBModel(BoostedTrees):
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:
         xgb, booster = _xgboost(), self._fitted()
         try:
-            if self.params.get("booster") == "gblinear":  # which cannot read features where they lie
+            if self.params.get("booster") == "gblinear":  # which has no prediction in place
                 matrix = xgb.DMatrix(features, nthread=first_given(self.params, _THREADS, 1))
                 return np.asarray(booster.predict(matrix))
             return np.asarray(booster.inplace_predict(features))
         except (xgb.core.XGBoostError, ValueError) as error:
             raise ModelError(f"XGBoost cannot score segment `{segment}`: {_first_line(error)}") from error
 
+    def to_text(self) -> str:
+        """Return XGBoost's model as JSON."""
+        return _text_of(self._fitted())
+
     @staticmethod
-    def _library() -> ModuleType:
+    def _import_library() -> ModuleType:
         return _xgboost()
 
-    def _take(self, text: str) -> None:
-        self.model = self._booster_of(text)
+    @classmethod
+    def _failures(cls) -> tuple[type[Exception], ...]:
+        return (_xgboost().core.XGBoostError, TypeError, ValueError)
 
-    def _learn(
+    @staticmethod
+    def _explain(error: Exception) -> str:
+        return _first_line(error)
+
+    def _load_text(self, text: str) -> None:
+        booster = _xgboost().Booster()
+        booster.load_model(bytearray(text.encode()))
+        booster.set_param({"nthread": first_given(self.params, _THREADS, 1), "verbosity": 0})
+        self.model = booster
+
+    def _grow(
         self,
-        dataset: Any,
         folds: Mapping[str, TrainingFold],
-        reweighter: Any,
+        weights: Mapping[str, NDArray[np.float32] | None],
         *,
         rounds: int,
         patience: int | None,
         period: int | None,
-        start: Any = None,
-    ) -> None:
+        start: Any,
+    ) -> GrownTrees:
         xgb = _xgboost()
         history: dict[str, dict[str, list[float]]] = {}
-        options: dict[str, Any] = {"evals_result": history, "callbacks": _talk(xgb, period), "xgb_model": start}
-        if patience:
-            options["early_stopping_rounds"] = patience
-        sets = self._matrices(xgb, dataset, folds, reweighter)
-        self._keep(self._train(xgb, sets, rounds, options), folds["train"].names)
-        self.evals_result_ = each_value(history, float)
-
-    def _booster_of(self, text: str) -> Any:
-        booster = _xgboost().Booster()
-        booster.load_model(bytearray(text.encode()))
-        booster.set_param({"nthread": first_given(self.params, _THREADS, 1), "verbosity": 0})
-        return booster
+        sets = self._matrices(xgb, folds, weights)
+        # A booster that goes on learning does not seed XGBoost's generators, one per thread, so what ran before would
+        # decide what is drawn. Configuring a new booster seeds them.
+        xgb.Booster(self.params, [sets["train"]]).save_config()
+        booster = xgb.train(
+            self.params,
+            sets["train"],
+            num_boost_round=rounds,
+            evals=[(matrix, key) for key, matrix in sets.items()],
+            evals_result=history,
+            early_stopping_rounds=patience,
+            callbacks=_log_every(xgb, period),
+            xgb_model=start,
+            verbose_eval=False,
+        )
+        if patience and self.params.get("booster") != "gblinear":
+            booster = booster[: booster.best_iteration + 1]
+        # what XGBoost writes beside the trees is not needed to predict, and would make equal models differ
+        booster.set_attr(best_iteration=None, best_score=None)
+        return GrownTrees(text=_text_of(booster), rounds=int(booster.num_boosted_rounds()), history=history)
 
     def _matrices(
-        self, xgb: ModuleType, dataset: Any, folds: Mapping[str, TrainingFold], reweighter: Any
+        self, xgb: ModuleType, folds: Mapping[str, TrainingFold], weights: Mapping[str, NDArray[np.float32] | None]
     ) -> dict[str, Any]:
+        """Return the folds as XGBoost's matrices, binned where the method allows it: that copies no features."""
         threads = first_given(self.params, _THREADS, 1)
-        binned = self.params.get("tree_method") in _BINNED and self.params.get("booster") != "gblinear"
+        is_binned = self.params.get("tree_method") in _BINNED and self.params.get("booster") != "gblinear"
         sets: dict[str, Any] = {}
         for key, fold in folds.items():
-            weight = sample_weights(dataset, reweighter, fold, segment=key)
-            given = {"data": fold.features, "label": fold.label, "weight": weight, "nthread": threads}
-            try:
-                if binned:
-                    bins = self.params.get("max_bin")
-                    sets[key] = xgb.QuantileDMatrix(**given, max_bin=bins, ref=sets.get("train"))
-                else:
-                    sets[key] = xgb.DMatrix(**given)
-            except (xgb.core.XGBoostError, TypeError, ValueError) as error:
-                raise ModelError(f"XGBoost refuses the data: {_first_line(error)}") from error
+            given = {"data": fold.features, "label": fold.label, "weight": weights[key], "nthread": threads}
+            if is_binned:
+                bins = self.params.get("max_bin")
+                sets[key] = xgb.QuantileDMatrix(**given, max_bin=bins, ref=sets.get("train"))
+            else:
+                sets[key] = xgb.DMatrix(**given)
         return sets
 
-    def _train(self, xgb: ModuleType, sets: Mapping[str, Any], rounds: int, options: Mapping[str, Any]) -> Any:
-        try:
-            # XGBoost draws from one source per thread, which a booster that goes on learning does not set anew: what
-            # ran before would decide. Configuring a new booster sets it.
-            xgb.Booster(self.params, [sets["train"]]).save_config()
-            booster = xgb.train(
-                self.params,
-                sets["train"],
-                num_boost_round=rounds,
-                evals=[(matrix, key) for key, matrix in sets.items()],
-                verbose_eval=False,
-                **options,
-            )
-            stopped = "early_stopping_rounds" in options and self.params.get("booster") != "gblinear"
-            return booster[: booster.best_iteration + 1] if stopped else booster
-        except (xgb.core.XGBoostError, TypeError, ValueError) as error:
-            raise ModelError(f"XGBoost refuses to learn: {_first_line(error)}") from error
 
-    def _keep(self, booster: Any, names: tuple[str, ...]) -> None:
-        # Reading the model back drops the training data and what XGBoost notes beside the trees, so that a model in
-        # memory and the same model from a file predict, go on learning and save alike.
-        booster.set_attr(best_iteration=None, best_score=None)
-        self.best_iteration_ = int(booster.num_boosted_rounds())
-        self._take(_text_of(booster))
-        self.feature_names_ = tuple(names)
-
-
-class XGBoostJsonCodec(Codec):
-    """Stores an `XGBModel` as XGBoost's JSON; XGBoost itself can open the file too.
-
-    One more key, ``rollwright``, which XGBoost passes over, holds our parameters, the names of the features, the
-    evaluation history and the SHA-256 of the rest. Guarantees: a model that was read predicts the same bytes as the one
-    written; writing it again gives the same file; XGBoost's parser sees nothing that was not checked before.
-    """
+class XGBoostJsonCodec(BoostedTreesCodec):
+    """Stores an `XGBModel` as XGBoost's JSON; XGBoost ignores the last key, which holds rollwright's state."""
 
     kind = "xgboost"
     suffix = ".json"
-
-    def accepts(self, obj: Any) -> bool:
-        """Tell whether reading would bring all of `obj` back."""
-        return is_exactly(obj, XGBModel, XGBModel())
-
-    def write(self, obj: Any, path: Path) -> None:
-        """Write the fitted model `obj` to `path`.
-
-        Raises
-        ------
-        ModelError
-            When it is not fitted.
-        UnsupportedArtifactError
-            When it is of a derived class or has attributes of its own, which reading could not bring back.
-        TaskValueError
-            When one of its parameters has no JSON form.
-        """
-        refuse_strangers(obj, XGBModel, XGBModel())
-        booster = obj._fitted()  # noqa: SLF001 - model and codec are two halves of one thing
-        path.write_text(join_model_json(_text_of(booster), obj.state()), encoding="utf-8")
-
-    def read(self, path: Path) -> XGBModel:
-        """Return the model in `path`.
-
-        Raises
-        ------
-        CorruptArtifactError
-            When it is not what XGBoost and `write` make: counts that are negative, too large or do not fit their
-            lists, trees that are no trees.
-        """
-        text, state = split_model_json(path.read_bytes(), name=path.name)
-        xgb = _xgboost()
-        try:
-            return XGBModel.from_state(state, text)
-        except (xgb.core.XGBoostError, AttributeError, TypeError, ValueError) as error:
-            raise CorruptArtifactError(f"{path.name}: XGBoost cannot read it: {_first_line(error)}") from error
+    model_class = XGBModel
+    file_format = JSON_FORMAT
 
 
 def _xgboost() -> ModuleType:
@@ -250,25 +215,25 @@ def _xgboost() -> ModuleType:
 
 
 def _text_of(booster: Any) -> str:
-    return bytes(booster.save_raw(raw_format="json")).decode("utf-8")
+    return bytes(booster.save_raw(raw_format="json")).decode("utf-8").strip()
 
 
 def _first_line(error: Exception) -> str:
-    """Return what XGBoost says, without the time and place before it and the stack of C++ frames beneath it."""
+    """Return XGBoost's message without the time and source line before it and the C++ stack after it."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return _PLACE.sub("", lines[0]) if lines else type(error).__name__
 
 
-def _talk(xgb: ModuleType, period: int | None) -> list[Any]:
-    """Return the callback that logs every `period` rounds."""
+def _log_every(xgb: ModuleType, period: int | None) -> list[Any]:
+    """Return the callback that logs the evaluation every `period` rounds."""
     if not period:
         return []
 
     def after_iteration(_: Any, __: Any, epoch: int, history: Any) -> bool:
         if epoch % period == 0:
-            last = {key: {name: values[-1] for name, values in found.items()} for key, found in history.items()}
-            _LOG.info("round round=%d evaluation=%s", epoch, json.dumps(last))
+            latest = {key: {name: values[-1] for name, values in found.items()} for key, found in history.items()}
+            log_evaluation(epoch, latest)
         return False
 
-    base = xgb.callback.TrainingCallback  # made here, since the library is imported only when it is used
-    return [type("Talk", (base,), {"after_iteration": after_iteration})()]
+    base = xgb.callback.TrainingCallback  # derived here, since the library is imported only when it is used
+    return [type("LogEvaluation", (base,), {"after_iteration": after_iteration})()]

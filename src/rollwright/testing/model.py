@@ -281,7 +281,7 @@ class ModelContract:
         if traits.takes_missing:
             with caplog.at_level(logging.WARNING, logger="rollwright.models"):
                 _built(config).fit(changed)
-            assert "features_without_values segment=train count=1 names=收盘" in caplog.text
+            assert "model.features_without_values segment=train count=1 names=收盘" in caplog.text
         else:
             with pytest.raises(ModelError, match="收盘"):
                 _built(config).fit(changed)
