@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rollwright.app import campaign, demo
+from rollwright.app import campaign, data
 from rollwright.cli.root import run
 
 
@@ -16,7 +16,7 @@ def stopped(monkeypatch):
     monkeypatch.setattr(campaign, "open_campaign", lambda *_args, **_kwargs: opened)
     monkeypatch.setattr(campaign, "reopen_campaign", lambda *_args, **_kwargs: opened)
     monkeypatch.setattr(campaign, "roll_campaign", lambda *_args, **_kwargs: None)
-    monkeypatch.setattr(demo, "prepare_demo", lambda folder, **_kwargs: folder / "demo.yaml")
+    monkeypatch.setattr(data, "prepare_demo", lambda folder, **_kwargs: folder / "demo.yaml")
 
 
 @pytest.mark.parametrize(

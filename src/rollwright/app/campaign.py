@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright import __version__
-from rollwright.app.data_warnings import market_notes
+from rollwright.app.data import list_data_warnings
 from rollwright.app.pool import WindowNames
 from rollwright.campaign.checks.label_leak import horizon_notes
 from rollwright.campaign.config import NAME_PATTERN, CampaignConfig, read_config
@@ -235,7 +235,7 @@ def _finish(
             source=source,
             region=campaign.settings.data.region,
             folder=campaign.results,
-            notes=market_notes(source, campaign.context),
+            notes=list_data_warnings(source, campaign.context),
             facts=[("reused", str(len(submission.reused))), ("version", __version__)],
             created=f"{SystemClock().now():%Y-%m-%d %H:%M} UTC",
         )

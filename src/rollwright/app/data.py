@@ -1,24 +1,42 @@
-"""Commands and queries on market data: import, demonstrate, describe, check."""
+"""Commands and queries on market data: import, demonstrate, describe, check, warn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
-from rollwright.config.context import current_settings
-from rollwright.config.settings import Settings
+from rollwright.config.context import Context, current_settings
+from rollwright.config.settings import STATE_DIR, Settings
+from rollwright.core.atomic import write_text
 from rollwright.market.demo import DemoReport, make_demo_market, read_demo
 from rollwright.market.folder.adopt_changes import accept_changes
 from rollwright.market.folder.layout import BASE_FIELDS
-from rollwright.market.folder.provider import QlibProvider, provider_from_settings
+from rollwright.market.folder.provider import QlibProvider, folder_from_settings, provider_from_settings
 from rollwright.market.ingest.check import CheckReport, check_data
 from rollwright.market.ingest.importer import ImportReport, import_market
+from rollwright.market.source import DataSource
 
-__all__ = ["DataInfo", "UniverseInfo", "accept_changes", "check_market", "describe_market", "import_data", "make_demo"]
+__all__ = [
+    "DEMO_FILE",
+    "DataInfo",
+    "UniverseInfo",
+    "accept_changes",
+    "check_market",
+    "describe_market",
+    "import_data",
+    "list_data_warnings",
+    "make_demo",
+    "prepare_demo",
+]
+
+DEMO_FILE: Final = "demo.yaml"
+DATA_DIR: Final = "data"
+PRICE_FIELDS: Final = ("open", "high", "low", "close", "volume", "vwap")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,3 +174,36 @@ def _provider(path: Path | str | None, freq: str | None, settings: Settings | No
         return provider_from_settings(settings)
     present = current_settings() if settings is None else settings
     return provider_from_settings(present.with_values({"data.freq": freq}, origin="argument"))
+
+
+def list_data_warnings(source: DataSource, context: Context) -> list[str]:
+    """Return a line for each thing about the market's data that changes how the numbers read."""
+    notes: list[str] = []
+    missing = source.missing_fields(PRICE_FIELDS)
+    if missing:
+        names = ", ".join(f"${name}" for name in missing)
+        notes.append(f"No instrument has {names}: whatever is computed from it is NaN; nothing was made up for it.")
+    facts = read_demo(folder_from_settings(context.settings)) if context.market is None else None
+    if facts:
+        notes.append(
+            f"This market is synthetic. A signal with an IC of {facts['planted_ic']:.3f} is planted in it "
+            f"(over its whole history it came out as {facts['realised_ic']:.4f}); nothing here says anything about "
+            "a real market."
+        )
+    return notes
+
+
+def prepare_demo(folder: Path, *, tell: Callable[[str], None]) -> Path:
+    """Make the demo's folder where it is missing, and return its campaign's file.
+
+    What is there already stays: an edited ``demo.yaml`` is used as it is, and a market is not made twice.
+    """
+    (folder / STATE_DIR).mkdir(parents=True, exist_ok=True)
+    data = folder / DATA_DIR
+    if not data.exists():
+        tell(f"making a synthetic market in {data}")
+        make_demo_market(data)
+    campaign = folder / DEMO_FILE
+    if not campaign.exists():
+        write_text(campaign, files("rollwright.app").joinpath(DEMO_FILE).read_text(encoding="utf-8"))
+    return campaign

@@ -1,4 +1,4 @@
-"""The keys as their user sees them: which there are, taking one to another machine, making a new one."""
+"""Keys and trust as a user sees them: listing, moving and renewing keys; trusting other machines and single files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,20 @@ from pathlib import Path
 
 from rollwright.signing.keys import Keyring
 from rollwright.signing.machine_keys import load_identity, make_identity
-from rollwright.signing.trusted_keys import PUBLIC_PREFIX
+from rollwright.signing.trusted_keys import PUBLIC_PREFIX, Trusted, TrustedEntry
 
-__all__ = ["KeyListing", "export_key", "import_key", "list_keys", "rotate_key", "share_identity"]
+__all__ = [
+    "KeyListing",
+    "TrustedEntry",
+    "export_key",
+    "import_key",
+    "list_keys",
+    "list_trusted",
+    "rotate_key",
+    "share_identity",
+    "stop_trusting",
+    "trust",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,3 +76,22 @@ def share_identity() -> str:
 
 def _public(raw: bytes) -> str:
     return f"{PUBLIC_PREFIX}{raw.hex()}"
+
+
+def list_trusted() -> list[TrustedEntry]:
+    """Return everything that is trusted beside this user's own keys."""
+    return _open_trusted().entries()
+
+
+def trust(given: str, *, name: str | None) -> TrustedEntry:
+    """Trust a machine (``ed25519:…``, which needs a name) or a file (its SHA-256)."""
+    return _open_trusted().add(given, name=name)
+
+
+def stop_trusting(given: str) -> TrustedEntry:
+    """Take a machine or a file off the list, by its name, public key or SHA-256."""
+    return _open_trusted().remove(given)
+
+
+def _open_trusted() -> Trusted:
+    return Trusted(Keyring().folder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import talk
+from rollwright.cli.console import AsJson, talk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,11 +19,9 @@ __all__ = ["cache_app"]
 
 cache_app = typer.Typer(help="List and prune the computed features.", no_args_is_help=True)
 
-_Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-
 
 @cache_app.command("ls")
-def list_command(as_json: _Json = False) -> None:
+def list_command(as_json: AsJson = False) -> None:
     """List what the feature store holds, the longest unused first."""
     from rollwright.app.cache import list_cache  # noqa: PLC0415 - keeps --help light
 
@@ -52,7 +50,7 @@ def prune_command(
         bool, typer.Option("--stale", help="Remove what was not computed from the present market data.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Remove computed features that are not needed now; nothing that is open, and nothing that cannot be recomputed."""
     from rollwright.app.cache import plan_pruning, prune_cache  # noqa: PLC0415 - keeps --help light

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import clean_stdout, talk
+from rollwright.cli.console import AsJson, clean_stdout, talk
 
 if TYPE_CHECKING:
     from rollwright.campaign.results import CampaignResult
@@ -24,7 +24,6 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", "-j", min=1, help="Windows trained at the same time; half the cores if not given."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 Provider = Annotated[str | None, typer.Option("--provider-uri", help="Market data, over what the file says.")]
 Overrides = Annotated[
     list[str] | None,
@@ -43,7 +42,7 @@ def demo(
     as_json: AsJson = False,
 ) -> int:
     """Run the main job on a synthetic market: data, windows, training, signal, back-test, report."""
-    from rollwright.app.demo import prepare_demo  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.data import prepare_demo  # noqa: PLC0415 - keeps --help light
 
     file = prepare_demo(folder, tell=talk.line)
     # `resume` looks in the working directory, where the demo's project is not.

@@ -1,20 +1,21 @@
-"""``rollwright config``: what is set, and where it came from."""
+"""``rollwright config`` and ``rollwright schema``: the settings with their origins; what a campaign's YAML may say."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
 
 import typer
 
-__all__ = ["config_app"]
+from rollwright.cli.console import AsJson
+
+__all__ = ["config_app", "schema"]
 
 config_app = typer.Typer(help="Show the settings and where each came from.", no_args_is_help=True)
 
 
 @config_app.command()
 def show(
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show every setting with its value and its origin; passwords are masked."""
     from rollwright.config.settings import load_settings, masked  # noqa: PLC0415 - keeps --help light
@@ -34,3 +35,16 @@ def show(
     for name, value, origin in rows:
         table.add_row(name, "-" if value is None else value, origin)
     Console().print(table)
+
+
+def schema() -> int:
+    """Print the JSON Schema of a campaign's YAML, for editors.
+
+    Keep it beside your files (rollwright schema > rollwright.schema.json) and let their first line be
+
+    # yaml-language-server: $schema=rollwright.schema.json
+    """
+    from rollwright.campaign.schema import json_schema  # noqa: PLC0415 - keeps --help light
+
+    print(json.dumps(json_schema(), indent=1))
+    return 0

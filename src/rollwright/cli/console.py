@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from rollwright.cli.text import shown_lines
 from rollwright.errors import RollwrightError
@@ -14,7 +16,9 @@ from rollwright.errors import RollwrightError
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Talk", "clean_stdout", "talk"]
+__all__ = ["AsJson", "Talk", "clean_stdout", "talk"]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 
 
 class Talk:

@@ -1,4 +1,4 @@
-"""``rollwright data``: import, demonstrate, describe and check market data."""
+"""``rollwright data`` imports, makes, describes and checks market data; ``rollwright import`` converts other files."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rollwright.cli.console import AsJson, talk
+
 if TYPE_CHECKING:
     from rollwright.market.ingest.check import CheckReport
 
-__all__ = ["data_app"]
+__all__ = ["data_app", "import_app"]
 
 data_app = typer.Typer(no_args_is_help=True, help="Import, make, describe and check market data.")
+import_app = typer.Typer(help="Convert what other programs wrote into safe files.", no_args_is_help=True)
 
 _Folder = Annotated[
     Path | None,
     typer.Argument(metavar="[DIR]", help="Data folder; that of the settings if not given.", show_default=False),
 ]
 _Freq = Annotated[str, typer.Option(help="Frequency of the data: day, 1min, 5min …")]
-_Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
 
 
 @data_app.command("import")
@@ -37,7 +39,7 @@ def import_command(
     universe: Annotated[str, typer.Option(help="Universe that the instruments join.")] = "all",
     freq: _Freq = "day",
     revise: Annotated[bool, typer.Option("--revise", help="Replace values that differ.")] = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Import CSV or Parquet files into a data folder; all of it or nothing."""
     from rollwright.app.data import import_data  # noqa: PLC0415 - help stays light
@@ -76,7 +78,7 @@ def demo_command(
     sessions: Annotated[int, typer.Option(min=80, max=20000)] = 1300,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 20150105,
     planted_ic: Annotated[float, typer.Option(min=0.0, max=0.5, help="Strength of the planted signal.")] = 0.08,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a synthetic market with a weak signal of known strength planted in it."""
     from rollwright.app.data import make_demo  # noqa: PLC0415 - help stays light
@@ -94,7 +96,7 @@ def demo_command(
 
 @data_app.command("info")
 def info_command(
-    folder: _Folder = None, freq: Annotated[str | None, typer.Option()] = None, as_json: _Json = False
+    folder: _Folder = None, freq: Annotated[str | None, typer.Option()] = None, as_json: AsJson = False
 ) -> None:
     """Describe a data folder: calendar, fields, universes, generation."""
     from rollwright.app.data import describe_market  # noqa: PLC0415 - help stays light
@@ -122,7 +124,7 @@ def check_command(
     folder: _Folder = None,
     freq: Annotated[str | None, typer.Option()] = None,
     accept: Annotated[bool, typer.Option("--accept", help="Take over what other tools changed in the folder.")] = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look for gaps, impossible prices, jumps and damaged files, and say where. Exit code 2 when there are errors."""
     from rollwright.app.data import accept_changes, check_market  # noqa: PLC0415 - help stays light
@@ -170,3 +172,29 @@ def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@import_app.callback()
+def _keep_group() -> None:
+    """Keep ``pickle`` a sub-command while it is the only one."""
+
+
+@import_app.command("pickle")
+def pickle_command(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="An old pickle, as of Qlib's pred.pkl.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="New file; beside the old one if not given.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Convert a pickled frame, array or plain value into Parquet, npy or JSON, without running the pickle."""
+    from rollwright.compat.importing import import_pickle  # noqa: PLC0415 - keeps --help light
+
+    done = import_pickle(path, out)
+    if as_json:
+        print(json.dumps({"ok": True, "data": asdict(done)}, indent=1, ensure_ascii=False))
+        return
+    shape = f" {' x '.join(map(str, done.shape))}" if done.shape else ""
+    print(f"{done.path}: {done.type}{shape} as {done.kind}")
+    if "network" not in done.limits:
+        talk.line("this system gave the reading process no network of its own; nothing of the pickle was run anyway")

@@ -1,4 +1,4 @@
-"""``rollwright key``: the keys that sign, without ever showing one."""
+"""``rollwright key`` and ``rollwright trust``: the keys that sign, and the machines and files that are trusted."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Annotated
 
 import typer
 
-from rollwright.cli.console import talk
+from rollwright.cli.console import AsJson, talk
 
-__all__ = ["key_app"]
+__all__ = ["key_app", "trust_app"]
 
 key_app = typer.Typer(help="Show, exchange and renew the keys that sign what must be pickled.", no_args_is_help=True)
-
-_Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+trust_app = typer.Typer(help="List, add and remove the machines and files you trust.", no_args_is_help=True)
 
 
 @key_app.command("show")
-def show_command(as_json: _Json = False) -> None:
+def show_command(as_json: AsJson = False) -> None:
     """Show which key signs, and the public half of the machine's identity; never the key itself."""
     from rollwright.app.keys import list_keys  # noqa: PLC0415 - keeps --help light
 
@@ -37,7 +36,7 @@ def show_command(as_json: _Json = False) -> None:
 
 
 @key_app.command("list")
-def list_command(as_json: _Json = False) -> None:
+def list_command(as_json: AsJson = False) -> None:
     """List the ids of all keys, the newest first; all of them verify, and it signs unless the machine itself does."""
     from rollwright.app.keys import list_keys  # noqa: PLC0415 - keeps --help light
 
@@ -106,3 +105,39 @@ def _ask(question: str) -> None:
 
 def _print_json(value: dict[str, object]) -> None:
     print(json.dumps({"ok": True, "data": value}, indent=1, ensure_ascii=False))
+
+
+@trust_app.command("add")
+def trust_command(
+    given: Annotated[str, typer.Argument(metavar="KEY|SHA256", help="`ed25519:…` of a machine, or a file's SHA-256.")],
+    name: Annotated[str | None, typer.Option(help="What you call it; a machine needs one.", show_default=False)] = None,
+) -> None:
+    """Trust a machine, or a single file: what it signed, or holds, may run code here as you."""
+    from rollwright.app.keys import trust  # noqa: PLC0415 - keeps --help light
+
+    entry = trust(given, name=name)
+    print(f"{entry.kind} {entry.name} is trusted")
+
+
+@trust_app.command("list")
+def trusted_command(as_json: AsJson = False) -> None:
+    """List what is trusted."""
+    from rollwright.app.keys import list_trusted  # noqa: PLC0415 - keeps --help light
+
+    rows = list_trusted()
+    if as_json:
+        print(json.dumps({"ok": True, "data": [asdict(row) for row in rows]}, indent=1))
+        return
+    for row in rows:
+        print(f"{row.kind:8} {row.name:20} {row.value}")
+
+
+@trust_app.command("rm")
+def distrust_command(
+    given: Annotated[str, typer.Argument(metavar="NAME|KEY|SHA256", help="What is not to be trusted any more.")],
+) -> None:
+    """Trust it no longer."""
+    from rollwright.app.keys import stop_trusting  # noqa: PLC0415 - keeps --help light
+
+    entry = stop_trusting(given)
+    print(f"{entry.kind} {entry.name} is not trusted any more")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import talk
+from rollwright.cli.console import AsJson, talk
 from rollwright.cli.text import shown
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ __all__ = [
 
 PoolName = Annotated[str, typer.Argument(help="The pool; a campaign's has its name.")]
 Url = Annotated[str | None, typer.Option("--url", help="The store, over the setting pool.url.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Where = Annotated[
     list[str] | None,
     typer.Option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollwright.cli.console import clean_stdout, talk
+from rollwright.cli.console import AsJson, clean_stdout, talk
 
 if TYPE_CHECKING:
     from rollwright.app.replay import Replay
@@ -22,7 +22,6 @@ What = Annotated[
     str,
     typer.Argument(help="A run: the beginning of its id or of its task's fingerprint, or its window.", metavar="RUN"),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 
 
 def show(what: What, as_json: AsJson = False) -> int:

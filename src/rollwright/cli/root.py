@@ -20,16 +20,13 @@ from typer.core import TyperGroup
 from rollwright import __version__
 from rollwright.cli.cache import cache_app
 from rollwright.cli.campaign import demo, resume, roll, run_once
-from rollwright.cli.config import config_app
+from rollwright.cli.config import config_app, schema
 from rollwright.cli.console import talk
-from rollwright.cli.data import data_app
-from rollwright.cli.importing import import_app
-from rollwright.cli.key import key_app
+from rollwright.cli.data import data_app, import_app
+from rollwright.cli.key import key_app, trust_app
 from rollwright.cli.pool import pool_app
 from rollwright.cli.replay import replay, show
-from rollwright.cli.schema import schema
 from rollwright.cli.track import track_app
-from rollwright.cli.trust import trust_app
 from rollwright.cli.verify import verify
 from rollwright.cli.worker import worker_app
 from rollwright.errors import RollwrightError

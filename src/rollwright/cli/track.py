@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollwright.cli.console import talk
+from rollwright.cli.console import AsJson, talk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,11 +22,9 @@ track_app = typer.Typer(
     help="Look after recorded runs: the outbox, moved folders, MLflow's page.", no_args_is_help=True
 )
 
-_Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-
 
 @track_app.command()
-def status(as_json: _Json = False) -> None:
+def status(as_json: AsJson = False) -> None:
     """Show where runs are recorded, and what waits there; no server is asked."""
     from rollwright.app.track import track_status  # noqa: PLC0415 - keeps --help light
 
@@ -40,7 +38,7 @@ def status(as_json: _Json = False) -> None:
 
 
 @track_app.command()
-def sync(as_json: _Json = False) -> int:
+def sync(as_json: AsJson = False) -> int:
     """Send what waits to the tracking server, and end as FAILED the runs whose process died.
 
     Exit code 0: the server has everything; 1: it refused something for good; 3: it did not answer, and the rest waits.
@@ -62,7 +60,7 @@ def relocate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be rewritten, and change nothing.")
     ] = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell MLflow's database where the files lie after the project folder moved, so that its page shows them."""
     from rollwright.app.track import relocate_tracking  # noqa: PLC0415 - keeps --help light
@@ -79,7 +77,7 @@ def relocate(
 
 
 @track_app.command()
-def ui(as_json: _Json = False) -> None:
+def ui(as_json: AsJson = False) -> None:
     """Print the line that opens MLflow's page on the recorded runs."""
     from rollwright.app.track import page_command  # noqa: PLC0415 - keeps --help light
 

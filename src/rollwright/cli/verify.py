@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import clean_stdout, talk
+from rollwright.cli.console import AsJson, clean_stdout, talk
 
 if TYPE_CHECKING:
     from rollwright.app.verify import Verification
@@ -25,7 +25,7 @@ def verify(
         str | None,
         typer.Argument(help="An experiment, or one run by id or window; the whole project if not given."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Read every recorded artifact and database whole, and tell what is damaged, missing or left over.
 
