@@ -99,7 +99,7 @@ def test_another_column_of_the_label_can_be_judged(signal, recorder, caplog):
     with caplog.at_level(logging.WARNING, logger="rollwright.analysis"):
         SigAnaRecord(recorder, label_col=1).generate()
     assert recorder.metrics == {}, "all labels are equal, so there is no coefficient; a tracker stores no NaN"
-    assert "metrics_undefined names=IC, ICIR, Rank IC, Rank ICIR" in caplog.text
+    assert "record.metrics_undefined names=IC, ICIR, Rank IC, Rank ICIR" in caplog.text
     with pytest.raises(DataError, match="none numbered 2"):
         SigAnaRecord(recorder, label_col=2).generate()
 

@@ -127,7 +127,7 @@ def test_a_series_a_frame_and_any_order_of_rows_give_the_same():
 def test_without_factors_adjusted_shares_are_traded_and_it_is_said(caplog):
     with caplog.at_level(logging.WARNING, logger="rollwright.backtest"):
         made = run(source=Source(factor=NAN))
-    assert "no factor" in caplog.text
+    assert "backtest.factor_missing missing=" in caplog.text
     assert made.trades["amount"].iloc[1] == 237.5
 
 

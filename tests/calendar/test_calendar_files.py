@@ -78,7 +78,7 @@ def test_the_past_is_taken_as_it_happened_and_the_difference_is_said(tmp_path, c
     with caplog.at_level(logging.WARNING, logger="rollwright.calendar"):
         cal = read_calendar(tmp_path)
     assert cal == TradingCalendar(["2020-01-02", "2020-01-06", "2020-01-07"], known=2)
-    assert "1 sessions, the first 2020-01-03" in caplog.text
+    assert "sessions=1 first=2020-01-03" in caplog.text
 
 
 def test_intraday_files_keep_their_times(tmp_path):

@@ -1,4 +1,4 @@
-"""TimeInspector and the clock: durations are told to the log, and time has one source."""
+"""TimeInspector and the clock: durations are logged, and time has one source."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ def told(caplog):
 def test_a_block_is_timed_and_told(told):
     with TimeInspector.logt("fit", True):
         pass
-    assert [record.getMessage().split(":")[0] for record in told.records] == ["fit begins", "fit"]
+    assert [record.getMessage().partition(" seconds=")[0] for record in told.records] == [
+        "timing.start name=fit",
+        "timing.done name=fit",
+    ]
     assert {record.name for record in told.records} == {"rollwright.core"}
 
 
@@ -55,10 +58,10 @@ def test_marks_nest_and_belong_to_their_thread(told):
     assert 0 <= TimeInspector.get_cost_time() <= TimeInspector.log_cost_time("all")
     with pytest.raises(IndexError):
         TimeInspector.pop_time_mark()
-    assert told.records[-1].getMessage().startswith("all: ")
+    assert told.records[-1].getMessage().startswith("timing.done name=all seconds=")
     TimeInspector.set_time_mark()
     TimeInspector.log_cost_time()
-    assert told.records[-1].getMessage().startswith("Done: ")
+    assert told.records[-1].getMessage().startswith("timing.done name=Done seconds=")
 
 
 def test_the_clock_is_aware_and_its_steady_time_does_not_run_back():

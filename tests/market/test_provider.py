@@ -248,7 +248,7 @@ def test_a_missing_base_field_is_nan_and_told_once(market, caplog):
     assert np.isnan(block[0]).all()
     assert not np.isnan(block[1]).any()
     assert [record.getMessage() for record in caplog.records] == [
-        f"field $vwap is missing in {market}: it reads as NaN"
+        f"data.field_missing field=$vwap source={market} action=nan"
     ]
 
 

@@ -111,7 +111,7 @@ def test_s10_a_state_with_an_underscore_survives_where_a_class_says_so(tmp_path,
     assert saved(Whole(_fitted=True), tmp_path) == {"_fitted"}
     assert caplog.messages == []
     assert saved(Box(_fitted=True), tmp_path) == set()
-    assert caplog.messages == ["serial.dropped class=Box names=_fitted"]
+    assert caplog.messages == ["serializable.dropped class=Box names=_fitted"]
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

@@ -138,7 +138,7 @@ def test_a_test_end_without_data_is_cut_and_said(caplog):
     with caplog.at_level(logging.WARNING, logger="rollwright.tasks"):
         made = folds(gen(4).generate(task))
     assert made[-1]["test"] == (17, 19)
-    assert "test ends at 2030-01-01" in caplog.text
+    assert "rolling.segment_cut segment=test end=2030-01-01" in caplog.text
 
 
 def test_a_train_that_begins_before_the_data_is_shorter_and_said(caplog):
@@ -147,7 +147,7 @@ def test_a_train_that_begins_before_the_data_is_shorter_and_said(caplog):
     with caplog.at_level(logging.WARNING, logger="rollwright.tasks"):
         made = gen().generate(early)
     assert folds(made)[0]["train"] == (0, 5)
-    assert "`train` begins at 2001-06-01" in caplog.text
+    assert "rolling.segment_cut segment=train start=2001-06-01" in caplog.text
     assert DAY[0] in caplog.text
     assert len(caplog.records) == 1  # once, not for each window
     caplog.clear()
@@ -164,7 +164,7 @@ def test_a_test_that_begins_after_the_data_is_refused():
 def test_train_that_reaches_into_test_is_said(caplog):
     with caplog.at_level(logging.WARNING, logger="rollwright.tasks"):
         gen().generate(template(train=(0, 9)))
-    assert "`train` reaches into the test segment" in caplog.text
+    assert "rolling.train_overlaps_test segment=train" in caplog.text
 
 
 def test_the_generator_follows_a_task_and_leaves_it_out():

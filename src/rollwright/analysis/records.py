@@ -22,7 +22,7 @@ from rollwright.tracking.recorder import Recorder
 
 __all__ = ["ACRecordTemp", "RecordTemp", "SigAnaRecord", "SignalRecord"]
 
-_LOG: Final = logging.getLogger("rollwright.analysis")
+_logger: Final = logging.getLogger("rollwright.analysis")
 
 
 class RecordTemp:
@@ -175,7 +175,7 @@ class SignalRecord(RecordTemp):
         label = self.generate_label(self.dataset)
         self.save(**{"label.pkl": label})
         self.recorder.log_metrics(step=None, **_learning_metrics(self.model))
-        _LOG.info("signal_recorded rows=%d days=%d", len(frame), frame.index.get_level_values(0).nunique())
+        _logger.info("record.signal_stored rows=%d days=%d", len(frame), frame.index.get_level_values(0).nunique())
 
     @staticmethod
     def generate_label(dataset: Any) -> pd.DataFrame:
@@ -220,7 +220,7 @@ class ACRecordTemp(RecordTemp, ABC):
             When something it builds on is missing; nothing is ever skipped for that.
         """
         if self.skip_existing and self._is_complete():
-            _LOG.info("record_exists template=%s", type(self).__name__)
+            _logger.info("record.exists template=%s", type(self).__name__)
             return None
         self._check_inputs(given=set(kwargs))
         made = self._generate(**kwargs)
@@ -332,5 +332,5 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return the metrics that are numbers; a tracker stores no NaN, so the log says which are missing."""
     missing = sorted(name for name, value in metrics.items() if not math.isfinite(value))
     if missing:
-        _LOG.warning("metrics_undefined names=%s reason=too few days, or all of them equal", ", ".join(missing))
+        _logger.warning("record.metrics_undefined names=%s reason=too_few_or_equal_days", ", ".join(missing))
     return {name: value for name, value in metrics.items() if math.isfinite(value)}

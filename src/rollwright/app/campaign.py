@@ -47,7 +47,7 @@ __all__ = [
     "train_once",
 ]
 
-_logger = logging.getLogger("rollwright.app")
+_logger: Final = logging.getLogger("rollwright.app")
 
 RECORD_FORMAT: Final = 1
 RESULTS_DIR: Final = "results"
@@ -153,7 +153,7 @@ def train_once(campaign: OpenCampaign) -> Recorder:
     task = campaign.config.template()
     with using(campaign.context):
         for note in horizon_notes(task, current_market().calendar()):
-            _logger.warning("label_leak %s", note)
+            _logger.warning("label.leak note=%s", note)
         return task_train(task, experiment_name=campaign.name)
 
 

@@ -28,7 +28,7 @@ from rollwright.training.provenance import PROVENANCE_ARTIFACT, differences
 
 __all__ = ["Compared", "Replay", "replay"]
 
-_logger = logging.getLogger("rollwright.app")
+_logger: Final = logging.getLogger("rollwright.app")
 EXPERIMENT: Final = "replay"
 
 

@@ -19,7 +19,7 @@ from rollwright.market.source import DataSource
 
 __all__ = ["BacktestResult", "Benchmark", "backtest_daily", "backtest_topk"]
 
-_logger = logging.getLogger("rollwright.backtest")
+_logger: Final = logging.getLogger("rollwright.backtest")
 
 Benchmark: TypeAlias = "str | pd.Series[float] | None"
 """``"mean"`` of the scored instruments at equal weights, a code, a series of daily changes, or none."""
@@ -266,7 +266,7 @@ def _market(
     lacking = int((priced & ~(factor > 0)).sum())
     if lacking:
         _logger.warning(
-            "%d of %d prices have no factor: adjusted shares are traded, without lots", lacking, priced.sum()
+            "backtest.factor_missing missing=%d prices=%d action=adjusted_shares_without_lots", lacking, priced.sum()
         )
     ends = None
     if settle:

@@ -19,7 +19,7 @@ from rollwright.errors import CorruptFileError, DataNotFoundError
 
 __all__ = ["calendar_path", "current_calendar", "format_sessions", "read_calendar", "read_sessions"]
 
-_logger = logging.getLogger("rollwright.calendar")
+_logger: Final = logging.getLogger("rollwright.calendar")
 
 _BOM: Final = b"\xef\xbb\xbf"
 _HINT: Final = "write one session a line, as YYYY-MM-DD or YYYY-MM-DD HH:MM:SS, in order and each once"
@@ -147,7 +147,7 @@ def _warn_of_disagreement(happened: pd.DatetimeIndex, expected: pd.DatetimeIndex
     odd = one.symmetric_difference(other)
     if len(odd):
         _logger.warning(
-            "%s differs from the sessions that happened in %d sessions, the first %s: the past is taken as it happened",
+            "calendar.files_differ path=%s sessions=%d first=%s action=use_past_calendar",
             path,
             len(odd),
             odd[0].strftime("%Y-%m-%d"),

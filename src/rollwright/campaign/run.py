@@ -28,7 +28,7 @@ from rollwright.training.validity import why_stale
 
 __all__ = ["REQUIRED_ARTIFACTS", "Submission", "finished_recorders", "submit", "train_windows", "warm_features"]
 
-_logger = logging.getLogger("rollwright.campaign")
+_logger: Final = logging.getLogger("rollwright.campaign")
 
 REQUIRED_ARTIFACTS: Final = ("pred.pkl", "label.pkl", "expected_index.pkl")
 

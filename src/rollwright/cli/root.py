@@ -76,7 +76,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_logger = logging.getLogger("rollwright.cli")
+_logger: Final = logging.getLogger("rollwright.cli")
 
 app.command()(demo)
 app.command(name="run")(run_once)

@@ -23,7 +23,7 @@ from rollwright.errors import (
 
 __all__ = ["ImportedPickle", "import_pickle"]
 
-_logger = logging.getLogger("rollwright.compat")
+_logger: Final = logging.getLogger("rollwright.compat")
 
 SECONDS: Final = 60
 MEMORY: Final = 3 << 30

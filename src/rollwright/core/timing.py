@@ -1,4 +1,4 @@
-"""TimeInspector: how long a named piece of work took, told to the log."""
+"""TimeInspector: log how long a named piece of work took."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 __all__ = ["TimeInspector"]
 
-_logger = logging.getLogger("rollwright.core")
+_logger: Final = logging.getLogger("rollwright.core")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class TimeInspector:
     def log_cost_time(info: str = "Done") -> float:
         """Drop the last mark, log the seconds since, and return them."""
         seconds = TimeInspector.get_cost_time()
-        _logger.info("%s: %.3f s", info, seconds)
+        _logger.info("timing.done name=%s seconds=%.3f", info, seconds)
         return seconds
 
     @staticmethod
@@ -68,12 +68,12 @@ class TimeInspector:
     def logt(name: str = "", show_start: bool = False) -> Iterator[None]:  # noqa: FBT001, FBT002 - Qlib's signature
         """Log the duration of the block, also when it raises."""
         if show_start:
-            _logger.info("%s begins", name)
+            _logger.info("timing.start name=%s", name)
         start = time.perf_counter()
         try:
             yield
         finally:
-            _logger.info("%s: %.3f s", name, time.perf_counter() - start)
+            _logger.info("timing.done name=%s seconds=%.3f", name, time.perf_counter() - start)
 
     @staticmethod
     def log_time(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -81,10 +81,10 @@ class TimeInspector:
 
         def decorate(function: Callable[P, T]) -> Callable[P, T]:
             @wraps(function)
-            def timed(*args: P.args, **kwargs: P.kwargs) -> T:
+            def measure(*args: P.args, **kwargs: P.kwargs) -> T:
                 with TimeInspector.logt(name):
                     return function(*args, **kwargs)
 
-            return timed
+            return measure
 
         return decorate

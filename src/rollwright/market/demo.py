@@ -59,7 +59,7 @@ __all__ = [
     "simulate_market",
 ]
 
-log = logging.getLogger("rollwright.market")
+_logger: Final = logging.getLogger("rollwright.market")
 
 INDEX_CODE: Final = "INDEX"
 FIELDS: Final = ("open", "high", "low", "close", "volume", "vwap", "factor")

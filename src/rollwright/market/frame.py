@@ -236,7 +236,7 @@ class FrameSource:
                 raise _unknown_field(f"${name}", name, self._fields)
             if name not in self._warned:
                 self._warned.add(name)
-                _logger.warning("data.field_missing field=$%s source=%r: it reads as NaN", name, self)
+                _logger.warning("data.field_missing field=$%s source=%r action=nan", name, self)
         return found
 
     def _digest(self) -> str:

@@ -146,7 +146,7 @@ class FileRules:
             else:
                 dropped.append(name)
         if dropped:  # an attribute that is left out is reported
-            _logger.info("serial.dropped class=%s names=%s", type(self).__qualname__, ",".join(sorted(dropped)))
+            _logger.info("serializable.dropped class=%s names=%s", type(self).__qualname__, ",".join(sorted(dropped)))
         return kept
 
     def _rule_names(self, rule: str, given: Sequence[str] | None) -> Sequence[str]:

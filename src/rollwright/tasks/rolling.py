@@ -19,7 +19,7 @@ from rollwright.tasks.handler import handler_mod
 
 __all__ = ["RollingGen", "handler_mod"]
 
-_logger = logging.getLogger("rollwright.tasks")
+_logger: Final = logging.getLogger("rollwright.tasks")
 
 _OPEN_ENDS: Final = (None, -1, "-1")
 
@@ -171,7 +171,7 @@ class RollingGen(TaskGen):
             return last
         if to_session(segment[1]) > calendar.last_known:
             _logger.warning(
-                "test ends at %s, after the last session that has data: %s is taken", segment[1], calendar.last_known
+                "rolling.segment_cut segment=%s end=%s last_session=%s", self.test_key, segment[1], calendar.last_known
             )
             return last
         return calendar.at_or_before(segment[1])
@@ -203,7 +203,7 @@ class RollingGen(TaskGen):
                     hint="begin it earlier, begin test later, or purge less",
                 )
             if key == self.train_key and limit >= first:
-                _logger.warning("`%s` reaches into the test segment that begins at %s", key, calendar[first])
+                _logger.warning("rolling.train_overlaps_test segment=%s test_start=%s", key, calendar[first])
             window[key] = _Span(first=span.first, last=limit)
 
     def _following(self, window: _Window, test_end: int, calendar: TradingCalendar) -> Iterator[_Window]:
@@ -234,7 +234,7 @@ def _tell_early(segments: Mapping[str, Any], calendar: TradingCalendar) -> None:
     """Say which segments are shorter than what was written, because the calendar begins later."""
     for key, (start, _) in segments.items():
         if to_session(start) < calendar.first:
-            _logger.warning("`%s` begins at %s, before the first session: %s is taken", key, start, calendar.first)
+            _logger.warning("rolling.segment_cut segment=%s start=%s first_session=%s", key, start, calendar.first)
 
 
 def _is_open(segment: Any) -> bool:

@@ -24,7 +24,7 @@ from rollwright.training.validity import code_files, current_validity, hash_of_c
 
 __all__ = ["begin_task_train", "end_task_train", "execute", "log_task", "task_train"]
 
-_logger = logging.getLogger("rollwright.training")
+_logger: Final = logging.getLogger("rollwright.training")
 
 RECORDS_MODULE: Final = "rollwright.analysis.records"
 MODEL_ARTIFACT: Final = "params.pkl"

@@ -23,7 +23,7 @@ __all__ = [
     "refuse_arguments",
 ]
 
-_logger = logging.getLogger("rollwright.training")
+_logger: Final = logging.getLogger("rollwright.training")
 
 STATUS_KEY: Final = "train_status"
 STATUS_BEGIN: Final = "begin_task_train"

@@ -186,7 +186,7 @@ def try_open(folder: Path, generation: str) -> Matrix | None:
     try:
         return Matrix.open(folder, generation)
     except CorruptFileError as error:
-        _logger.warning("features.damaged path=%s reason=%s: it is built again", error.path, error.reason)
+        _logger.warning("features.damaged path=%s reason=%s action=rebuild", error.path, error.reason)
         (folder / header_name(generation)).unlink(missing_ok=True)
         return None
 
@@ -196,7 +196,7 @@ def _open_earlier(folder: Path) -> Iterator[Matrix]:
         try:
             matrix = Matrix.open(folder, Header.read(path).generation)
         except CorruptFileError as error:
-            _logger.warning("features.damaged path=%s reason=%s: it is not used", error.path, error.reason)
+            _logger.warning("features.damaged path=%s reason=%s action=ignore", error.path, error.reason)
             continue
         if matrix is not None:
             yield matrix

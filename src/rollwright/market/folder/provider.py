@@ -51,7 +51,7 @@ from rollwright.market.source import Lifetimes, check_rows
 
 __all__ = ["QlibProvider", "folder_from_settings", "provider_from_settings"]
 
-log = logging.getLogger("rollwright.market")
+_logger: Final = logging.getLogger("rollwright.market")
 
 _HINT: Final = (
     "make a synthetic market with `rollwright data demo --out DIR`, import yours with `rollwright data import`, "
@@ -350,7 +350,7 @@ class QlibProvider:
                     hint=f"did you mean `${close}`?" if close else f"known: {', '.join(self.fields())}",
                 )
             self._warned.add(name)
-            log.warning("field $%s is missing in %s: it reads as NaN", name, self._root)
+            _logger.warning("data.field_missing field=$%s source=%s action=nan", name, self._root)
 
     def _fill(self, lane: NDArray[np.float32], folder: str, field: str, start: int) -> None:
         if not self._index.has(folder, field):
@@ -431,8 +431,8 @@ def _check_days(path: Path, calendar: TradingCalendar) -> None:
     weekend = np.flatnonzero((days.astype(np.int64) + 3) % 7 >= 5)
     if len(weekend):
         at = int(weekend[0])
-        log.warning(
-            "calendar %s has %d sessions at weekends, the first in line %d: %s",
+        _logger.warning(
+            "calendar.weekend_sessions path=%s sessions=%d line=%d first=%s",
             path, len(weekend), at + 1, days[at],
         )  # fmt: skip
 

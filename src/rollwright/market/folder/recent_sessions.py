@@ -24,7 +24,7 @@ from rollwright.market.folder.manifest import FileEntry
 
 __all__ = ["TAIL_SESSIONS", "Tail", "gathered_tail", "read_tail", "tail_name"]
 
-_LOG: Final = logging.getLogger("rollwright.market")
+_logger: Final = logging.getLogger("rollwright.market")
 FORMAT: Final = 1
 TAIL_SESSIONS: Final = 160
 """Enough for the windows of 60 sessions that the ready-made features look back, and some weeks of appended ones."""
@@ -115,7 +115,7 @@ def gathered_tail(
         try:
             span = _spanned(*found) if found else _read(root, f"{FEATURES}/{folder}/{name}", files, first, sessions)
         except (CorruptFileError, FileNotFoundError) as error:
-            _LOG.warning("data.tail_left_out path=%s reason=%s", root, error)
+            _logger.warning("data.recent_sessions_unused path=%s reason=%s", root, error)
             return None
         low, high = max(first, span.first), min(sessions, span.first + len(span.values))
         if low < high:
@@ -143,7 +143,7 @@ def read_tail(root: Path, token: str, generation: str) -> Tail | None:
         return None
     digest, _, body = data.partition(b"\n")
     if content_digest(body).encode() != digest:
-        _LOG.warning("data.tail_damaged path=%s: the series themselves are read", path)
+        _logger.warning("data.recent_sessions_damaged path=%s action=read_series", path)
         return None
     head_text, _, cells = body.partition(b"\n")
     try:

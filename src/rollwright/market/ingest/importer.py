@@ -41,7 +41,7 @@ from rollwright.market.ingest.readers import Rows, read_rows
 
 __all__ = ["ImportReport", "import_market", "write_series"]
 
-log = logging.getLogger("rollwright.market")
+_logger = logging.getLogger("rollwright.market")
 
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -160,11 +160,11 @@ def import_market(
 
 def _tell(rows: Rows) -> None:
     if rows.unsorted:
-        log.info("the rows were not in order of symbol and date; they were sorted")
+        _logger.info("import.rows_sorted")
     if rows.skipped:
-        log.warning("columns of text were left out: %s", ", ".join(rows.skipped))
+        _logger.warning("import.text_columns_dropped names=%s", ", ".join(rows.skipped))
     if rows.infinite:
-        log.warning("%d values are infinite; they were stored as they are", rows.infinite)
+        _logger.warning("import.infinite_values values=%d action=store", rows.infinite)
 
 
 def _write(

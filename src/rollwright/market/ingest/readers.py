@@ -24,7 +24,7 @@ from rollwright.market.folder.layout import check_code, check_field, code_of_fol
 
 __all__ = ["Rows", "read_rows"]
 
-log = logging.getLogger("rollwright.market")
+_logger: Final = logging.getLogger("rollwright.market")
 
 SYMBOL_NAMES: Final = ("symbol", "instrument", "code", "ticker", "stock_code", "ts_code", "name")
 DATE_NAMES: Final = ("date", "datetime", "timestamp", "trade_date", "time", "day")
