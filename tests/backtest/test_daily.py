@@ -11,7 +11,8 @@ from rollwright.backtest.daily import backtest, backtest_daily, backtest_topk
 from rollwright.backtest.risk import periods_per_year, risk_analysis
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.errors import CalendarRangeError, ConfigError, DataError
+from rollwright.config.context import init, using
+from rollwright.errors import CalendarRangeError, ConfigError, DataError, UnknownInstrumentError
 
 NAN = float("nan")
 DAYS = pd.bdate_range("2020-01-01", periods=7)
@@ -38,6 +39,9 @@ class Source:
 
     def calendar(self):
         return TradingCalendar(DAYS, known=6)
+
+    def instruments(self):
+        return tuple(sorted(CLOSE))
 
     def bounds(self, instruments):
         return np.array([[0, self.ends.get(name, 6)] for name in instruments])
@@ -149,17 +153,118 @@ def test_start_and_end_cut_the_simulation():
     assert later.report.index[-1] == DAYS[5]
 
 
-def test_the_seeds_word_takes_the_signal_from_the_strategy():
-    strategy = TopkDropoutStrategy(topk=2, n_drop=1, signal=predictions())
-    kwargs = {"open_cost": 0.001, "close_cost": 0.002, "min_cost": 5, "deal_price": "close", "freq": "day"}
-    report, positions = backtest_daily(DAYS[1], DAYS[5], strategy, 10_000, exchange_kwargs=kwargs, source=Source())
+SIMULATED = {"open_cost": 0.001, "close_cost": 0.002, "min_cost": 5, "deal_price": "close", "freq": "day"}
+
+
+def strategy(**kwargs):
+    return TopkDropoutStrategy(topk=2, n_drop=1, signal=predictions(), **kwargs)
+
+
+def test_qlibs_function_takes_the_signal_from_the_strategy():
+    init(region="us")
+    report, positions = backtest_daily(
+        DAYS[1], DAYS[5], strategy(), None, 10_000, None, SIMULATED, "Position", source=Source()
+    )
     pd.testing.assert_frame_equal(report, run().report)
     pd.testing.assert_frame_equal(positions, run().positions)
-    with pytest.raises(ConfigError, match="no signal"):
-        backtest_daily(None, None, TopkDropoutStrategy(), source=Source())
-    for wrong in ({"deal_price": "open"}, {"volume_threshold": 1}):
-        with pytest.raises(ConfigError, match="not simulated"):
-            backtest_daily(None, None, strategy, exchange_kwargs=wrong, source=Source())
+    config = {"class": "TopkDropoutStrategy", "module_path": "qlib.contrib.strategy.signal_strategy"}
+    config["kwargs"] = {"topk": 2, "n_drop": 1, "signal": predictions()}
+    with using(market=Source()):
+        again, _ = backtest_daily(
+            DAYS[1], DAYS[5], config, account=10_000, benchmark="IX", exchange_kwargs={**SIMULATED, "deal_price": None}
+        )
+    pd.testing.assert_frame_equal(again, run(benchmark="IX").report)
+
+
+@pytest.mark.parametrize("given", [{}, {"limit_threshold": None}])
+@pytest.mark.parametrize("region", ["cn", "us", "tw"])
+def test_what_exchange_kwargs_leave_out_is_the_regions(region, given):
+    init(region=region)
+    report, _ = backtest_daily(
+        None, None, strategy(), account=200_000, benchmark=None, exchange_kwargs=given, source=Source()
+    )
+    expected = run(costs=Costs.of_region(region), account=200_000)
+    pd.testing.assert_frame_equal(report, expected.report)
+    lots = expected.trades["amount"] / Costs.of_region(region).trade_unit
+    np.testing.assert_allclose(lots, lots.round())
+    own, _ = backtest_daily(
+        None, None, strategy(), account=200_000, benchmark=None, exchange_kwargs={"trade_unit": 7}, source=Source()
+    )
+    assert not own.equals(report)
+
+
+def test_the_price_limit_of_the_region_holds_what_has_reached_it():
+    # on the third day A is at its limit in cn, where a change of 10 % ends the trade
+    trades = {}
+    for region in ("cn", "us"):
+        made = run(costs=Costs.of_region(region), account=200_000)
+        trades[region] = [(day, code) for day, code in made.trades.index if day == DAYS[3]]
+    assert trades["cn"] != trades["us"]
+
+
+def test_qlibs_benchmark_is_an_index_that_must_be_there():
+    with pytest.raises(
+        UnknownInstrumentError, match=r"`SH000300`(.|\n)*hint: (.|\n)*benchmark=None compares with nothing"
+    ):
+        backtest_daily(None, None, strategy(), source=Source())
+    with pytest.raises(UnknownInstrumentError, match=r"`IX0`(.|\n)*did you mean `IX`"):
+        run(benchmark="IX0")
+    with pytest.raises(ConfigError, match="a list is no benchmark"):
+        run(benchmark=["IX"])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"executor": {"class": "SimulatorExecutor"}}, r"only the daily one(.|\n)*hint: leave `executor` out"),
+        ({"pos_type": "InfPosition"}, r"`InfPosition`|InfPosition(.|\n)*hint: leave `pos_type` out"),
+        ({"account": {"cash": 1e6}}, r"account is a dict(.|\n)*hint: give the cash"),
+        ({"account": True}, "account is a bool"),
+        ({"strategy": TopkDropoutStrategy()}, "no signal"),
+        ({"strategy": {"class": "LinearModel", "module_path": "qlib.contrib.model.linear"}}, "LinearModel"),
+        ({"exchange_kwargs": {"deal_price": "open"}}, "deal_price = 'open' is not simulated"),
+        ({"exchange_kwargs": {"freq": None}}, "freq = None is not simulated"),
+        ({"exchange_kwargs": {"volume_threshold": 1}}, "volume_threshold is not simulated"),
+    ],
+)
+def test_what_is_not_simulated_is_refused(given, words):
+    with pytest.raises(ConfigError, match=words):
+        backtest_daily(**{"start_time": None, "end_time": None, "strategy": strategy(), "source": Source(), **given})
+
+
+class Fitted:
+    """A model that predicts what it is given."""
+
+    def predict(self, dataset):
+        return dataset["test"]
+
+
+@pytest.mark.parametrize(
+    "given", [{"model": Fitted(), "dataset": {"test": predictions()}}, {"signal": (Fitted(), {"test": predictions()})}]
+)
+def test_a_model_and_a_dataset_make_the_signal(given):
+    pd.testing.assert_frame_equal(TopkDropoutStrategy(**given).signal, predictions())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"model": Fitted()}, r"together(.|\n)*hint: give both"),
+        ({"signal": (Fitted(), None)}, r"together(.|\n)*hint: give both"),
+        ({"signal": (Fitted(),)}, r"together(.|\n)*hint: give both"),
+        ({"signal": predictions(), "model": Fitted(), "dataset": {}}, "a signal and a model"),
+        ({"signal": "<PRED>"}, "the signal is a str"),
+        ({"method_sell": "random"}, r"method_sell = 'random'(.|\n)*hint: take 'bottom'"),
+        ({"method_buy": "random"}, r"method_buy = 'random'(.|\n)*hint: take 'top'"),
+        ({"trade_exchange": object()}, "trade_exchange is given"),
+        ({"level_infra": object()}, "level_infra is given"),
+        ({"common_infra": object()}, "common_infra is given"),
+        ({"outer_trade_decision": object()}, "outer_trade_decision is given"),
+    ],
+)
+def test_what_a_strategy_could_not_use_is_refused(given, words):
+    with pytest.raises(ConfigError, match=words):
+        TopkDropoutStrategy(**given)
 
 
 def test_predictions_that_are_none_are_refused():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -14,7 +15,10 @@ from rollwright.backtest.costs import Costs
 from rollwright.backtest.simulate import Market, Simulation, simulate
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.calendar.trading import SessionLike, TradingCalendar
-from rollwright.errors import CalendarRangeError, ConfigError, DataError
+from rollwright.config.construct import init_instance_by_config
+from rollwright.config.context import current_settings
+from rollwright.errors import CalendarRangeError, ConfigError, DataError, UnknownInstrumentError, nearest
+from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
 
 __all__ = ["BacktestResult", "Benchmark", "backtest_daily", "backtest_topk"]
@@ -155,6 +159,7 @@ def backtest(
     scores = np.full((high - low + 1, len(names)), np.nan)
     inside = (positions >= low) & (positions <= high)
     scores[positions[inside] - low] = table[inside]
+    _check_benchmark(benchmark, source)
     market, changes = _market(source, names, low, high + 1, settle=settle_delisted)
     made = simulate(strategy, scores, market, costs=terms, account=account)
     index = pd.DatetimeIndex(calendar.values[low : high + 1], name="datetime")
@@ -172,25 +177,35 @@ def backtest(
 def backtest_daily(
     start_time: SessionLike | None,
     end_time: SessionLike | None,
-    strategy: TopkDropoutStrategy,
+    strategy: TopkDropoutStrategy | Mapping[str, Any],
+    executor: None = None,
     account: float = 1e8,
-    benchmark: Benchmark = None,
-    exchange_kwargs: dict[str, Any] | None = None,
+    benchmark: Benchmark = "SH000300",
+    exchange_kwargs: Mapping[str, Any] | None = None,
+    pos_type: str = "Position",
     *,
-    source: DataSource,
+    source: DataSource | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Back-test `strategy` on its own signal; the seeds' word for `backtest`.
+    """Back-test `strategy` on its own signal, as Qlib's function of this name does.
 
     Parameters
     ----------
     start_time, end_time : date or None
-    strategy : TopkDropoutStrategy
+    strategy : TopkDropoutStrategy or its configuration
         With its ``signal``.
-    account, benchmark : float, see `backtest`
-    exchange_kwargs : dict, optional
-        Of the seeds' exchange: ``open_cost``, ``close_cost``, ``min_cost``, ``trade_unit``, ``limit_threshold``;
-        ``freq`` and ``deal_price`` may say ``day`` and ``close``.
-    source : DataSource
+    executor : None
+        Only None: each day's orders are filled at once, which is Qlib's default.
+    account : float
+        Cash to begin with.
+    benchmark : "mean", code, Series or None
+        As in `backtest`. Qlib's default is an index of the Chinese market; None compares with nothing.
+    exchange_kwargs : mapping, optional
+        Of Qlib's exchange: ``open_cost``, ``close_cost``, ``min_cost``, ``trade_unit``, ``limit_threshold``;
+        ``freq``, ``deal_price`` and ``codes`` may say ``day``, ``close`` and ``all``. What is not given is that of the
+        settings' ``data.region``, also a limit of None; `backtest` takes `Costs` without one.
+    pos_type : {"Position"}
+    source : DataSource, optional
+        The market of the current context if not given.
 
     Returns
     -------
@@ -200,14 +215,34 @@ def backtest_daily(
     Raises
     ------
     ConfigError
-        For a strategy without signal, or terms of an exchange that are not simulated.
+        For a strategy without signal, and for what is not simulated: another executor, a position to begin with,
+        other terms of an exchange.
+    UnknownInstrumentError
+        When the market has no such benchmark.
     """
-    if strategy.signal is None:
+    if executor is not None:
+        raise ConfigError(
+            "an executor is given, and only the daily one that fills each order at once is simulated",
+            hint="leave `executor` out",
+        )
+    if pos_type != "Position":
+        raise ConfigError(
+            f"pos_type = {pos_type!r} is not simulated, only `Position`: cash and holdings", hint="leave `pos_type` out"
+        )
+    if isinstance(account, bool) or not isinstance(account, int | float):
+        raise ConfigError(
+            f"the account is a {type(account).__name__}, and a back-test begins with cash alone",
+            hint="give the cash as a number: account=1e8",
+        )
+    rule = init_instance_by_config(strategy, "rollwright.backtest.topk_dropout", accept_types=TopkDropoutStrategy)
+    if not isinstance(rule, TopkDropoutStrategy):
+        raise ConfigError(f"a {type(rule).__name__} is not simulated", hint="take a TopkDropoutStrategy")
+    if rule.signal is None:
         raise ConfigError("the strategy has no signal to trade", hint="TopkDropoutStrategy(signal=pred, …)")
     made = backtest(
-        strategy,
-        strategy.signal,
-        source,
+        rule,
+        rule.signal,
+        source if source is not None else current_market("day"),
         costs=_terms(exchange_kwargs or {}),
         account=account,
         benchmark=benchmark,
@@ -217,16 +252,23 @@ def backtest_daily(
     return made.report, made.positions
 
 
-def _terms(kwargs: dict[str, Any]) -> Costs:
-    fixed = {"freq": ("day",), "deal_price": ("close", "$close"), "codes": ("all",)}
+def _terms(kwargs: Mapping[str, Any]) -> Costs:
+    """Return the terms of the settings' region, with what Qlib's `kwargs` say in their place."""
+    fixed: dict[str, tuple[object, ...]] = {
+        "freq": ("day",),
+        "deal_price": ("close", "$close", None),
+        "codes": ("all",),
+    }
     for name, accepted in fixed.items():
         if kwargs.get(name, accepted[0]) not in accepted:
             raise ConfigError(f"exchange_kwargs: {name} = {kwargs[name]!r} is not simulated, only {accepted[0]!r}")
     own = {name: value for name, value in kwargs.items() if name not in fixed}
+    if own.get("limit_threshold", 0) is None:  # in Qlib, too, no limit means the region's
+        del own["limit_threshold"]
     unknown = sorted(set(own) - set(Costs.__dataclass_fields__))
     if unknown:
         raise ConfigError(f"exchange_kwargs: {', '.join(unknown)} is not simulated")
-    return Costs(**own)
+    return replace(Costs.of_region(current_settings().data.region), **own)
 
 
 def _as_table(
@@ -279,6 +321,24 @@ def _market(
         ends=ends,
     )
     return market, market.changes()
+
+
+def _check_benchmark(benchmark: Benchmark, source: DataSource) -> None:
+    if isinstance(benchmark, pd.Series) or benchmark in (None, "mean"):
+        return
+    if not isinstance(benchmark, str):
+        raise ConfigError(
+            f"a {type(benchmark).__name__} is no benchmark",
+            hint="give a code, `mean`, a series of daily changes, or None",
+        )
+    known = source.instruments()
+    if benchmark not in known:
+        near = nearest(benchmark, known)
+        raise UnknownInstrumentError(
+            f"there is no instrument `{benchmark}` to be the back-test's benchmark",
+            hint=(f"did you mean `{near}`? " if near else "take a code of this market, `mean` or a series of changes; ")
+            + "benchmark=None compares with nothing",
+        )
 
 
 def _benchmark(

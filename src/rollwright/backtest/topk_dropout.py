@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.errors import ConfigError
@@ -49,8 +50,13 @@ class TopkDropoutStrategy:
         Holdings at most.
     n_drop : int
         Sales a day at most.
-    signal : Series or DataFrame, optional
-        Scores by (datetime, instrument), for those that take them from here.
+    signal : Series, DataFrame or (model, dataset), optional
+        Scores by (datetime, instrument), for those that take them from here; of a pair, what the model predicts of
+        the dataset's segment ``test``.
+    method_sell : {"bottom"}
+        Sell the worst. Qlib's ``random`` draws from a generator without a seed, and is not simulated.
+    method_buy : {"top"}
+        Buy the best.
     hold_thresh : int
         Sessions a holding is kept at least.
     only_tradable : bool
@@ -64,6 +70,13 @@ class TopkDropoutStrategy:
     exceed_topk : bool
         Count a sale that was planned but impossible (a suspended holding) as done when counting purchases. The
         seeds' library does, and then holds more than ``topk``.
+
+    Parameters
+    ----------
+    model, dataset : optional
+        Both together are another way to write ``signal=(model, dataset)``.
+    trade_exchange, level_infra, common_infra, outer_trade_decision : None
+        Only None: Qlib's nested execution, in which a strategy is called back at each bar, is not here.
     """
 
     topk: int = 50
@@ -74,8 +87,42 @@ class TopkDropoutStrategy:
     forbid_all_trade_at_limit: bool = True
     risk_degree: float = 0.95
     exceed_topk: bool = False
+    method_sell: str = "bottom"
+    method_buy: str = "top"
+    model: InitVar[Any] = None
+    dataset: InitVar[Any] = None
+    trade_exchange: InitVar[None] = None
+    level_infra: InitVar[None] = None
+    common_infra: InitVar[None] = None
+    outer_trade_decision: InitVar[None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(
+        self,
+        model: Any,
+        dataset: Any,
+        trade_exchange: object,
+        level_infra: object,
+        common_infra: object,
+        outer_trade_decision: object,
+    ) -> None:
+        nested = {
+            "trade_exchange": trade_exchange,
+            "level_infra": level_infra,
+            "common_infra": common_infra,
+            "outer_trade_decision": outer_trade_decision,
+        }
+        for name, value in nested.items():
+            if value is not None:
+                raise ConfigError(
+                    f"{name} is given, and there is no nested execution that would use it",
+                    hint="leave it out; the terms of trade are backtest_daily(exchange_kwargs=…)",
+                )
+        for name, only in (("method_sell", "bottom"), ("method_buy", "top")):
+            if (method := getattr(self, name)) != only:
+                raise ConfigError(
+                    f"{name} = {method!r} is not simulated: its draws could not be repeated", hint=f"take {only!r}"
+                )
+        object.__setattr__(self, "signal", _scores_of(self.signal, model, dataset))
         if self.topk < 1 or not 0 <= self.n_drop <= self.topk:
             raise ConfigError(
                 f"topk = {self.topk} and n_drop = {self.n_drop}: 1 ≤ topk and 0 ≤ n_drop ≤ topk must hold"
@@ -116,6 +163,24 @@ class TopkDropoutStrategy:
     def places(self, *, planned: int, sold: int, held: int) -> int:
         """Return how many purchases there is room for, with `held` holdings before the `sold` of `planned` sales."""
         return max((planned if self.exceed_topk else sold) + self.topk - held, 0)
+
+
+def _scores_of(signal: Any, model: Any, dataset: Any) -> Any:
+    """Return the scores: given as they are, or what a model predicts."""
+    if model is not None or dataset is not None:
+        if signal is not None:
+            raise ConfigError("a signal and a model are given", hint="give the signal, or model and dataset")
+        signal = (model, dataset)
+    if isinstance(signal, tuple | list):
+        if len(signal) != 2 or any(part is None for part in signal):
+            raise ConfigError("a signal is made by a model and a dataset together", hint="give both of them")
+        return signal[0].predict(signal[1])
+    if signal is not None and not isinstance(signal, pd.Series | pd.DataFrame):
+        raise ConfigError(
+            f"the signal is a {type(signal).__name__}, neither scores nor a pair of a model and a dataset",
+            hint="give the predictions: a Series or DataFrame with the index (datetime, instrument)",
+        )
+    return signal
 
 
 def _best(places: Places, key: NDArray[np.float64], count: int) -> Places:
