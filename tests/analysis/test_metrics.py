@@ -13,8 +13,8 @@ from rollwright.analysis.metrics import (
     backtest_metrics,
     metrics_from_json,
     metrics_to_json,
-    recorder_metrics,
     show_metrics,
+    to_recorder_metrics,
 )
 from rollwright.backtest.risk import risk_analysis
 from rollwright.errors import DataError
@@ -70,7 +70,7 @@ def test_another_key_or_unit_is_refused(changes):
 
 
 def test_the_recorder_has_only_what_qlibs_recorders_have_and_by_their_names():
-    assert recorder_metrics(METRICS) == {"IC": 0.04234}
+    assert to_recorder_metrics(METRICS) == {"IC": 0.04234}
 
 
 def test_a_back_test_is_judged_after_costs_and_over_its_benchmark():

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from rollwright.analysis.metrics import recorder_metrics
-from rollwright.analysis.panel import ranks_by_day
+from rollwright.analysis.metrics import to_recorder_metrics
+from rollwright.analysis.panel import rank_by_day
 from rollwright.analysis.signal import (
     calc_ic,
     calc_long_short_return,
@@ -92,7 +92,7 @@ def test_ranks_equal_scipy_within_each_day(rows):
     rows = sorted(rows, key=lambda row: row[0])
     day = np.array([row[0] for row in rows], dtype=np.intp)
     values = np.array([row[1] for row in rows], dtype=float)
-    found = ranks_by_day(day, values)
+    found = rank_by_day(day, values)
     for one in set(day.tolist()):
         np.testing.assert_array_equal(found[day == one], stats.rankdata(values[day == one]))
 
@@ -131,7 +131,7 @@ def test_the_summary_is_mean_and_ratio_of_pandas():
     ic, ric = calc_ic(pred, label)
     ic.iloc[5] = np.nan
     found = summarise(ic, ric)
-    assert recorder_metrics(found.metrics()) == pytest.approx(
+    assert to_recorder_metrics(found.metrics()) == pytest.approx(
         {"IC": ic.mean(), "ICIR": ic.mean() / ic.std(), "Rank IC": ric.mean(), "Rank ICIR": ric.mean() / ric.std()}
     )
     assert found.days == 59

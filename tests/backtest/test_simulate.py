@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollwright.backtest.costs import Costs
-from rollwright.backtest.simulate import Market, simulate
+from rollwright.backtest.simulate import MarketPrices, simulate
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.errors import ConfigError
 
@@ -22,7 +22,7 @@ TOP2 = TopkDropoutStrategy(topk=2, n_drop=1)
 
 def market(close, **kwargs):
     close = np.asarray(close, dtype=np.float64)
-    return Market(close=close, factor=kwargs.pop("factor", np.ones_like(close)), **kwargs)
+    return MarketPrices(close=close, factor=kwargs.pop("factor", np.ones_like(close)), **kwargs)
 
 
 def told(made):
@@ -162,7 +162,7 @@ def test_lots_are_counted_in_unadjusted_shares():
     halves = market(close, factor=np.full((2, 1), 0.5))
     made = simulate(strategy, np.ones((2, 1)), halves, costs=lots, account=10_000)
     assert made.trades[0].amount == 800
-    whole = simulate(strategy, np.ones((2, 1)), Market(close=close), costs=lots, account=10_000)
+    whole = simulate(strategy, np.ones((2, 1)), MarketPrices(close=close), costs=lots, account=10_000)
     assert whole.trades[0].amount == 950
 
 
@@ -194,7 +194,7 @@ def test_too_little_money_buys_nothing():
         lambda: Costs(min_cost=NAN),
         lambda: Costs(trade_unit=0),
         lambda: Costs(limit_threshold=0.0),
-        lambda: Costs.of_region("mars"),
+        lambda: Costs.for_region("mars"),
     ],
 )
 def test_what_makes_no_sense_is_refused(call):
@@ -203,13 +203,13 @@ def test_what_makes_no_sense_is_refused(call):
 
 
 def test_the_terms_of_the_regions():
-    assert (Costs.of_region("cn").trade_unit, Costs.of_region("cn").limit_threshold) == (100, 0.095)
-    assert (Costs.of_region("us").trade_unit, Costs.of_region("us").limit_threshold) == (1, None)
-    assert (Costs.of_region("tw").trade_unit, Costs.of_region("tw").limit_threshold) == (1000, 0.1)
-    assert Costs.of_region("cn").opening(1e6) == 500
-    assert Costs.of_region("cn").closing(1e6) == 1500
-    assert Costs.of_region("cn").opening(100) == 5
-    assert Costs.of_region("cn").closing(0) == 0
+    assert (Costs.for_region("cn").trade_unit, Costs.for_region("cn").limit_threshold) == (100, 0.095)
+    assert (Costs.for_region("us").trade_unit, Costs.for_region("us").limit_threshold) == (1, None)
+    assert (Costs.for_region("tw").trade_unit, Costs.for_region("tw").limit_threshold) == (1000, 0.1)
+    assert Costs.for_region("cn").opening(1e6) == 500
+    assert Costs.for_region("cn").closing(1e6) == 1500
+    assert Costs.for_region("cn").opening(100) == 5
+    assert Costs.for_region("cn").closing(0) == 0
 
 
 @st.composite
@@ -241,7 +241,7 @@ def worlds(draw):
         limit_threshold=draw(st.sampled_from([None, 0.3])),
     )
     factor = rng.uniform(0.1, 3, (1, width)).repeat(sessions, axis=0) if draw(st.booleans()) else None
-    prices = Market(close=close, factor=factor, ends=ends if draw(st.booleans()) else None)
+    prices = MarketPrices(close=close, factor=factor, ends=ends if draw(st.booleans()) else None)
     account = draw(st.sampled_from([50.0, 5e3, 1e8]))
     return strategy, scores, prices, costs, account
 
@@ -292,7 +292,7 @@ def test_law_the_future_changes_nothing_before_it(world, data):
     strategy, scores, prices, costs, account = world
     day = data.draw(st.integers(1, len(scores) - 1))
     made = simulate(strategy, scores, prices, costs=costs, account=account)
-    cut = Market(
+    cut = MarketPrices(
         close=prices.close[:day], factor=None if prices.factor is None else prices.factor[:day], ends=prices.ends
     )
     early = simulate(strategy, scores[:day], cut, costs=costs, account=account)

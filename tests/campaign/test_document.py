@@ -27,15 +27,15 @@ def test_values_are_yaml_1_2(tmp_path):
 def test_anchors_are_shared_values_and_listed(tmp_path):
     found = document(tmp_path, "market: &market csi300\nkwargs: {instruments: *market}\n")
     assert found.data["kwargs"]["instruments"] == "csi300"
-    assert found.anchored() == {"market"}
+    assert found.list_anchored() == {"market"}
 
 
 def test_a_place_is_file_line_and_column(tmp_path):
     found = document(tmp_path, "task:\n  model: {class: A}\n  record:\n    - x\n    - y\n")
-    assert found.where(["task", "model", "class"]).endswith("c.yaml:2:18")
-    assert found.where(["task", "record", 1]).endswith("c.yaml:5:7")
-    assert found.where_key(["task", "model", "class"]).endswith("c.yaml:2:11")
-    assert found.where(["task", "nothing"]).endswith("c.yaml:2:3")
+    assert found.locate(["task", "model", "class"]).endswith("c.yaml:2:18")
+    assert found.locate(["task", "record", 1]).endswith("c.yaml:5:7")
+    assert found.locate_key(["task", "model", "class"]).endswith("c.yaml:2:11")
+    assert found.locate(["task", "nothing"]).endswith("c.yaml:2:3")
 
 
 @pytest.mark.parametrize(

@@ -109,11 +109,11 @@ def test_an_alias_in_a_list_is_overridden_alone(read):
 
 def test_where_a_value_comes_from(read):
     document = read("BASE_CONFIG_PATH: base.yaml\n\nmarket: csi500\n", "task.model.kwargs.x=7")
-    assert document.where(["task", "handler", "kwargs", "instruments"]).endswith("child.yaml:3:9")
-    assert document.where(["task", "model", "class"]).endswith("base.yaml:6:18")
-    assert document.where(["task", "model", "kwargs", "x"]) == "override `task.model.kwargs.x=7`"
-    assert document.where_key(["market"]).endswith("child.yaml:3:1")
-    assert document.anchored() == {"market", "handler_config"}
+    assert document.locate(["task", "handler", "kwargs", "instruments"]).endswith("child.yaml:3:9")
+    assert document.locate(["task", "model", "class"]).endswith("base.yaml:6:18")
+    assert document.locate(["task", "model", "kwargs", "x"]) == "override `task.model.kwargs.x=7`"
+    assert document.locate_key(["market"]).endswith("child.yaml:3:1")
+    assert document.list_anchored() == {"market", "handler_config"}
 
 
 def test_bases_have_bases_and_are_rendered(read):

@@ -122,8 +122,8 @@ def test_an_error_after_rendering_points_into_the_file(tmp_path):
     path.write_text(source.replace("d: 2\n", "e: 2\n"))
     document = read_document(path, environ=environ)
     assert document.data == {"c": ["x", "y"], "d": 1, "e": 2}
-    assert document.where(["e"]).endswith("c.yaml:7:4")
-    assert document.where(["c", 1]).endswith("c.yaml:5:5")
+    assert document.locate(["e"]).endswith("c.yaml:7:4")
+    assert document.locate(["c", 1]).endswith("c.yaml:5:5")
 
 
 def test_the_environment_is_that_of_the_process(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.app.service import service_for
+from rollwright.app.service import make_service
 from rollwright.cli.progress import tell_event
 from rollwright.cli.root import run
 from rollwright.errors import ConfigError
@@ -151,4 +151,4 @@ def test_a_service_that_somebody_changed_is_replaced_only_by_force(capsys, campa
 def test_what_no_service_can_hold_is_refused(tmp_path):
     for folder, argument in ((tmp_path / "a\nb", "x"), (tmp_path, "x\nExecStartPre=rm")):
         with pytest.raises(ConfigError, match="control characters"):
-            service_for("c", folder=folder, arguments=["worker", argument], kind="systemd")
+            make_service("c", folder=folder, arguments=["worker", argument], kind="systemd")

@@ -7,7 +7,7 @@ import socket
 import pandas as pd
 import pytest
 
-from rollwright.app.track import sync_tracking, track_status
+from rollwright.app.track import read_track_status, sync_tracking
 from rollwright.config import context
 from rollwright.config.settings import load_settings
 from rollwright.core.references import from_reference, to_reference
@@ -84,7 +84,7 @@ class TestAway:
         server.stop()
         recorder = record(frame)
         assert (recorder.status, recorder.name) == ("FINISHED", "run-renamed")
-        waiting = track_status().outboxes[0]
+        waiting = read_track_status().outboxes[0]
         assert [run.name for run in waiting.waiting] == ["run-renamed"]
         assert waiting.waiting[0].operations > 3
         server.start()
@@ -207,10 +207,10 @@ class TestAway:
 
     def test_files_that_change_after_the_end_are_sent_and_removed(self, server, project):
         recorder = record([1])
-        assert not track_status().outboxes[0].waiting
+        assert not read_track_status().outboxes[0].waiting
         recorder.save_objects(**{"pred.pkl": [1, 2, 3]})
         recorder.delete_artifact("sig/ic.pkl")
-        assert track_status().outboxes[0].waiting[0].files == 3  # a new version, its predecessor, and one removed
+        assert read_track_status().outboxes[0].waiting[0].files == 3  # a new version, its predecessor, and one removed
         assert sync_tracking().exit_code == 0
         head = f"{recorder.experiment_id}/{recorder.id}/artifacts/"
         names = {name.removeprefix(head) for name in server.files if not name.startswith(f"{head}long_values")}
@@ -362,7 +362,7 @@ class TestTheJournal:
         record([1])
         for path in tmp_path.rglob("*"):
             assert not path.is_file() or b"hush" not in path.read_bytes(), path
-        assert track_status().outboxes[0].uri == f"http://me:***@127.0.0.1:{port}"
+        assert read_track_status().outboxes[0].uri == f"http://me:***@127.0.0.1:{port}"
         other = load_settings(start=tmp_path, environ={})  # without the password
         done = sync_tracking(other)
         assert done.exit_code == 3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.app.track import sync_tracking, track_status
+from rollwright.app.track import read_track_status, sync_tracking
 from rollwright.cli.root import run
 from rollwright.config import context
 from rollwright.config.settings import load_settings
@@ -85,7 +85,7 @@ def test_a_run_whose_process_was_killed_is_failed_by_whoever_looks(tmp_path, kin
         monkeypatch.chdir(tmp_path)
         settings = load_settings(start=tmp_path, environ={})
         context.install(settings)
-        assert {run.run_id for run in track_status().abandoned} >= set(done.stdout.split())
+        assert {run.run_id for run in read_track_status().abandoned} >= set(done.stdout.split())
         living = R.start_exp(experiment_name="e", recorder_name="living")
         done = sync_tracking()
         assert len(done.failed) == 3
@@ -99,7 +99,7 @@ def test_a_run_whose_process_was_killed_is_failed_by_whoever_looks(tmp_path, kin
         assert inner.load_object("x") == [1]
         assert inner.end_time is not None
         assert "died" in inner.list_tags()["rollwright.failed"]
-        assert not track_status().abandoned
+        assert not read_track_status().abandoned
         R.end_exp()
         assert sync_tracking().failed == ()
         assert list((tmp_path / ".rollwright/recording").iterdir()) == []

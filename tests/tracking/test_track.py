@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 
-from rollwright.app.track import page_command, relocate_tracking
+from rollwright.app.track import make_page_command, relocate_tracking
 from rollwright.cli.root import run
 from rollwright.config import context
 from rollwright.config.settings import load_settings
@@ -92,7 +92,7 @@ class TestRelocate:
 
 class TestThePage:
     def test_the_line_is_a_command_that_mlflow_understands(self, mlflow_project):
-        kind, line = page_command()
+        kind, line = make_page_command()
         assert kind == "command"
         words = shlex.split(line)
         program = words.index("mlflow")
@@ -106,11 +106,11 @@ class TestThePage:
 
     def test_a_folder_with_spaces_is_quoted(self, moved):
         _, settings = moved
-        assert shlex.split(page_command()[1])[-1] == f"sqlite:///{settings.resolve('.rollwright/mlflow.db')}"
+        assert shlex.split(make_page_command()[1])[-1] == f"sqlite:///{settings.resolve('.rollwright/mlflow.db')}"
 
     def test_an_installed_page_is_used(self, mlflow_project, monkeypatch):
         monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
-        assert page_command()[1].startswith("mlflow ui ")
+        assert make_page_command()[1].startswith("mlflow ui ")
 
     def test_a_server_is_its_own_page_and_passwords_are_not_shown(self, tmp_path, capsys):
         for uri, kind, shown in (
@@ -118,14 +118,14 @@ class TestThePage:
             ("postgresql://me:hush@host/db", "command", "me:***@host/db"),
         ):
             context.install(load_settings({"tracking.uri": uri}, start=tmp_path, environ={}))
-            found = page_command()
+            found = make_page_command()
             assert found[0] == kind
             assert shown in found[1]
             assert "hush" not in found[1]
 
     def test_memory_has_none(self, memory_project):
         with pytest.raises(RecordError, match="no page"):
-            page_command()
+            make_page_command()
 
 
 class TestNothingRecorded:

@@ -24,8 +24,8 @@ __all__ = [
     "backtest_metrics",
     "metrics_from_json",
     "metrics_to_json",
-    "recorder_metrics",
     "show_metrics",
+    "to_recorder_metrics",
 ]
 
 Unit: TypeAlias = Literal["correlation", "ratio", "fraction", "fraction_per_session", "fraction_per_year", "sessions"]
@@ -116,8 +116,8 @@ def show_metrics(metrics: Iterable[Metric], language: Literal["en", "zh"] = "en"
         ShownMetric(
             key=key,
             label=_label(key, language),
-            value=_text(metric),
-            error=_text(found[key + _ERROR]) if key + _ERROR in found else "",
+            value=_format_value(metric),
+            error=_format_value(found[key + _ERROR]) if key + _ERROR in found else "",
         )
         for key, metric in found.items()
         if not (key.endswith(_ERROR) and key.removesuffix(_ERROR) in found)
@@ -131,7 +131,7 @@ def _label(key: str, language: Literal["en", "zh"]) -> str:
     return known.zh if language == "zh" else known.en
 
 
-def _text(metric: Metric) -> str:
+def _format_value(metric: Metric) -> str:
     if not math.isfinite(metric.value):
         return "–"
     if metric.unit == "sessions":
@@ -142,7 +142,7 @@ def _text(metric: Metric) -> str:
     return f"{metric.value:.2%}"
 
 
-def recorder_metrics(metrics: Iterable[Metric]) -> dict[str, float]:
+def to_recorder_metrics(metrics: Iterable[Metric]) -> dict[str, float]:
     """Return the metrics that recorders of Qlib hold too, under the names they have there (``IC``, ``Rank ICIR`` …)."""
     names = {metric: _LABELS[metric.key].recorder for metric in metrics if metric.key in _LABELS}
     return {name: metric.value for metric, name in names.items() if name is not None}

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from rollwright.errors import DataError
 
-__all__ = ["Column", "DayPanel", "day_panel", "means_by_day", "ranks_by_day", "single_column"]
+__all__ = ["DayPanel", "Frame", "average_by_day", "build_day_panel", "rank_by_day", "take_column"]
 
-Column: TypeAlias = "pd.Series | pd.DataFrame"
+Frame: TypeAlias = "pd.Series | pd.DataFrame"
 _Floats: TypeAlias = NDArray[np.float64]
 
 
@@ -49,7 +49,7 @@ class DayPanel:
         return pd.Series(values, index=self.days, name=name)
 
 
-def single_column(frame: Column, *, what: str, column: int = 0) -> pd.Series:
+def take_column(frame: Frame, *, what: str, column: int = 0) -> pd.Series:
     """Return a column of `frame` as it stands, or `frame` itself when it is a Series already."""
     if isinstance(frame, pd.DataFrame):
         if not -frame.shape[1] <= column < frame.shape[1]:
@@ -58,7 +58,7 @@ def single_column(frame: Column, *, what: str, column: int = 0) -> pd.Series:
     return frame
 
 
-def day_panel(pred: Column, label: Column, *, date_col: str = "datetime") -> DayPanel:
+def build_day_panel(pred: Frame, label: Frame, *, date_col: str = "datetime") -> DayPanel:
     """Return `pred` with the `label` of each of its rows, NaN where there is none; other labels are left out.
 
     Raises
@@ -66,8 +66,8 @@ def day_panel(pred: Column, label: Column, *, date_col: str = "datetime") -> Day
     DataError
         When an index has no level `date_col`, or names a row twice.
     """
-    scores = single_column(pred, what="prediction")
-    labels = single_column(label, what="label")
+    scores = take_column(pred, what="prediction")
+    labels = take_column(label, what="label")
     for what, series in (("prediction", scores), ("label", labels)):
         if date_col not in series.index.names:
             raise DataError(f"the index of the {what} has the levels {list(series.index.names)} and no `{date_col}`")
@@ -87,7 +87,7 @@ def day_panel(pred: Column, label: Column, *, date_col: str = "datetime") -> Day
     return DayPanel(days=days, day=day[order], score=_floats(scores)[order], label=_floats(labels)[order])
 
 
-def ranks_by_day(day: NDArray[np.intp], values: _Floats) -> _Floats:
+def rank_by_day(day: NDArray[np.intp], values: _Floats) -> _Floats:
     """Return the rank of each value within its day, from 1; equal values share the mean of their ranks.
 
     `day` must be sorted and `values` without NaN. Equal to ``scipy.stats.rankdata`` of every day on its own.
@@ -109,7 +109,7 @@ def ranks_by_day(day: NDArray[np.intp], values: _Floats) -> _Floats:
     return ranks
 
 
-def means_by_day(day: NDArray[np.intp], values: _Floats, days: int) -> _Floats:
+def average_by_day(day: NDArray[np.intp], values: _Floats, days: int) -> _Floats:
     """Return the mean of each day's values that are not NaN; NaN for a day without one."""
     known = ~np.isnan(values)
     sums = np.bincount(day[known], weights=values[known], minlength=days)

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Final
 
 import pandas as pd
 
-from rollwright.analysis.metrics import recorder_metrics
-from rollwright.analysis.panel import single_column
+from rollwright.analysis.metrics import to_recorder_metrics
+from rollwright.analysis.panel import take_column
 from rollwright.analysis.signal import calc_ic, calc_long_short_return, summarise
 from rollwright.errors import ArtifactNotFoundError, ModelError, NoActiveRecorderError
 from rollwright.models.base import Model
@@ -281,16 +281,16 @@ class SigAnaRecord(ACRecordTemp):
         self.label_col = label_col
 
     def _generate(self, label: pd.DataFrame | None = None, **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - the port's
-        pred = single_column(self.load("pred.pkl"), what="prediction")
+        pred = take_column(self.load("pred.pkl"), what="prediction")
         frame = self.load("label.pkl") if label is None else label
         if not isinstance(frame, pd.DataFrame | pd.Series) or frame.empty:
             raise ArtifactNotFoundError(
                 "SigAnaRecord needs labels and `label.pkl` is empty",
                 hint="the segment `test` has no rows, or the handler dropped its raw data: keep it with drop_raw=False",
             )
-        truth = single_column(frame, what="label", column=self.label_col)
+        truth = take_column(frame, what="label", column=self.label_col)
         ic, ric = calc_ic(pred, truth)
-        metrics = recorder_metrics(summarise(ic, ric).metrics())
+        metrics = to_recorder_metrics(summarise(ic, ric).metrics())
         made: dict[str, Any] = {"ic.pkl": ic, "ric.pkl": ric}
         if self.ana_long_short:
             both, average = calc_long_short_return(pred, truth)

@@ -16,11 +16,11 @@ from rollwright.analysis.metrics import Metric, show_metrics
 from rollwright.analysis.report_figures import (
     Figure,
     WindowRow,
+    draw_ic,
+    draw_performance,
+    draw_timeline,
     group_bars,
     group_lines,
-    ic_chart,
-    performance_chart,
-    timeline_chart,
 )
 from rollwright.analysis.report_text import LANGUAGES, Language, Words, name_fact
 from rollwright.core.atomic import write_text
@@ -127,8 +127,8 @@ def report_html(report: CampaignReport) -> str:
     parts = []
     for number, variant in enumerate(report.variants, 1):
         suffix = f"-{number}" if several else ""
-        windows = [_tidy(window) for window in variant.windows]
-        charts = _figures(variant, windows, words)
+        windows = [_clean_window(window) for window in variant.windows]
+        charts = _make_figures(variant, windows, words)
         figures |= {name + suffix: figure for name, figure in charts.items()}
         parts.append(
             {
@@ -136,8 +136,8 @@ def report_html(report: CampaignReport) -> str:
                 "title": variant.name if several else "",
                 "charts": charts.keys(),
                 "metrics": show_metrics(variant.metrics, report.lang),
-                "windows": _window_rows(windows, words),
-                "coverage": _coverage_rows(variant),
+                "windows": _make_window_rows(windows, words),
+                "coverage": _make_coverage_rows(variant),
                 "expected_rows": variant.expected_rows,
                 "predicted_rows": variant.predicted_rows,
             }
@@ -147,16 +147,16 @@ def report_html(report: CampaignReport) -> str:
     from plotly.offline import get_plotlyjs  # noqa: PLC0415
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(_packaged(_TEMPLATE))
+    template = environment.from_string(_read_resource(_TEMPLATE))
     return template.render(
         report=report,
         words=words,
         facts=[(name_fact(report.lang, key), text) for key, text in [*_count_facts(report), *report.facts]],
         parts=parts,
         compared=_compare(report) if several else None,
-        figures={name: _inline_json(figure) for name, figure in figures.items()},
-        style=_packaged(_STYLE),
-        script=_packaged(_SCRIPT),
+        figures={name: _escape_json(figure) for name, figure in figures.items()},
+        style=_read_resource(_STYLE),
+        script=_read_resource(_SCRIPT),
         plotly=get_plotlyjs().replace("</script", r"<\/script") if figures else "",
     )
 
@@ -178,23 +178,23 @@ def _count_facts(report: CampaignReport) -> list[tuple[str, str]]:
     return facts if days is None else [*facts, ("days", f"{days:,}")]
 
 
-def _figures(variant: VariantReport, windows: Sequence[WindowRow], words: Words) -> dict[str, Figure]:
+def _make_figures(variant: VariantReport, windows: Sequence[WindowRow], words: Words) -> dict[str, Figure]:
     ic = _with_columns(variant.ic, ("ic",), "ic")
     backtest = _with_columns(variant.backtest, ("return",), "backtest")
     figures: dict[str, Figure] = {}
     if windows:
-        figures["timeline"] = timeline_chart(windows, ic, words)
+        figures["timeline"] = draw_timeline(windows, ic, words)
     if backtest is not None:
-        figures["performance"] = performance_chart(backtest, words)
+        figures["performance"] = draw_performance(backtest, words)
     if ic is not None:
-        figures["ic"] = ic_chart(ic, words)
+        figures["ic"] = draw_ic(ic, words)
     if variant.groups is not None and len(variant.groups):
         figures["group_lines"] = group_lines(variant.groups, words)
         figures["group_bars"] = group_bars(variant.groups, words)
     return figures
 
 
-def _tidy(window: WindowRow) -> WindowRow:
+def _clean_window(window: WindowRow) -> WindowRow:
     """Return the window with None for a figure that is no number: a window may have no day with a label yet."""
     ic, rank_ic = (
         None if value is None or not math.isfinite(value) else float(value) for value in (window.ic, window.rank_ic)
@@ -212,7 +212,7 @@ def _with_columns(frame: pd.DataFrame | None, columns: tuple[str, ...], what: st
     return frame
 
 
-def _window_rows(windows: Sequence[WindowRow], words: Words) -> list[dict[str, Any]]:
+def _make_window_rows(windows: Sequence[WindowRow], words: Words) -> list[dict[str, Any]]:
     """Return the table of windows: text, and for each IC the width of a bar that compares it with the largest."""
     largest = max((abs(window.ic) for window in windows if window.ic is not None), default=0.0)
     return [
@@ -234,18 +234,18 @@ def _window_rows(windows: Sequence[WindowRow], words: Words) -> list[dict[str, A
     ]
 
 
-def _coverage_rows(variant: VariantReport) -> list[tuple[str, str, str]]:
+def _make_coverage_rows(variant: VariantReport) -> list[tuple[str, str, str]]:
     whole = variant.expected_rows
     return [
         (cause, f"{rows:,}", "" if not whole else f"{rows / whole:.2%}") for cause, rows in variant.coverage.items()
     ]
 
 
-def _inline_json(figure: Figure) -> str:
+def _escape_json(figure: Figure) -> str:
     """Return JSON that can stand inside a script element: no character in it can end the element."""
     text = json.dumps(figure, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _packaged(name: str) -> str:
+def _read_resource(name: str) -> str:
     return resources.files("rollwright.analysis").joinpath(name).read_text(encoding="utf-8")

@@ -18,10 +18,10 @@ import pandas as pd
 from rollwright.analysis.report_text import Words
 from rollwright.analysis.signal import rolling_mean, standard_error
 
-__all__ = ["Figure", "WindowRow", "group_bars", "group_lines", "ic_chart", "performance_chart", "timeline_chart"]
+__all__ = ["Figure", "WindowRow", "draw_ic", "draw_performance", "draw_timeline", "group_bars", "group_lines"]
 
 Figure: TypeAlias = "dict[str, Any]"
-Span: TypeAlias = "tuple[pd.Timestamp, pd.Timestamp]"
+DateRange: TypeAlias = "tuple[pd.Timestamp, pd.Timestamp]"
 
 BLUE: Final = "#0072B2"
 SKY: Final = "#56B4E9"
@@ -60,7 +60,7 @@ class WindowRow:
     """
 
     name: str
-    segments: Mapping[str, Span]
+    segments: Mapping[str, DateRange]
     state: str = "done"
     rows: int | None = None
     ic: float | None = None
@@ -70,22 +70,22 @@ class WindowRow:
     recorder: str = ""
 
 
-def timeline_chart(windows: Sequence[WindowRow], ic: pd.DataFrame | None, words: Words) -> Figure:
+def draw_timeline(windows: Sequence[WindowRow], ic: pd.DataFrame | None, words: Words) -> Figure:
     """Return one row of bars per window on the axis of dates and, below it, the cumulative IC of the stitched days."""
     roles = [role for role in ROLES if any(role in window.segments for window in windows)]
     roles += sorted({role for window in windows for role in window.segments} - set(ROLES))
-    traces = [_role_bars(windows, role, words) for role in roles]
+    traces = [_draw_role_bars(windows, role, words) for role in roles]
     row = 30 if len(windows) <= 12 else max(12, 30 - (len(windows) - 12))
     tall = min(1400, row * max(len(windows), 3) + 30)
     below = 150 if ic is not None and len(ic) else 0
     height = tall + below + 80
     split = (below + 25) / (tall + below) if below else 0.0
-    layout = _layout(height)
+    layout = _make_layout(height)
     layout |= {
         "barmode": "overlay",
         "bargap": 0.35,
         "hovermode": "closest",
-        "xaxis": _dates(words) | {"anchor": "y2" if below else "y"},
+        "xaxis": _make_date_axis(words) | {"anchor": "y2" if below else "y"},
         "yaxis": {
             "domain": [split, 1],
             "autorange": "reversed",
@@ -99,10 +99,10 @@ def timeline_chart(windows: Sequence[WindowRow], ic: pd.DataFrame | None, words:
     if below and ic is not None:
         traces.append(
             {
-                **_line(_days(ic.index), ic["ic"].fillna(0).cumsum(), words["cumulative_ic"], GREEN),
+                **_draw_line(_format_days(ic.index), ic["ic"].fillna(0).cumsum(), words["cumulative_ic"], GREEN),
                 "yaxis": "y2",
                 "fill": "tozeroy",
-                "fillcolor": _alpha(GREEN, 0.15),
+                "fillcolor": _add_alpha(GREEN, 0.15),
                 "showlegend": False,
             }
         )
@@ -114,7 +114,7 @@ def timeline_chart(windows: Sequence[WindowRow], ic: pd.DataFrame | None, words:
     return {"data": traces, "layout": layout}
 
 
-def _role_bars(windows: Sequence[WindowRow], role: str, words: Words) -> Figure:
+def _draw_role_bars(windows: Sequence[WindowRow], role: str, words: Words) -> Figure:
     held = [window for window in windows if role in window.segments]
     spans = [window.segments[role] for window in held]
     label = words.get(role, role)
@@ -122,22 +122,22 @@ def _role_bars(windows: Sequence[WindowRow], role: str, words: Words) -> Figure:
         "type": "bar",
         "orientation": "h",
         "name": label,
-        "y": [_plain(window.name) for window in held],
-        "base": [_day(start) for start, _ in spans],
+        "y": [_escape_markup(window.name) for window in held],
+        "base": [_format_day(start) for start, _ in spans],
         "x": [((end - start).days + 1) * _DAY_MS for start, end in spans],
         "marker": {
             "color": ROLES.get(role, PURPLE),
-            "opacity": [_opacity(window.state) for window in held],
+            "opacity": [_choose_opacity(window.state) for window in held],
             "line": {
                 "color": [RED if window.state == "failed" else ROLES.get(role, PURPLE) for window in held],
                 "width": [2 if window.state == "failed" else 0 for window in held],
             },
         },
         "customdata": [
-            [f"{_day(start)} {words['to']} {_day(end)}", words.get(window.state, window.state)]
+            [f"{_format_day(start)} {words['to']} {_format_day(end)}", words.get(window.state, window.state)]
             for window, (start, end) in zip(held, spans, strict=True)
         ],
-        "hovertemplate": f"{_plain(label)}: %{{customdata[0]}}<br>%{{customdata[1]}}<extra>%{{y}}</extra>",
+        "hovertemplate": f"{_escape_markup(label)}: %{{customdata[0]}}<br>%{{customdata[1]}}<extra>%{{y}}</extra>",
     }
     if role == "purge":
         bars["marker"]["pattern"] = {"shape": "/", "size": 5, "solidity": 0.5}
@@ -153,7 +153,7 @@ def _role_bars(windows: Sequence[WindowRow], role: str, words: Words) -> Figure:
     return bars
 
 
-def performance_chart(backtest: pd.DataFrame, words: Words) -> Figure:
+def draw_performance(backtest: pd.DataFrame, words: Words) -> Figure:
     """Return the cumulative returns of strategy, benchmark and excess, and below them their drawdowns.
 
     Parameters
@@ -161,7 +161,7 @@ def performance_chart(backtest: pd.DataFrame, words: Words) -> Figure:
     backtest : DataFrame
         Index datetime; columns ``return`` and, where known, ``cost`` and ``bench``: daily, as parts of one.
     """
-    days = _days(backtest.index)
+    days = _format_days(backtest.index)
     net = backtest["return"] - backtest.get("cost", 0.0)
     curves = [(words["strategy"], net, BLUE)]
     if "bench" in backtest:
@@ -172,21 +172,21 @@ def performance_chart(backtest: pd.DataFrame, words: Words) -> Figure:
     traces: list[Figure] = []
     for name, daily, colour in curves:
         total = daily.fillna(0.0).cumsum()
-        traces.append(_line(days, total, name, colour, percent=True))
+        traces.append(_draw_line(days, total, name, colour, percent=True))
         if name != words["benchmark"]:  # three falls in one chart would hide each other
             below = total - total.cummax().clip(lower=0.0)
             traces.append(
                 {
-                    **_line(days, below, name, colour, percent=True, width=1.2),
+                    **_draw_line(days, below, name, colour, percent=True, width=1.2),
                     "yaxis": "y2",
                     "fill": "tozeroy",
-                    "fillcolor": _alpha(colour, 0.18),
+                    "fillcolor": _add_alpha(colour, 0.18),
                     "showlegend": False,
                 }
             )
-    layout = _layout(470)
+    layout = _make_layout(470)
     layout |= {
-        "xaxis": _dates(words) | {"anchor": "y2"},
+        "xaxis": _make_date_axis(words) | {"anchor": "y2"},
         "yaxis": {
             "domain": [0.34, 1], "tickformat": ".0%", "title": {"text": words["return_axis"]}, "automargin": True,
         },
@@ -197,9 +197,9 @@ def performance_chart(backtest: pd.DataFrame, words: Words) -> Figure:
     return {"data": traces, "layout": layout}
 
 
-def ic_chart(ic: pd.DataFrame, words: Words, *, window: int = ROLLING) -> Figure:
+def draw_ic(ic: pd.DataFrame, words: Words, *, window: int = ROLLING) -> Figure:
     """Return the daily IC as bars, its rolling mean, the mean with two standard errors, and the rolling Rank IC."""
-    days = _days(ic.index)
+    days = _format_days(ic.index)
     daily = ic["ic"]
     rolling = words["rolling"].format(window=window)
     colours = [RED if value < 0 else SKY for value in daily.fillna(0.0)]
@@ -208,47 +208,48 @@ def ic_chart(ic: pd.DataFrame, words: Words, *, window: int = ROLLING) -> Figure
             "type": "bar",
             "name": words["daily_ic"],
             "x": days,
-            "y": _numbers(daily),
+            "y": _round_numbers(daily),
             "marker": {"color": colours, "opacity": 0.45, "line": {"width": 0}},
             "hovertemplate": "%{x}<br>%{y:.4f}<extra></extra>",
         },
-        _line(days, rolling_mean(daily, window), f"{words['ic_axis']}, {rolling}", BLUE, width=2.4),
+        _draw_line(days, rolling_mean(daily, window), f"{words['ic_axis']}, {rolling}", BLUE, width=2.4),
     ]
     if "ric" in ic:
         ric = rolling_mean(ic["ric"], window)
-        traces.append(_line(days, ric, f"{words['rank_ic']}, {rolling}", PURPLE, dash="dot"))
-    layout = _layout(360)
+        traces.append(_draw_line(days, ric, f"{words['rank_ic']}, {rolling}", PURPLE, dash="dot"))
+    layout = _make_layout(360)
     layout |= {
         "bargap": 0,
-        "xaxis": _dates(words),
+        "xaxis": _make_date_axis(words),
         "yaxis": {"title": {"text": words["ic_axis"]}, "tickformat": ".2f", "automargin": True},
     }
     mean, error = float(daily.mean()) if daily.notna().any() else math.nan, standard_error(daily)
     if math.isfinite(mean) and math.isfinite(error):
         band = {"xref": "paper", "x0": 0, "x1": 1, "y0": mean - 2 * error, "y1": mean + 2 * error}
         layout["shapes"] = [
-            {"type": "rect", **band, "layer": "below", "fillcolor": _alpha(GREEN, 0.22), "line": {"width": 0}}
+            {"type": "rect", **band, "layer": "below", "fillcolor": _add_alpha(GREEN, 0.22), "line": {"width": 0}}
         ]
         name = f"{words['mean']} {mean:.4f} ± {error:.4f}"
         ends = pd.Series([mean, mean])
         traces.append(
-            _line([days[0], days[-1]], ends, name, GREEN, dash="dash") | {"hoverinfo": "skip", "hovertemplate": None}
+            _draw_line([days[0], days[-1]], ends, name, GREEN, dash="dash")
+            | {"hoverinfo": "skip", "hovertemplate": None}
         )
     return {"data": traces, "layout": layout}
 
 
 def group_lines(groups: pd.DataFrame, words: Words) -> Figure:
     """Return the return of each score group above the mean of all, added up over the days."""
-    days = _days(groups.index)
+    days = _format_days(groups.index)
     above = groups.sub(groups.mean(axis=1), axis=0).fillna(0.0).cumsum()
-    colours = _ordered(groups.shape[1])
+    colours = _pick_colours(groups.shape[1])
     traces = [
-        _line(days, above[name], _group_name(place, words), colours[place], percent=True)
+        _draw_line(days, above[name], _group_name(place, words), colours[place], percent=True)
         for place, name in enumerate(groups.columns)
     ]
-    layout = _layout(330)
+    layout = _make_layout(330)
     layout |= {
-        "xaxis": _dates(words),
+        "xaxis": _make_date_axis(words),
         "yaxis": {"title": {"text": words["group_axis"]}, "tickformat": ".0%", "automargin": True},
     }
     return {"data": traces, "layout": layout}
@@ -261,13 +262,13 @@ def group_bars(groups: pd.DataFrame, words: Words) -> Figure:
     trace: Figure = {
         "type": "bar",
         "x": [_group_name(place, words) for place in range(groups.shape[1])],
-        "y": _numbers(above.mean() * 1e4),
-        "marker": {"color": _ordered(groups.shape[1])},
-        "error_y": {"type": "data", "array": _numbers(errors), "color": GREY, "thickness": 1.5},
+        "y": _round_numbers(above.mean() * 1e4),
+        "marker": {"color": _pick_colours(groups.shape[1])},
+        "error_y": {"type": "data", "array": _round_numbers(errors), "color": GREY, "thickness": 1.5},
         "hovertemplate": "%{x}: %{y:.2f} bp<extra></extra>",
         "showlegend": False,
     }
-    layout = _layout(330)
+    layout = _make_layout(330)
     layout |= {
         "hovermode": "closest",
         "bargap": 0.35,
@@ -277,7 +278,7 @@ def group_bars(groups: pd.DataFrame, words: Words) -> Figure:
     return {"data": [trace], "layout": layout}
 
 
-def _layout(height: int) -> Figure:
+def _make_layout(height: int) -> Figure:
     return {
         "height": height,
         "margin": {"l": 60, "r": 16, "t": 32, "b": 44},
@@ -288,7 +289,7 @@ def _layout(height: int) -> Figure:
     }
 
 
-def _dates(words: Words) -> Figure:
+def _make_date_axis(words: Words) -> Figure:
     return {
         "type": "date",
         "title": {"text": words["date"]},
@@ -301,7 +302,7 @@ def _dates(words: Words) -> Figure:
     }
 
 
-def _line(
+def _draw_line(
     days: list[str],
     values: pd.Series,
     name: str,
@@ -317,21 +318,21 @@ def _line(
         "mode": "lines",
         "name": name,
         "x": days,
-        "y": _numbers(values),
+        "y": _round_numbers(values),
         "line": {"color": colour, "width": width, "dash": dash},
-        "hovertemplate": f"{shape}<extra>{_plain(name)}</extra>",
+        "hovertemplate": f"{shape}<extra>{_escape_markup(name)}</extra>",
     }
 
 
-def _ordered(count: int) -> list[str]:
+def _pick_colours(count: int) -> list[str]:
     """Return `count` evenly spaced colours, from the best group to the last."""
-    table = np.array([_rgb(colour) for colour in _BEST_TO_WORST], dtype=float)
+    table = np.array([_parse_rgb(colour) for colour in _BEST_TO_WORST], dtype=float)
     places = np.linspace(0.0, len(table) - 1.0, count)
     mixed = np.stack([np.interp(places, np.arange(len(table)), table[:, channel]) for channel in range(3)], axis=1)
     return ["#{:02x}{:02x}{:02x}".format(*(round(value) for value in row)) for row in mixed.tolist()]
 
 
-def _rgb(colour: str) -> tuple[int, int, int]:
+def _parse_rgb(colour: str) -> tuple[int, int, int]:
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return red, green, blue
 
@@ -340,28 +341,28 @@ def _group_name(place: int, words: Words) -> str:
     return f"第 {place + 1} 组" if words["html_lang"].startswith("zh") else f"{words['group']} {place + 1}"
 
 
-def _opacity(state: str) -> float:
+def _choose_opacity(state: str) -> float:
     return {"done": 1.0, "running": 0.6, "failed": 0.6}.get(state, 0.3)
 
 
-def _alpha(colour: str, share: float) -> str:
-    red, green, blue = _rgb(colour)
+def _add_alpha(colour: str, share: float) -> str:
+    red, green, blue = _parse_rgb(colour)
     return f"rgba({red},{green},{blue},{share})"
 
 
-def _numbers(values: Iterable[float]) -> list[float | None]:
+def _round_numbers(values: Iterable[float]) -> list[float | None]:
     """Return the numbers to six digits, which is more than a screen can show; None where there is none."""
     return [float(f"{value:.6g}") if math.isfinite(value) else None for value in map(float, values)]
 
 
-def _days(index: pd.Index) -> list[str]:
-    return [_day(stamp) for stamp in pd.DatetimeIndex(index)]
+def _format_days(index: pd.Index) -> list[str]:
+    return [_format_day(stamp) for stamp in pd.DatetimeIndex(index)]
 
 
-def _day(stamp: pd.Timestamp) -> str:
+def _format_day(stamp: pd.Timestamp) -> str:
     return f"{stamp:%Y-%m-%d}" if stamp == stamp.normalize() else f"{stamp:%Y-%m-%d %H:%M:%S}"
 
 
-def _plain(text: str) -> str:
+def _escape_markup(text: str) -> str:
     """Return `text` without what Plotly would take for markup or for a field of a template."""
     return text.replace("<", "‹").replace(">", "›").replace("%{", "% {")

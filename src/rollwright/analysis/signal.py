@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.analysis.metrics import Metric
-from rollwright.analysis.panel import Column, DayPanel, day_panel, means_by_day, ranks_by_day, single_column
+from rollwright.analysis.panel import DayPanel, Frame, average_by_day, build_day_panel, rank_by_day, take_column
 from rollwright.errors import DataError
 
 __all__ = [
@@ -74,7 +74,11 @@ class SignalSummary:
 
 
 def daily_ic(
-    pred: Column, label: Column, *, method: Literal["pearson", "spearman"] = "pearson", date_col: str = "datetime"
+    pred: Frame,
+    label: Frame,
+    *,
+    method: Literal["pearson", "spearman"] = "pearson",
+    date_col: str = "datetime",
 ) -> pd.Series:
     """Return the correlation of score and label across the instruments of each day.
 
@@ -93,20 +97,20 @@ def daily_ic(
     DataError
         When an index has no level `date_col`, or names a row twice.
     """
-    panel = day_panel(pred, label, date_col=date_col)
-    return panel.series(_correlations(panel, method), "ic" if method == "pearson" else "ric")
+    panel = build_day_panel(pred, label, date_col=date_col)
+    return panel.series(_correlate(panel, method), "ic" if method == "pearson" else "ric")
 
 
 def calc_ic(
-    pred: Column,
-    label: Column,
+    pred: Frame,
+    label: Frame,
     date_col: str = "datetime",
     dropna: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
 ) -> tuple[pd.Series, pd.Series]:
     """Return the daily IC and Rank IC, as `daily_ic` does for each method; `dropna` leaves days without a value out."""
-    panel = day_panel(pred, label, date_col=date_col)
-    ic = panel.series(_correlations(panel, "pearson"), "ic")
-    ric = panel.series(_correlations(panel, "spearman"), "ric")
+    panel = build_day_panel(pred, label, date_col=date_col)
+    ic = panel.series(_correlate(panel, "pearson"), "ic")
+    ric = panel.series(_correlate(panel, "spearman"), "ric")
     return (ic.dropna(), ric.dropna()) if dropna else (ic, ric)
 
 
@@ -176,7 +180,7 @@ def rolling_mean(values: pd.Series, window: int = 20) -> pd.Series:
     return means
 
 
-def group_returns(pred: Column, label: Column, groups: int = 5, *, date_col: str = "datetime") -> pd.DataFrame:
+def group_returns(pred: Frame, label: Frame, groups: int = 5, *, date_col: str = "datetime") -> pd.DataFrame:
     """Return the mean label of each score group on each day.
 
     The instruments of a day are ranked by score and cut into `groups` parts of equal size, as near as their number
@@ -191,20 +195,20 @@ def group_returns(pred: Column, label: Column, groups: int = 5, *, date_col: str
     """
     if groups < 2:
         raise DataError(f"{groups} groups: at least two are needed")
-    whole = day_panel(pred, label, date_col=date_col)
+    whole = build_day_panel(pred, label, date_col=date_col)
     panel = whole.where(~np.isnan(whole.score))
     counts = panel.counts()
-    places = ranks_by_day(panel.day, -panel.score) - 1.0
+    places = rank_by_day(panel.day, -panel.score) - 1.0
     part = np.minimum((places * groups / counts[panel.day]).astype(np.intp), groups - 1)
     size = len(panel.days)
-    cells = means_by_day(panel.day * groups + part, panel.label, size * groups).reshape(size, groups)
+    cells = average_by_day(panel.day * groups + part, panel.label, size * groups).reshape(size, groups)
     cells[counts < groups] = np.nan
     return pd.DataFrame(cells, index=panel.days, columns=[f"Group{place + 1}" for place in range(groups)])
 
 
 def calc_long_short_return(
-    pred: Column,
-    label: Column,
+    pred: Frame,
+    label: Frame,
     date_col: str = "datetime",
     quantile: float = 0.2,
     dropna: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
@@ -222,19 +226,19 @@ def calc_long_short_return(
     """
     if not 0 < quantile <= 0.5:
         raise DataError(f"quantile {quantile} is not in (0, 0.5]")
-    whole = day_panel(pred, label, date_col=date_col)
+    whole = build_day_panel(pred, label, date_col=date_col)
     panel = whole.where(~np.isnan(whole.score) & ~(dropna & np.isnan(whole.label)))
     legs = np.floor(panel.counts() * quantile)
-    best = _ordinals(panel.day, -panel.score) < legs[panel.day]
-    worst = _ordinals(panel.day, panel.score) < legs[panel.day]
+    best = _rank_in_day(panel.day, -panel.score) < legs[panel.day]
+    worst = _rank_in_day(panel.day, panel.score) < legs[panel.day]
     size = len(panel.days)
-    long = means_by_day(panel.day[best], panel.label[best], size)
-    short = means_by_day(panel.day[worst], panel.label[worst], size)
-    every = means_by_day(whole.day, whole.label, size)
+    long = average_by_day(panel.day[best], panel.label[best], size)
+    short = average_by_day(panel.day[worst], panel.label[worst], size)
+    every = average_by_day(whole.day, whole.label, size)
     return panel.series((long - short) / 2, "long_short"), panel.series(every, "long_avg")
 
 
-def pred_autocorr(pred: Column, lag: int = 1, inst_col: str = "instrument", date_col: str = "datetime") -> pd.Series:
+def pred_autocorr(pred: Frame, lag: int = 1, inst_col: str = "instrument", date_col: str = "datetime") -> pd.Series:
     """Return the correlation of each day's scores with those `lag` days before, over the instruments in both.
 
     Days are those of `pred`: a day missing from it is stepped over. The first `lag` days are NaN.
@@ -246,7 +250,7 @@ def pred_autocorr(pred: Column, lag: int = 1, inst_col: str = "instrument", date
     """
     if lag < 1:
         raise DataError(f"lag {lag}: a number from 1 is needed")
-    matrix = _matrix(pred, date_col)
+    matrix = _to_matrix(pred, date_col)
     if matrix.columns.name != inst_col:
         raise DataError(f"the index of the prediction has no level {inst_col!r}, but {matrix.columns.name!r}")
     values = matrix.to_numpy(dtype=np.float64)
@@ -254,17 +258,17 @@ def pred_autocorr(pred: Column, lag: int = 1, inst_col: str = "instrument", date
     earlier[lag:] = values[:-lag]
     days = np.repeat(np.arange(len(values), dtype=np.intp), values.shape[1])
     panel = DayPanel(days=matrix.index, day=days, score=values.ravel(), label=earlier.ravel())
-    return panel.series(_correlations(panel, "pearson"), "autocorr")
+    return panel.series(_correlate(panel, "pearson"), "autocorr")
 
 
-def top_turnover(pred: Column, quantile: float = 0.2, *, date_col: str = "datetime") -> pd.Series:
+def top_turnover(pred: Frame, quantile: float = 0.2, *, date_col: str = "datetime") -> pd.Series:
     """Return the share of the best `quantile` of each day that was not among the best the day before; first day NaN."""
-    matrix = _matrix(pred, date_col)
+    matrix = _to_matrix(pred, date_col)
     values = matrix.to_numpy(dtype=np.float64)
     days, columns = np.nonzero(~np.isnan(values))
     legs = np.floor(np.bincount(days, minlength=len(values)) * quantile)
     best = np.zeros(values.shape, dtype=bool)
-    best[days, columns] = _ordinals(days, -values[days, columns]) < legs[days]
+    best[days, columns] = _rank_in_day(days, -values[days, columns]) < legs[days]
     size = best[1:].sum(axis=1)
     new = (best[1:] & ~best[:-1]).sum(axis=1)
     shares = np.full(len(values), np.nan)
@@ -272,21 +276,21 @@ def top_turnover(pred: Column, quantile: float = 0.2, *, date_col: str = "dateti
     return pd.Series(shares, index=matrix.index, name="turnover")
 
 
-def _correlations(panel: DayPanel, method: Literal["pearson", "spearman"]) -> NDArray[np.float64]:
+def _correlate(panel: DayPanel, method: Literal["pearson", "spearman"]) -> NDArray[np.float64]:
     known = panel.where(~(np.isnan(panel.score) | np.isnan(panel.label)))
     day, size = known.day, len(known.days)
     x, y = known.score, known.label
     if method == "spearman":
-        x, y = ranks_by_day(day, x), ranks_by_day(day, y)
+        x, y = rank_by_day(day, x), rank_by_day(day, y)
     elif method != "pearson":
         raise DataError(f"method `{method}` is none of pearson, spearman")
     with np.errstate(invalid="ignore", over="ignore"):  # an infinite value makes its day NaN, which is the answer
-        x = x - means_by_day(day, x, size)[day]
-        y = y - means_by_day(day, y, size)[day]
+        x = x - average_by_day(day, x, size)[day]
+        y = y - average_by_day(day, y, size)[day]
         xy = np.bincount(day, weights=x * y, minlength=size)
         xx = np.bincount(day, weights=x * x, minlength=size)
         yy = np.bincount(day, weights=y * y, minlength=size)
-        varied = _varied(day, known.score, size) & _varied(day, known.label, size)
+        varied = _find_varied(day, known.score, size) & _find_varied(day, known.label, size)
         scale = np.sqrt(xx) * np.sqrt(yy)
         result = np.full(size, np.nan)
         np.divide(xy, scale, out=result, where=varied & (scale > 0))
@@ -294,14 +298,14 @@ def _correlations(panel: DayPanel, method: Literal["pearson", "spearman"]) -> ND
     return clipped
 
 
-def _varied(day: NDArray[np.intp], values: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
+def _find_varied(day: NDArray[np.intp], values: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
     """Return which days have two different values; rounding in a mean must not make equal values look different."""
     first = np.zeros(size)
     first[day[::-1]] = values[::-1]
     return np.bincount(day[values != first[day]], minlength=size) > 0
 
 
-def _ordinals(day: NDArray[np.intp], values: NDArray[np.float64]) -> NDArray[np.intp]:
+def _rank_in_day(day: NDArray[np.intp], values: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return each value's place within its day, from 0, ascending; among equal values the first row comes first."""
     order = np.lexsort((values, day))  # a stable sort
     sorted_day = day[order]
@@ -312,8 +316,8 @@ def _ordinals(day: NDArray[np.intp], values: NDArray[np.float64]) -> NDArray[np.
     return places
 
 
-def _matrix(pred: Column, date_col: str) -> pd.DataFrame:
-    scores = single_column(pred, what="prediction")
+def _to_matrix(pred: Frame, date_col: str) -> pd.DataFrame:
+    scores = take_column(pred, what="prediction")
     if date_col not in scores.index.names or scores.index.nlevels != 2:
         raise DataError(f"the index of the prediction has the levels {list(scores.index.names)}")
     if not scores.index.is_unique:

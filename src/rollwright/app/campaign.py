@@ -17,7 +17,7 @@ from rollwright.campaign.config import NAME_PATTERN, CampaignConfig, read_config
 from rollwright.campaign.plan import CampaignPlan, WindowKey, make_plan
 from rollwright.campaign.results import CampaignResult, check_results, make_results
 from rollwright.campaign.run import Submission, finished_recorders, submit, train_windows, warm_features
-from rollwright.campaign.yaml.document import Document
+from rollwright.campaign.yaml.document import YamlDocument
 from rollwright.config.context import Context, translate, using
 from rollwright.config.settings import Settings, load_settings
 from rollwright.core.atomic import write_text
@@ -53,7 +53,7 @@ RECORD_FORMAT: Final = 1
 RESULTS_DIR: Final = "results"
 FAILURES_FILE: Final = "failures.txt"
 
-Progress = Callable[[str, Any], None]
+TellProgress = Callable[[str, Any], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class OpenCampaign:
     ----------
     name : str
     config : CampaignConfig
-    document : Document
+    document : YamlDocument
     context : Context
         What its work runs in: the settings of the project with what the file's ``qlib_init`` sets, and the market if
         one was given.
@@ -73,7 +73,7 @@ class OpenCampaign:
 
     name: str
     config: CampaignConfig
-    document: Document
+    document: YamlDocument
     context: Context
     overrides: tuple[str, ...]
 
@@ -157,7 +157,9 @@ def train_once(campaign: OpenCampaign) -> Recorder:
         return task_train(task, experiment_name=campaign.name)
 
 
-def roll_campaign(campaign: OpenCampaign, *, jobs: int, on_progress: Progress | None = None) -> CampaignResult | None:
+def roll_campaign(
+    campaign: OpenCampaign, *, jobs: int, on_progress: TellProgress | None = None
+) -> CampaignResult | None:
     """Run the whole campaign: plan, train, collect, analyse, back-test, report.
 
     Killed at any point and given again, it goes on where it stopped and ends with the same bytes.
@@ -180,7 +182,7 @@ def roll_campaign(campaign: OpenCampaign, *, jobs: int, on_progress: Progress | 
         return _roll(campaign, current_market(), jobs, on_progress or (lambda _what, _value: None))
 
 
-def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: Progress) -> CampaignResult | None:
+def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgress) -> CampaignResult | None:
     check_results(campaign.config, source)
     with TimeInspector.logt("plan"):
         plan = make_plan(campaign.config, name=campaign.name, calendar=source.calendar())
@@ -202,7 +204,12 @@ def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: Progress)
 
 
 def _train(
-    campaign: OpenCampaign, plan: CampaignPlan, submission: Submission, manager: TaskManager, jobs: int, tell: Progress
+    campaign: OpenCampaign,
+    plan: CampaignPlan,
+    submission: Submission,
+    manager: TaskManager,
+    jobs: int,
+    tell: TellProgress,
 ) -> bool:
     with TimeInspector.logt("features"):
         warm_features(plan)
@@ -242,7 +249,7 @@ def _finish(
 
 
 def resume_campaign(
-    name: str | None, *, jobs: int, project: Path | None = None, on_progress: Progress | None = None
+    name: str | None, *, jobs: int, project: Path | None = None, on_progress: TellProgress | None = None
 ) -> CampaignResult | None:
     """Go on with a campaign by its name, or with the one that ran last.
 

@@ -132,7 +132,7 @@ def describe_market(
     DataNotFoundError
         When there is none.
     """
-    provider = _provider(path, freq, settings)
+    provider = _open_provider(path, freq, settings)
     calendar = provider.calendar()
     now = calendar.last_known
     universes = []
@@ -167,7 +167,7 @@ def check_market(
     return check_data(path, freq=freq or "day")
 
 
-def _provider(path: Path | str | None, freq: str | None, settings: Settings | None) -> QlibProvider:
+def _open_provider(path: Path | str | None, freq: str | None, settings: Settings | None) -> QlibProvider:
     if path is not None:
         return QlibProvider(path, freq=freq or "day")
     if freq is None:

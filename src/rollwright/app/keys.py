@@ -50,7 +50,7 @@ def list_keys() -> KeyListing:
     return KeyListing(
         folder=str(ring.folder),
         keys=[key.id for key in ring.list_keys()],
-        public=None if machine is None else _public(machine.public),
+        public=None if machine is None else _format_public(machine.public),
     )
 
 
@@ -71,10 +71,10 @@ def rotate_key() -> str:
 
 def share_identity() -> str:
     """Return the public half of this machine's identity, which is made now if there is none."""
-    return _public(make_identity(Keyring().folder).public)
+    return _format_public(make_identity(Keyring().folder).public)
 
 
-def _public(raw: bytes) -> str:
+def _format_public(raw: bytes) -> str:
     return f"{PUBLIC_PREFIX}{raw.hex()}"
 
 

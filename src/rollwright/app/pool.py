@@ -30,10 +30,11 @@ __all__ = [
     "Selection",
     "WindowNames",
     "count_selected",
+    "describe_task",
     "explain",
-    "label_of",
     "list_pools",
     "list_workers",
+    "name_window",
     "open_pool",
     "open_store",
     "open_target",
@@ -42,7 +43,6 @@ __all__ = [
     "read_tasks",
     "retry_tasks",
     "watch_pool",
-    "window_of",
 ]
 
 _logger: Final = logging.getLogger("rollwright.app")
@@ -84,7 +84,7 @@ class Selection:
         QueryError
             For what is outside of it, and when nothing is selected that must be.
         """
-        parts = [_condition(text) for text in self.where]
+        parts = [_parse_condition(text) for text in self.where]
         if self.status:
             parts.append({"status": {"$in": [parse_status(name).value for name in self.status]}})
         if self.ids:
@@ -98,7 +98,7 @@ class Selection:
         return query
 
 
-def _condition(text: str) -> dict[str, Any]:
+def _parse_condition(text: str) -> dict[str, Any]:
     if text.lstrip().startswith("{"):
         try:
             query = json.loads(text)
@@ -112,11 +112,11 @@ def _condition(text: str) -> dict[str, Any]:
         raise QueryError(
             f"{text[:200]!r} is no condition", hint="write key=value, as def.model.class=LGBModel, or a JSON query"
         )
-    name, sign, value = found[1].strip(), found[2], _value(found[3].strip())
+    name, sign, value = found[1].strip(), found[2], _parse_value(found[3].strip())
     return {name: value if sign == "=" else {_ORDERS[sign]: value}}
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     """Return the JSON value that `text` spells, or the text itself."""
 
     def refuse(name: str) -> Any:
@@ -137,7 +137,7 @@ def open_store(url: str | None = None, *, create: bool = False) -> Iterator[Pool
 
     None when it is a file that does not exist and shall not be made (`create`): asking makes nothing.
     """
-    absolute = _absolute(url)
+    absolute = _resolve_url(url)
     path = absolute.removeprefix(_SQLITE)
     if not create and path not in (absolute, ":memory:") and not Path(path).exists():
         yield None
@@ -149,7 +149,7 @@ def open_store(url: str | None = None, *, create: bool = False) -> Iterator[Pool
         store.close()
 
 
-def _absolute(url: str | None) -> str:
+def _resolve_url(url: str | None) -> str:
     settings = current_settings()
     return settings.resolve_url(url if url is not None else settings.pool.url)
 
@@ -169,7 +169,7 @@ def open_pool(pool: str, url: str | None = None) -> Iterator[TaskManager]:
             suggestion = nearest(pool, names)
             listed = f"there are: {', '.join(names[:20])}" if names else "it has none yet: rollwright roll makes one"
             raise ConfigError(
-                f"there is no pool {pool!r} in {masked(_absolute(url))}",
+                f"there is no pool {pool!r} in {masked(_resolve_url(url))}",
                 hint=f"did you mean {suggestion!r}?" if suggestion else listed,
             )
         yield TaskManager(pool, store=store)
@@ -184,9 +184,9 @@ def open_target(url: str, *, source: str | None) -> Iterator[PoolStore]:
     ConfigError
         When it is the one that the pool is in.
     """
-    if _absolute(url) == _absolute(source):
-        raise ConfigError(f"the pool is in {masked(_absolute(url))} already", hint="name another store with --to")
-    if _absolute(url) in _VOLATILE:
+    if _resolve_url(url) == _resolve_url(source):
+        raise ConfigError(f"the pool is in {masked(_resolve_url(url))} already", hint="name another store with --to")
+    if _resolve_url(url) in _VOLATILE:
         raise ConfigError(f"`{url}` ends with this command, and the tasks with it", hint="name a store that lasts")
     with open_store(url, create=True) as store:
         if store is not None:
@@ -227,10 +227,10 @@ def read_task(manager: TaskManager, task_id: str) -> tuple[TaskRecord, list[Hist
     return record, manager.store.read_history(manager.task_pool, [task_id])
 
 
-def label_of(record: TaskRecord) -> str:
+def describe_task(record: TaskRecord) -> str:
     """Return a few words by which a person knows a task: its model and test window, or how its definition begins."""
     definition = record.definition
-    window = window_of(definition)
+    window = name_window(definition)
     model = definition.get("model")
     words = [str(model["class"])] if isinstance(model, Mapping) and "class" in model else []
     if window is not None:
@@ -241,7 +241,7 @@ def label_of(record: TaskRecord) -> str:
     return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…"
 
 
-def window_of(definition: Mapping[str, Any]) -> str | None:
+def name_window(definition: Mapping[str, Any]) -> str | None:
     """Return the test window of a rolling task as campaigns name it, or None when the task has none."""
     found: Any = definition
     for part in ("dataset", "kwargs", "segments", "test"):
@@ -268,7 +268,7 @@ class WindowNames:
                 (record,) = self._store.get(self._pool, [task_id])
             except PoolError:
                 return None
-            self._known[task_id] = window_of(record.definition)
+            self._known[task_id] = name_window(record.definition)
         return self._known[task_id]
 
 
@@ -304,17 +304,17 @@ def list_workers(manager: TaskManager, *, clock: Clock | None = None) -> list[Ho
     held: dict[str, list[TaskRecord]] = {}
     for record in manager.store.find(manager.task_pool, parse_query({"status": Status.RUNNING.value})):
         held.setdefault(record.owner or "", []).append(record)
-    holders = [_holder(owner, records, now) for owner, records in held.items()]
+    holders = [_make_holder(owner, records, now) for owner, records in held.items()]
     return sorted(holders, key=lambda holder: (holder.until, holder.owner))
 
 
-def _holder(owner: str, records: Sequence[TaskRecord], now: float) -> Holder:
+def _make_holder(owner: str, records: Sequence[TaskRecord], now: float) -> Holder:
     since = min(record.started or now for record in records)
     until = min(record.lease_until or now for record in records)
     return Holder(
         owner=owner,
         tasks=tuple(record.task_id for record in records),
-        labels=tuple(label_of(record) for record in records),
+        labels=tuple(describe_task(record) for record in records),
         since=since,
         until=until,
         busy=now - since,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rollwright.app.runs import StoredRun, find_run, settings_of
+from rollwright.app.runs import StoredRun, find_run, restore_settings
 from rollwright.codecs.envelope import EnvelopeCodec
 from rollwright.codecs.registry import JsonCodec
 from rollwright.config.context import using
@@ -114,20 +114,20 @@ def replay(what: str, *, project: Path | None = None) -> Replay:
         origin = run.recorder.load_object(PROVENANCE_ARTIFACT)
     with tempfile.TemporaryDirectory(prefix="rollwright-replay-") as folder:
         values = {"tracking.uri": f"memory:{uuid.uuid4().hex}", "tracking.artifacts": folder}
-        there = settings_of(origin, settings).with_values(values, origin="replay")
+        there = restore_settings(origin, settings).with_values(values, origin="replay")
         with using(there):
             _train(task, run, there, in_slot=origin.get("process") == "slot")
-        after, now = _outcome(Path(folder))
+        after, now = _read_outcome(Path(folder))
     names = sorted((before.keys() | after.keys()) - {PROVENANCE_ARTIFACT})
     return Replay(
         run=run,
-        artifacts=tuple(_compared(name, before.get(name), after.get(name)) for name in names),
+        artifacts=tuple(_compare(name, before.get(name), after.get(name)) for name in names),
         changed=tuple(differences(origin, now)) if origin else (),
         told=bool(origin),
     )
 
 
-def _compared(name: str, then: ArtifactRef | None, now: ArtifactRef | None) -> Compared:
+def _compare(name: str, then: ArtifactRef | None, now: ArtifactRef | None) -> Compared:
     return Compared(
         name=name,
         then=None if then is None else then.sha256,
@@ -150,7 +150,7 @@ def _train(task: Any, run: StoredRun, settings: Settings, *, in_slot: bool) -> N
         raise TaskFailedError([(run.title(), last_line(str(done.get("error") or "")))])
 
 
-def _outcome(folder: Path) -> tuple[dict[str, ArtifactRef], Mapping[str, Any]]:
+def _read_outcome(folder: Path) -> tuple[dict[str, ArtifactRef], Mapping[str, Any]]:
     """Return the artifacts of the one run in `folder`, and its provenance."""
     runs = [path.parent for path in folder.glob("*/*/artifacts.json")]
     if len(runs) != 1:

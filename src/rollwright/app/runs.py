@@ -20,7 +20,7 @@ from rollwright.training.execute import TASK_ARTIFACT
 from rollwright.training.provenance import PROVENANCE_ARTIFACT, differences, made_with
 from rollwright.training.validity import code_files, hash_of_code
 
-__all__ = ["RunStory", "StoredRun", "find_run", "settings_of", "show_run", "stored_runs"]
+__all__ = ["RunDetails", "StoredRun", "find_run", "list_runs", "restore_settings", "show_run"]
 
 _SQLITE: Final = "sqlite:///"
 SHORTEST: Final = 6
@@ -64,7 +64,7 @@ class StoredRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunStory:
+class RunDetails:
     """What a run is, and where its model comes from.
 
     Attributes
@@ -85,7 +85,7 @@ class RunStory:
     changed: tuple[tuple[str, str, str], ...]
 
 
-def stored_runs(settings: Settings, *, experiment: str | None = None) -> list[StoredRun]:
+def list_runs(settings: Settings, *, experiment: str | None = None) -> list[StoredRun]:
     """Return the runs of a project, or of one experiment, the newest first; nothing is created by asking.
 
     Raises
@@ -105,11 +105,11 @@ def stored_runs(settings: Settings, *, experiment: str | None = None) -> list[St
     if not experiments:
         return []
     runs = location.store.search_runs(list(experiments))
-    return [_stored(run, experiments[run.experiment_id], location) for run in runs]
+    return [_make_stored_run(run, experiments[run.experiment_id], location) for run in runs]
 
 
-def _stored(run: RunRecord, experiment: str, location: TrackingLocation) -> StoredRun:
-    ends = [_param(run, key)[:10] for key in (TEST_START, TEST_END)]
+def _make_stored_run(run: RunRecord, experiment: str, location: TrackingLocation) -> StoredRun:
+    ends = [_find_param(run, key)[:10] for key in (TEST_START, TEST_END)]
     return StoredRun(
         recorder=MLflowRecorder(location=location, run=run),
         experiment=experiment,
@@ -118,7 +118,7 @@ def _stored(run: RunRecord, experiment: str, location: TrackingLocation) -> Stor
     )
 
 
-def _param(run: RunRecord, ending: str) -> str:
+def _find_param(run: RunRecord, ending: str) -> str:
     return next((value for key, value in run.params.items() if key.endswith(ending)), "")
 
 
@@ -134,7 +134,7 @@ def find_run(what: str, settings: Settings) -> StoredRun:
     ConfigError
         When it names runs of several tasks.
     """
-    runs = stored_runs(settings)
+    runs = list_runs(settings)
     long_enough = len(what) >= SHORTEST
     found = [run for run in runs if long_enough and run.recorder.id.startswith(what)]
     found = found or [run for run in runs if long_enough and run.fingerprint.startswith(what)]
@@ -160,7 +160,7 @@ def find_run(what: str, settings: Settings) -> StoredRun:
     return (done or found)[0]
 
 
-def settings_of(provenance: Mapping[str, Any], settings: Settings) -> Settings:
+def restore_settings(provenance: Mapping[str, Any], settings: Settings) -> Settings:
     """Return the settings under which a run was made, as far as its provenance tells, in the project as it lies now."""
     data, code = provenance.get("data", {}), provenance.get("code", {})
     told = {
@@ -172,7 +172,7 @@ def settings_of(provenance: Mapping[str, Any], settings: Settings) -> Settings:
     return settings.with_values({name: value for name, value in told.items() if value}, origin="provenance")
 
 
-def show_run(what: str, *, project: Path | None = None) -> RunStory:
+def show_run(what: str, *, project: Path | None = None) -> RunDetails:
     """Return what a run is, where its model comes from, and what of that is another now.
 
     Raises
@@ -189,9 +189,9 @@ def show_run(what: str, *, project: Path | None = None) -> RunStory:
     origin = run.recorder.load_object(PROVENANCE_ARTIFACT) if PROVENANCE_ARTIFACT in names else {}
     changed: Sequence[tuple[str, str, str]] = ()
     if origin and TASK_ARTIFACT in names:
-        with using(settings_of(origin, settings)) as then:
-            changed = _changed(origin, run.recorder.load_object(TASK_ARTIFACT), then.settings)
-    return RunStory(
+        with using(restore_settings(origin, settings)) as then:
+            changed = _find_changes(origin, run.recorder.load_object(TASK_ARTIFACT), then.settings)
+    return RunDetails(
         run=run,
         metrics=run.recorder.list_metrics(),
         artifacts=artifacts,
@@ -200,7 +200,7 @@ def show_run(what: str, *, project: Path | None = None) -> RunStory:
     )
 
 
-def _changed(origin: Mapping[str, Any], task: Mapping[str, Any], settings: Settings) -> list[tuple[str, str, str]]:
+def _find_changes(origin: Mapping[str, Any], task: Mapping[str, Any], settings: Settings) -> list[tuple[str, str, str]]:
     """Return what of a provenance is another now, without training anything."""
     files = code_files(task, Trust.from_settings(settings))
     try:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from rollwright.core.atomic import write_text
 from rollwright.errors import ConfigError
 
-__all__ = ["ServiceFile", "ServiceKind", "native_kind", "service_for", "write_service"]
+__all__ = ["ServiceFile", "ServiceKind", "detect_service_kind", "make_service", "write_service"]
 
 ServiceKind = Literal["systemd", "launchd"]
 
@@ -42,12 +42,12 @@ class ServiceFile:
     commands: tuple[str, ...]
 
 
-def native_kind() -> ServiceKind:
+def detect_service_kind() -> ServiceKind:
     """Return the service manager of this system."""
     return "launchd" if sys.platform == "darwin" else "systemd"
 
 
-def service_for(
+def make_service(
     campaign: str, *, folder: Path, arguments: Sequence[str], kind: ServiceKind, home: Path | None = None
 ) -> ServiceFile:
     """Return the service that runs ``rollwright worker`` for a campaign.
@@ -75,13 +75,13 @@ def service_for(
             raise ConfigError(f"{text!r} cannot be part of a service: it holds control characters")
     place = home if home is not None else Path.home()
     if kind == "launchd":
-        return _launchd(campaign, folder, command, place)
-    return _systemd(campaign, folder, command, place)
+        return _make_launchd(campaign, folder, command, place)
+    return _make_systemd(campaign, folder, command, place)
 
 
-def _systemd(campaign: str, folder: Path, command: Sequence[str], home: Path) -> ServiceFile:
+def _make_systemd(campaign: str, folder: Path, command: Sequence[str], home: Path) -> ServiceFile:
     name = f"rollwright-{campaign}.service"
-    line = " ".join(_quoted(word) for word in command)
+    line = " ".join(_quote(word) for word in command)
     text = f"""\
 [Unit]
 Description=rollwright worker of campaign {campaign}
@@ -109,13 +109,13 @@ WantedBy=default.target
     return ServiceFile(kind="systemd", path=path, text=text, commands=commands)
 
 
-def _quoted(word: str) -> str:
+def _quote(word: str) -> str:
     for char, instead in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$")):
         word = word.replace(char, instead)
     return f'"{word}"'
 
 
-def _launchd(campaign: str, folder: Path, command: Sequence[str], home: Path) -> ServiceFile:
+def _make_launchd(campaign: str, folder: Path, command: Sequence[str], home: Path) -> ServiceFile:
     label = f"org.rollwright.worker.{campaign}"
     path = home / "Library" / "LaunchAgents" / f"{label}.plist"
     log = home / "Library" / "Logs" / f"{label}.log"

@@ -27,11 +27,11 @@ from rollwright.tracking.stores.mlflow.store import MlflowStore
 __all__ = [
     "TrackStatus",
     "TrackSync",
-    "page_command",
+    "list_tracking_notes",
+    "make_page_command",
+    "read_track_status",
     "relocate_tracking",
     "sync_tracking",
-    "track_status",
-    "tracking_notes",
 ]
 
 _PATIENT: Final = ("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")  # a large file takes the server its time
@@ -71,12 +71,12 @@ class TrackSync:
         return 1 if any(box.refused or box.waiting for box in self.outboxes) else 0
 
 
-def track_status(settings: Settings | None = None) -> TrackStatus:
+def read_track_status(settings: Settings | None = None) -> TrackStatus:
     """Return what waits; no server is asked, and nothing is changed."""
     present = current_settings() if settings is None else settings
     return TrackStatus(
         uri=TrackingLocation.from_settings(present).portable_uri(),
-        outboxes=tuple(report for _, report in _outboxes(present)),
+        outboxes=tuple(report for _, report in _open_outboxes(present)),
         abandoned=tuple(find_abandoned_runs(present.root)),
     )
 
@@ -92,7 +92,9 @@ def sync_tracking(settings: Settings | None = None, *, on_run: Callable[[str], N
     present = current_settings() if settings is None else settings
     os.environ.setdefault(*_PATIENT)  # nobody trains here, so a slow server may be slow
     failed = fail_abandoned(present)
-    reports = [report if store is None else sync_outbox(store, on_run=on_run) for store, report in _outboxes(present)]
+    reports = [
+        report if store is None else sync_outbox(store, on_run=on_run) for store, report in _open_outboxes(present)
+    ]
     return TrackSync(failed=tuple(failed), outboxes=tuple(reports))
 
 
@@ -113,7 +115,7 @@ def relocate_tracking(settings: Settings | None = None, *, dry_run: bool = False
     return find_misplaced(found) if dry_run else relocate(found)
 
 
-def page_command(settings: Settings | None = None) -> tuple[str, str]:
+def make_page_command(settings: Settings | None = None) -> tuple[str, str]:
     """Return how MLflow's page is opened: (``url``, its address) of a server, else (``command``, a line for a shell).
 
     Raises
@@ -137,14 +139,14 @@ def page_command(settings: Settings | None = None) -> tuple[str, str]:
     return "command", shlex.join([*program, "ui", "--backend-store-uri", shown])
 
 
-def tracking_notes(settings: Settings | None = None) -> list[str]:
+def list_tracking_notes(settings: Settings | None = None) -> list[str]:
     """Return what is worth saying after runs were recorded: what waits for a server, and how to see the rest."""
     notes: list[str] = []
-    waiting = sum(len(box.waiting) for box in track_status(settings).outboxes)
+    waiting = sum(len(box.waiting) for box in read_track_status(settings).outboxes)
     if waiting:
         notes.append(f"{waiting} runs wait for the tracking server; nothing is lost. Send them: rollwright track sync")
     with suppress(RecordError):  # runs in memory have no page
-        notes.append(f"MLflow's page: {page_command(settings)[1]}")
+        notes.append(f"MLflow's page: {make_page_command(settings)[1]}")
     return notes
 
 
@@ -159,11 +161,11 @@ def _check_there(location: TrackingLocation) -> None:
         )
 
 
-def _outboxes(settings: Settings) -> list[tuple[OutboxStore | None, OutboxReport]]:
+def _open_outboxes(settings: Settings) -> list[tuple[OutboxStore | None, OutboxReport]]:
     """Return each outbox of the project with its store, None where the settings have no password for the server."""
     found: list[tuple[OutboxStore | None, OutboxReport]] = []
     for about in sorted((settings.state_dir / "outbox").glob("*/server.json")):
-        uri = _uri_in(about)
+        uri = _read_uri(about)
         try:
             store = TrackingLocation.from_portable(uri, settings).store
         except RecordError as error:
@@ -175,7 +177,7 @@ def _outboxes(settings: Settings) -> list[tuple[OutboxStore | None, OutboxReport
     return found
 
 
-def _uri_in(about: Path) -> str:
+def _read_uri(about: Path) -> str:
     try:
         return str(json.loads(about.read_text(encoding="utf-8"))["uri"])
     except (ValueError, KeyError, TypeError) as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from rollwright.app.runs import StoredRun, find_run, stored_runs
+from rollwright.app.runs import StoredRun, find_run, list_runs
 from rollwright.codecs.envelope import EnvelopeCodec
 from rollwright.codecs.registry import JsonCodec, codecs
 from rollwright.config.settings import Settings, load_settings
@@ -21,18 +21,18 @@ from rollwright.tracking.artifacts import MANIFEST, RAW, ArtifactRef, LocalArtif
 from rollwright.tracking.location import TrackingLocation
 from rollwright.tracking.recorder import Recorder
 
-__all__ = ["Finding", "Verification", "verify"]
+__all__ = ["IntegrityFinding", "Verification", "verify"]
 
 _logger: Final = logging.getLogger("rollwright.app")
 _SQLITE: Final = "sqlite:///"
 
 Severity = Literal["error", "warning"]
-Kind = Literal["missing", "corrupt", "manifest", "undecodable", "not opened", "orphan", "left over", "database"]
-Progress = Callable[[int, int], None]
+FindingKind = Literal["missing", "corrupt", "manifest", "undecodable", "not opened", "orphan", "left over", "database"]
+CountRuns = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class IntegrityFinding:
     """One thing that is not as it should be.
 
     Attributes
@@ -52,7 +52,7 @@ class Finding:
     """
 
     severity: Severity
-    kind: Kind
+    kind: FindingKind
     where: str
     run: str
     message: str
@@ -69,7 +69,7 @@ class Verification:
     runs, artifacts, size : int
         Runs, artifacts and bytes that were read.
     databases : int
-    findings : list of Finding
+    findings : list of IntegrityFinding
     """
 
     root: Path
@@ -77,21 +77,21 @@ class Verification:
     artifacts: int = 0
     size: int = 0
     databases: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[IntegrityFinding] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         """Whether nothing is lost."""
         return not any(finding.severity == "error" for finding in self.findings)
 
-    def add(self, severity: Severity, kind: Kind, where: Path, message: str, *, run: str = "") -> None:
+    def add(self, severity: Severity, kind: FindingKind, where: Path, message: str, *, run: str = "") -> None:
         """Note a finding."""
         shown = os.path.relpath(where, self.root) if where.is_relative_to(self.root) else str(where)
-        self.findings.append(Finding(severity=severity, kind=kind, where=shown, run=run, message=message))
+        self.findings.append(IntegrityFinding(severity=severity, kind=kind, where=shown, run=run, message=message))
         _logger.info("verify.found severity=%s kind=%s where=%s", severity, kind, shown)
 
 
-def verify(what: str | None = None, *, project: Path | None = None, progress: Progress | None = None) -> Verification:
+def verify(what: str | None = None, *, project: Path | None = None, progress: CountRuns | None = None) -> Verification:
     """Read everything that was recorded, or what one experiment or one run recorded, and tell what is wrong.
 
     Every artifact is read whole: length, SHA-256, and whether its codec makes an object of it. Nothing is changed;
@@ -119,26 +119,26 @@ def verify(what: str | None = None, *, project: Path | None = None, progress: Pr
     broken = _check_databases(settings, found) if what is None else []
     if TrackingLocation.from_settings(settings).uri.removeprefix(_SQLITE) in broken:
         return found  # it cannot say which runs there are
-    runs = _chosen(what, settings)
+    runs = _choose_runs(what, settings)
     for done, run in enumerate(runs, 1):
         _check_run(run, found)
         if progress is not None:
             progress(done, len(runs))
     if what is None:
-        _check_strangers(settings, found)
+        _check_unknown_runs(settings, found)
         _check_drafts([settings.root / "results", settings.state_dir], settings, found)
     return found
 
 
-def _chosen(what: str | None, settings: Settings) -> Sequence[StoredRun]:
+def _choose_runs(what: str | None, settings: Settings) -> Sequence[StoredRun]:
     if what is None:
         try:
-            return stored_runs(settings)
+            return list_runs(settings)
         except ConfigError:
             if settings.state_dir.is_dir():  # a project in which nothing was recorded yet is whole
                 return []
             raise
-    return stored_runs(settings, experiment=what) or [find_run(what, settings)]
+    return list_runs(settings, experiment=what) or [find_run(what, settings)]
 
 
 def _check_run(run: StoredRun, found: Verification) -> None:
@@ -151,13 +151,13 @@ def _check_run(run: StoredRun, found: Verification) -> None:
         found.add("error", "manifest", store.folder / MANIFEST, error.message, run=title)
         return
     ended = run.recorder.status == Recorder.STATUS_FI
-    if not refs and ended and (run.fingerprint or _any_file(store.files)):
+    if not refs and ended and (run.fingerprint or _has_file(store.files)):
         found.add("error", "manifest", store.folder / MANIFEST, "the run is finished and lists no artifact", run=title)
     for ref in refs:
         _check_artifact(store, ref, title, found)
     listed = {(store.files / ref.file).resolve() for ref in refs}
     working = run.recorder.status == Recorder.STATUS_R  # and may be writing drafts
-    for path in _files_in(store.folder):
+    for path in _walk_files(store.folder):
         if path.name.startswith(DRAFT_MARK):
             if not working:
                 found.add("warning", "left over", path, "a writer was killed here", run=title)
@@ -208,7 +208,7 @@ def _check_databases(settings: Settings, found: Verification) -> list[str]:
     return broken
 
 
-def _check_strangers(settings: Settings, found: Verification) -> None:
+def _check_unknown_runs(settings: Settings, found: Verification) -> None:
     """Tell folders of runs that the tracking store does not know, not even as deleted."""
     location = TrackingLocation.from_settings(settings)
     if not location.uri.startswith(_SQLITE) or not location.artifacts.is_dir():
@@ -225,17 +225,17 @@ def _check_strangers(settings: Settings, found: Verification) -> None:
 def _check_drafts(folders: Iterable[Path], settings: Settings, found: Verification) -> None:
     runs = TrackingLocation.from_settings(settings).artifacts
     for folder in folders:
-        for path in _files_in(folder):
+        for path in _walk_files(folder):
             if path.name.startswith(DRAFT_MARK) and not path.is_relative_to(runs):
                 found.add("warning", "left over", path, "a writer was killed here, or is at work")
 
 
-def _files_in(folder: Path) -> Iterator[Path]:
+def _walk_files(folder: Path) -> Iterator[Path]:
     """Yield the files below `folder`, in order; links to folders are not followed."""
     for parent, folders, files in os.walk(folder):
         folders.sort()
         yield from (Path(parent) / name for name in sorted(files))
 
 
-def _any_file(folder: Path) -> bool:
-    return next(_files_in(folder), None) is not None
+def _has_file(folder: Path) -> bool:
+    return next(_walk_files(folder), None) is not None

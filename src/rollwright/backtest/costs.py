@@ -52,7 +52,7 @@ class Costs:
             raise ConfigError(f"terms of trade that no market has: {', '.join(wrong)}")
 
     @classmethod
-    def of_region(cls, region: str) -> Costs:
+    def for_region(cls, region: str) -> Costs:
         """Return the terms of a market.
 
         Lots of 100 and a limit of 9.5 % in ``cn``, of 1000 and 10 % in ``tw``, single shares and no limit in ``us``.
@@ -94,16 +94,16 @@ class Costs:
             Adjusted price over unadjusted price, so that ``amount * factor`` counts real shares.
         cash : float
         """
-        amount = self._lots(value / price, factor)
+        amount = self._round_to_lots(value / price, factor)
         if cash < amount * price + self.opening(amount * price):
             # what is left after the cost, whichever of its two forms is the greater
             spendable = min(cash / (1 + self.open_cost), cash - self.min_cost)
-            amount = self._lots(min(amount, max(spendable, 0.0) / price), factor)
+            amount = self._round_to_lots(min(amount, max(spendable, 0.0) / price), factor)
             if cash < amount * price + self.opening(amount * price):  # the slack or the last bit was too much
                 amount = amount * (1 - 1e-12) if self.trade_unit is None else amount - self.trade_unit / factor
         return max(amount, 0.0)
 
-    def _lots(self, amount: float, factor: float) -> float:
+    def _round_to_lots(self, amount: float, factor: float) -> float:
         if self.trade_unit is None:
             return amount
         return (amount * factor + _LOT_SLACK) // self.trade_unit * self.trade_unit / factor

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.backtest.costs import Costs
-from rollwright.backtest.simulate import Market, Simulation, simulate
+from rollwright.backtest.simulate import MarketPrices, Simulation, simulate
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.calendar.trading import SessionLike, TradingCalendar
 from rollwright.config.construct import init_instance_by_config
@@ -132,7 +132,7 @@ def backtest(
     benchmark : "mean", code, Series or None
         ``"mean"`` is the mean change, at equal weights, of the instruments the session before scored.
     settle_delisted : bool
-        Settle a holding at its last price once its series has ended for good; see `Market.ends`.
+        Settle a holding at its last price once its series has ended for good; see `MarketPrices.ends`.
     start, end : date, optional
         Sessions to simulate; those from the first to the last prediction if not given.
 
@@ -148,7 +148,7 @@ def backtest(
     UnknownInstrumentError
         For an instrument or a benchmark the source does not have.
     """
-    terms = Costs.of_region("us") if costs is None else costs
+    terms = Costs.for_region("us") if costs is None else costs
     calendar = source.calendar()
     positions, names, table = _as_table(pred, calendar)
     low = positions[0] if start is None else calendar.at_or_after(start)
@@ -297,7 +297,7 @@ def _as_table(
 
 def _market(
     source: DataSource, names: tuple[str, ...], start: int, stop: int, *, settle: bool
-) -> tuple[Market, NDArray[np.float64]]:
+) -> tuple[MarketPrices, NDArray[np.float64]]:
     """Return the prices of the sessions, and the changes of the same."""
     begin = max(start - 1, 0)
     loaded = source.load(["close", "factor"], list(names), begin, stop).astype(np.float64)
@@ -314,7 +314,7 @@ def _market(
     if settle:
         last = source.bounds(list(names))[:, 1] - start
         ends = np.where(last >= stop - start, np.iinfo(np.int64).max, last).astype(np.int64)
-    market = Market(
+    market = MarketPrices(
         close=close[start - begin :],
         factor=None if lacking else factor[start - begin :],
         before=close[0] if begin < start else None,

@@ -67,9 +67,9 @@ def risk_analysis(
     values = np.asarray(r, dtype=np.float64)
     values = values[~np.isnan(values)]
     if mode == "sum":
-        figures = _added(values, periods)
+        figures = _sum_returns(values, periods)
     elif mode == "product":
-        figures = _compounded(values, periods)
+        figures = _compound_returns(values, periods)
     else:
         raise ConfigError(f"mode = {mode!r} is neither `sum` nor `product`")
     mean, std, annualized, drawdown = figures
@@ -88,7 +88,9 @@ def _std(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else np.nan
 
 
-def _added(values: np.ndarray[tuple[int], np.dtype[np.float64]], periods: float) -> tuple[float, float, float, float]:
+def _sum_returns(
+    values: np.ndarray[tuple[int], np.dtype[np.float64]], periods: float
+) -> tuple[float, float, float, float]:
     if not len(values):
         return (np.nan,) * 4
     mean = float(values.mean())
@@ -96,7 +98,7 @@ def _added(values: np.ndarray[tuple[int], np.dtype[np.float64]], periods: float)
     return mean, _std(values), mean * periods, float((curve - np.maximum.accumulate(curve)).min())
 
 
-def _compounded(
+def _compound_returns(
     values: np.ndarray[tuple[int], np.dtype[np.float64]], periods: float
 ) -> tuple[float, float, float, float]:
     if not len(values):

@@ -12,14 +12,14 @@ from rollwright.backtest.costs import Costs
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.errors import ConfigError
 
-__all__ = ["Market", "Simulation", "Trade", "simulate"]
+__all__ = ["MarketPrices", "Simulation", "Trade", "simulate"]
 
 Floats: TypeAlias = NDArray[np.float64]
-Side: TypeAlias = Literal["buy", "sell", "settle"]
+TradeSide: TypeAlias = Literal["buy", "sell", "settle"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Market:
+class MarketPrices:
     """Prices of the sessions that are simulated.
 
     Attributes
@@ -76,7 +76,7 @@ class Trade(NamedTuple):
 
     session: int
     instrument: int
-    side: Side
+    side: TradeSide
     amount: float
     price: float
     value: float
@@ -132,7 +132,7 @@ class _Book:
             for place in [place for place in self.held if int(ends[place]) <= day]:
                 self.sell(day, place, "settle")
 
-    def sell(self, day: int, place: int, side: Side) -> bool:
+    def sell(self, day: int, place: int, side: TradeSide) -> bool:
         """Sell all of `place` at its last price, unless cash and proceeds do not cover the cost."""
         amount, price = float(self.amount[place]), float(self.price[place])
         value = amount * price
@@ -187,7 +187,7 @@ class _Book:
 def simulate(
     strategy: TopkDropoutStrategy,
     scores: Floats,
-    market: Market,
+    market: MarketPrices,
     *,
     costs: Costs,
     account: float = 1e8,
@@ -199,15 +199,15 @@ def simulate(
     whose predecessor has no scores at all is passed without trading. Sales come before purchases. A holding without
     a price keeps its last one.
 
-    Guarantees: nothing is bought or sold without a price of the day (but settled, see `Market.ends`); cash is never
-    negative; ``cash + value`` changes only by price moves and costs; the same input gives the same result.
+    Guarantees: nothing is bought or sold without a price of the day (but settled, see `MarketPrices.ends`); cash is
+    never negative; ``cash + value`` changes only by price moves and costs; the same input gives the same result.
 
     Parameters
     ----------
     strategy : TopkDropoutStrategy
     scores : ndarray of float64 [sessions, instruments]
         NaN where there is none.
-    market : Market
+    market : MarketPrices
     costs : Costs
     account : float
         Cash to begin with.
@@ -272,7 +272,7 @@ def _trade(
 
 
 def _open_to_trade(
-    strategy: TopkDropoutStrategy, market: Market, traded: NDArray[np.bool_], costs: Costs
+    strategy: TopkDropoutStrategy, market: MarketPrices, traded: NDArray[np.bool_], costs: Costs
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return where one may sell, and where one may buy."""
     buyable: NDArray[np.bool_] = traded if market.factor is None else traded & (market.factor > 0)

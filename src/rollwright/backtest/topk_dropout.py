@@ -122,7 +122,7 @@ class TopkDropoutStrategy:
                 raise ConfigError(
                     f"{name} = {method!r} is not simulated: its draws could not be repeated", hint=f"take {only!r}"
                 )
-        object.__setattr__(self, "signal", _scores_of(self.signal, model, dataset))
+        object.__setattr__(self, "signal", _resolve_scores(self.signal, model, dataset))
         if self.topk < 1 or not 0 <= self.n_drop <= self.topk:
             raise ConfigError(
                 f"topk = {self.topk} and n_drop = {self.n_drop}: 1 ≤ topk and 0 ≤ n_drop ≤ topk must hold"
@@ -151,7 +151,7 @@ class TopkDropoutStrategy:
         if self.only_tradable:
             wanted &= tradable
         wanted[held] = False
-        fresh = _best(np.flatnonzero(wanted), key, self.n_drop + self.topk - len(held))
+        fresh = _take_best(np.flatnonzero(wanted), key, self.n_drop + self.topk - len(held))
         both = np.concatenate([held, fresh])
         if self.only_tradable:
             both = both[tradable[both]]
@@ -165,7 +165,7 @@ class TopkDropoutStrategy:
         return max((planned if self.exceed_topk else sold) + self.topk - held, 0)
 
 
-def _scores_of(signal: Any, model: Any, dataset: Any) -> Any:
+def _resolve_scores(signal: Any, model: Any, dataset: Any) -> Any:
     """Return the scores: given as they are, or what a model predicts."""
     if model is not None or dataset is not None:
         if signal is not None:
@@ -183,7 +183,7 @@ def _scores_of(signal: Any, model: Any, dataset: Any) -> Any:
     return signal
 
 
-def _best(places: Places, key: NDArray[np.float64], count: int) -> Places:
+def _take_best(places: Places, key: NDArray[np.float64], count: int) -> Places:
     """Return the `count` of `places` with the highest keys, best first; equal keys in the order of the places."""
     if count <= 0:
         return places[:0]

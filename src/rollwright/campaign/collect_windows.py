@@ -73,7 +73,7 @@ def collect_windows(
     collected = collector.collect()
     problems: list[str] = []
     for windows in plan.variants.values():
-        problems += _coverage_problems(windows, collected, source)
+        problems += _check_coverage(windows, collected, source)
     if problems:
         raise CoverageError(
             f"campaign `{plan.name}` does not cover what it promised",
@@ -108,7 +108,7 @@ def collect_windows(
     return tuple(predictions)
 
 
-def _coverage_problems(
+def _check_coverage(
     windows: Sequence[Window], collected: Mapping[str, Mapping[WindowKey, pd.DataFrame]], source: DataSource
 ) -> list[str]:
     problems = check_tiling([window.test for window in windows], source.calendar())

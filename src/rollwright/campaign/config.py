@@ -9,10 +9,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from rollwright.campaign.checks.objects import ObjectCheck, task_problems
-from rollwright.campaign.checks.placeholders import filled_task
-from rollwright.campaign.checks.qlib_init import init_problems, sys_folders, with_files
-from rollwright.campaign.yaml.document import Document, problems_error, read_document
+from rollwright.campaign.checks.objects import ObjectCheck, check_task
+from rollwright.campaign.checks.placeholders import fill_task
+from rollwright.campaign.checks.qlib_init import check_qlib_init, find_sys_folders, replace_modules_with_files
+from rollwright.campaign.yaml.document import YamlDocument, combine_problems, read_document
 from rollwright.config.construct import Trust
 from rollwright.errors import nearest
 
@@ -166,7 +166,7 @@ def read_config(
     *,
     environ: Mapping[str, str] | None = None,
     trusted: Sequence[str] | None = None,
-) -> tuple[CampaignConfig, Document]:
+) -> tuple[CampaignConfig, YamlDocument]:
     """Read and check a campaign's YAML; nothing is built, and no module but rollwright's own is imported.
 
     Top-level keys that only hold an anchor (``market: &market csi300``) are allowed, as Qlib's configurations use them.
@@ -187,52 +187,52 @@ def read_config(
         With every problem at once: file, line, column, and the nearest valid key.
     """
     document = read_document(path, overrides, environ=environ)
-    ignored = document.anchored() - set(CampaignConfig.model_fields)
+    ignored = document.list_anchored() - set(CampaignConfig.model_fields)
     data = {key: value for key, value in document.data.items() if key not in ignored}
     problems: list[str] = []
     config: CampaignConfig | None = None
     task = data.get("task")
     if isinstance(task, dict):
-        data["task"], said = _task(task, data.get("sys"), document, trusted)
+        data["task"], said = _check_task_section(task, data.get("sys"), document, trusted)
         problems += said
     try:
         config = CampaignConfig.model_validate(data)
     except ValidationError as error:
-        problems = [_problem(dict(problem), document) for problem in error.errors()] + problems
-    problems += init_problems(data.get("qlib_init"), document)
+        problems = [_describe_problem(dict(problem), document) for problem in error.errors()] + problems
+    problems += check_qlib_init(data.get("qlib_init"), document)
     if config is None or problems:
-        raise problems_error(path, problems)
+        raise combine_problems(path, problems)
     return config, document
 
 
-def _task(
-    task: dict[str, Any], sys: object, document: Document, trusted: Sequence[str] | None
+def _check_task_section(
+    task: dict[str, Any], sys: object, document: YamlDocument, trusted: Sequence[str] | None
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the task with the modules of ``sys`` led to their files, and what is wrong with it."""
     folder = document.path.resolve().parent
-    folders, problems = sys_folders(sys, folder, document)
-    task = with_files(task, folders, folder)
+    folders, problems = find_sys_folders(sys, folder, document)
+    task = replace_modules_with_files(task, folders, folder)
     trust = Trust(modules=tuple(trusted), folder=folder) if trusted is not None else None
-    filled, said = filled_task(task, document)
-    return task, problems + said + task_problems(filled, ObjectCheck(document=document, trust=trust))
+    filled, said = fill_task(task, document)
+    return task, problems + said + check_task(filled, ObjectCheck(document=document, trust=trust))
 
 
-def _problem(problem: dict[str, Any], document: Document) -> str:
-    keys = _keys(problem["loc"], document.data)
+def _describe_problem(problem: dict[str, Any], document: YamlDocument) -> str:
+    keys = _find_keys(problem["loc"], document.data)
     dotted = ".".join(str(key) for key in keys)
     if problem["type"] == "extra_forbidden":
-        known = _known_keys(keys[:-1])
+        known = _list_known_keys(keys[:-1])
         suggestion = nearest(str(keys[-1]), known)
         meant = f"did you mean `{suggestion}`?" if suggestion else f"known here: {', '.join(sorted(known))}"
-        return f"{document.where_key(keys)}: unknown key `{dotted}`; {meant}"
+        return f"{document.locate_key(keys)}: unknown key `{dotted}`; {meant}"
     if problem["type"] == "missing":
-        return f"{document.where(keys[:-1])}: `{dotted}` is missing"
+        return f"{document.locate(keys[:-1])}: `{dotted}` is missing"
     given = "" if isinstance(problem["input"], dict | list) else f", not {problem['input']!r}"
     message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{document.where(keys)}: `{dotted}`: {message[:1].lower()}{message[1:]}{given}"
+    return f"{document.locate(keys)}: `{dotted}`: {message[:1].lower()}{message[1:]}{given}"
 
 
-def _keys(location: tuple[str | int, ...], data: object) -> tuple[str | int, ...]:
+def _find_keys(location: tuple[str | int, ...], data: object) -> tuple[str | int, ...]:
     """Return the part of pydantic's location that exists in the file (it also names branches of unions)."""
     keys: list[str | int] = []
     place = data
@@ -248,7 +248,7 @@ def _keys(location: tuple[str | int, ...], data: object) -> tuple[str | int, ...
     return tuple(keys)
 
 
-def _known_keys(keys: tuple[str | int, ...]) -> list[str]:
+def _list_known_keys(keys: tuple[str | int, ...]) -> list[str]:
     model: type[BaseModel] = CampaignConfig
     for key in keys:
         if isinstance(key, str):

@@ -317,7 +317,7 @@ def _judge_variant(
         name=prediction.variant,
         metrics=metrics,
         days=result.days,
-        windows=_window_rows(prediction, recorders, source.calendar(), ic, ric),
+        windows=_make_window_rows(prediction, recorders, source.calendar(), ic, ric),
         ic=pd.DataFrame({"ic": ic, "ric": ric}),
         groups=group_returns(pred, label, config.report.groups),
         backtest=account,
@@ -329,7 +329,7 @@ def _judge_variant(
 
 
 def _backtest(pred: pd.DataFrame, config: BacktestConfig, source: DataSource, region: str) -> pd.DataFrame:
-    usual = Costs.of_region(region)
+    usual = Costs.for_region(region)
     costs = replace(
         usual,
         open_cost=usual.open_cost if config.open_cost is None else config.open_cost,
@@ -347,7 +347,7 @@ def _backtest(pred: pd.DataFrame, config: BacktestConfig, source: DataSource, re
     ).report
 
 
-def _window_rows(
+def _make_window_rows(
     prediction: VariantPrediction,
     recorders: Mapping[WindowKey, Recorder],
     calendar: TradingCalendar,
@@ -362,11 +362,11 @@ def _window_rows(
         rows.append(
             WindowRow(
                 name=window.key.segment,
-                segments=_with_purge(window, calendar),
+                segments=_add_purge(window, calendar),
                 rows=prediction.rows[window.key],
                 ic=float(ic.loc[start:end].mean()),
                 rank_ic=float(ric.loc[start:end].mean()),
-                best_iteration=_best_iteration(recorder),
+                best_iteration=_read_best_iteration(recorder),
                 seconds=(ended - recorder.start_time).total_seconds() if ended is not None else None,
                 recorder=recorder.id,
             )
@@ -374,7 +374,7 @@ def _window_rows(
     return rows
 
 
-def _with_purge(window: Window, calendar: TradingCalendar) -> dict[str, tuple[Session, Session]]:
+def _add_purge(window: Window, calendar: TradingCalendar) -> dict[str, tuple[Session, Session]]:
     """Return the window's segments and the sessions left out between learning and test."""
     segments = dict(window.segments)
     learnt = max(end for role, (_, end) in segments.items() if role != "test")
@@ -383,6 +383,6 @@ def _with_purge(window: Window, calendar: TradingCalendar) -> dict[str, tuple[Se
     return segments
 
 
-def _best_iteration(recorder: Recorder) -> int | None:
+def _read_best_iteration(recorder: Recorder) -> int | None:
     value = recorder.list_metrics().get("best_iteration")
     return None if value is None else int(value)

@@ -25,7 +25,7 @@ def json_schema() -> dict[str, Any]:
     schema = CampaignConfig.model_json_schema(by_alias=True)
     for part in (schema, *schema.get("$defs", {}).values()):
         properties = part.get("properties", {})
-        part["properties"] = {name: _widened(name, value) for name, value in properties.items()}
+        part["properties"] = {name: _widen(name, value) for name, value in properties.items()}
         part.pop("required", None)
     base = {"type": "string", "title": "Base", "description": "A file beneath this one: this one's values win."}
     schema["properties"] = {BASE_KEY: base, **schema["properties"]}
@@ -34,7 +34,7 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": DIALECT, "$id": SCHEMA_FILE, **schema}
 
 
-def _widened(name: str, value: dict[str, Any]) -> dict[str, Any]:
+def _widen(name: str, value: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of one key with what may stand there instead of its value."""
     kept: dict[str, Any] = {key: value.pop(key) for key in ("title", "description", "default") if key in value}
     choices = value.pop("anyOf", None) or [value]

@@ -33,8 +33,8 @@ def list_command(as_json: AsJson = False) -> None:
         print(f"{listing.root}: nothing is stored")
         return
     _print_files(listing.files)
-    limit = f", of {_size(listing.limit)} allowed" if listing.limit is not None else ""
-    print(f"{listing.root}: {len(listing.files)} files, {_size(listing.size)}{limit}")
+    limit = f", of {_format_size(listing.limit)} allowed" if listing.limit is not None else ""
+    print(f"{listing.root}: {len(listing.files)} files, {_format_size(listing.size)}{limit}")
 
 
 @cache_app.command("prune")
@@ -62,7 +62,7 @@ def prune_command(
         if not as_json:
             _print_files(plan.files)
         try:
-            typer.confirm(f"remove {len(plan.files)} files, {_size(plan.size)}?", abort=True, err=True)
+            typer.confirm(f"remove {len(plan.files)} files, {_format_size(plan.size)}?", abort=True, err=True)
         except typer.Abort:
             talk.line("nothing was removed; without a question: --yes")
             raise typer.Exit(2) from None
@@ -70,7 +70,7 @@ def prune_command(
     if as_json:
         _print_json(asdict(done))
         return
-    print(f"{done.root}: {len(done.files)} files removed, {_size(done.size)}")
+    print(f"{done.root}: {len(done.files)} files removed, {_format_size(done.size)}")
 
 
 def _print_files(files: Sequence[CacheFile]) -> None:
@@ -79,12 +79,12 @@ def _print_files(files: Sequence[CacheFile]) -> None:
         more = f" and {file.columns - 1} more" if file.columns > 1 else ""
         state = "in use" if file.in_use else file.state
         print(
-            f"{_size(file.size):>10}  {file.rows:>11,}  {file.columns:>7,}  {file.last_used:20}  {state:9}  "
+            f"{_format_size(file.size):>10}  {file.rows:>11,}  {file.columns:>7,}  {file.last_used:20}  {state:9}  "
             f"{file.freq:6}  {file.universe}: {file.expression}{more}"
         )
 
 
-def _size(count: int | None) -> str:
+def _format_size(count: int | None) -> str:
     amount, units = float(count or 0), ["B", "kB", "MB", "GB", "TB"]
     while amount >= 1000 and len(units) > 1:
         amount /= 1000

@@ -136,9 +136,9 @@ def _end(result: CampaignResult | None, go_on: str, settings: Settings, *, as_js
 
 def show_tracking(settings: Settings) -> None:
     """Say where the recorded runs are to be seen, and what of them waits for a server."""
-    from rollwright.app.track import tracking_notes  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.track import list_tracking_notes  # noqa: PLC0415 - keeps --help light
 
-    for line in tracking_notes(settings):
+    for line in list_tracking_notes(settings):
         talk.line(line)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.text import shown_lines
+from rollwright.cli.text import escape_lines
 from rollwright.errors import RollwrightError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Talk:
 
     def line(self, text: str = "", *, style: str | None = None) -> None:
         """Say one line; markup in it is not interpreted, and what would move the cursor is escaped."""
-        self.console.print(shown_lines(text), style=style, markup=False)
+        self.console.print(escape_lines(text), style=style, markup=False)
 
     def error(self, error: RollwrightError) -> None:
         """Say what happened, and what to do."""

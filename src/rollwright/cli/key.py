@@ -64,7 +64,7 @@ def import_command(path: Annotated[Path, typer.Argument(metavar="FILE", help="Wh
     from rollwright.app.keys import import_key  # noqa: PLC0415 - keeps --help light
 
     _ask(f"whoever else has the key in {path} can make this machine run code. Take it?")
-    _now_signs(import_key(path))
+    _announce_key(import_key(path))
 
 
 @key_app.command("rotate")
@@ -72,7 +72,7 @@ def rotate_command() -> None:
     """Make a new key, which signs from now on; the older ones verify what they signed, and nothing is rewritten."""
     from rollwright.app.keys import rotate_key  # noqa: PLC0415 - keeps --help light
 
-    _now_signs(rotate_key())
+    _announce_key(rotate_key())
 
 
 @key_app.command("share")
@@ -84,7 +84,7 @@ def share_command() -> None:
     talk.line("this machine signs in its own name from now on; on the other one: rollwright trust add … --name NAME")
 
 
-def _now_signs(key: str) -> None:
+def _announce_key(key: str) -> None:
     """Say what the newest key does; where the machine has an identity of its own, that signs."""
     from rollwright.app.keys import list_keys  # noqa: PLC0415 - keeps --help light
 

@@ -11,7 +11,7 @@ import typer
 from rollwright.cli.console import talk
 from rollwright.cli.pool_change import change_app
 from rollwright.cli.pool_options import AsJson, Ids, PoolName, StatusNames, Url, Where, print_json, selection
-from rollwright.cli.text import ago, print_table, shown, shown_lines, when
+from rollwright.cli.text import ago, escape_lines, print_table, shown, when
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +80,7 @@ def tasks_command(
     as_json: AsJson = False,
 ) -> None:
     """List tasks, oldest first."""
-    from rollwright.app.pool import explain, label_of, open_pool, read_tasks  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.pool import describe_task, explain, open_pool, read_tasks  # noqa: PLC0415 - keeps --help light
 
     with open_pool(pool, url) as manager:
         records, total = read_tasks(manager, selection(where, status), limit=limit)
@@ -93,7 +93,7 @@ def tasks_command(
             record.status.value,
             record.priority,
             f"{record.attempts}/{record.max_attempts}",
-            label_of(record),
+            describe_task(record),
             shown(explain(record), longest=60),
         ]
         for record in records
@@ -123,11 +123,11 @@ def show_command(
     for name, value in _facts(record).items():
         if value not in (None, ""):
             print(f"  {name:<11} {shown(value)}")
-    print(shown_lines(json.dumps(json.loads(record.canonical), indent=2, ensure_ascii=False)))
+    print(escape_lines(json.dumps(json.loads(record.canonical), indent=2, ensure_ascii=False)))
     if record.result is not None:
-        print(f"result:\n{shown_lines(record.result)}")
+        print(f"result:\n{escape_lines(record.result)}")
     if record.error:
-        print(f"last error:\n{shown_lines(record.error.rstrip())}")
+        print(f"last error:\n{escape_lines(record.error.rstrip())}")
     print("history:")
     print_table(
         ["at", "event", "status", "attempt", "token", "owner"],
@@ -205,7 +205,7 @@ def _pause(stat: PoolStat) -> str:
 
 
 def _task_json(record: TaskRecord) -> dict[str, Any]:
-    from rollwright.app.pool import label_of  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.pool import describe_task  # noqa: PLC0415 - keeps --help light
 
     values = asdict(record)
     for name in ("canonical", "result", "validity"):
@@ -214,7 +214,7 @@ def _task_json(record: TaskRecord) -> dict[str, Any]:
         name: None if text is None else json.loads(text)
         for name, text in (("result", record.result), ("validity", record.validity))
     }
-    return {**values, **parsed, "status": record.status.value, "label": label_of(record)}
+    return {**values, **parsed, "status": record.status.value, "label": describe_task(record)}
 
 
 def _facts(record: TaskRecord) -> dict[str, object]:

@@ -38,20 +38,20 @@ class CampaignProgress:
     def __call__(self, what: str, value: Any) -> None:
         """Tell one step: ``planned``, ``submitted``, ``event`` or ``trained``."""
         tell: dict[str, Callable[[Any], None]] = {
-            "planned": self._planned,
-            "submitted": self._submitted,
-            "event": self._event,
-            "trained": self._trained,
+            "planned": self._show_plan,
+            "submitted": self._show_submission,
+            "event": self._show_event,
+            "trained": self._end_training,
         }
         tell[what](value)
 
-    def _planned(self, plan: CampaignPlan) -> None:
+    def _show_plan(self, plan: CampaignPlan) -> None:
         first, last = plan.test_range
         gap = f"train ends {plan.trunc_days} sessions before test" if plan.trunc_days else "no gap before test"
         self._name = plan.name
         talk.line(f"{plan.name}: {len(plan.windows)} windows, test {first:%Y-%m-%d} to {last:%Y-%m-%d}, {gap}")
 
-    def _submitted(self, submission: Submission) -> None:
+    def _show_submission(self, submission: Submission) -> None:
         self._names = {task_id: str(key) for key, task_id in submission.ids.items()}
         for key, reason in submission.stale:
             talk.line(f"window {key} is trained again: {reason}")
@@ -73,14 +73,14 @@ class CampaignProgress:
         self._bar.start()
         self._bar.add_task(self._name, total=total, completed=done)
 
-    def _event(self, event: WorkerEvent) -> None:
+    def _show_event(self, event: WorkerEvent) -> None:
         name = None if event.task_id is None else f"window {self._names.get(event.task_id, event.task_id)}"
         if self._bar is not None and event.kind == "done":
             self._bar.advance(self._bar.task_ids[0])
         if self._bar is None or event.kind not in ("done", "started"):
             talk.line(describe(event, name))
 
-    def _trained(self, _value: None) -> None:
+    def _end_training(self, _value: None) -> None:
         self._stop()
 
     def _stop(self) -> None:

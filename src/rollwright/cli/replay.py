@@ -12,7 +12,7 @@ from rollwright.cli.console import AsJson, clean_stdout, talk
 
 if TYPE_CHECKING:
     from rollwright.app.replay import Replay
-    from rollwright.app.runs import RunStory, StoredRun
+    from rollwright.app.runs import RunDetails, StoredRun
 
 __all__ = ["replay", "show"]
 
@@ -32,11 +32,11 @@ def show(what: What, as_json: AsJson = False) -> int:
         story = show_run(what)
     if as_json:
         data = {
-            **_facts(story.run),
+            **_collect_facts(story.run),
             "metrics": dict(story.metrics),
             "artifacts": {ref.name: {"sha256": ref.sha256, "length": ref.length} for ref in story.artifacts},
             "provenance": dict(story.provenance),
-            "changed": _changes(story.changed),
+            "changed": _list_changes(story.changed),
         }
         print(json.dumps({"ok": True, "data": data}, indent=1, ensure_ascii=False))
         return 0
@@ -55,10 +55,10 @@ def replay(what: What, as_json: AsJson = False) -> int:
         done = app.replay(what)
     if as_json:
         data = {
-            **_facts(done.run),
+            **_collect_facts(done.run),
             "same": done.same,
             "artifacts": {item.name: {"then": item.then, "now": item.now} for item in done.artifacts},
-            "changed": _changes(done.changed),
+            "changed": _list_changes(done.changed),
         }
         print(json.dumps({"ok": done.same, "data": data}, indent=1, ensure_ascii=False))
     else:
@@ -66,7 +66,7 @@ def replay(what: What, as_json: AsJson = False) -> int:
     return 0 if done.same else DIFFERS
 
 
-def _facts(run: StoredRun) -> dict[str, Any]:
+def _collect_facts(run: StoredRun) -> dict[str, Any]:
     recorder = run.recorder
     return {
         "recorder": recorder.id,
@@ -80,12 +80,12 @@ def _facts(run: StoredRun) -> dict[str, Any]:
     }
 
 
-def _changes(changed: Iterable[tuple[str, str, str]]) -> list[dict[str, str]]:
+def _list_changes(changed: Iterable[tuple[str, str, str]]) -> list[dict[str, str]]:
     return [{"what": what, "then": then, "now": now} for what, then, now in changed]
 
 
-def _show_story(story: RunStory) -> None:
-    for name, value in _facts(story.run).items():
+def _show_story(story: RunDetails) -> None:
+    for name, value in _collect_facts(story.run).items():
         if value is not None:
             print(f"{name:<12} {value}")
     for name, number in sorted(story.metrics.items()):
@@ -97,7 +97,7 @@ def _show_story(story: RunStory) -> None:
         return
     print("\nwhere its model comes from")
     later = {name: now for name, _, now in story.changed}
-    for name, text in _leaves(story.provenance):
+    for name, text in _flatten(story.provenance):
         mark = f"   now: {later[name] or 'none'}" if name in later else ""
         print(f"  {name:<30} {text}{mark}")
     for name, then, now in story.changed:
@@ -106,17 +106,19 @@ def _show_story(story: RunStory) -> None:
 
 
 def _show_replay(done: Replay) -> None:
-    rows = [(item.name, _short(item.then), "the same" if item.same else _short(item.now)) for item in done.artifacts]
-    _table(("artifact", "then", "now"), rows)
+    rows = [
+        (item.name, _shorten(item.then), "the same" if item.same else _shorten(item.now)) for item in done.artifacts
+    ]
+    _print_table(("artifact", "then", "now"), rows)
     if done.changed:
-        _table(("what differs", "then", "now"), done.changed)
+        _print_table(("what differs", "then", "now"), done.changed)
     print(f"{done.run.title()}: {'the same bytes' if done.same else 'NOT the same bytes'}")
     if done.same:
         return
-    talk.line(_why(done))
+    talk.line(_explain(done))
 
 
-def _why(done: Replay) -> str:
+def _explain(done: Replay) -> str:
     """Return what is known of why the bytes differ."""
     if not done.told:
         return "where its model comes from was not recorded, so nothing says why"
@@ -140,21 +142,21 @@ def _why(done: Replay) -> str:
     return f"{same}; {advice}"
 
 
-def _short(digest: str | None) -> str:
+def _shorten(digest: str | None) -> str:
     return "none" if digest is None else digest[:16]
 
 
-def _leaves(value: Mapping[str, Any], head: str = "") -> list[tuple[str, str]]:
+def _flatten(value: Mapping[str, Any], head: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for key, item in value.items():
         if isinstance(item, Mapping):
-            rows += _leaves(item, f"{head}{key}.")
+            rows += _flatten(item, f"{head}{key}.")
         elif item is not None:
             rows.append((f"{head}{key}", str(item)))
     return rows
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.console import Console  # noqa: PLC0415 - keeps --help light
     from rich.table import Table  # noqa: PLC0415 - keeps --help light
     from rich.text import Text  # noqa: PLC0415 - keeps --help light

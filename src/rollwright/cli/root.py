@@ -44,7 +44,7 @@ class _Root(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with _terminated_as_interrupted():
+            with _treat_sigterm_as_interrupt():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             talk.line("interrupted; nothing is lost: give the same command again, or `rollwright resume`")
@@ -52,7 +52,7 @@ class _Root(TyperGroup):
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
+def _treat_sigterm_as_interrupt() -> Iterator[None]:
     """Let SIGTERM unwind what runs, so that half-made files go; a worker at work takes both signals itself."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -97,7 +97,7 @@ app.add_typer(key_app, name="key")
 app.add_typer(trust_app, name="trust")
 
 
-def _version(*, wanted: bool) -> None:
+def _print_version(*, wanted: bool) -> None:
     if wanted:
         print(__version__)
         raise typer.Exit
@@ -107,7 +107,7 @@ def _version(*, wanted: bool) -> None:
 def common(
     verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for everything.")] = 0,
     version: Annotated[
-        bool, typer.Option("--version", callback=lambda value: _version(wanted=value), is_eager=True)
+        bool, typer.Option("--version", callback=lambda value: _print_version(wanted=value), is_eager=True)
     ] = False,
 ) -> None:
     """Set up logging for the command."""

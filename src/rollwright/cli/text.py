@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-__all__ = ["ago", "print_table", "shown", "shown_lines", "when"]
+__all__ = ["ago", "escape_lines", "print_table", "shown", "when"]
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
 
 def shown(value: object, *, longest: int | None = None) -> str:
     """Return a value as one line of text; control characters, and those that turn text around, are escaped."""
-    text = "".join(char if char.isprintable() else _escaped(char) for char in str(value))
+    text = "".join(char if char.isprintable() else _escape_char(char) for char in str(value))
     return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def shown_lines(text: str) -> str:
+def escape_lines(text: str) -> str:
     """Return text of several lines, such as a traceback, with its line breaks and all else as `shown` does."""
     return "\n".join(shown(line.replace("\t", "    ")) for line in text.split("\n"))
 
 
-def _escaped(char: str) -> str:
+def _escape_char(char: str) -> str:
     return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 

@@ -26,9 +26,9 @@ track_app = typer.Typer(
 @track_app.command()
 def status(as_json: AsJson = False) -> None:
     """Show where runs are recorded, and what waits there; no server is asked."""
-    from rollwright.app.track import track_status  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.track import read_track_status  # noqa: PLC0415 - keeps --help light
 
-    found = track_status()
+    found = read_track_status()
     if as_json:
         _print_json(asdict(found))
         return
@@ -79,9 +79,9 @@ def relocate(
 @track_app.command()
 def ui(as_json: AsJson = False) -> None:
     """Print the line that opens MLflow's page on the recorded runs."""
-    from rollwright.app.track import page_command  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.track import make_page_command  # noqa: PLC0415 - keeps --help light
 
-    kind, line = page_command()
+    kind, line = make_page_command()
     if as_json:
         _print_json({kind: line})
         return

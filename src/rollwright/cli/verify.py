@@ -33,7 +33,7 @@ def verify(
     """
     from rollwright.app import verify as app  # noqa: PLC0415 - keeps --help light
 
-    with clean_stdout(), _progress() as progress:
+    with clean_stdout(), _show_progress() as progress:
         found = app.verify(what, progress=progress)
     if as_json:
         print(json.dumps({"ok": found.ok, "data": {**asdict(found), "root": str(found.root)}}, indent=1))
@@ -58,7 +58,7 @@ def _show(found: Verification) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
+def _show_progress() -> Iterator[Callable[[int, int], None] | None]:
     """Show a bar on standard error while a person is watching."""
     if not talk.console.is_terminal:
         yield None

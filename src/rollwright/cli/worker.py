@@ -111,7 +111,7 @@ def install_command(
 ) -> None:
     """Write a systemd unit or launchd agent of this user that keeps a worker waiting for the campaign's windows."""
     from rollwright.app.campaign import find_campaign  # noqa: PLC0415 - keeps --help light
-    from rollwright.app.service import native_kind, service_for, write_service  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.service import detect_service_kind, make_service, write_service  # noqa: PLC0415 - keeps --help light
 
     selection(where).query()
     campaign, folder = find_campaign(name)
@@ -119,7 +119,7 @@ def install_command(
     for option, values in (("--where", where), ("--tag", tags)):
         for value in values or ():
             arguments += [option, value]
-    service = service_for(campaign, folder=folder, arguments=arguments, kind=kind or native_kind())
+    service = make_service(campaign, folder=folder, arguments=arguments, kind=kind or detect_service_kind())
     if only_print:
         print(service.text, end="")
         return

@@ -33,7 +33,7 @@ class Collector(Serializable, ABC):
     pickle_backend: ClassVar[str] = "dill"
 
     def __init__(self, process_list: Step | Sequence[Step] = ()) -> None:
-        self.process_list: list[Step] = _steps(process_list)
+        self.process_list: list[Step] = _list_steps(process_list)
 
     @abstractmethod
     def collect(self) -> dict[Any, Any]:
@@ -49,7 +49,7 @@ class Collector(Serializable, ABC):
         """
         processed: dict[Any, Any] = {}
         for artifact, value in collected_dict.items():
-            for step in _steps(process_list):
+            for step in _list_steps(process_list):
                 value = step(value, *args, **kwargs)  # noqa: PLW2901 - each step takes the result of the last
             processed[artifact] = value
         return processed
@@ -59,7 +59,7 @@ class Collector(Serializable, ABC):
         return self.process_collect(self.collect(), self.process_list, *args, **kwargs)
 
 
-def _steps(process_list: Step | Sequence[Step]) -> list[Step]:
+def _list_steps(process_list: Step | Sequence[Step]) -> list[Step]:
     return [process_list] if callable(process_list) else list(process_list)
 
 
@@ -162,7 +162,7 @@ class RecorderCollector(Collector):
         names = list(self.artifacts_path) if wanted is None else [wanted] if isinstance(wanted, str) else list(wanted)
         collected: dict[str, dict[Any, Any]] = {name: {} for name in names}
         problems: list[str] = []
-        for key, recorder in self._recorders(rec_filter_func or self.rec_filter_func):
+        for key, recorder in self._select_recorders(rec_filter_func or self.rec_filter_func):
             saved = set(recorder.list_artifacts()) if only_exist else None
             for name in names:
                 if name == self.ART_KEY_RAW:
@@ -180,9 +180,9 @@ class RecorderCollector(Collector):
             raise CoverageError(f"{len(problems)} artifact(s) cannot be collected", problems=problems)
         return collected
 
-    def _recorders(self, keep: Callable[[Recorder], bool] | None) -> list[tuple[Any, Recorder]]:
+    def _select_recorders(self, keep: Callable[[Recorder], bool] | None) -> list[tuple[Any, Recorder]]:
         keyed: dict[Any, Recorder] = {}
-        for recorder in self._listed():
+        for recorder in self._list_recorders():
             if recorder.status not in self.status or (keep is not None and not keep(recorder)):
                 continue
             key = self.rec_key_func(recorder)
@@ -194,7 +194,7 @@ class RecorderCollector(Collector):
         except TypeError:  # keys of different kinds have no order: the experiment's stands
             return list(keyed.items())
 
-    def _listed(self) -> list[Recorder]:
+    def _list_recorders(self) -> list[Recorder]:
         if callable(self.experiment):
             return list(self.experiment())
         experiment = (

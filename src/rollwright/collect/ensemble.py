@@ -69,7 +69,7 @@ class RollingEnsemble(Ensemble):
         empty = [str(key) for key, frame in ensemble_dict.items() if len(frame) == 0]
         if empty:
             raise CoverageError(f"{len(empty)} window(s) have no prediction", problems=empty)
-        ordered = sorted(ensemble_dict.items(), key=lambda item: (_first_day(item[1]), str(item[0])))
+        ordered = sorted(ensemble_dict.items(), key=lambda item: (_find_first_day(item[1]), str(item[0])))
         joined = pd.concat([frame for _, frame in ordered])
         doubled = joined.index.duplicated(keep=False)
         if doubled.any():
@@ -107,7 +107,7 @@ class AverageEnsemble(Ensemble):
         flat = flatten_keys(ensemble_dict)
         if not flat:
             raise CoverageError("there is no prediction to average")
-        table = pd.concat([_only_column(frame) for frame in flat.values()], axis=1, keys=range(len(flat)))
+        table = pd.concat([_take_only_column(frame) for frame in flat.values()], axis=1, keys=range(len(flat)))
         absent = int(table.isna().to_numpy().sum())
         if absent and self.missing == "error":
             raise CoverageError(f"{absent} scores are missing between {len(flat)} models")
@@ -133,9 +133,9 @@ def flatten_keys(nested: Mapping[Any, Any], prefix: tuple[Any, ...] = ()) -> dic
     return flat
 
 
-def _first_day(frame: Frame) -> Any:
+def _find_first_day(frame: Frame) -> Any:
     return frame.index.get_level_values("datetime").min()
 
 
-def _only_column(frame: Frame) -> pd.Series:
+def _take_only_column(frame: Frame) -> pd.Series:
     return frame.iloc[:, 0] if isinstance(frame, pd.DataFrame) else frame

@@ -14,13 +14,13 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from rollwright.campaign.checks.segments import handler_problems, segment_problems
-from rollwright.campaign.yaml.document import Document
+from rollwright.campaign.checks.segments import check_handler, check_segments
+from rollwright.campaign.yaml.document import YamlDocument
 from rollwright.config.aliases import translate_module
 from rollwright.config.construct import SAVED, Trust, get_callable
 from rollwright.errors import ConstructError, MissingExtraError, UntrustedModuleError, nearest
 
-__all__ = ["ObjectCheck", "task_problems"]
+__all__ = ["ObjectCheck", "check_task"]
 
 Keys = tuple["str | int", ...]
 
@@ -57,38 +57,38 @@ class ObjectCheck:
 
     Attributes
     ----------
-    document : Document
+    document : YamlDocument
     trust : Trust or None
         Modules and the folder that may be named; None leaves that question to the one who builds.
     """
 
-    document: Document
+    document: YamlDocument
     trust: Trust | None = None
 
-    def says(self, keys: Keys, said: str, *, key: bool = False) -> str:
+    def describe(self, keys: Keys, said: str, *, key: bool = False) -> str:
         """Return the problem with its place; that of the key when `key` is set."""
-        where = self.document.where_key if key else self.document.where
+        where = self.document.locate_key if key else self.document.locate
         return f"{where(('task', *keys))}: {said}"
 
 
-def task_problems(task: Mapping[str, Any], check: ObjectCheck) -> list[str]:
+def check_task(task: Mapping[str, Any], check: ObjectCheck) -> list[str]:
     """Return what is wrong with the objects of `task`, whose placeholders are filled."""
     problems: list[str] = []
     for role in ("model", "dataset", "reweighter"):
         if task.get(role) is not None:
-            problems += _object(task[role], (role,), role, check)
+            problems += _check_object(task[role], (role,), role, check)
     records = task.get("record")
     for position, record in enumerate(records if isinstance(records, list) else []):
-        problems += _object(record, ("record", position), "record", check)
+        problems += _check_object(record, ("record", position), "record", check)
     if isinstance(records, Mapping | str):
-        problems += _object(records, ("record",), "record", check)
+        problems += _check_object(records, ("record",), "record", check)
     return problems
 
 
-def _object(config: Any, keys: Keys, role: str, check: ObjectCheck) -> list[str]:
+def _check_object(config: Any, keys: Keys, role: str, check: ObjectCheck) -> list[str]:
     saved = config.get("class") if isinstance(config, Mapping) else config
     if isinstance(saved, str) and saved.startswith(SAVED):
-        return _saved(config, saved, keys, check)
+        return _check_saved(config, saved, keys, check)
     if isinstance(config, str):
         config = {"class": config} if not config.startswith("<") else None  # such a placeholder has been told
     name = config.get("class", config.get("func")) if isinstance(config, Mapping) else None
@@ -99,42 +99,44 @@ def _object(config: Any, keys: Keys, role: str, check: ObjectCheck) -> list[str]
         if key not in OBJECT_KEYS and "kwargs" in keys:  # those of the task itself are told with its other keys
             near = nearest(str(key), OBJECT_KEYS)
             meant = f"; did you mean `{near}`?" if near else " beside class, module_path and kwargs"
-            problems.append(check.says((*keys, key), f"unknown key `{key}`{meant}", key=True))
+            problems.append(check.describe((*keys, key), f"unknown key `{key}`{meant}", key=True))
     kwargs = config.get("kwargs") or {}
     if not isinstance(kwargs, Mapping):
-        return [*problems, check.says((*keys, "kwargs"), f"`kwargs` of `{name}` is no mapping")]
-    target, wrong = _class_of(config, name, DEFAULT_MODULES.get(role), check)
+        return [*problems, check.describe((*keys, "kwargs"), f"`kwargs` of `{name}` is no mapping")]
+    target, wrong = _find_class(config, name, DEFAULT_MODULES.get(role), check)
     if wrong:
         place = "module_path" if "module_path" in config and f"`{name}`" not in wrong else "class"
-        problems.append(check.says((*keys, place), wrong))
+        problems.append(check.describe((*keys, place), wrong))
     if target is not None:
-        problems += _arguments(target, kwargs, keys, role, check)
-        problems += [check.says((*keys, "kwargs", *at), said) for at, said in segment_problems(target, kwargs)]
-        problems += [check.says((*keys, "kwargs", *at), said) for at, said in handler_problems(target, kwargs)]
-    return problems + _nested(kwargs, (*keys, "kwargs"), check)
+        problems += _check_arguments(target, kwargs, keys, role, check)
+        problems += [check.describe((*keys, "kwargs", *at), said) for at, said in check_segments(target, kwargs)]
+        problems += [check.describe((*keys, "kwargs", *at), said) for at, said in check_handler(target, kwargs)]
+    return problems + _check_nested(kwargs, (*keys, "kwargs"), check)
 
 
-def _saved(config: Any, name: str, keys: Keys, check: ObjectCheck) -> list[str]:
+def _check_saved(config: Any, name: str, keys: Keys, check: ObjectCheck) -> list[str]:
     """Check an object that is a file; who signed it is asked when it is opened."""
     if isinstance(config, Mapping) and (config.get("module_path") or config.get("kwargs")):
-        return [check.says(keys, f"`{name}` is a saved object, which takes neither module_path nor kwargs")]
+        return [check.describe(keys, f"`{name}` is a saved object, which takes neither module_path nor kwargs")]
     path = check.document.path.resolve().parent / name.removeprefix(SAVED)
-    return [] if path.is_file() else [check.says(keys, f"`{name}`: there is no file {path}")]
+    return [] if path.is_file() else [check.describe(keys, f"`{name}`: there is no file {path}")]
 
 
-def _nested(kwargs: Mapping[str, Any], keys: Keys, check: ObjectCheck) -> list[str]:
+def _check_nested(kwargs: Mapping[str, Any], keys: Keys, check: ObjectCheck) -> list[str]:
     """Check the objects inside the arguments of another."""
     problems: list[str] = []
     for key, value in kwargs.items():
         if key in DEFAULT_MODULES and isinstance(value, list):
             for position, item in enumerate(value):
-                problems += _object(item, (*keys, key, position), key, check)
+                problems += _check_object(item, (*keys, key, position), key, check)
         elif key in DEFAULT_MODULES or (isinstance(value, Mapping) and "class" in value and "module_path" in value):
-            problems += _object(value, (*keys, key), key, check)
+            problems += _check_object(value, (*keys, key), key, check)
     return problems
 
 
-def _class_of(config: Mapping[str, Any], name: str, default: str | None, check: ObjectCheck) -> tuple[Any, str | None]:
+def _find_class(
+    config: Mapping[str, Any], name: str, default: str | None, check: ObjectCheck
+) -> tuple[Any, str | None]:
     """Return rollwright's class that `config` means, None for another's, and what is wrong with the name."""
     module = config.get("module_path") or (name.rpartition(".")[0] or default)
     if module is None:
@@ -142,7 +144,7 @@ def _class_of(config: Mapping[str, Any], name: str, default: str | None, check: 
     if not isinstance(module, str):
         return None, None  # told by the models of the file, or by who builds it
     if module.split(".")[0] != "qlib" and not all(m.split(".")[0] == "rollwright" for m in translate_module(module)):
-        return None, _distrust(module, check.trust)
+        return None, _check_trust(module, check.trust)
     try:
         target, _ = get_callable({"class": name, "module_path": config.get("module_path")}, default, trust=Trust())
     except MissingExtraError:
@@ -153,7 +155,7 @@ def _class_of(config: Mapping[str, Any], name: str, default: str | None, check: 
     return target, None
 
 
-def _distrust(module: str, trust: Trust | None) -> str | None:
+def _check_trust(module: str, trust: Trust | None) -> str | None:
     if trust is None:
         return None
     if module.endswith(".py"):
@@ -167,22 +169,22 @@ def _distrust(module: str, trust: Trust | None) -> str | None:
     return f"{error.message}; {error.hint}" if error.hint else error.message
 
 
-def _arguments(target: Any, kwargs: Mapping[str, Any], keys: Keys, role: str, check: ObjectCheck) -> list[str]:
-    parameters, is_open = _parameters(target)
+def _check_arguments(target: Any, kwargs: Mapping[str, Any], keys: Keys, role: str, check: ObjectCheck) -> list[str]:
+    parameters, is_open = _list_parameters(target)
     supplied = SUPPLIED.get(role, ())
     label = getattr(target, "__name__", str(target))
     problems = []
     for name, value in kwargs.items():
-        if name in parameters and (said := _type_problem(parameters[name], value)):
-            problems.append(check.says((*keys, "kwargs", name), f"`{name}` of `{label}` {said}"))
+        if name in parameters and (said := _check_type(parameters[name], value)):
+            problems.append(check.describe((*keys, "kwargs", name), f"`{name}` of `{label}` {said}"))
     strangers = [name for name in kwargs if name not in parameters]
-    for name, near in (_unknown(target, strangers) if is_open else _nearest_of(strangers, parameters)).items():
+    for name, near in (_find_unknown(target, strangers) if is_open else _find_nearest(strangers, parameters)).items():
         meant = f"did you mean `{near}`?" if near else f"known: {', '.join(sorted(parameters))}"
         at = (*keys, "kwargs", name)
-        problems.append(check.says(at, f"`{label}` has no parameter `{name}`; {meant}", key=True))
+        problems.append(check.describe(at, f"`{label}` has no parameter `{name}`; {meant}", key=True))
     first = inspect.signature(target).parameters.values()
     problems += [
-        check.says(keys, f"`{label}` needs `{parameter.name}`")
+        check.describe(keys, f"`{label}` needs `{parameter.name}`")
         for parameter in first
         if parameter.default is parameter.empty
         and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
@@ -192,11 +194,11 @@ def _arguments(target: Any, kwargs: Mapping[str, Any], keys: Keys, role: str, ch
     return problems
 
 
-def _nearest_of(names: Collection[str], known: Collection[str]) -> dict[str, str | None]:
+def _find_nearest(names: Collection[str], known: Collection[str]) -> dict[str, str | None]:
     return {name: nearest(name, known) for name in names}
 
 
-def _unknown(target: Any, names: Collection[str]) -> dict[str, str | None]:
+def _find_unknown(target: Any, names: Collection[str]) -> dict[str, str | None]:
     """Return the unknown ones of `names` where any may be given, as far as the class itself can tell."""
     ask = getattr(target, "unknown_parameters", None)
     try:
@@ -205,7 +207,7 @@ def _unknown(target: Any, names: Collection[str]) -> dict[str, str | None]:
         return {}  # told by the one who builds it
 
 
-def _parameters(target: Any) -> tuple[dict[str, Any], bool]:
+def _list_parameters(target: Any) -> tuple[dict[str, Any], bool]:
     """Return what may be given by name, with its type, and whether more than that may.
 
     A constructor that takes ``**kwargs`` hands them to the next one up, whose parameters are then known here too; one
@@ -219,7 +221,7 @@ def _parameters(target: Any) -> tuple[dict[str, Any], bool]:
         if maker is object.__init__:
             return found, True
         signature = inspect.signature(maker)
-        hints = _hints(maker)
+        hints = _read_hints(maker)
         named = [
             name
             for name, parameter in signature.parameters.items()
@@ -233,27 +235,27 @@ def _parameters(target: Any) -> tuple[dict[str, Any], bool]:
     return found, True
 
 
-def _hints(maker: Any) -> dict[str, Any]:
+def _read_hints(maker: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(maker)
     except (NameError, TypeError):
         return {}
 
 
-def _type_problem(hint: Any, value: object) -> str | None:
+def _check_type(hint: Any, value: object) -> str | None:
     if not _is_plain(hint):
         return None
     try:
         TypeAdapter(hint).validate_python(value, strict=True)
     except ValidationError:
-        wanted = " or ".join(getattr(part, "__name__", str(part)) for part in _parts(hint))
+        wanted = " or ".join(getattr(part, "__name__", str(part)) for part in _split_union(hint))
         return f"is {value!r}, {type(value).__name__}; it takes {wanted.replace('NoneType', 'null')}"
     return None
 
 
-def _parts(hint: Any) -> Collection[Any]:
+def _split_union(hint: Any) -> Collection[Any]:
     return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
 
 
 def _is_plain(hint: Any) -> bool:
-    return all(part in _PLAIN for part in _parts(hint))
+    return all(part in _PLAIN for part in _split_union(hint))

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from rollwright.campaign.yaml.document import Document
+from rollwright.campaign.yaml.document import YamlDocument
 from rollwright.config.placeholders import fill_paths
 from rollwright.errors import ConfigError, nearest
 
-__all__ = ["RUNTIME_NAMES", "filled_task"]
+__all__ = ["RUNTIME_NAMES", "fill_task"]
 
 RUNTIME_NAMES: Final = ("MODEL", "DATASET", "PRED")
 _PLACEHOLDER: Final = re.compile(r"<([A-Za-z_][\w.]*)>")
@@ -18,40 +18,40 @@ _PLACEHOLDER: Final = re.compile(r"<([A-Za-z_][\w.]*)>")
 Keys = tuple["str | int", ...]
 
 
-def filled_task(task: Mapping[str, Any], document: Document) -> tuple[dict[str, Any], list[str]]:
+def fill_task(task: Mapping[str, Any], document: YamlDocument) -> tuple[dict[str, Any], list[str]]:
     """Return `task` with its paths ``<a.b.0>`` filled, and what is wrong with its placeholders.
 
     ``<MODEL>``, ``<DATASET>`` and ``<PRED>`` stay: they are filled when there is something to fill them with, which is
     in ``record`` only. A task with a problem is returned as it is.
     """
     problems: list[str] = []
-    for keys, text in _leaves(task, ()):
+    for keys, text in _walk_texts(task, ()):
         match = _PLACEHOLDER.fullmatch(text)
         if match is None:
             continue
-        said = _missing(task, match.group(1)) if "." in match.group(1) else _runtime(match.group(1), keys)
+        said = _check_path(task, match.group(1)) if "." in match.group(1) else _check_runtime_name(match.group(1), keys)
         if said:
-            problems.append(f"{document.where(('task', *keys))}: {said}")
+            problems.append(f"{document.locate(('task', *keys))}: {said}")
     if problems:
         return dict(task), problems
     try:
         return fill_paths(task), []
     except ConfigError as error:
-        return dict(task), [f"{document.where(('task',))}: {error.message}"]
+        return dict(task), [f"{document.locate(('task',))}: {error.message}"]
 
 
-def _leaves(value: object, keys: Keys) -> Iterator[tuple[Keys, str]]:
+def _walk_texts(value: object, keys: Keys) -> Iterator[tuple[Keys, str]]:
     if isinstance(value, str):
         yield keys, value
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _leaves(item, (*keys, key))
+            yield from _walk_texts(item, (*keys, key))
     elif isinstance(value, list):
         for position, item in enumerate(value):
-            yield from _leaves(item, (*keys, position))
+            yield from _walk_texts(item, (*keys, position))
 
 
-def _runtime(name: str, keys: Keys) -> str | None:
+def _check_runtime_name(name: str, keys: Keys) -> str | None:
     if keys[:1] == ("record",):
         if name in RUNTIME_NAMES:
             return None
@@ -61,7 +61,7 @@ def _runtime(name: str, keys: Keys) -> str | None:
     return f"nothing fills the placeholder <{name}> here: {', '.join(RUNTIME_NAMES)} exist in `record` only"
 
 
-def _missing(task: Mapping[str, Any], path: str) -> str | None:
+def _check_path(task: Mapping[str, Any], path: str) -> str | None:
     place: Any = task
     for part in path.split("."):
         if isinstance(place, list) and part.isdecimal() and int(part) < len(place):

@@ -9,38 +9,38 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from rollwright.campaign.yaml.document import Document
+from rollwright.campaign.yaml.document import YamlDocument
 from rollwright.config.construct import TRUSTED_PACKAGES
 from rollwright.config.context import QLIB_NAMES, translate
 from rollwright.config.settings import Settings, known_names
 from rollwright.errors import ConfigError, UnknownSettingError, nearest
 
-__all__ = ["init_problems", "sys_folders", "with_files"]
+__all__ = ["check_qlib_init", "find_sys_folders", "replace_modules_with_files"]
 
 _NAMES: Final = (*QLIB_NAMES, "exp_manager", "mongo")
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-def init_problems(values: object, document: Document) -> list[str]:
+def check_qlib_init(values: object, document: YamlDocument) -> list[str]:
     """Return what is wrong with ``qlib_init``: names no setting has, and values no setting takes."""
     problems: list[str] = []
     for name, value in values.items() if isinstance(values, Mapping) else ():
         said: str | None
         try:
-            said = _setting_problem(translate({name: value}))
+            said = _check_setting(translate({name: value}))
         except ConfigError as error:
             if isinstance(error, UnknownSettingError) and name not in _NAMES:
                 near = nearest(name, (*_NAMES, *known_names()))
                 meant = f"did you mean `{near}`?" if near else "known: " + ", ".join(_NAMES)
-                problems.append(f"{document.where_key(('qlib_init', name))}: unknown key `qlib_init.{name}`; {meant}")
+                problems.append(f"{document.locate_key(('qlib_init', name))}: unknown key `qlib_init.{name}`; {meant}")
                 continue
             said = f"{error.message}; {error.hint}" if error.hint else error.message
         if said:
-            problems.append(f"{document.where(('qlib_init', name))}: `qlib_init.{name}`: {said}")
+            problems.append(f"{document.locate(('qlib_init', name))}: `qlib_init.{name}`: {said}")
     return problems
 
 
-def _setting_problem(values: Mapping[str, object]) -> str | None:
+def _check_setting(values: Mapping[str, object]) -> str | None:
     for dotted, value in values.items():
         section, _, field = dotted.partition(".")
         if dotted not in known_names():
@@ -54,7 +54,7 @@ def _setting_problem(values: Mapping[str, object]) -> str | None:
     return None
 
 
-def sys_folders(sys: object, folder: Path, document: Document) -> tuple[list[Path], list[str]]:
+def find_sys_folders(sys: object, folder: Path, document: YamlDocument) -> tuple[list[Path], list[str]]:
     """Return the folders of ``sys`` and what is wrong with them.
 
     Qlib appends them to ``sys.path``; here nothing becomes importable. A module may be named without its folder when
@@ -70,7 +70,7 @@ def sys_folders(sys: object, folder: Path, document: Document) -> tuple[list[Pat
                 continue  # the models of the file tell it
             base = folder if key == "rel_path" else Path.cwd()
             found = (base / Path(name).expanduser()).resolve()
-            place = document.where(("sys", key))
+            place = document.locate(("sys", key))
             if not found.is_relative_to(folder):
                 problems.append(
                     f"{place}: `sys.{key}: {name}` lies outside the folder of the file, {folder}, so its modules are "
@@ -84,13 +84,13 @@ def sys_folders(sys: object, folder: Path, document: Document) -> tuple[list[Pat
     return folders, problems
 
 
-def with_files(value: Any, folders: Sequence[Path], folder: Path) -> Any:
+def replace_modules_with_files(value: Any, folders: Sequence[Path], folder: Path) -> Any:
     """Return a copy of `value` in which each ``module_path: name`` found in `folders` names its ``.py`` file."""
     if isinstance(value, list):
-        return [with_files(item, folders, folder) for item in value]
+        return [replace_modules_with_files(item, folders, folder) for item in value]
     if not isinstance(value, dict):
         return value
-    made = {key: with_files(item, folders, folder) for key, item in value.items()}
+    made = {key: replace_modules_with_files(item, folders, folder) for key, item in value.items()}
     module = made.get("module_path")
     if (
         isinstance(module, str)

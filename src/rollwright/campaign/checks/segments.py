@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rollwright.errors import CalendarError, nearest
 
-__all__ = ["handler_problems", "segment_problems"]
+__all__ = ["check_handler", "check_segments"]
 
 Keys = tuple["str | int", ...]
 Problem = tuple[Keys, str]
@@ -16,7 +16,7 @@ ROLES: Final = ("train", "valid", "test")
 RANGES: Final = (("start_time", "end_time"), ("fit_start_time", "fit_end_time"))
 
 
-def segment_problems(target: Any, kwargs: Mapping[str, Any]) -> Iterator[Problem]:
+def check_segments(target: Any, kwargs: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what is wrong with the ``segments`` of a dataset: keys within its arguments, and what to say.
 
     A segment is a pair of dates, an open side is null; train, valid and test do not overlap unless ``allow_overlap``
@@ -36,18 +36,18 @@ def segment_problems(target: Any, kwargs: Mapping[str, Any]) -> Iterator[Problem
         if name not in ROLES and near:
             yield ("segments", name), f"segment `{name}`; did you mean `{near}`?"
         if not isinstance(pair, list | tuple) or len(pair) != 2:
-            yield ("segments", name), f"segment `{name}` is no pair of dates: {_shown(pair)}"
+            yield ("segments", name), f"segment `{name}` is no pair of dates: {_format_value(pair)}"
             continue
-        found = list(_range_problems(pair[0], pair[1], ("segments", name, 0), ("segments", name, 1), name))
+        found = list(_check_range(pair[0], pair[1], ("segments", name, 0), ("segments", name, 1), name))
         yield from found
         if not found:
             spans[name] = (pair[0], pair[1])
     if not kwargs.get("allow_overlap"):
-        yield from _overlaps(spans)
-    yield from _before_the_handler(spans, kwargs.get("handler"))
+        yield from _check_overlaps(spans)
+    yield from _check_handler_start(spans, kwargs.get("handler"))
 
 
-def _before_the_handler(spans: Mapping[str, tuple[Any, Any]], handler: Any) -> Iterator[Problem]:
+def _check_handler_start(spans: Mapping[str, tuple[Any, Any]], handler: Any) -> Iterator[Problem]:
     """Yield the segments that begin before the data of the configured handler do: those rows would never be there.
 
     An end beyond the handler's is no problem yet: rolling windows move the handler's end along.
@@ -56,34 +56,34 @@ def _before_the_handler(spans: Mapping[str, tuple[Any, Any]], handler: Any) -> I
 
     given = handler.get("kwargs") if isinstance(handler, Mapping) else None
     first = given.get("start_time") if isinstance(given, Mapping) else None
-    if first is None or (isinstance(first, str) and first.startswith("<")) or _no_date(first):
+    if first is None or (isinstance(first, str) and first.startswith("<")) or _check_date(first):
         return
     for name, (start, _) in spans.items():
         if start is None or (isinstance(start, str) and start.startswith("<")):
             continue
         if to_session(start) < to_session(first):
-            said = f"`{name}` begins {_shown(start)}, before the handler's start_time {_shown(first)}"
+            said = f"`{name}` begins {_format_value(start)}, before the handler's start_time {_format_value(first)}"
             yield ("segments", name, 0), said + "; widen the handler, or cut the segment"
 
 
-def handler_problems(target: Any, kwargs: Mapping[str, Any]) -> Iterator[Problem]:
+def check_handler(target: Any, kwargs: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what is wrong with the dates and codes of a handler's arguments."""
     from rollwright.dataset.handler import DataHandler  # noqa: PLC0415 - only tasks with a handler pay for it
 
     if not (isinstance(target, type) and issubclass(target, DataHandler)):
         return
     for first, last in RANGES:
-        yield from _range_problems(kwargs.get(first), kwargs.get(last), (first,), (last,), first.removesuffix("_time"))
+        yield from _check_range(kwargs.get(first), kwargs.get(last), (first,), (last,), first.removesuffix("_time"))
     codes = kwargs.get("instruments")
     for position, code in enumerate(codes if isinstance(codes, list) else []):
         if not isinstance(code, str):
-            said = f"{_shown(code)} is {type(code).__name__}, and codes are texts: write it in quotes"
+            said = f"{_format_value(code)} is {type(code).__name__}, and codes are texts: write it in quotes"
             yield ("instruments", position), said
     if codes is not None and not isinstance(codes, str | list | Mapping):
-        yield ("instruments",), f"{_shown(codes)} is {type(codes).__name__}, no universe, and no list of codes"
+        yield ("instruments",), f"{_format_value(codes)} is {type(codes).__name__}, no universe, and no list of codes"
 
 
-def _no_date(value: object) -> str | None:
+def _check_date(value: object) -> str | None:
     """Return why `value` is no date, or None."""
     from rollwright.calendar.trading import to_session  # noqa: PLC0415 - pandas comes with it
 
@@ -94,22 +94,22 @@ def _no_date(value: object) -> str | None:
     return None
 
 
-def _range_problems(start: Any, end: Any, at: Keys, until: Keys, name: str) -> Iterator[Problem]:
+def _check_range(start: Any, end: Any, at: Keys, until: Keys, name: str) -> Iterator[Problem]:
     from rollwright.calendar.trading import to_session  # noqa: PLC0415 - pandas comes with it
 
     if any(isinstance(value, str) and value.startswith("<") for value in (start, end)):
         return  # a placeholder that could not be filled has been told
     bad = False
     for keys, value in ((at, start), (until, end)):
-        said = _no_date(value) if value is not None else None
+        said = _check_date(value) if value is not None else None
         if said:
             bad = True
             yield keys, said
     if not bad and start is not None and end is not None and to_session(end) < to_session(start):
-        yield until, f"`{name}` ends {_shown(end)}, before it starts {_shown(start)}"
+        yield until, f"`{name}` ends {_format_value(end)}, before it starts {_format_value(start)}"
 
 
-def _overlaps(spans: Mapping[str, tuple[Any, Any]]) -> Iterator[Problem]:
+def _check_overlaps(spans: Mapping[str, tuple[Any, Any]]) -> Iterator[Problem]:
     import pandas as pd  # noqa: PLC0415 - what checks dates needs it, what reads a file does not
 
     from rollwright.calendar.trading import to_session  # noqa: PLC0415 - pandas comes with it
@@ -121,9 +121,12 @@ def _overlaps(spans: Mapping[str, tuple[Any, Any]]) -> Iterator[Problem]:
             low = max(pd.Timestamp.min if side is None else to_session(side) for side in (start, begin))
             high = min(pd.Timestamp.max if side is None else to_session(side) for side in (end, stop))
             if low <= high:
-                said = f"`{other}` [{_shown(begin)}, {_shown(stop)}] overlaps `{one}` [{_shown(start)}, {_shown(end)}]"
+                shown = [
+                    f"[{_format_value(first)}, {_format_value(last)}]" for first, last in (spans[other], spans[one])
+                ]
+                said = f"`{other}` {shown[0]} overlaps `{one}` {shown[1]}"
                 yield ("segments", other), said + "; write `allow_overlap: true` in the dataset's kwargs if it is meant"
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     return "…" if value is None else str(value)

@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rollwright.campaign.yaml.inherit import MAX_BASES, assign, merge, stray_drops
+from rollwright.campaign.yaml.inherit import MAX_BASES, assign, find_stray_drops, merge
 from rollwright.campaign.yaml.nodes import (
     Entry,
+    FilePosition,
     ListNode,
     MapNode,
     Node,
-    Place,
     ScalarNode,
     check_size,
     compose,
-    value_of,
+    to_value,
 )
 from rollwright.campaign.yaml.template import Rendered, render
 from rollwright.errors import ConfigError
 
-__all__ = ["BASE_KEY", "Document", "problems_error", "read_document"]
+__all__ = ["BASE_KEY", "YamlDocument", "combine_problems", "read_document"]
 
 MAX_BYTES: Final = 1 << 16
 MAX_TOLD: Final = 50
@@ -39,7 +39,7 @@ KeyPath = Sequence["str | int"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class YamlDocument:
     """A YAML mapping, its text, and where everything stands.
 
     Attributes
@@ -57,37 +57,37 @@ class Document:
     data: dict[str, Any]
     root: MapNode
 
-    def where(self, keys: KeyPath) -> str:
+    def locate(self, keys: KeyPath) -> str:
         """Return ``file:line:column`` of the value at `keys`, or of its nearest parent that exists.
 
         It is the file that the value was written in: this one, one of its bases, or an override.
         """
         node: Node = self.root
         for key in keys:
-            entry = _child(node, key)
+            entry = _find_child(node, key)
             if entry is None:
                 break
             node = entry.value
-        return str(node.place)
+        return str(node.position)
 
-    def where_key(self, keys: KeyPath) -> str:
+    def locate_key(self, keys: KeyPath) -> str:
         """Return ``file:line:column`` of the key that ends `keys`."""
         node: Node = self.root
         for key in keys[:-1]:
-            entry = _child(node, key)
+            entry = _find_child(node, key)
             if entry is None:
-                return self.where(keys)
+                return self.locate(keys)
             node = entry.value
-        entry = _child(node, keys[-1])
-        return str(entry.place) if entry is not None else self.where(keys)
+        entry = _find_child(node, keys[-1])
+        return str(entry.position) if entry is not None else self.locate(keys)
 
-    def anchored(self) -> set[str]:
+    def list_anchored(self) -> set[str]:
         """Return the top-level keys that define an anchor for use elsewhere in their file."""
         return {entry.key for entry in self.root.entries.values() if entry.anchored}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
+class _LoadedFile:
     """One file of a chain of bases, with its own bases already beneath it."""
 
     root: MapNode
@@ -95,7 +95,9 @@ class _Part:
     changed: bool
 
 
-def read_document(path: Path, overrides: Sequence[str] = (), *, environ: Mapping[str, str] | None = None) -> Document:
+def read_document(
+    path: Path, overrides: Sequence[str] = (), *, environ: Mapping[str, str] | None = None
+) -> YamlDocument:
     """Read the YAML file `path` over its bases, and put `overrides` over it.
 
     Parameters
@@ -115,13 +117,13 @@ def read_document(path: Path, overrides: Sequence[str] = (), *, environ: Mapping
     """
     part = _read(path, environ, ())
     for override in overrides:
-        dotted, value = _override(override)
+        dotted, value = _parse_override(override)
         assign(part.root, dotted, value)
     check_size(part.root)
-    return Document(path=path, text=part.text, data=value_of(part.root), root=part.root)
+    return YamlDocument(path=path, text=part.text, data=to_value(part.root), root=part.root)
 
 
-def problems_error(path: Path, problems: Sequence[str]) -> ConfigError:
+def combine_problems(path: Path, problems: Sequence[str]) -> ConfigError:
     """Return the one error that tells all `problems`, each once, file by file in the order of their lines."""
     told = sorted(dict.fromkeys(problems), key=_order)
     if len(told) == 1:
@@ -137,48 +139,48 @@ def _order(problem: str) -> tuple[str, int, int]:
     return (place.group(1), int(place.group(2)), int(place.group(3))) if place else (problem, 0, 0)
 
 
-def _read(path: Path, environ: Mapping[str, str] | None, above: tuple[Path, ...]) -> _Part:
-    raw = _text(path)
+def _read(path: Path, environ: Mapping[str, str] | None, above: tuple[Path, ...]) -> _LoadedFile:
+    raw = _read_text(path)
     rendered = render(raw, name=str(path), environ=environ)
     root, problems = compose(rendered, name=str(path))
     if not isinstance(root, MapNode):
         kind = {ListNode: "list", type(None): "NoneType"}.get(type(root), "text")
         raise ConfigError(f"{path}: a mapping of keys is needed, this is {kind}")
     if problems:
-        raise problems_error(path, problems)
+        raise combine_problems(path, problems)
     check_size(root)
     entry = root.entries.pop(BASE_KEY, None)
     if entry is None:
-        if problems := stray_drops(root):
-            raise problems_error(path, problems)
-        return _Part(root=root, text=rendered.text, changed=rendered.lines is not None)
-    base = _read(_base_path(entry, path, (*above, path)), environ, (*above, path))
+        if problems := find_stray_drops(root):
+            raise combine_problems(path, problems)
+        return _LoadedFile(root=root, text=rendered.text, changed=rendered.lines is not None)
+    base = _read(_find_base(entry, path, (*above, path)), environ, (*above, path))
     if problems := merge(base.root, root):
-        raise problems_error(path, problems)
-    base.root.place = root.place
+        raise combine_problems(path, problems)
+    base.root.position = root.position
     text = f"{rendered.text.rstrip()}\n\n# base of the above:\n{base.text}"
-    return _Part(root=base.root, text=text, changed=True)
+    return _LoadedFile(root=base.root, text=text, changed=True)
 
 
-def _base_path(entry: Entry, path: Path, chain: tuple[Path, ...]) -> Path:
+def _find_base(entry: Entry, path: Path, chain: tuple[Path, ...]) -> Path:
     """Return the file that the entry means: taken from the working directory, then from the folder of its file."""
-    value = value_of(entry.value)
+    value = to_value(entry.value)
     if not isinstance(value, str) or not value:
-        raise ConfigError(f"{entry.value.place}: {BASE_KEY} is the path of a file, not {value!r}")
+        raise ConfigError(f"{entry.value.position}: {BASE_KEY} is the path of a file, not {value!r}")
     candidates = (Path(value).expanduser(), path.parent / value)
     base = next((found for found in candidates if found.is_file()), None)
     shown = " → ".join(str(step) for step in chain)
     if base is None:
         tried = " or ".join(dict.fromkeys(str(candidate) for candidate in candidates))
-        raise ConfigError(f"{entry.value.place}: there is no base {tried} (of {shown})")
+        raise ConfigError(f"{entry.value.position}: there is no base {tried} (of {shown})")
     if base.resolve() in [step.resolve() for step in chain]:
-        raise ConfigError(f"{entry.value.place}: the bases go in a circle: {shown} → {base}")
+        raise ConfigError(f"{entry.value.position}: the bases go in a circle: {shown} → {base}")
     if len(chain) > MAX_BASES:
-        raise ConfigError(f"{entry.value.place}: more than {MAX_BASES} bases: {shown} → {base}")
+        raise ConfigError(f"{entry.value.position}: more than {MAX_BASES} bases: {shown} → {base}")
     return base
 
 
-def _override(override: str) -> tuple[str, Node]:
+def _parse_override(override: str) -> tuple[str, Node]:
     dotted, equals, text = override.partition("=")
     dotted = dotted.strip()
     if not equals or not all(dotted.split(".")):
@@ -187,10 +189,10 @@ def _override(override: str) -> tuple[str, Node]:
     node, problems = compose(Rendered(text=text, lines=(0,)), name=name)
     if problems:
         raise ConfigError(problems[0])
-    return dotted, node if node is not None else ScalarNode(Place(file=name), None)
+    return dotted, node if node is not None else ScalarNode(FilePosition(file=name), None)
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     if path.exists() and not path.is_file():
         raise ConfigError(f"{path} is no file")
     try:
@@ -208,7 +210,7 @@ def _text(path: Path) -> str:
         raise ConfigError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from error
 
 
-def _child(node: Node, key: str | int) -> Entry | None:
+def _find_child(node: Node, key: str | int) -> Entry | None:
     if isinstance(node, MapNode):
         return node.find(str(key))
     if isinstance(node, ListNode) and isinstance(key, int) and key < len(node.items):

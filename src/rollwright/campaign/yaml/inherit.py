@@ -7,10 +7,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from rollwright.campaign.yaml.nodes import DROP, Entry, ListNode, MapNode, Node, Place, ScalarNode, every_slot, is_drop
+from rollwright.campaign.yaml.nodes import (
+    DROP,
+    Entry,
+    FilePosition,
+    ListNode,
+    MapNode,
+    Node,
+    ScalarNode,
+    is_drop,
+    walk_entries,
+)
 from rollwright.errors import ConfigError
 
-__all__ = ["MAX_BASES", "assign", "merge", "stray_drops"]
+__all__ = ["MAX_BASES", "assign", "find_stray_drops", "merge"]
 
 MAX_BASES: Final = 16
 
@@ -23,18 +33,18 @@ def merge(base: MapNode, child: MapNode) -> list[str]:
     list of str
         What is wrong, with its place: a ``__DROP__`` of what is not there.
     """
-    return _Merge(base).mapping(base, child)
+    return _Merge(base).merge_mapping(base, child)
 
 
-def stray_drops(root: Node) -> list[str]:
+def find_stray_drops(root: Node) -> list[str]:
     """Return a problem for each ``__DROP__`` beneath `root`: nothing is underneath that it could delete."""
-    mappings = [root, *(slot.value for slot in every_slot(root))]
+    mappings = [root, *(slot.value for slot in walk_entries(root))]
     return [
-        _nothing_to_drop(entry)
+        _describe_stray_drop(entry)
         for mapping in mappings
         if isinstance(mapping, MapNode)
         for entry in mapping.entries.values()
-        if is_drop(entry.value) and mapping.taken_in(entry.key) is None
+        if is_drop(entry.value) and mapping.find_merged(entry.key) is None
     ]
 
 
@@ -50,8 +60,8 @@ def assign(root: MapNode, dotted: str, value: Node) -> None:
     keys = dotted.split(".")
     place: Node = root
     for key in keys[:-1]:
-        slot = _opened(_slot(place, key, dotted, value.place), value.place)
-        work.own(slot)
+        slot = _fill_empty(_make_entry(place, key, dotted, value.position), value.position)
+        work.detach(slot)
         place = slot.value
     if is_drop(value):
         known = isinstance(place, MapNode) and place.find(keys[-1]) is not None
@@ -59,8 +69,8 @@ def assign(root: MapNode, dotted: str, value: Node) -> None:
             raise ConfigError(f"the override `{dotted}` drops nothing: there is no `{keys[-1]}`")
         _drop(place, keys[-1], value)
         return
-    slot = _slot(place, keys[-1], dotted, value.place)
-    slot.place = value.place
+    slot = _make_entry(place, keys[-1], dotted, value.position)
+    slot.position = value.position
     work.replace(slot, value, owned=True)
 
 
@@ -70,65 +80,67 @@ class _Merge:
     def __init__(self, root: MapNode) -> None:
         self.root = root
 
-    def mapping(self, base: MapNode, child: MapNode) -> list[str]:
+    def merge_mapping(self, base: MapNode, child: MapNode) -> list[str]:
         """Put the entries of `child` over those of `base`."""
         problems: list[str] = []
         dropped = [entry for entry in child.entries.values() if is_drop(entry.value)]
         for entry in dropped:
             if base.find(entry.key) is not None:
                 _drop(base, entry.key, entry.value)
-            elif child.taken_in(entry.key) is None:
-                problems.append(_nothing_to_drop(entry))
-        for key, entry in child.visible().items():
+            elif child.find_merged(entry.key) is None:
+                problems.append(_describe_stray_drop(entry))
+        for key, entry in child.resolve_entries().items():
             found = base.find(key)
             if found is None:
-                problems += stray_drops(entry.value)
+                problems += find_stray_drops(entry.value)
                 own = child.entries.get(key)
-                base.entries[key] = own or _shared(Entry(key, entry.place, entry.value))
+                base.entries[key] = own or _mark_shared(Entry(key, entry.position, entry.value))
             else:
-                slot = base.entries.get(key) or _shared(Entry(key, entry.place, found.value))
+                slot = base.entries.get(key) or _mark_shared(Entry(key, entry.position, found.value))
                 base.entries[key] = slot
                 problems += self.put(slot, entry)
         return problems
 
     def put(self, slot: Entry, entry: Entry) -> list[str]:
         """Put the value of the child's `entry` over that of the base's `slot`."""
-        slot.place = entry.place
+        slot.position = entry.position
         old, new = slot.value, entry.value
         if isinstance(old, MapNode) and isinstance(new, MapNode):
-            self.own(slot)
-            return self.mapping(slot.value, new) if isinstance(slot.value, MapNode) else []
+            self.detach(slot)
+            return self.merge_mapping(slot.value, new) if isinstance(slot.value, MapNode) else []
         self.replace(slot, new, owned=new.home is entry)
-        return stray_drops(new)
+        return find_stray_drops(new)
 
     def replace(self, slot: Entry, new: Node, *, owned: bool) -> None:
         """Let `slot`, and when its value was written there every alias of it, hold `new`."""
         old = slot.value
         if old.home is slot and old.shared:
-            for other in [other for other in every_slot(self.root) if other.value is old]:
+            for other in [other for other in walk_entries(self.root) if other.value is old]:
                 other.value = new
                 new.shared = True
         slot.value = new
         if owned:
             new.home = slot
 
-    def own(self, slot: Entry) -> None:
+    def detach(self, slot: Entry) -> None:
         """Make what `slot` holds its own: over an alias a mapping is laid that takes in what the alias names."""
         value = slot.value
         if value.home is slot:
             return
         layer: Node
         if isinstance(value, MapNode):
-            layer = MapNode(value.place, merges=[Entry("<<", value.place, value)])
+            layer = MapNode(value.position, merges=[Entry("<<", value.position, value)])
         elif isinstance(value, ListNode):
-            layer = ListNode(value.place, items=[_shared(Entry("", item.place, item.value)) for item in value.items])
+            layer = ListNode(
+                value.position, items=[_mark_shared(Entry("", item.position, item.value)) for item in value.items]
+            )
         else:
             return
         layer.home = slot
         slot.value = layer
 
 
-def _slot(place: Node, key: str, dotted: str, origin: Place) -> Entry:
+def _make_entry(place: Node, key: str, dotted: str, origin: FilePosition) -> Entry:
     if isinstance(place, ListNode) and key.isdecimal() and int(key) < len(place.items):
         return place.items[int(key)]
     if isinstance(place, ListNode):
@@ -143,11 +155,11 @@ def _slot(place: Node, key: str, dotted: str, origin: Place) -> Entry:
     slot = Entry(key, origin, found.value if found is not None else MapNode(origin))
     if found is None:
         slot.value.home = slot
-    place.entries[key] = _shared(slot)
+    place.entries[key] = _mark_shared(slot)
     return slot
 
 
-def _opened(slot: Entry, origin: Place) -> Entry:
+def _fill_empty(slot: Entry, origin: FilePosition) -> Entry:
     """Return `slot`, an empty place of which (``rolling:``) becomes an empty mapping."""
     if isinstance(slot.value, ScalarNode) and slot.value.value is None:
         slot.value = MapNode(origin, home=slot)
@@ -156,15 +168,15 @@ def _opened(slot: Entry, origin: Place) -> Entry:
 
 def _drop(mapping: MapNode, key: str, marker: Node) -> None:
     mapping.entries.pop(key, None)
-    if mapping.taken_in(key) is not None:  # only a mark can hide it
-        mapping.entries[key] = Entry(key, marker.place, ScalarNode(marker.place, DROP))
+    if mapping.find_merged(key) is not None:  # only a mark can hide it
+        mapping.entries[key] = Entry(key, marker.position, ScalarNode(marker.position, DROP))
 
 
-def _shared(slot: Entry) -> Entry:
+def _mark_shared(slot: Entry) -> Entry:
     """Return `slot`, its value marked as one that stands elsewhere too."""
     slot.value.shared = True
     return slot
 
 
-def _nothing_to_drop(entry: Entry) -> str:
-    return f"{entry.place}: `{entry.key}: {DROP}` deletes nothing: the base has no such key"
+def _describe_stray_drop(entry: Entry) -> str:
+    return f"{entry.position}: `{entry.key}: {DROP}` deletes nothing: the base has no such key"

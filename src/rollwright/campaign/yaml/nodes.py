@@ -17,7 +17,18 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from rollwright.campaign.yaml.template import Rendered
 from rollwright.errors import ConfigError
 
-__all__ = ["DROP", "Entry", "ListNode", "MapNode", "Node", "Place", "ScalarNode", "check_size", "compose", "value_of"]
+__all__ = [
+    "DROP",
+    "Entry",
+    "FilePosition",
+    "ListNode",
+    "MapNode",
+    "Node",
+    "ScalarNode",
+    "check_size",
+    "compose",
+    "to_value",
+]
 
 MAX_NODES: Final = 20_000
 MAX_DEPTH: Final = 64
@@ -28,7 +39,7 @@ _SCALARS: Final = frozenset(_TAG + name for name in ("str", "int", "float", "boo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class FilePosition:
     """A line and column of a file, both from 1; line 0 for what stands in no file."""
 
     file: str
@@ -45,24 +56,24 @@ class Node:
 
     Attributes
     ----------
-    place : Place
+    position : FilePosition
     home : Entry or None
-        The one place where it was written; any other that holds it is an alias.
+        The entry under which it was written; any other that holds it is an alias.
     shared : bool
-        Whether there may be another place.
+        Whether another entry may hold it too.
     """
 
-    place: Place
+    position: FilePosition
     home: Entry | None = field(default=None, kw_only=True)
     shared: bool = field(default=False, kw_only=True)
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A place that holds a node: a key of a mapping (``<<`` too), or a position of a list, whose key is empty."""
+    """What holds a node: a key of a mapping (``<<`` too), or a position of a list, whose key is empty."""
 
     key: str
-    place: Place
+    position: FilePosition
     value: Node
     anchored: bool = False
 
@@ -93,20 +104,20 @@ class MapNode(Node):
         own = self.entries.get(key)
         if own is not None:
             return None if is_drop(own.value) else own
-        return self.taken_in(key)
+        return self.find_merged(key)
 
-    def taken_in(self, key: str) -> Entry | None:
+    def find_merged(self, key: str) -> Entry | None:
         """Return the entry of `key` that ``<<`` takes in."""
         mappings = (merge.value for merge in self.merges)
         found = (mapping.find(key) for mapping in mappings if isinstance(mapping, MapNode))
         return next((entry for entry in found if entry is not None), None)
 
-    def visible(self) -> dict[str, Entry]:
+    def resolve_entries(self) -> dict[str, Entry]:
         """Return what the mapping means: every key once, without what was dropped."""
         found: dict[str, Entry] = {}
         for merge in reversed(self.merges):
             if isinstance(merge.value, MapNode):
-                found.update(merge.value.visible())
+                found.update(merge.value.resolve_entries())
         found.update(self.entries)
         return {key: entry for key, entry in found.items() if not is_drop(entry.value)}
 
@@ -116,31 +127,31 @@ def is_drop(node: Node) -> bool:
     return isinstance(node, ScalarNode) and isinstance(node.value, str) and node.value == DROP
 
 
-def slots(node: Node) -> list[Entry]:
-    """Return the places beneath `node`."""
+def list_entries(node: Node) -> list[Entry]:
+    """Return the entries of `node`."""
     if isinstance(node, MapNode):
         return [*node.entries.values(), *node.merges]
     return list(node.items) if isinstance(node, ListNode) else []
 
 
-def every_slot(root: Node) -> Iterator[Entry]:
-    """Yield every place of the graph once."""
+def walk_entries(root: Node) -> Iterator[Entry]:
+    """Yield every entry of the graph once."""
     seen = {id(root)}
     pending = [root]
     while pending:
-        for slot in slots(pending.pop()):
+        for slot in list_entries(pending.pop()):
             yield slot
             if id(slot.value) not in seen:
                 seen.add(id(slot.value))
                 pending.append(slot.value)
 
 
-def value_of(node: Node) -> Any:
+def to_value(node: Node) -> Any:
     """Return the plain value of a node; aliases become values of their own."""
     if isinstance(node, MapNode):
-        return {key: value_of(entry.value) for key, entry in node.visible().items()}
+        return {key: to_value(entry.value) for key, entry in node.resolve_entries().items()}
     if isinstance(node, ListNode):
-        return [value_of(item.value) for item in node.items]
+        return [to_value(item.value) for item in node.items]
     return node.value if isinstance(node, ScalarNode) else None
 
 
@@ -154,15 +165,15 @@ def check_size(root: Node) -> None:
     """
     sizes: dict[int, int] = {}
 
-    def size(node: Node, depth: int) -> int:
+    def measure(node: Node, depth: int) -> int:
         if depth > MAX_DEPTH:
-            raise ConfigError(f"{node.place}: nested deeper than {MAX_DEPTH}")
+            raise ConfigError(f"{node.position}: nested deeper than {MAX_DEPTH}")
         if id(node) not in sizes:
-            sizes[id(node)] = 1 + sum(1 + size(slot.value, depth + 1) for slot in slots(node))
+            sizes[id(node)] = 1 + sum(1 + measure(slot.value, depth + 1) for slot in list_entries(node))
         return sizes[id(node)]
 
-    if size(root, 0) > MAX_NODES:
-        raise ConfigError(f"{root.place.file}: its aliases expand to more than {MAX_NODES:,} values")
+    if measure(root, 0) > MAX_NODES:
+        raise ConfigError(f"{root.position.file}: its aliases expand to more than {MAX_NODES:,} values")
 
 
 def compose(rendered: Rendered, *, name: str) -> tuple[Node | None, list[str]]:
@@ -179,23 +190,23 @@ def compose(rendered: Rendered, *, name: str) -> tuple[Node | None, list[str]]:
         root = yaml.compose(stream)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"{name}:{rendered.line(mark.line)}:{mark.column + 1}" if mark is not None else name
+        position = f"{name}:{rendered.line(mark.line)}:{mark.column + 1}" if mark is not None else name
         said = str(error.problem or error.context or error).splitlines()[0]
-        raise ConfigError(f"{place}: this is not YAML: {said}", hint=_hint(rendered.text, said)) from error
+        raise ConfigError(f"{position}: this is not YAML: {said}", hint=_suggest(rendered.text, said)) from error
     except (YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{name}: this is not YAML: {error}") from error
     if root is None:
         return None, []
     reader = _Reader(rendered, name)
-    node = reader.node(root)
+    node = reader.read_node(root)
     return node, reader.problems
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
-def _hint(text: str, said: str) -> str | None:
+def _suggest(text: str, said: str) -> str | None:
     if "undefined alias" in said:
         return "an anchor is known in its own file only; a key of the base is overridden by its name"
     return "indent with spaces" if "\t" in text else None
@@ -211,79 +222,81 @@ class _Reader:
         self._made: dict[int, Node | None] = {}
         self._scalars = YAML(typ="safe", pure=True).constructor
 
-    def node(self, source: yaml_nodes.Node) -> Node:
+    def read_node(self, source: yaml_nodes.Node) -> Node:
         """Return the node of `source`; the same one each time an alias leads to it."""
-        place = self._place(source)
+        position = self._locate(source)
         if id(source) in self._made:
             found = self._made[id(source)]
             if found is None:
-                self.problems.append(f"{place}: an alias stands inside what it names")
-                return ScalarNode(place, None)
+                self.problems.append(f"{position}: an alias stands inside what it names")
+                return ScalarNode(position, None)
             found.shared = True
             return found
         self._made[id(source)] = None
-        made = self._make(source, place)
+        made = self._make(source, position)
         self._made[id(source)] = made
         return made
 
-    def _make(self, source: yaml_nodes.Node, place: Place) -> Node:
+    def _make(self, source: yaml_nodes.Node, position: FilePosition) -> Node:
         if isinstance(source, yaml_nodes.MappingNode) and source.tag == f"{_TAG}map":
-            return self._mapping(source, place)
+            return self._make_mapping(source, position)
         if isinstance(source, yaml_nodes.SequenceNode) and source.tag == f"{_TAG}seq":
-            made = ListNode(place)
-            made.items = [self._entry("", item) for item in source.value]
+            made = ListNode(position)
+            made.items = [self._make_entry("", item) for item in source.value]
             return made
         if isinstance(source, yaml_nodes.ScalarNode) and source.tag in _SCALARS:
             try:
-                return ScalarNode(place, self._scalars.construct_object(source))
+                return ScalarNode(position, self._scalars.construct_object(source))
             except (ValueError, YAMLError) as error:
-                self.problems.append(f"{place}: `{_cut(source.value)}` is no {source.tag.removeprefix(_TAG)}: {error}")
-                return ScalarNode(place, None)
-        tag = _cut(str(source.tag).replace(_TAG, "!!"))
-        self.problems.append(f"{place}: the tag `{tag}` is refused: a tag builds objects, and nothing here does")
-        return ScalarNode(place, None)
+                self.problems.append(
+                    f"{position}: `{_shorten(source.value)}` is no {source.tag.removeprefix(_TAG)}: {error}"
+                )
+                return ScalarNode(position, None)
+        tag = _shorten(str(source.tag).replace(_TAG, "!!"))
+        self.problems.append(f"{position}: the tag `{tag}` is refused: a tag builds objects, and nothing here does")
+        return ScalarNode(position, None)
 
-    def _mapping(self, source: yaml_nodes.MappingNode, place: Place) -> MapNode:
-        made = MapNode(place)
+    def _make_mapping(self, source: yaml_nodes.MappingNode, position: FilePosition) -> MapNode:
+        made = MapNode(position)
         for key, value in source.value:
             if key.tag == f"{_TAG}merge":
-                made.merges += self._merges(value)
+                made.merges += self._read_merges(value)
                 continue
-            name = self._key(key)
+            name = self._read_key(key)
             if name is None:
                 continue
             if name in made.entries:
-                self.problems.append(f"{self._place(key)}: key `{_cut(name)}` stands twice; keep one of the two")
+                self.problems.append(f"{self._locate(key)}: key `{_shorten(name)}` stands twice; keep one of the two")
                 continue
-            entry = self._entry(name, value)
-            entry.place = self._place(key)
+            entry = self._make_entry(name, value)
+            entry.position = self._locate(key)
             made.entries[name] = entry
         return made
 
-    def _key(self, key: yaml_nodes.Node) -> str | None:
+    def _read_key(self, key: yaml_nodes.Node) -> str | None:
         if isinstance(key, yaml_nodes.ScalarNode) and key.tag == f"{_TAG}str":
             return str(key.value)
         kind = str(key.tag).removeprefix(_TAG)
-        shown = _cut(key.value) if isinstance(key, yaml_nodes.ScalarNode) else "…"
-        self.problems.append(f"{self._place(key)}: key `{shown}` is {kind}, not text; write it in quotes")
+        shown = _shorten(key.value) if isinstance(key, yaml_nodes.ScalarNode) else "…"
+        self.problems.append(f"{self._locate(key)}: key `{shown}` is {kind}, not text; write it in quotes")
         return None
 
-    def _merges(self, source: yaml_nodes.Node) -> list[Entry]:
+    def _read_merges(self, source: yaml_nodes.Node) -> list[Entry]:
         parts = source.value if isinstance(source, yaml_nodes.SequenceNode) else [source]
-        merges = [self._entry("<<", part) for part in parts]
+        merges = [self._make_entry("<<", part) for part in parts]
         for merge in merges:
             if not isinstance(merge.value, MapNode):
-                self.problems.append(f"{merge.place}: `<<` takes in a mapping, not this")
+                self.problems.append(f"{merge.position}: `<<` takes in a mapping, not this")
         return [merge for merge in merges if isinstance(merge.value, MapNode)]
 
-    def _entry(self, key: str, source: yaml_nodes.Node) -> Entry:
+    def _make_entry(self, key: str, source: yaml_nodes.Node) -> Entry:
         first = id(source) not in self._made
-        value = self.node(source)
-        entry = Entry(key, self._place(source), value, anchored=source.anchor is not None)
+        value = self.read_node(source)
+        entry = Entry(key, self._locate(source), value, anchored=source.anchor is not None)
         if first:
             value.home = entry
         return entry
 
-    def _place(self, source: yaml_nodes.Node) -> Place:
+    def _locate(self, source: yaml_nodes.Node) -> FilePosition:
         mark = source.start_mark
-        return Place(file=self.name, line=self.rendered.line(mark.line), column=mark.column + 1)
+        return FilePosition(file=self.name, line=self.rendered.line(mark.line), column=mark.column + 1)

@@ -83,25 +83,25 @@ def render(text: str, *, name: str, environ: Mapping[str, str] | None = None) ->
         raise ConfigError(f"{name} holds a NUL character")
     from jinja2 import TemplateError  # noqa: PLC0415 - most files have no variables
 
-    environment = _environment()
+    environment = _make_environment()
     values = os.environ if environ is None else environ
     try:
         tree = environment.parse(source)
         _check_language(tree, name)
-        wanted = _free_names(tree)
+        wanted = _find_free_names(tree)
         known = {key: values[key] for key in wanted if key in values}
         marked = _generate(environment, source, known, name)
     except TemplateError as error:
-        undefined = _missing(tree, wanted, values, name) if type(error).__name__ == "UndefinedError" else []
+        undefined = _describe_missing(tree, wanted, values, name) if type(error).__name__ == "UndefinedError" else []
         if undefined:
             raise ConfigError("\n".join(undefined), hint="set it in the environment of the command") from error
-        raise ConfigError(f"{name}:{_line_of(error)}: {error.message or type(error).__name__}") from error
+        raise ConfigError(f"{name}:{_find_line(error)}: {error.message or type(error).__name__}") from error
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise ConfigError(f"{name}:{_line_of(error)}: {error}") from error
-    return _unmarked(marked)
+        raise ConfigError(f"{name}:{_find_line(error)}: {error}") from error
+    return _remove_marks(marked)
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
+def _make_environment() -> ImmutableSandboxedEnvironment:
     from jinja2 import StrictUndefined  # noqa: PLC0415 - most files have no variables
     from jinja2.ext import Extension  # noqa: PLC0415 - most files have no variables
     from jinja2.lexer import Token, TokenStream  # noqa: PLC0415 - most files have no variables
@@ -152,7 +152,7 @@ def _check_language(tree: nodes.Template, name: str) -> None:
             )
 
 
-def _free_names(tree: nodes.Template) -> set[str]:
+def _find_free_names(tree: nodes.Template) -> set[str]:
     from jinja2.meta import find_undeclared_variables  # noqa: PLC0415 - most files have no variables
 
     return find_undeclared_variables(tree)
@@ -169,7 +169,7 @@ def _generate(environment: ImmutableSandboxedEnvironment, source: str, values: M
     return "".join(parts)
 
 
-def _missing(tree: nodes.Template, wanted: set[str], values: Mapping[str, str], name: str) -> list[str]:
+def _describe_missing(tree: nodes.Template, wanted: set[str], values: Mapping[str, str], name: str) -> list[str]:
     from jinja2 import nodes  # noqa: PLC0415 - most files have no variables
 
     guarded = [asked.node for asked in tree.find_all(nodes.Filter) if asked.name in ("d", "default")]
@@ -185,7 +185,7 @@ def _missing(tree: nodes.Template, wanted: set[str], values: Mapping[str, str], 
     return said
 
 
-def _line_of(error: BaseException) -> int:
+def _find_line(error: BaseException) -> int:
     """Return the line of the template that an error of its rendering or parsing belongs to."""
     line = getattr(error, "lineno", None) or 1
     trace = error.__traceback__
@@ -196,7 +196,7 @@ def _line_of(error: BaseException) -> int:
     return int(line)
 
 
-def _unmarked(marked: str) -> Rendered:
+def _remove_marks(marked: str) -> Rendered:
     texts: list[str] = []
     lines: list[int] = []
     line = 1
@@ -230,15 +230,15 @@ class _Scanner:
             if not line.strip() or len(line) - len(line.lstrip(" ")) > self.block:
                 return line
             self.block = None
-        end = self._content_end(line)
+        end = self._find_content_end(line)
         content, comment = line[:end], line[end:]
         if not self.quote and not self.tag_end and _BLOCK.search(content):
-            self.block = _block_indent(content)
+            self.block = _measure_indent(content)
         if _OPENS.search(comment):
             return content + "#" + ("\n" if line.endswith("\n") else "")
         return line
 
-    def _content_end(self, line: str) -> int:
+    def _find_content_end(self, line: str) -> int:
         """Return where the comment of `line` begins, or its length."""
         at = 0
         while at < len(line):
@@ -251,7 +251,7 @@ class _Scanner:
                 self.tag_end = _ENDS[line[at : at + 2]]
                 at += 2
             elif self.quote:
-                at += self._in_quotes(line, at)
+                at += self._step_in_quotes(line, at)
             elif line[at] in "'\"" and _starts_scalar(line[:at]):
                 self.quote = line[at]
                 at += 1
@@ -261,7 +261,7 @@ class _Scanner:
                 at += 1
         return len(line)
 
-    def _in_quotes(self, line: str, at: int) -> int:
+    def _step_in_quotes(self, line: str, at: int) -> int:
         if self.quote == '"' and line[at] == "\\":
             return 2
         if line[at] != self.quote:
@@ -277,7 +277,7 @@ def _starts_scalar(before: str) -> bool:
     return not words or before.rstrip()[-1] in "[{,:-?" or words[-1][0] in "&!"
 
 
-def _block_indent(content: str) -> int:
+def _measure_indent(content: str) -> int:
     lead = re.match(r" *(?:- +)*", content)
     indent = lead.end() if lead else 0
     return indent - 2 if content[indent : indent + 1] in "|>" else indent
