@@ -183,9 +183,9 @@ def test_what_exchange_kwargs_leave_out_is_the_regions(region, given):
     report, _ = backtest_daily(
         None, None, strategy(), account=200_000, benchmark=None, exchange_kwargs=given, source=Source()
     )
-    expected = run(costs=Costs.of_region(region), account=200_000)
+    expected = run(costs=Costs.for_region(region), account=200_000)
     pd.testing.assert_frame_equal(report, expected.report)
-    lots = expected.trades["amount"] / Costs.of_region(region).trade_unit
+    lots = expected.trades["amount"] / Costs.for_region(region).trade_unit
     np.testing.assert_allclose(lots, lots.round())
     own, _ = backtest_daily(
         None, None, strategy(), account=200_000, benchmark=None, exchange_kwargs={"trade_unit": 7}, source=Source()
@@ -197,7 +197,7 @@ def test_the_price_limit_of_the_region_holds_what_has_reached_it():
     # on the third day A is at its limit in cn, where a change of 10 % ends the trade
     trades = {}
     for region in ("cn", "us"):
-        made = run(costs=Costs.of_region(region), account=200_000)
+        made = run(costs=Costs.for_region(region), account=200_000)
         trades[region] = [(day, code) for day, code in made.trades.index if day == DAYS[3]]
     assert trades["cn"] != trades["us"]
 

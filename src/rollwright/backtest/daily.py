@@ -268,7 +268,7 @@ def _terms(kwargs: Mapping[str, Any]) -> Costs:
     unknown = sorted(set(own) - set(Costs.__dataclass_fields__))
     if unknown:
         raise ConfigError(f"exchange_kwargs: {', '.join(unknown)} is not simulated")
-    return replace(Costs.of_region(current_settings().data.region), **own)
+    return replace(Costs.for_region(current_settings().data.region), **own)
 
 
 def _as_table(
