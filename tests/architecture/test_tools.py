@@ -194,6 +194,47 @@ def test_words_lets_packages_pass_whose_words_are_still_being_replaced(tool, mon
     assert told(module) == []
 
 
+LOGGER = "import logging\n\n_logger = logging.getLogger('rollwright.p')\n"
+EVENTS = """## `rollwright.p`
+
+| event | level | fields | meaning |
+|---|---|---|---|
+| `run.ended` | info, warning | `id`, `status` | a run ended |
+| `task.*` | debug | – | a task changed |
+"""
+CALLS = (
+    "_logger.info('run.ended id=%s status=%s', 1, 2)\n_logger.warning('run.ended id=%s', 1)\n"
+    "_logger.debug('task.%s', 'done')\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "page", "words"),
+    [
+        (LOGGER + CALLS + "_logger.info('run.begun')\n", EVENTS, "`run.begun` is not listed"),
+        (LOGGER + CALLS.replace("run.ended id=%s status=%s", "run.ended id=%s"), EVENTS, "fields id"),
+        (LOGGER + CALLS.replace("_logger.warning", "_logger.error"), EVENTS, "levels error, info"),
+        (LOGGER + CALLS, EVENTS + "| `run.lost` | info | – | it is lost |\n", "no module of `p` logs `run.lost`"),
+        (LOGGER + CALLS, EVENTS + "| `run.ended` | info | – | again |\n", "or twice"),
+        (LOGGER + CALLS + "_logger.info('it has ended')\n", EVENTS, "name.part key=value"),
+        (LOGGER + CALLS + "_logger.info('run.ended id=%s: too late', 1)\n", EVENTS, "name.part key=value"),
+        (LOGGER + CALLS + "_logger.info(f'run.ended id={CALLS}')\n", EVENTS, "in one constant"),
+        ("import logging\nlog = logging.getLogger('rollwright.p')\n" + LOGGER + CALLS, EVENTS, "a module logs by"),
+        ("import logging\n_logger = logging.getLogger('rollwright.q')\n" + CALLS, EVENTS, "a module logs by"),
+    ],
+)
+def test_log_events_tells(tool, monkeypatch, source, page, words):
+    module = tool("check_log_events")
+    monkeypatch.setattr(module, "PAGE", write("docs/logging.md", EVENTS))
+    write("src/rollwright/p/x.py", LOGGER + CALLS)
+    assert told(module) == []
+    write("src/rollwright/p/x.py", source)
+    write("docs/logging.md", page)
+    found = told(module)
+    assert len(found) == 1
+    assert words in found[0]
+
+
 @pytest.mark.parametrize("path", sorted(TOOLS.glob("check_*.py")), ids=lambda path: path.stem)
 def test_every_tool_says_what_it_is_for(path):
     source = path.read_text(encoding="utf-8")

@@ -117,7 +117,7 @@ def test_a_kind_that_is_taken_is_told_and_stays(add, caplog):
     registry = add(source=BIRDS.replace('"bird"', '"json"'), points="json = birds:BirdCodec")
     with caplog.at_level(logging.WARNING, logger="rollwright.codecs"):
         assert registry.for_object({1}).kind == "envelope"
-    assert [record.getMessage() for record in caplog.records] == ["codec.ignored kind=json package=birds why=taken"]
+    assert [record.getMessage() for record in caplog.records] == ["codec.ignored kind=json package=birds reason=taken"]
     assert registry.for_kind("json").suffix == ".json"
 
 

@@ -215,7 +215,7 @@ class CodecRegistry:
                 for entry in find_entry_points(self._group) if self._group is not None else ():
                     taken = self._table.get(entry.name) is not None or entry.name in installed
                     if taken or entry.name in self._registered:
-                        _logger.warning("codec.ignored kind=%s package=%s why=taken", entry.name, entry.package)
+                        _logger.warning("codec.ignored kind=%s package=%s reason=taken", entry.name, entry.package)
                         continue
                     self._loaded[entry.name] = codec = _load_codec(entry)
                     installed[entry.name] = codec.types

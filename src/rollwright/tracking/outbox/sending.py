@@ -258,4 +258,4 @@ def _refuse(journal: Journal, index: int, key: str | None, error: RecordError) -
     keys = None if key is None else [key]
     why = f"{key or journal.operations[index]['op']}: {error.message}"
     journal.add({"note": "refused", "operation": index, "keys": keys, "why": why})
-    _logger.warning("outbox.refused run=%s why=%s", journal.id, why)
+    _logger.warning("outbox.refused run=%s reason=%s", journal.id, why)

@@ -306,7 +306,7 @@ class OutboxStore:
             except TrackingUnavailableError:
                 raise
             except RecordError as error:  # the server refuses the run: readers get our own copy
-                _logger.warning("outbox.refused run=%s why=%s", journal.id, error.message)
+                _logger.warning("outbox.refused run=%s reason=%s", journal.id, error.message)
         return not journal.waiting
 
     def _find_run(self, run_id: str) -> RunRecord:
