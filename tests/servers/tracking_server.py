@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from rollwright.errors import ExperimentNotFoundError, RecorderNotFoundError, RecordError
-from rollwright.tracking.store import ExperimentRecord, Metric, RunRecord
+from rollwright.tracking.store import ExperimentRecord, MetricPoint, RunRecord
 from rollwright.tracking.stores.memory import MemoryTrackingStore
 
 __all__ = ["Mood", "TrackingServer"]
@@ -133,7 +133,7 @@ class TrackingServer:
 
     def _log(self, run: str, asked: dict[str, Any]) -> dict[str, Any]:
         points = [
-            Metric(
+            MetricPoint(
                 key=item["key"],
                 value=float(item["value"]),
                 step=int(item.get("step", 0)),

@@ -8,7 +8,7 @@ import pytest
 from rollwright.errors import RecordError, TrackingUnavailableError
 from rollwright.tracking.outbox.store import PAUSE, OutboxStore
 from rollwright.tracking.outbox.syncing import sync_outbox
-from rollwright.tracking.store import Metric
+from rollwright.tracking.store import MetricPoint
 from rollwright.tracking.stores.memory import MemoryTrackingStore
 from rollwright.tracking.stores.opening import open_tracking
 
@@ -85,7 +85,9 @@ def test_it_is_cut_at_every_byte_and_read_as_far_as_it_goes(tmp_path):
     box = OutboxStore(inner, folder=tmp_path / "box", artifacts=tmp_path, uri="u")
     run = box.create_run("0", name="r", status="RUNNING", start=NOON, tags={})
     for place in range(3):
-        box.log_batch(run.id, params={f"p{place}": "v"}, metrics=[Metric(key="m", value=place, step=place, at=NOON)])
+        box.log_batch(
+            run.id, params={f"p{place}": "v"}, metrics=[MetricPoint(key="m", value=place, step=place, at=NOON)]
+        )
     path = box.folder / "runs" / f"{run.id}.jsonl"
     body = path.read_bytes()
     for size in range(len(body)):

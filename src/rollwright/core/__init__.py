@@ -1,1 +1,1 @@
-"""What everything stands on: the ambient context, settings, identities, construction, codecs, time."""
+"""What every package builds on: identities, references, registries, atomic files, locks, memory, time."""

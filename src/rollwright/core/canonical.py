@@ -231,7 +231,7 @@ def fingerprint(value: object) -> str:
 
 
 def with_segment_tuples(definition: JSON) -> JSON:
-    """Return a stored definition with its segments as tuples again, as the seeds' code expects them."""
+    """Return a stored definition with its segments as tuples again, as code written for Qlib expects them."""
     if isinstance(definition, dict):
         return {
             key: _tuples(item) if key == "segments" else with_segment_tuples(item) for key, item in definition.items()
@@ -245,5 +245,5 @@ def _tuples(segments: JSON) -> JSON:
     if isinstance(segments, dict):
         return {key: _tuples(item) for key, item in segments.items()}
     if isinstance(segments, list) and len(segments) == 2:
-        return tuple(segments)  # type: ignore[return-value]  # the seeds' segments are tuples; JSON has none
+        return tuple(segments)  # type: ignore[return-value]  # Qlib's segments are tuples; JSON has none
     return segments

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from rollwright.errors import ExperimentNotFoundError, RecorderNotFoundError, RecordError
-from rollwright.tracking.store import ExperimentRecord, Metric, RunRecord, TrackingStore
+from rollwright.tracking.store import ExperimentRecord, MetricPoint, RunRecord, TrackingStore
 
 __all__ = ["TrackingStoreContract"]
 
@@ -128,7 +128,7 @@ class TrackingStoreContract:
         run = _run(store, experiment)
         params = {f"p.{place}": str(place) * 3 for place in range(250)}
         tags = {f"t/{place}": "" for place in range(250)}
-        metrics = [Metric(key=f"m{place % 7}", value=place / 7, step=place, at=NOON) for place in range(1100)]
+        metrics = [MetricPoint(key=f"m{place % 7}", value=place / 7, step=place, at=NOON) for place in range(1100)]
         store.log_batch(run.id, params=params, metrics=metrics, tags=tags)
         read = store.get_run(run.id)
         assert read.params == params
@@ -141,18 +141,20 @@ class TrackingStoreContract:
         run = _run(store, experiment)
         late = NOON + timedelta(minutes=1)
         points = [(3, NOON, 0.3), (5, NOON, 0.5), (5, late, 0.6), (4, late, 0.4)]
-        store.log_batch(run.id, metrics=[Metric(key="ic", value=value, step=step, at=at) for step, at, value in points])
-        store.log_batch(run.id, metrics=[Metric(key="ic", value=0.1, step=1, at=late)])
+        store.log_batch(
+            run.id, metrics=[MetricPoint(key="ic", value=value, step=step, at=at) for step, at, value in points]
+        )
+        store.log_batch(run.id, metrics=[MetricPoint(key="ic", value=0.1, step=1, at=late)])
         assert store.get_run(run.id).metrics == {"ic": 0.6}
 
     def test_nan_is_kept(self, store: TrackingStore, experiment: ExperimentRecord) -> None:
         run = _run(store, experiment)
-        store.log_batch(run.id, metrics=[Metric(key="ic", value=math.nan, step=0, at=NOON)])
+        store.log_batch(run.id, metrics=[MetricPoint(key="ic", value=math.nan, step=0, at=NOON)])
         assert math.isnan(store.get_run(run.id).metrics["ic"])
 
     def test_writing_again_changes_nothing(self, store: TrackingStore, experiment: ExperimentRecord) -> None:
         run = _run(store, experiment)
-        point = Metric(key="ic", value=0.25, step=2, at=NOON)
+        point = MetricPoint(key="ic", value=0.25, step=2, at=NOON)
         for _ in range(2):
             store.log_batch(run.id, params={"a": "1"}, metrics=[point], tags={"b": "2"})
         read = store.get_run(run.id)
@@ -176,7 +178,7 @@ class TrackingStoreContract:
             store.log_batch(
                 run.id,
                 params={"a": "2", "b": "3"},
-                metrics=[Metric(key="ic", value=1.0, step=0, at=NOON)],
+                metrics=[MetricPoint(key="ic", value=1.0, step=0, at=NOON)],
                 tags={"new": "1"},
             )
         read = store.get_run(run.id)
@@ -203,7 +205,7 @@ class TrackingStoreContract:
                 store.log_batch(run.id, params=batch.get("params"), tags=batch.get("tags"))
         for key, value in (("in%c", 1.0), ("inf", math.inf)):
             with pytest.raises(RecordError):
-                store.log_batch(run.id, metrics=[Metric(key=key, value=value, step=0, at=NOON)])
+                store.log_batch(run.id, metrics=[MetricPoint(key=key, value=value, step=0, at=NOON)])
         read = store.get_run(run.id)
         assert (read.params, read.metrics) == ({}, {})
         store.log_batch(run.id, params={"a": "x" * traits.max_param}, tags={"a": "x" * traits.max_tag})
@@ -212,7 +214,7 @@ class TrackingStoreContract:
     def test_runs_come_newest_first_and_by_filter(self, store: TrackingStore, experiment: ExperimentRecord) -> None:
         runs = [_run(store, experiment, name=f"run {place}", minutes=place) for place in range(4)]
         for place, run in enumerate(runs):
-            metric = Metric(key="ic", value=place / 10, step=0, at=NOON)
+            metric = MetricPoint(key="ic", value=place / 10, step=0, at=NOON)
             store.log_batch(run.id, params={"fold": str(place % 2)}, metrics=[metric], tags={"a b": str(place)})
         store.update_run(runs[3].id, status="FAILED")
 
@@ -247,6 +249,14 @@ class TrackingStoreContract:
         assert store.get_run(dropped.id).deleted
         with pytest.raises(RecordError):
             store.log_batch(dropped.id, params={"a": "1"})
+
+    def test_fetching_the_files_of_a_run_that_has_none_changes_nothing(
+        self, store: TrackingStore, experiment: ExperimentRecord
+    ) -> None:
+        run = _run(store, experiment)
+        before = store.get_run(run.id)
+        store.fetch_files(run)
+        assert store.get_run(run.id) == before
 
     def test_it_works_again_after_being_closed(self, store: TrackingStore, experiment: ExperimentRecord) -> None:
         store.close()

@@ -54,10 +54,8 @@ class TrackingLocation:
         return LocalArtifactStore(self.artifacts / experiment_id / run_id)
 
     def fetch(self, run: RunRecord) -> None:
-        """Bring the files of a run here that another project recorded, when a server keeps them."""
-        fetch = getattr(self.store, "fetch_files", None)  # only a store behind an outbox has files elsewhere
-        if fetch is not None:
-            fetch(run)
+        """Bring the files of a run here that another project recorded, when a server stores them."""
+        self.store.fetch_files(run)
 
     def portable_uri(self) -> str:
         """Return the URI as it may be stored: relative to the project folder, and without a password."""

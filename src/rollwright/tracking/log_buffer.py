@@ -14,7 +14,7 @@ from typing import Any, Final
 from rollwright.codecs.registry import JsonCodec
 from rollwright.errors import RecordError, TrackingUnavailableError
 from rollwright.tracking.artifacts import ArtifactStore, ArtifactWrite
-from rollwright.tracking.store import Metric, TrackingStore, TrackingTraits, legal_key
+from rollwright.tracking.store import MetricPoint, TrackingStore, TrackingTraits, legal_key
 
 __all__ = ["LogBuffer", "resolve_pointers"]
 
@@ -42,7 +42,7 @@ class LogBuffer:
     known: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
-    metrics: list[Metric] = field(default_factory=list)
+    metrics: list[MetricPoint] = field(default_factory=list)
     long: dict[str, ArtifactWrite] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -87,7 +87,7 @@ class LogBuffer:
             elif math.isinf(number):
                 problems.append(f"metric {key!r} is {number}")
             else:
-                self.metrics.append(Metric(key=key, value=number, step=step, at=at))
+                self.metrics.append(MetricPoint(key=key, value=number, step=step, at=at))
         return problems
 
     def forget_tags(self, keys: tuple[str, ...]) -> list[str]:

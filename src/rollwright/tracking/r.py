@@ -26,7 +26,7 @@ class QlibRecorder:
     Parameters
     ----------
     exp_manager : ExpManager, optional
-        That of the ambient context, asked at each use, if not given.
+        That of the current context, asked at each use, if not given.
 
     Guarantees: a run ends FINISHED only when its block was left without an exception, FAILED for any other exit
     (``sys.exit``, an interrupt, a killed thread's unwinding); runs nest; each thread has its own active recorder; a
@@ -231,7 +231,7 @@ class QlibRecorder:
     def set_uri(self, uri: str | None) -> None:
         """Use another tracking URI from now on; None goes back to that of the current settings.
 
-        It changes the ambient context: that of the innermost `using` block, else that of the whole process.
+        It changes the current context: that of the innermost `using` block, else that of the whole process.
         """
         if self._given is not None:
             self._given.set_uri(uri)

@@ -21,7 +21,7 @@ __all__ = [
     "PARENT_TAG",
     "STATUSES",
     "ExperimentRecord",
-    "Metric",
+    "MetricPoint",
     "RunRecord",
     "RunView",
     "TrackingStore",
@@ -113,7 +113,7 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
+class MetricPoint:
     """One value of one metric; the value of a metric is the one of the greatest (step, time)."""
 
     key: str
@@ -123,7 +123,7 @@ class Metric:
 
 
 def check_batch(
-    traits: TrackingTraits, params: Mapping[str, str], metrics: Sequence[Metric], tags: Mapping[str, str]
+    traits: TrackingTraits, params: Mapping[str, str], metrics: Sequence[MetricPoint], tags: Mapping[str, str]
 ) -> None:
     """Refuse a batch that no adapter may take, before any of it is written.
 
@@ -195,7 +195,7 @@ class TrackingStore(Protocol):
         run_id: str,
         *,
         params: Mapping[str, str] | None = None,
-        metrics: Sequence[Metric] = (),
+        metrics: Sequence[MetricPoint] = (),
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Write parameters, metrics and tags: all of them or, when one is refused, none.
@@ -242,6 +242,16 @@ class TrackingStore(Protocol):
         """Delete a run; its record stays readable by id."""
         ...
 
+    def fetch_files(self, run: RunRecord) -> None:
+        """Bring the files of `run` to the folder of the artifacts, when they are stored elsewhere and not here yet.
+
+        Raises
+        ------
+        CorruptArtifactError
+            When a file is missing there or is not what was recorded; none is here then.
+        """
+        ...
+
     def close(self) -> None:
-        """Release what the store holds; the next call opens it again."""
+        """Close the connections; the next call opens them again."""
         ...

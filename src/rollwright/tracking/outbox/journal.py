@@ -20,7 +20,7 @@ from typing import Any, Final
 from rollwright.core.atomic import sync_folder
 from rollwright.core.locks import try_file_lock
 from rollwright.tracking.outbox.view import build_run
-from rollwright.tracking.store import OPEN_STATUSES, Metric, RunRecord
+from rollwright.tracking.store import OPEN_STATUSES, MetricPoint, RunRecord
 
 __all__ = ["Journal", "metric_from_json", "metric_to_json"]
 
@@ -186,15 +186,15 @@ class Journal:
             self.files.pop(item["name"], None)
 
 
-def metric_to_json(item: Metric) -> list[Any]:
+def metric_to_json(item: MetricPoint) -> list[Any]:
     """Return a metric as JSON."""
     return [item.key, item.value, item.step, item.at.isoformat()]
 
 
-def metric_from_json(value: list[Any]) -> Metric:
+def metric_from_json(value: list[Any]) -> MetricPoint:
     """Return the metric that `metric_to_json` was given."""
     key, number, step, at = value
-    return Metric(key=key, value=float(number), step=int(step), at=datetime.fromisoformat(at))
+    return MetricPoint(key=key, value=float(number), step=int(step), at=datetime.fromisoformat(at))
 
 
 def _write(handle: int, body: bytes) -> None:

@@ -29,7 +29,7 @@ from rollwright.tracking.outbox.view import make_base_operation, make_create_ope
 from rollwright.tracking.store import (
     PARENT_TAG,
     ExperimentRecord,
-    Metric,
+    MetricPoint,
     RunRecord,
     RunView,
     TrackingStore,
@@ -154,7 +154,7 @@ class OutboxStore:
         run_id: str,
         *,
         params: Mapping[str, str] | None = None,
-        metrics: Sequence[Metric] = (),
+        metrics: Sequence[MetricPoint] = (),
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Write parameters, metrics and tags: all of them or, when one is refused, none."""

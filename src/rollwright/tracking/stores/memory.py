@@ -13,7 +13,7 @@ from rollwright.errors import ExperimentNotFoundError, RecorderNotFoundError, Re
 from rollwright.tracking.store import (
     OPEN_STATUSES,
     ExperimentRecord,
-    Metric,
+    MetricPoint,
     RunRecord,
     RunView,
     TrackingTraits,
@@ -29,7 +29,7 @@ DEFAULT: Final = ExperimentRecord(id="0", name="Default")
 @dataclass(slots=True, kw_only=True)
 class _Run:
     record: RunRecord
-    points: dict[str, Metric] = field(default_factory=dict)  # the greatest (step, time) of each metric
+    points: dict[str, MetricPoint] = field(default_factory=dict)  # the greatest (step, time) of each metric
 
 
 class MemoryTrackingStore:
@@ -115,7 +115,7 @@ class MemoryTrackingStore:
         run_id: str,
         *,
         params: Mapping[str, str] | None = None,
-        metrics: Sequence[Metric] = (),
+        metrics: Sequence[MetricPoint] = (),
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Write parameters, metrics and tags, all or none."""
@@ -175,6 +175,9 @@ class MemoryTrackingStore:
         with self._mutex:
             run = self._live(run_id)
             run.record = replace(run.record, deleted=True)
+
+    def fetch_files(self, run: RunRecord) -> None:
+        """Do nothing: the files of every run are in the folder of the artifacts."""
 
     def close(self) -> None:
         """Do nothing: there is nothing to release."""

@@ -33,7 +33,7 @@ from rollwright.errors import (
 from rollwright.tracking.store import (
     OPEN_STATUSES,
     ExperimentRecord,
-    Metric,
+    MetricPoint,
     RunRecord,
     RunView,
     TrackingTraits,
@@ -177,7 +177,7 @@ class MlflowStore:
         run_id: str,
         *,
         params: Mapping[str, str] | None = None,
-        metrics: Sequence[Metric] = (),
+        metrics: Sequence[MetricPoint] = (),
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Write parameters, metrics and tags, in as few requests as MLflow's limits allow."""
@@ -234,6 +234,9 @@ class MlflowStore:
         """Delete a run; its record stays readable by id."""
         with _translate_errors(f"run {run_id}", missing=RecorderNotFoundError):
             self._store.delete_run(run_id)
+
+    def fetch_files(self, run: RunRecord) -> None:
+        """Do nothing: with an embedded database the files of every run are in the folder of the artifacts."""
 
     def close(self) -> None:
         """Close the connections; the next call opens them again."""
