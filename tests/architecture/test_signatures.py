@@ -6,10 +6,15 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 import rollwright
+from rollwright.config.context import using
+from rollwright.config.settings import load_settings
+from rollwright.pool.urls import store_from_url
+from rollwright.tasks.generate import MultiHorizonGen
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
@@ -163,3 +168,46 @@ def test_the_table_is_of_the_version_that_is_promised(tool):
     table = json.loads((TOOLS / "qlib_signatures.json").read_text(encoding="utf-8"))
     assert table["pyqlib"] == "0.9.7"
     assert set(table["names"]) > tool("check_public_names").SEED_NAMES
+
+
+ATTRIBUTES = {
+    "Collector": "process_list",
+    "MergeCollector": "process_list collector_dict merge_func",
+    "RecorderCollector": "process_list experiment artifacts_path artifacts_key list_kwargs status rec_key_func"
+    " rec_filter_func",
+    "RollingGen": "step rtype ds_extra_mod_func ta test_key train_key trunc_days task_copy_func",
+    "MultiHorizonGen": "horizon label_leak_n ta test_key",
+    "TaskManager": "task_pool",
+    "ExpManager": "default_uri active_experiment",
+    "Experiment": "id name active_recorder",
+    "Recorder": "id name experiment_id status",
+}
+
+
+class Nothing(rollwright.Collector):
+    def collect(self):
+        return {}
+
+
+@pytest.fixture
+def made():
+    """Return one object for each name."""
+    settings = load_settings({"tracking.uri": f"memory:{uuid4().hex}"}, environ={})
+    with using(settings), rollwright.R.start(experiment_name="e") as recorder:
+        yield {
+            "Collector": Nothing(),
+            "MergeCollector": rollwright.MergeCollector({}),
+            "RecorderCollector": rollwright.RecorderCollector("e"),
+            "RollingGen": rollwright.RollingGen(),
+            "MultiHorizonGen": MultiHorizonGen(),
+            "TaskManager": rollwright.TaskManager("p", store=store_from_url("memory:")),
+            "ExpManager": rollwright.R.exp_manager,
+            "Experiment": rollwright.R.get_exp(),
+            "Recorder": recorder,
+        }
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_the_attributes_that_qlibs_users_read_are_there(made, name):
+    """A constructor sets them, so the table, which reads classes, does not hold them."""
+    assert [attribute for attribute in ATTRIBUTES[name].split() if not hasattr(made[name], attribute)] == []

@@ -51,9 +51,14 @@ def test_calling_a_generator_is_generating():
 
 
 def test_the_abstract_ones_are_abstract():
-    for abstract in (TaskGen, MultiHorizonGenBase):
-        with pytest.raises(TypeError, match="abstract"):
-            abstract()
+    class Unfinished(MultiHorizonGenBase):
+        pass
+
+    with pytest.raises(TypeError, match="abstract"):
+        TaskGen()
+    for abstract in (MultiHorizonGenBase, Unfinished):
+        with pytest.raises(ConfigError, match=r"which label a horizon has(.|\n)*hint: take MultiHorizonGen"):
+            abstract(horizon=[5, 10], label_leak_n=2)
 
 
 def template(**handler):

@@ -83,6 +83,11 @@ class MultiHorizonGenBase(TaskGen):
 
     .. warning:: **Look-ahead.** `label_leak_n` must fit the label that `set_horizon` writes: one less and the last
        samples of train know a price of test.
+
+    Raises
+    ------
+    ConfigError
+        For a class without `set_horizon`, as this one is.
     """
 
     def __init__(
@@ -93,6 +98,11 @@ class MultiHorizonGenBase(TaskGen):
         test_key: str = "test",
         calendar: TradingCalendar | None = None,
     ) -> None:
+        if type(self).set_horizon is MultiHorizonGenBase.set_horizon:
+            raise ConfigError(
+                f"{type(self).__name__} does not say which label a horizon has",
+                hint="take MultiHorizonGen, whose label is the return over the horizon, or define `set_horizon`",
+            )
         if isinstance(horizon, int | str) or not horizon or any(hr < 1 for hr in horizon):
             raise ConfigError(f"horizon = {horizon!r} is no list of positive numbers of sessions")
         if label_leak_n < 1:
@@ -102,9 +112,9 @@ class MultiHorizonGenBase(TaskGen):
         self.test_key = test_key
         self.ta = TimeAdjuster(calendar=calendar)
 
-    @abstractmethod
     def set_horizon(self, task: Task, hr: int) -> None:
-        """Change `task`, in place, so that it predicts `hr` sessions ahead."""
+        """Change `task`, in place, so that it predicts `hr` sessions ahead; a derived class says how."""
+        raise NotImplementedError
 
     def generate(self, task: Task) -> list[Task]:
         """Return one task per horizon, in the order of `horizon`.
