@@ -7,7 +7,7 @@ import pytest
 
 from rollwright.analysis.records import ACRecordTemp, RecordTemp, SigAnaRecord, SignalRecord
 from rollwright.analysis.signal import calc_ic
-from rollwright.errors import ArtifactNotFoundError, DataError, ModelError, NoActiveRecorderError
+from rollwright.errors import ArtifactNotFoundError, ConfigError, DataError, ModelError, NoActiveRecorderError
 
 
 @pytest.fixture
@@ -69,6 +69,16 @@ def test_the_analysis_saves_daily_coefficients_and_their_summary(signal, two_day
     assert recorder.metrics == pytest.approx(
         {"IC": ic.mean(), "ICIR": ic.mean() / ic.std(), "Rank IC": ric.mean(), "Rank ICIR": ric.mean() / ric.std()}
     )
+
+
+def test_what_is_given_takes_the_place_of_an_artifact_or_is_refused(signal, two_days, scorer, recorder):
+    SigAnaRecord(recorder).generate(pred=-scorer.scores)
+    ic, _ = calc_ic(-scorer.scores, two_days.label["LABEL0"])
+    assert recorder.objects["sig_analysis/ic.pkl"].equals(ic)
+    with pytest.raises(ConfigError, match=r"was given scores, which it would not use(.|\n)*hint: it takes pred, label"):
+        SigAnaRecord(recorder).generate(scores=scorer.scores)
+    with pytest.raises(ConfigError, match=r"was given pred(.|\n)*hint: it takes nothing"):
+        SignalRecord(model=scorer, dataset=two_days, recorder=recorder).generate(pred=scorer.scores)
 
 
 def test_the_analysis_names_what_is_missing_and_never_skips(recorder):

@@ -16,7 +16,7 @@ import pandas as pd
 from rollwright.analysis.metrics import to_recorder_metrics
 from rollwright.analysis.panel import take_column
 from rollwright.analysis.signal import calc_ic, calc_long_short_return, summarise
-from rollwright.errors import ArtifactNotFoundError, ModelError, NoActiveRecorderError
+from rollwright.errors import ArtifactNotFoundError, ConfigError, ModelError, NoActiveRecorderError
 from rollwright.models.base import Model
 from rollwright.tracking.recorder import Recorder
 
@@ -128,6 +128,14 @@ class RecordTemp:
         return f"put {self.depend_cls.__name__} before {type(self).__name__} in the task's `record`"
 
 
+def _refuse_inputs(template: RecordTemp, given: Mapping[str, Any], known: str) -> None:
+    if given:
+        raise ConfigError(
+            f"{type(template).__name__}.generate was given {', '.join(given)}, which it would not use",
+            hint=f"it takes {known}",
+        )
+
+
 class SignalRecord(RecordTemp):
     """Scores of the segment ``test``, and what they are to be judged by.
 
@@ -151,14 +159,17 @@ class SignalRecord(RecordTemp):
         self.model = model
         self.dataset = dataset
 
-    def generate(self, **kwargs: Any) -> None:  # noqa: ARG002 - the port's signature
+    def generate(self, **kwargs: Any) -> None:
         """Save the rows to be scored, their scores and their labels.
 
         Raises
         ------
+        ConfigError
+            For an argument: scores and labels come from the model and the dataset alone.
         ModelError
             When the scores are not on exactly the rows that were to be scored.
         """
+        _refuse_inputs(self, kwargs, "nothing")
         if self.model is None or self.dataset is None:
             raise ModelError("SignalRecord needs a model and a dataset", hint="in a task: <MODEL> and <DATASET>")
         expected = self.dataset.inference_index("test")
@@ -280,8 +291,11 @@ class SigAnaRecord(ACRecordTemp):
         self.ann_scaler = ann_scaler
         self.label_col = label_col
 
-    def _generate(self, label: pd.DataFrame | None = None, **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - the port's
-        pred = take_column(self.load("pred.pkl"), what="prediction")
+    def _generate(
+        self, label: pd.DataFrame | None = None, pred: pd.DataFrame | pd.Series | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        _refuse_inputs(self, kwargs, "pred, label")
+        scores = take_column(self.load("pred.pkl") if pred is None else pred, what="prediction")
         frame = self.load("label.pkl") if label is None else label
         if not isinstance(frame, pd.DataFrame | pd.Series) or frame.empty:
             raise ArtifactNotFoundError(
@@ -289,11 +303,11 @@ class SigAnaRecord(ACRecordTemp):
                 hint="the segment `test` has no rows, or the handler dropped its raw data: keep it with drop_raw=False",
             )
         truth = take_column(frame, what="label", column=self.label_col)
-        ic, ric = calc_ic(pred, truth)
+        ic, ric = calc_ic(scores, truth)
         metrics = to_recorder_metrics(summarise(ic, ric).metrics())
         made: dict[str, Any] = {"ic.pkl": ic, "ric.pkl": ric}
         if self.ana_long_short:
-            both, average = calc_long_short_return(pred, truth)
+            both, average = calc_long_short_return(scores, truth)
             made |= {"long_short_r.pkl": both, "long_avg_r.pkl": average}
             metrics |= self._annual("Long-Short", both) | self._annual("Long-Avg", average)
         self.recorder.log_metrics(step=None, **_finite(metrics))
