@@ -26,7 +26,7 @@ import machine
 from pool_sqlite import RESULT, definition, syncs_per_second
 
 from rollwright.pool.states import Status
-from rollwright.pool.store import Claim, NewTask, Outcome
+from rollwright.pool.store import ClaimRequest, NewTask, Outcome
 from rollwright.pool.stores.postgres.store import PostgresStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "servers"))
@@ -34,9 +34,9 @@ import postgres_server
 
 HOLD = """
 import sys
-from rollwright.pool.store import Claim
+from rollwright.pool.store import ClaimRequest
 from rollwright.pool.stores.postgres.store import PostgresStore
-print(len(PostgresStore(sys.argv[1]).claim(Claim(pool="bench", owner="victim", lease=600.0))), flush=True)
+print(len(PostgresStore(sys.argv[1]).claim(ClaimRequest(pool="bench", owner="victim", lease=600.0))), flush=True)
 input()
 """
 
@@ -50,7 +50,7 @@ FINISHED = """INSERT INTO task(id, pool, fingerprint, status, origin, priority, 
 
 
 def wish(owner="bench", limit=1):
-    return Claim(pool="bench", owner=owner, lease=600.0, limit=limit)
+    return ClaimRequest(pool="bench", owner=owner, lease=600.0, limit=limit)
 
 
 def filled(url, count):

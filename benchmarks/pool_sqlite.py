@@ -34,7 +34,7 @@ from machine import tree
 
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import Status
-from rollwright.pool.store import Claim, NewTask, Outcome
+from rollwright.pool.store import ClaimRequest, NewTask, Outcome
 from rollwright.pool.stores.sqlite.store import SqliteStore
 
 PICKUP_MS = {"doorbell": 20, "polling": 60}
@@ -128,7 +128,7 @@ def create(folder, name, tasks):
 
 def drain(store, owner):
     """Turn until nothing is left: settle with its history, claim the next; return how many turns it were."""
-    wish = Claim(pool="bench", owner=owner, lease=60.0)
+    wish = ClaimRequest(pool="bench", owner=owner, lease=60.0)
     done = 0
     leases = store.claim(wish)
     while leases:
@@ -152,7 +152,7 @@ def turns(folder, name, count, *, durable=True, whole_log=False):
     path = Path(folder) / f"{name}.db"
     store = SqliteStore(path, durable=durable)
     store.put("bench", [NewTask.of(definition(number)) for number in range(count)])
-    prepare(store._connection(), whole_log)
+    prepare(store._file._connection(), whole_log)
     wall, cpu = time.perf_counter(), time.process_time()
     drain(store, "bench")
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -246,7 +246,7 @@ def fill_done(path, rows):
     """Leave finished tasks in a pool as turns leave them, written at once."""
     store = SqliteStore(path, durable=False)
     store.migrate()
-    connection = store._connection()
+    connection = store._file._connection()
     connection.execute("BEGIN")
     connection.execute(
         """WITH RECURSIVE k(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM k WHERE i < ?)
@@ -269,8 +269,8 @@ def median_turn(path, part, count):
     """Return the median seconds of a turn over `count` new tasks, without the disk's share."""
     store = SqliteStore(path, durable=False)
     store.put("bench", [NewTask.of(definition(part * count + number)) for number in range(count)])
-    store._connection().execute("PRAGMA wal_checkpoint(RESTART)")  # what filling left is not the turns' own cost
-    wish = Claim(pool="bench", owner="bench", lease=600.0)
+    store._file._connection().execute("PRAGMA wal_checkpoint(RESTART)")  # what filling left is not the turns' own cost
+    wish = ClaimRequest(pool="bench", owner="bench", lease=600.0)
     leases, times = store.claim(wish), []
     while leases:
         start = time.perf_counter()

@@ -10,7 +10,7 @@ from rollwright.app import pool_move
 from rollwright.app.pool_move import move_pool
 from rollwright.errors import ConfigError, IllegalTransitionError, PoolError, StoreUnavailableError
 from rollwright.pool.states import Status
-from rollwright.pool.store import Claim, NewTask, Outcome
+from rollwright.pool.store import ClaimRequest, NewTask, Outcome
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.pool.stores.sqlite.store import SqliteStore
 
@@ -67,7 +67,7 @@ def target(tmp_path):
 def fill(store):
     """Put seven tasks in all states but running, with their history."""
     store.put("p", [NewTask.of({"name": name}, priority=place) for place, name in enumerate("abcdefg")])
-    leases = store.claim(Claim(pool="p", owner="w", lease=60, limit=4))
+    leases = store.claim(ClaimRequest(pool="p", owner="w", lease=60, limit=4))
     store.settle(
         [
             Outcome.done(leases[0], result='{"ic":0.1}', validity='"7"'),
@@ -138,7 +138,7 @@ def test_what_is_put_meanwhile_comes_too(source, target):
 
 
 def test_running_tasks_stop_a_move_and_the_pool_goes_on(source, target):
-    source.claim(Claim(pool="p", owner="w", lease=60))
+    source.claim(ClaimRequest(pool="p", owner="w", lease=60))
     before = contents(source)
     with pytest.raises(IllegalTransitionError, match="1 tasks of pool 'p' are running"):
         move_pool("p", source, target, where=URL)
@@ -148,7 +148,7 @@ def test_running_tasks_stop_a_move_and_the_pool_goes_on(source, target):
 
 
 def test_by_force_running_tasks_begin_anew_and_their_workers_are_refused(source, target):
-    (lease,) = source.claim(Claim(pool="p", owner="w", lease=60))
+    (lease,) = source.claim(ClaimRequest(pool="p", owner="w", lease=60))
     report = move_pool("p", source, target, where=URL, force=True)
     assert (report.moved, report.restarted) == (7, 1)
     assert len(source.settle([Outcome.done(lease)]).refused) == 1
@@ -173,7 +173,7 @@ def test_a_paused_pool_arrives_paused(source, target):
     source.pause("p", reason="for lunch")
     move_pool("p", source, target, where=URL)
     assert target.stat("p").reason == "for lunch"
-    assert target.claim(Claim(pool="p", owner="w", lease=60)) == []
+    assert target.claim(ClaimRequest(pool="p", owner="w", lease=60)) == []
 
 
 def test_a_result_is_never_given_up_for_a_task_that_is_behind(source, target):

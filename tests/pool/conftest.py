@@ -81,9 +81,9 @@ def postgres_database():
     if reason is not None:
         pytest.skip(reason)
     yield postgres_server.new_database(postgres_server.shared_server())
-    from rollwright.pool.stores.postgres.session import close_presences  # noqa: PLC0415 - needs the driver
+    from rollwright.pool.stores.postgres.session import close_sessions  # noqa: PLC0415 - needs the driver
 
-    close_presences()
+    close_sessions()
 
 
 @pytest.fixture

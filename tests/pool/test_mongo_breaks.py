@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from rollwright.pool.states import Status
-from rollwright.pool.store import Claim, NewTask, Outcome
+from rollwright.pool.store import ClaimRequest, NewTask, Outcome
 from rollwright.pool.stores.mongo.store import MongoStore
 
 
@@ -80,7 +80,7 @@ def test_i14_cut_connections_lose_nothing_acknowledged_and_commit_nothing_twice(
         cutter.rate = 0.03
         while len(acknowledged) < count:
             try:
-                leases = store.claim(Claim(pool="p", owner="w", lease=600))
+                leases = store.claim(ClaimRequest(pool="p", owner="w", lease=600))
                 for lease in leases:
                     settlement = store.settle([Outcome.done(lease, result=str(lease.token))])
                     for task_id in settlement.statuses:

@@ -16,7 +16,7 @@ import pytest
 
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import Status
-from rollwright.pool.store import Claim, NewTask, Outcome
+from rollwright.pool.store import ClaimRequest, NewTask, Outcome
 from rollwright.pool.stores.mongo.store import MongoStore
 
 WORKER = """
@@ -40,10 +40,10 @@ run_task(step, manager, before_status="part_done")
 ZOMBIE = """
 import json
 import sys
-from rollwright.pool.store import Claim, Outcome
+from rollwright.pool.store import ClaimRequest, Outcome
 from rollwright.pool.stores.mongo.store import MongoStore
 store = MongoStore(sys.argv[1])
-leases = store.claim(Claim(pool="p", owner="w1", lease=0.5, limit=5))
+leases = store.claim(ClaimRequest(pool="p", owner="w1", lease=0.5, limit=5))
 print(len(leases), flush=True)
 sys.stdin.readline()
 told = {}
@@ -150,7 +150,7 @@ def test_i3_a_zombie_that_wakes_while_another_runs_its_task_is_refused_in_every_
         end = time.monotonic() + 30
         while len(leases) < 5:
             assert time.monotonic() < end
-            leases += store.claim(Claim(pool="p", owner="w2", lease=60, limit=5))
+            leases += store.claim(ClaimRequest(pool="p", owner="w2", lease=60, limit=5))
             time.sleep(0.02)
         before = store.get("p", ids)
         history = store.read_history("p")
@@ -173,26 +173,26 @@ def test_i6_a_killed_workers_task_runs_again_within_its_lease(store, mongo_url):
         assert worker.stdout.readline() == "1\n"
         worker.kill()
         killed = time.monotonic()
-    while not (leases := store.claim(Claim(pool="p", owner="w2", lease=60))):
+    while not (leases := store.claim(ClaimRequest(pool="p", owner="w2", lease=60))):
         assert time.monotonic() < killed + 10
         time.sleep(0.01)
     assert time.monotonic() - killed <= 2.0
     assert leases[0].attempt == 2
 
 
-@pytest.mark.parametrize("bell", ["work", "end"])
-def test_who_waits_is_woken_by_another_client_within_a_second(store, mongo_url, bell):
+@pytest.mark.parametrize("topic", ["work", "end"])
+def test_who_waits_is_woken_by_another_client_within_a_second(store, mongo_url, topic):
     store.put("p", [NewTask.of({"x": 0})])
     other = MongoStore(mongo_url)
-    waker = store.waker("p", bell=bell)
+    waker = store.waker("p", topic=topic)
     woken = []
     thread = threading.Thread(target=lambda: woken.append((waker.wait(30), time.monotonic())))
     thread.start()
     time.sleep(2.5)  # long enough that it looks as seldom as it ever does
-    if bell == "work":
+    if topic == "work":
         other.put("p", [NewTask.of({"x": 1})])
     else:
-        other.settle([Outcome.done(lease) for lease in other.claim(Claim(pool="p", owner="w", lease=60))])
+        other.settle([Outcome.done(lease) for lease in other.claim(ClaimRequest(pool="p", owner="w", lease=60))])
     rung = time.monotonic()
     thread.join()
     assert woken[0][0]
@@ -221,7 +221,7 @@ def test_a_reader_never_sees_a_result_without_its_state_or_its_history(store, mo
     reader = threading.Thread(target=look)
     reader.start()
     for _ in ids:
-        (lease,) = store.claim(Claim(pool="p", owner="w", lease=60))
+        (lease,) = store.claim(ClaimRequest(pool="p", owner="w", lease=60))
         store.settle([Outcome.done(lease, result="1")]).check()
     over.set()
     reader.join()

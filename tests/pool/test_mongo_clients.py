@@ -9,12 +9,12 @@ import pytest
 
 from rollwright.errors import StoreUnavailableError
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, Claim, NewTask, Outcome
+from rollwright.pool.store import Amendment, ClaimRequest, NewTask, Outcome
 from rollwright.pool.stores.mongo.store import MongoStore
 
 
 def take(store, *, lease=60.0, owner="w", **wish):
-    return store.claim(Claim(pool="p", owner=owner, lease=lease, **wish))
+    return store.claim(ClaimRequest(pool="p", owner=owner, lease=lease, **wish))
 
 
 # -- answers that are lost --------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_changes_by_hand_with_lost_answers_are_made_once(unlucky, fate):
 def test_outcomes_that_were_accepted_are_told_though_the_claim_after_them_failed(unlucky):
     lease = take(unlucky)[0]
     unlucky.plan += ["well", *["never sent"] * 4]
-    wish = Claim(pool="p", owner="w", lease=60)
+    wish = ClaimRequest(pool="p", owner="w", lease=60)
     settlement = unlucky.settle([Outcome.done(lease, result="1")], claim=wish)
     assert (settlement.statuses, settlement.leases) == ({lease.task_id: Status.DONE}, ())
     assert len(unlucky.settle([], claim=wish).leases) == 1

@@ -16,7 +16,7 @@ from rollwright.core.clock import SystemClock
 from rollwright.errors import ConfigError, MissingExtraError, PoolError, SchemaVersionError, StoreUnavailableError
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, Claim, NewTask, Outcome
+from rollwright.pool.store import Amendment, ClaimRequest, NewTask, Outcome
 from rollwright.pool.stores.mongo import writes as mongo_changes
 from rollwright.pool.stores.mongo.connection import ServerClock
 from rollwright.pool.stores.mongo.store import MongoStore
@@ -145,7 +145,7 @@ def store(mongo_url):
 
 
 def take(store, *, lease=60.0, owner="w", **wish):
-    return store.claim(Claim(pool="p", owner=owner, lease=lease, **wish))
+    return store.claim(ClaimRequest(pool="p", owner=owner, lease=lease, **wish))
 
 
 HOSTILE = {
@@ -260,7 +260,7 @@ def test_ids_grow_with_age_whichever_client_puts(mongo_url):
     stores = [MongoStore(mongo_url) for _ in range(3)]
     ids = [int(stores[number % 3].put("p", [NewTask.of({"x": number})]).ids[0]) for number in range(12)]
     assert ids == sorted(set(ids))
-    leases = stores[0].claim(Claim(pool="p", owner="w", lease=60, limit=12))
+    leases = stores[0].claim(ClaimRequest(pool="p", owner="w", lease=60, limit=12))
     assert [lease.definition["x"] for lease in leases] == [*range(12)]
     for store in stores:
         store.close()

@@ -15,7 +15,7 @@ from rollwright.pool.worker.worker import TaskFunction, Worker
 REASON = postgres_server.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
 if REASON is None:
-    from rollwright.pool.stores.postgres.session import close_presences
+    from rollwright.pool.stores.postgres.session import close_sessions
     from rollwright.pool.stores.postgres.store import PostgresStore
 
 
@@ -25,7 +25,7 @@ def own_server():
     server = postgres_server.PostgresServer(Path(tempfile.mkdtemp(prefix="rollwright-pg-away-")))
     server.start()
     yield server
-    close_presences()
+    close_sessions()
     server.remove()
 
 

@@ -20,7 +20,7 @@ import postgres_server
 from rollwright.errors import StoreUnavailableError
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, Claim, NewTask, Outcome
+from rollwright.pool.store import Amendment, ClaimRequest, NewTask, Outcome
 
 REASON = postgres_server.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
@@ -28,8 +28,9 @@ if REASON is None:
     import psycopg
 
     from rollwright.pool.stores.postgres import connection as postgres_link
-    from rollwright.pool.stores.postgres import session as postgres_presence
+    from rollwright.pool.stores.postgres import session as postgres_session
     from rollwright.pool.stores.postgres.store import PostgresStore
+    from rollwright.pool.stores.postgres.turn import Turns
 
 CUTS = ("before", "after", "answered")
 
@@ -116,14 +117,14 @@ def proxied(postgres_url):
     yield proxy, store, truth
     store.close()
     truth.close()
-    presence = postgres_presence._Presences.known.pop(store._address.server, None)
+    presence = postgres_session._Sessions.known.pop(store._address.server, None)
     if presence is not None:  # it would go on looking for a proxy that is no more
         presence.close()
     proxy.close()
 
 
 def wish(owner="w", **fields):
-    return Claim(pool="p", owner=owner, lease=600.0, **fields)
+    return ClaimRequest(pool="p", owner=owner, lease=600.0, **fields)
 
 
 def result_of(task_id):
@@ -198,7 +199,7 @@ def test_what_is_changed_by_hand_is_changed_once(proxied, cut):
 def test_a_blind_retry_is_noticed(proxied, monkeypatch):
     """The mutant of the above: whoever only asks again is refused what it did."""
     proxy, store, _ = proxied
-    monkeypatch.setattr(PostgresStore, "_found_again", lambda *_: [])
+    monkeypatch.setattr(Turns, "_find_lost", lambda *_: [])
     store.put("p", [NewTask.of({"x": 1})])
     (lease,) = store.claim(wish())
     proxy.arm("answered", b"what came of it")
@@ -215,7 +216,7 @@ def own_server():
     server = postgres_server.PostgresServer(folder)
     server.start()
     yield server
-    postgres_presence.close_presences()
+    postgres_session.close_sessions()
     server.remove()
 
 
@@ -303,10 +304,10 @@ def test_a_claim_is_durable_before_it_is_given(own_server, monkeypatch):
 
 ZOMBIE = """
 import os, signal, sys
-from rollwright.pool.store import Claim, Outcome
+from rollwright.pool.store import ClaimRequest, Outcome
 from rollwright.pool.stores.postgres.store import PostgresStore
 store = PostgresStore(sys.argv[1])
-(lease,) = store.claim(Claim(pool="p", owner="zombie", lease=0.3))
+(lease,) = store.claim(ClaimRequest(pool="p", owner="zombie", lease=0.3))
 print("claimed", flush=True)
 os.kill(os.getpid(), signal.SIGSTOP)
 kind = sys.argv[2]
@@ -321,7 +322,7 @@ else:
         "released": lambda: Outcome.released(lease),
         "cancelled": lambda: Outcome.cancelled(lease),
     }[kind.removesuffix("+claim")]()
-    claim = Claim(pool="p", owner="zombie", lease=60.0) if kind.endswith("+claim") else None
+    claim = ClaimRequest(pool="p", owner="zombie", lease=60.0) if kind.endswith("+claim") else None
     print("refused" if len(store.settle([outcome], claim=claim).refused) == 1 else "accepted")
 """
 

@@ -24,7 +24,7 @@ from rollwright.errors import (
 )
 from rollwright.pool.query import matches, parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, Claim, NewTask, Outcome, document_of
+from rollwright.pool.store import Amendment, ClaimRequest, NewTask, Outcome, document_of
 from rollwright.pool.urls import store_from_url
 
 REASON = postgres_server.missing()
@@ -36,8 +36,9 @@ if REASON is None:
     from rollwright.pool.stores.postgres import statements as postgres_sql
     from rollwright.pool.stores.postgres.connection import Address, is_lost
     from rollwright.pool.stores.postgres.query import where
-    from rollwright.pool.stores.postgres.session import close_presences
+    from rollwright.pool.stores.postgres.session import close_sessions
     from rollwright.pool.stores.postgres.store import PostgresStore
+    from rollwright.pool.stores.postgres.turn import Turns
 
 LEASE = 60.0
 
@@ -68,7 +69,7 @@ def sql(server_store):
 
 
 def wish(owner="w", **fields):
-    return Claim(pool="p", owner=owner, lease=fields.pop("lease", LEASE), **fields)
+    return ClaimRequest(pool="p", owner=owner, lease=fields.pop("lease", LEASE), **fields)
 
 
 # -- the schema --------------------------------------------------------------------------------------------------------
@@ -188,7 +189,7 @@ def test_the_password_is_in_no_error_log_or_repr(postgres_database, caplog):
         with pytest.raises(StoreUnavailableError) as deaf:
             store.waker("p")
         seen += [repr(store), repr(store._address), str(caught.value), str(deaf.value), repr(caught.value.__cause__)]
-    close_presences()
+    close_sessions()
     assert "s3cret" not in " ".join([*seen, caplog.text])
     assert any("check user and password" in text for text in seen)
 
@@ -269,7 +270,7 @@ def test_a_nasty_text_is_a_value_everywhere(server_store, name):
     for query in ({"def.name": name}, {"def.name": {"$gte": name}}, {"def.name": {"$in": [name, 1]}}):
         assert [record.task_id for record in server_store.find(name, parse(query))] == [task_id]
         assert [*server_store.find("p", parse(query))] == ([] if "$gte" not in str(query) or name > "other" else ANY)
-    (lease,) = server_store.claim(Claim(pool=name, owner=name, lease=LEASE, query=parse({"def.name": name})))
+    (lease,) = server_store.claim(ClaimRequest(pool=name, owner=name, lease=LEASE, query=parse({"def.name": name})))
     assert server_store.renew(name, lease=LEASE) == {task_id: lease.token}
     server_store.settle([Outcome.failed(lease, error=name, retry=False)]).check()
     record = server_store.get(name, [task_id])[0]
@@ -419,26 +420,26 @@ def test_two_schemas_of_one_database_are_two_stores(postgres_database):
     stores[0].put("p", new("a"))
     assert stores[1].list_pools() == []
     waker = stores[1].waker("p")
-    stores[0].ring("p")
-    stores[1].ring("p")
+    stores[0].notify("p")
+    stores[1].notify("p")
     assert waker.wait(10)
     for store in stores:
         store.close()
 
 
-def test_what_ended_is_told_though_the_next_claim_fails(server_store, monkeypatch):
+def test_what_ended_is_reported_though_the_next_claim_fails(server_store, monkeypatch):
     server_store.put("p", new("a"))
     (lease,) = server_store.claim(wish())
-    short_way, calls = PostgresStore._short_way, []
+    run_statement, calls = Turns._run_statement, []
 
     def once(*arguments, **terms):
         calls.append(terms)
         if len(calls) > 1:
             raise StoreUnavailableError("away")
-        return short_way(*arguments, **terms)
+        return run_statement(*arguments, **terms)
 
-    monkeypatch.setattr(PostgresStore, "_short_way", once)
-    monkeypatch.setattr(PostgresStore, "_looks", lambda _: False)
+    monkeypatch.setattr(Turns, "_run_statement", once)
+    monkeypatch.setattr(Turns, "_is_check_due", lambda *_: False)
     settlement = server_store.settle([Outcome.done(lease)], claim=wish())
     assert settlement.statuses == {lease.task_id: Status.DONE}
     assert (settlement.leases, len(calls)) == ((), 2)

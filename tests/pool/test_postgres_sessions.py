@@ -14,13 +14,13 @@ import pytest
 import postgres_server
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, Claim, NewTask, Outcome
+from rollwright.pool.store import Amendment, ClaimRequest, NewTask, Outcome
 from rollwright.pool.worker.worker import TaskFunction, Worker
 
 REASON = postgres_server.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
 if REASON is None:
-    from rollwright.pool.stores.postgres.session import presence_of
+    from rollwright.pool.stores.postgres.session import session_of
     from rollwright.pool.stores.postgres.store import PostgresStore
 
 LEASE = 60.0
@@ -31,7 +31,7 @@ def new(*names, **fields):
 
 
 def wish(owner="w", **fields):
-    return Claim(pool="p", owner=owner, lease=fields.pop("lease", LEASE), **fields)
+    return ClaimRequest(pool="p", owner=owner, lease=fields.pop("lease", LEASE), **fields)
 
 
 @pytest.fixture
@@ -117,11 +117,11 @@ from rollwright.core import clock
 clock.SystemClock.now = lambda self: datetime.now(UTC) + timedelta(hours=int(sys.argv[2]))
 real = time.time
 time.time = lambda: real() + 3600 * int(sys.argv[2])
-from rollwright.pool.store import Claim, NewTask
+from rollwright.pool.store import ClaimRequest, NewTask
 from rollwright.pool.stores.postgres.store import PostgresStore
 store = PostgresStore(sys.argv[1])
 store.put("p", [NewTask.of({"by": "skewed"}, delay=1800.0)])
-print(len(store.claim(Claim(pool="p", owner="skewed", lease=60.0, limit=9))), store.reap())
+print(len(store.claim(ClaimRequest(pool="p", owner="skewed", lease=60.0, limit=9))), store.reap())
 """
     store = PostgresStore(postgres_url)
     store.put("p", new("held", "free"))
@@ -165,10 +165,10 @@ def test_a_killed_workers_task_is_free_within_two_seconds(postgres_url):
 def held_by_another_process(url, *, lease=600.0, then="input()"):
     program = f"""
 import sys
-from rollwright.pool.store import Amendment, Claim, Outcome
+from rollwright.pool.store import Amendment, ClaimRequest, Outcome
 from rollwright.pool.stores.postgres.store import PostgresStore
 store = PostgresStore(sys.argv[1])
-(lease,) = store.claim(Claim(pool="p", owner="other", lease={lease}))
+(lease,) = store.claim(ClaimRequest(pool="p", owner="other", lease={lease}))
 print("claimed", flush=True)
 {then}
 """
@@ -192,7 +192,7 @@ def test_a_store_that_is_closed_still_holds_its_tasks(server_store, postgres_url
 def test_a_process_that_lost_only_its_connection_is_not_taken_for_dead(server_store):
     server_store.put("p", new("a"))
     (lease,) = server_store.claim(wish())
-    presence = presence_of(server_store._address)
+    presence = session_of(server_store._address)
     number = presence.number()
     server_store._rows(
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND"
@@ -244,7 +244,7 @@ def test_a_broken_session_rings_for_what_was_missed(server_store):
     server_store._rows(
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND"
         " (classid::bigint << 32 | objid::bigint) = %(number)s",
-        number=presence_of(server_store._address).number(),
+        number=session_of(server_store._address).number(),
     )
     assert waker.wait(10)
     waker.close()

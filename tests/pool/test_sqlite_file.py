@@ -13,7 +13,7 @@ from rollwright.core import posix
 from rollwright.errors import ConfigError, SchemaVersionError, StoreUnavailableError
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Claim, NewTask, Outcome
+from rollwright.pool.store import ClaimRequest, NewTask, Outcome
 from rollwright.pool.stores.sqlite import statements as sqlite_sql
 from rollwright.pool.stores.sqlite.notify_pipe import NotifyPipe
 from rollwright.pool.stores.sqlite.query import where
@@ -69,7 +69,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 def test_i16_a_full_disk_is_told_as_such_and_nothing_is_half_done(file_store):
     """SQLite has rolled back by itself then; rolling back again would hide the true error."""
     ids = file_store.put("p", new("a")).ids
-    with file_store._reading() as connection:
+    with file_store._file.read() as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages + 2}")
 
@@ -80,7 +80,7 @@ def test_i16_a_full_disk_is_told_as_such_and_nothing_is_half_done(file_store):
     with pytest.raises(StoreUnavailableError, match="full") as caught:
         fill()
     assert "free some space" in str(caught.value)
-    with file_store._reading() as connection:
+    with file_store._file.read() as connection:
         connection.execute("PRAGMA max_page_count = 1000000")
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert file_store.get("p", ids)[0].status is Status.WAITING
@@ -108,7 +108,7 @@ def test_without_locks_leases_alone_decide(tmp_path, monkeypatch, time):
     monkeypatch.setattr(posix, "fcntl", None)
     store = SqliteStore(tmp_path / "pool.db", clock=time)
     store.put("p", new("a"))
-    store.claim(Claim(pool="p", owner="w", lease=60))
+    store.claim(ClaimRequest(pool="p", owner="w", lease=60))
     assert store.reap() == []
     time.advance(61)
     assert store.reap() == ["1"]
@@ -154,7 +154,7 @@ def test_an_injection_changes_nothing(file_store):
 def test_a_claim_reads_only_tasks_that_can_be_claimed(file_store, status, among):
     condition, values = where(parse({"def.name": "a"}))
     statement = sqlite_sql.CLAIM.format(status=status.value, among=among, where=condition)
-    with file_store._reading() as connection:
+    with file_store._file.read() as connection:
         plan = connection.execute(
             f"EXPLAIN QUERY PLAN {statement}", ("o", "p", 1.0, 1.0, "p", *values, "p", 1)
         ).fetchall()
@@ -176,14 +176,14 @@ def test_a_claim_reads_only_tasks_that_can_be_claimed(file_store, status, among)
     ],
 )
 def test_looking_after_leases_and_due_tasks_reads_only_those(file_store, statement, values, index):
-    with file_store._reading() as connection:
+    with file_store._file.read() as connection:
         plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
     assert any(index in row[3] for row in plan)
     assert not any(row[3].startswith("SCAN task") for row in plan)
 
 
 def test_counting_reads_no_finished_task(file_store):
-    with file_store._reading() as connection:
+    with file_store._file.read() as connection:
         plan = connection.execute(f"EXPLAIN QUERY PLAN {sqlite_sql.TALLY}", ("p",)).fetchall()
     reads = [row[3] for row in plan if " task " in f"{row[3]} "]
     assert len(reads) == 3
@@ -195,9 +195,9 @@ def test_history_is_by_time_and_that_of_one_task_in_its_order_though_the_clock_w
     time.seconds = 1000.0
     first, second = store.put("p", new("a", "b")).ids
     time.seconds = 2000.0
-    (lease,) = store.claim(Claim(pool="p", owner="w", lease=60))
+    (lease,) = store.claim(ClaimRequest(pool="p", owner="w", lease=60))
     time.seconds = 1500.0
-    (other,) = store.claim(Claim(pool="p", owner="w", lease=6000))
+    (other,) = store.claim(ClaimRequest(pool="p", owner="w", lease=6000))
     store.settle([Outcome.done(lease)]).check()
     rows = store.read_history("p")
     assert [(row.task_id, row.event) for row in rows] == [
@@ -217,7 +217,7 @@ def test_what_a_task_was_is_told_when_it_is_gone(file_store):
     assert [row.event for row in file_store.read_history("p", [gone])] == ["created", "deleted"]
     assert [row.event for row in file_store.read_history("p", [kept])] == ["created"]
     assert [row.event for row in file_store.read_history("p")] == ["created", "created", "deleted"]
-    with file_store._reading() as connection:
+    with file_store._file.read() as connection:
         assert connection.execute("SELECT task FROM document").fetchall() == [(int(kept),)]
 
 
@@ -225,8 +225,8 @@ def test_two_stores_of_one_file_see_the_same(file_store):
     other = SqliteStore(file_store.path)
     ids = file_store.put("p", new("a")).ids
     assert other.put("p", new("a")).ids == ids
-    (lease,) = other.claim(Claim(pool="p", owner="w", lease=60))
-    assert file_store.claim(Claim(pool="p", owner="v", lease=60)) == []
+    (lease,) = other.claim(ClaimRequest(pool="p", owner="w", lease=60))
+    assert file_store.claim(ClaimRequest(pool="p", owner="v", lease=60)) == []
     other.close()  # the process lives, so its task is still its own
     assert file_store.reap() == []
     file_store.settle([Outcome.done(lease)]).check()
@@ -278,8 +278,8 @@ def test_a_listener_that_has_to_look_hears_others_and_this_process_but_not_that_
     monkeypatch.setattr(NotifyPipe, "create", classmethod(lambda *_: None))
     other = SqliteStore(file_store.path)
     waker = file_store.waker("p")
-    assert file_store.claim(Claim(pool="p", owner="w", lease=60)) == []
-    assert other.claim(Claim(pool="p", owner="w", lease=60)) == []
+    assert file_store.claim(ClaimRequest(pool="p", owner="w", lease=60)) == []
+    assert other.claim(ClaimRequest(pool="p", owner="w", lease=60)) == []
     assert file_store.reap() == []
     assert not waker.wait(0.01)
     for store in (file_store, other):
@@ -325,6 +325,6 @@ def test_a_pipe_that_nobody_reads_never_blocks_who_notifies(file_store):
         except BlockingIOError:
             break
     os.close(full)
-    file_store.ring("p")
+    file_store.notify("p")
     assert waker.wait(0)
     waker.close()

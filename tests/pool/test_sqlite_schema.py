@@ -9,7 +9,7 @@ import pytest
 
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Claim, Outcome
+from rollwright.pool.store import ClaimRequest, Outcome
 from rollwright.pool.stores.sqlite import statements as sqlite_sql
 from rollwright.pool.stores.sqlite.store import SqliteStore
 
@@ -55,12 +55,12 @@ def test_a_file_of_schema_1_keeps_its_tasks_and_their_history(old_store):
 def test_a_file_of_schema_1_goes_on_and_can_be_paused(old_store, time):
     old_store.settle([Outcome(task_id="2", token=1, kind="done", result="2")]).check()
     assert old_store.pause("p")
-    assert old_store.claim(Claim(pool="p", owner="w", lease=60)) == []
+    assert old_store.claim(ClaimRequest(pool="p", owner="w", lease=60)) == []
     assert old_store.resume("p")
-    (lease,) = old_store.claim(Claim(pool="p", owner="w", lease=60))
+    (lease,) = old_store.claim(ClaimRequest(pool="p", owner="w", lease=60))
     assert lease.task_id == "1"
     time.advance(30)
-    (later,) = old_store.claim(Claim(pool="q", owner="w", lease=60))
+    (later,) = old_store.claim(ClaimRequest(pool="q", owner="w", lease=60))
     assert later.definition == {"name": "later"}
 
 

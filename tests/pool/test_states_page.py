@@ -8,7 +8,7 @@ import pytest
 
 from rollwright.errors import ConfigError, LookAheadError, MissingExtraError, RunError
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, Claim, MovedTask, NewTask, Outcome
+from rollwright.pool.store import Amendment, ClaimRequest, MovedTask, NewTask, Outcome
 from rollwright.pool.worker.backoff import worth_retrying
 
 PAGE = Path(__file__).parents[2] / "docs" / "task-states.md"
@@ -76,7 +76,7 @@ def test_every_event_of_the_page_is_played_here():
 def test_the_page_tells_what_happens(store, time, event, spent):
     following, when_spent, used, waits, history = ROWS[event]
     (task_id,) = store.put("p", [NewTask.of({"x": 1}, max_attempts=1 if spent else 3)]).ids
-    (lease,) = store.claim(Claim(pool="p", owner="w", lease=LEASE))
+    (lease,) = store.claim(ClaimRequest(pool="p", owner="w", lease=LEASE))
     ACTS[event](store, lease, time)
     (record,) = store.find("p")
     assert record.task_id == task_id or event == "moved to another store"
@@ -94,7 +94,7 @@ def test_putting_and_claiming(store):
     assert ROWS["`put` of a new definition"][0] == Status.WAITING.value
     assert ROWS["claim"][0] == Status.RUNNING.value
     store.put("p", [NewTask.of({"x": 1}, delay=5.0)])
-    assert store.claim(Claim(pool="p", owner="w", lease=LEASE)) == []
+    assert store.claim(ClaimRequest(pool="p", owner="w", lease=LEASE)) == []
     assert [row.event for row in store.read_history("p")] == ["created"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from rollwright.config.settings import load_settings
 from rollwright.errors import StoreUnavailableError, TaskFailedError
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.store import Claim, Outcome
+from rollwright.pool.store import ClaimRequest, Outcome
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.pool.worker.backoff import Backoff
 from rollwright.pool.worker.reconnect import Reconnect
@@ -133,7 +133,7 @@ def test_an_outcome_that_came_too_late_is_refused_by_the_fence(manager, store, b
     def steal(outcomes, *, claim=None):
         if outcomes and not stolen:
             manager.reset_waiting(force=True)
-            stolen.extend(store.inner.claim(Claim(pool="p", owner="another", lease=60.0)))
+            stolen.extend(store.inner.claim(ClaimRequest(pool="p", owner="another", lease=60.0)))
             real([Outcome.done(stolen[0], result="99")])
             raise StoreUnavailableError("the server is away")
         return real(outcomes, claim=claim)

@@ -112,7 +112,7 @@ def test_elsewhere_than_in_the_main_thread_signals_are_left_alone():
 
 def test_a_store_that_cannot_be_listened_to_is_told_and_does_no_harm(caplog):
     class Deaf(MemoryStore):
-        def waker(self, pool, *, bell="work"):
+        def waker(self, pool, *, topic="work"):
             raise StoreUnavailableError("no bell")
 
     listener = StoreListener(Deaf(), "p", notify=lambda: None)
@@ -123,8 +123,8 @@ def test_a_store_that_cannot_be_listened_to_is_told_and_does_no_harm(caplog):
 
 def test_a_store_that_goes_away_while_one_listens_is_told(caplog):
     class Leaving(MemoryStore):
-        def waker(self, pool, *, bell="work"):
-            listener = super().waker(pool, bell=bell)
+        def waker(self, pool, *, topic="work"):
+            listener = super().waker(pool, topic=topic)
 
             def wait(_timeout):
                 raise StoreUnavailableError("gone")

@@ -12,7 +12,7 @@ from rollwright.config.settings import masked
 from rollwright.errors import ConfigError, IllegalTransitionError, PoolError
 from rollwright.pool.query import In
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, HistoryRow, MovedTask, PoolStore, TaskRecord
+from rollwright.pool.store import Amendment, HistoryRow, ManagerStore, MovedTask, PoolStore, TaskRecord
 
 __all__ = ["MoveReport", "move_pool"]
 
@@ -43,7 +43,7 @@ class MoveReport:
 
 def move_pool(
     pool: str,
-    source: PoolStore,
+    source: ManagerStore,
     target: PoolStore,
     *,
     where: str,
@@ -99,14 +99,14 @@ def move_pool(
     return MoveReport(moved=moved, known=known, restarted=restarted)
 
 
-def _check_apart(pool: str, source: PoolStore, target: PoolStore) -> None:
+def _check_apart(pool: str, source: ManagerStore, target: PoolStore) -> None:
     """Refuse a target that is the source, by whatever name: what is found there would then be removed here."""
     here, there = source.stat(pool), target.stat(pool)
     if there.paused and (there.paused_at, there.reason) == (here.paused_at, here.reason):
         raise ConfigError(f"pool {pool!r} is in that store already", hint="name another one with --to")
 
 
-def _end_running(pool: str, source: PoolStore, *, force: bool) -> int:
+def _end_running(pool: str, source: ManagerStore, *, force: bool) -> int:
     source.reap(pool)
     running = source.stat(pool).counts[Status.RUNNING]
     if not running:
@@ -119,7 +119,7 @@ def _end_running(pool: str, source: PoolStore, *, force: bool) -> int:
     return len(source.amend(pool, _RUNNING, Amendment(status=Status.WAITING)))
 
 
-def _copy_all(pool: str, source: PoolStore, target: PoolStore, tell: Callable[[int, int], None]) -> tuple[int, int]:
+def _copy_all(pool: str, source: ManagerStore, target: PoolStore, tell: Callable[[int, int], None]) -> tuple[int, int]:
     """Copy until nothing is left, since tasks may be put meanwhile; each round removes what it has copied."""
     moved = known = 0
     while total := sum(source.stat(pool).counts.values()):
@@ -150,7 +150,7 @@ def _batches(records: Iterator[TaskRecord]) -> Iterator[list[TaskRecord]]:
         yield batch
 
 
-def _with_history(pool: str, source: PoolStore, batch: Sequence[TaskRecord]) -> list[MovedTask]:
+def _with_history(pool: str, source: ManagerStore, batch: Sequence[TaskRecord]) -> list[MovedTask]:
     rows: dict[str, list[HistoryRow]] = {record.task_id: [] for record in batch}
     for row in source.read_history(pool, [*rows]):
         rows[row.task_id].append(row)

@@ -23,12 +23,13 @@ from rollwright.pool.query import parse as parse_query
 from rollwright.pool.states import Status, parse_status
 from rollwright.pool.store import (
     Amendment,
-    Claim,
+    ClaimRequest,
     Lease,
+    ManagerStore,
     NewTask,
     Outcome,
     OutcomeKind,
-    PoolStore,
+    PoolAdmin,
     check_pool_name,
     encode_result,
 )
@@ -53,12 +54,12 @@ class TaskManager(ManagerFile):
     ----------
     task_pool : str
         The pool's name; any text.
-    store : PoolStore, optional
+    store : ManagerStore, optional
         The ambient settings' ``pool.url`` if not given, opened once per process.
     lease, max_attempts, poll : optional
         Over the settings ``pool.lease`` (seconds), ``pool.max_attempts`` and ``pool.poll`` (seconds).
     clock : Clock, optional
-        For waiting, instead of the store's bells; it never decides a lease.
+        For waiting, instead of the store's notifications; it never decides a lease.
     """
 
     STATUS_WAITING: Final = "waiting"
@@ -72,7 +73,7 @@ class TaskManager(ManagerFile):
         self,
         task_pool: str,
         *,
-        store: PoolStore | None = None,
+        store: ManagerStore | None = None,
         lease: float | None = None,
         max_attempts: int | None = None,
         poll: float | None = None,
@@ -80,7 +81,7 @@ class TaskManager(ManagerFile):
     ) -> None:
         settings = current_settings().pool
         self.task_pool = check_pool_name(task_pool)
-        self.store: PoolStore = store if store is not None else open_part("pool")
+        self.store: ManagerStore = store if store is not None else open_part("pool")
         self.lease = lease if lease is not None else settings.lease
         self.max_attempts = max_attempts if max_attempts is not None else settings.max_attempts
         self.poll = poll if poll is not None else settings.poll
@@ -182,15 +183,17 @@ class TaskManager(ManagerFile):
 
     def claim(self, query: Query | None, status: Status, *, limit: int = 1) -> list[Lease]:
         """Take tasks as leases; tasks of dead workers are freed when nothing else is left."""
-        wish = self.wish(query, status, limit=limit)
-        leases = self.store.claim(wish)
+        request = self.claim_request(query, status, limit=limit)
+        leases = self.store.claim(request)
         if not leases and self.reap(query):
-            leases = self.store.claim(wish)
+            leases = self.store.claim(request)
         return leases
 
-    def wish(self, query: Query | None, status: Status, *, limit: int = 1) -> Claim:
+    def claim_request(self, query: Query | None, status: Status, *, limit: int = 1) -> ClaimRequest:
         """Return the claim of this manager for tasks of `status`."""
-        return Claim(pool=self.task_pool, owner=self.owner, lease=self.lease, limit=limit, status=status, query=query)
+        return ClaimRequest(
+            pool=self.task_pool, owner=self.owner, lease=self.lease, limit=limit, status=status, query=query
+        )
 
     def reap(self, query: Query | None = None) -> _Ids:
         """Free the tasks of workers that died or did not renew their leases."""
@@ -491,7 +494,7 @@ class TaskManager(ManagerFile):
         return f"TaskManager({self.task_pool!r})"
 
     @staticmethod
-    def list(*, store: PoolStore | None = None) -> _Names:
+    def list(*, store: PoolAdmin | None = None) -> _Names:
         """Return the names of all pools of a store (the ambient one if not given), sorted."""
-        found: PoolStore = store if store is not None else open_part("pool")
+        found: PoolAdmin = store if store is not None else open_part("pool")
         return found.list_pools()

@@ -1,6 +1,9 @@
-"""The ports of the pool: `TaskStore`, where tasks live, and beside it `PoolAdmin`, `History`, `Bells` with `Waker`.
+"""The ports of the pool: `TaskStore`, where tasks live, and beside it `PoolAdmin`, `History`, `Notifier` with `Waker`.
 
-What every store promises: **at-least-once execution, exactly one accepted commit.** A task's body may run more than
+Who needs no more than a part takes that part: `TaskReader`, `TaskLeases`, `TaskEditor`, `PoolStats` and `PoolControl`
+are parts of the ports; `WorkerStore` and `ManagerStore` are what a worker and a `TaskManager` need.
+
+What every store promises: **at-least-once execution, exactly one accepted commit.** A task may be run more than
 once; the result of one run alone is accepted. It rests on the *fencing token*, a number of each task that is raised at
 each claim and at each reap: whoever holds an older one is refused, whatever became of the task meanwhile.
 """
@@ -14,8 +17,7 @@ from rollwright.pool.query import Query
 from rollwright.pool.states import Status
 from rollwright.pool.types import (
     Amendment,
-    Bell,
-    Claim,
+    ClaimRequest,
     HistoryRow,
     Lease,
     MovedTask,
@@ -26,6 +28,7 @@ from rollwright.pool.types import (
     PutResult,
     Settlement,
     TaskRecord,
+    Topic,
     Traits,
     check_movable,
     check_pool_name,
@@ -35,25 +38,32 @@ from rollwright.pool.types import (
 
 __all__ = [
     "Amendment",
-    "Bell",
-    "Bells",
-    "Claim",
+    "ClaimRequest",
     "History",
     "HistoryRow",
     "Lease",
+    "ManagerStore",
     "MovedTask",
     "NewTask",
+    "Notifier",
     "Outcome",
     "OutcomeKind",
     "PoolAdmin",
+    "PoolControl",
     "PoolStat",
+    "PoolStats",
     "PoolStore",
     "PutResult",
     "Settlement",
+    "TaskEditor",
+    "TaskLeases",
+    "TaskReader",
     "TaskRecord",
     "TaskStore",
+    "Topic",
     "Traits",
     "Waker",
+    "WorkerStore",
     "check_movable",
     "check_pool_name",
     "document_of",
@@ -61,7 +71,84 @@ __all__ = [
 ]
 
 
-class TaskStore(Protocol):
+class TaskReader(Protocol):
+    """Reading tasks."""
+
+    def get(self, pool: str, task_ids: Sequence[str]) -> list[TaskRecord]:
+        """Return the tasks, in the order asked.
+
+        Raises
+        ------
+        TaskNotFoundError
+            When the pool has no task of such an id.
+        """
+        ...
+
+    def find(self, pool: str, query: Query | None = None) -> Iterator[TaskRecord]:
+        """Return the tasks that match, oldest first, read in pages."""
+        ...
+
+    def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
+        """Return how many tasks match, by state; every state is a key."""
+        ...
+
+
+class TaskLeases(Protocol):
+    """Claiming tasks and ending attempts."""
+
+    def claim(self, claim: ClaimRequest) -> list[Lease]:
+        """Take tasks: highest priority first, then the oldest.
+
+        Tasks whose lease ended are freed first. Each taken task's token is raised and the attempt counted. A paused
+        pool gives nothing.
+        """
+        ...
+
+    def renew(self, owner: str, *, lease: float) -> dict[str, int]:
+        """Extend the leases of all tasks `owner` holds; return their ids and tokens. What is missing was lost."""
+        ...
+
+    def settle(self, outcomes: Sequence[Outcome], *, claim: ClaimRequest | None = None) -> Settlement:
+        """End attempts, and take the next tasks in the same transaction.
+
+        An outcome is accepted only when the task is running under its token; the others are refused one by one and
+        change nothing.
+        """
+        ...
+
+    def reap(self, pool: str | None = None, *, query: Query | None = None) -> list[str]:
+        """Free the tasks whose lease ended or whose process is known to be dead; return their ids.
+
+        Tokens are raised. A task out of attempts is ``failed``, another goes back to the state it was claimed from.
+        """
+        ...
+
+
+class TaskEditor(Protocol):
+    """Putting tasks in, and changing them by hand."""
+
+    def put(self, pool: str, tasks: Sequence[NewTask]) -> PutResult:
+        """Add the tasks the pool does not have yet; putting again what it has changes nothing."""
+        ...
+
+    def amend(self, pool: str, query: Query | None, amendment: Amendment) -> list[str]:
+        """Change tasks by hand; return the ids of those changed.
+
+        Tasks whose state cannot become the one asked for (`states.TRANSITIONS`) are left as they are.
+
+        Raises
+        ------
+        IllegalTransitionError
+            When no task may be put into the state asked for by hand.
+        """
+        ...
+
+    def delete(self, pool: str, query: Query | None, *, running: bool = False) -> int:
+        """Remove tasks that match; those somebody holds are kept unless `running`. Their history stays."""
+        ...
+
+
+class TaskStore(TaskReader, TaskLeases, TaskEditor, Protocol):
     """Where tasks live.
 
     Guarantees: every method is one transaction (`put` of more than 10,000 tasks and `find` are several), durable when
@@ -83,82 +170,21 @@ class TaskStore(Protocol):
         """
         ...
 
-    def put(self, pool: str, tasks: Sequence[NewTask]) -> PutResult:
-        """Add the tasks the pool does not have yet; putting again what it has changes nothing."""
-        ...
-
-    def claim(self, claim: Claim) -> list[Lease]:
-        """Take tasks: highest priority first, then the oldest.
-
-        Tasks whose lease ended are freed first. Each taken task's token is raised and the attempt counted. A paused
-        pool gives nothing.
-        """
-        ...
-
-    def renew(self, owner: str, *, lease: float) -> dict[str, int]:
-        """Extend the leases of all tasks `owner` holds; return their ids and tokens. What is missing was lost."""
-        ...
-
-    def settle(self, outcomes: Sequence[Outcome], *, claim: Claim | None = None) -> Settlement:
-        """End attempts, and take the next tasks in the same transaction.
-
-        An outcome is accepted only when the task is running under its token; the others are refused one by one and
-        change nothing.
-        """
-        ...
-
-    def reap(self, pool: str | None = None, *, query: Query | None = None) -> list[str]:
-        """Free the tasks whose lease ended or whose process is known to be dead; return their ids.
-
-        Tokens are raised. A task out of attempts is ``failed``, another goes back to the state it was claimed from.
-        """
-        ...
-
-    def get(self, pool: str, task_ids: Sequence[str]) -> list[TaskRecord]:
-        """Return the tasks, in the order asked.
-
-        Raises
-        ------
-        TaskNotFoundError
-            When the pool has no task of such an id.
-        """
-        ...
-
-    def find(self, pool: str, query: Query | None = None) -> Iterator[TaskRecord]:
-        """Return the tasks that match, oldest first, read in pages."""
-        ...
-
-    def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
-        """Return how many tasks match, by state; every state is a key."""
-        ...
-
-    def amend(self, pool: str, query: Query | None, amendment: Amendment) -> list[str]:
-        """Change tasks by hand; return the ids of those changed.
-
-        Tasks whose state cannot become the one asked for (`states.TRANSITIONS`) are left as they are.
-
-        Raises
-        ------
-        IllegalTransitionError
-            When no task may be put into the state asked for by hand.
-        """
-        ...
-
-    def delete(self, pool: str, query: Query | None, *, running: bool = False) -> int:
-        """Remove tasks that match; those somebody holds are kept unless `running`. Their history stays."""
-        ...
-
     def close(self) -> None:
-        """Give back what the store holds open. It opens anew when it is used again."""
+        """Close what the store holds open. It opens anew when it is used again."""
         ...
 
 
-class PoolAdmin(Protocol):
-    """Looking after whole pools."""
+class PoolStats(Protocol):
+    """Counting the tasks of a pool."""
 
-    def list_pools(self) -> list[str]:
-        """Return the names of all pools that have or had tasks, or are paused, sorted."""
+    def stat(self, pool: str) -> PoolStat:
+        """Return how many tasks a pool has by state, and whether it is paused, as of one moment."""
         ...
+
+
+class PoolControl(PoolStats, Protocol):
+    """Pausing a pool."""
 
     def pause(self, pool: str, *, reason: str | None = None) -> bool:
         """Let nobody take tasks of `pool` until `resume`; return whether it went on before.
@@ -169,11 +195,15 @@ class PoolAdmin(Protocol):
         ...
 
     def resume(self, pool: str) -> bool:
-        """Let tasks be taken again, and ring; return whether it was paused."""
+        """Let tasks be taken again, and notify; return whether it was paused."""
         ...
 
-    def stat(self, pool: str) -> PoolStat:
-        """Return how many tasks a pool has by state, and whether it is paused, as of one moment."""
+
+class PoolAdmin(PoolControl, Protocol):
+    """Looking after whole pools."""
+
+    def list_pools(self) -> list[str]:
+        """Return the names of all pools that have or had tasks, or are paused, sorted."""
         ...
 
     def restore(self, pool: str, tasks: Sequence[MovedTask]) -> PutResult:
@@ -200,14 +230,14 @@ class History(Protocol):
 
 
 class Waker(Protocol):
-    """One listener at one bell of one pool.
+    """One listener to one topic of one pool.
 
-    Guarantees: a ring after it was made is not missed: the next `wait` returns at once. Several rings may come as one,
-    and one may come without need: look for yourself. One thread waits; any thread may close.
+    Guarantees: a notification after it was made is not missed: the next `wait` returns at once. Several may come as
+    one, and one may come without need: look for yourself. One thread waits; any thread may close.
     """
 
     def wait(self, timeout: float) -> bool:
-        """Wait until the bell rings, for at most `timeout` real seconds; return whether it rang.
+        """Wait until there is a notification, for at most `timeout` real seconds; return whether there was one.
 
         False at once when it was closed.
         """
@@ -218,23 +248,31 @@ class Waker(Protocol):
         ...
 
 
-class Bells(Protocol):
+class Notifier(Protocol):
     """Waking those who wait for a pool: workers for work, and whoever waits for tasks to end.
 
-    A store rings by itself, after the change can be seen: ``work`` when a task may be taken (put, released, to be
+    A store notifies by itself, after the change can be seen: ``work`` when a task may be taken (put, released, to be
     tried again, part_done, reset, reaped, restored; the pool resumed), ``end`` when tasks ended (done, failed,
-    cancelled, removed), where it may leave out all but the last open task of a pool. A delay that passes rings nothing.
-    Where `Traits.can_notify` is False a `Waker` finds out by looking now and then.
+    cancelled, removed), where it may leave out all but the last open task of a pool. A delay that passes notifies
+    nobody. Where `Traits.can_notify` is False a `Waker` polls.
     """
 
-    def waker(self, pool: str, *, bell: Bell = "work") -> Waker:
+    def waker(self, pool: str, *, topic: Topic = "work") -> Waker:
         """Return a new listener."""
         ...
 
-    def ring(self, pool: str, *, bell: Bell = "work") -> None:
-        """Wake all who listen. What cannot be rung is passed over: who listens looks now and then anyway."""
+    def notify(self, pool: str, *, topic: Topic = "work") -> None:
+        """Wake all who listen. What cannot be notified is passed over: who listens looks now and then anyway."""
         ...
 
 
-class PoolStore(TaskStore, PoolAdmin, History, Bells, Protocol):
+class PoolStore(TaskStore, PoolAdmin, History, Notifier, Protocol):
     """What every adapter is: the whole of the ports."""
+
+
+class WorkerStore(TaskReader, TaskLeases, PoolStats, Notifier, Protocol):
+    """What a worker, or whoever waits for one, needs: tasks and leases, whether the pool is paused, and to be woken."""
+
+
+class ManagerStore(TaskReader, TaskLeases, TaskEditor, PoolControl, History, Notifier, Protocol):
+    """What a `TaskManager` needs, and shows as its `store`: one pool, not the store as a whole."""

@@ -23,8 +23,7 @@ from rollwright.tasks.identity import task_fingerprint
 
 __all__ = [
     "Amendment",
-    "Bell",
-    "Claim",
+    "ClaimRequest",
     "HistoryRow",
     "Lease",
     "MovedTask",
@@ -35,6 +34,7 @@ __all__ = [
     "PutResult",
     "Settlement",
     "TaskRecord",
+    "Topic",
     "Traits",
     "check_movable",
     "check_pool_name",
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 MAX_RESULT_BYTES: Final = 64 * 1024
-Bell = Literal["work", "end"]
+Topic = Literal["work", "end"]
 """What can be listened for: that there may be a task to take, and that tasks ended."""
 
 _POOL_NAME: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}")
@@ -233,8 +233,8 @@ def _definition(canonical: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """A wish for tasks.
+class ClaimRequest:
+    """Which tasks an owner wants, and for how long.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ from rollwright.errors import TaskFailedError, WaitTimeoutError
 from rollwright.pool.document import last_line
 from rollwright.pool.query import In, Query, both
 from rollwright.pool.states import OPEN_STATES, Status
-from rollwright.pool.store import PoolStore, Waker
+from rollwright.pool.store import TaskReader, Waker, WorkerStore
 
 __all__ = ["WaitProgress", "Waiting", "failures_in", "pause_hint"]
 
@@ -66,18 +66,18 @@ class Waiting:
 
     Parameters
     ----------
-    store : PoolStore
+    store : WorkerStore
     pool : str
     query : Query or None
     poll : float
-        Seconds between two looks while nothing rings.
+        Seconds between two looks while the store notifies of nothing.
     clock : Clock
     listens : bool
-        Whether to wait at the store's bell rather than by `clock`.
+        Whether to wait for the store's notifications rather than by `clock`.
     """
 
     def __init__(
-        self, store: PoolStore, pool: str, *, query: Query | None, poll: float, clock: Clock, listens: bool = True
+        self, store: WorkerStore, pool: str, *, query: Query | None, poll: float, clock: Clock, listens: bool = True
     ) -> None:
         self._store = store
         self._pool = pool
@@ -97,7 +97,7 @@ class Waiting:
             When `timeout` seconds have passed and tasks are still open.
         """
         start = self._clock.monotonic()
-        waker = self._store.waker(self._pool, bell="end") if self._listens else None
+        waker = self._store.waker(self._pool, topic="end") if self._listens else None
         try:
             return self._wait(waker, start, timeout, on_progress or (lambda _: None))
         finally:
@@ -151,7 +151,7 @@ class Waiting:
         )
 
 
-def failures_in(store: PoolStore, pool: str, query: Query | None) -> TaskFailedError | None:
+def failures_in(store: TaskReader, pool: str, query: Query | None) -> TaskFailedError | None:
     """Return the error that names the tasks that failed or were cancelled among those that match, if there are any."""
     ended = In(path=("status",), values=(Status.FAILED.value, Status.CANCELLED.value))
     failures = [

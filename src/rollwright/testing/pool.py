@@ -23,7 +23,7 @@ from rollwright.errors import (
 )
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, Claim, NewTask, Outcome
+from rollwright.pool.store import Amendment, ClaimRequest, NewTask, Outcome
 from rollwright.testing.pool_admin import AdminConformance
 from rollwright.testing.pool_attempts import AttemptsConformance
 from rollwright.testing.pool_base import LEASE, POOL, StoreUnderTest, names_of, outcome_of
@@ -289,7 +289,7 @@ class TaskStoreConformance(AttemptsConformance, AdminConformance):
         tree = parse(query)
         assert "".join(record.definition["name"] for record in pool.store.find(POOL, tree)) == names
         assert sum(pool.store.count(POOL, tree).values()) == len(names)
-        claimed = pool.store.claim(Claim(pool=POOL, owner="w", lease=LEASE, limit=9, query=tree))
+        claimed = pool.store.claim(ClaimRequest(pool=POOL, owner="w", lease=LEASE, limit=9, query=tree))
         assert "".join(sorted(names_of(claimed))) == names
 
     def test_ids_and_results_can_be_asked_for(self, pool: StoreUnderTest) -> None:

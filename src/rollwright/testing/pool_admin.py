@@ -12,7 +12,7 @@ import pytest
 from rollwright.errors import ConfigError, IllegalTransitionError
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, Bell, Claim, MovedTask, Outcome, Waker
+from rollwright.pool.store import Amendment, ClaimRequest, MovedTask, Outcome, Topic, Waker
 from rollwright.testing.pool_base import LEASE, POOL, StoreUnderTest, names_of, outcome_of
 
 __all__ = ["AdminConformance"]
@@ -22,7 +22,7 @@ PATIENCE: Final = 20.0
 
 
 class AdminConformance:
-    """The promises of `PoolAdmin` and `Bells`, one test each."""
+    """The promises of `PoolAdmin` and `Notifier`, one test each."""
 
     # -- pausing -----------------------------------------------------------------------------------------------
 
@@ -32,7 +32,7 @@ class AdminConformance:
         first = pool.take()
         assert pool.store.pause(POOL)
         assert pool.claim(limit=5) == []
-        wish = Claim(pool=POOL, owner="w1", lease=LEASE)
+        wish = ClaimRequest(pool=POOL, owner="w1", lease=LEASE)
         settlement = pool.store.settle([Outcome.part_done(first, result="1")], claim=wish)
         assert (settlement.statuses, settlement.leases) == ({first.task_id: Status.PART_DONE}, ())
         assert pool.claim(status=Status.PART_DONE) == []
@@ -131,7 +131,7 @@ class AdminConformance:
 
     def test_every_change_rings_for_those_it_concerns(self, pool: StoreUnderTest) -> None:
         pool.put("a", "b", max_attempts=1)
-        work, end = pool.store.waker(POOL), pool.store.waker(POOL, bell="end")
+        work, end = pool.store.waker(POOL), pool.store.waker(POOL, topic="end")
         try:
             pool.put("c", max_attempts=1)
             _heard(work)
@@ -150,7 +150,7 @@ class AdminConformance:
             _heard(work)
             pool.store.amend(POOL, None, Amendment(status=Status.CANCELLED))
             _heard(end)
-            pool.store.ring(POOL)
+            pool.store.notify(POOL)
             _heard(work)
         finally:
             work.close()
@@ -165,13 +165,13 @@ class AdminConformance:
         _heard(waker)
         waker.close()
 
-    @pytest.mark.parametrize("bell", ["work", "end"])
-    def test_who_waits_is_woken_by_another_thread(self, pool: StoreUnderTest, bell: Bell) -> None:
+    @pytest.mark.parametrize("topic", ["work", "end"])
+    def test_who_waits_is_woken_by_another_thread(self, pool: StoreUnderTest, topic: Topic) -> None:
         pool.put("a")
-        waker = pool.store.waker(POOL, bell=bell)
+        waker = pool.store.waker(POOL, topic=topic)
 
         def act() -> None:
-            if bell == "work":
+            if topic == "work":
                 pool.put("b")
             else:
                 pool.store.settle([Outcome.done(pool.take())])

@@ -12,7 +12,7 @@ from rollwright.errors import (
 )
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, Claim, Outcome
+from rollwright.pool.store import Amendment, ClaimRequest, Outcome
 from rollwright.testing.pool_base import LEASE, POOL, StoreUnderTest, names_of, outcome_of
 
 __all__ = ["AttemptsConformance"]
@@ -84,7 +84,7 @@ class AttemptsConformance:
     def test_settling_takes_the_next(self, pool: StoreUnderTest) -> None:
         pool.put("a", "b")
         first = pool.take()
-        wish = Claim(pool=POOL, owner="w1", lease=LEASE, limit=5)
+        wish = ClaimRequest(pool=POOL, owner="w1", lease=LEASE, limit=5)
         settlement = pool.store.settle([Outcome.done(first)], claim=wish)
         assert names_of([*settlement.leases]) == ["b"]
         assert pool.store.settle([], claim=wish).leases == ()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Claim, HistoryRow, Lease, NewTask, Outcome, PoolStore
+from rollwright.pool.store import ClaimRequest, HistoryRow, Lease, NewTask, Outcome, PoolStore
 
 __all__ = ["LEASE", "POOL", "StoreUnderTest", "names_of", "outcome_of"]
 
@@ -37,14 +37,14 @@ class StoreUnderTest:
     def claim(
         self, *, owner: str = "w1", limit: int = 1, pool: str = POOL, status: Status = Status.WAITING, **query: Any
     ) -> list[Lease]:
-        """Claim for `owner` with the suite's lease; `query` are equalities on the definition."""
+        """ClaimRequest for `owner` with the suite's lease; `query` are equalities on the definition."""
         tree = parse({f"def.{name}": value for name, value in query.items()})
         return self.store.claim(
-            Claim(pool=pool, owner=owner, lease=LEASE, limit=limit, status=status, query=tree),
+            ClaimRequest(pool=pool, owner=owner, lease=LEASE, limit=limit, status=status, query=tree),
         )
 
     def take(self, **wish: Any) -> Lease:
-        """Claim the one task there must be."""
+        """ClaimRequest the one task there must be."""
         leases = self.claim(**wish)
         assert len(leases) == 1, "there is a task to claim"
         return leases[0]

@@ -14,7 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, Claim, Lease, MovedTask, NewTask, Outcome, PoolStore, PutResult
+from rollwright.pool.store import Amendment, ClaimRequest, Lease, MovedTask, NewTask, Outcome, PoolStore, PutResult
 
 __all__ = ["PoolMachine"]
 
@@ -82,9 +82,9 @@ class PoolMachine(RuleBasedStateMachine):
         target=leases, owner=OWNERS, status=st.sampled_from([Status.WAITING, Status.PART_DONE]), limit=st.integers(1, 2)
     )
     def claim(self, owner: str, status: Status, limit: int) -> Any:
-        """Claim, and compare what comes with what should."""
+        """ClaimRequest, and compare what comes with what should."""
         self._expire()
-        found = self.store.claim(Claim(pool=POOL, owner=owner, lease=LEASE, limit=limit, status=status))
+        found = self.store.claim(ClaimRequest(pool=POOL, owner=owner, lease=LEASE, limit=limit, status=status))
         ready = sorted(
             (task for task in self.model.values() if task.status is status and task.not_before <= self.now),
             key=lambda task: (-task.priority, task.order),

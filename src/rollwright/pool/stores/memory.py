@@ -9,13 +9,12 @@ from typing import Final
 
 from rollwright.core.clock import SystemClock
 from rollwright.errors import IllegalTransitionError, LeaseLostError, PoolError, TaskNotFoundError
-from rollwright.pool.notifier import ThreadBells, ThreadWaker, bells_for
+from rollwright.pool.notifier import ThreadNotifier, ThreadWaker, topics_of
 from rollwright.pool.query import Query, matches
 from rollwright.pool.states import Status, amend_sources
 from rollwright.pool.store import (
     Amendment,
-    Bell,
-    Claim,
+    ClaimRequest,
     HistoryRow,
     Lease,
     MovedTask,
@@ -25,6 +24,7 @@ from rollwright.pool.store import (
     PutResult,
     Settlement,
     TaskRecord,
+    Topic,
     Traits,
     check_movable,
     check_pool_name,
@@ -61,7 +61,7 @@ class MemoryStore:
         self._history: list[tuple[str, HistoryRow]] = []
         self._last = 0
         self._paused: dict[str, tuple[float, str | None]] = {}
-        self._bells = ThreadBells()
+        self._notifier = ThreadNotifier()
 
     @property
     def traits(self) -> Traits:
@@ -106,14 +106,14 @@ class MemoryStore:
         self._write(record, "created", now)
         return self._last
 
-    def claim(self, claim: Claim) -> list[Lease]:
+    def claim(self, claim: ClaimRequest) -> list[Lease]:
         """Take tasks: highest priority first, then the oldest."""
         with self._mutex:
             now = self._clock()
             self._reap(self._expired(claim.pool, None, now), now)
             return self._claim(claim, now)
 
-    def _claim(self, claim: Claim, now: float) -> list[Lease]:
+    def _claim(self, claim: ClaimRequest, now: float) -> list[Lease]:
         if claim.pool in self._paused:
             return []
         ready = [
@@ -126,7 +126,7 @@ class MemoryStore:
         ready.sort(key=lambda record: (-record.priority, int(record.task_id)))
         return [self._take(record, claim, now) for record in ready[: max(claim.limit, 0)]]
 
-    def _take(self, record: TaskRecord, claim: Claim, now: float) -> Lease:
+    def _take(self, record: TaskRecord, claim: ClaimRequest, now: float) -> Lease:
         taken = replace(
             record,
             status=Status.RUNNING,
@@ -161,7 +161,7 @@ class MemoryStore:
                 self._tasks[int(record.task_id)] = replace(record, lease_until=now + lease)
             return {record.task_id: record.token for record in held}
 
-    def settle(self, outcomes: Sequence[Outcome], *, claim: Claim | None = None) -> Settlement:
+    def settle(self, outcomes: Sequence[Outcome], *, claim: ClaimRequest | None = None) -> Settlement:
         """End attempts, and take the next tasks in the same transaction."""
         with self._mutex:
             now = self._clock()
@@ -326,7 +326,7 @@ class MemoryStore:
         with self._mutex:
             paused = self._paused.pop(pool, None) is not None
         if paused:
-            self.ring(pool)
+            self.notify(pool)
         return paused
 
     def stat(self, pool: str) -> PoolStat:
@@ -357,13 +357,13 @@ class MemoryStore:
         self._write(replace(task.record, task_id=task_id, pool=pool), "moved", now)
         return self._last
 
-    def waker(self, pool: str, *, bell: Bell = "work") -> ThreadWaker:
+    def waker(self, pool: str, *, topic: Topic = "work") -> ThreadWaker:
         """Return a new listener, for threads of this process."""
-        return self._bells.waker(pool, bell=bell)
+        return self._notifier.waker(pool, topic=topic)
 
-    def ring(self, pool: str, *, bell: Bell = "work") -> None:
+    def notify(self, pool: str, *, topic: Topic = "work") -> None:
         """Wake all threads that listen."""
-        self._bells.ring(pool, bell=bell)
+        self._notifier.notify(pool, topic=topic)
 
     def read_history(self, pool: str, task_ids: Sequence[str] | None = None) -> list[HistoryRow]:
         """Return the changes, oldest first."""
@@ -388,9 +388,9 @@ class MemoryStore:
         )
         self._history.append((record.pool, row))
         # Who is woken looks, and waits there until this transaction is over.
-        bells: Sequence[Bell] = ("end",) if event == "deleted" else bells_for([record.status])
-        for bell in bells:
-            self._bells.ring(record.pool, bell=bell)
+        topics: Sequence[Topic] = ("end",) if event == "deleted" else topics_of([record.status])
+        for topic in topics:
+            self._notifier.notify(record.pool, topic=topic)
 
 
 def _refusal(outcome: Outcome, record: TaskRecord | None) -> LeaseLostError:

@@ -10,7 +10,7 @@ import threading
 from typing import Self
 
 from rollwright.errors import PoolError
-from rollwright.pool.store import TaskStore
+from rollwright.pool.store import TaskLeases
 
 __all__ = ["Heartbeat", "new_owner"]
 
@@ -28,7 +28,7 @@ class Heartbeat:
     A process that hangs as a whole stops renewing, and its tasks go to somebody else: that is meant.
     """
 
-    def __init__(self, store: TaskStore, owner: str, *, lease: float) -> None:
+    def __init__(self, store: TaskLeases, owner: str, *, lease: float) -> None:
         self._store = store
         self._owner = owner
         self._lease = lease

@@ -19,7 +19,7 @@ from rollwright.errors import StoreUnavailableError
 from rollwright.pool.document import last_line
 from rollwright.pool.query import In, Not, both
 from rollwright.pool.states import Status
-from rollwright.pool.store import Claim, Lease, Outcome, PoolStore
+from rollwright.pool.store import ClaimRequest, Lease, Outcome, WorkerStore
 from rollwright.pool.waiting import pause_hint
 from rollwright.pool.worker.backoff import Backoff
 from rollwright.pool.worker.reconnect import Reconnect, find_kept_outcomes, release_unknown_leases
@@ -125,9 +125,9 @@ class WorkLoop:
 
     Parameters
     ----------
-    store : PoolStore
+    store : WorkerStore
     executor : Executor
-    request : Claim
+    request : ClaimRequest
         What to claim; its owner must be this loop's alone.
     after : Status
         ``done`` or ``part_done``: what a finished task becomes. From ``part_done`` to ``part_done`` each task is run
@@ -153,9 +153,9 @@ class WorkLoop:
     def __init__(
         self,
         *,
-        store: PoolStore,
+        store: WorkerStore,
         executor: Executor,
-        request: Claim,
+        request: ClaimRequest,
         after: Status,
         backoff: Backoff,
         poll: float,

@@ -10,7 +10,7 @@ from rollwright.core.clock import Clock
 from rollwright.errors import StoreUnavailableError
 from rollwright.pool.query import In
 from rollwright.pool.states import Status
-from rollwright.pool.store import Outcome, PoolStore, TaskRecord
+from rollwright.pool.store import Outcome, TaskLeases, TaskReader, TaskRecord
 
 __all__ = ["Reconnect", "find_kept_outcomes", "release_unknown_leases"]
 
@@ -112,7 +112,7 @@ class Reconnect:
                 return result
 
 
-def find_kept_outcomes(store: PoolStore, pool: str, outcomes: Sequence[Outcome]) -> dict[str, Status]:
+def find_kept_outcomes(store: TaskReader, pool: str, outcomes: Sequence[Outcome]) -> dict[str, Status]:
     """Return the state of those tasks whose outcome the store has kept, though its answer was lost.
 
     A task that still has the token of its outcome was given to nobody else since, so a state that only this outcome
@@ -133,7 +133,7 @@ def _was_brought_about_by(outcome: Outcome, record: TaskRecord) -> bool:
     return record.token == outcome.token and record.status in _ENDS[outcome.kind]
 
 
-def release_unknown_leases(store: PoolStore, pool: str, held: Mapping[str, int], known: Collection[str]) -> None:
+def release_unknown_leases(store: TaskLeases, pool: str, held: Mapping[str, int], known: Collection[str]) -> None:
     """Release what an owner holds without knowing it: the answer to its claim was lost.
 
     Parameters

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from rollwright.errors import PoolError
-from rollwright.pool.store import PoolStore, Waker
+from rollwright.pool.store import Notifier, Waker
 
 __all__ = ["SignalHandler", "StoreListener", "WakeupPipe"]
 
@@ -95,7 +95,7 @@ class StoreListener:
 
     Parameters
     ----------
-    store : PoolStore
+    store : Notifier
     pool : str
     notify : callable
         Called in the listener's thread at each notification.
@@ -103,7 +103,7 @@ class StoreListener:
     Guarantees: a store that cannot be listened to is logged once; whoever waits looks now and then anyway.
     """
 
-    def __init__(self, store: PoolStore, pool: str, *, notify: Callable[[], None]) -> None:
+    def __init__(self, store: Notifier, pool: str, *, notify: Callable[[], None]) -> None:
         self._store = store
         self._pool = pool
         self._notify = notify

@@ -13,7 +13,7 @@ from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.query import selection
 from rollwright.pool.states import CLAIMABLE, Status, parse_status
-from rollwright.pool.store import Claim, PoolStore
+from rollwright.pool.store import ClaimRequest, WorkerStore
 from rollwright.pool.worker.backoff import DEFAULT_BACKOFF, Backoff
 from rollwright.pool.worker.heartbeat import Heartbeat, new_owner
 from rollwright.pool.worker.inline import InlineExecutor
@@ -49,7 +49,7 @@ class Worker:
 
     Parameters
     ----------
-    store : PoolStore
+    store : WorkerStore
     pool : str
     function : TaskFunction
         What is run on each task's definition.
@@ -98,7 +98,7 @@ class Worker:
     def __init__(
         self,
         *,
-        store: PoolStore,
+        store: WorkerStore,
         pool: str,
         function: TaskFunction,
         slots: int,
@@ -135,7 +135,9 @@ class Worker:
         self._loop = WorkLoop(
             store=store,
             executor=executor,
-            request=Claim(pool=pool, owner=new_owner(), lease=lease, status=before, query=selection(query, only, tags)),
+            request=ClaimRequest(
+                pool=pool, owner=new_owner(), lease=lease, status=before, query=selection(query, only, tags)
+            ),
             after=after,
             backoff=backoff,
             poll=poll if poll is not None else settings.pool.poll,
@@ -283,7 +285,7 @@ def work_through(
     loop = WorkLoop(
         store=manager.store,
         executor=executor,
-        request=Claim(
+        request=ClaimRequest(
             pool=manager.task_pool, owner=owner, lease=manager.lease, status=before, query=parse_query(query)
         ),
         after=after,

@@ -36,7 +36,7 @@ from rollwright.config.settings import masked
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import ConfigError, PoolError, SchemaVersionError, StoreUnavailableError
 from rollwright.pool.notifier import PollingWaker
-from rollwright.pool.store import Bell, Waker
+from rollwright.pool.store import Topic, Waker
 
 __all__ = ["AMBIGUOUS", "RETRIES", "SCHEMA_VERSION", "Document", "MongoLink", "ServerClock", "too_large"]
 
@@ -305,26 +305,26 @@ class MongoLink:
 
     # -- bells -------------------------------------------------------------------------------------------------
 
-    def waker(self, pool: str, *, bell: Bell = "work") -> Waker:
+    def waker(self, pool: str, *, topic: Topic = "work") -> Waker:
         """Return a new listener, which looks more and more seldom, about twice a second in the end."""
         longest = _LONGEST_LOOK * self._random.uniform(0.8, 1.2)  # so that workers started together do not look at once
-        return PollingWaker(lambda: self._rung(pool, bell), first=_FIRST_LOOK, longest=longest)
+        return PollingWaker(lambda: self._rung(pool, topic), first=_FIRST_LOOK, longest=longest)
 
-    def ring(self, pool: str, *, bell: Bell = "work") -> None:
+    def notify(self, pool: str, *, topic: Topic = "work") -> None:
         """Wake all who listen."""
         # A lost ring costs a look later, so nobody waits for a majority.
         try:
             pools = self._pools.with_options(write_concern=WriteConcern(w=1))
-            pools.update_one({"_id": pool}, {"$inc": {bell: 1}})
+            pools.update_one({"_id": pool}, {"$inc": {topic: 1}})
         except PyMongoError as error:
-            _logger.debug("bell.lost pool=%s bell=%s error=%s", pool, bell, type(error).__name__)
+            _logger.debug("store.notify_lost pool=%s topic=%s error=%s", pool, topic, type(error).__name__)
 
-    def _rung(self, pool: str, bell: Bell) -> Hashable:
+    def _rung(self, pool: str, topic: Topic) -> Hashable:
         # What rang is looked for on the server that heard it, not on a majority of them.
         with self._translated():
             pools = self._pools.with_options(read_concern=ReadConcern("local"))
-            found = pools.find_one({"_id": pool}, {bell: 1}) or {}
-        return int(found.get(bell, 0))
+            found = pools.find_one({"_id": pool}, {topic: 1}) or {}
+        return int(found.get(topic, 0))
 
 
 def too_large() -> PoolError:

@@ -19,12 +19,12 @@ from rollwright.errors import (
     StoreUnavailableError,
     TaskNotFoundError,
 )
-from rollwright.pool.notifier import bells_for
+from rollwright.pool.notifier import topics_of
 from rollwright.pool.query import Query
 from rollwright.pool.states import CLAIMABLE, Status, amend_sources
 from rollwright.pool.store import (
     Amendment,
-    Claim,
+    ClaimRequest,
     Lease,
     MovedTask,
     NewTask,
@@ -123,7 +123,7 @@ class MongoStore(MongoHistory):
                 self._add_chunk(pool, {name: unique[name] for name in chunk}, known, mine)
         added = mine & {*known.values()}
         if added:
-            self.ring(pool)
+            self.notify(pool)
         return PutResult(ids=tuple(str(known[name]) for name in prints), created=len(added))
 
     def _add_chunk(
@@ -167,12 +167,12 @@ class MongoStore(MongoHistory):
 
     # -- claiming ----------------------------------------------------------------------------------------------
 
-    def claim(self, claim: Claim) -> list[Lease]:
+    def claim(self, claim: ClaimRequest) -> list[Lease]:
         """Take tasks: highest priority first, then the oldest; each by a write of its own."""
         with self._translated():
             return self._claim(claim)
 
-    def _claim(self, claim: Claim) -> list[Lease]:
+    def _claim(self, claim: ClaimRequest) -> list[Lease]:
         self._tend(claim.pool)
         if claim.limit <= 0 or self._pools.find_one({"_id": claim.pool, "paused_at": {"$gt": 0}}) is not None:
             return []
@@ -184,7 +184,7 @@ class MongoStore(MongoHistory):
             leases.append(_lease(document))
         return leases
 
-    def _take(self, claim: Claim) -> Document | None:
+    def _take(self, claim: ClaimRequest) -> Document | None:
         condition = where(claim.query)
         wanted = {"$and": [changes.claimable(claim), condition]} if condition else changes.claimable(claim)
         for pause in (*RETRIES, None):
@@ -236,7 +236,7 @@ class MongoStore(MongoHistory):
 
     # -- ending ------------------------------------------------------------------------------------------------
 
-    def settle(self, outcomes: Sequence[Outcome], *, claim: Claim | None = None) -> Settlement:
+    def settle(self, outcomes: Sequence[Outcome], *, claim: ClaimRequest | None = None) -> Settlement:
         """End attempts one by one, then take the next tasks; killed between, it has ended some and taken none."""
         refused: list[LeaseLostError] = []
         statuses: dict[str, Status] = {}
@@ -253,7 +253,7 @@ class MongoStore(MongoHistory):
             self._ring_for({document["pool"] for document in held.values()}, statuses.values(), more=bool(leases))
         return Settlement(refused=tuple(refused), statuses=statuses, leases=tuple(leases))
 
-    def _claim_after(self, claim: Claim | None, *, settled: bool) -> list[Lease]:
+    def _claim_after(self, claim: ClaimRequest | None, *, settled: bool) -> list[Lease]:
         """Claim after outcomes were accepted: when connections fail now, taking nothing is better than hiding that."""
         if claim is None:
             return []
@@ -322,10 +322,10 @@ class MongoStore(MongoHistory):
 
     def _ring_for(self, pools: set[str], statuses: Any, *, more: bool = False) -> None:
         """Ring for tasks that came into `statuses`; with `more` at work, no end is near."""
-        for bell in bells_for(statuses):
-            if bell == "work" or not more:
+        for topic in topics_of(statuses):
+            if topic == "work" or not more:
                 for pool in pools:
-                    self.ring(pool, bell=bell)
+                    self.notify(pool, topic=topic)
 
     # -- asking ------------------------------------------------------------------------------------------------
 
@@ -413,7 +413,7 @@ class MongoStore(MongoHistory):
             removed = self._each(selection, lambda document: changes.buried(document, self._clock()))
             self._sweep(pool)
         if removed:
-            self.ring(pool, bell="end")
+            self.notify(pool, topic="end")
         return len(removed)
 
     # -- whole pools -------------------------------------------------------------------------------------------
@@ -440,7 +440,7 @@ class MongoStore(MongoHistory):
         with self._translated():
             resumed = self._patiently(lambda: self._pools.find_one_and_update(paused, update)) is not None
         if resumed:
-            self.ring(pool)
+            self.notify(pool)
         return resumed
 
     def stat(self, pool: str) -> PoolStat:

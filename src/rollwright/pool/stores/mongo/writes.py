@@ -13,7 +13,7 @@ from typing import Any, Final
 from bson import ObjectId
 
 from rollwright.pool.states import CLAIMABLE, Status
-from rollwright.pool.store import Amendment, Claim, MovedTask, NewTask, Outcome
+from rollwright.pool.store import Amendment, ClaimRequest, MovedTask, NewTask, Outcome
 from rollwright.pool.stores.memory import reaped_reason
 from rollwright.pool.stores.mongo.connection import Document
 from rollwright.pool.stores.mongo.query import nodes_of
@@ -217,12 +217,12 @@ def _plain(
     }
 
 
-def claimable(claim: Claim) -> Document:
+def claimable(claim: ClaimRequest) -> Document:
     """Return the filter of what may be taken, without the claim's query."""
     return {"pool": claim.pool, "status": claim.status.value, "ready": True}
 
 
-def claimed(claim: Claim, key: ObjectId, now: float) -> Document:
+def claimed(claim: ClaimRequest, key: ObjectId, now: float) -> Document:
     """Return the update that takes whatever task it meets.
 
     Token and attempt are not known here; what follows in the log, or the document itself, tells them.

@@ -1,4 +1,4 @@
-"""The way to a PostgreSQL server: URLs, connections, patience, and what became of a COMMIT nobody answered."""
+"""Connections to a PostgreSQL server: URLs, retries, and what became of a COMMIT nobody answered."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ else:
     conninfo = require("psycopg.conninfo", extra="postgres")
     Connection = psycopg.Connection
 
-__all__ = ["Address", "Connection", "ConnectionLostError", "Link", "hang_up", "is_lost", "run"]
+__all__ = ["Address", "Connection", "ConnectionLostError", "Connections", "close_connection", "is_lost", "run"]
 
 _logger = logging.getLogger("rollwright.pool")
 
@@ -142,9 +142,9 @@ class Address:
         connection = psycopg.connect(**terms, autocommit=True)
         with _Open.mutex:
             _Open.connections[id(connection)] = connection
-            if not _Open.watched:
-                call_in_forked_child(_let_go_of_the_parents)
-                _Open.watched = True
+            if not _Open.registered:
+                call_in_forked_child(_forget_in_child)
+                _Open.registered = True
         return connection
 
 
@@ -154,17 +154,17 @@ class _Open:
     mutex: Final = threading.Lock()
     connections: Final[dict[int, Connection]] = {}
     inherited: Final[list[Connection]] = []
-    watched: bool = False
+    registered: bool = False
 
 
-def hang_up(connection: Connection) -> None:
+def close_connection(connection: Connection) -> None:
     """Close a connection."""
     with _Open.mutex:
         _Open.connections.pop(id(connection), None)
     connection.close()
 
 
-def _let_go_of_the_parents() -> None:
+def _forget_in_child() -> None:
     # A forked child must neither end its parent's sessions, which closing would do, nor keep them alive after it.
     nothing = os.open(os.devnull, os.O_RDWR)
     for connection in _Open.connections.values():
@@ -193,14 +193,14 @@ def is_lost(error: Exception, connection: Connection | None = None) -> bool:
     return state is None or state.startswith("08") or state in ("57P01", "57P02", "57P03", "25P03")
 
 
-class Link:
-    """Connections to one address for the threads of one process, and the patience to wait for a server that restarts.
+class Connections:
+    """The connections of one process to one address, shared by its threads, which wait for a server that restarts.
 
     Parameters
     ----------
     address : Address
     patience : float
-        Seconds to go on trying once a connection was made before; a server that never answered is told at once.
+        Seconds to go on trying once a connection was made before; a server that never answered is an error at once.
     connections : int
         The most to have open; threads wait for one another beyond.
     """
@@ -220,7 +220,7 @@ class Link:
     # -- connections -------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close what is idle; the link opens anew when it is used again."""
+        """Close what is idle; they open anew when it is used again."""
         with self._mutex:
             idle, self._idle = self._idle, []
         for connection in idle:
@@ -228,10 +228,10 @@ class Link:
 
     def _drop(self, connection: Connection) -> None:
         self._identities.pop(id(connection), None)
-        hang_up(connection)
+        close_connection(connection)
 
     @contextmanager
-    def _borrowed(self) -> Iterator[Connection]:
+    def _borrow(self) -> Iterator[Connection]:
         if self._pid != os.getpid():  # forked: what is open is the parent's
             self._mutex, self._room = threading.Lock(), threading.BoundedSemaphore(self._connections)
             self._idle, self._identities, self._pid = [], {}, os.getpid()
@@ -252,14 +252,14 @@ class Link:
     def _open(self) -> Connection:
         connection = self.address.connect()
         try:
-            self._greet(connection)
+            self._check_server(connection)
         except BaseException:
-            hang_up(connection)
+            close_connection(connection)
             raise
         self._ever = True
         return connection
 
-    def _greet(self, connection: Connection) -> None:
+    def _check_server(self, connection: Connection) -> None:
         """Refuse what cannot hold a pool, and bring the schema up to date."""
         shown = self.address.shown
         if connection.info.server_version < _OLDEST_SERVER:
@@ -326,18 +326,18 @@ class Link:
                 run(connection, statement)
         connection.execute("UPDATE version SET version = %s", (schema.SCHEMA_VERSION,))
 
-    # -- asking and changing -----------------------------------------------------------------------------------
+    # -- reading and writing -----------------------------------------------------------------------------------
 
-    def ask(self, work: Callable[[Connection], Result]) -> Result:
+    def read(self, work: Callable[[Connection], Result]) -> Result:
         """Run `work`, which is a single statement or only reads, and again when the connection breaks.
 
         Raises
         ------
         StoreUnavailableError
         """
-        return self._patiently(lambda: self._once(work))
+        return self._retry(lambda: self._once(work))
 
-    def change(self, work: Callable[[Connection], Result], *, receipt: bool = True) -> Result:
+    def write(self, work: Callable[[Connection], Result], *, receipt: bool = True) -> Result:
         """Run `work` in a transaction of its own.
 
         Guarantees: when the connection breaks at COMMIT it is found out whether the change was kept, and `work` runs
@@ -363,12 +363,12 @@ class Link:
                 raise
 
         kept: list[Result] = []
-        return self._patiently(attempt)
+        return self._retry(attempt)
 
     def _has_receipt(self, number: int) -> bool:
-        return bool(self.ask(lambda connection: run(connection, sql.HAS_RECEIPT, {"number": number})))
+        return bool(self.read(lambda connection: run(connection, sql.HAS_RECEIPT, {"number": number})))
 
-    def once(self, work: Callable[[Connection], Result]) -> Result:
+    def run_once(self, work: Callable[[Connection], Result]) -> Result:
         """Run `work` once.
 
         Raises
@@ -377,38 +377,38 @@ class Link:
             When the connection broke; the server has ended the session, and what it asked for was kept or was not.
         StoreUnavailableError
         """
-        return self._patiently(lambda: self._once(work), again=False)
+        return self._retry(lambda: self._once(work), again=False)
 
     def _once(self, work: Callable[[Connection], Result]) -> Result:
         identity: _Identity | None = None
         lost: Exception | None = None
-        with self._borrowed() as connection:
+        with self._borrow() as connection:
             identity = self._identities.get(id(connection))
             try:
                 return work(connection)
             except (psycopg.Error, OSError) as error:
                 if not is_lost(error, connection):
                     raise
-                hang_up(connection)
+                close_connection(connection)
                 lost = error
         self.close()  # the others are as old as this one
         if identity is not None:
-            self._patiently(lambda: self._end_session(identity))
+            self._retry(lambda: self._end_session(identity))
         raise ConnectionLostError(str(lost)) from lost
 
     def _end_session(self, identity: _Identity) -> None:
         """Wait until the server has ended a session we lost: until then it may still commit."""
         values = {"pid": identity.pid, "started": identity.started}
-        asked = "FROM pg_stat_activity WHERE pid = %(pid)s AND backend_start::text = %(started)s"
-        with self._borrowed() as connection:
-            run(connection, f"SELECT pg_terminate_backend(pid, 5000) {asked}", values)
-            if run(connection, f"SELECT 1 {asked}", values):
+        source = "FROM pg_stat_activity WHERE pid = %(pid)s AND backend_start::text = %(started)s"
+        with self._borrow() as connection:
+            run(connection, f"SELECT pg_terminate_backend(pid, 5000) {source}", values)
+            if run(connection, f"SELECT 1 {source}", values):
                 raise psycopg.OperationalError("the server has not ended the session that was lost")
 
-    # -- patience and words ------------------------------------------------------------------------------------
+    # -- retries and errors ------------------------------------------------------------------------------------
 
-    def _patiently(self, attempt: Callable[[], Result], *, again: bool = True) -> Result:
-        """Run `attempt` until the server answers; what was lost on the way is only asked for once more if `again`."""
+    def _retry(self, attempt: Callable[[], Result], *, again: bool = True) -> Result:
+        """Run `attempt` until the server answers; what was lost on the way is only run once more if `again`."""
         start, wait, deadlocks = self._clock.monotonic(), _FIRST_WAIT, 0
         while True:
             try:
@@ -419,14 +419,14 @@ class Link:
                 if isinstance(error, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
                     deadlocks += 1
                     if deadlocks > _DEADLOCK_RETRIES:
-                        raise self._said(error) from error
-                elif not self._worth_waiting(error) or self._clock.monotonic() - start > self._patience:
-                    raise self._said(error) from error
-                _logger.info("store.waiting url=%s error=%s", self.address.shown, self._text(error))
+                        raise self._translate(error) from error
+                elif not self._is_worth_waiting(error) or self._clock.monotonic() - start > self._patience:
+                    raise self._translate(error) from error
+                _logger.info("store.retry url=%s error=%s", self.address.shown, self._text(error))
             self._clock.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
 
-    def _worth_waiting(self, error: Exception) -> bool:
+    def _is_worth_waiting(self, error: Exception) -> bool:
         if isinstance(error, ConnectionLostError):
             return True
         text = str(error)
@@ -439,7 +439,7 @@ class Link:
     def _text(self, error: Exception) -> str:
         return self.address.scrub(" ".join(str(error).split()))
 
-    def _said(self, error: Exception) -> PoolError | ConfigError:
+    def _translate(self, error: Exception) -> PoolError | ConfigError:
         if isinstance(error, psycopg.DataError):
             return ConfigError(f"a value cannot be kept by {self.address.shown}: {self._text(error)}")
         return StoreUnavailableError(

@@ -1,4 +1,4 @@
-"""The query language in PostgreSQL's words: conditions over columns and JSON paths, every value bound."""
+"""The query language in PostgreSQL's words: conditions over columns and JSON paths."""
 
 # ruff: noqa: S608 - put together from texts of this file; every value is bound
 from __future__ import annotations
@@ -9,27 +9,20 @@ from typing import Final
 
 from rollwright.core.canonical import JSON, canonical_json
 from rollwright.errors import QueryError
-from rollwright.pool.query import And, Compare, Exists, In, Not, Or, Query, is_position
-from rollwright.tasks.identity import task_fingerprint
+from rollwright.pool.query import Query, is_position
+from rollwright.pool.stores.sql_query import TEXT_COLUMNS, is_number, render
 
 __all__ = ["where"]
 
 Values = dict[str, object]
 
-# Every condition is true or false, never NULL, so that NOT means its opposite.
 _COLUMNS: Final[Mapping[str, str]] = {
     "_id": "id",
-    "status": "status",
     "priority": "priority::double precision",
     "attempts": "attempts::double precision",
-    "owner": "owner",
-    "created": "created",
-    "ended": "ended",
 }
-_TEXT_COLUMNS: Final = ("status", "owner")
 _JSON: Final[Mapping[str, str]] = {"def": "definition", "res": "result", "validity": "validity"}
-_ORDERS: Final[Mapping[str, str]] = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-_NOWHERE: Final = re.compile("[\ud800-\udfff]")
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _MOST_VALUES: Final = 60_000
 """Parameters of one statement; the protocol counts them in 16 bits, and the store adds its own."""
 
@@ -44,15 +37,18 @@ def where(query: Query | None) -> tuple[str, Values]:
     """
     if query is None:
         return "", {}
-    rendering = _Rendering()
-    text = rendering.render(query)
-    if len(rendering.values) > _MOST_VALUES:
+    dialect = _PostgresDialect()
+    text = render(query, dialect)
+    if len(dialect.values) > _MOST_VALUES:
         raise QueryError(f"a query of more than {_MOST_VALUES:,} conditions", hint="use `$in` for many values")
-    return f" AND {text}", rendering.values
+    return f" AND {text}", dialect.values
 
 
-class _Rendering:
-    """One query on its way into SQL; `values` are its parameters."""
+class _PostgresDialect:
+    """PostgreSQL's conditions; `values` are their parameters, by name."""
+
+    true: Final = "true"
+    false: Final = "false"
 
     def __init__(self) -> None:
         self.values: Values = {}
@@ -62,66 +58,46 @@ class _Rendering:
         self.values[name] = value
         return f"%({name})s::{kind}"
 
-    def render(self, query: Query) -> str:
-        match query:
-            case And(parts=parts):
-                return self._join(parts, " AND ", "true")
-            case Or(parts=parts):
-                return self._join(parts, " OR ", "false")
-            case Not(part=part):
-                return f"(NOT {self.render(part)})"
-            case Exists(path=path):
-                return "true" if path[0] in _COLUMNS else self._at(path, "v IS NOT NULL")
-            case In(path=path, values=wanted):
-                return self._in_column(path[0], wanted) if path[0] in _COLUMNS else self._in_json(path, wanted)
-            case Compare(path=path, order=order, value=value):
-                return self._compare(path, _ORDERS[order], value)
+    def has_id(self, ids: Sequence[int]) -> str:
+        return f"(id = ANY({self._bind(ids, 'bigint[]')}))"
 
-    def _join(self, parts: Sequence[Query], word: str, empty: str) -> str:
-        return f"({word.join(self.render(part) for part in parts)})" if parts else empty
+    def has_fingerprint(self, fingerprints: Sequence[str]) -> str:
+        return f"(encode(fingerprint, 'hex') = ANY({self._bind(fingerprints, 'text[]')}))"
 
-    def _at(self, path: tuple[str, ...], condition: str) -> str:
-        """Return a condition over ``v``, the JSON value at a path, NULL where there is none.
-
-        Strict, or a list would be opened without being asked; and apart, so that the text is parsed once for each row.
-        """
-        if any(_NOWHERE.search(part) for part in path):  # no stored key has a lone surrogate
-            return f"(SELECT {condition} FROM (SELECT NULL::jsonb AS v OFFSET 0) AS at)"
-        steps = "".join(f"[{int(part)}]" if is_position(part) else f'."{part}"' for part in path[1:])
-        place = self._bind(f"strict ${steps}", "jsonpath")
-        found = f"jsonb_path_query_first({_JSON[path[0]]}::jsonb, {place}, '{{}}', true)"
-        return f"(SELECT {condition} FROM (SELECT {found} AS v OFFSET 0) AS at)"
-
-    def _in_column(self, name: str, wanted: Sequence[JSON]) -> str:
-        column = _COLUMNS[name]
-        if name == "_id":
-            ids = [int(str(value)) for value in wanted if is_position(str(value)) and len(str(value)) < 19]
-            return f"(id = ANY({self._bind(ids, 'bigint[]')}))"
-        if name in _TEXT_COLUMNS:
-            listed = self._bind([value for value in wanted if isinstance(value, str)], "text[]")
+    def column_in(self, name: str, values: Sequence[JSON], *, null: bool) -> str:
+        column = _COLUMNS.get(name, name)
+        if name in TEXT_COLUMNS:
+            listed = self._bind(values, "text[]")
         else:
-            listed = self._bind([float(value) for value in wanted if _is_number(value)], "double precision[]")  # type: ignore[arg-type]  # numbers, as asked
-        absent = f" OR {column} IS NULL" if None in wanted else ""
-        return f"(COALESCE({column} = ANY({listed}), false){absent})"
+            listed = self._bind([float(value) for value in values], "double precision[]")  # type: ignore[arg-type]  # numbers, as asked
+        or_null = f" OR {column} IS NULL" if null else ""
+        return f"(COALESCE({column} = ANY({listed}), false){or_null})"
 
-    def _in_json(self, path: tuple[str, ...], wanted: Sequence[JSON]) -> str:
-        if path == ("def",):
-            prints = [task_fingerprint(value) for value in wanted if isinstance(value, dict)]
-            return f"(encode(fingerprint, 'hex') = ANY({self._bind(prints, 'text[]')}))"
-        null = "true" if None in wanted else "false"
+    def column_compares(self, name: str, order: str, value: float | str) -> str:
+        if name == "_id":
+            return f"(id {order} {self._bind(value, 'bigint')})"
+        kind = "text" if isinstance(value, str) else "double precision"
+        return f"COALESCE({_COLUMNS.get(name, name)} {order} {self._bind(value, kind)}, false)"
+
+    def json_exists(self, path: tuple[str, ...]) -> str:
+        return self._at(path, "v IS NOT NULL")
+
+    def json_in(self, path: tuple[str, ...], values: Sequence[JSON]) -> str:
+        null = "true" if None in values else "false"
         cases = [f"WHEN v IS NULL OR v = 'null' THEN {null}"]
-        texts = [value for value in wanted if isinstance(value, str)]
+        texts = [value for value in values if isinstance(value, str)]
         if texts:
             listed = self._bind(texts, "text[]")
             cases.append(f"""WHEN jsonb_typeof(v) = 'string' THEN (v #>> '{{}}') = ANY({listed})""")
-        numbers = [_spelled(value) for value in wanted if _is_number(value)]
+        numbers = [repr(value) for value in values if is_number(value)]
         if numbers:
+            # As in the stored text: two numbers are equal there exactly when they are in Python.
             listed = self._bind(numbers, "text[]")
             cases.append(f"WHEN jsonb_typeof(v) = 'number' THEN v::numeric = ANY({listed}::numeric[])")
-        truths = [value for value in wanted if isinstance(value, bool)]
+        truths = [value for value in values if isinstance(value, bool)]
         if truths:
             cases.append(f"WHEN jsonb_typeof(v) = 'boolean' THEN v::boolean = ANY({self._bind(truths, 'boolean[]')})")
-        wholes = [canonical_json(value) for value in wanted if isinstance(value, dict | list)]
+        wholes = [canonical_json(value) for value in values if isinstance(value, dict | list)]
         if wholes:
             # Compared as texts: there 1 and 1.0 are two values, as they are in the canonical spelling.
             listed = self._bind(wholes, "text[]")
@@ -131,27 +107,23 @@ class _Rendering:
             )
         return self._at(path, f"CASE {' '.join(cases)} ELSE false END")
 
-    def _compare(self, path: tuple[str, ...], order: str, value: float | str) -> str:
-        name = path[0]
-        if name == "_id":
-            return f"(id {order} {self._bind(value, 'bigint')})"
-        if name in _COLUMNS:
-            if isinstance(value, str) is not (name in _TEXT_COLUMNS):
-                return "false"
-            kind = "text" if isinstance(value, str) else "double precision"
-            return f"COALESCE({_COLUMNS[name]} {order} {self._bind(value, kind)}, false)"
+    def json_compares(self, path: tuple[str, ...], order: str, value: float | str) -> str:
         if isinstance(value, str):
             test = f"""WHEN jsonb_typeof(v) = 'string'
                 THEN (v #>> '{{}}') COLLATE "C" {order} {self._bind(value, "text")}"""
         else:
-            test = f"WHEN jsonb_typeof(v) = 'number' THEN v::numeric {order} {self._bind(_spelled(value), 'numeric')}"
+            test = f"WHEN jsonb_typeof(v) = 'number' THEN v::numeric {order} {self._bind(repr(value), 'numeric')}"
         return self._at(path, f"CASE {test} ELSE false END")
 
+    def _at(self, path: tuple[str, ...], condition: str) -> str:
+        """Return a condition over ``v``, the JSON value at a path, NULL where there is none.
 
-def _is_number(value: JSON) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _spelled(value: JSON) -> str:
-    # As in the stored text: two numbers are equal there exactly when they are in Python.
-    return repr(value)
+        Strict, or a list would be opened without being asked; and in a subquery, so that the text is parsed once for
+        each row.
+        """
+        if any(_SURROGATES.search(part) for part in path):  # no stored key has a lone surrogate
+            return f"(SELECT {condition} FROM (SELECT NULL::jsonb AS v OFFSET 0) AS at)"
+        steps = "".join(f"[{int(part)}]" if is_position(part) else f'."{part}"' for part in path[1:])
+        place = self._bind(f"strict ${steps}", "jsonpath")
+        found = f"jsonb_path_query_first({_JSON[path[0]]}::jsonb, {place}, '{{}}', true)"
+        return f"(SELECT {condition} FROM (SELECT {found} AS v OFFSET 0) AS at)"

@@ -1,4 +1,4 @@
-"""What shows a PostgreSQL server that this process lives, and what wakes the process: one session of its own.
+"""Liveness and LISTEN on PostgreSQL: one session by which the server knows that this process lives, and wakes it.
 
 The session holds an advisory lock on a number of chance, which the server frees when the process ends, however it
 ends; and it listens. A thread waits on it, so that a broken connection is noticed and replaced at once.
@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, Final
 from rollwright.core.optional import require
 from rollwright.core.posix import call_in_forked_child
 from rollwright.errors import StoreUnavailableError
-from rollwright.pool.notifier import ThreadBells, ThreadWaker
-from rollwright.pool.stores.postgres.connection import Address, Connection, hang_up
-from rollwright.pool.types import Bell
+from rollwright.pool.notifier import ThreadNotifier
+from rollwright.pool.stores.postgres.connection import Address, Connection, close_connection
+from rollwright.pool.types import Topic
 
 if TYPE_CHECKING:
     import psycopg
 else:
     psycopg = require("psycopg", extra="postgres")
 
-__all__ = ["Presence", "channel_of", "close_presences", "message_of", "presence_of"]
+__all__ = ["ServerSession", "channel_of", "close_sessions", "message_of", "session_of"]
 
 _logger = logging.getLogger("rollwright.pool")
 
 _PATIENCE: Final = 10.0
-_BLINK: Final = 0.5
+_RECONNECT: Final = 0.5
 """Seconds in which a session that broke is usually there again."""
 
 _FIRST_WAIT: Final = 0.02
@@ -38,45 +38,29 @@ _LONGEST_WAIT: Final = 2.0
 
 
 def channel_of(schema: str) -> str:
-    """Return the channel on which the pools of a schema ring."""
+    """Return the channel on which a schema notifies of its pools."""
     return f"rollwright.{schema}"
 
 
-def message_of(pool: str, bell: Bell) -> str:
-    """Return what is said on the channel: the pool is a value there too."""
-    return f"{bell} {pool}"
+def message_of(pool: str, topic: Topic) -> str:
+    """Return what is sent on the channel: the pool is a value there too."""
+    return f"{topic} {pool}"
 
 
-class _Bells(ThreadBells):
-    """Bells that can all be rung at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._asked: set[tuple[str, Bell]] = set()
-
-    def waker(self, pool: str, *, bell: Bell = "work") -> ThreadWaker:
-        self._asked.add((pool, bell))
-        return super().waker(pool, bell=bell)
-
-    def ring_all(self) -> None:
-        for pool, bell in [*self._asked]:
-            self.ring(pool, bell=bell)
-
-
-class Presence:
-    """One session of this process on one database; made by `presence_of`."""
+class ServerSession:
+    """One session of this process on one database; made by `session_of`."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
         self._number = secrets.randbits(63)
-        self._bells: dict[str, _Bells] = {}
+        self._notifiers: dict[str, ThreadNotifier] = {}
         self._listening: set[str] = set()
         self._changed = threading.Condition()
         self._held = False
         self._stopping = False
         self._refusal: Exception | None = None
-        self._nudges = os.pipe()
-        self._thread = threading.Thread(target=self._live, name="rollwright-presence", daemon=True)
+        self._wakeup = os.pipe()
+        self._thread = threading.Thread(target=self._keep, name="rollwright-session", daemon=True)
         self._thread.start()
 
     def number(self) -> int | None:
@@ -85,11 +69,11 @@ class Presence:
             return self._number
         with self._changed:
             self._changed.wait_for(lambda: self._held or self._refusal is not None, _PATIENCE)
-            self._changed.wait_for(lambda: self._held, _BLINK)
+            self._changed.wait_for(lambda: self._held, _RECONNECT)
             return self._number if self._held else None
 
-    def bells(self, schema: str) -> ThreadBells:
-        """Return the bells of a schema's pools, once they are listened to.
+    def notifier(self, schema: str) -> ThreadNotifier:
+        """Return the notifier of a schema's pools, once the server is listened to.
 
         Raises
         ------
@@ -97,28 +81,28 @@ class Presence:
         """
         channel = channel_of(schema)
         with self._changed:
-            bells = self._bells.setdefault(channel, _Bells())
+            notifier = self._notifiers.setdefault(channel, ThreadNotifier())
             if channel not in self._listening:
-                os.write(self._nudges[1], b"!")
+                os.write(self._wakeup[1], b"!")
             self._changed.wait_for(lambda: channel in self._listening or self._refusal is not None, _PATIENCE)
             if channel not in self._listening:
                 raise StoreUnavailableError(
                     f"{self._address.shown} cannot be listened to: {self._refusal or 'no answer'}",
                     hint="start the server, or check host and port",
                 )
-        return bells
+        return notifier
 
     def close(self) -> None:
         """End the session."""
         self._stopping = True
-        os.write(self._nudges[1], b"!")
+        os.write(self._wakeup[1], b"!")
         self._thread.join()
-        for handle in self._nudges:
+        for handle in self._wakeup:
             os.close(handle)
 
     # -- the thread --------------------------------------------------------------------------------------------
 
-    def _live(self) -> None:
+    def _keep(self) -> None:
         wait = _FIRST_WAIT
         while not self._stopping:
             connection: Connection | None = None
@@ -129,77 +113,77 @@ class Presence:
                 with self._changed:
                     self._held, self._refusal = True, None
                     self._changed.notify_all()
-                self._attend(connection)
+                self._listen_until_lost(connection)
             except (psycopg.Error, OSError) as error:
-                said = self._address.scrub(" ".join(str(error).split()))
-                _logger.info("store.session_lost url=%s error=%s", self._address.shown, said)
+                text = self._address.scrub(" ".join(str(error).split()))
+                _logger.info("store.session_lost url=%s error=%s", self._address.shown, text)
                 with self._changed:
-                    self._held, self._refusal = False, StoreUnavailableError(said)
+                    self._held, self._refusal = False, StoreUnavailableError(text)
                     self._listening.clear()
                     self._changed.notify_all()
-                select.select([self._nudges[0]], [], [], wait)
+                select.select([self._wakeup[0]], [], [], wait)
                 wait = min(wait * 2, _LONGEST_WAIT)
             finally:
                 if connection is not None:
-                    hang_up(connection)
+                    close_connection(connection)
 
-    def _attend(self, connection: Connection) -> None:
+    def _listen_until_lost(self, connection: Connection) -> None:
         """Listen for as long as the connection lives."""
-        connection.add_notify_handler(lambda notice: self._hear(notice.channel, notice.payload))
+        connection.add_notify_handler(lambda notice: self._pass_on(notice.channel, notice.payload))
         while not self._stopping:
             self._listen(connection)
-            ready, _, _ = select.select([connection.fileno(), self._nudges[0]], [], [])
-            if self._nudges[0] in ready:
-                os.read(self._nudges[0], 4096)
+            ready, _, _ = select.select([connection.fileno(), self._wakeup[0]], [], [])
+            if self._wakeup[0] in ready:
+                os.read(self._wakeup[0], 4096)
             if connection.fileno() in ready:
                 connection.pgconn.consume_input()
                 while (notice := connection.pgconn.notifies()) is not None:
-                    self._hear(notice.relname.decode(), notice.extra.decode())
+                    self._pass_on(notice.relname.decode(), notice.extra.decode())
 
     def _listen(self, connection: Connection) -> None:
         with self._changed:
-            wanted = [channel for channel in self._bells if channel not in self._listening]
+            wanted = [channel for channel in self._notifiers if channel not in self._listening]
         for channel in wanted:
             connection.execute(f'LISTEN "{channel}"')  # made of a checked name
             with self._changed:
                 self._listening.add(channel)
                 self._changed.notify_all()
-            self._bells[channel].ring_all()  # what rang while nobody listened
+            self._notifiers[channel].notify_all()  # of what nobody heard until now
 
-    def _hear(self, channel: str, message: str) -> None:
-        bells = self._bells.get(channel)
-        bell, _, pool = message.partition(" ")
-        if bells is not None and bell in ("work", "end"):
-            bells.ring(pool, bell="work" if bell == "work" else "end")
+    def _pass_on(self, channel: str, message: str) -> None:
+        notifier = self._notifiers.get(channel)
+        topic, _, pool = message.partition(" ")
+        if notifier is not None and topic in ("work", "end"):
+            notifier.notify(pool, topic="work" if topic == "work" else "end")
 
 
-class _Presences:
+class _Sessions:
     mutex = threading.Lock()
-    known: Final[dict[tuple[tuple[str, str], ...], Presence]] = {}
-    watched: bool = False
+    known: Final[dict[tuple[tuple[str, str], ...], ServerSession]] = {}
+    registered: bool = False
 
 
 def _forget_in_child() -> None:
     # The threads are gone, and the sessions are the parent's: a forked child has to show by itself that it lives.
-    _Presences.mutex = threading.Lock()
-    _Presences.known.clear()
+    _Sessions.mutex = threading.Lock()
+    _Sessions.known.clear()
 
 
-def presence_of(address: Address) -> Presence:
+def session_of(address: Address) -> ServerSession:
     """Return this process's session on the database of `address`, made at the first call and kept until it ends."""
-    with _Presences.mutex:
-        if not _Presences.watched:
+    with _Sessions.mutex:
+        if not _Sessions.registered:
             call_in_forked_child(_forget_in_child)
-            _Presences.watched = True
-        if address.server not in _Presences.known:
-            _Presences.known[address.server] = Presence(address)
-        return _Presences.known[address.server]
+            _Sessions.registered = True
+        if address.server not in _Sessions.known:
+            _Sessions.known[address.server] = ServerSession(address)
+        return _Sessions.known[address.server]
 
 
-def close_presences() -> None:
+def close_sessions() -> None:
     """End all sessions of this process; its tasks then count as those of a dead one."""
-    with _Presences.mutex:
-        presences = [*_Presences.known.values()]
-        _Presences.known.clear()
-    for presence in presences:
-        presence.close()
+    with _Sessions.mutex:
+        sessions = [*_Sessions.known.values()]
+        _Sessions.known.clear()
+    for session in sessions:
+        session.close()

@@ -6,22 +6,20 @@ import functools
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from rollwright.core.canonical import sha256_hex
-from rollwright.core.clock import SystemClock
 from rollwright.core.locks import FileLock
 from rollwright.errors import (
     SchemaVersionError,
     StoreUnavailableError,
 )
 from rollwright.pool.notifier import PollingWaker
-from rollwright.pool.store import Bell, Waker
+from rollwright.pool.store import Topic, Waker
 from rollwright.pool.stores.sqlite import statements as sql
-from rollwright.pool.stores.sqlite.liveness import find_dead_processes, remove_process
 from rollwright.pool.stores.sqlite.notify_pipe import NotifyPipe, notify_listeners
 
 __all__ = ["SqliteFile"]
@@ -36,31 +34,28 @@ _INHERITED: Final[list[sqlite3.Connection]] = []
 
 
 class SqliteFile:
-    """The file, its connection, and transactions in it; `SqliteStore` says what happens in them."""
+    """The file, its connection, transactions in it, and the notifications of what they changed."""
 
     def __init__(
         self,
         path: Path | str,
         *,
-        durable: bool = True,
-        clock: Callable[[], float] | None = None,
-        timeout: float = 60.0,
+        durable: bool,
+        timeout: float,
     ) -> None:
-        system = SystemClock()
         self.path = Path(path).absolute()
         self._durable = durable
-        self._clock = clock if clock is not None else lambda: system.now().timestamp()
         self._timeout = timeout
         self._mutex = threading.RLock()
-        self._write_lock = FileLock(self._beside("lock"))
-        self._owners = self._beside("owners")
-        self._bells = self._beside("bells")
+        self._write_lock = FileLock(self.beside("lock"))
+        self._pipes = self.beside("bells")
         self._open: sqlite3.Connection | None = None
         self._pid = 0
-        self._changed: set[tuple[str, Bell]] = set()
+        self._changed: set[tuple[str, Topic]] = set()
         self._commits = 0
 
-    def _beside(self, suffix: str) -> Path:
+    def beside(self, suffix: str) -> Path:
+        """Return the name of what lies beside the file: locks, and pipes of listeners."""
         return self.path.with_name(f"{self.path.name}-{suffix}")
 
     def _connection(self) -> sqlite3.Connection:
@@ -68,7 +63,7 @@ class SqliteFile:
             # Forked: the connection is the parent's, and SQLite forbids even closing its copy here.
             _INHERITED.append(self._open)
             self._open = None
-            self._write_lock = FileLock(self._beside("lock"))
+            self._write_lock = FileLock(self.beside("lock"))
         if self._open is None:
             self._open = self._connect()
             self._pid = os.getpid()
@@ -130,22 +125,23 @@ class SqliteFile:
                 connection.execute("ROLLBACK")
             raise
 
-    def _told(self, error: sqlite3.Error | OSError) -> StoreUnavailableError:
+    def _translate(self, error: sqlite3.Error | OSError) -> StoreUnavailableError:
         if isinstance(error, sqlite3.Error):
             return StoreUnavailableError(f"the pool {self.path} failed: {error}", hint=_hint(error))
         return StoreUnavailableError(f"the pool {self.path} cannot be opened: {error}")
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection to the block; each statement in it reads a moment of its own."""
         with self._mutex:
             try:
                 yield self._connection()
             except (sqlite3.Error, OSError) as error:
-                raise self._told(error) from error
+                raise self._translate(error) from error
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Open a transaction for the block, and ring the bells it named in `_changed` once it is committed."""
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Open a transaction for the block, and when it is committed notify of what `note_change` got."""
         with self._mutex:
             try:
                 connection = self._connection()
@@ -155,7 +151,7 @@ class SqliteFile:
                     try:
                         yield connection
                         connection.execute("COMMIT")
-                        # What changed nothing counts not, or a worker that looks would wake itself to look again.
+                        # One that changed nothing does not count, or a worker that polls would wake itself.
                         self._commits += bool(self._changed)
                     except BaseException:
                         # On a full disk SQLite has rolled back by itself; rolling back again would hide the error.
@@ -163,37 +159,32 @@ class SqliteFile:
                             connection.execute("ROLLBACK")
                         raise
             except (sqlite3.Error, OSError) as error:
-                raise self._told(error) from error
+                raise self._translate(error) from error
             changed = [*self._changed]
-        for pool, bell in changed:
-            self.ring(pool, bell=bell)
+        for pool, topic in changed:
+            self.notify(pool, topic=topic)
 
-    # -- bells -------------------------------------------------------------------------------------------------
+    def note_change(self, pool: str, topic: Topic) -> None:
+        """Notify of `topic` when the open transaction is committed."""
+        self._changed.add((pool, topic))
 
-    def waker(self, pool: str, *, bell: Bell = "work") -> Waker:
+    def waker(self, pool: str, *, topic: Topic = "work") -> Waker:
         """Return a new listener; on systems without named pipes it looks whether the file changed."""
-        doorbell = NotifyPipe.create(self._bells, _bell_name(pool, bell))
-        return doorbell if doorbell is not None else PollingWaker(self._version)
+        pipe = NotifyPipe.create(self._pipes, _pipe_name(pool, topic))
+        return pipe if pipe is not None else PollingWaker(self._version)
 
-    def ring(self, pool: str, *, bell: Bell = "work") -> None:
+    def notify(self, pool: str, *, topic: Topic = "work") -> None:
         """Wake all who listen, in whatever process."""
-        notify_listeners(self._bells, _bell_name(pool, bell))
+        notify_listeners(self._pipes, _pipe_name(pool, topic))
 
     def _version(self) -> tuple[int, int]:
-        with self._reading() as connection:
+        with self.read() as connection:
             return _pragma(connection, "data_version"), self._commits
 
-    def migrate(self) -> None:
-        """Bring the file to this version's schema and sweep up after processes that ended."""
-        with self._reading() as connection:
-            with self._write_lock.hold():
-                self._upgrade(connection)
-            folder = self._owners
-            if folder.is_dir():
-                holding = {row[0] for row in connection.execute(sql.RUNNING_PROCESSES)}
-                names = [path.name for path in folder.iterdir() if path.name not in holding]
-                for name in find_dead_processes(folder, names):
-                    remove_process(folder, name)
+    def upgrade(self) -> None:
+        """Bring the file to this version's schema."""
+        with self.read() as connection, self._write_lock.hold():
+            self._upgrade(connection)
 
     def close(self) -> None:
         """Close the file."""
@@ -205,8 +196,8 @@ class SqliteFile:
 
 
 @functools.lru_cache(maxsize=256)
-def _bell_name(pool: str, bell: Bell) -> str:
-    return f"{bell}-{sha256_hex(pool.encode())[:16]}"
+def _pipe_name(pool: str, topic: Topic) -> str:
+    return f"{topic}-{sha256_hex(pool.encode())[:16]}"
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

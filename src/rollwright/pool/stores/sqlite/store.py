@@ -5,22 +5,22 @@ from __future__ import annotations
 import functools
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
+from rollwright.core.clock import SystemClock
 from rollwright.errors import (
     IllegalTransitionError,
     LeaseLostError,
     PoolError,
-    TaskNotFoundError,
 )
-from rollwright.pool.notifier import bells_for
+from rollwright.pool.notifier import topics_of
 from rollwright.pool.query import Query
 from rollwright.pool.states import Status, amend_sources
 from rollwright.pool.store import (
     Amendment,
-    Bell,
-    Claim,
+    ClaimRequest,
     HistoryRow,
     Lease,
     MovedTask,
@@ -30,9 +30,22 @@ from rollwright.pool.store import (
     PutResult,
     Settlement,
     TaskRecord,
+    Topic,
     Traits,
+    Waker,
     check_movable,
     check_pool_name,
+)
+from rollwright.pool.stores.sql_reads import (
+    PAGE,
+    PUT_CHUNK,
+    count_by_status,
+    history_of_row,
+    order_records,
+    parse_ids,
+    read_pages,
+    refusal_of,
+    sort_leases,
 )
 from rollwright.pool.stores.sqlite import statements as sql
 from rollwright.pool.stores.sqlite.file import SqliteFile
@@ -41,12 +54,10 @@ from rollwright.pool.stores.sqlite.query import where
 
 __all__ = ["SqliteStore"]
 
-_PUT_CHUNK: Final = 10_000
-_PAGE: Final = 500
 _TERMINAL: Final = (Status.DONE, Status.FAILED, Status.CANCELLED)
 
 
-class SqliteStore(SqliteFile):
+class SqliteStore:
     """Tasks in one SQLite file in WAL mode.
 
     Parameters
@@ -66,6 +77,24 @@ class SqliteStore(SqliteFile):
     `reap`, not only when their leases end.
     """
 
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        durable: bool = True,
+        clock: Callable[[], float] | None = None,
+        timeout: float = 60.0,
+    ) -> None:
+        system = SystemClock()
+        self._file = SqliteFile(path, durable=durable, timeout=timeout)
+        self._owners = self._file.beside("owners")
+        self._clock = clock if clock is not None else lambda: system.now().timestamp()
+
+    @property
+    def path(self) -> Path:
+        """The file, absolute."""
+        return self._file.path
+
     @property
     def traits(self) -> Traits:
         """Many processes of one machine, the machine's clock."""
@@ -73,14 +102,36 @@ class SqliteStore(SqliteFile):
             time_precision=1e-6, multi_process=True, multi_host=False, can_notify=True, knows_dead_owners=True
         )
 
+    def migrate(self) -> None:
+        """Bring the file to this version's schema, and remove the files of processes that ended."""
+        self._file.upgrade()
+        if self._owners.is_dir():
+            with self._file.read() as connection:
+                holding = {row[0] for row in connection.execute(sql.RUNNING_PROCESSES)}
+            names = [path.name for path in self._owners.iterdir() if path.name not in holding]
+            for name in find_dead_processes(self._owners, names):
+                remove_process(self._owners, name)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def waker(self, pool: str, *, topic: Topic = "work") -> Waker:
+        """Return a new listener; on systems without named pipes it polls whether the file changed."""
+        return self._file.waker(pool, topic=topic)
+
+    def notify(self, pool: str, *, topic: Topic = "work") -> None:
+        """Wake all who listen, in whatever process."""
+        self._file.notify(pool, topic=topic)
+
     def put(self, pool: str, tasks: Sequence[NewTask]) -> PutResult:
         """Add the tasks the pool does not have yet."""
         check_pool_name(pool)
         ids: list[str] = []
         created = 0
-        for start in range(0, len(tasks), _PUT_CHUNK):
-            chunk = tasks[start : start + _PUT_CHUNK]
-            with self._writing() as connection:
+        for start in range(0, len(tasks), PUT_CHUNK):
+            chunk = tasks[start : start + PUT_CHUNK]
+            with self._file.write() as connection:
                 known, new = self._put(connection, pool, chunk)
             ids += [str(known[task.fingerprint]) for task in chunk]
             created += new
@@ -109,15 +160,15 @@ class SqliteStore(SqliteFile):
         if texts:
             connection.executemany(sql.DOCUMENT, sorted(texts.items()))
             connection.execute(sql.GROW, (pool, len(texts)))
-            self._changed.add((pool, "work"))
+            self._file.note_change(pool, "work")
         return known, len(texts)
 
-    def claim(self, claim: Claim) -> list[Lease]:
+    def claim(self, claim: ClaimRequest) -> list[Lease]:
         """Take tasks: highest priority first, then the oldest."""
-        with self._writing() as connection:
+        with self._file.write() as connection:
             return self._claim(connection, claim, self._clock())
 
-    def _claim(self, connection: sqlite3.Connection, claim: Claim, now: float) -> list[Lease]:
+    def _claim(self, connection: sqlite3.Connection, claim: ClaimRequest, now: float) -> list[Lease]:
         expired, due = connection.execute(sql.CHORES, (now, claim.pool)).fetchone()
         if expired:
             self._reap(connection, now, [], " AND pool = ?", [claim.pool])
@@ -144,7 +195,7 @@ class SqliteStore(SqliteFile):
             )
             for row in rows
         ]
-        leases.sort(key=lambda lease: (-lease.priority, int(lease.task_id)))  # RETURNING promises no order
+        leases = sort_leases(leases)
         self._log(
             connection,
             now,
@@ -155,16 +206,16 @@ class SqliteStore(SqliteFile):
 
     def renew(self, owner: str, *, lease: float) -> dict[str, int]:
         """Extend the leases of all tasks `owner` holds."""
-        with self._writing() as connection:
+        with self._file.write() as connection:
             rows = connection.execute(sql.RENEW, (self._clock() + lease, owner)).fetchall()
         return {str(task_id): token for task_id, token in rows}
 
-    def settle(self, outcomes: Sequence[Outcome], *, claim: Claim | None = None) -> Settlement:
+    def settle(self, outcomes: Sequence[Outcome], *, claim: ClaimRequest | None = None) -> Settlement:
         """End attempts, and take the next tasks in the same transaction."""
         refused: list[LeaseLostError] = []
         statuses: dict[str, Status] = {}
         leases: list[Lease] = []
-        with self._writing() as connection:
+        with self._file.write() as connection:
             now = self._clock()
             for outcome in outcomes:
                 event, row = _end(connection, outcome, now)
@@ -182,18 +233,17 @@ class SqliteStore(SqliteFile):
         condition, values = where(query)
         if pool is not None:
             condition, values = f" AND pool = ?{condition}", [pool, *values]
-        folder = self._owners
-        with self._reading() as connection:
+        with self._file.read() as connection:
             processes = [row[0] for row in connection.execute(sql.RUNNING_PROCESSES)]
-            dead = find_dead_processes(folder, processes)
+            dead = find_dead_processes(self._owners, processes)
             if not dead and connection.execute(sql.ANY_EXPIRED, (self._clock(),)).fetchone() is None:
                 return []  # nothing to write: looking costs no transaction
-        with self._writing() as connection:
+        with self._file.write() as connection:
             freed = self._reap(connection, self._clock(), dead, condition, values)
             holding = {row[0] for row in connection.execute(sql.RUNNING_PROCESSES)}
         for name in dead:
             if name not in holding:
-                remove_process(folder, name)
+                remove_process(self._owners, name)
         return freed
 
     def _reap(
@@ -204,7 +254,7 @@ class SqliteStore(SqliteFile):
         return sorted((str(row[0]) for row in rows), key=int)
 
     def _log(self, connection: sqlite3.Connection, now: float, event: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Write one history row for each (task, pool, status, token, attempt, owner[, detail]), and note the bells."""
+        """Write one row of history for each (task, pool, status, token, attempt, owner[, detail]); note the changes."""
         entries = [
             (int(row[0]), row[1], now, event, str(row[2]), row[3], row[4], row[5], row[6] if len(row) > 6 else None)
             for row in rows
@@ -215,40 +265,35 @@ class SqliteStore(SqliteFile):
         if event == "claimed":  # which nobody waits for
             return
         for pool, status in {(entry[1], entry[4]) for entry in entries}:
-            bells: Sequence[Bell] = ("end",) if event == "deleted" else bells_for([Status(status)])
-            self._changed.update((pool, bell) for bell in bells)
+            topics: Sequence[Topic] = ("end",) if event == "deleted" else topics_of([Status(status)])
+            for topic in topics:
+                self._file.note_change(pool, topic)
 
     def get(self, pool: str, task_ids: Sequence[str]) -> list[TaskRecord]:
         """Return the tasks, in the order asked."""
-        numbers = [int(item) for item in task_ids if item.isascii() and item.isdecimal() and len(item) < 19]
-        with self._reading() as connection:
-            rows = connection.execute(sql.GET, (pool, json.dumps(numbers))).fetchall()
-        found = {str(row[0]): _record(row) for row in rows}
-        for task_id in task_ids:
-            if task_id not in found:
-                raise TaskNotFoundError(f"pool `{pool}` has no task {task_id}")
-        return [found[task_id] for task_id in task_ids]
+        with self._file.read() as connection:
+            rows = connection.execute(sql.GET, (pool, json.dumps(parse_ids(task_ids)))).fetchall()
+        return order_records(pool, task_ids, rows)
 
     def find(self, pool: str, query: Query | None = None) -> Iterator[TaskRecord]:
         """Return the tasks that match, oldest first, read in pages."""
         condition, values = where(query)
-        last = 0
-        while True:
-            with self._reading() as connection:
-                rows = connection.execute(sql.FIND.format(where=condition), (pool, last, *values, _PAGE)).fetchall()
-            yield from (_record(row) for row in rows)
-            if len(rows) < _PAGE:
-                return
-            last = rows[-1][0]
+        statement = sql.FIND.format(where=condition)
+
+        def read(last: int) -> list[tuple[Any, ...]]:
+            with self._file.read() as connection:
+                return connection.execute(statement, (pool, last, *values, PAGE)).fetchall()
+
+        return read_pages(read)
 
     def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
         """Return how many tasks match, by state; without a query, finished tasks cost nothing."""
         condition, values = where(query)
-        with self._reading() as connection:
+        with self._file.read() as connection:
             if query is None:
                 return _tally(connection, pool)
             rows = connection.execute(sql.COUNT.format(where=condition), (pool, *values)).fetchall()
-        return dict.fromkeys(Status, 0) | {Status(status): tasks for status, tasks in rows}
+        return count_by_status(rows)
 
     def amend(self, pool: str, query: Query | None, amendment: Amendment) -> list[str]:
         """Change tasks by hand."""
@@ -256,7 +301,7 @@ class SqliteStore(SqliteFile):
         sources = sorted(source.value for source in amend_sources(status)) if status is not None else []
         condition, values = where(query)
         changed: set[str] = set()
-        with self._writing() as connection:
+        with self._file.write() as connection:
             now = self._clock()
             # The last of them may change whether the query matches, so the state comes last.
             if amendment.replacement is not None:
@@ -298,7 +343,7 @@ class SqliteStore(SqliteFile):
     def delete(self, pool: str, query: Query | None, *, running: bool = False) -> int:
         """Remove tasks that match; their history stays."""
         condition, values = where(query)
-        with self._writing() as connection:
+        with self._file.write() as connection:
             connection.execute(sql.KEEP_CREATED.format(where=condition), (pool, running, *values))
             rows = connection.execute(sql.DELETE.format(where=condition), (pool, running, *values)).fetchall()
             if rows:
@@ -309,26 +354,26 @@ class SqliteStore(SqliteFile):
 
     def list_pools(self) -> list[str]:
         """Return the names of all pools that have or had tasks, or are paused, sorted."""
-        with self._reading() as connection:
+        with self._file.read() as connection:
             return [row[0] for row in connection.execute(sql.POOLS)]
 
     def pause(self, pool: str, *, reason: str | None = None) -> bool:
         """Let nobody take tasks of `pool` until `resume`."""
         check_pool_name(pool)
-        with self._writing() as connection:
+        with self._file.write() as connection:
             return connection.execute(sql.PAUSE, (pool, self._clock(), reason)).rowcount > 0
 
     def resume(self, pool: str) -> bool:
         """Let tasks be taken again."""
-        with self._writing() as connection:
+        with self._file.write() as connection:
             paused = connection.execute(sql.RESUME, (pool,)).rowcount > 0
             if paused:
-                self._changed.add((pool, "work"))
+                self._file.note_change(pool, "work")
         return paused
 
     def stat(self, pool: str) -> PoolStat:
         """Return how many tasks a pool has by state, and whether it is paused; finished tasks cost nothing."""
-        with self._reading() as connection:
+        with self._file.read() as connection:
             connection.execute("BEGIN")  # one moment for both
             try:
                 counts = _tally(connection, pool)
@@ -343,7 +388,7 @@ class SqliteStore(SqliteFile):
         check_movable(tasks)
         ids: list[int] = []
         created = 0
-        with self._writing() as connection:
+        with self._file.write() as connection:
             now = self._clock()
             for task in tasks:
                 found = connection.execute(sql.RESTORE, _restored(pool, task.record)).fetchone()
@@ -373,29 +418,18 @@ class SqliteStore(SqliteFile):
             for place, row in enumerate((*task.history, last))
         ]
         connection.executemany(sql.MOVED_HISTORY, rows)
-        self._changed.update((pool, bell) for bell in bells_for([record.status]))
+        for topic in topics_of([record.status]):
+            self._file.note_change(pool, topic)
 
     def read_history(self, pool: str, task_ids: Sequence[str] | None = None) -> list[HistoryRow]:
         """Return the changes, oldest first."""
-        with self._reading() as connection:
+        with self._file.read() as connection:
             if task_ids is None:
                 rows = connection.execute(sql.READ_HISTORY, (pool,)).fetchall()
             else:
                 wanted = json.dumps([int(task_id) for task_id in task_ids])
                 rows = connection.execute(sql.READ_HISTORY_OF, (pool, wanted)).fetchall()
-        return [
-            HistoryRow(
-                task_id=str(row[0]),
-                at=row[1],
-                event=row[2],
-                status=Status(row[3]),
-                token=row[4],
-                attempt=row[5],
-                owner=row[6],
-                detail=row[7],
-            )
-            for row in rows
-        ]
+        return [history_of_row(row) for row in rows]
 
 
 @functools.lru_cache(maxsize=64)
@@ -437,10 +471,7 @@ def _end(connection: sqlite3.Connection, outcome: Outcome, now: float) -> tuple[
 
 
 def _refusal(connection: sqlite3.Connection, outcome: Outcome) -> LeaseLostError:
-    row = connection.execute(sql.STATE_OF, (int(outcome.task_id),)).fetchone()
-    if row is None:
-        return LeaseLostError(outcome.task_id, token=outcome.token, current=None)
-    return LeaseLostError(outcome.task_id, token=outcome.token, current=row[0], state=row[1])
+    return refusal_of(outcome, connection.execute(sql.STATE_OF, (int(outcome.task_id),)).fetchone())
 
 
 def _consequences(status: Status, error: str | None) -> tuple[str, tuple[object, ...]]:
@@ -468,27 +499,4 @@ def _restored(pool: str, record: TaskRecord) -> tuple[object, ...]:
         record.result,
         record.validity,
         record.error,
-    )
-
-
-def _record(row: tuple[Any, ...]) -> TaskRecord:
-    return TaskRecord(
-        task_id=str(row[0]),
-        pool=row[1],
-        fingerprint=row[2],
-        status=Status(row[3]),
-        priority=row[4],
-        token=row[5],
-        attempts=row[6],
-        max_attempts=row[7],
-        canonical=row[8],
-        created=row[9],
-        owner=row[10],
-        result=row[11],
-        validity=row[12],
-        error=row[13],
-        lease_until=row[14],
-        run_at=row[15],
-        started=row[16],
-        ended=row[17],
     )
