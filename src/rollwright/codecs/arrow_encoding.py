@@ -1,4 +1,4 @@
-"""One pandas array as one Arrow array, and the JSON that turns it back into exactly what it was."""
+"""Arrow encoding: a pandas array as an Arrow array, with the JSON that restores exactly the same array."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MASKED: Final = {str(dtype()): dtype for dtype in (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """What goes into the file, what is said about it, and how Parquet encodes it (None: by dictionary)."""
+    """An Arrow array, its metadata, and how Parquet encodes it (None: by dictionary)."""
 
     data: Any
     meta: dict[str, Any]
@@ -57,7 +57,7 @@ def encode_column(values: pd.Series[Any] | pd.Index[Any], where: str) -> Column:
 
 
 def encode_text(values: Any) -> Any:
-    """Return text as one Arrow array; no text at all comes in no chunk, of which Arrow forgets the type."""
+    """Return text as one Arrow array; without any text there is no chunk, and Arrow forgets the type."""
     found = pa.array(getattr(values, "array", values), type=pa.string())
     return found.combine_chunks().cast(pa.string()) if isinstance(found, pa.ChunkedArray) else found
 
@@ -80,7 +80,7 @@ def _encode_fixed_width(values: pd.Series[Any] | pd.Index[Any]) -> tuple[Any, st
 
 
 def decode_dtype(meta: dict[str, Any]) -> Any:
-    """Return the dtype a column had."""
+    """Return the dtype that a column had."""
     kind = meta["dtype"]
     if kind == "string":
         return pd.StringDtype(meta["storage"], na_value=np.nan if meta["missing"] == "nan" else pd.NA)

@@ -1,4 +1,4 @@
-"""The codec of last resort: what has no format of its own, pickled, in a signed envelope."""
+"""The fallback codec: what has no format of its own, pickled, in a signed envelope."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["EnvelopeCodec"]
 class EnvelopeCodec(Codec):
     """Any object that can be pickled; classes of the user's own files go with it.
 
-    A `Serializable` follows its own rules; any other object goes whole.
+    A `Serializable` follows its own rules; any other object is written completely.
 
     Guarantees: nothing is unpickled before the signature of the whole file is found good; a file signed under one name
     is refused under another. Not guaranteed: that equal objects give equal bytes.
@@ -27,7 +27,7 @@ class EnvelopeCodec(Codec):
     FORMAT: ClassVar[str] = "artifact"
 
     def write(self, obj: Any, path: Path, *, name: str = "") -> None:
-        """Write `obj`, called `name` where it is kept, to `path`.
+        """Write `obj`, signed under `name`, to `path`.
 
         Raises
         ------

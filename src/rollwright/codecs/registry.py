@@ -1,4 +1,4 @@
-"""Codecs by kind: how an object becomes a file and comes back; without pickle wherever a format exists.
+"""Codecs by kind: each writes one kind of object to a file and reads it back; without pickle where a format exists.
 
 A codec is found by the qualified names of an object's classes, so that finding one imports nothing; the module that
 writes the kind is imported when it is first used. `rollwright.registrations` lists the codecs of rollwright; an
@@ -56,7 +56,7 @@ class Codec(ABC):
         """Return the object in the file `path`."""
 
     def accepts(self, obj: Any) -> bool:  # noqa: ARG002 - every object of its classes
-        """Tell whether it stores all of `obj`; if not, the next codec is asked."""
+        """Return whether it stores all of `obj`; if not, the next codec is asked."""
         return True
 
     def check(self, obj: Any) -> None:  # noqa: B027 - nothing is known by default
@@ -83,7 +83,7 @@ class JsonCodec(Codec):
         path.write_text(text + "\n", encoding="utf-8")
 
     def accepts(self, obj: Any) -> bool:
-        """Tell whether `obj` has a JSON form that is all of it: a class of one's own would come back without itself."""
+        """Return whether JSON holds all of `obj`: an object of a derived class would come back without its class."""
         if type(obj).__module__ not in ("builtins", "numpy"):
             return False
         try:

@@ -1,4 +1,4 @@
-"""Identity: a definition is normalised, spelled one way, and hashed.
+"""Identity: a definition is normalised, written in one canonical form, and hashed.
 
 Two definitions that mean the same task have the same fingerprint, whatever the order of their keys, the type of
 their dates or the library their numbers come from (decision D16). What has no JSON form is refused with its path.
@@ -28,7 +28,7 @@ _FORBIDDEN_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def normalise(value: object, *, path: str = "$") -> JSON:
-    """Return `value` in its one JSON form.
+    """Return `value` in its canonical JSON form.
 
     Tuples become lists, dates and midnight timestamps ``YYYY-MM-DD``, other naive timestamps
     ``YYYY-MM-DD HH:MM:SS``, NumPy scalars Python numbers, paths strings, and the negative zero zero.
@@ -40,7 +40,7 @@ def normalise(value: object, *, path: str = "$") -> JSON:
         are not strings, text with NUL or lone surrogates, nesting deeper than 64 and any other object; the error
         carries the path of the value.
     """
-    # Most values are sound, and nobody asks where they stand: the walk that knows each path is for the others.
+    # Most values are valid, and their paths are not needed: the walk that tracks each path is for the others.
     try:
         return _quick(value, 0)
     except (TaskValueError, RecursionError):
@@ -48,7 +48,7 @@ def normalise(value: object, *, path: str = "$") -> JSON:
 
 
 def _quick(value: object, depth: int) -> JSON:
-    """Return what `_normalise` does, or raise without saying where."""
+    """Return what `_normalise` returns, or raise an error without the path of the value."""
     kind = type(value)
     convert = _EXACT.get(kind)
     if convert is not None:
@@ -176,7 +176,7 @@ _EXACT: Final[dict[type, Callable[[Any, str], JSON]]] = {
 
 
 def canonical_json(value: object) -> str:
-    """Return the one spelling of a definition: sorted keys, no spaces, no NaN.
+    """Return the canonical text of a definition: sorted keys, no spaces, no NaN.
 
     Raises
     ------

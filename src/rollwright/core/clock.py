@@ -1,4 +1,4 @@
-"""The one source of time: nothing else in the package asks the machine what time it is."""
+"""The one source of time: no other module of rollwright reads the machine's clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Clock", "SystemClock"]
 
 
 class Clock(Protocol):
-    """Wall time, a steady time, and the right to wait."""
+    """Wall time, monotonic time, and waiting."""
 
     def now(self) -> datetime:
         """Return the wall time, aware, in UTC."""

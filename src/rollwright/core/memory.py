@@ -28,7 +28,7 @@ def memory_share(*, proc: Path = PROC, cgroup: Path = CGROUP) -> float | None:
 def process_memory(pid: int, *, proc: Path = PROC) -> int | None:
     """Return the bytes of memory that a process takes for itself, or None when it ended or the system does not say.
 
-    Swapped and shared memory count; files it has mapped do not, since their pages can be given back at any time. On
+    Swapped and shared memory count; files it has mapped do not, since the system can drop their pages at any time. On
     systems other than Linux they do count.
     """
     values = _table(proc / str(pid) / "status")

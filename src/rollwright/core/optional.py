@@ -1,4 +1,4 @@
-"""Optional dependencies and lazily imported names."""
+"""Importing optional dependencies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["require"]
 
 
 def require(module: str, *, extra: str) -> ModuleType:
-    """Import an optional dependency, or say how to install it.
+    """Import an optional dependency, or raise an error that says how to install it.
 
     Raises
     ------

@@ -15,7 +15,7 @@ _STORER: Final = "store_large_result"
 
 
 class Reference(Protocol):
-    """Turns an object that lives elsewhere into a small JSON value and finds it again."""
+    """Turns an object that is stored elsewhere into a small JSON value and finds it again."""
 
     def to_json(self, obj: Any) -> dict[str, JSON]:
         """Return what identifies `obj`."""
@@ -45,12 +45,12 @@ def store_large_result(obj: object) -> JSON:
 
 
 def is_referable(obj: object) -> bool:
-    """Tell whether `obj` lives elsewhere, so that `to_reference` gives a reference to it."""
+    """Return whether `obj` is stored elsewhere, so that `to_reference` gives a reference to it."""
     return _kind_of(obj) is not None
 
 
 def to_reference(obj: object) -> JSON:
-    """Return the JSON form of a result: the value itself, or a reference to an object that lives elsewhere.
+    """Return the JSON form of a result: the value itself, or a reference to an object that is stored elsewhere.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def to_reference(obj: object) -> JSON:
         return {_KEY: kind, **_reference(kind).to_json(obj)}
     value = normalise(obj)
     if isinstance(value, dict) and _KEY in value:
-        raise TaskValueError(f"$.{_KEY}", "this key is reserved for references to objects that live elsewhere")
+        raise TaskValueError(f"$.{_KEY}", "this key is reserved for references to objects that are stored elsewhere")
     return value
 
 
@@ -72,7 +72,7 @@ def from_reference(value: JSON) -> Any:
     Raises
     ------
     CorruptArtifactError
-        When it refers to an object of a kind nobody knows.
+        When it refers to an object of an unknown kind.
     """
     if not isinstance(value, dict) or _KEY not in value:
         return value

@@ -1,7 +1,7 @@
-"""Tables of names that start empty and are filled from above, so that a lower package names no upper one.
+"""Registries: tables that upper packages fill and lower packages read, so that no lower package names an upper one.
 
-`rollwright.registrations` fills them with what rollwright itself brings: a line is a name and a text such as
-``module:attribute``, and nothing is imported before it is used.
+They are empty here. `rollwright.registrations` registers what rollwright itself has: a name and a text such as
+``module:attribute``, which is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Registration(NamedTuple):
-    """One line of a table.
+    """One entry of a registry.
 
     Attributes
     ----------
@@ -32,9 +32,9 @@ class Registration(NamedTuple):
     targets : tuple of str
         ``module:attribute``; modules in the tables of aliases and of slots.
     types : tuple of str
-        Qualified names of the classes that it is for; empty where the table does not choose by class.
+        Qualified names of the classes that it is for; empty where the registry does not choose by class.
     package : str
-        The installed package that brings it.
+        The installed package that has it.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Registration(NamedTuple):
 
 
 class Registry:
-    """A table of registrations, in the order in which they were added."""
+    """Registrations by name, in the order in which they were added."""
 
     def __init__(self) -> None:
         self._registrations: dict[str, Registration] = {}

@@ -1,4 +1,4 @@
-r"""The signed envelope: bytes that must be unpickled travel in it, and its proof is checked before any of them is read.
+r"""The signed envelope around bytes that must be unpickled: the signature is checked before any of them is read.
 
 .. code-block:: text
 
@@ -43,12 +43,12 @@ _FIELDS: Final = {"fmt": str, "name": str, "producer": str, "len": int, "sha256"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """What an envelope held; only `open_sealed` makes one, after its proof was checked.
+    """The content of an envelope; only `open_sealed` creates one, after it checked the signature.
 
     Attributes
     ----------
     fmt, name : str
-        What the payload is, and what it is called.
+        What the payload is, and its name.
     payload : memoryview
     signer : str
         Who signed it, in words.
@@ -67,7 +67,7 @@ def seal(payload: bytes, *, fmt: str, name: str, keyring: Keyring | None = None)
     """Return `payload` in an envelope that this machine signs.
 
     Where the machine has an identity of its own (``rollwright key share``) that signs, else the newest key of the
-    keyring, made now if there is none.
+    keyring, created now if there is none.
 
     Raises
     ------
@@ -104,19 +104,24 @@ def _producer() -> str:
 
 
 def open_sealed(data: bytes, *, fmt: str, name: str | None, where: str, keyring: Keyring | None = None) -> Opened:
-    """Return what the envelope `data` holds, once its proof is checked.
+    """Return what the envelope `data` holds, after checking it.
+
+    1. Read the fixed part and the head, whose length is limited.
+    2. Verify the signature over all bytes, by a key of the keyring, a trusted machine or a trusted file.
+    3. Parse the head, and compare the payload's length and SHA-256 with it.
+    4. Compare the format and the name with the ones expected, so that no signed file takes the place of another.
 
     Parameters
     ----------
     fmt, name : str
         What it must be; None admits any name.
     where : str
-        What error messages call the file.
+        The file's name in error messages.
 
     Raises
     ------
     CorruptArtifactError
-        When it is no envelope or was cut.
+        When it is no envelope or is incomplete.
     UntrustedArtifactError
         When nobody this machine trusts signed these bytes, or they were signed as something else.
     KeyringError
@@ -130,7 +135,7 @@ def open_sealed(data: bytes, *, fmt: str, name: str | None, where: str, keyring:
     view = memoryview(data)
     start, head, payload = view[: _FIXED.size - _PROOF], view[_FIXED.size :][:length], view[_FIXED.size + length :]
     if length > _MAX_HEAD or len(head) != length:
-        raise CorruptArtifactError(f"{where} is no whole envelope")
+        raise CorruptArtifactError(f"{where} is no complete envelope")
     signed_by = _verify_signer(ring, kind, signer, proof, (start, head, payload), where)
     fields = _parse_head(bytes(head), where)
     if fields["len"] != len(payload) or not compare_digest(fields["sha256"], sha256(payload).hexdigest()):

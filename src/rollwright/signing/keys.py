@@ -1,6 +1,6 @@
 """The keys that sign what must be pickled: 32 random bytes in a file that only their owner can read.
 
-The first use makes the key, silently; nobody who works on one machine meets it. A keyring holds several: the newest
+The key is created at the first use; on one machine the user has nothing to do. A keyring holds several keys: the newest
 signs, all of them verify. The bytes of a key stay in this module: nothing prints, logs, pickles or returns them.
 """
 
@@ -30,12 +30,12 @@ _HEADER: Final = "rollwright key 1\n"
 
 
 class Key:
-    """One key: it signs and verifies, tells its id, and keeps its bytes to itself.
+    """One key: it signs and verifies, and never shows its bytes.
 
     Attributes
     ----------
     id : str
-        SHA-256 of the key under a label of its own, 64 hexadecimal digits: it names the key and tells nothing of it.
+        SHA-256 of a label and the key, 64 hexadecimal digits: it identifies the key and does not reveal it.
     """
 
     __slots__ = ("__raw", "id")
@@ -64,15 +64,15 @@ class Key:
         return mac.digest()
 
     def verifies(self, proof: bytes, parts: Iterable[bytes | memoryview]) -> bool:
-        """Tell whether `proof` is this key's signature of `parts`, in constant time."""
+        """Return whether `proof` is this key's signature of `parts`, in constant time."""
         return compare_digest(proof, self.sign(parts))
 
     def pass_to(self, make: Callable[[bytes], Any]) -> Any:
-        """Return what `make` makes of the key's bytes; it must keep them to itself."""
+        """Return `make(bytes)` for the key's bytes; `make` must not show them."""
         return make(self.__raw)
 
     def write(self, path: Path, *, text: bool = False) -> bool:
-        """Write the key to the new file `path`, readable by its owner only; False when something stands there."""
+        """Write the key to the new file `path`, readable by its owner only; False when the file exists."""
         return place_new_file(path, self._fill_text if text else self._fill)
 
     def _fill(self, handle: int) -> None:  # the bytes are in no local variable, which a traceback might show
@@ -103,7 +103,7 @@ class Key:
 
 
 def _key_in(found: bytes) -> Key | None:
-    """Return the key that a file holds; it raises nothing, so that no traceback passes by the bytes."""
+    """Return the key that a file holds; it raises no error, so that no traceback shows the bytes."""
     if len(found) == KEY_BYTES:
         return Key(found)
     head, _, rest = found.decode("ascii", errors="replace").partition("\n")
@@ -138,7 +138,7 @@ class _PrivateFile:
 
 
 def check_private(path: Path, found: os.stat_result, *, readable: bool = False) -> None:
-    """Refuse a file that is not this user's own alone.
+    """Refuse a file that does not belong to this user alone.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def check_private(path: Path, found: os.stat_result, *, readable: bool = False) 
 
 
 def make_folder(folder: Path) -> None:
-    """Make the keyring's folder, open to its owner only.
+    """Create the keyring's folder, open to its owner only.
 
     Raises
     ------
@@ -180,9 +180,9 @@ def make_folder(folder: Path) -> None:
 
 
 def place_new_file(path: Path, fill: Callable[[int], object]) -> bool:
-    """Put a file at `path` that `fill` writes, 0600 from the first moment; False, and nothing done, when one is there.
+    """Create the file `path`, which `fill` writes, with mode 0600 from the start; return False when it exists.
 
-    Guarantees: the file is whole wherever it is seen, and of several who do this at once exactly one succeeds.
+    Guarantees: a reader finds the file complete or not at all, and of several concurrent calls exactly one succeeds.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
@@ -228,7 +228,7 @@ class Keyring:
         return self.folder / "key"
 
     def signing_key(self) -> Key:
-        """Return the key that signs, made now if there is none; race-safe.
+        """Return the key that signs, created now if there is none; safe with concurrent processes.
 
         Raises
         ------
@@ -241,7 +241,7 @@ class Keyring:
         return Key.read(self.path)
 
     def list_keys(self) -> list[Key]:
-        """Return every key, the one that signs first; none is made."""
+        """Return every key, the one that signs first; none is created."""
         found: list[Key] = []
         with suppress(FileNotFoundError):
             found.append(Key.read(self.path))
@@ -256,7 +256,7 @@ class Keyring:
         return next((key for key in self.list_keys() if key.id == key_id), None)
 
     def rotate(self) -> Key:
-        """Make a new key sign from now on; the old ones go on verifying, and nothing that they signed is rewritten."""
+        """Create a new key that signs from now on; the old ones still verify, and nothing they signed is rewritten."""
         return self._install(Key.generate())
 
     def export(self, path: Path) -> Key:
@@ -273,7 +273,7 @@ class Keyring:
         return key
 
     def import_key(self, path: Path) -> Key:
-        """Take the key in the file `path`, which `export` wrote on another machine: from now on it signs here too.
+        """Import the key in the file `path`, which `export` wrote on another machine; from now on it signs here.
 
         Raises
         ------

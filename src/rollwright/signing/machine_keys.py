@@ -1,6 +1,6 @@
 """A machine's own identity: an Ed25519 pair, for those who exchange files between machines that share no key.
 
-The private half stays where it was made; the public half is what another machine is given to trust.
+The private key never leaves the machine that created it; other machines are given the public key, to trust it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _FILE: Final = "machine"
 
 
 class Machine:
-    """The private half of this machine's identity; it signs, and keeps its bytes to itself.
+    """The private key of this machine's identity; it signs, and never shows its bytes.
 
     Attributes
     ----------
     public : bytes
-        The public half.
+        The public key.
     """
 
     __slots__ = ("__private", "public")
@@ -47,7 +47,7 @@ class Machine:
 
 
 def load_identity(folder: Path) -> Machine | None:
-    """Return the identity kept in the keyring's `folder`; None when there is none.
+    """Return the identity stored in the keyring's `folder`; None when there is none.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def load_identity(folder: Path) -> Machine | None:
 
 
 def make_identity(folder: Path) -> Machine:
-    """Return the identity kept in `folder`, made now if there is none; from then on it signs."""
+    """Return the identity stored in `folder`, created now if there is none; from then on it signs."""
     _ed25519()
     make_folder(folder)
     Key.generate().write(folder / _FILE)
@@ -77,7 +77,7 @@ def make_identity(folder: Path) -> Machine:
 
 
 def verify_machine_signature(public: bytes, signature: bytes, digest: bytes) -> bool:
-    """Tell whether `signature` of `digest` is by the machine with this public key."""
+    """Return whether `signature` of `digest` is by the machine with this public key."""
     ed25519 = _ed25519()
     invalid: type[Exception] = require("cryptography.exceptions", extra="signing").InvalidSignature
     try:

@@ -98,7 +98,7 @@ class FileRules:
         ----------
         recursive : bool
             Set them for every object with such rules within it too, through attributes, lists, tuples, sets and
-            dictionaries, each once, in circles too. Nothing but the rules is left behind.
+            dictionaries, each once, in cycles too. Nothing but the rules is changed.
         dump_all : bool
         include, exclude : sequence of str
 
@@ -156,7 +156,7 @@ class FileRules:
 
 
 class Serializable(FileRules):
-    """An object that can be written to a file and says which of its attributes go there.
+    """An object that can be written to a file and decides which of its attributes are written.
 
     Attributes
     ----------
@@ -167,12 +167,12 @@ class Serializable(FileRules):
     pickle_backend: ClassVar[str] = "pickle"
 
     def to_pickle(self, path: str | Path, **kwargs: Any) -> None:
-        """Write this object to `path`, whole or not at all, in an envelope that this machine signs.
+        """Write this object to `path`, atomically, in an envelope that this machine signs.
 
         Parameters
         ----------
         path : path
-            What stands there is replaced.
+            A file there is replaced.
         **kwargs
             Rules as `config` takes them, for this file only.
 
@@ -181,7 +181,7 @@ class Serializable(FileRules):
         UnknownSettingError
             For a name that is no rule.
         UnsupportedArtifactError
-            When something that is kept cannot be pickled; what stood there stays.
+            When an attribute to be written cannot be pickled; the old file stays.
         KeyringError
         """
         for name in kwargs.keys() - {*RULES, "recursive"}:
@@ -332,7 +332,7 @@ def _check_rule(name: str, value: object) -> Any:
 
 
 def _is_a(found: object, cls: type) -> bool:
-    """Tell whether `found` is of `cls`; a class that travelled by value is known by its name."""
+    """Return whether `found` is of `cls`; a class that was pickled by value is compared by its name."""
     return isinstance(found, cls) or any(
         (base.__module__, base.__qualname__) == (cls.__module__, cls.__qualname__) for base in type(found).__mro__
     )

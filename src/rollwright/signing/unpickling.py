@@ -1,4 +1,4 @@
-"""The one module that unpickles, and only what `open_sealed` has found signed.
+"""The one module that unpickles, and only what `open_sealed` found signed.
 
 Classes and functions of ``.py`` files beside a configuration go by value, since no other process can import them by
 name; so do those of a notebook or a script. What lives elsewhere and is only referred to (a recorder) goes as its

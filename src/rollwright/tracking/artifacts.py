@@ -41,7 +41,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def check_artifact_name(name: str) -> str:
-    """Return `name` when it is a relative path that stays where it is put.
+    """Return `name` when it is a relative path that does not lead out of its folder.
 
     Raises
     ------
@@ -74,9 +74,9 @@ class ArtifactRef:
     Attributes
     ----------
     name : str
-        What it is asked for by, as ``pred.pkl``.
+        Its logical name, as ``pred.pkl``.
     file : str
-        Where it lies below the run's folder, as ``pred.parquet``.
+        Its path below the run's folder, as ``pred.parquet``.
     kind : str
         The codec that wrote it, or ``file``.
     sha256 : str
@@ -93,7 +93,7 @@ class ArtifactRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactWrite:
-    """One artifact to be written: its name, its kind, the suffix of its file, and what fills a path with its bytes."""
+    """One artifact to be written: its name, kind and suffix, and the function that writes its bytes to a path."""
 
     name: str
     kind: str
@@ -141,7 +141,7 @@ class LocalArtifactStore:
     Parameters
     ----------
     folder : Path
-        The run's folder; made at the first write. Files lie in its ``artifacts``, the manifest beside them.
+        The run's folder; created at the first write. It holds the folder ``artifacts`` and the manifest.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -154,7 +154,7 @@ class LocalArtifactStore:
         Raises
         ------
         ArtifactStorageError
-            When the disk is full or the folder refuses; all is as it was before.
+            When the disk is full or the folder cannot be written; nothing is changed then.
         """
         for item in items:
             check_artifact_name(item.name)
@@ -296,7 +296,7 @@ _RERUN: Final = "restore it from a copy, or run the task again"
 
 
 def _file_name(item: ArtifactWrite) -> str:
-    """Return where an artifact lies: its name with the suffix of its format, since Qlib calls everything .pkl."""
+    """Return the path of an artifact: its name with the suffix of its format, since Qlib calls everything .pkl."""
     if item.kind == RAW or item.name.endswith(item.suffix):
         return item.name
     return f"{item.name.removesuffix('.pkl')}{item.suffix}"

@@ -34,7 +34,7 @@ class Experiment:
 
     Parameters
     ----------
-    place : TrackingLocation
+    location : TrackingLocation
     record : ExperimentRecord
         The experiment as the store holds it.
     clock : Clock, optional
@@ -93,12 +93,12 @@ class Experiment:
     def start(
         self, *, recorder_id: str | None = None, recorder_name: str | None = None, resume: bool = False
     ) -> Recorder:
-        """Start a new recorder, or take up an old one, and make it the active one.
+        """Start a new recorder, or resume an old one, and make it the active one.
 
         Parameters
         ----------
         resume : bool
-            Take up the recorder of that id, the newest of that name, or the newest of all; a new one starts when
+            Resume the recorder of that id, the newest of that name, or the newest of all; a new one starts when
             there is none of that name.
 
         Raises
@@ -109,7 +109,7 @@ class Experiment:
         if recorder_id is not None and not resume:
             raise RecordError(
                 f"recorder {recorder_id} exists already and would not be a new one",
-                hint="pass resume=True to take it up again",
+                hint="pass resume=True to go on with it",
             )
         recorder = self._find_to_resume(recorder_id, recorder_name) if resume else None
         if recorder is None:

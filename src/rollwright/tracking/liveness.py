@@ -36,7 +36,7 @@ class LivenessFile:
 
     Parameters
     ----------
-    place : TrackingLocation
+    location : TrackingLocation
     run_id : str
     """
 

@@ -65,11 +65,11 @@ class QlibRecorder:
         recorder_name : str, optional
             Name of the new recorder.
         recorder_id : str, optional
-            With `resume`: the recorder to take up.
+            With `resume`: the recorder to go on with.
         uri : str, optional
             Tracking URI of this block.
         resume : bool
-            Take up the recorder of that id, the newest of that name, or the newest.
+            Resume the recorder of that id, the newest of that name, or the newest.
 
         Yields
         ------

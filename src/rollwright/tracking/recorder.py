@@ -40,7 +40,7 @@ class Recorder:
 
     Parameters
     ----------
-    place : TrackingLocation
+    location : TrackingLocation
         Where it is stored.
     run : RunRecord
         The run as the store holds it.

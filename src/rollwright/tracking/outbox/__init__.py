@@ -1,1 +1,1 @@
-"""What was recorded while the tracking server did not answer, kept on this disk until the server has it."""
+"""The outbox: what was recorded while a tracking server did not answer, until the server has it."""

@@ -33,18 +33,18 @@ class Journal:
     Parameters
     ----------
     path : Path
-        Its file, named by the run's id here.
+        Its file, named by the run's id in this project.
 
     Attributes
     ----------
     operations : list of dict
         What was recorded, in the order of the file.
     sent : int
-        How many of them the server has taken or refused for good.
+        How many of them the server accepted or refused.
     remote : str or None
         The run's id on the server; None until it is there.
     location : str
-        Where the server keeps the run's files.
+        Where the server stores the run's files.
     attempts : int
         How many times creating the run on the server was tried.
     refused : dict of int to (list of str or None)
@@ -73,7 +73,7 @@ class Journal:
 
     @property
     def id(self) -> str:
-        """The run's id as everybody here knows it."""
+        """The run's id in this project."""
         return self.path.stem
 
     @property
@@ -144,7 +144,7 @@ class Journal:
         self.path = path
 
     def _index_of(self, operations: tuple[Mapping[str, Any], ...]) -> int:
-        """Return where the first of the operations, which were just appended, stands among all."""
+        """Return the index of the first of the operations, which were just appended."""
         before = len(self.operations)
         self.load()
         first = next((dict(item) for item in operations if "op" in item), None)

@@ -60,10 +60,10 @@ class Sender:
         The server.
     files : FileSender or None
         None where files stay where they are.
-    names : Names
+    names : ExperimentNames
     artifacts : Path
         Folder of the runs' files here.
-    journal_of : callable
+    find_journal : callable
         Returns the journal of a local run id, None when there is none.
     """
 
