@@ -206,10 +206,10 @@ def test_the_terms_of_the_regions():
     assert (Costs.for_region("cn").trade_unit, Costs.for_region("cn").limit_threshold) == (100, 0.095)
     assert (Costs.for_region("us").trade_unit, Costs.for_region("us").limit_threshold) == (1, None)
     assert (Costs.for_region("tw").trade_unit, Costs.for_region("tw").limit_threshold) == (1000, 0.1)
-    assert Costs.for_region("cn").opening(1e6) == 500
-    assert Costs.for_region("cn").closing(1e6) == 1500
-    assert Costs.for_region("cn").opening(100) == 5
-    assert Costs.for_region("cn").closing(0) == 0
+    assert Costs.for_region("cn").charge_purchase(1e6) == 500
+    assert Costs.for_region("cn").charge_sale(1e6) == 1500
+    assert Costs.for_region("cn").charge_purchase(100) == 5
+    assert Costs.for_region("cn").charge_sale(0) == 0
 
 
 @st.composite

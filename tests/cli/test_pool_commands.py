@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from rollwright.cli.console import talk
+from rollwright.cli.console import stderr
 from rollwright.cli.root import run
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.sqlite.store import SqliteStore
@@ -294,7 +294,7 @@ def test_on_a_terminal_a_bar_shows_how_a_wait_and_a_move_go(manager, capsys, mon
     terminal = Terminal()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr("sys.stderr", terminal)
-    monkeypatch.setattr(talk, "_console", None)  # the one it has looked at another stderr when it was made
+    monkeypatch.setattr(stderr, "_console", None)  # the one it has looked at another stderr when it was made
     assert run(["pool", "wait", "p", "--timeout", "0"]) == 3
     assert "p: 0 running, 2 failed" in terminal.text()
     assert run(["pool", "move", "p", "--to", "sqlite:///other.db", "--yes"]) == 0

@@ -1,4 +1,4 @@
-"""`rollwright data`: stdout is data, stderr is talk, exit codes tell."""
+"""`rollwright data`: stdout is data, stderr is messages, exit codes tell."""
 
 from __future__ import annotations
 

@@ -36,15 +36,15 @@ class DayPanel:
     score: _Floats
     label: _Floats
 
-    def where(self, keep: NDArray[np.bool_]) -> DayPanel:
+    def select(self, keep: NDArray[np.bool_]) -> DayPanel:
         """Return the rows that `keep` marks; the days stay, also those left without a row."""
         return DayPanel(days=self.days, day=self.day[keep], score=self.score[keep], label=self.label[keep])
 
-    def counts(self) -> NDArray[np.intp]:
+    def count_rows(self) -> NDArray[np.intp]:
         """Return the number of rows of each day."""
         return np.bincount(self.day, minlength=len(self.days))
 
-    def series(self, values: _Floats, name: str) -> pd.Series:
+    def to_series(self, values: _Floats, name: str) -> pd.Series:
         """Return one value per day as a Series."""
         return pd.Series(values, index=self.days, name=name)
 

@@ -98,7 +98,7 @@ def daily_ic(
         When an index has no level `date_col`, or names a row twice.
     """
     panel = build_day_panel(pred, label, date_col=date_col)
-    return panel.series(_correlate(panel, method), "ic" if method == "pearson" else "ric")
+    return panel.to_series(_correlate(panel, method), "ic" if method == "pearson" else "ric")
 
 
 def calc_ic(
@@ -109,8 +109,8 @@ def calc_ic(
 ) -> tuple[pd.Series, pd.Series]:
     """Return the daily IC and Rank IC, as `daily_ic` does for each method; `dropna` leaves days without a value out."""
     panel = build_day_panel(pred, label, date_col=date_col)
-    ic = panel.series(_correlate(panel, "pearson"), "ic")
-    ric = panel.series(_correlate(panel, "spearman"), "ric")
+    ic = panel.to_series(_correlate(panel, "pearson"), "ic")
+    ric = panel.to_series(_correlate(panel, "spearman"), "ric")
     return (ic.dropna(), ric.dropna()) if dropna else (ic, ric)
 
 
@@ -196,8 +196,8 @@ def group_returns(pred: Frame, label: Frame, groups: int = 5, *, date_col: str =
     if groups < 2:
         raise DataError(f"{groups} groups: at least two are needed")
     whole = build_day_panel(pred, label, date_col=date_col)
-    panel = whole.where(~np.isnan(whole.score))
-    counts = panel.counts()
+    panel = whole.select(~np.isnan(whole.score))
+    counts = panel.count_rows()
     places = rank_by_day(panel.day, -panel.score) - 1.0
     part = np.minimum((places * groups / counts[panel.day]).astype(np.intp), groups - 1)
     size = len(panel.days)
@@ -227,15 +227,15 @@ def calc_long_short_return(
     if not 0 < quantile <= 0.5:
         raise DataError(f"quantile {quantile} is not in (0, 0.5]")
     whole = build_day_panel(pred, label, date_col=date_col)
-    panel = whole.where(~np.isnan(whole.score) & ~(dropna & np.isnan(whole.label)))
-    legs = np.floor(panel.counts() * quantile)
+    panel = whole.select(~np.isnan(whole.score) & ~(dropna & np.isnan(whole.label)))
+    legs = np.floor(panel.count_rows() * quantile)
     best = _rank_in_day(panel.day, -panel.score) < legs[panel.day]
     worst = _rank_in_day(panel.day, panel.score) < legs[panel.day]
     size = len(panel.days)
     long = average_by_day(panel.day[best], panel.label[best], size)
     short = average_by_day(panel.day[worst], panel.label[worst], size)
     every = average_by_day(whole.day, whole.label, size)
-    return panel.series((long - short) / 2, "long_short"), panel.series(every, "long_avg")
+    return panel.to_series((long - short) / 2, "long_short"), panel.to_series(every, "long_avg")
 
 
 def pred_autocorr(pred: Frame, lag: int = 1, inst_col: str = "instrument", date_col: str = "datetime") -> pd.Series:
@@ -258,7 +258,7 @@ def pred_autocorr(pred: Frame, lag: int = 1, inst_col: str = "instrument", date_
     earlier[lag:] = values[:-lag]
     days = np.repeat(np.arange(len(values), dtype=np.intp), values.shape[1])
     panel = DayPanel(days=matrix.index, day=days, score=values.ravel(), label=earlier.ravel())
-    return panel.series(_correlate(panel, "pearson"), "autocorr")
+    return panel.to_series(_correlate(panel, "pearson"), "autocorr")
 
 
 def top_turnover(pred: Frame, quantile: float = 0.2, *, date_col: str = "datetime") -> pd.Series:
@@ -277,7 +277,7 @@ def top_turnover(pred: Frame, quantile: float = 0.2, *, date_col: str = "datetim
 
 
 def _correlate(panel: DayPanel, method: Literal["pearson", "spearman"]) -> NDArray[np.float64]:
-    known = panel.where(~(np.isnan(panel.score) | np.isnan(panel.label)))
+    known = panel.select(~(np.isnan(panel.score) | np.isnan(panel.label)))
     day, size = known.day, len(known.days)
     x, y = known.score, known.label
     if method == "spearman":

@@ -44,8 +44,8 @@ class CacheFile:
     last_used : str
         When it was last opened, in UTC; empty for what a crash left over.
     state : str
-        ``current``: computed from the ambient market data as they are now; ``stale``: from others, or from an earlier
-        state of them; ``unknown``: no market data are set; ``left over``: a build that did not end.
+        ``current``: computed from the market data of the current context as they are now; ``stale``: from others, or
+        from an earlier state of them; ``unknown``: no market data are set; ``left over``: a build that did not end.
     in_use : bool
         Whether some process has it open.
     """
@@ -83,7 +83,7 @@ class Pruning:
 
 
 def list_cache(settings: Settings | None = None) -> CacheListing:
-    """Return what the feature store of the settings holds; the ambient ones if not given."""
+    """Return what the feature store of the settings holds; those of the current context if not given."""
     present = current_settings() if settings is None else settings
     root = present.resolve(present.store.path)
     found = entries(root)
@@ -115,7 +115,7 @@ def plan_pruning(
         GB: of what is left, the longest unused goes until no more is taken. ``store.max_size`` when nothing else is
         asked for.
     stale : bool
-        What was not computed from the ambient market data as they are now goes.
+        What was not computed from the market data of the current context as they are now goes.
 
     Raises
     ------

@@ -125,7 +125,7 @@ def make_demo(
 def describe_market(
     path: Path | str | None = None, *, freq: str | None = None, settings: Settings | None = None
 ) -> DataInfo:
-    """Return what a data folder holds; the ambient one when no path is given.
+    """Return what a data folder holds; that of the current context when no path is given.
 
     Raises
     ------

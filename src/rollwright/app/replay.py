@@ -26,14 +26,14 @@ from rollwright.training.execute import MODEL_ARTIFACT, TASK_ARTIFACT, task_trai
 from rollwright.training.pooled import train_in_pool
 from rollwright.training.provenance import PROVENANCE_ARTIFACT, differences
 
-__all__ = ["Compared", "Replay", "replay"]
+__all__ = ["ArtifactComparison", "Replay", "replay"]
 
 _logger: Final = logging.getLogger("rollwright.app")
 EXPERIMENT: Final = "replay"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class ArtifactComparison:
     """One artifact, then and now; the SHA-256 is None where there is none of its name.
 
     `pickled` says that it has no format of its own: it is stored with the code of its class.
@@ -58,18 +58,18 @@ class Replay:
     ----------
     run : StoredRun
         The original.
-    artifacts : tuple of Compared
+    artifacts : tuple of ArtifactComparison
         Every artifact but the provenance.
     changed : tuple of (str, str, str)
         What of the provenance is another: dotted name, then, now.
-    told : bool
+    has_provenance : bool
         Whether the original has a provenance at all.
     """
 
     run: StoredRun
-    artifacts: tuple[Compared, ...]
+    artifacts: tuple[ArtifactComparison, ...]
     changed: tuple[tuple[str, str, str], ...]
-    told: bool
+    has_provenance: bool
 
     @property
     def same(self) -> bool:
@@ -123,12 +123,12 @@ def replay(what: str, *, project: Path | None = None) -> Replay:
         run=run,
         artifacts=tuple(_compare(name, before.get(name), after.get(name)) for name in names),
         changed=tuple(differences(origin, now)) if origin else (),
-        told=bool(origin),
+        has_provenance=bool(origin),
     )
 
 
-def _compare(name: str, then: ArtifactRef | None, now: ArtifactRef | None) -> Compared:
-    return Compared(
+def _compare(name: str, then: ArtifactRef | None, now: ArtifactRef | None) -> ArtifactComparison:
+    return ArtifactComparison(
         name=name,
         then=None if then is None else then.sha256,
         now=None if now is None else now.sha256,

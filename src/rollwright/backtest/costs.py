@@ -71,15 +71,15 @@ class Costs:
             raise ConfigError(f"no terms of trade for region {region!r}", hint=f"known regions: {', '.join(known)}")
         return known[region]
 
-    def opening(self, value: float) -> float:
+    def charge_purchase(self, value: float) -> float:
         """Return what buying for `value` costs."""
         return max(value * self.open_cost, self.min_cost) if value > _NOTHING else 0.0
 
-    def closing(self, value: float) -> float:
+    def charge_sale(self, value: float) -> float:
         """Return what selling for `value` costs."""
         return max(value * self.close_cost, self.min_cost) if value > _NOTHING else 0.0
 
-    def affordable(self, value: float, *, price: float, factor: float, cash: float) -> float:
+    def size_purchase(self, value: float, *, price: float, factor: float, cash: float) -> float:
         """Return the adjusted amount that one buys at `price` with `value` to spend and `cash` to pay from.
 
         Whole lots; the price and its cost together never exceed `cash`.
@@ -95,11 +95,11 @@ class Costs:
         cash : float
         """
         amount = self._round_to_lots(value / price, factor)
-        if cash < amount * price + self.opening(amount * price):
+        if cash < amount * price + self.charge_purchase(amount * price):
             # what is left after the cost, whichever of its two forms is the greater
             spendable = min(cash / (1 + self.open_cost), cash - self.min_cost)
             amount = self._round_to_lots(min(amount, max(spendable, 0.0) / price), factor)
-            if cash < amount * price + self.opening(amount * price):  # the slack or the last bit was too much
+            if cash < amount * price + self.charge_purchase(amount * price):  # the slack or the last bit was too much
                 amount = amount * (1 - 1e-12) if self.trade_unit is None else amount - self.trade_unit / factor
         return max(amount, 0.0)
 
@@ -108,7 +108,7 @@ class Costs:
             return amount
         return (amount * factor + _LOT_SLACK) // self.trade_unit * self.trade_unit / factor
 
-    def at_limit(self, change: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def find_limits(self, change: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return where a daily `change` is at its upper and at its lower limit; NaN is at none."""
         if self.limit_threshold is None:
             none = np.zeros(change.shape, dtype=np.bool_)

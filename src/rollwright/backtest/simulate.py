@@ -136,7 +136,7 @@ class _Book:
         """Sell all of `place` at its last price, unless cash and proceeds do not cover the cost."""
         amount, price = float(self.amount[place]), float(self.price[place])
         value = amount * price
-        cost = self.costs.closing(value)
+        cost = self.costs.charge_sale(value)
         if self.cash + value < cost:
             return False
         self.cash += value - cost
@@ -148,8 +148,8 @@ class _Book:
     def buy(self, day: int, place: int, value: float, factor: float) -> None:
         """Buy `place` for up to `value`; nothing when that is less than a lot."""
         price = float(self.price[place])
-        amount = self.costs.affordable(value, price=price, factor=factor, cash=self.cash)
-        cost = self.costs.opening(amount * price)
+        amount = self.costs.size_purchase(value, price=price, factor=factor, cash=self.cash)
+        cost = self.costs.charge_purchase(amount * price)
         if amount * price <= 1e-5:
             return
         self.cash -= amount * price + cost
@@ -278,7 +278,7 @@ def _open_to_trade(
     buyable: NDArray[np.bool_] = traded if market.factor is None else traded & (market.factor > 0)
     if costs.limit_threshold is None:
         return traded, buyable
-    upper, lower = costs.at_limit(market.changes())
+    upper, lower = costs.find_limits(market.changes())
     if strategy.forbid_all_trade_at_limit:
         upper = lower = upper | lower
     return traded & ~lower, buyable & ~upper

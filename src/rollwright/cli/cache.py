@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, talk
+from rollwright.cli.console import AsJson, stderr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,14 +57,14 @@ def prune_command(
 
     plan = plan_pruning(older_than=older_than, max_size=max_size, stale=stale)
     for file in plan.in_use:
-        talk.line(f"{file.path} is in use and stays")
+        stderr.print(f"{file.path} is in use and stays")
     if plan.files and not yes:
         if not as_json:
             _print_files(plan.files)
         try:
             typer.confirm(f"remove {len(plan.files)} files, {_format_size(plan.size)}?", abort=True, err=True)
         except typer.Abort:
-            talk.line("nothing was removed; without a question: --yes")
+            stderr.print("nothing was removed; without a question: --yes")
             raise typer.Exit(2) from None
     done = prune_cache(plan)
     if as_json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, clean_stdout, talk
+from rollwright.cli.console import AsJson, clean_stdout, stderr
 
 if TYPE_CHECKING:
     from rollwright.campaign.results import CampaignResult
@@ -44,7 +44,7 @@ def demo(
     """Run the main job on a synthetic market: data, windows, training, signal, back-test, report."""
     from rollwright.app.data import prepare_demo  # noqa: PLC0415 - keeps --help light
 
-    file = prepare_demo(folder, tell=talk.line)
+    file = prepare_demo(folder, tell=stderr.print)
     # `resume` looks in the working directory, where the demo's project is not.
     go_on = f"rollwright demo --dir {shlex.quote(str(folder))}"
     return _roll(file, [], None, jobs or default_jobs(), as_json=as_json, project=folder, go_on=go_on)
@@ -124,7 +124,7 @@ def resume(
 
 def _end(result: CampaignResult | None, go_on: str, settings: Settings, *, as_json: bool) -> int:
     if result is None:
-        talk.line(f"stopped; nothing is lost. Go on with: {go_on}")
+        stderr.print(f"stopped; nothing is lost. Go on with: {go_on}")
         return INTERRUPTED
     if as_json:
         print(json.dumps({"ok": True, "data": result.to_json()}, indent=1))
@@ -139,7 +139,7 @@ def show_tracking(settings: Settings) -> None:
     from rollwright.app.track import list_tracking_notes  # noqa: PLC0415 - keeps --help light
 
     for line in list_tracking_notes(settings):
-        talk.line(line)
+        stderr.print(line)
 
 
 def show_result(result: CampaignResult) -> None:
@@ -159,6 +159,6 @@ def show_result(result: CampaignResult) -> None:
         for label, path in variant.files.items():
             print(f"{label:<12} {path}")
     for note in result.notes:
-        talk.line(f"note: {note}")
+        stderr.print(f"note: {note}")
     for label, path in result.files.items():
         print(f"{label:<12} {path}")

@@ -1,4 +1,4 @@
-"""Where the command line speaks: data to stdout, talk to stderr."""
+"""What the command line prints: data to stdout, messages to stderr."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rollwright.errors import RollwrightError
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["AsJson", "Talk", "clean_stdout", "talk"]
+__all__ = ["AsJson", "ErrorConsole", "clean_stdout", "stderr"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 
 
-class Talk:
-    """Narration on stderr; rich is imported at the first word."""
+class ErrorConsole:
+    """Messages on stderr; rich is imported when the first one is printed."""
 
     def __init__(self) -> None:
         self._console: Console | None = None
@@ -36,18 +36,18 @@ class Talk:
             self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         return self._console
 
-    def line(self, text: str = "", *, style: str | None = None) -> None:
-        """Say one line; markup in it is not interpreted, and what would move the cursor is escaped."""
+    def print(self, text: str = "", *, style: str | None = None) -> None:
+        """Print one message; markup in it is not interpreted, and what would move the cursor is escaped."""
         self.console.print(escape_lines(text), style=style, markup=False)
 
-    def error(self, error: RollwrightError) -> None:
-        """Say what happened, and what to do."""
-        self.line(f"{type(error).__name__}: {error.message}", style="red")
+    def print_error(self, error: RollwrightError) -> None:
+        """Print what happened, and what to do."""
+        self.print(f"{type(error).__name__}: {error.message}", style="red")
         if error.hint:
-            self.line(f"hint: {error.hint}", style="yellow")
+            self.print(f"hint: {error.hint}", style="yellow")
 
 
-talk = Talk()
+stderr = ErrorConsole()
 
 
 @contextmanager

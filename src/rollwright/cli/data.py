@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollwright.cli.console import AsJson, talk
+from rollwright.cli.console import AsJson, stderr
 
 if TYPE_CHECKING:
     from rollwright.market.ingest.check import CheckReport
@@ -197,4 +197,4 @@ def pickle_command(
     shape = f" {' x '.join(map(str, done.shape))}" if done.shape else ""
     print(f"{done.path}: {done.type}{shape} as {done.kind}")
     if "network" not in done.limits:
-        talk.line("this system gave the reading process no network of its own; nothing of the pickle was run anyway")
+        stderr.print("this system gave the reading process no network of its own; nothing of the pickle was run anyway")

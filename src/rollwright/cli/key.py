@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, talk
+from rollwright.cli.console import AsJson, stderr
 
 __all__ = ["key_app", "trust_app"]
 
@@ -55,7 +55,7 @@ def export_command(path: Annotated[Path, typer.Argument(metavar="FILE", help="Ne
 
     _ask(f"whoever reads {path} can make your machines run code. Write the key?")
     print(f"{path}: key {export_key(path)[:16]}")
-    talk.line("carry it over a way you trust, `rollwright key import` it there, and remove the file")
+    stderr.print("carry it over a way you trust, `rollwright key import` it there, and remove the file")
 
 
 @key_app.command("import")
@@ -81,7 +81,7 @@ def share_command() -> None:
     from rollwright.app.keys import share_identity  # noqa: PLC0415 - keeps --help light
 
     print(share_identity())
-    talk.line("this machine signs in its own name from now on; on the other one: rollwright trust add … --name NAME")
+    stderr.print("this machine signs in its own name from now on; on the other one: rollwright trust add … --name NAME")
 
 
 def _announce_key(key: str) -> None:
@@ -92,14 +92,14 @@ def _announce_key(key: str) -> None:
         print(f"key {key[:16]} signs")
         return
     print(f"key {key[:16]} verifies")
-    talk.line("this machine signs in its own name since `rollwright key share`")
+    stderr.print("this machine signs in its own name since `rollwright key share`")
 
 
 def _ask(question: str) -> None:
     try:
         typer.confirm(question, abort=True, err=True)
     except typer.Abort:
-        talk.line("nothing was done: it is done after the answer y only")
+        stderr.print("nothing was done: it is done after the answer y only")
         raise typer.Exit(2) from None
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollwright.cli.console import talk
+from rollwright.cli.console import stderr
 from rollwright.cli.pool_change import change_app
-from rollwright.cli.pool_options import AsJson, Ids, PoolName, StatusNames, Url, Where, print_json, selection
-from rollwright.cli.text import ago, escape_lines, print_table, shown, when
+from rollwright.cli.pool_options import AsJson, Ids, PoolName, StatusNames, Url, Where, make_selection, print_json
+from rollwright.cli.text import escape_lines, escape_text, format_duration, format_time, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ def stat_command(
     """Count the tasks of a pool, or of a selection, by state."""
     from rollwright.app.pool import count_selected, open_pool  # noqa: PLC0415 - keeps --help light
 
-    chosen = selection(where, status)
+    chosen = make_selection(where, status)
     with open_pool(pool, url) as manager:
         stat = manager.store.stat(pool)
         counts = count_selected(manager, chosen) if chosen.query() else stat.counts
@@ -83,7 +83,7 @@ def tasks_command(
     from rollwright.app.pool import describe_task, explain, open_pool, read_tasks  # noqa: PLC0415 - keeps --help light
 
     with open_pool(pool, url) as manager:
-        records, total = read_tasks(manager, selection(where, status), limit=limit)
+        records, total = read_tasks(manager, make_selection(where, status), limit=limit)
     if as_json:
         print_json({"total": total, "tasks": [_task_json(record) for record in records]})
         return
@@ -94,13 +94,13 @@ def tasks_command(
             record.priority,
             f"{record.attempts}/{record.max_attempts}",
             describe_task(record),
-            shown(explain(record), longest=60),
+            escape_text(explain(record), longest=60),
         ]
         for record in records
     ]
     print_table(["id", "status", "priority", "attempts", "task", "error"], rows, right=["id", "priority"])
     if len(records) < total:
-        talk.line(f"{len(records)} of {total:,} tasks; more with --limit")
+        stderr.print(f"{len(records)} of {total:,} tasks; more with --limit")
 
 
 @pool_app.command("show")
@@ -119,10 +119,10 @@ def show_command(
         rows = [{**asdict(row), "status": row.status.value} for row in history]
         print_json({**_task_json(record), "definition": json.loads(record.canonical), "history": rows})
         return
-    print(f"task {record.task_id} of pool {shown(record.pool)}: {record.status.value}")
+    print(f"task {record.task_id} of pool {escape_text(record.pool)}: {record.status.value}")
     for name, value in _facts(record).items():
         if value not in (None, ""):
-            print(f"  {name:<11} {shown(value)}")
+            print(f"  {name:<11} {escape_text(value)}")
     print(escape_lines(json.dumps(json.loads(record.canonical), indent=2, ensure_ascii=False)))
     if record.result is not None:
         print(f"result:\n{escape_lines(record.result)}")
@@ -131,7 +131,10 @@ def show_command(
     print("history:")
     print_table(
         ["at", "event", "status", "attempt", "token", "owner"],
-        [[when(row.at), row.event, row.status.value, row.attempt, row.token, row.owner or ""] for row in history],
+        [
+            [format_time(row.at), row.event, row.status.value, row.attempt, row.token, row.owner or ""]
+            for row in history
+        ],
         right=["attempt", "token"],
     )
 
@@ -150,7 +153,7 @@ def wait_command(
     from rollwright.app.pool import open_pool  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.pool_live import WaitBar  # noqa: PLC0415 - keeps --help light
 
-    query = selection(where, status, ids).query()
+    query = make_selection(where, status, ids).query()
     with open_pool(pool, url) as manager, WaitBar(pool) as bar:
         progress = manager.wait(query, timeout, on_progress=bar)
     if as_json:
@@ -201,7 +204,7 @@ def _stat_json(stat: PoolStat) -> dict[str, Any]:
 def _pause(stat: PoolStat) -> str:
     if stat.paused_at is None:
         return ""
-    return f"since {when(stat.paused_at)}" + (f": {stat.reason}" if stat.reason else "")
+    return f"since {format_time(stat.paused_at)}" + (f": {stat.reason}" if stat.reason else "")
 
 
 def _task_json(record: TaskRecord) -> dict[str, Any]:
@@ -222,12 +225,12 @@ def _facts(record: TaskRecord) -> dict[str, object]:
     return {
         "priority": record.priority,
         "attempts": f"{record.attempts} of {record.max_attempts}",
-        "created": when(record.created),
-        "not before": when(record.run_at),
-        "started": when(record.started),
-        "ended": when(record.ended),
-        "took": ago(took) if took is not None else "",
+        "created": format_time(record.created),
+        "not before": format_time(record.run_at),
+        "started": format_time(record.started),
+        "ended": format_time(record.ended),
+        "took": format_duration(took) if took is not None else "",
         "owner": record.owner,
-        "lease until": when(record.lease_until),
+        "lease until": format_time(record.lease_until),
         "fingerprint": record.fingerprint,
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollwright.cli.console import talk
+from rollwright.cli.console import stderr
 from rollwright.cli.pool_options import (
     AsJson,
     Ids,
@@ -18,11 +18,11 @@ from rollwright.cli.pool_options import (
     Where,
     Yes,
     ask,
-    confirmed,
+    confirm,
+    make_selection,
     print_json,
-    selection,
 )
-from rollwright.cli.text import shown
+from rollwright.cli.text import escape_text
 
 if TYPE_CHECKING:
     from rollwright.app.pool import Selection
@@ -48,7 +48,7 @@ def retry_command(
     from rollwright.app.pool import open_pool, retry_tasks  # noqa: PLC0415 - keeps --help light
 
     with open_pool(pool, url) as manager:
-        changed = retry_tasks(manager, selection(where, None, ids), cancelled=cancelled)
+        changed = retry_tasks(manager, make_selection(where, None, ids), cancelled=cancelled)
     _tell(changed, "to be tried again", as_json=as_json)
 
 
@@ -64,7 +64,7 @@ def cancel_command(
     as_json: AsJson = False,
 ) -> None:
     """Give open tasks up for good; whoever runs one is refused when it commits."""
-    chosen = selection(where, status, ids, everything=every)
+    chosen = make_selection(where, status, ids, everything=every)
     changed = _change(
         pool,
         url,
@@ -111,7 +111,7 @@ def reset_command(
     as_json: AsJson = False,
 ) -> None:
     """Free running tasks whose worker died; with --force all running ones, with --again any task."""
-    chosen = selection(where, status, ids, everything=not again)
+    chosen = make_selection(where, status, ids, everything=not again)
     if again:
         changed = _change(
             pool,
@@ -162,7 +162,7 @@ def priority_command(
     """Let tasks go before others, or after them."""
     from rollwright.app.pool import open_pool, prioritise  # noqa: PLC0415 - keeps --help light
 
-    chosen = selection(where, status, ids, everything=every)
+    chosen = make_selection(where, status, ids, everything=every)
     chosen.query()
     with open_pool(pool, url) as manager:
         changed = prioritise(manager, chosen, priority)
@@ -182,7 +182,7 @@ def remove_command(
     as_json: AsJson = False,
 ) -> None:
     """Remove tasks with their results; their history stays."""
-    chosen = selection(where, status, ids, everything=every)
+    chosen = make_selection(where, status, ids, everything=every)
     changed = _change(
         pool,
         url,
@@ -224,7 +224,7 @@ def move_command(
         print_json(asdict(report))
         return
     print(f"{report.moved:,} tasks moved" + (f", {report.known:,} were there already" if report.known else ""))
-    talk.line(f"workers find it with the setting pool.url = {masked(to)}")
+    stderr.print(f"workers find it with the setting pool.url = {masked(to)}")
 
 
 def _change(
@@ -249,7 +249,7 @@ def _change(
         count = sum(meant.values())
         question = f"{verb} {count:,} tasks of pool {pool} ({listed})?"
         limited = {"$and": [query, {"status": {"$in": [*states]}}]}
-        return confirmed(question, count=count, yes=yes, spell=spell, act=lambda: act(manager, limited))
+        return confirm(question, count=count, yes=yes, spell=spell, act=lambda: act(manager, limited))
 
 
 def _switch(pool: str, url: str | None, act: Callable[[TaskManager], bool], done: str, *, as_json: bool) -> None:
@@ -260,7 +260,7 @@ def _switch(pool: str, url: str | None, act: Callable[[TaskManager], bool], done
     if as_json:
         print_json({"changed": changed})
     else:
-        print(f"{shown(pool)} is {done}" if changed else f"{shown(pool)} was {done} already")
+        print(f"{escape_text(pool)} is {done}" if changed else f"{escape_text(pool)} was {done} already")
 
 
 def _tell(changed: int, what: str, *, as_json: bool) -> None:

@@ -8,8 +8,8 @@ from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from rollwright.cli.console import talk
-from rollwright.cli.text import ago, shown
+from rollwright.cli.console import stderr
+from rollwright.cli.text import escape_text, format_duration
 from rollwright.pool.states import Status
 from rollwright.pool.waiting import WaitProgress
 
@@ -20,18 +20,18 @@ class _Bar:
     """A bar on stderr, and only when that is a terminal."""
 
     def __init__(self, pool: str) -> None:
-        self._name = shown(pool, longest=40)
+        self._name = escape_text(pool, longest=40)
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
-        if talk.console.is_terminal:
+        if stderr.console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
-                console=talk.console,
+                console=stderr.console,
                 transient=True,
             )
             self._bar.start()
@@ -75,6 +75,6 @@ def show_changes(changes: Iterator[WaitProgress]) -> None:
         for progress in changes:
             parts = [f"{tasks:,} {status.value}" for status, tasks in progress.counts.items() if tasks]
             paused = ["paused"] if progress.paused else []
-            print(f"{ago(progress.seconds):>7}  {', '.join(parts + paused) or 'no tasks'}", flush=True)
+            print(f"{format_duration(progress.seconds):>7}  {', '.join(parts + paused) or 'no tasks'}", flush=True)
     except KeyboardInterrupt:
         return

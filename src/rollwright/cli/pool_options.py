@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, talk
-from rollwright.cli.text import shown
+from rollwright.cli.console import AsJson, stderr
+from rollwright.cli.text import escape_text
 
 if TYPE_CHECKING:
     from rollwright.app.pool import Selection
@@ -23,9 +23,9 @@ __all__ = [
     "Where",
     "Yes",
     "ask",
-    "confirmed",
+    "confirm",
+    "make_selection",
     "print_json",
-    "selection",
 ]
 
 PoolName = Annotated[str, typer.Argument(help="The pool; a campaign's has its name.")]
@@ -49,7 +49,7 @@ Ids = Annotated[list[str] | None, typer.Option("--id", help="Only this task; may
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-def selection(
+def make_selection(
     where: Sequence[str] | None,
     status: Sequence[str] | None = None,
     ids: Sequence[str] | None = None,
@@ -62,7 +62,7 @@ def selection(
     return Selection(where=tuple(where or ()), status=tuple(status or ()), ids=tuple(ids or ()), everything=everything)
 
 
-def confirmed(question: str, *, count: int, yes: bool, act: Callable[[], int], spell: bool = False) -> int:
+def confirm(question: str, *, count: int, yes: bool, act: Callable[[], int], spell: bool = False) -> int:
     """Ask before something is lost; return what `act` changed, or end with 2 when the answer is no.
 
     With `spell` the number of tasks has to be typed. Nothing is asked, and nothing done, when no task is meant.
@@ -78,13 +78,15 @@ def ask(question: str, *, spell: int | None = None) -> None:
     """Go on when the answer is yes, or, with `spell`, that number; otherwise end with 2."""
     try:
         if spell is None:
-            typer.confirm(shown(question), abort=True, err=True)
+            typer.confirm(escape_text(question), abort=True, err=True)
         else:
-            typed = typer.prompt(f"{shown(question)} Type {spell} to go on", err=True, default="", show_default=False)
+            typed = typer.prompt(
+                f"{escape_text(question)} Type {spell} to go on", err=True, default="", show_default=False
+            )
             if typed.strip().replace(",", "") != str(spell):
                 raise typer.Abort
     except typer.Abort:
-        talk.line("nothing was changed; without a question: --yes")
+        stderr.print("nothing was changed; without a question: --yes")
         raise typer.Exit(2) from None
 
 

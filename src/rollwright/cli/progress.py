@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from rollwright.cli.console import talk
+from rollwright.cli.console import stderr
 
 if TYPE_CHECKING:
     from rollwright.campaign.plan import CampaignPlan
@@ -19,7 +19,7 @@ __all__ = ["CampaignProgress", "tell_event"]
 
 
 class CampaignProgress:
-    """Narrates a campaign; call it with what `roll_campaign` reports."""
+    """Prints the progress of a campaign; call it with what `roll_campaign` reports."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -49,15 +49,15 @@ class CampaignProgress:
         first, last = plan.test_range
         gap = f"train ends {plan.trunc_days} sessions before test" if plan.trunc_days else "no gap before test"
         self._name = plan.name
-        talk.line(f"{plan.name}: {len(plan.windows)} windows, test {first:%Y-%m-%d} to {last:%Y-%m-%d}, {gap}")
+        stderr.print(f"{plan.name}: {len(plan.windows)} windows, test {first:%Y-%m-%d} to {last:%Y-%m-%d}, {gap}")
 
     def _show_submission(self, submission: Submission) -> None:
         self._names = {task_id: str(key) for key, task_id in submission.ids.items()}
         for key, reason in submission.stale:
-            talk.line(f"window {key} is trained again: {reason}")
+            stderr.print(f"window {key} is trained again: {reason}")
         if submission.reused:
-            talk.line(f"{len(submission.reused)} of {len(submission.ids)} windows are finished already and kept")
-        if submission.todo and talk.console.is_terminal:
+            stderr.print(f"{len(submission.reused)} of {len(submission.ids)} windows are finished already and kept")
+        if submission.todo and stderr.console.is_terminal:
             self._start(len(submission.ids), len(submission.reused))
 
     def _start(self, total: int, done: int) -> None:
@@ -67,7 +67,7 @@ class CampaignProgress:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=talk.console,
+            console=stderr.console,
             transient=True,
         )
         self._bar.start()
@@ -78,7 +78,7 @@ class CampaignProgress:
         if self._bar is not None and event.kind == "done":
             self._bar.advance(self._bar.task_ids[0])
         if self._bar is None or event.kind not in ("done", "started"):
-            talk.line(describe(event, name))
+            stderr.print(describe(event, name))
 
     def _end_training(self, _value: None) -> None:
         self._stop()
@@ -100,4 +100,4 @@ def tell_event(event: WorkerEvent, window: str | None = None) -> None:
     name = None
     if event.task_id is not None:
         name = f"task {event.task_id}" if window is None else f"window {window}"
-    talk.line(describe(event, name))
+    stderr.print(describe(event, name))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollwright.cli.console import AsJson, clean_stdout, talk
+from rollwright.cli.console import AsJson, clean_stdout, stderr
 
 if TYPE_CHECKING:
     from rollwright.app.replay import Replay
@@ -93,7 +93,7 @@ def _show_story(story: RunDetails) -> None:
     for ref in story.artifacts:
         print(f"{'artifact':<12} {ref.name} {ref.length:,} bytes sha256 {ref.sha256[:12]}")
     if not story.provenance:
-        talk.line("where its model comes from was not recorded")
+        stderr.print("where its model comes from was not recorded")
         return
     print("\nwhere its model comes from")
     later = {name: now for name, _, now in story.changed}
@@ -115,12 +115,12 @@ def _show_replay(done: Replay) -> None:
     print(f"{done.run.title()}: {'the same bytes' if done.same else 'NOT the same bytes'}")
     if done.same:
         return
-    talk.line(_explain(done))
+    stderr.print(_explain(done))
 
 
 def _explain(done: Replay) -> str:
     """Return what is known of why the bytes differ."""
-    if not done.told:
+    if not done.has_provenance:
         return "where its model comes from was not recorded, so nothing says why"
     pickled = [item.name for item in done.artifacts if item.pickled and not item.same]
     only = all(item.same or item.pickled for item in done.artifacts)

@@ -21,7 +21,7 @@ from rollwright import __version__
 from rollwright.cli.cache import cache_app
 from rollwright.cli.campaign import demo, resume, roll, run_once
 from rollwright.cli.config import config_app, schema
-from rollwright.cli.console import talk
+from rollwright.cli.console import stderr
 from rollwright.cli.data import data_app, import_app
 from rollwright.cli.key import key_app, trust_app
 from rollwright.cli.pool import pool_app
@@ -47,7 +47,7 @@ class _Root(TyperGroup):
             with _treat_sigterm_as_interrupt():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            talk.line("interrupted; nothing is lost: give the same command again, or `rollwright resume`")
+            stderr.print("interrupted; nothing is lost: give the same command again, or `rollwright resume`")
             return INTERRUPTED
 
 
@@ -124,7 +124,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments), prog_name="rollwright", standalone_mode=False)
     except RollwrightError as error:
-        talk.error(error)
+        stderr.print_error(error)
         if "--json" in arguments:  # a program that reads stdout learns of it there too
             problem = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
             print(json.dumps({"ok": False, "errors": [problem]}, indent=1))
@@ -136,6 +136,6 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except OSError as error:  # a full disk, a folder that may not be read: not a bug, and worth no traceback
         _logger.debug("command.refused", exc_info=True)
-        talk.line(f"{type(error).__name__}: {error}", style="red")
+        stderr.print(f"{type(error).__name__}: {error}", style="red")
         return MISSING
     return int(code) if isinstance(code, int) else 0

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-__all__ = ["ago", "escape_lines", "print_table", "shown", "when"]
+__all__ = ["escape_lines", "escape_text", "format_duration", "format_time", "print_table"]
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
 
-def shown(value: object, *, longest: int | None = None) -> str:
+def escape_text(value: object, *, longest: int | None = None) -> str:
     """Return a value as one line of text; control characters, and those that turn text around, are escaped."""
     text = "".join(char if char.isprintable() else _escape_char(char) for char in str(value))
     return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def escape_lines(text: str) -> str:
-    """Return text of several lines, such as a traceback, with its line breaks and all else as `shown` does."""
-    return "\n".join(shown(line.replace("\t", "    ")) for line in text.split("\n"))
+    """Return text of several lines, such as a traceback, with its line breaks and all else as `escape_text` does."""
+    return "\n".join(escape_text(line.replace("\t", "    ")) for line in text.split("\n"))
 
 
 def _escape_char(char: str) -> str:
@@ -29,7 +29,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, right:
     """Print rows beneath their headings; columns named in `right` are numbers and stand to the right."""
     from rich.cells import cell_len  # noqa: PLC0415 - keeps --help light
 
-    texts = [[shown(cell) for cell in row] for row in rows]
+    texts = [[escape_text(cell) for cell in row] for row in rows]
     widths = [max(cell_len(cell) for cell in column) for column in zip(head, *texts, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
@@ -43,12 +43,12 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, right:
         print(line(cells))
 
 
-def when(moment: float | None) -> str:
+def format_time(moment: float | None) -> str:
     """Return seconds since 1970 as a time in UTC, or nothing."""
     return "" if moment is None else f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def ago(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a length of time in its largest unit that is not zero."""
     if seconds < _MINUTE:
         return f"{max(0.0, seconds):.0f} s"

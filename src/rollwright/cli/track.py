@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollwright.cli.console import AsJson, talk
+from rollwright.cli.console import AsJson, stderr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ def sync(as_json: AsJson = False) -> int:
     """
     from rollwright.app.track import sync_tracking  # noqa: PLC0415 - keeps --help light
 
-    done = sync_tracking(on_run=lambda run_id: talk.line(f"sent {run_id}"))
+    done = sync_tracking(on_run=lambda run_id: stderr.print(f"sent {run_id}"))
     if as_json:
         data = {**asdict(done), "complete": not any(box.waiting for box in done.outboxes)}
         _print_json(data, ok=done.exit_code == 0)
@@ -87,9 +87,9 @@ def ui(as_json: AsJson = False) -> None:
         return
     print(line)
     if kind == "command":
-        talk.line("then open http://127.0.0.1:5000; files missing there after a move: `rollwright track relocate`")
+        stderr.print("then open http://127.0.0.1:5000; files missing there after a move: `rollwright track relocate`")
     if ":***@" in line:
-        talk.line("put the database's password in place of ***")
+        stderr.print("put the database's password in place of ***")
 
 
 def _print_abandoned(runs: Sequence[AbandonedRun], what: str) -> None:
@@ -100,7 +100,7 @@ def _print_abandoned(runs: Sequence[AbandonedRun], what: str) -> None:
 def _print_boxes(boxes: Sequence[OutboxReport]) -> None:
     for box in boxes:
         if box.away is not None:
-            talk.line(f"{box.uri} does not answer: {box.away}", style="yellow")
+            stderr.print(f"{box.uri} does not answer: {box.away}", style="yellow")
         sent = f", {box.sent} entries sent" if box.sent else ""
         print(f"{box.uri}: {box.runs} runs recorded here, {len(box.waiting)} waiting{sent}")
         if box.waiting:
@@ -109,7 +109,7 @@ def _print_boxes(boxes: Sequence[OutboxReport]) -> None:
             started = run.started.removesuffix("+00:00").replace("T", " ")
             print(f"  {run.run_id:32}  {run.status:9}  {started:19}  {run.operations:>7}  {run.files:>5}  {run.name}")
         for line in box.refused:
-            talk.line(f"refused for good: {line}", style="red")
+            stderr.print(f"refused for good: {line}", style="red")
 
 
 def _print_json(value: dict[str, Any], *, ok: bool = True) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, clean_stdout, talk
+from rollwright.cli.console import AsJson, clean_stdout, stderr
 
 if TYPE_CHECKING:
     from rollwright.app.verify import Verification
@@ -52,7 +52,7 @@ def _show(found: Verification) -> None:
         f"{found.databases} databases: {errors} errors, {len(found.findings) - errors} warnings"
     )
     if errors:
-        talk.line(
+        stderr.print(
             "hint: restore the files from a copy, or give the campaign's command again: it trains what is damaged"
         )
 
@@ -60,11 +60,11 @@ def _show(found: Verification) -> None:
 @contextmanager
 def _show_progress() -> Iterator[Callable[[int, int], None] | None]:
     """Show a bar on standard error while a person is watching."""
-    if not talk.console.is_terminal:
+    if not stderr.console.is_terminal:
         yield None
         return
     from rich.progress import Progress  # noqa: PLC0415 - keeps --help light
 
-    with Progress(console=talk.console, transient=True) as bar:
+    with Progress(console=stderr.console, transient=True) as bar:
         task = bar.add_task("runs", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

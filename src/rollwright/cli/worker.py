@@ -8,9 +8,9 @@ import typer
 from typer.core import TyperGroup
 
 from rollwright.cli.campaign import Jobs, default_jobs
-from rollwright.cli.console import clean_stdout, talk
-from rollwright.cli.pool_options import AsJson, PoolName, Url, Where, print_json, selection
-from rollwright.cli.text import ago, print_table
+from rollwright.cli.console import clean_stdout, stderr
+from rollwright.cli.pool_options import AsJson, PoolName, Url, Where, make_selection, print_json
+from rollwright.cli.text import format_duration, print_table
 
 __all__ = ["worker_app"]
 
@@ -18,7 +18,7 @@ Tags = Annotated[
     list[str] | None,
     typer.Option("--tag", help="Only tasks with this name beneath def.tags; may be given again.", show_default=False),
 ]
-Trusted = Annotated[
+TrustOption = Annotated[
     list[str] | None,
     typer.Option("--trust", metavar="MODULE", help="A module whose classes tasks may name.", show_default=False),
 ]
@@ -50,13 +50,13 @@ def run_command(
     until_empty: UntilEmpty = True,
     where: Where = None,
     tags: Tags = None,
-    trusted: Trusted = None,
+    trusted: TrustOption = None,
 ) -> int:
     """Train windows of a campaign beside the process that rolls it. SIGTERM and Ctrl-C give unfinished ones back."""
     from rollwright.app.campaign import help_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.progress import tell_event  # noqa: PLC0415 - keeps --help light
 
-    query = selection(where).query()
+    query = make_selection(where).query()
     with clean_stdout():
         report = help_campaign(
             name,
@@ -67,7 +67,7 @@ def run_command(
             trusted=tuple(trusted or ()),
             on_event=tell_event,
         )
-    talk.line(f"{report.done} done, {report.failed} failed, {report.released} given back in {report.seconds:.1f} s")
+    stderr.print(f"{report.done} done, {report.failed} failed, {report.released} given back in {report.seconds:.1f} s")
     return 1 if report.failed else 0
 
 
@@ -90,7 +90,12 @@ def list_command(pool: PoolName, url: Url = None, as_json: AsJson = False) -> No
         print("no worker holds a task")
         return
     rows = [
-        [holder.owner, ", ".join(holder.labels), ago(holder.busy), "ended" if holder.left < 0 else ago(holder.left)]
+        [
+            holder.owner,
+            ", ".join(holder.labels),
+            format_duration(holder.busy),
+            "ended" if holder.left < 0 else format_duration(holder.left),
+        ]
         for holder in holders
     ]
     print_table(["worker", "tasks", "for", "lease left"], rows)
@@ -113,7 +118,7 @@ def install_command(
     from rollwright.app.campaign import find_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.app.service import detect_service_kind, make_service, write_service  # noqa: PLC0415 - keeps --help light
 
-    selection(where).query()
+    make_selection(where).query()
     campaign, folder = find_campaign(name)
     arguments = ["worker", "run", campaign, "--keep-waiting", "--jobs", str(jobs or default_jobs())]
     for option, values in (("--where", where), ("--tag", tags)):
@@ -125,6 +130,6 @@ def install_command(
         return
     changed = write_service(service, force=force)
     print(service.path)
-    talk.line("written; start it with:" if changed else "it was there already; start it with:")
+    stderr.print("written; start it with:" if changed else "it was there already; start it with:")
     for command in service.commands:
-        talk.line(f"  {command}")
+        stderr.print(f"  {command}")

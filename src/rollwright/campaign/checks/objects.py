@@ -15,14 +15,13 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from rollwright.campaign.checks.segments import check_handler, check_segments
-from rollwright.campaign.yaml.document import YamlDocument
+from rollwright.campaign.yaml.document import KeyPath, YamlDocument
 from rollwright.config.aliases import translate_module
 from rollwright.config.construct import SAVED, Trust, get_callable
 from rollwright.errors import ConstructError, MissingExtraError, UntrustedModuleError, nearest
 
 __all__ = ["ObjectCheck", "check_task"]
 
-Keys = tuple["str | int", ...]
 
 OBJECT_KEYS: Final = ("class", "func", "module_path", "kwargs")
 # What is there for an object whose configuration names no module, by the key it stands under.
@@ -65,7 +64,7 @@ class ObjectCheck:
     document: YamlDocument
     trust: Trust | None = None
 
-    def describe(self, keys: Keys, said: str, *, key: bool = False) -> str:
+    def describe(self, keys: KeyPath, said: str, *, key: bool = False) -> str:
         """Return the problem with its place; that of the key when `key` is set."""
         where = self.document.locate_key if key else self.document.locate
         return f"{where(('task', *keys))}: {said}"
@@ -85,7 +84,7 @@ def check_task(task: Mapping[str, Any], check: ObjectCheck) -> list[str]:
     return problems
 
 
-def _check_object(config: Any, keys: Keys, role: str, check: ObjectCheck) -> list[str]:
+def _check_object(config: Any, keys: KeyPath, role: str, check: ObjectCheck) -> list[str]:
     saved = config.get("class") if isinstance(config, Mapping) else config
     if isinstance(saved, str) and saved.startswith(SAVED):
         return _check_saved(config, saved, keys, check)
@@ -114,7 +113,7 @@ def _check_object(config: Any, keys: Keys, role: str, check: ObjectCheck) -> lis
     return problems + _check_nested(kwargs, (*keys, "kwargs"), check)
 
 
-def _check_saved(config: Any, name: str, keys: Keys, check: ObjectCheck) -> list[str]:
+def _check_saved(config: Any, name: str, keys: KeyPath, check: ObjectCheck) -> list[str]:
     """Check an object that is a file; who signed it is asked when it is opened."""
     if isinstance(config, Mapping) and (config.get("module_path") or config.get("kwargs")):
         return [check.describe(keys, f"`{name}` is a saved object, which takes neither module_path nor kwargs")]
@@ -122,7 +121,7 @@ def _check_saved(config: Any, name: str, keys: Keys, check: ObjectCheck) -> list
     return [] if path.is_file() else [check.describe(keys, f"`{name}`: there is no file {path}")]
 
 
-def _check_nested(kwargs: Mapping[str, Any], keys: Keys, check: ObjectCheck) -> list[str]:
+def _check_nested(kwargs: Mapping[str, Any], keys: KeyPath, check: ObjectCheck) -> list[str]:
     """Check the objects inside the arguments of another."""
     problems: list[str] = []
     for key, value in kwargs.items():
@@ -169,7 +168,7 @@ def _check_trust(module: str, trust: Trust | None) -> str | None:
     return f"{error.message}; {error.hint}" if error.hint else error.message
 
 
-def _check_arguments(target: Any, kwargs: Mapping[str, Any], keys: Keys, role: str, check: ObjectCheck) -> list[str]:
+def _check_arguments(target: Any, kwargs: Mapping[str, Any], keys: KeyPath, role: str, check: ObjectCheck) -> list[str]:
     parameters, is_open = _list_parameters(target)
     supplied = SUPPLIED.get(role, ())
     label = getattr(target, "__name__", str(target))
@@ -177,8 +176,8 @@ def _check_arguments(target: Any, kwargs: Mapping[str, Any], keys: Keys, role: s
     for name, value in kwargs.items():
         if name in parameters and (said := _check_type(parameters[name], value)):
             problems.append(check.describe((*keys, "kwargs", name), f"`{name}` of `{label}` {said}"))
-    strangers = [name for name in kwargs if name not in parameters]
-    for name, near in (_find_unknown(target, strangers) if is_open else _find_nearest(strangers, parameters)).items():
+    unknown = [name for name in kwargs if name not in parameters]
+    for name, near in (_find_unknown(target, unknown) if is_open else _find_nearest(unknown, parameters)).items():
         meant = f"did you mean `{near}`?" if near else f"known: {', '.join(sorted(parameters))}"
         at = (*keys, "kwargs", name)
         problems.append(check.describe(at, f"`{label}` has no parameter `{name}`; {meant}", key=True))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from rollwright.campaign.yaml.document import YamlDocument
+from rollwright.campaign.yaml.document import KeyPath, YamlDocument
 from rollwright.config.placeholders import fill_paths
 from rollwright.errors import ConfigError, nearest
 
@@ -14,8 +14,6 @@ __all__ = ["RUNTIME_NAMES", "fill_task"]
 
 RUNTIME_NAMES: Final = ("MODEL", "DATASET", "PRED")
 _PLACEHOLDER: Final = re.compile(r"<([A-Za-z_][\w.]*)>")
-
-Keys = tuple["str | int", ...]
 
 
 def fill_task(task: Mapping[str, Any], document: YamlDocument) -> tuple[dict[str, Any], list[str]]:
@@ -40,7 +38,7 @@ def fill_task(task: Mapping[str, Any], document: YamlDocument) -> tuple[dict[str
         return dict(task), [f"{document.locate(('task',))}: {error.message}"]
 
 
-def _walk_texts(value: object, keys: Keys) -> Iterator[tuple[Keys, str]]:
+def _walk_texts(value: object, keys: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     if isinstance(value, str):
         yield keys, value
     elif isinstance(value, Mapping):
@@ -51,7 +49,7 @@ def _walk_texts(value: object, keys: Keys) -> Iterator[tuple[Keys, str]]:
             yield from _walk_texts(item, (*keys, position))
 
 
-def _check_runtime_name(name: str, keys: Keys) -> str | None:
+def _check_runtime_name(name: str, keys: KeyPath) -> str | None:
     if keys[:1] == ("record",):
         if name in RUNTIME_NAMES:
             return None

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from rollwright.campaign.yaml.document import KeyPath
 from rollwright.errors import CalendarError, nearest
 
 __all__ = ["check_handler", "check_segments"]
 
-Keys = tuple["str | int", ...]
-Problem = tuple[Keys, str]
+Problem = tuple[KeyPath, str]
 
 ROLES: Final = ("train", "valid", "test")
 RANGES: Final = (("start_time", "end_time"), ("fit_start_time", "fit_end_time"))
@@ -94,7 +94,7 @@ def _check_date(value: object) -> str | None:
     return None
 
 
-def _check_range(start: Any, end: Any, at: Keys, until: Keys, name: str) -> Iterator[Problem]:
+def _check_range(start: Any, end: Any, at: KeyPath, until: KeyPath, name: str) -> Iterator[Problem]:
     from rollwright.calendar.trading import to_session  # noqa: PLC0415 - pandas comes with it
 
     if any(isinstance(value, str) and value.startswith("<") for value in (start, end)):

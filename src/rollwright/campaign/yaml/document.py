@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from rollwright.campaign.yaml.inherit import MAX_BASES, assign, find_stray_drops, merge
 from rollwright.campaign.yaml.nodes import (
@@ -27,7 +27,7 @@ from rollwright.campaign.yaml.nodes import (
 from rollwright.campaign.yaml.template import Rendered, render
 from rollwright.errors import ConfigError
 
-__all__ = ["BASE_KEY", "YamlDocument", "combine_problems", "read_document"]
+__all__ = ["BASE_KEY", "KeyPath", "YamlDocument", "combine_problems", "read_document"]
 
 MAX_BYTES: Final = 1 << 16
 MAX_TOLD: Final = 50
@@ -35,7 +35,7 @@ BASE_KEY: Final = "BASE_CONFIG_PATH"
 
 _PLACE: Final = re.compile(r"(.*?):(\d+):(\d+): ")
 
-KeyPath = Sequence["str | int"]
+KeyPath: TypeAlias = "tuple[str | int, ...]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
