@@ -90,7 +90,7 @@ RETIRED: Final = (
 # Packages whose words are still being replaced; it shrinks to nothing.
 PENDING: Final = frozenset(
     {
-        "analysis", "app", "backtest", "calendar", "campaign", "cli", "collect", "compat", "config",
+        "calendar", "config",
         "dataset", "docs", "expression", "features", "market", "models", "pool", "tasks", "testing", "tests",
         "training",
     }

@@ -101,7 +101,7 @@ def open_campaign(
     project: Path | None = None,
     market: DataSource | None = None,
 ) -> OpenCampaign:
-    """Read the campaign's file; the ambient context stays as it is.
+    """Read the campaign's file; the current context stays as it is.
 
     Parameters
     ----------

@@ -84,7 +84,7 @@ def move_pool(
     paused_by_user = stat.paused and not ours
     source.pause(pool, reason=reason)
     try:
-        _check_apart(pool, source, target)
+        _check_different_store(pool, source, target)
         restarted = _end_running(pool, source, force=force)
         moved, known = _copy_all(pool, source, target, on_progress or (lambda _done, _total: None))
     except (IllegalTransitionError, ConfigError):
@@ -99,7 +99,7 @@ def move_pool(
     return MoveReport(moved=moved, known=known, restarted=restarted)
 
 
-def _check_apart(pool: str, source: ManagerStore, target: PoolStore) -> None:
+def _check_different_store(pool: str, source: ManagerStore, target: PoolStore) -> None:
     """Refuse a target that is the source, by whatever name: what is found there would then be removed here."""
     here, there = source.stat(pool), target.stat(pool)
     if there.paused and (there.paused_at, there.reason) == (here.paused_at, here.reason):

@@ -12,7 +12,7 @@ from rollwright.errors import ConfigError
 
 __all__ = ["Costs"]
 
-# The seeds round down after adding a tenth of a share, so that 299.9999… shares are 300.
+# Qlib rounds down after adding a tenth of a share, so that 299.9999… shares are 300.
 _LOT_SLACK: Final = 0.1
 _NOTHING: Final = 1e-5
 

@@ -12,7 +12,7 @@ from rollwright.errors import ConfigError
 
 __all__ = ["periods_per_year", "risk_analysis"]
 
-# The seeds' trading year: 238 sessions of 240 minutes.
+# Qlib's trading year: 238 sessions of 240 minutes.
 _PER_YEAR: Final = {"day": 238.0, "week": 50.0, "month": 12.0, "min": 240.0 * 238.0}
 _SPELLINGS: Final = {"d": "day", "w": "week", "mon": "month", "minute": "min"}
 
@@ -34,7 +34,7 @@ def periods_per_year(freq: str) -> float:
 
 def risk_analysis(
     r: pd.Series[float],
-    N: float | None = None,  # noqa: N803 - the seeds' name
+    N: float | None = None,  # noqa: N803 - Qlib's name
     freq: str = "day",
     mode: Literal["sum", "product"] = "sum",
 ) -> pd.DataFrame:

@@ -68,8 +68,8 @@ class TopkDropoutStrategy:
     risk_degree : float
         Share of the cash that is spent.
     exceed_topk : bool
-        Count a sale that was planned but impossible (a suspended holding) as done when counting purchases. The
-        seeds' library does, and then holds more than ``topk``.
+        Count a sale that was planned but impossible (a suspended holding) as done when counting purchases. Qlib
+        does, and then holds more than ``topk``.
 
     Parameters
     ----------

@@ -149,7 +149,7 @@ class RecorderCollector(Collector):
         self,
         artifacts_key: str | Sequence[str] | None = None,
         rec_filter_func: Callable[[Recorder], bool] | None = None,
-        only_exist: bool = False,  # noqa: FBT001, FBT002 - the seeds' signature
+        only_exist: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
     ) -> dict[str, dict[Any, Any]]:
         """Return ``{artifact: {key: object}}``.
 

@@ -30,7 +30,7 @@ class SingleKeyEnsemble(Ensemble):
     With ``recursion=True`` nested dictionaries are unwrapped too.
     """
 
-    def __call__(self, ensemble_dict: Any, recursion: bool = True) -> Any:  # noqa: FBT001, FBT002 - the seeds' signature
+    def __call__(self, ensemble_dict: Any, recursion: bool = True) -> Any:  # noqa: FBT001, FBT002 - Qlib's signature
         """Return the unwrapped object."""
         if not isinstance(ensemble_dict, Mapping):
             return ensemble_dict

@@ -41,7 +41,7 @@ class Rebuilder:
         """Return what `note` stands for."""
         self._left -= 1
         if self._left < 0 or depth > _MAX_DEPTH:
-            raise self._make_error("it unfolds into more parts, or deeper, than any result is")
+            raise self._make_error("it holds more parts, or is nested deeper, than any result")
         if isinstance(note, list | tuple):
             self._left -= len(note)
             items = [item if type(item) in _PLAIN else self.value(item, depth + 1) for item in note]

@@ -1,4 +1,4 @@
-"""What a file says about its surroundings: ``qlib_init`` and ``sys``."""
+"""Checks of ``qlib_init`` and ``sys``: settings, and folders of modules."""
 
 from __future__ import annotations
 
