@@ -91,9 +91,9 @@ def test_a_task_that_fails_or_crashes_there_stops_no_other(body):
         "RuntimeError: task 1 is poison",
         "the slot was ended by SIGABRT",
     ]
-    finished = [
-        recorder for recorder in R.list_recorders(experiment_name="exp").values() if recorder.status == "FINISHED"
-    ]
+    recorders = list(R.list_recorders(experiment_name="exp").values())
+    assert len(recorders) == 3, "a task is tried once"
+    finished = [recorder for recorder in recorders if recorder.status == "FINISHED"]
     assert [recorder.list_params()["x"] for recorder in finished] == ["3"]
 
 

@@ -160,19 +160,20 @@ class TrainerR(Trainer):
         for place, task in enumerate(as_tasks(tasks)):
             try:
                 recorder = self._train_one(run, task, experiment, {"recorder_name": self.default_rec_name, **kwargs})
-            except TaskFailedError as error:  # of a process of its own: it names the one task
-                _logger.exception("task.failed place=%d", place)
-                failures.append((str(place), error.failures[0][1]))
-                continue
             except Exception as error:  # the boundary of a task, as a worker is
                 _logger.exception("task.failed place=%d", place)
-                failures.append((str(place), f"{type(error).__name__}: {error}".splitlines()[0]))
+                failures.append((str(place), self._reason(error)))
                 continue
             recorder.set_tags(**{STATUS_KEY: STATUS_BEGIN})
             recorders.append(recorder)
         if failures:
             raise TaskFailedError(failures, hint="the others are finished and stay in the experiment")
         return recorders
+
+    def _reason(self, error: Exception) -> str:
+        if self.call_in_subproc and isinstance(error, TaskFailedError):  # what the process said of its one task
+            return error.failures[0][1]
+        return f"{type(error).__name__}: {error}".splitlines()[0]
 
     def _train_one(
         self, run: TrainFunction, task: Mapping[str, Any], experiment: str | None, kwargs: Mapping[str, Any]
