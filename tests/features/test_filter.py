@@ -117,7 +117,7 @@ def test_a_stored_dataset_keeps_its_filters(tmp_path: Path) -> None:
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(CalendarError):
         NameDFilter("A", fstart_time="soon")
-    with pytest.raises(ConfigError, match="no mapping and no filter"):
+    with pytest.raises(ConfigError, match="neither a mapping nor a filter"):
         D.instruments("all", filter_pipe=["A"])
     with pytest.raises(UnknownSettingError):
         members({"filter_type": "NamDFilter", "name_rule_re": "A"})

@@ -19,7 +19,7 @@ FEW = {"num_boost_round": 8, "early_stopping_rounds": 4}
 def test_the_names_of_one_parameter_mean_the_same():
     assert XGBModel(n_estimators=12).num_boost_round == 12
     assert CatBoostModel(iterations=12).num_boost_round == 12
-    with pytest.raises(ConfigError, match="`iterations` and `num_trees` are two names of one parameter"):
+    with pytest.raises(ConfigError, match="`iterations` and `num_trees` are names of the same parameter"):
         CatBoostModel(iterations=12, num_trees=5)
     assert XGBModel(seed=4).params["seed"] == 4
     assert "seed" not in XGBModel(seed=4, random_state=5).params
@@ -93,7 +93,7 @@ def test_arguments_stand_where_qlib_has_them(cls, dataset, caplog, verbose, logs
         if not verbose:
             caplog.clear()
             model.fit(dataset, 21, 0)
-    rounds = {record.args[0] for record in caplog.records if record.msg.startswith("round ")}
+    rounds = {record.args[0] for record in caplog.records if record.msg.startswith("model.round ")}
     assert rounds - {0} == ({20} if logs else set())  # CatBoost counts from 1
     pd.testing.assert_series_equal(model(dataset, "valid"), model.predict(dataset, segment="valid"))
 

@@ -84,7 +84,7 @@ def test_an_estimator_becomes_a_model_and_a_model_stays_one():
     assert type(as_model(Ridge())) is SklearnModel
     model = SklearnModel("sklearn.linear_model.Ridge")
     assert as_model(model) is model
-    with pytest.raises(ConfigError, match="StandardScaler is no estimator"):
+    with pytest.raises(ConfigError, match="StandardScaler is not an estimator"):
         SklearnModel(StandardScaler())
     with pytest.raises(ConfigError):
         SklearnModel({"class": "PCA", "module_path": "sklearn.decomposition"})
@@ -135,12 +135,12 @@ def test_weights_are_refused_where_the_estimator_takes_none(filled):
         def reweight(self, frame):
             return np.ones(len(frame))
 
-    with pytest.raises(ModelError, match="Lars takes no weights of samples"):
+    with pytest.raises(ModelError, match="Lars does not support sample weights"):
         SklearnModel(Lars()).fit(filled, Ones())
 
 
 def test_missing_values_are_refused_by_name_where_the_estimator_takes_none(dataset):
-    with pytest.raises(ModelError, match="Ridge takes no NaN, and segment `train` has some in a, b, c, d") as caught:
+    with pytest.raises(ModelError, match=r"Ridge does not support NaN, .* in a, b, c, d") as caught:
         SklearnModel(Ridge()).fit(dataset)
     assert "Fillna" in str(caught.value)
 
@@ -210,7 +210,7 @@ TREE_LIES = {
 @pytest.mark.parametrize(("field", "value"), TREE_LIES.values(), ids=TREE_LIES.keys())
 def test_a_tree_that_lies_is_refused_before_it_is_used(tree, field, value):
     change_array(tree, field, value)
-    with pytest.raises(CorruptArtifactError, match=r"tree\.skops is no estimator: it has a tree that is none"):
+    with pytest.raises(CorruptArtifactError, match=r"tree\.skops is not an estimator: it has an inconsistent tree"):
         SkopsCodec().read(tree)
 
 
@@ -220,7 +220,7 @@ def test_a_tree_that_lies_is_refused_before_it_is_used(tree, field, value):
 )
 def test_a_boosted_tree_that_lies_is_refused_before_it_is_used(boosted, field, value):
     change_array(boosted, field, value)
-    with pytest.raises(CorruptArtifactError, match="it has a tree that is none"):
+    with pytest.raises(CorruptArtifactError, match="it has an inconsistent tree"):
         SkopsCodec().read(boosted)
 
 

@@ -7,7 +7,7 @@ and never count as rows of a window.
 Values and shared work are kept for as long as something reads them:
 
 1. The engine computes the nodes of the plan in order and stores their values (`put`).
-2. Operators over windows take what they have in common from `shared`: the input without NaN, counts, sums, moments,
+2. Operators over windows take what they have in common from `share`: the input without NaN, counts, sums, moments,
    sorted windows. The first operator that asks for it computes it.
 3. When the last reader of a node is done, its values and the work on them are dropped (`drop`).
 4. Some shared work is needed by few of many readers and is large. `LastReads` learns from the blocks before which node
@@ -201,7 +201,7 @@ class Block:
 
     # shared work
 
-    def shared(self, source: Term, key: object, make: Callable[[], T]) -> T:
+    def share(self, source: Term, key: object, make: Callable[[], T]) -> T:
         """Return the work stored under `key` for `source`; `make` computes it when there is none."""
         self.reads[source, key] = self._node
         store = self._shared.setdefault(source, {})
@@ -212,7 +212,7 @@ class Block:
 
     def clean(self, source: Term) -> Clean:
         """Return the values of `source` as the input of windows, in which infinities and NaN are no values."""
-        return self.shared(source, "clean", lambda: self._clean(source))
+        return self.share(source, "clean", lambda: self._clean(source))
 
     def _clean(self, source: Term) -> Clean:
         values = self.series(source)
@@ -225,7 +225,7 @@ class Block:
 
     def series(self, source: Term) -> Values:
         """Return the values of `source` as floats, NaN outside the series."""
-        return self.shared(source, "series", lambda: self._series(source))
+        return self.share(source, "series", lambda: self._series(source))
 
     def _series(self, source: Term) -> Values:
         if source.kind == "number":
@@ -237,7 +237,7 @@ class Block:
 
     def selectable(self, source: Term) -> Values:
         """Return the values of `source` as floats with NaN for "no value", for comparisons within windows."""
-        return self.shared(source, "selectable", lambda: self._selectable(source))
+        return self.share(source, "selectable", lambda: self._selectable(source))
 
     def _selectable(self, source: Term) -> Values:
         values = self.series(source)
@@ -250,7 +250,7 @@ class Block:
 
     def counts_of(self, source: Term) -> Counts:
         """Return the counts of the valid rows of `source`."""
-        return self.shared(source, "counts", lambda: self.counts(self.clean(source).mask))
+        return self.share(source, "counts", lambda: self.counts(self.clean(source).mask))
 
     def counts(self, mask: Mask) -> Counts:
         """Return the counts under `mask`: one object for all inputs with equal masks, for as long as one uses it."""
@@ -263,7 +263,7 @@ class Block:
 
     def sums(self, source: Term) -> Sums:
         """Return the window sums of `source`."""
-        return self.shared(source, "sums", lambda: self._sums(source))
+        return self.share(source, "sums", lambda: self._sums(source))
 
     def _sums(self, source: Term) -> Sums:
         clean = self.clean(source)
@@ -271,7 +271,7 @@ class Block:
 
     def moments(self, source: Term) -> Moments:
         """Return the window moments of `source`."""
-        return self.shared(source, "moments", lambda: self._moments(source))
+        return self.share(source, "moments", lambda: self._moments(source))
 
     def _moments(self, source: Term) -> Moments:
         clean = self.clean(source)
@@ -279,7 +279,7 @@ class Block:
 
     def extrema(self, source: Term, *, largest: bool) -> Extrema:
         """Return the window maxima of `source`, or its minima."""
-        return self.shared(source, ("extrema", largest), lambda: self._extrema(source, largest=largest))
+        return self.share(source, ("extrema", largest), lambda: self._extrema(source, largest=largest))
 
     def _extrema(self, source: Term, *, largest: bool) -> Extrema:
         values = self.selectable(source)
@@ -288,9 +288,9 @@ class Block:
 
     def cross_moments(self, left: Term, right: Term) -> CrossMoments:
         """Return the window products of two inputs over the rows where both have a value."""
-        return self.shared(left, ("cross", right), lambda: self._cross_moments(left, right))
+        return self.share(left, ("cross", right), lambda: self._cross_moments(left, right))
 
-    def paired(self, left: Term, right: Term) -> tuple[tuple[Values, Values], Mask, int]:
+    def pair(self, left: Term, right: Term) -> tuple[tuple[Values, Values], Mask, int]:
         """Return two inputs on their common rows (zero where either has no value), their mask, and the rows after."""
         common, masks = self._common(left, right)
         joint = _both(*masks)

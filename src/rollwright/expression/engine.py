@@ -179,7 +179,7 @@ def _run_in_order(jobs: Iterator[_TileJob], run: Callable[[_TileJob], T], *, thr
     most = 2 * threads if threads > 1 else 1
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="rollwright-expression")
     pending: deque[Future[T]] = deque()
-    run = bind_context(run)  # operators and consumers may ask for the ambient settings
+    run = bind_context(run)  # operators and consumers may read the current settings
     try:
         for job in jobs:
             pending.append(pool.submit(run, job))
@@ -229,7 +229,7 @@ class _Request:
         for first in range(start, stop, load_rows):
             last = min(first + load_rows, stop)
             around = margins_at(first)
-            staged = self._staged(around, first, last)
+            staged = self._compute_stages(around, first, last)
             groups = [
                 slice(left, min(left + width, len(self.instruments))) for left in range(0, len(self.instruments), width)
             ]
@@ -238,7 +238,7 @@ class _Request:
                 rows = slice(row, min(row + tile_rows, last))
                 for columns in groups:
                     if row == first:  # fields are read for all rows of the load at the first tile of each group
-                        loaded[columns.start] = self._inputs_of(columns, around, staged, first, last)
+                        loaded[columns.start] = self._read_inputs(columns, around, staged, first, last)
                     is_last = rows.stop == last  # then no later tile reads them
                     given = loaded.pop(columns.start) if is_last else loaded[columns.start]
                     margins = margins_at(row)
@@ -263,13 +263,13 @@ class _Request:
         margins = self.plan.margins(0)
         return lambda _row: margins
 
-    def _inputs_of(
+    def _read_inputs(
         self, columns: slice, around: Mapping[Term, Margin], staged: Inputs, first: int, last: int
     ) -> dict[Term, Values]:
         """Return the inputs of the tiles of some columns and the sessions ``[first, last)``."""
         # a stage of one column holds another instrument's values, which every column reads
         cut = {term: values[:, columns] if values.shape[1] > 1 else values for term, values in staged.items()}
-        return cut | self._fields(around, first, last, columns)
+        return cut | self._read_fields(around, first, last, columns)
 
     def _job(
         self, rows: slice, columns: slice, bounds: NDArray[np.int64], margins: Mapping[Term, Margin], inputs: Inputs
@@ -287,7 +287,7 @@ class _Request:
             last_reads=self.last_reads,
         )
 
-    def _fields(self, around: Mapping[Term, Margin], first: int, last: int, columns: slice) -> dict[Term, Values]:
+    def _read_fields(self, around: Mapping[Term, Margin], first: int, last: int, columns: slice) -> dict[Term, Values]:
         """Read every field once, with the widest margin of all."""
         terms = [term for term in self.plan.nodes if term.kind == "field"]
         if not terms:
@@ -307,14 +307,14 @@ class _Request:
             for index, term in enumerate(terms)
         }
 
-    def _staged(self, around: Mapping[Term, Margin], first: int, last: int) -> dict[Term, Values]:
+    def _compute_stages(self, around: Mapping[Term, Margin], first: int, last: int) -> dict[Term, Values]:
         """Compute the terms that need other columns, on all rows that the tiles of ``[first, last)`` read."""
         return {
-            term: self._stage(term, plan, first - around[term].before, last + around[term].after)
+            term: self._compute_stage(term, plan, first - around[term].before, last + around[term].after)
             for term, plan in self.plan.stages.items()
         }
 
-    def _stage(self, term: Term, plan: Plan, start: int, stop: int) -> Values:
+    def _compute_stage(self, term: Term, plan: Plan, start: int, stop: int) -> Values:
         stage = operator_of(term).stage
         assert stage is not None  # noqa: S101 - the planner stages only such operators
         names = stage.columns(term, self.source.instruments())

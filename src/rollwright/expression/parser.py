@@ -101,10 +101,10 @@ class _Parser:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise self._error(self._peek().position, f"brackets and calls nested deeper than {MAX_DEPTH}")
-        left = self._binary(1)
+        left = self._read_binary(1)
         sign = self._take_sign(*_COMPARISONS)
         if sign is not None:
-            left = self._apply(_COMPARISONS[sign.text], (left, self._binary(1)), sign.position)
+            left = self._apply(_COMPARISONS[sign.text], (left, self._read_binary(1)), sign.position)
             again = self._take_sign(*_COMPARISONS)
             if again is not None:
                 raise self._error(
@@ -113,39 +113,39 @@ class _Parser:
         self._depth -= 1
         return left
 
-    def _binary(self, strength: int) -> Term:
+    def _read_binary(self, strength: int) -> Term:
         """Read operands joined by signs of at least the precedence `strength` (precedence climbing).
 
         1. Read the left operand.
         2. While the next sign has enough precedence: take it, read its right operand with a precedence one higher, so
            that equal signs group from the left, and let their term be the new left operand.
         """
-        left = self._signed()
+        left = self._read_signed()
         while True:
             token = self._peek()
             name, binds = _SIGNS.get(token.text, ("", 0)) if token.kind == "sign" else ("", 0)
             if binds < strength:
                 return left
             self._take()
-            left = self._apply(name, (left, self._binary(binds + 1)), token.position)
+            left = self._apply(name, (left, self._read_binary(binds + 1)), token.position)
 
-    def _signed(self) -> Term:
+    def _read_signed(self) -> Term:
         first = self._peek().position
         negative = False
         while (sign := self._take_sign("-", "+")) is not None:
             negative ^= sign.text == "-"
-        term = self._power()
+        term = self._read_power()
         if not negative:
             return term
         return number(-term.value) if term.kind == "number" else self._apply("Mul", (number(-1), term), first)
 
-    def _power(self) -> Term:
-        base = self._primary()
+    def _read_power(self) -> Term:
+        base = self._read_primary()
         sign = self._take_sign("**")
         if sign is None:
             return base
         exponent_sign = self._take_sign("-", "+")
-        exponent = self._primary()
+        exponent = self._read_primary()
         if exponent_sign is not None and exponent_sign.text == "-":
             exponent = self._apply("Mul", (number(-1), exponent), exponent_sign.position)
         again = self._take_sign("**")
@@ -153,11 +153,11 @@ class _Parser:
             raise self._error(again.position, "powers cannot be chained", hint="use brackets to say which comes first")
         return self._apply("Power", (base, exponent), sign.position)
 
-    def _primary(self) -> Term:
+    def _read_primary(self) -> Term:
         token = self._take()
         match token.kind:
             case "number":
-                return self._number(token)
+                return self._read_number(token)
             case "field":
                 return field(token.text)
             case "period":
@@ -167,7 +167,7 @@ class _Parser:
                     hint=f"fields with one `$` are daily: did you mean `${token.text}`?",
                 )
             case "name":
-                return self._call(token)
+                return self._read_call(token)
             case _ if token.text == "(":
                 inner = self.read_expression()
                 self.expect("sign", ")")
@@ -177,13 +177,13 @@ class _Parser:
             case _:
                 raise self._error(token.position, f"`{token.text}` cannot stand here")
 
-    def _number(self, token: Token) -> Term:
+    def _read_number(self, token: Token) -> Term:
         value = float(token.text)
         if not math.isfinite(value):
             raise self._error(token.position, f"{token.text} is too large a number")
         return number(value)
 
-    def _call(self, name: Token) -> Term:
+    def _read_call(self, name: Token) -> Term:
         operator = OPERATORS.find(name.text)
         if operator is None:
             raise self._unknown(name)
@@ -194,7 +194,7 @@ class _Parser:
         while True:
             if len(arguments) == len(operator.signature):
                 raise self._error(self._peek().position, _arity_message(operator, "more"))
-            arguments.append(self._argument(operator, operator.signature[len(arguments)], len(arguments) + 1))
+            arguments.append(self._read_argument(operator, operator.signature[len(arguments)], len(arguments) + 1))
             if self._take_sign(",") is None:
                 break
         closing = self.expect("sign", ")")
@@ -211,7 +211,7 @@ class _Parser:
         hint = f"did you mean `{guess}`?" if guess else f"known operators: {', '.join(sorted(known))}"
         return self._error(name.position, f"there is no operator `{name.text}`", hint=hint)
 
-    def _argument(self, operator: Operator, parameter: Parameter, place: int) -> Argument:
+    def _read_argument(self, operator: Operator, parameter: Parameter, place: int) -> Argument:
         start = self._peek()
         if parameter == "name":
             self._take()

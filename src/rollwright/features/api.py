@@ -27,9 +27,9 @@ __all__ = ["D", "DataFacade"]
 
 
 class DataFacade:
-    """Questions to the ambient market data.
+    """Qlib's ``D``: reads calendars, universes and values from the current market.
 
-    Nothing is kept: each answer is read from the data as they stand.
+    Nothing is cached here: each call reads the data as they are then.
     """
 
     __slots__ = ()
@@ -48,7 +48,7 @@ class DataFacade:
         start_time, end_time : date, optional
         freq : str
         future : bool
-            Whether known future sessions belong.
+            Include known future sessions.
         """
         calendar = current_market(freq).calendar()
         return (calendar if future else calendar.known_part()).sessions(start_time, end_time).to_numpy()
@@ -60,7 +60,7 @@ class DataFacade:
         start_time: None = None,
         end_time: None = None,
     ) -> dict[str, Any] | list[str]:
-        """Return the configuration of a universe, which `features` and handlers take; codes come back as they are.
+        """Return the configuration of a universe for `features` and handlers; a list of codes is returned as it is.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class DataFacade:
         freq: str = "day",
         as_list: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
     ) -> dict[str, list[tuple[pd.Timestamp, pd.Timestamp]]] | list[str]:
-        """Return who belongs to `instruments` in the closed range: codes with their ranges, or codes alone."""
+        """Return the members of `instruments` in the closed range: codes with their ranges, or codes alone."""
         source = current_market(freq)
         calendar = source.calendar()
         universe = universe_of(instruments, source)
@@ -122,8 +122,8 @@ class DataFacade:
     ) -> pd.DataFrame:
         """Return expressions as a float32 frame with the index (instrument, datetime), one column each.
 
-        .. warning:: **Look-ahead.** Expressions that read later sessions (``Ref($close, -1)``) are computed, as labels
-           need them; nothing here knows which column becomes a feature.
+        .. warning:: **Look-ahead.** Expressions that read later sessions (``Ref($close, -1)``) are computed, since
+           labels need them. Do not use such a column as a feature.
 
         Parameters
         ----------
@@ -134,7 +134,7 @@ class DataFacade:
         start_time, end_time : date, optional
         freq : str
         disk_cache : int, optional
-            0 computes, 1 uses the feature store, 2 replaces what is there; ``store.default_disk_cache``, or 0 when that
+            0 computes, 1 uses the feature store, 2 replaces what it has; ``store.default_disk_cache``, or 0 when that
             is not set, if not given.
         inst_processors : sequence
             Functions ``(frame, instrument=code) -> frame`` on each instrument's data.
@@ -147,7 +147,7 @@ class DataFacade:
         """
         names = tuple(fields)
         if not names:
-            raise ConfigError("no fields are asked for")
+            raise ConfigError("the list of fields is empty")
         source = current_market(freq)
         mode = disk_cache if disk_cache is not None else current_settings().store.default_disk_cache or 0
         if mode not in (0, 1, 2):
@@ -161,7 +161,7 @@ class DataFacade:
             frame = panel.table(0, len(panel.dates)).to_frame().swaplevel().sort_index()
             frame.columns = pd.Index(names)
         else:
-            frame = _computed(instruments, names, source, start_time, end_time)
+            frame = _compute(instruments, names, source, start_time, end_time)
         if inst_processors:
             frame = per_instrument(frame.swaplevel().sort_index(), inst_processors).swaplevel().sort_index()
         return frame
@@ -173,7 +173,7 @@ def _store(mode: int) -> FeatureStore:
     )
 
 
-def _computed(
+def _compute(
     instruments: Any, names: Sequence[str], source: DataSource, start_time: Any, end_time: Any
 ) -> pd.DataFrame:
     plan = compile_plan(names, allow_lookahead=True)
@@ -206,7 +206,7 @@ def _write_series(values: NDArray[np.float32], spans: Spans, tile: Tile) -> None
     ----------
     values : float32 ``[expressions, rows]``
     spans : int64 ``[m, 3]``
-        Instrument, first session and one past the last, sorted and within the sessions that are evaluated.
+        Instrument, first session and one past the last, sorted, within the sessions that are evaluated.
     tile : Tile
     """
     ends = np.cumsum(spans[:, 2] - spans[:, 1])
@@ -220,7 +220,7 @@ def _write_series(values: NDArray[np.float32], spans: Spans, tile: Tile) -> None
 
 
 def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the numbers that count up from each start, `lengths` of them, one after another."""
+    """Return ``[start, start + 1, …]`` for each start and length, concatenated."""
     numbers = np.arange(int(lengths.sum()), dtype=np.int64)
     numbers += np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
     return numbers

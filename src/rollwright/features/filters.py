@@ -14,14 +14,14 @@ __all__ = ["ExpressionDFilter", "NameDFilter", "SeriesDFilter", "filter_configs"
 
 
 class SeriesDFilter(Described):
-    """Leaves sessions of instruments out of a universe, between two dates; outside them it changes nothing.
+    """Base class: removes sessions of instruments from a universe, between two dates.
 
     Parameters
     ----------
     fstart_time, fend_time : date, optional
-        The closed range in which the rule holds; open if not given.
+        The closed range in which the filter applies; open if not given.
     keep : bool
-        Whether an instrument that has no data in that range stays.
+        Whether an instrument without data in that range stays.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class SeriesDFilter(Described):
         self.keep = keep
 
     def to_config(self) -> dict[str, Any]:
-        """Return the configuration that ``filter_pipe`` takes."""
+        """Return the configuration for ``filter_pipe``."""
         return {
             "filter_type": type(self).__name__,
             "filter_start_time": self.filter_start_time,
@@ -59,12 +59,12 @@ class NameDFilter(SeriesDFilter):
         self.name_rule_re = name_rule_re
 
     def to_config(self) -> dict[str, Any]:
-        """Return the configuration that ``filter_pipe`` takes."""
+        """Return the configuration for ``filter_pipe``."""
         return {**super().to_config(), "name_rule_re": self.name_rule_re}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Return the filter that `to_config` told."""
+        """Return the filter that `to_config` describes."""
         return cls(config["name_rule_re"], config.get("filter_start_time"), config.get("filter_end_time"))
 
 
@@ -76,7 +76,7 @@ class ExpressionDFilter(SeriesDFilter):
     Parameters
     ----------
     rule_expression : str
-        As ``$close > 5``; zero and NaN are false.
+        For example ``$close > 5``; zero and NaN are false.
     fstart_time, fend_time, keep
         As `SeriesDFilter`.
     """
@@ -92,12 +92,12 @@ class ExpressionDFilter(SeriesDFilter):
         self.rule_expression = rule_expression
 
     def to_config(self) -> dict[str, Any]:
-        """Return the configuration that ``filter_pipe`` takes."""
+        """Return the configuration for ``filter_pipe``."""
         return {**super().to_config(), "rule_expression": self.rule_expression, "keep": self.keep}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Return the filter that `to_config` told."""
+        """Return the filter that `to_config` describes."""
         start, end = config.get("filter_start_time"), config.get("filter_end_time")
         return cls(config["rule_expression"], start, end, bool(config.get("keep")))
 
@@ -120,6 +120,6 @@ def filter_configs(pipe: Sequence[Any] | None) -> list[dict[str, Any]]:
             configs.append(dict(rule))
         else:
             raise ConfigError(
-                f"the filter {rule!r} is no mapping and no filter", hint='write {"filter_type": "NameDFilter", …}'
+                f"the filter {rule!r} is neither a mapping nor a filter", hint='write {"filter_type": "NameDFilter", …}'
             )
     return configs

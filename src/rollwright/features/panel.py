@@ -135,7 +135,7 @@ class StorePanel:
         """Return the rows of ``dates[low:high]``: views of the memory maps."""
         first, last = self.sessions.start + low, self.sessions.start + high
         blocks = tuple(
-            _stored_block(group, matrix, first, last) for group, matrix in zip(self.groups, self.matrices, strict=True)
+            _read_block(group, matrix, first, last) for group, matrix in zip(self.groups, self.matrices, strict=True)
         )
         return Table(rows=self.rows(low, high), blocks=blocks)
 
@@ -158,7 +158,7 @@ class StorePanel:
                 blocks.append(ColumnBlock(group=group.group, names=group.names, values=matrix.view(first, last)[known]))
                 continue
             matrix_here = self.open_with_labels(group)
-            blocks.append(_stored_block(group, matrix_here, first, last))
+            blocks.append(_read_block(group, matrix_here, first, last))
             rows = rows or RowLabels.from_layout(matrix_here.layout, self.calendar.to_index(), first, last)
         return None if rows is None else Table(rows=rows, blocks=tuple(blocks))
 
@@ -168,7 +168,7 @@ class StorePanel:
         return RowLabels.from_layout(self.layout, self.calendar.to_index(), first, last)
 
 
-def _stored_block(group: FieldGroup, matrix: Matrix, first: int, last: int) -> StoredColumnBlock:
+def _read_block(group: FieldGroup, matrix: Matrix, first: int, last: int) -> StoredColumnBlock:
     view = matrix.view(first, last)
     return StoredColumnBlock(
         group=group.group, names=group.names, values=view, shown=view, private=partial(matrix.private, first, last)
@@ -293,11 +293,11 @@ def open_panel(
 
 def session_range(dates: pd.DatetimeIndex, start: Any, end: Any) -> range:
     """Return the positions of the closed range in `dates`; a text without time of day means the whole day."""
-    low, high, _ = dates.slice_indexer(_bound(start), _bound(end)).indices(len(dates))
+    low, high, _ = dates.slice_indexer(_to_bound(start), _to_bound(end)).indices(len(dates))
     return range(low, max(low, high))
 
 
-def _bound(value: Any) -> Any:
+def _to_bound(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else pd.Timestamp(value)
 
 

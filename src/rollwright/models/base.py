@@ -1,4 +1,4 @@
-"""The port of every model."""
+"""The interface of every model: `Model` learns and scores, `ModelFT` can go on learning."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Model", "ModelFT"]
 
 
 class Model(Serializable, ABC):
-    """Learns from the train segment of a dataset and scores any of its segments.
+    """Base class: learns from the train segment of a dataset and scores any of its segments.
 
     Guarantees: the same dataset, parameters and seed give the same model and the same scores, byte for byte, on the
-    same host (decision D18). A model that is stored keeps all it learnt, whatever its attributes are called (S10).
+    same host (decision D18). A stored model has all it learnt, whatever its attributes are called (S10).
 
     A class with `fit` and `predict` is a Model without deriving from it.
     """
@@ -30,7 +30,7 @@ class Model(Serializable, ABC):
 
     @abstractmethod
     def fit(self, dataset: Any, reweighter: Any = None) -> None:
-        """Learn from ``dataset``'s train segment, and watch its valid segment where there is one."""
+        """Learn from the segment ``train`` of `dataset`, and watch its segment ``valid`` where there is one."""
 
     @abstractmethod
     def predict(self, dataset: Any, segment: str = "test") -> Any:
@@ -42,8 +42,8 @@ class Model(Serializable, ABC):
 
 
 class ModelFT(Model):
-    """A model that can go on learning from where it stands."""
+    """Base class: a model that can go on learning from what it has learnt."""
 
     @abstractmethod
     def finetune(self, dataset: Any) -> None:
-        """Learn further from ``dataset``'s train segment."""
+        """Go on learning from the segment ``train`` of `dataset`."""

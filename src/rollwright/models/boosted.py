@@ -145,7 +145,7 @@ class BoostedTrees(TabularModel, ModelFT):
             When the model is not fitted, or the features are not those it knows.
         """
         self._import_library()
-        fitted = self._fitted()
+        fitted = self._require_fitted()
         fold = check_training_fold(dataset.fold("train", data_key="learn"), segment="train")
         self._check_names(fold.names)
         folds = {"train": fold}

@@ -53,7 +53,7 @@ class CatBoostModel(BoostedTrees):
         Stop when the ``valid`` segment has not improved for so many rounds, and keep the best ones. Without a ``valid``
         segment nothing stops early. None or 0 switches it off.
     seed : int, optional
-        Of whatever is drawn at random; a trainer gives one when the configuration does not.
+        Seed of all random draws; a trainer sets it when the configuration does not.
     **kwargs
         Parameters of CatBoost, passed on as they are, with two exceptions: ``bootstrap_type: Poisson``, which only a
         GPU has, becomes ``Bernoulli`` on a CPU, and the log says so; parameters about printing have no effect.
@@ -125,14 +125,14 @@ class CatBoostModel(BoostedTrees):
     def get_feature_importance(self, importance_type: str = "PredictionValuesChange") -> pd.Series:
         """Return the importance of every feature, largest first."""
         try:
-            values = self._fitted().get_feature_importance(type=importance_type)
+            values = self._require_fitted().get_feature_importance(type=importance_type)
         except _catboost().CatBoostError as error:
             raise ModelError(f"CatBoost cannot tell the importance `{importance_type}`: {error}") from error
         return self._importance_series(values, importance_type)
 
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:
         threads = int(self.params.get("thread_count", 1))
-        booster = self._fitted()
+        booster = self._require_fitted()
         try:
             return np.asarray(booster.predict(features, prediction_type="RawFormulaVal", thread_count=threads))
         except _catboost().CatBoostError as error:
@@ -140,7 +140,7 @@ class CatBoostModel(BoostedTrees):
 
     def to_text(self) -> str:
         """Return CatBoost's model as JSON."""
-        self._fitted()
+        self._require_fitted()
         return self.text_
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What a model reads of a dataset: one segment as bare arrays, checked before it is learnt from."""
+"""One segment of a dataset as arrays, checked before a model learns from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rollwright.errors import ConfigError, ModelError
 __all__ = ["FoldView", "TrainingFold", "check_training_fold", "sample_weights"]
 
 _logger: Final = logging.getLogger("rollwright.models")
-_BLOCK: Final = 1 << 16  # rows looked at together, so that a check never doubles the memory of a large fold
+_BLOCK: Final = 1 << 16  # rows checked at a time, so that a check takes little memory beside a large fold
 
 
 class FoldView(Protocol):
@@ -44,10 +44,10 @@ class FoldView(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingFold:
-    """A segment fit to learn from: at least one row, finite labels, no infinite feature.
+    """A segment that a model can learn from: at least one row, finite labels, no infinite feature.
 
-    ``features`` is the dataset's own array, not a copy, unless rows without a label had to be left out; ``kept`` are
-    the positions of the rows that stayed, None when all did.
+    ``features`` is the array of the dataset, not a copy, unless rows without a label were removed; ``kept`` are the
+    positions of the remaining rows, None when all remained.
     """
 
     features: NDArray[Any]
@@ -58,9 +58,9 @@ class TrainingFold:
 
 
 def check_training_fold(fold: FoldView, *, segment: str) -> TrainingFold:
-    """Return `fold` checked for learning; rows whose label is NaN are left out, and the log says how many.
+    """Return `fold` as arrays to learn from. Rows with a NaN label are removed, and their number is logged.
 
-    NaN features stay: a model that cannot take them says so itself.
+    NaN features stay: a model that does not support them raises an error itself.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def check_training_fold(fold: FoldView, *, segment: str) -> TrainingFold:
         )
     kept = None
     if count:
-        # LightGBM would silently take a NaN label for 0, which teaches it something that never happened
+        # LightGBM would silently learn from a NaN label as if it were 0
         _logger.warning("model.rows_without_label segment=%s dropped=%d rows=%d", segment, count, len(label))
         kept = np.flatnonzero(~missing)
         features, label = features[kept], label[kept]
@@ -111,7 +111,7 @@ def sample_weights(dataset: Any, reweighter: Any, fold: TrainingFold, *, segment
     Raises
     ------
     ConfigError
-        When `reweighter` has no such method, as a configuration that was not built.
+        When `reweighter` has no such method, for example a configuration from which no object was built.
     ModelError
         When the weights do not fit the rows.
     """
@@ -145,10 +145,10 @@ def _refuse_infinite(
         shown = ", ".join(found[:10]) + (f" and {len(found) - 10} more" if len(found) > 10 else "")
         raise ModelError(
             f"segment `{segment}` has infinite values in {shown}",
-            hint="add the processor ProcessInf to the handler's learn_processors, or mend the expression",
+            hint="add the processor ProcessInf to the handler's learn_processors, or correct the expression",
         )
     if np.isinf(label).any():
         raise ModelError(
             f"segment `{segment}` has {int(np.isinf(label).sum())} infinite labels",
-            hint="a price of zero makes such a label: drop those rows in the data",
+            hint="a price of zero gives such a label: remove those rows from the data",
         )

@@ -60,7 +60,7 @@ class LGBModel(BoostedTrees):
     num_boost_round : int
         Rounds at most.
     seed : int, optional
-        What bagging and feature sampling draw with; a trainer gives the task's own, 0 if nobody does.
+        Seed of bagging and feature sampling; a trainer sets the task's own. 0 if not given.
     **kwargs
         Parameters of LightGBM, passed on as they are.
 
@@ -120,7 +120,7 @@ class LGBModel(BoostedTrees):
     def get_feature_importance(self, importance_type: str = "split") -> pd.Series:
         """Return the importance of every feature, largest first; by number of splits or by their gain."""
         return self._importance_series(
-            self._fitted().feature_importance(importance_type=importance_type), importance_type
+            self._require_fitted().feature_importance(importance_type=importance_type), importance_type
         )
 
     def state(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class LGBModel(BoostedTrees):
 
     def to_text(self) -> str:
         """Return LightGBM's model text."""
-        return f"{self._fitted().model_to_string().rstrip()}\n"
+        return f"{self._require_fitted().model_to_string().rstrip()}\n"
 
     @staticmethod
     def _import_library() -> ModuleType:
@@ -150,7 +150,9 @@ class LGBModel(BoostedTrees):
         self.model = _lightgbm().Booster(model_str=text)
 
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:  # noqa: ARG002 - the port's signature
-        return np.asarray(self._fitted().predict(features, num_threads=int(first_given(self.params, _THREADS, 1))))
+        return np.asarray(
+            self._require_fitted().predict(features, num_threads=int(first_given(self.params, _THREADS, 1)))
+        )
 
     def _grow(
         self,

@@ -117,7 +117,7 @@ def _check_tree(block: str, number: int, features: int) -> None:
 
 
 def _check_shape(left: NDArray[np.int64], right: NDArray[np.int64], number: int) -> None:
-    """Every inner node but the first and every leaf must have exactly one parent, which comes before it."""
+    """Check that every leaf, and every inner node but the first, has exactly one parent, which comes before it."""
     splits = len(left)
     if not splits:
         return

@@ -1,4 +1,13 @@
-"""Linear models that read a fold block by block: no copy of the features, whatever their number."""
+"""Linear models that read the features in blocks of rows, without a copy of them.
+
+`fit` works in these steps:
+
+1. Sums of products of features and label (``XᵀX``, ``Xᵀy``) are accumulated in float64, block by block, around the
+   mean of the first block, so that large means do not cancel.
+2. `linear_solvers` computes the coefficients from these sums alone.
+3. For ``ols`` and ``ridge`` a second pass computes the gradient at the solution from the data themselves, and one more
+   solve corrects it: this restores the digits that squaring the data had lost (iterative refinement).
+"""
 
 from __future__ import annotations
 
@@ -37,7 +46,7 @@ class LinearModel(TabularModel):
     float64 around the features' own means and refined once, which agrees with an orthogonal factorisation of the whole
     matrix to about ten digits. Where features depend on each other, the solution of ``ols`` is the shortest one.
 
-    A row with a NaN feature is not learnt from, as in Qlib, and the log says how many; it cannot be scored either.
+    Rows with a NaN feature are skipped in learning, as in Qlib, and their number is logged; they cannot be scored.
 
     Parameters
     ----------
@@ -140,7 +149,7 @@ class LinearModel(TabularModel):
         else:
             solve = least_squares(sums.gram) if not self.alpha else ridge(sums.gram, self.alpha)
             found = solve(sums.cross)
-            # One step of refinement on the data themselves gives back the digits that squaring them cost.
+            # step 3: one refinement on the data themselves
             found = found + solve(parts.gradient(found, sums) - self.alpha * found)
         return found, float(sums.label_mean - sums.means @ found)
 
@@ -149,28 +158,28 @@ class LinearModel(TabularModel):
         found = non_negative(sums.gram, sums.cross)
         return (found[:-1], float(found[-1])) if self.fit_intercept else (found, 0.0)
 
-    def _fitted(self) -> Floats:
+    def _require_fitted(self) -> Floats:
         if self.coef_ is None:
             raise ModelError("the model is not fitted", hint="call fit(dataset) first")
         return self.coef_
 
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:
-        coefficients = self._fitted()
+        coefficients = self._require_fitted()
         scores = np.empty(len(features))
         for part in row_blocks(len(features), _BLOCK):
             scores[part] = features[part].astype(np.float64) @ coefficients + self.intercept_
         if np.isnan(scores).any():
             names = names_with_missing(features, self.feature_names_)
             raise ModelError(
-                f"{int(np.isnan(scores).sum())} rows of segment `{segment}` cannot be scored: a linear model has no "
-                f"answer to a NaN, and there are some in {join_names(names)}",
+                f"{int(np.isnan(scores).sum())} rows of segment `{segment}` cannot be scored: a linear model needs "
+                f"all features, and there is NaN, in {join_names(names)}",
                 hint="add the processor Fillna to the handler's infer_processors",
             )
         return scores
 
 
 class _Sums:
-    """Weighted sums of products over all rows, around the means when centred."""
+    """Weighted sums of products over all rows; `centred` ones are around the means."""
 
     def __init__(self, gram: Floats, cross: Floats, square: float, weight: float) -> None:
         self.gram, self.cross, self.square, self.weight = gram, cross, square, weight
@@ -179,7 +188,7 @@ class _Sums:
 
 
 class _Parts:
-    """The folds to learn from, read in blocks of rows that have all their features."""
+    """The segments to learn from, read in blocks; rows with a missing feature are skipped."""
 
     def __init__(self, parts: list[tuple[TrainingFold, NDArray[np.float32] | None]]) -> None:
         self._parts = parts
@@ -187,8 +196,8 @@ class _Parts:
     def sums(self, *, centred: bool, ones: bool = False) -> _Sums:
         """Return the sums in one pass.
 
-        They are taken around the mean of the first block, near enough to the true one that nothing cancels when the
-        difference is taken out at the end.
+        They are taken around the mean of the first block. It is near the true mean, so nothing cancels when the
+        difference is subtracted at the end.
         """
         width = self._parts[0][0].features.shape[1] + int(ones) + 1
         total, first, weight, rows = np.zeros((width, width)), np.zeros(width), 0.0, 0
@@ -208,8 +217,8 @@ class _Parts:
             table *= np.sqrt(scale)[:, None]
             total += table.T @ table
         if shift is None or not weight > 0:
-            raise self._nothing_left(weightless=shift is not None)
-        self._tell_dropped(rows)
+            raise self._no_rows_error(weightless=shift is not None)
+        self._report_dropped(rows)
         if centred:
             total -= np.outer(first, first) / weight
         found = _Sums(total[:-1, :-1], total[:-1, -1], float(total[-1, -1]), weight)
@@ -237,7 +246,7 @@ class _Parts:
                 if len(label):
                     yield features, label, scale
 
-    def _tell_dropped(self, rows: int) -> None:
+    def _report_dropped(self, rows: int) -> None:
         given = sum(fold.rows for fold, _ in self._parts)
         if rows < given:
             names = sorted({name for fold, _ in self._parts for name in names_with_missing(fold.features, fold.names)})
@@ -245,17 +254,17 @@ class _Parts:
                 "model.rows_with_missing_features dropped=%d rows=%d names=%s", given - rows, given, join_names(names)
             )
 
-    def _nothing_left(self, *, weightless: bool) -> ModelError:
+    def _no_rows_error(self, *, weightless: bool) -> ModelError:
         if weightless:
             return ModelError("the weights of all rows are zero, so there is nothing to learn from")
         fold = self._parts[0][0]
         blame = names_all_missing(fold)
-        told = (
+        where = (
             f"throughout in {join_names(blame)}"
             if blame
             else f"in {join_names(names_with_missing(fold.features, fold.names))}"
         )
         return ModelError(
-            f"none of {fold.rows} rows of segment `train` has all its features: they are NaN {told}",
+            f"none of {fold.rows} rows of segment `train` has all its features: they are NaN {where}",
             hint="add the processor Fillna to the handler's processors, or leave out what has no values",
         )

@@ -1,4 +1,4 @@
-"""A linear model as a JSON file that a person can read."""
+"""The file of a linear model: JSON with its coefficients."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STATE: Final[dict[str, type | tuple[type, ...]]] = {
 class LinearCodec(Codec):
     """Stores a `LinearModel` as JSON: its parameters, the names of the features, their coefficients and a checksum.
 
-    Guarantees: every number is spelled so that it reads back to the same bits; a model that was read predicts the same
+    Guarantees: every number is written so that it reads back to the same bits; a model that was read predicts the same
     bytes as the one written; writing it again gives the same file.
     """
 
@@ -41,7 +41,7 @@ class LinearCodec(Codec):
     suffix = ".json"
 
     def accepts(self, obj: Any) -> bool:
-        """Tell whether reading would bring all of `obj` back."""
+        """Whether reading the file would bring back all of `obj`."""
         return is_exact_instance(obj, LinearModel, LinearModel())
 
     def write(self, obj: Any, path: Path) -> None:
@@ -62,7 +62,7 @@ class LinearCodec(Codec):
             "fit_intercept": obj.fit_intercept,
             "include_valid": obj.include_valid,
             "intercept": obj.intercept_,
-            "coefficients": obj._fitted().tolist(),  # noqa: SLF001 - model and codec are two halves of one thing
+            "coefficients": obj._require_fitted().tolist(),  # noqa: SLF001 - model and codec are two halves of one thing
             "feature_names": list(obj.feature_names_),
         }
         text = json.dumps({**state, "sha256": _checksum(state)}, indent=1, ensure_ascii=False, allow_nan=False)
@@ -87,7 +87,7 @@ class LinearCodec(Codec):
                 f"{path.name} has {len(numbers)} coefficients for {len(state['feature_names'])} features"
             )
         if not all(isinstance(number, float) for number in numbers):
-            raise CorruptArtifactError(f"{path.name} has coefficients that are no numbers")
+            raise CorruptArtifactError(f"{path.name} has coefficients that are not numbers")
         coefficients = np.array(numbers, dtype=np.float64)
         if not np.isfinite(coefficients).all():
             raise CorruptArtifactError(f"{path.name} has coefficients that are not finite")

@@ -1,4 +1,4 @@
-"""Regressions solved from sums of products alone: a matrix of features by features, however many rows there were."""
+"""Regressions solved from sums of products alone (``XᵀX`` and ``Xᵀy``): their cost does not depend on the rows."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ Floats = NDArray[np.float64]
 
 
 def least_squares(gram: Floats) -> Callable[[Floats], Floats]:
-    """Return the function that solves ``gram w = cross`` for the shortest ``w``.
+    """Return the function that solves ``gram w = cross``; of several solutions, for the shortest ``w``.
+
+    1. Scale the columns to length one, so that the rank does not depend on units.
+    2. Decompose into eigenvectors; those with an eigenvalue below the rounding error of float64 span the null space.
+    3. Solve in the remaining directions and undo the scaling.
+    4. Subtract the part in the null space, which does not change ``gram w``: the shortest solution is left.
 
     Parameters
     ----------
     gram : float64 [features, features]
-        ``XᵀX``, symmetric. Its columns are brought to one scale first; a direction that then has less than the rounding
-        of float64 in it counts as not there, which the rounding of float32 features surpasses by far.
+        ``XᵀX``, symmetric.
     """
     scale, vectors, values = _directions(gram)
-    there = values > len(gram) * np.finfo(np.float64).eps * values.max(initial=0.0)
-    basis, roots = vectors[:, there], values[there]
-    # A direction that is not there may be added to a solution at will; taking it out makes the solution the shortest.
-    absent, _ = np.linalg.qr(vectors[:, ~there] / scale[:, None])
+    present = values > len(gram) * np.finfo(np.float64).eps * values.max(initial=0.0)
+    basis, roots = vectors[:, present], values[present]
+    absent, _ = np.linalg.qr(vectors[:, ~present] / scale[:, None])
 
     def solve(cross: Floats) -> Floats:
         found = (basis @ ((basis.T @ (cross / scale)) / roots)) / scale
@@ -54,6 +57,10 @@ def ridge(gram: Floats, alpha: float) -> Callable[[Floats], Floats]:
 def lasso(gram: Floats, cross: Floats, *, penalty: float, scale: float) -> Floats:
     """Return the ``w`` that minimises ``wᵀ gram w / 2 − crossᵀ w + penalty Σ|w|``, by coordinate descent.
 
+    1. For one coefficient at a time, the others fixed, the minimum is known: the soft threshold of its gradient.
+    2. The residual ``Xᵀ(y − Xw)`` is updated after each change, and computed again every five rounds against rounding.
+    3. After each round over all coefficients, stop if the duality gap shows that the minimum is near.
+
     Parameters
     ----------
     gram, cross
@@ -66,8 +73,7 @@ def lasso(gram: Floats, cross: Floats, *, penalty: float, scale: float) -> Float
     Raises
     ------
     ModelError
-        When 10,000 rounds over the coefficients do not come that near, as with features that are copies of each other
-        and a penalty near 0.
+        When 10,000 rounds are not enough, for example for features that are copies of each other and a penalty near 0.
     """
     found = np.zeros(len(cross))
     residual = cross.copy()  # Xᵀ(y − Xw)
@@ -85,17 +91,23 @@ def lasso(gram: Floats, cross: Floats, *, penalty: float, scale: float) -> Float
         if _gap(found, residual, cross, scale, penalty) <= _TOLERANCE * scale:
             return found
     raise ModelError(
-        f"lasso has not settled after {_SWEEPS} rounds", hint="give a larger alpha, or leave out features that repeat"
+        f"lasso did not converge in {_SWEEPS} rounds", hint="give a larger alpha, or remove duplicate features"
     )
 
 
 def non_negative(gram: Floats, cross: Floats) -> Floats:
-    """Return the ``w ≥ 0`` that minimises ``wᵀ gram w / 2 − crossᵀ w``, by the active sets of Lawson and Hanson.
+    """Return the ``w ≥ 0`` that minimises ``wᵀ gram w / 2 − crossᵀ w`` (Lawson and Hanson's active-set method, 1974).
+
+    1. Start with all coefficients 0 and none active.
+    2. Activate the coefficient with the largest gradient; stop when none is above the rounding error.
+    3. Solve for the active coefficients. While some would be negative, move from the old solution towards the new
+       one until the first becomes 0, deactivate it, and solve again (`_settle`).
+    4. A coefficient that is deactivated at once looked useful by rounding alone: bar it until another is used.
 
     Raises
     ------
     ModelError
-        When the sets do not settle.
+        When it does not converge.
     """
     count = len(cross)
     found, active, barred = np.zeros(count), np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
@@ -109,13 +121,13 @@ def non_negative(gram: Floats, cross: Floats) -> Floats:
         settled = _settle(gram, cross, found, active)
         if active[best]:
             barred[:] = False
-        barred[best] = not active[best]  # rounding alone made it look useful
+        barred[best] = not active[best]  # step 4
         found = settled
-    raise ModelError("nnls has not settled", hint="leave out features that repeat")
+    raise ModelError("nnls did not converge", hint="remove duplicate features")
 
 
 def _settle(gram: Floats, cross: Floats, found: Floats, active: NDArray[np.bool_]) -> Floats:
-    """Return the best solution over the `active` coefficients; those it would make negative are made inactive."""
+    """Return the best solution over the `active` coefficients; those that would be negative are deactivated."""
     found = found.copy()
     while True:
         trial = np.zeros(len(cross))
@@ -139,7 +151,7 @@ def _directions(gram: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _gap(found: Floats, residual: Floats, cross: Floats, scale: float, penalty: float) -> float:
-    """Return how far the value is from the best one at most (the duality gap)."""
+    """Return the duality gap: an upper bound of the distance of the objective from its minimum."""
     fitted = float(found @ (cross - residual))  # wᵀ gram w
     loss = max(scale - 2.0 * float(found @ cross) + fitted, 0.0)  # |y − Xw|²
     largest = float(np.abs(residual).max(initial=0.0))

@@ -27,7 +27,7 @@ from rollwright.models.tabular import (
 __all__ = ["SklearnModel", "as_model", "is_estimator"]
 
 _logger: Final = logging.getLogger("rollwright.models")
-# What an estimator raises that does not fit its data, or, read from a file, not itself.
+# What an estimator raises when it does not fit the data, or when its file was inconsistent.
 _FAILURES: Final = (
     ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError, MemoryError, RuntimeError,
 )  # fmt: skip
@@ -69,7 +69,7 @@ class SklearnModel(TabularModel):
         built = init_instance_by_config(estimator) if named else estimator
         if not is_estimator(built):
             raise ConfigError(
-                f"{type(built).__name__} is no estimator of scikit-learn",
+                f"{type(built).__name__} is not an estimator of scikit-learn",
                 hint="name a class with fit(X, y) and predict(X), such as sklearn.linear_model.Ridge",
             )
         self.estimator = built
@@ -80,7 +80,7 @@ class SklearnModel(TabularModel):
 
     @property
     def params(self) -> dict[str, Any]:
-        """What decides what is learnt: class and parameters of the estimator, seed and threads."""
+        """Everything that decides what is learnt: class and parameters of the estimator, seed and threads."""
         kind = f"{type(self.estimator).__module__}.{type(self.estimator).__qualname__}"
         given = self.estimator.get_params(deep=False)
         return {"estimator": kind, **given, "seed": self.seed, "num_threads": self.threads}
@@ -116,7 +116,7 @@ class SklearnModel(TabularModel):
             given[self._weight_name(fresh)] = weights.astype(np.float64)
         features = fold.features.copy()  # some estimators refuse an array that is read-only
         empty = np.isin(fold.names, names_all_missing(fold))
-        features[:, empty] = 0.0  # no value or always one: there is nothing to learn, and some estimators fail on none
+        features[:, empty] = 0.0  # a feature without values is a constant: some estimators fail on NaN columns
         try:
             with self._threads():
                 fresh.fit(features, label, **given)
@@ -125,7 +125,7 @@ class SklearnModel(TabularModel):
         self.model, self.feature_names_ = fresh, tuple(fold.names)
 
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:
-        fitted = self._fitted()
+        fitted = self._require_fitted()
         self._refuse_missing(features, self.feature_names_, segment, processors="infer_processors")
         try:
             with self._threads():
@@ -140,7 +140,7 @@ class SklearnModel(TabularModel):
 
     @contextmanager
     def _threads(self) -> Iterator[None]:
-        """Compute with as many threads as were asked for, and never in processes of scikit-learn's own."""
+        """Limit the threads inside the block, and let joblib start no processes."""
         limits = require("threadpoolctl", extra="sklearn").threadpool_limits
         config = require("joblib", extra="sklearn").parallel_config
         with limits(limits=self.threads), config(backend="threading"):
@@ -153,7 +153,7 @@ class SklearnModel(TabularModel):
         if missing:
             name = type(self.estimator).__name__
             raise ModelError(
-                f"{name} takes no NaN, and segment `{segment}` has some in {join_names(missing)}",
+                f"{name} does not support NaN, and segment `{segment}` has some in {join_names(missing)}",
                 hint=f"add the processor Fillna to the handler's {processors}",
             )
 
@@ -166,8 +166,8 @@ class SklearnModel(TabularModel):
         if steps and _sklearn("utils.validation").has_fit_parameter(steps[-1][1], "sample_weight"):
             return f"{steps[-1][0]}__sample_weight"
         raise ModelError(
-            f"{type(estimator).__name__} takes no weights of samples, and the task has a reweighter",
-            hint="leave the reweighter out, or take another estimator",
+            f"{type(estimator).__name__} does not support sample weights, and the task has a reweighter",
+            hint="remove the reweighter, or use another estimator",
         )
 
 
@@ -177,7 +177,7 @@ def as_model(built: Any, *, seed: int | None = None) -> Any:
 
 
 def is_estimator(obj: Any) -> bool:
-    """Tell whether `obj` learns as scikit-learn's estimators do, from ``X`` and ``y``; nothing is imported for it."""
+    """Whether `obj` has the interface of scikit-learn's estimators, ``fit(X, y)``; scikit-learn is not imported."""
     if isinstance(obj, type) or not callable(getattr(obj, "get_params", None)):
         return False
     if not callable(getattr(type(obj), "__sklearn_tags__", None)) or not hasattr(type(obj), "predict"):
@@ -187,7 +187,7 @@ def is_estimator(obj: Any) -> bool:
 
 
 def set_seeds(estimator: Any, seed: int) -> Any:
-    """Give the seed to every ``random_state`` of `estimator` and of those inside it that is not set."""
+    """Set every ``random_state`` that is None, of `estimator` and of the estimators inside it."""
     unset = {
         name: seed % _MAX_SEED
         for name, value in estimator.get_params(deep=True).items()

@@ -1,4 +1,13 @@
-"""An estimator of scikit-learn as a skops file: no pickle, no joblib, and only types that are trusted by name."""
+"""The file of a scikit-learn estimator: skops format, without pickle, and only types that are trusted by name.
+
+`SkopsCodec.read` checks in this order, and builds nothing before the last step:
+
+1. The file is an uncompressed zip archive of known members (`skops_archive.unpack`).
+2. The state of rollwright is complete, and its SHA-256 is that of the other members.
+3. Nodes, arrays and trees are consistent (`skops_archive.check_archive`, `skops_trees`).
+4. Every type is trusted: by skops, by this module, or by ``[trust] modules``.
+5. skops builds the estimator.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +30,7 @@ from rollwright.models.state import check_state, dump_state, is_exact_instance, 
 __all__ = ["SkopsCodec"]
 
 _VERSION: Final = 1
-# What skops does not trust by itself and cannot do harm: plain values, and trees, which are checked one by one.
+# Types that skops does not trust by default and that are harmless: plain values, and trees, which are checked.
 _HARMLESS: Final = frozenset((
     "numpy.dtype",
     TREE,
@@ -50,21 +59,21 @@ _FAILURES: Final = (
 class SkopsCodec(Codec):
     """Stores a `SklearnModel` as a skops file; ``skops.io.load`` can open the file too.
 
-    One more member, which skops passes over, holds the seed, the names of the features, the versions and the SHA-256 of
+    One more member, which skops ignores, holds the seed, the names of the features, the versions and the SHA-256 of
     the rest. Guarantees: equal models give equal bytes; a model that was read predicts the same bytes as the one
-    written; no type is built that neither skops nor ``[trust] modules`` lists; a tree that is none is refused before
-    scikit-learn sees it. Not guaranteed: that another version of scikit-learn reads the file; the error names both.
+    written; no type is built that neither skops nor ``[trust] modules`` lists; an inconsistent tree is refused before
+    scikit-learn reads it. Not guaranteed: that another version of scikit-learn reads the file; the error names both.
     """
 
     kind = "skops"
     suffix = ".skops"
 
     def accepts(self, obj: Any) -> bool:
-        """Tell whether reading would bring all of `obj` back."""
-        return is_estimator(getattr(obj, "estimator", None)) and is_exact_instance(obj, SklearnModel, _unfitted(obj))
+        """Whether reading the file would bring back all of `obj`."""
+        return is_estimator(getattr(obj, "estimator", None)) and is_exact_instance(obj, SklearnModel, _new_model(obj))
 
     def check(self, obj: Any) -> None:
-        """Refuse `obj` before it learns, if a type of the unfitted estimator already is one that nobody trusts.
+        """Raise an error before `obj` learns if the unfitted estimator already has a type that is not trusted.
 
         Raises
         ------
@@ -82,9 +91,9 @@ class SkopsCodec(Codec):
         UnsupportedArtifactError
             When it is of a derived class, has attributes of its own, or skops has no format for a part of it.
         UntrustedArtifactError
-            When a part of it is of a type that nobody trusts: what could not be read is not written.
+            When a part of it is of a type that is not trusted: the file could not be read again.
         """
-        refuse_other_classes(obj, SklearnModel, _unfitted(obj))
+        refuse_other_classes(obj, SklearnModel, _new_model(obj))
         if obj.model is None:
             raise ModelError("the model is not fitted", hint="call fit(dataset) first")
         skops = _skops()
@@ -115,7 +124,7 @@ class SkopsCodec(Codec):
         try:
             members = unpack(path.read_bytes())
         except ArchiveError as error:
-            raise CorruptArtifactError(f"{name} is no estimator: {error}") from error
+            raise CorruptArtifactError(f"{name} is not an estimator: {error}") from error
         content = members.pop(STATE, b"null")
         state = check_state(parse_state(content, name=name), _STATE, name=name, version=_VERSION)
         if state["sha256"] != _checksum(members):
@@ -127,19 +136,19 @@ class SkopsCodec(Codec):
             unfitted = require("sklearn.base", extra="sklearn").clone(fitted)
             require("sklearn.utils", extra="sklearn").get_tags(fitted)
         except (ArchiveError, *_FAILURES) as error:
-            told = {"scikit-learn": state["scikit_learn"], "skops": state["skops"]}
-            here = {package: version(package) for package in told}
-            said = f" (written with {told}, here are {here})" if told != here else ""
-            raise CorruptArtifactError(f"{name} is no estimator: {error}{said}") from error
+            written = {"scikit-learn": state["scikit_learn"], "skops": state["skops"]}
+            here = {package: version(package) for package in written}
+            said = f" (written with {written}, installed are {here})" if written != here else ""
+            raise CorruptArtifactError(f"{name} is not an estimator: {error}{said}") from error
         if not is_estimator(fitted):
-            raise CorruptArtifactError(f"{name} holds a {type(fitted).__name__}, which is no estimator")
+            raise CorruptArtifactError(f"{name} holds a {type(fitted).__name__}, which is not an estimator")
         model = SklearnModel(unfitted, seed=state["seed"], threads=state["threads"])
         model.model, model.feature_names_ = fitted, tuple(state["feature_names"])
         return model
 
     @staticmethod
     def _members(skops: ModuleType, estimator: Any) -> dict[str, bytes]:
-        """Return the members of the file of `estimator`, which could be read again."""
+        """Return the members of the file of `estimator`, after checking that they can be read again."""
         name = type(estimator).__name__
         try:
             members = normalise_archive(skops.dumps(estimator))
@@ -154,20 +163,20 @@ class SkopsCodec(Codec):
 
 
 def _refuse_untrusted(skops: ModuleType, members: dict[str, bytes], *, name: str) -> list[str]:
-    """Return the types in `members` beyond those skops trusts by itself, all of them trusted here."""
+    """Return the types in `members` that skops does not trust by default; raise unless all are trusted here."""
     named = skops.get_untrusted_types(data=pack(members))
     settings = current_settings().trust.modules
-    strange = [found for found in named if found not in _HARMLESS and not _covered(found, settings)]
+    strange = [found for found in named if found not in _HARMLESS and not _is_covered(found, settings)]
     if strange:
         lines = ", ".join(f'"{found}"' for found in strange)
         raise UntrustedArtifactError(
-            f"{name} holds {', '.join(strange)}, which nobody has said may be built from a file",
+            f"{name} holds {', '.join(strange)}, which is not trusted to be built from a file",
             hint=f"if you trust what made it, add it to rollwright.toml:\n[trust]\nmodules = [{lines}]",
         )
     return list(named)
 
 
-def _covered(name: str, modules: Sequence[str]) -> bool:
+def _is_covered(name: str, modules: Sequence[str]) -> bool:
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
@@ -176,7 +185,7 @@ def _checksum(members: dict[str, bytes]) -> str:
     return sha256_hex(listing.encode())
 
 
-def _unfitted(obj: Any) -> Any:
+def _new_model(obj: Any) -> Any:
     return SklearnModel(obj.estimator)
 
 

@@ -1,7 +1,7 @@
-"""A skops file in one spelling, and checked before skops may build anything of it.
+"""The members of a skops file: equal for equal estimators, and checked before skops builds anything from them.
 
-skops asks which types a file names; it says itself that it cannot tell whether their content is sound. scikit-learn
-follows the children of a tree without looking where they lead, so what is made up could end the process. Here each
+skops checks which types a file names, not whether their content is consistent. scikit-learn follows the children of a
+tree without checking them, so a forged file could crash the process. Here each
 tree is checked, only the kinds of node listed below are let through, and nothing is compressed, so nothing can swell.
 """
 
@@ -40,18 +40,20 @@ _KINDS: Final = frozenset((
 
 
 class ArchiveError(ValueError):
-    """What is wrong with an archive; translated by whoever reads or writes it."""
+    """What is wrong with an archive; the caller turns it into an error of rollwright."""
 
 
 def normalise_archive(data: bytes) -> dict[str, bytes]:
-    """Return the members of what skops dumped, the same for the same object whenever and wherever it was dumped.
+    """Return the members of what skops dumped, the same for equal objects on every run and machine.
 
-    skops numbers objects by their address and leaves what lies between the fields of an array as it was in memory.
+    1. Read the arrays, and clear the padding between the fields of structured ones, which holds undefined memory.
+    2. Name each array by its content; skops names them by memory addresses.
+    3. Number the objects in the order of the schema; skops numbers them by memory addresses, too.
 
     Raises
     ------
     ArchiveError
-        When it holds what is no array, or arrays of objects.
+        When it holds anything but arrays of numbers.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         arrays = {name: archive.read(name) for name in archive.namelist() if name != SCHEMA}
@@ -90,23 +92,23 @@ def unpack(data: bytes) -> dict[str, bytes]:
     Raises
     ------
     ArchiveError
-        When it is none, or has members that are compressed, twice there, in a folder, or none of ours.
+        When it is not a zip file, or has members that are compressed, duplicate, in a folder, or unknown.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             found = archive.infolist()
             names = [member.filename for member in found]
             if len(found) > _MAX_MEMBERS or len(set(names)) != len(names):
-                raise ArchiveError("it has too many members, or one of them twice")
+                raise ArchiveError("it has too many or duplicate members")
             for member in found:
                 if member.compress_type != zipfile.ZIP_STORED or member.file_size > len(data):
                     raise ArchiveError(f"its member `{member.filename[:80]}` is compressed")
                 known = member.filename in (SCHEMA, STATE) or member.filename.endswith(".npy")
                 if not known or not member.filename.replace(".", "").isalnum() or member.flag_bits & 1:
-                    raise ArchiveError(f"its member `{member.filename[:80]}` is none of an estimator's")
+                    raise ArchiveError(f"its member `{member.filename[:80]}` does not belong to an estimator")
             return {name: archive.read(name) for name in names}
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise ArchiveError(f"it is no zip file: {error}") from error
+        raise ArchiveError(f"it is not a zip file: {error}") from error
 
 
 def check_archive(members: Mapping[str, bytes]) -> None:
@@ -132,7 +134,7 @@ def check_archive(members: Mapping[str, bytes]) -> None:
     try:
         check_trees(schema, arrays)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ArchiveError(f"it has a tree that is none: {error}") from error
+        raise ArchiveError(f"it has an inconsistent tree: {error}") from error
 
 
 def _check_node(node: Mapping[str, Any], seen: set[int]) -> None:
@@ -141,10 +143,10 @@ def _check_node(node: Mapping[str, Any], seen: set[int]) -> None:
         raise ArchiveError(f"it has a node of the kind `{str(loader)[:40]}`, which no estimator here needs")
     if loader == "CachedNode":
         if type(number) is not int or number not in seen:
-            raise ArchiveError("it refers to an object that does not come before")
+            raise ArchiveError("it refers to an object that is not defined before")
     elif number is not None:
         if type(number) is not int or number in seen:  # skops would take the first one's content for both
-            raise ArchiveError("it has two objects of one number")
+            raise ArchiveError("it has two objects with the same number")
         seen.add(number)
 
 

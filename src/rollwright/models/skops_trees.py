@@ -1,4 +1,4 @@
-"""The trees of scikit-learn in a skops file: every way from the root ends at a leaf, every split reads a feature."""
+"""The trees of scikit-learn in a skops file: every path from the root ends at a leaf, every split reads a feature."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["TREE", "TREE_PREDICTOR", "check_trees"]
 TREE: Final = "sklearn.tree._tree.Tree"
 TREE_PREDICTOR: Final = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
 _MAX_OUTPUTS: Final = 1 << 12
-# Those that give their trees what they were given, without another look.
+# The estimators that pass their input to their trees without checking the number of features again.
 _OWNERS: Final = frozenset(
     f"{family}{task}"
     for family in (
@@ -43,7 +43,7 @@ def check_trees(schema: Any, arrays: Arrays) -> None:
 
 
 def _features_read(found: Any, arrays: Arrays, known: dict[int, int]) -> int:
-    """Return how many features the trees beneath `found` read, 0 without any; `known` is told of every object."""
+    """Return how many features the trees beneath `found` read, 0 without any; `known` collects them by object."""
     if isinstance(found, list):
         return max((_features_read(item, arrays, known) for item in found), default=0)
     if not isinstance(found, dict):
@@ -61,7 +61,7 @@ def _features_read(found: Any, arrays: Arrays, known: dict[int, int]) -> int:
         if read > given:
             raise ValueError(f"a {name} of {given} features whose trees read {read}")
     elif loader not in (None, "TypeNode") and name in ("Tree", "TreePredictor"):
-        raise ValueError("a tree that is not built as one")
+        raise ValueError("a tree that is not stored as a tree")
     if type(found.get("__id__")) is int:
         known[found["__id__"]] = read
     return read
@@ -86,7 +86,7 @@ def _check_tree(node: dict[str, Any], arrays: Arrays) -> int:
     inner = left != -1
     if (inner & (right == -1)).any():
         raise ValueError("a split with one side")
-    _check_ways(left[inner], right[inner], count)
+    _check_paths(left[inner], right[inner], count)
     split = table["feature"][inner]
     if (split < 0).any() or (split >= features).any():
         raise ValueError("splits on a feature that does not exist")
@@ -100,7 +100,7 @@ def _check_predictor(node: dict[str, Any], arrays: Arrays) -> int:
     if table.ndim != 1 or not len(table) or any(found.dtype != np.uint32 or found.shape[1:] != (8,) for found in sets):
         raise ValueError("lists that are not of its nodes")
     inner = table["is_leaf"] == 0
-    _check_ways(table["left"][inner].astype(np.int64), table["right"][inner].astype(np.int64), len(table))
+    _check_paths(table["left"][inner].astype(np.int64), table["right"][inner].astype(np.int64), len(table))
     categorical = inner & (table["is_categorical"] != 0)
     if (table["bitset_idx"][categorical] >= min(len(found) for found in sets)).any():
         raise ValueError("categories that do not exist")
@@ -112,8 +112,8 @@ def _check_predictor(node: dict[str, Any], arrays: Arrays) -> int:
     return int(split.max(initial=-1)) + 1
 
 
-def _check_ways(left: NDArray[np.int64], right: NDArray[np.int64], count: int) -> None:
-    """Every child exists and has one parent, and the root none, so that no way from it ever returns."""
+def _check_paths(left: NDArray[np.int64], right: NDArray[np.int64], count: int) -> None:
+    """Check that every child exists and has one parent, and the root none: then no path is a cycle."""
     children = np.concatenate([left, right])
     if (children <= 0).any() or (children >= count).any() or len(np.unique(children)) != len(children):
         raise ValueError("nodes with children that do not exist, or with two parents")
@@ -121,12 +121,12 @@ def _check_ways(left: NDArray[np.int64], right: NDArray[np.int64], count: int) -
 
 def _array(node: Mapping[str, Any], arrays: Arrays) -> NDArray[Any]:
     if node["__loader__"] != "NdArrayNode":
-        raise ValueError("a list that is no array")
+        raise ValueError("a list that is not an array")
     return arrays[node["file"]]
 
 
 def _number(node: Mapping[str, Any]) -> int:
     found = json.loads(node["content"])
     if type(found) is not int or not 0 <= found < 1 << 31:
-        raise ValueError("a count that is none")
+        raise ValueError("an invalid count")
     return found

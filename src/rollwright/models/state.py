@@ -1,4 +1,4 @@
-"""The JSON beside a model: what it must say, and how what does not say it is refused."""
+"""The JSON state in a model file: writing, parsing and checking it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def dump_state(state: Mapping[str, Any]) -> str:
 
 
 def parse_state(text: str | bytes, *, name: str) -> Any:
-    """Return the JSON value of `text`; NaN and infinities, which JSON has not, are refused.
+    """Return the JSON value of `text`; NaN and infinities, which JSON does not have, are refused.
 
     Raises
     ------
@@ -38,20 +38,20 @@ def parse_state(text: str | bytes, *, name: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise CorruptArtifactError(f"{name} holds no JSON: {error}") from error
+        raise CorruptArtifactError(f"{name} is not JSON: {error}") from error
 
 
 def check_state(state: object, kinds: Kinds, *, name: str, version: int) -> dict[str, Any]:
-    """Return `state` when it is a mapping of that `version` with a value of the right kind under each key.
+    """Return `state` if it is a mapping of that `version` with a value of the right type under each key.
 
-    A key ``feature_names`` must be a list of text that names each feature once.
+    A key ``feature_names`` must be a list of texts.
 
     Raises
     ------
     CorruptArtifactError
     """
     if not isinstance(state, dict) or state.get("version") != version:
-        raise CorruptArtifactError(f"what rollwright adds to {name} is missing or not of version {version}")
+        raise CorruptArtifactError(f"the state of rollwright in {name} is missing or not of version {version}")
     for key, kind in kinds.items():
         found = state.get(key)
         wrong = key not in state or not isinstance(found, kind)
@@ -61,17 +61,17 @@ def check_state(state: object, kinds: Kinds, *, name: str, version: int) -> dict
             raise CorruptArtifactError(f"`{key}` in {name} is not finite")
     names = state.get("feature_names", [])
     if not all(isinstance(feature, str) for feature in names) or len(names) > MAX_FEATURES:
-        raise CorruptArtifactError(f"{name} has feature names that are no text, or more than any model has")
+        raise CorruptArtifactError(f"{name} has feature names that are not text, or too many of them")
     return state
 
 
 def is_exact_instance(obj: Any, cls: type, unfitted: Any) -> bool:
-    """Tell whether `obj` is a `cls`, not of a derived class, with no attribute that `unfitted`, a new one, has not."""
+    """Whether the class of `obj` is exactly `cls`, and it has no attributes that `unfitted`, a new one, lacks."""
     return type(obj) is cls and not set(vars(obj)) - set(vars(unfitted))
 
 
 def refuse_other_classes(obj: Any, cls: type, unfitted: Any) -> None:
-    """Refuse an object that `is_exact_instance` not what a codec knows: reading could not bring all of it back.
+    """Raise an error unless `is_exact_instance`: reading a file could not bring back all of another object.
 
     Raises
     ------
@@ -90,4 +90,4 @@ def _takes_bool(kind: type | tuple[type, ...]) -> bool:
 
 
 def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON number")
+    raise ValueError(f"{text} is not a JSON number")

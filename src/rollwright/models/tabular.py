@@ -1,4 +1,4 @@
-"""What every model on bare arrays shares: which segments it reads, what it refuses, how its scores are told."""
+"""Base class of models that learn from arrays: reading and checking segments, and the index of the scores."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from rollwright.models.folds import FoldView, TrainingFold, check_training_fold
 __all__ = ["TabularModel", "first_given", "map_history", "read_training_folds", "row_blocks", "take_aliases"]
 
 _logger: Final = logging.getLogger("rollwright.models")
-_BLOCK: Final = 1 << 16  # rows looked at together, so that a check never doubles the memory of a large fold
+_BLOCK: Final = 1 << 16  # rows checked at a time, so that a check takes little memory beside a large fold
 _SHOWN: Final = 10
 
 
 class TabularModel(Model):
-    """Scores the rows of a dataset from their features; a derived class learns, and scores one array.
+    """Base class: scores the rows of a dataset from their features; a derived class learns and scores one array.
 
-    Guarantees of `predict`: one finite float64 per row of ``dataset.inference_index``, in its order, from exactly the
-    features the model was fitted on.
+    Guarantees of `predict`: one finite float64 per row of ``dataset.inference_index``, in its order, from the same
+    features as in `fit`.
 
     Attributes
     ----------
     model : object or None
-        What was learnt; None before `fit`.
+        The fitted model of the library; None before `fit`.
     feature_names_ : tuple of str
         Names of the features in column order; empty before `fit`.
     """
@@ -41,7 +41,7 @@ class TabularModel(Model):
     feature_names_: tuple[str, ...] = ()
 
     def predict(self, dataset: Any, segment: str = "test") -> pd.Series:
-        """Return the score of every row the dataset wants scored, in its order.
+        """Return the score of every row of the dataset's inference index, in its order.
 
         Returns
         -------
@@ -55,14 +55,14 @@ class TabularModel(Model):
             When the model is not fitted, the features are not those it was fitted on, rows and index disagree, or a
             score is NaN or infinite.
         """
-        self._fitted()
+        self._require_fitted()
         index = dataset.inference_index(segment)
         fold: FoldView = dataset.fold(segment, data_key="infer")
         self._check_names(tuple(fold.names))
         if len(fold.features) != len(index) or (fold.index is not index and not fold.index.equals(index)):
             raise ModelError(
                 f"segment `{segment}` has {len(fold.features)} rows of features for {len(index)} rows to score",
-                hint="the fold and the inference index of a dataset must name the same rows in the same order",
+                hint="the fold and the inference index of a dataset must have the same rows in the same order",
             )
         if not len(index):
             return pd.Series(np.empty(0), index=index, name="score", dtype=np.float64)
@@ -81,7 +81,7 @@ class TabularModel(Model):
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:
         """Return one score per row of `features`, a C-contiguous array that may be read-only."""
 
-    def _fitted(self) -> Any:
+    def _require_fitted(self) -> Any:
         if self.model is None:
             raise ModelError("the model is not fitted", hint="call fit(dataset) first")
         return self.model
@@ -97,15 +97,16 @@ class TabularModel(Model):
 
 
 def read_training_folds(dataset: Any, segments: Sequence[str] = ("train", "valid")) -> dict[str, TrainingFold]:
-    """Return those of `segments` that the dataset has, fit to learn from; the first of them it must have.
+    """Return those of `segments` that the dataset has, checked; the first one is required.
 
-    A feature of the first segment that is NaN throughout teaches nothing: the log names it.
+    1. Read each segment as arrays and check it (`check_training_fold`).
+    2. A feature of the first segment with only NaN values is named in the log; if all are so, that is an error.
 
     Raises
     ------
     ModelError
         When the first segment is missing, when one has no rows, only NaN labels or infinite values, and when every
-        feature is NaN throughout.
+        feature has only NaN values.
     """
     folds = {
         key: check_training_fold(dataset.fold(key, data_key="learn"), segment=key)
@@ -118,8 +119,8 @@ def read_training_folds(dataset: Any, segments: Sequence[str] = ("train", "valid
     empty = names_all_missing(first)
     if len(empty) == len(first.names):
         raise ModelError(
-            f"every feature of segment `{segments[0]}` is NaN throughout: {join_names(empty)}",
-            hint="the segment may begin before the data of its windows do, or a processor blank everything",
+            f"every feature of segment `{segments[0]}` has only NaN values: {join_names(empty)}",
+            hint="the segment may begin before the data that its windows need, or a processor sets everything to NaN",
         )
     if empty:
         _logger.warning(
@@ -153,12 +154,12 @@ def join_names(names: Sequence[str]) -> str:
 
 
 def row_blocks(rows: int, size: int = _BLOCK) -> Iterator[slice]:
-    """Return the slices that cover `rows` rows, `size` at a time."""
+    """Return consecutive slices of `size` rows that cover `rows` rows."""
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
 
 
 def map_history(history: Mapping[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
-    """Return the evaluation ``{segment: {metric: [value, …]}}`` with every value converted."""
+    """Return an evaluation history ``{segment: {metric: [value, …]}}`` with every value converted."""
     return {
         segment: {metric: [convert(value) for value in values] for metric, values in metrics.items()}
         for segment, metrics in history.items()
@@ -166,12 +167,12 @@ def map_history(history: Mapping[str, Any], convert: Callable[[Any], Any]) -> di
 
 
 def finite_or_none(value: float) -> float | None:
-    """Return `value`, None when JSON could not hold it."""
+    """Return `value`, or None when it is NaN or infinite, which JSON does not have."""
     return value if math.isfinite(value) else None
 
 
 def nan_if_none(value: float | None) -> float:
-    """Undo `finite_or_none`, but that an infinity becomes NaN."""
+    """Return `value`, or NaN for None: the reverse of `finite_or_none`, except for infinities."""
     return math.nan if value is None else value
 
 
@@ -179,7 +180,7 @@ def take_aliases(kwargs: dict[str, Any], aliases: Sequence[str], default: Any) -
     """Remove from `kwargs` a parameter that has several names, and return its value, `default` when not given."""
     given = [name for name in aliases if name in kwargs]
     if len(given) > 1:
-        raise ConfigError(f"`{given[0]}` and `{given[1]}` are two names of one parameter", hint="give one of them")
+        raise ConfigError(f"`{given[0]}` and `{given[1]}` are names of the same parameter", hint="give one of them")
     return kwargs.pop(given[0]) if given else default
 
 

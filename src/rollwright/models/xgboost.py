@@ -56,7 +56,7 @@ class XGBModel(BoostedTrees):
         Stop when the ``valid`` segment has not improved for so many rounds. Without a ``valid`` segment nothing stops
         early. None or 0 switches it off.
     seed : int, optional
-        Of whatever is drawn at random; a trainer gives one when the configuration does not.
+        Seed of all random draws; a trainer sets it when the configuration does not.
     **kwargs
         Parameters of XGBoost, passed on as they are.
 
@@ -115,12 +115,12 @@ class XGBModel(BoostedTrees):
         ----------
         importance_type : {"weight", "gain", "cover", "total_gain", "total_cover"}
         """
-        found = self._fitted().get_score(importance_type=importance_type)
+        found = self._require_fitted().get_score(importance_type=importance_type)
         values = [float(np.sum(found.get(f"f{place}", 0.0))) for place in range(len(self.feature_names_))]
         return self._importance_series(values, importance_type)
 
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:
-        xgb, booster = _xgboost(), self._fitted()
+        xgb, booster = _xgboost(), self._require_fitted()
         try:
             if self.params.get("booster") == "gblinear":  # which has no prediction in place
                 matrix = xgb.DMatrix(features, nthread=first_given(self.params, _THREADS, 1))
@@ -131,7 +131,7 @@ class XGBModel(BoostedTrees):
 
     def to_text(self) -> str:
         """Return XGBoost's model as JSON."""
-        return _text_of(self._fitted())
+        return _text_of(self._require_fitted())
 
     @staticmethod
     def _import_library() -> ModuleType:

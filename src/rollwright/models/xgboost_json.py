@@ -152,7 +152,7 @@ def _check_tree(found: Any, number: int, features: int) -> None:
 
 
 def _check_shape(numbers: Mapping[str, NDArray[np.int64]], number: int, nodes: int, features: int) -> None:
-    """Every node has one parent at most and the first has none, so that no way from it ever returns."""
+    """Check that every node has at most one parent and the first has none: then no path is a cycle."""
     left, right, parents = numbers["left_children"], numbers["right_children"], numbers["parents"]
     inner = left != -1
     children = np.concatenate([left[inner], right[inner]])

@@ -48,7 +48,7 @@ def _covariance(block: Block, term: Term) -> Values:
 
 def _since_listing(block: Block, term: Term) -> tuple[Expanding, Expanding, int]:
     """Return both inputs on their common rows, from the first row with both values, and the rows after the block."""
-    (first, second), mask, after = block.paired(*term.inputs)
+    (first, second), mask, after = block.pair(*term.inputs)
     return Expanding(first, mask), Expanding(second, mask), after
 
 

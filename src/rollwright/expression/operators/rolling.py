@@ -57,7 +57,7 @@ def whole_window(arguments: tuple[Argument, ...]) -> None:
         raise ValueError("a fraction as window means exponential weights, which only Mean and EMA have")
 
 
-def _fixed_window(arguments: tuple[Argument, ...]) -> None:
+def _require_window(arguments: tuple[Argument, ...]) -> None:
     whole_window(arguments)
     if arguments[1] == 0:
         raise ValueError("this operator needs a window of at least one session")
@@ -126,7 +126,7 @@ def windowed(name: str, function: Callable[[NDArray[np.float64]], NDArray[np.flo
         known = values if mask is None else np.where(mask, values, np.nan)
         return function(np.lib.stride_tricks.sliding_window_view(known, window, axis=0))
 
-    return _rolling(name, compute, compute, check=_fixed_window, makes_values=True)
+    return _rolling(name, compute, compute, check=_require_window, makes_values=True)
 
 
 def _sum(block: Block, _term: Term, source: Term, window: int) -> _Floats:
@@ -197,7 +197,7 @@ def _place_of_smallest(block: Block, _term: Term, source: Term, window: int) -> 
 def _rank(block: Block, _term: Term, source: Term, window: int) -> _Floats:
     values = block.selectable(source)
     windows = [int(literals[0]) for literals in block.calls(("rank", (source,))) if literals[0]]
-    scores = block.shared(source, "ranks", lambda: rank_scores(values, windows))
+    scores = block.share(source, "ranks", lambda: rank_scores(values, windows))
     size = block.counts_of(source).size(window)
     # half the score plus a half is the average rank among ties
     rank: _Floats = (scores[window] + np.float64(1.0)) / 2.0
@@ -217,10 +217,10 @@ def _median(block: Block, _term: Term, source: Term, window: int) -> _Floats:
 
 def _order_statistic(block: Block, source: Term, window: int, quantile: Quantile) -> _Floats:
     size = block.counts_of(source).size(window)
-    return block.shared(source, "sorted", lambda: _sorted_windows(block, source)).pick(window, size, quantile)
+    return block.share(source, "sorted", lambda: _sort_windows(block, source)).pick(window, size, quantile)
 
 
-def _sorted_windows(block: Block, source: Term) -> SortedWindows:
+def _sort_windows(block: Block, source: Term) -> SortedWindows:
     ranks: dict[int, set[int]] = {}
     for window, *levels in block.calls(("sorted", (source,))):
         if window == 0:
@@ -284,7 +284,7 @@ def _mean_distance(block: Block, _term: Term, source: Term, window: int) -> _Flo
 
 
 def _count(block: Block, _term: Term, source: Term, window: int) -> _Floats:
-    counts = block.shared(source, "present", lambda: block.counts(_present(block, source)))
+    counts = block.share(source, "present", lambda: block.counts(_present(block, source)))
     count = counts.size(window)
     if isinstance(count, np.ndarray):
         return count
@@ -297,7 +297,7 @@ def _present(block: Block, source: Term) -> Mask:
     return None if present.all() else present
 
 
-def _weighted(block: Block, _term: Term, source: Term, window: int) -> _Floats:
+def _linear_weighted_mean(block: Block, _term: Term, source: Term, window: int) -> _Floats:
     """Return Qlib's WMA: linear weights that sum to one, and the weighted sum is divided by the count once more."""
     values = block.clean(source).values
     first = block.first_rows(source)
@@ -330,6 +330,6 @@ ROLLING: Final = (
     _rolling("Slope", _slope, since.slope),
     _rolling("Rsquare", _rsquare, since.rsquare),
     _rolling("Resi", _residual, since.residual),
-    _rolling("WMA", _weighted, since.weighted),
+    _rolling("WMA", _linear_weighted_mean, since.linear_weighted_mean),
     Operator(name="EMA", signature=("series", "window"), compute=since.exponential, reach=_whole_past),
 )

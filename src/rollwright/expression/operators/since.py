@@ -22,7 +22,7 @@ _Floats: TypeAlias = NDArray[np.float64]
 
 
 def _expanding(block: Block, source: Term) -> Expanding:
-    return block.shared(source, "expanding", lambda: Expanding(*block.clean(source)))
+    return block.share(source, "expanding", lambda: Expanding(*block.clean(source)))
 
 
 def total(block: Block, _term: Term, source: Term, _window: int) -> _Floats:
@@ -150,7 +150,7 @@ def residual(block: Block, _term: Term, source: Term, _window: int) -> _Floats:
     return np.where(past.valid, distance, np.nan)
 
 
-def weighted(block: Block, _term: Term, source: Term, _window: int) -> _Floats:
+def linear_weighted_mean(block: Block, _term: Term, source: Term, _window: int) -> _Floats:
     """Return Qlib's WMA over all rows so far."""
     values, _ = block.clean(source)
     length = np.maximum(np.arange(len(values))[:, None] - block.first_rows(source) + 1, 1).astype(np.float64)

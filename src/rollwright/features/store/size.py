@@ -71,7 +71,7 @@ def entries(root: Path) -> list[StoreEntry]:
                 columns=len(last.expressions) if last else 0,
                 rows=last.layout.rows if last else 0,
                 size=state.st_size,
-                used=max((_modified(path) for path, _ in headers), default=0.0),
+                used=max((_read_mtime(path) for path, _ in headers), default=0.0),
             )
         )
     return sorted(found, key=lambda entry: (entry.used, str(entry.path)))
@@ -121,7 +121,7 @@ def remove(chosen: Iterable[StoreEntry]) -> list[StoreEntry]:
     return removed
 
 
-def _modified(path: Path) -> float:
+def _read_mtime(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
