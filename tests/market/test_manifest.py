@@ -16,6 +16,7 @@ from rollwright.market.folder.adopt_changes import accept_changes
 from rollwright.market.folder.atomic_replace import replaced_folder, write_file
 from rollwright.market.folder.manifest import read_manifest
 from rollwright.market.folder.provider import QlibProvider
+from rollwright.market.ingest.check import check_data
 from rollwright.market.ingest.importer import import_market
 
 DAYS = pd.bdate_range("2020-01-01", periods=40)
@@ -228,3 +229,69 @@ def test_readers_see_one_version_or_the_other_while_a_writer_replaces_them(tmp_p
         reader.join(20)
     assert reads
     assert mixed == []
+
+
+def put_period_files(folder: Path) -> list[str]:
+    """Write two files of a field by period as Qlib's layout has them, and return their names in the file table."""
+    names = [f"financial/aaa/roe_q.{end}" for end in ("data", "index")]
+    (folder / "financial" / "aaa").mkdir(parents=True)
+    for number, name in enumerate(names):
+        (folder / name).write_bytes(bytes(range(number, number + 40)))
+    return names
+
+
+@pytest.fixture
+def with_periods(market):
+    """A folder with fields by period that counts in its manifest."""
+    put_period_files(market)
+    accept_changes(market)
+    return market
+
+
+def problems(folder):
+    findings = check_data(folder).findings
+    return [(found.kind, found.where) for found in findings if "financial" in found.where]
+
+
+def test_files_of_fields_by_period_are_listed_with_their_digests_and_kept_by_imports(with_periods):
+    listed = {name: entry for name, entry in QlibProvider(with_periods).files().items() if "financial" in name}
+    assert sorted(listed) == ["financial/aaa/roe_q.data", "financial/aaa/roe_q.index"]
+    import_market(frame(codes=("CCC",)), with_periods)
+    after = QlibProvider(with_periods).files()
+    assert {name: after[name] for name in listed} == listed
+    assert problems(with_periods) == []
+
+
+def test_a_flip_in_a_file_of_a_field_by_period_is_seen_before_and_after_an_import(with_periods):
+    path = with_periods / "financial" / "aaa" / "roe_q.data"
+    data = bytearray(path.read_bytes())
+    data[7] ^= 1
+    path.write_bytes(bytes(data))
+    assert problems(with_periods) == [("corrupt", "financial/aaa/roe_q.data")]
+    import_market(frame(codes=("CCC",)), with_periods)
+    assert problems(with_periods) == [("corrupt", "financial/aaa/roe_q.data")]
+    before = QlibProvider(with_periods).generation
+    accept_changes(with_periods)
+    provider = QlibProvider(with_periods)
+    assert problems(with_periods) == []
+    assert provider.generation != before
+    assert provider.unchanged_before(before) == 0
+
+
+def test_a_missing_and_an_unlisted_file_of_a_field_by_period_are_told(with_periods):
+    (with_periods / "financial" / "aaa" / "roe_q.index").unlink()
+    (with_periods / "financial" / "aaa" / "pe_q.data").write_bytes(b"1")
+    assert problems(with_periods) == [("corrupt", "financial/aaa/roe_q.index"), ("unlisted", "financial/aaa/pe_q.data")]
+
+
+def test_a_folder_of_other_tools_has_another_generation_with_other_fields_by_period(market):
+    for name in ("rollwright.json", "rollwright.files"):
+        (market / name).unlink()
+    before = QlibProvider(market).generation
+    names = put_period_files(market)
+    between = QlibProvider(market).generation
+    (market / names[0]).write_bytes(b"other")
+    assert len({before, between, QlibProvider(market).generation}) == 3
+    assert set(names) <= QlibProvider(market).files().keys()
+    import_market(frame(codes=("CCC",)), market)
+    assert set(names) <= QlibProvider(market).files().keys()

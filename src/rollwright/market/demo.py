@@ -42,7 +42,7 @@ from rollwright.market.folder.manifest import (
     FileEntry,
     first_manifest,
     format_files,
-    text_entries,
+    hash_whole_files,
 )
 from rollwright.market.folder.universe import format_lifetimes
 from rollwright.market.ingest.importer import write_series
@@ -418,7 +418,7 @@ def _write(target: Path, market: Market, facts: dict[str, Any]) -> str:
         universes: dict[str, Lifetimes] = {"all": lives, "top50": _top(market), "index": {INDEX_CODE: span}}
         for name, lifetimes in universes.items():
             write_file(staging / INSTRUMENTS / f"{name}.txt", format_lifetimes(lifetimes))
-        files.update(text_entries(staging))
+        files.update(hash_whole_files(staging))
         manifest = first_manifest().after(
             files,
             kind="create",

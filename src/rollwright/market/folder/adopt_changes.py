@@ -7,7 +7,7 @@ from pathlib import Path
 from rollwright.calendar.files import read_sessions
 from rollwright.errors import CorruptFileError, DataNotFoundError
 from rollwright.market.folder.atomic_replace import replaced_folder, write_file
-from rollwright.market.folder.layout import CALENDARS, FEATURES
+from rollwright.market.folder.layout import CALENDARS, FEATURES, FINANCIAL
 from rollwright.market.folder.manifest import (
     FILES_NAME,
     MANIFEST_NAME,
@@ -68,6 +68,8 @@ def _state(root: Path) -> tuple[Manifest, dict[str, FileEntry]]:
 
 
 def _belongs(name: str, token: str) -> bool:
+    if name.startswith(f"{FINANCIAL}/"):  # expressions of any frequency may read it
+        return True
     if name.startswith(f"{FEATURES}/"):
         return name.endswith(f".{token}.bin")
     return name == f"{CALENDARS}/{token}.txt"

@@ -5,6 +5,7 @@ The layout is Qlib's::
     calendars/<freq>.txt             one session a line; <freq>_future.txt also names sessions to come
     instruments/<universe>.txt       code, first and last session, tab separated; several lines are several lifetimes
     features/<code>/<field>.<freq>.bin
+    financial/<code>/<field>.*       fields by period, with when each value became known
 
 Folders of instruments are lower case. A code, a field or a universe only becomes part of a path after the checks here,
 so that no name can leave the folder.
@@ -22,6 +23,7 @@ __all__ = [
     "BASE_FIELDS",
     "CALENDARS",
     "FEATURES",
+    "FINANCIAL",
     "INSTRUMENTS",
     "bin_path",
     "calendar_path",
@@ -38,6 +40,7 @@ __all__ = [
 CALENDARS: Final = "calendars"
 INSTRUMENTS: Final = "instruments"
 FEATURES: Final = "features"
+FINANCIAL: Final = "financial"
 
 BASE_FIELDS: Final = ("open", "high", "low", "close", "volume", "vwap", "factor", "change", "amount")
 """Fields that every user of market data expects: absent, they read as NaN with a warning; any other is an error."""

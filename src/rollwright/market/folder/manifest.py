@@ -23,7 +23,7 @@ from rollwright.calendar.trading import Session
 from rollwright.core.canonical import JSON, canonical_json, parse_json, sha256_hex
 from rollwright.errors import CorruptFileError, RollwrightError
 from rollwright.market.folder.bins import FLOAT, MAX_START, content_digest
-from rollwright.market.folder.layout import CALENDARS, FEATURES, INSTRUMENTS
+from rollwright.market.folder.layout import CALENDARS, FEATURES, FINANCIAL, INSTRUMENTS
 
 __all__ = [
     "DEMO_NAME",
@@ -36,9 +36,9 @@ __all__ = [
     "first_manifest",
     "foreign_generation",
     "format_files",
+    "hash_whole_files",
     "read_files",
     "read_manifest",
-    "text_entries",
     "text_stamps",
 ]
 
@@ -254,18 +254,26 @@ def read_files(root: Path, digest: str) -> dict[str, FileEntry]:
     return files
 
 
-def text_entries(root: Path) -> dict[str, FileEntry]:
-    """Return the digests of the calendar and instruments files of a folder."""
-    found: dict[str, FileEntry] = {}
-    for part in (CALENDARS, INSTRUMENTS):
-        for path in sorted((root / part).glob("*.txt")):
-            found[f"{part}/{path.name}"] = FileEntry(digest=content_digest(path.read_bytes()))
-    return found
+def hash_whole_files(root: Path, *, known: Mapping[str, FileEntry] | None = None) -> dict[str, FileEntry]:
+    """Return the digests of the files of a folder that are no daily series: calendars, instruments, fields by period.
+
+    Parameters
+    ----------
+    root : Path
+    known : mapping, optional
+        Files that are left out, and not read.
+    """
+    paths = [path for part in (CALENDARS, INSTRUMENTS) for path in (root / part).glob("*.txt")]
+    paths += [path for path in (root / FINANCIAL).rglob("*") if path.is_file() and not path.name.startswith(".")]
+    names = sorted((path.relative_to(root).as_posix(), path) for path in paths)
+    return {
+        name: FileEntry(digest=content_digest(path.read_bytes())) for name, path in names if name not in (known or {})
+    }
 
 
 def file_table(root: Path) -> dict[str, FileEntry]:
     """Return the table of a folder's files by reading each of them; series are placed by their heads as they stand."""
-    found = text_entries(root)
+    found = hash_whole_files(root)
     for path in sorted((root / FEATURES).glob("*/*.bin")):
         data = path.read_bytes()
         if len(data) < FLOAT.itemsize or len(data) % FLOAT.itemsize:
@@ -292,7 +300,7 @@ def text_stamps(root: Path) -> tuple[tuple[str, int, int, int], ...]:
 def foreign_generation(root: Path) -> str:
     """Return the identity of a folder without a manifest: a hash over the state of its files, not over their bytes."""
     digest = hashlib.sha256()
-    for part in (CALENDARS, INSTRUMENTS, FEATURES):
+    for part in (CALENDARS, INSTRUMENTS, FEATURES, FINANCIAL):
         for line in sorted(_states(root / part, part)):
             digest.update(line.encode())
     return f"files-{digest.hexdigest()[:24]}"

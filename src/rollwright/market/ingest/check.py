@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.errors import CorruptFileError, RollwrightError
-from rollwright.market.folder.bins import content_digest
 from rollwright.market.folder.layout import FEATURES
-from rollwright.market.folder.manifest import FileEntry, read_files, read_manifest, text_entries
+from rollwright.market.folder.manifest import hash_whole_files, read_files, read_manifest
 from rollwright.market.folder.provider import QlibProvider
 
 __all__ = ["CheckReport", "Finding", "check_data"]
@@ -116,7 +115,8 @@ def _check_table(root: Path) -> Iterator[Finding]:
         return
     listed = read_files(root, manifest[1])
     found = {f"{FEATURES}/{path.parent.name}/{path.name}" for path in (root / FEATURES).glob("*/*.bin")}
-    found.update(text_entries(root))
+    whole = hash_whole_files(root)
+    found.update(whole)
     for name in sorted(listed.keys() - found):
         yield Finding(kind="corrupt", severity="error", where=name, message="the manifest lists it, and it is missing")
     for name in sorted(found - listed.keys()):
@@ -124,13 +124,9 @@ def _check_table(root: Path) -> Iterator[Finding]:
             kind="unlisted", severity="warning", where=name,
             message="other tools made it; series are not read before `rollwright data check DIR --accept`",
         )  # fmt: skip
-    for name in sorted(listed.keys() & found):
-        if not name.startswith(FEATURES) and not _intact(root / name, listed[name]):
+    for name in sorted(listed.keys() & whole.keys()):
+        if whole[name].digest != listed[name].digest:
             yield Finding(kind="corrupt", severity="error", where=name, message="its bytes are not the imported ones")
-
-
-def _intact(path: Path, entry: FileEntry) -> bool:
-    return content_digest(path.read_bytes()) == entry.digest
 
 
 def _check_universes(provider: QlibProvider) -> Iterator[Finding]:

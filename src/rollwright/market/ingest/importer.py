@@ -19,6 +19,7 @@ from rollwright.market.folder.layout import (
     BASE_FIELDS,
     CALENDARS,
     FEATURES,
+    FINANCIAL,
     INSTRUMENTS,
     bin_path,
     check_universe,
@@ -32,7 +33,7 @@ from rollwright.market.folder.manifest import (
     Manifest,
     first_manifest,
     format_files,
-    text_entries,
+    hash_whole_files,
 )
 from rollwright.market.folder.recent_sessions import gathered_tail, tail_name
 from rollwright.market.folder.universe import extended, format_lifetimes
@@ -189,13 +190,13 @@ def _write(
         if folder is not None and not folder.is_current:
             raise DataError(f"{target} was changed by somebody else meanwhile", hint="run it again")
         (staging / DEMO_NAME).unlink(missing_ok=True)  # what it states no longer holds
-        files = {path: entry for path, entry in old.items() if path.startswith(f"{FEATURES}/")}
+        files = {path: entry for path, entry in old.items() if path.startswith((f"{FEATURES}/", f"{FINANCIAL}/"))}
         for done, (name, series) in enumerate(sorted(merge.series.items()), 1):
             files.update(write_series(staging, name, series, token))
             if progress is not None:
                 progress(done, len(merge.series))
         _write_texts(staging, merge, token=token, universe=universe, before=before)
-        files.update(text_entries(staging))
+        files.update(hash_whole_files(staging, known=files))
         manifest = manifest.after(
             files,
             kind=kind,
