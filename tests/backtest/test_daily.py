@@ -66,6 +66,12 @@ def run(pred=None, source=None, **kwargs):
     return backtest_topk(predictions() if pred is None else pred, source or Source(), **kwargs)
 
 
+def test_the_market_of_the_context_stands_in_for_a_source_that_nobody_gave():
+    with using(market=Source()):
+        found = backtest_topk(predictions(), topk=2, n_drop=1, costs=TERMS, account=10_000)
+    pd.testing.assert_frame_equal(found.report, run().report)
+
+
 def test_the_report_of_five_days_by_hand():
     report = run().report
     assert list(report.index) == list(DAYS[1:6])

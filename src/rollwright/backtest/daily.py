@@ -83,7 +83,7 @@ class BacktestResult:
 
 def backtest_topk(
     pred: pd.DataFrame | pd.Series[float],
-    source: DataSource,
+    source: DataSource | None = None,
     *,
     topk: int = 50,
     n_drop: int = 5,
@@ -105,7 +105,7 @@ def backtest_topk(
 def backtest(
     strategy: TopkDropoutStrategy,
     pred: pd.DataFrame | pd.Series[float],
-    source: DataSource,
+    source: DataSource | None = None,
     *,
     costs: Costs | None = None,
     account: float = 1e8,
@@ -122,9 +122,9 @@ def backtest(
     pred : Series or DataFrame
         Scores with the index (datetime, instrument); of a frame the first column. The rows of a session were
         predicted after its close, and are traded at the close of the next.
-    source : DataSource
-        Its fields ``close`` and ``factor`` are read. Without factors, adjusted shares are traded without lots, and
-        the log says so.
+    source : DataSource, optional
+        The market of the current context if not given. Its fields ``close`` and ``factor`` are read. Without factors,
+        adjusted shares are traded without lots, and the log says so.
     costs : Costs, optional
         Those of region ``us`` if not given.
     account : float
@@ -149,6 +149,7 @@ def backtest(
         For an instrument or a benchmark the source does not have.
     """
     terms = Costs.for_region("us") if costs is None else costs
+    source = source if source is not None else current_market("day")
     calendar = source.calendar()
     positions, names, table = _as_table(pred, calendar)
     low = positions[0] if start is None else calendar.at_or_after(start)
@@ -242,7 +243,7 @@ def backtest_daily(
     made = backtest(
         rule,
         rule.signal,
-        source if source is not None else current_market("day"),
+        source,
         costs=_terms(exchange_kwargs or {}),
         account=account,
         benchmark=benchmark,
