@@ -10,6 +10,7 @@ import pytest
 from rollwright.errors import StoreUnavailableError
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment, ClaimRequest, NewTask, Outcome
+from rollwright.pool.stores.mongo.connection import MongoConnection
 from rollwright.pool.stores.mongo.store import MongoStore
 
 
@@ -45,21 +46,22 @@ class Unlucky:
 
 
 @pytest.fixture
-def unlucky(mongo_url, time):
+def unlucky(mongo_url, time, monkeypatch):
     plan = []
 
-    class UnluckyStore(MongoStore):
+    class UnluckyConnection(MongoConnection):
         @property
-        def _tasks(self):
-            return Unlucky(super()._tasks, plan)
+        def tasks(self):
+            return Unlucky(super().tasks, plan)
 
-        _latest = _tasks
+        latest = tasks
 
     class NoWaiting:
         monotonic = staticmethod(lambda: 1.0)
         sleep = staticmethod(lambda seconds: None)
 
-    store = UnluckyStore(mongo_url, clock=time, waiting=NoWaiting())
+    monkeypatch.setattr("rollwright.pool.stores.mongo.store.MongoConnection", UnluckyConnection)
+    store = MongoStore(mongo_url, clock=time, waiting=NoWaiting())
     store.put("p", [NewTask.of({"x": number}) for number in range(3)])
     store.plan, store.time = plan, time
     yield store

@@ -11,6 +11,7 @@ from pymongo import ReturnDocument
 
 from rollwright.pool.states import Status
 from rollwright.pool.stores.mongo import writes as mongo_changes
+from rollwright.pool.stores.mongo.connection import MongoConnection
 from rollwright.pool.stores.mongo.store import MongoStore
 from rollwright.testing.pool import StoreUnderTest, TaskStoreConformance
 
@@ -73,12 +74,14 @@ def test_statusonly_is_caught_by_the_directed_schedule(passes, monkeypatch):
 def test_racy_claim_is_caught(passes):
     class Racy(MongoStore):
         def _take(self, claim):
-            seen = self._tasks.find_one(mongo_changes.claimable(claim), sort=[("_id", 1)])
+            seen = self._db.tasks.find_one(mongo_changes.claimable(claim), sort=[("_id", 1)])
             real_time.sleep(0.002)
             if seen is None:
                 return None
-            update = mongo_changes.claimed(claim, ObjectId(), self._clock())
-            return self._tasks.find_one_and_update({"_id": seen["_id"]}, update, return_document=ReturnDocument.AFTER)
+            update = mongo_changes.claimed(claim, ObjectId(), self._db.clock())
+            return self._db.tasks.find_one_and_update(
+                {"_id": seen["_id"]}, update, return_document=ReturnDocument.AFTER
+            )
 
     assert_noticed(passes, "racy claim", Racy)
 
@@ -96,26 +99,27 @@ def test_two_writes_instead_of_one_are_caught(passes):
         def _change(self, allowed, change):
             whole = change.update
             late = {name: whole["$set"].pop(name) for name in ("result", "validity") if name in whole.get("$set", {})}
-            found = self._tasks.find_one_and_update(allowed, whole, return_document=ReturnDocument.AFTER)
+            found = self._db.tasks.find_one_and_update(allowed, whole, return_document=ReturnDocument.AFTER)
             if late and found is not None:
                 real_time.sleep(0.005)
-                self._tasks.update_one({"_id": allowed["_id"]}, {"$set": late})
+                self._db.tasks.update_one({"_id": allowed["_id"]}, {"$set": late})
             return found
 
     assert_noticed(passes, "two writes", TwoWrites)
 
 
-def test_dup_is_caught(passes):
-    class NoUniqueKey(MongoStore):
+def test_dup_is_caught(passes, monkeypatch):
+    class NoUniqueKey(MongoConnection):
         def _initialise(self, database):
             super()._initialise(database)
             database["rollwright_tasks"].drop_index("identity")
 
-        def _allocate(self, count):
+        def allocate(self, count):
             real_time.sleep(0.005)
-            return super()._allocate(count)
+            return super().allocate(count)
 
-    assert_noticed(passes, "no unique key", NoUniqueKey)
+    monkeypatch.setattr("rollwright.pool.stores.mongo.store.MongoConnection", NoUniqueKey)
+    assert_noticed(passes, "no unique key")
 
 
 def test_a_lease_by_the_workers_clock_is_caught(passes, time):

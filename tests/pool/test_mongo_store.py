@@ -18,7 +18,8 @@ from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment, ClaimRequest, NewTask, Outcome
 from rollwright.pool.stores.mongo import writes as mongo_changes
-from rollwright.pool.stores.mongo.connection import ServerClock
+from rollwright.pool.stores.mongo.connection import MongoConnection, ServerClock
+from rollwright.pool.stores.mongo.history import MongoHistory
 from rollwright.pool.stores.mongo.store import MongoStore
 from rollwright.pool.urls import store_from_url
 from rollwright.testing.pool import StoreUnderTest, TaskStoreConformance
@@ -85,8 +86,10 @@ class TestFerretDB(TaskStoreConformance):
         "test_many_threads_put_the_same_tasks_once",
     )
 
-    class Store(MongoStore):
-        _returned = None
+    class Connection(MongoConnection):
+        def __init__(self, *arguments, **terms):
+            super().__init__(*arguments, **terms)
+            self.returned = None
 
         def _check_server(self, database):
             pass
@@ -98,7 +101,10 @@ class TestFerretDB(TaskStoreConformance):
         if request.node.name.partition("[")[0] in self.LEFT_OUT:
             pytest.skip("not run: FerretDB 1 has no $elemMatch over documents, or no atomic find-and-modify")
         time = FakeTime()
-        store = self.Store(f"{FERRET.rstrip('/')}/rollwright_test_{secrets.token_hex(6)}", clock=time)
+        request.getfixturevalue("monkeypatch").setattr(
+            "rollwright.pool.stores.mongo.store.MongoConnection", self.Connection
+        )
+        store = MongoStore(f"{FERRET.rstrip('/')}/rollwright_test_{secrets.token_hex(6)}", clock=time)
         yield StoreUnderTest(store=store, advance=time.advance)
         store.database.client.drop_database(store.database.name)
         store.close()
@@ -235,16 +241,16 @@ def test_history_half_moved_out_is_read_once(store, moved_out, monkeypatch):
     store.settle([Outcome.released(take(store)[0])]).check()
     before = store.read_history("p")
     document = store.database["rollwright_tasks"].find_one({"_id": int(task_id)})
-    store._drain([document])  # by one client
+    store._history.drain([document])  # by one client
     if moved_out:
-        store._drain([document])  # and by another that had read the same
+        store._history.drain([document])  # and by another that had read the same
         store.database["rollwright_tasks"].update_one({"_id": int(task_id)}, {"$set": {"log": document["log"]}})
     assert store.read_history("p") == before
 
 
 def test_a_client_killed_while_it_removed_leaves_no_trace_but_history(store, monkeypatch):
     store.put("p", [NewTask.of({"x": 1})])
-    monkeypatch.setattr(MongoStore, "_sweep", lambda self, pool: None)
+    monkeypatch.setattr(MongoHistory, "sweep", lambda self, pool: None)
     assert store.delete("p", None) == 1
     assert [*store.find("p")] == []
     assert sum(store.count("p").values()) == 0
@@ -405,7 +411,7 @@ def test_without_the_driver_the_install_line_is_told(monkeypatch):
 def test_a_forked_child_opens_a_connection_of_its_own(store):
     (task_id,) = store.put("p", [NewTask.of({"x": 1})]).ids
     before = store.database.client
-    store._pid = -1  # what a child finds: a client of another process
+    store._db._pid = -1  # what a child finds: a client of another process
     assert [record.task_id for record in store.find("p")] == [task_id]
     assert store.database.client is not before
     before.close()

@@ -1,4 +1,4 @@
-"""The MongoDB database behind a pool: connecting, versions, the server's clock, errors, bells."""
+"""The MongoDB database behind a pool: connecting, versions, the server's clock, errors, notifications."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import os
 import random
 import threading
 import warnings
-from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
 import pymongo
-from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, MongoClient, ReadPreference, WriteConcern
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -38,7 +36,7 @@ from rollwright.errors import ConfigError, PoolError, SchemaVersionError, StoreU
 from rollwright.pool.notifier import PollingWaker
 from rollwright.pool.store import Topic, Waker
 
-__all__ = ["AMBIGUOUS", "RETRIES", "SCHEMA_VERSION", "Document", "MongoLink", "ServerClock", "too_large"]
+__all__ = ["AMBIGUOUS", "PLAIN", "RETRIES", "SCHEMA_VERSION", "Document", "MongoConnection", "ServerClock", "too_large"]
 
 Document: TypeAlias = dict[str, Any]
 
@@ -48,14 +46,17 @@ DEFAULT_DATABASE: Final = "rollwright"
 AMBIGUOUS: Final = (ConnectionFailure, WTimeoutError, ExecutionTimeout)
 """Errors after which nobody knows whether the server did what it was told."""
 
+PLAIN: Final = {"def_nodes": 0, "res_nodes": 0, "validity_nodes": 0}
+"""A task without what is only for queries."""
+
 RETRIES: Final = (0.05, 0.2, 0.8)
 """Seconds to wait before each repetition."""
 
 _NOT_IMPLEMENTED: Final = 238
 _SAMPLE_EVERY: Final = 15.0
 _FIRST_CONTACT: Final = 5.0
-_FIRST_LOOK: Final = 0.01
-_LONGEST_LOOK: Final = 0.4
+_FIRST_POLL: Final = 0.01
+_LONGEST_POLL: Final = 0.4
 _logger = logging.getLogger("rollwright.pool")
 
 
@@ -89,8 +90,8 @@ class ServerClock:
             self._taken = None
 
 
-class MongoLink:
-    """The database, its client, and what every call needs; `MongoStore` says what the calls do."""
+class MongoConnection:
+    """The database, its client, and what every call needs: retries, the server's clock, errors of the pool."""
 
     def __init__(
         self,
@@ -104,19 +105,25 @@ class MongoLink:
         self._url = url
         self._name = database
         self._timeout = timeout
-        self._waiting: Clock = waiting if waiting is not None else SystemClock()
+        self.waiting: Clock = waiting if waiting is not None else SystemClock()
         self._given_clock = clock
-        self._clock = clock if clock is not None else ServerClock(self._ask_time, steady=self._waiting.monotonic)
+        self.clock = clock if clock is not None else ServerClock(self._ask_time, steady=self.waiting.monotonic)
         self._mutex = threading.RLock()
         self._client: MongoClient[Document] | None = None
         self._database: Database[Document] | None = None
         self._pid = 0
         self._random = random.Random()  # noqa: S311 - when to look is no secret
-        self._registered: set[str] = set()
-        self._doubtful: deque[ObjectId] = deque(maxlen=100)
+        self.registered: set[str] = set()
+        # What a changed task comes back as; None for servers that only return whole documents.
+        self.returned: Mapping[str, Any] | None = PLAIN
+
+    @property
+    def shown(self) -> str:
+        """The URL without its secrets, for people."""
+        return masked(self._url)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({masked(self._url)!r})"
+        return f"MongoConnection({self.shown!r})"
 
     # -- connecting --------------------------------------------------------------------------------------------
 
@@ -131,7 +138,7 @@ class MongoLink:
 
     def connected(self) -> Database[Document]:
         """Return the database; the errors of the driver come as the pool's."""
-        with self._translated():
+        with self.translate():
             return self.database
 
     def _connect(self) -> Database[Document]:
@@ -164,7 +171,7 @@ class MongoLink:
         )
         try:
             self._check_server(database)
-            self._check_version(database)
+            self.check_version(database)
         except BaseException:
             client.close()
             self._client = None
@@ -177,25 +184,28 @@ class MongoLink:
             if self._client is not None and self._pid == os.getpid():
                 self._client.close()
             self._client = self._database = None
-            self._registered.clear()
-            if isinstance(self._clock, ServerClock):
-                self._clock.forget()
+            self.registered.clear()
+            if isinstance(self.clock, ServerClock):
+                self.clock.forget()
 
     @property
-    def _tasks(self) -> Collection[Document]:
+    def tasks(self) -> Collection[Document]:
+        """The tasks, each with its latest history."""
         return self.database["rollwright_tasks"]
 
     @property
-    def _latest(self) -> Collection[Document]:
+    def latest(self) -> Collection[Document]:
         """The tasks as the primary has them this moment: to prepare a write, whose filter then decides."""
-        return self._tasks.with_options(read_concern=ReadConcern("local"))
+        return self.tasks.with_options(read_concern=ReadConcern("local"))
 
     @property
-    def _history(self) -> Collection[Document]:
+    def history(self) -> Collection[Document]:
+        """The history that was moved out of the tasks."""
         return self.database["rollwright_history"]
 
     @property
-    def _pools(self) -> Collection[Document]:
+    def pools(self) -> Collection[Document]:
+        """The pools: their names, whether they are paused, and their notifications."""
         return self.database["rollwright_pools"]
 
     def _ask_time(self) -> float:
@@ -221,7 +231,8 @@ class MongoLink:
 
     # -- versions ----------------------------------------------------------------------------------------------
 
-    def _check_version(self, database: Database[Document]) -> None:
+    def check_version(self, database: Database[Document]) -> None:
+        """Bring `database` to this version's schema; refuse a later one."""
         meta = database["rollwright_meta"]
         found = meta.find_one({"_id": "schema"})
         if found is None:
@@ -252,14 +263,14 @@ class MongoLink:
             with suppress(DuplicateKeyError):  # another client was first
                 meta.insert_one(document)
 
-    def _allocate(self, count: int) -> int:
+    def allocate(self, count: int) -> int:
         """Take `count` new ids, one after another, and return the first.
 
         One document counts for all clients, and ids are taken at the put itself, never ahead: a put that began after
         another had returned gets greater ones.
         """
         meta = self.database["rollwright_meta"]
-        found = self._patiently(
+        found = self.retry(
             lambda: meta.find_one_and_update(
                 {"_id": "task"}, {"$inc": {"last": count}}, return_document=pymongo.ReturnDocument.AFTER
             )
@@ -273,26 +284,27 @@ class MongoLink:
 
     # -- calls -------------------------------------------------------------------------------------------------
 
-    def _patiently(self, call: Callable[[], Any]) -> Any:
+    def retry(self, call: Callable[[], Any]) -> Any:
         """Return the answer of a call that may be repeated, asking a few times while connections fail."""
         for pause in (*RETRIES, None):
             try:
                 return call()
             except AMBIGUOUS as error:
-                self._after(error, pause)
+                self.pause_after(error, pause)
         raise AssertionError  # pragma: no cover - the last round returns or raises
 
-    def _after(self, error: PyMongoError, pause: float | None) -> None:
+    def pause_after(self, error: PyMongoError, pause: float | None) -> None:
         """Wait before the next try, or raise when there is none or no server can be found at all."""
-        if isinstance(self._clock, ServerClock):
-            self._clock.forget()
+        if isinstance(self.clock, ServerClock):
+            self.clock.forget()
         if pause is None or isinstance(error, ServerSelectionTimeoutError):
             raise error
         _logger.info("store.retry store=mongodb error=%s", type(error).__name__)
-        self._waiting.sleep(pause)
+        self.waiting.sleep(pause)
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translate(self) -> Iterator[None]:
+        """Raise the driver's errors in the block as the pool's."""
         try:
             yield
         except DocumentTooLarge as error:
@@ -303,26 +315,26 @@ class MongoLink:
             cause = None if "***" in words else error
             raise StoreUnavailableError(f"{masked(self._url)}: {words}", hint=_hint(error)) from cause
 
-    # -- bells -------------------------------------------------------------------------------------------------
+    # -- notifications -------------------------------------------------------------------------------------------------
 
     def waker(self, pool: str, *, topic: Topic = "work") -> Waker:
-        """Return a new listener, which looks more and more seldom, about twice a second in the end."""
-        longest = _LONGEST_LOOK * self._random.uniform(0.8, 1.2)  # so that workers started together do not look at once
-        return PollingWaker(lambda: self._rung(pool, topic), first=_FIRST_LOOK, longest=longest)
+        """Return a new listener, which polls more and more seldom, about twice a second in the end."""
+        longest = _LONGEST_POLL * self._random.uniform(0.8, 1.2)  # so that workers started together do not poll at once
+        return PollingWaker(lambda: self._count_notified(pool, topic), first=_FIRST_POLL, longest=longest)
 
     def notify(self, pool: str, *, topic: Topic = "work") -> None:
         """Wake all who listen."""
-        # A lost ring costs a look later, so nobody waits for a majority.
+        # A lost notification costs a poll later, so nobody waits for a majority.
         try:
-            pools = self._pools.with_options(write_concern=WriteConcern(w=1))
+            pools = self.pools.with_options(write_concern=WriteConcern(w=1))
             pools.update_one({"_id": pool}, {"$inc": {topic: 1}})
         except PyMongoError as error:
             _logger.debug("store.notify_lost pool=%s topic=%s error=%s", pool, topic, type(error).__name__)
 
-    def _rung(self, pool: str, topic: Topic) -> Hashable:
-        # What rang is looked for on the server that heard it, not on a majority of them.
-        with self._translated():
-            pools = self._pools.with_options(read_concern=ReadConcern("local"))
+    def _count_notified(self, pool: str, topic: Topic) -> Hashable:
+        # Read from the server that took the notification, not from a majority of them.
+        with self.translate():
+            pools = self.pools.with_options(read_concern=ReadConcern("local"))
             found = pools.find_one({"_id": pool}, {topic: 1}) or {}
         return int(found.get(topic, 0))
 

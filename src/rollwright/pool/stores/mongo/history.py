@@ -1,4 +1,4 @@
-"""History in MongoDB: born inside the task's document, moved out later, read from both."""
+"""History in MongoDB: written inside the task's document, moved out later, read from both."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ from pymongo.errors import BulkWriteError, PyMongoError
 
 from rollwright.pool.states import Status
 from rollwright.pool.store import HistoryRow
-from rollwright.pool.stores.mongo.connection import Document, MongoLink
+from rollwright.pool.stores.mongo.connection import PLAIN, Document, MongoConnection
 from rollwright.pool.stores.mongo.writes import GRAVE
 
-__all__ = ["PLAIN", "DuplicatesOnly", "MongoHistory", "rows_of"]
+__all__ = ["DuplicatesOnly", "MongoHistory", "rows_of"]
 
 MAX_LOG: Final = 12
 """Changes that may stay in a task's document; whoever makes one more moves them out."""
-
-PLAIN: Final = {"def_nodes": 0, "res_nodes": 0, "validity_nodes": 0}
-"""A task without what is only for queries."""
 
 _LOG: Final = {"pool": 1, "log": 1, "version": 1, "token": 1, "attempts": 1}
 _BURIED_AT_ONCE: Final = 200
@@ -73,13 +70,13 @@ class DuplicatesOnly:
         return codes <= {11000} and not details.get("writeConcernErrors")
 
 
-class MongoHistory(MongoLink):
-    """The port `History`, and keeping the log in each document short."""
+class MongoHistory:
+    """Reading the history, and keeping the log in each document short."""
 
-    # What a changed task comes back as; None for servers that only return whole documents.
-    _returned: Mapping[str, Any] | None = PLAIN
+    def __init__(self, connection: MongoConnection) -> None:
+        self._db = connection
 
-    def read_history(self, pool: str, task_ids: Sequence[str] | None = None) -> list[HistoryRow]:
+    def read(self, pool: str, task_ids: Sequence[str] | None = None) -> list[HistoryRow]:
         """Return the changes, oldest first: within a task in their order, between tasks by their times."""
         where: Document = {"pool": {"$in": [pool, f"{GRAVE}{pool}"]}}
         moved: Document = {"pool": pool}
@@ -87,15 +84,15 @@ class MongoHistory(MongoLink):
             numbers = [int(item) for item in task_ids if item.isascii() and item.isdecimal() and len(item) < 19]
             where["_id"] = moved["task"] = {"$in": numbers}
         found: dict[tuple[int, int], Document] = {}
-        with self._translated():
+        with self._db.translate():
             # Documents first: what is moved out meanwhile is then met twice, and never missed.
-            for document in self._tasks.find(where, _LOG):
+            for document in self._db.tasks.find(where, _LOG):
                 found |= {(row["task"], row["n"]): row for row in rows_of(document)}
-            for row in self._history.find(moved):
+            for row in self._db.history.find(moved):
                 found.setdefault((row["task"], row["n"]), row)
         return _in_order(found)
 
-    def _drain(self, documents: Sequence[Mapping[str, Any]]) -> None:
+    def drain(self, documents: Sequence[Mapping[str, Any]]) -> None:
         """Move the logs of documents into the history.
 
         Idempotent: a row's id is its task and number, and an entry is taken out by its key, so that any number of
@@ -104,44 +101,46 @@ class MongoHistory(MongoLink):
         rows = [row for document in documents for row in rows_of(document)]
         if rows:
             with DuplicatesOnly():
-                self._history.insert_many([{"_id": f"{row['task']}:{row['n']}"} | row for row in rows], ordered=False)
+                self._db.history.insert_many(
+                    [{"_id": f"{row['task']}:{row['n']}"} | row for row in rows], ordered=False
+                )
         for document in documents:
             keys = [*{entry["key"] for entry in document["log"]}]
-            self._tasks.update_one({"_id": document["_id"]}, {"$pull": {"log": {"key": {"$in": keys}}}})
+            self._db.tasks.update_one({"_id": document["_id"]}, {"$pull": {"log": {"key": {"$in": keys}}}})
 
-    def _keep_short(self, document: Mapping[str, Any]) -> None:
+    def keep_short(self, document: Mapping[str, Any]) -> None:
         """Move a log out that has become long; when that fails, the next change will do it."""
         if len(document["log"]) > MAX_LOG:
             try:
-                self._drain([document])
+                self.drain([document])
             except PyMongoError as error:
                 _logger.debug("history.left task=%s error=%s", document["_id"], type(error).__name__)
 
-    def _sweep(self, pool: str) -> None:
+    def sweep(self, pool: str) -> None:
         """Move the history of removed tasks out, and then the tasks themselves."""
-        while documents := [*self._tasks.find({"pool": f"{GRAVE}{pool}"}, _LOG, limit=_BURIED_AT_ONCE)]:
+        while documents := [*self._db.tasks.find({"pool": f"{GRAVE}{pool}"}, _LOG, limit=_BURIED_AT_ONCE)]:
             rows = [row for document in documents for row in rows_of(document)]
             if rows:
                 with DuplicatesOnly():
-                    self._history.insert_many(
+                    self._db.history.insert_many(
                         [{"_id": f"{row['task']}:{row['n']}"} | row for row in rows], ordered=False
                     )
-            self._tasks.delete_many({"_id": {"$in": [document["_id"] for document in documents]}})
+            self._db.tasks.delete_many({"_id": {"$in": [document["_id"] for document in documents]}})
 
-    def _happened(self, where: Mapping[str, Any], key: ObjectId) -> Document | None:
+    def find_change(self, where: Mapping[str, Any], key: ObjectId) -> Document | None:
         """Return the task when a change of that key was made to it, although no answer came.
 
         The question is itself a write: it sees the latest state, and is answered when a majority has it.
         """
         number = where["_id"]
-        found = self._tasks.find_one_and_update(
+        found = self._db.tasks.find_one_and_update(
             {"_id": number, "log.key": key},
             {"$set": {"asked": key}},
-            projection=self._returned,
+            projection=self._db.returned,
             return_document=ReturnDocument.AFTER,
         )
-        if found is None and self._history.find_one({"task": number, "key": key}) is not None:
-            return self._tasks.find_one({"_id": number}, PLAIN)
+        if found is None and self._db.history.find_one({"task": number, "key": key}) is not None:
+            return self._db.tasks.find_one({"_id": number}, PLAIN)
         return found
 
 

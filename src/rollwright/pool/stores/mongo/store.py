@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -10,8 +11,10 @@ from typing import Any, Final, TypeAlias
 
 from bson import ObjectId, encode
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
+from rollwright.core.clock import Clock
 from rollwright.errors import (
     IllegalTransitionError,
     LeaseLostError,
@@ -25,6 +28,7 @@ from rollwright.pool.states import CLAIMABLE, Status, amend_sources
 from rollwright.pool.store import (
     Amendment,
     ClaimRequest,
+    HistoryRow,
     Lease,
     MovedTask,
     NewTask,
@@ -33,13 +37,15 @@ from rollwright.pool.store import (
     PutResult,
     Settlement,
     TaskRecord,
+    Topic,
     Traits,
+    Waker,
     check_movable,
     check_pool_name,
 )
 from rollwright.pool.stores.mongo import writes as changes
-from rollwright.pool.stores.mongo.connection import AMBIGUOUS, RETRIES, Document, too_large
-from rollwright.pool.stores.mongo.history import PLAIN, DuplicatesOnly, MongoHistory
+from rollwright.pool.stores.mongo.connection import AMBIGUOUS, PLAIN, RETRIES, Document, MongoConnection, too_large
+from rollwright.pool.stores.mongo.history import DuplicatesOnly, MongoHistory
 from rollwright.pool.stores.mongo.query import where
 
 __all__ = ["MongoStore"]
@@ -57,7 +63,7 @@ _Maker: TypeAlias = Callable[[int, float], Document]
 _NEXT: Final = [("priority", DESCENDING), ("_id", ASCENDING)]
 
 
-class MongoStore(MongoHistory):
+class MongoStore:
     """Tasks in a MongoDB database, shared by the processes of any number of machines.
 
     Parameters
@@ -77,6 +83,31 @@ class MongoStore(MongoHistory):
     write's own key before anything is done again.
     """
 
+    def __init__(
+        self,
+        url: str,
+        *,
+        database: str | None = None,
+        clock: Callable[[], float] | None = None,
+        timeout: float = 20.0,
+        waiting: Clock | None = None,
+    ) -> None:
+        self._db = MongoConnection(url, database=database, clock=clock, timeout=timeout, waiting=waiting)
+        self._history = MongoHistory(self._db)
+        self._doubtful: deque[ObjectId] = deque(maxlen=100)
+
+    def __repr__(self) -> str:
+        return f"MongoStore({self._db.shown!r})"
+
+    @property
+    def database(self) -> Database[Document]:
+        """The database, connected at the first use."""
+        return self._db.database
+
+    def connected(self) -> Database[Document]:
+        """Return the database; the errors of the driver come as the pool's."""
+        return self._db.connected()
+
     @property
     def traits(self) -> Traits:
         """Many machines, the server's clock in milliseconds, one transaction for each task."""
@@ -84,10 +115,26 @@ class MongoStore(MongoHistory):
 
     def migrate(self) -> None:
         """Bring the database to this version's schema, and end what killed clients left half done."""
-        with self._translated():
-            self._check_version(self.database)
-            for pool in self._pools.distinct("_id"):
-                self._sweep(pool)
+        with self._db.translate():
+            self._db.check_version(self.database)
+            for pool in self._db.pools.distinct("_id"):
+                self._history.sweep(pool)
+
+    def close(self) -> None:
+        """Close the connections; they are made anew when the store is used again."""
+        self._db.close()
+
+    def waker(self, pool: str, *, topic: Topic = "work") -> Waker:
+        """Return a new listener, which polls more and more seldom, about twice a second in the end."""
+        return self._db.waker(pool, topic=topic)
+
+    def notify(self, pool: str, *, topic: Topic = "work") -> None:
+        """Wake all who listen."""
+        self._db.notify(pool, topic=topic)
+
+    def read_history(self, pool: str, task_ids: Sequence[str] | None = None) -> list[HistoryRow]:
+        """Return the changes, oldest first: within a task in their order, between tasks by their times."""
+        return self._history.read(pool, task_ids)
 
     # -- putting -----------------------------------------------------------------------------------------------
 
@@ -117,7 +164,7 @@ class MongoStore(MongoHistory):
         known: dict[str, int] = {}
         mine: set[int] = set()
         wanted = [*unique]
-        with self._translated():
+        with self._db.translate():
             for start in range(0, len(wanted), _PUT_CHUNK):
                 chunk = wanted[start : start + _PUT_CHUNK]
                 self._add_chunk(pool, {name: unique[name] for name in chunk}, known, mine)
@@ -135,24 +182,24 @@ class MongoStore(MongoHistory):
     ) -> None:
         for pause in (0.0, *RETRIES, *RETRIES):
             if pause:  # what another client just put may not have reached a majority yet
-                self._waiting.sleep(pause)
+                self._db.waiting.sleep(pause)
             missing = [name for name in makers if name not in known]
-            found = self._tasks.find({"pool": pool, "fingerprint": {"$in": missing}}, {"fingerprint": 1})
+            found = self._db.tasks.find({"pool": pool, "fingerprint": {"$in": missing}}, {"fingerprint": 1})
             known |= {document["fingerprint"]: document["_id"] for document in found}
             missing = [name for name in missing if name not in known]
             if not missing:
                 return
             self._register(pool)
-            first = self._allocate(len(missing))
-            now = self._clock()
+            first = self._db.allocate(len(missing))
+            now = self._db.clock()
             mine |= {*range(first, first + len(missing))}
             documents = [makers[name](first + place, now) for place, name in enumerate(missing)]
             try:
                 with DuplicatesOnly():
-                    self._tasks.insert_many(documents, ordered=False)
+                    self._db.tasks.insert_many(documents, ordered=False)
                     known |= {document["fingerprint"]: document["_id"] for document in documents}
             except AMBIGUOUS as error:
-                self._after(error, 0.0)  # the next round finds out what was inserted
+                self._db.pause_after(error, 0.0)  # the next round finds out what was inserted
         raise StoreUnavailableError(
             f"pool `{pool}`: tasks were removed, or connections failed, as often as they were put",
             hint="put them again; what is there already stays as it is",
@@ -160,21 +207,21 @@ class MongoStore(MongoHistory):
 
     def _register(self, pool: str) -> None:
         """Let the pool be known before it has tasks, so that none has tasks and is not known."""
-        if pool not in self._registered:
+        if pool not in self._db.registered:
             update = {"$set": {"used": True}}
-            self._patiently(lambda: self._pools.update_one({"_id": pool}, update, upsert=True))
-            self._registered.add(pool)
+            self._db.retry(lambda: self._db.pools.update_one({"_id": pool}, update, upsert=True))
+            self._db.registered.add(pool)
 
     # -- claiming ----------------------------------------------------------------------------------------------
 
     def claim(self, claim: ClaimRequest) -> list[Lease]:
         """Take tasks: highest priority first, then the oldest; each by a write of its own."""
-        with self._translated():
+        with self._db.translate():
             return self._claim(claim)
 
     def _claim(self, claim: ClaimRequest) -> list[Lease]:
-        self._tend(claim.pool)
-        if claim.limit <= 0 or self._pools.find_one({"_id": claim.pool, "paused_at": {"$gt": 0}}) is not None:
+        self._free_and_promote(claim.pool)
+        if claim.limit <= 0 or self._db.pools.find_one({"_id": claim.pool, "paused_at": {"$gt": 0}}) is not None:
             return []
         leases: list[Lease] = []
         while len(leases) < claim.limit:
@@ -190,49 +237,49 @@ class MongoStore(MongoHistory):
         for pause in (*RETRIES, None):
             key = ObjectId()
             try:
-                document: Document | None = self._tasks.find_one_and_update(
+                document: Document | None = self._db.tasks.find_one_and_update(
                     wanted,
-                    changes.claimed(claim, key, self._clock()),
+                    changes.claimed(claim, key, self._db.clock()),
                     sort=_NEXT,
-                    projection=self._returned,
+                    projection=self._db.returned,
                     return_document=ReturnDocument.AFTER,
                 )
             except AMBIGUOUS as error:
                 # The server may have given a task away and the answer was lost: look for the claim's key, and should
                 # the write come even later, `renew` gives back what this client does not know it has.
                 self._doubtful.append(key)
-                self._after(error, pause)
-                found = self._latest.find_one({"owner": claim.owner, "status": "running", "claim": key}, PLAIN)
+                self._db.pause_after(error, pause)
+                found = self._db.latest.find_one({"owner": claim.owner, "status": "running", "claim": key}, PLAIN)
                 if found is not None:
                     with suppress(ValueError):
                         self._doubtful.remove(key)
                     return found
             else:
                 if document is not None:
-                    self._keep_short(document)
+                    self._history.keep_short(document)
                 return document
         raise AssertionError  # pragma: no cover - the last round returns or raises
 
-    def _tend(self, pool: str) -> None:
+    def _free_and_promote(self, pool: str) -> None:
         """Free what leases of `pool` ended, and let delayed tasks be taken whose time has come."""
-        now = self._clock()
+        now = self._db.clock()
         late: Document = {"pool": pool, "due": {"$lte": now}}
-        if self._latest.find_one(late, _STATE) is None:
+        if self._db.latest.find_one(late, _STATE) is None:
             return
         self._reap(now, {"pool": pool})
         delayed = late | {"status": {"$in": [status.value for status in sorted(CLAIMABLE)]}}
-        self._patiently(lambda: self._tasks.update_many(delayed, changes.promoted()))
+        self._db.retry(lambda: self._db.tasks.update_many(delayed, changes.promoted()))
 
     def renew(self, owner: str, *, lease: float) -> dict[str, int]:
         """Extend the leases of all tasks `owner` holds."""
         held: Document = {"owner": owner, "status": Status.RUNNING.value}
-        with self._translated():
+        with self._db.translate():
             if self._doubtful:  # taken after all by claims whose answers were lost: nobody works on these
-                for document in [*self._latest.find(held | {"claim": {"$in": [*self._doubtful]}}, PLAIN)]:
+                for document in [*self._db.latest.find(held | {"claim": {"$in": [*self._doubtful]}}, PLAIN)]:
                     self._settle_one(document, Outcome.released(_lease(document)))
-            until = {"$set": {"due": self._clock() + lease}}
-            self._patiently(lambda: self._tasks.update_many(held, until))
-            return {str(document["_id"]): document["token"] for document in self._latest.find(held, _STATE)}
+            until = {"$set": {"due": self._db.clock() + lease}}
+            self._db.retry(lambda: self._db.tasks.update_many(held, until))
+            return {str(document["_id"]): document["token"] for document in self._db.latest.find(held, _STATE)}
 
     # -- ending ------------------------------------------------------------------------------------------------
 
@@ -240,9 +287,9 @@ class MongoStore(MongoHistory):
         """End attempts one by one, then take the next tasks; killed between, it has ended some and taken none."""
         refused: list[LeaseLostError] = []
         statuses: dict[str, Status] = {}
-        with self._translated():
+        with self._db.translate():
             numbers = [int(outcome.task_id) for outcome in outcomes]
-            held = {document["_id"]: document for document in self._latest.find({"_id": {"$in": numbers}}, PLAIN)}
+            held = {document["_id"]: document for document in self._db.latest.find({"_id": {"$in": numbers}}, PLAIN)}
             for outcome in outcomes:
                 status = self._settle_one(held.get(int(outcome.task_id)), outcome)
                 if status is None:
@@ -250,7 +297,7 @@ class MongoStore(MongoHistory):
                 else:
                     statuses[outcome.task_id] = status
             leases = self._claim_after(claim, settled=bool(statuses))
-            self._ring_for({document["pool"] for document in held.values()}, statuses.values(), more=bool(leases))
+            self._notify_for({document["pool"] for document in held.values()}, statuses.values(), more=bool(leases))
         return Settlement(refused=tuple(refused), statuses=statuses, leases=tuple(leases))
 
     def _claim_after(self, claim: ClaimRequest | None, *, settled: bool) -> list[Lease]:
@@ -273,7 +320,7 @@ class MongoStore(MongoHistory):
         """
         if document is None or document["origin"] is None or document["status"] == changes.DELETED:
             return None
-        change = changes.ended(document, outcome, self._clock())
+        change = changes.ended(document, outcome, self._db.clock())
         after = self._change(changes.fence(outcome), change)
         return change.status if after is not None else None
 
@@ -282,22 +329,22 @@ class MongoStore(MongoHistory):
         doubt = False
         for pause in (*RETRIES, None):
             try:
-                found: Document | None = self._tasks.find_one_and_update(
-                    allowed, change.update, projection=self._returned, return_document=ReturnDocument.AFTER
+                found: Document | None = self._db.tasks.find_one_and_update(
+                    allowed, change.update, projection=self._db.returned, return_document=ReturnDocument.AFTER
                 )
                 if found is None and doubt:
-                    found = self._happened(allowed, change.key)
+                    found = self._history.find_change(allowed, change.key)
             except AMBIGUOUS as error:
                 doubt = True
-                self._after(error, pause)
+                self._db.pause_after(error, pause)
             else:
                 if found is not None:
-                    self._keep_short(found)
+                    self._history.keep_short(found)
                 return found
         raise AssertionError  # pragma: no cover - the last round returns or raises
 
     def _refusal(self, outcome: Outcome) -> LeaseLostError:
-        found = self._latest.find_one({"_id": int(outcome.task_id), "status": {"$ne": changes.DELETED}}, _STATE)
+        found = self._db.latest.find_one({"_id": int(outcome.task_id), "status": {"$ne": changes.DELETED}}, _STATE)
         if found is None:
             return LeaseLostError(outcome.task_id, token=outcome.token, current=None)
         return LeaseLostError(outcome.task_id, token=outcome.token, current=found["token"], state=found["status"])
@@ -305,35 +352,35 @@ class MongoStore(MongoHistory):
     def reap(self, pool: str | None = None, *, query: Query | None = None) -> list[str]:
         """Free the tasks whose lease ended; MongoDB knows of no dead process."""
         limits = {} if pool is None else {"pool": pool}
-        with self._translated():
-            return self._reap(self._clock(), limits, where(query))
+        with self._db.translate():
+            return self._reap(self._db.clock(), limits, where(query))
 
     def _reap(self, now: float, limits: Document, condition: Document | None = None) -> list[str]:
         late: Document = {"status": Status.RUNNING.value, "due": {"$lt": now}}
         wanted = {"$and": [late | limits, condition]} if condition else late | limits
         freed: list[str] = []
-        for document in [*self._latest.find(wanted, PLAIN | {"definition": 0}, sort=_OLDEST)]:
+        for document in [*self._db.latest.find(wanted, PLAIN | {"definition": 0}, sort=_OLDEST)]:
             change = changes.reaped(document, now)
             # Renewed or settled since it was read: then the filter does not meet it.
             if self._change(late | {"_id": document["_id"], "token": document["token"]}, change) is not None:
                 freed.append(str(document["_id"]))
-                self._ring_for({document["pool"]}, [change.status])
+                self._notify_for({document["pool"]}, [change.status])
         return freed
 
-    def _ring_for(self, pools: set[str], statuses: Any, *, more: bool = False) -> None:
-        """Ring for tasks that came into `statuses`; with `more` at work, no end is near."""
+    def _notify_for(self, pools: set[str], statuses: Any, *, more: bool = False) -> None:
+        """Notify of tasks that came into `statuses`; with `more` at work, no end is near."""
         for topic in topics_of(statuses):
             if topic == "work" or not more:
                 for pool in pools:
                     self.notify(pool, topic=topic)
 
-    # -- asking ------------------------------------------------------------------------------------------------
+    # -- reading ------------------------------------------------------------------------------------------------
 
     def get(self, pool: str, task_ids: Sequence[str]) -> list[TaskRecord]:
         """Return the tasks, in the order asked."""
         numbers = [int(item) for item in task_ids if item.isascii() and item.isdecimal() and len(item) < 19]
-        with self._translated():
-            rows = self._tasks.find({"_id": {"$in": numbers}, "pool": pool}, PLAIN | {"log": 0})
+        with self._db.translate():
+            rows = self._db.tasks.find({"_id": {"$in": numbers}, "pool": pool}, PLAIN | {"log": 0})
             found = {str(document["_id"]): _record(document) for document in rows}
         for task_id in task_ids:
             if task_id not in found:
@@ -347,8 +394,8 @@ class MongoStore(MongoHistory):
         while True:
             page: Document = {"pool": pool, "_id": {"$gt": last}}
             wanted = {"$and": [page, condition]} if condition else page
-            with self._translated():
-                rows = [*self._tasks.find(wanted, PLAIN | {"log": 0}, sort=_OLDEST, limit=_PAGE)]
+            with self._db.translate():
+                rows = [*self._db.tasks.find(wanted, PLAIN | {"log": 0}, sort=_OLDEST, limit=_PAGE)]
             yield from (_record(document) for document in rows)
             if len(rows) < _PAGE:
                 return
@@ -358,8 +405,10 @@ class MongoStore(MongoHistory):
         """Return how many tasks match, by state."""
         condition = where(query)
         wanted = {"$and": [{"pool": pool}, condition]} if condition else {"pool": pool}
-        with self._translated():
-            rows = [*self._tasks.aggregate([{"$match": wanted}, {"$group": {"_id": "$status", "tasks": {"$sum": 1}}}])]
+        with self._db.translate():
+            rows = [
+                *self._db.tasks.aggregate([{"$match": wanted}, {"$group": {"_id": "$status", "tasks": {"$sum": 1}}}])
+            ]
         return dict.fromkeys(Status, 0) | {Status(row["_id"]): row["tasks"] for row in rows}
 
     # -- changing by hand --------------------------------------------------------------------------------------
@@ -373,19 +422,21 @@ class MongoStore(MongoHistory):
             if status is Status.PART_DONE:
                 allowed["result"] = {"$ne": None}
         selection = {"$and": [{"pool": pool}, where(query), allowed]}
-        with self._translated():
+        with self._db.translate():
             if amendment.replacement is not None:
                 self._refuse_held(pool, query)
             try:
-                changed = self._each(selection, lambda document: changes.amended(document, amendment, self._clock()))
+                changed = self._each(selection, lambda document: changes.amended(document, amendment, self._db.clock()))
             except DuplicateKeyError as error:
                 raise PoolError("another task of the pool has that definition already") from error
             if changed and status is not None:
-                self._ring_for({pool}, [status])
+                self._notify_for({pool}, [status])
         return [str(number) for number in changed]
 
     def _refuse_held(self, pool: str, query: Query | None) -> None:
-        held = self._latest.find_one({"$and": [{"pool": pool, "status": Status.RUNNING.value}, where(query)]}, _STATE)
+        held = self._db.latest.find_one(
+            {"$and": [{"pool": pool, "status": Status.RUNNING.value}, where(query)]}, _STATE
+        )
         if held is not None:
             raise IllegalTransitionError(f"task {held['_id']} is running; its definition stays")
 
@@ -393,7 +444,7 @@ class MongoStore(MongoHistory):
         """Change every task selected; one that changed since it was read is looked at anew."""
         changed: list[int] = []
         without: Document = PLAIN | {"definition": 0}
-        for seen in [*self._latest.find(selection, without, sort=_OLDEST)]:
+        for seen in [*self._db.latest.find(selection, without, sort=_OLDEST)]:
             document: Document | None = seen
             for _ in range(_ROUNDS):
                 if document is None:
@@ -402,16 +453,16 @@ class MongoStore(MongoHistory):
                 if self._change(allowed, make(document)) is not None:
                     changed.append(seen["_id"])
                     break
-                document = self._latest.find_one({"$and": [{"_id": seen["_id"]}, selection]}, without)
+                document = self._db.latest.find_one({"$and": [{"_id": seen["_id"]}, selection]}, without)
         return changed
 
     def delete(self, pool: str, query: Query | None, *, running: bool = False) -> int:
         """Remove tasks that match; their history stays."""
         allowed: Document = {} if running else {"status": {"$ne": Status.RUNNING.value}}
         selection = {"$and": [{"pool": pool}, where(query), allowed]}
-        with self._translated():
-            removed = self._each(selection, lambda document: changes.buried(document, self._clock()))
-            self._sweep(pool)
+        with self._db.translate():
+            removed = self._each(selection, lambda document: changes.buried(document, self._db.clock()))
+            self._history.sweep(pool)
         if removed:
             self.notify(pool, topic="end")
         return len(removed)
@@ -420,33 +471,33 @@ class MongoStore(MongoHistory):
 
     def list_pools(self) -> list[str]:
         """Return the names of all pools that have or had tasks, or are paused, sorted."""
-        with self._translated():
-            rows = self._pools.find({"$or": [{"used": True}, {"paused_at": {"$gt": 0}}]}, {"_id": 1})
+        with self._db.translate():
+            rows = self._db.pools.find({"$or": [{"used": True}, {"paused_at": {"$gt": 0}}]}, {"_id": 1})
             return sorted(str(row["_id"]) for row in rows)
 
     def pause(self, pool: str, *, reason: str | None = None) -> bool:
         """Let nobody take tasks of `pool` until `resume`; a claim that is on its way may still take one."""
         check_pool_name(pool)
-        update = {"$set": {"paused_at": self._clock(), "reason": reason}}
-        with self._translated():
-            self._patiently(lambda: self._pools.update_one({"_id": pool}, {"$setOnInsert": {"work": 0}}, upsert=True))
+        update = {"$set": {"paused_at": self._db.clock(), "reason": reason}}
+        with self._db.translate():
+            self._db.retry(lambda: self._db.pools.update_one({"_id": pool}, {"$setOnInsert": {"work": 0}}, upsert=True))
             going = {"_id": pool, "paused_at": None}
-            return self._patiently(lambda: self._pools.find_one_and_update(going, update)) is not None
+            return self._db.retry(lambda: self._db.pools.find_one_and_update(going, update)) is not None
 
     def resume(self, pool: str) -> bool:
         """Let tasks be taken again."""
         update = {"$unset": {"paused_at": "", "reason": ""}}
         paused = {"_id": pool, "paused_at": {"$gt": 0}}
-        with self._translated():
-            resumed = self._patiently(lambda: self._pools.find_one_and_update(paused, update)) is not None
+        with self._db.translate():
+            resumed = self._db.retry(lambda: self._db.pools.find_one_and_update(paused, update)) is not None
         if resumed:
             self.notify(pool)
         return resumed
 
     def stat(self, pool: str) -> PoolStat:
         """Return how many tasks a pool has by state, and whether it is paused."""
-        with self._translated():
-            found = self._pools.find_one({"_id": pool}) or {}
+        with self._db.translate():
+            found = self._db.pools.find_one({"_id": pool}) or {}
         return PoolStat(
             pool=pool, counts=self.count(pool), paused_at=found.get("paused_at"), reason=found.get("reason")
         )
