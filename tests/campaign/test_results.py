@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rollwright.analysis.metrics import show_metrics
 from rollwright.campaign.config import BacktestConfig, CampaignConfig
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.campaign.results import CampaignResult, check_results, make_results, read_summary
@@ -123,7 +124,7 @@ def test_every_variant_is_joined_judged_and_written_by_itself(tmp_path):
     assert len(pred) == result.variants[1].rows == 30 * 12
     page = result.files["report"].read_text(encoding="utf-8")
     for variant in result.variants:
-        for metric in variant.headline():
+        for metric in show_metrics(variant.metrics):
             assert metric.text in page
 
 

@@ -332,9 +332,9 @@ def _artifact_door(work: Path) -> Callable[[Path], object]:
 
 
 def _import_door(work: Path) -> Callable[[Path], object]:
-    from rollwright.compat.pickle_child import converted  # noqa: PLC0415
+    from rollwright.compat.pickle_child import convert  # noqa: PLC0415
 
-    return lambda path: converted(path, work)
+    return lambda path: convert(path, work)
 
 
 def _result_door(path: Path) -> object:

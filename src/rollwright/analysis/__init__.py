@@ -1,1 +1,1 @@
-"""What a signal is worth: metrics, records and the report."""
+"""Analysis of signals: metrics, record templates and the report."""

@@ -1,4 +1,4 @@
-"""Metrics: numbers with a machine key and a unit, and the one place that makes text of them.
+"""Metrics: numbers with a machine key and a unit, and the one place that formats them as text.
 
 Programs compare keys and values; people read what `show_metrics` returns. The terminal, ``--json``, ``summary.json``
 and the report are all made from the same `Metric` values.
@@ -175,7 +175,7 @@ def metrics_from_json(data: Mapping[str, Any]) -> tuple[Metric, ...]:
 
 
 def backtest_metrics(report: pd.DataFrame) -> tuple[Metric, ...]:
-    """Return what a daily back-test comes to, after costs.
+    """Return the metrics of a daily back-test, after costs.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Scores and labels as arrays grouped by day, and the few things computed for all days at once."""
+"""Scores and labels as arrays grouped by day, and computations over all days at once."""
 
 from __future__ import annotations
 

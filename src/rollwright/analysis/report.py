@@ -1,4 +1,4 @@
-"""One campaign as one HTML file: it opens from a disk and asks the network for nothing."""
+"""Render a campaign as one self-contained HTML file that needs no network."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rollwright.analysis.metrics import Metric, show_metrics
 from rollwright.analysis.report_figures import (
     Figure,
     WindowRow,
+    draw_group_bars,
+    draw_group_lines,
     draw_ic,
     draw_performance,
     draw_timeline,
-    group_bars,
-    group_lines,
 )
 from rollwright.analysis.report_text import LANGUAGES, Language, Words, name_fact
 from rollwright.core.atomic import write_text
@@ -80,11 +80,11 @@ class CampaignReport:
     variants : sequence of VariantReport
         With several, a table compares their metrics and each has sections of its own.
     facts : sequence of (str, str)
-        Smaller print beneath the title, as a key of `report_text.FACTS` or any name, and finished text.
+        Small print beneath the title, as a key of `report_text.FACTS` or any name, and finished text.
     created : str
-        When, as text; the report asks no clock.
+        Time of creation as text; the report reads no clock.
     notes : sequence of str
-        What a reader must know before the numbers.
+        Warnings to read before the numbers.
     config : str
         The YAML that made it.
     lang : {"en", "zh"}
@@ -189,8 +189,8 @@ def _make_figures(variant: VariantReport, windows: Sequence[WindowRow], words: W
     if ic is not None:
         figures["ic"] = draw_ic(ic, words)
     if variant.groups is not None and len(variant.groups):
-        figures["group_lines"] = group_lines(variant.groups, words)
-        figures["group_bars"] = group_bars(variant.groups, words)
+        figures["group_lines"] = draw_group_lines(variant.groups, words)
+        figures["group_bars"] = draw_group_bars(variant.groups, words)
     return figures
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from rollwright.analysis.report_text import Words
 from rollwright.analysis.signal import rolling_mean, standard_error
 
-__all__ = ["Figure", "WindowRow", "draw_ic", "draw_performance", "draw_timeline", "group_bars", "group_lines"]
+__all__ = ["Figure", "WindowRow", "draw_group_bars", "draw_group_lines", "draw_ic", "draw_performance", "draw_timeline"]
 
 Figure: TypeAlias = "dict[str, Any]"
 DateRange: TypeAlias = "tuple[pd.Timestamp, pd.Timestamp]"
@@ -238,7 +238,7 @@ def draw_ic(ic: pd.DataFrame, words: Words, *, window: int = ROLLING) -> Figure:
     return {"data": traces, "layout": layout}
 
 
-def group_lines(groups: pd.DataFrame, words: Words) -> Figure:
+def draw_group_lines(groups: pd.DataFrame, words: Words) -> Figure:
     """Return the return of each score group above the mean of all, added up over the days."""
     days = _format_days(groups.index)
     above = groups.sub(groups.mean(axis=1), axis=0).fillna(0.0).cumsum()
@@ -255,7 +255,7 @@ def group_lines(groups: pd.DataFrame, words: Words) -> Figure:
     return {"data": traces, "layout": layout}
 
 
-def group_bars(groups: pd.DataFrame, words: Words) -> Figure:
+def draw_group_bars(groups: pd.DataFrame, words: Words) -> Figure:
     """Return the mean daily return of each score group above the mean of all, in basis points, with its error."""
     above = groups.sub(groups.mean(axis=1), axis=0)
     errors = [standard_error(above[name]) * 2e4 for name in groups.columns]

@@ -157,6 +157,6 @@ FACTS: Final[dict[str, tuple[str, str]]] = {
 
 
 def name_fact(language: Language, key: str) -> str:
-    """Return what the small print calls the fact `key`; another name stays as it is."""
+    """Return the label of the fact `key` in the small print; an unknown key is returned as it is."""
     english, chinese = FACTS.get(key, (key, key))
     return chinese if language == "zh" else english

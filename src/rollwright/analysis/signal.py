@@ -1,4 +1,4 @@
-"""How good a signal is: daily information coefficients, group returns, and how sure one may be of their mean.
+"""Signal statistics: daily information coefficients, group returns, and standard errors of their means.
 
 Everything here is a pure function of scores and labels indexed by (datetime, instrument). A *day's* figure uses that
 day's rows only, so no figure of a day depends on another day.
@@ -38,7 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalSummary:
-    """What the daily coefficients come to.
+    """Summary of the daily coefficients.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The feature store as a user sees it: what it holds, and what may go."""
+"""List and prune the feature store."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class CacheListing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruning:
-    """What goes, or went: the files, their bytes, and those kept because somebody has them open."""
+    """Result of pruning: files removed or to be removed, their bytes, and files kept because they are open."""
 
     root: Path
     files: tuple[CacheFile, ...]
@@ -83,7 +83,7 @@ class Pruning:
 
 
 def list_cache(settings: Settings | None = None) -> CacheListing:
-    """Return what the feature store of the settings holds; those of the current context if not given."""
+    """Return what the feature store of `settings` (the current ones if not given) holds."""
     present = current_settings() if settings is None else settings
     root = present.resolve(present.store.path)
     found = entries(root)
@@ -159,7 +159,7 @@ def plan_pruning(
 
 
 def prune_cache(plan: Pruning) -> Pruning:
-    """Remove what `plan` names and return what went; what somebody opened meanwhile stays.
+    """Remove the files of `plan` and return what was removed; files opened in the meantime are kept.
 
     What is asked for again is computed again: no result is lost.
     """

@@ -1,4 +1,4 @@
-"""Campaigns from a file: opening, rolling, resuming, helping."""
+"""Open, roll, resume and help campaigns."""
 
 from __future__ import annotations
 
@@ -321,7 +321,7 @@ def _help(
             query=query,
             tags=tags,
             until_empty=until_empty,
-            on_event=lambda event: tell(event, names.of(event.task_id)),
+            on_event=lambda event: tell(event, names.find(event.task_id)),
         )
     finally:
         store.close()

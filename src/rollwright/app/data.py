@@ -160,7 +160,7 @@ def describe_market(
 def check_market(
     path: Path | str | None = None, *, freq: str | None = None, settings: Settings | None = None
 ) -> CheckReport:
-    """Look through a data folder for what would spoil research; see `rollwright.market.ingest.check.check_data`."""
+    """Check a data folder for gaps, impossible prices and damage; see `rollwright.market.ingest.check.check_data`."""
     if path is None:
         opened = provider_from_settings(settings)
         return check_data(opened.root, freq=freq or opened.freq)
@@ -177,12 +177,12 @@ def _open_provider(path: Path | str | None, freq: str | None, settings: Settings
 
 
 def list_data_warnings(source: DataSource, context: Context) -> list[str]:
-    """Return a line for each thing about the market's data that changes how the numbers read."""
+    """Return a warning for each property of the market data that affects how to read the results."""
     notes: list[str] = []
     missing = source.missing_fields(PRICE_FIELDS)
     if missing:
         names = ", ".join(f"${name}" for name in missing)
-        notes.append(f"No instrument has {names}: whatever is computed from it is NaN; nothing was made up for it.")
+        notes.append(f"No instrument has {names}: everything computed from it is NaN.")
     facts = read_demo(folder_from_settings(context.settings)) if context.market is None else None
     if facts:
         notes.append(

@@ -1,4 +1,4 @@
-"""Task pools as a user sees them: what is in them, and changing it by hand."""
+"""Query and change task pools on behalf of a user."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ class WindowNames:
         self._pool = pool
         self._known: dict[str, str | None] = {}
 
-    def of(self, task_id: str | None) -> str | None:
+    def find(self, task_id: str | None) -> str | None:
         """Return the window of a task, or None when it has none or is gone."""
         if task_id is None:
             return None
@@ -279,7 +279,7 @@ class Holder:
     Attributes
     ----------
     owner : str
-        Host, process and chance.
+        Host, process id and a random part.
     tasks, labels : tuple of str
         Ids of its tasks, and what they are.
     since, until : float
@@ -323,7 +323,7 @@ def _make_holder(owner: str, records: Sequence[TaskRecord], now: float) -> Holde
 
 
 def explain(record: TaskRecord) -> str:
-    """Return in one line why a task stands where it stands, or nothing."""
+    """Return the last line of a task's error, or an empty text."""
     return last_line(record.error) if record.error else ""
 
 

@@ -1,4 +1,4 @@
-"""Moving a pool to another store: whole, repeatable, and checked before anything is removed."""
+"""Move a pool to another store: complete, repeatable, and verified before anything is removed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RUNNING: Final = In(path=("status",), values=(Status.RUNNING.value,))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveReport:
-    """What a move did.
+    """Result of a move.
 
     Attributes
     ----------

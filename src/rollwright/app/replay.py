@@ -1,4 +1,4 @@
-"""Training a recorded task again, to see whether the same bytes come out; the original is only read."""
+"""Replay: train a recorded task again and compare the bytes; the original is only read."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class ArtifactComparison:
 
     @property
     def same(self) -> bool:
-        """Whether every byte is."""
+        """Whether the artifact is byte for byte the same."""
         return self.then == self.now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What came out when a task was trained again.
+    """Result of training a task again.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Replay:
     artifacts : tuple of ArtifactComparison
         Every artifact but the provenance.
     changed : tuple of (str, str, str)
-        What of the provenance is another: dotted name, then, now.
+        Differences in provenance: dotted name, then, now.
     has_provenance : bool
         Whether the original has a provenance at all.
     """

@@ -1,4 +1,4 @@
-"""Recorded runs as a user names them: by an id, a fingerprint, a window, an experiment; and what one of them is."""
+"""Find recorded runs by id, fingerprint, window or experiment, and describe them."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ class StoredRun:
         return self.recorder.location.files_of(self.recorder.experiment_id, self.recorder.id)
 
     def title(self) -> str:
-        """Return what names it to a reader."""
+        """Return the title that messages use."""
         return f"{self.window or self.recorder.name} of {self.experiment} ({self.recorder.id[:12]})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDetails:
-    """What a run is, and where its model comes from.
+    """A run with its metrics, artifacts and provenance.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class RunDetails:
     provenance : mapping
         Empty when none was stored.
     changed : tuple of (str, str, str)
-        What would be another if it were trained now: dotted name, then, now.
+        Differences if it were trained now: dotted name, then, now.
     """
 
     run: StoredRun
@@ -173,7 +173,7 @@ def restore_settings(provenance: Mapping[str, Any], settings: Settings) -> Setti
 
 
 def show_run(what: str, *, project: Path | None = None) -> RunDetails:
-    """Return what a run is, where its model comes from, and what of that is another now.
+    """Return a run with its provenance, and how that differs from the present state.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def show_run(what: str, *, project: Path | None = None) -> RunDetails:
 
 
 def _find_changes(origin: Mapping[str, Any], task: Mapping[str, Any], settings: Settings) -> list[tuple[str, str, str]]:
-    """Return what of a provenance is another now, without training anything."""
+    """Return how a provenance differs from the present state, without training anything."""
     files = code_files(task, Trust.from_settings(settings))
     try:
         generation = provider_from_settings(settings).generation

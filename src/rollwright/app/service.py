@@ -1,4 +1,4 @@
-"""Worker services: what makes systemd or launchd keep a worker running."""
+"""Worker services: systemd units and launchd agents that keep a worker running."""
 
 from __future__ import annotations
 

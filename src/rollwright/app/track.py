@@ -1,4 +1,4 @@
-"""Tracking as a user sees it: what waits for the server, what a dead process left open, and MLflow's page."""
+"""Tracking status, synchronising the outbox, relocation, and the command that opens MLflow's page."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PATIENT: Final = ("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")  # a large file takes t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackStatus:
-    """What there is to do about the records of a project.
+    """State of a project's records.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class TrackStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackSync:
-    """What was done: the runs that were ended as FAILED, and each outbox as it is now."""
+    """Result of synchronising: runs ended as FAILED, and the state of each outbox."""
 
     failed: tuple[AbandonedRun, ...]
     outboxes: tuple[OutboxReport, ...]

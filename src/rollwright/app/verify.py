@@ -1,4 +1,4 @@
-"""Whether everything a project recorded is still there, and still what was written."""
+"""Verify that everything a project recorded is still there and unchanged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CountRuns = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntegrityFinding:
-    """One thing that is not as it should be.
+    """One problem found.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class IntegrityFinding:
 
 @dataclass(slots=True, kw_only=True)
 class Verification:
-    """What was looked at, and what was found.
+    """Result of a verification: what was read, and the problems found.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Verification:
         return not any(finding.severity == "error" for finding in self.findings)
 
     def add(self, severity: Severity, kind: FindingKind, where: Path, message: str, *, run: str = "") -> None:
-        """Note a finding."""
+        """Add a finding and log it."""
         shown = os.path.relpath(where, self.root) if where.is_relative_to(self.root) else str(where)
         self.findings.append(IntegrityFinding(severity=severity, kind=kind, where=shown, run=run, message=message))
         _logger.info("verify.found severity=%s kind=%s where=%s", severity, kind, shown)

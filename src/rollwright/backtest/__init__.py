@@ -1,1 +1,1 @@
-"""From a signal to an account."""
+"""Back-test a signal: strategies, costs, simulation, risk."""

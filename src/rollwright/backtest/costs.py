@@ -1,4 +1,4 @@
-"""What a trade costs, in which lots one trades, and when the exchange allows it."""
+"""Trading costs, lot sizes and price limits of a market."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Costs:
         Raises
         ------
         ConfigError
-            For a region nobody has described.
+            For an unknown region.
         """
         known = {
             "cn": cls(trade_unit=100, limit_threshold=0.095),

@@ -1,4 +1,4 @@
-"""A daily back-test from predictions and a data source to a report."""
+"""Daily back-test: from predictions and a data source to a report."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ REPORT_COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BacktestResult:
-    """What a daily back-test came to.
+    """Result of a daily back-test.
 
     Attributes
     ----------
@@ -151,7 +151,7 @@ def backtest(
     terms = Costs.for_region("us") if costs is None else costs
     source = source if source is not None else current_market("day")
     calendar = source.calendar()
-    positions, names, table = _as_table(pred, calendar)
+    positions, names, table = _to_table(pred, calendar)
     low = positions[0] if start is None else calendar.at_or_after(start)
     high = positions[-1] if end is None else calendar.at_or_before(end)
     high = min(high, calendar.known - 1)
@@ -161,15 +161,15 @@ def backtest(
     inside = (positions >= low) & (positions <= high)
     scores[positions[inside] - low] = table[inside]
     _check_benchmark(benchmark, source)
-    market, changes = _market(source, names, low, high + 1, settle=settle_delisted)
+    market, changes = _load_prices(source, names, low, high + 1, settle=settle_delisted)
     made = simulate(strategy, scores, market, costs=terms, account=account)
     index = pd.DatetimeIndex(calendar.values[low : high + 1], name="datetime")
-    bench = _benchmark(benchmark, source, index, low, high + 1, scores, changes)
+    bench = _load_benchmark(benchmark, source, index, low, high + 1, scores, changes)
     columns = pd.Index(names, name="instrument")
     return BacktestResult(
-        report=_report(made, index, bench),
-        positions=_positions(made, index, columns),
-        trades=_trades(made, index, columns),
+        report=_make_report(made, index, bench),
+        positions=_make_positions(made, index, columns),
+        trades=_make_trades(made, index, columns),
         strategy=strategy,
         costs=terms,
     )
@@ -244,7 +244,7 @@ def backtest_daily(
         rule,
         rule.signal,
         source,
-        costs=_terms(exchange_kwargs or {}),
+        costs=_make_costs(exchange_kwargs or {}),
         account=account,
         benchmark=benchmark,
         start=start_time,
@@ -253,7 +253,7 @@ def backtest_daily(
     return made.report, made.positions
 
 
-def _terms(kwargs: Mapping[str, Any]) -> Costs:
+def _make_costs(kwargs: Mapping[str, Any]) -> Costs:
     """Return the terms of the settings' region, with what Qlib's `kwargs` say in their place."""
     fixed: dict[str, tuple[object, ...]] = {
         "freq": ("day",),
@@ -272,7 +272,7 @@ def _terms(kwargs: Mapping[str, Any]) -> Costs:
     return replace(Costs.for_region(current_settings().data.region), **own)
 
 
-def _as_table(
+def _to_table(
     pred: pd.DataFrame | pd.Series[float], calendar: TradingCalendar
 ) -> tuple[NDArray[np.int64], tuple[str, ...], NDArray[np.float64]]:
     """Return the calendar positions, the instruments, and the scores [positions, instruments]."""
@@ -296,7 +296,7 @@ def _as_table(
     return places.astype(np.int64), tuple(str(name) for name in names), table
 
 
-def _market(
+def _load_prices(
     source: DataSource, names: tuple[str, ...], start: int, stop: int, *, settle: bool
 ) -> tuple[MarketPrices, NDArray[np.float64]]:
     """Return the prices of the sessions, and the changes of the same."""
@@ -342,7 +342,7 @@ def _check_benchmark(benchmark: Benchmark, source: DataSource) -> None:
         )
 
 
-def _benchmark(
+def _load_benchmark(
     benchmark: Benchmark,
     source: DataSource,
     index: pd.DatetimeIndex,
@@ -358,15 +358,15 @@ def _benchmark(
     if isinstance(benchmark, pd.Series):
         found = np.asarray(benchmark.reindex(index), dtype=np.float64)
     elif benchmark == "mean":
-        counted = np.isfinite(changes) & _members(scores)
+        counted = np.isfinite(changes) & _find_members(scores)
         total: NDArray[np.float64] = np.where(counted, changes, 0.0).sum(axis=1, dtype=np.float64)
         found = np.divide(total, np.maximum(counted.sum(axis=1), 1), dtype=np.float64)
     else:
-        found = _market(source, (benchmark,), start, stop, settle=False)[1][:, 0]
+        found = _load_prices(source, (benchmark,), start, stop, settle=False)[1][:, 0]
     return np.where(np.isfinite(found), found, 0.0)
 
 
-def _members(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _find_members(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return who makes up the mean of each session: whom the last signal before it scored, and at first whom it will.
 
     They are known before the session, like the holdings they are compared with.
@@ -376,7 +376,7 @@ def _members(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.take(scored, np.concatenate([rows[:1], rows[:-1]]), axis=0)
 
 
-def _report(made: Simulation, index: pd.DatetimeIndex, bench: NDArray[np.float64]) -> pd.DataFrame:
+def _make_report(made: Simulation, index: pd.DatetimeIndex, bench: NDArray[np.float64]) -> pd.DataFrame:
     account = made.cash + made.value
     before = np.concatenate([[made.account], account[:-1]])
     columns = {
@@ -393,7 +393,7 @@ def _report(made: Simulation, index: pd.DatetimeIndex, bench: NDArray[np.float64
     return pd.DataFrame(columns, index=index, columns=list(REPORT_COLUMNS))
 
 
-def _positions(made: Simulation, index: pd.DatetimeIndex, names: pd.Index[str]) -> pd.DataFrame:
+def _make_positions(made: Simulation, index: pd.DatetimeIndex, names: pd.Index[str]) -> pd.DataFrame:
     days, places = made.sessions, made.instruments
     value = made.amounts * made.prices
     weight = value / (made.cash + made.value)[days]
@@ -403,7 +403,7 @@ def _positions(made: Simulation, index: pd.DatetimeIndex, names: pd.Index[str]) 
     )
 
 
-def _trades(made: Simulation, index: pd.DatetimeIndex, names: pd.Index[str]) -> pd.DataFrame:
+def _make_trades(made: Simulation, index: pd.DatetimeIndex, names: pd.Index[str]) -> pd.DataFrame:
     days = np.array([trade.session for trade in made.trades], dtype=np.intp)
     places = np.array([trade.instrument for trade in made.trades], dtype=np.intp)
     return pd.DataFrame(

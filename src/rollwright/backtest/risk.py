@@ -1,4 +1,4 @@
-"""Figures of a return series."""
+"""Risk and return metrics of a return series."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def periods_per_year(freq: str) -> float:
     Raises
     ------
     ConfigError
-        For a frequency nobody has heard of.
+        For an unknown frequency.
     """
     found = re.fullmatch(r"([1-9]\d*)?([a-z]+)", freq.lower())
     unit = _SPELLINGS.get(found[2], found[2]) if found else ""

@@ -1,4 +1,4 @@
-"""One pass over the sessions: what a strategy would have earned."""
+"""Simulate a strategy session by session."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Trade(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Simulation:
-    """What came of it, one entry per session.
+    """Result of a simulation, one entry per session.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class Simulation:
 
 @dataclass(slots=True, kw_only=True)
 class _Book:
-    """Cash and holdings while the days go by."""
+    """Cash and holdings during the simulation."""
 
     costs: Costs
     cash: float
@@ -164,8 +164,8 @@ class _Book:
         self.age[held] += 1
         self.closes.append((self.cash, held, self.amount[held], self.price[held]))
 
-    def summary(self, *, account: float) -> Simulation:
-        """Return what was written down."""
+    def make_simulation(self, *, account: float) -> Simulation:
+        """Return the result of the simulation."""
         cash, held, amounts, prices = zip(*self.closes, strict=True)
         days = np.array([trade.session for trade in self.trades], dtype=np.intp)
         cost = np.bincount(days, weights=[trade.cost for trade in self.trades], minlength=len(cash))
@@ -226,7 +226,7 @@ def simulate(
         raise ConfigError(f"account = {account} is nothing to begin with")
     sessions, width = scores.shape
     traded = market.traded()
-    may_sell, may_buy = _open_to_trade(strategy, market, traded, costs)
+    may_sell, may_buy = _find_tradable(strategy, market, traded, costs)
     asked = np.asarray(np.any(~np.isnan(scores), axis=1))
     book = _Book(
         # adjusted shares have no lots
@@ -241,12 +241,12 @@ def simulate(
         book.settle(day, market.ends)
         if day and asked[day - 1]:
             factor = None if market.factor is None else market.factor[day]
-            _trade(strategy, scores[day - 1], book, day, factor, may_sell[day], may_buy[day])
+            _trade_session(strategy, scores[day - 1], book, day, factor, may_sell[day], may_buy[day])
         book.close()
-    return book.summary(account=float(account))
+    return book.make_simulation(account=float(account))
 
 
-def _trade(
+def _trade_session(
     strategy: TopkDropoutStrategy,
     scores: Floats,
     book: _Book,
@@ -271,10 +271,10 @@ def _trade(
             book.buy(day, place, value, 1.0 if factor is None else float(factor[place]))
 
 
-def _open_to_trade(
+def _find_tradable(
     strategy: TopkDropoutStrategy, market: MarketPrices, traded: NDArray[np.bool_], costs: Costs
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return where one may sell, and where one may buy."""
+    """Return which instruments can be sold and which can be bought on each session."""
     buyable: NDArray[np.bool_] = traded if market.factor is None else traded & (market.factor > 0)
     if costs.limit_threshold is None:
         return traded, buyable

@@ -18,7 +18,7 @@ Places = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Choice:
-    """What the rule wants of one day, before anything is traded.
+    """Intended trades of one session, before any limit of trading.
 
     Attributes
     ----------

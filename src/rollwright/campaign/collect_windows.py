@@ -1,4 +1,4 @@
-"""One prediction for each variant out of its windows, with proof that nothing is missing (decision D17)."""
+"""Collect the windows of each variant into one prediction, and prove that no row is missing (decision D17)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["VariantPrediction", "collect_windows"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantPrediction:
-    """What all windows of one variant together predicted.
+    """The joined prediction of all windows of one variant.
 
     Attributes
     ----------

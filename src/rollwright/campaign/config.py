@@ -1,4 +1,4 @@
-"""What a campaign's YAML may say, and all that is wrong with one at once."""
+"""The sections of a campaign's YAML, and reading one with all its problems reported at once."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class TaskConfig(_Part):
 
 
 class RollingConfig(_Part):
-    """How the window walks.
+    """How the walk-forward window moves.
 
     .. warning:: **Look-ahead.** `trunc_days` below the sessions of future that the label reads, plus one, lets train
        and valid samples know prices of the test window. ``auto`` reads the label's expression and is never too small.
@@ -114,7 +114,7 @@ class BacktestConfig(_Part):
 
 
 class ReportConfig(_Part):
-    """What the report says beside the numbers."""
+    """Title, language and notes of the report."""
 
     title: str | None = None
     lang: Literal["en", "zh"] = "en"
@@ -123,7 +123,7 @@ class ReportConfig(_Part):
 
 
 class SysConfig(_Part):
-    """Folders beneath that of the file whose modules may be named without their folder."""
+    """Folders beneath that of the file in which modules are looked up."""
 
     path: list[str] = []
     rel_path: list[str] = []
@@ -135,7 +135,7 @@ class SysConfig(_Part):
 
 
 class CampaignConfig(_Part):
-    """One YAML: a task, how it rolls, and what is made of its predictions."""
+    """One YAML: a task, how it rolls, and how its predictions are collected, back-tested and reported."""
 
     experiment_name: str | None = None
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
@@ -208,7 +208,7 @@ def read_config(
 def _check_task_section(
     task: dict[str, Any], sys: object, document: YamlDocument, trusted: Sequence[str] | None
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return the task with the modules of ``sys`` led to their files, and what is wrong with it."""
+    """Return the task with the modules of ``sys`` replaced by their files, and its problems."""
     folder = document.path.resolve().parent
     folders, problems = find_sys_folders(sys, folder, document)
     task = replace_modules_with_files(task, folders, folder)

@@ -1,4 +1,4 @@
-"""From a campaign's configuration to its windows: pure, and nothing is trained."""
+"""Plan a campaign: from its configuration to its windows, without training anything."""
 
 from __future__ import annotations
 

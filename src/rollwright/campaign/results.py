@@ -1,4 +1,4 @@
-"""What is made of a campaign's predictions: files, numbers, an account, a report."""
+"""Results of a campaign: collected predictions, metrics, a back-test and a report."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ import pandas as pd
 
 from rollwright.analysis.metrics import (
     Metric,
-    ShownMetric,
     backtest_metrics,
     metrics_from_json,
     metrics_to_json,
-    show_metrics,
 )
 from rollwright.analysis.report import CampaignReport, VariantReport, WindowRow, render_report
 from rollwright.analysis.signal import calc_ic, group_returns, summarise
@@ -52,7 +50,7 @@ REPORT_FILE: Final = "report.html"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantResult:
-    """What one model for one horizon came to.
+    """Results of one variant: one model for one horizon.
 
     Attributes
     ----------
@@ -72,14 +70,10 @@ class VariantResult:
     metrics: tuple[Metric, ...]
     files: Mapping[str, Path]
 
-    def headline(self) -> list[ShownMetric]:
-        """Return the metrics as the terminal shows them."""
-        return show_metrics(self.metrics)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignResult:
-    """What a campaign came to.
+    """Results of a campaign.
 
     Attributes
     ----------
@@ -88,7 +82,7 @@ class CampaignResult:
     files : mapping of str to Path
         ``summary`` and ``report``.
     notes : tuple of str
-        What a reader must know beside the numbers.
+        Warnings to read with the numbers.
     """
 
     name: str
@@ -186,7 +180,7 @@ def name_universe(config: CampaignConfig) -> str | None:
 
 
 def check_results(config: CampaignConfig, source: DataSource) -> None:
-    """Refuse, before anything is trained, what `make_results` could only refuse after all of it.
+    """Check before training what would make `make_results` fail after it.
 
     Raises
     ------
@@ -231,17 +225,17 @@ def make_results(
     ----------
     plan : CampaignPlan
     recorders : mapping of WindowKey to Recorder
-        By window, all of them.
+        The finished recorder of every window.
     config, text : CampaignConfig, str
-        What was asked, read and as written.
+        The configuration, parsed and as written.
     source : DataSource
     region : str
-        Whose trading rules the back-test follows.
+        Market whose trading rules the back-test follows.
     folder : Path
     notes, facts : sequences
-        What the caller knows beside the numbers: warnings, and small print for the report.
+        Warnings, and facts (key, text) for the small print of the report.
     created : str
-        When, for the report only.
+        Time of creation, shown in the report only.
 
     Raises
     ------
@@ -295,7 +289,7 @@ def _judge_variant(
     region: str,
     folder: Path,
 ) -> tuple[VariantResult, VariantReport]:
-    """Return what one variant came to, and its part of the report; nothing is written."""
+    """Return the results of one variant and its part of the report; nothing is written."""
     pred, label = prediction.pred, prediction.label
     ic, ric = calc_ic(pred, label)
     metrics = summarise(ic, ric).metrics()
@@ -375,7 +369,7 @@ def _make_window_rows(
 
 
 def _add_purge(window: Window, calendar: TradingCalendar) -> dict[str, tuple[Session, Session]]:
-    """Return the window's segments and the sessions left out between learning and test."""
+    """Return the window's segments, with the sessions between training and test as ``purge``."""
     segments = dict(window.segments)
     learnt = max(end for role, (_, end) in segments.items() if role != "test")
     if calendar.distance(learnt, window.test[0]) > 1:

@@ -1,4 +1,4 @@
-"""The JSON Schema of a campaign's YAML, for editors: completion, descriptions, and red lines under what cannot be."""
+"""The JSON Schema of a campaign's YAML, for editors: completion, descriptions and validation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FILLED: Final = {"type": "string", "pattern": r"\{\{.*\}\}"}
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the schema: that of the checked configuration, as a file may spell it.
+    """Return the schema of the configuration, with all the ways in which a file may write it.
 
     Wider than the check in what only the whole chain of files can tell: a key may be dropped or come from a base, a
     value may be a variable of the template, and a top-level key of any name may hold an anchor.
@@ -35,7 +35,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _widen(name: str, value: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of one key with what may stand there instead of its value."""
+    """Return the schema of one key, allowing a drop mark or a template variable in place of its value."""
     kept: dict[str, Any] = {key: value.pop(key) for key in ("title", "description", "default") if key in value}
     choices = value.pop("anyOf", None) or [value]
     if name == "record":  # one record needs no list

@@ -32,7 +32,7 @@ Overrides = Annotated[
 
 
 def default_jobs() -> int:
-    """Return how many windows train at the same time when nobody says."""
+    """Return the default number of windows that train at the same time."""
     return max(1, (os.cpu_count() or 2) // 2)
 
 
@@ -135,7 +135,7 @@ def _end(result: CampaignResult | None, go_on: str, settings: Settings, *, as_js
 
 
 def show_tracking(settings: Settings) -> None:
-    """Say where the recorded runs are to be seen, and what of them waits for a server."""
+    """Print where to see the recorded runs, and how many wait for a server."""
     from rollwright.app.track import list_tracking_notes  # noqa: PLC0415 - keeps --help light
 
     for line in list_tracking_notes(settings):
@@ -147,13 +147,15 @@ def show_result(result: CampaignResult) -> None:
     from rich.console import Console  # noqa: PLC0415 - keeps --help light
     from rich.table import Table  # noqa: PLC0415 - keeps --help light
 
+    from rollwright.analysis.metrics import show_metrics  # noqa: PLC0415 - keeps --help light
+
     for variant in result.variants:
         name = result.name if len(result.variants) == 1 else f"{result.name}, {variant.variant}"
         print(f"{name}: {variant.windows} windows, {variant.days} days, {variant.rows:,} predictions")
         table = Table()
         table.add_column("measure")
         table.add_column("value", justify="right")
-        for metric in variant.headline():
+        for metric in show_metrics(variant.metrics):
             table.add_row(metric.label, metric.text)
         Console().print(table)
         for label, path in variant.files.items():

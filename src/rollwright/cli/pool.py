@@ -1,4 +1,4 @@
-"""``rollwright pool``: looking into task pools; what changes them is in `pool_change`."""
+"""``rollwright pool``: commands that read task pools; those that change them are in `pool_change`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``rollwright pool``: what changes a pool. Verbs that lose something ask, and say how many tasks it is about."""
+"""``rollwright pool``: commands that change a pool. Those that lose something ask first and name how many tasks."""
 
 from __future__ import annotations
 

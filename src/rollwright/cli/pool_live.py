@@ -1,4 +1,4 @@
-"""A pool's state while it changes: a bar or a table on a terminal, plain lines elsewhere."""
+"""Live progress of a pool: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class _Bar:
 
 
 class WaitBar(_Bar):
-    """How far the tasks are that somebody waits for."""
+    """Progress of the tasks that a command waits for."""
 
     def __call__(self, progress: WaitProgress) -> None:
         """Show how it stands."""

@@ -1,4 +1,4 @@
-"""What a long job says while it works: one bar on a terminal, plain lines elsewhere."""
+"""Progress of a campaign: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def describe(event: WorkerEvent, name: str | None) -> str:
 
 
 def tell_event(event: WorkerEvent, window: str | None = None) -> None:
-    """Say one line about a worker's event; about a task by its window, or by its id when it has none."""
+    """Print one line about a worker's event; about a task by its window, or by its id when it has none."""
     name = None
     if event.task_id is not None:
         name = f"task {event.task_id}" if window is None else f"window {window}"

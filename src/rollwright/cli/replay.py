@@ -1,4 +1,4 @@
-"""``rollwright show`` and ``rollwright replay``: where a model comes from, and whether it comes from there again."""
+"""``rollwright show`` and ``rollwright replay``: the provenance of a run, and training it again to compare."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ What = Annotated[
 
 
 def show(what: What, as_json: AsJson = False) -> int:
-    """Tell what a recorded run is, where its model comes from, and what of that is another by now."""
+    """Show a recorded run, the provenance of its model, and what has changed since."""
     from rollwright.app.runs import show_run  # noqa: PLC0415 - keeps --help light
 
     with clean_stdout():
@@ -119,7 +119,7 @@ def _show_replay(done: Replay) -> None:
 
 
 def _explain(done: Replay) -> str:
-    """Return what is known of why the bytes differ."""
+    """Return the most likely reason why the bytes differ."""
     if not done.has_provenance:
         return "where its model comes from was not recorded, so nothing says why"
     pickled = [item.name for item in done.artifacts if item.pickled and not item.same]

@@ -1,4 +1,4 @@
-"""The root of the command line: sub-commands, the common options, and what an error looks like.
+"""The root of the command line: sub-commands, common options, error output and exit codes.
 
 Exit codes: 0 done, 1 finished with failed tasks, 2 bad input or usage, 3 something of the environment is missing,
 4 an audit failed (coverage, look-ahead, damaged artifacts, a replay that differs), 130 interrupted and resumable.

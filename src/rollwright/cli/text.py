@@ -1,4 +1,4 @@
-"""Tables and times as text for people, with nothing in them that moves a terminal's cursor."""
+"""Format tables, times and untrusted text for a terminal, with control characters escaped."""
 
 from __future__ import annotations
 

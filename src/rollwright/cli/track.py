@@ -1,4 +1,4 @@
-"""``rollwright track``: what waits for the tracking server, sending it, and MLflow's page."""
+"""``rollwright track``: status of tracking, sending waiting records, and MLflow's page."""
 
 from __future__ import annotations
 

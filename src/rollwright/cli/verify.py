@@ -1,4 +1,4 @@
-"""``rollwright verify`` tells whether everything that was recorded still is what was written."""
+"""``rollwright verify``: check that everything recorded is still there and unchanged."""
 
 from __future__ import annotations
 

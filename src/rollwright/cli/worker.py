@@ -1,4 +1,4 @@
-"""``rollwright worker``: helping a campaign, and keeping a worker running as a service."""
+"""``rollwright worker``: train windows of a campaign elsewhere, and install a worker as a service."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Predictions of many windows stitched into one, with proof that nothing is missing."""
+"""Collect the predictions of many windows into one, and prove that no row is missing."""

@@ -1,4 +1,4 @@
-"""Collectors: objects from anywhere into a dictionary, then through a list of steps."""
+"""Collectors gather objects into a dictionary and pass it through a list of steps."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _list_steps(process_list: Step | Sequence[Step]) -> list[Step]:
 
 
 class MergeCollector(Collector):
-    """What several collectors bring, side by side.
+    """Collects from several collectors into one dictionary.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""What Qlib's users bring along."""
+"""Import what Qlib's users already have."""

@@ -1,4 +1,4 @@
-"""Old pickles, as Qlib's recorders hold them, into files that nobody has to trust."""
+"""Convert old pickles, as Qlib's recorders hold them, into safe files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _ERRORS: Final[dict[str, type[RecordError]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedPickle:
-    """What an old pickle held and where it is now.
+    """Result of an import: what the pickle held and where it is now.
 
     Attributes
     ----------

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from rollwright.core.sandbox import enter_sandbox
 
-__all__ = ["converted", "main"]
+__all__ = ["convert", "main"]
 
 _MEGABYTE: Final = 1 << 20
 
@@ -19,7 +19,7 @@ def main() -> int:
     source, folder, seconds, memory = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     limits = enter_sandbox(seconds=seconds, memory=memory, file_size=max(64 * _MEGABYTE, 4 * source.stat().st_size))
     try:
-        told = {"ok": True, "limits": sorted(limits), **converted(source, folder)}
+        told = {"ok": True, "limits": sorted(limits), **convert(source, folder)}
     except MemoryError:
         told = {"ok": False, "type": "UntrustedArtifactError", "message": f"{source.name} asks for too much memory"}
     except Exception as error:  # noqa: BLE001 - this process is the boundary: its parent learns everything from one line
@@ -32,7 +32,7 @@ def main() -> int:
     return 0
 
 
-def converted(source: Path, folder: Path) -> dict[str, Any]:
+def convert(source: Path, folder: Path) -> dict[str, Any]:
     """Convert `source`, without running it, into a file in `folder`, and return what it held; errors are typed."""
     # Not before the limits stand.
     from rollwright.compat.pickle_reader import read_notes  # noqa: PLC0415

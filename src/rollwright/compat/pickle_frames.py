@@ -1,4 +1,4 @@
-"""From the notes of a pickle to a frame, a series, an array or a plain value; everything is checked, nothing called."""
+"""Rebuild a frame, series, array or plain value from the notes of a pickle: all is checked, nothing is called."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Finding every problem of a campaign file before anything runs."""
+"""Checks of a campaign file that report every problem before anything runs."""

@@ -1,4 +1,4 @@
-"""The objects a task names, checked against the signatures of their classes before anything is built.
+"""Checks of the objects a task names against the signatures of their classes, before anything is built.
 
 Only rollwright's own modules are imported for it: what else may be named is a matter of trust, and of its own errors.
 """
@@ -52,26 +52,26 @@ _PLAIN: Final = (int, float, bool, str, type(None))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectCheck:
-    """What the check of a file's objects goes by.
+    """Document and trust that the object checks use.
 
     Attributes
     ----------
     document : YamlDocument
     trust : Trust or None
-        Modules and the folder that may be named; None leaves that question to the one who builds.
+        Modules and the folder that may be named; None leaves that check to whoever builds the object.
     """
 
     document: YamlDocument
     trust: Trust | None = None
 
     def describe(self, keys: KeyPath, said: str, *, key: bool = False) -> str:
-        """Return the problem with its place; that of the key when `key` is set."""
+        """Return the problem with file, line and column of the value, or of its key when `key` is set."""
         where = self.document.locate_key if key else self.document.locate
         return f"{where(('task', *keys))}: {said}"
 
 
 def check_task(task: Mapping[str, Any], check: ObjectCheck) -> list[str]:
-    """Return what is wrong with the objects of `task`, whose placeholders are filled."""
+    """Return the problems of the objects of `task`, whose placeholders are filled."""
     problems: list[str] = []
     for role in ("model", "dataset", "reweighter"):
         if task.get(role) is not None:
@@ -114,7 +114,7 @@ def _check_object(config: Any, keys: KeyPath, role: str, check: ObjectCheck) -> 
 
 
 def _check_saved(config: Any, name: str, keys: KeyPath, check: ObjectCheck) -> list[str]:
-    """Check an object that is a file; who signed it is asked when it is opened."""
+    """Check an object saved in a file; its signature is checked when it is opened."""
     if isinstance(config, Mapping) and (config.get("module_path") or config.get("kwargs")):
         return [check.describe(keys, f"`{name}` is a saved object, which takes neither module_path nor kwargs")]
     path = check.document.path.resolve().parent / name.removeprefix(SAVED)
@@ -136,7 +136,7 @@ def _check_nested(kwargs: Mapping[str, Any], keys: KeyPath, check: ObjectCheck) 
 def _find_class(
     config: Mapping[str, Any], name: str, default: str | None, check: ObjectCheck
 ) -> tuple[Any, str | None]:
-    """Return rollwright's class that `config` means, None for another's, and what is wrong with the name."""
+    """Return the class `config` names if it is one of rollwright, else None, and the problem with the name, if any."""
     module = config.get("module_path") or (name.rpartition(".")[0] or default)
     if module is None:
         return None, f"no module_path says where `{name}` is"
@@ -198,7 +198,7 @@ def _find_nearest(names: Collection[str], known: Collection[str]) -> dict[str, s
 
 
 def _find_unknown(target: Any, names: Collection[str]) -> dict[str, str | None]:
-    """Return the unknown ones of `names` where any may be given, as far as the class itself can tell."""
+    """Return the unknown ones of `names` for a class that takes any keyword and can tell which it knows."""
     ask = getattr(target, "unknown_parameters", None)
     try:
         return dict(ask(names)) if callable(ask) else {}
@@ -207,7 +207,7 @@ def _find_unknown(target: Any, names: Collection[str]) -> dict[str, str | None]:
 
 
 def _list_parameters(target: Any) -> tuple[dict[str, Any], bool]:
-    """Return what may be given by name, with its type, and whether more than that may.
+    """Return the keyword parameters with their types, and whether further keywords are accepted.
 
     A constructor that takes ``**kwargs`` hands them to the next one up, whose parameters are then known here too; one
     whose class has ``unknown_parameters`` hands them to a library instead.

@@ -1,4 +1,4 @@
-"""Placeholders of a task, checked where they stand before anything is built."""
+"""Checks of a task's placeholders, with file, line and column, before anything is built."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PLACEHOLDER: Final = re.compile(r"<([A-Za-z_][\w.]*)>")
 
 
 def fill_task(task: Mapping[str, Any], document: YamlDocument) -> tuple[dict[str, Any], list[str]]:
-    """Return `task` with its paths ``<a.b.0>`` filled, and what is wrong with its placeholders.
+    """Return `task` with its paths ``<a.b.0>`` filled, and the problems of its placeholders.
 
     ``<MODEL>``, ``<DATASET>`` and ``<PRED>`` stay: they are filled when there is something to fill them with, which is
     in ``record`` only. A task with a problem is returned as it is.

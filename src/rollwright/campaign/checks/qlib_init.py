@@ -22,7 +22,7 @@ _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 def check_qlib_init(values: object, document: YamlDocument) -> list[str]:
-    """Return what is wrong with ``qlib_init``: names no setting has, and values no setting takes."""
+    """Return the problems of ``qlib_init``: unknown settings, and values that a setting refuses."""
     problems: list[str] = []
     for name, value in values.items() if isinstance(values, Mapping) else ():
         said: str | None
@@ -55,7 +55,7 @@ def _check_setting(values: Mapping[str, object]) -> str | None:
 
 
 def find_sys_folders(sys: object, folder: Path, document: YamlDocument) -> tuple[list[Path], list[str]]:
-    """Return the folders of ``sys`` and what is wrong with them.
+    """Return the folders of ``sys`` and their problems.
 
     Qlib appends them to ``sys.path``; here nothing becomes importable. A module may be named without its folder when
     its ``.py`` file is in one of them, and they lie beneath `folder`, the file's own, whose files are trusted.

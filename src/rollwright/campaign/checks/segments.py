@@ -1,4 +1,4 @@
-"""Dates of a task: segments, and the ranges of handlers, checked before any market data is opened."""
+"""Checks of a task's dates (segments, ranges of handlers) before any market data is opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RANGES: Final = (("start_time", "end_time"), ("fit_start_time", "fit_end_time"))
 
 
 def check_segments(target: Any, kwargs: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with the ``segments`` of a dataset: keys within its arguments, and what to say.
+    """Yield the problems of a dataset's ``segments``: the path within its arguments, and the message.
 
     A segment is a pair of dates, an open side is null; train, valid and test do not overlap unless ``allow_overlap``
     is set; none begins before the handler's data do.
@@ -48,7 +48,7 @@ def check_segments(target: Any, kwargs: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _check_handler_start(spans: Mapping[str, tuple[Any, Any]], handler: Any) -> Iterator[Problem]:
-    """Yield the segments that begin before the data of the configured handler do: those rows would never be there.
+    """Yield the segments that begin before the data of the configured handler start: those rows would never exist.
 
     An end beyond the handler's is no problem yet: rolling windows move the handler's end along.
     """
@@ -67,7 +67,7 @@ def _check_handler_start(spans: Mapping[str, tuple[Any, Any]], handler: Any) -> 
 
 
 def check_handler(target: Any, kwargs: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with the dates and codes of a handler's arguments."""
+    """Yield the problems of the dates and codes in a handler's arguments."""
     from rollwright.dataset.handler import DataHandler  # noqa: PLC0415 - only tasks with a handler pay for it
 
     if not (isinstance(target, type) and issubclass(target, DataHandler)):
@@ -84,7 +84,7 @@ def check_handler(target: Any, kwargs: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _check_date(value: object) -> str | None:
-    """Return why `value` is no date, or None."""
+    """Return why `value` is not a date, or None."""
     from rollwright.calendar.trading import to_session  # noqa: PLC0415 - pandas comes with it
 
     try:

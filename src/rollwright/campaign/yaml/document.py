@@ -1,4 +1,4 @@
-"""Reading a YAML file, with its variables and its bases, so that every complaint can say where.
+"""Read a YAML file with its variables and bases, keeping the position of every value for error messages.
 
 YAML 1.2: ``no`` is a text and ``1e-3`` a number. A duplicate key, a tab, an alias bomb or a tag that would build an
 object is an error with its line. Values are made last, when bases and overrides are in place.
@@ -40,7 +40,7 @@ KeyPath: TypeAlias = "tuple[str | int, ...]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YamlDocument:
-    """A YAML mapping, its text, and where everything stands.
+    """A YAML mapping, its text, and the position of every value.
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ def read_document(
 
 
 def combine_problems(path: Path, problems: Sequence[str]) -> ConfigError:
-    """Return the one error that tells all `problems`, each once, file by file in the order of their lines."""
+    """Return one error that lists all `problems`, each once, file by file in the order of their lines."""
     told = sorted(dict.fromkeys(problems), key=_order)
     if len(told) == 1:
         return ConfigError(told[0])

@@ -1,4 +1,4 @@
-"""Putting one YAML graph over another: a file over its base, and overrides of the command line over both.
+"""Merge YAML graphs: a file over its base, and overrides of the command line over both.
 
 An override of what an anchor names reaches every alias of it (defect Q1), and an override of one alias that place only.
 """
@@ -31,13 +31,13 @@ def merge(base: MapNode, child: MapNode) -> list[str]:
     Returns
     -------
     list of str
-        What is wrong, with its place: a ``__DROP__`` of what is not there.
+        A problem, with its position, for each ``__DROP__`` of a key that does not exist.
     """
     return _Merge(base).merge_mapping(base, child)
 
 
 def find_stray_drops(root: Node) -> list[str]:
-    """Return a problem for each ``__DROP__`` beneath `root`: nothing is underneath that it could delete."""
+    """Return a problem for each ``__DROP__`` beneath `root`: there is no base below it from which to delete a key."""
     mappings = [root, *(slot.value for slot in walk_entries(root))]
     return [
         _describe_stray_drop(entry)
@@ -123,7 +123,7 @@ class _Merge:
             new.home = slot
 
     def detach(self, slot: Entry) -> None:
-        """Make what `slot` holds its own: over an alias a mapping is laid that takes in what the alias names."""
+        """Give `slot` a value of its own: an alias is replaced by a mapping or list that includes what it names."""
         value = slot.value
         if value.home is slot:
             return
@@ -160,7 +160,7 @@ def _make_entry(place: Node, key: str, dotted: str, origin: FilePosition) -> Ent
 
 
 def _fill_empty(slot: Entry, origin: FilePosition) -> Entry:
-    """Return `slot`, an empty place of which (``rolling:``) becomes an empty mapping."""
+    """Return `slot`; an empty value (``rolling:``) becomes an empty mapping."""
     if isinstance(slot.value, ScalarNode) and slot.value.value is None:
         slot.value = MapNode(origin, home=slot)
     return slot
@@ -173,7 +173,7 @@ def _drop(mapping: MapNode, key: str, marker: Node) -> None:
 
 
 def _mark_shared(slot: Entry) -> Entry:
-    """Return `slot`, its value marked as one that stands elsewhere too."""
+    """Return `slot` after marking its value as shared with another entry."""
     slot.value.shared = True
     return slot
 

@@ -1,4 +1,4 @@
-"""YAML as a graph: an alias and its anchor are one node, and every node knows where it stands.
+"""YAML as a graph: an alias and its anchor are one node, and every node knows its position in the file.
 
 Values are made from the graph at the very end, so that what changes a node changes every place that uses it.
 """
@@ -40,7 +40,7 @@ _SCALARS: Final = frozenset(_TAG + name for name in ("str", "int", "float", "boo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePosition:
-    """A line and column of a file, both from 1; line 0 for what stands in no file."""
+    """A line and column of a file, both from 1; line 0 for a value that is in no file."""
 
     file: str
     line: int = 0
@@ -70,7 +70,7 @@ class Node:
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """What holds a node: a key of a mapping (``<<`` too), or a position of a list, whose key is empty."""
+    """Holds a node: a key of a mapping (including ``<<``), or an item of a list, whose key is empty."""
 
     key: str
     position: FilePosition
@@ -113,7 +113,7 @@ class MapNode(Node):
         return next((entry for entry in found if entry is not None), None)
 
     def resolve_entries(self) -> dict[str, Entry]:
-        """Return what the mapping means: every key once, without what was dropped."""
+        """Return the effective entries: every key once, merged in, without dropped ones."""
         found: dict[str, Entry] = {}
         for merge in reversed(self.merges):
             if isinstance(merge.value, MapNode):
@@ -213,7 +213,7 @@ def _suggest(text: str, said: str) -> str | None:
 
 
 class _Reader:
-    """Makes our graph of ruamel's, and notes what may not be there."""
+    """Converts ruamel's graph into ours, and collects the problems."""
 
     def __init__(self, rendered: Rendered, name: str) -> None:
         self.rendered = rendered
