@@ -166,6 +166,7 @@ _PUBLIC: Final[dict[str, str]] = {
 __all__ = [  # written out, so that editors and type checkers can read it
     "Alpha158",
     "Alpha360",
+    "AsOf",
     "AverageEnsemble",
     "C",
     "CatBoostModel",
@@ -178,6 +179,7 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "Ensemble",
     "ExpManager",
     "Experiment",
+    "FrameSource",
     "Group",
     "LGBModel",
     "LinearModel",
