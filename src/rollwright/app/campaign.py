@@ -183,6 +183,8 @@ def roll_campaign(
 
 
 def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgress) -> CampaignResult | None:
+    # 1. Refuse early what could only fail at the end. 2. Plan the windows. 3. Record how to resume. 4. End the runs of
+    # dead processes. 5. Submit: what is finished and valid is kept. 6. Train the rest. 7. Collect, analyse, report.
     check_results(campaign.config, source)
     with TimeInspector.logt("plan"):
         plan = make_plan(campaign.config, name=campaign.name, calendar=source.calendar())

@@ -99,6 +99,8 @@ def replay(what: str, *, project: Path | None = None) -> Replay:
     TaskFailedError
         When it cannot be trained any more.
     """
+    # 1. Find the run, and verify every byte of it. 2. Train its task in a folder and a tracking store of their own,
+    # under the settings of then. 3. Compare the artifacts, and the provenance that says why they may differ.
     settings = load_settings(start=project)
     run = find_run(what, settings)
     if run.recorder.status != Recorder.STATUS_FI:

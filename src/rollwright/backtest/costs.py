@@ -94,6 +94,8 @@ class Costs:
             Adjusted price over unadjusted price, so that ``amount * factor`` counts real shares.
         cash : float
         """
+        # 1. Whole lots for the value meant. 2. If cash does not cover them and their cost, lots for what is left after
+        # the cost. 3. Rounding adds a little slack: if that is too much, one lot less (without lots, 1e-12 less).
         amount = self._round_to_lots(value / price, factor)
         if cash < amount * price + self.charge_purchase(amount * price):
             # what is left after the cost, whichever of its two forms is the greater

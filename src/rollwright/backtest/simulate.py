@@ -236,6 +236,8 @@ def simulate(
         price=np.full(width, np.nan),
         age=np.zeros(width, dtype=np.int64),
     )
+    # Each session: 1. take its prices, where there are any; 2. settle holdings whose listing has ended; 3. trade on the
+    # scores of the session before, sales first; 4. record cash, value and holdings at the close.
     for day in range(sessions):
         np.copyto(book.price, market.close[day], where=traded[day])
         book.settle(day, market.ends)
@@ -255,6 +257,9 @@ def _trade_session(
     may_sell: NDArray[np.bool_],
     may_buy: NDArray[np.bool_],
 ) -> None:
+    # 1. The strategy chooses, from yesterday's scores. 2. Sell what may be sold and has been held long enough. 3. Count
+    # the places that are free now. 4. Spread the cash evenly over the best purchases; one that cannot be made leaves
+    # its place and its cash for the next session.
     before = len(book.held)
     choice = strategy.choose(scores, np.array(book.held, dtype=np.intp), may_sell & may_buy)
     sold = 0

@@ -242,6 +242,8 @@ def make_results(
     CoverageError
         When predictions have missing, duplicate or unexpected rows; nothing is written then.
     """
+    # 1. Collect, and prove the coverage of all variants. 2. Measure and back-test each. 3. Only then write: predictions
+    # and labels, the summary, the report.
     predictions = collect_windows(
         plan,
         recorders,

@@ -100,11 +100,12 @@ def _why_stale(window: Window, task: Mapping[str, Any], generation: str, reading
 
 def warm_features(plan: CampaignPlan) -> None:
     """Build the feature store once, here, before several workers would wait for each other to do it."""
-    definition = fill_paths(plan.windows[-1].spec.definition)
-    dataset = init_instance_by_config(definition["dataset"])
-    warm = getattr(dataset, "warm", None)
-    if warm is not None:
-        warm()
+    for windows in plan.variants.values():
+        definition = fill_paths(windows[-1].spec.definition)
+        dataset = init_instance_by_config(definition["dataset"])
+        warm = getattr(dataset, "warm", None)
+        if warm is not None:
+            warm()
 
 
 def train_windows(

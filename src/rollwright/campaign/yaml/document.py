@@ -140,6 +140,8 @@ def _order(problem: str) -> tuple[str, int, int]:
 
 
 def _read(path: Path, environ: Mapping[str, str] | None, above: tuple[Path, ...]) -> _LoadedFile:
+    # 1. Render the variables. 2. Compose the graph, with every problem of its keys and tags. 3. Limit its size before
+    # values are made. 4. Read the base the same way, if there is one. 5. Merge this file over it.
     raw = _read_text(path)
     rendered = render(raw, name=str(path), environ=environ)
     root, problems = compose(rendered, name=str(path))

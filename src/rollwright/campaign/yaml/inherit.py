@@ -82,6 +82,8 @@ class _Merge:
 
     def merge_mapping(self, base: MapNode, child: MapNode) -> list[str]:
         """Put the entries of `child` over those of `base`."""
+        # 1. Delete what the child drops. 2. Take keys that only the child has. 3. Merge or replace the others; a key
+        # that the base only takes in by ``<<`` gets an entry of its own first.
         problems: list[str] = []
         dropped = [entry for entry in child.entries.values() if is_drop(entry.value)]
         for entry in dropped:
