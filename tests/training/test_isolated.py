@@ -13,6 +13,7 @@ from rollwright.config.context import current_settings, install
 from rollwright.errors import TaskFailedError
 from rollwright.tracking.r import R
 from rollwright.training.isolated import train_isolated
+from rollwright.training.pooled import TrainerRM
 from rollwright.training.trainer import STATUS_BEGIN, STATUS_END, STATUS_KEY, TrainerR
 
 BODY = """\
@@ -78,6 +79,21 @@ def test_each_task_runs_in_a_process_of_its_own(body):
     assert len({found["pid"] for found in params} | {str(os.getpid())}) == 3
     assert {recorder.list_tags()[STATUS_KEY] for recorder in twice} == {STATUS_END}
     assert {(recorder.name, recorder.status) for recorder in twice} == {("mine", "FINISHED")}
+
+
+@pytest.mark.slow
+def test_a_pool_trains_there_too_when_memory_is_to_be_given_back(body):
+    trainer = TrainerRM("exp", train_func=body.train)
+    (recorder,) = trainer.train([{"x": 1}], default_rec_name="mine", force_release=True, extra="e")
+    found = recorder.list_params()
+    assert (found["x"], found["extra"], recorder.name) == ("1", "e", "mine")
+    assert found["pid"] != str(os.getpid())
+    task = {
+        "model": {"class": "Plain", "module_path": "own.py"},
+        "dataset": {"class": "Dataset", "module_path": "own.py"},
+    }
+    (ready,) = TrainerRM("exp").train(task, force_release=True)
+    assert ready.load_object("provenance")["process"] == "slot"
 
 
 @pytest.mark.slow

@@ -105,6 +105,11 @@ def test_what_worker_processes_share_is_there_to_be_imported():
     assert [name for name in PRELOAD if importlib.util.find_spec(name) is None] == []
 
 
+def test_the_first_failure_is_passed_on_when_it_is_asked_for():
+    with pytest.raises(RuntimeError, match="task 1 is poison"):
+        TrainerRM("exp", train_func=train).train([{"x": 1, "fail": True}, *tasks(2)], fail_fast=True)
+
+
 def test_no_pool_and_no_experiment_is_an_error():
     with pytest.raises(ConfigError, match="neither a task_pool nor an experiment_name"):
         TrainerRM(train_func=train).train(tasks(1))

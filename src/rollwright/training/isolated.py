@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from rollwright.errors import TaskFailedError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.urls import store_from_url
-from rollwright.pool.worker.worker import run_task
+from rollwright.pool.worker.worker import FailedTasks
 from rollwright.tracking.recorder import Recorder
-from rollwright.training.execute import task_train
-from rollwright.training.pooled import train_in_slot
+from rollwright.training.pooled import train_in_pool
 from rollwright.training.trainer import TrainFunction
 
 __all__ = ["train_isolated"]
@@ -19,7 +18,9 @@ __all__ = ["train_isolated"]
 _POOL: Final = "isolated"
 
 
-def train_isolated(train_func: TrainFunction, task: Mapping[str, Any], **arguments: Any) -> Recorder:
+def train_isolated(
+    train_func: TrainFunction, task: Mapping[str, Any], *, experiment_name: str | None, **arguments: Any
+) -> Recorder:
     """Run `train_func` on `task` in a process of its own, and return the recorder that it returns there.
 
     The task goes through a pool in memory that holds nothing else, so that the process is started, watched and ended
@@ -29,9 +30,11 @@ def train_isolated(train_func: TrainFunction, task: Mapping[str, Any], **argumen
     Parameters
     ----------
     train_func : callable
-        A function of a module that can be imported, called as ``train_func(task, **arguments)``.
+        A function of a module that can be imported, called as
+        ``train_func(task, experiment_name=…, **arguments)``.
     task : mapping
         JSON, as tasks of a pool are.
+    experiment_name : str or None
     **arguments
         JSON.
 
@@ -46,13 +49,19 @@ def train_isolated(train_func: TrainFunction, task: Mapping[str, Any], **argumen
     """
     manager = TaskManager(_POOL, store=store_from_url("memory:"), max_attempts=1)
     (task_id,) = manager.create_task([task])
-    # The provenance of a model says whether numerical libraries had one thread.
-    function: Callable[..., Any] = train_in_slot if train_func is task_train else train_func
-    run_task(function, manager, force_release=True, **arguments)
-    document = manager.re_query(task_id)
-    if document["status"] != TaskManager.STATUS_DONE:
+    failed = FailedTasks()
+    report = train_in_pool(
+        manager,
+        experiment_name=experiment_name,
+        function=train_func,
+        arguments=arguments,
+        isolated=True,
+        on_event=failed.note,
+    )
+    if report.interrupted:
         raise KeyboardInterrupt
-    result = document["res"]
+    failed.check()
+    result = manager.re_query(task_id)["res"]
     if not isinstance(result, Recorder):
         raise TaskFailedError([(task_id, f"train_func returned {result!r}, not a recorder")])
     return result

@@ -57,6 +57,8 @@ def train_in_pool(
     arguments: Mapping[str, Any] | None = None,
     before: Status = Status.WAITING,
     after: Status = Status.DONE,
+    isolated: bool = False,
+    fail_fast: bool = False,
     slots: int = 1,
     settings: Settings | None = None,
     query: Mapping[str, Any] | None = None,
@@ -81,6 +83,8 @@ def train_in_pool(
         Given to the function; JSON values for worker processes.
     before, after : Status
         As `run_task` takes them.
+    isolated, fail_fast : bool
+        With a function: as `run_task` takes ``force_release`` and ``fail_fast``.
     slots : int
         Worker processes that train at the same time.
     settings : Settings, optional
@@ -92,8 +96,20 @@ def train_in_pool(
     """
     terms = {"experiment_name": experiment_name, **(arguments or {})}
     if function is not None:
-        mine = None if ids is None else {"_id": {"$in": [*ids]}}
-        return work_through(manager, function, terms, query=mine, before=before, after=after, on_event=on_event)
+        if isolated and function is task_train:  # the same, but a model's provenance says where it ran
+            function = train_in_slot
+        return work_through(
+            manager,
+            function,
+            terms,
+            query=None if ids is None else {"_id": {"$in": [*ids]}},
+            before=before,
+            after=after,
+            isolated=isolated,
+            fail_fast=fail_fast,
+            preload=PRELOAD,
+            on_event=on_event,
+        )
     settings = settings if settings is not None else current_settings()
     worker = Worker(
         store=manager.store,
@@ -176,6 +192,9 @@ class TrainerRM(Trainer):
         before_status: str = TaskManager.STATUS_WAITING,
         after_status: str = TaskManager.STATUS_DONE,
         default_rec_name: str | None = None,
+        *,
+        force_release: bool = False,
+        fail_fast: bool = False,
         **kwargs: Any,
     ) -> list[Recorder]:
         """Put `tasks` into the pool, help to train them, wait for the rest, and return their recorders, in order.
@@ -185,10 +204,10 @@ class TrainerRM(Trainer):
         tasks : mapping or sequence of mappings
         train_func, experiment_name, default_rec_name
             In place of the constructor's.
-        before_status, after_status : str
+        before_status, after_status, force_release, fail_fast
             As `run_task` takes them. With ``part_done`` after it, a task is waited for until it is there.
         **kwargs
-            Given to `run_task`.
+            Given to `train_func`.
 
         Raises
         ------
@@ -215,6 +234,8 @@ class TrainerRM(Trainer):
                 arguments=arguments,
                 before=before,
                 after=after,
+                isolated=force_release,
+                fail_fast=fail_fast,
             )
         mine: dict[str, Any] = {"_id": {"$in": ids}}
         if after is Status.PART_DONE:  # nobody makes more of them, so they must not be waited for

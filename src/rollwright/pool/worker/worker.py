@@ -259,9 +259,12 @@ def work_through(
     after: Status = Status.DONE,
     isolated: bool = False,
     fail_fast: bool = False,
+    preload: Sequence[str] = (),
     on_event: Callable[[WorkerEvent], None] | None = None,
 ) -> WorkerReport:
     """Do what `run_task` does; a task out of attempts is an event, and no error.
+
+    Processes of their own share the modules of `preload`.
 
     Raises
     ------
@@ -276,7 +279,9 @@ def work_through(
     executor: Executor
     clock = SystemClock() if isolated else manager.clock
     if isolated:
-        executor = _isolated_executor(task_func, kwargs, settings, fail_fast=fail_fast, on_event=on_event)
+        executor = _isolated_executor(
+            task_func, kwargs, settings, fail_fast=fail_fast, preload=preload, on_event=on_event
+        )
     else:
         heartbeat = Heartbeat(manager.store, owner, lease=manager.lease)
         executor = InlineExecutor(
@@ -310,6 +315,7 @@ def _isolated_executor(
     settings: Settings,
     *,
     fail_fast: bool,
+    preload: Sequence[str],
     on_event: Callable[[WorkerEvent], None] | None,
 ) -> SlotExecutor:
     """Return what runs each task in a process of its own.
@@ -328,6 +334,7 @@ def _isolated_executor(
         settings=trusted,
         clock=SystemClock(),
         tasks_per_slot=1,
+        preload=preload,
         fail_fast=fail_fast,
         on_event=on_event,
     )
