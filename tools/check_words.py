@@ -88,13 +88,11 @@ RETIRED: Final = (
     _word("the seeds, seeds'", "Qlib", TEXT),
 )
 # Packages whose words are still being replaced; it shrinks to nothing.
-PENDING: Final = frozenset(
-    {
-        "calendar", "config", "dataset", "docs", "market", "pool", "tasks", "testing", "tests", "training",
-    }
-)  # fmt: skip
+PENDING: Final = frozenset({"dataset", "docs", "market", "pool", "testing", "tests"})
 # (file, word): why it stands there.
-ALLOWED: Final[dict[tuple[str, str], str]] = {}
+ALLOWED: Final[dict[tuple[str, str], str]] = {
+    ("src/rollwright/tasks/variants.py", "the seeds"): "those of the random numbers",
+}
 # It says where classes stood before, so that old files are understood.
 FORMER_NAMES: Final = frozenset({"src/rollwright/registrations.py"})
 # Decision records say what was decided then, in the words of then; the change log says what was renamed.

@@ -65,7 +65,7 @@ def test_a_campaign_nobody_started_is_answered_with_the_nearest(project):
     assert "small" in (caught.value.hint or "")
 
 
-def test_opening_a_campaign_leaves_the_ambient_context_as_it_is(project):
+def test_opening_a_campaign_leaves_the_context_as_it_is(project):
     (project / "us.yaml").write_text(CAMPAIGN)
     before = current_context()
     campaign = open_campaign(project / "us.yaml", project=project, provider_uri="elsewhere")

@@ -113,7 +113,7 @@ def test_a_finished_run_without_its_manifest_is_an_error_and_its_files_are_told(
     assert len(found) == 5
 
 
-def test_strangers_and_drafts_cost_room_and_lose_nothing(recorder, project):
+def test_unknown_files_and_drafts_cost_room_and_lose_nothing(recorder, project):
     (files_of(recorder) / "stranger.bin").write_bytes(b"x")
     (files_of(recorder) / "deep" / ".tmp-0123456789abcdef").write_bytes(b"half")
     (project / "results").mkdir()

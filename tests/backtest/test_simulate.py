@@ -89,7 +89,7 @@ def test_a_suspended_holding_keeps_its_price_and_its_place():
     assert made.prices[(made.sessions == 3) & (made.instruments == 1)] == 20.0
 
 
-def test_as_in_the_seeds_a_suspended_holding_may_lead_beyond_topk():
+def test_as_in_qlib_a_suspended_holding_may_lead_beyond_topk():
     close = CLOSE.copy()
     close[2:4, 1] = NAN
     scores = np.array([[3.0, 2.0, 1.0], [3.0, 1.0, 2.0], [3.0, 1.0, 2.0], [3.0, 1.0, 2.0], [3.0, 1.0, 2.0]])

@@ -364,7 +364,7 @@ def test_a_part_that_was_given_is_not_opened_from_the_settings():
             open_part("market")
 
 
-def test_the_pool_and_the_tracking_of_a_context_are_the_defaults_of_the_seeds_words():
+def test_the_pool_and_the_tracking_of_a_context_are_the_defaults_of_qlibs_classes():
     store, elsewhere = MemoryStore(), MemoryStore()
     with using(load_settings({"pool.url": "memory:"}), pool=store, tracking=MLflowExpManager(uri="memory:mine")):
         assert TaskManager("p").store is store

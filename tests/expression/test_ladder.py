@@ -16,13 +16,13 @@ def _levels(window: int) -> set[int]:
     return {window} if window == 1 else {window, *(level for part in split(window) for level in _levels(part))}
 
 
-def test_the_usual_windows_share_seven_rungs() -> None:
+def test_the_usual_windows_share_seven_levels() -> None:
     shared = set().union(*(_levels(window) for window in (5, 10, 20, 30, 60)))
     assert sorted(shared) == [1, 2, 3, 5, 10, 20, 30, 60]
 
 
 @given(st.integers(2, 100_000))
-def test_a_window_is_the_sum_of_its_parts_and_needs_few_rungs(window: int) -> None:
+def test_a_window_is_the_sum_of_its_parts_and_needs_few_levels(window: int) -> None:
     a, b = split(window)
     assert a + b == window
     assert a >= b >= 1
@@ -30,7 +30,7 @@ def test_a_window_is_the_sum_of_its_parts_and_needs_few_rungs(window: int) -> No
 
 
 @given(st.integers(1, 70), st.integers(0, 30))
-def test_a_rung_row_is_the_window_that_ends_there(window: int, more: int) -> None:
+def test_a_row_of_a_level_is_the_window_that_ends_there(window: int, more: int) -> None:
     rows = np.arange(window + more, dtype=np.float64)[:, None] ** 2
     found = Ladder(rows).at(window, lambda first, second, a, b: older(first, b) + newer(second, a))
     expected = [rows[row : row + window].sum() for row in range(more + 1)]

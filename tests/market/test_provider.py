@@ -212,7 +212,7 @@ def test_no_name_leaves_the_folder(market, name):
         provider.load([name], ["AAA"], 0, 1)
 
 
-def test_an_instrument_is_found_in_any_case_and_a_stranger_is_not(market):
+def test_an_instrument_is_found_in_any_case_and_an_unknown_one_is_not(market):
     provider = QlibProvider(market)
     np.testing.assert_array_equal(provider.load(["close"], ["aaa"], 0, 10), provider.load(["CLOSE"], ["AAA"], 0, 10))
     with pytest.raises(UnknownInstrumentError, match="did you mean `AAA`"):

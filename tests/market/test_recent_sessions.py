@@ -86,7 +86,7 @@ def test_a_tail_of_another_state_is_left_aside(market: Path, tmp_path: Path) -> 
     assert last(market) == new == last(market, tails=False)
 
 
-def test_a_check_reads_the_series_and_an_acceptance_drops_the_tail(market: Path) -> None:
+def test_a_check_reads_the_series_and_adopting_changes_drops_the_recent_sessions(market: Path) -> None:
     path = market / "features" / "ccc" / "close.day.bin"
     data = bytearray(path.read_bytes())
     data[-2] ^= 1

@@ -1,4 +1,4 @@
-"""TimeAdjuster: the seeds' words for dates on a calendar."""
+"""TimeAdjuster: Qlib's methods for dates on a calendar."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SIDES: Final = ("start", "end")
 class TimeAdjuster:
     """Find sessions, and align, shift and cut pairs of them.
 
-    It speaks the seeds' language: a segment is a pair, given as tuple or list and returned as tuple; None at an end
+    It has Qlib's forms: a segment is a pair, given as tuple or list and returned as tuple; None at an end
     means "open"; positions are integers. Unlike there, nothing ever wraps around to the other end of the calendar:
     what leaves it is a `CalendarRangeError`, except that the *end* of a shifted segment opens (None) when it outlasts
     the calendar.
@@ -48,7 +48,7 @@ class TimeAdjuster:
 
     def __init__(
         self,
-        future: bool = True,  # noqa: FBT001, FBT002 - the seeds pass it by position
+        future: bool = True,  # noqa: FBT001, FBT002 - Qlib passes it by position
         end_time: SessionLike | None = None,
         *,
         calendar: TradingCalendar | None = None,
@@ -183,7 +183,7 @@ class TimeAdjuster:
         Raises
         ------
         SegmentError
-            When nothing of it is left; the seeds' version shrank it to one session that might belong to another
+            When nothing of it is left; Qlib's version shrank it to one session that might belong to another
             segment (defect G5).
         """
         calendar = self.calendar

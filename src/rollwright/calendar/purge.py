@@ -11,7 +11,7 @@ __all__ = ["Purge", "purge_days"]
 
 
 def purge_days(label_span: int, *, embargo: int = 0) -> int:
-    """Return how many sessions before test the last sample to learn from lies; the seeds' ``trunc_days``.
+    """Return how many sessions before test the last sample to learn from lies; Qlib's ``trunc_days``.
 
     A sample of session `t` whose label reads prices up to ``t + label_span`` is clean when ``t + label_span`` lies
     before the first test session, so ``t`` lies ``label_span + 1`` sessions before it, or more.

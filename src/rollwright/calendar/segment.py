@@ -26,7 +26,7 @@ class Open(Enum):
 
 
 OPEN: Final = Open.OPEN
-"""The end of a segment that lasts as long as there are sessions; ``None`` in the seeds' tuples and in YAML."""
+"""The end of a segment that lasts as long as there are sessions; ``None`` in Qlib's tuples and in YAML."""
 
 SegmentLike: TypeAlias = "Segment | Sequence[SessionLike | None]"
 
@@ -88,7 +88,7 @@ class Segment:
         return cls(start=calendar[first], end=calendar[last])
 
     def as_tuple(self) -> tuple[Session, Session | None]:
-        """Return the seeds' form: a pair of timestamps, None for `OPEN`."""
+        """Return Qlib's form: a pair of timestamps, None for `OPEN`."""
         return (self.start, None if self.end is OPEN else self.end)
 
     def positions(self, calendar: TradingCalendar) -> range:

@@ -1,7 +1,7 @@
 """The one current context (decision D15): settings, market, tracking and pool for arguments that nobody gave.
 
 It is one frozen value. A block entered with `using` has its own, which only its thread or asynchronous task sees; all
-others see the default of the process. The seeds' constructors (``TimeAdjuster()``, ``TaskManager("p")``, ``D``, ``R``)
+others see the default of the process. Qlib's constructors (``TimeAdjuster()``, ``TaskManager("p")``, ``D``, ``R``)
 read it as the default of an argument and everything beneath takes its inputs explicitly. Reading a file or opening a
 campaign never changes it.
 """
@@ -245,7 +245,7 @@ def init(
     pool: object | None = None,
     **values: object,
 ) -> Settings:
-    """Set the current context; the seeds' ``qlib.init``.
+    """Set the current context, as ``qlib.init`` does.
 
     In a `using` block it sets the context of the block, otherwise the default of the process.
 

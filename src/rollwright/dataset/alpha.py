@@ -267,9 +267,9 @@ class Alpha158(_Alpha):
     label : (expressions, names), optional
         Given by keyword; replaces the default label.
     source : DataSource, optional
-        The ambient market data if not given.
+        The current market if not given.
     store : FeatureStore, optional
-        The ambient one if not given.
+        The current one if not given.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ FORMAT: Final = 1
 
 
 class DatasetCodec(Codec):
-    """A dataset as JSON; reading it opens the data anew, from the ambient market data and feature store.
+    """A dataset as JSON; reading it opens the data anew, from the current market and feature store.
 
     Guarantees: equal datasets give equal bytes; processors do not learn again; only classes of trusted modules are
     built. Not guaranteed: that the data are still those of the writer; `DatasetH.generation` tells.

@@ -385,7 +385,7 @@ def _checked(segments: Mapping[str, Any], *, allow_overlap: bool) -> dict[str, t
     checked: dict[str, tuple[Any, Any]] = {}
     for name, pair in segments.items():
         if isinstance(pair, slice):
-            pair = (pair.start, pair.stop)  # noqa: PLW2901 - the seeds write both
+            pair = (pair.start, pair.stop)  # noqa: PLW2901 - Qlib writes both
         if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
             raise SegmentError(start=pair, end=None, reason=f"`{name}` is no pair of dates")
         start, end = pair

@@ -48,9 +48,9 @@ class DataHandler(Described, Serializable):
         Show the feature store's own pages in frames, where no processor changed them, instead of copying them. A frame
         is the caller's own either way: a page that is written to is copied then, and for this frame alone.
     source : DataSource, optional
-        The ambient market data if not given.
+        The current market if not given.
     store : FeatureStore, optional
-        The ambient one if not given.
+        The current one if not given.
     """
 
     CS_ALL: ClassVar[str] = CS_ALL
@@ -209,7 +209,7 @@ class DataHandler(Described, Serializable):
         squeezed: Any = frame.squeeze()
         if isinstance(selector, str | pd.Timestamp) and getattr(squeezed, "index", None) is not None:
             squeezed = squeezed.reset_index(level=level, drop=True)
-        return squeezed  # type: ignore[no-any-return]  # a Series or a number, as the seeds' users expect
+        return squeezed  # type: ignore[no-any-return]  # a Series or a number, as Qlib's users expect
 
     def get_cols(self, col_set: ColumnSet = CS_ALL, data_key: DataKey = "infer") -> list[Any]:
         """Return the names of the columns of a set."""

@@ -40,7 +40,7 @@ class TimeRangeFlt(InstProcessor):
         self.start_time = None if start_time is None else sessions[0]
         self.end_time = None if end_time is None else sessions[-1]
 
-    def __call__(self, df: pd.DataFrame, instrument: str, *args: Any, **kwargs: Any) -> pd.DataFrame:  # noqa: ARG002 - the seeds' signature
+    def __call__(self, df: pd.DataFrame, instrument: str, *args: Any, **kwargs: Any) -> pd.DataFrame:  # noqa: ARG002 - Qlib's signature
         """Return `df`, or none of its rows."""
         if df.empty:
             return df

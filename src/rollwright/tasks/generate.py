@@ -79,7 +79,7 @@ class MultiHorizonGenBase(TaskGen):
     test_key : str
         Name of the test segment.
     calendar : TradingCalendar, optional
-        The sessions; the ambient market data's if not given.
+        The sessions; the current market's if not given.
 
     .. warning:: **Look-ahead.** `label_leak_n` must fit the label that `set_horizon` writes: one less and the last
        samples of train know a price of test.

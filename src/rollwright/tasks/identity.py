@@ -50,7 +50,7 @@ def task_fingerprint(definition: Mapping[str, Any], *, trust: Trust | None = Non
     ----------
     definition : mapping
     trust : Trust, optional
-        Where classes of the user's own are found; that of the ambient settings if not given.
+        Where classes of the user's own are found; that of the current settings if not given.
 
     Raises
     ------

@@ -61,10 +61,10 @@ class RollingGen(TaskGen):
     task_copy_func : callable
         Makes a task from the template; one that shares parts is fine, shared dictionaries are not changed.
     calendar : TradingCalendar, optional
-        The sessions; if not given, the ambient market data's as they stand at each call.
+        The sessions; if not given, the current market's as they stand at each call.
     clip_last : bool
         The last test window ends where the template's test segment ends. If False, it is `step` long like the
-        others, as in the seeds, and open (None) where it would outlast the calendar.
+        others, as in Qlib, and open (None) where it would outlast the calendar.
 
     .. warning:: **Look-ahead.** Without `trunc_days` the last samples of train and valid have labels that read prices
        of the test window, if they end close to it.
@@ -238,7 +238,7 @@ def _tell_early(segments: Mapping[str, Any], calendar: TradingCalendar) -> None:
 
 
 def _is_open(segment: Any) -> bool:
-    """Return whether the end of a template's test segment leaves it open, in one of the seeds' spellings."""
+    """Return whether the end of a template's test segment leaves it open, in one of Qlib's spellings."""
     if not isinstance(segment, tuple | list) or len(segment) != 2:
         return False
     return segment[1] is None or (isinstance(segment[1], int | str) and segment[1] in _OPEN_ENDS)

@@ -130,7 +130,7 @@ class Reading:
         return _described(watch.panel, stop) if watch.stop else None
 
     def why_stale(self, definition: Mapping[str, Any], recorded: Mapping[str, Any]) -> str | None:
-        """Return why a result of `definition` does not stand on the ambient market data; None when it does.
+        """Return why a result of `definition` does not stand on the current market; None when it does.
 
         Parameters
         ----------

@@ -174,7 +174,7 @@ class TrainerRM(Trainer):
         experiment_name: str | None = None,
         task_pool: str | None = None,
         train_func: TrainFunction = task_train,
-        skip_run_task: bool = False,  # noqa: FBT001, FBT002 - the seeds' signature
+        skip_run_task: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
         default_rec_name: str | None = None,
     ) -> None:
         super().__init__()
@@ -268,7 +268,7 @@ class TrainerRM(Trainer):
         """Tell that other processes may help."""
         return True
 
-    def worker(self, train_func: TrainFunction | None = None, experiment_name: str | None = None) -> bool:  # type: ignore[override]  # the seeds' signature
+    def worker(self, train_func: TrainFunction | None = None, experiment_name: str | None = None) -> bool:  # type: ignore[override]  # Qlib's signature
         """Help from another process until the pool is empty; return whether there was anything to do."""
         experiment = experiment_name or self.experiment_name
         manager = TaskManager(self._pool(experiment))

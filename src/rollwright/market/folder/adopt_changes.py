@@ -15,7 +15,7 @@ from rollwright.market.folder.manifest import (
     Manifest,
     file_table,
     first_manifest,
-    foreign_generation,
+    external_generation,
     format_files,
     read_files,
     read_manifest,
@@ -64,7 +64,7 @@ def _state(root: Path) -> tuple[Manifest, dict[str, FileEntry]]:
             return found[0], read_files(root, found[1])
     except CorruptFileError:  # a damaged manifest is replaced by one that begins anew
         pass
-    return first_manifest(foreign_generation(root)), {}
+    return first_manifest(external_generation(root)), {}
 
 
 def _belongs(name: str, token: str) -> bool:

@@ -34,7 +34,7 @@ __all__ = [
     "Manifest",
     "file_table",
     "first_manifest",
-    "foreign_generation",
+    "external_generation",
     "format_files",
     "hash_whole_files",
     "read_files",
@@ -297,7 +297,7 @@ def text_stamps(root: Path) -> tuple[tuple[str, int, int, int], ...]:
     return tuple(stamps)
 
 
-def foreign_generation(root: Path) -> str:
+def external_generation(root: Path) -> str:
     """Return the identity of a folder without a manifest: a hash over the state of its files, not over their bytes."""
     digest = hashlib.sha256()
     for part in (CALENDARS, INSTRUMENTS, FEATURES, FINANCIAL):

@@ -40,7 +40,7 @@ from rollwright.market.folder.manifest import (
     FileEntry,
     Manifest,
     file_table,
-    foreign_generation,
+    external_generation,
     read_files,
     read_manifest,
     text_stamps,
@@ -160,7 +160,7 @@ class QlibProvider:
         """Identity of the data: differs whenever any value, session or lifetime may differ."""
         if self._generation_cache is None:
             if self._manifest is None:
-                self._generation_cache = foreign_generation(self._root)
+                self._generation_cache = external_generation(self._root)
             else:
                 self._generation_cache = self._manifest.generation + self._unlisted()
         return self._generation_cache

@@ -141,9 +141,9 @@ def _check_universes(provider: QlibProvider) -> Iterator[Finding]:
         except CorruptFileError as error:
             yield Finding(kind="corrupt", severity="error", where=str(error.path), message=error.reason)
             continue
-        strangers = sorted(code for code in members if code.lower() not in known)
-        if strangers:
-            shown = ", ".join(strangers[:5]) + (f" and {len(strangers) - 5} more" if len(strangers) > 5 else "")
+        unknown = sorted(code for code in members if code.lower() not in known)
+        if unknown:
+            shown = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
             yield Finding(
                 kind="universe", severity="warning", where=f"instruments/{name}.txt", message=f"no series for {shown}"
             )
