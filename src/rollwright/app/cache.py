@@ -91,7 +91,7 @@ def list_cache(settings: Settings | None = None) -> CacheListing:
     limit = present.store.max_size
     return CacheListing(
         root=root,
-        files=tuple(_described(entry, root, generations) for entry in found),
+        files=tuple(_describe_entry(entry, root, generations) for entry in found),
         size=sum(entry.size for entry in found),
         limit=None if limit is None else int(limit * GIGABYTE),
     )
@@ -184,7 +184,7 @@ def _generations(freqs: Iterable[str], settings: Settings) -> dict[str, str | No
     return found
 
 
-def _described(entry: StoreEntry, root: Path, generations: Mapping[str, str | None]) -> CacheFile:
+def _describe_entry(entry: StoreEntry, root: Path, generations: Mapping[str, str | None]) -> CacheFile:
     path = _relative(entry.path, root)
     state: State = "left over"
     if entry.headers:

@@ -153,7 +153,7 @@ class TradingCalendar:
         return hash((self._freq, self._known, self._values.tobytes()))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _restored, (self._values, self._freq, self._known)
+        return _restore, (self._values, self._freq, self._known)
 
     def __repr__(self) -> str:
         return f"TradingCalendar({self._span()}, freq={self._freq!r}, known={self._known})"
@@ -270,7 +270,7 @@ class TradingCalendar:
         return f"{len(self)} sessions from {_label(self.first)} to {_label(self.last)}"
 
 
-def _restored(values: NDArray[np.datetime64], freq: str, known: int) -> TradingCalendar:
+def _restore(values: NDArray[np.datetime64], freq: str, known: int) -> TradingCalendar:
     """Return a calendar that was copied or sent to another process, checked and read-only again."""
     return TradingCalendar(values, freq=freq, known=known)
 

@@ -146,7 +146,7 @@ class CodecRegistry:
 
     def kinds(self) -> list[str]:
         """Return the kinds that are known without asking installed packages."""
-        return [kind for kind, _ in self._known()]
+        return [kind for kind, _ in self._list_known()]
 
     def for_object(self, obj: object) -> Codec:
         """Return the codec for `obj`, by the most derived of its classes that has one which accepts it.
@@ -160,7 +160,8 @@ class CodecRegistry:
         """
         for cls in type(obj).__mro__[:-1]:
             name = f"{cls.__module__}.{cls.__qualname__}"
-            for entries in (self._known, self._find_installed):  # installed packages only when nobody else takes it
+            # Installed packages are asked only when nobody else takes the class.
+            for entries in (self._list_known, self._find_installed):
                 for kind, types in entries():
                     if name in types and (codec := self.for_kind(kind)).accepts(obj):
                         return codec
@@ -201,7 +202,7 @@ class CodecRegistry:
                 )
         return self._loaded[kind]
 
-    def _known(self) -> Iterable[tuple[str, tuple[str, ...]]]:
+    def _list_known(self) -> Iterable[tuple[str, tuple[str, ...]]]:
         yield from self._registered.items()
         for entry in self._table:
             if entry.name not in self._registered:

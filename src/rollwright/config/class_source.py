@@ -94,7 +94,7 @@ def _defaults(home: _Module, node: ast.ClassDef, trust: Trust) -> dict[str, Any]
     for where, one in _line(home, node, trust, 0):
         init = next((item for item in one.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"), None)
         if init is not None:
-            pairs = ((name, _value(where, default, trust, 0)) for name, default in _given(init.args))
+            pairs = ((name, _value(where, default, trust, 0)) for name, default in _list_defaults(init.args))
             return {name: value for name, value in pairs if value is not _UNKNOWN}
     return {}
 
@@ -113,7 +113,7 @@ def _definition_in(home: _Module, name: str, trust: Trust) -> tuple[_Module, ast
     return _definition(*home.imports[name], trust) if name in home.imports else None
 
 
-def _given(args: ast.arguments) -> Iterator[tuple[str, ast.expr]]:
+def _list_defaults(args: ast.arguments) -> Iterator[tuple[str, ast.expr]]:
     """Yield the parameters that have a default, with its expression."""
     positional = [*args.posonlyargs, *args.args]
     for parameter, default in zip(positional[len(positional) - len(args.defaults) :], args.defaults, strict=True):
@@ -161,7 +161,7 @@ def _read(module: str, trust: Trust) -> _Module | None:
         return None
     try:
         stamp = path.stat()
-        return _parsed(path, module, stamp.st_mtime_ns, stamp.st_size)
+        return _parse_module(path, module, stamp.st_mtime_ns, stamp.st_size)
     except (OSError, ValueError, SyntaxError):
         return None
 
@@ -174,11 +174,11 @@ def _file_of(module: str, trust: Trust) -> Path | None:
         return path if path.is_relative_to(trust.folder.resolve()) and path.is_file() else None
     if not any(module == root or module.startswith(f"{root}.") for root in (OWN_PACKAGE, *trust.modules)):
         return None
-    return _located(module)
+    return _find_file(module)
 
 
 @lru_cache(maxsize=1024)
-def _located(module: str) -> Path | None:
+def _find_file(module: str) -> Path | None:
     """Return the file of a module, found package by package, so that no package is imported for it."""
     first, *others = module.split(".")
     loaded = sys.modules.get(first)
@@ -194,7 +194,7 @@ def _located(module: str) -> Path | None:
 
 
 @lru_cache(maxsize=1024)
-def _parsed(path: Path, module: str, mtime_ns: int, size: int) -> _Module:
+def _parse_module(path: Path, module: str, mtime_ns: int, size: int) -> _Module:
     del mtime_ns, size  # they are in the key: a text that changed is parsed anew
     classes: dict[str, ast.ClassDef] = {}
     constants: dict[str, ast.expr] = {}

@@ -158,7 +158,7 @@ def get_callable(
     for candidate in translate_module(module_path):
         module = _load_module(candidate, trusted)
         if hasattr(module, name):
-            return _checked(getattr(module, name), name, module, trusted), kwargs
+            return _check_callable(getattr(module, name), name, module, trusted), kwargs
         tried += [item for item in dir(module) if not item.startswith("_")]
     suggestion = nearest(name, tried)
     raise ConstructError(
@@ -166,7 +166,7 @@ def get_callable(
     )
 
 
-def _checked(found: Any, name: str, module: ModuleType, trust: Trust) -> Any:
+def _check_callable(found: Any, name: str, module: ModuleType, trust: Trust) -> Any:
     """Return `found` when it may be called; what a trusted module merely imported is as trusted as its own home."""
     if not callable(found):
         raise ConstructError(f"`{name}` of `{module.__name__}` is {type(found).__name__}, nothing to build")

@@ -184,7 +184,7 @@ def using(
     Context
     """
     base = Context(settings=given) if isinstance(given, Settings) else given
-    token = _block.set(_changed(current_context() if base is None else base, market, tracking, pool))
+    token = _block.set(_replace_parts(current_context() if base is None else base, market, tracking, pool))
     try:
         yield current_context()
     finally:
@@ -216,7 +216,7 @@ def update_context(
     present = current_context()
     if settings is not None:
         present = replace(present, settings=settings)
-    changed = _changed(present, market, tracking, pool)
+    changed = _replace_parts(present, market, tracking, pool)
     if _block.get() is None:
         install(changed)
     else:
@@ -224,7 +224,7 @@ def update_context(
     return changed
 
 
-def _changed(context: Context, market: Any, tracking: Any, pool: Any) -> Context:
+def _replace_parts(context: Context, market: Any, tracking: Any, pool: Any) -> Context:
     given = {"market": market, "tracking": tracking, "pool": pool}
     return replace(context, **{name: part for name, part in given.items() if part is not _UNCHANGED})
 
@@ -414,15 +414,15 @@ class SettingsFacade:
     def __getitem__(self, name: str) -> object:
         if name == "mongo":
             return _mongo_keys(current_settings().pool.url)
-        dotted = _dotted(name)
+        dotted = _resolve_name(name)
         return next(value for known, value, _ in current_settings().rows() if known == dotted)
 
     def __setitem__(self, name: str, value: object) -> None:
-        values = {"pool.url": _mongo_url(value)} if name == "mongo" else {_dotted(name): value}
+        values = {"pool.url": _mongo_url(value)} if name == "mongo" else {_resolve_name(name): value}
         _set_values(values, origin="code", parts={})
 
 
-def _dotted(name: str) -> str:
+def _resolve_name(name: str) -> str:
     known = known_names()
     dotted = QLIB_NAMES.get(name, name)
     if dotted not in known:

@@ -39,8 +39,8 @@ from rollwright.market.folder.layout import (
 from rollwright.market.folder.manifest import (
     FileEntry,
     Manifest,
-    file_table,
     external_generation,
+    file_table,
     read_files,
     read_manifest,
     text_stamps,
