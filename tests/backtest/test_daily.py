@@ -215,7 +215,7 @@ def test_qlibs_benchmark_is_an_index_that_must_be_there():
         backtest_daily(None, None, strategy(), source=Source())
     with pytest.raises(UnknownInstrumentError, match=r"`IX0`(.|\n)*did you mean `IX`"):
         run(benchmark="IX0")
-    with pytest.raises(ConfigError, match="a list is no benchmark"):
+    with pytest.raises(ConfigError, match="a list is not a benchmark"):
         run(benchmark=["IX"])
 
 
@@ -281,7 +281,7 @@ def test_predictions_that_are_none_are_refused():
     with pytest.raises(DataError, match="1 predictions are there twice"):
         run(pd.concat([predictions(), predictions().iloc[:1]]))
     saturday = predictions().rename(index={DAYS[2]: pd.Timestamp("2020-01-04")}, level="datetime")
-    with pytest.raises(CalendarRangeError, match=r"2020-01-04.*no session"):
+    with pytest.raises(CalendarRangeError, match=r"2020-01-04.*not a session"):
         run(saturday)
     with pytest.raises(DataError, match="has a price"):
         run(source=Source(ends={"A": 0, "B": 0, "C": 0}))
@@ -327,7 +327,7 @@ def test_periods_per_year():
         119,
     ]
     for freq in ("", "year", "0day", "day5"):
-        with pytest.raises(ConfigError, match="no frequency"):
+        with pytest.raises(ConfigError, match="not a frequency"):
             periods_per_year(freq)
     with pytest.raises(ConfigError, match="neither `sum` nor `product`"):
         risk_analysis(pd.Series([0.1]), mode="other")

@@ -85,7 +85,7 @@ ROWS = {
     ),
     "handler after train": ("start_time: 2015-01-05", "start_time: 2016-01-04", ":21:17", "`train` begins 2015-01-05"),
     "name of a segment": ("valid: [", "vaild: [", ":22:16", "segment `vaild`; did you mean `valid`?"),
-    "no pair": ("[2017-07-03, 2019-05-20]", "[2017-07-03]", ":23:15", "`test` is no pair of dates"),
+    "no pair": ("[2017-07-03, 2019-05-20]", "[2017-07-03]", ":23:15", "`test` is not a pair of dates"),
     "no date": ("[2017-07-03, 2019-05-20]", "[2017-07-03, tomorow]", ":23:28", "'tomorow' is not a date"),
     "impossible date": ("2019-05-20", "2019-02-30", ":23:28", "`2019-02-30` is no timestamp"),
     "number for a date": ("2019-05-20", "20190520", ":23:28", "20190520 is int, not a date"),
@@ -146,10 +146,10 @@ def test_a_row_is_refused_with_its_place_and_nothing_is_written(name, file, caps
     [
         ("rolling.stepp=3", "override `rolling.stepp=3`: unknown key `rolling.stepp`; did you mean `step`?"),
         ("rolling.step=0", "override `rolling.step=0`: `rolling.step`"),
-        ("task.dataset.kwargs.segments.train.2=1", "is no position of a list of 2"),
+        ("task.dataset.kwargs.segments.train.2=1", "is not a position of a list of 2"),
         ("task.dataset.kwargs.segments.test.0=2014-01-01", "overlaps `train`"),
         ("task.model.class=LGBMdel", "did you mean `LGBModel`?"),
-        ("market", "is no override"),
+        ("market", "is not an override"),
     ],
 )
 def test_an_override_is_checked_like_the_file(override, said, file, capsys):

@@ -70,7 +70,7 @@ def test_a_missing_row_a_strange_row_and_a_doubled_row_are_each_named():
 def test_a_score_that_is_no_number_is_a_hole(score):
     index = rows([(0, "A"), (0, "C")])
     (line,) = check_window("w", index, index, np.array([1.0, score]))
-    assert "1 scores are no numbers, 2020-01-01 (C)" in line
+    assert "1 scores are not numbers, 2020-01-01 (C)" in line
 
 
 def test_windows_that_tile_have_no_problem():

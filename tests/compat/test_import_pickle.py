@@ -236,7 +236,7 @@ def test_a_note_is_no_key_and_its_state_is_set_once():
         called("pandas.DataFrame", b")", b"K\x01a"),
         called("pandas.DataFrame", b")", b")R"),
     ):
-        with pytest.raises(CorruptArtifactError, match="no whole pickle"):
+        with pytest.raises(CorruptArtifactError, match="not a complete pickle"):
             read_notes(data, where="x")
     with pytest.raises(CorruptArtifactError):  # and no such thing was left on the class
         read_notes(called("pandas.DataFrame", b")", TEXT + b"K\x01s"), where="x")

@@ -195,7 +195,7 @@ def _make_figures(variant: VariantReport, windows: Sequence[WindowRow], words: W
 
 
 def _clean_window(window: WindowRow) -> WindowRow:
-    """Return the window with None for a figure that is no number: a window may have no day with a label yet."""
+    """Return the window with None for a figure that is not a number: a window may have no day with a label yet."""
     ic, rank_ic = (
         None if value is None or not math.isfinite(value) else float(value) for value in (window.ic, window.rank_ic)
     )

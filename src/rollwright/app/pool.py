@@ -110,7 +110,7 @@ def _parse_condition(text: str) -> dict[str, Any]:
     found = _CONDITION.fullmatch(text)
     if found is None:
         raise QueryError(
-            f"{text[:200]!r} is no condition", hint="write key=value, as def.model.class=LGBModel, or a JSON query"
+            f"{text[:200]!r} is not a condition", hint="write key=value, as def.model.class=LGBModel, or a JSON query"
         )
     name, sign, value = found[1].strip(), found[2], _parse_value(found[3].strip())
     return {name: value if sign == "=" else {_ORDERS[sign]: value}}

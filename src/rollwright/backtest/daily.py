@@ -144,7 +144,7 @@ def backtest(
     DataError
         For predictions without rows, with a doubled row, or without prices.
     CalendarRangeError
-        For predictions of a day that is no session.
+        For predictions of a day that is not a session.
     UnknownInstrumentError
         For an instrument or a benchmark the source does not have.
     """
@@ -292,7 +292,7 @@ def _to_table(
     exact[exact] = calendar.values[places[exact]] == wanted[exact]
     if not exact.all():
         odd = day_values[int(np.argmin(exact))]
-        raise CalendarRangeError(f"predictions of {odd}, which is no session of {calendar!r}")
+        raise CalendarRangeError(f"predictions of {odd}, which is not a session of {calendar!r}")
     return places.astype(np.int64), tuple(str(name) for name in names), table
 
 
@@ -329,7 +329,7 @@ def _check_benchmark(benchmark: Benchmark, source: DataSource) -> None:
         return
     if not isinstance(benchmark, str):
         raise ConfigError(
-            f"a {type(benchmark).__name__} is no benchmark",
+            f"a {type(benchmark).__name__} is not a benchmark",
             hint="give a code, `mean`, a series of daily changes, or None",
         )
     known = source.instruments()

@@ -28,7 +28,7 @@ def periods_per_year(freq: str) -> float:
     found = re.fullmatch(r"([1-9]\d*)?([a-z]+)", freq.lower())
     unit = _SPELLINGS.get(found[2], found[2]) if found else ""
     if found is None or unit not in _PER_YEAR:
-        raise ConfigError(f"{freq!r} is no frequency", hint="write it as day, 5min, week or month")
+        raise ConfigError(f"{freq!r} is not a frequency", hint="write it as day, 5min, week or month")
     return _PER_YEAR[unit] / int(found[1] or 1)
 
 

@@ -128,7 +128,7 @@ class TopkDropoutStrategy:
                 f"topk = {self.topk} and n_drop = {self.n_drop}: 1 ≤ topk and 0 ≤ n_drop ≤ topk must hold"
             )
         if not 0 < self.risk_degree <= 1:
-            raise ConfigError(f"risk_degree = {self.risk_degree} is no share of the cash")
+            raise ConfigError(f"risk_degree = {self.risk_degree} is not a share of the cash (0 to 1)")
         if self.hold_thresh < 0:
             raise ConfigError(f"hold_thresh = {self.hold_thresh} must not be negative")
 

@@ -30,7 +30,7 @@ class VariantPrediction:
         In order of time.
     pred : DataFrame
         Column ``score`` in the dtype the model gave (LightGBM: float64), index (datetime, instrument), sorted; no row
-        twice, no score that is no number.
+        twice, no score that is not a number.
     label : DataFrame
         The raw label of the same rows; NaN where the future is not known yet.
     rows : mapping of WindowKey to int

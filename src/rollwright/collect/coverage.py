@@ -49,7 +49,7 @@ def check_window(name: str, predicted: pd.Index, expected: pd.Index, scores: np.
         problems.append(f"{name}: {len(strange)} rows were never promised, {_rows(strange)}")
     wrong = int((~np.isfinite(scores)).sum())
     if wrong:
-        problems.append(f"{name}: {wrong} scores are no numbers, {_rows(predicted[~np.isfinite(scores)])}")
+        problems.append(f"{name}: {wrong} scores are not numbers, {_rows(predicted[~np.isfinite(scores)])}")
     return problems
 
 

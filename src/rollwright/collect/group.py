@@ -110,7 +110,7 @@ class RollingGroup(Group):
         Raises
         ------
         ConfigError
-            When a key is no tuple of at least two elements (defect C5).
+            When a key is not a tuple of at least two elements (defect C5).
         """
         parts: dict[Any, Any] = {}
         for key, value in rolling_dict.items():

@@ -86,7 +86,7 @@ def import_pickle(
     UntrustedArtifactError
         When the pickle asks for anything that no frame needs; the message names it.
     CorruptArtifactError, UnsupportedArtifactError
-        When it is no pickle, or holds what has no safe form.
+        When it is not a pickle, or holds what has no safe form.
     ArtifactNotFoundError
         When there is no such file.
     ConfigError

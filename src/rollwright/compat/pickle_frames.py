@@ -70,7 +70,7 @@ class Rebuilder:
     def _check_key(self, key: Any) -> str:
         if isinstance(key, str):  # no format here takes anything else as a key
             return key
-        raise self._make_error("a key of a dictionary is no text")
+        raise self._make_error("a key of a dictionary is not text")
 
     def _make_error(self, reason: str) -> UnsupportedArtifactError:
         return UnsupportedArtifactError(f"{self._where} cannot be converted: {reason}")
@@ -82,7 +82,7 @@ class Rebuilder:
 
     def _check_table(self, note: Any) -> dict[str, Any]:
         if not isinstance(note, dict):
-            raise self._make_error("a state is no dictionary")
+            raise self._make_error("a state is not a dictionary")
         return {key: item for key, item in note.items() if isinstance(key, str)}
 
     # -- plain values ---------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ class Rebuilder:
 
     def _make_OrderedDict(self, note: Note, depth: int) -> Any:  # noqa: N802 - after the name in the file
         if not isinstance(note, MappingNote):
-            raise self._make_error(f"{note.name} is no mapping")
+            raise self._make_error(f"{note.name} is not a mapping")
         return self.value(note.items, depth)
 
     def _make_date(self, note: Note, depth: int) -> date:
@@ -182,7 +182,7 @@ class Rebuilder:
         parts = [self.value(part, depth) for part in self._check_state(note, 2)]
         arrays = [part for part in parts if isinstance(part, np.ndarray)]
         if len(arrays) != 1 or arrays[0].dtype.kind != "M":
-            raise self._make_error("dates are no dates, or have a time zone")
+            raise self._make_error("an array of dates holds something else, or have a time zone")
         return arrays[0]
 
     def _make_frequency(self, note: Note, depth: int) -> None:
@@ -241,7 +241,7 @@ class Rebuilder:
             codes = [np.asarray(part) for part in self.value(facts["codes"], depth)]
             names = self.value(facts["names"], depth)
             if any(part.dtype.kind not in "iu" for part in codes):
-                raise self._make_error("the codes of an index are no integers")
+                raise self._make_error("the codes of an index are not integers")
             return pd.MultiIndex(levels=levels, codes=codes, names=list(names))  # type: ignore[arg-type]  # stubs
         if kind in ("Index", "DatetimeIndex"):
             return _make_index(self.value(facts["data"], depth), name)

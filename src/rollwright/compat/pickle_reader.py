@@ -180,7 +180,7 @@ def read_notes(data: bytes, *, where: str, max_instructions: int = MAX_INSTRUCTI
     UntrustedArtifactError
         When it asks for a name, or uses an instruction, that no frame needs.
     CorruptArtifactError
-        When it is no pickle, was cut, or goes on after its end.
+        When it is not a pickle, was cut, or goes on after its end.
     """
     try:
         with warnings.catch_warnings():
@@ -188,7 +188,7 @@ def read_notes(data: bytes, *, where: str, max_instructions: int = MAX_INSTRUCTI
             _check_instructions(data, where, max_instructions)
             return _NoteReader(io.BytesIO(data), where).load()
     except _NO_PICKLE as error:
-        raise CorruptArtifactError(f"{where} is no whole pickle: {str(error)[:200]}") from error
+        raise CorruptArtifactError(f"{where} is not a complete pickle: {str(error)[:200]}") from error
 
 
 def _check_instructions(data: bytes, where: str, most: int) -> None:

@@ -92,7 +92,7 @@ def _check_object(config: Any, keys: KeyPath, role: str, check: ObjectCheck) -> 
         config = {"class": config} if not config.startswith("<") else None  # such a placeholder has been told
     name = config.get("class", config.get("func")) if isinstance(config, Mapping) else None
     if not isinstance(name, str):
-        return []  # what is no object at all is told by the models of the file, or by who takes it
+        return []  # what is not an object is reported by the models of the file, or by its user
     problems = []
     for key in config:
         if key not in OBJECT_KEYS and "kwargs" in keys:  # those of the task itself are told with its other keys
@@ -101,7 +101,7 @@ def _check_object(config: Any, keys: KeyPath, role: str, check: ObjectCheck) -> 
             problems.append(check.describe((*keys, key), f"unknown key `{key}`{meant}", key=True))
     kwargs = config.get("kwargs") or {}
     if not isinstance(kwargs, Mapping):
-        return [*problems, check.describe((*keys, "kwargs"), f"`kwargs` of `{name}` is no mapping")]
+        return [*problems, check.describe((*keys, "kwargs"), f"`kwargs` of `{name}` is not a mapping")]
     target, wrong = _find_class(config, name, DEFAULT_MODULES.get(role), check)
     if wrong:
         place = "module_path" if "module_path" in config and f"`{name}`" not in wrong else "class"

@@ -36,7 +36,7 @@ def check_segments(target: Any, kwargs: Mapping[str, Any]) -> Iterator[Problem]:
         if name not in ROLES and near:
             yield ("segments", name), f"segment `{name}`; did you mean `{near}`?"
         if not isinstance(pair, list | tuple) or len(pair) != 2:
-            yield ("segments", name), f"segment `{name}` is no pair of dates: {_format_value(pair)}"
+            yield ("segments", name), f"segment `{name}` is not a pair of dates: {_format_value(pair)}"
             continue
         found = list(_check_range(pair[0], pair[1], ("segments", name, 0), ("segments", name, 1), name))
         yield from found

@@ -186,7 +186,7 @@ def _parse_override(override: str) -> tuple[str, Node]:
     dotted, equals, text = override.partition("=")
     dotted = dotted.strip()
     if not equals or not all(dotted.split(".")):
-        raise ConfigError(f"`{override}` is no override", hint="write dotted.key=value")
+        raise ConfigError(f"`{override}` is not an override", hint="write dotted.key=value")
     name = f"override `{override}`"
     node, problems = compose(Rendered(text=text, lines=(0,)), name=name)
     if problems:
@@ -196,7 +196,7 @@ def _parse_override(override: str) -> tuple[str, Node]:
 
 def _read_text(path: Path) -> str:
     if path.exists() and not path.is_file():
-        raise ConfigError(f"{path} is no file")
+        raise ConfigError(f"{path} is not a file")
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)

@@ -54,7 +54,7 @@ def assign(root: MapNode, dotted: str, value: Node) -> None:
     Raises
     ------
     ConfigError
-        When the way leads through what is no mapping or list, past the end of a list, or nothing is there to drop.
+        When the path leads through neither a mapping nor a list, past the end of a list, or there is nothing to drop.
     """
     work = _Merge(root)
     keys = dotted.split(".")
@@ -147,9 +147,9 @@ def _make_entry(place: Node, key: str, dotted: str, origin: FilePosition) -> Ent
         return place.items[int(key)]
     if isinstance(place, ListNode):
         length = len(place.items)
-        raise ConfigError(f"the override `{dotted}` leads nowhere: `{key}` is no position of a list of {length}")
+        raise ConfigError(f"the override `{dotted}` leads nowhere: `{key}` is not a position of a list of {length}")
     if not isinstance(place, MapNode):
-        raise ConfigError(f"the override `{dotted}` leads nowhere: there is no place for `{key}`")
+        raise ConfigError(f"the override `{dotted}` leads nowhere: a plain value has no `{key}`")
     found = place.find(key)
     own = place.entries.get(key)
     if own is not None and found is not None:
