@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+from rollwright.models.folds import ModelDataset, SampleWeighter
 from rollwright.signing.serializable import Serializable
 
 __all__ = ["Model", "ModelFT"]
@@ -29,11 +30,11 @@ class Model(Serializable, ABC):
         return True
 
     @abstractmethod
-    def fit(self, dataset: Any, reweighter: Any = None) -> None:
+    def fit(self, dataset: ModelDataset, reweighter: SampleWeighter | None = None) -> None:
         """Learn from the segment ``train`` of `dataset`, and watch its segment ``valid`` where there is one."""
 
     @abstractmethod
-    def predict(self, dataset: Any, segment: str = "test") -> Any:
+    def predict(self, dataset: ModelDataset, segment: str = "test") -> Any:
         """Return one score per row of `segment`: a Series with the index (datetime, instrument)."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -45,5 +46,5 @@ class ModelFT(Model):
     """Base class: a model that can go on learning from what it has learnt."""
 
     @abstractmethod
-    def finetune(self, dataset: Any) -> None:
+    def finetune(self, dataset: ModelDataset) -> None:
         """Go on learning from the segment ``train`` of `dataset`."""

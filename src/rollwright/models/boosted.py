@@ -28,7 +28,13 @@ from rollwright.codecs.registry import Codec
 from rollwright.errors import ConfigError, CorruptArtifactError, ModelError
 from rollwright.models.base import ModelFT
 from rollwright.models.boosted_file import ModelFormat
-from rollwright.models.folds import TrainingFold, check_training_fold, sample_weights
+from rollwright.models.folds import (
+    ModelDataset,
+    SampleWeighter,
+    TrainingFold,
+    check_training_fold,
+    sample_weights,
+)
 from rollwright.models.state import is_exact_instance, refuse_other_classes
 from rollwright.models.tabular import TabularModel, finite_or_none, map_history, nan_if_none, read_training_folds
 
@@ -89,12 +95,12 @@ class BoostedTrees(TabularModel, ModelFT):
 
     def fit(  # type: ignore[override]  # in Qlib, too, these models and `Model` disagree on the place of reweighter
         self,
-        dataset: Any,
+        dataset: ModelDataset,
         num_boost_round: int | None = None,
         early_stopping_rounds: int | None = None,
         verbose_eval: int | None = 20,
         evals_result: dict[str, Any] | None = None,
-        reweighter: Any = None,
+        reweighter: SampleWeighter | None = None,
     ) -> None:
         """Learn from the segment ``train`` and watch the segment ``valid`` where there is one.
 
@@ -135,7 +141,11 @@ class BoostedTrees(TabularModel, ModelFT):
             evals_result.update(self.evals_result_)
 
     def finetune(
-        self, dataset: Any, num_boost_round: int = 10, verbose_eval: int | None = 20, reweighter: Any = None
+        self,
+        dataset: ModelDataset,
+        num_boost_round: int = 10,
+        verbose_eval: int | None = 20,
+        reweighter: SampleWeighter | None = None,
     ) -> None:
         """Grow `num_boost_round` more trees on the segment ``train``, from where the model stands.
 
@@ -155,9 +165,9 @@ class BoostedTrees(TabularModel, ModelFT):
 
     def _learn(
         self,
-        dataset: Any,
+        dataset: ModelDataset,
         folds: Mapping[str, TrainingFold],
-        reweighter: Any,
+        reweighter: SampleWeighter | None,
         *,
         rounds: int,
         patience: int | None,

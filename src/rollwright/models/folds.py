@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from rollwright.errors import ConfigError, ModelError
 
-__all__ = ["FoldView", "TrainingFold", "check_training_fold", "sample_weights"]
+__all__ = ["FoldView", "ModelDataset", "SampleWeighter", "TrainingFold", "check_training_fold", "sample_weights"]
 
 _logger: Final = logging.getLogger("rollwright.models")
 _BLOCK: Final = 1 << 16  # rows checked at a time, so that a check takes little memory beside a large fold
@@ -39,6 +40,36 @@ class FoldView(Protocol):
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the features, in column order."""
+        ...
+
+
+class ModelDataset(Protocol):
+    """The part of a dataset that models use; every dataset that a task can be trained on has it."""
+
+    @property
+    def segments(self) -> Mapping[str, Any]:
+        """The segments by name; a model learns from ``train`` and watches ``valid`` if it is there."""
+        ...
+
+    def fold(self, segment: str, *, data_key: Literal["infer", "learn"]) -> FoldView:
+        """Return a segment as arrays: processed for learning, or as a prediction reads it."""
+        ...
+
+    def inference_index(self, segment: str) -> pd.MultiIndex:
+        """Return the (datetime, instrument) of the rows that `predict` must score, in the order of the fold."""
+        ...
+
+    def prepare(self, segments: str, /, *, col_set: Any, data_key: Literal["infer", "learn"]) -> Any:
+        """Return a segment as a frame; only a reweighter needs it."""
+        ...
+
+
+@runtime_checkable
+class SampleWeighter(Protocol):
+    """Gives the samples of a segment their weights."""
+
+    def reweight(self, data: Any, /) -> Any:
+        """Return one finite, non-negative weight per row of the frame `data`."""
         ...
 
 
@@ -99,7 +130,9 @@ def check_training_fold(fold: FoldView, *, segment: str) -> TrainingFold:
     return TrainingFold(features=features, label=label, names=tuple(fold.names), rows=len(label), kept=kept)
 
 
-def sample_weights(dataset: Any, reweighter: Any, fold: TrainingFold, *, segment: str) -> NDArray[np.float32] | None:
+def sample_weights(
+    dataset: ModelDataset, reweighter: SampleWeighter | None, fold: TrainingFold, *, segment: str
+) -> NDArray[np.float32] | None:
     """Return the weight of each row of `fold`, None without a `reweighter`.
 
     Parameters
@@ -117,7 +150,7 @@ def sample_weights(dataset: Any, reweighter: Any, fold: TrainingFold, *, segment
     """
     if reweighter is None:
         return None
-    if not callable(getattr(reweighter, "reweight", None)):
+    if not isinstance(reweighter, SampleWeighter):
         raise ConfigError(
             f"a reweighter needs a method `reweight`, and {type(reweighter).__name__} has none",
             hint="build it first: a dictionary with class and module_path is only its description",

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.errors import ConfigError, ModelError
-from rollwright.models.folds import TrainingFold, sample_weights
+from rollwright.models.folds import ModelDataset, SampleWeighter, TrainingFold, sample_weights
 from rollwright.models.linear_solvers import lasso, least_squares, non_negative, ridge
 from rollwright.models.tabular import (
     TabularModel,
@@ -111,7 +111,7 @@ class LinearModel(TabularModel):
         state = "not fitted" if self.coef_ is None else f"fitted, {len(self.coef_)} features"
         return f"LinearModel(estimator={self.estimator!r}, alpha={self.alpha!r}, {state})"
 
-    def fit(self, dataset: Any, reweighter: Any = None) -> None:
+    def fit(self, dataset: ModelDataset, reweighter: SampleWeighter | None = None) -> None:
         """Learn from the segment ``train``, and from ``valid`` when `include_valid` says so.
 
         Parameters

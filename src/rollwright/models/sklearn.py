@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rollwright.config.construct import init_instance_by_config
 from rollwright.core.optional import require
 from rollwright.errors import ConfigError, ModelError
-from rollwright.models.folds import sample_weights
+from rollwright.models.folds import ModelDataset, SampleWeighter, sample_weights
 from rollwright.models.tabular import (
     TabularModel,
     join_names,
@@ -88,7 +88,7 @@ class SklearnModel(TabularModel):
     def __repr__(self) -> str:
         return f"SklearnModel({self.estimator!r}, {'fitted' if self.model is not None else 'not fitted'})"
 
-    def fit(self, dataset: Any, reweighter: Any = None) -> None:
+    def fit(self, dataset: ModelDataset, reweighter: SampleWeighter | None = None) -> None:
         """Learn from the segment ``train``.
 
         Parameters

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rollwright.errors import ConfigError, ModelError
 from rollwright.models.base import Model
-from rollwright.models.folds import FoldView, TrainingFold, check_training_fold
+from rollwright.models.folds import ModelDataset, TrainingFold, check_training_fold
 
 __all__ = ["TabularModel", "first_given", "map_history", "read_training_folds", "row_blocks", "take_aliases"]
 
@@ -40,7 +40,7 @@ class TabularModel(Model):
     model: Any = None
     feature_names_: tuple[str, ...] = ()
 
-    def predict(self, dataset: Any, segment: str = "test") -> pd.Series:
+    def predict(self, dataset: ModelDataset, segment: str = "test") -> pd.Series:
         """Return the score of every row of the dataset's inference index, in its order.
 
         Returns
@@ -57,7 +57,7 @@ class TabularModel(Model):
         """
         self._require_fitted()
         index = dataset.inference_index(segment)
-        fold: FoldView = dataset.fold(segment, data_key="infer")
+        fold = dataset.fold(segment, data_key="infer")
         self._check_names(tuple(fold.names))
         if len(fold.features) != len(index) or (fold.index is not index and not fold.index.equals(index)):
             raise ModelError(
@@ -96,7 +96,7 @@ class TabularModel(Model):
             )
 
 
-def read_training_folds(dataset: Any, segments: Sequence[str] = ("train", "valid")) -> dict[str, TrainingFold]:
+def read_training_folds(dataset: ModelDataset, segments: Sequence[str] = ("train", "valid")) -> dict[str, TrainingFold]:
     """Return those of `segments` that the dataset has, checked; the first one is required.
 
     1. Read each segment as arrays and check it (`check_training_fold`).
