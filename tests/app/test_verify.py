@@ -16,6 +16,7 @@ import pytest
 
 from rollwright.app.verify import Verification, verify
 from rollwright.cli.root import run
+from rollwright.codecs.registry import codecs
 from rollwright.config.context import install
 from rollwright.config.settings import load_settings
 from rollwright.errors import ConfigError, RecorderNotFoundError
@@ -141,7 +142,7 @@ def test_right_bytes_that_make_no_object_are_an_error(recorder):
     def junk(path: Path) -> None:
         path.write_bytes(b"no such thing")
 
-    kinds = {"parquet": ".parquet", "npy": ".npy", "json": ".json", "dataset": ".json", "nobody's": ".x"}
+    kinds = {"parquet": ".parquet", "npy": ".npy", "json": ".json", "dataset": ".json"}
     store.write([
         ArtifactWrite(name=f"bad-{place}", kind=kind, suffix=suffix, fill=junk)
         for place, (kind, suffix) in enumerate(kinds.items())
@@ -149,6 +150,22 @@ def test_right_bytes_that_make_no_object_are_an_error(recorder):
     report = verify()
     assert {item[:2] for item in found_in(report)} == {("error", "undecodable")}
     assert len(report.findings) == len(kinds)
+
+
+def test_the_codec_of_an_installed_package_is_not_run_to_look(recorder, monkeypatch):
+    def refuse(_kind):
+        pytest.fail("its code was asked for")
+
+    store = recorder.location.files_of(recorder.experiment_id, recorder.id)
+    store.write([ArtifactWrite(name="crow", kind="bird", suffix=".bird", fill=lambda path: path.write_bytes(b"caw"))])
+    for_kind = type(codecs).for_kind
+    monkeypatch.setattr(
+        type(codecs), "for_kind", lambda self, kind: refuse(kind) if kind == "bird" else for_kind(self, kind)
+    )
+    report = verify()
+    assert report.ok
+    assert found_in(report) == [("warning", "not opened", "crow.bird")]
+    assert "bird" in report.findings[0].message
 
 
 def test_an_envelope_is_looked_at_and_not_opened_and_one_signed_by_nobody_known_here_is_no_loss(project):

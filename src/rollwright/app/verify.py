@@ -14,7 +14,7 @@ from rollwright.codecs.envelope import EnvelopeCodec
 from rollwright.codecs.registry import JsonCodec, codecs
 from rollwright.config.settings import Settings, load_settings
 from rollwright.core.atomic import DRAFT_MARK
-from rollwright.errors import ConfigError, CorruptArtifactError, RollwrightError
+from rollwright.errors import ConfigError, CorruptArtifactError, RollwrightError, UnsupportedArtifactError
 from rollwright.pool.stores.sqlite.check import sqlite_problems
 from rollwright.signing.envelope import open_sealed
 from rollwright.tracking.artifacts import MANIFEST, RAW, ArtifactRef, LocalArtifactStore
@@ -189,8 +189,12 @@ def _decode(path: Path, ref: ArtifactRef) -> None:
         open_sealed(path.read_bytes(), fmt=EnvelopeCodec.FORMAT, name=ref.name, where=path.name)
     elif ref.kind == "dataset":  # its codec would build the user's classes
         JsonCodec().read(path)
-    else:
+    elif ref.kind in codecs.kinds():
         codecs.for_kind(ref.kind).read(path)
+    else:  # of an installed package, or of one that is not installed here
+        raise UnsupportedArtifactError(
+            f"rollwright has no codec of its own for the kind `{ref.kind}`, and runs no other"
+        )
 
 
 def _check_databases(settings: Settings, found: Verification) -> list[str]:
