@@ -12,7 +12,7 @@ from rollwright.config.context import using
 from rollwright.config.settings import Settings, load_settings
 from rollwright.errors import ConfigError, RecorderNotFoundError, RollwrightError, nearest
 from rollwright.market.folder.provider import provider_from_settings
-from rollwright.tracking.artifacts import ArtifactRef
+from rollwright.tracking.artifacts import ArtifactRef, LocalArtifactStore
 from rollwright.tracking.location import TrackingLocation
 from rollwright.tracking.recorder import MLflowRecorder, Recorder
 from rollwright.tracking.store import RunRecord
@@ -54,7 +54,7 @@ class StoredRun:
         return {ref.name: ref for ref in self.files.list()}
 
     @property
-    def files(self) -> Any:
+    def files(self) -> LocalArtifactStore:
         """Its artifacts."""
         return self.recorder.location.files_of(self.recorder.experiment_id, self.recorder.id)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeGuard, runtime_checkable
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,7 +20,7 @@ from rollwright.config.aliases import translate_module
 from rollwright.config.construct import SAVED, Trust, get_callable
 from rollwright.errors import ConstructError, MissingExtraError, UntrustedModuleError, nearest
 
-__all__ = ["ObjectCheck", "check_task"]
+__all__ = ["KnowsParameters", "ObjectCheck", "check_task"]
 
 
 OBJECT_KEYS: Final = ("class", "func", "module_path", "kwargs")
@@ -48,6 +48,15 @@ NOT_YET: Final = {
     for name in ("PortAnaRecord", "MultiPassPortAnaRecord")
 }
 _PLAIN: Final = (int, float, bool, str, type(None))
+
+
+@runtime_checkable
+class KnowsParameters(Protocol):
+    """A class whose constructor hands ``**kwargs`` to a library, and that can tell which of them the library knows."""
+
+    @staticmethod
+    def unknown_parameters(names: Iterable[str]) -> Mapping[str, str | None]:
+        """Return those of `names` that are not known, each with the nearest name that is, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,11 +208,16 @@ def _find_nearest(names: Collection[str], known: Collection[str]) -> dict[str, s
 
 def _find_unknown(target: Any, names: Collection[str]) -> dict[str, str | None]:
     """Return the unknown ones of `names` for a class that takes any keyword and can tell which it knows."""
-    ask = getattr(target, "unknown_parameters", None)
+    if not _knows_parameters(target):
+        return {}
     try:
-        return dict(ask(names)) if callable(ask) else {}
+        return dict(target.unknown_parameters(names))
     except MissingExtraError:
         return {}  # told by the one who builds it
+
+
+def _knows_parameters(target: Any) -> TypeGuard[type[KnowsParameters]]:
+    return isinstance(target, type) and issubclass(target, KnowsParameters)
 
 
 def _list_parameters(target: Any) -> tuple[dict[str, Any], bool]:
@@ -229,7 +243,7 @@ def _list_parameters(target: Any) -> tuple[dict[str, Any], bool]:
         found = {**{name: hints.get(name, Any) for name in named}, **found}
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
             return found, False
-        if hasattr(target, "unknown_parameters"):
+        if _knows_parameters(target):
             return found, True
     return found, True
 
