@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from rollwright.config.settings import find_root, known_names, load_settings, masked
+from rollwright.config.settings import find_root, known_names, load_settings, mask_secrets
 from rollwright.errors import ConfigError, UnknownSettingError
 
 
@@ -271,4 +271,4 @@ def test_new_values_are_checked_like_old_ones():
     ],
 )
 def test_secrets_are_masked_and_nothing_else(value, shown):
-    assert masked(value) == shown
+    assert mask_secrets(value) == shown

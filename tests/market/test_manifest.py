@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from rollwright.errors import CorruptFileError, DataError, RollwrightError
-from rollwright.market.folder.adopt_changes import accept_changes
-from rollwright.market.folder.atomic_replace import replaced_folder, write_file
+from rollwright.market.folder.adopt_changes import adopt_changes
+from rollwright.market.folder.atomic_replace import replace_folder, write_file
 from rollwright.market.folder.manifest import read_manifest
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.market.ingest.check import check_data
@@ -115,7 +115,7 @@ def test_a_hand_that_changed_a_file_is_told_how_to_accept_it(market):
     (market / "instruments" / "all.txt").write_text(rows[0] + "\n")
     with pytest.raises(CorruptFileError, match="--accept"):
         QlibProvider(market).members("all")
-    accept_changes(market)
+    adopt_changes(market)
     provider = QlibProvider(market)
     assert set(provider.members("all")) == {"AAA"}
     assert provider.generation != before
@@ -126,7 +126,7 @@ def test_accepting_series_of_other_tools_changes_everything_from_the_first_sessi
     before = QlibProvider(market).generation
     (market / "features" / "aaa" / "vwap.day.bin").write_bytes(np.array([0, 1, 2], "<f4").tobytes())
     assert "vwap" not in QlibProvider(market).fields()
-    accept_changes(market)
+    adopt_changes(market)
     provider = QlibProvider(market)
     assert "vwap" in provider.fields()
     assert provider.unchanged_before(before) == 0
@@ -137,7 +137,7 @@ def test_a_folder_of_other_tools_can_be_accepted_and_then_extended(market):
         (market / name).unlink()
     whole = everything(market)
     assert QlibProvider(market).manifest is None
-    first = accept_changes(market)
+    first = adopt_changes(market)
     assert first.counter == 1
     assert everything(market) == whole
     import_market(frame(codes=("CCC",)), market)
@@ -167,8 +167,8 @@ def test_two_replacements_at_once_do_not_lose_one(tmp_path):
     (tmp_path / "data" / "a").write_bytes(b"0")
 
     def overtaken() -> None:
-        with replaced_folder(tmp_path / "data") as slow:
-            with replaced_folder(tmp_path / "data") as fast:
+        with replace_folder(tmp_path / "data") as slow:
+            with replace_folder(tmp_path / "data") as fast:
                 write_file(fast / "a", b"fast")
             write_file(slow / "a", b"slow")
 
@@ -180,7 +180,7 @@ def test_two_replacements_at_once_do_not_lose_one(tmp_path):
 
 def test_what_a_killed_import_left_is_swept_by_the_next(tmp_path):
     (tmp_path / ".data.staging-999999999-abc123").mkdir()
-    with replaced_folder(tmp_path / "data") as staging:
+    with replace_folder(tmp_path / "data") as staging:
         write_file(staging / "a", b"1")
     assert {path.name for path in tmp_path.iterdir()} - {"work", "home"} == {"data"}
 
@@ -188,13 +188,13 @@ def test_what_a_killed_import_left_is_swept_by_the_next(tmp_path):
 def test_the_folder_one_stands_in_is_not_replaced(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     monkeypatch.chdir(tmp_path / "data")
-    with pytest.raises(DataError, match="working directory"), replaced_folder(Path()):
+    with pytest.raises(DataError, match="working directory"), replace_folder(Path()):
         pass
 
 
 def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "data").write_text("x")
-    with pytest.raises(DataError, match="is a file"), replaced_folder(tmp_path / "data"):
+    with pytest.raises(DataError, match="is a file"), replace_folder(tmp_path / "data"):
         pass
 
 
@@ -244,7 +244,7 @@ def put_period_files(folder: Path) -> list[str]:
 def with_periods(market):
     """A folder with fields by period that counts in its manifest."""
     put_period_files(market)
-    accept_changes(market)
+    adopt_changes(market)
     return market
 
 
@@ -271,7 +271,7 @@ def test_a_flip_in_a_file_of_a_field_by_period_is_seen_before_and_after_an_impor
     import_market(frame(codes=("CCC",)), with_periods)
     assert problems(with_periods) == [("corrupt", "financial/aaa/roe_q.data")]
     before = QlibProvider(with_periods).generation
-    accept_changes(with_periods)
+    adopt_changes(with_periods)
     provider = QlibProvider(with_periods)
     assert problems(with_periods) == []
     assert provider.generation != before

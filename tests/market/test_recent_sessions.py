@@ -10,14 +10,14 @@ import pytest
 
 from rollwright.errors import CorruptFileError
 from rollwright.market.folder import provider as provider_module
-from rollwright.market.folder.adopt_changes import accept_changes
+from rollwright.market.folder.adopt_changes import adopt_changes
 from rollwright.market.folder.provider import QlibProvider
-from rollwright.market.folder.recent_sessions import TAIL_SESSIONS, tail_name
+from rollwright.market.folder.recent_sessions import RECENT_SESSIONS, recent_sessions_name
 from rollwright.market.ingest.check import check_data
 from rollwright.market.ingest.importer import import_market
 
-DAYS = pd.bdate_range("2018-01-01", periods=2 * TAIL_SESSIONS + 60)
-TAIL = tail_name("day")
+DAYS = pd.bdate_range("2018-01-01", periods=2 * RECENT_SESSIONS + 60)
+TAIL = recent_sessions_name("day")
 
 
 def frame(days=DAYS, codes=("AAA", "BBB", "CCC")) -> pd.DataFrame:
@@ -38,18 +38,18 @@ def market(tmp_path: Path) -> Path:
     return tmp_path / "market"
 
 
-def last(path: Path, *, tails: bool = True, start: int = -70) -> bytes:
-    provider = QlibProvider(path, tails=tails)
+def last(path: Path, *, recent: bool = True, start: int = -70) -> bytes:
+    provider = QlibProvider(path, use_recent_copy=recent)
     stop = len(provider.calendar())
     return provider.load(
         ["volume", "close", "open", "vwap"], provider.instruments()[::-1], stop + start, stop
     ).tobytes()
 
 
-@pytest.mark.parametrize("start", [-1, -5, -70, -TAIL_SESSIONS])
-def test_the_tail_holds_what_the_series_hold_bit_by_bit(market: Path, start: int) -> None:
+@pytest.mark.parametrize("start", [-1, -5, -70, -RECENT_SESSIONS])
+def test_the_copy_of_recent_sessions_holds_what_the_series_hold_bit_by_bit(market: Path, start: int) -> None:
     assert (market / TAIL).is_file()
-    assert last(market, start=start) == last(market, tails=False, start=start)
+    assert last(market, start=start) == last(market, recent=False, start=start)
 
 
 def test_an_append_opens_no_series(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,8 +59,8 @@ def test_an_append_opens_no_series(market: Path, monkeypatch: pytest.MonkeyPatch
     assert opened == []
 
 
-def test_sweep_a_damaged_tail_is_left_aside(market: Path) -> None:
-    want = last(market, tails=False)
+def test_sweep_a_damaged_copy_of_recent_sessions_is_left_aside(market: Path) -> None:
+    want = last(market, recent=False)
     path = market / TAIL
     data = path.read_bytes()
     rng = np.random.default_rng(2)
@@ -76,14 +76,14 @@ def test_sweep_a_damaged_tail_is_left_aside(market: Path) -> None:
     assert last(market) == want
 
 
-def test_a_tail_of_another_state_is_left_aside(market: Path, tmp_path: Path) -> None:
+def test_a_copy_for_another_state_is_left_aside(market: Path, tmp_path: Path) -> None:
     old = (market / TAIL).read_bytes()
     changed = frame(DAYS[-3:])
     changed["close"] += 1
     import_market(changed, market, revise=True)
     new = last(market)
     (market / TAIL).write_bytes(old)
-    assert last(market) == new == last(market, tails=False)
+    assert last(market) == new == last(market, recent=False)
 
 
 def test_a_check_reads_the_series_and_adopting_changes_drops_the_recent_sessions(market: Path) -> None:
@@ -93,13 +93,13 @@ def test_a_check_reads_the_series_and_adopting_changes_drops_the_recent_sessions
     path.write_bytes(data)
     assert [finding.kind for finding in check_data(market).findings if finding.severity == "error"] == ["corrupt"]
     with pytest.raises(CorruptFileError):
-        last(market, tails=False)
-    accept_changes(market)
+        last(market, recent=False)
+    adopt_changes(market)
     assert not (market / TAIL).exists()
-    assert last(market) == last(market, tails=False)
+    assert last(market) == last(market, recent=False)
 
 
-def test_a_damaged_series_keeps_no_import_from_succeeding_and_is_not_copied_into_the_tail(market: Path) -> None:
+def test_a_damaged_series_keeps_no_import_from_succeeding_and_is_not_copied_with_the_others(market: Path) -> None:
     path = market / "features" / "bbb" / "close.day.bin"
     data = bytearray(path.read_bytes())
     data[-2] ^= 1

@@ -94,7 +94,7 @@ FRAMES = {
         {"a": pd.Series(["x", None, "ü" * 40], dtype="str"), "b": pd.Series(["", "a", "b"], dtype="str")}
     ),
     "text as objects": pd.DataFrame({"a": pd.Series(["x", None, "y"], dtype=object)}),
-    "masked": pd.DataFrame(
+    "mask_secrets": pd.DataFrame(
         {
             "a": pd.array([1, None, 3], dtype="Int64"),
             "b": pd.array([True, None, False], dtype="boolean"),

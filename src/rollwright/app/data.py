@@ -14,7 +14,7 @@ from rollwright.config.context import Context, current_settings
 from rollwright.config.settings import STATE_DIR, Settings
 from rollwright.core.atomic import write_text
 from rollwright.market.demo import DemoReport, make_demo_market, read_demo
-from rollwright.market.folder.adopt_changes import accept_changes
+from rollwright.market.folder.adopt_changes import adopt_changes
 from rollwright.market.folder.layout import BASE_FIELDS
 from rollwright.market.folder.provider import QlibProvider, folder_from_settings, provider_from_settings
 from rollwright.market.ingest.check import CheckReport, check_data
@@ -25,7 +25,7 @@ __all__ = [
     "DEMO_FILE",
     "DataInfo",
     "UniverseInfo",
-    "accept_changes",
+    "adopt_changes",
     "check_market",
     "describe_market",
     "import_data",

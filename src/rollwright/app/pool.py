@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright.config.context import current_settings
-from rollwright.config.settings import masked
+from rollwright.config.settings import mask_secrets
 from rollwright.core.canonical import canonical_json
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import ConfigError, PoolError, QueryError, nearest
@@ -169,7 +169,7 @@ def open_pool(pool: str, url: str | None = None) -> Iterator[TaskManager]:
             suggestion = nearest(pool, names)
             listed = f"there are: {', '.join(names[:20])}" if names else "it has none yet: rollwright roll makes one"
             raise ConfigError(
-                f"there is no pool {pool!r} in {masked(_resolve_url(url))}",
+                f"there is no pool {pool!r} in {mask_secrets(_resolve_url(url))}",
                 hint=f"did you mean {suggestion!r}?" if suggestion else listed,
             )
         yield TaskManager(pool, store=store)
@@ -185,7 +185,9 @@ def open_target(url: str, *, source: str | None) -> Iterator[PoolStore]:
         When it is the one that the pool is in.
     """
     if _resolve_url(url) == _resolve_url(source):
-        raise ConfigError(f"the pool is in {masked(_resolve_url(url))} already", hint="name another store with --to")
+        raise ConfigError(
+            f"the pool is in {mask_secrets(_resolve_url(url))} already", hint="name another store with --to"
+        )
     if _resolve_url(url) in _VOLATILE:
         raise ConfigError(f"`{url}` ends with this command, and the tasks with it", hint="name a store that lasts")
     with open_store(url, create=True) as store:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from rollwright.config.settings import masked
+from rollwright.config.settings import mask_secrets
 from rollwright.errors import ConfigError, IllegalTransitionError, PoolError
 from rollwright.pool.query import In
 from rollwright.pool.states import Status
@@ -78,7 +78,7 @@ def move_pool(
         removed then.
     """
     target.list_pools()  # says now, before anything is paused, when it cannot be opened
-    reason = f"moving to {masked(where)}"
+    reason = f"moving to {mask_secrets(where)}"
     stat = source.stat(pool)
     ours = stat.reason == reason
     paused_by_user = stat.paused and not ours

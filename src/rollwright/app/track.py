@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from rollwright.config.context import current_settings
-from rollwright.config.settings import Settings, masked
+from rollwright.config.settings import Settings, mask_secrets
 from rollwright.errors import CorruptFileError, RecordError
 from rollwright.tracking.liveness import AbandonedRun, fail_abandoned, find_abandoned_runs
 from rollwright.tracking.location import TrackingLocation
@@ -126,7 +126,7 @@ def make_page_command(settings: Settings | None = None) -> tuple[str, str]:
     location = TrackingLocation.from_settings(current_settings() if settings is None else settings)
     _check_there(location)
     uri = location.uri
-    shown = masked(uri)
+    shown = mask_secrets(uri)
     if uri.startswith(("http://", "https://")):
         return "url", shown
     if uri.startswith("memory:"):

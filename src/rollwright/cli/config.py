@@ -18,10 +18,12 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show every setting with its value and its origin; passwords are masked."""
-    from rollwright.config.settings import load_settings, masked  # noqa: PLC0415 - keeps --help light
+    from rollwright.config.settings import load_settings, mask_secrets  # noqa: PLC0415 - keeps --help light
 
     settings = load_settings()
-    rows = [(name, masked(value) if value is not None else None, origin) for name, value, origin in settings.rows()]
+    rows = [
+        (name, mask_secrets(value) if value is not None else None, origin) for name, value, origin in settings.rows()
+    ]
     if as_json:
         data = {name: {"value": value, "origin": origin} for name, value, origin in rows}
         print(json.dumps({"ok": True, "data": {"root": str(settings.root), "settings": data}}, indent=1))

@@ -127,12 +127,12 @@ def check_command(
     as_json: AsJson = False,
 ) -> None:
     """Look for gaps, impossible prices, jumps and damaged files, and say where. Exit code 2 when there are errors."""
-    from rollwright.app.data import accept_changes, check_market  # noqa: PLC0415 - help stays light
+    from rollwright.app.data import adopt_changes, check_market  # noqa: PLC0415 - help stays light
 
     if accept:
         if folder is None:
             raise typer.BadParameter("name the folder whose changes are to be accepted", param_hint="DIR")
-        _say(f"accepted; generation {accept_changes(folder).generation}")
+        _say(f"accepted; generation {adopt_changes(folder).generation}")
     report = check_market(folder, freq=freq)
     if as_json:
         _print_json({**asdict(report), "ok": report.ok})

@@ -211,11 +211,11 @@ def move_command(
     from rollwright.app.pool import open_pool, open_target  # noqa: PLC0415 - keeps --help light
     from rollwright.app.pool_move import move_pool  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.pool_live import MoveBar  # noqa: PLC0415 - keeps --help light
-    from rollwright.config.settings import masked  # noqa: PLC0415 - keeps --help light
+    from rollwright.config.settings import mask_secrets  # noqa: PLC0415 - keeps --help light
 
     with open_pool(pool, url) as manager, open_target(to, source=url) as target:
         total = sum(manager.store.stat(pool).counts.values())
-        question = f"move {total:,} tasks of pool {pool} to {masked(to)}, and remove them here?"
+        question = f"move {total:,} tasks of pool {pool} to {mask_secrets(to)}, and remove them here?"
         if total and not yes:
             ask(question)
         with MoveBar(pool) as bar:
@@ -224,7 +224,7 @@ def move_command(
         print_json(asdict(report))
         return
     print(f"{report.moved:,} tasks moved" + (f", {report.known:,} were there already" if report.known else ""))
-    stderr.print(f"workers find it with the setting pool.url = {masked(to)}")
+    stderr.print(f"workers find it with the setting pool.url = {mask_secrets(to)}")
 
 
 def _change(

@@ -17,7 +17,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
 
-from rollwright.config.settings import Settings, known_names, load_settings, masked
+from rollwright.config.settings import Settings, known_names, load_settings, mask_secrets
 from rollwright.core.registry import OPENERS, load_target
 from rollwright.errors import ConfigError, UnknownSettingError
 
@@ -374,7 +374,7 @@ def _mongo_url(value: object) -> str:
     url = str(value.get("task_url") or _MONGO_DEFAULT["task_url"])
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("mongodb", "mongodb+srv"):
-        raise ConfigError(f"`task_url` is `{masked(url)}`", hint="it begins with mongodb:// or mongodb+srv://")
+        raise ConfigError(f"`task_url` is `{mask_secrets(url)}`", hint="it begins with mongodb:// or mongodb+srv://")
     place, question, options = rest.partition("?")
     host, _, in_url = place.partition("/")
     name = str(value.get("task_db_name") or in_url or _MONGO_DEFAULT["task_db_name"])

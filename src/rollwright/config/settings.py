@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rollwright.errors import ConfigError, UnknownSettingError
 
-__all__ = ["Settings", "find_root", "load_settings", "masked", "user_data_folder"]
+__all__ = ["Settings", "find_root", "load_settings", "mask_secrets", "user_data_folder"]
 
 PROJECT_FILE: Final = "rollwright.toml"
 STATE_DIR: Final = ".rollwright"
@@ -216,7 +216,7 @@ def _build(root: Path, merged: Mapping[str, object], origins: Mapping[str, str])
         rows = []
         for problem in error.errors():
             name = ".".join(str(part) for part in problem["loc"][:2])
-            given = masked(repr(problem["input"]))
+            given = mask_secrets(repr(problem["input"]))
             rows.append(f"{name} = {given} ({origins.get(name, 'default')}): {problem['msg']}")
         raise ConfigError("a setting has a value it cannot take: " + "; ".join(rows)) from error
 
@@ -284,7 +284,7 @@ _SECRET_PARAMETER: Final = re.compile(
 )
 
 
-def masked(value: object) -> str:
+def mask_secrets(value: object) -> str:
     """Return a setting's value as text, with the secrets of a URL hidden: password, token and query parameters."""
     text = _SECRET_PARAMETER.sub(r"\1***", str(value))
     head, separator, rest = text.partition("://")

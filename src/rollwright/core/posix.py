@@ -1,11 +1,12 @@
-"""Calls that only POSIX has: file locks, named pipes, resource limits, forks, and a signal when a pipe closes.
+"""Calls that only POSIX has: file locks, named pipes, folders, resource limits, forks, a signal when a pipe closes.
 
-The one module that imports `fcntl` and `resource`. Where the system has no such call, the function says what is done
-instead; what Windows does is untested.
+The one module that imports `fcntl` and `resource`, and that calls the C library. Where the system has no such call,
+the function says what is done instead; what Windows does is untested.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import importlib
 import os
@@ -17,20 +18,26 @@ from typing import Any, Final
 
 __all__ = [
     "call_in_forked_child",
+    "exchange_names",
     "has_file_locks",
     "has_shared_locks",
     "kill_when_closed",
     "lock_exclusive",
     "lock_shared",
     "make_named_pipe",
+    "open_folder",
     "open_for_locking",
     "set_resource_limit",
+    "sync_filesystem",
     "unlock",
 ]
 
 fcntl: Final[Any] = importlib.import_module("fcntl") if os.name == "posix" else None
 resource: Final[Any] = importlib.import_module("resource") if os.name == "posix" else None
 msvcrt: Final[Any] = importlib.import_module("msvcrt") if sys.platform == "win32" else None
+
+_RENAME_EXCHANGE: Final = 2  # of renameat2(2)
+_AT_CWD: Final = -100
 
 
 def has_file_locks() -> bool:
@@ -127,6 +134,41 @@ def make_named_pipe(path: Path) -> None:
     if not hasattr(os, "mkfifo"):
         raise OSError(errno.ENOSYS, "this system has no named pipes")
     os.mkfifo(path, 0o622)
+
+
+def open_folder(folder: Path) -> int | None:
+    """Return the descriptor of a folder, which keeps it in use; None where the system opens none.
+
+    Raises
+    ------
+    OSError
+        When there is no such folder.
+    """
+    if not hasattr(os, "O_DIRECTORY"):
+        return None
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def exchange_names(one: Path, other: Path) -> bool:
+    """Swap two files or folders in one step where the system can (Linux); return whether it did."""
+    try:
+        swap = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(swap(_AT_CWD, os.fsencode(one), _AT_CWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
+
+
+def sync_filesystem(folder: Path) -> bool:
+    """Flush the whole file system of `folder` to the disk where one call does (Linux); return whether it did."""
+    try:
+        sync = ctypes.CDLL(None, use_errno=True).syncfs
+        handle = os.open(folder, os.O_RDONLY)
+    except (AttributeError, OSError, TypeError):
+        return False
+    try:
+        return bool(sync(handle) == 0)
+    finally:
+        os.close(handle)
 
 
 def kill_when_closed(descriptor: int) -> None:

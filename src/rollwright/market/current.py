@@ -5,7 +5,7 @@ from __future__ import annotations
 from rollwright.config.context import current_context, open_part
 from rollwright.config.settings import Settings
 from rollwright.errors import ConfigError
-from rollwright.market.folder.layout import normal_freq
+from rollwright.market.folder.layout import normalize_freq
 from rollwright.market.folder.provider import provider_from_settings
 from rollwright.market.source import DataSource
 
@@ -34,7 +34,7 @@ def current_market(freq: str | None = None) -> DataSource:
     if context.market is None:
         return provider_from_settings(context.settings.with_values({"data.freq": freq}, origin="argument"))
     given: DataSource = context.market
-    if normal_freq(given.freq) != normal_freq(freq):
+    if normalize_freq(given.freq) != normalize_freq(freq):
         raise ConfigError(
             f"the context's market has the frequency {given.freq}, and {freq} is asked for",
             hint="give a market of that frequency, or let data.provider_uri name a folder that has both",

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from rollwright.calendar.files import format_sessions
 from rollwright.calendar.trading import Session
 from rollwright.errors import ConfigError, CorruptFileError, DataError
-from rollwright.market.folder.atomic_replace import replaced_folder, write_file
+from rollwright.market.folder.atomic_replace import replace_folder, write_file
 from rollwright.market.folder.layout import CALENDARS, INSTRUMENTS
 from rollwright.market.folder.manifest import (
     DEMO_NAME,
@@ -403,7 +403,7 @@ def read_demo(root: Path) -> dict[str, Any] | None:
 def _write(target: Path, market: Market, facts: dict[str, Any]) -> str:
     files: dict[str, FileEntry] = {}
     lives: dict[str, tuple[tuple[Session, Session], ...]] = {}
-    with replaced_folder(target, keep=lambda path: False) as staging:  # noqa: ARG005 - nothing of an older one
+    with replace_folder(target, keep=lambda path: False) as staging:  # noqa: ARG005 - nothing of an older one
         for place, code in enumerate(market.codes):
             start, stop = (int(edge) for edge in market.listed[place])
             series = {

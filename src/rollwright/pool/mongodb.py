@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rollwright.config.context import current_settings
-from rollwright.config.settings import masked
+from rollwright.config.settings import mask_secrets
 from rollwright.errors import ConfigError
 from rollwright.pool.urls import shared_store
 
@@ -31,7 +31,7 @@ def get_mongodb() -> Any:
     url = current_settings().pool.url
     if not url.startswith(("mongodb://", "mongodb+srv://")):
         raise ConfigError(
-            f"the pool is `{masked(url)}`, which is no MongoDB",
+            f"the pool is `{mask_secrets(url)}`, which is no MongoDB",
             hint='set C["mongo"] = {"task_url": "mongodb://localhost:27017/", "task_db_name": "default_task_db"}',
         )
     store: Any = shared_store()

@@ -7,7 +7,7 @@ import threading
 from typing import Final
 
 from rollwright.config.context import current_settings
-from rollwright.config.settings import Settings, masked
+from rollwright.config.settings import Settings, mask_secrets
 from rollwright.core.optional import require
 from rollwright.errors import ConfigError
 from rollwright.pool.store import PoolStore
@@ -51,7 +51,7 @@ def store_from_url(url: str, *, patience: float | None = None) -> PoolStore:
 
         return PostgresStore(url) if patience is None else PostgresStore(url, patience=patience)
     raise ConfigError(
-        f"`{masked(url)}` is the URL of no task pool",
+        f"`{mask_secrets(url)}` is the URL of no task pool",
         hint="write sqlite:///path/to/pool.db, postgresql://host/database, mongodb://host:27017/database or memory:",
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rollwright.config.settings import STATE_DIR, Settings, masked
+from rollwright.config.settings import STATE_DIR, Settings, mask_secrets
 from rollwright.errors import RecordError
 from rollwright.tracking.artifacts import LocalArtifactStore
 from rollwright.tracking.store import RunRecord, TrackingStore
@@ -62,7 +62,7 @@ class TrackingLocation:
         path = self.uri.removeprefix(_SQLITE)
         if path != self.uri and Path(path).is_relative_to(self.root.resolve()):
             return f"{_SQLITE}{Path(path).relative_to(self.root.resolve()).as_posix()}"
-        return masked(self.uri)
+        return mask_secrets(self.uri)
 
     @classmethod
     def from_portable(cls, uri: str, settings: Settings) -> TrackingLocation:
@@ -74,7 +74,7 @@ class TrackingLocation:
             When the URI had a password and is not the one of `settings`.
         """
         own = cls.from_settings(settings)
-        if masked(own.uri) == uri or own.portable_uri() == uri:
+        if mask_secrets(own.uri) == uri or own.portable_uri() == uri:
             return own
         if ":***@" in uri:
             raise RecordError(

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 from rollwright.config.construct import FILE_ALIAS, Trust
 from rollwright.config.context import current_settings
-from rollwright.config.settings import Settings, masked
+from rollwright.config.settings import Settings, mask_secrets
 from rollwright.core.canonical import JSON, normalise
 from rollwright.errors import TaskValueError
 from rollwright.tasks.identity import task_fingerprint
@@ -174,7 +174,7 @@ def _parameters(model: object, task_config: Mapping[str, Any]) -> dict[str, JSON
 def _portable(text: str | None, settings: Settings) -> str | None:
     """Return a path or URI as it may be stored: relative to the project folder when it lies there, no password."""
     if text is None or "://" in text:
-        return text if text is None else masked(text)
+        return text if text is None else mask_secrets(text)
     path = Path(text).expanduser()
     if path.is_absolute() and path.resolve().is_relative_to(settings.root.resolve()):
         return path.resolve().relative_to(settings.root.resolve()).as_posix()

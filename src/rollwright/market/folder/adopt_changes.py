@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rollwright.calendar.files import read_sessions
 from rollwright.errors import CorruptFileError, DataNotFoundError
-from rollwright.market.folder.atomic_replace import replaced_folder, write_file
+from rollwright.market.folder.atomic_replace import replace_folder, write_file
 from rollwright.market.folder.layout import CALENDARS, FEATURES, FINANCIAL
 from rollwright.market.folder.manifest import (
     FILES_NAME,
@@ -20,12 +20,12 @@ from rollwright.market.folder.manifest import (
     read_files,
     read_manifest,
 )
-from rollwright.market.folder.recent_sessions import tail_name
+from rollwright.market.folder.recent_sessions import recent_sessions_name
 
-__all__ = ["accept_changes"]
+__all__ = ["adopt_changes"]
 
 
-def accept_changes(path: Path | str) -> Manifest:
+def adopt_changes(path: Path | str) -> Manifest:
     """Make a manifest of the folder as it stands, so that its present bytes are the ones that count.
 
     A folder of other tools gets its first manifest. The generation is raised; every session of a frequency counts as
@@ -45,13 +45,13 @@ def accept_changes(path: Path | str) -> Manifest:
     manifest, before = _state(root)
     files = file_table(root)
     changed = {name for name in files.keys() | before.keys() if files.get(name) != before.get(name)}
-    with replaced_folder(root) as staging:
+    with replace_folder(root) as staging:
         for token in tokens:
             first = str(read_sessions(root / CALENDARS / f"{token}.txt")[0]).removesuffix(" 00:00:00")
             moved = any(_belongs(name, token) for name in changed)
             manifest = manifest.after(files, kind="accept", freq=token, first_changed=first if moved else None)
         for token in tokens:  # made for another state
-            (staging / tail_name(token)).unlink(missing_ok=True)
+            (staging / recent_sessions_name(token)).unlink(missing_ok=True)
         write_file(staging / FILES_NAME, format_files(files))
         write_file(staging / MANIFEST_NAME, manifest.to_bytes(files))
     return manifest

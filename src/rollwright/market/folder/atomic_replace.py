@@ -7,7 +7,6 @@ and can tell that its folder was replaced.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,18 +16,18 @@ from typing import Final
 
 import psutil
 
+from rollwright.core.atomic import sync_file, sync_folder
 from rollwright.core.canonical import sha256_hex
+from rollwright.core.posix import exchange_names, sync_filesystem
 from rollwright.errors import DataError, DataStorageError
 
-__all__ = ["replaced_folder", "write_file"]
+__all__ = ["replace_folder", "write_file"]
 
-_EXCHANGE: Final = 2  # RENAME_EXCHANGE of renameat2(2)
-_HERE: Final = -100  # AT_FDCWD
 _MANY: Final = 256  # files, above which one call for the file system costs less than one for each
 
 
 @contextmanager
-def replaced_folder(target: Path, *, keep: Callable[[str], bool] = lambda path: True) -> Iterator[Path]:  # noqa: ARG005
+def replace_folder(target: Path, *, keep: Callable[[str], bool] = lambda path: True) -> Iterator[Path]:  # noqa: ARG005
     """Give a folder that becomes `target` when the block ends well, and vanishes when it does not.
 
     The folder begins as a copy of `target`, files shared by hard link: replace a file with `write_file`, never write
@@ -141,49 +140,27 @@ def _link(source: str, target: str) -> None:
 
 def _make_durable(folder: Path) -> None:
     """Bring files written anew, and all folders, to the disk; linked files are there already."""
-    new = [str(folder)]
-    for place, names, files in os.walk(folder):
-        new.extend(os.path.join(place, name) for name in names)
-        new.extend(path for name in files if os.lstat(path := os.path.join(place, name)).st_nlink == 1)
-    if len(new) > _MANY and _sync_system(folder):
+    folders, files = [str(folder)], list[str]()
+    for parent, names, inside in os.walk(folder):
+        folders.extend(os.path.join(parent, name) for name in names)
+        files.extend(path for name in inside if os.lstat(path := os.path.join(parent, name)).st_nlink == 1)
+    if len(folders) + len(files) > _MANY and sync_filesystem(folder):
         return
-    for path in reversed(new):
-        _sync(path)
-
-
-def _sync_system(folder: Path) -> bool:
-    """Bring the whole file system to the disk in one call where there is one (Linux); return whether it did."""
-    try:
-        sync = ctypes.CDLL(None, use_errno=True).syncfs
-        handle = os.open(folder, os.O_RDONLY)
-    except (AttributeError, OSError, TypeError):
-        return False
-    try:
-        return bool(sync(handle) == 0)
-    finally:
-        os.close(handle)
-
-
-def _sync(path: str) -> None:
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except PermissionError:  # folders cannot be opened on some systems
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    for path in files:
+        sync_file(Path(path))
+    for path in reversed(folders):  # a folder after what is in it
+        sync_folder(Path(path))
 
 
 def _put_in_place(staging: Path, target: Path, before: tuple[int, int] | None) -> None:
     if _identity(target) != before:
-        raise _overtaken(target)
+        raise _replaced_meanwhile(target)
     if before is None:
         os.rename(staging, target)  # refuses when another import has just put a filled folder there
-    elif _exchange(staging, target):
+    elif exchange_names(staging, target):
         if _identity(staging) != before:
-            _exchange(staging, target)
-            raise _overtaken(target)
+            exchange_names(staging, target)
+            raise _replaced_meanwhile(target)
     else:
         aside = staging.with_name(f"{staging.name}.old")
         os.rename(target, aside)
@@ -193,19 +170,10 @@ def _put_in_place(staging: Path, target: Path, before: tuple[int, int] | None) -
             os.rename(aside, target)
             raise
         shutil.rmtree(aside, ignore_errors=True)
-    _sync(str(target.parent))
+    sync_folder(target.parent)
 
 
-def _overtaken(target: Path) -> DataError:
+def _replaced_meanwhile(target: Path) -> DataError:
     return DataError(
         f"{target} was replaced by another import while this one ran; this one changed nothing", hint="run it again"
     )
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Swap two folders in one step where the system can (Linux); return whether it did."""
-    try:
-        swap = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError, TypeError):
-        return False
-    return bool(swap(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)

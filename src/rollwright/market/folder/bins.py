@@ -93,7 +93,7 @@ def read_span(path: Path, low: int, high: int, *, sessions: int, digest: str | N
         if digest is not None:
             return _from_whole(path, _read_exactly(handle, path, 0, size), low, high, sessions, digest)
         length = size // FLOAT.itemsize - 1
-        start = _checked_start(path, _read_exactly(handle, path, 0, FLOAT.itemsize), length, sessions)
+        start = _check_start(path, _read_exactly(handle, path, 0, FLOAT.itemsize), length, sessions)
         first, last = max(start, low), min(start + length, high)
         if last <= first:
             return Span(start=start, stop=start + length, first=first, values=np.empty(0, np.float32))
@@ -115,7 +115,7 @@ def _from_whole(path: Path, data: bytes, low: int, high: int, sessions: int, dig
             hint="import the data again; if you changed the file on purpose: `rollwright data check DIR --accept`",
         )
     values = np.frombuffer(data, FLOAT)[1:]
-    start = _checked_start(path, data[: FLOAT.itemsize], len(values), sessions)
+    start = _check_start(path, data[: FLOAT.itemsize], len(values), sessions)
     first, last = max(start, low), min(start + len(values), high)
     part = values[first - start : max(first, last) - start]
     return Span(start=start, stop=start + len(values), first=first, values=part)
@@ -132,7 +132,7 @@ def _read_exactly(handle: int, path: Path, offset: int, count: int) -> bytes:
     return data
 
 
-def _checked_start(path: Path, head: bytes, length: int, sessions: int) -> int:
+def _check_start(path: Path, head: bytes, length: int, sessions: int) -> int:
     raw = float(np.frombuffer(head, FLOAT)[0])
     swapped = float(np.frombuffer(head, FLOAT.newbyteorder(">"))[0])
     if not np.isfinite(raw):

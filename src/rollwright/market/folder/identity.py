@@ -6,13 +6,14 @@ import os
 import weakref
 from pathlib import Path
 
+from rollwright.core.posix import open_folder
 from rollwright.errors import DataError
 
-__all__ = ["FolderPin"]
+__all__ = ["FolderIdentity"]
 
 
-class FolderPin:
-    """Holds the folder that was opened, so that its replacement cannot go unnoticed.
+class FolderIdentity:
+    """The folder that was opened, so that its replacement cannot go unnoticed.
 
     The descriptor keeps the folder's inode in use; a new folder of the same name therefore has another number.
     """
@@ -21,8 +22,10 @@ class FolderPin:
         self._root = root
         self._state: tuple[int, int] | None = None
         try:
-            handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-        except (AttributeError, OSError):  # a system that cannot open folders
+            handle = open_folder(root)
+        except OSError:  # it may be read, and not opened
+            return
+        if handle is None:
             return
         weakref.finalize(self, os.close, handle)
         state = os.fstat(handle)

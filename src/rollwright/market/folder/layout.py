@@ -33,7 +33,7 @@ __all__ = [
     "code_of_folder",
     "folder_map",
     "folder_of_code",
-    "normal_freq",
+    "normalize_freq",
     "refuse_case_twins",
 ]
 
@@ -161,7 +161,7 @@ def refuse_case_twins(codes: list[str], *, where: str) -> None:
             )
 
 
-def normal_freq(freq: str) -> str:
+def normalize_freq(freq: str) -> str:
     """Return the one spelling of a frequency: ``day``, ``week``, ``month``, ``1min``, ``5min``.
 
     Raises
@@ -179,13 +179,13 @@ def normal_freq(freq: str) -> str:
 
 def calendar_path(root: Path, freq: str) -> Path | None:
     """Return the calendar file of `freq`, however its name spells it (``day.txt``, ``1d.txt``); None without one."""
-    wanted = normal_freq(freq)
+    wanted = normalize_freq(freq)
     folder = root / CALENDARS
     exact = folder / f"{wanted}.txt"
     if exact.is_file():
         return exact
     for path in sorted(folder.glob("*.txt")) if folder.is_dir() else []:
-        if _FREQ.fullmatch(path.stem.lower()) and normal_freq(path.stem) == wanted:
+        if _FREQ.fullmatch(path.stem.lower()) and normalize_freq(path.stem) == wanted:
             return path
     return None
 

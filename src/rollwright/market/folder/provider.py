@@ -24,7 +24,7 @@ from rollwright.errors import (
 from rollwright.market.folder.bins import Span, content_digest, read_span
 from rollwright.market.folder.field_cache import MEGABYTE, FieldCache
 from rollwright.market.folder.file_index import FileIndex, FolderIndex, TableIndex
-from rollwright.market.folder.identity import FolderPin
+from rollwright.market.folder.identity import FolderIdentity
 from rollwright.market.folder.layout import (
     BASE_FIELDS,
     CALENDARS,
@@ -34,7 +34,7 @@ from rollwright.market.folder.layout import (
     check_universe,
     code_of_folder,
     folder_of_code,
-    normal_freq,
+    normalize_freq,
 )
 from rollwright.market.folder.manifest import (
     FileEntry,
@@ -45,7 +45,7 @@ from rollwright.market.folder.manifest import (
     read_manifest,
     text_stamps,
 )
-from rollwright.market.folder.recent_sessions import TAIL_SESSIONS, Tail, read_tail
+from rollwright.market.folder.recent_sessions import RECENT_SESSIONS, RecentSessions, read_recent_sessions
 from rollwright.market.folder.universe import parse_lifetimes, universe_names
 from rollwright.market.source import Lifetimes, check_rows
 
@@ -76,9 +76,9 @@ class QlibProvider:
         ``day``, ``1min``, ``5min`` …, in any of Qlib's spellings.
     cache : FieldCache, optional
         Where series once decoded are kept; none are if not given.
-    tails : bool
-        Whether the last sessions may be read from the copy that an import makes of them (see `tail`). With False every
-        value comes from its series, whose bytes are checked.
+    use_recent_copy : bool
+        Whether the last sessions may be read from the copy that an import makes of them (`recent_sessions`). With
+        False every value comes from its series, whose bytes are checked.
 
     Raises
     ------
@@ -89,21 +89,21 @@ class QlibProvider:
     """
 
     def __init__(
-        self, path: Path | str, *, freq: str = "day", cache: FieldCache | None = None, tails: bool = True
+        self, path: Path | str, *, freq: str = "day", cache: FieldCache | None = None, use_recent_copy: bool = True
     ) -> None:
         self.cache = cache if cache is not None else FieldCache(0)
         self._root = Path(path).expanduser().resolve()
         if not self._root.is_dir():
             raise DataNotFoundError(path, "there is no such folder", hint=_HINT)
-        self._pin = FolderPin(self._root)
+        self._identity = FolderIdentity(self._root)
         found = calendar_path(self._root, freq)
         if found is None:
             have = sorted(file.stem for file in (self._root / CALENDARS).glob("*.txt"))
             raise DataNotFoundError(
-                path, f"it has no calendar of frequency {normal_freq(freq)} (there: {', '.join(have) or 'none'})",
+                path, f"it has no calendar of frequency {normalize_freq(freq)} (there: {', '.join(have) or 'none'})",
                 hint=_HINT,
             )  # fmt: skip
-        self._freq = normal_freq(freq)
+        self._freq = normalize_freq(freq)
         self._token = found.stem
         self._stamps = text_stamps(self._root)
         self._manifest: Manifest | None = None
@@ -117,8 +117,8 @@ class QlibProvider:
         self._codes_cache: dict[str, str] | None = None
         self._members: dict[str, Lifetimes] = {}
         self._generation_cache: str | None = None
-        self._tail_cache: Tail | None = None
-        self._tail_read = not tails
+        self._recent_cache: RecentSessions | None = None
+        self._recent_read = not use_recent_copy
         self._verified: set[tuple[str, str]] = set()
         self._warned: set[str] = set()
 
@@ -204,8 +204,8 @@ class QlibProvider:
                 hint = f"did you mean `{close}`?" if close else f"known: {', '.join(sorted(known)) or 'none'}"
                 raise UnknownInstrumentError(f"there is no universe `{universe}` in {self._root}", hint=hint)
             path = self._root / INSTRUMENTS / f"{known[name]}.txt"
-            self._members[name] = parse_lifetimes(path, self._checked_text(path))
-            self._pin.check()
+            self._members[name] = parse_lifetimes(path, self._read_checked(path))
+            self._identity.check()
         return self._members[name]
 
     def bounds(self, instruments: Sequence[str]) -> NDArray[np.int64]:
@@ -251,10 +251,10 @@ class QlibProvider:
         names = [check_field(field) for field in fields]
         self._check_known(names)
         folders = [self._folder(code) for code in instruments]
-        tail = self._tail(start)
-        if tail is not None:
-            block = tail.copied(names, folders, start, stop)
-            self._pin.check()
+        recent = self._recent(start)
+        if recent is not None:
+            block = recent.copy_block(names, folders, start, stop)
+            self._identity.check()
             return block
         block = np.empty((len(names), stop - start, len(folders)), np.float32)
         lanes = np.empty((len(folders), stop - start), np.float32)
@@ -267,7 +267,7 @@ class QlibProvider:
                     block[place, low : low + _TILE] = lanes[:, low : low + _TILE].T
             else:
                 block[place] = np.nan
-        self._pin.check()
+        self._identity.check()
         return block
 
     def unchanged_before(self, generation: str) -> int:
@@ -295,7 +295,7 @@ class QlibProvider:
         Cheap, and so not the whole truth of a folder of other tools: series rewritten without a new session show in
         the `generation` of a provider opened anew.
         """
-        return self._pin.holds() and text_stamps(self._root) == self._stamps
+        return self._identity.holds() and text_stamps(self._root) == self._stamps
 
     @property
     def _index(self) -> FileIndex:
@@ -330,14 +330,14 @@ class QlibProvider:
             hint=f"did you mean `{close}`?" if close else "`rollwright data info` lists what there is",
         )
 
-    def _tail(self, start: int) -> Tail | None:
+    def _recent(self, start: int) -> RecentSessions | None:
         """Return the last sessions of all series when `start` is one of them and an import has written them."""
-        if self._manifest is None or start < self._calendar.known - TAIL_SESSIONS:
+        if self._manifest is None or start < self._calendar.known - RECENT_SESSIONS:
             return None
-        if not self._tail_read:
-            self._tail_read = True
-            self._tail_cache = read_tail(self._root, self._token, self._manifest.generation)
-        return self._tail_cache if self._tail_cache is not None and start >= self._tail_cache.first else None
+        if not self._recent_read:
+            self._recent_read = True
+            self._recent_cache = read_recent_sessions(self._root, self._token, self._manifest.generation)
+        return self._recent_cache if self._recent_cache is not None and start >= self._recent_cache.first else None
 
     def _check_known(self, names: Iterable[str]) -> None:
         for name in names:
@@ -373,10 +373,10 @@ class QlibProvider:
         try:
             span = read_span(path, low, high, sessions=self._calendar.known, digest=digest)
         except FileNotFoundError as error:
-            self._pin.check()
+            self._identity.check()
             raise CorruptFileError(path, "it is missing") from error
         except CorruptFileError:
-            self._pin.check()  # bytes of a newer version are no damage
+            self._identity.check()  # bytes of a newer version are no damage
             raise
         self._verified.add(key)
         return span
@@ -384,11 +384,11 @@ class QlibProvider:
     def _read_calendar(self, path: Path) -> TradingCalendar:
         for file in (path, path.with_name(f"{path.stem}_future.txt")):
             if file.is_file():
-                self._checked_text(file)
+                self._read_checked(file)
         calendar = read_calendar(self._root, self._token)
         if self._freq == "day":
             _check_days(path, calendar)
-        self._pin.check()
+        self._identity.check()
         return calendar
 
     def _universe_stems(self) -> list[str]:
@@ -397,11 +397,11 @@ class QlibProvider:
         stems = {*universe_names(self._root), *(Path(name).stem for name in listed)}
         return sorted(stems)
 
-    def _checked_text(self, path: Path) -> bytes:
+    def _read_checked(self, path: Path) -> bytes:
         try:
             data = path.read_bytes()
         except FileNotFoundError as error:
-            self._pin.check()
+            self._identity.check()
             raise CorruptFileError(path, "it is missing, and the manifest lists it") from error
         entry = self._files.get(path.relative_to(self._root).as_posix())
         if entry is not None and content_digest(data) != entry.digest:
@@ -474,7 +474,7 @@ def provider_from_settings(settings: Settings | None = None) -> QlibProvider:
     """
     present = current_settings() if settings is None else settings
     root = folder_from_settings(present)
-    freq = normal_freq(present.data.freq)
+    freq = normalize_freq(present.data.freq)
     limit = int(present.data.mem_cache_size_limit * MEGABYTE)
     last = _Last.opened
     if last is None or (last.root, last.freq) != (root, freq) or not last.is_current:

@@ -22,21 +22,27 @@ from rollwright.market.folder.bins import FLOAT, Span, content_digest, read_span
 from rollwright.market.folder.layout import FEATURES
 from rollwright.market.folder.manifest import FileEntry
 
-__all__ = ["TAIL_SESSIONS", "Tail", "gathered_tail", "read_tail", "tail_name"]
+__all__ = [
+    "RECENT_SESSIONS",
+    "RecentSessions",
+    "gather_recent_sessions",
+    "read_recent_sessions",
+    "recent_sessions_name",
+]
 
 _logger: Final = logging.getLogger("rollwright.market")
 FORMAT: Final = 1
-TAIL_SESSIONS: Final = 160
+RECENT_SESSIONS: Final = 160
 """Enough for the windows of 60 sessions that the ready-made features look back, and some weeks of appended ones."""
 
 
-def tail_name(token: str) -> str:
+def recent_sessions_name(token: str) -> str:
     """Return the name of the file for the frequency that the folder's files spell `token`."""
     return f"rollwright.{token}.tail"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tail:
+class RecentSessions:
     """The last sessions of all series of one frequency.
 
     Attributes
@@ -63,8 +69,8 @@ class Tail:
         body = json.dumps(head, separators=(",", ":")).encode() + b"\n" + self.values.astype(FLOAT).tobytes()
         return content_digest(body).encode() + b"\n" + body
 
-    def copied(self, fields: Sequence[str], folders: Sequence[str], start: int, stop: int) -> NDArray[np.float32]:
-        """Return ``[fields, stop - start, folders]``, NaN where the tail has no such field or no such session.
+    def copy_block(self, fields: Sequence[str], folders: Sequence[str], start: int, stop: int) -> NDArray[np.float32]:
+        """Return ``[fields, stop - start, folders]``, NaN where it has no such field or no such session.
 
         `start` must not lie before `first`.
         """
@@ -79,15 +85,15 @@ class Tail:
         return block
 
 
-def gathered_tail(
+def gather_recent_sessions(
     root: Path,
     files: Mapping[str, FileEntry],
     token: str,
     *,
     sessions: int,
     given: Callable[[str, str], tuple[int, NDArray[np.float32]] | None],
-) -> Tail | None:
-    """Return the tail of a folder with `sessions` sessions; None when it is short, or a series cannot be read.
+) -> RecentSessions | None:
+    """Return the last sessions of a folder that has `sessions` of them; None when it is short, or cannot be read.
 
     Parameters
     ----------
@@ -99,44 +105,47 @@ def gathered_tail(
     given : callable
         ``given(folder, field)``: the first position and values of a series that is in memory, else None.
     """
-    if sessions <= 2 * TAIL_SESSIONS:  # its series are read in no time
+    if sessions <= 2 * RECENT_SESSIONS:  # its series are read in no time
         return None
     end = f".{token}.bin"
     series = [path.split("/")[1:] for path in files if path.startswith(f"{FEATURES}/") and path.endswith(end)]
     fields = tuple(sorted({name.removesuffix(end) for _, name in series}))
     folders = tuple(sorted({folder for folder, _ in series}))
-    rows, columns = {name: n for n, name in enumerate(fields)}, {name: n for n, name in enumerate(folders)}
-    first = max(0, sessions - TAIL_SESSIONS)
+    rows = {name: number for number, name in enumerate(fields)}
+    columns = {name: number for number, name in enumerate(folders)}
+    first = max(0, sessions - RECENT_SESSIONS)
     values = np.full((len(fields), len(folders), sessions - first), np.nan, np.float32)
     for folder, name in series:
         field = name.removesuffix(end)
         lane = values[rows[field], columns[folder]]
         found = given(folder, field)
         try:
-            span = _spanned(*found) if found else _read(root, f"{FEATURES}/{folder}/{name}", files, first, sessions)
+            span = (
+                _whole_series(*found) if found else _read(root, f"{FEATURES}/{folder}/{name}", files, first, sessions)
+            )
         except (CorruptFileError, FileNotFoundError) as error:
             _logger.warning("data.recent_sessions_unused path=%s reason=%s", root, error)
             return None
         low, high = max(first, span.first), min(sessions, span.first + len(span.values))
         if low < high:
             lane[low - first : high - first] = span.values[low - span.first : high - span.first]
-    return Tail(first=first, fields=fields, folders=folders, values=values.transpose(0, 2, 1))
+    return RecentSessions(first=first, fields=fields, folders=folders, values=values.transpose(0, 2, 1))
 
 
-def _spanned(start: int, values: NDArray[np.float32]) -> Span:
+def _whole_series(start: int, values: NDArray[np.float32]) -> Span:
     return Span(start=start, stop=start + len(values), first=start, values=values)
 
 
 def _read(root: Path, path: str, files: Mapping[str, FileEntry], first: int, sessions: int) -> Span:
     entry = files[path]
     if entry.start is not None and entry.length is not None and entry.start + entry.length <= first:
-        return _spanned(0, np.empty(0, np.float32))
+        return _whole_series(0, np.empty(0, np.float32))
     return read_span(root / path, first, sessions, sessions=sessions, digest=entry.digest)
 
 
-def read_tail(root: Path, token: str, generation: str) -> Tail | None:
-    """Return the tail of a folder in the state `generation`; None when there is none, or it is damaged."""
-    path = root / tail_name(token)
+def read_recent_sessions(root: Path, token: str, generation: str) -> RecentSessions | None:
+    """Return the last sessions of a folder in the state `generation`; None without a whole file of them."""
+    path = root / recent_sessions_name(token)
     try:
         data = path.read_bytes()
     except OSError:
@@ -154,4 +163,4 @@ def read_tail(root: Path, token: str, generation: str) -> Tail | None:
         return None
     fields, folders = tuple(head["fields"]), tuple(head["folders"])
     values = np.frombuffer(cells, FLOAT).reshape(len(fields), head["sessions"], len(folders))
-    return Tail(first=head["first"], fields=fields, folders=folders, values=values)
+    return RecentSessions(first=head["first"], fields=fields, folders=folders, values=values)

@@ -14,7 +14,7 @@ from rollwright.errors import CorruptFileError, DataError, UnknownInstrumentErro
 from rollwright.market.folder.layout import INSTRUMENTS, check_code, refuse_case_twins
 from rollwright.market.source import Lifetimes
 
-__all__ = ["extended", "format_lifetimes", "parse_lifetimes", "universe_names"]
+__all__ = ["extend_lifetimes", "format_lifetimes", "parse_lifetimes", "universe_names"]
 
 _DATE_FORMS: Final = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S")
 
@@ -60,7 +60,7 @@ def parse_lifetimes(path: Path, data: bytes) -> dict[str, tuple[tuple[Session, S
         refuse_case_twins(list(ranges), where=str(path))
     except DataError as error:
         raise CorruptFileError(path, error.message, hint=error.hint) from error
-    return {code: _merged(spans) for code, spans in ranges.items()}
+    return {code: _merge_ranges(spans) for code, spans in ranges.items()}
 
 
 def _lines(path: Path, data: bytes) -> list[str]:
@@ -85,7 +85,7 @@ def _dates(path: Path, texts: list[str], lines: list[int]) -> pd.DatetimeIndex:
     return dates
 
 
-def _merged(spans: Iterable[tuple[Session, Session]]) -> tuple[tuple[Session, Session], ...]:
+def _merge_ranges(spans: Iterable[tuple[Session, Session]]) -> tuple[tuple[Session, Session], ...]:
     merged: list[tuple[Session, Session]] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:
@@ -106,7 +106,7 @@ def _text(session: Session) -> str:
     return session.strftime("%Y-%m-%d" if session == session.normalize() else "%Y-%m-%d %H:%M:%S")
 
 
-def extended(lifetimes: Lifetimes, added: Mapping[str, tuple[Session, Session]]) -> Lifetimes:
+def extend_lifetimes(lifetimes: Lifetimes, added: Mapping[str, tuple[Session, Session]]) -> Lifetimes:
     """Return `lifetimes` grown so that each code of `added` lives from its first to its last session there.
 
     A known code keeps its gaps: only its first start and its last end move, and only outwards.

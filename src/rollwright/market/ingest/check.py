@@ -83,7 +83,7 @@ def check_data(path: Path | str, *, freq: str = "day") -> CheckReport:
     """
     root = Path(path).expanduser().resolve()
     try:
-        provider = QlibProvider(root, freq=freq, tails=False)
+        provider = QlibProvider(root, freq=freq, use_recent_copy=False)
     except CorruptFileError as error:
         finding = Finding(kind="corrupt", severity="error", where=str(error.path), message=error.reason)
         return CheckReport(path=root, generation="", instruments=0, sessions=0, files=0, findings=(finding,))

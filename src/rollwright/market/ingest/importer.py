@@ -13,7 +13,7 @@ import pandas as pd
 
 from rollwright.calendar.files import format_sessions
 from rollwright.errors import DataError
-from rollwright.market.folder.atomic_replace import replaced_folder, write_file
+from rollwright.market.folder.atomic_replace import replace_folder, write_file
 from rollwright.market.folder.bins import content_digest, encode_bin
 from rollwright.market.folder.layout import (
     BASE_FIELDS,
@@ -23,7 +23,7 @@ from rollwright.market.folder.layout import (
     INSTRUMENTS,
     bin_path,
     check_universe,
-    normal_freq,
+    normalize_freq,
 )
 from rollwright.market.folder.manifest import (
     DEMO_NAME,
@@ -35,8 +35,8 @@ from rollwright.market.folder.manifest import (
     format_files,
     hash_whole_files,
 )
-from rollwright.market.folder.recent_sessions import gathered_tail, tail_name
-from rollwright.market.folder.universe import extended, format_lifetimes
+from rollwright.market.folder.recent_sessions import gather_recent_sessions, recent_sessions_name
+from rollwright.market.folder.universe import extend_lifetimes, format_lifetimes
 from rollwright.market.ingest.merge import Before, Merge, Series, merge_rows, open_before
 from rollwright.market.ingest.readers import Rows, read_rows
 
@@ -137,13 +137,13 @@ def import_market(
     CorruptFileError
         When what lies in `out` is damaged.
     """
-    freq = normal_freq(freq)
+    freq = normalize_freq(freq)
     universe = check_universe(universe)
     target = Path(out).expanduser().resolve()
     rows = read_rows(
         source, symbol_column=symbol_column, date_column=date_column, timezone=timezone, daily=freq == "day"
     )
-    _tell(rows)
+    _log_rows(rows)
     before = open_before(target, freq)
     merge = merge_rows(rows, before)
     if merge.changed and not revise:
@@ -159,7 +159,7 @@ def import_market(
     return _report(target, kind, manifest, rows, merge)
 
 
-def _tell(rows: Rows) -> None:
+def _log_rows(rows: Rows) -> None:
     if rows.unsorted:
         _logger.info("import.rows_sorted")
     if rows.skipped:
@@ -186,7 +186,7 @@ def _write(
         manifest = first_manifest(folder.generation if folder is not None else "")
     old = folder.files() if folder is not None else {}
     anew = {bin_path(name, field, token) for name, series in merge.series.items() for field in series}
-    with replaced_folder(target, keep=lambda path: path not in anew) as staging:
+    with replace_folder(target, keep=lambda path: path not in anew) as staging:
         if folder is not None and not folder.is_current:
             raise DataError(f"{target} was changed by somebody else meanwhile", hint="run it again")
         (staging / DEMO_NAME).unlink(missing_ok=True)  # what it states no longer holds
@@ -210,18 +210,20 @@ def _write(
         )
         write_file(staging / FILES_NAME, format_files(files))
         write_file(staging / MANIFEST_NAME, manifest.to_bytes(files))
-        _write_tail(staging, files, token, merge, manifest.generation)
+        _write_recent_sessions(staging, files, token, merge, manifest.generation)
     return manifest
 
 
-def _write_tail(staging: Path, files: Mapping[str, FileEntry], token: str, merge: Merge, generation: str) -> None:
-    tail = gathered_tail(
+def _write_recent_sessions(
+    staging: Path, files: Mapping[str, FileEntry], token: str, merge: Merge, generation: str
+) -> None:
+    recent = gather_recent_sessions(
         staging, files, token, sessions=len(merge.calendar),
         given=lambda folder, field: merge.series.get(folder, {}).get(field),
     )  # fmt: skip
-    (staging / tail_name(token)).unlink(missing_ok=True)
-    if tail is not None:
-        write_file(staging / tail_name(token), tail.to_bytes(generation))
+    (staging / recent_sessions_name(token)).unlink(missing_ok=True)
+    if recent is not None:
+        write_file(staging / recent_sessions_name(token), recent.to_bytes(generation))
 
 
 def write_series(staging: Path, folder: str, series: Series, token: str) -> dict[str, FileEntry]:
@@ -244,7 +246,7 @@ def _write_texts(staging: Path, merge: Merge, *, token: str, universe: str, befo
         if len(coming):
             ahead: pd.DatetimeIndex = pd.DatetimeIndex(known.append(coming))
             write_file(staging / CALENDARS / f"{token}_future.txt", format_sessions(ahead).encode())
-    grown = extended(merge.members(universe), merge.spans)
+    grown = extend_lifetimes(merge.members(universe), merge.spans)
     write_file(staging / INSTRUMENTS / f"{universe}.txt", format_lifetimes(grown))
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rollwright.errors import DataError
 from rollwright.market.folder.layout import CALENDARS, calendar_path, folder_of_code, refuse_case_twins
 from rollwright.market.folder.provider import QlibProvider
-from rollwright.market.folder.universe import extended
+from rollwright.market.folder.universe import extend_lifetimes
 from rollwright.market.ingest.readers import Rows
 from rollwright.market.source import Lifetimes
 
@@ -117,7 +117,7 @@ class Merge:
     def new_members(self, universe: str) -> bool:
         """Say whether `universe` would grow."""
         known = self.members(universe)
-        return dict(extended(known, self.spans)) != dict(known)
+        return dict(extend_lifetimes(known, self.spans)) != dict(known)
 
 
 def merge_rows(rows: Rows, before: Before) -> Merge:
@@ -163,7 +163,7 @@ def merge_rows(rows: Rows, before: Before) -> Merge:
         merge.spans[known.get(folder_of_code(code), code)] = (stamps[part.start], stamps[part.stop - 1])
         new = {name: column[part] for name, column in rows.values.items()}
         series = _old_series(provider, known.get(folder_of_code(code)), calendar, old)
-        first = _overlay(merge, code, series, positions[part], new, moved=moved)
+        first = _merge_series(merge, code, series, positions[part], new, moved=moved)
         first_changed = min(first_changed, first)
     if moved and provider is not None:
         for folder in known.keys() - given.keys():
@@ -193,7 +193,7 @@ def _old_series(
     return series
 
 
-def _overlay(
+def _merge_series(
     merge: Merge,
     code: str,
     series: Series,

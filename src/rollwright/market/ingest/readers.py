@@ -112,7 +112,7 @@ def read_rows(
         if not path.exists():
             raise DataNotFoundError(path, "there is no such file or folder", hint="give a CSV or Parquet file")
         pieces = _from_folder(path, names) if path.is_dir() else [_from_file(path, names, None)]
-    return _joined(pieces, timezone, daily)
+    return _join(pieces, timezone, daily)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +241,7 @@ def _field_name(column: str, where: str) -> str:
         raise DataError(f"{where}: column {column!r} cannot be a field", hint=error.hint) from error
 
 
-def _joined(pieces: list[_Piece], timezone: str | None, daily: bool) -> Rows:  # noqa: FBT001 - private
+def _join(pieces: list[_Piece], timezone: str | None, daily: bool) -> Rows:  # noqa: FBT001 - private
     skipped: set[str] = set()
     names = sorted({name for piece in pieces for name in piece.fields})
     symbols = np.concatenate([_codes(piece) for piece in pieces])
@@ -263,7 +263,7 @@ def _joined(pieces: list[_Piece], timezone: str | None, daily: bool) -> Rows:  #
             values[name] = np.concatenate(parts)
     if not values:
         raise DataError("there is no column of numbers", hint="prices and volumes are expected beside symbol and date")
-    return _sorted(symbols, sessions, values, tuple(sorted(skipped)), infinite)
+    return _sort(symbols, sessions, values, tuple(sorted(skipped)), infinite)
 
 
 def _codes(piece: _Piece) -> NDArray[np.object_]:
@@ -379,7 +379,7 @@ _MUST_BE_NUMBERS: Final = frozenset(
 )
 
 
-def _sorted(
+def _sort(
     symbols: NDArray[np.object_],
     sessions: NDArray[np.datetime64],
     values: dict[str, NDArray[np.float32]],

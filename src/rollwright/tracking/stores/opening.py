@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from rollwright.config.settings import masked
+from rollwright.config.settings import mask_secrets
 from rollwright.core.canonical import sha256_hex
 from rollwright.tracking.store import TrackingStore
 
@@ -61,7 +61,7 @@ def _with_outbox(store: TrackingStore, uri: str, artifacts: Path, outbox: Path) 
     from rollwright.tracking.outbox.store import OutboxStore  # noqa: PLC0415 - an embedded store needs none of it
     from rollwright.tracking.stores.mlflow.files import MlflowFiles  # noqa: PLC0415 - see above
 
-    shown = masked(uri)
+    shown = mask_secrets(uri)
     folder = outbox / sha256_hex(shown.encode())[:16]
     files = MlflowFiles(uri) if uri.startswith("http") else None  # with a database, MLflow's page reads them here
     return OutboxStore(store, folder=folder, artifacts=artifacts, uri=shown, files=files)

@@ -30,7 +30,7 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 
-from rollwright.config.settings import masked
+from rollwright.config.settings import mask_secrets
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import ConfigError, PoolError, SchemaVersionError, StoreUnavailableError
 from rollwright.pool.notifier import PollingWaker
@@ -120,7 +120,7 @@ class MongoConnection:
     @property
     def shown(self) -> str:
         """The URL without its secrets, for people."""
-        return masked(self._url)
+        return mask_secrets(self._url)
 
     def __repr__(self) -> str:
         return f"MongoConnection({self.shown!r})"
@@ -159,7 +159,7 @@ class MongoConnection:
         except (InvalidURI, ConfigurationError, ValueError, TypeError, UserWarning):
             # The driver's words quote the URL, password and all.
             raise ConfigError(
-                f"`{masked(self._url)}` is no URL of MongoDB that the driver understands",
+                f"`{mask_secrets(self._url)}` is no URL of MongoDB that the driver understands",
                 hint="write mongodb://user:password@host:27017/database, with the user and password percent-encoded",
             ) from None
         self._client = client
@@ -225,7 +225,7 @@ class MongoConnection:
             told = str(database.client.admin.command("buildInfo").get("ferretdbVersion", ""))
         if told.startswith("v1."):
             raise StoreUnavailableError(
-                f"{masked(self._url)} is FerretDB {told}, which answers questions about tasks wrongly",
+                f"{mask_secrets(self._url)} is FerretDB {told}, which answers questions about tasks wrongly",
                 hint="use MongoDB, or a PostgreSQL pool: postgresql://",
             )
 
@@ -240,8 +240,8 @@ class MongoConnection:
             found = meta.find_one({"_id": "schema"}) or {"version": SCHEMA_VERSION}
         if found["version"] > SCHEMA_VERSION:
             raise SchemaVersionError(
-                f"database `{database.name}` of {masked(self._url)} has schema {found['version']}, and this rollwright "
-                f"knows up to {SCHEMA_VERSION}",
+                f"database `{database.name}` of {mask_secrets(self._url)} has schema {found['version']}, and this "
+                f"rollwright knows up to {SCHEMA_VERSION}",
                 hint="update rollwright, or use another database",
             )
 
@@ -313,7 +313,7 @@ class MongoConnection:
             words = _words(error, self._url)
             # A driver's error that quotes the password is not shown as the cause either.
             cause = None if "***" in words else error
-            raise StoreUnavailableError(f"{masked(self._url)}: {words}", hint=_hint(error)) from cause
+            raise StoreUnavailableError(f"{mask_secrets(self._url)}: {words}", hint=_hint(error)) from cause
 
     # -- notifications -------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from rollwright.config.settings import masked
+from rollwright.config.settings import mask_secrets
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.optional import require
 from rollwright.core.posix import call_in_forked_child
@@ -92,7 +92,7 @@ class Address:
         ConfigError
             When it is no URL that libpq understands.
         """
-        shown = masked(url)
+        shown = mask_secrets(url)
         head, mark, query = url.partition("?")
         pairs = [pair for pair in query.split("&") if pair]
         chosen = [pair.partition("=")[2] for pair in pairs if pair.startswith("schema=")]
