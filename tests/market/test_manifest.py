@@ -295,3 +295,10 @@ def test_a_folder_of_other_tools_has_another_generation_with_other_fields_by_per
     assert set(names) <= QlibProvider(market).files().keys()
     import_market(frame(codes=("CCC",)), market)
     assert set(names) <= QlibProvider(market).files().keys()
+
+
+def test_a_system_that_cannot_exchange_names_replaces_a_folder_in_two_steps(market, monkeypatch):
+    monkeypatch.setattr("rollwright.market.folder.atomic_replace.exchange_names", lambda _one, _other: False)
+    import_market(frame(codes=("CCC",)), market)
+    assert QlibProvider(market).instruments() == ("AAA", "BBB", "CCC")
+    assert [path.name for path in market.parent.iterdir() if path.name.startswith(".market")] == []
