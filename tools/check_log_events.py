@@ -35,7 +35,7 @@ class Event:
 
 Events = dict[tuple[str, str], Event]
 # Packages whose events are still being renamed; it shrinks to nothing.
-PENDING: Final = frozenset({"pool"})
+PENDING: Final[frozenset[str]] = frozenset()
 
 
 def findings() -> Iterator[Finding]:

@@ -292,7 +292,7 @@ def test_a_listener_that_has_to_look_hears_others_and_this_process_but_not_that_
 
 def test_the_pipes_of_dead_listeners_are_removed(file_store):
     file_store.put("p", new("a"))
-    folder = file_store.path.with_name("pool.db-bells")
+    folder = file_store.path.with_name("pool.db-notify")
     waker = file_store.waker("p")
     (pipe,) = folder.iterdir()
     dead = folder / f"{pipe.name}x"
@@ -317,7 +317,7 @@ def test_a_folder_without_named_pipes_is_polled_instead(file_store, monkeypatch)
 
 def test_a_pipe_that_nobody_reads_never_blocks_who_notifies(file_store):
     waker = file_store.waker("p")
-    (pipe,) = file_store.path.with_name("pool.db-bells").iterdir()
+    (pipe,) = file_store.path.with_name("pool.db-notify").iterdir()
     full = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
     while True:
         try:

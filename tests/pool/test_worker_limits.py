@@ -48,6 +48,7 @@ def test_above_the_memory_limit_no_task_is_taken_until_memory_is_back(manager, f
         assert work(file_store, bodies).run().done == 4
     assert asked[:3] == [0, 0, 0]
     said = [record.getMessage() for record in caplog.records if "worker.memory" in record.getMessage()]
-    assert len(said) == 2
-    assert "no task is taken" in said[0]
-    assert "going on" in said[1]
+    assert said == [
+        "worker.memory_short pool=p action=no task is taken",
+        "worker.memory_free pool=p action=tasks are taken again",
+    ]

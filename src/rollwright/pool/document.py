@@ -1,4 +1,4 @@
-"""A task as the seeds see it: a dictionary in MongoDB's manner."""
+"""A task as Qlib shows it: a dictionary in MongoDB's manner."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def last_line(error: str | None) -> str:
 
 
 class TaskDocument(dict[str, Any]):
-    """A task as the seeds see it: ``_id``, ``def`` (and ``filter``, the same), ``status``, ``res``, ``priority``.
+    """A task as Qlib shows it: ``_id``, ``def`` (and ``filter``, the same), ``status``, ``res``, ``priority``.
 
     Beside them stand ``validity``, ``error``, ``attempts``, ``owner``, ``created`` and ``ended``. ``res`` is looked up
     when it is first asked for: a reference to something that is gone spoils neither a query nor a fetch.
@@ -46,7 +46,7 @@ class TaskDocument(dict[str, Any]):
 
 
 def document_of_record(record: TaskRecord, *, decode: bool = True) -> TaskDocument:
-    """Return a stored task as the seeds see it."""
+    """Return a stored task as Qlib shows it."""
     plain = parse_json(record.canonical)
     values = {
         "_id": record.task_id,
@@ -66,7 +66,7 @@ def document_of_record(record: TaskRecord, *, decode: bool = True) -> TaskDocume
 
 
 def document_of_lease(lease: Lease) -> TaskDocument:
-    """Return a claimed task as the seeds see it, with the token that ends it."""
+    """Return a claimed task as Qlib shows it, with the token that ends it."""
     plain = parse_json(lease.canonical)
     values = {
         "_id": lease.task_id,

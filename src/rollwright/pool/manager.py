@@ -1,11 +1,11 @@
-"""`TaskManager`: the seeds' words over a task store."""
+"""`TaskManager`: Qlib's words over a task store."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from rollwright.config.context import current_settings, open_part
 from rollwright.core.canonical import JSON, canonical_json, parse_json
@@ -17,7 +17,6 @@ from rollwright.errors import (
     TaskValueError,
 )
 from rollwright.pool.document import TaskDocument, document_of_lease, document_of_record
-from rollwright.pool.manager_file import ManagerFile
 from rollwright.pool.query import In, Query, both
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.states import Status, parse_status
@@ -35,6 +34,7 @@ from rollwright.pool.store import (
 )
 from rollwright.pool.waiting import Waiting, WaitProgress, failures_in
 from rollwright.pool.worker.heartbeat import Heartbeat, new_owner
+from rollwright.signing.serializable import Serializable
 
 __all__ = ["TaskDocument", "TaskManager"]
 
@@ -44,23 +44,25 @@ _Ids: TypeAlias = list[str]
 _Names: TypeAlias = list[str]
 
 
-class TaskManager(ManagerFile):
+class TaskManager(Serializable):
     """A pool of tasks: put, fetch, commit, ask, wait.
 
     **At-least-once execution, exactly one accepted commit.** A task whose worker died is run again by another; a
-    worker that lost its task is told so with `LeaseLostError`, and what it commits changes nothing.
+    worker that lost its task gets a `LeaseLostError`, and what it commits changes nothing.
 
     Parameters
     ----------
     task_pool : str
         The pool's name; any text.
     store : ManagerStore, optional
-        The ambient settings' ``pool.url`` if not given, opened once per process.
+        That of the current settings' ``pool.url`` if not given, opened once per process.
     lease, max_attempts, poll : optional
         Over the settings ``pool.lease`` (seconds), ``pool.max_attempts`` and ``pool.poll`` (seconds).
     clock : Clock, optional
         For waiting, instead of the store's notifications; it never decides a lease.
     """
+
+    exclude_attr: ClassVar = ("store", "owner", "clock", "listens")
 
     STATUS_WAITING: Final = "waiting"
     STATUS_RUNNING: Final = "running"
@@ -89,13 +91,50 @@ class TaskManager(ManagerFile):
         self.listens = clock is None
         self.owner = new_owner()
 
-    # -- putting -----------------------------------------------------------------------------------------------
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # From a file: on the current settings' store, as an owner of its own. A copy keeps its store.
+        fresh = {} if "store" in state else vars(type(self)(state["task_pool"]))
+        self.__dict__.update({**fresh, **state})
+
+    def __repr__(self) -> str:
+        return f"TaskManager({self.task_pool!r})"
+
+    # -- Qlib's words, in Qlib's order -------------------------------------------------------------------------------
+
+    @staticmethod
+    def list(*, store: PoolAdmin | None = None) -> _Names:
+        """Return the names of all pools of a store (that of the current context if not given), sorted."""
+        found: PoolAdmin = store if store is not None else open_part("pool")
+        return found.list_pools()
+
+    def replace_task(self, task: Mapping[str, Any], new_task: Mapping[str, Any]) -> None:
+        """Give a task that nobody holds another definition.
+
+        Raises
+        ------
+        IllegalTransitionError
+            When it is running.
+        PoolError
+            When another task of the pool has that definition.
+        """
+        new = NewTask.of(new_task.get("def", new_task), max_attempts=self.max_attempts)
+        self._amend_one(task, Amendment(replacement=new))
+
+    def insert_task(self, task: Mapping[str, Any]) -> str:
+        """Put one task given as a document with ``def`` and, optionally, ``priority``; return its id."""
+        if "def" not in task:
+            raise ConfigError("a task document has a `def`", hint="insert_task_def takes a bare definition")
+        return self.create_task([task["def"]], priority=int(task.get("priority") or 0))[0]
+
+    def insert_task_def(self, task_def: Mapping[str, Any]) -> str:
+        """Put one definition and return the id of its task, new or not."""
+        return self.create_task([task_def])[0]
 
     def create_task(
         self,
         task_def_l: Sequence[Mapping[str, Any]],
-        dry_run: bool = False,  # noqa: FBT001, FBT002 - the seeds' signature
-        print_nt: bool = False,  # noqa: FBT001, FBT002 - the seeds' signature
+        dry_run: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
+        print_nt: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
         *,
         priority: int = 0,
     ) -> _Ids:
@@ -132,79 +171,13 @@ class TaskManager(ManagerFile):
         )
         return [*result.ids]
 
-    def _new(self, definition: Mapping[str, Any], priority: int, place: str) -> NewTask:
-        try:
-            return NewTask.of(definition, priority=priority, max_attempts=self.max_attempts)
-        except TaskValueError as error:
-            raise TaskValueError(f"task {place} {error.path}", error.message.partition(": ")[2]) from error
-
-    def _announce(self, tasks: Sequence[NewTask], *, shown: bool) -> None:
-        unique = {task.fingerprint: task for task in tasks}
-        query = In(path=("def",), values=tuple(parse_json(task.canonical) for task in unique.values()))
-        known = {record.fingerprint for record in self.store.find(self.task_pool, query)}
-        fresh = [task for name, task in unique.items() if name not in known]
-        _logger.info("tasks.counted pool=%s given=%d new=%d", self.task_pool, len(tasks), len(fresh))
-        if shown:
-            for task in fresh:
-                _logger.info("task.new pool=%s definition=%s", self.task_pool, task.canonical)
-
-    def insert_task_def(self, task_def: Mapping[str, Any]) -> str:
-        """Put one definition and return the id of its task, new or not."""
-        return self.create_task([task_def])[0]
-
-    def insert_task(self, task: Mapping[str, Any]) -> str:
-        """Put one task given as a document with ``def`` and, optionally, ``priority``; return its id."""
-        if "def" not in task:
-            raise ConfigError("a task document has a `def`", hint="insert_task_def takes a bare definition")
-        return self.create_task([task["def"]], priority=int(task.get("priority") or 0))[0]
-
-    def replace_task(self, task: Mapping[str, Any], new_task: Mapping[str, Any]) -> None:
-        """Give a task that nobody holds another definition.
-
-        Raises
-        ------
-        IllegalTransitionError
-            When it is running.
-        PoolError
-            When another task of the pool has that definition.
-        """
-        new = NewTask.of(new_task.get("def", new_task), max_attempts=self.max_attempts)
-        self._amend_one(task, Amendment(replacement=new))
-
-    # -- fetching and ending -----------------------------------------------------------------------------------
-
     def fetch_task(self, query: Mapping[str, Any] | None = None, status: str = STATUS_WAITING) -> TaskDocument | None:
         """Take one task, the highest priority first, then the oldest; None when there is none to take.
 
         It is the caller's for ``lease`` seconds; `safe_fetch_task` and `run_task` renew that by themselves.
         """
-        leases = self.claim(parse_query(query), Status(parse_status(status)))
-        return document_of_lease(leases[0]) if leases else None
-
-    def claim(self, query: Query | None, status: Status, *, limit: int = 1) -> list[Lease]:
-        """Take tasks as leases; tasks of dead workers are freed when nothing else is left."""
-        request = self.claim_request(query, status, limit=limit)
-        leases = self.store.claim(request)
-        if not leases and self.reap(query):
-            leases = self.store.claim(request)
-        return leases
-
-    def claim_request(self, query: Query | None, status: Status, *, limit: int = 1) -> ClaimRequest:
-        """Return the claim of this manager for tasks of `status`."""
-        return ClaimRequest(
-            pool=self.task_pool, owner=self.owner, lease=self.lease, limit=limit, status=status, query=query
-        )
-
-    def reap(self, query: Query | None = None) -> _Ids:
-        """Free the tasks of workers that died or did not renew their leases."""
-        freed = self.store.reap(self.task_pool, query=query)
-        if freed:
-            _logger.warning("tasks.reaped pool=%s tasks=%s", self.task_pool, ",".join(freed))
-        return freed
-
-    def get_waiting_task(self, query: Mapping[str, Any] | None = None) -> TaskDocument | None:
-        """Take one waiting task; the same as `fetch_task`."""
-        return self.fetch_task(query)
+        lease = self._claim(parse_query(query), Status(parse_status(status)))
+        return document_of_lease(lease) if lease is not None else None
 
     @contextmanager
     def safe_fetch_task(
@@ -229,14 +202,6 @@ class TaskManager(ManagerFile):
                 self._give_up(task, "released")
                 raise
 
-    def _give_up(
-        self, task: Mapping[str, Any], kind: OutcomeKind, *, error: str | None = None, retry: bool = False
-    ) -> None:
-        outcome = Outcome(task_id=task["_id"], token=task["token"], kind=kind, error=error, retry=retry)
-        settlement = self.store.settle([outcome])
-        for task_id, status in settlement.statuses.items():
-            _logger.info("task.returned pool=%s task=%s status=%s", self.task_pool, task_id, status.value)
-
     def task_fetcher_iter(self, query: Mapping[str, Any] | None = None) -> Iterator[TaskDocument]:
         """Take task after task until none is left; the caller commits each.
 
@@ -247,6 +212,27 @@ class TaskManager(ManagerFile):
                 if task is None:
                     return
                 yield task
+
+    def query(
+        self,
+        query: Mapping[str, Any] | None = None,
+        decode: bool = True,  # noqa: FBT001, FBT002 - Qlib's signature
+    ) -> Iterator[TaskDocument]:
+        """Return the tasks that match, oldest first, as an iterator that reads in pages.
+
+        With `decode` segments are tuples and ``res`` is the object it refers to; without, all is plain JSON.
+        """
+        tree = parse_query(query)
+        return (document_of_record(record, decode=decode) for record in self.store.find(self.task_pool, tree))
+
+    def re_query(self, _id: str) -> TaskDocument:
+        """Return the task as it is now.
+
+        Raises
+        ------
+        TaskNotFoundError
+        """
+        return document_of_record(self.store.get(self.task_pool, [str(_id)])[0])
 
     def commit_task_res(
         self, task: Mapping[str, Any], res: object, status: str | None = STATUS_DONE, *, validity: JSON = None
@@ -288,124 +274,6 @@ class TaskManager(ManagerFile):
         if status is not None and parse_status(status) is not settled:
             self._amend_one(task, Amendment(status=parse_status(status)))
 
-    def mark_failed(self, task: Mapping[str, Any], error: str | None = None) -> None:
-        """Put a task into ``failed``, whatever attempts it has left.
-
-        Raises
-        ------
-        LeaseLostError
-            When the caller had fetched it and lost it.
-        """
-        text = error if error is not None else "marked as failed"
-        if "token" in task:
-            self._settle(task, "failed", error=text)
-        else:
-            self._amend_one(task, Amendment(status=Status.FAILED, error=text))
-
-    def _settle(self, task: Mapping[str, Any], kind: OutcomeKind, **fields: Any) -> Status:
-        if "token" not in task:
-            raise IllegalTransitionError(
-                f"task {task.get('_id')} was not fetched, so it cannot be ended",
-                hint="end the task that fetch_task or safe_fetch_task gave you",
-            )
-        settlement = self.store.settle([Outcome(task_id=task["_id"], token=task["token"], kind=kind, **fields)])
-        settlement.check()
-        status = settlement.statuses[task["_id"]]
-        _logger.info("task.%s pool=%s task=%s status=%s", kind, self.task_pool, task["_id"], status.value)
-        return status
-
-    # -- asking ------------------------------------------------------------------------------------------------
-
-    def query(
-        self,
-        query: Mapping[str, Any] | None = None,
-        decode: bool = True,  # noqa: FBT001, FBT002 - the seeds' signature
-    ) -> Iterator[TaskDocument]:
-        """Return the tasks that match, oldest first, as an iterator that reads in pages.
-
-        With `decode` segments are tuples and ``res`` is the object it refers to; without, all is plain JSON.
-        """
-        tree = parse_query(query)
-        return (document_of_record(record, decode=decode) for record in self.store.find(self.task_pool, tree))
-
-    def re_query(self, _id: str) -> TaskDocument:
-        """Return the task as it is now.
-
-        Raises
-        ------
-        TaskNotFoundError
-        """
-        return document_of_record(self.store.get(self.task_pool, [str(_id)])[0])
-
-    def task_stat(self, query: Mapping[str, Any] | None = None) -> dict[str, int]:
-        """Return how many tasks match, by the states that occur."""
-        return {name: tasks for name, tasks in self.get_task_stats(query).items() if tasks}
-
-    def get_task_stats(self, query: Mapping[str, Any] | None = None) -> dict[str, int]:
-        """Return how many tasks match, by state; every state is a key."""
-        return {status.value: n for status, n in self.store.count(self.task_pool, parse_query(query)).items()}
-
-    def wait(
-        self,
-        query: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-        *,
-        on_progress: Callable[[WaitProgress], None] | None = None,
-    ) -> WaitProgress:
-        """Return when every task that matches is finished; tasks of dead workers are freed meanwhile.
-
-        Parameters
-        ----------
-        query : mapping, optional
-        timeout : float, optional
-            Seconds.
-        on_progress : callable, optional
-            Called in this thread with how it stands, at first and whenever that changes; for a live bar.
-
-        Returns
-        -------
-        WaitProgress
-            How it stood at the end.
-
-        Raises
-        ------
-        TaskFailedError
-            When tasks ended as failed or cancelled; it names each.
-        WaitTimeoutError
-            When `timeout` has passed and tasks are still open.
-
-        Guarantees: it returns as soon as the store can tell (`Traits.can_notify`), else within ``poll`` seconds.
-        """
-        tree = parse_query(query)
-        waiting = Waiting(
-            self.store, self.task_pool, query=tree, poll=self.poll, clock=self.clock, listens=self.listens
-        )
-        progress = waiting.until_finished(timeout=timeout, on_progress=on_progress)
-        if progress.counts[Status.FAILED] or progress.counts[Status.CANCELLED]:
-            error = failures_in(self.store, self.task_pool, tree)
-            if error is not None:
-                raise error
-        return progress
-
-    # -- the pool as a whole -----------------------------------------------------------------------------------
-
-    def pause(self, reason: str | None = None) -> bool:
-        """Let nobody fetch tasks of this pool until `resume`, whatever process; running ones may end. Say if it was on.
-
-        Guarantees: it lasts, also when everything is restarted.
-        """
-        changed = self.store.pause(self.task_pool, reason=reason)
-        _logger.info("pool.paused pool=%s changed=%s", self.task_pool, changed)
-        return changed
-
-    def resume(self) -> bool:
-        """Let tasks be fetched again, and wake idle workers; return whether it was paused."""
-        changed = self.store.resume(self.task_pool)
-        _logger.info("pool.resumed pool=%s changed=%s", self.task_pool, changed)
-        return changed
-
-    # -- changing by hand --------------------------------------------------------------------------------------
-
     def remove(
         self,
         query: Mapping[str, Any] | None = None,
@@ -437,6 +305,10 @@ class TaskManager(ManagerFile):
         _logger.info("tasks.removed pool=%s tasks=%d", self.task_pool, removed)
         return removed
 
+    def task_stat(self, query: Mapping[str, Any] | None = None) -> dict[str, int]:
+        """Return how many tasks match, by the states that occur."""
+        return {name: tasks for name, tasks in self.get_task_stats(query).items() if tasks}
+
     def reset_waiting(self, query: Mapping[str, Any] | None = None, *, force: bool = False) -> int:
         """Free tasks that are stuck in ``running`` and return how many.
 
@@ -452,9 +324,9 @@ class TaskManager(ManagerFile):
         if force:
             running = In(path=("status",), values=(Status.RUNNING.value,))
             freed = self.store.amend(self.task_pool, both(tree, running), Amendment(status=Status.WAITING))
-            _logger.warning("tasks.reset pool=%s tasks=%d force=True", self.task_pool, len(freed))
+            _logger.warning("tasks.reset pool=%s status=%s tasks=%d", self.task_pool, self.STATUS_WAITING, len(freed))
             return len(freed)
-        return len(self.reap(tree))
+        return len(self._reap(tree))
 
     def reset_status(self, query: Mapping[str, Any], status: str) -> int:
         """Put the tasks that match into `status` (waiting, part_done, failed or cancelled); return how many changed.
@@ -470,13 +342,132 @@ class TaskManager(ManagerFile):
         _logger.info("tasks.reset pool=%s status=%s tasks=%d", self.task_pool, status, len(changed))
         return len(changed)
 
+    def prioritize(self, task: Mapping[str, Any], priority: int) -> None:
+        """Give a task another priority; higher goes first."""
+        self._amend_one(task, Amendment(priority=int(priority)))
+
+    def wait(
+        self,
+        query: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        *,
+        on_progress: Callable[[WaitProgress], None] | None = None,
+    ) -> WaitProgress:
+        """Return when every task that matches is finished; tasks of dead workers are freed meanwhile.
+
+        Parameters
+        ----------
+        query : mapping, optional
+        timeout : float, optional
+            Seconds.
+        on_progress : callable, optional
+            Called in this thread with how it stands, at first and whenever that changes; for a live bar.
+
+        Returns
+        -------
+        WaitProgress
+            How it stood at the end.
+
+        Raises
+        ------
+        TaskFailedError
+            When tasks ended as failed or cancelled; it names each.
+        WaitTimeoutError
+            When `timeout` has passed and tasks are still open.
+
+        Guarantees: it returns as soon as the store notifies (`Traits.can_notify`), else within ``poll`` seconds.
+        """
+        tree = parse_query(query)
+        waiting = Waiting(
+            self.store, self.task_pool, query=tree, poll=self.poll, clock=self.clock, listens=self.listens
+        )
+        progress = waiting.until_finished(timeout=timeout, on_progress=on_progress)
+        if progress.counts[Status.FAILED] or progress.counts[Status.CANCELLED]:
+            error = failures_in(self.store, self.task_pool, tree)
+            if error is not None:
+                raise error
+        return progress
+
+    # -- beside Qlib's -----------------------------------------------------------------------------------------------
+
+    def get_waiting_task(self, query: Mapping[str, Any] | None = None) -> TaskDocument | None:
+        """Take one waiting task; the same as `fetch_task`."""
+        return self.fetch_task(query)
+
+    def mark_failed(self, task: Mapping[str, Any], error: str | None = None) -> None:
+        """Put a task into ``failed``, whatever attempts it has left.
+
+        Raises
+        ------
+        LeaseLostError
+            When the caller had fetched it and lost it.
+        """
+        text = error if error is not None else "marked as failed"
+        if "token" in task:
+            self._settle(task, "failed", error=text)
+        else:
+            self._amend_one(task, Amendment(status=Status.FAILED, error=text))
+
+    def get_task_stats(self, query: Mapping[str, Any] | None = None) -> dict[str, int]:
+        """Return how many tasks match, by state; every state is a key."""
+        return {status.value: n for status, n in self.store.count(self.task_pool, parse_query(query)).items()}
+
     def cancel(self, query: Mapping[str, Any]) -> int:
         """Cancel the open tasks that match; whoever runs one is refused when it commits. Return how many."""
         return self.reset_status(query, self.STATUS_CANCELLED)
 
-    def prioritize(self, task: Mapping[str, Any], priority: int) -> None:
-        """Give a task another priority; higher goes first."""
-        self._amend_one(task, Amendment(priority=int(priority)))
+    def pause(self, reason: str | None = None) -> bool:
+        """Let nobody fetch tasks of this pool until `resume`, whatever process; running ones may end. Say if it was on.
+
+        Guarantees: it lasts, also when everything is restarted.
+        """
+        changed = self.store.pause(self.task_pool, reason=reason)
+        _logger.info("pool.paused pool=%s changed=%s", self.task_pool, changed)
+        return changed
+
+    def resume(self) -> bool:
+        """Let tasks be fetched again, and wake idle workers; return whether it was paused."""
+        changed = self.store.resume(self.task_pool)
+        _logger.info("pool.resumed pool=%s changed=%s", self.task_pool, changed)
+        return changed
+
+    # -- helpers -----------------------------------------------------------------------------------------------------
+
+    def _new(self, definition: Mapping[str, Any], priority: int, place: str) -> NewTask:
+        try:
+            return NewTask.of(definition, priority=priority, max_attempts=self.max_attempts)
+        except TaskValueError as error:
+            raise TaskValueError(f"task {place} {error.path}", error.message.partition(": ")[2]) from error
+
+    def _announce(self, tasks: Sequence[NewTask], *, shown: bool) -> None:
+        unique = {task.fingerprint: task for task in tasks}
+        query = In(path=("def",), values=tuple(parse_json(task.canonical) for task in unique.values()))
+        known = {record.fingerprint for record in self.store.find(self.task_pool, query)}
+        fresh = [task for name, task in unique.items() if name not in known]
+        _logger.info("tasks.counted pool=%s given=%d new=%d", self.task_pool, len(tasks), len(fresh))
+        if shown:
+            for task in fresh:
+                _logger.info("task.new pool=%s definition=%s", self.task_pool, task.canonical)
+
+    def _give_up(
+        self, task: Mapping[str, Any], kind: OutcomeKind, *, error: str | None = None, retry: bool = False
+    ) -> None:
+        outcome = Outcome(task_id=task["_id"], token=task["token"], kind=kind, error=error, retry=retry)
+        settlement = self.store.settle([outcome])
+        for task_id, status in settlement.statuses.items():
+            _logger.info("task.returned pool=%s task=%s status=%s", self.task_pool, task_id, status.value)
+
+    def _settle(self, task: Mapping[str, Any], kind: OutcomeKind, **fields: Any) -> Status:
+        if "token" not in task:
+            raise IllegalTransitionError(
+                f"task {task.get('_id')} was not fetched, so it cannot be ended",
+                hint="end the task that fetch_task or safe_fetch_task gave you",
+            )
+        settlement = self.store.settle([Outcome(task_id=task["_id"], token=task["token"], kind=kind, **fields)])
+        settlement.check()
+        status = settlement.statuses[task["_id"]]
+        _logger.info("task.%s pool=%s task=%s status=%s", kind, self.task_pool, task["_id"], status.value)
+        return status
 
     def _amend_one(self, task: Mapping[str, Any], amendment: Amendment) -> None:
         task_id = str(task["_id"])
@@ -486,15 +477,21 @@ class TaskManager(ManagerFile):
             raise IllegalTransitionError(f"task {task_id} cannot become `{target}` from the state it is in")
 
     def _selection(self, query: Mapping[str, Any] | None) -> Query | None:
-        if query is not None and "_id" in query and "def" in query:  # a task, as the seeds pass it
+        if query is not None and "_id" in query and "def" in query:  # a task, as Qlib passes it
             return In(path=("_id",), values=(str(query["_id"]),))
         return parse_query(query)
 
-    def __repr__(self) -> str:
-        return f"TaskManager({self.task_pool!r})"
+    def _claim(self, query: Query | None, status: Status) -> Lease | None:
+        """Take one task; tasks of dead workers are freed when nothing else is left."""
+        request = ClaimRequest(pool=self.task_pool, owner=self.owner, lease=self.lease, status=status, query=query)
+        leases = self.store.claim(request)
+        if not leases and self._reap(query):
+            leases = self.store.claim(request)
+        return leases[0] if leases else None
 
-    @staticmethod
-    def list(*, store: PoolAdmin | None = None) -> _Names:
-        """Return the names of all pools of a store (the ambient one if not given), sorted."""
-        found: PoolAdmin = store if store is not None else open_part("pool")
-        return found.list_pools()
+    def _reap(self, query: Query | None) -> _Ids:
+        """Free the tasks of workers that died or did not renew their leases."""
+        freed = self.store.reap(self.task_pool, query=query)
+        if freed:
+            _logger.warning("tasks.reaped pool=%s tasks=%s", self.task_pool, ",".join(freed))
+        return freed

@@ -1,4 +1,4 @@
-"""`get_mongodb`: the seeds' way to the database of the pool."""
+"""`get_mongodb`: Qlib's way to the database of the pool."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["get_mongodb"]
 
 
 def get_mongodb() -> Any:
-    """Return the MongoDB database of the ambient pool (the driver's `Database`), over this process's one client.
+    """Return the MongoDB database of the current pool (the driver's `Database`), over this process's one client.
 
     It is set by ``C["mongo"] = {"task_url": "mongodb://host:27017/", "task_db_name": "name"}``, by
     ``init(mongo={...})`` or by the setting ``pool.url``. What is in it belongs to the pool: read it, and change it

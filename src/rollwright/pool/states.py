@@ -13,7 +13,7 @@ __all__ = ["AMENDABLE", "CLAIMABLE", "OPEN_STATES", "TRANSITIONS", "Status", "am
 
 
 class Status(StrEnum):
-    """Where a task stands; the values are the seeds' words."""
+    """Where a task stands; the values are Qlib's words, and two of our own."""
 
     WAITING = "waiting"
     RUNNING = "running"

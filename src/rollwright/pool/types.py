@@ -433,7 +433,7 @@ class PoolStat:
     paused_at : float or None
         Since when nobody is given a task, in seconds since 1970 UTC by the store's clock; None while it goes on.
     reason : str or None
-        Why, as `PoolAdmin.pause` was told.
+        Why, as given to `PoolControl.pause`.
     """
 
     pool: str

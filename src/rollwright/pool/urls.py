@@ -25,7 +25,7 @@ def store_from_url(url: str, *, patience: float | None = None) -> PoolStore:
     url : str
     patience : float, optional
         Seconds each call waits for a PostgreSQL server that is away, over the store's own; little for a caller that
-        bears an absence itself and must go on hearing signals meanwhile, as a worker.
+        tries again by itself and must go on taking signals meanwhile, as a worker.
 
     Raises
     ------
@@ -63,7 +63,7 @@ class _Shared:
 
 
 def shared_store(url: str | None = None) -> PoolStore:
-    """Return this process's one store of a URL (the ambient settings' if not given), opened once and kept."""
+    """Return this process's one store of a URL (the current settings' if not given), opened once and kept."""
     if url is None:
         url = current_settings().pool.url
     absolute = current_settings().resolve_url(url)

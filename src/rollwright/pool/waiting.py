@@ -105,16 +105,16 @@ class Waiting:
                 waker.close()
 
     def _wait(
-        self, waker: Waker | None, start: float, timeout: float | None, tell: Callable[[WaitProgress], None]
+        self, waker: Waker | None, start: float, timeout: float | None, report: Callable[[WaitProgress], None]
     ) -> WaitProgress:
-        told: WaitProgress | None = None
+        reported: WaitProgress | None = None
         reaped = start
         while True:
             began = self._clock.monotonic()
             progress = self._look(began - start)
-            if told is None or (told.counts, told.paused) != (progress.counts, progress.paused):
-                tell(progress)
-                told = progress
+            if reported is None or (reported.counts, reported.paused) != (progress.counts, progress.paused):
+                report(progress)
+                reported = progress
             if not progress.open:
                 return progress
             now = self._clock.monotonic()

@@ -281,7 +281,7 @@ class WorkLoop:
         """Tell whether no task is waiting, now or later, and none runs elsewhere; say so when the pool is paused."""
         stat = self._store.stat(self._request.pool)
         if stat.paused and not self._paused:
-            _logger.warning("pool.paused pool=%s hint=%s", self._request.pool, pause_hint(self._request.pool))
+            _logger.warning("worker.paused pool=%s hint=%s", self._request.pool, pause_hint(self._request.pool))
         self._paused = stat.paused
         if not self._until_empty or self._executor.starting:
             return False
@@ -294,8 +294,10 @@ class WorkLoop:
         short = not self._guard.admits()
         if short != self._memory_short:
             self._memory_short = short
-            event, what = ("worker.memory_short", "no task is taken") if short else ("worker.memory_free", "going on")
-            _logger.warning("%s pool=%s setting=worker.memory_limit: %s", event, self._request.pool, what)
+            if short:
+                _logger.warning("worker.memory_short pool=%s action=%s", self._request.pool, "no task is taken")
+            else:
+                _logger.warning("worker.memory_free pool=%s action=%s", self._request.pool, "tasks are taken again")
         return not short
 
     # -- settling ----------------------------------------------------------------------------------------------
@@ -429,7 +431,7 @@ class WorkLoop:
         self._try(self._settle_all)
         if self._outcomes:
             tasks = ",".join(outcome.task_id for outcome in self._outcomes)
-            _logger.warning("worker.unsettled pool=%s tasks=%s: they run again", self._request.pool, tasks)
+            _logger.warning("worker.unsettled pool=%s tasks=%s", self._request.pool, tasks)
 
     def _settle_all(self) -> bool:
         if self._reconnect.lost:

@@ -36,7 +36,7 @@ def run_worker_process(tasks: Connection, lifeline: Connection) -> None:
         JSON both ways: the terms first, then tasks down and outcomes up.
     lifeline : Connection
         The reading end of a pipe that nothing is written to; its other end is the worker's alone, so that it closes
-        when the worker is gone, however it went.
+        when the worker ends, however it does.
     """
     _end_with(lifeline)
     for name in (signal.SIGINT, signal.SIGTERM):  # both reach whole groups of processes; the worker decides here

@@ -88,7 +88,7 @@ class SlotExecutor:
         self._timeout = settings.worker.task_timeout if timeout is None else timeout
         self._memory = settings.worker.task_memory if memory is None else memory
         if self._memory is not None and process_memory(os.getpid()) is None:
-            _logger.warning("worker.memory_unknown setting=worker.task_memory: this system does not tell; no limit")
+            _logger.warning("worker.memory_unknown limit=%g action=%s", self._memory, "the limit is not held")
             self._memory = None
         self._tasks_per_slot = settings.worker.max_tasks_per_child if tasks_per_slot is None else tasks_per_slot
         self._fail_fast = fail_fast
@@ -188,7 +188,7 @@ class SlotExecutor:
             wakeup, self._wakeup = self._wakeup, None
             wakeup.close()
 
-    # -- what processes tell -----------------------------------------------------------------------------------
+    # -- what processes send -----------------------------------------------------------------------------------
 
     def _receive(self, slot: Slot) -> None:
         message = slot.receive() if slot.connection.poll() else None

@@ -63,7 +63,7 @@ class Slot:
         self._send({"param": param, "stage": stage})
 
     def receive(self) -> dict[str, Any] | None:
-        """Return what it sent, or None when it is gone."""
+        """Return what it sent, or None when it has ended."""
         try:
             message: dict[str, Any] = json.loads(self.connection.recv_bytes())
         except (EOFError, OSError, ValueError):
@@ -77,7 +77,7 @@ class Slot:
     def _send(self, message: Mapping[str, Any]) -> None:
         try:
             self.connection.send_bytes(json.dumps(message).encode())
-        except OSError:  # it is gone; its sentinel tells
+        except OSError:  # it has ended; its sentinel says so
             return
 
     def kill(self) -> None:

@@ -170,7 +170,7 @@ def run_task(
     task_func: Callable[..., Any],
     task_pool: str | TaskManager,
     query: Mapping[str, Any] | None = None,
-    force_release: bool = False,  # noqa: FBT001, FBT002 - the seeds' signature
+    force_release: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
     before_status: str = TaskManager.STATUS_WAITING,
     after_status: str = TaskManager.STATUS_DONE,
     *,

@@ -44,7 +44,7 @@ SCHEMA_VERSION: Final = 1
 DEFAULT_DATABASE: Final = "rollwright"
 
 AMBIGUOUS: Final = (ConnectionFailure, WTimeoutError, ExecutionTimeout)
-"""Errors after which nobody knows whether the server did what it was told."""
+"""Errors after which nobody knows whether the server did what it was asked."""
 
 PLAIN: Final = {"def_nodes": 0, "res_nodes": 0, "validity_nodes": 0}
 """A task without what is only for queries."""
@@ -220,12 +220,12 @@ class MongoConnection:
 
     def _check_server(self, database: Database[Document]) -> None:
         """Refuse FerretDB 1: it finds nothing where values inside tasks are asked for, and changes in two steps."""
-        # A wrong address is told soon; a server once found may be away for longer.
+        # A wrong address fails soon; a server once found may be unreachable for longer.
         with pymongo.timeout(min(self._timeout, _FIRST_CONTACT)):
-            told = str(database.client.admin.command("buildInfo").get("ferretdbVersion", ""))
-        if told.startswith("v1."):
+            version = str(database.client.admin.command("buildInfo").get("ferretdbVersion", ""))
+        if version.startswith("v1."):
             raise StoreUnavailableError(
-                f"{mask_secrets(self._url)} is FerretDB {told}, which answers questions about tasks wrongly",
+                f"{mask_secrets(self._url)} is FerretDB {version}, which answers queries about tasks wrongly",
                 hint="use MongoDB, or a PostgreSQL pool: postgresql://",
             )
 
@@ -299,7 +299,7 @@ class MongoConnection:
             self.clock.forget()
         if pause is None or isinstance(error, ServerSelectionTimeoutError):
             raise error
-        _logger.info("store.retry store=mongodb error=%s", type(error).__name__)
+        _logger.info("store.retry url=%s error=%s", self.shown, type(error).__name__)
         self.waiting.sleep(pause)
 
     @contextmanager
@@ -329,7 +329,7 @@ class MongoConnection:
             pools = self.pools.with_options(write_concern=WriteConcern(w=1))
             pools.update_one({"_id": pool}, {"$inc": {topic: 1}})
         except PyMongoError as error:
-            _logger.debug("store.notify_lost pool=%s topic=%s error=%s", pool, topic, type(error).__name__)
+            _logger.debug("store.notify_lost url=%s error=%s", self.shown, type(error).__name__)
 
     def _count_notified(self, pool: str, topic: Topic) -> Hashable:
         # Read from the server that took the notification, not from a majority of them.

@@ -28,8 +28,8 @@ _logger = logging.getLogger("rollwright.pool")
 def rows_of(document: Mapping[str, Any]) -> list[Document]:
     """Return the changes kept in a task's document, oldest first, each with its number ``n`` and nothing left open.
 
-    ``version`` counts all changes, so the last entry has that number. What a claim could not know is told by the next
-    change or, where there is none, by the document.
+    ``version`` counts all changes, so the last entry has that number. What a claim could not know stands in the next
+    change or, where there is none, in the document.
     """
     rows: list[Document] = []
     token, attempt = document["token"], document["attempts"]
@@ -114,7 +114,7 @@ class MongoHistory:
             try:
                 self.drain([document])
             except PyMongoError as error:
-                _logger.debug("history.left task=%s error=%s", document["_id"], type(error).__name__)
+                _logger.debug("history.not_moved task=%s error=%s", document["_id"], type(error).__name__)
 
     def sweep(self, pool: str) -> None:
         """Move the history of removed tasks out, and then the tasks themselves."""

@@ -309,7 +309,7 @@ class MongoStore:
         except AMBIGUOUS as error:
             if not settled:
                 raise
-            _logger.warning("claim.failed pool=%s error=%s", claim.pool, type(error).__name__)
+            _logger.warning("store.not_claimed url=%s error=%s", self._db.shown, type(error).__name__)
             return []
 
     def _settle_one(self, document: Mapping[str, Any] | None, outcome: Outcome) -> Status | None:

@@ -94,7 +94,7 @@ class Change:
         self.set(attempts=attempts)
 
     def note(self, event: str, *, detail: str | None = None) -> None:
-        """Add an entry of history that tells the state reached so far."""
+        """Add an entry of history with the state reached so far."""
         self._log.append(
             {
                 "key": self.key,
@@ -111,7 +111,7 @@ class Change:
 
     @property
     def update(self) -> Document:
-        """What the server is told."""
+        """The update that the server is sent."""
         update: Document = {}
         if self._set:
             update["$set"] = self._set
@@ -225,7 +225,7 @@ def claimable(claim: ClaimRequest) -> Document:
 def claimed(claim: ClaimRequest, key: ObjectId, now: float) -> Document:
     """Return the update that takes whatever task it meets.
 
-    Token and attempt are not known here; what follows in the log, or the document itself, tells them.
+    Token and attempt are not known here; what follows in the log, or the document itself, has them.
     """
     entry = {"key": key, "at": now, "event": "claimed", "status": Status.RUNNING.value, "owner": claim.owner}
     return {

@@ -34,7 +34,7 @@ _MANY: Final = {name: f"outcome.{name}" for name in _ONE} | {
         AS outcome(task, token, kind, result, validity, error, retry, delay)"""
 }
 
-# Something to be freed or promoted first? Then the statement does nothing, and the long way is gone.
+# Something to be freed or promoted first? Then the statement does nothing, and a transaction of several does it all.
 _HELD_UP: Final = f"""held_up AS MATERIALIZED (SELECT
     EXISTS(SELECT FROM task WHERE status = 'running' AND pool = %(pool)s AND lease_until < {NOW})
     OR EXISTS(SELECT FROM task WHERE run_at IS NOT NULL AND pool = %(pool)s AND run_at <= {NOW}) AS due)"""
@@ -85,6 +85,12 @@ Outcomes = Literal["none", "one", "many"]
 def turn(outcomes: Outcomes, status: str | None, where: str, *, gated: bool) -> str:
     """Return the statement that ends attempts and, with `status`, takes tasks from that state.
 
+    1. ``held_up`` (gated only): is there a lease that ended, or a delay that passed, in the pool?
+    2. ``ended``: each outcome whose token is the task's (`FENCE`) ends its attempt; the others change nothing.
+    3. ``picked``: tasks to take, locked, those that another worker has locked left out; none of a paused pool.
+    4. ``taken``: they run now, each with a higher token and one attempt more.
+    5. ``logged``: one row of history for each task of 2 and 4.
+
     `gated`: do nothing, and answer with a row of the event `DUE`, when leases have ended or delays have passed in the
     pool; what a claim must see then is not in this statement's snapshot.
 
@@ -114,7 +120,7 @@ def turn(outcomes: Outcomes, status: str | None, where: str, *, gated: bool) -> 
     return f"WITH {', '.join(parts)} {' UNION ALL '.join(answers)}"
 
 
-# -- the long way --------------------------------------------------------------------------------------------------
+# -- in a transaction of several statements ----------------------------------------------------------------------------
 
 PROMOTE: Final = f"""UPDATE task SET run_at = NULL WHERE id IN (SELECT id FROM task
     WHERE run_at IS NOT NULL AND pool = %(pool)s AND run_at <= {NOW} ORDER BY id FOR UPDATE SKIP LOCKED)"""
@@ -122,6 +128,8 @@ PROMOTE: Final = f"""UPDATE task SET run_at = NULL WHERE id IN (SELECT id FROM t
 LOGGED: Final = """logged AS (INSERT INTO history(task, pool, at, event, status, token, attempt, owner, detail)
     SELECT id, pool, {now}, '{event}', status, token, attempts, owner, {detail} FROM changed ORDER BY id)"""
 
+# 1. ``gone``: running tasks whose lease ended or whose process is dead, locked. 2. ``changed``: back to where they were
+# claimed from, or failed, with a higher token. 3. ``logged``: their history.
 REAP: Final = f"""WITH gone AS MATERIALIZED (SELECT id FROM task WHERE status = 'running'
         AND (lease_until < {NOW} OR process = ANY(%(dead)s::bigint[])){{where}}
         ORDER BY id FOR UPDATE SKIP LOCKED),
@@ -169,6 +177,9 @@ HAS_RECEIPT: Final = "SELECT 1 FROM receipt WHERE number = %(number)s"
 
 # -- putting -------------------------------------------------------------------------------------------------------
 
+# 1. ``given``: the tasks. 2. ``known``: those the pool has. 3. ``fresh``: ids for the others, in the order given.
+# 4. ``changed``: insert them; who was faster is passed over. 5. ``logged``: their history. 6. ``entered``: the pool's
+# name. 7. The ids of both, and a notification when some are new.
 # Ids follow the order given; rows are written in the order of their fingerprints, so that two who put the same tasks
 # in different orders wait for one another and never for each other.
 PUT: Final = f"""WITH given AS MATERIALIZED (SELECT * FROM unnest(%(fingerprint)b::bytea[], %(priority)b::bigint[],
@@ -205,7 +216,7 @@ HISTORY: Final = f"""INSERT INTO history(task, pool, at, event, status, token, a
     VALUES(%(task)s, %(pool)s, COALESCE(%(at)s::double precision, {NOW}), %(event)s, %(status)s, %(token)s,
     %(attempt)s, %(owner)s, %(detail)s)"""
 
-# -- asking --------------------------------------------------------------------------------------------------------
+# -- reading --------------------------------------------------------------------------------------------------------
 
 _RECORD: Final = """SELECT id, pool, encode(fingerprint, 'hex'), status, priority, token, attempts, max_attempts,
     definition, created, owner, result, validity, error, lease_until, run_at, started, ended FROM task"""

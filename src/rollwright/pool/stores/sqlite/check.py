@@ -19,7 +19,7 @@ _UNFINISHED: Final = ("SQLITE_READONLY_ROLLBACK", "SQLITE_READONLY_RECOVERY", "S
 def sqlite_problems(path: Path) -> list[str]:
     """Return what SQLite's own check finds wrong in the file `path`, at most 20 lines; nothing when it is whole.
 
-    A file that cannot be opened or is no database is told as a problem too. One that a killed writer left with its
+    A file that cannot be opened or is no database is a problem too. One that a killed writer left with its
     journal is none: a copy of both is checked, and SQLite undoes the unfinished change there.
     """
     try:

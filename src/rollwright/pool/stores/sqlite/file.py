@@ -48,7 +48,7 @@ class SqliteFile:
         self._timeout = timeout
         self._mutex = threading.RLock()
         self._write_lock = FileLock(self.beside("lock"))
-        self._pipes = self.beside("bells")
+        self._pipes = self.beside("notify")
         self._open: sqlite3.Connection | None = None
         self._pid = 0
         self._changed: set[tuple[str, Topic]] = set()
@@ -207,7 +207,7 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 _DAMAGED: Final = (
     "the file is no pool or is damaged. Restore it from a copy, with its -wal beside it; or save what can be read: "
     "sqlite3 pool.db .recover | sqlite3 new.db. A pool holds tasks, states and small results: recorders and artifacts "
-    "lie elsewhere, so when it cannot be saved you may move it away, its -wal, -shm, -lock, -owners and -bells too, "
+    "lie elsewhere, so when it cannot be saved you may move it away, its -wal, -shm, -lock, -owners and -notify too, "
     "and give `rollwright roll` again: windows are then trained anew. Never remove the -wal alone"
 )
 

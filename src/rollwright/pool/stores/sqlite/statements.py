@@ -147,6 +147,8 @@ CHORES: Final = f"""SELECT EXISTS(SELECT 1 FROM task INDEXED BY task_open
 
 # `{among}` is `=` for one task and `IN` for several, for which SQLite makes a table and a page cache of its own.
 # `{where}` is what `sqlite_query.where` makes of a query: text of ours with bound parameters.
+# 1. Innermost: tasks of the state that wait, highest priority first, then the oldest; none of a paused pool. 2. They
+# run now, each with a higher token, one attempt more and room for its result. 3. What a lease needs of them.
 CLAIM: Final = f"""UPDATE task SET status = 'running', origin = '{{status}}', token = token + 1,
     attempts = attempts + 1, owner = ?, process = ?, lease_until = ?, started = ?, room = zeroblob({_ROOM_OF_RESULT})
     WHERE id {{among}} (SELECT id FROM task
@@ -260,6 +262,7 @@ _CREATED: Final = """SELECT id << 24, created, 'created', 'waiting', 0, 0, NULL,
 # By time, but what happened to one task always in its order, even if the clock was set back.
 _OLDEST_FIRST: Final = "MAX(at) OVER (PARTITION BY seq >> 24 ORDER BY seq), seq"
 
+# 1. The changes that were written. 2. The creation of each task that has none written (`_CREATED`). 3. Sorted.
 READ_HISTORY: Final = f"""WITH change(seq, at, event, status, token, attempt, owner, detail) AS (
     SELECT seq, at, event, status, token, attempt, owner, detail FROM history WHERE pool = ?1 UNION ALL {_CREATED})
     SELECT seq >> 24, at, event, status, token, attempt, owner, detail FROM change ORDER BY {_OLDEST_FIRST}"""
