@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rollwright.core.registry import ALIASES, CODECS, OPENERS, REFERENCES, SESSION_LOCAL, SLOT_MODULES
+from rollwright.core.registry import ALIASES, CODECS, OPENERS, REFERENCES, SESSION_LOCAL, SLOTS, Slot
 
 __all__ = ["QLIB_MODULES", "register_builtin"]
 
@@ -64,19 +64,6 @@ FORMER_MODULES: Final[dict[str, str]] = {
 }
 """Where classes that a configuration names stood before, so that files and recorders of then are still understood."""
 
-ARGUMENT_MODULES: Final[dict[str, str]] = {
-    "handler": "rollwright.dataset.handler",
-    "handler_config": "rollwright.dataset.handler",
-    "data_loader": "rollwright.dataset.loader",
-    "dataloader_l": "rollwright.dataset.loader",
-    "infer_processors": "rollwright.dataset.processors",
-    "learn_processors": "rollwright.dataset.processors",
-    "shared_processors": "rollwright.dataset.processors",
-    "inst_processors": "rollwright.dataset.processors",
-    "record": "rollwright.analysis.records",
-}
-"""Where a class that an argument names without a module is looked for."""
-
 # A longer test segment moves the handler's `end_time`. Among these classes nothing before it changes with that:
 # processors learn from a range that is given, and look at one session at a time.
 SESSION_LOCAL_CLASSES: Final[dict[str, tuple[str, ...]]] = {
@@ -101,6 +88,23 @@ SESSION_LOCAL_CLASSES: Final[dict[str, tuple[str, ...]]] = {
     **{f"rollwright.dataset.processor_fit.{name}": () for name in ("MinMaxNorm", "RobustZScoreNorm", "ZScoreNorm")},
 }  # fmt: skip
 
+# Where scikit-learn's estimators that predict are public. Its helpers for tests, data sets and files are elsewhere.
+_ESTIMATOR_MODULES: Final = (
+    "cross_decomposition",
+    "discriminant_analysis",
+    "dummy",
+    "ensemble",
+    "gaussian_process",
+    "isotonic",
+    "kernel_ridge",
+    "linear_model",
+    "naive_bayes",
+    "neighbors",
+    "neural_network",
+    "svm",
+    "tree",
+)
+
 
 def register_builtin() -> None:
     """Fill the tables."""
@@ -108,13 +112,11 @@ def register_builtin() -> None:
         ALIASES.register(module, *targets)
     for module, target in FORMER_MODULES.items():
         ALIASES.register(module, target)
-    for argument, module in ARGUMENT_MODULES.items():
-        SLOT_MODULES.register(argument, module)
     for name, arguments in SESSION_LOCAL_CLASSES.items():
         SESSION_LOCAL.register(name, *arguments)
     _register_codecs()
+    _register_slots()
     _register_references()
-    SLOT_MODULES.register("processor", "rollwright.dataset.processors")
     OPENERS.register("saved_object", "rollwright.signing.serializable:open_saved")
     OPENERS.register("market", "rollwright.market.current:open_market")
     OPENERS.register("tracking", "rollwright.tracking.manager:open_manager")
@@ -134,6 +136,78 @@ def _register_codecs() -> None:
     add("dataset", "rollwright.dataset.codec:DatasetCodec", types=["rollwright.dataset.dataset.DatasetH"])
     add("json", "rollwright.codecs.registry:JsonCodec", types=[f"builtins.{name}" for name in _JSON_TYPES])
     add("envelope", "rollwright.codecs.envelope:EnvelopeCodec")
+
+
+def _register_slots() -> None:
+    for slot in (
+        Slot(
+            "model",
+            base="rollwright.models.base:Model",
+            modules=tuple(
+                f"rollwright.models.{name}" for name in ("catboost", "lightgbm", "linear", "sklearn", "xgboost")
+            ),
+            packages=tuple((f"sklearn.{name}", "sklearn.base:BaseEstimator") for name in _ESTIMATOR_MODULES),
+            methods=("fit", "predict"),
+            arguments=("model", "estimator"),
+        ),
+        Slot(
+            "dataset",
+            base="rollwright.dataset.dataset:Dataset",
+            modules=("rollwright.dataset.dataset",),
+            methods=None,  # what it must have, and why, is told by the check of `TaskDataset`
+            arguments=("dataset",),
+        ),
+        Slot(
+            "handler",
+            base="rollwright.dataset.handler:DataHandler",
+            modules=("rollwright.dataset.handler", "rollwright.dataset.alpha"),
+            default_module="rollwright.dataset.handler",
+            arguments=("handler", "handler_config"),
+        ),
+        Slot(
+            "loader",
+            base="rollwright.dataset.loader:DataLoader",
+            modules=("rollwright.dataset.loader", "rollwright.dataset.alpha"),
+            default_module="rollwright.dataset.loader",
+            arguments=("data_loader", "dataloader_l"),
+        ),
+        Slot(
+            "processor",
+            base="rollwright.dataset.processor_base:Processor",
+            modules=("rollwright.dataset.processors",),
+            default_module="rollwright.dataset.processors",
+            arguments=("infer_processors", "learn_processors", "shared_processors"),
+        ),
+        Slot(
+            "instrument_processor",
+            base="rollwright.dataset.instrument_processors:InstProcessor",
+            modules=("rollwright.dataset.processors",),
+            default_module="rollwright.dataset.processors",
+            arguments=("inst_processors",),
+        ),
+        Slot("filter", base="rollwright.features.filters:SeriesDFilter", modules=("rollwright.features.filters",)),
+        Slot(
+            "reweighter",
+            base="rollwright.dataset.reweighter:Reweighter",
+            modules=("rollwright.dataset.reweighter",),
+            methods=("reweight",),
+            arguments=("reweighter",),
+        ),
+        Slot(
+            "record",
+            base="rollwright.analysis.records:RecordTemp",
+            modules=("rollwright.analysis.records",),
+            methods=("generate",),
+            default_module="rollwright.analysis.records",
+            arguments=("record",),
+        ),
+        Slot(
+            "strategy",
+            base="rollwright.backtest.topk_dropout:TopkDropoutStrategy",
+            modules=("rollwright.backtest.topk_dropout",),
+        ),
+    ):
+        SLOTS[slot.name] = slot
 
 
 def _register_references() -> None:

@@ -33,7 +33,7 @@ def market(tmp_path):
 def test_the_example_is_valid_as_it_stands():
     config, document = read_config(EXAMPLE, environ={}, trusted=())
     assert config.task.dataset.kwargs["handler"]["kwargs"]["instruments"] == "csi300"
-    assert document.anchored() == {"market", "benchmark", "data_handler_config", "port_analysis_config"}
+    assert document.list_anchored() == {"market", "benchmark", "data_handler_config", "port_analysis_config"}
 
 
 def test_a_workflow_of_qlib_runs_unchanged_but_for_path_market_and_dates(market, capsys, monkeypatch, caplog):

@@ -20,7 +20,7 @@ class Manager:
 
 
 def test_the_window_is_named_with_what_to_do():
-    windows = [SimpleNamespace(name="a"), SimpleNamespace(name="b")]
+    windows = [SimpleNamespace(name="a", key="a"), SimpleNamespace(name="b", key="b")]
     submission = SimpleNamespace(ids={"a": "1", "b": "2"})
     with pytest.raises(RecorderNotFoundError, match=r"window b .* elsewhere: .* run 87a4") as caught:
         finished_recorders(windows, submission, Manager())

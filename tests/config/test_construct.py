@@ -9,7 +9,7 @@ import pytest
 
 from rollwright import init_instance_by_config
 from rollwright.config.aliases import translate_module
-from rollwright.config.construct import Trust, get_callable
+from rollwright.config.construct import Trust, get_class
 from rollwright.config.context import using
 from rollwright.config.settings import load_settings
 from rollwright.errors import ConstructError, UntrustedModuleError
@@ -90,9 +90,10 @@ def test_a_default_module_is_for_configurations_that_name_none(folder):
     assert init_instance_by_config(config(module="minetoo"), "mine_pkg.models", trust=MINE).__module__ == "minetoo"
 
 
-def test_a_function_is_called(folder):
-    named = {"func": "make", "module_path": "minetoo", "kwargs": {"size": 4}}
-    assert init_instance_by_config(named, trust=MINE).size == 4
+@pytest.mark.parametrize("key", ["func", "class"])
+def test_a_function_is_refused(folder, key):
+    with pytest.raises(ConstructError, match="`make` of `minetoo` is a function, and a configuration builds classes"):
+        init_instance_by_config({key: "make", "module_path": "minetoo", "kwargs": {"size": 4}}, trust=MINE)
 
 
 def test_an_instance_is_returned_as_it_is():
@@ -173,7 +174,7 @@ def test_a_foreign_function_or_class_is_not_reached_through_a_trusted_module():
         ("contextmanager", "rollwright.config.context"),
     ):
         with pytest.raises(ConstructError):
-            get_callable({"class": name, "module_path": module}, trust=Trust())
+            get_class({"class": name, "module_path": module}, trust=Trust())
 
 
 def test_a_class_imported_from_another_trusted_module_is_built(folder):
@@ -190,7 +191,7 @@ def test_a_file_leaves_no_bytecode_beside_the_configuration(folder):
 
 
 def test_a_class_of_a_file_says_where_it_is_from(folder):
-    found, _ = get_callable(config(module="own.py"), trust=Trust(folder=folder))
+    found, _ = get_class(config(module="own.py"), trust=Trust(folder=folder))
     import inspect  # noqa: PLC0415
 
     assert inspect.getsourcefile(found) == str(folder / "own.py")
@@ -220,16 +221,16 @@ def test_a_file_beside_the_configuration_is_trusted(folder):
 
 def test_a_file_is_loaded_once_and_two_of_a_name_are_two(folder):
     trust = Trust(folder=folder)
-    first, _ = get_callable(config(module="own.py"), trust=trust)
-    again, _ = get_callable(config(module="./own.py"), trust=trust)
-    other, _ = get_callable(config(module="deep/own.py"), trust=trust)
+    first, _ = get_class(config(module="own.py"), trust=trust)
+    again, _ = get_class(config(module="./own.py"), trust=trust)
+    other, _ = get_class(config(module="deep/own.py"), trust=trust)
     assert first is again
     assert first is not other
 
 
 def test_a_file_that_changed_is_loaded_anew(folder):
     trust = Trust(folder=folder)
-    first, _ = get_callable(config(module="own.py"), trust=trust)
+    first, _ = get_class(config(module="own.py"), trust=trust)
     (folder / "own.py").write_text(SOURCE.replace("size=1", "size=21"))
     assert init_instance_by_config(config(module="own.py"), trust=trust).size == 21
     assert first().size == 1
@@ -272,9 +273,7 @@ def test_qlib_s_modules_lead_here(module, targets):
 
 
 def test_a_class_of_qlib_is_built_from_here():
-    found, _ = get_callable(
-        {"class": "LGBModel", "module_path": "qlib.contrib.model.gbdt", "kwargs": {}}, trust=Trust()
-    )
+    found, _ = get_class({"class": "LGBModel", "module_path": "qlib.contrib.model.gbdt", "kwargs": {}}, trust=Trust())
     assert found.__module__ == "rollwright.models.lightgbm"
     assert not any(name == "qlib" or name.startswith("qlib.") for name in sys.modules)
 

@@ -121,6 +121,7 @@ def test_a_model_that_no_codec_stores_is_refused_before_it_learns():
     own = Path(current_settings().trust.folder) / "own.py"
     kept = "\n\nclass Kept:\n    def __init__(self):\n        self.lock = threading.Lock()\n"
     learns = "\n    def fit(self, dataset):\n        raise AssertionError('it learnt')\n"
+    learns += "\n    def predict(self, dataset, segment='test'):\n        raise AssertionError('it predicted')\n"
     own.write_text(f"import threading\n{OWN}{kept}{learns}")
     with pytest.raises(UnsupportedArtifactError, match="Kept"):
         task_train({**TASK, "model": {"class": "Kept", "module_path": "own.py"}}, "exp")

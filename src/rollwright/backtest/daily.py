@@ -235,7 +235,9 @@ def backtest_daily(
             f"the account is a {type(account).__name__}, and a back-test begins with cash alone",
             hint="give the cash as a number: account=1e8",
         )
-    rule = init_instance_by_config(strategy, "rollwright.backtest.topk_dropout", accept_types=TopkDropoutStrategy)
+    rule = init_instance_by_config(
+        strategy, "rollwright.backtest.topk_dropout", accept_types=TopkDropoutStrategy, slot="strategy"
+    )
     if not isinstance(rule, TopkDropoutStrategy):
         raise ConfigError(f"a {type(rule).__name__} is not simulated", hint="take a TopkDropoutStrategy")
     if rule.signal is None:

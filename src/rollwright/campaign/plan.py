@@ -157,7 +157,7 @@ def _window(task: Mapping[str, Any], last: Session) -> Window:
 
 
 def _label_span(template: Mapping[str, Any]) -> int | None:
-    dataset = init_instance_by_config(template["dataset"])
+    dataset = init_instance_by_config(template["dataset"], slot="dataset")
     span = getattr(dataset, "label_lookahead", None)
     return int(span) if span is not None else None
 

@@ -102,7 +102,7 @@ def warm_features(plan: CampaignPlan) -> None:
     """Build the feature store once, here, before several workers would wait for each other to do it."""
     for windows in plan.variants.values():
         definition = fill_paths(windows[-1].spec.definition)
-        dataset = init_instance_by_config(definition["dataset"])
+        dataset = init_instance_by_config(definition["dataset"], slot="dataset")
         warm = getattr(dataset, "warm", None)
         if warm is not None:
             warm()

@@ -1,7 +1,8 @@
 """Building the objects a configuration names: ``{class, module_path, kwargs}``.
 
-Only classes of trusted modules are built (decision D10): rollwright's own, those of the model packages it adapts,
-``.py`` files beside the configuration, and what ``[trust] modules`` lists. Nothing is imported before that check.
+Only classes that fit their slot are built (decision D10), from rollwright's own modules, those of the packages it
+adapts, ``.py`` files beside the configuration, and what ``[trust] modules`` lists. A module that none of these covers
+is not imported; what is no such class is not called.
 """
 
 from __future__ import annotations
@@ -11,23 +12,25 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from rollwright.config.aliases import translate_module
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings
+from rollwright.config.slots import allows_module, check_class
 from rollwright.core.optional import require
 from rollwright.core.registry import OPENERS, load_target
 from rollwright.errors import ConstructError, UntrustedModuleError, nearest
 
-__all__ = ["SAVED", "Trust", "get_callable", "init_instance_by_config", "saved_file"]
+__all__ = ["SAVED", "Trust", "get_class", "init_instance_by_config", "load_function", "saved_file"]
 
-TRUSTED_PACKAGES: Final = ("rollwright", "lightgbm", "sklearn", "xgboost", "catboost")
+# What rollwright adapts: a missing one is told with the extra that installs it.
+ADAPTED_PACKAGES: Final = ("lightgbm", "sklearn", "xgboost", "catboost")
 SAVED: Final = "file://"
 """What the name of an object starts with that was saved to a file, by `Serializable.to_pickle`."""
 # A module made of a `.py` file beside the configuration is called this and the hash of its path and text.
@@ -56,8 +59,16 @@ class Trust:
         return cls(modules=settings.trust.modules, folder=settings.resolve(folder) if folder else None)
 
     def covers(self, module: str) -> bool:
-        """Tell whether `module` is one of the trusted ones or lies beneath one."""
-        return any(module == name or module.startswith(f"{name}.") for name in (*TRUSTED_PACKAGES, *self.modules))
+        """Tell whether the user trusts `module`: it is listed, or lies beneath a listed one."""
+        return any(module == name or module.startswith(f"{name}.") for name in self.modules)
+
+    def allows_class(self, module: str, slot: str | None = None) -> bool:
+        """Tell whether classes of `module`, no file, may be built in `slot`, or in some slot."""
+        return self.covers(module) or allows_module(module, slot)
+
+    def allows_function(self, module: str) -> bool:
+        """Tell whether a program may run a function of `module` by its name; see `load_function`."""
+        return module.endswith(".py") or module.partition(".")[0] == "rollwright" or self.covers(module)
 
 
 def init_instance_by_config(
@@ -67,6 +78,7 @@ def init_instance_by_config(
     try_kwargs: Mapping[str, object] | None = None,
     *,
     trust: Trust | None = None,
+    slot: str | None = None,
     **kwargs: object,
 ) -> Any:
     """Build the object that `config` names.
@@ -84,26 +96,30 @@ def init_instance_by_config(
         Given too, but only those the constructor has a parameter for.
     trust : Trust, optional
         The current settings' if not given.
+    slot : str, optional
+        Where the object stands (``model``, ``dataset``, ``record`` …): its class must fit there. Without one the class
+        must fit some slot, unless its module is the user's own.
     **kwargs
         Given too; they win over those of `config`.
 
     Raises
     ------
     UntrustedModuleError
-        When the module is not trusted, and nothing has been imported then; or when what it names was itself imported
-        from a module that is not.
+        When the module is neither the user's own nor holds what may stand in the slot, and nothing has been imported
+        then; or when what it names was itself imported from such a module.
     UntrustedArtifactError, CorruptArtifactError
         When nobody this machine trusts signed a saved object; nothing of it was read then. When it is none.
     ConstructError
-        When there is no such module, class or file, a saved object is none of `accept_types`, or a constructor refuses
-        the arguments. What a constructor raises by itself is passed on, never taken for a mismatch of arguments.
+        When there is no such module, class or file, what is named is no class or fits no slot, a saved object is none
+        of `accept_types`, or a constructor refuses the arguments. What a constructor raises by itself is passed on,
+        never taken for a mismatch of arguments.
     """
     if accept_types and isinstance(config, accept_types):
         return config
     path = saved_file(config, trust)
     if path is not None:
         return _open_saved(path, accept_types, kwargs)
-    target, arguments = get_callable(config, default_module, trust=trust)
+    target, arguments = get_class(config, default_module, trust=trust, slot=slot)
     arguments = {**arguments, **kwargs}
     extra = {name: value for name, value in (try_kwargs or {}).items() if name not in arguments}
     arguments.update({name: value for name, value in extra.items() if _has_parameter(target, name)})
@@ -143,10 +159,15 @@ def _open_saved(path: Path, accept_types: type | tuple[type, ...], kwargs: Mappi
     return found
 
 
-def get_callable(
-    config: object, default_module: str | None = None, *, trust: Trust | None = None
-) -> tuple[Any, dict[str, Any]]:
-    """Return the class or function that `config` names and the keyword arguments it gives.
+def get_class(
+    config: object, default_module: str | None = None, *, trust: Trust | None = None, slot: str | None = None
+) -> tuple[type, dict[str, Any]]:
+    """Return the class that `config` names and the keyword arguments it gives.
+
+    Parameters
+    ----------
+    config, default_module, trust, slot
+        As `init_instance_by_config` takes them.
 
     Raises
     ------
@@ -156,9 +177,9 @@ def get_callable(
     trusted = trust if trust is not None else Trust.from_settings(current_settings())
     tried: list[str] = []
     for candidate in translate_module(module_path):
-        module = _load_module(candidate, trusted)
+        module = _load_module(candidate, trusted, slot=slot)
         if hasattr(module, name):
-            return _check_callable(getattr(module, name), name, module, trusted), kwargs
+            return _check_found(getattr(module, name), name, module, trusted, slot=slot), kwargs
         tried += [item for item in dir(module) if not item.startswith("_")]
     suggestion = nearest(name, tried)
     raise ConstructError(
@@ -166,14 +187,50 @@ def get_callable(
     )
 
 
-def _check_callable(found: Any, name: str, module: ModuleType, trust: Trust) -> Any:
-    """Return `found` when it may be called; what a trusted module merely imported is as trusted as its own home."""
+def load_function(name: str, module_path: str, *, trust: Trust | None = None) -> Callable[..., Any]:
+    """Return a function by its name, for a program that chose it: never for what a configuration or a row says.
+
+    Raises
+    ------
+    UntrustedModuleError
+        When the module is neither rollwright's nor the user's own.
+    ConstructError
+        When there is no such module or function.
+    """
+    trusted = trust if trust is not None else Trust.from_settings(current_settings())
+    if not trusted.allows_function(module_path):
+        raise UntrustedModuleError(module_path)
+    module = _load_file(module_path, trusted) if module_path.endswith(".py") else _import(module_path)
+    found = getattr(module, name, None)
     if not callable(found):
-        raise ConstructError(f"`{name}` of `{module.__name__}` is {type(found).__name__}, nothing to build")
+        raise ConstructError(f"module `{module_path}` has no function `{name}`")
+    return cast("Callable[..., Any]", found)
+
+
+def _check_found(found: Any, name: str, module: ModuleType, trust: Trust, *, slot: str | None) -> type:
+    """Return `found` when it may be built; what a module merely imported is as trusted as its own home."""
     home = getattr(found, "__module__", None) or ""
-    if home != module.__name__ and not home.startswith(FILE_ALIAS) and not trust.covers(home):
+    if (
+        isinstance(found, type)
+        and home != module.__name__
+        and not (_same_package(home, module.__name__) or _may_hold(home, trust, slot=slot))
+    ):
         raise UntrustedModuleError(home)
-    return found
+    own = trust.covers(module.__name__) or module.__name__.startswith(FILE_ALIAS)
+    return check_class(found, name, module.__name__, slot=slot, own=own and (trust.covers(home) or _is_file(home)))
+
+
+def _may_hold(home: str, trust: Trust, *, slot: str | None) -> bool:
+    return _is_file(home) or trust.allows_class(home, slot)
+
+
+def _same_package(home: str, module: str) -> bool:
+    """Tell whether a module hands on a class of its own package, as sklearn.linear_model does with Ridge."""
+    return home.partition(".")[0] == module.partition(".")[0]
+
+
+def _is_file(module: str) -> bool:
+    return module.startswith(FILE_ALIAS)
 
 
 def _read(config: object, default_module: str | None) -> tuple[str, str, dict[str, Any]]:
@@ -208,20 +265,24 @@ def _read(config: object, default_module: str | None) -> tuple[str, str, dict[st
     return name, module, dict(kwargs)
 
 
-def _load_module(name: str, trust: Trust) -> ModuleType:
+def _load_module(name: str, trust: Trust, *, slot: str | None) -> ModuleType:
     if name.endswith(".py"):
         return _load_file(name, trust)
     if name == "qlib" or name.startswith("qlib."):
         raise ConstructError(
             f"`{name}` has no counterpart in rollwright", hint="see docs/qlib-names.md for the names that have"
         )
-    if not trust.covers(name):
+    if not trust.allows_class(name, slot):
         raise UntrustedModuleError(name)
+    return _import(name)
+
+
+def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         package = name.partition(".")[0]
-        if package in TRUSTED_PACKAGES:
+        if package in ADAPTED_PACKAGES:
             require(package, extra=package)  # each has an extra of its own name, which the error tells
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise ConstructError(f"there is no module `{name}`") from error

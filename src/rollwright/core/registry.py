@@ -16,9 +16,10 @@ __all__ = [
     "OPENERS",
     "REFERENCES",
     "SESSION_LOCAL",
-    "SLOT_MODULES",
+    "SLOTS",
     "Registration",
     "Registry",
+    "Slot",
     "load_target",
 ]
 
@@ -61,6 +62,41 @@ class Registry:
         return self._registrations.get(name)
 
 
+class Slot(NamedTuple):
+    """One place of a configuration.
+
+    Attributes
+    ----------
+    name : str
+        ``model``, ``dataset``, ``processor`` …
+    base : str
+        ``module:Class`` that every class here derives from; a protocol's hook may admit others by their methods.
+    modules : tuple of str
+        Modules of rollwright whose classes may be named here.
+    packages : tuple of (str, str)
+        Modules of other packages, each with the ``module:Class`` that its classes must derive from.
+    methods : tuple of str or None
+        What a class of the user's own must have to stand here without deriving from `base`; empty: it must derive;
+        None: any class may, and whoever uses the object checks what it has.
+    default_module : str
+        Where a class is looked for that is named without a module; empty: it must be named with one.
+    arguments : tuple of str
+        The keys of a configuration under which such objects stand, one or a list of them.
+    """
+
+    name: str
+    base: str
+    modules: tuple[str, ...]
+    packages: tuple[tuple[str, str], ...] = ()
+    methods: tuple[str, ...] | None = ()
+    default_module: str = ""
+    arguments: tuple[str, ...] = ()
+
+    def allows(self, module: str) -> bool:
+        """Tell whether a class of `module` may be named here without the user's trusting the module."""
+        return module in self.modules or any(module == name for name, _ in self.packages)
+
+
 def load_target(target: str) -> Any:
     """Return what ``module:attribute`` names, importing the module."""
     module, _, name = target.partition(":")
@@ -89,8 +125,7 @@ REFERENCES: Final = Registry()
 """Objects that live elsewhere, and what turns them into a small value; see `rollwright.core.references`."""
 OPENERS: Final = Registry()
 """Functions that a lower package calls by name: what opens a saved object, what keeps a large result."""
-SLOT_MODULES: Final = Registry()
-"""For a slot of a configuration (`processor`, or an argument such as `handler`), the module that has a class which is
-named without a module."""
 SESSION_LOCAL: Final = Registry()
 """Classes whose data of a session are the same however far the data reach, with the arguments that say how far."""
+SLOTS: Final[dict[str, Slot]] = {}
+"""The places of a configuration where an object may stand, by name; see `rollwright.config.slots`."""

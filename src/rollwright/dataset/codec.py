@@ -72,7 +72,7 @@ class DatasetCodec(Codec):
         if not isinstance(body, dict) or body.get("format") != FORMAT or not isinstance(body.get("states"), list):
             raise CorruptArtifactError(f"{path} is no dataset of format {FORMAT}")
         states = [_decoded(state, path) for state in body["states"]]  # type: ignore[union-attr]  # a list, see above
-        made = init_instance_by_config(body["dataset"], "rollwright.dataset.dataset")
+        made = init_instance_by_config(body["dataset"], "rollwright.dataset.dataset", slot="dataset")
         if not isinstance(made, DatasetH):
             raise CorruptArtifactError(f"{path} names a {type(made).__name__}, which is no dataset")
         if isinstance(made.handler, DataHandlerLP):

@@ -107,7 +107,7 @@ class DatasetH(Dataset):
         allow_overlap: bool = False,
     ) -> None:
         self.handler: DataHandler = init_instance_by_config(
-            handler, "rollwright.dataset.handler", accept_types=DataHandler
+            handler, "rollwright.dataset.handler", accept_types=DataHandler, slot="handler"
         )
         self.fetch_kwargs = dict(fetch_kwargs or {})
         self.allow_overlap = allow_overlap

@@ -75,7 +75,7 @@ class DataHandler(Described, Serializable):
         if data_loader is None:
             raise ConfigError(f"{type(self).__name__} has no data_loader", hint="use Alpha158, or name a loader")
         self.data_loader: DataLoader = init_instance_by_config(
-            data_loader, "rollwright.dataset.loader", accept_types=DataLoader
+            data_loader, "rollwright.dataset.loader", accept_types=DataLoader, slot="loader"
         )
         self.instruments = instruments
         self.start_time = start_time

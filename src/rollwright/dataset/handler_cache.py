@@ -47,7 +47,7 @@ def replace_task_handler_with_cache(task: Mapping[str, Any], cache_dir: str | Pa
         )
     made = copy.deepcopy(dict(task))
     handler = _handler_of(made)
-    built = init_instance_by_config(handler, "rollwright.dataset.handler", accept_types=DataHandler)
+    built = init_instance_by_config(handler, "rollwright.dataset.handler", accept_types=DataHandler, slot="handler")
     if not isinstance(built, DataHandler):
         raise ConfigError(f"`dataset.kwargs.handler` builds a {type(built).__name__}, which is no handler")
     panel = built.panel

@@ -282,7 +282,8 @@ class NestedDataLoader(DataLoader):
         if not dataloader_l:
             raise ConfigError("a NestedDataLoader needs at least one loader")
         self.data_loader_l: list[DataLoader] = [
-            init_instance_by_config(item, "rollwright.dataset.loader", accept_types=DataLoader) for item in dataloader_l
+            init_instance_by_config(item, "rollwright.dataset.loader", accept_types=DataLoader, slot="loader")
+            for item in dataloader_l
         ]
         self.join = join
 
@@ -354,7 +355,9 @@ class DataLoaderDH(DataLoader):
         from rollwright.dataset.handler import DataHandler  # noqa: PLC0415 - handlers are made from loaders
 
         def built(config: Any) -> DataHandler:
-            made: DataHandler = init_instance_by_config(config, "rollwright.dataset.handler", accept_types=DataHandler)
+            made: DataHandler = init_instance_by_config(
+                config, "rollwright.dataset.handler", accept_types=DataHandler, slot="handler"
+            )
             return made
 
         self.handlers = (

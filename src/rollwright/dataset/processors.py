@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.config.construct import get_callable, init_instance_by_config
+from rollwright.config.construct import get_class, init_instance_by_config
 from rollwright.dataset.instrument_processors import InstProcessor, TimeRangeFlt
 from rollwright.dataset.processor_base import Processor, TableProcessor, get_group_columns
 from rollwright.dataset.processor_fit import CLIP, TO_SIGMA, FittedProcessor, MinMaxNorm, RobustZScoreNorm, ZScoreNorm
@@ -55,7 +55,7 @@ def build_processor(config: object) -> Processor:
     ------
     ConstructError, UntrustedModuleError
     """
-    return cast("Processor", init_instance_by_config(config, MODULE, accept_types=Processor))
+    return cast("Processor", init_instance_by_config(config, MODULE, accept_types=Processor, slot="processor"))
 
 
 def with_fit_range(processors: Sequence[Any], start: object, end: object) -> list[Any]:
@@ -71,7 +71,7 @@ def with_fit_range(processors: Sequence[Any], start: object, end: object) -> lis
         if isinstance(config, Processor):
             prepared.append(config)
             continue
-        target, kwargs = get_callable(config, MODULE)
+        target, kwargs = get_class(config, MODULE, slot="processor")
         if isinstance(target, type) and issubclass(target, FittedProcessor):
             given = {"fit_start_time": start, "fit_end_time": end}
             kwargs = {**kwargs, **{name: value for name, value in given.items() if value is not None}}
@@ -81,8 +81,8 @@ def with_fit_range(processors: Sequence[Any], start: object, end: object) -> lis
                     f"{target.__name__} learns from data and has no {' and no '.join(missing)}",
                     hint="give the handler fit_start_time and fit_end_time: the train segment, nothing later",
                 )
-        module = config.get("module_path") if isinstance(config, Mapping) else None
-        prepared.append({"class": target.__name__, "module_path": module or target.__module__, "kwargs": kwargs})
+        named = dict(config) if isinstance(config, Mapping) else {"class": config}
+        prepared.append({**named, "kwargs": kwargs})
     return prepared
 
 

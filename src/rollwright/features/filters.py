@@ -113,7 +113,7 @@ def filter_configs(pipe: Sequence[Any] | None) -> list[dict[str, Any]]:
     configs: list[dict[str, Any]] = []
     for item in pipe or ():
         described = isinstance(item, Mapping) and "class" in item
-        rule = init_instance_by_config(item, "rollwright.features.filters") if described else item
+        rule = init_instance_by_config(item, "rollwright.features.filters", slot="filter") if described else item
         if isinstance(rule, SeriesDFilter):
             configs.append(rule.to_config())
         elif isinstance(rule, Mapping):

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.config.aliases import find_slot_module
 from rollwright.config.construct import init_instance_by_config
+from rollwright.config.slots import find_default_module
 from rollwright.core.canonical import sha256_hex
 from rollwright.errors import ConfigError, DataError
 from rollwright.features.row_layout import RowLayout
@@ -327,8 +327,11 @@ def per_instrument(frame: pd.DataFrame, processors: Sequence[Any]) -> pd.DataFra
     """
     if not processors:
         return frame
-    module = find_slot_module("processor")
-    built = [init_instance_by_config(item, module) if isinstance(item, Mapping | str) else item for item in processors]
+    module = find_default_module("inst_processors")
+    built = [
+        init_instance_by_config(item, module, slot="instrument_processor") if isinstance(item, Mapping | str) else item
+        for item in processors
+    ]
     parts = []
     for code, part in frame.groupby(level="instrument", sort=True):
         alone = part.droplevel("instrument")

@@ -66,7 +66,7 @@ class SklearnModel(TabularModel):
     def __init__(self, estimator: Any, *, seed: int | None = None, threads: int = 1) -> None:
         _sklearn()
         named = isinstance(estimator, str | Mapping)
-        built = init_instance_by_config(estimator) if named else estimator
+        built = init_instance_by_config(estimator, slot="model") if named else estimator
         if not is_estimator(built):
             raise ConfigError(
                 f"{type(built).__name__} is not an estimator of scikit-learn",

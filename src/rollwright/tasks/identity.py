@@ -24,8 +24,9 @@ from rollwright.config.class_source import ClassSource, find_class
 from rollwright.config.construct import SAVED, Trust
 from rollwright.config.context import current_settings
 from rollwright.config.placeholders import fill_paths
+from rollwright.config.slots import find_default_module
 from rollwright.core.canonical import JSON, canonical_json, fingerprint, normalise
-from rollwright.core.registry import SESSION_LOCAL, SLOT_MODULES
+from rollwright.core.registry import SESSION_LOCAL
 from rollwright.errors import CalendarError, ConfigError, TaskValueError
 
 __all__ = ["fit_key", "normal_form", "record_keys", "task_fingerprint", "task_seed"]
@@ -92,7 +93,7 @@ def normal_form(config: Any, slot: str | None = None, *, trust: Trust | None = N
         The argument that it is the value of, as ``handler``: then a text names a class.
     trust : Trust, optional
     """
-    form: JSON = _Normaliser(trust).value(config, None if slot is None else _module_of(slot))
+    form: JSON = _Normaliser(trust).value(config, None if slot is None else find_default_module(slot))
     return form
 
 
@@ -112,7 +113,7 @@ class _Normaliser:
         form["dataset"] = self.value(task["dataset"], "")
         records = task.get("record")
         items = records if isinstance(records, list | tuple) else [] if records is None else [records]
-        form["record"] = [_without_given(self.value(item, _module_of("record"))) for item in items]
+        form["record"] = [_without_given(self.value(item, find_default_module("record"))) for item in items]
         if task.get("reweighter") is not None:
             form["reweighter"] = self.value(task["reweighter"], "")
         if (seed := _seed(task, form["model"])) is not None:
@@ -150,7 +151,7 @@ class _Normaliser:
     def _argument(self, key: Any, item: Any, slot: str | None) -> Any:
         if key == "segments" and isinstance(item, Mapping):
             return {role: _dates(pair) for role, pair in item.items()}
-        return self.value(item, _module_of(key) if isinstance(key, str) and SLOT_MODULES.get(key) is not None else slot)
+        return self.value(item, find_default_module(key) or slot if isinstance(key, str) else slot)
 
     def _object(self, config: Mapping[str, Any], slot: str) -> dict[str, Any]:
         name, module = _spelled(config, slot)
@@ -201,11 +202,6 @@ def _spelled(config: Mapping[str, Any], slot: str) -> tuple[str, str]:
         module, _, name = name.rpartition(".")
     module = str(module or slot)
     return name, module.removeprefix("./") if module.endswith(".py") else module
-
-
-def _module_of(argument: str) -> str:
-    entry = SLOT_MODULES.get(argument)
-    return "" if entry is None else entry.targets[0]
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -379,7 +379,7 @@ class _Ones:
 
 
 def _built(config: Mapping[str, Any]) -> Model:
-    built: Model = as_model(init_instance_by_config(config))
+    built: Model = as_model(init_instance_by_config(config, slot="model"))
     return built
 
 

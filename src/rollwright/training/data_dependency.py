@@ -159,7 +159,7 @@ class Reading:
         shared = (config.get("kwargs") or {}).get("handler") if isinstance(config, Mapping) else None
         key = canonical_json(config if shared is None else shared)
         if key not in self._panels:
-            handler = getattr(init_instance_by_config(config), "handler", None)
+            handler = getattr(init_instance_by_config(config, slot="dataset"), "handler", None)
             panel = handler.panel if isinstance(handler, DataHandler) else None
             self._panels[key] = panel if isinstance(panel, StorePanel) else None
         return self._panels[key]

@@ -112,12 +112,14 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder, *, process: Proc
     code = code_files(task_config, Trust.from_settings(current_settings()))
     seed = task_seed(task_config)
     model = _build_model(task["model"], seed)
-    dataset = init_instance_by_config(task["dataset"])
+    dataset = init_instance_by_config(task["dataset"], slot="dataset")
     for kept in (model, dataset):  # what could not be stored is refused before it learns, not after
         codecs.check(kept)
     generation = _generation(dataset)
     watch = watched(dataset)
-    reweighter = init_instance_by_config(task["reweighter"]) if task.get("reweighter") is not None else None
+    reweighter = (
+        init_instance_by_config(task["reweighter"], slot="reweighter") if task.get("reweighter") is not None else None
+    )
     if reweighter is not None:
         model.fit(dataset, reweighter=reweighter)
     else:
@@ -133,6 +135,7 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder, *, process: Proc
             fill_values(config, known),
             RECORDS_MODULE,
             try_kwargs={"model": model, "dataset": dataset},
+            slot="record",
             recorder=recorder,
         )
         record.generate()
@@ -146,7 +149,7 @@ def _build_model(config: object, seed: int) -> Model:
     """Return the model that is to learn; a seed that is given as none is no seed."""
     if isinstance(config, Mapping) and "seed" in (config.get("kwargs") or {}) and config["kwargs"]["seed"] is None:
         config = {**config, "kwargs": {name: value for name, value in config["kwargs"].items() if name != "seed"}}
-    model: Model = as_model(init_instance_by_config(config, try_kwargs={"seed": seed}), seed=seed)
+    model: Model = as_model(init_instance_by_config(config, try_kwargs={"seed": seed}, slot="model"), seed=seed)
     return model
 
 

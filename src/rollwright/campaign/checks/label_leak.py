@@ -26,7 +26,7 @@ def horizon_notes(task: Mapping[str, Any], calendar: TradingCalendar) -> list[st
     config = fill_paths(task)["dataset"]
     if not (_is_ours(config) and _is_ours(config.get("kwargs", {}).get("handler"))):
         return []
-    dataset = init_instance_by_config(config)
+    dataset = init_instance_by_config(config, slot="dataset")
     span = getattr(dataset, "label_lookahead", None)
     segments = getattr(dataset, "segments", None)
     if not span or not isinstance(segments, Mapping):

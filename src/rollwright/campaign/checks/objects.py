@@ -17,23 +17,14 @@ from pydantic import TypeAdapter, ValidationError
 from rollwright.campaign.checks.segments import check_handler, check_segments
 from rollwright.campaign.yaml.document import KeyPath, YamlDocument
 from rollwright.config.aliases import translate_module
-from rollwright.config.construct import SAVED, Trust, get_callable
+from rollwright.config.construct import SAVED, Trust, get_class
+from rollwright.config.slots import find_default_module, find_slot
 from rollwright.errors import ConstructError, MissingExtraError, UntrustedModuleError, nearest
 
 __all__ = ["KnowsParameters", "ObjectCheck", "check_task"]
 
 
 OBJECT_KEYS: Final = ("class", "func", "module_path", "kwargs")
-# What is there for an object whose configuration names no module, by the key it stands under.
-DEFAULT_MODULES: Final = {
-    "record": "rollwright.analysis.records",
-    "handler": "rollwright.dataset.handler",
-    "data_loader": "rollwright.dataset.loader",
-    "infer_processors": "rollwright.dataset.processors",
-    "learn_processors": "rollwright.dataset.processors",
-    "shared_processors": "rollwright.dataset.processors",
-    "inst_processors": "rollwright.dataset.processors",
-}
 # What the run, or the handler around a processor, gives to the constructors.
 _FIT_RANGE: Final = ("fit_start_time", "fit_end_time")
 SUPPLIED: Final = {
@@ -111,7 +102,7 @@ def _check_object(config: Any, keys: KeyPath, role: str, check: ObjectCheck) -> 
     kwargs = config.get("kwargs") or {}
     if not isinstance(kwargs, Mapping):
         return [*problems, check.describe((*keys, "kwargs"), f"`kwargs` of `{name}` is not a mapping")]
-    target, wrong = _find_class(config, name, DEFAULT_MODULES.get(role), check)
+    target, wrong = _find_class(config, name, role, check)
     if wrong:
         place = "module_path" if "module_path" in config and f"`{name}`" not in wrong else "class"
         problems.append(check.describe((*keys, place), wrong))
@@ -134,27 +125,29 @@ def _check_nested(kwargs: Mapping[str, Any], keys: KeyPath, check: ObjectCheck) 
     """Check the objects inside the arguments of another."""
     problems: list[str] = []
     for key, value in kwargs.items():
-        if key in DEFAULT_MODULES and isinstance(value, list):
+        if find_default_module(key) and isinstance(value, list):
             for position, item in enumerate(value):
                 problems += _check_object(item, (*keys, key, position), key, check)
-        elif key in DEFAULT_MODULES or (isinstance(value, Mapping) and "class" in value and "module_path" in value):
+        elif find_default_module(key) or (isinstance(value, Mapping) and "class" in value and "module_path" in value):
             problems += _check_object(value, (*keys, key), key, check)
     return problems
 
 
-def _find_class(
-    config: Mapping[str, Any], name: str, default: str | None, check: ObjectCheck
-) -> tuple[Any, str | None]:
-    """Return the class `config` names if it is one of rollwright, else None, and the problem with the name, if any."""
+def _find_class(config: Mapping[str, Any], name: str, role: str, check: ObjectCheck) -> tuple[Any, str | None]:
+    """Return rollwright's class that `config` means, None for another's, and what is wrong with the name."""
+    found = find_slot(role)
+    default, slot = (found.default_module or None, found.name) if found is not None else (None, None)
     module = config.get("module_path") or (name.rpartition(".")[0] or default)
     if module is None:
         return None, f"no module_path says where `{name}` is"
     if not isinstance(module, str):
         return None, None  # told by the models of the file, or by who builds it
     if module.split(".")[0] != "qlib" and not all(m.split(".")[0] == "rollwright" for m in translate_module(module)):
-        return None, _check_trust(module, check.trust)
+        return None, _check_trust(module, slot, check.trust)
     try:
-        target, _ = get_callable({"class": name, "module_path": config.get("module_path")}, default, trust=Trust())
+        target, _ = get_class(
+            {"class": name, "module_path": config.get("module_path")}, default, trust=Trust(), slot=slot
+        )
     except MissingExtraError:
         return None, None  # the one who builds it says what to install
     except (ConstructError, UntrustedModuleError) as error:
@@ -163,7 +156,7 @@ def _find_class(
     return target, None
 
 
-def _check_trust(module: str, trust: Trust | None) -> str | None:
+def _check_trust(module: str, slot: str | None, trust: Trust | None) -> str | None:
     if trust is None:
         return None
     if module.endswith(".py"):
@@ -171,7 +164,7 @@ def _check_trust(module: str, trust: Trust | None) -> str | None:
         if path is None or trust.folder is None or not path.is_relative_to(trust.folder.resolve()):
             return f"`{module}` lies outside the folder of the file, {trust.folder}"
         return None if path.is_file() else f"there is no file {path}"
-    if trust.covers(module):
+    if trust.allows_class(module, slot):
         return None
     error = UntrustedModuleError(module)
     return f"{error.message}; {error.hint}" if error.hint else error.message

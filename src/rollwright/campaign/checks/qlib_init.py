@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from rollwright.campaign.yaml.document import YamlDocument
-from rollwright.config.construct import TRUSTED_PACKAGES
+from rollwright.config.construct import ADAPTED_PACKAGES
 from rollwright.config.context import QLIB_NAMES, translate
 from rollwright.config.settings import Settings, known_names
 from rollwright.errors import ConfigError, UnknownSettingError, nearest
@@ -95,7 +95,7 @@ def replace_modules_with_files(value: Any, folders: Sequence[Path], folder: Path
     if (
         isinstance(module, str)
         and _DOTTED.fullmatch(module)
-        and module.split(".")[0] not in (*TRUSTED_PACKAGES, "qlib")
+        and module.split(".")[0] not in ("rollwright", "qlib", *ADAPTED_PACKAGES)
     ):
         for place in folders:
             file = place.joinpath(*module.split(".")).with_suffix(".py")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from rollwright.config.construct import get_callable
+from rollwright.config.construct import load_function
 from rollwright.config.context import install
 from rollwright.config.settings import Settings
 from rollwright.core.canonical import parse_json, with_segment_tuples
@@ -92,9 +92,7 @@ def load_entry(entry: str) -> Callable[..., Any]:
     UntrustedModuleError, ConstructError
     """
     module, _, name = entry.partition(":")
-    found, _kwargs = get_callable({"func": name, "module_path": module})
-    function: Callable[..., Any] = found
-    return function
+    return load_function(name, module)
 
 
 def _run(function: Callable[..., Any], message: Mapping[str, Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

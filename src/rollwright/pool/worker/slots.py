@@ -81,7 +81,7 @@ class SlotExecutor:
         if slots < 1:
             raise ConfigError(f"a worker needs at least one slot, not {slots}")
         module = function.entry.partition(":")[0]
-        if not module.endswith(".py") and not Trust.from_settings(settings).covers(module):
+        if not Trust.from_settings(settings).allows_function(module):
             raise UntrustedModuleError(module)
         self._count = slots
         self._clock = clock
