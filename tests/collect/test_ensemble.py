@@ -10,6 +10,8 @@ import pytest
 
 from rollwright.collect.ensemble import AverageEnsemble, RollingEnsemble, SingleKeyEnsemble, flatten_keys
 from rollwright.collect.group import Group, RollingGroup
+from rollwright.config.context import C, using
+from rollwright.config.settings import load_settings
 from rollwright.errors import ConfigError, CoverageError
 
 
@@ -132,3 +134,10 @@ def test_a_group_without_its_functions_says_so():
         Group()({"a": 1})
     with pytest.raises(ConfigError, match="ensemble"):
         Group(lambda d: d)({"a": 1})
+
+
+def test_the_threads_that_reduce_see_the_context_of_their_caller():
+    with using(load_settings({"data.region": "tw"})):
+        found = RollingGroup(ens=lambda _part: C.region)({(name, 0): name for name in "abcd"}, n_jobs=2)
+    assert found == dict.fromkeys("abcd", "tw")
+    assert C.region == "cn"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rollwright import C, init
+from rollwright import C, init, run_task
 from rollwright.config.context import (
     QLIB_NAMES,
     Context,
@@ -19,6 +19,7 @@ from rollwright.config.context import (
     current_settings,
     install,
     open_part,
+    settings_for_child,
     update_context,
     using,
 )
@@ -362,6 +363,16 @@ def test_a_part_that_was_given_is_not_opened_from_the_settings():
         assert update_context(market=None).market is None
         with pytest.raises(DataNotFoundError):
             open_part("market")
+
+
+def test_an_open_market_or_tracking_is_not_left_behind_silently_when_a_process_is_started():
+    with using(load_settings({"pool.url": "memory:"})) as context:
+        assert settings_for_child() is context.settings
+        for part in ({"market": object()}, {"tracking": MLflowExpManager(uri="memory:mine")}):
+            with using(**part), pytest.raises(ConfigError, match="cannot be sent to another process"):
+                run_task(settings_for_child, "p", force_release=True)
+        with using(pool=MemoryStore()):  # the process gets its tasks from here
+            assert settings_for_child() is context.settings
 
 
 def test_the_pool_and_the_tracking_of_a_context_are_the_defaults_of_qlibs_classes():

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rollwright.config.context import current_settings, using
+from rollwright.config.settings import load_settings
 from rollwright.errors import CalendarRangeError, ExpressionError, UnknownInstrumentError
 from rollwright.expression import engine
 from rollwright.expression.engine import Tile, evaluate, evaluate_each
@@ -310,3 +312,20 @@ def test_shared_work_is_let_go_after_its_last_reader_once_a_block_has_shown_who_
     assert len(tiles) > 1
     assert alive == [1, *[0] * (len(tiles) - 1)]
     assert len(kept) == len(tiles)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_threads_see_the_context_of_their_caller(source: ArraySource, threads: int) -> None:
+    seen: set[str] = set()
+    with using(load_settings({"data.region": "tw"})):
+        evaluate_each(
+            compile_plan(["$close"]),
+            source,
+            lambda _tile: seen.add(current_settings().data.region),
+            instruments=source.instruments(),
+            start=0,
+            stop=SESSIONS,
+            threads=threads,
+            most_rows=20,
+        )
+    assert seen == {"tw"}

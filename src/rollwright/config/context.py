@@ -32,6 +32,7 @@ __all__ = [
     "init",
     "install",
     "open_part",
+    "settings_for_child",
     "update_context",
     "using",
 ]
@@ -118,6 +119,28 @@ def current_context() -> Context:
 def current_settings() -> Settings:
     """Return the settings of the present context."""
     return current_context().settings
+
+
+def settings_for_child() -> Settings:
+    """Return the settings of the present context, for a process that is started from here and gets nothing else.
+
+    Raises
+    ------
+    ConfigError
+        When the context was given a market or a tracking as an object, which cannot be sent: the other process would
+        read, or record to, the ones that the settings name.
+    """
+    context = current_context()
+    for name, part, setting in (
+        ("market", context.market, "data.provider_uri"),
+        ("tracking", context.tracking, "tracking.uri"),
+    ):
+        if part is not None:
+            raise ConfigError(
+                f"the context has an open {name}, which cannot be sent to another process",
+                hint=f"let the setting {setting} name it, or work in this process",
+            )
+    return context.settings
 
 
 def open_part(name: Part) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from rollwright.config.context import current_settings
+from rollwright.config.context import settings_for_child
 from rollwright.config.settings import Settings
 from rollwright.errors import ConfigError
 from rollwright.pool.manager import TaskManager
@@ -110,7 +110,7 @@ def train_in_pool(
             preload=PRELOAD,
             on_event=on_event,
         )
-    settings = settings if settings is not None else current_settings()
+    settings = settings if settings is not None else settings_for_child()
     worker = Worker(
         store=manager.store,
         pool=manager.task_pool,

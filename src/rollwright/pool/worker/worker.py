@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from rollwright.config.context import current_settings
+from rollwright.config.context import current_settings, settings_for_child
 from rollwright.config.settings import Settings
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import ConfigError, TaskFailedError
@@ -119,7 +119,7 @@ class Worker:
         poll: float | None = None,
         clock: Clock | None = None,
     ) -> None:
-        settings = settings if settings is not None else current_settings()
+        settings = settings if settings is not None else settings_for_child()
         clock = clock if clock is not None else SystemClock()
         executor = SlotExecutor(
             function,
@@ -274,7 +274,7 @@ def work_through(
         raise ConfigError(f"before_status is waiting or part_done, not `{before.value}`")
     if after not in _COMMITTED:
         raise ConfigError(f"after_status is done or part_done, not `{after.value}`")
-    settings = current_settings()
+    settings = settings_for_child() if isolated else current_settings()
     owner = new_owner()  # whatever it holds is this call's alone
     executor: Executor
     clock = SystemClock() if isolated else manager.clock
