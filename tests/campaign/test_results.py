@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 
 from rollwright.analysis.metrics import show_metrics
+from rollwright.campaign.collect_windows import collect_windows
 from rollwright.campaign.config import BacktestConfig, CampaignConfig
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.campaign.results import CampaignResult, check_results, make_results, read_summary
@@ -138,6 +140,52 @@ def test_a_variant_that_lacks_a_row_is_refused_by_its_name_and_nothing_is_writte
     assert problem.startswith(plan.windows[-1].name)
     assert plan.windows[-1].name.startswith("trees/")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_universe_is_counted_on_each_variants_own_sessions():
+    plan, recorders = walk("late", "whole")
+    windows = plan.windows[1:]  # "late" tests the second half only
+    kept = {window.key: recorders[window.key] for window in windows}
+    late, whole = collect_windows(
+        replace(plan, windows=windows), kept, source=MARKET, universe="all", max_missing_share=1.0
+    )
+    assert (late.variant, len(late.windows), len(late.rows)) == ("late", 1, 1)
+    assert late.coverage is not None
+    assert whole.coverage is not None
+    assert late.coverage.expected == late.coverage.predicted < whole.coverage.expected
+
+
+def test_a_variant_that_lacks_too_much_of_the_universe_is_named():
+    plan, recorders = walk("linear", "trees")
+    for window in plan.variants["trees"]:
+        run = recorders[window.key]
+        run.objects = {name: frame.drop(MARKET.instruments()[0], level=1) for name, frame in run.objects.items()}
+    with pytest.raises(CoverageError, match="variant trees: "):
+        collect_windows(plan, recorders, source=MARKET, universe="all", max_missing_share=0.0)
+    collect_windows(plan, recorders, source=MARKET, universe="all", max_missing_share=1.0)
+
+
+def test_windows_of_one_variant_that_leave_sessions_out_are_refused_though_another_has_them(tmp_path):
+    plan, recorders = walk("linear", "trees")
+    first, second, *others = plan.windows
+    late = replace(second, key=WindowKey("linear", "later"), segments={**second.segments, "test": (DAYS[20], DAYS[-1])})
+    recorders = {window.key: recorders[window.key] for window in (first, *others)}
+    recorders[late.key] = FinishedRun(late.key, DAYS[20:], 0)
+    with pytest.raises(CoverageError) as caught:
+        make(replace(plan, windows=(first, late, *others)), recorders, tmp_path / "out")
+    (problem,) = caught.value.problems
+    assert problem.startswith("linear: ")
+    assert f"{DAYS[16]:%Y-%m-%d}" in problem
+
+
+def test_labels_are_kept_for_the_predicted_rows_only(tmp_path):
+    plan, recorders = walk(ONLY_VARIANT)
+    label = recorders[plan.windows[0].key].objects["label.pkl"]
+    more = pd.concat([label, pd.DataFrame({"LABEL0": [0.0]}, index=[(DAYS[0], "ZZ")])])
+    more.index = pd.MultiIndex.from_tuples(more.index, names=label.index.names)
+    recorders[plan.windows[0].key].objects["label.pkl"] = more
+    files = make(plan, recorders, tmp_path / "out").variants[0].files
+    assert pd.read_parquet(files["labels"]).index.equals(pd.read_parquet(files["predictions"]).index)
 
 
 def test_the_only_variant_lies_at_the_top_of_the_folder(tmp_path):

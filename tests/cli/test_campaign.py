@@ -6,7 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from rollwright.analysis.metrics import Metric, show_metrics
 from rollwright.app import campaign, data
+from rollwright.campaign.results import CampaignResult, VariantResult
+from rollwright.cli.campaign import show_result
 from rollwright.cli.root import run
 
 
@@ -34,3 +37,24 @@ def test_a_stopped_job_says_what_goes_on_with_it(capsys, arguments, go_on):
     captured = capsys.readouterr()
     assert captured.err.endswith(f"Go on with: {go_on}\n")
     assert captured.out == ""
+
+
+def test_the_terminal_shows_each_variant_with_the_texts_of_its_metrics(capsys, tmp_path):
+    metrics = (
+        Metric(key="ic", value=0.0417, unit="correlation"),
+        Metric(key="ic_error", value=0.0051, unit="correlation"),
+        Metric(key="max_drawdown", value=-0.0927, unit="fraction"),
+    )
+    variants = tuple(
+        VariantResult(variant=name, windows=8, days=400, rows=48_000, metrics=metrics, files={"predictions": tmp_path})
+        for name in ("linear", "trees")
+    )
+    show_result(CampaignResult(name="mine", variants=variants, files={"report": tmp_path / "r"}, notes=("Made up.",)))
+    captured = capsys.readouterr()
+    for name in ("linear", "trees"):
+        assert f"mine, {name}: 8 windows, 400 days, 48,000 predictions" in captured.out
+    for metric in show_metrics(metrics):
+        assert captured.out.count(metric.text) == 2
+    assert "note: Made up." in captured.err
+    show_result(CampaignResult(name="mine", variants=variants[:1], files={}, notes=()))
+    assert capsys.readouterr().out.startswith("mine: 8 windows")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from rollwright.campaign.plan import CampaignPlan, Window, WindowKey
+from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.collect.collector import RecorderCollector
 from rollwright.collect.coverage import UniverseCoverage, check_tiling, check_window, universe_coverage
 from rollwright.collect.ensemble import RollingEnsemble
@@ -85,16 +85,6 @@ def collect_windows(
     predictions = []
     for variant, windows in plan.variants.items():
         pred: pd.DataFrame = preds[variant]
-        coverage = None
-        if universe is not None:
-            coverage = universe_coverage(
-                pred.index,
-                source,
-                universe,
-                start=windows[0].test[0],
-                end=windows[-1].test[1],
-                max_missing_share=max_missing_share,
-            )
         predictions.append(
             VariantPrediction(
                 variant=variant,
@@ -102,16 +92,36 @@ def collect_windows(
                 pred=pred,
                 label=labels[variant].reindex(pred.index),
                 rows={window.key: len(collected["pred"][window.key]) for window in windows},
-                coverage=coverage,
+                coverage=_cover_universe(pred, windows, source, universe, max_missing_share),
             )
         )
     return tuple(predictions)
 
 
+def _cover_universe(
+    pred: pd.DataFrame, windows: Sequence[Window], source: DataSource, universe: str | None, max_missing_share: float
+) -> UniverseCoverage | None:
+    """Compare the prediction of one variant with the universe on the sessions that its windows test."""
+    if universe is None:
+        return None
+    start, end = windows[0].test[0], windows[-1].test[1]
+    try:
+        return universe_coverage(
+            pred.index, source, universe, start=start, end=end, max_missing_share=max_missing_share
+        )
+    except CoverageError as error:
+        variant = windows[0].key.variant
+        if variant == ONLY_VARIANT:
+            raise
+        raise CoverageError(f"variant {variant}: {error.message}", problems=error.problems, hint=error.hint) from error
+
+
 def _check_coverage(
     windows: Sequence[Window], collected: Mapping[str, Mapping[WindowKey, pd.DataFrame]], source: DataSource
 ) -> list[str]:
-    problems = check_tiling([window.test for window in windows], source.calendar())
+    variant = windows[0].key.variant
+    mark = "" if variant == ONLY_VARIANT else f"{variant}: "
+    problems = [mark + problem for problem in check_tiling([window.test for window in windows], source.calendar())]
     for window in windows:
         if window.key not in collected["pred"]:
             problems.append(f"{window.name}: there is no finished recorder")
