@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rollwright.core.registry import ALIASES, CODECS, OPENERS, REFERENCES, SESSION_LOCAL, SLOTS, Slot
+from rollwright.core.registry import ALIASES, CODECS, OPENERS, REFERENCES, SESSION_LOCAL, SLOTS, ObjectSlot
 
 __all__ = ["QLIB_MODULES", "register_builtin"]
 
@@ -140,7 +140,7 @@ def _register_codecs() -> None:
 
 def _register_slots() -> None:
     for slot in (
-        Slot(
+        ObjectSlot(
             "model",
             base="rollwright.models.base:Model",
             modules=tuple(
@@ -150,50 +150,52 @@ def _register_slots() -> None:
             methods=("fit", "predict"),
             arguments=("model", "estimator"),
         ),
-        Slot(
+        ObjectSlot(
             "dataset",
             base="rollwright.dataset.dataset:Dataset",
             modules=("rollwright.dataset.dataset",),
             methods=None,  # what it must have, and why, is told by the check of `TaskDataset`
             arguments=("dataset",),
         ),
-        Slot(
+        ObjectSlot(
             "handler",
             base="rollwright.dataset.handler:DataHandler",
             modules=("rollwright.dataset.handler", "rollwright.dataset.alpha"),
             default_module="rollwright.dataset.handler",
             arguments=("handler", "handler_config"),
         ),
-        Slot(
+        ObjectSlot(
             "loader",
             base="rollwright.dataset.loader:DataLoader",
             modules=("rollwright.dataset.loader", "rollwright.dataset.alpha"),
             default_module="rollwright.dataset.loader",
             arguments=("data_loader", "dataloader_l"),
         ),
-        Slot(
+        ObjectSlot(
             "processor",
             base="rollwright.dataset.processor_base:Processor",
             modules=("rollwright.dataset.processors",),
             default_module="rollwright.dataset.processors",
             arguments=("infer_processors", "learn_processors", "shared_processors"),
         ),
-        Slot(
+        ObjectSlot(
             "instrument_processor",
             base="rollwright.dataset.instrument_processors:InstProcessor",
             modules=("rollwright.dataset.processors",),
             default_module="rollwright.dataset.processors",
             arguments=("inst_processors",),
         ),
-        Slot("filter", base="rollwright.features.filters:SeriesDFilter", modules=("rollwright.features.filters",)),
-        Slot(
+        ObjectSlot(
+            "filter", base="rollwright.features.filters:SeriesDFilter", modules=("rollwright.features.filters",)
+        ),
+        ObjectSlot(
             "reweighter",
             base="rollwright.dataset.reweighter:Reweighter",
             modules=("rollwright.dataset.reweighter",),
             methods=("reweight",),
             arguments=("reweighter",),
         ),
-        Slot(
+        ObjectSlot(
             "record",
             base="rollwright.analysis.records:RecordTemp",
             modules=("rollwright.analysis.records",),
@@ -201,7 +203,7 @@ def _register_slots() -> None:
             default_module="rollwright.analysis.records",
             arguments=("record",),
         ),
-        Slot(
+        ObjectSlot(
             "strategy",
             base="rollwright.backtest.topk_dropout:TopkDropoutStrategy",
             modules=("rollwright.backtest.topk_dropout",),

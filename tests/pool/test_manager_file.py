@@ -9,7 +9,7 @@ from rollwright.config.settings import load_settings
 from rollwright.pool.manager import TaskManager
 
 
-def test_a_manager_comes_back_on_the_ambient_store(tmp_path):
+def test_a_manager_comes_back_on_the_current_store(tmp_path):
     install(load_settings({"pool.url": f"sqlite:///{tmp_path / 'one.db'}"}, start=tmp_path, environ={}))
     manager = TaskManager("p", lease=7.0)
     manager.create_task([{"n": 1}])

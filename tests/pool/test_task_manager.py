@@ -82,7 +82,7 @@ def test_t10_replace_task_replaces(manager):
 # -- fetching and ending -----------------------------------------------------------------------------------------
 
 
-def test_a_fetched_task_looks_as_the_seeds_know_it(manager):
+def test_a_fetched_task_looks_as_qlibs_know_it(manager):
     (task_id,) = manager.create_task([{"segments": {"test": ("2017-01-01", "2017-02-01")}}])
     task = manager.fetch_task()
     assert task["_id"] == task_id

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
-from rollwright.core.registry import SLOTS, Slot, load_target
+from rollwright.core.registry import SLOTS, ObjectSlot, load_target
 from rollwright.errors import ConstructError
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-def find_slot(argument: str) -> Slot | None:
+def find_slot(argument: str) -> ObjectSlot | None:
     """Return the slot of the objects that stand under the key `argument` of a configuration, None for other keys."""
     return next((slot for slot in SLOTS.values() if argument in slot.arguments), None)
 
@@ -74,11 +74,11 @@ def check_class(found: Any, name: str, module: str, *, slot: str | None, own: bo
     )
 
 
-def _candidates(slot: str | None) -> Iterable[Slot]:
+def _candidates(slot: str | None) -> Iterable[ObjectSlot]:
     return SLOTS.values() if slot is None else (SLOTS[slot],)
 
 
-def _fits(found: type, slot: Slot, module: str, *, own: bool) -> bool:
+def _fits(found: type, slot: ObjectSlot, module: str, *, own: bool) -> bool:
     if not own and inspect.isabstract(found):
         return False
     for package, base in slot.packages:

@@ -17,9 +17,9 @@ __all__ = [
     "REFERENCES",
     "SESSION_LOCAL",
     "SLOTS",
+    "ObjectSlot",
     "Registration",
     "Registry",
-    "Slot",
     "load_target",
 ]
 
@@ -62,7 +62,7 @@ class Registry:
         return self._registrations.get(name)
 
 
-class Slot(NamedTuple):
+class ObjectSlot(NamedTuple):
     """One place of a configuration.
 
     Attributes
@@ -127,5 +127,5 @@ OPENERS: Final = Registry()
 """Functions that a lower package calls by name: what opens a saved object, what keeps a large result."""
 SESSION_LOCAL: Final = Registry()
 """Classes whose data of a session are the same however far the data reach, with the arguments that say how far."""
-SLOTS: Final[dict[str, Slot]] = {}
+SLOTS: Final[dict[str, ObjectSlot]] = {}
 """The places of a configuration where an object may stand, by name; see `rollwright.config.slots`."""

@@ -1,4 +1,4 @@
-"""The conformance suite of the ports in `rollwright.pool.store`: tasks, whole pools, history, bells.
+"""The conformance suite of the ports in `rollwright.pool.store`: tasks, whole pools, history, notifications.
 
 Subclass `TaskStoreConformance` in a test module and give it a fixture ``pool`` that returns a `StoreUnderTest`; pytest
 then runs every promise of the port over your store. It never asks which adapter runs: what may differ is declared in

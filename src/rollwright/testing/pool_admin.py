@@ -1,4 +1,4 @@
-"""Whole pools: pausing, moving to another store, and the bells that wake who waits."""
+"""Whole pools: pausing, moving to another store, and the notifications that wake who waits."""
 
 # ruff: noqa: D102 - the name of a test is its sentence
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rollwright.testing.pool_base import LEASE, POOL, StoreUnderTest, names_of, 
 __all__ = ["AdminConformance"]
 
 PATIENCE: Final = 20.0
-"""Seconds after which a bell that was rung counts as not heard; one that works is heard at once."""
+"""Seconds after which a notification counts as lost; one that works arrives at once."""
 
 
 class AdminConformance:
@@ -32,8 +32,8 @@ class AdminConformance:
         first = pool.take()
         assert pool.store.pause(POOL)
         assert pool.claim(limit=5) == []
-        wish = ClaimRequest(pool=POOL, owner="w1", lease=LEASE)
-        settlement = pool.store.settle([Outcome.part_done(first, result="1")], claim=wish)
+        request = ClaimRequest(pool=POOL, owner="w1", lease=LEASE)
+        settlement = pool.store.settle([Outcome.part_done(first, result="1")], claim=request)
         assert (settlement.statuses, settlement.leases) == ({first.task_id: Status.PART_DONE}, ())
         assert pool.claim(status=Status.PART_DONE) == []
         assert names_of(pool.claim(pool="other")) == ["c"]
@@ -127,7 +127,7 @@ class AdminConformance:
             pool.store.restore("new", _exported(pool))
         assert pool.store.list_pools() == [POOL]
 
-    # -- bells -------------------------------------------------------------------------------------------------
+    # -- notifications -------------------------------------------------------------------------------------------------
 
     def test_every_change_rings_for_those_it_concerns(self, pool: StoreUnderTest) -> None:
         pool.put("a", "b", max_attempts=1)
@@ -206,7 +206,7 @@ class AdminConformance:
 
 
 def _heard(waker: Waker) -> None:
-    assert waker.wait(PATIENCE), "the bell was rung and is heard"
+    assert waker.wait(PATIENCE), "the notification was sent and arrives"
     while waker.wait(0.0):  # several rings may have come one by one
         pass
 

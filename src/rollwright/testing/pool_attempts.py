@@ -84,10 +84,10 @@ class AttemptsConformance:
     def test_settling_takes_the_next(self, pool: StoreUnderTest) -> None:
         pool.put("a", "b")
         first = pool.take()
-        wish = ClaimRequest(pool=POOL, owner="w1", lease=LEASE, limit=5)
-        settlement = pool.store.settle([Outcome.done(first)], claim=wish)
+        request = ClaimRequest(pool=POOL, owner="w1", lease=LEASE, limit=5)
+        settlement = pool.store.settle([Outcome.done(first)], claim=request)
         assert names_of([*settlement.leases]) == ["b"]
-        assert pool.store.settle([], claim=wish).leases == ()
+        assert pool.store.settle([], claim=request).leases == ()
 
     def test_a_lease_that_ended_still_commits_when_nobody_took_the_task(self, pool: StoreUnderTest) -> None:
         (task_id,) = pool.put("a")

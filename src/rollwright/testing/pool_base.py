@@ -43,9 +43,9 @@ class StoreUnderTest:
             ClaimRequest(pool=pool, owner=owner, lease=LEASE, limit=limit, status=status, query=tree),
         )
 
-    def take(self, **wish: Any) -> Lease:
+    def take(self, **request: Any) -> Lease:
         """ClaimRequest the one task there must be."""
-        leases = self.claim(**wish)
+        leases = self.claim(**request)
         assert len(leases) == 1, "there is a task to claim"
         return leases[0]
 
