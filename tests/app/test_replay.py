@@ -22,9 +22,10 @@ from rollwright.training.execute import begin_task_train, task_train
 
 OWN = """\
 import numpy as np
+from rollwright.dataset.dataset import Dataset as Answers
 
 
-class Dataset(dict):
+class Dataset(dict, Answers):
     generation = "g1"
 
     def __init__(self, segments=None):

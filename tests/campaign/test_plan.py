@@ -16,14 +16,20 @@ from rollwright.errors import CalendarError, ConfigError
 CALENDAR = TradingCalendar(pd.bdate_range("2020-01-01", periods=300))
 
 OWN = """\
-class Dataset:
+from rollwright.dataset.dataset import Dataset as Answers
+
+
+class Dataset(Answers):
     label_lookahead = 2
+    prepare = None
 
     def __init__(self, segments, fit=None):
         self.segments, self.fit = segments, fit
 
 
-class Blind:
+class Blind(Answers):
+    prepare = None
+
     def __init__(self, segments):
         self.segments = segments
 """

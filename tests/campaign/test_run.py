@@ -28,50 +28,51 @@ def manager(tmp_path) -> TaskManager:
 
 
 def plan() -> CampaignPlan:
-    spec = TaskSpec.from_definition({"model": {"class": "M", "module_path": "mine.py"}})
+    mine = {"class": "Mine", "module_path": "mine.py"}
+    spec = TaskSpec.from_definition({"model": mine, "dataset": mine})
     window = Window(key=KEY, spec=spec, segments={"test": (DAYS[0], DAYS[1])})
     return CampaignPlan(name="p", windows=(window,), trunc_days=3, label_span=2)
 
 
 def test_submitting_again_puts_nothing_twice_and_tries_failed_windows_anew(manager):
-    first = submit(plan(), manager, generation="g1")
+    first = submit(plan(), manager)
     assert first.todo == (KEY,)
     manager.mark_failed(manager.fetch_task(), "ValueError: no")
-    again = submit(plan(), manager, generation="g1")
+    again = submit(plan(), manager)
     assert again.ids == first.ids
     assert manager.task_stat() == {"waiting": 1}
 
 
-def test_a_window_of_other_data_is_trained_again_with_the_reason(manager):
-    submit(plan(), manager, generation="g1")
+def test_a_window_of_a_former_format_is_trained_again_with_the_reason(manager):
+    submit(plan(), manager)
     manager.commit_task_res(manager.fetch_task(), 1, validity={"schema": 1, "data": "g0", "code": "x"})
-    submission = submit(plan(), manager, generation="g1")
+    submission = submit(plan(), manager)
     assert [name for name, _ in submission.stale] == [KEY]
-    assert "the market data" in submission.stale[0][1]
+    assert submission.stale[0][1] == "the format of results changed"
     assert manager.task_stat() == {"waiting": 1}
 
 
 def test_a_window_that_another_roll_has_put_to_work_meanwhile_is_left_to_it(manager, monkeypatch):
-    submit(plan(), manager, generation="g1")
+    submit(plan(), manager)
     manager.commit_task_res(manager.fetch_task(), 1, validity={"schema": 1, "data": "g0", "code": "x"})
-    judge = run._why_stale
+    judge = run._judge
     taken = []
 
-    def while_another_roll_is_quicker(window, task, generation, reading):
-        reason = judge(window, task, generation, reading)
+    def while_another_roll_is_quicker(window, task, check):
+        reason = judge(window, task, check)
         manager.reset_status({"_id": task["_id"]}, "waiting")
         taken.append(manager.fetch_task())
         return reason
 
-    monkeypatch.setattr(run, "_why_stale", while_another_roll_is_quicker)
-    submit(plan(), manager, generation="g1")
+    monkeypatch.setattr(run, "_judge", while_another_roll_is_quicker)
+    submit(plan(), manager)
     assert manager.task_stat() == {"running": 1}
     manager.commit_task_res(taken[0], 2)  # its lease was not taken away
 
 
 def test_whole_tracebacks_of_failed_windows_are_kept_in_a_file_until_none_fails(manager, tmp_path):
     kept = tmp_path / "results" / "failures.txt"
-    submission = submit(plan(), manager, generation="g1")
+    submission = submit(plan(), manager)
     trace = (
         'Traceback (most recent call last):\n  File "mine.py", line 7, in fit\nValueError: no such price\nhint: buy\n'
     )

@@ -19,17 +19,20 @@ from rollwright.training.execute import (
     log_task,
     task_train,
 )
-from rollwright.training.validity import current_validity
+from rollwright.training.validity import TaskParts, Validity
 
 OWN = """\
-class Dataset(dict):
+from rollwright.dataset.dataset import Dataset as Answers
+
+
+class Dataset(dict, Answers):
     generation = "g1"
 
     def __init__(self, start=None):
         super().__init__(start=start)
 
 
-class Timeless(dict):
+class Timeless(dict, Answers):
     pass
 
 
@@ -138,12 +141,11 @@ def test_code_edited_while_it_runs_is_not_recorded_as_what_gave_the_result():
     )
     own.write_text(text)
     task = {**TASK, "model": {"class": "Editor", "module_path": "own.py"}}
-    started_from = current_validity(task, "g1")
+    started_from = TaskParts.of(task).fit.code
     with R.start(experiment_name="exp"):
         recorded = execute(task, R.get_recorder())
     assert own.read_text() != text
-    assert recorded == started_from
-    assert recorded != current_validity(task, "g1")
+    assert Validity.from_json(recorded).fit.code == started_from != TaskParts.of(task).fit.code
 
 
 def test_r4_a_reweighter_that_cannot_be_built_is_an_error_not_a_dictionary():
@@ -154,6 +156,16 @@ def test_r4_a_reweighter_that_cannot_be_built_is_an_error_not_a_dictionary():
 def test_a_dataset_that_cannot_say_what_it_reads_is_refused_before_the_fit():
     with pytest.raises(ConfigError, match="which generation"):
         task_train({**TASK, "dataset": {"class": "Timeless", "module_path": "own.py"}}, "exp")
+
+
+def test_a_dataset_that_lacks_what_a_task_asks_is_refused_with_all_of_it():
+    own = Path(current_settings().trust.folder) / "own.py"
+    own.write_text(OWN + "\n\nclass Bare:\n    generation = 'g1'\n    segments = {}\n")
+    with pytest.raises(
+        ConfigError, match=r"Bare, which has no label_lookahead, prepare, fold, .*scope_until"
+    ) as caught:
+        task_train({**TASK, "dataset": {"class": "Bare", "module_path": "own.py"}}, "exp")
+    assert "rollwright.dataset.dataset.Dataset" in str(caught.value.hint)
 
 
 def test_two_phases_give_what_one_gives():

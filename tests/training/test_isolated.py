@@ -43,7 +43,10 @@ def slow(task, experiment_name, recorder_name=None):
 """
 
 OWN = """\
-class Dataset(dict):
+from rollwright.dataset.dataset import Dataset as Answers
+
+
+class Dataset(dict, Answers):
     generation = "g1"
 
 

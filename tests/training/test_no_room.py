@@ -10,7 +10,10 @@ import pytest
 pytest.importorskip("resource", reason="no limits on the size of files here")
 
 OWN = """\
-class Dataset(dict):
+from rollwright.dataset.dataset import Dataset as Answers
+
+
+class Dataset(dict, Answers):
     generation = "g1"
 
 

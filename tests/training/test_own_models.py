@@ -16,13 +16,14 @@ from rollwright.tracking.r import R
 from rollwright.training.execute import task_train
 
 OWN = """\
+from rollwright.dataset.dataset import Dataset as Answers
 from rollwright.models.base import Model as Base
 from rollwright.models.lightgbm import LGBModel
 
 FACTOR = 3
 
 
-class Dataset(dict):
+class Dataset(dict, Answers):
     generation = "g1"
 
 

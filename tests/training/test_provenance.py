@@ -19,7 +19,10 @@ from rollwright.training.pooled import train_in_slot
 from rollwright.training.provenance import differences, made_with
 
 OWN = """\
-class Dataset(dict):
+from rollwright.dataset.dataset import Dataset as Answers
+
+
+class Dataset(dict, Answers):
     generation = "g1"
 
 

@@ -1,4 +1,4 @@
-"""What a result of version 0.1 notes of its validity, kept so that later versions go on understanding it."""
+"""What version 0.1 noted of a result: told as of a former format, never read as equal, and no crash."""
 
 from __future__ import annotations
 
@@ -9,70 +9,62 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from rollwright.config.context import current_settings, install
-from rollwright.core.canonical import fingerprint
-from rollwright.market.folder.provider import provider_from_settings
-from rollwright.market.ingest.importer import import_market
-from rollwright.training.data_dependency import Reading
-from rollwright.training.validity import RESULT_SCHEMA, why_stale
+from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
+from rollwright.campaign.run import submit
+from rollwright.core.canonical import sha256_hex
+from rollwright.dataset.contract import ReadScope
+from rollwright.errors import ConfigError
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.states import Status
+from rollwright.pool.stores.memory import MemoryStore
+from rollwright.pool.types import MovedTask, NewTask, TaskRecord
+from rollwright.tasks.spec import TaskSpec
+from rollwright.training.data_dependency import ScopeCheck
+from rollwright.training.validity import Verdict, judge
 
 KEPT: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures" / "validity-format-1.json").read_text())
-DAYS = pd.bdate_range("2020-01-01", periods=40)
 
 
-def rows(days: pd.DatetimeIndex, *, more: int = 0) -> pd.DataFrame:
-    """Return whole numbers: the same floats on every machine."""
-    frames = []
-    for place, code in enumerate(["SH600000", "SH600001", "SZ000001"]):
-        close = [10 + place + DAYS.get_loc(day) % 7 + more for day in days]
-        frames.append(pd.DataFrame({"symbol": code, "date": days, "open": close, "close": close, "volume": 100}))
-    return pd.concat(frames, ignore_index=True)
+def test_it_is_judged_as_of_a_former_format():
+    verdict = judge(KEPT["definition"], KEPT["validity"], check=ScopeCheck())
+    assert verdict == Verdict(fit="the format of results changed")
 
 
-@pytest.fixture
-def market(project, tmp_path) -> Path:
-    import_market(rows(DAYS[:35]), tmp_path / "market")
-    install(current_settings().with_values({"data.provider_uri": str(tmp_path / "market")}, origin="test"))
-    return tmp_path / "market"
+def test_a_task_that_was_put_under_its_former_identity_is_found_told_and_put_to_work_once():
+    definition = KEPT["definition"]
+    canonical = NewTask.of(definition).canonical
+    assert sha256_hex(canonical.encode()) == KEPT["fingerprint"]
+    old = TaskRecord(
+        task_id="1", pool="p", fingerprint=KEPT["fingerprint"], status=Status.DONE, priority=0, token=1, attempts=1,
+        max_attempts=3, canonical=canonical, created=1.0, result="1", validity=json.dumps(KEPT["validity"]), ended=2.0,
+    )  # fmt: skip
+    manager = TaskManager("p", store=MemoryStore())
+    manager.store.restore("p", [MovedTask(record=old, history=())])
+    spec = TaskSpec.from_definition(definition)
+    assert spec.fingerprint != KEPT["fingerprint"]
+    day = pd.Timestamp("2020-01-29")
+    window = Window(key=WindowKey(ONLY_VARIANT, "w"), spec=spec, segments={"test": (day, day)})
+    plan = CampaignPlan(name="p", windows=(window,), trunc_days=3, label_span=2)
+    submission = submit(plan, manager)
+    assert submission.stale == ((window.key, "the format of results changed"),)
+    assert manager.task_stat() == {"waiting": 1}
+    assert [task["_id"] for task in manager.query({"def": definition})] == [submission.ids[window.key]]
 
 
-def reason() -> str | None:
-    return why_stale(
-        KEPT["definition"], KEPT["validity"], generation=provider_from_settings().generation, reading=Reading()
-    )
+SCOPE = ReadScope(generation="g", freq="day", stop=3, until="2020-01-03", calendar="c", rows="r")
 
 
-def test_the_same_imports_still_give_the_generation_that_was_noted(market):
-    assert provider_from_settings().generation == KEPT["validity"]["data"]
-    assert KEPT["validity"]["schema"] == RESULT_SCHEMA
-    assert fingerprint(KEPT["definition"]) == KEPT["fingerprint"]
-    assert reason() is None
+@pytest.mark.parametrize("scope", [SCOPE, ReadScope(generation="g")])
+def test_a_scope_is_what_it_was_after_it_was_stored(scope):
+    assert ReadScope.from_json(json.loads(json.dumps(scope.to_json()))) == scope
 
 
-def test_a_result_of_then_stands_on_days_that_came_later(market):
-    import_market(rows(DAYS[35:]), market)
-    assert provider_from_settings().generation != KEPT["validity"]["data"]
-    assert reason() is None
-
-
-def test_it_does_not_stand_on_a_price_that_was_revised(market):
-    import_market(rows(DAYS[20:21], more=1), market, revise=True)
-    assert "changed from 2020-01-29 on" in (reason() or "")
-
-
-def test_one_that_noted_no_reading_stands_on_its_generation_alone(market):
-    noted = {name: value for name, value in KEPT["validity"].items() if name != "reads"}
-    generation = provider_from_settings().generation
-    assert why_stale(KEPT["definition"], noted, generation=generation, reading=Reading()) is None
-    import_market(rows(DAYS[35:]), market)
-    generation = provider_from_settings().generation
-    assert why_stale(KEPT["definition"], noted, generation=generation, reading=Reading()) == "the market data changed"
-
-
-@pytest.mark.parametrize("reads", [[], {}, {"freq": "day"}, {"freq": 3, "stop": "x"}, {"freq": "day", "stop": None}])
-def test_a_note_that_is_none_makes_the_result_stale_and_is_no_error(market, reads):
-    import_market(rows(DAYS[35:]), market)
-    generation = provider_from_settings().generation
-    noted = {**KEPT["validity"], "reads": reads}
-    found = why_stale(KEPT["definition"], noted, generation=generation, reading=Reading())
-    assert "the market data changed" in (found or "")
+@pytest.mark.parametrize(
+    "change",
+    [{"format": 2}, {"format": None}, {"generation": None}, {"stop": "3"}, {"stop": True}, {"rows": None}, {"freq": 1}],
+)
+def test_a_scope_of_another_format_or_without_a_value_is_refused(change):
+    with pytest.raises(ConfigError, match="read scope"):
+        ReadScope.from_json({**SCOPE.to_json(), **change})
+    with pytest.raises(ConfigError, match="read scope"):
+        ReadScope.from_json([change])

@@ -16,6 +16,7 @@ import pandas as pd
 from rollwright.analysis.metrics import to_recorder_metrics
 from rollwright.analysis.panel import take_column
 from rollwright.analysis.signal import calc_ic, calc_long_short_return, summarise
+from rollwright.dataset.contract import ReadScope, TaskDataset
 from rollwright.errors import ArtifactNotFoundError, ConfigError, ModelError, NoActiveRecorderError
 from rollwright.models.base import Model
 from rollwright.tracking.recorder import Recorder
@@ -65,6 +66,13 @@ class RecordTemp:
     def generate(self, **kwargs: Any) -> Any:
         """Make and save what this template is for."""
         raise NotImplementedError
+
+    def reads(self) -> tuple[ReadScope, ...]:
+        """Return which data `generate` read beside the dataset it was given and the recorder's artifacts: none here.
+
+        A template that reads prices tells their scope, so that its result is judged by them.
+        """
+        return ()
 
     def list(self) -> list[str]:
         """Return the names of the artifacts this template saves, without its folder."""
@@ -154,7 +162,9 @@ class SignalRecord(RecordTemp):
        must not be read by whatever makes them.
     """
 
-    def __init__(self, model: Model | None = None, dataset: Any = None, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self, model: Model | None = None, dataset: TaskDataset | None = None, recorder: Recorder | None = None
+    ) -> None:
         super().__init__(recorder=recorder)
         self.model = model
         self.dataset = dataset
@@ -189,7 +199,7 @@ class SignalRecord(RecordTemp):
         _logger.info("record.signal_stored rows=%d days=%d", len(frame), frame.index.get_level_values(0).nunique())
 
     @staticmethod
-    def generate_label(dataset: Any) -> pd.DataFrame:
+    def generate_label(dataset: TaskDataset) -> pd.DataFrame:
         """Return the raw labels of the segment ``test``: a column per label, NaN where the future is not known yet."""
         label = dataset.prepare("test", col_set="label", data_key="raw")
         return label.to_frame("label") if isinstance(label, pd.Series) else label
@@ -209,12 +219,12 @@ class ACRecordTemp(RecordTemp, ABC):
 
     Attributes
     ----------
-    reads : tuple of str or None
+    needs : tuple of str or None
         The artifacts of ``depend_cls`` that this template reads, so that it never asks for one it has no use for. None
         stands for all of them.
     """
 
-    reads: ClassVar[tuple[str, ...] | None] = None
+    needs: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(self, recorder: Recorder | None, skip_existing: bool = False) -> None:  # noqa: FBT001, FBT002 - as known
         super().__init__(recorder=recorder)
@@ -244,10 +254,10 @@ class ACRecordTemp(RecordTemp, ABC):
         """Return the artifacts by name; `generate` saves them."""
 
     def _check_inputs(self, given: set[str]) -> None:
-        if self.reads is None or self.depend_cls is None:
+        if self.needs is None or self.depend_cls is None:
             self.check()
             return
-        wanted = [self.depend_cls.get_path(name) for name in self.reads if name.partition(".")[0] not in given]
+        wanted = [self.depend_cls.get_path(name) for name in self.needs if name.partition(".")[0] not in given]
         self._require(wanted)
 
     def _is_complete(self) -> bool:
@@ -276,7 +286,7 @@ class SigAnaRecord(ACRecordTemp):
 
     artifact_path = "sig_analysis"
     depend_cls = SignalRecord
-    reads = ("pred.pkl", "label.pkl")
+    needs = ("pred.pkl", "label.pkl")
 
     def __init__(
         self,

@@ -194,7 +194,7 @@ def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgr
     store = store_from_url(campaign.settings.resolve_url(campaign.settings.pool.url))
     try:
         manager = TaskManager(plan.name, store=store)
-        submission = submit(plan, manager, generation=source.generation)
+        submission = submit(plan, manager)
         tell("submitted", submission)
         if submission.todo and not _train(campaign, plan, submission, manager, jobs, tell):
             return None

@@ -22,7 +22,8 @@ from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.tracking.artifacts import ArtifactRef, LocalArtifactStore
 from rollwright.tracking.recorder import Recorder
-from rollwright.training.execute import MODEL_ARTIFACT, TASK_ARTIFACT, task_train
+from rollwright.training.execute import TASK_ARTIFACT, task_train
+from rollwright.training.kept_fit import MODEL_ARTIFACT, VALIDITY_ARTIFACT
 from rollwright.training.pooled import train_in_pool
 from rollwright.training.provenance import PROVENANCE_ARTIFACT, differences
 
@@ -59,7 +60,7 @@ class Replay:
     run : StoredRun
         The original.
     artifacts : tuple of ArtifactComparison
-        Every artifact but the provenance.
+        Every artifact but those that tell of the data and code it was made from: provenance and validity.
     changed : tuple of (str, str, str)
         Differences in provenance: dotted name, then, now.
     has_provenance : bool
@@ -120,7 +121,7 @@ def replay(what: str, *, project: Path | None = None) -> Replay:
         with using(there):
             _train(task, run, there, in_slot=origin.get("process") == "slot")
         after, now = _read_outcome(Path(folder))
-    names = sorted((before.keys() | after.keys()) - {PROVENANCE_ARTIFACT})
+    names = sorted((before.keys() | after.keys()) - {PROVENANCE_ARTIFACT, VALIDITY_ARTIFACT})
     return Replay(
         run=run,
         artifacts=tuple(_compare(name, before.get(name), after.get(name)) for name in names),

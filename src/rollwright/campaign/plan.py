@@ -11,6 +11,7 @@ from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.config import CampaignConfig
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.placeholders import fill_paths
+from rollwright.dataset.contract import check_dataset
 from rollwright.errors import ConfigError
 from rollwright.tasks.generate import task_generator
 from rollwright.tasks.rolling import RollingGen
@@ -157,9 +158,7 @@ def _window(task: Mapping[str, Any], last: Session) -> Window:
 
 
 def _label_span(template: Mapping[str, Any]) -> int | None:
-    dataset = init_instance_by_config(template["dataset"], slot="dataset")
-    span = getattr(dataset, "label_lookahead", None)
-    return int(span) if span is not None else None
+    return check_dataset(init_instance_by_config(template["dataset"], slot="dataset")).label_lookahead
 
 
 def _trunc_days(config: CampaignConfig, span: int | None) -> int:

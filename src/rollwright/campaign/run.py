@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,14 +18,17 @@ from rollwright.config.construct import init_instance_by_config
 from rollwright.config.context import Context
 from rollwright.config.placeholders import fill_paths
 from rollwright.core.atomic import write_text
-from rollwright.errors import RecorderNotFoundError, RollwrightError, TaskFailedError
+from rollwright.dataset.contract import check_dataset
+from rollwright.errors import PoolError, RecorderNotFoundError, RollwrightError, TaskFailedError
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.worker.worker import WorkerEvent
+from rollwright.tasks.spec import TaskSpec
 from rollwright.tracking.recorder import Recorder
-from rollwright.training.data_dependency import Reading
+from rollwright.training.data_dependency import ScopeCheck
+from rollwright.training.kept_fit import load_validity
 from rollwright.training.pooled import train_in_pool, train_in_slot
-from rollwright.training.validity import why_stale
+from rollwright.training.validity import RESULT_SCHEMA, Validity, Verdict, judge
 
 __all__ = ["REQUIRED_ARTIFACTS", "Submission", "finished_recorders", "submit", "train_windows", "warm_features"]
 
@@ -45,11 +49,14 @@ class Submission:
         Windows whose result is finished and still valid.
     stale : tuple of (WindowKey, str)
         Windows that were finished and must be trained again, each with the reason.
+    incomplete : tuple of (WindowKey, str)
+        Windows whose model stands, and of which only records must be made again, each with the reason.
     """
 
     ids: Mapping[WindowKey, str]
     reused: tuple[WindowKey, ...]
     stale: tuple[tuple[WindowKey, str], ...]
+    incomplete: tuple[tuple[WindowKey, str], ...] = ()
 
     @property
     def todo(self) -> tuple[WindowKey, ...]:
@@ -57,16 +64,18 @@ class Submission:
         return tuple(key for key in self.ids if key not in self.reused)
 
 
-def submit(plan: CampaignPlan, manager: TaskManager, *, generation: str) -> Submission:
+def submit(plan: CampaignPlan, manager: TaskManager) -> Submission:
     """Put the windows into the pool and decide which results still stand (decision D16).
 
     Tasks that failed or were cancelled are tried again: giving the command anew asks for that.
     """
-    reading = Reading()
+    check = ScopeCheck()
+    _rename_former(plan, manager)
     ids = manager.create_task([window.spec.definition for window in plan.windows])
     by_key = {window.key: task_id for window, task_id in zip(plan.windows, ids, strict=True)}
     reused: list[WindowKey] = []
     stale: list[tuple[WindowKey, str]] = []
+    incomplete: list[tuple[WindowKey, str]] = []
     for window in plan.windows:
         task = manager.re_query(by_key[window.key])
         # Only from the state that was seen: another `roll` of this campaign may have put it back to work meanwhile.
@@ -75,37 +84,57 @@ def submit(plan: CampaignPlan, manager: TaskManager, *, generation: str) -> Subm
             manager.reset_status(seen, "waiting")
         if task["status"] != "done":
             continue
-        reason = _why_stale(window, task, generation, reading)
-        if reason is None:
+        verdict = _judge(window, task, check)
+        if verdict.reason is None:
             reused.append(window.key)
-        else:
-            _logger.info("window.stale name=%s reason=%s", window.name, reason)
-            stale.append((window.key, reason))
-            manager.reset_status(seen, "waiting")
-    return Submission(ids=by_key, reused=tuple(reused), stale=tuple(stale))
+            continue
+        _logger.info("window.stale name=%s trained=%s reason=%s", window.name, bool(verdict.fit), verdict.reason)
+        (stale if verdict.fit else incomplete).append((window.key, verdict.reason))
+        manager.reset_status(seen, "waiting")
+    return Submission(ids=by_key, reused=tuple(reused), stale=tuple(stale), incomplete=tuple(incomplete))
 
 
-def _why_stale(window: Window, task: Mapping[str, Any], generation: str, reading: Reading) -> str | None:
-    reason = why_stale(window.spec.definition, task.get("validity"), generation=generation, reading=reading)
-    if reason is not None:
-        return reason
+def _rename_former(plan: CampaignPlan, manager: TaskManager) -> None:
+    """Give the plan's tasks that a former version put into the pool the identity they have now.
+
+    Else they would be found under none: their results neither told as those of a former format, nor ever replaced.
+    """
+    wanted = {window.spec.fingerprint for window in plan.windows}
+    former = manager.query({"status": "done", "validity.schema": {"$in": [*range(RESULT_SCHEMA)]}}, decode=False)
+    for task in former:
+        spec = TaskSpec.from_definition(task["def"])
+        if spec.fingerprint in wanted:
+            with suppress(PoolError):  # somebody has put it under the present one meanwhile
+                manager.replace_task(task, task)
+
+
+def _judge(window: Window, task: Mapping[str, Any], check: ScopeCheck) -> Verdict:
+    """Tell what of a finished window stands: by what was noted with the result, and by what its recorder holds."""
+    verdict = judge(window.spec.definition, task.get("validity"), check=check)
+    noted = Validity.from_json(task.get("validity"))
+    if verdict.reason is not None or noted is None:
+        return verdict
     try:
         recorder: Recorder = task["res"]
+        held = load_validity(recorder)
+        if held is None or held.fit != noted.fit:
+            return Verdict(fit="its recorder does not hold the model any more")
+        if held.records[: len(noted.records)] != noted.records:
+            return Verdict(records="its recorder does not hold these records any more")
         for name in REQUIRED_ARTIFACTS:  # reading checks length and sha256
             recorder.load_object(name)
+    except RecorderNotFoundError as error:
+        return Verdict(fit=error.message)
     except RollwrightError as error:
-        return error.message
-    return None
+        return Verdict(records=error.message)
+    return Verdict()
 
 
 def warm_features(plan: CampaignPlan) -> None:
     """Build the feature store once, here, before several workers would wait for each other to do it."""
     for windows in plan.variants.values():
         definition = fill_paths(windows[-1].spec.definition)
-        dataset = init_instance_by_config(definition["dataset"], slot="dataset")
-        warm = getattr(dataset, "warm", None)
-        if warm is not None:
-            warm()
+        check_dataset(init_instance_by_config(definition["dataset"], slot="dataset")).warm()
 
 
 def train_windows(

@@ -55,6 +55,8 @@ class CampaignProgress:
         self._names = {task_id: str(key) for key, task_id in submission.ids.items()}
         for key, reason in submission.stale:
             stderr.print(f"window {key} is trained again: {reason}")
+        for key, reason in submission.incomplete:
+            stderr.print(f"window {key} keeps its model, and its records are made again: {reason}")
         if submission.reused:
             stderr.print(f"{len(submission.reused)} of {len(submission.ids)} windows are finished already and kept")
         if submission.todo and stderr.console.is_terminal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Final, cast
 
 import numpy as np
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from rollwright.calendar.trading import to_session
 from rollwright.codecs.described import Described
 from rollwright.config.construct import init_instance_by_config
+from rollwright.dataset.contract import DataKey, Fold, ReadScope
 from rollwright.dataset.handler import DataHandler
-from rollwright.dataset.handler_chain import DataKey
 from rollwright.dataset.handler_columns import CS_ALL, ColumnSet, chosen_columns
 from rollwright.dataset.handler_rows import PickedColumnBlock
 from rollwright.dataset.sampler import TSDataSampler, check_step_len
@@ -30,30 +30,16 @@ LABEL_GROUP: Final = "label"
 ROLES: Final = ("train", "valid", "test")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fold:
-    """One segment as bare arrays; row `i` of every member is the same sample.
+class Dataset(Described, Serializable, ABC):
+    """What a model is given; the usual answers to what `rollwright.dataset.contract.TaskDataset` asks.
 
-    Attributes
-    ----------
-    features : float32 ``[n, k]``
-        C order, read-only where it is a view of the feature store.
-    label : float32 ``[n]`` or None
-        None when the handler has no label.
-    index : MultiIndex
-        (datetime, instrument), sorted.
-    names : tuple of str
-        Names of the features.
+    A subclass of a user's own overrides `prepare`, sets `generation`, and gives `inference_index` and `fold` where a
+    record or a model asks for them. Unless it says otherwise, its results stand as long as its generation does.
     """
 
-    features: NDArray[np.float32]
-    label: NDArray[np.float32] | None
-    index: pd.MultiIndex
-    names: tuple[str, ...]
-
-
-class Dataset(Described, Serializable, ABC):
-    """What a model is given."""
+    segments: Mapping[str, Any] = MappingProxyType({})
+    generation: str = ""
+    label_lookahead: int | None = None
 
     def config(self, **kwargs: Any) -> None:  # type: ignore[override]  # no rule by position, as in Qlib
         """Change what the dataset is about: by default nothing but the rules of `Serializable`."""
@@ -67,6 +53,43 @@ class Dataset(Described, Serializable, ABC):
     @abstractmethod
     def prepare(self, segments: Any, **kwargs: Any) -> Any:
         """Return the data of `segments`."""
+
+    def fold(self, segment: str, *, data_key: DataKey) -> Fold:
+        """Return a segment as bare arrays, which the models of rollwright learn from.
+
+        Raises
+        ------
+        ConfigError
+            Unless a subclass gives them.
+        """
+        raise self._lacking("fold", f"segment `{segment}` as arrays ({data_key})")
+
+    def inference_index(self, segment: str) -> pd.MultiIndex:
+        """Return the (datetime, instrument) of the rows that a prediction of `segment` must score (decision D17).
+
+        Raises
+        ------
+        ConfigError
+            Unless a subclass tells them.
+        """
+        raise self._lacking("inference_index", f"which rows a prediction of `{segment}` must score")
+
+    def _lacking(self, name: str, what: str) -> ConfigError:
+        return ConfigError(f"{type(self).__name__} does not say {what}", hint=f"give it the method `{name}`")
+
+    def warm(self) -> None:
+        """Compute what several processes would wait for: nothing by default."""
+
+    def reads(self) -> tuple[ReadScope, ...]:
+        """Return what was read: by default all of the data, whatever their sessions."""
+        return (ReadScope(generation=self.generation),)
+
+    def forget_reads(self) -> None:
+        """Begin to note anew what is read: nothing to do where all of the data always count."""
+
+    def scope_until(self, stop: int) -> ReadScope:  # noqa: ARG002 - its data are not told by sessions
+        """Return the scope that reading the data has now."""
+        return ReadScope(generation=self.generation)
 
 
 class DatasetH(Dataset):
@@ -153,14 +176,30 @@ class DatasetH(Dataset):
         self.handler.setup_data(**(handler_kwargs or {}))
 
     @property
-    def generation(self) -> str:
+    def generation(self) -> str:  # type: ignore[override]  # a subclass of a user's own may have a plain attribute
         """Identity of the market data that are read."""
         return self.handler.generation
 
     @property
-    def label_lookahead(self) -> int:
-        """Sessions of future that the label reads."""
+    def label_lookahead(self) -> int:  # type: ignore[override]  # as `generation`
+        """Sessions of future that the label reads; asking reads no data."""
         return self.handler.label_lookahead
+
+    def warm(self) -> None:
+        """Compute the features and labels that are not in the feature store yet."""
+        self.handler.warm()
+
+    def reads(self) -> tuple[ReadScope, ...]:
+        """Return what the handler read since it was made, or since `forget_reads`."""
+        return self.handler.reads()
+
+    def forget_reads(self) -> None:
+        """Begin to note anew what is read."""
+        self.handler.forget_reads()
+
+    def scope_until(self, stop: int) -> ReadScope:
+        """Return the scope that reading everything before the calendar position `stop` would have now."""
+        return self.handler.scope_until(stop)
 
     def prepare(
         self,

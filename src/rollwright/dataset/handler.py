@@ -9,14 +9,15 @@ import pandas as pd
 
 from rollwright.codecs.described import Described
 from rollwright.config.construct import init_instance_by_config
-from rollwright.dataset.handler_chain import DataKey, check_key, cut, learns, processed
+from rollwright.dataset.contract import DataKey, ReadScope, scope_of
+from rollwright.dataset.handler_chain import check_key, cut, learns, processed
 from rollwright.dataset.handler_columns import CS_ALL, CS_RAW, ColumnSet, chosen_columns, column_labels
 from rollwright.dataset.handler_range import refuse_reversed, segment_range
 from rollwright.dataset.handler_rows import StockTable, located, of_stocks, picked_table, stock_table
 from rollwright.dataset.loader import CastDataLoader, DataLoader, StaticDataLoader
 from rollwright.dataset.processors import HashStockFormat, Processor, build_processor
 from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
-from rollwright.features.panel import Panel, session_range
+from rollwright.features.panel import Panel, StorePanel, session_range
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.table import RowLabels, Table
 from rollwright.market.source import DataSource
@@ -86,9 +87,14 @@ class DataHandler(Described, Serializable):
         self._opened: Panel | None = None
         refuse_reversed(start_time, end_time)
 
+    # Of the data that are open: how many of `panel.dates`, from the first, hold all that was read.
+    _read_stop: int = 0
+    # What was read of data that were open before.
+    _former_reads: tuple[ReadScope, ...] = ()
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave the opened data behind: a copy, in this process or another, maps them again instead of copying them."""
-        return {**self.__dict__, "_opened": None}
+        return {**self.__dict__, "_opened": None, "_read_stop": 0, "_former_reads": ()}
 
     @property
     def panel(self) -> Panel:
@@ -104,9 +110,40 @@ class DataHandler(Described, Serializable):
             )
         return self._opened
 
-    def watch(self, around: Callable[[Panel], Panel]) -> None:
-        """Read through what `around` makes of the panel, so that a caller sees what is read; `config` ends it."""
-        self._opened = around(self.panel)
+    def warm(self) -> None:
+        """Compute what is not in the feature store yet, so that several processes need not wait for one that does."""
+        self.panel  # noqa: B018 - opening computes
+
+    def reads(self) -> tuple[ReadScope, ...]:
+        """Return what was read since the handler was made, or since `forget_reads`; one scope for each generation."""
+        if not self._read_stop:
+            return self._former_reads
+        return (*self._former_reads, self._scope(self._read_stop))
+
+    def forget_reads(self) -> None:
+        """Begin to note anew what is read."""
+        self._read_stop = 0
+        self._former_reads = ()
+
+    def scope_until(self, stop: int) -> ReadScope:
+        """Return the scope that reading everything before the calendar position `stop` would have now."""
+        return scope_of(self.panel, stop)
+
+    def _scope(self, places: int) -> ReadScope:
+        """Return the scope of the first `places` sessions, and of those that their labels look ahead to."""
+        panel = self.panel
+        begin = panel.sessions.start if isinstance(panel, StorePanel) else 0
+        return scope_of(panel, begin + places + self.label_lookahead)
+
+    def _note_read(self, places: range) -> None:
+        if places:
+            self._read_stop = max(self._read_stop, places.stop)
+
+    def _close(self) -> None:
+        """Let the next use open the data anew; what was read of these stays known."""
+        self._former_reads = self.reads()
+        self._read_stop = 0
+        self._opened = None
 
     @property
     def generation(self) -> str:
@@ -126,13 +163,13 @@ class DataHandler(Described, Serializable):
         if kwargs and not (kwargs := self.take_rules(kwargs)):
             return
         known = ("instruments", "start_time", "end_time")
+        self._close()
         for name, value in kwargs.items():
             if name not in known:
                 raise UnknownSettingError(name, known, where=f"{type(self).__name__}.config")
             setattr(self, name, value)
             self._arguments[name] = value
         refuse_reversed(self.start_time, self.end_time)
-        self._opened = None
 
     def setup_data(
         self,
@@ -153,8 +190,8 @@ class DataHandler(Described, Serializable):
         """
         for name in kwargs:
             raise UnknownSettingError(name, ("enable_cache",), where=f"{type(self).__name__}.setup_data")
+        self._close()
         self.is_set_up = True
-        self._opened = None
 
     def fetch(
         self,
@@ -250,6 +287,7 @@ class DataHandler(Described, Serializable):
     def table(self, places: range, data_key: DataKey) -> Table:
         """Return the processed rows of ``panel.dates[places]``."""
         check_key(data_key)
+        self._note_read(places)
         return self.panel.table(places.start, places.stop)
 
     def picked(self, places: range, data_key: DataKey) -> Table:
@@ -259,6 +297,7 @@ class DataHandler(Described, Serializable):
     def rows(self, places: range, data_key: DataKey) -> RowLabels:
         """Return the labels of those rows; values are read only where a processor may drop rows."""
         check_key(data_key)
+        self._note_read(places)
         return self.panel.rows(places.start, places.stop)
 
     def of_stocks(self, codes: Sequence[str], data_key: DataKey) -> Table:
@@ -456,6 +495,7 @@ class DataHandlerLP(DataHandler):
         """Return the same rows as `table`, without copying the blocks of columns that no processor touches."""
         self._check(data_key)
         chain = [] if self.from_cast else self.fitted(data_key)
+        self._note_read(places)
         found = picked_table(chain, self.panel.table(places.start, places.stop)) if chain else None
         return self._run(chain, places, data_key) if found is None else found
 
@@ -467,6 +507,7 @@ class DataHandlerLP(DataHandler):
         """Return the labels of those rows; values are read only where a processor may drop rows."""
         self._check(data_key)
         if not self.from_cast and all(processor.keeps_rows for processor in self._chain(data_key)):
+            self._note_read(places)
             return self.panel.rows(places.start, places.stop)
         return self.table(places, data_key).rows
 
@@ -523,10 +564,13 @@ class DataHandlerLP(DataHandler):
 
     def _run(self, chain: Sequence[Processor], places: range, data_key: DataKey | None) -> Table:
         if data_key in self.cast_tables:
+            self._note_read(places)
             return cut(self.cast_tables[data_key], self.panel, places)
         if all(processor.local for processor in chain):
+            self._note_read(places)
             return processed(chain, self.panel, places)
         # a processor of a user's own may look at any row, so it gets them all; the window is cut out afterwards
+        self._note_read(range(len(self.panel.dates)))
         whole = self._whole.get(data_key) if data_key is not None else None
         if whole is None:
             whole = processed(chain, self.panel, range(len(self.panel.dates)))

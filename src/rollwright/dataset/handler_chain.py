@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from rollwright.dataset.processors import DropnaLabel, Processor
 from rollwright.errors import UnknownSettingError
 from rollwright.features.panel import Panel, StorePanel
 from rollwright.features.table import Table
 
-__all__ = ["DataKey", "check_key", "cut", "learns", "processed"]
-
-DataKey = Literal["raw", "infer", "learn"]
+__all__ = ["check_key", "cut", "learns", "processed"]
 
 
 def processed(chain: Sequence[Processor], panel: Panel, places: range) -> Table:

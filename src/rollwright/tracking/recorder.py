@@ -320,6 +320,10 @@ class Recorder:
         """Return the names of the artifacts, of all or of those below a folder."""
         return [ref.name for ref in self._files.list(artifact_path or "")]
 
+    def list_digests(self) -> dict[str, str]:
+        """Return the SHA-256 of each artifact by its name, as it was when the artifact was saved."""
+        return {ref.name: ref.sha256 for ref in self._files.list("")}
+
     def download_artifact(self, path: str, dst_path: str | Path | None = None) -> str:
         """Return the path of a file with the artifact's bytes, verified.
 

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final, cast
 
 from rollwright.codecs.registry import codecs
-from rollwright.config.construct import Trust, init_instance_by_config
-from rollwright.config.context import current_settings
+from rollwright.config.construct import init_instance_by_config
 from rollwright.config.placeholders import fill_paths, fill_values
-from rollwright.core.canonical import with_segment_tuples
-from rollwright.errors import ConfigError
+from rollwright.core.canonical import JSON, with_segment_tuples
+from rollwright.dataset.contract import ReadScope, TaskDataset, check_dataset
+from rollwright.errors import ConfigError, RecordError
 from rollwright.models.base import Model
 from rollwright.models.sklearn import as_model
-from rollwright.tasks.identity import task_fingerprint, task_seed
+from rollwright.tasks.identity import fit_key, task_fingerprint, task_seed
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
-from rollwright.training.data_dependency import Reading, watched
-from rollwright.training.provenance import PROVENANCE_ARTIFACT, Process, provenance
-from rollwright.training.validity import code_files, current_validity, hash_of_code
+from rollwright.training.data_dependency import find_scopes
+from rollwright.training.kept_fit import FIT_KEY_TAG, MODEL_ARTIFACT, VALIDITY_ARTIFACT, KeptFit
+from rollwright.training.provenance import PROVENANCE_ARTIFACT, Process, provenance, renew_provenance
+from rollwright.training.validity import TaskParts, Validity, record_configs
 
 __all__ = ["begin_task_train", "end_task_train", "execute", "log_task", "task_train"]
 
 _logger: Final = logging.getLogger("rollwright.training")
 
 RECORDS_MODULE: Final = "rollwright.analysis.records"
-MODEL_ARTIFACT: Final = "params.pkl"
 DATASET_ARTIFACT: Final = "dataset"
 TASK_ARTIFACT: Final = "task"
 
@@ -72,19 +74,47 @@ def end_task_train(rec: Recorder, experiment_name: str) -> Recorder:
     return resumed
 
 
+def complete_fit(task_config: Mapping[str, Any], kept: KeptFit, experiment_name: str) -> dict[str, JSON]:
+    """Make what is missing of a task in the recorder that holds its fit, and return the validity of the result.
+
+    Guarantees: a recorder that was FINISHED, and of which all stands, is FINISHED again when a record that is added
+    fails: other tasks have it as their result.
+    """
+    if kept.standing == len(kept.validity.records) > len(record_configs(task_config)):  # it holds more than is asked
+        return execute(task_config, kept.recorder, kept=kept)
+    finished = kept.recorder.status == Recorder.STATUS_FI and kept.standing == len(kept.validity.records)
+    try:
+        with R.start(experiment_name=experiment_name, recorder_id=kept.recorder.id, resume=True):
+            recorder = R.get_recorder()
+            log_task(task_config, recorder)
+            validity = execute(task_config, recorder, kept=kept)
+            origin = recorder.load_object(PROVENANCE_ARTIFACT)
+            files = TaskParts.of(task_config).files
+            _save(recorder, {PROVENANCE_ARTIFACT: renew_provenance(origin, task_config, code=files)})
+    except BaseException:
+        if finished:
+            R.get_recorder(recorder_id=kept.recorder.id).end_run(Recorder.STATUS_FI)
+        raise
+    return validity
+
+
 def log_task(task_config: Mapping[str, Any], recorder: Recorder) -> None:
     """Write the task's definition into `recorder`: flattened as parameters, whole as the artifact ``task``.
 
-    It is there when this returns: a run that is killed in its fit still says what it was.
+    It is there when this returns: a run that is killed in its fit still says what it was. A recorder that the task
+    goes on in keeps the parameters it has, which never change, and gets those that are new.
     """
-    recorder.log_params(**flatten(task_config))
-    artifacts: dict[str, Any] = {TASK_ARTIFACT: dict(task_config)}
-    recorder.save_objects(**artifacts)
-    recorder.set_tags(hostname=platform.node(), fingerprint=task_fingerprint(task_config))
+    known = recorder.list_params()
+    recorder.log_params(**{name: value for name, value in flatten(task_config).items() if name not in known})
+    _save(recorder, {TASK_ARTIFACT: dict(task_config)})
+    identity = {"fingerprint": task_fingerprint(task_config), FIT_KEY_TAG: fit_key(task_config)}
+    recorder.set_tags(hostname=platform.node(), **identity)
     recorder.flush()
 
 
-def execute(task_config: Mapping[str, Any], recorder: Recorder, *, process: Process = "own") -> dict[str, Any]:
+def execute(
+    task_config: Mapping[str, Any], recorder: Recorder, *, process: Process = "own", kept: KeptFit | None = None
+) -> dict[str, JSON]:
     """Build, fit, save and record one task inside `recorder`, and return its validity.
 
     Placeholders are filled first, in a copy; the model gets the task's seed when it takes one and the configuration
@@ -96,39 +126,105 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder, *, process: Proc
     recorder : Recorder
     process : {"own", "slot"}
         Where it runs, for the provenance.
+    kept : KeptFit, optional
+        A fit of the same task: nothing is learnt then, and where it lies in this recorder, what of its records stands
+        is kept.
 
     Returns
     -------
     dict
-        What the result depends on beside the definition, as `current_validity` tells it.
+        What the result depends on beside the definition, as `rollwright.training.validity.judge` takes it.
 
     Raises
     ------
+    ConfigError
+        When the dataset lacks something that a task needs; nothing was fitted then.
     UnsupportedArtifactError
         When no codec stores such a model or dataset; nothing was fitted then.
     """
     task = fill_paths(task_config)
-    # Before it runs: what is edited meanwhile gave no result.
-    code = code_files(task_config, Trust.from_settings(current_settings()))
-    seed = task_seed(task_config)
-    model = _build_model(task["model"], seed)
-    dataset = init_instance_by_config(task["dataset"], slot="dataset")
+    parts = TaskParts.of(task_config)  # before it runs: what is edited meanwhile gave no result
+    dataset = check_dataset(init_instance_by_config(task["dataset"], slot="dataset"))
+    if kept is None:
+        model, validity = _fit(task, task_config, dataset, recorder, parts=parts, process=process)
+    elif kept.goes_on:
+        model, validity = kept.model, kept.validity
+        if not _is_readable(recorder, DATASET_ARTIFACT):
+            _save(recorder, {DATASET_ARTIFACT: dataset})
+    else:
+        model, validity = kept.model, Validity(fit=kept.validity.fit)
+        origin = renew_provenance(kept.recorder.load_object(PROVENANCE_ARTIFACT), task_config, code=parts.files)
+        _save_fit(recorder, model, dataset, origin, validity)
+    standing = kept.standing if kept is not None and kept.goes_on else 0
+    if standing < len(parts.records):
+        validity = _make_records(task, recorder, model, dataset, validity, parts=parts, standing=standing)
+    asked = validity.records[: len(parts.records)]
+    return Validity(fit=validity.fit, records=asked).to_json()
+
+
+def _fit(
+    task: Mapping[str, Any],
+    task_config: Mapping[str, Any],
+    dataset: TaskDataset,
+    recorder: Recorder,
+    *,
+    parts: TaskParts,
+    process: Process,
+) -> tuple[Model, Validity]:
+    """Learn, and store what was learnt."""
+    model = _build_model(task["model"], task_seed(task_config))
     for kept in (model, dataset):  # what could not be stored is refused before it learns, not after
         codecs.check(kept)
     generation = _generation(dataset)
-    watch = watched(dataset)
-    reweighter = (
-        init_instance_by_config(task["reweighter"], slot="reweighter") if task.get("reweighter") is not None else None
-    )
+    reweighter = None
+    if task.get("reweighter") is not None:
+        reweighter = init_instance_by_config(task["reweighter"], slot="reweighter")
     if reweighter is not None:
         model.fit(dataset, reweighter=reweighter)
     else:
         model.fit(dataset)
-    origin = provenance(task_config, generation=generation, code=code, model=model, process=process)
-    recorder.save_objects(**{MODEL_ARTIFACT: model, DATASET_ARTIFACT: dataset, PROVENANCE_ARTIFACT: origin})
+    origin = provenance(task_config, generation=generation, code=parts.files, model=model, process=process)
+    reads = partial(find_scopes, dataset, model, reweighter)
+    validity = _save_fit(recorder, model, dataset, origin, Validity(fit=parts.fit), reads=reads)
+    return model, validity
+
+
+def _save_fit(
+    recorder: Recorder,
+    model: Model,
+    dataset: TaskDataset,
+    origin: Mapping[str, Any],
+    validity: Validity,
+    *,
+    reads: Callable[[], tuple[ReadScope, ...]] | None = None,
+) -> Validity:
+    """Store model and dataset and, once both are there whole, what they were made from."""
+    _save(recorder, {MODEL_ARTIFACT: model, DATASET_ARTIFACT: dataset, PROVENANCE_ARTIFACT: origin})
+    if reads is not None:  # storing a dataset lets its processors learn what they have not yet, which reads too
+        validity = replace(validity, fit=replace(validity.fit, reads=reads()))
+    _save(recorder, {VALIDITY_ARTIFACT: validity.to_json()})
+    return validity
+
+
+def _make_records(
+    task: Mapping[str, Any],
+    recorder: Recorder,
+    model: Model,
+    dataset: TaskDataset,
+    validity: Validity,
+    *,
+    parts: TaskParts,
+    standing: int,
+) -> Validity:
+    """Make the records from number `standing` on; what is there of them from before is removed first."""
+    former = validity.records[standing:]
+    validity = replace(validity, records=validity.records[:standing])
+    if former:
+        _save(recorder, {VALIDITY_ARTIFACT: validity.to_json()})
+        for name in sorted({name for basis in former for name in basis.artifacts} & recorder.list_digests().keys()):
+            recorder.delete_artifact(name)
     values = {"MODEL": model, "DATASET": dataset}
-    records: list[Any] = []
-    for config in _as_list(task.get("record")):
+    for config, basis in zip(record_configs(task)[standing:], parts.records[standing:], strict=True):
         # <PRED> names what an earlier record saved, so it is read only where somebody asks for it.
         known = {**values, "PRED": recorder.load_object("pred.pkl")} if "<PRED>" in str(config) else values
         record = init_instance_by_config(
@@ -138,11 +234,30 @@ def execute(task_config: Mapping[str, Any], recorder: Recorder, *, process: Proc
             slot="record",
             recorder=recorder,
         )
+        dataset.forget_reads()
+        before = recorder.list_digests()
         record.generate()
-        records.append(record)
-    validity = {**current_validity(task_config, generation), "code": hash_of_code(code)}
-    reads = Reading.told(dataset, watch, model, reweighter, *records)
-    return validity if reads is None else {**validity, "reads": reads}
+        left = {
+            name: digest
+            for name, digest in recorder.list_digests().items()
+            if before.get(name) != digest and name != VALIDITY_ARTIFACT
+        }
+        made = replace(basis, reads=find_scopes(dataset, record), artifacts=left)
+        validity = replace(validity, records=(*validity.records, made))
+        _save(recorder, {VALIDITY_ARTIFACT: validity.to_json()})
+    return validity
+
+
+def _save(recorder: Recorder, artifacts: Mapping[str, Any]) -> None:
+    recorder.save_objects(**artifacts)
+
+
+def _is_readable(recorder: Recorder, name: str) -> bool:
+    try:
+        recorder.download_artifact(name)
+    except RecordError:
+        return False
+    return True
 
 
 def _build_model(config: object, seed: int) -> Model:
@@ -153,9 +268,9 @@ def _build_model(config: object, seed: int) -> Model:
     return model
 
 
-def _generation(dataset: Any) -> str:
-    generation = getattr(dataset, "generation", None)
-    if not isinstance(generation, str):
+def _generation(dataset: TaskDataset) -> str:
+    generation: object = dataset.generation
+    if not isinstance(generation, str) or not generation:
         raise ConfigError(
             f"{type(dataset).__name__} does not say which generation of the data it reads",
             hint="give it an attribute `generation`: a text that differs whenever its data may differ",
@@ -174,9 +289,3 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             leaves[name] = value
     return leaves
-
-
-def _as_list(value: object) -> list[Any]:
-    if value is None:
-        return []
-    return [value] if isinstance(value, Mapping | str) else list(value)  # type: ignore[call-overload]  # YAML gives lists

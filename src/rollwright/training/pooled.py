@@ -21,7 +21,8 @@ from rollwright.pool.worker.worker import (
 )
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
-from rollwright.training.execute import execute, log_task, task_train
+from rollwright.training.execute import complete_fit, execute, log_task, task_train
+from rollwright.training.kept_fit import find_fit
 from rollwright.training.trainer import (
     STATUS_BEGIN,
     STATUS_END,
@@ -135,15 +136,20 @@ def train_in_slot(
 ) -> TaskResult:
     """Train one task of a pool: the function that worker processes run.
 
+    What the experiment has learnt already, and what stands, is not learnt again: then only records are made.
+
     Returns
     -------
     TaskResult
         A reference to the finished recorder and the validity of the result (decision D16).
     """
+    kept = find_fit(definition, experiment_name)
+    if kept is not None and kept.goes_on:
+        return TaskResult(value=kept.recorder, validity=complete_fit(definition, kept, experiment_name))
     with R.start(experiment_name=experiment_name, recorder_name=recorder_name):
         recorder = R.get_recorder()
         log_task(definition, recorder)
-        validity = execute(definition, recorder, process="slot")
+        validity = execute(definition, recorder, process="slot", kept=kept)
         recorder.set_tags(**{STATUS_KEY: STATUS_END})
     return TaskResult(value=recorder, validity=validity)
 

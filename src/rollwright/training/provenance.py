@@ -107,6 +107,23 @@ def provenance(
     }
 
 
+def renew_provenance(
+    origin: Mapping[str, Any], task_config: Mapping[str, Any], *, code: Mapping[str, str]
+) -> dict[str, JSON]:
+    """Return the provenance of a model as it stands with another task, which has not trained it.
+
+    Parameters
+    ----------
+    origin : mapping
+        What was stored with the model: data, parameters, versions and platform stay those of the fit.
+    task_config : mapping
+    code : mapping of str to str
+        As in `provenance`; the task's records may name other files.
+    """
+    named = {**origin["code"], "hash": hash_of_code(code), "files": dict(code)}
+    return {**origin, "fingerprint": task_fingerprint(task_config), "code": named}
+
+
 def made_with(packages: Iterable[str]) -> dict[str, JSON]:
     """Return the versions of Python, rollwright and those of `packages` that are installed, by name."""
     found: dict[str, JSON] = {"python": platform.python_version()}

@@ -1,55 +1,200 @@
 """Whether a stored result is still the answer (decision D16).
 
-A task's fingerprint says *what* was asked. What it was answered *from* is recorded beside the result: the generation of
-the market data, the code of the user's own modules, and the version of what we store. Same identity but another
-validity means: run it again.
+A task's fingerprint says *what* was asked. What it was answered *from* is noted beside the result: the version of what
+we store, the code of the user's own modules, and the data that were read; those of the fit and of each record apart,
+since a record may read more than the model learnt from. Same identity but invalid means: that part again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from rollwright.config.construct import SAVED, Trust, saved_file
 from rollwright.config.context import current_settings
+from rollwright.config.placeholders import fill_paths
 from rollwright.core.canonical import JSON, sha256_hex
-from rollwright.training.data_dependency import Reading
+from rollwright.dataset.contract import ReadScope
+from rollwright.errors import ConfigError
+from rollwright.tasks.identity import fit_key, record_keys
+from rollwright.training.data_dependency import ScopeCheck
 
-__all__ = ["RESULT_SCHEMA", "code_files", "code_hash", "current_validity", "hash_of_code", "why_stale"]
+__all__ = [
+    "RESULT_SCHEMA",
+    "Basis",
+    "TaskParts",
+    "Validity",
+    "Verdict",
+    "code_files",
+    "code_hash",
+    "hash_of_code",
+    "judge",
+]
 
-RESULT_SCHEMA: Final = 1
+RESULT_SCHEMA: Final = 2
 
 
-def current_validity(definition: Mapping[str, Any], generation: str, *, trust: Trust | None = None) -> dict[str, Any]:
-    """Return what a result of `definition` depends on beside the definition itself."""
-    trusted = trust if trust is not None else Trust.from_settings(current_settings())
-    return {"schema": RESULT_SCHEMA, "data": generation, "code": code_hash(definition, trusted)}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """What one part of a result was made from.
+
+    Attributes
+    ----------
+    key : str
+        Identity of the part: the fit key, or that of a record.
+    code : str
+        Hash of the user's own code that its configuration names, empty when it names none.
+    reads : tuple of ReadScope
+        The data that were read for it.
+    artifacts : mapping of str to str
+        Of a record: what it left, with the SHA-256 of each.
+    """
+
+    key: str
+    code: str
+    reads: tuple[ReadScope, ...] = ()
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return it as JSON."""
+        return {
+            "key": self.key,
+            "code": self.code,
+            "reads": [scope.to_json() for scope in self.reads],
+            "artifacts": dict(self.artifacts),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Return what `to_json` wrote."""
+        return cls(
+            key=str(value["key"]),
+            code=str(value["code"]),
+            reads=tuple(ReadScope.from_json(scope) for scope in value["reads"]),
+            artifacts={str(name): str(digest) for name, digest in value["artifacts"].items()},
+        )
 
 
-def why_stale(definition: Mapping[str, Any], recorded: JSON, *, generation: str, reading: Reading) -> str | None:
-    """Return why a result of `definition` is no answer any more, None when it still is.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validity:
+    """What a whole result was made from: its fit, and each record in order."""
+
+    fit: Basis
+    records: tuple[Basis, ...] = ()
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return it as JSON, with the version of what we store."""
+        records: list[JSON] = [basis.to_json() for basis in self.records]
+        return {"schema": RESULT_SCHEMA, "fit": self.fit.to_json(), "records": records}
+
+    @classmethod
+    def from_json(cls, value: object) -> Self | None:
+        """Return what `to_json` wrote; None for what another version stored, or none at all."""
+        if not isinstance(value, Mapping) or value.get("schema") != RESULT_SCHEMA:
+            return None
+        try:
+            records = tuple(Basis.from_json(basis) for basis in value["records"])
+            return cls(fit=Basis.from_json(value["fit"]), records=records)
+        except (KeyError, TypeError, AttributeError, ConfigError):
+            return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskParts:
+    """The parts of a task that are made, and judged, apart: their identities and the user's code they name now.
+
+    Attributes
+    ----------
+    fit : Basis
+    records : tuple of Basis
+        In the order in which they are made.
+    files : mapping of str to str
+        All of the user's files that the task names, with their hashes.
+    """
+
+    fit: Basis
+    records: tuple[Basis, ...]
+    files: Mapping[str, str]
+
+    @classmethod
+    def of(cls, definition: Mapping[str, Any], *, trust: Trust | None = None) -> TaskParts:
+        """Return the parts of the task `definition`."""
+        trusted = trust if trust is not None else Trust.from_settings(current_settings())
+        learnt = {name: definition.get(name) for name in ("model", "dataset", "reweighter")}
+        records = zip(record_keys(definition, trust=trusted), record_configs(definition), strict=True)
+        return cls(
+            fit=Basis(key=fit_key(definition, trust=trusted), code=code_hash(learnt, trusted)),
+            records=tuple(Basis(key=key, code=code_hash({"record": config}, trusted)) for key, config in records),
+            files=code_files(definition, trusted),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Why parts of a result are no answer any more.
+
+    Attributes
+    ----------
+    fit : str or None
+        Why the model must be trained again; None when it stands.
+    records : str or None
+        Why a record must be made again, on the model there is; None when all stand, or the model does not.
+    """
+
+    fit: str | None = None
+    records: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why anything is to be made again."""
+        return self.fit or self.records
+
+
+def record_configs(definition: Mapping[str, Any]) -> list[Any]:
+    """Return the configurations of the records that a task asks for, placeholders of paths filled."""
+    records = fill_paths(definition).get("record")
+    if records is None:
+        return []
+    return [*records] if isinstance(records, list | tuple) else [records]
+
+
+def judge(definition: Mapping[str, Any], recorded: object, *, check: ScopeCheck, trust: Trust | None = None) -> Verdict:
+    """Tell which parts of a result of `definition` are no answer any more.
 
     Parameters
     ----------
     definition : mapping
     recorded : JSON
         What `rollwright.training.execute.execute` returned when the result was made.
-    generation : str
-        That of the market data now.
-    reading : Reading
-        Asked when the market data are not those of the result: what a result read may have stayed as it was.
+    check : ScopeCheck
+    trust : Trust, optional
     """
-    noted = recorded if isinstance(recorded, Mapping) else {}
-    wanted = current_validity(definition, generation)
-    changed = [key for key in wanted if noted.get(key) != wanted[key]]
-    if changed == ["data"]:
-        return reading.why_stale(definition, noted)
-    return f"{' and '.join(_NAMES[key] for key in changed)} changed" if changed else None
+    validity = Validity.from_json(recorded)
+    if validity is None:
+        return Verdict(fit="the format of results changed")
+    parts = TaskParts.of(definition, trust=trust)
+    fit = why_stale(definition, validity.fit, now=parts.fit, check=check)
+    if fit is not None:
+        return Verdict(fit=fit)
+    if len(validity.records) < len(parts.records):
+        return Verdict(records="records are missing")
+    reasons = (
+        why_stale(definition, basis, now=now, check=check)
+        for basis, now in zip(validity.records, parts.records, strict=False)
+    )
+    return Verdict(records=next((reason for reason in reasons if reason is not None), None))
 
 
-_NAMES: Final = {"schema": "the format of results", "data": "the market data", "code": "your own code"}
+def why_stale(definition: Mapping[str, Any], basis: Basis, *, now: Basis, check: ScopeCheck) -> str | None:
+    """Return why one part of a result does not stand, all reasons at once; None when it does."""
+    if basis.key != now.key:
+        return "it was made from another configuration"
+    reasons = ["your own code changed"] if basis.code != now.code else []
+    data = check.why_stale(definition, basis.reads)
+    return " and ".join([*reasons, *([data] if data is not None else [])]) or None
 
 
 def code_hash(definition: Mapping[str, Any], trust: Trust) -> str:

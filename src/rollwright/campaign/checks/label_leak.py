@@ -10,6 +10,7 @@ from rollwright.calendar.trading import TradingCalendar
 from rollwright.config.aliases import translate_module
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.placeholders import fill_paths
+from rollwright.dataset.contract import check_dataset
 from rollwright.errors import CalendarRangeError
 
 __all__ = ["horizon_notes"]
@@ -26,12 +27,9 @@ def horizon_notes(task: Mapping[str, Any], calendar: TradingCalendar) -> list[st
     config = fill_paths(task)["dataset"]
     if not (_is_ours(config) and _is_ours(config.get("kwargs", {}).get("handler"))):
         return []
-    dataset = init_instance_by_config(config, slot="dataset")
-    span = getattr(dataset, "label_lookahead", None)
-    segments = getattr(dataset, "segments", None)
-    if not span or not isinstance(segments, Mapping):
-        return []
-    return list(_notes(segments, int(span), calendar))
+    dataset = check_dataset(init_instance_by_config(config, slot="dataset"))
+    span = dataset.label_lookahead
+    return list(_notes(dataset.segments, span, calendar)) if span else []
 
 
 def _is_ours(config: object) -> bool:
