@@ -60,10 +60,10 @@ class FileLock:
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Hold the lock inside the block, waiting for those who asked before."""
-        if not posix.has_file_locks():
-            yield
-            return
         if self._handle is None:
+            if not posix.has_file_locks():
+                yield
+                return
             self._handle = posix.open_for_locking(self._path)
         posix.lock_exclusive(self._handle)
         try:

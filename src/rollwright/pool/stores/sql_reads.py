@@ -110,6 +110,8 @@ def history_of_row(row: Row) -> HistoryRow:
 
 def sort_leases(leases: list[Lease]) -> list[Lease]:
     """Return leases in the order in which tasks are taken, since RETURNING promises none."""
+    if len(leases) < 2:
+        return leases
     return sorted(leases, key=lambda lease: (-lease.priority, int(lease.task_id)))
 
 

@@ -17,8 +17,8 @@ from rollwright.core.posix import has_shared_locks
 __all__ = ["find_dead_processes", "register_process", "remove_process"]
 
 _mutex: Final = threading.Lock()
-_held: Final[dict[Path, HeldLock]] = {}
-"""The locks by which this process shows that it lives, one for each folder."""
+_held: Final[dict[Path, tuple[str, HeldLock]]] = {}
+"""The names and locks by which this process shows that it lives, one for each folder."""
 
 
 def register_process(folder: Path) -> str | None:
@@ -27,17 +27,21 @@ def register_process(folder: Path) -> str | None:
     The lock is held until the process ends, however it ends; a forked child registers itself anew. None where there
     are no locks.
     """
+    held = _held.get(folder)
+    if held is not None and held[1].is_held:
+        return held[0]
     if not has_shared_locks():
         return None
     with _mutex:
         held = _held.get(folder)
-        if held is None or not held.is_held:
+        if held is None or not held[1].is_held:
+            name = f"{os.getpid()}-{secrets.token_hex(8)}"
             try:
-                held = HeldLock(folder / f"{os.getpid()}-{secrets.token_hex(8)}")
+                held = name, HeldLock(folder / name)
             except OSError:  # leases alone must do
                 return None
             _held[folder] = held
-        return held.path.name
+        return held[0]
 
 
 def find_dead_processes(folder: Path, names: list[str]) -> list[str]:
