@@ -227,7 +227,7 @@ class WorkLoop:
                 return
             if self._start_listening():
                 continue  # look again: of what was put meanwhile nobody was notified
-            self._collect(min(self._seconds_to_wait(), max(0.0, self._next_renewal - self._clock.monotonic())))
+            self._collect(self._seconds_to_wait())
 
     def _run_round(self) -> bool:
         """Do what is due at the store; return whether nothing is left to do.
@@ -262,17 +262,20 @@ class WorkLoop:
         return idle and self._listener is not None and self._listener.start()
 
     def _seconds_to_wait(self) -> float:
-        """Return how long nobody needs to look: until a task that failed here is due again, at most ``poll``."""
-        if self._reconnect.lost:
-            return self._reconnect.pause
+        """Return how long nobody needs to look: until leases are renewed or a failed task is due, at most ``poll``."""
         now = self._clock.monotonic()
-        self._retry_times = [moment for moment in self._retry_times if moment > now]
-        waits = [self._poll, *(moment - now + 0.001 for moment in self._retry_times)]
+        seconds = max(0.0, self._next_renewal - now)
+        if self._reconnect.lost:
+            return min(seconds, self._reconnect.pause)
+        seconds = min(seconds, self._poll)
+        if self._retry_times:
+            self._retry_times = [moment for moment in self._retry_times if moment > now]
+            seconds = min([seconds, *(moment - now + 0.001 for moment in self._retry_times)])
         if self._until_empty and self._wait_for_others and self._is_idle():
-            waits.append(_CHECK_OTHERS)
+            seconds = min(seconds, _CHECK_OTHERS)
         if self._memory_short:
-            waits.append(_CHECK_MEMORY)
-        return min(waits)
+            seconds = min(seconds, _CHECK_MEMORY)
+        return seconds
 
     def _is_idle(self) -> bool:
         return not self._executor.leases
@@ -312,8 +315,9 @@ class WorkLoop:
                 self._finished.append(outcome.task_id)
                 done = Not(part=In(path=("_id",), values=tuple(self._finished)))
                 self._request = replace(self._request, query=both(self._query, done))
-        for raised in [end.raised for end in ends if end.raised is not None]:
-            self._raise(raised)
+        for end in ends:
+            if end.raised is not None:
+                self._raise(end.raised)
 
     def _outcome_of(self, end: AttemptEnd) -> Outcome:
         if end.kind == "finished":
@@ -355,8 +359,10 @@ class WorkLoop:
 
     def _settle(self, *, limit: int) -> tuple[Lease, ...]:
         outcomes, self._outcomes = self._outcomes, []
+        if limit not in (0, self._request.limit):
+            self._request = replace(self._request, limit=limit)
         try:
-            settlement = self._store.settle(outcomes, claim=replace(self._request, limit=limit) if limit else None)
+            settlement = self._store.settle(outcomes, claim=self._request if limit else None)
         except StoreUnavailableError:
             self._outcomes = outcomes
             raise
@@ -373,8 +379,8 @@ class WorkLoop:
             self._retry_times.append(self._clock.monotonic() + outcome.delay)
         retried = outcome.kind == "failed" and status is not Status.FAILED
         kind: EventKind = "retry" if retried else EVENT_OF[outcome.kind]
-        counted = {"done": "done", "part_done": "done", "failed": "failed", "released": "released"}.get(kind)
-        if counted is not None:
+        counted = "done" if kind == "part_done" else kind
+        if counted in self._counts:
             self._counts[counted] += 1
         _logger.info("task.%s pool=%s task=%s status=%s", kind, self._request.pool, outcome.task_id, status.value)
         self._emit(kind, outcome.task_id, None, last_line(outcome.error) if outcome.error else "")
