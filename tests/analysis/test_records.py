@@ -42,7 +42,7 @@ def test_what_must_be_scored_is_written_before_the_model_is_asked(two_days, reco
             assert recorder.objects["expected_index.pkl"].index.equals(two_days.index)
             raise RuntimeError("out of memory")
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError, match="out of memory"):
         SignalRecord(model=Dying(), dataset=two_days, recorder=recorder).generate()
     assert list(recorder.objects) == ["expected_index.pkl"]
 
@@ -55,7 +55,7 @@ def test_scores_that_leave_a_row_out_are_refused(two_days, scorer, recorder):
 
 
 def test_a_template_without_a_recorder_says_so(two_days, scorer):
-    with pytest.raises(NoActiveRecorderError):
+    with pytest.raises(NoActiveRecorderError, match="SignalRecord has no recorder"):
         SignalRecord(model=scorer, dataset=two_days).generate()
     with pytest.raises(ModelError, match="needs a model and a dataset"):
         SignalRecord().generate()
@@ -112,6 +112,13 @@ def test_another_column_of_the_label_can_be_judged(signal, recorder, caplog):
     assert "record.metrics_undefined names=IC, ICIR, Rank IC, Rank ICIR" in caplog.text
     with pytest.raises(DataError, match="none numbered 2"):
         SigAnaRecord(recorder, label_col=2).generate()
+
+
+def test_metrics_that_are_undefined_are_named_in_order_of_their_names(signal, recorder, caplog):
+    with caplog.at_level(logging.WARNING, logger="rollwright.analysis"):
+        SigAnaRecord(recorder, ana_long_short=True, label_col=1).generate()
+    sharpes = "Long-Avg Ann Sharpe, Long-Short Ann Sharpe"
+    assert f"record.metrics_undefined names=IC, ICIR, {sharpes}, Rank IC, Rank ICIR reason" in caplog.text
 
 
 def test_long_and_short_are_judged_on_request(signal, recorder):

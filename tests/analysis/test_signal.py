@@ -146,7 +146,7 @@ def test_the_plain_error_is_that_of_independent_days():
     known = values.dropna()
     assert standard_error(values, lags=0) == pytest.approx(known.std() / 2)
     assert math.isnan(standard_error(values.iloc[:1]))
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="-1 lags"):
         standard_error(values, lags=-1)
 
 
@@ -159,6 +159,11 @@ def test_the_error_allows_for_autocorrelation():
     assert standard_error(smooth) > 1.5 * standard_error(smooth, lags=0)
     assert newey_west_lags(500) == 5
     assert newey_west_lags(0) == 0
+
+
+def test_more_lags_than_pairs_count_as_the_pairs_in_the_weights_too():
+    values = pd.Series([0.3, 0.1, 0.2, 0.5, 0.4])
+    assert standard_error(values, lags=5) == standard_error(values, lags=99) == standard_error(values, lags=4)
 
 
 def test_the_rolling_mean_waits_for_a_whole_window():
@@ -191,8 +196,15 @@ def test_group_returns_equal_a_day_by_day_count(case, groups):
             np.testing.assert_allclose(found.loc[day].iloc[number], wanted, rtol=1e-9, atol=1e-12)
 
 
+def test_there_are_five_groups_unless_another_number_is_given():
+    pred, label = panel([[9, 8, 7, 6, 5, 4, 3, 2, 1, 0]], [[9, 8, 7, 6, 5, 4, 3, 2, 1, 0]])
+    assert group_returns(pred, label).loc[:, "Group1":].iloc[0].to_dict() == {
+        "Group1": 8.5, "Group2": 6.5, "Group3": 4.5, "Group4": 2.5, "Group5": 0.5,
+    }  # fmt: skip
+
+
 def test_group_returns_refuse_one_group():
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="1 groups: at least two"):
         group_returns(*panel([[1, 2]], [[1, 2]]), groups=1)
 
 
@@ -211,7 +223,7 @@ def test_long_short_equals_largest_and_smallest_of_pandas(case, quantile):
 
 
 def test_long_short_refuses_legs_that_overlap():
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match=r"quantile 0\.6 is not in"):
         calc_long_short_return(*panel([[1, 2]], [[1, 2]]), quantile=0.6)
 
 
@@ -233,6 +245,16 @@ def test_turnover_is_the_share_of_new_names_at_the_top():
     found = top_turnover(pred, quantile=0.5)
     assert math.isnan(found.iloc[0])
     assert found.iloc[1:].tolist() == [0.0, 0.5]
+
+
+def test_turnover_divides_by_the_size_of_the_day_s_own_top():
+    no = np.nan
+    scores = [[6, 5, 4, 3, 2, 1], [5, 6, 1, 2, no, no], [1, 2, 3, 4, 5, 6], [9, 8, 6, 7, 5, 4], [1, no, no, no, no, no]]
+    pred, _ = panel(scores, np.zeros((5, 6)))
+    # at the top of each day: {0, 1, 2}, {0, 1}, {3, 4, 5}, {0, 1, 3}, none
+    found = top_turnover(pred, quantile=0.5)
+    assert found.iloc[1:4].tolist() == pytest.approx([0.0, 1.0, 2 / 3])
+    assert math.isnan(found.iloc[4])
 
 
 def test_an_empty_prediction_has_no_days():

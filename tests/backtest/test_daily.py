@@ -301,11 +301,20 @@ def test_risk_figures_of_three_days():
     np.testing.assert_allclose(risk, expected)
 
 
+@pytest.mark.parametrize("mode", ["sum", "product"])
+def test_as_in_qlib_a_loss_of_the_first_day_is_no_drawdown(mode):
+    assert risk_analysis(pd.Series([-0.1, 0.05, 0.02]), mode=mode).loc["max_drawdown", "risk"] == 0.0
+    assert risk_analysis(pd.Series([0.0, -0.1, 0.05]), mode=mode).loc["max_drawdown", "risk"] == pytest.approx(-0.1)
+
+
 def test_risk_figures_compounded():
     risk = risk_analysis(pd.Series([0.1, -0.5, 0.2]), N=3, mode="product")["risk"]
     assert risk["max_drawdown"] == pytest.approx(-0.5)
     assert risk["annualized_return"] == pytest.approx(1.1 * 0.5 * 1.2 - 1)
     assert risk["mean"] == pytest.approx((1.1 * 0.5 * 1.2) ** (1 / 3) - 1)
+    std = np.std(np.log([1.1, 0.5, 1.2]), ddof=1)
+    assert risk["std"] == pytest.approx(std)
+    assert risk["information_ratio"] == pytest.approx(risk["mean"] / std * np.sqrt(3))
 
 
 @pytest.mark.parametrize("mode", ["sum", "product"])

@@ -107,6 +107,18 @@ def test_what_has_no_price_is_not_bought_and_only_tradable_takes_the_next():
     assert held(made, 1) == {"B", "C"}
 
 
+def test_a_lot_that_only_rounding_affords_is_given_back():
+    # 9.95 shares are affordable, and count as 10 by the slack of a tenth: one lot less then, or just below the cash
+    free = {"open_cost": 0.0, "close_cost": 0.0, "min_cost": 0.0}
+    assert Costs(**free, trade_unit=1).size_purchase(100.0, price=10.0, factor=1.0, cash=99.5) == 9.0
+    assert Costs(**free, trade_unit=100).size_purchase(1000.0, price=1.0, factor=0.5, cash=599.9) == 400.0
+    assert Costs(**free, trade_unit=1).size_purchase(100.0, price=10.0, factor=1.0, cash=9.95) == 0.0
+    cash = 0.1 + 0.2
+    amount = Costs(open_cost=0.07, min_cost=0.0, trade_unit=None).size_purchase(1.0, price=0.7, factor=1.0, cash=cash)
+    assert amount * 0.7 * 1.07 <= cash
+    assert amount * 0.7 * 1.07 == pytest.approx(cash, rel=1e-11)
+
+
 @pytest.mark.parametrize("price", [NAN, 0.0, -1.0, float("inf")])
 def test_a_price_that_is_none_is_never_traded(price):
     close = CLOSE.copy()

@@ -92,6 +92,9 @@ def test_purge_days_are_the_label_span_the_session_itself_and_the_embargo():
     assert purge_days(0) == 1
     assert Purge(label_span=5, embargo=4).days == 10
     assert Purge(label_span=2).last_clean(CAL[6], CAL) == CAL[3]
+    assert Purge(label_span=2).last_clean(CAL[3], CAL) == CAL[0]
+    with pytest.raises(SegmentError, match="less than 3 sessions after the calendar"):
+        Purge(label_span=2).last_clean(CAL[2], CAL)
     for label_span, embargo in ((-1, 0), (0, -1)):
         with pytest.raises(CalendarError, match="must not be negative"):
             Purge(label_span=label_span, embargo=embargo)

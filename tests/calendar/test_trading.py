@@ -59,6 +59,8 @@ def test_alignment_between_sessions(cal):
     assert cal.at_or_after("2020-01-06 00:00:00.000001") == 3
     assert cal.at_or_before(pd.Timestamp("2020-01-06") - pd.Timedelta(1, "ns")) == 1
     assert "2020-01-04" not in cal
+    assert "2020-01-01" not in cal
+    assert "2020-01-09" not in cal
     assert 3 not in cal
 
 

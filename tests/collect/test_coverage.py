@@ -105,3 +105,40 @@ def test_a_day_without_any_prediction_always_fails():
     predicted = rows(complete([0, 1, 2, 3, 4, 6, 7]))
     with pytest.raises(CoverageError, match="2020-01-08: 100%"):
         universe_coverage(predicted, Market(), "all", start=DAYS[0], end=DAYS[-1], max_missing_share=1.0)
+
+
+class ShortMarket(Market):
+    """The same, but B leaves the universe on a Saturday, and the series of A ends before the seventh session."""
+
+    def members(self, universe):
+        return {**super().members(universe), "B": ((DAYS[0], pd.Timestamp("2020-01-04")),)}
+
+    def bounds(self, instruments):
+        stops = {"A": 6, "B": 8, "C": 8}
+        return np.array([[0, stops[code]] for code in instruments], dtype=np.int64)
+
+    def load(self, fields, instruments, start, stop):
+        close = np.ones((8, 3), dtype=np.float32)
+        close[6:, 0] = np.nan
+        columns = ["ABC".index(code) for code in instruments]
+        return close[None, start:stop][:, :, columns]
+
+
+def test_a_membership_that_ends_between_sessions_ends_with_the_session_before():
+    predicted = rows([(day, code) for day in range(8) for code in "AC"] + [(day, "B") for day in range(3)])
+    found = universe_coverage(predicted, ShortMarket(), "all", start=DAYS[0], end=DAYS[-1], max_missing_share=0.0)
+    assert (found.expected, found.predicted) == (8 + 8 + 3, 8 + 8 + 3)
+
+
+def test_a_member_has_no_series_from_the_session_on_at_which_its_series_stops():
+    predicted = rows([(day, code) for day in range(6) for code in "ABC"] + [(6, "C"), (7, "C")])
+    found = universe_coverage(predicted, ShortMarket(), "all", start=DAYS[0], end=DAYS[-1], max_missing_share=0.5)
+    assert found.by_cause == {"no series": 2, "suspended": 0, "dropped": 0}
+
+
+def test_a_session_may_lack_exactly_the_share_that_is_allowed_and_no_more():
+    predicted = rows([(day, code) for day in range(3) for code in "ABC"] + [(day, "C") for day in range(3, 8)])
+    asked = {"start": DAYS[0], "end": DAYS[-1]}
+    assert universe_coverage(predicted, ShortMarket(), "all", **asked, max_missing_share=0.5).worst_share == 0.5
+    with pytest.raises(CoverageError, match="2020-01-06: 50% of 2 members missing"):
+        universe_coverage(predicted, ShortMarket(), "all", **asked, max_missing_share=0.499)

@@ -73,6 +73,11 @@ def test_c3_a_model_that_lacks_a_row_is_counted_or_refused():
     assert AverageEnsemble()({"m1": one, "m2": two}).notna().all()
 
 
+def test_models_that_have_the_same_rows_are_averaged_where_a_missing_row_is_an_error():
+    one = prediction(["2020-01-02"], ["A", "B"], [1, 2])
+    assert AverageEnsemble(missing="error")({"m1": one, "m2": one}).equals(AverageEnsemble()({"m1": one, "m2": one}))
+
+
 def test_c4_nested_keys_are_flattened_whole():
     assert flatten_keys({("a", "b"): {"c": 1}, 0: {"d": {"e": 2}}}) == {("a", "b", "c"): 1, (0, "d", "e"): 2}
 
@@ -125,7 +130,7 @@ def test_further_arguments_reach_the_grouping_function():
     group = Group(lambda d, size, *, prefix: {prefix + key[:size]: {key: value} for key, value in d.items()}, len)
     assert group({"abc": 1, "xyz": 2}, 1, 0, 2, prefix="_") == {"_ab": 1, "_xy": 1}
     assert group(ungrouped_dict={"abc": 1}, size=1, prefix="") == {"a": 1}
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="positional argument"):
         RollingGroup()({("a", "w"): 1}, 1, 0, "unknown")
 
 

@@ -279,7 +279,8 @@ class SigAnaRecord(ACRecordTemp):
     ana_long_short : bool
         Also judge the best fifth against the worst. Needs labels that are plain returns.
     ann_scaler : float
-        Trading days of a year, for the ``Long-…`` metrics.
+        Trading days of a year, for the ``Long-…`` metrics: 252 as in Qlib, where `risk_analysis` takes 238. Annual
+        figures of the two compare only when they are given one number.
     label_col : int
         Which column of the label is judged.
     """

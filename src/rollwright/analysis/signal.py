@@ -145,7 +145,8 @@ def standard_error(values: pd.Series, *, lags: int | None = None) -> float:
     Parameters
     ----------
     lags : int, optional
-        L. None takes `newey_west_lags`; 0 gives the plain error ``std(ddof=1) / sqrt(n)``.
+        L. None takes `newey_west_lags`; 0 gives the plain error ``std(ddof=1) / sqrt(n)``. More than ``n - 1`` count
+        as ``n - 1``, in the weights too: there are no further pairs. (statsmodels keeps the larger L in the weights.)
 
     Returns
     -------

@@ -45,18 +45,23 @@ def risk_analysis(
     r : Series
         Returns per period, in order; NaN is left out.
     N : float, optional
-        Periods per year; from `freq` if not given.
+        Periods per year; from `freq` if not given: 238 for ``day``, Qlib's trading year. `SigAnaRecord` annualises with
+        252 unless it is told otherwise, as Qlib's does: annual figures of the two do not compare.
     freq : str
         Of the periods of `r`.
     mode : {"sum", "product"}
-        Returns are added up, and the drawdown is that of the sum, so that figures of different times compare; or
-        they are compounded.
+        With ``sum`` returns are added up: mean is the arithmetic one, annualized_return is the mean times the periods
+        per year, and the drawdown is that of the running sum, so that figures of different times compare. With
+        ``product`` they are compounded: mean and annualized_return are geometric, std is that of ``log(1 + r)``, and
+        the drawdown is a share of the highest value so far.
 
     Returns
     -------
     DataFrame
         One column ``risk`` with the rows mean, std, annualized_return, information_ratio, max_drawdown; std has
-        ddof 1. A figure that is not defined (fewer than two returns, no variance) is NaN.
+        ddof 1, and information_ratio is ``mean / std * sqrt(N)``. A figure that is not defined (fewer than two returns,
+        no variance) is NaN. As in Qlib, max_drawdown counts from the end of the first period: a loss in the first
+        period itself is not part of it, so ``[-0.1, 0.05, 0.02]`` has none.
 
     Raises
     ------
