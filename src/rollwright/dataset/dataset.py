@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -14,16 +15,18 @@ from numpy.typing import NDArray
 from rollwright.calendar.trading import to_session
 from rollwright.codecs.described import Described
 from rollwright.config.construct import init_instance_by_config
-from rollwright.dataset.contract import DataKey, Fold, ReadScope
+from rollwright.dataset.contract import DataKey, Fold, ReadScope, TaskDataset, check_dataset
 from rollwright.dataset.handler import DataHandler
 from rollwright.dataset.handler_columns import CS_ALL, ColumnSet, chosen_columns
 from rollwright.dataset.handler_rows import PickedColumnBlock
 from rollwright.dataset.sampler import TSDataSampler, check_step_len
 from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
+from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.table import Table
+from rollwright.market.source import DataSource
 from rollwright.signing.serializable import Serializable
 
-__all__ = ["Dataset", "DatasetH", "Fold", "TSDatasetH"]
+__all__ = ["Dataset", "DatasetH", "Fold", "TSDatasetH", "build_dataset"]
 
 FEATURE_GROUP: Final = "feature"
 LABEL_GROUP: Final = "label"
@@ -76,6 +79,16 @@ class Dataset(Described, Serializable, ABC):
 
     def _lacking(self, name: str, what: str) -> ConfigError:
         return ConfigError(f"{type(self).__name__} does not say {what}", hint=f"give it the method `{name}`")
+
+    def over(self, source: DataSource | None, store: FeatureStore | None = None) -> Self:  # noqa: ARG002 - see below
+        """Return this dataset over another market.
+
+        Raises
+        ------
+        ConfigError
+            Unless a subclass can: where its data come from is its own affair.
+        """
+        raise self._lacking("over", "how it reads another market")
 
     def warm(self) -> None:
         """Compute what several processes would wait for: nothing by default."""
@@ -184,6 +197,12 @@ class DatasetH(Dataset):
     def label_lookahead(self) -> int:  # type: ignore[override]  # as `generation`
         """Sessions of future that the label reads; asking reads no data."""
         return self.handler.label_lookahead
+
+    def over(self, source: DataSource | None, store: FeatureStore | None = None) -> Self:
+        """Return this dataset over another market: a copy whose handler has read nothing and learnt nothing."""
+        made = copy.copy(self)
+        made.handler = self.handler.over(source, store)
+        return made
 
     def warm(self) -> None:
         """Compute the features and labels that are not in the feature store yet."""
@@ -298,6 +317,35 @@ class DatasetH(Dataset):
     def get_max_time(segments: Mapping[str, Any]) -> Any:
         """Return the latest end of all segments; None when one is open."""
         return _extreme([pair[1] for pair in segments.values()], latest=True)
+
+
+def build_dataset(config: Any, *, source: DataSource | None = None, store: FeatureStore | None = None) -> TaskDataset:
+    """Return the dataset that a task's configuration names, over any market, without the configuration naming that.
+
+    Parameters
+    ----------
+    config : dict, str or Dataset
+        ``task["dataset"]``, with its placeholders filled.
+    source : DataSource, optional
+        Read by the handler, its loader, loaders and handlers inside it, and filters: a frame, a live feed, a market as
+        of a session. The current market if not given.
+    store : FeatureStore, optional
+        Where features are computed; the current one if not given.
+
+    Raises
+    ------
+    ConfigError
+        When it lacks what a task asks of a dataset, or a class of the user's own reads no other market.
+    """
+    built = init_instance_by_config(config, "rollwright.dataset.dataset", accept_types=Dataset, slot="dataset")
+    if source is None and store is None:
+        return check_dataset(built)
+    if not isinstance(built, Dataset):
+        raise ConfigError(
+            f"{type(built).__name__} cannot be given a market",
+            hint="derive it from Dataset and give it the method `over`",
+        )
+    return check_dataset(built.over(source, store))
 
 
 class TSDatasetH(DatasetH):

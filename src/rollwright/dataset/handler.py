@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 import pandas as pd
 
@@ -144,6 +145,26 @@ class DataHandler(Described, Serializable):
         self._former_reads = self.reads()
         self._read_stop = 0
         self._opened = None
+
+    def over(self, source: DataSource | None, store: FeatureStore | None = None) -> Self:
+        """Return this handler over another market: a copy that has read nothing and learnt nothing.
+
+        Parameters
+        ----------
+        source : DataSource or None
+            None leaves the handler's own.
+        store : FeatureStore, optional
+            The handler's own if not given.
+        """
+        made = copy.copy(self)
+        made._source = self._source if source is None else source  # noqa: SLF001 - its own copy
+        made._store = self._store if store is None else store  # noqa: SLF001 - its own copy
+        return made
+
+    @property
+    def has_own_source(self) -> bool:
+        """Whether it was given its market, instead of reading the current one."""
+        return self._source is not None
 
     @property
     def generation(self) -> str:
@@ -409,6 +430,22 @@ class DataHandlerLP(DataHandler):
     def from_cast(self) -> bool:
         """Whether `cast` made it."""
         return bool(self.cast_tables)
+
+    def over(self, source: DataSource | None, store: FeatureStore | None = None) -> Self:
+        """Return this handler over another market: a copy that has read nothing and learnt nothing.
+
+        Raises
+        ------
+        ConfigError
+            When it was cast, and so has no data but those it was cast with.
+        """
+        if self.from_cast:
+            raise ConfigError("a cast handler has no data but those it was cast with", hint="take the handler itself")
+        made = super().over(source, store)
+        for name in ("shared_processors", "infer_processors", "learn_processors"):
+            setattr(made, name, copy.deepcopy(getattr(self, name)))
+        made._fitted, made._whole, made._hashed = set(), {}, {}  # noqa: SLF001 - its own copy
+        return made
 
     def get_all_processors(self) -> list[Processor]:
         """Return the shared, infer and learn processors."""

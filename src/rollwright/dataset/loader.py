@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import pandas as pd
 
 from rollwright.codecs.described import Described
 from rollwright.codecs.external_parquet import read_table
 from rollwright.config.construct import init_instance_by_config
-from rollwright.config.context import current_settings
+from rollwright.config.context import current_settings, using
 from rollwright.errors import ConfigError, DataError, UnknownSettingError
 from rollwright.expression.planner import compile_plan
 from rollwright.features.filters import filter_configs
@@ -22,6 +23,9 @@ from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.table import Table
 from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
+
+if TYPE_CHECKING:
+    from rollwright.dataset.handler import DataHandler
 
 __all__ = [
     "CastDataLoader",
@@ -131,7 +135,8 @@ class QlibDataLoader(DataLoader):
                 (group,), market, target, instruments=instruments, start_time=start_time, end_time=end_time
             )
             frame = panel.table(0, len(panel.dates)).to_frame()
-            frames.append(per_instrument(frame, self._processors_of(group.group)))
+            with using(market=source) if source is not None else nullcontext():  # a processor may ask for sessions
+                frames.append(per_instrument(frame, self._processors_of(group.group)))
             generations.append(panel.generation)
         generation = "|".join(dict.fromkeys(generations))
         joined = pd.concat(frames, axis=1)
@@ -360,7 +365,7 @@ class DataLoaderDH(DataLoader):
             )
             return made
 
-        self.handlers = (
+        self.handlers: dict[Any, DataHandler] = (
             {group: built(config) for group, config in handler_config.items()}
             if is_group
             else {None: built(handler_config)}
@@ -377,8 +382,11 @@ class DataLoaderDH(DataLoader):
         """
         if instruments is not None:
             raise ConfigError("a DataLoaderDH takes the instruments of its handlers", hint="give None")
+        return self._fetch(self.handlers, start_time, end_time)
+
+    def _fetch(self, handlers: Mapping[Any, DataHandler], start_time: Any, end_time: Any) -> pd.DataFrame:
         chosen = slice(start_time, end_time)
-        frames = {group: handler.fetch(chosen, **self.fetch_kwargs) for group, handler in self.handlers.items()}
+        frames = {group: handler.fetch(chosen, **self.fetch_kwargs) for group, handler in handlers.items()}
         return frames[None] if None in frames else pd.concat(frames, axis=1)
 
     def panel(
@@ -390,10 +398,20 @@ class DataLoaderDH(DataLoader):
         source: DataSource | None,
         store: FeatureStore | None,
     ) -> Panel:
-        """Return the data as a panel, with the generation and look-ahead of its handlers."""
-        del source, store
-        frame = self.load(instruments, start_time, end_time)
-        generation = "|".join(dict.fromkeys(handler.generation for handler in self.handlers.values()))
+        """Return the data as a panel, with the generation and look-ahead of its handlers.
+
+        Handlers that have no market of their own read `source`.
+        """
+        if instruments is not None:
+            raise ConfigError("a DataLoaderDH takes the instruments of its handlers", hint="give None")
+        handlers = self.handlers
+        if source is not None or store is not None:
+            handlers = {
+                group: handler if handler.has_own_source else handler.over(source, store)
+                for group, handler in handlers.items()
+            }
+        frame = self._fetch(handlers, start_time, end_time)
+        generation = "|".join(dict.fromkeys(handler.generation for handler in handlers.values()))
         return FramePanel(frame, generation=generation, label_lookahead=self.find_label_lookahead())
 
     def find_label_lookahead(self) -> int:
