@@ -77,6 +77,12 @@ def test_rules_follow_one_another() -> None:
     assert found == {"AA1": days(5, 6, 7)}
 
 
+def test_an_instrument_without_any_value_stays_with_keep_only() -> None:
+    without_values = "Log(-1 * $close)"
+    assert members(ExpressionDFilter(without_values, keep=True)) == members(NameDFilter(""))
+    assert members(ExpressionDFilter(without_values)) == {}
+
+
 def test_as_list_and_a_range_narrow() -> None:
     universe = D.instruments("all", filter_pipe=[ExpressionDFilter("$close > $open")])
     assert D.list_instruments(universe, end_time=DAYS[1], as_list=True) == ["AA2"]
