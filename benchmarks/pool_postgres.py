@@ -49,7 +49,7 @@ FINISHED = """INSERT INTO task(id, pool, fingerprint, status, origin, priority, 
     FROM generate_series(1, %(rows)s::int) AS number"""
 
 
-def wish(owner="bench", limit=1):
+def claim_request(owner="bench", limit=1):
     return ClaimRequest(pool="bench", owner=owner, lease=600.0, limit=limit)
 
 
@@ -64,10 +64,10 @@ def drain(store, owner, limit=1):
     """Turn until nothing is left; return the seconds, the turns and their durations."""
     times, done = [], 0
     start = last = time.perf_counter()
-    leases = store.claim(wish(owner, limit))
+    leases = store.claim(claim_request(owner, limit))
     while leases:
         outcomes = [Outcome.done(lease, result=RESULT) for lease in leases]
-        settlement = store.settle(outcomes, claim=wish(owner, limit))
+        settlement = store.settle(outcomes, claim=claim_request(owner, limit))
         assert not settlement.refused
         done += len(settlement.statuses)
         leases = settlement.leases
@@ -144,7 +144,7 @@ def deaths(server, repeats):
             start = time.perf_counter()
         while not store.reap("bench"):
             time.sleep(0.05)
-        leases = store.claim(wish())
+        leases = store.claim(claim_request())
         found.append(time.perf_counter() - start)
         assert [int(lease.task_id) for lease in leases] == [held[0][0]]
         store.settle([Outcome.done(leases[0])])
@@ -162,7 +162,7 @@ def pickups(server, count):
     def wait():
         for _ in range(count):
             ready.release()
-            while not (leases := worker.claim(wish())):
+            while not (leases := worker.claim(claim_request())):
                 waker.wait(5.0)
             moments.append(time.perf_counter())
             worker.settle([Outcome.done(lease) for lease in leases])

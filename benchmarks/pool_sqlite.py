@@ -128,11 +128,11 @@ def create(folder, name, tasks):
 
 def drain(store, owner):
     """Turn until nothing is left: settle with its history, claim the next; return how many turns it were."""
-    wish = ClaimRequest(pool="bench", owner=owner, lease=60.0)
+    claim_request = ClaimRequest(pool="bench", owner=owner, lease=60.0)
     done = 0
-    leases = store.claim(wish)
+    leases = store.claim(claim_request)
     while leases:
-        settlement = store.settle([Outcome.done(leases[0], result=RESULT)], claim=wish)
+        settlement = store.settle([Outcome.done(leases[0], result=RESULT)], claim=claim_request)
         done += len(settlement.statuses)
         leases = settlement.leases
     return done
@@ -270,11 +270,11 @@ def median_turn(path, part, count):
     store = SqliteStore(path, durable=False)
     store.put("bench", [NewTask.of(definition(part * count + number)) for number in range(count)])
     store._file._connection().execute("PRAGMA wal_checkpoint(RESTART)")  # what filling left is not the turns' own cost
-    wish = ClaimRequest(pool="bench", owner="bench", lease=600.0)
-    leases, times = store.claim(wish), []
+    claim_request = ClaimRequest(pool="bench", owner="bench", lease=600.0)
+    leases, times = store.claim(claim_request), []
     while leases:
         start = time.perf_counter()
-        leases = store.settle([Outcome.done(leases[0], result=RESULT)], claim=wish).leases
+        leases = store.settle([Outcome.done(leases[0], result=RESULT)], claim=claim_request).leases
         times.append(time.perf_counter() - start)
     store.close()
     return statistics.median(times)
@@ -303,7 +303,7 @@ from rollwright.pool.stores.sqlite.notify_pipe import NotifyPipe
 from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.pool.worker.worker import TaskFunction, Worker
 {deaf}
-Worker(store=SqliteStore({str(path)!r}), pool="bench", function=TaskFunction(entry="pool_bodies.py:stamp"), slots=1,
+Worker(store=SqliteStore({str(path)!r}), pool="bench", function=TaskFunction(entry="pool_functions.py:stamp"), slots=1,
        lease=60.0, settings=load_settings({{"trust.folder": {str(Path(__file__).parent)!r}}}), until_empty=False).run()
 """
     return subprocess.Popen([sys.executable, "-c", code])

@@ -1,4 +1,4 @@
-"""Stores, settings and bodies for the tests of the pool."""
+"""Stores, settings and clocks for the tests of the pool."""
 
 from __future__ import annotations
 
@@ -94,6 +94,6 @@ def postgres_url(postgres_database):
 
 
 @pytest.fixture
-def bodies():
-    """Settings that trust the bodies beside these tests."""
+def trusting():
+    """Settings that trust the functions beside these tests."""
     return load_settings({"trust.folder": str(HERE)})

@@ -14,8 +14,8 @@ from rollwright.pool.stores.mongo.connection import MongoConnection
 from rollwright.pool.stores.mongo.store import MongoStore
 
 
-def take(store, *, lease=60.0, owner="w", **wish):
-    return store.claim(ClaimRequest(pool="p", owner=owner, lease=lease, **wish))
+def take(store, *, lease=60.0, owner="w", **claim_request):
+    return store.claim(ClaimRequest(pool="p", owner=owner, lease=lease, **claim_request))
 
 
 # -- answers that are lost --------------------------------------------------------------------------------------------
@@ -137,10 +137,10 @@ def test_changes_by_hand_with_lost_answers_are_made_once(unlucky, fate):
 def test_outcomes_that_were_accepted_are_told_though_the_claim_after_them_failed(unlucky):
     lease = take(unlucky)[0]
     unlucky.plan += ["well", *["never sent"] * 4]
-    wish = ClaimRequest(pool="p", owner="w", lease=60)
-    settlement = unlucky.settle([Outcome.done(lease, result="1")], claim=wish)
+    claim_request = ClaimRequest(pool="p", owner="w", lease=60)
+    settlement = unlucky.settle([Outcome.done(lease, result="1")], claim=claim_request)
     assert (settlement.statuses, settlement.leases) == ({lease.task_id: Status.DONE}, ())
-    assert len(unlucky.settle([], claim=wish).leases) == 1
+    assert len(unlucky.settle([], claim=claim_request).leases) == 1
 
 
 def test_a_server_that_stays_away_is_an_error_with_a_hint(unlucky):

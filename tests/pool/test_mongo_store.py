@@ -150,8 +150,8 @@ def store(mongo_url):
     store.close()
 
 
-def take(store, *, lease=60.0, owner="w", **wish):
-    return store.claim(ClaimRequest(pool="p", owner=owner, lease=lease, **wish))
+def take(store, *, lease=60.0, owner="w", **claim_request):
+    return store.claim(ClaimRequest(pool="p", owner=owner, lease=lease, **claim_request))
 
 
 HOSTILE = {

@@ -117,13 +117,13 @@ def proxied(postgres_url):
     yield proxy, store, truth
     store.close()
     truth.close()
-    presence = postgres_session._Sessions.known.pop(store._address.server, None)
-    if presence is not None:  # it would go on looking for a proxy that is no more
-        presence.close()
+    session = postgres_session._Sessions.known.pop(store._address.server, None)
+    if session is not None:  # it would go on looking for a proxy that is no more
+        session.close()
     proxy.close()
 
 
-def wish(owner="w", **fields):
+def request(owner="w", **fields):
     return ClaimRequest(pool="p", owner=owner, lease=600.0, **fields)
 
 
@@ -136,7 +136,7 @@ def turn_with_cuts(proxied, tasks, seed):
     proxy, store, truth = proxied
     generator = random.Random(seed)
     ids = store.put("p", [NewTask.of({"x": number}, max_attempts=10_000) for number in range(tasks)]).ids
-    held, tokens, acknowledged = store.claim(wish()), [], []
+    held, tokens, acknowledged = store.claim(request()), [], []
     while held:
         (lease,) = held
         tokens.append((lease.task_id, lease.token))
@@ -145,12 +145,12 @@ def turn_with_cuts(proxied, tasks, seed):
         words = b"what came of it" if kind == "done" else b"COMMIT"
         proxy.arm(generator.choice(CUTS), words if generator.random() < 0.8 else b"")
         if kind == "done":
-            settlement = store.settle([Outcome.done(lease, result=result_of(lease.task_id))], claim=wish())
+            settlement = store.settle([Outcome.done(lease, result=result_of(lease.task_id))], claim=request())
             acknowledged.append(lease.task_id)
         elif kind == "released":
-            settlement = store.settle([Outcome.released(lease)], claim=wish())
+            settlement = store.settle([Outcome.released(lease)], claim=request())
         else:
-            settlement = store.settle([Outcome.failed(lease, error="no")], claim=wish())
+            settlement = store.settle([Outcome.failed(lease, error="no")], claim=request())
         assert settlement.refused == ()
         assert [*settlement.statuses] == [lease.task_id]
         held = settlement.leases
@@ -201,7 +201,7 @@ def test_a_blind_retry_is_noticed(proxied, monkeypatch):
     proxy, store, _ = proxied
     monkeypatch.setattr(Turns, "_find_lost", lambda *_: [])
     store.put("p", [NewTask.of({"x": 1})])
-    (lease,) = store.claim(wish())
+    (lease,) = store.claim(request())
     proxy.arm("answered", b"what came of it")
     assert len(store.settle([Outcome.done(lease, result=result_of("1"))]).refused) == 1
 
@@ -231,10 +231,10 @@ def work_while_crashing(server, *, tasks, crashes):
     def work(owner):
         mine = PostgresStore(url, patience=60.0)
         try:
-            held = mine.claim(wish(owner))
+            held = mine.claim(request(owner))
             while held or not over.is_set():
                 claimed.extend((lease.task_id, lease.token) for lease in held)
-                settlement = mine.settle([Outcome.done(lease, result="1") for lease in held], claim=wish(owner))
+                settlement = mine.settle([Outcome.done(lease, result="1") for lease in held], claim=request(owner))
                 acknowledged.extend(settlement.statuses)
                 held = settlement.leases
                 over.wait(0.002)
@@ -291,7 +291,7 @@ def test_a_claim_is_durable_before_it_is_given(own_server, monkeypatch):
     url = postgres_server.new_database(own_server.url("postgres"))
     store = PostgresStore(url, patience=60.0)
     store.put("p", [NewTask.of({"x": number}) for number in range(5)])
-    leases = store.claim(wish(limit=5))
+    leases = store.claim(request(limit=5))
     own_server.stop(mode="immediate")
     own_server.start()
     assert {record.token for record in store.find("p")} == {1}
@@ -338,7 +338,7 @@ def test_i3_a_worker_frozen_past_its_lease_changes_nothing(postgres_url, kind):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as zombie:
         assert zombie.stdout.readline() == "claimed\n"
         end = real_time.monotonic() + 30
-        while not (held := store.claim(wish("w2"))):
+        while not (held := store.claim(request("w2"))):
             assert real_time.monotonic() < end
         before = store.get("p", [task_id])[0]
         zombie.send_signal(signal.SIGCONT)

@@ -68,7 +68,7 @@ def sql(server_store):
     return run
 
 
-def wish(owner="w", **fields):
+def request(owner="w", **fields):
     return ClaimRequest(pool="p", owner=owner, lease=fields.pop("lease", LEASE), **fields)
 
 
@@ -293,7 +293,7 @@ ANY = _Any()
 
 def test_text_that_the_server_cannot_keep_is_shown_escaped(server_store):
     server_store.put("p", new("a"))
-    (lease,) = server_store.claim(wish(owner="a\x00b"))
+    (lease,) = server_store.claim(request(owner="a\x00b"))
     server_store.settle([Outcome.failed(lease, error="bytes \x00 and \ud800", retry=False)]).check()
     record = server_store.get("p", [lease.task_id])[0]
     assert (record.error, record.owner) == ("bytes \\x00 and \\ud800", "a\\x00b")
@@ -377,13 +377,13 @@ def test_a_quick_worker_still_finds_what_has_to_be_freed_first(server_store):
     server_store.put("p", new("low", "lower"))
     server_store.put("p", [NewTask.of({"name": "late"}, priority=9, delay=0.05)])
     server_store.put("p", [NewTask.of({"name": "lost"}, priority=8)])
-    (lost,) = server_store.claim(wish(lease=0.05))
-    (first,) = server_store.claim(wish())
+    (lost,) = server_store.claim(request(lease=0.05))
+    (first,) = server_store.claim(request())
     assert (lost.definition["name"], first.definition["name"]) == ("lost", "low")
     names, held = [], [first]
     while held:
         real_time.sleep(0.06)
-        held = server_store.settle([Outcome.done(lease) for lease in held], claim=wish()).leases
+        held = server_store.settle([Outcome.done(lease) for lease in held], claim=request()).leases
         names += [lease.definition["name"] for lease in held]
     assert sorted(names) == ["late", "lost", "lower"]
 
@@ -398,7 +398,7 @@ def test_errors_about_what_was_asked_are_not_taken_for_a_lost_connection():
 
 def test_a_lost_lease_is_told_with_the_token_that_counts(server_store):
     server_store.put("p", new("a"))
-    (lease,) = server_store.claim(wish())
+    (lease,) = server_store.claim(request())
     server_store.amend("p", None, Amendment(status=Status.WAITING))
     with pytest.raises(LeaseLostError, match="current 2, state waiting"):
         server_store.settle([Outcome.done(lease)]).check()
@@ -406,7 +406,7 @@ def test_a_lost_lease_is_told_with_the_token_that_counts(server_store):
 
 def test_an_outcome_given_twice_counts_once(server_store):
     server_store.put("p", new("a", "b"))
-    leases = server_store.claim(wish(limit=2))
+    leases = server_store.claim(request(limit=2))
     twice = Outcome.done(leases[0], result="1")
     settlement = server_store.settle([twice, Outcome.done(leases[0], result="2"), Outcome.done(leases[1])])
     assert [refusal.task_id for refusal in settlement.refused] == [leases[0].task_id]
@@ -429,7 +429,7 @@ def test_two_schemas_of_one_database_are_two_stores(postgres_database):
 
 def test_what_ended_is_reported_though_the_next_claim_fails(server_store, monkeypatch):
     server_store.put("p", new("a"))
-    (lease,) = server_store.claim(wish())
+    (lease,) = server_store.claim(request())
     run_statement, calls = Turns._run_statement, []
 
     def once(*arguments, **terms):
@@ -440,8 +440,8 @@ def test_what_ended_is_reported_though_the_next_claim_fails(server_store, monkey
 
     monkeypatch.setattr(Turns, "_run_statement", once)
     monkeypatch.setattr(Turns, "_is_check_due", lambda *_: False)
-    settlement = server_store.settle([Outcome.done(lease)], claim=wish())
+    settlement = server_store.settle([Outcome.done(lease)], claim=request())
     assert settlement.statuses == {lease.task_id: Status.DONE}
     assert (settlement.leases, len(calls)) == ((), 2)
     with pytest.raises(StoreUnavailableError, match="away"):
-        server_store.claim(wish())
+        server_store.claim(request())

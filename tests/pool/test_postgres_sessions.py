@@ -30,7 +30,7 @@ def new(*names, **fields):
     return [NewTask.of({"name": name, **fields}) for name in names]
 
 
-def wish(owner="w", **fields):
+def request(owner="w", **fields):
     return ClaimRequest(pool="p", owner=owner, lease=fields.pop("lease", LEASE), **fields)
 
 
@@ -96,8 +96,8 @@ def test_claims_and_changes_by_hand_at_once_do_not_fail(postgres_url):
             elif place == 1:
                 stores[1].amend("p", parse({"status": "running"}), Amendment(status=Status.WAITING))
             else:
-                leases = stores[place].claim(wish(owner=f"w{place}", limit=20))
-                stores[place].settle([Outcome.released(lease) for lease in reversed(leases)], claim=wish(limit=5))
+                leases = stores[place].claim(request(owner=f"w{place}", limit=20))
+                stores[place].settle([Outcome.released(lease) for lease in reversed(leases)], claim=request(limit=5))
 
     assert together(4, act) == []
     assert sum(stores[0].count("p").values()) == 60
@@ -125,7 +125,7 @@ print(len(store.claim(ClaimRequest(pool="p", owner="skewed", lease=60.0, limit=9
 """
     store = PostgresStore(postgres_url)
     store.put("p", new("held", "free"))
-    (held,) = store.claim(wish())
+    (held,) = store.claim(request())
     before = store._rows("SELECT extract(epoch FROM clock_timestamp())::double precision")[0][0]
     done = subprocess.run(
         [sys.executable, "-c", program, postgres_url, str(hours)], capture_output=True, text=True, check=True
@@ -157,7 +157,7 @@ def test_a_killed_workers_task_is_free_within_two_seconds(postgres_url):
     start = real_time.monotonic()
     while not store.reap():
         assert real_time.monotonic() - start < 2.0
-    assert len(store.claim(wish())) == 1
+    assert len(store.claim(request())) == 1
     assert real_time.monotonic() - start < 2.0
     store.close()
 
@@ -183,7 +183,7 @@ print("claimed", flush=True)
 def test_a_store_that_is_closed_still_holds_its_tasks(server_store, postgres_url):
     other = PostgresStore(postgres_url)
     server_store.put("p", new("a"))
-    other.claim(wish())
+    other.claim(request())
     other.close()
     assert server_store.reap() == []
 
@@ -191,28 +191,28 @@ def test_a_store_that_is_closed_still_holds_its_tasks(server_store, postgres_url
 @pytest.mark.usefixtures("long_up")
 def test_a_process_that_lost_only_its_connection_is_not_taken_for_dead(server_store):
     server_store.put("p", new("a"))
-    (lease,) = server_store.claim(wish())
-    presence = session_of(server_store._address)
-    number = presence.number()
+    (lease,) = server_store.claim(request())
+    session = session_of(server_store._address)
+    number = session.number()
     server_store._rows(
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND"
         " (classid::bigint << 32 | objid::bigint) = %(number)s",
         number=number,
     )
     assert server_store.reap() == []
-    assert presence.number() == number
+    assert session.number() == number
     server_store.settle([Outcome.done(lease)]).check()
 
 
 @pytest.mark.usefixtures("long_up")
 def test_a_forked_child_neither_ends_nor_keeps_its_parents_sessions(server_store):
     server_store.put("p", new("a", "b"))
-    (mine,) = server_store.claim(wish())
+    (mine,) = server_store.claim(request())
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            (lease,) = server_store.claim(wish(owner="child"))
+            (lease,) = server_store.claim(request(owner="child"))
             os.write(writer, lease.task_id.encode())
         finally:
             os._exit(0)
@@ -230,7 +230,7 @@ def test_a_forked_child_neither_ends_nor_keeps_its_parents_sessions(server_store
 
 def test_right_after_the_servers_start_nobody_is_taken_for_dead(server_store, monkeypatch):
     server_store.put("p", new("a"))
-    server_store.claim(wish())
+    server_store.claim(request())
     server_store._rows("UPDATE task SET process = 1")  # nobody's
     monkeypatch.setattr("rollwright.pool.stores.postgres.store._AFTER_START", 1e9)
     assert server_store.reap() == []
@@ -253,28 +253,28 @@ def test_a_broken_session_rings_for_what_was_missed(server_store):
 # -- whole workers -----------------------------------------------------------------------------------------------------
 
 
-def test_a_worker_with_slots_works_through_a_pool_on_the_server(server_store, bodies):
+def test_a_worker_with_slots_works_through_a_pool_on_the_server(server_store, trusting):
     server_store.put("p", [NewTask.of({"x": number}) for number in range(12)])
     worker = Worker(
         store=server_store,
         pool="p",
-        function=TaskFunction(entry="bodies.py:double"),
+        function=TaskFunction(entry="functions.py:double"),
         slots=2,
         lease=LEASE,
-        settings=bodies,
+        settings=trusting,
     )
     assert worker.run().done == 12
     assert {record.result for record in server_store.find("p")} == {str(2 * number) for number in range(12)}
 
 
-def test_an_idle_worker_on_the_server_is_woken(server_store, postgres_url, bodies):
+def test_an_idle_worker_on_the_server_is_woken(server_store, postgres_url, trusting):
     worker = Worker(
         store=server_store,
         pool="p",
-        function=TaskFunction(entry="bodies.py:double"),
+        function=TaskFunction(entry="functions.py:double"),
         slots=1,
         lease=LEASE,
-        settings=bodies,
+        settings=trusting,
         until_empty=False,
         poll=30.0,
         on_event=lambda event: worker.stop() if event.kind == "done" else None,

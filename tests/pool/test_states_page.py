@@ -28,7 +28,7 @@ def table():
 
 
 def failed(store, lease, time):
-    """Settle as a worker does whose slot died, or whose body raised, or took too long or too much."""
+    """Settle as a worker does whose slot died, or whose function raised, or took too long or too much."""
     store.settle([Outcome.failed(lease, error="x", delay=1.0)])
 
 
@@ -42,7 +42,7 @@ def moved(store, lease, time):
 
 
 ROWS = table()
-EXCEPTION = "exception in the body"
+EXCEPTION = "exception in the task function"
 ACTS = {
     "commit": lambda store, lease, time: store.settle([Outcome.done(lease)]),
     "commit of a stage": lambda store, lease, time: store.settle([Outcome.part_done(lease)]),

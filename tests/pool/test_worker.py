@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 QUICK = Backoff(base=0.01, cap=0.01)
 
 
-def worker(store, settings, entry="bodies.py:double", **options):
+def worker(store, settings, entry="functions.py:double", **options):
     given = {"slots": 1, "lease": 30.0, "backoff": QUICK, **options}
     kwargs = given.pop("kwargs", {})
     return Worker(store=store, pool="p", function=TaskFunction(entry=entry, kwargs=kwargs), settings=settings, **given)
@@ -82,57 +82,57 @@ def napping(log):
 # -- working -----------------------------------------------------------------------------------------------------
 
 
-def test_the_work_is_done_and_told_about(manager, file_store, bodies):
+def test_the_work_is_done_and_told_about(manager, file_store, trusting):
     ids = manager.create_task([{"x": number} for number in range(12)])
     events = []
-    report = worker(file_store, bodies, slots=2, kwargs={"factor": 3}, on_event=events.append).run()
+    report = worker(file_store, trusting, slots=2, kwargs={"factor": 3}, on_event=events.append).run()
     assert (report.done, report.failed, report.released, report.interrupted) == (12, 0, 0, False)
     assert [task["res"] for task in manager.query()] == [3 * number for number in range(12)]
     assert sorted(event.task_id for event in events if event.kind == "done") == sorted(ids)
     assert len([event for event in events if event.kind == "started"]) == 12
 
 
-def test_two_slots_work_at_the_same_time(manager, file_store, bodies, tmp_path):
+def test_two_slots_work_at_the_same_time(manager, file_store, trusting, tmp_path):
     manager.create_task([{"x": number, "log": str(tmp_path / "log")} for number in range(2)])
     events = []
-    worker(file_store, bodies, "bodies.py:meet", slots=2, on_event=events.append).run()
+    worker(file_store, trusting, "functions.py:meet", slots=2, on_event=events.append).run()
     assert manager.task_stat() == {"done": 2}
     assert {event.slot for event in events if event.kind == "started"} == {0, 1}
 
 
-def test_only_the_tasks_it_was_given(manager, file_store, bodies):
+def test_only_the_tasks_it_was_given(manager, file_store, trusting):
     ids = manager.create_task([{"x": number} for number in range(4)])
-    worker(file_store, bodies, only=ids[1:3], query={"def.x": {"$gte": 2}}).run()
+    worker(file_store, trusting, only=ids[1:3], query={"def.x": {"$gte": 2}}).run()
     assert [task["_id"] for task in manager.query({"status": "done"})] == [ids[2]]
 
 
-def test_validity_is_recorded_beside_the_result(manager, file_store, bodies):
+def test_validity_is_recorded_beside_the_result(manager, file_store, trusting):
     (task_id,) = manager.create_task([{"x": 1}])
-    worker(file_store, bodies, "bodies.py:validated").run()
+    worker(file_store, trusting, "functions.py:validated").run()
     assert manager.re_query(task_id)["validity"] == {"data": "7"}
 
 
-def test_a_failing_task_is_tried_again_then_failed_with_its_traceback(manager, file_store, bodies):
+def test_a_failing_task_is_tried_again_then_failed_with_its_traceback(manager, file_store, trusting):
     ids = manager.create_task([{"x": 0, "bad": True}, {"x": 1}])
-    report = worker(file_store, bodies, "bodies.py:fail").run()
+    report = worker(file_store, trusting, "functions.py:fail").run()
     assert (report.done, report.failed) == (1, 1)
     task = manager.re_query(ids[0])
     assert task["attempts"] == 2
     assert "RuntimeError: this one is bad" in task["error"]
 
 
-def test_an_exit_in_a_body_is_its_failure(manager, file_store, bodies):
+def test_an_exit_in_a_body_is_its_failure(manager, file_store, trusting):
     manager.create_task([{"x": 1}])
-    assert worker(file_store, bodies, "bodies.py:leave").run().failed == 1
+    assert worker(file_store, trusting, "functions.py:leave").run().failed == 1
 
 
 def test_i11_a_task_that_kills_its_slot_runs_as_often_as_it_may_and_costs_nobody_else_anything(
-    manager, file_store, bodies, tmp_path
+    manager, file_store, trusting, tmp_path
 ):
     log = tmp_path / "aborts.log"
     manager.create_task([{"x": number, "bad": number == 1, "log": str(log)} for number in range(5)])
     events = []
-    report = worker(file_store, bodies, "bodies.py:abort", slots=2, on_event=events.append).run()
+    report = worker(file_store, trusting, "functions.py:abort", slots=2, on_event=events.append).run()
     assert (report.done, report.failed) == (4, 1)
     assert log.read_text().count("ran") == 2
     assert [event.kind for event in events].count("slot died") == 2
@@ -140,30 +140,30 @@ def test_i11_a_task_that_kills_its_slot_runs_as_often_as_it_may_and_costs_nobody
     assert "SIGABRT" in task["error"]
 
 
-def test_a_task_beyond_its_timeout_has_failed(manager, file_store, bodies, tmp_path):
+def test_a_task_beyond_its_timeout_has_failed(manager, file_store, trusting, tmp_path):
     log, definitions = naps(tmp_path, seconds=60)
     manager.create_task(definitions)
-    assert worker(file_store, bodies, "bodies.py:nap", timeout=0.2).run().failed == 1
+    assert worker(file_store, trusting, "functions.py:nap", timeout=0.2).run().failed == 1
     assert "no result within 0.2 s" in next(manager.query())["error"]
     assert not [pid for pid in napping(log) if not gone(pid)]
 
 
-def test_an_untrusted_body_is_refused_before_anything_starts(file_store, bodies):
+def test_an_untrusted_body_is_refused_before_anything_starts(file_store, trusting):
     with pytest.raises(UntrustedModuleError):
-        worker(file_store, bodies, "shutil:rmtree")
+        worker(file_store, trusting, "shutil:rmtree")
     with pytest.raises(ConfigError):
         TaskFunction(entry="no colon")
 
 
-def test_a_body_that_cannot_be_loaded_stops_the_worker_and_uses_no_attempt(manager, file_store, bodies):
+def test_a_body_that_cannot_be_loaded_stops_the_worker_and_uses_no_attempt(manager, file_store, trusting):
     (task_id,) = manager.create_task([{"x": 1}])
     with pytest.raises(ConstructError, match="nothing_of_that_name"):
-        worker(file_store, bodies, "bodies.py:nothing_of_that_name").run()
+        worker(file_store, trusting, "functions.py:nothing_of_that_name").run()
     assert manager.re_query(task_id)["attempts"] == 0
 
 
-def test_t18_force_release_runs_each_task_in_a_process_of_its_own(manager, bodies):
-    install(bodies)
+def test_t18_force_release_runs_each_task_in_a_process_of_its_own(manager, trusting):
+    install(trusting)
     manager.create_task([{"x": number} for number in range(2)])
     assert run_task(canonical.fingerprint, manager, force_release=True)
     assert [task["res"] for task in manager.query()] == [
@@ -175,9 +175,9 @@ def test_t18_force_release_runs_each_task_in_a_process_of_its_own(manager, bodie
         run_task(canonical.parse_json, TaskManager("p", store=manager.store, max_attempts=1), force_release=True)
 
 
-def test_each_isolated_task_is_run_once_when_it_stays_part_done(manager, bodies):
+def test_each_isolated_task_is_run_once_when_it_stays_part_done(manager, trusting):
     """From part_done to part_done it would be taken again and again."""
-    install(bodies)
+    install(trusting)
     (task_id,) = manager.create_task([{"x": 1}])
     manager.commit_task_res(manager.fetch_task(), {"x": 2}, "part_done")
     terms = {"before_status": "part_done", "after_status": "part_done", "force_release": True}
@@ -188,8 +188,8 @@ def test_each_isolated_task_is_run_once_when_it_stays_part_done(manager, bodies)
 
 
 @pytest.mark.parametrize("isolated", [False, True])
-def test_run_task_does_not_wait_for_tasks_that_others_run(manager, bodies, isolated):
-    install(bodies)
+def test_run_task_does_not_wait_for_tasks_that_others_run(manager, trusting, isolated):
+    install(trusting)
     manager.create_task([{"x": 1}])
     assert TaskManager("p", store=manager.store).fetch_task() is not None
     assert not run_task(canonical.fingerprint, manager, force_release=isolated)
@@ -197,8 +197,8 @@ def test_run_task_does_not_wait_for_tasks_that_others_run(manager, bodies, isola
 
 
 @pytest.mark.parametrize(("isolated", "error"), [(False, TypeError), (True, TaskFailedError)])
-def test_fail_fast_ends_with_the_first_failure_wherever_tasks_run(manager, bodies, isolated, error):
-    install(bodies)
+def test_fail_fast_ends_with_the_first_failure_wherever_tasks_run(manager, trusting, isolated, error):
+    install(trusting)
     manager.create_task([{"x": 1}, {"x": 2}])
     with pytest.raises(error, match="dict"):
         run_task(canonical.parse_json, manager, force_release=isolated, fail_fast=True)
@@ -206,8 +206,8 @@ def test_fail_fast_ends_with_the_first_failure_wherever_tasks_run(manager, bodie
     assert [row.event for row in manager.store.read_history("p")].count("claimed") == 1
 
 
-def test_t20_an_idle_worker_picks_up_what_comes_later(manager, file_store, bodies):
-    running = worker(file_store, bodies, until_empty=False, poll=0.01)
+def test_t20_an_idle_worker_picks_up_what_comes_later(manager, file_store, trusting):
+    running = worker(file_store, trusting, until_empty=False, poll=0.01)
     thread = threading.Thread(target=running.run)
     thread.start()
     (task_id,) = manager.create_task([{"x": 21}])
@@ -243,12 +243,12 @@ print(json.dumps(sorted(ids.items())))
 
 
 def test_i22_a_stopped_worker_gives_its_task_back_without_using_an_attempt(
-    manager, file_store, bodies, tmp_path, monkeypatch
+    manager, file_store, trusting, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("rollwright.pool.worker.loop.GRACE", 0.1)
     log, definitions = naps(tmp_path, seconds=60, count=2)
     manager.create_task(definitions)
-    running = worker(file_store, bodies, "bodies.py:nap")
+    running = worker(file_store, trusting, "functions.py:nap")
     threading.Thread(target=lambda: (napping(log), running.stop())).start()
     report = running.run()
     assert (report.released, report.done, report.interrupted) == (1, 0, True)
@@ -257,10 +257,10 @@ def test_i22_a_stopped_worker_gives_its_task_back_without_using_an_attempt(
     assert not [pid for pid in napping(log) if not gone(pid)]
 
 
-def test_a_task_that_ends_within_the_grace_counts(manager, file_store, bodies, tmp_path):
+def test_a_task_that_ends_within_the_grace_counts(manager, file_store, trusting, tmp_path):
     log, definitions = naps(tmp_path, seconds=0.3, count=2)
     manager.create_task(definitions)
-    running = worker(file_store, bodies, "bodies.py:nap")
+    running = worker(file_store, trusting, "functions.py:nap")
     threading.Thread(target=lambda: (napping(log), running.stop())).start()
     assert running.run().done == 1
     assert manager.task_stat() == {"waiting": 1, "done": 1}
@@ -269,7 +269,7 @@ def test_a_task_that_ends_within_the_grace_counts(manager, file_store, bodies, t
 def test_i22_sigterm_ends_a_whole_worker_and_a_second_one_at_once(manager, file_store, tmp_path):
     log, definitions = naps(tmp_path, seconds=60)
     manager.create_task(definitions)
-    process = start_worker_process(file_store.path, entry="bodies.py:nap")
+    process = start_worker_process(file_store.path, entry="functions.py:nap")
     (slot,) = napping(log)
     process.terminate()
     time.sleep(0.05)
@@ -282,7 +282,7 @@ def test_i22_sigterm_ends_a_whole_worker_and_a_second_one_at_once(manager, file_
 def test_i22_sigterm_to_the_whole_group_still_lets_the_worker_give_its_task_back(manager, file_store, tmp_path):
     log, definitions = naps(tmp_path, seconds=60)
     manager.create_task(definitions)
-    process = start_worker_process(file_store.path, entry="bodies.py:nap", grace=0.3, start_new_session=True)
+    process = start_worker_process(file_store.path, entry="functions.py:nap", grace=0.3, start_new_session=True)
     (slot,) = napping(log)
     os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(5) == 0
@@ -294,16 +294,18 @@ def test_i22_sigterm_to_the_whole_group_still_lets_the_worker_give_its_task_back
 # -- dying -------------------------------------------------------------------------------------------------------
 
 
-def test_a_killed_workers_slot_dies_within_a_second_and_its_task_is_free_at_once(manager, file_store, bodies, tmp_path):
+def test_a_killed_workers_slot_dies_within_a_second_and_its_task_is_free_at_once(
+    manager, file_store, trusting, tmp_path
+):
     log, definitions = naps(tmp_path, seconds=60)
     (task_id,) = manager.create_task(definitions)
-    process = start_worker_process(file_store.path, entry="bodies.py:nap", lease=3600.0)
+    process = start_worker_process(file_store.path, entry="functions.py:nap", lease=3600.0)
     (slot,) = napping(log)
     process.kill()
     process.wait(5)
     until(lambda: gone(slot), 1.0)
     start = time.monotonic()
-    report = worker(file_store, bodies, "bodies.py:double", only=[task_id]).run()
+    report = worker(file_store, trusting, "functions.py:double", only=[task_id]).run()
     assert report.done == 1
     assert time.monotonic() - start < 5.0  # against a lease of an hour
     events = [row.event for row in file_store.read_history("p")]
@@ -313,19 +315,19 @@ def test_a_killed_workers_slot_dies_within_a_second_and_its_task_is_free_at_once
 def test_a_slot_that_holds_the_interpreters_lock_dies_with_its_worker_too(manager, file_store, tmp_path):
     log, definitions = naps(tmp_path, seconds=60)
     manager.create_task(definitions)
-    process = start_worker_process(file_store.path, entry="bodies.py:hold")
+    process = start_worker_process(file_store.path, entry="functions.py:hold")
     (slot,) = napping(log)
     process.kill()
     process.wait(5)
     assert until(lambda: gone(slot), 1.0)
 
 
-def test_another_worker_takes_the_tasks_of_a_killed_one_while_it_runs(manager, file_store, bodies, tmp_path):
+def test_another_worker_takes_the_tasks_of_a_killed_one_while_it_runs(manager, file_store, trusting, tmp_path):
     log, definitions = naps(tmp_path, seconds=60)
     manager.create_task(definitions)
-    victim = start_worker_process(file_store.path, entry="bodies.py:nap", lease=3600.0)
+    victim = start_worker_process(file_store.path, entry="functions.py:nap", lease=3600.0)
     napping(log)
-    helper = worker(file_store, bodies, "bodies.py:double")  # waits, since the other's task may come back
+    helper = worker(file_store, trusting, "functions.py:double")  # waits, since the other's task may come back
     threading.Thread(target=lambda: (time.sleep(0.3), victim.kill(), victim.wait())).start()
     assert helper.run().done == 1
 
@@ -363,11 +365,11 @@ sys.exit(refused * 10 + len(renewed))
     assert manager.re_query(task_id)["res"] == "good"
 
 
-def test_a_worker_that_lost_its_lease_throws_the_result_away_and_ends_the_body(manager, file_store, bodies, tmp_path):
+def test_a_worker_that_lost_its_lease_throws_the_result_away_and_ends_the_body(manager, file_store, trusting, tmp_path):
     log, definitions = naps(tmp_path, seconds=60)
     (task_id,) = manager.create_task(definitions)
     events = []
-    running = worker(file_store, bodies, "bodies.py:nap", lease=0.3, only=[task_id], on_event=events.append)
+    running = worker(file_store, trusting, "functions.py:nap", lease=0.3, only=[task_id], on_event=events.append)
 
     def steal():
         napping(log)
@@ -458,10 +460,10 @@ for number in range(100000):
 
 
 @pytest.mark.parametrize("level", [logging.WARNING, logging.INFO])
-def test_a_slot_logs_at_the_workers_level_and_names_itself(file_store, manager, bodies, monkeypatch, level):
+def test_a_slot_logs_at_the_workers_level_and_names_itself(file_store, manager, trusting, monkeypatch, level):
     monkeypatch.setattr(logging.getLogger("rollwright"), "level", level)
     (task,) = manager.create_task([{"x": 3}])
-    worker(file_store, bodies, "bodies.py:complain").run()
+    worker(file_store, trusting, "functions.py:complain").run()
     logged = manager.re_query(task)["res"]
     assert logged["lines"] == ["WARNING rollwright.models [slot-0]: rows_dropped rows=3"]
     assert logged["details"] is (level == logging.INFO)

@@ -14,7 +14,7 @@ from rollwright.pool.worker.worker import TaskFunction, Worker
 HERE = Path(__file__).parent
 
 
-def work(store, settings, entry="bodies.py:pid", **options):
+def work(store, settings, entry="functions.py:pid", **options):
     return Worker(
         store=store, pool="p", function=TaskFunction(entry=entry), settings=settings, slots=1, lease=30.0, **options
     )
@@ -27,15 +27,17 @@ def manager(file_store):
     return manager
 
 
-def test_the_setting_replaces_a_slot_after_so_many_tasks(manager, file_store, bodies):
-    limited = bodies.with_values({"worker.max_tasks_per_child": 2}, origin="test")
+def test_the_setting_replaces_a_slot_after_so_many_tasks(manager, file_store, trusting):
+    limited = trusting.with_values({"worker.max_tasks_per_child": 2}, origin="test")
     assert work(file_store, limited).run().done == 4
     pids = [document["res"] for document in manager.query()]
     assert len(set(pids)) == 2
     assert pids[0] == pids[1]
 
 
-def test_above_the_memory_limit_no_task_is_taken_until_memory_is_back(manager, file_store, bodies, monkeypatch, caplog):
+def test_above_the_memory_limit_no_task_is_taken_until_memory_is_back(
+    manager, file_store, trusting, monkeypatch, caplog
+):
     answers = iter([False, False, False])
     asked = []
 
@@ -45,7 +47,7 @@ def test_above_the_memory_limit_no_task_is_taken_until_memory_is_back(manager, f
 
     monkeypatch.setattr(MemoryGuard, "admits", admits)
     with caplog.at_level(logging.WARNING, logger="rollwright.pool"):
-        assert work(file_store, bodies).run().done == 4
+        assert work(file_store, trusting).run().done == 4
     assert asked[:3] == [0, 0, 0]
     said = [record.getMessage() for record in caplog.records if "worker.memory" in record.getMessage()]
     assert said == [

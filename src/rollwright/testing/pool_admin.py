@@ -144,7 +144,7 @@ class AdminConformance:
             _heard(work)
             pool.store.settle([Outcome.done(pool.take(status=Status.PART_DONE))])
             pool.store.settle([Outcome.failed(pool.take(), error="x")])
-            pool.store.settle([Outcome.done(pool.take())])  # of the last open task, so that it must ring
+            pool.store.settle([Outcome.done(pool.take())])  # of the last open task, so that it must notify
             _heard(end)
             pool.store.amend(POOL, parse({"status": "failed"}), Amendment(status=Status.WAITING))
             _heard(work)
@@ -207,7 +207,7 @@ class AdminConformance:
 
 def _heard(waker: Waker) -> None:
     assert waker.wait(PATIENCE), "the notification was sent and arrives"
-    while waker.wait(0.0):  # several rings may have come one by one
+    while waker.wait(0.0):  # several notifications may have come one by one
         pass
 
 

@@ -1,4 +1,4 @@
-"""Bodies that the tests' slots run."""
+"""Task functions that the tests' worker processes run."""
 
 import logging
 import os

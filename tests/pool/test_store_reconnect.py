@@ -70,7 +70,7 @@ def manager(store):
     return TaskManager("p", store=store, poll=0.01)
 
 
-def work(store, settings, entry="bodies.py:double", **options):
+def work(store, settings, entry="functions.py:double", **options):
     events = []
     report = Worker(
         store=store, pool="p", function=TaskFunction(entry=entry), slots=1, lease=30.0, settings=settings, poll=0.02,
@@ -86,10 +86,10 @@ def commits(store):
 # -- a worker ----------------------------------------------------------------------------------------------------
 
 
-def test_what_was_done_is_committed_once_the_store_is_back(store, manager, bodies):
+def test_what_was_done_is_committed_once_the_store_is_back(store, manager, trusting):
     manager.create_task([{"x": number} for number in range(3)])
     store.away("settle", after=1, times=4)
-    report, kinds = work(store, bodies)
+    report, kinds = work(store, trusting)
     assert store.failed == 4
     assert report.done == 3
     assert [task["res"] for task in manager.query()] == [0, 2, 4]
@@ -98,34 +98,34 @@ def test_what_was_done_is_committed_once_the_store_is_back(store, manager, bodie
 
 
 @pytest.mark.parametrize("method", ["stat", "reap", "renew", "claim"])
-def test_any_question_may_go_unanswered(store, manager, bodies, method):
+def test_any_question_may_go_unanswered(store, manager, trusting, method):
     manager.create_task([{"x": 1}, {"x": 2}])
     store.away("settle", after=0, times=1)
     store.away(method, after=1, times=3)
-    report, _ = work(store, bodies)
+    report, _ = work(store, trusting)
     assert report.done == 2
     assert len(commits(store)) == 2
 
 
-def test_a_commit_whose_answer_was_lost_counts_as_done(store, manager, bodies):
+def test_a_commit_whose_answer_was_lost_counts_as_done(store, manager, trusting):
     manager.create_task([{"x": 1}, {"x": 2}])
     store.away("settle", times=1, keeps=True)
-    report, kinds = work(store, bodies)
+    report, kinds = work(store, trusting)
     assert report.done == 2
     assert "lost" not in kinds
     assert len(commits(store)) == len(set(commits(store))) == 2
 
 
-def test_a_task_taken_without_our_knowing_is_given_back_and_done(store, manager, bodies):
+def test_a_task_taken_without_our_knowing_is_given_back_and_done(store, manager, trusting):
     manager.create_task([{"x": 1}, {"x": 2}])
     store.away("settle", times=1, keeps=True)  # the first commit, and with it the claim of the second task
-    report, _ = work(store, bodies)
+    report, _ = work(store, trusting)
     assert report.done == 2
     assert manager.task_stat() == {"done": 2}
     assert [task["attempts"] for task in manager.query()] == [1, 1]
 
 
-def test_an_outcome_that_came_too_late_is_refused_by_the_fence(manager, store, bodies, monkeypatch):
+def test_an_outcome_that_came_too_late_is_refused_by_the_fence(manager, store, trusting, monkeypatch):
     (task_id,) = manager.create_task([{"x": 1}])
     real = store.inner.settle
     stolen = []
@@ -139,17 +139,17 @@ def test_an_outcome_that_came_too_late_is_refused_by_the_fence(manager, store, b
         return real(outcomes, claim=claim)
 
     monkeypatch.setattr(store.inner, "settle", steal)
-    report, kinds = work(store, bodies)
+    report, kinds = work(store, trusting)
     assert report.done == 0
     assert "lost" in kinds
     assert manager.re_query(task_id)["res"] == 99
 
 
-def test_a_store_that_never_answered_ends_the_worker_at_once(store, manager, bodies):
+def test_a_store_that_never_answered_ends_the_worker_at_once(store, manager, trusting):
     manager.create_task([{"x": 1}])
     store.away("any", times=1000)
     with pytest.raises(StoreUnavailableError):
-        work(store, bodies)
+        work(store, trusting)
     assert store.failed == 1
 
 

@@ -29,7 +29,7 @@ def own_server():
     server.remove()
 
 
-def test_a_worker_goes_on_when_the_server_comes_back(own_server, bodies, tmp_path):
+def test_a_worker_goes_on_when_the_server_comes_back(own_server, trusting, tmp_path):
     url = postgres_server.new_database(own_server.url("postgres"))
     store = PostgresStore(url, patience=0.2)
     manager = TaskManager("p", store=store)
@@ -53,10 +53,10 @@ def test_a_worker_goes_on_when_the_server_comes_back(own_server, bodies, tmp_pat
     worker = Worker(
         store=store,
         pool="p",
-        function=TaskFunction(entry="bodies.py:nap"),
+        function=TaskFunction(entry="functions.py:nap"),
         slots=2,
         lease=30.0,
-        settings=bodies,
+        settings=trusting,
         on_event=note,
     )
     report = worker.run()

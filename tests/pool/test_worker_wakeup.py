@@ -26,21 +26,21 @@ def manager(file_store):
     return TaskManager("p", store=file_store, max_attempts=2)
 
 
-def worker(store, bodies, entry="bodies.py:double", **given):
+def worker(store, trusting, entry="functions.py:double", **given):
     return Worker(
         store=store,
         pool="p",
         function=TaskFunction(entry=entry),
         slots=1,
         lease=60,
-        settings=bodies,
+        settings=trusting,
         backoff=QUICK,
         **given,
     )
 
 
-def test_an_idle_worker_is_woken_by_what_is_put(manager, bodies):
-    running = worker(manager.store, bodies, until_empty=False, poll=3600)
+def test_an_idle_worker_is_woken_by_what_is_put(manager, trusting):
+    running = worker(manager.store, trusting, until_empty=False, poll=3600)
     thread = threading.Thread(target=running.run)
     thread.start()
     (first,) = manager.create_task([{"x": 1}])
@@ -55,9 +55,9 @@ def test_an_idle_worker_is_woken_by_what_is_put(manager, bodies):
 
 
 @pytest.mark.skipif(process_memory(os.getpid()) is None, reason="the system does not tell what a process takes")
-def test_a_task_beyond_its_memory_has_failed_and_the_others_go_on(manager, bodies):
+def test_a_task_beyond_its_memory_has_failed_and_the_others_go_on(manager, trusting):
     ids = manager.create_task([{"mb": 600}, {"mb": 1}])
-    limited = worker(manager.store, bodies, "bodies.py:hog", memory=0.3)
+    limited = worker(manager.store, trusting, "functions.py:hog", memory=0.3)
     report = limited.run()
     assert (report.done, report.failed) == (1, 1)
     task = manager.re_query(ids[0])
@@ -68,15 +68,15 @@ def test_a_task_beyond_its_memory_has_failed_and_the_others_go_on(manager, bodie
     ]  # fmt: skip
 
 
-def test_the_settings_limit_what_a_task_may_take(manager, bodies, monkeypatch):
+def test_the_settings_limit_what_a_task_may_take(manager, trusting, monkeypatch):
     manager.create_task([{"seconds": 60, "log": os.devnull}])
-    limited = bodies.with_values({"worker.task_timeout": 0.2}, origin="test")
-    assert worker(manager.store, limited, "bodies.py:nap").run().failed == 1
+    limited = trusting.with_values({"worker.task_timeout": 0.2}, origin="test")
+    assert worker(manager.store, limited, "functions.py:nap").run().failed == 1
     assert "no result within 0.2 s" in next(manager.query())["error"]
     monkeypatch.setattr(slots_module, "process_memory", lambda pid: 10**12)
-    limited = bodies.with_values({"worker.task_memory": 100}, origin="test")
+    limited = trusting.with_values({"worker.task_memory": 100}, origin="test")
     manager.reset_status({"status": "failed"}, "waiting")
-    assert worker(manager.store, limited, "bodies.py:nap").run().failed == 1
+    assert worker(manager.store, limited, "functions.py:nap").run().failed == 1
     assert "out of memory" in next(manager.query())["error"]
 
 
@@ -113,12 +113,12 @@ def test_elsewhere_than_in_the_main_thread_signals_are_left_alone():
 def test_a_store_that_cannot_be_listened_to_is_told_and_does_no_harm(caplog):
     class Deaf(MemoryStore):
         def waker(self, pool, *, topic="work"):
-            raise StoreUnavailableError("no bell")
+            raise StoreUnavailableError("no listening")
 
     listener = StoreListener(Deaf(), "p", notify=lambda: None)
     assert not listener.start()
     listener.close()
-    assert "store.not_listening pool=p error=no bell" in caplog.text
+    assert "store.not_listening pool=p error=no listening" in caplog.text
 
 
 def test_a_store_that_goes_away_while_one_listens_is_told(caplog):
@@ -148,15 +148,15 @@ def test_a_wakeup_never_blocks():
     pipe.close()
 
 
-def test_a_worker_takes_only_tasks_with_its_tags(manager, bodies):
+def test_a_worker_takes_only_tasks_with_its_tags(manager, trusting):
     ids = manager.create_task(
         [{"x": 1}, {"x": 2, "tags": {"gpu": True}}, {"x": 3, "tags": {"gpu": False}}, {"x": 4, "tags": {"gpu": "a100"}}]
     )
-    assert worker(manager.store, bodies, tags=["gpu"]).run().done == 2
+    assert worker(manager.store, trusting, tags=["gpu"]).run().done == 2
     assert [task["_id"] for task in manager.query({"status": "done"})] == [ids[1], ids[3]]
 
 
-def test_a_worker_says_once_that_the_pool_is_paused_and_waits(manager, bodies, caplog):
+def test_a_worker_says_once_that_the_pool_is_paused_and_waits(manager, trusting, caplog):
     manager.create_task([{"x": 1}])
     manager.pause()
     looks = []
@@ -169,5 +169,5 @@ def test_a_worker_says_once_that_the_pool_is_paused_and_waits(manager, bodies, c
         return real(pool)
 
     manager.store.stat = stat
-    assert worker(manager.store, bodies).run().done == 1
+    assert worker(manager.store, trusting).run().done == 1
     assert caplog.text.count("rollwright pool resume p") == 1
