@@ -1,4 +1,4 @@
-"""`docs/qlib-names.md` tells the alias table of `core/aliases.py`, and each alias leads inside this package."""
+"""`docs/qlib-names.md` tells the alias table of `registrations.py`, and each alias leads inside this package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from table import Table, wants_writing
 from rollwright.registrations import QLIB_MODULES
 
 PAGE: Final = ROOT / "docs" / "qlib-names.md"
-SOURCE: Final = ROOT / "src" / "rollwright" / "core" / "aliases.py"
+SOURCE: Final = ROOT / "src" / "rollwright" / "registrations.py"
 TABLE: Final = Table(path=PAGE, heading=("a configuration says", "and means"))
 
 

@@ -8,8 +8,7 @@ from fractions import Fraction
 import pytest
 
 from rollwright import init_instance_by_config
-from rollwright.config.aliases import translate_module
-from rollwright.config.construct import Trust, get_class
+from rollwright.config.construct import Trust, get_class, translate_module
 from rollwright.config.context import using
 from rollwright.config.settings import load_settings
 from rollwright.errors import ConstructError, UntrustedModuleError

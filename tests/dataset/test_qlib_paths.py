@@ -6,8 +6,7 @@ import importlib
 
 import pytest
 
-from rollwright.config.aliases import translate_module
-from rollwright.config.construct import get_class
+from rollwright.config.construct import get_class, translate_module
 
 PATHS = {
     "qlib.contrib.data.handler": ["Alpha158", "Alpha158vwap", "Alpha360", "Alpha360vwap"],

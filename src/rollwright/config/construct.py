@@ -19,15 +19,14 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, Final, cast
 
-from rollwright.config.aliases import translate_module
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings
 from rollwright.config.slots import allows_module, check_class
 from rollwright.core.optional import require
-from rollwright.core.registry import OPENERS, load_target
+from rollwright.core.registry import ALIASES, OPENERS, load_target
 from rollwright.errors import ConstructError, UntrustedModuleError, nearest
 
-__all__ = ["SAVED", "Trust", "get_class", "init_instance_by_config", "load_function", "saved_file"]
+__all__ = ["SAVED", "Trust", "get_class", "init_instance_by_config", "load_function", "saved_file", "translate_module"]
 
 # What rollwright adapts: a missing one is told with the extra that installs it.
 ADAPTED_PACKAGES: Final = ("lightgbm", "sklearn", "xgboost", "catboost")
@@ -125,6 +124,12 @@ def init_instance_by_config(
     arguments.update({name: value for name, value in extra.items() if _has_parameter(target, name)})
     _check_arguments(target, arguments)
     return target(**arguments)
+
+
+def translate_module(module: str) -> tuple[str, ...]:
+    """Return the modules here that stand for `module` of another program; one without an alias stands for itself."""
+    entry = ALIASES.get(module)
+    return (module,) if entry is None else entry.targets
 
 
 def saved_file(config: object, trust: Trust | None = None) -> Path | None:

@@ -19,9 +19,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeGuard
 
 from rollwright.calendar.trading import to_session
-from rollwright.config.aliases import translate_module
 from rollwright.config.class_source import ClassSource, find_class
-from rollwright.config.construct import SAVED, Trust
+from rollwright.config.construct import SAVED, Trust, translate_module
 from rollwright.config.context import current_settings
 from rollwright.config.placeholders import fill_paths
 from rollwright.config.slots import find_default_module

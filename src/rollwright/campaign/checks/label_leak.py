@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from rollwright.calendar.purge import purge_days
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.config.aliases import translate_module
-from rollwright.config.construct import init_instance_by_config
+from rollwright.config.construct import init_instance_by_config, translate_module
 from rollwright.config.placeholders import fill_paths
 from rollwright.dataset.contract import check_dataset
 from rollwright.errors import CalendarRangeError

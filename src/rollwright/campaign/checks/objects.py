@@ -16,8 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rollwright.campaign.checks.segments import check_handler, check_segments
 from rollwright.campaign.yaml.document import KeyPath, YamlDocument
-from rollwright.config.aliases import translate_module
-from rollwright.config.construct import SAVED, Trust, get_class
+from rollwright.config.construct import SAVED, Trust, get_class, translate_module
 from rollwright.config.slots import find_default_module, find_slot
 from rollwright.errors import ConstructError, MissingExtraError, UntrustedModuleError, nearest
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -291,10 +292,12 @@ def text_stamps(root: Path) -> tuple[tuple[str, int, int, int], ...]:
     """Return name, size, time and inode of the calendar and instruments files of a folder."""
     stamps = []
     for part in (CALENDARS, INSTRUMENTS):
-        for path in sorted((root / part).glob("*.txt")):
-            state = path.stat()
-            stamps.append((f"{part}/{path.name}", state.st_size, state.st_mtime_ns, state.st_ino))
-    return tuple(stamps)
+        with suppress(FileNotFoundError), os.scandir(root / part) as entries:
+            for entry in entries:
+                if entry.name.endswith(".txt"):
+                    state = entry.stat()
+                    stamps.append((f"{part}/{entry.name}", state.st_size, state.st_mtime_ns, state.st_ino))
+    return tuple(sorted(stamps))
 
 
 def external_generation(root: Path) -> str:
