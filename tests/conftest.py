@@ -1,10 +1,12 @@
 """What every test starts from: an empty environment, a folder of its own, and no way to the network.
 
-Servers that stores need are found here, before any test changes the environment, and named in the first lines.
+Servers that stores need are found here, before any test changes the environment, and named in the first lines. A run
+that changes the checkout fails.
 """
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import ipaddress
 import os
@@ -41,11 +43,30 @@ def _tool(name: str) -> Any:
 
 _WIRE = _tool("mongo_wire")
 _MONGO = _WIRE.find_server()
+_CHECKOUT = _tool("checkout")
+_ROOT = Path(__file__).parents[1]
+_BEFORE = pytest.StashKey[Any]()
 
 
 def pytest_report_header() -> str:
     """Name the servers that stores are tested against; those absent are told as not run."""
     return f"MongoDB wire: {_WIRE.described(_MONGO)}"
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Remember the checkout, once for all worker processes."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        session.config.stash[_BEFORE] = _CHECKOUT.take_snapshot(_ROOT)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run that left the checkout other than it was: a test writes to its own folder only."""
+    before = session.config.stash.get(_BEFORE, None)
+    changes = _CHECKOUT.describe_changes(_ROOT, before) if before is not None else []
+    if changes:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        shown = "".join(f"\n  {line}" for line in changes[:20])
+        sys.stderr.write(f"\nthe checkout changed while the tests ran, by a test or by an editor:{shown}\n")
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +78,44 @@ def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with _WIRE.running(_MONGO, shared / "mongo-wire") as url:
         yield url
+
+
+class _CapabilityHead(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Capabilities(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+@pytest.fixture
+def unprivileged(tmp_path: Path) -> Iterator[None]:
+    """Let the rights of files bind this test as they bind a user, also where the tests run as root.
+
+    Root passes them by two capabilities of Linux, which the test's thread and those it starts give up; as the owner
+    of its files it may then do what their mode says. The checkout stays readable, as it might not for another user.
+    """
+    if os.geteuid() != 0:
+        yield
+        return
+    if sys.platform != "linux":
+        pytest.skip("not run: root cannot give up its rights here; run the tests as a user")
+    libc = ctypes.CDLL(None, use_errno=True)
+    head, held = _CapabilityHead(version=0x20080522, pid=0), (_Capabilities * 2)()
+    assert libc.capget(ctypes.byref(head), held) == 0, os.strerror(ctypes.get_errno())
+    before = held[0].effective
+    held[0].effective = before & ~0b110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    assert libc.capset(ctypes.byref(head), held) == 0, os.strerror(ctypes.get_errno())
+    try:
+        closed = tmp_path / "closed"
+        closed.mkdir(mode=0o500)
+        with pytest.raises(PermissionError, match="Permission denied"):
+            (closed / "file").touch()
+        closed.rmdir()
+        yield
+    finally:
+        held[0].effective = before
+        assert libc.capset(ctypes.byref(head), held) == 0, os.strerror(ctypes.get_errno())
 
 
 class NetworkTouchedError(AssertionError):

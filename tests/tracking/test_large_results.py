@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import numpy as np
 import pandas as pd
@@ -124,8 +123,7 @@ def test_a_reference_that_somebody_made_up_leads_nowhere(change):
         from_reference(reference)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_refuses_is_named(folder):
+def test_a_folder_that_refuses_is_named(folder, unprivileged):
     folder.mkdir(parents=True)
     folder.chmod(0o500)
     with pytest.raises(ArtifactStorageError, match="cannot store a result"):

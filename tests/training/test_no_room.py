@@ -55,7 +55,7 @@ print(task_train(task, "exp").status)
 def test_a_full_disk_is_told_leaves_nothing_half_and_is_over_when_there_is_room(tmp_path):
     (tmp_path / "own.py").write_text(OWN)
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-B", "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     told, kept, left, again = done.stdout.splitlines()

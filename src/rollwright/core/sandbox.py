@@ -20,6 +20,8 @@ _NEW_USER: Final = 0x10000000
 def enter_sandbox(*, seconds: int, memory: int, file_size: int) -> frozenset[str]:
     """Limit this process until it ends; to be called in a child, before it starts threads or reads anything.
 
+    It writes no bytecode from here on: what it imports later must not be cached in a file cut short at `file_size`.
+
     Parameters
     ----------
     seconds : int
@@ -35,6 +37,7 @@ def enter_sandbox(*, seconds: int, memory: int, file_size: int) -> frozenset[str
         Which of ``cpu``, ``memory``, ``files`` and ``network`` are limited now. On Linux the process gets
         an empty network of its own, where ordinary users may have one.
     """
+    sys.dont_write_bytecode = True
     limits = (("cpu", "RLIMIT_CPU", seconds), ("memory", "RLIMIT_AS", memory), ("files", "RLIMIT_FSIZE", file_size))
     done = {name for name, limit, value in limits if set_resource_limit(limit, value)}
     set_resource_limit("RLIMIT_CORE", 0)
