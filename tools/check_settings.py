@@ -25,7 +25,7 @@ MEANING: Final = {
     "pool.url": "the task pool: `sqlite:///FILE`, `postgresql://HOST/DATABASE`, `mongodb://HOST/DATABASE` or `memory:`",
     "pool.lease": "seconds a worker holds a task without a sign of life",
     "pool.max_attempts": "executions after which a failing task is given up",
-    "pool.poll": "seconds between two looks at a pool, for work or for the end of a wait, while nothing rings",
+    "pool.poll": "seconds between two looks at a pool, for work or the end of a wait, while the store notifies of none",
     "worker.max_tasks_per_child": "tasks after which a worker's slot is replaced by a new process",
     "worker.memory_limit": "share of the host's memory in use above which a worker takes no further task, as `0.9`",
     "worker.task_timeout": "seconds a task may take before its process is ended and the attempt has failed",

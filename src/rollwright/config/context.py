@@ -107,8 +107,8 @@ def current_context() -> Context:
 
     The default is made from files and environment at the first call.
     """
-    found = _block.get()
-    if found is not None:
+    found = _block.get() or _Process.context
+    if found is not None:  # without the lock, which a process forked meanwhile would find taken
         return found
     with _Process.mutex:
         if _Process.context is None:
@@ -176,8 +176,7 @@ def install(context: Context | Settings | None) -> None:
 
     For the entry point of a process, which a worker process is. Blocks of `using` that are under way keep their own.
     """
-    with _Process.mutex:
-        _Process.context = Context(settings=context) if isinstance(context, Settings) else context
+    _Process.context = Context(settings=context) if isinstance(context, Settings) else context
 
 
 @contextmanager
