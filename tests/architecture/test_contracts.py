@@ -21,7 +21,6 @@ ALLOWED = {
         "dataset",
         "processor.fields_group",
     ): "its own processors, most of which work on a group; the class is compared too",
-    ("models", "reweighter.reweight"): "a user's object, which the error names",
     ("tasks", "handler.end_time"): "a handler that the user built, of any class",
     ("tracking", "store.engine"): "MLflow's own store: a database has an engine, a server none",
     ("training", "model.params"): "a user's model tells its parameters if it has any",
