@@ -27,7 +27,14 @@ def ours() -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("expression", TABLE["values"])
 def test_values_are_those_of_qlib(ours: dict[str, np.ndarray], expression: str) -> None:
-    entry = TABLE["values"][expression]
-    np.testing.assert_allclose(
-        ours[expression], _array(entry["cells"]), atol=entry["absolute"], rtol=entry["relative"], equal_nan=True
-    )
+    theirs = _array(TABLE["values"][expression])
+    np.testing.assert_allclose(ours[expression], theirs, atol=TABLE["absolute"], rtol=TABLE["relative"], equal_nan=True)
+
+
+@pytest.mark.parametrize("expression", TABLE["values"])
+def test_a_deviation_of_a_thousandth_would_be_noticed(expression: str) -> None:
+    cells = _array(TABLE["values"][expression])
+    sizes = np.abs(cells[np.isfinite(cells) & (cells != 0)])
+    assert len(sizes), "no value but zero, missing and infinite ones"
+    allowed = TABLE["absolute"] + TABLE["relative"] * np.median(sizes)
+    assert allowed < 1e-3 * np.median(sizes)
