@@ -11,6 +11,7 @@ import pytest
 from rollwright.core.memory import process_memory
 from rollwright.errors import StoreUnavailableError
 from rollwright.pool.manager import TaskManager
+from rollwright.pool.store import NewTask
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.pool.worker import slots as slots_module
 from rollwright.pool.worker.backoff import Backoff
@@ -138,6 +139,36 @@ def test_a_store_that_goes_away_while_one_listens_is_told(caplog):
     listener._thread.join()  # so that it has logged
     listener.close()
     assert "error=gone" in caplog.text
+
+
+def test_what_is_put_while_a_worker_begins_to_listen_is_not_missed(trusting):
+    """Nobody was notified of it: the worker has to look once more before it waits."""
+
+    class Late(MemoryStore):
+        def waker(self, pool, *, topic="work"):
+            if topic == "work":
+                self.put(pool, [NewTask.of({"x": 1})])
+            return super().waker(pool, topic=topic)
+
+    store, done = Late(), threading.Event()
+    running = Worker(
+        store=store,
+        pool="p",
+        function=TaskFunction(entry="functions.py:double"),
+        slots=1,
+        lease=3600,
+        poll=3600,
+        until_empty=False,
+        settings=trusting,
+        on_event=lambda event: done.set() if event.kind == "done" else None,
+    )
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    try:
+        assert done.wait(20)
+    finally:
+        running.stop()
+        thread.join(20)
 
 
 def test_a_wakeup_never_blocks():
