@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from rollwright.models.sklearn import SklearnModel as SklearnModel
     from rollwright.models.xgboost import XGBModel as XGBModel
     from rollwright.pool.manager import TaskManager as TaskManager
-    from rollwright.pool.mongodb import get_mongodb as get_mongodb
+    from rollwright.pool.urls import get_mongodb as get_mongodb
     from rollwright.pool.worker.worker import run_task as run_task
     from rollwright.signing.serializable import Serializable as Serializable
     from rollwright.tasks.generate import MultiHorizonGen as MultiHorizonGen
@@ -150,7 +150,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "current_context": "rollwright.config.context",
     "current_settings": "rollwright.config.context",
     "end_task_train": "rollwright.training.execute",
-    "get_mongodb": "rollwright.pool.mongodb",
+    "get_mongodb": "rollwright.pool.urls",
     "handler_mod": "rollwright.tasks.rolling",
     "init": "rollwright.config.context",
     "init_instance_by_config": "rollwright.config.construct",

@@ -8,8 +8,7 @@ from rollwright import C, init
 from rollwright.config.context import current_settings
 from rollwright.errors import ConfigError
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.mongodb import get_mongodb
-from rollwright.pool.urls import close_shared_stores
+from rollwright.pool.urls import close_shared_stores, get_mongodb
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import threading
-from typing import Final
+from typing import Any, Final
 
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings, mask_secrets
@@ -12,7 +12,7 @@ from rollwright.core.optional import require
 from rollwright.errors import ConfigError
 from rollwright.pool.store import PoolStore
 
-__all__ = ["close_shared_stores", "open_pool", "shared_store", "store_from_url"]
+__all__ = ["close_shared_stores", "get_mongodb", "open_pool", "shared_store", "store_from_url"]
 
 _SQLITE: Final = "sqlite:///"
 
@@ -87,3 +87,29 @@ def close_shared_stores() -> None:
         for store in _Shared.stores.values():
             store.close()
         _Shared.stores.clear()
+
+
+def get_mongodb() -> Any:
+    """Return the MongoDB database of the current pool (the driver's `Database`), over this process's one client.
+
+    It is set by ``C["mongo"] = {"task_url": "mongodb://host:27017/", "task_db_name": "name"}``, by
+    ``init(mongo={...})`` or by the setting ``pool.url``. What is in it belongs to the pool: read it, and change it
+    through `TaskManager` alone, which keeps states, tokens and history together.
+
+    Raises
+    ------
+    ConfigError
+        When the pool is not in MongoDB.
+    MissingExtraError
+        When the driver is not installed.
+    StoreUnavailableError
+        When no server answers.
+    """
+    url = current_settings().pool.url
+    if not url.startswith(("mongodb://", "mongodb+srv://")):
+        raise ConfigError(
+            f"the pool is `{mask_secrets(url)}`, which is no MongoDB",
+            hint='set C["mongo"] = {"task_url": "mongodb://localhost:27017/", "task_db_name": "default_task_db"}',
+        )
+    store: Any = shared_store()
+    return store.connected()

@@ -47,6 +47,7 @@ from rollwright.pool.stores.mongo import writes as changes
 from rollwright.pool.stores.mongo.connection import AMBIGUOUS, PLAIN, RETRIES, Document, MongoConnection, too_large
 from rollwright.pool.stores.mongo.history import DuplicatesOnly, MongoHistory
 from rollwright.pool.stores.mongo.query import where
+from rollwright.pool.stores.mongo.reads import lease_of, record_of
 
 __all__ = ["MongoStore"]
 
@@ -228,7 +229,7 @@ class MongoStore:
             document = self._take(claim)
             if document is None:
                 break
-            leases.append(_lease(document))
+            leases.append(lease_of(document))
         return leases
 
     def _take(self, claim: ClaimRequest) -> Document | None:
@@ -276,7 +277,7 @@ class MongoStore:
         with self._db.translate():
             if self._doubtful:  # taken after all by claims whose answers were lost: nobody works on these
                 for document in [*self._db.latest.find(held | {"claim": {"$in": [*self._doubtful]}}, PLAIN)]:
-                    self._settle_one(document, Outcome.released(_lease(document)))
+                    self._settle_one(document, Outcome.released(lease_of(document)))
             until = {"$set": {"due": self._db.clock() + lease}}
             self._db.retry(lambda: self._db.tasks.update_many(held, until))
             return {str(document["_id"]): document["token"] for document in self._db.latest.find(held, _STATE)}
@@ -381,7 +382,7 @@ class MongoStore:
         numbers = [int(item) for item in task_ids if item.isascii() and item.isdecimal() and len(item) < 19]
         with self._db.translate():
             rows = self._db.tasks.find({"_id": {"$in": numbers}, "pool": pool}, PLAIN | {"log": 0})
-            found = {str(document["_id"]): _record(document) for document in rows}
+            found = {str(document["_id"]): record_of(document) for document in rows}
         for task_id in task_ids:
             if task_id not in found:
                 raise TaskNotFoundError(f"pool `{pool}` has no task {task_id}")
@@ -396,7 +397,7 @@ class MongoStore:
             wanted = {"$and": [page, condition]} if condition else page
             with self._db.translate():
                 rows = [*self._db.tasks.find(wanted, PLAIN | {"log": 0}, sort=_OLDEST, limit=_PAGE)]
-            yield from (_record(document) for document in rows)
+            yield from (record_of(document) for document in rows)
             if len(rows) < _PAGE:
                 return
             last = rows[-1]["_id"]
@@ -507,43 +508,3 @@ def _check_size(canonical: str, make: _Maker) -> None:
     """Refuse, before anything is put, what MongoDB cannot hold: 1 MiB of text may be 16 times as much in values."""
     if len(canonical) > _LONG and len(encode(make(0, 0.0))) > _LARGEST:
         raise too_large()
-
-
-def _lease(document: Mapping[str, Any]) -> Lease:
-    return Lease(
-        task_id=str(document["_id"]),
-        pool=document["pool"],
-        token=document["token"],
-        attempt=document["attempts"],
-        max_attempts=document["max_attempts"],
-        owner=document["owner"],
-        canonical=document["definition"],
-        priority=document["priority"],
-        origin=Status(document["origin"]),
-        result=document["result"],
-    )
-
-
-def _record(document: Mapping[str, Any]) -> TaskRecord:
-    status = Status(document["status"])
-    due = document.get("due")
-    return TaskRecord(
-        task_id=str(document["_id"]),
-        pool=document["pool"],
-        fingerprint=document["fingerprint"],
-        status=status,
-        priority=document["priority"],
-        token=document["token"],
-        attempts=document["attempts"],
-        max_attempts=document["max_attempts"],
-        canonical=document["definition"],
-        created=document["created"],
-        owner=document["owner"],
-        result=document["result"],
-        validity=document["validity"],
-        error=document["error"],
-        lease_until=due if status is Status.RUNNING else None,
-        run_at=due if status in CLAIMABLE else None,
-        started=document["started"],
-        ended=document["ended"],
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,13 +43,20 @@ from rollwright.pool.stores.sql_reads import (
     order_records,
     parse_ids,
     read_pages,
-    refusal_of,
     sort_leases,
 )
 from rollwright.pool.stores.sqlite import statements as sql
 from rollwright.pool.stores.sqlite.file import SqliteFile
 from rollwright.pool.stores.sqlite.liveness import find_dead_processes, register_process, remove_process
 from rollwright.pool.stores.sqlite.query import where
+from rollwright.pool.stores.sqlite.writes import (
+    amend_terms,
+    claim_statement,
+    end_attempt,
+    find_refusal,
+    restore_values,
+    tally,
+)
 
 __all__ = ["SqliteStore"]
 
@@ -177,7 +183,7 @@ class SqliteStore:
         condition, values = where(claim.query)
         process = register_process(self._owners)
         rows = connection.execute(
-            _claiming(sql.CLAIM, claim.status.value, "=" if claim.limit == 1 else "IN", condition),
+            claim_statement(sql.CLAIM, claim.status.value, "=" if claim.limit == 1 else "IN", condition),
             (claim.owner, process, now + claim.lease, now, claim.pool, *values, claim.pool, max(claim.limit, 0)),
         ).fetchall()
         leases = [
@@ -218,9 +224,9 @@ class SqliteStore:
         with self._file.write() as connection:
             now = self._clock()
             for outcome in outcomes:
-                event, row = _end(connection, outcome, now)
+                event, row = end_attempt(connection, outcome, now)
                 if row is None:
-                    refused.append(_refusal(connection, outcome))
+                    refused.append(find_refusal(connection, outcome))
                     continue
                 statuses[outcome.task_id] = Status(row[1])
                 self._log(connection, now, event, [(outcome.task_id, *row, outcome.error)])
@@ -291,7 +297,7 @@ class SqliteStore:
         condition, values = where(query)
         with self._file.read() as connection:
             if query is None:
-                return _tally(connection, pool)
+                return tally(connection, pool)
             rows = connection.execute(sql.COUNT.format(where=condition), (pool, *values)).fetchall()
         return count_by_status(rows)
 
@@ -316,7 +322,7 @@ class SqliteStore:
                 ids = json.dumps([row[0] for row in rows])
                 condition, values = " AND id IN (SELECT value FROM json_each(?))", [ids]
             if status is not None:
-                more, extra = _consequences(status, amendment.error)
+                more, extra = amend_terms(status, amendment.error)
                 condition += " AND result IS NOT NULL" if status is Status.PART_DONE else ""
                 rows = connection.execute(
                     sql.AMEND.format(more=more, where=condition),
@@ -376,7 +382,7 @@ class SqliteStore:
         with self._file.read() as connection:
             connection.execute("BEGIN")  # one moment for both
             try:
-                counts = _tally(connection, pool)
+                counts = tally(connection, pool)
                 pause = connection.execute(sql.PAUSED, (pool,)).fetchone() or (None, None)
             finally:
                 connection.execute("COMMIT")
@@ -391,7 +397,7 @@ class SqliteStore:
         with self._file.write() as connection:
             now = self._clock()
             for task in tasks:
-                found = connection.execute(sql.RESTORE, _restored(pool, task.record)).fetchone()
+                found = connection.execute(sql.RESTORE, restore_values(pool, task.record)).fetchone()
                 if found is None:
                     found = connection.execute(sql.ID_OF, (pool, task.record.fingerprint)).fetchone()
                 else:
@@ -430,73 +436,3 @@ class SqliteStore:
                 wanted = json.dumps([int(task_id) for task_id in task_ids])
                 rows = connection.execute(sql.READ_HISTORY_OF, (pool, wanted)).fetchall()
         return [history_of_row(row) for row in rows]
-
-
-@functools.lru_cache(maxsize=64)
-def _claiming(statement: str, status: str, among: str, condition: str) -> str:
-    """Return the statement of a claim; the same object each time, which SQLite's cache finds sooner."""
-    return statement.format(status=status, among=among, where=condition)
-
-
-def _tally(connection: sqlite3.Connection, pool: str) -> dict[Status, int]:
-    counts = dict.fromkeys(Status, 0)
-    for status, tasks in connection.execute(sql.TALLY, (pool,)):
-        # Done are those in no small index: of the whole, less all others.
-        if status is not None:
-            counts[Status(status)] += tasks
-        counts[Status.DONE] += tasks if status is None else -tasks
-    return counts
-
-
-def _end(connection: sqlite3.Connection, outcome: Outcome, now: float) -> tuple[str, tuple[Any, ...] | None]:
-    """Run the one statement that ends an attempt; return the event and the row it changed, if it was allowed to."""
-    key = (int(outcome.task_id), outcome.token)
-    match outcome.kind:
-        case "done":
-            found = connection.execute(sql.DONE, (outcome.result, outcome.validity, now, *key)).fetchone()
-        case "part_done":
-            found = connection.execute(sql.PART_DONE, (outcome.result, outcome.validity, *key)).fetchone()
-        case "released":
-            found = connection.execute(sql.RELEASED, key).fetchone()
-        case "cancelled":
-            found = connection.execute(sql.CANCELLED, (now, *key)).fetchone()
-        case "failed":
-            if outcome.retry:
-                run_at = now + outcome.delay if outcome.delay > 0 else None
-                found = connection.execute(sql.RETRY, (outcome.error, run_at, *key)).fetchone()
-                if found is not None:
-                    return "retry", found
-            found = connection.execute(sql.FAILED, (outcome.error, now, *key)).fetchone()
-    return outcome.kind, found
-
-
-def _refusal(connection: sqlite3.Connection, outcome: Outcome) -> LeaseLostError:
-    return refusal_of(outcome, connection.execute(sql.STATE_OF, (int(outcome.task_id),)).fetchone())
-
-
-def _consequences(status: Status, error: str | None) -> tuple[str, tuple[object, ...]]:
-    if status is Status.WAITING:
-        return sql.FORGET, ()
-    if status is Status.PART_DONE:
-        return sql.REOPEN, ()
-    return sql.EXPLAIN, (error,)
-
-
-def _restored(pool: str, record: TaskRecord) -> tuple[object, ...]:
-    return (
-        pool,
-        record.fingerprint,
-        record.status.value,
-        record.priority,
-        record.token,
-        record.attempts,
-        record.max_attempts,
-        record.owner,
-        record.run_at,
-        record.created,
-        record.started,
-        record.ended,
-        record.result,
-        record.validity,
-        record.error,
-    )

@@ -1,0 +1,53 @@
+"""A task's document in MongoDB as the values of the ports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rollwright.pool.states import CLAIMABLE, Status
+from rollwright.pool.store import Lease, TaskRecord
+
+__all__ = ["lease_of", "record_of"]
+
+
+def lease_of(document: Mapping[str, Any]) -> Lease:
+    """Return the lease of a task that was claimed."""
+    return Lease(
+        task_id=str(document["_id"]),
+        pool=document["pool"],
+        token=document["token"],
+        attempt=document["attempts"],
+        max_attempts=document["max_attempts"],
+        owner=document["owner"],
+        canonical=document["definition"],
+        priority=document["priority"],
+        origin=Status(document["origin"]),
+        result=document["result"],
+    )
+
+
+def record_of(document: Mapping[str, Any]) -> TaskRecord:
+    """Return the record of a task's document."""
+    status = Status(document["status"])
+    due = document.get("due")
+    return TaskRecord(
+        task_id=str(document["_id"]),
+        pool=document["pool"],
+        fingerprint=document["fingerprint"],
+        status=status,
+        priority=document["priority"],
+        token=document["token"],
+        attempts=document["attempts"],
+        max_attempts=document["max_attempts"],
+        canonical=document["definition"],
+        created=document["created"],
+        owner=document["owner"],
+        result=document["result"],
+        validity=document["validity"],
+        error=document["error"],
+        lease_until=due if status is Status.RUNNING else None,
+        run_at=due if status in CLAIMABLE else None,
+        started=document["started"],
+        ended=document["ended"],
+    )
