@@ -180,7 +180,7 @@ def _register_slots() -> None:
         ),
         ObjectSlot(
             "instrument_processor",
-            base="rollwright.dataset.instrument_processors:InstProcessor",
+            base="rollwright.dataset.processors:InstProcessor",
             modules=("rollwright.dataset.processors",),
             default_module="rollwright.dataset.processors",
             arguments=("inst_processors",),

@@ -17,10 +17,6 @@ ALLOWED = {
     ("analysis", "model.evals_result_"): "the same",
     ("collect", "experiment.name"): "an experiment, or a function of the user's",
     ("collect", "experiment.__name__"): "the same",
-    (
-        "dataset",
-        "processor.fields_group",
-    ): "its own processors, most of which work on a group; the class is compared too",
     ("tasks", "handler.end_time"): "a handler that the user built, of any class",
     ("tracking", "store.engine"): "MLflow's own store: a database has an engine, a server none",
     ("training", "model.params"): "a user's model tells its parameters if it has any",

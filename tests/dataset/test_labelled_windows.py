@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rollwright.dataset import handler_chain
+from rollwright.dataset import handler_tables
 from rollwright.dataset.alpha import Alpha158
 from rollwright.dataset.dataset import DatasetH
 from rollwright.dataset.handler import DataHandlerLP
@@ -41,7 +41,7 @@ def dataset(store: Path | FeatureStore, source, **kwargs) -> DatasetH:
 
 @pytest.fixture
 def copying(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handler_chain, "_labelled", lambda *_: None)
+    monkeypatch.setattr(handler_tables, "_read_labelled", lambda *_: None)
 
 
 def bits(made: DatasetH, segment: str) -> tuple:
@@ -60,7 +60,7 @@ def test_a_window_that_drops_rows_is_a_slice_and_the_same_bits_as_a_copy(
     assert not fold.features.flags.writeable
     assert np.shares_memory(fold.features, dataset(store, source).fold(segment, data_key="learn").features)
     got = bits(made, segment)
-    monkeypatch.setattr(handler_chain, "_labelled", lambda *_: None)
+    monkeypatch.setattr(handler_tables, "_read_labelled", lambda *_: None)
     assert bits(dataset(tmp_path / "b", source), segment) == got
 
 
@@ -75,7 +75,7 @@ def test_processors_after_and_before_see_the_same(tmp_path: Path, source, monkey
         ]
 
     ready = made("a")
-    monkeypatch.setattr(handler_chain, "_labelled", lambda *_: None)
+    monkeypatch.setattr(handler_tables, "_read_labelled", lambda *_: None)
     assert made("b") == ready
 
 

@@ -13,7 +13,7 @@ from rollwright.dataset.alpha import Alpha158
 from rollwright.dataset.codec import DatasetCodec
 from rollwright.dataset.dataset import TSDatasetH
 from rollwright.dataset.handler import DataHandlerLP
-from rollwright.dataset.handler_rows import PickedColumnBlock
+from rollwright.dataset.handler_tables import PickedColumnBlock
 from rollwright.dataset.loader import QlibDataLoader
 from rollwright.dataset.sampler import TSDataSampler
 from rollwright.errors import ConfigError, SampleNotFoundError, SegmentError, UnknownSettingError

@@ -17,8 +17,7 @@ from rollwright.codecs.described import Described
 from rollwright.config.construct import init_instance_by_config
 from rollwright.dataset.contract import DataKey, Fold, ReadScope, TaskDataset, check_dataset
 from rollwright.dataset.handler import DataHandler
-from rollwright.dataset.handler_columns import CS_ALL, ColumnSet, chosen_columns
-from rollwright.dataset.handler_rows import PickedColumnBlock
+from rollwright.dataset.handler_tables import CS_ALL, ColumnSet, PickedColumnBlock, choose_columns
 from rollwright.dataset.sampler import TSDataSampler, check_step_len
 from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
 from rollwright.features.store.feature_store import FeatureStore
@@ -437,7 +436,7 @@ class TSDatasetH(DatasetH):
         reach = range(max(0, places.start - self.step_len + 1), places.stop)
         table = self.handler.picked(reach, data_key)
         return TSDataSampler(
-            chosen_columns(table, col_set),
+            choose_columns(table, col_set),
             self.handler.panel.dates[reach.start : reach.stop],
             first=places.start - reach.start,
             step_len=self.step_len,

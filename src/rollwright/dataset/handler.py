@@ -11,10 +11,24 @@ import pandas as pd
 from rollwright.codecs.described import Described
 from rollwright.config.construct import init_instance_by_config
 from rollwright.dataset.contract import DataKey, ReadScope, scope_of
-from rollwright.dataset.handler_chain import check_key, cut, learns, processed
-from rollwright.dataset.handler_columns import CS_ALL, CS_RAW, ColumnSet, chosen_columns, column_labels
-from rollwright.dataset.handler_range import refuse_reversed, segment_range
-from rollwright.dataset.handler_rows import StockTable, located, of_stocks, picked_table, stock_table
+from rollwright.dataset.handler_tables import (
+    CS_ALL,
+    CS_RAW,
+    ColumnSet,
+    StockTable,
+    apply_processors,
+    check_key,
+    choose_columns,
+    column_labels,
+    cut,
+    learns,
+    locate_rows,
+    of_stocks,
+    pick_blocks,
+    refuse_reversed,
+    segment_range,
+    stock_table,
+)
 from rollwright.dataset.loader import CastDataLoader, DataLoader, StaticDataLoader
 from rollwright.dataset.processors import HashStockFormat, Processor, build_processor
 from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
@@ -119,7 +133,8 @@ class DataHandler(Described, Serializable):
         """Return what was read since the handler was made, or since `forget_reads`; one scope for each generation."""
         if not self._read_stop:
             return self._former_reads
-        return (*self._former_reads, self._scope(self._read_stop))
+        begin = self.panel.sessions.start if isinstance(self.panel, StorePanel) else 0
+        return (*self._former_reads, scope_of(self.panel, begin + self._read_stop + self.label_lookahead))
 
     def forget_reads(self) -> None:
         """Begin to note anew what is read."""
@@ -129,12 +144,6 @@ class DataHandler(Described, Serializable):
     def scope_until(self, stop: int) -> ReadScope:
         """Return the scope that reading everything before the calendar position `stop` would have now."""
         return scope_of(self.panel, stop)
-
-    def _scope(self, places: int) -> ReadScope:
-        """Return the scope of the first `places` sessions, and of those that their labels look ahead to."""
-        panel = self.panel
-        begin = panel.sessions.start if isinstance(panel, StorePanel) else 0
-        return scope_of(panel, begin + places + self.label_lookahead)
 
     def _note_read(self, places: range) -> None:
         if places:
@@ -260,7 +269,7 @@ class DataHandler(Described, Serializable):
             frame = self._shown(self.of_stocks(codes, data_key), data_key, col_set, proc_func)
         else:
             frame = self._shown(self.picked(range(len(self.panel.dates)), data_key), data_key, col_set, None)
-            frame = located(frame, selector, level)
+            frame = locate_rows(frame, selector, level)
             frame = proc_func(frame) if proc_func is not None else frame
         if not squeeze:
             return frame
@@ -271,7 +280,7 @@ class DataHandler(Described, Serializable):
 
     def get_cols(self, col_set: ColumnSet = CS_ALL, data_key: DataKey = "infer") -> list[Any]:
         """Return the names of the columns of a set."""
-        head = chosen_columns(self.table(range(min(1, len(self.panel.dates))), data_key), col_set)
+        head = choose_columns(self.table(range(min(1, len(self.panel.dates))), data_key), col_set)
         return column_labels(head, col_set).to_list()
 
     def get_range_selector(self, cur_date: Any, periods: int) -> slice:
@@ -337,7 +346,7 @@ class DataHandler(Described, Serializable):
     ) -> pd.DataFrame:
         if proc_func is not None:
             table = Table.from_frame(proc_func(table.to_frame()))
-        table = chosen_columns(table, col_set)
+        table = choose_columns(table, col_set)
         frame = table.to_frame(original=self.fetch_orig)
         frame.columns = column_labels(table, col_set)
         return frame
@@ -503,7 +512,7 @@ class DataHandlerLP(DataHandler):
             self.fit_processors()
 
     def _forget(self, init_type: str) -> None:
-        """Drop what was processed, and what was learnt unless it is to stay."""
+        """Drop what was apply_processors, and what was learnt unless it is to stay."""
         self._whole.clear()
         self._hashed.clear()
         self._independent = init_type == self.IT_FIT_IND
@@ -533,7 +542,7 @@ class DataHandlerLP(DataHandler):
         self._check(data_key)
         chain = [] if self.from_cast else self.fitted(data_key)
         self._note_read(places)
-        found = picked_table(chain, self.panel.table(places.start, places.stop)) if chain else None
+        found = pick_blocks(chain, self.panel.table(places.start, places.stop)) if chain else None
         return self._run(chain, places, data_key) if found is None else found
 
     def fitted(self, data_key: DataKey) -> list[Processor]:
@@ -605,12 +614,12 @@ class DataHandlerLP(DataHandler):
             return cut(self.cast_tables[data_key], self.panel, places)
         if all(processor.local for processor in chain):
             self._note_read(places)
-            return processed(chain, self.panel, places)
+            return apply_processors(chain, self.panel, places)
         # a processor of a user's own may look at any row, so it gets them all; the window is cut out afterwards
         self._note_read(range(len(self.panel.dates)))
         whole = self._whole.get(data_key) if data_key is not None else None
         if whole is None:
-            whole = processed(chain, self.panel, range(len(self.panel.dates)))
+            whole = apply_processors(chain, self.panel, range(len(self.panel.dates)))
             if data_key is not None:
                 self._whole[data_key] = whole
         return cut(whole, self.panel, places)

@@ -6,6 +6,7 @@ never copied; a processor of a user's own works on frames.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -13,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.codecs.described import Described
 from rollwright.config.construct import get_class, init_instance_by_config
-from rollwright.dataset.instrument_processors import InstProcessor, TimeRangeFlt
 from rollwright.dataset.processor_base import Processor, TableProcessor, get_group_columns
 from rollwright.dataset.processor_fit import CLIP, TO_SIGMA, FittedProcessor, MinMaxNorm, RobustZScoreNorm, ZScoreNorm
 from rollwright.errors import ConfigError, DataError, nearest
@@ -84,6 +85,43 @@ def with_fit_range(processors: Sequence[Any], start: object, end: object) -> lis
         named = dict(config) if isinstance(config, Mapping) else {"class": config}
         prepared.append({**named, "kwargs": kwargs})
     return prepared
+
+
+class InstProcessor(Described, ABC):
+    """Turns one instrument's frame, indexed by datetime, into another one."""
+
+    @abstractmethod
+    def __call__(self, df: pd.DataFrame, instrument: str, *args: Any, **kwargs: Any) -> pd.DataFrame:
+        """Return the processed frame, leaving `df` as it is; an empty one leaves the instrument out."""
+
+
+class TimeRangeFlt(InstProcessor):
+    """Keeps an instrument only when its data reach from `start_time` or earlier to `end_time` or later.
+
+    .. warning:: **Look-ahead.** Whether an instrument survives until `end_time` is not known before: a training set
+       filtered so knows the future.
+
+    Parameters
+    ----------
+    start_time, end_time : date, optional
+        None asks for nothing on that side. A date that is no session means the first one after, the last one before.
+    freq : str
+    """
+
+    def __init__(self, start_time: Any = None, end_time: Any = None, freq: str = "day") -> None:
+        from rollwright.market.current import current_market  # noqa: PLC0415 - loaders know processors
+
+        sessions = current_market(freq).calendar().known_part().sessions(start_time, end_time)
+        self.start_time = None if start_time is None else sessions[0]
+        self.end_time = None if end_time is None else sessions[-1]
+
+    def __call__(self, df: pd.DataFrame, instrument: str, *args: Any, **kwargs: Any) -> pd.DataFrame:  # noqa: ARG002 - Qlib's signature
+        """Return `df`, or none of its rows."""
+        if df.empty:
+            return df
+        early = self.start_time is None or df.index.min() <= self.start_time
+        late = self.end_time is None or df.index.max() >= self.end_time
+        return df if early and late else df.head(0)
 
 
 class DropnaProcessor(TableProcessor):

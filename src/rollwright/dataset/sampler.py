@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import DTypeLike, NDArray
 
 from rollwright.calendar.trading import to_session
-from rollwright.dataset.handler_rows import PickedColumnBlock
+from rollwright.dataset.handler_tables import PickedColumnBlock
 from rollwright.errors import ConfigError, SampleNotFoundError, UnknownInstrumentError, UnknownSettingError, nearest
 from rollwright.features.table import Table, two_levels
 

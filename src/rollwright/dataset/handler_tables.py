@@ -1,15 +1,16 @@
-"""A handler's processed rows without a copy of the columns that no processor touches."""
+"""What handlers do to tables: run processors over them, choose columns and rows, copy no more than must be."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.calendar.trading import to_session
 from rollwright.dataset.processors import (
     CSRankNorm,
     CSZFillna,
@@ -22,11 +23,146 @@ from rollwright.dataset.processors import (
     RobustZScoreNorm,
     ZScoreNorm,
 )
-from rollwright.errors import UnknownSettingError
+from rollwright.errors import SegmentError, UnknownFieldError, UnknownSettingError, nearest
+from rollwright.features.panel import Panel, StorePanel, session_range
 from rollwright.features.store.pages import copy_rows
 from rollwright.features.table import ColumnBlock, RowLabels, Table
 
-__all__ = ["PickedColumnBlock", "StockTable", "located", "of_stocks", "picked_table", "stock_table"]
+__all__ = [
+    "CS_ALL",
+    "CS_RAW",
+    "ColumnSet",
+    "PickedColumnBlock",
+    "StockTable",
+    "apply_processors",
+    "check_key",
+    "choose_columns",
+    "column_labels",
+    "cut",
+    "learns",
+    "locate_rows",
+    "of_stocks",
+    "pick_blocks",
+    "refuse_reversed",
+    "segment_range",
+    "stock_table",
+]
+
+
+def apply_processors(chain: Sequence[Processor], panel: Panel, places: range) -> Table:
+    """Return what the processors make of the rows of ``panel.dates[places]``.
+
+    The rows that a `DropnaLabel` at the head of the chain leaves lie ready in the feature store, features as a view.
+    """
+    table = _read_labelled(chain, panel, places) or panel.table(places.start, places.stop)
+    for processor in chain:
+        table = processor.transform(table)
+    return table
+
+
+def _read_labelled(chain: Sequence[Processor], panel: Panel, places: range) -> Table | None:
+    first = chain[0] if chain else None
+    if type(first) is not DropnaLabel or first.fields_group != "label" or not isinstance(panel, StorePanel):
+        return None
+    return panel.table_with_labels(places.start, places.stop)
+
+
+def cut(whole: Table, panel: Panel, places: range) -> Table:
+    """Return the rows of ``panel.dates[places]`` out of a table that was made of all sessions."""
+    if not places:
+        return whole.take(slice(0, 0))
+    return whole.take(whole.rows.select_range(panel.dates[places.start], panel.dates[places.stop - 1]))
+
+
+def check_key(data_key: str) -> None:
+    """Raise when there is no such data key."""
+    if data_key not in ("raw", "infer", "learn"):
+        raise UnknownSettingError(data_key, ("raw", "infer", "learn"), where="the data keys")
+
+
+def learns(processor: Processor) -> bool:
+    """Tell whether a processor has something to learn."""
+    return processor.fit_range() is not None or type(processor).fit_table is Processor.fit_table
+
+
+ColumnSet: TypeAlias = str | Sequence[str]
+
+CS_ALL: Final = "__all"
+CS_RAW: Final = "__raw"
+
+
+def choose_columns(table: Table, col_set: ColumnSet) -> Table:
+    """Return the columns of a set, groups in the order asked for.
+
+    Raises
+    ------
+    UnknownFieldError
+        For a group the table has not; carries the nearest.
+    """
+    if isinstance(col_set, str) and col_set in (CS_ALL, CS_RAW):
+        return table
+    if not table.grouped:
+        return table
+    groups = [block.group for block in table.blocks if block.group is not None]
+    wanted = [col_set] if isinstance(col_set, str) else list(col_set)
+    for name in wanted:
+        if name not in groups:
+            suggestion = nearest(name, groups)
+            raise UnknownFieldError(
+                f"there is no column group `{name}`",
+                hint=f"did you mean `{suggestion}`?" if suggestion else f"known groups: {', '.join(groups)}",
+            )
+    blocks = tuple(block for name in wanted for block in table.blocks if block.group == name)
+    return Table(rows=table.rows, blocks=blocks)
+
+
+def column_labels(table: Table, col_set: ColumnSet) -> pd.Index[Any]:
+    """Return what a frame calls the columns of a set: with their groups for ``__raw`` and several groups."""
+    names = table.columns()
+    if not table.grouped or (isinstance(col_set, str) and col_set != CS_RAW):
+        return pd.Index([name for _, name in names])
+    return pd.MultiIndex.from_tuples([(str(group), name) for group, name in names])
+
+
+def segment_range(panel: Panel, start: Any, end: Any, *, own: tuple[Any, Any]) -> range:
+    """Return the places of a segment in ``panel.dates``; `own` is the handler's range.
+
+    Raises
+    ------
+    SegmentError
+        When the segment is reversed, has no session here, or reaches beyond the handler's range or the calendar.
+    """
+    refuse_reversed(start, end)
+    dates = panel.dates
+    found = session_range(dates, start, end)
+    covered = f"[{dates[0]:%Y-%m-%d}, {dates[-1]:%Y-%m-%d}]" if len(dates) else "no session"
+    if not found:
+        raise SegmentError(start=start, end=end, reason=f"the handler covers {covered}, nothing of it inside")
+    limits = panel.limits or (None, None)
+    for side, value, bound, limit in (
+        ("begins before", start, own[0], limits[0]),
+        ("ends after", end, own[1], limits[1]),
+    ):
+        if value is None:
+            continue
+        bounds = [to_session(edge) for edge in (bound, limit) if edge is not None]
+        moment = to_session(value)
+        outside = any(moment < edge if side == "begins before" else moment > edge for edge in bounds)
+        if outside:
+            raise SegmentError(
+                start=start,
+                end=end,
+                reason=f"it {side} the handler does, which covers {covered}",
+                hint="widen the handler's start_time and end_time, or cut the segment",
+            )
+    return found
+
+
+def refuse_reversed(start: Any, end: Any) -> None:
+    """Raise when a range ends before it starts."""
+    if start is not None and end is not None and to_session(end) < to_session(start):
+        raise SegmentError(start=start, end=end, reason="it ends before it starts")
+
 
 # Those that change or look at the columns of their group alone, and drop rows or keep them.
 INDEX_LEVELS: Final = ("datetime", "instrument")
@@ -46,7 +182,7 @@ class PickedColumnBlock(ColumnBlock):
         return copy_rows(self.values, self.where)
 
 
-def picked_table(chain: Sequence[Processor], raw: Table) -> Table | None:
+def pick_blocks(chain: Sequence[Processor], raw: Table) -> Table | None:
     """Return what `chain` makes of `raw`; column groups that no processor touches become `PickedColumnBlock`.
 
     So DropnaLabel, which drops rows by their label, does not copy the features of those that stay. None when one of
@@ -65,12 +201,18 @@ def picked_table(chain: Sequence[Processor], raw: Table) -> Table | None:
     return Table(rows=worked.rows, blocks=blocks)
 
 
+class _OfAGroup(Protocol):
+    """What the processors of `_OF_A_GROUP` have in common."""
+
+    fields_group: str | Sequence[str] | None
+
+
 def _touched(chain: Sequence[Processor]) -> frozenset[str] | None:
     """Return the groups that the processors look at or change; None when that cannot be known."""
     groups: set[str] = set()
     for processor in chain:
-        group = getattr(processor, "fields_group", None)
-        if type(processor) not in _OF_A_GROUP or group is None:
+        group = cast("_OfAGroup", processor).fields_group if type(processor) in _OF_A_GROUP else None
+        if group is None:
             return None
         groups.update([group] if isinstance(group, str) else group)
     return frozenset(groups)
@@ -143,7 +285,7 @@ def of_stocks(table: Table, codes: Sequence[str]) -> Table:
     return table.take(wanted[table.rows.instrument_codes])
 
 
-def located(frame: pd.DataFrame, selector: Any, level: str | int | None) -> pd.DataFrame:
+def locate_rows(frame: pd.DataFrame, selector: Any, level: str | int | None) -> pd.DataFrame:
     """Return the rows of a frame that a selector means at one index level; None hands it to ``loc``."""
     if level is None or isinstance(selector, pd.MultiIndex):
         found = frame.loc[selector]
