@@ -76,6 +76,7 @@ def test_every_undefined_name_is_told_at_once_with_its_line():
         ("a: {{ MARKET | center(1000000000) }}\n", "center"),
         ("a: {{ 'x' * 1000000000 }}\n", "c.yaml:1"),
         ("a: {{ '%1000000000d' % 1 }}\n", "c.yaml:1"),
+        ("a: {{ '%9s' % MARKET }}\n", "`%` of str and str"),
         ("a: {{ 9 ** 9 ** 9 }}\n", "no pow"),
         ("a: 1\nb: {{ 1 / 0 }}\n", "c.yaml:2"),
         ("a: 1\nb: {{ STEP * 2 }}\n", "use `| int`"),

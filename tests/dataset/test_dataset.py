@@ -129,6 +129,11 @@ def test_segments_come_alone_in_lists_and_as_dates(tmp_path: Path) -> None:
         made.prepare(slice("2020-05-04", "2020-05-29"), col_set="label"), frames[1], check_index_type=False
     )
     assert made.prepare("2020-05-05", col_set="label").index.get_level_values(0).nunique() == 1
+    dates = [pd.Timestamp("2020-05-04"), pd.Timestamp("2020-05-29")]
+    for pair in (dates, tuple(dates)):
+        pd.testing.assert_frame_equal(made.prepare(pair, col_set="label"), frames[1], check_index_type=False)
+    rows = list(frames[1].index[[3, 8]])  # neither names nor dates: rows, as the handler takes them
+    assert list(made.prepare(rows, level=None, col_set="label").index) == rows
 
 
 @pytest.mark.parametrize(

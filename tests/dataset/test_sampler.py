@@ -108,6 +108,16 @@ def test_a_sample_is_found_by_its_label_and_by_a_day_that_is_no_session(tmp_path
     np.testing.assert_array_equal(sampler[[(moment, code), (moment, code)]][1], sampler[30])
 
 
+def test_the_last_session_has_samples_by_label_too_at_any_time_of_its_day(tmp_path: Path) -> None:
+    sampler = dataset(tmp_path).prepare("test", col_set=COLUMNS)
+    index = sampler.get_index()
+    place = int(index.get_level_values(0).argmax())
+    moment, code = index[place]
+    assert moment == sampler.end
+    np.testing.assert_array_equal(sampler[moment, code], sampler[place])
+    np.testing.assert_array_equal(sampler[moment + pd.Timedelta(hours=15), code], sampler[place])
+
+
 @pytest.mark.parametrize(
     ("key", "told"),
     [

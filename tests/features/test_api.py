@@ -103,6 +103,22 @@ def test_instrument_processors_run_alone() -> None:
     assert len(D.features(D.instruments("all"), ["$close"], "2015-01-05", "2015-06-30", inst_processors=[whole])) > 0
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "kept"),
+    [
+        ("2015-01-05", "2015-06-30", True),
+        ("2015-01-01", "2015-12-31", True),
+        ("2015-01-06", "2015-06-30", False),
+        ("2015-01-05", "2015-06-29", False),
+    ],
+)
+def test_an_instrument_that_begins_late_or_ends_early_is_left_out(first: str, last: str, kept: bool) -> None:
+    frame = pd.DataFrame({"$close": 1.0}, index=pd.date_range(first, last))
+    assert len(TimeRangeFlt("2015-01-05", "2015-06-30")(frame, "R0002")) == (len(frame) if kept else 0)
+    assert len(TimeRangeFlt(None, "2015-06-30")(frame, "R0002")) == (len(frame) if last >= "2015-06-30" else 0)
+    assert len(TimeRangeFlt("2015-01-05")(frame, "R0002")) == (len(frame) if first <= "2015-01-05" else 0)
+
+
 def test_what_cannot_be_answered_is_an_error() -> None:
     with pytest.raises(UnknownInstrumentError, match="did you mean"):
         D.features(["R00O2"], ["$close"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -14,7 +15,7 @@ import pytest
 from rollwright.errors import CorruptFileError, DataError, RollwrightError
 from rollwright.market.folder.adopt_changes import adopt_changes
 from rollwright.market.folder.atomic_replace import replace_folder, write_file
-from rollwright.market.folder.manifest import read_manifest
+from rollwright.market.folder.manifest import FILES_NAME, MANIFEST_NAME, external_generation, read_manifest
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.market.ingest.check import check_data
 from rollwright.market.ingest.importer import import_market
@@ -302,3 +303,14 @@ def test_a_system_that_cannot_exchange_names_replaces_a_folder_in_two_steps(mark
     import_market(frame(codes=("CCC",)), market)
     assert QlibProvider(market).instruments() == ("AAA", "BBB", "CCC")
     assert [path.name for path in market.parent.iterdir() if path.name.startswith(".market")] == []
+
+
+def test_a_folder_of_other_tools_becomes_a_dataset_named_by_its_own_state(market):
+    for name in (MANIFEST_NAME, FILES_NAME):
+        (market / name).unlink()
+    found = external_generation(market)
+    import_market(frame(days=pd.bdate_range(DAYS[-1] + pd.Timedelta(days=1), periods=2)), market)
+    named, _ = read_manifest(market)
+    assert named.dataset == hashlib.sha256(found.encode()).hexdigest()[:16]
+    import_market(frame(days=pd.bdate_range(DAYS[-1] + pd.Timedelta(days=8), periods=2)), market)
+    assert read_manifest(market)[0].dataset == named.dataset

@@ -102,6 +102,7 @@ BAD_BINS = {
     "longer than the calendar": (pack(0, [1.0] * 11), "1 beyond the calendar"),
     "big-endian": (pack(2, [1.5, 2.5], ">"), "big-endian"),
     "big-endian from the first session": (pack(0, [1.5, 22.5], ">"), "big-endian"),
+    "big-endian, huge when read in the other order": (pack(0, [0.0]) + b"\x41\x20\x00\x7e", "big-endian"),
 }
 
 

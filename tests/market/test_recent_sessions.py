@@ -11,8 +11,9 @@ import pytest
 from rollwright.errors import CorruptFileError
 from rollwright.market.folder import provider as provider_module
 from rollwright.market.folder.adopt_changes import adopt_changes
+from rollwright.market.folder.manifest import FileEntry
 from rollwright.market.folder.provider import QlibProvider
-from rollwright.market.folder.recent_sessions import RECENT_SESSIONS, recent_sessions_name
+from rollwright.market.folder.recent_sessions import RECENT_SESSIONS, gather_recent_sessions, recent_sessions_name
 from rollwright.market.ingest.check import check_data
 from rollwright.market.ingest.importer import import_market
 
@@ -50,6 +51,24 @@ def last(path: Path, *, recent: bool = True, start: int = -70) -> bytes:
 def test_the_copy_of_recent_sessions_holds_what_the_series_hold_bit_by_bit(market: Path, start: int) -> None:
     assert (market / TAIL).is_file()
     assert last(market, start=start) == last(market, recent=False, start=start)
+
+
+def test_series_stand_in_order_of_their_names_whatever_the_order_of_files(tmp_path: Path) -> None:
+    # forty folders: a set of them comes in this order once in 10^47 seeds of the hash
+    names = [f"{exchange}{number:02}" for number in range(20) for exchange in ("sz", "sh")]
+    files = {
+        f"features/{name}/{field}.day.bin": FileEntry(digest="") for name in names for field in ("volume", "close")
+    }
+    sessions = 2 * RECENT_SESSIONS + 1
+
+    def given(folder: str, field: str) -> tuple[int, np.ndarray]:
+        return sessions - 1, np.float32([names.index(folder)])
+
+    found = gather_recent_sessions(tmp_path, files, "day", sessions=sessions, given=given)
+    assert found is not None
+    assert found.folders == tuple(sorted(names))
+    assert found.fields == ("close", "volume")
+    np.testing.assert_array_equal(found.values[0, -1], [names.index(name) for name in found.folders])
 
 
 def test_an_append_opens_no_series(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:

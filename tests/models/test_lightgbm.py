@@ -250,3 +250,12 @@ def test_names_lightgbm_cannot_hold_are_kept_by_us(dataset, new_fold):
     importance = model.get_feature_importance("gain")
     assert set(importance.index) == set(names)
     assert importance.is_monotonic_decreasing
+
+
+def test_two_features_of_one_name_are_two_features(dataset, new_fold):
+    names = ("a", "b", "a", "d")
+    dataset.folds = {key: new_fold(place, names=names) for place, key in enumerate(("train", "valid", "test"))}
+    model = LGBModel(**SMALL)
+    model.fit(dataset)
+    assert model.predict(dataset).notna().all()
+    assert sorted(model.get_feature_importance().index) == ["a", "a", "b", "d"]

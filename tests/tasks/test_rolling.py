@@ -232,6 +232,13 @@ def test_g6_a_handler_that_cannot_be_extended_is_refused(handler):
     assert len(gen(ds_extra_mod_func=None).generate(task)) == 3
 
 
+def test_g6_an_object_of_any_end_does_not_reach_a_test_segment_that_is_open():
+    task = template()
+    task["dataset"]["kwargs"]["handler"] = Handler("2020-12-31")
+    with pytest.raises(SegmentError, match=r"which ends at 2020-12-31, and cannot be made to reach its end"):
+        gen(7, clip_last=False).generate(task)
+
+
 @pytest.mark.parametrize("end", [None, "2020-12-31", CAL[17]])
 def test_g6_an_object_that_reaches_the_end_is_fine(end):
     task = template()
