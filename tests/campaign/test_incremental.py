@@ -446,6 +446,8 @@ def test_a_damaged_prediction_is_made_again_from_the_model(tmp_path, market):
     assert not again.stale
     assert project.learnt == len(first.ids)
     assert after == before
+    assert project.recorders(again)[key].load_object("pred.pkl").shape[1] == 1  # whose bytes are verified
+    assert project.roll(asked)[0].todo == ()
 
 
 def test_a_damaged_model_is_trained_again(tmp_path, market):
@@ -457,3 +459,33 @@ def test_a_damaged_model_is_trained_again(tmp_path, market):
         Path(recorder.download_artifact(name)).write_bytes(b"nothing")
     assert project.roll(asked)[1] == before
     assert project.learnt == len(first.ids) + 1
+
+
+def test_a_record_that_another_task_was_killed_in_making_again_is_missed_by_all_who_had_it(tmp_path, market):
+    project = Project(tmp_path / "project", market)
+    asked = recorded(config(day(119)), SIGNAL, ANALYSIS)
+    more = recorded(asked, SIGNAL, ANALYSIS, {**ANALYSIS, "kwargs": {"ana_long_short": True}})
+    first, before = project.roll(asked)
+    again, _ = project.roll(more)
+    key = next(iter(first.ids))
+    recorder = project.recorders(first)[key]
+    assert project.recorders(again)[key] == recorder
+    Path(recorder.download_artifact("pred.pkl")).write_bytes(b"nothing")
+    save = Recorder.save_objects
+
+    def killed(self, *args, **kwargs):
+        if "ic.pkl" in kwargs:
+            raise Killed
+        return save(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recorder, "save_objects", killed)
+        with pytest.raises(Killed):
+            project.roll(more)
+    project.drop_leases()
+    assert "sig_analysis/ic.pkl" not in recorder.list_digests()
+    later, _ = project.roll(asked)
+    assert [name for name, _ in later.incomplete] == [key]
+    assert before[key].items() <= {**recorder.list_digests(), "task": before[key]["task"]}.items()
+    assert recorder.load_object("pred.pkl").shape[1] == 1
+    assert project.learnt == len(first.ids)
