@@ -1,0 +1,43 @@
+"""Every benchmark of `make bench` gives a verdict: a missed target ends it with 1."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NAMES = re.search(r"^bench:.*?for name in ([\w ]+);", (ROOT / "Makefile").read_text(), re.M | re.S)[1].split()
+
+
+@pytest.fixture
+def record(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")  # which the script sets by itself
+    before = set(sys.modules)
+    yield importlib.import_module("record")
+    for name in set(sys.modules) - before:
+        if name in ("record", "machine"):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_benchmark_ends_with_what_its_main_returns(name):
+    text = (ROOT / "benchmarks" / f"{name}.py").read_text()
+    assert re.search(r"^    (sys\.exit|raise SystemExit)\(main\(\)\)$", text, re.M)
+
+
+@pytest.mark.parametrize(("figures", "code"), [((0.5, 0.6), 0), ((0.5, 0.7), 1), ((0.7, 0.5), 1)])
+def test_a_missed_target_of_recording_ends_it_with_1(record, tmp_path, monkeypatch, capsys, figures, code):
+    one, two = ([{**record.compare("x", [figure], [1.0], 0.67)}] for figure in figures)
+    monkeypatch.setattr(record, "record_runs", lambda folder, repeats: one)
+    monkeypatch.setattr(record, "frames", lambda folder, repeats: two)
+    assert record.main(["--json", str(tmp_path / "out.json")]) == code
+    assert ("MISSED" in capsys.readouterr().out) == bool(code)
+    assert [row["reached"] for row in json.loads((tmp_path / "out.json").read_text())["rows"]] == [
+        figure <= 0.67 for figure in figures
+    ]
