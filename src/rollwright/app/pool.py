@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 
 from rollwright.config.context import current_settings
 from rollwright.config.settings import mask_secrets
 from rollwright.core.canonical import canonical_json
 from rollwright.core.clock import Clock, SystemClock
+from rollwright.core.sqlite_urls import SQLITE, sqlite_path
 from rollwright.errors import ConfigError, PoolError, QueryError, nearest
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
@@ -47,8 +47,7 @@ __all__ = [
 
 _logger: Final = logging.getLogger("rollwright.app")
 
-_SQLITE: Final = "sqlite:///"
-_VOLATILE: Final = ("memory:", "memory://", f"{_SQLITE}:memory:")
+_VOLATILE: Final = ("memory:", "memory://", f"{SQLITE}:memory:")
 _CONDITION: Final = re.compile(r"([^=<>!]+)(!=|>=|<=|=|>|<)(.*)", re.DOTALL)
 _ORDERS: Final = {">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte", "!=": "$ne"}
 _LONGEST_LABEL: Final = 60
@@ -138,8 +137,8 @@ def open_store(url: str | None = None, *, create: bool = False) -> Iterator[Pool
     None when it is a file that does not exist and shall not be made (`create`): asking makes nothing.
     """
     absolute = _resolve_url(url)
-    path = absolute.removeprefix(_SQLITE)
-    if not create and path not in (absolute, ":memory:") and not Path(path).exists():
+    path = sqlite_path(absolute)
+    if not create and path is not None and not path.exists():
         yield None
         return
     store = store_from_url(absolute)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from rollwright.config.construct import Trust
 from rollwright.config.context import using
 from rollwright.config.settings import Settings, load_settings
+from rollwright.core.sqlite_urls import sqlite_path
 from rollwright.errors import ConfigError, RecorderNotFoundError, RollwrightError, nearest
 from rollwright.market.folder.provider import provider_from_settings
 from rollwright.tracking.artifacts import ArtifactRef, LocalArtifactStore
@@ -22,7 +23,6 @@ from rollwright.training.validity import code_files, hash_of_code
 
 __all__ = ["RunDetails", "StoredRun", "find_run", "list_runs", "restore_settings", "show_run"]
 
-_SQLITE: Final = "sqlite:///"
 SHORTEST: Final = 6
 TEST_START: Final = "segments.test.0"
 TEST_END: Final = "segments.test.1"
@@ -95,7 +95,8 @@ def list_runs(settings: Settings, *, experiment: str | None = None) -> list[Stor
     ExperimentNotFoundError
     """
     location = TrackingLocation.from_settings(settings)
-    if location.uri.startswith(_SQLITE) and not Path(location.uri.removeprefix(_SQLITE)).is_file():
+    path = sqlite_path(location.uri)
+    if path is not None and not path.exists():
         raise ConfigError(
             f"nothing was recorded in {settings.root} yet, at {location.portable_uri()}",
             hint="give the command in the project's folder, the one with `.rollwright` or `rollwright.toml`; where a "

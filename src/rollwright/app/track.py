@@ -15,6 +15,7 @@ from typing import Final
 
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings, mask_secrets
+from rollwright.core.sqlite_urls import sqlalchemy_url, sqlite_path
 from rollwright.errors import CorruptFileError, RecordError
 from rollwright.tracking.liveness import AbandonedRun, fail_abandoned, find_abandoned_runs
 from rollwright.tracking.location import TrackingLocation
@@ -136,7 +137,7 @@ def make_page_command(settings: Settings | None = None) -> tuple[str, str]:
     program = ["mlflow"]
     if importlib.util.find_spec("flask") is None:  # mlflow-skinny has no page; uv fetches the whole of it for a moment
         program = ["uvx", "--from", f"mlflow=={version('mlflow-skinny')}", "mlflow"]
-    return "command", shlex.join([*program, "ui", "--backend-store-uri", shown])
+    return "command", shlex.join([*program, "ui", "--backend-store-uri", sqlalchemy_url(shown)])
 
 
 def list_tracking_notes(settings: Settings | None = None) -> list[str]:
@@ -152,8 +153,8 @@ def list_tracking_notes(settings: Settings | None = None) -> list[str]:
 
 def _check_there(location: TrackingLocation) -> None:
     """Refuse a database that is not there: asking about it would make one."""
-    path = location.uri.removeprefix("sqlite:///")
-    if path != location.uri and not Path(path).exists():
+    path = sqlite_path(location.uri)
+    if path is not None and not path.exists():
         raise RecordError(
             f"nothing was recorded at {location.portable_uri()} yet",
             hint="`rollwright demo` records some runs; where a configuration's `exp_manager` names another place, name "

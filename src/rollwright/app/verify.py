@@ -14,6 +14,7 @@ from rollwright.codecs.envelope import EnvelopeCodec
 from rollwright.codecs.registry import JsonCodec, codecs
 from rollwright.config.settings import Settings, load_settings
 from rollwright.core.atomic import DRAFT_MARK
+from rollwright.core.sqlite_urls import sqlite_path
 from rollwright.errors import ConfigError, CorruptArtifactError, RollwrightError, UnsupportedArtifactError
 from rollwright.pool.stores.sqlite.check import sqlite_problems
 from rollwright.signing.envelope import open_sealed
@@ -24,7 +25,6 @@ from rollwright.tracking.recorder import Recorder
 __all__ = ["IntegrityFinding", "Verification", "verify"]
 
 _logger: Final = logging.getLogger("rollwright.app")
-_SQLITE: Final = "sqlite:///"
 
 Severity = Literal["error", "warning"]
 FindingKind = Literal["missing", "corrupt", "manifest", "undecodable", "not opened", "orphan", "left over", "database"]
@@ -117,7 +117,7 @@ def verify(what: str | None = None, *, project: Path | None = None, progress: Co
     settings = load_settings(start=project)
     found = Verification(root=settings.root.resolve())
     broken = _check_databases(settings, found) if what is None else []
-    if TrackingLocation.from_settings(settings).uri.removeprefix(_SQLITE) in broken:
+    if sqlite_path(TrackingLocation.from_settings(settings).uri) in broken:
         return found  # it cannot say which runs there are
     runs = _choose_runs(what, settings)
     for done, run in enumerate(runs, 1):
@@ -197,17 +197,17 @@ def _decode(path: Path, ref: ArtifactRef) -> None:
         )
 
 
-def _check_databases(settings: Settings, found: Verification) -> list[str]:
+def _check_databases(settings: Settings, found: Verification) -> list[Path]:
     """Look at the files of an embedded pool and tracking store; return those that are broken."""
-    broken: list[str] = []
+    broken: list[Path] = []
     for url in (settings.pool.url, settings.tracking.uri):
-        path = settings.resolve_url(url).removeprefix(_SQLITE)
-        if not url.startswith(_SQLITE) or not Path(path).is_file():
+        path = sqlite_path(settings.resolve_url(url))
+        if path is None or not path.exists():
             continue
         found.databases += 1
-        problems = sqlite_problems(Path(path))
+        problems = sqlite_problems(path)
         for problem in problems:
-            found.add("error", "database", Path(path), problem)
+            found.add("error", "database", path, problem)
         broken += [path] if problems else []
     return broken
 
@@ -215,11 +215,12 @@ def _check_databases(settings: Settings, found: Verification) -> list[str]:
 def _check_unknown_runs(settings: Settings, found: Verification) -> None:
     """Tell folders of runs that the tracking store does not know, not even as deleted."""
     location = TrackingLocation.from_settings(settings)
-    if not location.uri.startswith(_SQLITE) or not location.artifacts.is_dir():
+    path = sqlite_path(location.uri)
+    if path is None or not location.artifacts.is_dir():
         return
     experiments = [path for path in sorted(location.artifacts.iterdir()) if path.is_dir()]
     known: set[str] = set()
-    if Path(location.uri[len(_SQLITE) :]).exists():
+    if path.exists():
         known = {run.id for run in location.store.search_runs([path.name for path in experiments], view="all")}
     for folder in (path for experiment in experiments for path in sorted(experiment.iterdir())):
         if folder.name not in known and (folder / MANIFEST).exists():

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rollwright.core.sqlite_urls import sqlite_path, sqlite_url
 from rollwright.errors import ConfigError, UnknownSettingError
 
 __all__ = ["Settings", "find_root", "load_settings", "mask_secrets", "user_data_folder"]
@@ -108,10 +109,8 @@ class Settings(_Section):
 
     def resolve_url(self, url: str) -> str:
         """Return `url` with the path of a ``sqlite:///relative`` URL made absolute."""
-        head = "sqlite:///"
-        if not url.startswith(head) or url == f"{head}:memory:":
-            return url
-        return f"{head}{self.resolve(url.removeprefix(head))}"
+        path = sqlite_path(url)
+        return url if path is None else sqlite_url(self.resolve(path))
 
     @property
     def state_dir(self) -> Path:

@@ -11,6 +11,7 @@ A killed writer leaves a draft, which is known by its name and removed by the ne
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -28,6 +29,7 @@ __all__ = [
     "make_folder",
     "measure_file",
     "put",
+    "put_new",
     "remove_drafts",
     "sync_file",
     "sync_folder",
@@ -38,6 +40,8 @@ __all__ = [
 
 DRAFT_MARK: Final = ".tmp-"
 """The beginning of every draft's name, and of no other file's."""
+_NO_LINKS: Final = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)
+"""What a file system without hard links says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,25 @@ def draft_of(path: Path) -> Iterator[Path]:
 def put(draft: Path, path: Path) -> None:
     """Rename the finished, synced draft; the name is durable once its folder is synced."""
     draft.replace(path)
+
+
+def put_new(draft: Path, path: Path) -> bool:
+    """Give the finished, synced draft the name `path` too, which no file has yet; False when one has it.
+
+    Guarantees: of several processes exactly one succeeds, and no file is replaced. The draft's own name stays, to be
+    removed. Not guaranteed: the former, on a file system without hard links.
+    """
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if path.exists():
+            return False
+        draft.rename(path)
+    return True
 
 
 def drafts_in(folder: Path) -> list[Path]:

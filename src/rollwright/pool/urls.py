@@ -9,12 +9,11 @@ from typing import Any, Final
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings, mask_secrets
 from rollwright.core.optional import require
+from rollwright.core.sqlite_urls import SQLITE, sqlite_path
 from rollwright.errors import ConfigError
 from rollwright.pool.store import PoolStore
 
 __all__ = ["close_shared_stores", "get_mongodb", "open_pool", "shared_store", "store_from_url"]
-
-_SQLITE: Final = "sqlite:///"
 
 
 def store_from_url(url: str, *, patience: float | None = None) -> PoolStore:
@@ -32,14 +31,15 @@ def store_from_url(url: str, *, patience: float | None = None) -> PoolStore:
     ConfigError
         When no store has such a URL.
     """
-    if url in ("memory:", "memory://", f"{_SQLITE}:memory:"):
+    if url in ("memory:", "memory://", f"{SQLITE}:memory:"):
         from rollwright.pool.stores.memory import MemoryStore  # noqa: PLC0415 - only the chosen adapter is imported
 
         return MemoryStore()
-    if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
+    path = sqlite_path(url)
+    if path is not None:
         from rollwright.pool.stores.sqlite.store import SqliteStore  # noqa: PLC0415 - only the chosen adapter is imported
 
-        return SqliteStore(url.removeprefix(_SQLITE))
+        return SqliteStore(str(path))
     scheme = url.partition(":")[0]
     if scheme in ("mongodb", "mongodb+srv"):
         require("pymongo", extra="mongodb")

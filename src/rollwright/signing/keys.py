@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from rollwright.config.settings import user_data_folder
-from rollwright.core.atomic import sync_folder
+from rollwright.core.atomic import put_new, sync_folder
 from rollwright.core.locks import file_lock
 from rollwright.errors import KeyringError
 
@@ -192,9 +192,7 @@ def place_new_file(path: Path, fill: Callable[[int], object]) -> bool:
             os.fsync(handle)
         finally:
             os.close(handle)
-        os.link(draft, path)
-    except FileExistsError:
-        return False
+        placed = put_new(draft, path)
     except OSError as error:
         raise KeyringError(
             f"{path} cannot be written: {error.strerror}",
@@ -203,8 +201,9 @@ def place_new_file(path: Path, fill: Callable[[int], object]) -> bool:
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
-    sync_folder(path.parent)
-    return True
+    if placed:
+        sync_folder(path.parent)
+    return placed
 
 
 class Keyring:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from rollwright.config.settings import STATE_DIR, Settings, mask_secrets
+from rollwright.core.sqlite_urls import sqlite_path, sqlite_url
 from rollwright.errors import RecordError
 from rollwright.tracking.artifacts import LocalArtifactStore
 from rollwright.tracking.store import RunRecord, TrackingStore
 from rollwright.tracking.stores.opening import open_tracking
 
 __all__ = ["TrackingLocation"]
-
-_SQLITE: Final = "sqlite:///"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +57,9 @@ class TrackingLocation:
 
     def portable_uri(self) -> str:
         """Return the URI as it may be stored: relative to the project folder, and without a password."""
-        path = self.uri.removeprefix(_SQLITE)
-        if path != self.uri and Path(path).is_relative_to(self.root.resolve()):
-            return f"{_SQLITE}{Path(path).relative_to(self.root.resolve()).as_posix()}"
+        path = sqlite_path(self.uri)
+        if path is not None and path.is_relative_to(self.root.resolve()):
+            return sqlite_url(path.relative_to(self.root.resolve()).as_posix())
         return mask_secrets(self.uri)
 
     @classmethod

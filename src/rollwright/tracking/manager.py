@@ -10,6 +10,7 @@ import pandas as pd
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings
 from rollwright.core.clock import Clock, SystemClock
+from rollwright.core.sqlite_urls import sqlite_path
 from rollwright.errors import (
     ExperimentNotFoundError,
     RecorderNotFoundError,
@@ -263,6 +264,8 @@ class MLflowExpManager(ExpManager):
             raise RecordError(f"MLflow has no client for {self.uri}", hint="set tracking.uri to a database or a server")
         from rollwright.tracking.stores.mlflow.store import open_client  # noqa: PLC0415 - the adapter is imported when chosen
 
+        if sqlite_path(self.uri) is not None:
+            self.location.store.experiments()  # so that the database is made as we make it, whole or not at all
         return open_client(self.uri)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from rollwright.tracking.stores.mlflow.store import MlflowStore
+from rollwright.tracking.stores.mlflow.store import MlflowStore, location_of
 
 __all__ = ["MisplacedPath", "find_misplaced", "relocate"]
 
@@ -74,9 +74,9 @@ def _find_misplaced(connection: Any, artifacts: Path) -> Iterator[MisplacedPath]
         rows = connection.execute(_text(f"SELECT {key}, {column}, {experiment} FROM {table}"))  # noqa: S608 - see above
         for identity, location, experiment_id in rows:
             tail = f"/{experiment_id}" if kind == "experiment" else f"/{experiment_id}/{identity}/artifacts"
-            after = f"{artifacts}{tail}"
+            after = location_of(Path(f"{artifacts}{tail}"))
             before = _path_of(location)
-            if before is None or not before.endswith(tail) or before == after:
+            if before is None or not before.endswith(tail) or before == f"{artifacts}{tail}":
                 continue
             here = Path(f"{artifacts}{tail.removesuffix('/artifacts')}")
             if here.is_dir() or not Path(before.removesuffix(tail)).exists():

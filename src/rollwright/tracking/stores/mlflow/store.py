@@ -17,13 +17,14 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from rollwright.core.locks import file_lock
+from rollwright.core.sqlite_urls import SQLITE, sqlalchemy_url, sqlite_path, sqlite_url
 from rollwright.errors import (
     ExperimentNotFoundError,
     RecorderNotFoundError,
@@ -39,11 +40,11 @@ from rollwright.tracking.store import (
     TrackingTraits,
     check_batch,
 )
+from rollwright.tracking.stores.mlflow.database import PATIENCE, ensure_database
 
-__all__ = ["MlflowStore", "load_mlflow", "open_client"]
+__all__ = ["MlflowStore", "load_mlflow", "location_of", "open_client"]
 
-_SQLITE: Final = "sqlite:///"
-_SCHEMES: Final = ("sqlite:///", "postgresql", "mysql", "mssql", "http://", "https://", "databricks")
+_SCHEMES: Final = (SQLITE, "postgresql", "mysql", "mssql", "http://", "https://", "databricks")
 _PAGE: Final = 1000
 _TELEMETRY_OFF: Final = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
 _CHATTY: Final = ("alembic", "mlflow.store.db.utils")
@@ -98,6 +99,7 @@ class MlflowStore:
                 hint="use a database, as sqlite:///.rollwright/mlflow.db, or the URL of a tracking server",
             )
         self._uri = uri
+        self._path = sqlite_path(uri)
         self.artifacts = artifacts
         self._opened: Any = None
         self._mutex = threading.RLock()
@@ -269,24 +271,24 @@ class MlflowStore:
         with _translate_errors(self._uri), self.exclusive(), _quiet():
             self._check_reachable()
             # MlflowClient cannot be told where the files of new experiments lie.
-            return services._get_store(self._uri, str(self.artifacts))  # noqa: SLF001 - see above
+            opened = services._get_store(sqlalchemy_url(self._uri), location_of(self.artifacts))  # noqa: SLF001 - see above
+            if self._path is not None:
+                _wait_longer(opened.engine)
+            return opened
 
     def _check_reachable(self) -> None:
-        """Ask an embedded database whether it is one, and a server whether it is there, before MLflow does.
+        """Make an embedded database that is not there, and ask a server whether it is there, before MLflow does.
 
         It would ask a database ten times, for three minutes.
         """
-        if not self._embedded:
+        if self._path is None:
             self._check_server()
             return
-        path = self._uri.removeprefix(_SQLITE)
         try:
-            with closing(sqlite3.connect(path, timeout=20)) as connection:
-                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            ensure_database(self._path, head=_head_version, fill=_make_tables)
         except sqlite3.DatabaseError as error:
             raise TrackingUnavailableError(
-                f"the tracking store {path} cannot be opened: {error}",
-                hint="restore it from a copy, or name another one in tracking.uri",
+                f"the tracking store {self._path} cannot be opened: {error}", hint=_hint_for(error)
             ) from error
 
     def _check_server(self) -> None:
@@ -301,13 +303,9 @@ class MlflowStore:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold back other processes on an embedded database, and other threads everywhere."""
-        lock = file_lock(Path(f"{self._uri.removeprefix(_SQLITE)}.lock")) if self._embedded else nullcontext()
+        lock = nullcontext() if self._path is None else file_lock(self._path.with_name(f"{self._path.name}.lock"))
         with self._mutex, lock:
             yield
-
-    @property
-    def _embedded(self) -> bool:
-        return self._uri.startswith(_SQLITE) and self._uri != f"{_SQLITE}:memory:"
 
     def _create(self, name: str) -> Any:
         errors = importlib.import_module("mlflow.exceptions")
@@ -337,6 +335,42 @@ class MlflowStore:
                 return found
 
 
+def location_of(folder: Path) -> str:
+    """Return a folder of this machine as MLflow must be given it: it decodes ``%41`` in a path, too."""
+    return folder.as_uri() if "%" in str(folder) else str(folder)
+
+
+def _make_tables(path: Path) -> None:
+    """Let MLflow make its tables in the new database `path`."""
+    tables = importlib.import_module("mlflow.store.db.utils")
+    engine = tables.create_sqlalchemy_engine(sqlalchemy_url(sqlite_url(path)))
+    try:
+        tables._initialize_tables(engine)  # noqa: SLF001 - MLflow makes them in no other way
+    finally:
+        engine.dispose()
+
+
+def _head_version() -> str:
+    """Return the version of the tables that this MLflow makes."""
+    version: str = importlib.import_module("mlflow.store.db.utils")._get_latest_schema_revision()  # noqa: SLF001 - as above
+    return version
+
+
+def _wait_longer(engine: Any) -> None:
+    """Let a locked database be waited for as long as we are patient, not the 20 seconds that MLflow asks for."""
+    event = importlib.import_module("sqlalchemy.event")
+    if not event.contains(engine, "before_cursor_execute", _rewrite_timeout):  # MLflow keeps one engine for each URI
+        event.listen(engine, "before_cursor_execute", _rewrite_timeout, retval=True)
+
+
+def _rewrite_timeout(
+    _connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: Any
+) -> tuple[str, Any]:
+    if statement.startswith("PRAGMA busy_timeout"):
+        statement = f"PRAGMA busy_timeout = {PATIENCE * 1000}"
+    return statement, parameters
+
+
 def _name_deleted(experiment: Any) -> str:
     """Return the name a deleted experiment goes by, so that a new one can have its own."""
     return f"{experiment.name}.deleted-{experiment.experiment_id}"
@@ -357,8 +391,8 @@ def load_mlflow(*, databases: bool = False) -> None:
 
 
 def open_client(uri: str) -> Any:
-    """Return an ``MlflowClient`` for a tracking URI."""
-    return _mlflow().MlflowClient(tracking_uri=uri)
+    """Return an ``MlflowClient`` for a tracking URI; an embedded database is there by then."""
+    return _mlflow().MlflowClient(tracking_uri=sqlalchemy_url(uri))
 
 
 def _mlflow() -> Any:
@@ -414,17 +448,25 @@ def _translate_errors(what: str, *, missing: type[RecordError] = RecordError) ->
         if code == _ABSENT:
             raise missing(f"the tracking store does not know {what}: {first}") from error
         if code in _UNAVAILABLE:
-            hint = "is it reachable, and is tracking.uri the right one? see `rollwright config show`"
-            if any(sign in first for sign in ("disk I/O error", "disk is full", "readonly database")):
-                hint = "is there room on its disk, and may you write there? the same command goes on afterwards"
             raise TrackingUnavailableError(
-                f"the tracking store did not answer about {what}: {first}", hint=hint
+                f"the tracking store did not answer about {what}: {first}", hint=_hint_for(first)
             ) from error
         raise RecordError(f"the tracking store refused {what}: {first}") from error
     except (OSError, json.JSONDecodeError) as error:  # nothing there, or something that is no tracking server
         raise TrackingUnavailableError(
             f"the tracking store cannot be reached for {what}: {_LOGIN.sub('://***@', str(error))}"
         ) from error
+
+
+def _hint_for(said: object) -> str:
+    text = str(said)
+    if "locked" in text:
+        return "another process has it locked: when it has ended, the same command goes on"
+    if any(sign in text for sign in ("disk I/O error", "disk is full", "readonly database", "unable to open")):
+        return "is there room on its disk, and may you write there? the same command goes on afterwards"
+    if "not a database" in text or "malformed" in text:
+        return "restore it from a copy, or name another one in tracking.uri"
+    return "is it reachable, and is tracking.uri the right one? see `rollwright config show`"
 
 
 def _external_errors() -> tuple[type[Exception], ...]:
