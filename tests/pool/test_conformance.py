@@ -22,11 +22,27 @@ class FakeTime:
         self.now += seconds
 
 
+class InterruptedMemoryStore(MemoryStore):
+    """Calls a function right before it replaces a definition."""
+
+    interrupt = None
+
+    def _write(self, record, event, now, **more):
+        if event == "replaced" and self.interrupt is not None:
+            self.interrupt()
+        super()._write(record, event, now, **more)
+
+
 class TestMemoryStore(TaskStoreConformance):
     @pytest.fixture
     def pool(self):
         time = FakeTime()
-        return StoreUnderTest(store=MemoryStore(clock=time), advance=time.advance)
+        store = InterruptedMemoryStore(clock=time)
+
+        def before_replacing(function):
+            store.interrupt = function
+
+        return StoreUnderTest(store=store, advance=time.advance, before_replacing=before_replacing)
 
 
 class TestSqliteStore(TaskStoreConformance):
@@ -34,5 +50,14 @@ class TestSqliteStore(TaskStoreConformance):
     def pool(self, tmp_path: Path):
         time = FakeTime()
         store = SqliteStore(tmp_path / "pool.db", clock=time, durable=False)
-        yield StoreUnderTest(store=store, advance=time.advance)
+
+        def before_replacing(function):
+            def trace(statement):
+                if statement.startswith("UPDATE task SET fingerprint"):
+                    function()
+
+            with store._file.read() as connection:
+                connection.set_trace_callback(trace)
+
+        yield StoreUnderTest(store=store, advance=time.advance, before_replacing=before_replacing)
         store.close()

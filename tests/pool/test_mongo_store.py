@@ -43,10 +43,25 @@ class FakeTime:
 
 class TestMongoStore(TaskStoreConformance):
     @pytest.fixture
-    def pool(self, mongo_url):
+    def pool(self, mongo_url, monkeypatch):
         time = FakeTime()
         store = MongoStore(mongo_url, clock=time)
-        yield StoreUnderTest(store=store, advance=time.advance)
+
+        def before_replacing(function):
+            def each(selection, make):
+                def make_late(document):
+                    change = make(document)
+                    if not interrupted:
+                        interrupted.append(document["_id"])
+                        function()
+                    return change
+
+                return each_task(selection, make_late)
+
+            interrupted, each_task = [], store._each
+            monkeypatch.setattr(store, "_each", each)
+
+        yield StoreUnderTest(store=store, advance=time.advance, before_replacing=before_replacing)
         store.close()
 
 
@@ -78,6 +93,7 @@ class TestFerretDB(TaskStoreConformance):
         "test_a_claim_takes_only_what_matches",
         "test_a_failed_stage_goes_on_from_its_result",
         "test_a_running_task_is_not_taken_over",
+        "test_a_task_claimed_while_it_is_replaced_never_ends_as_another",
         "test_cancelling_is_final",
         "test_counts_have_every_state",
         "test_reaping_is_limited_to_what_matches",

@@ -16,8 +16,10 @@ from rollwright.testing.pool_machine import PoolMachine
 REASON = postgres_server.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
 if REASON is None:
+    from rollwright.pool.stores.postgres import connection as postgres_connection
     from rollwright.pool.stores.postgres import schema as postgres_schema
     from rollwright.pool.stores.postgres import statements as postgres_sql
+    from rollwright.pool.stores.postgres import writes as postgres_writes
     from rollwright.pool.stores.postgres.store import PostgresStore
 
 
@@ -34,10 +36,19 @@ class FakeTime:
 
 class TestPostgresStore(TaskStoreConformance):
     @pytest.fixture
-    def pool(self, postgres_url):
+    def pool(self, postgres_url, monkeypatch):
         time = FakeTime()
         store = PostgresStore(postgres_url, clock=time)
-        yield StoreUnderTest(store=store, advance=time.advance)
+
+        def before_replacing(function):
+            def run(connection, statement, *arguments):
+                if "SET definition = " in statement:
+                    function()
+                return postgres_connection.run(connection, statement, *arguments)
+
+            monkeypatch.setattr(postgres_writes, "run", run)
+
+        yield StoreUnderTest(store=store, advance=time.advance, before_replacing=before_replacing)
         store.close()
 
 

@@ -23,7 +23,7 @@ from rollwright.errors import (
 )
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
-from rollwright.pool.store import Amendment, ClaimRequest, NewTask, Outcome
+from rollwright.pool.store import Amendment, ClaimRequest, Lease, NewTask, Outcome
 from rollwright.testing.pool_admin import AdminConformance
 from rollwright.testing.pool_attempts import AttemptsConformance
 from rollwright.testing.pool_base import LEASE, POOL, StoreUnderTest, names_of, outcome_of
@@ -243,6 +243,30 @@ class TaskStoreConformance(AttemptsConformance, AdminConformance):
         pool.claim(limit=2)
         with pytest.raises(IllegalTransitionError):
             pool.store.amend(POOL, other, Amendment(replacement=NewTask.of({"name": "d"})))
+
+    def test_a_task_claimed_while_it_is_replaced_never_ends_as_another(self, pool: StoreUnderTest) -> None:
+        """Whoever is first wins: a claimed task keeps its definition, or the replaced one is claimed."""
+        (task_id,) = pool.put("old")
+        leases: list[Lease] = []
+        claiming = threading.Thread(target=lambda: leases.extend(pool.claim()))
+
+        def claim_meanwhile() -> None:
+            claiming.start()
+            claiming.join(0.5)  # a store that locks lets it wait until the replacement is done
+
+        assert pool.before_replacing is not None, "the fixture says how to come in between"
+        pool.before_replacing(claim_meanwhile)
+        replaced = True
+        try:
+            pool.store.amend(POOL, parse({"_id": task_id}), Amendment(replacement=NewTask.of({"name": "new"})))
+        except IllegalTransitionError:
+            replaced = False
+        claiming.join()
+        leases = leases or pool.claim()
+        assert names_of(leases) == [pool.store.get(POOL, [task_id])[0].definition["name"]]
+        assert names_of(leases) == ["new" if replaced else "old"]
+        events = [row.event for row in pool.history(task_id)]
+        assert events == ["created", "replaced", "claimed"] if replaced else ["created", "claimed"]
 
     def test_removed_tasks_are_gone_and_can_be_put_again(self, pool: StoreUnderTest) -> None:
         a, b = pool.put("a", "b")

@@ -25,10 +25,15 @@ class StoreUnderTest:
     store : PoolStore
     advance : callable
         Makes the store's clock go on by so many seconds (a store whose clock cannot be set may wait).
+    before_replacing : callable, optional
+        Needed by the test of a task that is claimed while it is replaced. Given a function, makes the store's next
+        `amend` with a replacement call it right before it writes the new definition, after all that it reads; the
+        function uses the store from another thread.
     """
 
     store: PoolStore
     advance: Callable[[float], None]
+    before_replacing: Callable[[Callable[[], None]], None] | None = None
 
     def put(self, *names: str, pool: str = POOL, **fields: Any) -> list[str]:
         """Put a task ``{"name": …}`` for each name and return the ids."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from rollwright.errors import IllegalTransitionError
 from rollwright.pool.states import CLAIMABLE, Status
 from rollwright.pool.store import Amendment, ClaimRequest, MovedTask, NewTask, Outcome
 from rollwright.pool.stores.memory import reaped_reason
@@ -290,10 +291,18 @@ def reaped(document: Mapping[str, Any], now: float) -> Change:
 
 
 def amended(document: Mapping[str, Any], amendment: Amendment, now: float) -> Change:
-    """Return a change by hand."""
+    """Return a change by hand; the filter it is used with pins the document as it was read.
+
+    Raises
+    ------
+    IllegalTransitionError
+        When somebody runs the task whose definition is to be replaced.
+    """
     change = Change(document, now)
     new = amendment.replacement
     if new is not None:
+        if document["status"] == Status.RUNNING.value:
+            raise IllegalTransitionError(f"task {document['_id']} is running; its definition stays")
         change.set(definition=new.canonical, fingerprint=new.fingerprint, def_nodes=nodes_of(new.canonical))
         change.note("replaced")
     if amendment.priority is not None:

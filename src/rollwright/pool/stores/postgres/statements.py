@@ -272,7 +272,8 @@ EXPLAIN: Final = ", error = COALESCE(%(error)s, error)"
 PRIORITISE: Final = f"""WITH {_HIT}
     UPDATE task SET priority = %(priority)s FROM hit WHERE task.id = hit.id RETURNING task.id"""
 
-RUNNING_MATCH: Final = "SELECT id FROM task WHERE pool = %(pool)s AND status = 'running'{where} LIMIT 1"
+# Locked as they are now: nobody claims one of them before the transaction ends.
+LOCK_MATCH: Final = """SELECT id, status FROM task WHERE pool = %(pool)s{where} ORDER BY id FOR UPDATE"""
 
 REPLACE: Final = f"""WITH {_HIT},
     changed AS (UPDATE task SET definition = %(definition)s, fingerprint = %(fingerprint)s

@@ -204,12 +204,17 @@ def _put_into(connection: Connection, status: Status, error: str | None, text: s
 
 
 def _replace(connection: Connection, new: NewTask, text: str, values: dict[str, Any]) -> list[int]:
-    held = run(connection, sql.RUNNING_MATCH.format(where=text), values)
-    if held:
-        raise IllegalTransitionError(f"task {held[0][0]} is running; its definition stays")
-    terms = {"definition": new.canonical, "fingerprint": bytes.fromhex(new.fingerprint)}
+    found = run(connection, sql.LOCK_MATCH.format(where=text), values)
+    for number, status in found:
+        if status == Status.RUNNING:
+            raise IllegalTransitionError(f"task {number} is running; its definition stays")
+    terms = {
+        "among": [row[0] for row in found],
+        "definition": new.canonical,
+        "fingerprint": bytes.fromhex(new.fingerprint),
+    }
     try:
-        return [row[0] for row in run(connection, sql.REPLACE.format(where=text), {**values, **terms})]
+        return [row[0] for row in run(connection, sql.REPLACE.format(where=_AMONG), {**values, **terms})]
     except errors.UniqueViolation as error:
         raise PoolError("another task of the pool has that definition already") from error
 
