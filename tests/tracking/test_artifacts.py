@@ -311,8 +311,7 @@ def test_a_folder_that_refuses_is_a_matter_of_the_environment(store, monkeypatch
     def refused(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refused)
-    monkeypatch.setattr(Path, "read_text", refused)
+    monkeypatch.setattr(os, "open", refused)
     for ask in (lambda: store.local_path("a"), store.list, lambda: store.delete("a")):
         with pytest.raises(ArtifactStorageError, match="Permission denied"):
             ask()

@@ -21,6 +21,7 @@ from rollwright.campaign.yaml.document import YamlDocument
 from rollwright.config.context import Context, translate, using
 from rollwright.config.settings import Settings, load_settings
 from rollwright.core.atomic import write_text
+from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.clock import SystemClock
 from rollwright.core.timing import TimeInspector
@@ -390,11 +391,11 @@ def reopen_campaign(name: str | None, *, project: Path | None = None) -> OpenCam
 
 def _read_record(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_text(path, limit=SMALL))
         if record["format"] != RECORD_FORMAT:
             raise ValueError(f"its format is {record['format']!r}, not {RECORD_FORMAT}")
         return {name: record[name] for name in ("name", "file", "sha256", "overrides", "provider_uri")}
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptFileError(
             path,
             f"it does not say what campaign was started: {error}",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from rollwright.core.atomic import write_text
+from rollwright.core.bounded_read import SMALL, read_whole
 from rollwright.errors import ConfigError
 
 __all__ = ["ServiceFile", "ServiceKind", "detect_service_kind", "make_service", "write_service"]
@@ -146,7 +147,7 @@ def write_service(service: ServiceFile, *, force: bool = False) -> bool:
         When another one is there, without `force`.
     """
     if service.path.is_file():
-        if service.path.read_text(encoding="utf-8", errors="replace") == service.text:
+        if read_whole(service.path, limit=SMALL) == service.text.encode():
             return False
         if not force:
             raise ConfigError(

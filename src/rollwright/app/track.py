@@ -15,6 +15,7 @@ from typing import Final
 
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings, mask_secrets
+from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.sqlite_urls import sqlalchemy_url, sqlite_path
 from rollwright.errors import CorruptFileError, RecordError
 from rollwright.tracking.liveness import AbandonedRun, fail_abandoned, find_abandoned_runs
@@ -180,8 +181,8 @@ def _open_outboxes(settings: Settings) -> list[tuple[OutboxStore | None, OutboxR
 
 def _read_uri(about: Path) -> str:
     try:
-        return str(json.loads(about.read_text(encoding="utf-8"))["uri"])
-    except (ValueError, KeyError, TypeError) as error:
+        return str(json.loads(read_text(about, limit=SMALL))["uri"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptFileError(
             about, f"it does not say which server it is for: {error}", hint='write {"uri": "http://..."} into it'
         ) from error

@@ -17,7 +17,7 @@ from rollwright.core.atomic import DRAFT_MARK
 from rollwright.core.sqlite_urls import sqlite_path
 from rollwright.errors import ConfigError, CorruptArtifactError, RollwrightError, UnsupportedArtifactError
 from rollwright.pool.stores.sqlite.check import sqlite_problems
-from rollwright.signing.envelope import open_sealed
+from rollwright.signing.envelope import open_sealed, read_envelope
 from rollwright.tracking.artifacts import MANIFEST, RAW, ArtifactRef, LocalArtifactStore
 from rollwright.tracking.location import TrackingLocation
 from rollwright.tracking.recorder import Recorder
@@ -186,7 +186,7 @@ def _decode(path: Path, ref: ArtifactRef) -> None:
     if ref.kind == RAW:
         return
     if ref.kind == EnvelopeCodec.kind:
-        open_sealed(path.read_bytes(), fmt=EnvelopeCodec.FORMAT, name=ref.name, where=path.name)
+        open_sealed(read_envelope(path), fmt=EnvelopeCodec.FORMAT, name=ref.name, where=path.name)
     elif ref.kind == "dataset":  # its codec would build the user's classes
         JsonCodec().read(path)
     elif ref.kind in codecs.kinds():

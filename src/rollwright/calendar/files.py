@@ -15,6 +15,7 @@ import pandas as pd
 
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.config.context import open_part
+from rollwright.core.bounded_read import MEDIUM, read_whole
 from rollwright.errors import CorruptFileError, DataNotFoundError
 
 __all__ = ["calendar_path", "current_calendar", "format_sessions", "read_calendar", "read_sessions"]
@@ -81,7 +82,11 @@ def read_sessions(path: Path) -> pd.DatetimeIndex:
         sessions, a file without sessions, and bytes that are not text; with the number of the line.
     """
     try:
-        text = path.read_bytes().removeprefix(_BOM).decode("ascii")
+        text = read_whole(path, limit=MEDIUM).removeprefix(_BOM).decode("ascii")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CorruptFileError(path, f"it cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise CorruptFileError(path, f"byte {error.start} is not text", hint=_HINT) from error
     lines = [line.strip() for line in text.rstrip().splitlines()]

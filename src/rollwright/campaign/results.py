@@ -28,6 +28,7 @@ from rollwright.campaign.config import BacktestConfig, CampaignConfig
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.codecs.registry import codecs
 from rollwright.core.atomic import write_atomically, write_text
+from rollwright.core.bounded_read import MEDIUM, read_text
 from rollwright.errors import CorruptFileError, DataError, DataNotFoundError, UnknownInstrumentError, nearest
 from rollwright.market.source import DataSource
 from rollwright.tracking.recorder import Recorder
@@ -131,11 +132,11 @@ def read_summary(path: Path) -> CampaignResult:
         When it has a format this version does not know, or is damaged.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_text(path, limit=MEDIUM))
         found = data["format"]
     except FileNotFoundError as error:
         raise DataNotFoundError(path, "no campaign ended here", hint="run it: rollwright roll FILE") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptFileError(
             path,
             f"it is not a campaign's summary: {error}",

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rollwright.codecs.registry import Codec
-from rollwright.signing.envelope import open_sealed, seal
+from rollwright.errors import CorruptArtifactError
+from rollwright.signing.envelope import open_sealed, read_envelope, seal
 from rollwright.signing.serializable import apply_file_rules
 from rollwright.signing.unpickling import pickle_object, unpickle_object
 
@@ -53,7 +54,11 @@ class EnvelopeCodec(Codec):
         CorruptArtifactError
             When it is no envelope, or its object cannot be rebuilt here.
         """
-        opened = open_sealed(path.read_bytes(), fmt=self.FORMAT, name=name, where=path.name)
+        try:
+            data = read_envelope(path)
+        except OSError as error:
+            raise CorruptArtifactError(f"the artifact {path} cannot be read: {error.strerror}") from error
+        opened = open_sealed(data, fmt=self.FORMAT, name=name, where=path.name)
         return unpickle_object(opened)
 
     def write_as(self, name: str, obj: Any, path: Path) -> None:

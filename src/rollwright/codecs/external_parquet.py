@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rollwright.core.bounded_read import open_regular
 from rollwright.errors import CorruptFileError
 
 __all__ = ["exceeds_decompression_limit", "read_table"]
@@ -36,6 +37,7 @@ def read_table(path: Path) -> pd.DataFrame:
         When it is no Parquet file, is damaged, or exceeds the decompression limit.
     """
     try:
+        open_regular(path).close()  # a pipe would be waited for
         with pq.ParquetFile(path, arrow_extensions_enabled=False) as file:
             shape = file.metadata
             if exceeds_decompression_limit(rows=shape.num_rows, columns=shape.num_columns, size=path.stat().st_size):

@@ -30,6 +30,7 @@ from rollwright.codecs.arrow_encoding import (
 )
 from rollwright.codecs.external_parquet import exceeds_decompression_limit
 from rollwright.codecs.registry import Codec
+from rollwright.core.bounded_read import open_regular
 from rollwright.errors import CorruptArtifactError, UnsupportedArtifactError
 
 __all__ = ["NpyCodec", "ParquetCodec"]
@@ -119,7 +120,7 @@ class NpyCodec(Codec):
     def read(self, path: Path) -> NDArray[Any]:
         """Return the array in the file `path`."""
         try:
-            with path.open("rb") as handle:
+            with open_regular(path) as handle:
                 array: NDArray[Any] = np.load(handle, allow_pickle=False)
         except (ValueError, OSError, EOFError, SyntaxError, MemoryError) as error:  # a shape may be any number
             raise CorruptArtifactError(f"{path.name} holds no array of ours: {error}") from error
@@ -177,6 +178,7 @@ def _file_names(frame: pd.DataFrame, index: int) -> list[str]:
 
 
 def _read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    open_regular(path).close()  # a pipe would be waited for
     file = _open(path, ())
     raw = (file.metadata.metadata or {}).get(_KEY)
     if raw is None:

@@ -16,11 +16,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from rollwright.core.bounded_read import MEDIUM, read_whole
 from rollwright.core.canonical import JSON, normalise, parse_json
 from rollwright.core.registry import CODECS, Registration, Registry, find_entry_points, load_target
 from rollwright.errors import ConfigError, CorruptArtifactError, TaskValueError, UnsupportedArtifactError
 
-__all__ = ["ENTRY_POINTS", "Codec", "CodecRegistry", "JsonCodec", "codecs"]
+__all__ = ["ENTRY_POINTS", "Codec", "CodecRegistry", "JsonCodec", "codecs", "read_artifact"]
 
 ENTRY_POINTS: Final = "rollwright.codecs"
 """The group of entry points by which an installed package adds codecs; the name of each is the codec's kind."""
@@ -71,6 +72,20 @@ class Codec(ABC):
         return self.read(path)
 
 
+def read_artifact(path: Path, *, limit: int) -> bytes:
+    """Return the bytes of an artifact's file.
+
+    Raises
+    ------
+    CorruptArtifactError
+        When it is larger than `limit` bytes, is no regular file, or cannot be read.
+    """
+    try:
+        return read_whole(path, limit=limit)
+    except OSError as error:
+        raise CorruptArtifactError(f"the artifact {path} cannot be read: {error.strerror}") from error
+
+
 class JsonCodec(Codec):
     """Anything with a JSON form: numbers, text, lists, dictionaries with text keys."""
 
@@ -101,7 +116,7 @@ class JsonCodec(Codec):
             When it holds none.
         """
         try:
-            return parse_json(path.read_text(encoding="utf-8"))
+            return parse_json(read_artifact(path, limit=MEDIUM).decode("utf-8"))
         except (TaskValueError, UnicodeDecodeError) as error:
             raise CorruptArtifactError(f"{path} holds no JSON value: {error}") from error
 

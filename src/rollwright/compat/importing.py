@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright.core.atomic import write_atomically
+from rollwright.core.bounded_read import LARGE, read_whole
 from rollwright.errors import (
     ArtifactNotFoundError,
     ConfigError,
@@ -101,7 +102,7 @@ def import_pickle(
         target = out if out is not None else source.with_suffix(made.suffix)
         if target.exists():
             raise ConfigError(f"{target} exists, and an import replaces nothing", hint="name a new file: --out FILE")
-        body = made.read_bytes()
+        body = read_whole(made, limit=LARGE)
         write_atomically(target, lambda draft: _write(draft, body))
     _logger.info("import.done source=%s path=%s kind=%s", source, target, told["kind"])
     return ImportedPickle(

@@ -36,8 +36,9 @@ def convert(source: Path, folder: Path) -> dict[str, Any]:
     """Convert `source`, without running it, into a file in `folder`, and return what it held; errors are typed."""
     # Not before the limits stand.
     from rollwright.compat.pickle_reader import read_notes  # noqa: PLC0415
+    from rollwright.core.bounded_read import LARGE, read_whole  # noqa: PLC0415
 
-    notes = read_notes(source.read_bytes(), where=source.name)
+    notes = read_notes(read_whole(source, limit=LARGE), where=source.name)
 
     from rollwright.codecs.registry import codecs  # noqa: PLC0415
     from rollwright.compat.pickle_frames import Rebuilder  # noqa: PLC0415 - pandas, only for what passed so far

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright.config.construct import Trust
+from rollwright.core.bounded_read import SMALL, read_whole
 
 __all__ = ["ClassSource", "find_class"]
 
@@ -200,7 +201,7 @@ def _parse_module(path: Path, module: str, mtime_ns: int, size: int) -> _Module:
     constants: dict[str, ast.expr] = {}
     imports: dict[str, tuple[str, str]] = {}
     is_package = path.name == "__init__.py"
-    for node in _statements(ast.parse(path.read_text(encoding="utf-8")).body):
+    for node in _statements(ast.parse(read_whole(path, limit=SMALL)).body):
         if isinstance(node, ast.ClassDef):
             classes[node.name] = node
         elif isinstance(node, ast.ImportFrom):

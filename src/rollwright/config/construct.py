@@ -22,6 +22,7 @@ from typing import Any, Final, cast
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings
 from rollwright.config.slots import allows_module, check_class
+from rollwright.core.bounded_read import SMALL, read_whole
 from rollwright.core.optional import require
 from rollwright.core.registry import ALIASES, OPENERS, load_target
 from rollwright.errors import ConstructError, UntrustedModuleError, nearest
@@ -146,16 +147,12 @@ def saved_file(config: object, trust: Trust | None = None) -> Path | None:
 def _open_saved(path: Path, accept_types: type | tuple[type, ...], kwargs: Mapping[str, object]) -> Any:
     if kwargs:
         raise ConstructError(f"{path.name} is a saved object, which takes no arguments: {', '.join(kwargs)}")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConstructError(f"the saved object {path} cannot be read: {error.strerror}") from error
     opener = OPENERS.get("saved_object")
     if opener is None:
         raise ConstructError(
             f"nothing is registered that opens {path.name}", hint="import rollwright, which registers it"
         )
-    found = load_target(opener.targets[0])(data, where=path.name)
+    found = load_target(opener.targets[0])(path)
     if accept_types and not isinstance(found, accept_types):
         wanted = " or ".join(
             each.__name__ for each in (accept_types if isinstance(accept_types, tuple) else (accept_types,))
@@ -302,7 +299,11 @@ def _load_file(name: str, trust: Trust) -> ModuleType:
         raise UntrustedModuleError(name)
     if not path.is_file():
         raise ConstructError(f"there is no file {path}")
-    alias = FILE_ALIAS + hashlib.sha256(str(path).encode() + b"\0" + path.read_bytes()).hexdigest()[:16]
+    try:
+        text = read_whole(path, limit=SMALL)
+    except OSError as error:
+        raise ConstructError(f"{path} cannot be read: {error.strerror}") from error
+    alias = FILE_ALIAS + hashlib.sha256(str(path).encode() + b"\0" + text).hexdigest()[:16]
     if alias in sys.modules:
         return sys.modules[alias]
     loader = _SourceLoader(alias, str(path))
@@ -325,7 +326,7 @@ class _SourceLoader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
-        code: CodeType = self.source_to_code(self.get_data(path), path)
+        code: CodeType = self.source_to_code(read_whole(Path(path), limit=SMALL), path)
         return code
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.sqlite_urls import sqlite_path, sqlite_url
 from rollwright.errors import ConfigError, UnknownSettingError
 
@@ -245,11 +246,13 @@ def user_data_folder(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def _from_file(path: Path) -> dict[str, object]:
-    if not path.is_file():
-        return {}
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        document = tomllib.loads(read_text(path, limit=SMALL))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
     values: dict[str, object] = {}
     for section, table in document.items():

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rollwright.core.bounded_read import open_regular
+
 __all__ = [
     "DRAFT_MARK",
     "FileDigest",
@@ -139,7 +141,7 @@ def remove_drafts(folder: Path) -> None:
 
 def measure_file(path: Path) -> FileDigest:
     """Return the SHA-256 and the length of a file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         length = os.fstat(file.fileno()).st_size
         return FileDigest(sha256=hashlib.file_digest(file, "sha256").hexdigest(), length=length)
 
@@ -154,7 +156,7 @@ def make_folder(folder: Path) -> None:
 
 def sync_file(path: Path) -> None:
     """Make the content of a file durable."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         os.fsync(file.fileno())
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from rollwright.core import posix
+from rollwright.core.bounded_read import READ_FLAGS
 
 __all__ = ["FileLock", "HeldLock", "file_lock", "probe_lock", "share_file_lock", "try_file_lock"]
 
@@ -153,7 +154,7 @@ def probe_lock(path: Path, *, shared: bool = False) -> bool | None:
     if not posix.has_shared_locks():
         return None
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        handle = os.open(path, READ_FLAGS)
     except OSError:
         return None
     try:
@@ -174,7 +175,7 @@ def share_file_lock(path: Path) -> int | None:
     """
     if not posix.has_shared_locks():
         return None
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    handle = os.open(path, READ_FLAGS)
     try:
         posix.lock_shared(handle)  # waits for whoever probes it, which takes no time
     except OSError:  # a filesystem without locks

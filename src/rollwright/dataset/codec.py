@@ -12,8 +12,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rollwright.codecs.registry import Codec
+from rollwright.codecs.registry import Codec, read_artifact
 from rollwright.config.construct import init_instance_by_config
+from rollwright.core.bounded_read import MEDIUM
 from rollwright.core.canonical import normalise, parse_json
 from rollwright.dataset.dataset import DatasetH
 from rollwright.dataset.handler import DataHandlerLP
@@ -66,7 +67,7 @@ class DatasetCodec(Codec):
             When the file is not what `write` makes.
         """
         try:
-            body = parse_json(path.read_text(encoding="utf-8"))
+            body = parse_json(read_artifact(path, limit=MEDIUM).decode("utf-8"))
         except (ValueError, RollwrightError) as error:
             raise CorruptArtifactError(f"{path} is no JSON: {error}") from error
         if not isinstance(body, dict) or body.get("format") != FORMAT or not isinstance(body.get("states"), list):

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from rollwright.calendar.files import format_sessions
 from rollwright.calendar.trading import Session
+from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.errors import ConfigError, CorruptFileError, DataError
 from rollwright.market.folder.atomic_replace import replace_folder, write_file
 from rollwright.market.folder.layout import CALENDARS, INSTRUMENTS
@@ -394,7 +395,7 @@ def read_demo(root: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(read_text(path, limit=SMALL))
         return {**facts, "planted_ic": float(facts["planted_ic"]), "realised_ic": float(facts["realised_ic"])}
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptFileError(path, f"it does not state a synthetic market: {error}") from error

@@ -24,7 +24,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.codecs.registry import Codec
+from rollwright.codecs.registry import Codec, read_artifact
+from rollwright.core.bounded_read import LARGE
 from rollwright.errors import ConfigError, CorruptArtifactError, ModelError
 from rollwright.models.base import ModelFT
 from rollwright.models.boosted_file import ModelFormat
@@ -295,7 +296,7 @@ class BoostedTreesCodec(Codec):
             When it is not what the library and `write` make: counts that are negative, too large or do not fit their
             lists, nodes that do not form a tree.
         """
-        text, state = self.file_format.split(path.read_bytes(), name=path.name)
+        text, state = self.file_format.split(read_artifact(path, limit=LARGE), name=path.name)
         kind = self.model_class  # model and codec are two halves of one thing, so it asks for private parts
         refusals: tuple[type[Exception], ...] = (*kind._failures(), ConfigError, AttributeError, TypeError, ValueError)  # noqa: SLF001
         try:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.core.bounded_read import LARGE, read_text
 from rollwright.core.optional import require
 from rollwright.errors import ConfigError, ModelError, UnsupportedArtifactError, nearest
 from rollwright.models.boosted import BoostedTrees, BoostedTreesCodec, GrownTrees, log_evaluation
@@ -231,7 +232,7 @@ def _text_of(booster: Any) -> str:
     with tempfile.TemporaryDirectory() as folder:  # CatBoost writes JSON to files only
         path = Path(folder) / "model.json"
         booster.save_model(str(path), format="json")
-        return path.read_text(encoding="utf-8")
+        return read_text(path, limit=LARGE)
 
 
 def _read_text(text: str) -> Any:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from rollwright.codecs.registry import Codec
+from rollwright.codecs.registry import Codec, read_artifact
+from rollwright.core.bounded_read import MEDIUM
 from rollwright.core.canonical import sha256_hex
 from rollwright.errors import ConfigError, CorruptArtifactError
 from rollwright.models.linear import LinearModel
@@ -76,7 +77,9 @@ class LinearCodec(Codec):
         CorruptArtifactError
             When the file is not what `write` makes.
         """
-        state = check_state(parse_state(path.read_bytes(), name=path.name), _STATE, name=path.name, version=_VERSION)
+        state = check_state(
+            parse_state(read_artifact(path, limit=MEDIUM), name=path.name), _STATE, name=path.name, version=_VERSION
+        )
         if state.pop("sha256") != _checksum(state):
             raise CorruptArtifactError(
                 f"the numbers in {path.name} are not those that were written: their sha256 differs"

@@ -17,8 +17,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from rollwright.codecs.registry import Codec
+from rollwright.codecs.registry import Codec, read_artifact
 from rollwright.config.context import current_settings
+from rollwright.core.bounded_read import LARGE
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.optional import require
 from rollwright.errors import CorruptArtifactError, ModelError, UnsupportedArtifactError, UntrustedArtifactError
@@ -122,7 +123,7 @@ class SkopsCodec(Codec):
         skops = _skops()
         name = path.name
         try:
-            members = unpack(path.read_bytes())
+            members = unpack(read_artifact(path, limit=LARGE))
         except ArchiveError as error:
             raise CorruptArtifactError(f"{name} is not an estimator: {error}") from error
         content = members.pop(STATE, b"null")

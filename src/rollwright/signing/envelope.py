@@ -23,14 +23,16 @@ import sys
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
+from pathlib import Path
 from typing import Any, Final
 
+from rollwright.core.bounded_read import LARGE, open_regular, read_rest
 from rollwright.errors import CorruptArtifactError, UntrustedArtifactError
 from rollwright.signing.keys import Keyring
 from rollwright.signing.machine_keys import load_identity, verify_machine_signature
 from rollwright.signing.trusted_keys import Trusted
 
-__all__ = ["MAGIC", "Opened", "open_sealed", "seal"]
+__all__ = ["MAGIC", "Opened", "open_sealed", "read_envelope", "seal"]
 
 MAGIC: Final = b"RWSEAL1\n"
 _FIXED: Final = struct.Struct("<8sIB32s64s")
@@ -101,6 +103,20 @@ def seal(payload: bytes, *, fmt: str, name: str, keyring: Keyring | None = None)
 def _producer() -> str:
     version = sys.modules["rollwright"].__version__  # imported by name, it would draw all packages below this one
     return f"rollwright {version}, Python {platform.python_version()}"
+
+
+def read_envelope(path: Path) -> bytes:
+    """Return the bytes of the file `path` for `open_sealed`: of a file that is no envelope, only how it begins.
+
+    Raises
+    ------
+    FileNotFoundError
+    OSError
+        When it is larger than 4 GiB, is no regular file, or cannot be read.
+    """
+    with open_regular(path) as file:
+        start = file.read(len(MAGIC))
+        return start + read_rest(file, limit=LARGE) if start == MAGIC else start
 
 
 def open_sealed(data: bytes, *, fmt: str, name: str | None, where: str, keyring: Keyring | None = None) -> Opened:

@@ -20,6 +20,7 @@ from typing import Any, Final, NoReturn
 
 from rollwright.config.settings import user_data_folder
 from rollwright.core.atomic import put_new, sync_folder
+from rollwright.core.bounded_read import open_regular
 from rollwright.core.locks import file_lock
 from rollwright.errors import KeyringError
 
@@ -121,20 +122,20 @@ class _PrivateFile:
 
     def __enter__(self) -> int:
         try:
-            self.handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+            self.file = open_regular(self.path, follow=False)
         except FileNotFoundError:
             raise
         except OSError as error:
             raise KeyringError(f"the key file {self.path} cannot be read: {error.strerror}") from error
         try:
-            check_private(self.path, os.fstat(self.handle))
+            check_private(self.path, os.fstat(self.file.fileno()))
         except BaseException:
-            os.close(self.handle)
+            self.file.close()
             raise
-        return self.handle
+        return self.file.fileno()
 
     def __exit__(self, *_: object) -> None:
-        os.close(self.handle)
+        self.file.close()
 
 
 def check_private(path: Path, found: os.stat_result, *, readable: bool = False) -> None:

@@ -28,6 +28,7 @@ from rollwright.errors import (
     ArtifactNotFoundError,
     ArtifactTypeError,
     ConfigError,
+    CorruptArtifactError,
     UnknownSettingError,
 )
 
@@ -210,11 +211,7 @@ class Serializable(FileRules):
             When its object is of another class.
         """
         path = Path(filepath)
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError as error:
-            raise ArtifactNotFoundError(f"there is no file {path}") from error
-        found = cls.get_backend().loads(data, where=path.name)
+        found = cls.get_backend().load_file(path)
         if not _is_a(found, cls):
             raise ArtifactTypeError(
                 f"{path.name} holds a {type(found).__module__}.{type(found).__qualname__}, not a {cls.__qualname__}"
@@ -244,17 +241,9 @@ class Serializable(FileRules):
         write_atomically(Path(path), lambda draft: _write(draft, data))
 
 
-def open_saved(data: bytes, *, where: str) -> Any:
-    """Return the object that `Serializable.to_pickle` wrote as `data`; `where` names it in messages.
-
-    Raises
-    ------
-    UntrustedArtifactError
-        When nobody this machine trusts signed it; nothing of it was read then.
-    CorruptArtifactError
-        When it is no such file.
-    """
-    return Serializable.get_backend().loads(data, where=where)
+def open_saved(path: Path) -> Any:
+    """Return the object that `Serializable.to_pickle` wrote to the file `path`; errors as `Serializable.load`."""
+    return Serializable.get_backend().load_file(path)
 
 
 class SealedBackend:
@@ -289,6 +278,18 @@ class SealedBackend:
         from rollwright.signing.unpickling import unpickle_object  # noqa: PLC0415
 
         return unpickle_object(open_sealed(data, fmt=FORMAT, name=None, where=where))
+
+    def load_file(self, path: Path) -> Any:
+        """Return the object in the file `path`; errors as `Serializable.load`."""
+        from rollwright.signing.envelope import read_envelope  # noqa: PLC0415 - as in `loads`
+
+        try:
+            data = read_envelope(path)
+        except FileNotFoundError as error:
+            raise ArtifactNotFoundError(f"there is no file {path}") from error
+        except OSError as error:
+            raise CorruptArtifactError(f"the saved object {path} cannot be read: {error.strerror}") from error
+        return self.loads(data, where=path.name)
 
     def dump(self, obj: object, file: BinaryIO) -> None:
         """Write `obj` to an open file."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright.core.atomic import write_atomically
+from rollwright.core.bounded_read import SMALL, open_regular, read_rest
 from rollwright.core.locks import file_lock
 from rollwright.errors import ConfigError, KeyringError
 from rollwright.signing.keys import check_private, make_folder
@@ -61,16 +62,17 @@ class Trusted:
             When the list is not this user's own, or is no list.
         """
         try:
-            with self.path.open("rb") as handle:
-                check_private(self.path, os.fstat(handle.fileno()), readable=True)
-                document: Any = json.loads(handle.read())
+            with open_regular(self.path) as file:
+                check_private(self.path, os.fstat(file.fileno()), readable=True)
+                document: Any = json.loads(read_rest(file, limit=SMALL))
             rows = [TrustedEntry(**row) for row in document["trusted"]]
             if document["format"] != _FORMAT or not all(_is_sound(row) for row in rows):
                 raise ValueError("it holds entries this version cannot follow")
         except FileNotFoundError:
             return []
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise KeyringError(f"{self.path} cannot be read: {error}", hint="move it away and trust anew") from error
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            said = error.strerror if isinstance(error, OSError) else error
+            raise KeyringError(f"{self.path} cannot be read: {said}", hint="move it away and trust anew") from error
         return rows
 
     def machine(self, public: bytes, *, own: Machine | None) -> str | None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 from rollwright.core.atomic import DRAFT_MARK, make_folder, remove_drafts, sync_folder, write_by_content, write_text
+from rollwright.core.bounded_read import MEDIUM, open_regular, read_text
 from rollwright.core.locks import file_lock
 from rollwright.errors import (
     ArtifactNotFoundError,
@@ -187,7 +188,7 @@ class LocalArtifactStore:
     def open_reader(self, name: str) -> BinaryIO:
         """Return the bytes of an artifact, verified."""
         path, _ = self.local_path(name)
-        return path.open("rb")
+        return open_regular(path)
 
     def local_path(self, name: str) -> tuple[Path, ArtifactRef]:
         """Return the artifact's file, verified."""
@@ -212,7 +213,7 @@ class LocalArtifactStore:
         path = self._inside(ref.file)
         if path.is_symlink() or not path.is_file():
             raise CorruptArtifactError(f"artifact {name!r}: its file {ref.file} is gone", hint=_RERUN)
-        with path.open("rb") as handle:
+        with open_regular(path) as handle:
             length = os.fstat(handle.fileno()).st_size
             if length != ref.length:
                 raise CorruptArtifactError(
@@ -272,7 +273,7 @@ class LocalArtifactStore:
     def _manifest(self) -> dict[str, ArtifactRef]:
         path = self.folder / MANIFEST
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path, limit=MEDIUM)
         except FileNotFoundError:
             return {}
         except UnicodeDecodeError as error:

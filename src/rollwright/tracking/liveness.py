@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright.config.settings import Settings
+from rollwright.core.bounded_read import SMALL, read_whole
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.locks import HeldLock, try_file_lock
 from rollwright.errors import RecorderNotFoundError, RecordError
@@ -136,12 +137,12 @@ def _is_free(path: Path) -> bool:
 def _read_about(path: Path) -> dict[str, Any] | None:
     """Return what a liveness file says; None for one that is gone or is being written."""
     try:
-        about = json.loads(path.read_bytes())
+        about = json.loads(read_whole(path, limit=SMALL))
         return {
             "run": str(about["run"]),
             "tracking": str(about["tracking"]),
             "host": about["host"],
             "pid": int(about["pid"]),
         }
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -16,6 +16,8 @@ from typing import Any, Final, Self
 from rollwright.config.construct import SAVED, Trust, saved_file
 from rollwright.config.context import current_settings
 from rollwright.config.placeholders import fill_paths
+from rollwright.core.atomic import measure_file
+from rollwright.core.bounded_read import LARGE
 from rollwright.core.canonical import JSON, sha256_hex
 from rollwright.dataset.contract import ReadScope
 from rollwright.errors import ConfigError
@@ -245,7 +247,9 @@ def _sources(module: str) -> list[tuple[str, Path]]:
 
 
 def _content(path: Path) -> str:
-    return sha256_hex(path.read_bytes()) if path.is_file() else "absent"
+    if not path.is_file():
+        return "absent"
+    return measure_file(path).sha256 if path.stat().st_size <= LARGE else "too large"
 
 
 def _saved_objects(value: object) -> Iterator[str]:

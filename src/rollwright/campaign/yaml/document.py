@@ -25,6 +25,7 @@ from rollwright.campaign.yaml.nodes import (
     to_value,
 )
 from rollwright.campaign.yaml.template import Rendered, render
+from rollwright.core.bounded_read import read_whole
 from rollwright.errors import ConfigError
 
 __all__ = ["BASE_KEY", "KeyPath", "YamlDocument", "combine_problems", "read_document"]
@@ -195,17 +196,12 @@ def _parse_override(override: str) -> tuple[str, Node]:
 
 
 def _read_text(path: Path) -> str:
-    if path.exists() and not path.is_file():
-        raise ConfigError(f"{path} is not a file")
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        raw = read_whole(path, limit=MAX_BYTES)
     except FileNotFoundError as error:
         raise ConfigError(f"there is no file {path}") from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    if len(raw) > MAX_BYTES:
-        raise ConfigError(f"{path} is larger than {MAX_BYTES:,} bytes")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.core.atomic import draft_of, put
+from rollwright.core.bounded_read import MEDIUM, read_whole
 from rollwright.core.canonical import parse_json, sha256_hex
 from rollwright.core.locks import share_file_lock
 from rollwright.errors import CorruptFileError, RollwrightError
@@ -111,7 +112,7 @@ class Header:
         CorruptFileError
             When its checksum is wrong or it has another format.
         """
-        checksum, _, text = path.read_bytes().partition(b"\n")
+        checksum, _, text = read_whole(path, limit=MEDIUM).partition(b"\n")
         text = text.removesuffix(b"\n")
         if sha256_hex(text).encode() != checksum:
             raise CorruptFileError(path, "its checksum is wrong", hint="delete it: the store builds it again")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from rollwright.core.atomic import draft_of, put
+from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.canonical import canonical_json, sha256_hex
 from rollwright.expression.operators.catalogue import OPERATORS
 from rollwright.expression.planner import Plan
@@ -49,8 +50,8 @@ def read_key(root: Path, freq: str, expressions: Sequence[str]) -> ExpressionKey
     """
     path = _path(root, freq, expressions)
     try:
-        text = path.read_text(encoding="ascii")
-    except (FileNotFoundError, UnicodeDecodeError):
+        text = read_text(path, limit=SMALL, encoding="ascii")
+    except (OSError, UnicodeDecodeError):
         return None
     checksum, _, body = text.partition(" ")
     name, _, lookahead = body.strip().partition(" ")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rollwright.core.bounded_read import READ_FLAGS
 from rollwright.errors import CorruptFileError
 
 __all__ = ["FLOAT", "MAX_START", "Span", "content_digest", "encode_bin", "read_span"]
@@ -85,12 +87,17 @@ def read_span(path: Path, low: int, high: int, *, sessions: int, digest: str | N
     CorruptFileError
         When its bytes cannot be such a series, or are not the ones recorded.
     """
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    handle = os.open(path, READ_FLAGS)
     try:
-        size = os.fstat(handle).st_size
+        state = os.fstat(handle)
+        if not stat.S_ISREG(state.st_mode):
+            raise CorruptFileError(path, "it is not a regular file")
+        size = state.st_size
         if size < FLOAT.itemsize or size % FLOAT.itemsize:
             raise CorruptFileError(path, f"{size} bytes are no whole number of float32 values with a head")
         if digest is not None:
+            if size > FLOAT.itemsize * (MAX_START + 1):
+                raise CorruptFileError(path, f"it has {size:,} bytes, more than any calendar has sessions")
             return _from_whole(path, _read_exactly(handle, path, 0, size), low, high, sessions, digest)
         length = size // FLOAT.itemsize - 1
         start = _check_start(path, _read_exactly(handle, path, 0, FLOAT.itemsize), length, sessions)

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from rollwright.calendar.trading import Session
+from rollwright.core.bounded_read import MEDIUM, read_whole
 from rollwright.core.canonical import JSON, canonical_json, parse_json, sha256_hex
 from rollwright.errors import CorruptFileError, RollwrightError
 from rollwright.market.folder.bins import FLOAT, MAX_START, content_digest
@@ -199,11 +200,13 @@ def read_manifest(root: Path) -> tuple[Manifest, str] | None:
     """
     path = root / MANIFEST_NAME
     try:
-        data = path.read_bytes()
+        data = read_whole(path, limit=MEDIUM)
     except FileNotFoundError as error:
         if (root / FILES_NAME).exists():
             raise CorruptFileError(path, f"it is missing, and {FILES_NAME} is there") from error
         return None
+    except OSError as error:
+        raise CorruptFileError(path, f"it cannot be read: {error.strerror}") from error
     try:
         body = parse_json(data.decode("utf-8"))
     except (ValueError, RecursionError, RollwrightError) as error:
@@ -240,9 +243,11 @@ def read_files(root: Path, digest: str) -> dict[str, FileEntry]:
     """
     path = root / FILES_NAME
     try:
-        data = path.read_bytes()
+        data = read_whole(path, limit=MEDIUM)
     except FileNotFoundError as error:
         raise CorruptFileError(path, "it is missing, and the manifest needs it") from error
+    except OSError as error:
+        raise CorruptFileError(path, f"it cannot be read: {error.strerror}") from error
     if sha256_hex(data) != digest:
         raise CorruptFileError(path, "its bytes are not the ones the manifest was written for")
     files: dict[str, FileEntry] = {}
@@ -268,7 +273,9 @@ def hash_whole_files(root: Path, *, known: Mapping[str, FileEntry] | None = None
     paths += [path for path in (root / FINANCIAL).rglob("*") if path.is_file() and not path.name.startswith(".")]
     names = sorted((path.relative_to(root).as_posix(), path) for path in paths)
     return {
-        name: FileEntry(digest=content_digest(path.read_bytes())) for name, path in names if name not in (known or {})
+        name: FileEntry(digest=content_digest(read_whole(path, limit=MEDIUM)))
+        for name, path in names
+        if name not in (known or {})
     }
 
 
@@ -276,7 +283,7 @@ def file_table(root: Path) -> dict[str, FileEntry]:
     """Return the table of a folder's files by reading each of them; series are placed by their heads as they stand."""
     found = hash_whole_files(root)
     for path in sorted((root / FEATURES).glob("*/*.bin")):
-        data = path.read_bytes()
+        data = read_whole(path, limit=MEDIUM)
         if len(data) < FLOAT.itemsize or len(data) % FLOAT.itemsize:
             raise CorruptFileError(path, f"{len(data)} bytes are no whole number of float32 values with a head")
         start = float(np.frombuffer(data[: FLOAT.itemsize], FLOAT)[0])

@@ -14,6 +14,7 @@ from rollwright.calendar.files import read_calendar
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings
+from rollwright.core.bounded_read import MEDIUM, read_whole
 from rollwright.errors import (
     CorruptFileError,
     DataNotFoundError,
@@ -399,10 +400,12 @@ class QlibProvider:
 
     def _read_checked(self, path: Path) -> bytes:
         try:
-            data = path.read_bytes()
+            data = read_whole(path, limit=MEDIUM)
         except FileNotFoundError as error:
             self._identity.check()
             raise CorruptFileError(path, "it is missing, and the manifest lists it") from error
+        except OSError as error:
+            raise CorruptFileError(path, f"it cannot be read: {error.strerror}") from error
         entry = self._files.get(path.relative_to(self._root).as_posix())
         if entry is not None and content_digest(data) != entry.digest:
             raise CorruptFileError(
@@ -415,7 +418,7 @@ class QlibProvider:
     def _unlisted(self) -> str:
         """Return a mark for universes that somebody added by hand, which the manifest does not know."""
         texts = [
-            f"{name}\t{content_digest((self._root / INSTRUMENTS / f'{name}.txt').read_bytes())}\n"
+            f"{name}\t{content_digest(read_whole(self._root / INSTRUMENTS / f'{name}.txt', limit=MEDIUM))}\n"
             for name in self.universes()
             if f"{INSTRUMENTS}/{name}.txt" not in self._files
         ]

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rollwright.core.bounded_read import LARGE, read_whole
 from rollwright.core.canonical import parse_json
 from rollwright.errors import CorruptFileError, RollwrightError
 from rollwright.market.folder.bins import FLOAT, Span, content_digest, read_span
@@ -147,7 +148,7 @@ def read_recent_sessions(root: Path, token: str, generation: str) -> RecentSessi
     """Return the last sessions of a folder in the state `generation`; None without a whole file of them."""
     path = root / recent_sessions_name(token)
     try:
-        data = path.read_bytes()
+        data = read_whole(path, limit=LARGE)
     except OSError:
         return None
     digest, _, body = data.partition(b"\n")

@@ -19,6 +19,7 @@ import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from rollwright.codecs.external_parquet import read_table
+from rollwright.core.bounded_read import open_regular
 from rollwright.errors import ConfigError, DataError, DataNotFoundError, RollwrightError, UnknownFieldError, nearest
 from rollwright.market.folder.layout import check_code, check_field, code_of_folder, refuse_case_twins
 
@@ -38,6 +39,10 @@ _PARQUET_SUFFIXES: Final = (".parquet", ".pq")
 _DATE_FORMS: Final = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y%m%d", "%Y/%m/%d")
 _NO_VALUE: Final = ["", "nan", "NaN", "NA", "N/A", "null", "NULL", "None"]
 _DAY_SECONDS: Final = 86_400
+# What a compressed text may unpack to: so many bytes, or so many times its size.
+_ALWAYS_ALLOWED: Final = 128 << 20
+_MAX_RATIO: Final = 100
+_LOOK: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,12 +157,22 @@ def _from_file(path: Path, names: _Names, code: str | None) -> _Piece:
     if not kind:
         raise DataError(f"{path} is neither CSV nor Parquet by its name", hint="rename it to .csv or .parquet")
     try:
+        _refuse_holes(path)
         frame = _read_csv(path, names) if kind == "csv" else read_table(path)
     except RollwrightError:
         raise
     except (ValueError, OSError, MemoryError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as {kind}: {error}") from error
     return _piece(frame, names, str(path), code, first_row=2 if kind == "csv" else 0)
+
+
+def _refuse_holes(path: Path) -> None:
+    """Refuse a pipe, which would be waited for, and a text with holes, which may be of any size without its disk."""
+    with open_regular(path) as file:
+        start = file.read(_LOOK)
+        file.seek(max(0, path.stat().st_size - _LOOK))
+        if _kind(path) == "csv" and not path.name.lower().endswith(".gz") and b"\0" in start + file.read(_LOOK):
+            raise DataError(f"{path} holds zero bytes, so it is not text")
 
 
 def _read_csv(path: Path, names: _Names) -> pd.DataFrame:
@@ -172,9 +187,10 @@ def _read_csv(path: Path, names: _Names) -> pd.DataFrame:
     text = {_find(header, names.symbol, SYMBOL_NAMES), _find(header, names.date, DATE_NAMES)} - {None}
     # Types are inferred from the first block: one block is the whole file, so that a volume of whole numbers in its
     # first half does not decide about the second.
-    packed = 8 if path.name.lower().endswith(".gz") else 1
-    whole = min(path.stat().st_size * packed + (1 << 16), (1 << 31) - 1)
-    with pa.input_stream(str(path)) as stream:
+    packed = _unpack(path) if path.name.lower().endswith(".gz") else None
+    size = path.stat().st_size if packed is None else len(packed)
+    whole = min(size + (1 << 16), (1 << 31) - 1)
+    with pa.input_stream(str(path)) if packed is None else pa.BufferReader(packed) as stream:
         table = pa_csv.read_csv(
             stream,
             read_options=pa_csv.ReadOptions(block_size=whole),
@@ -185,6 +201,18 @@ def _read_csv(path: Path, names: _Names) -> pd.DataFrame:
         )
     frame: pd.DataFrame = table.to_pandas()
     return frame
+
+
+def _unpack(path: Path) -> bytes:
+    """Return the text of a compressed file, up to its decompression limit."""
+    limit = max(_ALWAYS_ALLOWED, _MAX_RATIO * path.stat().st_size)
+    parts: list[bytes] = []
+    with pa.input_stream(str(path)) as stream:
+        while part := stream.read(1 << 24):
+            parts.append(part)
+            if sum(map(len, parts)) > limit:
+                raise DataError(f"{path} exceeds its decompression limit of {limit:,} bytes")
+    return b"".join(parts)
 
 
 def _find(columns: Iterable[str], wanted: str | None, aliases: tuple[str, ...]) -> str | None:

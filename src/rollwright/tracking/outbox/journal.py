@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright.core.atomic import sync_folder
+from rollwright.core.bounded_read import MEDIUM, open_regular, read_rest
 from rollwright.core.locks import try_file_lock
 from rollwright.tracking.outbox.view import build_run
 from rollwright.tracking.store import OPEN_STATUSES, MetricPoint, RunRecord
@@ -118,9 +119,9 @@ class Journal:
         """Read what this or any other process appended since the last call."""
         with self._mutex:
             try:
-                with self.path.open("rb") as file:
+                with open_regular(self.path) as file:
                     file.seek(self._offset)
-                    body = file.read()
+                    body = read_rest(file, limit=MEDIUM)
             except FileNotFoundError:
                 return
             whole = body[: body.rfind(b"\n") + 1]

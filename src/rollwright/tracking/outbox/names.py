@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from rollwright.core.bounded_read import MEDIUM, open_regular, read_rest
 from rollwright.core.locks import file_lock
 from rollwright.tracking.store import ExperimentRecord
 
@@ -119,9 +120,9 @@ class ExperimentNames:
 
     def _load(self) -> None:
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 file.seek(self._offset)
-                body = file.read()
+                body = read_rest(file, limit=MEDIUM)
         except FileNotFoundError:
             return
         whole = body[: body.rfind(b"\n") + 1]

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from rollwright.core.canonical import sha256_hex
+from rollwright.core.atomic import measure_file
 from rollwright.errors import ExperimentNotFoundError, RecordError, TrackingUnavailableError
 from rollwright.tracking.artifacts import MANIFEST as LOCAL_MANIFEST
 from rollwright.tracking.artifacts import ArtifactRef, LocalArtifactStore
@@ -134,7 +134,7 @@ class Sender:
             return [], [], None
         if not _manifest(local).exists():
             return [], [], None
-        digest = sha256_hex(_manifest(local).read_bytes())
+        digest = measure_file(_manifest(local)).sha256
         if journal.files.get(MANIFEST) == digest:
             return [], [], None
         refs = local.list()

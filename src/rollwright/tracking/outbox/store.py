@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from rollwright.core.atomic import write_text
+from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import RecorderNotFoundError, RecordError, TrackingUnavailableError
 from rollwright.tracking.outbox.fetching import fetch_files
@@ -361,7 +362,7 @@ class OutboxStore:
         try:
             since = self._away_file.stat().st_mtime
             age = self._clock.now().timestamp() - since
-            why = self._away_file.read_text(encoding="utf-8")
+            why = read_text(self._away_file, limit=SMALL)
         except FileNotFoundError:
             return
         if 0 <= age < PAUSE.total_seconds():

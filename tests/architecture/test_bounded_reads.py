@@ -1,0 +1,40 @@
+"""Files are read in one module, which knows pipes, devices and sizes (promise I25)."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "rollwright"
+CALLS = {"read_bytes", "read_text"}
+# The kernel's own small files, those of this package, and folders that are opened to be flushed to the disk.
+OTHERS = {"core/memory.py": 3, "app/data.py": 1, "analysis/report.py": 1, "core/atomic.py": 1, "core/posix.py": 1}
+
+
+def reads(tree):
+    """Yield the calls that read a file by its path, or open one for reading."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        words = [ast.unparse(argument) for argument in node.args]
+        if called in ("os.open", "np.fromfile", "tomllib.load", "json.load"):
+            flags = " ".join(words[1:])
+            if not any(word in flags for word in ("WRONLY", "RDWR", "O_DIRECTORY", "READ_FLAGS", "flags")):
+                yield node
+        elif called.endswith(".open") or called == "open":
+            if {"'r'", "'rb'", "'rt'"} & set(words):
+                yield node
+        elif called.rpartition(".")[2] in CALLS and "." in called:
+            yield node
+
+
+def test_only_one_module_reads_files():
+    found = {}
+    for path in SOURCE.rglob("*.py"):
+        name = path.relative_to(SOURCE).as_posix()
+        count = len(list(reads(ast.parse(path.read_text(encoding="utf-8")))))
+        if count and not name.startswith("testing/"):
+            found[name] = count
+    assert found.pop("core/bounded_read.py") == 1
+    assert found == OTHERS

@@ -1,0 +1,185 @@
+"""Inputs that would take the time or the memory of the machine, each at one door.
+
+Run as a script it tries one group in this process and tells of each case as a line of JSON: ``bounds.py GROUP FOLDER``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+Case = tuple[str, Callable[[], object]]
+
+
+# Files that are no files: every reader of a file meets each of them where its own should be.
+
+
+def _make_pipe(path: Path) -> None:
+    os.mkfifo(path, 0o600)
+
+
+def _make_endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def _make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _make_sparse(path: Path) -> None:
+    """Make a file of 23 GB that takes no room on the disk."""
+    with path.open("wb") as file:
+        file.truncate(23 << 30)
+    path.chmod(0o600)
+
+
+def _make_sparse_envelope(path: Path) -> None:
+    """Make a file of 23 GB that begins as a signed object does."""
+    path.write_bytes(b"RWSEAL1\n" + bytes(101))
+    with path.open("r+b") as file:
+        file.truncate(23 << 30)
+
+
+KINDS = {"pipe": _make_pipe, "endless": _make_endless, "folder": _make_folder, "sparse": _make_sparse}
+
+
+def _replaced(path: Path, make: Callable[[Path], None]) -> None:
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    make(path)
+
+
+def files(work: Path) -> Iterator[Case]:
+    """Yield what reads a file whole, with each kind of file in its place."""
+    for door, path, read in _doors(work):
+        kept = path.read_bytes() if path.is_file() else None
+        with suppress(Exception):  # what it imports is not measured
+            read()
+        for kind, make in {**KINDS, "envelope": _make_sparse_envelope}.items():
+            _replaced(path, make)
+            yield f"{door}: {kind}", read
+        _replaced(path, lambda path, kept=kept: path.write_bytes(kept or b""))  # type: ignore[misc]
+        if kept is None:
+            path.unlink()
+
+
+def _doors(work: Path) -> Iterator[tuple[str, Path, Callable[[], object]]]:
+    """Yield the readers: a name, the file that each reads, and the call."""
+    from rollwright.app.campaign import _read_record  # noqa: PLC0415
+    from rollwright.calendar.files import read_sessions  # noqa: PLC0415
+    from rollwright.campaign.config import read_config  # noqa: PLC0415
+    from rollwright.campaign.results import read_summary  # noqa: PLC0415
+    from rollwright.codecs.registry import codecs  # noqa: PLC0415
+    from rollwright.compat.importing import import_pickle  # noqa: PLC0415
+    from rollwright.config.construct import Trust, init_instance_by_config  # noqa: PLC0415
+    from rollwright.config.settings import load_settings  # noqa: PLC0415
+    from rollwright.dataset.loader import StaticDataLoader  # noqa: PLC0415
+    from rollwright.market.folder.bins import read_span  # noqa: PLC0415
+    from rollwright.market.folder.manifest import read_manifest  # noqa: PLC0415
+    from rollwright.market.folder.provider import QlibProvider  # noqa: PLC0415
+    from rollwright.market.ingest.readers import read_rows  # noqa: PLC0415
+    from rollwright.signing.keys import Keyring  # noqa: PLC0415
+    from rollwright.signing.serializable import Serializable  # noqa: PLC0415
+    from rollwright.signing.trusted_keys import Trusted  # noqa: PLC0415
+    from rollwright.tracking.artifacts import LocalArtifactStore  # noqa: PLC0415
+
+    trust = Trust(folder=work)
+    yield "saved object", work / "x.pkl", lambda: init_instance_by_config("file://x.pkl", trust=trust)
+    yield "load", work / "y.pkl", lambda: Serializable.load(work / "y.pkl")
+    own = {"class": "A", "module_path": "own.py"}
+    yield "own module", work / "own.py", lambda: init_instance_by_config(own, trust=trust, slot="model")
+    ring = work / "ring"
+    yield "key", ring / "key", lambda: Keyring(ring).list_keys()
+    yield "older key", ring / "keys" / "0abc", lambda: Keyring(ring).list_keys()
+    yield "list of trust", ring / "trusted.json", lambda: Trusted(ring).entries()
+    yield "settings", work / "p" / "rollwright.toml", lambda: load_settings(start=work / "p", environ={})
+    yield "campaign", work / "c.yaml", lambda: read_config(work / "c.yaml", environ={})
+    (work / "child.yaml").write_text("BASE_CONFIG_PATH: base.yaml\n")
+    yield "base", work / "base.yaml", lambda: read_config(work / "child.yaml", environ={})
+    yield "summary", work / "summary.json", lambda: read_summary(work / "summary.json")
+    yield "record of a campaign", work / "record.json", lambda: _read_record(work / "record.json")
+    yield "calendar", work / "day.txt", lambda: read_sessions(work / "day.txt")
+    yield "series", work / "close.day.bin", lambda: read_span(work / "close.day.bin", 0, 9, sessions=9)
+    digest = {"digest": "0" * 64}
+    yield "whole series", work / "o.day.bin", lambda: read_span(work / "o.day.bin", 0, 9, sessions=9, **digest)  # type: ignore[arg-type]
+    yield "manifest of data", work / "d" / "rollwright.json", lambda: read_manifest(work / "d")
+    for name in ("calendars/day.txt", "instruments/all.txt"):
+        yield f"data folder {name}", _market(work) / name, lambda: _read_market(QlibProvider(_market(work)))
+    yield "Parquet of a loader", work / "s.parquet", lambda: StaticDataLoader(str(work / "s.parquet")).load()
+    yield "CSV", work / "i.csv", lambda: read_rows(work / "i.csv")
+    yield "old pickle", work / "old.pkl", lambda: import_pickle(work / "old.pkl", work / "out")
+    run = LocalArtifactStore(work / "run")
+    yield "manifest of artifacts", work / "run" / "artifacts.json", run.list
+    for kind in ("json", "npy", "parquet", "envelope", "dataset", "lightgbm", "linear", "skops"):
+        yield f"artifact {kind}", work / f"x.{kind}", lambda kind=kind: codecs.for_kind(kind).read(work / f"x.{kind}")  # type: ignore[misc]
+
+
+def archives(work: Path) -> Iterator[Case]:
+    """Yield files that decompress to fill the memory; those of Parquet and of models are in the hostile corpus."""
+    import gzip  # noqa: PLC0415 - what makes the file is not measured
+
+    from rollwright.market.ingest.readers import read_rows  # noqa: PLC0415
+
+    with gzip.open(work / "z.csv.gz", "wb") as file:
+        file.write(b"symbol,date,close\n")
+        for _ in range(200):
+            file.write(b"SH600000,2020-01-02,1\n" * 200_000)
+    with suppress(Exception):
+        read_rows(work / "none.csv")
+    yield "compressed CSV of 880 MB", lambda: read_rows(work / "z.csv.gz")
+
+
+def _market(work: Path) -> Path:
+    folder = work / "market"
+    if not folder.exists():
+        for part in ("calendars", "instruments", "features"):
+            (folder / part).mkdir(parents=True)
+        (folder / "calendars" / "day.txt").write_text("2020-01-02\n2020-01-03\n")
+        (folder / "instruments" / "all.txt").write_text("SH600000\t2020-01-02\t2020-01-03\n")
+    return folder
+
+
+def _read_market(source: Any) -> object:
+    return source.calendar(), source.members("all")
+
+
+GROUPS: dict[str, Callable[[Path], Iterator[Case]]] = {"files": files, "archives": archives}
+
+
+def main(group: str, work: Path) -> None:
+    """Try each case of one group, and tell what came of it."""
+    from rollwright.config.context import install  # noqa: PLC0415
+    from rollwright.config.settings import load_settings  # noqa: PLC0415
+    from rollwright.errors import RollwrightError  # noqa: PLC0415
+
+    work.mkdir(parents=True, exist_ok=True)
+    install(load_settings({"tracking.uri": "memory:bounds"}, start=work, environ={}))
+    for name, attempt in GROUPS[group](work):
+        before, begun = _peak(), time.process_time()
+        try:
+            told, exit_code = f"NOT refused: {type(attempt()).__name__}", 0
+        except RollwrightError as error:
+            told, exit_code = f"{type(error).__name__}: {str(error)[:500]}", error.exit_code
+        except BaseException as error:  # noqa: BLE001 - the parent names it
+            told, exit_code = f"NOT typed: {type(error).__name__}: {str(error)[:500]}", -1
+        row = {"name": name, "told": told, "exit": exit_code, "seconds": round(time.process_time() - begun, 2)}
+        sys.stdout.write(json.dumps({**row, "megabytes": _peak() - before}) + "\n")
+        sys.stdout.flush()
+
+
+def _peak() -> int:
+    """Return the most memory this process has had so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> (10 if sys.platform == "linux" else 20)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
