@@ -49,7 +49,7 @@ class TestTheMainPath:
         with R.start(experiment_name=name) as recorder:
             pass
         reference = to_reference(recorder)
-        assert set(reference) == {"$reference", "tracking", "experiment_id", "recorder_id"}
+        assert set(reference) == {"$reference", "store", "experiment_id", "recorder_id"}
         assert from_reference(reference) == recorder
         R.delete_recorder(recorder_id=recorder.id)
         with pytest.raises(RecorderNotFoundError):

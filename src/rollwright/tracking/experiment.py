@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Final, Literal, overload
 
 import pandas as pd
 
-from rollwright.config.context import current_settings
 from rollwright.core.canonical import JSON
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import (
@@ -18,11 +17,11 @@ from rollwright.errors import (
     RecordError,
     nearest,
 )
-from rollwright.tracking.location import TrackingLocation
+from rollwright.tracking.location import TrackingLocation, find_location, make_reference
 from rollwright.tracking.recorder import MLflowRecorder, Recorder
 from rollwright.tracking.run_stack import ActiveRun, active_runs, pop_run, push_run
 from rollwright.tracking.runs_frame import build_runs_frame, parse_run_view
-from rollwright.tracking.store import PARENT_TAG, ExperimentRecord, RunRecord
+from rollwright.tracking.store import PARENT_TAG, ExperimentRecord, RunRecord, check_id
 
 __all__ = ["Experiment", "ExperimentReference", "MLflowExperiment"]
 
@@ -310,22 +309,25 @@ class MLflowExperiment(Experiment):
 
 
 class ExperimentReference:
-    """An experiment as a file or a task pool stores it: where it is stored, relative to the project, and its id."""
+    """An experiment as a file or a task pool stores it: which store it is in, and its id."""
 
     def to_json(self, obj: Experiment) -> dict[str, JSON]:
         """Return what identifies the experiment."""
-        return {"tracking": obj.location.portable_uri(), "experiment_id": obj.id}
+        return {**make_reference(obj.location), "experiment_id": obj.id}
 
     def from_json(self, value: Mapping[str, JSON]) -> Experiment:
-        """Return the experiment, read from the tracking store that the current settings lead to.
+        """Return the experiment, read from the tracking store of the present context.
 
         Raises
         ------
         ExperimentNotFoundError
-            When the store does not know it.
+            When the store does not know it, or it was recorded in another store.
         """
-        location = TrackingLocation.from_portable(str(value["tracking"]), current_settings())
-        wanted = str(value["experiment_id"])
+        try:
+            location = find_location(value)
+        except RecordError as error:
+            raise ExperimentNotFoundError(error.message, hint=error.hint) from error
+        wanted = check_id(value.get("experiment_id"), what="experiment")
         found = location.store.experiments(experiment_id=wanted)
         if not found:
             raise ExperimentNotFoundError(f"there is no experiment {wanted}")

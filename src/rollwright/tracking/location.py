@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
+from rollwright.config.context import current_settings, open_part
 from rollwright.config.settings import STATE_DIR, Settings, mask_secrets
+from rollwright.core.canonical import sha256_hex
 from rollwright.core.sqlite_urls import sqlite_path, sqlite_url
 from rollwright.errors import RecordError
 from rollwright.tracking.artifacts import LocalArtifactStore
 from rollwright.tracking.store import RunRecord, TrackingStore
 from rollwright.tracking.stores.opening import open_tracking
 
-__all__ = ["TrackingLocation"]
+__all__ = ["TrackingLocation", "find_location", "make_reference", "use_location"]
+
+_STORE: Final = "store"
+_FORMER: Final = "tracking"  # earlier references hold the address itself, which is compared and never opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,21 +71,70 @@ class TrackingLocation:
             return sqlite_url(path.relative_to(self.root.resolve()).as_posix())
         return mask_secrets(self.uri)
 
+    @property
+    def digest(self) -> str:
+        """What the store is known by where its address has no business to stand: in references."""
+        return sha256_hex(self.portable_uri().encode())[:16]
+
     @classmethod
     def from_portable(cls, uri: str, settings: Settings) -> TrackingLocation:
-        """Return the location that `portable_uri` describes, seen from this project.
+        """Return the location of `settings` when `uri` is what `portable_uri` says of it.
+
+        A file of the project says where something was recorded; it does not decide what is connected to.
 
         Raises
         ------
         RecordError
-            When the URI had a password and is not the one of `settings`.
+            When `uri` is not the tracking store of `settings`; nothing is opened then.
         """
         own = cls.from_settings(settings)
-        if mask_secrets(own.uri) == uri or own.portable_uri() == uri:
+        if uri in (own.portable_uri(), mask_secrets(own.uri)):
             return own
-        if ":***@" in uri:
-            raise RecordError(
-                f"a recorder lies at {uri}, and this project's settings name another tracking store",
-                hint="set tracking.uri to it, with its password",
-            )
-        return cls.from_settings(settings, uri=uri)
+        raise RecordError(
+            f"this was recorded at {mask_secrets(uri)}, and the settings name {own.portable_uri()}",
+            hint="if you know that store, let tracking.uri name it, with its password if it has one",
+        )
+
+
+_block: Final[ContextVar[TrackingLocation | None]] = ContextVar("rollwright_tracking_location", default=None)
+
+
+@contextmanager
+def use_location(location: TrackingLocation) -> Iterator[None]:
+    """Let references to `location` be followed in the block: the caller has named it."""
+    token = _block.set(location)
+    try:
+        yield
+    finally:
+        _block.reset(token)
+
+
+def make_reference(location: TrackingLocation) -> dict[str, Any]:
+    """Return what a reference says of the store that its object is recorded in: no address."""
+    return {_STORE: location.digest}
+
+
+def find_location(reference: Mapping[str, Any]) -> TrackingLocation:
+    """Return the location that `reference` means, of those that the present context names.
+
+    Whoever can write to a pool could name any address in it: it is compared, and never connected to.
+
+    Raises
+    ------
+    RecordError
+        When it was recorded elsewhere; nothing is opened then.
+    """
+    settings = TrackingLocation.from_settings(current_settings())
+    of_context: TrackingLocation = open_part("tracking").location
+    named = (_block.get(), of_context, settings)
+    for location in named:
+        if location is None:
+            continue
+        if reference.get(_STORE) == location.digest:
+            return location
+        if _STORE not in reference and reference.get(_FORMER) in (location.portable_uri(), mask_secrets(location.uri)):
+            return location
+    raise RecordError(
+        f"this was recorded in another tracking store than {settings.portable_uri()}, which the settings name",
+        hint="give all workers the same tracking.uri; a reference is never followed to another address",
+    )

@@ -13,6 +13,7 @@ import pandas as pd
 from rollwright.config.context import open_part, update_context
 from rollwright.errors import NoActiveRecorderError, RecordError
 from rollwright.tracking.experiment import Experiment
+from rollwright.tracking.location import use_location
 from rollwright.tracking.manager import ExpManager, MLflowExpManager
 from rollwright.tracking.recorder import Recorder
 from rollwright.tracking.run_stack import active_runs, pop_run
@@ -244,9 +245,11 @@ class QlibRecorder:
         if uri is None:
             yield
             return
-        token = _override.set(MLflowExpManager(uri=uri, default_exp_name=self.exp_manager.default_exp_name))
+        manager = MLflowExpManager(uri=uri, default_exp_name=self.exp_manager.default_exp_name)
+        token = _override.set(manager)
         try:
-            yield
+            with use_location(manager.location):
+                yield
         finally:
             _override.reset(token)
 

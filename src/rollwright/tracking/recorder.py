@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from rollwright.codecs.registry import codecs
-from rollwright.config.context import current_settings
 from rollwright.core.canonical import JSON
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import (
@@ -22,9 +21,9 @@ from rollwright.errors import (
     UnsupportedArtifactError,
 )
 from rollwright.tracking.artifacts import RAW, ArtifactWrite, LocalArtifactStore
-from rollwright.tracking.location import TrackingLocation
+from rollwright.tracking.location import TrackingLocation, find_location, make_reference
 from rollwright.tracking.log_buffer import LogBuffer, resolve_pointers
-from rollwright.tracking.store import OPEN_STATUSES, PARENT_TAG, STATUSES, RunRecord
+from rollwright.tracking.store import OPEN_STATUSES, PARENT_TAG, STATUSES, RunRecord, check_id
 
 __all__ = ["MLflowRecorder", "Recorder", "RecorderReference"]
 
@@ -373,26 +372,25 @@ class MLflowRecorder(Recorder):
 
 
 class RecorderReference:
-    """A recorder as a task pool stores it: where it is stored, relative to the project, and its ids."""
+    """A recorder as a task pool stores it: which store it is in, and its ids."""
 
     def to_json(self, obj: Recorder) -> dict[str, JSON]:
         """Return what identifies the recorder."""
-        return {
-            "tracking": obj.location.portable_uri(),
-            "experiment_id": obj.experiment_id,
-            "recorder_id": obj.id,
-        }
+        return {**make_reference(obj.location), "experiment_id": obj.experiment_id, "recorder_id": obj.id}
 
     def from_json(self, value: Mapping[str, JSON]) -> Recorder:
-        """Return the recorder, read from the tracking store that the current settings lead to.
+        """Return the recorder, read from the tracking store of the present context.
 
         Raises
         ------
         RecorderNotFoundError
-            When the store does not know it or it is deleted.
+            When the store does not know it, it is deleted, or it was recorded in another store.
         """
-        location = TrackingLocation.from_portable(str(value["tracking"]), current_settings())
-        run = location.store.get_run(str(value["recorder_id"]))
+        try:
+            location = find_location(value)
+        except RecordError as error:
+            raise RecorderNotFoundError(error.message, hint=error.hint) from error
+        run = location.store.get_run(check_id(value.get("recorder_id"), what="recorder"))
         if run.deleted:
             raise RecorderNotFoundError(f"recorder {run.id} is deleted")
         return MLflowRecorder(location=location, run=run)

@@ -27,7 +27,9 @@ __all__ = [
     "TrackingStore",
     "TrackingTraits",
     "check_batch",
+    "check_id",
     "check_name",
+    "is_id",
     "legal_key",
 ]
 
@@ -37,6 +39,7 @@ PARENT_TAG: Final = "mlflow.parentRunId"  # how MLflow's page knows which run an
 RunView: TypeAlias = Literal["active", "deleted", "all"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _KEY: Final = re.compile(r"[\w.\- :/]{1,250}")
 
 
@@ -54,6 +57,27 @@ def check_name(name: str, *, what: str) -> str:
             hint="use 1 to 100 letters, digits, `.`, `_` or `-`, beginning with a letter or a digit",
         )
     return name
+
+
+def is_id(value: object) -> bool:
+    """Tell whether `value` may be the id of a run or an experiment: letters, digits, ``_`` and ``-``, at most 100."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def check_id(value: object, *, what: str) -> str:
+    """Return `value` when it may be the id of a run or an experiment: folders and files are named by it.
+
+    Raises
+    ------
+    RecordError
+        For anything else, as a path.
+    """
+    if not isinstance(value, str) or not is_id(value):
+        raise RecordError(
+            f"{what} id {str(value)[:120]!r} is not usable",
+            hint="an id has letters, digits, `_` and `-`; does tracking.uri name a tracking server that you trust?",
+        )
+    return value
 
 
 def legal_key(key: str) -> bool:
@@ -87,17 +111,24 @@ class TrackingTraits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentRecord:
-    """One experiment as the store holds it."""
+    """One experiment as the store holds it; an id that could be a path is refused."""
 
     id: str
     name: str
     location: str = ""
     deleted: bool = False
 
+    def __post_init__(self) -> None:
+        check_id(self.id, what="experiment")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One run as the store held it when it was read; times are aware UTC with milliseconds."""
+    """One run as the store held it when it was read; times are aware UTC with milliseconds.
+
+    Folders and files are named by its ids, and a tracking server answers whatever it likes: an id that could be a path
+    is refused here, wherever it comes from.
+    """
 
     id: str
     experiment_id: str
@@ -110,6 +141,10 @@ class RunRecord:
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_id(self.id, what="run")
+        check_id(self.experiment_id, what="experiment")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,9 @@ from typing import Any, Final
 from rollwright.core.atomic import sync_folder
 from rollwright.core.bounded_read import MEDIUM, open_regular, read_rest
 from rollwright.core.locks import try_file_lock
+from rollwright.errors import RecordError
 from rollwright.tracking.outbox.view import build_run
-from rollwright.tracking.store import OPEN_STATUSES, MetricPoint, RunRecord
+from rollwright.tracking.store import OPEN_STATUSES, MetricPoint, RunRecord, check_id
 
 __all__ = ["Journal", "metric_from_json", "metric_to_json"]
 
@@ -161,10 +162,12 @@ class Journal:
         try:
             item = json.loads(line)
             if "op" in item:
+                if "experiment" in item:  # a folder is named by it
+                    check_id(item["experiment"], what="experiment")
                 self.operations.append(item)
             else:
                 self._read_note(item)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecordError):
             self.damaged += 1
             _logger.warning("outbox.damaged file=%s", self.path)
 
@@ -173,7 +176,7 @@ class Journal:
         if note == "creating":
             self.attempts += 1
         elif note == "created":
-            self.remote, self.location = item["run"], item["location"]
+            self.remote, self.location = check_id(item["run"], what="run"), str(item["location"])
         elif note == "sent":
             self.sent = max(self.sent, int(item["count"]))
         elif note == "refused":

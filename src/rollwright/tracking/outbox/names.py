@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from rollwright.core.bounded_read import MEDIUM, open_regular, read_rest
 from rollwright.core.locks import file_lock
-from rollwright.tracking.store import ExperimentRecord
+from rollwright.errors import RecordError
+from rollwright.tracking.store import ExperimentRecord, check_id
 
 __all__ = ["ExperimentNames", "KnownExperiment"]
 
@@ -130,15 +131,13 @@ class ExperimentNames:
         for line in whole.split(b"\n"):
             try:
                 item = _from_json(json.loads(line)) if line else None
-            except (
-                ValueError,
-                TypeError,
-                KeyError,
-            ):  # an incomplete line of a killed process; its caller never returned
-                item = None
+            except (ValueError, TypeError, KeyError, RecordError):
+                item = None  # an incomplete line of a killed process, whose caller never returned, or none of ours
             if item is not None:
                 self._known[item.id] = item
 
 
 def _from_json(line: Any) -> KnownExperiment:
-    return KnownExperiment(id=line["id"], name=line["name"], remote=line["remote"], deleted=line[_DELETED])
+    remote = None if line["remote"] is None else check_id(line["remote"], what="experiment")
+    known = check_id(line["id"], what="experiment")
+    return KnownExperiment(id=known, name=line["name"], remote=remote, deleted=line[_DELETED])

@@ -36,6 +36,8 @@ from rollwright.tracking.store import (
     TrackingStore,
     TrackingTraits,
     check_batch,
+    check_id,
+    is_id,
 )
 
 __all__ = ["OutboxStore"]
@@ -126,6 +128,7 @@ class OutboxStore:
         self, experiment_id: str, *, name: str, status: str, start: datetime, tags: Mapping[str, str]
     ) -> RunRecord:
         """Add a run and return it; while the server is unreachable it gets a local id, which it keeps here."""
+        check_id(experiment_id, what="experiment")
         self._prepare()
         journal = Journal(self._path(uuid.uuid4().hex))
         journal.add(make_create_operation(experiment_id, name=name, status=status, start=start, tags=tags))
@@ -218,12 +221,12 @@ class OutboxStore:
 
     def find_journal(self, run_id: str) -> Journal | None:
         """Return the journal of a run, up to date; None for a run this project did not record."""
-        if not run_id.isalnum():
+        if not is_id(run_id):
             return None
         with self._mutex:
             journal = self._journals.get(run_id) or Journal(self._path(run_id))
             journal.load()
-            if not journal.operations:
+            if not journal.operations or "experiment" not in journal.operations[0]:  # its first line is damaged
                 return None
             self._journals[run_id] = journal
             return journal
@@ -315,7 +318,7 @@ class OutboxStore:
         try:
             return self.inner.get_run(run_id)
         except RecorderNotFoundError:
-            found = self.sender.find(run_id) if run_id.isalnum() else []
+            found = self.sender.find(run_id) if is_id(run_id) else []
             if not found:
                 raise
             return found[0]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import posixpath
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from rollwright.config.settings import mask_secrets
 from rollwright.errors import RecordError, TrackingUnavailableError
 from rollwright.tracking.stores.mlflow.store import load_mlflow
 
 __all__ = ["MlflowFiles"]
 
-_LOCAL: Final = ("", "file")
+_logger: Final = logging.getLogger("rollwright.tracking")
+_PROXIES: Final = ("mlflow-artifacts", "http", "https")  # the tracking server's own, which gets the tracking token
+_CLOUDS: Final = ("s3", "gs", "wasbs", "abfss")  # whose credentials sign requests and never leave this machine
 _GONE: Final = 404
 
 
@@ -29,10 +33,30 @@ class MlflowFiles:
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._known: dict[str, Any] = {}
+        self._refused: set[str] = set()
 
     def takes(self, location: str) -> bool:
-        """Tell whether `location` is an address; a path would be one of the server's machine, which we cannot reach."""
-        return urlsplit(location).scheme not in _LOCAL
+        """Tell whether `location` is an address that files may go to and come from.
+
+        A path would be one of the server's machine, which we cannot reach. The server chooses the address, so it is
+        itself or a cloud's object store: to any other host MLflow would send the server's token or password.
+        """
+        try:
+            parts = urlsplit(location)
+            allowed = parts.scheme in _CLOUDS or (parts.scheme in _PROXIES and self._is_own(parts))
+        except ValueError:  # no address at all
+            allowed = False
+        if not allowed and not location.startswith(("/", "file:")) and location not in self._refused:
+            self._refused.add(location)
+            _logger.warning("files.kept_here location=%s", mask_secrets(location))
+        return allowed
+
+    def _is_own(self, parts: SplitResult) -> bool:
+        own = urlsplit(self._uri)
+        if parts.scheme == "mlflow-artifacts" and not parts.netloc:
+            return True
+        same_kind = parts.scheme in (own.scheme, "mlflow-artifacts")
+        return same_kind and parts.username is None and (parts.hostname, parts.port) == (own.hostname, own.port)
 
     def put(self, location: str, name: str, path: Path) -> None:
         """Send a file.
@@ -75,7 +99,8 @@ class MlflowFiles:
         except Exception as error:  # each kind of store has errors of its own, and none of them may stop a run
             first = str(error).strip().partition("\n")[0][:500]
             raise TrackingUnavailableError(
-                f"the files at {posixpath.dirname(location)} cannot be reached: {type(error).__name__}: {first}",
+                f"the files at {mask_secrets(posixpath.dirname(location))} cannot be reached: "
+                f"{type(error).__name__}: {mask_secrets(first)}",
                 hint="files recorded here stay in the project; `rollwright track sync` sends them",
             ) from error
 

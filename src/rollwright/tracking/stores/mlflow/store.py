@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
+from rollwright.config.settings import mask_secrets
 from rollwright.core.locks import file_lock
 from rollwright.core.sqlite_urls import SQLITE, sqlalchemy_url, sqlite_path, sqlite_url
 from rollwright.errors import (
@@ -95,7 +96,7 @@ class MlflowStore:
     def __init__(self, uri: str, *, artifacts: Path) -> None:
         if not uri.startswith(_SCHEMES):
             raise RecordError(
-                f"MLflow cannot keep runs at {uri!r}",
+                f"MLflow cannot keep runs at {mask_secrets(uri)!r}",
                 hint="use a database, as sqlite:///.rollwright/mlflow.db, or the URL of a tracking server",
             )
         self._uri = uri
@@ -133,6 +134,8 @@ class MlflowStore:
             with _translate_errors("the list of experiments"):
                 found = self._all_experiments()
         records = [_experiment(item) for item in found if item is not None]
+        if name is None and experiment_id is not None:
+            _check_answer("experiment", [record.id for record in records], asked=[experiment_id])
         return [record for record in records if not record.deleted]
 
     def delete_experiment(self, experiment_id: str) -> None:
@@ -157,9 +160,11 @@ class MlflowStore:
                 tags=[entities.RunTag(key, value) for key, value in tags.items()],
                 run_name=name,
             )
+            made = _run(run, status=status)
+            _check_answer("experiment", [made.experiment_id], asked=[experiment_id])
             if status != run.info.status:
                 self._store.update_run_info(run.info.run_id, entities.RunStatus.from_string(status), None, None)
-        return _run(run, status=status)
+        return made
 
     def update_run(
         self,
@@ -204,7 +209,9 @@ class MlflowStore:
     def get_run(self, run_id: str) -> RunRecord:
         """Return the run, deleted or not."""
         with _translate_errors(f"run {run_id}", missing=RecorderNotFoundError):
-            return _run(self._store.get_run(run_id))
+            found = _run(self._store.get_run(run_id))
+        _check_answer("run", [found.id], asked=[run_id])
+        return found
 
     def search_runs(
         self,
@@ -226,7 +233,9 @@ class MlflowStore:
             while experiment_ids and (limit is None or len(found) < limit):
                 wanted = _PAGE if limit is None else min(_PAGE, limit - len(found))
                 page = self._store.search_runs(list(experiment_ids), where, kind, wanted, order, token)
-                found.update((record.id, record) for record in map(_run, page))
+                records = [_run(item) for item in page]
+                _check_answer("experiment", [record.experiment_id for record in records], asked=experiment_ids)
+                found.update((record.id, record) for record in records)
                 token = page.token
                 if not token:
                     break
@@ -268,7 +277,7 @@ class MlflowStore:
         _mlflow()
         services = importlib.import_module("mlflow.tracking._tracking_service.utils")
         # Several processes that find no tables would all create them: they take turns, and MLflow looks again.
-        with _translate_errors(self._uri), self.exclusive(), _quiet():
+        with _translate_errors(mask_secrets(self._uri)), self.exclusive(), _quiet():
             self._check_reachable()
             # MlflowClient cannot be told where the files of new experiments lie.
             opened = services._get_store(sqlalchemy_url(self._uri), location_of(self.artifacts))  # noqa: SLF001 - see above
@@ -476,6 +485,16 @@ def _external_errors() -> tuple[type[Exception], ...]:
         importlib.import_module("sqlalchemy.exc").SQLAlchemyError,
         importlib.import_module("google.protobuf.json_format").ParseError,  # an answer of another kind of server
     )
+
+
+def _check_answer(what: str, answered: Sequence[str], *, asked: Sequence[str]) -> None:
+    """Refuse an answer about another run or experiment than was asked about: a tracking server chooses none."""
+    for item in answered:
+        if item not in asked:
+            raise RecordError(
+                f"the tracking store was asked about {what} {', '.join(asked)[:200]!r} and answered about {item!r}",
+                hint="does tracking.uri name a tracking server that you trust?",
+            )
 
 
 def _to_millis(moment: datetime) -> int:
