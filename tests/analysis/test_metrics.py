@@ -65,7 +65,7 @@ def test_metrics_come_back_from_json_as_they_were():
 
 @pytest.mark.parametrize("changes", [{"key": "Rank IC"}, {"key": ""}, {"unit": "percent"}])
 def test_another_key_or_unit_is_refused(changes):
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match=r"is not a metric key|has the unknown unit"):
         Metric(**{"key": "ic", "value": 0.0, "unit": "correlation", **changes})
 
 

@@ -148,7 +148,7 @@ def test_loading_looks_at_the_template_it_depends_on_and_stays_itself(signal, re
     assert record.load("pred.pkl") is recorder.objects["pred.pkl"]
     with pytest.raises(ArtifactNotFoundError, match=r"none of sig_analysis/none\.pkl, none\.pkl"):
         record.load("none.pkl")
-    with pytest.raises(ArtifactNotFoundError):
+    with pytest.raises(ArtifactNotFoundError, match="the recorder has none of sig_analysis"):
         record.load("pred.pkl", parents=False)
     assert type(record) is SigAnaRecord
 

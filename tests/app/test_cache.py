@@ -118,7 +118,7 @@ def test_without_market_data_nothing_can_be_called_stale(tmp_path: Path) -> None
     build("$close")
     C["data.provider_uri"] = str(tmp_path / "nowhere")
     assert [file.state for file in list_cache().files] == ["unknown"]
-    with pytest.raises(DataNotFoundError):
+    with pytest.raises(DataNotFoundError, match="no market data at"):
         plan_pruning(stale=True)
 
 
@@ -157,7 +157,7 @@ def test_the_settings_limit_is_the_default_and_without_any_there_is_nothing_to_d
 
 @pytest.mark.parametrize("wrong", [{"older_than": -1}, {"max_size": -1}, {"max_size": float("nan")}])
 def test_numbers_that_mean_nothing_are_refused(wrong) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"(older_than|max_size) is (-1|nan)"):
         plan_pruning(**wrong)
 
 

@@ -84,7 +84,7 @@ def test_a_task_trained_once_reads_the_campaign_s_market_and_no_other(project, f
     path = project / "frame" / "mine.yaml"
     recorder = train_once(open_campaign(path, project=project / "frame", market=FrameSource(frame)))
     assert recorder.status == "FINISHED"
-    with pytest.raises(DataNotFoundError):
+    with pytest.raises(DataNotFoundError, match=r"no `data.provider_uri` is set"):
         train_once(open_campaign(path, project=project / "frame"))
 
 

@@ -193,6 +193,6 @@ def test_what_both_have_stays_as_it_is_there(source, target):
 
 def test_a_target_that_cannot_be_opened_is_told_before_anything_is_paused(source, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreUnavailableError):
+    with pytest.raises(StoreUnavailableError, match=r"new\.db cannot be opened"):
         move_pool("p", source, SqliteStore(tmp_path / "file" / "new.db"), where=URL)
     assert not source.stat("p").paused

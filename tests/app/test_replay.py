@@ -198,7 +198,7 @@ def test_a_run_is_named_by_id_fingerprint_window_or_experiment(project):
         find_run("exp", settings)
     with pytest.raises(RecorderNotFoundError, match="did you mean `2020-01-06"):
         find_run("2020-01-07..2020-02-28", settings)
-    with pytest.raises(RecorderNotFoundError):
+    with pytest.raises(RecorderNotFoundError, match="is named by"):
         find_run(recorder.id[:3], settings)  # too short to name anything
 
 

@@ -190,27 +190,27 @@ def test_too_little_money_buys_nothing():
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "words"),
     [
-        lambda: simulate(TOP2, SCORES[:4], market(CLOSE), costs=TERMS),
-        lambda: simulate(TOP2, SCORES[:0], market(CLOSE[:0]), costs=TERMS),
-        lambda: simulate(TOP2, SCORES, market(CLOSE), costs=TERMS, account=0),
-        lambda: simulate(TOP2, SCORES, market(CLOSE), costs=TERMS, account=NAN),
-        lambda: market(CLOSE, ends=np.array([1])),
-        lambda: market(CLOSE[0]),
-        lambda: TopkDropoutStrategy(topk=0),
-        lambda: TopkDropoutStrategy(topk=3, n_drop=4),
-        lambda: TopkDropoutStrategy(risk_degree=1.5),
-        lambda: Costs(open_cost=-0.1),
-        lambda: Costs(close_cost=1.0),
-        lambda: Costs(min_cost=NAN),
-        lambda: Costs(trade_unit=0),
-        lambda: Costs(limit_threshold=0.0),
-        lambda: Costs.for_region("mars"),
+        (lambda: simulate(TOP2, SCORES[:4], market(CLOSE), costs=TERMS), r"shape \(4, 3\), close \(5, 3\)"),
+        (lambda: simulate(TOP2, SCORES[:0], market(CLOSE[:0]), costs=TERMS), r"shape \(0, 3\), close \(0, 3\)"),
+        (lambda: simulate(TOP2, SCORES, market(CLOSE), costs=TERMS, account=0), "account = 0 is nothing"),
+        (lambda: simulate(TOP2, SCORES, market(CLOSE), costs=TERMS, account=NAN), "account = nan is nothing"),
+        (lambda: market(CLOSE, ends=np.array([1])), r"ends has the shape \(1,\)"),
+        (lambda: market(CLOSE[0]), r"close has the shape \(3,\)"),
+        (lambda: TopkDropoutStrategy(topk=0), "topk = 0"),
+        (lambda: TopkDropoutStrategy(topk=3, n_drop=4), "n_drop = 4"),
+        (lambda: TopkDropoutStrategy(risk_degree=1.5), r"risk_degree = 1\.5"),
+        (lambda: Costs(open_cost=-0.1), r"open_cost = -0\.1"),
+        (lambda: Costs(close_cost=1.0), r"close_cost = 1\.0"),
+        (lambda: Costs(min_cost=NAN), "min_cost = nan"),
+        (lambda: Costs(trade_unit=0), "trade_unit = 0"),
+        (lambda: Costs(limit_threshold=0.0), r"limit_threshold = 0\.0"),
+        (lambda: Costs.for_region("mars"), "region 'mars'"),
     ],
 )
-def test_what_makes_no_sense_is_refused(call):
-    with pytest.raises(ConfigError):
+def test_what_makes_no_sense_is_refused(call, words):
+    with pytest.raises(ConfigError, match=words):
         call()
 
 

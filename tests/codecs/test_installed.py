@@ -144,7 +144,7 @@ def test_a_codec_that_cannot_be_used_is_an_error_with_the_name_of_its_package(ad
 
 def test_a_registry_of_its_own_reads_no_entry_points(add):
     add()
-    with pytest.raises(CorruptArtifactError):
+    with pytest.raises(CorruptArtifactError, match="kind `bird` is none of"):
         CodecRegistry(Registry()).for_kind("bird")
 
 

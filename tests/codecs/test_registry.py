@@ -56,7 +56,7 @@ def test_equal_objects_give_equal_bytes(tmp_path):
 
 
 def test_what_has_no_json_form_leaves_no_file(tmp_path):
-    with pytest.raises(TaskValueError):
+    with pytest.raises(TaskValueError, match=r"\$\.a: set has no JSON form"):
         JsonCodec().write({"a": {1}}, tmp_path / "v.json")
     assert list(tmp_path.glob("v.json")) == []
 
@@ -161,7 +161,7 @@ def test_a_json_result_is_its_own_reference(value):
 
 
 def test_a_result_that_is_neither_json_nor_referable_is_refused():
-    with pytest.raises(TaskValueError):
+    with pytest.raises(TaskValueError, match=r"\$\.recorder: Animal has no JSON form"):
         to_reference({"recorder": Animal()})
 
 
@@ -174,7 +174,7 @@ def test_a_user_s_value_never_looks_like_a_reference():
     "kind", ["pickle", "", None, 3, ["recorder"], {"a": 1}, "rollwright.codecs.registry:JsonCodec"]
 )
 def test_a_reference_of_unknown_kind_is_refused(kind):
-    with pytest.raises(CorruptArtifactError):
+    with pytest.raises(CorruptArtifactError, match="an object of unknown kind"):
         from_reference({"$reference": kind, "id": "x"})
 
 

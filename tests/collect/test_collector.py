@@ -130,5 +130,5 @@ def test_further_arguments_reach_every_step():
     steps = [lambda part, times, *, add: len(part) * times + add, lambda number, times, *, add: number * times + add]
     assert RecorderCollector.process_collect({"x": {1: 2}}, steps, 10, add=1) == {"x": 111}
     assert RecorderCollector("exp", steps)(10, add=1) == {"pred": 111}
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'times'"):
         RecorderCollector("exp", steps)()

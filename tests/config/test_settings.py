@@ -66,9 +66,9 @@ def test_a_given_environment_replaces_the_process_s_own(monkeypatch):
 
 def test_settings_are_frozen():
     settings = load_settings()
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="Instance is frozen"):
         settings.pool.lease = 1.0
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="Instance is frozen"):
         settings.pool = settings.pool
 
 
@@ -248,9 +248,9 @@ def test_new_values_keep_what_was_set_before(project):
 
 def test_new_values_are_checked_like_old_ones():
     settings = load_settings()
-    with pytest.raises(UnknownSettingError):
+    with pytest.raises(UnknownSettingError, match=r"unknown name `pool\.leese` in code"):
         settings.with_values({"pool.leese": 1}, origin="code")
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"pool\.lease = -1"):
         settings.with_values({"pool.lease": -1}, origin="code")
 
 

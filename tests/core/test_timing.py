@@ -56,7 +56,7 @@ def test_marks_nest_and_belong_to_their_thread(told):
     with ThreadPoolExecutor(1) as threads, pytest.raises(IndexError, match="no time mark is set"):
         threads.submit(TimeInspector.get_cost_time).result()
     assert 0 <= TimeInspector.get_cost_time() <= TimeInspector.log_cost_time("all")
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="no time mark is set"):
         TimeInspector.pop_time_mark()
     assert told.records[-1].getMessage().startswith("timing.done name=all seconds=")
     TimeInspector.set_time_mark()

@@ -148,7 +148,7 @@ def test_segments_come_alone_in_lists_and_as_dates(tmp_path: Path) -> None:
     ],
 )
 def test_segments_that_make_no_sense_are_refused_at_once(tmp_path: Path, segments: dict) -> None:
-    with pytest.raises(SegmentError):
+    with pytest.raises(SegmentError, match=r"ends before it starts|shares sessions with|no pair of dates"):
         dataset(tmp_path, segments=segments)
 
 
@@ -261,7 +261,10 @@ def test_a_stored_dataset_comes_back_with_what_its_processors_learnt(tmp_path: P
 def test_a_file_that_is_no_dataset_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "dataset.json"
     path.write_text(text)
-    with pytest.raises(CorruptArtifactError):
+    with pytest.raises(
+        CorruptArtifactError,
+        match=r"dataset\.json(: the state of a processor)? is no (JSON|dataset of format 1|mapping)",
+    ):
         codecs.for_kind("dataset").read(path)
 
 

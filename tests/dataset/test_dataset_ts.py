@@ -71,9 +71,9 @@ def test_a_sample_can_be_named(dataset: TSDatasetH) -> None:
     np.testing.assert_array_equal(sampler[date, code], sampler[11])
     with pytest.raises(UnknownInstrumentError, match="did you mean"):
         sampler[date, "SH60000"]
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="there is no sample 375"):
         sampler[len(sampler)]
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="there is no sample -1"):
         sampler[-1]
 
 
@@ -89,7 +89,7 @@ def test_missing_sessions_can_be_filled(dataset: TSDatasetH) -> None:
         expected = want.reindex(last.fillna(0).astype(int)).to_numpy(copy=True)
         expected[last.isna()] = np.nan
         np.testing.assert_array_equal(two, expected)
-    with pytest.raises(UnknownSettingError):
+    with pytest.raises(UnknownSettingError, match="unknown name `bfil`"):
         sampler.config(fillna_type="bfil")
 
 
@@ -116,7 +116,7 @@ def test_what_makes_no_sense_is_refused(dataset: TSDatasetH) -> None:
         dataset.prepare("tets")
     dataset.config(segments={"test": ("2020-06-01", "2031-01-01")}, step_len=3)
     assert dataset.step_len == 3
-    with pytest.raises(SegmentError):
+    with pytest.raises(SegmentError, match="it ends after the handler does"):
         dataset.prepare("test")
 
 

@@ -117,7 +117,7 @@ def test_a_feature_that_looks_ahead_is_refused_before_anything_is_computed(tmp_p
         def get_feature_config(self):
             return ["Ref($close, -1)/$close"], ["TOMORROW"]
 
-    with pytest.raises(LookAheadError):
+    with pytest.raises(LookAheadError, match="reads 1 session ahead"):
         handler(tmp_path, cls=Leaky).fetch()
     assert not list(tmp_path.rglob("*.f32"))
 

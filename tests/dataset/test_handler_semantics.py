@@ -185,7 +185,7 @@ def test_a_cast_handler_cannot_read_other_data(own) -> None:
     cast = DataHandlerLP.cast(own)
     with pytest.raises(ConfigError, match="cast"):
         cast.config(end_time="2020-12-31")
-    with pytest.raises(SegmentError):
+    with pytest.raises(SegmentError, match="nothing of it inside"):
         DatasetH(cast, {"test": ("2021-01-01", "2021-01-31")}).prepare("test")
 
 

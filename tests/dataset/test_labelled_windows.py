@@ -123,7 +123,7 @@ def test_damage_is_reported_and_then_built_anew(tmp_path: Path, source) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 8
     path.write_bytes(data)
-    with pytest.raises(CorruptFileError):
+    with pytest.raises(CorruptFileError, match=r"\.f32 is corrupt"):
         dataset(tmp_path, source).fold("train", data_key="learn")
     assert bits(dataset(tmp_path, source), "train") == want
 

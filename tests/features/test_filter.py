@@ -121,13 +121,13 @@ def test_a_stored_dataset_keeps_its_filters(tmp_path: Path) -> None:
 
 
 def test_what_makes_no_sense_is_refused() -> None:
-    with pytest.raises(CalendarError):
+    with pytest.raises(CalendarError, match="'soon' is not a date"):
         NameDFilter("A", fstart_time="soon")
     with pytest.raises(ConfigError, match="neither a mapping nor a filter"):
         D.instruments("all", filter_pipe=["A"])
-    with pytest.raises(UnknownSettingError):
+    with pytest.raises(UnknownSettingError, match="unknown name `NamDFilter`"):
         members({"filter_type": "NamDFilter", "name_rule_re": "A"})
-    with pytest.raises(UnknownFieldError):
+    with pytest.raises(UnknownFieldError, match=r"has the field `\$clos`"):
         members(ExpressionDFilter("$clos > 1"))
-    with pytest.raises(LookAheadError):
+    with pytest.raises(LookAheadError, match="reads 1 session ahead"):
         members(ExpressionDFilter("Ref($close, -1) > $close"))

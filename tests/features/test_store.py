@@ -216,7 +216,7 @@ def test_a_universe_of_everybody_takes_no_room(tmp_path: Path) -> None:
 
 
 def test_a_look_ahead_outside_a_label_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LookAheadError):
+    with pytest.raises(LookAheadError, match="reads 2 sessions ahead"):
         FeatureStore(tmp_path).matrix(LABEL, Market(200))
     assert not list(tmp_path.rglob("*.f32"))
 
@@ -326,7 +326,7 @@ def test_growth_does_not_bless_damage_in_earlier_rows(tmp_path: Path) -> None:
     data[100] ^= 4
     path.write_bytes(bytes(data))
     grown = Market(605, generation="g2", unchanged={"g1": 600})
-    with pytest.raises(CorruptFileError):
+    with pytest.raises(CorruptFileError, match=r"\.f32 is corrupt: block 0"):
         FeatureStore(tmp_path).matrix(FEATURES, grown).view(0, 605)
 
 

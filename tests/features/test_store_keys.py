@@ -33,7 +33,7 @@ def test_a_remembered_list_that_looks_ahead_is_refused_where_it_must_be(tmp_path
     label = ["Ref($close, -2)/$close"]
     FeatureStore(tmp_path).matrix(label, source, allow_lookahead=True)
     for _ in range(2):
-        with pytest.raises(LookAheadError):
+        with pytest.raises(LookAheadError, match="reads 2 sessions ahead"):
             FeatureStore(tmp_path).matrix(label, source)
     assert FeatureStore(tmp_path).matrix(label, source, allow_lookahead=True).header.lookahead == 2
 

@@ -84,7 +84,7 @@ def test_the_disk_cache_is_skipped_used_or_replaced(demo: Path) -> None:
     assert {path: path.stat().st_ino for path in demo.rglob("*.f32")} == first
     D.features(["R0001"], ["$close"], disk_cache=2)
     assert {path: path.stat().st_ino for path in demo.rglob("*.f32")} != first
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="disk_cache is 3"):
         D.features(["R0001"], ["$close"], disk_cache=3)
 
 

@@ -109,5 +109,5 @@ def test_series_of_other_tools_are_reported(tmp_path):
 
 
 def test_nothing_to_check(tmp_path):
-    with pytest.raises(DataNotFoundError):
+    with pytest.raises(DataNotFoundError, match="there is no such folder"):
         check_data(tmp_path / "absent")

@@ -109,6 +109,6 @@ def test_a_check_finds_nothing_but_its_suspensions(tmp_path):
 
 @pytest.mark.parametrize("wrong", [{"instruments": 5}, {"sessions": 10}, {"planted_ic": 0.9}, {"planted_ic": -0.1}])
 def test_a_market_that_cannot_be_is_refused(tmp_path, wrong):
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"are too few|is outside \[0, 0\.5\]"):
         small(tmp_path / "demo", **wrong)
     assert not (tmp_path / "demo").exists()

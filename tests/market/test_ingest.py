@@ -204,7 +204,7 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path):
 
 
 def test_nothing_to_import(tmp_path):
-    with pytest.raises(DataNotFoundError):
+    with pytest.raises(DataNotFoundError, match="there is no such file or folder"):
         import_market(tmp_path / "absent.csv", tmp_path / "market")
 
 

@@ -205,11 +205,13 @@ def test_an_unknown_universe_suggests_the_nearest(market):
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/b", "", ".", "..", "a\x00b", "a\\b", 7])
 def test_no_name_leaves_the_folder(market, name):
     provider = QlibProvider(market)
-    with pytest.raises(UnknownInstrumentError):
+    with pytest.raises(UnknownInstrumentError, match="cannot be a universe"):
         provider.members(name)
-    with pytest.raises(UnknownInstrumentError):
+    with pytest.raises(
+        UnknownInstrumentError, match=r"cannot be the code of an instrument|codes of instruments are text"
+    ):
         provider.load(["close"], [name], 0, 1)
-    with pytest.raises(UnknownFieldError):
+    with pytest.raises(UnknownFieldError, match="cannot be a field"):
         provider.load([name], ["AAA"], 0, 1)
 
 

@@ -111,7 +111,7 @@ def test_a_check_reads_the_series_and_adopting_changes_drops_the_recent_sessions
     data[-2] ^= 1
     path.write_bytes(data)
     assert [finding.kind for finding in check_data(market).findings if finding.severity == "error"] == ["corrupt"]
-    with pytest.raises(CorruptFileError):
+    with pytest.raises(CorruptFileError, match=r"close\.day\.bin is corrupt"):
         last(market, recent=False)
     adopt_changes(market)
     assert not (market / TAIL).exists()
@@ -125,7 +125,7 @@ def test_a_damaged_series_keeps_no_import_from_succeeding_and_is_not_copied_with
     path.write_bytes(data)
     import_market(frame(DAYS[-2:], codes=("AAA",)).assign(close=5.0), market, revise=True)
     assert not (market / TAIL).exists()
-    with pytest.raises(CorruptFileError):
+    with pytest.raises(CorruptFileError, match=r"\.day\.bin is corrupt"):
         last(market)
 
 

@@ -70,7 +70,7 @@ def test_a_file_that_cannot_grow_is_as_long_as_it_was(tmp_path: Path, monkeypatc
     with pytest.raises(DataStorageError, match="No space left"):
         pages.allocate(path, 1000)
     assert path.read_bytes() == b"x" * 100
-    with pytest.raises(DataStorageError):
+    with pytest.raises(DataStorageError, match="cannot be made 1,000 bytes long: No space left"):
         pages.allocate(tmp_path / "new", 1000)
     assert not (tmp_path / "new").exists()
 

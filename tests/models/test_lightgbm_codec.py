@@ -215,7 +215,7 @@ def test_a_text_that_lies_is_refused_before_it_is_used(stored, old, new):
 def test_garbage_is_refused(tmp_path, content):
     path = tmp_path / "params.txt"
     path.write_bytes(content)
-    with pytest.raises(CorruptArtifactError):
+    with pytest.raises(CorruptArtifactError, match=r"params\.txt"):
         LightGBMTextCodec().read(path)
 
 

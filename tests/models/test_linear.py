@@ -198,5 +198,5 @@ def test_a_file_that_lies_is_refused(data, tmp_path, change):
 def test_garbage_is_refused(tmp_path, content):
     path = tmp_path / "model.json"
     path.write_bytes(content)
-    with pytest.raises(CorruptArtifactError):
+    with pytest.raises(CorruptArtifactError, match=r"model\.json"):
         LinearCodec().read(path)

@@ -25,7 +25,13 @@ from sklearn.tree import DecisionTreeRegressor
 
 from rollwright.codecs.registry import codecs
 from rollwright.config.context import current_settings, install
-from rollwright.errors import ConfigError, CorruptArtifactError, ModelError, UntrustedArtifactError
+from rollwright.errors import (
+    ConfigError,
+    CorruptArtifactError,
+    ModelError,
+    UntrustedArtifactError,
+    UntrustedModuleError,
+)
 from rollwright.models.sklearn import SklearnModel, as_model
 from rollwright.models.sklearn_codec import SkopsCodec, _checksum  # as who makes a model up would sign it
 
@@ -86,7 +92,7 @@ def test_an_estimator_becomes_a_model_and_a_model_stays_one():
     assert as_model(model) is model
     with pytest.raises(ConfigError, match="StandardScaler is not an estimator"):
         SklearnModel(StandardScaler())
-    with pytest.raises(ConfigError):
+    with pytest.raises(UntrustedModuleError, match=r"`sklearn\.decomposition` is not trusted"):
         SklearnModel({"class": "PCA", "module_path": "sklearn.decomposition"})
 
 

@@ -177,7 +177,7 @@ def test_a_catboost_tree_of_nodes_that_lies_is_refused(lossguide, node):
 def test_garbage_is_refused(tmp_path, codec, content):
     path = tmp_path / "model.json"
     path.write_bytes(content)
-    with pytest.raises(CorruptArtifactError):
+    with pytest.raises(CorruptArtifactError, match=r"model\.json|state of rollwright"):
         codec.read(path)
 
 

@@ -113,7 +113,7 @@ def test_a_horizon_that_leaves_nothing_is_refused():
 
 @pytest.mark.parametrize(("horizon", "leak"), [([], 2), ([0], 2), (5, 2), ([5], 0)])
 def test_what_is_no_horizon_is_refused(horizon, leak):
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"no list of positive numbers|label_leak_n = 0"):
         MultiHorizonGen(horizon, leak)
 
 
@@ -159,7 +159,7 @@ def test_a_spec_cannot_be_changed_from_outside():
     definition["model"]["kwargs"]["seed"] = 2
     spec.definition["model"]["kwargs"]["seed"] = 3
     assert spec.definition == {"model": {"kwargs": {"seed": 1}}}
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign to field 'canonical'"):
         spec.canonical = "{}"
     assert repr(spec) == f"TaskSpec({spec.fingerprint[:12]}…)"
 

@@ -360,7 +360,7 @@ def test_a_template_without_segments_says_what_is_missing(broken):
 def test_a_test_segment_that_is_none_is_refused(segment):
     task = template()
     task["dataset"]["kwargs"]["segments"]["test"] = segment
-    with pytest.raises(SegmentError):
+    with pytest.raises(SegmentError, match=r"it is no pair of dates|its start is open"):
         gen().generate(task)
 
 
