@@ -9,13 +9,15 @@ import pytest
 
 from rollwright.campaign import run
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
-from rollwright.campaign.run import submit, train_windows
+from rollwright.campaign.run import Submission, submit, train_windows
 from rollwright.config.context import current_context, install
 from rollwright.config.settings import load_settings
 from rollwright.errors import TaskFailedError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.memory import MemoryStore
+from rollwright.pool.worker.worker import WorkerReport
 from rollwright.tasks.spec import TaskSpec
+from rollwright.training import pooled
 
 DAYS = [pd.Timestamp("2020-01-06"), pd.Timestamp("2020-01-10")]
 KEY = WindowKey(ONLY_VARIANT, "w")
@@ -97,3 +99,57 @@ def test_whole_tracebacks_of_failed_windows_are_kept_in_a_file_until_none_fails(
     manager.commit_task_res(manager.fetch_task(), 1)
     assert train()
     assert not kept.exists()
+
+
+def plan_of(*tests: str) -> CampaignPlan:
+    """Return a plan whose windows have these names."""
+    windows = []
+    for name in tests:
+        mine = {"class": "Mine", "module_path": "mine.py", "kwargs": {"window": name}}
+        spec = TaskSpec.from_definition({"model": mine, "dataset": mine})
+        windows.append(Window(key=WindowKey(ONLY_VARIANT, name), spec=spec, segments={"test": (DAYS[0], DAYS[1])}))
+    return CampaignPlan(name="p", windows=tuple(windows), trunc_days=3, label_span=2)
+
+
+def finish(planned: CampaignPlan, submission: Submission, manager: TaskManager) -> bool:
+    """Train a plan whose windows are all settled, so that no worker starts."""
+    nothing_left = replace(submission, reused=tuple(window.key for window in planned.windows))
+    return train_windows(planned, nothing_left, manager, context=current_context(), jobs=1)
+
+
+def test_a_cancelled_window_is_not_a_finished_one(manager):
+    planned = plan_of("a", "b")
+    submission = submit(planned, manager)
+    manager.commit_task_res(manager.fetch_task(), 1)
+    assert manager.cancel({"status": "waiting"}) == 1
+    with pytest.raises(TaskFailedError, match="task b:") as caught:
+        finish(planned, submission, manager)
+    assert [name for name, _ in caught.value.failures] == ["b"]
+
+
+def test_failed_windows_are_told_in_order_of_their_names_not_of_their_tasks(manager):
+    planned = plan_of("c", "a", "d", "b")
+    submission = submit(planned, manager)
+    for _ in planned.windows:
+        manager.mark_failed(manager.fetch_task(), "ValueError: no")
+    with pytest.raises(TaskFailedError, match="ValueError: no") as caught:
+        finish(planned, submission, manager)
+    assert [name for name, _ in caught.value.failures] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(("jobs", "slots"), [(1, 1), (2, 2), (9, 3)])
+def test_there_are_no_more_slots_than_windows_to_train(manager, monkeypatch, jobs, slots):
+    asked = []
+
+    class Stopped:
+        def __init__(self, *, slots, **kwargs):
+            asked.append(slots)
+
+        def run(self):
+            return WorkerReport(done=0, failed=0, released=0, seconds=0.0, interrupted=True)
+
+    monkeypatch.setattr(pooled, "Worker", Stopped)
+    planned = plan_of("a", "b", "c")
+    submission = submit(planned, manager)
+    assert not train_windows(planned, submission, manager, context=current_context(), jobs=jobs)
+    assert asked == [slots]
