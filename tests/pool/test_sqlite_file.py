@@ -159,16 +159,16 @@ def test_a_claim_reads_only_tasks_that_can_be_claimed(file_store, status, among)
             f"EXPLAIN QUERY PLAN {statement}", ("o", "p", 1.0, 1.0, "p", *values, "p", 1)
         ).fetchall()
     text = " / ".join(row[3] for row in plan)
-    assert "USING INDEX task_open (pool=? AND status=? AND lease_until=?)" in text
+    assert "USING INDEX task_open (pool=? AND status=? AND lease_ends=?)" in text
     assert "TEMP B-TREE" not in text
 
 
 @pytest.mark.parametrize(
     ("statement", "values", "index"),
     [
-        (sqlite_sql.ANY_EXPIRED, (1.0,), "task_open (pool=? AND status=? AND lease_until<?)"),
-        (sqlite_sql.CHORES, (1.0, "p"), "task_open (pool=? AND status=? AND lease_until<?)"),
-        (sqlite_sql.PROMOTE, (1.0,), "task_delayed (run_at<?)"),
+        (sqlite_sql.ANY_EXPIRED, (1.0,), "task_open (pool=? AND status=? AND lease_ends<?)"),
+        (sqlite_sql.CHORES, (1.0, "p"), "task_open (pool=? AND status=? AND lease_ends<?)"),
+        (sqlite_sql.PROMOTE, (1.0,), "task_delayed (due<?)"),
         (sqlite_sql.RENEW, (1.0, "o"), "task_open (pool=? AND status=?)"),
         (sqlite_sql.RUNNING_PROCESSES, (), "task_open (pool=? AND status=?)"),
         (sqlite_sql.REAP.format(where=""), (1.0, 1.0, "[]"), "task_open (pool=? AND status=?)"),

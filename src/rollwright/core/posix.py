@@ -1,4 +1,4 @@
-"""Calls that only POSIX has: file locks, named pipes, folders, resource limits, forks, a signal when a pipe closes.
+"""Calls that only POSIX has: file locks, named pipes, folders, resource limits, forks, the machine's last start.
 
 The one module that imports `fcntl` and `resource`, and that calls the C library. Where the system has no such call,
 the function says what is done instead; what Windows does is untested.
@@ -27,6 +27,7 @@ __all__ = [
     "make_named_pipe",
     "open_folder",
     "open_for_locking",
+    "read_boot_id",
     "set_resource_limit",
     "sync_filesystem",
     "unlock",
@@ -38,6 +39,7 @@ msvcrt: Final[Any] = importlib.import_module("msvcrt") if sys.platform == "win32
 
 _RENAME_EXCHANGE: Final = 2  # of renameat2(2)
 _AT_CWD: Final = -100
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 def has_file_locks() -> bool:
@@ -193,3 +195,18 @@ def set_resource_limit(name: str, value: int) -> bool:
     except (ValueError, OSError):  # above what is allowed already, or not to be limited here
         return False
     return True
+
+
+def read_boot_id() -> str | None:
+    """Return what names this start of the machine and no other, on Linux and macOS; None where nothing does."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip() or None
+    except (OSError, ValueError):
+        pass
+    text = ctypes.create_string_buffer(64)
+    size = ctypes.c_size_t(len(text))
+    try:
+        failed = ctypes.CDLL(None).sysctlbyname(b"kern.bootsessionuuid", text, ctypes.byref(size), None, 0)
+    except (AttributeError, OSError, TypeError):
+        return None
+    return None if failed else text.value.decode("ascii", "replace") or None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from rollwright.core.clock import SystemClock
+from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import IllegalTransitionError, LeaseLostError, PoolError, TaskNotFoundError
 from rollwright.pool.notifier import ThreadNotifier, ThreadWaker, topics_of
 from rollwright.pool.query import Query, matches
@@ -36,6 +36,12 @@ __all__ = ["MemoryStore", "reaped_reason"]
 _TERMINAL: Final = (Status.DONE, Status.FAILED, Status.CANCELLED)
 
 
+def steady_clock(clock: Clock) -> Callable[[], float]:
+    """Return a wall clock that nobody can set: `clock`'s as it is now, carried on by its monotonic one."""
+    start = clock.now().timestamp() - clock.monotonic()
+    return lambda: start + clock.monotonic()
+
+
 def reaped_reason(owner: str | None) -> str:
     """Return what a task taken from its holder says about it."""
     return f"worker {owner} died or did not renew its lease in time"
@@ -47,12 +53,12 @@ class MemoryStore:
     Parameters
     ----------
     clock : callable, optional
-        Returns seconds since 1970 UTC; the machine's clock if not given.
+        Returns seconds since 1970 UTC; if not given the machine's wall clock as it was when the store was made, carried
+        on steadily: setting it changes no lease.
     """
 
     def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
-        system = SystemClock()
-        self._clock = clock if clock is not None else lambda: system.now().timestamp()
+        self._clock = clock if clock is not None else steady_clock(SystemClock())
         self._mutex = threading.RLock()
         self._tasks: dict[int, TaskRecord] = {}
         self._origins: dict[int, Status] = {}

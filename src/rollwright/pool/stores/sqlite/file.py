@@ -6,12 +6,13 @@ import functools
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from rollwright.core.canonical import sha256_hex
+from rollwright.core.clock import BootClock
 from rollwright.core.locks import FileLock
 from rollwright.errors import (
     SchemaVersionError,
@@ -42,15 +43,20 @@ class SqliteFile:
         *,
         durable: bool,
         timeout: float,
+        clock: Callable[[], float],
+        boot: BootClock,
     ) -> None:
         self.path = Path(path).absolute()
         self._durable = durable
         self._timeout = timeout
+        self._clock = clock
+        self._boot = boot
         self._mutex = threading.RLock()
         self._write_lock = FileLock(self.beside("lock"))
         self._pipes = self.beside("notify")
         self._open: sqlite3.Connection | None = None
         self._pid = 0
+        self._identity: tuple[int, int] | None = None
         self._changed: set[tuple[str, Topic]] = set()
         self._commits = 0
 
@@ -82,10 +88,29 @@ class SqliteFile:
         )
         try:
             self._prepare(connection)
+            self._identity = self._find_identity()
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _find_identity(self) -> tuple[int, int] | None:
+        """Return which file has the path now, or None when none has."""
+        try:
+            found = os.stat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_dev, found.st_ino
+
+    def _refuse_gone(self) -> None:
+        """Refuse to answer from a file that nobody will find again; asked after the work and before its answer."""
+        found = self._find_identity()
+        if found != self._identity:
+            what = "removed" if found is None else "replaced by another file"
+            raise StoreUnavailableError(
+                f"the pool {self.path} was {what} while it was open here: what it was told last is not kept",
+                hint="end all workers, put the file back with its -wal beside it, or make a new pool, and start again",
+            )
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
@@ -99,6 +124,18 @@ class SqliteFile:
         if version < sql.SCHEMA_VERSION:
             with self._write_lock.hold():
                 self._initialise(connection)
+        if connection.execute(sql.BOOT).fetchone() != (self._boot.boot_id,):
+            with self._write_lock.hold():
+                self._note_boot(connection)
+
+    def _note_boot(self, connection: sqlite3.Connection) -> None:
+        """Carry over what another start of the machine left: its seconds mean nothing any more."""
+        with _transaction(connection):
+            if connection.execute(sql.BOOT).fetchone() == (self._boot.boot_id,):
+                return  # somebody was faster
+            values = {"now": self._clock(), "uptime": self._boot.seconds(), "boot": self._boot.boot_id}
+            for statement in sql.NEW_BOOT:
+                connection.execute(statement, values)
 
     def _initialise(self, connection: sqlite3.Connection) -> None:
         if _pragma(connection, "user_version") == 0 and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
@@ -111,19 +148,13 @@ class SqliteFile:
         self._upgrade(connection)
 
     def _upgrade(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with _transaction(connection):
             version = _pragma(connection, "user_version")  # anew: somebody may have been faster
             for statements in sql.MIGRATIONS[version:]:
                 for statement in statements:
                     connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {sql.SCHEMA_VERSION}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
     def _translate(self, error: sqlite3.Error | OSError) -> StoreUnavailableError:
         if isinstance(error, sqlite3.Error):
@@ -136,6 +167,7 @@ class SqliteFile:
         with self._mutex:
             try:
                 yield self._connection()
+                self._refuse_gone()
             except (sqlite3.Error, OSError) as error:
                 raise self._translate(error) from error
 
@@ -147,17 +179,11 @@ class SqliteFile:
                 connection = self._connection()
                 self._changed.clear()
                 with self._write_lock.hold():
-                    connection.execute("BEGIN IMMEDIATE")
-                    try:
+                    with _transaction(connection):
                         yield connection
-                        connection.execute("COMMIT")
-                        # One that changed nothing does not count, or a worker that polls would wake itself.
-                        self._commits += bool(self._changed)
-                    except BaseException:
-                        # On a full disk SQLite has rolled back by itself; rolling back again would hide the error.
-                        if connection.in_transaction:
-                            connection.execute("ROLLBACK")
-                        raise
+                    self._refuse_gone()
+                    # One that changed nothing does not count, or a worker that polls would wake itself.
+                    self._commits += bool(self._changed)
             except (sqlite3.Error, OSError) as error:
                 raise self._translate(error) from error
             changed = [*self._changed]
@@ -193,6 +219,19 @@ class SqliteFile:
                 self._open.close()
                 self._write_lock.close()
             self._open = None
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # On a full disk SQLite has rolled back by itself; rolling back again would hide the error.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 @functools.lru_cache(maxsize=256)

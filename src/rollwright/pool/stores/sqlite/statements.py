@@ -110,15 +110,30 @@ _V3: Final = (
     "DROP TABLE history_2",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_V1, _V2, _V3)
+_V4: Final = (
+    # Leases end, and delayed tasks are due, by the seconds since the machine started (`boot` says which start), which
+    # nobody can set. Under its new name a column is found by no process of an earlier version that is still at work.
+    "ALTER TABLE task RENAME COLUMN lease_until TO lease_ends",
+    "DROP INDEX task_delayed",
+    "ALTER TABLE task ADD COLUMN due REAL",
+    "ALTER TABLE task ADD COLUMN delay REAL",
+    "UPDATE task SET due = 0, delay = run_at - created WHERE run_at IS NOT NULL",
+    "CREATE INDEX task_delayed ON task(due) WHERE due IS NOT NULL",
+    "CREATE TABLE boot(id TEXT NOT NULL)",
+    "INSERT INTO boot VALUES('')",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_V1, _V2, _V3, _V4)
 """The statements that lead from each schema version to the next; the first from an empty file."""
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
 DEFINITION: Final = "(SELECT definition FROM document WHERE document.task = task.id)"
 
-INSERT: Final = f"""INSERT INTO task(pool, fingerprint, status, priority, max_attempts, run_at, created, room)
-    VALUES(?, ?, 'waiting', ?, ?, ?, ?, zeroblob({_ROOM})) ON CONFLICT(pool, fingerprint) DO NOTHING"""
+BOOT: Final = "SELECT id FROM boot"
+
+INSERT: Final = f"""INSERT INTO task(pool, fingerprint, status, priority, max_attempts, run_at, due, delay, created,
+    room) VALUES(?, ?, 'waiting', ?, ?, ?, ?, ?, ?, zeroblob({_ROOM})) ON CONFLICT(pool, fingerprint) DO NOTHING"""
 
 LAST_ID: Final = "SELECT COALESCE(MAX(id), 0) FROM task"
 
@@ -133,52 +148,60 @@ GROW: Final = "INSERT INTO size VALUES(?, ?) ON CONFLICT(pool) DO UPDATE SET tas
 IDS_OF: Final = """SELECT fingerprint, id FROM task
     WHERE pool = ? AND fingerprint IN (SELECT value FROM json_each(?))"""
 
-PROMOTE: Final = "UPDATE task SET run_at = NULL WHERE run_at <= ?"
+PROMOTE: Final = "UPDATE task SET run_at = NULL, due = NULL, delay = NULL WHERE due <= ?"
 
 _OPEN: Final = "ended IS NULL AND run_at IS NULL"
 _RUNNING: Final = f"pool IN (SELECT pool FROM size) AND status = 'running' AND {_OPEN}"
 
-ANY_EXPIRED: Final = f"SELECT 1 FROM task INDEXED BY task_open WHERE {_RUNNING} AND lease_until < ? LIMIT 1"
+# What another start of the machine left. 1. Every lease is over: its holder died with the machine. 2. A delayed task
+# still waits, by the wall clock, which alone went on meanwhile; whatever it says, never longer than the whole delay.
+NEW_BOOT: Final = (
+    f"UPDATE task INDEXED BY task_open SET lease_ends = 0 WHERE {_RUNNING}",
+    "UPDATE task SET due = :uptime + MIN(MAX(run_at - :now, 0), delay) WHERE due IS NOT NULL",
+    "UPDATE boot SET id = :boot",
+)
+
+ANY_EXPIRED: Final = f"SELECT 1 FROM task INDEXED BY task_open WHERE {_RUNNING} AND lease_ends < ? LIMIT 1"
 
 # Whether a pool has ended leases, and delays have passed: asking costs less than two changes that find nothing.
 CHORES: Final = f"""SELECT EXISTS(SELECT 1 FROM task INDEXED BY task_open
-        WHERE pool = ?2 AND status = 'running' AND {_OPEN} AND lease_until < ?1),
-    EXISTS(SELECT 1 FROM task INDEXED BY task_delayed WHERE run_at <= ?1)"""
+        WHERE pool = ?2 AND status = 'running' AND {_OPEN} AND lease_ends < ?1),
+    EXISTS(SELECT 1 FROM task INDEXED BY task_delayed WHERE due <= ?1)"""
 
 # `{among}` is `=` for one task and `IN` for several, for which SQLite makes a table and a page cache of its own.
 # `{where}` is what `sqlite_query.where` makes of a query: text of ours with bound parameters.
 # 1. Innermost: tasks of the state that wait, highest priority first, then the oldest; none of a paused pool. 2. They
 # run now, each with a higher token, one attempt more and room for its result. 3. What a lease needs of them.
 CLAIM: Final = f"""UPDATE task SET status = 'running', origin = '{{status}}', token = token + 1,
-    attempts = attempts + 1, owner = ?, process = ?, lease_until = ?, started = ?, room = zeroblob({_ROOM_OF_RESULT})
+    attempts = attempts + 1, owner = ?, process = ?, lease_ends = ?, started = ?, room = zeroblob({_ROOM_OF_RESULT})
     WHERE id {{among}} (SELECT id FROM task
-        WHERE pool = ? AND status = '{{status}}' AND lease_until IS NULL AND {_OPEN}{{where}}
+        WHERE pool = ? AND status = '{{status}}' AND lease_ends IS NULL AND {_OPEN}{{where}}
         AND NOT EXISTS(SELECT 1 FROM pause WHERE pause.pool = ?)
         ORDER BY priority DESC, id LIMIT ?)
     RETURNING id, token, attempts, max_attempts, {DEFINITION}, priority, result"""
 
-RENEW: Final = f"""UPDATE task INDEXED BY task_open SET lease_until = ? WHERE {_RUNNING} AND owner = ?
+RENEW: Final = f"""UPDATE task INDEXED BY task_open SET lease_ends = ? WHERE {_RUNNING} AND owner = ?
     RETURNING id, token"""
 
-DONE: Final = """UPDATE task SET status = 'done', result = ?, validity = ?, error = NULL, lease_until = NULL, ended = ?,
+DONE: Final = """UPDATE task SET status = 'done', result = ?, validity = ?, error = NULL, lease_ends = NULL, ended = ?,
     process = NULL, room = NULL
     WHERE id = ? AND token = ? AND status = 'running' RETURNING pool, status, token, attempts, owner"""
 
 PART_DONE: Final = """UPDATE task SET status = 'part_done', result = ?, validity = ?, error = NULL,
-    lease_until = NULL, attempts = 0, room = NULL
+    lease_ends = NULL, attempts = 0, room = NULL
     WHERE id = ? AND token = ? AND status = 'running' RETURNING pool, status, token, attempts, owner"""
 
-RETRY: Final = """UPDATE task SET status = origin, error = ?, lease_until = NULL, run_at = ?
+RETRY: Final = """UPDATE task SET status = origin, error = ?, lease_ends = NULL, run_at = ?, due = ?, delay = ?
     WHERE id = ? AND token = ? AND status = 'running' AND attempts < max_attempts
     RETURNING pool, status, token, attempts, owner"""
 
-FAILED: Final = """UPDATE task SET status = 'failed', error = ?, lease_until = NULL, ended = ?
+FAILED: Final = """UPDATE task SET status = 'failed', error = ?, lease_ends = NULL, ended = ?
     WHERE id = ? AND token = ? AND status = 'running' RETURNING pool, status, token, attempts, owner"""
 
-RELEASED: Final = """UPDATE task SET status = origin, lease_until = NULL, attempts = attempts - 1
+RELEASED: Final = """UPDATE task SET status = origin, lease_ends = NULL, attempts = attempts - 1
     WHERE id = ? AND token = ? AND status = 'running' RETURNING pool, status, token, attempts, owner"""
 
-CANCELLED: Final = """UPDATE task SET status = 'cancelled', lease_until = NULL, ended = ?
+CANCELLED: Final = """UPDATE task SET status = 'cancelled', lease_ends = NULL, ended = ?
     WHERE id = ? AND token = ? AND status = 'running' RETURNING pool, status, token, attempts, owner"""
 
 STATE_OF: Final = "SELECT token, status FROM task WHERE id = ?"
@@ -188,32 +211,32 @@ RUNNING_PROCESSES: Final = f"""SELECT DISTINCT process FROM task INDEXED BY task
 
 REAP: Final = f"""UPDATE task SET status = CASE WHEN attempts < max_attempts THEN origin ELSE 'failed' END,
     ended = CASE WHEN attempts < max_attempts THEN NULL ELSE ? END,
-    token = token + 1, lease_until = NULL,
+    token = token + 1, lease_ends = NULL,
     error = 'worker ' || owner || ' died or did not renew its lease in time'
-    WHERE {_RUNNING} AND (lease_until < ? OR process IN (SELECT value FROM json_each(?))){{where}}
+    WHERE {_RUNNING} AND (lease_ends < ? OR process IN (SELECT value FROM json_each(?))){{where}}
     RETURNING id, pool, status, token, attempts, owner, error"""
 
 GET: Final = f"""SELECT id, pool, fingerprint, status, priority, token, attempts, max_attempts, {DEFINITION}, created,
-    owner, result, validity, error, lease_until, run_at, started, ended
+    owner, result, validity, error, lease_ends + ?, run_at, started, ended
     FROM task WHERE pool = ? AND id IN (SELECT value FROM json_each(?))"""
 
 FIND: Final = f"""SELECT id, pool, fingerprint, status, priority, token, attempts, max_attempts, {DEFINITION}, created,
-    owner, result, validity, error, lease_until, run_at, started, ended
+    owner, result, validity, error, lease_ends + ?, run_at, started, ended
     FROM task WHERE pool = ? AND id > ?{{where}} ORDER BY id LIMIT ?"""
 
 # The row without a state is the whole pool.
 TALLY: Final = f"""SELECT status, COUNT(*) FROM task INDEXED BY task_open WHERE pool = ?1 AND {_OPEN}
         AND status IN ('waiting', 'running', 'part_done') GROUP BY status
     UNION ALL SELECT status, COUNT(*) FROM task INDEXED BY task_delayed
-        WHERE run_at IS NOT NULL AND pool = ?1 AND status IN ('waiting', 'part_done') GROUP BY status
+        WHERE due IS NOT NULL AND pool = ?1 AND status IN ('waiting', 'part_done') GROUP BY status
     UNION ALL SELECT status, COUNT(*) FROM task INDEXED BY task_failed
         WHERE pool = ?1 AND status IN ('failed', 'cancelled') GROUP BY status
     UNION ALL SELECT NULL, tasks FROM size WHERE pool = ?1"""
 
 COUNT: Final = "SELECT status, COUNT(*) FROM task WHERE pool = ?{where} GROUP BY status"
 
-AMEND: Final = """UPDATE task SET status = ?, token = token + (status = 'running'), lease_until = NULL, run_at = NULL,
-    ended = ?{more} WHERE pool = ? AND status IN (SELECT value FROM json_each(?)){where}
+AMEND: Final = """UPDATE task SET status = ?, token = token + (status = 'running'), lease_ends = NULL, run_at = NULL,
+    due = NULL, delay = NULL, ended = ?{more} WHERE pool = ? AND status IN (SELECT value FROM json_each(?)){where}
     RETURNING id, pool, status, token, attempts, owner, error"""
 
 FORGET: Final = ", attempts = 0, result = NULL, validity = NULL, error = NULL"
@@ -251,8 +274,8 @@ RESUME: Final = "DELETE FROM pause WHERE pool = ?"
 PAUSED: Final = "SELECT at, reason FROM pause WHERE pool = ?"
 
 RESTORE: Final = """INSERT INTO task(pool, fingerprint, status, priority, token, attempts, max_attempts, owner, run_at,
-    created, started, ended, result, validity, error)
-    VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(pool, fingerprint) DO NOTHING RETURNING id"""
+    due, delay, created, started, ended, result, validity, error)
+    VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(pool, fingerprint) DO NOTHING RETURNING id"""
 
 ID_OF: Final = "SELECT id FROM task WHERE pool = ? AND fingerprint = ?"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from rollwright.core.clock import SystemClock
+from rollwright.core.clock import BootClock, SystemBootClock, SystemClock
 from rollwright.errors import (
     IllegalTransitionError,
     LeaseLostError,
@@ -52,6 +52,7 @@ from rollwright.pool.stores.sqlite.query import where
 from rollwright.pool.stores.sqlite.writes import (
     amend_terms,
     claim_statement,
+    delay_values,
     end_attempt,
     find_refusal,
     restore_values,
@@ -61,6 +62,17 @@ from rollwright.pool.stores.sqlite.writes import (
 __all__ = ["SqliteStore"]
 
 _TERMINAL: Final = (Status.DONE, Status.FAILED, Status.CANCELLED)
+_STEP: Final = 0.01
+"""Seconds by which the wall clock has to leave its course for moments to be shown anew."""
+
+
+class _GivenClock:
+    """A clock that a caller gave, as the boot clock too."""
+
+    boot_id: Final = "given"
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.seconds = clock
 
 
 class SqliteStore:
@@ -75,12 +87,17 @@ class SqliteStore:
         True: what a method returned survives a power cut. False: it survives a killed process, and a power cut may
         lose the last commits, never corrupt.
     clock : callable, optional
-        Returns seconds since 1970 UTC and decides leases; the machine's clock if not given.
+        Returns seconds since 1970 UTC, which dates what happens; the machine's wall clock if not given.
+    boot : BootClock, optional
+        Decides when leases end and delayed tasks are due; the machine's own if not given, or `clock` when that is.
     timeout : float
         Seconds to wait for another writer before `StoreUnavailableError`.
 
     Guarantees: writers take turns in the order they came; a process that is killed loses its tasks at the next
-    `reap`, not only when their leases end.
+    `reap`, not only when their leases end. However the wall clock is set, no lease ends and no delayed task is given
+    to anybody early or late; when the machine was started anew all leases are over, and delayed tasks wait on, at most
+    their whole delay. When the file was removed or replaced, every call is an error: nothing is said to be kept that
+    is gone.
     """
 
     def __init__(
@@ -89,12 +106,17 @@ class SqliteStore:
         *,
         durable: bool = True,
         clock: Callable[[], float] | None = None,
+        boot: BootClock | None = None,
         timeout: float = 60.0,
     ) -> None:
         system = SystemClock()
-        self._file = SqliteFile(path, durable=durable, timeout=timeout)
-        self._owners = self._file.beside("owners")
+        if boot is None:
+            boot = SystemBootClock() if clock is None else _GivenClock(clock)
         self._clock = clock if clock is not None else lambda: system.now().timestamp()
+        self._uptime = boot.seconds
+        self._shift = 0.0
+        self._file = SqliteFile(path, durable=durable, timeout=timeout, clock=self._clock, boot=boot)
+        self._owners = self._file.beside("owners")
 
     @property
     def path(self) -> Path:
@@ -103,7 +125,7 @@ class SqliteStore:
 
     @property
     def traits(self) -> Traits:
-        """Many processes of one machine, the machine's clock."""
+        """Many processes of one machine, the machine's boot clock."""
         return Traits(
             time_precision=1e-6, multi_process=True, multi_host=False, can_notify=True, knows_dead_owners=True
         )
@@ -145,7 +167,7 @@ class SqliteStore:
 
     def _put(self, connection: sqlite3.Connection, pool: str, tasks: Sequence[NewTask]) -> tuple[dict[str, int], int]:
         """Insert what is new; return the ids of all by fingerprint, and how many are new."""
-        now = self._clock()
+        now, uptime = self._clock(), self._uptime()
         (last,) = connection.execute(sql.LAST_ID).fetchone()
         rows = (
             (
@@ -153,7 +175,7 @@ class SqliteStore:
                 task.fingerprint,
                 task.priority,
                 task.max_attempts,
-                now + task.delay if task.delay > 0 else None,
+                *delay_values(task.delay, now, uptime),
                 now,
             )
             for task in tasks
@@ -172,19 +194,19 @@ class SqliteStore:
     def claim(self, claim: ClaimRequest) -> list[Lease]:
         """Take tasks: highest priority first, then the oldest."""
         with self._file.write() as connection:
-            return self._claim(connection, claim, self._clock())
+            return self._claim(connection, claim, self._clock(), self._uptime())
 
-    def _claim(self, connection: sqlite3.Connection, claim: ClaimRequest, now: float) -> list[Lease]:
-        expired, due = connection.execute(sql.CHORES, (now, claim.pool)).fetchone()
+    def _claim(self, connection: sqlite3.Connection, claim: ClaimRequest, now: float, uptime: float) -> list[Lease]:
+        expired, due = connection.execute(sql.CHORES, (uptime, claim.pool)).fetchone()
         if expired:
-            self._reap(connection, now, [], " AND pool = ?", [claim.pool])
+            self._reap(connection, [], " AND pool = ?", [claim.pool])
         if due:
-            connection.execute(sql.PROMOTE, (now,))
+            connection.execute(sql.PROMOTE, (uptime,))
         condition, values = where(claim.query)
         process = register_process(self._owners)
         rows = connection.execute(
             claim_statement(sql.CLAIM, claim.status.value, "=" if claim.limit == 1 else "IN", condition),
-            (claim.owner, process, now + claim.lease, now, claim.pool, *values, claim.pool, max(claim.limit, 0)),
+            (claim.owner, process, uptime + claim.lease, now, claim.pool, *values, claim.pool, max(claim.limit, 0)),
         ).fetchall()
         leases = [
             Lease(
@@ -213,7 +235,7 @@ class SqliteStore:
     def renew(self, owner: str, *, lease: float) -> dict[str, int]:
         """Extend the leases of all tasks `owner` holds."""
         with self._file.write() as connection:
-            rows = connection.execute(sql.RENEW, (self._clock() + lease, owner)).fetchall()
+            rows = connection.execute(sql.RENEW, (self._uptime() + lease, owner)).fetchall()
         return {str(task_id): token for task_id, token in rows}
 
     def settle(self, outcomes: Sequence[Outcome], *, claim: ClaimRequest | None = None) -> Settlement:
@@ -222,16 +244,16 @@ class SqliteStore:
         statuses: dict[str, Status] = {}
         leases: list[Lease] = []
         with self._file.write() as connection:
-            now = self._clock()
+            now, uptime = self._clock(), self._uptime()
             for outcome in outcomes:
-                event, row = end_attempt(connection, outcome, now)
+                event, row = end_attempt(connection, outcome, now, uptime)
                 if row is None:
                     refused.append(find_refusal(connection, outcome))
                     continue
                 statuses[outcome.task_id] = Status(row[1])
                 self._log(connection, now, event, [(outcome.task_id, *row, outcome.error)])
             if claim is not None:
-                leases = self._claim(connection, claim, now)
+                leases = self._claim(connection, claim, now, uptime)
         return Settlement(refused=tuple(refused), statuses=statuses, leases=tuple(leases))
 
     def reap(self, pool: str | None = None, *, query: Query | None = None) -> list[str]:
@@ -242,20 +264,19 @@ class SqliteStore:
         with self._file.read() as connection:
             processes = [row[0] for row in connection.execute(sql.RUNNING_PROCESSES)]
             dead = find_dead_processes(self._owners, processes)
-            if not dead and connection.execute(sql.ANY_EXPIRED, (self._clock(),)).fetchone() is None:
+            if not dead and connection.execute(sql.ANY_EXPIRED, (self._uptime(),)).fetchone() is None:
                 return []  # nothing to write: looking costs no transaction
         with self._file.write() as connection:
-            freed = self._reap(connection, self._clock(), dead, condition, values)
+            freed = self._reap(connection, dead, condition, values)
             holding = {row[0] for row in connection.execute(sql.RUNNING_PROCESSES)}
         for name in dead:
             if name not in holding:
                 remove_process(self._owners, name)
         return freed
 
-    def _reap(
-        self, connection: sqlite3.Connection, now: float, dead: list[str], condition: str, values: list[object]
-    ) -> list[str]:
-        rows = connection.execute(sql.REAP.format(where=condition), (now, now, json.dumps(dead), *values)).fetchall()
+    def _reap(self, connection: sqlite3.Connection, dead: list[str], condition: str, values: list[object]) -> list[str]:
+        now, statement = self._clock(), sql.REAP.format(where=condition)
+        rows = connection.execute(statement, (now, self._uptime(), json.dumps(dead), *values)).fetchall()
         self._log(connection, now, "reaped", rows)
         return sorted((str(row[0]) for row in rows), key=int)
 
@@ -275,10 +296,17 @@ class SqliteStore:
             for topic in topics:
                 self._file.note_change(pool, topic)
 
+    def _wall_shift(self) -> float:
+        """Return what turns moments of the boot clock into those of the wall clock that are shown."""
+        shift = self._clock() - self._uptime()
+        if abs(shift - self._shift) > _STEP:
+            self._shift = shift
+        return self._shift
+
     def get(self, pool: str, task_ids: Sequence[str]) -> list[TaskRecord]:
         """Return the tasks, in the order asked."""
         with self._file.read() as connection:
-            rows = connection.execute(sql.GET, (pool, json.dumps(parse_ids(task_ids)))).fetchall()
+            rows = connection.execute(sql.GET, (self._wall_shift(), pool, json.dumps(parse_ids(task_ids)))).fetchall()
         return order_records(pool, task_ids, rows)
 
     def find(self, pool: str, query: Query | None = None) -> Iterator[TaskRecord]:
@@ -288,7 +316,7 @@ class SqliteStore:
 
         def read(last: int) -> list[tuple[Any, ...]]:
             with self._file.read() as connection:
-                return connection.execute(statement, (pool, last, *values, PAGE)).fetchall()
+                return connection.execute(statement, (self._wall_shift(), pool, last, *values, PAGE)).fetchall()
 
         return read_pages(read)
 
@@ -395,9 +423,9 @@ class SqliteStore:
         ids: list[int] = []
         created = 0
         with self._file.write() as connection:
-            now = self._clock()
+            now, uptime = self._clock(), self._uptime()
             for task in tasks:
-                found = connection.execute(sql.RESTORE, restore_values(pool, task.record)).fetchone()
+                found = connection.execute(sql.RESTORE, restore_values(pool, task.record, now, uptime)).fetchone()
                 if found is None:
                     found = connection.execute(sql.ID_OF, (pool, task.record.fingerprint)).fetchone()
                 else:

@@ -12,7 +12,7 @@ from rollwright.pool.store import Outcome, TaskRecord
 from rollwright.pool.stores.sql_reads import refusal_of
 from rollwright.pool.stores.sqlite import statements as sql
 
-__all__ = ["amend_terms", "claim_statement", "end_attempt", "find_refusal", "restore_values", "tally"]
+__all__ = ["amend_terms", "claim_statement", "delay_values", "end_attempt", "find_refusal", "restore_values", "tally"]
 
 
 @functools.lru_cache(maxsize=64)
@@ -32,7 +32,14 @@ def tally(connection: sqlite3.Connection, pool: str) -> dict[Status, int]:
     return counts
 
 
-def end_attempt(connection: sqlite3.Connection, outcome: Outcome, now: float) -> tuple[str, tuple[Any, ...] | None]:
+def delay_values(delay: float, now: float, uptime: float) -> tuple[float | None, float | None, float | None]:
+    """Return when a task may be taken by the wall clock and by the boot clock, and the delay; all None without one."""
+    return (now + delay, uptime + delay, delay) if delay > 0 else (None, None, None)
+
+
+def end_attempt(
+    connection: sqlite3.Connection, outcome: Outcome, now: float, uptime: float
+) -> tuple[str, tuple[Any, ...] | None]:
     """Run the one statement that ends an attempt; return the event and the row it changed, if it was allowed to."""
     key = (int(outcome.task_id), outcome.token)
     match outcome.kind:
@@ -46,8 +53,8 @@ def end_attempt(connection: sqlite3.Connection, outcome: Outcome, now: float) ->
             found = connection.execute(sql.CANCELLED, (now, *key)).fetchone()
         case "failed":
             if outcome.retry:
-                run_at = now + outcome.delay if outcome.delay > 0 else None
-                found = connection.execute(sql.RETRY, (outcome.error, run_at, *key)).fetchone()
+                delay = delay_values(outcome.delay, now, uptime)
+                found = connection.execute(sql.RETRY, (outcome.error, *delay, *key)).fetchone()
                 if found is not None:
                     return "retry", found
             found = connection.execute(sql.FAILED, (outcome.error, now, *key)).fetchone()
@@ -68,8 +75,9 @@ def amend_terms(status: Status, error: str | None) -> tuple[str, tuple[object, .
     return sql.EXPLAIN, (error,)
 
 
-def restore_values(pool: str, record: TaskRecord) -> tuple[object, ...]:
+def restore_values(pool: str, record: TaskRecord, now: float, uptime: float) -> tuple[object, ...]:
     """Return the values of a task that is taken over from another store."""
+    left = max(0.0, record.run_at - now) if record.run_at is not None else 0.0
     return (
         pool,
         record.fingerprint,
@@ -80,6 +88,8 @@ def restore_values(pool: str, record: TaskRecord) -> tuple[object, ...]:
         record.max_attempts,
         record.owner,
         record.run_at,
+        uptime + left if record.run_at is not None else None,
+        left if record.run_at is not None else None,
         record.created,
         record.started,
         record.ended,
