@@ -34,23 +34,20 @@ class Event:
 
 
 Events = dict[tuple[str, str], Event]
-# Packages whose events are still being renamed; it shrinks to nothing.
-PENDING: Final[frozenset[str]] = frozenset()
 
 
 def findings() -> Iterator[Finding]:
     """Yield every event that breaks the dialect or is listed wrongly, and every logger of another name."""
     logged: Events = {}
     for path in python_files("src"):
-        if _package(path) not in PENDING:
-            yield from _read_module(path, logged)
+        yield from _read_module(path, logged)
     listed, problems = _read_page()
     yield from problems
     for key in sorted(logged.keys() - listed.keys()):
         event = logged[key]
         text = f"`{key[1]}` is not listed in docs/logging.md, beneath `rollwright.{key[0]}`"
         yield Finding(path=event.path, line=event.line, text=text)
-    for key in sorted(key for key in listed.keys() - logged.keys() if key[0] not in PENDING):
+    for key in sorted(listed.keys() - logged.keys()):
         yield Finding(path=PAGE, line=listed[key].line, text=f"no module of `{key[0]}` logs `{key[1]}`")
     for key in sorted(listed.keys() & logged.keys()):
         for what in ("levels", "fields"):

@@ -87,8 +87,6 @@ RETIRED: Final = (
     _word("told, watched", "a verb: record, watch", MODULE),
     _word("the seeds, seeds'", "Qlib", TEXT),
 )
-# Packages whose words are still being replaced; it shrinks to nothing.
-PENDING: Final = frozenset({"dataset"})
 # (file, word): why it stands there.
 ALLOWED: Final[dict[tuple[str, str], str]] = {
     ("src/rollwright/tasks/variants.py", "the seeds"): "those of the random numbers",
@@ -119,22 +117,16 @@ _FORMER_PACKAGES: Final = frozenset({"data", "model", "record", "train"})
 def findings() -> Iterator[Finding]:
     """Yield every retired word, and every dotted name that names no module."""
     for path in python_files("src"):
-        if _package(path) not in PENDING:
-            yield from _in_names(path)
-            yield from _in_lines(path, _prose(path))
+        yield from _in_names(path)
+        yield from _in_lines(path, _prose(path))
     for path in python_files("tests"):
-        if "tests" not in PENDING:
-            yield from _in_test_names(path)
+        yield from _in_test_names(path)
     for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]):
         name = path.relative_to(ROOT).as_posix()
-        if "docs" not in PENDING and not name.startswith(HISTORY):
+        if not name.startswith(HISTORY):
             yield from _in_lines(path, enumerate(path.read_text(encoding="utf-8").splitlines(), start=1))
     yield from _participles()
     yield from _equal_names()
-
-
-def _package(path: Path) -> str:
-    return path.relative_to(ROOT / "src" / "rollwright").parts[0].removesuffix(".py")
 
 
 def _retired(where: str) -> dict[str, Word]:
@@ -220,8 +212,6 @@ def _participles() -> Iterator[Finding]:
     found: list[Finding] = []
     total = 0
     for path in python_files("src"):
-        if _package(path) in PENDING:
-            continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or _is_property(node):
                 continue
@@ -238,7 +228,7 @@ def _equal_names() -> Iterator[Finding]:
     places: dict[str, list[tuple[Path, int]]] = {}
     for path in python_files("src"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and _package(path) not in PENDING:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places.setdefault(node.name, []).append((path, node.lineno))
     for name, found in places.items():
         for path, line in found[1:]:

@@ -160,9 +160,8 @@ def test_readme_tells_of_a_test_that_is_not_there(tool, monkeypatch):
         ("README.md", "Ring the bells.\n", "`bells` was retired"),
     ],
 )
-def test_words_tells(tool, monkeypatch, path, text, words):
+def test_words_tells(tool, path, text, words):
     module = tool("check_words")
-    monkeypatch.setattr(module, "PENDING", frozenset())
     write(path, text)
     found = told(module)
     assert len(found) == 1
@@ -170,28 +169,19 @@ def test_words_tells(tool, monkeypatch, path, text, words):
     assert found[0].startswith(path)
 
 
-def test_words_lets_words_in_use_pass(tool, monkeypatch):
+def test_words_lets_words_in_use_pass(tool):
     module = tool("check_words")
-    monkeypatch.setattr(module, "PENDING", frozenset())
     text = "def need():\n    active = 'rollwright.p.x and rollwright.toml, bellow'\n    return active\n"
     write("src/rollwright/p/x.py", text + "class C:\n    @property\n    def closed(self):\n        return 1\n")
     write("docs/decisions/0001.md", "The bells.\n")
     assert told(module) == []
 
 
-def test_words_tells_of_two_classes_of_one_name(tool, monkeypatch):
+def test_words_tells_of_two_classes_of_one_name(tool):
     module = tool("check_words")
-    monkeypatch.setattr(module, "PENDING", frozenset())
     write("src/rollwright/p/x.py", "class Rows:\n    pass\n\n\nclass _Own:\n    pass\n")
     write("src/rollwright/q/y.py", "class Rows:\n    pass\n\n\nclass _Own:\n    pass\n")
     assert told(module) == ["src/rollwright/q/y.py:1: `Rows` is the name of a class in src/rollwright/p/x.py too"]
-
-
-def test_words_lets_packages_pass_whose_words_are_still_being_replaced(tool, monkeypatch):
-    module = tool("check_words")
-    monkeypatch.setattr(module, "PENDING", frozenset({"p"}))
-    write("src/rollwright/p/x.py", "def doorbell():\n    pass\n")
-    assert told(module) == []
 
 
 LOGGER = "import logging\n\n_logger = logging.getLogger('rollwright.p')\n"

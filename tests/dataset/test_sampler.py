@@ -13,7 +13,7 @@ from rollwright.dataset.alpha import Alpha158
 from rollwright.dataset.codec import DatasetCodec
 from rollwright.dataset.dataset import TSDatasetH
 from rollwright.dataset.handler import DataHandlerLP
-from rollwright.dataset.handler_tables import PickedColumnBlock
+from rollwright.dataset.handler_tables import IndexedColumnBlock
 from rollwright.dataset.loader import QlibDataLoader
 from rollwright.dataset.sampler import TSDataSampler
 from rollwright.errors import ConfigError, SampleNotFoundError, SegmentError, UnknownSettingError
@@ -207,11 +207,11 @@ def test_a_filter_may_be_a_feature_that_no_processor_touches(tmp_path: Path) -> 
 def test_leaving_columns_where_they_lie_changes_no_value(tmp_path: Path, learn: list) -> None:
     made = dataset(tmp_path, learn=learn)
     reach = range(10, 140)
-    picked, plain = made.handler.picked(reach, "learn"), made.handler.table(reach, "learn")
-    assert picked.rows.to_index().equals(plain.rows.to_index())
-    assert picked.columns() == plain.columns()
-    for one, other in zip(picked.blocks, plain.blocks, strict=True):
-        values = one.values[one.where] if isinstance(one, PickedColumnBlock) else one.values
+    view, plain = made.handler.table_view(reach, "learn"), made.handler.table(reach, "learn")
+    assert view.rows.to_index().equals(plain.rows.to_index())
+    assert view.columns() == plain.columns()
+    for one, other in zip(view.blocks, plain.blocks, strict=True):
+        values = one.values[one.where] if isinstance(one, IndexedColumnBlock) else one.values
         np.testing.assert_array_equal(values, other.values)
 
 

@@ -72,7 +72,7 @@ class DatasetCodec(Codec):
             raise CorruptArtifactError(f"{path} is no JSON: {error}") from error
         if not isinstance(body, dict) or body.get("format") != FORMAT or not isinstance(body.get("states"), list):
             raise CorruptArtifactError(f"{path} is no dataset of format {FORMAT}")
-        states = [_decoded(state, path) for state in body["states"]]  # type: ignore[union-attr]  # a list, see above
+        states = [_decode(state, path) for state in body["states"]]  # type: ignore[union-attr]  # a list, see above
         made = init_instance_by_config(body["dataset"], "rollwright.dataset.dataset", slot="dataset")
         if not isinstance(made, DatasetH):
             raise CorruptArtifactError(f"{path} names a {type(made).__name__}, which is no dataset")
@@ -87,7 +87,7 @@ def _encode(value: NDArray[Any]) -> str:
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _decoded(state: object, path: Path) -> dict[str, NDArray[Any]]:
+def _decode(state: object, path: Path) -> dict[str, NDArray[Any]]:
     if not isinstance(state, Mapping):
         raise CorruptArtifactError(f"{path}: the state of a processor is no mapping")
     try:

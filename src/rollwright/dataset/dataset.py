@@ -17,7 +17,7 @@ from rollwright.codecs.described import Described
 from rollwright.config.construct import init_instance_by_config
 from rollwright.dataset.contract import DataKey, Fold, ReadScope, TaskDataset, check_dataset
 from rollwright.dataset.handler import DataHandler
-from rollwright.dataset.handler_tables import CS_ALL, ColumnSet, PickedColumnBlock, choose_columns
+from rollwright.dataset.handler_tables import CS_ALL, ColumnSet, IndexedColumnBlock, choose_columns
 from rollwright.dataset.sampler import TSDataSampler, check_step_len
 from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
 from rollwright.features.store.feature_store import FeatureStore
@@ -146,7 +146,7 @@ class DatasetH(Dataset):
         )
         self.fetch_kwargs = dict(fetch_kwargs or {})
         self.allow_overlap = allow_overlap
-        self.segments = _checked(segments, allow_overlap=allow_overlap)
+        self.segments = _check_segments(segments, allow_overlap=allow_overlap)
         if handler_kwargs is not None:
             self.handler.setup_data(**handler_kwargs)
 
@@ -177,7 +177,7 @@ class DatasetH(Dataset):
         for name in kwargs:
             raise UnknownSettingError(name, ("handler_kwargs", "segments"), where=f"{type(self).__name__}.config")
         if segments is not None:
-            self.segments = _checked(segments, allow_overlap=self.allow_overlap)
+            self.segments = _check_segments(segments, allow_overlap=self.allow_overlap)
         if handler_kwargs is not None:
             self.handler.config(**handler_kwargs)
 
@@ -434,7 +434,7 @@ class TSDatasetH(DatasetH):
         self, places: range, *, col_set: ColumnSet, data_key: DataKey, flt_col: str | None, dtype: Any = np.float32
     ) -> TSDataSampler:
         reach = range(max(0, places.start - self.step_len + 1), places.stop)
-        table = self.handler.picked(reach, data_key)
+        table = self.handler.table_view(reach, data_key)
         return TSDataSampler(
             choose_columns(table, col_set),
             self.handler.panel.dates[reach.start : reach.stop],
@@ -457,7 +457,7 @@ def _flags(table: Table, column: str) -> NDArray[np.bool_]:
         names = ", ".join(block.names[place] for block, place in found[:10]) or "none"
         raise ConfigError(f"`flt_col` is one column, and `{column}` means {len(found)}: {names}")
     run, place = found[0]
-    values = run.values[run.where, place] if isinstance(run, PickedColumnBlock) else run.values[:, place]
+    values = run.values[run.where, place] if isinstance(run, IndexedColumnBlock) else run.values[:, place]
     return np.asarray((values != 0) & ~np.isnan(values), dtype=np.bool_)
 
 
@@ -467,7 +467,7 @@ def _extreme(dates: Sequence[Any], *, latest: bool) -> Any:
     return sorted(dates, key=to_session)[-1 if latest else 0]
 
 
-def _checked(segments: Mapping[str, Any], *, allow_overlap: bool) -> dict[str, tuple[Any, Any]]:
+def _check_segments(segments: Mapping[str, Any], *, allow_overlap: bool) -> dict[str, tuple[Any, Any]]:
     checked: dict[str, tuple[Any, Any]] = {}
     for name, pair in segments.items():
         if isinstance(pair, slice):

@@ -17,6 +17,7 @@ from rollwright.dataset.handler_tables import (
     ColumnSet,
     StockTable,
     apply_processors,
+    apply_without_copying,
     check_key,
     choose_columns,
     column_labels,
@@ -24,7 +25,6 @@ from rollwright.dataset.handler_tables import (
     learns,
     locate_rows,
     of_stocks,
-    pick_blocks,
     refuse_reversed,
     segment_range,
     stock_table,
@@ -258,17 +258,17 @@ class DataHandler(Described, Serializable):
         if isinstance(selector, tuple | list) and len(selector) == 2 and level is not None and not by_stock:
             selector = slice(*selector)
         if level in ("datetime", 0) and isinstance(selector, slice) and selector.step is None:
-            frame = self._shown(
-                self.picked(self.places(selector.start, selector.stop), data_key), data_key, col_set, proc_func
+            frame = self._make_frame(
+                self.table_view(self.places(selector.start, selector.stop), data_key), data_key, col_set, proc_func
             )
         elif level in ("datetime", 0) and not pd.api.types.is_list_like(selector):
             places = self.places(selector, selector)
-            frame = self._shown(self.picked(places, data_key), data_key, col_set, proc_func)
+            frame = self._make_frame(self.table_view(places, data_key), data_key, col_set, proc_func)
         elif level in ("instrument", 1) and not isinstance(selector, slice | pd.MultiIndex):
             codes = list(selector) if pd.api.types.is_list_like(selector) else [selector]
-            frame = self._shown(self.of_stocks(codes, data_key), data_key, col_set, proc_func)
+            frame = self._make_frame(self.of_stocks(codes, data_key), data_key, col_set, proc_func)
         else:
-            frame = self._shown(self.picked(range(len(self.panel.dates)), data_key), data_key, col_set, None)
+            frame = self._make_frame(self.table_view(range(len(self.panel.dates)), data_key), data_key, col_set, None)
             frame = locate_rows(frame, selector, level)
             frame = proc_func(frame) if proc_func is not None else frame
         if not squeeze:
@@ -320,7 +320,7 @@ class DataHandler(Described, Serializable):
         self._note_read(places)
         return self.panel.table(places.start, places.stop)
 
-    def picked(self, places: range, data_key: DataKey) -> Table:
+    def table_view(self, places: range, data_key: DataKey) -> Table:
         """Return the same rows as `table`, without copying the blocks of columns that no processor touches."""
         return self.table(places, data_key)
 
@@ -337,7 +337,7 @@ class DataHandler(Described, Serializable):
     def _hashes(self, data_key: DataKey) -> bool:  # noqa: ARG002 - processors may have a say in it
         return False
 
-    def _shown(
+    def _make_frame(
         self,
         table: Table,
         data_key: DataKey,  # noqa: ARG002 - how rows are ordered may depend on it
@@ -535,17 +535,17 @@ class DataHandlerLP(DataHandler):
     def table(self, places: range, data_key: DataKey) -> Table:
         """Return the processed rows of ``panel.dates[places]``."""
         self._check(data_key)
-        return self._run(self.fitted(data_key), places, data_key)
+        return self._run(self.prepare_processors(data_key), places, data_key)
 
-    def picked(self, places: range, data_key: DataKey) -> Table:
+    def table_view(self, places: range, data_key: DataKey) -> Table:
         """Return the same rows as `table`, without copying the blocks of columns that no processor touches."""
         self._check(data_key)
-        chain = [] if self.from_cast else self.fitted(data_key)
+        chain = [] if self.from_cast else self.prepare_processors(data_key)
         self._note_read(places)
-        found = pick_blocks(chain, self.panel.table(places.start, places.stop)) if chain else None
+        found = apply_without_copying(chain, self.panel.table(places.start, places.stop)) if chain else None
         return self._run(chain, places, data_key) if found is None else found
 
-    def fitted(self, data_key: DataKey) -> list[Processor]:
+    def prepare_processors(self, data_key: DataKey) -> list[Processor]:
         """Return the processors of a data key in order, after they have learnt what they learn."""
         return self._fit(self._chain(data_key))
 
@@ -565,7 +565,7 @@ class DataHandlerLP(DataHandler):
             self._hashed[data_key] = stock_table(self.table(range(len(self.panel.dates)), data_key))
         return self._hashed[data_key].of(codes)
 
-    def _shown(
+    def _make_frame(
         self,
         table: Table,
         data_key: DataKey,
@@ -574,7 +574,7 @@ class DataHandlerLP(DataHandler):
     ) -> pd.DataFrame:
         if self._hashes(data_key):
             table = stock_table(table).table
-        return super()._shown(table, data_key, col_set, proc_func)
+        return super()._make_frame(table, data_key, col_set, proc_func)
 
     def _hashes(self, data_key: DataKey) -> bool:
         chain = self._chain(data_key)

@@ -32,9 +32,10 @@ __all__ = [
     "CS_ALL",
     "CS_RAW",
     "ColumnSet",
-    "PickedColumnBlock",
+    "IndexedColumnBlock",
     "StockTable",
     "apply_processors",
+    "apply_without_copying",
     "check_key",
     "choose_columns",
     "column_labels",
@@ -42,7 +43,6 @@ __all__ = [
     "learns",
     "locate_rows",
     "of_stocks",
-    "pick_blocks",
     "refuse_reversed",
     "segment_range",
     "stock_table",
@@ -172,7 +172,7 @@ _OF_A_GROUP: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PickedColumnBlock(ColumnBlock):
+class IndexedColumnBlock(ColumnBlock):
     """Columns that lie elsewhere: row `i` of the table is ``values[where[i]]``."""
 
     where: NDArray[np.intp]
@@ -182,22 +182,22 @@ class PickedColumnBlock(ColumnBlock):
         return copy_rows(self.values, self.where)
 
 
-def pick_blocks(chain: Sequence[Processor], raw: Table) -> Table | None:
-    """Return what `chain` makes of `raw`; column groups that no processor touches become `PickedColumnBlock`.
+def apply_without_copying(chain: Sequence[Processor], raw: Table) -> Table | None:
+    """Return what `chain` makes of `raw`; column groups that no processor touches become `IndexedColumnBlock`.
 
     So DropnaLabel, which drops rows by their label, does not copy the features of those that stay. None when one of
     the processors may look at any column, or there is nothing to spare.
     """
-    touched = _touched(chain)
+    touched = _find_touched_groups(chain)
     if not chain or not raw.grouped or touched is None or all(block.group in touched for block in raw.blocks):
         return None
     worked = Table(rows=raw.rows, blocks=tuple(block for block in raw.blocks if block.group in touched))
     for processor in chain:
         worked = processor.transform(worked)
     if worked.rows is raw.rows or len(worked) == len(raw):
-        blocks = _merged(raw, worked, None)
+        blocks = _merge_blocks(raw, worked, None)
     else:
-        blocks = _merged(raw, worked, _positions(raw.rows, worked.rows))
+        blocks = _merge_blocks(raw, worked, _positions(raw.rows, worked.rows))
     return Table(rows=worked.rows, blocks=blocks)
 
 
@@ -207,7 +207,7 @@ class _OfAGroup(Protocol):
     fields_group: str | Sequence[str] | None
 
 
-def _touched(chain: Sequence[Processor]) -> frozenset[str] | None:
+def _find_touched_groups(chain: Sequence[Processor]) -> frozenset[str] | None:
     """Return the groups that the processors look at or change; None when that cannot be known."""
     groups: set[str] = set()
     for processor in chain:
@@ -218,7 +218,7 @@ def _touched(chain: Sequence[Processor]) -> frozenset[str] | None:
     return frozenset(groups)
 
 
-def _merged(raw: Table, worked: Table, where: NDArray[np.intp] | None) -> tuple[ColumnBlock, ...]:
+def _merge_blocks(raw: Table, worked: Table, where: NDArray[np.intp] | None) -> tuple[ColumnBlock, ...]:
     """Return the worked blocks, and the others of `raw`, in the order of `raw`."""
     own = iter(worked.blocks)
     groups = {block.group for block in worked.blocks}
@@ -227,7 +227,7 @@ def _merged(raw: Table, worked: Table, where: NDArray[np.intp] | None) -> tuple[
         if block.group in groups
         else block
         if where is None
-        else PickedColumnBlock(group=block.group, names=block.names, values=block.values, where=where)
+        else IndexedColumnBlock(group=block.group, names=block.names, values=block.values, where=where)
         for block in raw.blocks
     )
 
@@ -268,13 +268,13 @@ def stock_table(table: Table) -> StockTable:
     """Return the same rows instrument by instrument, as `HashStockFormat` wants them."""
     codes = table.rows.instrument_codes
     order = np.argsort(codes, kind="stable")
-    blocks = tuple(_ordered(block, order) for block in table.blocks)
+    blocks = tuple(_reorder_block(block, order) for block in table.blocks)
     offsets = np.searchsorted(codes[order], np.arange(len(table.rows.instruments) + 1))
     return StockTable(table=Table(rows=table.rows.take(order), blocks=blocks), offsets=offsets)
 
 
-def _ordered(block: ColumnBlock, order: NDArray[np.intp]) -> ColumnBlock:
-    if isinstance(block, PickedColumnBlock):
+def _reorder_block(block: ColumnBlock, order: NDArray[np.intp]) -> ColumnBlock:
+    if isinstance(block, IndexedColumnBlock):
         return replace(block, where=block.where[order])
     return ColumnBlock(group=block.group, names=block.names, values=block.values[order])
 

@@ -304,7 +304,7 @@ class NestedDataLoader(DataLoader):
         """Return the joined data as a panel."""
         frame: pd.DataFrame | None = None
         generations = []
-        asked = [_asked(loader, instruments) for loader in self.data_loader_l]
+        asked = [_choose_instruments(loader, instruments) for loader in self.data_loader_l]
         if instruments is not None and all(item is None for item in asked):
             raise ConfigError(f"none of the loaders knows the universe `{instruments}`", hint="give None, or codes")
         for loader, wanted in zip(self.data_loader_l, asked, strict=True):
@@ -332,7 +332,7 @@ class NestedDataLoader(DataLoader):
         return panel.table(0, len(panel.dates)).to_frame()
 
 
-def _asked(loader: DataLoader, instruments: Any) -> Any:
+def _choose_instruments(loader: DataLoader, instruments: Any) -> Any:
     named = isinstance(instruments, str | Mapping)
     return None if loader.universes == "none" or (loader.universes == "codes" and named) else instruments
 
@@ -359,16 +359,16 @@ class DataLoaderDH(DataLoader):
     ) -> None:
         from rollwright.dataset.handler import DataHandler  # noqa: PLC0415 - handlers are made from loaders
 
-        def built(config: Any) -> DataHandler:
+        def build_handler(config: Any) -> DataHandler:
             made: DataHandler = init_instance_by_config(
                 config, "rollwright.dataset.handler", accept_types=DataHandler, slot="handler"
             )
             return made
 
         self.handlers: dict[Any, DataHandler] = (
-            {group: built(config) for group, config in handler_config.items()}
+            {group: build_handler(config) for group, config in handler_config.items()}
             if is_group
-            else {None: built(handler_config)}
+            else {None: build_handler(handler_config)}
         )
         self.fetch_kwargs: dict[str, Any] = {"col_set": "__raw", **(fetch_kwargs or {})}
 

@@ -82,17 +82,17 @@ class FittedProcessor(TableProcessor):
                 f"{len(table.columns(self.fields_group))}"
             )
 
-        def normalised(values: Values, place: slice) -> Values:
+        def normalise(values: Values, place: slice) -> Values:
             out = np.empty(values.shape, dtype=values.dtype)
             for low in range(0, len(values), 1 << 14):
                 part = slice(low, low + (1 << 14))
                 with np.errstate(invalid="ignore"):  # an infinity in the fit range makes its column NaN
-                    out[part] = self.finished((values[part] - shift[place]) / scale[place])
+                    out[part] = self.finish((values[part] - shift[place]) / scale[place])
             return out
 
-        return table.map(self.fields_group, normalised)
+        return table.map(self.fields_group, normalise)
 
-    def finished(self, values: Values) -> Values:
+    def finish(self, values: Values) -> Values:
         """Return the normalised values as they are handed out."""
         return values
 
@@ -157,6 +157,6 @@ class RobustZScoreNorm(FittedProcessor):
         with np.errstate(invalid="ignore"):
             return middle, (float(np.median(np.abs(values - middle))) + EPS) * TO_SIGMA
 
-    def finished(self, values: Values) -> Values:
+    def finish(self, values: Values) -> Values:
         """Return the values, cut at ±3."""
         return np.clip(values, -CLIP, CLIP) if self.clip_outlier else values

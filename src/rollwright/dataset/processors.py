@@ -134,9 +134,9 @@ class DropnaProcessor(TableProcessor):
 
     def transform(self, table: Table) -> Table:
         """Return the rows that are complete."""
-        return table.take(self._kept(table))
+        return table.take(self._find_kept_rows(table))
 
-    def _kept(self, table: Table) -> NDArray[np.bool_]:
+    def _find_kept_rows(self, table: Table) -> NDArray[np.bool_]:
         keep = np.ones(len(table), dtype=np.bool_)
 
         def look(values: Values, _: slice) -> Values:
@@ -210,14 +210,14 @@ class ProcessInf(TableProcessor):
     def transform(self, table: Table) -> Table:
         """Return the table without infinities, but where a session has nothing else."""
 
-        def replaced(values: Values, starts: NDArray[np.intp]) -> Values:
+        def replace_infinities(values: Values, starts: NDArray[np.intp]) -> Values:
             infinite = np.isinf(values)
             if not infinite.any():
                 return values
             means = _spread(_means(np.where(infinite, np.nan, values), starts), starts, len(values))
             return np.where(infinite, means, values)
 
-        return table.map_sessions(None, replaced)
+        return table.map_sessions(None, replace_infinities)
 
 
 class Fillna(TableProcessor):
@@ -268,12 +268,12 @@ class CSRankNorm(TableProcessor):
     def transform(self, table: Table) -> Table:
         """Return the ranked table."""
 
-        def ranked(values: Values, starts: NDArray[np.intp]) -> Values:
+        def rank(values: Values, starts: NDArray[np.intp]) -> Values:
             session = _spread(np.arange(len(starts)), starts, len(values))
             shares = pd.DataFrame(values).groupby(session).rank(pct=True).to_numpy()
             return cast("Values", (shares - 0.5) * TO_UNIT)
 
-        return table.map_sessions(self.fields_group, ranked)
+        return table.map_sessions(self.fields_group, rank)
 
 
 class CSZFillna(TableProcessor):
@@ -285,11 +285,11 @@ class CSZFillna(TableProcessor):
     def transform(self, table: Table) -> Table:
         """Return the filled table."""
 
-        def filled(values: Values, starts: NDArray[np.intp]) -> Values:
+        def fill_missing(values: Values, starts: NDArray[np.intp]) -> Values:
             missing = np.isnan(values)
             return np.where(missing, _spread(_means(values, starts), starts, len(values)), values)
 
-        return table.map_sessions(self.fields_group, filled)
+        return table.map_sessions(self.fields_group, fill_missing)
 
 
 class HashStockFormat(TableProcessor):

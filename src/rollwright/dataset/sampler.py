@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import DTypeLike, NDArray
 
 from rollwright.calendar.trading import to_session
-from rollwright.dataset.handler_tables import PickedColumnBlock
+from rollwright.dataset.handler_tables import IndexedColumnBlock
 from rollwright.errors import ConfigError, SampleNotFoundError, UnknownInstrumentError, UnknownSettingError, nearest
 from rollwright.features.table import Table, two_levels
 
@@ -69,13 +69,13 @@ class TSDataSampler:
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.step_len = check_step_len(step_len)
-        self.fillna_type = _checked_fill(fillna_type)
+        self.fillna_type = _check_fill(fillna_type)
         self._dtype = np.dtype(dtype)
         self._dates = dates
         self._first = first
         self._instruments = table.rows.instruments
         self._blocks = [
-            (block.values, block.where if isinstance(block, PickedColumnBlock) else None) for block in table.blocks
+            (block.values, block.where if isinstance(block, IndexedColumnBlock) else None) for block in table.blocks
         ]
         self.columns = tuple(name for _, name in table.columns())
         sessions = dates.get_indexer(table.rows.dates)[table.rows.date_codes]
@@ -122,9 +122,9 @@ class TSDataSampler:
             For an instrument the data do not have; carries the nearest.
         """
         if isinstance(key, list | np.ndarray):
-            return self._gathered(*self._places(key))
+            return self._gather(*self._places(key))
         session, instrument = self._by_label(key) if isinstance(key, tuple) else self._by_number(key)
-        batch = self._gathered(np.array([session], dtype=np.intp), np.array([instrument], dtype=np.intp))
+        batch = self._gather(np.array([session], dtype=np.intp), np.array([instrument], dtype=np.intp))
         return batch.reshape(batch.shape[1:])
 
     @property
@@ -160,7 +160,7 @@ class TSDataSampler:
         for name, value in kwargs.items():
             if name != "fillna_type":
                 raise UnknownSettingError(name, ("fillna_type",), where="TSDataSampler.config")
-            self.fillna_type = _checked_fill(value)
+            self.fillna_type = _check_fill(value)
 
     def _places(self, keys: Sequence[Any] | NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         if len(keys) and isinstance(keys[0], tuple):
@@ -203,11 +203,11 @@ class TSDataSampler:
             )
         return session, place
 
-    def _gathered(self, sessions: NDArray[np.intp], instruments: NDArray[np.intp]) -> NDArray[Any]:
+    def _gather(self, sessions: NDArray[np.intp], instruments: NDArray[np.intp]) -> NDArray[Any]:
         when = sessions[:, None] + np.arange(1 - self.step_len, 1)
         rows = self._grid[np.maximum(when, 0), instruments[:, None]]
         rows[when < 0] = -1
-        rows = _filled(rows, self.fillna_type).reshape(-1)
+        rows = _fill_rows(rows, self.fillna_type).reshape(-1)
         gaps = rows < 0
         rows[gaps] = 0
         batch = np.empty((len(rows), len(self.columns)), dtype=self._dtype)
@@ -234,13 +234,13 @@ def check_step_len(step_len: Any) -> int:
     return int(step_len)
 
 
-def _checked_fill(fillna_type: Any) -> str:
+def _check_fill(fillna_type: Any) -> str:
     if fillna_type not in FILLS:
         raise UnknownSettingError(str(fillna_type), FILLS, where="the fills of TSDataSampler")
     return str(fillna_type)
 
 
-def _filled(rows: NDArray[np.int32], fillna_type: str) -> NDArray[np.int32]:
+def _fill_rows(rows: NDArray[np.int32], fillna_type: str) -> NDArray[np.int32]:
     if fillna_type == "none":
         return rows
     filled = _forward(rows)
