@@ -57,7 +57,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 __all__ = [
     "ArtifactNotFoundError",
@@ -115,6 +115,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return lowered[found[0]] if found else None
 
 
+_ENVIRONMENT: Final = 3
+
+
 class RollwrightError(Exception):
     """Root of the tree: catching it catches every error raised on purpose.
 
@@ -127,6 +130,14 @@ class RollwrightError(Exception):
     """
 
     exit_code: ClassVar[int] = 2
+
+    @property
+    def is_away(self) -> bool:
+        """Whether something of the environment does not answer or refuses: what it holds is neither gone nor damaged.
+
+        Whoever would make something anew because of an error looks here first: what is away is waited for, or told.
+        """
+        return self.exit_code == _ENVIRONMENT
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         self.message = message

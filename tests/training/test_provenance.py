@@ -82,7 +82,7 @@ def test_it_names_no_host_no_time_and_no_run_and_stays_true_when_the_project_mov
 
 def test_it_tells_a_slot_from_a_process_of_ones_own():
     assert told()["process"] == "own"
-    slot = train_in_slot(TASK, experiment_name="exp")
+    slot = train_in_slot(TASK, experiment_name="another")
     assert slot.value.load_object("provenance")["process"] == "slot"
 
 

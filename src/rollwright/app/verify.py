@@ -113,6 +113,8 @@ def verify(what: str | None = None, *, project: Path | None = None, progress: Co
     ------
     ConfigError, RecorderNotFoundError
         When nothing was recorded, or `what` names nothing.
+    RollwrightError
+        Of the environment (exit code 3), when a store or a disk is away: then nothing is known to be lost.
     """
     settings = load_settings(start=project)
     found = Verification(root=settings.root.resolve())
@@ -148,6 +150,8 @@ def _check_run(run: StoredRun, found: Verification) -> None:
     try:
         refs = store.list()
     except RollwrightError as error:
+        if error.is_away:  # nothing is known to be lost
+            raise
         found.add("error", "manifest", store.folder / MANIFEST, error.message, run=title)
         return
     ended = run.recorder.status == Recorder.STATUS_FI
@@ -171,6 +175,8 @@ def _check_artifact(store: LocalArtifactStore, ref: ArtifactRef, title: str, fou
     try:
         store.verify(ref)
     except RollwrightError as error:
+        if error.is_away:
+            raise
         found.add("error", "corrupt" if path.exists() else "missing", path, error.message, run=title)
         return
     found.size += ref.length

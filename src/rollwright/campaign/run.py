@@ -68,6 +68,12 @@ def submit(plan: CampaignPlan, manager: TaskManager) -> Submission:
     """Put the windows into the pool and decide which results still stand (decision D16).
 
     Tasks that failed or were cancelled are tried again: giving the command anew asks for that.
+
+    Raises
+    ------
+    RollwrightError
+        Of the environment (exit code 3), when a tracking store, artifacts or market data are away, so that it is not
+        known what stands. Nothing finished is put back to work for that.
     """
     check = ScopeCheck()
     _rename_former(plan, manager)
@@ -109,7 +115,10 @@ def _rename_former(plan: CampaignPlan, manager: TaskManager) -> None:
 
 
 def _judge(window: Window, task: Mapping[str, Any], check: ScopeCheck) -> Verdict:
-    """Tell what of a finished window stands: by what was noted with the result, and by what its recorder holds."""
+    """Tell what of a finished window stands: by what was noted with the result, and by what its recorder holds.
+
+    Only what is missing or damaged does not stand; a store or a disk that is away is an error.
+    """
     verdict = judge(window.spec.definition, task.get("validity"), check=check)
     noted = Validity.from_json(task.get("validity"))
     if verdict.reason is not None or noted is None:
@@ -126,6 +135,8 @@ def _judge(window: Window, task: Mapping[str, Any], check: ScopeCheck) -> Verdic
     except RecorderNotFoundError as error:
         return Verdict(fit=error.message)
     except RollwrightError as error:
+        if error.is_away:
+            raise
         return Verdict(records=error.message)
     return Verdict()
 

@@ -174,6 +174,8 @@ class RecorderCollector(Collector):
                 try:
                     collected[name][key] = recorder.load_object(path)
                 except RollwrightError as error:
+                    if error.is_away:
+                        raise
                     name_of = " ".join(map(str, key)) if isinstance(key, tuple) else key
                     problems.append(f"{name_of}: {path} of recorder {recorder.id}: {error.message}")
         if problems:

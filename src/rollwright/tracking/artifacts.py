@@ -15,6 +15,7 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -32,9 +33,19 @@ from rollwright.errors import (
     nearest,
 )
 
-__all__ = ["RAW", "ArtifactRef", "ArtifactStore", "ArtifactWrite", "LocalArtifactStore", "check_artifact_name"]
+__all__ = [
+    "RAW",
+    "ArtifactRef",
+    "ArtifactStore",
+    "ArtifactWrite",
+    "LocalArtifactStore",
+    "check_artifact_name",
+    "has_entries",
+    "mark_root",
+]
 
 MANIFEST: Final = "artifacts.json"
+ROOT_MARK: Final = ".artifacts"
 FORMAT: Final = 1
 RAW: Final = "file"  # the kind of a file stored as it came
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\\]")
@@ -143,11 +154,15 @@ class LocalArtifactStore:
     ----------
     folder : Path
         The run's folder; created at the first write. It holds the folder ``artifacts`` and the manifest.
+    root : Path, optional
+        The folder of all runs, which `mark_root` made. Where nothing at all is in it, its disk is away: then no
+        artifact is called missing.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, root: Path | None = None) -> None:
         self.folder = folder
         self.files = folder / "artifacts"
+        self._root = root
 
     def write(self, items: Sequence[ArtifactWrite]) -> list[ArtifactRef]:
         """Store `items`, flushed to the disk when this returns.
@@ -211,7 +226,8 @@ class LocalArtifactStore:
     def _verify_file(self, ref: ArtifactRef) -> tuple[Path, ArtifactRef]:
         name = ref.name
         path = self._inside(ref.file)
-        if path.is_symlink() or not path.is_file():
+        if not _is_plain_file(path):
+            self._check_root()
             raise CorruptArtifactError(f"artifact {name!r}: its file {ref.file} is gone", hint=_RERUN)
         with open_regular(path) as handle:
             length = os.fstat(handle.fileno()).st_size
@@ -275,10 +291,19 @@ class LocalArtifactStore:
         try:
             text = read_text(path, limit=MEDIUM)
         except FileNotFoundError:
+            self._check_root()
             return {}
         except UnicodeDecodeError as error:
             raise CorruptArtifactError(f"the manifest {path} cannot be read: {error}") from error
         return _parse_manifest(text, path)
+
+    def _check_root(self) -> None:
+        if self._root is not None and not has_entries(self._root):
+            raise ArtifactStorageError(
+                f"the folder of all artifacts, {self._root}, is not there or empty",
+                hint="is its disk mounted? if the files are lost for good, make the folder, with any file in it: what "
+                "was in it is made anew then",
+            )
 
     def _replace_manifest(self, listed: Mapping[str, ArtifactRef]) -> None:
         rows = [asdict(ref) for _, ref in sorted(listed.items())]
@@ -291,6 +316,37 @@ class LocalArtifactStore:
         for file in files:
             with suppress(FileNotFoundError):
                 self._inside(file).unlink()
+
+
+def mark_root(root: Path) -> None:
+    """Make the folder of all runs, with a file in it, by which an empty mount point is told from a folder without runs.
+
+    Raises
+    ------
+    ArtifactStorageError
+    """
+    mark = root / ROOT_MARK
+    with _translate_errors("make", ROOT_MARK, root):
+        if not mark.exists():
+            make_folder(root)
+            write_text(mark, "Files of runs. Where this folder is empty, its disk is away.\n")
+
+
+def has_entries(folder: Path) -> bool:
+    """Tell whether anything is in `folder`; False when it is not there."""
+    try:
+        with os.scandir(folder) as found:
+            return next(found, None) is not None
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _is_plain_file(path: Path) -> bool:
+    """Tell whether `path` is a file and no link; a folder that may not be read is an error."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 _RERUN: Final = "restore it from a copy, or run the task again"

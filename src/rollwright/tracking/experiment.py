@@ -258,6 +258,7 @@ class Experiment:
 
     def _create(self, name: str | None, status: str, *, tags: Mapping[str, str] | None = None) -> Recorder:
         wanted = name if name is not None else Recorder.DEFAULT_NAME
+        self._location.mark_artifacts()
         run = self._location.store.create_run(
             self.id, name=_run_name(wanted), status=status, start=self._clock.now(), tags=tags or {}
         )

@@ -13,8 +13,8 @@ from rollwright.config.context import current_settings, open_part
 from rollwright.config.settings import STATE_DIR, Settings, mask_secrets
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.sqlite_urls import sqlite_path, sqlite_url
-from rollwright.errors import RecordError
-from rollwright.tracking.artifacts import LocalArtifactStore
+from rollwright.errors import RecordError, TrackingUnavailableError
+from rollwright.tracking.artifacts import LocalArtifactStore, has_entries, mark_root
 from rollwright.tracking.store import RunRecord, TrackingStore
 from rollwright.tracking.stores.opening import open_tracking
 
@@ -58,11 +58,39 @@ class TrackingLocation:
 
     def files_of(self, experiment_id: str, run_id: str) -> LocalArtifactStore:
         """Return the artifacts of a run."""
-        return LocalArtifactStore(self.artifacts / experiment_id / run_id)
+        root = self.artifacts if self.store.traits.durable else None  # what is in memory has no disk that may be away
+        return LocalArtifactStore(self.artifacts / experiment_id / run_id, root=root)
 
-    def fetch(self, run: RunRecord) -> None:
-        """Bring the files of a run here that another project recorded, when a server stores them."""
-        self.store.fetch_files(run)
+    def fetch(self, run: RunRecord) -> bool:
+        """Bring the files of a run here that another project recorded, when a server stores them.
+
+        Returns
+        -------
+        bool
+            As `TrackingStore.fetch_files`.
+        """
+        return self.store.fetch_files(run)
+
+    def mark_artifacts(self) -> None:
+        """Make the folder of the artifacts, with a file in it, so that it is known later when its disk is away."""
+        if self.store.traits.durable:
+            mark_root(self.artifacts)
+
+    def check_present(self) -> None:
+        """Check that the tracking store, which holds something, is not on a disk that is away.
+
+        Raises
+        ------
+        TrackingUnavailableError
+            When there is neither the file of an embedded database nor anything else in its folder.
+        """
+        path = sqlite_path(self.uri)
+        if path is not None and not path.exists() and not has_entries(path.parent):
+            raise TrackingUnavailableError(
+                f"the tracking store {path} is not there, and its folder is empty",
+                hint="is its disk mounted? if it is lost for good, put any file into the folder: what was recorded "
+                "there is made anew then",
+            )
 
     def portable_uri(self) -> str:
         """Return the URI as it may be stored: relative to the project folder, and without a password."""

@@ -352,7 +352,8 @@ class Recorder:
     def _files(self) -> LocalArtifactStore:
         """The run's files, downloaded first when another project recorded them and a server stores them."""
         if not self._fetched:
-            self._location.fetch(self._run)
+            if not self._location.fetch(self._run):  # it has no files here, so none of them can be away
+                self._local = LocalArtifactStore(self._local.folder)
             self._fetched = True
         return self._local
 
@@ -385,11 +386,14 @@ class RecorderReference:
         ------
         RecorderNotFoundError
             When the store does not know it, it is deleted, or it was recorded in another store.
+        TrackingUnavailableError
+            When the store does not answer, or is on a disk that is away.
         """
         try:
             location = find_location(value)
         except RecordError as error:
             raise RecorderNotFoundError(error.message, hint=error.hint) from error
+        location.check_present()
         run = location.store.get_run(check_id(value.get("recorder_id"), what="recorder"))
         if run.deleted:
             raise RecorderNotFoundError(f"recorder {run.id} is deleted")

@@ -101,12 +101,16 @@ class TrackingTraits:
         Whether several processes may write at once.
     max_param, max_tag : int
         Longest value of a parameter and of a tag, in characters; what is longer is refused, never cut.
+    records_while_away : bool
+        Whether runs are recorded while the server does not answer. What cannot be looked up then is learnt anew; with
+        any other store it is an error.
     """
 
     durable: bool
     multi_process: bool
     max_param: int = 6000
     max_tag: int = 8000
+    records_while_away: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,8 +281,14 @@ class TrackingStore(Protocol):
         """Delete a run; its record stays readable by id."""
         ...
 
-    def fetch_files(self, run: RunRecord) -> None:
+    def fetch_files(self, run: RunRecord) -> bool:
         """Bring the files of `run` to the folder of the artifacts, when they are stored elsewhere and not here yet.
+
+        Returns
+        -------
+        bool
+            Whether its files are, or were, in that folder; False for a run that was recorded elsewhere and of which
+            nothing is to be had.
 
         Raises
         ------

@@ -16,7 +16,7 @@ from rollwright.config.construct import init_instance_by_config
 from rollwright.config.placeholders import fill_paths
 from rollwright.core.canonical import canonical_json
 from rollwright.dataset.contract import ReadScope, TaskDataset, check_dataset
-from rollwright.errors import RollwrightError
+from rollwright.errors import DataNotFoundError, RollwrightError
 from rollwright.market.current import current_market
 
 __all__ = ["ScopeCheck", "find_scopes"]
@@ -83,6 +83,8 @@ class ScopeCheck:
             try:
                 reason = self._why_stale(definition, scope)
             except (RollwrightError, KeyError, TypeError) as error:
+                if isinstance(error, RollwrightError) and error.is_away:
+                    raise
                 return f"the market data changed, and what it read cannot be told: {error}"
             if reason is not None:
                 return reason
@@ -90,11 +92,16 @@ class ScopeCheck:
 
     def _why_stale(self, definition: Mapping[str, Any], scope: ReadScope) -> str | None:
         # 1. The same generation: nothing changed.
-        source = current_market(scope.freq)
-        if scope.generation == source.generation:
+        try:
+            source = current_market(scope.freq)
+        except DataNotFoundError:
+            if scope.stop is not None:
+                raise
+            source = None  # data of another kind, which need no market
+        if source is not None and scope.generation == source.generation:
             return None
         # 2. Data that are not told by sessions stand or fall with their generation, which the dataset tells.
-        if scope.stop is None:
+        if source is None or scope.stop is None:
             same = self._dataset(definition).generation == scope.generation
             return None if same else "the market data changed"
         # 3. The history of the source: which sessions no series was changed in since.

@@ -255,7 +255,9 @@ def _save(recorder: Recorder, artifacts: Mapping[str, Any]) -> None:
 def _is_readable(recorder: Recorder, name: str) -> bool:
     try:
         recorder.download_artifact(name)
-    except RecordError:
+    except RecordError as error:
+        if error.is_away:
+            raise
         return False
     return True
 

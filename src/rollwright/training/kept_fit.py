@@ -61,14 +61,24 @@ def find_fit(definition: Mapping[str, Any], experiment_name: str) -> KeptFit | N
     """Return the fit of the task `definition` from an ended recorder of the experiment; None when none stands.
 
     Of several, one that the task can go on in is taken, and of those the one that holds most.
+
+    Raises
+    ------
+    RecordError
+        When the tracking store or the artifacts are away, so that it is not known whether there is one. A store that
+        records while its server is away finds none then.
     """
     parts = TaskParts.of(definition)
     check = ScopeCheck()
     try:
         experiment = R.get_exp(experiment_name=experiment_name)
         found = experiment.list_recorders("list", filter_string=f"tags.{FIT_KEY_TAG} = '{parts.fit.key}'")
-    except (ExperimentNotFoundError, TrackingUnavailableError):  # what cannot be looked up is learnt
+    except ExperimentNotFoundError:
         return None
+    except TrackingUnavailableError:
+        if not R.exp_manager.location.store.traits.records_while_away:
+            raise
+        return None  # training goes on beside a server that is away, and what cannot be looked up is learnt
     usable: list[tuple[bool, int, Recorder, Validity]] = []
     for recorder in found:
         validity = load_validity(recorder) if recorder.status in _ENDED else None
@@ -82,6 +92,8 @@ def find_fit(definition: Mapping[str, Any], experiment_name: str) -> KeptFit | N
         try:
             model = recorder.load_object(MODEL_ARTIFACT)
         except RecordError as error:
+            if error.is_away:
+                raise
             _logger.warning("fit.unreadable recorder=%s reason=%s", recorder.id, error.message)
             continue
         _logger.info("fit.kept recorder=%s goes_on=%s records=%d", recorder.id, goes_on, stands)
@@ -90,10 +102,18 @@ def find_fit(definition: Mapping[str, Any], experiment_name: str) -> KeptFit | N
 
 
 def load_validity(recorder: Recorder) -> Validity | None:
-    """Return what `recorder` says it holds; None when it holds no fit that this version understands."""
+    """Return what `recorder` says it holds; None when it holds no fit that this version understands.
+
+    Raises
+    ------
+    RecordError
+        When its artifacts are away: what they hold is not known then.
+    """
     try:
         return Validity.from_json(recorder.load_object(VALIDITY_ARTIFACT))
-    except RecordError:
+    except RecordError as error:
+        if error.is_away:
+            raise
         return None
 
 
@@ -119,6 +139,8 @@ def _is_whole(recorder: Recorder, basis: Basis) -> bool:
     try:
         for name in basis.artifacts:
             recorder.download_artifact(name)  # without a target it only verifies the stored bytes
-    except RecordError:
+    except RecordError as error:
+        if error.is_away:
+            raise
         return False
     return True

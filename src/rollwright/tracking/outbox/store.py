@@ -89,8 +89,8 @@ class OutboxStore:
 
     @property
     def traits(self) -> TrackingTraits:
-        """Those of the server, and durable in any case."""
-        return replace(self.inner.traits, durable=True)
+        """Those of the server, and durable in any case, also while it is unreachable."""
+        return replace(self.inner.traits, durable=True, records_while_away=True)
 
     def create_experiment(self, name: str) -> ExperimentRecord:
         """Return the experiment `name`; while the server is unreachable, one that is created there later."""
@@ -231,7 +231,7 @@ class OutboxStore:
             self._journals[run_id] = journal
             return journal
 
-    def fetch_files(self, run: RunRecord) -> None:
+    def fetch_files(self, run: RunRecord) -> bool:
         """Download a run's files, when the server has them and this project neither recorded nor downloaded them.
 
         Raises
@@ -242,9 +242,9 @@ class OutboxStore:
         files, journal = self.sender.files, self.find_journal(run.id)
         folder = self.sender.artifacts / run.experiment_id / run.id
         known = journal is not None and journal.operations[0]["op"] == "create"
-        if files is None or known or folder.exists() or not files.takes(run.location):
-            return
-        self._reach(lambda: fetch_files(files, run.location, folder))
+        if files is None or known or folder.exists():
+            return True
+        return files.takes(run.location) and self._reach(lambda: fetch_files(files, run.location, folder))
 
     def retry_now(self) -> None:
         """End the pause: the next call asks the server again."""

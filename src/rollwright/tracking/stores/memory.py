@@ -176,8 +176,9 @@ class MemoryTrackingStore:
             run = self._live(run_id)
             run.record = replace(run.record, deleted=True)
 
-    def fetch_files(self, run: RunRecord) -> None:
+    def fetch_files(self, run: RunRecord) -> bool:  # noqa: ARG002 - the port's signature
         """Do nothing: the files of every run are in the folder of the artifacts."""
+        return True
 
     def close(self) -> None:
         """Do nothing: there is nothing to release."""

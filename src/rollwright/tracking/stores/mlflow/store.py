@@ -246,8 +246,9 @@ class MlflowStore:
         with _translate_errors(f"run {run_id}", missing=RecorderNotFoundError):
             self._store.delete_run(run_id)
 
-    def fetch_files(self, run: RunRecord) -> None:
+    def fetch_files(self, run: RunRecord) -> bool:  # noqa: ARG002 - the port's signature
         """Do nothing: with an embedded database the files of every run are in the folder of the artifacts."""
+        return True
 
     def close(self) -> None:
         """Close the connections; the next call opens them again."""
