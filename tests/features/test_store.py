@@ -18,6 +18,7 @@ from rollwright.errors import CorruptFileError, DataError, LookAheadError
 from rollwright.expression.engine import evaluate
 from rollwright.expression.planner import compile_plan
 from rollwright.features.row_layout import RowLayout
+from rollwright.features.store import feature_store
 from rollwright.features.store import fill as store_fill
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.universe import Universe
@@ -262,6 +263,23 @@ def test_processes_asking_at_once_build_once(tmp_path: Path) -> None:
     logs = [run.communicate()[0] for run in runs]
     assert all(run.returncode == 0 for run in runs)
     assert sum(log.count("features.built") for log in logs) == 1
+
+
+def test_what_another_process_built_while_this_one_waited_for_the_lock_is_not_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, market, other = feature_store.file_lock, Market(500), Market(500)
+
+    def taken_by_another(path: Path):
+        monkeypatch.setattr(feature_store, "file_lock", lock)
+        assert FeatureStore(tmp_path).matrix(FEATURES, other).is_new
+        return lock(path)
+
+    monkeypatch.setattr(feature_store, "file_lock", taken_by_another)
+    made = FeatureStore(tmp_path).matrix(FEATURES, market)
+    assert not made.is_new
+    assert other.loads
+    assert not market.loads
 
 
 def test_a_crash_in_the_middle_leaves_nothing_to_read(tmp_path: Path) -> None:

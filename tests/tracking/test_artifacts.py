@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollwright.core import atomic
+from rollwright.core.locks import probe_lock
 from rollwright.errors import ArtifactNotFoundError, ArtifactStorageError, CorruptArtifactError, RecordError
 from rollwright.tracking.artifacts import ArtifactWrite, LocalArtifactStore, check_artifact_name
 
@@ -76,6 +77,22 @@ def test_deleting_removes_the_entry_and_the_file(store):
     assert everything_in(store.files) == ["b.json"]
     with pytest.raises(ArtifactNotFoundError):
         store.delete("a")
+
+
+def test_an_artifact_is_removed_under_the_lock_that_writers_take(store, monkeypatch):
+    store.write([item("a", "1"), item("b", "2")])
+    replace = LocalArtifactStore._replace_manifest
+    held = []
+
+    def watched(self, entries):
+        held.append(probe_lock(store.folder / "artifacts.lock"))
+        return replace(self, entries)
+
+    monkeypatch.setattr(LocalArtifactStore, "_replace_manifest", watched)
+    store.delete("a")
+    store.write([item("c", "3")])
+    assert held == [True, True]
+    assert probe_lock(store.folder / "artifacts.lock") is False
 
 
 def test_every_flipped_bit_is_detected(store):
