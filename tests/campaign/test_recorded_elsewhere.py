@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from rollwright.campaign import run
 from rollwright.campaign.run import finished_recorders
 from rollwright.errors import RecorderNotFoundError
 
@@ -19,7 +20,8 @@ class Manager:
         return {"res": f"recorder {task_id}"}
 
 
-def test_the_window_is_named_with_what_to_do():
+def test_the_window_is_named_with_what_to_do(monkeypatch):
+    monkeypatch.setattr(run, "_check_identity", lambda _window, _recorder: None)  # these are no recorders
     windows = [SimpleNamespace(name="a", key="a"), SimpleNamespace(name="b", key="b")]
     submission = SimpleNamespace(ids={"a": "1", "b": "2"})
     with pytest.raises(RecorderNotFoundError, match=r"window b .* elsewhere: .* run 87a4") as caught:

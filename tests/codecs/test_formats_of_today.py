@@ -1,4 +1,4 @@
-"""Files of format 1 of every kind, written once and kept: whatever changes, they must open."""
+"""Files of every kind in their present format, written once and kept: whatever changes, they must open."""
 
 from __future__ import annotations
 
@@ -51,12 +51,19 @@ def test_a_model():
 
 @pytest.mark.usefixtures("key")
 def test_an_envelope_opens_with_its_key_and_under_its_name():
-    assert opened("envelope", "object.sealed", "object") == {1, 2, 3}
+    assert opened("envelope", "object-2.sealed", "a-run/object") == {1, 2, 3}
     assert Serializable.get_backend().loads((FORMATS / "serializable.pkl").read_bytes()) == {"f": {1, 2}}
-    with pytest.raises(UntrustedArtifactError, match="stands where"):
-        opened("envelope", "object.sealed", "another")
+    for other in ("a-run/another", "another-run/object", "object", ""):
+        with pytest.raises(UntrustedArtifactError, match="stands where"):
+            opened("envelope", "object-2.sealed", other)
+
+
+@pytest.mark.usefixtures("key")
+def test_an_envelope_of_format_1_does_not_say_its_run_and_stays_shut():
+    with pytest.raises(UntrustedArtifactError, match="without saying of which run it is; train that task again"):
+        opened("envelope", "object.sealed", "object")
 
 
 def test_without_its_key_it_stays_shut():
     with pytest.raises(UntrustedArtifactError, match="none of this machine's"):
-        opened("envelope", "object.sealed", "object")
+        opened("envelope", "object-2.sealed", "a-run/object")

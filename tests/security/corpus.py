@@ -263,8 +263,8 @@ def build(folder: Path, marker: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     evil = Raw("os", "system", f"touch {marker}").bytes()
-    own = seal(evil, fmt="artifact", name="another.pkl")
-    other = seal(evil, fmt="artifact", name="x.pkl", keyring=Keyring(folder / "other-keys"))
+    own = seal(evil, fmt="artifact 2", name="another.pkl")
+    other = seal(evil, fmt="artifact 2", name="x.pkl", keyring=Keyring(folder / "other-keys"))
     everything = (*pickles(str(marker)), *others(str(marker)), *sealed_ones(str(marker), own, other))
     for place, (name, body) in enumerate(everything):
         (folder / f"{place:03d} {name.replace('/', '_')}.bin").write_bytes(body)

@@ -126,12 +126,13 @@ def test_nothing_unsigned_is_unpickle_object(other, tmp_path):
     marker, path = tmp_path / "marker", tmp_path / "x.sealed"
     codec = EnvelopeCodec()
     codec.write(Marker(marker), path, name="x")
-    path.write_bytes(seal(bytes(opened(path.read_bytes()).payload), fmt="artifact", name="x", keyring=other))
+    payload = bytes(opened(path.read_bytes(), fmt=EnvelopeCodec.FORMAT).payload)
+    path.write_bytes(seal(payload, fmt=EnvelopeCodec.FORMAT, name="x", keyring=other))
     with pytest.raises(UntrustedArtifactError, match="is none of this machine's"):
         codec.read(path, name="x")
     assert not marker.exists()
     codec.write(Marker(marker), path, name="x")
-    with pytest.raises(UntrustedArtifactError, match="was signed as artifact 'x'"):
+    with pytest.raises(UntrustedArtifactError, match="was signed as artifact 2 'x'"):
         codec.read(path, name="y")
     assert not marker.exists()
     codec.read(path, name="x")  # ours, and what we signed runs: a signature proves origin, nothing else

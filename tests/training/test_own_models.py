@@ -82,10 +82,14 @@ def test_another_process_opens_it_without_the_file(own, tmp_path):
     own.unlink()
     script = (
         "import sys; from pathlib import Path; from rollwright.codecs.envelope import EnvelopeCodec\n"
-        "print(EnvelopeCodec().read(Path(sys.argv[1]), name='params.pkl').predict(None))\n"
+        "print(EnvelopeCodec().read(Path(sys.argv[1]), name=sys.argv[2]).predict(None))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, path], check=True, capture_output=True, text=True, cwd=tmp_path
+        [sys.executable, "-c", script, path, f"{recorder.id}/params.pkl"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
     )
     assert done.stdout == "6\n"
 
@@ -106,7 +110,7 @@ def test_a_signed_file_put_in_the_place_of_another_is_refused():
     assert text.count('"params.pkl"') == 1
     text = text.replace('"seal"', '"was sealed"')  # whoever can write the folder can seal it too
     manifest.write_text(text.replace('"params.pkl"', '"kept"').replace('"other.pkl"', '"params.pkl"'))
-    with pytest.raises(UntrustedArtifactError, match=r"signed as artifact 'other\.pkl'"):
+    with pytest.raises(UntrustedArtifactError, match=r"signed as artifact 2 '\w+/other\.pkl'"):
         recorder.load_object("params.pkl")
 
 

@@ -20,7 +20,8 @@ from rollwright.errors import ConfigError, RecordError, TaskFailedError
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.memory import MemoryStore
-from rollwright.tracking.artifacts import ArtifactRef, LocalArtifactStore
+from rollwright.signing.envelope import payload_digest, read_envelope
+from rollwright.tracking.artifacts import LocalArtifactStore
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.execute import TASK_ARTIFACT, task_train
 from rollwright.training.kept_fit import MODEL_ARTIFACT, VALIDITY_ARTIFACT
@@ -37,7 +38,8 @@ EXPERIMENT: Final = "replay"
 class ArtifactComparison:
     """One artifact, then and now; the SHA-256 is None where there is none of its name.
 
-    `pickled` says that it has no format of its own: it is stored with the code of its class.
+    `pickled` says that it has no format of its own: it is stored with the code of its class, and the SHA-256 is that of
+    what its envelope holds, since the envelope says of which run it is.
     """
 
     name: str
@@ -121,22 +123,40 @@ def replay(what: str, *, project: Path | None = None) -> Replay:
         with using(there):
             _train(task, run, there, in_slot=origin.get("process") == "slot")
         after, now = _read_outcome(Path(folder))
-    names = sorted((before.keys() | after.keys()) - {PROVENANCE_ARTIFACT, VALIDITY_ARTIFACT})
+    then = _list_contents(run.files)
+    names = sorted((then.keys() | after.keys()) - {PROVENANCE_ARTIFACT, VALIDITY_ARTIFACT})
     return Replay(
         run=run,
-        artifacts=tuple(_compare(name, before.get(name), after.get(name)) for name in names),
+        artifacts=tuple(_compare(name, then.get(name), after.get(name)) for name in names),
         changed=tuple(differences(origin, now)) if origin else (),
         has_provenance=bool(origin),
     )
 
 
-def _compare(name: str, then: ArtifactRef | None, now: ArtifactRef | None) -> ArtifactComparison:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Content:
+    """What an artifact holds: the SHA-256 of its file, or of what its envelope holds."""
+
+    sha256: str
+    pickled: bool
+
+
+def _compare(name: str, then: _Content | None, now: _Content | None) -> ArtifactComparison:
     return ArtifactComparison(
         name=name,
         then=None if then is None else then.sha256,
         now=None if now is None else now.sha256,
-        pickled=any(ref is not None and ref.kind == EnvelopeCodec.kind for ref in (then, now)),
+        pickled=any(content is not None and content.pickled for content in (then, now)),
     )
+
+
+def _list_contents(store: LocalArtifactStore) -> dict[str, _Content]:
+    contents = {}
+    for ref in store.list():
+        pickled = ref.kind == EnvelopeCodec.kind
+        digest = payload_digest(read_envelope(store.local_path(ref.name)[0])) if pickled else ref.sha256
+        contents[ref.name] = _Content(sha256=digest, pickled=pickled)
+    return contents
 
 
 def _train(task: Any, run: StoredRun, settings: Settings, *, in_slot: bool) -> None:
@@ -153,11 +173,11 @@ def _train(task: Any, run: StoredRun, settings: Settings, *, in_slot: bool) -> N
         raise TaskFailedError([(run.title(), last_line(str(done.get("error") or "")))])
 
 
-def _read_outcome(folder: Path) -> tuple[dict[str, ArtifactRef], Mapping[str, Any]]:
-    """Return the artifacts of the one run in `folder`, and its provenance."""
+def _read_outcome(folder: Path) -> tuple[dict[str, _Content], Mapping[str, Any]]:
+    """Return what the artifacts of the one run in `folder` hold, and its provenance."""
     runs = [path.parent for path in folder.glob("*/*/artifacts.json")]
     if len(runs) != 1:
         raise RecordError(f"training again left {len(runs)} runs in {folder}, one was due")
     store = LocalArtifactStore(runs[0])
     now = JsonCodec().read(store.local_path(PROVENANCE_ARTIFACT)[0])
-    return {ref.name: ref for ref in store.list()}, now if isinstance(now, dict) else {}
+    return _list_contents(store), now if isinstance(now, dict) else {}

@@ -20,7 +20,7 @@ from rollwright.pool.stores.sqlite.check import sqlite_problems
 from rollwright.signing.envelope import open_sealed, read_envelope
 from rollwright.tracking.artifacts import MANIFEST, RAW, ArtifactRef, LocalArtifactStore
 from rollwright.tracking.location import TrackingLocation
-from rollwright.tracking.recorder import Recorder
+from rollwright.tracking.recorder import Recorder, signed_name
 
 __all__ = ["IntegrityFinding", "Verification", "verify"]
 
@@ -181,18 +181,18 @@ def _check_artifact(store: LocalArtifactStore, ref: ArtifactRef, title: str, fou
         return
     found.size += ref.length
     try:
-        _decode(path, ref)
+        _decode(path, ref, store.folder.name)
     except (CorruptArtifactError, ValueError, OSError) as error:
         found.add("error", "undecodable", path, f"{type(error).__name__}: {error}".splitlines()[0], run=title)
     except RollwrightError as error:
         found.add("warning", "not opened", path, error.message, run=title)
 
 
-def _decode(path: Path, ref: ArtifactRef) -> None:
+def _decode(path: Path, ref: ArtifactRef, run_id: str) -> None:
     if ref.kind == RAW:
         return
     if ref.kind == EnvelopeCodec.kind:
-        open_sealed(read_envelope(path), fmt=EnvelopeCodec.FORMAT, name=ref.name, where=path.name)
+        open_sealed(read_envelope(path), fmt=EnvelopeCodec.FORMAT, name=signed_name(run_id, ref.name), where=path.name)
     elif ref.kind == "dataset":  # its codec would build the user's classes
         JsonCodec().read(path)
     elif ref.kind in codecs.kinds():

@@ -28,7 +28,7 @@ from rollwright.tracking.recorder import Recorder
 from rollwright.training.data_dependency import ScopeCheck
 from rollwright.training.kept_fit import load_validity
 from rollwright.training.pooled import train_in_pool, train_in_slot
-from rollwright.training.validity import RESULT_SCHEMA, Validity, Verdict, judge
+from rollwright.training.validity import RESULT_SCHEMA, TaskParts, Validity, Verdict, judge
 
 __all__ = ["REQUIRED_ARTIFACTS", "Submission", "finished_recorders", "submit", "train_windows", "warm_features"]
 
@@ -221,16 +221,31 @@ def finished_recorders(
     Raises
     ------
     RecorderNotFoundError
-        When a worker recorded one in another tracking store; submitted again, such a window is trained anew.
+        When a worker recorded one in another tracking store, or its result is the recorder of another task; submitted
+        again, such a window is trained anew.
     """
     recorders: dict[WindowKey, Recorder] = {}
     for window in windows:
         try:
-            recorders[window.key] = manager.re_query(submission.ids[window.key])["res"]
+            recorder: Recorder = manager.re_query(submission.ids[window.key])["res"]
         except RecorderNotFoundError as error:
             raise RecorderNotFoundError(
                 f"window {window.name} was trained by a worker that records elsewhere: {error.message}",
                 hint="give all workers the same tracking.uri and tracking.artifacts, then the same command again: "
                 "the window is trained anew",
             ) from error
+        _check_identity(window, recorder)
+        recorders[window.key] = recorder
     return recorders
+
+
+def _check_identity(window: Window, recorder: Recorder) -> None:
+    """Refuse a recorder that says it holds another task than the window's: whoever writes to a pool can name any."""
+    held = load_validity(recorder)
+    wanted = TaskParts.of(window.spec.definition)
+    keys = [basis.key for basis in wanted.records]
+    if held is None or held.fit.key != wanted.fit.key or [basis.key for basis in held.records][: len(keys)] != keys:
+        raise RecorderNotFoundError(
+            f"the result of window {window.name} is recorder {recorder.id}, which holds another task",
+            hint="give the same command again: the window is trained anew; find out who writes to the pool",
+        )

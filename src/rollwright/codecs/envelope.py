@@ -20,12 +20,13 @@ class EnvelopeCodec(Codec):
     A `Serializable` follows its own rules; any other object is written completely.
 
     Guarantees: nothing is unpickled before the signature of the whole file is found good; a file signed under one name
-    is refused under another. Not guaranteed: that equal objects give equal bytes.
+    is refused under another, and a run's artifact is signed under its run and its name. Not guaranteed: that equal
+    objects give equal bytes.
     """
 
     kind = "envelope"
     suffix = ".sealed"
-    FORMAT: ClassVar[str] = "artifact"
+    FORMAT: ClassVar[str] = "artifact 2"  # the first one did not say of which run it is
 
     def write(self, obj: Any, path: Path, *, name: str = "") -> None:
         """Write `obj`, signed under `name`, to `path`.

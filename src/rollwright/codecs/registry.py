@@ -64,11 +64,11 @@ class Codec(ABC):
         """Raise now what `write` would raise later, as far as it can be known."""
 
     def write_as(self, name: str, obj: Any, path: Path) -> None:  # noqa: ARG002 - for codecs that sign the name
-        """Write `obj`, which is stored under `name`, to the new file `path`."""
+        """Write `obj` to the new file `path`; `name` says what it is: the run's id and the artifact's name."""
         self.write(obj, path)
 
     def read_as(self, name: str, path: Path) -> Any:  # noqa: ARG002 - for codecs that sign the name
-        """Return the object in `path`, which was stored under `name`."""
+        """Return the object in `path`, which was written with the same `name`."""
         return self.read(path)
 
 

@@ -32,7 +32,7 @@ from rollwright.signing.keys import Keyring
 from rollwright.signing.machine_keys import load_identity, verify_machine_signature
 from rollwright.signing.trusted_keys import Trusted
 
-__all__ = ["MAGIC", "Opened", "open_sealed", "read_envelope", "seal"]
+__all__ = ["MAGIC", "Opened", "open_sealed", "payload_digest", "read_envelope", "seal"]
 
 MAGIC: Final = b"RWSEAL1\n"
 _FIXED: Final = struct.Struct("<8sIB32s64s")
@@ -119,6 +119,20 @@ def read_envelope(path: Path) -> bytes:
         return start + read_rest(file, limit=LARGE) if start == MAGIC else start
 
 
+def payload_digest(data: bytes) -> str:
+    """Return the SHA-256 of the payload of an envelope, which is not opened: the head tells runs apart, this does not.
+
+    Raises
+    ------
+    CorruptArtifactError
+        When it is no envelope.
+    """
+    if len(data) < _FIXED.size or data[: len(MAGIC)] != MAGIC:
+        raise CorruptArtifactError("this is no signed envelope")
+    length = _FIXED.unpack_from(data)[1]
+    return sha256(memoryview(data)[_FIXED.size + length :]).hexdigest()
+
+
 def open_sealed(data: bytes, *, fmt: str, name: str | None, where: str, keyring: Keyring | None = None) -> Opened:
     """Return what the envelope `data` holds, after checking it.
 
@@ -158,8 +172,12 @@ def open_sealed(data: bytes, *, fmt: str, name: str | None, where: str, keyring:
         raise CorruptArtifactError(f"{where} does not hold what its head says")
     if fields["fmt"] != fmt or (name is not None and fields["name"] != name):
         wanted = f"{fmt} {name!r}" if name is not None else fmt
+        is_former = fields["fmt"] != fmt and fields["fmt"].partition(" ")[0] == fmt.partition(" ")[0]
         raise UntrustedArtifactError(
-            f"{where} was signed as {fields['fmt']} {fields['name']!r} and stands where {wanted} belongs"
+            f"{where} was signed as {fields['fmt']} {fields['name']!r} and stands where {wanted} belongs",
+            hint="an earlier version signed it, without saying of which run it is; train that task again"
+            if is_former
+            else None,
         )
     return Opened(fmt=fmt, name=fields["name"], payload=payload, signer=signed_by, producer=fields["producer"])
 

@@ -19,13 +19,14 @@ from rollwright.errors import (
     RecorderNotFoundError,
     RecordError,
     UnsupportedArtifactError,
+    UntrustedArtifactError,
 )
 from rollwright.tracking.artifacts import RAW, ArtifactWrite, LocalArtifactStore
 from rollwright.tracking.location import TrackingLocation, find_location, make_reference
 from rollwright.tracking.log_buffer import LogBuffer, resolve_pointers
 from rollwright.tracking.store import OPEN_STATUSES, PARENT_TAG, STATUSES, RunRecord, check_id
 
-__all__ = ["MLflowRecorder", "Recorder", "RecorderReference"]
+__all__ = ["MLflowRecorder", "Recorder", "RecorderReference", "signed_name"]
 
 _KEPT_BY_MLFLOW: Final = ("mlflow.runName", PARENT_TAG)  # copies of the name and of `parent_id`
 _PICKLED: Final = "envelope"
@@ -271,7 +272,7 @@ class Recorder:
         for name, obj in kwargs.items():
             codec = codecs.for_object(obj)
             full = _join_name(artifact_path, name)
-            fill = partial(codec.write_as, full, obj)
+            fill = partial(codec.write_as, signed_name(self.id, full), obj)
             items.append(ArtifactWrite(name=full, kind=codec.kind, suffix=codec.suffix, fill=fill))
         self._files.write(items)
 
@@ -294,7 +295,7 @@ class Recorder:
         CorruptArtifactError
             When its bytes are not those that were written.
         UntrustedArtifactError
-            When it would have to be unpickled and nobody this machine trusts signed it under this name.
+            When it would have to be unpickled and nobody this machine trusts signed it as this artifact of this run.
         UnsupportedArtifactError
             When it is a plain file; `download_artifact` gives its path. When it has to be unpickled and an
             `unpickler` is given.
@@ -309,7 +310,13 @@ class Recorder:
                 f"artifact {name!r} is signed and opened by rollwright alone, not by the unpickler given",
                 hint="leave `unpickler` out",
             )
-        return codecs.for_kind(ref.kind).read_as(name, path)
+        codec, recorded_as = codecs.for_kind(ref.kind), self._run.recorded_as
+        try:
+            return codec.read_as(signed_name(self.id, name), path)
+        except UntrustedArtifactError:
+            if not recorded_as:
+                raise
+            return codec.read_as(signed_name(recorded_as, name), path)
 
     def log_artifact(self, local_path: str | Path, artifact_path: str | None = None) -> None:
         """Store a file, or the files of a folder, as they are."""
@@ -398,6 +405,11 @@ class RecorderReference:
         if run.deleted:
             raise RecorderNotFoundError(f"recorder {run.id} is deleted")
         return MLflowRecorder(location=location, run=run)
+
+
+def signed_name(run_id: str, name: str) -> str:
+    """Return what an artifact is signed as, so that it stands for no other artifact and for no other run's."""
+    return f"{run_id}/{name}"
 
 
 def _join_name(folder: str | None, name: str) -> str:

@@ -132,6 +132,11 @@ class RunRecord:
 
     Folders and files are named by its ids, and a tracking server answers whatever it likes: an id that could be a path
     is refused here, wherever it comes from.
+
+    Attributes
+    ----------
+    recorded_as : str
+        The id under which another project recorded it while the server was unreachable, else empty.
     """
 
     id: str
@@ -142,6 +147,7 @@ class RunRecord:
     end: datetime | None = None
     location: str = ""
     deleted: bool = False
+    recorded_as: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)

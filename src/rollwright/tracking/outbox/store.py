@@ -334,7 +334,11 @@ class OutboxStore:
         if parent is not None:
             tags[PARENT_TAG] = parent
         return replace(
-            run, id=public, experiment_id=run.experiment_id if experiment is None else experiment.id, tags=tags
+            run,
+            id=public,
+            experiment_id=run.experiment_id if experiment is None else experiment.id,
+            tags=tags,
+            recorded_as=own if known is None and is_id(own) else "",
         )
 
     def _to_local_parent(self, remote: str | None) -> str | None:
