@@ -153,7 +153,7 @@ def deaths(server, repeats):
 
 
 def pickups(server, count):
-    """Return the seconds from a put to the claim of a worker that waits for the bell in another connection."""
+    """Return the seconds from a put to the claim of a worker that waits for NOTIFY in another connection."""
     url = server()
     store, worker = PostgresStore(url), PostgresStore(url)
     worker.migrate()

@@ -4,7 +4,7 @@
         [--peer-python PATH] [--json FILE]
 
 With `--done 1000000` claims are measured again beside a million finished tasks, and with `--pickups 50` how soon an
-idle worker's slot runs what is put, woken by the doorbell and looking by itself, and what idling costs. With
+idle worker's slot runs what is put, woken by the notifier and polling, and what idling costs. With
 `--tasks 0` or `--turns 0` those are left out.
 
 The turn is measured beside a ceiling of our own, by turns in the same run: the same two statements in one transaction
@@ -37,7 +37,7 @@ from rollwright.pool.states import Status
 from rollwright.pool.store import ClaimRequest, NewTask, Outcome
 from rollwright.pool.stores.sqlite.store import SqliteStore
 
-PICKUP_MS = {"doorbell": 20, "polling": 60}
+PICKUP_MS = {"notifier": 20, "polling": 60}
 IDLE_SECONDS = 10
 TARGETS = {"create per s": 10_000, "create exponent": 1.1, "turn / ceiling": 0.7, "claim slowed by done rows": 1.2}
 RESULT = json.dumps("r" * 198)
@@ -296,7 +296,7 @@ def with_done_rows(folder, done, turns_each, repeats=7):
 
 def start_worker(path, how):
     """Start a worker with one slot on the pool, which finds out about new tasks by `how`."""
-    deaf = "" if how == "doorbell" else "NotifyPipe.create = classmethod(lambda *_: None)"
+    deaf = "" if how == "notifier" else "NotifyPipe.create = classmethod(lambda *_: None)"
     code = f"""
 from rollwright.config.settings import load_settings
 from rollwright.pool.stores.sqlite.notify_pipe import NotifyPipe

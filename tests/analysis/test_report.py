@@ -263,6 +263,11 @@ def test_chinese_has_every_word_of_english():
     assert "最大回撤" in html
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_words_are_plain_text(lang):
+    assert not [text for text in LANGUAGES[lang].values() if "`" in text]
+
+
 def test_an_unknown_language_is_refused():
     with pytest.raises(ConfigError, match="no report in language `de`"):
         report_html(make_report(lang="de"))

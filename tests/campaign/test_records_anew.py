@@ -9,7 +9,7 @@ import pytest
 
 from rolling_project import ANALYSIS, SIGNAL, Project, afresh, config, day, recorded
 from rollwright.campaign.plan import make_plan
-from rollwright.campaign.run import submit
+from rollwright.campaign.run import TrainingCounts, submit
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.tracking.recorder import Recorder
 
@@ -20,8 +20,10 @@ def test_a_record_that_is_added_trains_nothing_and_leaves_what_training_with_it_
     first, before = project.roll(asked)
     held = project.recorders(first)
     more = recorded(asked, SIGNAL, ANALYSIS)
+    assert project.counts == TrainingCounts(trained=len(first.ids), records_only=0, kept=0)
     again, after = project.roll(more)
     assert project.learnt == len(first.ids)
+    assert project.counts == TrainingCounts(trained=0, records_only=len(first.ids), kept=0)
     assert again.todo == tuple(again.ids)  # they are other tasks
     assert project.recorders(again) == held  # in the recorders there were
     assert all(recorder.status == "FINISHED" for recorder in held.values())
@@ -41,6 +43,7 @@ def test_a_record_that_changes_trains_nothing_and_leaves_the_other_as_it_was(tmp
     changed = recorded(asked, SIGNAL, {**ANALYSIS, "kwargs": {"ana_long_short": True}})
     again, after = project.roll(changed)
     assert project.learnt == len(first.ids)
+    assert project.counts == TrainingCounts(trained=0, records_only=len(first.ids), kept=0)  # in recorders of their own
     assert after == afresh(tmp_path / "afresh", market, changed)
     assert not set(project.recorders(again).values()) & set(project.recorders(first).values())
     back, sums = project.roll(asked)
@@ -154,6 +157,7 @@ def test_a_damaged_model_is_trained_again(tmp_path, market):
         Path(recorder.download_artifact(name)).write_bytes(b"nothing")
     assert project.roll(asked)[1] == before
     assert project.learnt == len(first.ids) + 1
+    assert project.counts == TrainingCounts(trained=1, records_only=0, kept=len(first.ids) - 1)
 
 
 def test_a_record_that_another_task_was_killed_in_making_again_is_missed_by_all_who_had_it(tmp_path, market):

@@ -115,6 +115,11 @@ def test_a_damaged_artifact_is_found_and_made_again_from_the_model_of_its_window
     assert done.returncode == 0, done.stderr
     assert len(re.findall(r"window \S+ keeps its model, and its records are made again", done.stderr)) == 1
     assert "is trained again" not in done.stderr
+    assert json.loads(done.stdout)["data"]["training"] == {
+        "trained": 0,
+        "records_only": 1,
+        "kept": demo.data["windows"] - 1,
+    }
     assert pred.read_bytes() == before
 
 

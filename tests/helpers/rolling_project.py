@@ -11,7 +11,7 @@ import pytest
 
 from rollwright.campaign.config import CampaignConfig, ObjectConfig
 from rollwright.campaign.plan import WindowKey, make_plan
-from rollwright.campaign.run import Submission, submit
+from rollwright.campaign.run import Submission, TrainingCounts, count_training, submit
 from rollwright.config.context import install
 from rollwright.config.settings import load_settings
 from rollwright.market.folder.provider import provider_from_settings
@@ -101,6 +101,7 @@ class Project:
             return self._roll(asked)
 
     learnt = 0
+    counts: TrainingCounts
 
     def recorders(self, submission: Submission) -> dict[WindowKey, Recorder]:
         """Return the recorder of each window."""
@@ -124,9 +125,12 @@ class Project:
         provider = provider_from_settings(self.settings)
         plan = make_plan(asked, name="p", calendar=provider.calendar())
         submission = submit(plan, self.manager)
+        known = R.get_exp(experiment_name="p", create=True).list_recorders("list")
         while (task := self.manager.fetch_task()) is not None:
             result = train_in_slot(task["def"], experiment_name="p")
             self.manager.commit_task_res(task, result.value, validity=result.validity)
+        recorders = self.recorders(submission)
+        self.counts = count_training(submission, recorders, before={one.id for one in known if one.status != "RUNNING"})
         sums = {}
         for name, task_id in submission.ids.items():
             recorder = self.manager.re_query(task_id)["res"]

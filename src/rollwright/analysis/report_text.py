@@ -25,8 +25,8 @@ _EN: Final[dict[str, str]] = {
     "performance": "Back-test",
     "performance_about": (
         "Daily returns added up, not compounded; strategy after costs. Excess is strategy less benchmark. "
-        "Drawdown is the distance below the highest point so far; the chart counts from the start, the figure `max "
-        "drawdown` from the end of the first session, as Qlib's. A year is 238 sessions."
+        "Drawdown is the distance below the highest point so far; the chart counts from the start, the metric max "
+        "drawdown from the end of the first session, as Qlib's. A year is 238 sessions."
     ),
     "ic": "Information coefficient",
     "ic_about": (

@@ -16,7 +16,14 @@ from rollwright.campaign.checks.label_leak import horizon_notes
 from rollwright.campaign.config import NAME_PATTERN, CampaignConfig, read_config
 from rollwright.campaign.plan import CampaignPlan, WindowKey, make_plan
 from rollwright.campaign.results import CampaignResult, check_results, make_results
-from rollwright.campaign.run import Submission, finished_recorders, submit, train_windows, warm_features
+from rollwright.campaign.run import (
+    Submission,
+    count_training,
+    finished_recorders,
+    submit,
+    train_windows,
+    warm_features,
+)
 from rollwright.campaign.yaml.document import YamlDocument
 from rollwright.config.context import Context, translate, using
 from rollwright.config.settings import Settings, load_settings
@@ -172,7 +179,7 @@ def roll_campaign(
         Slots that train at the same time.
     on_progress : callable, optional
         ``on_progress(what, value)`` with ``planned`` (the plan), ``submitted`` (the submission), ``event`` (a
-        worker's event) and ``trained`` (None).
+        worker's event) and ``trained`` (the `TrainingCounts`).
 
     Returns
     -------
@@ -197,13 +204,20 @@ def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgr
         manager = TaskManager(plan.name, store=store)
         submission = submit(plan, manager)
         tell("submitted", submission)
+        before = _list_ended(plan.name) if submission.todo else frozenset()
         if submission.todo and not _train(campaign, plan, submission, manager, jobs, tell):
             return None
-        tell("trained", None)
         recorders = finished_recorders(plan.windows, submission, manager)
+        tell("trained", count_training(submission, recorders, before=before))
     finally:
         store.close()
     return _finish(campaign, plan, submission, recorders, source)
+
+
+def _list_ended(name: str) -> frozenset[str]:
+    """Return the ended recorders of the experiment, which is created here, once, before several processes would."""
+    experiment = R.get_exp(experiment_name=name, create=True)
+    return frozenset(one.id for one in experiment.list_recorders("list") if one.status != Recorder.STATUS_R)
 
 
 def _train(
@@ -216,7 +230,6 @@ def _train(
 ) -> bool:
     with TimeInspector.logt("features"):
         warm_features(plan)
-    R.get_exp(experiment_name=plan.name, create=True)  # once, before several processes would
     with TimeInspector.logt("train"):
         return train_windows(
             plan,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,20 @@ from rollwright.pool.worker.worker import WorkerEvent
 from rollwright.tasks.spec import TaskSpec
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.data_dependency import ScopeCheck
-from rollwright.training.kept_fit import load_validity
+from rollwright.training.kept_fit import FIT_FROM_TAG, load_validity
 from rollwright.training.pooled import train_in_pool, train_in_slot
 from rollwright.training.validity import RESULT_SCHEMA, TaskParts, Validity, Verdict, judge
 
-__all__ = ["REQUIRED_ARTIFACTS", "Submission", "finished_recorders", "submit", "train_windows", "warm_features"]
+__all__ = [
+    "REQUIRED_ARTIFACTS",
+    "Submission",
+    "TrainingCounts",
+    "count_training",
+    "finished_recorders",
+    "submit",
+    "train_windows",
+    "warm_features",
+]
 
 _logger: Final = logging.getLogger("rollwright.campaign")
 
@@ -60,8 +70,27 @@ class Submission:
 
     @property
     def todo(self) -> tuple[WindowKey, ...]:
-        """The windows that are to be trained."""
+        """The windows whose result is missing: to be trained, or only their records to be made."""
         return tuple(key for key in self.ids if key not in self.reused)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingCounts:
+    """How the windows of a campaign came to their results, here or with workers elsewhere.
+
+    Attributes
+    ----------
+    trained : int
+        Windows whose model was trained.
+    records_only : int
+        Windows whose model was there already, and of which only records were made.
+    kept : int
+        Windows whose result was finished and valid before.
+    """
+
+    trained: int
+    records_only: int
+    kept: int
 
 
 def submit(plan: CampaignPlan, manager: TaskManager) -> Submission:
@@ -249,3 +278,22 @@ def _check_identity(window: Window, recorder: Recorder) -> None:
             f"the result of window {window.name} is recorder {recorder.id}, which holds another task",
             hint="give the same command again: the window is trained anew; find out who writes to the pool",
         )
+
+
+def count_training(
+    submission: Submission, recorders: Mapping[WindowKey, Recorder], *, before: AbstractSet[str]
+) -> TrainingCounts:
+    """Tell in how many windows a model was trained.
+
+    Parameters
+    ----------
+    submission : Submission
+    recorders : mapping
+        Of every window, as `finished_recorders` returns them.
+    before : set of str
+        The recorders of the experiment that had ended when the windows were submitted. A result in one of them was
+        not trained since, and one that took its model from another says so.
+    """
+    ended = [recorders[key] for key in submission.todo]
+    trained = sum(recorder.id not in before and FIT_FROM_TAG not in recorder.list_tags() for recorder in ended)
+    return TrainingCounts(trained=trained, records_only=len(ended) - trained, kept=len(submission.reused))

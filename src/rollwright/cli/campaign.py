@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from rollwright.cli.console import AsJson, clean_stdout, stderr
 
 if TYPE_CHECKING:
     from rollwright.campaign.results import CampaignResult
+    from rollwright.campaign.run import TrainingCounts
     from rollwright.config.settings import Settings
 
 __all__ = ["Jobs", "default_jobs", "demo", "resume", "roll", "run_once"]
@@ -103,7 +105,8 @@ def _roll(
     campaign = open_campaign(file, overrides=overrides, provider_uri=provider_uri, project=project)
     with clean_stdout(), CampaignProgress(campaign.name) as progress:
         result = roll_campaign(campaign, jobs=jobs, on_progress=progress)
-    return _end(result, go_on or f"rollwright resume {campaign.name}", campaign.settings, as_json=as_json)
+    go_on = go_on or f"rollwright resume {campaign.name}"
+    return _end(result, go_on, progress.counts, campaign.settings, as_json=as_json)
 
 
 def resume(
@@ -119,15 +122,17 @@ def resume(
     with clean_stdout(), CampaignProgress(campaign.name) as progress:
         result = roll_campaign(campaign, jobs=jobs or default_jobs(), on_progress=progress)
     go_on = " ".join(["rollwright resume", *([name] if name else [])])
-    return _end(result, go_on, campaign.settings, as_json=as_json)
+    return _end(result, go_on, progress.counts, campaign.settings, as_json=as_json)
 
 
-def _end(result: CampaignResult | None, go_on: str, settings: Settings, *, as_json: bool) -> int:
-    if result is None:
+def _end(
+    result: CampaignResult | None, go_on: str, counts: TrainingCounts | None, settings: Settings, *, as_json: bool
+) -> int:
+    if result is None or counts is None:
         stderr.print(f"stopped; nothing is lost. Go on with: {go_on}")
         return INTERRUPTED
     if as_json:
-        print(json.dumps({"ok": True, "data": result.to_json()}, indent=1))
+        print(json.dumps({"ok": True, "data": {**result.to_json(), "training": asdict(counts)}}, indent=1))
     else:
         show_result(result)
         show_tracking(settings)

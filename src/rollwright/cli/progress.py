@@ -12,10 +12,10 @@ from rollwright.cli.console import stderr
 
 if TYPE_CHECKING:
     from rollwright.campaign.plan import CampaignPlan
-    from rollwright.campaign.run import Submission
+    from rollwright.campaign.run import Submission, TrainingCounts
     from rollwright.pool.worker.worker import WorkerEvent
 
-__all__ = ["CampaignProgress", "tell_event"]
+__all__ = ["CampaignProgress", "describe_counts", "tell_event"]
 
 
 class CampaignProgress:
@@ -25,7 +25,7 @@ class CampaignProgress:
         self._name = name
         self._bar: Progress | None = None
         self._names: dict[str, str] = {}
-        self._done = 0
+        self.counts: TrainingCounts | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -52,7 +52,11 @@ class CampaignProgress:
         stderr.print(f"{plan.name}: {len(plan.windows)} windows, test {first:%Y-%m-%d} to {last:%Y-%m-%d}, {gap}")
 
     def _show_submission(self, submission: Submission) -> None:
-        self._names = {task_id: str(key) for key, task_id in submission.ids.items()}
+        records_only = {key for key, _ in submission.incomplete}
+        self._names = {
+            task_id: f"records of window {key}" if key in records_only else f"window {key}"
+            for key, task_id in submission.ids.items()
+        }
         for key, reason in submission.stale:
             stderr.print(f"window {key} is trained again: {reason}")
         for key, reason in submission.incomplete:
@@ -76,19 +80,35 @@ class CampaignProgress:
         self._bar.add_task(self._name, total=total, completed=done)
 
     def _show_event(self, event: WorkerEvent) -> None:
-        name = None if event.task_id is None else f"window {self._names.get(event.task_id, event.task_id)}"
+        name = None if event.task_id is None else self._names.get(event.task_id, f"task {event.task_id}")
         if self._bar is not None and event.kind == "done":
             self._bar.advance(self._bar.task_ids[0])
         if self._bar is None or event.kind not in ("done", "started"):
             stderr.print(describe(event, name))
 
-    def _end_training(self, _value: None) -> None:
+    def _end_training(self, counts: TrainingCounts) -> None:
+        self.counts = counts
         self._stop()
+        stderr.print(f"{self._name}: {describe_counts(counts)}")
 
     def _stop(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def describe_counts(counts: TrainingCounts) -> str:
+    """Return how the windows came to their results, as one line; what did not occur is left out."""
+    parts = [f"{_count(counts.trained, 'model')} trained"] if counts.trained or not counts.records_only else []
+    if counts.records_only:
+        parts.append(f"{_count(counts.records_only, 'model')} kept and only records made anew")
+    if counts.kept:
+        parts.append(f"{_count(counts.kept, 'window')} kept as finished before")
+    return ", ".join(parts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def describe(event: WorkerEvent, name: str | None) -> str:

@@ -15,7 +15,6 @@ from rollwright.signing.keys import Key, make_folder
 
 __all__ = ["Machine", "load_identity", "make_identity", "verify_machine_signature"]
 
-PUBLIC_BYTES: Final = 32
 _FILE: Final = "machine"
 
 

@@ -28,7 +28,7 @@ from rollwright.core.canonical import JSON, canonical_json, fingerprint, normali
 from rollwright.core.registry import SESSION_LOCAL
 from rollwright.errors import CalendarError, ConfigError, TaskValueError
 
-__all__ = ["fit_key", "normal_form", "record_keys", "task_fingerprint", "task_seed"]
+__all__ = ["fit_key", "record_keys", "task_fingerprint", "task_seed"]
 
 TEST_SEGMENT: Final = "test"
 SEED: Final = "seed"
@@ -80,20 +80,6 @@ def record_keys(definition: Mapping[str, Any], *, trust: Trust | None = None) ->
 def task_seed(definition: Mapping[str, Any], *, trust: Trust | None = None) -> int:
     """Return the seed of a task: from the campaign's seed, the model, and the segments that are not tested (D18)."""
     return int(fingerprint({"draw": _Normaliser(trust).drawn(definition)})[:8], 16) & 0x7FFFFFFF
-
-
-def normal_form(config: Any, slot: str | None = None, *, trust: Trust | None = None) -> JSON:
-    """Return a part of a configuration in normal form.
-
-    Parameters
-    ----------
-    config : object
-    slot : str, optional
-        The argument that it is the value of, as ``handler``: then a text names a class.
-    trust : Trust, optional
-    """
-    form: JSON = _Normaliser(trust).value(config, None if slot is None else find_default_module(slot))
-    return form
 
 
 class _Normaliser:

@@ -21,7 +21,7 @@ from rollwright.tasks.identity import fit_key, task_fingerprint, task_seed
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.data_dependency import find_scopes
-from rollwright.training.kept_fit import FIT_KEY_TAG, MODEL_ARTIFACT, VALIDITY_ARTIFACT, KeptFit
+from rollwright.training.kept_fit import FIT_FROM_TAG, FIT_KEY_TAG, MODEL_ARTIFACT, VALIDITY_ARTIFACT, KeptFit
 from rollwright.training.provenance import PROVENANCE_ARTIFACT, Process, provenance, renew_provenance
 from rollwright.training.validity import TaskParts, Validity, record_configs
 
@@ -153,6 +153,7 @@ def execute(
             _save(recorder, {DATASET_ARTIFACT: dataset})
     else:
         model, validity = kept.model, Validity(fit=kept.validity.fit)
+        recorder.set_tags(**{FIT_FROM_TAG: kept.recorder.id})
         origin = renew_provenance(kept.recorder.load_object(PROVENANCE_ARTIFACT), task_config, code=parts.files)
         _save_fit(recorder, model, dataset, origin, validity)
     standing = kept.standing if kept is not None and kept.goes_on else 0

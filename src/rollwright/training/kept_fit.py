@@ -23,11 +23,22 @@ from rollwright.tracking.recorder import Recorder
 from rollwright.training.data_dependency import ScopeCheck
 from rollwright.training.validity import Basis, TaskParts, Validity, why_stale
 
-__all__ = ["FIT_KEY_TAG", "MODEL_ARTIFACT", "VALIDITY_ARTIFACT", "KeptFit", "find_fit", "load_validity", "standing"]
+__all__ = [
+    "FIT_FROM_TAG",
+    "FIT_KEY_TAG",
+    "MODEL_ARTIFACT",
+    "VALIDITY_ARTIFACT",
+    "KeptFit",
+    "find_fit",
+    "load_validity",
+    "standing",
+]
 
 _logger = logging.getLogger("rollwright.training")
 
 FIT_KEY_TAG: Final = "fit_key"
+FIT_FROM_TAG: Final = "fit_from"
+"""The id of the recorder that a model was taken from instead of being trained."""
 MODEL_ARTIFACT: Final = "params.pkl"
 VALIDITY_ARTIFACT: Final = "validity"
 _ENDED: Final = (Recorder.STATUS_FI, Recorder.STATUS_FA)
