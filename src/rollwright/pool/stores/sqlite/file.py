@@ -47,6 +47,7 @@ class SqliteFile:
         boot: BootClock,
     ) -> None:
         self.path = Path(path).absolute()
+        self._name = str(self.path)
         self._durable = durable
         self._timeout = timeout
         self._clock = clock
@@ -97,7 +98,7 @@ class SqliteFile:
     def _find_identity(self) -> tuple[int, int] | None:
         """Return which file has the path now, or None when none has."""
         try:
-            found = os.stat(self.path)
+            found = os.stat(self._name)
         except (FileNotFoundError, NotADirectoryError):
             return None
         return found.st_dev, found.st_ino
@@ -179,8 +180,13 @@ class SqliteFile:
                 connection = self._connection()
                 self._changed.clear()
                 with self._write_lock.hold():
-                    with _transaction(connection):
+                    connection.execute("BEGIN IMMEDIATE")
+                    try:
                         yield connection
+                        connection.execute("COMMIT")
+                    except BaseException:
+                        _roll_back(connection)
+                        raise
                     self._refuse_gone()
                     # One that changed nothing does not count, or a worker that polls would wake itself.
                     self._commits += bool(self._changed)
@@ -228,10 +234,14 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # On a full disk SQLite has rolled back by itself; rolling back again would hide the error.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        _roll_back(connection)
         raise
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    # On a full disk SQLite has rolled back by itself; rolling back again would hide the error.
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
 
 
 @functools.lru_cache(maxsize=256)
