@@ -400,9 +400,20 @@ class WaitTimeoutError(PoolError, TimeoutError):
 
 
 class StoreUnavailableError(PoolError):
-    """The pool's store cannot be reached or written."""
+    """The pool's store cannot be reached or written.
+
+    Attributes
+    ----------
+    may_return : bool
+        Whether waiting may help although the store never answered: its address can be found, and what is there does
+        not answer now, or is busy.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, *, hint: str | None = None, may_return: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.may_return = may_return
 
 
 class SchemaVersionError(PoolError):

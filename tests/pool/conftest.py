@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,19 @@ def postgres_url(postgres_database):
     """The URL of an empty pool on it."""
     mark = "&" if "?" in postgres_database else "?"
     return f"{postgres_database}{mark}schema=t{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def unknown_hosts(monkeypatch):
+    """No name of a host can be resolved."""
+
+    def look_up(host, *arguments, **terms):
+        if host is not None and not host.startswith("127."):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return found(host, *arguments, **terms)
+
+    found = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
 
 @pytest.fixture

@@ -321,8 +321,10 @@ def test_no_update_sets_and_unsets_the_same_field(store):
             )
             updates.append(mongo_changes.ended(document, outcome, 1.0))
     for status in (None, Status.WAITING, Status.PART_DONE, Status.FAILED, Status.CANCELLED):
-        amendment = Amendment(status=status, priority=1, replacement=NewTask.of({"x": 2}), error="e")
+        amendment = Amendment(status=status, priority=1, error="e")
         updates.append(mongo_changes.amended(document, amendment, 1.0))
+        replacing = Amendment(status=status, priority=1, replacement=NewTask.of({"x": 2}), error="e")
+        updates.append(mongo_changes.amended({**document, "status": "waiting"}, replacing, 1.0))
     for change in updates:
         paths = [name for part in change.update.values() for name in part]
         assert len(paths) == len(set(paths)), change.update
@@ -406,6 +408,15 @@ def test_an_unreachable_server_is_named_without_its_password(caplog):
     assert caught.value.exit_code == 3
     assert "127.0.0.1:1" in str(caught.value)
     assert not [text for text in (str(caught.value), str(caught.value.__cause__), caplog.text) if "s3cret" in text]
+    store.close()
+
+
+@pytest.mark.parametrize(("host", "may_return"), [("127.0.0.1:1", True), ("no-such-host.invalid", False)])
+def test_only_an_address_that_can_be_found_is_waited_for(host, may_return, unknown_hosts):
+    store = MongoStore(f"mongodb://{host}/db", timeout=0.2)
+    with pytest.raises(StoreUnavailableError, match=host.partition(":")[0]) as caught:
+        store.list_pools()
+    assert caught.value.may_return is may_return
     store.close()
 
 

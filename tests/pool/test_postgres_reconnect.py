@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import postgres_server
+from rollwright.errors import StoreUnavailableError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.worker.worker import TaskFunction, Worker
 
@@ -27,6 +28,69 @@ def own_server():
     yield server
     close_sessions()
     server.remove()
+
+
+def test_a_worker_that_starts_while_the_server_restarts_waits_for_it(own_server, trusting, tmp_path):
+    url = postgres_server.new_database(own_server.url("postgres"))
+    store = PostgresStore(url, patience=0.2)
+    (task_id,) = TaskManager("p", store=store).create_task([{"x": 1, "log": str(tmp_path / "naps.log"), "seconds": 0}])
+    store.close()
+    close_sessions()
+    own_server.stop()
+    over = threading.Event()
+
+    def bring_back():
+        own_server.start()  # it ends with the thread that started it
+        over.wait()
+
+    def note(event):
+        if event.kind == "store away":
+            threading.Thread(target=bring_back, daemon=True).start()
+
+    started = PostgresStore(url, patience=0.2)  # as a new process has it: no connection was ever made
+    worker = Worker(
+        store=started,
+        pool="p",
+        function=TaskFunction(entry="functions.py:nap"),
+        slots=1,
+        lease=30.0,
+        settings=trusting,
+        on_event=note,
+    )
+    assert worker.run().done == 1
+    assert started.get("p", [task_id])[0].attempts == 1
+    started.close()
+    over.set()
+
+
+@pytest.mark.parametrize(
+    ("address", "may_return"),
+    [
+        ("postgresql://127.0.0.1:1/database", True),
+        ("postgresql:///database?host=/tmp/no-such-folder", True),
+        ("postgresql://no-such-host.invalid/database", False),
+    ],
+)
+def test_only_an_address_that_can_be_found_is_waited_for(address, may_return, time, unknown_hosts):
+    store = PostgresStore(address, patience=60.0)
+    store._connections._clock = time
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailableError, match="failed") as caught:
+        store.count("p")
+    assert caught.value.may_return is may_return
+    assert (time.monotonic() - began >= 5.0) is may_return
+    assert time.monotonic() - began < 6.0  # whoever asks, a person perhaps, is told soon
+
+
+def test_what_the_server_refuses_is_told_at_once(own_server, time):
+    for url in (own_server.url("no_such_database"), own_server.url("postgres", user="nobody")):
+        store = PostgresStore(url, patience=60.0)
+        store._connections._clock = time
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailableError, match="does not exist") as caught:
+            store.count("p")
+        assert not caught.value.may_return
+        assert time.monotonic() == began
 
 
 def test_a_worker_goes_on_when_the_server_comes_back(own_server, trusting, tmp_path):

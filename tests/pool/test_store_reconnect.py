@@ -21,6 +21,7 @@ class Away:
 
     def __init__(self, inner):
         self.inner = inner
+        self.may_return = False
         self.absences = []  # (method, how often it answers before, how often it then does not, whether it keeps)
         self.failed = 0
 
@@ -37,7 +38,7 @@ class Away:
                     self.failed += 1
                     if absence["keeps"]:
                         call()
-                    raise StoreUnavailableError("the server is away")
+                    raise StoreUnavailableError("the server is away", may_return=self.may_return)
         return call()
 
     def away(self, method, *, after=0, times=1, keeps=False):
@@ -209,6 +210,39 @@ def test_patience_begins_with_the_first_call_that_failed(time):
     time.advance(2.0)
     with pytest.raises(StoreUnavailableError, match="after 11 s"):
         reconnect.note_failure(StoreUnavailableError("away"))
+
+
+def test_a_worker_waits_from_the_start_for_a_store_that_may_return(store, manager, trusting):
+    manager.create_task([{"x": 1}])
+    store.may_return = True
+    store.away("any", times=3)
+    report, kinds = work(store, trusting)
+    assert (report.done, store.failed) == (1, 3)
+    assert (kinds.count("store away"), kinds.count("store back")) == (1, 1)
+
+
+def test_run_task_waits_from_the_start_too(store, manager):
+    manager.create_task([{"x": 1}])
+    store.may_return = True
+    store.away("claim", times=3)
+    assert run_task(lambda task: task["x"], manager)
+    assert store.failed == 3
+
+
+def test_a_store_that_never_answered_and_will_not_is_an_error_at_once(store, manager, trusting):
+    manager.create_task([{"x": 1}])
+    store.away("any", times=3)
+    with pytest.raises(StoreUnavailableError, match=r"^the server is away$"):
+        work(store, trusting)
+    assert store.failed == 1
+
+
+def test_patience_ends_for_a_store_that_never_answered_too(time):
+    reconnect = Reconnect(pool="p", patience=10.0, clock=time)
+    reconnect.note_failure(StoreUnavailableError("away", may_return=True))
+    time.advance(11.0)
+    with pytest.raises(StoreUnavailableError, match="after 11 s"):
+        reconnect.note_failure(StoreUnavailableError("away", may_return=True))
 
 
 def test_an_answer_ends_it(time):

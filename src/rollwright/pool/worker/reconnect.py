@@ -40,7 +40,8 @@ class Reconnect:
         Seconds from the first call without an answer until that is an error.
     clock : Clock
 
-    Guarantees: a store that never answered is an error at once, since its address is probably wrong.
+    Guarantees: a store that never answered is waited for only when it may return; else its address is probably wrong,
+    which is an error at once.
     """
 
     def __init__(self, *, pool: str, patience: float, clock: Clock) -> None:
@@ -67,9 +68,9 @@ class Reconnect:
         Raises
         ------
         StoreUnavailableError
-            When the store never answered, or not for as long as the patience.
+            When the store never answered and will not, or has not for as long as the patience.
         """
-        if not self._reached:
+        if not self._reached and not error.may_return:
             raise error
         now = self._clock.monotonic()
         if self._since is None:
@@ -81,6 +82,7 @@ class Reconnect:
                 f"{error.message} (given up after {now - self._since:.0f} s)",
                 hint="bring the store back and start again: tasks in hand are run again then; "
                 "`worker.store_patience` says how long a worker waits",
+                may_return=error.may_return,
             ) from error
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         return False

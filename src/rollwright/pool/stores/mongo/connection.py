@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import re
 import threading
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -57,6 +58,8 @@ _SAMPLE_EVERY: Final = 15.0
 _FIRST_CONTACT: Final = 5.0
 _FIRST_POLL: Final = 0.01
 _LONGEST_POLL: Final = 0.4
+# What the resolver of names says, in numbers below 0, and on macOS.
+_UNRESOLVED: Final = re.compile(r"\[Errno -\d+\]|nodename nor servname")
 _logger = logging.getLogger("rollwright.pool")
 
 
@@ -313,7 +316,9 @@ class MongoConnection:
             words = _words(error, self._url)
             # A driver's error that quotes the password is not shown as the cause either.
             cause = None if "***" in words else error
-            raise StoreUnavailableError(f"{mask_secrets(self._url)}: {words}", hint=_hint(error)) from cause
+            raise StoreUnavailableError(
+                f"{mask_secrets(self._url)}: {words}", hint=_hint(error), may_return=_is_away(error)
+            ) from cause
 
     # -- notifications -------------------------------------------------------------------------------------------------
 
@@ -366,6 +371,11 @@ def _words(error: PyMongoError, url: str) -> str:
     for secret in {password, unquote(password)} - {""}:
         text = text.replace(secret, "***")
     return text[:500]
+
+
+def _is_away(error: PyMongoError) -> bool:
+    """Tell whether nothing answers at an address that can be found."""
+    return isinstance(error, ConnectionFailure) and _UNRESOLVED.search(str(error)) is None
 
 
 def _hint(error: PyMongoError) -> str:

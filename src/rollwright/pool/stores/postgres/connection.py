@@ -31,7 +31,8 @@ else:
     conninfo = require("psycopg.conninfo", extra="postgres")
     Connection = psycopg.Connection
 
-__all__ = ["Address", "Connection", "ConnectionLostError", "Connections", "close_connection", "is_lost", "run"]
+__all__ = ["Address", "Connection", "ConnectionLostError", "Connections", "close_connection", "is_away", "is_lost",
+           "run"]  # fmt: skip
 
 _logger = logging.getLogger("rollwright.pool")
 
@@ -43,6 +44,11 @@ _MIGRATION_LOCK: Final = (0x726F6C6C, 0x77726967)
 _DEADLOCK_RETRIES: Final = 20
 _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 0.5
+_FIRST_CONTACT: Final = 5.0
+"""Seconds in which a server that was never reached may come up; who waits longer for it tries again by itself."""
+
+_REFUSALS: Final = ("authentication", "does not exist", "pg_hba.conf", "not permitted")
+_UNRESOLVED: Final = ("failed to resolve host", "could not translate host name")
 _SETTINGS: Final[Mapping[str, str]] = {
     # What a method returned is kept, whatever the server's default says.
     "synchronous_commit": "on",
@@ -193,6 +199,12 @@ def is_lost(error: Exception, connection: Connection | None = None) -> bool:
     return state is None or state.startswith("08") or state in ("57P01", "57P02", "57P03", "25P03")
 
 
+def is_away(error: Exception) -> bool:
+    """Tell whether an error says that nothing answers at an address that can be found, and nothing was refused."""
+    text = str(error)
+    return is_lost(error) and not any(word in text for word in (*_REFUSALS, *_UNRESOLVED))
+
+
 class Connections:
     """The connections of one process to one address, shared by its threads, which wait for a server that restarts.
 
@@ -200,7 +212,8 @@ class Connections:
     ----------
     address : Address
     patience : float
-        Seconds to go on trying once a connection was made before; a server that never answered is an error at once.
+        Seconds to go on trying; at most five while no connection was made yet. An address that cannot be resolved, and
+        whatever the server itself refuses, is an error at once.
     connections : int
         The most to have open; threads wait for one another beyond.
     """
@@ -420,21 +433,24 @@ class Connections:
                     deadlocks += 1
                     if deadlocks > _DEADLOCK_RETRIES:
                         raise self._translate(error) from error
-                elif not self._is_worth_waiting(error) or self._clock.monotonic() - start > self._patience:
+                elif self._clock.monotonic() - start >= self._patience_for(error):
                     raise self._translate(error) from error
                 _logger.info("store.retry url=%s error=%s", self.address.shown, self._text(error))
             self._clock.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
 
-    def _is_worth_waiting(self, error: Exception) -> bool:
+    def _patience_for(self, error: Exception) -> float:
+        """Return how many seconds to go on trying after an error; 0 when trying again cannot help."""
         if isinstance(error, ConnectionLostError):
-            return True
+            return self._patience
         text = str(error)
-        if "starting up" in text or "shutting down" in text or "in recovery mode" in text:
-            return True
-        refused = any(word in text for word in ("authentication", "does not exist", "pg_hba.conf", "not permitted"))
-        crowded = getattr(error, "sqlstate", None) == "53300" or "too many clients" in text
-        return (self._ever or crowded) and is_lost(error) and not refused
+        if any(words in text for words in ("starting up", "shutting down", "in recovery mode", "too many clients")):
+            return self._patience
+        if getattr(error, "sqlstate", None) == "53300":  # too many connections
+            return self._patience
+        if not is_away(error):
+            return 0.0
+        return self._patience if self._ever else min(self._patience, _FIRST_CONTACT)
 
     def _text(self, error: Exception) -> str:
         return self.address.scrub(" ".join(str(error).split()))
@@ -443,7 +459,9 @@ class Connections:
         if isinstance(error, psycopg.DataError):
             return ConfigError(f"a value cannot be kept by {self.address.shown}: {self._text(error)}")
         return StoreUnavailableError(
-            f"the pool {self.address.shown} failed: {self._text(error)}", hint=_hint(str(error))
+            f"the pool {self.address.shown} failed: {self._text(error)}",
+            hint=_hint(str(error)),
+            may_return=self._patience_for(error) > 0 or is_away(error),
         )
 
 

@@ -17,7 +17,7 @@ from rollwright.core.optional import require
 from rollwright.core.posix import call_in_forked_child
 from rollwright.errors import StoreUnavailableError
 from rollwright.pool.notifier import ThreadNotifier
-from rollwright.pool.stores.postgres.connection import Address, Connection, close_connection
+from rollwright.pool.stores.postgres.connection import Address, Connection, close_connection, is_away
 from rollwright.pool.types import Topic
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class ServerSession:
         self._changed = threading.Condition()
         self._held = False
         self._stopping = False
-        self._refusal: Exception | None = None
+        self._refusal: StoreUnavailableError | None = None
         self._wakeup = os.pipe()
         self._thread = threading.Thread(target=self._keep, name="rollwright-session", daemon=True)
         self._thread.start()
@@ -89,6 +89,7 @@ class ServerSession:
                 raise StoreUnavailableError(
                     f"{self._address.shown} cannot be listened to: {self._refusal or 'no answer'}",
                     hint="start the server, or check host and port",
+                    may_return=self._refusal is None or self._refusal.may_return,
                 )
         return notifier
 
@@ -118,7 +119,7 @@ class ServerSession:
                 text = self._address.scrub(" ".join(str(error).split()))
                 _logger.info("store.session_lost url=%s error=%s", self._address.shown, text)
                 with self._changed:
-                    self._held, self._refusal = False, StoreUnavailableError(text)
+                    self._held, self._refusal = False, StoreUnavailableError(text, may_return=is_away(error))
                     self._listening.clear()
                     self._changed.notify_all()
                 select.select([self._wakeup[0]], [], [], wait)

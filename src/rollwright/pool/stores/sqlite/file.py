@@ -159,7 +159,8 @@ class SqliteFile:
 
     def _translate(self, error: sqlite3.Error | OSError) -> StoreUnavailableError:
         if isinstance(error, sqlite3.Error):
-            return StoreUnavailableError(f"the pool {self.path} failed: {error}", hint=_hint(error))
+            busy = "locked" in str(error)
+            return StoreUnavailableError(f"the pool {self.path} failed: {error}", hint=_hint(error), may_return=busy)
         return StoreUnavailableError(f"the pool {self.path} cannot be opened: {error}")
 
     @contextmanager
