@@ -229,12 +229,16 @@ class TestAway:
         assert any(name.endswith("/.rollwright/artifacts.json") for name in server.files)
         assert not read_track_status().outboxes[0].waiting
 
-    def test_a_run_that_is_deleted_was_sent_whole_before(self, server, project):
+    @pytest.mark.parametrize("by_store", [True, False])
+    def test_a_run_that_is_deleted_was_sent_whole_before(self, server, project, by_store):
         server.stop()
         recorder = record([1])
         server.start()
         store().retry_now()
-        R.delete_recorder(recorder_id=recorder.id)
+        if by_store:  # R looks the run up first, which sends it too
+            store().delete_run(recorder.id)
+        else:
+            R.delete_recorder(recorder_id=recorder.id)
         (experiment,) = server.store.experiments(name="e")
         assert server.store.search_runs([experiment.id]) == []
         (deleted,) = server.store.search_runs([experiment.id], view="deleted")
