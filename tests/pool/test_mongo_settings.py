@@ -46,7 +46,7 @@ def test_anything_else_is_refused_without_a_password(wrong):
     with pytest.raises(ConfigError) as caught:
         C["mongo"] = wrong
     assert "s3cret" not in str(caught.value)
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"`mongo` takes a dictionary|begins with mongodb"):
         init(mongo=wrong)
 
 

@@ -149,9 +149,9 @@ def test_a_task_beyond_its_timeout_has_failed(manager, file_store, trusting, tmp
 
 
 def test_an_untrusted_body_is_refused_before_anything_starts(file_store, trusting):
-    with pytest.raises(UntrustedModuleError):
+    with pytest.raises(UntrustedModuleError, match="`shutil` is not trusted"):
         worker(file_store, trusting, "shutil:rmtree")
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="`no colon` names no function"):
         TaskFunction(entry="no colon")
 
 
@@ -171,7 +171,7 @@ def test_t18_force_release_runs_each_task_in_a_process_of_its_own(manager, trust
         canonical.fingerprint({"x": 1}),
     ]
     manager.create_task([{"x": 3}])
-    with pytest.raises(TaskFailedError):
+    with pytest.raises(TaskFailedError, match="TypeError: the JSON object must be str"):
         run_task(canonical.parse_json, TaskManager("p", store=manager.store, max_attempts=1), force_release=True)
 
 

@@ -179,7 +179,7 @@ def definition_column(connection):
 def test_a_dataset_artifact_that_names_it_is_refused(harmful, tmp_path):
     path = tmp_path / "dataset.json"
     path.write_text(json.dumps({"format": 1, "dataset": harmful, "state": None}))
-    with pytest.raises(RollwrightError):
+    with pytest.raises(RollwrightError, match="is no dataset of format 1"):
         DatasetCodec().read(path)
 
 

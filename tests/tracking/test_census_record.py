@@ -196,7 +196,7 @@ class TestAutoInit:
     def test_bad_input_changes_nothing(self, tmp_path):
         settings = load_settings(start=tmp_path, environ={})
         context.install(settings)
-        with pytest.raises(UnknownSettingError):
+        with pytest.raises(UnknownSettingError, match="unknown name `rgion`"):
             rollwright.auto_init(rgion="us")
         with pytest.raises(ConfigError, match="no folder"):
             rollwright.auto_init(cur_path=tmp_path / "absent", skip_if_reg=False)

@@ -157,14 +157,14 @@ class TestAway:
             lambda: R.get_recorder(recorder_id="0" * 32),
         ]
         for ask in asks:
-            with pytest.raises(TrackingUnavailableError):
+            with pytest.raises(TrackingUnavailableError, match="did not answer about"):
                 ask()
         assert R.get_exp(experiment_name="e").id == recorder.experiment_id
         assert R.get_recorder(recorder_id=recorder.id).status == "FINISHED"
         server.start()
         sync_tracking()
         assert R.get_recorder(recorder_id=recorder.id).status == "FINISHED"
-        with pytest.raises(RecorderNotFoundError):
+        with pytest.raises(RecorderNotFoundError, match=r"does not know run 0{32}"):
             R.get_recorder(recorder_id="0" * 32)
 
     def test_a_parameter_that_changes_is_refused_at_once(self, server, project):
@@ -462,7 +462,7 @@ class TestFilesOfAnotherProject:
             server.files[listed] = b"<html>"
         before = set((tmp_path / "other").rglob("*"))
         found = R.get_recorder(recorder_id=theirs.id)
-        with pytest.raises(CorruptArtifactError):
+        with pytest.raises(CorruptArtifactError, match=r"artifact 'pred.pkl': |the manifest .* is no"):
             found.load_object("sig/ic.pkl")
         left = {path for path in set((tmp_path / "other").rglob("*")) - before if "artifacts" in path.parts}
         assert all(path.is_dir() for path in left)

@@ -52,7 +52,7 @@ class TestTheMainPath:
         assert set(reference) == {"$reference", "store", "experiment_id", "recorder_id"}
         assert from_reference(reference) == recorder
         R.delete_recorder(recorder_id=recorder.id)
-        with pytest.raises(RecorderNotFoundError):
+        with pytest.raises(RecorderNotFoundError, match="is deleted"):
             from_reference(reference)
 
     def test_info_is_json(self, name):
@@ -266,7 +266,7 @@ class TestM5RunsNest:
             R.log_params(who="outer")
         assert reread(inner).list_params() == {"who": "inner"}
         assert reread(outer).list_params() == {"who": "outer"}
-        with pytest.raises(NoActiveRecorderError):
+        with pytest.raises(NoActiveRecorderError, match="no recorder is active in this thread"):
             R.get_recorder()
 
     def test_a_failing_inner_run_leaves_the_outer_one_whole(self, name):

@@ -44,7 +44,7 @@ class TestM8AskingCreatesNothing:
             with pytest.raises(ExperimentNotFoundError, match=f"did you mean '{name}'"):
                 ask()
         assert typo not in R.list_experiments()
-        with pytest.raises(ExperimentNotFoundError):
+        with pytest.raises(ExperimentNotFoundError, match="no experiment of id 987654"):
             R.get_exp(experiment_id="987654")
 
     def test_a_mistyped_recorder_is_an_error_that_names_the_nearest(self, name):
@@ -52,9 +52,9 @@ class TestM8AskingCreatesNothing:
             pass
         with pytest.raises(RecorderNotFoundError, match="did you mean 'window-1'"):
             R.get_recorder(experiment_name=name, recorder_name="windw-1")
-        with pytest.raises(RecorderNotFoundError):
+        with pytest.raises(RecorderNotFoundError, match=r"does not know run 0{32}"):
             R.get_recorder(recorder_id="0" * 32)
-        with pytest.raises(RecorderNotFoundError):
+        with pytest.raises(RecorderNotFoundError, match=r"has no recorder of id 0{32}"):
             R.get_exp(experiment_name=name).get_recorder("0" * 32)
         assert R.get_exp(experiment_name=name).list_recorders(rtype="list") == [recorder]
 
@@ -74,7 +74,7 @@ def test_m9_a_deleted_name_is_free_and_its_new_experiment_empty(name):
     with R.start(experiment_name=name) as old:
         pass
     R.delete_exp(experiment_name=name)
-    with pytest.raises(ExperimentNotFoundError):
+    with pytest.raises(ExperimentNotFoundError, match=f"no experiment named '{name}'"):
         R.get_exp(experiment_name=name)
     with R.start(experiment_name=name) as new:
         pass
@@ -103,11 +103,11 @@ def test_m12_no_name_and_none_active_is_an_error(name):
         lambda: R.load_object("a"),
     ]
     for ask in asks:
-        with pytest.raises(NoActiveRecorderError):
+        with pytest.raises(NoActiveRecorderError, match=r"no recorder (of experiment '.*' )?is active"):
             ask()
-    with pytest.raises(RecordError):
+    with pytest.raises(RecordError, match="so nothing is deleted"):
         R.delete_recorder()
-    with pytest.raises(RecordError):
+    with pytest.raises(RecordError, match="so nothing is deleted"):
         R.delete_exp()
 
 
@@ -185,7 +185,7 @@ def test_m18_a_renamed_recorder_is_found_by_its_new_name(name):
         recorder.set_recorder_name(rname="new")
         assert recorder.name == "new"
     assert R.get_recorder(experiment_name=name, recorder_name="new") == recorder
-    with pytest.raises(RecorderNotFoundError):
+    with pytest.raises(RecorderNotFoundError, match="has no recorder named 'old'"):
         R.get_recorder(experiment_name=name, recorder_name="old")
 
 
@@ -218,7 +218,7 @@ class TestM20ThreadsDoNotMix:
             thread = threading.Thread(target=contextvars.copy_context().run, args=(R.end_exp,))
             thread.start()
             thread.join()
-            with pytest.raises(NoActiveRecorderError):
+            with pytest.raises(NoActiveRecorderError, match="no recorder is active in this thread"):
                 R.get_recorder()
         assert reread(recorder).status == "FINISHED"
 
@@ -265,7 +265,10 @@ class TestResuming:
         with R.start(experiment_name=name, resume=True, recorder_name="new") as recorder:
             pass
         assert recorder.name == "new"
-        with pytest.raises(RecorderNotFoundError), R.start(experiment_name=name, recorder_id="0" * 32, resume=True):
+        with (
+            pytest.raises(RecorderNotFoundError, match=r"has no recorder of id 0{32}"),
+            R.start(experiment_name=name, recorder_id="0" * 32, resume=True),
+        ):
             pass
         with (
             pytest.raises(RecordError, match="resume=True"),
@@ -281,7 +284,7 @@ def test_save_objects_takes_a_path_or_objects_never_both(name, tmp_path):
             with pytest.raises(RecordError, match="either"):
                 wrong()
         R.save_objects(tmp_path / "a.txt")
-        with pytest.raises(ArtifactNotFoundError):
+        with pytest.raises(ArtifactNotFoundError, match="there is no file or folder"):
             R.save_objects(tmp_path / "absent")
         R.save_objects(artifact_path="deep/er", **{"x.pkl": 1})
         assert recorder.list_artifacts() == ["a.txt", "deep/er/x.pkl"]
