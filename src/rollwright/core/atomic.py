@@ -60,7 +60,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     Guarantees: a reader of `path`, at any moment and after any crash, finds the complete old file or the complete new
     one; when `write` raises, the old one stays and no draft is left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with draft_of(path) as draft:
         write(draft)
         sync_file(draft)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from rollwright.config.settings import user_data_folder
+from rollwright.core.atomic import make_folder as make_durable_folder
 from rollwright.core.atomic import put_new, sync_folder
 from rollwright.core.bounded_read import open_regular
 from rollwright.core.locks import file_lock
@@ -172,7 +173,10 @@ def make_folder(folder: Path) -> None:
     KeyringError
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not folder.is_dir():
+            make_durable_folder(folder.parent)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            sync_folder(folder.parent)
     except OSError as error:
         raise KeyringError(
             f"the folder of the keys, {folder}, cannot be made: {error.strerror}",

@@ -6,7 +6,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from rollwright.core.atomic import sync_folder
+from rollwright.core.atomic import make_folder, sync_file, sync_folder
 from rollwright.errors import CorruptArtifactError
 from rollwright.tracking.artifacts import MANIFEST as LOCAL_MANIFEST
 from rollwright.tracking.artifacts import LocalArtifactStore
@@ -30,6 +30,7 @@ def fetch_files(files: FileSender, location: str, folder: Path) -> bool:
     """
     draft = folder.with_name(f".fetch-{secrets.token_hex(8)}")
     local = LocalArtifactStore(draft)
+    make_folder(folder.parent)
     local.files.mkdir(parents=True)
     try:
         if not files.get(location, MANIFEST, draft / LOCAL_MANIFEST):
@@ -39,7 +40,10 @@ def fetch_files(files: FileSender, location: str, folder: Path) -> bool:
             path.parent.mkdir(parents=True, exist_ok=True)
             if not files.get(location, ref.file, path):
                 raise CorruptArtifactError(f"artifact {ref.name!r}: the server lists {ref.file} and does not have it")
-            local.local_path(ref.name)
+            sync_file(local.local_path(ref.name)[0])
+        sync_file(draft / LOCAL_MANIFEST)
+        for inside in sorted(path for path in draft.rglob("*") if path.is_dir()):
+            sync_folder(inside)
         sync_folder(draft)
         draft.rename(folder)
         sync_folder(folder.parent)

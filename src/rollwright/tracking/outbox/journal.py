@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from rollwright.core.atomic import sync_folder
+from rollwright.core.atomic import make_folder, sync_folder
 from rollwright.core.bounded_read import MEDIUM, open_regular, read_rest
 from rollwright.core.locks import try_file_lock
 from rollwright.errors import RecordError
@@ -103,7 +103,7 @@ class Journal:
         """
         body = "".join(f"\n{json.dumps(item, ensure_ascii=False)}\n" for item in operations)
         with self._mutex:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             new = not self.path.exists()
             handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o644)
             try:
