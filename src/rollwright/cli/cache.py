@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, stderr
+from rollwright.cli.console import AsJson, print_json, stderr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +26,7 @@ def list_command(as_json: AsJson = False) -> None:
 
     listing = list_cache()
     if as_json:
-        _print_json(asdict(listing))
+        print_json(asdict(listing))
         return
     if not listing.files:
         print(f"{listing.root}: nothing is stored")
@@ -68,7 +67,7 @@ def prune_command(
             raise typer.Exit(2) from None
     done = prune_cache(plan)
     if as_json:
-        _print_json(asdict(done))
+        print_json(asdict(done))
         return
     print(f"{done.root}: {len(done.files)} files removed, {_format_size(done.size)}")
 
@@ -90,7 +89,3 @@ def _format_size(count: int | None) -> str:
         amount /= 1000
         units.pop(0)
     return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.1f} {units[0]}"
-
-
-def _print_json(value: dict[str, object]) -> None:
-    print(json.dumps({"ok": True, "data": value}, indent=1, ensure_ascii=False, default=str))

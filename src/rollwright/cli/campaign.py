@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from dataclasses import asdict
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, clean_stdout, stderr
+from rollwright.cli.console import AsJson, clean_stdout, print_json, stderr
 
 if TYPE_CHECKING:
     from rollwright.campaign.results import CampaignResult
@@ -66,7 +65,7 @@ def run_once(
         recorder = train_once(campaign)
         metrics = recorder.list_metrics()
     if as_json:
-        print(json.dumps({"ok": True, "data": {"recorder": recorder.id, "metrics": metrics}}, indent=1))
+        print_json({"recorder": recorder.id, "metrics": metrics})
         return 0
     print(f"recorder {recorder.id} of experiment {recorder.experiment_id}: {recorder.status}")
     for name, value in sorted(metrics.items()):
@@ -132,7 +131,7 @@ def _end(
         stderr.print(f"stopped; nothing is lost. Go on with: {go_on}")
         return INTERRUPTED
     if as_json:
-        print(json.dumps({"ok": True, "data": {**result.to_json(), "training": asdict(counts)}}, indent=1))
+        print_json({**result.to_json(), "training": asdict(counts)})
     else:
         show_result(result)
         show_tracking(settings)

@@ -6,7 +6,7 @@ import json
 
 import typer
 
-from rollwright.cli.console import AsJson
+from rollwright.cli.console import AsJson, print_json
 
 __all__ = ["config_app", "schema"]
 
@@ -26,7 +26,7 @@ def show(
     ]
     if as_json:
         data = {name: {"value": value, "origin": origin} for name, value, origin in rows}
-        print(json.dumps({"ok": True, "data": {"root": str(settings.root), "settings": data}}, indent=1))
+        print_json({"root": str(settings.root), "settings": data})
         return
     from rich.console import Console  # noqa: PLC0415 - keeps --help light
     from rich.table import Table  # noqa: PLC0415 - keeps --help light

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from rollwright.errors import RollwrightError
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["AsJson", "ErrorConsole", "clean_stdout", "stderr"]
+__all__ = ["AsJson", "ErrorConsole", "clean_stdout", "print_json", "stderr"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 
@@ -48,6 +49,11 @@ class ErrorConsole:
 
 
 stderr = ErrorConsole()
+
+
+def print_json(data: object, *, ok: bool = True) -> None:
+    """Print the answer for programs; what is no ASCII is escaped, so that nothing in it can steer a terminal."""
+    print(json.dumps({"ok": ok, "data": data}, indent=1, ensure_ascii=True, default=str))
 
 
 @contextmanager

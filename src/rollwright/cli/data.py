@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollwright.cli.console import AsJson, stderr
+from rollwright.cli.console import AsJson, print_json, stderr
 
 if TYPE_CHECKING:
     from rollwright.market.ingest.check import CheckReport
@@ -192,7 +192,7 @@ def pickle_command(
 
     done = import_pickle(path, out)
     if as_json:
-        print(json.dumps({"ok": True, "data": asdict(done)}, indent=1, ensure_ascii=False))
+        print_json(asdict(done))
         return
     shape = f" {' x '.join(map(str, done.shape))}" if done.shape else ""
     print(f"{done.path}: {done.type}{shape} as {done.kind}")

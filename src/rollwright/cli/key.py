@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, stderr
+from rollwright.cli.console import AsJson, print_json, stderr
 
 __all__ = ["key_app", "trust_app"]
 
@@ -24,7 +23,7 @@ def show_command(as_json: AsJson = False) -> None:
 
     listing = list_keys()
     if as_json:
-        _print_json(asdict(listing))
+        print_json(asdict(listing))
         return
     print(f"folder   {listing.folder}")
     if listing.public is not None:
@@ -42,7 +41,7 @@ def list_command(as_json: AsJson = False) -> None:
 
     listing = list_keys()
     if as_json:
-        _print_json(asdict(listing))
+        print_json(asdict(listing))
         return
     for place, key in enumerate(listing.keys):
         print(f"{key}  {'verifies' if place or listing.public is not None else 'signs'}")
@@ -103,10 +102,6 @@ def _ask(question: str) -> None:
         raise typer.Exit(2) from None
 
 
-def _print_json(value: dict[str, object]) -> None:
-    print(json.dumps({"ok": True, "data": value}, indent=1, ensure_ascii=False))
-
-
 @trust_app.command("add")
 def trust_command(
     given: Annotated[str, typer.Argument(metavar="KEY|SHA256", help="`ed25519:…` of a machine, or a file's SHA-256.")],
@@ -126,7 +121,7 @@ def trusted_command(as_json: AsJson = False) -> None:
 
     rows = list_trusted()
     if as_json:
-        print(json.dumps({"ok": True, "data": [asdict(row) for row in rows]}, indent=1))
+        print_json([asdict(row) for row in rows])
         return
     for row in rows:
         print(f"{row.kind:8} {row.name:20} {row.value}")

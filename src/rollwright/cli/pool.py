@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollwright.cli.console import stderr
+from rollwright.cli.console import print_json, stderr
 from rollwright.cli.pool_change import change_app
-from rollwright.cli.pool_options import AsJson, Ids, PoolName, StatusNames, Url, Where, make_selection, print_json
+from rollwright.cli.pool_options import AsJson, Ids, PoolName, StatusNames, Url, Where, make_selection
 from rollwright.cli.text import escape_lines, escape_text, format_duration, format_time, print_table
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollwright.cli.console import stderr
+from rollwright.cli.console import print_json, stderr
 from rollwright.cli.pool_options import (
     AsJson,
     Ids,
@@ -20,7 +20,6 @@ from rollwright.cli.pool_options import (
     ask,
     confirm,
     make_selection,
-    print_json,
 )
 from rollwright.cli.text import escape_text
 

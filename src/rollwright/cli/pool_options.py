@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +24,6 @@ __all__ = [
     "ask",
     "confirm",
     "make_selection",
-    "print_json",
 ]
 
 PoolName = Annotated[str, typer.Argument(help="The pool; a campaign's has its name.")]
@@ -88,8 +86,3 @@ def ask(question: str, *, spell: int | None = None) -> None:
     except typer.Abort:
         stderr.print("nothing was changed; without a question: --yes")
         raise typer.Exit(2) from None
-
-
-def print_json(data: object) -> None:
-    """Print the answer for programs."""
-    print(json.dumps({"ok": True, "data": data}, indent=1, ensure_ascii=True, default=str))

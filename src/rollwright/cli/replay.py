@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollwright.cli.console import AsJson, clean_stdout, stderr
+from rollwright.cli.console import AsJson, clean_stdout, print_json, stderr
 
 if TYPE_CHECKING:
     from rollwright.app.replay import Replay
@@ -38,7 +37,7 @@ def show(what: What, as_json: AsJson = False) -> int:
             "provenance": dict(story.provenance),
             "changed": _list_changes(story.changed),
         }
-        print(json.dumps({"ok": True, "data": data}, indent=1, ensure_ascii=False))
+        print_json(data)
         return 0
     _show_story(story)
     return 0
@@ -60,7 +59,7 @@ def replay(what: What, as_json: AsJson = False) -> int:
             "artifacts": {item.name: {"then": item.then, "now": item.now} for item in done.artifacts},
             "changed": _list_changes(done.changed),
         }
-        print(json.dumps({"ok": done.same, "data": data}, indent=1, ensure_ascii=False))
+        print_json(data, ok=done.same)
     else:
         _show_replay(done)
     return 0 if done.same else DIFFERS

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, stderr
+from rollwright.cli.console import AsJson, print_json, stderr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +29,7 @@ def status(as_json: AsJson = False) -> None:
 
     found = read_track_status()
     if as_json:
-        _print_json(asdict(found))
+        print_json(asdict(found))
         return
     print(f"runs are recorded at {found.uri}")
     _print_abandoned(found.abandoned, "its process died; `rollwright track sync` ends it as FAILED")
@@ -48,7 +47,7 @@ def sync(as_json: AsJson = False) -> int:
     done = sync_tracking(on_run=lambda run_id: stderr.print(f"sent {run_id}"))
     if as_json:
         data = {**asdict(done), "complete": not any(box.waiting for box in done.outboxes)}
-        _print_json(data, ok=done.exit_code == 0)
+        print_json(data, ok=done.exit_code == 0)
         return done.exit_code
     _print_abandoned(done.failed, "its process died; it is FAILED now")
     _print_boxes(done.outboxes)
@@ -67,7 +66,7 @@ def relocate(
 
     found = relocate_tracking(dry_run=dry_run)
     if as_json:
-        _print_json({"dry_run": dry_run, "locations": [asdict(item) for item in found]})
+        print_json({"dry_run": dry_run, "locations": [asdict(item) for item in found]})
         return
     for item in found[:5]:
         print(f"{item.kind} {item.id}: {item.before} -> {item.after}")
@@ -83,7 +82,7 @@ def ui(as_json: AsJson = False) -> None:
 
     kind, line = make_page_command()
     if as_json:
-        _print_json({kind: line})
+        print_json({kind: line})
         return
     print(line)
     if kind == "command":
@@ -110,7 +109,3 @@ def _print_boxes(boxes: Sequence[OutboxReport]) -> None:
             print(f"  {run.run_id:32}  {run.status:9}  {started:19}  {run.operations:>7}  {run.files:>5}  {run.name}")
         for line in box.refused:
             stderr.print(f"refused for good: {line}", style="red")
-
-
-def _print_json(value: dict[str, Any], *, ok: bool = True) -> None:
-    print(json.dumps({"ok": ok, "data": value}, indent=1, ensure_ascii=False, default=str))

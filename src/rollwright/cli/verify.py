@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, clean_stdout, stderr
+from rollwright.cli.console import AsJson, clean_stdout, print_json, stderr
 
 if TYPE_CHECKING:
     from rollwright.app.verify import Verification
@@ -36,7 +35,7 @@ def verify(
     with clean_stdout(), _show_progress() as progress:
         found = app.verify(what, progress=progress)
     if as_json:
-        print(json.dumps({"ok": found.ok, "data": {**asdict(found), "root": str(found.root)}}, indent=1))
+        print_json({**asdict(found), "root": str(found.root)}, ok=found.ok)
     else:
         _show(found)
     return 0 if found.ok else DAMAGED

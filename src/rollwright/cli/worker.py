@@ -8,8 +8,8 @@ import typer
 from typer.core import TyperGroup
 
 from rollwright.cli.campaign import Jobs, default_jobs
-from rollwright.cli.console import clean_stdout, stderr
-from rollwright.cli.pool_options import AsJson, PoolName, Url, Where, make_selection, print_json
+from rollwright.cli.console import clean_stdout, print_json, stderr
+from rollwright.cli.pool_options import AsJson, PoolName, Url, Where, make_selection
 from rollwright.cli.text import format_duration, print_table
 
 __all__ = ["worker_app"]

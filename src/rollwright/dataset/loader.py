@@ -79,7 +79,7 @@ class QlibDataLoader(DataLoader):
     config : mapping or sequence
         ``{group: fields}`` or fields alone; fields are expressions, or expressions and the names of their columns.
     filter_pipe : sequence, optional
-        Filters of the universe, or their configurations, as `filtered` takes them.
+        Filters of the universe, or their configurations, as `apply_filters` takes them.
     swap_level : bool
         With False `load` gives the index (instrument, datetime).
     freq : str or mapping

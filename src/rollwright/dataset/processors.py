@@ -1,7 +1,7 @@
 """Processors: what is done to the data between the store and a model; names, parameters and values are Qlib's.
 
-None changes its input. The ready-made ones work on tables (see `matrix_table`), so that columns they leave alone are
-never copied; a processor of a user's own works on frames.
+None changes its input. The ready-made ones work on tables (see `rollwright.features.table`), so that columns
+they leave alone are never copied; a processor of a user's own works on frames.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ CHORES: Final = f"""SELECT EXISTS(SELECT 1 FROM task INDEXED BY task_open
     EXISTS(SELECT 1 FROM task INDEXED BY task_delayed WHERE due <= ?1)"""
 
 # `{among}` is `=` for one task and `IN` for several, for which SQLite makes a table and a page cache of its own.
-# `{where}` is what `sqlite_query.where` makes of a query: text of ours with bound parameters.
+# `{where}` is what `query.where` makes of a query: text of ours with bound parameters.
 # 1. Innermost: tasks of the state that wait, highest priority first, then the oldest; none of a paused pool. 2. They
 # run now, each with a higher token, one attempt more and room for its result. 3. What a lease needs of them.
 CLAIM: Final = f"""UPDATE task SET status = 'running', origin = '{{status}}', token = token + 1,
