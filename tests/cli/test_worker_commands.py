@@ -77,7 +77,7 @@ def test_a_task_without_a_window_is_told_by_its_id(capsys):
         (["worker", "c", "--nonsense"], "--nonsense"),
         (["worker", "nobody"], "no campaign"),
         (["worker", "install", "nobody"], "no campaign"),
-        (["worker", "install", "-w", "x"], "no condition"),
+        (["worker", "install", "-w", "x"], "not a condition"),
         (["worker", "install", "--kind", "cron"], "--kind"),
         (["worker", "ls", "nobody"], "no pool"),
     ],
