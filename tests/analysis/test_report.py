@@ -100,6 +100,9 @@ class Page(HTMLParser):
         {"script": self.scripts, "style": self.styles}.get(inside, self.text).append(data)
 
 
+CHARTS = {"timeline", "performance", "ic", "group_lines", "group_bars"}
+
+
 def figures(html):
     found = re.findall(r'<script type="application/json" id="figure-(\w+)">(.*?)</script>', html)
     return {name: json.loads(text) for name, text in found}
@@ -172,6 +175,7 @@ def test_whatever_a_name_contains_is_text():
 
 
 def test_every_chart_is_one_plotly_understands(html):
+    assert figures(html).keys() == CHARTS
     for name, figure in figures(html).items():
         checked = go.Figure(figure)
         assert checked.data, name
@@ -180,6 +184,7 @@ def test_every_chart_is_one_plotly_understands(html):
 
 
 def test_axes_have_titles(html):
+    assert figures(html).keys() == CHARTS
     for name, figure in figures(html).items():
         titles = {key: axis.get("title") for key, axis in figure["layout"].items() if re.match(r"[xy]axis", key)}
         titles.pop("yaxis" if name == "timeline" else "xaxis" if name == "group_bars" else "", None)

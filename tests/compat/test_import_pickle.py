@@ -81,9 +81,11 @@ def test_frames_and_series_of_each_generation_of_pandas_come_back(path):
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_what_results_are_made_of_survives_every_protocol(value, protocol):
-    if protocol < 2 and not isinstance(value, dict | list | str | int):
-        pytest.skip("copyreg, which is on no list")
     data = pickle.dumps(value, protocol=protocol)
+    if protocol < 2 and isinstance(value, pd.DataFrame | pd.Series):
+        with pytest.raises(UntrustedArtifactError, match=r"asks for copy_reg\._reconstructor, which is on no list"):
+            rebuilt(data)
+        return
     if protocol < 3 and isinstance(value, dict) and "b" in value and isinstance(value["b"], dict):
         value = {**value, "b": {"c": b"raw"}}
     found = rebuilt(data)

@@ -109,7 +109,9 @@ def test_everything_it_recorded_is_whole(moved, shell):
 def test_its_objects_are_read(moved):
     folder, _ = moved
     install(load_settings(start=folder, environ={}))
-    for recorder in R.list_recorders(experiment_name="small").values():
+    recorders = R.list_recorders(experiment_name="small").values()
+    assert recorders
+    for recorder in recorders:
         assert recorder.load_object("pred.pkl").columns.tolist() == ["score"]
         assert recorder.load_object("params.pkl").best_iteration_ == 8
         assert recorder.load_object("provenance")["data"]["provider_uri"] == "market"
