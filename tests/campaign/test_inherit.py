@@ -126,6 +126,8 @@ def test_bases_have_bases_and_are_rendered(read):
     assert "BASE_CONFIG_PATH" not in document.data
     assert "market: csi500" in document.text
     assert "market: &market csi300" in document.text
+    assert "end_time: '{{ MARKET }}'" in document.text
+    assert "end_time: 'hk'" in document.rendered
 
 
 def test_the_working_directory_comes_before_the_folder_of_the_file(read, tmp_path):

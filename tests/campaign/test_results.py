@@ -99,16 +99,18 @@ def walk(*variants: str) -> tuple[CampaignPlan, dict[WindowKey, Any]]:
     return CampaignPlan(name="p", windows=tuple(windows), trunc_days=3, label_span=2), recorders
 
 
-def make(plan: CampaignPlan, recorders: dict[WindowKey, Any], folder: Any) -> CampaignResult:
+def make(
+    plan: CampaignPlan, recorders: dict[WindowKey, Any], folder: Any, *, text: str = "rolling: {}\n", notes: Any = ()
+) -> CampaignResult:
     return make_results(
         plan,
         recorders,
         config=ASKED,
-        text="rolling: {}\n",
+        text=text,
         source=MARKET,
         region="us",
         folder=folder,
-        notes=["Made up."],
+        notes=["Made up.", *notes],
         facts=[],
         created="2026-01-01",
     )
@@ -247,3 +249,12 @@ def test_another_format_or_a_damaged_summary_is_refused(tmp_path, text, said):
 def test_where_no_campaign_ended_there_is_no_summary(tmp_path):
     with pytest.raises(DataNotFoundError, match="no campaign ended here"):
         read_summary(tmp_path / "summary.json")
+
+
+def test_no_password_is_left_in_what_is_written(tmp_path):
+    text = "qlib_init: {mongo: {task_url: 'mongodb://me:hush@h/db'}}\nextra:\n  api_key: hush\n"
+    plan, recorders = walk("main")
+    result = make(plan, recorders, tmp_path, text=text, notes=("data of postgresql://me:hush@h/db",))
+    page = result.files["report"].read_text()
+    assert "mongodb://me:***@h/db" in page
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and b"hush" in path.read_bytes()] == []

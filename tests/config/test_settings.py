@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from rollwright.config.settings import find_root, known_names, load_settings, mask_secrets
+from rollwright.config.settings import find_root, known_names, load_settings
+from rollwright.core.masking import mask_secrets
 from rollwright.errors import ConfigError, UnknownSettingError
 
 

@@ -366,7 +366,7 @@ def _save_record(campaign: OpenCampaign) -> None:
         "format": RECORD_FORMAT,
         "name": campaign.name,
         "file": str(source.relative_to(root)) if source.is_relative_to(root) else str(source),
-        "sha256": sha256_hex(campaign.document.text.encode()),
+        "sha256": sha256_hex(campaign.document.rendered.encode()),
         "overrides": list(campaign.overrides),
         "provider_uri": _portable(campaign.settings.data.provider_uri, root),
     }
@@ -394,7 +394,7 @@ def reopen_campaign(name: str | None, *, project: Path | None = None) -> OpenCam
     campaign = open_campaign(
         path, overrides=record["overrides"], provider_uri=record["provider_uri"], project=settings.root
     )
-    if sha256_hex(campaign.document.text.encode()) != record["sha256"]:
+    if sha256_hex(campaign.document.rendered.encode()) != record["sha256"]:
         raise ConfigError(
             f"{path} changed since campaign `{record['name']}` was started",
             hint=f"start it as it is now with `rollwright roll {record['file']}`: windows that did not change are kept",

@@ -12,9 +12,9 @@ from itertools import islice
 from typing import Any, Final
 
 from rollwright.config.context import current_settings
-from rollwright.config.settings import mask_secrets
 from rollwright.core.canonical import canonical_json
 from rollwright.core.clock import Clock, SystemClock
+from rollwright.core.masking import mask_secrets
 from rollwright.core.sqlite_urls import SQLITE, sqlite_path
 from rollwright.errors import ConfigError, PoolError, QueryError, nearest
 from rollwright.pool.document import last_line

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from rollwright.config.settings import mask_secrets
+from rollwright.core.masking import mask_secrets
 from rollwright.errors import ConfigError, IllegalTransitionError, PoolError
 from rollwright.pool.query import In
 from rollwright.pool.states import Status

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from rollwright.config.context import current_settings
-from rollwright.config.settings import Settings, mask_secrets
+from rollwright.config.settings import Settings
 from rollwright.core.bounded_read import SMALL, read_text
+from rollwright.core.masking import mask_secrets
 from rollwright.core.sqlite_urls import sqlalchemy_url, sqlite_path
 from rollwright.errors import CorruptFileError, RecordError
 from rollwright.tracking.liveness import AbandonedRun, fail_abandoned, find_abandoned_runs

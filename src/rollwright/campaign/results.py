@@ -29,6 +29,7 @@ from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowK
 from rollwright.codecs.registry import codecs
 from rollwright.core.atomic import write_atomically, write_text
 from rollwright.core.bounded_read import MEDIUM, read_text
+from rollwright.core.masking import mask_secrets
 from rollwright.errors import CorruptFileError, DataError, DataNotFoundError, UnknownInstrumentError, nearest
 from rollwright.market.source import DataSource
 from rollwright.tracking.recorder import Recorder
@@ -228,7 +229,7 @@ def make_results(
     recorders : mapping of WindowKey to Recorder
         The finished recorder of every window.
     config, text : CampaignConfig, str
-        The configuration, parsed and as written.
+        The configuration, parsed, and as written: the report shows it, passwords hidden.
     source : DataSource
     region : str
         Market whose trading rules the back-test follows.
@@ -260,7 +261,7 @@ def make_results(
         name=plan.name,
         variants=tuple(outcome for outcome, _ in judged),
         files={"summary": folder / SUMMARY_FILE, "report": folder / REPORT_FILE},
-        notes=(*notes, *config.report.notes),
+        notes=tuple(mask_secrets(note) for note in (*notes, *config.report.notes)),
     )
     for prediction, outcome in zip(predictions, result.variants, strict=True):
         for path, frame in (
@@ -276,7 +277,7 @@ def make_results(
         facts=facts,
         created=created,
         notes=result.notes,
-        config=text,
+        config=mask_secrets(text),
         lang=config.report.lang,
     )
     render_report(page, result.files["report"])

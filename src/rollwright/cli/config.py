@@ -18,7 +18,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show every setting with its value and its origin; passwords are masked."""
-    from rollwright.config.settings import load_settings, mask_secrets  # noqa: PLC0415 - keeps --help light
+    from rollwright.config.settings import load_settings  # noqa: PLC0415 - keeps --help light
+    from rollwright.core.masking import mask_secrets  # noqa: PLC0415 - see above
 
     settings = load_settings()
     rows = [

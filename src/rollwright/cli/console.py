@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollwright.cli.text import escape_lines
+from rollwright.core.masking import mask_secrets
 from rollwright.errors import RollwrightError
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ class ErrorConsole:
 
     def print_error(self, error: RollwrightError) -> None:
         """Print what happened, and what to do."""
-        self.print(f"{type(error).__name__}: {error.message}", style="red")
+        self.print(f"{type(error).__name__}: {mask_secrets(error.message)}", style="red")
         if error.hint:
-            self.print(f"hint: {error.hint}", style="yellow")
+            self.print(f"hint: {mask_secrets(error.hint)}", style="yellow")
 
 
 stderr = ErrorConsole()

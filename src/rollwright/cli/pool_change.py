@@ -210,7 +210,7 @@ def move_command(
     from rollwright.app.pool import open_pool, open_target  # noqa: PLC0415 - keeps --help light
     from rollwright.app.pool_move import move_pool  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.pool_live import MoveBar  # noqa: PLC0415 - keeps --help light
-    from rollwright.config.settings import mask_secrets  # noqa: PLC0415 - keeps --help light
+    from rollwright.core.masking import mask_secrets  # noqa: PLC0415 - keeps --help light
 
     with open_pool(pool, url) as manager, open_target(to, source=url) as target:
         total = sum(manager.store.stat(pool).counts.values())

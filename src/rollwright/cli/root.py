@@ -29,6 +29,7 @@ from rollwright.cli.replay import replay, show
 from rollwright.cli.track import track_app
 from rollwright.cli.verify import verify
 from rollwright.cli.worker import worker_app
+from rollwright.core.masking import MaskingFormatter, mask_secrets
 from rollwright.errors import RollwrightError
 
 __all__ = ["app", "run"]
@@ -113,7 +114,9 @@ def common(
     """Set up logging for the command."""
     del version
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(MaskingFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("rollwright").setLevel(level)
     if not verbose:  # what fails in it is told by an error of ours, without its traceback
         logging.getLogger("mlflow").setLevel(logging.CRITICAL)
@@ -126,7 +129,8 @@ def run(arguments: Sequence[str]) -> int:
     except RollwrightError as error:
         stderr.print_error(error)
         if "--json" in arguments:  # a program that reads stdout learns of it there too
-            problem = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
+            hint = None if error.hint is None else mask_secrets(error.hint)
+            problem = {"type": type(error).__name__, "message": mask_secrets(error.message), "hint": hint}
             print(json.dumps({"ok": False, "errors": [problem]}, indent=1))
         return error.exit_code
     except _UsageError as error:
@@ -136,6 +140,6 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except OSError as error:  # a full disk, a folder that may not be read: not a bug, and worth no traceback
         _logger.debug("command.refused", exc_info=True)
-        stderr.print(f"{type(error).__name__}: {error}", style="red")
+        stderr.print(f"{type(error).__name__}: {mask_secrets(error)}", style="red")
         return MISSING
     return int(code) if isinstance(code, int) else 0

@@ -17,7 +17,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
 
-from rollwright.config.settings import Settings, known_names, load_settings, mask_secrets
+from rollwright.config.settings import Settings, known_names, load_settings
+from rollwright.core.masking import mask_secrets
 from rollwright.core.registry import OPENERS, load_target
 from rollwright.errors import ConfigError, UnknownSettingError
 

@@ -8,7 +8,6 @@ Nothing else in the package reads the environment.
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,10 +16,11 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rollwright.core.bounded_read import SMALL, read_text
+from rollwright.core.masking import mask_secrets
 from rollwright.core.sqlite_urls import sqlite_path, sqlite_url
 from rollwright.errors import ConfigError, UnknownSettingError
 
-__all__ = ["Settings", "find_root", "load_settings", "mask_secrets", "user_data_folder"]
+__all__ = ["Settings", "find_root", "load_settings", "user_data_folder"]
 
 PROJECT_FILE: Final = "rollwright.toml"
 STATE_DIR: Final = ".rollwright"
@@ -29,6 +29,11 @@ ENV_PREFIX: Final = "ROLLWRIGHT_"
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Show no password where settings are shown, as in a traceback."""
+        for name, value in super().__repr_args__():
+            yield name, mask_secrets(value) if isinstance(value, str) else value
 
 
 class DataSettings(_Section):
@@ -279,22 +284,3 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
 
 def _modules(value: str) -> list[str]:
     return [module for module in value.split(os.pathsep) if module]
-
-
-_SECRET_PARAMETER: Final = re.compile(
-    r"([?&;](?:\w*password|passwd|pwd|\w*token|\w*secret|\w*key)=)[^&;#\s]+", re.IGNORECASE
-)
-
-
-def mask_secrets(value: object) -> str:
-    """Return a setting's value as text, with the secrets of a URL hidden: password, token and query parameters."""
-    text = _SECRET_PARAMETER.sub(r"\1***", str(value))
-    head, separator, rest = text.partition("://")
-    login, at, host = rest.rpartition("@")
-    user, colon, _ = login.partition(":")
-    if not separator or not at or ("/" in login and not colon):  # an @ within a path
-        return text
-    if not colon:  # a user without a password; over HTTP it is a token
-        user = "***" if head.endswith(("http", "https")) else user
-        return f"{head}://{user}@{host}"
-    return f"{head}://{user}:***@{host}"

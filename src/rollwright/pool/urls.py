@@ -7,7 +7,8 @@ import threading
 from typing import Any, Final
 
 from rollwright.config.context import current_settings
-from rollwright.config.settings import Settings, mask_secrets
+from rollwright.config.settings import Settings
+from rollwright.core.masking import mask_secrets
 from rollwright.core.optional import require
 from rollwright.core.sqlite_urls import SQLITE, sqlite_path
 from rollwright.errors import ConfigError

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright.config.context import current_settings, open_part
-from rollwright.config.settings import STATE_DIR, Settings, mask_secrets
+from rollwright.config.settings import STATE_DIR, Settings
 from rollwright.core.canonical import sha256_hex
+from rollwright.core.masking import mask_secrets
 from rollwright.core.sqlite_urls import sqlite_path, sqlite_url
 from rollwright.errors import RecordError, TrackingUnavailableError
 from rollwright.tracking.artifacts import LocalArtifactStore, has_entries, mark_root

@@ -13,6 +13,7 @@ from rollwright.codecs.registry import codecs
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.placeholders import fill_paths, fill_values
 from rollwright.core.canonical import JSON, with_segment_tuples
+from rollwright.core.masking import mask_value
 from rollwright.dataset.contract import ReadScope, TaskDataset, check_dataset
 from rollwright.errors import ConfigError, RecordError
 from rollwright.models.base import Model
@@ -102,10 +103,12 @@ def log_task(task_config: Mapping[str, Any], recorder: Recorder) -> None:
     """Write the task's definition into `recorder`: flattened as parameters, whole as the artifact ``task``.
 
     It is there when this returns: a run that is killed in its fit still says what it was. A recorder that the task
-    goes on in keeps the parameters it has, which never change, and gets those that are new.
+    goes on in keeps the parameters it has, which never change, and gets those that are new. Parameters are shown and
+    sent to servers, so secrets are hidden in them; the artifact has them, since the task is trained again from it.
     """
     known = recorder.list_params()
-    recorder.log_params(**{name: value for name, value in flatten(task_config).items() if name not in known})
+    shown = {name: mask_value(name, value) for name, value in flatten(task_config).items() if name not in known}
+    recorder.log_params(**shown)
     _save(recorder, {TASK_ARTIFACT: dict(task_config)})
     identity = {"fingerprint": task_fingerprint(task_config), FIT_KEY_TAG: fit_key(task_config)}
     recorder.set_tags(hostname=platform.node(), **identity)

@@ -16,8 +16,9 @@ from typing import Any, Final, Literal
 
 from rollwright.config.construct import FILE_ALIAS, Trust
 from rollwright.config.context import current_settings
-from rollwright.config.settings import Settings, mask_secrets
+from rollwright.config.settings import Settings
 from rollwright.core.canonical import JSON, normalise
+from rollwright.core.masking import mask_secrets, mask_value
 from rollwright.errors import TaskValueError
 from rollwright.tasks.identity import task_fingerprint
 from rollwright.training.validity import hash_of_code
@@ -181,7 +182,7 @@ def _parameters(model: object, task_config: Mapping[str, Any]) -> dict[str, JSON
     plain: dict[str, JSON] = {}
     for key, value in given.items():
         try:
-            plain[key] = normalise(value)
+            plain[key] = mask_value(key, value) if isinstance(value, str) else normalise(value)
         except TaskValueError:  # an objective that is a function, say
             plain[key] = f"{type(value).__module__}.{type(value).__qualname__}"
     found["params"] = plain

@@ -47,7 +47,9 @@ class YamlDocument:
     ----------
     path : Path
     text : str
-        As the file has it; of a file with variables or bases, the rendered text followed by that of each base.
+        As the file has it, with the names of its variables and not their values; followed by that of each base.
+    rendered : str
+        The same with the values of the variables: what tells whether anything of it changed.
     data : dict
         Plain dictionaries, lists, dates, numbers and texts, bases and overrides in place.
     root : MapNode
@@ -55,6 +57,7 @@ class YamlDocument:
 
     path: Path
     text: str
+    rendered: str
     data: dict[str, Any]
     root: MapNode
 
@@ -93,6 +96,7 @@ class _LoadedFile:
 
     root: MapNode
     text: str
+    rendered: str
     changed: bool
 
 
@@ -121,7 +125,7 @@ def read_document(
         dotted, value = _parse_override(override)
         assign(part.root, dotted, value)
     check_size(part.root)
-    return YamlDocument(path=path, text=part.text, data=to_value(part.root), root=part.root)
+    return YamlDocument(path=path, text=part.text, rendered=part.rendered, data=to_value(part.root), root=part.root)
 
 
 def combine_problems(path: Path, problems: Sequence[str]) -> ConfigError:
@@ -156,13 +160,16 @@ def _read(path: Path, environ: Mapping[str, str] | None, above: tuple[Path, ...]
     if entry is None:
         if problems := find_stray_drops(root):
             raise combine_problems(path, problems)
-        return _LoadedFile(root=root, text=rendered.text, changed=rendered.lines is not None)
+        return _LoadedFile(root=root, text=raw, rendered=rendered.text, changed=rendered.lines is not None)
     base = _read(_find_base(entry, path, (*above, path)), environ, (*above, path))
     if problems := merge(base.root, root):
         raise combine_problems(path, problems)
     base.root.position = root.position
-    text = f"{rendered.text.rstrip()}\n\n# base of the above:\n{base.text}"
-    return _LoadedFile(root=base.root, text=text, changed=True)
+    text, whole = (
+        f"{own.rstrip()}\n\n# base of the above:\n{inherited}"
+        for own, inherited in ((raw, base.text), (rendered.text, base.rendered))
+    )
+    return _LoadedFile(root=base.root, text=text, rendered=whole, changed=True)
 
 
 def _find_base(entry: Entry, path: Path, chain: tuple[Path, ...]) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rollwright.core.clock import Clock
+from rollwright.core.masking import mask_secrets
 from rollwright.pool.document import document_of_lease
 from rollwright.pool.states import Status
 from rollwright.pool.store import Lease
@@ -94,7 +95,7 @@ class InlineExecutor:
             param = document_of_lease(lease)["def" if lease.origin is Status.WAITING else "res"]
             result, validity = encode_returned(self._function(param, **self._kwargs))
         except Exception as error:  # noqa: BLE001 - the worker boundary: a failing task never stops the others
-            text = "".join(traceback.format_exception(error))
+            text = mask_secrets("".join(traceback.format_exception(error)))
             raised = error if self._fail_fast else None
             return AttemptEnd(lease=lease, kind="failed", error=text, retry=worth_retrying(error), raised=raised)
         except BaseException as error:  # noqa: BLE001 - the loop raises it once the task is given back

@@ -17,6 +17,7 @@ from rollwright.config.construct import load_function
 from rollwright.config.context import install
 from rollwright.config.settings import Settings
 from rollwright.core.canonical import parse_json, with_segment_tuples
+from rollwright.core.masking import MaskingFormatter, mask_secrets
 from rollwright.core.posix import kill_when_closed
 from rollwright.core.references import from_reference
 from rollwright.pool.worker.backoff import worth_retrying
@@ -68,7 +69,9 @@ def _end_with(lifeline: Connection) -> None:
 def _set_up_logging(level: int | None) -> None:
     """Let this process log as the worker does, at its level, and name the slot: it is an application of its own."""
     name = multiprocessing.current_process().name
-    logging.basicConfig(level=logging.WARNING, format=f"%(levelname)s %(name)s [{name}]: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(MaskingFormatter(f"%(levelname)s %(name)s [{name}]: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     if level is not None:
         logging.getLogger("rollwright").setLevel(level)
 
@@ -80,7 +83,7 @@ def _prepare(terms: Mapping[str, Any]) -> dict[str, Any]:
             install(Settings.model_validate_json(terms["settings"]))
         load_entry(terms["entry"])
     except Exception:  # noqa: BLE001 - the worker boundary: sent to the worker, which stops
-        return {"kind": "broken", "error": traceback.format_exc()[-_MAX_TRACEBACK:]}
+        return {"kind": "broken", "error": mask_secrets(traceback.format_exc())[-_MAX_TRACEBACK:]}
     return {"kind": "ready"}
 
 
@@ -104,7 +107,7 @@ def _run(function: Callable[..., Any], message: Mapping[str, Any], kwargs: Mappi
     except BaseException as error:  # noqa: BLE001 - the worker boundary: an exit of the function is its failure
         return {
             "kind": "raised",
-            "error": traceback.format_exc()[-_MAX_TRACEBACK:],
+            "error": mask_secrets(traceback.format_exc())[-_MAX_TRACEBACK:],
             "retry": worth_retrying(error),
         }
 

@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from rollwright.config.settings import mask_secrets
 from rollwright.core.canonical import sha256_hex
+from rollwright.core.masking import mask_secrets
 from rollwright.tracking.store import TrackingStore
 
 __all__ = ["MEMORY", "open_tracking"]

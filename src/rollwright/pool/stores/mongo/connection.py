@@ -31,8 +31,8 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 
-from rollwright.config.settings import mask_secrets
 from rollwright.core.clock import Clock, SystemClock
+from rollwright.core.masking import mask_secrets
 from rollwright.errors import ConfigError, PoolError, SchemaVersionError, StoreUnavailableError
 from rollwright.pool.notifier import PollingWaker
 from rollwright.pool.store import Topic, Waker

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from rollwright.config.settings import mask_secrets
 from rollwright.core.clock import Clock, SystemClock
+from rollwright.core.masking import mask_secrets
 from rollwright.core.optional import require
 from rollwright.core.posix import call_in_forked_child
 from rollwright.errors import ConfigError, PoolError, SchemaVersionError, StoreUnavailableError

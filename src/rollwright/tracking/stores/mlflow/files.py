@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
-from rollwright.config.settings import mask_secrets
+from rollwright.core.masking import mask_secrets
 from rollwright.errors import RecordError, TrackingUnavailableError
 from rollwright.tracking.stores.mlflow.store import load_mlflow
 

@@ -10,7 +10,6 @@ import importlib
 import json
 import logging
 import os
-import re
 import socket
 import sqlite3
 import sys
@@ -23,8 +22,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-from rollwright.config.settings import mask_secrets
 from rollwright.core.locks import file_lock
+from rollwright.core.masking import mask_secrets
 from rollwright.core.sqlite_urls import SQLITE, sqlalchemy_url, sqlite_path, sqlite_url
 from rollwright.errors import (
     ExperimentNotFoundError,
@@ -49,7 +48,6 @@ _SCHEMES: Final = (SQLITE, "postgresql", "mysql", "mssql", "http://", "https://"
 _PAGE: Final = 1000
 _TELEMETRY_OFF: Final = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
 _CHATTY: Final = ("alembic", "mlflow.store.db.utils")
-_LOGIN: Final = re.compile(r"://[^/\s@]+@")  # MLflow says whole addresses, passwords and all
 _ABSENT: Final = "RESOURCE_DOES_NOT_EXIST"
 _EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
 # What MLflow says when a database or a server does not answer, or answers nobody like us; anything else is the fault
@@ -454,7 +452,7 @@ def _translate_errors(what: str, *, missing: type[RecordError] = RecordError) ->
         yield
     except _external_errors() as error:
         code = getattr(error, "error_code", "TEMPORARILY_UNAVAILABLE")
-        first = _LOGIN.sub("://***@", str(error).strip().partition("\n")[0])[:500]
+        first = mask_secrets(str(error).strip().partition("\n")[0])[:500]
         if code == _ABSENT:
             raise missing(f"the tracking store does not know {what}: {first}") from error
         if code in _UNAVAILABLE:
@@ -464,7 +462,7 @@ def _translate_errors(what: str, *, missing: type[RecordError] = RecordError) ->
         raise RecordError(f"the tracking store refused {what}: {first}") from error
     except (OSError, json.JSONDecodeError) as error:  # nothing there, or something that is no tracking server
         raise TrackingUnavailableError(
-            f"the tracking store cannot be reached for {what}: {_LOGIN.sub('://***@', str(error))}"
+            f"the tracking store cannot be reached for {what}: {mask_secrets(error)}"
         ) from error
 
 
