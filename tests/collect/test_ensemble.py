@@ -65,6 +65,13 @@ def test_c3_a_day_of_one_instrument_is_no_nan():
     assert AverageEnsemble()({"m1": one, "m2": one}).tolist() == [0.0]
 
 
+def test_c3_a_day_on_which_a_model_scores_all_alike_is_no_nan():
+    alike = prediction(["2020-01-02"], ["A", "B"], [5, 5])
+    two = prediction(["2020-01-02"], ["A", "B"], [1, 3])
+    half = np.sqrt(0.5) / 2
+    np.testing.assert_allclose(AverageEnsemble()({"m1": alike, "m2": two}).to_numpy(), [-half, half])
+
+
 def test_c3_a_model_that_lacks_a_row_is_counted_or_refused():
     one = prediction(["2020-01-02"], ["A", "B"], [1, 2])
     two = prediction(["2020-01-02"], ["A"], [1])

@@ -361,7 +361,7 @@ def test_a_part_that_was_given_is_not_opened_from_the_settings():
     with using(load_settings({"data.provider_uri": "nowhere"}), market=market):
         assert open_part("market") is market
         assert update_context(market=None).market is None
-        with pytest.raises(DataNotFoundError):
+        with pytest.raises(DataNotFoundError, match=r"nowhere: there is no such folder"):
             open_part("market")
 
 

@@ -99,9 +99,9 @@ def test_an_import_and_a_demo_without_room_change_nothing(tmp_path: Path) -> Non
     frame = pd.DataFrame(
         {"symbol": "AAA", "date": pd.bdate_range("2020-01-01", periods=3000), "close": np.arange(1.0, 3001)}
     )
-    with largest_file(5_000), pytest.raises(DataStorageError):
+    with largest_file(5_000), pytest.raises(DataStorageError, match=r"market.*left as it was"):
         import_market(frame, tmp_path / "market")
-    with largest_file(5_000), pytest.raises(DataStorageError):
+    with largest_file(5_000), pytest.raises(DataStorageError, match=r"demo.*left as it was"):
         make_demo_market(tmp_path / "demo", instruments=20, sessions=1500, seed=1)
     assert not list(tmp_path.rglob("*market*")) + list(tmp_path.rglob("*demo*"))
 

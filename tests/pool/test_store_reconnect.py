@@ -149,7 +149,7 @@ def test_an_outcome_that_came_too_late_is_refused_by_the_fence(manager, store, t
 def test_a_store_that_never_answered_ends_the_worker_at_once(store, manager, trusting):
     manager.create_task([{"x": 1}])
     store.away("any", times=1000)
-    with pytest.raises(StoreUnavailableError):
+    with pytest.raises(StoreUnavailableError, match="the server is away"):
         work(store, trusting)
     assert store.failed == 1
 

@@ -361,7 +361,7 @@ def test_bad_input_is_not_tried_again(manager):
         calls.append(1)
         raise ConfigError("never good")
 
-    with pytest.raises(TaskFailedError):
+    with pytest.raises(TaskFailedError, match="ConfigError: never good"):
         run_task(body, manager)
     assert len(calls) == 1
 
