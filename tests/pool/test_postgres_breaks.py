@@ -221,39 +221,49 @@ def own_server():
 
 
 def work_while_crashing(server, *, tasks, crashes):
-    """Four workers turn through a pool while the server crashes; return what the workers were told."""
+    """Four workers turn through a pool, and the server crashes each time that the next share of it is done."""
     url = postgres_server.new_database(server.url("postgres"))
     store = PostgresStore(url, patience=60.0)
     ids = store.put("p", [NewTask.of({"x": number}, max_attempts=1000) for number in range(tasks)]).ids
     acknowledged, claimed, failures = [], [], []
     over = threading.Event()
+    progress = threading.Condition()
+    connected = threading.Barrier(5)
 
     def work(owner):
         mine = PostgresStore(url, patience=60.0)
         try:
             held = mine.claim(request(owner))
+            connected.wait()
             while held or not over.is_set():
                 claimed.extend((lease.task_id, lease.token) for lease in held)
                 settlement = mine.settle([Outcome.done(lease, result="1") for lease in held], claim=request(owner))
-                acknowledged.extend(settlement.statuses)
+                with progress:
+                    acknowledged.extend(settlement.statuses)
+                    progress.notify_all()
                 held = settlement.leases
-                over.wait(0.002)
         except Exception as error:  # noqa: BLE001 - told below
-            failures.append(error)
+            with progress:
+                failures.append(error)
+                progress.notify_all()
         finally:
             mine.close()
 
     workers = [threading.Thread(target=work, args=(f"w{number}",)) for number in range(4)]
     for worker in workers:
         worker.start()
-    for _ in range(crashes):
-        over.wait(0.15)
+
+    def wait_for(count):
+        with progress:
+            assert progress.wait_for(lambda: failures or len(acknowledged) >= count, 120), store.count("p")
+
+    connected.wait()
+    for crash in range(1, crashes + 1):
+        wait_for(crash * tasks // (crashes + 1))
+        assert failures or store.count("p")[Status.DONE] < tasks, "it crashes in the middle of the work"
         server.stop(mode="immediate")
         server.start()
-    end = real_time.monotonic() + 120
-    while store.count("p")[Status.DONE] < tasks and not failures:
-        assert real_time.monotonic() < end, store.count("p")
-        over.wait(0.05)
+    wait_for(tasks)
     over.set()
     for worker in workers:
         worker.join()

@@ -15,6 +15,7 @@ import postgres_server
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment, ClaimRequest, NewTask, Outcome
+from rollwright.pool.worker.wakeup import StoreListener
 from rollwright.pool.worker.worker import TaskFunction, Worker
 
 REASON = postgres_server.missing()
@@ -267,7 +268,17 @@ def test_a_worker_with_slots_works_through_a_pool_on_the_server(server_store, tr
     assert {record.result for record in server_store.find("p")} == {str(2 * number) for number in range(12)}
 
 
-def test_an_idle_worker_on_the_server_is_woken(server_store, postgres_url, trusting):
+def test_an_idle_worker_on_the_server_is_woken(server_store, postgres_url, trusting, monkeypatch):
+    listening = threading.Event()
+    start = StoreListener.start
+
+    def note_start(listener):
+        started = start(listener)
+        if started:
+            listening.set()
+        return started
+
+    monkeypatch.setattr(StoreListener, "start", note_start)
     worker = Worker(
         store=server_store,
         pool="p",
@@ -276,15 +287,15 @@ def test_an_idle_worker_on_the_server_is_woken(server_store, postgres_url, trust
         lease=LEASE,
         settings=trusting,
         until_empty=False,
-        poll=30.0,
+        poll=3600.0,  # it looks by itself when this test is long over
         on_event=lambda event: worker.stop() if event.kind == "done" else None,
     )
+    running = threading.Thread(target=worker.run)
+    running.start()
+    assert listening.wait(120)
     other = PostgresStore(postgres_url)
-    putting = threading.Timer(0.5, lambda: other.put("p", [NewTask.of({"x": 4})]))
-    putting.start()
-    start = real_time.monotonic()
-    worker.run()
-    assert real_time.monotonic() - start < 20.0
-    putting.join()
+    other.put("p", [NewTask.of({"x": 4})])
+    running.join(120)
+    assert not running.is_alive()
     assert other.count("p")[Status.DONE] == 1
     other.close()
