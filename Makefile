@@ -27,10 +27,10 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 HEALTHY := $(shell test "$$(cat $(VENV)/.made 2>/dev/null)" = "$(CURDIR)" && \
 	$(BIN)/python -c '$(SUPPORTED)' >/dev/null 2>&1 && echo yes)
 
-.PHONY: help install dev demo test test-all crash bench check lint types imports conventions format docs lock clean FORCE
+.PHONY: help install dev demo test test-all crash crash-small bench check lint types imports conventions format docs lock clean FORCE
 
 help:  ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runtime  ## Run the main job on the built-in demo market, to a finished report
 	$(BIN)/rollwright demo $(ARGS)
@@ -48,6 +48,9 @@ test-all: $(VENV)/.dev  ## Run every test
 
 crash: $(VENV)/.dev  ## Run the tests that kill, freeze and restart real processes
 	$(BIN)/python -m pytest -m crash $(ARGS)
+
+crash-small: $(VENV)/.dev  ## The same with fewer tasks and kills, within ten minutes; needs PostgreSQL and MongoDB
+	ROLLWRIGHT_TEST_CRASH=small ROLLWRIGHT_TEST_REQUIRE_SERVERS=1 $(BIN)/python -m pytest -m crash $(ARGS)
 
 bench: $(VENV)/.dev  ## Run the benchmarks of benchmarks/, one after another
 	@for name in features handler pool_sqlite pool_postgres record; do \

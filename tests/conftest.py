@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+import crash_size
+import postgres_server
 from rollwright.config.context import install
 
 # Examples are derived from the test's source, so that a run can be repeated; `--hypothesis-profile explore` looks
@@ -54,8 +56,11 @@ def pytest_report_header() -> str:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Remember the checkout, once for all worker processes."""
+    """Remember the checkout, once for all worker processes; end a run that lacks servers it requires."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
+        absent = [reason for reason in (postgres_server.missing(), None if _MONGO else _WIRE.ABSENT) if reason]
+        if crash_size.REQUIRED and absent:
+            pytest.exit("\n".join(["ROLLWRIGHT_TEST_REQUIRE_SERVERS is set", *absent]), returncode=3)
         session.config.stash[_BEFORE] = _CHECKOUT.take_snapshot(_ROOT)
 
 

@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from crash_size import sized
 from rollwright.pool.states import Status
 from rollwright.pool.store import ClaimRequest, NewTask, Outcome
 from rollwright.pool.stores.mongo.store import MongoStore
@@ -67,7 +68,7 @@ class NoWaiting:
     sleep = staticmethod(lambda seconds: None)
 
 
-@pytest.mark.parametrize("count", [30, pytest.param(600, marks=pytest.mark.crash)])
+@pytest.mark.parametrize("count", [30, pytest.param(sized(600, 150), id="whole", marks=pytest.mark.crash)])
 def test_i14_cut_connections_lose_nothing_acknowledged_and_commit_nothing_twice(mongo_url, count):
     place, _, name = mongo_url.removeprefix("mongodb://").rpartition("/")
     host, _, port = place.rpartition(":")

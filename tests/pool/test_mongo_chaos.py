@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from crash_size import sized
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import Status
 from rollwright.pool.store import ClaimRequest, NewTask, Outcome
@@ -91,7 +92,7 @@ def check_history(store, count):
     ("count", "workers", "kills", "freezes", "patience"),
     [
         pytest.param(250, 3, 6, 2, 90, id="small"),
-        pytest.param(2000, 4, 50, 20, 600, id="whole", marks=pytest.mark.crash),
+        pytest.param(sized(2000, 500), 4, sized(50, 15), sized(20, 6), 600, id="whole", marks=pytest.mark.crash),
     ],
 )
 def test_i1_i2_i4_i10_kill_chaos_loses_nothing_and_commits_nothing_twice(

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import postgres_server
+from crash_size import sized
 from rollwright.errors import StoreUnavailableError
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
@@ -171,7 +172,7 @@ def test_i14_connections_cut_around_commit_lose_nothing_and_do_nothing_twice(pro
 
 @pytest.mark.crash
 def test_i14_five_hundred_connections_cut_around_commit(proxied):
-    assert turn_with_cuts(proxied, 320, seed=4) >= 500
+    assert turn_with_cuts(proxied, sized(320, 64), seed=4) >= sized(500, 90)
 
 
 @pytest.mark.parametrize("cut", CUTS)
@@ -281,7 +282,7 @@ def test_i15_a_server_that_crashes_twice_loses_nothing(own_server):
 
 @pytest.mark.crash
 def test_i15_a_server_that_crashes_twenty_times_loses_nothing(own_server):
-    work_while_crashing(own_server, tasks=4000, crashes=20)
+    work_while_crashing(own_server, tasks=sized(4000, 1000), crashes=sized(20, 5))
 
 
 def test_a_server_that_stays_away_is_told_after_a_while(own_server):
