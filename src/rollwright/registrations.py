@@ -120,7 +120,7 @@ def register_builtin() -> None:
     OPENERS.register("saved_object", "rollwright.signing.serializable:open_saved")
     OPENERS.register("market", "rollwright.market.current:open_market")
     OPENERS.register("tracking", "rollwright.tracking.manager:open_manager")
-    OPENERS.register("pool", "rollwright.pool.urls:open_pool")
+    OPENERS.register("pool", "rollwright.pool.urls:open_pool_store")
     OPENERS.register("store_large_result", "rollwright.tracking.large_results:store_large_result")
 
 

@@ -14,7 +14,7 @@ from rollwright.core.sqlite_urls import SQLITE, sqlite_path
 from rollwright.errors import ConfigError
 from rollwright.pool.store import PoolStore
 
-__all__ = ["close_shared_stores", "get_mongodb", "open_pool", "shared_store", "store_from_url"]
+__all__ = ["close_shared_stores", "get_mongodb", "open_pool_store", "shared_store", "store_from_url"]
 
 
 def store_from_url(url: str, *, patience: float | None = None) -> PoolStore:
@@ -77,7 +77,7 @@ def shared_store(url: str | None = None) -> PoolStore:
         return _Shared.stores[absolute]
 
 
-def open_pool(settings: Settings) -> PoolStore:
+def open_pool_store(settings: Settings) -> PoolStore:
     """Return this process's one store of the URL that `settings` name; what opens the pool of a context."""
     return shared_store(settings.resolve_url(settings.pool.url))
 
