@@ -10,11 +10,13 @@ import threading
 import pytest
 
 from rollwright.core import posix
+from rollwright.core.locks import probe_lock
 from rollwright.errors import ConfigError, SchemaVersionError, StoreUnavailableError
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import ClaimRequest, NewTask, Outcome
 from rollwright.pool.stores.sqlite import statements as sqlite_sql
+from rollwright.pool.stores.sqlite.file import SqliteFile
 from rollwright.pool.stores.sqlite.notify_pipe import NotifyPipe
 from rollwright.pool.stores.sqlite.query import where
 from rollwright.pool.stores.sqlite.store import SqliteStore
@@ -254,6 +256,37 @@ def test_threads_that_start_together_make_one_schema(tmp_path):
     assert failures == []
     assert stores[0].count("p")[Status.WAITING] == 2
     stores[0].close()
+
+
+def test_a_file_is_made_by_one_process_at_a_time(tmp_path, monkeypatch):
+    held = []
+    make = SqliteFile._initialise
+
+    def initialise(file, connection):
+        held.append(probe_lock(file.beside("lock")))
+        make(file, connection)
+
+    monkeypatch.setattr(SqliteFile, "_initialise", initialise)
+    store = SqliteStore(tmp_path / "pool.db")
+    store.put("p", new("a"))
+    store.close()
+    assert held == [True]
+
+
+def test_migrating_removes_the_files_of_dead_processes_but_those_that_hold_tasks(file_store):
+    """By that file alone `reap` finds out that the process is dead."""
+    file_store.put("p", new("a"))
+    file_store.claim(ClaimRequest(pool="p", owner="w", lease=600))
+    folder = file_store.path.with_name("pool.db-owners")
+    with file_store._file.write() as connection:  # as a process that was killed leaves it: nobody holds the locks
+        connection.execute("UPDATE task SET process = '1-dead'")
+    for name in ("1-dead", "2-dead"):
+        (folder / name).touch()
+    file_store.migrate()
+    left = {path.name for path in folder.iterdir()}
+    assert "1-dead" in left
+    assert "2-dead" not in left
+    assert file_store.reap() == ["1"]
 
 
 def test_i12_waiting_times_double_and_stay_within_their_jitter():

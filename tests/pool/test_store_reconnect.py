@@ -96,6 +96,10 @@ def test_what_was_done_is_committed_once_the_store_is_back(store, manager, trust
     assert [task["res"] for task in manager.query()] == [0, 2, 4]
     assert [task["attempts"] for task in manager.query()] == [1, 1, 1]
     assert (kinds.count("store away"), kinds.count("store back")) == (1, 1)
+    # A result that waits for the store is not given back by the renewal that comes before it.
+    for task in manager.query():
+        events = [row.event for row in store.read_history("p", [str(task["_id"])])]
+        assert events == ["created", "claimed", "done"]
 
 
 @pytest.mark.parametrize("method", ["stat", "reap", "renew", "claim"])

@@ -140,6 +140,15 @@ def test_i11_a_task_that_kills_its_slot_runs_as_often_as_it_may_and_costs_nobody
     assert "SIGABRT" in task["error"]
 
 
+def test_a_slot_that_hangs_up_and_goes_on_is_ended(manager, file_store, trusting, tmp_path):
+    log = tmp_path / "pid"
+    manager.create_task([{"log": str(log)}])
+    report = worker(file_store, trusting, "functions.py:hang_up").run()
+    assert report.failed == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log.read_text()), 0)
+
+
 def test_a_task_beyond_its_timeout_has_failed(manager, file_store, trusting, tmp_path):
     log, definitions = naps(tmp_path, seconds=60)
     manager.create_task(definitions)

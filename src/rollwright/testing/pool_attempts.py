@@ -130,6 +130,24 @@ class AttemptsConformance:
         record = pool.store.get(POOL, [task_id])[0]
         assert (record.attempts, record.error) == (2, "second")
 
+    def test_a_task_that_succeeds_in_the_end_shows_no_error(self, pool: StoreUnderTest) -> None:
+        (task_id,) = pool.put("a")
+        pool.store.settle([Outcome.failed(pool.take(), error="no luck", retry=True)]).check()
+        assert pool.store.get(POOL, [task_id])[0].error == "no luck"
+        pool.store.settle([Outcome.done(pool.take())]).check()
+        assert pool.store.get(POOL, [task_id])[0].error is None
+
+    def test_a_task_ended_at_the_moment_of_its_last_change(self, pool: StoreUnderTest) -> None:
+        ids = pool.put("a", "b", "c", "d", max_attempts=1)
+        pool.advance(10.0)
+        leases = pool.claim(limit=4)
+        outcomes = [Outcome.done(leases[0]), Outcome.failed(leases[1], error="no"), Outcome.cancelled(leases[2])]
+        pool.store.settle(outcomes).check()
+        pool.advance(LEASE + 1)
+        assert pool.store.reap() == [leases[3].task_id]
+        for record in pool.store.get(POOL, ids):
+            assert record.ended == pool.history(record.task_id)[-1].at
+
     def test_a_failure_without_retry_is_final(self, pool: StoreUnderTest) -> None:
         (task_id,) = pool.put("a")
         pool.store.settle([Outcome.failed(pool.take(), error="bad input", retry=False)])
@@ -188,6 +206,14 @@ class AttemptsConformance:
         assert pool.claim(owner="w2") == []
         pool.advance(2)
         assert pool.take(owner="w2").attempt == 2
+
+    def test_a_claim_frees_no_task_of_another_pool(self, pool: StoreUnderTest) -> None:
+        (theirs,) = pool.put("a", pool="other")
+        held = pool.take(pool="other")
+        pool.advance(LEASE + 1)
+        assert pool.claim() == []
+        record = pool.store.get("other", [theirs])[0]
+        assert (record.status, record.token) == (Status.RUNNING, held.token)
 
     def test_a_lost_task_is_missing_from_the_renewal(self, pool: StoreUnderTest) -> None:
         lost, kept = pool.put("a", "b")

@@ -75,6 +75,8 @@ REFUSED: Final[list[Any]] = [
     {'def."x': 1},
     {"def.a\nb": 1},
     {"name": "a"},
+    {"status.name": "waiting"},
+    {"_id.0": "1"},
     {"status": "wating"},
     {"status": {"$ne": None}},
     {"_id": {"$gt": "x"}},
