@@ -33,6 +33,11 @@ def test_dates_align_inwards(pair):
     assert Segment.aligned(seg(2, 6), CAL) == seg(2, 6)
 
 
+@pytest.mark.parametrize("pair", [("2020-01-07", "2020-01-07"), ("2020-01-07", "2020-01-07 15:00")])
+def test_dates_that_hold_one_session_make_a_segment_of_it(pair):
+    assert Segment.aligned(pair, CAL) == seg(3, 3)
+
+
 def test_an_open_end_is_open_and_only_where_it_may_be():
     test = Segment.aligned(("2020-01-04", None), CAL, open_end=True)
     assert test == seg(2, OPEN)
