@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from rollwright.core.canonical import (
     MAX_BYTES,
+    Allowance,
     _normalise,
     canonical_json,
     fingerprint,
@@ -352,4 +353,43 @@ def test_the_quick_walk_gives_what_the_walk_with_paths_gives(value):
             return error.path, str(error)
 
     # The private walk is the reference: what fingerprints were made by before there was a quicker one.
-    assert outcome(lambda: normalise(value)) == outcome(lambda: _normalise(value, "$", 0))
+    assert outcome(lambda: normalise(value)) == outcome(lambda: _normalise(value, "$", 0, Allowance()))
+
+
+def shared(levels):
+    """Return lists that hold one another twice: `levels` objects, and 2**levels values when written out."""
+    value = [1]
+    for _ in range(levels):
+        value = [value, value]
+    return value
+
+
+def test_parts_that_stand_several_times_are_counted_as_often():
+    assert canonical_json(shared(4)).count("1") == 16
+    for read in (canonical_json, fingerprint, normalise):
+        with pytest.raises(TaskValueError, match="counted as often as it stands"):
+            read({"model": shared(40)})
+    assert len(normalise(shared(21), limit=1 << 23)) == 2
+
+
+def test_a_long_text_that_stands_often_is_counted_as_often():
+    text = "x" * 10_000
+    with pytest.raises(TaskValueError, match="more than 1,048,576 values and characters"):
+        canonical_json([text] * 1_000)
+    assert len(canonical_json([text] * 100)) > 1_000_000
+
+
+def test_the_error_about_a_wrong_value_has_its_path_though_others_are_shared():
+    with pytest.raises(TaskValueError, match=r"\$\.b\.c: nan"):
+        canonical_json({"a": shared(8), "b": {"c": float("nan")}})
+
+
+def test_a_key_given_twice_is_found_at_once_among_many():
+    text = "{" + "".join(f'"k{n}": 1,' for n in range(60_000)) + '"last": 1, "last": 2}'
+    with pytest.raises(TaskValueError, match="'last' is given twice"):
+        parse_json(text)
+
+
+def test_a_stored_definition_that_nests_for_ever_is_refused():
+    with pytest.raises(TaskValueError, match="nested deeper than 64"):
+        with_segment_tuples(parse_json("[" * 900 + "]" * 900))

@@ -138,6 +138,54 @@ def archives(work: Path) -> Iterator[Case]:
     yield "compressed CSV of 880 MB", lambda: read_rows(work / "z.csv.gz")
 
 
+def _shared(levels: int) -> list[Any]:
+    """Return lists that hold one another twice: few objects, and 2**levels values when written out."""
+    value: list[Any] = [1]
+    for _ in range(levels):
+        value = [value, value]
+    return value
+
+
+def _placeholders(levels: int) -> dict[str, Any]:
+    """Return a task whose placeholders expand each other: each level names the one before it ten times."""
+    kwargs: dict[str, Any] = {"a0": ["x"] * 10}
+    kwargs |= {f"a{n}": [f"<model.kwargs.a{n - 1}>"] * 10 for n in range(1, levels)}
+    return {
+        "model": {"class": "LinearModel", "module_path": "rollwright.models.linear", "kwargs": kwargs},
+        "dataset": {"class": "DatasetH", "module_path": "rollwright.dataset.dataset", "kwargs": {"segments": {}}},
+    }
+
+
+def definitions(work: Path) -> Iterator[Case]:
+    """Yield definitions that are small as objects or as text, and large when written out."""
+    from rollwright.codecs.registry import codecs  # noqa: PLC0415
+    from rollwright.config.placeholders import fill_paths  # noqa: PLC0415
+    from rollwright.core.canonical import canonical_json, parse_json, with_segment_tuples  # noqa: PLC0415
+    from rollwright.pool.query import parse  # noqa: PLC0415
+    from rollwright.tasks.identity import fit_key, record_keys, task_fingerprint, task_seed  # noqa: PLC0415
+    from rollwright.tasks.spec import TaskSpec  # noqa: PLC0415
+    from rollwright.tasks.variants import ModelGen  # noqa: PLC0415
+    from rollwright.training.execute import task_train  # noqa: PLC0415
+
+    bomb = _placeholders(12)
+    tree = {**_placeholders(1), "record": _shared(40)}
+    text = {**_placeholders(1), "record": [["x" * 100_000] * 1000] * 1000}
+    task_fingerprint(_placeholders(2))
+    readers = (fill_paths, TaskSpec.from_definition, task_fingerprint, fit_key, record_keys, task_seed)
+    for name, task in (("placeholders", bomb), ("shared parts", tree), ("shared text", text)):
+        for read in readers:
+            yield f"{name}: {read.__name__}", lambda read=read, task=task: read(task)  # type: ignore[misc]
+        yield f"{name}: training", lambda task=task: task_train(task, "e")  # type: ignore[misc]
+    yield "shared parts: models", lambda: ModelGen([{"class": "A", "kwargs": {"x": _shared(40)}}])
+    yield "shared parts: query", lambda: parse({"model": _shared(40)})
+    yield "shared parts: canonical", lambda: canonical_json(_shared(40))
+    twice = "{" + "".join(f'"k{n}": 1,' for n in range(80_000)) + '"last": 1, "last": 2}'
+    yield "a key twice among many", lambda: parse_json(twice)
+    yield "JSON that nests", lambda: with_segment_tuples(parse_json("[" * 900 + "]" * 900))
+    (work / "deep.json").write_text("[" * 1_000_000)
+    yield "JSON artifact that nests", lambda: codecs.for_kind("json").read(work / "deep.json")
+
+
 def _market(work: Path) -> Path:
     folder = work / "market"
     if not folder.exists():
@@ -152,7 +200,7 @@ def _read_market(source: Any) -> object:
     return source.calendar(), source.members("all")
 
 
-GROUPS: dict[str, Callable[[Path], Iterator[Case]]] = {"files": files, "archives": archives}
+GROUPS: dict[str, Callable[[Path], Iterator[Case]]] = {"files": files, "archives": archives, "definitions": definitions}
 
 
 def main(group: str, work: Path) -> None:

@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).resolve().parent / "bounds.py"
 SECONDS = 2.0
 MEGABYTES = 256
 # How many cases there are at least: a group that yields none would pass.
-GROUPS = {"files": 100, "archives": 1}
+GROUPS = {"files": 100, "archives": 1, "definitions": 20}
 
 
 def try_group(group, folder):

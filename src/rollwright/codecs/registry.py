@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from rollwright.core.bounded_read import MEDIUM, read_whole
-from rollwright.core.canonical import JSON, normalise, parse_json
+from rollwright.core.canonical import ARTIFACT, JSON, normalise, parse_json
 from rollwright.core.registry import CODECS, Registration, Registry, find_entry_points, load_target
 from rollwright.errors import ConfigError, CorruptArtifactError, TaskValueError, UnsupportedArtifactError
 
@@ -94,7 +94,7 @@ class JsonCodec(Codec):
 
     def write(self, obj: Any, path: Path) -> None:
         """Write `obj` as JSON."""
-        text = json.dumps(normalise(obj), indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True)
+        text = json.dumps(normalise(obj, limit=ARTIFACT), indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True)
         path.write_text(text + "\n", encoding="utf-8")
 
     def accepts(self, obj: Any) -> bool:
@@ -102,7 +102,7 @@ class JsonCodec(Codec):
         if type(obj).__module__ not in ("builtins", "numpy"):
             return False
         try:
-            normalise(obj)
+            normalise(obj, limit=ARTIFACT)
         except TaskValueError:
             return False
         return True

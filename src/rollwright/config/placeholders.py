@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from rollwright.errors import ConfigError
+from rollwright.core.canonical import Allowance
+from rollwright.errors import ConfigError, TaskValueError
 
 __all__ = ["fill_paths", "fill_values"]
 
@@ -28,13 +29,20 @@ def fill_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     ------
     ConfigError
         When a path leads nowhere, or in a circle.
+    TaskValueError
+        When the filled copy would have more than 1 Mi values and characters, or be nested deeper than any definition.
     """
+    allowance = Allowance()
 
     def fill(value: Any, chain: tuple[str, ...]) -> Any:
-        if isinstance(value, Mapping):
-            return {key: fill(item, chain) for key, item in value.items()}
-        if isinstance(value, list | tuple):
+        if isinstance(value, str):
+            allowance.spend(len(value))
+        elif isinstance(value, list | tuple):
+            allowance.spend(2 * len(value))  # a value and what parts it from the next
             return type(value)(fill(item, chain) for item in value)
+        elif isinstance(value, dict | Mapping):  # in this order: it takes longest to tell that something is a Mapping
+            allowance.spend(2 * len(value))
+            return {key: fill(item, chain) for key, item in value.items()}
         path = _name(value)
         if path is None or "." not in path:
             return value
@@ -42,7 +50,10 @@ def fill_paths(config: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"placeholders go in a circle: {' → '.join((*chain, path))}")
         return fill(_at(config, path), (*chain, path))
 
-    filled: dict[str, Any] = fill(dict(config), ())
+    try:
+        filled: dict[str, Any] = fill(dict(config), ())
+    except RecursionError as error:
+        raise TaskValueError("$", "nested too deeply") from error
     return filled
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from pathlib import PurePath
@@ -17,17 +18,64 @@ from typing import Any, Final, TypeAlias
 
 from rollwright.errors import TaskValueError
 
-__all__ = ["JSON", "canonical_json", "fingerprint", "normalise", "parse_json", "sha256_hex", "with_segment_tuples"]
+__all__ = [
+    "ARTIFACT",
+    "JSON",
+    "MAX_BYTES",
+    "Allowance",
+    "canonical_json",
+    "fingerprint",
+    "normalise",
+    "parse_json",
+    "sha256_hex",
+    "with_segment_tuples",
+]
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 MAX_DEPTH: Final = 64
 MAX_BYTES: Final = 1 << 20
+ARTIFACT: Final = 1 << 28
+"""Values and characters of what is no definition but an artifact, which somebody computed here."""
+_SHORT: Final = 64  # characters of a text that are not counted one by one
 MAX_INT: Final = 2**53
 _FORBIDDEN_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
 
 
-def normalise(value: object, *, path: str = "$") -> JSON:
+class Allowance:
+    """Counts the values and characters that a walk through a definition meets; ends the walk when they are too many.
+
+    A part that stands in several places is met as often as it stands: forty lists, each of which holds the one before
+    twice, are 2**40 values.
+
+    Parameters
+    ----------
+    limit : int
+    """
+
+    __slots__ = ("left", "limit")
+
+    def __init__(self, limit: int = MAX_BYTES) -> None:
+        self.limit = self.left = limit
+
+    def spend(self, count: int) -> None:
+        """Count `count` more values or characters.
+
+        Raises
+        ------
+        TaskValueError
+            When there are more than the limit.
+        """
+        self.left -= count
+        if self.left < 0:
+            raise TaskValueError(
+                "$",
+                f"more than {self.limit:,} values and characters, each part counted as often as it stands",
+                hint="look for a part that holds another several times, level by level",
+            )
+
+
+def normalise(value: object, *, path: str = "$", limit: int = MAX_BYTES) -> JSON:
     """Return `value` in its canonical JSON form.
 
     Tuples become lists, dates and midnight timestamps ``YYYY-MM-DD``, other naive timestamps
@@ -38,20 +86,25 @@ def normalise(value: object, *, path: str = "$") -> JSON:
     TaskValueError
         For NaN, NaT and infinities, integers beyond 2**53, fractions of a second, time zones, sets, bytes, keys that
         are not strings, text with NUL or lone surrogates, nesting deeper than 64 and any other object; the error
-        carries the path of the value.
+        carries the path of the value. For more than `limit` values and characters, too.
     """
     # Most values are valid, and their paths are not needed: the walk that tracks each path is for the others.
+    allowance = Allowance(limit)
     try:
-        return _quick(value, 0)
+        return _quick(value, 0, allowance)
     except (TaskValueError, RecursionError):
-        return _normalise(value, path, 0)
+        if allowance.left < 0:
+            raise
+        return _normalise(value, path, 0, Allowance(limit))
 
 
-def _quick(value: object, depth: int) -> JSON:
+def _quick(value: object, depth: int, allowance: Allowance) -> JSON:
     """Return what `_normalise` returns, or raise an error without the path of the value."""
     kind = type(value)
     convert = _EXACT.get(kind)
     if convert is not None:
+        if kind is str and len(value) > _SHORT:  # type: ignore[arg-type]  # text, as was just asked
+            allowance.spend(len(value))  # type: ignore[arg-type]
         return convert(value, "$")
     # Exact types first: asking whether something is a Mapping takes longer than all the rest.
     is_list = kind is list or kind is tuple or (kind is not dict and isinstance(value, list | tuple))
@@ -59,21 +112,24 @@ def _quick(value: object, depth: int) -> JSON:
         return _scalar(value, "$")
     if depth >= MAX_DEPTH and value:
         raise TaskValueError("$", f"nested deeper than {MAX_DEPTH}")
+    allowance.spend(2 * len(value))  # type: ignore[arg-type]  # a value and a comma each; see above
     if is_list:
-        return [_quick(item, depth + 1) for item in value]  # type: ignore[attr-defined]  # a sequence, see above
+        return [_quick(item, depth + 1, allowance) for item in value]  # type: ignore[attr-defined]
     return {
-        _quick_text(key, "$") if type(key) is str else _key(key, "$"): _quick(item, depth + 1)
-        for key, item in value.items()  # type: ignore[attr-defined]  # a mapping, see above
+        _quick_text(key, "$") if type(key) is str else _key(key, "$"): _quick(item, depth + 1, allowance)
+        for key, item in value.items()  # type: ignore[attr-defined]
     }
 
 
-def _normalise(value: object, path: str, depth: int) -> JSON:
+def _normalise(value: object, path: str, depth: int, allowance: Allowance) -> JSON:
     if depth > MAX_DEPTH:
         raise TaskValueError(path[:200], f"nested deeper than {MAX_DEPTH}")
+    if isinstance(value, Mapping | list | tuple | str):
+        allowance.spend(len(value) if isinstance(value, str) else 2 * len(value))
     if isinstance(value, Mapping):
-        return {_key(key, path): _normalise(item, f"{path}.{key}", depth + 1) for key, item in value.items()}
+        return {_key(key, path): _normalise(item, f"{path}.{key}", depth + 1, allowance) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_normalise(item, f"{path}[{place}]", depth + 1) for place, item in enumerate(value)]
+        return [_normalise(item, f"{path}[{place}]", depth + 1, allowance) for place, item in enumerate(value)]
     return _scalar(value, path)
 
 
@@ -183,7 +239,7 @@ def canonical_json(value: object) -> str:
     TaskValueError
         As `normalise`, and when the text is longer than 1 MiB.
     """
-    text = _dump(normalise(value))
+    text = _dump(normalise(value, limit=MAX_BYTES))
     if len(text.encode()) > MAX_BYTES:
         raise TaskValueError("$", f"the definition has {len(text.encode()):,} bytes, more than {MAX_BYTES:,}")
     return text
@@ -215,8 +271,9 @@ def parse_json(text: str) -> JSON:
 def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise TaskValueError("$", f"key {next(key for key in keys if keys.count(key) > 1)!r} is given twice")
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
+        raise TaskValueError("$", f"key {twice[:200]!r} is given twice")
     return found
 
 
@@ -231,13 +288,24 @@ def fingerprint(value: object) -> str:
 
 
 def with_segment_tuples(definition: JSON) -> JSON:
-    """Return a stored definition with its segments as tuples again, as code written for Qlib expects them."""
+    """Return a stored definition with its segments as tuples again, as code written for Qlib expects them.
+
+    Raises
+    ------
+    TaskValueError
+        When it is nested so deeply that nothing here can have written it.
+    """
+    try:
+        return _with_tuples(definition)
+    except RecursionError as error:
+        raise TaskValueError("$", f"nested deeper than {MAX_DEPTH}") from error
+
+
+def _with_tuples(definition: JSON) -> JSON:
     if isinstance(definition, dict):
-        return {
-            key: _tuples(item) if key == "segments" else with_segment_tuples(item) for key, item in definition.items()
-        }
+        return {key: _tuples(item) if key == "segments" else _with_tuples(item) for key, item in definition.items()}
     if isinstance(definition, list):
-        return [with_segment_tuples(item) for item in definition]
+        return [_with_tuples(item) for item in definition]
     return definition
 
 

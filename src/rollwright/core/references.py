@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
-from rollwright.core.canonical import JSON, normalise
+from rollwright.core.canonical import ARTIFACT, JSON, normalise
 from rollwright.core.registry import OPENERS, REFERENCES, load_target
 from rollwright.errors import ConfigError, CorruptArtifactError, TaskValueError
 
@@ -60,7 +60,7 @@ def to_reference(obj: object) -> JSON:
     kind = _kind_of(obj)
     if kind is not None:
         return {_KEY: kind, **_reference(kind).to_json(obj)}
-    value = normalise(obj)
+    value = normalise(obj, limit=ARTIFACT)
     if isinstance(value, dict) and _KEY in value:
         raise TaskValueError(f"$.{_KEY}", "this key is reserved for references to objects that are stored elsewhere")
     return value

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rollwright.codecs.registry import Codec, read_artifact
 from rollwright.config.construct import init_instance_by_config
 from rollwright.core.bounded_read import MEDIUM
-from rollwright.core.canonical import normalise, parse_json
+from rollwright.core.canonical import ARTIFACT, normalise, parse_json
 from rollwright.dataset.dataset import DatasetH
 from rollwright.dataset.handler import DataHandlerLP
 from rollwright.errors import CorruptArtifactError, RollwrightError
@@ -55,7 +55,9 @@ class DatasetCodec(Codec):
                 for processor in handler.get_all_processors()
             ]
         body = {"format": FORMAT, "dataset": config, "states": states}
-        text = json.dumps(normalise(body), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(
+            normalise(body, limit=ARTIFACT), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
+        )
         path.write_text(text + "\n", encoding="utf-8")
 
     def read(self, path: Path) -> DatasetH:

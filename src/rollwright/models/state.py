@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from rollwright.core.canonical import normalise
+from rollwright.core.canonical import ARTIFACT, normalise
 from rollwright.errors import CorruptArtifactError, UnsupportedArtifactError
 
 __all__ = ["check_state", "dump_state", "is_exact_instance", "parse_state", "refuse_other_classes"]
@@ -25,7 +25,7 @@ def dump_state(state: Mapping[str, Any]) -> str:
     TaskValueError
         When a value has no JSON form.
     """
-    return json.dumps(normalise(dict(state)), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return json.dumps(normalise(dict(state), limit=ARTIFACT), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def parse_state(text: str | bytes, *, name: str) -> Any:

@@ -168,6 +168,8 @@ def _filled(definition: Mapping[str, Any]) -> dict[str, Any]:
     """Return the definition with its placeholders filled; one that leads nowhere stands for itself."""
     try:
         return fill_paths(definition)
+    except TaskValueError:  # of any size, it would be walked through again below
+        raise
     except ConfigError:
         return dict(definition)
 

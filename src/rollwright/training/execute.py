@@ -106,11 +106,11 @@ def log_task(task_config: Mapping[str, Any], recorder: Recorder) -> None:
     goes on in keeps the parameters it has, which never change, and gets those that are new. Parameters are shown and
     sent to servers, so secrets are hidden in them; the artifact has them, since the task is trained again from it.
     """
+    identity = {"fingerprint": task_fingerprint(task_config), FIT_KEY_TAG: fit_key(task_config)}  # refuses bombs first
     known = recorder.list_params()
     shown = {name: mask_value(name, value) for name, value in flatten(task_config).items() if name not in known}
     recorder.log_params(**shown)
     _save(recorder, {TASK_ARTIFACT: dict(task_config)})
-    identity = {"fingerprint": task_fingerprint(task_config), FIT_KEY_TAG: fit_key(task_config)}
     recorder.set_tags(hostname=platform.node(), **identity)
     recorder.flush()
 
