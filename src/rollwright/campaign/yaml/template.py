@@ -23,6 +23,10 @@ __all__ = ["Rendered", "render"]
 
 MAX_CHARACTERS: Final = 1 << 16
 MAX_JOINED: Final = 1 << 12
+MAX_DEPTH: Final = 64
+MAX_ITEMS: Final = 100
+MAX_BITS: Final = 128
+MAX_PLACES: Final = 20
 FILTERS: Final = (
     "abs", "capitalize", "d", "default", "first", "float", "int", "last", "length", "lower", "round", "string", "title",
     "trim", "upper",
@@ -73,8 +77,9 @@ def render(text: str, *, name: str, environ: Mapping[str, str] | None = None) ->
     Raises
     ------
     ConfigError
-        For names that nothing defines, all of them at once; for what the language does not have; and when the result
-        is larger than 64 Ki characters.
+        For names that nothing defines, all of them at once; for what the language does not have; when the result is
+        larger than 64 Ki characters; and for what would take long on the way to it: nesting deeper than 64, lists of
+        more than 100 items or within one another, numbers of more than 128 bits.
     """
     # 1. Empty the comments that hold a tag. 2. Parse, and refuse what the small language does not have. 3. Read only
     # the names that the text uses. 4. Render, with a mark before each line. 5. Turn the marks into line numbers.
@@ -89,7 +94,9 @@ def render(text: str, *, name: str, environ: Mapping[str, str] | None = None) ->
     values = os.environ if environ is None else environ
     try:
         tree = environment.parse(source)
+        _check_depth(tree, name)
         _check_language(tree, name)
+        _check_lists(tree, name)
         wanted = _find_free_names(tree)
         known = {key: values[key] for key in wanted if key in values}
         marked = _generate(environment, source, known, name)
@@ -98,6 +105,8 @@ def render(text: str, *, name: str, environ: Mapping[str, str] | None = None) ->
         if undefined:
             raise ConfigError("\n".join(undefined), hint="set it in the environment of the command") from error
         raise ConfigError(f"{name}:{_find_line(error)}: {error.message or type(error).__name__}") from error
+    except (RecursionError, MemoryError, SyntaxError) as error:  # of the parsers, Jinja's and Python's
+        raise ConfigError(f"{name}: a template is nested deeper than {MAX_DEPTH}") from error
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"{name}:{_find_line(error)}: {error}") from error
     return _remove_marks(marked)
@@ -129,17 +138,74 @@ def _make_environment() -> ImmutableSandboxedEnvironment:
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             if isinstance(left, StrictUndefined) or isinstance(right, StrictUndefined):
                 return super().call_binop(context, operator, left, right)  # which says what is undefined
-            if operator == "+" and isinstance(left, str) and isinstance(right, str):
-                if len(left) + len(right) > MAX_JOINED:
-                    raise ValueError(f"a text longer than {MAX_JOINED:,} characters")
-            elif not (isinstance(left, int | float) and isinstance(right, int | float)):
-                raise TypeError(f"`{operator}` of {type(left).__name__} and {type(right).__name__}; use `| int`")
+            _check_operands(operator, left, right)
             return super().call_binop(context, operator, left, right)
 
     environment = Bounded(undefined=StrictUndefined, extensions=[LineMarks], keep_trailing_newline=True, cache_size=0)
     environment.globals.clear()
     environment.filters = {key: value for key, value in environment.filters.items() if key in FILTERS}
+    environment.filters["round"] = _round_number
     return environment
+
+
+def _check_operands(operator: str, left: Any, right: Any) -> None:
+    """Refuse arithmetic of anything but numbers, of large ones, and texts that would get long when joined."""
+    if operator == "+" and isinstance(left, str) and isinstance(right, str):
+        if len(left) + len(right) > MAX_JOINED:
+            raise ValueError(f"a text longer than {MAX_JOINED:,} characters")
+    elif not (isinstance(left, int | float) and isinstance(right, int | float)):
+        raise TypeError(f"`{operator}` of {type(left).__name__} and {type(right).__name__}; use `| int`")
+    elif any(isinstance(number, int) and number.bit_length() > MAX_BITS for number in (left, right)):
+        raise ValueError(f"a number of more than {MAX_BITS} bits")
+
+
+def _round_number(value: Any, precision: int = 0, method: Any = "common") -> Any:
+    from jinja2.filters import do_round  # noqa: PLC0415 - most files have no variables
+
+    if abs(precision) > MAX_PLACES:  # 10 to that power is computed
+        raise ValueError(f"`round` to more than {MAX_PLACES} places")
+    return do_round(value, precision, method)
+
+
+def _check_depth(tree: nodes.Template, name: str) -> None:
+    """Refuse what nests so deeply that the walks after this one, which call themselves, would end in an error."""
+    level: list[nodes.Node] = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in node.iter_child_nodes()]
+    if level:
+        raise ConfigError(f"{name}:{level[0].lineno}: a template is nested deeper than {MAX_DEPTH}")
+
+
+def _check_lists(tree: nodes.Template, name: str) -> None:
+    """Refuse long lists, and lists within lists, whose text doubles with each level.
+
+    1. Find the variables that may hold a list: set from a list, or from another such variable.
+    2. Refuse a list among whose items is a list or such a variable.
+    """
+    from jinja2 import nodes  # noqa: PLC0415 - most files have no variables
+
+    holders: set[str] = set()
+    for each in tree.find_all(nodes.Assign):  # in the order of the text: a variable is set before it is used
+        if _may_be_list(each.node, holders):
+            targets = [each.target, *each.target.find_all(nodes.Name)]
+            holders |= {target.name for target in targets if isinstance(target, nodes.Name)}
+    found: list[nodes.List | nodes.Tuple] = [*tree.find_all(nodes.List), *tree.find_all(nodes.Tuple)]
+    for literal in found:
+        if len(literal.items) > MAX_ITEMS:
+            raise ConfigError(f"{name}:{literal.lineno}: a list of more than {MAX_ITEMS} items in a template")
+        if any(_may_be_list(item, holders) for item in literal.items):
+            raise ConfigError(f"{name}:{literal.lineno}: a list within a list in a template", hint="write it as YAML")
+
+
+def _may_be_list(node: nodes.Node, holders: set[str]) -> bool:
+    """Tell whether an expression has a list in it, or one of the variables that may hold one."""
+    from jinja2 import nodes  # noqa: PLC0415 - most files have no variables
+
+    parts = [node, *node.find_all(nodes.Node)]
+    return any(
+        isinstance(part, nodes.List | nodes.Tuple) or (isinstance(part, nodes.Name) and part.name in holders)
+        for part in parts
+    )
 
 
 def _check_language(tree: nodes.Template, name: str) -> None:
