@@ -36,6 +36,7 @@ from rollwright.models.folds import (
     check_training_fold,
     sample_weights,
 )
+from rollwright.models.parameters import check_parameters
 from rollwright.models.state import is_exact_instance, refuse_other_classes
 from rollwright.models.tabular import TabularModel, finite_or_none, map_history, nan_if_none, read_training_folds
 
@@ -86,6 +87,7 @@ class BoostedTrees(TabularModel, ModelFT):
     """The name of the library, for messages."""
 
     def __init__(self, *, num_boost_round: int, early_stopping_rounds: int | None, params: dict[str, Any]) -> None:
+        self.check_given(params)
         self.num_boost_round = num_boost_round
         self.early_stopping_rounds = early_stopping_rounds
         self.params = params
@@ -202,6 +204,7 @@ class BoostedTrees(TabularModel, ModelFT):
         model = cls()  # type: ignore[call-arg]  # each derived constructor has a default for every parameter
         model.early_stopping_rounds = state["early_stopping_rounds"]
         model.num_boost_round = state["num_boost_round"]
+        cls.check_given(state["params"])
         model.params = dict(state["params"])
         model.best_iteration_ = int(state["best_iteration"])
         model.evals_result_ = map_history(state["evals_result"], nan_if_none)
@@ -212,6 +215,16 @@ class BoostedTrees(TabularModel, ModelFT):
     @abstractmethod
     def to_text(self) -> str:
         """Return the trees as the library writes them; ModelError when the model is not fitted."""
+
+    @classmethod
+    def check_given(cls, params: Mapping[str, Any]) -> None:
+        """Refuse parameters by which the library would open a file or an address.
+
+        Raises
+        ------
+        ConfigError
+        """
+        check_parameters(cls.library, params)
 
     @staticmethod
     @abstractmethod

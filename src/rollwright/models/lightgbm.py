@@ -16,6 +16,7 @@ from rollwright.errors import ConfigError, nearest
 from rollwright.models.boosted import BoostedTrees, BoostedTreesCodec, GrownTrees, log_evaluation
 from rollwright.models.folds import TrainingFold
 from rollwright.models.lightgbm_text import TEXT_FORMAT
+from rollwright.models.parameters import check_words
 from rollwright.models.tabular import first_given, take_aliases
 
 __all__ = ["LGBModel", "LightGBMTextCodec"]
@@ -98,6 +99,12 @@ class LGBModel(BoostedTrees):
         self.loss = loss
 
     library: ClassVar[str] = "LightGBM"
+
+    @classmethod
+    def check_given(cls, params: Mapping[str, Any]) -> None:
+        """Refuse what would open a file or an address, by its name or hidden in the value of another parameter."""
+        super().check_given(params)
+        check_words(cls.library, params)
 
     @staticmethod
     def unknown_parameters(names: Iterable[str]) -> dict[str, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
@@ -16,6 +17,7 @@ from rollwright.config.construct import init_instance_by_config
 from rollwright.core.optional import require
 from rollwright.errors import ConfigError, ModelError
 from rollwright.models.folds import ModelDataset, SampleWeighter, sample_weights
+from rollwright.models.parameters import check_parameters
 from rollwright.models.tabular import (
     TabularModel,
     join_names,
@@ -72,6 +74,10 @@ class SklearnModel(TabularModel):
                 f"{type(built).__name__} is not an estimator of scikit-learn",
                 hint="name a class with fit(X, y) and predict(X), such as sklearn.linear_model.Ridge",
             )
+        given = built.get_params(deep=True)
+        texts = {name: value for name, value in given.items() if isinstance(value, str | os.PathLike)}
+        caches = {name: value for name, value in given.items() if name == "memory" or name.endswith("__memory")}
+        check_parameters("scikit-learn", {**texts, **caches})  # `fit_path` and its like are switches
         self.estimator = built
         self.seed = 0 if seed is None else int(seed)
         self.threads = threads
