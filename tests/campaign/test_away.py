@@ -33,7 +33,7 @@ from rollwright.market.ingest.importer import import_market
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.tracking.r import R
-from rollwright.tracking.stores.mlflow import database, store
+from rollwright.tracking.stores.mlflow import database
 from rollwright.training.kept_fit import find_fit
 from rollwright.training.pooled import train_in_slot
 
@@ -135,7 +135,6 @@ def rolled(tmp_path_factory) -> Project:
 @pytest.fixture
 def project(rolled, monkeypatch) -> Project:
     monkeypatch.setattr(database, "PATIENCE", 0.2)
-    monkeypatch.setattr(store, "PATIENCE", 0.2)
     install(rolled.settings)
     rolled.close()
     assert rolled.submit() == []

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.errors import CorruptFileError, DataError, LookAheadError
+from rollwright.errors import DataError, LookAheadError
 from rollwright.expression.engine import evaluate
 from rollwright.expression.planner import compile_plan
 from rollwright.features.row_layout import RowLayout
@@ -321,31 +321,6 @@ def test_damage_seen_at_opening_is_built_anew(tmp_path: Path, damage: str) -> No
         text[len(text) // 2] ^= 1
         header.write_bytes(bytes(text))
     assert same(np.asarray(FeatureStore(tmp_path).matrix(FEATURES, market).view(0, 300)), expected(market, FEATURES))
-
-
-@pytest.mark.parametrize("place", [0, 0.37, 0.999])
-def test_a_flipped_bit_is_never_taken_for_data(tmp_path: Path, place: float) -> None:
-    market = Market(300)
-    FeatureStore(tmp_path).matrix(FEATURES, market)
-    path = next(tmp_path.rglob("*.f32"))
-    data = bytearray(path.read_bytes())
-    data[int(place * len(data))] ^= 4
-    path.write_bytes(bytes(data))
-    store = FeatureStore(tmp_path)
-    with pytest.raises(CorruptFileError, match="block"):
-        store.matrix(FEATURES, market).view(0, 300)
-    assert same(np.asarray(store.matrix(FEATURES, market).view(0, 300)), expected(market, FEATURES))
-
-
-def test_growth_does_not_bless_damage_in_earlier_rows(tmp_path: Path) -> None:
-    FeatureStore(tmp_path).matrix(FEATURES, Market(600))
-    path = next(tmp_path.rglob("*.f32"))
-    data = bytearray(path.read_bytes())
-    data[100] ^= 4
-    path.write_bytes(bytes(data))
-    grown = Market(605, generation="g2", unchanged={"g1": 600})
-    with pytest.raises(CorruptFileError, match=r"\.f32 is corrupt: block 0"):
-        FeatureStore(tmp_path).matrix(FEATURES, grown).view(0, 605)
 
 
 def test_threads_and_bands_change_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

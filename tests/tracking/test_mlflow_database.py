@@ -25,6 +25,7 @@ import json, os, signal, sqlite3, sys
 from pathlib import Path
 import sqlalchemy
 from rollwright.tracking.stores.mlflow import store as adapter
+from rollwright.tracking.stores.mlflow.database import make_tables
 from rollwright.tracking.stores.mlflow.store import MlflowStore
 
 folder, where, points = Path(sys.argv[1]), sys.argv[2], [float(point) for point in sys.argv[3].split(",")]
@@ -58,7 +59,7 @@ def make(root, *, killed_at=None, count_to=None):
         sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", count)
         with adapter._quiet():
             if where == "place":
-                adapter._make_tables(root / "mlflow.db")
+                make_tables(root / "mlflow.db")
             else:
                 store_of(root).experiments()
         if count_to is not None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -37,10 +38,11 @@ from rollwright.features.store.file import BLOCK_SESSIONS, Header, Matrix, heade
 from rollwright.features.store.fill import compute_rows, copy_columns, gather_rows
 from rollwright.features.store.keys import ExpressionKey
 from rollwright.features.store.pages import allocate, map_file
+from rollwright.features.store.size import entries
 from rollwright.features.universe import Universe
 from rollwright.market.source import DataSource
 
-__all__ = ["MatrixBuild", "remove_unfinished", "try_open"]
+__all__ = ["MatrixBuild", "remove_damaged", "remove_unfinished", "try_open"]
 
 _logger: Final = logging.getLogger("rollwright.features")
 _ALL: Final = "series"
@@ -63,6 +65,10 @@ class MatrixBuild:
     def plan(self) -> Plan:
         """The plan of the expressions, compiled when it is first used."""
         return self.plan_of()
+
+    def afresh(self) -> MatrixBuild:
+        """Return the same request, for a matrix that was damaged: nothing earlier is reused."""
+        return replace(self, replace=True)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -240,6 +246,22 @@ def _create_file(folder: Path, header: Header) -> NDArray[np.float32]:
     staging.unlink(missing_ok=True)
     allocate(staging, header.size)
     return map_file(staging, header.shape, mode="r+")
+
+
+def remove_damaged(root: Path, matrix: Matrix) -> None:
+    """Remove all headers that refer to the data file of `matrix`, unless that file has been replaced since.
+
+    A file that grew, or that serves a universe too, has several: each would give the damaged rows on.
+    """
+    path = Path(os.path.normpath(matrix.folder / matrix.header.data))
+    if matrix.handle is not None:
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino != os.fstat(matrix.handle).st_ino:
+                return
+    for entry in entries(root):
+        if entry.path == path:
+            for header in entry.headers:
+                header.unlink(missing_ok=True)
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -21,12 +21,13 @@ import logging
 import os
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +36,9 @@ from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings
 from rollwright.core.locks import file_lock
 from rollwright.core.memory import trim_heap
-from rollwright.errors import DataError, DataStorageError
+from rollwright.errors import CorruptFileError, DataError, DataStorageError
 from rollwright.expression.planner import compile_plan
-from rollwright.features.store.build import MatrixBuild, remove_unfinished, try_open
+from rollwright.features.store.build import MatrixBuild, remove_damaged, remove_unfinished, try_open
 from rollwright.features.store.file import LOCK_NAME, Matrix, header_name
 from rollwright.features.store.keys import ExpressionKey, make_key, read_key, write_key
 from rollwright.features.store.pages import drop_pages
@@ -50,14 +51,19 @@ __all__ = ["FeatureStore"]
 _logger: Final = logging.getLogger("rollwright.features")
 SKIP: Final = 0
 REPLACE: Final = 2
+_REBUILDING: Final = threading.RLock()
+Build: TypeAlias = Callable[[MatrixBuild, Path], None]
+"""Builds the matrix of a folder, as a request says."""
+Again: TypeAlias = "Callable[[FeatureStore], Matrix]"
+"""Asks a store for the same matrix once more."""
 
 
 class FeatureStore:
     """Computed expressions under one folder, shared by every process on the machine.
 
     Guarantees: the same key is computed once, however many processes request it at the same time; a crash in the
-    middle leaves nothing that a reader would take for data; a damaged file is built again, or reported when it was
-    already in use; an opened matrix keeps its bytes while newer generations are built beside it. Not guaranteed: that
+    middle leaves nothing that a reader would take for data; a damaged file is built again, also one that is in use;
+    an opened matrix keeps its bytes while newer generations are built beside it. Not guaranteed: that
     two hosts can share the folder over a network file system.
 
     Parameters
@@ -76,6 +82,7 @@ class FeatureStore:
         self._threads = threads
         self._replace = replace
         self._max_bytes = max_bytes
+        self._reuse = True
         self._opened: dict[tuple[Path, str], Matrix] = {}
         self._keys: dict[tuple[str, ...], ExpressionKey] = {}
 
@@ -137,14 +144,20 @@ class FeatureStore:
             For an expression that cannot be computed.
         """
         request = self._request(expressions, source, allow_lookahead=allow_lookahead)
+
+        def again(store: FeatureStore) -> Matrix:  # it must not know this store, which knows its matrices
+            return store.matrix(expressions, source, universe=universe, allow_lookahead=allow_lookahead)
+
         if universe is None:
-            return self._open_or_build(request.series_folder, request.generation, request.build_series)
+            return self._open_or_build(request.series_folder, request, MatrixBuild.build_series, again)
 
-        def build_universe(folder: Path) -> None:
-            whole = self._open_or_build(request.series_folder, request.generation, request.build_series)
-            request.build_universe(folder, whole, universe)
+        def build_universe(asked: MatrixBuild, folder: Path) -> None:
+            whole = self.matrix(expressions, source, allow_lookahead=allow_lookahead)
+            if not self._reuse:  # the damage may be that of a file they share
+                whole.verify(0, whole.layout.sessions)
+            asked.build_universe(folder, whole, universe)
 
-        return self._open_or_build(request.folder / universe.folder, request.generation, build_universe)
+        return self._open_or_build(request.folder / universe.folder, request, build_universe, again)
 
     def matrix_with_labels(
         self,
@@ -166,13 +179,18 @@ class FeatureStore:
         label_key = self.find_key(label, source.freq, allow_lookahead=True).name
         request = self._request(expressions, source, allow_lookahead=False)
 
-        def build(folder: Path) -> None:
+        def build(asked: MatrixBuild, folder: Path) -> None:
             present: NDArray[np.bool_] = np.logical_not(np.isnan(known.view(0, known.layout.sessions)).any(axis=1))
             drop_pages(known.values, 0, known.layout.rows)
-            request.build_with_labels(folder, whole, present, ahead=known.header.lookahead)
+            asked.build_with_labels(folder, whole, present, ahead=known.header.lookahead)
 
         folder = request.folder / f"{whole.folder.name}+{label_key[:12]}"
-        return self._open_or_build(folder, request.generation, build)
+        return self._open_or_build(
+            folder,
+            request,
+            build,
+            lambda store: store.matrix_with_labels(expressions, label, source, universe=universe),
+        )
 
     def _request(self, expressions: Sequence[str], source: DataSource, *, allow_lookahead: bool) -> MatrixBuild:
         return MatrixBuild(
@@ -182,7 +200,7 @@ class FeatureStore:
             source=source,
             generation=source.generation,
             threads=self._threads,
-            replace=self._replace,
+            replace=self._replace or not self._reuse,
         )
 
     def find_key(self, expressions: Sequence[str], freq: str, *, allow_lookahead: bool = False) -> ExpressionKey:
@@ -203,7 +221,8 @@ class FeatureStore:
         self._keys[texts] = found
         return found
 
-    def _open_or_build(self, folder: Path, generation: str, build: Callable[[Path], None]) -> Matrix:
+    def _open_or_build(self, folder: Path, request: MatrixBuild, build: Build, again: Again) -> Matrix:
+        generation = request.generation
         found = self._opened.get((folder, generation))
         if found is not None and (folder / header_name(generation)).exists():
             found.is_new = False
@@ -211,7 +230,7 @@ class FeatureStore:
         is_replaced = self._replace and found is None
         matrix = None if is_replaced else try_open(folder, generation)
         if matrix is None:
-            matrix = self._build_locked(folder, generation, build, is_replaced=is_replaced)
+            matrix = self._build_locked(folder, request, build, is_replaced=is_replaced)
             if matrix is not None and self._max_bytes is not None:
                 keep = {Path(os.path.normpath(other.folder / other.header.data)) for other in self._opened.values()}
                 keep.add(Path(os.path.normpath(folder / matrix.header.data)))
@@ -219,26 +238,20 @@ class FeatureStore:
                     _logger.info("features.pruned path=%s bytes=%d", entry.path, entry.size)
         if matrix is None:
             raise DataError(f"{folder} was removed while it was being built")
+        matrix.rebuild = partial(_rebuild, self._root, self._threads, again)
         with suppress(FileNotFoundError):
             os.utime(folder / header_name(generation))  # the time of last use, for pruning
         self._opened[folder, generation] = matrix
         return matrix
 
-    @staticmethod
-    def _build_locked(
-        folder: Path, generation: str, build: Callable[[Path], None], *, is_replaced: bool
-    ) -> Matrix | None:
+    def _build_locked(self, folder: Path, request: MatrixBuild, build: Build, *, is_replaced: bool) -> Matrix | None:
         """Return the matrix of `folder`, built under its lock unless another process has built it meanwhile."""
+        generation = request.generation
         try:
             with file_lock(folder / LOCK_NAME):
                 matrix = None if is_replaced else try_open(folder, generation)
                 if matrix is None:
-                    remove_unfinished(folder)
-                    try:
-                        build(folder)
-                    except BaseException:
-                        remove_unfinished(folder)  # an unfinished file is as large as a whole one
-                        raise
+                    self._build(folder, request, build)
                     trim_heap()
                     matrix = Matrix.open(folder, generation)
                     if matrix is not None:
@@ -249,3 +262,30 @@ class FeatureStore:
                 f"features cannot be stored in {folder}: {error}",
                 hint="free some space, or set store.path to a folder of yours on a larger disk",
             ) from error
+
+    def _build(self, folder: Path, request: MatrixBuild, build: Build) -> None:
+        """Build what is missing; once more, without earlier matrices, when one that is reused proves damaged."""
+        remove_unfinished(folder)
+        try:
+            build(request, folder)
+        except CorruptFileError as error:
+            remove_unfinished(folder)
+            if request.replace or not error.path.is_relative_to(self._root):  # market data, which nothing rebuilds
+                raise
+            _logger.warning("features.damaged path=%s reason=%s action=rebuild", error.path, error.reason)
+            self._build(folder, request.afresh(), build)
+        except BaseException:
+            remove_unfinished(folder)  # an unfinished file is as large as a whole one
+            raise
+
+
+def _rebuild(root: Path, threads: int, again: Again, matrix: Matrix, error: CorruptFileError) -> Matrix:
+    """Return a damaged matrix as it was built again, without reusing anything that may hold the same damage."""
+    _logger.warning("features.damaged path=%s reason=%s action=rebuild", error.path, error.reason)
+    store = FeatureStore(root, threads=threads)
+    store._reuse = False  # noqa: SLF001 - a store of this module, for this one matrix
+    with _REBUILDING:
+        remove_damaged(root, matrix)
+        fresh = again(store)
+    _logger.warning("features.healed path=%s rows=%d", fresh.folder / fresh.header.data, fresh.layout.rows)
+    return fresh

@@ -12,7 +12,7 @@ import json
 import mmap
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -207,10 +207,13 @@ class Matrix:
     """A matrix of the store, opened: float32 ``[rows, expressions]`` in a read-only memory map.
 
     Guarantees: every block is verified by its checksum when this process first reads it, so the values are those that
-    were computed, or `CorruptFileError` is raised; views of a range are never copies.
+    were computed; a matrix with a damaged block is rebuilt at that moment, or `CorruptFileError` is raised where
+    nothing rebuilds it. Views of a range are never copies, and views given before stay as they are.
 
     Attributes
     ----------
+    rebuild : callable or None
+        Given the matrix and what is wrong with it, removes it from the store and returns it as it was built again.
     is_new : bool
         Whether the store built it in the call that returned it last.
     handle : int or None
@@ -222,6 +225,7 @@ class Matrix:
     values: NDArray[np.float32]
     is_new: bool = False
     handle: int | None = None
+    rebuild: Callable[[Matrix, CorruptFileError], Matrix] | None = None
     _verified: set[int] = field(default_factory=set)
 
     @property
@@ -258,10 +262,11 @@ class Matrix:
         Raises
         ------
         CorruptFileError
-            When a block's checksum is wrong. The header is removed, so that the next use builds the matrix again.
+            When a block's checksum is wrong and nothing rebuilds the matrix, or it is wrong again after that. The
+            header is removed, so that the next use builds the matrix.
         """
-        offsets = self.layout.offsets
         self.verify(first, last)
+        offsets = self.layout.offsets
         return self.values[int(offsets[first]) : int(offsets[last])]
 
     def private(self, first: int, last: int) -> NDArray[np.float32] | None:
@@ -287,15 +292,29 @@ class Matrix:
 
     def verify(self, first: int, last: int) -> None:
         """Verify the blocks of the sessions ``[first, last)``, each once in this process; raises as `view` does."""
+        error = self._find_damage(first, last)
+        if error is None:
+            return
+        if self.rebuild is None:
+            (self.folder / header_name(self.header.generation)).unlink(missing_ok=True)
+            raise error
+        fresh = self.rebuild(self, error)
+        self.header, self.values, self.handle, self._verified = fresh.header, fresh.values, fresh.handle, set()
+        error = self._find_damage(first, last)
+        if error is not None:  # written a moment ago: the disk or the memory cannot be relied on
+            (self.folder / header_name(self.header.generation)).unlink(missing_ok=True)
+            raise error
+
+    def _find_damage(self, first: int, last: int) -> CorruptFileError | None:
         edges = _block_rows(self.layout)
         for block in range(first // BLOCK_SESSIONS, min(-(-last // BLOCK_SESSIONS), len(self.header.sums))):
             if block in self._verified:
                 continue
             if _sum(self.values[edges[block] : edges[block + 1]]) != self.header.sums[block]:
-                (self.folder / header_name(self.header.generation)).unlink(missing_ok=True)
-                raise CorruptFileError(
+                return CorruptFileError(
                     self.folder / self.header.data,
                     f"block {block} (sessions from {block * BLOCK_SESSIONS}) is not what was computed",
                     hint="run it again: the store builds this matrix again",
                 )
             self._verified.add(block)
+        return None

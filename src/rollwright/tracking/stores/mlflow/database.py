@@ -14,6 +14,7 @@ The caller holds the lock of the file, so the drafts that lie there are those of
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import secrets
@@ -21,12 +22,13 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from rollwright.core.atomic import DRAFT_MARK, put_new, sync_file, sync_folder
+from rollwright.core.sqlite_urls import sqlalchemy_url, sqlite_url
 
-__all__ = ["PATIENCE", "ensure_database"]
+__all__ = ["PATIENCE", "ensure_database", "head_version", "make_tables", "wait_longer"]
 
 _logger: Final = logging.getLogger("rollwright.tracking")
 
@@ -120,3 +122,34 @@ def _remove_drafts(path: Path) -> None:
 def _remove(draft: Path) -> None:
     for ending in ("", *_BESIDE):
         draft.with_name(f"{draft.name}{ending}").unlink(missing_ok=True)
+
+
+def make_tables(path: Path) -> None:
+    """Let MLflow make its tables in the new database `path`."""
+    tables = importlib.import_module("mlflow.store.db.utils")
+    engine = tables.create_sqlalchemy_engine(sqlalchemy_url(sqlite_url(path)))
+    try:
+        tables._initialize_tables(engine)  # noqa: SLF001 - MLflow makes them in no other way
+    finally:
+        engine.dispose()
+
+
+def head_version() -> str:
+    """Return the version of the tables that this MLflow makes."""
+    version: str = importlib.import_module("mlflow.store.db.utils")._get_latest_schema_revision()  # noqa: SLF001 - as above
+    return version
+
+
+def wait_longer(engine: Any) -> None:
+    """Let a locked database be waited for as long as we are patient, not the 20 seconds that MLflow asks for."""
+    event = importlib.import_module("sqlalchemy.event")
+    if not event.contains(engine, "before_cursor_execute", _rewrite_timeout):  # MLflow keeps one engine for each URI
+        event.listen(engine, "before_cursor_execute", _rewrite_timeout, retval=True)
+
+
+def _rewrite_timeout(
+    _connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: Any
+) -> tuple[str, Any]:
+    if statement.startswith("PRAGMA busy_timeout"):
+        statement = f"PRAGMA busy_timeout = {round(PATIENCE * 1000)}"
+    return statement, parameters

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from rollwright.core.locks import file_lock
 from rollwright.core.masking import mask_secrets
-from rollwright.core.sqlite_urls import SQLITE, sqlalchemy_url, sqlite_path, sqlite_url
+from rollwright.core.sqlite_urls import SQLITE, sqlalchemy_url, sqlite_path
 from rollwright.errors import (
     ExperimentNotFoundError,
     RecorderNotFoundError,
@@ -40,7 +40,7 @@ from rollwright.tracking.store import (
     TrackingTraits,
     check_batch,
 )
-from rollwright.tracking.stores.mlflow.database import PATIENCE, ensure_database
+from rollwright.tracking.stores.mlflow.database import ensure_database, head_version, make_tables, wait_longer
 
 __all__ = ["MlflowStore", "load_mlflow", "location_of", "open_client"]
 
@@ -281,7 +281,7 @@ class MlflowStore:
             # MlflowClient cannot be told where the files of new experiments lie.
             opened = services._get_store(sqlalchemy_url(self._uri), location_of(self.artifacts))  # noqa: SLF001 - see above
             if self._path is not None:
-                _wait_longer(opened.engine)
+                wait_longer(opened.engine)
             return opened
 
     def _check_reachable(self) -> None:
@@ -293,7 +293,7 @@ class MlflowStore:
             self._check_server()
             return
         try:
-            ensure_database(self._path, head=_head_version, fill=_make_tables)
+            ensure_database(self._path, head=head_version, fill=make_tables)
         except sqlite3.DatabaseError as error:
             raise TrackingUnavailableError(
                 f"the tracking store {self._path} cannot be opened: {error}", hint=_hint_for(error)
@@ -346,37 +346,6 @@ class MlflowStore:
 def location_of(folder: Path) -> str:
     """Return a folder of this machine as MLflow must be given it: it decodes ``%41`` in a path, too."""
     return folder.as_uri() if "%" in str(folder) else str(folder)
-
-
-def _make_tables(path: Path) -> None:
-    """Let MLflow make its tables in the new database `path`."""
-    tables = importlib.import_module("mlflow.store.db.utils")
-    engine = tables.create_sqlalchemy_engine(sqlalchemy_url(sqlite_url(path)))
-    try:
-        tables._initialize_tables(engine)  # noqa: SLF001 - MLflow makes them in no other way
-    finally:
-        engine.dispose()
-
-
-def _head_version() -> str:
-    """Return the version of the tables that this MLflow makes."""
-    version: str = importlib.import_module("mlflow.store.db.utils")._get_latest_schema_revision()  # noqa: SLF001 - as above
-    return version
-
-
-def _wait_longer(engine: Any) -> None:
-    """Let a locked database be waited for as long as we are patient, not the 20 seconds that MLflow asks for."""
-    event = importlib.import_module("sqlalchemy.event")
-    if not event.contains(engine, "before_cursor_execute", _rewrite_timeout):  # MLflow keeps one engine for each URI
-        event.listen(engine, "before_cursor_execute", _rewrite_timeout, retval=True)
-
-
-def _rewrite_timeout(
-    _connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: Any
-) -> tuple[str, Any]:
-    if statement.startswith("PRAGMA busy_timeout"):
-        statement = f"PRAGMA busy_timeout = {PATIENCE * 1000}"
-    return statement, parameters
 
 
 def _name_deleted(experiment: Any) -> str:
