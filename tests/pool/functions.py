@@ -1,7 +1,10 @@
 """Task functions that the tests' worker processes run."""
 
+import contextlib
 import logging
 import os
+import signal
+import stat
 import time
 from pathlib import Path
 
@@ -31,11 +34,18 @@ def abort(definition):
 
 
 def hang_up(definition):
-    """Close whatever connects this process with its worker, and go on for ever."""
+    """Close what this process speaks with its worker by, and freeze, so that a kill alone ends it."""
     Path(definition["log"]).write_text(str(os.getpid()))
-    os.closerange(3, 1024)
-    while True:
-        time.sleep(60)
+    for handle in range(3, 256):
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(handle).st_mode):
+                os.close(handle)
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def remove(definition):
+    """Remove a file."""
+    Path(definition["path"]).unlink()
 
 
 def leave(definition):

@@ -105,11 +105,14 @@ def test_i12_a_worker_whose_clock_is_an_hour_wrong_takes_a_delayed_task_neither_
     assert len(claim(wrong)) == 3
 
 
-@pytest.mark.parametrize("step", [HOUR, -HOUR, -30 * 365 * 24 * HOUR])
+@pytest.mark.parametrize("step", [HOUR, -HOUR, -30 * 365 * 24 * HOUR, 60.0 - 1_700_000_000.0])
 def test_i7_a_wall_clock_that_is_set_changes_no_lease_and_no_delay(open_store, machine, step):
+    """Also to 1970, when it says less than the boot clock."""
     store = open_store()
     put(store, "held")
     (lease,) = claim(store)
+    put(store, "held for longer")
+    claim(store, owner="v", lease=600.0)
     put(store, "later", delay=100.0)
     machine.wall += step
     assert store.reap() == []

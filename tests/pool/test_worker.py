@@ -17,7 +17,7 @@ import pytest
 
 from rollwright.config.context import install
 from rollwright.core import canonical
-from rollwright.errors import ConfigError, ConstructError, TaskFailedError, UntrustedModuleError
+from rollwright.errors import ConfigError, ConstructError, StoreUnavailableError, TaskFailedError, UntrustedModuleError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.pool.worker.backoff import Backoff
@@ -140,13 +140,22 @@ def test_i11_a_task_that_kills_its_slot_runs_as_often_as_it_may_and_costs_nobody
     assert "SIGABRT" in task["error"]
 
 
-def test_a_slot_that_hangs_up_and_goes_on_is_ended(manager, file_store, trusting, tmp_path):
+def test_a_slot_that_hangs_up_and_freezes_is_ended(manager, file_store, trusting, tmp_path):
     log = tmp_path / "pid"
     manager.create_task([{"log": str(log)}])
     report = worker(file_store, trusting, "functions.py:hang_up").run()
     assert report.failed == 1
     with pytest.raises(ProcessLookupError):
         os.kill(int(log.read_text()), 0)
+
+
+def test_a_worker_whose_pool_was_removed_gives_up_with_exit_code_3_and_makes_no_new_one(manager, file_store, trusting):
+    manager.create_task([{"path": str(file_store.path)}])
+    impatient = trusting.with_values({"worker.store_patience": 0.1}, origin="test")
+    with pytest.raises(StoreUnavailableError, match=r"was removed while it was open.*given up") as caught:
+        worker(file_store, impatient, "functions.py:remove").run()
+    assert caught.value.exit_code == 3
+    assert not file_store.path.exists()
 
 
 def test_a_task_beyond_its_timeout_has_failed(manager, file_store, trusting, tmp_path):

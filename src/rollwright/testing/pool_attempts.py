@@ -209,9 +209,11 @@ class AttemptsConformance:
 
     def test_a_claim_frees_no_task_of_another_pool(self, pool: StoreUnderTest) -> None:
         (theirs,) = pool.put("a", pool="other")
+        pool.put("mine")
         held = pool.take(pool="other")
+        pool.take()
         pool.advance(LEASE + 1)
-        assert pool.claim() == []
+        assert names_of(pool.claim()) == ["mine"]
         record = pool.store.get("other", [theirs])[0]
         assert (record.status, record.token) == (Status.RUNNING, held.token)
 
