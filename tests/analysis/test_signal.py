@@ -135,6 +135,9 @@ def test_the_summary_is_mean_and_ratio_of_pandas():
         {"IC": ic.mean(), "ICIR": ic.mean() / ic.std(), "Rank IC": ric.mean(), "Rank ICIR": ric.mean() / ric.std()}
     )
     assert found.days == 59
+    two = summarise(ic.iloc[:2], ric.iloc[:2])
+    assert (two.icir, two.rank_icir) == pytest.approx((ic[:2].mean() / ic[:2].std(), ric[:2].mean() / ric[:2].std()))
+    assert math.isnan(summarise(ic.iloc[:1], ric.iloc[:1]).icir)
     empty = summarise(ic.iloc[:0], ric.iloc[:0])
     assert math.isnan(empty.ic)
     assert math.isnan(empty.icir)

@@ -160,6 +160,11 @@ def test_an_aware_date_is_never_converted_silently(cal):
         cal.at_or_after(pd.Timestamp("2020-01-06", tz="Asia/Shanghai"))
 
 
+def test_sessions_may_follow_each_other_by_a_second():
+    cal = TradingCalendar(["2020-01-02 09:30:00", "2020-01-02 09:30:01"], freq="1s")
+    assert cal.distance("2020-01-02 09:30:00", "2020-01-02 09:30:01") == 1
+
+
 def test_intraday_sessions_have_times():
     cal = TradingCalendar(["2020-01-02 09:30:00", "2020-01-02 09:35:00"], freq="5min")
     assert cal.index("2020-01-02 09:35") == 1

@@ -66,6 +66,13 @@ def test_a_missing_row_a_strange_row_and_a_doubled_row_are_each_named():
     assert "1 rows were never promised, 2020-01-02 (C)" in lines[2]
 
 
+@pytest.mark.parametrize(("count", "shown"), [(3, "(A, C, A)"), (4, "(A, C, A, …)")])
+def test_three_rows_are_named_and_further_ones_hinted_at(count, shown):
+    promised = rows([(0, "A"), (0, "C"), (1, "A"), (1, "C")][:count])
+    (line,) = check_window("w", promised[:0], promised, np.ones(0))
+    assert line.endswith(shown)
+
+
 @pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
 def test_a_score_that_is_no_number_is_a_hole(score):
     index = rows([(0, "A"), (0, "C")])

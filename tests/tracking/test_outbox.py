@@ -217,35 +217,6 @@ class TestAway:
         local = {ref.file for ref in recorder._files.list() if not ref.file.startswith("long_values")}
         assert names == local | {".rollwright/artifacts.json"}
 
-    def test_a_manifest_that_alone_was_not_taken_still_waits(self, server, project):
-        def refuse_manifest(request):
-            server.mood = "broken" if request.endswith("/.rollwright/artifacts.json") else "well"
-
-        server.before = refuse_manifest
-        record([1])
-        server.before, server.mood = None, "well"
-        assert [run.files for run in read_track_status().outboxes[0].waiting] == [1]
-        assert sync_tracking().exit_code == 0
-        assert any(name.endswith("/.rollwright/artifacts.json") for name in server.files)
-        assert not read_track_status().outboxes[0].waiting
-
-    @pytest.mark.parametrize("by_store", [True, False])
-    def test_a_run_that_is_deleted_was_sent_whole_before(self, server, project, by_store):
-        server.stop()
-        recorder = record([1])
-        server.start()
-        store().retry_now()
-        if by_store:  # R looks the run up first, which sends it too
-            store().delete_run(recorder.id)
-        else:
-            R.delete_recorder(recorder_id=recorder.id)
-        (experiment,) = server.store.experiments(name="e")
-        assert server.store.search_runs([experiment.id]) == []
-        (deleted,) = server.store.search_runs([experiment.id], view="deleted")
-        assert (deleted.name, deleted.status, deleted.params["a"]) == ("run-renamed", "FINISHED", "1")
-        assert sync_tracking().exit_code == 0
-        assert server.store.search_runs([experiment.id]) == []
-
     def test_an_experiment_named_by_two_projects_while_the_server_was_away_is_one(self, server, tmp_path):
         server.stop()
         made = []
@@ -286,22 +257,6 @@ class TestMoods:
         server.mood = "well"
         assert sync_tracking().exit_code == 0
         assert facts(server) == expected
-
-    def test_a_run_whose_answer_was_lost_is_asked_for_and_never_made_a_second_time(self, server, project):
-        create = "POST /api/2.0/mlflow/runs/create"
-
-        def forget_creation(request):
-            server.mood = "forgetful" if request == create else "well"
-
-        server.before = forget_creation
-        recorder = record([1])
-        assert server.requests.count(create) == 1
-        server.before, server.mood = None, "well"
-        store().retry_now()
-        assert sync_tracking().exit_code == 0
-        assert server.requests.count(create) == 1
-        assert list(facts(server)) == ["run-renamed"]
-        assert R.get_recorder(recorder_id=recorder.id).status == "FINISHED"
 
     def test_a_server_that_never_answers_is_waited_for_once(self, server, project, monkeypatch):
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
