@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rollwright.app.replay import replay
-from rollwright.app.runs import find_run, show_run
+from rollwright.app.runs import find_run, restore_settings, show_run
 from rollwright.cli.root import run
 from rollwright.config.construct import FILE_ALIAS
 from rollwright.config.context import install
@@ -236,3 +236,45 @@ def test_a_run_without_provenance_is_shown_and_replayed_all_the_same(project, ca
     install(load_settings(start=project).with_values({"trust.folder": str(project / "own")}, origin="test"))
     assert run(["show", recorder.id]) == 0
     assert "not recorded" in capsys.readouterr().err
+
+
+def poison(run, **changes):
+    """Write another provenance beside a run's model, as whoever can write the artifacts may."""
+    origin = run.load_object("provenance")
+    for section, values in changes.items():
+        origin[section] = {**origin[section], **values}
+    run.save_objects(provenance=origin)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "setting"),
+    [("code", "folder", "trust.folder"), ("data", "provider_uri", "data.provider_uri")],
+)
+def test_a_provenance_names_no_folder_that_nobody_here_named(project, tmp_path_factory, section, key, setting):
+    foreign = tmp_path_factory.mktemp("foreign")
+    (foreign / "mine.py").write_text(f"open({str(foreign / 'marker')!r}, 'w')\n")
+    run = task_train(task(), experiment_name="e")
+    for place in (str(foreign), "../elsewhere", "http://evil.example/data", 7, ["x"]):
+        poison(run, **{section: {key: place}})
+        as_a_new_process()
+        with pytest.raises(ConfigError, match=f"made with {setting} = .* neither the settings nor a campaign"):
+            replay(run.id, project=project)
+        as_a_new_process()
+        show_run(run.id, project=project)
+    assert not (foreign / "marker").exists()
+
+
+def test_a_folder_of_a_campaign_that_was_started_here_is_known(project, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    settings = load_settings(start=project)
+    known = {"data": {"provider_uri": str(elsewhere / "market")}, "code": {"folder": str(elsewhere)}}
+    with pytest.raises(ConfigError, match="neither the settings"):
+        restore_settings(known, settings)
+    record = {
+        "format": 1, "name": "c", "file": str(elsewhere / "c.yaml"), "sha256": "", "overrides": [],
+        "provider_uri": str(elsewhere / "market"),
+    }  # fmt: skip
+    (project / ".rollwright/campaigns").mkdir(parents=True)
+    (project / ".rollwright/campaigns/c.json").write_text(json.dumps(record))
+    restored = restore_settings(known, settings)
+    assert (restored.trust.folder, restored.data.provider_uri) == (str(elsewhere), str(elsewhere / "market"))

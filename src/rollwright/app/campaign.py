@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +49,8 @@ __all__ = [
     "OpenCampaign",
     "find_campaign",
     "help_campaign",
+    "list_campaign_data",
+    "list_campaign_folders",
     "open_campaign",
     "reopen_campaign",
     "resume_campaign",
@@ -353,6 +356,24 @@ def find_campaign(name: str | None, *, project: Path | None = None) -> tuple[str
     """
     settings = load_settings(start=project)
     return _find_record(settings, name).stem, settings.root
+
+
+def list_campaign_data(settings: Settings) -> list[str]:
+    """Return the market data of the campaigns that were started here; of one whose record is damaged, none."""
+    return [record["provider_uri"] for record in _list_records(settings) if isinstance(record["provider_uri"], str)]
+
+
+def list_campaign_folders(settings: Settings) -> list[str]:
+    """Return the folders of the files of the campaigns that were started here, whose ``.py`` files these may name."""
+    return [str((settings.root / record["file"]).parent) for record in _list_records(settings)]
+
+
+def _list_records(settings: Settings) -> list[dict[str, Any]]:
+    records = []
+    for path in sorted((settings.state_dir / "campaigns").glob("*.json")):
+        with suppress(CorruptFileError):
+            records.append(_read_record(path))
+    return records
 
 
 def _record_path(settings: Settings, name: str) -> Path:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from rollwright.app.campaign import list_campaign_data, list_campaign_folders
 from rollwright.config.construct import Trust
 from rollwright.config.context import using
 from rollwright.config.settings import Settings, load_settings
+from rollwright.core.masking import mask_secrets
 from rollwright.core.sqlite_urls import sqlite_path
-from rollwright.errors import ConfigError, RecorderNotFoundError, RollwrightError, nearest
+from rollwright.errors import ConfigError, CorruptArtifactError, RecorderNotFoundError, RollwrightError, nearest
 from rollwright.market.folder.provider import provider_from_settings
 from rollwright.tracking.artifacts import ArtifactRef, LocalArtifactStore
 from rollwright.tracking.location import TrackingLocation
@@ -23,6 +26,7 @@ from rollwright.training.validity import code_files, hash_of_code
 
 __all__ = ["RunDetails", "StoredRun", "find_run", "list_runs", "restore_settings", "show_run"]
 
+_logger: Final = logging.getLogger("rollwright.app")
 SHORTEST: Final = 6
 TEST_START: Final = "segments.test.0"
 TEST_END: Final = "segments.test.1"
@@ -162,15 +166,52 @@ def find_run(what: str, settings: Settings) -> StoredRun:
 
 
 def restore_settings(provenance: Mapping[str, Any], settings: Settings) -> Settings:
-    """Return the settings under which a run was made, as far as its provenance tells, in the project as it lies now."""
+    """Return the settings under which a run was made, as far as its provenance tells, in the project as it lies now.
+
+    Whoever can write the artifacts can write a provenance. So it names no folder, neither of data nor of code that may
+    be imported, but one in the project, one of the settings, or one of a campaign that was started here.
+
+    Raises
+    ------
+    ConfigError
+        When it names another.
+    CorruptArtifactError
+        When it is no provenance.
+    """
     data, code = provenance.get("data", {}), provenance.get("code", {})
+    if not isinstance(data, Mapping) or not isinstance(code, Mapping):
+        raise CorruptArtifactError("the provenance of the run has another form")
     told = {
         "data.provider_uri": data.get("provider_uri"),
         "data.freq": data.get("freq"),
         "data.region": data.get("region"),
         "trust.folder": code.get("folder"),
     }
+    known = {
+        "data.provider_uri": {settings.data.provider_uri, *list_campaign_data(settings)},
+        "trust.folder": {settings.trust.folder, *list_campaign_folders(settings)},
+    }
+    for name, named in known.items():
+        if told[name] and not _is_known(told[name], named, settings):
+            variable = f"ROLLWRIGHT_{name.replace('.', '__').upper()}"
+            raise ConfigError(
+                f"the run was made with {name} = {mask_secrets(told[name])}, which is not in this project and which "
+                "neither the settings nor a campaign started here name",
+                hint=f"if you know it, name it: {variable}=… before the command",
+            )
     return settings.with_values({name: value for name, value in told.items() if value}, origin="provenance")
+
+
+def _is_known(told: Any, named: Iterable[str | None], settings: Settings) -> bool:
+    if not isinstance(told, str):
+        return False
+    if told in named:
+        return True
+    if "://" in told:
+        return False
+    path = settings.resolve(told)
+    known = [settings.resolve(text) for text in named if text is not None and "://" not in text]
+    return path.is_relative_to(settings.root.resolve()) or path in known
 
 
 def show_run(what: str, *, project: Path | None = None) -> RunDetails:
@@ -190,8 +231,7 @@ def show_run(what: str, *, project: Path | None = None) -> RunDetails:
     origin = run.recorder.load_object(PROVENANCE_ARTIFACT) if PROVENANCE_ARTIFACT in names else {}
     changed: Sequence[tuple[str, str, str]] = ()
     if origin and TASK_ARTIFACT in names:
-        with using(restore_settings(origin, settings)) as then:
-            changed = _find_changes(origin, run.recorder.load_object(TASK_ARTIFACT), then.settings)
+        changed = _find_changes(origin, run.recorder.load_object(TASK_ARTIFACT), _settings_then(origin, settings))
     return RunDetails(
         run=run,
         metrics=run.recorder.list_metrics(),
@@ -201,9 +241,19 @@ def show_run(what: str, *, project: Path | None = None) -> RunDetails:
     )
 
 
+def _settings_then(origin: Mapping[str, Any], settings: Settings) -> Settings:
+    """Return the settings of then; where they lead to a place nobody here named, those of now, and the rest differs."""
+    try:
+        return restore_settings(origin, settings)
+    except ConfigError as error:
+        _logger.warning("provenance.ignored reason=%s", error.message)
+        return settings
+
+
 def _find_changes(origin: Mapping[str, Any], task: Mapping[str, Any], settings: Settings) -> list[tuple[str, str, str]]:
     """Return how a provenance differs from the present state, without training anything."""
-    files = code_files(task, Trust.from_settings(settings))
+    with using(settings):
+        files = code_files(task, Trust.from_settings(settings))
     try:
         generation = provider_from_settings(settings).generation
     except RollwrightError as error:
