@@ -252,6 +252,13 @@ def test_a_window_has_at_least_one_session(tmp_path: Path, step_len) -> None:
         dataset(tmp_path, step_len=step_len)
 
 
+def test_a_window_of_one_session_is_its_row(tmp_path: Path) -> None:
+    made = dataset(tmp_path, step_len=1)
+    sampler = made.prepare("test")
+    assert sampler[0].shape == (1, 4)
+    np.testing.assert_array_equal(sampler[7][0], dataset(tmp_path).prepare("test")[7][-1])
+
+
 def test_config_changes_the_step(tmp_path: Path) -> None:
     made = dataset(tmp_path)
     made.config(step_len=3, segments={"test": SEGMENTS["test"]})

@@ -22,6 +22,7 @@ from rollwright.errors import (
     UnknownFieldError,
     UnknownInstrumentError,
 )
+from rollwright.market.folder.bins import read_span
 from rollwright.market.folder.provider import QlibProvider, provider_from_settings
 from rollwright.market.ingest.importer import import_market
 
@@ -114,6 +115,14 @@ def test_a_file_that_is_no_series_is_an_error_with_its_path(tmp_path, case):
         provider.load(["close"], ["SH600000"], 0, 10)
     assert reason in caught.value.reason
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(("low", "high", "rows"), [(0, 0, []), (8, 10, []), (0, 2, []), (3, 9, [2.5, 3.5])])
+def test_part_of_a_series_says_where_the_whole_of_it_lies(tmp_path, low, high, rows):
+    path = foreign(tmp_path / "q") / "features" / "sh600000" / "close.day.bin"
+    span = read_span(path, low, high, sessions=10)
+    assert (span.start, span.stop) == (2, 5)
+    assert span.values.tolist() == rows
 
 
 def test_a_head_without_rows_is_an_empty_series(tmp_path):

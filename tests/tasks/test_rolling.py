@@ -139,6 +139,11 @@ def test_a_test_end_without_data_is_cut_and_said(caplog):
         made = folds(gen(4).generate(task))
     assert made[-1]["test"] == (17, 19)
     assert "rolling.segment_cut segment=test end=2030-01-01" in caplog.text
+    caplog.clear()
+    task["dataset"]["kwargs"]["segments"]["test"] = (DAY[9], CAL[19])  # the last session that has data
+    with caplog.at_level(logging.WARNING, logger="rollwright.tasks"):
+        assert folds(gen(4).generate(task)) == made
+    assert "rolling.segment_cut" not in caplog.text
 
 
 def test_a_train_that_begins_before_the_data_is_shorter_and_said(caplog):
