@@ -54,9 +54,7 @@ def test_every_name_of_lightgbm_that_has_to_do_with_files_is_known():
                     LGBModel(**{name: "x"})
 
 
-@pytest.mark.parametrize(
-    "value", ["mse output_model=/tmp/x", "mse\nmachines=h:1", ["l2", "l1\tport=1"], "mse\x0bport=1"]
-)
+@pytest.mark.parametrize("value", ["mse output_model=/x", "mse\nmachines=h:1", ["l2", "l1\tport=1"], "mse\x0bport=1"])
 def test_no_parameter_hides_in_the_value_of_another(value):
     for name in ("objective", "metric"):
         with pytest.raises(ConfigError, match="as another parameter"):

@@ -6,10 +6,12 @@ import importlib.util
 
 import pytest
 
-from rollwright.errors import ConfigError, TaskFailedError
+from rollwright.errors import ConfigError, RecorderNotFoundError, TaskFailedError
 from rollwright.pool.manager import TaskManager
+from rollwright.tasks.identity import fit_key
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
+from rollwright.training import pooled
 from rollwright.training.pooled import PRELOAD, TASK_ID_KEY, TrainerRM
 from rollwright.training.trainer import STATUS_BEGIN, STATUS_END, STATUS_KEY
 
@@ -114,3 +116,22 @@ def test_no_pool_and_no_experiment_is_an_error():
     with pytest.raises(ConfigError, match="neither a task_pool nor an experiment_name"):
         TrainerRM(train_func=train).train(tasks(1))
     assert TrainerRM(train_func=train).train([]) == []
+
+
+def test_a_task_whose_result_is_another_tasks_recorder_is_not_taken_for_trained(monkeypatch):
+    def train_as_ours(definition, experiment_name):
+        with R.start(experiment_name=experiment_name) as recorder:
+            recorder.set_tags(fit_key=fit_key(definition))
+        return recorder
+
+    monkeypatch.setattr(pooled, "task_train", train_as_ours)
+    mine = {"class": "Mine", "module_path": "mine.py"}
+    definitions = [{"model": {**mine, "kwargs": {"x": x}}, "dataset": mine} for x in (1, 2)]
+    trainer = TrainerRM("exp", train_func=train_as_ours)
+    first, _ = trainer.train(definitions)
+    manager = TaskManager("exp")
+    victim = manager.create_task(definitions)[1]
+    manager.reset_status({"_id": victim}, "waiting")
+    manager.commit_task_res(manager.fetch_task({"_id": victim}), first)
+    with pytest.raises(RecorderNotFoundError, match=f"task {victim} is recorder {first.id}, which holds another task"):
+        trainer.train(definitions)

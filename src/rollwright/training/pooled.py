@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from rollwright.config.context import settings_for_child
 from rollwright.config.settings import Settings
-from rollwright.errors import ConfigError
+from rollwright.errors import ConfigError, RecorderNotFoundError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import Status, parse_status
 from rollwright.pool.worker.worker import (
@@ -19,10 +19,11 @@ from rollwright.pool.worker.worker import (
     WorkerReport,
     work_through,
 )
+from rollwright.tasks.identity import fit_key
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.execute import complete_fit, execute, log_task, task_train
-from rollwright.training.kept_fit import find_fit
+from rollwright.training.kept_fit import FIT_KEY_TAG, find_fit
 from rollwright.training.trainer import (
     STATUS_BEGIN,
     STATUS_END,
@@ -248,9 +249,17 @@ class TrainerRM(Trainer):
             mine["status"] = {"$ne": Status.PART_DONE.value}
         manager.wait(query=mine)
         recorders: list[Recorder] = []
-        for task_id in ids:
+        is_ours = (train_func or self.train_func) in (task_train, train_in_slot)
+        for task_id, definition in zip(ids, definitions, strict=True):
             recorder: Recorder = manager.re_query(task_id)["res"]
             tags = recorder.list_tags()
+            # Whoever can write to a pool can name any recorder; a function of the user's own may make of a task what it
+            # likes.
+            if is_ours and FIT_KEY_TAG in tags and tags[FIT_KEY_TAG] != fit_key(definition):
+                raise RecorderNotFoundError(
+                    f"the result of task {task_id} is recorder {recorder.id}, which holds another task",
+                    hint="put the task to work again: rollwright pool reset --again; and see who writes to it",
+                )
             # A task finished by an earlier call keeps its state (defect R5).
             if tags.get(STATUS_KEY) != STATUS_END:
                 recorder.set_tags(**{STATUS_KEY: STATUS_BEGIN})
