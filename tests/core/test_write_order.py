@@ -11,7 +11,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import pytest
 from rollwright.config.context import install
 from rollwright.config.settings import load_settings
 from rollwright.core import atomic, posix
+from rollwright.errors import RollwrightError
 from rollwright.expression.planner import compile_plan
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.market.folder import atomic_replace
@@ -35,6 +36,8 @@ from rollwright.tracking.outbox.fetching import fetch_files
 from rollwright.tracking.outbox.journal import Journal
 from rollwright.tracking.outbox.names import ExperimentNames
 from rollwright.tracking.stores.mlflow.database import ensure_database
+
+resource = pytest.importorskip("resource", reason="no limits on the size of files here")
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the name of an open file is asked of /proc")
 
@@ -456,3 +459,48 @@ def test_it_records_what_is_done_and_nothing_that_failed(root: Path, order: Writ
     atomic.sync_file(root / "f")
     os.rename(root / "f", root / f"g{datetime.now(UTC).year}")
     assert order.steps == ["flush f", f"f -> g{datetime.now(UTC).year}"]
+
+
+NAMED_BY_ITS_STORE = "the tracking database"
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def read_only(root: Path) -> Iterator[None]:
+    folders = [root, *(path for path in root.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o500)
+    try:
+        yield
+    finally:
+        for folder in folders:
+            folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("writer", sorted({*WRITERS} - {NAMED_BY_ITS_STORE}))
+def test_an_error_about_a_full_disk_names_the_path(root: Path, writer: str) -> None:
+    act = WRITERS[writer][0](root)
+    with pytest.raises((OSError, RollwrightError)) as caught, no_room():
+        act()
+    assert str(root) in str(caught.value), str(caught.value)
+    assert not isinstance(caught.value, RollwrightError) or caught.value.is_away
+    assert [path.name for path in root.rglob(".tmp-*")] == []
+
+
+@pytest.mark.usefixtures("unprivileged")
+@pytest.mark.parametrize("writer", sorted({*WRITERS} - {NAMED_BY_ITS_STORE}))
+def test_an_error_about_a_read_only_disk_names_the_path(root: Path, writer: str) -> None:
+    act = WRITERS[writer][0](root)
+    with read_only(root), pytest.raises((OSError, RollwrightError)) as caught:
+        act()
+    assert str(root) in str(caught.value), str(caught.value)
+    assert not isinstance(caught.value, RollwrightError) or caught.value.is_away

@@ -13,7 +13,7 @@ import pytest
 
 from rollwright.core.atomic import DRAFT_MARK
 from rollwright.errors import TrackingUnavailableError
-from rollwright.tracking.stores.mlflow import database
+from rollwright.tracking.stores.mlflow import database, store
 from rollwright.tracking.stores.mlflow.database import ensure_database
 from rollwright.tracking.stores.mlflow.store import MlflowStore
 
@@ -280,3 +280,17 @@ def test_a_locked_database_is_waited_for_and_then_an_error_of_the_environment(fo
     assert "another process has it locked" in str(caught.value.hint)
     assert str(path) in caught.value.message
     assert os.path.getsize(path)
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("disk is full"), OSError(30, "Read-only file system")])
+def test_an_error_about_the_disk_names_the_database_when_it_is_made(folder, monkeypatch, error):
+    def fail(_: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(store, "make_tables", fail)
+    path = folder / "mlflow.db"
+    with pytest.raises(TrackingUnavailableError) as caught:
+        MlflowStore(f"sqlite:///{path}", artifacts=folder / "artifacts").experiments()
+    assert str(path) in caught.value.message
+    assert str(error.args[-1]) in caught.value.message
+    assert names(folder) == ["mlflow.db.lock"]

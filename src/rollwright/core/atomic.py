@@ -30,6 +30,7 @@ __all__ = [
     "drafts_in",
     "make_folder",
     "measure_file",
+    "name_in_errors",
     "put",
     "put_new",
     "remove_drafts",
@@ -58,14 +59,15 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a draft beside `path`, then replace `path` by it.
 
     Guarantees: a reader of `path`, at any moment and after any crash, finds the complete old file or the complete new
-    one; when `write` raises, the old one stays and no draft is left.
+    one; when `write` raises, the old one stays and no draft is left; an error of the system names `path`.
     """
-    make_folder(path.parent)
-    with draft_of(path) as draft:
-        write(draft)
-        sync_file(draft)
-        put(draft, path)
-    sync_folder(path.parent)
+    with name_in_errors(path):
+        make_folder(path.parent)
+        with draft_of(path) as draft:
+            write(draft)
+            sync_file(draft)
+            put(draft, path)
+        sync_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -85,13 +87,24 @@ def write_by_content(
     Not guaranteed: that the name survives a power failure before `sync_folder` of the path's folder, which one call
     does for many files.
     """
-    with draft_of(folder / "file") as draft:
+    with name_in_errors(folder), draft_of(folder / "file") as draft:
         write(draft)
         sync_file(draft)
         digest = measure_file(draft)
         path = choose(digest)
         put(draft, path)
     return path, digest
+
+
+@contextmanager
+def name_in_errors(path: Path) -> Iterator[None]:
+    """Let an error of the system in the block name `path`: of a full disk it names nothing, else perhaps a draft."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and (error.filename is None or DRAFT_MARK in str(error.filename)):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 @contextmanager

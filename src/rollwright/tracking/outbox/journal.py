@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from rollwright.core.atomic import make_folder, sync_folder
+from rollwright.core.atomic import make_folder, name_in_errors, sync_folder
 from rollwright.core.bounded_read import MEDIUM, open_regular, read_rest
 from rollwright.core.locks import try_file_lock
 from rollwright.errors import RecordError
@@ -103,18 +103,22 @@ class Journal:
         """
         body = "".join(f"\n{json.dumps(item, ensure_ascii=False)}\n" for item in operations)
         with self._mutex:
-            make_folder(self.path.parent)
-            new = not self.path.exists()
-            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o644)
-            try:
-                _write(handle, body.encode("utf-8"))
-                if sync:
-                    os.fsync(handle)
-            finally:
-                os.close(handle)
-            if new:
-                sync_folder(self.path.parent)
+            with name_in_errors(self.path):
+                self._append(body.encode("utf-8"), sync=sync)
             return self._index_of(operations)
+
+    def _append(self, body: bytes, *, sync: bool) -> None:
+        make_folder(self.path.parent)
+        new = not self.path.exists()
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o644)
+        try:
+            _write(handle, body)
+            if sync:
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+        if new:
+            sync_folder(self.path.parent)
 
     def load(self) -> None:
         """Read what this or any other process appended since the last call."""

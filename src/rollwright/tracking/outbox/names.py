@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from rollwright.core.atomic import sync_folder
+from rollwright.core.atomic import name_in_errors, sync_folder
 from rollwright.core.bounded_read import MEDIUM, open_regular, read_rest
 from rollwright.core.locks import file_lock
 from rollwright.errors import RecordError
@@ -114,7 +114,7 @@ class ExperimentNames:
 
     def _append(self, item: KnownExperiment) -> None:
         line = {"id": item.id, "name": item.name, "remote": item.remote, _DELETED: item.deleted}
-        with self._path.open("ab") as file:
+        with name_in_errors(self._path), self._path.open("ab") as file:
             new = not file.tell()
             file.write(f"\n{json.dumps(line)}\n".encode())
             file.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import posixpath
@@ -19,6 +20,7 @@ _logger: Final = logging.getLogger("rollwright.tracking")
 _PROXIES: Final = ("mlflow-artifacts", "http", "https")  # the tracking server's own, which gets the tracking token
 _CLOUDS: Final = ("s3", "gs", "wasbs", "abfss")  # whose credentials sign requests and never leave this machine
 _GONE: Final = 404
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class MlflowFiles:
@@ -96,13 +98,12 @@ class MlflowFiles:
             getattr(self._repository(location), method)(*arguments)
         except FileNotFoundError:
             raise
+        except OSError as error:
+            if error.errno in _NO_ROOM:  # on this machine; the server answers
+                raise
+            raise _unreachable(location, error) from error
         except Exception as error:  # each kind of store has errors of its own, and none of them may stop a run
-            first = str(error).strip().partition("\n")[0][:500]
-            raise TrackingUnavailableError(
-                f"the files at {mask_secrets(posixpath.dirname(location))} cannot be reached: "
-                f"{type(error).__name__}: {mask_secrets(first)}",
-                hint="files recorded here stay in the project; `rollwright track sync` sends them",
-            ) from error
+            raise _unreachable(location, error) from error
 
     def _repository(self, location: str) -> Any:
         if location not in self._known:
@@ -110,6 +111,15 @@ class MlflowFiles:
             registry = importlib.import_module("mlflow.store.artifact.artifact_repository_registry")
             self._known = {location: registry.get_artifact_repository(location, tracking_uri=self._uri)}
         return self._known[location]
+
+
+def _unreachable(location: str, error: Exception) -> TrackingUnavailableError:
+    first = str(error).strip().partition("\n")[0][:500]
+    return TrackingUnavailableError(
+        f"the files at {mask_secrets(posixpath.dirname(location))} cannot be reached: "
+        f"{type(error).__name__}: {mask_secrets(first)}",
+        hint="files recorded here stay in the project; `rollwright track sync` sends them",
+    )
 
 
 def _is_absent(error: TrackingUnavailableError) -> bool:

@@ -16,7 +16,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -110,7 +110,7 @@ class MlflowStore:
 
     def create_experiment(self, name: str) -> ExperimentRecord:
         """Return the experiment `name`, creating it when there is none."""
-        with _translate_errors(f"experiment {name!r}"):
+        with self._translate(f"experiment {name!r}"):
             found = self._store.get_experiment_by_name(name)
             if found is None or found.lifecycle_stage != "active":
                 with self.exclusive():
@@ -120,16 +120,16 @@ class MlflowStore:
     def experiments(self, *, name: str | None = None, experiment_id: str | None = None) -> list[ExperimentRecord]:
         """Return the experiments that are not deleted."""
         if name is not None:
-            with _translate_errors(f"experiment {name!r}"):
+            with self._translate(f"experiment {name!r}"):
                 found = [self._store.get_experiment_by_name(name)]
         elif experiment_id is not None:
             try:
-                with _translate_errors(f"experiment {experiment_id}", missing=ExperimentNotFoundError):
+                with self._translate(f"experiment {experiment_id}", missing=ExperimentNotFoundError):
                     found = [self._store.get_experiment(experiment_id)]
             except ExperimentNotFoundError:
                 return []
         else:
-            with _translate_errors("the list of experiments"):
+            with self._translate("the list of experiments"):
                 found = self._all_experiments()
         records = [_experiment(item) for item in found if item is not None]
         if name is None and experiment_id is not None:
@@ -138,7 +138,7 @@ class MlflowStore:
 
     def delete_experiment(self, experiment_id: str) -> None:
         """Delete an experiment with its runs; its name is free at once."""
-        with _translate_errors(f"experiment {experiment_id}", missing=ExperimentNotFoundError), self.exclusive():
+        with self._translate(f"experiment {experiment_id}", missing=ExperimentNotFoundError), self.exclusive():
             found = self._store.get_experiment(experiment_id)
             if found.lifecycle_stage != "active":
                 raise ExperimentNotFoundError(f"experiment {experiment_id} is deleted already")
@@ -150,7 +150,7 @@ class MlflowStore:
     ) -> RunRecord:
         """Add a run and return it."""
         entities = _mlflow().entities
-        with _translate_errors(f"experiment {experiment_id}", missing=ExperimentNotFoundError):
+        with self._translate(f"experiment {experiment_id}", missing=ExperimentNotFoundError):
             run = self._store.create_run(
                 experiment_id,
                 user_id="",
@@ -174,7 +174,7 @@ class MlflowStore:
     ) -> None:
         """Change what is given."""
         code = _mlflow().entities.RunStatus.from_string(status) if status is not None else None
-        with _translate_errors(f"run {run_id}", missing=RecorderNotFoundError):
+        with self._translate(f"run {run_id}", missing=RecorderNotFoundError):
             self._store.update_run_info(run_id, code, _to_millis(end) if end is not None else None, name)
 
     def log_batch(
@@ -191,7 +191,7 @@ class MlflowStore:
         points = [entities.Metric(item.key, item.value, _to_millis(item.at), item.step) for item in metrics]
         pairs = [entities.Param(key, value) for key, value in (params or {}).items()]
         labels = [entities.RunTag(key, value) for key, value in (tags or {}).items()]
-        with _translate_errors(f"run {run_id}", missing=RecorderNotFoundError):
+        with self._translate(f"run {run_id}", missing=RecorderNotFoundError):
             while points or pairs or labels:
                 self._store.log_batch(run_id, metrics=points[:500], params=pairs[:50], tags=labels[:50])
                 points, pairs, labels = points[500:], pairs[50:], labels[50:]
@@ -199,14 +199,14 @@ class MlflowStore:
     def delete_tags(self, run_id: str, keys: Sequence[str]) -> None:
         """Remove tags; a tag that is not there is no error."""
         present = self.get_run(run_id).tags
-        with _translate_errors(f"run {run_id}", missing=RecorderNotFoundError):
+        with self._translate(f"run {run_id}", missing=RecorderNotFoundError):
             for key in keys:
                 if key in present:
                     self._store.delete_tag(run_id, key)
 
     def get_run(self, run_id: str) -> RunRecord:
         """Return the run, deleted or not."""
-        with _translate_errors(f"run {run_id}", missing=RecorderNotFoundError):
+        with self._translate(f"run {run_id}", missing=RecorderNotFoundError):
             found = _run(self._store.get_run(run_id))
         _check_answer("run", [found.id], asked=[run_id])
         return found
@@ -227,7 +227,7 @@ class MlflowStore:
         order = [*order_by, "attributes.start_time DESC"]
         found: dict[str, RunRecord] = {}  # by id: a run added between two pages shifts the next one
         token = None
-        with _translate_errors(f"experiments {', '.join(experiment_ids)}"):
+        with self._translate(f"experiments {', '.join(experiment_ids)}"):
             while experiment_ids and (limit is None or len(found) < limit):
                 wanted = _PAGE if limit is None else min(_PAGE, limit - len(found))
                 page = self._store.search_runs(list(experiment_ids), where, kind, wanted, order, token)
@@ -241,7 +241,7 @@ class MlflowStore:
 
     def delete_run(self, run_id: str) -> None:
         """Delete a run; its record stays readable by id."""
-        with _translate_errors(f"run {run_id}", missing=RecorderNotFoundError):
+        with self._translate(f"run {run_id}", missing=RecorderNotFoundError):
             self._store.delete_run(run_id)
 
     def fetch_files(self, run: RunRecord) -> bool:  # noqa: ARG002 - the port's signature
@@ -276,7 +276,7 @@ class MlflowStore:
         _mlflow()
         services = importlib.import_module("mlflow.tracking._tracking_service.utils")
         # Several processes that find no tables would all create them: they take turns, and MLflow looks again.
-        with _translate_errors(mask_secrets(self._uri)), self.exclusive(), _quiet():
+        with self._translate(mask_secrets(self._uri)), self.exclusive(), _quiet():
             self._check_reachable()
             # MlflowClient cannot be told where the files of new experiments lie.
             opened = services._get_store(sqlalchemy_url(self._uri), location_of(self.artifacts))  # noqa: SLF001 - see above
@@ -307,6 +307,9 @@ class MlflowStore:
                 os.environ.setdefault(name, value)
         elif kind in _PORTS and parts.hostname:
             socket.create_connection((parts.hostname, parts.port or _PORTS[kind]), timeout=_CONNECT).close()
+
+    def _translate(self, what: str, *, missing: type[RecordError] = RecordError) -> AbstractContextManager[None]:
+        return _translate_errors(what, missing=missing, path=self._path)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -415,8 +418,9 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _translate_errors(what: str, *, missing: type[RecordError] = RecordError) -> Iterator[None]:
-    """Turn MLflow's and the database's errors about `what` into ours."""
+def _translate_errors(what: str, *, missing: type[RecordError], path: Path | None) -> Iterator[None]:
+    """Turn MLflow's and the database's errors about `what` into ours, which name an embedded database."""
+    store = "the tracking store" if path is None else f"the tracking store {path}"
     try:
         yield
     except _external_errors() as error:
@@ -426,13 +430,11 @@ def _translate_errors(what: str, *, missing: type[RecordError] = RecordError) ->
             raise missing(f"the tracking store does not know {what}: {first}") from error
         if code in _UNAVAILABLE:
             raise TrackingUnavailableError(
-                f"the tracking store did not answer about {what}: {first}", hint=_hint_for(first)
+                f"{store} did not answer about {what}: {first}", hint=_hint_for(first)
             ) from error
         raise RecordError(f"the tracking store refused {what}: {first}") from error
     except (OSError, json.JSONDecodeError) as error:  # nothing there, or something that is no tracking server
-        raise TrackingUnavailableError(
-            f"the tracking store cannot be reached for {what}: {mask_secrets(error)}"
-        ) from error
+        raise TrackingUnavailableError(f"{store} cannot be reached for {what}: {mask_secrets(error)}") from error
 
 
 def _hint_for(said: object) -> str:
