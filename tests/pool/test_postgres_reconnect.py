@@ -67,7 +67,7 @@ def test_a_worker_that_starts_while_the_server_restarts_waits_for_it(own_server,
     ("address", "may_return"),
     [
         ("postgresql://127.0.0.1:1/database", True),
-        ("postgresql:///database?host=/tmp/no-such-folder", True),
+        ("postgresql:///database?host=/nowhere", True),
         ("postgresql://no-such-host.invalid/database", False),
     ],
 )
