@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rollwright import C, D, RollingGen, TaskManager, init
-from rollwright.config.settings import masked
+from rollwright.config.settings import mask_secrets
 from rollwright.core.clock import SystemClock
 from rollwright.market.demo import make_demo_market
 from rollwright.pool.urls import store_from_url
@@ -78,7 +78,7 @@ def main(out: Path, url: str) -> dict[str, Any]:
     tasks = RollingGen(step=20, rtype=RollingGen.ROLL_SD, ds_extra_mod_func=None, trunc_days=3).generate(TEMPLATE)
     manager = TaskManager(POOL)
     ids = manager.create_task(tasks)
-    print(f"pool         {POOL} in {masked(url)}: {len(ids)} windows")
+    print(f"pool         {POOL} in {mask_secrets(url)}: {len(ids)} windows")
 
     command = [sys.executable, __file__, "--out", str(out), "--url", url, "--work"]
     workers = [subprocess.Popen(command) for _ in range(WORKERS)]  # noqa: S603 - this file
