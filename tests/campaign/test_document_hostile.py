@@ -57,11 +57,11 @@ def test_it_is_refused_without_effect(name, tmp_path, monkeypatch):
 
 
 def test_a_device_is_no_file():
-    with pytest.raises(ConfigError, match="is not a file"):
+    with pytest.raises(ConfigError, match="it is not a regular file"):
         read_document(Path("/dev/zero"))
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")
-    with pytest.raises(ConfigError, match="is not a file"):
+    with pytest.raises(ConfigError, match="it is not a regular file"):
         read_document(tmp_path / "pipe.yaml")

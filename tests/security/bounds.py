@@ -186,6 +186,115 @@ def definitions(work: Path) -> Iterator[Case]:
     yield "JSON artifact that nests", lambda: codecs.for_kind("json").read(work / "deep.json")
 
 
+def templates(work: Path) -> Iterator[Case]:
+    """Yield templates whose result is small, or nothing, and whose way to it is not."""
+    from rollwright.campaign.yaml.template import render  # noqa: PLC0415
+
+    del work
+    with suppress(Exception):
+        render("{{ nothing }}", name="warm.yaml", environ={})
+    twice = "{% set a = [a, a] %}" * 30
+    texts = {
+        "squares": "{% set a = 9999999999 %}" + "{% set a = a * a %}" * 40 + "x: {{ a > 1 }}",
+        "places": "x: {{ 1 | round(1000000000, 'floor') }}",
+        "lists": "{% set a = [1, 1] %}" + twice + "x: {{ a }}",
+        "compared lists": "{% set a = [1, 1] %}" + twice + "{% if a == [a] %}{% endif %}",
+        "long lists": "{% set a = [" + "'xxxxxxxxxx', " * 4000 + "] %}" + "{{ a | string | length }}" * 200,
+        "repeated text": "x: {{ 'x' * 1000000000 }}",
+        "format": "x: {{ '%1000000000d' % 1 }}",
+        "parentheses": "x: {{ " + "(" * 30_000 + "1" + ")" * 30_000 + " }}",
+        "negations": "x: {{ " + "not " * 15_000 + "1 }}",
+        "sums": "x: {{ " + "1+" * 30_000 + "1 }}",
+        "conditions": "{% if 1 %}" * 3000 + "x" + "{% endif %}" * 3000,
+        "filters": "x: {{ 1 " + "| abs" * 12_000 + " }}",
+        "brackets": "x: {{ " + "[" * 30_000 + "]" * 30_000 + " }}",
+        "digits": "x: {{ " + "9" * 60_000 + " }}",
+    }
+    for name, text in texts.items():
+        yield name, lambda text=text: render(text, name="c.yaml", environ={})  # type: ignore[misc]
+
+
+def yaml(work: Path) -> Iterator[Case]:
+    """Yield files of up to 64 KiB that are more when they are read."""
+    from rollwright.campaign.config import read_config  # noqa: PLC0415
+
+    task = (
+        "task:\n  model: {class: LinearModel, module_path: rollwright.models.linear}\n"
+        "  dataset: {class: DatasetH, module_path: rollwright.dataset.dataset, kwargs: {}}\n"
+    )
+    with suppress(Exception):
+        (work / "warm.yaml").write_text(f"{task}seed: x\n")
+        read_config(work / "warm.yaml", environ={})
+    laughs = [f"a{n}: &a{n} [" + f"*a{n - 1}, " * 10 + "]" for n in range(1, 12)]
+    merges = [f"a{n}: &a{n} {{<<: [" + f"*a{n - 1}, " * 10 + "]}" for n in range(1, 12)]
+    text = 'x: &a "' + "z" * 30_000 + '"\n'
+    (work / "anchors.yaml").write_text("".join(f"k{n}: &k{n} 1\nb{n}: *k{n}\n" for n in range(2200)))
+    texts = {
+        "laughs": "\n".join(["a0: &a0 [x]", *laughs]),
+        "merges": "\n".join(["a0: &a0 {k: 1}", *merges]),
+        "shared text": text + task.replace("kwargs: {}", "kwargs: {y: [" + "*a, " * 6000 + "]}"),
+        "brackets": "[" * 60_000,
+        "dashes": "- " * 30_000,
+        "questions": "? " * 30_000,
+        "anchors": "a: [" + "&a x, " * 10_000 + "]",
+        "tags": task + "z: [" + "!x y, " * 9000 + "]",
+        "keys": task + "".join(f"rolling{n}: 1\n" for n in range(4000)),
+        "a long value": task + 'seed: "' + "r" * 60_000 + '"\n',
+        "digits": task + "seed: " + "9" * 60_000,
+        "hexadecimal digits": task + "seed: 0x" + "9" * 60_000,
+        "many overrides of anchors": "BASE_CONFIG_PATH: anchors.yaml\n" + "".join(f"k{n}: 2\n" for n in range(2200)),
+    }
+    for name, body in texts.items():
+        (work / "c.yaml").write_text(body)
+        yield name, lambda: read_config(work / "c.yaml", environ={})
+
+
+def answers(work: Path) -> Iterator[Case]:
+    """Yield a tracking server whose answers have no end: in bytes, or in pages."""
+    import threading  # noqa: PLC0415
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer  # noqa: PLC0415
+
+    from rollwright.tracking.stores.mlflow.store import MlflowStore  # noqa: PLC0415
+
+    says: dict[str, Any] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with suppress(OSError):
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                self.send_response(200)
+                self.end_headers()
+                if says["body"] is None:
+                    while True:
+                        self.wfile.write(b" " * (1 << 20))
+                self.wfile.write(json.dumps(says["body"]).encode())
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    store = MlflowStore(f"http://127.0.0.1:{server.server_address[1]}", artifacts=work)
+    run = {"info": {"run_id": "a" * 32, "experiment_id": "1", "status": "FINISHED", "lifecycle_stage": "active"}}
+    experiment = {"experiment_id": "1", "name": "e", "lifecycle_stage": "active"}
+    says["body"] = {"experiment": experiment}
+    store.experiments(experiment_id="1")
+    bodies: dict[str, Any] = {
+        "without end": None,
+        "of empty pages": {"next_page_token": "x"},
+        "of one page again and again": {"runs": [run], "experiments": [experiment], "next_page_token": "x"},
+    }
+    for name, body in bodies.items():
+        says["body"] = body
+        yield f"runs {name}", lambda: store.search_runs(["1"])
+        yield f"experiments {name}", lambda: store.experiments()  # noqa: PLW0108 - has more parameters
+    says["body"] = None
+    yield "a run without end", lambda: store.get_run("a" * 32)
+    server.shutdown()
+
+
 def _market(work: Path) -> Path:
     folder = work / "market"
     if not folder.exists():
@@ -200,7 +309,9 @@ def _read_market(source: Any) -> object:
     return source.calendar(), source.members("all")
 
 
-GROUPS: dict[str, Callable[[Path], Iterator[Case]]] = {"files": files, "archives": archives, "definitions": definitions}
+GROUPS: dict[str, Callable[[Path], Iterator[Case]]] = {
+    group.__name__: group for group in (files, archives, definitions, templates, yaml, answers)
+}
 
 
 def main(group: str, work: Path) -> None:
@@ -216,9 +327,9 @@ def main(group: str, work: Path) -> None:
         try:
             told, exit_code = f"NOT refused: {type(attempt()).__name__}", 0
         except RollwrightError as error:
-            told, exit_code = f"{type(error).__name__}: {str(error)[:500]}", error.exit_code
+            told, exit_code = f"{type(error).__name__}: {str(error)[:5000]}", error.exit_code
         except BaseException as error:  # noqa: BLE001 - the parent names it
-            told, exit_code = f"NOT typed: {type(error).__name__}: {str(error)[:500]}", -1
+            told, exit_code = f"NOT typed: {type(error).__name__}: {str(error)[:5000]}", -1
         row = {"name": name, "told": told, "exit": exit_code, "seconds": round(time.process_time() - begun, 2)}
         sys.stdout.write(json.dumps({**row, "megabytes": _peak() - before}) + "\n")
         sys.stdout.flush()

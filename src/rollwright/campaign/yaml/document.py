@@ -32,6 +32,7 @@ __all__ = ["BASE_KEY", "KeyPath", "YamlDocument", "combine_problems", "read_docu
 
 MAX_BYTES: Final = 1 << 16
 MAX_TOLD: Final = 50
+MAX_PROBLEM: Final = 1000  # characters
 BASE_KEY: Final = "BASE_CONFIG_PATH"
 
 _PLACE: Final = re.compile(r"(.*?):(\d+):(\d+): ")
@@ -130,7 +131,10 @@ def read_document(
 
 def combine_problems(path: Path, problems: Sequence[str]) -> ConfigError:
     """Return one error that lists all `problems`, each once, file by file in the order of their lines."""
-    told = sorted(dict.fromkeys(problems), key=_order)
+    told = [
+        problem if len(problem) <= MAX_PROBLEM else f"{problem[:MAX_PROBLEM]}…"
+        for problem in sorted(dict.fromkeys(problems), key=_order)
+    ]
     if len(told) == 1:
         return ConfigError(told[0])
     lines = "".join(f"\n  {problem}" for problem in told[:MAX_TOLD])

@@ -79,6 +79,22 @@ class _Merge:
 
     def __init__(self, root: MapNode) -> None:
         self.root = root
+        self._holders: dict[int, tuple[Node, list[Entry]]] = {}  # by the node's id; the node, so that no other gets it
+        self._indexed = False
+
+    def _find_holders(self, node: Node) -> list[Entry]:
+        """Return the entries that hold a shared node; all are looked up once, not for each node anew."""
+        if not self._indexed:
+            self._indexed = True
+            for entry in walk_entries(self.root):
+                self._add_holder(entry)
+        return self._holders.get(id(node), (node, []))[1]
+
+    def _add_holder(self, entry: Entry) -> Entry:
+        """Return `entry`, which the graph has gained, after noting what it holds."""
+        if self._indexed:
+            self._holders.setdefault(id(entry.value), (entry.value, []))[1].append(entry)
+        return entry
 
     def merge_mapping(self, base: MapNode, child: MapNode) -> list[str]:
         """Put the entries of `child` over those of `base`."""
@@ -96,9 +112,9 @@ class _Merge:
             if found is None:
                 problems += find_stray_drops(entry.value)
                 own = child.entries.get(key)
-                base.entries[key] = own or _mark_shared(Entry(key, entry.position, entry.value))
+                base.entries[key] = own or self._add_holder(_mark_shared(Entry(key, entry.position, entry.value)))
             else:
-                slot = base.entries.get(key) or _mark_shared(Entry(key, entry.position, found.value))
+                slot = base.entries.get(key) or self._add_holder(_mark_shared(Entry(key, entry.position, found.value)))
                 base.entries[key] = slot
                 problems += self.put(slot, entry)
         return problems
@@ -117,9 +133,10 @@ class _Merge:
         """Let `slot`, and when its value was written there every alias of it, hold `new`."""
         old = slot.value
         if old.home is slot and old.shared:
-            for other in [other for other in walk_entries(self.root) if other.value is old]:
+            for other in [other for other in self._find_holders(old) if other.value is old and other is not slot]:
                 other.value = new
                 new.shared = True
+                self._add_holder(other)
         slot.value = new
         if owned:
             new.home = slot
@@ -131,10 +148,11 @@ class _Merge:
             return
         layer: Node
         if isinstance(value, MapNode):
-            layer = MapNode(value.position, merges=[Entry("<<", value.position, value)])
+            layer = MapNode(value.position, merges=[self._add_holder(Entry("<<", value.position, value))])
         elif isinstance(value, ListNode):
             layer = ListNode(
-                value.position, items=[_mark_shared(Entry("", item.position, item.value)) for item in value.items]
+                value.position,
+                items=[self._add_holder(_mark_shared(Entry("", item.position, item.value))) for item in value.items],
             )
         else:
             return

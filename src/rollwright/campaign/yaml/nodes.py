@@ -6,13 +6,14 @@ Values are made from the graph at the very end, so that what changes a node chan
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml import nodes as yaml_nodes
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 
 from rollwright.campaign.yaml.template import Rendered
 from rollwright.errors import ConfigError
@@ -33,6 +34,7 @@ __all__ = [
 MAX_NODES: Final = 20_000
 MAX_DEPTH: Final = 64
 MAX_SHOWN: Final = 80
+MAX_BITS: Final = 1024  # beyond which no float goes either
 DROP: Final = "__DROP__"
 _TAG: Final = "tag:yaml.org,2002:"
 _SCALARS: Final = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp"))
@@ -187,11 +189,13 @@ def compose(rendered: Rendered, *, name: str) -> tuple[Node | None, list[str]]:
     stream = io.StringIO(rendered.text)
     try:
         yaml = YAML(typ="safe", pure=True)
-        root = yaml.compose(stream)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # one for each: the last anchor of a name counts
+            root = yaml.compose(stream)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         position = f"{name}:{rendered.line(mark.line)}:{mark.column + 1}" if mark is not None else name
-        said = str(error.problem or error.context or error).splitlines()[0]
+        said = _shorten(str(error.problem or error.context or error).splitlines()[0])
         raise ConfigError(f"{position}: this is not YAML: {said}", hint=_suggest(rendered.text, said)) from error
     except (YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{name}: this is not YAML: {error}") from error
@@ -246,7 +250,10 @@ class _Reader:
             return made
         if isinstance(source, yaml_nodes.ScalarNode) and source.tag in _SCALARS:
             try:
-                return ScalarNode(position, self._scalars.construct_object(source))
+                value = self._scalars.construct_object(source)
+                if isinstance(value, int) and value.bit_length() > MAX_BITS:
+                    raise ValueError(f"a number of more than {MAX_BITS} bits")
+                return ScalarNode(position, value)
             except (ValueError, YAMLError) as error:
                 self.problems.append(
                     f"{position}: `{_shorten(source.value)}` is no {source.tag.removeprefix(_TAG)}: {error}"

@@ -40,12 +40,15 @@ from rollwright.tracking.store import (
     TrackingTraits,
     check_batch,
 )
+from rollwright.tracking.stores.mlflow.answers import limit_answers
 from rollwright.tracking.stores.mlflow.database import ensure_database, head_version, make_tables, wait_longer
 
 __all__ = ["MlflowStore", "load_mlflow", "location_of", "open_client"]
 
 _SCHEMES: Final = (SQLITE, "postgresql", "mysql", "mssql", "http://", "https://", "databricks")
 _PAGE: Final = 1000
+_MAX_PAGES: Final = 1000
+_MAX_IDLE_PAGES: Final = 3
 _TELEMETRY_OFF: Final = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
 _CHATTY: Final = ("alembic", "mlflow.store.db.utils")
 _ABSENT: Final = "RESOURCE_DOES_NOT_EXIST"
@@ -225,6 +228,7 @@ class MlflowStore:
             _mlflow().entities.ViewType, {"active": "ACTIVE_ONLY", "deleted": "DELETED_ONLY"}.get(view, "ALL")
         )
         order = [*order_by, "attributes.start_time DESC"]
+        pages = _Pages()
         found: dict[str, RunRecord] = {}  # by id: a run added between two pages shifts the next one
         token = None
         with self._translate(f"experiments {', '.join(experiment_ids)}"):
@@ -237,6 +241,7 @@ class MlflowStore:
                 token = page.token
                 if not token:
                     break
+                pages.count(len(found))
         return list(found.values())[:limit]
 
     def delete_run(self, run_id: str) -> None:
@@ -282,6 +287,8 @@ class MlflowStore:
             opened = services._get_store(sqlalchemy_url(self._uri), location_of(self.artifacts))  # noqa: SLF001 - see above
             if self._path is not None:
                 wait_longer(opened.engine)
+            if urlsplit(self._uri).scheme in ("http", "https"):
+                limit_answers(opened)
             return opened
 
     def _check_reachable(self) -> None:
@@ -336,14 +343,40 @@ class MlflowStore:
                     raise
 
     def _all_experiments(self) -> list[Any]:
-        found: list[Any] = []
+        found: dict[str, Any] = {}
         token = None
+        pages = _Pages()
         while True:
             page = self._store.search_experiments(max_results=_PAGE, order_by=["experiment_id ASC"], page_token=token)
-            found.extend(page)
+            found.update((str(item.experiment_id), item) for item in page)
             token = page.token
             if not token:
-                return found
+                return list(found.values())
+            pages.count(len(found))
+
+
+class _Pages:
+    """Counts the pages of an answer, which a server could go on with for ever."""
+
+    def __init__(self) -> None:
+        self.pages = self.idle = self.found = 0
+
+    def count(self, found: int) -> None:
+        """Count one page that is not the last, after which there are `found` records.
+
+        Raises
+        ------
+        TrackingUnavailableError
+            After a thousand pages, or three that brought nothing new.
+        """
+        self.pages += 1
+        self.idle = 0 if found > self.found else self.idle + 1
+        self.found = found
+        if self.idle >= _MAX_IDLE_PAGES or self.pages >= _MAX_PAGES:
+            raise TrackingUnavailableError(
+                f"the tracking store gave {self.pages:,} pages with {found:,} records, and says that there are more",
+                hint="ask for less: name the experiment, or give a limit",
+            )
 
 
 def location_of(folder: Path) -> str:
