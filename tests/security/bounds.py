@@ -327,9 +327,9 @@ def main(group: str, work: Path) -> None:
         try:
             told, exit_code = f"NOT refused: {type(attempt()).__name__}", 0
         except RollwrightError as error:
-            told, exit_code = f"{type(error).__name__}: {str(error)[:5000]}", error.exit_code
+            told, exit_code = f"{type(error).__name__}: {str(error)[:30_000]}", error.exit_code
         except BaseException as error:  # noqa: BLE001 - the parent names it
-            told, exit_code = f"NOT typed: {type(error).__name__}: {str(error)[:5000]}", -1
+            told, exit_code = f"NOT typed: {type(error).__name__}: {str(error)[:30_000]}", -1
         row = {"name": name, "told": told, "exit": exit_code, "seconds": round(time.process_time() - begun, 2)}
         sys.stdout.write(json.dumps({**row, "megabytes": _peak() - before}) + "\n")
         sys.stdout.flush()
