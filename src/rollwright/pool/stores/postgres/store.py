@@ -71,8 +71,8 @@ class PostgresStore:
         ``postgresql://user:password@host:5432/database``, with libpq's parameters after a ``?``; ``schema=name``
         among them chooses another schema than ``rollwright``. The address of the server itself, not of a pooler.
     patience : float
-        Seconds to wait for a server that was reached before and is away, restarting or unreachable, before
-        `StoreUnavailableError`.
+        Seconds to wait for a server that is away, restarting or unreachable, before `StoreUnavailableError`; at most
+        five when it was never reached.
     clock : callable, optional
         Returns seconds since 1970 UTC and decides leases; the server's clock if not given. For tests alone: several
         processes would differ.
