@@ -25,7 +25,7 @@ from rollwright.config.slots import allows_module, check_class
 from rollwright.core.bounded_read import SMALL, read_whole
 from rollwright.core.optional import require
 from rollwright.core.registry import ALIASES, OPENERS, load_target
-from rollwright.errors import ConstructError, UntrustedModuleError, nearest
+from rollwright.errors import ArtifactNotFoundError, ConstructError, UntrustedModuleError, nearest
 
 __all__ = ["SAVED", "Trust", "get_class", "init_instance_by_config", "load_function", "saved_file", "translate_module"]
 
@@ -152,7 +152,10 @@ def _open_saved(path: Path, accept_types: type | tuple[type, ...], kwargs: Mappi
         raise ConstructError(
             f"nothing is registered that opens {path.name}", hint="import rollwright, which registers it"
         )
-    found = load_target(opener.targets[0])(path)
+    try:
+        found = load_target(opener.targets[0])(path)
+    except ArtifactNotFoundError as error:
+        raise ConstructError(f"the saved object {path} cannot be read: there is no such file") from error
     if accept_types and not isinstance(found, accept_types):
         wanted = " or ".join(
             each.__name__ for each in (accept_types if isinstance(accept_types, tuple) else (accept_types,))
