@@ -24,12 +24,13 @@ KILLED = '''\
 import json, os, signal, sqlite3, sys
 from pathlib import Path
 import sqlalchemy
+from rollwright.tracking.stores.mlflow import importing
 from rollwright.tracking.stores.mlflow import store as adapter
 from rollwright.tracking.stores.mlflow.database import make_tables
 from rollwright.tracking.stores.mlflow.store import MlflowStore
 
 folder, where, points = Path(sys.argv[1]), sys.argv[2], [float(point) for point in sys.argv[3].split(",")]
-adapter.load_mlflow(databases=True)
+importing.load_mlflow(databases=True)
 
 
 def in_child(act):
@@ -57,7 +58,7 @@ def make(root, *, killed_at=None, count_to=None):
 
     def act():
         sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", count)
-        with adapter._quiet():
+        with quiet_mlflow():
             if where == "place":
                 make_tables(root / "mlflow.db")
             else:

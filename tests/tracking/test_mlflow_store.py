@@ -16,6 +16,7 @@ from rollwright.core.references import from_reference, to_reference
 from rollwright.errors import RecordError, TrackingUnavailableError
 from rollwright.tracking.r import R
 from rollwright.tracking.stores.mlflow import store as adapter
+from rollwright.tracking.stores.mlflow.importing import import_mlflow, quiet_mlflow
 from rollwright.tracking.stores.mlflow.store import MlflowStore
 
 
@@ -113,7 +114,7 @@ def test_telemetry_is_off_even_when_the_user_imported_mlflow_first(mlflow_store,
         monkeypatch.delenv(switch, raising=False)
     asked = []
     monkeypatch.setattr(client, "set_telemetry_client", lambda: asked.append(os.environ["DO_NOT_TRACK"]))
-    adapter._mlflow()
+    import_mlflow()
     assert asked == ["true"]
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
@@ -123,7 +124,7 @@ def test_levels_the_user_set_stay_when_a_store_is_opened():
     before = logger.level
     try:
         logger.setLevel(logging.DEBUG)
-        with adapter._quiet():
+        with quiet_mlflow():
             assert logger.level == logging.DEBUG
             assert logging.getLogger("mlflow.store.db.utils").level == logging.WARNING
         assert logging.getLogger("mlflow.store.db.utils").level == logging.NOTSET

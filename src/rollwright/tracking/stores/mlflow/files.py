@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from rollwright.core.masking import mask_secrets
 from rollwright.errors import RecordError, TrackingUnavailableError
-from rollwright.tracking.stores.mlflow.store import load_mlflow
+from rollwright.tracking.stores.mlflow.importing import load_mlflow
 
 __all__ = ["MlflowFiles"]
 

@@ -6,7 +6,7 @@ seconds, and a child that is forked from a server that has it pays nothing. No s
 
 from __future__ import annotations
 
-from rollwright.tracking.stores.mlflow.store import load_mlflow
+from rollwright.tracking.stores.mlflow.importing import load_mlflow
 
 __all__: list[str] = []
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import importlib
 import json
-import logging
 import os
 import socket
 import sqlite3
-import sys
 import threading
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -42,15 +39,14 @@ from rollwright.tracking.store import (
 )
 from rollwright.tracking.stores.mlflow.answers import limit_answers
 from rollwright.tracking.stores.mlflow.database import ensure_database, head_version, make_tables, wait_longer
+from rollwright.tracking.stores.mlflow.importing import import_mlflow, quiet_mlflow
 
-__all__ = ["MlflowStore", "load_mlflow", "location_of", "open_client"]
+__all__ = ["MlflowStore", "location_of", "open_client"]
 
 _SCHEMES: Final = (SQLITE, "postgresql", "mysql", "mssql", "http://", "https://", "databricks")
 _PAGE: Final = 1000
 _MAX_PAGES: Final = 1000
 _MAX_IDLE_PAGES: Final = 3
-_TELEMETRY_OFF: Final = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
-_CHATTY: Final = ("alembic", "mlflow.store.db.utils")
 _ABSENT: Final = "RESOURCE_DOES_NOT_EXIST"
 _EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
 # What MLflow says when a database or a server does not answer, or answers nobody like us; anything else is the fault
@@ -152,7 +148,7 @@ class MlflowStore:
         self, experiment_id: str, *, name: str, status: str, start: datetime, tags: Mapping[str, str]
     ) -> RunRecord:
         """Add a run and return it."""
-        entities = _mlflow().entities
+        entities = import_mlflow().entities
         with self._translate(f"experiment {experiment_id}", missing=ExperimentNotFoundError):
             run = self._store.create_run(
                 experiment_id,
@@ -176,7 +172,7 @@ class MlflowStore:
         name: str | None = None,
     ) -> None:
         """Change what is given."""
-        code = _mlflow().entities.RunStatus.from_string(status) if status is not None else None
+        code = import_mlflow().entities.RunStatus.from_string(status) if status is not None else None
         with self._translate(f"run {run_id}", missing=RecorderNotFoundError):
             self._store.update_run_info(run_id, code, _to_millis(end) if end is not None else None, name)
 
@@ -190,7 +186,7 @@ class MlflowStore:
     ) -> None:
         """Write parameters, metrics and tags, in as few requests as MLflow's limits allow."""
         check_batch(self.traits, params or {}, metrics, tags or {})
-        entities = _mlflow().entities
+        entities = import_mlflow().entities
         points = [entities.Metric(item.key, item.value, _to_millis(item.at), item.step) for item in metrics]
         pairs = [entities.Param(key, value) for key, value in (params or {}).items()]
         labels = [entities.RunTag(key, value) for key, value in (tags or {}).items()]
@@ -225,7 +221,7 @@ class MlflowStore:
     ) -> list[RunRecord]:
         """Return the matching runs, page after page until there are no more (defect M11)."""
         kind = getattr(
-            _mlflow().entities.ViewType, {"active": "ACTIVE_ONLY", "deleted": "DELETED_ONLY"}.get(view, "ALL")
+            import_mlflow().entities.ViewType, {"active": "ACTIVE_ONLY", "deleted": "DELETED_ONLY"}.get(view, "ALL")
         )
         order = [*order_by, "attributes.start_time DESC"]
         pages = _Pages()
@@ -278,10 +274,10 @@ class MlflowStore:
             return self._opened
 
     def _open(self) -> Any:
-        _mlflow()
+        import_mlflow()
         services = importlib.import_module("mlflow.tracking._tracking_service.utils")
         # Several processes that find no tables would all create them: they take turns, and MLflow looks again.
-        with self._translate(mask_secrets(self._uri)), self.exclusive(), _quiet():
+        with self._translate(mask_secrets(self._uri)), self.exclusive(), quiet_mlflow():
             self._check_reachable()
             # MlflowClient cannot be told where the files of new experiments lie.
             opened = services._get_store(sqlalchemy_url(self._uri), location_of(self.artifacts))  # noqa: SLF001 - see above
@@ -389,65 +385,9 @@ def _name_deleted(experiment: Any) -> str:
     return f"{experiment.name}.deleted-{experiment.experiment_id}"
 
 
-def load_mlflow(*, databases: bool = False) -> None:
-    """Import MLflow as the adapter does, and open nothing.
-
-    Parameters
-    ----------
-    databases : bool
-        Import what serves an embedded database too, which is another second.
-    """
-    _mlflow()
-    if databases:
-        with _quiet():
-            importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
-
-
 def open_client(uri: str) -> Any:
     """Return an ``MlflowClient`` for a tracking URI; an embedded database is there by then."""
-    return _mlflow().MlflowClient(tracking_uri=sqlalchemy_url(uri))
-
-
-def _mlflow() -> Any:
-    """Import MLflow, silent and without telemetry; it starts a thread that talks to its maker otherwise."""
-    loaded = sys.modules.get("mlflow.entities")
-    if loaded is not None and all(os.environ.get(name) == "true" for name in _TELEMETRY_OFF):
-        return sys.modules["mlflow"]
-    early = "mlflow" in sys.modules  # imported by the user before us, telemetry and all
-    for name in _TELEMETRY_OFF:
-        os.environ[name] = "true"  # workers inherit it
-    configure = os.environ.get("MLFLOW_CONFIGURE_LOGGING")
-    os.environ["MLFLOW_CONFIGURE_LOGGING"] = "false"  # the user's logging is the user's
-    try:
-        module = importlib.import_module("mlflow")
-        importlib.import_module("mlflow.entities")
-    finally:
-        if configure is None:
-            del os.environ["MLFLOW_CONFIGURE_LOGGING"]
-        else:
-            os.environ["MLFLOW_CONFIGURE_LOGGING"] = configure
-    if early:
-        importlib.import_module("mlflow.telemetry.client").set_telemetry_client()
-    return module
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Let MLflow load its tables, and make them, without what it says to its own developers.
-
-    That is a deprecation warning about its models and a hundred INFO lines; levels the user has set stay.
-    """
-    loggers = [logging.getLogger(name) for name in _CHATTY]
-    unset = [logger for logger in loggers if logger.level == logging.NOTSET]
-    for logger in unset:
-        logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            yield
-    finally:
-        for logger in unset:
-            logger.setLevel(logging.NOTSET)
+    return import_mlflow().MlflowClient(tracking_uri=sqlalchemy_url(uri))
 
 
 @contextmanager
