@@ -58,7 +58,7 @@ def make(root, *, killed_at=None, count_to=None):
 
     def act():
         sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", count)
-        with quiet_mlflow():
+        with importing.quiet_mlflow():
             if where == "place":
                 make_tables(root / "mlflow.db")
             else:
