@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from rollwright.calendar.trading import TradingCalendar
 from rollwright.campaign.config import read_config
+from rollwright.campaign.plan import make_plan
 from rollwright.campaign.yaml.document import read_document
 from rollwright.campaign.yaml.template import FILTERS
 from rollwright.errors import ConfigError
@@ -56,3 +59,17 @@ def test_the_page_names_every_filter():
 def test_the_command_line_of_the_page_is_the_one_whose_meaning_it_tells():
     commands = [body.strip() for kind, _, body in BLOCKS if kind == "sh"]
     assert [command.removeprefix("rollwright run ") for command in commands] == [title for title, _ in MEANINGS[-1:]]
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_the_campaign_of_the_readme_is_one_that_can_be_rolled(page, tmp_path):
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    (campaign,) = re.findall(r"^```yaml\n([\s\S]*?)^```$", text, flags=re.MULTILINE)
+    file = tmp_path / "campaign.yaml"
+    file.write_text(campaign)
+    config, _ = read_config(file)
+    imported = re.search(r"data import \S+ --out (\S+)", text)
+    assert imported is not None
+    assert config.qlib_init["provider_uri"] == imported[1]
+    plan = make_plan(config, name="readme", calendar=TradingCalendar(pd.bdate_range("2013-01-01", "2019-12-31")))
+    assert len(plan.windows) > 10

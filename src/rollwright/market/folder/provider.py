@@ -56,7 +56,8 @@ _logger: Final = logging.getLogger("rollwright.market")
 
 _HINT: Final = (
     "make a synthetic market with `rollwright data demo --out DIR`, import yours with `rollwright data import`, "
-    "and set data.provider_uri"
+    "and name its folder: `qlib_init: {provider_uri: DIR}` in the campaign's file, `--provider-uri DIR`, "
+    "or `provider_uri` beneath `[data]` in rollwright.toml"
 )
 _TILE: Final = 256  # rows moved at once from series-major to session-major order
 
