@@ -200,7 +200,8 @@ class UntrustedModuleError(ConstructError):
         self.module = module
         super().__init__(
             f"module `{module}` is not trusted, so nothing in it is built",
-            hint=f'if you trust it, add it to rollwright.toml:\n[trust]\nmodules = ["{module}"]',
+            hint="if your own file does not name it, somebody else changed the task, and it must not be trusted; "
+            f'if it is yours, add it to rollwright.toml:\n[trust]\nmodules = ["{module}"]',
         )
 
 

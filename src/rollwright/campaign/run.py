@@ -235,7 +235,9 @@ def _raise_failures(plan: CampaignPlan, submission: Submission, manager: TaskMan
         if file is not None:
             file.unlink(missing_ok=True)
         return
-    hint = f"the other windows of {plan.name} are finished and kept; mend the cause and give the same command"
+    others = len(names) - len(errors)
+    kept = f"the other {others} of {plan.name} are finished and kept" if others else f"none of {plan.name} is finished"
+    hint = f"{kept}; mend the cause and give the same command"
     if file is not None:
         write_text(file, "\n".join(f"== window {name}\n{error.rstrip()}\n" for name, error in errors))
         hint += f"; the tracebacks are in {file}"
