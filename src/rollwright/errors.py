@@ -25,6 +25,7 @@
     │   └── NotPointInTimeError
     ├── PoolError
     │   ├── TaskNotFoundError        (also a KeyError)
+    │   ├── DamagedTaskError         (a definition in the database is not the one the task was put with)
     │   ├── LeaseLostError
     │   ├── IllegalTransitionError
     │   ├── QueryError               (also a ValueError)
@@ -70,6 +71,7 @@ __all__ = [
     "CorruptArtifactError",
     "CorruptFileError",
     "CoverageError",
+    "DamagedTaskError",
     "DataError",
     "DataNotFoundError",
     "DataStorageError",
@@ -361,6 +363,20 @@ class TaskNotFoundError(PoolError, KeyError):
     """No such task in the pool."""
 
     __str__ = RollwrightError.__str__
+
+
+class DamagedTaskError(PoolError):
+    """The definition of a task was changed in the database, or cannot be read.
+
+    Attributes
+    ----------
+    pool, task_id : str
+    """
+
+    def __init__(self, pool: str, task_id: str, problem: str, *, hint: str | None = None) -> None:
+        super().__init__(f"the definition of task {task_id} of pool `{pool}` {problem}", hint=hint)
+        self.pool = pool
+        self.task_id = task_id
 
 
 class LeaseLostError(PoolError):

@@ -22,6 +22,7 @@ from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.states import Status, parse_status
 from rollwright.pool.store import Amendment, HistoryRow, PoolStat, PoolStore, TaskRecord
+from rollwright.pool.stored_definition import UNREADABLE, is_readable
 from rollwright.pool.urls import store_from_url
 from rollwright.pool.waiting import WaitProgress
 
@@ -229,7 +230,12 @@ def read_task(manager: TaskManager, task_id: str) -> tuple[TaskRecord, list[Hist
 
 
 def describe_task(record: TaskRecord) -> str:
-    """Return a few words by which a person knows a task: its model and test window, or how its definition begins."""
+    """Return a few words by which a person knows a task: its model and test window, or how its definition begins.
+
+    `UNREADABLE` when the definition that stands in the database is no JSON object.
+    """
+    if not is_readable(record):
+        return UNREADABLE
     definition = record.definition
     window = name_window(definition)
     model = definition.get("model")
@@ -269,7 +275,7 @@ class WindowNames:
                 (record,) = self._store.get(self._pool, [task_id])
             except PoolError:
                 return None
-            self._known[task_id] = name_window(record.definition)
+            self._known[task_id] = name_window(record.definition) if is_readable(record) else None
         return self._known[task_id]
 
 

@@ -21,8 +21,10 @@ from rollwright.config.placeholders import fill_paths
 from rollwright.core.atomic import write_text
 from rollwright.dataset.contract import check_dataset
 from rollwright.errors import PoolError, RecorderNotFoundError, RollwrightError, TaskFailedError
-from rollwright.pool.document import last_line
+from rollwright.pool.document import document_of_record, last_line
 from rollwright.pool.manager import TaskManager
+from rollwright.pool.query import parse
+from rollwright.pool.stored_definition import is_readable
 from rollwright.pool.worker.worker import WorkerEvent
 from rollwright.tasks.spec import TaskSpec
 from rollwright.tracking.recorder import Recorder
@@ -96,7 +98,8 @@ class TrainingCounts:
 def submit(plan: CampaignPlan, manager: TaskManager) -> Submission:
     """Put the windows into the pool and decide which results still stand (decision D16).
 
-    Tasks that failed or were cancelled are tried again: giving the command anew asks for that.
+    Tasks that failed or were cancelled are tried again: giving the command anew asks for that. A definition that
+    somebody changed in the database is put back first, with a warning.
 
     Raises
     ------
@@ -106,7 +109,9 @@ def submit(plan: CampaignPlan, manager: TaskManager) -> Submission:
     """
     check = ScopeCheck()
     _rename_former(plan, manager)
-    ids = manager.create_task([window.spec.definition for window in plan.windows])
+    definitions = [window.spec.definition for window in plan.windows]
+    ids = manager.create_task(definitions)
+    manager.restore_definitions(definitions, ids)
     by_key = {window.key: task_id for window, task_id in zip(plan.windows, ids, strict=True)}
     reused: list[WindowKey] = []
     stale: list[tuple[WindowKey, str]] = []
@@ -135,8 +140,11 @@ def _rename_former(plan: CampaignPlan, manager: TaskManager) -> None:
     Else they would be found under none: their results neither told as those of a former format, nor ever replaced.
     """
     wanted = {window.spec.fingerprint for window in plan.windows}
-    former = manager.query({"status": "done", "validity.schema": {"$in": [*range(RESULT_SCHEMA)]}}, decode=False)
-    for task in former:
+    former = parse({"status": "done", "validity.schema": {"$in": [*range(RESULT_SCHEMA)]}})
+    for record in manager.store.find(manager.task_pool, former):
+        if not is_readable(record):  # nobody can tell what it was
+            continue
+        task = document_of_record(record, decode=False)
         spec = TaskSpec.from_definition(task["def"])
         if spec.fingerprint in wanted:
             with suppress(PoolError):  # somebody has put it under the present one meanwhile
@@ -229,8 +237,9 @@ def train_windows(
 
 def _raise_failures(plan: CampaignPlan, submission: Submission, manager: TaskManager, file: Path | None) -> None:
     names = {task_id: str(key) for key, task_id in submission.ids.items()}
-    failed = manager.query({"_id": {"$in": list(names)}, "status": {"$in": ["failed", "cancelled"]}})
-    errors = sorted((names[task["_id"]], str(task.get("error") or "")) for task in failed)
+    query = parse({"_id": {"$in": list(names)}, "status": {"$in": ["failed", "cancelled"]}})
+    failed = manager.store.find(manager.task_pool, query)  # not as documents: a definition may be unreadable
+    errors = sorted((names[record.task_id], record.error or "") for record in failed)
     if not errors:
         if file is not None:
             file.unlink(missing_ok=True)

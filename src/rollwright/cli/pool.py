@@ -112,18 +112,23 @@ def show_command(
 ) -> None:
     """Show one task whole: definition, result, last traceback, history."""
     from rollwright.app.pool import open_pool, read_task  # noqa: PLC0415 - keeps --help light
+    from rollwright.pool.stored_definition import UNREADABLE, is_readable  # noqa: PLC0415 - keeps --help light
 
     with open_pool(pool, url) as manager:
         record, history = read_task(manager, task_id)
+    definition = json.loads(record.canonical) if is_readable(record) else None
     if as_json:
         rows = [{**asdict(row), "status": row.status.value} for row in history]
-        print_json({**_task_json(record), "definition": json.loads(record.canonical), "history": rows})
+        print_json({**_task_json(record), "definition": definition, "history": rows})
         return
     print(f"task {record.task_id} of pool {escape_text(record.pool)}: {record.status.value}")
     for name, value in _facts(record).items():
         if value not in (None, ""):
             print(f"  {name:<11} {escape_text(value)}")
-    print(escape_lines(json.dumps(json.loads(record.canonical), indent=2, ensure_ascii=False)))
+    if definition is None:
+        print(f"{UNREADABLE}; in the database stands:\n{escape_lines(record.canonical)}")
+    else:
+        print(escape_lines(json.dumps(definition, indent=2, ensure_ascii=False)))
     if record.result is not None:
         print(f"result:\n{escape_lines(record.result)}")
     if record.error:

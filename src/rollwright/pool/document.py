@@ -8,6 +8,7 @@ from typing import Any
 from rollwright.core.canonical import JSON, parse_json, with_segment_tuples
 from rollwright.core.references import from_reference
 from rollwright.pool.states import Status
+from rollwright.pool.stored_definition import parse_definition
 from rollwright.pool.types import Lease, TaskRecord
 
 __all__ = ["TaskDocument", "document_of_lease", "document_of_record", "last_line"]
@@ -46,8 +47,14 @@ class TaskDocument(dict[str, Any]):
 
 
 def document_of_record(record: TaskRecord, *, decode: bool = True) -> TaskDocument:
-    """Return a stored task as Qlib shows it."""
-    plain = parse_json(record.canonical)
+    """Return a stored task as Qlib shows it.
+
+    Raises
+    ------
+    DamagedTaskError
+        When its definition cannot be read.
+    """
+    plain = parse_definition(record.canonical, pool=record.pool, task_id=record.task_id)
     values = {
         "_id": record.task_id,
         "def": with_segment_tuples(plain) if decode else plain,
@@ -66,8 +73,14 @@ def document_of_record(record: TaskRecord, *, decode: bool = True) -> TaskDocume
 
 
 def document_of_lease(lease: Lease) -> TaskDocument:
-    """Return a claimed task as Qlib shows it, with the token that ends it."""
-    plain = parse_json(lease.canonical)
+    """Return a claimed task as Qlib shows it, with the token that ends it.
+
+    Raises
+    ------
+    DamagedTaskError
+        When its definition cannot be read.
+    """
+    plain = parse_definition(lease.canonical, pool=lease.pool, task_id=lease.task_id)
     values = {
         "_id": lease.task_id,
         "def": with_segment_tuples(plain),

@@ -12,6 +12,7 @@ from rollwright.core.canonical import JSON, canonical_json, parse_json
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import (
     ConfigError,
+    DamagedTaskError,
     IllegalTransitionError,
     QueryError,
     TaskValueError,
@@ -32,6 +33,7 @@ from rollwright.pool.store import (
     check_pool_name,
     encode_result,
 )
+from rollwright.pool.stored_definition import restore_definitions
 from rollwright.pool.waiting import Waiting, WaitProgress, failures_in
 from rollwright.pool.worker.heartbeat import Heartbeat, new_owner
 from rollwright.signing.serializable import Serializable
@@ -177,7 +179,13 @@ class TaskManager(Serializable):
         It is the caller's for ``lease`` seconds; `safe_fetch_task` and `run_task` renew that by themselves.
         """
         lease = self._claim(parse_query(query), Status(parse_status(status)))
-        return document_of_lease(lease) if lease is not None else None
+        if lease is None:
+            return None
+        try:
+            return document_of_lease(lease)
+        except DamagedTaskError as error:  # nobody could end it else before its lease is over
+            self.store.settle([Outcome.failed(lease, error=f"{type(error).__name__}: {error}", retry=False)])
+            raise
 
     @contextmanager
     def safe_fetch_task(
@@ -430,6 +438,26 @@ class TaskManager(Serializable):
         changed = self.store.resume(self.task_pool)
         _logger.info("pool.resumed pool=%s changed=%s", self.task_pool, changed)
         return changed
+
+    def restore_definitions(self, task_def_l: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> _Ids:
+        """Put back the definitions that were changed in the database beside rollwright.
+
+        Parameters
+        ----------
+        task_def_l, ids : sequence
+            What `create_task` was given and what it returned.
+
+        Returns
+        -------
+        list of str
+            The ids of the tasks that have their definition again; each is told in a warning. One that had failed is
+            to be tried again. Those that somebody holds are left to their workers.
+        """
+        tasks = {
+            task_id: self._new(definition, 0, f"[{place}]")
+            for place, (task_id, definition) in enumerate(zip(ids, task_def_l, strict=True))
+        }
+        return restore_definitions(self.store, self.task_pool, tasks)
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 

@@ -280,6 +280,8 @@ class Lease:
         The state it was claimed from.
     result : str or None
         The intermediate result (JSON) when `origin` is ``part_done``.
+    fingerprint : str
+        The identity that the definition is stored under.
     """
 
     task_id: str
@@ -289,6 +291,7 @@ class Lease:
     max_attempts: int
     owner: str
     canonical: str
+    fingerprint: str
     priority: int = 0
     origin: Status = Status.WAITING
     result: str | None = None

@@ -227,6 +227,7 @@ class TrainerRM(Trainer):
         experiment = experiment_name or self.experiment_name
         manager = TaskManager(self._pool(experiment))
         ids = manager.create_task(definitions)
+        manager.restore_definitions(definitions, ids)
         arguments = dict(kwargs)
         recorder_name = default_rec_name or self.default_rec_name
         if recorder_name is not None:

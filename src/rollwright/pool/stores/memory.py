@@ -153,6 +153,7 @@ class MemoryStore:
             max_attempts=taken.max_attempts,
             owner=claim.owner,
             canonical=taken.canonical,
+            fingerprint=taken.fingerprint,
             priority=taken.priority,
             origin=claim.status,
             result=taken.result,

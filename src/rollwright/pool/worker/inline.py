@@ -12,6 +12,7 @@ from rollwright.core.masking import mask_secrets
 from rollwright.pool.document import document_of_lease
 from rollwright.pool.states import Status
 from rollwright.pool.store import Lease
+from rollwright.pool.stored_definition import check_definition
 from rollwright.pool.worker.backoff import worth_retrying
 from rollwright.pool.worker.heartbeat import Heartbeat
 from rollwright.pool.worker.loop import AttemptEnd
@@ -92,7 +93,7 @@ class InlineExecutor:
 
     def _run(self, lease: Lease) -> AttemptEnd:
         try:
-            param = document_of_lease(lease)["def" if lease.origin is Status.WAITING else "res"]
+            param = _definition_of(lease) if lease.origin is Status.WAITING else document_of_lease(lease)["res"]
             result, validity = encode_returned(self._function(param, **self._kwargs))
         except Exception as error:  # noqa: BLE001 - the worker boundary: a failing task never stops the others
             text = mask_secrets("".join(traceback.format_exception(error)))
@@ -117,3 +118,7 @@ class InlineExecutor:
     def close(self) -> None:
         """Stop renewing."""
         self._heartbeat.stop()
+
+
+def _definition_of(lease: Lease) -> dict[str, Any]:
+    return check_definition(lease.canonical, fingerprint=lease.fingerprint, pool=lease.pool, task_id=lease.task_id)

@@ -16,10 +16,11 @@ from typing import Any, Final
 from rollwright.config.construct import load_function
 from rollwright.config.context import install
 from rollwright.config.settings import Settings
-from rollwright.core.canonical import parse_json, with_segment_tuples
+from rollwright.core.canonical import parse_json
 from rollwright.core.masking import MaskingFormatter, mask_secrets
 from rollwright.core.posix import kill_when_closed
 from rollwright.core.references import from_reference
+from rollwright.pool.stored_definition import check_definition
 from rollwright.pool.worker.backoff import worth_retrying
 from rollwright.pool.worker.task_function import encode_returned
 
@@ -100,8 +101,10 @@ def load_entry(entry: str) -> Callable[..., Any]:
 
 def _run(function: Callable[..., Any], message: Mapping[str, Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        plain = parse_json(message["param"])
-        param = from_reference(plain) if message["stage"] else with_segment_tuples(plain)
+        if message["stage"]:
+            param = from_reference(parse_json(message["param"]))
+        else:
+            param = check_definition(message["param"], **message["stored"])
         result, validity = encode_returned(function(param, **kwargs))
         return {"kind": "finished", "result": result, "validity": validity}
     except BaseException as error:  # noqa: BLE001 - the worker boundary: an exit of the function is its failure

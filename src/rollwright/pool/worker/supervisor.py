@@ -60,7 +60,8 @@ class Slot:
         self.since = now
         self.tasks += 1
         param = lease.result if stage else lease.canonical
-        self._send({"param": param, "stage": stage})
+        place = {"pool": lease.pool, "task_id": lease.task_id, "fingerprint": lease.fingerprint}
+        self._send({"param": param, "stage": stage, "stored": place})
 
     def receive(self) -> dict[str, Any] | None:
         """Return what it sent, or None when it has ended."""

@@ -21,6 +21,7 @@ def lease_of(document: Mapping[str, Any]) -> Lease:
         max_attempts=document["max_attempts"],
         owner=document["owner"],
         canonical=document["definition"],
+        fingerprint=document["fingerprint"],
         priority=document["priority"],
         origin=Status(document["origin"]),
         result=document["result"],

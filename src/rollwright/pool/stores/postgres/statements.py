@@ -68,7 +68,8 @@ _TAKEN: Final = f"""taken AS (UPDATE task SET status = 'running', origin = '{{st
     lease_until = {NOW} + %(lease)s::double precision, started = {NOW}
     FROM picked WHERE task.id = picked.id
     RETURNING task.id, task.pool, task.status, task.token, task.attempts, task.owner, NULL::text AS detail,
-        'claimed' AS event, task.max_attempts, task.definition, task.priority, task.result)"""
+        'claimed' AS event, task.max_attempts, task.definition, task.priority, task.result,
+        encode(task.fingerprint, 'hex') AS fingerprint)"""
 
 _LOGGED: Final = """logged AS (INSERT INTO history(task, pool, at, event, status, token, attempt, owner, detail)
     {changed})"""
@@ -94,8 +95,8 @@ def turn(outcomes: Outcomes, status: str | None, where: str, *, gated: bool) -> 
     `gated`: do nothing, and answer with a row of the event `DUE`, when leases have ended or delays have passed in the
     pool; what a claim must see then is not in this statement's snapshot.
 
-    Its rows are (event, id, token, status, attempts, max_attempts, priority, definition, result); of an attempt that
-    ended, the pool stands in the definition's place.
+    Its rows are (event, id, token, status, attempts, max_attempts, priority, definition, result,
+    fingerprint); of an attempt that ended, the pool stands in the definition's place.
     """
     gate = "NOT (SELECT due FROM held_up) AND " if gated else ""
     parts = [_HELD_UP] if gated else []
@@ -105,18 +106,20 @@ def turn(outcomes: Outcomes, status: str | None, where: str, *, gated: bool) -> 
         parts.append(_ENDED.format(**names, gate=gate, fence=FENCE.format(**names)))
         changed.append(f"{_CHANGED} ended")
         answers.append(
-            "SELECT event, id, token, status, attempts, NULL::int, NULL::bigint, pool, NULL::text FROM ended"
+            "SELECT event, id, token, status, attempts, NULL::int, NULL::bigint, pool, NULL::text, NULL::text "
+            "FROM ended"
         )
     if status is not None:
         parts.append(PICKED.format(gate=gate, status=status, where=where))
         parts.append(_TAKEN.format(status=status))
         changed.append(f"{_CHANGED} taken")
         answers.append(
-            "SELECT event, id, token, status, attempts, max_attempts, priority, definition, result FROM taken"
+            "SELECT event, id, token, status, attempts, max_attempts, priority, definition, result, fingerprint "
+            "FROM taken"
         )
     parts.append(_LOGGED.format(changed=" UNION ALL ".join(changed)))
     if gated:
-        answers.append(f"SELECT '{DUE}', 0, 0, '', 0, 0, 0, '', '' FROM held_up WHERE due")
+        answers.append(f"SELECT '{DUE}', 0, 0, '', 0, 0, 0, '', '', '' FROM held_up WHERE due")
     return f"WITH {', '.join(parts)} {' UNION ALL '.join(answers)}"
 
 
@@ -163,12 +166,12 @@ STATE_OF: Final = "SELECT id, token, status FROM task WHERE id = ANY(%(ids)s::bi
 
 # -- after a connection broke --------------------------------------------------------------------------------------
 
-ACCEPTED: Final = """SELECT event, task, token, status, attempt, NULL, NULL, pool, NULL FROM history
+ACCEPTED: Final = """SELECT event, task, token, status, attempt, NULL, NULL, pool, NULL, NULL FROM history
     WHERE task = ANY(%(ids)s::bigint[]) AND token = ANY(%(tokens)s::bigint[])
     AND event IN ('done', 'part_done', 'retry', 'failed', 'released', 'cancelled')"""
 
-CLAIMED: Final = """SELECT 'claimed', id, token, status, attempts, max_attempts, priority, definition, result FROM task
-    WHERE status = 'running' AND pool = %(pool)s AND claim = %(claim)s::bigint"""
+CLAIMED: Final = """SELECT 'claimed', id, token, status, attempts, max_attempts, priority, definition, result,
+    encode(fingerprint, 'hex') FROM task WHERE status = 'running' AND pool = %(pool)s AND claim = %(claim)s::bigint"""
 
 RECEIPT: Final = f"""WITH swept AS (DELETE FROM receipt WHERE at < {NOW} - 86400)
     INSERT INTO receipt VALUES(%(number)s, {NOW})"""

@@ -196,6 +196,7 @@ def leases_of(rows: list[Row], request: ClaimRequest) -> list[Lease]:
                 max_attempts=row[5],
                 owner=request.owner,
                 canonical=row[7],
+                fingerprint=row[9],
                 priority=row[6],
                 origin=request.status,
                 result=row[8],

@@ -178,7 +178,7 @@ CLAIM: Final = f"""UPDATE task SET status = 'running', origin = '{{status}}', to
         WHERE pool = ? AND status = '{{status}}' AND lease_ends IS NULL AND {_OPEN}{{where}}
         AND NOT EXISTS(SELECT 1 FROM pause WHERE pause.pool = ?)
         ORDER BY priority DESC, id LIMIT ?)
-    RETURNING id, token, attempts, max_attempts, {DEFINITION}, priority, result"""
+    RETURNING id, token, attempts, max_attempts, {DEFINITION}, priority, result, fingerprint"""
 
 RENEW: Final = f"""UPDATE task INDEXED BY task_open SET lease_ends = ? WHERE {_RUNNING} AND owner = ?
     RETURNING id, token"""

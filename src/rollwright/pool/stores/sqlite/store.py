@@ -217,6 +217,7 @@ class SqliteStore:
                 max_attempts=row[3],
                 owner=claim.owner,
                 canonical=row[4],
+                fingerprint=row[7],
                 priority=row[5],
                 origin=claim.status,
                 result=row[6],

@@ -1,0 +1,56 @@
+"""A window whose definition somebody changed in the pool's database beside rollwright."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+
+import pytest
+
+from rolling_project import Project, config, day
+from rollwright.config.context import install
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.stores.sqlite.store import SqliteStore
+from rollwright.tracking.r import R
+from rollwright.training.pooled import train_in_pool, train_in_slot
+
+
+@pytest.fixture
+def project(tmp_path, market):
+    project = Project(tmp_path / "project", market)
+    store = SqliteStore(tmp_path / "pool.db", durable=False)
+    project.manager = TaskManager("p", store=store)
+    yield project
+    store.close()
+
+
+def change(path, task, text):
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("UPDATE document SET definition = ? WHERE task = ?", (text, task)).rowcount == 1
+    connection.close()
+
+
+@pytest.mark.parametrize("kind", ["another model", "no JSON"])
+@pytest.mark.parametrize("state", ["waiting", "done"])
+def test_the_worker_trains_nothing_and_the_same_command_puts_the_window_back(tmp_path, project, caplog, kind, state):
+    asked = config(day(199))
+    submission, before = project.roll(asked)
+    learnt = project.learnt
+    task = project.manager.re_query(next(iter(submission.ids.values())))
+    other = {**task["def"], "model": {**task["def"]["model"], "kwargs": {"num_boost_round": 1, "min_data_in_leaf": 5}}}
+    change(tmp_path / "pool.db", task["_id"], json.dumps(other) if kind == "another model" else "{oops")
+    if state == "waiting":
+        project.manager.reset_status({"_id": task["_id"]}, "waiting")
+        install(project.settings)
+        known = len(R.get_exp(experiment_name="p").list_recorders("list"))
+        train_in_pool(project.manager, experiment_name="p", function=train_in_slot)
+        (record,) = project.manager.store.get("p", [task["_id"]])
+        assert record.status.value == "failed"
+        assert f"the definition of task {task['_id']} of pool `p`" in record.error
+        assert len(R.get_exp(experiment_name="p").list_recorders("list")) == known
+    with caplog.at_level(logging.WARNING, "rollwright.pool"):
+        again, after = project.roll(asked)
+    assert f"tasks.restored pool=p tasks={task['_id']}" in caplog.text
+    assert (again.ids, after, project.learnt) == (submission.ids, before, learnt)
+    assert len(again.todo) == (state == "waiting")
