@@ -10,6 +10,7 @@ import ctypes
 import importlib.util
 import ipaddress
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -72,6 +73,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         shown = "".join(f"\n  {line}" for line in changes[:20])
         sys.stderr.write(f"\nthe checkout changed while the tests ran, by a test or by an editor:{shown}\n")
+
+
+def pytest_configure() -> None:
+    """Hear interrupts, which tests send: a shell starts what it puts into the background without."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
