@@ -9,7 +9,11 @@ import sqlite3
 import pytest
 
 from rolling_project import Project, config, day
-from rollwright.config.context import install
+from rollwright.campaign.plan import make_plan
+from rollwright.campaign.run import submit, train_windows
+from rollwright.config.context import current_context, install
+from rollwright.errors import TaskFailedError
+from rollwright.market.folder.provider import provider_from_settings
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.tracking.r import R
@@ -54,3 +58,16 @@ def test_the_worker_trains_nothing_and_the_same_command_puts_the_window_back(tmp
     assert f"tasks.restored pool=p tasks={task['_id']}" in caplog.text
     assert (again.ids, after, project.learnt) == (submission.ids, before, learnt)
     assert len(again.todo) == (state == "waiting")
+
+
+def test_a_roll_names_the_window_that_was_made_unreadable_while_it_waited(tmp_path, project, market):
+    asked = config(day(199))
+    install(project.settings)
+    plan = make_plan(asked, name="p", calendar=provider_from_settings(project.settings).calendar())
+    submission = submit(plan, project.manager)
+    key, task_id = next(iter(submission.ids.items()))
+    change(tmp_path / "pool.db", task_id, "{oops")
+    project.manager.reset_status({"_id": {"$ne": task_id}}, "cancelled")
+    train_in_pool(project.manager, experiment_name="p", function=train_in_slot)
+    with pytest.raises(TaskFailedError, match=f"{key}: .*DamagedTaskError.*task {task_id} of pool `p` cannot be read"):
+        train_windows(plan, submission, project.manager, context=current_context(), jobs=1)

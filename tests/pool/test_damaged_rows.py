@@ -117,3 +117,12 @@ def test_every_view_shows_an_unreadable_task_among_the_others(tmp_path, manager,
     assert run(["pool", "tasks", "p", "--json"]) == 0
     assert [task["task_id"] for task in json.loads(capsys.readouterr().out)["data"]["tasks"]] == ids(manager)
     assert run(["pool", "rm", "p", "--id", first, "--yes"]) == 0
+
+
+def test_a_query_of_definitions_passes_over_an_unreadable_one(tmp_path, manager, capsys):
+    first, second, _ = ids(manager)
+    change(tmp_path, first, "{oops")
+    assert run(["pool", "tasks", "p", "--where", "def.name=b", "--json"]) == 0
+    assert [task["task_id"] for task in json.loads(capsys.readouterr().out)["data"]["tasks"]] == [second]
+    assert manager.fetch_task({"def.name": "b"})["_id"] == second
+    assert manager.get_task_stats({"def.x": {"$gte": 2}})["waiting"] == 1

@@ -14,7 +14,9 @@ from rollwright.pool.stores.sqlite.statements import DEFINITION
 __all__ = ["where"]
 
 _COLUMNS: Final[Mapping[str, str]] = {"_id": "id"}
-_JSON: Final[Mapping[str, str]] = {"def": DEFINITION, "res": "result", "validity": "validity"}
+# A definition that somebody made unreadable in the database is none; it must not end the query of all others.
+_READABLE: Final = f"{DEFINITION.removesuffix(')')} AND json_valid(definition))"
+_JSON: Final[Mapping[str, str]] = {"def": _READABLE, "res": "result", "validity": "validity"}
 _LISTED: Final = "SELECT value FROM json_each(?)"
 
 
