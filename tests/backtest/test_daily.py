@@ -227,7 +227,10 @@ def test_qlibs_benchmark_is_an_index_that_must_be_there():
         ({"account": {"cash": 1e6}}, r"account is a dict(.|\n)*hint: give the cash"),
         ({"account": True}, "account is a bool"),
         ({"strategy": TopkDropoutStrategy()}, "no signal"),
-        ({"strategy": {"class": "LinearModel", "module_path": "qlib.contrib.model.linear"}}, "LinearModel"),
+        (
+            {"strategy": {"class": "LinearModel", "module_path": "qlib.contrib.model.linear"}},
+            r"cannot stand as `strategy`",
+        ),
         ({"exchange_kwargs": {"deal_price": "open"}}, "deal_price = 'open' is not simulated"),
         ({"exchange_kwargs": {"freq": None}}, "freq = None is not simulated"),
         ({"exchange_kwargs": {"volume_threshold": 1}}, "volume_threshold is not simulated"),

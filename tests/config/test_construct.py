@@ -193,7 +193,7 @@ def test_a_module_of_ours_that_holds_no_component_is_not_reached_at_all():
         ("Path", "rollwright.config.construct"),
         ("contextmanager", "rollwright.config.context"),
     ):
-        with pytest.raises(UntrustedModuleError, match=rf"`{module}` is not trusted"):
+        with pytest.raises(ConstructError, match=rf"nothing is built of `{module}`"):
             get_class({"class": name, "module_path": module}, trust=Trust())
 
 

@@ -278,6 +278,9 @@ def _load_module(name: str, trust: Trust, *, slot: str | None) -> ModuleType:
             f"`{name}` has no counterpart in rollwright", hint="see docs/qlib-names.md for the names that have"
         )
     if not trust.allows_class(name, slot):
+        if name.partition(".")[0] == "rollwright":  # no matter of trust: it holds something else
+            wanted = "an object of a task" if slot is None else f"`{slot}`"
+            raise ConstructError(f"nothing is built of `{name}`: what it holds cannot stand as {wanted}")
         raise UntrustedModuleError(name)
     return _import(name)
 
