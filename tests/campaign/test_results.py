@@ -19,6 +19,7 @@ from rollwright.campaign.config import BacktestConfig, CampaignConfig
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.campaign.results import CampaignResult, check_results, make_results, read_summary
 from rollwright.errors import ConfigError, CorruptFileError, CoverageError, DataNotFoundError, UnknownInstrumentError
+from rollwright.expression.label_reach import LabelReach
 from rollwright.tasks.spec import TaskSpec
 from rollwright.testing.market import random_source
 
@@ -96,7 +97,7 @@ def walk(*variants: str) -> tuple[CampaignPlan, dict[WindowKey, Any]]:
             }
             windows.append(Window(key=key, spec=spec, segments=segments))
             recorders[key] = FinishedRun(key, days, 100 * number)
-    return CampaignPlan(name="p", windows=tuple(windows), trunc_days=3, label_span=2), recorders
+    return CampaignPlan(name="p", windows=tuple(windows), trunc_days=3, label=LabelReach.declared(2)), recorders
 
 
 def make(

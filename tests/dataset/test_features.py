@@ -93,7 +93,7 @@ def test_the_default_label_is_the_return_of_the_day_after_tomorrow(tmp_path: Pat
     inside = ~np.isnan(wide[:-2])
     np.testing.assert_allclose(wide[:-2][inside], expected[: len(wide) - 2][inside], rtol=1e-6)
     assert np.isnan(wide[-2:]).all()
-    assert made.label_lookahead == 2
+    assert made.label_reach.span == 2
 
 
 def test_the_default_learning_data_have_labels_and_those_are_normalised_each_day(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_the_default_learning_data_have_labels_and_those_are_normalised_each_day
 def test_another_label_can_be_given(tmp_path: Path) -> None:
     made = handler(tmp_path, label=(["Ref($close, -6)/Ref($close, -1) - 1"], ["LABEL5"]))
     assert made.get_cols("label") == ["LABEL5"]
-    assert made.label_lookahead == 6
+    assert made.label_reach.span == 6
     assert handler(tmp_path / "other", cls=Alpha158vwap).data_loader.groups[1].expressions[0].startswith("Ref($vwap")
 
 
@@ -149,7 +149,7 @@ def test_handlers_can_be_loaded_from(tmp_path: Path) -> None:
     joined = DataHandlerLP(data_loader=DataLoaderDH({"a": made, "b": made}, {"col_set": "label"}, is_group=True))
     assert joined.fetch(col_set="__raw").columns.tolist() == [("a", "LABEL0"), ("b", "LABEL0")]
     alone = DataHandlerLP(data_loader=DataLoaderDH(made))
-    assert alone.label_lookahead == 2
+    assert alone.label_reach.span == 2
     assert alone.generation == made.generation
     assert alone.fetch().shape == made.fetch().shape
     with pytest.raises(ConfigError, match="handlers"):

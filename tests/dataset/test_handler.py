@@ -305,7 +305,7 @@ def test_instrument_processors_run_on_each_instrument_alone(source: ArraySource,
     made = DataHandlerLP("all", data_loader=loader(inst_processors=[early]), source=source, store=store)
     sizes = made.fetch().groupby("instrument").size()
     assert set(sizes) == {3}
-    assert made.label_lookahead == 2
+    assert made.label_reach.span == 2
 
 
 def test_a_frame_can_be_a_handler(handler: DataHandlerLP) -> None:
@@ -326,7 +326,7 @@ def test_static_data_come_from_parquet_and_frames(tmp_path: Path, handler: DataH
     frame = loaded.load(["SH600001", "SH600002"], "2020-01-06", "2020-01-31")
     assert set(frame.index.get_level_values(1)) <= {"SH600001", "SH600002"}
     assert frame.index.get_level_values(0).max() <= pd.Timestamp("2020-01-31")
-    assert DataHandlerLP(data_loader=loaded).label_lookahead == 2
+    assert DataHandlerLP(data_loader=loaded).label_reach.span == 2
     inner = StaticDataLoader({"feature": raw, "label": label}, join="inner").load()
     assert len(inner) == 50
     with pytest.raises(ConfigError, match="Parquet"):

@@ -161,7 +161,7 @@ def test_a_cast_handler_gives_what_the_other_gave(own, key: str) -> None:
     assert cast.from_cast
     assert not own.from_cast
     assert cast.get_all_processors() == []
-    assert (cast.generation, cast.label_lookahead) == (own.generation, 2)
+    assert (cast.generation, cast.label_reach.span) == (own.generation, 2)
     for selector in (slice(None), slice("2020-02-03", "2020-03-31"), "2020-03-10"):
         for columns in ("__all", "__raw", "feature", ["feature", "label"]):
             pd.testing.assert_frame_equal(

@@ -74,9 +74,9 @@ def test_a_universe_that_no_loader_knows_is_not_passed_over(own: Path) -> None:
 
 
 def test_a_nested_loader_looks_as_far_ahead_as_the_farthest(own: Path) -> None:
-    assert DataHandler("all", data_loader=nested(own)).label_lookahead == 1
+    assert DataHandler("all", data_loader=nested(own)).label_reach.span == 1
     far = NestedDataLoader([QlibDataLoader(FIELDS), StaticDataLoader(str(own), label_lookahead=4)])
-    assert DataHandler("all", data_loader=far).label_lookahead == 4
+    assert DataHandler("all", data_loader=far).label_reach.span == 4
 
 
 def test_a_nested_loader_is_built_from_a_configuration(own: Path) -> None:
@@ -127,7 +127,7 @@ def test_s8_a_copied_static_loader_has_its_configuration_and_data(own: Path, how
         loader.load()
     other = how(loader)
     pd.testing.assert_frame_equal(other.load(), expected)
-    assert other.label_lookahead == 3
+    assert other.find_label_lookahead() == 3
     assert other.describe() == loader.describe()
 
 

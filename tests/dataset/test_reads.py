@@ -46,7 +46,7 @@ def stops(made: DatasetH) -> list[int | None]:
 
 def test_nothing_is_read_before_it_is_asked_for():
     made = dataset()
-    made.label_lookahead, made.generation, made.warm()
+    made.label_reach, made.generation, made.warm()
     assert made.reads() == ()
 
 

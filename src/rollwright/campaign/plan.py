@@ -13,6 +13,7 @@ from rollwright.config.construct import init_instance_by_config
 from rollwright.config.placeholders import fill_paths
 from rollwright.dataset.contract import check_dataset
 from rollwright.errors import ConfigError
+from rollwright.expression.label_reach import LabelReach
 from rollwright.tasks.generate import task_generator
 from rollwright.tasks.rolling import RollingGen
 from rollwright.tasks.spec import TaskSpec
@@ -80,14 +81,19 @@ class CampaignPlan:
         No key occurs twice.
     trunc_days : int
         Sessions that train and valid end before test begins.
-    label_span : int or None
-        Sessions of future the label reads; None when the dataset cannot tell.
+    label : LabelReach or None
+        Which sessions the label reads, and the return it is; None when the dataset cannot tell.
     """
 
     name: str
     windows: tuple[Window, ...]
     trunc_days: int
-    label_span: int | None
+    label: LabelReach | None
+
+    @property
+    def label_span(self) -> int | None:
+        """Sessions of future the label reads; None when the dataset cannot tell."""
+        return None if self.label is None else self.label.span
 
     @property
     def test_range(self) -> tuple[Session, Session]:
@@ -132,8 +138,8 @@ def make_plan(config: CampaignConfig, *, name: str, calendar: TradingCalendar) -
             hint="add `record: [{class: SignalRecord, module_path: rollwright.analysis.records}]` to the task",
         )
     template = fill_paths(config.template())
-    span = _label_span(template) if config.rolling.trunc_days == "auto" else None
-    trunc_days = _trunc_days(config, span)
+    label = check_dataset(init_instance_by_config(template["dataset"], slot="dataset")).label_reach
+    trunc_days = _trunc_days(config, label)
     generator = RollingGen(
         step=config.rolling.step,
         rtype=config.rolling.rtype,
@@ -145,7 +151,7 @@ def make_plan(config: CampaignConfig, *, name: str, calendar: TradingCalendar) -
     windows = sorted(
         (_window(task, calendar.last_known) for task in tasks), key=lambda window: (window.key.variant, window.test)
     )
-    return CampaignPlan(name=name, windows=tuple(windows), trunc_days=trunc_days, label_span=span)
+    return CampaignPlan(name=name, windows=tuple(windows), trunc_days=trunc_days, label=label)
 
 
 def _window(task: Mapping[str, Any], last: Session) -> Window:
@@ -157,17 +163,13 @@ def _window(task: Mapping[str, Any], last: Session) -> Window:
     return Window(key=key, spec=spec, segments=segments)
 
 
-def _label_span(template: Mapping[str, Any]) -> int | None:
-    return check_dataset(init_instance_by_config(template["dataset"], slot="dataset")).label_lookahead
-
-
-def _trunc_days(config: CampaignConfig, span: int | None) -> int:
+def _trunc_days(config: CampaignConfig, label: LabelReach | None) -> int:
     rolling = config.rolling
     if rolling is None or rolling.trunc_days != "auto":
         return 0 if rolling is None else int(rolling.trunc_days) + rolling.embargo
-    if span is None:
+    if label is None:
         raise ConfigError(
             "the dataset cannot tell how far its label looks ahead, so `trunc_days: auto` has no answer",
             hint="set `rolling.trunc_days` to the sessions of future the label reads, plus one",
         )
-    return purge_days(span, embargo=rolling.embargo)
+    return purge_days(label.span, embargo=rolling.embargo)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rollwright.core.canonical import JSON, sha256_hex
 from rollwright.errors import ConfigError
+from rollwright.expression.label_reach import LabelReach
 from rollwright.features.panel import Panel, StorePanel
 
 __all__ = ["DataKey", "Fold", "ReadScope", "TaskDataset", "check_dataset", "scope_of"]
@@ -112,6 +113,11 @@ class TaskDataset(Protocol):
     @property
     def label_lookahead(self) -> int | None:
         """Sessions of future that the label reads; None when that cannot be told. Asking reads no data."""
+        ...
+
+    @property
+    def label_reach(self) -> LabelReach | None:
+        """Which sessions the label reads, and the return it is; None when that cannot be told. No data are read."""
         ...
 
     def prepare(self, segments: Any, **kwargs: Any) -> Any:

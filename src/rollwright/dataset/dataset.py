@@ -20,6 +20,7 @@ from rollwright.dataset.handler import DataHandler
 from rollwright.dataset.handler_tables import CS_ALL, ColumnSet, IndexedColumnBlock, choose_columns
 from rollwright.dataset.sampler import TSDataSampler, check_step_len
 from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
+from rollwright.expression.label_reach import LabelReach
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.table import Table
 from rollwright.market.source import DataSource
@@ -51,6 +52,11 @@ class Dataset(Described, Serializable, ABC):
         """Read the data anew; nothing by default."""
         for name in kwargs:
             raise UnknownSettingError(name, (), where=f"{type(self).__name__}.setup_data")
+
+    @property
+    def label_reach(self) -> LabelReach | None:
+        """What is known of the sessions that the label reads: by default what `label_lookahead` says."""
+        return None if self.label_lookahead is None else LabelReach.declared(self.label_lookahead)
 
     @abstractmethod
     def prepare(self, segments: Any, **kwargs: Any) -> Any:
@@ -195,7 +201,12 @@ class DatasetH(Dataset):
     @property
     def label_lookahead(self) -> int:  # type: ignore[override]  # as `generation`
         """Sessions of future that the label reads; asking reads no data."""
-        return self.handler.label_lookahead
+        return self.handler.label_reach.span
+
+    @property
+    def label_reach(self) -> LabelReach:
+        """Which sessions the label reads, and the return it is; asking reads no data."""
+        return self.handler.label_reach
 
     def over(self, source: DataSource | None, store: FeatureStore | None = None) -> Self:
         """Return this dataset over another market: a copy whose handler has read nothing and learnt nothing."""

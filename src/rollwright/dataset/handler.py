@@ -32,6 +32,7 @@ from rollwright.dataset.handler_tables import (
 from rollwright.dataset.loader import CastDataLoader, DataLoader, StaticDataLoader
 from rollwright.dataset.processors import HashStockFormat, Processor, build_processor
 from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
+from rollwright.expression.label_reach import LabelReach
 from rollwright.features.panel import Panel, StorePanel, session_range
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.table import RowLabels, Table
@@ -134,7 +135,7 @@ class DataHandler(Described, Serializable):
         if not self._read_stop:
             return self._former_reads
         begin = self.panel.sessions.start if isinstance(self.panel, StorePanel) else 0
-        return (*self._former_reads, scope_of(self.panel, begin + self._read_stop + self.label_lookahead))
+        return (*self._former_reads, scope_of(self.panel, begin + self._read_stop + self.label_reach.span))
 
     def forget_reads(self) -> None:
         """Begin to note anew what is read."""
@@ -181,9 +182,9 @@ class DataHandler(Described, Serializable):
         return self.panel.generation
 
     @property
-    def label_lookahead(self) -> int:
-        """Sessions of future that the labels read; asking reads no data."""
-        return self.data_loader.find_label_lookahead()
+    def label_reach(self) -> LabelReach:
+        """Which sessions the labels read, and the return they are; asking reads no data."""
+        return self.data_loader.find_label_reach()
 
     def config(self, **kwargs: Any) -> None:  # type: ignore[override]  # no rule by position, as in Qlib
         """Change what data are read: ``instruments``, ``start_time``, ``end_time``; and the rules of `Serializable`.
@@ -430,7 +431,7 @@ class DataHandlerLP(DataHandler):
         keys: tuple[DataKey, ...] = ("infer", "learn") if handler.drop_raw else ("raw", "infer", "learn")
         tables = {key: handler.table(range(len(handler.panel.dates)), key).load() for key in keys}
         kept = {name: getattr(handler, name) for name in ("instruments", "start_time", "end_time", "fetch_orig")}
-        loader = CastDataLoader(tables[keys[0]], handler.generation, handler.label_lookahead)
+        loader = CastDataLoader(tables[keys[0]], handler.generation, handler.label_reach)
         made = DataHandlerLP(**kept, drop_raw=handler.drop_raw, data_loader=loader)
         made.cast_tables = tables
         return made

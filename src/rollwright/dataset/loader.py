@@ -16,7 +16,7 @@ from rollwright.codecs.external_parquet import read_table
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.context import current_settings, using
 from rollwright.errors import ConfigError, DataError, UnknownSettingError
-from rollwright.expression.planner import compile_plan
+from rollwright.expression.label_reach import LabelReach
 from rollwright.features.filters import filter_configs
 from rollwright.features.panel import FieldGroup, FramePanel, Panel, open_panel, per_instrument
 from rollwright.features.store.feature_store import FeatureStore
@@ -64,9 +64,13 @@ class DataLoader(Described, ABC):
         del source, store
         return FramePanel(self.load(instruments, start_time, end_time), label_lookahead=self.find_label_lookahead())
 
+    def find_label_reach(self) -> LabelReach:
+        """Return which sessions the labels read, and the return they are; no data are read for it."""
+        return LabelReach.declared(self.label_lookahead)
+
     def find_label_lookahead(self) -> int:
         """Return the sessions of future that the labels read; no data are read for it."""
-        return self.label_lookahead
+        return self.find_label_reach().span
 
 
 class QlibDataLoader(DataLoader):
@@ -142,10 +146,9 @@ class QlibDataLoader(DataLoader):
         joined = pd.concat(frames, axis=1)
         return FramePanel(joined, generation=generation, label_lookahead=self.find_label_lookahead())
 
-    def find_label_lookahead(self) -> int:
-        """Return how far the expressions of the label look ahead, from the expressions alone."""
-        plans = (compile_plan(group.expressions, allow_lookahead=True) for group in self.groups if group.is_label)
-        return max((plan.lookahead for plan in plans), default=0)
+    def find_label_reach(self) -> LabelReach:
+        """Return how far the expressions of the label reach, from the expressions alone."""
+        return LabelReach.of_expressions(text for group in self.groups if group.is_label for text in group.expressions)
 
     def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
         """Return the data as a frame of its own."""
@@ -244,10 +247,14 @@ class CastDataLoader(DataLoader):
 
     universes = "none"
 
-    def __init__(self, table: Table, generation: str, label_lookahead: int) -> None:
+    def __init__(self, table: Table, generation: str, label_reach: LabelReach) -> None:
         self.table = table
         self.generation = generation
-        self.label_lookahead = label_lookahead
+        self.label_reach = label_reach
+
+    def find_label_reach(self) -> LabelReach:
+        """Return what was known of the labels when they were cast."""
+        return self.label_reach
 
     def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
         """Return all of it: whose rows there are, and which, was decided when it was cast."""
@@ -266,7 +273,7 @@ class CastDataLoader(DataLoader):
         """Return the data as a panel, with the generation and look-ahead they had."""
         del source, store
         frame = self.load(instruments, start_time, end_time)
-        return FramePanel(frame, generation=self.generation, label_lookahead=self.label_lookahead)
+        return FramePanel(frame, generation=self.generation, label_lookahead=self.find_label_lookahead())
 
 
 class NestedDataLoader(DataLoader):
@@ -322,9 +329,9 @@ class NestedDataLoader(DataLoader):
         ahead = self.find_label_lookahead()
         return FramePanel(frame.sort_index(axis=1), generation=generation, label_lookahead=ahead)
 
-    def find_label_lookahead(self) -> int:
-        """Return the greatest look-ahead of its loaders."""
-        return max(loader.find_label_lookahead() for loader in self.data_loader_l)
+    def find_label_reach(self) -> LabelReach:
+        """Return what the labels of its loaders read together."""
+        return LabelReach.joined(loader.find_label_reach() for loader in self.data_loader_l)
 
     def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
         """Return the joined data as a frame."""
@@ -414,7 +421,6 @@ class DataLoaderDH(DataLoader):
         generation = "|".join(dict.fromkeys(handler.generation for handler in handlers.values()))
         return FramePanel(frame, generation=generation, label_lookahead=self.find_label_lookahead())
 
-    def find_label_lookahead(self) -> int:
-        """Return the greatest look-ahead of its handlers."""
-        aheads: list[int] = [handler.label_lookahead for handler in self.handlers.values()]
-        return max(aheads, default=0)
+    def find_label_reach(self) -> LabelReach:
+        """Return what the labels of its handlers read together."""
+        return LabelReach.joined(handler.label_reach for handler in self.handlers.values())

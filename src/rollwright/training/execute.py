@@ -187,7 +187,14 @@ def _fit(
         model.fit(dataset, reweighter=reweighter)
     else:
         model.fit(dataset)
-    origin = provenance(task_config, generation=generation, code=parts.files, model=model, process=process)
+    origin = provenance(
+        task_config,
+        generation=generation,
+        code=parts.files,
+        label=dataset.label_reach,
+        model=model,
+        process=process,
+    )
     reads = partial(find_scopes, dataset, model, reweighter)
     validity = _save_fit(recorder, model, dataset, origin, Validity(fit=parts.fit), reads=reads)
     return model, validity

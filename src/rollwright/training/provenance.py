@@ -20,6 +20,7 @@ from rollwright.config.settings import Settings
 from rollwright.core.canonical import JSON, normalise
 from rollwright.core.masking import mask_secrets, mask_value
 from rollwright.errors import TaskValueError
+from rollwright.expression.label_reach import LabelReach
 from rollwright.tasks.identity import task_fingerprint
 from rollwright.training.validity import hash_of_code
 
@@ -53,6 +54,7 @@ def provenance(
     *,
     generation: str,
     code: Mapping[str, str],
+    label: LabelReach | None = None,
     model: object = None,
     process: Process = "own",
     packages: Iterable[str] = (),
@@ -66,6 +68,8 @@ def provenance(
         Of the market data.
     code : mapping of str to str
         The user's own files and their hashes, as `code_files` tells them.
+    label : LabelReach, optional
+        Of the dataset: how far ahead the label reads, and the horizon of the return it is.
     model : object, optional
         The model, before or after its fit; its parameters say seed and threads.
     process : str
@@ -75,8 +79,8 @@ def provenance(
     Returns
     -------
     dict
-        ``format``, ``fingerprint``, ``data``, ``code``, ``model``, ``process``, ``versions`` and ``platform``. No time,
-        no host name and no id of a run. Paths in the project folder are relative to it.
+        ``format``, ``fingerprint``, ``data``, ``label``, ``code``, ``model``, ``process``, ``versions`` and
+        ``platform``. No time, no host name and no id of a run. Paths in the project folder are relative to it.
     """
     settings = current_settings()
     folder = Trust.from_settings(settings).folder
@@ -91,6 +95,7 @@ def provenance(
             "freq": settings.data.freq,
             "region": settings.data.region,
         },
+        "label": None if label is None else label.to_json(),
         "code": {
             "hash": hash_of_code(code),
             "folder": _portable(None if folder is None else str(folder), settings),
