@@ -181,6 +181,17 @@ def test_groups_are_parts_of_equal_size_best_first():
     assert list(group_returns(pred, label, groups=3)) == ["Group1", "Group2", "Group3"]
 
 
+def shared_mean(scores, labels, places):
+    """Return the mean label of the ranks `places`, best first; equal scores hold each of their ranks in equal parts."""
+    total = weight = 0.0
+    for name, score in scores.items():
+        ranks = range(int((scores > score).sum()), int((scores >= score).sum()))
+        share = sum(rank in places for rank in ranks) / len(ranks)
+        if share and not math.isnan(labels[name]):
+            total, weight = total + share * labels[name], weight + share
+    return total / weight if weight else math.nan
+
+
 @given(case=panels(), groups=st.integers(2, 5))
 @settings(max_examples=60, deadline=None)
 def test_group_returns_equal_a_day_by_day_count(case, groups):
@@ -191,11 +202,10 @@ def test_group_returns_equal_a_day_by_day_count(case, groups):
         if len(scores) < groups:
             assert found.loc[day].isna().all()
             continue
-        ranks = stats.rankdata(-scores) - 1
-        part = np.floor(ranks * groups / len(scores)).astype(int)
         labels = label.xs(day, level="datetime").reindex(scores.index)
         for number in range(groups):
-            wanted = labels[part == number].mean()
+            places = [place for place in range(len(scores)) if place * groups // len(scores) == number]
+            wanted = shared_mean(scores, labels, places)
             np.testing.assert_allclose(found.loc[day].iloc[number], wanted, rtol=1e-9, atol=1e-12)
 
 
@@ -213,16 +223,38 @@ def test_group_returns_refuse_one_group():
 
 @given(case=panels(), quantile=st.sampled_from([0.2, 0.34, 0.5]))
 @settings(max_examples=60, deadline=None)
-def test_long_short_equals_largest_and_smallest_of_pandas(case, quantile):
+def test_long_short_equals_a_day_by_day_count(case, quantile):
     pred, label = case
     long_short, average = calc_long_short_return(pred, label, quantile=quantile)
-    both = pd.DataFrame({"pred": pred, "label": label.reindex(pred.index)})
-    for day, rows in both.groupby(level="datetime"):
-        count = int(rows["pred"].notna().sum() * quantile)
-        best, worst = rows.nlargest(count, columns="pred"), rows.nsmallest(count, columns="pred")
-        wanted = (best["label"].mean() - worst["label"].mean()) / 2
+    for day, rows in pred.groupby(level="datetime"):
+        scores = rows.droplevel("datetime").dropna()
+        labels = label.xs(day, level="datetime").reindex(rows.index.get_level_values("instrument"))
+        leg = range(int(len(scores) * quantile))
+        wanted = (shared_mean(scores, labels, leg) - shared_mean(-scores, labels, leg)) / 2
         np.testing.assert_allclose(long_short[day], wanted, rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(average[day], rows["label"].mean(), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(average[day], labels.mean(), rtol=1e-9, atol=1e-12)
+
+
+@given(case=panels(), order=st.permutations(range(12)))
+@settings(max_examples=60, deadline=None)
+def test_renaming_the_instruments_changes_no_statistic(case, order):
+    pred, label = case
+    names = {f"S{old:02d}": f"S{new:02d}" for old, new in enumerate(order)}
+    renamed, called = (part.rename(names, level="instrument").sort_index() for part in (pred, label))
+    for judge in (
+        lambda *rows: pd.concat(calc_ic(*rows), axis=1),
+        lambda *rows: pd.concat(calc_long_short_return(*rows, quantile=0.34), axis=1),
+        lambda *rows: group_returns(*rows, groups=3),
+        lambda *rows: top_turnover(rows[0], 0.34),
+    ):
+        np.testing.assert_allclose(judge(renamed, called), judge(pred, label), rtol=1e-9, atol=1e-12)
+
+
+def test_scores_that_are_all_equal_give_every_group_the_mean_of_the_day():
+    pred, label = panel([[1, 1, 1, 1, 1]], [[1, 2, 3, 4, 10]])
+    assert group_returns(pred, label, groups=2).iloc[0].tolist() == [4.0, 4.0]
+    both, average = calc_long_short_return(pred, label, quantile=0.4)
+    assert (both.iloc[0], average.iloc[0]) == (0.0, 4.0)
 
 
 def test_long_short_refuses_legs_that_overlap():

@@ -12,6 +12,7 @@ from rollwright.backtest.risk import periods_per_year, risk_analysis
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.config.context import init, using
+from rollwright.config.settings import load_settings
 from rollwright.errors import CalendarRangeError, ConfigError, DataError, UnknownInstrumentError
 
 NAN = float("nan")
@@ -33,21 +34,22 @@ class Source:
     freq = "day"
     generation = "1"
 
-    def __init__(self, *, factor=1.0, ends=None):
+    def __init__(self, *, factor=1.0, ends=None, names=()):
         self.factor = factor
+        self.close = {dict(names).get(name, name): prices for name, prices in CLOSE.items()}
         self.ends = ends or {}
 
     def calendar(self):
         return TradingCalendar(DAYS, known=6)
 
     def instruments(self):
-        return tuple(sorted(CLOSE))
+        return tuple(sorted(self.close))
 
     def bounds(self, instruments):
         return np.array([[0, self.ends.get(name, 6)] for name in instruments])
 
     def load(self, fields, instruments, start, stop):
-        known = {"close": CLOSE, "factor": dict.fromkeys(CLOSE, [self.factor] * 7)}
+        known = {"close": self.close, "factor": dict.fromkeys(self.close, [self.factor] * 7)}
         table = [[known[field][name] for name in instruments] for field in fields]
         found = np.array(table, dtype=np.float32).transpose(0, 2, 1)
         for column, name in enumerate(instruments):
@@ -292,6 +294,21 @@ def test_predictions_that_are_none_are_refused():
         run(predictions({6: (1, 2, 3)}))
 
 
+@pytest.mark.parametrize(
+    "scores", [SCORES, dict.fromkeys(SCORES, (1, 1, 1)), {1: (2, 2, 1), 2: (1, 2, 2), 4: (3, 3, 3)}]
+)
+def test_renaming_the_instruments_changes_no_number_of_the_report(scores):
+    plain = run(predictions(scores), benchmark="mean")
+    for order in (("B", "C", "A"), ("C", "A", "B"), ("C", "B", "A")):
+        names = dict(zip("ABC", order, strict=True))
+        renamed = predictions(scores).rename(names, level="instrument")
+        other = run(renamed, Source(names=names), benchmark="mean")
+        pd.testing.assert_frame_equal(other.report, plain.report, rtol=1e-12)
+        assert [names[name] for name in plain.trades.index.get_level_values(1)] == list(
+            other.trades.index.get_level_values(1)
+        )
+
+
 def test_a_day_without_predictions_is_held_through():
     assert (run().trades.index.get_level_values("datetime") != DAYS[4]).all()
 
@@ -305,9 +322,32 @@ def test_risk_figures_of_three_days():
 
 
 @pytest.mark.parametrize("mode", ["sum", "product"])
-def test_as_in_qlib_a_loss_of_the_first_day_is_no_drawdown(mode):
-    assert risk_analysis(pd.Series([-0.1, 0.05, 0.02]), mode=mode).loc["max_drawdown", "risk"] == 0.0
+def test_a_loss_of_the_first_day_is_part_of_the_drawdown(mode):
+    assert risk_analysis(pd.Series([-0.1, 0.05, 0.02]), mode=mode).loc["max_drawdown", "risk"] == pytest.approx(-0.1)
     assert risk_analysis(pd.Series([0.0, -0.1, 0.05]), mode=mode).loc["max_drawdown", "risk"] == pytest.approx(-0.1)
+    assert risk_analysis(pd.Series([-0.1]), mode=mode).loc["max_drawdown", "risk"] == pytest.approx(-0.1)
+    assert risk_analysis(pd.Series([0.1, 0.2]), mode=mode).loc["max_drawdown", "risk"] == 0.0
+
+
+@pytest.mark.parametrize("mode", ["sum", "product"])
+def test_no_ratio_is_taken_over_a_rounding_error(mode):
+    returns = pd.Series([0.1 + 0.2, 0.3, 0.3])
+    assert returns.std() > 0
+    assert np.isnan(risk_analysis(returns, mode=mode).loc["information_ratio", "risk"])
+
+
+def test_an_account_that_lost_everything_is_minus_one():
+    risk = risk_analysis(pd.Series([0.1, -1.0, 0.5]), mode="product")["risk"]
+    assert risk[["mean", "annualized_return", "max_drawdown"]].tolist() == [-1, -1, -1]
+    assert risk[["std", "information_ratio"]].isna().all()
+
+
+def test_an_infinite_return_and_a_year_without_periods_are_refused():
+    with pytest.raises(DataError, match="1 of 2 returns are infinite"):
+        risk_analysis(pd.Series([0.1, np.inf]))
+    for year in (0, -1, NAN, np.inf):
+        with pytest.raises(ConfigError, match="N = "):
+            risk_analysis(pd.Series([0.1]), N=year)
 
 
 def test_risk_figures_compounded():
@@ -330,14 +370,13 @@ def test_risk_figures_that_are_not_defined_are_nan(mode):
 
 
 def test_periods_per_year():
-    assert [periods_per_year(freq) for freq in ("day", "1day", "week", "month", "5min", "2D")] == [
-        238,
-        238,
-        50,
-        12,
-        240 * 238 / 5,
-        119,
-    ]
+    found = [periods_per_year(freq) for freq in ("day", "1day", "week", "month", "5min", "2D")]
+    assert found == [238, 238, 50, 12, 240 * 238 / 5, 119]
+    with using(load_settings().with_values({"data.region": "us"}, origin="test")):
+        assert [periods_per_year(freq) for freq in ("day", "min")] == [252, 252 * 390]
+    with using(load_settings().with_values({"data.days_per_year": 244}, origin="test")):
+        assert periods_per_year("day") == 244
+        assert risk_analysis(pd.Series([0.01, 0.02])).loc["annualized_return", "risk"] == pytest.approx(0.015 * 244)
     for freq in ("", "year", "0day", "day5"):
         with pytest.raises(ConfigError, match="not a frequency"):
             periods_per_year(freq)

@@ -1,5 +1,7 @@
 """The rules of the daily simulation: a market by hand, and what holds in every market."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -178,11 +180,6 @@ def test_lots_are_counted_in_unadjusted_shares():
     assert whole.trades[0].amount == 950
 
 
-def test_equal_scores_rank_in_the_order_of_the_columns():
-    made = simulate(TOP2, np.ones((2, 3)), market(CLOSE[:2]), costs=FREE, account=100)
-    assert held(made, 1) == {"A", "B"}
-
-
 def test_too_little_money_buys_nothing():
     made = simulate(TOP2, SCORES, market(CLOSE), costs=TERMS, account=10)
     assert made.trades == ()
@@ -296,6 +293,43 @@ def test_law_the_trades_tell_the_whole_story(world):
     assert made.cost.sum() == pytest.approx(sum(trade.cost for trade in made.trades))
     again = simulate(strategy, scores, prices, costs=costs, account=account)
     assert again.trades == made.trades
+
+
+@settings(max_examples=120)
+@given(worlds(), st.data())
+def test_law_the_order_of_the_instruments_changes_nothing(world, data):
+    strategy, scores, prices, costs, account = world
+    first = np.random.default_rng(data.draw(st.integers(0, 99))).uniform(1, 50, scores.shape[1])
+    made = simulate(strategy, scores, replace(prices, before=first), costs=costs, account=account)
+    order = np.array(data.draw(st.permutations(range(scores.shape[1]))))
+    renamed = MarketPrices(
+        close=prices.close[:, order],
+        factor=None if prices.factor is None else prices.factor[:, order],
+        before=first[order],
+        ends=None if prices.ends is None else prices.ends[order],
+    )
+    other = simulate(strategy, scores[:, order], renamed, costs=costs, account=account)
+    assert [trade._replace(instrument=int(order[trade.instrument])) for trade in other.trades] == list(made.trades)
+    assert (other.cash == made.cash).all()
+    np.testing.assert_allclose(other.value, made.value, rtol=1e-12)  # a sum in another order
+
+
+def test_a_tie_is_no_reason_to_trade():
+    flat = np.ones((5, 3))
+    made = simulate(TOP2, flat, market(CLOSE), costs=FREE, account=100)
+    assert [(session, side) for session, _, side, _ in told(made)] == [(1, "buy"), (1, "buy")]
+
+
+def test_which_of_the_tied_are_bought_is_drawn_and_prefers_no_column():
+    # 300 markets of ten names of which three are bought: each column should be drawn in about 90 of them
+    rng = np.random.default_rng(7)
+    bought = np.zeros(10)
+    for _ in range(300):
+        close = np.repeat(rng.uniform(1, 50, (1, 10)), 2, axis=0)
+        made = simulate(TopkDropoutStrategy(topk=3, n_drop=1), np.ones((2, 10)), market(close), costs=FREE, account=100)
+        bought[[trade.instrument for trade in made.trades]] += 1
+    assert bought.sum() == 900
+    assert ((bought > 60) & (bought < 120)).all()
 
 
 @settings(max_examples=60)

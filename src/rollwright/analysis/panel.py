@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from rollwright.errors import DataError
 
-__all__ = ["DayPanel", "Frame", "average_by_day", "build_day_panel", "rank_by_day", "take_column"]
+__all__ = [
+    "DayPanel",
+    "Frame",
+    "average_by_day",
+    "build_day_panel",
+    "find_varied_days",
+    "rank_by_day",
+    "share_places",
+    "take_column",
+]
 
 Frame: TypeAlias = "pd.Series | pd.DataFrame"
 _Floats: TypeAlias = NDArray[np.float64]
@@ -92,9 +101,28 @@ def rank_by_day(day: NDArray[np.intp], values: _Floats) -> _Floats:
 
     `day` must be sorted and `values` without NaN. Equal to ``scipy.stats.rankdata`` of every day on its own.
     """
+    low, high = _find_places(day, values)
+    return (low + high - 1) / 2.0 + 1.0
+
+
+def share_places(day: NDArray[np.intp], values: _Floats, start: NDArray[np.intp], stop: NDArray[np.intp]) -> _Floats:
+    """Return how much of each row falls on the places from `start` to before `stop` of its day, ascending, from 0.
+
+    A value that no other equals has a place of its own: the answer is 1 or 0. Values that are equal share the places
+    they take up between them: of three on the places 1 to 3, a third of each falls on place 2. So nothing depends on
+    the order of the rows. `day` must be sorted and `values` without NaN; `start` and `stop` are given for each day.
+    """
+    low, high = _find_places(day, values)
+    overlap = np.minimum(high, stop[day]) - np.maximum(low, start[day])
+    shares: _Floats = np.maximum(overlap, 0) / np.maximum(high - low, 1)
+    return shares
+
+
+def _find_places(day: NDArray[np.intp], values: _Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the first place that a row and its equals take up within their day, from 0, and one past the last."""
     count = len(values)
     if not count:
-        return np.empty(0)
+        return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
     order = np.lexsort((values, day))
     sorted_day, sorted_values = day[order], values[order]
     starts_day = np.concatenate([[True], sorted_day[1:] != sorted_day[:-1]])
@@ -102,20 +130,30 @@ def rank_by_day(day: NDArray[np.intp], values: _Floats) -> _Floats:
     first_of_day = np.maximum.accumulate(np.where(starts_day, np.arange(count), 0))
     tie = np.cumsum(starts_tie) - 1
     first_of_tie = np.flatnonzero(starts_tie)
-    last_of_tie = np.concatenate([first_of_tie[1:], [count]]) - 1
-    mean_place = (first_of_tie + last_of_tie)[tie] / 2.0
-    ranks = np.empty(count)
-    ranks[order] = mean_place - first_of_day + 1.0
-    return ranks
+    after_tie = np.concatenate([first_of_tie[1:], [count]])
+    low, high = np.empty(count, dtype=np.intp), np.empty(count, dtype=np.intp)
+    low[order] = first_of_tie[tie] - first_of_day
+    high[order] = after_tie[tie] - first_of_day
+    return low, high
 
 
-def average_by_day(day: NDArray[np.intp], values: _Floats, days: int) -> _Floats:
-    """Return the mean of each day's values that are not NaN; NaN for a day without one."""
+def find_varied_days(day: NDArray[np.intp], values: _Floats, days: int) -> NDArray[np.bool_]:
+    """Return which days have two different values; rounding in a mean must not make equal values look different."""
+    first = np.zeros(days)
+    first[day[::-1]] = values[::-1]
+    return np.bincount(day[values != first[day]], minlength=days) > 0
+
+
+def average_by_day(day: NDArray[np.intp], values: _Floats, days: int, weights: _Floats | None = None) -> _Floats:
+    """Return the mean of each day's values that are not NaN, weighted if asked; NaN for a day without one."""
     known = ~np.isnan(values)
-    sums = np.bincount(day[known], weights=values[known], minlength=days)
-    counts = np.bincount(day[known], minlength=days)
+    if weights is not None:
+        known &= weights > 0
+    weight = np.ones(int(known.sum())) if weights is None else weights[known]
+    sums = np.bincount(day[known], weights=values[known] * weight, minlength=days)
+    totals = np.bincount(day[known], weights=weight, minlength=days)
     means = np.full(days, np.nan)
-    np.divide(sums, counts, out=means, where=counts > 0)
+    np.divide(sums, totals, out=means, where=totals > 0)
     return means
 
 

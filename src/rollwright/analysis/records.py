@@ -16,6 +16,7 @@ import pandas as pd
 from rollwright.analysis.metrics import to_recorder_metrics
 from rollwright.analysis.panel import take_column
 from rollwright.analysis.signal import calc_ic, calc_long_short_return, summarise
+from rollwright.backtest.risk import periods_per_year, standard_deviation
 from rollwright.dataset.contract import ReadScope, TaskDataset
 from rollwright.errors import ArtifactNotFoundError, ConfigError, ModelError, NoActiveRecorderError
 from rollwright.models.base import Model
@@ -278,9 +279,9 @@ class SigAnaRecord(ACRecordTemp):
     ----------
     ana_long_short : bool
         Also judge the best fifth against the worst. Needs labels that are plain returns.
-    ann_scaler : float
-        Trading days of a year, for the ``Long-…`` metrics: 252 as in Qlib, where `risk_analysis` takes 238. Annual
-        figures of the two compare only when they are given one number.
+    ann_scaler : float, optional
+        Sessions of a year, for the ``Long-…`` metrics; those of the settings if not given, as in every annual figure
+        (`periods_per_year`: 238 in the region ``cn``, 252 in ``us``). Qlib takes 252 here and 238 in `risk_analysis`.
     label_col : int
         Which column of the label is judged.
     """
@@ -293,13 +294,13 @@ class SigAnaRecord(ACRecordTemp):
         self,
         recorder: Recorder | None,
         ana_long_short: bool = False,  # noqa: FBT001, FBT002 - the signature users know
-        ann_scaler: float = 252,
+        ann_scaler: float | None = None,
         label_col: int = 0,
         skip_existing: bool = False,  # noqa: FBT001, FBT002 - the signature users know
     ) -> None:
         super().__init__(recorder=recorder, skip_existing=skip_existing)
         self.ana_long_short = ana_long_short
-        self.ann_scaler = ann_scaler
+        self.ann_scaler = periods_per_year("day") if ann_scaler is None else ann_scaler
         self.label_col = label_col
 
     def _generate(
@@ -325,7 +326,8 @@ class SigAnaRecord(ACRecordTemp):
         return made
 
     def _annual(self, name: str, daily: pd.Series) -> dict[str, float]:
-        mean, spread = float(daily.mean()), float(daily.std(ddof=1))
+        known = daily.dropna().to_numpy(dtype="float64")
+        mean, spread = float(known.mean()) if len(known) else math.nan, standard_deviation(known)
         return {
             f"{name} Ann Return": mean * self.ann_scaler,
             f"{name} Ann Sharpe": mean / spread * math.sqrt(self.ann_scaler) if spread > 0 else math.nan,

@@ -25,8 +25,7 @@ _EN: Final[dict[str, str]] = {
     "performance": "Back-test",
     "performance_about": (
         "Daily returns added up, not compounded; strategy after costs. Excess is strategy less benchmark. "
-        "Drawdown is the distance below the highest point so far; the chart counts from the start, the metric max "
-        "drawdown from the end of the first session, as Qlib's. A year is 238 sessions."
+        "Drawdown is the distance below the highest point so far, the start included."
     ),
     "ic": "Information coefficient",
     "ic_about": (
@@ -97,8 +96,7 @@ _ZH: Final[dict[str, str]] = {
     ),
     "performance": "组合回测",
     "performance_about": (
-        "日收益累加（不复利），策略收益已扣成本；超额为策略减基准；回撤为距此前最高点的距离；图中从起点算起，"
-        "“最大回撤”指标与 Qlib 一致，从首个交易日收盘算起。一年按 238 个交易日计。"
+        "日收益累加（不复利），策略收益已扣成本；超额为策略减基准；回撤为距此前最高点（含起点）的距离。"
     ),
     "ic": "信息系数 IC",
     "ic_about": "当日各标的预测分数与标签的相关系数。阴影为均值上下两个标准误（Newey–West）。",

@@ -18,7 +18,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.analysis.metrics import Metric
-from rollwright.analysis.panel import DayPanel, Frame, average_by_day, build_day_panel, rank_by_day, take_column
+from rollwright.analysis.panel import (
+    DayPanel,
+    Frame,
+    average_by_day,
+    build_day_panel,
+    find_varied_days,
+    rank_by_day,
+    share_places,
+    take_column,
+)
 from rollwright.errors import DataError
 
 __all__ = [
@@ -186,7 +195,8 @@ def group_returns(pred: Frame, label: Frame, groups: int = 5, *, date_col: str =
 
     The instruments of a day are ranked by score and cut into `groups` parts of equal size, as near as their number
     allows: instrument of rank ``r`` among ``n``, best first, belongs to group ``floor((r − 1) · groups / n) + 1``.
-    Equal scores belong to one group.
+    Equal scores share their ranks: each counts in a group with the share of them that belongs to it. So on a day on
+    which all scores are equal, all groups have the mean of the day.
 
     Returns
     -------
@@ -199,10 +209,12 @@ def group_returns(pred: Frame, label: Frame, groups: int = 5, *, date_col: str =
     whole = build_day_panel(pred, label, date_col=date_col)
     panel = whole.select(~np.isnan(whole.score))
     counts = panel.count_rows()
-    places = rank_by_day(panel.day, -panel.score) - 1.0
-    part = np.minimum((places * groups / counts[panel.day]).astype(np.intp), groups - 1)
     size = len(panel.days)
-    cells = average_by_day(panel.day * groups + part, panel.label, size * groups).reshape(size, groups)
+    cells = np.empty((size, groups))
+    for part in range(groups):
+        start, stop = -(-part * counts // groups), -(-(part + 1) * counts // groups)
+        shares = share_places(panel.day, -panel.score, start, stop)
+        cells[:, part] = average_by_day(panel.day, panel.label, size, shares)
     cells[counts < groups] = np.nan
     return pd.DataFrame(cells, index=panel.days, columns=[f"Group{place + 1}" for place in range(groups)])
 
@@ -217,8 +229,9 @@ def calc_long_short_return(
     """Return the daily return of holding the best and selling the worst scores, and the mean of all.
 
     With ``k = floor(n · quantile)``: ``(mean label of the k highest − mean label of the k lowest) / 2``, half because
-    the capital is split between both legs, as Qlib's function of this name defines it. Among equal scores the row that
-    comes first is taken. The label must be a plain return, not a standardised one.
+    the capital is split between both legs, as Qlib's function of this name defines it. Equal scores at the edge of a
+    leg share the places that are left in it, where Qlib takes the row that comes first. The label must be a plain
+    return, not a standardised one.
 
     Returns
     -------
@@ -229,12 +242,10 @@ def calc_long_short_return(
         raise DataError(f"quantile {quantile} is not in (0, 0.5]")
     whole = build_day_panel(pred, label, date_col=date_col)
     panel = whole.select(~np.isnan(whole.score) & ~(dropna & np.isnan(whole.label)))
-    legs = np.floor(panel.count_rows() * quantile)
-    best = _rank_in_day(panel.day, -panel.score) < legs[panel.day]
-    worst = _rank_in_day(panel.day, panel.score) < legs[panel.day]
+    legs = np.floor(panel.count_rows() * quantile).astype(np.intp)
     size = len(panel.days)
-    long = average_by_day(panel.day[best], panel.label[best], size)
-    short = average_by_day(panel.day[worst], panel.label[worst], size)
+    long = average_by_day(panel.day, panel.label, size, share_places(panel.day, -panel.score, 0 * legs, legs))
+    short = average_by_day(panel.day, panel.label, size, share_places(panel.day, panel.score, 0 * legs, legs))
     every = average_by_day(whole.day, whole.label, size)
     return panel.to_series((long - short) / 2, "long_short"), panel.to_series(every, "long_avg")
 
@@ -263,15 +274,18 @@ def pred_autocorr(pred: Frame, lag: int = 1, inst_col: str = "instrument", date_
 
 
 def top_turnover(pred: Frame, quantile: float = 0.2, *, date_col: str = "datetime") -> pd.Series:
-    """Return the share of the best `quantile` of each day that was not among the best the day before; first day NaN."""
+    """Return the share of the best `quantile` of each day that was not among the best the day before; first day NaN.
+
+    Equal scores at the edge share the places that are left; what counts is by how much an instrument's share rose.
+    """
     matrix = _to_matrix(pred, date_col)
     values = matrix.to_numpy(dtype=np.float64)
     days, columns = np.nonzero(~np.isnan(values))
-    legs = np.floor(np.bincount(days, minlength=len(values)) * quantile)
-    best = np.zeros(values.shape, dtype=bool)
-    best[days, columns] = _rank_in_day(days, -values[days, columns]) < legs[days]
+    legs = np.floor(np.bincount(days, minlength=len(values)) * quantile).astype(np.intp)
+    best = np.zeros(values.shape)
+    best[days, columns] = share_places(days, -values[days, columns], 0 * legs, legs)
     size = best[1:].sum(axis=1)
-    new = (best[1:] & ~best[:-1]).sum(axis=1)
+    new = np.maximum(best[1:] - best[:-1], 0.0).sum(axis=1)
     shares = np.full(len(values), np.nan)
     np.divide(new, size, out=shares[1:], where=size > 0)
     return pd.Series(shares, index=matrix.index, name="turnover")
@@ -291,30 +305,12 @@ def _correlate(panel: DayPanel, method: Literal["pearson", "spearman"]) -> NDArr
         xy = np.bincount(day, weights=x * y, minlength=size)
         xx = np.bincount(day, weights=x * x, minlength=size)
         yy = np.bincount(day, weights=y * y, minlength=size)
-        varied = _find_varied(day, known.score, size) & _find_varied(day, known.label, size)
+        varied = find_varied_days(day, known.score, size) & find_varied_days(day, known.label, size)
         scale = np.sqrt(xx) * np.sqrt(yy)
         result = np.full(size, np.nan)
         np.divide(xy, scale, out=result, where=varied & (scale > 0))
     clipped: NDArray[np.float64] = np.clip(result, -1.0, 1.0)  # rounding may reach beyond 1 by a bit
     return clipped
-
-
-def _find_varied(day: NDArray[np.intp], values: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
-    """Return which days have two different values; rounding in a mean must not make equal values look different."""
-    first = np.zeros(size)
-    first[day[::-1]] = values[::-1]
-    return np.bincount(day[values != first[day]], minlength=size) > 0
-
-
-def _rank_in_day(day: NDArray[np.intp], values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return each value's place within its day, from 0, ascending; among equal values the first row comes first."""
-    order = np.lexsort((values, day))  # a stable sort
-    sorted_day = day[order]
-    starts = np.concatenate([[True], sorted_day[1:] != sorted_day[:-1]]) if len(day) else np.empty(0, dtype=bool)
-    first = np.maximum.accumulate(np.where(starts, np.arange(len(day)), 0))
-    places = np.empty(len(day), dtype=np.intp)
-    places[order] = np.arange(len(day)) - first
-    return places
 
 
 def _to_matrix(pred: Frame, date_col: str) -> pd.DataFrame:

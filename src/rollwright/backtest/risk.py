@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from rollwright.errors import ConfigError
+from rollwright.config.context import current_settings
+from rollwright.errors import ConfigError, DataError
 
-__all__ = ["periods_per_year", "risk_analysis"]
+__all__ = ["periods_per_year", "risk_analysis", "standard_deviation"]
 
-# Qlib's trading year: 238 sessions of 240 minutes.
-_PER_YEAR: Final = {"day": 238.0, "week": 50.0, "month": 12.0, "min": 240.0 * 238.0}
+_PER_YEAR: Final = {"week": 50.0, "month": 12.0}
+_MINUTES: Final = {"cn": 240.0, "tw": 270.0, "us": 390.0}
 _SPELLINGS: Final = {"d": "day", "w": "week", "mon": "month", "minute": "min"}
+_ROUNDING: Final = 1e-12
 
 
 def periods_per_year(freq: str) -> float:
-    """Return how many periods of `freq` (``day``, ``5min``, ``week``, ``month``) a trading year has.
+    """Return how many periods of `freq` (``day``, ``5min``, ``week``, ``month``) a year has.
+
+    A year has the sessions of the setting ``data.days_per_year``, which goes by the region where it is not set: 238 in
+    ``cn`` and ``tw``, as in Qlib, and 252 in ``us``. A session has the minutes of its region: 240, 270, 390. A year has
+    50 weeks, as in Qlib, and 12 months.
 
     Raises
     ------
@@ -27,9 +35,26 @@ def periods_per_year(freq: str) -> float:
     """
     found = re.fullmatch(r"([1-9]\d*)?([a-z]+)", freq.lower())
     unit = _SPELLINGS.get(found[2], found[2]) if found else ""
-    if found is None or unit not in _PER_YEAR:
+    data = current_settings().data
+    known = {
+        **_PER_YEAR,
+        "day": data.sessions_per_year,
+        "min": data.sessions_per_year * _MINUTES[data.region],
+    }
+    if found is None or unit not in known:
         raise ConfigError(f"{freq!r} is not a frequency", hint="write it as day, 5min, week or month")
-    return _PER_YEAR[unit] / int(found[1] or 1)
+    return known[unit] / int(found[1] or 1)
+
+
+def standard_deviation(values: NDArray[np.float64]) -> float:
+    """Return the standard deviation (``ddof`` 1): NaN with fewer than two values, and 0 when they are all equal.
+
+    Values that differ by rounding only count as equal, so that no ratio is taken over a rounding error.
+    """
+    if len(values) < 2:
+        return math.nan
+    found = float(values.std(ddof=1))
+    return found if found > _ROUNDING * float(np.abs(values).max()) else 0.0
 
 
 def risk_analysis(
@@ -45,8 +70,7 @@ def risk_analysis(
     r : Series
         Returns per period, in order; NaN is left out.
     N : float, optional
-        Periods per year; from `freq` if not given: 238 for ``day``, Qlib's trading year. `SigAnaRecord` annualises with
-        252 unless it is told otherwise, as Qlib's does: annual figures of the two do not compare.
+        Periods per year; those of `freq` if not given, see `periods_per_year`.
     freq : str
         Of the periods of `r`.
     mode : {"sum", "product"}
@@ -60,17 +84,27 @@ def risk_analysis(
     DataFrame
         One column ``risk`` with the rows mean, std, annualized_return, information_ratio, max_drawdown; std has
         ddof 1, and information_ratio is ``mean / std * sqrt(N)``. A figure that is not defined (fewer than two returns,
-        no variance) is NaN. As in Qlib, max_drawdown counts from the end of the first period: a loss in the first
-        period itself is not part of it, so ``[-0.1, 0.05, 0.02]`` has none.
+        no variance) is NaN. max_drawdown counts from the value before the first period, so a loss in it is part of the
+        drawdown: that of ``[-0.1, 0.05, 0.02]`` is -0.1, where Qlib, which counts from its end, finds none. Compounded,
+        an account that lost everything has a mean, an annualized_return and a max_drawdown of -1, and no std.
 
     Raises
     ------
     ConfigError
-        For an unknown `freq` or `mode`.
+        For an unknown `freq` or `mode`, and for an `N` that is not above zero.
+    DataError
+        For a return that is infinite.
     """
     periods = periods_per_year(freq) if N is None else float(N)
     values = np.asarray(r, dtype=np.float64)
     values = values[~np.isnan(values)]
+    if not 0 < periods < math.inf:
+        raise ConfigError(f"N = {N}: a year has more than no periods, and not infinitely many")
+    if np.isinf(values).any():
+        raise DataError(
+            f"{int(np.isinf(values).sum())} of {len(values)} returns are infinite",
+            hint="look for prices of zero beneath them",
+        )
     if mode == "sum":
         figures = _sum_returns(values, periods)
     elif mode == "product":
@@ -78,7 +112,7 @@ def risk_analysis(
     else:
         raise ConfigError(f"mode = {mode!r} is neither `sum` nor `product`")
     mean, std, annualized, drawdown = figures
-    ratio = mean / std * np.sqrt(periods) if std > 0 else np.nan
+    ratio = mean / std * math.sqrt(periods) if std > 0 else math.nan
     rows = {
         "mean": mean,
         "std": std,
@@ -89,27 +123,26 @@ def risk_analysis(
     return pd.Series(rows).to_frame("risk")
 
 
-def _std(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-    return float(values.std(ddof=1)) if len(values) > 1 else np.nan
-
-
-def _sum_returns(
-    values: np.ndarray[tuple[int], np.dtype[np.float64]], periods: float
-) -> tuple[float, float, float, float]:
+def _sum_returns(values: NDArray[np.float64], periods: float) -> tuple[float, float, float, float]:
     if not len(values):
-        return (np.nan,) * 4
+        return (math.nan,) * 4
     mean = float(values.mean())
-    curve = values.cumsum()
-    return mean, _std(values), mean * periods, float((curve - np.maximum.accumulate(curve)).min())
+    curve = np.concatenate([[0.0], values.cumsum()])
+    return mean, standard_deviation(values), mean * periods, float((curve - np.maximum.accumulate(curve)).min())
 
 
-def _compound_returns(
-    values: np.ndarray[tuple[int], np.dtype[np.float64]], periods: float
-) -> tuple[float, float, float, float]:
+def _compound_returns(values: NDArray[np.float64], periods: float) -> tuple[float, float, float, float]:
     if not len(values):
-        return (np.nan,) * 4
-    curve = (1 + values).cumprod()
+        return (math.nan,) * 4
+    if (values <= -1).any():
+        return -1.0, math.nan, -1.0, -1.0
+    curve = np.concatenate([[1.0], (1 + values).cumprod()])
     size = len(values)
     mean = float(curve[-1] ** (1 / size) - 1)
     annualized = float(curve[-1] ** (periods / size) - 1)
-    return mean, _std(np.log1p(values)), annualized, float((curve / np.maximum.accumulate(curve) - 1).min())
+    return (
+        mean,
+        standard_deviation(np.log1p(values)),
+        annualized,
+        float((curve / np.maximum.accumulate(curve) - 1).min()),
+    )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.backtest.costs import Costs
+from rollwright.backtest.tie_order import TieOrder
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.errors import ConfigError
 
@@ -197,10 +198,12 @@ def simulate(
     The scores of session `t` are traded at the close of session ``t + 1``: they are made from what was known after
     the close of `t`. So nothing is traded in the first session, and the scores of the last are not used. A session
     whose predecessor has no scores at all is passed without trading. Sales come before purchases. A holding without
-    a price keeps its last one.
+    a price keeps its last one. Equal scores are told apart by lots drawn from the prices up to the session of the
+    scores, see `TieOrder`.
 
     Guarantees: nothing is bought or sold without a price of the day (but settled, see `MarketPrices.ends`); cash is
-    never negative; ``cash + value`` changes only by price moves and costs; the same input gives the same result.
+    never negative; ``cash + value`` changes only by price moves and costs; the same input gives the same result; the
+    order of the instruments changes nothing, unless the prices of two were equal to the last bit from the beginning on.
 
     Parameters
     ----------
@@ -236,6 +239,8 @@ def simulate(
         price=np.full(width, np.nan),
         age=np.zeros(width, dtype=np.int64),
     )
+    order = TieOrder(width)
+    order.add(market.before)
     # Each session: 1. take its prices, where there are any; 2. settle holdings whose listing has ended; 3. trade on the
     # scores of the session before, sales first; 4. record cash, value and holdings at the close.
     for day in range(sessions):
@@ -243,7 +248,8 @@ def simulate(
         book.settle(day, market.ends)
         if day and asked[day - 1]:
             factor = None if market.factor is None else market.factor[day]
-            _trade_session(strategy, scores[day - 1], book, day, factor, may_sell[day], may_buy[day])
+            _trade_session(strategy, scores[day - 1], book, day, factor, may_sell[day], may_buy[day], order.numbers())
+        order.add(market.close[day], None if market.factor is None else market.factor[day])
         book.close()
     return book.make_simulation(account=float(account))
 
@@ -256,12 +262,13 @@ def _trade_session(
     factor: Floats | None,
     may_sell: NDArray[np.bool_],
     may_buy: NDArray[np.bool_],
+    lots: NDArray[np.uint64],
 ) -> None:
     # 1. The strategy chooses, from yesterday's scores. 2. Sell what may be sold and has been held long enough. 3. Count
     # the places that are free now. 4. Spread the cash evenly over the best purchases; one that cannot be made leaves
     # its place and its cash for the next session.
     before = len(book.held)
-    choice = strategy.choose(scores, np.array(book.held, dtype=np.intp), may_sell & may_buy)
+    choice = strategy.choose(scores, np.array(book.held, dtype=np.intp), may_sell & may_buy, lots=lots)
     sold = 0
     for place in choice.sell.tolist():
         if may_sell[place] and book.age[place] >= strategy.hold_thresh:

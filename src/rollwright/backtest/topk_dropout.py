@@ -39,8 +39,10 @@ class TopkDropoutStrategy:
     Each day the best ``n_drop`` names that are not held (more when places are free) compete with the holdings. Of
     the union, the ``n_drop`` with the lowest scores are dropped: those of them that are held are sold, so nothing is
     sold to buy something worse; where there is nothing to buy, the worst are sold all the same. A holding without
-    score counts as the worst. Equal scores rank in the order of the columns. Cash times ``risk_degree`` is spread
-    evenly over the purchases.
+    score counts as the worst. Cash times ``risk_degree`` is spread evenly over the purchases.
+
+    Equal scores: a holding ranks before a name that is not held, since a tie is no reason to trade; the rest is drawn
+    by lot, anew each session and from prices (`TieOrder`), never by the names.
 
     Guarantees: with ``exceed_topk=False`` never more than ``topk`` holdings; never more than ``n_drop`` sales a day.
 
@@ -132,7 +134,14 @@ class TopkDropoutStrategy:
         if self.hold_thresh < 0:
             raise ConfigError(f"hold_thresh = {self.hold_thresh} must not be negative")
 
-    def choose(self, scores: NDArray[np.float64], held: Places, tradable: NDArray[np.bool_]) -> Choice:
+    def choose(
+        self,
+        scores: NDArray[np.float64],
+        held: Places,
+        tradable: NDArray[np.bool_],
+        *,
+        lots: NDArray[np.uint64] | None = None,
+    ) -> Choice:
         """Return what to sell and to buy.
 
         Parameters
@@ -143,6 +152,8 @@ class TopkDropoutStrategy:
             Holdings, in any order.
         tradable : ndarray of bool [n]
             Asked only with `only_tradable`.
+        lots : ndarray of uint64 [n], optional
+            Among equal scores that are held alike the lowest ranks first; if not given, the first column.
 
         .. warning:: **Look-ahead.** `scores` must have been known before the trade; `simulate` sees to it.
         """
@@ -151,11 +162,13 @@ class TopkDropoutStrategy:
         if self.only_tradable:
             wanted &= tradable
         wanted[held] = False
-        fresh = _take_best(np.flatnonzero(wanted), key, self.n_drop + self.topk - len(held))
+        drawn = np.zeros(len(scores), dtype=np.uint64) if lots is None else lots
+        fresh = _take_best(np.flatnonzero(wanted), key, drawn, self.n_drop + self.topk - len(held))
         both = np.concatenate([held, fresh])
+        new = np.arange(len(both)) >= len(held)
         if self.only_tradable:
-            both = both[tradable[both]]
-        ranked = both[np.lexsort((both, -key[both]))]
+            both, new = both[tradable[both]], new[tradable[both]]
+        ranked = both[np.lexsort((both, drawn[both], new, -key[both]))]
         dropped = np.zeros(len(scores), dtype=np.bool_)
         dropped[ranked[max(len(ranked) - self.n_drop, 0) :]] = True
         return Choice(sell=held[dropped[held]], buy=fresh)
@@ -183,11 +196,11 @@ def _resolve_scores(signal: Any, model: Any, dataset: Any) -> Any:
     return signal
 
 
-def _take_best(places: Places, key: NDArray[np.float64], count: int) -> Places:
-    """Return the `count` of `places` with the highest keys, best first; equal keys in the order of the places."""
+def _take_best(places: Places, key: NDArray[np.float64], lots: NDArray[np.uint64], count: int) -> Places:
+    """Return the `count` of `places` with the highest keys, best first; among equal keys those with the lowest lots."""
     if count <= 0:
         return places[:0]
     if count < len(places):
         bound = np.partition(key[places], len(places) - count)[len(places) - count]
         places = places[key[places] >= bound]
-    return places[np.argsort(-key[places], kind="stable")][:count]
+    return places[np.lexsort((places, lots[places], -key[places]))][:count]

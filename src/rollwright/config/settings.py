@@ -24,6 +24,7 @@ __all__ = ["Settings", "find_root", "load_settings", "user_data_folder"]
 
 PROJECT_FILE: Final = "rollwright.toml"
 STATE_DIR: Final = ".rollwright"
+_SESSIONS_A_YEAR: Final = {"cn": 238.0, "tw": 238.0, "us": 252.0}
 ENV_PREFIX: Final = "ROLLWRIGHT_"
 
 
@@ -44,6 +45,12 @@ class DataSettings(_Section):
     freq: str = "day"
     kernels: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: os.cpu_count() or 1)
     mem_cache_size_limit: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 100.0
+    days_per_year: Annotated[float, Field(gt=0, le=366, allow_inf_nan=False)] | None = None
+
+    @property
+    def sessions_per_year(self) -> float:
+        """Sessions of the year that every annual figure counts: `days_per_year`, or what is usual in the region."""
+        return _SESSIONS_A_YEAR[self.region] if self.days_per_year is None else self.days_per_year
 
 
 class PoolSettings(_Section):
