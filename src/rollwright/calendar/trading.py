@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import date
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.calendar.date_text import explain_no_date, parse_date
 from rollwright.errors import CalendarError, CalendarRangeError, SegmentError
 
-__all__ = ["Session", "SessionLike", "TradingCalendar", "to_session"]
+__all__ = ["Session", "SessionLike", "TradingCalendar", "to_range_end", "to_session"]
 
 Session: TypeAlias = pd.Timestamp
 """The label of a session: a naive timestamp, midnight for a daily calendar."""
@@ -21,10 +24,15 @@ SessionLike: TypeAlias = str | date | np.datetime64
 """What names a date: text, `date`, `datetime`, `pandas.Timestamp` or `numpy.datetime64`, without a time zone."""
 
 _UNIT: Final = "datetime64[s]"
+_PLAIN: Final = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d{1,9})?)?", re.ASCII)
+_PERIOD: Final = re.compile(r"\d{4}(?:-\d\d)?", re.ASCII)
+_WRITE_IT: Final = "write it as YYYY-MM-DD, or pass a date"
 
 
 def to_session(value: SessionLike) -> Session:
     """Return `value` as a naive timestamp; it need not be a session of any calendar.
+
+    A text is read by what it shows (`rollwright.calendar.date_text`), so ``04/01/2010`` and ``today`` are no dates.
 
     Raises
     ------
@@ -32,22 +40,60 @@ def to_session(value: SessionLike) -> Session:
         For anything that is no date, for NaT, and for a date with a time zone: a session is a label, and which
         label an instant belongs to is the market's business, not a conversion.
     """
-    if not isinstance(value, str | date | np.datetime64):
-        raise CalendarError(
-            f"{value!r} is {type(value).__name__}, not a date", hint="write it as YYYY-MM-DD, or pass a date"
-        )
+    if isinstance(value, str):
+        return _read_text(value)
+    if not isinstance(value, date | np.datetime64):
+        raise CalendarError(f"{value!r} is {type(value).__name__}, not a date", hint=_WRITE_IT)
     try:
         stamp = pd.Timestamp(value)
     except (ValueError, TypeError) as error:
-        raise CalendarError(f"{value!r} is not a date", hint="write it as YYYY-MM-DD, or pass a date") from error
+        raise CalendarError(f"{value!r} is not a date", hint=_WRITE_IT) from error
     if pd.isna(stamp):
-        raise CalendarError(f"{value!r} is not a date: it is NaT", hint="write it as YYYY-MM-DD, or pass a date")
+        raise CalendarError(f"{value!r} is not a date: it is NaT", hint=_WRITE_IT)
     if stamp.tzinfo is not None:
-        raise CalendarError(
-            f"{value} has a time zone; sessions are naive labels",
-            hint="convert it to the market's time zone and drop the zone: t.tz_convert(market).tz_localize(None)",
-        )
+        raise _zoned(str(value))
     return stamp
+
+
+def to_range_end(value: SessionLike | None) -> Session | str | None:
+    """Return an end of a range for pandas' `slice_indexer`: as `to_session`, or the text of a whole period.
+
+    ``2020-01-06`` is the whole day, ``2020-01`` the whole month and ``2020`` the whole year, as pandas reads them.
+
+    Raises
+    ------
+    CalendarError
+        As `to_session`.
+    """
+    if not isinstance(value, str):
+        return None if value is None else to_session(value)
+    plain = value.strip()
+    if _PERIOD.fullmatch(plain):
+        return plain
+    stamp = _read_text(value)
+    return stamp.strftime("%Y-%m-%d") if ":" not in plain and stamp == stamp.normalize() else stamp
+
+
+@lru_cache(maxsize=4096)
+def _read_text(text: str) -> Session:
+    if _PLAIN.fullmatch(text):  # by far the most, and pandas reads them to the nanosecond
+        try:
+            return pd.Timestamp(text)
+        except ValueError as error:
+            raise CalendarError(f"{text!r} {explain_no_date(text)}", hint=_WRITE_IT) from error
+    stamp, zoned = parse_date(text)
+    if stamp is None:
+        raise CalendarError(f"{text!r} {explain_no_date(text)}", hint=_WRITE_IT)
+    if zoned:
+        raise _zoned(text)
+    return stamp
+
+
+def _zoned(shown: str) -> CalendarError:
+    return CalendarError(
+        f"{shown} has a time zone; sessions are naive labels",
+        hint="convert it to the market's time zone and drop the zone: t.tz_convert(market).tz_localize(None)",
+    )
 
 
 class TradingCalendar:

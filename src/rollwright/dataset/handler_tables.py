@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.calendar.trading import to_session
+from rollwright.calendar.trading import to_range_end, to_session
 from rollwright.dataset.processors import (
     CSRankNorm,
     CSZFillna,
@@ -295,7 +295,9 @@ def locate_rows(frame: pd.DataFrame, selector: Any, level: str | int | None) -> 
         raise UnknownSettingError(str(level), INDEX_LEVELS, where="the index levels")
     if isinstance(selector, slice):
         values = frame.index.levels[place]  # type: ignore[attr-defined]  # always a MultiIndex
-        keep = values[values.slice_indexer(selector.start, selector.stop)]
+        ends = (selector.start, selector.stop)
+        start, stop = map(to_range_end, ends) if place == 0 else ends
+        keep = values[values.slice_indexer(start, stop)]
     else:
         keep = selector if pd.api.types.is_list_like(selector) else [selector]
     return frame[np.asarray(frame.index.get_level_values(place).isin(keep))]

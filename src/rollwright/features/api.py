@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.calendar.trading import to_session
 from rollwright.config.context import current_settings
 from rollwright.errors import ConfigError, DataError, UnknownInstrumentError, nearest
 from rollwright.expression.engine import Tile, evaluate_each
@@ -100,8 +101,8 @@ class DataFacade:
         universe = universe_of(instruments, source)
         if universe is None:
             return self.list_instruments(list(source.instruments()), start_time, end_time, freq, as_list)
-        low = pd.Timestamp(start_time) if start_time is not None else calendar.first
-        high = pd.Timestamp(end_time) if end_time is not None else calendar.last
+        low = to_session(start_time) if start_time is not None else calendar.first
+        high = to_session(end_time) if end_time is not None else calendar.last
         found: dict[str, list[tuple[pd.Timestamp, pd.Timestamp]]] = {}
         for code, spans in universe.lifetimes.items():
             cut = [(max(start, low), min(end, high)) for start, end in spans]

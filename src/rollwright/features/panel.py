@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import pandas as pd
 
-from rollwright.calendar.trading import TradingCalendar
+from rollwright.calendar.trading import TradingCalendar, to_range_end
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.slots import find_default_module
 from rollwright.core.canonical import sha256_hex
@@ -293,12 +293,8 @@ def open_panel(
 
 def session_range(dates: pd.DatetimeIndex, start: Any, end: Any) -> range:
     """Return the positions of the closed range in `dates`; a text without time of day means the whole day."""
-    low, high, _ = dates.slice_indexer(_to_bound(start), _to_bound(end)).indices(len(dates))
+    low, high, _ = dates.slice_indexer(to_range_end(start), to_range_end(end)).indices(len(dates))
     return range(low, max(low, high))
-
-
-def _to_bound(value: Any) -> Any:
-    return value if value is None or isinstance(value, str) else pd.Timestamp(value)
 
 
 def _report_empty(groups: Sequence[FieldGroup], matrices: Sequence[Matrix]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.calendar.trading import SessionLike, to_range_end
 from rollwright.errors import DataError, UnknownFieldError, nearest
 from rollwright.features.row_layout import RowLayout
 from rollwright.features.store.pages import copy_rows
@@ -106,9 +107,9 @@ class RowLabels:
         """Whether the rows are sorted by session."""
         return bool((self.date_codes[1:] >= self.date_codes[:-1]).all())
 
-    def select_range(self, start: object, end: object) -> slice | NDArray[np.bool_]:
+    def select_range(self, start: SessionLike | None, end: SessionLike | None) -> slice | NDArray[np.bool_]:
         """Return a slice or mask that selects the rows of a closed range of dates; None means open."""
-        chosen = self.dates.slice_indexer(start, end)
+        chosen = self.dates.slice_indexer(to_range_end(start), to_range_end(end))
         low, high, _ = chosen.indices(len(self.dates))
         if self.is_sorted():
             first, last = np.searchsorted(self.date_codes, [low, max(low, high)])

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from rollwright.calendar.date_text import explain_no_date, parse_dates
 from rollwright.calendar.trading import Session
 from rollwright.errors import CorruptFileError, DataError, UnknownInstrumentError
 from rollwright.market.folder.layout import INSTRUMENTS, check_code, refuse_case_twins
 from rollwright.market.source import Lifetimes
 
 __all__ = ["extend_lifetimes", "format_lifetimes", "parse_lifetimes", "universe_names"]
-
-_DATE_FORMS: Final = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S")
 
 
 def universe_names(root: Path) -> list[str]:
@@ -72,17 +70,13 @@ def _lines(path: Path, data: bytes) -> list[str]:
 
 
 def _dates(path: Path, texts: list[str], lines: list[int]) -> pd.DatetimeIndex:
-    dates = pd.DatetimeIndex([pd.NaT] * len(texts)).as_unit("s")
-    for form in _DATE_FORMS:
-        parsed = pd.DatetimeIndex(pd.to_datetime(texts, format=form, errors="coerce")).as_unit("s")
-        dates = dates.where(dates.notna(), parsed)
-        if not dates.hasnans:
-            break
-    wrong = np.flatnonzero(dates.isna())
+    dates = parse_dates(texts)
+    wrong = np.flatnonzero(np.isnat(dates.clock) | dates.zoned)
     if len(wrong):
         at = int(wrong[0])
-        raise CorruptFileError(path, f"line {lines[at]}: {texts[at][:40]!r} is not a date of the form YYYY-MM-DD")
-    return dates
+        why = "has a time zone" if dates.zoned[at] else explain_no_date(texts[at])
+        raise CorruptFileError(path, f"line {lines[at]}: {texts[at][:40]!r} {why}", hint="write it as YYYY-MM-DD")
+    return pd.DatetimeIndex(dates.clock).as_unit("s")
 
 
 def _merge_ranges(spans: Iterable[tuple[Session, Session]]) -> tuple[tuple[Session, Session], ...]:
