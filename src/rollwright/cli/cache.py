@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, print_json, stderr
+from rollwright.cli.console import AsJson, print_json, print_text, stderr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,11 +29,11 @@ def list_command(as_json: AsJson = False) -> None:
         print_json(asdict(listing))
         return
     if not listing.files:
-        print(f"{listing.root}: nothing is stored")
+        print_text(f"{listing.root}: nothing is stored")
         return
     _print_files(listing.files)
     limit = f", of {_format_size(listing.limit)} allowed" if listing.limit is not None else ""
-    print(f"{listing.root}: {len(listing.files)} files, {_format_size(listing.size)}{limit}")
+    print_text(f"{listing.root}: {len(listing.files)} files, {_format_size(listing.size)}{limit}")
 
 
 @cache_app.command("prune")
@@ -69,15 +69,17 @@ def prune_command(
     if as_json:
         print_json(asdict(done))
         return
-    print(f"{done.root}: {len(done.files)} files removed, {_format_size(done.size)}")
+    print_text(f"{done.root}: {len(done.files)} files removed, {_format_size(done.size)}")
 
 
 def _print_files(files: Sequence[CacheFile]) -> None:
-    print(f"{'size':>10}  {'rows':>11}  {'columns':>7}  {'last used':20}  {'state':9}  {'freq':6}  universe / columns")
+    print_text(
+        f"{'size':>10}  {'rows':>11}  {'columns':>7}  {'last used':20}  {'state':9}  {'freq':6}  universe / columns"
+    )
     for file in files:
         more = f" and {file.columns - 1} more" if file.columns > 1 else ""
         state = "in use" if file.in_use else file.state
-        print(
+        print_text(
             f"{_format_size(file.size):>10}  {file.rows:>11,}  {file.columns:>7,}  {file.last_used:20}  {state:9}  "
             f"{file.freq:6}  {file.universe}: {file.expression}{more}"
         )

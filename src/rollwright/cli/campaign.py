@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, clean_stdout, print_json, stderr
+from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, stderr
 
 if TYPE_CHECKING:
     from rollwright.campaign.results import CampaignResult
@@ -67,9 +67,9 @@ def run_once(
     if as_json:
         print_json({"recorder": recorder.id, "metrics": metrics})
         return 0
-    print(f"recorder {recorder.id} of experiment {recorder.experiment_id}: {recorder.status}")
+    print_text(f"recorder {recorder.id} of experiment {recorder.experiment_id}: {recorder.status}")
     for name, value in sorted(metrics.items()):
-        print(f"  {name:<12} {value: .4f}")
+        print_text(f"  {name:<12} {value: .4f}")
     show_tracking(campaign.settings)
     return 0
 
@@ -155,7 +155,7 @@ def show_result(result: CampaignResult) -> None:
 
     for variant in result.variants:
         name = result.name if len(result.variants) == 1 else f"{result.name}, {variant.variant}"
-        print(f"{name}: {variant.windows} windows, {variant.days} days, {variant.rows:,} predictions")
+        print_text(f"{name}: {variant.windows} windows, {variant.days} days, {variant.rows:,} predictions")
         table = Table()
         table.add_column("measure")
         table.add_column("value", justify="right")
@@ -163,8 +163,8 @@ def show_result(result: CampaignResult) -> None:
             table.add_row(metric.label, metric.text)
         Console().print(table)
         for label, path in variant.files.items():
-            print(f"{label:<12} {path}")
+            print_text(f"{label:<12} {path}")
     for note in result.notes:
         stderr.print(f"note: {note}")
     for label, path in result.files.items():
-        print(f"{label:<12} {path}")
+        print_text(f"{label:<12} {path}")

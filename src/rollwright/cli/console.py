@@ -6,19 +6,22 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.text import escape_lines
 from rollwright.core.masking import mask_secrets
+from rollwright.core.text import escape_lines
 from rollwright.errors import RollwrightError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["AsJson", "ErrorConsole", "clean_stdout", "print_json", "stderr"]
+__all__ = ["AsJson", "ErrorConsole", "clean_stdout", "print_json", "print_text", "stderr"]
+
+LONGEST = 16_000
+"""Characters of one message that are shown; what is longer loses its middle."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 
@@ -40,7 +43,7 @@ class ErrorConsole:
 
     def print(self, text: str = "", *, style: str | None = None) -> None:
         """Print one message; markup in it is not interpreted, and what would move the cursor is escaped."""
-        self.console.print(escape_lines(text), style=style, markup=False)
+        self.console.print(escape_lines(text, longest=LONGEST), style=style, markup=False)
 
     def print_error(self, error: RollwrightError) -> None:
         """Print what happened, and what to do."""
@@ -57,6 +60,11 @@ def print_json(data: object, *, ok: bool = True) -> None:
     print(json.dumps({"ok": ok, "data": data}, indent=1, ensure_ascii=True, default=str))
 
 
+def print_text(text: str) -> None:
+    """Print lines for people; what would move the cursor or turn text around is escaped."""
+    print(escape_lines(text))
+
+
 @contextmanager
 def clean_stdout() -> Iterator[None]:
     """Send to stderr what is written to stdout inside, whoever writes it.
@@ -64,7 +72,8 @@ def clean_stdout() -> Iterator[None]:
     A user's own model prints, and so do libraries below Python and processes started inside; standard output is data,
     and stays so.
     """
-    sys.stdout.flush()
+    with suppress(OSError, ValueError, AttributeError):  # it may be closed, or none at all
+        sys.stdout.flush()
     try:
         kept = os.dup(1)
         os.dup2(2, 1)

@@ -153,7 +153,7 @@ def _print_check(report: CheckReport) -> None:
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+    print(json.dumps(value, indent=1, ensure_ascii=True, default=str))
 
 
 def _say(text: str) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, print_json, stderr
+from rollwright.cli.console import AsJson, print_json, print_text, stderr
 
 __all__ = ["key_app", "trust_app"]
 
@@ -25,13 +25,13 @@ def show_command(as_json: AsJson = False) -> None:
     if as_json:
         print_json(asdict(listing))
         return
-    print(f"folder   {listing.folder}")
+    print_text(f"folder   {listing.folder}")
     if listing.public is not None:
-        print(f"signs    {listing.public}")
+        print_text(f"signs    {listing.public}")
         for key in listing.keys[:1]:
-            print(f"verifies {key}")
+            print_text(f"verifies {key}")
         return
-    print(f"signs    {listing.keys[0] if listing.keys else 'no key yet: the first use makes one'}")
+    print_text(f"signs    {listing.keys[0] if listing.keys else 'no key yet: the first use makes one'}")
 
 
 @key_app.command("list")
@@ -44,7 +44,7 @@ def list_command(as_json: AsJson = False) -> None:
         print_json(asdict(listing))
         return
     for place, key in enumerate(listing.keys):
-        print(f"{key}  {'verifies' if place or listing.public is not None else 'signs'}")
+        print_text(f"{key}  {'verifies' if place or listing.public is not None else 'signs'}")
 
 
 @key_app.command("export")
@@ -53,7 +53,7 @@ def export_command(path: Annotated[Path, typer.Argument(metavar="FILE", help="Ne
     from rollwright.app.keys import export_key  # noqa: PLC0415 - keeps --help light
 
     _ask(f"whoever reads {path} can make your machines run code. Write the key?")
-    print(f"{path}: key {export_key(path)[:16]}")
+    print_text(f"{path}: key {export_key(path)[:16]}")
     stderr.print("carry it over a way you trust, `rollwright key import` it there, and remove the file")
 
 
@@ -88,9 +88,9 @@ def _announce_key(key: str) -> None:
     from rollwright.app.keys import list_keys  # noqa: PLC0415 - keeps --help light
 
     if list_keys().public is None:
-        print(f"key {key[:16]} signs")
+        print_text(f"key {key[:16]} signs")
         return
-    print(f"key {key[:16]} verifies")
+    print_text(f"key {key[:16]} verifies")
     stderr.print("this machine signs in its own name since `rollwright key share`")
 
 
@@ -111,7 +111,7 @@ def trust_command(
     from rollwright.app.keys import trust  # noqa: PLC0415 - keeps --help light
 
     entry = trust(given, name=name)
-    print(f"{entry.kind} {entry.name} is trusted")
+    print_text(f"{entry.kind} {entry.name} is trusted")
 
 
 @trust_app.command("list")
@@ -124,7 +124,7 @@ def trusted_command(as_json: AsJson = False) -> None:
         print_json([asdict(row) for row in rows])
         return
     for row in rows:
-        print(f"{row.kind:8} {row.name:20} {row.value}")
+        print_text(f"{row.kind:8} {row.name:20} {row.value}")
 
 
 @trust_app.command("rm")
@@ -135,4 +135,4 @@ def distrust_command(
     from rollwright.app.keys import stop_trusting  # noqa: PLC0415 - keeps --help light
 
     entry = stop_trusting(given)
-    print(f"{entry.kind} {entry.name} is not trusted any more")
+    print_text(f"{entry.kind} {entry.name} is not trusted any more")

@@ -11,7 +11,8 @@ import typer
 from rollwright.cli.console import print_json, stderr
 from rollwright.cli.pool_change import change_app
 from rollwright.cli.pool_options import AsJson, Ids, PoolName, StatusNames, Url, Where, make_selection
-from rollwright.cli.text import escape_lines, escape_text, format_duration, format_time, print_table
+from rollwright.cli.text import format_duration, format_time, print_table
+from rollwright.core.text import escape_lines, escape_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

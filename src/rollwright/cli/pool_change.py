@@ -21,7 +21,7 @@ from rollwright.cli.pool_options import (
     confirm,
     make_selection,
 )
-from rollwright.cli.text import escape_text
+from rollwright.core.text import escape_text
 
 if TYPE_CHECKING:
     from rollwright.app.pool import Selection

@@ -9,7 +9,8 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from rollwright.cli.console import stderr
-from rollwright.cli.text import escape_text, format_duration
+from rollwright.cli.text import format_duration
+from rollwright.core.text import escape_text
 from rollwright.pool.states import Status
 from rollwright.pool.waiting import WaitProgress
 

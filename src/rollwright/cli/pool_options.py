@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollwright.cli.console import AsJson, stderr
-from rollwright.cli.text import escape_text
+from rollwright.core.text import escape_text
 
 if TYPE_CHECKING:
     from rollwright.app.pool import Selection

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollwright.cli.console import AsJson, clean_stdout, print_json, stderr
+from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, stderr
 
 if TYPE_CHECKING:
     from rollwright.app.replay import Replay
@@ -86,22 +86,22 @@ def _list_changes(changed: Iterable[tuple[str, str, str]]) -> list[dict[str, str
 def _show_story(story: RunDetails) -> None:
     for name, value in _collect_facts(story.run).items():
         if value is not None:
-            print(f"{name:<12} {value}")
+            print_text(f"{name:<12} {value}")
     for name, number in sorted(story.metrics.items()):
-        print(f"{'metric':<12} {name} {number:.6g}")
+        print_text(f"{'metric':<12} {name} {number:.6g}")
     for ref in story.artifacts:
-        print(f"{'artifact':<12} {ref.name} {ref.length:,} bytes sha256 {ref.sha256[:12]}")
+        print_text(f"{'artifact':<12} {ref.name} {ref.length:,} bytes sha256 {ref.sha256[:12]}")
     if not story.provenance:
         stderr.print("where its model comes from was not recorded")
         return
-    print("\nwhere its model comes from")
+    print_text("\nwhere its model comes from")
     later = {name: now for name, _, now in story.changed}
     for name, text in _flatten(story.provenance):
         mark = f"   now: {later[name] or 'none'}" if name in later else ""
-        print(f"  {name:<30} {text}{mark}")
+        print_text(f"  {name:<30} {text}{mark}")
     for name, then, now in story.changed:
         if not then:
-            print(f"  {name:<30} none   now: {now}")
+            print_text(f"  {name:<30} none   now: {now}")
 
 
 def _show_replay(done: Replay) -> None:
@@ -111,7 +111,7 @@ def _show_replay(done: Replay) -> None:
     _print_table(("artifact", "then", "now"), rows)
     if done.changed:
         _print_table(("what differs", "then", "now"), done.changed)
-    print(f"{done.run.title()}: {'the same bytes' if done.same else 'NOT the same bytes'}")
+    print_text(f"{done.run.title()}: {'the same bytes' if done.same else 'NOT the same bytes'}")
     if done.same:
         return
     stderr.print(_explain(done))

@@ -1,28 +1,15 @@
-"""Format tables, times and untrusted text for a terminal, with control characters escaped."""
+"""Format tables and times for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-__all__ = ["escape_lines", "escape_text", "format_duration", "format_time", "print_table"]
+from rollwright.core.text import escape_text
+
+__all__ = ["format_duration", "format_time", "print_table"]
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
-
-
-def escape_text(value: object, *, longest: int | None = None) -> str:
-    """Return a value as one line of text; control characters, and those that turn text around, are escaped."""
-    text = "".join(char if char.isprintable() else _escape_char(char) for char in str(value))
-    return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
-
-
-def escape_lines(text: str) -> str:
-    """Return text of several lines, such as a traceback, with its line breaks and all else as `escape_text` does."""
-    return "\n".join(escape_text(line.replace("\t", "    ")) for line in text.split("\n"))
-
-
-def _escape_char(char: str) -> str:
-    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, right: Collection[str] = ()) -> None:

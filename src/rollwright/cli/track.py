@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, print_json, stderr
+from rollwright.cli.console import AsJson, print_json, print_text, stderr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ def status(as_json: AsJson = False) -> None:
     if as_json:
         print_json(asdict(found))
         return
-    print(f"runs are recorded at {found.uri}")
+    print_text(f"runs are recorded at {found.uri}")
     _print_abandoned(found.abandoned, "its process died; `rollwright track sync` ends it as FAILED")
     _print_boxes(found.outboxes)
 
@@ -69,10 +69,10 @@ def relocate(
         print_json({"dry_run": dry_run, "locations": [asdict(item) for item in found]})
         return
     for item in found[:5]:
-        print(f"{item.kind} {item.id}: {item.before} -> {item.after}")
+        print_text(f"{item.kind} {item.id}: {item.before} -> {item.after}")
     if len(found) > 5:
-        print(f"… and {len(found) - 5} more")
-    print(f"{len(found)} locations {'would be' if dry_run else 'were'} rewritten")
+        print_text(f"… and {len(found) - 5} more")
+    print_text(f"{len(found)} locations {'would be' if dry_run else 'were'} rewritten")
 
 
 @track_app.command()
@@ -84,7 +84,7 @@ def ui(as_json: AsJson = False) -> None:
     if as_json:
         print_json({kind: line})
         return
-    print(line)
+    print_text(line)
     if kind == "command":
         stderr.print("then open http://127.0.0.1:5000; files missing there after a move: `rollwright track relocate`")
     if ":***@" in line:
@@ -93,7 +93,7 @@ def ui(as_json: AsJson = False) -> None:
 
 def _print_abandoned(runs: Sequence[AbandonedRun], what: str) -> None:
     for run in runs:
-        print(f"run {run.run_id} of process {run.pid}: {what}")
+        print_text(f"run {run.run_id} of process {run.pid}: {what}")
 
 
 def _print_boxes(boxes: Sequence[OutboxReport]) -> None:
@@ -101,11 +101,13 @@ def _print_boxes(boxes: Sequence[OutboxReport]) -> None:
         if box.away is not None:
             stderr.print(f"{box.uri} does not answer: {box.away}", style="yellow")
         sent = f", {box.sent} entries sent" if box.sent else ""
-        print(f"{box.uri}: {box.runs} runs recorded here, {len(box.waiting)} waiting{sent}")
+        print_text(f"{box.uri}: {box.runs} runs recorded here, {len(box.waiting)} waiting{sent}")
         if box.waiting:
-            print(f"  {'run':32}  {'status':9}  {'started (UTC)':19}  {'entries':>7}  {'files':>5}  name")
+            print_text(f"  {'run':32}  {'status':9}  {'started (UTC)':19}  {'entries':>7}  {'files':>5}  name")
         for run in box.waiting:
             started = run.started.removesuffix("+00:00").replace("T", " ")
-            print(f"  {run.run_id:32}  {run.status:9}  {started:19}  {run.operations:>7}  {run.files:>5}  {run.name}")
+            print_text(
+                f"  {run.run_id:32}  {run.status:9}  {started:19}  {run.operations:>7}  {run.files:>5}  {run.name}"
+            )
         for line in box.refused:
             stderr.print(f"refused for good: {line}", style="red")

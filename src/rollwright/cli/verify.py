@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, clean_stdout, print_json, stderr
+from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, stderr
 
 if TYPE_CHECKING:
     from rollwright.app.verify import Verification
@@ -43,10 +43,10 @@ def verify(
 
 def _show(found: Verification) -> None:
     for finding in found.findings:
-        print(f"{finding.severity:8} {finding.kind:12} {finding.where}")
-        print(f"{'':8} {'':12} {finding.message}{f' [{finding.run}]' if finding.run else ''}")
+        print_text(f"{finding.severity:8} {finding.kind:12} {finding.where}")
+        print_text(f"{'':8} {'':12} {finding.message}{f' [{finding.run}]' if finding.run else ''}")
     errors = sum(finding.severity == "error" for finding in found.findings)
-    print(
+    print_text(
         f"{found.root}: {found.runs:,} runs, {found.artifacts:,} artifacts, {found.size / 1e6:,.1f} MB, "
         f"{found.databases} databases: {errors} errors, {len(found.findings) - errors} warnings"
     )

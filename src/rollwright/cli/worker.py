@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from rollwright.cli.campaign import Jobs, default_jobs
-from rollwright.cli.console import clean_stdout, print_json, stderr
+from rollwright.cli.console import clean_stdout, print_json, print_text, stderr
 from rollwright.cli.pool_options import AsJson, PoolName, Url, Where, make_selection
 from rollwright.cli.text import format_duration, print_table
 
@@ -87,7 +87,7 @@ def list_command(pool: PoolName, url: Url = None, as_json: AsJson = False) -> No
         )
         return
     if not holders:
-        print("no worker holds a task")
+        print_text("no worker holds a task")
         return
     rows = [
         [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final, TypeAlias
@@ -10,6 +11,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 from rollwright.config.context import current_settings, open_part
 from rollwright.core.canonical import JSON, canonical_json, parse_json
 from rollwright.core.clock import Clock, SystemClock
+from rollwright.core.masking import mask_secrets
 from rollwright.errors import (
     ConfigError,
     DamagedTaskError,
@@ -204,7 +206,7 @@ class TaskManager(Serializable):
             try:
                 yield task
             except Exception as error:
-                self._give_up(task, "failed", error=f"{type(error).__name__}: {error}", retry=True)
+                self._give_up(task, "failed", error=_describe(error), retry=True)
                 raise
             except BaseException:  # an interrupt, an exit, or an abandoned iterator
                 self._give_up(task, "released")
@@ -523,3 +525,8 @@ class TaskManager(Serializable):
         if freed:
             _logger.warning("tasks.reaped pool=%s tasks=%s", self.task_pool, ",".join(freed))
         return freed
+
+
+def _describe(error: Exception) -> str:
+    """Return an exception as one line or a few, secrets hidden, also one whose text cannot be made."""
+    return mask_secrets("".join(traceback.format_exception_only(error)).rstrip())

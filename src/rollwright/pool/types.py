@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, cast
 
 from rollwright.core.canonical import JSON, canonical_json, parse_json, with_segment_tuples
 from rollwright.core.references import store_large_result, to_reference
+from rollwright.core.text import storable_text
 from rollwright.errors import (
     ConfigError,
     IllegalTransitionError,
@@ -43,6 +44,8 @@ __all__ = [
 ]
 
 MAX_RESULT_BYTES: Final = 64 * 1024
+MAX_ERROR: Final = 32_000
+"""Characters of an error text that are kept; what is longer loses its middle."""
 Topic = Literal["work", "end"]
 """What can be listened for: that there may be a task to take, and that tasks ended."""
 
@@ -318,6 +321,9 @@ class Outcome:
     retry: bool = False
     delay: float = 0.0
 
+    def __post_init__(self) -> None:
+        _make_storable(self, "error", longest=MAX_ERROR)
+
     @classmethod
     def done(cls, lease: Lease, *, result: str = "null", validity: str | None = None) -> Outcome:
         """Return success; `result` and `validity` are JSON texts, see `encode_result`."""
@@ -330,7 +336,7 @@ class Outcome:
 
     @classmethod
     def failed(cls, lease: Lease, *, error: str, retry: bool = True, delay: float = 0.0) -> Outcome:
-        """Return a failure with its traceback.
+        """Return a failure with its traceback, as every store keeps it: see `storable_text`.
 
         With `retry` and attempts left the task goes back to the state it was claimed from, not before `delay`
         seconds have passed; otherwise it is ``failed``.
@@ -395,6 +401,14 @@ class Amendment:
 
     def __post_init__(self) -> None:
         _check_priority(self.priority or 0)
+        _make_storable(self, "error", longest=MAX_ERROR)
+
+
+def _make_storable(value: object, name: str, *, longest: int) -> None:
+    """Let the text `name` of a frozen value be what every store can hold, so that all of them hold the same."""
+    text: str | None = getattr(value, name)
+    if text is not None:
+        object.__setattr__(value, name, storable_text(text, longest=longest))
 
 
 def _check_priority(priority: int) -> None:

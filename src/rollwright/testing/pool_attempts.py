@@ -148,6 +148,33 @@ class AttemptsConformance:
         for record in pool.store.get(POOL, ids):
             assert record.ended == pool.history(record.task_id)[-1].at
 
+    def test_an_error_text_is_kept_whatever_it_holds_and_reads_the_same_from_every_store(
+        self, pool: StoreUnderTest
+    ) -> None:
+        (task_id,) = pool.put("a")
+        text = "cannot read caf\udce9.csv\n\tat \x1b[31mline\x00 3\r\n研究 \U0001f40d"
+        pool.store.settle([Outcome.failed(pool.take(), error=text, retry=False)]).check()
+        kept = "cannot read caf\\udce9.csv\n\tat \\x1b[31mline\\x00 3\n研究 \U0001f40d"
+        assert pool.store.get(POOL, [task_id])[0].error == kept
+        assert pool.history(task_id)[-1].detail == kept
+
+    def test_an_error_text_of_megabytes_keeps_its_beginning_and_its_end(self, pool: StoreUnderTest) -> None:
+        (task_id,) = pool.put("a")
+        text = "Traceback\n" + "x" * 5_000_000 + "\nValueError: the cause"
+        pool.store.settle([Outcome.failed(pool.take(), error=text, retry=False)]).check()
+        error = pool.store.get(POOL, [task_id])[0].error or ""
+        assert len(error) < 40_000
+        assert error.startswith("Traceback\n")
+        assert error.endswith("\nValueError: the cause")
+        assert "characters left out" in error
+
+    def test_a_reason_given_by_hand_is_kept_whatever_it_holds(self, pool: StoreUnderTest) -> None:
+        (task_id,) = pool.put("a")
+        pool.store.amend(POOL, None, Amendment(status=Status.FAILED, error="\udce9\x00"))
+        assert pool.store.get(POOL, [task_id])[0].error == "\\udce9\\x00"
+        pool.store.pause(POOL, reason="caf\udce9")
+        assert pool.store.stat(POOL).reason == "caf\\udce9"
+
     def test_a_failure_without_retry_is_final(self, pool: StoreUnderTest) -> None:
         (task_id,) = pool.put("a")
         pool.store.settle([Outcome.failed(pool.take(), error="bad input", retry=False)])

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from rollwright.core.clock import Clock, SystemClock
+from rollwright.core.text import storable_text
 from rollwright.errors import IllegalTransitionError, LeaseLostError, PoolError, TaskNotFoundError
 from rollwright.pool.notifier import ThreadNotifier, ThreadWaker, topics_of
 from rollwright.pool.query import Query, matches
@@ -325,7 +326,7 @@ class MemoryStore:
         check_pool_name(pool)
         with self._mutex:
             before = len(self._paused)
-            self._paused.setdefault(pool, (self._clock(), reason))
+            self._paused.setdefault(pool, (self._clock(), reason and storable_text(reason)))
             return len(self._paused) > before
 
     def resume(self, pool: str) -> bool:

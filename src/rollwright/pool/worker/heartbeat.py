@@ -9,6 +9,7 @@ import secrets
 import threading
 from typing import Self
 
+from rollwright.core.text import storable_text
 from rollwright.errors import PoolError
 from rollwright.pool.store import TaskLeases
 
@@ -19,7 +20,7 @@ _logger = logging.getLogger("rollwright.pool")
 
 def new_owner() -> str:
     """Return a name for one worker that nobody else has: host, process and chance."""
-    return f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
+    return storable_text(f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}")
 
 
 class Heartbeat:

@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
-from typing import Any, Final
+from typing import Any
 
 from rollwright.config.construct import load_function
 from rollwright.config.context import install
@@ -20,13 +20,14 @@ from rollwright.core.canonical import parse_json
 from rollwright.core.masking import MaskingFormatter, mask_secrets
 from rollwright.core.posix import kill_when_closed
 from rollwright.core.references import from_reference
+from rollwright.core.streams import make_streams_tolerant
+from rollwright.core.text import storable_text
 from rollwright.pool.stored_definition import check_definition
+from rollwright.pool.types import MAX_ERROR
 from rollwright.pool.worker.backoff import worth_retrying
 from rollwright.pool.worker.task_function import encode_returned
 
 __all__ = ["load_entry", "run_worker_process"]
-
-_MAX_TRACEBACK: Final = 32_000
 
 
 def run_worker_process(tasks: Connection, lifeline: Connection) -> None:
@@ -41,6 +42,7 @@ def run_worker_process(tasks: Connection, lifeline: Connection) -> None:
         when the worker ends, however it does.
     """
     _end_with(lifeline)
+    make_streams_tolerant()  # what a model prints must not end it
     for name in (signal.SIGINT, signal.SIGTERM):  # both reach whole groups of processes; the worker decides here
         signal.signal(name, signal.SIG_IGN)
     try:
@@ -84,7 +86,7 @@ def _prepare(terms: Mapping[str, Any]) -> dict[str, Any]:
             install(Settings.model_validate_json(terms["settings"]))
         load_entry(terms["entry"])
     except Exception:  # noqa: BLE001 - the worker boundary: sent to the worker, which stops
-        return {"kind": "broken", "error": mask_secrets(traceback.format_exc())[-_MAX_TRACEBACK:]}
+        return {"kind": "broken", "error": _last_traceback()}
     return {"kind": "ready"}
 
 
@@ -110,9 +112,13 @@ def _run(function: Callable[..., Any], message: Mapping[str, Any], kwargs: Mappi
     except BaseException as error:  # noqa: BLE001 - the worker boundary: an exit of the function is its failure
         return {
             "kind": "raised",
-            "error": mask_secrets(traceback.format_exc())[-_MAX_TRACEBACK:],
+            "error": _last_traceback(),
             "retry": worth_retrying(error),
         }
+
+
+def _last_traceback() -> str:
+    return storable_text(mask_secrets(traceback.format_exc()), longest=MAX_ERROR)
 
 
 def _send(tasks: Connection, message: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from rollwright.core.clock import Clock
+from rollwright.core.text import storable_text
 from rollwright.errors import (
     IllegalTransitionError,
     LeaseLostError,
@@ -479,7 +480,7 @@ class MongoStore:
     def pause(self, pool: str, *, reason: str | None = None) -> bool:
         """Let nobody take tasks of `pool` until `resume`; a claim that is on its way may still take one."""
         check_pool_name(pool)
-        update = {"$set": {"paused_at": self._db.clock(), "reason": reason}}
+        update = {"$set": {"paused_at": self._db.clock(), "reason": reason and storable_text(reason)}}
         with self._db.translate():
             self._db.retry(lambda: self._db.pools.update_one({"_id": pool}, {"$setOnInsert": {"work": 0}}, upsert=True))
             going = {"_id": pool, "paused_at": None}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from rollwright.core.optional import require
+from rollwright.core.text import storable_text
 from rollwright.errors import IllegalTransitionError, PoolError
 from rollwright.pool.notifier import topics_of
 from rollwright.pool.query import Query
@@ -28,14 +28,11 @@ __all__ = ["ServerNotifier", "amend_tasks", "delete_tasks", "keepable", "put_chu
 _logger = logging.getLogger("rollwright.pool")
 
 _AMONG: Final = " AND id = ANY(%(among)s::bigint[])"
-_UNKEEPABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def keepable(text: str | None) -> str | None:
-    r"""Return a text as the server can keep it: NUL and lone surrogates are written as ``\x00`` and ``\ud800``."""
-    if text is None or _UNKEEPABLE.search(text) is None:
-        return text
-    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+    """Return a text as the server can keep it, as `storable_text` does; None stays None."""
+    return None if text is None else storable_text(text)
 
 
 class ServerNotifier:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright.core.clock import BootClock, SystemBootClock, SystemClock
+from rollwright.core.text import storable_text
 from rollwright.errors import (
     IllegalTransitionError,
     LeaseLostError,
@@ -396,7 +397,7 @@ class SqliteStore:
         """Let nobody take tasks of `pool` until `resume`."""
         check_pool_name(pool)
         with self._file.write() as connection:
-            return connection.execute(sql.PAUSE, (pool, self._clock(), reason)).rowcount > 0
+            return connection.execute(sql.PAUSE, (pool, self._clock(), reason and storable_text(reason))).rowcount > 0
 
     def resume(self, pool: str) -> bool:
         """Let tasks be taken again."""
