@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rollwright.expression.ladder import Ladder, newer, older, split
 from rollwright.expression.moments import Counts, Moments
-from rollwright.expression.quantiles import MEDIAN, Quantile, SortedWindows
+from rollwright.expression.quantiles import MEDIAN, Quantile, window_quantiles
 
 
 def _levels(window: int) -> set[int]:
@@ -67,7 +67,6 @@ def test_a_full_window_has_the_same_bits_with_and_without_a_mask() -> None:
 @pytest.mark.parametrize("level", [Quantile(0.0), Quantile(0.2), MEDIAN, Quantile(0.8), Quantile(1.0)])
 def test_order_statistics_by_network_are_those_of_sorting(window: int, level: Quantile) -> None:
     values = np.random.default_rng(window).integers(0, 40, (260, 2)).astype(np.float32)
-    ranks = {window: tuple(int(rank) for rank in level.ranks(np.float64(window))[:2])}
-    found = SortedWindows(values, ranks).pick(window, np.float64(window), level)
+    (found,) = window_quantiles(values, [(window, level)], np.float64)
     views = np.lib.stride_tricks.sliding_window_view(values.astype(np.float64), window, axis=0)
     np.testing.assert_allclose(found, np.quantile(views, level.at, axis=2), rtol=1e-12)

@@ -12,8 +12,11 @@ All windows of a block are sorted at the same time. The sorted windows of ``w`` 
    whose outputs lead to no wanted rank are left out; of the others, outputs that nobody reads are left out.
 4. Each comparator runs as one ``np.minimum`` and one ``np.maximum`` over whole arrays, for all windows and columns.
 5. The quantile is interpolated between the two wanted wires.
-6. Windows that lack values hold infinities, which are sorted to the end, and need other ranks than a full window. They
-   are few: each is sorted by itself and its result replaces that of step 5.
+6. Windows that lack values hold infinities, which are sorted to the end, and need other ranks than a full window. Where
+   up to `FEW_MISSING` are missing, those ranks are wanted wires too. The windows with fewer values are sorted one by
+   one, and their results replace those of step 5.
+7. All quantiles of one input are computed together, for some columns at a time, so that the wires of the widest window
+   take a few MiB. Of the wires only the quantiles stay.
 
 Cost: a complete merge to ``w`` values takes about ``w log2(w) / 2`` comparators, two operations each. For the median of
 60 rows step 3 leaves 60 operations of 298. Minima and maxima never round, so the result equals that of sorting. Windows
@@ -22,7 +25,7 @@ wider than `WIDEST_NETWORK` are sorted one by one (step 6 for all).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -31,12 +34,17 @@ from numpy.typing import NDArray
 
 from rollwright.expression.ladder import split
 
-__all__ = ["MEDIAN", "WIDEST_NETWORK", "Quantile", "SortedWindows"]
+__all__ = ["MEDIAN", "WIDEST_NETWORK", "Quantile", "window_quantiles"]
 
 _Values: TypeAlias = NDArray[Any]
 _Wires: TypeAlias = list[_Values]
+_Sizes: TypeAlias = NDArray[np.float64] | np.float64
 WIDEST_NETWORK: Final = 128
 """Wider windows are sorted one by one: a network of so many wires would hold too many arrays in memory."""
+FEW_MISSING: Final = 2
+"""So many missing values of a window are served by the network: a wire or two more, where sorting costs much more."""
+WIRE_BYTES: Final = 1 << 22
+"""Size of the wires of the widest window, for the columns that are sorted at a time."""
 
 
 class _Comparator(NamedTuple):
@@ -129,83 +137,109 @@ MEDIAN: Final = _Median(0.5)
 class _SortedCells(NamedTuple):
     """Some windows, each sorted by itself; infinities, which stand for "no value", come last."""
 
-    rows: NDArray[np.intp]
-    columns: NDArray[np.intp]
     cells: _Values
     size: NDArray[np.float64]
 
     @classmethod
-    def sort(
-        cls, values: _Values, window: int, places: tuple[NDArray[np.intp], ...], size: NDArray[np.float64]
-    ) -> _SortedCells:
-        """Return the windows whose first rows and columns are `places`, sorted."""
-        rows, columns = places
-        starts = rows * values.shape[1] + columns
+    def sort(cls, values: _Values, window: int, places: NDArray[np.intp], size: NDArray[np.float64]) -> _SortedCells:
+        """Return the windows that begin at `places`, which number the cells of `values` row by row, sorted."""
         steps = np.arange(window) * values.shape[1]
-        cells = values.ravel()[starts[:, None] + steps]
+        cells = values.reshape(-1)[places[:, None] + steps]
         cells.sort(axis=1)
-        return cls(rows, columns, cells, size[rows, columns])
+        return cls(cells, size.reshape(-1)[places])
 
     def pick(self, quantile: Quantile) -> NDArray[np.float64]:
-        """Return the quantile of each window; NaN for windows without any value."""
-        low, high, part = quantile.ranks(np.maximum(self.size, 1.0))
-        each = np.arange(len(self.rows))
+        """Return the quantile of each window; every window has a value."""
+        low, high, part = quantile.ranks(self.size)
+        each = np.arange(len(self.cells))
         below, above = (self.cells[each, ranks].astype(np.float64) for ranks in (low, high))
-        return np.where(self.size > 0, quantile.between(below, above, part), np.nan)
+        picked: NDArray[np.float64] = quantile.between(below, above, part)
+        return picked
 
 
-class SortedWindows:
-    """The sorted windows of one input, and their quantiles.
+class _ShortWindows:
+    """The windows of one width that lack values: which lack how many, and the sorted ones of few values (step 6).
 
     Parameters
     ----------
     values : float [rows, columns]
-        NaN where there is no value.
-    ranks : mapping of int to ranks
-        For each window width that will be used, the ranks (from 0) that its quantiles need of a full window.
+    window : int
+    size : float64 [rows - window + 1, columns]
+        Valid rows of each window.
     """
 
-    def __init__(self, values: _Values, ranks: Mapping[int, tuple[int, ...]]) -> None:
-        self._missing = bool(np.isnan(values).any())
-        self._values = np.where(np.isnan(values), values.dtype.type(np.inf), values) if self._missing else values
-        self._ranks = ranks
-        self._levels: dict[int, _Wires] = {1: [self._values]}
-        self._short: dict[int, _SortedCells] = {}
+    def __init__(self, values: _Values, window: int, size: NDArray[np.float64]) -> None:
+        short = np.flatnonzero(size < window)
+        sizes = size.reshape(-1)[short]
+        least = max(1, window - FEW_MISSING)
+        self.empty = short[sizes == 0]
+        self.nearly_full = [(fewer, short[sizes == fewer]) for fewer in range(least, window)]
+        self.rest = short[(sizes < least) & (sizes > 0)]
+        self.sorted = _SortedCells.sort(values, window, self.rest, size)
+
+
+class _SortedColumns:
+    """The sorted windows of some columns of one input.
+
+    Parameters
+    ----------
+    values : float [rows, columns]
+        Infinite where there is no value.
+    sizes : mapping of int to float64 [rows - width + 1, columns] or scalar
+        For each window width that will be used, the number of valid rows of each window.
+    ranks : mapping of int to set of int
+        And the ranks (from 0) that are read of its wires.
+    """
+
+    def __init__(self, values: _Values, sizes: Mapping[int, _Sizes], ranks: Mapping[int, set[int]]) -> None:
+        self._values = values
+        self._sizes = sizes
+        self._ranks = {window: tuple(sorted(found)) for window, found in ranks.items()}
+        self._levels: dict[int, _Wires] = {1: [values]}
         self._parts = _levels_below(ranks)
+        self._short: dict[int, _ShortWindows] = {}
 
-    def pick(self, window: int, size: NDArray[np.float64] | np.float64, quantile: Quantile) -> NDArray[np.float64]:
-        """Return a quantile of each window; NaN for windows without any value.
-
-        Parameters
-        ----------
-        size : float64 [rows - window + 1, columns] or scalar
-            Valid rows of each window.
-        """
-        shape = len(self._values) - window + 1, self._values.shape[1]
+    def pick(self, window: int, quantile: Quantile) -> NDArray[np.float64]:
+        """Return a quantile of each window; NaN for windows without any value."""
+        size = self._sizes[window]
         if window > WIDEST_NETWORK:
+            shape = len(self._values) - window + 1, self._values.shape[1]
             return self._sort_each(window, np.broadcast_to(size, shape), quantile)
-        low, high, part = quantile.ranks(np.float64(window))
-        wires = self._level(window)
-        result: NDArray[np.float64] = quantile.between(
-            wires[low].astype(np.float64), wires[high].astype(np.float64), part
-        )
-        if self._missing and isinstance(size, np.ndarray):
-            short = self._short.get(window)
-            if short is None:
-                short = _SortedCells.sort(self._values, window, np.nonzero(size < window), size)
-                self._short[window] = short
-            result[short.rows, short.columns] = short.pick(quantile)
+        result = self._pick_full(window, window, quantile, ...)
+        if isinstance(size, np.ndarray):
+            self._pick_short(result.reshape(-1), window, size, quantile)
         return result
+
+    def _pick_short(
+        self, result: NDArray[np.float64], window: int, size: NDArray[np.float64], quantile: Quantile
+    ) -> None:
+        """Replace the results of the windows that lack values."""
+        short = self._short.get(window)
+        if short is None:
+            short = self._short[window] = _ShortWindows(self._values, window, size)
+        for fewer, places in short.nearly_full:
+            result[places] = self._pick_full(window, fewer, quantile, places)
+        result[short.rest] = short.sorted.pick(quantile)
+        result[short.empty] = np.nan
+
+    def _pick_full(self, window: int, size: int, quantile: Quantile, places: Any) -> NDArray[np.float64]:
+        """Return the quantile of the windows at `places`, which have `size` values."""
+        low, high, part = quantile.ranks(np.float64(size))
+        wires = self._level(window)
+        chosen = (wires[int(rank)] if places is ... else wires[int(rank)].reshape(-1)[places] for rank in (low, high))
+        below, above = (wire.astype(np.float64) for wire in chosen)
+        picked: NDArray[np.float64] = quantile.between(below, above, part)
+        return picked
 
     def _sort_each(self, window: int, size: NDArray[np.float64], quantile: Quantile) -> NDArray[np.float64]:
         """Return the quantile of windows that are sorted one by one, some rows at a time to bound the memory."""
-        result = np.empty(size.shape)
+        result = np.full(size.shape, np.nan)
         step = max(1, (1 << 20) // (window * size.shape[1]))
         for first in range(0, len(size), step):
             part = size[first : first + step]
-            every = np.nonzero(np.ones(part.shape, np.bool_))
-            found = _SortedCells.sort(self._values[first : first + step + window - 1], window, every, part)
-            result[first : first + step] = found.pick(quantile).reshape(part.shape)
+            places = np.flatnonzero(part > 0)
+            found = _SortedCells.sort(self._values[first : first + step + window - 1], window, places, part)
+            result[first : first + step].reshape(-1)[places] = found.pick(quantile)
         return result
 
     def _level(self, window: int) -> _Wires:
@@ -219,7 +253,7 @@ class SortedWindows:
     def _merge(self, first: _Wires, second: _Wires, a: int, b: int) -> _Wires:
         window = a + b
         # a width that others are built from needs all its ranks; any other only those of its quantiles
-        network = _network(a, b, None if window in self._parts else self._ranks.get(window))
+        network = _network(a, b, None if window in self._parts else self._ranks[window])
         wires = [wire[: len(wire) - b] for wire in first] + [wire[a:] for wire in second]
         for low, high, low_is_used, high_is_used in network.comparators:
             one, two = wires[low], wires[high]
@@ -241,3 +275,49 @@ def _levels_below(windows: Iterable[int]) -> frozenset[int]:
             below |= fresh
             stack.extend(fresh)
     return frozenset(below)
+
+
+def window_quantiles(
+    values: _Values, wanted: Sequence[tuple[int, Quantile]], size_of: Callable[[int], _Sizes]
+) -> list[NDArray[np.float64]]:
+    """Return quantiles of every window; NaN for windows without any value.
+
+    Parameters
+    ----------
+    values : float [rows, columns]
+        NaN where there is no value.
+    wanted : sequence of (int, Quantile)
+        Window widths and what is asked of the windows.
+    size_of : callable
+        Returns the number of valid rows of each window of a width: float64 [rows - width + 1, columns], or a scalar.
+
+    Returns
+    -------
+    list
+        For each of `wanted` ``[rows - width + 1, columns]``.
+    """
+    rows, columns = values.shape
+    results = [np.empty((rows - window + 1, columns)) for window, _ in wanted]
+    sizes = {window: size_of(window) for window, _ in wanted}
+    missing = np.isnan(values)
+    filled = np.where(missing, values.dtype.type(np.inf), values) if missing.any() else values
+    ranks = _ranks_of(wanted, least=FEW_MISSING if filled is not values else 0)
+    widest = max((window for window in ranks if window <= WIDEST_NETWORK), default=1)
+    step = max(1, WIRE_BYTES // (rows * widest * values.itemsize))
+    for first in range(0, columns, step):
+        part = slice(first, first + step)
+        own = {window: size[:, part] if isinstance(size, np.ndarray) else size for window, size in sizes.items()}
+        windows = _SortedColumns(np.ascontiguousarray(filled[:, part]), own, ranks)
+        for (window, quantile), result in zip(wanted, results, strict=True):
+            result[:, part] = windows.pick(window, quantile)
+    return results
+
+
+def _ranks_of(wanted: Sequence[tuple[int, Quantile]], *, least: int) -> dict[int, set[int]]:
+    """Return for each width the ranks that its quantiles read of windows that lack up to `least` values."""
+    ranks: dict[int, set[int]] = {}
+    for window, quantile in wanted:
+        for size in range(max(1, window - least), window + 1):
+            low, high, _ = quantile.ranks(np.float64(size))
+            ranks.setdefault(window, set()).update((int(low), int(high)))
+    return ranks

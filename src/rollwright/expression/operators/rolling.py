@@ -16,9 +16,9 @@ from rollwright.expression.block import Block, Values
 from rollwright.expression.moments import Mask, kurtosis, skewness
 from rollwright.expression.operators import since
 from rollwright.expression.operators.registry import Operator, Parameter
-from rollwright.expression.quantiles import MEDIAN, Quantile, SortedWindows
+from rollwright.expression.quantiles import MEDIAN, Quantile, window_quantiles
 from rollwright.expression.ranks import rank_scores
-from rollwright.expression.term import UNBOUNDED, Argument, Term
+from rollwright.expression.term import UNBOUNDED, Argument, Constant, Term
 
 __all__ = ["FLAT", "ROLLING", "whole_window", "window_of", "window_reach", "windowed"]
 
@@ -206,29 +206,16 @@ def _rank(block: Block, _term: Term, source: Term, window: int) -> _Floats:
     return rank
 
 
-def _quantile(block: Block, term: Term, source: Term, window: int) -> _Floats:
-    level = float(term.literals[1])
-    return _order_statistic(block, source, window, Quantile(level))
+def _order_statistic(block: Block, term: Term, source: Term, _window: int) -> _Floats:
+    return block.share(source, "quantiles", lambda: _all_quantiles(block, source))[term.literals]
 
 
-def _median(block: Block, _term: Term, source: Term, window: int) -> _Floats:
-    return _order_statistic(block, source, window, MEDIAN)
-
-
-def _order_statistic(block: Block, source: Term, window: int, quantile: Quantile) -> _Floats:
-    size = block.counts_of(source).size(window)
-    return block.share(source, "sorted", lambda: _sort_windows(block, source)).pick(window, size, quantile)
-
-
-def _sort_windows(block: Block, source: Term) -> SortedWindows:
-    ranks: dict[int, set[int]] = {}
-    for window, *levels in block.calls(("sorted", (source,))):
-        if window == 0:
-            continue
-        quantile = Quantile(float(levels[0])) if levels else MEDIAN
-        low, high, _ = quantile.ranks(np.float64(window))
-        ranks.setdefault(int(window), set()).update((int(low), int(high)))
-    return SortedWindows(block.selectable(source), {window: tuple(sorted(found)) for window, found in ranks.items()})
+def _all_quantiles(block: Block, source: Term) -> dict[tuple[Constant, ...], _Floats]:
+    """Return the quantiles and medians of all calls on `source`, by the literals of the call."""
+    calls = [literals for literals in block.calls(("quantiles", (source,))) if literals[0]]
+    wanted = [(int(window), Quantile(float(levels[0])) if levels else MEDIAN) for window, *levels in calls]
+    found = window_quantiles(block.selectable(source), wanted, block.counts_of(source).size)
+    return dict(zip(calls, found, strict=True))
 
 
 def _reference(block: Block, term: Term) -> Values:
@@ -322,8 +309,8 @@ ROLLING: Final = (
     _rolling("Min", _smallest, since.smallest),
     _rolling("IdxMax", _place_of_largest, since.place_of_largest),
     _rolling("IdxMin", _place_of_smallest, since.place_of_smallest),
-    _rolling("Quantile", _quantile, since.quantile, family="sorted", more=("level",)),
-    _rolling("Med", _median, since.median, family="sorted"),
+    _rolling("Quantile", _order_statistic, since.quantile, family="quantiles", more=("level",)),
+    _rolling("Med", _order_statistic, since.median, family="quantiles"),
     _rolling("Mad", _mean_distance, since.mean_distance),
     _rolling("Rank", _rank, since.rank, family="rank"),
     _rolling("Count", _count, since.count, makes_values=True),
