@@ -64,12 +64,14 @@ class Counts:
     same bits with and without a mask.
     """
 
-    __slots__ = ("__weakref__", "_positions", "_sizes", "mask")
+    __slots__ = ("__weakref__", "_empty", "_freedom", "_positions", "_sizes", "mask")
 
     def __init__(self, mask: Mask) -> None:
         self.mask = mask
         zero = np.float64(0.0)
         self._sizes = Ladder(_Count(weights(mask), zero, zero))
+        self._empty: dict[int, Mask] = {}
+        self._freedom: dict[int, _FloatsOrOne] = {}
         flat: _FloatsOrOne = zero if mask is None else np.zeros(mask.shape)
         self._positions = Ladder(_Position(flat, flat, flat))
 
@@ -79,7 +81,19 @@ class Counts:
 
     def freedom(self, window: int) -> _FloatsOrOne:
         """Return the degrees of freedom: the number of valid rows less one, and 0 without rows (0 / 0 gives NaN)."""
-        return np.maximum(self._sizes.at(window, _merge_counts).size - 1.0, 0.0)
+        freedom = self._freedom.get(window)
+        if freedom is None:
+            freedom = self._freedom[window] = np.maximum(self.size(window) - 1.0, 0.0)
+        return freedom
+
+    def empty(self, window: int) -> Mask:
+        """Return which windows have no valid row; None when all have one."""
+        if self.mask is None:
+            return None
+        if window not in self._empty:
+            empty = self.size(window) == 0
+            self._empty[window] = empty if empty.any() else None
+        return self._empty[window]
 
     def share(self, window: int) -> _FloatsOrOne:
         """Return the newer part's share of the valid rows."""
@@ -171,7 +185,8 @@ class Moments:
         """Return the sample standard deviations (one degree of freedom); NaN below two valid rows."""
         deviation = self._deviations.get(window)
         if deviation is None:
-            deviation = np.sqrt(self.square(window) / self.counts.freedom(window))
+            deviation = self.square(window) / self.counts.freedom(window)
+            np.sqrt(deviation, out=deviation)
             self._deviations[window] = deviation
         return deviation
 

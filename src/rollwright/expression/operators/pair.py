@@ -24,10 +24,13 @@ def _correlation(block: Block, term: Term) -> Values:
         return block.cut(one.product(two) / np.sqrt(one.central(2) * two.central(2)), after, term)
     cross = block.cross_moments(left, right)
     product = cross.product(window)
-    correlation = product / np.sqrt(cross.left.square(window) * cross.right.square(window))
+    correlation = cross.left.square(window) * cross.right.square(window)
+    np.sqrt(correlation, out=correlation)
+    np.divide(product, correlation, out=correlation)
     values = block.cut(correlation, cross.after, term)
-    flat = _is_flat(block, left, window, term) | _is_flat(block, right, window, term)
-    return np.where(flat, np.nan, values)
+    for source in (left, right):
+        np.copyto(values, np.nan, where=_is_flat(block, source, window, term))
+    return values
 
 
 def _is_flat(block: Block, source: Term, window: int, term: Term) -> NDArray[np.bool_]:

@@ -7,13 +7,13 @@ value are left out; infinities are no values. One value in the window is enough,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.expression.block import Block, Values
-from rollwright.expression.moments import Mask, kurtosis, skewness
+from rollwright.expression.moments import Counts, Mask, kurtosis, skewness
 from rollwright.expression.operators import since
 from rollwright.expression.operators.registry import Operator, Parameter
 from rollwright.expression.quantiles import MEDIAN, Quantile, window_quantiles
@@ -131,13 +131,16 @@ def windowed(name: str, function: Callable[[NDArray[np.float64]], NDArray[np.flo
 
 def _sum(block: Block, _term: Term, source: Term, window: int) -> _Floats:
     sums = block.sums(source)
-    return _blank_empty(sums.total(window), sums.counts.size(window))
+    return _blank_empty(sums.total(window), sums.counts, window)
 
 
-def _blank_empty(values: _Floats, size: Any) -> _Floats:
-    if isinstance(size, np.ndarray):
-        return np.where(size > 0, values, np.nan)
-    return values
+def _blank_empty(values: _Floats, counts: Counts, window: int) -> _Floats:
+    empty = counts.empty(window)
+    if empty is None:
+        return values
+    blanked = values.copy()  # a level of a ladder, which wider windows read
+    np.copyto(blanked, np.nan, where=empty)
+    return blanked
 
 
 def _mean(block: Block, _term: Term, source: Term, window: int) -> _Floats:
@@ -146,7 +149,7 @@ def _mean(block: Block, _term: Term, source: Term, window: int) -> _Floats:
         mean: _Floats = sums.total(window) / sums.counts.size(window)
         return mean
     moments = block.moments(source)
-    return _blank_empty(moments.mean(window), moments.counts.size(window))
+    return _blank_empty(moments.mean(window), moments.counts, window)
 
 
 def _std(block: Block, _term: Term, source: Term, window: int) -> _Floats:
@@ -292,8 +295,8 @@ def _linear_weighted_mean(block: Block, _term: Term, source: Term, window: int) 
     total = np.zeros((len(values) - window + 1, block.columns))
     for back in range(window):
         total += np.maximum(length - back, 0.0) * values[window - 1 - back : len(values) - back]
-    size = block.counts_of(source).size(window)
-    return _blank_empty(total / (length * (length + 1) / 2) / size, size)
+    counts = block.counts_of(source)
+    return _blank_empty(total / (length * (length + 1) / 2) / counts.size(window), counts, window)
 
 
 ROLLING: Final = (
