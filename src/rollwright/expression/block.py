@@ -1,8 +1,8 @@
 """One block of sessions and instruments in evaluation: the values of its terms, and the work that operators share.
 
 The rows of a block are sessions of the calendar. Each term is computed on the rows of the block and on a `Margin`, the
-rows before and after it that its readers need. Rows outside an instrument's series hold NaN (False for truth values)
-and never count as rows of a window.
+rows before and after it that its readers need. Rows outside the series of a term (`term_rows`) hold NaN (truth values
+hold anything) and never count as rows of a window.
 
 Values and shared work are kept for as long as something reads them:
 
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from rollwright.expression.extrema import Extrema
 from rollwright.expression.moments import Counts, CrossMoments, Mask, Moments, Side, Sums
 from rollwright.expression.term import Constant, Term
+from rollwright.expression.term_rows import TermRows
 
 __all__ = ["Block", "Family", "LastReads", "Margin", "Values"]
 
@@ -82,8 +83,8 @@ class Block:
     ----------
     start, stop : int
         Calendar positions.
-    bounds : int64 [columns, 2]
-        Calendar positions of the first row of each series and of one past its last.
+    rows : TermRows
+        Where the series of each term begins and ends.
     margins : mapping of Term to Margin
     calls : mapping
         For each family of operators that share work the literals of every call, in order.
@@ -96,21 +97,21 @@ class Block:
         *,
         start: int,
         stop: int,
-        bounds: NDArray[np.int64],
+        rows: TermRows,
         margins: Mapping[Term, Margin],
         calls: Mapping[Family, tuple[tuple[Constant, ...], ...]],
         calendar: NDArray[np.datetime64],
     ) -> None:
         self.start = start
         self.stop = stop
-        self.bounds = bounds
+        self.rows = rows
         self._margins = margins
         self._calls = calls
         self._calendar = calendar
         self._values: dict[Term, Values] = {}
         self._shared: dict[Term, dict[object, Any]] = {}
         self._counts: WeakValueDictionary[object, Counts] = WeakValueDictionary()
-        self._inside: dict[Margin, NDArray[np.bool_]] = {}
+        self._inside: dict[tuple[int, Margin], NDArray[np.bool_]] = {}
         self._node = 0
         self.reads: dict[tuple[Term, object], int] = {}
 
@@ -126,7 +127,7 @@ class Block:
     @property
     def columns(self) -> int:
         """Number of instruments."""
-        return len(self.bounds)
+        return self.rows.columns
 
     def margin(self, term: Term) -> Margin:
         """Return how many rows before and after the block `term` is computed on."""
@@ -146,18 +147,26 @@ class Block:
         return self._calls[family]
 
     def in_series(self, term: Term) -> NDArray[np.bool_]:
-        """Return which rows of `term` lie within the series of their instrument: ``[rows, columns]``."""
-        margin = self._margins[term]
-        inside = self._inside.get(margin)
+        """Return which rows of `term` lie within its series: ``[rows, columns]``."""
+        return self._in_series(term, self._margins[term])
+
+    def in_series_on(self, source: Term, consumer: Term) -> NDArray[np.bool_]:
+        """Return which rows of `consumer` lie within the series of `source`; a constant has the instrument's."""
+        return self._in_series(source, self._margins[consumer])
+
+    def _in_series(self, term: Term, margin: Margin) -> NDArray[np.bool_]:
+        number = self.rows.number_of(term)
+        inside = self._inside.get((number, margin))
         if inside is None:
             rows = np.arange(self.start - margin.before, self.stop + margin.after)[:, None]
-            inside = (rows >= self.bounds[None, :, 0]) & (rows < self.bounds[None, :, 1])
-            self._inside[margin] = inside
+            bounds = self.rows.bounds[number]
+            inside = (rows >= bounds[None, :, 0]) & (rows < bounds[None, :, 1])
+            self._inside[number, margin] = inside
         return inside
 
     def first_rows(self, term: Term) -> NDArray[np.int64]:
         """Return the row of `term` at which each series starts; negative when before the first row."""
-        rows: NDArray[np.int64] = self.bounds[:, 0] - (self.start - self._margins[term].before)
+        rows: NDArray[np.int64] = self.rows.of(term)[:, 0] - (self.start - self._margins[term].before)
         return rows
 
     def sessions(self, term: Term) -> NDArray[np.datetime64]:
@@ -193,10 +202,15 @@ class Block:
         return values[stop - self.length(consumer) : stop]
 
     def numbers(self, source: Term, consumer: Term) -> Any:
-        """Return `source` on the rows of `consumer`, with truth values as 1 and 0 and NaN outside the series."""
+        """Return `source` on the rows of `consumer`, with truth values as 1 and 0 and NaN outside its series.
+
+        Truth values are float32 beside a series, and float64 beside a constant, as NumPy has it.
+        """
         values = self.read(source, consumer)
         if isinstance(values, np.ndarray) and values.dtype == np.bool_:
-            return np.where(self.in_series(consumer), values, np.nan)
+            beside_constant = any(part.kind == "number" for part in consumer.inputs)
+            missing = np.float64(np.nan) if beside_constant else np.float32(np.nan)
+            return np.where(self.in_series_on(source, consumer), values, missing)
         return values
 
     # shared work

@@ -12,7 +12,7 @@ How ``evaluate(plan, source, instruments, start, stop)`` works:
    jobs per thread are waiting, so memory does not grow with the range.
 5. A job computes the nodes of the plan in order, each once, and writes the terms that were asked for into the tile. A
    node's values are dropped after its last reader.
-6. Cells outside an instrument's series become NaN. The tiles are yielded in order, earlier sessions first
+6. Cells outside a term's series (`term_rows`) become NaN. The tiles are yielded in order, earlier sessions first
    (`evaluate`), or given to a function on the thread that computed them (`evaluate_each`).
 
 Every value depends only on its instrument's rows within the expression's reach (and, for cross-sections, on those of
@@ -32,13 +32,15 @@ from functools import cache
 from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from rollwright.config.context import bind_context
 from rollwright.errors import CalendarRangeError
 from rollwright.expression.block import Block, LastReads, Margin, Values
 from rollwright.expression.planner import Plan, operator_of
+from rollwright.expression.row_search import find_rows
 from rollwright.expression.term import UNBOUNDED, Term
+from rollwright.expression.term_rows import TermRows
 from rollwright.market.source import DataSource
 
 __all__ = ["Tile", "evaluate", "evaluate_each"]
@@ -67,8 +69,8 @@ class Tile:
     columns : intp [columns]
         Positions in the list of instruments of the request.
     values : float32 [expressions, rows, columns]
-        NaN outside each instrument's series. In memory the last axis runs fastest; from `evaluate_each` the rows of
-        each instrument lie together.
+        NaN outside the series of each expression. In memory the last axis runs fastest; from `evaluate_each` the rows
+        of each instrument lie together.
     """
 
     rows: slice
@@ -165,7 +167,7 @@ def _request(
             hint="positions count from 0, and the range is half open",
         )
     return _Request(
-        plan=plan, source=source, instruments=tuple(instruments), dtype=np.float32, by_series=by_series,
+        plan=plan, source=source, instruments=tuple(instruments), by_series=by_series,
         most_rows=min(most_rows, TILE_ROWS),
     )  # fmt: skip
 
@@ -211,7 +213,6 @@ class _Request:
     plan: Plan
     source: DataSource
     instruments: tuple[str, ...]
-    dtype: DTypeLike
     by_series: bool = False
     most_rows: int = TILE_ROWS
     last_reads: LastReads = field(default_factory=LastReads)
@@ -220,7 +221,7 @@ class _Request:
         """Yield one job per tile; its inputs are read when the job is made, on the caller's thread."""
         if not self.instruments or start == stop:
             return
-        bounds = self.source.bounds(self.instruments).astype(np.int64, copy=False)
+        series = find_rows(self.plan, self.source, self.instruments)
         is_whole = self.plan.lookback >= UNBOUNDED
         load_rows = stop - start if is_whole else self._load_rows()
         tile_rows = load_rows if is_whole else min(self.most_rows, stop - start)
@@ -246,7 +247,7 @@ class _Request:
                         term: _rows_around(values, rows, margins[term], first - around[term].before)
                         for term, values in given.items()
                     }
-                    yield self._job(rows, columns, bounds[columns], margins, inputs)
+                    yield self._job(rows, columns, series.cut(columns), margins, inputs)
 
     def _load_rows(self) -> int:
         """Return how many sessions are read at once; all their fields stay in memory until they are evaluated."""
@@ -272,17 +273,16 @@ class _Request:
         return cut | self._read_fields(around, first, last, columns)
 
     def _job(
-        self, rows: slice, columns: slice, bounds: NDArray[np.int64], margins: Mapping[Term, Margin], inputs: Inputs
+        self, rows: slice, columns: slice, series: TermRows, margins: Mapping[Term, Margin], inputs: Inputs
     ) -> _TileJob:
         return _TileJob(
             plan=self.plan,
             rows=rows,
             columns=columns,
-            bounds=bounds,
+            series=series,
             margins=margins,
             inputs=inputs,
             calendar=self.source.calendar().values,
-            dtype=self.dtype,
             by_series=self.by_series,
             last_reads=self.last_reads,
         )
@@ -318,8 +318,8 @@ class _Request:
         stage = operator_of(term).stage
         assert stage is not None  # noqa: S101 - the planner stages only such operators
         names = stage.columns(term, self.source.instruments())
-        inner = _Request(plan=plan, source=self.source, instruments=names, dtype=np.float64)
-        inputs = _pad(inner.compute_all, start, stop, len(self.source.calendar()))
+        inner = _Request(plan=plan, source=self.source, instruments=names)
+        inputs = inner.compute_all(start, stop, length=len(self.source.calendar()))
         with np.errstate(all="ignore"):
             values = stage.combine(inputs)
         if len(names) == 1 and not stage.is_per_column:
@@ -327,13 +327,24 @@ class _Request:
         place = {name: index for index, name in enumerate(names)}
         return values[:, [place[name] for name in self.instruments]]
 
-    def compute_all(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Return all tiles of ``[start, stop)`` as one array ``[expressions, rows, instruments]``."""
-        result = np.full((len(self.plan.terms), stop - start, len(self.instruments)), np.nan)
-        for job in self.jobs(start, stop):
-            tile = job()
-            result[:, tile.rows.start - start : tile.rows.stop - start, tile.columns] = tile.values
-        return result
+    def compute_all(self, start: int, stop: int, *, length: int) -> list[Values]:
+        """Return each expression on all rows of ``[start, stop)``, float32 or float64 as it was computed.
+
+        Rows outside the calendar, which has `length` sessions, are NaN.
+        """
+        low, high = min(max(start, 0), length), max(min(stop, length), 0)
+        shape = (stop - start, len(self.instruments))
+        found: list[Values] = [np.full(shape, np.nan, np.float32) for _ in self.plan.terms]
+        for job in self.jobs(low, max(low, high)):
+            cells = slice(job.rows.start - start, job.rows.stop - start), job.columns
+
+            def take(place: int, values: Values, cells: tuple[slice, slice] = cells) -> None:
+                if found[place].dtype != values.dtype:  # the same width in every tile: it follows from the expression
+                    found[place] = found[place].astype(values.dtype)
+                found[place][cells] = values
+
+            job.compute(take)
+        return found
 
 
 def _width(rows: int) -> int:
@@ -364,22 +375,20 @@ class _TileJob:
     plan: Plan
     rows: slice
     columns: slice
-    bounds: NDArray[np.int64]
+    series: TermRows
     margins: Mapping[Term, Margin]
     inputs: Inputs
     calendar: NDArray[np.datetime64]
-    dtype: DTypeLike
     by_series: bool
     last_reads: LastReads
 
     def __call__(self, buffer: _TileBuffer | None = None) -> Tile:
         """Compute the tile; its values get new memory if no `buffer` is given."""
         values = self._values_in(buffer)
-        if self._is_empty():
-            values.fill(np.nan)
+        if self.series.any_within(self.rows.start, self.rows.stop):
+            self.compute(lambda place, found: np.copyto(values[place], found))
         else:
-            with np.errstate(all="ignore"):  # 0/0 and the like are values here, as they are in pandas
-                self._compute(values)
+            values.fill(np.nan)
         return Tile(
             rows=self.rows, columns=np.arange(self.columns.start, self.columns.stop, dtype=np.intp), values=values
         )
@@ -387,25 +396,26 @@ class _TileJob:
     def _values_in(self, buffer: _TileBuffer | None) -> NDArray[Any]:
         rows, columns = self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
         shape = (len(self.plan.terms), columns, rows) if self.by_series else (len(self.plan.terms), rows, columns)
-        values = np.empty(shape, self.dtype) if buffer is None else buffer.take(math.prod(shape)).reshape(shape)
+        values = np.empty(shape, np.float32) if buffer is None else buffer.take(math.prod(shape)).reshape(shape)
         return values.swapaxes(1, 2) if self.by_series else values
 
-    def _is_empty(self) -> bool:
-        return not ((self.bounds[:, 0] < self.rows.stop) & (self.bounds[:, 1] > self.rows.start)).any()
-
-    def _compute(self, out: NDArray[Any]) -> None:
-        """Write the values of all terms to `out`.
+    def compute(self, take: Callable[[int, Values], None]) -> None:
+        """Call ``take(place, values)`` with the values of each expression, in the width they were computed in.
 
         1. Compute the next node of the plan from the values of its inputs.
-        2. Write it to `out`, once for each expression that is this term.
+        2. Give it to `take`, once for each expression that is this term.
         3. Drop inputs whose last reader this was, and the node itself if nothing else reads it.
         4. Drop shared work that no later node is known to read.
         5. After the last node, record which shared work was read by which node for the blocks to come.
         """
+        with np.errstate(all="ignore"):  # 0/0 and the like are values here, as they are in pandas
+            self._compute(take)
+
+    def _compute(self, take: Callable[[int, Values], None]) -> None:
         block = Block(
             start=self.rows.start,
             stop=self.rows.stop,
-            bounds=self.bounds,
+            rows=self.series,
             margins=self.margins,
             calls=self.plan.calls,
             calendar=self.calendar,
@@ -417,7 +427,7 @@ class _TileJob:
             if term.kind != "number":
                 block.put(term, self._values(block, term))
             for place in places.get(term, ()):
-                _write(block, term, out[place])
+                take(place, _own_rows(block, term))
             for source in () if term in self.inputs else term.inputs:
                 left[source] -= 1
                 if left[source] == 0:
@@ -435,9 +445,10 @@ class _TileJob:
             return np.ascontiguousarray(np.broadcast_to(given, (block.length(term), block.columns)))
         operator = operator_of(term)
         values = operator.compute(block, term)
-        # an operator that only looks back yields NaN before the listing by itself; what looks ahead may fill those rows
-        may_leave = operator.makes_values or term.ahead > 0 or self.margins[term].after > 0
-        if operator.is_logical or not may_leave:
+        # An operator that only looks back yields NaN before the listing by itself. What looks ahead may fill those
+        # rows, and another term may have rows after the last of this one.
+        may_leave = operator.makes_values or term.ahead > 0 or self.margins[term].after > 0 or not self.series.are_equal
+        if values.dtype == np.bool_ or not may_leave:
             return values
         inside = block.in_series(term)
         return values if inside.all() else np.where(inside, values, values.dtype.type(np.nan))
@@ -450,11 +461,10 @@ def _places(terms: tuple[Term, ...]) -> dict[Term, list[int]]:
     return places
 
 
-def _write(block: Block, term: Term, out: NDArray[Any]) -> None:
-    """Write the values of `term` on the block's own rows."""
+def _own_rows(block: Block, term: Term) -> Values:
+    """Return the values of `term` on the block's own rows."""
     values = block.series(term)
     before, after = block.margin(term)
-    out[...] = values[before : len(values) - after]
-    inside = block.in_series(term)[before : len(values) - after]
-    if not inside.all():
-        np.copyto(out, np.nan, where=~inside)
+    own = slice(before, len(values) - after)
+    inside = block.in_series(term)[own]
+    return values[own] if inside.all() else np.where(inside, values[own], values.dtype.type(np.nan))

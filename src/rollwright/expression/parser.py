@@ -282,6 +282,8 @@ def _refusal(parameter: Parameter, value: float) -> str | None:
         return f"may not go beyond {MAX_WINDOW} sessions"
     if parameter == "shift":
         return None if is_whole else "is a whole number of sessions"
+    if parameter == "span":
+        return None if value >= 0 else "is a span and cannot be negative"
     if is_whole:
         return None if value >= 0 else "is a window and cannot be negative"
     return None if 0 < value < 1 else "is a whole number of sessions, 0, or a fraction between 0 and 1"

@@ -14,10 +14,11 @@ from rollwright.calendar.trading import to_session
 from rollwright.config.context import current_settings
 from rollwright.errors import ConfigError, DataError, UnknownInstrumentError, nearest
 from rollwright.expression.engine import Tile, evaluate_each
-from rollwright.expression.planner import compile_plan
+from rollwright.expression.planner import Plan, compile_plan
+from rollwright.expression.row_search import find_rows
 from rollwright.features.filters import filter_configs
 from rollwright.features.panel import FieldGroup, open_panel, per_instrument, session_range
-from rollwright.features.row_layout import Spans, spans_of_bounds, spans_of_lifetimes
+from rollwright.features.row_layout import Spans, join_spans, spans_of_bounds, spans_of_lifetimes
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.table import two_levels
 from rollwright.features.universe import universe_of
@@ -123,6 +124,10 @@ class DataFacade:
     ) -> pd.DataFrame:
         """Return expressions as a float32 frame with the index (instrument, datetime), one column each.
 
+        A row is there when any of the expressions has it: an expression has the rows of the fields it reads. A field
+        that begins later than the others has fewer, and one that an instrument lacks has none; the frame is empty when
+        no instrument of the range has any of the fields.
+
         .. warning:: **Look-ahead.** Expressions that read later sessions (``Ref($close, -1)``) are computed, since
            labels need them. Do not use such a column as a feature.
 
@@ -144,7 +149,7 @@ class DataFacade:
         ------
         UnknownInstrumentError, UnknownFieldError, ExpressionError
         DataError
-            When there is no row.
+            When no instrument has a series in the range.
         """
         names = tuple(fields)
         if not names:
@@ -180,13 +185,13 @@ def _compute(
     plan = compile_plan(names, allow_lookahead=True)
     calendar = source.calendar()
     span = session_range(calendar.to_index()[: calendar.known], start_time, end_time)
-    codes, spans = _series_spans(instruments, source, span)
-    lengths = spans[:, 2] - spans[:, 1]
-    if not lengths.any():
+    codes, spans = _row_spans(instruments, plan, source, span)
+    if not len(span) or not codes:
         raise DataError(
             f"there are no rows in [{start_time}, {end_time}]",
             hint=f"the market's sessions go from {calendar.first:%Y-%m-%d} to {calendar.last_known:%Y-%m-%d}",
         )
+    lengths = spans[:, 2] - spans[:, 1]
     values = np.empty((len(names), int(lengths.sum())), dtype=np.float32)
     evaluate_each(
         plan, source, partial(_write_series, values, spans), instruments=codes, start=span.start, stop=span.stop,
@@ -227,8 +232,13 @@ def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np
     return numbers
 
 
-def _series_spans(instruments: Any, source: DataSource, span: range) -> tuple[tuple[str, ...], Spans]:
-    """Return the instruments that have rows in the range, sorted, and their spans within it."""
+def _row_spans(instruments: Any, plan: Plan, source: DataSource, span: range) -> tuple[tuple[str, ...], Spans]:
+    """Return the instruments that have a series in the range, sorted, and the rows that any expression has there.
+
+    1. Find the instruments that are asked for, with the sessions in which they belong to the universe.
+    2. Leave out those without any series in the range.
+    3. Join the rows of the expressions, within those sessions.
+    """
     calendar = source.calendar()
     universe = universe_of(instruments, source)
     known = set(source.instruments())
@@ -238,14 +248,20 @@ def _series_spans(instruments: Any, source: DataSource, span: range) -> tuple[tu
         raise UnknownInstrumentError(
             f"no member of `{instruments}` has a series", hint=f"did you mean `{suggestion}`?" if suggestion else None
         )
-    bounds = source.bounds(codes)
-    if universe is None:
-        spans = spans_of_bounds(bounds, sessions=calendar.known)
-    else:
-        spans = spans_of_lifetimes(universe.lifetimes, codes, bounds, calendar)
-    inside = spans[(spans[:, 1] < span.stop) & (spans[:, 2] > span.start)]
-    used = np.unique(inside[:, 0])
-    inside = np.column_stack([np.searchsorted(used, inside[:, 0]), np.clip(inside[:, 1:], span.start, span.stop)])
+
+    def spans_of(bounds: NDArray[np.int64], codes: tuple[str, ...]) -> Spans:
+        if universe is None:
+            spans = spans_of_bounds(bounds, sessions=calendar.known)
+        else:
+            spans = spans_of_lifetimes(universe.lifetimes, codes, bounds, calendar)
+        return spans[(spans[:, 1] < span.stop) & (spans[:, 2] > span.start)]
+
+    rows = find_rows(plan, source, codes)
+    wanted = {rows.number_of(term) for term in plan.terms}
+    found = [spans_of(rows.bounds[number], codes) for number in sorted(wanted)]
+    used = np.unique(np.concatenate([spans_of(source.bounds(codes), codes)[:, 0], *(part[:, 0] for part in found)]))
+    spans = found[0] if len(found) == 1 else join_spans(found)
+    inside = np.column_stack([np.searchsorted(used, spans[:, 0]), np.clip(spans[:, 1:], span.start, span.stop)])
     return tuple(codes[number] for number in used.tolist()), inside.astype(np.int64)
 
 

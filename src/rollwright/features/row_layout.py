@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.market.source import Lifetimes
 
-__all__ = ["RowLayout", "Spans", "spans_of_bounds", "spans_of_lifetimes"]
+__all__ = ["RowLayout", "Spans", "join_spans", "spans_of_bounds", "spans_of_lifetimes"]
 
 Spans: TypeAlias = NDArray[np.int64]
 
@@ -52,6 +52,16 @@ def spans_of_lifetimes(
         own = sorted((max(low[number], first), min(high[number], last)) for first, last in islice(cuts, len(ranges)))
         rows.extend((number, first, last) for first, last in _merge_ranges(own))
     rows.sort()
+    return np.array(rows, dtype=np.int64).reshape(len(rows), 3)
+
+
+def join_spans(parts: Sequence[Spans]) -> Spans:
+    """Return the spans that cover what any of `parts` covers, merged where they overlap or touch."""
+    ranges: dict[int, list[tuple[int, int]]] = {}
+    for part in parts:
+        for number, first, last in part.tolist():
+            ranges.setdefault(number, []).append((first, last))
+    rows = [(number, *span) for number in sorted(ranges) for span in _merge_ranges(sorted(ranges[number]))]
     return np.array(rows, dtype=np.int64).reshape(len(rows), 3)
 
 

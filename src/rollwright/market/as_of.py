@@ -120,6 +120,11 @@ class AsOf:
             raise UnknownInstrumentError(f"instrument `{code}` has no series up to {self._session}")
         return np.minimum(bounds, self._known)
 
+    def field_bounds(self, fields: Sequence[str], instruments: Sequence[str]) -> NDArray[np.int64]:
+        """Return ``[fields, n, 2]``: the same for the series of each field; empty where it had not begun."""
+        self.bounds(instruments)  # refuses who is not there yet
+        return np.minimum(self._source.field_bounds(fields, instruments), self._known)
+
     def missing_fields(self, fields: Sequence[str]) -> tuple[str, ...]:
         """Return those of `fields` (without ``$``) that no instrument has, at the viewpoint or later."""
         return self._source.missing_fields(fields)

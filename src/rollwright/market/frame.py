@@ -156,6 +156,12 @@ class FrameSource:
         """
         return self._bounds[self._columns(instruments)]
 
+    def field_bounds(self, fields: Sequence[str], instruments: Sequence[str]) -> NDArray[np.int64]:
+        """Return ``[fields, n, 2]``: a row of a frame has every field, so that all begin and end together."""
+        bounds = self.bounds(instruments)
+        known = [check_field(field) in self._fields for field in fields]
+        return np.where(np.array(known, np.bool_)[:, None, None], bounds[None], 0)
+
     def missing_fields(self, fields: Sequence[str]) -> tuple[str, ...]:
         """Return those of `fields` (without ``$``) that the frame does not have."""
         return tuple(field for field in fields if check_field(field) not in self._fields)

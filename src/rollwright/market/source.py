@@ -56,6 +56,18 @@ class DataSource(Protocol):
         """Return ``[n, 2]``: the calendar positions of each series' first row and one past its last."""
         ...
 
+    def field_bounds(self, fields: Sequence[str], instruments: Sequence[str]) -> NDArray[np.int64]:
+        """Return ``[fields, n, 2]``: the same for the series of each field (without ``$``) alone.
+
+        Within the bounds of the instrument; two equal positions where it lacks the field, or nobody has it.
+
+        Raises
+        ------
+        UnknownInstrumentError
+            For an instrument without a series.
+        """
+        ...
+
     def missing_fields(self, fields: Sequence[str]) -> tuple[str, ...]:
         """Return those of `fields` (without ``$``) that no instrument has."""
         ...

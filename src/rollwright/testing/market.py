@@ -35,6 +35,8 @@ class ArraySource:
         blanked.
     universes : mapping, optional
         Lifetimes by the name of the universe. ``all`` is always there.
+    field_bounds : mapping of str to int [instruments, 2], optional
+        Of the fields whose series are shorter than `bounds`; two equal positions where an instrument lacks the field.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class ArraySource:
         calendar: TradingCalendar | None = None,
         bounds: NDArray[np.int64] | None = None,
         universes: Mapping[str, Lifetimes] | None = None,
+        field_bounds: Mapping[str, NDArray[np.int64]] | None = None,
     ) -> None:
         if list(instruments) != sorted(instruments):
             raise ValueError("instruments must be sorted")
@@ -54,9 +57,13 @@ class ArraySource:
         whole = np.tile(np.array([0, rows], np.int64), (len(self._names), 1))
         self._bounds = whole if bounds is None else np.asarray(bounds, np.int64)
         positions = np.arange(rows)[:, None]
-        inside = (positions >= self._bounds[:, 0]) & (positions < self._bounds[:, 1])
+        own = {name: np.asarray(bounds, np.int64) for name, bounds in (field_bounds or {}).items()}
+        self._field_bounds = {name: own.get(name, self._bounds) for name in sorted(fields)}
         self._fields = {
-            name: np.where(inside, values, np.nan).astype(np.float32) for name, values in sorted(fields.items())
+            name: np.where((positions >= rows[:, 0]) & (positions < rows[:, 1]), fields[name], np.nan).astype(
+                np.float32
+            )
+            for name, rows in self._field_bounds.items()
         }
         self._universes = dict(universes or {})
 
@@ -70,7 +77,7 @@ class ArraySource:
         """A digest of everything there is."""
         digest = hashlib.sha256()
         digest.update(repr((self._names, tuple(self._fields), self._universes)).encode())
-        for part in (self._calendar.values, self._bounds, *self._fields.values()):
+        for part in (self._calendar.values, self._bounds, *self._field_bounds.values(), *self._fields.values()):
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
 
@@ -105,6 +112,13 @@ class ArraySource:
     def bounds(self, instruments: Sequence[str]) -> NDArray[np.int64]:
         """Return ``[n, 2]``: the first row of each series and one past its last."""
         return self._bounds[self._columns(instruments)]
+
+    def field_bounds(self, fields: Sequence[str], instruments: Sequence[str]) -> NDArray[np.int64]:
+        """Return ``[fields, n, 2]``: the same for each field."""
+        columns = self._columns(instruments)
+        nowhere = np.zeros_like(self._bounds)
+        found = [self._field_bounds.get(name, nowhere)[columns] for name in fields]
+        return np.array(found, np.int64).reshape(len(found), len(columns), 2)
 
     def missing_fields(self, fields: Sequence[str]) -> tuple[str, ...]:
         """Return those of `fields` that there are not."""

@@ -58,6 +58,21 @@ class DataSourceContract:
         assert np.isnan(values[0][outside]).all()
         assert np.isfinite(values[0][~outside]).any()
 
+    def test_each_field_has_bounds_within_those_of_its_instrument(self, source: DataSource) -> None:
+        codes, length = source.instruments(), len(source.calendar())
+        bounds, own = source.bounds(codes), source.field_bounds(["close", "no_such_field"], codes)
+        assert own.shape == (2, len(codes), 2)
+        assert np.issubdtype(own.dtype, np.integer)
+        first, stop = own[0].T
+        assert (first <= stop).all()
+        assert ((first >= bounds[:, 0]) & (stop <= bounds[:, 1]))[first < stop].all()
+        assert (own[1, :, 0] >= own[1, :, 1]).all(), "a field that nobody has has no row"
+        rows, values = np.arange(length)[:, None], source.load(["close"], codes, 0, length)[0]
+        assert np.isnan(values[(rows < first) | (rows >= stop)]).all()
+        np.testing.assert_array_equal(source.field_bounds(["close"], codes[::-1])[0], own[0, ::-1])
+        assert source.field_bounds((), codes).shape == (0, len(codes), 2)
+        assert source.field_bounds(["close"], ()).shape == (1, 0, 2)
+
     def test_any_part_is_the_same_as_that_part_of_the_whole(self, source: DataSource) -> None:
         codes, length = source.instruments(), len(source.calendar())
         whole = source.load(["close"], codes, 0, length)
@@ -83,7 +98,12 @@ class DataSourceContract:
                 source.load(["close"], source.instruments(), start, stop)
 
     def test_an_unknown_instrument_is_refused(self, source: DataSource) -> None:
-        for ask in (lambda: source.bounds(["NOBODY"]), lambda: source.load(["close"], ["NOBODY"], 0, 1)):
+        asks = (
+            lambda: source.bounds(["NOBODY"]),
+            lambda: source.field_bounds(["close"], ["NOBODY"]),
+            lambda: source.load(["close"], ["NOBODY"], 0, 1),
+        )
+        for ask in asks:
             with pytest.raises(UnknownInstrumentError):
                 ask()
 

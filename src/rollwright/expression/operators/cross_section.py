@@ -6,7 +6,7 @@ instruments of the request nor on a universe; to leave instruments out, make the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -30,9 +30,9 @@ def _all_instruments(_term: Term, instruments: tuple[str, ...]) -> tuple[str, ..
     return instruments
 
 
-def _find_sections(inputs: _Floats) -> tuple[_Floats, NDArray[np.bool_], NDArray[np.intp]]:
+def _find_sections(inputs: Sequence[Values]) -> tuple[_Floats, NDArray[np.bool_], NDArray[np.intp]]:
     """Return the values, the mask of valid ones, and for each valid one the number of its section (session, group)."""
-    values = inputs[0]
+    values = inputs[0].astype(np.float64)
     valid = np.isfinite(values)
     rows = np.broadcast_to(np.arange(len(values))[:, None], values.shape)
     if len(inputs) == 1:
@@ -43,8 +43,8 @@ def _find_sections(inputs: _Floats) -> tuple[_Floats, NDArray[np.bool_], NDArray
     return values, valid, sections.reshape(-1).astype(np.intp)
 
 
-def _per_section(function: Callable[[_Floats, NDArray[np.intp]], _Floats]) -> Callable[[_Floats], _Floats]:
-    def combine(inputs: _Floats) -> _Floats:
+def _per_section(function: Callable[[_Floats, NDArray[np.intp]], _Floats]) -> Callable[[Sequence[Values]], Values]:
+    def combine(inputs: Sequence[Values]) -> Values:
         values, valid, sections = _find_sections(inputs)
         result = np.full(values.shape, np.nan)
         if len(sections):
@@ -110,9 +110,8 @@ def _other(term: Term, instruments: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def _first_input(inputs: _Floats) -> _Floats:
-    values: _Floats = inputs[0]
-    return values
+def _first_input(inputs: Sequence[Values]) -> Values:
+    return inputs[0]
 
 
 _OTHER: Final = Stage(columns=_other, combine=_first_input, is_per_column=False)

@@ -40,7 +40,8 @@ def _series(inputs: int) -> tuple[Parameter, ...]:
 
 def _on_numbers(function: Callable[..., Any]) -> Compute:
     def compute(block: Block, term: Term) -> Values:
-        return _fill(block, term, function(*(block.numbers(source, term) for source in term.inputs)))
+        values = function(*(block.numbers(source, term) for source in term.inputs))
+        return _fill(block, term, values)
 
     return compute
 
@@ -49,7 +50,8 @@ def _fill(block: Block, term: Term, values: Any) -> Values:
     """Return `values` as an array: calls on constants give a single value."""
     if isinstance(values, np.ndarray) and values.ndim == 2:
         return values
-    return np.full((block.length(term), block.columns), values)
+    kind = np.bool_ if isinstance(values, bool | np.bool_) else np.float64
+    return np.full((block.length(term), block.columns), values, kind)
 
 
 def _comparison(name: str, function: Callable[..., Any]) -> Operator:
@@ -65,7 +67,13 @@ def _to_truth(values: Any) -> Any:
 
 def _logic(name: str, function: Callable[..., Any], inputs: int) -> Operator:
     def compute(block: Block, term: Term) -> Values:
-        return _fill(block, term, function(*(_to_truth(block.read(source, term)) for source in term.inputs)))
+        truths = [_to_truth(block.read(source, term)) for source in term.inputs]
+        if inputs == 1 or block.rows.are_equal:
+            return _fill(block, term, function(*truths))
+        # as in Qlib: a side is false where it has no row, and nothing is true where the left one has none
+        inside = [block.in_series_on(source, term) for source in term.inputs]
+        truth: Values = function(*(truth & rows for truth, rows in zip(truths, inside, strict=True)))
+        return truth & inside[0]
 
     return Operator(name=name, signature=_series(inputs), compute=compute, is_logical=True)
 
@@ -86,8 +94,19 @@ def _arithmetic(name: str, function: Callable[..., Any], *, inputs: int = 2, mak
     return Operator(name=name, signature=_series(inputs), compute=_on_numbers(function), makes_values=makes_values)
 
 
+def _add(block: Block, term: Term) -> Values:
+    left, right = (block.read(source, term) for source in term.inputs)
+    if not all(isinstance(side, np.ndarray) and side.dtype == np.bool_ for side in (left, right)):
+        return _on_numbers(np.add)(block, term)
+    either: Values = left | right  # as in Qlib, and NumPy, the sum of two conditions is a condition
+    if block.rows.are_equal:
+        return either
+    one, two = (block.in_series_on(source, term) for source in term.inputs)
+    return np.where(one & two, either, np.float32(np.nan))
+
+
 ELEMENTWISE: Final = (
-    _arithmetic("Add", np.add),
+    Operator(name="Add", signature=_series(2), compute=_add),
     _arithmetic("Sub", np.subtract),
     _arithmetic("Mul", np.multiply),
     _arithmetic("Div", np.divide),
@@ -106,5 +125,7 @@ ELEMENTWISE: Final = (
     _logic("And", np.logical_and, 2),
     _logic("Or", np.logical_or, 2),
     _logic("Not", np.logical_not, 1),
-    Operator(name="If", signature=("series", "series", "series"), compute=_choose, makes_values=True),
+    Operator(
+        name="If", signature=("series", "series", "series"), compute=_choose, makes_values=True, has_first_rows=True
+    ),
 )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.errors import ConfigError
@@ -16,11 +15,12 @@ from rollwright.expression.term import Argument, Term
 
 __all__ = ["Compute", "Operator", "OperatorTable", "Parameter", "Reach", "Stage", "no_reach"]
 
-Parameter: TypeAlias = Literal["series", "window", "shift", "level", "name"]
+Parameter: TypeAlias = Literal["series", "window", "span", "shift", "level", "name"]
 """The kind of one argument of a call.
 
 ``series`` an expression or a number; ``window`` a whole number from 0, or for some operators a fraction in (0, 1);
-``shift`` a whole number of either sign; ``level`` a number in [0, 1]; ``name`` a word or a quoted text.
+``span`` a number from 0, the weight of the newest value if below 1; ``shift`` a whole number of either sign; ``level``
+a number in [0, 1]; ``name`` a word or a quoted text.
 """
 
 Reach: TypeAlias = Callable[[tuple[Argument, ...]], tuple[int, int]]
@@ -44,13 +44,13 @@ class Stage:
     columns : callable
         ``columns(call, all instruments of the source)`` returns the instruments whose inputs are needed.
     combine : callable
-        ``combine(inputs)`` turns ``[inputs, rows, columns]``, NaN outside each series, into ``[rows, columns]``.
+        ``combine(inputs)`` turns arrays ``[rows, columns]``, float32 or float64, NaN outside each series, into one.
     is_per_column : bool
         Whether each column of the result belongs to one instrument; otherwise its one column is read by all.
     """
 
     columns: Callable[[Term, tuple[str, ...]], tuple[str, ...]]
-    combine: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    combine: Callable[[Sequence[NDArray[Any]]], NDArray[Any]]
     is_per_column: bool
 
 
@@ -78,6 +78,8 @@ class Operator:
     stage : Stage or None
         Set for an operator that reads other instruments: the engine computes it before the blocks, and `compute` is
         not called.
+    has_first_rows : bool
+        Whether a value has a row where the first input has one; otherwise where any input has one.
     check : callable or None
         Refuses arguments, by raising ValueError with the reason.
     """
@@ -91,6 +93,7 @@ class Operator:
     makes_values: bool = False
     is_logical: bool = False
     stage: Stage | None = None
+    has_first_rows: bool = False
     check: Callable[[tuple[Argument, ...]], None] | None = None
 
 

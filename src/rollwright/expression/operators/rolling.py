@@ -228,7 +228,8 @@ def _reference(block: Block, term: Term) -> Values:
     if shift:
         return block.cut(values, block.after(source), term, shift=shift)
     listing = np.clip(block.first_rows(source), 0, len(values) - 1)
-    return np.repeat(np.take_along_axis(values, listing[None, :], axis=0), block.length(term), axis=0)
+    first = np.take_along_axis(values, listing[None, :], axis=0)
+    return np.where(block.in_series(term), first, values.dtype.type(np.nan))
 
 
 def _delta(block: Block, term: Term) -> Values:
@@ -321,5 +322,5 @@ ROLLING: Final = (
     _rolling("Rsquare", _rsquare, since.rsquare),
     _rolling("Resi", _residual, since.residual),
     _rolling("WMA", _linear_weighted_mean, since.linear_weighted_mean),
-    Operator(name="EMA", signature=("series", "window"), compute=since.exponential, reach=_whole_past),
+    Operator(name="EMA", signature=("series", "span"), compute=since.exponential, reach=_whole_past),
 )

@@ -39,7 +39,7 @@ def mean(block: Block, term: Term, source: Term, _window: int) -> _Floats:
 
 
 def exponential(block: Block, term: Term) -> Values:
-    """Return Qlib's EMA: by span above 0, by weight of the newest for a fraction."""
+    """Return Qlib's EMA: by span from 1, by weight of the newest for a fraction."""
     source, window = term.inputs[0], float(term.literals[0])
     values, mask = block.clean(source)
     if window == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -38,6 +38,10 @@ class FileIndex(Protocol):
         """Return the digest its bytes must have, when one is known."""
         ...
 
+    def spans(self, folder: str) -> Mapping[str, tuple[int, int]]:
+        """Return for each field that has a row its first position and one past its last."""
+        ...
+
     def bounds(self, folder: str) -> tuple[int, int]:
         """Return the first position of any of its fields, and one past the last."""
         ...
@@ -50,7 +54,7 @@ class TableIndex:
         self._root = root
         self._token = token
         self._series: dict[str, dict[str, FileEntry]] = {}
-        self._bounds: dict[str, tuple[int, int]] = {}
+        self._spans: dict[str, dict[str, tuple[int, int]]] = {}
         end = f".{token}.bin"
         for path, entry in files.items():
             if path.startswith(f"{FEATURES}/") and path.endswith(end):
@@ -78,16 +82,19 @@ class TableIndex:
         """Return the digest its bytes must have."""
         return self._series[folder][field].digest
 
+    def spans(self, folder: str) -> Mapping[str, tuple[int, int]]:
+        """Return for each field that has a row its first position and one past its last; no file is opened."""
+        if folder not in self._spans:
+            self._spans[folder] = {
+                field: (entry.start, entry.start + entry.length)
+                for field, entry in self._series[folder].items()
+                if entry.start is not None and entry.length
+            }
+        return self._spans[folder]
+
     def bounds(self, folder: str) -> tuple[int, int]:
         """Return the first position of any of its fields, and one past the last; no file is opened."""
-        if folder not in self._bounds:
-            spans = [
-                (entry.start, entry.start + entry.length)
-                for entry in self._series[folder].values()
-                if entry.start is not None and entry.length
-            ]
-            self._bounds[folder] = _hull(spans)
-        return self._bounds[folder]
+        return _hull(self.spans(folder).values())
 
 
 class FolderIndex:
@@ -99,6 +106,7 @@ class FolderIndex:
         self._sessions = sessions
         self._names = folder_map(root)
         self._listed: dict[str, dict[str, str]] = {}
+        self._spans: dict[str, dict[str, tuple[int, int]]] = {}
         self._fields: frozenset[str] | None = None
 
     def _list(self, folder: str) -> dict[str, str]:
@@ -136,17 +144,24 @@ class FolderIndex:
         """Return None: other tools record no digests."""
         return None
 
+    def spans(self, folder: str) -> Mapping[str, tuple[int, int]]:
+        """Return for each field that has a row its first position and one past its last, from the heads of files."""
+        if folder not in self._spans:
+            heads = {
+                field: read_span(self.path(folder, field), 0, 0, sessions=self._sessions)
+                for field in self._list(folder)
+            }
+            self._spans[folder] = {
+                field: (head.start, head.stop) for field, head in heads.items() if head.stop > head.start
+            }
+        return self._spans[folder]
+
     def bounds(self, folder: str) -> tuple[int, int]:
         """Return the first position of any of its fields, and one past the last, from the heads of its files."""
-        spans = []
-        for field in self._list(folder):
-            span = read_span(self.path(folder, field), 0, 0, sessions=self._sessions)
-            if span.stop > span.start:
-                spans.append((span.start, span.stop))
-        return _hull(spans)
+        return _hull(self.spans(folder).values())
 
 
-def _hull(spans: list[tuple[int, int]]) -> tuple[int, int]:
+def _hull(spans: Collection[tuple[int, int]]) -> tuple[int, int]:
     if not spans:
         return 0, 0
     return min(start for start, _ in spans), max(stop for _, stop in spans)

@@ -221,6 +221,19 @@ class QlibProvider:
         rows = [self._index.bounds(self._folder(code)) for code in instruments]
         return np.array(rows, np.int64).reshape(len(rows), 2)
 
+    def field_bounds(self, fields: Sequence[str], instruments: Sequence[str]) -> NDArray[np.int64]:
+        """Return ``[fields, n, 2]``: the same for each field's own series; ``[0, 0]`` where there is none.
+
+        Raises
+        ------
+        UnknownInstrumentError
+            For an instrument without a series; carries the nearest code.
+        """
+        names = [check_field(field) for field in fields]
+        found = [self._index.spans(self._folder(code)) for code in instruments]
+        rows = [[spans.get(name, (0, 0)) for spans in found] for name in names]
+        return np.array(rows, np.int64).reshape(len(names), len(found), 2)
+
     def missing_fields(self, fields: Sequence[str]) -> tuple[str, ...]:
         """Return those of `fields` (without ``$``) that no instrument has."""
         return tuple(field for field in fields if check_field(field) not in self._index.fields())
