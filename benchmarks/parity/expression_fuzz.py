@@ -304,7 +304,18 @@ def judge(
     left = bad & ~_is_rounding(source, drawn, ours, peers, shaker)
     if not left.any():
         return "rounding"
-    if drawn.has_line and (np.isnan(ours) & np.isinf(peers))[left].all():
+    rule = _rule_of(source, drawn, (np.isnan(ours) & np.isinf(peers))[left])
+    if rule is not None:
+        return rule
+    row, column = (int(axis[0]) for axis in np.nonzero(left))
+    return (
+        f"UNEXPLAINED: {int(left.sum())} cells, first {row},{column}: {ours[row, column]!r} for {peers[row, column]!r}"
+    )
+
+
+def _rule_of(source: ArraySource, drawn: Drawn, are_infinite_there: NDArray[np.bool_]) -> str | None:
+    """Return the rule that explains differences beyond rounding, or None."""
+    if drawn.has_line and are_infinite_there.all():
         return "a regression over one value, where the peer divides what rounding left by 0"
     if drawn.has_line and _has_infinity_in_a_line(source, drawn.text):
         return "an infinity in a regression"
@@ -314,10 +325,7 @@ def judge(
         return "If of series that are equally long and begin on other days"
     if _has_hole(source, drawn.text):
         return "a hole in the peer's rows"
-    row, column = (int(axis[0]) for axis in np.nonzero(left))
-    return (
-        f"UNEXPLAINED: {int(left.sum())} cells, first {row},{column}: {ours[row, column]!r} for {peers[row, column]!r}"
-    )
+    return None
 
 
 def _edges(rows: NDArray[np.bool_]) -> tuple[int, int]:
