@@ -10,14 +10,15 @@ Values and shared work are kept for as long as something reads them:
 2. Operators over windows take what they have in common from `share`: the input without NaN, counts, sums, moments,
    sorted windows. The first operator that asks for it computes it.
 3. When the last reader of a node is done, its values and the work on them are dropped (`drop`).
-4. Some shared work is needed by few of many readers and is large. `LastReads` learns from the blocks before which node
-   is its last reader, and the engine drops it there (`drop_shared`).
+4. Some shared work is needed by few of many readers and is large. The plan knows its last reader, and the engine drops
+   it there (`drop_shared`). What an operator reads beyond what it declares is computed again, with the same result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -28,12 +29,13 @@ from rollwright.expression.moments import Counts, CrossMoments, Mask, Moments, S
 from rollwright.expression.term import Constant, Term
 from rollwright.expression.term_rows import TermRows
 
-__all__ = ["Block", "Family", "LastReads", "Margin", "Values"]
+__all__ = ["Block", "Family", "Margin", "Values"]
 
 Values: TypeAlias = NDArray[Any]
 """``[rows, columns]`` of float32, float64 or bool."""
 Family: TypeAlias = tuple[str, tuple[Term, ...]]
 T = TypeVar("T")
+COUNTS_KEPT: Final = 2
 
 
 class Margin(NamedTuple):
@@ -48,32 +50,6 @@ class Clean(NamedTuple):
 
     values: NDArray[np.float64]
     mask: Mask
-
-
-class LastReads:
-    """Which node of a plan is the last reader of each piece of shared work, learnt from the blocks evaluated so far.
-
-    Ladders over one input are large, and some serve two of a hundred nodes. Which work a node reads may depend on the
-    data: work that was dropped too early is computed again, with the same result, and later blocks keep it longer.
-    """
-
-    def __init__(self) -> None:
-        self._last: dict[tuple[Term, object], int] = {}
-        self._after: dict[int, list[tuple[Term, object]]] = {}
-
-    def after(self, node: int) -> list[tuple[Term, object]]:
-        """Return the pieces that no node after this one is known to read."""
-        return self._after.get(node, [])
-
-    def learn(self, reads: Mapping[tuple[Term, object], int]) -> None:
-        """Add the last reader of each piece in one block."""
-        if all(self._last.get(piece, -1) >= node for piece, node in reads.items()):
-            return
-        self._last = {piece: max(node, self._last.get(piece, -1)) for piece, node in {**self._last, **reads}.items()}
-        by_node: dict[int, list[tuple[Term, object]]] = {}
-        for piece, node in self._last.items():
-            by_node.setdefault(node, []).append(piece)
-        self._after = by_node
 
 
 class Block:
@@ -112,17 +88,15 @@ class Block:
         self._shared: dict[Term, dict[object, Any]] = {}
         self._counts: WeakValueDictionary[object, Counts] = WeakValueDictionary()
         self._inside: dict[tuple[int, Margin], NDArray[np.bool_]] = {}
-        self._node = 0
-        self.reads: dict[tuple[Term, object], int] = {}
+        self._latest_counts: deque[Counts] = deque(maxlen=COUNTS_KEPT)
 
-    def begin(self, node: int) -> None:
-        """Start a node of the plan: reads of shared work are recorded as its own from here on."""
-        self._node = node
-
-    def drop_shared(self, pieces: list[tuple[Term, object]]) -> None:
-        """Drop pieces of shared work."""
+    def drop_shared(self, pieces: Iterable[tuple[Term, object]]) -> None:
+        """Drop pieces of shared work; the key None stands for all work on a source."""
         for source, key in pieces:
-            self._shared.get(source, {}).pop(key, None)
+            if key is None:
+                self._shared.pop(source, None)
+            else:
+                self._shared.get(source, {}).pop(key, None)
 
     @property
     def columns(self) -> int:
@@ -217,7 +191,6 @@ class Block:
 
     def share(self, source: Term, key: object, make: Callable[[], T]) -> T:
         """Return the work stored under `key` for `source`; `make` computes it when there is none."""
-        self.reads[source, key] = self._node
         store = self._shared.setdefault(source, {})
         if key not in store:
             store[key] = make()
@@ -267,12 +240,17 @@ class Block:
         return self.share(source, "counts", lambda: self.counts(self.clean(source).mask))
 
     def counts(self, mask: Mask) -> Counts:
-        """Return the counts under `mask`: one object for all inputs with equal masks, for as long as one uses it."""
+        """Return the counts under `mask`: one object for all inputs with equal masks, for as long as one uses it.
+
+        The latest stay a little longer, since the inputs that come one after another often have equal masks.
+        """
         key = None if mask is None else (mask.shape, mask.tobytes())
         counts = self._counts.get(key)
         if counts is None:
             counts = Counts(mask)
             self._counts[key] = counts
+        if counts not in self._latest_counts:
+            self._latest_counts.append(counts)
         return counts
 
     def sums(self, source: Term) -> Sums:
@@ -293,7 +271,7 @@ class Block:
 
     def extrema(self, source: Term, *, largest: bool) -> Extrema:
         """Return the window maxima of `source`, or its minima."""
-        return self.share(source, ("extrema", largest), lambda: self._extrema(source, largest=largest))
+        return self.share(source, "maxima" if largest else "minima", lambda: self._extrema(source, largest=largest))
 
     def _extrema(self, source: Term, *, largest: bool) -> Extrema:
         values = self.selectable(source)

@@ -27,7 +27,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from rollwright.config.context import bind_context
 from rollwright.errors import CalendarRangeError
-from rollwright.expression.block import Block, LastReads, Margin, Values
+from rollwright.expression.block import Block, Margin, Values
 from rollwright.expression.planner import Plan, operator_of
 from rollwright.expression.row_search import find_rows
 from rollwright.expression.term import UNBOUNDED, Term
@@ -215,7 +215,6 @@ class _Request:
     instruments: tuple[str, ...]
     by_series: bool = False
     most_rows: int = TILE_ROWS
-    last_reads: LastReads = field(default_factory=LastReads)
 
     def jobs(self, start: int, stop: int) -> Iterator[_TileJob]:
         """Yield one job per tile; its inputs are read when the job is made, on the caller's thread."""
@@ -284,7 +283,6 @@ class _Request:
             inputs=inputs,
             calendar=self.source.calendar().values,
             by_series=self.by_series,
-            last_reads=self.last_reads,
         )
 
     def _read_fields(self, around: Mapping[Term, Margin], first: int, last: int, columns: slice) -> dict[Term, Values]:
@@ -380,7 +378,6 @@ class _TileJob:
     inputs: Inputs
     calendar: NDArray[np.datetime64]
     by_series: bool
-    last_reads: LastReads
 
     def __call__(self, buffer: _TileBuffer | None = None) -> Tile:
         """Compute the tile; its values get new memory if no `buffer` is given."""
@@ -405,8 +402,7 @@ class _TileJob:
         1. Compute the next node of the plan from the values of its inputs.
         2. Give it to `take`, once for each expression that is this term.
         3. Drop inputs whose last reader this was, and the node itself if nothing else reads it.
-        4. Drop shared work that no later node is known to read.
-        5. After the last node, record which shared work was read by which node for the blocks to come.
+        4. Drop the shared work that no later node reads.
         """
         with np.errstate(all="ignore"):  # 0/0 and the like are values here, as they are in pandas
             self._compute(take)
@@ -423,7 +419,6 @@ class _TileJob:
         places = _places(self.plan.terms)
         left = dict(self.plan.uses)
         for node, term in enumerate(self.plan.nodes):
-            block.begin(node)
             if term.kind != "number":
                 block.put(term, self._values(block, term))
             for place in places.get(term, ()):
@@ -435,8 +430,7 @@ class _TileJob:
             left[term] -= len(places.get(term, ()))
             if left[term] == 0:
                 block.drop(term)
-            block.drop_shared(self.last_reads.after(node))
-        self.last_reads.learn(block.reads)
+            block.drop_shared(self.plan.last_reads[node])
 
     def _values(self, block: Block, term: Term) -> Values:
         given = self.inputs.get(term)

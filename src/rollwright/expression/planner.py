@@ -3,7 +3,8 @@
 1. Each text is parsed to a term. Equal terms are one object (`term`), so common sub-expressions meet by themselves.
 2. Terms that look ahead are refused, unless the caller allows it.
 3. Terms that need other instruments (`Stage`) are set apart: their inputs become plans of their own, computed before.
-4. The nodes of the graph are listed, inputs before what reads them, each once.
+4. The nodes of the graph are listed, inputs before what reads them, each once, in an order that keeps little in memory
+   (`schedule`).
 5. Each node is given the number of its readers, so that its values can be dropped after the last of them.
 6. Calls that share work (the windows of one quantile or rank input) are collected, so that it is done once for all.
 7. `Plan.margins` says how many rows before and after a block each node is needed on, from the outputs down.
@@ -20,6 +21,7 @@ from rollwright.expression.block import Family, Margin
 from rollwright.expression.operators.catalogue import OPERATORS
 from rollwright.expression.operators.registry import Operator
 from rollwright.expression.parser import parse
+from rollwright.expression.schedule import Piece, arrange, find_last_reads
 from rollwright.expression.term import UNBOUNDED, Constant, Term, walk
 
 __all__ = ["Plan", "compile_plan", "operator_of"]
@@ -43,6 +45,8 @@ class Plan:
         .. warning:: **Look-ahead.** Above 0 some values are not known on their own session.
     nodes : tuple of Term
         Every term to compute, inputs first, each once. The terms below a staged term belong to its stage.
+    last_reads : tuple
+        For each node the shared work that no later node reads.
     uses : mapping
         How often each node is read.
     calls : mapping
@@ -57,6 +61,7 @@ class Plan:
     lookback: int
     lookahead: int
     nodes: tuple[Term, ...]
+    last_reads: tuple[tuple[Piece, ...], ...]
     uses: Mapping[Term, int]
     calls: Mapping[Family, tuple[tuple[Constant, ...], ...]]
     stages: Mapping[Term, Plan]
@@ -132,7 +137,7 @@ def _refuse_lookahead(root: Term) -> None:
 
 def _plan(terms: tuple[Term, ...]) -> Plan:
     staged = _find_staged(terms)
-    nodes = tuple(_walk_without_stages(terms, staged))
+    nodes = arrange(terms, _walk_without_stages(terms, staged), staged)
     uses: dict[Term, int] = defaultdict(int)
     calls: dict[Family, set[tuple[Constant, ...]]] = defaultdict(set)
     for node in nodes:
@@ -152,6 +157,7 @@ def _plan(terms: tuple[Term, ...]) -> Plan:
         lookback=max((term.lookback for term in terms), default=0),
         lookahead=max((term.lookahead for term in terms), default=0),
         nodes=nodes,
+        last_reads=find_last_reads(nodes, staged),
         uses=dict(uses),
         calls={family: tuple(sorted(found)) for family, found in calls.items()},
         stages={term: _plan(term.inputs) for term in nodes if term in staged},

@@ -62,6 +62,7 @@ PAIR: Final = (
         compute=_correlation,
         reach=window_reach,
         check=whole_window,
+        shares=("moments", "cross"),
     ),
     Operator(
         name="Cov",
@@ -69,5 +70,6 @@ PAIR: Final = (
         compute=_covariance,
         reach=window_reach,
         check=whole_window,
+        shares=("moments", "cross"),
     ),
 )

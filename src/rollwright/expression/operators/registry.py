@@ -71,6 +71,10 @@ class Operator:
     reach : callable
     family : str or None
         Calls of one family on the same inputs share work: the block lists the windows of all of them (`Block.calls`).
+    shares : tuple of str
+        The work on its inputs that it reads and that other calls read too, by the names under which the block has it
+        (`Block.share`). The calls of an input that share work are computed one after another, and the work is dropped
+        after the last of them: what is not named here may be computed more than once.
     makes_values : bool
         Whether it may give a value where an input has none, so that rows outside the series must be blanked again.
     is_logical : bool
@@ -90,6 +94,7 @@ class Operator:
     reach: Reach = no_reach
     optional: int = 0
     family: str | None = None
+    shares: tuple[str, ...] = ()
     makes_values: bool = False
     is_logical: bool = False
     stage: Stage | None = None

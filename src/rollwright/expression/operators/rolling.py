@@ -84,6 +84,7 @@ def _rolling(
     *,
     family: str | None = None,
     check: Callable[[tuple[Argument, ...]], None] | None = whole_window,
+    shares: tuple[str, ...] = ("clean",),
     more: tuple[Parameter, ...] = (),
     makes_values: bool = False,
 ) -> Operator:
@@ -105,6 +106,7 @@ def _rolling(
         compute=either,
         reach=window_reach,
         family=family,
+        shares=shares,
         makes_values=makes_values,
         check=check,
     )
@@ -199,7 +201,7 @@ def _place_of_smallest(block: Block, _term: Term, source: Term, window: int) -> 
 
 def _rank(block: Block, _term: Term, source: Term, window: int) -> _Floats:
     values = block.selectable(source)
-    windows = [int(literals[0]) for literals in block.calls(("rank", (source,))) if literals[0]]
+    windows = [int(literals[0]) for literals in block.calls(("ranks", (source,))) if literals[0]]
     scores = block.share(source, "ranks", lambda: rank_scores(values, windows))
     size = block.counts_of(source).size(window)
     # half the score plus a half is the average rank among ties
@@ -303,24 +305,24 @@ def _linear_weighted_mean(block: Block, _term: Term, source: Term, window: int) 
 ROLLING: Final = (
     Operator(name="Ref", signature=("series", "shift"), compute=_reference, reach=_shift_reach),
     Operator(name="Delta", signature=("series", "shift"), compute=_delta, reach=_shift_reach),
-    _rolling("Sum", _sum, since.total),
-    _rolling("Mean", _mean, since.mean, check=None),
-    _rolling("Std", _std, since.deviation),
-    _rolling("Var", _variance, since.variance),
-    _rolling("Skew", _skewness, since.skewness, check=_long_enough(3)),
-    _rolling("Kurt", _kurtosis, since.kurtosis, check=_long_enough(4)),
-    _rolling("Max", _largest, since.largest),
-    _rolling("Min", _smallest, since.smallest),
-    _rolling("IdxMax", _place_of_largest, since.place_of_largest),
-    _rolling("IdxMin", _place_of_smallest, since.place_of_smallest),
-    _rolling("Quantile", _order_statistic, since.quantile, family="quantiles", more=("level",)),
-    _rolling("Med", _order_statistic, since.median, family="quantiles"),
-    _rolling("Mad", _mean_distance, since.mean_distance),
-    _rolling("Rank", _rank, since.rank, family="rank"),
-    _rolling("Count", _count, since.count, makes_values=True),
-    _rolling("Slope", _slope, since.slope),
-    _rolling("Rsquare", _rsquare, since.rsquare),
-    _rolling("Resi", _residual, since.residual),
+    _rolling("Sum", _sum, since.total, shares=("sums",)),
+    _rolling("Mean", _mean, since.mean, check=None, shares=("sums", "moments")),
+    _rolling("Std", _std, since.deviation, shares=("moments",)),
+    _rolling("Var", _variance, since.variance, shares=("moments",)),
+    _rolling("Skew", _skewness, since.skewness, check=_long_enough(3), shares=("moments",)),
+    _rolling("Kurt", _kurtosis, since.kurtosis, check=_long_enough(4), shares=("moments",)),
+    _rolling("Max", _largest, since.largest, shares=("maxima",)),
+    _rolling("Min", _smallest, since.smallest, shares=("minima",)),
+    _rolling("IdxMax", _place_of_largest, since.place_of_largest, shares=("maxima",)),
+    _rolling("IdxMin", _place_of_smallest, since.place_of_smallest, shares=("minima",)),
+    _rolling("Quantile", _order_statistic, since.quantile, family="quantiles", shares=("quantiles",), more=("level",)),
+    _rolling("Med", _order_statistic, since.median, family="quantiles", shares=("quantiles",)),
+    _rolling("Mad", _mean_distance, since.mean_distance, shares=("moments",)),
+    _rolling("Rank", _rank, since.rank, family="ranks", shares=("ranks",)),
+    _rolling("Count", _count, since.count, shares=("present",), makes_values=True),
+    _rolling("Slope", _slope, since.slope, shares=("moments", "trend")),
+    _rolling("Rsquare", _rsquare, since.rsquare, shares=("moments", "trend")),
+    _rolling("Resi", _residual, since.residual, shares=("moments", "trend")),
     _rolling("WMA", _linear_weighted_mean, since.linear_weighted_mean),
     Operator(name="EMA", signature=("series", "span"), compute=since.exponential, reach=_whole_past),
 )
