@@ -78,7 +78,7 @@ ROWS = {
     "drop of nothing": ("step: 20", "stop: __DROP__", ":27:11", "deletes nothing"),
     "segment reversed": ("[2015-01-05, 2016-12-30]", "[2016-12-30, 2015-01-05]", ":21:29", "ends 2015-01-05, before"),
     "train overlaps valid": ("2016-12-30]", "2017-03-01]", ":22:16", "[2017-01-02, 2017-06-30] overlaps"),
-    "valid overlaps test": ("2017-06-30]", "2017-07-03]", ":23:15", "allow_overlap: true"),
+    "valid overlaps test": ("2017-06-30]", "2017-07-04]", ":23:15", "allow_overlap: true"),
     "open train overlaps": ("2016-12-30]", "null]", ":22:16", "overlaps `train` [2015-01-05, …]"),
     "train before the handler": (
         "train: [2015-01-05", "train: [2014-01-06", ":21:17", "2014-01-06, before the handler's start_time 2015-01-05",

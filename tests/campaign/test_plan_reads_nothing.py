@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.campaign.checks.label_leak import horizon_notes
 from rollwright.campaign.config import CampaignConfig
 from rollwright.campaign.plan import make_plan
 from rollwright.config.context import current_settings, install
@@ -69,8 +68,7 @@ def test_the_plan_knows_how_far_the_label_looks_and_opens_no_series(market, kind
     asked = config({**HANDLER, "kwargs": {"data_loader": loader}})
     plan = make_plan(asked, name="p", calendar=provider_from_settings().calendar())
     assert (plan.label_span, plan.trunc_days) == (ahead, ahead + 1)
-    notes = horizon_notes(asked.task.as_template(), provider_from_settings().calendar())
-    assert any(f"looks {ahead} sessions ahead" in note for note in notes)
+    assert [cut.sessions for cut in plan.cuts] == [ahead]
     assert not _written()
 
 

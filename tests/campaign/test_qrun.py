@@ -46,7 +46,7 @@ def test_a_workflow_of_qlib_runs_unchanged_but_for_path_market_and_dates(market,
     assert {"IC", "ICIR", "Rank IC", "Rank ICIR"} <= set(metrics)
     assert metrics["IC"] > 0  # the market has a planted signal
     assert EXAMPLE.read_text() == text
-    assert "labels of the last 2 session(s) of `valid` read prices of `test`" in caplog.text
+    assert "`valid` ends 2016-03-29 instead of 2016-03-31: the labels of its last 2 sessions" in caplog.text
 
 
 def test_a_child_of_the_workflow_changes_the_market_everywhere():

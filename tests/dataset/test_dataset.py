@@ -140,7 +140,8 @@ def test_segments_come_alone_in_lists_and_as_dates(tmp_path: Path) -> None:
     "segments",
     [
         {"train": ("2020-05-29", "2020-05-04")},
-        {"train": ("2020-02-03", "2020-05-04"), "valid": ("2020-05-04", "2020-05-29")},
+        {"train": ("2020-02-03", "2020-05-05"), "valid": ("2020-05-04", "2020-05-29")},
+        {"train": ("2020-05-04", "2020-05-04"), "valid": ("2020-05-04", "2020-05-29")},
         {"train": ("2020-02-03", "2020-05-29"), "test": ("2020-03-02", "2020-03-31")},
         {"train": ("2020-02-03", None), "test": ("2020-06-01", "2020-06-30")},
         {"train": "2020-02-03"},
@@ -150,6 +151,16 @@ def test_segments_come_alone_in_lists_and_as_dates(tmp_path: Path) -> None:
 def test_segments_that_make_no_sense_are_refused_at_once(tmp_path: Path, segments: dict) -> None:
     with pytest.raises(SegmentError, match=r"ends before it starts|shares sessions with|no pair of dates"):
         dataset(tmp_path, segments=segments)
+
+
+def test_a_day_that_two_segments_share_belongs_to_the_later_one_and_that_is_said(tmp_path: Path, caplog) -> None:
+    shared = {"train": ("2020-02-03", "2020-05-04"), "valid": ("2020-05-04", "2020-05-29")}
+    made = dataset(tmp_path, segments=shared)
+    days = [made.prepare(role).index.get_level_values("datetime") for role in ("train", "valid")]
+    assert (days[0].max(), days[1].min()) == (pd.Timestamp("2020-05-01"), pd.Timestamp("2020-05-04"))
+    assert "dataset.segment_cut segment=train end=2020-05-03 00:00:00 shared_with=valid" in caplog.text
+    handler = Alpha158("all", source=market(), store=FeatureStore(tmp_path / "store"))
+    assert DatasetH(handler, shared, allow_overlap=True).segments == shared
 
 
 def test_an_overlap_can_be_asked_for(tmp_path: Path) -> None:

@@ -172,6 +172,16 @@ def test_train_that_reaches_into_test_is_said(caplog):
     assert "rolling.train_overlaps_test segment=train" in caplog.text
 
 
+def test_a_session_that_two_segments_share_belongs_to_the_later_one_in_every_window_and_is_said_once(caplog):
+    made = gen().generate(template(train=(0, 3), valid=(3, 6), test=(6, 11)))
+    for task in made:
+        found = task["dataset"]["kwargs"]["segments"]
+        assert found["train"][1] < found["valid"][0]
+        assert found["valid"][1] < found["test"][0]
+    assert len(made) > 1
+    assert [record.getMessage().split()[1] for record in caplog.records] == ["segment=train", "segment=valid"]
+
+
 def test_the_generator_follows_a_task_and_leaves_it_out():
     first, *rest = gen().generate(template())
     before = deepcopy(first)

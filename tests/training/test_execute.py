@@ -162,7 +162,7 @@ def test_a_dataset_that_lacks_what_a_task_asks_is_refused_with_all_of_it():
     own = Path(current_settings().trust.folder) / "own.py"
     own.write_text(OWN + "\n\nclass Bare:\n    generation = 'g1'\n    segments = {}\n")
     with pytest.raises(
-        ConfigError, match=r"Bare, which has no label_lookahead, label_reach, prepare, fold, .*scope_until"
+        ConfigError, match=r"Bare, which has no label_lookahead, label_reach, fit_ranges, prepare, fold, .*scope_until"
     ) as caught:
         task_train({**TASK, "dataset": {"class": "Bare", "module_path": "own.py"}}, "exp")
     assert "rollwright.dataset.dataset.Dataset" in str(caught.value.hint)

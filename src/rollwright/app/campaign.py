@@ -13,9 +13,8 @@ from typing import Any, Final
 from rollwright import __version__
 from rollwright.app.data import list_data_warnings
 from rollwright.app.pool import WindowNames
-from rollwright.campaign.checks.label_leak import horizon_notes
 from rollwright.campaign.config import NAME_PATTERN, CampaignConfig, read_config
-from rollwright.campaign.plan import CampaignPlan, WindowKey, make_plan
+from rollwright.campaign.plan import CampaignPlan, WindowKey, make_plan, plan_once
 from rollwright.campaign.results import CampaignResult, check_results, make_results
 from rollwright.campaign.run import (
     Submission,
@@ -161,11 +160,16 @@ def _name_of(config: CampaignConfig, path: Path) -> str:
 
 def train_once(campaign: OpenCampaign) -> Recorder:
     """Train the file's task once, without rolling; what Qlib's ``qrun`` does."""
-    task = campaign.config.template()
     with using(campaign.context):
-        for note in horizon_notes(task, current_market().calendar()):
-            _logger.warning("label.leak note=%s", note)
-        return task_train(task, experiment_name=campaign.name)
+        plan = plan_once(campaign.config, calendar=current_market().calendar(), locate=campaign.document.locate)
+        for cut in plan.cuts:
+            _logger.warning("segment.purged note=%s", cut.text)
+        for leak in plan.leaks:
+            _logger.warning("leak.declared note=%s", leak.text)
+        recorder = task_train(plan.task, experiment_name=campaign.name)
+        if plan.leaks:
+            recorder.set_tags(**{f"leak.{leak.kind}": leak.text for leak in plan.leaks})
+        return recorder
 
 
 def roll_campaign(
@@ -198,7 +202,9 @@ def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgr
     # dead processes. 5. Submit: what is finished and valid is kept. 6. Train the rest. 7. Collect, analyse, report.
     check_results(campaign.config, source)
     with TimeInspector.logt("plan"):
-        plan = make_plan(campaign.config, name=campaign.name, calendar=source.calendar())
+        plan = make_plan(
+            campaign.config, name=campaign.name, calendar=source.calendar(), locate=campaign.document.locate
+        )
     tell("planned", plan)
     _save_record(campaign)
     fail_abandoned(campaign.settings)  # what a killed roll or worker left as running
@@ -261,7 +267,7 @@ def _finish(
             source=source,
             region=campaign.settings.data.region,
             folder=campaign.results,
-            notes=list_data_warnings(source, campaign.context),
+            notes=[*(leak.text for leak in plan.leaks), *list_data_warnings(source, campaign.context)],
             facts=[("reused", str(len(submission.reused))), ("version", __version__)],
             created=f"{SystemClock().now():%Y-%m-%d %H:%M} UTC",
         )

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, TypeAlias
 
+import pandas as pd
+
 from rollwright.calendar.purge import Purge
 from rollwright.calendar.trading import Session, SessionLike, TradingCalendar, to_session
 from rollwright.errors import SegmentError
 
-__all__ = ["OPEN", "Open", "Segment", "SegmentLike"]
+__all__ = ["OPEN", "Open", "Segment", "SegmentLike", "end_before"]
 
 
 class Open(Enum):
@@ -154,3 +156,14 @@ def _text(end: Session | Open) -> str:
     if end is OPEN:
         return "OPEN"
     return end.strftime("%Y-%m-%d" if end == end.normalize() else "%Y-%m-%d %H:%M:%S")
+
+
+def end_before(start: SessionLike) -> Session:
+    """Return the latest end of a segment that does not share the session `start`, without knowing the calendar.
+
+    It is the day before, or the second before where sessions have a time; whoever reads a segment takes the session at
+    or before it.
+    """
+    moment = to_session(start)
+    step = pd.Timedelta(days=1) if moment == moment.normalize() else pd.Timedelta(seconds=1)
+    return moment - step

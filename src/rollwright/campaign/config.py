@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from rollwright.campaign.checks.objects import ObjectCheck, check_task
 from rollwright.campaign.checks.placeholders import fill_task
 from rollwright.campaign.checks.qlib_init import check_qlib_init, find_sys_folders, replace_modules_with_files
+from rollwright.campaign.leaks import LEAK_KINDS, LeakKind
 from rollwright.campaign.yaml.document import YamlDocument, combine_problems, read_document
 from rollwright.config.construct import Trust
 from rollwright.errors import nearest
@@ -146,6 +147,14 @@ class CampaignConfig(_Part):
     collect: CollectConfig = CollectConfig()
     backtest: BacktestConfig | None = None
     report: ReportConfig = ReportConfig()
+    allow_leak: dict[LeakKind, Annotated[str, Field(min_length=1)]] = {}
+
+    @field_validator("allow_leak", mode="before")
+    @classmethod
+    def _with_reasons(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"each kind with its reason, as `label: why`; the kinds are {', '.join(LEAK_KINDS)}")
+        return value
 
     @field_validator("experiment_name")
     @classmethod
@@ -153,6 +162,11 @@ class CampaignConfig(_Part):
         if value is not None and not NAME_PATTERN.fullmatch(value):
             raise ValueError("a name has letters, digits, '.', '_' and '-', starts with a letter or digit, up to 100")
         return value
+
+    def declared_leaks(self) -> dict[str, str]:
+        """Return the reason for each kind of leak that the file declares, ``allow_overlap`` of the dataset included."""
+        overlap = {"overlap": "`allow_overlap: true`"} if self.task.dataset.kwargs.get("allow_overlap") is True else {}
+        return {**overlap, **{str(kind): reason for kind, reason in self.allow_leak.items()}}
 
     def template(self) -> dict[str, Any]:
         """Return the task template that generators take: the task, and the seed its windows draw from."""

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from rollwright.calendar.purge import purge_days
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.config import CampaignConfig
+from rollwright.campaign.leaks import Leak, find_leaks, refuse_leaks
+from rollwright.campaign.yaml.document import KeyPath
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.placeholders import fill_paths
-from rollwright.dataset.contract import check_dataset
+from rollwright.dataset.contract import TaskDataset, check_dataset
 from rollwright.errors import ConfigError
 from rollwright.expression.label_reach import LabelReach
 from rollwright.tasks.generate import task_generator
+from rollwright.tasks.purge import SegmentCut, purge_task
 from rollwright.tasks.rolling import RollingGen
 from rollwright.tasks.spec import TaskSpec
 
-__all__ = ["ONLY_VARIANT", "CampaignPlan", "Window", "WindowKey", "make_plan"]
+__all__ = ["ONLY_VARIANT", "CampaignPlan", "SinglePlan", "Window", "WindowKey", "make_plan", "plan_once"]
 
 ONLY_VARIANT: Final = "main"
 """The variant of a campaign that trains one model for one horizon."""
@@ -83,12 +86,18 @@ class CampaignPlan:
         Sessions that train and valid end before test begins.
     label : LabelReach or None
         Which sessions the label reads, and the return it is; None when the dataset cannot tell.
+    cuts : tuple of SegmentCut
+        What the template's segments were shortened by, so that no label of one reads prices of the next.
+    leaks : tuple of Leak
+        The leaks that the configuration asks for, each with the reason it declares.
     """
 
     name: str
     windows: tuple[Window, ...]
     trunc_days: int
     label: LabelReach | None
+    cuts: tuple[SegmentCut, ...] = ()
+    leaks: tuple[Leak, ...] = ()
 
     @property
     def label_span(self) -> int | None:
@@ -109,8 +118,16 @@ class CampaignPlan:
         return found
 
 
-def make_plan(config: CampaignConfig, *, name: str, calendar: TradingCalendar) -> CampaignPlan:
+def make_plan(
+    config: CampaignConfig,
+    *,
+    name: str,
+    calendar: TradingCalendar,
+    locate: Callable[[KeyPath], str] | None = None,
+) -> CampaignPlan:
     """Return the windows of a campaign.
+
+    Train ends as many sessions before valid as the label needs, in every window, unless the file declares that leak.
 
     Parameters
     ----------
@@ -119,9 +136,13 @@ def make_plan(config: CampaignConfig, *, name: str, calendar: TradingCalendar) -
     name : str
     calendar : TradingCalendar
         Known sessions; future ones are not planned for.
+    locate : callable, optional
+        Returns file, line and column of a key of the configuration, for errors.
 
     Raises
     ------
+    LookAheadError
+        When the configuration leaks and does not declare it.
     ConfigError
         When there is no ``rolling`` section, no ``record``, or no answer to ``trunc_days: auto``.
     SegmentError, CalendarRangeError
@@ -137,9 +158,14 @@ def make_plan(config: CampaignConfig, *, name: str, calendar: TradingCalendar) -
             "`task.record` is empty, so no window would save its predictions",
             hint="add `record: [{class: SignalRecord, module_path: rollwright.analysis.records}]` to the task",
         )
+    # 1. Ask the dataset how far its label reads. 2. Cut train before valid. 3. Walk. 4. Refuse what still leaks.
     template = fill_paths(config.template())
-    label = check_dataset(init_instance_by_config(template["dataset"], slot="dataset")).label_reach
+    label = _build_dataset(template).label_reach
     trunc_days = _trunc_days(config, label)
+    cuts: list[SegmentCut] = []
+    if label is not None and "label" not in config.allow_leak:
+        pairs = [("train", "valid")]
+        template, cuts = purge_task(template, days=purge_days(label.span), calendar=calendar, pairs=pairs)
     generator = RollingGen(
         step=config.rolling.step,
         rtype=config.rolling.rtype,
@@ -151,7 +177,69 @@ def make_plan(config: CampaignConfig, *, name: str, calendar: TradingCalendar) -
     windows = sorted(
         (_window(task, calendar.last_known) for task in tasks), key=lambda window: (window.key.variant, window.test)
     )
-    return CampaignPlan(name=name, windows=tuple(windows), trunc_days=trunc_days, label=label)
+    found = find_leaks(
+        _build_dataset(windows[0].spec.definition), windows[0].segments, calendar, gap_keys=("rolling", "trunc_days")
+    )
+    return CampaignPlan(
+        name=name,
+        windows=tuple(windows),
+        trunc_days=trunc_days,
+        label=label,
+        cuts=tuple(cuts),
+        leaks=refuse_leaks(found, config.declared_leaks(), locate=locate),
+    )
+
+
+def _build_dataset(task: Mapping[str, Any]) -> TaskDataset:
+    return check_dataset(init_instance_by_config(fill_paths(task)["dataset"], slot="dataset"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinglePlan:
+    """What is trained once, without rolling.
+
+    Attributes
+    ----------
+    task : dict
+        The task, whose segments no label reads across.
+    label, cuts, leaks
+        As those of `CampaignPlan`.
+    """
+
+    task: Mapping[str, Any]
+    label: LabelReach | None
+    cuts: tuple[SegmentCut, ...]
+    leaks: tuple[Leak, ...]
+
+
+def plan_once(
+    config: CampaignConfig, *, calendar: TradingCalendar, locate: Callable[[KeyPath], str] | None = None
+) -> SinglePlan:
+    """Return the one task of a configuration, its segments cut as far as its label needs.
+
+    Parameters
+    ----------
+    config, calendar, locate
+        As `make_plan` takes them.
+
+    Raises
+    ------
+    LookAheadError
+        When the configuration leaks and does not declare it.
+    SegmentError
+        When cutting leaves nothing of a segment.
+    """
+    task: dict[str, Any] = config.template()
+    dataset = _build_dataset(task)
+    label = dataset.label_reach
+    cuts: list[SegmentCut] = []
+    if label is not None and "label" not in config.allow_leak:
+        purged, cuts = purge_task(fill_paths(task), days=purge_days(label.span), calendar=calendar)
+        if cuts:
+            task, dataset = purged, _build_dataset(purged)
+    found = find_leaks(dataset, dataset.segments, calendar)
+    leaks = refuse_leaks(found, config.declared_leaks(), locate=locate)
+    return SinglePlan(task=task, label=label, cuts=tuple(cuts), leaks=leaks)
 
 
 def _window(task: Mapping[str, Any], last: Session) -> Window:

@@ -50,6 +50,10 @@ class CampaignProgress:
         gap = f"train ends {plan.trunc_days} sessions before test" if plan.trunc_days else "no gap before test"
         self._name = plan.name
         stderr.print(f"{plan.name}: {len(plan.windows)} windows, test {first:%Y-%m-%d} to {last:%Y-%m-%d}, {gap}")
+        for cut in plan.cuts:
+            stderr.print(f"note: {cut.text}; so in every window")
+        for leak in plan.leaks:
+            stderr.print(f"warning: {leak.text}")
 
     def _show_submission(self, submission: Submission) -> None:
         records_only = {key for key, _ in submission.incomplete}

@@ -16,7 +16,7 @@ from rollwright.errors import ConfigError
 from rollwright.expression.label_reach import LabelReach
 from rollwright.features.panel import Panel, StorePanel
 
-__all__ = ["DataKey", "Fold", "ReadScope", "TaskDataset", "check_dataset", "scope_of"]
+__all__ = ["DataKey", "FitRange", "Fold", "ReadScope", "TaskDataset", "check_dataset", "scope_of"]
 
 DataKey = Literal["raw", "infer", "learn"]
 SCOPE_FORMAT: Final = 1
@@ -94,6 +94,26 @@ class ReadScope:
         return cls(**cast("dict[str, Any]", fields))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitRange:
+    """The closed range of sessions that a processor learns from.
+
+    Attributes
+    ----------
+    processor : str
+        The name of its class.
+    start, end : date or None
+        None is open: as far as the handler's data go.
+    named : bool
+        Whether the processor names a range at all. One that does not learns from all that the handler has.
+    """
+
+    processor: str
+    start: Any
+    end: Any
+    named: bool
+
+
 class TaskDataset(Protocol):
     """A dataset that a task can be trained on. Derive from `rollwright.dataset.dataset.Dataset` for the usual answers.
 
@@ -118,6 +138,10 @@ class TaskDataset(Protocol):
     @property
     def label_reach(self) -> LabelReach | None:
         """Which sessions the label reads, and the return it is; None when that cannot be told. No data are read."""
+        ...
+
+    def fit_ranges(self) -> tuple[FitRange, ...]:
+        """Return the ranges of sessions that what prepares its data learns from. No data are read."""
         ...
 
     def prepare(self, segments: Any, **kwargs: Any) -> Any:

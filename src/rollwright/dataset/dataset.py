@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -12,10 +14,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.calendar.segment import end_before
 from rollwright.calendar.trading import to_session
 from rollwright.codecs.described import Described
 from rollwright.config.construct import init_instance_by_config
-from rollwright.dataset.contract import DataKey, Fold, ReadScope, TaskDataset, check_dataset
+from rollwright.dataset.contract import DataKey, FitRange, Fold, ReadScope, TaskDataset, check_dataset
+from rollwright.dataset.fit_ranges import find_fit_ranges
 from rollwright.dataset.handler import DataHandler
 from rollwright.dataset.handler_tables import CS_ALL, ColumnSet, IndexedColumnBlock, choose_columns
 from rollwright.dataset.sampler import TSDataSampler, check_step_len
@@ -27,6 +31,8 @@ from rollwright.market.source import DataSource
 from rollwright.signing.serializable import Serializable
 
 __all__ = ["Dataset", "DatasetH", "Fold", "TSDatasetH", "build_dataset"]
+
+_logger: Final = logging.getLogger("rollwright.dataset")
 
 FEATURE_GROUP: Final = "feature"
 LABEL_GROUP: Final = "label"
@@ -57,6 +63,10 @@ class Dataset(Described, Serializable, ABC):
     def label_reach(self) -> LabelReach | None:
         """What is known of the sessions that the label reads: by default what `label_lookahead` says."""
         return None if self.label_lookahead is None else LabelReach.declared(self.label_lookahead)
+
+    def fit_ranges(self) -> tuple[FitRange, ...]:
+        """Return what its processors learn from: by default nothing is known of any."""
+        return ()
 
     @abstractmethod
     def prepare(self, segments: Any, **kwargs: Any) -> Any:
@@ -115,7 +125,8 @@ class DatasetH(Dataset):
 
     Guarantees: a segment gives rows of its own sessions only; nothing is read before it is asked for; a segment that
     is reversed, lies outside what the handler covers or (train, valid, test) overlaps another is an error, where Qlib
-    gives fewer rows without a word.
+    gives fewer rows without a word. A session that one ends and the next begins with belongs to the next; the log says
+    so.
 
     .. warning:: **Look-ahead.** Segments that do not overlap still leak when the label of the last train session reads
        prices of the test segment: leave `label_lookahead` sessions between them, as `RollingGen` does.
@@ -207,6 +218,10 @@ class DatasetH(Dataset):
     def label_reach(self) -> LabelReach:
         """Which sessions the label reads, and the return it is; asking reads no data."""
         return self.handler.label_reach
+
+    def fit_ranges(self) -> tuple[FitRange, ...]:
+        """Return the ranges that the handler's processors learn from; asking reads no data."""
+        return find_fit_ranges(self.handler)
 
     def over(self, source: DataSource | None, store: FeatureStore | None = None) -> Self:
         """Return this dataset over another market: a copy whose handler has read nothing and learnt nothing."""
@@ -490,8 +505,22 @@ def _check_segments(segments: Mapping[str, Any], *, allow_overlap: bool) -> dict
             raise SegmentError(start=start, end=end, reason=f"`{name}` ends before it starts")
         checked[name] = (start, end)
     if not allow_overlap:
+        _cut_shared_day(checked)
         _refuse_overlap(checked)
     return checked
+
+
+def _cut_shared_day(segments: dict[str, tuple[Any, Any]]) -> None:
+    """End a segment before the session that the next one begins with, in place: Qlib's users write both alike."""
+    names = [name for name in ROLES if name in segments]
+    for one, other in itertools.pairwise(names):
+        (begin, end), (start, _) = segments[one], segments[other]
+        if end is None or start is None or to_session(end) != to_session(start):
+            continue
+        if begin is not None and to_session(begin) >= to_session(start):
+            continue
+        segments[one] = (begin, end_before(start))
+        _logger.warning("dataset.segment_cut segment=%s end=%s shared_with=%s", one, segments[one][1], other)
 
 
 def _refuse_overlap(segments: Mapping[str, tuple[Any, Any]]) -> None:

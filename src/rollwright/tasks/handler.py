@@ -9,7 +9,7 @@ from rollwright.calendar.trading import Session, to_session
 from rollwright.errors import SegmentError
 from rollwright.tasks.definition import Task, dataset_kwargs, segments_of, set_dataset_kwarg
 
-__all__ = ["handler_mod"]
+__all__ = ["end_fit_range", "handler_mod"]
 
 _PROCESSOR_LISTS: Final = ("infer_processors", "learn_processors", "shared_processors")
 _FIT_RANGE: Final = ("fit_start_time", "fit_end_time")
@@ -57,6 +57,35 @@ def handler_mod(task: Task, rolling_gen: _Keys) -> None:
         for name in _PROCESSOR_LISTS:
             if isinstance(kwargs.get(name), list | tuple):
                 kwargs[name] = [_rolled_processor(item, train) for item in kwargs[name]]
+    if kwargs != (handler.get("kwargs") or {}):
+        set_dataset_kwarg(task, "handler", {**handler, "kwargs": kwargs})
+
+
+def end_fit_range(task: Task, *, written: Session, end: Session) -> None:
+    """Let the fit ranges that end with a train segment, which was to end on `written`, end on `end` with it.
+
+    Only `task` itself is changed, as with `handler_mod`; ranges that end elsewhere stay.
+    """
+    handler = dataset_kwargs(task).get("handler")
+    if not isinstance(handler, Mapping):
+        return
+    kwargs = dict(handler.get("kwargs") or {})
+
+    def moved(given: Mapping[str, Any]) -> dict[str, Any]:
+        last = given.get(_FIT_RANGE[1])
+        if last is None or _is_placeholder(last) or not end < to_session(last) <= written:
+            return dict(given)
+        return {**given, _FIT_RANGE[1]: str(end).removesuffix(" 00:00:00") if isinstance(last, str) else end}
+
+    kwargs = moved(kwargs)
+    for name in _PROCESSOR_LISTS:
+        if isinstance(kwargs.get(name), list | tuple):
+            kwargs[name] = [
+                {**item, "kwargs": moved(item["kwargs"])}
+                if isinstance(item, Mapping) and isinstance(item.get("kwargs"), Mapping)
+                else item
+                for item in kwargs[name]
+            ]
     if kwargs != (handler.get("kwargs") or {}):
         set_dataset_kwarg(task, "handler", {**handler, "kwargs": kwargs})
 

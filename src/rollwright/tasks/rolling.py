@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import operator
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ __all__ = ["RollingGen", "handler_mod"]
 
 _logger: Final = logging.getLogger("rollwright.tasks")
 
+VALID: Final = "valid"
 _OPEN_ENDS: Final = (None, -1, "-1")
 
 
@@ -124,6 +126,7 @@ class RollingGen(TaskGen):
         first = window[self.test_key].first
         test_end = self._test_end(task, calendar)
         window[self.test_key] = self._test_window(first, test_end, calendar)
+        self._cut_shared_sessions(window, calendar)
         self._cut(window, calendar)
         tasks = [self._made(task, window, calendar)]
         tasks += (self._made(task, later, calendar) for later in self._following(window, test_end, calendar))
@@ -187,6 +190,17 @@ class RollingGen(TaskGen):
                 )
             return _Span(first=first, last=min(last, test_end))
         return _Span(first=first, last=last if last < len(calendar) else None)
+
+    def _cut_shared_sessions(self, window: _Window, calendar: TradingCalendar) -> None:
+        """End a segment before the session that the next one begins with, in place, and say so once for all windows."""
+        names = [name for name in (self.train_key, VALID, self.test_key) if name in window]
+        for one, other in itertools.pairwise(names):
+            span, start = window[one], window[other].first
+            if span.last == start and span.first < start:
+                window[one] = _Span(first=span.first, last=start - 1)
+                _logger.warning(
+                    "rolling.segment_shared segment=%s end=%s shared_with=%s", one, calendar[start - 1], other
+                )
 
     def _cut(self, window: _Window, calendar: TradingCalendar) -> None:
         """Cut every segment but test `trunc_days` before test, in place."""

@@ -120,7 +120,8 @@ def _check_overlaps(spans: Mapping[str, tuple[Any, Any]]) -> Iterator[Problem]:
             (start, end), (begin, stop) = spans[one], spans[other]
             low = max(pd.Timestamp.min if side is None else to_session(side) for side in (start, begin))
             high = min(pd.Timestamp.max if side is None else to_session(side) for side in (end, stop))
-            if low <= high:
+            is_boundary = low == high and None not in (end, begin) and to_session(end) == to_session(begin)
+            if low <= high and not is_boundary:  # that session goes to the later segment
                 shown = [
                     f"[{_format_value(first)}, {_format_value(last)}]" for first, last in (spans[other], spans[one])
                 ]
