@@ -64,19 +64,19 @@ def test_it_walks_at_least_six_windows_and_ends_with_numbers_and_a_report(demo):
 
 
 SIGNAL = {
-    "ic": 0.063727893,
-    "ic_error": 0.005189891,
-    "icir": 0.475838166,
-    "rank_ic": 0.078797611,
-    "rank_ic_error": 0.004173291,
-    "rank_icir": 0.804893028,
+    "ic": 0.064537186,
+    "ic_error": 0.005209219,
+    "icir": 0.476077266,
+    "rank_ic": 0.079379250,
+    "rank_ic_error": 0.004134809,
+    "rank_icir": 0.799885777,
 }
 BACKTEST = {
-    "annualized_return": 0.338041039,
-    "excess_return": 0.237319398,
-    "information_ratio": 4.260640562,
-    "max_drawdown": -0.103072767,
-    "turnover": 0.329996805,
+    "annualized_return": 0.365935372,
+    "excess_return": 0.259288930,
+    "information_ratio": 4.593690077,
+    "max_drawdown": -0.084505452,
+    "turnover": 0.333293811,
 }
 
 
