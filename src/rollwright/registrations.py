@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from rollwright.core.registry import ALIASES, CODECS, OPENERS, REFERENCES, SESSION_LOCAL, SLOTS, ObjectSlot
+from rollwright.core.typed import TYPES as TYPED_CLASSES
 
 __all__ = ["QLIB_MODULES", "register_builtin"]
 
@@ -135,6 +136,7 @@ def _register_codecs() -> None:
     add("skops", "rollwright.models.sklearn_codec:SkopsCodec", types=["rollwright.models.sklearn.SklearnModel"])
     add("dataset", "rollwright.dataset.codec:DatasetCodec", types=["rollwright.dataset.dataset.DatasetH"])
     add("json", "rollwright.codecs.registry:JsonCodec", types=[f"builtins.{name}" for name in _JSON_TYPES])
+    add("typed", "rollwright.codecs.typed_json:TypedJsonCodec", types=TYPED_CLASSES)
     add("envelope", "rollwright.codecs.envelope:EnvelopeCodec")
 
 

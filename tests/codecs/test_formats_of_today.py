@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pandas as pd
 import pytest
 
 from rollwright.codecs.registry import codecs
+from rollwright.core.canonical import parse_json
+from rollwright.core.stored_text import restore_definition, write_definition
 from rollwright.errors import UntrustedArtifactError
 from rollwright.signing.keys import Keyring
 from rollwright.signing.serializable import Serializable
@@ -40,6 +43,30 @@ def test_a_frame():
 def test_an_array_and_a_value():
     np.testing.assert_array_equal(opened("npy", "array.npy"), np.arange(6.0).reshape(2, 3))
     assert opened("json", "value.json") == {"a": [1, None, "茅台"], "b": {"c": 0.5}}
+
+
+def test_a_typed_value():
+    found = opened("typed", "value-typed.json")
+    np.testing.assert_array_equal(found.pop("a"), np.arange(3, dtype="i4"))
+    assert found == {
+        "z": (1, "茅台"),
+        "day": pd.Timestamp("2020-01-02"),
+        "zoned": pd.Timestamp("2020-01-02 09:30", tz="Asia/Shanghai"),
+        "date": date(2020, 1, 2),
+        "n": np.float32(0.5),
+        "set": {1, 3},
+        None: b"\x00",
+        "inf": float("inf"),
+    }
+    assert type(found["n"]) is np.float32
+    assert found["day"].unit == "us"
+
+
+def test_a_stored_text():
+    definition = {"day": pd.Timestamp("2020-01-02"), "list": [1, "a"], "pair": (1, {"x": None})}
+    text = (FORMATS / "definition-stored-1.json").read_text(encoding="utf-8")
+    assert restore_definition(parse_json(text)) == definition
+    assert write_definition(definition) == text.strip()
 
 
 def test_a_model():

@@ -49,6 +49,7 @@ SAMPLES = {
     "parquet": lambda: pd.DataFrame({"score": [1.0, 2.0]}, pd.Index(["x", "y"], name="i")),
     "npy": lambda: np.arange(5, dtype=np.float32),
     "json": lambda: {"a": [1, "two", None]},
+    "typed": lambda: (1, {"day": pd.Timestamp("2020-01-02"), None: b"x"}),
     "dataset": dataset,
     "envelope": lambda: Fraction(1, 3),
     "lightgbm": lambda: fitted(LGBModel(num_boost_round=1, num_leaves=2, min_data_in_leaf=2)),

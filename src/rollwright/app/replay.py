@@ -15,7 +15,6 @@ from rollwright.codecs.envelope import EnvelopeCodec
 from rollwright.codecs.registry import JsonCodec
 from rollwright.config.context import using
 from rollwright.config.settings import Settings, load_settings
-from rollwright.core.canonical import with_segment_tuples
 from rollwright.errors import ConfigError, RecordError, TaskFailedError
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
@@ -162,7 +161,7 @@ def _list_contents(store: LocalArtifactStore) -> dict[str, _Content]:
 def _train(task: Any, run: StoredRun, settings: Settings, *, in_slot: bool) -> None:
     _logger.info("replay.started run=%s in_slot=%s", run.recorder.id, in_slot)
     if not in_slot:
-        task_train(with_segment_tuples(task), experiment_name=EXPERIMENT)  # type: ignore[arg-type]  # a dictionary
+        task_train(task, experiment_name=EXPERIMENT)
         return
     manager = TaskManager(EXPERIMENT, store=MemoryStore(), max_attempts=1)
     task_id = manager.insert_task_def(task)

@@ -113,11 +113,12 @@ def show_command(
 ) -> None:
     """Show one task whole: definition, result, last traceback, history."""
     from rollwright.app.pool import open_pool, read_task  # noqa: PLC0415 - keeps --help light
+    from rollwright.core.stored_text import plain_of  # noqa: PLC0415 - keeps --help light
     from rollwright.pool.stored_definition import UNREADABLE, is_readable  # noqa: PLC0415 - keeps --help light
 
     with open_pool(pool, url) as manager:
         record, history = read_task(manager, task_id)
-    definition = json.loads(record.canonical) if is_readable(record) else None
+    definition = plain_of(json.loads(record.canonical)) if is_readable(record) else None
     if as_json:
         rows = [{**asdict(row), "status": row.status.value} for row in history]
         print_json({**_task_json(record), "definition": definition, "history": rows})
@@ -131,7 +132,7 @@ def show_command(
     else:
         print(escape_lines(json.dumps(definition, indent=2, ensure_ascii=False)))
     if record.result is not None:
-        print(f"result:\n{escape_lines(record.result)}")
+        print(f"result:\n{escape_lines(json.dumps(plain_of(json.loads(record.result)), ensure_ascii=False))}")
     if record.error:
         print(f"last error:\n{escape_lines(record.error.rstrip())}")
     print("history:")
@@ -215,12 +216,13 @@ def _pause(stat: PoolStat) -> str:
 
 def _task_json(record: TaskRecord) -> dict[str, Any]:
     from rollwright.app.pool import describe_task  # noqa: PLC0415 - keeps --help light
+    from rollwright.core.stored_text import plain_of  # noqa: PLC0415 - keeps --help light
 
     values = asdict(record)
     for name in ("canonical", "result", "validity"):
         del values[name]
     parsed = {
-        name: None if text is None else json.loads(text)
+        name: None if text is None else plain_of(json.loads(text))
         for name, text in (("result", record.result), ("validity", record.validity))
     }
     return {**values, **parsed, "status": record.status.value, "label": describe_task(record)}

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from rollwright.core.bounded_read import MEDIUM, read_whole
-from rollwright.core.canonical import ARTIFACT, JSON, normalise, parse_json
+from rollwright.core.canonical import JSON, parse_json
 from rollwright.core.registry import CODECS, Registration, Registry, find_entry_points, load_target
+from rollwright.core.typed import is_plain
 from rollwright.errors import ConfigError, CorruptArtifactError, TaskValueError, UnsupportedArtifactError
 
 __all__ = ["ENTRY_POINTS", "Codec", "CodecRegistry", "JsonCodec", "codecs", "read_artifact"]
@@ -31,8 +32,8 @@ _logger: Final = logging.getLogger("rollwright.codecs")
 class Codec(ABC):
     """Base class: writes one kind of object to a file and reads it back.
 
-    Guarantees, of all but the envelope: `read` returns an object that equals the one written; equal objects give equal
-    bytes; reading executes nothing that the file brings.
+    Guarantees, of all but the envelope: `read` returns an object that equals the one written; equal objects, in
+    the same order, give equal bytes; reading executes nothing that the file brings.
 
     Attributes
     ----------
@@ -87,25 +88,27 @@ def read_artifact(path: Path, *, limit: int) -> bytes:
 
 
 class JsonCodec(Codec):
-    """Anything with a JSON form: numbers, text, lists, dictionaries with text keys."""
+    """What JSON alone gives back exactly: numbers, text, truths, None, lists, dictionaries with text keys."""
 
     kind = "json"
     suffix = ".json"
 
     def write(self, obj: Any, path: Path) -> None:
-        """Write `obj` as JSON."""
-        text = json.dumps(normalise(obj, limit=ARTIFACT), indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True)
+        """Write `obj` as JSON, its keys in their order.
+
+        Raises
+        ------
+        TaskValueError
+            When JSON would not give it back.
+        """
+        if not is_plain(obj):
+            raise TaskValueError("$", f"JSON does not give back all of this {type(obj).__name__}")
+        text = json.dumps(obj, indent=1, ensure_ascii=False, allow_nan=False)
         path.write_text(text + "\n", encoding="utf-8")
 
     def accepts(self, obj: Any) -> bool:
-        """Return whether JSON holds all of `obj`: an object of a derived class would come back without its class."""
-        if type(obj).__module__ not in ("builtins", "numpy"):
-            return False
-        try:
-            normalise(obj, limit=ARTIFACT)
-        except TaskValueError:
-            return False
-        return True
+        """Return whether JSON holds all of `obj`; a tuple would come back as a list, a date as text."""
+        return is_plain(obj)
 
     def read(self, path: Path) -> JSON:
         """Return the JSON value in `path`.

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from rollwright.core.canonical import Allowance
+from rollwright.core.allowance import Allowance
 from rollwright.errors import ConfigError, TaskValueError
 
 __all__ = ["fill_paths", "fill_values"]

@@ -14,16 +14,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from pathlib import PurePath
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
+from rollwright.core.allowance import MAX_BYTES, MAX_DEPTH, Allowance
+from rollwright.core.typed import TAG, as_pairs, describe
 from rollwright.errors import TaskValueError
 
 __all__ = [
-    "ARTIFACT",
     "JSON",
-    "MAX_BYTES",
-    "Allowance",
     "canonical_json",
+    "dump_canonical",
     "fingerprint",
     "normalise",
     "parse_json",
@@ -33,72 +33,46 @@ __all__ = [
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
-MAX_DEPTH: Final = 64
-MAX_BYTES: Final = 1 << 20
-ARTIFACT: Final = 1 << 28
-"""Values and characters of what is no definition but an artifact, which somebody computed here."""
 _SHORT: Final = 64  # characters of a text that are not counted one by one
 MAX_INT: Final = 2**53
 _FORBIDDEN_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
 
 
-class Allowance:
-    """Counts the values and characters that a walk through a definition meets; ends the walk when they are too many.
-
-    A part that stands in several places is met as often as it stands: forty lists, each of which holds the one before
-    twice, are 2**40 values.
-
-    Parameters
-    ----------
-    limit : int
-    """
-
-    __slots__ = ("left", "limit")
-
-    def __init__(self, limit: int = MAX_BYTES) -> None:
-        self.limit = self.left = limit
-
-    def spend(self, count: int) -> None:
-        """Count `count` more values or characters.
-
-        Raises
-        ------
-        TaskValueError
-            When there are more than the limit.
-        """
-        self.left -= count
-        if self.left < 0:
-            raise TaskValueError(
-                "$",
-                f"more than {self.limit:,} values and characters, each part counted as often as it stands",
-                hint="look for a part that holds another several times, level by level",
-            )
-
-
-def normalise(value: object, *, path: str = "$", limit: int = MAX_BYTES) -> JSON:
+def normalise(value: object, *, path: str = "$", limit: int = MAX_BYTES, typed: bool = False) -> JSON:
     """Return `value` in its canonical JSON form.
 
     Tuples become lists, dates and midnight timestamps ``YYYY-MM-DD``, other naive timestamps
     ``YYYY-MM-DD HH:MM:SS``, NumPy scalars Python numbers, paths strings, and the negative zero zero.
 
+    Parameters
+    ----------
+    value : object
+    path : str
+        Where it stands, for errors.
+    limit : int
+        The most values and characters.
+    typed : bool
+        True: what has no JSON form but a typed one (`rollwright.core.typed`) gets that. Its parts are in canonical form
+        too, so that it is the form of everything that means the same; `from_typed` does not always give `value` back.
+
     Raises
     ------
     TaskValueError
-        For NaN, NaT and infinities, integers beyond 2**53, fractions of a second, time zones, sets, bytes, keys that
-        are not strings, text with NUL or lone surrogates, nesting deeper than 64 and any other object; the error
-        carries the path of the value. For more than `limit` values and characters, too.
+        Without `typed` for NaN, NaT and infinities, integers beyond 2**53, fractions of a second, time zones, sets,
+        bytes, keys that are not strings, text with NUL or lone surrogates. Always for nesting deeper than 64 and any
+        other object; the error carries the path of the value. For more than `limit` values and characters, too.
     """
     # Most values are valid, and their paths are not needed: the walk that tracks each path is for the others.
     allowance = Allowance(limit)
     try:
-        return _quick(value, 0, allowance)
+        return _quick(value, 0, allowance, typed=typed)
     except (TaskValueError, RecursionError):
         if allowance.left < 0:
             raise
-        return _normalise(value, path, 0, Allowance(limit))
+        return _normalise(value, path, 0, Allowance(limit), typed=typed)
 
 
-def _quick(value: object, depth: int, allowance: Allowance) -> JSON:
+def _quick(value: object, depth: int, allowance: Allowance, *, typed: bool) -> JSON:
     """Return what `_normalise` returns, or raise an error without the path of the value."""
     kind = type(value)
     convert = _EXACT.get(kind)
@@ -114,23 +88,39 @@ def _quick(value: object, depth: int, allowance: Allowance) -> JSON:
         raise TaskValueError("$", f"nested deeper than {MAX_DEPTH}")
     allowance.spend(2 * len(value))  # type: ignore[arg-type]  # a value and a comma each; see above
     if is_list:
-        return [_quick(item, depth + 1, allowance) for item in value]  # type: ignore[attr-defined]
+        return [_quick(item, depth + 1, allowance, typed=typed) for item in value]  # type: ignore[attr-defined]
+    if typed and TAG in value:  # type: ignore[operator]
+        raise TaskValueError("$", f"key {TAG!r}")
     return {
-        _quick_text(key, "$") if type(key) is str else _key(key, "$"): _quick(item, depth + 1, allowance)
+        _quick_text(key, "$") if type(key) is str else _key(key, "$"): _quick(item, depth + 1, allowance, typed=typed)
         for key, item in value.items()  # type: ignore[attr-defined]
     }
 
 
-def _normalise(value: object, path: str, depth: int, allowance: Allowance) -> JSON:
+def _normalise(value: object, path: str, depth: int, allowance: Allowance, *, typed: bool) -> JSON:
     if depth > MAX_DEPTH:
         raise TaskValueError(path[:200], f"nested deeper than {MAX_DEPTH}")
+
+    def inner(item: object, where: str = "") -> JSON:
+        return _normalise(item, path + where, depth + 1, allowance, typed=typed)
+
     if isinstance(value, Mapping | list | tuple | str):
         allowance.spend(len(value) if isinstance(value, str) else 2 * len(value))
     if isinstance(value, Mapping):
-        return {_key(key, path): _normalise(item, f"{path}.{key}", depth + 1, allowance) for key, item in value.items()}
+        if typed and not all(_is_key(key) for key in value):
+            pairs: dict[str, JSON] = as_pairs(value, inner)
+            return {**pairs, "of": sorted(cast("list[JSON]", pairs["of"]), key=dump_canonical)}
+        return {_key(key, path): inner(item, f".{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_normalise(item, f"{path}[{place}]", depth + 1, allowance) for place, item in enumerate(value)]
-    return _scalar(value, path)
+        return [inner(item, f"[{place}]") for place, item in enumerate(value)]
+    try:
+        return _scalar(value, path)
+    except TaskValueError:
+        found = describe(value, inner) if typed else None
+        if found is None:
+            raise
+        allowance.spend(len(dump_canonical(found)))
+        return found
 
 
 def _scalar(value: object, path: str) -> JSON:
@@ -175,6 +165,10 @@ def _key(key: object, path: str) -> str:
     if not isinstance(key, str):
         raise TaskValueError(path, f"key {key!r} is {type(key).__name__}, not text")
     return _text(key, path)
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, str) and key != TAG and not _FORBIDDEN_TEXT.search(key)
 
 
 def _text(value: str, path: str) -> str:
@@ -231,21 +225,24 @@ _EXACT: Final[dict[type, Callable[[Any, str], JSON]]] = {
 }
 
 
-def canonical_json(value: object) -> str:
+def canonical_json(value: object, *, typed: bool = False) -> str:
     """Return the canonical text of a definition: sorted keys, no spaces, no NaN.
+
+    With `typed` as `normalise`.
 
     Raises
     ------
     TaskValueError
         As `normalise`, and when the text is longer than 1 MiB.
     """
-    text = _dump(normalise(value, limit=MAX_BYTES))
+    text = dump_canonical(normalise(value, limit=MAX_BYTES, typed=typed))
     if len(text.encode()) > MAX_BYTES:
         raise TaskValueError("$", f"the definition has {len(text.encode()):,} bytes, more than {MAX_BYTES:,}")
     return text
 
 
-def _dump(value: JSON) -> str:
+def dump_canonical(value: JSON) -> str:
+    """Return the text of a JSON value: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
@@ -282,9 +279,9 @@ def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def fingerprint(value: object) -> str:
-    """Return the identity of a definition: the SHA-256 of its canonical JSON, in hex."""
-    return sha256_hex(canonical_json(value).encode())
+def fingerprint(value: object, *, typed: bool = False) -> str:
+    """Return the identity of a definition: the SHA-256 of its canonical JSON, in hex; with `typed` as `normalise`."""
+    return sha256_hex(canonical_json(value, typed=typed).encode())
 
 
 def with_segment_tuples(definition: JSON) -> JSON:

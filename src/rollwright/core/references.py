@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from rollwright.core.canonical import ARTIFACT, JSON, normalise
+from rollwright.core.canonical import JSON
 from rollwright.core.registry import OPENERS, REFERENCES, load_target
 from rollwright.errors import ConfigError, CorruptArtifactError, TaskValueError
 
-__all__ = ["Reference", "from_reference", "is_referable", "store_large_result", "to_reference"]
+__all__ = ["Reference", "from_reference", "is_referable", "is_reference", "store_large_result", "to_reference"]
 
 _KEY: Final = "$reference"
 _STORER: Final = "store_large_result"
@@ -50,31 +51,33 @@ def is_referable(obj: object) -> bool:
 
 
 def to_reference(obj: object) -> JSON:
-    """Return the JSON form of a result: the value itself, or a reference to an object that is stored elsewhere.
+    """Return the reference to an object that is stored elsewhere, as `is_referable` tells.
 
     Raises
     ------
     TaskValueError
-        When `obj` is neither JSON nor referable, or would be mistaken for a reference.
+        When it is not.
     """
     kind = _kind_of(obj)
-    if kind is not None:
-        return {_KEY: kind, **_reference(kind).to_json(obj)}
-    value = normalise(obj, limit=ARTIFACT)
-    if isinstance(value, dict) and _KEY in value:
-        raise TaskValueError(f"$.{_KEY}", "this key is reserved for references to objects that are stored elsewhere")
-    return value
+    if kind is None:
+        raise TaskValueError("$", f"{type(obj).__name__} is stored nowhere else")
+    return {_KEY: kind, **_reference(kind).to_json(obj)}
 
 
-def from_reference(value: JSON) -> Any:
-    """Return what `to_reference` was given; a JSON value that is no reference is returned as it is.
+def is_reference(value: object) -> bool:
+    """Return whether `value` is a reference, or would be mistaken for one."""
+    return isinstance(value, Mapping) and _KEY in value
+
+
+def from_reference(value: Any) -> Any:
+    """Return what `to_reference` was given; a value that is no reference is returned as it is.
 
     Raises
     ------
     CorruptArtifactError
         When it refers to an object of an unknown kind.
     """
-    if not isinstance(value, dict) or _KEY not in value:
+    if not is_reference(value):
         return value
     kind = value[_KEY]
     if not isinstance(kind, str) or REFERENCES.get(kind) is None:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from rollwright.codecs.registry import Codec, read_artifact
 from rollwright.config.construct import init_instance_by_config
+from rollwright.core.allowance import ARTIFACT
 from rollwright.core.bounded_read import MEDIUM
-from rollwright.core.canonical import ARTIFACT, normalise, parse_json
+from rollwright.core.canonical import normalise, parse_json
 from rollwright.dataset.dataset import DatasetH
 from rollwright.dataset.handler import DataHandlerLP
 from rollwright.errors import CorruptArtifactError, RollwrightError

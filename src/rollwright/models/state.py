@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from rollwright.core.canonical import ARTIFACT, normalise
+from rollwright.core.allowance import ARTIFACT
+from rollwright.core.canonical import normalise
 from rollwright.errors import CorruptArtifactError, UnsupportedArtifactError
 
 __all__ = ["check_state", "dump_state", "is_exact_instance", "parse_state", "refuse_other_classes"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rollwright.core.canonical import JSON, parse_json, with_segment_tuples
+from rollwright.core.canonical import parse_json
 from rollwright.core.references import from_reference
+from rollwright.core.stored_text import plain_of, restore
 from rollwright.pool.states import Status
 from rollwright.pool.stored_definition import parse_definition
 from rollwright.pool.types import Lease, TaskRecord
@@ -54,15 +55,15 @@ def document_of_record(record: TaskRecord, *, decode: bool = True) -> TaskDocume
     DamagedTaskError
         When its definition cannot be read.
     """
-    plain = parse_definition(record.canonical, pool=record.pool, task_id=record.task_id)
+    definition, plain = parse_definition(record.canonical, pool=record.pool, task_id=record.task_id)
     values = {
         "_id": record.task_id,
-        "def": with_segment_tuples(plain) if decode else plain,
+        "def": definition if decode else plain,
         "filter": plain,
         "status": record.status.value,
-        "res": _json(record.result),
+        "res": _result(record.result, decode=decode),
         "priority": record.priority,
-        "validity": _json(record.validity),
+        "validity": parse_json(record.validity) if record.validity is not None else None,
         "error": record.error,
         "attempts": record.attempts,
         "owner": record.owner,
@@ -80,13 +81,13 @@ def document_of_lease(lease: Lease) -> TaskDocument:
     DamagedTaskError
         When its definition cannot be read.
     """
-    plain = parse_definition(lease.canonical, pool=lease.pool, task_id=lease.task_id)
+    definition, plain = parse_definition(lease.canonical, pool=lease.pool, task_id=lease.task_id)
     values = {
         "_id": lease.task_id,
-        "def": with_segment_tuples(plain),
+        "def": definition,
         "filter": plain,
         "status": Status.RUNNING.value,
-        "res": _json(lease.result),
+        "res": _result(lease.result, decode=True),
         "priority": lease.priority,
         "attempts": lease.attempt,
         "owner": lease.owner,
@@ -95,5 +96,7 @@ def document_of_lease(lease: Lease) -> TaskDocument:
     return TaskDocument(values, pending=True)
 
 
-def _json(text: str | None) -> JSON:
-    return parse_json(text) if text is not None else None
+def _result(text: str | None, *, decode: bool) -> Any:
+    """Return a stored result; a reference stays one, to be looked up when it is asked for."""
+    parsed = parse_json(text) if text is not None else None
+    return restore(parsed) if decode else plain_of(parsed)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Final, TypeAlias
 
 from rollwright.config.context import current_settings, open_part
-from rollwright.core.canonical import JSON, canonical_json, parse_json
+from rollwright.core.canonical import JSON, canonical_json
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.masking import mask_secrets
 from rollwright.errors import (
@@ -20,7 +20,7 @@ from rollwright.errors import (
     TaskValueError,
 )
 from rollwright.pool.document import TaskDocument, document_of_lease, document_of_record
-from rollwright.pool.query import In, Query, both
+from rollwright.pool.query import FINGERPRINT, In, Query, both
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.states import Status, parse_status
 from rollwright.pool.store import (
@@ -230,7 +230,7 @@ class TaskManager(Serializable):
     ) -> Iterator[TaskDocument]:
         """Return the tasks that match, oldest first, as an iterator that reads in pages.
 
-        With `decode` segments are tuples and ``res`` is the object it refers to; without, all is plain JSON.
+        With `decode` ``def`` and ``res`` are what they were when they were put; without, all is plain JSON.
         """
         tree = parse_query(query)
         return (document_of_record(record, decode=decode) for record in self.store.find(self.task_pool, tree))
@@ -471,7 +471,7 @@ class TaskManager(Serializable):
 
     def _announce(self, tasks: Sequence[NewTask], *, shown: bool) -> None:
         unique = {task.fingerprint: task for task in tasks}
-        query = In(path=("def",), values=tuple(parse_json(task.canonical) for task in unique.values()))
+        query = In(path=(FINGERPRINT,), values=tuple(unique))
         known = {record.fingerprint for record in self.store.find(self.task_pool, query)}
         fresh = [task for name, task in unique.items() if name not in known]
         _logger.info("tasks.counted pool=%s given=%d new=%d", self.task_pool, len(tasks), len(fresh))

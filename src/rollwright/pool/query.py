@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -26,6 +26,7 @@ from rollwright.tasks.identity import task_fingerprint
 
 __all__ = [
     "COLUMNS",
+    "FINGERPRINT",
     "JSON_ROOTS",
     "And",
     "Compare",
@@ -41,6 +42,8 @@ __all__ = [
     "selection",
 ]
 
+FINGERPRINT: Final = "$fingerprint"
+"""The name of what tells whether two definitions are of one task; no query can write it."""
 COLUMNS: Final = ("_id", "status", "priority", "attempts", "owner", "created", "ended")
 JSON_ROOTS: Final[Mapping[str, str]] = {"def": "def", "filter": "def", "res": "res", "validity": "validity"}
 
@@ -179,7 +182,7 @@ def _path(name: str) -> tuple[str, ...]:
 def _conditions(path: tuple[str, ...], condition: Any) -> list[Query]:
     if isinstance(condition, Mapping) and any(isinstance(key, str) and key.startswith("$") for key in condition):
         return [_operator(path, key, value) for key, value in condition.items()]
-    return [In(path=path, values=(_value(path, condition),))]
+    return [_equals(path, [condition])]
 
 
 def _operator(path: tuple[str, ...], key: Any, value: Any) -> Query:
@@ -189,9 +192,9 @@ def _operator(path: tuple[str, ...], key: Any, value: Any) -> Query:
                 raise QueryError(f"`$in` takes a list, not {value!r}")
             if len(value) > _MAX_VALUES:
                 raise QueryError(f"`$in` with {len(value):,} values; {_MAX_VALUES:,} is the most")
-            return In(path=path, values=tuple(_value(path, item) for item in value))
+            return _equals(path, value)
         case "$ne":
-            return Not(part=In(path=path, values=(_value(path, value),)))
+            return Not(part=_equals(path, [value]))
         case "$exists":
             if not isinstance(value, bool):
                 raise QueryError(f"`$exists` takes true or false, not {value!r}")
@@ -203,6 +206,17 @@ def _operator(path: tuple[str, ...], key: Any, value: Any) -> Query:
     raise QueryError(f"`{key}` is not part of the query language", hint=hint)
 
 
+def _equals(path: tuple[str, ...], values: Iterable[Any]) -> In:
+    """Return the condition that the value at `path` is one of `values`; a definition is one when it means the same."""
+    if path != ("def",):
+        return In(path=path, values=tuple(_value(path, value) for value in values))
+    try:
+        prints = tuple(task_fingerprint(value) for value in values if isinstance(value, Mapping))
+    except TaskValueError as error:
+        raise QueryError(f"a query asks for a value that no task can have: {error.message}") from error
+    return In(path=(FINGERPRINT,), values=prints)
+
+
 def _value(path: tuple[str, ...], value: Any) -> JSON:
     if path == ("status",):
         return parse_status(value).value
@@ -210,7 +224,7 @@ def _value(path: tuple[str, ...], value: Any) -> JSON:
         text = str(value)
         return str(int(text)) if is_position(text[:1]) and is_position(text) and len(text) < 19 else f"no id: {text}"
     try:
-        return normalise(value, path=f"$.{'.'.join(path)}")
+        return normalise(value, path=f"$.{'.'.join(path)}", typed=True)
     except TaskValueError as error:
         raise QueryError(f"a query asks for a value that no task can have: {error.message}") from error
 
@@ -248,9 +262,8 @@ def matches(query: Query | None, document: Mapping[str, Any]) -> bool:  # noqa: 
             return not matches(part, document)
         case Exists(path=path):
             return _look_up(document, path) is not _ABSENT
-        case In(path=("def",), values=values):
-            own = task_fingerprint(document["def"])
-            return any(isinstance(value, dict) and task_fingerprint(value) == own for value in values)
+        case In(path=(path,), values=values) if path == FINGERPRINT:
+            return document[FINGERPRINT] in values
         case In(path=path, values=values):
             found = _look_up(document, path)
             return any(_equal(found, value) for value in values)

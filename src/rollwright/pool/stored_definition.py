@@ -10,7 +10,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from rollwright.core.canonical import parse_json, with_segment_tuples
+from rollwright.core.canonical import normalise, parse_json
+from rollwright.core.stored_text import plain_of, restore_definition
 from rollwright.errors import DamagedTaskError, RollwrightError, TaskValueError
 from rollwright.pool.query import In, both
 from rollwright.pool.states import Status
@@ -28,23 +29,24 @@ _REMEDY: Final = (
 )
 
 
-def parse_definition(canonical: str, *, pool: str, task_id: str) -> dict[str, Any]:
-    """Return a stored definition as plain JSON.
+def parse_definition(canonical: str, *, pool: str, task_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a stored definition as it was given, and as plain JSON.
 
     Raises
     ------
     DamagedTaskError
-        When it is no JSON object.
+        When it is no JSON object, or its types cannot be read.
     """
     try:
-        plain = parse_json(canonical)
+        parsed = parse_json(canonical)
+        plain, definition = plain_of(parsed), restore_definition(parsed)
     except TaskValueError as error:
         raise DamagedTaskError(
             pool, task_id, f"cannot be read: {error.message.removeprefix('$: ')}", hint=_REMEDY
         ) from error
-    if not isinstance(plain, dict):
+    if not isinstance(plain, dict) or not isinstance(definition, dict):
         raise DamagedTaskError(pool, task_id, "cannot be read: it is no JSON object", hint=_REMEDY)
-    return plain
+    return definition, plain
 
 
 def is_readable(record: TaskRecord) -> bool:
@@ -57,20 +59,18 @@ def is_readable(record: TaskRecord) -> bool:
 
 
 def check_definition(canonical: str, *, fingerprint: str, pool: str, task_id: str) -> dict[str, Any]:
-    """Return the definition of a claimed task, with segments as tuples, when it is the one the task was put with.
+    """Return the definition of a claimed task when it is the one the task was put with.
 
     Raises
     ------
     DamagedTaskError
         When it cannot be read, or has another fingerprint than the one it is stored under.
     """
-    plain = parse_definition(canonical, pool=pool, task_id=task_id)
-    if task_fingerprint(plain) != fingerprint:
+    definition, plain = parse_definition(canonical, pool=pool, task_id=task_id)
+    if task_fingerprint(definition) != fingerprint or normalise(definition, typed=True) != plain:
         problem = "was changed in the database: it is not the one the task was put with, so nothing was run"
         raise DamagedTaskError(pool, task_id, problem, hint=_REMEDY)
-    found = with_segment_tuples(plain)
-    assert isinstance(found, dict)  # noqa: S101 - narrows the type: of an object it makes an object
-    return found
+    return definition
 
 
 class _Store(TaskReader, TaskEditor, Protocol):

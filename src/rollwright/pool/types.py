@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
-from rollwright.core.canonical import JSON, canonical_json, parse_json, with_segment_tuples
-from rollwright.core.references import store_large_result, to_reference
+from rollwright.core.canonical import JSON, canonical_json, parse_json
+from rollwright.core.references import from_reference, is_referable, is_reference, store_large_result, to_reference
+from rollwright.core.stored_text import plain_of, read_stored, restore_definition, write_definition, write_stored
 from rollwright.core.text import storable_text
 from rollwright.errors import (
     ConfigError,
@@ -18,7 +19,7 @@ from rollwright.errors import (
     TaskValueError,
     UnsupportedArtifactError,
 )
-from rollwright.pool.query import Query
+from rollwright.pool.query import FINGERPRINT, Query
 from rollwright.pool.states import CLAIMABLE, Status
 from rollwright.tasks.identity import task_fingerprint
 
@@ -39,6 +40,7 @@ __all__ = [
     "Traits",
     "check_movable",
     "check_pool_name",
+    "decode_result",
     "document_of",
     "encode_result",
 ]
@@ -63,28 +65,41 @@ def check_pool_name(pool: str) -> str:
 
 
 def encode_result(value: object) -> str:
-    """Return what the pool keeps of a result: its canonical JSON, or that of a reference to it.
+    """Return the text that the pool keeps of a result, or of a reference to it; `decode_result` gives it back.
 
-    JSON of more than 64 KiB, and what has no JSON form but a safe format (a frame, an array, a model), is stored as an
+    A text of more than 64 KiB, and what has no typed form but a safe format (a frame, a model), is stored as an
     artifact of its own, on the disk when this returns, and referred to.
 
     Raises
     ------
     TaskValueError
-        When `value` is neither JSON nor referable, and no safe format holds it.
+        When `value` has no typed form and is not referable, and no safe format holds it.
     ArtifactStorageError
         When it cannot be stored.
     """
+    if is_reference(value):
+        raise TaskValueError("$.$reference", "this key is reserved for references to objects that are stored elsewhere")
     try:
-        text = canonical_json(to_reference(value))
+        text = canonical_json(to_reference(value)) if is_referable(value) else write_stored(value)
     except TaskValueError as problem:
-        if isinstance(value, dict) and problem.path.startswith("$.$reference"):
-            raise
         try:
             return canonical_json(store_large_result(value))
         except UnsupportedArtifactError as error:
             raise problem from error
     return text if len(text.encode()) <= MAX_RESULT_BYTES else canonical_json(store_large_result(value))
+
+
+def decode_result(text: str | None) -> Any:
+    """Return the result that `encode_result` was given, looked up where the text is a reference.
+
+    Raises
+    ------
+    TaskValueError
+        When it is no text of a result.
+    CorruptArtifactError, ArtifactNotFoundError, RecordError
+        When it refers to what is not there.
+    """
+    return from_reference(read_stored(text)) if text is not None else None
 
 
 _GREATEST: Final = 2**53 - 1
@@ -125,7 +140,7 @@ class NewTask:
     Attributes
     ----------
     canonical : str
-        The definition as canonical JSON.
+        The text of the definition, see `rollwright.core.stored_text`.
     fingerprint : str
         The identity of what it asks for, unique within a pool; see `rollwright.tasks.identity.task_fingerprint`.
     priority : int
@@ -160,7 +175,7 @@ class NewTask:
         """
         if not isinstance(definition, Mapping):
             raise TaskValueError("$", f"a task definition is a dictionary, not {type(definition).__name__}")
-        text = canonical_json(definition)
+        text = write_definition(definition)
         return cls(
             canonical=text,
             fingerprint=task_fingerprint(definition),
@@ -195,9 +210,10 @@ class TaskRecord:
     task_id : str
         Ids of later tasks are greater numbers; none is ever used twice.
     canonical : str
-        The definition as canonical JSON.
+        The text of the definition, see `rollwright.core.stored_text`.
     result, validity : str or None
-        JSON texts; the result of a ``part_done`` or ``done`` task and what it depends on beside the definition.
+        The text of the result, see `encode_result`, and a JSON text: the result of a ``part_done`` or ``done`` task
+        and what it depends on beside the definition.
     error : str or None
         The last traceback, or why the last attempt ended.
     owner : str or None
@@ -227,12 +243,12 @@ class TaskRecord:
 
     @property
     def definition(self) -> dict[str, Any]:
-        """The definition as a new dictionary at each access, with segments as tuples."""
+        """The definition as a new dictionary at each access, as it was given."""
         return _definition(self.canonical)
 
 
 def _definition(canonical: str) -> dict[str, Any]:
-    return cast("dict[str, Any]", with_segment_tuples(parse_json(canonical)))
+    return cast("dict[str, Any]", restore_definition(parse_json(canonical)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,7 +317,7 @@ class Lease:
 
     @property
     def definition(self) -> dict[str, Any]:
-        """The definition as a new dictionary at each access, with segments as tuples."""
+        """The definition as a new dictionary at each access, as it was given."""
         return _definition(self.canonical)
 
 
@@ -504,10 +520,11 @@ def document_of(record: TaskRecord) -> dict[str, JSON]:
         "owner": record.owner,
         "created": record.created,
         "ended": record.ended,
-        "def": json.loads(record.canonical),
+        "def": plain_of(json.loads(record.canonical)),
+        FINGERPRINT: record.fingerprint,
     }
     if record.result is not None:
-        document["res"] = json.loads(record.result)
+        document["res"] = plain_of(json.loads(record.result))
     if record.validity is not None:
         document["validity"] = json.loads(record.validity)
     return document

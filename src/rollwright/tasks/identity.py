@@ -24,7 +24,7 @@ from rollwright.config.construct import SAVED, Trust, translate_module
 from rollwright.config.context import current_settings
 from rollwright.config.placeholders import fill_paths
 from rollwright.config.slots import find_default_module
-from rollwright.core.canonical import JSON, canonical_json, fingerprint, normalise
+from rollwright.core.canonical import canonical_json, fingerprint, normalise
 from rollwright.core.registry import SESSION_LOCAL
 from rollwright.errors import CalendarError, ConfigError, TaskValueError
 
@@ -58,28 +58,28 @@ def task_fingerprint(definition: Mapping[str, Any], *, trust: Trust | None = Non
         When a value has no JSON form, with its path.
     """
     if not _is_learning(definition):
-        return fingerprint(definition)
+        return fingerprint(definition, typed=True)
     try:
-        return fingerprint({"task": _Normaliser(trust).task(definition)})
+        return fingerprint({"task": _Normaliser(trust).task(definition)}, typed=True)
     except (TaskValueError, RecursionError, TypeError):
-        canonical_json(definition)  # which tells where in the definition the value stands
+        canonical_json(definition, typed=True)  # which tells where in the definition the value stands
         raise
 
 
 def fit_key(definition: Mapping[str, Any], *, trust: Trust | None = None) -> str:
     """Return the identity of what the task `definition` learns; its records, names and test segment are not in it."""
-    return fingerprint({"fit": _Normaliser(trust).learnt(definition)})
+    return fingerprint({"fit": _Normaliser(trust).learnt(definition)}, typed=True)
 
 
 def record_keys(definition: Mapping[str, Any], *, trust: Trust | None = None) -> tuple[str, ...]:
     """Return the identity of each record that is asked for, in order: its configuration, and the data it is made on."""
     form = _Normaliser(trust).task(definition)
-    return tuple(fingerprint({"record": item, "dataset": form["dataset"]}) for item in form["record"])
+    return tuple(fingerprint({"record": item, "dataset": form["dataset"]}, typed=True) for item in form["record"])
 
 
 def task_seed(definition: Mapping[str, Any], *, trust: Trust | None = None) -> int:
     """Return the seed of a task: from the campaign's seed, the model, and the segments that are not tested (D18)."""
-    return int(fingerprint({"draw": _Normaliser(trust).drawn(definition)})[:8], 16) & 0x7FFFFFFF
+    return int(fingerprint({"draw": _Normaliser(trust).drawn(definition)}, typed=True)[:8], 16) & 0x7FFFFFFF
 
 
 class _Normaliser:
@@ -92,7 +92,7 @@ class _Normaliser:
         """Return what is learnt and what is asked: every part but names and tags."""
         task = _filled(definition)
         form: dict[str, Any] = {
-            key: normalise(value) for key, value in task.items() if key not in {*_PARTS, *_NOT_IDENTITY}
+            key: _leaf(value) for key, value in task.items() if key not in {*_PARTS, *_NOT_IDENTITY}
         }
         form["model"] = self.value(task["model"], "")
         form["dataset"] = self.value(task["dataset"], "")
@@ -131,7 +131,7 @@ class _Normaliser:
             return {key: self._argument(key, item, slot) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(item, slot) for item in value]
-        return normalise(value)
+        return _leaf(value)
 
     def _argument(self, key: Any, item: Any, slot: str | None) -> Any:
         if key == "segments" and isinstance(item, Mapping):
@@ -192,19 +192,34 @@ def _spelled(config: Mapping[str, Any], slot: str) -> tuple[str, str]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    return bool(one == other) and canonical_json({"": one}) == canonical_json({"": other})  # 1, 1.0 and True differ
+    # 1, 1.0 and True differ
+    return type(one) is type(other) and canonical_json({"": one}, typed=True) == canonical_json({"": other}, typed=True)
+
+
+def _leaf(value: Any) -> Any:
+    """Return the JSON form of a value; one that has a typed form only stays as it is, until all is hashed.
+
+    Raises
+    ------
+    TaskValueError
+    """
+    try:
+        return normalise(value)
+    except TaskValueError:
+        normalise(value, typed=True)
+        return value
 
 
 def _dates(pair: Any) -> Any:
     """Return the ends of a segment in one spelling; what is no date stays as it is."""
-    return [_date(end) for end in pair] if isinstance(pair, list | tuple) else normalise(pair)
+    return [_date(end) for end in pair] if isinstance(pair, list | tuple) else _leaf(pair)
 
 
-def _date(end: Any) -> JSON:
+def _date(end: Any) -> Any:
     try:
         return normalise(to_session(end))
     except CalendarError:
-        return normalise(end)
+        return _leaf(end)
 
 
 def _without_given(record: Any) -> Any:
@@ -217,9 +232,9 @@ def _without_given(record: Any) -> Any:
     return {**bare, "kwargs": kwargs} if kwargs else bare
 
 
-def _seed(task: Mapping[str, Any], model: Any) -> JSON:
+def _seed(task: Mapping[str, Any], model: Any) -> Any:
     """Return the campaign's seed where it decides anything: not 0, and the model names none of its own."""
-    seed = normalise(task.get(SEED))
+    seed = _leaf(task.get(SEED))
     own = any(_kwargs(model).get(name) is not None for name in _MODEL_SEEDS)
     return None if own or not seed else seed
 

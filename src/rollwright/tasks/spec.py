@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rollwright.core.canonical import canonical_json, parse_json, with_segment_tuples
+from rollwright.core.canonical import parse_json
+from rollwright.core.stored_text import restore_definition, write_definition
 from rollwright.errors import TaskValueError
 from rollwright.tasks.identity import fit_key, task_fingerprint
 
@@ -23,7 +24,7 @@ class TaskSpec:
     Attributes
     ----------
     canonical : str
-        The definition as canonical JSON, as it was written. Make a spec with `from_definition`, which sees to it.
+        The text of the definition (`rollwright.core.stored_text`). Make a spec with `from_definition`.
     fingerprint : str
         The identity of the task: 64 hex digits.
     """
@@ -38,16 +39,16 @@ class TaskSpec:
         Raises
         ------
         TaskValueError
-            When a value has no JSON form (an object, NaN, a date with a time zone …), with its path.
+            When a value has no typed form (an object, a function …), with its path.
         """
         if not isinstance(definition, Mapping):
             raise TaskValueError("$", f"a task definition is a dictionary, not {type(definition).__name__}")
-        return cls(canonical=canonical_json(definition), fingerprint=task_fingerprint(definition))
+        return cls(canonical=write_definition(definition), fingerprint=task_fingerprint(definition))
 
     @property
     def definition(self) -> dict[str, Any]:
-        """The definition as a new dictionary at each access: dates as ``YYYY-MM-DD``, segments as tuples."""
-        found = with_segment_tuples(parse_json(self.canonical))
+        """The definition as a new dictionary at each access, as it was given."""
+        found = restore_definition(parse_json(self.canonical))
         assert isinstance(found, dict)  # noqa: S101 - narrows the type; from_definition admits nothing else
         return found
 

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from rollwright.codecs.registry import codecs
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.placeholders import fill_paths, fill_values
-from rollwright.core.canonical import JSON, with_segment_tuples
+from rollwright.core.canonical import JSON
 from rollwright.core.masking import mask_value
 from rollwright.dataset.contract import ReadScope, TaskDataset, check_dataset
 from rollwright.errors import ConfigError, RecordError
@@ -68,7 +68,7 @@ def begin_task_train(
 
 def end_task_train(rec: Recorder, experiment_name: str) -> Recorder:
     """Train the task that `begin_task_train` left in `rec`, in that same recorder, and return it finished."""
-    task_config = with_segment_tuples(rec.load_object(TASK_ARTIFACT))
+    task_config = rec.load_object(TASK_ARTIFACT)
     with R.start(experiment_name=experiment_name, recorder_id=rec.id, resume=True):
         resumed = R.get_recorder()
         execute(cast("dict[str, Any]", task_config), resumed)

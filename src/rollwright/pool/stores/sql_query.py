@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from rollwright.core.canonical import JSON
-from rollwright.pool.query import COLUMNS, And, Compare, Exists, In, Not, Or, Query, is_position
-from rollwright.tasks.identity import task_fingerprint
+from rollwright.pool.query import COLUMNS, FINGERPRINT, And, Compare, Exists, In, Not, Or, Query, is_position
 
 __all__ = ["TEXT_COLUMNS", "Dialect", "is_number", "render"]
 
@@ -88,8 +87,8 @@ def _join(conditions: list[str], word: str, empty: str) -> str:
 def _render_in(path: tuple[str, ...], values: Sequence[JSON], dialect: Dialect) -> str:
     if path == ("_id",):
         return dialect.has_id([int(str(value)) for value in values if is_position(str(value)) and len(str(value)) < 19])
-    if path == ("def",):
-        return dialect.has_fingerprint([task_fingerprint(value) for value in values if isinstance(value, dict)])
+    if path == (FINGERPRINT,):
+        return dialect.has_fingerprint([str(value) for value in values])
     if path[0] not in COLUMNS:
         return dialect.json_in(path, values)
     comparable = [

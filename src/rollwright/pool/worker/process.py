@@ -16,14 +16,12 @@ from typing import Any
 from rollwright.config.construct import load_function
 from rollwright.config.context import install
 from rollwright.config.settings import Settings
-from rollwright.core.canonical import parse_json
 from rollwright.core.masking import MaskingFormatter, mask_secrets
 from rollwright.core.posix import kill_when_closed
-from rollwright.core.references import from_reference
 from rollwright.core.streams import make_streams_tolerant
 from rollwright.core.text import storable_text
 from rollwright.pool.stored_definition import check_definition
-from rollwright.pool.types import MAX_ERROR
+from rollwright.pool.types import MAX_ERROR, decode_result
 from rollwright.pool.worker.backoff import worth_retrying
 from rollwright.pool.worker.task_function import encode_returned
 
@@ -104,7 +102,7 @@ def load_entry(entry: str) -> Callable[..., Any]:
 def _run(function: Callable[..., Any], message: Mapping[str, Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     try:
         if message["stage"]:
-            param = from_reference(parse_json(message["param"]))
+            param = decode_result(message["param"])
         else:
             param = check_definition(message["param"], **message["stored"])
         result, validity = encode_returned(function(param, **kwargs))

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from rollwright.core.canonical import JSON, canonical_json, sha256_hex
-from rollwright.pool.query import And, Compare, Exists, In, Not, Or, Query, is_position
-from rollwright.tasks.identity import task_fingerprint
+from rollwright.core.stored_text import plain_of
+from rollwright.pool.query import FINGERPRINT, And, Compare, Exists, In, Not, Or, Query, is_position
 
 __all__ = ["FALSE", "NODES", "Filter", "nodes_of", "where"]
 
@@ -29,12 +29,12 @@ _COLUMNS: Final = ("_id", "status", "priority", "attempts", "owner", "created", 
 
 
 def nodes_of(text: str) -> list[Filter]:
-    """Return the nodes of a canonical JSON text: ``p`` the dotted path, ``t`` the type, ``v`` the value.
+    """Return the nodes of a stored text: ``p`` the dotted path, ``t`` the type, ``v`` the value.
 
     An object or a list is kept as the SHA-256 of its canonical text. What no query can name (keys that are empty, are
     digits only or hold a dot, and all beneath them) has no node.
     """
-    return [*_walk(json.loads(text), "")]
+    return [*_walk(plain_of(json.loads(text)), "")]
 
 
 def _walk(value: JSON, path: str) -> Iterator[Filter]:
@@ -109,9 +109,8 @@ def _in_column(name: str, wanted: Sequence[JSON]) -> Filter:
 
 
 def _in_nodes(path: tuple[str, ...], wanted: Sequence[JSON]) -> Filter:
-    if path == ("def",):
-        prints = [task_fingerprint(value) for value in wanted if isinstance(value, dict)]
-        return {"fingerprint": {"$in": prints}}
+    if path == (FINGERPRINT,):
+        return {"fingerprint": {"$in": [*wanted]}}
     parts: list[Filter] = []
     if None in wanted:  # null or absent
         parts.append({"$nor": [_node(path, t={"$ne": "null"})]})

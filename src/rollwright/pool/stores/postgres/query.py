@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rollwright.core.canonical import JSON, canonical_json
+from rollwright.core.stored_text import MARK, VALUE
 from rollwright.errors import QueryError
 from rollwright.pool.query import Query, is_position
 from rollwright.pool.stores.sql_query import TEXT_COLUMNS, is_number, render
@@ -21,7 +22,12 @@ _COLUMNS: Final[Mapping[str, str]] = {
     "priority": "priority::double precision",
     "attempts": "attempts::double precision",
 }
-_JSON: Final[Mapping[str, str]] = {"def": "definition", "res": "result", "validity": "validity"}
+# A text that says its types holds the JSON that is asked beneath its value (`rollwright.core.stored_text`).
+_JSON: Final[Mapping[str, str]] = {
+    root: f"""(SELECT CASE WHEN j ->> '{MARK}' IS NULL THEN j ELSE j -> '{VALUE}' END
+        FROM (SELECT {column}::jsonb AS j OFFSET 0) AS stored)"""
+    for root, column in (("def", "definition"), ("res", "result"), ("validity", "validity"))
+}
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _MOST_VALUES: Final = 60_000
 """Parameters of one statement; the protocol counts them in 16 bits, and the store adds its own."""
@@ -125,5 +131,5 @@ class _PostgresDialect:
             return f"(SELECT {condition} FROM (SELECT NULL::jsonb AS v OFFSET 0) AS at)"
         steps = "".join(f"[{int(part)}]" if is_position(part) else f'."{part}"' for part in path[1:])
         place = self._bind(f"strict ${steps}", "jsonpath")
-        found = f"jsonb_path_query_first({_JSON[path[0]]}::jsonb, {place}, '{{}}', true)"
+        found = f"jsonb_path_query_first({_JSON[path[0]]}, {place}, '{{}}', true)"
         return f"(SELECT {condition} FROM (SELECT {found} AS v OFFSET 0) AS at)"

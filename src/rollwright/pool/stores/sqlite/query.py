@@ -1,5 +1,6 @@
 """The query language in SQLite's words: conditions over columns and JSON paths."""
 
+# ruff: noqa: S608 - put together from texts of this file; every value is bound
 from __future__ import annotations
 
 import json
@@ -7,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rollwright.core.canonical import JSON, canonical_json
+from rollwright.core.stored_text import MARK, VALUE
 from rollwright.pool.query import Query, is_position
 from rollwright.pool.stores.sql_query import is_number, render
 from rollwright.pool.stores.sqlite.statements import DEFINITION
@@ -16,7 +18,12 @@ __all__ = ["where"]
 _COLUMNS: Final[Mapping[str, str]] = {"_id": "id"}
 # A definition that somebody made unreadable in the database is none; it must not end the query of all others.
 _READABLE: Final = f"{DEFINITION.removesuffix(')')} AND json_valid(definition))"
-_JSON: Final[Mapping[str, str]] = {"def": _READABLE, "res": "result", "validity": "validity"}
+# A text that says its types holds the JSON that is asked beneath its value (`rollwright.core.stored_text`).
+_JSON: Final[Mapping[str, str]] = {
+    root: f"""(SELECT iif(json_type(text, '$."{MARK}"') IS NULL, text, text -> '$."{VALUE}"')
+        FROM (SELECT {text} AS text))"""
+    for root, text in (("def", _READABLE), ("res", "result"), ("validity", "validity"))
+}
 _LISTED: Final = "SELECT value FROM json_each(?)"
 
 
