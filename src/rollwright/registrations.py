@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from rollwright.compat.module_aliases import install_aliases
 from rollwright.core.registry import ALIASES, CODECS, OPENERS, REFERENCES, SESSION_LOCAL, SLOTS, ObjectSlot
 from rollwright.core.typed import TYPES as TYPED_CLASSES
 
-__all__ = ["QLIB_MODULES", "register_builtin"]
+__all__ = ["QLIB_IMPORTS", "QLIB_MODULES", "register_builtin"]
 
 QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "qlib.contrib.evaluate": ("rollwright.backtest.risk", "rollwright.backtest.daily"),
@@ -39,6 +40,30 @@ QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "qlib.contrib.strategy": ("rollwright.backtest.topk_dropout",),
     "qlib.contrib.strategy.signal_strategy": ("rollwright.backtest.topk_dropout",),
 }
+
+QLIB_IMPORTS: Final[dict[str, tuple[str, ...]]] = {
+    "qlib.constant": ("rollwright.config",),
+    "qlib.contrib.data.handler": ("rollwright.dataset.alpha", "rollwright.dataset.processors:check_transform_proc"),
+    "qlib.data": ("rollwright.features.api",),
+    "qlib.data.data": ("rollwright.features.api",),
+    "qlib.data.dataset": ("rollwright.dataset.dataset", "rollwright.dataset.sampler"),
+    "qlib.log": ("rollwright.core.timing",),
+    "qlib.model": ("rollwright.models.base",),
+    "qlib.model.base": ("rollwright.models.base",),
+    "qlib.utils": ("rollwright.config.construct", "rollwright.core.nested"),
+    "qlib.workflow": ("rollwright.tracking.r",),
+    "qlib.workflow.exp": ("rollwright.tracking.experiment",),
+    "qlib.workflow.expm": ("rollwright.tracking.manager",),
+    "qlib.workflow.recorder": ("rollwright.tracking.recorder",),
+    "qlib.workflow.task": (),
+    "qlib.workflow.task.utils": (
+        "rollwright.calendar.adjuster",
+        "rollwright.dataset.handler_cache",
+        "rollwright.pool.urls:get_mongodb",
+        "rollwright.tracking.r:list_recorders",
+    ),
+}
+"""Modules of Qlib that scripts import from, where that is more than the classes that configurations name."""
 
 _JSON_TYPES: Final = ("dict", "list", "tuple", "str", "int", "float", "bool", "NoneType")
 _FRAME_TYPES: Final = (
@@ -111,8 +136,11 @@ def register_builtin() -> None:
     """Fill the tables."""
     for module, targets in QLIB_MODULES.items():
         ALIASES.register(module, *targets)
+        ALIASES.register(f"rollwright{module.removeprefix('qlib')}", *targets)
     for module, target in FORMER_MODULES.items():
         ALIASES.register(module, target)
+    imports = {**QLIB_MODULES, **QLIB_IMPORTS}
+    install_aliases({f"rollwright{module.removeprefix('qlib')}": targets for module, targets in imports.items()})
     for name, arguments in SESSION_LOCAL_CLASSES.items():
         SESSION_LOCAL.register(name, *arguments)
     _register_codecs()

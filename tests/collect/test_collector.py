@@ -6,7 +6,9 @@ import pandas as pd
 import pytest
 
 from rollwright.collect.collector import MergeCollector, RecorderCollector
-from rollwright.errors import CoverageError, ExperimentNotFoundError
+from rollwright.collect.ensemble import AverageEnsemble
+from rollwright.collect.group import RollingGroup
+from rollwright.errors import CoverageError
 from rollwright.tracking.r import R
 
 
@@ -73,11 +75,19 @@ def test_c1_a_damaged_artifact_is_never_skipped(project):
         RecorderCollector("exp", rec_key_func=key_of).collect(only_exist=True)
 
 
-def test_m8_a_mistyped_experiment_is_an_error_and_creates_nothing():
+def test_m8_a_mistyped_experiment_gives_nothing_is_told_and_is_not_created(caplog):
     record("a", pred=prediction("2020-01-02", 1))
-    with pytest.raises(ExperimentNotFoundError, match="expp"):
-        RecorderCollector("expp").collect()
+    with caplog.at_level("WARNING", logger="rollwright.collect"):
+        assert RecorderCollector("expp", process_list=RollingGroup())() == {}
+    assert "collect.empty experiment='expp' reason=absent hint=did you mean 'exp'?" in caplog.text
     assert "expp" not in R.list_experiments()
+
+
+def test_an_experiment_without_recorders_gives_nothing():
+    for steps in ([], RollingGroup(), [RollingGroup(), AverageEnsemble()]):
+        assert RecorderCollector(R.get_exp(experiment_name="new"), process_list=steps)() == {}
+        assert RecorderCollector("new", steps, artifacts_path={"pred": "pred.pkl", "IC": "sig_analysis/ic.pkl"})() == {}
+    assert MergeCollector({"a": RecorderCollector("new")})() == {}
 
 
 def test_of_two_recorders_with_one_key_the_newest_stays():

@@ -98,13 +98,15 @@ def test_a_single_key_is_unwrapped():
 def test_rolling_group_splits_off_the_window():
     first, second = prediction(["2020-01-02"], ["A"], [1]), prediction(["2020-01-03"], ["A"], [2])
     grouped = RollingGroup()({("lgb", "w1"): first, ("lgb", "w2"): second, ("a", "b", "w1"): first})
-    assert list(grouped) == ["lgb", ("a", "b")]
-    assert grouped["lgb"]["score"].tolist() == [1, 2]
+    assert list(grouped) == [("lgb",), ("a", "b")]
+    assert grouped[("lgb",)]["score"].tolist() == [1, 2]
+    assert list(RollingGroup()({("w1",): first})) == [()]
 
 
 def test_c5_a_key_without_a_window_is_refused():
-    with pytest.raises(ConfigError, match="no window"):
-        RollingGroup()({"lgb": prediction(["2020-01-02"], ["A"], [1])})
+    for key in ("lgb", ()):
+        with pytest.raises(ConfigError, match="no window"):
+            RollingGroup()({key: prediction(["2020-01-02"], ["A"], [1])})
 
 
 def test_a_group_reduces_in_threads_to_the_same_answer():
@@ -151,5 +153,5 @@ def test_a_group_without_its_functions_says_so():
 def test_the_threads_that_reduce_see_the_context_of_their_caller():
     with using(load_settings({"data.region": "tw"})):
         found = RollingGroup(ens=lambda _part: C.region)({(name, 0): name for name in "abcd"}, n_jobs=2)
-    assert found == dict.fromkeys("abcd", "tw")
+    assert found == {(name,): "tw" for name in "abcd"}
     assert C.region == "cn"

@@ -51,14 +51,8 @@ def test_calling_a_generator_is_generating():
 
 
 def test_the_abstract_ones_are_abstract():
-    class Unfinished(MultiHorizonGenBase):
-        pass
-
     with pytest.raises(TypeError, match="abstract"):
         TaskGen()
-    for abstract in (MultiHorizonGenBase, Unfinished):
-        with pytest.raises(ConfigError, match=r"which label a horizon has(.|\n)*hint: take MultiHorizonGen"):
-            abstract(horizon=[5, 10], label_leak_n=2)
 
 
 def template(**handler):
@@ -115,6 +109,23 @@ def test_a_horizon_that_leaves_nothing_is_refused():
 def test_what_is_no_horizon_is_refused(horizon, leak):
     with pytest.raises(ConfigError, match=r"no list of positive numbers|label_leak_n = 0"):
         MultiHorizonGen(horizon, leak)
+
+
+def test_the_base_can_be_made_and_has_the_return_over_the_horizon_as_its_label():
+    made = MultiHorizonGenBase(horizon=[1, 5], label_leak_n=2, calendar=CAL).generate(template())
+    assert made == MultiHorizonGen([1, 5], calendar=CAL).generate(template())
+
+    class Open(MultiHorizonGenBase):
+        def label(self, hr):
+            return f"Ref($open, -{hr + 1})/Ref($open, -1) - 1"
+
+    class Own(MultiHorizonGenBase):
+        def set_horizon(self, task, hr):
+            task["hr"] = hr
+
+    (task,) = Open(horizon=[5], calendar=CAL).generate(template())
+    assert task["dataset"]["kwargs"]["handler"]["kwargs"]["label"] == ["Ref($open, -6)/Ref($open, -1) - 1"]
+    assert [task["hr"] for task in Own(horizon=[1, 2], calendar=CAL)(template())] == [1, 2]
 
 
 def test_a_handler_that_is_no_dictionary_has_no_label_to_set():

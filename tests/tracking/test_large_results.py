@@ -86,7 +86,7 @@ def test_what_no_safe_format_holds_is_refused_with_its_path(folder):
     manager = TaskManager("p", store=MemoryStore())
     manager.create_task([{"x": 1}])
     with pytest.raises(TaskFailedError, match="no JSON form"):
-        run_task(lambda definition: {1, 2}, manager)
+        run_task(lambda definition: object(), manager)
 
 
 def test_a_file_that_is_gone_or_changed_is_named(folder):

@@ -20,7 +20,7 @@ from rollwright.errors import (
     UnsupportedArtifactError,
 )
 from rollwright.tracking.manager import MLflowExpManager
-from rollwright.tracking.r import R
+from rollwright.tracking.r import R, list_recorders
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -35,14 +35,14 @@ class TestM8AskingCreatesNothing:
             pass
         typo = name[:-1]
         asks = [
-            lambda: R.get_exp(experiment_name=typo),
-            lambda: R.list_recorders(experiment_name=typo),
+            lambda: R.get_exp(experiment_name=typo, create=False),
             lambda: R.get_recorder(experiment_name=typo, recorder_name="x"),
             lambda: R.delete_exp(experiment_name=typo),
         ]
         for ask in asks:
             with pytest.raises(ExperimentNotFoundError, match=f"did you mean '{name}'"):
                 ask()
+        assert R.list_recorders(experiment_name=typo) == list_recorders(typo) == {}
         assert typo not in R.list_experiments()
         with pytest.raises(ExperimentNotFoundError, match="no experiment of id 987654"):
             R.get_exp(experiment_id="987654")
@@ -56,7 +56,18 @@ class TestM8AskingCreatesNothing:
             R.get_recorder(recorder_id="0" * 32)
         with pytest.raises(RecorderNotFoundError, match=r"has no recorder of id 0{32}"):
             R.get_exp(experiment_name=name).get_recorder("0" * 32)
+        with pytest.raises(RecorderNotFoundError, match="windw-1"):
+            R.get_exp(experiment_name=name).get_recorder(recorder_name="windw-1", create=False)
         assert R.get_exp(experiment_name=name).list_recorders(rtype="list") == [recorder]
+
+    def test_as_in_qlib_an_experiment_is_there_once_it_was_asked_for(self, name):
+        experiment = R.get_exp(experiment_name=name)
+        assert name in R.list_experiments()
+        assert experiment.list_recorders() == {}
+        assert R.get_exp(experiment_name=name) == experiment
+        recorder = experiment.get_recorder(recorder_name="w")
+        assert experiment.get_recorder(recorder_name="w") == recorder
+        assert list(experiment.list_recorders()) == [recorder.id]
 
     @pytest.mark.parametrize("bad", [" ", "a b", "../x", "a/b", "x" * 101, ".a", "a'b", "ü", "a\n", 3])
     def test_a_name_that_is_no_name_creates_nothing(self, bad):
@@ -75,7 +86,7 @@ def test_m9_a_deleted_name_is_free_and_its_new_experiment_empty(name):
         pass
     R.delete_exp(experiment_name=name)
     with pytest.raises(ExperimentNotFoundError, match=f"no experiment named '{name}'"):
-        R.get_exp(experiment_name=name)
+        R.get_exp(experiment_name=name, create=False)
     with R.start(experiment_name=name) as new:
         pass
     assert new.experiment_id != old.experiment_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ def test_it_is_not_opened_where_nobody_trusts_who_signed_it():
 
 def test_a_signed_file_put_in_the_place_of_another_is_refused():
     recorder = task_train(task("Plain"), "exp")
-    recorder.save_objects(**{"other.pkl": {1, 2}})
+    recorder.save_objects(**{"other.pkl": Fraction(1, 3)})
     manifest = Path(recorder.get_local_dir()) / "artifacts.json"
     text = manifest.read_text()
     assert text.count('"params.pkl"') == 1

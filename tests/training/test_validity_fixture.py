@@ -11,14 +11,14 @@ import pytest
 
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.campaign.run import submit
-from rollwright.core.canonical import sha256_hex
+from rollwright.core.canonical import canonical_json, sha256_hex
 from rollwright.dataset.contract import ReadScope
 from rollwright.errors import ConfigError
 from rollwright.expression.label_reach import LabelReach
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import Status
 from rollwright.pool.stores.memory import MemoryStore
-from rollwright.pool.types import MovedTask, NewTask, TaskRecord
+from rollwright.pool.types import MovedTask, TaskRecord
 from rollwright.tasks.spec import TaskSpec
 from rollwright.training.data_dependency import ScopeCheck
 from rollwright.training.validity import Verdict, judge
@@ -33,7 +33,7 @@ def test_it_is_judged_as_of_a_former_format():
 
 def test_a_task_that_was_put_under_its_former_identity_is_found_told_and_put_to_work_once():
     definition = KEPT["definition"]
-    canonical = NewTask.of(definition).canonical
+    canonical = canonical_json(definition)  # as it was written then
     assert sha256_hex(canonical.encode()) == KEPT["fingerprint"]
     old = TaskRecord(
         task_id="1", pool="p", fingerprint=KEPT["fingerprint"], status=Status.DONE, priority=0, token=1, attempts=1,

@@ -70,7 +70,7 @@ def collect_windows(
         rec_key_func=lambda recorder: keys[recorder.id],
         artifacts_path={"pred": "pred.pkl", "label": "label.pkl", "expected": "expected_index.pkl"},
     )
-    collected = collector.collect()
+    collected = {name: {} for name in collector.artifacts_path} | collector.collect()
     problems: list[str] = []
     for windows in plan.variants.values():
         problems += _check_coverage(windows, collected, source)
@@ -84,13 +84,13 @@ def collect_windows(
     preds, labels = group(collected["pred"]), group(collected["label"])
     predictions = []
     for variant, windows in plan.variants.items():
-        pred: pd.DataFrame = preds[variant]
+        pred: pd.DataFrame = preds[(variant,)]
         predictions.append(
             VariantPrediction(
                 variant=variant,
                 windows=windows,
                 pred=pred,
-                label=labels[variant].reindex(pred.index),
+                label=labels[(variant,)].reindex(pred.index),
                 rows={window.key: len(collected["pred"][window.key]) for window in windows},
                 coverage=_cover_universe(pred, windows, source, universe, max_missing_share),
             )

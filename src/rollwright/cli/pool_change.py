@@ -190,7 +190,7 @@ def remove_command(
         verb="remove",
         yes=yes,
         spell=True,
-        act=lambda manager, query: manager.remove(query, all=every, force=force),
+        act=lambda manager, query: manager.remove(query, force=force),
     )
     _tell(changed, "removed", as_json=as_json)
 

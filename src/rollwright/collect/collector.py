@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from rollwright.errors import CoverageError, RollwrightError
+from rollwright.errors import CoverageError, ExperimentNotFoundError, RollwrightError
 from rollwright.signing.serializable import Serializable
 from rollwright.tracking.experiment import Experiment
 from rollwright.tracking.r import R
@@ -151,7 +151,9 @@ class RecorderCollector(Collector):
         rec_filter_func: Callable[[Recorder], bool] | None = None,
         only_exist: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
     ) -> dict[str, dict[Any, Any]]:
-        """Return ``{artifact: {key: object}}``.
+        """Return ``{artifact: {key: object}}``; an artifact of which there is none is not in it.
+
+        An experiment without recorders that count, or none of that name, gives nothing: ``{}``; that is logged.
 
         Raises
         ------
@@ -160,19 +162,19 @@ class RecorderCollector(Collector):
         """
         wanted = artifacts_key if artifacts_key is not None else self.artifacts_key
         names = list(self.artifacts_path) if wanted is None else [wanted] if isinstance(wanted, str) else list(wanted)
-        collected: dict[str, dict[Any, Any]] = {name: {} for name in names}
+        collected: dict[str, dict[Any, Any]] = {}
         problems: list[str] = []
         for key, recorder in self._select_recorders(rec_filter_func or self.rec_filter_func):
             saved = set(recorder.list_artifacts()) if only_exist else None
             for name in names:
                 if name == self.ART_KEY_RAW:
-                    collected[name][key] = recorder
+                    collected.setdefault(name, {})[key] = recorder
                     continue
                 path = self.artifacts_path[name]
                 if saved is not None and path not in saved:
                     continue
                 try:
-                    collected[name][key] = recorder.load_object(path)
+                    collected.setdefault(name, {})[key] = recorder.load_object(path)
                 except RollwrightError as error:
                     if error.is_away:
                         raise
@@ -180,7 +182,9 @@ class RecorderCollector(Collector):
                     problems.append(f"{name_of}: {path} of recorder {recorder.id}: {error.message}")
         if problems:
             raise CoverageError(f"{len(problems)} artifact(s) cannot be collected", problems=problems)
-        return collected
+        if not collected:
+            _logger.warning("collect.empty experiment=%r reason=no_recorder hint=None", self.get_exp_name())
+        return {name: collected[name] for name in names if name in collected}
 
     def _select_recorders(self, keep: Callable[[Recorder], bool] | None) -> list[tuple[Any, Recorder]]:
         keyed: dict[Any, Recorder] = {}
@@ -199,11 +203,13 @@ class RecorderCollector(Collector):
     def _list_recorders(self) -> list[Recorder]:
         if callable(self.experiment):
             return list(self.experiment())
-        experiment = (
-            R.get_exp(experiment_name=self.experiment, create=False)
-            if isinstance(self.experiment, str)
-            else self.experiment
-        )
+        experiment = self.experiment
+        if isinstance(experiment, str):
+            try:
+                experiment = R.get_exp(experiment_name=experiment, create=False)
+            except ExperimentNotFoundError as error:
+                _logger.warning("collect.empty experiment=%r reason=absent hint=%s", experiment, error.hint)
+                return []
         recorders = experiment.list_recorders(**self.list_kwargs)
         listed = list(recorders.values()) if isinstance(recorders, Mapping) else list(recorders)
         return listed[::-1]  # newest first becomes oldest first: of two with one key the newest stays

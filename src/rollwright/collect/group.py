@@ -103,22 +103,19 @@ class RollingGroup(Group):
         super().__init__(ens=ens or RollingEnsemble())
 
     def group(self, rolling_dict: Mapping[Any, Any]) -> dict[Any, Any]:
-        """Return ``{key without its last element: {last element: object}}``.
-
-        A key of two elements leaves its first one as it is, not in a tuple.
+        """Return ``{key without its last element: {last element: object}}``; what is left of a key is a tuple.
 
         Raises
         ------
         ConfigError
-            When a key is not a tuple of at least two elements (defect C5).
+            When a key is no tuple, or has no element (defect C5).
         """
         parts: dict[Any, Any] = {}
         for key, value in rolling_dict.items():
-            if not isinstance(key, tuple) or len(key) < 2:
+            if not isinstance(key, tuple) or not key:
                 raise ConfigError(
                     f"key {key!r} has no window to split off",
                     hint="let rec_key_func return (model, …, window)",
                 )
-            head = key[:-1] if len(key) > 2 else key[0]
-            parts.setdefault(head, {})[key[-1]] = value
+            parts.setdefault(key[:-1], {})[key[-1]] = value
         return parts

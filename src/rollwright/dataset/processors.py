@@ -87,6 +87,10 @@ def with_fit_range(processors: Sequence[Any], start: object, end: object) -> lis
     return prepared
 
 
+check_transform_proc: Final = with_fit_range
+"""Qlib's name of `with_fit_range`."""
+
+
 class InstProcessor(Described, ABC):
     """Turns one instrument's frame, indexed by datetime, into another one."""
 

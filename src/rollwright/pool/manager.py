@@ -16,7 +16,6 @@ from rollwright.errors import (
     ConfigError,
     DamagedTaskError,
     IllegalTransitionError,
-    QueryError,
     TaskValueError,
 )
 from rollwright.pool.document import TaskDocument, document_of_lease, document_of_record
@@ -288,29 +287,16 @@ class TaskManager(Serializable):
         self,
         query: Mapping[str, Any] | None = None,
         *,
-        all: bool = False,  # noqa: A002 - says at the call what it does
-        force: bool = False,
+        force: bool = True,
     ) -> int:
-        """Remove the tasks that match and return how many; running ones stay unless `force`.
+        """Remove the tasks that match, every one of the pool without a query, and return how many.
 
         Parameters
         ----------
         query : mapping, optional
-        all : bool
-            True: every task of the pool. Nothing is removed by leaving the query out.
         force : bool
-            True: also those that somebody holds, who is then refused when they commit.
-
-        Raises
-        ------
-        QueryError
-            When neither a query nor `all` says which tasks.
+            True: also those that somebody holds, who is then refused when they commit. False: they stay.
         """
-        if not query and not all:
-            raise QueryError(
-                f"nothing says which tasks of pool `{self.task_pool}` to remove",
-                hint="give a query, or remove(all=True) for every one",
-            )
         removed = self.store.delete(self.task_pool, parse_query(query), running=force)
         _logger.info("tasks.removed pool=%s tasks=%d", self.task_pool, removed)
         return removed

@@ -69,6 +69,10 @@ def trunc_segments(ta: TimeAdjuster, segments: dict[str, Any], days: int, test_k
 class MultiHorizonGenBase(TaskGen):
     """One task per prediction horizon, each cut clear of its own test segment.
 
+    The label of horizon `h` is the return of a position taken at the close of session ``label_leak_n - 1`` after the
+    signal and held for `h` sessions; with the default of 2 and `h` = 1 that is
+    ``Ref($close, -2)/Ref($close, -1) - 1``. A derived class says another one by `label`, or by `set_horizon`.
+
     Parameters
     ----------
     horizon : sequence of int
@@ -87,7 +91,7 @@ class MultiHorizonGenBase(TaskGen):
     Raises
     ------
     ConfigError
-        For a class without `set_horizon`, as this one is.
+        For horizons that are no positive numbers of sessions.
     """
 
     def __init__(
@@ -98,11 +102,6 @@ class MultiHorizonGenBase(TaskGen):
         test_key: str = "test",
         calendar: TradingCalendar | None = None,
     ) -> None:
-        if type(self).set_horizon is MultiHorizonGenBase.set_horizon:
-            raise ConfigError(
-                f"{type(self).__name__} does not say which label a horizon has",
-                hint="take MultiHorizonGen, whose label is the return over the horizon, or define `set_horizon`",
-            )
         if isinstance(horizon, int | str) or not horizon or any(hr < 1 for hr in horizon):
             raise ConfigError(f"horizon = {horizon!r} is no list of positive numbers of sessions")
         if label_leak_n < 1:
@@ -112,9 +111,28 @@ class MultiHorizonGenBase(TaskGen):
         self.test_key = test_key
         self.ta = TimeAdjuster(calendar=calendar)
 
+    def label(self, hr: int) -> str:
+        """Return the label's expression for horizon `hr`."""
+        entry = self.label_leak_n - 1
+        bought = f"Ref($close, -{entry})" if entry else "$close"
+        return f"Ref($close, -{entry + hr})/{bought} - 1"
+
     def set_horizon(self, task: Task, hr: int) -> None:
-        """Change `task`, in place, so that it predicts `hr` sessions ahead; a derived class says how."""
-        raise NotImplementedError
+        """Write the label of horizon `hr` into the handler of `task`.
+
+        Raises
+        ------
+        ConfigError
+            When the handler is not a dictionary, so that its label cannot be changed.
+        """
+        handler = dataset_kwargs(task).get("handler")
+        if not isinstance(handler, Mapping):
+            raise ConfigError(
+                f"the handler is {type(handler).__name__}, so its label cannot be changed",
+                hint="name the handler by class, module_path and kwargs",
+            )
+        kwargs = {**(handler.get("kwargs") or {}), "label": [self.label(hr)]}
+        set_dataset_kwarg(task, "handler", {**handler, "kwargs": kwargs})
 
     def generate(self, task: Task) -> list[Task]:
         """Return one task per horizon, in the order of `horizon`.
@@ -142,32 +160,4 @@ class MultiHorizonGenBase(TaskGen):
 
 
 class MultiHorizonGen(MultiHorizonGenBase):
-    """One task per horizon, with the return over that horizon as its label.
-
-    The label of horizon `h` is the return of a position taken at the close of session ``label_leak_n - 1`` after the
-    signal and held for `h` sessions; with the default of 2 and `h` = 1 that is
-    ``Ref($close, -2)/Ref($close, -1) - 1``.
-    """
-
-    def label(self, hr: int) -> str:
-        """Return the label's expression for horizon `hr`."""
-        entry = self.label_leak_n - 1
-        bought = f"Ref($close, -{entry})" if entry else "$close"
-        return f"Ref($close, -{entry + hr})/{bought} - 1"
-
-    def set_horizon(self, task: Task, hr: int) -> None:
-        """Write the label of horizon `hr` into the handler of `task`.
-
-        Raises
-        ------
-        ConfigError
-            When the handler is not a dictionary, so that its label cannot be changed.
-        """
-        handler = dataset_kwargs(task).get("handler")
-        if not isinstance(handler, Mapping):
-            raise ConfigError(
-                f"the handler is {type(handler).__name__}, so its label cannot be changed",
-                hint="name the handler by class, module_path and kwargs",
-            )
-        kwargs = {**(handler.get("kwargs") or {}), "label": [self.label(hr)]}
-        set_dataset_kwarg(task, "handler", {**handler, "kwargs": kwargs})
+    """`MultiHorizonGenBase` with the label it has unless a derived class says another."""

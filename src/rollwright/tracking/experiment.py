@@ -135,7 +135,7 @@ class Experiment:
         self,
         recorder_id: str | None = None,
         recorder_name: str | None = None,
-        create: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
+        create: bool = True,  # noqa: FBT001, FBT002 - Qlib's signature
         start: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
     ) -> Recorder:
         """Return the recorder of that id, the newest of that name, or the active one.
@@ -143,16 +143,16 @@ class Experiment:
         Parameters
         ----------
         create : bool
-            Add a recorder of that name when there is none.
+            Add a recorder of that name when there is none, or one more when nothing is given and none is active.
         start : bool
             Make it RUNNING and active.
 
         Raises
         ------
         NoActiveRecorderError
-            When nothing is given and none of this experiment is active.
+            When nothing is given, none of this experiment is active, and `create` is false.
         RecorderNotFoundError
-            When there is none of that id or name.
+            When there is none of that id; without `create`, or of that name.
         """
         recorder = self.active_recorder if recorder_id is None and recorder_name is None else None
         if recorder is not None:

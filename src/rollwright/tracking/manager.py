@@ -129,7 +129,7 @@ class ExpManager:
         *,
         experiment_id: str | None = None,
         experiment_name: str | None = None,
-        create: bool = False,
+        create: bool = True,
         start: bool = False,
     ) -> Experiment:
         """Return the experiment of that id or name, or the active one, or the default one.
@@ -137,14 +137,14 @@ class ExpManager:
         Parameters
         ----------
         create : bool
-            Create it when there is none of that name. Without it nothing is ever created by asking (defect M8).
+            Create it when there is none of that name, and say so in the log. False: nothing is created by asking.
         start : bool
             Start a recorder in it.
 
         Raises
         ------
         ExperimentNotFoundError
-            When there is none; the error names the nearest.
+            When there is none, of an id or without `create`; the error names the nearest.
         """
         if experiment_id is None and experiment_name is None and self.active_experiment is not None:
             return self.active_experiment
@@ -193,7 +193,7 @@ class ExpManager:
         """
         if experiment_id is None and experiment_name is None:
             raise RecordError("neither an experiment_id nor an experiment_name was given, so nothing is deleted")
-        experiment = self.get_exp(experiment_id=experiment_id, experiment_name=experiment_name)
+        experiment = self.get_exp(experiment_id=experiment_id, experiment_name=experiment_name, create=False)
         self.location.store.delete_experiment(experiment.id)
 
     def search_records(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,7 +12,7 @@ from typing import Any, Final
 import pandas as pd
 
 from rollwright.config.context import open_part, update_context
-from rollwright.errors import NoActiveRecorderError, RecordError
+from rollwright.errors import ExperimentNotFoundError, NoActiveRecorderError, RecordError
 from rollwright.tracking.experiment import Experiment
 from rollwright.tracking.location import use_location
 from rollwright.tracking.manager import ExpManager, MLflowExpManager
@@ -19,6 +20,8 @@ from rollwright.tracking.recorder import Recorder
 from rollwright.tracking.run_stack import active_runs, pop_run
 
 __all__ = ["QlibRecorder", "R", "list_recorders"]
+
+_logger: Final = logging.getLogger("rollwright.tracking")
 
 
 class QlibRecorder:
@@ -30,8 +33,8 @@ class QlibRecorder:
         That of the current context, asked at each use, if not given.
 
     Guarantees: a run ends FINISHED only when its block was left without an exception, FAILED for any other exit
-    (``sys.exit``, an interrupt, a killed thread's unwinding); runs nest; each thread has its own active recorder; a
-    question never creates an experiment or a recorder.
+    (``sys.exit``, an interrupt, a killed thread's unwinding); runs nest; each thread has its own active recorder;
+    `get_exp` alone creates an experiment by being asked for it.
     """
 
     def __init__(self, exp_manager: ExpManager | None = None) -> None:
@@ -129,15 +132,15 @@ class QlibRecorder:
         *,
         experiment_id: str | None = None,
         experiment_name: str | None = None,
-        create: bool = False,
+        create: bool = True,
         start: bool = False,
     ) -> Experiment:
-        """Return the experiment of that id or name, or the active one, or the default one.
+        """Return the experiment of that id or name, or the active one, or the default one, as `ExpManager.get_exp`.
 
         Raises
         ------
         ExperimentNotFoundError
-            When there is none and `create` is false; the error names the nearest.
+            When there is none of that id, or `create` is false; the error names the nearest.
         """
         return self.exp_manager.get_exp(
             experiment_id=experiment_id, experiment_name=experiment_name, create=create, start=start
@@ -165,8 +168,8 @@ class QlibRecorder:
             return self.exp_manager.find_recorder(recorder_id)
         if recorder_id is None and recorder_name is None and anywhere:
             return self._active()
-        experiment = self.get_exp(experiment_id=experiment_id, experiment_name=experiment_name)
-        return experiment.get_recorder(recorder_id, recorder_name)
+        experiment = self.get_exp(experiment_id=experiment_id, experiment_name=experiment_name, create=False)
+        return experiment.get_recorder(recorder_id, recorder_name, create=False)
 
     def list_experiments(self) -> dict[str, Experiment]:
         """Return the experiments by name."""
@@ -175,14 +178,21 @@ class QlibRecorder:
     def list_recorders(
         self, experiment_id: str | None = None, experiment_name: str | None = None
     ) -> dict[str, Recorder]:
-        """Return the recorders of an experiment by id, newest first.
+        """Return the recorders of an experiment by id, newest first; none of one that is not there, which is logged.
 
         Raises
         ------
         ExperimentNotFoundError
-            When there is no such experiment.
+            When there is none of that id.
         """
-        return self.get_exp(experiment_id=experiment_id, experiment_name=experiment_name).list_recorders()
+        try:
+            found = self.get_exp(experiment_id=experiment_id, experiment_name=experiment_name, create=False)
+        except ExperimentNotFoundError as error:
+            if experiment_id is not None:
+                raise
+            _logger.warning("experiment.absent name=%r hint=%s", experiment_name, error.hint)
+            return {}
+        return found.list_recorders()
 
     def search_records(
         self,
@@ -302,13 +312,12 @@ def list_recorders(
 ) -> dict[str, Recorder]:
     """Return the recorders of an experiment by id, newest first: all, or those the function says yes to.
 
-    Raises
-    ------
-    ExperimentNotFoundError
-        For a name that no experiment has; asking creates none (defect M8).
+    There are none in an experiment that is not there, which is logged; asking creates none.
     """
-    found = R.get_exp(experiment_name=experiment) if isinstance(experiment, str) else experiment
-    recorders = found.list_recorders()
+    if isinstance(experiment, str):
+        recorders = R.list_recorders(experiment_name=experiment)
+    else:
+        recorders = experiment.list_recorders()
     return {key: item for key, item in recorders.items() if rec_filter_func is None or rec_filter_func(item)}
 
 

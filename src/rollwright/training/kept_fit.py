@@ -82,7 +82,7 @@ def find_fit(definition: Mapping[str, Any], experiment_name: str) -> KeptFit | N
     parts = TaskParts.of(definition)
     check = ScopeCheck()
     try:
-        experiment = R.get_exp(experiment_name=experiment_name)
+        experiment = R.get_exp(experiment_name=experiment_name, create=False)
         found = experiment.list_recorders("list", filter_string=f"tags.{FIT_KEY_TAG} = '{parts.fit.key}'")
     except ExperimentNotFoundError:
         return None
