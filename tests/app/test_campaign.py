@@ -37,7 +37,13 @@ def test_a_campaign_is_called_like_its_file(project):
     assert open_campaign(project / "us.yaml", project=project).name == "us"
 
 
-@pytest.mark.parametrize("file", ["my campaign.yaml", "我的.yaml", "-x.yaml"])
+@pytest.mark.parametrize(("file", "name"), [("my study 2.yaml", "my study 2"), ("研究.yaml", "研究")])
+def test_a_file_may_be_named_in_any_script_with_blanks(project, file, name):
+    (project / file).write_text(CAMPAIGN)
+    assert open_campaign(project / file, project=project).name == name
+
+
+@pytest.mark.parametrize("file", ["my: campaign.yaml", "-x.yaml", "caf\udce9.yaml", f"{'研' * 80}.yaml"])
 def test_a_file_whose_name_cannot_be_one_is_told_what_to_do(project, file):
     (project / file).write_text(CAMPAIGN)
     with pytest.raises(ConfigError, match="campaign's") as caught:

@@ -68,8 +68,9 @@ def test_the_campaign_of_the_readme_is_one_that_can_be_rolled(page, tmp_path):
     file = tmp_path / "campaign.yaml"
     file.write_text(campaign)
     config, _ = read_config(file)
-    imported = re.search(r"data import \S+ --out (\S+)", text)
-    assert imported is not None
-    assert config.qlib_init["provider_uri"] == imported[1]
-    plan = make_plan(config, name="readme", calendar=TradingCalendar(pd.bdate_range("2013-01-01", "2019-12-31")))
-    assert len(plan.windows) > 10
+    for command in (r"data demo --out (\S+)", r"data import \S+ --out (\w+/\w+)"):
+        made = re.search(command, text)
+        assert made is not None
+        assert config.qlib_init["provider_uri"] == made[1]
+    plan = make_plan(config, name="readme", calendar=TradingCalendar(pd.bdate_range("2015-01-05", "2019-12-31")))
+    assert len(plan.windows) > 5

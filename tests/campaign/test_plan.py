@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.campaign.config import CampaignConfig
+from rollwright.campaign.config import CampaignConfig, ObjectConfig
 from rollwright.campaign.plan import ONLY_VARIANT, WindowKey, make_plan
 from rollwright.config.context import current_settings, install
 from rollwright.errors import CalendarError, ConfigError
@@ -98,11 +98,16 @@ def test_without_a_rolling_section_there_is_nothing_to_walk():
         make_plan(once, name="p", calendar=CALENDAR)
 
 
-def test_without_a_record_there_is_nothing_to_collect_so_nothing_is_trained():
+def test_without_a_record_each_window_saves_its_predictions_and_their_ic():
     task = config().task.model_copy(update={"record": []})
-    with pytest.raises(ConfigError, match=r"task\.record") as caught:
-        make_plan(config().model_copy(update={"task": task}), name="p", calendar=CALENDAR)
-    assert "SignalRecord" in (caught.value.hint or "")
+    windows = make_plan(config().model_copy(update={"task": task}), name="p", calendar=CALENDAR).windows
+    for window in windows:
+        assert [record["class"] for record in window.spec.definition["record"]] == ["SignalRecord", "SigAnaRecord"]
+    written = config().task.model_copy(
+        update={"record": [ObjectConfig.model_validate({"class": name}) for name in ("SignalRecord", "SigAnaRecord")]}
+    )
+    same = make_plan(config().model_copy(update={"task": written}), name="p", calendar=CALENDAR).windows
+    assert [window.spec.fingerprint for window in windows] == [window.spec.fingerprint for window in same]
 
 
 def test_segments_outside_the_calendar_are_refused_with_its_range():

@@ -1,6 +1,7 @@
 """`R` over both stores: the census' defects M1 to M7, each by its name."""
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -86,7 +87,7 @@ class TestTheMainPath:
         with R.start():
             assert R.get_exp().name == name
 
-    def test_recorders_are_listed_newest_first_and_by_status(self, name):
+    def test_recorders_without_windows_are_listed_newest_first_and_by_status(self, name):
         made = []
         for place in range(3):
             with R.start(experiment_name=name, recorder_name=f"r{place}") as recorder:
@@ -216,14 +217,72 @@ class TestM2OneBadValueLosesNoOther:
         found.delete_tags("$close/0")
         assert "$close/0" not in found.list_tags()
 
-    def test_text_no_database_holds_is_named(self, name):
+    def test_text_no_database_holds_is_recorded_in_a_readable_form(self, name):
+        with R.start(experiment_name=name, recorder_name="研究 one") as recorder:
+            R.log_params(**{"a": "x\x00y", "caf\udce9": 1, "b": 1})
+            R.set_tags(c="caf\udce9.csv", d="\x1b[2J")
+        found = reread(recorder)
+        assert found.name == "研究 one"
+        assert found.list_params() == {"a": "x\\x00y", "caf\\udce9": "1", "b": "1"}
+        assert found.list_tags() == {"c": "caf\\udce9.csv", "d": "\\x1b[2J"}
+
+    @pytest.mark.parametrize("given", ["caf\udce9", "\x1b[2J", "a\x00b", "it's", "x" * 251, ""])
+    def test_a_recorders_name_that_no_store_finds_again_is_refused(self, name, given):
+        with pytest.raises(RecordError, match="is not usable"), R.start(experiment_name=name, recorder_name=given):
+            pytest.fail("it ran")
+
+    def test_an_experiment_may_be_named_in_any_script_with_blanks(self, name):
+        named = f"研究 {name}"
+        with R.start(experiment_name=named) as recorder:
+            R.log_params(a=1)
+        assert R.get_exp(experiment_name=named).list_recorders().keys() == {recorder.id}
+
+
+class TestWindowsAndShortIds:
+    def test_recorders_are_listed_in_the_order_of_their_windows_and_say_which_they_are(self, name):
+        made = {}
+        for start, end in (("2017-01-02", "2017-03-31"), ("2016-01-04", "2016-03-31"), ("2016-04-01", "2016-06-30")):
+            with R.start(experiment_name=name) as recorder:
+                R.log_params(**{"dataset.kwargs.segments.test.0": start, "dataset.kwargs.segments.test.1": end})
+            made[f"{start}..{end}"] = recorder
+        with R.start(experiment_name=name) as other:
+            pass
+        listed = R.get_exp(experiment_name=name).list_recorders(rtype="list")
+        assert [recorder.window for recorder in listed] == [*sorted(made), ""]
+        assert listed[-1] == other
+        assert list(R.list_recorders(experiment_name=name)) == [recorder.id for recorder in listed]
+        assert "window=2016-01-04..2016-03-31" in repr(listed[0])
+        assert "window" not in repr(other)
+
+    def test_the_beginning_of_an_id_is_enough(self, name):
         with R.start(experiment_name=name) as recorder:
-            with pytest.raises(RecordError, match="'a'"):
-                R.log_params(a="x\x00y", b=1)
-            with pytest.raises(RecordError, match="'c'"):
-                R.set_tags(c="\ud800", d=2)
-        assert reread(recorder).list_params() == {"b": "1"}
-        assert reread(recorder).list_tags() == {"d": "2"}
+            pass
+        for length in (8, 12, 31, 32):
+            assert R.get_recorder(recorder_id=recorder.id[:length]) == recorder
+            assert R.get_recorder(recorder_id=recorder.id[:length], experiment_name=name) == recorder
+
+    def test_one_that_several_have_is_an_error_that_names_them(self, name, monkeypatch):
+        made = []
+        for _ in range(2):
+            with R.start(experiment_name=name) as recorder:
+                made.append(recorder.id)
+        store = R.exp_manager.location.store
+        real = store.search_runs
+        monkeypatch.setattr(
+            store,
+            "search_runs",
+            lambda *args, **kwargs: [replace(run, id=f"abcd{run.id}") for run in real(*args, **kwargs)],
+        )
+        with pytest.raises(RecordError, match="begin with abcd") as caught:
+            R.get_recorder(recorder_id="abcd", experiment_name=name)
+        assert all(f"abcd{run_id}" in caught.value.message for run_id in made)
+
+    @pytest.mark.parametrize("given", ["", "abc", "zzzz", "../..", "abcd" * 20])
+    def test_what_begins_no_id_is_not_found(self, name, given):
+        with R.start(experiment_name=name):
+            pass
+        with pytest.raises(RecordError):
+            R.get_recorder(recorder_id=given, experiment_name=name)
 
 
 class TestM4AnyExitThatIsNoSuccessFails:

@@ -52,7 +52,7 @@ class TestM8AskingCreatesNothing:
             pass
         with pytest.raises(RecorderNotFoundError, match="did you mean 'window-1'"):
             R.get_recorder(experiment_name=name, recorder_name="windw-1")
-        with pytest.raises(RecorderNotFoundError, match=r"does not know run 0{32}"):
+        with pytest.raises(RecorderNotFoundError, match=r"there is no recorder 0{32}"):
             R.get_recorder(recorder_id="0" * 32)
         with pytest.raises(RecorderNotFoundError, match=r"has no recorder of id 0{32}"):
             R.get_exp(experiment_name=name).get_recorder("0" * 32)
@@ -69,7 +69,7 @@ class TestM8AskingCreatesNothing:
         assert experiment.get_recorder(recorder_name="w") == recorder
         assert list(experiment.list_recorders()) == [recorder.id]
 
-    @pytest.mark.parametrize("bad", [" ", "a b", "../x", "a/b", "x" * 101, ".a", "a'b", "ü", "a\n", 3])
+    @pytest.mark.parametrize("bad", [" ", "a ", "../x", "a/b", "x" * 101, ".a", "a'b", "u\u0308", "\udce9", "a\n", 3])
     def test_a_name_that_is_no_name_creates_nothing(self, bad):
         for ask in (R.exp_manager.create_exp, lambda name: R.get_exp(experiment_name=name, create=True)):
             with pytest.raises(RecordError, match="not usable"):

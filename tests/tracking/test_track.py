@@ -91,7 +91,8 @@ class TestRelocate:
 
 
 class TestThePage:
-    def test_the_line_is_a_command_that_mlflow_understands(self, mlflow_project):
+    def test_the_line_is_a_command_that_mlflow_understands(self, mlflow_project, monkeypatch):
+        monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
         kind, line = make_page_command()
         assert kind == "command"
         words = shlex.split(line)
@@ -108,9 +109,18 @@ class TestThePage:
         _, settings = moved
         assert shlex.split(make_page_command()[1])[-1] == f"sqlite:///{settings.resolve('.rollwright/mlflow.db')}"
 
-    def test_an_installed_page_is_used(self, mlflow_project, monkeypatch):
+    @pytest.mark.parametrize(("on_the_path", "begins"), [(True, ["mlflow"]), (False, [sys.executable, "-m", "mlflow"])])
+    def test_an_installed_page_is_used(self, mlflow_project, monkeypatch, on_the_path, begins):
         monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
-        assert make_page_command()[1].startswith("mlflow ui ")
+        monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}" if on_the_path else None)
+        assert shlex.split(make_page_command()[1])[:-2] == [*begins, "ui"]
+
+    def test_where_nothing_fetches_it_for_a_moment_the_line_installs_it(self, mlflow_project, monkeypatch):
+        monkeypatch.setattr("shutil.which", lambda _name: None)
+        install, _, start = make_page_command()[1].partition(" && ")
+        version = importlib.import_module("mlflow").__version__
+        assert shlex.split(install) == [sys.executable, "-m", "pip", "install", f"mlflow=={version}"]
+        assert shlex.split(start)[:4] == [sys.executable, "-m", "mlflow", "ui"]
 
     def test_a_server_is_its_own_page_and_passwords_are_not_shown(self, tmp_path, capsys):
         for uri, kind, shown in (

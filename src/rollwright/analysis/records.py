@@ -156,6 +156,9 @@ class SignalRecord(RecordTemp):
     - ``pred.pkl``: a frame with the column ``score``;
     - ``label.pkl``: the raw labels of those sessions, as they were before any processor.
 
+    The metrics ``IC``, ``ICIR``, ``Rank IC`` and ``Rank ICIR`` of the first label are logged where they are defined, so
+    that every run can be compared by them; `SigAnaRecord` keeps the days behind them, and takes another label.
+
     A model that tells how it learnt (``best_iteration_``, ``evals_result_``) also gives the metrics ``best_iteration``
     and, at that round, ``l2.valid`` and the like; its whole history is saved with the model.
 
@@ -196,7 +199,8 @@ class SignalRecord(RecordTemp):
         self.save(**{"pred.pkl": frame})
         label = self.generate_label(self.dataset)
         self.save(**{"label.pkl": label})
-        self.recorder.log_metrics(step=None, **_learning_metrics(self.model))
+        metrics = {**_learning_metrics(self.model), **_signal_metrics(frame, label)}
+        self.recorder.log_metrics(step=None, **metrics)
         _logger.info("record.signal_stored rows=%d days=%d", len(frame), frame.index.get_level_values(0).nunique())
 
     @staticmethod
@@ -339,6 +343,15 @@ class SigAnaRecord(ACRecordTemp):
         # a template that depends on this one asks through its own instance, which has no such setting
         both = getattr(self, "ana_long_short", False)
         return [*names, "long_short_r.pkl", "long_avg_r.pkl"] if both else names
+
+
+def _signal_metrics(pred: pd.DataFrame, label: pd.DataFrame) -> dict[str, float]:
+    """Return the signal's metrics that are defined; a window of today has no labels yet."""
+    if label.empty or label.iloc[:, 0].isna().all():
+        return {}
+    ic, ric = calc_ic(take_column(pred, what="prediction"), take_column(label, what="label", column=0))
+    found = to_recorder_metrics(summarise(ic, ric).metrics())
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def _learning_metrics(model: Any) -> dict[str, float]:

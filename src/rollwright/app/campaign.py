@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from typing import Any, Final
 from rollwright import __version__
 from rollwright.app.data import list_data_warnings
 from rollwright.app.pool import WindowNames
-from rollwright.campaign.config import NAME_PATTERN, CampaignConfig, read_config
+from rollwright.campaign.config import CampaignConfig, read_config
 from rollwright.campaign.plan import CampaignPlan, WindowKey, make_plan, plan_once
 from rollwright.campaign.results import CampaignResult, check_results, make_results
+from rollwright.campaign.results_origin import ResultsOrigin, keep_former_results
 from rollwright.campaign.run import (
     Submission,
     count_training,
@@ -31,6 +33,7 @@ from rollwright.core.atomic import write_text
 from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.clock import SystemClock
+from rollwright.core.text import NAME_RULE, escape_text, is_name
 from rollwright.core.timing import TimeInspector
 from rollwright.errors import ConfigError, CorruptFileError, nearest
 from rollwright.market.current import current_market
@@ -149,10 +152,10 @@ def open_campaign(
 
 def _name_of(config: CampaignConfig, path: Path) -> str:
     """Return the campaign's name: the one it gives itself, or that of its file."""
-    name = config.experiment_name or path.stem
-    if not NAME_PATTERN.fullmatch(name):
+    name = config.experiment_name or unicodedata.normalize("NFC", path.stem)  # macOS writes file names in parts
+    if not is_name(name):
         raise ConfigError(
-            f"the file's name makes `{name}` the campaign's, which has to be letters, digits, '.', '_' and '-'",
+            f"the file's name makes `{escape_text(name)}` the campaign's, which needs {NAME_RULE}",
             hint="give it a name of its own: `experiment_name: my-campaign`, or rename the file",
         )
     return name
@@ -186,7 +189,8 @@ def roll_campaign(
         Slots that train at the same time.
     on_progress : callable, optional
         ``on_progress(what, value)`` with ``planned`` (the plan), ``submitted`` (the submission), ``event`` (a
-        worker's event) and ``trained`` (the `TrainingCounts`).
+        worker's event), ``trained`` (the `TrainingCounts`) and ``kept`` (the folder of results that another
+        configuration of this name had made; see `keep_former_results`).
 
     Returns
     -------
@@ -220,7 +224,7 @@ def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgr
         tell("trained", count_training(submission, recorders, before=before))
     finally:
         store.close()
-    return _finish(campaign, plan, submission, recorders, source)
+    return _finish(campaign, plan, submission, recorders, source, tell)
 
 
 def _list_ended(name: str) -> frozenset[str]:
@@ -257,9 +261,14 @@ def _finish(
     submission: Submission,
     recorders: dict[WindowKey, Recorder],
     source: DataSource,
+    tell: TellProgress,
 ) -> CampaignResult:
     with TimeInspector.logt("collect, analyse, back-test, report"):
-        return make_results(
+        origin = ResultsOrigin.of(campaign.config, file=_relative_file(campaign))
+        former = keep_former_results(campaign.results, origin)
+        if former is not None:
+            tell("kept", former)
+        result = make_results(
             plan,
             recorders,
             config=campaign.config,
@@ -271,6 +280,8 @@ def _finish(
             facts=[("reused", str(len(submission.reused))), ("version", __version__)],
             created=f"{SystemClock().now():%Y-%m-%d %H:%M} UTC",
         )
+        origin.write(campaign.results)
+        return result
 
 
 def resume_campaign(
@@ -387,17 +398,22 @@ def _record_path(settings: Settings, name: str) -> Path:
 
 
 def _save_record(campaign: OpenCampaign) -> None:
-    source = campaign.document.path.resolve()
     root = campaign.settings.root
     record = {
         "format": RECORD_FORMAT,
         "name": campaign.name,
-        "file": str(source.relative_to(root)) if source.is_relative_to(root) else str(source),
+        "file": _relative_file(campaign),
         "sha256": sha256_hex(campaign.document.rendered.encode()),
         "overrides": list(campaign.overrides),
         "provider_uri": _portable(campaign.settings.data.provider_uri, root),
     }
     write_text(campaign.record, json.dumps(record, indent=1) + "\n")
+
+
+def _relative_file(campaign: OpenCampaign) -> str:
+    """Return the campaign's file, relative to the project when it lies there."""
+    source, root = campaign.document.path.resolve(), campaign.settings.root
+    return str(source.relative_to(root)) if source.is_relative_to(root) else str(source)
 
 
 def _portable(uri: str | None, root: Path) -> str | None:

@@ -17,9 +17,10 @@ from rollwright.core.sqlite_urls import sqlite_path
 from rollwright.errors import ConfigError, CorruptArtifactError, RecorderNotFoundError, RollwrightError, nearest
 from rollwright.market.folder.provider import provider_from_settings
 from rollwright.tracking.artifacts import ArtifactRef, LocalArtifactStore
+from rollwright.tracking.experiment import SHORTEST_ID
 from rollwright.tracking.location import TrackingLocation
 from rollwright.tracking.recorder import MLflowRecorder, Recorder
-from rollwright.tracking.store import RunRecord
+from rollwright.tracking.store import RunRecord, window_of
 from rollwright.training.execute import TASK_ARTIFACT
 from rollwright.training.provenance import PROVENANCE_ARTIFACT, differences, made_with
 from rollwright.training.validity import code_files, hash_of_code
@@ -27,9 +28,6 @@ from rollwright.training.validity import code_files, hash_of_code
 __all__ = ["RunDetails", "StoredRun", "find_run", "list_runs", "restore_settings", "show_run"]
 
 _logger: Final = logging.getLogger("rollwright.app")
-SHORTEST: Final = 6
-TEST_START: Final = "segments.test.0"
-TEST_END: Final = "segments.test.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,17 +112,12 @@ def list_runs(settings: Settings, *, experiment: str | None = None) -> list[Stor
 
 
 def _make_stored_run(run: RunRecord, experiment: str, location: TrackingLocation) -> StoredRun:
-    ends = [_find_param(run, key)[:10] for key in (TEST_START, TEST_END)]
     return StoredRun(
         recorder=MLflowRecorder(location=location, run=run),
         experiment=experiment,
         fingerprint=run.tags.get("fingerprint", ""),
-        window="..".join(ends) if all(ends) else "",
+        window=window_of(run),
     )
-
-
-def _find_param(run: RunRecord, ending: str) -> str:
-    return next((value for key, value in run.params.items() if key.endswith(ending)), "")
 
 
 def find_run(what: str, settings: Settings) -> StoredRun:
@@ -140,7 +133,7 @@ def find_run(what: str, settings: Settings) -> StoredRun:
         When it names runs of several tasks.
     """
     runs = list_runs(settings)
-    long_enough = len(what) >= SHORTEST
+    long_enough = len(what) >= SHORTEST_ID
     found = [run for run in runs if long_enough and run.recorder.id.startswith(what)]
     found = found or [run for run in runs if long_enough and run.fingerprint.startswith(what)]
     found = found or [run for run in runs if what in (run.window, f"{run.experiment}/{run.window}")]
@@ -152,14 +145,16 @@ def find_run(what: str, settings: Settings) -> StoredRun:
             f"no run of {settings.root} is named by {what!r}",
             hint=f"did you mean `{near}`?"
             if near
-            else f"give an id or a fingerprint ({SHORTEST} signs or more), or a window such as 2016-01-04..2016-03-31",
+            else f"give an id or a fingerprint, {SHORTEST_ID} signs or more of it, or a window: 2016-01-04..2016-03-31",
         )
     tasks = {run.fingerprint or run.recorder.id for run in found}
     if len(tasks) > 1:
-        names = [f"{run.experiment}/{run.window or run.recorder.id}" for run in found]
+        latest = {run.fingerprint or run.recorder.id: run for run in reversed(found)}  # the newest of each task
+        rows = sorted((run.experiment, run.window, run.recorder.id, run.recorder.status) for run in latest.values())
+        lines = [f"  {name}/{window or '-'}  {key[:12]}  {status}" for name, window, key, status in rows]
         raise ConfigError(
-            f"{what!r} names {len(tasks)} tasks: {', '.join(dict.fromkeys(names[:20]))}",
-            hint="name one of them, or give the beginning of its id",
+            "\n".join([f"{what!r} names {len(tasks)} tasks:", *lines]),
+            hint="name one of them by its window, or by the beginning of its id",
         )
     done = [run for run in found if run.recorder.status == Recorder.STATUS_FI]
     return (done or found)[0]

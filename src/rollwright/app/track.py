@@ -6,6 +6,8 @@ import importlib.util
 import json
 import os
 import shlex
+import shutil
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -136,10 +138,18 @@ def make_page_command(settings: Settings | None = None) -> tuple[str, str]:
         raise RecordError(
             "runs kept in memory have no page", hint="set tracking.uri to a database, as the default does"
         )
-    program = ["mlflow"]
-    if importlib.util.find_spec("flask") is None:  # mlflow-skinny has no page; uv fetches the whole of it for a moment
-        program = ["uvx", "--from", f"mlflow=={version('mlflow-skinny')}", "mlflow"]
-    return "command", shlex.join([*program, "ui", "--backend-store-uri", sqlalchemy_url(shown)])
+    return "command", " ".join([*_find_page_program(), "ui", "--backend-store-uri", shlex.quote(sqlalchemy_url(shown))])
+
+
+def _find_page_program() -> list[str]:
+    """Return the beginning of a line for a shell that starts MLflow's page, with what is installed here."""
+    python = shlex.quote(sys.executable or "python")
+    if importlib.util.find_spec("flask") is not None:
+        return ["mlflow"] if shutil.which("mlflow") else [python, "-m", "mlflow"]
+    whole = f"mlflow=={version('mlflow-skinny')}"  # mlflow-skinny has no page
+    if shutil.which("uvx"):  # fetches the whole of it for a moment
+        return ["uvx", "--from", whole, "mlflow"]
+    return [python, "-m", "pip", "install", whole, "&&", python, "-m", "mlflow"]
 
 
 def list_tracking_notes(settings: Settings | None = None) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -15,6 +14,7 @@ from rollwright.campaign.checks.qlib_init import check_qlib_init, find_sys_folde
 from rollwright.campaign.leaks import LEAK_KINDS, LeakKind
 from rollwright.campaign.yaml.document import YamlDocument, combine_problems, read_document
 from rollwright.config.construct import Trust
+from rollwright.core.text import NAME_RULE, is_name
 from rollwright.errors import nearest
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
 ]
 
 MAX_SEED: Final = 2**53 - 1
-NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class _Part(BaseModel):
@@ -159,8 +158,8 @@ class CampaignConfig(_Part):
     @field_validator("experiment_name")
     @classmethod
     def _safe_name(cls, value: str | None) -> str | None:
-        if value is not None and not NAME_PATTERN.fullmatch(value):
-            raise ValueError("a name has letters, digits, '.', '_' and '-', starts with a letter or digit, up to 100")
+        if value is not None and not is_name(value):
+            raise ValueError(f"a name has {NAME_RULE}")
         return value
 
     def declared_leaks(self) -> dict[str, str]:
@@ -243,6 +242,8 @@ def _describe_problem(problem: dict[str, Any], document: YamlDocument) -> str:
         return f"{document.locate(keys[:-1])}: `{dotted}` is missing"
     given = "" if isinstance(problem["input"], dict | list) else f", not {problem['input']!r}"
     message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        message = f"a section of keys belongs here, such as `{dotted.rpartition('.')[2]}: {{key: value}}`"
     return f"{document.locate(keys)}: `{dotted}`: {message[:1].lower()}{message[1:]}{given}"
 
 

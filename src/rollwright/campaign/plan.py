@@ -23,6 +23,8 @@ from rollwright.tasks.spec import TaskSpec
 
 __all__ = ["ONLY_VARIANT", "CampaignPlan", "SinglePlan", "Window", "WindowKey", "make_plan", "plan_once"]
 
+DEFAULT_RECORDS: Final = ("SignalRecord", "SigAnaRecord")
+"""What each window of a task without ``record`` makes: its predictions and labels, and their IC."""
 ONLY_VARIANT: Final = "main"
 """The variant of a campaign that trains one model for one horizon."""
 
@@ -132,7 +134,7 @@ def make_plan(
     Parameters
     ----------
     config : CampaignConfig
-        With a ``rolling`` section, and a ``record`` that saves predictions.
+        With a ``rolling`` section. A task without ``record`` gets `DEFAULT_RECORDS`.
     name : str
     calendar : TradingCalendar
         Known sessions; future ones are not planned for.
@@ -144,7 +146,7 @@ def make_plan(
     LookAheadError
         When the configuration leaks and does not declare it.
     ConfigError
-        When there is no ``rolling`` section, no ``record``, or no answer to ``trunc_days: auto``.
+        When there is no ``rolling`` section, or no answer to ``trunc_days: auto``.
     SegmentError, CalendarRangeError
         When segments do not fit the calendar.
     """
@@ -153,13 +155,11 @@ def make_plan(
             "this file has no `rolling` section, so there is nothing to walk",
             hint="add `rolling: {step: 40, rtype: sliding}`, or train it once with `rollwright run`",
         )
-    if not config.task.record:
-        raise ConfigError(
-            "`task.record` is empty, so no window would save its predictions",
-            hint="add `record: [{class: SignalRecord, module_path: rollwright.analysis.records}]` to the task",
-        )
     # 1. Ask the dataset how far its label reads. 2. Cut train before valid. 3. Walk. 4. Refuse what still leaks.
-    template = fill_paths(config.template())
+    template = config.template()
+    if not template["record"]:
+        template["record"] = [{"class": name, "kwargs": {}} for name in DEFAULT_RECORDS]
+    template = fill_paths(template)
     label = _build_dataset(template).label_reach
     trunc_days = _trunc_days(config, label)
     cuts: list[SegmentCut] = []

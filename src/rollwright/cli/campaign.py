@@ -25,7 +25,19 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", "-j", min=1, help="Windows trained at the same time; half the cores if not given."),
 ]
-Provider = Annotated[str | None, typer.Option("--provider-uri", help="Market data, over what the file says.")]
+
+
+def _from_working_directory(uri: str | None) -> str | None:
+    """Return a folder that was typed, from where it was typed; what a file says is taken from the project."""
+    return uri if uri is None or "://" in uri or uri.startswith("file:") else str(Path(uri).expanduser().absolute())
+
+
+Provider = Annotated[
+    str | None,
+    typer.Option(
+        "--provider-uri", callback=_from_working_directory, help="Folder of market data, over what the file says."
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(help="key=value over what the file says, e.g. rolling.step=20", metavar="[KEY=VALUE]..."),

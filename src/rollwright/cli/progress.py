@@ -11,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rollwright.cli.console import stderr
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rollwright.campaign.plan import CampaignPlan
     from rollwright.campaign.run import Submission, TrainingCounts
     from rollwright.pool.worker.worker import WorkerEvent
@@ -36,12 +38,13 @@ class CampaignProgress:
         self._stop()
 
     def __call__(self, what: str, value: Any) -> None:
-        """Tell one step: ``planned``, ``submitted``, ``event`` or ``trained``."""
+        """Tell one step: ``planned``, ``submitted``, ``event``, ``trained`` or ``kept``."""
         tell: dict[str, Callable[[Any], None]] = {
             "planned": self._show_plan,
             "submitted": self._show_submission,
             "event": self._show_event,
             "trained": self._end_training,
+            "kept": self._show_former,
         }
         tell[what](value)
 
@@ -94,6 +97,9 @@ class CampaignProgress:
         self.counts = counts
         self._stop()
         stderr.print(f"{self._name}: {describe_counts(counts)}")
+
+    def _show_former(self, folder: Path) -> None:
+        stderr.print(f"the results that another configuration of {self._name} had made are kept in {folder}")
 
     def _stop(self) -> None:
         if self._bar is not None:

@@ -60,6 +60,16 @@ class ParquetCodec(Codec):
 
     def write(self, obj: pd.DataFrame | pd.Series[Any], path: Path) -> None:
         """Write `obj` to the new file `path`."""
+        try:
+            self._write(obj, path)
+        except UnicodeEncodeError as error:
+            raise UnsupportedArtifactError(
+                f"a text of the frame is not UTF-8 ({error.object[error.start : error.start + 20]!r}), and Parquet "
+                "holds no other",
+                hint="decode it: `column.str.encode('utf-8', 'surrogateescape').str.decode(ENCODING)`, or replace it",
+            ) from error
+
+    def _write(self, obj: pd.DataFrame | pd.Series[Any], path: Path) -> None:
         series = isinstance(obj, pd.Series)
         frame = obj.to_frame() if isinstance(obj, pd.Series) else obj
         index, shape = _index_columns(frame.index)

@@ -212,7 +212,8 @@ class RecorderCollector(Collector):
                 return []
         recorders = experiment.list_recorders(**self.list_kwargs)
         listed = list(recorders.values()) if isinstance(recorders, Mapping) else list(recorders)
-        return listed[::-1]  # newest first becomes oldest first: of two with one key the newest stays
+        listed.reverse()  # among equals the newest is the last
+        return sorted(listed, key=lambda recorder: recorder.start_time)  # of two with one key the newest stays
 
     def get_exp_name(self) -> str:
         """Return the name of the experiment, or of the function that lists the recorders (defect C8)."""

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.masking import mask_secrets
 from rollwright.core.sqlite_urls import sqlite_path, sqlite_url
+from rollwright.core.text import escape_text, is_utf8
 from rollwright.errors import ConfigError, UnknownSettingError
 
 __all__ = ["Settings", "find_root", "load_settings", "user_data_folder"]
@@ -201,6 +202,11 @@ def load_settings(
     """
     environment = os.environ if environ is None else environ
     root = find_root((start or Path.cwd()).resolve())
+    if not is_utf8(str(root)):
+        raise ConfigError(
+            f"the project folder {escape_text(root)} has a name that is not UTF-8, which no database can hold",
+            hint="rename the folder, or work in another one",
+        )
     merged: dict[str, object] = {}
     origins: dict[str, str] = {}
     given = {name: value for name, value in (values or {}).items() if value is not None}

@@ -16,7 +16,7 @@ import re
 import unicodedata
 from typing import Final
 
-__all__ = ["NAME_RULE", "escape_lines", "escape_text", "is_name", "storable_text"]
+__all__ = ["NAME_RULE", "escape_lines", "escape_text", "is_name", "is_utf8", "storable_text"]
 
 NAME_RULE: Final = (
     "1 to 100 letters and digits of any script, `.`, `_`, `-` and blanks within, beginning with a letter or a digit"
@@ -59,6 +59,15 @@ def escape_lines(text: str, *, longest: int | None = None) -> str:
     return "\n".join(escape_text(line.replace("\t", "    ")) for line in shown.split("\n"))
 
 
+def is_utf8(text: str) -> bool:
+    """Tell whether `text` can be written as UTF-8; the name of a file whose bytes are not cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_name(value: object) -> bool:
     """Tell whether `value` may name an experiment, a campaign or a trusted key: a file or a folder is named by it.
 
@@ -70,7 +79,7 @@ def is_name(value: object) -> bool:
     return (
         _NAME.fullmatch(plain) is not None
         and value[0] == plain[:1]
-        and len(value.encode()) <= _LONGEST_NAME_BYTES
+        and len(value.encode("utf-8", "surrogatepass")) <= _LONGEST_NAME_BYTES
         and unicodedata.is_normalized("NFC", value)
     )
 

@@ -21,11 +21,23 @@ from rollwright.tracking.location import TrackingLocation, find_location, make_r
 from rollwright.tracking.recorder import MLflowRecorder, Recorder
 from rollwright.tracking.run_stack import ActiveRun, active_runs, pop_run, push_run
 from rollwright.tracking.runs_frame import build_runs_frame, parse_run_view
-from rollwright.tracking.store import PARENT_TAG, ExperimentRecord, RunRecord, check_id
+from rollwright.tracking.store import (
+    PARENT_TAG,
+    ExperimentRecord,
+    RunRecord,
+    TrackingStore,
+    check_id,
+    in_window_order,
+    is_id,
+)
 
-__all__ = ["Experiment", "ExperimentReference", "MLflowExperiment"]
+__all__ = ["SHORTEST_ID", "Experiment", "ExperimentReference", "MLflowExperiment", "find_by_id"]
 
-_RUN_NAME: Final = re.compile(r"[^\x00-\x1f\x7f'\"`\\]{1,250}")
+SHORTEST_ID: Final = 4
+"""Signs of an id by which a recorder is found."""
+_WHOLE_ID: Final = 32
+
+_RUN_NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f'\"`\\\ud800-\udfff]{1,250}")
 
 
 class Experiment:
@@ -210,12 +222,14 @@ class Experiment:
         status: str | None = None,
         filter_string: str = "",
     ) -> dict[str, Recorder] | list[Recorder]:
-        """Return the recorders, newest first: by id, or as a list.
+        """Return the recorders, by id or as a list: in the order of their windows, the newest first among equals.
+
+        A recorder of a task has the window of its test segment; those without one come last.
 
         Parameters
         ----------
         max_results : int, optional
-            All of them if not given, however many there are.
+            Only the newest so many; all of them if not given.
         status : str, optional
             Only those of this status.
         filter_string : str
@@ -224,7 +238,8 @@ class Experiment:
         where = " and ".join(
             part for part in (filter_string, f"attributes.status = '{status}'" if status else "") if part
         )
-        found = self._search(where=where, limit=max_results)
+        runs = self._location.store.search_runs([self.id], where=where, limit=max_results)
+        found = [self._recorder(run) for run in in_window_order(runs)]
         if rtype == "list":
             return found
         return {recorder.id: recorder for recorder in found}
@@ -266,11 +281,8 @@ class Experiment:
 
     def _find(self, recorder_id: str | None, recorder_name: str | None) -> Recorder | None:
         if recorder_id is not None:
-            try:
-                run = self._location.store.get_run(recorder_id)
-            except RecorderNotFoundError:
-                return None
-            return None if run.deleted or run.experiment_id != self.id else self._recorder(run)
+            run = find_by_id(self._location.store, recorder_id, experiment_ids=[self.id])
+            return None if run is None else self._recorder(run)
         if recorder_name is not None:
             found = self._search(where=f"attributes.run_name = '{_run_name(recorder_name)}'", limit=1)
             return found[0] if found else None
@@ -335,10 +347,46 @@ class ExperimentReference:
         return MLflowExperiment(location=location, record=found[0])
 
 
+def find_by_id(
+    store: TrackingStore, recorder_id: str, *, experiment_ids: Sequence[str] | None = None
+) -> RunRecord | None:
+    """Return the run of that id, or the one whose id begins so; None when there is none, or it is deleted.
+
+    Parameters
+    ----------
+    store : TrackingStore
+    recorder_id : str
+        At least `SHORTEST_ID` signs of it.
+    experiment_ids : sequence of str, optional
+        Where to look; everywhere if not given.
+
+    Raises
+    ------
+    RecordError
+        When the ids of several runs begin so; it names them.
+    """
+    try:
+        run = store.get_run(recorder_id)
+    except RecorderNotFoundError:
+        pass
+    else:
+        return None if run.deleted or (experiment_ids is not None and run.experiment_id not in experiment_ids) else run
+    if not is_id(recorder_id) or not SHORTEST_ID <= len(recorder_id) < _WHOLE_ID:
+        return None
+    among = experiment_ids if experiment_ids is not None else [record.id for record in store.experiments()]
+    found = [run for run in store.search_runs(among) if run.id.startswith(recorder_id)] if among else []
+    if len(found) > 1:
+        listed = ", ".join(f"{run.id} ({run.name})" for run in in_window_order(found))
+        raise RecordError(
+            f"the ids of {len(found)} recorders begin with {recorder_id}: {listed}", hint="give more of it"
+        )
+    return found[0] if found else None
+
+
 def _run_name(name: str) -> str:
     if not isinstance(name, str) or _RUN_NAME.fullmatch(name) is None:
         raise RecordError(
             f"recorder name {str(name)[:120]!r} is not usable",
-            hint="use 1 to 250 characters without quotes, backslashes and control characters",
+            hint="use 1 to 250 characters without quotes, backslashes, control characters and bytes that are not UTF-8",
         )
     return name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from rollwright.codecs.registry import JsonCodec
+from rollwright.core.text import storable_text
 from rollwright.errors import RecordError, TrackingUnavailableError
 from rollwright.tracking.artifacts import ArtifactStore, ArtifactWrite
 from rollwright.tracking.store import MetricPoint, TrackingStore, TrackingTraits, legal_key
@@ -20,7 +20,6 @@ __all__ = ["LogBuffer", "resolve_pointers"]
 
 FOLDER: Final = "long_values"
 _POINTER: Final = f"artifact:{FOLDER}/"
-_FORBIDDEN: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,31 +48,21 @@ class LogBuffer:
         return bool(self.params or self.tags or self.metrics or self.long)
 
     def add_params(self, values: Mapping[str, object]) -> list[str]:
-        """Add parameters, and return a line for each that cannot be stored."""
+        """Add parameters, as `add_tags` does, and return a line for each that has another value already."""
         problems: list[str] = []
         for key, value in values.items():
-            text = str(value)
-            if _FORBIDDEN.search(key + text):
-                problems.append(f"parameter {key!r} holds NUL or a lone surrogate")
-                continue
-            name, stored = self._fit("param", key, text, self.traits.max_param)
+            name, stored = self._fit("param", storable_text(key), storable_text(str(value)), self.traits.max_param)
             if self.known.setdefault(name, stored) != stored:
-                problems.append(f"parameter {key!r} is {self.known[name][:80]!r} already, not {text[:80]!r}")
+                problems.append(f"parameter {key!r} is {self.known[name][:80]!r} already, not {str(value)[:80]!r}")
                 continue
             self.params[name] = stored
         return problems
 
-    def add_tags(self, values: Mapping[str, object]) -> list[str]:
-        """Add tags, and return a line for each that cannot be stored."""
-        problems: list[str] = []
+    def add_tags(self, values: Mapping[str, object]) -> None:
+        """Add tags; what no store can hold in a name or a text is written as `storable_text` does."""
         for key, value in values.items():
-            text = str(value)
-            if _FORBIDDEN.search(key + text):
-                problems.append(f"tag {key!r} holds NUL or a lone surrogate")
-                continue
-            name, stored = self._fit("tag", key, text, self.traits.max_tag)
+            name, stored = self._fit("tag", storable_text(key), storable_text(str(value)), self.traits.max_tag)
             self.tags[name] = stored
-        return problems
 
     def add_metrics(self, values: Mapping[str, object], *, step: int, at: datetime) -> list[str]:
         """Add metrics, and return a line for each that cannot be stored."""
@@ -92,7 +81,7 @@ class LogBuffer:
 
     def forget_tags(self, keys: tuple[str, ...]) -> list[str]:
         """Drop waiting tags, and return the names under which tags `keys` are stored."""
-        names = [key if legal_key(key) else _stand_in("tag", key) for key in keys]
+        names = [key if legal_key(key) else _stand_in("tag", key) for key in map(storable_text, keys)]
         for name in names:
             self.tags.pop(name, None)
         return names

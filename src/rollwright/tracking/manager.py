@@ -18,7 +18,7 @@ from rollwright.errors import (
     TrackingUnavailableError,
     nearest,
 )
-from rollwright.tracking.experiment import Experiment, MLflowExperiment
+from rollwright.tracking.experiment import Experiment, MLflowExperiment, find_by_id
 from rollwright.tracking.location import TrackingLocation
 from rollwright.tracking.recorder import MLflowRecorder, Recorder
 from rollwright.tracking.run_stack import active_runs, pop_run
@@ -166,7 +166,7 @@ class ExpManager:
         return experiment
 
     def find_recorder(self, recorder_id: str) -> Recorder:
-        """Return the recorder of that id, whatever its experiment.
+        """Return the recorder of that id, or whose id begins so, whatever its experiment.
 
         Raises
         ------
@@ -174,9 +174,9 @@ class ExpManager:
             When there is none or it is deleted.
         """
         location = self.location
-        run = location.store.get_run(recorder_id)
-        if run.deleted:
-            raise RecorderNotFoundError(f"recorder {recorder_id} is deleted")
+        run = find_by_id(location.store, recorder_id)
+        if run is None:
+            raise RecorderNotFoundError(f"there is no recorder {recorder_id}, or it is deleted")
         return MLflowRecorder(location=location, run=run, clock=self._clock)
 
     def list_experiments(self) -> dict[str, Experiment]:

@@ -156,6 +156,8 @@ class QlibRecorder:
     ) -> Recorder:
         """Return the active recorder, the one of that id, or the newest of that name.
 
+        The beginning of an id, four signs or more, is enough where no other recorder's begins so.
+
         Raises
         ------
         NoActiveRecorderError
@@ -178,7 +180,9 @@ class QlibRecorder:
     def list_recorders(
         self, experiment_id: str | None = None, experiment_name: str | None = None
     ) -> dict[str, Recorder]:
-        """Return the recorders of an experiment by id, newest first; none of one that is not there, which is logged.
+        """Return the recorders of an experiment by id, in the order of their windows, as `Experiment.list_recorders`.
+
+        There are none in an experiment that is not there, which is logged.
 
         Raises
         ------
@@ -310,7 +314,12 @@ R: Final = QlibRecorder()
 def list_recorders(
     experiment: str | Experiment, rec_filter_func: Callable[[Recorder], bool] | None = None
 ) -> dict[str, Recorder]:
-    """Return the recorders of an experiment by id, newest first: all, or those the function says yes to.
+    """Return the recorders of an experiment by id, as `Experiment.list_recorders` orders them.
+
+    Parameters
+    ----------
+    rec_filter_func : callable, optional
+        Those that it says yes to; all if not given.
 
     There are none in an experiment that is not there, which is logged; asking creates none.
     """

@@ -24,7 +24,7 @@ from rollwright.errors import (
 from rollwright.tracking.artifacts import RAW, ArtifactWrite, LocalArtifactStore
 from rollwright.tracking.location import TrackingLocation, find_location, make_reference
 from rollwright.tracking.log_buffer import LogBuffer, resolve_pointers
-from rollwright.tracking.store import OPEN_STATUSES, PARENT_TAG, STATUSES, RunRecord, check_id
+from rollwright.tracking.store import OPEN_STATUSES, PARENT_TAG, STATUSES, RunRecord, check_id, window_of
 
 __all__ = ["MLflowRecorder", "Recorder", "RecorderReference", "signed_name"]
 
@@ -65,7 +65,8 @@ class Recorder:
         self._mutex = threading.RLock()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(name={self.name!r}, id={self.id!r}, status={self.status})"
+        window = f", window={self.window}" if self.window and self.window not in self.name else ""
+        return f"{type(self).__name__}(name={self.name!r}, id={self.id!r}, status={self.status}{window})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Recorder) and self.id == other.id
@@ -82,6 +83,11 @@ class Recorder:
     def name(self) -> str:
         """The run's name; several runs may share one."""
         return self._run.name
+
+    @property
+    def window(self) -> str:
+        """The test segment of its task, as ``2016-01-04..2016-03-31``; empty when it has none."""
+        return window_of(self._run)
 
     @property
     def experiment_id(self) -> str:
@@ -195,7 +201,7 @@ class Recorder:
         Raises
         ------
         RecordError
-            Naming each parameter that would change or cannot be stored; the others are logged.
+            Naming each parameter that would change; the others are logged.
         """
         with self._mutex:
             self._finish_logging(self._buffer.add_params(kwargs))
@@ -217,10 +223,11 @@ class Recorder:
         Raises
         ------
         RecordError
-            Naming each tag that cannot be stored; the others are set.
+            Naming each tag that the store refuses; the others are set.
         """
         with self._mutex:
-            self._finish_logging(self._buffer.add_tags(kwargs))
+            self._buffer.add_tags(kwargs)
+            self._finish_logging([])
 
     def delete_tags(self, *keys: str) -> None:
         """Remove tags; a tag that is not there is no error."""

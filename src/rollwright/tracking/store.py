@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, Protocol, TypeAlias
 
+from rollwright.core.text import NAME_RULE, is_name
 from rollwright.errors import RecordError
 
 __all__ = [
@@ -29,8 +30,10 @@ __all__ = [
     "check_batch",
     "check_id",
     "check_name",
+    "in_window_order",
     "is_id",
     "legal_key",
+    "window_of",
 ]
 
 STATUSES: Final = ("SCHEDULED", "RUNNING", "FINISHED", "FAILED")
@@ -38,7 +41,6 @@ OPEN_STATUSES: Final = ("SCHEDULED", "RUNNING")  # a run of these has no end
 PARENT_TAG: Final = "mlflow.parentRunId"  # how MLflow's page knows which run another one is nested in
 RunView: TypeAlias = Literal["active", "deleted", "all"]
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _KEY: Final = re.compile(r"[\w.\- :/]{1,250}")
 
@@ -49,13 +51,10 @@ def check_name(name: str, *, what: str) -> str:
     Raises
     ------
     RecordError
-        Unless it has 1 to 100 letters, digits, ``.``, ``_`` or ``-`` and begins with a letter or a digit.
+        Unless `rollwright.core.text.is_name` says so.
     """
-    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
-        raise RecordError(
-            f"{what} name {str(name)[:120]!r} is not usable",
-            hint="use 1 to 100 letters, digits, `.`, `_` or `-`, beginning with a letter or a digit",
-        )
+    if not is_name(name):
+        raise RecordError(f"{what} name {str(name)[:120]!r} is not usable", hint=f"use {NAME_RULE}")
     return name
 
 
@@ -155,6 +154,21 @@ class RunRecord:
     def __post_init__(self) -> None:
         check_id(self.id, what="run")
         check_id(self.experiment_id, what="experiment")
+
+
+def window_of(run: RunRecord) -> str:
+    """Return the test segment of a run's parameters, as ``2016-01-04..2016-03-31``; empty when they name none."""
+    ends = [
+        next((value[:10] for key, value in run.params.items() if key.endswith(f"segments.test.{place}")), "")
+        for place in (0, 1)
+    ]
+    return "..".join(ends) if all(ends) else ""
+
+
+def in_window_order(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return runs by their windows, then those without one; among equals the order stays, the newest first."""
+    windows = {run.id: window_of(run) for run in runs}
+    return sorted(runs, key=lambda run: (not windows[run.id], windows[run.id]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

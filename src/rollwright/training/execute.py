@@ -26,7 +26,7 @@ from rollwright.training.kept_fit import FIT_FROM_TAG, FIT_KEY_TAG, MODEL_ARTIFA
 from rollwright.training.provenance import PROVENANCE_ARTIFACT, Process, provenance, renew_provenance
 from rollwright.training.validity import TaskParts, Validity, record_configs
 
-__all__ = ["begin_task_train", "end_task_train", "execute", "log_task", "task_train"]
+__all__ = ["begin_task_train", "end_task_train", "execute", "log_task", "name_run", "task_train"]
 
 _logger: Final = logging.getLogger("rollwright.training")
 
@@ -97,6 +97,22 @@ def complete_fit(task_config: Mapping[str, Any], kept: KeptFit, experiment_name:
             R.get_recorder(recorder_id=kept.recorder.id).end_run(Recorder.STATUS_FI)
         raise
     return validity
+
+
+def name_run(task_config: Mapping[str, Any], experiment_name: str) -> str | None:
+    """Return what a run of the task is called: its experiment and its window; None for a task without a test segment.
+
+    Examples
+    --------
+    ``demo 2016-01-04..2016-03-31``
+    """
+    value: Any = task_config
+    for key in ("dataset", "kwargs", "segments", "test"):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return None
+    start, end = (str(one)[:10] if one is not None else "" for one in value)
+    return f"{experiment_name} {start}..{end}"
 
 
 def log_task(task_config: Mapping[str, Any], recorder: Recorder) -> None:

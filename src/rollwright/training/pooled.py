@@ -22,7 +22,7 @@ from rollwright.pool.worker.worker import (
 from rollwright.tasks.identity import fit_key
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
-from rollwright.training.execute import complete_fit, execute, log_task, task_train
+from rollwright.training.execute import complete_fit, execute, log_task, name_run, task_train
 from rollwright.training.kept_fit import FIT_KEY_TAG, find_fit
 from rollwright.training.trainer import (
     STATUS_BEGIN,
@@ -139,6 +139,8 @@ def train_in_slot(
 
     What the experiment has learnt already, and what stands, is not learnt again: then only records are made.
 
+    Without a name the recorder is named by `name_run`.
+
     Returns
     -------
     TaskResult
@@ -147,7 +149,7 @@ def train_in_slot(
     kept = find_fit(definition, experiment_name)
     if kept is not None and kept.goes_on:
         return TaskResult(value=kept.recorder, validity=complete_fit(definition, kept, experiment_name))
-    with R.start(experiment_name=experiment_name, recorder_name=recorder_name):
+    with R.start(experiment_name=experiment_name, recorder_name=recorder_name or name_run(definition, experiment_name)):
         recorder = R.get_recorder()
         log_task(definition, recorder)
         validity = execute(definition, recorder, process="slot", kept=kept)
