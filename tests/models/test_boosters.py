@@ -184,3 +184,64 @@ def test_labels_that_are_all_equal_are_refused_where_the_library_does(dataset):
     dataset.folds["train"].label[:] = 1.0
     with pytest.raises(ModelError, match="CatBoost refuses to learn"):
         CatBoostModel(**FEW).fit(dataset)
+
+
+SHRINKING = {
+    "dart": (XGBModel, {"booster": "dart", "rate_drop": 0.5, "eta": 0.3, "max_depth": 3}),
+    "dart, one always": (XGBModel, {"booster": "dart", "one_drop": 1, "eta": 0.3, "subsample": 0.7}),
+    "trees": (XGBModel, {"eta": 0.5, "max_depth": 3}),
+    "shrink": (CatBoostModel, {"model_shrink_rate": 0.1, "depth": 3}),
+    "shrink less and less": (
+        CatBoostModel, {"model_shrink_rate": 0.1, "model_shrink_mode": "Decreasing", "learning_rate": 0.4},
+    ),
+    "langevin": (CatBoostModel, {"langevin": True, "learning_rate": 0.4}),
+    "posterior": (CatBoostModel, {"posterior_sampling": True, "learning_rate": 0.4}),
+    "dart of LightGBM": (LGBModel, {"boosting": "dart", "drop_rate": 0.5, "learning_rate": 0.4, "metric": "rmse"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SHRINKING)
+def test_the_model_that_is_kept_is_the_one_that_was_evaluated(kind, dataset, tmp_path):
+    cls, given = SHRINKING[kind]
+    model = cls(num_boost_round=60, early_stopping_rounds=8, **given)
+    model.fit(dataset)
+    told = {name.lower(): values for name, values in model.evals_result_["valid"].items()}["rmse"]
+    error = model.predict(dataset, "valid").to_numpy() - dataset.folds["valid"].label
+    assert np.sqrt((error**2).mean()) == pytest.approx(told[model.best_iteration_ - 1], rel=1e-6)
+    if cls is not LGBModel:
+        assert model.best_iteration_ < len(told)
+        assert told[model.best_iteration_ - 1] == min(told)
+
+
+def test_a_model_that_does_not_come_out_twice_is_refused(dataset, monkeypatch):
+    grow = XGBModel._grow
+
+    def drift(self, *args, like=None, **kwargs):
+        other = XGBModel(booster="dart", rate_drop=0.5, eta=0.1)
+        return grow(self if like is None else other, *args, like=like, **kwargs)
+
+    monkeypatch.setattr(XGBModel, "_grow", drift)
+    with pytest.raises(ModelError, match="a second time"):
+        XGBModel(num_boost_round=60, early_stopping_rounds=8, booster="dart", rate_drop=0.5, eta=0.3).fit(dataset)
+
+
+def test_early_stopping_that_lightgbm_leaves_out_is_said(dataset, caplog):
+    LGBModel(num_boost_round=4, early_stopping_rounds=2, boosting_type="dart").fit(dataset)
+    assert "model.no_early_stopping library=LightGBM boosting=dart rounds=4" in caplog.text
+
+
+@pytest.mark.parametrize("cls", [LGBModel, XGBModel, CatBoostModel])
+@pytest.mark.parametrize("rounds", [0, -1, 2.5, "20", True])
+def test_a_number_of_rounds_that_is_none_is_refused_alike(cls, rounds, dataset):
+    for fit in (
+        lambda: cls(num_boost_round=rounds).fit(dataset),
+        lambda: cls(num_boost_round=2).fit(dataset, num_boost_round=rounds),
+    ):
+        with pytest.raises(ModelError, match=f"cannot learn with num_boost_round = {rounds!r}"):
+            fit()
+    with pytest.raises(ModelError, match="early_stopping_rounds = -3"):
+        cls(num_boost_round=2, early_stopping_rounds=-3).fit(dataset)
+    model = cls(num_boost_round=2)
+    model.fit(dataset)
+    with pytest.raises(ModelError, match="num_boost_round"):
+        model.finetune(dataset, num_boost_round=rounds)

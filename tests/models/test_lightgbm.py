@@ -63,6 +63,20 @@ def test_another_seed_gives_another_model(dataset):
     assert not first.predict(dataset).equals(second.predict(dataset))
 
 
+def test_without_a_seed_the_scores_are_those_of_the_plain_library(dataset):
+    drawn = {"bagging_fraction": 0.5, "bagging_freq": 1, "feature_fraction": 0.5, "learning_rate": 0.3}
+    ours = LGBModel(num_boost_round=20, early_stopping_rounds=None, **drawn)
+    assert not {"seed", "random_state"} & ours.params.keys()
+    ours.fit(dataset)
+    train = dataset.folds["train"]
+    plain = lightgbm.train(
+        {"objective": "mse", "verbosity": -1, **drawn}, lightgbm.Dataset(train.features, label=train.label), 20
+    )
+    wanted = plain.predict(dataset.folds["test"].features)
+    np.testing.assert_allclose(ours.predict(dataset).to_numpy(), wanted, rtol=1e-9, atol=1e-12)
+    assert LGBModel(seed=0).params["seed"] == 0
+
+
 def test_learning_reads_the_learn_view_and_scoring_the_infer_view(dataset):
     model = LGBModel(**SMALL)
     model.fit(dataset)

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Final, Self
@@ -47,21 +48,27 @@ _logger: Final = logging.getLogger("rollwright.models")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrownTrees:
-    """What a library grew in one fit.
+    """What a library grew in one fit: its best round, or all of them.
 
     Attributes
     ----------
     text : str
-        Its model, cut at the best round.
+        Its model, cut at the best round unless `best` is given.
     rounds : int
         Number of rounds in `text`.
     history : mapping
         ``{segment: {metric: [one value per round]}}``.
+    best : int or None
+        The best round, where `text` is not cut there because the first trees of it are not what was evaluated then.
+    learning_rate : float or None
+        The one that the library chose by the number of rounds, where it does.
     """
 
     text: str
     rounds: int
     history: Mapping[str, Mapping[str, Any]]
+    best: int | None = None
+    learning_rate: float | None = None
 
 
 class BoostedTrees(TabularModel, ModelFT):
@@ -177,15 +184,59 @@ class BoostedTrees(TabularModel, ModelFT):
         period: int | None,
         start: Any = None,
     ) -> None:
+        self._check_count("num_boost_round", rounds, least=1)
+        if patience is not None:
+            self._check_count("early_stopping_rounds", patience, least=0)
         weights = {key: sample_weights(dataset, reweighter, fold, segment=key) for key, fold in folds.items()}
         try:
             grown = self._grow(folds, weights, rounds=rounds, patience=patience, period=period, start=start)
+            if grown.best is not None and grown.best < grown.rounds:
+                grown = self._grow_again(grown, folds, weights, rounds=grown.best)
         except self._failures() as error:
             raise ModelError(f"{self.library} refuses to learn: {self._explain(error)}") from error
         self._load_text(grown.text)
         self.best_iteration_ = grown.rounds
         self.evals_result_ = map_history(grown.history, float)
         self.feature_names_ = tuple(folds["train"].names)
+
+    def _check_count(self, name: str, value: object, *, least: int) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ModelError(
+                f"{self.library} cannot learn with {name} = {value!r}", hint=f"give a whole number, {least} at least"
+            )
+
+    def _grow_again(
+        self,
+        first: GrownTrees,
+        folds: Mapping[str, TrainingFold],
+        weights: Mapping[str, NDArray[np.float32] | None],
+        *,
+        rounds: int,
+    ) -> GrownTrees:
+        """Grow the trees that stood after `rounds` rounds, where later rounds change earlier trees.
+
+        The first trees of a finished model are then no model that anybody evaluated; growing is repeatable, so what was
+        evaluated in that round can be had again.
+
+        Raises
+        ------
+        ModelError
+            When it comes out otherwise all the same.
+        """
+        made = self._grow(folds, weights, rounds=rounds, patience=None, period=None, start=None, like=first)
+        wanted, found = (
+            {(key, metric): values[rounds - 1] for key, told in history.items() for metric, values in told.items()}
+            for history in (first.history, made.history)
+        )
+        if wanted.keys() != found.keys() or any(
+            not math.isclose(found[key], wanted[key], rel_tol=1e-9) for key in wanted
+        ):
+            raise ModelError(
+                f"{self.library} did not grow the trees of round {rounds} a second time: its best model is not at hand",
+                hint="set early_stopping_rounds: null, or take a booster whose trees stay as they are",
+            )
+        _logger.info("model.grown_again library=%s rounds=%d of=%d", self.library, rounds, first.rounds)
+        return replace(made, history=first.history)
 
     def state(self) -> dict[str, Any]:
         """Return everything but the trees that a saved model must bring back, as JSON values."""
@@ -251,9 +302,11 @@ class BoostedTrees(TabularModel, ModelFT):
         patience: int | None,
         period: int | None,
         start: Any,
+        like: GrownTrees | None = None,
     ) -> GrownTrees:
         """Grow at most `rounds` trees, from the trees `start` if they are given.
 
+        `like` are trees of which the first `rounds` rounds are wanted again.
         `patience`, if given, stops early by the fold ``valid``; every `period` rounds the evaluation is logged.
         """
 

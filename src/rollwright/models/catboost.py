@@ -31,6 +31,7 @@ _LOSS_NAMES: Final = ("loss_function", "objective")
 _ROUNDS: Final = ("iterations", "n_estimators", "num_trees")
 _SEEDS: Final = ("random_seed", "random_state")
 _PRINTING: Final = ("verbose", "verbose_eval", "logging_level", "silent", "metric_period")
+_SHRINKING: Final = ("model_shrink_rate", "langevin", "posterior_sampling")  # each round shrinks the trees before it
 _NOT_NUMBERS: Final = ("cat_features", "text_features", "embedding_features")
 _SETS: Final = {"learn": "train", "validation": "valid"}
 
@@ -164,9 +165,13 @@ class CatBoostModel(BoostedTrees):
         patience: int | None,
         period: int | None,
         start: Any,
+        like: GrownTrees | None = None,
     ) -> GrownTrees:
         catboost = _catboost()
-        given = {**self._parameters(), "iterations": rounds, "use_best_model": patience is not None}
+        shrinks = patience is not None and any(self.params.get(name) for name in _SHRINKING)
+        given = {**self._parameters(), "iterations": rounds, "use_best_model": patience is not None and not shrinks}
+        if like is not None and like.learning_rate is not None:
+            given["learning_rate"] = like.learning_rate
         given |= {"early_stopping_rounds": patience} if patience else {}
         given |= {"logging_level": "Silent", "allow_writing_files": False}
         pools = {
@@ -188,7 +193,13 @@ class CatBoostModel(BoostedTrees):
             log_cerr=io.StringIO(),
         )
         history = {_SETS.get(key, key): found for key, found in booster.get_evals_result().items()}
-        return GrownTrees(text=bare_model(_text_of(booster)), rounds=int(booster.tree_count_), history=history)
+        return GrownTrees(
+            text=bare_model(_text_of(booster)),
+            rounds=int(booster.tree_count_),
+            history=history,
+            best=int(booster.get_best_iteration()) + 1 if shrinks else None,
+            learning_rate=float(booster.learning_rate_),
+        )
 
     def _parameters(self) -> dict[str, Any]:
         params = dict(self.params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
@@ -21,6 +22,7 @@ from rollwright.models.tabular import first_given, take_aliases
 
 __all__ = ["LGBModel", "LightGBMTextCodec"]
 
+_logger: Final = logging.getLogger("rollwright.models")
 _LOSSES: Final = ("mse", "binary")
 _THREADS: Final = ("num_threads", "num_thread", "nthread", "nthreads", "n_jobs")
 _SEEDS: Final = ("random_seed", "random_state")
@@ -30,6 +32,7 @@ _ROUNDS: Final = (
     "n_estimators", "max_iter",
 )  # fmt: skip
 _CATEGORIES: Final = ("categorical_feature", "cat_feature", "categorical_column", "cat_column", "categorical_features")
+_BOOSTINGS: Final = ("boosting", "boosting_type", "boost")
 _LAYOUTS: Final = ("force_row_wise", "force_col_wise")
 # The parameters of nearly every configuration: one that names no others is checked without loading the library.
 _COMMON: Final = frozenset((
@@ -48,8 +51,9 @@ class LGBModel(BoostedTrees):
 
     Guarantees: the same dataset and parameters give the same bytes of model text and the same scores, on one host and
     one version of LightGBM, whatever ran before. For that ``deterministic`` and ``force_row_wise`` are on, the number
-    of threads is one and the seed is `seed`, unless they are given. What the model predicts with is exactly what is
-    saved: the trees up to the best iteration.
+    of threads is one, unless they are given. Without a seed LightGBM's own is taken, as with the plain library; a
+    trainer gives the task's. What the model predicts with is exactly what is saved: the trees up to the best iteration.
+    With ``boosting: dart``, whose later rounds change earlier trees, nothing stops early, and the log says so.
 
     Parameters
     ----------
@@ -61,7 +65,7 @@ class LGBModel(BoostedTrees):
     num_boost_round : int
         Rounds at most.
     seed : int, optional
-        Seed of bagging and feature sampling; a trainer sets the task's own. 0 if not given.
+        Seed of bagging and feature sampling; a trainer sets the task's own. LightGBM's defaults if not given.
     **kwargs
         Parameters of LightGBM, passed on as they are.
 
@@ -94,7 +98,7 @@ class LGBModel(BoostedTrees):
         super().__init__(
             num_boost_round=num_boost_round,
             early_stopping_rounds=early_stopping_rounds,
-            params={"objective": loss, **_defaults(kwargs, seed=seed or 0), **kwargs},
+            params={"objective": loss, **_defaults(kwargs, seed=seed), **kwargs},
         )
         self.loss = loss
 
@@ -170,11 +174,14 @@ class LGBModel(BoostedTrees):
         patience: int | None,
         period: int | None,
         start: Any,
+        like: GrownTrees | None = None,  # noqa: ARG002 - it cuts where trees stay as they are, and else does not stop
     ) -> GrownTrees:
         lgb = _lightgbm()
         history: dict[str, dict[str, list[float]]] = {}
         callbacks = [lgb.record_evaluation(history), *_log_every(period)]
-        if patience:
+        if patience and any(self.params.get(name) == "dart" for name in _BOOSTINGS):
+            _logger.warning("model.no_early_stopping library=LightGBM boosting=dart rounds=%d", rounds)
+        elif patience:
             callbacks.append(lgb.early_stopping(patience, verbose=False))
         sets = self._datasets(lgb, folds, weights)
         booster = lgb.train(
@@ -218,12 +225,12 @@ def _lightgbm() -> ModuleType:
     return require("lightgbm", extra="lightgbm")
 
 
-def _defaults(given: Mapping[str, Any], *, seed: int) -> dict[str, Any]:
+def _defaults(given: Mapping[str, Any], *, seed: int | None) -> dict[str, Any]:
     """Return the parameters that make a fit repeatable, without those that are `given` under any of their names."""
     wanted: list[tuple[tuple[str, ...], str, Any]] = [
         (_VERBOSITIES, "verbosity", -1),
         (_THREADS, "num_threads", 1),
-        (_SEEDS, "seed", seed),
+        *([] if seed is None else [(_SEEDS, "seed", seed)]),
         (("deterministic",), "deterministic", True),
         (_LAYOUTS, "force_row_wise", True),
     ]

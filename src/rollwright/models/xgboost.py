@@ -45,7 +45,8 @@ class XGBModel(BoostedTrees):
 
     Guarantees: the same dataset and parameters give the same bytes of model and the same scores, on one host and one
     version of XGBoost. For that the number of threads is one and the seed is zero, unless they are given. What the
-    model predicts with is exactly what is saved: the trees up to the best iteration. With the method ``hist``, which is
+    model predicts with is exactly what is saved: the trees up to the best iteration. With ``booster: dart``, whose
+    later rounds change earlier trees, these are grown a second time, up to there. With the method ``hist``, which is
     the default, the features are binned straight from the fold, without a copy of their values.
 
     Parameters
@@ -160,6 +161,7 @@ class XGBModel(BoostedTrees):
         patience: int | None,
         period: int | None,
         start: Any,
+        like: GrownTrees | None = None,  # noqa: ARG002 - its learning rate does not depend on the rounds
     ) -> GrownTrees:
         xgb = _xgboost()
         history: dict[str, dict[str, list[float]]] = {}
@@ -178,11 +180,15 @@ class XGBModel(BoostedTrees):
             xgb_model=start,
             verbose_eval=False,
         )
-        if patience and self.params.get("booster") != "gblinear":
+        best = None
+        if patience and self.params.get("booster") == "dart":  # later rounds rescale earlier trees
+            best = int(booster.best_iteration) + 1
+        elif patience and self.params.get("booster") != "gblinear":
             booster = booster[: booster.best_iteration + 1]
         # what XGBoost writes beside the trees is not needed to predict, and would make equal models differ
         booster.set_attr(best_iteration=None, best_score=None)
-        return GrownTrees(text=_text_of(booster), rounds=int(booster.num_boosted_rounds()), history=history)
+        rounds = int(booster.num_boosted_rounds())
+        return GrownTrees(text=_text_of(booster), rounds=rounds, history=history, best=best)
 
     def _matrices(
         self, xgb: ModuleType, folds: Mapping[str, TrainingFold], weights: Mapping[str, NDArray[np.float32] | None]
