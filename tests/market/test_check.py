@@ -63,9 +63,51 @@ def test_it_is_found_and_placed(tmp_path, case):
     assert check_data(tmp_path / "market").ok == (severity == "warning")
 
 
-def test_a_jump_with_a_change_of_the_factor_is_a_split(tmp_path):
-    import_market(split().assign(factor=[1.0] * 5 + [2.0] * 5), tmp_path / "market")
+def test_a_jump_is_found_on_the_day_the_factor_changes_too(tmp_path):
+    import_market(split().assign(factor=[1.0] * 5 + [2.5] * 5), tmp_path / "market")
+    (found,) = findings(tmp_path / "market", kind="jump")
+    assert found.where == "AAA 2020-01-08"
+    assert "on the day the factor goes from 1 to 2.5: the prices are raw" in found.message
+
+
+def test_adjusted_prices_beside_a_factor_have_no_finding(tmp_path):
+    import_market(sound().assign(factor=[1.0] * 5 + [2.5] * 5), tmp_path / "market")
     assert findings(tmp_path / "market", kind="jump") == []
+
+
+def moved(move: float) -> pd.DataFrame:
+    """Return a market whose only price moves by `move` on the sixth day, and little on the others."""
+    close = np.r_[[20, 20.2, 20.1, 20.3, 20.0], 20.0 * (1 + move) * np.array([1, 1.01, 1, 0.99, 1])]
+    return pd.DataFrame({"symbol": "AAA", "date": DAYS, "close": close})
+
+
+@pytest.mark.parametrize("move", [-0.5, -0.495, -0.46, -0.52, -2 / 3, -0.9, 1.0, 0.9, 2.1, 9.0])
+def test_a_move_of_the_size_of_a_split_is_found_either_way(tmp_path, move):
+    import_market(moved(move), tmp_path / "market")
+    (found,) = findings(tmp_path / "market", kind="jump")
+    assert found.where == "AAA 2020-01-08"
+    assert "as at a split of" in found.message
+
+
+@pytest.mark.parametrize("move", [-0.35, -0.2, -0.42, 0.1, 0.44, 0.6])
+def test_a_bad_day_or_a_good_one_is_no_finding(tmp_path, move):
+    import_market(moved(move), tmp_path / "market")
+    assert findings(tmp_path / "market", kind="jump") == []
+
+
+def test_a_market_of_raw_prices_is_told_in_sum(tmp_path):
+    many = pd.concat([moved(-0.5).assign(symbol=f"S{number:02}") for number in range(20)])
+    calm = pd.concat([moved(0.0).assign(symbol=f"T{number:02}") for number in range(20)])
+    import_market(pd.concat([many, calm]), tmp_path / "market")
+    (found,) = findings(tmp_path / "market", kind="jump")
+    assert found.where == "20 of 40 instruments"
+    assert found.message.startswith("likely unadjusted prices: 20 jumps on 20 names, as S00 2020-01-08: close jumps")
+
+
+def test_a_negative_price_is_a_warning_of_its_own(tmp_path):
+    import_market(with_value("close", 3, -37.63), tmp_path / "market")
+    (found,) = findings(tmp_path / "market", kind="price")
+    assert (found.severity, found.message) == ("warning", "close is negative (-37.63)")
 
 
 def test_every_damaged_series_is_listed_not_only_the_first(tmp_path):

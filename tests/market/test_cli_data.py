@@ -37,7 +37,7 @@ def test_import_then_info_then_check(tmp_path, prices):
     assert done.exit_code == 0, done.output
     assert "5 of 1 instruments, 2020-01-01 to 2020-01-07" in done.stdout
     assert "missing      open, high, low, volume, vwap, factor (they read as NaN)" in done.stdout
-    info = json.loads(run("info", tmp_path / "market", "--json").stdout)
+    info = json.loads(run("info", tmp_path / "market", "--json").stdout)["data"]
     assert (info["sessions"], info["fields"], info["universes"][0]["members"], info["demo"]) == (5, ["close"], 1, None)
     assert "universe     all: 1 in all, 1 on 2020-01-07" in run("info", tmp_path / "market").stdout
     check = run("check", tmp_path / "market")
@@ -52,7 +52,7 @@ def test_demo_states_what_it_planted(tmp_path):
     assert done.exit_code == 0, done.output
     assert "planted IC   0.0800" in done.stdout
     assert "realised IC" in done.stdout
-    report = json.loads(run(*words, "--json").stdout)
+    report = json.loads(run(*words, "--json").stdout)["data"]
     assert (report["instruments"], report["planted_ic"]) == (30, 0.08)
     assert "synthetic    planted IC 0.0800" in run("info", tmp_path / "demo").stdout
 
@@ -75,7 +75,7 @@ def test_data_that_are_not_there_are_an_error_of_exit_code_three(tmp_path):
 def test_the_folder_of_the_settings_is_the_default(tmp_path, prices):
     run("import", prices, "--out", tmp_path / "market")
     install(load_settings({"data.provider_uri": str(tmp_path / "market")}, start=tmp_path, environ={}))
-    assert json.loads(run("info", "--json").stdout)["path"] == str(tmp_path / "market")
+    assert json.loads(run("info", "--json").stdout)["data"]["path"] == str(tmp_path / "market")
     assert json.loads(run("check", "--json").stdout)["ok"] is True
 
 

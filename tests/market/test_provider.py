@@ -24,6 +24,7 @@ from rollwright.errors import (
 )
 from rollwright.market.folder.bins import read_span
 from rollwright.market.folder.provider import QlibProvider, provider_from_settings
+from rollwright.market.ingest.check import check_data
 from rollwright.market.ingest.importer import import_market
 
 DAYS = pd.bdate_range("2020-01-01", periods=10)
@@ -241,14 +242,69 @@ def test_folders_named_like_devices_keep_their_codes(tmp_path):
     assert provider.load(["close"], ["LPT1"], 0, 1).item() == 1.0
 
 
-def test_two_folders_that_differ_only_in_case_are_refused(tmp_path):
-    root = foreign(tmp_path / "q", sh1=pack(0, [1.0]))
+def test_two_folders_that_differ_only_in_case_are_refused_to_who_asks_for_them(tmp_path):
+    root = foreign(tmp_path / "q", sh1=pack(0, [1.0]), sh600000=pack(2, [1.5]))
     try:
         (root / "features" / "SH1").mkdir()
     except FileExistsError:
         pytest.skip("this file system has no case twins")
+    assert QlibProvider(root).load(["close"], ["SH600000"], 2, 3).item() == 1.5
     with pytest.raises(CorruptFileError, match="differ only in case"):
-        QlibProvider(root).instruments()
+        QlibProvider(root).load(["close"], ["SH1"], 0, 1)
+    assert "differ only in case" in " ".join(finding.message for finding in check_data(root).findings)
+
+
+STRAYS = {
+    "instruments/notes.txt": b"lists made in January\n",
+    "instruments/._all.txt": b"\x00\x05\x16\x07" + bytes(60),
+    "instruments/.DS_Store": bytes(8),
+    "instruments/Thumbs.db": bytes(8),
+    "instruments/all.txt~": b"old",
+    "instruments/all (copy).txt": b"SH600000\t2020-01-01\t2020-01-14\n",
+    "instruments/old.txt/all.txt": b"SH600000\n",
+    "instruments/names.txt": "SH600000\t2020-01-01\t2020-01-14\t\u94f6\u884c\n".encode("gbk"),
+    "calendars/._day.txt": b"\x00\x05",
+    "calendars/notes.txt": b"none",
+    "calendars/day.txt.bak": b"none",
+    "features/.DS_Store": bytes(8),
+    "features/readme.md": b"none",
+    "features/.ipynb_checkpoints/close.day.bin": b"none",
+    "features/sh600000/._close.day.bin": bytes(5),
+    "features/sh600000/close (1).day.bin": bytes(5),
+    "features/sh600000/backup/close.day.bin": bytes(5),
+    "features/sh600001/close.day.bin": b"torn",
+}
+
+
+@pytest.mark.parametrize("name", STRAYS)
+@pytest.mark.parametrize("kind", ["foreign", "imported"])
+def test_what_lies_beside_the_data_stops_nobody_who_reads_the_data(tmp_path, name, kind):
+    root = foreign(tmp_path / "q")
+    if kind == "imported":
+        shutil.rmtree(root)
+        import_market(pd.DataFrame({"symbol": "SH600000", "date": DAYS, "close": np.arange(10) + 1.5}), root)
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_bytes(STRAYS[name])
+    provider = QlibProvider(root)
+    assert list(provider.members("all")) == ["SH600000"]
+    assert np.isfinite(provider.load(["close"], ["SH600000"], 2, 5)).all()
+    assert provider.fields() == ("close",)
+    assert provider.is_current
+    assert provider.generation == QlibProvider(root).generation
+    if name != "instruments/names.txt":  # it can be read after all
+        where = " ".join(finding.where for finding in check_data(root).findings)
+        assert Path(name).parts[1] in where
+    report = import_market(pd.DataFrame({"symbol": "B", "date": DAYS, "close": 1.0}), tmp_path / "other")
+    assert report.kind == "create"
+
+
+def test_an_import_into_a_folder_with_strays_goes_on(tmp_path):
+    frame = pd.DataFrame({"symbol": "A", "date": DAYS, "close": np.arange(10) + 1.5})
+    import_market(frame, tmp_path / "m")
+    for name in ("instruments/notes.txt", "calendars/._day.txt", "features/.DS_Store", "instruments/all (copy).txt"):
+        (tmp_path / "m" / name).write_bytes(b"\x00none")
+    import_market(frame.assign(symbol="B"), tmp_path / "m")
+    assert QlibProvider(tmp_path / "m").instruments() == ("A", "B")
 
 
 def test_a_missing_base_field_is_nan_and_told_once(market, caplog):

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-import pandas as pd
-
 from rollwright.config.context import Context, current_settings
-from rollwright.config.settings import STATE_DIR, Settings
+from rollwright.config.settings import PROJECT_FILE, STATE_DIR, Settings
 from rollwright.core.atomic import write_text
+from rollwright.errors import DataNotFoundError
 from rollwright.market.demo import DemoReport, make_demo_market, read_demo
 from rollwright.market.folder.adopt_changes import adopt_changes
-from rollwright.market.folder.layout import BASE_FIELDS
+from rollwright.market.folder.layout import BASE_FIELDS, normalize_freq
 from rollwright.market.folder.provider import QlibProvider, folder_from_settings, provider_from_settings
 from rollwright.market.ingest.check import CheckReport, check_data
-from rollwright.market.ingest.importer import ImportReport, import_market
+from rollwright.market.ingest.importer import import_market
 from rollwright.market.source import DataSource
 
 __all__ = [
@@ -28,7 +28,8 @@ __all__ = [
     "adopt_changes",
     "check_market",
     "describe_market",
-    "import_data",
+    "describe_use",
+    "import_market",
     "list_data_warnings",
     "make_demo",
     "prepare_demo",
@@ -84,30 +85,28 @@ class DataInfo:
     demo: dict[str, Any] | None
 
 
-def import_data(
-    source: pd.DataFrame | Path | str,
-    out: Path | str,
-    *,
-    freq: str = "day",
-    universe: str = "all",
-    symbol_column: str | None = None,
-    date_column: str | None = None,
-    timezone: str | None = None,
-    revise: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> ImportReport:
-    """Import CSV, Parquet or a frame; see `rollwright.market.ingest.importer.import_market`."""
-    return import_market(
-        source,
-        out,
-        freq=freq,
-        universe=universe,
-        symbol_column=symbol_column,
-        date_column=date_column,
-        timezone=timezone,
-        revise=revise,
-        progress=progress,
+def describe_use(path: Path, *, freq: str = "day", settings: Settings | None = None) -> str:
+    """Return how a campaign finds the market data in `path`: that it does, or what to write where."""
+    present = current_settings() if settings is None else settings
+    file = present.root / PROJECT_FILE
+    try:
+        named = folder_from_settings(present)
+    except DataNotFoundError:
+        named = None
+    if named == path and normalize_freq(present.data.freq) == normalize_freq(freq):
+        return f"campaigns of {present.root} read it (data.provider_uri, from {_origin(present)})"
+    short = str(path.relative_to(present.root)) if path.is_relative_to(present.root) else str(path)
+    shown = json.dumps(short, ensure_ascii=False)
+    also = "" if normalize_freq(freq) == "day" else f', freq = "{normalize_freq(freq)}"'
+    now = "it is not set" if named is None else f"it is {named}, from {_origin(present)}"
+    return (
+        f"campaigns read the market that data.provider_uri names ({now}): write beneath [data] in {file}: "
+        f"provider_uri = {shown}{also}; or in a campaign's YAML: qlib_init: {{provider_uri: {shown}}}"
     )
+
+
+def _origin(settings: Settings) -> str:
+    return settings.origins.get("data.provider_uri", "the default")
 
 
 def make_demo(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,31 +32,72 @@ _Freq = Annotated[str, typer.Option(help="Frequency of the data: day, 1min, 5min
 def import_command(
     source: Annotated[Path, typer.Argument(metavar="PATH", help="CSV or Parquet file, or a folder of them.")],
     out: Annotated[Path, typer.Option(help="Data folder to make or to extend.")],
+    preset: Annotated[
+        str | None, typer.Option(help="Whose files they are: yahoo, tushare, akshare, baostock, wind or joinquant.")
+    ] = None,
     symbol_column: Annotated[str | None, typer.Option(help="Column of the instruments' codes.")] = None,
     date_column: Annotated[str | None, typer.Option(help="Column of the sessions.")] = None,
+    time_column: Annotated[str | None, typer.Option(help="Column of the time of day, beside that of the date.")] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="NAME=FIELD", help="Make a field of the column NAME. May be repeated."),
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Leave the column NAME out. May be repeated.")
+    ] = None,
+    symbol: Annotated[str | None, typer.Option(help="The one instrument of all rows.")] = None,
+    symbols: Annotated[
+        str | None, typer.Option(help="qlib: 600000.SH, sh.600000 and 600000.XSHG become SH600000. Or as-given.")
+    ] = None,
+    symbol_digits: Annotated[int | None, typer.Option(help="Fill codes of digits up with zeros, to so many.")] = None,
+    date_form: Annotated[
+        str, typer.Option(help="dmy or mdy for dates as 04/01/2010; epoch-s, -ms, -us or -ns for counts since 1970.")
+    ] = "ymd",
     timezone: Annotated[str | None, typer.Option(help="The market's time zone, for dates that carry one.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of text files, where the bytes do not show it.")] = None,
+    wide: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="Read a table with a column for each instrument or date.")
+    ] = None,
+    adjust: Annotated[
+        bool | None, typer.Option("--adjust/--no-adjust", help="Adjust raw prices by the factor or Adj Close.")
+    ] = None,
     universe: Annotated[str, typer.Option(help="Universe that the instruments join.")] = "all",
     freq: _Freq = "day",
     revise: Annotated[bool, typer.Option("--revise", help="Replace values that differ.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace all there is of the source's instruments, as after a split.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Import CSV or Parquet files into a data folder; all of it or nothing."""
-    from rollwright.app.data import import_data  # noqa: PLC0415 - help stays light
+    from rollwright.app.data import describe_use, import_market  # noqa: PLC0415 - help stays light
 
     with _progress("writing instruments") as tick:
-        report = import_data(
+        report = import_market(
             source,
             out,
             freq=freq,
             universe=universe,
             symbol_column=symbol_column,
             date_column=date_column,
+            time_column=time_column,
+            symbol=symbol,
+            symbols=symbols,
+            symbol_digits=symbol_digits,
             timezone=timezone,
+            date_form=date_form,
+            columns=_read_map(columns or []),
+            drop=drop or [],
+            encoding=encoding,
+            preset=preset,
+            wide=wide,
+            adjust=adjust,
             revise=revise,
+            replace=replace,
             progress=tick,
         )
     if as_json:
-        _print_json(asdict(report))
+        print_json(asdict(report))
         return
     print(f"{report.path}: {report.kind}")
     print(f"rows         {report.rows:,} of {report.instruments:,} instruments, {report.first} to {report.last}")
@@ -68,7 +108,20 @@ def import_command(
         print(f"added        {report.added_instruments} instruments, {report.added_sessions} sessions")
         print(f"changed      {report.changed_cells} values, from {report.first_changed or '-'} on")
     print(f"generation   {report.generation}")
-    _say(f"look at it with `rollwright data info {report.path}`")
+    _say(f"look at it with `rollwright data check {report.path}`")
+    _say(describe_use(report.path, freq=freq))
+
+
+def _read_map(pairs: list[str]) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for pair in pairs:
+        name, sign, target = pair.rpartition("=")
+        if not sign or not name.strip() or not target.strip():
+            raise typer.BadParameter(f"{pair!r} is not NAME=FIELD", param_hint="--map")
+        if name in columns:
+            raise typer.BadParameter(f"the column {name!r} is mapped twice", param_hint="--map")
+        columns[name] = target
+    return columns
 
 
 @data_app.command("demo")
@@ -85,7 +138,7 @@ def demo_command(
 
     report = make_demo(out, instruments=instruments, sessions=sessions, seed=seed, planted_ic=planted_ic)
     if as_json:
-        _print_json(asdict(report))
+        print_json(asdict(report))
         return
     print(f"{report.path}: a synthetic market, seed {report.seed}")
     print(f"instruments  {report.instruments}, {report.sessions} sessions, {report.first} to {report.last}")
@@ -103,7 +156,7 @@ def info_command(
 
     info = describe_market(folder, freq=freq)
     if as_json:
-        _print_json(asdict(info))
+        print_json(asdict(info))
         return
     print(f"{info.path}")
     future = f", {info.future_sessions} known to come" if info.future_sessions else ""
@@ -135,7 +188,7 @@ def check_command(
         _say(f"accepted; generation {adopt_changes(folder).generation}")
     report = check_market(folder, freq=freq)
     if as_json:
-        _print_json({**asdict(report), "ok": report.ok})
+        print_json(asdict(report), ok=report.ok)
     else:
         _print_check(report)
     if not report.ok:
@@ -150,10 +203,6 @@ def _print_check(report: CheckReport) -> None:
         f"{report.instruments:,} instruments, {report.sessions:,} sessions, {report.files:,} series: "
         f"{errors} errors, {len(report.findings) - errors} warnings"
     )
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=True, default=str))
 
 
 def _say(text: str) -> None:

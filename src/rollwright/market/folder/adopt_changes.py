@@ -7,7 +7,7 @@ from pathlib import Path
 from rollwright.calendar.files import read_sessions
 from rollwright.errors import CorruptFileError, DataNotFoundError
 from rollwright.market.folder.atomic_replace import replace_folder, write_file
-from rollwright.market.folder.layout import CALENDARS, FEATURES, FINANCIAL
+from rollwright.market.folder.layout import CALENDARS, FEATURES, FINANCIAL, calendar_stems
 from rollwright.market.folder.manifest import (
     FILES_NAME,
     MANIFEST_NAME,
@@ -39,7 +39,7 @@ def adopt_changes(path: Path | str) -> Manifest:
         When a file cannot be a series or a calendar whatever was meant.
     """
     root = Path(path).expanduser().resolve()
-    tokens = [file.stem for file in sorted((root / CALENDARS).glob("*.txt")) if not file.stem.endswith("_future")]
+    tokens = calendar_stems(root)
     if not tokens:
         raise DataNotFoundError(root, "it has no calendar")
     manifest, before = _state(root)

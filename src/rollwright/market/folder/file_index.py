@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rollwright.errors import CorruptFileError
 from rollwright.market.folder.bins import read_span
-from rollwright.market.folder.layout import FEATURES, bin_path, folder_map
+from rollwright.market.folder.layout import FEATURES, bin_path, folder_map, is_field
 from rollwright.market.folder.manifest import FileEntry
 
 __all__ = ["FileIndex", "FolderIndex", "TableIndex"]
@@ -113,9 +113,13 @@ class FolderIndex:
         if folder not in self._listed:
             end = f".{self._token}.bin".lower()
             found: dict[str, str] = {}
-            place = self._root / FEATURES / self._names[folder]
-            for name in sorted(os.listdir(place)):
-                if name.lower().endswith(end):
+            place = self._place(folder)
+            try:
+                names = sorted(os.listdir(place))
+            except OSError as error:
+                raise CorruptFileError(place, f"it cannot be read: {error.strerror}") from error
+            for name in names:
+                if name.lower().endswith(end) and is_field(name.lower().removesuffix(end)):
                     twin = found.setdefault(name.lower().removesuffix(end), name)
                     if twin != name:
                         raise CorruptFileError(place, f"the files `{twin}` and `{name}` differ only in case")
@@ -123,13 +127,27 @@ class FolderIndex:
         return self._listed[folder]
 
     def folders(self) -> Sequence[str]:
-        """Return the lower-case names of the instruments' folders that hold a series."""
-        return [folder for folder in self._names if self._list(folder)]
+        """Return the lower-case names of the instruments' folders that hold a series, or cannot be told to."""
+        return [folder for folder in self._names if self._holds(folder)]
+
+    def _holds(self, folder: str) -> bool:
+        try:
+            return bool(self._list(folder))
+        except CorruptFileError:  # who asks for this instrument is told, nobody else
+            return True
+
+    def _place(self, folder: str) -> Path:
+        names = self._names[folder]
+        if len(names) > 1:
+            shown = " and ".join(f"`{name}`" for name in names)
+            raise CorruptFileError(self._root / FEATURES, f"the folders {shown} differ only in case")
+        return self._root / FEATURES / names[0]
 
     def fields(self) -> frozenset[str]:
         """Return every field that some instrument has."""
         if self._fields is None:
-            self._fields = frozenset(field for folder in self._names for field in self._list(folder))
+            listed = [self._listed[folder] for folder in self.folders() if folder in self._listed]
+            self._fields = frozenset(field for fields in listed for field in fields)
         return self._fields
 
     def has(self, folder: str, field: str) -> bool:
@@ -138,7 +156,7 @@ class FolderIndex:
 
     def path(self, folder: str, field: str) -> Path:
         """Return where the series lies."""
-        return self._root / FEATURES / self._names[folder] / self._list(folder)[field]
+        return self._place(folder) / self._list(folder)[field]
 
     def digest(self, folder: str, field: str) -> str | None:  # noqa: ARG002 - the other index knows digests
         """Return None: other tools record no digests."""

@@ -17,7 +17,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from rollwright.errors import ConfigError, CorruptFileError, DataError, UnknownFieldError, UnknownInstrumentError
+from rollwright.errors import ConfigError, DataError, UnknownFieldError, UnknownInstrumentError
 
 __all__ = [
     "BASE_FIELDS",
@@ -27,14 +27,20 @@ __all__ = [
     "INSTRUMENTS",
     "bin_path",
     "calendar_path",
+    "calendar_stems",
     "check_code",
     "check_field",
     "check_universe",
     "code_of_folder",
+    "find_strays",
     "folder_map",
     "folder_of_code",
+    "is_field",
+    "is_universe",
     "normalize_freq",
     "refuse_case_twins",
+    "series_files",
+    "text_files",
 ]
 
 CALENDARS: Final = "calendars"
@@ -46,6 +52,7 @@ BASE_FIELDS: Final = ("open", "high", "low", "close", "volume", "vwap", "factor"
 """Fields that every user of market data expects: absent, they read as NaN with a warning; any other is an error."""
 
 _PREFIX: Final = "_qlib_"
+_FUTURE: Final = "_future"
 # Device names of Windows: a folder may not be called so there, hence Qlib's prefix.
 _DEVICES: Final = frozenset(
     ("con", "prn", "aux", "nul", *(f"com{i}" for i in range(10)), *(f"lpt{i}" for i in range(10)))
@@ -91,6 +98,11 @@ def check_field(name: object) -> str:
     return name.lower()
 
 
+def is_field(name: str) -> bool:
+    """Say whether `name` may be a field."""
+    return _FIELD.fullmatch(name) is not None
+
+
 def check_universe(name: object) -> str:
     """Return the universe `name` in lower case when it may be one.
 
@@ -102,6 +114,11 @@ def check_universe(name: object) -> str:
     if not isinstance(name, str) or not _UNIVERSE.fullmatch(name) or name.endswith("."):
         raise UnknownInstrumentError(f"{name!r} cannot be a universe", hint="letters, digits and . - _ only")
     return name.lower()
+
+
+def is_universe(name: str) -> bool:
+    """Say whether `name` may be a universe."""
+    return _UNIVERSE.fullmatch(name) is not None
 
 
 def folder_of_code(code: str) -> str:
@@ -124,23 +141,72 @@ def code_of_folder(folder: str) -> str:
     return folder.lower().removeprefix(_PREFIX).upper()
 
 
-def folder_map(root: Path) -> dict[str, str]:
-    """Return the folders below ``features`` by their lower-case names.
+def folder_map(root: Path) -> dict[str, tuple[str, ...]]:
+    """Return the folders below ``features`` that may hold an instrument, by their names in lower case.
 
-    Raises
-    ------
-    CorruptFileError
-        When two of them differ only in case: which one is meant depends on the file system.
+    Several of one name differ only in case: which is meant depends on the file system, and who asks for it is told.
     """
-    features = root / FEATURES
-    found: dict[str, str] = {}
-    if not features.is_dir():
-        return found
-    for folder in sorted(entry.name for entry in features.iterdir() if entry.is_dir()):
-        twin = found.setdefault(folder.lower(), folder)
-        if twin != folder:
-            raise CorruptFileError(features, f"the folders `{twin}` and `{folder}` differ only in case")
+    found: dict[str, tuple[str, ...]] = {}
+    for folder in sorted(entry.name for entry in _entries(root / FEATURES) if entry.is_dir()):
+        if _CODE.fullmatch(folder):
+            found[folder.lower()] = (*found.get(folder.lower(), ()), folder)
     return found
+
+
+def text_files(root: Path, part: str) -> list[Path]:
+    """Return the files of ``calendars`` or ``instruments`` that are named after a frequency, or a universe.
+
+    What else lies there, as hidden files, copies, folders and notes, is none of the data; `find_strays` lists it.
+    """
+    return [
+        path for path in _entries(root / part) if path.suffix == ".txt" and path.is_file() and _is_named(path, part)
+    ]
+
+
+def series_files(root: Path) -> list[Path]:
+    """Return the files below ``features`` that are named as series of an instrument."""
+    return [
+        path
+        for names in folder_map(root).values()
+        for name in names
+        for path in _entries(root / FEATURES / name)
+        if _is_series(path.name) and path.is_file()
+    ]
+
+
+def find_strays(root: Path) -> list[str]:
+    """Return what lies among a folder's data and is none of it, as paths from the folder."""
+    found = [
+        path for part in (CALENDARS, INSTRUMENTS) for path in _entries(root / part)
+        if path.suffix != ".txt" or not path.is_file() or not _is_named(path, part)
+    ]  # fmt: skip
+    for path in _entries(root / FEATURES):
+        if not path.is_dir() or not _CODE.fullmatch(path.name):
+            found.append(path)
+        else:
+            found.extend(inner for inner in _entries(path) if not inner.is_file() or not _is_series(inner.name))
+    return [path.relative_to(root).as_posix() for path in found]
+
+
+def calendar_stems(root: Path) -> list[str]:
+    """Return how the calendars of a folder spell their frequencies."""
+    return [path.stem for path in text_files(root, CALENDARS) if not path.stem.endswith(_FUTURE)]
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _is_named(path: Path, part: str) -> bool:
+    if part == INSTRUMENTS:
+        return is_universe(path.stem)
+    return _FREQ.fullmatch(path.stem.lower().removesuffix(_FUTURE)) is not None
+
+
+def _is_series(name: str) -> bool:
+    field, _, rest = name.lower().partition(".")
+    freq, _, suffix = rest.rpartition(".")
+    return suffix == "bin" and bool(_FIELD.fullmatch(field)) and bool(_FREQ.fullmatch(freq))
 
 
 def refuse_case_twins(codes: list[str], *, where: str) -> None:
@@ -184,10 +250,7 @@ def calendar_path(root: Path, freq: str) -> Path | None:
     exact = folder / f"{wanted}.txt"
     if exact.is_file():
         return exact
-    for path in sorted(folder.glob("*.txt")) if folder.is_dir() else []:
-        if _FREQ.fullmatch(path.stem.lower()) and normalize_freq(path.stem) == wanted:
-            return path
-    return None
+    return next((folder / f"{stem}.txt" for stem in calendar_stems(root) if normalize_freq(stem) == wanted), None)
 
 
 def bin_path(folder: str, field: str, token: str) -> str:

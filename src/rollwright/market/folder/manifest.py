@@ -25,7 +25,7 @@ from rollwright.core.bounded_read import MEDIUM, read_whole
 from rollwright.core.canonical import JSON, canonical_json, parse_json, sha256_hex
 from rollwright.errors import CorruptFileError, RollwrightError
 from rollwright.market.folder.bins import FLOAT, MAX_START, content_digest
-from rollwright.market.folder.layout import CALENDARS, FEATURES, FINANCIAL, INSTRUMENTS
+from rollwright.market.folder.layout import CALENDARS, FEATURES, FINANCIAL, INSTRUMENTS, series_files, text_files
 
 __all__ = [
     "DEMO_NAME",
@@ -269,7 +269,7 @@ def hash_whole_files(root: Path, *, known: Mapping[str, FileEntry] | None = None
     known : mapping, optional
         Files that are left out, and not read.
     """
-    paths = [path for part in (CALENDARS, INSTRUMENTS) for path in (root / part).glob("*.txt")]
+    paths = [path for part in (CALENDARS, INSTRUMENTS) for path in text_files(root, part)]
     paths += [path for path in (root / FINANCIAL).rglob("*") if path.is_file() and not path.name.startswith(".")]
     names = sorted((path.relative_to(root).as_posix(), path) for path in paths)
     return {
@@ -282,7 +282,7 @@ def hash_whole_files(root: Path, *, known: Mapping[str, FileEntry] | None = None
 def file_table(root: Path) -> dict[str, FileEntry]:
     """Return the table of a folder's files by reading each of them; series are placed by their heads as they stand."""
     found = hash_whole_files(root)
-    for path in sorted((root / FEATURES).glob("*/*.bin")):
+    for path in sorted(series_files(root)):
         data = read_whole(path, limit=MEDIUM)
         if len(data) < FLOAT.itemsize or len(data) % FLOAT.itemsize:
             raise CorruptFileError(path, f"{len(data)} bytes are no whole number of float32 values with a head")
@@ -299,11 +299,10 @@ def text_stamps(root: Path) -> tuple[tuple[str, int, int, int], ...]:
     """Return name, size, time and inode of the calendar and instruments files of a folder."""
     stamps = []
     for part in (CALENDARS, INSTRUMENTS):
-        with suppress(FileNotFoundError), os.scandir(root / part) as entries:
-            for entry in entries:
-                if entry.name.endswith(".txt"):
-                    state = entry.stat()
-                    stamps.append((f"{part}/{entry.name}", state.st_size, state.st_mtime_ns, state.st_ino))
+        for path in text_files(root, part):
+            with suppress(FileNotFoundError):
+                state = path.stat()
+                stamps.append((f"{part}/{path.name}", state.st_size, state.st_mtime_ns, state.st_ino))
     return tuple(sorted(stamps))
 
 
@@ -322,9 +321,11 @@ def _states(folder: Path, name: str) -> list[str]:
     lines: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
+            if entry.name.startswith("."):
+                continue
             if entry.is_dir():
                 lines.extend(_states(Path(entry.path), f"{name}/{entry.name}"))
-            else:
+            elif entry.is_file():
                 state = entry.stat()
                 lines.append(f"{name}/{entry.name}\t{state.st_size}\t{state.st_mtime_ns}\t{state.st_ino}\n")
     return lines

@@ -28,13 +28,14 @@ from rollwright.market.folder.file_index import FileIndex, FolderIndex, TableInd
 from rollwright.market.folder.identity import FolderIdentity
 from rollwright.market.folder.layout import (
     BASE_FIELDS,
-    CALENDARS,
     INSTRUMENTS,
     calendar_path,
+    calendar_stems,
     check_field,
     check_universe,
     code_of_folder,
     folder_of_code,
+    is_universe,
     normalize_freq,
 )
 from rollwright.market.folder.manifest import (
@@ -100,7 +101,7 @@ class QlibProvider:
         self._identity = FolderIdentity(self._root)
         found = calendar_path(self._root, freq)
         if found is None:
-            have = sorted(file.stem for file in (self._root / CALENDARS).glob("*.txt"))
+            have = calendar_stems(self._root)
             raise DataNotFoundError(
                 path, f"it has no calendar of frequency {normalize_freq(freq)} (there: {', '.join(have) or 'none'})",
                 hint=_HINT,
@@ -209,6 +210,13 @@ class QlibProvider:
             self._members[name] = parse_lifetimes(path, self._read_checked(path))
             self._identity.check()
         return self._members[name]
+
+    def spelling(self) -> dict[str, str]:
+        """Return the codes that the instruments files name, by the names of their folders.
+
+        A file that is damaged names none: it stops who asks for its universe, and nobody else.
+        """
+        return {folder_of_code(code): code for name in self.universes() for code in self._spelled(name)}
 
     def bounds(self, instruments: Sequence[str]) -> NDArray[np.int64]:
         """Return ``[n, 2]``: the calendar positions of each series' first row and one past its last.
@@ -325,11 +333,20 @@ class QlibProvider:
     def _codes(self) -> dict[str, str]:
         """Codes and their folders, sorted by code: spelled as an instruments file does, else in upper case."""
         if self._codes_cache is None:
-            spelling = {folder_of_code(code): code for name in self.universes() for code in self.members(name)}
+            spelling = self.spelling()
             self._codes_cache = dict(
                 sorted((spelling.get(folder, code_of_folder(folder)), folder) for folder in self._index.folders())
             )
         return self._codes_cache
+
+    def _spelled(self, universe: str) -> Iterable[str]:
+        try:
+            return self.members(universe)
+        except CorruptFileError as error:
+            if universe not in self._warned:
+                self._warned.add(universe)
+                _logger.info("data.universe_unreadable path=%s reason=%s", error.path, error.reason)
+            return ()
 
     def _folder(self, code: str) -> str:
         try:
@@ -409,7 +426,7 @@ class QlibProvider:
     def _universe_stems(self) -> list[str]:
         """Return the names of the universes there are, and of those the manifest lists, sorted."""
         listed = [name for name in self._files if name.startswith(f"{INSTRUMENTS}/")]
-        stems = {*universe_names(self._root), *(Path(name).stem for name in listed)}
+        stems = {*universe_names(self._root), *(Path(name).stem for name in listed if is_universe(Path(name).stem))}
         return sorted(stems)
 
     def _read_checked(self, path: Path) -> bytes:

@@ -11,7 +11,7 @@ import pandas as pd
 from rollwright.calendar.date_text import explain_no_date, parse_dates
 from rollwright.calendar.trading import Session
 from rollwright.errors import CorruptFileError, DataError, UnknownInstrumentError
-from rollwright.market.folder.layout import INSTRUMENTS, check_code, refuse_case_twins
+from rollwright.market.folder.layout import INSTRUMENTS, check_code, refuse_case_twins, text_files
 from rollwright.market.source import Lifetimes
 
 __all__ = ["extend_lifetimes", "format_lifetimes", "parse_lifetimes", "universe_names"]
@@ -19,8 +19,7 @@ __all__ = ["extend_lifetimes", "format_lifetimes", "parse_lifetimes", "universe_
 
 def universe_names(root: Path) -> list[str]:
     """Return the names of the universes in a data folder, sorted."""
-    folder = root / INSTRUMENTS
-    return sorted(path.stem for path in folder.glob("*.txt")) if folder.is_dir() else []
+    return sorted(path.stem for path in text_files(root, INSTRUMENTS))
 
 
 def parse_lifetimes(path: Path, data: bytes) -> dict[str, tuple[tuple[Session, Session], ...]]:
@@ -38,7 +37,9 @@ def parse_lifetimes(path: Path, data: bytes) -> dict[str, tuple[tuple[Session, S
     for columns, number in rows:
         if len(columns) < 3:
             raise CorruptFileError(
-                path, f"line {number}: {len(columns)} columns where code, start and end are due, tab separated"
+                path,
+                f"line {number}: {len(columns)} columns where code, start and end are due, tab separated",
+                hint="write the first and the last session of each code, as SH600000<TAB>2010-01-04<TAB>2020-12-31",
             )
         try:
             check_code(columns[0].strip())
@@ -65,7 +66,10 @@ def _lines(path: Path, data: bytes) -> list[str]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise CorruptFileError(path, f"it is not UTF-8: {error.reason} at byte {error.start}") from error
+        text = data.decode("latin-1")
+        if not all("".join(line.split("\t")[:3]).isascii() for line in text.split("\n")):
+            raise CorruptFileError(path, f"it is not UTF-8: {error.reason} at byte {error.start}") from error
+        # a name in another encoding behind code, start and end
     return text.replace("\r\n", "\n").split("\n")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,15 +13,16 @@ from numpy.typing import NDArray
 
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.errors import CorruptFileError, RollwrightError
-from rollwright.market.folder.layout import FEATURES
+from rollwright.market.folder.layout import FEATURES, find_strays, series_files
 from rollwright.market.folder.manifest import hash_whole_files, read_files, read_manifest
 from rollwright.market.folder.provider import QlibProvider
+from rollwright.market.price_jumps import find_jumps, name_ratio
 
 __all__ = ["CheckReport", "Finding", "check_data"]
 
 PRICES: Final = ("open", "high", "low", "close", "vwap")
-JUMP: Final = 0.5
-"""A close-to-close move beyond it, without a change of the factor, is more often a split than a market."""
+_MANY: Final = 5  # names with jumps, from which on they are told in sum
+_MORE: Final = re.compile(r"; and (\d+) more jumps$")
 _TOLERANCE: Final = 1e-5  # float32 prices of one bar may contradict one another by their rounding
 
 
@@ -31,7 +33,8 @@ class Finding:
     Attributes
     ----------
     kind : str
-        ``corrupt``, ``universe``, ``gap``, ``price``, ``bar``, ``volume``, ``infinite``, ``jump`` or ``unlisted``.
+        ``corrupt``, ``universe``, ``gap``, ``price``, ``bar``, ``volume``, ``infinite``, ``jump``, ``stray`` or
+        ``unlisted``.
     severity : str
         ``error`` when reading would fail or mislead, ``warning`` when it may be the market itself.
     where : str
@@ -87,7 +90,7 @@ def check_data(path: Path | str, *, freq: str = "day") -> CheckReport:
     except CorruptFileError as error:
         finding = Finding(kind="corrupt", severity="error", where=str(error.path), message=error.reason)
         return CheckReport(path=root, generation="", instruments=0, sessions=0, files=0, findings=(finding,))
-    findings = [*_check_table(root), *_check_universes(provider)]
+    findings = [*_check_strays(root), *_check_table(root), *_check_universes(provider)]
     codes: tuple[str, ...] = ()
     files = 0
     try:
@@ -95,8 +98,13 @@ def check_data(path: Path | str, *, freq: str = "day") -> CheckReport:
     except RollwrightError as error:
         findings.append(Finding(kind="corrupt", severity="error", where=str(root / FEATURES), message=error.message))
     for code in codes:
-        files += len(provider.fields_of(code))
+        try:
+            files += len(provider.fields_of(code))
+        except CorruptFileError as error:
+            findings.append(Finding(kind="corrupt", severity="error", where=str(error.path), message=error.reason))
+            continue
         findings.extend(_check_instrument(provider, code))
+    findings = _sum_up_jumps(findings, len(codes))
     unique = sorted(set(findings), key=lambda item: (item.severity, item.kind, item.where, item.message))
     return CheckReport(
         path=root,
@@ -108,16 +116,26 @@ def check_data(path: Path | str, *, freq: str = "day") -> CheckReport:
     )
 
 
+def _check_strays(root: Path) -> Iterator[Finding]:
+    for name in find_strays(root):
+        yield Finding(
+            kind="stray", severity="warning", where=name,
+            message="it is not read: its name is none of a calendar, a universe, an instrument or a series",
+        )  # fmt: skip
+
+
 def _check_table(root: Path) -> Iterator[Finding]:
     """Report files the manifest lists that are gone, and files it does not list."""
     manifest = read_manifest(root)
     if manifest is None:
         return
     listed = read_files(root, manifest[1])
-    found = {f"{FEATURES}/{path.parent.name}/{path.name}" for path in (root / FEATURES).glob("*/*.bin")}
+    found = {path.relative_to(root).as_posix() for path in series_files(root)}
     whole = hash_whole_files(root)
     found.update(whole)
     for name in sorted(listed.keys() - found):
+        if (root / name).exists():
+            continue  # a stray that an earlier import listed
         yield Finding(kind="corrupt", severity="error", where=name, message="the manifest lists it, and it is missing")
     for name in sorted(found - listed.keys()):
         yield Finding(
@@ -175,8 +193,10 @@ def _check_values(
         infinite = np.isinf(values)
         if infinite.any():
             yield _at(code, calendar, low, infinite, "infinite", "error", f"{field} is infinite")
-        if field in PRICES and (values <= 0).any():
-            yield _at(code, calendar, low, values <= 0, "price", "error", f"{field} is not positive", values)
+        if field in PRICES and (values == 0).any():
+            yield _at(code, calendar, low, values == 0, "price", "error", f"{field} is not positive", values)
+        if field in PRICES and (values < 0).any():  # of futures it may be the market
+            yield _at(code, calendar, low, values < 0, "price", "warning", f"{field} is negative", values)
     if "volume" in series and (series["volume"] < 0).any():
         yield _at(code, calendar, low, series["volume"] < 0, "volume", "error", "volume is negative", series["volume"])
     yield from _check_bars(code, calendar, low, series)
@@ -222,18 +242,44 @@ def _check_jumps(
     close: NDArray[np.float32],
     factor: NDArray[np.float32] | None,
 ) -> Iterator[Finding]:
-    known = np.flatnonzero(~np.isnan(close) & (close > 0))
-    if len(known) < 2:
+    places, moves, beside = find_jumps(close, factor)
+    if not len(places):
         return
-    move = np.abs(close[known[1:]].astype(np.float64) / close[known[:-1]] - 1)
-    steady = np.ones(len(move), bool) if factor is None else ~(factor[known[1:]] != factor[known[:-1]])
     jumps = np.zeros(len(close), bool)
-    jumps[known[1:]] = (move > JUMP) & steady
-    if jumps.any():
-        first = int(np.flatnonzero(jumps)[0])
-        before = close[known[np.searchsorted(known, first) - 1]]
-        text = f"close jumps from {before:g} to {close[first]:g} while the factor stands still"
-        yield _at(code, calendar, low, jumps, "jump", "warning", text)
+    jumps[places] = True
+    first = int(np.flatnonzero(beside)[0]) if beside.any() else 0
+    at = int(places[first])
+    before = close[np.flatnonzero(close[:at] > 0)[-1]]
+    ratio = name_ratio(moves[first])
+    text = f"close jumps from {before:g} to {close[at]:g}{f', as at a split of {ratio}' if ratio else ''}"
+    if beside.any() and factor is not None:
+        was = factor[:at][np.isfinite(factor[:at])]
+        text += (
+            f", on the day the factor goes from {was[-1]:g} to {factor[at]:g}: the prices are raw, and `$close` is due "
+            "as the raw price times the factor"
+        )
+    elif factor is not None:
+        text += ", and the factor does not explain it"
+    jumps[:at] = False
+    yield replace(_at(code, calendar, low, jumps, "jump", "warning", text), message=_with_more(text, len(places)))
+
+
+def _with_more(text: str, jumps: int) -> str:
+    return f"{text}; and {jumps - 1} more jumps" if jumps > 1 else text
+
+
+def _sum_up_jumps(findings: list[Finding], instruments: int) -> list[Finding]:
+    """Say once of a market of many names what would be said of each of them."""
+    jumps = [finding for finding in findings if finding.kind == "jump"]
+    if len(jumps) < _MANY or len(jumps) * 50 < instruments:
+        return findings
+    days = sum(int(found[1]) if (found := _MORE.search(item.message)) else 0 for item in jumps) + len(jumps)
+    examples = "; ".join(f"{item.where}: {item.message}" for item in jumps[:3])
+    once = Finding(
+        kind="jump", severity="warning", where=f"{len(jumps)} of {instruments} instruments",
+        message=f"likely unadjusted prices: {days} jumps on {len(jumps)} names, as {examples}",
+    )  # fmt: skip
+    return [*(finding for finding in findings if finding.kind != "jump"), once]
 
 
 def _at(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -38,6 +38,7 @@ from rollwright.market.folder.manifest import (
 from rollwright.market.folder.recent_sessions import gather_recent_sessions, recent_sessions_name
 from rollwright.market.folder.universe import extend_lifetimes, format_lifetimes
 from rollwright.market.ingest.merge import Before, Merge, Series, merge_rows, open_before
+from rollwright.market.ingest.options import ReadOptions
 from rollwright.market.ingest.readers import Rows, read_rows
 
 __all__ = ["ImportReport", "import_market", "write_series"]
@@ -67,7 +68,9 @@ class ImportReport:
     missing : tuple of str
         Base fields that nothing in the folder has; they read as NaN.
     skipped : tuple of str
-        Columns of text that were left out.
+        Columns that were left out: text, and those whose names cannot be fields.
+    notes : tuple of str
+        What was taken otherwise than it stands in the source, and what deserves a look.
     added_instruments, added_sessions, changed_cells : int
     first_changed : str or None
         Session from which values differ from before.
@@ -86,6 +89,7 @@ class ImportReport:
     fields: tuple[str, ...]
     missing: tuple[str, ...]
     skipped: tuple[str, ...]
+    notes: tuple[str, ...]
     added_instruments: int
     added_sessions: int
     changed_cells: int
@@ -101,15 +105,28 @@ def import_market(
     universe: str = "all",
     symbol_column: str | None = None,
     date_column: str | None = None,
+    time_column: str | None = None,
+    symbol: str | None = None,
+    symbols: str | None = None,
+    symbol_digits: int | None = None,
     timezone: str | None = None,
+    date_form: str = "ymd",
+    columns: Mapping[str, str] | None = None,
+    drop: Sequence[str] = (),
+    encoding: str | None = None,
+    preset: str | None = None,
+    wide: str | None = None,
+    adjust: bool | None = None,
     revise: bool = False,
+    replace: bool = False,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Import rows into the folder `out`: make it, append to it, or revise it.
 
     Guarantees: the folder is replaced as a whole when everything is written, and left as it was otherwise; values are
-    stored as given (in float32); no field and no row is invented. Rows that are there already with the same values
-    change nothing. An instrument lives, in `universe`, from its first to its last row.
+    stored as given (in float32), but for what a preset, a unit in a heading or `adjust` says, which the report tells;
+    no field and no row is invented. Rows that are there already with the same values change nothing. An instrument
+    lives, in `universe`, from its first to its last row.
 
     Parameters
     ----------
@@ -119,51 +136,80 @@ def import_market(
     freq : str
     universe : str
         The universe that all the instruments of the source join.
-    symbol_column, date_column, timezone : str, optional
-        See `rollwright.market.ingest.readers.read_rows`.
+    symbol_column, date_column, time_column, symbol, symbols, symbol_digits, timezone, date_form : optional
+        See `rollwright.market.ingest.options.ReadOptions`.
+    columns, drop, encoding, preset, wide, adjust : optional
+        See there too.
     revise : bool
         Allow the source to change values that are there.
 
         .. warning:: **Look-ahead.** A revised value replaces what was known at the time: a back-test run afterwards
            reads prices nobody had on that day.
+    replace : bool
+        Take the source for all there is of its instruments: their rows that it does not have are removed. Prices that
+        were adjusted anew are imported so.
+
+        .. warning:: **Look-ahead.** As for `revise`: what was known at the time is gone.
     progress : callable, optional
         Called with the number of instruments done and their total.
 
     Raises
     ------
+    ConfigError
+        For an option that is none.
     DataError
-        When a row cannot be taken as it stands, when values differ and `revise` is not given, or when the disk
-        refuses.
+        When a row cannot be taken as it stands, when values differ and neither `revise` nor `replace` is given, when
+        prices were adjusted anew and earlier rows would stay as they were adjusted before, or when the disk refuses.
     CorruptFileError
         When what lies in `out` is damaged.
     """
     freq = normalize_freq(freq)
     universe = check_universe(universe)
     target = Path(out).expanduser().resolve()
-    rows = read_rows(
-        source, symbol_column=symbol_column, date_column=date_column, timezone=timezone, daily=freq == "day"
-    )
-    _log_rows(rows)
+    options = ReadOptions(
+        symbol_column=symbol_column, date_column=date_column, time_column=time_column, symbol=symbol, symbols=symbols,
+        symbol_digits=symbol_digits, timezone=timezone, date_form=date_form, intraday=freq.endswith("min"),
+        columns=dict(columns or {}), drop=tuple(drop), encoding=encoding, preset=preset, wide=wide, adjust=adjust,
+    )  # fmt: skip
+    rows = read_rows(source, options)
     before = open_before(target, freq)
-    merge = merge_rows(rows, before)
-    if merge.changed and not revise:
-        raise DataError(
-            f"{merge.changed} values in {target} differ from the source: {', '.join(merge.examples)}",
-            hint="nothing was written; to replace them: --revise",
-        )
+    merge = merge_rows(rows, before, replace=replace)
+    _refuse_changes(merge, target, revise=revise)
+    _log_rows(rows, merge)
     present = before.folder.manifest if before.folder is not None else None
     if present is not None and before.series is not None and not merge.series and not merge.new_members(universe):
         return _report(target, "none", present, rows, merge)
-    kind = "create" if before.series is None else "revise" if merge.changed else "append"
+    kind = "create" if before.series is None else "revise" if merge.changed or merge.replaced else "append"
     manifest = _write(target, merge, before, freq=freq, universe=universe, kind=kind, rows=rows, progress=progress)
     return _report(target, kind, manifest, rows, merge)
 
 
-def _log_rows(rows: Rows) -> None:
+def _refuse_changes(merge: Merge, target: Path, *, revise: bool) -> None:
+    """Refuse values that differ from those that are there, unless that is wanted."""
+    if merge.rescaled:
+        first = merge.rescaled[0]
+        more = f", and so it is of {len(merge.rescaled) - 1} more" if len(merge.rescaled) > 1 else ""
+        raise DataError(
+            f"the prices of the source were adjusted anew: close of {first.code} is {first.ratio:.6g} times that in "
+            f"{target} on all {first.sessions} sessions of both ({first.example}){more}; the rows before would stay as "
+            "they are, and a jump that never was would be where the source begins",
+            hint="nothing was written; import the whole history of these instruments with --replace",
+        )
+    if merge.changed and not revise:
+        raise DataError(
+            f"{merge.changed} values in {target} differ from the source: {', '.join(merge.examples)}",
+            hint="nothing was written; to replace these values: --revise; to replace all that is there of the source's "
+            "instruments, as when prices were adjusted anew: --replace",
+        )
+
+
+def _log_rows(rows: Rows, merge: Merge) -> None:
     if rows.unsorted:
         _logger.info("import.rows_sorted")
     if rows.skipped:
-        _logger.warning("import.text_columns_dropped names=%s", ", ".join(rows.skipped))
+        _logger.warning("import.columns_left_out names=%s", ", ".join(rows.skipped))
+    for note in (*rows.notes, *merge.notes):
+        _logger.warning("import.note text=%s", note)
     if rows.infinite:
         _logger.warning("import.infinite_values values=%d action=store", rows.infinite)
 
@@ -264,6 +310,7 @@ def _report(target: Path, kind: str, manifest: Manifest, rows: Rows, merge: Merg
         fields=tuple(sorted(rows.values)),
         missing=tuple(name for name in BASE_FIELDS[:7] if name not in merge.fields),
         skipped=rows.skipped,
+        notes=(*rows.notes, *merge.notes),
         added_instruments=len(merge.added),
         added_sessions=merge.added_sessions,
         changed_cells=merge.changed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -12,10 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.errors import DataError
-from rollwright.market.folder.layout import CALENDARS, calendar_path, folder_of_code, refuse_case_twins
+from rollwright.market.folder.layout import calendar_path, calendar_stems, folder_of_code, refuse_case_twins
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.market.folder.universe import extend_lifetimes
 from rollwright.market.ingest.readers import Rows
+from rollwright.market.price_jumps import is_jump
 from rollwright.market.source import Lifetimes
 
 __all__ = ["Before", "Merge", "Series", "merge_rows", "open_before"]
@@ -24,6 +25,8 @@ Series: TypeAlias = dict[str, tuple[int, NDArray[np.float32]]]
 """The fields of one instrument: the calendar position of row 0, and the rows."""
 
 _SHOWN: Final = 5
+_SHARED: Final = 2  # so many sessions tell a factor from a correction
+_OTHER: Final = 5e-4  # prices are given to the cent, so one factor is never exactly one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +54,7 @@ class Before:
         """Return the codes the folder knows, by the names of their folders."""
         if self.folder is None:
             return {}
-        named = {code for universe in self.folder.universes() for code in self.folder.members(universe)}
-        return {folder_of_code(code): code for code in sorted(named)}
+        return self.folder.spelling()
 
 
 def open_before(target: Path, freq: str) -> Before:
@@ -70,12 +72,32 @@ def open_before(target: Path, freq: str) -> Before:
     if calendar_path(target, freq) is not None:
         series = QlibProvider(target, freq=freq)
         return Before(folder=series, series=series)
-    others = [path.stem for path in sorted((target / CALENDARS).glob("*.txt")) if not path.stem.endswith("_future")]
+    others = calendar_stems(target)
     if not others:
         raise DataError(
             f"{target} holds files that are no market data", hint="give an empty or a new folder with --out"
         )
     return Before(folder=QlibProvider(target, freq=others[0]), series=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescaled:
+    """An instrument whose prices in the source are those of the folder times a number.
+
+    Attributes
+    ----------
+    code : str
+    ratio : float
+        The source's close divided by the folder's.
+    sessions : int
+        On how many sessions both have one.
+    example : str
+    """
+
+    code: str
+    ratio: float
+    sessions: int
+    example: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,6 +123,12 @@ class Merge:
         First session where anything differs from before.
     fields : frozenset of str
         Of the folder, after the import.
+    replaced : int
+        Instruments that were there and are written anew as a whole.
+    rescaled : list of Rescaled
+        Instruments whose earlier rows would stay as they were adjusted before.
+    notes : list of str
+        Places where the source's prices do not go on from those that are there.
     """
 
     calendar: NDArray[np.datetime64]
@@ -113,6 +141,9 @@ class Merge:
     examples: list[str]
     first_changed: str | None
     fields: frozenset[str]
+    replaced: int = 0
+    rescaled: list[Rescaled] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def new_members(self, universe: str) -> bool:
         """Say whether `universe` would grow."""
@@ -120,8 +151,10 @@ class Merge:
         return dict(extend_lifetimes(known, self.spans)) != dict(known)
 
 
-def merge_rows(rows: Rows, before: Before) -> Merge:
-    """Lay `rows` over what the folder holds; nothing is written.
+def merge_rows(rows: Rows, before: Before, *, replace: bool = False) -> Merge:
+    """Lay `rows` over what the folder holds, or put them in place of what it holds of their instruments.
+
+    Nothing is written.
 
     Raises
     ------
@@ -163,7 +196,11 @@ def merge_rows(rows: Rows, before: Before) -> Merge:
         merge.spans[known.get(folder_of_code(code), code)] = (stamps[part.start], stamps[part.stop - 1])
         new = {name: column[part] for name, column in rows.values.items()}
         series = _old_series(provider, known.get(folder_of_code(code)), calendar, old)
-        first = _merge_series(merge, code, series, positions[part], new, moved=moved)
+        if not replace:
+            _compare_close(merge, code, series, positions[part], new)
+        first = _merge_series(merge, code, {} if replace else series, positions[part], new, moved=moved)
+        if replace and series:
+            first = _note_replaced(merge, folder_of_code(code), series, first, moved=moved)
         first_changed = min(first_changed, first)
     if moved and provider is not None:
         for folder in known.keys() - given.keys():
@@ -231,6 +268,51 @@ def _merge_series(
     if touched:
         merge.series[folder] = result
     return first
+
+
+def _note_replaced(merge: Merge, folder: str, series: Series, first: int, *, moved: bool) -> int:
+    """Count an instrument that was written anew; return the first position where it may differ from before."""
+    now = merge.series.get(folder, {})
+    same = now.keys() == series.keys() and all(
+        at == now[name][0] and np.array_equal(values, now[name][1], equal_nan=True)
+        for name, (at, values) in series.items()
+    )
+    if same and not moved:
+        del merge.series[folder]
+        return len(merge.calendar)
+    merge.replaced += not same
+    return min(first, *(at for at, _ in series.values()))
+
+
+def _compare_close(
+    merge: Merge, code: str, series: Series, positions: NDArray[np.intp], new: Mapping[str, NDArray[np.float32]]
+) -> None:
+    """Note prices that were adjusted anew: they are the old ones times a number, or do not go on from them."""
+    start, old = series.get("close", (0, np.empty(0, np.float32)))
+    if "close" not in new or not len(old):
+        return
+    close = new["close"].astype(np.float64)
+    inside = (positions >= start) & (positions < start + len(old))
+    was = np.full(len(close), np.nan)
+    was[inside] = old[positions[inside] - start]
+    both = np.flatnonzero((was > 0) & (close > 0))
+    earlier = np.flatnonzero(old[: max(0, int(positions[0]) - start)] > 0)
+    if not len(earlier):
+        return  # the source has every row there is
+    if len(both) >= _SHARED:
+        ratios = close[both] / was[both]
+        middle = float(np.median(ratios))
+        if abs(middle - 1) > _OTHER and bool((np.abs(ratios / middle - 1) < _OTHER).all()):
+            day = str(pd.Timestamp(merge.calendar[positions[both[0]]])).removesuffix(" 00:00:00")
+            example = f"{day}: {was[both[0]]:g} there, {close[both[0]]:g} here"
+            merge.rescaled.append(Rescaled(code=code, ratio=middle, sessions=len(both), example=example))
+    elif not len(both) and close[0] > 0 and int(positions[0]) > start + int(earlier[-1]):
+        last = float(old[earlier[-1]])
+        if is_jump(np.log(close[0] / last)):
+            merge.notes.append(
+                f"close of {code} goes from {last:g} to {close[0]:g} where the source begins; if its prices were "
+                "adjusted anew, import the whole history with --replace"
+            )
 
 
 def _count_changes(

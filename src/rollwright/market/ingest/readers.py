@@ -1,48 +1,48 @@
 """Market data as users hold it (CSV, Parquet, frames), read into checked rows.
 
-Nothing is guessed: a code that was read as a number, a date with a time zone, a price that is no number and a row that
-is there twice are errors that say where.
+Nothing is guessed: a code that was read as a number, a date that does not show which number is its month, a price that
+is no number and a row that is there twice are errors that say where. What is taken otherwise than it stands (a column
+left out, a symbol rewritten, an encoding seen in the bytes) is told.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from rollwright.codecs.external_parquet import read_table
-from rollwright.core.bounded_read import open_regular
-from rollwright.errors import ConfigError, DataError, DataNotFoundError, RollwrightError, UnknownFieldError, nearest
-from rollwright.market.folder.layout import check_code, check_field, code_of_folder, refuse_case_twins
+from rollwright.errors import DataError, DataNotFoundError, RollwrightError
+from rollwright.market.folder.layout import code_of_folder, refuse_case_twins
+from rollwright.market.ingest.adjustment import adjust_prices
+from rollwright.market.ingest.headings import (
+    DATE_NAMES,
+    SYMBOL_NAMES,
+    FieldColumn,
+    Headings,
+    is_known_field,
+    is_unnamed,
+    lacks_column,
+    read_headings,
+    role_names,
+)
+from rollwright.market.ingest.options import ReadOptions
+from rollwright.market.ingest.sessions import holds_dates, read_sessions
+from rollwright.market.ingest.symbols import describe_rewritten, read_codes
+from rollwright.market.ingest.text_file import TEXT_SUFFIXES, read_text_table
+from rollwright.market.ingest.wide_table import from_wide, looks_wide
 
 __all__ = ["Rows", "read_rows"]
 
-_logger: Final = logging.getLogger("rollwright.market")
-
-SYMBOL_NAMES: Final = ("symbol", "instrument", "code", "ticker", "stock_code", "ts_code", "name")
-DATE_NAMES: Final = ("date", "datetime", "timestamp", "trade_date", "time", "day")
-# Spellings of the base fields; a column of any other name becomes a field of that name.
-FIELD_NAMES: Final[Mapping[str, str]] = {
-    "adj_close": "adjclose", "adj close": "adjclose", "adjusted_close": "adjclose", "vol": "volume",
-    "turnover_value": "amount", "adj_factor": "factor", "adjfactor": "factor",
-}  # fmt: skip
-_TEXT_SUFFIXES: Final = (".csv", ".csv.gz", ".txt", ".tsv")
 _PARQUET_SUFFIXES: Final = (".parquet", ".pq")
-_DATE_FORMS: Final = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y%m%d", "%Y/%m/%d")
-_NO_VALUE: Final = ["", "nan", "NaN", "NA", "N/A", "null", "NULL", "None"]
-_DAY_SECONDS: Final = 86_400
-# What a compressed text may unpack to: so many bytes, or so many times its size.
-_ALWAYS_ALLOWED: Final = 128 << 20
-_MAX_RATIO: Final = 100
-_LOOK: Final = 1 << 16
+_FOOT: Final = ("数据来源", "来源", "source:")
+_FOOT_ROWS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,9 @@ class Rows:
     values : dict of str to ndarray of float32
         Of each field, a value a row.
     skipped : tuple of str
-        Columns that hold text and were left out.
+        Columns that hold text, or whose names cannot be fields, and were left out.
+    notes : tuple of str
+        What was taken otherwise than it stands in the source.
     infinite : int
         Values that are infinite in the source.
     unsorted : bool
@@ -72,6 +74,7 @@ class Rows:
     sessions: NDArray[np.datetime64]
     values: Mapping[str, NDArray[np.float32]]
     skipped: tuple[str, ...]
+    notes: tuple[str, ...]
     infinite: int
     unsorted: bool
 
@@ -79,28 +82,16 @@ class Rows:
         return len(self.sessions)
 
 
-def read_rows(
-    source: pd.DataFrame | Path | str,
-    *,
-    symbol_column: str | None = None,
-    date_column: str | None = None,
-    timezone: str | None = None,
-    daily: bool = True,
-) -> Rows:
+def read_rows(source: pd.DataFrame | Path | str, options: ReadOptions | None = None) -> Rows:
     """Read a frame, a CSV or Parquet file, or a folder of them.
 
     Parameters
     ----------
     source : DataFrame, Path or str
         With the columns symbol, date and any number of fields, in any case and under the usual aliases; a frame may
-        have them as its index. In a folder, a file without a symbol column is one instrument, named after the file.
-    symbol_column, date_column : str, optional
-        The columns to take, where the names are not the usual ones.
-    timezone : str, optional
-        The market's time zone, to which dates with a zone are converted before the zone is dropped; without it they
-        are refused.
-    daily : bool
-        Whether the sessions are days, which have no time of day.
+        have them as its index. A file without a symbol column is one instrument, named after the file.
+    options : ReadOptions, optional
+        What is declared of it.
 
     Raises
     ------
@@ -109,21 +100,15 @@ def read_rows(
     DataError
         When a row cannot be taken as it stands; nothing is dropped or repaired.
     """
-    names = _Names(symbol=symbol_column, date=date_column)
+    chosen = options if options is not None else ReadOptions()
     if isinstance(source, pd.DataFrame):
-        pieces = [_piece(source, names, "the frame", None)]
+        pieces = [_piece(source, chosen, "the frame", None)]
     else:
         path = Path(source).expanduser()
         if not path.exists():
             raise DataNotFoundError(path, "there is no such file or folder", hint="give a CSV or Parquet file")
-        pieces = _from_folder(path, names) if path.is_dir() else [_from_file(path, names, None)]
-    return _join(pieces, timezone, daily)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Names:
-    symbol: str | None
-    date: str | None
+        pieces = _from_folder(path, chosen) if path.is_dir() else [_from_file(path, chosen, alone=True)]
+    return _join(pieces, chosen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,100 +116,67 @@ class _Piece:
     """One file's columns, not yet joined with the others."""
 
     where: str
-    symbols: pd.Series
-    dates: pd.Series
-    fields: Mapping[str, pd.Series]
+    frame: pd.DataFrame
+    headings: Headings
+    code: str | None  # of all rows, where there is no symbol column
     first_row: int  # the number a reader of the source gives to row 0
+    notes: tuple[str, ...]
 
 
-def _from_folder(folder: Path, names: _Names) -> list[_Piece]:
-    files = [path for path in sorted(folder.iterdir()) if _kind(path) and not path.name.startswith(".")]
+def _from_folder(folder: Path, options: ReadOptions) -> list[_Piece]:
+    found = [path for path in sorted(folder.iterdir()) if _kind(path)]
+    files = [path for path in found if not path.name.startswith(".")]
     if not files:
         raise DataNotFoundError(folder, "it holds no CSV or Parquet files")
-    return [_from_file(path, names, code_of_folder(path.name.partition(".csv")[0].partition(".parq")[0]))
-            for path in files]  # fmt: skip
+    pieces = [_from_file(path, options, alone=False) for path in files]
+    hidden = [path.name for path in found if path.name.startswith(".") and not path.name.startswith("._")]
+    if hidden:
+        note = f"hidden files were not read: {', '.join(hidden[:5])}"
+        pieces[0] = replace(pieces[0], notes=(*pieces[0].notes, note))
+    return pieces
 
 
 def _kind(path: Path) -> str:
     lowered = path.name.lower()
-    if lowered.endswith(_TEXT_SUFFIXES):
+    if lowered.endswith(TEXT_SUFFIXES):
         return "csv"
     return "parquet" if lowered.endswith(_PARQUET_SUFFIXES) else ""
 
 
-def _from_file(path: Path, names: _Names, code: str | None) -> _Piece:
+def _from_file(path: Path, options: ReadOptions, *, alone: bool) -> _Piece:
     kind = _kind(path)
     if not kind:
         raise DataError(f"{path} is neither CSV nor Parquet by its name", hint="rename it to .csv or .parquet")
+    notes: tuple[str, ...] = ()
+    first_row = 0
     try:
-        _refuse_holes(path)
-        frame = _read_csv(path, names) if kind == "csv" else read_table(path)
+        if kind == "csv":
+            table = read_text_table(path, encoding=options.encoding, as_text=role_names(options))
+            frame, first_row, notes = table.frame, table.first_row, table.notes
+        else:
+            frame = read_table(path)
     except RollwrightError:
         raise
     except (ValueError, OSError, MemoryError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as {kind}: {error}") from error
-    return _piece(frame, names, str(path), code, first_row=2 if kind == "csv" else 0)
+    stem = path.name
+    for suffix in (*TEXT_SUFFIXES, *_PARQUET_SUFFIXES):
+        stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) else stem
+    code = code_of_folder(stem)
+    piece = _piece(frame, options, str(path), code, first_row=first_row, notes=notes)
+    if alone and piece.headings.symbol is None and options.symbol is None:
+        piece = replace(piece, notes=(*piece.notes, f"no symbol column: the rows are `{code}`, after the file's name"))
+    return piece
 
 
-def _refuse_holes(path: Path) -> None:
-    """Refuse a pipe, which would be waited for, and a text with holes, which may be of any size without its disk."""
-    with open_regular(path) as file:
-        start = file.read(_LOOK)
-        file.seek(max(0, path.stat().st_size - _LOOK))
-        if _kind(path) == "csv" and not path.name.lower().endswith(".gz") and b"\0" in start + file.read(_LOOK):
-            raise DataError(f"{path} holds zero bytes, so it is not text")
-
-
-def _read_csv(path: Path, names: _Names) -> pd.DataFrame:
-    """Read a CSV file strictly: a row with a column too many or too few is an error, and codes and dates stay text."""
-    parse = pa_csv.ParseOptions(delimiter="\t" if path.name.lower().endswith(".tsv") else ",")
-    with pa.input_stream(str(path)) as stream:
-        first_line = stream.read(1 << 16).partition(b"\n")[0]
-    header = pa_csv.read_csv(pa.BufferReader(first_line + b"\n"), parse_options=parse).column_names
-    twins = sorted({column for column in header if header.count(column) > 1})
-    if twins:
-        raise DataError(f"{path} names the column `{twins[0]}` twice")
-    text = {_find(header, names.symbol, SYMBOL_NAMES), _find(header, names.date, DATE_NAMES)} - {None}
-    # Types are inferred from the first block: one block is the whole file, so that a volume of whole numbers in its
-    # first half does not decide about the second.
-    packed = _unpack(path) if path.name.lower().endswith(".gz") else None
-    size = path.stat().st_size if packed is None else len(packed)
-    whole = min(size + (1 << 16), (1 << 31) - 1)
-    with pa.input_stream(str(path)) if packed is None else pa.BufferReader(packed) as stream:
-        table = pa_csv.read_csv(
-            stream,
-            read_options=pa_csv.ReadOptions(block_size=whole),
-            parse_options=parse,
-            convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(text, pa.string()), null_values=_NO_VALUE, strings_can_be_null=False
-            ),
-        )
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
-
-
-def _unpack(path: Path) -> bytes:
-    """Return the text of a compressed file, up to its decompression limit."""
-    limit = max(_ALWAYS_ALLOWED, _MAX_RATIO * path.stat().st_size)
-    parts: list[bytes] = []
-    with pa.input_stream(str(path)) as stream:
-        while part := stream.read(1 << 24):
-            parts.append(part)
-            if sum(map(len, parts)) > limit:
-                raise DataError(f"{path} exceeds its decompression limit of {limit:,} bytes")
-    return b"".join(parts)
-
-
-def _find(columns: Iterable[str], wanted: str | None, aliases: tuple[str, ...]) -> str | None:
-    """Return the column meant by `wanted`, or the first alias there is, in any case."""
-    lowered = {column.strip().lower(): column for column in reversed(list(columns))}
-    for name in (wanted,) if wanted else aliases:
-        if name.lower() in lowered:
-            return lowered[name.lower()]
-    return None
-
-
-def _piece(frame: pd.DataFrame, names: _Names, where: str, code: str | None, first_row: int = 0) -> _Piece:
+def _piece(
+    frame: pd.DataFrame,
+    options: ReadOptions,
+    where: str,
+    code: str | None,
+    first_row: int = 0,
+    notes: tuple[str, ...] = (),
+) -> _Piece:
     if isinstance(frame.columns, pd.MultiIndex):
         frame = frame.droplevel(list(range(frame.columns.nlevels - 1)), axis=1)
     if any(name is not None for name in frame.index.names):
@@ -234,151 +186,146 @@ def _piece(frame: pd.DataFrame, names: _Names, where: str, code: str | None, fir
     twins = sorted({column for column in columns if columns.count(column) > 1})
     if twins:
         raise DataError(f"{where} has the column `{twins[0]}` twice")
-    symbol = _find(columns, names.symbol, SYMBOL_NAMES)
-    date = _find(columns, names.date, DATE_NAMES)
-    if date is None:
-        raise _lacks(where, "date", names.date or DATE_NAMES[0], columns)
-    if symbol is None and (code is None or names.symbol):
-        raise _lacks(where, "symbol", names.symbol or SYMBOL_NAMES[0], columns)
-    symbols = frame[symbol] if symbol is not None else pd.Series([code] * len(frame), dtype="str", index=frame.index)
-    fields: dict[str, pd.Series] = {}
-    for column in columns:
-        if column not in (symbol, date):
-            name = _field_name(column, where)
-            if name in fields:
-                raise DataError(f"{where} has two columns for the field `{name}`, one of them `{column}`")
-            fields[name] = frame[column]
-    return _Piece(where=where, symbols=symbols, dates=frame[date], fields=fields, first_row=first_row)
+    if options.wide is not None:
+        frame = from_wide(frame, options, where)
+        columns = list(frame.columns)
+    headings = read_headings(columns, options, where)
+    headings, found = _find_in_unnamed(frame, headings)
+    if headings.date is None:
+        raise lacks_column(where, "date", options.date_column or DATE_NAMES[0], columns)
+    if headings.symbol is None and options.symbol is None:
+        if looks_wide([item.column for item in headings.fields], is_known_field):
+            raise DataError(
+                f"{where} has no symbol column, and {len(headings.fields)} columns of numbers that are no known "
+                f"fields ({', '.join(item.column for item in headings.fields[:3])} …): one for each instrument?",
+                hint="say which field they hold: --wide FIELD, as --wide close; or name the column: --symbol-column",
+            )
+        if code is None:
+            raise lacks_column(where, "symbol", SYMBOL_NAMES[0], columns)
+    frame, cut = _without_foot(frame, headings)
+    return _Piece(
+        where=where, frame=frame, headings=headings, code=options.symbol or code, first_row=first_row,
+        notes=(*notes, *found, *cut),
+    )  # fmt: skip
 
 
-def _lacks(where: str, role: str, wanted: str, columns: list[str]) -> DataError:
-    close = nearest(wanted, columns)
-    also = f"; did you mean `{close}`?" if close else ""
-    return DataError(
-        f"{where} has no {role} column `{wanted}` (it has: {', '.join(columns)})",
-        hint=f"name it with --{role}-column{also}",
-    )
+def _find_in_unnamed(frame: pd.DataFrame, headings: Headings) -> tuple[Headings, tuple[str, ...]]:
+    """Take an index that was written without a name for the date, or the symbol, that is lacking."""
+    notes: list[str] = []
+    for column in [name for name in headings.left_out if is_unnamed(name)]:
+        role = ""
+        if headings.date is None and holds_dates(frame[column]):
+            headings, role = replace(headings, date=column), "date"
+        elif headings.symbol is None and headings.date is not None and _holds_symbols(frame[column]):
+            headings, role = replace(headings, symbol=column), "symbol"
+        if role:
+            headings = replace(headings, left_out=tuple(name for name in headings.left_out if name != column))
+            notes.append(f"the column without a name was taken for the {role}")
+    return headings, tuple(notes)
 
 
-def _field_name(column: str, where: str) -> str:
-    name = column.strip().lower().removeprefix("$")
-    name = FIELD_NAMES.get(name, name).replace(" ", "_").replace("-", "_").replace(".", "_")
-    try:
-        return check_field(name)
-    except UnknownFieldError as error:
-        raise DataError(f"{where}: column {column!r} cannot be a field", hint=error.hint) from error
+def _holds_symbols(column: pd.Series) -> bool:
+    if not (isinstance(column.dtype, pd.StringDtype) or column.dtype == object) or not len(column):
+        return False
+    unique = [text for text in column.drop_duplicates() if isinstance(text, str)]
+    return bool(unique) and not any(text.isdigit() and len(text) != 6 for text in unique)
 
 
-def _join(pieces: list[_Piece], timezone: str | None, daily: bool) -> Rows:  # noqa: FBT001 - private
-    skipped: set[str] = set()
-    names = sorted({name for piece in pieces for name in piece.fields})
-    symbols = np.concatenate([_codes(piece) for piece in pieces])
-    sessions = np.concatenate([_sessions(piece, timezone, daily) for piece in pieces])
-    if not len(sessions):
+def _without_foot(frame: pd.DataFrame, headings: Headings) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Cut off the last lines when they name the source of the data, as Wind's do, and hold nothing else."""
+    names = [name for name in (headings.symbol, headings.date) if name is not None]
+    size = len(frame)
+    for at in range(len(frame) - 1, max(-1, len(frame) - 1 - _FOOT_ROWS), -1):
+        texts = [str(frame[name].iloc[at] or "").strip() for name in names]
+        blank = not any(texts) or "".join(texts).lower().startswith(_FOOT)
+        if not blank or not frame[[item.column for item in headings.fields]].iloc[at].isna().all():
+            break
+        size = at
+    if size == len(frame):
+        return frame, ()
+    return frame.iloc[:size], (f"{len(frame) - size} last lines, which hold no data, were left out",)
+
+
+def _join(pieces: list[_Piece], options: ReadOptions) -> Rows:
+    symbols, sessions = [], []
+    rewritten: dict[str, str] = {}
+    for piece in pieces:
+        codes, changed = _codes(piece, options)
+        symbols.append(codes)
+        rewritten.update(changed)
+        times = piece.frame[piece.headings.time] if piece.headings.time is not None else None
+        dates = piece.frame[piece.headings.date]
+        sessions.append(read_sessions(dates, times, options, piece.where, piece.first_row))
+    stamps = np.concatenate(sessions)
+    if not len(stamps):
         raise DataError("there are no rows", hint="the source holds a header at most")
+    values, infinite, texts = _gather_values(pieces)
+    if not values:
+        raise DataError("there is no column of numbers", hint="prices and volumes are expected beside symbol and date")
+    unfit = {name for piece in pieces for name in piece.headings.left_out}
+    values, said = adjust_prices(values, options)
+    notes = [
+        *([f"preset {options.preset}: {options.layout.says}"] if options.preset else []),
+        *_gather_notes(pieces),
+        *([describe_rewritten(rewritten)] if rewritten else []),
+        *_describe_scales(pieces),
+        *said,
+    ]
+    return _sort(np.concatenate(symbols), stamps, values, tuple(sorted(texts | unfit)), tuple(notes), infinite)
+
+
+def _gather_notes(pieces: list[_Piece]) -> list[str]:
+    """Return each note once, with the first of the files it is about."""
+    files: dict[str, list[str]] = {}
+    for piece in pieces:
+        for note in piece.notes:
+            files.setdefault(note, []).append(Path(piece.where).name)
+    return [
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {note}" for note, names in files.items()
+    ]
+
+
+def _gather_values(pieces: list[_Piece]) -> tuple[dict[str, NDArray[np.float32]], int, set[str]]:
+    """Return the values of each field, how many are infinite, and the columns of text."""
+    fields = [{item.field: item for item in piece.headings.fields} for piece in pieces]
     values: dict[str, NDArray[np.float32]] = {}
+    texts: set[str] = set()
     infinite = 0
-    for name in names:
+    for name in sorted({name for own in fields for name in own}):
         parts: list[NDArray[np.float32]] = []
-        for piece in pieces:
-            part, infinities = _numbers(piece, name)
+        for piece, own in zip(pieces, fields, strict=True):
+            part, infinities = _numbers(piece, own.get(name))
             if part is None:
-                skipped.add(name)
+                texts.add(name)
                 break
             parts.append(part)
             infinite += infinities
         else:
             values[name] = np.concatenate(parts)
-    if not values:
-        raise DataError("there is no column of numbers", hint="prices and volumes are expected beside symbol and date")
-    return _sort(symbols, sessions, values, tuple(sorted(skipped)), infinite)
+    return values, infinite, texts
 
 
-def _codes(piece: _Piece) -> NDArray[np.object_]:
-    """Return the codes of a piece, each distinct one checked."""
-    column = piece.symbols
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
-    if not (isinstance(column.dtype, pd.StringDtype) or column.dtype == object):
-        raise DataError(
-            f"{piece.where}: the symbol column holds {column.dtype}, and codes of instruments are text",
-            hint="a code read as a number has lost its leading zeros (000001 became 1): read it as text",
-        )
-    codes = column.to_numpy(dtype=object)
-    missing = np.flatnonzero(pd.isna(codes))
-    if len(missing):
-        raise DataError(f"{piece.where}, row {missing[0] + piece.first_row}: there is no symbol")
-    places, unique = pd.factorize(codes)
-    for at, code in enumerate(unique):
-        try:
-            check_code(code)
-        except RollwrightError as error:
-            row = int(np.flatnonzero(places == at)[0]) + piece.first_row
-            raise DataError(f"{piece.where}, row {row}: {error.message}", hint=error.hint) from error
-    return codes
+def _describe_scales(pieces: list[_Piece]) -> list[str]:
+    scaled = {(item.column, item.field, item.scale) for piece in pieces for item in piece.headings.fields}
+    return [f"`{column}` times {scale:g} is {name}" for column, name, scale in sorted(scaled) if scale != 1]
 
 
-def _sessions(piece: _Piece, timezone: str | None, daily: bool) -> NDArray[np.datetime64]:  # noqa: FBT001 - private
-    stamps = _stamps(piece)
-    missing = np.flatnonzero(stamps.isna())
-    if len(missing):
-        text = piece.dates.iloc[int(missing[0])]
-        raise DataError(f"{piece.where}, row {missing[0] + piece.first_row}: {text!r} is no date")
-    if stamps.tz is not None:
-        if timezone is None:
-            raise DataError(
-                f"{piece.where}: the dates have the time zone {stamps.tz}, and sessions are labels without one",
-                hint="say with --timezone which zone the market's days are in, as Asia/Shanghai",
-            )
-        try:
-            stamps = stamps.tz_convert(timezone).tz_localize(None)
-        except (KeyError, ValueError, OSError) as error:
-            raise ConfigError(f"{timezone!r} is no time zone", hint="as Asia/Shanghai or America/New_York") from error
-    seconds = stamps.as_unit("s")
-    if bool((seconds != stamps).any()):
-        raise DataError(f"{piece.where}: there are dates with fractions of a second")
-    sessions: NDArray[np.datetime64] = seconds.to_numpy()
-    timed = np.flatnonzero(sessions.astype(np.int64) % _DAY_SECONDS)
-    if daily and len(timed):
-        raise DataError(
-            f"{piece.where}, row {timed[0] + piece.first_row}: {sessions[timed[0]]} has a time of day in daily data",
-            hint="import intraday data with --freq, as --freq 5min",
-        )
-    return sessions
+def _codes(piece: _Piece, options: ReadOptions) -> tuple[NDArray[np.object_], dict[str, str]]:
+    name = piece.headings.symbol
+    if name is not None:
+        return read_codes(piece.frame[name], name, options, piece.where, piece.first_row)
+    if not len(piece.frame):
+        return np.empty(0, object), {}
+    alone = pd.Series([piece.code], dtype=object)
+    codes, changed = read_codes(alone, "the file's name", options, piece.where, piece.first_row)
+    return np.repeat(codes, len(piece.frame)), changed
 
 
-def _stamps(piece: _Piece) -> pd.DatetimeIndex:
-    column = piece.dates
-    if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return pd.DatetimeIndex(column)
-    if pd.api.types.is_integer_dtype(column.dtype):
-        column = column.astype("str")
-    elif pd.api.types.is_numeric_dtype(column.dtype):
-        raise DataError(f"{piece.where}: the date column holds {column.dtype}, not dates")
-    texts, places = np.unique(column.to_numpy(dtype=object).astype(str), return_inverse=True)
-    stamps = pd.DatetimeIndex([pd.NaT] * len(texts)).as_unit("us")
-    for form in _DATE_FORMS:
-        stamps = stamps.where(stamps.notna(), pd.DatetimeIndex(pd.to_datetime(texts, format=form, errors="coerce")))
-        if not stamps.hasnans:
-            return stamps[places]
-    # What is left may carry a time zone; without one agreed on, its rows must not become anything.
-    zoned = pd.DatetimeIndex(pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True))
-    wrong = np.flatnonzero(zoned.isna())
-    if len(wrong):
-        at = int(np.flatnonzero(places == wrong[0])[0])
-        raise DataError(f"{piece.where}, row {at + piece.first_row}: {str(texts[wrong[0]])!r} is no date")
-    if stamps.notna().any():
-        at = int(np.flatnonzero(places == np.flatnonzero(stamps.isna())[0])[0])
-        where = f"{piece.where}, row {at + piece.first_row}"
-        raise DataError(f"{where}: {str(texts[places[at]])!r} has a time zone, and other rows have none")
-    return zoned[places]
-
-
-def _numbers(piece: _Piece, name: str) -> tuple[NDArray[np.float32] | None, int]:
+def _numbers(piece: _Piece, item: FieldColumn | None) -> tuple[NDArray[np.float32] | None, int]:
     """Return a field's values and how many are infinite; None for a column of text that is no known field."""
-    if name not in piece.fields:
-        return np.full(len(piece.dates), np.nan, np.float32), 0
-    column = piece.fields[name]
+    if item is None:
+        return np.full(len(piece.frame), np.nan, np.float32), 0
+    name, column = item.field, piece.frame[item.column]
     if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
         if not (isinstance(column.dtype, pd.StringDtype) or column.dtype == object):
             if name not in _MUST_BE_NUMBERS:
@@ -392,7 +339,7 @@ def _numbers(piece: _Piece, name: str) -> tuple[NDArray[np.float32] | None, int]
             text = column.iloc[int(wrong[0])]
             raise DataError(f"{piece.where}, row {wrong[0] + piece.first_row}: {name} is {text!r}, not a number")
         column = converted
-    wide = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    wide = column.to_numpy(dtype=np.float64, na_value=np.nan) * item.scale
     with np.errstate(over="ignore"):
         values = wide.astype(np.float32)
     lost = np.flatnonzero(np.isinf(values) & np.isfinite(wide))
@@ -410,8 +357,9 @@ _MUST_BE_NUMBERS: Final = frozenset(
 def _sort(
     symbols: NDArray[np.object_],
     sessions: NDArray[np.datetime64],
-    values: dict[str, NDArray[np.float32]],
+    values: Mapping[str, NDArray[np.float32]],
     skipped: tuple[str, ...],
+    notes: tuple[str, ...],
     infinite: int,
 ) -> Rows:
     places, unique = pd.factorize(symbols, sort=True)
@@ -422,9 +370,7 @@ def _sort(
     places, sessions = places[order], sessions[order]
     twice = np.flatnonzero((np.diff(places) == 0) & (np.diff(sessions.astype(np.int64)) == 0))
     if len(twice):
-        shown = [f"{codes[places[at]]} on {_short(sessions[at])}" for at in twice[:5]]
-        more = f" and {len(twice) - 5} more" if len(twice) > 5 else ""
-        raise DataError(f"{len(twice)} rows are there twice: {', '.join(shown)}{more}", hint="keep one row of each")
+        raise _rows_twice([f"{codes[places[at]]} on {_short(sessions[at])}" for at in twice], len(codes), skipped)
     offsets = np.searchsorted(places, np.arange(len(codes) + 1)).astype(np.int64)
     return Rows(
         codes=tuple(codes),
@@ -432,9 +378,19 @@ def _sort(
         sessions=sessions,
         values={name: column[order] for name, column in values.items()},
         skipped=skipped,
+        notes=notes,
         infinite=infinite,
         unsorted=unsorted,
     )
+
+
+def _rows_twice(shown: list[str], codes: int, skipped: tuple[str, ...]) -> DataError:
+    more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+    hint = "keep one row of each"
+    if skipped:
+        hint += f"; or one of the columns left out ({', '.join(skipped[:5])}) tells them apart: a time of day, with "
+        hint += "--freq and --time-column" + (", or the symbol, with --symbol-column" if codes == 1 else "")
+    return DataError(f"{len(shown)} rows are there twice: {', '.join(shown[:5])}{more}", hint=hint)
 
 
 def _short(session: np.datetime64) -> str:

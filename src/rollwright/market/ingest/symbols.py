@@ -1,0 +1,134 @@
+"""Symbols of a source as codes of instruments: their form, what they lost, and what no folder can be named after."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rollwright.errors import DataError, RollwrightError
+from rollwright.market.folder.layout import check_code
+from rollwright.market.ingest.options import ReadOptions
+
+__all__ = ["describe_rewritten", "read_codes"]
+
+_EXCHANGES: Final = {"SH": "SH", "SS": "SH", "XSHG": "SH", "SZ": "SZ", "XSHE": "SZ", "BJ": "BJ", "XBSE": "BJ"}
+_AFTER: Final = re.compile(r"(\d{6})[._](SH|SS|XSHG|SZ|XSHE|BJ|XBSE)", re.IGNORECASE)
+_BEFORE: Final = re.compile(r"(sh|sz|bj)[._]?(\d{6})", re.IGNORECASE)
+_DECIMAL: Final = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
+# Signs that traders use in symbols and file systems do not take.
+_ODD: Final = re.compile(r"[!#$%*'()\[\]<>|\\~,;:?\"]")
+_SHOWN: Final = 5
+
+
+def read_codes(
+    column: pd.Series, name: str, options: ReadOptions, where: str, first_row: int
+) -> tuple[NDArray[np.object_], dict[str, str]]:
+    """Return the code of each row, each distinct one checked, and the symbols that were rewritten.
+
+    Raises
+    ------
+    DataError
+        When a symbol is missing, was read as a number, or two of them would be one code.
+    """
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    if pd.api.types.is_integer_dtype(column.dtype) and options.symbol_digits:
+        column = column.astype("str")
+    if not (isinstance(column.dtype, pd.StringDtype) or column.dtype == object):
+        raise DataError(
+            f"{where}: the symbol column holds {column.dtype}, and codes of instruments are text",
+            hint="a code read as a number has lost its leading zeros (000001 became 1): read it as text, or say how "
+            "many digits it has: --symbol-digits 6",
+        )
+    given = column.to_numpy(dtype=object)
+    missing = np.flatnonzero(pd.isna(given))
+    empty = missing if len(missing) else np.flatnonzero(given == "")
+    if len(empty):
+        raise DataError(f"{where}, row {empty[0] + first_row}: there is no symbol")
+    places, distinct = pd.factorize(given)
+    unique = list(distinct)
+    _refuse_numbers(unique, name, options, where)
+    codes: list[str] = []
+    for at, symbol in enumerate(unique):
+        try:
+            codes.append(_to_code(symbol, options))
+        except RollwrightError as error:
+            row = int(np.flatnonzero(places == at)[0]) + first_row
+            raise DataError(f"{where}, row {row}: {error.message}", hint=error.hint) from error
+    _refuse_joined(unique, codes, where)
+    changed = {str(old): new for old, new in zip(unique, codes, strict=True) if old != new}
+    return np.array(codes, dtype=object)[places], changed
+
+
+def _to_code(symbol: object, options: ReadOptions) -> str:
+    if not isinstance(symbol, str):
+        return check_code(symbol)
+    code = symbol.strip()
+    if options.symbol_digits and code.isascii() and code.isdigit():
+        code = code.zfill(options.symbol_digits)
+    if options.in_qlib_form:
+        code = _to_qlib_form(code, boards=options.layout.boards)
+    if ".." not in code and not code.startswith("/"):
+        odd = _ODD.sub("_", code.replace("/", "-"))
+        code = f"_{odd[1:]}" if odd.startswith(".") else odd
+    return check_code(code)
+
+
+def _to_qlib_form(code: str, *, boards: bool) -> str:
+    after, before = _AFTER.fullmatch(code), _BEFORE.fullmatch(code)
+    if after:
+        return f"{_EXCHANGES[after[2].upper()]}{after[1]}"
+    if before:
+        return f"{before[1].upper()}{before[2]}"
+    if boards and re.fullmatch(r"\d{6}", code):
+        return f"{_exchange_of(code)}{code}"
+    return code
+
+
+def _exchange_of(digits: str) -> str:
+    """Return the exchange of a Chinese share, fund or bond by its first digits."""
+    if digits.startswith(("4", "8", "92")):
+        return "BJ"
+    return "SH" if digits[0] in "569" else "SZ"
+
+
+def _refuse_numbers(unique: Sequence[object], name: str, options: ReadOptions, where: str) -> None:
+    """Refuse prices for symbols, and codes of which a spreadsheet took the zeros."""
+    texts = [text.strip() for text in unique if isinstance(text, str)]
+    prices = [text for text in texts if _DECIMAL.fullmatch(text)]
+    if prices and 2 * len(prices) > len(texts):
+        raise DataError(
+            f"{where}: the symbol column `{name}` holds numbers such as {prices[0]}, not symbols",
+            hint="a table with a column for each instrument is read with --wide FIELD, as --wide close",
+        )
+    digits = [text for text in texts if text.isascii() and text.isdigit()]
+    if options.symbol_digits or not digits or len(digits) != len(texts):
+        return
+    longest = max(map(len, digits))
+    short = [text for text in digits if len(text) < longest]
+    if short and longest in (5, 6) and not any(text.startswith("0") for text in digits):
+        raise DataError(
+            f"{where}: the symbols have 1 to {longest} digits (`{short[0]}`, and `{max(digits, key=len)}`): "
+            "leading zeros were lost, as a spreadsheet does",
+            hint=f"fill them up: --symbol-digits {longest}",
+        )
+
+
+def _refuse_joined(unique: Sequence[object], codes: Sequence[str], where: str) -> None:
+    seen: dict[str, object] = {}
+    for old, new in zip(unique, codes, strict=True):
+        twin = seen.setdefault(new, old)
+        if twin != old:
+            raise DataError(f"{where}: the symbols {twin!r} and {old!r} would both be `{new}`", hint="rename one")
+
+
+def describe_rewritten(changed: Mapping[str, str]) -> str:
+    """Return one sentence on the symbols that became other codes."""
+    shown = ", ".join(f"{old} is {new}" for old, new in list(changed.items())[:_SHOWN])
+    more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+    return f"symbols were rewritten: {shown}{more}"
