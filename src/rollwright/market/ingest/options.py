@@ -80,7 +80,7 @@ class ReadOptions:
             raise ConfigError(f"symbols of {self.symbol_digits} digits", hint="1 to 20; Chinese shares have 6")
         if self.encoding is not None:
             try:
-                b"".decode(self.encoding)
+                "a".encode(self.encoding)
             except LookupError as error:
                 raise ConfigError(f"{self.encoding!r} is not an encoding", hint="as utf-8, gb18030, utf-16") from error
         for role in _ROLES:

@@ -238,7 +238,8 @@ def _without_foot(frame: pd.DataFrame, headings: Headings) -> tuple[pd.DataFrame
     for at in range(len(frame) - 1, max(-1, len(frame) - 1 - _FOOT_ROWS), -1):
         texts = [str(frame[name].iloc[at] or "").strip() for name in names]
         blank = not any(texts) or "".join(texts).lower().startswith(_FOOT)
-        if not blank or not frame[[item.column for item in headings.fields]].iloc[at].isna().all():
+        cells = frame[[item.column for item in headings.fields]].iloc[at]
+        if not blank or not all(pd.isna(cell) or not str(cell).strip() for cell in cells):
             break
         size = at
     if size == len(frame):

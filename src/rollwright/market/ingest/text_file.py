@@ -32,6 +32,7 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _CHINESE: Final = re.compile(r"[　-〿一-鿿＀-￯]+")
+_USUAL: Final = 0.9
 _NAME_ENCODING: Final = "name it with --encoding, as --encoding gb18030"
 
 
@@ -119,9 +120,9 @@ def _decode(data: bytes, path: Path, encoding: str | None) -> tuple[str, str]:
         text = data.decode("gb18030")
     except UnicodeDecodeError:
         text = ""
-    header = text.partition("\n")[0]
     beyond = "".join(letter for letter in text[: 1 << 16] if not letter.isascii())
-    if not beyond or not _CHINESE.fullmatch(beyond) or "\0" in header:
+    usual = len(beyond.encode("gb2312", errors="ignore").decode("gb2312"))  # Big5 read as GB18030 is full of rare ones
+    if not beyond or not _CHINESE.fullmatch(beyond) or usual < _USUAL * len(beyond):
         raise DataError(f"{path} cannot be read as UTF-8: {reason} at byte {at}", hint=_NAME_ENCODING)
     return text, "gb18030"
 
