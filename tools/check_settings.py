@@ -22,6 +22,7 @@ MEANING: Final = {
     "data.freq": "frequency of the data",
     "data.days_per_year": "sessions of the year in every annual figure; the region's if not set: 238 in `cn` and `tw` "
     "(Qlib's year), 252 in `us`",
+    "data.custom_ops": "operators of your own, each as `module:Class` or `file.py:Class`",
     "data.kernels": "threads that compute features (default: the machine's cores)",
     "data.mem_cache_size_limit": "MB of decoded fields a process keeps; 0 keeps none",
     "pool.url": "the task pool: `sqlite:///FILE`, `postgresql://HOST/DATABASE`, `mongodb://HOST/DATABASE` or `memory:`",

@@ -45,6 +45,16 @@ if TYPE_CHECKING:
     from rollwright.dataset.handler import DataHandlerLP as DataHandlerLP
     from rollwright.dataset.handler_cache import replace_task_handler_with_cache as replace_task_handler_with_cache
     from rollwright.dataset.reweighter import Reweighter as Reweighter
+    from rollwright.expression.ops import ElemOperator as ElemOperator
+    from rollwright.expression.ops import Expression as Expression
+    from rollwright.expression.ops import ExpressionOps as ExpressionOps
+    from rollwright.expression.ops import Feature as Feature
+    from rollwright.expression.ops import NpElemOperator as NpElemOperator
+    from rollwright.expression.ops import NpPairOperator as NpPairOperator
+    from rollwright.expression.ops import Operators as Operators
+    from rollwright.expression.ops import PairOperator as PairOperator
+    from rollwright.expression.ops import PairRolling as PairRolling
+    from rollwright.expression.ops import Rolling as Rolling
     from rollwright.features.api import D as D
     from rollwright.market.as_of import AsOf as AsOf
     from rollwright.market.frame import FrameSource as FrameSource
@@ -101,9 +111,13 @@ _PUBLIC: Final[dict[str, str]] = {
     "DataHandler": "rollwright.dataset.handler",
     "DataHandlerLP": "rollwright.dataset.handler",
     "DatasetH": "rollwright.dataset.dataset",
+    "ElemOperator": "rollwright.expression.ops",
     "Ensemble": "rollwright.collect.ensemble",
     "ExpManager": "rollwright.tracking.manager",
     "Experiment": "rollwright.tracking.experiment",
+    "Expression": "rollwright.expression.ops",
+    "ExpressionOps": "rollwright.expression.ops",
+    "Feature": "rollwright.expression.ops",
     "FrameSource": "rollwright.market.frame",
     "Group": "rollwright.collect.group",
     "LGBModel": "rollwright.models.lightgbm",
@@ -118,12 +132,18 @@ _PUBLIC: Final[dict[str, str]] = {
     "ModelGen": "rollwright.tasks.variants",
     "MultiHorizonGen": "rollwright.tasks.generate",
     "MultiHorizonGenBase": "rollwright.tasks.generate",
+    "NpElemOperator": "rollwright.expression.ops",
+    "NpPairOperator": "rollwright.expression.ops",
+    "Operators": "rollwright.expression.ops",
+    "PairOperator": "rollwright.expression.ops",
+    "PairRolling": "rollwright.expression.ops",
     "QlibRecorder": "rollwright.tracking.r",
     "R": "rollwright.tracking.r",
     "RecordTemp": "rollwright.analysis.records",
     "Recorder": "rollwright.tracking.recorder",
     "RecorderCollector": "rollwright.collect.collector",
     "Reweighter": "rollwright.dataset.reweighter",
+    "Rolling": "rollwright.expression.ops",
     "RollingEnsemble": "rollwright.collect.ensemble",
     "RollingGen": "rollwright.tasks.rolling",
     "RollingGroup": "rollwright.collect.group",
@@ -176,9 +196,13 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "DataHandler",
     "DataHandlerLP",
     "DatasetH",
+    "ElemOperator",
     "Ensemble",
     "ExpManager",
     "Experiment",
+    "Expression",
+    "ExpressionOps",
+    "Feature",
     "FrameSource",
     "Group",
     "LGBModel",
@@ -193,12 +217,18 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "ModelGen",
     "MultiHorizonGen",
     "MultiHorizonGenBase",
+    "NpElemOperator",
+    "NpPairOperator",
+    "Operators",
+    "PairOperator",
+    "PairRolling",
     "QlibRecorder",
     "R",
     "RecordTemp",
     "Recorder",
     "RecorderCollector",
     "Reweighter",
+    "Rolling",
     "RollingEnsemble",
     "RollingGen",
     "RollingGroup",

@@ -26,7 +26,9 @@ QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "qlib.data.dataset.loader": ("rollwright.dataset.loader",),
     "qlib.data.dataset.processor": ("rollwright.dataset.processors",),
     "qlib.data.dataset.weight": ("rollwright.dataset.reweighter",),
+    "qlib.data.base": ("rollwright.expression.ops",),
     "qlib.data.filter": ("rollwright.features.filters",),
+    "qlib.data.ops": ("rollwright.expression.ops",),
     "qlib.workflow.record_temp": ("rollwright.analysis.records",),
     "qlib.contrib.eva.alpha": ("rollwright.analysis.signal",),
     "qlib.model.trainer": ("rollwright.training.trainer", "rollwright.training.pooled", "rollwright.training.execute"),
@@ -218,6 +220,7 @@ def _register_slots() -> None:
         ObjectSlot(
             "filter", base="rollwright.features.filters:SeriesDFilter", modules=("rollwright.features.filters",)
         ),
+        ObjectSlot("operator", base="rollwright.expression.ops:ExpressionOps", modules=(), arguments=("custom_ops",)),
         ObjectSlot(
             "reweighter",
             base="rollwright.dataset.reweighter:Reweighter",

@@ -9,7 +9,7 @@ campaign never changes it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -44,6 +44,7 @@ QLIB_NAMES: Final[dict[str, str]] = {
     "region": "data.region",
     "freq": "data.freq",
     "kernels": "data.kernels",
+    "custom_ops": "data.custom_ops",
     "mem_cache_size_limit": "data.mem_cache_size_limit",
     "default_disk_cache": "store.default_disk_cache",
     "maxtasksperchild": "worker.max_tasks_per_child",
@@ -61,6 +62,9 @@ _NAMED_BY: Final[dict[str, Part]] = {
     "tracking.uri": "tracking",
     "pool.url": "pool",
 }
+
+GIVEN_CLASSES: Final[dict[str, type]] = {}
+"""Operators that were given to `init` as classes, by their ``module:Class``."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -255,9 +259,18 @@ def _replace_parts(context: Context, market: Any, tracking: Any, pool: Any) -> C
 def _set_values(values: Mapping[str, object], *, origin: str, parts: Mapping[Part, object]) -> Settings:
     """Set dotted names in the present context; a setting that names a part replaces an object given before."""
     named = {_NAMED_BY[name]: None for name in values if name in _NAMED_BY}
-    settings = current_settings().with_values(values, origin=origin)
+    settings = current_settings()
+    settings = settings.with_values(_with_trust(values, settings.trust.modules), origin=origin)
     update_context(settings, **{**named, **parts})
     return settings
+
+
+def _with_trust(values: Mapping[str, Any], trusted: tuple[str, ...]) -> Mapping[str, Any]:
+    """Return `values`, trusting the modules of operators that the program gave as classes: its workers import them."""
+    names = values.get("data.custom_ops") or ()
+    given = [GIVEN_CLASSES[name].__module__ for name in names if name in GIVEN_CLASSES]
+    own = [module for module in dict.fromkeys(given) if module != "__main__" and module not in trusted]
+    return {**values, "trust.modules": (*trusted, *own)} if own and "trust.modules" not in values else values
 
 
 def init(
@@ -360,6 +373,8 @@ def translate(values: Mapping[str, object]) -> dict[str, object]:
             translated.update(_exp_manager(value))
         elif name == "mongo":
             translated["pool.url"] = _mongo_url(value)
+        elif name == "custom_ops":
+            translated["data.custom_ops"] = _custom_ops(value)
         elif name in QLIB_NAMES:
             translated[QLIB_NAMES[name]] = value
         elif "__" in name or "." in name:
@@ -367,6 +382,33 @@ def translate(values: Mapping[str, object]) -> dict[str, object]:
         else:
             raise UnknownSettingError(name, (*QLIB_NAMES, "exp_manager", "mongo"), where="init")
     return translated
+
+
+def _custom_ops(value: object) -> tuple[str, ...]:
+    """Return ``module:Class`` of each operator: a class, ``{class, module_path}``, or that text itself."""
+    if isinstance(value, str | Mapping | type) or not isinstance(value, Iterable):
+        raise ConfigError(
+            f"`custom_ops` is a list of operators, not {value!r}",
+            hint="write custom_ops=[Mine], or [{class, module_path}]",
+        )
+    return tuple(_operator_name(item) for item in value)
+
+
+def _operator_name(item: object) -> str:
+    if isinstance(item, type):
+        name = f"{item.__module__}:{item.__qualname__}"
+        GIVEN_CLASSES[name] = item
+        return name
+    if isinstance(item, Mapping):
+        found, module = item.get("class"), item.get("module_path")
+        if set(item) <= {"class", "module_path", "kwargs"} and isinstance(found, str) and isinstance(module, str):
+            return f"{module}:{found}"
+    if isinstance(item, str) and ":" in item:
+        return item
+    raise ConfigError(
+        f"{item!r} names no operator",
+        hint='give the class, {"class": "Mine", "module_path": "mine.py"} or "mine.py:Mine"',
+    )
 
 
 def _exp_manager(value: object) -> dict[str, object]:

@@ -17,6 +17,7 @@ from rollwright.config.construct import init_instance_by_config
 from rollwright.config.context import current_settings, using
 from rollwright.errors import ConfigError, DataError, UnknownSettingError
 from rollwright.expression.label_reach import LabelReach
+from rollwright.expression.ops import Expression
 from rollwright.features.filters import filter_configs
 from rollwright.features.panel import FieldGroup, FramePanel, Panel, open_panel, per_instrument
 from rollwright.features.store.feature_store import FeatureStore
@@ -173,11 +174,12 @@ class QlibDataLoader(DataLoader):
 def _fields(group: str | None, fields: Any) -> FieldGroup:
     if isinstance(fields, str) or not isinstance(fields, Sequence) or not fields:
         raise ConfigError(f"the fields of `{group}` are no list of expressions", hint='write ["$close", …]')
-    if isinstance(fields[0], str):
-        return FieldGroup(group=group, expressions=tuple(fields), names=tuple(fields))
+    if isinstance(fields[0], str | Expression):
+        texts = tuple(map(str, fields))
+        return FieldGroup(group=group, expressions=texts, names=texts)
     if len(fields) != 2:
         raise ConfigError(f"the fields of `{group}` are neither expressions nor (expressions, names)")
-    return FieldGroup(group=group, expressions=tuple(fields[0]), names=tuple(fields[1]))
+    return FieldGroup(group=group, expressions=tuple(map(str, fields[0])), names=tuple(fields[1]))
 
 
 class StaticDataLoader(DataLoader):

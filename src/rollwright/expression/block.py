@@ -66,6 +66,11 @@ class Block:
         For each family of operators that share work the literals of every call, in order.
     calendar : datetime64 array
         The labels of all sessions.
+    instruments : tuple of str
+        The codes of the columns.
+    freq : str
+    allows_lookahead : bool
+        Whether values may read later sessions.
     """
 
     def __init__(
@@ -77,10 +82,16 @@ class Block:
         margins: Mapping[Term, Margin],
         calls: Mapping[Family, tuple[tuple[Constant, ...], ...]],
         calendar: NDArray[np.datetime64],
+        instruments: tuple[str, ...],
+        freq: str,
+        allows_lookahead: bool,
     ) -> None:
         self.start = start
         self.stop = stop
         self.rows = rows
+        self.instruments = instruments
+        self.freq = freq
+        self.allows_lookahead = allows_lookahead
         self._margins = margins
         self._calls = calls
         self._calendar = calendar

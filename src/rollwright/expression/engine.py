@@ -282,6 +282,8 @@ class _Request:
             margins=margins,
             inputs=inputs,
             calendar=self.source.calendar().values,
+            instruments=self.instruments[columns],
+            freq=self.source.freq,
             by_series=self.by_series,
         )
 
@@ -377,6 +379,8 @@ class _TileJob:
     margins: Mapping[Term, Margin]
     inputs: Inputs
     calendar: NDArray[np.datetime64]
+    instruments: tuple[str, ...]
+    freq: str
     by_series: bool
 
     def __call__(self, buffer: _TileBuffer | None = None) -> Tile:
@@ -415,6 +419,9 @@ class _TileJob:
             margins=self.margins,
             calls=self.plan.calls,
             calendar=self.calendar,
+            instruments=self.instruments,
+            freq=self.freq,
+            allows_lookahead=self.plan.allows_lookahead,
         )
         places = _places(self.plan.terms)
         left = dict(self.plan.uses)

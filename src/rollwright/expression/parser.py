@@ -8,12 +8,13 @@ chained), ``|``, ``&``, ``+ -``, ``* /``, signs, ``**``; brackets and calls ``Na
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
 from rollwright.errors import ExpressionError, NotPointInTimeError, nearest
 from rollwright.expression.lexer import Token, tokenize
-from rollwright.expression.operators.catalogue import OPERATORS
+from rollwright.expression.operators.catalogue import OPERATORS, known_operators
 from rollwright.expression.operators.registry import Operator, Parameter
 from rollwright.expression.term import Argument, Term, call, field, number
 
@@ -40,6 +41,8 @@ def parse(text: str) -> Term:
     ------
     ExpressionError
         For anything that is no valid expression; carries the position and the nearest known name.
+    UntrustedModuleError, ConstructError
+        For an operator that the settings name and that cannot be loaded.
     NotPointInTimeError
         For a ``$$field``: data by period has no daily value of its own.
     """
@@ -49,12 +52,13 @@ def parse(text: str) -> Term:
         )
     if not text.strip():
         raise ExpressionError(text, 0, "an empty expression")
-    return _parse(text, len(OPERATORS.operators))
+    known_operators()  # those that the settings name, too
+    return _parse(text, OPERATORS.version)
 
 
 @lru_cache(maxsize=4096)
-def _parse(text: str, _known_operators: int) -> Term:
-    # the number of operators is part of the key, so that registering one is seen
+def _parse(text: str, _version: int) -> Term:
+    # the version of the table of operators is part of the key, so that registering one is seen
     parser = _Parser(text)
     term = parser.read_expression()
     parser.expect("end", "")
@@ -184,23 +188,58 @@ class _Parser:
         return number(value)
 
     def _read_call(self, name: Token) -> Term:
+        if name.text == "Feature" and self._peek().text == "(":
+            return self._read_field_call()
         operator = OPERATORS.find(name.text)
         if operator is None:
             raise self._unknown(name)
         if self._peek().text != "(":
             raise self._error(name.position, f"`{name.text}` is an operator and needs arguments in brackets")
         self._take()
-        arguments: list[Argument] = []
+        given: dict[int, Argument] = {}
+        is_named = False
         while True:
-            if len(arguments) == len(operator.signature):
+            place = self._read_name(operator, given)
+            is_named |= place is not None
+            if place is None and is_named:
+                raise self._error(self._peek().position, "an argument without a name stands after one with a name")
+            place = len(given) if place is None else place
+            if place >= len(operator.signature):
                 raise self._error(self._peek().position, _arity_message(operator, "more"))
-            arguments.append(self._read_argument(operator, operator.signature[len(arguments)], len(arguments) + 1))
+            given[place] = self._read_argument(operator, operator.signature[place], place + 1)
             if self._take_sign(",") is None:
                 break
         closing = self.expect("sign", ")")
-        if len(arguments) < len(operator.signature) - operator.optional:
-            raise self._error(closing.position, _arity_message(operator, str(len(arguments))))
-        return self._apply(operator.name, tuple(arguments), name.position)
+        if len(given) < len(operator.signature) - operator.optional:
+            raise self._error(closing.position, _arity_message(operator, str(len(given))))
+        missing = [operator.names[place] for place in range(len(given)) if place not in given]
+        if missing:
+            raise self._error(closing.position, f"{operator.name} is called without `{missing[0]}`")
+        return self._apply(operator.name, tuple(given[place] for place in range(len(given))), name.position)
+
+    def _read_name(self, operator: Operator, given: Mapping[int, Argument]) -> int | None:
+        """Return the place of the argument that ``name=`` announces; None, and nothing is read, without a name."""
+        token, after = self._peek(), self._tokens[min(self._next + 1, len(self._tokens) - 1)]
+        if token.kind != "name" or after.text != "=" or after.kind != "sign":
+            return None
+        if token.text not in operator.names:
+            guess = nearest(token.text, operator.names)
+            hint = f"did you mean `{guess}`?" if guess else f"it takes {', '.join(operator.names)}"
+            raise self._error(token.position, f"{operator.name} has no argument `{token.text}`", hint=hint)
+        place = operator.names.index(token.text)
+        if place in given:
+            raise self._error(token.position, f"the argument `{token.text}` of {operator.name} is given twice")
+        self._next += 2
+        return place
+
+    def _read_field_call(self) -> Term:
+        """Read what stands after ``Feature``: the name of a field in brackets and quotes, as Qlib writes fields."""
+        self.expect("sign", "(")
+        token = self._take()
+        if token.kind != "text" or not token.text.isidentifier():
+            raise self._error(token.position, "`Feature` takes the name of a field in quotes", hint="or write `$close`")
+        self.expect("sign", ")")
+        return field(token.text)
 
     def _unknown(self, name: Token) -> ExpressionError:
         known = OPERATORS.operators
@@ -218,9 +257,13 @@ class _Parser:
             if start.kind not in ("name", "text") or not start.text:
                 raise self._error(start.position, f"argument {place} of {operator.name} is a name, in quotes")
             return start.text
+        if parameter == "any" and start.kind == "text":
+            return self._take().text
         term = self.read_expression()
         if parameter == "series":
             return term
+        if parameter == "any":
+            return term.value if term.kind == "number" else term
         if term.kind != "number":
             reason = f"argument {place} of {operator.name} must be a number, not `{term.text[:60]}`"
             raise self._error(start.position, reason, hint="windows are fixed when the expression is written")

@@ -24,7 +24,7 @@ from rollwright.expression.parser import parse
 from rollwright.expression.schedule import Piece, arrange, find_last_reads
 from rollwright.expression.term import UNBOUNDED, Constant, Term, walk
 
-__all__ = ["Plan", "compile_plan", "operator_of"]
+__all__ = ["Plan", "calls_own_code", "compile_plan", "operator_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,8 @@ class Plan:
         For each family of operators that share work, the literals of its calls, ascending.
     stages : mapping of Term to Plan
         The terms that need other columns than their own, and the plans of their inputs.
+    allows_lookahead : bool
+        .. warning:: **Look-ahead.** Whether values may read later sessions, also those of operators of one's own.
     """
 
     expressions: tuple[str, ...]
@@ -65,6 +67,7 @@ class Plan:
     uses: Mapping[Term, int]
     calls: Mapping[Family, tuple[tuple[Constant, ...], ...]]
     stages: Mapping[Term, Plan]
+    allows_lookahead: bool = False
 
     @property
     def loaded(self) -> tuple[str, ...]:
@@ -100,6 +103,11 @@ def operator_of(term: Term) -> Operator:
     return OPERATORS.operators[term.name]
 
 
+def calls_own_code(root: Term) -> bool:
+    """Say whether an operator of the user's own is called anywhere in `root`."""
+    return any(term.kind == "call" and operator_of(term).code for term in walk(root))
+
+
 def compile_plan(expressions: Sequence[str], *, allow_lookahead: bool = False) -> Plan:
     """Return the plan of `expressions`.
 
@@ -121,7 +129,7 @@ def compile_plan(expressions: Sequence[str], *, allow_lookahead: bool = False) -
     if not allow_lookahead:
         for term in terms:
             _refuse_lookahead(term)
-    return _plan(terms)
+    return _plan(terms, allows_lookahead=allow_lookahead)
 
 
 def _refuse_lookahead(root: Term) -> None:
@@ -135,7 +143,7 @@ def _refuse_lookahead(root: Term) -> None:
     )
 
 
-def _plan(terms: tuple[Term, ...]) -> Plan:
+def _plan(terms: tuple[Term, ...], *, allows_lookahead: bool) -> Plan:
     staged = _find_staged(terms)
     nodes = arrange(terms, _walk_without_stages(terms, staged), staged)
     uses: dict[Term, int] = defaultdict(int)
@@ -160,7 +168,8 @@ def _plan(terms: tuple[Term, ...]) -> Plan:
         last_reads=find_last_reads(nodes, staged),
         uses=dict(uses),
         calls={family: tuple(sorted(found)) for family, found in calls.items()},
-        stages={term: _plan(term.inputs) for term in nodes if term in staged},
+        stages={term: _plan(term.inputs, allows_lookahead=allows_lookahead) for term in nodes if term in staged},
+        allows_lookahead=allows_lookahead,
     )
 
 

@@ -151,7 +151,7 @@ class DataFacade:
         DataError
             When no instrument has a series in the range.
         """
-        names = tuple(fields)
+        names = tuple(map(str, fields)) if not isinstance(fields, str) else (fields,)
         if not names:
             raise ConfigError("the list of fields is empty")
         source = current_market(freq)

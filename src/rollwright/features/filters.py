@@ -89,7 +89,7 @@ class ExpressionDFilter(SeriesDFilter):
         keep: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
     ) -> None:
         super().__init__(fstart_time, fend_time, keep=keep)
-        self.rule_expression = rule_expression
+        self.rule_expression = str(rule_expression)
 
     def to_config(self) -> dict[str, Any]:
         """Return the configuration for ``filter_pipe``."""

@@ -7,6 +7,7 @@ since a record may read more than the model learnt from. Same identity but inval
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ from rollwright.core.bounded_read import LARGE
 from rollwright.core.canonical import JSON, sha256_hex
 from rollwright.dataset.contract import ReadScope
 from rollwright.errors import ConfigError
+from rollwright.expression.operators.catalogue import own_code
 from rollwright.tasks.identity import fit_key, record_keys
 from rollwright.training.data_dependency import ScopeCheck
 
@@ -36,6 +38,7 @@ __all__ = [
     "judge",
 ]
 
+_CALLED: Final = re.compile(r"([^\W\d]\w*)\s*\(")
 RESULT_SCHEMA: Final = 2
 
 
@@ -217,7 +220,7 @@ def code_files(definition: Mapping[str, Any], trust: Trust) -> dict[str, str]:
     """Return the SHA-256 of each file of the user's own that `definition` names, ``absent`` for one that is gone.
 
     The key is the file's path beside the configuration, ``module:file`` within a trusted module, or ``file://PATH`` of
-    a saved object.
+    a saved object. ``operator NAME`` is the code of an operator of the user's own.
     """
     named = set(_module_paths(definition))
     files: dict[str, str] = {}
@@ -229,7 +232,28 @@ def code_files(definition: Mapping[str, Any], trust: Trust) -> dict[str, str]:
     for root in sorted(trust.modules):
         if any(name == root or name.startswith(f"{root}.") for name in named):
             files.update({f"{root}:{file}": _content(path) for file, path in _sources(root)})
-    return files
+    operators = _operators(definition, is_own=bool(files))
+    return files | {f"operator {name}": code for name, code in operators.items()}
+
+
+def _operators(definition: Mapping[str, Any], *, is_own: bool) -> dict[str, str]:
+    """Return the code of the operators of one's own that `definition` calls; of all of them when it names code as well.
+
+    Which expressions a class of the user's own makes is not seen here.
+    """
+    found = own_code()
+    if not found or is_own:
+        return found
+    called = {name for text in _texts(definition) for name in _CALLED.findall(text)}
+    return {name: code for name, code in found.items() if name in called}
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(item)
 
 
 def _sources(module: str) -> list[tuple[str, Path]]:

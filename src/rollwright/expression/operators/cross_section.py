@@ -95,7 +95,9 @@ def _zscore(values: _Floats, sections: NDArray[np.intp]) -> _Floats:
 
 def _cross_section(name: str, function: Callable[[_Floats, NDArray[np.intp]], _Floats]) -> Operator:
     stage = Stage(columns=_all_instruments, combine=_per_section(function), is_per_column=True)
-    return Operator(name=name, signature=("series", "series"), optional=1, compute=_refuse, stage=stage)
+    return Operator(
+        name=name, signature=("series", "series"), names=("feature", "group"), optional=1, compute=_refuse, stage=stage
+    )
 
 
 def _other(term: Term, instruments: tuple[str, ...]) -> tuple[str, ...]:

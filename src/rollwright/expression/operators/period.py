@@ -72,6 +72,7 @@ PERIOD: Final = (
     Operator(
         name="TResample",
         signature=("series", "name", "name"),
+        names=("feature", "freq", "func"),
         compute=_resample,
         reach=lambda _arguments: (UNBOUNDED, 0),
         check=_check,

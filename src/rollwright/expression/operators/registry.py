@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -15,12 +15,13 @@ from rollwright.expression.term import Argument, Term
 
 __all__ = ["Compute", "Operator", "OperatorTable", "Parameter", "Reach", "Stage", "no_reach"]
 
-Parameter: TypeAlias = Literal["series", "window", "span", "shift", "level", "name"]
+Parameter: TypeAlias = Literal["series", "window", "span", "shift", "level", "name", "any"]
 """The kind of one argument of a call.
 
 ``series`` an expression or a number; ``window`` a whole number from 0, or for some operators a fraction in (0, 1);
 ``span`` a number from 0, the weight of the newest value if below 1; ``shift`` a whole number of either sign; ``level``
-a number in [0, 1]; ``name`` a word or a quoted text.
+a number in [0, 1]; ``name`` a word or a quoted text; ``any`` an expression, a number or a quoted text, as an operator
+of one's own takes them.
 """
 
 Reach: TypeAlias = Callable[[tuple[Argument, ...]], tuple[int, int]]
@@ -63,6 +64,10 @@ class Operator:
     name : str
     signature : tuple of Parameter
         What each argument is.
+    names : tuple of str
+        What each argument is called, for ``Ref($close, N=5)``; Qlib's names if not given.
+    code : str
+        Of an operator of one's own the digest of its code, which is part of what its features are stored under.
     optional : int
         How many arguments from the right may be left out.
     compute : callable
@@ -92,6 +97,8 @@ class Operator:
     signature: tuple[Parameter, ...]
     compute: Compute
     reach: Reach = no_reach
+    names: tuple[str, ...] = ()
+    code: str = ""
     optional: int = 0
     family: str | None = None
     shares: tuple[str, ...] = ()
@@ -101,12 +108,35 @@ class Operator:
     has_first_rows: bool = False
     check: Callable[[tuple[Argument, ...]], None] | None = None
 
+    def __post_init__(self) -> None:
+        if not self.names:
+            object.__setattr__(self, "names", _names_of(self.signature))
+
+
+_NAMES: Final[Mapping[Parameter, str]] = {
+    "window": "N", "span": "N", "shift": "N", "level": "qscore", "name": "instrument", "any": "value",
+}  # fmt: skip
+
+
+def _names_of(signature: tuple[Parameter, ...]) -> tuple[str, ...]:
+    """Return Qlib's names: one series is the feature, two are its left and right one, of three the first decides."""
+    series = {1: ["feature"], 2: ["feature_left", "feature_right"], 3: ["condition", "feature_left", "feature_right"]}
+    names = iter(series.get(signature.count("series"), []))
+    return tuple(next(names) if kind == "series" else _NAMES[kind] for kind in signature)
+
 
 class OperatorTable:
-    """Operators by name. A name is never redefined, so that an expression keeps its meaning."""
+    """Operators by name. A built-in one is never redefined; one of the user's own may be, as its code changes.
+
+    Attributes
+    ----------
+    version : int
+        Rises with every change, so that what was parsed before is not taken for what is meant now.
+    """
 
     def __init__(self, operators: Iterable[Operator] = ()) -> None:
         self._operators: dict[str, Operator] = {}
+        self.version = 0
         self.add(*operators)
 
     @property
@@ -125,12 +155,14 @@ class OperatorTable:
         for operator in operators:
             if not operator.name.isidentifier():
                 raise ConfigError(f"{operator.name!r} cannot name an operator", hint="use letters, digits and _")
-            if self._operators.get(operator.name, operator) is not operator:
+            known = self._operators.get(operator.name, operator)
+            if known is not operator and not (known.code and operator.code):
                 raise ConfigError(
                     f"operator `{operator.name}` exists already",
                     hint="give yours another name: an expression must mean one thing",
                 )
         self._operators.update({operator.name: operator for operator in operators})
+        self.version += 1
 
     def find(self, name: str) -> Operator | None:
         """Return the operator called `name`, or None."""

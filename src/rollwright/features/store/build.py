@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from rollwright.core.atomic import drafts_in
 from rollwright.core.canonical import sha256_hex
 from rollwright.errors import CorruptFileError
-from rollwright.expression.planner import Plan, compile_plan
+from rollwright.expression.planner import Plan, calls_own_code, compile_plan
 from rollwright.features.row_layout import RowLayout, spans_of_bounds, spans_of_lifetimes
 from rollwright.features.store.file import BLOCK_SESSIONS, Header, Matrix, header_name
 from rollwright.features.store.fill import compute_rows, copy_columns, gather_rows
@@ -104,7 +104,9 @@ class MatrixBuild:
             if missing:
                 plan = self.plan
                 if copied:
-                    plan = compile_plan([self.names[column] for column in missing], allow_lookahead=True)
+                    plan = compile_plan(
+                        [self.names[column] for column in missing], allow_lookahead=self.plan.allows_lookahead
+                    )
                 compute_rows(values, plan, self.source, layout, columns=missing, first=first, threads=self.threads)
 
         self._build(folder, layout, fill)
@@ -174,9 +176,13 @@ class MatrixBuild:
     def _find_columns(self, layout: RowLayout) -> dict[Path, tuple[Matrix, list[tuple[int, int]]]]:
         """Return the matrices of this generation that have some of the columns, as (column here, column there)."""
         found: dict[Path, tuple[Matrix, list[tuple[int, int]]]] = {}
-        wanted = {name: column for column, name in reversed(list(enumerate(self.names)))}
+        wanted = {
+            term.text: column
+            for column, term in reversed(list(enumerate(self.plan.terms)))
+            if not calls_own_code(term)  # the same text, computed by other code
+        }
         base = self.root / self.source.freq
-        are_distinct = len(wanted) == len(self.names) and not self.replace
+        are_distinct = len(set(self.names)) == len(self.names) and not self.replace
         for folder in sorted(base.glob(f"*/{_ALL}")) if are_distinct else ():
             matrix = try_open(folder, self.generation)
             if matrix is None or matrix.layout.first_difference(layout) < layout.sessions:

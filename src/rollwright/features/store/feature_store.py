@@ -37,6 +37,7 @@ from rollwright.config.settings import Settings
 from rollwright.core.locks import file_lock
 from rollwright.core.memory import trim_heap
 from rollwright.errors import CorruptFileError, DataError, DataStorageError
+from rollwright.expression.operators.catalogue import OPERATORS, known_operators
 from rollwright.expression.planner import compile_plan
 from rollwright.features.store.build import MatrixBuild, remove_damaged, remove_unfinished, try_open
 from rollwright.features.store.file import LOCK_NAME, Matrix, header_name
@@ -196,7 +197,7 @@ class FeatureStore:
         return MatrixBuild(
             root=self._root,
             key=self.find_key(expressions, source.freq, allow_lookahead=allow_lookahead),
-            plan_of=cache(partial(compile_plan, expressions, allow_lookahead=True)),
+            plan_of=cache(partial(compile_plan, expressions, allow_lookahead=allow_lookahead)),
             source=source,
             generation=source.generation,
             threads=self._threads,
@@ -213,7 +214,8 @@ class FeatureStore:
         ExpressionError, LookAheadError
             For an expression that cannot be computed.
         """
-        texts = (freq, *expressions)
+        known_operators()  # those that the settings name may have changed
+        texts = (freq, str(OPERATORS.version), *expressions)
         found = self._keys.get(texts) or read_key(self._root, freq, expressions)
         if found is None or (found.lookahead and not allow_lookahead):
             found = make_key(compile_plan(expressions, allow_lookahead=allow_lookahead), freq)

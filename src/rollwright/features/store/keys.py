@@ -11,8 +11,9 @@ from typing import Final
 from rollwright.core.atomic import draft_of, put
 from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.canonical import canonical_json, sha256_hex
-from rollwright.expression.operators.catalogue import OPERATORS
+from rollwright.expression.operators.catalogue import known_operators, own_code
 from rollwright.expression.planner import Plan
+from rollwright.expression.term import walk
 
 __all__ = ["LIST_SUFFIX", "ExpressionKey", "make_key", "read_key", "write_key"]
 
@@ -38,15 +39,17 @@ class ExpressionKey:
 
 def make_key(plan: Plan, freq: str) -> ExpressionKey:
     """Return the key of the expressions of `plan`."""
-    text = canonical_json({"expressions": list(plan.expressions), "freq": freq})
+    called = {term.name for term in walk(*plan.terms) if term.kind == "call"}
+    code = own_code(sorted(called))
+    text = canonical_json({"expressions": list(plan.expressions), "freq": freq} | ({"code": code} if code else {}))
     return ExpressionKey(name=sha256_hex(text.encode())[:24], lookahead=plan.lookahead)
 
 
 def read_key(root: Path, freq: str, expressions: Sequence[str]) -> ExpressionKey | None:
     """Return the key that `write_key` stored for exactly these texts; None when there is none, or its file is damaged.
 
-    The names of all registered operators are part of the file name: a list that calls an operator of the user's own is
-    parsed, and refused, in a process where that operator is not registered.
+    The names of all registered operators, and the code of the user's own, are part of the file name: a list that calls
+    one is parsed again when its code changed, and refused in a process where it is not registered.
     """
     path = _path(root, freq, expressions)
     try:
@@ -72,5 +75,9 @@ def write_key(root: Path, freq: str, expressions: Sequence[str], key: Expression
 
 
 def _path(root: Path, freq: str, expressions: Sequence[str]) -> Path:
-    asked = canonical_json({"format": FORMAT, "texts": list(expressions), "operators": sorted(OPERATORS.operators)})
+    known = sorted(known_operators())
+    asked = canonical_json(
+        {"format": FORMAT, "texts": list(expressions), "operators": known}
+        | ({"code": code} if (code := own_code()) else {})
+    )
     return root / freq / f"{sha256_hex(asked.encode())[:24]}{LIST_SUFFIX}"
