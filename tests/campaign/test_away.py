@@ -143,15 +143,11 @@ def project(rolled, monkeypatch) -> Project:
 
 @contextmanager
 def locked(project: Project):
-    with closing(sqlite3.connect(project.database / "mlflow.db", isolation_level=None)) as holder:
-        holder.execute("BEGIN EXCLUSIVE")
-        yield
-
-
-@contextmanager
-def locked_and_closed(project: Project):
+    """Another program keeps the database to itself: no reader gets in."""
     project.close()
-    with locked(project):
+    with closing(sqlite3.connect(project.database / "mlflow.db", isolation_level=None)) as holder:
+        holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+        holder.execute("BEGIN EXCLUSIVE")
         yield
 
 
@@ -193,7 +189,6 @@ def closed_to_us(project: Project):
 
 AWAY = {
     "the database is locked": (locked, TrackingUnavailableError, "database is locked"),
-    "the database is locked before it is opened": (locked_and_closed, TrackingUnavailableError, "database is locked"),
     "the disk of the database is absent": (absent("database"), TrackingUnavailableError, "is not there"),
     "the disk of the database is not mounted": (unmounted("database"), TrackingUnavailableError, "is not there"),
     "the disk of the artifacts is absent": (absent("artifacts"), ArtifactStorageError, "not there or empty"),
@@ -247,6 +242,12 @@ def test_what_is_away_is_no_loss_to_who_verifies(project, case, monkeypatch):
     assert isinstance(caught.value, RollwrightError)
     assert caught.value.exit_code == 3
     assert verify(project=project.root).ok
+
+
+def test_who_writes_to_the_database_keeps_no_reader_waiting(project):
+    with closing(sqlite3.connect(project.database / "mlflow.db", isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        assert project.submit() == []
 
 
 def test_what_is_gone_from_a_disk_that_is_there_is_made_again(project):

@@ -8,26 +8,32 @@ import pytest
 from rollwright.config import context
 from rollwright.config.settings import load_settings
 from rollwright.tracking.location import TrackingLocation
-from rollwright.tracking.stores.mlflow.store import MlflowStore
+from rollwright.tracking.stores.embedded.store import EmbeddedStore
 
 
 @pytest.fixture(scope="session")
-def mlflow_store(tmp_path_factory):
-    """Return a store over a made database, in a project folder of its own."""
+def embedded_store(tmp_path_factory):
+    """Return the store of a project that uses the default, its database made."""
     root = tmp_path_factory.mktemp("project")
     (root / ".rollwright").mkdir()
     location = TrackingLocation.from_settings(load_settings(start=root, environ={}))
     store = location.store
-    assert isinstance(store, MlflowStore)
+    assert isinstance(store, EmbeddedStore)
     store.experiments()
     yield store
     store.close()
 
 
+@pytest.fixture(scope="session")
+def mlflow_store(embedded_store):
+    """Return MLflow's own way to the same database."""
+    return embedded_store.mlflow
+
+
 @pytest.fixture
-def database(mlflow_store, tmp_path_factory):
+def database(embedded_store, tmp_path_factory):
     """Return the project folder of the shared store."""
-    return mlflow_store.artifacts.parent.parent
+    return embedded_store.artifacts.parent.parent
 
 
 @pytest.fixture

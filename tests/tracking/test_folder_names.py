@@ -60,7 +60,9 @@ def test_runs_tasks_and_files_are_found_in_a_folder_of_any_name(tmp_path, databa
     run = store.get_run(recorder.id)
     registry = importlib.import_module("mlflow.store.artifact.artifact_repository_registry")
     assert [item.path for item in registry.get_artifact_repository(run.location).list_artifacts()] == ["a.json"]
-    assert [item for item in find_misplaced(store) if item.id != "0"] == []  # the copy's default experiment moved
+    assert [
+        item for item in find_misplaced(store.mlflow) if item.id != "0"
+    ] == []  # the copy's default experiment moved
     found = verify(project=root)
     assert (found.findings, found.runs, found.artifacts) == ([], 1, 1)
     assert found.databases == 2

@@ -39,7 +39,7 @@ class TestRelocate:
         recorder, settings = moved
         planned = relocate_tracking(dry_run=True)
         store = R.exp_manager.location.store
-        assert find_misplaced(store) == planned
+        assert find_misplaced(store.mlflow) == planned
         done = relocate_tracking()
         assert done == planned
         assert {item.id for item in done} >= {recorder.id, recorder.experiment_id}
@@ -57,17 +57,17 @@ class TestRelocate:
     def test_a_folder_of_elsewhere_that_is_still_there_is_left_alone(self, moved, tmp_path):
         store = R.exp_manager.location.store
         elsewhere = tmp_path / "elsewhere"
-        number = int(store._store.create_experiment("before")) + 1
-        made = store._store.create_experiment("elsewhere", artifact_location=str(elsewhere / str(number)))
+        number = int(store.mlflow._store.create_experiment("before")) + 1
+        made = store.mlflow._store.create_experiment("elsewhere", artifact_location=str(elsewhere / str(number)))
         assert made == str(number)
-        kept = store._store.create_experiment("kept", artifact_location="s3://bucket/x")
+        kept = store.mlflow._store.create_experiment("kept", artifact_location="s3://bucket/x")
         elsewhere.mkdir()
         ids = {item.id for item in relocate_tracking()}
         assert made not in ids
         assert kept not in ids
 
     def test_a_folder_that_is_gone_is_ours_even_when_it_was_empty(self, moved, tmp_path):
-        store = R.exp_manager.location.store._store
+        store = R.exp_manager.location.store.mlflow._store
         number = int(store.create_experiment(f"a-{uuid.uuid4().hex}")) + 1
         made = store.create_experiment(f"b-{uuid.uuid4().hex}", artifact_location=f"file://{tmp_path}/gone/{number}")
         assert made == str(number)

@@ -19,6 +19,14 @@ class TestMlflow(TrackingStoreContract):
         return mlflow_store
 
 
+class TestEmbedded(TrackingStoreContract):
+    """MLflow's database, without MLflow."""
+
+    @pytest.fixture
+    def store(self, embedded_store):
+        return embedded_store
+
+
 class TestOutbox(TrackingStoreContract):
     @pytest.fixture
     def store(self, tmp_path):

@@ -28,6 +28,7 @@ from rollwright.tracking.outbox.syncing import OutboxReport, report_outbox, sync
 from rollwright.tracking.stores.memory import MemoryTrackingStore
 from rollwright.tracking.stores.mlflow.locations import MisplacedPath, find_misplaced, relocate
 from rollwright.tracking.stores.mlflow.store import MlflowStore
+from rollwright.tracking.stores.opening import MEMORY
 
 __all__ = [
     "TrackStatus",
@@ -113,11 +114,13 @@ def relocate_tracking(settings: Settings | None = None, *, dry_run: bool = False
     """
     location = TrackingLocation.from_settings(current_settings() if settings is None else settings)
     _check_there(location)
-    store = location.store
-    found = store.inner if isinstance(store, OutboxStore) else store
-    if not isinstance(found, MlflowStore) or found.engine() is None:
+    if location.uri.startswith((MEMORY, "http://", "https://")):
         raise RecordError("this tracking store keeps no paths of ours; there is nothing to relocate")
-    return find_misplaced(found) if dry_run else relocate(found)
+    found = MlflowStore(location.uri, artifacts=location.artifacts)
+    try:
+        return find_misplaced(found) if dry_run else relocate(found)
+    finally:
+        found.close()
 
 
 def make_page_command(settings: Settings | None = None) -> tuple[str, str]:

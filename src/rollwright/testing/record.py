@@ -124,6 +124,26 @@ class TrackingStoreContract:
         again = store.get_run(run.id)
         assert (again.status, again.end) == ("RUNNING", None)
 
+    def test_a_batch_that_ends_the_run_is_there_when_it_has_ended(
+        self, store: TrackingStore, experiment: ExperimentRecord
+    ) -> None:
+        run = _run(store, experiment)
+        end = NOON + timedelta(hours=1)
+        store.log_batch(run.id, params={"a": "1"}, tags={"b": "2"}, status="FINISHED", end=end)
+        read = store.get_run(run.id)
+        assert (read.status, read.end, read.params, read.tags["b"]) == ("FINISHED", end, {"a": "1"}, "2")
+        store.log_batch(run.id, status="RUNNING")
+        again = store.get_run(run.id)
+        assert (again.status, again.end, again.params) == ("RUNNING", None, {"a": "1"})
+
+    def test_a_batch_that_is_refused_does_not_end_the_run(
+        self, store: TrackingStore, experiment: ExperimentRecord
+    ) -> None:
+        run = _run(store, experiment)
+        with pytest.raises(RecordError):
+            store.log_batch(run.id, params={"../a": "1"}, status="FINISHED", end=NOON)
+        assert store.get_run(run.id).status == "RUNNING"
+
     def test_a_batch_of_any_size_is_kept(self, store: TrackingStore, experiment: ExperimentRecord) -> None:
         run = _run(store, experiment)
         params = {f"p.{place}": str(place) * 3 for place in range(250)}
@@ -233,8 +253,21 @@ class TrackingStoreContract:
         assert found(order_by=("params.fold DESC",)) == ["run 3", "run 1", "run 2", "run 0"]
         assert store.search_runs([]) == []
 
+    def test_runs_whose_metric_is_not_a_number_come_last_in_its_order(
+        self, store: TrackingStore, experiment: ExperimentRecord
+    ) -> None:
+        values = [0.2, math.nan, -0.3, None, 0.1, math.nan, 0.4]
+        for place, value in enumerate(values):
+            run = _run(store, experiment, name=str(value), minutes=place)
+            if value is not None:
+                store.log_batch(run.id, metrics=[MetricPoint(key="ic", value=value, step=0, at=NOON)])
+        for way, first in (("ASC", ["-0.3", "0.1", "0.2", "0.4"]), ("DESC", ["0.4", "0.2", "0.1", "-0.3"])):
+            found = [run.name for run in store.search_runs([experiment.id], order_by=[f"metrics.ic {way}"])]
+            assert found[:4] == first
+            assert sorted(found[4:]) == ["None", "nan", "nan"]
+
     def test_a_filter_that_makes_no_sense_is_an_error(self, store: TrackingStore, experiment: ExperimentRecord) -> None:
-        for where in ("rubbish", "params.a = ", "metrics.ic > 'x'", "attributes.nothing = '1'"):
+        for where in ("rubbish", "params.a = ", "metrics.ic > 'x'", "metrics.ic > 1e", "attributes.nothing = '1'"):
             with pytest.raises(RecordError):
                 store.search_runs([experiment.id], where=where)
 

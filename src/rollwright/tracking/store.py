@@ -256,10 +256,14 @@ class TrackingStore(Protocol):
         params: Mapping[str, str] | None = None,
         metrics: Sequence[MetricPoint] = (),
         tags: Mapping[str, str] | None = None,
+        status: str | None = None,
+        end: datetime | None = None,
     ) -> None:
         """Write parameters, metrics and tags: all of them or, when one is refused, none.
 
-        Writing the same again changes nothing. A tag replaces its former value; a parameter never changes.
+        Writing the same again changes nothing. A tag replaces its former value; a parameter never changes. When
+        `status` is given, the run has it, and `end`, once everything is written: as `update_run`, in one step with
+        the values where the store has such steps.
 
         Raises
         ------

@@ -160,11 +160,16 @@ class OutboxStore:
         params: Mapping[str, str] | None = None,
         metrics: Sequence[MetricPoint] = (),
         tags: Mapping[str, str] | None = None,
+        status: str | None = None,
+        end: datetime | None = None,
     ) -> None:
-        """Write parameters, metrics and tags: all of them or, when one is refused, none."""
+        """Write parameters, metrics and tags: all of them or, when one is refused, none; then the status."""
         check_batch(self.traits, params or {}, metrics, tags or {})
-        points = [metric_to_json(item) for item in metrics]
-        self._record(run_id, {"op": "log", "params": dict(params or {}), "metrics": points, "tags": dict(tags or {})})
+        values = {"params": dict(params or {}), "metrics": [*map(metric_to_json, metrics)], "tags": dict(tags or {})}
+        if status is None or any(values.values()):
+            self._record(run_id, {"op": "log", **values})
+        if status is not None:
+            self.update_run(run_id, status=status, end=end)
 
     def delete_tags(self, run_id: str, keys: Sequence[str]) -> None:
         """Remove tags; a tag that is not there is no error."""

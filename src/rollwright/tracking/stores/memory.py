@@ -117,8 +117,10 @@ class MemoryTrackingStore:
         params: Mapping[str, str] | None = None,
         metrics: Sequence[MetricPoint] = (),
         tags: Mapping[str, str] | None = None,
+        status: str | None = None,
+        end: datetime | None = None,
     ) -> None:
-        """Write parameters, metrics and tags, all or none."""
+        """Write parameters, metrics and tags, all or none, then the status."""
         check_batch(self.traits, params or {}, metrics, tags or {})
         with self._mutex:
             run = self._live(run_id)
@@ -136,6 +138,8 @@ class MemoryTrackingStore:
                 metrics={key: item.value for key, item in run.points.items()},
                 tags={**record.tags, **(tags or {})},
             )
+            if status is not None:
+                self.update_run(run_id, status=status, end=end)
 
     def delete_tags(self, run_id: str, keys: Sequence[str]) -> None:
         """Remove tags; a tag that is not there is no error."""

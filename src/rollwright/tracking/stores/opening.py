@@ -8,13 +8,13 @@ from typing import Final
 
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.masking import mask_secrets
+from rollwright.core.sqlite_urls import SQLITE, sqlite_path
 from rollwright.tracking.store import TrackingStore
 
-__all__ = ["MEMORY", "open_tracking"]
+__all__ = ["MEMORY", "begin_tracking", "open_tracking"]
 
 MEMORY: Final = "memory:"
 
-_EMBEDDED: Final = "sqlite:"
 _stores: Final[dict[tuple[str, Path | None], TrackingStore]] = {}
 _mutex: Final = threading.Lock()
 
@@ -45,16 +45,29 @@ def open_tracking(uri: str, *, artifacts: Path, outbox: Path | None = None) -> T
         return _stores[key]
 
 
+def begin_tracking(uri: str, *, artifacts: Path) -> None:
+    """Start, beside other work, what the first use of an embedded store that is not there yet would wait for."""
+    path = sqlite_path(uri)
+    if path is not None and not path.exists():
+        from rollwright.tracking.stores.mlflow.creation import begin_database  # noqa: PLC0415 - see above
+
+        begin_database(path, artifacts=artifacts)
+
+
 def _build(uri: str, artifacts: Path, outbox: Path | None) -> TrackingStore:
     # Each adapter is imported when it is chosen, so that nobody pays for the other.
     if uri.startswith(MEMORY):
         from rollwright.tracking.stores.memory import MemoryTrackingStore  # noqa: PLC0415 - see above
 
         return MemoryTrackingStore()
+    if uri.startswith(SQLITE):
+        from rollwright.tracking.stores.embedded.store import EmbeddedStore  # noqa: PLC0415 - see above
+
+        return EmbeddedStore(uri, artifacts=artifacts)
     from rollwright.tracking.stores.mlflow.store import MlflowStore  # noqa: PLC0415 - see above
 
     store = MlflowStore(uri, artifacts=artifacts)
-    return store if uri.startswith(_EMBEDDED) or outbox is None else _with_outbox(store, uri, artifacts, outbox)
+    return store if outbox is None else _with_outbox(store, uri, artifacts, outbox)
 
 
 def _with_outbox(store: TrackingStore, uri: str, artifacts: Path, outbox: Path) -> TrackingStore:

@@ -13,6 +13,7 @@ from typing import Final
 
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.clock import BootClock
+from rollwright.core.filesystems import find_network_filesystem
 from rollwright.core.locks import FileLock
 from rollwright.errors import (
     SchemaVersionError,
@@ -26,10 +27,6 @@ from rollwright.pool.stores.sqlite.notify_pipe import NotifyPipe, notify_listene
 __all__ = ["SqliteFile"]
 
 _APPLICATION_ID: Final = 0x726F6C6C
-_NETWORK_FILESYSTEMS: Final = (
-    "nfs", "cifs", "smb", "afpfs", "webdav", "davfs", "9p", "glusterfs", "ceph", "lustre", "fuse.",
-)  # fmt: skip
-_LOCAL_FUSE: Final = ("fuse.fuse-overlayfs",)
 _INHERITED: Final[list[sqlite3.Connection]] = []
 """Connections of a parent process, kept so that nothing closes them."""
 
@@ -273,22 +270,3 @@ def _hint(error: sqlite3.Error) -> str | None:
     if "readonly" in text or "unable to open" in text:
         return "check the permissions of the file and of its folder, which must be writable too"
     return None
-
-
-def find_network_filesystem(path: Path) -> str | None:
-    """Return the kind of the network filesystem that `path` lies on, or None when it is a local one or unknown."""
-    import psutil  # noqa: PLC0415 - only opening a pool needs it
-
-    try:
-        mounts = psutil.disk_partitions(all=True)
-        resolved = path.resolve()
-    except (OSError, NotImplementedError):
-        return None
-    best = max(
-        (mount for mount in mounts if resolved.is_relative_to(mount.mountpoint)),
-        key=lambda mount: len(mount.mountpoint),
-        default=None,
-    )
-    if best is None or best.fstype in _LOCAL_FUSE:
-        return None
-    return best.fstype if best.fstype.startswith(_NETWORK_FILESYSTEMS) else None

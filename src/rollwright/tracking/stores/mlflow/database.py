@@ -28,7 +28,16 @@ from urllib.parse import quote
 from rollwright.core.atomic import DRAFT_MARK, put_new, sync_file, sync_folder
 from rollwright.core.sqlite_urls import sqlalchemy_url, sqlite_url
 
-__all__ = ["PATIENCE", "ensure_database", "head_version", "make_tables", "wait_longer"]
+__all__ = [
+    "PATIENCE",
+    "ensure_database",
+    "explain_failure",
+    "head_version",
+    "location_of",
+    "make_tables",
+    "name_deleted",
+    "wait_longer",
+]
 
 _logger: Final = logging.getLogger("rollwright.tracking")
 
@@ -122,6 +131,28 @@ def _remove_drafts(path: Path) -> None:
 def _remove(draft: Path) -> None:
     for ending in ("", *_BESIDE):
         draft.with_name(f"{draft.name}{ending}").unlink(missing_ok=True)
+
+
+def explain_failure(said: object) -> str:
+    """Return what to do about what a database or a server said when it failed."""
+    text = str(said)
+    if "locked" in text:
+        return "another process has it locked: when it has ended, the same command goes on"
+    if any(sign in text for sign in ("disk I/O error", "disk is full", "readonly database", "unable to open")):
+        return "is there room on its disk, and may you write there? the same command goes on afterwards"
+    if "not a database" in text or "malformed" in text:
+        return "restore it from a copy, or name another one in tracking.uri"
+    return "is it reachable, and is tracking.uri the right one? see `rollwright config show`"
+
+
+def location_of(folder: Path) -> str:
+    """Return a folder of this machine as MLflow must be given it: it decodes ``%41`` in a path, too."""
+    return folder.as_uri() if "%" in str(folder) else str(folder)
+
+
+def name_deleted(name: str, experiment_id: object) -> str:
+    """Return the name a deleted experiment goes by, so that a new one can have its own."""
+    return f"{name}.deleted-{experiment_id}"
 
 
 def make_tables(path: Path) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from rollwright.tracking.stores.mlflow.store import MlflowStore, location_of
+from rollwright.tracking.stores.mlflow.database import location_of
+from rollwright.tracking.stores.mlflow.store import MlflowStore
 
 __all__ = ["MisplacedPath", "find_misplaced", "relocate"]
 

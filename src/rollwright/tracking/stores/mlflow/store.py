@@ -38,10 +38,18 @@ from rollwright.tracking.store import (
     check_batch,
 )
 from rollwright.tracking.stores.mlflow.answers import limit_answers
-from rollwright.tracking.stores.mlflow.database import ensure_database, head_version, make_tables, wait_longer
-from rollwright.tracking.stores.mlflow.importing import import_mlflow, quiet_mlflow
+from rollwright.tracking.stores.mlflow.database import (
+    ensure_database,
+    explain_failure,
+    head_version,
+    location_of,
+    make_tables,
+    name_deleted,
+    wait_longer,
+)
+from rollwright.tracking.stores.mlflow.importing import import_mlflow, load_mlflow, quiet_mlflow
 
-__all__ = ["MlflowStore", "location_of", "open_client"]
+__all__ = ["MlflowStore", "open_client"]
 
 _SCHEMES: Final = (SQLITE, "postgresql", "mysql", "mssql", "http://", "https://", "databricks")
 _PAGE: Final = 1000
@@ -141,7 +149,7 @@ class MlflowStore:
             found = self._store.get_experiment(experiment_id)
             if found.lifecycle_stage != "active":
                 raise ExperimentNotFoundError(f"experiment {experiment_id} is deleted already")
-            self._store.rename_experiment(experiment_id, _name_deleted(found))
+            self._store.rename_experiment(experiment_id, name_deleted(found.name, found.experiment_id))
             self._store.delete_experiment(experiment_id)
 
     def create_run(
@@ -183,8 +191,10 @@ class MlflowStore:
         params: Mapping[str, str] | None = None,
         metrics: Sequence[MetricPoint] = (),
         tags: Mapping[str, str] | None = None,
+        status: str | None = None,
+        end: datetime | None = None,
     ) -> None:
-        """Write parameters, metrics and tags, in as few requests as MLflow's limits allow."""
+        """Write parameters, metrics and tags, in as few requests as MLflow's limits allow, then the status."""
         check_batch(self.traits, params or {}, metrics, tags or {})
         entities = import_mlflow().entities
         points = [entities.Metric(item.key, item.value, _to_millis(item.at), item.step) for item in metrics]
@@ -194,6 +204,8 @@ class MlflowStore:
             while points or pairs or labels:
                 self._store.log_batch(run_id, metrics=points[:500], params=pairs[:50], tags=labels[:50])
                 points, pairs, labels = points[500:], pairs[50:], labels[50:]
+        if status is not None:
+            self.update_run(run_id, status=status, end=end)
 
     def delete_tags(self, run_id: str, keys: Sequence[str]) -> None:
         """Remove tags; a tag that is not there is no error."""
@@ -299,7 +311,7 @@ class MlflowStore:
             ensure_database(self._path, head=head_version, fill=make_tables)
         except sqlite3.DatabaseError as error:
             raise TrackingUnavailableError(
-                f"the tracking store {self._path} cannot be opened: {error}", hint=_hint_for(error)
+                f"the tracking store {self._path} cannot be opened: {error}", hint=explain_failure(error)
             ) from error
 
     def _check_server(self) -> None:
@@ -329,7 +341,7 @@ class MlflowStore:
                 return found
             if found is not None:  # deleted by MLflow's own page: free its name (defect M9)
                 self._store.restore_experiment(found.experiment_id)
-                self._store.rename_experiment(found.experiment_id, _name_deleted(found))
+                self._store.rename_experiment(found.experiment_id, name_deleted(found.name, found.experiment_id))
                 self._store.delete_experiment(found.experiment_id)
                 continue
             try:
@@ -375,19 +387,11 @@ class _Pages:
             )
 
 
-def location_of(folder: Path) -> str:
-    """Return a folder of this machine as MLflow must be given it: it decodes ``%41`` in a path, too."""
-    return folder.as_uri() if "%" in str(folder) else str(folder)
-
-
-def _name_deleted(experiment: Any) -> str:
-    """Return the name a deleted experiment goes by, so that a new one can have its own."""
-    return f"{experiment.name}.deleted-{experiment.experiment_id}"
-
-
 def open_client(uri: str) -> Any:
     """Return an ``MlflowClient`` for a tracking URI; an embedded database is there by then."""
-    return import_mlflow().MlflowClient(tracking_uri=sqlalchemy_url(uri))
+    load_mlflow(databases=True)
+    with quiet_mlflow():
+        return import_mlflow().MlflowClient(tracking_uri=sqlalchemy_url(uri))
 
 
 @contextmanager
@@ -403,22 +407,11 @@ def _translate_errors(what: str, *, missing: type[RecordError], path: Path | Non
             raise missing(f"the tracking store does not know {what}: {first}") from error
         if code in _UNAVAILABLE:
             raise TrackingUnavailableError(
-                f"{store} did not answer about {what}: {first}", hint=_hint_for(first)
+                f"{store} did not answer about {what}: {first}", hint=explain_failure(first)
             ) from error
         raise RecordError(f"the tracking store refused {what}: {first}") from error
     except (OSError, json.JSONDecodeError) as error:  # nothing there, or something that is no tracking server
         raise TrackingUnavailableError(f"{store} cannot be reached for {what}: {mask_secrets(error)}") from error
-
-
-def _hint_for(said: object) -> str:
-    text = str(said)
-    if "locked" in text:
-        return "another process has it locked: when it has ended, the same command goes on"
-    if any(sign in text for sign in ("disk I/O error", "disk is full", "readonly database", "unable to open")):
-        return "is there room on its disk, and may you write there? the same command goes on afterwards"
-    if "not a database" in text or "malformed" in text:
-        return "restore it from a copy, or name another one in tracking.uri"
-    return "is it reachable, and is tracking.uri the right one? see `rollwright config show`"
 
 
 def _external_errors() -> tuple[type[Exception], ...]:

@@ -1,0 +1,1 @@
+"""The tracking store on MLflow's embedded database, without MLflow."""
