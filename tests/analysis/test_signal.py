@@ -164,9 +164,25 @@ def test_the_error_allows_for_autocorrelation():
     assert newey_west_lags(0) == 0
 
 
-def test_more_lags_than_pairs_count_as_the_pairs_in_the_weights_too():
-    values = pd.Series([0.3, 0.1, 0.2, 0.5, 0.4])
-    assert standard_error(values, lags=5) == standard_error(values, lags=99) == standard_error(values, lags=4)
+def test_lags_that_no_pair_is_apart_are_refused():
+    values = pd.Series([0.1, -0.2, 0.3, 0.4, -0.1])
+    assert standard_error(values, lags=4) > 0
+    with pytest.raises(DataError, match="5 lags and 5 values"):
+        standard_error(values, lags=5)
+    assert math.isnan(standard_error(values.iloc[:1], lags=5))
+
+
+def test_an_error_of_overlapping_labels_takes_as_many_lags_as_they_overlap():
+    smooth = pd.Series(np.random.default_rng(3).normal(size=60)).rolling(5).sum().dropna()
+    assert newey_west_lags(len(smooth)) == 3
+    assert standard_error(smooth, label_span=6) == standard_error(smooth, lags=5) > standard_error(smooth)
+    assert standard_error(smooth, label_span=2) == standard_error(smooth, label_span=None) == standard_error(smooth)
+    assert math.isnan(standard_error(smooth.iloc[:5], label_span=6))
+    assert math.isnan(summarise(smooth.iloc[:5], smooth.iloc[:5], label_span=6).ic_error)
+
+
+def test_no_information_ratio_is_taken_over_a_rounding_error():
+    assert math.isnan(summarise(pd.Series([0.1 + 0.2, 0.3, 0.3]), pd.Series([1.0, 1.0])).icir)
 
 
 def test_the_rolling_mean_waits_for_a_whole_window():

@@ -15,7 +15,7 @@ import pytest
 
 from rollwright.analysis.metrics import show_metrics
 from rollwright.campaign.collect_windows import collect_windows
-from rollwright.campaign.config import BacktestConfig, CampaignConfig
+from rollwright.campaign.config import BacktestConfig, CampaignConfig, ReportConfig
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.campaign.results import CampaignResult, check_results, make_results, read_summary
 from rollwright.errors import ConfigError, CorruptFileError, CoverageError, DataNotFoundError, UnknownInstrumentError
@@ -101,17 +101,17 @@ def walk(*variants: str) -> tuple[CampaignPlan, dict[WindowKey, Any]]:
 
 
 def make(
-    plan: CampaignPlan, recorders: dict[WindowKey, Any], folder: Any, *, text: str = "rolling: {}\n", notes: Any = ()
+    plan: CampaignPlan, recorders: dict[WindowKey, Any], folder: Any, *, text: str = "rolling: {}\n", **changes: Any
 ) -> CampaignResult:
     return make_results(
         plan,
         recorders,
-        config=ASKED,
+        config=ASKED.model_copy(update=changes),
         text=text,
         source=MARKET,
         region="us",
         folder=folder,
-        notes=["Made up.", *notes],
+        findings=[],
         facts=[],
         created="2026-01-01",
     )
@@ -206,7 +206,7 @@ def test_the_only_variant_lies_at_the_top_of_the_folder(tmp_path):
 def test_the_summary_has_a_format_machine_keys_and_comes_back_as_it_was(tmp_path):
     result = make(*walk(ONLY_VARIANT), tmp_path / "here")
     data = json.loads(result.files["summary"].read_text())
-    assert data["format"] == 1
+    assert data["format"] == 2
     metrics = data["variants"][ONLY_VARIANT]["metrics"]
     assert set(metrics) >= {"ic", "icir", "rank_ic", "rank_icir", "annualized_return", "max_drawdown", "turnover"}
     assert metrics["max_drawdown"]["unit"] == "fraction"
@@ -214,6 +214,56 @@ def test_the_summary_has_a_format_machine_keys_and_comes_back_as_it_was(tmp_path
     assert read_summary(result.files["summary"]) == result
     (tmp_path / "here").rename(tmp_path / "there")
     assert read_summary(tmp_path / "there" / "summary.json").files["report"] == tmp_path / "there" / "report.html"
+
+
+def test_constant_scores_lead_summary_and_report_and_stand_beside_the_numbers(tmp_path):
+    plan, recorders = walk(ONLY_VARIANT)
+    for run in recorders.values():
+        run.objects["pred.pkl"] = run.objects["pred.pkl"] * 0.0 + 0.5
+    result = make(plan, recorders, tmp_path)
+    data = json.loads(result.files["summary"].read_text())
+    assert data["health"][0]["kind"] == "constant_scores"
+    assert data["health"][0]["severity"] == "serious"
+    assert "30 of 30 sessions" in data["health"][0]["message"]
+    assert data["health"][0]["hint"]
+    metrics = data["variants"][ONLY_VARIANT]["metrics"]
+    assert all("constant_scores" in metrics[key]["findings"] for key in ("ic", "ic_error", "excess_return", "turnover"))
+    assert metrics["ic"]["value"] is None
+    page = result.files["report"].read_text()
+    assert page.index("constant, equal for all instruments") < page.index("information ratio")
+    assert '<a href="#finding-1">[1]</a>' in page
+    assert read_summary(result.files["summary"]) == result
+
+
+def test_leaks_stopped_models_and_missing_fields_are_findings(tmp_path):
+    plan, recorders = walk(ONLY_VARIANT)
+    windows = [
+        replace(one, segments={**one.segments, "train": (DAYS[0], one.test[0] - pd.offsets.BDay(1))})
+        for one in plan.windows
+    ]
+    for run in recorders.values():
+        run.list_metrics = lambda: {"best_iteration": 1.0}
+    found = {
+        finding.kind: finding.values
+        for finding in make(replace(plan, windows=tuple(windows[1:])), dict([*recorders.items()][1:]), tmp_path).health
+    }
+    assert found["short_purge"] == {"windows": 1, "of": 1, "span": 2, "gap": 1, "wanted": 2}
+    assert found["stopped_models"] == {"windows": 1, "of": 1}
+    assert "unknown_label_horizon" in found
+
+
+def test_the_conventions_stand_in_summary_and_report(tmp_path):
+    result = make(*walk(ONLY_VARIANT), tmp_path)
+    told = json.loads(result.files["summary"].read_text())["conventions"]
+    assert (told["days_per_year"], told["label_horizon"], told["label_span"]) == (238, None, 2)
+    assert (told["backtest"]["topk"], told["backtest"]["benchmark"], told["backtest"]["close_cost"]) == (
+        3,
+        "mean",
+        0.0015,
+    )
+    page = result.files["report"].read_text()
+    assert "A year is 238 sessions" in page
+    assert "0.150% to sell" in page
 
 
 def test_the_json_of_the_command_holds_the_same_values_as_the_summary(tmp_path):
@@ -229,15 +279,15 @@ def test_the_json_of_the_command_holds_the_same_values_as_the_summary(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"format": 2, "name": "p"}', "format 2, and this version of rollwright reads format 1"),
+        ('{"format": 1, "name": "p"}', "format 1, and this version of rollwright reads format 2"),
         ('{"name": "p"}', "not a campaign's summary"),
         ("[]", "not a campaign's summary"),
         ("{", "not a campaign's summary"),
         (
-            '{"format": 1, "name": "p", "variants": {"main": {}}, "files": {}, "notes": []}',
+            '{"format": 2, "name": "p", "variants": {"main": {}}, "files": {}, "notes": []}',
             "missing or of another form",
         ),
-        ('{"format": 1, "name": "p", "variants": [], "files": {}, "notes": []}', "missing or of another form"),
+        ('{"format": 2, "name": "p", "variants": [], "files": {}, "notes": []}', "missing or of another form"),
     ],
 )
 def test_another_format_or_a_damaged_summary_is_refused(tmp_path, text, said):
@@ -255,7 +305,8 @@ def test_where_no_campaign_ended_there_is_no_summary(tmp_path):
 def test_no_password_is_left_in_what_is_written(tmp_path):
     text = "qlib_init: {mongo: {task_url: 'mongodb://me:hush@h/db'}}\nextra:\n  api_key: hush\n"
     plan, recorders = walk("main")
-    result = make(plan, recorders, tmp_path, text=text, notes=("data of postgresql://me:hush@h/db",))
+    report = ReportConfig(notes=["data of postgresql://me:hush@h/db"])
+    result = make(plan, recorders, tmp_path, text=text, report=report)
     page = result.files["report"].read_text()
     assert "mongodb://me:***@h/db" in page
     assert [path for path in tmp_path.rglob("*") if path.is_file() and b"hush" in path.read_bytes()] == []

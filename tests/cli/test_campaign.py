@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from rollwright.analysis.conventions import Conventions
+from rollwright.analysis.health import SIGNAL, HealthFinding
 from rollwright.analysis.metrics import Metric, show_metrics
 from rollwright.app import campaign, data
 from rollwright.campaign.results import CampaignResult, VariantResult
@@ -49,12 +52,56 @@ def test_the_terminal_shows_each_variant_with_the_texts_of_its_metrics(capsys, t
         VariantResult(variant=name, windows=8, days=400, rows=48_000, metrics=metrics, files={"predictions": tmp_path})
         for name in ("linear", "trees")
     )
-    show_result(CampaignResult(name="mine", variants=variants, files={"report": tmp_path / "r"}, notes=("Made up.",)))
+    result = CampaignResult(
+        name="mine",
+        variants=variants,
+        files={"report": tmp_path / "r"},
+        notes=("Made up.",),
+        health=(),
+        conventions=Conventions(days_per_year=252, label_horizon=5, label_span=6),
+    )
+    show_result(result)
     captured = capsys.readouterr()
     for name in ("linear", "trees"):
         assert f"mine, {name}: 8 windows, 400 days, 48,000 predictions" in captured.out
     for metric in show_metrics(metrics):
         assert captured.out.count(metric.text) == 2
     assert "note: Made up." in captured.err
-    show_result(CampaignResult(name="mine", variants=variants[:1], files={}, notes=()))
-    assert capsys.readouterr().out.startswith("mine: 8 windows")
+    assert captured.out.startswith("health: nothing was found")
+    assert "Label: the return over 5 sessions that reads 6 sessions ahead" in captured.out
+    show_result(replace(result, variants=variants[:1]))
+    assert "\nmine: 8 windows" in capsys.readouterr().out
+
+
+def test_findings_lead_what_is_printed_and_stand_beside_their_numbers(capsys):
+    metrics = (
+        Metric(key="ic", value=0.0417, unit="correlation"),
+        Metric(key="turnover", value=0.3, unit="fraction_per_session"),
+    )
+    variants = tuple(
+        VariantResult(variant=name, windows=8, days=400, rows=48_000, metrics=metrics, files={})
+        for name in ("linear", "trees")
+    )
+    scores = {"days": 300, "of": 400, "share": 0.75}
+    show_result(
+        CampaignResult(
+            name="mine",
+            variants=variants,
+            files={},
+            notes=(),
+            health=(
+                HealthFinding(
+                    kind="constant_scores", severity="serious", values=scores, metrics=SIGNAL, variant="trees"
+                ),
+                HealthFinding(kind="missing_fields", severity="warning", values={"fields": "$vwap"}),
+            ),
+            conventions=Conventions(days_per_year=252, label_horizon=1, label_span=2),
+        )
+    )
+    health, _, rest = capsys.readouterr().out.partition("mine, linear")
+    linear, _, trees = rest.partition("mine, trees")
+    assert health.startswith("health: 1 serious, 1 warning; read this before the numbers")
+    assert "[1] serious: trees: The scores are constant" in health
+    assert "[2] warning: No instrument has $vwap" in health
+    assert [part.count("[1]") for part in (linear, trees)] == [0, 1]
+    assert [part.count("[2]") for part in (linear, trees)] == [2, 2]

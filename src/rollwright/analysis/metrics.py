@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 import pandas as pd
 
+from rollwright.analysis.health import HealthFinding
 from rollwright.backtest.risk import risk_analysis
 from rollwright.errors import DataError
 
@@ -74,17 +75,25 @@ class ShownMetric:
     key, label, value : str
     error : str
         The standard error; empty when there is none.
+    findings : tuple of int
+        The numbers, from 1, of the findings that make the value doubtful.
     """
 
     key: str
     label: str
     value: str
     error: str
+    findings: tuple[int, ...] = ()
 
     @property
     def text(self) -> str:
         """The value and its standard error in one line."""
         return f"{self.value} ± {self.error}" if self.error else self.value
+
+    @property
+    def mark(self) -> str:
+        """The numbers of its findings as people read them, ``[1] [3]``; "" when there are none."""
+        return " ".join(f"[{number}]" for number in self.findings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +118,17 @@ _LABELS: Final[dict[str, _Label]] = {
 }
 
 
-def show_metrics(metrics: Iterable[Metric], language: Literal["en", "zh"] = "en") -> list[ShownMetric]:
-    """Return label and text of each metric, in order; a standard error stands beside the metric it belongs to."""
+def show_metrics(
+    metrics: Iterable[Metric],
+    language: Literal["en", "zh"] = "en",
+    *,
+    findings: Sequence[HealthFinding] = (),
+    variant: str = "",
+) -> list[ShownMetric]:
+    """Return label and text of each metric, in order; a standard error stands beside the metric it belongs to.
+
+    Of `findings`, the numbers of those that make a metric of `variant` doubtful stand beside it.
+    """
     found = {metric.key: metric for metric in metrics}
     return [
         ShownMetric(
@@ -118,6 +136,7 @@ def show_metrics(metrics: Iterable[Metric], language: Literal["en", "zh"] = "en"
             label=_label(key, language),
             value=_format_value(metric),
             error=_format_value(found[key + _ERROR]) if key + _ERROR in found else "",
+            findings=tuple(number for number, one in enumerate(findings, 1) if one.touches(key, variant)),
         )
         for key, metric in found.items()
         if not (key.endswith(_ERROR) and key.removesuffix(_ERROR) in found)
@@ -148,12 +167,25 @@ def to_recorder_metrics(metrics: Iterable[Metric]) -> dict[str, float]:
     return {name: metric.value for metric, name in names.items() if name is not None}
 
 
-def metrics_to_json(metrics: Iterable[Metric]) -> dict[str, Any]:
-    """Return ``{key: {"value": …, "unit": …}}``; a value that is not defined is null."""
+def metrics_to_json(
+    metrics: Iterable[Metric], *, findings: Sequence[HealthFinding] = (), variant: str = ""
+) -> dict[str, Any]:
+    """Return ``{key: {"value": …, "unit": …}}``; a value that is not defined is null.
+
+    Where findings make a metric of `variant` doubtful, their kinds stand beside it, under ``findings``.
+    """
     return {
-        metric.key: {"value": metric.value if math.isfinite(metric.value) else None, "unit": metric.unit}
+        metric.key: {
+            "value": metric.value if math.isfinite(metric.value) else None,
+            "unit": metric.unit,
+            **({"findings": kinds} if (kinds := _doubts(metric.key, findings, variant)) else {}),
+        }
         for metric in metrics
     }
+
+
+def _doubts(key: str, findings: Sequence[HealthFinding], variant: str) -> list[str]:
+    return [one.kind for one in findings if one.touches(key.removesuffix(_ERROR), variant)]
 
 
 def metrics_from_json(data: Mapping[str, Any]) -> tuple[Metric, ...]:
@@ -174,17 +206,19 @@ def metrics_from_json(data: Mapping[str, Any]) -> tuple[Metric, ...]:
     )
 
 
-def backtest_metrics(report: pd.DataFrame) -> tuple[Metric, ...]:
+def backtest_metrics(report: pd.DataFrame, *, periods: float | None = None) -> tuple[Metric, ...]:
     """Return the metrics of a daily back-test, after costs.
 
     Parameters
     ----------
     report : DataFrame
         By session: ``return`` before costs, ``cost``, ``bench`` and ``turnover``, as fractions of the account.
+    periods : float, optional
+        Sessions of a year; those of the settings if not given.
     """
     net = report["return"] - report["cost"]
-    whole = risk_analysis(net)["risk"]
-    excess = risk_analysis(net - report["bench"])["risk"]
+    whole = risk_analysis(net, N=periods)["risk"]
+    excess = risk_analysis(net - report["bench"], N=periods)["risk"]
     return (
         Metric(key="annualized_return", value=float(whole["annualized_return"]), unit="fraction_per_year"),
         Metric(key="excess_return", value=float(excess["annualized_return"]), unit="fraction_per_year"),

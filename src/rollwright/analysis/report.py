@@ -12,9 +12,13 @@ from typing import Any, Final
 
 import pandas as pd
 
-from rollwright.analysis.metrics import Metric, show_metrics
+from rollwright.analysis.conventions import Conventions
+from rollwright.analysis.health import HealthFinding
+from rollwright.analysis.health_text import count_findings, describe_finding, name_severity
+from rollwright.analysis.metrics import Metric, ShownMetric, show_metrics
 from rollwright.analysis.report_figures import (
     Figure,
+    LabelUnit,
     WindowRow,
     draw_group_bars,
     draw_group_lines,
@@ -84,7 +88,11 @@ class CampaignReport:
     created : str
         Time of creation as text; the report reads no clock.
     notes : sequence of str
-        Warnings to read before the numbers.
+        Remarks to read with the numbers.
+    health : sequence of HealthFinding
+        What has to be known before the numbers are believed: it leads the page, and each number names its findings.
+    conventions : Conventions or None
+        What the numbers count in. Without it no label is taken for a return.
     config : str
         The YAML that made it.
     lang : {"en", "zh"}
@@ -95,6 +103,8 @@ class CampaignReport:
     facts: Sequence[tuple[str, str]] = ()
     created: str = ""
     notes: Sequence[str] = ()
+    health: Sequence[HealthFinding] = ()
+    conventions: Conventions | None = None
     config: str = ""
     lang: Language = "en"
 
@@ -123,21 +133,22 @@ def report_html(report: CampaignReport) -> str:
         raise ConfigError(f"there is no report in language `{report.lang}`", hint=f"known: {', '.join(LANGUAGES)}")
     words = LANGUAGES[report.lang]
     several = len(report.variants) > 1
+    unit = LabelUnit.of(report.conventions)
     figures: dict[str, Figure] = {}
     parts = []
     for number, variant in enumerate(report.variants, 1):
         suffix = f"-{number}" if several else ""
         windows = [_clean_window(window) for window in variant.windows]
-        charts = _make_figures(variant, windows, words)
+        charts = _make_figures(variant, windows, words, unit)
         figures |= {name + suffix: figure for name, figure in charts.items()}
         parts.append(
             {
                 "suffix": suffix,
                 "title": variant.name if several else "",
                 "charts": charts.keys(),
-                "metrics": show_metrics(variant.metrics, report.lang),
+                "metrics": _show(report, variant),
                 "windows": _make_window_rows(windows, words),
-                "coverage": _make_coverage_rows(variant),
+                "coverage": _make_coverage_rows(variant, words),
                 "expected_rows": variant.expected_rows,
                 "predicted_rows": variant.predicted_rows,
             }
@@ -153,6 +164,10 @@ def report_html(report: CampaignReport) -> str:
         words=words,
         facts=[(name_fact(report.lang, key), text) for key, text in [*_count_facts(report), *report.facts]],
         parts=parts,
+        health=_make_health_rows(report, several=several),
+        health_count=count_findings(tuple(report.health), report.lang),
+        conventions=[] if report.conventions is None else report.conventions.describe(report.lang),
+        groups_about=unit.describe(words),
         compared=_compare(report) if several else None,
         figures={name: _escape_json(figure) for name, figure in figures.items()},
         style=_read_resource(_STYLE),
@@ -161,11 +176,30 @@ def report_html(report: CampaignReport) -> str:
     )
 
 
+def _show(report: CampaignReport, variant: VariantReport) -> list[ShownMetric]:
+    return show_metrics(variant.metrics, report.lang, findings=report.health, variant=variant.name)
+
+
+def _make_health_rows(report: CampaignReport, *, several: bool) -> list[dict[str, str]]:
+    rows = []
+    for finding in report.health:
+        message, hint = describe_finding(finding, report.lang)
+        rows.append(
+            {
+                "severity": finding.severity,
+                "severity_text": name_severity(finding.severity, report.lang),
+                "message": f"{finding.variant}: {message}" if several and finding.variant else message,
+                "hint": hint,
+            }
+        )
+    return rows
+
+
 def _compare(report: CampaignReport) -> dict[str, Any]:
     """Return the metrics of all variants as a table: labels, and for each variant its name and texts."""
-    shown = {variant.name: show_metrics(variant.metrics, report.lang) for variant in report.variants}
+    shown = {variant.name: _show(report, variant) for variant in report.variants}
     labels = {metric.key: metric.label for metrics in shown.values() for metric in metrics}
-    texts = {name: {metric.key: metric.text for metric in metrics} for name, metrics in shown.items()}
+    texts = {name: {one.key: f"{one.text} {one.mark}".strip() for one in metrics} for name, metrics in shown.items()}
     rows = [(name, [found.get(key, "") for key in labels]) for name, found in texts.items()]
     return {"labels": list(labels.values()), "rows": rows}
 
@@ -178,7 +212,9 @@ def _count_facts(report: CampaignReport) -> list[tuple[str, str]]:
     return facts if days is None else [*facts, ("days", f"{days:,}")]
 
 
-def _make_figures(variant: VariantReport, windows: Sequence[WindowRow], words: Words) -> dict[str, Figure]:
+def _make_figures(
+    variant: VariantReport, windows: Sequence[WindowRow], words: Words, unit: LabelUnit
+) -> dict[str, Figure]:
     ic = _with_columns(variant.ic, ("ic",), "ic")
     backtest = _with_columns(variant.backtest, ("return",), "backtest")
     figures: dict[str, Figure] = {}
@@ -187,10 +223,10 @@ def _make_figures(variant: VariantReport, windows: Sequence[WindowRow], words: W
     if backtest is not None:
         figures["performance"] = draw_performance(backtest, words)
     if ic is not None:
-        figures["ic"] = draw_ic(ic, words)
+        figures["ic"] = draw_ic(ic, words, label_span=unit.span)
     if variant.groups is not None and len(variant.groups):
-        figures["group_lines"] = draw_group_lines(variant.groups, words)
-        figures["group_bars"] = draw_group_bars(variant.groups, words)
+        figures["group_lines"] = draw_group_lines(variant.groups, words, unit)
+        figures["group_bars"] = draw_group_bars(variant.groups, words, unit)
     return figures
 
 
@@ -234,10 +270,11 @@ def _make_window_rows(windows: Sequence[WindowRow], words: Words) -> list[dict[s
     ]
 
 
-def _make_coverage_rows(variant: VariantReport) -> list[tuple[str, str, str]]:
+def _make_coverage_rows(variant: VariantReport, words: Words) -> list[tuple[str, str, str]]:
     whole = variant.expected_rows
     return [
-        (cause, f"{rows:,}", "" if not whole else f"{rows / whole:.2%}") for cause, rows in variant.coverage.items()
+        (words.get(cause, cause), f"{rows:,}", "" if not whole else f"{rows / whole:.2%}")
+        for cause, rows in variant.coverage.items()
     ]
 
 

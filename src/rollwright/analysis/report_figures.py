@@ -15,10 +15,20 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import pandas as pd
 
+from rollwright.analysis.conventions import Conventions
 from rollwright.analysis.report_text import Words
 from rollwright.analysis.signal import rolling_mean, standard_error
 
-__all__ = ["Figure", "WindowRow", "draw_group_bars", "draw_group_lines", "draw_ic", "draw_performance", "draw_timeline"]
+__all__ = [
+    "Figure",
+    "LabelUnit",
+    "WindowRow",
+    "draw_group_bars",
+    "draw_group_lines",
+    "draw_ic",
+    "draw_performance",
+    "draw_timeline",
+]
 
 Figure: TypeAlias = "dict[str, Any]"
 DateRange: TypeAlias = "tuple[pd.Timestamp, pd.Timestamp]"
@@ -68,6 +78,42 @@ class WindowRow:
     best_iteration: int | None = None
     seconds: float | None = None
     recorder: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelUnit:
+    """What the label is measured in, and how figures of it are to be counted.
+
+    Attributes
+    ----------
+    horizon : int or None
+        Sessions over which the return that the label is runs; None when it is no known return.
+    span : int or None
+        Sessions of future that it reads.
+    """
+
+    horizon: int | None = None
+    span: int | None = None
+
+    @classmethod
+    def of(cls, conventions: Conventions | None) -> LabelUnit:
+        """Return the unit that `conventions` tell."""
+        if conventions is None:
+            return cls()
+        return cls(horizon=conventions.label_horizon, span=conventions.label_span)
+
+    def describe(self, words: Words) -> str:
+        """Return how the figures of score groups are counted."""
+        if self.horizon is None:
+            return words["groups_about"] + words["groups_own_unit"]
+        if self.horizon == 1:
+            return words["groups_about"]
+        return words["groups_about"] + words["groups_several"].format(horizon=self.horizon)
+
+    def name(self, words: Words, key: str) -> str:
+        """Return the title of an axis, ``KEY_one``, ``KEY_several`` or ``KEY_own`` by the horizon."""
+        kind = "own" if self.horizon is None else "one" if self.horizon == 1 else "several"
+        return words[f"{key}_{kind}"].format(horizon=self.horizon)
 
 
 def draw_timeline(windows: Sequence[WindowRow], ic: pd.DataFrame | None, words: Words) -> Figure:
@@ -197,7 +243,7 @@ def draw_performance(backtest: pd.DataFrame, words: Words) -> Figure:
     return {"data": traces, "layout": layout}
 
 
-def draw_ic(ic: pd.DataFrame, words: Words, *, window: int = ROLLING) -> Figure:
+def draw_ic(ic: pd.DataFrame, words: Words, *, window: int = ROLLING, label_span: int | None = None) -> Figure:
     """Return the daily IC as bars, its rolling mean, the mean with two standard errors, and the rolling Rank IC."""
     days = _format_days(ic.index)
     daily = ic["ic"]
@@ -223,7 +269,7 @@ def draw_ic(ic: pd.DataFrame, words: Words, *, window: int = ROLLING) -> Figure:
         "xaxis": _make_date_axis(words),
         "yaxis": {"title": {"text": words["ic_axis"]}, "tickformat": ".2f", "automargin": True},
     }
-    mean, error = float(daily.mean()) if daily.notna().any() else math.nan, standard_error(daily)
+    mean, error = float(daily.mean()) if daily.notna().any() else math.nan, standard_error(daily, label_span=label_span)
     if math.isfinite(mean) and math.isfinite(error):
         band = {"xref": "paper", "x0": 0, "x1": 1, "y0": mean - 2 * error, "y1": mean + 2 * error}
         layout["shapes"] = [
@@ -238,34 +284,46 @@ def draw_ic(ic: pd.DataFrame, words: Words, *, window: int = ROLLING) -> Figure:
     return {"data": traces, "layout": layout}
 
 
-def draw_group_lines(groups: pd.DataFrame, words: Words) -> Figure:
-    """Return the return of each score group above the mean of all, added up over the days."""
+def draw_group_lines(groups: pd.DataFrame, words: Words, unit: LabelUnit) -> Figure:
+    """Return the return of each score group above the mean of all, added up over the days.
+
+    A label that is the return over `h` sessions counts with one part in `h` each day, as do `h` holdings of which one
+    is renewed a day: added up whole, it would count every session `h` times. A label that is no known return is added
+    up in its own unit.
+    """
     days = _format_days(groups.index)
-    above = groups.sub(groups.mean(axis=1), axis=0).fillna(0.0).cumsum()
+    above = groups.sub(groups.mean(axis=1), axis=0).fillna(0.0).cumsum() / (unit.horizon or 1)
     colours = _pick_colours(groups.shape[1])
+    known = unit.horizon is not None
     traces = [
-        _draw_line(days, above[name], _group_name(place, words), colours[place], percent=True)
+        _draw_line(days, above[name], _group_name(place, words), colours[place], percent=known)
         for place, name in enumerate(groups.columns)
     ]
     layout = _make_layout(330)
     layout |= {
         "xaxis": _make_date_axis(words),
-        "yaxis": {"title": {"text": words["group_axis"]}, "tickformat": ".0%", "automargin": True},
+        "yaxis": {"title": {"text": unit.name(words, "group_axis")}, "automargin": True}
+        | ({"tickformat": ".1%" if float(above.abs().max().max()) < 0.05 else ".0%"} if known else {}),
     }
     return {"data": traces, "layout": layout}
 
 
-def draw_group_bars(groups: pd.DataFrame, words: Words) -> Figure:
-    """Return the mean daily return of each score group above the mean of all, in basis points, with its error."""
+def draw_group_bars(groups: pd.DataFrame, words: Words, unit: LabelUnit) -> Figure:
+    """Return the mean return of each score group above the mean of all, over the label's horizon, with two errors.
+
+    In basis points where the label is a known return, else in the label's own unit.
+    """
     above = groups.sub(groups.mean(axis=1), axis=0)
-    errors = [standard_error(above[name]) * 2e4 for name in groups.columns]
+    scale = 1e4 if unit.horizon is not None else 1.0
+    errors = [standard_error(above[name], label_span=unit.span) * 2 * scale for name in groups.columns]
+    number = f"%{{y:.2f}} {words['basis_points']}" if unit.horizon is not None else "%{y:.4g}"
     trace: Figure = {
         "type": "bar",
         "x": [_group_name(place, words) for place in range(groups.shape[1])],
-        "y": _round_numbers(above.mean() * 1e4),
+        "y": _round_numbers(above.mean() * scale),
         "marker": {"color": _pick_colours(groups.shape[1])},
         "error_y": {"type": "data", "array": _round_numbers(errors), "color": GREY, "thickness": 1.5},
-        "hovertemplate": "%{x}: %{y:.2f} bp<extra></extra>",
+        "hovertemplate": f"%{{x}}: {number}<extra></extra>",
         "showlegend": False,
     }
     layout = _make_layout(330)
@@ -273,7 +331,7 @@ def draw_group_bars(groups: pd.DataFrame, words: Words) -> Figure:
         "hovermode": "closest",
         "bargap": 0.35,
         "xaxis": {"type": "category"},
-        "yaxis": {"title": {"text": words["group_mean_axis"]}, "automargin": True},
+        "yaxis": {"title": {"text": unit.name(words, "group_mean_axis")}, "automargin": True},
     }
     return {"data": [trace], "layout": layout}
 

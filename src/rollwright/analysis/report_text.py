@@ -34,8 +34,9 @@ _EN: Final[dict[str, str]] = {
     ),
     "groups": "Score groups",
     "groups_about": (
-        "Each day the instruments are cut into groups by score, the first being the best; a group's return is the mean "
-        "label of its instruments. Shown is the return above the mean of all groups."
+        "Each day the instruments are cut into groups by score, the first being the best; a group's return is the "
+        "mean label of its instruments. Equal scores share the groups that they reach into. Shown is what is above the "
+        "mean of all groups."
     ),
     "windows": "Windows",
     "coverage": "Coverage",
@@ -68,10 +69,29 @@ _EN: Final[dict[str, str]] = {
     "return_axis": "sum of daily returns",
     "drawdown_axis": "drawdown",
     "group": "group",
-    "group_axis": "sum of daily excess",
-    "group_mean_axis": "mean daily excess (basis points)",
+    "groups_several": (
+        " The label is the {horizon}-session return: the curves count a part of 1/{horizon} of it each session, as an "
+        "account does that is spread over {horizon} overlapping holdings; the bars show it whole, and their errors "
+        "allow for the overlap."
+    ),
+    "groups_own_unit": " The label is not known to be a return: its figures are in its own unit.",
+    "group_axis_one": "sum of daily excess return",
+    "group_axis_several": "sum of excess, 1/{horizon} of the {horizon}-session return",
+    "group_axis_own": "sum of excess label",
+    "group_mean_axis_one": "mean excess, 1-session return (bp)",
+    "group_mean_axis_several": "mean excess, {horizon}-session return (bp)",
+    "group_mean_axis_own": "mean excess label",
+    "basis_points": "bp",
     "group_lines": "Added up over the walk",
-    "group_bars": "Mean per day, with two standard errors",
+    "group_bars": "Mean, with two standard errors",
+    "health": "Health",
+    "health_about": "Read this before any number. A number in brackets beside a figure names a finding about it.",
+    "healthy": "Nothing was found that stands against reading the numbers as they are.",
+    "hint": "What to do",
+    "conventions": "How the numbers are counted",
+    "no series": "no series",
+    "suspended": "suspended",
+    "dropped": "dropped by a processor",
     "cause": "Cause",
     "share": "Share",
     "expected": "In the universe",
@@ -101,7 +121,9 @@ _ZH: Final[dict[str, str]] = {
     "ic": "信息系数 IC",
     "ic_about": "当日各标的预测分数与标签的相关系数。阴影为均值上下两个标准误（Newey–West）。",
     "groups": "分组收益",
-    "groups_about": "每日按分数分组，第一组分数最高；组收益为组内标签均值。图中为相对各组平均的超额。",
+    "groups_about": (
+        "每日按分数分组，第一组分数最高；组收益为组内标签均值；分数相同的标的按比例分属各组。图中为相对各组平均的超额。"
+    ),
     "windows": "窗口明细",
     "coverage": "覆盖率",
     "coverage_about": "预测区间内股票池的成员数，以及部分成员没有分数的原因。",
@@ -133,10 +155,28 @@ _ZH: Final[dict[str, str]] = {
     "return_axis": "日收益累加",
     "drawdown_axis": "回撤",
     "group": "第",
-    "group_axis": "日超额累加",
-    "group_mean_axis": "日均超额（基点）",
+    "groups_several": (
+        "标签为 {horizon} 日收益：曲线每日只计其 1/{horizon}，相当于把资金分成 {horizon} 份重叠持有；"
+        "柱图为完整的 {horizon} 日收益，标准误已计入重叠。"
+    ),
+    "groups_own_unit": "无法确认标签是收益：数字以标签自身单位表示。",
+    "group_axis_one": "日超额累加",
+    "group_axis_several": "{horizon} 日收益的 1/{horizon} 超额累加",
+    "group_axis_own": "标签超额累加",
+    "group_mean_axis_one": "1 日收益平均超额（基点）",
+    "group_mean_axis_several": "{horizon} 日收益平均超额（基点）",
+    "group_mean_axis_own": "标签平均超额",
+    "basis_points": "基点",
     "group_lines": "区间累加",
-    "group_bars": "日均值与两个标准误",
+    "group_bars": "均值与两个标准误",
+    "health": "健康检查",
+    "health_about": "请先阅读本节再看数字。数字旁的方括号编号指向影响它的问题。",
+    "healthy": "未发现妨碍如实阅读数字的问题。",
+    "hint": "建议",
+    "conventions": "数字的口径",
+    "no series": "无行情",
+    "suspended": "停牌",
+    "dropped": "被处理器剔除",
     "cause": "原因",
     "share": "占比",
     "expected": "股票池成员",

@@ -28,6 +28,7 @@ from rollwright.analysis.panel import (
     share_places,
     take_column,
 )
+from rollwright.backtest.risk import standard_deviation
 from rollwright.errors import DataError
 
 __all__ = [
@@ -123,18 +124,21 @@ def calc_ic(
     return (ic.dropna(), ric.dropna()) if dropna else (ic, ric)
 
 
-def summarise(ic: pd.Series, ric: pd.Series, *, lags: int | None = None) -> SignalSummary:
+def summarise(
+    ic: pd.Series, ric: pd.Series, *, lags: int | None = None, label_span: int | None = None
+) -> SignalSummary:
     """Return mean, information ratio and standard error of daily coefficients; days without a value do not count.
 
-    The information ratio is NaN with fewer than two days, or when all days are equal.
+    The information ratio is NaN with fewer than two days, or when all days are equal. `lags` and `label_span` are those
+    of `standard_error`.
     """
     return SignalSummary(
         ic=_mean(ic),
         icir=_ratio(ic),
         rank_ic=_mean(ric),
         rank_icir=_ratio(ric),
-        ic_error=standard_error(ic, lags=lags),
-        rank_ic_error=standard_error(ric, lags=lags),
+        ic_error=standard_error(ic, lags=lags, label_span=label_span),
+        rank_ic_error=standard_error(ric, lags=lags, label_span=label_span),
         days=int(ic.notna().sum()),
     )
 
@@ -144,7 +148,7 @@ def newey_west_lags(days: int) -> int:
     return math.floor(4 * (days / 100) ** (2 / 9)) if days > 0 else 0
 
 
-def standard_error(values: pd.Series, *, lags: int | None = None) -> float:
+def standard_error(values: pd.Series, *, lags: int | None = None, label_span: int | None = None) -> float:
     """Return the standard error of the mean of a daily series, allowing for its autocorrelation.
 
     ``se² = (g_0 + 2 Σ_{j=1..L} (1 − j/(L+1)) g_j) / n`` with ``g_j = Σ_t (x_t − m)(x_{t−j} − m) / n`` (Newey and West,
@@ -154,25 +158,39 @@ def standard_error(values: pd.Series, *, lags: int | None = None) -> float:
     Parameters
     ----------
     lags : int, optional
-        L. None takes `newey_west_lags`; 0 gives the plain error ``std(ddof=1) / sqrt(n)``. More than ``n - 1`` count
-        as ``n - 1``, in the weights too: there are no further pairs. (statsmodels keeps the larger L in the weights.)
+        L. None takes `newey_west_lags`, and at least ``label_span - 1``; 0 gives the plain error
+        ``std(ddof=1) / sqrt(n)``.
+    label_span : int, optional
+        Sessions of future that the label reads. Labels of sessions that are closer to each other than that may share
+        returns, and an error over fewer lags would be too small.
 
     Returns
     -------
     float
-        NaN with fewer than two values.
+        NaN with fewer than two values, and when `label_span` asks for as many lags as there are values, or more: so few
+        labels, which all overlap, say nothing about how much they vary.
+
+    Raises
+    ------
+    DataError
+        For `lags` that are negative, or not fewer than the two or more values there are.
     """
     known = values.to_numpy(dtype=np.float64)
     known = known[~np.isnan(known)]
     count = len(known)
+    if lags is not None and lags < 0:
+        raise DataError(f"{lags} lags: a number from 0 is needed")
     if count < 2:
         return math.nan
-    width = newey_west_lags(count) if lags is None else lags
-    if width < 0:
-        raise DataError(f"{width} lags: a number from 0 is needed")
+    if lags is not None and lags >= count:
+        raise DataError(
+            f"{lags} lags and {count} values: there are no pairs so far apart", hint=f"take at most {count - 1}"
+        )
+    width = max(newey_west_lags(count), (label_span or 1) - 1) if lags is None else lags
+    if width >= count:
+        return math.nan
     if width == 0:
         return float(known.std(ddof=1) / math.sqrt(count))
-    width = min(width, count - 1)
     centred = known - known.mean()
     total = float(centred @ centred)
     for lag in range(1, width + 1):
@@ -329,5 +347,5 @@ def _mean(values: pd.Series) -> float:
 
 
 def _ratio(values: pd.Series) -> float:
-    spread = float(values.std(ddof=1)) if values.notna().sum() > 1 else math.nan
+    spread = standard_deviation(values.dropna().to_numpy(dtype=np.float64))
     return float(values.mean()) / spread if spread > 0 else math.nan

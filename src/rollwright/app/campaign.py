@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright import __version__
-from rollwright.app.data import list_data_warnings
+from rollwright.app.data import examine_demo
 from rollwright.app.pool import WindowNames
 from rollwright.campaign.config import CampaignConfig, read_config
 from rollwright.campaign.plan import CampaignPlan, WindowKey, make_plan, plan_once
@@ -276,7 +276,7 @@ def _finish(
             source=source,
             region=campaign.settings.data.region,
             folder=campaign.results,
-            notes=[*(leak.text for leak in plan.leaks), *list_data_warnings(source, campaign.context)],
+            findings=examine_demo(campaign.context),
             facts=[("reused", str(len(submission.reused))), ("version", __version__)],
             created=f"{SystemClock().now():%Y-%m-%d %H:%M} UTC",
         )

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from rollwright.analysis.health import HealthFinding
 from rollwright.config.context import Context, current_settings
 from rollwright.config.settings import PROJECT_FILE, STATE_DIR, Settings
 from rollwright.core.atomic import write_text
@@ -19,7 +20,6 @@ from rollwright.market.folder.layout import BASE_FIELDS, normalize_freq
 from rollwright.market.folder.provider import QlibProvider, folder_from_settings, provider_from_settings
 from rollwright.market.ingest.check import CheckReport, check_data
 from rollwright.market.ingest.importer import import_market
-from rollwright.market.source import DataSource
 
 __all__ = [
     "DEMO_FILE",
@@ -29,15 +29,14 @@ __all__ = [
     "check_market",
     "describe_market",
     "describe_use",
+    "examine_demo",
     "import_market",
-    "list_data_warnings",
     "make_demo",
     "prepare_demo",
 ]
 
 DEMO_FILE: Final = "demo.yaml"
 DATA_DIR: Final = "data"
-PRICE_FIELDS: Final = ("open", "high", "low", "close", "volume", "vwap")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,21 +174,13 @@ def _open_provider(path: Path | str | None, freq: str | None, settings: Settings
     return provider_from_settings(present.with_values({"data.freq": freq}, origin="argument"))
 
 
-def list_data_warnings(source: DataSource, context: Context) -> list[str]:
-    """Return a warning for each property of the market data that affects how to read the results."""
-    notes: list[str] = []
-    missing = source.missing_fields(PRICE_FIELDS)
-    if missing:
-        names = ", ".join(f"${name}" for name in missing)
-        notes.append(f"No instrument has {names}: everything computed from it is NaN.")
+def examine_demo(context: Context) -> list[HealthFinding]:
+    """Return that the market is the demo's, if it is: a signal is planted in it."""
     facts = read_demo(folder_from_settings(context.settings)) if context.market is None else None
-    if facts:
-        notes.append(
-            f"This market is synthetic. A signal with an IC of {facts['planted_ic']:.3f} is planted in it "
-            f"(over its whole history it came out as {facts['realised_ic']:.4f}); nothing here says anything about "
-            "a real market."
-        )
-    return notes
+    if not facts:
+        return []
+    values = {"planted": facts["planted_ic"], "realised": facts["realised_ic"]}
+    return [HealthFinding(kind="synthetic_market", severity="note", values=values, metrics=())]
 
 
 def prepare_demo(folder: Path, *, tell: Callable[[str], None]) -> Path:

@@ -61,7 +61,9 @@ class BacktestResult:
         ``price``, ``value``, ``cost``; in the order they were made.
     strategy : TopkDropoutStrategy
     costs : Costs
-        The terms as they were applied.
+        The terms as they were applied: without factors, without lots.
+    benchmark_gaps : int
+        Sessions after the first on which the benchmark had no value of its own; it counts as unchanged there.
     """
 
     report: pd.DataFrame
@@ -69,6 +71,7 @@ class BacktestResult:
     trades: pd.DataFrame
     strategy: TopkDropoutStrategy
     costs: Costs
+    benchmark_gaps: int = 0
 
     @property
     def net_return(self) -> pd.Series[float]:
@@ -167,11 +170,12 @@ def backtest(
     bench = _load_benchmark(benchmark, source, index, low, high + 1, scores, changes)
     columns = pd.Index(names, name="instrument")
     return BacktestResult(
-        report=_make_report(made, index, bench),
+        report=_make_report(made, index, np.where(np.isfinite(bench), bench, 0.0)),
         positions=_make_positions(made, index, columns),
         trades=_make_trades(made, index, columns),
         strategy=strategy,
-        costs=terms,
+        costs=terms if market.factor is not None else replace(terms, trade_unit=None),
+        benchmark_gaps=int((~np.isfinite(bench[1:])).sum()),
     )
 
 
@@ -353,7 +357,7 @@ def _load_benchmark(
     scores: NDArray[np.float64],
     changes: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the daily change of the benchmark, 0 where it has none."""
+    """Return the daily change of the benchmark, NaN where it has none; without a benchmark it is 0."""
     found: NDArray[np.float64]
     if benchmark is None:
         return np.zeros(len(index))
@@ -362,10 +366,10 @@ def _load_benchmark(
     elif benchmark == "mean":
         counted = np.isfinite(changes) & _find_members(scores)
         total: NDArray[np.float64] = np.where(counted, changes, 0.0).sum(axis=1, dtype=np.float64)
-        found = np.divide(total, np.maximum(counted.sum(axis=1), 1), dtype=np.float64)
+        found = np.where(counted.any(axis=1), total / np.maximum(counted.sum(axis=1), 1), np.nan)
     else:
         found = _load_prices(source, (benchmark,), start, stop, settle=False)[1][:, 0]
-    return np.where(np.isfinite(found), found, 0.0)
+    return found
 
 
 def _find_members(scores: NDArray[np.float64]) -> NDArray[np.bool_]:

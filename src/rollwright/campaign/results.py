@@ -11,6 +11,16 @@ from typing import Any, Final
 
 import pandas as pd
 
+from rollwright.analysis.conventions import BacktestTerms, Conventions
+from rollwright.analysis.health import (
+    ACCOUNT,
+    HealthFinding,
+    examine_account,
+    examine_scores,
+    findings_from_json,
+    sort_findings,
+)
+from rollwright.analysis.health_text import describe_finding
 from rollwright.analysis.metrics import (
     Metric,
     backtest_metrics,
@@ -20,11 +30,13 @@ from rollwright.analysis.metrics import (
 from rollwright.analysis.report import CampaignReport, VariantReport, WindowRow, render_report
 from rollwright.analysis.signal import calc_ic, group_returns, summarise
 from rollwright.backtest.costs import Costs
-from rollwright.backtest.daily import backtest_topk
+from rollwright.backtest.daily import BacktestResult, backtest_topk
+from rollwright.backtest.risk import periods_per_year
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.collect_windows import VariantPrediction, collect_windows
 from rollwright.campaign.config import BacktestConfig, CampaignConfig
+from rollwright.campaign.health import examine_market, examine_models, examine_plan
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.codecs.registry import codecs
 from rollwright.core.atomic import write_atomically, write_text
@@ -43,7 +55,7 @@ __all__ = [
     "read_summary",
 ]
 
-SUMMARY_FORMAT: Final = 1
+SUMMARY_FORMAT: Final = 2
 PRED_FILE: Final = "pred.parquet"
 LABEL_FILE: Final = "label.parquet"
 SUMMARY_FILE: Final = "summary.json"
@@ -84,13 +96,19 @@ class CampaignResult:
     files : mapping of str to Path
         ``summary`` and ``report``.
     notes : tuple of str
-        Warnings to read with the numbers.
+        Remarks to read with the numbers.
+    health : tuple of HealthFinding
+        What has to be known before the numbers are believed, the most serious first.
+    conventions : Conventions
+        What the numbers count in.
     """
 
     name: str
     variants: tuple[VariantResult, ...]
     files: Mapping[str, Path]
     notes: tuple[str, ...]
+    health: tuple[HealthFinding, ...]
+    conventions: Conventions
 
     def to_json(self, *, beside: Path | None = None) -> dict[str, Any]:
         """Return everything as JSON: the values that the terminal and the report make their text of.
@@ -103,19 +121,35 @@ class CampaignResult:
         return {
             "format": SUMMARY_FORMAT,
             "name": self.name,
+            "health": [_finding_to_json(finding) for finding in self.health],
             "variants": {
                 result.variant: {
                     "windows": result.windows,
                     "days": result.days,
                     "rows": result.rows,
-                    "metrics": metrics_to_json(result.metrics),
+                    "metrics": metrics_to_json(result.metrics, findings=self.health, variant=result.variant),
                     "files": _paths_to_json(result.files, beside),
                 }
                 for result in self.variants
             },
+            "conventions": self.conventions.to_json(),
             "files": _paths_to_json(self.files, beside),
             "notes": list(self.notes),
         }
+
+
+def _finding_to_json(finding: HealthFinding) -> dict[str, Any]:
+    """Return a finding with its words in English."""
+    message, hint = describe_finding(finding)
+    return {
+        "kind": finding.kind,
+        "severity": finding.severity,
+        "message": message,
+        "hint": hint,
+        "variant": finding.variant,
+        "metrics": list(finding.metrics),
+        "values": dict(finding.values),
+    }
 
 
 def _paths_to_json(files: Mapping[str, Path], beside: Path | None) -> dict[str, str]:
@@ -155,6 +189,8 @@ def read_summary(path: Path) -> CampaignResult:
             variants=tuple(_variant_from_json(name, part, path.parent) for name, part in data["variants"].items()),
             files={name: path.parent / file for name, file in data["files"].items()},
             notes=tuple(data["notes"]),
+            health=findings_from_json(data["health"]),
+            conventions=Conventions.from_json(data["conventions"]),
         )
     except (DataError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptFileError(
@@ -213,7 +249,7 @@ def make_results(
     source: DataSource,
     region: str,
     folder: Path,
-    notes: Sequence[str],
+    findings: Sequence[HealthFinding],
     facts: Sequence[tuple[str, str]],
     created: str,
 ) -> CampaignResult:
@@ -234,8 +270,10 @@ def make_results(
     region : str
         Market whose trading rules the back-test follows.
     folder : Path
-    notes, facts : sequences
-        Warnings, and facts (key, text) for the small print of the report.
+    findings : sequence of HealthFinding
+        What is known of the market beside its data; what plan, data and scores show is found here.
+    facts : sequence of (str, str)
+        Facts (key, text) for the small print of the report.
     created : str
         Time of creation, shown in the report only.
 
@@ -254,14 +292,26 @@ def make_results(
         max_missing_share=config.collect.max_missing_share,
     )
     judged = [
-        _judge_variant(prediction, recorders, config=config, source=source, region=region, folder=folder)
+        _judge_variant(prediction, recorders, plan=plan, config=config, source=source, region=region, folder=folder)
         for prediction in predictions
     ]
+    universe = name_universe(config)
+    names = sorted({name for part in predictions for name in part.pred.index.get_level_values("instrument").unique()})
+    conventions = _make_conventions(plan, config.backtest, judged[0].costs, source)
     result = CampaignResult(
         name=plan.name,
-        variants=tuple(outcome for outcome, _ in judged),
+        variants=tuple(one.result for one in judged),
         files={"summary": folder / SUMMARY_FILE, "report": folder / REPORT_FILE},
-        notes=tuple(mask_secrets(note) for note in (*notes, *config.report.notes)),
+        notes=tuple(mask_secrets(note) for note in config.report.notes),
+        health=sort_findings(
+            [
+                *examine_plan(plan, source.calendar()),
+                *examine_market(source, universe, names, plan.test_range, since=_find_start(plan)),
+                *(finding for one in judged for finding in one.findings),
+                *findings,
+            ]
+        ),
+        conventions=conventions,
     )
     for prediction, outcome in zip(predictions, result.variants, strict=True):
         for path, frame in (
@@ -273,10 +323,12 @@ def make_results(
     write_text(result.files["summary"], summary + "\n")
     page = CampaignReport(
         name=config.report.title or plan.name,
-        variants=[shown for _, shown in judged],
+        variants=[one.report for one in judged],
         facts=facts,
         created=created,
         notes=result.notes,
+        health=result.health,
+        conventions=conventions,
         config=mask_secrets(text),
         lang=config.report.lang,
     )
@@ -284,23 +336,49 @@ def make_results(
     return result
 
 
+def _find_start(plan: CampaignPlan) -> Session:
+    return min(start for window in plan.windows for start, _ in window.segments.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """The results of one variant, its part of the report, its findings, and what trading cost."""
+
+    result: VariantResult
+    report: VariantReport
+    findings: list[HealthFinding]
+    costs: Costs | None
+
+
 def _judge_variant(
     prediction: VariantPrediction,
     recorders: Mapping[WindowKey, Recorder],
     *,
+    plan: CampaignPlan,
     config: CampaignConfig,
     source: DataSource,
     region: str,
     folder: Path,
-) -> tuple[VariantResult, VariantReport]:
-    """Return the results of one variant and its part of the report; nothing is written."""
+) -> _Judged:
+    """Return the results of one variant, its part of the report and its findings; nothing is written."""
     pred, label = prediction.pred, prediction.label
     ic, ric = calc_ic(pred, label)
-    metrics = summarise(ic, ric).metrics()
-    account = None
+    metrics = summarise(ic, ric, label_span=plan.label_span).metrics()
+    rows = _make_window_rows(prediction, recorders, source.calendar(), ic, ric)
+    topk = None if config.backtest is None else config.backtest.topk
+    findings = [
+        *examine_models(row.best_iteration for row in rows),
+        *examine_scores(pred, label, ic, topk=topk, label_span=plan.label_span),
+    ]
+    account = costs = None
     if config.backtest is not None:
-        account = _backtest(pred, config.backtest, source, region)
-        metrics += backtest_metrics(account)
+        made = _backtest(pred, config.backtest, source, region)
+        account, costs = made.report, made.costs
+        metrics += backtest_metrics(account, periods=periods_per_year(source.freq))
+        benchmark = config.backtest.benchmark
+        if config.backtest.n_drop == 0:
+            findings.append(HealthFinding(kind="never_sells", severity="warning", metrics=ACCOUNT))
+        findings += examine_account(account, benchmark=benchmark, benchmark_gaps=made.benchmark_gaps)
     place = folder if prediction.variant == ONLY_VARIANT else folder / prediction.variant
     result = VariantResult(
         variant=prediction.variant,
@@ -315,7 +393,7 @@ def _judge_variant(
         name=prediction.variant,
         metrics=metrics,
         days=result.days,
-        windows=_make_window_rows(prediction, recorders, source.calendar(), ic, ric),
+        windows=rows,
         ic=pd.DataFrame({"ic": ic, "ric": ric}),
         groups=group_returns(pred, label, config.report.groups),
         backtest=account,
@@ -323,10 +401,16 @@ def _judge_variant(
         expected_rows=coverage.expected if coverage else None,
         predicted_rows=coverage.predicted if coverage else None,
     )
-    return result, report
+    only = prediction.variant == ONLY_VARIANT
+    return _Judged(
+        result=result,
+        report=report,
+        findings=findings if only else [replace(finding, variant=prediction.variant) for finding in findings],
+        costs=costs,
+    )
 
 
-def _backtest(pred: pd.DataFrame, config: BacktestConfig, source: DataSource, region: str) -> pd.DataFrame:
+def _backtest(pred: pd.DataFrame, config: BacktestConfig, source: DataSource, region: str) -> BacktestResult:
     usual = Costs.for_region(region)
     costs = replace(
         usual,
@@ -342,7 +426,31 @@ def _backtest(pred: pd.DataFrame, config: BacktestConfig, source: DataSource, re
         costs=costs,
         account=config.account,
         benchmark=config.benchmark,
-    ).report
+    )
+
+
+def _make_conventions(
+    plan: CampaignPlan, config: BacktestConfig | None, costs: Costs | None, source: DataSource
+) -> Conventions:
+    terms = None
+    if config is not None and costs is not None:
+        terms = BacktestTerms(
+            topk=config.topk,
+            n_drop=config.n_drop,
+            account=config.account,
+            benchmark=config.benchmark,
+            open_cost=costs.open_cost,
+            close_cost=costs.close_cost,
+            min_cost=costs.min_cost,
+            trade_unit=costs.trade_unit,
+            limit_threshold=costs.limit_threshold,
+        )
+    return Conventions(
+        days_per_year=periods_per_year(source.freq),
+        label_horizon=None if plan.label is None else plan.label.horizon,
+        label_span=plan.label_span,
+        backtest=terms,
+    )
 
 
 def _make_window_rows(

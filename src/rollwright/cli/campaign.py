@@ -159,24 +159,48 @@ def show_tracking(settings: Settings) -> None:
 
 
 def show_result(result: CampaignResult) -> None:
-    """Print the headline numbers of each variant and where the files are."""
+    """Print what stands against the numbers, the numbers of each variant, how they count, and where the files are."""
     from rich.console import Console  # noqa: PLC0415 - keeps --help light
+    from rich.markup import escape  # noqa: PLC0415 - keeps --help light
     from rich.table import Table  # noqa: PLC0415 - keeps --help light
 
     from rollwright.analysis.metrics import show_metrics  # noqa: PLC0415 - keeps --help light
 
+    _show_health(result)
     for variant in result.variants:
         name = result.name if len(result.variants) == 1 else f"{result.name}, {variant.variant}"
-        print_text(f"{name}: {variant.windows} windows, {variant.days} days, {variant.rows:,} predictions")
+        print(f"{name}: {variant.windows} windows, {variant.days} days, {variant.rows:,} predictions")
+        shown = show_metrics(variant.metrics, findings=result.health, variant=variant.variant)
+        doubted = any(metric.findings for metric in shown)
         table = Table()
         table.add_column("measure")
         table.add_column("value", justify="right")
-        for metric in show_metrics(variant.metrics):
-            table.add_row(metric.label, metric.text)
+        if doubted:
+            table.add_column("findings")
+        for metric in shown:
+            table.add_row(metric.label, metric.text, *([escape(metric.mark)] if doubted else []))
         Console().print(table)
         for label, path in variant.files.items():
-            print_text(f"{label:<12} {path}")
+            print(f"{label:<12} {path}")
+    for line in result.conventions.describe():
+        print(line)
     for note in result.notes:
         stderr.print(f"note: {note}")
     for label, path in result.files.items():
         print_text(f"{label:<12} {path}")
+
+
+def _show_health(result: CampaignResult) -> None:
+    """Print what has to be known before the numbers are believed, numbered as the table refers to it."""
+    from rollwright.analysis.health_text import count_findings, describe_finding  # noqa: PLC0415 - keeps --help light
+
+    if not result.health:
+        print("health: nothing was found that stands against reading the numbers as they are")
+        return
+    print(f"health: {count_findings(result.health)}; read this before the numbers")
+    for number, finding in enumerate(result.health, 1):
+        message, hint = describe_finding(finding)
+        about = f"{finding.variant}: " if finding.variant and len(result.variants) > 1 else ""
+        print(f"  [{number}] {finding.severity}: {about}{message}")
+        if hint:
+            print(f"      hint: {hint}")

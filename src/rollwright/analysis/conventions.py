@@ -1,0 +1,156 @@
+"""Conventions: what the numbers of a result count in, written where they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+__all__ = ["BacktestTerms", "Conventions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacktestTerms:
+    """What a back-test was made under.
+
+    Attributes
+    ----------
+    topk, n_drop : int
+    account : float
+        Cash to begin with.
+    benchmark : str
+        ``mean`` of the scored instruments, or a code.
+    open_cost, close_cost, min_cost : float
+        Shares of the traded value, and the least cost of a trade in currency.
+    trade_unit : int or None
+        Shares in a lot; None trades any fraction.
+    limit_threshold : float or None
+        Daily change from which on nothing trades.
+    """
+
+    topk: int
+    n_drop: int
+    account: float
+    benchmark: str
+    open_cost: float
+    close_cost: float
+    min_cost: float
+    trade_unit: int | None
+    limit_threshold: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conventions:
+    """What the numbers of a campaign count in.
+
+    Attributes
+    ----------
+    days_per_year : float
+        Sessions of a year, in every annual figure.
+    label_horizon : int or None
+        Sessions over which the return that the label is runs; None when it is no return, or that is not known.
+    label_span : int or None
+        Sessions of future that the label reads; None when that is not known.
+    backtest : BacktestTerms or None
+        None without a back-test.
+    """
+
+    days_per_year: float
+    label_horizon: int | None
+    label_span: int | None
+    backtest: BacktestTerms | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON, with what is the same in every result: how returns, drawdown and ties are counted."""
+        return {
+            **asdict(self),
+            "returns": "added up",
+            "drawdown": "from the value before the first session",
+            "ties": "a holding before a newcomer, then by lot; groups share",
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Conventions:
+        """Return what `to_json` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError
+            When it is of another form.
+        """
+        terms = data["backtest"]
+        return cls(
+            days_per_year=float(data["days_per_year"]),
+            label_horizon=data["label_horizon"],
+            label_span=data["label_span"],
+            backtest=None if terms is None else BacktestTerms(**terms),
+        )
+
+    def describe(self, language: Literal["en", "zh"] = "en") -> list[str]:
+        """Return the conventions as sentences."""
+        lines = _describe_zh(self) if language == "zh" else _describe_en(self)
+        return [line for line in lines if line]
+
+
+def _describe_en(told: Conventions) -> list[str]:
+    span, horizon, terms = told.label_span, told.label_horizon, told.backtest
+    reads = "" if span is None else f" that reads {span} session{'s' * (span != 1)} ahead"
+    if horizon is None:
+        label = f"Label: none that is known to be a return{reads}; its figures are in its own unit, none is annual."
+    elif horizon == 1:
+        label = f"Label: the return over 1 session{reads}."
+    else:
+        label = f"Label: the return over {horizon} sessions{reads}; neighbouring sessions share {horizon - 1} of them."
+    least = f", over at least {span - 1} lags, since labels overlap" if span is not None and span > 2 else ""
+    lines = [label, f"± is the Newey–West standard error of the mean{least}."]
+    if terms is None:
+        return lines
+    bench = (
+        "the mean of the scored instruments, at equal weights, without costs"
+        if terms.benchmark == "mean"
+        else f"{terms.benchmark}, without costs"
+    )
+    lot = "any fraction of a share" if terms.trade_unit is None else f"lots of {terms.trade_unit:,}"
+    limit = "no price limit" if terms.limit_threshold is None else f"no trade beyond ±{terms.limit_threshold:.3g} a day"
+    lines.append(
+        f"Back-test: the top {terms.topk}, at most {terms.n_drop} replaced a day, traded at the close of the session "
+        f"after the scores, from {terms.account:,.0f} in cash. Equal scores: what is held stays, the rest by lot."
+    )
+    lines.append(
+        f"Costs: {terms.open_cost:.3%} to buy, {terms.close_cost:.3%} to sell, {terms.min_cost:g} at least; {lot}; "
+        f"{limit}."
+    )
+    lines.append(f"Benchmark: {bench}.")
+    lines.append(
+        f"A year is {told.days_per_year:g} sessions. Returns are added up, not compounded; the drawdown counts from "
+        "the value before the first session."
+    )
+    return lines
+
+
+def _describe_zh(told: Conventions) -> list[str]:
+    span, horizon, terms = told.label_span, told.label_horizon, told.backtest
+    reads = "" if span is None else f"，读取未来 {span} 个交易日"
+    if horizon is None:
+        label = f"标签：无法确认是某段时间的收益{reads}；相关数字以标签自身单位表示，均不年化。"
+    elif horizon == 1:
+        label = f"标签：1 个交易日的收益{reads}。"
+    else:
+        label = f"标签：{horizon} 个交易日的收益{reads}；相邻交易日的标签有 {horizon - 1} 日重叠。"
+    least = f"，因标签重叠，滞后阶数不少于 {span - 1}" if span is not None and span > 2 else ""
+    lines = [label, f"± 为均值的 Newey–West 标准误{least}。"]
+    if terms is None:
+        return lines
+    bench = "已打分标的的等权平均，不计成本" if terms.benchmark == "mean" else f"{terms.benchmark}，不计成本"
+    lot = "可买卖零碎股" if terms.trade_unit is None else f"每手 {terms.trade_unit:,} 股"
+    limit = "无涨跌停限制" if terms.limit_threshold is None else f"日涨跌幅超过 ±{terms.limit_threshold:.3g} 不成交"
+    lines.append(
+        f"回测：持有分数最高的 {terms.topk} 只，每日最多换 {terms.n_drop} 只，在打分次日收盘成交，初始资金 "
+        f"{terms.account:,.0f}。分数相同时：持仓优先，其余抽签决定。"
+    )
+    lines.append(
+        f"成本：买入 {terms.open_cost:.3%}，卖出 {terms.close_cost:.3%}，每笔最低 {terms.min_cost:g}；{lot}；{limit}。"
+    )
+    lines.append(f"基准：{bench}。")
+    lines.append(f"一年按 {told.days_per_year:g} 个交易日计。收益累加，不复利；回撤从首个交易日之前的净值算起。")
+    return lines
