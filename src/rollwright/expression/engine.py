@@ -22,7 +22,6 @@ choice of instruments, every size of tiles and every number of threads.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,6 +49,8 @@ TILE_CELLS: Final = 32 * TILE_ROWS
 """Cells of one node in a tile. With the 158 expressions of Alpha158 a thread then uses some 80 MiB; half of it took a
 quarter more time."""
 MOST_COLUMNS: Final = 512
+EXPRESSIONS_TOGETHER: Final = 16
+"""How many expressions of a tile are given to the consumer at a time, where the rows of an instrument lie together."""
 LOADED_CELLS: Final = 1 << 26
 STAGED_ROWS: Final = TILE_ROWS
 
@@ -60,10 +61,12 @@ Inputs: TypeAlias = Mapping[Term, Values]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """Values of all expressions on some sessions and instruments.
+    """Values of expressions on some sessions and instruments.
 
     Attributes
     ----------
+    expressions : intp [expressions]
+        Positions in the plan's expressions.
     rows : slice
         Positions of the calendar.
     columns : intp [columns]
@@ -73,6 +76,7 @@ class Tile:
         of each instrument lie together.
     """
 
+    expressions: NDArray[np.intp]
     rows: slice
     columns: NDArray[np.intp]
     values: NDArray[Any]
@@ -125,10 +129,11 @@ def evaluate_each(
     by_series: bool = True,
     most_rows: int = TILE_ROWS,
 ) -> None:
-    """Call ``take(tile)`` for every tile of `evaluate`, in any order, on the thread that computed it.
+    """Call ``take(tile)`` for the cells of every tile of `evaluate`, in any order, on the thread that computed it.
 
     So the work of the consumer runs on all threads too, its first writes to fresh memory included, and each thread
-    reuses one buffer for its tiles.
+    reuses one buffer for its tiles. With `by_series` a tile comes in parts of a few expressions, as soon as they are
+    computed: they are still in the CPU cache then, and no memory is needed for the others.
 
     Parameters
     ----------
@@ -137,7 +142,8 @@ def evaluate_each(
     take : callable
         Called by several threads at once. A tile's values hold only until it returns.
     by_series : bool, default True
-        Whether the rows of an instrument lie together in a tile, or the instruments of a session.
+        Whether the rows of an instrument lie together in a tile, or the instruments of a session; then all expressions
+        are in one tile, in order.
 
     Raises
     ------
@@ -146,7 +152,7 @@ def evaluate_each(
     """
     request = _request(plan, source, instruments, start, stop, by_series=by_series, most_rows=most_rows)
     buffer = _TileBuffer()
-    for _ in _run_in_order(request.jobs(start, stop), lambda job: take(job(buffer)), threads=threads):
+    for _ in _run_in_order(request.jobs(start, stop), lambda job: job.give(take, buffer), threads=threads):
         pass
 
 
@@ -383,22 +389,46 @@ class _TileJob:
     freq: str
     by_series: bool
 
-    def __call__(self, buffer: _TileBuffer | None = None) -> Tile:
-        """Compute the tile; its values get new memory if no `buffer` is given."""
-        values = self._values_in(buffer)
-        if self.series.any_within(self.rows.start, self.rows.stop):
-            self.compute(lambda place, found: np.copyto(values[place], found))
-        else:
-            values.fill(np.nan)
-        return Tile(
-            rows=self.rows, columns=np.arange(self.columns.start, self.columns.stop, dtype=np.intp), values=values
-        )
+    def __call__(self) -> Tile:
+        """Return the tile, in memory of its own."""
+        rows, columns = self._shape
+        values = np.empty((len(self.plan.terms), rows, columns), np.float32)
+        self._fill(lambda place: values[place], lambda _place: None)
+        return self._tile(np.arange(len(values)), values)
 
-    def _values_in(self, buffer: _TileBuffer | None) -> NDArray[Any]:
-        rows, columns = self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
-        shape = (len(self.plan.terms), columns, rows) if self.by_series else (len(self.plan.terms), rows, columns)
-        values = np.empty(shape, np.float32) if buffer is None else buffer.take(math.prod(shape)).reshape(shape)
-        return values.swapaxes(1, 2) if self.by_series else values
+    def give(self, take: Callable[[Tile], None], buffer: _TileBuffer) -> None:
+        """Compute the tile in `buffer` and give it to `take`, all of it or in parts."""
+        if not self.by_series:
+            rows, columns = self._shape
+            count = len(self.plan.terms)
+            values = buffer.take(count * rows * columns).reshape(count, rows, columns)
+            self._fill(lambda place: values[place], lambda _place: None)
+            take(self._tile(np.arange(count), values))
+            return
+        part = _TilePart(self, take, buffer)
+        self._fill(part.room, part.done)
+        part.flush()
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+    def _tile(self, expressions: NDArray[np.intp], values: NDArray[np.float32]) -> Tile:
+        columns = np.arange(self.columns.start, self.columns.stop, dtype=np.intp)
+        return Tile(expressions=expressions, rows=self.rows, columns=columns, values=values)
+
+    def _fill(self, room: Callable[[int], NDArray[np.float32]], done: Callable[[int], None]) -> None:
+        """Write each expression to ``room(place)``, in any order, and call ``done(place)``."""
+
+        def take(place: int, found: Any) -> None:
+            np.copyto(room(place), found, casting="same_kind")
+            done(place)
+
+        if self.series.any_within(self.rows.start, self.rows.stop):
+            self.compute(take)
+        else:
+            for place in range(len(self.plan.terms)):
+                take(place, np.float32(np.nan))
 
     def compute(self, take: Callable[[int, Values], None]) -> None:
         """Call ``take(place, values)`` with the values of each expression, in the width they were computed in.
@@ -452,7 +482,37 @@ class _TileJob:
         if values.dtype == np.bool_ or not may_leave:
             return values
         inside = block.in_series(term)
-        return values if inside.all() else np.where(inside, values, values.dtype.type(np.nan))
+        return values if inside.all() else _blank_outside(values, inside)
+
+
+class _TilePart:
+    """Some expressions of a tile, the rows of each instrument together, on their way to the consumer."""
+
+    def __init__(self, job: _TileJob, take: Callable[[Tile], None], buffer: _TileBuffer) -> None:
+        rows, columns = job._shape  # noqa: SLF001 - a part of the job
+        most = min(EXPRESSIONS_TOGETHER, len(job.plan.terms))
+        self._job = job
+        self._take = take
+        self._values = buffer.take(most * rows * columns).reshape(most, columns, rows).swapaxes(1, 2)
+        self._places: list[int] = []
+
+    def room(self, _place: int) -> NDArray[np.float32]:
+        """Return where the next expression is written."""
+        room: NDArray[np.float32] = self._values[len(self._places)]
+        return room
+
+    def done(self, place: int) -> None:
+        """Say that the expression `place` is written."""
+        self._places.append(place)
+        if len(self._places) == len(self._values):
+            self.flush()
+
+    def flush(self) -> None:
+        """Give what is written to the consumer."""
+        if self._places:
+            written = self._values[: len(self._places)]
+            self._take(self._job._tile(np.array(self._places, np.intp), written))  # noqa: SLF001 - as above
+            self._places.clear()
 
 
 def _places(terms: tuple[Term, ...]) -> dict[Term, list[int]]:
@@ -468,4 +528,10 @@ def _own_rows(block: Block, term: Term) -> Values:
     before, after = block.margin(term)
     own = slice(before, len(values) - after)
     inside = block.in_series(term)[own]
-    return values[own] if inside.all() else np.where(inside, values[own], values.dtype.type(np.nan))
+    return values[own] if inside.all() else _blank_outside(values[own], inside)
+
+
+def _blank_outside(values: Values, inside: NDArray[np.bool_]) -> Values:
+    blanked = values.copy()
+    np.copyto(blanked, np.nan, where=~inside)
+    return blanked

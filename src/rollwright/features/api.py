@@ -222,7 +222,7 @@ def _write_series(values: NDArray[np.float32], spans: Spans, tile: Tile) -> None
         low, high = max(start, first), min(stop, last)
         if low < high:
             cells = tile.values[:, low - first : high - first, number - tile.columns[0]]
-            values[:, end - stop + low : end - stop + high] = cells
+            values[tile.expressions, end - stop + low : end - stop + high] = cells
 
 
 def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
