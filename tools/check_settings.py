@@ -24,6 +24,7 @@ MEANING: Final = {
     "(Qlib's year), 252 in `us`",
     "data.custom_ops": "operators of your own, each as `module:Class` or `file.py:Class`",
     "data.kernels": "threads that compute features (default: the machine's cores)",
+    "data.kernel_memory": "MB of working memory of each of these threads, as far as its plan allows",
     "data.mem_cache_size_limit": "MB of decoded fields a process keeps; 0 keeps none",
     "pool.url": "the task pool: `sqlite:///FILE`, `postgresql://HOST/DATABASE`, `mongodb://HOST/DATABASE` or `memory:`",
     "pool.lease": "seconds a worker holds a task without a sign of life",

@@ -45,6 +45,7 @@ class DataSettings(_Section):
     region: Literal["cn", "us", "tw"] = "cn"
     freq: str = "day"
     kernels: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: os.cpu_count() or 1)
+    kernel_memory: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 16.0
     custom_ops: tuple[str, ...] = ()
     mem_cache_size_limit: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 100.0
     days_per_year: Annotated[float, Field(gt=0, le=366, allow_inf_nan=False)] | None = None
@@ -53,6 +54,11 @@ class DataSettings(_Section):
     def sessions_per_year(self) -> float:
         """Sessions of the year that every annual figure counts: `days_per_year`, or what is usual in the region."""
         return _SESSIONS_A_YEAR[self.region] if self.days_per_year is None else self.days_per_year
+
+    @property
+    def kernel_bytes(self) -> int:
+        """`kernel_memory` in bytes."""
+        return int(self.kernel_memory * (1 << 20))
 
 
 class PoolSettings(_Section):

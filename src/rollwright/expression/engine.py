@@ -2,8 +2,9 @@
 
 How ``evaluate(plan, source, instruments, start, stop)`` works:
 
-1. The range is cut into loads of sessions, and the instruments into groups of columns, so that a tile of sessions and
-   columns fits the caches. Plans that read the whole past have one load, the range.
+1. The range is cut into loads of sessions, and the instruments into groups of columns, so that what a tile of sessions
+   and columns takes (`footprint`) stays within the memory of a thread. Plans that read the whole past have one load,
+   the range.
 2. Before the tiles of a load, terms that need other instruments (cross-sections, another instrument's values) are
    computed for all their instruments, by the same engine, and combined: a *stage*.
 3. The fields of each group of columns are read once for the load, with the rows before and after it that the plan
@@ -36,18 +37,27 @@ from numpy.typing import NDArray
 from rollwright.config.context import bind_context
 from rollwright.errors import CalendarRangeError
 from rollwright.expression.block import Block, Margin, Values
+from rollwright.expression.footprint import estimate
 from rollwright.expression.planner import Plan, operator_of
 from rollwright.expression.row_search import find_rows
 from rollwright.expression.term import UNBOUNDED, Term
 from rollwright.expression.term_rows import TermRows
 from rollwright.market.source import DataSource
 
-__all__ = ["Tile", "evaluate", "evaluate_each"]
+__all__ = ["THREAD_MEMORY", "Tile", "evaluate", "evaluate_each"]
 
 TILE_ROWS: Final = 1024
 TILE_CELLS: Final = 32 * TILE_ROWS
-"""Cells of one node in a tile. With the 158 expressions of Alpha158 a thread then uses some 80 MiB; half of it took a
-quarter more time."""
+"""The most cells of one node in a tile: three arrays of so many fit the cache of a core."""
+FEWEST_CELLS: Final = 8192
+"""Cells of a tile however little memory there is: with fewer, the calls cost more than the work."""
+FEWEST_ROWS: Final = 256
+FEWEST_COLUMNS: Final = 4
+"""A tile has fewer sessions before it has fewer columns than this."""
+THREAD_MEMORY: Final = 16 << 20
+"""Bytes of working memory of each thread, unless another number is given."""
+MOST_BYTES: Final = 128
+"""Bytes a cell for each node that no plan exceeds, shared work included."""
 MOST_COLUMNS: Final = 512
 EXPRESSIONS_TOGETHER: Final = 16
 """How many expressions of a tile are given to the consumer at a time, where the rows of an instrument lie together."""
@@ -90,6 +100,7 @@ def evaluate(
     start: int,
     stop: int,
     threads: int = 1,
+    memory: int = THREAD_MEMORY,
     most_rows: int = TILE_ROWS,
 ) -> Iterator[Tile]:
     """Yield tiles that cover the sessions ``[start, stop)`` and `instruments` exactly once, earlier sessions first.
@@ -105,6 +116,10 @@ def evaluate(
     start, stop : int
         Positions of the source's calendar, half open.
     threads : int, default 1
+    memory : int
+        Bytes of working memory for each thread, besides the fields and the tiles themselves. Tiles are cut so that an
+        estimate stays below it. A tile has at least `FEWEST_CELLS` cells and one instrument, and plans that read the
+        whole past have all its sessions in a tile.
     most_rows : int
         The most sessions in a tile; plans that read the whole past ignore it and have all sessions in each tile.
 
@@ -113,7 +128,7 @@ def evaluate(
     CalendarRangeError
         When the range leaves the calendar.
     """
-    request = _request(plan, source, instruments, start, stop, most_rows=most_rows)
+    request = _request(plan, source, instruments, start, stop, memory=memory, most_rows=most_rows)
     return _run_in_order(request.jobs(start, stop), _TileJob.__call__, threads=threads)
 
 
@@ -126,6 +141,7 @@ def evaluate_each(
     start: int,
     stop: int,
     threads: int = 1,
+    memory: int = THREAD_MEMORY,
     by_series: bool = True,
     most_rows: int = TILE_ROWS,
 ) -> None:
@@ -137,7 +153,7 @@ def evaluate_each(
 
     Parameters
     ----------
-    plan, source, instruments, start, stop, threads, most_rows
+    plan, source, instruments, start, stop, threads, memory, most_rows
         As in `evaluate`.
     take : callable
         Called by several threads at once. A tile's values hold only until it returns.
@@ -150,7 +166,7 @@ def evaluate_each(
     CalendarRangeError
         When the range leaves the calendar.
     """
-    request = _request(plan, source, instruments, start, stop, by_series=by_series, most_rows=most_rows)
+    request = _request(plan, source, instruments, start, stop, by_series=by_series, memory=memory, most_rows=most_rows)
     buffer = _TileBuffer()
     for _ in _run_in_order(request.jobs(start, stop), lambda job: job.give(take, buffer), threads=threads):
         pass
@@ -163,6 +179,7 @@ def _request(
     start: int,
     stop: int,
     *,
+    memory: int,
     by_series: bool = False,
     most_rows: int = TILE_ROWS,
 ) -> _Request:
@@ -173,7 +190,7 @@ def _request(
             hint="positions count from 0, and the range is half open",
         )
     return _Request(
-        plan=plan, source=source, instruments=tuple(instruments), by_series=by_series,
+        plan=plan, source=source, instruments=tuple(instruments), memory=memory, by_series=by_series,
         most_rows=min(most_rows, TILE_ROWS),
     )  # fmt: skip
 
@@ -219,6 +236,7 @@ class _Request:
     plan: Plan
     source: DataSource
     instruments: tuple[str, ...]
+    memory: int
     by_series: bool = False
     most_rows: int = TILE_ROWS
 
@@ -229,8 +247,7 @@ class _Request:
         series = find_rows(self.plan, self.source, self.instruments)
         is_whole = self.plan.lookback >= UNBOUNDED
         load_rows = stop - start if is_whole else self._load_rows()
-        tile_rows = load_rows if is_whole else min(self.most_rows, stop - start)
-        width = _width(stop if is_whole else tile_rows + self.plan.lookback + self.plan.lookahead)
+        tile_rows, width = self._tile_shape(start, stop)
         margins_at = self._margins_at()
         for first in range(start, stop, load_rows):
             last = min(first + load_rows, stop)
@@ -253,6 +270,30 @@ class _Request:
                         for term, values in given.items()
                     }
                     yield self._job(rows, columns, series.cut(columns), margins, inputs)
+
+    def _tile_shape(self, start: int, stop: int) -> tuple[int, int]:
+        """Return how many sessions and columns a tile has.
+
+        1. Find how many cells fit in the memory of a thread, from `FEWEST_CELLS` to `TILE_CELLS`. A request that is
+           small however many values live at a time is not looked at closer.
+        2. Take as many sessions as may be, and half as many while the columns would be too few.
+        """
+        if self.plan.lookback >= UNBOUNDED:
+            rows = lookaround = stop
+        else:
+            rows = min(self.most_rows, stop - start)
+            lookaround = self.plan.lookback + self.plan.lookahead
+        every = (rows + lookaround) * len(self.instruments) * len(self.plan.nodes)
+        cells = TILE_CELLS if every * MOST_BYTES <= self.memory else min(TILE_CELLS, self._cells_in_memory())
+        if self.plan.lookback >= UNBOUNDED:
+            return stop - start, max(1, min(MOST_COLUMNS, cells // stop))
+        while rows > FEWEST_ROWS and cells // (rows + lookaround) < min(FEWEST_COLUMNS, len(self.instruments)):
+            rows = max(FEWEST_ROWS, rows // 2)
+        return rows, max(1, min(MOST_COLUMNS, cells // (rows + lookaround)))
+
+    def _cells_in_memory(self) -> int:
+        needed = estimate(self.plan)
+        return max(FEWEST_CELLS, (self.memory - needed.fixed) // needed.per_cell)
 
     def _load_rows(self) -> int:
         """Return how many sessions are read at once; all their fields stay in memory until they are evaluated."""
@@ -324,7 +365,7 @@ class _Request:
         stage = operator_of(term).stage
         assert stage is not None  # noqa: S101 - the planner stages only such operators
         names = stage.columns(term, self.source.instruments())
-        inner = _Request(plan=plan, source=self.source, instruments=names)
+        inner = _Request(plan=plan, source=self.source, instruments=names, memory=self.memory)
         inputs = inner.compute_all(start, stop, length=len(self.source.calendar()))
         with np.errstate(all="ignore"):
             values = stage.combine(inputs)
@@ -351,11 +392,6 @@ class _Request:
 
             job.compute(take)
         return found
-
-
-def _width(rows: int) -> int:
-    """Return how many columns a tile of `rows` rows has: about `TILE_CELLS` cells."""
-    return max(1, min(MOST_COLUMNS, TILE_CELLS // rows))
 
 
 def _pad(load: Callable[[int, int], NDArray[Any]], start: int, stop: int, length: int) -> NDArray[Any]:

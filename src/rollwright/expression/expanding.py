@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ from rollwright.expression.quantiles import Quantile
 __all__ = ["Expanding", "by_column", "exponential_mean"]
 
 _Floats: TypeAlias = NDArray[np.float64]
+FEW_COLUMNS: Final = 64
+"""Up to so many columns a Python loop over cells is faster than a loop over rows with vectors."""
 
 
 class Expanding:
@@ -96,13 +98,19 @@ class Expanding:
 def exponential_mean(values: _Floats, mask: Mask, alpha: float) -> _Floats:
     """Return the exponentially weighted mean: the weight of a value is multiplied by ``1 - alpha`` each row.
 
-    As pandas' ``ewm(alpha, adjust=True, ignore_na=False).mean()``. Row by row, for all columns at a time:
+    As pandas' ``ewm(alpha, adjust=True, ignore_na=False).mean()``. Row by row, for all columns at a time or, where they
+    are few, column by column with the same operations:
 
     1. The weight of all values so far is multiplied by ``1 - alpha``, also on rows without a value.
     2. A valid value has the weight 1; the mean moves to the weighted mean of old mean and value.
     3. A value that equals the mean leaves it as it is: the weighted mean would differ by a rounding.
     """
     valid = np.ones(values.shape, np.bool_) if mask is None else mask
+    if values.shape[1] <= FEW_COLUMNS:
+        result = np.empty(values.shape)
+        for column in range(values.shape[1]):
+            result[:, column] = _exponential_means(values[:, column].tolist(), valid[:, column].tolist(), alpha)
+        return result
     result = np.full(values.shape, np.nan)
     mean = np.zeros(values.shape[1])
     weight = np.zeros(values.shape[1])
@@ -115,6 +123,21 @@ def exponential_mean(values: _Floats, mask: Mask, alpha: float) -> _Floats:
         weight = np.where(now, weight + 1.0, weight)
         seen |= now
         result[row] = np.where(seen, mean, np.nan)
+    return result
+
+
+def _exponential_means(values: list[float], valid: list[bool], alpha: float) -> list[float]:
+    result: list[float] = []
+    mean = weight = 0.0
+    seen = False
+    for value, now in zip(values, valid, strict=True):
+        weight *= 1.0 - alpha
+        if now:
+            if value != mean:
+                mean = (weight * mean + value) / (weight + 1.0)
+            weight += 1.0
+            seen = True
+        result.append(mean if seen else np.nan)
     return result
 
 

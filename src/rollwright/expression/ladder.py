@@ -20,13 +20,13 @@ are computed. The idea is that of a sparse table for range queries.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ladder", "newer", "older", "split"]
+__all__ = ["Ladder", "levels_of", "newer", "older", "split"]
 
 Level = TypeVar("Level")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -42,6 +42,18 @@ def split(window: int) -> tuple[int, int]:
     if window % 3 == 0 and (odd or half % 2):
         return 2 * window // 3, window // 3
     return half + odd, half
+
+
+def levels_of(windows: Iterable[int]) -> set[int]:
+    """Return the widths above one row of all levels from which `windows` are merged, themselves included."""
+    found: set[int] = set()
+    stack = list(windows)
+    while stack:
+        window = stack.pop()
+        if window > 1 and window not in found:
+            found.add(window)
+            stack.extend(split(window))
+    return found
 
 
 class Ladder(Generic[Level]):

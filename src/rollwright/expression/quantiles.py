@@ -25,14 +25,14 @@ wider than `WIDEST_NETWORK` are sorted one by one (step 6 for all).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rollwright.expression.ladder import split
+from rollwright.expression.ladder import levels_of, split
 
 __all__ = ["MEDIAN", "WIDEST_NETWORK", "Quantile", "window_quantiles"]
 
@@ -43,7 +43,7 @@ WIDEST_NETWORK: Final = 128
 """Wider windows are sorted one by one: a network of so many wires would hold too many arrays in memory."""
 FEW_MISSING: Final = 2
 """So many missing values of a window are served by the network: a wire or two more, where sorting costs much more."""
-WIRE_BYTES: Final = 1 << 22
+WIRE_BYTES: Final = 1 << 21
 """Size of the wires of the widest window, for the columns that are sorted at a time."""
 
 
@@ -196,7 +196,8 @@ class _SortedColumns:
         self._sizes = sizes
         self._ranks = {window: tuple(sorted(found)) for window, found in ranks.items()}
         self._levels: dict[int, _Wires] = {1: [values]}
-        self._parts = _levels_below(ranks)
+        narrow = [window for window in ranks if window <= WIDEST_NETWORK]
+        self._parts = levels_of(part for window in narrow if window > 1 for part in split(window))
         self._short: dict[int, _ShortWindows] = {}
 
     def pick(self, window: int, quantile: Quantile) -> NDArray[np.float64]:
@@ -262,19 +263,6 @@ class _SortedColumns:
             if high_is_used:
                 wires[high] = np.maximum(one, two)
         return [wires[wire] for wire in network.order]
-
-
-def _levels_below(windows: Iterable[int]) -> frozenset[int]:
-    """Return the widths of all parts from which `windows` are merged."""
-    below: set[int] = set()
-    stack = [window for window in windows if window <= WIDEST_NETWORK]
-    while stack:
-        window = stack.pop()
-        if window > 1:
-            fresh = set(split(window)) - below
-            below |= fresh
-            stack.extend(fresh)
-    return frozenset(below)
 
 
 def window_quantiles(

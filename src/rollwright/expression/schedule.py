@@ -10,19 +10,22 @@ keeps was used a moment ago, so that it is still in the CPU cache:
 3. A reader that has all its inputs follows at once if it is an output, which is written and dropped, or if it is the
    last reader of an input, whose place in memory it takes.
 4. After the last reader of a piece of shared work the piece is dropped, and after the last call that shares work on an
-   input all work on that input.
+   input all work on that input. So it is where the next reader is far: what that one needs is computed again.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final, TypeAlias
 
 from rollwright.expression.operators.catalogue import OPERATORS
 from rollwright.expression.term import Term
 
 __all__ = ["Piece", "arrange", "find_last_reads", "pieces_of"]
+
+KEPT_NODES: Final = 32
+"""Work that none of so many nodes reads is dropped until a later one does."""
 
 Piece: TypeAlias = tuple[Term, object]
 """A source and the key of the work on it (`Block.share`); the key None stands for all work on the source."""
@@ -118,12 +121,16 @@ class _Arrangement:
 
 
 def find_last_reads(nodes: Sequence[Term], leaves: Collection[Term]) -> tuple[tuple[Piece, ...], ...]:
-    """Return for each node the pieces of shared work that no later node reads (step 4 of the module)."""
+    """Return for each node the pieces of shared work to drop after it (step 4 of the module)."""
     last: dict[Piece, int] = {}
+    after: dict[int, list[Piece]] = defaultdict(list)
     for place, term in enumerate(nodes):
         for source, key in () if term in leaves else pieces_of(term):
-            last[source, key] = last[source, None] = place
-    after: Mapping[int, list[Piece]] = defaultdict(list)
+            for piece in ((source, key), (source, None)):
+                before = last.get(piece, place)
+                if place - before > KEPT_NODES:
+                    after[before].append(piece)
+                last[piece] = place
     for piece, place in last.items():
         after[place].append(piece)
     return tuple(tuple(after.get(place, ())) for place in range(len(nodes)))

@@ -195,7 +195,7 @@ def _compute(
     values = np.empty((len(names), int(lengths.sum())), dtype=np.float32)
     evaluate_each(
         plan, source, partial(_write_series, values, spans), instruments=codes, start=span.start, stop=span.stop,
-        threads=current_settings().data.kernels,
+        threads=current_settings().data.kernels, memory=current_settings().data.kernel_bytes,
     )  # fmt: skip
     index = two_levels(
         instrument=(pd.Index(codes, dtype="str"), np.repeat(spans[:, 0], lengths)),

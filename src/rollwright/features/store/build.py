@@ -59,6 +59,7 @@ class MatrixBuild:
     source: DataSource
     generation: str
     threads: int
+    thread_memory: int
     replace: bool
 
     @property
@@ -107,7 +108,10 @@ class MatrixBuild:
                     plan = compile_plan(
                         [self.names[column] for column in missing], allow_lookahead=self.plan.allows_lookahead
                     )
-                compute_rows(values, plan, self.source, layout, columns=missing, first=first, threads=self.threads)
+                compute_rows(
+                    values, plan, self.source, layout, columns=missing, first=first, threads=self.threads,
+                    memory=self.thread_memory,
+                )  # fmt: skip
 
         self._build(folder, layout, fill)
 

@@ -37,6 +37,7 @@ from rollwright.config.settings import Settings
 from rollwright.core.locks import file_lock
 from rollwright.core.memory import trim_heap
 from rollwright.errors import CorruptFileError, DataError, DataStorageError
+from rollwright.expression.engine import THREAD_MEMORY
 from rollwright.expression.operators.catalogue import OPERATORS, known_operators
 from rollwright.expression.planner import compile_plan
 from rollwright.features.store.build import MatrixBuild, remove_damaged, remove_unfinished, try_open
@@ -72,15 +73,26 @@ class FeatureStore:
     root : Path
     threads : int
         Number of threads for computing; results do not depend on it.
+    thread_memory : int
+        Bytes of working memory of each thread, as `evaluate` has it; nor on this.
     replace : bool
         Build each matrix again at its first use through this object, even if the store has it.
     max_bytes : int, optional
         After a build the files that were unused for the longest time are removed until the store is not larger.
     """
 
-    def __init__(self, root: Path, *, threads: int = 1, replace: bool = False, max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        threads: int = 1,
+        thread_memory: int = THREAD_MEMORY,
+        replace: bool = False,
+        max_bytes: int | None = None,
+    ) -> None:
         self._root = root
         self._threads = threads
+        self._thread_memory = thread_memory
         self._replace = replace
         self._max_bytes = max_bytes
         self._reuse = True
@@ -93,18 +105,20 @@ class FeatureStore:
         present = current_settings() if settings is None else settings
         mode, limit = present.store.default_disk_cache, present.store.max_size
         if mode == SKIP:
-            return cls.temporary(threads=present.data.kernels)
+            return cls.temporary(threads=present.data.kernels, thread_memory=present.data.kernel_bytes)
         return cls(
             present.resolve(present.store.path),
             threads=present.data.kernels,
+            thread_memory=present.data.kernel_bytes,
             replace=mode == REPLACE,
             max_bytes=None if limit is None else int(limit * 1e9),
         )
 
     @classmethod
-    def temporary(cls, *, threads: int = 1) -> FeatureStore:
+    def temporary(cls, *, threads: int = 1, thread_memory: int = THREAD_MEMORY) -> FeatureStore:
         """Return a store in a new temporary folder, which is removed together with the object."""
-        store = cls(Path(tempfile.mkdtemp(prefix="rollwright-features-")), threads=threads)
+        root = Path(tempfile.mkdtemp(prefix="rollwright-features-"))
+        store = cls(root, threads=threads, thread_memory=thread_memory)
         weakref.finalize(store, shutil.rmtree, store.root, ignore_errors=True)
         return store
 
@@ -201,8 +215,12 @@ class FeatureStore:
             source=source,
             generation=source.generation,
             threads=self._threads,
+            thread_memory=self._thread_memory,
             replace=self._replace or not self._reuse,
         )
+
+    def _like_this(self) -> FeatureStore:
+        return FeatureStore(self._root, threads=self._threads, thread_memory=self._thread_memory)
 
     def find_key(self, expressions: Sequence[str], freq: str, *, allow_lookahead: bool = False) -> ExpressionKey:
         """Return the key of a list of expressions; texts that the store has not seen before are parsed.
@@ -240,7 +258,7 @@ class FeatureStore:
                     _logger.info("features.pruned path=%s bytes=%d", entry.path, entry.size)
         if matrix is None:
             raise DataError(f"{folder} was removed while it was being built")
-        matrix.rebuild = partial(_rebuild, self._root, self._threads, again)
+        matrix.rebuild = partial(_rebuild, self._like_this, again)
         with suppress(FileNotFoundError):
             os.utime(folder / header_name(generation))  # the time of last use, for pruning
         self._opened[folder, generation] = matrix
@@ -281,13 +299,13 @@ class FeatureStore:
             raise
 
 
-def _rebuild(root: Path, threads: int, again: Again, matrix: Matrix, error: CorruptFileError) -> Matrix:
+def _rebuild(make: Callable[[], FeatureStore], again: Again, matrix: Matrix, error: CorruptFileError) -> Matrix:
     """Return a damaged matrix as it was built again, without reusing anything that may hold the same damage."""
     _logger.warning("features.damaged path=%s reason=%s action=rebuild", error.path, error.reason)
-    store = FeatureStore(root, threads=threads)
+    store = make()
     store._reuse = False  # noqa: SLF001 - a store of this module, for this one matrix
     with _REBUILDING:
-        remove_damaged(root, matrix)
+        remove_damaged(store.root, matrix)
         fresh = again(store)
     _logger.warning("features.healed path=%s rows=%d", fresh.folder / fresh.header.data, fresh.layout.rows)
     return fresh

@@ -46,6 +46,7 @@ def compute_rows(
     columns: Sequence[int],
     first: int,
     threads: int,
+    memory: int,
 ) -> None:
     """Evaluate `plan` from session `first` on and write its expressions into `columns` of `values`.
 
@@ -70,7 +71,7 @@ def compute_rows(
 
     evaluate_each(
         plan, source, write, instruments=layout.instruments, start=first, stop=layout.sessions, threads=threads,
-        by_series=False, most_rows=band_rows,
+        memory=memory, by_series=False, most_rows=band_rows,
     )  # fmt: skip
 
 
