@@ -25,6 +25,7 @@ from rollwright.pool.store import Amendment, HistoryRow, PoolStat, PoolStore, Ta
 from rollwright.pool.stored_definition import UNREADABLE, is_readable
 from rollwright.pool.urls import store_from_url
 from rollwright.pool.waiting import WaitProgress
+from rollwright.tasks.window import name_window
 
 __all__ = [
     "Holder",
@@ -35,7 +36,6 @@ __all__ = [
     "explain",
     "list_pools",
     "list_workers",
-    "name_window",
     "open_pool",
     "open_store",
     "open_target",
@@ -246,16 +246,6 @@ def describe_task(record: TaskRecord) -> str:
         return " ".join(words)
     text = canonical_json(definition)
     return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…"
-
-
-def name_window(definition: Mapping[str, Any]) -> str | None:
-    """Return the test window of a rolling task as campaigns name it, or None when the task has none."""
-    found: Any = definition
-    for part in ("dataset", "kwargs", "segments", "test"):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    if not isinstance(found, Sequence) or isinstance(found, str) or len(found) != 2:
-        return None
-    return f"{found[0]}..{found[1]}"
 
 
 class WindowNames:

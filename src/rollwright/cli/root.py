@@ -29,6 +29,7 @@ from rollwright.cli.replay import replay, show
 from rollwright.cli.track import track_app
 from rollwright.cli.verify import verify
 from rollwright.cli.worker import worker_app
+from rollwright.core.log_sentences import SentenceFormatter
 from rollwright.core.masking import MaskingFormatter, mask_secrets
 from rollwright.errors import RollwrightError
 
@@ -115,7 +116,8 @@ def common(
     del version
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     handler = logging.StreamHandler()
-    handler.setFormatter(MaskingFormatter("%(levelname)s %(name)s: %(message)s"))
+    form = "%(levelname)s %(name)s: %(message)s"
+    handler.setFormatter(MaskingFormatter(form) if verbose else SentenceFormatter(form))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("rollwright").setLevel(level)
     if not verbose:  # what fails in it is told by an error of ours, without its traceback

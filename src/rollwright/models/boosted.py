@@ -187,6 +187,11 @@ class BoostedTrees(TabularModel, ModelFT):
         self._check_count("num_boost_round", rounds, least=1)
         if patience is not None:
             self._check_count("early_stopping_rounds", patience, least=0)
+        if rounds < 1:
+            raise ModelError(
+                f"{self.library} refuses to learn: it was told to grow {rounds} trees, and a model has one at least",
+                hint="set `num_boost_round` to 1 or more",
+            )
         weights = {key: sample_weights(dataset, reweighter, fold, segment=key) for key, fold in folds.items()}
         try:
             grown = self._grow(folds, weights, rounds=rounds, patience=patience, period=period, start=start)

@@ -19,6 +19,7 @@ from rollwright.errors import ConfigError, RecordError
 from rollwright.models.base import Model
 from rollwright.models.sklearn import as_model
 from rollwright.tasks.identity import fit_key, task_fingerprint, task_seed
+from rollwright.tasks.window import name_window
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.data_dependency import find_scopes
@@ -106,13 +107,8 @@ def name_run(task_config: Mapping[str, Any], experiment_name: str) -> str | None
     --------
     ``demo 2016-01-04..2016-03-31``
     """
-    value: Any = task_config
-    for key in ("dataset", "kwargs", "segments", "test"):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        return None
-    start, end = (str(one)[:10] if one is not None else "" for one in value)
-    return f"{experiment_name} {start}..{end}"
+    window = name_window(task_config)
+    return None if window is None else f"{experiment_name} {window}"
 
 
 def log_task(task_config: Mapping[str, Any], recorder: Recorder) -> None:

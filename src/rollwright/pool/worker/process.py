@@ -16,6 +16,7 @@ from typing import Any
 from rollwright.config.construct import load_function
 from rollwright.config.context import install
 from rollwright.config.settings import Settings
+from rollwright.core.log_sentences import SentenceFormatter
 from rollwright.core.masking import MaskingFormatter, mask_secrets
 from rollwright.core.posix import kill_when_closed
 from rollwright.core.streams import make_streams_tolerant
@@ -71,7 +72,9 @@ def _set_up_logging(level: int | None) -> None:
     """Let this process log as the worker does, at its level, and name the slot: it is an application of its own."""
     name = multiprocessing.current_process().name
     handler = logging.StreamHandler()
-    handler.setFormatter(MaskingFormatter(f"%(levelname)s %(name)s [{name}]: %(message)s"))
+    form = f"%(levelname)s %(name)s [{name}]: %(message)s"
+    verbose = level is not None and level < logging.WARNING
+    handler.setFormatter(MaskingFormatter(form) if verbose else SentenceFormatter(form, place=name))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     if level is not None:
         logging.getLogger("rollwright").setLevel(level)

@@ -1,0 +1,139 @@
+"""Warnings on a terminal as sentences: what an event means, then its values.
+
+A log event is `name key=value`, which programs count and filter. Who starts a command reads its meaning instead, which
+is the text of docs/logging.md; ``-v`` shows the events themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from rollwright.core.masking import MaskingFormatter
+from rollwright.core.text import escape_text
+
+__all__ = ["MEANINGS", "SentenceFormatter"]
+
+_FIELD: Final = re.compile(r"(\w+)=((?:[^\s%]|%[^a-z%]*[a-z])+)")
+_PLACE: Final = re.compile(r"%[^a-z%]*[a-z]")
+_SAID_ALONE: Final = ("note", "reason", "error", "hint")
+"""Fields whose text needs no name before it."""
+_LONGEST: Final = 2_000
+
+MEANINGS: Final = {
+    "record.metrics_undefined": (
+        "metrics that have no value: too few days, or days that are all equal; they are not logged"
+    ),
+    "leak.declared": "the file declares a leak, with its reason; it stands beside the results",
+    "provenance.ignored": (
+        "the provenance of a run names a folder that nobody here named; the present settings are compared"
+    ),
+    "segment.purged": "`run` ended a segment earlier, so that its labels do not read prices of the next",
+    "backtest.factor_missing": "prices without an adjustment factor: adjusted shares are traded, without lots",
+    "calendar.files_differ": "a calendar of future sessions differs from the sessions that happened, which are used",
+    "codec.ignored": "an installed package brings a codec of a kind that exists already",
+    "collect.duplicate": "two recorders have the same key; the newer one is used",
+    "collect.empty": "nothing was collected: there is no such experiment, or none of its recorders counts",
+    "dataset.segment_cut": "a segment ended with the day the next one begins with; the day belongs to the next",
+    "features.all_nan": "expressions without any value; a warning when they were just computed",
+    "features.damaged": "a file of the feature store is damaged: it is built again, or ignored",
+    "features.healed": "a damaged file of the feature store was built again, and the command goes on",
+    "calendar.weekend_sessions": "a calendar has sessions on Saturday or Sunday",
+    "data.field_missing": "a base field that the data do not have; it reads as NaN",
+    "data.recent_sessions_damaged": "the file of recent sessions is damaged; the series are read instead",
+    "data.recent_sessions_unused": "recent sessions could not be read from the series",
+    "import.columns_left_out": "columns of text, or whose names cannot be fields, were not imported",
+    "import.infinite_values": "infinite values were imported as they are",
+    "import.note": "what an import took otherwise than it stands in the source, or what deserves a look",
+    "model.features_without_values": "features that are NaN in all rows of a segment",
+    "model.no_early_stopping": "nothing can stop early with this kind of boosting; every round is kept",
+    "model.parameter_replaced": "a parameter that is not possible here was replaced",
+    "model.rows_with_missing_features": "rows a linear model cannot use",
+    "model.rows_without_label": "rows without a label were not used",
+    "lease.not_renewed": "the leases of a worker could not be renewed; it tries again",
+    "store.back": "the store answers again, so many seconds after the first call without an answer",
+    "store.lost": "the store does not answer; the worker tries again for so many seconds",
+    "store.not_claimed": "results were committed, and then no task could be claimed; the next round tries again",
+    "store.not_listening": "the store cannot be listened to; the worker looks for work every `pool.poll` seconds",
+    "task.damaged": "the definition in the database is not the one the task was put with",
+    "task.lost": "a task is somebody else's now; what it returned is thrown away",
+    "tasks.reaped": "tasks of workers that died, or did not renew their leases, are free again",
+    "tasks.released_unknown": "tasks were claimed by a call whose answer was lost, and are given back",
+    "tasks.restored": "definitions that were changed in the database were put back",
+    "tasks.reset": "tasks were put into a state by hand; a warning when running ones were taken from their workers",
+    "worker.memory_free": "memory is below `worker.memory_limit` again",
+    "worker.memory_short": "memory is above `worker.memory_limit`",
+    "worker.memory_unknown": "this system does not say what a process takes, so that `worker.task_memory` is not held",
+    "worker.paused": "a worker waits, since the pool is paused",
+    "worker.unsettled": "a worker ends while the store does not answer; these tasks run again",
+    "rolling.segment_cut": "a segment reaches beyond the sessions that have data, and is cut",
+    "rolling.segment_shared": (
+        "a segment ended with the session the next one begins with; it ends before it, in every window"
+    ),
+    "rolling.train_overlaps_test": "the train segment reaches into the test segment",
+    "experiment.absent": "recorders were listed of an experiment that is not there",
+    "files.kept_here": (
+        "a tracking server names a place for files that is neither its own nor an object store; they stay here"
+    ),
+    "outbox.damaged": "a line of a journal cannot be read",
+    "outbox.files_wait": "the files of a run could not be uploaded yet",
+    "outbox.refused": "the tracking server refused a value or a run",
+    "recorder.abandoned": "the process of a run died; the run is marked as failed",
+    "recorder.not_ended": "a run could not be marked as failed",
+    "recorder.unended": "the process ends and a run was never ended",
+    "tracking.remade": (
+        "an MLflow database without records was half made by a killed process: it was set aside and made anew"
+    ),
+    "tracking.through_mlflow": (
+        "the embedded database has tables of a version of MLflow that is unknown here: they are read "
+        "and written through MLflow, which is slower"
+    ),
+    "tracking.unreachable": "the tracking server does not answer; what is recorded waits in the outbox",
+    "fit.unreadable": "a stored model that a task could use cannot be read; it is trained again",
+    "task.failed": "a task failed; with the traceback",
+}
+"""The meaning of every event that is a warning or an error, as docs/logging.md has it; a test compares."""
+
+
+class SentenceFormatter(MaskingFormatter):
+    """Formats warnings and errors of rollwright as sentences, and everything else as `fallback` says.
+
+    Parameters
+    ----------
+    fallback : str
+        The format of `logging.Formatter` for other records.
+    place : str
+        Where it was said, such as the name of a worker process; empty in the process that the user started.
+    """
+
+    def __init__(self, fallback: str, *, place: str = "") -> None:
+        super().__init__(fallback)
+        self._place = f" [{place}]" if place else ""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name that logging calls
+        """Return the sentence, or the line of `fallback`."""
+        event, _, _ = str(record.msg).partition(" ")
+        meaning = MEANINGS.get(event) if record.name.startswith("rollwright") else None
+        if meaning is None or record.levelno < logging.WARNING:
+            return super().formatMessage(record)
+        alone: list[str] = []
+        named: list[str] = []
+        for key, value in _fields(record):
+            (alone if key in _SAID_ALONE else named).append(value if key in _SAID_ALONE else f"{key} {value}")
+        level = "error" if record.levelno >= logging.ERROR else "warning"
+        said = f"{level}{self._place}: {meaning}"
+        said += f" ({', '.join(named)})" if named else ""
+        return f"{said}: {'; '.join(alone)}" if alone else said
+
+
+def _fields(record: logging.LogRecord) -> Iterator[tuple[str, str]]:
+    """Yield the fields of an event with their values as text of one line."""
+    arguments = iter(record.args if isinstance(record.args, tuple) else ())
+    for key, template in _FIELD.findall(str(record.msg)):
+        if _PLACE.search(template) is None:
+            yield key, template.replace("_", " ")
+            continue
+        value = _PLACE.sub(lambda found: found.group() % next(arguments), template)
+        yield key, escape_text(value, longest=_LONGEST)

@@ -1,0 +1,60 @@
+"""Warnings on a terminal are sentences, and say what the events' page says."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+from rollwright.core.log_sentences import MEANINGS, SentenceFormatter
+
+PAGE = (Path(__file__).parents[2] / "docs" / "logging.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| `([\w.*]+)` \| ([\w, ]+) \| ([\w`, –]*) \| (.+) \|$", PAGE, flags=re.MULTILINE)
+
+
+def said(message, *args, level=logging.WARNING, name="rollwright.models", place=""):
+    record = logging.LogRecord(name, level, __file__, 1, message, args, None)
+    return SentenceFormatter("%(levelname)s %(name)s: %(message)s", place=place).format(record)
+
+
+def test_every_warning_of_the_page_has_its_sentence_and_no_other_has():
+    expected = {event: meaning for event, levels, _, meaning in ROWS if re.search("warning|error", levels)}
+    assert expected == MEANINGS
+
+
+def test_a_warning_is_told_by_its_meaning_and_its_values():
+    line = said("model.rows_without_label segment=%s dropped=%d rows=%d", "valid", 60, 7200)
+    assert line == "warning: rows without a label were not used (segment valid, dropped 60, rows 7200)"
+    assert said("store.lost pool=%s patience=%g error=%s", "demo", 300.0, "no route", place="slot-2") == (
+        "warning [slot-2]: the store does not answer; the worker tries again for so many seconds "
+        "(pool demo, patience 300): no route"
+    )
+    assert "factor: adjusted shares are traded, without lots (missing 3, prices 9, action adjusted shares" in said(
+        "backtest.factor_missing missing=%d prices=%d action=adjusted_shares_without_lots", 3, 9
+    )
+
+
+@pytest.mark.parametrize("value", ["a\nERROR forged", "\x1b[2J", "caf\udce9", "x" * 100_000, "50% of it"])
+def test_a_value_stays_within_its_line_whatever_it_holds(value):
+    line = said("task.damaged pool=%s task=%s reason=%s", "p", 1, value)
+    assert line.startswith("warning: the definition in the database")
+    assert line.isprintable()
+    assert len(line) < 3_000
+
+
+def test_secrets_stay_hidden():
+    assert "hush" not in said("tracking.unreachable uri=%s error=%s", "postgresql://me:hush@host/db", "refused")
+
+
+@pytest.mark.parametrize(
+    ("message", "args", "how"),
+    [
+        ("Some library says %s", (1,), {"name": "elsewhere"}),
+        ("model.rows_without_label segment=%s", ("x",), {"level": logging.INFO}),
+        ("an.unknown event=%s", ("x",), {}),
+    ],
+)
+def test_everything_else_is_told_as_it_is(message, args, how):
+    assert said(message, *args, **how).endswith(message % args)
