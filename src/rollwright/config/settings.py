@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from rollwright.core.bounded_read import SMALL, read_text
+from rollwright.core.file_uris import read_path
 from rollwright.core.masking import mask_secrets
 from rollwright.core.sqlite_urls import sqlite_path, sqlite_url
 from rollwright.core.text import escape_text, is_utf8
@@ -38,10 +39,22 @@ class _Section(BaseModel):
             yield name, mask_secrets(value) if isinstance(value, str) else value
 
 
+def _to_path(value: str) -> str:
+    """Return the path that a setting names, ``file:`` URIs as the paths that they are."""
+    try:
+        path = read_path(value)
+    except ConfigError as error:
+        raise ValueError(f"{error.message}; {error.hint}") from error
+    return str(path) if value.lower().startswith("file:") else value
+
+
+_PathText = Annotated[str, AfterValidator(_to_path)]
+
+
 class DataSettings(_Section):
     """Where market data lies and how it is read."""
 
-    provider_uri: str | None = None
+    provider_uri: _PathText | None = None
     region: Literal["cn", "us", "tw"] = "cn"
     freq: str = "day"
     kernels: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: os.cpu_count() or 1)
@@ -74,7 +87,7 @@ class TrackingSettings(_Section):
     """Experiments and recorders: an MLflow tracking URI and the folder of their artifacts."""
 
     uri: str = "sqlite:///.rollwright/mlflow.db"
-    artifacts: str = ".rollwright/artifacts"
+    artifacts: _PathText = ".rollwright/artifacts"
     default_experiment: str = "Experiment"
 
 
@@ -126,7 +139,7 @@ class Settings(_Section):
 
     def resolve(self, path: str | Path) -> Path:
         """Return `path` as an absolute path, taken from the project folder and with ``~`` expanded."""
-        return (self.root / Path(path).expanduser()).resolve()
+        return (self.root / read_path(path)).resolve()
 
     def resolve_url(self, url: str) -> str:
         """Return `url` with the path of a ``sqlite:///relative`` URL made absolute."""

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from rollwright.calendar.files import format_sessions
 from rollwright.calendar.trading import Session
 from rollwright.core.bounded_read import SMALL, read_text
+from rollwright.core.file_uris import read_path
 from rollwright.errors import ConfigError, CorruptFileError, DataError
 from rollwright.market.folder.atomic_replace import replace_folder, write_file
 from rollwright.market.folder.layout import CALENDARS, INSTRUMENTS
@@ -364,7 +365,7 @@ def make_demo_market(
     DataError
         When `out` holds something else, or the disk refuses.
     """
-    target = Path(out).expanduser().resolve()
+    target = read_path(out).resolve()
     if target.exists() and not (target.is_dir() and ((target / DEMO_NAME).is_file() or not any(target.iterdir()))):
         raise DataError(f"{target} holds something that is no synthetic market", hint="give a new or an empty folder")
     market = simulate_market(instruments=instruments, sessions=sessions, seed=seed, planted_ic=planted_ic, start=start)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rollwright.calendar.files import read_sessions
+from rollwright.core.file_uris import read_path
 from rollwright.errors import CorruptFileError, DataNotFoundError
 from rollwright.market.folder.atomic_replace import replace_folder, write_file
 from rollwright.market.folder.layout import CALENDARS, FEATURES, FINANCIAL, calendar_stems
@@ -38,7 +39,7 @@ def adopt_changes(path: Path | str) -> Manifest:
     CorruptFileError
         When a file cannot be a series or a calendar whatever was meant.
     """
-    root = Path(path).expanduser().resolve()
+    root = read_path(path).resolve()
     tokens = calendar_stems(root)
     if not tokens:
         raise DataNotFoundError(root, "it has no calendar")

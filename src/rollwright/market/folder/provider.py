@@ -15,6 +15,7 @@ from rollwright.calendar.trading import TradingCalendar
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings
 from rollwright.core.bounded_read import MEDIUM, read_whole
+from rollwright.core.file_uris import read_path
 from rollwright.errors import (
     CorruptFileError,
     DataNotFoundError,
@@ -95,7 +96,7 @@ class QlibProvider:
         self, path: Path | str, *, freq: str = "day", cache: FieldCache | None = None, use_recent_copy: bool = True
     ) -> None:
         self.cache = cache if cache is not None else FieldCache(0)
-        self._root = Path(path).expanduser().resolve()
+        self._root = read_path(path).resolve()
         if not self._root.is_dir():
             raise DataNotFoundError(path, "there is no such folder", hint=_HINT)
         self._identity = FolderIdentity(self._root)
@@ -492,7 +493,7 @@ def folder_from_settings(settings: Settings) -> Path:
     uri = settings.data.provider_uri
     if uri is None:
         raise DataNotFoundError("(not set)", "no `data.provider_uri` is set", hint=_HINT)
-    return settings.resolve(uri.removeprefix("file://"))
+    return settings.resolve(uri)
 
 
 def provider_from_settings(settings: Settings | None = None) -> QlibProvider:

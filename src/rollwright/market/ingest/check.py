@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.calendar.trading import TradingCalendar
+from rollwright.core.file_uris import read_path
 from rollwright.errors import CorruptFileError, RollwrightError
 from rollwright.market.folder.layout import FEATURES, find_strays, series_files
 from rollwright.market.folder.manifest import hash_whole_files, read_files, read_manifest
@@ -84,7 +85,7 @@ def check_data(path: Path | str, *, freq: str = "day") -> CheckReport:
     DataNotFoundError
         When there is no such folder.
     """
-    root = Path(path).expanduser().resolve()
+    root = read_path(path).resolve()
     try:
         provider = QlibProvider(root, freq=freq, use_recent_copy=False)
     except CorruptFileError as error:

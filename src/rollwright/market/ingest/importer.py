@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from rollwright.calendar.files import format_sessions
+from rollwright.core.file_uris import read_path
 from rollwright.errors import DataError
 from rollwright.market.folder.atomic_replace import replace_folder, write_file
 from rollwright.market.folder.bins import content_digest, encode_bin
@@ -165,7 +166,7 @@ def import_market(
     """
     freq = normalize_freq(freq)
     universe = check_universe(universe)
-    target = Path(out).expanduser().resolve()
+    target = read_path(out).resolve()
     options = ReadOptions(
         symbol_column=symbol_column, date_column=date_column, time_column=time_column, symbol=symbol, symbols=symbols,
         symbol_digits=symbol_digits, timezone=timezone, date_form=date_form, intraday=freq.endswith("min"),

@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rollwright.codecs.external_parquet import read_table
+from rollwright.core.file_uris import read_path
 from rollwright.errors import DataError, DataNotFoundError, RollwrightError
 from rollwright.market.folder.layout import code_of_folder, refuse_case_twins
 from rollwright.market.ingest.adjustment import adjust_prices
@@ -104,7 +105,7 @@ def read_rows(source: pd.DataFrame | Path | str, options: ReadOptions | None = N
     if isinstance(source, pd.DataFrame):
         pieces = [_piece(source, chosen, "the frame", None)]
     else:
-        path = Path(source).expanduser()
+        path = read_path(source)
         if not path.exists():
             raise DataNotFoundError(path, "there is no such file or folder", hint="give a CSV or Parquet file")
         pieces = _from_folder(path, chosen) if path.is_dir() else [_from_file(path, chosen, alone=True)]
