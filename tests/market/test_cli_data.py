@@ -113,7 +113,7 @@ def test_every_command_of_the_page_on_data_runs(tmp_path, monkeypatch):
             done = run(*words)
             assert done.exit_code == 0, f"{line}\n{done.output}\n{done.exception!r}"
             ran += 1
-    assert ran == 6
+    assert ran == 8
 
 
 def test_help_imports_nothing_heavy():

@@ -251,3 +251,14 @@ def test_an_option_that_is_none_is_an_error_with_the_choices(tmp_path, options):
     with pytest.raises(ConfigError):
         take(tmp_path, table("symbol,date,close", "A,2020-01-02,1"), **options)
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("order", [["Price", "Ticker"], ["Ticker", "Price"]])
+def test_a_frame_of_yfinance_has_its_tickers_as_symbols(tmp_path, order):
+    columns = pd.MultiIndex.from_product([["Close", "Volume"], ["AAPL", "MSFT"]], names=["Price", "Ticker"])
+    frame = pd.DataFrame([[1.5, 2.5, 10, 20], [1.6, np.nan, 11, np.nan]], pd.DatetimeIndex(DAYS, name="Date"), columns)
+    import_market(frame.reorder_levels(order, axis=1), tmp_path / "m")
+    provider = QlibProvider(tmp_path / "m")
+    assert provider.instruments() == ("AAPL", "MSFT")
+    assert provider.load(["close"], ["AAPL", "MSFT"], 0, 1).ravel().tolist() == [1.5, 2.5]
+    assert str(provider.members("all")["MSFT"][0][1])[:10] == "2020-01-02"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from rollwright.market.demo import make_demo_market
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.market.frame import FrameSource
-from rollwright.market.price_jumps import find_price_jumps, name_ratio
+from rollwright.market.price_jumps import find_jumps, find_price_jumps, name_ratio
 
 DAYS = pd.bdate_range("2020-01-01", periods=20)
 
@@ -60,3 +61,22 @@ def test_a_move_is_named_after_its_split():
     assert [name_ratio(np.log(ratio)) for ratio in (0.5, 0.52, 1 / 3, 0.1, 2, 10.2, 0.75, 1.25)] == [
         "2:1", "2:1", "3:1", "10:1", "1:2", "1:10", "", "",
     ]  # fmt: skip
+
+
+def dividends(ratio: float, *, raw: bool, seed: int = 1, noise: float = 0.01) -> tuple[np.ndarray, np.ndarray]:
+    """Return a close and a factor that changes four times by `ratio`."""
+    moves = np.random.default_rng(seed).normal(0, noise, 400)
+    factor = ratio ** np.floor(np.arange(400) / 80)
+    close = 20 * np.exp(np.cumsum(moves))
+    return (close / factor if raw else close), factor
+
+
+@pytest.mark.parametrize("ratio", [1.05, 1.1, 1.2, 0.9])
+def test_small_changes_of_the_factor_tell_raw_prices_together(ratio):
+    for seed in range(20):
+        assert find_jumps(*dividends(ratio, raw=True, seed=seed))[2].sum() >= 2
+        assert not find_jumps(*dividends(ratio, raw=False, seed=seed))[2].any()
+
+
+def test_a_factor_that_hardly_changes_tells_nothing():
+    assert not find_jumps(*dividends(1.005, raw=True))[2].any()

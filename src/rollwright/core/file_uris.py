@@ -35,15 +35,11 @@ def read_path(text: str | os.PathLike[str]) -> Path:
     if scheme and scheme[1].lower() == "file":
         path = _decode(given, given[len("file:") :])
     elif scheme and scheme[2]:
-        raise ConfigError(
-            f"{given!r} is no folder of this machine", hint="give a path, or a file: URI"
-        )
+        raise ConfigError(f"{given!r} is no folder of this machine", hint="give a path, or a file: URI")
     if os.name != "nt" and _DRIVE.match(path):
-        raise ConfigError(
-            f"{given!r} is a path of Windows", hint="give this machine's path, as /mnt/c/data"
-        )
+        raise ConfigError(f"{given!r} is a path of Windows", hint="give this machine's path, as /mnt/c/data")
     if not path or "\0" in path:
-        raise ConfigError(f"{given!r} names no path", hint="as data/market, ~/market or file:///home/me/market")
+        raise ConfigError(f"{given!r} names no path", hint="as data/market, ~/market or file:///data/market")
     return Path(path).expanduser()
 
 

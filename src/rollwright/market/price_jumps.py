@@ -25,6 +25,9 @@ _BAND: Final = 0.1
 _FACTOR_STEP: Final = float(np.log(1.25))
 """A change of the factor from which on one day alone tells whether the price took part in it."""
 _CLOSE: Final = 1 / 3
+_STEADY: Final = 1e-4
+_LEAST_NOISE: Final = 0.005
+_SIGMAS: Final = 6.0
 _NAMES: Final = 256  # loaded at once
 
 
@@ -93,14 +96,32 @@ def find_jumps(
     if len(known) < 2:
         return np.empty(0, np.intp), np.empty(0), np.empty(0, bool)
     moves = np.diff(np.log(close[known].astype(np.float64)))
-    beside = np.zeros(len(moves), bool)
-    if factor is not None:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            steps = np.diff(np.log(factor[known].astype(np.float64)))
-        large = np.abs(steps) >= _FACTOR_STEP
-        beside = large & (np.abs(moves + steps) < _CLOSE * np.abs(steps))
+    beside = _find_raw(moves, factor[known]) if factor is not None else np.zeros(len(moves), bool)
     found = np.flatnonzero((np.abs(moves) >= _JUMP) | beside)
     return known[found + 1], moves[found], beside[found]
+
+
+def _find_raw(moves: NDArray[np.float64], factor: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return on which days a price moves against its factor by the same ratio, as a raw one does.
+
+    A large change of the factor tells by itself. Small ones, of dividends, tell together: the slope of the moves on the
+    factor's is 0 of adjusted prices and -1 of raw ones, and how far it may be from either by chance is known from the
+    other days.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = np.diff(np.log(factor.astype(np.float64)))
+    against = np.abs(moves + steps) < _CLOSE * np.abs(steps)
+    large = np.abs(steps) >= _FACTOR_STEP
+    changed = np.isfinite(steps) & (np.abs(steps) > _STEADY)
+    others = np.abs(moves[~changed])
+    weight = float((steps[changed] ** 2).sum())
+    if not weight or not len(others):
+        return large & against
+    noise = max(1.4826 * float(np.median(others)), _LEAST_NOISE)
+    slope = -float((moves[changed] * steps[changed]).sum()) / weight
+    sure = abs(slope - 1) < _CLOSE and slope * np.sqrt(weight) > _SIGMAS * noise
+    near = np.abs(moves + steps) < np.maximum(_CLOSE * np.abs(steps), 3 * noise)
+    return (large & against) | (changed & near & (np.abs(steps) > noise) & sure)
 
 
 def find_price_jumps(

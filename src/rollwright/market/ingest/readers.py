@@ -179,7 +179,7 @@ def _piece(
     notes: tuple[str, ...] = (),
 ) -> _Piece:
     if isinstance(frame.columns, pd.MultiIndex):
-        frame = frame.droplevel(list(range(frame.columns.nlevels - 1)), axis=1)
+        frame = _flatten(frame)
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
@@ -208,6 +208,18 @@ def _piece(
         where=where, frame=frame, headings=headings, code=options.symbol or code, first_row=first_row,
         notes=(*notes, *found, *cut),
     )  # fmt: skip
+
+
+def _flatten(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame of several levels of columns with one: fields, the tickers that yfinance has beneath as rows."""
+    levels = frame.columns.nlevels
+    fields = [all(is_known_field(str(name)) for name in frame.columns.unique(level)) for level in range(levels)]
+    if levels == 2 and any(fields) and not all(fields):
+        tickers = fields.index(False)
+        long = pd.DataFrame(frame.stack(level=tickers, future_stack=True))
+        long.index = long.index.set_names("symbol", level=-1)
+        return long.dropna(how="all")
+    return frame.droplevel(list(range(levels - 1)), axis=1)
 
 
 def _find_in_unnamed(frame: pd.DataFrame, headings: Headings) -> tuple[Headings, tuple[str, ...]]:

@@ -71,11 +71,11 @@ def read_text_table(path: Path, *, encoding: str | None, as_text: Collection[str
         For bytes that are no text of the encoding, or whose encoding they do not show.
     """
     data = _read_bytes(path, wide_letters=encoding is not None and b"\0" in "a".encode(encoding))
-    text, used = _decode(data, path, encoding)
+    raw, used = _to_utf8(data, path, encoding)
     notes = () if used == encoding or used.startswith("utf") else (f"read as {used}, which the bytes show",)
-    if text.startswith("Price,") and text.partition("\n")[2].startswith("Ticker,"):
-        return TextTable(frame=_read_two_headings(text, path), first_row=4, notes=notes)
-    frame = _read_cells(text, path, as_text)
+    if raw.startswith(b"Price,") and raw[: 1 << 20].partition(b"\n")[2].startswith(b"Ticker,"):
+        return TextTable(frame=_read_two_headings(raw.decode(), path), first_row=4, notes=notes)
+    frame = _read_cells(raw, path, as_text)
     return TextTable(frame=frame, first_row=2, notes=notes)
 
 
@@ -104,12 +104,17 @@ def _read_bytes(path: Path, *, wide_letters: bool) -> bytes:
     return b"".join(parts)
 
 
-def _decode(data: bytes, path: Path, encoding: str | None) -> tuple[str, str]:
-    """Return the text and the encoding it was read in."""
+def _to_utf8(data: bytes, path: Path, encoding: str | None) -> tuple[bytes, str]:
+    """Return the bytes of the text in UTF-8, without a mark, and the encoding it was read in."""
     mark = next((name for start, name in _MARKS if data.startswith(start)), None)
     chosen = mark if encoding is None or mark == "utf-8-sig" else encoding
     try:
-        return data.decode(chosen or "utf-8"), chosen or "utf-8"
+        if chosen in (None, "utf-8-sig"):
+            plain = data.removeprefix(codecs.BOM_UTF8)
+            if not plain.isascii():
+                plain.decode()
+            return plain, chosen or "utf-8"
+        return data.decode(chosen).encode(), chosen
     except UnicodeDecodeError as error:
         if chosen is not None:
             raise DataError(
@@ -124,21 +129,21 @@ def _decode(data: bytes, path: Path, encoding: str | None) -> tuple[str, str]:
     usual = len(beyond.encode("gb2312", errors="ignore").decode("gb2312"))  # Big5 read as GB18030 is full of rare ones
     if not beyond or not _CHINESE.fullmatch(beyond) or usual < _USUAL * len(beyond):
         raise DataError(f"{path} cannot be read as UTF-8: {reason} at byte {at}", hint=_NAME_ENCODING)
-    return text, "gb18030"
+    return text.encode(), "gb18030"
 
 
-def _read_cells(text: str, path: Path, as_text: Collection[str]) -> pd.DataFrame:
-    head, _, body = text.partition("\n")
-    names, delimiter = _read_header(head.rstrip("\r"), path)
+def _read_cells(raw: bytes, path: Path, as_text: Collection[str]) -> pd.DataFrame:
+    end = raw.find(b"\n")
+    head, body = (raw[:end], memoryview(raw)[end + 1 :]) if end >= 0 else (raw, memoryview(b""))
+    names, delimiter = _read_header(head.decode().rstrip("\r"), path)
     stay = {name: pa.string() for name in names if name.strip().lower() in as_text or name.startswith("Unnamed: ")}
-    raw = body.encode()
-    if not raw.strip():
+    if len(body) < _LOOK and not bytes(body).strip():
         return pd.DataFrame({name: pd.Series([], dtype="str") for name in names})
     # Types are inferred from the first block: one block is the whole file, so that a volume of whole numbers in its
     # first half does not decide about the second.
     table = pa_csv.read_csv(
-        pa.BufferReader(raw),
-        read_options=pa_csv.ReadOptions(block_size=min(len(raw) + (1 << 16), (1 << 31) - 1), column_names=names),
+        pa.BufferReader(pa.py_buffer(body)),
+        read_options=pa_csv.ReadOptions(block_size=min(len(body) + (1 << 16), (1 << 31) - 1), column_names=names),
         parse_options=pa_csv.ParseOptions(delimiter=delimiter),
         convert_options=pa_csv.ConvertOptions(column_types=stay, null_values=_NO_VALUE, strings_can_be_null=False),
     )
@@ -165,7 +170,8 @@ def _read_two_headings(text: str, path: Path) -> pd.DataFrame:
     if len(lines) < 4 or len(prices) != len(tickers) or not lines[2].startswith(("Date", "Datetime")):
         raise DataError(f"{path} begins as a table of yfinance and is none", hint="two lines of headings, then `Date`")
     columns = [f"{ticker}|{price}" for price, ticker in zip(prices, tickers, strict=True)]
-    wide = _read_cells(",".join(["Date", *(f'"{name}"' for name in columns)]) + "\n" + lines[3], path, {"date"})
+    head = ",".join(["Date", *(f'"{name}"' for name in columns)])
+    wide = _read_cells(f"{head}\n{lines[3]}".encode(), path, {"date"})
     parts = []
     for ticker in dict.fromkeys(tickers):
         own = [name for name in columns if name.startswith(f"{ticker}|")]
