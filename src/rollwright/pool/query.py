@@ -2,25 +2,28 @@
 
 A query is a dictionary in MongoDB's manner. Names are ``_id``, ``status``, ``priority``, ``attempts``, ``owner``,
 ``created`` and ``ended``, and dotted paths beneath ``def`` (``filter`` is the same), ``res`` and ``validity``; a path
-part of digits is a position in a list. Conditions are equality, ``$in``, ``$ne``, ``$gt``, ``$gte``, ``$lt``,
-``$lte``, ``$exists``, and queries are joined by ``$and`` and ``$or``. Everything else is refused.
+part of digits is a position in a list, and any other part of a list is that of its dictionaries. Conditions are
+equality and ``$eq``, ``$in``, ``$nin``, ``$ne``, ``$gt``, ``$gte``, ``$lt``, ``$lte``, ``$exists``, ``$regex`` with
+``$options: "i"``, and ``$not`` of such; ``$and``, ``$or`` and ``$nor`` join queries. Everything else is refused.
 
-Guarantees: the same answers on every store. Numbers compare with numbers, text with text, anything else is not
-comparable and does not match; a boolean is no number; null equals what is absent; ``$ne`` is the opposite of equality;
-a list equals a list as a whole, and ``def`` a definition that means the same task
-(`rollwright.tasks.identity.task_fingerprint`).
+Guarantees: the same answers on every store, and MongoDB's. A condition is about each value that the path leads to, and,
+where that is a list, about each of its elements too: one that satisfies it is enough. Numbers compare with numbers,
+text with text, anything else is not comparable and does not match; a boolean is no number; null equals what is absent;
+``$ne``, ``$nin`` and ``$not`` are the opposites; a list equals a list as a whole, and ``def`` a definition that means
+the same task (`rollwright.tasks.identity.task_fingerprint`). Patterns are those of `rollwright.pool.patterns`.
 """
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from rollwright.core.canonical import JSON, canonical_json, normalise
 from rollwright.errors import QueryError, TaskValueError, nearest
+from rollwright.pool.patterns import Pattern
 from rollwright.pool.states import parse_status
 from rollwright.tasks.identity import task_fingerprint
 
@@ -28,10 +31,12 @@ __all__ = [
     "COLUMNS",
     "FINGERPRINT",
     "JSON_ROOTS",
+    "TEXT_COLUMNS",
     "And",
     "Compare",
     "Exists",
     "In",
+    "Matches",
     "Not",
     "Or",
     "Query",
@@ -42,6 +47,7 @@ __all__ = [
     "selection",
 ]
 
+TEXT_COLUMNS: Final = ("status", "owner")
 FINGERPRINT: Final = "$fingerprint"
 """The name of what tells whether two definitions are of one task; no query can write it."""
 COLUMNS: Final = ("_id", "status", "priority", "attempts", "owner", "created", "ended")
@@ -52,7 +58,7 @@ Order: TypeAlias = Literal["gt", "gte", "lt", "lte"]
 _MAX_DEPTH: Final = 16
 _MAX_VALUES: Final = 1_000_000
 _BAD_PART: Final = re.compile(r'["\\\x00-\x1f\x7f]')
-_OPERATORS: Final = ("$in", "$ne", "$gt", "$gte", "$lt", "$lte", "$exists")
+_OPERATORS: Final = ("$eq", "$in", "$nin", "$ne", "$gt", "$gte", "$lt", "$lte", "$exists", "$regex", "$options", "$not")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +86,14 @@ class Exists:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Matches:
+    """The text at `path` matches `pattern`."""
+
+    path: tuple[str, ...]
+    pattern: Pattern
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Not:
     """The condition does not hold."""
 
@@ -100,7 +114,7 @@ class Or:
     parts: tuple[Query, ...]
 
 
-Query: TypeAlias = In | Compare | Exists | Not | And | Or
+Query: TypeAlias = In | Compare | Exists | Matches | Not | And | Or
 
 
 def both(*queries: Query | None) -> Query | None:
@@ -145,10 +159,10 @@ def _mapping(query: Mapping[str, Any], depth: int) -> Query:
     for key, condition in query.items():
         if not isinstance(key, str):
             raise QueryError(f"{key!r} is no name in a query")
-        if key in ("$and", "$or"):
+        if key in ("$and", "$or", "$nor"):
             parts.append(_joined(key, condition, depth))
         elif key.startswith("$"):
-            raise QueryError(f"`{key}` is not part of the query language", hint="only $and and $or join conditions")
+            raise QueryError(f"`{key}` is not part of the query language", hint="$and, $or and $nor join conditions")
         else:
             parts += _conditions(_path(key), condition)
     return parts[0] if len(parts) == 1 else And(parts=tuple(parts))
@@ -161,7 +175,9 @@ def _joined(key: str, condition: Any, depth: int) -> Query:
         if not isinstance(part, Mapping):
             raise QueryError(f"`{key}` takes a list of queries, and {part!r} is none")
     parts = tuple(_mapping(part, depth + 1) for part in condition)
-    return And(parts=parts) if key == "$and" else Or(parts=parts)
+    if key == "$and":
+        return And(parts=parts)
+    return Or(parts=parts) if key == "$or" else Not(part=Or(parts=parts))
 
 
 def _path(name: str) -> tuple[str, ...]:
@@ -180,13 +196,31 @@ def _path(name: str) -> tuple[str, ...]:
 
 
 def _conditions(path: tuple[str, ...], condition: Any) -> list[Query]:
+    if isinstance(condition, re.Pattern):
+        return [_pattern(path, condition, "")]
     if isinstance(condition, Mapping) and any(isinstance(key, str) and key.startswith("$") for key in condition):
-        return [_operator(path, key, value) for key, value in condition.items()]
+        if "$options" in condition and "$regex" not in condition:
+            raise QueryError("`$options` stands beside `$regex`")
+        options = condition.get("$options", "")
+        return [
+            _pattern(path, value, options) if key == "$regex" else _operator(path, key, value)
+            for key, value in condition.items()
+            if key != "$options"
+        ]
     return [_equals(path, [condition])]
 
 
-def _operator(path: tuple[str, ...], key: Any, value: Any) -> Query:
+def _operator(path: tuple[str, ...], key: Any, value: Any) -> Query:  # noqa: C901, PLR0911 - one for each operator
     match key:
+        case "$eq":
+            return _equals(path, [value])
+        case "$nin":
+            return Not(part=_operator(path, "$in", value))
+        case "$not":
+            named = isinstance(value, Mapping) and value and all(str(one).startswith("$") for one in value)
+            if not named and not isinstance(value, re.Pattern):
+                raise QueryError(f"`$not` takes conditions, not {value!r}", hint="`$ne` is for values")
+            return Not(part=And(parts=tuple(_conditions(path, value))))
         case "$in":
             if not isinstance(value, list | tuple | set | frozenset):
                 raise QueryError(f"`$in` takes a list, not {value!r}")
@@ -204,6 +238,19 @@ def _operator(path: tuple[str, ...], key: Any, value: Any) -> Query:
     suggestion = nearest(str(key), _OPERATORS)
     hint = f"did you mean `{suggestion}`?" if suggestion else f"operators are: {', '.join(_OPERATORS)}"
     raise QueryError(f"`{key}` is not part of the query language", hint=hint)
+
+
+def _pattern(path: tuple[str, ...], value: Any, options: Any) -> Matches:
+    if path[0] in COLUMNS and path[0] not in TEXT_COLUMNS:
+        raise QueryError(f"`$regex` looks at text, and `{path[0]}` is none")
+    if isinstance(value, re.Pattern):
+        if value.flags & ~(re.IGNORECASE | re.UNICODE):
+            raise QueryError(f"the flags of {value!r} are not part of the query language", hint="re.IGNORECASE is")
+        options = "i" if value.flags & re.IGNORECASE else options
+        value = value.pattern
+    if not isinstance(value, str) or not isinstance(options, str):
+        raise QueryError(f"`$regex` takes a text, not {value!r}")
+    return Matches(path=path, pattern=Pattern.parse(value, options=options))
 
 
 def _equals(path: tuple[str, ...], values: Iterable[Any]) -> In:
@@ -249,7 +296,7 @@ _ORDERS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 _ABSENT: Final = object()
 
 
-def matches(query: Query | None, document: Mapping[str, Any]) -> bool:  # noqa: PLR0911 - one for each kind of node
+def matches(query: Query | None, document: Mapping[str, Any]) -> bool:  # noqa: C901, PLR0911 - one for each kind of node
     """Tell whether a task's document (``_id``, ``status``, ``def`` …, all plain JSON) satisfies `query`."""
     match query:
         case None:
@@ -261,17 +308,19 @@ def matches(query: Query | None, document: Mapping[str, Any]) -> bool:  # noqa: 
         case Not(part=part):
             return not matches(part, document)
         case Exists(path=path):
-            return _look_up(document, path) is not _ABSENT
+            return any(found is not _ABSENT for found in _candidates(document, path))
+        case Matches(path=path, pattern=pattern):
+            return any(isinstance(found, str) and pattern.matches(found) for found in _candidates(document, path))
         case In(path=(path,), values=values) if path == FINGERPRINT:
             return document[FINGERPRINT] in values
         case In(path=path, values=values):
-            found = _look_up(document, path)
-            return any(_equal(found, value) for value in values)
+            return any(_equal(found, value) for found in _candidates(document, path) for value in values)
+        case Compare(path=("_id",), order=order, value=value):
+            return _ORDERS[order](int(str(document["_id"])), value)
         case Compare(path=path, order=order, value=value):
-            found = _look_up(document, path)
-            if path == ("_id",):
-                found = int(str(found))
-            return _kind(found) == _kind(value) and _ORDERS[order](found, value)
+            return any(
+                _kind(found) == _kind(value) and _ORDERS[order](found, value) for found in _candidates(document, path)
+            )
 
 
 def is_position(part: str) -> bool:
@@ -279,16 +328,29 @@ def is_position(part: str) -> bool:
     return part.isascii() and part.isdecimal()
 
 
-def _look_up(document: Mapping[str, Any], path: Sequence[str]) -> Any:
-    found: Any = document
-    for part in path:
-        if isinstance(found, Mapping) and not is_position(part) and part in found:
-            found = found[part]
-        elif isinstance(found, list) and is_position(part) and int(part) < len(found):
-            found = found[int(part)]
-        else:
-            return _ABSENT
-    return found
+def _candidates(document: Mapping[str, Any], path: Sequence[str]) -> Iterator[Any]:
+    """Yield each value that a path leads to, and the elements of one that is a list; `_ABSENT` where a key is not."""
+    for found in _reach(document, path):
+        yield found
+        if isinstance(found, list):
+            yield from found
+
+
+def _reach(value: Any, path: Sequence[str]) -> Iterator[Any]:
+    if not path:
+        yield value
+        return
+    part, rest = path[0], path[1:]
+    if isinstance(value, Mapping):
+        yield from _reach(value[part], rest) if part in value and not is_position(part) else [_ABSENT]
+    elif not isinstance(value, list):
+        yield _ABSENT
+    elif is_position(part):
+        yield from _reach(value[int(part)], rest) if int(part) < len(value) else []
+    else:  # a list within a list is not opened
+        for item in value:
+            if isinstance(item, Mapping):
+                yield from _reach(item, path)
 
 
 def _kind(value: Any) -> str:

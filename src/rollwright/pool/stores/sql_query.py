@@ -6,15 +6,29 @@ Every condition is true or false, never NULL, so that NOT means its opposite. Ev
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from rollwright.core.canonical import JSON
-from rollwright.pool.query import COLUMNS, FINGERPRINT, And, Compare, Exists, In, Not, Or, Query, is_position
+from rollwright.pool.patterns import Pattern
+from rollwright.pool.query import (
+    COLUMNS,
+    FINGERPRINT,
+    TEXT_COLUMNS,
+    And,
+    Compare,
+    Exists,
+    In,
+    Matches,
+    Not,
+    Or,
+    Query,
+    is_position,
+)
 
-__all__ = ["TEXT_COLUMNS", "Dialect", "is_number", "render"]
+__all__ = ["ORDERS", "Dialect", "JsonNode", "is_number", "render"]
 
-TEXT_COLUMNS: Final = ("status", "owner")
-_ORDERS: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+JsonNode: TypeAlias = "In | Compare | Exists | Matches"
+ORDERS: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
 class Dialect(Protocol):
@@ -46,16 +60,12 @@ class Dialect(Protocol):
         """Return the condition that a column is greater or less than a value of its own kind."""
         ...
 
-    def json_exists(self, path: tuple[str, ...]) -> str:
-        """Return the condition that there is a JSON value at a path."""
+    def column_matches(self, name: str, pattern: Pattern) -> str:
+        """Return the condition that a column of text matches a pattern."""
         ...
 
-    def json_in(self, path: tuple[str, ...], values: Sequence[JSON]) -> str:
-        """Return the condition that the JSON value at a path equals one of the values; null equals what is absent."""
-        ...
-
-    def json_compares(self, path: tuple[str, ...], order: str, value: float | str) -> str:
-        """Return the condition that the JSON value at a path is of the value's kind and greater or less than it."""
+    def json_holds(self, node: JsonNode) -> str:
+        """Return the condition that one of the values that a JSON path leads to satisfies `node`."""
         ...
 
 
@@ -69,28 +79,31 @@ def render(query: Query, dialect: Dialect) -> str:  # noqa: PLR0911 - one for ea
         case Not(part=part):
             return f"(NOT {render(part, dialect)})"
         case Exists(path=path):
-            return dialect.true if path[0] in COLUMNS else dialect.json_exists(path)
-        case In(path=path, values=values):
-            return _render_in(path, values, dialect)
+            return dialect.true if path[0] in COLUMNS else dialect.json_holds(query)
+        case In():
+            return _render_in(query, dialect)
+        case Matches(path=path, pattern=pattern):
+            return dialect.column_matches(path[0], pattern) if path[0] in COLUMNS else dialect.json_holds(query)
         case Compare(path=path, order=order, value=value):
             if path[0] not in COLUMNS:
-                return dialect.json_compares(path, _ORDERS[order], value)
+                return dialect.json_holds(query)
             if isinstance(value, str) is not (path[0] in TEXT_COLUMNS):
                 return dialect.false
-            return dialect.column_compares(path[0], _ORDERS[order], value)
+            return dialect.column_compares(path[0], ORDERS[order], value)
 
 
 def _join(conditions: list[str], word: str, empty: str) -> str:
     return f"({word.join(conditions)})" if conditions else empty
 
 
-def _render_in(path: tuple[str, ...], values: Sequence[JSON], dialect: Dialect) -> str:
+def _render_in(query: In, dialect: Dialect) -> str:
+    path, values = query.path, query.values
     if path == ("_id",):
         return dialect.has_id([int(str(value)) for value in values if is_position(str(value)) and len(str(value)) < 19])
     if path == (FINGERPRINT,):
         return dialect.has_fingerprint([str(value) for value in values])
     if path[0] not in COLUMNS:
-        return dialect.json_in(path, values)
+        return dialect.json_holds(query)
     comparable = [
         value for value in values if (isinstance(value, str) if path[0] in TEXT_COLUMNS else is_number(value))
     ]

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from rollwright.core.canonical import JSON, canonical_json, sha256_hex
 from rollwright.core.stored_text import plain_of
-from rollwright.pool.query import FINGERPRINT, And, Compare, Exists, In, Not, Or, Query, is_position
+from rollwright.pool.query import FINGERPRINT, And, Compare, Exists, In, Matches, Not, Or, Query, is_position
 
 __all__ = ["FALSE", "NODES", "Filter", "nodes_of", "where"]
 
@@ -39,7 +39,8 @@ def nodes_of(text: str) -> list[Filter]:
 
 def _walk(value: JSON, path: str) -> Iterator[Filter]:
     kind = _kind(value)
-    yield {"p": path, "t": kind, "v": _hash(value) if kind in _WHOLE else value}
+    keys = {"k": [*value]} if isinstance(value, dict) else {}
+    yield {"p": path, "t": kind, "v": _hash(value) if kind in _WHOLE else value, **keys}
     if isinstance(value, dict):
         for key, item in value.items():
             if key and "." not in key and not is_position(key):
@@ -80,6 +81,9 @@ def where(query: Query | None) -> Filter:  # noqa: PLR0911 - one for each kind o
             return {"$nor": [inner]} if inner else FALSE
         case Exists(path=path):
             return {} if path[0] in _COLUMNS else _node(path)
+        case Matches(path=path, pattern=pattern):
+            found = {"$regex": pattern.written(end="\\z")}
+            return {path[0]: found} if path[0] in _COLUMNS else _node(path, t="text", v=found)
         case In(path=path, values=wanted):
             return _in_column(path[0], wanted) if path[0] in _COLUMNS else _in_nodes(path, wanted)
         case Compare(path=path, order=order, value=value):
@@ -87,9 +91,50 @@ def where(query: Query | None) -> Filter:  # noqa: PLR0911 - one for each kind o
 
 
 def _node(path: tuple[str, ...], **conditions: Any) -> Filter:
-    # A position is written without leading zeros, as it is kept.
-    place = ".".join(str(int(part)) if is_position(part) else part for part in path[1:])
-    return {NODES[path[0]]: {"$elemMatch": {"p": place, **conditions}}}
+    """Return that a value which a path leads to, or an element of it, satisfies `conditions`."""
+    return {NODES[path[0]]: {"$elemMatch": {"p": _places(path[1:], elements=True), **conditions}}}
+
+
+def _places(parts: Sequence[str], *, elements: bool) -> Filter:
+    """Return the condition that a place is one where `parts` lead to; with `elements` also those of a list there.
+
+    A key of a list is that of its dictionaries, so a position may stand before each key. A position is written without
+    leading zeros, as it is kept.
+    """
+    pattern = ""
+    for part in parts:
+        if is_position(part):
+            pattern += f"(?:^|\\.){int(part)}"
+        else:
+            pattern += rf"(?:(?:^|\.)\d+)?(?:^|\.){_escape(part)}"
+    return {"$regex": f"^(?:{pattern}){_ELEMENT if elements else ''}\\z"}
+
+
+_ELEMENT: Final = r"(?:(?:^|\.)\d+)?"
+
+
+def _escape(text: str) -> str:
+    return "".join(f"\\{char}" if char.isascii() and not char.isalnum() and char != " " else char for char in text)
+
+
+def _absent(path: tuple[str, ...]) -> Filter:
+    """Return that a path leads to a dictionary without the next key, or to what is no dictionary and no list."""
+    nodes, parts = NODES[path[0]], path[1:]
+    found: list[Filter] = [{nodes: {"$in": [None, []]}}]
+    for number, part in enumerate(parts):
+        there = _places(parts[:number], elements=False)
+        found.append({nodes: {"$elemMatch": {"p": there, "t": {"$nin": [*_WHOLE]}}}})
+        if is_position(part):
+            found.append({nodes: {"$elemMatch": {"p": there, "t": "object"}}})
+        else:
+            lacking = {"$exists": True, "$nin": [part]}
+            around = _places(parts[:number], elements=True)
+            found.append({nodes: {"$elemMatch": {"p": around, "t": "object", "k": lacking}}})
+    # Rows of before do not tell the keys of dictionaries.
+    told = {nodes: {"$elemMatch": {"t": "object", "k": {"$exists": True}}}}
+    place = ".".join(str(int(part)) if is_position(part) else part for part in parts)
+    found.append({"$nor": [told, {nodes: {"$elemMatch": {"p": place}}}]})
+    return {"$or": found}
 
 
 def _any(parts: Sequence[Filter]) -> Filter:
@@ -113,7 +158,7 @@ def _in_nodes(path: tuple[str, ...], wanted: Sequence[JSON]) -> Filter:
         return {"fingerprint": {"$in": [*wanted]}}
     parts: list[Filter] = []
     if None in wanted:  # null or absent
-        parts.append({"$nor": [_node(path, t={"$ne": "null"})]})
+        parts += [_node(path, t="null"), _absent(path)]
     for kind in ("boolean", "number", "text", "object", "list"):
         chosen = [value for value in wanted if _kind(value) == kind]
         if chosen:

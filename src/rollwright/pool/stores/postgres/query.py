@@ -10,8 +10,9 @@ from typing import Final
 from rollwright.core.canonical import JSON, canonical_json
 from rollwright.core.stored_text import MARK, VALUE
 from rollwright.errors import QueryError
-from rollwright.pool.query import Query, is_position
-from rollwright.pool.stores.sql_query import TEXT_COLUMNS, is_number, render
+from rollwright.pool.patterns import Pattern
+from rollwright.pool.query import TEXT_COLUMNS, Compare, Exists, In, Matches, Query, is_position
+from rollwright.pool.stores.sql_query import ORDERS, JsonNode, is_number, render
 
 __all__ = ["where"]
 
@@ -85,10 +86,22 @@ class _PostgresDialect:
         kind = "text" if isinstance(value, str) else "double precision"
         return f"COALESCE({_COLUMNS.get(name, name)} {order} {self._bind(value, kind)}, false)"
 
-    def json_exists(self, path: tuple[str, ...]) -> str:
-        return self._at(path, "v IS NOT NULL")
+    def column_matches(self, name: str, pattern: Pattern) -> str:
+        return f"COALESCE({_COLUMNS.get(name, name)} ~ {self._bind(pattern.written(), 'text')}, false)"
 
-    def json_in(self, path: tuple[str, ...], values: Sequence[JSON]) -> str:
+    def json_holds(self, node: JsonNode) -> str:
+        match node:
+            case Exists(path=path):
+                return self._any(path, "v IS NOT NULL")
+            case In(path=path, values=values):
+                return self._any(path, self._equals(values))
+            case Compare(path=path, order=order, value=value):
+                return self._any(path, self._compares(ORDERS[order], value))
+            case Matches(path=path, pattern=pattern):
+                found = f"(v #>> '{{}}') ~ {self._bind(pattern.written(), 'text')}"
+                return self._any(path, f"CASE WHEN jsonb_typeof(v) = 'string' THEN {found} ELSE false END")
+
+    def _equals(self, values: Sequence[JSON]) -> str:
         null = "true" if None in values else "false"
         cases = [f"WHEN v IS NULL OR v = 'null' THEN {null}"]
         texts = [value for value in values if isinstance(value, str)]
@@ -111,25 +124,41 @@ class _PostgresDialect:
                 f"""WHEN jsonb_typeof(v) IN ('object', 'array')
                 THEN v::text = ANY(ARRAY(SELECT one::jsonb::text FROM unnest({listed}) AS one))"""
             )
-        return self._at(path, f"CASE {' '.join(cases)} ELSE false END")
+        return f"CASE {' '.join(cases)} ELSE false END"
 
-    def json_compares(self, path: tuple[str, ...], order: str, value: float | str) -> str:
+    def _compares(self, order: str, value: float | str) -> str:
         if isinstance(value, str):
             test = f"""WHEN jsonb_typeof(v) = 'string'
                 THEN (v #>> '{{}}') COLLATE "C" {order} {self._bind(value, "text")}"""
         else:
             test = f"WHEN jsonb_typeof(v) = 'number' THEN v::numeric {order} {self._bind(repr(value), 'numeric')}"
-        return self._at(path, f"CASE {test} ELSE false END")
+        return f"CASE {test} ELSE false END"
 
-    def _at(self, path: tuple[str, ...], condition: str) -> str:
-        """Return a condition over ``v``, the JSON value at a path, NULL where there is none.
+    def _any(self, path: tuple[str, ...], condition: str) -> str:
+        """Return that `condition` holds for a value ``v`` that a path leads to, or an element of it.
 
-        Strict, or a list would be opened without being asked; and in a subquery, so that the text is parsed once for
-        each row.
+        It is NULL where there is no such key. Step by step: a key of a dictionary, or of the dictionaries in a list; a
+        position in a list, which leads nowhere beyond its end. In subqueries, so that a text is parsed once for a row.
         """
-        if any(_SURROGATES.search(part) for part in path):  # no stored key has a lone surrogate
-            return f"(SELECT {condition} FROM (SELECT NULL::jsonb AS v OFFSET 0) AS at)"
-        steps = "".join(f"[{int(part)}]" if is_position(part) else f'."{part}"' for part in path[1:])
-        place = self._bind(f"strict ${steps}", "jsonpath")
-        found = f"jsonb_path_query_first({_JSON[path[0]]}, {place}, '{{}}', true)"
-        return f"(SELECT {condition} FROM (SELECT {found} AS v OFFSET 0) AS at)"
+        steps = [f"(SELECT {_JSON[path[0]]} AS v OFFSET 0) AS s0"]
+        for number, part in enumerate(path[1:]):
+            before = f"s{number}.v"
+            is_list = f"jsonb_typeof({before}) = 'array'"
+            if is_position(part):
+                step = f"""SELECT NULL::jsonb WHERE jsonb_typeof({before}) IS DISTINCT FROM 'array'
+                    UNION ALL SELECT {before} -> {int(part)} WHERE CASE WHEN {is_list}
+                    THEN {int(part)} < jsonb_array_length({before}) ELSE false END"""
+            else:
+                # No stored key has a lone surrogate, which cannot be sent either.
+                key = "NULL::text" if _SURROGATES.search(part) else self._bind(part, "text")
+                step = f"""SELECT {before} -> {key} WHERE jsonb_typeof({before}) IS DISTINCT FROM 'array'
+                    UNION ALL SELECT item -> {key} FROM {_elements(before)} AS item
+                    WHERE jsonb_typeof(item) = 'object'"""
+            steps.append(f"LATERAL ({step}) AS s{number + 1}(v)")
+        last = f"s{len(path) - 1}.v"
+        steps.append(f"LATERAL (SELECT {last} UNION ALL SELECT item FROM {_elements(last)} AS item) AS found(v)")
+        return f"EXISTS(SELECT 1 FROM (SELECT found.v FROM {', '.join(steps)}) AS one WHERE {condition})"
+
+
+def _elements(value: str) -> str:
+    return f"jsonb_array_elements(CASE WHEN jsonb_typeof({value}) = 'array' THEN {value} ELSE '[]' END)"

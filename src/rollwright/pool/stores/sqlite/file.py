@@ -23,6 +23,7 @@ from rollwright.pool.notifier import PollingWaker
 from rollwright.pool.store import Topic, Waker
 from rollwright.pool.stores.sqlite import statements as sql
 from rollwright.pool.stores.sqlite.notify_pipe import NotifyPipe, notify_listeners
+from rollwright.pool.stores.sqlite.query import add_functions
 
 __all__ = ["SqliteFile"]
 
@@ -85,6 +86,7 @@ class SqliteFile:
             self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         try:
+            add_functions(connection)
             self._prepare(connection)
             self._identity = self._find_identity()
         except BaseException:

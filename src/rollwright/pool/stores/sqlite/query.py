@@ -1,30 +1,63 @@
 """The query language in SQLite's words: conditions over columns and JSON paths."""
 
-# ruff: noqa: S608 - put together from texts of this file; every value is bound
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
-from rollwright.core.canonical import JSON, canonical_json
-from rollwright.core.stored_text import MARK, VALUE
-from rollwright.pool.query import Query, is_position
-from rollwright.pool.stores.sql_query import is_number, render
+from rollwright.core.canonical import JSON
+from rollwright.core.stored_text import plain_of
+from rollwright.pool.patterns import Pattern
+from rollwright.pool.query import Compare, Exists, In, Matches, Query, matches
+from rollwright.pool.stores.sql_query import JsonNode, render
 from rollwright.pool.stores.sqlite.statements import DEFINITION
 
-__all__ = ["where"]
+__all__ = ["add_functions", "where"]
 
 _COLUMNS: Final[Mapping[str, str]] = {"_id": "id"}
-# A definition that somebody made unreadable in the database is none; it must not end the query of all others.
-_READABLE: Final = f"{DEFINITION.removesuffix(')')} AND json_valid(definition))"
-# A text that says its types holds the JSON that is asked beneath its value (`rollwright.core.stored_text`).
-_JSON: Final[Mapping[str, str]] = {
-    root: f"""(SELECT iif(json_type(text, '$."{MARK}"') IS NULL, text, text -> '$."{VALUE}"')
-        FROM (SELECT {text} AS text))"""
-    for root, text in (("def", _READABLE), ("res", "result"), ("validity", "validity"))
-}
+_JSON: Final[Mapping[str, str]] = {"def": DEFINITION, "res": "result", "validity": "validity"}
 _LISTED: Final = "SELECT value FROM json_each(?)"
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Let conditions ask what the query language itself says of a stored text, and of a text and a pattern."""
+    connection.create_function("json_holds", 2, _json_holds, deterministic=True)
+    connection.create_function("text_matches", 2, _text_matches, deterministic=True)
+
+
+def _json_holds(text: str | None, condition: str) -> int:
+    node = _parse_node(condition)
+    return int(matches(node, _document(node.path[0], text)))
+
+
+@lru_cache(maxsize=256)
+def _parse_node(condition: str) -> JsonNode:
+    kind, path, *terms = json.loads(condition)
+    match kind:
+        case "exists":
+            return Exists(path=tuple(path))
+        case "in":
+            return In(path=tuple(path), values=tuple(terms[0]))
+        case "compare":
+            return Compare(path=tuple(path), order=terms[0], value=terms[1])
+    return Matches(path=tuple(path), pattern=Pattern.parse(terms[0], options=terms[1]))
+
+
+@lru_cache(maxsize=4)  # several conditions of one row
+def _document(root: str, text: str | None) -> dict[str, Any]:
+    # A definition that somebody made unreadable in the database is none; it must not end the query of all others.
+    try:
+        return {root: plain_of(json.loads(text))} if text is not None else {}
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _text_matches(text: str | None, condition: str) -> int:
+    node = _parse_node(condition)
+    return int(isinstance(node, Matches) and text is not None and node.pattern.matches(text))
 
 
 def where(query: Query | None) -> tuple[str, list[object]]:
@@ -65,43 +98,23 @@ class _SqliteDialect:
         self.values.append(value)
         return f"COALESCE({_COLUMNS.get(name, name)} {order} ?, 0)"
 
-    def json_exists(self, path: tuple[str, ...]) -> str:
-        self.values.append(_json_path(path))
-        return f"(json_type({_JSON[path[0]]}, ?) IS NOT NULL)"
+    def column_matches(self, name: str, pattern: Pattern) -> str:
+        self.values.append(_spell(Matches(path=(name,), pattern=pattern)))
+        return f"text_matches({_COLUMNS.get(name, name)}, ?)"
 
-    def json_in(self, path: tuple[str, ...], values: Sequence[JSON]) -> str:
-        column, place = _JSON[path[0]], _json_path(path)
-        parts: list[str] = ["0"]
-        if None in values:
-            parts.append(f"COALESCE(json_type({column}, ?) = 'null', 1)")
-            self.values.append(place)
-        for truth in (True, False):
-            if any(value is truth for value in values):
-                parts.append(f"json_type({column}, ?) IS '{str(truth).lower()}'")
-                self.values.append(place)
-        for types, chosen in _by_type(values):
-            if chosen:
-                parts.append(
-                    f"(COALESCE(json_type({column}, ?) IN ({types}), 0) AND json_extract({column}, ?) IN ({_LISTED}))"
-                )
-                self.values += [place, place, json.dumps(chosen, ensure_ascii=False)]
-        return f"({' OR '.join(parts)})"
-
-    def json_compares(self, path: tuple[str, ...], order: str, value: float | str) -> str:
-        column, place = _JSON[path[0]], _json_path(path)
-        types = "'text'" if isinstance(value, str) else "'integer', 'real'"
-        self.values += [place, place, value]
-        return f"(COALESCE(json_type({column}, ?) IN ({types}), 0) AND json_extract({column}, ?) {order} ?)"
+    def json_holds(self, node: JsonNode) -> str:
+        self.values.append(_spell(node))
+        return f"json_holds({_JSON[node.path[0]]}, ?)"
 
 
-def _json_path(path: tuple[str, ...]) -> str:
-    return "$" + "".join(f"[{int(part)}]" if is_position(part) else f'."{part}"' for part in path[1:])
-
-
-def _by_type(values: Sequence[JSON]) -> list[tuple[str, list[JSON]]]:
-    return [
-        ("'text'", [value for value in values if isinstance(value, str)]),
-        ("'integer', 'real'", [value for value in values if is_number(value)]),
-        # json_extract gives an object or a list as its text, which is canonical as stored.
-        ("'object', 'array'", [canonical_json(value) for value in values if isinstance(value, dict | list)]),
-    ]
+def _spell(node: JsonNode) -> str:
+    match node:
+        case Exists(path=path):
+            terms: list[Any] = ["exists", path]
+        case In(path=path, values=values):
+            terms = ["in", path, values]
+        case Compare(path=path, order=order, value=value):
+            terms = ["compare", path, order, value]
+        case Matches(path=path, pattern=pattern):
+            terms = ["matches", path, pattern.source, "i" if pattern.ignore_case else ""]
+    return json.dumps(terms)
