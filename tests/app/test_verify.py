@@ -257,7 +257,7 @@ def test_runs_that_are_recorded_at_another_place_are_told(tmp_path):
 
 def test_the_command_tells_people_and_programs_and_ends_with_4_when_something_is_lost(recorder, capsys):
     assert run(["verify"]) == 0
-    assert "1 runs, 4 artifacts" in capsys.readouterr().out
+    assert "1 run, 4 artifacts" in capsys.readouterr().out
     (files_of(recorder) / "note.txt").write_text("as it went")
     assert run(["verify"]) == 4
     captured = capsys.readouterr()

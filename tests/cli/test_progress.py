@@ -44,7 +44,7 @@ def test_a_window_whose_model_is_kept_is_not_said_to_be_trained(capsys):
     [
         (8, 0, 0, "8 models trained"),
         (0, 8, 0, "8 models kept and only records made anew"),
-        (0, 0, 8, "0 models trained, 8 windows kept as finished before"),
+        (0, 0, 8, "nothing to train; 8 windows kept as finished before"),
         (1, 2, 1, "1 model trained, 2 models kept and only records made anew, 1 window kept as finished before"),
     ],
 )

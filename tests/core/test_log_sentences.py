@@ -36,6 +36,10 @@ def test_a_warning_is_told_by_its_meaning_and_its_values():
     )
 
 
+def test_an_event_that_is_a_sentence_is_told_as_it_is():
+    assert said("import.note text=%s", "no symbol column") == "warning: no symbol column"
+
+
 @pytest.mark.parametrize("value", ["a\nERROR forged", "\x1b[2J", "caf\udce9", "x" * 100_000, "50% of it"])
 def test_a_value_stays_within_its_line_whatever_it_holds(value):
     line = said("task.damaged pool=%s task=%s reason=%s", "p", 1, value)

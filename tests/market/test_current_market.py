@@ -48,6 +48,17 @@ def test_another_frequency_than_the_given_market_s_is_refused(market):
         current_market("5min")
 
 
+def test_a_folder_that_is_not_there_is_told_with_where_the_search_began(tmp_path, monkeypatch):
+    project = tmp_path / "project"
+    (project / "studies" / "data").mkdir(parents=True)
+    (project / "rollwright.toml").write_text('[data]\nprovider_uri = "data"\n')
+    monkeypatch.chdir(project / "studies")
+    with using(load_settings()), pytest.raises(DataNotFoundError) as caught:
+        current_market()
+    assert f"`data` (rollwright.toml), which begins at the project folder {project}" in caught.value.message
+    assert str(project / "studies" / "data") in (caught.value.hint or "")
+
+
 def test_without_a_market_and_a_setting_the_error_says_so():
     with using(load_settings()), pytest.raises(DataNotFoundError, match="provider_uri"):
         current_market()

@@ -20,6 +20,7 @@ from rollwright.config.settings import Settings
 from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.masking import mask_secrets
 from rollwright.core.sqlite_urls import sqlalchemy_url, sqlite_path
+from rollwright.core.text import count_noun
 from rollwright.errors import CorruptFileError, RecordError
 from rollwright.tracking.liveness import AbandonedRun, fail_abandoned, find_abandoned_runs
 from rollwright.tracking.location import TrackingLocation
@@ -160,7 +161,8 @@ def list_tracking_notes(settings: Settings | None = None) -> list[str]:
     notes: list[str] = []
     waiting = sum(len(box.waiting) for box in read_track_status(settings).outboxes)
     if waiting:
-        notes.append(f"{waiting} runs wait for the tracking server; nothing is lost. Send them: rollwright track sync")
+        held = count_noun(waiting, "run")
+        notes.append(f"not sent to the tracking server yet: {held}; nothing is lost. Send: rollwright track sync")
     with suppress(RecordError):  # runs in memory have no page
         notes.append(f"MLflow's page: {make_page_command(settings)[1]}")
     return notes

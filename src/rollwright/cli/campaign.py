@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, stderr
+from rollwright.core.text import count_noun
 
 if TYPE_CHECKING:
     from rollwright.campaign.results import CampaignResult
@@ -169,7 +170,8 @@ def show_result(result: CampaignResult) -> None:
     _show_health(result)
     for variant in result.variants:
         name = result.name if len(result.variants) == 1 else f"{result.name}, {variant.variant}"
-        print(f"{name}: {variant.windows} windows, {variant.days} days, {variant.rows:,} predictions")
+        counts = [(variant.windows, "window"), (variant.days, "day"), (variant.rows, "prediction")]
+        print_text(f"{name}: {', '.join(count_noun(*each) for each in counts)}")
         shown = show_metrics(variant.metrics, findings=result.health, variant=variant.variant)
         doubted = any(metric.findings for metric in shown)
         table = Table()
@@ -181,7 +183,7 @@ def show_result(result: CampaignResult) -> None:
             table.add_row(metric.label, metric.text, *([escape(metric.mark)] if doubted else []))
         Console().print(table)
         for label, path in variant.files.items():
-            print(f"{label:<12} {path}")
+            print_text(f"{label:<12} {path}")
     for line in result.conventions.describe():
         print(line)
     for note in result.notes:

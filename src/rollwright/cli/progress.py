@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from rollwright.cli.console import stderr
+from rollwright.core.text import count_noun
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,9 +51,14 @@ class CampaignProgress:
 
     def _show_plan(self, plan: CampaignPlan) -> None:
         first, last = plan.test_range
-        gap = f"train ends {plan.trunc_days} sessions before test" if plan.trunc_days else "no gap before test"
+        gap = (
+            f"train ends {count_noun(plan.trunc_days, 'session')} before test"
+            if plan.trunc_days
+            else "no gap before test"
+        )
         self._name = plan.name
-        stderr.print(f"{plan.name}: {len(plan.windows)} windows, test {first:%Y-%m-%d} to {last:%Y-%m-%d}, {gap}")
+        windows = count_noun(len(plan.windows), "window")
+        stderr.print(f"{plan.name}: {windows}, test {first:%Y-%m-%d} to {last:%Y-%m-%d}, {gap}")
         for cut in plan.cuts:
             stderr.print(f"note: {cut.text}; so in every window")
         for leak in plan.leaks:
@@ -109,16 +115,14 @@ class CampaignProgress:
 
 def describe_counts(counts: TrainingCounts) -> str:
     """Return how the windows came to their results, as one line; what did not occur is left out."""
-    parts = [f"{_count(counts.trained, 'model')} trained"] if counts.trained or not counts.records_only else []
+    if counts.kept and not counts.trained and not counts.records_only:
+        return f"nothing to train; {count_noun(counts.kept, 'window')} kept as finished before"
+    parts = [f"{count_noun(counts.trained, 'model')} trained"] if counts.trained or not counts.records_only else []
     if counts.records_only:
-        parts.append(f"{_count(counts.records_only, 'model')} kept and only records made anew")
+        parts.append(f"{count_noun(counts.records_only, 'model')} kept and only records made anew")
     if counts.kept:
-        parts.append(f"{_count(counts.kept, 'window')} kept as finished before")
+        parts.append(f"{count_noun(counts.kept, 'window')} kept as finished before")
     return ", ".join(parts)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def describe(event: WorkerEvent, name: str | None) -> str:

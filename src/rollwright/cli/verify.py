@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, stderr
+from rollwright.core.text import count_noun
 
 if TYPE_CHECKING:
     from rollwright.app.verify import Verification
@@ -47,12 +48,14 @@ def _show(found: Verification) -> None:
         print_text(f"{'':8} {'':12} {finding.message}{f' [{finding.run}]' if finding.run else ''}")
     errors = sum(finding.severity == "error" for finding in found.findings)
     print_text(
-        f"{found.root}: {found.runs:,} runs, {found.artifacts:,} artifacts, {found.size / 1e6:,.1f} MB, "
-        f"{found.databases} databases: {errors} errors, {len(found.findings) - errors} warnings"
+        f"{found.root}: {count_noun(found.runs, 'run')}, {count_noun(found.artifacts, 'artifact')}, "
+        f"{found.size / 1e6:,.1f} MB, {count_noun(found.databases, 'database')}: {count_noun(errors, 'error')}, "
+        f"{count_noun(len(found.findings) - errors, 'warning')}"
     )
     if errors:
         stderr.print(
-            "hint: restore the files from a copy, or give the campaign's command again: it trains what is damaged"
+            "hint: restore the files from a copy, or give the campaign's command again: it makes what is damaged anew, "
+            "and trains only windows whose model is"
         )
 
 

@@ -18,8 +18,10 @@ __all__ = ["MEANINGS", "SentenceFormatter"]
 
 _FIELD: Final = re.compile(r"(\w+)=((?:[^\s%]|%[^a-z%]*[a-z])+)")
 _PLACE: Final = re.compile(r"%[^a-z%]*[a-z]")
-_SAID_ALONE: Final = ("note", "reason", "error", "hint")
+_SAID_ALONE: Final = ("note", "text", "reason", "error", "hint")
 """Fields whose text needs no name before it."""
+_SENTENCES: Final = ("note", "text")
+"""Fields that say all there is to say, where an event has no other."""
 _LONGEST: Final = 2_000
 
 MEANINGS: Final = {
@@ -120,9 +122,12 @@ class SentenceFormatter(MaskingFormatter):
             return super().formatMessage(record)
         alone: list[str] = []
         named: list[str] = []
-        for key, value in _fields(record):
+        fields = list(_fields(record))
+        for key, value in fields:
             (alone if key in _SAID_ALONE else named).append(value if key in _SAID_ALONE else f"{key} {value}")
         level = "error" if record.levelno >= logging.ERROR else "warning"
+        if [key for key, _ in fields] in ([one] for one in _SENTENCES):
+            return f"{level}{self._place}: {alone[0]}"
         said = f"{level}{self._place}: {meaning}"
         said += f" ({', '.join(named)})" if named else ""
         return f"{said}: {'; '.join(alone)}" if alone else said

@@ -16,7 +16,7 @@ import re
 import unicodedata
 from typing import Final
 
-__all__ = ["NAME_RULE", "escape_lines", "escape_text", "is_name", "is_utf8", "storable_text"]
+__all__ = ["NAME_RULE", "count_noun", "escape_lines", "escape_text", "is_name", "is_utf8", "storable_text"]
 
 NAME_RULE: Final = (
     "1 to 100 letters and digits of any script, `.`, `_`, `-` and blanks within, beginning with a letter or a digit"
@@ -57,6 +57,11 @@ def escape_lines(text: str, *, longest: int | None = None) -> str:
     """Return text of several lines, such as a traceback, with its line breaks and all else as `escape_text` does."""
     shown = text if longest is None else _shorten(text, longest)
     return "\n".join(escape_text(line.replace("\t", "    ")) for line in shown.split("\n"))
+
+
+def count_noun(number: int, noun: str) -> str:
+    """Return a number with its noun, as ``1 window`` and ``1,200 windows``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def is_utf8(text: str) -> bool:

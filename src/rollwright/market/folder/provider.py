@@ -496,6 +496,22 @@ def folder_from_settings(settings: Settings) -> Path:
     return settings.resolve(uri)
 
 
+def _check_there(settings: Settings, folder: Path) -> None:
+    """Refuse a folder that is not there, and say where the search began, and where one of that name is."""
+    if folder.exists():
+        return
+    uri = str(settings.data.provider_uri)
+    origin = settings.origins.get("data.provider_uri", "default")
+    begins = "" if Path(uri).is_absolute() else f", which begins at the project folder {settings.root}"
+    beside = [Path.cwd(), *([settings.resolve(settings.trust.folder)] if settings.trust.folder else [])]
+    others = [place / uri for place in beside if (place / uri).is_dir()]
+    raise DataNotFoundError(
+        folder,
+        f"there is no such folder; `data.provider_uri` is `{uri}` ({origin}){begins}",
+        hint=f"there is one at {others[0]}: name it from the project folder" if others else _HINT,
+    )
+
+
 def provider_from_settings(settings: Settings | None = None) -> QlibProvider:
     """Return the provider of the current market as it stands at this moment.
 
@@ -509,6 +525,7 @@ def provider_from_settings(settings: Settings | None = None) -> QlibProvider:
     """
     present = current_settings() if settings is None else settings
     root = folder_from_settings(present)
+    _check_there(present, root)
     freq = normalize_freq(present.data.freq)
     limit = int(present.data.mem_cache_size_limit * MEGABYTE)
     last = _Last.opened
