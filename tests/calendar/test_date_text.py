@@ -31,6 +31,8 @@ NO_DATES = {
     "2020-02-30": "there is no such day", "2020-01-02 24:30": "there is no such day or time", "now": "is not a date",
     "today": "is not a date", "": "is not a date", "2020-01-02 soon": "is not a date",
     "２０２０-01-02": "is not a date", "0201-20-20": "no such day",
+    "2020-01-02 09:35:00 CST": "a zone is read as Z or +08:00",
+    "2020-01-02T09:35+08:00[Asia/Shanghai]": "a zone is read",
 }  # fmt: skip
 ZONED = {
     "2020-01-02T01:35:00Z": MORNING[:11] + "01:35:00",

@@ -46,6 +46,15 @@ def test_import_then_info_then_check(tmp_path, prices):
     assert check.exit_code == 0
 
 
+def test_info_tells_a_damaged_universe_beside_the_others(tmp_path, prices):
+    run("import", prices, "--out", tmp_path / "market")
+    (tmp_path / "market" / "instruments" / "README.txt").write_text("lists made in January\n")
+    done = run("info", tmp_path / "market")
+    assert done.exit_code == 0, done.output
+    assert "universe     all: 1 in all" in done.stdout
+    assert "universe     README: damaged: line 1: 1 columns" in done.stdout
+
+
 def test_demo_states_what_it_planted(tmp_path):
     words = ("demo", "--out", tmp_path / "demo", "--instruments", 30, "--sessions", 120, "--seed", 9)
     done = run(*words)

@@ -204,6 +204,9 @@ def test_codes_that_lost_their_zeros_are_an_error_or_filled_up(tmp_path):
         take(tmp_path, text)
     _, provider = take(tmp_path, text, symbol_digits=6)
     assert provider.instruments() == ("000001", "600000")
+    with pytest.raises(DataError, match="--symbol-digits 1"):
+        take(tmp_path, table("symbol,date,close", "1,2020-01-02,1", "2,2020-01-02,2"), name="few.csv")
+    assert import_market(tmp_path / "few.csv", tmp_path / "few", symbol_digits=1).instruments == 2
     frame = pd.DataFrame({"symbol": [1, 600000], "date": DAYS[0], "close": 1.0})
     with pytest.raises(DataError, match="--symbol-digits 6"):
         import_market(frame, tmp_path / "f")

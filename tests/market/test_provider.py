@@ -307,6 +307,25 @@ def test_an_import_into_a_folder_with_strays_goes_on(tmp_path):
     assert QlibProvider(tmp_path / "m").instruments() == ("A", "B")
 
 
+def test_two_universes_that_differ_only_in_case_are_refused_to_who_asks_for_them(tmp_path):
+    root = foreign(tmp_path / "q")
+    for name in ("mine", "MINE"):
+        (root / "instruments" / f"{name}.txt").write_text("SH600000\t2020-01-01\t2020-01-14\n")
+    if len(list((root / "instruments").iterdir())) < 3:
+        pytest.skip("this file system has no case twins")
+    assert list(QlibProvider(root).members("all")) == ["SH600000"]
+    assert QlibProvider(root).instruments() == ("SH600000",)
+    with pytest.raises(CorruptFileError, match="differ only in case"):
+        QlibProvider(root).members("mine")
+
+
+def test_an_import_takes_a_folder_that_holds_hidden_files_alone_for_empty(tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / ".DS_Store").write_bytes(bytes(8))
+    frame = pd.DataFrame({"symbol": "A", "date": DAYS, "close": np.arange(10) + 1.5})
+    assert import_market(frame, tmp_path / "m").kind == "create"
+
+
 def test_a_missing_base_field_is_nan_and_told_once(market, caplog):
     provider = QlibProvider(market)
     assert provider.missing_fields(["close", "vwap", "factor"]) == ("vwap", "factor")

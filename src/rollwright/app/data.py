@@ -13,7 +13,7 @@ from rollwright.analysis.health import HealthFinding
 from rollwright.config.context import Context, current_settings
 from rollwright.config.settings import PROJECT_FILE, STATE_DIR, Settings
 from rollwright.core.atomic import write_text
-from rollwright.errors import DataNotFoundError
+from rollwright.errors import CorruptFileError, DataNotFoundError
 from rollwright.market.demo import DemoReport, make_demo_market, read_demo
 from rollwright.market.folder.adopt_changes import adopt_changes
 from rollwright.market.folder.layout import BASE_FIELDS, normalize_freq
@@ -41,11 +41,12 @@ DATA_DIR: Final = "data"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UniverseInfo:
-    """One universe: how many belong to it in all, and on the last session that has data."""
+    """One universe: how many belong to it in all, and on the last session that has data; or why it cannot be read."""
 
     name: str
     members: int
     members_now: int
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +136,11 @@ def describe_market(
     now = calendar.last_known
     universes = []
     for name in provider.universes():
-        members = provider.members(name)
+        try:
+            members = provider.members(name)
+        except CorruptFileError as error:
+            universes.append(UniverseInfo(name=name, members=0, members_now=0, damage=error.reason))
+            continue
         living = sum(any(start <= now <= end for start, end in spans) for spans in members.values())
         universes.append(UniverseInfo(name=name, members=len(members), members_now=living))
     return DataInfo(

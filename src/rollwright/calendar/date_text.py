@@ -48,6 +48,10 @@ _NO_DATES: Final = (
         "is not a date (it may be a count of seconds, or of parts of them, since 1970)",
     ),
     (
+        re.compile(r"\d{4}.*\d ?([A-Z]{2,5}|\[.+\]|[A-Z][a-z]+/\w+)"),
+        "is not a date (a zone is read as Z or +08:00, not by a name)",
+    ),
+    (
         re.compile(r"[34]\d{4}(\.\d+)?"),
         "is not a date (it may be a spreadsheet's number of a day: save the column as text)",
     ),

@@ -166,7 +166,8 @@ def info_command(
     if info.missing:
         print(f"missing      {', '.join(info.missing)} (they read as NaN)")
     for universe in info.universes:
-        print(f"universe     {universe.name}: {universe.members:,} in all, {universe.members_now:,} on {info.last}")
+        counts = f"{universe.members:,} in all, {universe.members_now:,} on {info.last}"
+        print(f"universe     {universe.name}: {counts if universe.damage is None else f'damaged: {universe.damage}'}")
     if info.demo is not None:
         print(f"synthetic    planted IC {info.demo['planted_ic']:.4f}, realised {info.demo['realised_ic']:.4f}")
     print(f"generation   {info.generation}")

@@ -202,7 +202,12 @@ class QlibProvider:
         """
         name = check_universe(universe)
         if name not in self._members:
-            known = {found.lower(): found for found in self._universe_stems()}
+            known: dict[str, str] = {}
+            for found in self._universe_stems():
+                twin = known.setdefault(found.lower(), found)
+                if twin != found and found.lower() == name:
+                    reason = f"the files `{twin}.txt` and `{found}.txt` differ only in case"
+                    raise CorruptFileError(self._root / INSTRUMENTS, reason, hint="remove one of them")
             if name not in known:
                 close = nearest(name, known)
                 hint = f"did you mean `{close}`?" if close else f"known: {', '.join(sorted(known)) or 'none'}"

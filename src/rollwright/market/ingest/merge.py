@@ -67,7 +67,7 @@ def open_before(target: Path, freq: str) -> Before:
     CorruptFileError
         When it is damaged.
     """
-    if not target.is_dir() or not any(target.iterdir()):
+    if not target.is_dir() or all(path.name.startswith(".") for path in target.iterdir()):
         return Before(folder=None, series=None)
     if calendar_path(target, freq) is not None:
         series = QlibProvider(target, freq=freq)

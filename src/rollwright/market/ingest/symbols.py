@@ -23,6 +23,7 @@ _DECIMAL: Final = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
 # Signs that traders use in symbols and file systems do not take.
 _ODD: Final = re.compile(r"[!#$%*'()\[\]<>|\\~,;:?\"]")
 _SHOWN: Final = 5
+_LEAST_DIGITS: Final = 4  # of codes that exchanges make of digits alone
 
 
 def read_codes(
@@ -109,13 +110,16 @@ def _refuse_numbers(unique: Sequence[object], name: str, options: ReadOptions, w
     digits = [text for text in texts if text.isascii() and text.isdigit()]
     if options.symbol_digits or not digits or len(digits) != len(texts):
         return
-    longest = max(map(len, digits))
-    short = [text for text in digits if len(text) < longest]
-    if short and longest in (5, 6) and not any(text.startswith("0") for text in digits):
+    if any(text.startswith("0") for text in digits):
+        return
+    short, longest = min(digits, key=len), max(digits, key=len)
+    if len(short) < _LEAST_DIGITS or (len(short) < len(longest) and len(longest) in (5, 6)):
+        example = f"`{short}`, and `{longest}`" if len(short) < len(longest) else f"`{short}`"
         raise DataError(
-            f"{where}: the symbols have 1 to {longest} digits (`{short[0]}`, and `{max(digits, key=len)}`): "
-            "leading zeros were lost, as a spreadsheet does",
-            hint=f"fill them up: --symbol-digits {longest}",
+            f"{where}: the symbols are numbers of different lengths or of few digits ({example}): leading zeros were "
+            "lost, as in a spreadsheet",
+            hint=f"say how many digits they have: --symbol-digits {max(len(longest), 6)}; or, if they are right, "
+            f"--symbol-digits {len(short)}",
         )
 
 
