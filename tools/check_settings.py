@@ -18,6 +18,7 @@ TABLE: Final = Table(path=PAGE, heading=("setting", "default", "what it is"))
 # In the words of a user; a new setting is not finished without them.
 MEANING: Final = {
     "data.provider_uri": "folder of the market data, in Qlib's layout",
+    "data.provider_uris": "folders by frequency (`day`, `1min` …); `provider_uri` given as a mapping sets it",
     "data.region": "market whose rules apply: `cn`, `us` or `tw`",
     "data.freq": "frequency of the data",
     "data.days_per_year": "sessions of the year in every annual figure; the region's if not set: 238 in `cn` and `tw` "

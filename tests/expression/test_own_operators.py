@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +20,7 @@ from rollwright.errors import (
     UntrustedModuleError,
 )
 from rollwright.expression.operators.catalogue import known_operators
-from rollwright.expression.operators.loaded_code import digest_of_class
+from rollwright.expression.operators.loaded_code import digest_of_code
 from rollwright.expression.ops import (
     ChangeInstrument,
     ElemOperator,
@@ -320,10 +322,20 @@ def test_the_digest_follows_what_the_code_uses() -> None:
         )
         return space["Uses"]
 
-    digests = {
-        digest_of_class(made(*each)) for each in [("x + 1", 1.0), ("x + 2", 1.0), ("x + 1", 2.0), ("x + 1", 1.0)]
-    }
+    digests = {digest_of_code(made(*each)) for each in [("x + 1", 1.0), ("x + 2", 1.0), ("x + 1", 2.0), ("x + 1", 1.0)]}
     assert len(digests) == 3
+
+
+def test_the_digest_tells_functions_of_packages_and_objects_apart() -> None:
+    class Scale:
+        def __init__(self, by: float) -> None:
+            self.by = by
+
+        def __call__(self, values):
+            return values * self.by
+
+    codes = [np.exp, np.log, partial(np.clip, a_min=0), partial(np.clip, a_min=1), Scale(2), Scale(3), Scale(3)]
+    assert len({digest_of_code(code) for code in codes}) == 6
 
 
 def test_a_configuration_names_an_operator_of_a_file_beside_it(source, tmp_path) -> None:
@@ -355,7 +367,7 @@ def test_an_operator_of_the_program_is_known_by_name_in_its_workers() -> None:
     given = GIVEN_CLASSES.pop(name)  # as another process has it, which got the settings and nothing else
     try:
         with using(settings.with_values({"data.kernels": 1}, origin="argument")):
-            assert known_operators()["Diff"].code == digest_of_class(Diff)
+            assert known_operators()["Diff"].code == digest_of_code(Diff)
     finally:
         GIVEN_CLASSES[name] = given
     init(custom_ops=["__main__:Diff"])

@@ -9,7 +9,9 @@ import pytest
 
 from rollwright.errors import ExpressionError, LookAheadError
 from rollwright.expression.operators.catalogue import OPERATORS, register
+from rollwright.expression.operators.elementwise import elementwise
 from rollwright.expression.operators.registry import Operator
+from rollwright.expression.operators.rolling import windowed
 from rollwright.features.store import feature_store as store_module
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.testing.market import random_source
@@ -46,8 +48,25 @@ def test_an_operator_that_is_not_registered_is_refused_whatever_is_remembered(
     register(Operator(name="Own", signature=("series",), compute=lambda block, term: block.read(term.inputs[0], term)))
     FeatureStore(tmp_path).matrix(["Own($close)"], source)
     monkeypatch.setattr(OPERATORS, "_operators", known)
+    monkeypatch.setattr(OPERATORS, "version", OPERATORS.version + 1)
     with pytest.raises(ExpressionError, match="Own"):
         FeatureStore(tmp_path).matrix(["Own($close)"], source)
+
+
+def test_a_function_that_is_registered_again_with_other_code_serves_no_old_features(
+    tmp_path: Path, source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OPERATORS, "_operators", dict(OPERATORS.operators))
+    means = []
+    for factor in (2, 3):
+        register(
+            elementwise("Own", lambda values, factor=factor: values * factor),
+            windowed("Wide", lambda windows, factor=factor: windows[:, :, -1] * factor),
+        )
+        matrix = FeatureStore(tmp_path).matrix(["Own($close)/$close", "Wide($close,2)/$close"], source)
+        means.append(np.nanmean(matrix.values, axis=0).round(4).tolist())
+    assert means == [[2, 2], [3, 3]]
+    monkeypatch.setattr(OPERATORS, "version", OPERATORS.version + 1)
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", b"\xff\xfe", None])

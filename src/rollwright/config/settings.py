@@ -22,7 +22,14 @@ from rollwright.core.sqlite_urls import sqlite_path, sqlite_url
 from rollwright.core.text import escape_text, is_utf8
 from rollwright.errors import ConfigError, UnknownSettingError
 
-__all__ = ["Settings", "find_root", "load_settings", "user_data_folder"]
+__all__ = [
+    "DEFAULT_FREQ",
+    "Settings",
+    "find_root",
+    "load_settings",
+    "user_data_folder",
+    "with_folders_by_frequency",
+]
 
 PROJECT_FILE: Final = "rollwright.toml"
 STATE_DIR: Final = ".rollwright"
@@ -55,6 +62,7 @@ class DataSettings(_Section):
     """Where market data lies and how it is read."""
 
     provider_uri: _PathText | None = None
+    provider_uris: dict[str, _PathText] = {}
     region: Literal["cn", "us", "tw"] = "cn"
     freq: str = "day"
     kernels: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: os.cpu_count() or 1)
@@ -164,10 +172,43 @@ class Settings(_Section):
             For a name or a value that no setting takes.
         """
         merged = {name: _get(self, name) for name in known_names() if name in self.origins}
+        values = with_folders_by_frequency(values)
         _check_names(values, origin)
         merged.update(values)
         origins = {**self.origins, **dict.fromkeys(values, origin)}
         return _build(self.root, merged, origins)
+
+
+DEFAULT_FREQ: Final = "__DEFAULT_FREQ"
+"""Qlib's key for the folder of every frequency that has none of its own."""
+
+
+def with_folders_by_frequency(values: Mapping[str, object]) -> dict[str, object]:
+    """Return dotted `values` in which a mapping as ``data.provider_uri`` is one folder, and the others by frequency.
+
+    1. The folder that stands for all is that of ``__DEFAULT_FREQ``, of ``data.freq``, of ``day``, or the first.
+    2. The whole mapping is ``data.provider_uris``.
+    3. A plain folder replaces an earlier mapping.
+
+    Raises
+    ------
+    ConfigError
+        For a mapping that is empty, or that holds anything but texts and paths.
+    """
+    given = values.get("data.provider_uri")
+    if given is None:
+        return dict(values)
+    if not isinstance(given, Mapping):
+        return {"data.provider_uris": {}, **values}
+    folders = {name: os.fspath(folder) for name, folder in given.items() if isinstance(folder, str | os.PathLike)}
+    if not folders or len(folders) < len(given) or not all(isinstance(name, str) for name in folders):
+        raise ConfigError(
+            f"provider_uri = {given!r} is no mapping of frequencies to folders",
+            hint='write provider_uri={"day": "market", "1min": "market_1min"}',
+        )
+    wanted = (DEFAULT_FREQ, str(values.get("data.freq") or "day"), "day", next(iter(folders)))
+    main = next(folders[name] for name in wanted if name in folders)
+    return {**values, "data.provider_uri": main, "data.provider_uris": folders}
 
 
 _SECTIONS: Final[dict[str, type[_Section]]] = {
@@ -236,7 +277,7 @@ def load_settings(
         (_from_environment(environment), "environment"),
         (given, origin),
     )
-    for source, name in sources:
+    for source, name in ((with_folders_by_frequency(source), name) for source, name in sources):
         _check_names(source, name)
         merged.update(source)
         origins.update(dict.fromkeys(source, name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from rollwright.features.panel import FieldGroup, open_panel, per_instrument, se
 from rollwright.features.row_layout import Spans, join_spans, spans_of_bounds, spans_of_lifetimes
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.table import two_levels
-from rollwright.features.universe import universe_of
+from rollwright.features.universe import resolve_codes, universe_of
 from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
 
@@ -168,9 +168,24 @@ class DataFacade:
             frame.columns = pd.Index(names)
         else:
             frame = _compute(instruments, names, source, start_time, end_time)
+        frame = _as_asked(frame, instruments, source)
         if inst_processors:
             frame = per_instrument(frame.swaplevel().sort_index(), inst_processors).swaplevel().sort_index()
         return frame
+
+
+def _as_asked(frame: pd.DataFrame, instruments: Any, source: DataSource) -> pd.DataFrame:
+    """Return `frame` with the codes spelled as they were asked for, as Qlib spells them."""
+    if (
+        instruments is None
+        or isinstance(instruments, str)
+        or (isinstance(instruments, Mapping) and "market" in instruments)
+    ):
+        return frame
+    asked = resolve_codes(list(instruments), source)
+    if all(code == other for code, other in asked.items()):
+        return frame
+    return frame.rename(index=asked, level="instrument").sort_index()
 
 
 def _store(mode: int) -> FeatureStore:

@@ -16,6 +16,7 @@ from rollwright.config.construct import init_instance_by_config
 from rollwright.config.slots import find_default_module
 from rollwright.core.canonical import sha256_hex
 from rollwright.errors import ConfigError, DataError
+from rollwright.features.field_rows import find_field_rows
 from rollwright.features.row_layout import RowLayout
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.store.file import Matrix
@@ -263,11 +264,13 @@ def open_panel(
     """
     calendar = source.calendar()
     universe = universe_of(instruments, source)
-    for group in groups:
-        # refuse an expression before anything is computed
-        store.find_key(group.expressions, source.freq, allow_lookahead=group.is_label)
+    # refuse an expression before anything is computed
+    keys = [store.find_key(group.expressions, source.freq, allow_lookahead=group.is_label) for group in groups]
+    texts = [text for group in groups for text in group.expressions]
+    rows = find_field_rows(texts, sorted({field for key in keys for field in key.fields}), source)
     matrices = tuple(
-        store.matrix(group.expressions, source, universe=universe, allow_lookahead=group.is_label) for group in groups
+        store.matrix(group.expressions, source, universe=universe, allow_lookahead=group.is_label, rows=rows)
+        for group in groups
     )
     sessions = session_range(calendar.to_index()[: calendar.known], start_time, end_time)
     offsets = matrices[0].layout.offsets
@@ -281,7 +284,7 @@ def open_panel(
     label = next((group.expressions for group in groups if group.is_label), ())
 
     def open_with_labels(group: FieldGroup) -> Matrix:
-        return store.matrix_with_labels(group.expressions, label, source, universe=universe)
+        return store.matrix_with_labels(group.expressions, label, source, universe=universe, rows=rows)
 
     ahead = [matrix.header.lookahead for group, matrix in zip(groups, matrices, strict=True) if group.is_label]
     return StorePanel(

@@ -19,7 +19,7 @@ from rollwright.features.filters import filter_configs
 from rollwright.features.row_layout import RowLayout, spans_of_lifetimes
 from rollwright.market.source import DataSource, Lifetimes
 
-__all__ = ["Universe", "apply_filters", "universe_of"]
+__all__ = ["Universe", "apply_filters", "resolve_codes", "universe_of"]
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 KINDS: Final = {"NameDFilter": "name_rule_re", "ExpressionDFilter": "rule_expression"}
@@ -77,11 +77,11 @@ def universe_of(instruments: Any, source: DataSource) -> Universe | None:
             str(code): tuple((pd.Timestamp(start), pd.Timestamp(end)) for start, end in ranges)
             for code, ranges in instruments.items()
         }
-        _check_codes(lifetimes, source)
+        spelled = resolve_codes(lifetimes, source)
+        lifetimes = {code: lifetimes[asked] for code, asked in spelled.items()}
         text = canonical_json({code: [list(span) for span in spans] for code, spans in lifetimes.items()})
         return Universe(name=f"lifetimes {text}", lifetimes=lifetimes)
-    codes = list(instruments)
-    _check_codes(codes, source)
+    codes = list(resolve_codes(list(instruments), source))
     calendar = source.calendar()
     return Universe(
         name=f"codes {canonical_json(sorted(codes))}",
@@ -89,20 +89,34 @@ def universe_of(instruments: Any, source: DataSource) -> Universe | None:
     )
 
 
-def _check_codes(codes: Any, source: DataSource) -> None:
+def resolve_codes(codes: Any, source: DataSource) -> dict[str, str]:
+    """Return each instrument that `codes` name, as the source spells it, and how it was asked for: in any case.
+
+    Raises
+    ------
+    UnknownInstrumentError
+        For a code that the source does not have; carries the nearest.
+    ConfigError
+        For none at all, and for one that is no text.
+    """
     if not codes:
         raise ConfigError("the list of instruments is empty", hint="give a universe's name, codes, or None for all")
     known = set(source.instruments())
+    lowered = {} if all(code in known for code in codes) else {code.lower(): code for code in known}
+    found: dict[str, str] = {}
     for code in codes:
         if not isinstance(code, str):
             raise ConfigError(
                 f"instrument {code!r} is {type(code).__name__}, not text", hint='quote codes in YAML: "000001"'
             )
-        if code not in known:
+        name = code if code in known else lowered.get(code.lower())
+        if name is None:
             suggestion = nearest(code, known)
             raise UnknownInstrumentError(
                 f"there is no instrument `{code}`", hint=f"did you mean `{suggestion}`?" if suggestion else None
             )
+        found.setdefault(name, code)
+    return found
 
 
 def apply_filters(universe: Universe, pipe: Sequence[Any], source: DataSource) -> Universe:

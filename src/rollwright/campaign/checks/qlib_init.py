@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rollwright.campaign.yaml.document import YamlDocument
 from rollwright.config.construct import ADAPTED_PACKAGES
 from rollwright.config.context import QLIB_NAMES, translate
-from rollwright.config.settings import Settings, known_names
+from rollwright.config.settings import Settings, known_names, with_folders_by_frequency
 from rollwright.errors import ConfigError, UnknownSettingError, nearest
 
 __all__ = ["check_qlib_init", "find_sys_folders", "replace_modules_with_files"]
@@ -27,7 +27,7 @@ def check_qlib_init(values: object, document: YamlDocument) -> list[str]:
     for name, value in values.items() if isinstance(values, Mapping) else ():
         said: str | None
         try:
-            said = _check_setting(translate({name: value}))
+            said = _check_setting(with_folders_by_frequency(translate({name: value})))
         except ConfigError as error:
             if isinstance(error, UnknownSettingError) and name not in _NAMES:
                 near = nearest(name, (*_NAMES, *known_names()))

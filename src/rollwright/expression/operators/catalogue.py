@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from rollwright.config.construct import get_class
@@ -12,7 +13,7 @@ from rollwright.errors import ConfigError, ConstructError
 from rollwright.expression.operators.cross_section import CROSS_SECTION
 from rollwright.expression.operators.custom import operator_of_class
 from rollwright.expression.operators.elementwise import ELEMENTWISE
-from rollwright.expression.operators.loaded_code import digest_of_class
+from rollwright.expression.operators.loaded_code import digest_of_code
 from rollwright.expression.operators.pair import PAIR
 from rollwright.expression.operators.period import PERIOD
 from rollwright.expression.operators.registry import Operator, OperatorTable
@@ -32,9 +33,9 @@ def register(*operators: Operator) -> None:
     Raises
     ------
     ConfigError
-        When a name is taken: an expression must mean one thing.
+        When a name is taken by a built-in operator: an expression must mean one thing.
     """
-    OPERATORS.add(*operators)
+    OPERATORS.add(*(one if one.code else replace(one, code=digest_of_code(one.compute)) for one in operators))
 
 
 def register_classes(*classes: type[ExpressionOps]) -> None:
@@ -51,7 +52,7 @@ def register_classes(*classes: type[ExpressionOps]) -> None:
                 f"{cls!r} is no operator",
                 hint="derive it from rollwright.expression.ops.ElemOperator or another base there",
             )
-        code = digest_of_class(cls)
+        code = digest_of_code(cls)
         known = OPERATORS.find(cls.__name__)
         if known is None or known.code != code or _classes.get(cls.__name__) is not cls:
             OPERATORS.add(operator_of_class(cls))

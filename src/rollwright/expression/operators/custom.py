@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from rollwright.errors import ConfigError, DataError, LookAheadError, RollwrightError
 from rollwright.expression.block import Block, Values
-from rollwright.expression.operators.loaded_code import digest_of_class
+from rollwright.expression.operators.loaded_code import digest_of_code
 from rollwright.expression.operators.registry import Operator, Parameter
 from rollwright.expression.ops import Expression, ExpressionOps
 from rollwright.expression.term import UNBOUNDED, Argument, Term
@@ -110,7 +110,7 @@ def operator_of_class(cls: type[ExpressionOps]) -> Operator:
         reach=reach,
         check=check,
         makes_values=True,
-        code=digest_of_class(cls),
+        code=digest_of_code(cls),
     )
 
 

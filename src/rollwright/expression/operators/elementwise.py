@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.expression.block import Block, Values
+from rollwright.expression.operators.loaded_code import digest_of_code
 from rollwright.expression.operators.registry import Compute, Operator, Parameter
 from rollwright.expression.term import Term
 
@@ -30,7 +31,13 @@ def elementwise(name: str, function: Callable[..., NDArray[Any]], *, inputs: int
         place may depend on the inputs at that place only.
     inputs : int
     """
-    return Operator(name=name, signature=_series(inputs), compute=_on_numbers(function), makes_values=True)
+    return Operator(
+        name=name,
+        signature=_series(inputs),
+        compute=_on_numbers(function),
+        makes_values=True,
+        code=digest_of_code(function),
+    )
 
 
 def _series(inputs: int) -> tuple[Parameter, ...]:

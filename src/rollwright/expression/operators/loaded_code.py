@@ -1,4 +1,4 @@
-"""A digest of the code of a class as it is loaded, with all that is the user's own and that it uses.
+"""A digest of the code of a class or function as it is loaded, with all of the user's own that it uses.
 
 Not the text of its file, which may have changed since the import: what is computed is what was loaded.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
-__all__ = ["digest_of_class"]
+__all__ = ["digest_of_code"]
 
 _NOT_OWN: Final = frozenset({*sys.stdlib_module_names, "rollwright", "builtins"})
 _INSTALLED: Final = ("site-packages", "dist-packages")
@@ -30,16 +31,16 @@ _ORDINARY: Final = frozenset(
 )
 
 
-def digest_of_class(cls: type) -> str:
-    """Return 16 hex digits that change with the code of `cls`, its bases and what they call of the user's own.
+def digest_of_code(code: type | Callable[..., Any]) -> str:
+    """Return 16 hex digits that change with a class, its bases and what they call of the user's own, or a function.
 
     1. Of a function: its instructions, constants and defaults, and what its free and global names stand for.
     2. Of a class: its bases and everything it defines.
-    3. Of anything else: its text (`repr`) if it is a plain value, else the name of its type.
+    3. Of a plain value: its text (`repr`); of another object its type and what it holds.
     """
     digest = hashlib.sha256()
     seen: set[int] = set()
-    for part in _parts(cls, seen):
+    for part in _parts(code, seen):
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()[:16]
 
@@ -112,8 +113,15 @@ def _parts_of_value(value: Any, seen: set[int]) -> Iterator[str]:
         yield repr(value)
     elif hasattr(value, "tobytes") and hasattr(value, "shape"):
         yield f"{value.shape} {value.tobytes().hex()}"
-    else:
-        yield f"a {type(value).__module__}.{type(value).__qualname__}"
+    elif isinstance(value, partial):
+        yield from _parts_of_value([value.func, value.args, value.keywords], seen)
+    elif id(value) not in seen:
+        seen.add(id(value))
+        kind = type(value)
+        yield f"a {kind.__module__}.{kind.__qualname__} {getattr(value, '__name__', '')}"
+        if not _is_installed(kind.__module__):
+            yield from _parts(kind, seen)
+            yield from _parts_of_value(getattr(value, "__dict__", None), seen)
 
 
 def _is_installed(module: str | None) -> bool:

@@ -7,6 +7,7 @@ value are left out; infinities are no values. One value in the window is enough,
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from rollwright.expression.block import Block, Values
 from rollwright.expression.moments import Counts, Mask, kurtosis, skewness
 from rollwright.expression.operators import since
+from rollwright.expression.operators.loaded_code import digest_of_code
 from rollwright.expression.operators.registry import Operator, Parameter
 from rollwright.expression.quantiles import MEDIAN, Quantile, window_quantiles
 from rollwright.expression.ranks import rank_scores
@@ -128,7 +130,8 @@ def windowed(name: str, function: Callable[[NDArray[np.float64]], NDArray[np.flo
         known = values if mask is None else np.where(mask, values, np.nan)
         return function(np.lib.stride_tricks.sliding_window_view(known, window, axis=0))
 
-    return _rolling(name, compute, compute, check=_require_window, makes_values=True)
+    made = _rolling(name, compute, compute, check=_require_window, makes_values=True)
+    return replace(made, code=digest_of_code(function))
 
 
 def _sum(block: Block, _term: Term, source: Term, window: int) -> _Floats:

@@ -33,7 +33,8 @@ from rollwright.core.atomic import drafts_in
 from rollwright.core.canonical import sha256_hex
 from rollwright.errors import CorruptFileError
 from rollwright.expression.planner import Plan, calls_own_code, compile_plan
-from rollwright.features.row_layout import RowLayout, spans_of_bounds, spans_of_lifetimes
+from rollwright.features.field_rows import FieldRows, layout_spans
+from rollwright.features.row_layout import RowLayout, spans_of_bounds
 from rollwright.features.store.file import BLOCK_SESSIONS, Header, Matrix, header_name
 from rollwright.features.store.fill import compute_rows, copy_columns, gather_rows
 from rollwright.features.store.keys import ExpressionKey
@@ -115,11 +116,10 @@ class MatrixBuild:
 
         self._build(folder, layout, fill)
 
-    def build_universe(self, folder: Path, whole: Matrix, universe: Universe) -> None:
-        """Gather the matrix of a universe from the one of every instrument."""
+    def build_universe(self, folder: Path, whole: Matrix, universe: Universe | None, rows: FieldRows | None) -> None:
+        """Gather the matrix of a universe, or of some rows, from the one of every instrument."""
         instruments = whole.layout.instruments
-        calendar = self.source.calendar()
-        spans = spans_of_lifetimes(universe.lifetimes, instruments, self.source.bounds(instruments), calendar)
+        spans = layout_spans(universe, rows, self.source, instruments)
         layout = RowLayout(instruments=instruments, spans=spans, sessions=whole.layout.sessions)
         if np.array_equal(layout.spans, whole.layout.spans):
             # every instrument belongs to the universe: one data file serves both

@@ -40,6 +40,7 @@ from rollwright.errors import CorruptFileError, DataError, DataStorageError
 from rollwright.expression.engine import THREAD_MEMORY
 from rollwright.expression.operators.catalogue import OPERATORS, known_operators
 from rollwright.expression.planner import compile_plan
+from rollwright.features.field_rows import FieldRows
 from rollwright.features.store.build import MatrixBuild, remove_damaged, remove_unfinished, try_open
 from rollwright.features.store.file import LOCK_NAME, Matrix, header_name
 from rollwright.features.store.keys import ExpressionKey, make_key, read_key, write_key
@@ -138,6 +139,7 @@ class FeatureStore:
         *,
         universe: Universe | None = None,
         allow_lookahead: bool = False,
+        rows: FieldRows | None = None,
     ) -> Matrix:
         """Return the matrix of `expressions`; what the store does not have is computed.
 
@@ -152,6 +154,8 @@ class FeatureStore:
         universe : Universe, optional
             Every instrument that has a series if not given.
         allow_lookahead : bool
+        rows : FieldRows, optional
+            Those of the instruments if not given.
 
         Raises
         ------
@@ -161,18 +165,19 @@ class FeatureStore:
         request = self._request(expressions, source, allow_lookahead=allow_lookahead)
 
         def again(store: FeatureStore) -> Matrix:  # it must not know this store, which knows its matrices
-            return store.matrix(expressions, source, universe=universe, allow_lookahead=allow_lookahead)
+            return store.matrix(expressions, source, universe=universe, allow_lookahead=allow_lookahead, rows=rows)
 
-        if universe is None:
+        if universe is None and rows is None:
             return self._open_or_build(request.series_folder, request, MatrixBuild.build_series, again)
 
         def build_universe(asked: MatrixBuild, folder: Path) -> None:
             whole = self.matrix(expressions, source, allow_lookahead=allow_lookahead)
             if not self._reuse:  # the damage may be that of a file they share
                 whole.verify(0, whole.layout.sessions)
-            asked.build_universe(folder, whole, universe)
+            asked.build_universe(folder, whole, universe, rows)
 
-        return self._open_or_build(request.folder / universe.folder, request, build_universe, again)
+        place = ("every" if universe is None else universe.folder) + ("" if rows is None else f"~{rows.name}")
+        return self._open_or_build(request.folder / place, request, build_universe, again)
 
     def matrix_with_labels(
         self,
@@ -181,6 +186,7 @@ class FeatureStore:
         source: DataSource,
         *,
         universe: Universe | None = None,
+        rows: FieldRows | None = None,
     ) -> Matrix:
         """Return the rows of the matrix of `expressions` whose `label` has all its values: those a model learns from.
 
@@ -189,8 +195,8 @@ class FeatureStore:
         .. warning:: **Look-ahead.** Whether a row exists here reveals whether its label will be known. Use it for
            fitting only.
         """
-        whole = self.matrix(expressions, source, universe=universe)
-        known = self.matrix(label, source, universe=universe, allow_lookahead=True)
+        whole = self.matrix(expressions, source, universe=universe, rows=rows)
+        known = self.matrix(label, source, universe=universe, allow_lookahead=True, rows=rows)
         label_key = self.find_key(label, source.freq, allow_lookahead=True).name
         request = self._request(expressions, source, allow_lookahead=False)
 
@@ -204,7 +210,7 @@ class FeatureStore:
             folder,
             request,
             build,
-            lambda store: store.matrix_with_labels(expressions, label, source, universe=universe),
+            lambda store: store.matrix_with_labels(expressions, label, source, universe=universe, rows=rows),
         )
 
     def _request(self, expressions: Sequence[str], source: DataSource, *, allow_lookahead: bool) -> MatrixBuild:

@@ -18,7 +18,7 @@ from rollwright.expression.term import walk
 __all__ = ["LIST_SUFFIX", "ExpressionKey", "make_key", "read_key", "write_key"]
 
 LIST_SUFFIX: Final = ".list"
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +31,13 @@ class ExpressionKey:
         Name of its folder: a hash of the canonical expressions, so that spelling does not matter.
     lookahead : int
         Sessions after its own that a value reads.
+    fields : tuple of str
+        The fields read, sorted.
     """
 
     name: str
     lookahead: int
+    fields: tuple[str, ...] = ()
 
 
 def make_key(plan: Plan, freq: str) -> ExpressionKey:
@@ -42,7 +45,7 @@ def make_key(plan: Plan, freq: str) -> ExpressionKey:
     called = {term.name for term in walk(*plan.terms) if term.kind == "call"}
     code = own_code(sorted(called))
     text = canonical_json({"expressions": list(plan.expressions), "freq": freq} | ({"code": code} if code else {}))
-    return ExpressionKey(name=sha256_hex(text.encode())[:24], lookahead=plan.lookahead)
+    return ExpressionKey(name=sha256_hex(text.encode())[:24], lookahead=plan.lookahead, fields=plan.fields)
 
 
 def read_key(root: Path, freq: str, expressions: Sequence[str]) -> ExpressionKey | None:
@@ -53,24 +56,24 @@ def read_key(root: Path, freq: str, expressions: Sequence[str]) -> ExpressionKey
     """
     path = _path(root, freq, expressions)
     try:
-        text = read_text(path, limit=SMALL, encoding="ascii")
+        text = read_text(path, limit=SMALL, encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
     checksum, _, body = text.partition(" ")
-    name, _, lookahead = body.strip().partition(" ")
+    name, lookahead, *fields = [*body.split(), "", ""][: max(2, len(body.split()))]
     if sha256_hex(body.encode())[:16] != checksum or not lookahead.isdigit():
         return None
-    return ExpressionKey(name=name, lookahead=int(lookahead))
+    return ExpressionKey(name=name, lookahead=int(lookahead), fields=tuple(fields))
 
 
 def write_key(root: Path, freq: str, expressions: Sequence[str], key: ExpressionKey) -> None:
     """Store the key of these texts; where that fails, they are parsed each time."""
     path = _path(root, freq, expressions)
-    body = f"{key.name} {key.lookahead}\n"
+    body = " ".join([key.name, str(key.lookahead), *key.fields]) + "\n"
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft_of(path) as draft:  # not flushed to disk: its loss costs one parse
-            draft.write_text(f"{sha256_hex(body.encode())[:16]} {body}", encoding="ascii")
+            draft.write_text(f"{sha256_hex(body.encode())[:16]} {body}", encoding="utf-8")
             put(draft, path)
 
 

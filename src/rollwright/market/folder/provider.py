@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rollwright.calendar.files import read_calendar
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.config.context import current_settings
-from rollwright.config.settings import Settings
+from rollwright.config.settings import DEFAULT_FREQ, Settings
 from rollwright.core.bounded_read import MEDIUM, read_whole
 from rollwright.core.file_uris import read_path
 from rollwright.errors import (
@@ -487,15 +487,24 @@ class _Last:
     opened: QlibProvider | None = None
 
 
+def _folder_of_freq(settings: Settings) -> str | None:
+    """Return the folder that is named for the frequency of `settings`, else the one that stands for all."""
+    wanted = normalize_freq(settings.data.freq)
+    for name, folder in settings.data.provider_uris.items():
+        if name != DEFAULT_FREQ and normalize_freq(name) == wanted:
+            return folder
+    return settings.data.provider_uri
+
+
 def folder_from_settings(settings: Settings) -> Path:
-    """Return the data folder that `settings` name, whether or not it is there.
+    """Return the data folder that `settings` name for their frequency, whether or not it is there.
 
     Raises
     ------
     DataNotFoundError
         When ``data.provider_uri`` is not set.
     """
-    uri = settings.data.provider_uri
+    uri = _folder_of_freq(settings)
     if uri is None:
         raise DataNotFoundError("(not set)", "no `data.provider_uri` is set", hint=_HINT)
     return settings.resolve(uri)
