@@ -304,7 +304,7 @@ def judge(
     left = bad & ~_is_rounding(source, drawn, ours, peers, shaker)
     if not left.any():
         return "rounding"
-    rule = _rule_of(source, drawn, (np.isnan(ours) & np.isinf(peers))[left])
+    rule = _rule_of(source, drawn, left, (np.isnan(ours) & np.isinf(peers))[left])
     if rule is not None:
         return rule
     row, column = (int(axis[0]) for axis in np.nonzero(left))
@@ -313,10 +313,14 @@ def judge(
     )
 
 
-def _rule_of(source: ArraySource, drawn: Drawn, are_infinite_there: NDArray[np.bool_]) -> str | None:
+def _rule_of(
+    source: ArraySource, drawn: Drawn, left: NDArray[np.bool_], are_infinite_there: NDArray[np.bool_]
+) -> str | None:
     """Return the rule that explains differences beyond rounding, or None."""
     if drawn.has_line and are_infinite_there.all():
         return "a regression over one value, where the peer divides what rounding left by 0"
+    if _is_over_one_value(source, drawn.text, left):
+        return "a covariance over one value, where the peer divides what rounding left by 0"
     if drawn.has_line and _has_infinity_in_a_line(source, drawn.text):
         return "an infinity in a regression"
     if _compares_objects(drawn.text):
@@ -382,6 +386,16 @@ def _chooses_by_place(source: ArraySource, text: str) -> bool:
         if any((rows != found[0]).any() for rows in found):
             return True
     return False
+
+
+def _is_over_one_value(source: ArraySource, text: str, left: NDArray[np.bool_]) -> bool:
+    """Say whether a covariance is missing wherever the answers differ."""
+    span = {"start": 0, "stop": len(source.calendar())}
+    return any(
+        bool(np.isnan(ask_us(source, [term.text], **span)[0])[left].all())
+        for term in _parts(text)
+        if term.name in ("Cov", "Corr")
+    )
 
 
 def _is_condition(term: Term) -> bool:

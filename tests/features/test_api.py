@@ -32,7 +32,8 @@ def market(folder: Path) -> QlibProvider:
 
 
 def test_the_calendar_is_the_markets(market: QlibProvider) -> None:
-    assert list(D.calendar()) == list(market.calendar().values)
+    assert list(D.calendar()) == list(market.calendar().to_index())
+    assert all(isinstance(session, pd.Timestamp) for session in D.calendar())
     part = D.calendar("2015-02-02", "2015-02-06")
     assert [str(day)[:10] for day in part] == [f"2015-02-0{n}" for n in range(2, 7)]
 

@@ -172,10 +172,8 @@ class Settings(_Section):
             For a name or a value that no setting takes.
         """
         merged = {name: _get(self, name) for name in known_names() if name in self.origins}
-        values = with_folders_by_frequency(values)
-        _check_names(values, origin)
-        merged.update(values)
-        origins = {**self.origins, **dict.fromkeys(values, origin)}
+        origins = dict(self.origins)
+        _merge(merged, origins, values, origin)
         return _build(self.root, merged, origins)
 
 
@@ -188,7 +186,6 @@ def with_folders_by_frequency(values: Mapping[str, object]) -> dict[str, object]
 
     1. The folder that stands for all is that of ``__DEFAULT_FREQ``, of ``data.freq``, of ``day``, or the first.
     2. The whole mapping is ``data.provider_uris``.
-    3. A plain folder replaces an earlier mapping.
 
     Raises
     ------
@@ -196,10 +193,8 @@ def with_folders_by_frequency(values: Mapping[str, object]) -> dict[str, object]
         For a mapping that is empty, or that holds anything but texts and paths.
     """
     given = values.get("data.provider_uri")
-    if given is None:
-        return dict(values)
     if not isinstance(given, Mapping):
-        return {"data.provider_uris": {}, **values}
+        return dict(values)
     folders = {name: os.fspath(folder) for name, folder in given.items() if isinstance(folder, str | os.PathLike)}
     if not folders or len(folders) < len(given) or not all(isinstance(name, str) for name in folders):
         raise ConfigError(
@@ -277,11 +272,20 @@ def load_settings(
         (_from_environment(environment), "environment"),
         (given, origin),
     )
-    for source, name in ((with_folders_by_frequency(source), name) for source, name in sources):
-        _check_names(source, name)
-        merged.update(source)
-        origins.update(dict.fromkeys(source, name))
+    for source, name in sources:
+        _merge(merged, origins, source, name)
     return _build(root, merged, origins)
+
+
+def _merge(merged: dict[str, object], origins: dict[str, str], source: Mapping[str, object], name: str) -> None:
+    """Add the values of a source, over those of weaker ones; a plain folder replaces folders by frequency."""
+    values = with_folders_by_frequency(source)
+    _check_names(values, name)
+    if "data.provider_uri" in values:
+        merged.pop("data.provider_uris", None)
+        origins.pop("data.provider_uris", None)
+    merged.update(values)
+    origins.update(dict.fromkeys(values, name))
 
 
 def _build(root: Path, merged: Mapping[str, object], origins: Mapping[str, str]) -> Settings:

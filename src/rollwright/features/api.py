@@ -43,7 +43,7 @@ class DataFacade:
         freq: str = "day",
         future: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
     ) -> np.ndarray[Any, Any]:
-        """Return the sessions of the closed range as an array of timestamps.
+        """Return the sessions of the closed range as an array of objects, each a `pandas.Timestamp`.
 
         Parameters
         ----------
@@ -53,7 +53,7 @@ class DataFacade:
             Include known future sessions.
         """
         calendar = current_market(freq).calendar()
-        return (calendar if future else calendar.known_part()).sessions(start_time, end_time).to_numpy()
+        return (calendar if future else calendar.known_part()).sessions(start_time, end_time).to_numpy(object)
 
     def instruments(
         self,

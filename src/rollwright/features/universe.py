@@ -16,6 +16,7 @@ from rollwright.errors import ConfigError, UnknownInstrumentError, UnknownSettin
 from rollwright.expression.engine import evaluate
 from rollwright.expression.planner import compile_plan
 from rollwright.features.filters import filter_configs
+from rollwright.features.name_rule import compile_name_rule
 from rollwright.features.row_layout import RowLayout, spans_of_lifetimes
 from rollwright.market.source import DataSource, Lifetimes
 
@@ -154,7 +155,8 @@ def apply_filters(universe: Universe, pipe: Sequence[Any], source: DataSource) -
         window = calendar.known_part().positions(rule.get("filter_start_time"), rule.get("filter_end_time"))
         part = alive[window.start : window.stop]
         if rule["filter_type"] == "NameDFilter":
-            part &= np.array([bool(re.match(rule["name_rule_re"], code)) for code in codes], dtype=np.bool_)
+            pattern = compile_name_rule(rule["name_rule_re"])
+            part &= np.array([pattern.match(code) is not None for code in codes], dtype=np.bool_)
         else:
             truth = _truth(rule["rule_expression"], source, codes, window)
             # with `keep`, an instrument without any value in the window is not filtered
@@ -179,10 +181,7 @@ def _check_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(text, str):
         raise ConfigError(f"{kind} has no {KINDS[kind]}")
     if kind == "NameDFilter":
-        try:
-            re.compile(text)
-        except re.error as error:
-            raise ConfigError(f"{text!r} is not a regular expression: {error}") from error
+        compile_name_rule(text)
     return dict(rule)
 
 
