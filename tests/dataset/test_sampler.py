@@ -272,7 +272,7 @@ def test_a_segment_without_rows_gives_no_samples() -> None:
     )
     table = Table.from_frame(pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=index))
     dates = pd.bdate_range("2020-01-01", periods=5)
-    sampler = TSDataSampler(table, dates, first=3, step_len=2)
+    sampler = TSDataSampler.of_table(table, dates, first=3, step_len=2)
     assert sampler.empty
     assert len(sampler.get_index()) == 0
     assert sampler[[]].shape == (0, 2, 1)

@@ -461,7 +461,7 @@ class TSDatasetH(DatasetH):
     ) -> TSDataSampler:
         reach = range(max(0, places.start - self.step_len + 1), places.stop)
         table = self.handler.table_view(reach, data_key)
-        return TSDataSampler(
+        return TSDataSampler.of_table(
             choose_columns(table, col_set),
             self.handler.panel.dates[reach.start : reach.stop],
             first=places.start - reach.start,

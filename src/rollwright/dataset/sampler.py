@@ -9,9 +9,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import DTypeLike, NDArray
 
-from rollwright.calendar.trading import to_session
+from rollwright.calendar.trading import SessionLike, to_session
 from rollwright.dataset.handler_tables import IndexedColumnBlock
-from rollwright.errors import ConfigError, SampleNotFoundError, UnknownInstrumentError, UnknownSettingError, nearest
+from rollwright.errors import (
+    ConfigError,
+    DataError,
+    SampleNotFoundError,
+    UnknownInstrumentError,
+    UnknownSettingError,
+    nearest,
+)
 from rollwright.features.table import Table, two_levels
 
 __all__ = ["FILLS", "TSDataSampler", "check_step_len"]
@@ -32,12 +39,10 @@ class TSDataSampler:
 
     Parameters
     ----------
-    table : Table
-        The rows of the segment and of the sessions before it, in (datetime, instrument) order.
-    dates : DatetimeIndex
-        Every session that `table` covers, those without rows too.
-    first : int
-        Place in `dates` of the first session whose rows are samples.
+    data : DataFrame
+        Numbers by (datetime, instrument), in any order; its sessions are the dates in it. It is not changed.
+    start, end : date or None
+        First and last date whose rows are samples; None: that of `data`. Rows before serve as history.
     step_len : int
         Sessions of a sample.
     fillna_type : str
@@ -46,33 +51,91 @@ class TSDataSampler:
 
         .. warning:: **Look-ahead.** ``ffill+bfill`` puts later values in earlier places of the same sample, none of
            them later than its own session.
-    keep : bool ``[rows]``, optional
-        Which rows may be samples; the others serve as history only.
-    dtype : dtype
-        Of the samples.
+    dtype : dtype, optional
+        Of the samples; that of `data` if not given.
+    flt_data : Series or DataFrame, optional
+        Which rows may be samples, by (datetime, instrument): those where it is true. A row it does not have may not.
 
     Raises
     ------
     UnknownSettingError
         For an unknown `fillna_type`.
+    DataError
+        For data without the two levels, with two rows for one instrument and session, or a column that is no number.
     """
 
     def __init__(
         self,
+        data: pd.DataFrame,
+        start: SessionLike | None,
+        end: SessionLike | None,
+        step_len: int,
+        fillna_type: str = "none",
+        dtype: DTypeLike | None = None,
+        flt_data: pd.Series[Any] | pd.DataFrame | None = None,
+    ) -> None:
+        data = data.sort_index()
+        if data.index.has_duplicates:
+            twice = data.index[data.index.duplicated()][0]
+            raise DataError(f"the data have two rows for {twice}", hint="keep one: data[~data.index.duplicated()]")
+        table = Table.from_frame(data)
+        dates = pd.DatetimeIndex(table.rows.dates)
+        first = 0 if start is None else int(dates.searchsorted(pd.Timestamp(start)))
+        stop = len(dates) if end is None else int(dates.searchsorted(_day_end(end), side="right"))
+        keep = None if flt_data is None else _flags_of(flt_data, data.index)
+        if dtype is None:
+            dtype = data.to_numpy()[:0].dtype
+        self._fill(table, dates, range(first, stop), step_len=step_len, fillna_type=fillna_type, keep=keep, dtype=dtype)
+
+    @classmethod
+    def of_table(
+        cls,
         table: Table,
         dates: pd.DatetimeIndex,
         *,
         first: int,
         step_len: int,
-        fillna_type: str = "none",
         keep: NDArray[np.bool_] | None = None,
         dtype: DTypeLike = np.float32,
+    ) -> TSDataSampler:
+        """Return the sampler of a table of the feature store, whose columns are not copied.
+
+        Parameters
+        ----------
+        table : Table
+            The rows of the segment and of the sessions before it, in (datetime, instrument) order.
+        dates : DatetimeIndex
+            Every session that `table` covers, those without rows too.
+        first : int
+            Place in `dates` of the first session whose rows are samples.
+        step_len : int
+        keep : bool ``[rows]``, optional
+            Which rows may be samples; the others serve as history only.
+        dtype : dtype
+        """
+        made = cls.__new__(cls)
+        window = range(first, len(dates))
+        made._fill(  # noqa: SLF001 - its own
+            table, dates, window, step_len=step_len, fillna_type="none", keep=keep, dtype=dtype
+        )
+        return made
+
+    def _fill(
+        self,
+        table: Table,
+        dates: pd.DatetimeIndex,
+        window: range,
+        *,
+        step_len: int,
+        fillna_type: str,
+        keep: NDArray[np.bool_] | None,
+        dtype: DTypeLike,
     ) -> None:
         self.step_len = check_step_len(step_len)
         self.fillna_type = _check_fill(fillna_type)
         self._dtype = np.dtype(dtype)
         self._dates = dates
-        self._first = first
+        self._window = window
         self._instruments = table.rows.instruments
         self._blocks = [
             (block.values, block.where if isinstance(block, IndexedColumnBlock) else None) for block in table.blocks
@@ -83,7 +146,7 @@ class TSDataSampler:
         # where each session's and instrument's row lies; a row number of 2**31 would need a terabyte of features
         self._grid = np.full((len(dates), len(self._instruments)), -1, dtype=np.int32)
         self._grid[sessions, codes] = np.arange(len(table), dtype=np.int32)
-        wanted = sessions >= first
+        wanted = (sessions >= window.start) & (sessions < window.stop)
         if keep is not None:
             wanted &= keep
         chosen = np.flatnonzero(wanted)
@@ -135,12 +198,12 @@ class TSDataSampler:
     @property
     def start(self) -> pd.Timestamp:
         """First session whose rows may be samples."""
-        return self._dates[self._first]
+        return self._dates[self._window.start]
 
     @property
     def end(self) -> pd.Timestamp:
         """Last session whose rows may be samples."""
-        return self._dates[-1]
+        return self._dates[self._window.stop - 1]
 
     def get_index(self) -> pd.MultiIndex:
         """Return the (datetime, instrument) of each sample, in their order."""
@@ -232,6 +295,22 @@ def check_step_len(step_len: Any) -> int:
     if isinstance(step_len, bool) or not isinstance(step_len, int | np.integer) or step_len < 1:
         raise ConfigError(f"a sample has a whole number of sessions, at least 1, and step_len is {step_len!r}")
     return int(step_len)
+
+
+def _day_end(end: SessionLike) -> pd.Timestamp:
+    """Return the last moment that `end` means: a day lasts until its end."""
+    moment = pd.Timestamp(end)
+    return moment + pd.Timedelta(days=1) - pd.Timedelta(1, moment.unit) if moment == moment.normalize() else moment
+
+
+def _flags_of(flags: pd.Series[Any] | pd.DataFrame, index: pd.Index[Any]) -> NDArray[np.bool_]:
+    """Return which rows of `index` a filter chooses."""
+    if isinstance(flags, pd.DataFrame):
+        if flags.shape[1] != 1:
+            raise ConfigError(f"`flt_data` is one column, and has {flags.shape[1]}")
+        flags = flags.iloc[:, 0]
+    found = flags.reindex(index).to_numpy(dtype=object)
+    return np.fromiter((not pd.isna(flag) and bool(flag) for flag in found), dtype=np.bool_, count=len(found))
 
 
 def _check_fill(fillna_type: Any) -> str:
