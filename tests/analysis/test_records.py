@@ -50,7 +50,7 @@ def test_what_must_be_scored_is_written_before_the_model_is_asked(two_days, reco
 
 def test_scores_that_leave_a_row_out_are_refused(two_days, scorer, recorder):
     scorer.scores = scorer.scores.iloc[:-1]
-    with pytest.raises(ModelError, match="scored 19 rows and 20 were to be scored"):
+    with pytest.raises(ModelError, match="scored 19 rows and 20 were to be scored: 1 are missing"):
         SignalRecord(model=scorer, dataset=two_days, recorder=recorder).generate()
     assert "pred.pkl" not in recorder.objects
 

@@ -20,6 +20,7 @@ from rollwright.backtest.risk import periods_per_year, standard_deviation
 from rollwright.dataset.contract import ReadScope, TaskDataset
 from rollwright.errors import ArtifactNotFoundError, ConfigError, ModelError, NoActiveRecorderError
 from rollwright.models.base import Model
+from rollwright.models.scores import check_scores
 from rollwright.tracking.recorder import Recorder
 
 __all__ = ["ACRecordTemp", "RecordTemp", "SigAnaRecord", "SignalRecord"]
@@ -153,7 +154,7 @@ class SignalRecord(RecordTemp):
     - ``expected_index.pkl``: the rows that must be scored, as a frame without columns on the index (datetime,
       instrument), written **before** the model is asked, so that a collector can prove afterwards that nothing is
       missing (the coverage contract);
-    - ``pred.pkl``: a frame with the column ``score``;
+    - ``pred.pkl``: a frame with the column ``score``, and behind it whatever else the model returned;
     - ``label.pkl``: the raw labels of those sessions, as they were before any processor.
 
     The metrics ``IC``, ``ICIR``, ``Rank IC`` and ``Rank ICIR`` of the first label are logged where they are defined, so
@@ -181,21 +182,14 @@ class SignalRecord(RecordTemp):
         ConfigError
             For an argument: scores and labels come from the model and the dataset alone.
         ModelError
-            When the scores are not on exactly the rows that were to be scored.
+            When what the model returned is no score for exactly the rows that were to be scored.
         """
         _refuse_inputs(self, kwargs, "nothing")
         if self.model is None or self.dataset is None:
             raise ModelError("SignalRecord needs a model and a dataset", hint="in a task: <MODEL> and <DATASET>")
         expected = self.dataset.inference_index("test")
         self.save(**{"expected_index.pkl": pd.DataFrame(index=expected)})
-        pred = self.model.predict(self.dataset)
-        frame = pred.to_frame("score") if isinstance(pred, pd.Series) else pred
-        if not frame.index.equals(expected):
-            raise ModelError(
-                f"{type(self.model).__name__} scored {len(frame)} rows and {len(expected)} were to be scored, "
-                "or in another order",
-                hint="a model returns one score per row of dataset.inference_index(segment)",
-            )
+        frame = check_scores(self.model.predict(self.dataset), expected, model=self.model)
         self.save(**{"pred.pkl": frame})
         label = self.generate_label(self.dataset)
         self.save(**{"label.pkl": label})
