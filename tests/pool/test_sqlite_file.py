@@ -11,7 +11,7 @@ import pytest
 
 from rollwright.core import posix
 from rollwright.core.locks import probe_lock
-from rollwright.errors import ConfigError, SchemaVersionError, StoreUnavailableError
+from rollwright.errors import ConfigError, MissingExtraError, SchemaVersionError, StoreUnavailableError
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import ClaimRequest, NewTask, Outcome
@@ -302,6 +302,8 @@ def test_only_what_may_go_better_is_tried_again():
     assert worth_retrying(RuntimeError())
     assert worth_retrying(StoreUnavailableError("away"))
     assert not worth_retrying(ConfigError("never good"))
+    assert not worth_retrying(MissingExtraError("lightgbm", "lightgbm"))
+    assert not any(worth_retrying(mistake()) for mistake in (TypeError, AttributeError, NameError, ImportError))
 
 
 def test_a_listener_that_has_to_look_hears_others_and_this_process_but_not_that_nothing_changed(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.errors import ConfigError, LookAheadError, MissingExtraError, RunError
+from rollwright.errors import ConfigError, LookAheadError, MissingExtraError, RunError, StoreUnavailableError
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment, ClaimRequest, MovedTask, NewTask, Outcome
 from rollwright.pool.worker.backoff import worth_retrying
@@ -102,4 +102,6 @@ def test_bad_input_is_what_the_page_says():
     for error in (ConfigError("x"), LookAheadError("x"), RunError("x")):
         assert error.exit_code in (1, 2, 4)
         assert not worth_retrying(error)
-    assert worth_retrying(MissingExtraError("a", "b"))
+    assert not worth_retrying(MissingExtraError("a", "b"))  # what is not installed stays missing
+    assert not worth_retrying(TypeError("a mistake in a program stays one"))
+    assert worth_retrying(StoreUnavailableError("away"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +15,8 @@ from typing import Any, Final
 from rollwright import __version__
 from rollwright.app.data import examine_demo
 from rollwright.app.pool import WindowNames
+from rollwright.campaign.checks.classes import check_classes
+from rollwright.campaign.checks.location import located
 from rollwright.campaign.config import CampaignConfig, read_config
 from rollwright.campaign.plan import CampaignPlan, WindowKey, make_plan, plan_once
 from rollwright.campaign.results import CampaignResult, check_results, make_results
@@ -28,16 +31,20 @@ from rollwright.campaign.run import (
 )
 from rollwright.campaign.yaml.document import YamlDocument
 from rollwright.config.context import Context, translate, using
+from rollwright.config.placeholders import fill_paths
 from rollwright.config.settings import Settings, load_settings
 from rollwright.core.atomic import write_text
 from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.clock import SystemClock
+from rollwright.core.masking import mask_secrets
 from rollwright.core.text import NAME_RULE, escape_text, is_name
 from rollwright.core.timing import TimeInspector
-from rollwright.errors import ConfigError, CorruptFileError, nearest
+from rollwright.dataset.dataset import build_dataset
+from rollwright.errors import ConfigError, CorruptFileError, RollwrightError, TaskFailedError, nearest
 from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
+from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.urls import store_from_url
 from rollwright.pool.worker.worker import WorkerEvent, WorkerReport
@@ -164,15 +171,35 @@ def _name_of(config: CampaignConfig, path: Path) -> str:
 def train_once(campaign: OpenCampaign) -> Recorder:
     """Train the file's task once, without rolling; what Qlib's ``qrun`` does."""
     with using(campaign.context):
-        plan = plan_once(campaign.config, calendar=current_market().calendar(), locate=campaign.document.locate)
+        with located(campaign.document):
+            plan = plan_once(campaign.config, calendar=current_market().calendar(), locate=campaign.document.locate)
+            check_classes(plan.task, locate=campaign.document.locate)
+            build_dataset(fill_paths(plan.task)["dataset"]).warm()
         for cut in plan.cuts:
             _logger.warning("segment.purged note=%s", cut.text)
         for leak in plan.leaks:
             _logger.warning("leak.declared note=%s", leak.text)
-        recorder = task_train(plan.task, experiment_name=campaign.name)
+        recorder = _train_here(campaign, plan.task)
         if plan.leaks:
             recorder.set_tags(**{f"leak.{leak.kind}": leak.text for leak in plan.leaks})
         return recorder
+
+
+def _train_here(campaign: OpenCampaign, task: Mapping[str, Any]) -> Recorder:
+    """Train a task in this process; what a user's own code raises is told with its place, as of a window."""
+    file = campaign.results / FAILURES_FILE
+    try:
+        recorder = task_train(task, experiment_name=campaign.name)
+    except (RollwrightError, OSError):  # told by whoever raised them, with what to do
+        raise
+    except Exception as error:
+        text = mask_secrets("".join(traceback.format_exception(error)))
+        write_text(file, text)
+        raise TaskFailedError(
+            [(campaign.name, last_line(text))], hint=f"mend the cause; the traceback is in {file}"
+        ) from error
+    file.unlink(missing_ok=True)
+    return recorder
 
 
 def roll_campaign(
@@ -202,14 +229,18 @@ def roll_campaign(
 
 
 def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgress) -> CampaignResult | None:
-    # 1. Refuse early what could only fail at the end. 2. Plan the windows. 3. Record how to resume. 4. End the runs of
-    # dead processes. 5. Submit: what is finished and valid is kept. 6. Train the rest. 7. Collect, analyse, report.
+    # 1. Refuse early what could only fail at the end. 2. Plan the windows. 3. Compute the features, once for all
+    # workers, which refuses what is wrong with them. 4. Record how to resume. 5. End the runs of dead processes.
+    # 6. Submit: what is finished and valid is kept. 7. Train the rest. 8. Collect, analyse, report.
     check_results(campaign.config, source)
-    with TimeInspector.logt("plan"):
+    with TimeInspector.logt("plan"), located(campaign.document):
         plan = make_plan(
             campaign.config, name=campaign.name, calendar=source.calendar(), locate=campaign.document.locate
         )
+        check_classes(plan.windows[0].spec.definition, locate=campaign.document.locate)
     tell("planned", plan)
+    with TimeInspector.logt("features"), located(campaign.document):
+        warm_features(plan)
     _save_record(campaign)
     fail_abandoned(campaign.settings)  # what a killed roll or worker left as running
     store = store_from_url(campaign.settings.resolve_url(campaign.settings.pool.url))
@@ -241,8 +272,6 @@ def _train(
     jobs: int,
     tell: TellProgress,
 ) -> bool:
-    with TimeInspector.logt("features"):
-        warm_features(plan)
     with TimeInspector.logt("train"):
         return train_windows(
             plan,

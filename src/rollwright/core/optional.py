@@ -8,7 +8,7 @@ from types import ModuleType
 
 from rollwright.errors import MissingExtraError
 
-__all__ = ["require"]
+__all__ = ["require", "require_installed"]
 
 
 def require(module: str, *, extra: str) -> ModuleType:
@@ -27,3 +27,19 @@ def require(module: str, *, extra: str) -> ModuleType:
         if error.name == package and importlib.util.find_spec(package) is None:
             raise MissingExtraError(package, extra) from error
         raise
+
+
+def require_installed(package: str, *, extra: str) -> None:
+    """Refuse to go on without an optional package, which is looked for and not imported.
+
+    Raises
+    ------
+    MissingExtraError
+        With the line that installs it.
+    """
+    try:
+        found = importlib.util.find_spec(package)
+    except ValueError:  # somebody blocked it in sys.modules
+        found = None
+    if found is None:
+        raise MissingExtraError(package, extra)

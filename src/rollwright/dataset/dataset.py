@@ -19,9 +19,9 @@ from rollwright.calendar.trading import to_session
 from rollwright.codecs.described import Described
 from rollwright.config.construct import init_instance_by_config
 from rollwright.dataset.contract import DataKey, FitRange, Fold, ReadScope, TaskDataset, check_dataset
-from rollwright.dataset.fit_ranges import find_fit_ranges
 from rollwright.dataset.handler import DataHandler
 from rollwright.dataset.handler_tables import CS_ALL, ColumnSet, IndexedColumnBlock, choose_columns
+from rollwright.dataset.processor_checks import check_groups, find_fit_ranges
 from rollwright.dataset.sampler import TSDataSampler, check_step_len
 from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
 from rollwright.expression.label_reach import LabelReach
@@ -230,8 +230,20 @@ class DatasetH(Dataset):
         return made
 
     def warm(self) -> None:
-        """Compute the features and labels that are not in the feature store yet."""
+        """Compute the features and labels that are not in the feature store yet.
+
+        Raises
+        ------
+        UnknownFieldError
+            When a processor asks for a column group that they do not have.
+        SegmentError
+            When train, valid or test reach beyond them.
+        """
         self.handler.warm()
+        check_groups(self.handler)
+        for name in ROLES:
+            if name in self.segments:
+                self._places(name)
 
     def reads(self) -> tuple[ReadScope, ...]:
         """Return what the handler read since it was made, or since `forget_reads`."""

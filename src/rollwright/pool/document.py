@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from rollwright.core.canonical import parse_json
 from rollwright.core.references import from_reference
@@ -16,11 +17,38 @@ __all__ = ["TaskDocument", "document_of_lease", "document_of_record", "last_line
 
 
 def last_line(error: str | None) -> str:
-    """Return the line of a traceback that names the exception, or the first line of any other text."""
+    """Return the line of a traceback that names the exception, or the first line of any other text.
+
+    Where the exception passed through a file of the user's own, the innermost such line stands behind it, with its
+    source: that is where to look, however deep in a library it was raised.
+    """
     lines = [line for line in (error or "").splitlines() if line.strip()]
     frames = [place for place, line in enumerate(lines) if line.startswith('  File "')]
     after = lines[frames[-1] + 1 :] if frames else [line for line in lines if line != "Traceback"]
-    return next((line.strip() for line in after if not line.startswith("  ")), "no error was recorded")
+    said = next((line.strip() for line in after if not line.startswith("  ")), "no error was recorded")
+    own = [place for place in frames if _is_own(lines[place])]
+    return f"{said} ({_describe_frame(lines, own[-1])})" if own else said
+
+
+_FRAME: Final = re.compile(r'  File "(?P<file>[^"]+)", line (?P<line>[0-9]+), in (?P<name>.+)')
+_OF_OTHERS: Final = re.compile(
+    r"site-packages|dist-packages|/lib/python3|\\lib\\|[/\\]rollwright[/\\]|^<", re.IGNORECASE
+)
+
+
+def _is_own(line: str) -> bool:
+    found = _FRAME.fullmatch(line)
+    return found is not None and _OF_OTHERS.search(found["file"]) is None
+
+
+def _describe_frame(lines: list[str], place: int) -> str:
+    """Return file, line, function and source line of a frame of a traceback."""
+    found = _FRAME.fullmatch(lines[place])
+    if found is None:  # pragma: no cover - only frames that match are asked for
+        return lines[place].strip()
+    source = lines[place + 1].strip() if len(lines) > place + 1 and lines[place + 1].startswith("    ") else ""
+    name = re.split(r"[/\\]", found["file"])[-1]
+    return f"{name}:{found['line']}, in {found['name']}" + (f": {source}" if source else "")
 
 
 class TaskDocument(dict[str, Any]):

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
-from rollwright.errors import RollwrightError
+from rollwright.errors import MissingExtraError, RollwrightError
 
 __all__ = ["DEFAULT_BACKOFF", "Backoff", "worth_retrying"]
 
@@ -42,10 +42,17 @@ class Backoff:
 DEFAULT_BACKOFF: Final = Backoff()
 
 
+_MISTAKES: Final = (AttributeError, ImportError, NameError, NotImplementedError, SyntaxError, TypeError)
+"""What a program is wrong about: the next attempt would raise it in the same line."""
+
+
 def worth_retrying(error: BaseException) -> bool:
     """Tell whether the same task may succeed when tried again.
 
-    What rollwright refuses as bad input or a failed audit stays refused; anything else may have been a full disk, a
-    database that was away or a library's bad moment.
+    What rollwright refuses as bad input or a failed audit stays refused, what is not installed stays missing, and a
+    mistake in a program stays one. Anything else may have been a full disk, a database that was away or a library's bad
+    moment.
     """
-    return not isinstance(error, RollwrightError) or error.exit_code == _MISSING_ENVIRONMENT
+    if isinstance(error, RollwrightError):
+        return error.exit_code == _MISSING_ENVIRONMENT and not isinstance(error, MissingExtraError)
+    return not isinstance(error, _MISTAKES)

@@ -1,4 +1,4 @@
-"""What the processors of a handler learn from: the ranges that must not reach what is tested."""
+"""What can be told of a handler's processors before they run: what they learn from, and which columns they ask for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from rollwright.dataset.contract import FitRange
 from rollwright.dataset.handler import DataHandler, DataHandlerLP
 from rollwright.dataset.handler_tables import learns
 from rollwright.dataset.loader import DataLoader, DataLoaderDH, NestedDataLoader
+from rollwright.dataset.processor_base import TableProcessor
 from rollwright.dataset.processors import Processor
 
-__all__ = ["find_fit_ranges"]
+__all__ = ["check_groups", "find_fit_ranges"]
 
 
 def find_fit_ranges(handler: DataHandler) -> tuple[FitRange, ...]:
@@ -40,3 +41,24 @@ def _of_loader(loader: DataLoader) -> Iterator[FitRange]:
     if isinstance(loader, NestedDataLoader):
         for part in loader.data_loader_l:
             yield from _of_loader(part)
+
+
+def check_groups(handler: DataHandler) -> None:
+    """Refuse a processor of a column group that the handler's data do not have.
+
+    Ready-made processors are asked; behind one of a user's own nobody knows which groups there are.
+
+    Raises
+    ------
+    UnknownFieldError
+        Naming the group, and the nearest there is.
+    """
+    if not isinstance(handler, DataHandlerLP) or handler.from_cast:
+        return
+    head = handler.panel.table(0, min(1, len(handler.panel.dates)))
+    for processor in handler.get_all_processors():
+        if not isinstance(processor, TableProcessor):
+            return
+        group = vars(processor).get("fields_group")
+        if group is not None:
+            head.columns(group)
