@@ -103,8 +103,10 @@ def test_what_cannot_be_true_is_found():
     labels[3, 4], labels[5, 6] = np.inf, -0.9
     found = examine(scores, labels)
     assert found["extreme_labels"].severity == "serious"
-    assert found["extreme_labels"].values == {"rows": 2, "infinite": 1, "largest": -0.9}
+    assert found["extreme_labels"].values == {"rows": 2, "limit": 0.5, "infinite": 1, "largest": -0.9}
     assert found["days_without_ic"].values["infinite_labels"] == 1
+    labels[3, 4] = 0.0
+    assert "extreme_labels" not in examine(scores, labels, label_span=6)  # of a return over five sessions
     assert "extreme_labels" not in examine(scores, labels * 100)  # a label in another unit, as a rank
 
 

@@ -10,9 +10,13 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
+from rollwright.analysis.conventions import BacktestTerms, Conventions
+from rollwright.analysis.health import EVERYTHING, HealthFinding
+from rollwright.analysis.health_text import list_kinds
 from rollwright.analysis.metrics import Metric
 from rollwright.analysis.report import CampaignReport, VariantReport, WindowRow, render_report, report_html
 from rollwright.analysis.report_text import LANGUAGES
+from rollwright.collect.coverage import CAUSES
 from rollwright.errors import ConfigError, DataError
 
 METRICS = (
@@ -258,6 +262,102 @@ def test_two_hundred_windows_fit():
     row = make_variant().windows[0]
     html = report_html(make_report(windows=[replace(row, name=f"w{place}") for place in range(200)]))
     assert figures(html)["timeline"]["layout"]["height"] < 2000
+
+
+def test_the_ic_of_a_window_stands_beside_its_bar_and_covers_none():
+    (bars,) = [trace for trace in figures(report_html(make_report()))["timeline"]["data"] if "text" in trace]
+    assert bars["textposition"] == "outside"
+    layout = figures(report_html(make_report()))["timeline"]["layout"]
+    assert pd.Timestamp(layout["xaxis"]["range"][1]) > pd.Timestamp("2018-12-31")  # room after the last bar
+
+
+def conventions(horizon, span):
+    return Conventions(days_per_year=252, label_horizon=horizon, label_span=span)
+
+
+def test_a_label_over_several_sessions_is_counted_once_and_named_on_the_axes():
+    plain = figures(report_html(make_report(conventions=conventions(1, 2))))
+    five = figures(report_html(make_report(conventions=conventions(5, 6))))
+    one = np.array(plain["group_lines"]["data"][0]["y"])
+    np.testing.assert_allclose(five["group_lines"]["data"][0]["y"], one / 5, rtol=1e-4)
+    assert five["group_lines"]["layout"]["yaxis"]["title"]["text"] == "sum of excess, 1/5 of the 5-session return"
+    assert five["group_bars"]["data"][0]["y"] == plain["group_bars"]["data"][0]["y"]
+    assert five["group_bars"]["layout"]["yaxis"]["title"]["text"] == "mean excess, 5-session return (bp)"
+
+
+def test_error_bars_take_as_many_lags_as_labels_overlap():
+    groups = pd.DataFrame(np.random.default_rng(1).normal(size=(200, 3)), pd.bdate_range("2018-01-01", periods=200))
+    report = {"groups": groups.rolling(5).sum().dropna(), "ic": None}
+
+    def errors(span):
+        page = report_html(make_report(conventions=conventions(None, span), **report))
+        return np.array(figures(page)["group_bars"]["data"][0]["error_y"]["array"])
+
+    assert (errors(9) > errors(2)).all()
+    assert set(errors(300).tolist()) == {None}
+
+
+def test_a_label_that_is_no_return_is_shown_in_its_own_unit():
+    page = report_html(make_report(conventions=conventions(None, 3)))
+    for name, title in (("group_lines", "sum of excess label"), ("group_bars", "mean excess label")):
+        axis = figures(page)[name]["layout"]["yaxis"]
+        assert axis["title"]["text"] == title
+        assert "tickformat" not in axis
+    assert "%{y:.4g}" in figures(page)["group_bars"]["data"][0]["hovertemplate"]
+    assert "not known to be a return" in page
+
+
+UNTRANSLATED = {"IC", "ICIR", "Rank", "JavaScript", "Newey", "West", "Ref", "close", "UTC", "rollwright"}
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_chinese_report_leaves_nothing_in_english(several):
+    values = dict.fromkeys(("days", "of", "share", "distinct", "names", "topk", "windows", "wanted", "span", "gap"), 3)
+    values |= dict.fromkeys(("leak", "reason", "message", "fields", "benchmark", "examples"), "—")
+    values |= dict.fromkeys(("rows", "limit", "infinite", "largest", "ic", "planted", "realised", "jumps"), 1)
+    values |= dict.fromkeys(("with_factor", "sessions", "equal_scores", "equal_labels", "one_instrument"), 1)
+    values |= dict.fromkeys(("infinite_labels", "no_label", "other"), 1)
+    metrics = tuple(Metric(key=key, value=0.1, unit="ratio") for key in (*EVERYTHING, "ic_days"))
+    windows = [replace(window, name="—") for window in make_variant().windows]
+    variant = make_variant(metrics=metrics, coverage=dict.fromkeys(CAUSES, 1), windows=windows)
+    told = BacktestTerms(
+        topk=30, n_drop=5, account=1e8, benchmark="mean", open_cost=0.0005, close_cost=0.0015, min_cost=5.0,
+        trade_unit=100, limit_threshold=0.095,
+    )  # fmt: skip
+    page = report_html(
+        CampaignReport(
+            name="—",
+            variants=[replace(variant, name="一"), replace(variant, name="二")] if several else [variant],
+            facts=[("reused", "3"), ("version", "0.1")],
+            created="2026-01-02 03:04 UTC",
+            health=[
+                HealthFinding(kind=kind, severity=severity, values=values)
+                for kind in list_kinds()
+                for severity in ("serious", "warning", "note")
+            ],
+            conventions=Conventions(days_per_year=252, label_horizon=5, label_span=6, backtest=told),
+            lang="zh",
+        )
+    )
+    seen = Page(page)
+    shown = [value for tag, attrs in seen.elements if tag != "meta" for name, value in attrs.items() if name in SHOWN]
+    texts = [*seen.text, *shown, *(text for figure in figures(page).values() for text in list_texts(figure))]
+    words = {word for text in texts for word in re.findall(r"[A-Za-z]{2,}", re.sub(r"`[^`]*`", "", text))}
+    assert words <= UNTRANSLATED
+
+
+SHOWN = ("aria-label", "title", "alt", "placeholder", "text", "name", "hovertemplate", "customdata", "ticktext")
+
+
+def list_texts(value, key=""):
+    """Return every text of a figure that a reader can see."""
+    if isinstance(value, str):
+        if key in SHOWN:
+            yield re.sub(r"%\{[^}]*\}|<[^>]*>", "", value)
+        return
+    for name, part in value.items() if isinstance(value, dict) else [(key, one) for one in value]:
+        if isinstance(part, str | dict | list):
+            yield from list_texts(part, name)
 
 
 def test_chinese_has_every_word_of_english():

@@ -42,7 +42,7 @@ _TIED: Final = 0.1  # a session counts as tied when so many of its scores equal 
 _FEW_DAYS: Final = (20, 60)
 _FEW_NAMES: Final = (5, 20)
 _IMPLAUSIBLE_IC: Final = 0.3
-_EXTREME: Final = 0.5
+_EXTREME: Final = 0.5  # of a return over one session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +131,7 @@ def examine_scores(
         *_examine_ties(panel, names, topk),
         *_examine_days(panel, ic, label_span or 0),
         *_examine_names(typical, topk),
-        *_examine_sizes(panel, ic, typical),
+        *_examine_sizes(panel, ic, typical, label_span or 2),
     ]
 
 
@@ -248,14 +248,16 @@ def _examine_names(typical: float, topk: int | None) -> list[HealthFinding]:
     return found
 
 
-def _examine_sizes(panel: DayPanel, ic: pd.Series, typical: float) -> list[HealthFinding]:
+def _examine_sizes(panel: DayPanel, ic: pd.Series, typical: float, label_span: int) -> list[HealthFinding]:
     found = []
     label = panel.label[~np.isnan(panel.label)]
-    extreme = np.abs(label) > _EXTREME
+    limit = _EXTREME * float(np.sqrt(max(label_span - 1, 1)))  # a return over four sessions varies twice as much
+    extreme = np.abs(label) > limit
     if len(label) and 0 < extreme.sum() <= 0.01 * len(label):  # more than that is a label in another unit
         finite = label[np.isfinite(label)]
         largest = float(finite[np.abs(finite).argmax()])
-        values = {"rows": int(extreme.sum()), "infinite": int(np.isinf(label).sum()), "largest": largest}
+        infinite = int(np.isinf(label).sum())
+        values = {"rows": int(extreme.sum()), "limit": limit, "infinite": infinite, "largest": largest}
         severity: Severity = "serious" if np.isinf(label).any() else "warning"
         found.append(HealthFinding(kind="extreme_labels", severity=severity, values=values))
     mean = float(ic.mean())

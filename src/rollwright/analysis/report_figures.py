@@ -44,6 +44,7 @@ GREY: Final = "#8a8f98"
 ROLES: Final[dict[str, str]] = {"train": BLUE, "valid": SKY, "purge": GREY, "test": ORANGE}
 ROLLING: Final = 20
 _LABELLED: Final = 24  # with more windows than this the bars are too thin for a number
+_ROOM: Final = 0.18  # a number is a sixth of a narrow chart
 _DAY_MS: Final = 86_400_000
 _BEST_TO_WORST: Final = (ORANGE, GREY, BLUE)
 
@@ -131,7 +132,7 @@ def draw_timeline(windows: Sequence[WindowRow], ic: pd.DataFrame | None, words: 
         "barmode": "overlay",
         "bargap": 0.35,
         "hovermode": "closest",
-        "xaxis": _make_date_axis(words) | {"anchor": "y2" if below else "y"},
+        "xaxis": _make_date_axis(words) | {"anchor": "y2" if below else "y", "range": _find_range(windows)},
         "yaxis": {
             "domain": [split, 1],
             "autorange": "reversed",
@@ -139,6 +140,8 @@ def draw_timeline(windows: Sequence[WindowRow], ic: pd.DataFrame | None, words: 
             "automargin": True,
             "showgrid": False,
             "showticklabels": len(windows) <= 60,
+            "tickvals": [_escape_markup(window.name) for window in windows],
+            "ticktext": [_escape_markup(window.name.partition("..")[0]) for window in windows],  # narrow screens
             "fixedrange": True,
         },
     }
@@ -158,6 +161,13 @@ def draw_timeline(windows: Sequence[WindowRow], ic: pd.DataFrame | None, words: 
             "automargin": True,
         }
     return {"data": traces, "layout": layout}
+
+
+def _find_range(windows: Sequence[WindowRow]) -> list[str]:
+    """Return the dates of all windows, with room for a number beside the last."""
+    ends = [moment for window in windows for span in window.segments.values() for moment in span]
+    first, last = min(ends), max(ends)
+    return [_format_day(first), _format_day((last + (last - first) * _ROOM).normalize() + pd.Timedelta(days=1))]
 
 
 def _draw_role_bars(windows: Sequence[WindowRow], role: str, words: Words) -> Figure:
@@ -190,11 +200,11 @@ def _draw_role_bars(windows: Sequence[WindowRow], role: str, words: Words) -> Fi
     if role == "test" and len(windows) <= _LABELLED:
         bars |= {
             "text": ["" if window.ic is None else f"{window.ic:+.3f}" for window in held],
-            "textposition": "inside",
-            "insidetextanchor": "middle",
+            "textposition": "outside",  # beside the bar: it may be narrower than the number
             "textangle": 0,
             "constraintext": "none",
-            "textfont": {"color": "#1b1b1b", "size": 11},
+            "cliponaxis": False,
+            "textfont": {"size": 11},
         }
     return bars
 

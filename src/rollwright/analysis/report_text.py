@@ -19,8 +19,8 @@ _EN: Final[dict[str, str]] = {
     "timeline": "The walk",
     "timeline_about": (
         "One row per window: the model learns from the past, is watched on the valid sessions, and is judged on the "
-        "test sessions, which it has never seen; the number in a test bar is the IC of the window. Below, the daily IC "
-        "of all test sessions added up."
+        "test sessions, which it has never seen; the number beside a test bar is the IC of the window. Below, the daily "
+        "IC of all test sessions added up."
     ),
     "performance": "Back-test",
     "performance_about": (
@@ -87,7 +87,8 @@ _EN: Final[dict[str, str]] = {
     "health": "Health",
     "health_about": "Read this before any number. A number in brackets beside a figure names a finding about it.",
     "healthy": "Nothing was found that stands against reading the numbers as they are.",
-    "hint": "What to do",
+    "hint": "What to do: ",
+    "stop": ".",
     "conventions": "How the numbers are counted",
     "no series": "no series",
     "suspended": "suspended",
@@ -112,7 +113,7 @@ _ZH: Final[dict[str, str]] = {
     "timeline": "滚动窗口",
     "timeline_about": (
         "每行一个窗口：模型用过去的数据训练，在验证段上早停，在从未见过的测试段上评估；"
-        "测试条内的数字为该窗口的 IC。下方为全部测试日的 IC 累计。"
+        "测试条旁的数字为该窗口的 IC。下方为全部测试日的 IC 累计。"
     ),
     "performance": "组合回测",
     "performance_about": (
@@ -172,7 +173,8 @@ _ZH: Final[dict[str, str]] = {
     "health": "健康检查",
     "health_about": "请先阅读本节再看数字。数字旁的方括号编号指向影响它的问题。",
     "healthy": "未发现妨碍如实阅读数字的问题。",
-    "hint": "建议",
+    "hint": "建议：",
+    "stop": "。",
     "conventions": "数字的口径",
     "no series": "无行情",
     "suspended": "停牌",
