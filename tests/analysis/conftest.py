@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from rollwright.errors import ArtifactNotFoundError
+from rollwright.expression.label_reach import LabelReach
 
 
 class MemoryRecorder:
@@ -17,6 +18,7 @@ class MemoryRecorder:
     def __init__(self) -> None:
         self.objects: dict[str, object] = {}
         self.metrics: dict[str, float] = {}
+        self.tags: dict[str, str] = {}
 
     def save_objects(self, *, artifact_path=None, **objects):
         for name, value in objects.items():
@@ -34,6 +36,12 @@ class MemoryRecorder:
     def log_metrics(self, step=None, **metrics):
         self.metrics |= metrics
 
+    def set_tags(self, **tags):
+        self.tags |= tags
+
+    def list_tags(self):
+        return self.tags
+
 
 class TwoDays:
     """A dataset whose test segment has two days and one row that is scored but has no label yet."""
@@ -47,6 +55,8 @@ class TwoDays:
         self.label = pd.DataFrame({"LABEL0": rng.normal(size=20), "LABEL1": -1.0}, index=self.index)
         self.label.iloc[3, 0] = np.nan
         self.asked = []
+
+        self.label_reach = LabelReach.of_expressions(["Ref($close,-2)/Ref($close,-1)-1"])
 
     def inference_index(self, segment):
         return self.index

@@ -8,6 +8,7 @@ import pytest
 from rollwright.analysis.records import ACRecordTemp, RecordTemp, SigAnaRecord, SignalRecord
 from rollwright.analysis.signal import calc_ic
 from rollwright.errors import ArtifactNotFoundError, ConfigError, DataError, ModelError, NoActiveRecorderError
+from rollwright.expression.label_reach import LabelReach
 
 
 @pytest.fixture
@@ -192,3 +193,25 @@ def test_a_bare_template_has_nothing_and_makes_nothing(recorder):
     assert record.get_path("a.pkl") == record.get_path(path="a.pkl") == "a.pkl"
     with pytest.raises(NotImplementedError):
         record.generate()
+
+
+def test_annual_figures_count_the_sessions_of_the_label(recorder, two_days, scorer):
+    found = {}
+    for horizon in (1, 5):
+        two_days.label_reach = LabelReach.of_expressions([f"Ref($close,{-1 - horizon})/Ref($close,-1)-1"])
+        SignalRecord(model=scorer, dataset=two_days, recorder=recorder).generate()
+        assert (recorder.tags["label.horizon"], recorder.tags["label.span"]) == (str(horizon), str(horizon + 1))
+        SigAnaRecord(recorder, ana_long_short=True).generate()
+        found[horizon] = dict(recorder.metrics)
+    assert found[5]["Long-Short Ann Return"] == pytest.approx(found[1]["Long-Short Ann Return"] / 5)
+    assert found[5]["Long-Short Ann Sharpe"] == pytest.approx(found[1]["Long-Short Ann Sharpe"] / 5**0.5)
+
+
+def test_a_label_that_is_no_known_return_is_not_annualised_and_the_log_says_so(signal, recorder, caplog):
+    recorder.tags.clear()
+    with caplog.at_level(logging.WARNING, logger="rollwright.analysis"):
+        SigAnaRecord(recorder, ana_long_short=True).generate()
+    assert not [name for name in recorder.metrics if "Ann" in name]
+    assert "record.label_unknown" in caplog.text
+    SigAnaRecord(recorder, ana_long_short=True, ann_scaler=50).generate()
+    assert "Long-Short Ann Return" in recorder.metrics

@@ -30,6 +30,8 @@ class Fold:
 class Data:
     """Three segments of noise with a weak signal."""
 
+    label_reach = None
+
     def __init__(self):
         rng = np.random.default_rng(5)
         stocks = [f"S{n}" for n in range(12)]

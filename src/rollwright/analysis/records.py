@@ -27,6 +27,9 @@ __all__ = ["ACRecordTemp", "RecordTemp", "SigAnaRecord", "SignalRecord"]
 
 _logger: Final = logging.getLogger("rollwright.analysis")
 
+HORIZON_TAG: Final = "label.horizon"
+SPAN_TAG: Final = "label.span"
+
 
 class RecordTemp:
     """A template that turns what a recorder holds into further artifacts and metrics of it.
@@ -193,9 +196,17 @@ class SignalRecord(RecordTemp):
         self.save(**{"pred.pkl": frame})
         label = self.generate_label(self.dataset)
         self.save(**{"label.pkl": label})
+        self._tell_label()
         metrics = {**_learning_metrics(self.model), **_signal_metrics(frame, label)}
         self.recorder.log_metrics(step=None, **metrics)
         _logger.info("record.signal_stored rows=%d days=%d", len(frame), frame.index.get_level_values(0).nunique())
+
+    def _tell_label(self) -> None:
+        """Leave in the recorder what a template without the dataset has to know of the label."""
+        reach = None if self.dataset is None else self.dataset.label_reach
+        if reach is not None:
+            horizon = {} if reach.horizon is None else {HORIZON_TAG: str(reach.horizon)}
+            self.recorder.set_tags(**{SPAN_TAG: str(reach.span), **horizon})
 
     @staticmethod
     def generate_label(dataset: TaskDataset) -> pd.DataFrame:
@@ -280,6 +291,8 @@ class SigAnaRecord(ACRecordTemp):
     ann_scaler : float, optional
         Sessions of a year, for the ``Long-…`` metrics; those of the settings if not given, as in every annual figure
         (`periods_per_year`: 238 in the region ``cn``, 252 in ``us``). Qlib takes 252 here and 238 in `risk_analysis`.
+        A label that is the return over `h` sessions has an `h`-th of them in a year. Where the recorder does not tell
+        that the label is a return (`SignalRecord` leaves it there), nothing is annualised unless this is given.
     label_col : int
         Which column of the label is judged.
     """
@@ -299,6 +312,7 @@ class SigAnaRecord(ACRecordTemp):
         super().__init__(recorder=recorder, skip_existing=skip_existing)
         self.ana_long_short = ana_long_short
         self.ann_scaler = periods_per_year("day") if ann_scaler is None else ann_scaler
+        self._has_scaler = ann_scaler is not None
         self.label_col = label_col
 
     def _generate(
@@ -319,16 +333,28 @@ class SigAnaRecord(ACRecordTemp):
         if self.ana_long_short:
             both, average = calc_long_short_return(scores, truth)
             made |= {"long_short_r.pkl": both, "long_avg_r.pkl": average}
-            metrics |= self._annual("Long-Short", both) | self._annual("Long-Avg", average)
+            if (horizon := self._find_horizon()) is not None:
+                metrics |= self._annual("Long-Short", both, horizon) | self._annual("Long-Avg", average, horizon)
         self.recorder.log_metrics(step=None, **_finite(metrics))
         return made
 
-    def _annual(self, name: str, daily: pd.Series) -> dict[str, float]:
+    def _find_horizon(self) -> int | None:
+        """Return over how many sessions the label's return runs; None, said in the log, when that is not known."""
+        told = self.recorder.list_tags().get(HORIZON_TAG)
+        if told is not None:
+            return int(told)
+        if self._has_scaler:  # whoever gives the periods of a year says what a period of the label is
+            return 1
+        _logger.warning("record.label_unknown template=%s action=nothing_annualised", type(self).__name__)
+        return None
+
+    def _annual(self, name: str, daily: pd.Series, horizon: int) -> dict[str, float]:
         known = daily.dropna().to_numpy(dtype="float64")
         mean, spread = float(known.mean()) if len(known) else math.nan, standard_deviation(known)
+        periods = self.ann_scaler / horizon  # of a return over `horizon` sessions, a year has so many
         return {
-            f"{name} Ann Return": mean * self.ann_scaler,
-            f"{name} Ann Sharpe": mean / spread * math.sqrt(self.ann_scaler) if spread > 0 else math.nan,
+            f"{name} Ann Return": mean * periods,
+            f"{name} Ann Sharpe": mean / spread * math.sqrt(periods) if spread > 0 else math.nan,
         }
 
     def list(self) -> list[str]:

@@ -19,8 +19,8 @@ _EN: Final[dict[str, str]] = {
     "timeline": "The walk",
     "timeline_about": (
         "One row per window: the model learns from the past, is watched on the valid sessions, and is judged on the "
-        "test sessions, which it has never seen; the number beside a test bar is the IC of the window. Below, the daily "
-        "IC of all test sessions added up."
+        "test sessions, which it has never seen; the number beside a test bar is the IC of the window. Below, the "
+        "daily IC of all test sessions added up."
     ),
     "performance": "Back-test",
     "performance_about": (
