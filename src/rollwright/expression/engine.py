@@ -56,8 +56,6 @@ FEWEST_COLUMNS: Final = 4
 """A tile has fewer sessions before it has fewer columns than this."""
 THREAD_MEMORY: Final = 16 << 20
 """Bytes of working memory of each thread, unless another number is given."""
-MOST_BYTES: Final = 128
-"""Bytes a cell for each node that no plan exceeds, shared work included."""
 MOST_COLUMNS: Final = 512
 EXPRESSIONS_TOGETHER: Final = 16
 """How many expressions of a tile are given to the consumer at a time, where the rows of an instrument lie together."""
@@ -128,7 +126,7 @@ def evaluate(
     CalendarRangeError
         When the range leaves the calendar.
     """
-    request = _request(plan, source, instruments, start, stop, memory=memory, most_rows=most_rows)
+    request = _request(plan, source, instruments, start, stop, threads=threads, memory=memory, most_rows=most_rows)
     return _run_in_order(request.jobs(start, stop), _TileJob.__call__, threads=threads)
 
 
@@ -166,7 +164,9 @@ def evaluate_each(
     CalendarRangeError
         When the range leaves the calendar.
     """
-    request = _request(plan, source, instruments, start, stop, by_series=by_series, memory=memory, most_rows=most_rows)
+    request = _request(
+        plan, source, instruments, start, stop, by_series=by_series, threads=threads, memory=memory, most_rows=most_rows
+    )
     buffer = _TileBuffer()
     for _ in _run_in_order(request.jobs(start, stop), lambda job: job.give(take, buffer), threads=threads):
         pass
@@ -179,6 +179,7 @@ def _request(
     start: int,
     stop: int,
     *,
+    threads: int,
     memory: int,
     by_series: bool = False,
     most_rows: int = TILE_ROWS,
@@ -190,8 +191,8 @@ def _request(
             hint="positions count from 0, and the range is half open",
         )
     return _Request(
-        plan=plan, source=source, instruments=tuple(instruments), memory=memory, by_series=by_series,
-        most_rows=min(most_rows, TILE_ROWS),
+        plan=plan, source=source, instruments=tuple(instruments), threads=threads, memory=memory,
+        by_series=by_series, most_rows=min(most_rows, TILE_ROWS),
     )  # fmt: skip
 
 
@@ -236,6 +237,7 @@ class _Request:
     plan: Plan
     source: DataSource
     instruments: tuple[str, ...]
+    threads: int
     memory: int
     by_series: bool = False
     most_rows: int = TILE_ROWS
@@ -274,8 +276,8 @@ class _Request:
     def _tile_shape(self, start: int, stop: int) -> tuple[int, int]:
         """Return how many sessions and columns a tile has.
 
-        1. Find how many cells fit in the memory of a thread, from `FEWEST_CELLS` to `TILE_CELLS`. A request that is
-           small however many values live at a time is not looked at closer.
+        1. Find how many cells fit in the memory of a thread, from `FEWEST_CELLS` to `TILE_CELLS`. A request of so few
+           is one tile.
         2. Take as many sessions as may be, and half as many while the columns would be too few.
         """
         if self.plan.lookback >= UNBOUNDED:
@@ -283,17 +285,24 @@ class _Request:
         else:
             rows = min(self.most_rows, stop - start)
             lookaround = self.plan.lookback + self.plan.lookahead
-        every = (rows + lookaround) * len(self.instruments) * len(self.plan.nodes)
-        cells = TILE_CELLS if every * MOST_BYTES <= self.memory else min(TILE_CELLS, self._cells_in_memory())
+        every = (rows + lookaround) * len(self.instruments)
+        cells = FEWEST_CELLS if every <= FEWEST_CELLS else self._most_cells(every, is_short=rows <= lookaround)
         if self.plan.lookback >= UNBOUNDED:
             return stop - start, max(1, min(MOST_COLUMNS, cells // stop))
         while rows > FEWEST_ROWS and cells // (rows + lookaround) < min(FEWEST_COLUMNS, len(self.instruments)):
             rows = max(FEWEST_ROWS, rows // 2)
         return rows, max(1, min(MOST_COLUMNS, cells // (rows + lookaround)))
 
-    def _cells_in_memory(self) -> int:
+    def _most_cells(self, every: int, *, is_short: bool) -> int:
+        """Return how many cells a tile may have; all of them where one tile does with the memory of all threads.
+
+        Two tiles for a few sessions would do twice the calls, which are most of the work then. Of a short range the
+        windows have about half as many rows as it is looked back.
+        """
         needed = estimate(self.plan)
-        return max(FEWEST_CELLS, (self.memory - needed.fixed) // needed.per_cell)
+        per_cell = needed.per_cell // 2 if is_short else needed.per_cell
+        fits = max(FEWEST_CELLS, (self.memory - needed.fixed) // per_cell)
+        return min(TILE_CELLS, every if every <= min(fits * self.threads, TILE_CELLS) else fits)
 
     def _load_rows(self) -> int:
         """Return how many sessions are read at once; all their fields stay in memory until they are evaluated."""
@@ -365,7 +374,7 @@ class _Request:
         stage = operator_of(term).stage
         assert stage is not None  # noqa: S101 - the planner stages only such operators
         names = stage.columns(term, self.source.instruments())
-        inner = _Request(plan=plan, source=self.source, instruments=names, memory=self.memory)
+        inner = _Request(plan=plan, source=self.source, instruments=names, threads=1, memory=self.memory)
         inputs = inner.compute_all(start, stop, length=len(self.source.calendar()))
         with np.errstate(all="ignore"):
             values = stage.combine(inputs)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from rollwright.errors import ExpressionError
 
@@ -28,8 +27,7 @@ _PATTERN: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class Token(NamedTuple):
     """A token: its kind, its characters (fields without ``$``, texts without quotes) and its position."""
 
     kind: TokenKind
@@ -50,25 +48,19 @@ def tokenize(expression: str) -> list[Token]:
     """
     tokens: list[Token] = []
     position = 0
-    while position < len(expression):
-        match = _PATTERN.match(expression, position)
-        if match is None:
-            raise ExpressionError(expression, position, _complaint(expression, position))
-        token = _token(match, position)
-        if token is not None:
-            tokens.append(token)
+    for match in iter(_PATTERN.scanner(expression).match, None):  # type: ignore[attr-defined,unused-ignore]  # the stubs lack it
+        kind = match.lastgroup
+        if kind != "space":
+            text = match.group()
+            if kind in _MARKS:
+                before, after = _MARKS[kind]
+                text = text[before : len(text) - after]
+            tokens.append(Token(kind, text, position))
         position = match.end()
-    tokens.append(Token(kind="end", text="", position=position))
+    if position < len(expression):
+        raise ExpressionError(expression, position, _complaint(expression, position))
+    tokens.append(Token("end", "", position))
     return tokens
-
-
-def _token(match: re.Match[str], position: int) -> Token | None:
-    text = match.group()
-    kind = match.lastgroup
-    if kind is None or kind == "space":
-        return None
-    before, after = _MARKS.get(kind, (0, 0))
-    return Token(kind=cast("TokenKind", kind), text=text[before : len(text) - after], position=position)
 
 
 def _complaint(expression: str, position: int) -> str:

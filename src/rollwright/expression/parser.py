@@ -83,10 +83,11 @@ class _Parser:
         return token
 
     def _take_sign(self, *signs: str) -> Token | None:
-        token = self._peek()
+        token = self._tokens[self._next]
         if token.kind != "sign" or token.text not in signs:
             return None
-        return self._take()
+        self._next += 1
+        return token
 
     def _error(self, position: int, reason: str, *, hint: str | None = None) -> ExpressionError:
         return ExpressionError(self._text, position, reason, hint=hint)
@@ -126,14 +127,16 @@ class _Parser:
         """
         left = self._read_signed()
         while True:
-            token = self._peek()
+            token = self._tokens[self._next]
             name, binds = _SIGNS.get(token.text, ("", 0)) if token.kind == "sign" else ("", 0)
             if binds < strength:
                 return left
-            self._take()
+            self._next += 1
             left = self._apply(name, (left, self._read_binary(binds + 1)), token.position)
 
     def _read_signed(self) -> Term:
+        if self._tokens[self._next].text not in ("-", "+"):  # the usual case, quickly; quotes may hold signs, too
+            return self._read_power()
         first = self._peek().position
         negative = False
         while (sign := self._take_sign("-", "+")) is not None:

@@ -55,7 +55,7 @@ class Stage:
     is_per_column: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # one object is one operator, and quick to hash
 class Operator:
     """An operator that expressions may call.
 
