@@ -1,94 +1,97 @@
-"""What 158 expressions cost: the bare engine, `D.features`, and Qlib's `D.features` on the same market.
+"""What `D.features` costs beside Qlib's on the same market: time, memory, and pages of fresh memory.
 
     python benchmarks/features.py [--case S] [--peer-python PATH] [--repeats 5] [--json FILE]
 
-Both sides run on the same two cores, by turns; each figure is the median of the calls alone, without start-up. Before
-each call memory is touched, for the reason `machine.touch_memory` gives.
+The cases are the 158 features on S and M, and sixty nested expressions on S. Each side is a process of its own on the
+same two cores, by turns. Times are those of the call alone. Ours is called twice in a process, and in two kinds of
+processes: as the machine gives memory, and right after as much memory was written (`machine.touch_memory`): on some
+virtual machines a gigabyte that is touched first costs seconds of system time. Memory is the highest PSS of the process
+tree. This program imports neither side's libraries, which would share their pages.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import machine
-import numpy as np
 
-from rollwright.config.context import init
-from rollwright.expression.engine import evaluate
-from rollwright.expression.planner import compile_plan
-from rollwright.features.api import D
-from rollwright.market.folder.provider import QlibProvider
-from rollwright.testing.market import random_source
-
-sys.path.insert(0, str(Path(__file__).with_name("parity")))
-from expression_alpha158_fields import alpha158
-from expression_market import ask_peer, write_market
-
-CASES = {"XS": (20, 300), "S": (100, 1500), "M": (500, 2500)}
-TARGETS = {"wall": 12.0, "cpu": 14.0}
-TOUCHED = {"M": 4.0}
-"""GiB written before each call: none where the result is small, since giving them back disturbs a short call."""
-CORES = 2
+CHILD: Final = Path(__file__).with_name("features_child.py")
+PEER: Final = Path(__file__).with_name("parity") / "features_peer.py"
+CORES: Final = 2
 
 
-def _cpu() -> float:
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    return own.ru_utime + own.ru_stime
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A market, what is computed on it, and the targets: least ratios of time, the largest of memory."""
+
+    instruments: int
+    sessions: int
+    kind: str
+    wall: float
+    cpu: float
+    pss: float
+    touched: float
 
 
-def _timed(call: Callable[[], object], touched: float) -> dict[str, float]:
-    machine.touch_memory(touched)
-    wall, cpu = time.perf_counter(), _cpu()
-    call()
-    return {"wall": time.perf_counter() - wall, "cpu": _cpu() - cpu}
+CASES: Final = {
+    "XS": Case(instruments=20, sessions=300, kind="158", wall=4, cpu=4, pss=0.5, touched=0),
+    "S": Case(instruments=100, sessions=1500, kind="158", wall=12, cpu=14, pss=0.5, touched=0.5),
+    "nested": Case(instruments=100, sessions=1500, kind="nested", wall=4, cpu=4, pss=0.5, touched=0.5),
+    "M": Case(instruments=500, sessions=2500, kind="158", wall=12, cpu=14, pss=0.4, touched=4),
+}
 
 
-def _engine(folder: Path, expressions: list[str], threads: int) -> None:
-    source = QlibProvider(folder)
-    stop = len(source.calendar())
-    tiles = evaluate(
-        compile_plan(expressions), source, instruments=source.instruments(), start=0, stop=stop, threads=threads
-    )
-    for _ in tiles:
-        pass
+def measure(case: Case, *, repeats: int, peer: Path | None) -> dict[str, list[machine.Cost]]:
+    """Return what the processes of each side took."""
+    with tempfile.TemporaryDirectory() as folder:
+        size = {"instruments": case.instruments, "sessions": case.sessions}
+        machine.run([sys.executable, CHILD, json.dumps({"task": "market", "folder": folder, **size})])
+        request = json.dumps({"task": "features", "folder": folder, "kind": case.kind, "kernels": CORES})
+
+        def ours(touched: float) -> machine.Cost:
+            machine.touch_memory(touched)
+            return machine.run([sys.executable, CHILD, request])
+
+        def theirs() -> machine.Cost:
+            machine.touch_memory(case.touched)
+            return machine.run([str(peer), PEER, request])
+
+        sides = {"ours": lambda: ours(0), "ours, memory touched": lambda: ours(case.touched)}
+        return machine.interleaved(sides | ({"peer": theirs} if peer else {}), repeats)
 
 
-def _summary(times: list[dict[str, float]]) -> dict[str, float]:
-    summary: dict[str, float] = {}
-    for kind in ("wall", "cpu"):
-        values = sorted(each[kind] for each in times)
-        summary |= {kind: statistics.median(values), f"{kind}_low": values[0], f"{kind}_high": values[-1]}
-    return summary
+def figures(costs: list[machine.Cost]) -> dict[str, Any]:
+    """Return medians and ranges of each call of a side, and of its memory."""
+    calls = zip(*(cost.answer["calls"] for cost in costs), strict=True)
+    summed = [{kind: machine.summary([call[kind] for call in each]) for kind in each[0]} for each in calls]
+    return {
+        "calls": summed,
+        "pss_mib": machine.summary([cost.pss / machine.MIB for cost in costs]),
+        "pss_anonymous_mib": machine.summary([cost.pss_anonymous / machine.MIB for cost in costs]),
+    }
 
 
-def measure(case: str, *, repeats: int, peer: Path | None) -> dict[str, dict[str, float]]:
-    """Return medians and ranges of each side."""
-    instruments, sessions = CASES[case]
-    touched = TOUCHED.get(case, 0.0)
-    source = random_source(np.random.default_rng(1), sessions=sessions, instruments=instruments, suspensions=0.01)
-    expressions = alpha158()[1]
-    times: dict[str, list[dict[str, float]]] = {"engine, 1 thread": [], "engine, 2 threads": [], "D.features": []}
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        write_market(source, folder)
-        init(provider_uri=str(folder), kernels=CORES)
-        for _ in range(repeats):
-            times["engine, 1 thread"].append(_timed(lambda: _engine(folder, expressions, 1), touched))
-            times["engine, 2 threads"].append(_timed(lambda: _engine(folder, expressions, CORES), touched))
-            times["D.features"].append(_timed(lambda: D.features("all", expressions), touched))
-            if peer is not None:
-                machine.touch_memory(touched)
-                _, theirs = ask_peer(peer, folder, expressions, start=0, stop=sessions, repeats=1)
-                times.setdefault("peer", []).append({kind: theirs[kind][0] for kind in ("wall", "cpu")})
-    return {name: _summary(each) for name, each in times.items()}
+def compare(case: Case, found: dict[str, list[machine.Cost]]) -> list[dict[str, Any]]:
+    """Print targets beside figures; each ratio is the median of those of the repeats."""
+    if "peer" not in found:
+        return []
+    rows = []
+    for side in ("ours", "ours, memory touched"):
+        pairs = list(zip(found[side], found["peer"], strict=True))
+        for kind, target in (("wall", case.wall), ("cpu", case.cpu)):
+            ratios = [peer.answer["calls"][0][kind] / own.answer["calls"][0][kind] for own, peer in pairs]
+            what = f"{side}: the peer's {kind} time over ours"
+            rows.append(machine.row(what, statistics.median(ratios), target, at_least=True, unit="x"))
+    shares = [own.pss / peer.pss for own, peer in zip(found["ours"], found["peer"], strict=True)]
+    rows.append(machine.row("our PSS over the peer's", statistics.median(shares), case.pss, at_least=False))
+    return rows
 
 
 def main() -> int:
@@ -99,24 +102,21 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     machine.pin(CORES)
-    results = {}
+    result: dict[str, Any] = {"machine": machine.describe(options.peer_python), "load": machine.load(), "cases": {}}
     missed = 0
-    for case in options.case or ["S", "M"]:
-        results[case] = measure(case, repeats=options.repeats, peer=options.peer_python)
-        print(f"{case}: 158 expressions on {CASES[case][0]} instruments x {CASES[case][1]} sessions")
-        for name, row in results[case].items():
-            spread = f"wall {row['wall']:7.2f} s [{row['wall_low']:.2f}, {row['wall_high']:.2f}]"
-            print(f"  {name:18} {spread}  cpu {row['cpu']:7.2f} s [{row['cpu_low']:.2f}, {row['cpu_high']:.2f}]")
-        if "peer" in results[case]:
-            for kind, target in TARGETS.items():
-                ratio = results[case]["peer"][kind] / results[case]["D.features"][kind]
-                missed += ratio < target
-                verdict = "reached" if ratio >= target else "MISSED"
-                print(f"  D.features takes 1/{ratio:.1f} of the peer's {kind}; target 1/{target:.0f}: {verdict}")
-    if options.json is not None:
-        options.json.write_text(
-            json.dumps({"machine": machine.describe(options.peer_python), "results": results}, indent=2) + "\n"
-        )
+    for name in options.case or ["S", "nested", "M"]:
+        case = CASES[name]
+        print(f"{name}: {case.kind} expressions on {case.instruments} instruments x {case.sessions} sessions")
+        found = measure(case, repeats=options.repeats, peer=options.peer_python)
+        result["cases"][name] = {"figures": {side: figures(costs) for side, costs in found.items()}}
+        for side, each in result["cases"][name]["figures"].items():
+            for number, call in enumerate(each["calls"]):
+                shown = {kind: values["median"] for kind, values in call.items()}
+                print(f"  {side}, call {number + 1}: {shown}", flush=True)
+            print(f"  {side}: highest PSS {each['pss_mib']['median']:.0f} MiB", flush=True)
+        result["cases"][name]["rows"] = compare(case, found)
+        missed += sum(not row["reached"] for row in result["cases"][name]["rows"])
+    machine.write(options.json, result)
     return 1 if missed else 0
 
 
