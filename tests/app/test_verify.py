@@ -262,7 +262,7 @@ def test_the_command_tells_people_and_programs_and_ends_with_4_when_something_is
     assert run(["verify"]) == 4
     captured = capsys.readouterr()
     assert "note.txt" in captured.out
-    assert "1 errors, 0 warnings" in captured.out
+    assert "1 error, 0 warnings" in captured.out
     assert "hint:" in captured.err
     assert run(["verify", "exp", "--json"]) == 4
     document = json.loads(capsys.readouterr().out)
