@@ -64,6 +64,12 @@ def test_two_columns_of_one_field_are_an_error_that_names_drop(tmp_path):
     assert "two columns for the field `volume`: `vol` and `成交量(手)`" in str(caught.value)
 
 
+def test_a_heading_that_means_a_field_stands_for_itself_beside_the_field_of_that_name(tmp_path):
+    report, provider = take(tmp_path, table("symbol,date,收盘,close,adj_factor,factor", "A,2020-01-02,1,2,3,4"))
+    assert report.fields == ("adj_factor", "close", "factor", "收盘")
+    assert provider.load(["收盘", "close"], ["A"], 0, 1).ravel().tolist() == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("heading", "field", "value"),
     [

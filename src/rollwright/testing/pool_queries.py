@@ -95,7 +95,7 @@ REFUSED: Final[list[Any]] = [
     {"def.x": {"$in": "abc"}},
     {"def.x": {"$exists": 1}},
     {"def.x": {"$gt": 1, "y": 2}},
-    {"def.x": object()},
+    {"def.x": object},
     {"def.x": [print]},
     {"def.": 1},
     {'def."x': 1},

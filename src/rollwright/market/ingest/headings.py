@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -134,13 +135,15 @@ def _read_fields(
     mapped = {name.strip().lower(): target for name, target in options.columns.items()}
     idle = role_names(options)
     taken: dict[str, str] = {}
+    plain_names = {column.strip().lower().removeprefix("$") for column in columns}
+    spelled = {name for name in plain_names - {*options.layout.drop} if options.layout.columns.get(name, name) == name}
     for column in columns:
         lowered = column.strip().lower()
         plain, _ = _split_unit(column)
         target = mapped.get(lowered)
         skip = plain in options.layout.drop or lowered in idle or is_unnamed(column)
         skip = target.strip().lower() in ("symbol", "date", "time") if target is not None else skip
-        found = None if skip else _read_field(column, target, options)
+        found = None if skip else _read_field(column, target, options, spelled)
         if found is None:
             left_out.append(column)
             continue
@@ -154,8 +157,12 @@ def _read_fields(
     return tuple(fields), tuple(left_out)
 
 
-def _read_field(column: str, target: str | None, options: ReadOptions) -> FieldColumn | None:
-    """Return the field that a column becomes; None when its name cannot be one."""
+def _read_field(column: str, target: str | None, options: ReadOptions, spelled: AbstractSet[str]) -> FieldColumn | None:
+    """Return the field that a column becomes; None when its name cannot be one.
+
+    A heading that means a field which another column bears by its own name (`spelled`) stands for itself: `收盘` beside
+    `close` is a field `收盘`.
+    """
     plain, unit = _split_unit(column)
     layout = options.layout
     hidden = layout.scales.get(plain, 1.0) if not (layout.daily_scales and options.intraday) else 1.0
@@ -163,6 +170,8 @@ def _read_field(column: str, target: str | None, options: ReadOptions) -> FieldC
     if target is not None:
         return FieldColumn(column=column, field=check_field(target.strip().removeprefix("$")), scale=1.0)
     known = layout.columns.get(plain, FIELD_NAMES.get(plain, plain if plain in BASE_FIELDS else None))
+    if known is not None and known != plain and known in spelled and not unit:
+        known = None
     if known is not None and (not unit or unit in _UNITS):
         return FieldColumn(column=column, field=known, scale=scale)
     name = column.strip().lower().removeprefix("$").replace(" ", "_").replace("-", "_").replace(".", "_")
