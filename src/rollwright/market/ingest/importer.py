@@ -210,7 +210,7 @@ def _log_rows(rows: Rows, merge: Merge) -> None:
     if rows.skipped:
         _logger.warning("import.columns_left_out names=%s", ", ".join(rows.skipped))
     for note in (*rows.notes, *merge.notes):
-        _logger.warning("import.note text=%s", note)
+        _logger.warning("import.note note=%s", note)
     if rows.infinite:
         _logger.warning("import.infinite_values values=%d action=store", rows.infinite)
 
