@@ -30,6 +30,7 @@ MEANING: Final = {
     "pool.url": "the task pool: `sqlite:///FILE`, `postgresql://HOST/DATABASE`, `mongodb://HOST/DATABASE` or `memory:`",
     "pool.lease": "seconds a worker holds a task without a sign of life",
     "pool.max_attempts": "executions after which a failing task is given up",
+    "pool.max_generated": "tasks that generators may make of a template before that is taken for a mistake",
     "pool.poll": "seconds between two looks at a pool, for work or the end of a wait, while the store notifies of none",
     "worker.max_tasks_per_child": "tasks after which a worker's slot is replaced by a new process",
     "worker.memory_limit": "share of the host's memory in use above which a worker takes no further task, as `0.9`",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from rollwright.campaign.config import read_config
 from rollwright.cli.root import run
@@ -206,3 +207,44 @@ def test_checking_changes_nothing_of_the_task(file):
     config, document = read_config(file)
     assert config.task.as_template()["record"][0]["kwargs"] == {"model": "<MODEL>", "dataset": "<DATASET>"}
     assert document.data["task"]["record"][0]["kwargs"]["model"] == "<MODEL>"
+
+
+EXPANDED = """\
+market: all
+benchmark: SH000300
+data_handler_config: {start_time: 2015-01-05, instruments: all}
+port_analysis_config: null
+mine: {start_time: 2015-01-05, instruments: all}
+nothing: null
+backtest: null
+collect: null
+task:
+  model: {class: LGBModel, module_path: qlib.contrib.model.gbdt, kwargs: null}
+  dataset:
+    class: DatasetH
+    module_path: qlib.data.dataset
+    kwargs:
+      handler:
+        class: Alpha158
+        module_path: qlib.contrib.data.handler
+        kwargs: {start_time: 2015-01-05, instruments: all}
+      segments: {train: [2015-01-05, 2016-12-30], test: [2017-01-03, 2017-12-29]}
+  record: null
+"""
+
+
+@pytest.mark.parametrize("flow", [False, True])
+def test_a_file_that_a_program_wrote_without_its_anchors_is_read(tmp_path, flow):
+    text = yaml.safe_dump(yaml.safe_load(EXPANDED), default_flow_style=True, width=10**9) if flow else EXPANDED
+    (tmp_path / "expanded.yaml").write_text(text)
+    config, _ = read_config(tmp_path / "expanded.yaml", environ={}, trusted=())
+    assert config.backtest is None
+    assert config.task.record == []
+    assert config.task.model.kwargs == {}
+
+
+@pytest.mark.parametrize("key", ["rolling_: {step: 5}", "other: {step: 5}", "reprot: null", "sed: 5"])
+def test_what_is_no_leftover_is_still_an_unknown_key(tmp_path, key):
+    (tmp_path / "odd.yaml").write_text(f"{key}\n{EXPANDED}")
+    with pytest.raises(ConfigError, match="unknown key"):
+        read_config(tmp_path / "odd.yaml", environ={}, trusted=())

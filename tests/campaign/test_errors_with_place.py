@@ -131,3 +131,30 @@ def test_a_single_run_shows_it_too_and_keeps_the_traceback(file, capsys):
     assert "(mine.py:13, in scale: return pd.Series(1 + None, index=index))" in said
     assert "Traceback" not in said
     assert "in scale" in (file.parent / "results" / "c" / "failures.txt").read_text()
+
+
+WARNS = """\
+import logging, warnings
+import pandas as pd
+from rollwright.models.base import Model
+
+
+class Mine(Model):
+    def fit(self, dataset, reweighter=None):
+        warnings.warn("this method is old")
+        logging.getLogger("mine").warning("learnt from %d rows", len(dataset.inference_index("train")))
+
+    def predict(self, dataset, segment="test"):
+        index = dataset.inference_index(segment)
+        return pd.DataFrame({"score": range(len(index)), "risk": 1.0}, index=index)
+"""
+
+
+def test_a_warning_is_said_once_for_all_windows_and_worker_processes(file, caplog, monkeypatch):
+    monkeypatch.delenv("ROLLWRIGHT_TRACKING__URI")  # worker processes record, too
+    (file.parent / "mine.py").write_text(WARNS)
+    write(file, *MINE, ("step: 20", "step: 10"))
+    assert run(["roll", "c.yaml", "-j", "2"]) == 0
+    assert caplog.text.count("this method is old") == 2  # the message, and its source line
+    assert caplog.text.count("learnt from") == 1
+    assert caplog.text.count("model.other_columns") == 1

@@ -83,7 +83,9 @@ def complain(definition):
     """Return how this process logs a warning, and whether it logs more than that."""
     logger = logging.getLogger("rollwright.models")
     record = logger.makeRecord(logger.name, logging.WARNING, __file__, 1, "rows_dropped rows=%d", (3,), None)
-    lines = [handler.format(record) for handler in logging.getLogger().handlers]
+    logger.error("rows_wrong rows=%d", 4)
+    logger.warning("rows_dropped rows=%d", definition["x"])
+    lines = [handler.format(record) for handler in logging.getLogger().handlers[:1]]
     return {"lines": lines, "details": logger.isEnabledFor(logging.INFO)}
 
 

@@ -478,10 +478,13 @@ for number in range(100000):
 
 
 @pytest.mark.parametrize("level", [logging.WARNING, logging.INFO])
-def test_a_slot_logs_at_the_workers_level_and_names_itself(file_store, manager, trusting, monkeypatch, level):
+def test_a_slot_logs_at_the_workers_level_and_its_warnings_are_said_once(
+    file_store, manager, trusting, monkeypatch, level, caplog
+):
     monkeypatch.setattr(logging.getLogger("rollwright"), "level", level)
-    (task,) = manager.create_task([{"x": 3}])
+    task, *_ = manager.create_task([{"x": 3}, {"x": 33}, {"x": 333}])
     worker(file_store, trusting, "functions.py:complain").run()
     logged = manager.re_query(task)["res"]
     assert logged["lines"] == ["WARNING rollwright.models [slot-0]: rows_dropped rows=3"]
     assert logged["details"] is (level == logging.INFO)
+    assert caplog.messages.count("rows_dropped rows=3") == 1

@@ -11,11 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.config.context import using
+from rollwright.config.context import current_settings, install, using
 from rollwright.config.settings import load_settings
-from rollwright.errors import CalendarRangeError, ConfigError, SegmentError
+from rollwright.dataset.handler import DataHandlerLP
+from rollwright.dataset.loader import QlibDataLoader
+from rollwright.errors import CalendarRangeError, ConfigError, SegmentError, TaskValueError
 from rollwright.tasks.generate import task_generator
 from rollwright.tasks.rolling import RollingGen, handler_mod
+from rollwright.tasks.spec import TaskSpec
+from rollwright.tasks.variants import SeedGen
 
 CAL = TradingCalendar(pd.bdate_range("2020-01-01", periods=20))
 # position: 0 = Wed 01-01, 3 = Mon 01-06, 8 = Mon 01-13, 13 = Mon 01-20, 18 = Mon 01-27, 19 = Tue 01-28
@@ -461,3 +465,46 @@ def test_law_the_template_stays_and_following_continues_what_was_generated(case)
         assert list(rolling.gen_following_tasks(one, LONG[pairs["test"][1]])) == made[place + 1 :]
     assert rolling.generate(task) == made
     assert task_generator(task, rolling) == made
+
+
+def handler_object(end=9):
+    norm = {"class": "RobustZScoreNorm", "kwargs": {"fit_start_time": DAY[0], "fit_end_time": DAY[5]}}
+    loader = QlibDataLoader({"feature": (["$close"], ["A"])})
+    return DataHandlerLP("all", DAY[0], DAY[end], data_loader=loader, infer_processors=[norm])
+
+
+def test_a_handler_object_stands_as_its_configuration_and_rolls_with_the_window():
+    task = template()
+    task["dataset"]["kwargs"]["handler"] = handler_object()
+    made = gen(ds_extra_mod_func=handler_mod).generate(task)
+    for window in made:
+        kwargs = window["dataset"]["kwargs"]
+        handler = kwargs["handler"]
+        assert (handler["class"], handler["module_path"]) == ("DataHandlerLP", "rollwright.dataset.handler")
+        fit = handler["kwargs"]["infer_processors"][0]["kwargs"]
+        assert (fit["fit_start_time"], fit["fit_end_time"]) == kwargs["segments"]["train"]
+    assert type(task["dataset"]["kwargs"]["handler"]).__name__ == "DataHandlerLP"
+
+
+def test_a_task_with_an_object_is_the_task_with_its_configuration():
+    task, plain = template(), template()
+    task["dataset"]["kwargs"]["handler"] = handler_object()
+    plain["dataset"]["kwargs"]["handler"] = handler_object().describe()
+    assert TaskSpec.from_definition(task) == TaskSpec.from_definition(plain)
+    assert TaskSpec.from_definition(task).definition["dataset"]["kwargs"]["handler"]["class"] == "DataHandlerLP"
+
+
+def test_an_object_of_data_in_memory_is_refused_with_the_way_out():
+    index = pd.MultiIndex.from_product([pd.to_datetime(DAY[:3]), ["A"]], names=["datetime", "instrument"])
+    task = template()
+    task["dataset"]["kwargs"]["handler"] = DataHandlerLP.from_df(pd.DataFrame({"x": 1.0}, index=index))
+    with pytest.raises(TaskValueError, match="exists in memory only") as caught:
+        TaskSpec.from_definition(task)
+    assert "Parquet" in caught.value.hint
+
+
+def test_more_tasks_than_anybody_means_are_refused_with_their_number_and_the_setting():
+    install(current_settings().with_values({"pool.max_generated": 10}, origin="test"))
+    with pytest.raises(ConfigError, match=r"SeedGen has made 12 tasks of 3, and more than 10") as caught:
+        task_generator(template(), [gen(step=3), SeedGen(4)])
+    assert "pool.max_generated" in caught.value.hint

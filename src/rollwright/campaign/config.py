@@ -29,6 +29,8 @@ __all__ = [
     "read_config",
 ]
 
+QLIB_ANCHORS: Final = frozenset(("market", "benchmark", "data_handler_config", "port_analysis_config"))
+"""What Qlib's workflows hold at their top for their aliases, and keep when a program has put the values in place."""
 MAX_SEED: Final = 2**53 - 1
 
 
@@ -42,6 +44,11 @@ class ObjectConfig(_Part):
     class_: Annotated[str, Field(alias="class", min_length=1)]
     module_path: str | None = None
     kwargs: dict[str, Any] = {}
+
+    @field_validator("kwargs", mode="before")
+    @classmethod
+    def _no_kwargs(cls, value: object) -> object:
+        return {} if value is None else value
 
     @model_validator(mode="before")
     @classmethod
@@ -67,6 +74,8 @@ class TaskConfig(_Part):
     @field_validator("record", mode="before")
     @classmethod
     def _one_record(cls, value: object) -> object:
+        if value is None:
+            return []
         return [value] if isinstance(value, Mapping | str) else value
 
     def as_template(self) -> dict[str, Any]:
@@ -200,8 +209,9 @@ def read_config(
         With every problem at once: file, line, column, and the nearest valid key.
     """
     document = read_document(path, overrides, environ=environ)
-    ignored = document.list_anchored() - set(CampaignConfig.model_fields)
-    data = {key: value for key, value in document.data.items() if key not in ignored}
+    ignored = (document.list_anchored() | _list_leftovers(document.data)) - set(CampaignConfig.model_fields)
+    empty = {key for key, value in document.data.items() if value is None} & set(CampaignConfig.model_fields)
+    data = {key: value for key, value in document.data.items() if key not in ignored | empty}
     problems: list[str] = []
     config: CampaignConfig | None = None
     task = data.get("task")
@@ -216,6 +226,30 @@ def read_config(
     if config is None or problems:
         raise combine_problems(path, problems)
     return config, document
+
+
+def _list_leftovers(data: Mapping[str, Any]) -> set[str]:
+    """Return the top-level keys that a program left behind when it wrote a file without its anchors.
+
+    They are those of Qlib's workflows, empty ones, and sections that stand a second time where their alias was. A key
+    that looks like one of ours is none of them: it may be misspelt.
+    """
+    known = [field.alias or name for name, field in CampaignConfig.model_fields.items()]
+    parts = [part for key, value in data.items() if key in known for part in _list_parts(value)]
+    return {
+        key
+        for key, value in data.items()
+        if key in QLIB_ANCHORS
+        or (nearest(key, known) is None and (value is None or (isinstance(value, dict | list) and value in parts)))
+    }
+
+
+def _list_parts(value: object) -> list[object]:
+    """Return every mapping and list of `value`, itself included, that is not empty."""
+    if not isinstance(value, dict | list) or not value:
+        return []
+    inner = value.values() if isinstance(value, dict) else value
+    return [value, *(part for item in inner for part in _list_parts(item))]
 
 
 def _check_task_section(

@@ -89,6 +89,7 @@ class PoolSettings(_Section):
     lease: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     max_attempts: Annotated[int, Field(ge=1)] = 3
     poll: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    max_generated: Annotated[int, Field(ge=1)] = 100_000
 
 
 class TrackingSettings(_Section):

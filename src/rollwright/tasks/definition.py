@@ -6,14 +6,62 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from rollwright.calendar.trading import Session
-from rollwright.errors import ConfigError, nearest
+from rollwright.codecs.described import Described
+from rollwright.core.allowance import MAX_DEPTH
+from rollwright.errors import ConfigError, TaskValueError, UnsupportedArtifactError, nearest
 
-__all__ = ["SegmentTuple", "Task", "dataset_kwargs", "segments_of", "set_dataset_kwarg", "set_segments"]
+__all__ = [
+    "SegmentTuple",
+    "Task",
+    "dataset_kwargs",
+    "describe_objects",
+    "segments_of",
+    "set_dataset_kwarg",
+    "set_segments",
+]
 
 Task: TypeAlias = dict[str, Any]
 """A task's dictionary: model, dataset, record …"""
 
 SegmentTuple: TypeAlias = tuple[Session | None, Session | None]
+
+
+def describe_objects(definition: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a definition in which handlers, datasets, loaders and processors stand as their configurations.
+
+    Qlib's users put such an object into a task where a configuration may stand. It is recorded as what makes an equal
+    one; a definition without objects is returned as it is.
+
+    Raises
+    ------
+    TaskValueError
+        When an object holds data that exist in memory only, and so nothing could make an equal one.
+    """
+    if not _has_object(definition, 0):
+        return definition
+    try:
+        return {key: _described(value) for key, value in definition.items()}
+    except UnsupportedArtifactError as error:
+        raise TaskValueError("$", error.message, hint=error.hint) from error
+
+
+def _described(value: Any) -> Any:
+    if isinstance(value, Described):
+        return value.describe()
+    if isinstance(value, Mapping):
+        return {key: _described(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_described(item) for item in value)
+    return value
+
+
+def _has_object(value: Any, depth: int) -> bool:
+    if isinstance(value, Described):
+        return True
+    if depth > MAX_DEPTH or not isinstance(value, Mapping | list | tuple):
+        return False
+    parts = value.values() if isinstance(value, Mapping) else value
+    return any(_has_object(part, depth + 1) for part in parts)
 
 
 def dataset_kwargs(task: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from rollwright.calendar.adjuster import TimeAdjuster
 from rollwright.calendar.segment import Segment
 from rollwright.calendar.trading import TradingCalendar
+from rollwright.config.context import current_settings
 from rollwright.errors import ConfigError
 from rollwright.tasks.definition import SegmentTuple, Task, dataset_kwargs, segments_of, set_dataset_kwarg, set_segments
 
@@ -43,10 +44,25 @@ def task_generator(tasks: Task | Sequence[Task], generators: TaskGen | Iterable[
         One template or several; never changed.
     generators : TaskGen or iterable of TaskGen
         None of them returns the templates as they are.
+
+    Raises
+    ------
+    ConfigError
+        For more tasks than ``pool.max_generated``: a grid grows by multiplication.
     """
+    most = current_settings().pool.max_generated
     made = [tasks] if isinstance(tasks, dict) else list(tasks)
     for generator in [generators] if isinstance(generators, TaskGen) else generators:
-        made = [task for template in made for task in generator.generate(template)]
+        step: list[Task] = []
+        for template in made:
+            step += generator.generate(template)
+            if len(step) > most:
+                raise ConfigError(
+                    f"{type(generator).__name__} has made {len(step):,} tasks of {len(made):,}, and more than {most:,} "
+                    "are taken for a mistake",
+                    hint="vary less, or roll in larger steps; if so many are meant, raise `pool.max_generated`",
+                )
+        made = step
     return made
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from rollwright.calendar.trading import Session, to_session
-from rollwright.errors import SegmentError
+from rollwright.codecs.described import Described
+from rollwright.errors import SegmentError, UnsupportedArtifactError
 from rollwright.tasks.definition import Task, dataset_kwargs, segments_of, set_dataset_kwarg
 
 __all__ = ["end_fit_range", "handler_mod"]
@@ -28,6 +30,7 @@ def handler_mod(task: Task, rolling_gen: _Keys) -> None:
     * ``end_time`` is moved to the end of test when it lies before it; a handler without one has all there is.
     * ``fit_start_time`` and ``fit_end_time`` of the handler, and of the processors listed in it, become the ends of
       train wherever they are given, so that normalisation rolls with the window (defect G11).
+    * A handler object of ours stands as its configuration afterwards, and is treated as one.
     * A dataset without a handler, and placeholders (``<dataset.kwargs.segments.train.0>``), are left as they are.
 
     Only `task` itself is changed; dictionaries it shares with other tasks are not.
@@ -46,6 +49,9 @@ def handler_mod(task: Task, rolling_gen: _Keys) -> None:
     handler = dataset_kwargs(task).get("handler")
     if handler is None:
         return
+    if isinstance(handler, Described):
+        with suppress(UnsupportedArtifactError):  # made of data in memory: it stays as it is, if it reaches far enough
+            handler = handler.describe()
     if not isinstance(handler, Mapping):
         _check_reach(handler, test)
         return
@@ -57,7 +63,7 @@ def handler_mod(task: Task, rolling_gen: _Keys) -> None:
         for name in _PROCESSOR_LISTS:
             if isinstance(kwargs.get(name), list | tuple):
                 kwargs[name] = [_rolled_processor(item, train) for item in kwargs[name]]
-    if kwargs != (handler.get("kwargs") or {}):
+    if handler is not dataset_kwargs(task)["handler"] or kwargs != (handler.get("kwargs") or {}):
         set_dataset_kwarg(task, "handler", {**handler, "kwargs": kwargs})
 
 

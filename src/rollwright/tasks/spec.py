@@ -9,6 +9,7 @@ from typing import Any
 from rollwright.core.canonical import parse_json
 from rollwright.core.stored_text import restore_definition, write_definition
 from rollwright.errors import TaskValueError
+from rollwright.tasks.definition import describe_objects
 from rollwright.tasks.identity import fit_key, task_fingerprint
 
 __all__ = ["TaskSpec"]
@@ -43,6 +44,7 @@ class TaskSpec:
         """
         if not isinstance(definition, Mapping):
             raise TaskValueError("$", f"a task definition is a dictionary, not {type(definition).__name__}")
+        definition = describe_objects(definition)
         return cls(canonical=write_definition(definition), fingerprint=task_fingerprint(definition))
 
     @property

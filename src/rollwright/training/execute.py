@@ -18,6 +18,7 @@ from rollwright.dataset.contract import ReadScope, TaskDataset, check_dataset
 from rollwright.errors import ConfigError, RecordError
 from rollwright.models.base import Model
 from rollwright.models.sklearn import as_model
+from rollwright.tasks.definition import describe_objects
 from rollwright.tasks.identity import fit_key, task_fingerprint, task_seed
 from rollwright.tasks.window import name_window
 from rollwright.tracking.r import R
@@ -50,6 +51,7 @@ def task_train(task_config: Mapping[str, Any], experiment_name: str, recorder_na
     Guarantees: the recorder is FINISHED only when every step succeeded, FAILED otherwise; the model, the dataset's
     configuration, the task and what its records produce are then its artifacts.
     """
+    task_config = describe_objects(task_config)
     with R.start(experiment_name=experiment_name, recorder_name=recorder_name):
         recorder = R.get_recorder()
         log_task(task_config, recorder)
@@ -61,6 +63,7 @@ def begin_task_train(
     task_config: Mapping[str, Any], experiment_name: str, recorder_name: str | None = None
 ) -> Recorder:
     """Open a recorder that holds the task and nothing else; `end_task_train` does the work, perhaps elsewhere."""
+    task_config = describe_objects(task_config)
     with R.start(experiment_name=experiment_name, recorder_name=recorder_name):
         recorder = R.get_recorder()
         log_task(task_config, recorder)

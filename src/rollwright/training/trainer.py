@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 
 from rollwright.errors import ConfigError, RollwrightError, TaskFailedError
 from rollwright.signing.serializable import Serializable
+from rollwright.tasks.definition import describe_objects
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.execute import task_train
 
@@ -33,8 +34,8 @@ TrainFunction = Callable[..., Recorder]
 
 
 def as_tasks(tasks: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return one task or many as a list."""
-    return [tasks] if isinstance(tasks, Mapping) else list(tasks)
+    """Return one task or many as a list; objects of ours in them stand as their configurations."""
+    return [describe_objects(task) for task in ([tasks] if isinstance(tasks, Mapping) else tasks)]
 
 
 class Trainer(Serializable, ABC):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
+import numbers
 import os
 import signal
 import threading
@@ -46,7 +47,7 @@ def run_worker_process(tasks: Connection, lifeline: Connection) -> None:
         signal.signal(name, signal.SIG_IGN)
     try:
         terms = json.loads(tasks.recv_bytes())
-        _set_up_logging(terms.get("log_level"))
+        _set_up_logging(terms.get("log_level"), tasks)
         _send(tasks, _prepare(terms))
         function = load_entry(terms["entry"])
         while True:
@@ -68,16 +69,52 @@ def _end_with(lifeline: Connection) -> None:
     threading.Thread(target=watch, name="lifeline", daemon=True).start()
 
 
-def _set_up_logging(level: int | None) -> None:
-    """Let this process log as the worker does, at its level, and name the slot: it is an application of its own."""
+def _set_up_logging(level: int | None, tasks: Connection) -> None:
+    """Let this process log as the worker does, at its level, and name the slot: it is an application of its own.
+
+    Warnings go to the worker, which says each once: every window of every slot would say the same.
+    """
     name = multiprocessing.current_process().name
     handler = logging.StreamHandler()
     form = f"%(levelname)s %(name)s [{name}]: %(message)s"
     verbose = level is not None and level < logging.WARNING
     handler.setFormatter(MaskingFormatter(form) if verbose else SentenceFormatter(form, place=name))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    handler.addFilter(lambda record: not is_for_worker(record))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler, _WarningSender(tasks)])
+    logging.captureWarnings(capture=True)
     if level is not None:
         logging.getLogger("rollwright").setLevel(level)
+
+
+def is_for_worker(record: logging.LogRecord) -> bool:
+    """Whether the worker says it: a warning. An error, and what has a traceback, is said at once and where it is."""
+    return record.levelno == logging.WARNING and record.exc_info is None
+
+
+class _WarningSender(logging.Handler):
+    """Sends warnings up to the worker."""
+
+    def __init__(self, tasks: Connection) -> None:
+        super().__init__(level=logging.WARNING)
+        self._tasks = tasks
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not is_for_worker(record):
+            return
+        given = record.args if isinstance(record.args, tuple) else ()
+        args = [_plain(value) for value in given]
+        text = str(record.msg) if args or not record.args else record.getMessage()
+        try:
+            _send(self._tasks, {"kind": "said", "logger": record.name, "text": text, "args": args})
+        except OSError:  # the worker is gone, and this process ends with it
+            self.handleError(record)
+
+
+def _plain(value: object) -> int | float | str:
+    """Return an argument of a message as JSON has it, of a kind that its place in the message takes."""
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) else str(value)
 
 
 def _prepare(terms: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,5 +159,9 @@ def _last_traceback() -> str:
     return storable_text(mask_secrets(traceback.format_exc()), longest=MAX_ERROR)
 
 
+_sending = threading.Lock()
+
+
 def _send(tasks: Connection, message: Mapping[str, Any]) -> None:
-    tasks.send_bytes(json.dumps(message).encode())
+    with _sending:  # a thread of a library may warn meanwhile
+        tasks.send_bytes(json.dumps(message).encode())

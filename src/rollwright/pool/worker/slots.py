@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import wait
 from typing import Any, Final
@@ -12,6 +13,7 @@ from rollwright.config.construct import Trust
 from rollwright.config.settings import Settings
 from rollwright.core.canonical import normalise
 from rollwright.core.clock import Clock
+from rollwright.core.log_relay import relay_warning
 from rollwright.core.memory import process_memory
 from rollwright.errors import ConfigError, ConstructError, PoolError, TaskFailedError, UntrustedModuleError
 from rollwright.pool.document import last_line
@@ -27,6 +29,7 @@ __all__ = ["SlotExecutor"]
 _logger = logging.getLogger("rollwright.pool")
 
 _START_FAILURES: Final = 3
+_NUMBERS: Final = re.compile(r"[0-9]+")
 
 MEMORY_CHECK: Final = 0.1
 """Seconds between looks at what a task's process takes, when there is a limit."""
@@ -102,6 +105,7 @@ class SlotExecutor:
         self._supervisor = Supervisor(terms=terms, preload=preload)
         self._slots: list[Slot] = []
         self._ends: list[AttemptEnd] = []
+        self._said: set[tuple[str, ...]] = set()
         self._start_failures = 0
         self._draining = False
         self._wakeup: WakeupPipe | None = None
@@ -197,10 +201,21 @@ class SlotExecutor:
         elif message["kind"] == "ready":
             slot.ready = True
             self._start_failures = 0
+        elif message["kind"] == "said":
+            self._say(message)
         elif message["kind"] == "broken":
             raise ConstructError(f"the task function cannot be loaded:\n{message['error'].rstrip()}")
         else:
             self._note_end(slot, message)
+
+    def _say(self, message: Mapping[str, Any]) -> None:
+        """Log a warning of a process, once: what differs in numbers alone is the same to whoever reads it."""
+        texts = [message["text"], *(value for value in message["args"] if isinstance(value, str))]
+        key = (message["logger"], *(_NUMBERS.sub("#", text) for text in texts))
+        if key in self._said:
+            return
+        self._said.add(key)
+        relay_warning(message["logger"], message["text"], tuple(message["args"]))
 
     def _note_end(self, slot: Slot, message: Mapping[str, Any]) -> None:
         lease, slot.lease = slot.lease, None
