@@ -108,7 +108,7 @@ class _Reader:
 
     def _error(self, problem: str) -> QueryError:
         return QueryError(
-            f"the pattern {self.source!r}, at {self.place}: {problem}",
+            f"`$regex`: the pattern {self.source!r}, at {self.place}: {problem}",
             hint="known are characters, classes, groups, |, ^, $ and * + ? {m,n} of what repeats and chooses nothing",
         )
 
