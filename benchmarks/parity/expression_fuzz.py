@@ -1,6 +1,6 @@
 """Compare nested expressions drawn at random with Qlib's: every cell, and which rows there are.
 
-python benchmarks/parity/expression_fuzz.py --peer-python PATH [--expressions 2500] [--seed 1] [--details]
+python benchmarks/parity/expression_fuzz.py --peer-python PATH [--expressions 3000] [--seed 1] [--details]
 
 Expressions are one to four operators deep, with windows of 0 to 60, negative ``Ref``, other instruments (``Mask``,
 ``ChangeInstrument``), late listings, early ends, gaps, and fields that begin years after the others. A difference is
@@ -240,7 +240,7 @@ def late_market(rng: np.random.Generator, *, sessions: int, instruments: int) ->
 def main() -> int:
     """Draw, ask both, sort the differences by rule; return the exit code."""
     parser = arguments(__doc__, instruments=6, sessions=160, seed=1)
-    parser.add_argument("--expressions", type=int, default=2500)
+    parser.add_argument("--expressions", type=int, default=3000)
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
     source = late_market(rng, sessions=options.sessions, instruments=options.instruments)

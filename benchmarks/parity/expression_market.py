@@ -115,6 +115,13 @@ def ask_us(
     return values
 
 
+def within_lifetimes(source: ArraySource, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return `values` without the rows outside each instrument's series, as the peer gives them for a universe."""
+    rows = np.arange(values.shape[1])[:, None]
+    first, stop = source.bounds(source.instruments()).T
+    return np.where((rows >= first) & (rows < stop), values, np.float32(np.nan))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """How far two answers to one expression are apart."""

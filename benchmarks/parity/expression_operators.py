@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from expression_market import arguments, ask_peer, ask_us, compare, market_of, report, write_market
+from expression_market import arguments, ask_peer, ask_us, compare, market_of, report, within_lifetimes, write_market
 
 INPUTS = (
     "$close",
@@ -111,7 +111,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         write_market(source, Path(folder))
         peers, notes = ask_peer(options.peer_python, Path(folder), texts, **span)
-    ours = ask_us(source, texts, **span)
+    ours = within_lifetimes(source, ask_us(source, texts, **span))
     for place in notes["refused"]:
         print(f"the peer cannot compute {texts[place]}")
     rows = [

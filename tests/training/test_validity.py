@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 from rollwright.config.construct import Trust
-from rollwright.config.context import current_settings, install
+from rollwright.config.context import current_settings, init, install, using
+from rollwright.config.settings import load_settings
+from rollwright.expression.ops import ElemOperator
 from rollwright.market.current import current_market
 from rollwright.market.ingest.importer import import_market
 from rollwright.training.data_dependency import ScopeCheck
@@ -46,6 +48,27 @@ def test_the_users_own_code_is_told_for_the_fit_and_for_each_record_apart(tmp_pa
 def test_a_definition_without_own_code_hashes_nothing(tmp_path):
     assert code_hash({"model": {"module_path": "rollwright.models.lightgbm"}}, Trust(folder=tmp_path)) == ""
     assert code_hash(DEFINITION, Trust()) == ""
+
+
+def test_so_is_the_code_of_an_operator_that_an_expression_calls():
+    def made(factor):
+        space = {"ElemOperator": ElemOperator, "__name__": "made_up"}
+        exec(
+            "class Scaled(ElemOperator):\n"
+            "    def _load_internal(self, i, s, e, f):\n"
+            f"        return self.feature.load(i, s, e, f) * {factor}\n",
+            space,
+        )
+        return space["Scaled"]
+
+    calls = {"dataset": {"kwargs": {"feature": ["Mean(Scaled($close), 5)"]}}}
+    hashes = []
+    with using(load_settings()):
+        for factor in (2, 3, 2):
+            init(custom_ops=[made(factor)])
+            hashes.append(code_hash(calls, Trust()))
+            assert code_hash({"dataset": {"kwargs": {"feature": ["Mean($close, 5)"]}}}, Trust()) == ""
+    assert hashes[0] == hashes[2] != hashes[1]
 
 
 def test_so_is_every_module_of_a_package_that_the_settings_trust(tmp_path, monkeypatch):
