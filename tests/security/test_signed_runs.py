@@ -3,6 +3,7 @@
 import json
 import shutil
 import uuid
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -37,16 +38,16 @@ def replace_files(target, source):
 
 
 def test_an_older_model_of_another_run_does_not_open_in_this_ones_place(project):
-    older, newer = record(**{MODEL: {1, 2}}), record(**{MODEL: {3, 4}})
-    assert newer.load_object(MODEL) == {3, 4}
+    older, newer = record(**{MODEL: Fraction(1, 2)}), record(**{MODEL: Fraction(3, 4)})
+    assert newer.load_object(MODEL) == Fraction(3, 4)
     replace_files(newer, older)
     with pytest.raises(UntrustedArtifactError, match=f"signed as artifact 2 '{older.id}/{MODEL}' and stands where"):
         newer.load_object(MODEL)
-    assert older.load_object(MODEL) == {1, 2}
+    assert older.load_object(MODEL) == Fraction(1, 2)
 
 
 def test_another_artifact_of_the_same_run_does_not_open_in_its_place(project):
-    recorder = record(**{MODEL: {1, 2}, "other.pkl": {3, 4}})
+    recorder = record(**{MODEL: Fraction(1, 2), "other.pkl": Fraction(3, 4)})
     manifest = Path(recorder.get_local_dir()) / "artifacts.json"
     listed = json.loads(manifest.read_text())
     first, second = listed["artifacts"]
@@ -64,10 +65,10 @@ def test_a_run_that_was_recorded_while_the_server_was_away_opens_in_another_proj
         install(load_settings({"tracking.uri": server.uri}, start=tmp_path / "here", environ={}))
         R.get_exp(experiment_name="e", create=True)
         server.stop()
-        recorder = record(**{MODEL: {1, 2}})
+        recorder = record(**{MODEL: Fraction(1, 2)})
         server.start()
         sync_tracking()
         install(load_settings({"tracking.uri": server.uri}, start=tmp_path / "there", environ={}))
         (found,) = R.get_exp(experiment_name="e").list_recorders("list")
         assert found.id != recorder.id
-        assert found.load_object(MODEL) == {1, 2}
+        assert found.load_object(MODEL) == Fraction(1, 2)
