@@ -54,7 +54,7 @@ FEWEST_CELLS: Final = 8192
 FEWEST_ROWS: Final = 256
 FEWEST_COLUMNS: Final = 4
 """A tile has fewer sessions before it has fewer columns than this."""
-THREAD_MEMORY: Final = 16 << 20
+THREAD_MEMORY: Final = 32 << 20
 """Bytes of working memory of each thread, unless another number is given."""
 MOST_COLUMNS: Final = 512
 EXPRESSIONS_TOGETHER: Final = 16
