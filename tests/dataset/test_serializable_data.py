@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from rollwright.config.context import init
 from rollwright.dataset.alpha import Alpha158
+from rollwright.dataset.codec import DatasetCodec
 from rollwright.dataset.dataset import DatasetH
 from rollwright.dataset.handler import DataHandler, DataHandlerLP
 from rollwright.dataset.loader import NestedDataLoader, QlibDataLoader, StaticDataLoader
@@ -50,6 +52,25 @@ def test_a_dataset_comes_back_without_its_data_and_reads_them_again(market, tmp_
     assert loaded.handler._fitted == dataset.handler._fitted != set()  # S10: what was learnt is not learnt again
     pd.testing.assert_frame_equal(loaded.prepare("test", col_set="feature", data_key="infer"), expected)
     assert loaded.describe() == dataset.describe()
+
+
+def test_a_configuration_comes_back_with_its_nan_and_its_pair(market, tmp_path):
+    init(provider_uri=str(market))
+    fill = {"class": "Fillna", "kwargs": {"fields_group": "feature", "fill_value": float("nan")}}
+    handler = {
+        "class": "DataHandlerLP", "module_path": "rollwright.dataset.handler",
+        "kwargs": {
+            "instruments": "all", "start_time": "2020-01-02", "end_time": "2020-07-31", "infer_processors": [fill],
+            "data_loader": {"class": "QlibDataLoader", "kwargs": {"config": {"feature": (["$close"], ["C"])}}},
+        },
+    }  # fmt: skip
+    dataset = DatasetH(handler, {"train": FIT, "test": ("2020-05-01", "2020-06-30")})
+    path = tmp_path / "dataset.json"
+    DatasetCodec().write(dataset, path)
+    back = DatasetCodec().read(path)
+    processor = back.describe()["kwargs"]["handler"]["kwargs"]["infer_processors"][0]
+    assert math.isnan(processor["kwargs"]["fill_value"])
+    pd.testing.assert_frame_equal(back.prepare("test"), dataset.prepare("test"))
 
 
 def test_a_pickled_handler_sees_the_days_that_were_added_since(market, tmp_path):

@@ -17,6 +17,7 @@ from rollwright.config.construct import init_instance_by_config
 from rollwright.core.allowance import ARTIFACT
 from rollwright.core.bounded_read import MEDIUM
 from rollwright.core.canonical import normalise, parse_json
+from rollwright.core.typed import from_typed, to_typed
 from rollwright.dataset.dataset import DatasetH
 from rollwright.dataset.handler import DataHandlerLP
 from rollwright.errors import CorruptArtifactError, RollwrightError
@@ -55,7 +56,7 @@ class DatasetCodec(Codec):
                 {name: _encode(value) for name, value in sorted(processor.state().items())}
                 for processor in handler.get_all_processors()
             ]
-        body = {"format": FORMAT, "dataset": config, "states": states}
+        body = {"format": FORMAT, "dataset": to_typed(config), "states": states}
         text = json.dumps(
             normalise(body, limit=ARTIFACT), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
         )
@@ -76,7 +77,7 @@ class DatasetCodec(Codec):
         if not isinstance(body, dict) or body.get("format") != FORMAT or not isinstance(body.get("states"), list):
             raise CorruptArtifactError(f"{path} is no dataset of format {FORMAT}")
         states = [_decode(state, path) for state in body["states"]]  # type: ignore[union-attr]  # a list, see above
-        made = init_instance_by_config(body["dataset"], "rollwright.dataset.dataset", slot="dataset")
+        made = init_instance_by_config(from_typed(body["dataset"]), "rollwright.dataset.dataset", slot="dataset")
         if not isinstance(made, DatasetH):
             raise CorruptArtifactError(f"{path} names a {type(made).__name__}, which is no dataset")
         if isinstance(made.handler, DataHandlerLP):

@@ -118,7 +118,7 @@ class ScopeCheck:
         """Return the task's dataset as it is now; windows of one handler share the data it opens."""
         config = fill_paths(definition)["dataset"]
         shared = (config.get("kwargs") or {}).get("handler") if isinstance(config, Mapping) else None
-        key = canonical_json({"data": config if shared is None else shared})
+        key = canonical_json({"data": config if shared is None else shared}, typed=True)
         if key not in self._datasets:
             self._datasets[key] = check_dataset(init_instance_by_config(config, slot="dataset"))
         return self._datasets[key]
