@@ -6,13 +6,14 @@ import importlib.util
 
 import pytest
 
+from rollwright.config.settings import load_settings
 from rollwright.errors import ConfigError, RecorderNotFoundError, TaskFailedError
 from rollwright.pool.manager import TaskManager
 from rollwright.tasks.identity import fit_key
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
 from rollwright.training import pooled
-from rollwright.training.pooled import PRELOAD, TASK_ID_KEY, TrainerRM
+from rollwright.training.pooled import TASK_ID_KEY, TrainerRM, list_preload
 from rollwright.training.trainer import STATUS_BEGIN, STATUS_END, STATUS_KEY
 
 RUNS: list[int] = []
@@ -102,9 +103,32 @@ def test_a_failure_of_the_first_stage_is_told():
         TrainerRM("exp", train_func=train).train([{"x": 1, "fail": True}, *tasks(2)], after_status="part_done")
 
 
+def preload(uri, *models):
+    return list_preload(
+        load_settings({"tracking.uri": uri}, environ={}), [{"model": {"module_path": m}} for m in models]
+    )
+
+
 def test_what_worker_processes_share_is_there_to_be_imported():
     """The server of the processes passes over what it cannot import, and each would import it again."""
-    assert [name for name in PRELOAD if importlib.util.find_spec(name) is None] == []
+    everything = preload("http://h", *(f"rollwright.models.{name}" for name in ("lightgbm", "linear", "sklearn")))
+    assert [name for name in everything if importlib.util.find_spec(name) is None] == []
+
+
+def test_worker_processes_share_the_library_of_the_model_and_mlflow_only_where_a_server_or_database_needs_it():
+    libraries = {"lightgbm", "xgboost", "catboost", "sklearn"}
+    for models, wanted in (
+        (["rollwright.models.lightgbm"], {"lightgbm"}),
+        (["rollwright.models.linear"], set()),
+        (["rollwright.models.linear", "rollwright.models.catboost"], {"catboost"}),
+        (["my_models.py"], {"lightgbm"}),
+        ([], {"lightgbm"}),
+    ):
+        assert libraries & {*preload("memory:", *models)} == wanted
+    with_mlflow = {
+        uri: "mlflow" in " ".join(preload(uri)) for uri in ("memory:", "sqlite:///x.db", "http://h", "postgresql://h/d")
+    }
+    assert with_mlflow == {"memory:": False, "sqlite:///x.db": False, "http://h": True, "postgresql://h/d": True}
 
 
 def test_the_first_failure_is_passed_on_when_it_is_asked_for():

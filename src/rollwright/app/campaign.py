@@ -52,7 +52,7 @@ from rollwright.tracking.liveness import fail_abandoned
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.execute import task_train
-from rollwright.training.pooled import train_in_pool
+from rollwright.training.pooled import train_in_pool, warm_workers
 
 __all__ = [
     "OpenCampaign",
@@ -248,14 +248,27 @@ def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgr
         manager = TaskManager(plan.name, store=store)
         submission = submit(plan, manager)
         tell("submitted", submission)
-        before = _list_ended(plan.name) if submission.todo else frozenset()
-        if submission.todo and not _train(campaign, plan, submission, manager, jobs, tell):
-            return None
+        before: frozenset[str] = frozenset()
+        if submission.todo:
+            _warm(campaign, plan, submission)
+            before = _list_ended(plan.name)
+            if not _train(campaign, plan, submission, manager, jobs, tell):
+                return None
         recorders = finished_recorders(plan.windows, submission, manager)
         tell("trained", count_training(submission, recorders, before=before))
     finally:
         store.close()
     return _finish(campaign, plan, submission, recorders, source, tell)
+
+
+def _warm(campaign: OpenCampaign, plan: CampaignPlan, submission: Submission) -> None:
+    """Build the features; beside that, the tracking store is made and what the workers need is imported."""
+    R.exp_manager.location.begin()
+    if campaign.context.market is None:
+        todo = {*submission.todo}
+        warm_workers(campaign.settings, [window.spec.definition for window in plan.windows if window.key in todo])
+    with TimeInspector.logt("features"):
+        warm_features(plan)
 
 
 def _list_ended(name: str) -> frozenset[str]:

@@ -17,7 +17,7 @@ from rollwright.core.sqlite_urls import sqlite_path, sqlite_url
 from rollwright.errors import RecordError, TrackingUnavailableError
 from rollwright.tracking.artifacts import LocalArtifactStore, has_entries, mark_root
 from rollwright.tracking.store import RunRecord, TrackingStore
-from rollwright.tracking.stores.opening import open_tracking
+from rollwright.tracking.stores.opening import begin_tracking, open_tracking
 
 __all__ = ["TrackingLocation", "find_location", "make_reference", "use_location"]
 
@@ -92,6 +92,10 @@ class TrackingLocation:
                 hint="is its disk mounted? if it is lost for good, put any file into the folder: what was recorded "
                 "there is made anew then",
             )
+
+    def begin(self) -> None:
+        """Start to make an embedded store that is not there yet, beside other work; its first use waits for it."""
+        begin_tracking(self.uri, artifacts=self.artifacts)
 
     def portable_uri(self) -> str:
         """Return the URI as it may be stored: relative to the project folder, and without a password."""

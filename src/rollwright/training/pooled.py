@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from rollwright.config.context import settings_for_child
+from rollwright.config.context import current_settings, settings_for_child
 from rollwright.config.settings import Settings
+from rollwright.core.sqlite_urls import SQLITE
 from rollwright.errors import ConfigError, RecorderNotFoundError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import Status, parse_status
+from rollwright.pool.worker.supervisor import warm_slots
 from rollwright.pool.worker.worker import (
     FailedTasks,
     TaskFunction,
@@ -22,6 +24,7 @@ from rollwright.pool.worker.worker import (
 from rollwright.tasks.identity import fit_key
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
+from rollwright.tracking.stores.opening import MEMORY
 from rollwright.training.execute import complete_fit, execute, log_task, name_run, task_train
 from rollwright.training.kept_fit import FIT_KEY_TAG, find_fit
 from rollwright.training.trainer import (
@@ -35,7 +38,7 @@ from rollwright.training.trainer import (
     refuse_arguments,
 )
 
-__all__ = ["PRELOAD", "TrainerRM", "train_in_pool", "train_in_slot"]
+__all__ = ["TrainerRM", "list_preload", "train_in_pool", "train_in_slot", "warm_workers"]
 
 TASK_ID_KEY: Final = "_id in TaskManager"
 ENTRY: Final = "rollwright.training.pooled:train_in_slot"
@@ -44,10 +47,39 @@ PRELOAD: Final = (
     "rollwright.analysis.records",
     "rollwright.dataset.dataset",
     "rollwright.dataset.alpha",
-    "rollwright.tracking.stores.mlflow.preloaded",
-    "lightgbm",
 )
-"""Modules that all worker processes share; what is not installed is left out."""
+"""Modules that all worker processes share, whatever they train."""
+_MLFLOW: Final = "rollwright.tracking.stores.mlflow.preloaded"
+_MODELS: Final = "rollwright.models."
+_LIBRARIES: Final = {
+    "rollwright.models.lightgbm": "lightgbm",
+    "rollwright.models.xgboost": "xgboost",
+    "rollwright.models.catboost": "catboost",
+    "rollwright.models.sklearn": "sklearn",
+}
+_USUAL: Final = "lightgbm"
+"""What is loaded beforehand where it is not known what will be trained."""
+
+
+def list_preload(settings: Settings, definitions: Iterable[Mapping[str, Any]] = ()) -> tuple[str, ...]:
+    """Return the modules that worker processes share; what is not installed is left out.
+
+    Parameters
+    ----------
+    settings : Settings
+        Whether MLflow is needed: an embedded tracking store does without.
+    definitions : iterable of mapping
+        Tasks that will be trained, whose models tell which library is needed.
+    """
+    models = {str((task.get("model") or {}).get("module_path", "")) for task in definitions} or {""}
+    ours = {_LIBRARIES.get(model) if model.startswith(_MODELS) else _USUAL for model in models}
+    tracking = () if settings.tracking.uri.startswith((SQLITE, MEMORY)) else (_MLFLOW,)
+    return (*PRELOAD, *tracking, *sorted(library for library in ours if library is not None))
+
+
+def warm_workers(settings: Settings, definitions: Iterable[Mapping[str, Any]]) -> None:
+    """Let what worker processes of these tasks need be imported beside other work."""
+    warm_slots(list_preload(settings, definitions))
 
 
 def train_in_pool(
@@ -109,7 +141,7 @@ def train_in_pool(
             after=after,
             isolated=isolated,
             fail_fast=fail_fast,
-            preload=PRELOAD,
+            preload=list_preload(settings if settings is not None else current_settings()),
             on_event=on_event,
         )
     settings = settings if settings is not None else settings_for_child()
@@ -125,7 +157,7 @@ def train_in_pool(
         before=before,
         after=after,
         until_empty=until_empty,
-        preload=PRELOAD,
+        preload=list_preload(settings),
         settings=settings,
         on_event=on_event,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ from typing import Any, Final
 from rollwright.pool.store import Lease
 from rollwright.pool.worker.process import run_worker_process
 
-__all__ = ["Slot", "Supervisor"]
+__all__ = ["Slot", "Supervisor", "warm_slots"]
 
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _EXIT_PATIENCE: Final = 0.5
@@ -124,9 +125,8 @@ class Supervisor:
 
     def __init__(self, *, terms: Mapping[str, Any], preload: Sequence[str]) -> None:
         self._terms = terms
-        self._preload = [*preload, "rollwright.pool.worker.process"]
-        methods = multiprocessing.get_all_start_methods()
-        self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        self._preload = _modules(preload)
+        self._context = _context()
 
     def start(self, number: int) -> Slot:
         """Return a new slot; it is not ready yet."""
@@ -142,6 +142,27 @@ class Supervisor:
         slot = Slot(number, process, above, near)
         slot.send_terms(self._terms)
         return slot
+
+
+def warm_slots(preload: Sequence[str]) -> None:
+    """Start the server of the worker processes, which imports `preload` while this process does other work.
+
+    Nothing is done where the platform has no such server.
+    """
+    context = _context()
+    if hasattr(context, "set_forkserver_preload"):
+        with _without_sigterm(), _single_threaded():
+            context.set_forkserver_preload(_modules(preload))
+            importlib.import_module("multiprocessing.forkserver").ensure_running()
+
+
+def _context() -> Any:
+    methods = multiprocessing.get_all_start_methods()
+    return multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+
+
+def _modules(preload: Sequence[str]) -> list[str]:
+    return [*preload, "rollwright.pool.worker.process"]
 
 
 @contextmanager
