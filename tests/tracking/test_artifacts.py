@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from rollwright.core import atomic
 from rollwright.core.locks import probe_lock
 from rollwright.errors import ArtifactNotFoundError, ArtifactStorageError, CorruptArtifactError, RecordError
+from rollwright.tracking import artifacts
 from rollwright.tracking.artifacts import ArtifactWrite, LocalArtifactStore, check_artifact_name
+from rollwright.tracking.r import R
 
 
 def item(name, text, *, kind="json", suffix=".json"):
@@ -359,3 +361,57 @@ def test_the_manifest_says_what_an_outsider_needs(store):
         ],
         "seal": "34e23629671a1de680a243885d1bcdf54dd9c8c6379dba86a05240053964b20c",
     }
+
+
+class TestDeferred:
+    """A run that is being recorded flushes nothing, and everything once before it ends."""
+
+    @pytest.fixture
+    def flushed(self, monkeypatch):
+        told = []
+        monkeypatch.setattr(atomic, "sync_file", lambda path: told.append(("file", Path(path).name)))
+        monkeypatch.setattr(atomic, "sync_folder", lambda path: told.append(("folder", Path(path).name)))
+        monkeypatch.setattr(artifacts, "sync_folder", lambda path: told.append(("folder", Path(path).name)))
+        return told
+
+    @pytest.mark.parametrize("whole", [True, False])
+    def test_everything_is_flushed_once_when_it_is_asked_for(self, tmp_path, flushed, monkeypatch, whole):
+        asked = []
+        monkeypatch.setattr(atomic, "sync_filesystem", lambda folder: (asked.append(folder), whole)[1])
+        store = LocalArtifactStore(tmp_path / "root" / "1" / "run", root=tmp_path / "root")
+        store.defer()
+        for name in ("a", "sub/b", "a"):
+            store.write([ArtifactWrite(name=name, kind="file", suffix="", fill=lambda path: path.write_bytes(b"x"))])
+        assert (flushed, asked) == ([], [])
+        assert text_of(store, "sub/b") == "x"
+        store.sync()
+        store.sync()
+        assert asked == [tmp_path / "root" / "1" / "run"]
+        files = {name for kind, name in flushed if kind == "file"}
+        folders = [name for kind, name in flushed if kind == "folder"]
+        if whole:
+            assert flushed == []
+        else:
+            assert files >= {"b", "artifacts.json"}
+            assert folders == ["sub", "artifacts", "run", "1", "root"]
+        store.write([ArtifactWrite(name="c", kind="file", suffix="", fill=lambda path: path.write_bytes(b"x"))])
+        assert flushed.count(("folder", "run")) >= 1  # from now on each write is flushed
+
+    def test_what_another_recording_left_is_never_replaced_by_what_is_not_flushed(self, tmp_path, flushed):
+        item = ArtifactWrite(name="a", kind="file", suffix="", fill=lambda path: path.write_bytes(b"x"))
+        LocalArtifactStore(tmp_path / "run").write([item])
+        flushed.clear()
+        again = LocalArtifactStore(tmp_path / "run")
+        again.defer()
+        again.write([item])
+        assert ("folder", "run") in flushed
+
+    def test_a_disk_that_refuses_at_the_end_fails_the_run(self, memory_project, name, monkeypatch):
+        def refuse(*_, **__):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(artifacts, "sync_tree", refuse)
+        with pytest.raises(ArtifactStorageError, match="No space left"), R.start(experiment_name=name) as recorder:
+            R.save_objects(a=1)
+        assert recorder.status == "FAILED"
+        assert R.get_recorder(recorder_id=recorder.id, experiment_name=name).status == "FAILED"

@@ -16,6 +16,7 @@ from rollwright.errors import (
     UnsupportedArtifactError,
 )
 from rollwright.tracking.experiment import Experiment
+from rollwright.tracking.log_buffer import LogBuffer
 from rollwright.tracking.r import QlibRecorder, R
 from rollwright.tracking.recorder import Recorder
 
@@ -297,8 +298,8 @@ class TestM4AnyExitThatIsNoSuccessFails:
         assert found.list_params() == {"a": "1"}
 
     def test_the_error_under_way_is_not_hidden_by_a_second_one(self, name, monkeypatch):
-        with pytest.raises(ValueError, match="first") as caught, R.start(experiment_name=name) as recorder:  # noqa: PT012 - the block is the run
-            monkeypatch.setattr(type(recorder), "flush", _unavailable)
+        with pytest.raises(ValueError, match="first") as caught, R.start(experiment_name=name):  # noqa: PT012 - the block is the run
+            monkeypatch.setattr(LogBuffer, "write", _unavailable)
             raise ValueError("first")
         assert "could not be ended cleanly" in caught.value.__notes__[0]
 
@@ -312,7 +313,7 @@ class TestM4AnyExitThatIsNoSuccessFails:
         R.end_exp()  # nothing is active: nothing happens
 
 
-def _unavailable(recorder):
+def _unavailable(*_, **__):
     raise TrackingUnavailableError("gone")
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from rollwright.core.bounded_read import open_regular
+from rollwright.core.posix import sync_filesystem
 
 __all__ = [
     "DRAFT_MARK",
@@ -36,6 +37,7 @@ __all__ = [
     "remove_drafts",
     "sync_file",
     "sync_folder",
+    "sync_tree",
     "write_atomically",
     "write_by_content",
     "write_text",
@@ -55,24 +57,32 @@ class FileDigest:
     length: int
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
     """Let `write` fill a draft beside `path`, then replace `path` by it.
+
+    Without `durable` nothing is flushed: the guarantees below are for kills then, and a power failure may take or tear
+    what was not flushed by `sync_tree` yet.
 
     Guarantees: a reader of `path`, at any moment and after any crash, finds the complete old file or the complete new
     one; when `write` raises, the old one stays and no draft is left; an error of the system names `path`.
     """
     with name_in_errors(path):
-        make_folder(path.parent)
+        make_folder(path.parent, durable=durable)
         with draft_of(path) as draft:
             write(draft)
-            sync_file(draft)
+            if durable:
+                sync_file(draft)
             put(draft, path)
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, atomically; a lone surrogate as an escape, which in JSON means itself."""
-    write_atomically(path, lambda draft: _write(draft, text))
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write `text` as UTF-8, atomically; a lone surrogate as an escape, which in JSON means itself.
+
+    `durable` as in `write_atomically`.
+    """
+    write_atomically(path, lambda draft: _write(draft, text), durable=durable)
 
 
 def _write(path: Path, text: str) -> None:
@@ -80,7 +90,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def write_by_content(
-    folder: Path, write: Callable[[Path], object], choose: Callable[[FileDigest], Path]
+    folder: Path, write: Callable[[Path], object], choose: Callable[[FileDigest], Path], *, durable: bool = True
 ) -> tuple[Path, FileDigest]:
     """Let `write` fill a draft in `folder`, then rename it to the path that `choose` returns for its content.
 
@@ -89,7 +99,8 @@ def write_by_content(
     """
     with name_in_errors(folder), draft_of(folder / "file") as draft:
         write(draft)
-        sync_file(draft)
+        if durable:
+            sync_file(draft)
         digest = measure_file(draft)
         path = choose(digest)
         put(draft, path)
@@ -159,18 +170,37 @@ def measure_file(path: Path) -> FileDigest:
         return FileDigest(sha256=hashlib.file_digest(file, "sha256").hexdigest(), length=length)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, each durable in its own parent."""
+def make_folder(folder: Path, *, durable: bool = True) -> None:
+    """Make a folder and its parents, each durable in its own parent unless somebody flushes them later."""
     if not folder.is_dir():
-        make_folder(folder.parent)
+        make_folder(folder.parent, durable=durable)
         folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
+        if durable:
+            sync_folder(folder.parent)
 
 
 def sync_file(path: Path) -> None:
     """Make the content of a file durable."""
     with open_regular(path) as file:
         os.fsync(file.fileno())
+
+
+def sync_tree(folder: Path, *, above: Path) -> None:
+    """Make durable what was written beneath `folder` without being flushed, and its name in every folder up to `above`.
+
+    One call where the system can flush a whole file system, else one for each file and folder.
+    """
+    if sync_filesystem(folder):
+        return
+    for place, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            if not Path(place, name).is_symlink():
+                sync_file(Path(place, name))
+        sync_folder(Path(place))
+    for parent in folder.parents:
+        if not parent.is_relative_to(above):
+            break
+        sync_folder(parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,6 +6,9 @@ How a set of artifacts is written, so that a reader finds all of the new ones or
 2. the folders are flushed to the disk;
 3. the manifest, with the length and the SHA-256 of each file, is replaced atomically;
 4. files that no manifest lists any more are removed.
+
+While a new run is recorded nothing is flushed in 1 to 3, and everything once before it ends: a kill finds the same
+as above, and a power failure takes the run with it, which had no end yet (`LocalArtifactStore.defer`).
 """
 
 from __future__ import annotations
@@ -22,7 +25,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
-from rollwright.core.atomic import DRAFT_MARK, make_folder, remove_drafts, sync_folder, write_by_content, write_text
+from rollwright.core.atomic import (
+    DRAFT_MARK,
+    make_folder,
+    remove_drafts,
+    sync_folder,
+    sync_tree,
+    write_by_content,
+    write_text,
+)
 from rollwright.core.bounded_read import MEDIUM, open_regular, read_text
 from rollwright.core.locks import file_lock
 from rollwright.errors import (
@@ -163,6 +174,30 @@ class LocalArtifactStore:
         self.folder = folder
         self.files = folder / "artifacts"
         self._root = root
+        self._durable = True
+        self._dirty = False
+
+    def defer(self) -> None:
+        """Flush what is written from now on by `sync` alone, if nothing is listed yet: the run has only begun.
+
+        What is read is what was written nevertheless, and a killed process loses nothing. After a power failure before
+        `sync`, files may be gone or damaged, which is found when they are read.
+        """
+        self._durable = (self.folder / MANIFEST).exists()
+
+    def sync(self) -> None:
+        """Make durable what was written since `defer`, and flush each write again from now on.
+
+        Raises
+        ------
+        ArtifactStorageError
+            When the disk refuses.
+        """
+        self._durable = True
+        if self._dirty:
+            with _translate_errors("store", "the artifacts of the run", self.folder):
+                sync_tree(self.folder, above=self._root or self.folder.parent)
+            self._dirty = False
 
     def write(self, items: Sequence[ArtifactWrite]) -> list[ArtifactRef]:
         """Store `items`, flushed to the disk when this returns.
@@ -178,7 +213,8 @@ class LocalArtifactStore:
             return self._write(items)
 
     def _write(self, items: Sequence[ArtifactWrite]) -> list[ArtifactRef]:
-        make_folder(self.files)
+        make_folder(self.files, durable=self._durable)
+        self._dirty = self._dirty or not self._durable
         with file_lock(self.folder / "artifacts.lock"):
             listed = self._manifest()
             refs: list[ArtifactRef] = []
@@ -189,7 +225,7 @@ class LocalArtifactStore:
                     ref, folder = self._store(item, known | {ref.file for ref in refs})
                     refs.append(ref)
                     folders.add(folder)
-                for folder in folders:
+                for folder in folders if self._durable else ():
                     sync_folder(folder)
                 before = {listed[ref.name].file for ref in refs if ref.name in listed}
                 listed.update({ref.name: ref for ref in refs})
@@ -271,7 +307,10 @@ class LocalArtifactStore:
         folder = self._inside(file, make=True).parent
         remove_drafts(folder)
         path, digest = write_by_content(
-            folder, item.fill, lambda digest: self._inside(_choose_name(file, digest.sha256, taken))
+            folder,
+            item.fill,
+            lambda digest: self._inside(_choose_name(file, digest.sha256, taken)),
+            durable=self._durable,
         )
         name = path.relative_to(self.files).as_posix()
         ref = ArtifactRef(name=item.name, file=name, kind=item.kind, sha256=digest.sha256, length=digest.length)
@@ -281,7 +320,7 @@ class LocalArtifactStore:
         """Return the path of `file`, whose folders are real folders of the run's own, not links out of it."""
         path = self.files / file
         if make:
-            make_folder(path.parent)
+            make_folder(path.parent, durable=self._durable)
         if os.path.realpath(path.parent) != os.path.join(os.path.realpath(self.files), *file.split("/")[:-1]):
             raise CorruptArtifactError(f"the folder of {file} leads out of the run's folder {self.files}")
         return path
@@ -310,7 +349,7 @@ class LocalArtifactStore:
         document = {"format": FORMAT, "artifacts": rows, "seal": _seal(rows)}
         body = json.dumps(document, ensure_ascii=False, indent=1)
         remove_drafts(self.folder)
-        write_text(self.folder / MANIFEST, f"{body}\n")
+        write_text(self.folder / MANIFEST, f"{body}\n", durable=self._durable)
 
     def _discard(self, files: set[str]) -> None:
         for file in files:

@@ -86,8 +86,16 @@ class LogBuffer:
             self.tags.pop(name, None)
         return names
 
-    def write(self, store: TrackingStore, run_id: str, files: Callable[[], ArtifactStore]) -> None:
-        """Write everything that waits: in one batch, or one by one when the batch is refused.
+    def write(
+        self,
+        store: TrackingStore,
+        run_id: str,
+        files: Callable[[], ArtifactStore],
+        *,
+        status: str | None = None,
+        end: datetime | None = None,
+    ) -> None:
+        """Write everything that waits: in one batch, or one by one when the batch is refused; then `status`, if given.
 
         Raises
         ------
@@ -100,13 +108,15 @@ class LogBuffer:
             files().write(list(self.long.values()))
             self.long.clear()
         try:
-            store.log_batch(run_id, params=self.params, metrics=self.metrics, tags=self.tags)
+            store.log_batch(run_id, params=self.params, metrics=self.metrics, tags=self.tags, status=status, end=end)
         except TrackingUnavailableError:
             raise
         except RecordError as error:
             problems = self._write_one_by_one(store, run_id)
             self._clear()
             if not problems:
+                if status is not None:
+                    store.update_run(run_id, status=status, end=end)
                 return
             raise RecordError(f"the tracking store refused {len(problems)} values: {'; '.join(problems)}") from error
         self._clear()

@@ -160,6 +160,7 @@ class Recorder:
         if self.status != self.STATUS_R or self._run.end is not None:
             self._location.store.update_run(self.id, status=self.STATUS_R)
             self._run = replace(self._run, status=self.STATUS_R, end=None)
+        self._local.defer()
         self._buffering = True
 
     def end_run(self, status: str = STATUS_FI) -> None:
@@ -173,14 +174,16 @@ class Recorder:
         if status not in STATUSES:
             raise RecordError(f"{status!r} is no status", hint="SCHEDULED, RUNNING, FINISHED or FAILED")
         self._buffering = False
+        end = None if status in OPEN_STATUSES else self._clock.now()
         try:
-            self.flush()
+            with self._mutex:
+                self._local.sync()  # the run has no end before its files are on the disk
+                self._buffer.write(self._location.store, self.id, lambda: self._files, status=status, end=end)
         except BaseException:
-            status = self.STATUS_FA
+            status, end = self.STATUS_FA, self._clock.now()
+            self._location.store.update_run(self.id, status=status, end=end)
             raise
         finally:
-            end = None if status in OPEN_STATUSES else self._clock.now()
-            self._location.store.update_run(self.id, status=status, end=end)
             self._run = replace(self._run, status=status, end=end)
 
     def flush(self) -> None:

@@ -109,6 +109,8 @@ class DirectStore:
         """Return the experiments that are not deleted."""
         statement, values = f"{EXPERIMENT} WHERE lifecycle_stage = 'active' AND workspace = ?", [_WORKSPACE]
         if name is not None:
+            if not _is_text(name):
+                return []
             statement, values = f"{statement} AND name = ?", [*values, name]
         if experiment_id is not None:
             if not experiment_id.isdecimal():
@@ -233,6 +235,11 @@ class DirectStore:
     def close(self) -> None:
         """Close the file; the next call opens it again."""
         self._file.close()
+
+
+def _is_text(name: object) -> bool:
+    """Tell whether a database can hold `name`: a lone surrogate is no character, and a number no name."""
+    return isinstance(name, str) and not any("\ud800" <= one <= "\udfff" for one in name)
 
 
 def _one(connection: sqlite3.Connection, statement: str, values: Sequence[Any]) -> Any:
