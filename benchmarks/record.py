@@ -2,7 +2,8 @@
 
     python benchmarks/record.py [--repeats 7] [--json FILE]
 
-Targets: a run of 100 parameters, 10 metrics and 5 artifacts costs at most 1.6 times the same calls of MLflow alone; a
+Targets: a run of 100 parameters, 10 metrics and 5 artifacts costs at most half of the same calls of MLflow alone, on a
+database of its own; a
 1,000,000-row prediction frame is saved and loaded in two thirds of the time of pandas' `to_parquet` and `read_parquet`
 and takes no more room; made durable it is saved no slower than a file that is flushed and hashed by hand. Each figure
 is the median ratio of neighbours, measured by turns; a missed target ends the program with 1. A pickle is shown for
@@ -36,11 +37,11 @@ from rollwright.config.settings import load_settings
 from rollwright.tracking.artifacts import ArtifactWrite, LocalArtifactStore
 from rollwright.tracking.location import TrackingLocation
 from rollwright.tracking.r import R
-from rollwright.tracking.stores.mlflow.store import MlflowStore
+from rollwright.tracking.stores.embedded.store import EmbeddedStore
 
 PARAMS = {f"param.{place}": f"value {place}" for place in range(100)}
 METRICS = {f"metric.{place}": place / 7 for place in range(10)}
-RUN_LIMIT = 1.6
+RUN_LIMIT = 0.5
 FRAME_LIMIT = 0.67
 SIZE_LIMIT = 1.0
 DURABLE_LIMIT = 1.0
@@ -72,9 +73,9 @@ def record_runs(folder, repeats):
     objects = {f"sig/part{place}.pkl": {"values": list(range(100))} for place in range(5)}
     with using(settings):
         place = TrackingLocation.from_settings(settings)
-        assert isinstance(place.store, MlflowStore)
+        assert isinstance(place.store, EmbeddedStore)
         experiment = R.exp_manager.create_exp("ours")
-        client = mlflow.MlflowClient(tracking_uri=place.uri)
+        client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{folder}/peer.db")
         peers = client.create_experiment("peer", artifact_location=str(folder / "peer"))
         sources = folder / "sources"
         sources.mkdir()
