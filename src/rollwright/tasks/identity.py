@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeGuard
 
-from rollwright.calendar.trading import to_session
 from rollwright.config.class_source import ClassSource, find_class
 from rollwright.config.construct import SAVED, Trust, translate_module
 from rollwright.config.context import current_settings
@@ -215,9 +214,15 @@ def _dates(pair: Any) -> Any:
     return [_date(end) for end in pair] if isinstance(pair, list | tuple) else _leaf(pair)
 
 
+def _to_session(value: Any) -> Any:
+    from rollwright.calendar.trading import to_session  # noqa: PLC0415 - pandas, which who looks into a pool does without
+
+    return to_session(value)
+
+
 def _date(end: Any) -> Any:
     try:
-        return normalise(to_session(end))
+        return normalise(_to_session(end))
     except CalendarError:
         return _leaf(end)
 
@@ -290,7 +295,7 @@ def _extents(form: Mapping[str, Any]) -> Iterator[Any]:
 def _is_within(fit: Any, ends: list[Any]) -> bool:
     """Tell whether an end of a fit range is given and lies before every end of the data."""
     try:
-        return fit is not None and all(to_session(fit) <= to_session(end) for end in ends)
+        return fit is not None and all(_to_session(fit) <= _to_session(end) for end in ends)
     except CalendarError:
         return False
 
