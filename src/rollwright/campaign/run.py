@@ -113,11 +113,12 @@ def submit(plan: CampaignPlan, manager: TaskManager) -> Submission:
     ids = manager.create_task(definitions)
     manager.restore_definitions(definitions, ids)
     by_key = {window.key: task_id for window, task_id in zip(plan.windows, ids, strict=True)}
+    tasks = {one.task_id: document_of_record(one) for one in manager.store.get(manager.task_pool, ids)}  # one question
     reused: list[WindowKey] = []
     stale: list[tuple[WindowKey, str]] = []
     incomplete: list[tuple[WindowKey, str]] = []
     for window in plan.windows:
-        task = manager.re_query(by_key[window.key])
+        task = tasks[by_key[window.key]]
         # Only from the state that was seen: another `roll` of this campaign may have put it back to work meanwhile.
         seen = {"_id": task["_id"], "status": task["status"]}
         if task["status"] in ("failed", "cancelled"):
