@@ -33,6 +33,7 @@ from rollwright.market.ingest.importer import import_market
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.tracking.r import R
+from rollwright.tracking.stores import opening
 from rollwright.tracking.stores.mlflow import database
 from rollwright.training.kept_fit import find_fit
 from rollwright.training.pooled import train_in_slot
@@ -124,7 +125,8 @@ class Project:
     def close(self) -> None:
         """Let go of files, as another process would find them."""
         install(self.settings)
-        R.exp_manager.location.store.close()
+        for store in opening._stores.values():  # whoever opened them: `verify` has settings of its own
+            store.close()
 
 
 @pytest.fixture(scope="module")
