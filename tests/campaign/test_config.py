@@ -57,7 +57,7 @@ def test_all_problems_are_told_at_once_with_place_and_nearest_key(tmp_path):
         ("kwargs: {learning_rate", "kwarg: {learning_rate", "did you mean `kwargs`?"),
         ("rolling: {step: 20}", "rolling: {step: twenty}", "`rolling.step`"),
         ("rolling: {step: 20}", "rolling: {rtype: growing}", "'expanding' or 'sliding'"),
-        ("experiment_name: us", "experiment_name: ../us", "letters, digits"),
+        ("experiment_name: us", "experiment_name: ../us", "letters and digits"),
         ("market: &market all", "markt: all", "unknown key `markt`"),
     ],
 )
@@ -85,3 +85,32 @@ def test_overrides_reach_any_place_without_changing_the_file(tmp_path):
 def test_an_override_that_is_none_is_refused(tmp_path, override):
     with pytest.raises(ConfigError, match="override"):
         read_config(write(tmp_path, GOOD), [override])
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("rolling: {step: true}", "`rolling.step`: a number belongs here, not True"),
+        ("rolling: {embargo: true}", "`rolling.embargo`: a number belongs here, not True"),
+        ("seed: false", "`seed`: a number belongs here, not False"),
+        ("collect: {max_missing_share: true}", "`collect.max_missing_share`: a number belongs here, not True"),
+        ("backtest: {account: .inf}", "`backtest.account`: input should be a finite number, not inf"),
+        ("backtest: {min_cost: .inf}", "`backtest.min_cost`: input should be a finite number, not inf"),
+    ],
+)
+def test_what_only_python_takes_for_a_number_is_none(section, said, tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(f"task: {{model: M, dataset: D}}\n{section}\n")
+    with pytest.raises(ConfigError) as caught:
+        read_config(file)
+    assert said in str(caught.value)
+
+
+def test_a_value_that_may_be_one_of_two_things_is_one_problem(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("task: {model: M, dataset: D}\nrolling: {trunc_days: -3}\n")
+    with pytest.raises(ConfigError) as caught:
+        read_config(file)
+    said = [line for line in str(caught.value).splitlines() if "trunc_days" in line]
+    assert len(said) == 1
+    assert "greater than or equal to 0, or 'auto', not -3" in said[0]

@@ -80,6 +80,9 @@ WRONG = {
     "field": ("$close/Ref", "$clsoe/Ref", "20:28", "has the field `$clsoe`"),
     "field of the label": ("Ref($close,-2)", "Ref($colse,-2)", "21:26", "has the field `$colse`"),
     "operator": ("Ref($close,5)", "Reff($close,5)", "20:28", "there is no operator `Reff`"),
+    "a window below zero": ("Ref($close,5)", "Mean($close,-3)", "20:28", "argument 2 of Mean is a window"),
+    "an expression without its end": ("Ref($close,5)-1", "Ref($close,5", "20:28", "ends where `)` was expected"),
+    "arguments too many": ("Ref($close,5)", "Ref($close,5,7)", "20:28", "argument"),
     "a feature of the future": ("Ref($close,5)", "Ref($close, -5)", "20:28", "reads 5 sessions ahead"),
     "group of a processor": ("fields_group: feature", "fields_group: lable", "22:69", "no column group `lable`"),
     "date": ("2015-06-12]", "2015-06-31]", "24:70", "2015-06-31"),
@@ -122,6 +125,15 @@ def test_a_bug_in_ones_own_code_is_shown_with_its_line_and_not_tried_again(file,
     said = capsys.readouterr().err
     assert "'NoneType' (mine.py:13, in scale: return pd.Series(1 + None, index=index))" in said
     assert "retry" not in said
+
+
+def test_what_to_do_about_a_failed_window_is_said_where_it_failed(file, capsys):
+    write(file, *MINE, ("[2015-04-20, 2015-06-12]", "[2015-04-20, 2015-05-15]"))
+    (file.parent / "mine.py").write_text(OWN.replace("return self.scale(dataset.inference_index(segment))", "pass"))
+    assert run(["roll", "c.yaml", "-j", "1"]) == 1
+    said = capsys.readouterr().err
+    assert "ModelError: Mine.predict returned None" in said
+    assert "hint: is its `return` missing?" in said.replace("\n", " ")
 
 
 def test_a_single_run_shows_it_too_and_keeps_the_traceback(file, capsys):

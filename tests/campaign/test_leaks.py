@@ -179,10 +179,22 @@ def test_a_processor_inside_another_handler_is_found():
         roll(handler={"data_loader": loader, "instruments": None}, rolling={"step": 10})
 
 
-@pytest.mark.parametrize("given", [True, ["label"], "label", {"lable": WHY}, {"label": ""}])
+@pytest.mark.parametrize("given", [True, ["label"], "label", {"lable": WHY}, {"label": ""}, {"label": "  "}])
 def test_a_leak_is_declared_by_its_kind_and_a_reason(given):
     with pytest.raises(ValueError, match="allow_leak"):
         config(allow_leak=given)
+
+
+def test_learning_from_sessions_after_test_is_refused_or_declared():
+    later = {"train": ("2020-03-16", "2020-04-10"), "test": ("2020-02-03", "2020-02-28")}
+    with pytest.raises(LookAheadError, match="`train` begins on 2020-03-16, after `test`, which begins on 2020-02-03"):
+        once(**later)
+    assert [leak.kind for leak in once(**later, allow_leak={"order": WHY}).leaks] == ["order"]
+
+
+def test_choosing_a_model_by_sessions_after_test_is_refused():
+    with pytest.raises(LookAheadError, match=r"`valid` begins on 2020-03-23, after `test`.*"):
+        once(test=("2020-03-02", "2020-03-20"), valid=("2020-03-23", "2020-04-10"))
 
 
 def test_labels_of_no_future_need_no_gap():

@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)  # fmt: skip
 
 from rollwright.campaign.checks.objects import ObjectCheck, check_task
 from rollwright.campaign.checks.placeholders import fill_task
@@ -32,6 +41,16 @@ __all__ = [
 QLIB_ANCHORS: Final = frozenset(("market", "benchmark", "data_handler_config", "port_analysis_config"))
 """What Qlib's workflows hold at their top for their aliases, and keep when a program has put the values in place."""
 MAX_SEED: Final = 2**53 - 1
+
+
+def _refuse_truth(value: object) -> object:
+    """Refuse true and false where a number belongs: Python would count them as 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("a number belongs here")
+    return value
+
+
+NUMBER: Final = BeforeValidator(_refuse_truth)
 
 
 class _Part(BaseModel):
@@ -97,29 +116,29 @@ class RollingConfig(_Part):
        and valid samples know prices of the test window. ``auto`` reads the label's expression and is never too small.
     """
 
-    step: Annotated[int, Field(gt=0)] = 40
+    step: Annotated[int, Field(gt=0), NUMBER] = 40
     rtype: Literal["expanding", "sliding"] = "expanding"
-    trunc_days: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
-    embargo: Annotated[int, Field(ge=0)] = 0
+    trunc_days: Annotated[int, Field(ge=0), NUMBER] | Literal["auto"] = "auto"
+    embargo: Annotated[int, Field(ge=0), NUMBER] = 0
     clip_last: bool = True
 
 
 class CollectConfig(_Part):
     """How much of the universe may be missing on a day before the campaign fails."""
 
-    max_missing_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    max_missing_share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), NUMBER] = 0.5
 
 
 class BacktestConfig(_Part):
     """The top-k drop-out back-test of the collected prediction; costs not given are those of the region."""
 
-    topk: Annotated[int, Field(gt=0)] = 50
-    n_drop: Annotated[int, Field(ge=0)] = 5
-    account: Annotated[float, Field(gt=0)] = 1e8
+    topk: Annotated[int, Field(gt=0), NUMBER] = 50
+    n_drop: Annotated[int, Field(ge=0), NUMBER] = 5
+    account: Annotated[float, Field(gt=0, allow_inf_nan=False), NUMBER] = 1e8
     benchmark: str = "mean"
-    open_cost: Annotated[float, Field(ge=0, lt=1)] | None = None
-    close_cost: Annotated[float, Field(ge=0, lt=1)] | None = None
-    min_cost: Annotated[float, Field(ge=0)] | None = None
+    open_cost: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), NUMBER] | None = None
+    close_cost: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), NUMBER] | None = None
+    min_cost: Annotated[float, Field(ge=0, allow_inf_nan=False), NUMBER] | None = None
 
 
 class ReportConfig(_Part):
@@ -127,7 +146,7 @@ class ReportConfig(_Part):
 
     title: str | None = None
     lang: Literal["en", "zh"] = "en"
-    groups: Annotated[int, Field(ge=2, le=20)] = 5
+    groups: Annotated[int, Field(ge=2, le=20), NUMBER] = 5
     notes: list[str] = []
 
 
@@ -147,7 +166,7 @@ class CampaignConfig(_Part):
     """One YAML: a task, how it rolls, and how its predictions are collected, back-tested and reported."""
 
     experiment_name: str | None = None
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED), NUMBER] = 0
     qlib_init: dict[str, Any] = {}
     sys: SysConfig = SysConfig()
     task: TaskConfig
@@ -155,7 +174,7 @@ class CampaignConfig(_Part):
     collect: CollectConfig = CollectConfig()
     backtest: BacktestConfig | None = None
     report: ReportConfig = ReportConfig()
-    allow_leak: dict[LeakKind, Annotated[str, Field(min_length=1)]] = {}
+    allow_leak: dict[LeakKind, Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]] = {}
 
     @field_validator("allow_leak", mode="before")
     @classmethod
@@ -221,7 +240,7 @@ def read_config(
     try:
         config = CampaignConfig.model_validate(data)
     except ValidationError as error:
-        problems = [_describe_problem(dict(problem), document) for problem in error.errors()] + problems
+        problems = _describe_problems(error, document) + problems
     problems += check_qlib_init(data.get("qlib_init"), document)
     if config is None or problems:
         raise combine_problems(path, problems)
@@ -262,6 +281,22 @@ def _check_task_section(
     trust = Trust(modules=tuple(trusted), folder=folder) if trusted is not None else None
     filled, said = fill_task(task, document)
     return task, problems + said + check_task(filled, ObjectCheck(document=document, trust=trust))
+
+
+def _describe_problems(error: ValidationError, document: YamlDocument) -> list[str]:
+    """Return a line for each value that is wrong; where it may be one of several things, what each of them needs."""
+    merged: dict[tuple[str | int, ...], dict[str, Any]] = {}
+    for found in error.errors():
+        problem: dict[str, Any] = dict(found)
+        keys = _find_keys(problem["loc"], document.data)
+        if keys in merged and problem["type"] == merged[keys]["type"] == "missing":
+            keys = problem["loc"]
+        if keys in merged:
+            other = str(problem["msg"]).removeprefix("Input should be ")
+            merged[keys]["msg"] = f"{merged[keys]['msg']}, or {other}"
+        else:
+            merged[keys] = problem
+    return [_describe_problem(problem, document) for problem in merged.values()]
 
 
 def _describe_problem(problem: dict[str, Any], document: YamlDocument) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 import pandas as pd
 
-from rollwright.analysis.health import EVERYTHING, HealthFinding, Severity
+from rollwright.analysis.health import EVERYTHING, SIGNAL, HealthFinding, Severity
 from rollwright.calendar.purge import purge_days
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.plan import CampaignPlan, Window
@@ -44,6 +44,8 @@ def examine_plan(plan: CampaignPlan, calendar: TradingCalendar) -> list[HealthFi
     if label is None:
         values = {"gap": plan.trunc_days}
         found.append(HealthFinding(kind="unknown_label_reach", severity="warning", values=values))
+    if label is not None and label.last <= 0:
+        found.append(HealthFinding(kind="known_label", severity="serious", metrics=SIGNAL))
     if label is None or label.horizon is None:
         found.append(HealthFinding(kind="unknown_label_horizon", severity="note", metrics=()))
     return found

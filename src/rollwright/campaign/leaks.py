@@ -15,10 +15,10 @@ from rollwright.tasks.purge import segment_pairs
 
 __all__ = ["LEAK_KINDS", "Leak", "LeakKind", "find_leaks", "refuse_leaks"]
 
-LeakKind: TypeAlias = Literal["label", "overlap", "processors"]
-LEAK_KINDS: Final[tuple[LeakKind, ...]] = ("label", "overlap", "processors")
-"""What can leak, as ``allow_leak`` names it: labels that read a later segment, segments that share sessions, processors
-that learn from what is judged."""
+LeakKind: TypeAlias = Literal["label", "overlap", "order", "processors"]
+LEAK_KINDS: Final[tuple[LeakKind, ...]] = ("label", "overlap", "order", "processors")
+"""What can leak, as ``allow_leak`` names it: labels that read a later segment, segments that share sessions, a model
+that learns from sessions after those it is judged on, processors that learn from what is judged."""
 
 SEGMENTS: Final = ("task", "dataset", "kwargs", "segments")
 HANDLER: Final = ("task", "dataset", "kwargs", "handler")
@@ -30,7 +30,7 @@ class Leak:
 
     Attributes
     ----------
-    kind : {"label", "overlap", "processors"}
+    kind : {"label", "overlap", "order", "processors"}
     message : str
         What leaks, with segments and sessions.
     hint : str
@@ -69,7 +69,7 @@ def find_leaks(
         What the configuration sets the gap between segments with.
     """
     reach = dataset.label_reach
-    found = list(_overlaps(segments, calendar))
+    found = [*_overlaps(segments, calendar), *_learnt_later(segments)]
     if reach is not None and reach.span:
         found += _label_leaks(segments, calendar, span=reach.span, what=reach.text, keys=gap_keys)
     return found + [leak for span in dataset.fit_ranges() for leak in _fit_leaks(span, segments)]
@@ -115,6 +115,22 @@ def _overlaps(segments: Mapping[str, Any], calendar: TradingCalendar) -> Iterato
                 hint=f"end `{one}` before `{other}` begins",
                 keys=(*SEGMENTS, other),
             )
+
+
+def _learnt_later(segments: Mapping[str, Any]) -> Iterator[Leak]:
+    """Yield the segments that a model learns from, or is chosen by, and that begin after what it is judged on."""
+    test = segments.get("test")
+    for role in ("train", "valid"):
+        begin = (segments.get(role) or (None,))[0]
+        if test is None or test[0] is None or begin is None or to_session(begin) <= to_session(test[0]):
+            continue
+        yield Leak(
+            kind="order",
+            message=f"`{role}` begins on {to_session(begin):%Y-%m-%d}, after `test`, which begins on "
+            f"{to_session(test[0]):%Y-%m-%d}: the model would know what came later",
+            hint=f"let `{role}` end before `test` begins",
+            keys=(*SEGMENTS, role),
+        )
 
 
 def _label_leaks(

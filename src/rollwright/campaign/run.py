@@ -21,7 +21,7 @@ from rollwright.config.placeholders import fill_paths
 from rollwright.core.atomic import write_text
 from rollwright.dataset.contract import check_dataset
 from rollwright.errors import PoolError, RecorderNotFoundError, RollwrightError, TaskFailedError
-from rollwright.pool.document import document_of_record, last_line
+from rollwright.pool.document import document_of_record, last_hint, last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import parse
 from rollwright.pool.stored_definition import is_readable
@@ -247,7 +247,8 @@ def _raise_failures(plan: CampaignPlan, submission: Submission, manager: TaskMan
         return
     others = len(names) - len(errors)
     kept = f"the other {others} of {plan.name} are finished and kept" if others else f"none of {plan.name} is finished"
-    hint = f"{kept}; mend the cause and give the same command"
+    said = [hint for _, error in errors if (hint := last_hint(error)) is not None]
+    hint = "; ".join([*list(dict.fromkeys(said))[:3], kept, "mend the cause and give the same command"])
     if file is not None:
         write_text(file, "\n".join(f"== window {name}\n{error.rstrip()}\n" for name, error in errors))
         hint += f"; the tracebacks are in {file}"

@@ -30,6 +30,12 @@ def last_line(error: str | None) -> str:
     return f"{said} ({_describe_frame(lines, own[-1])})" if own else said
 
 
+def last_hint(error: str | None) -> str | None:
+    """Return what the exception at the end of a traceback says to do; None when it says nothing of the kind."""
+    lines = [line.strip() for line in (error or "").splitlines() if line.strip()]
+    return lines[-1].removeprefix("hint: ") if lines and lines[-1].startswith("hint: ") else None
+
+
 _FRAME: Final = re.compile(r'  File "(?P<file>[^"]+)", line (?P<line>[0-9]+), in (?P<name>.+)')
 _OF_OTHERS: Final = re.compile(
     r"site-packages|dist-packages|/lib/python3|\\lib\\|[/\\]rollwright[/\\]|^<", re.IGNORECASE

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from rollwright.campaign.yaml.document import KeyPath, YamlDocument
-from rollwright.errors import RollwrightError, TaskFailedError
+from rollwright.errors import ExpressionError, RollwrightError, TaskFailedError
 
 __all__ = ["located", "put_place"]
 
@@ -20,7 +20,8 @@ def located(document: YamlDocument) -> Iterator[None]:
     """Give an error that leaves the block the file, line and column of the value it names, if one does.
 
     What a message puts into backquotes or quotes, and the dates in it, are looked for among the values of the task, the
-    first first: as a whole value, and else within one, as a field within an expression. The class, the exit code and
+    first first: as a whole value, and else within one, as a field within an expression. Of an expression that cannot be
+    read it is the expression. The class, the exit code and
     the hint of the error stay.
     """
     try:
@@ -28,7 +29,8 @@ def located(document: YamlDocument) -> Iterator[None]:
     except TaskFailedError:
         raise  # names windows
     except RollwrightError as error:
-        place = None if _is_located(error, document) else find_place(error.message, document)
+        named = f"`{error.expression}`" if isinstance(error, ExpressionError) else error.message
+        place = None if _is_located(error, document) else find_place(named, document)
         if place is not None:
             put_place(error, place)
         raise
