@@ -533,6 +533,12 @@ class TaskFailedError(RunError):
     def __init__(self, failures: Sequence[tuple[str, str]], *, hint: str | None = None) -> None:
         self.failures = tuple(failures)
         count = len(self.failures)
-        rows = "".join(f"\n  - task {task}: {error}" for task, error in self.failures[:20])
-        more = f"\n  … and {count - 20} more" if count > 20 else ""
+        alike: dict[str, list[str]] = {}  # one bug usually fails every task: it is told once
+        for task, error in self.failures:
+            alike.setdefault(error, []).append(task)
+        rows = "".join(
+            f"\n  - task {tasks[0]}{f' and {len(tasks) - 1} more' * (len(tasks) > 1)}: {error}"
+            for error, tasks in list(alike.items())[:20]
+        )
+        more = f"\n  … and {len(alike) - 20} more errors" if len(alike) > 20 else ""
         super().__init__(f"{count} task{'s' * (count != 1)} failed{rows}{more}", hint=hint)

@@ -194,8 +194,11 @@ def test_a_run_is_named_by_id_fingerprint_window_or_experiment(project):
     for what in (recorder.id, recorder.id[:6], tags["fingerprint"][:10], "2020-01-06..2020-02-28"):
         assert find_run(what, settings).recorder == recorder
     assert find_run("exp/2020-01-13..2020-02-28", settings).recorder == other
-    with pytest.raises(ConfigError, match="names 2 tasks"):
+    with pytest.raises(ConfigError, match="names 2 tasks") as caught:
         find_run("exp", settings)
+    assert "as it stands here" in (caught.value.hint or "")
+    names = [line.split()[0] for line in str(caught.value).splitlines() if line.startswith("  exp/")]
+    assert {find_run(name, settings).recorder for name in names} == {recorder, other}
     with pytest.raises(RecorderNotFoundError, match="did you mean `2020-01-06"):
         find_run("2020-01-07..2020-02-28", settings)
     with pytest.raises(RecorderNotFoundError, match="is named by"):
@@ -236,6 +239,15 @@ def test_a_run_without_provenance_is_shown_and_replayed_all_the_same(project, ca
     install(load_settings(start=project).with_values({"trust.folder": str(project / "own")}, origin="test"))
     assert run(["show", recorder.id]) == 0
     assert "not recorded" in capsys.readouterr().err
+
+
+def test_a_failed_run_says_where_its_error_stands(project, capsys):
+    install(load_settings(start=project))
+    with pytest.raises(ValueError, match="no price"), R.start(experiment_name="broken"):
+        raise ValueError("no price")
+    (recorder,) = R.list_recorders(experiment_name="broken").values()
+    assert run(["show", recorder.id]) == 0
+    assert "rollwright pool tasks POOL" in capsys.readouterr().err
 
 
 def poison(run, **changes):

@@ -138,6 +138,18 @@ def test_failed_windows_are_told_in_order_of_their_names_not_of_their_tasks(mana
     assert [name for name, _ in caught.value.failures] == ["a", "b", "c", "d"]
 
 
+def test_an_error_that_all_windows_share_is_told_once(manager):
+    planned = plan_of("a", "b", "c", "d")
+    submission = submit(planned, manager)
+    for error in ("ValueError: no", "KeyError: x", "ValueError: no", "ValueError: no"):
+        manager.mark_failed(manager.fetch_task(), error)
+    with pytest.raises(TaskFailedError) as caught:
+        finish(planned, submission, manager)
+    told = str(caught.value)
+    assert told.startswith("4 tasks failed\n  - task a and 2 more: ValueError: no\n  - task b: KeyError: x")
+    assert told.count("ValueError") == 1
+
+
 @pytest.mark.parametrize(("jobs", "slots"), [(1, 1), (2, 2), (9, 3)])
 def test_there_are_no_more_slots_than_windows_to_train(manager, monkeypatch, jobs, slots):
     asked = []

@@ -87,6 +87,8 @@ def _show_story(story: RunDetails) -> None:
     for name, value in _collect_facts(story.run).items():
         if value is not None:
             print_text(f"{name:<12} {value}")
+    if story.run.recorder.status == story.run.recorder.STATUS_FA:
+        stderr.print("why it failed stands with its task: `rollwright pool tasks POOL`, where POOL is one of `pool ls`")
     for name, number in sorted(story.metrics.items()):
         print_text(f"{'metric':<12} {name} {number:.6g}")
     for ref in story.artifacts:
