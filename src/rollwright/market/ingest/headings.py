@@ -35,7 +35,7 @@ FIELD_NAMES: Final[Mapping[str, str]] = {
     "最高价": "high", "最低": "low", "最低价": "low", "均价": "vwap", "成交均价": "vwap", "成交量": "volume",
     "成交额": "amount", "成交金额": "amount", "换手率": "turnover", "turnover": "turnover", "振幅": "amplitude",
     "涨跌幅": "pct_chg", "涨跌": "chg", "涨跌额": "chg", "昨收": "pre_close", "昨收价": "pre_close",
-    "前收盘": "pre_close", "前收盘价": "pre_close",
+    "前收盘": "pre_close", "前收盘价": "pre_close", "close/last": "close", "vol.": "volume", "total_turnover": "amount",
 }  # fmt: skip
 # What a unit in a heading multiplies with to give shares, yuan or whatever the currency is; a percentage stays one.
 _UNITS: Final[Mapping[str, float]] = {

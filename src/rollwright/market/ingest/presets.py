@@ -6,11 +6,11 @@ symbols, and whether its prices are raw. What a preset assumes is told when it i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["PRESETS", "Preset"]
+__all__ = ["PRESETS", "Preset", "guess_preset"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,10 @@ class Preset:
         Whether a symbol of six digits alone is a Chinese share, whose exchange its first digits tell.
     adjust : bool
         Whether prices are raw, and a factor or ``Adj Close`` beside them adjusts them.
+    own_days : bool
+        Whether a midnight with an offset names the day of its exchange.
+    marks : frozenset of str
+        Lower-case headings that together are this source's alone.
     says : str
         What is assumed, in one sentence.
     """
@@ -44,6 +48,8 @@ class Preset:
     qlib_symbols: bool = False
     boards: bool = False
     adjust: bool = False
+    own_days: bool = False
+    marks: frozenset[str] = frozenset()
     says: str = ""
 
 
@@ -55,6 +61,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
         drop=("capital gains",),
         qlib_symbols=True,
         adjust=True,
+        own_days=True,
         says="prices are adjusted for splits only, and are adjusted here by Adj Close; volumes are shares",
     ),
     "tushare": Preset(
@@ -66,6 +73,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
         qlib_symbols=True,
         boards=True,
         adjust=True,
+        marks=frozenset(("ts_code", "trade_date", "vol")),
         says="daily vol is lots of 100 shares and amount thousands of yuan; pct_chg is percent and becomes change; "
         "prices are raw, and are adjusted here where adj_factor is joined",
     ),
@@ -75,6 +83,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
         drop=("涨跌额",),
         qlib_symbols=True,
         boards=True,
+        marks=frozenset(("日期", "开盘", "收盘", "涨跌额")),
         says="成交量 is lots of 100 shares; 涨跌幅 is percent and becomes change; a code of six digits is a share; "
         "prices are as they were asked for (adjust=\"\", qfq or hfq), which the file does not tell",
     ),
@@ -83,6 +92,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
         scales={"pctchg": _PERCENT},
         drop=("preclose", "adjustflag"),
         qlib_symbols=True,
+        marks=frozenset(("preclose", "pctchg")),
         says="volume is shares and amount yuan; pctChg is percent and becomes change; prices are as adjustflag says",
     ),
     "wind": Preset(
@@ -101,3 +111,9 @@ PRESETS: Final[Mapping[str, Preset]] = {
         says="volume is shares and money yuan; prices and volumes are adjusted as get_price does by default (fq='pre')",
     ),
 }  # fmt: skip
+
+
+def guess_preset(columns: Iterable[str]) -> str | None:
+    """Return the preset whose headings a table has; None when they are nobody's in particular."""
+    lowered = {column.strip().lower() for column in columns}
+    return next((name for name, preset in PRESETS.items() if preset.marks and preset.marks <= lowered), None)

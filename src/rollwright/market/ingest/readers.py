@@ -33,7 +33,9 @@ from rollwright.market.ingest.headings import (
     read_headings,
     role_names,
 )
+from rollwright.market.ingest.numbers import find_decimal_sign, read_numbers
 from rollwright.market.ingest.options import ReadOptions
+from rollwright.market.ingest.presets import PRESETS, guess_preset
 from rollwright.market.ingest.sessions import holds_dates, read_sessions
 from rollwright.market.ingest.symbols import describe_rewritten, read_codes
 from rollwright.market.ingest.text_file import TEXT_SUFFIXES, read_text_table
@@ -121,19 +123,27 @@ class _Piece:
     headings: Headings
     code: str | None  # of all rows, where there is no symbol column
     first_row: int  # the number a reader of the source gives to row 0
+    decimal: str | None  # the sign before the decimals of numbers that are text
     notes: tuple[str, ...]
 
 
 def _from_folder(folder: Path, options: ReadOptions) -> list[_Piece]:
     found = [path for path in sorted(folder.iterdir()) if _kind(path)]
     files = [path for path in found if not path.name.startswith(".")]
+    deeper = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/**/*")) if _kind(path)]
     if not files:
-        raise DataNotFoundError(folder, "it holds no CSV or Parquet files")
+        raise DataNotFoundError(
+            folder, f"it holds no CSV or Parquet files{' itself' if deeper else ''}",
+            hint=f"there are {len(deeper)} in folders beneath it, as {deeper[0]}: give the folder they lie in"
+            if deeper else None,
+        )  # fmt: skip
     pieces = [_from_file(path, options, alone=False) for path in files]
     hidden = [path.name for path in found if path.name.startswith(".") and not path.name.startswith("._")]
-    if hidden:
-        note = f"hidden files were not read: {', '.join(hidden[:5])}"
-        pieces[0] = replace(pieces[0], notes=(*pieces[0].notes, note))
+    for what, names in (("hidden files", hidden), ("files in folders beneath", deeper)):
+        if names:
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            note = f"{what} were not read: {', '.join(names[:5])}{more}"
+            pieces[0] = replace(pieces[0], notes=(*pieces[0].notes, note))
     return pieces
 
 
@@ -147,13 +157,17 @@ def _kind(path: Path) -> str:
 def _from_file(path: Path, options: ReadOptions, *, alone: bool) -> _Piece:
     kind = _kind(path)
     if not kind:
-        raise DataError(f"{path} is neither CSV nor Parquet by its name", hint="rename it to .csv or .parquet")
+        raise DataError(
+            f"{path} is neither CSV nor Parquet by its name",
+            hint="if it is one, rename it to .csv or .parquet; if pandas reads it, give the frame: "
+            "import_market(pandas.read_excel(…), out)",
+        )
     notes: tuple[str, ...] = ()
-    first_row = 0
+    first_row, decimal = 0, None
     try:
         if kind == "csv":
             table = read_text_table(path, encoding=options.encoding, as_text=role_names(options))
-            frame, first_row, notes = table.frame, table.first_row, table.notes
+            frame, first_row, decimal, notes = table.frame, table.first_row, table.decimal, table.notes
         else:
             frame = read_table(path)
     except RollwrightError:
@@ -164,7 +178,9 @@ def _from_file(path: Path, options: ReadOptions, *, alone: bool) -> _Piece:
     for suffix in (*TEXT_SUFFIXES, *_PARQUET_SUFFIXES):
         stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) else stem
     code = code_of_folder(stem)
-    piece = _piece(frame, options, str(path), code, first_row=first_row, notes=notes)
+    if not len(frame) and not alone:
+        notes = (*notes, "there are no rows in it")
+    piece = _piece(frame, options, str(path), code, first_row=first_row, decimal=decimal, notes=notes)
     if alone and piece.headings.symbol is None and options.symbol is None:
         piece = replace(piece, notes=(*piece.notes, f"no symbol column: the rows are `{code}`, after the file's name"))
     return piece
@@ -176,6 +192,7 @@ def _piece(
     where: str,
     code: str | None,
     first_row: int = 0,
+    decimal: str | None = None,
     notes: tuple[str, ...] = (),
 ) -> _Piece:
     if isinstance(frame.columns, pd.MultiIndex):
@@ -188,7 +205,7 @@ def _piece(
     if twins:
         raise DataError(f"{where} has the column `{twins[0]}` twice")
     if options.wide is not None:
-        frame = from_wide(frame, options, where)
+        frame = from_wide(frame, options, where, decimal)
         columns = list(frame.columns)
     headings = read_headings(columns, options, where)
     headings, found = _find_in_unnamed(frame, headings)
@@ -204,9 +221,12 @@ def _piece(
         if code is None:
             raise lacks_column(where, "symbol", SYMBOL_NAMES[0], columns)
     frame, cut = _without_foot(frame, headings)
+    if code is None and decimal is None:  # a frame, which shows the sign as a file does
+        texts = [frame[item.column] for item in headings.fields if _is_text(frame[item.column])]
+        decimal = find_decimal_sign(texts, delimiter=None)
     return _Piece(
         where=where, frame=frame, headings=headings, code=options.symbol or code, first_row=first_row,
-        notes=(*notes, *found, *cut),
+        decimal=decimal, notes=(*notes, *found, *cut),
     )  # fmt: skip
 
 
@@ -238,7 +258,7 @@ def _find_in_unnamed(frame: pd.DataFrame, headings: Headings) -> tuple[Headings,
 
 
 def _holds_symbols(column: pd.Series) -> bool:
-    if not (isinstance(column.dtype, pd.StringDtype) or column.dtype == object) or not len(column):
+    if not _is_text(column) or not len(column):
         return False
     unique = [text for text in column.drop_duplicates() if isinstance(text, str)]
     return bool(unique) and not any(text.isdigit() and len(text) != 6 for text in unique)
@@ -273,7 +293,7 @@ def _join(pieces: list[_Piece], options: ReadOptions) -> Rows:
     stamps = np.concatenate(sessions)
     if not len(stamps):
         raise DataError("there are no rows", hint="the source holds a header at most")
-    values, infinite, texts = _gather_values(pieces)
+    values, infinite, texts, percentages = _gather_values(pieces)
     if not values:
         raise DataError("there is no column of numbers", hint="prices and volumes are expected beside symbol and date")
     unfit = {name for piece in pieces for name in piece.headings.left_out}
@@ -282,8 +302,9 @@ def _join(pieces: list[_Piece], options: ReadOptions) -> Rows:
         *([f"preset {options.preset}: {options.layout.says}"] if options.preset else []),
         *_gather_notes(pieces),
         *([describe_rewritten(rewritten)] if rewritten else []),
-        *_describe_scales(pieces),
+        *_describe_scales(pieces, percentages),
         *said,
+        *_suggest_preset(pieces, options),
     ]
     return _sort(np.concatenate(symbols), stamps, values, tuple(sorted(texts | unfit)), tuple(notes), infinite)
 
@@ -299,29 +320,48 @@ def _gather_notes(pieces: list[_Piece]) -> list[str]:
     ]
 
 
-def _gather_values(pieces: list[_Piece]) -> tuple[dict[str, NDArray[np.float32]], int, set[str]]:
-    """Return the values of each field, how many are infinite, and the columns of text."""
+def _gather_values(pieces: list[_Piece]) -> tuple[dict[str, NDArray[np.float32]], int, set[str], set[str]]:
+    """Return the values of each field, how many are infinite, the columns of text and those of percentages."""
     fields = [{item.field: item for item in piece.headings.fields} for piece in pieces]
     values: dict[str, NDArray[np.float32]] = {}
     texts: set[str] = set()
+    percentages: set[str] = set()
     infinite = 0
     for name in sorted({name for own in fields for name in own}):
         parts: list[NDArray[np.float32]] = []
         for piece, own in zip(pieces, fields, strict=True):
-            part, infinities = _numbers(piece, own.get(name))
+            part, infinities, is_percent = _numbers(piece, own.get(name))
             if part is None:
                 texts.add(name)
                 break
             parts.append(part)
             infinite += infinities
+            percentages.update({own[name].column} if is_percent else ())
         else:
             values[name] = np.concatenate(parts)
-    return values, infinite, texts
+    return values, infinite, texts, percentages
 
 
-def _describe_scales(pieces: list[_Piece]) -> list[str]:
+def _describe_scales(pieces: list[_Piece], percentages: set[str]) -> list[str]:
     scaled = {(item.column, item.field, item.scale) for piece in pieces for item in piece.headings.fields}
-    return [f"`{column}` times {scale:g} is {name}" for column, name, scale in sorted(scaled) if scale != 1]
+    return [
+        *(f"`{column}` is in percent, and 1% was stored as 0.01" for column in sorted(percentages)),
+        *(
+            f"`{column}` times {scale:g} is {name}" for column, name, scale in sorted(scaled)
+            if scale != 1 and column not in percentages
+        ),
+    ]  # fmt: skip
+
+
+def _suggest_preset(pieces: list[_Piece], options: ReadOptions) -> list[str]:
+    """Name the preset that the headings are known from, when none was given: what it would assume is not assumed."""
+    if options.preset is not None:
+        return []
+    names = {guess_preset(piece.frame.columns) for piece in pieces} - {None}
+    return [
+        f"the headings are those of {name}, and nothing was assumed of it; with --preset {name}: {PRESETS[name].says}"
+        for name in sorted(filter(None, names))
+    ]
 
 
 def _codes(piece: _Piece, options: ReadOptions) -> tuple[NDArray[np.object_], dict[str, str]]:
@@ -335,32 +375,53 @@ def _codes(piece: _Piece, options: ReadOptions) -> tuple[NDArray[np.object_], di
     return np.repeat(codes, len(piece.frame)), changed
 
 
-def _numbers(piece: _Piece, item: FieldColumn | None) -> tuple[NDArray[np.float32] | None, int]:
-    """Return a field's values and how many are infinite; None for a column of text that is no known field."""
+def _numbers(piece: _Piece, item: FieldColumn | None) -> tuple[NDArray[np.float32] | None, int, bool]:
+    """Return a field's values, how many are infinite, and whether they are percentages.
+
+    There are no values in a column of text that is no known field.
+    """
     if item is None:
-        return np.full(len(piece.frame), np.nan, np.float32), 0
+        return np.full(len(piece.frame), np.nan, np.float32), 0, False
     name, column = item.field, piece.frame[item.column]
-    if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
-        if not (isinstance(column.dtype, pd.StringDtype) or column.dtype == object):
-            if name not in _MUST_BE_NUMBERS:
-                return None, 0
-            raise DataError(f"{piece.where}: {name} holds {column.dtype}, not numbers")
-        converted = pd.to_numeric(column, errors="coerce")
-        wrong = np.flatnonzero(converted.isna() & column.notna())
-        if len(wrong):
-            if name not in _MUST_BE_NUMBERS:
-                return None, 0
-            text = column.iloc[int(wrong[0])]
-            raise DataError(f"{piece.where}, row {wrong[0] + piece.first_row}: {name} is {text!r}, not a number")
-        column = converted
-    wide = column.to_numpy(dtype=np.float64, na_value=np.nan) * item.scale
+    is_known = name in _MUST_BE_NUMBERS
+    scale: float | NDArray[np.float64] = item.scale
+    is_percent = False
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+        wide = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    elif _is_text(column):
+        wide, wrong, percent = read_numbers(column, decimal=piece.decimal, with_units=is_known)
+        is_percent = bool(percent.any())
+        wrong |= is_percent & ~percent & ~np.isnan(wide) & (wide != 0)  # a ratio among percentages, or the other way
+        if wrong.any():
+            if not is_known:
+                return None, 0, False
+            raise _no_number(piece, name, column, int(np.flatnonzero(wrong)[0]))
+        scale = np.where(percent, 1.0, item.scale)
+    elif is_known:
+        raise DataError(f"{piece.where}: {name} holds {column.dtype}, not numbers")
+    else:
+        return None, 0, False
+    wide = wide * scale
     with np.errstate(over="ignore"):
         values = wide.astype(np.float32)
     lost = np.flatnonzero(np.isinf(values) & np.isfinite(wide))
     if len(lost):
         at = int(lost[0])
         raise DataError(f"{piece.where}, row {at + piece.first_row}: {name} is {wide[at]}, beyond float32")
-    return values, int(np.isinf(values).sum())
+    return values, int(np.isinf(values).sum()), is_percent
+
+
+def _is_text(column: pd.Series) -> bool:
+    return isinstance(column.dtype, pd.StringDtype) or column.dtype == object
+
+
+def _no_number(piece: _Piece, name: str, column: pd.Series, at: int) -> DataError:
+    value = column.iloc[at]
+    text = value if isinstance(value, str) else str(value)
+    hint = None
+    if piece.decimal is None and "," in text:
+        hint = "whether its comma stands before decimals or between thousands is not shown: write numbers as 1234.5"
+    return DataError(f"{piece.where}, row {at + piece.first_row}: {name} is {text!r}, not a number", hint=hint)
 
 
 _MUST_BE_NUMBERS: Final = frozenset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from rollwright.market.ingest.options import ReadOptions
 __all__ = ["holds_dates", "read_sessions"]
 
 _DAY: Final = np.timedelta64(86_400_000_000, "us")
+_OFFSET: Final = re.compile(r" ?(Z|z|UTC|GMT|[+-]\d\d:?(\d\d)?)$")
 _ANY_DAY: Final = "2000-01-01"
 # How many digits a time of day has by its largest number: HHMM, HHMMSS, HHMMSS and milliseconds.
 _TIME_DIGITS: Final = ((2359, 4), (235_959, 6), (235_959_999, 9))
@@ -47,7 +49,9 @@ def read_sessions(
     wrong = np.flatnonzero(np.isnat(column.clock))
     if len(wrong):
         raise _no_date(texts[wrong[0]], f"{where}, row {wrong[0] + first_row}")
-    clock = _to_market(column, texts, dates, options, where, first_row)
+    clock = _own_days(column, texts, dates, options)
+    if clock is None:
+        clock = _to_market(column, texts, dates, options, where, first_row)
     if options.intraday:
         clock = _with_times(clock, column, texts, times, where, first_row)
     seconds = clock.astype("datetime64[s]")
@@ -57,7 +61,8 @@ def read_sessions(
     if not options.intraday and len(timed):
         raise DataError(
             f"{where}, row {timed[0] + first_row}: {seconds[timed[0]]} has a time of day in daily data",
-            hint="import intraday data with --freq, as --freq 5min",
+            hint="import intraday data with --freq, as --freq 5min; of daily bars that bear the time of their close, "
+            "leave the time out of the column",
         )
     return seconds
 
@@ -102,6 +107,20 @@ def _to_texts(column: pd.Series, where: str) -> NDArray[np.object_]:
             raise DataError(f"{where}: the date column holds {column.dtype}, not dates")
         column = column.map(lambda value: "" if pd.isna(value) else str(int(value)))
     return np.array(["" if value is None else str(value) for value in column.to_numpy(dtype=object)], dtype=object)
+
+
+def _own_days(
+    column: DateColumn, texts: NDArray[np.object_], dates: pd.Series, options: ReadOptions
+) -> NDArray[np.datetime64] | None:
+    """Return the days that midnights name in the zones they show, of a source that writes days so; else None."""
+    if not (options.layout.own_days and options.timezone is None and not options.intraday and column.zoned.all()):
+        return None
+    if getattr(dates.dtype, "tz", None) is not None:
+        local = pd.DatetimeIndex(dates).tz_localize(None).to_numpy().astype("datetime64[us]")
+    else:
+        local = parse_dates([_OFFSET.sub("", text) for text in texts]).clock
+    at_midnight = bool((local.astype("datetime64[D]") == local).all()) and len(local) > 0
+    return local if at_midnight else None
 
 
 def _to_market(

@@ -12,6 +12,7 @@ from rollwright.calendar.date_text import parse_dates
 from rollwright.errors import DataError
 from rollwright.market.folder.layout import check_field
 from rollwright.market.ingest.headings import DATE_NAMES, SYMBOL_NAMES, find_column, is_unnamed, lacks_column
+from rollwright.market.ingest.numbers import read_numbers
 from rollwright.market.ingest.options import ReadOptions
 
 __all__ = ["from_wide", "looks_wide"]
@@ -24,7 +25,7 @@ def looks_wide(columns: Sequence[str], is_known: Callable[[str], bool]) -> bool:
     return len(columns) >= _FEW and not any(is_known(column) for column in columns)
 
 
-def from_wide(frame: pd.DataFrame, options: ReadOptions, where: str) -> pd.DataFrame:
+def from_wide(frame: pd.DataFrame, options: ReadOptions, where: str, decimal: str | None = None) -> pd.DataFrame:
     """Return a row for each instrument and date that has a value, in the columns symbol, date and the field.
 
     Raises
@@ -42,7 +43,7 @@ def from_wide(frame: pd.DataFrame, options: ReadOptions, where: str) -> pd.DataF
         key = symbol or first or next((column for column in columns if column not in days), None)
         if key is None:
             raise lacks_column(where, "symbol", SYMBOL_NAMES[0], columns)
-        long = _melt(frame, key, days, name)
+        long = _melt(frame, key, days, name, decimal)
         return long.rename(columns={"across": "date", key: "symbol"})
     key = date or first
     if key is None:
@@ -50,16 +51,18 @@ def from_wide(frame: pd.DataFrame, options: ReadOptions, where: str) -> pd.DataF
     codes = [column for column in columns if column != key]
     if not codes:
         raise DataError(f"{where} has no column beside `{key}`", hint="--wide reads a column for each instrument")
-    return _melt(frame, key, codes, name).rename(columns={"across": "symbol", key: "date"})
+    return _melt(frame, key, codes, name, decimal).rename(columns={"across": "symbol", key: "date"})
 
 
-def _melt(frame: pd.DataFrame, key: str, across: Sequence[str], name: str) -> pd.DataFrame:
-    values = np.column_stack([pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64) for column in across])
-    for place, column in enumerate(across):
-        lost = np.flatnonzero(np.isnan(values[:, place]) & frame[column].notna().to_numpy())
-        if len(lost):
-            text = frame[column].iloc[int(lost[0])]
+def _melt(frame: pd.DataFrame, key: str, across: Sequence[str], name: str, decimal: str | None) -> pd.DataFrame:
+    parts = []
+    for column in across:
+        part, wrong, _ = read_numbers(frame[column], decimal=decimal, with_units=False)
+        if wrong.any():
+            text = frame[column].iloc[int(np.flatnonzero(wrong)[0])]
             raise DataError(f"column `{column}`: {text!r} is not a number", hint="leave a column out with --drop")
+        parts.append(part)
+    values = np.column_stack(parts)
     rows, columns = np.nonzero(~np.isnan(values))
     return pd.DataFrame(
         {
