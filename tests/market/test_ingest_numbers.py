@@ -162,3 +162,19 @@ def test_headings_of_a_known_source_are_told_when_no_preset_is_given(tmp_path):
     text = "ts_code,trade_date,close,change,vol\n000001.SZ,20240103,9.2,-0.01,7\n"
     assert any("--preset tushare" in note for note in read(tmp_path, text).notes)
     assert not any("--preset" in note for note in read(tmp_path, text, preset="tushare").notes)
+
+
+def test_frames_as_pandas_has_them_are_read(tmp_path):
+    flat = pd.DataFrame({"instrument": "A", "datetime": pd.to_datetime(list(DAYS)), "$close": [1.0, 2.0]})
+    grouped = pd.concat({"feature": flat.set_index(["datetime", "instrument"])}, axis=1)
+    assert read_rows(grouped).codes == ("A",)
+    unnamed = flat.drop(columns="instrument").set_index("datetime").rename_axis(None)
+    assert len(read_rows(unnamed, ReadOptions(symbol="A"))) == 2
+    lists = read_rows(flat.assign(x=[[1], [2]]))
+    assert lists.skipped == ("x",)
+
+
+@pytest.mark.parametrize("source", [None, {"A": 1}, [1], pd.Series([1.0])], ids=["None", "dict", "list", "Series"])
+def test_what_is_no_frame_and_no_path_is_refused(source):
+    with pytest.raises(DataError, match="no source of rows"):
+        read_rows(source)

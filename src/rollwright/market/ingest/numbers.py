@@ -43,8 +43,8 @@ def find_decimal_sign(columns: Iterable[pd.Series], *, delimiter: str | None) ->
     shown = {
         sign
         for column in columns
-        for text in column.dropna().unique()
-        if isinstance(text, str) and (match := _SHAPE.fullmatch(text.strip()))
+        for text in {value for value in column if isinstance(value, str)}
+        if (match := _SHAPE.fullmatch(text.strip()))
         for sign, sure in _SURE.items()
         if sure.fullmatch(match["digits"])
     }
@@ -75,21 +75,20 @@ def read_numbers(
     percent : ndarray of bool
         Where there is a percent sign.
     """
-    plain = pd.to_numeric(column, errors="coerce") if decimal != "," else pd.Series(np.nan, column.index)
+    texts = column.map(lambda value: isinstance(value, str)) if decimal == "," else None
+    plain = pd.to_numeric(column if texts is None else column.mask(texts.astype(bool)), errors="coerce")
     values = np.array(plain.to_numpy(dtype=np.float64, na_value=np.nan))
     wrong: NDArray[np.bool_] = np.isnan(values) & column.notna().to_numpy(dtype=bool)
     percent = np.zeros(len(values), bool)
-    places, unique = pd.factorize(column.to_numpy(dtype=object)[wrong])
-    read = [_read(text, decimal, with_units=with_units) if isinstance(text, str) else _no_text(text) for text in unique]
+    given = column.to_numpy(dtype=object)
     rows = np.flatnonzero(wrong)
+    rows = rows[np.array([isinstance(value, str) for value in given[rows]], bool)]
+    places, unique = pd.factorize(given[rows])
+    read = [_read(text, decimal, with_units=with_units) for text in unique]
     values[rows] = np.array([value for value, _ in read], np.float64)[places]
     percent[rows] = np.array([is_percent for _, is_percent in read], bool)[places]
     wrong[rows] = np.isnan(values[rows])
     return values, wrong, percent
-
-
-def _no_text(value: object) -> tuple[float, bool]:
-    return (float(value), False) if isinstance(value, int | float) and not isinstance(value, bool) else (np.nan, False)
 
 
 def _read(text: str, decimal: str | None, *, with_units: bool) -> tuple[float, bool]:

@@ -104,6 +104,12 @@ def read_rows(source: pd.DataFrame | Path | str, options: ReadOptions | None = N
         When a row cannot be taken as it stands; nothing is dropped or repaired.
     """
     chosen = options if options is not None else ReadOptions()
+    if not isinstance(source, pd.DataFrame | Path | str):
+        raise DataError(
+            f"a {type(source).__name__} is no source of rows",
+            hint="give a pandas DataFrame or a path; a Series as `series.to_frame(field)`, frames of several "
+            "instruments as `pandas.concat(frames, names=['symbol', 'date'])`",
+        )
     if isinstance(source, pd.DataFrame):
         pieces = [_piece(source, chosen, "the frame", None)]
     else:
@@ -197,8 +203,7 @@ def _piece(
 ) -> _Piece:
     if isinstance(frame.columns, pd.MultiIndex):
         frame = _flatten(frame)
-    if any(name is not None for name in frame.index.names):
-        frame = frame.reset_index()
+    frame = _with_index(frame)
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
     columns = list(frame.columns)
     twins = sorted({column for column in columns if columns.count(column) > 1})
@@ -230,9 +235,21 @@ def _piece(
     )  # fmt: skip
 
 
+def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose index is among its columns; one of dates without a name is the date."""
+    if isinstance(frame.index, pd.DatetimeIndex) and frame.index.name is None:
+        frame = frame.rename_axis("date")
+    return frame.reset_index() if any(name is not None for name in frame.index.names) else frame
+
+
 def _flatten(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame of several levels of columns with one: fields, the tickers that yfinance has beneath as rows."""
+    """Return a frame of several levels of columns with one: fields, the tickers that yfinance has beneath as rows.
+
+    A frame whose index has the symbols, as Qlib's, has groups of fields above them.
+    """
     levels = frame.columns.nlevels
+    if any(str(name).lower() in SYMBOL_NAMES for name in frame.index.names):
+        return frame.droplevel(list(range(levels - 1)), axis=1)
     fields = [all(is_known_field(str(name)) for name in frame.columns.unique(level)) for level in range(levels)]
     if levels == 2 and any(fields) and not all(fields):
         tickers = fields.index(False)
