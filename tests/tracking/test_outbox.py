@@ -151,7 +151,7 @@ class TestAway:
             lambda: R.get_recorder(experiment_name="e", recorder_name="x"),
             lambda: R.search_records([recorder.experiment_id]),
             R.list_experiments,
-            lambda: R.get_exp(experiment_name="never-seen"),
+            lambda: R.get_exp(experiment_name="never-seen", create=False),
             lambda: R.delete_recorder(recorder_id=recorder.id),
             lambda: R.delete_exp(experiment_name="e"),
             lambda: R.get_recorder(recorder_id="0" * 32),
@@ -164,7 +164,7 @@ class TestAway:
         server.start()
         sync_tracking()
         assert R.get_recorder(recorder_id=recorder.id).status == "FINISHED"
-        with pytest.raises(RecorderNotFoundError, match=r"does not know run 0{32}"):
+        with pytest.raises(RecorderNotFoundError, match=r"no recorder 0{32}"):
             R.get_recorder(recorder_id="0" * 32)
 
     def test_a_parameter_that_changes_is_refused_at_once(self, server, project):
