@@ -42,7 +42,10 @@ class Backoff:
 DEFAULT_BACKOFF: Final = Backoff()
 
 
-_MISTAKES: Final = (AttributeError, ImportError, NameError, NotImplementedError, SyntaxError, TypeError)
+_MISTAKES: Final = (
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, NotImplementedError,
+    SyntaxError, TypeError,
+)  # fmt: skip
 """What a program is wrong about: the next attempt would raise it in the same line."""
 
 
