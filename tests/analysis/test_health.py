@@ -173,6 +173,7 @@ def test_the_words_of_a_kind_use_the_same_values_in_both_languages(kind):
     assert not chinese.message.isascii()
     assert bool(english.hint) == bool(chinese.hint)
     assert not english.message.endswith(".")
+    assert not english.hint.endswith((".", "?"))  # the report puts a full stop behind it
 
 
 def test_a_kind_of_a_later_version_is_shown_by_its_key_and_values():
