@@ -21,7 +21,7 @@ def test_the_page_on_features_runs(tmp_path: Path) -> None:
         [sys.executable, "-m", "rollwright", *shlex.split(line.removeprefix("$ rollwright "))] for line in lines
     ]
     assert len(commands) == 3
-    assert script.count("assert") == 5
+    assert script.count("assert") == 6
     for command in (commands[0], [sys.executable, "page.py"], *commands[1:]):
         done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
