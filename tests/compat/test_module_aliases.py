@@ -74,6 +74,12 @@ def test_every_alias_leads_somewhere():
         assert dir(importlib.import_module(f"rollwright{module.removeprefix('qlib')}"))
 
 
+def test_a_star_imports_what_the_module_offers():
+    found: dict[str, object] = {}
+    exec("from rollwright.data.dataset.processor import *", found)
+    assert {"Fillna", "CSRankNorm", "DropnaLabel"} <= set(found)
+
+
 def test_what_is_not_here_is_an_import_error():
     with pytest.raises(ImportError):
         importlib.import_module("rollwright.workflow.online.manager")

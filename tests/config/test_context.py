@@ -121,6 +121,16 @@ def test_every_name_of_qlib_leads_to_a_setting():
     assert set(QLIB_NAMES.values()) <= set(known_names())
 
 
+def test_c_can_be_asked_which_names_it_has():
+    assert "region" in C
+    assert "mongo" in C
+    assert "dpm" not in C
+    assert (C.get("region"), C.get("dpm"), C.get("dpm", 1)) == (C.region, None, 1)
+    assert "data.region" in list(C)
+    with pytest.raises(TypeError, match="assignment"):
+        C["mongo"]["task_db_name"] = "lost"
+
+
 def test_c_reads_and_writes_by_qlib_s_names():
     C.region = "us"
     C["kernels"] = 2

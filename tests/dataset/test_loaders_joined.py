@@ -13,8 +13,9 @@ from rollwright import DataHandler, DataHandlerLP, DatasetH, init
 from rollwright.config.construct import init_instance_by_config
 from rollwright.dataset.codec import DatasetCodec
 from rollwright.dataset.loader import DataLoaderDH, NestedDataLoader, QlibDataLoader, StaticDataLoader
-from rollwright.errors import ConfigError, UnsupportedArtifactError
+from rollwright.errors import ConfigError, DataError, UnsupportedArtifactError
 from rollwright.market.ingest.importer import import_market
+from rollwright.models.linear import LinearModel
 
 DAYS = pd.bdate_range("2021-01-04", periods=10)
 FIELDS = {"feature": (["$close"], ["C"]), "label": (["Ref($close, -1)/$close - 1"], ["L"])}
@@ -143,3 +144,27 @@ def test_a_dataset_over_a_frame_in_memory_says_why_it_cannot_be_stored(own: Path
     made = DatasetH(DataHandlerLP.from_df(pd.read_parquet(own)), {"test": (DAYS[3], DAYS[5])})
     with pytest.raises(UnsupportedArtifactError, match="exists in memory only"):
         DatasetCodec().write(made, tmp_path / "dataset.json")
+
+
+def test_no_instruments_are_those_of_the_universe_all(tmp_path: Path) -> None:
+    for name in ("rollwright.files", "rollwright.json"):  # a folder of Qlib's has neither
+        (tmp_path / "market" / name).unlink()
+    (tmp_path / "market/instruments/all.txt").write_text(f"A\t{DAYS[0]:%Y-%m-%d}\t{DAYS[-1]:%Y-%m-%d}\n")
+    init(provider_uri=str(tmp_path / "market"))
+    frame = DataHandlerLP(data_loader=QlibDataLoader(FIELDS)).fetch()
+    assert set(frame.index.get_level_values("instrument")) == {"A"}
+
+
+def test_what_is_no_frame_and_no_selector_is_said() -> None:
+    handler = DataHandlerLP("all", data_loader=QlibDataLoader(FIELDS))
+    with pytest.raises(DataError, match="are a DataFrame, and this is ndarray"):
+        handler.fetch(proc_func=lambda frame: frame.to_numpy())
+    with pytest.raises(ConfigError, match="a selector of rows is a slice"):
+        handler.fetch({"a": slice(DAYS[0], DAYS[1])})
+
+
+def test_a_model_may_predict_a_slice_of_dates() -> None:
+    dataset = DatasetH(DataHandlerLP("all", data_loader=QlibDataLoader(FIELDS)), {"train": (DAYS[0], DAYS[5])})
+    model = LinearModel()
+    model.fit(dataset)
+    assert len(model.predict(dataset, slice(DAYS[6], DAYS[7]))) == 6

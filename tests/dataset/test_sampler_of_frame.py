@@ -103,3 +103,9 @@ def test_what_is_no_such_data_is_refused(data):
         TSDataSampler(data, None, None, 0)
     with pytest.raises(SampleNotFoundError):
         TSDataSampler(data, DAYS[1], DAYS[4], 3)[6]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_dates_of_any_unit_may_be_cut_at_a_day(data, unit):
+    data.index = data.index.set_levels(data.index.levels[0].as_unit(unit), level=0)
+    assert len(TSDataSampler(data, "2020-01-02", "2020-01-03", step_len=2)) == 3

@@ -54,6 +54,8 @@ class _Alias(ModuleType):
         self._targets = tuple(targets)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__all__":
+            return sorted(_offered(self._targets))
         if not name.startswith("__"):
             for target in self._targets:
                 module, _, attribute = target.partition(":")
@@ -63,7 +65,11 @@ class _Alias(ModuleType):
         raise AttributeError(f"module `{self.__name__}` has no attribute `{name}`: {reason}")
 
     def __dir__(self) -> Iterable[str]:
-        return sorted({*super().__dir__(), *(name for target in self._targets for name in _list_names(target))})
+        return sorted({*super().__dir__(), *_offered(self._targets)})
+
+
+def _offered(targets: Iterable[str]) -> set[str]:
+    return {name for target in targets for name in _list_names(target)}
 
 
 def _list_names(target: str) -> list[str]:

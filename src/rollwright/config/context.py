@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
 
 from rollwright.config.settings import Settings, known_names, load_settings
@@ -478,9 +479,19 @@ class SettingsFacade:
 
     def __getitem__(self, name: str) -> object:
         if name == "mongo":
-            return _mongo_keys(current_settings().pool.url)
+            return MappingProxyType(_mongo_keys(current_settings().pool.url))  # assigning into it would change nothing
         dotted = _resolve_name(name)
         return next(value for known, value, _ in current_settings().rows() if known == dotted)
+
+    def __contains__(self, name: object) -> bool:
+        return name == "mongo" or (isinstance(name, str) and QLIB_NAMES.get(name, name) in known_names())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(known_names())
+
+    def get(self, name: str, default: object = None) -> object:
+        """Return a setting, `default` for a name that nobody knows."""
+        return self[name] if name in self else default  # noqa: SIM401 - this is that `get`
 
     def __setitem__(self, name: str, value: object) -> None:
         values = {"pool.url": _mongo_url(value)} if name == "mongo" else {_resolve_name(name): value}

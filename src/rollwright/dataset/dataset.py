@@ -294,7 +294,7 @@ class DatasetH(Dataset):
                 self._refuse_unknown(name)
         return self.handler.fetch(segments, **options)
 
-    def fold(self, segment: str, *, data_key: DataKey) -> Fold:
+    def fold(self, segment: str | slice, *, data_key: DataKey) -> Fold:
         """Return a segment as bare arrays, straight from the feature store where no processor stands between.
 
         Raises
@@ -308,8 +308,9 @@ class DatasetH(Dataset):
         """
         table = self.handler.table(self._places(segment), data_key)
         if not len(table):
+            where = "" if isinstance(segment, slice) else self.segments[segment]
             raise DataError(
-                f"segment `{segment}` {self.segments[segment]} has no rows for `{data_key}`",
+                f"segment `{segment}` {where} has no rows for `{data_key}`",
                 hint="its labels may be NaN throughout, or the universe empty in that range",
             )
         names, features = _columns(table, FEATURE_GROUP if table.grouped else None)
@@ -325,7 +326,7 @@ class DatasetH(Dataset):
             names=names,
         )
 
-    def inference_index(self, segment: str) -> pd.MultiIndex:
+    def inference_index(self, segment: str | slice) -> pd.MultiIndex:
         """Return the (datetime, instrument) of the rows that a prediction of `segment` must score (decision D17)."""
         return self.handler.rows(self._places(segment), "infer").to_index()
 
@@ -334,7 +335,9 @@ class DatasetH(Dataset):
         start, end = self.segments[segment]
         return self.handler.fetch(slice(start, end), **options)
 
-    def _places(self, segment: str) -> range:
+    def _places(self, segment: str | slice) -> range:
+        if isinstance(segment, slice):
+            return self.handler.segment_places(segment.start, segment.stop)
         if segment not in self.segments:
             raise UnknownSettingError(segment, self.segments, where="the dataset's segments")
         return self.handler.segment_places(*self.segments[segment])

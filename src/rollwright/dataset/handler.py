@@ -54,7 +54,8 @@ class DataHandler(Described, Serializable):
     Parameters
     ----------
     instruments : str, mapping, sequence of str or None
-        A universe's name, what `D.instruments` returns, or codes; None is every instrument.
+        A universe's name, what `D.instruments` returns, or codes; None is the universe `all`, or every
+        instrument of a market that has none of that name.
     start_time, end_time : date, optional
         Closed range; cut at the ends of the calendar.
     data_loader : DataLoader or its configuration

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeAlias, cast
 
@@ -23,7 +23,7 @@ from rollwright.dataset.processors import (
     RobustZScoreNorm,
     ZScoreNorm,
 )
-from rollwright.errors import SegmentError, UnknownFieldError, UnknownSettingError, nearest
+from rollwright.errors import ConfigError, SegmentError, UnknownFieldError, UnknownSettingError, nearest
 from rollwright.features.panel import Panel, StorePanel, session_range
 from rollwright.features.store.pages import copy_rows
 from rollwright.features.table import ColumnBlock, RowLabels, Table
@@ -287,6 +287,11 @@ def of_stocks(table: Table, codes: Sequence[str]) -> Table:
 
 def locate_rows(frame: pd.DataFrame, selector: Any, level: str | int | None) -> pd.DataFrame:
     """Return the rows of a frame that a selector means at one index level; None hands it to ``loc``."""
+    if isinstance(selector, Mapping):
+        raise ConfigError(
+            f"a selector of rows is a slice, a date, a pair of dates or an index, and this is {selector!r}",
+            hint="fetch one range after the other",
+        )
     if level is None or isinstance(selector, pd.MultiIndex):
         found = frame.loc[selector]
         return found if isinstance(found, pd.DataFrame) else found.to_frame().T

@@ -15,7 +15,7 @@ from rollwright.codecs.described import Described
 from rollwright.codecs.external_parquet import read_table
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.context import current_settings, using
-from rollwright.errors import ConfigError, DataError, UnknownSettingError
+from rollwright.errors import ConfigError, DataError, UnknownInstrumentError, UnknownSettingError
 from rollwright.expression.label_reach import LabelReach
 from rollwright.expression.ops import Expression
 from rollwright.features.filters import filter_configs
@@ -124,6 +124,8 @@ class QlibDataLoader(DataLoader):
     ) -> Panel:
         """Return the data as views of the feature store; instrument processors and mixed frequencies need a frame."""
         target = store if store is not None else FeatureStore.from_settings()
+        if instruments is None:
+            instruments = self._whole_market(source)
         if self.filter_pipe:
             if not isinstance(instruments, str):
                 raise ConfigError("filter_pipe needs the name of a universe", hint="filters do not apply to codes")
@@ -146,6 +148,15 @@ class QlibDataLoader(DataLoader):
         generation = "|".join(dict.fromkeys(generations))
         joined = pd.concat(frames, axis=1)
         return FramePanel(joined, generation=generation, label_lookahead=self.find_label_lookahead())
+
+    def _whole_market(self, source: DataSource | None) -> str | None:
+        """Return the universe that no `instruments` means: `all`, which an index is no member of, if there is one."""
+        market = source if source is not None else current_market(self._freq_of(self.groups[0].group))
+        try:
+            market.members("all")
+        except UnknownInstrumentError:
+            return None
+        return "all"
 
     def find_label_reach(self) -> LabelReach:
         """Return how far the expressions of the label reach, from the expressions alone."""

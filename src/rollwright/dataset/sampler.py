@@ -80,8 +80,9 @@ class TSDataSampler:
             raise DataError(f"the data have two rows for {twice}", hint="keep one: data[~data.index.duplicated()]")
         table = Table.from_frame(data)
         dates = pd.DatetimeIndex(table.rows.dates)
-        first = 0 if start is None else int(dates.searchsorted(pd.Timestamp(start)))
-        stop = len(dates) if end is None else int(dates.searchsorted(_day_end(end), side="right"))
+        moments = dates.as_unit("ns")  # a day's end is finer than the unit of the dates may be
+        first = 0 if start is None else int(moments.searchsorted(pd.Timestamp(start)))
+        stop = len(dates) if end is None else int(moments.searchsorted(_day_end(end), side="right"))
         keep = None if flt_data is None else _flags_of(flt_data, data.index)
         if dtype is None:
             dtype = data.to_numpy()[:0].dtype

@@ -203,6 +203,11 @@ class Table:
         DataError
             When the index does not have the two levels, or a column is not numeric.
         """
+        if not isinstance(frame, pd.DataFrame):
+            raise DataError(
+                f"rows by (datetime, instrument) are a DataFrame, and this is {type(frame).__name__}",
+                hint="a processor, or a `proc_func`, returns the frame that it was given, changed",
+            )
         rows = RowLabels.from_index(frame.index)
         grouped = isinstance(frame.columns, pd.MultiIndex)
         labels = [(str(c[0]), str(c[-1])) if grouped else (None, str(c)) for c in frame.columns]
