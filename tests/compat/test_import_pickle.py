@@ -14,6 +14,7 @@ import pytest
 
 from rollwright.cli.root import run
 from rollwright.codecs.registry import codecs
+from rollwright.codecs.typed_json import TypedJsonCodec
 from rollwright.compat.importing import import_pickle
 from rollwright.compat.pickle_frames import Rebuilder
 from rollwright.compat.pickle_reader import read_notes
@@ -118,9 +119,9 @@ def test_a_plain_value_becomes_json_and_an_array_npy(capsys, tmp_path):
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(np.arange(3)))
     assert run(["import", "pickle", str(tmp_path / "task"), "--out", str(tmp_path / "task.json"), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["data"]
-    assert (told["kind"], told["type"]) == ("json", "dict")
+    assert (told["kind"], told["type"]) == ("typed", "dict")  # JSON has no tuple
     assert {"cpu", "memory", "files"} <= set(told["limits"])
-    assert json.loads((tmp_path / "task.json").read_text())["segments"] == {"test": ["2020", None]}
+    assert TypedJsonCodec().read(tmp_path / "task.json")["segments"] == {"test": ("2020", None)}
     assert import_pickle(tmp_path / "a.pkl").path == str(tmp_path / "a.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.arange(3))
 

@@ -46,7 +46,7 @@ def convert(source: Path, folder: Path) -> dict[str, Any]:
 
     value = Rebuilder(source.name).value(notes)
     codec = codecs.for_object(value)
-    if codec.kind not in ("parquet", "npy", "json"):
+    if codec.kind not in ("parquet", "npy", "json", "typed"):
         raise UnsupportedArtifactError(
             f"{source.name} holds a {type(value).__name__} without a JSON form, and no pickle is written in its place"
         )
