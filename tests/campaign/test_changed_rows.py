@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 
@@ -12,6 +11,7 @@ from rolling_project import Project, config, day
 from rollwright.campaign.plan import make_plan
 from rollwright.campaign.run import submit, train_windows
 from rollwright.config.context import current_context, install
+from rollwright.core.stored_text import write_definition
 from rollwright.errors import TaskFailedError
 from rollwright.market.folder.provider import provider_from_settings
 from rollwright.pool.manager import TaskManager
@@ -42,8 +42,9 @@ def test_the_worker_trains_nothing_and_the_same_command_puts_the_window_back(tmp
     submission, before = project.roll(asked)
     learnt = project.learnt
     task = project.manager.re_query(next(iter(submission.ids.values())))
-    other = {**task["def"], "model": {**task["def"]["model"], "kwargs": {"num_boost_round": 1, "min_data_in_leaf": 5}}}
-    change(tmp_path / "pool.db", task["_id"], json.dumps(other) if kind == "another model" else "{oops")
+    kwargs = {"num_boost_round": 1, "min_data_in_leaf": 5}
+    other = write_definition({**task["def"], "model": {**task["def"]["model"], "kwargs": kwargs}})
+    change(tmp_path / "pool.db", task["_id"], other if kind == "another model" else "{oops")
     if state == "waiting":
         project.manager.reset_status({"_id": task["_id"]}, "waiting")
         install(project.settings)

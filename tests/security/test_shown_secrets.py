@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from rollwright.cli import root
-from rollwright.config.context import install
+from rollwright.config.context import init, install
 from rollwright.config.settings import load_settings
 from rollwright.errors import ConfigError
 from rollwright.pool.manager import TaskManager
@@ -63,7 +63,7 @@ def test_parameters_tags_and_provenance_show_none_and_the_task_is_kept_whole(pro
         def __init__(self):
             self.params = {"uri": URL, "token": "hush", "depth": 3}
 
-    settings = project.with_values({"data.provider_uri": "https://me:hush@host/x"}, origin="test")
+    settings = project.with_values({"pool.url": "postgresql://me:hush@host/x"}, origin="test")
     install(settings)
     found = provenance(task, generation="g", code={}, model=Model())
     assert "hush" not in json.dumps(found)
@@ -88,3 +88,10 @@ def test_the_log_of_a_command_shows_none(monkeypatch, capsys):
     root.common(verbose=0, version=False)
     logging.getLogger("rollwright.pool").warning("store.retry url=%s", URL)
     assert "hush" not in capsys.readouterr().err
+
+
+def test_a_setting_that_is_refused_shows_none():
+    with pytest.raises(ConfigError) as caught:
+        init(provider_uri="https://me:hush@host/x")
+    assert "hush" not in str(caught.value)
+    assert "https://me:***@host/x" in str(caught.value)

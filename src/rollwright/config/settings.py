@@ -301,7 +301,7 @@ def _build(root: Path, merged: Mapping[str, object], origins: Mapping[str, str])
         for problem in error.errors():
             name = ".".join(str(part) for part in problem["loc"][:2])
             given = mask_secrets(repr(problem["input"]))
-            rows.append(f"{name} = {given} ({origins.get(name, 'default')}): {problem['msg']}")
+            rows.append(f"{name} = {given} ({origins.get(name, 'default')}): {mask_secrets(problem['msg'])}")
         raise ConfigError("a setting has a value it cannot take: " + "; ".join(rows)) from error
 
 

@@ -28,6 +28,9 @@ MEANINGS: Final = {
     "record.metrics_undefined": (
         "metrics that have no value: too few days, or days that are all equal; they are not logged"
     ),
+    "record.label_unknown": (
+        "the recorder does not tell that the label is a return over some sessions: nothing is annualised"
+    ),
     "leak.declared": "the file declares a leak, with its reason; it stands beside the results",
     "provenance.ignored": (
         "the provenance of a run names a folder that nobody here named; the present settings are compared"

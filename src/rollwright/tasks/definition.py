@@ -37,31 +37,40 @@ def describe_objects(definition: Mapping[str, Any]) -> Mapping[str, Any]:
     TaskValueError
         When an object holds data that exist in memory only, and so nothing could make an equal one.
     """
-    if not _has_object(definition, 0):
+    if not _has_object(definition, 0, set()):
         return definition
     try:
-        return {key: _described(value) for key, value in definition.items()}
+        known: dict[int, Any] = {}
+        return {key: _described(value, known) for key, value in definition.items()}
     except UnsupportedArtifactError as error:
         raise TaskValueError("$", error.message, hint=error.hint) from error
 
 
-def _described(value: Any) -> Any:
+def _described(value: Any, known: dict[int, Any]) -> Any:
+    """Return `value` with configurations for objects; a part that stands several times is described once."""
+    if id(value) not in known:
+        known[id(value)] = _describe_part(value, known)
+    return known[id(value)]
+
+
+def _describe_part(value: Any, known: dict[int, Any]) -> Any:
     if isinstance(value, Described):
         return value.describe()
     if isinstance(value, Mapping):
-        return {key: _described(item) for key, item in value.items()}
+        return {key: _described(item, known) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_described(item) for item in value)
+        return type(value)(_described(item, known) for item in value)
     return value
 
 
-def _has_object(value: Any, depth: int) -> bool:
+def _has_object(value: Any, depth: int, seen: set[int]) -> bool:
     if isinstance(value, Described):
         return True
-    if depth > MAX_DEPTH or not isinstance(value, Mapping | list | tuple):
+    if depth > MAX_DEPTH or id(value) in seen or not isinstance(value, Mapping | list | tuple):
         return False
+    seen.add(id(value))
     parts = value.values() if isinstance(value, Mapping) else value
-    return any(_has_object(part, depth + 1) for part in parts)
+    return any(_has_object(part, depth + 1, seen) for part in parts)
 
 
 def dataset_kwargs(task: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -225,9 +225,6 @@ class FeatureStore:
             replace=self._replace or not self._reuse,
         )
 
-    def _like_this(self) -> FeatureStore:
-        return FeatureStore(self._root, threads=self._threads, thread_memory=self._thread_memory)
-
     def find_key(self, expressions: Sequence[str], freq: str, *, allow_lookahead: bool = False) -> ExpressionKey:
         """Return the key of a list of expressions; texts that the store has not seen before are parsed.
 
@@ -264,7 +261,10 @@ class FeatureStore:
                     _logger.info("features.pruned path=%s bytes=%d", entry.path, entry.size)
         if matrix is None:
             raise DataError(f"{folder} was removed while it was being built")
-        matrix.rebuild = partial(_rebuild, self._like_this, again)
+        # Without this store itself: it holds the matrix, and two that hold each other stay open until they are
+        # collected.
+        make = partial(FeatureStore, self._root, threads=self._threads, thread_memory=self._thread_memory)
+        matrix.rebuild = partial(_rebuild, make, again)
         with suppress(FileNotFoundError):
             os.utime(folder / header_name(generation))  # the time of last use, for pruning
         self._opened[folder, generation] = matrix
