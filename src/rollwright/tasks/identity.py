@@ -60,9 +60,8 @@ def task_fingerprint(definition: Mapping[str, Any], *, trust: Trust | None = Non
         return fingerprint(definition, typed=True)
     try:
         return fingerprint({"task": _Normaliser(trust).task(definition)}, typed=True)
-    except (TaskValueError, RecursionError, TypeError) as error:
-        if not (isinstance(error, TaskValueError) and error.path == "$"):  # that is about all of it: too large
-            canonical_json(definition, typed=True)  # which tells where in the definition the value stands
+    except (TaskValueError, RecursionError, TypeError):
+        canonical_json(definition, typed=True)  # which tells where in the definition the value stands
         raise
 
 
