@@ -264,7 +264,7 @@ def test_a_disk_that_is_full_is_an_error_with_its_reason_and_nothing_is_kept(new
     experiment = store.create_experiment("e")
     with store._store._file.read("x") as connection:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    store._store._file._connection().execute(f"PRAGMA max_page_count = {pages + 2}")
+    store._store._file._session.get().execute(f"PRAGMA max_page_count = {pages + 2}")
     run = store.create_run(experiment.id, name="r", status="RUNNING", start=NOON, tags={})
     with pytest.raises(TrackingUnavailableError, match="full") as caught:
         store.log_batch(run.id, params={f"p{place}": "x" * 5000 for place in range(20)})

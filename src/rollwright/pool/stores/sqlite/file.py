@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from rollwright.core.canonical import sha256_hex
 from rollwright.core.clock import BootClock
 from rollwright.core.filesystems import find_network_filesystem
 from rollwright.core.locks import FileLock
+from rollwright.core.sqlite_connection import ProcessConnection, transaction
 from rollwright.errors import (
     SchemaVersionError,
     StoreUnavailableError,
@@ -28,8 +28,6 @@ from rollwright.pool.stores.sqlite.query import add_functions
 __all__ = ["SqliteFile"]
 
 _APPLICATION_ID: Final = 0x726F6C6C
-_INHERITED: Final[list[sqlite3.Connection]] = []
-"""Connections of a parent process, kept so that nothing closes them."""
 
 
 class SqliteFile:
@@ -45,7 +43,6 @@ class SqliteFile:
         boot: BootClock,
     ) -> None:
         self.path = Path(path).absolute()
-        self._name = str(self.path)
         self._durable = durable
         self._timeout = timeout
         self._clock = clock
@@ -53,9 +50,7 @@ class SqliteFile:
         self._mutex = threading.RLock()
         self._write_lock = FileLock(self.beside("lock"))
         self._pipes = self.beside("notify")
-        self._open: sqlite3.Connection | None = None
-        self._pid = 0
-        self._identity: tuple[int, int] | None = None
+        self._session = ProcessConnection(self.path, self._connect)
         self._changed: set[tuple[str, Topic]] = set()
         self._commits = 0
 
@@ -63,18 +58,8 @@ class SqliteFile:
         """Return the name of what lies beside the file: locks, and pipes of listeners."""
         return self.path.with_name(f"{self.path.name}-{suffix}")
 
-    def _connection(self) -> sqlite3.Connection:
-        if self._open is not None and self._pid != os.getpid():
-            # Forked: the connection is the parent's, and SQLite forbids even closing its copy here.
-            _INHERITED.append(self._open)
-            self._open = None
-            self._write_lock = FileLock(self.beside("lock"))
-        if self._open is None:
-            self._open = self._connect()
-            self._pid = os.getpid()
-        return self._open
-
     def _connect(self) -> sqlite3.Connection:
+        self._write_lock = FileLock(self.beside("lock"))  # a lock is no more shared with a parent than a connection
         self.path.parent.mkdir(parents=True, exist_ok=True)
         kind = find_network_filesystem(self.path.parent)
         if kind is not None:
@@ -88,25 +73,14 @@ class SqliteFile:
         try:
             add_functions(connection)
             self._prepare(connection)
-            self._identity = self._find_identity()
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _find_identity(self) -> tuple[int, int] | None:
-        """Return which file has the path now, or None when none has."""
-        try:
-            found = os.stat(self._name)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return found.st_dev, found.st_ino
-
     def _refuse_gone(self) -> None:
         """Refuse to answer from a file that nobody will find again; asked after the work and before its answer."""
-        found = self._find_identity()
-        if found != self._identity:
-            what = "removed" if found is None else "replaced by another file"
+        if (what := self._session.find_loss()) is not None:
             raise StoreUnavailableError(
                 f"the pool {self.path} was {what} while it was open here: what it was told last is not kept",
                 hint="end all workers, put the file back with its -wal beside it, or make a new pool, and start again",
@@ -130,7 +104,7 @@ class SqliteFile:
 
     def _note_boot(self, connection: sqlite3.Connection) -> None:
         """Carry over what another start of the machine left: its seconds mean nothing any more."""
-        with _transaction(connection):
+        with transaction(connection):
             if connection.execute(sql.BOOT).fetchone() == (self._boot.boot_id,):
                 return  # somebody was faster
             values = {"now": self._clock(), "uptime": self._boot.seconds(), "boot": self._boot.boot_id}
@@ -148,7 +122,7 @@ class SqliteFile:
         self._upgrade(connection)
 
     def _upgrade(self, connection: sqlite3.Connection) -> None:
-        with _transaction(connection):
+        with transaction(connection):
             version = _pragma(connection, "user_version")  # anew: somebody may have been faster
             for statements in sql.MIGRATIONS[version:]:
                 for statement in statements:
@@ -167,7 +141,7 @@ class SqliteFile:
         """Give the connection to the block; each statement in it reads a moment of its own."""
         with self._mutex:
             try:
-                yield self._connection()
+                yield self._session.get()
                 self._refuse_gone()
             except (sqlite3.Error, OSError) as error:
                 raise self._translate(error) from error
@@ -177,16 +151,11 @@ class SqliteFile:
         """Open a transaction for the block, and when it is committed notify of what `note_change` got."""
         with self._mutex:
             try:
-                connection = self._connection()
+                connection = self._session.get()
                 self._changed.clear()
                 with self._write_lock.hold():
-                    connection.execute("BEGIN IMMEDIATE")
-                    try:
+                    with transaction(connection):
                         yield connection
-                        connection.execute("COMMIT")
-                    except BaseException:
-                        _roll_back(connection)
-                        raise
                     self._refuse_gone()
                     # One that changed nothing does not count, or a worker that polls would wake itself.
                     self._commits += bool(self._changed)
@@ -221,27 +190,8 @@ class SqliteFile:
     def close(self) -> None:
         """Close the file."""
         with self._mutex:
-            if self._open is not None and self._pid == os.getpid():
-                self._open.close()
+            if self._session.close():
                 self._write_lock.close()
-            self._open = None
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        _roll_back(connection)
-        raise
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    # On a full disk SQLite has rolled back by itself; rolling back again would hide the error.
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
 
 
 @functools.lru_cache(maxsize=256)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 from rollwright.core.filesystems import find_network_filesystem
+from rollwright.core.sqlite_connection import ProcessConnection, transaction
 from rollwright.errors import TrackingUnavailableError
 from rollwright.tracking.stores.mlflow import database
 from rollwright.tracking.stores.mlflow.database import explain_failure
@@ -29,8 +29,6 @@ KNOWN_REVISIONS: Final = frozenset({
     "dc11669786a5",  # 3.17
 })  # fmt: skip
 """Versions of MLflow's tables whose experiments and runs are laid out as this adapter reads and writes them."""
-_INHERITED: Final[list[sqlite3.Connection]] = []
-"""Connections of a parent process, kept so that nothing closes them."""
 
 
 def read_revision(path: Path) -> str | None:
@@ -70,9 +68,7 @@ class EmbeddedFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._mutex = threading.RLock()
-        self._open: sqlite3.Connection | None = None
-        self._pid = 0
-        self._identity: tuple[int, int] | None = None
+        self._session = ProcessConnection(path, self._connect)
         self._modern = False
 
     @contextmanager
@@ -85,7 +81,7 @@ class EmbeddedFile:
             What is asked about, for the error.
         """
         with self._mutex, self._translate(what):
-            with _transaction(self._connection(), "BEGIN") as connection:
+            with transaction(self._session.get(), "BEGIN") as connection:
                 yield connection
             self._refuse_gone()
 
@@ -93,31 +89,17 @@ class EmbeddedFile:
     def write(self, what: str) -> Iterator[sqlite3.Connection]:
         """Open a transaction for the block: what it writes is on the disk when it ends, or nothing of it."""
         with self._mutex, self._translate(what):
-            connection = self._connection()
+            connection = self._session.get()
             self._modernise(connection)
-            with _transaction(connection, "BEGIN IMMEDIATE"):
+            with transaction(connection):
                 yield connection
             self._refuse_gone()
 
     def close(self) -> None:
         """Close the connection; the next call opens it again."""
         with self._mutex:
-            if self._open is not None and self._pid == os.getpid():
-                self._open.close()
+            if self._session.close():
                 atexit.unregister(self.close)
-            elif self._open is not None:
-                _INHERITED.append(self._open)
-            self._open = None
-
-    def _connection(self) -> sqlite3.Connection:
-        if self._open is not None and self._pid != os.getpid():
-            # Forked: the connection is the parent's, and SQLite forbids even closing its copy here.
-            _INHERITED.append(self._open)
-            self._open = None
-        if self._open is None:
-            self._open = self._connect()
-            self._pid = os.getpid()
-        return self._open
 
     def _connect(self) -> sqlite3.Connection:
         address = f"file:{quote(str(self.path))}?mode=rw"  # a file that is gone is not made again, empty
@@ -133,7 +115,6 @@ class EmbeddedFile:
             connection.execute(f"PRAGMA busy_timeout = {round(database.PATIENCE * 1000)}")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            self._identity = self._find_identity()
         except BaseException:
             connection.close()
             raise
@@ -157,19 +138,10 @@ class EmbeddedFile:
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA busy_timeout = {round(database.PATIENCE * 1000)}")
 
-    def _find_identity(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self.path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return found.st_dev, found.st_ino
-
     def _refuse_gone(self) -> None:
         """Refuse to answer from a file that nobody will find again; asked after the work and before its answer."""
-        found = self._find_identity()
-        if found != self._identity:
+        if (what := self._session.find_loss()) is not None:
             self.close()
-            what = "removed" if found is None else "replaced by another file"
             raise TrackingUnavailableError(
                 f"the tracking store {self.path} was {what} while it was open here: what it was told last is not kept",
                 hint="end all workers, put the file back with its -wal beside it, and give the same command again",
@@ -187,15 +159,3 @@ class EmbeddedFile:
             raise TrackingUnavailableError(
                 f"the tracking store {self.path} cannot be reached for {what}: {error}"
             ) from error
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[sqlite3.Connection]:
-    connection.execute(begin)
-    try:
-        yield connection
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # on a full disk SQLite has rolled back by itself
-            connection.execute("ROLLBACK")
-        raise
