@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,17 @@ def test_what_is_meant_wrongly_has_its_place_and_nothing_is_trained(kind, comman
     assert said in answer["message"]
     assert not (file.parent / "results").exists()
     assert not list((file.parent / ".rollwright").rglob("*.db"))
+
+
+def test_a_finished_campaign_that_is_given_again_computes_no_features(file, capsys, monkeypatch):
+    monkeypatch.delenv("ROLLWRIGHT_TRACKING__URI")
+    write(file)
+    assert run(["roll", "c.yaml", "--json"]) == 0
+    store = next((file.parent / ".rollwright").glob("features*"))
+    shutil.rmtree(store)
+    assert run(["roll", "c.yaml", "--json"]) == 0
+    assert not store.exists()
+    capsys.readouterr()
 
 
 def test_a_library_that_is_not_installed_is_told_before_training_with_the_line_that_installs_it(

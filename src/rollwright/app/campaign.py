@@ -18,7 +18,7 @@ from rollwright.app.pool import WindowNames
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located
 from rollwright.campaign.config import CampaignConfig, read_config
-from rollwright.campaign.plan import CampaignPlan, WindowKey, make_plan, plan_once
+from rollwright.campaign.plan import CampaignPlan, Window, WindowKey, make_plan, plan_once
 from rollwright.campaign.results import CampaignResult, check_results, make_results
 from rollwright.campaign.results_origin import ResultsOrigin, keep_former_results
 from rollwright.campaign.run import (
@@ -229,9 +229,10 @@ def roll_campaign(
 
 
 def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgress) -> CampaignResult | None:
-    # 1. Refuse early what could only fail at the end. 2. Plan the windows. 3. Compute the features, once for all
-    # workers, which refuses what is wrong with them. 4. Record how to resume. 5. End the runs of dead processes.
-    # 6. Submit: what is finished and valid is kept. 7. Train the rest. 8. Collect, analyse, report.
+    # 1. Refuse early what could only fail at the end. 2. Plan the windows. 3. Of a configuration that was not given
+    # before, compute the features, once for all workers: that refuses what is wrong with them while nothing is written.
+    # 4. Record how to resume. 5. End the runs of dead processes. 6. Submit: what is finished and valid is kept.
+    # 7. Train the rest. 8. Collect, analyse, report.
     check_results(campaign.config, source)
     with TimeInspector.logt("plan"), located(campaign.document):
         plan = make_plan(
@@ -239,9 +240,10 @@ def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgr
         )
         check_classes(plan.windows[0].spec.definition, locate=campaign.document.locate)
     tell("planned", plan)
-    with TimeInspector.logt("features"), located(campaign.document):
-        warm_features(plan)
-    _save_record(campaign)
+    is_new = not _is_recorded(campaign)
+    if is_new:
+        _warm(campaign, plan, plan.windows)
+        _save_record(campaign)
     fail_abandoned(campaign.settings)  # what a killed roll or worker left as running
     store = store_from_url(campaign.settings.resolve_url(campaign.settings.pool.url))
     try:
@@ -250,7 +252,10 @@ def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgr
         tell("submitted", submission)
         before: frozenset[str] = frozenset()
         if submission.todo:
-            _warm(campaign, plan, submission)
+            R.exp_manager.location.begin()
+            if not is_new:
+                todo = {*submission.todo}
+                _warm(campaign, plan, [window for window in plan.windows if window.key in todo])
             before = _list_ended(plan.name)
             if not _train(campaign, plan, submission, manager, jobs, tell):
                 return None
@@ -261,13 +266,11 @@ def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgr
     return _finish(campaign, plan, submission, recorders, source, tell)
 
 
-def _warm(campaign: OpenCampaign, plan: CampaignPlan, submission: Submission) -> None:
-    """Build the features; beside that, the tracking store is made and what the workers need is imported."""
-    R.exp_manager.location.begin()
+def _warm(campaign: OpenCampaign, plan: CampaignPlan, windows: Sequence[Window]) -> None:
+    """Build the features; beside that, what the workers of these windows need is imported."""
     if campaign.context.market is None:
-        todo = {*submission.todo}
-        warm_workers(campaign.settings, [window.spec.definition for window in plan.windows if window.key in todo])
-    with TimeInspector.logt("features"):
+        warm_workers(campaign.settings, [window.spec.definition for window in windows])
+    with TimeInspector.logt("features"), located(campaign.document):
         warm_features(plan)
 
 
@@ -439,7 +442,19 @@ def _record_path(settings: Settings, name: str) -> Path:
     return settings.state_dir / "campaigns" / f"{name}.json"
 
 
+def _is_recorded(campaign: OpenCampaign) -> bool:
+    """Tell whether `_save_record` noted this very configuration, so that its features were found right before."""
+    try:
+        return read_text(campaign.record, limit=SMALL) == _write_record(campaign)
+    except (OSError, ValueError, RollwrightError):
+        return False  # there is none, or none that can be read
+
+
 def _save_record(campaign: OpenCampaign) -> None:
+    write_text(campaign.record, _write_record(campaign))
+
+
+def _write_record(campaign: OpenCampaign) -> str:
     root = campaign.settings.root
     record = {
         "format": RECORD_FORMAT,
@@ -449,7 +464,7 @@ def _save_record(campaign: OpenCampaign) -> None:
         "overrides": list(campaign.overrides),
         "provider_uri": _portable(campaign.settings.data.provider_uri, root),
     }
-    write_text(campaign.record, json.dumps(record, indent=1) + "\n")
+    return json.dumps(record, indent=1) + "\n"
 
 
 def _relative_file(campaign: OpenCampaign) -> str:
