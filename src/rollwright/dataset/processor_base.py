@@ -108,9 +108,9 @@ class TableProcessor(Processor):
     def __call__(self, df: pd.DataFrame) -> pd.DataFrame:
         """Return the processed frame, leaving `df` as it is."""
         table = self.transform(Table.from_frame(df))
-        return table.to_frame(df.index if self.keeps_rows else df.index[self._find_kept_rows(Table.from_frame(df))])
+        return table.to_frame(df.index if self.keeps_rows else df.index[self._select_rows(Table.from_frame(df))])
 
-    def _find_kept_rows(self, table: Table) -> NDArray[np.bool_]:
+    def _select_rows(self, table: Table) -> NDArray[np.bool_]:
         return np.ones(len(table), dtype=np.bool_)
 
     def fit_table(self, table: Table) -> None:

@@ -138,9 +138,9 @@ class DropnaProcessor(TableProcessor):
 
     def transform(self, table: Table) -> Table:
         """Return the rows that are complete."""
-        return table.take(self._find_kept_rows(table))
+        return table.take(self._select_rows(table))
 
-    def _find_kept_rows(self, table: Table) -> NDArray[np.bool_]:
+    def _select_rows(self, table: Table) -> NDArray[np.bool_]:
         keep = np.ones(len(table), dtype=np.bool_)
 
         def look(values: Values, _: slice) -> Values:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from rollwright.campaign.yaml.inherit import MAX_BASES, assign, find_stray_drops, merge
+from rollwright.campaign.yaml.inherit import MAX_BASES, assign, find_unmatched_drops, merge
 from rollwright.campaign.yaml.nodes import (
     Entry,
     FilePosition,
@@ -162,7 +162,7 @@ def _read(path: Path, environ: Mapping[str, str] | None, above: tuple[Path, ...]
     check_size(root)
     entry = root.entries.pop(BASE_KEY, None)
     if entry is None:
-        if problems := find_stray_drops(root):
+        if problems := find_unmatched_drops(root):
             raise combine_problems(path, problems)
         return _LoadedFile(root=root, text=raw, rendered=rendered.text, changed=rendered.lines is not None)
     base = _read(_find_base(entry, path, (*above, path)), environ, (*above, path))

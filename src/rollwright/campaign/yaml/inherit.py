@@ -20,7 +20,7 @@ from rollwright.campaign.yaml.nodes import (
 )
 from rollwright.errors import ConfigError
 
-__all__ = ["MAX_BASES", "assign", "find_stray_drops", "merge"]
+__all__ = ["MAX_BASES", "assign", "find_unmatched_drops", "merge"]
 
 MAX_BASES: Final = 16
 
@@ -36,11 +36,11 @@ def merge(base: MapNode, child: MapNode) -> list[str]:
     return _Merge(base).merge_mapping(base, child)
 
 
-def find_stray_drops(root: Node) -> list[str]:
+def find_unmatched_drops(root: Node) -> list[str]:
     """Return a problem for each ``__DROP__`` beneath `root`: there is no base below it from which to delete a key."""
     mappings = [root, *(slot.value for slot in walk_entries(root))]
     return [
-        _describe_stray_drop(entry)
+        _describe_unmatched_drop(entry)
         for mapping in mappings
         if isinstance(mapping, MapNode)
         for entry in mapping.entries.values()
@@ -106,11 +106,11 @@ class _Merge:
             if base.find(entry.key) is not None:
                 _drop(base, entry.key, entry.value)
             elif child.find_merged(entry.key) is None:
-                problems.append(_describe_stray_drop(entry))
+                problems.append(_describe_unmatched_drop(entry))
         for key, entry in child.resolve_entries().items():
             found = base.find(key)
             if found is None:
-                problems += find_stray_drops(entry.value)
+                problems += find_unmatched_drops(entry.value)
                 own = child.entries.get(key)
                 base.entries[key] = own or self._add_holder(_mark_shared(Entry(key, entry.position, entry.value)))
             else:
@@ -127,7 +127,7 @@ class _Merge:
             self.detach(slot)
             return self.merge_mapping(slot.value, new) if isinstance(slot.value, MapNode) else []
         self.replace(slot, new, owned=new.home is entry)
-        return find_stray_drops(new)
+        return find_unmatched_drops(new)
 
     def replace(self, slot: Entry, new: Node, *, owned: bool) -> None:
         """Let `slot`, and when its value was written there every alias of it, hold `new`."""
@@ -198,5 +198,5 @@ def _mark_shared(slot: Entry) -> Entry:
     return slot
 
 
-def _describe_stray_drop(entry: Entry) -> str:
+def _describe_unmatched_drop(entry: Entry) -> str:
     return f"{entry.position}: `{entry.key}: {DROP}` deletes nothing: the base has no such key"

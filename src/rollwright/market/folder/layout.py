@@ -32,7 +32,7 @@ __all__ = [
     "check_field",
     "check_universe",
     "code_of_folder",
-    "find_strays",
+    "find_unexpected_files",
     "folder_map",
     "folder_of_code",
     "is_field",
@@ -156,7 +156,8 @@ def folder_map(root: Path) -> dict[str, tuple[str, ...]]:
 def text_files(root: Path, part: str) -> list[Path]:
     """Return the files of ``calendars`` or ``instruments`` that are named after a frequency, or a universe.
 
-    What else lies there, as hidden files, copies, folders and notes, is none of the data; `find_strays` lists it.
+    What else lies there, as hidden files, copies, folders and notes, is none of the data; `find_unexpected_files`
+    lists it.
     """
     return [
         path for path in _entries(root / part) if path.suffix == ".txt" and path.is_file() and _is_named(path, part)
@@ -174,17 +175,15 @@ def series_files(root: Path) -> list[Path]:
     ]
 
 
-def find_strays(root: Path) -> list[str]:
+def find_unexpected_files(root: Path) -> list[str]:
     """Return what lies among a folder's data and is none of it, as paths from the folder."""
-    found = [
-        path for part in (CALENDARS, INSTRUMENTS) for path in _entries(root / part)
-        if path.suffix != ".txt" or not path.is_file() or not _is_named(path, part)
-    ]  # fmt: skip
+    own = {*text_files(root, CALENDARS), *text_files(root, INSTRUMENTS), *series_files(root)}
+    found = [path for part in (CALENDARS, INSTRUMENTS) for path in _entries(root / part) if path not in own]
     for path in _entries(root / FEATURES):
         if not path.is_dir() or not _CODE.fullmatch(path.name):
             found.append(path)
         else:
-            found.extend(inner for inner in _entries(path) if not inner.is_file() or not _is_series(inner.name))
+            found.extend(inner for inner in _entries(path) if inner not in own)
     return [path.relative_to(root).as_posix() for path in found]
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.core.file_uris import read_path
 from rollwright.errors import CorruptFileError, RollwrightError
-from rollwright.market.folder.layout import FEATURES, find_strays, series_files
+from rollwright.market.folder.layout import FEATURES, find_unexpected_files, series_files
 from rollwright.market.folder.manifest import hash_whole_files, read_files, read_manifest
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.market.price_jumps import find_jumps, name_ratio
@@ -91,7 +91,7 @@ def check_data(path: Path | str, *, freq: str = "day") -> CheckReport:
     except CorruptFileError as error:
         finding = Finding(kind="corrupt", severity="error", where=str(error.path), message=error.reason)
         return CheckReport(path=root, generation="", instruments=0, sessions=0, files=0, findings=(finding,))
-    findings = [*_check_strays(root), *_check_table(root), *_check_universes(provider)]
+    findings = [*_check_unexpected_files(root), *_check_table(root), *_check_universes(provider)]
     codes: tuple[str, ...] = ()
     files = 0
     try:
@@ -117,8 +117,8 @@ def check_data(path: Path | str, *, freq: str = "day") -> CheckReport:
     )
 
 
-def _check_strays(root: Path) -> Iterator[Finding]:
-    for name in find_strays(root):
+def _check_unexpected_files(root: Path) -> Iterator[Finding]:
+    for name in find_unexpected_files(root):
         yield Finding(
             kind="stray", severity="warning", where=name,
             message="it is not read: its name is none of a calendar, a universe, an instrument or a series",
