@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import machine
+import report
 
 CHILD: Final = Path(__file__).with_name("features_child.py")
 PEER: Final = Path(__file__).with_name("parity") / "features_peer.py"
@@ -78,7 +78,7 @@ def figures(costs: list[machine.Cost]) -> dict[str, Any]:
     }
 
 
-def compare(case: Case, found: dict[str, list[machine.Cost]]) -> list[dict[str, Any]]:
+def compare(name: str, case: Case, found: dict[str, list[machine.Cost]]) -> list[dict[str, Any]]:
     """Print targets beside figures; each ratio is the median of those of the repeats."""
     if "peer" not in found:
         return []
@@ -88,9 +88,10 @@ def compare(case: Case, found: dict[str, list[machine.Cost]]) -> list[dict[str, 
         for kind, target in (("wall", case.wall), ("cpu", case.cpu)):
             ratios = [peer.answer["calls"][0][kind] / own.answer["calls"][0][kind] for own, peer in pairs]
             what = f"{side}: the peer's {kind} time over ours"
-            rows.append(machine.row(what, statistics.median(ratios), target, at_least=True, unit="x"))
+            rows.append(report.row(what, ratios, target, at_least=True, unit="x", case=name, against="pyqlib 0.9.7"))
     shares = [own.pss / peer.pss for own, peer in zip(found["ours"], found["peer"], strict=True)]
-    rows.append(machine.row("our PSS over the peer's", statistics.median(shares), case.pss, at_least=False))
+    what = "our PSS over the peer's"
+    rows.append(report.row(what, shares, case.pss, at_least=False, case=name, against="pyqlib 0.9.7"))
     return rows
 
 
@@ -102,22 +103,22 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     machine.pin(CORES)
-    result: dict[str, Any] = {"machine": machine.describe(options.peer_python), "load": machine.load(), "cases": {}}
-    missed = 0
+    rows: list[dict[str, Any]] = []
+    kept: dict[str, Any] = {}
     for name in options.case or ["S", "nested", "M"]:
         case = CASES[name]
         print(f"{name}: {case.kind} expressions on {case.instruments} instruments x {case.sessions} sessions")
         found = measure(case, repeats=options.repeats, peer=options.peer_python)
-        result["cases"][name] = {"figures": {side: figures(costs) for side, costs in found.items()}}
-        for side, each in result["cases"][name]["figures"].items():
+        kept[name] = {side: figures(costs) for side, costs in found.items()}
+        for side, each in kept[name].items():
             for number, call in enumerate(each["calls"]):
                 shown = {kind: values["median"] for kind, values in call.items()}
                 print(f"  {side}, call {number + 1}: {shown}", flush=True)
             print(f"  {side}: highest PSS {each['pss_mib']['median']:.0f} MiB", flush=True)
-        result["cases"][name]["rows"] = compare(case, found)
-        missed += sum(not row["reached"] for row in result["cases"][name]["rows"])
-    machine.write(options.json, result)
-    return 1 if missed else 0
+        rows += compare(name, case, found)
+    return report.finish(
+        "features", rows, path=options.json, repeats=options.repeats, peer_python=options.peer_python, figures=kept
+    )
 
 
 if __name__ == "__main__":

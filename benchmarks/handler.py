@@ -21,6 +21,7 @@ from typing import Any, Final
 import machine
 import numpy as np
 import pandas as pd
+import report
 
 from rollwright.market.ingest.importer import import_market
 from rollwright.testing.market import ArraySource, random_source
@@ -140,9 +141,10 @@ def beside_the_peer(bench: Bench, repeats: int) -> tuple[list[dict[str, Any]], d
     wall = [p.answer["wall"] / o.answer["wall"] for o, p in zip(found["ours"], found["peer"], strict=True)]
     pss = [o.pss / p.pss for o, p in zip(found["ours"], found["peer"], strict=True)]
     rows = [
-        machine.row("handler to prepared dataset: the peer's wall time over ours", statistics.median(wall), 10,
-                    at_least=True, unit="x"),
-        machine.row("the same: our PSS over the peer's", statistics.median(pss), 0.5, at_least=False),
+        report.row("handler to prepared dataset: the peer's wall time over ours", wall, 10,
+                    at_least=True, unit="x", against="pyqlib 0.9.7"),
+        report.row("the same: our PSS over the peer's", pss, 0.5, at_least=False,
+                    against="pyqlib 0.9.7"),
     ]  # fmt: skip
     return rows, figures
 
@@ -180,13 +182,13 @@ def again(bench: Bench, repeats: int) -> tuple[list[dict[str, Any]], dict[str, A
     pairs = (("inside", "first"), ("viewed", "first"), ("process", "first"), ("grown", "built"))
     print("  the four below in CPU time, %:", ", ".join(f"{share(*pair, 'cpu'):.2f}" for pair in pairs), flush=True)
     rows = [
-        machine.row("another window, same process: share of the first use", share("inside", "first"), 5,
+        report.row("another window, same process: share of the first use", share("inside", "first"), 5,
                     at_least=False, unit="%"),
-        machine.row("the same in another process, no processors", share("viewed", "first"), 5,
+        report.row("the same in another process, no processors", share("viewed", "first"), 5,
                     at_least=False, unit="%"),
-        machine.row("another window, another process: share of the first use", share("process", "first"), 5,
+        report.row("another window, another process: share of the first use", share("process", "first"), 5,
                     at_least=False, unit="%"),
-        machine.row(f"append {APPENDED} sessions: share of the first build", share("grown", "built"), 3,
+        report.row(f"append {APPENDED} sessions: share of the first build", share("grown", "built"), 3,
                     at_least=False, unit="%"),
     ]  # fmt: skip
     figures = {
@@ -204,7 +206,7 @@ def together(bench: Bench) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """
     one, all_of_them = _held(bench, 1), _held(bench, PROCESSES)
     rows = [
-        machine.row(f"{PROCESSES} processes on one window: PSS of the features' files over one's",
+        report.row(f"{PROCESSES} processes on one window: PSS of the features' files over one's",
                     all_of_them["features"] / one["features"], 1.2, at_least=False, unit="x")
     ]  # fmt: skip
     shown = {"one": one, "all": all_of_them}
@@ -240,11 +242,11 @@ def into_lightgbm(bench: Bench) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     answer = bench.ours("lightgbm", store="store0", copied=False).answer
     answer["construct_copied"] = bench.ours("lightgbm", store="store0", copied=True).answer["construct"]
     rows = [
-        machine.row("train segment as arrays, no processors: private memory over its size",
+        report.row("train segment as arrays, no processors: private memory over its size",
                     answer["fold"] / answer["size"], 0.1, at_least=False),
-        machine.row("train segment as arrays, default learn processors: the same",
+        report.row("train segment as arrays, default learn processors: the same",
                     answer["learn"] / answer["size"], 0.1, at_least=False),
-        machine.row("construct: what a forced copy adds to the peak, over the segment's size",
+        report.row("construct: what a forced copy adds to the peak, over the segment's size",
                     (answer["construct_copied"] - answer["construct"]) / answer["size"], 0.9, at_least=True),
     ]  # fmt: skip
     return rows, answer
@@ -264,10 +266,8 @@ def large(folder: Path, instruments: int, sessions: int) -> tuple[list[dict[str,
     small, big = taken.values()
     growth = (big.answer["wall"] / big.answer["rows"]) / (small.answer["wall"] / small.answer["rows"])
     rows = [
-        machine.row(
-            f"{instruments:,} x {sessions:,}: highest PSS", big.pss / (1 << 30), 4, at_least=False, unit=" GiB"
-        ),
-        machine.row("time per row over that of a tenth of the instruments", growth, 1.2, at_least=False, unit="x"),
+        report.row("highest PSS", big.pss / (1 << 30), 4, at_least=False, unit=" GiB"),
+        report.row("time per row over that of a tenth of the instruments", growth, 1.2, at_least=False, unit="x"),
     ]
     figures = {
         str(count): {
@@ -292,8 +292,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     machine.pin(CORES)
-    result: dict[str, Any] = {"machine": machine.describe(options.peer_python), "load": machine.load(), "cases": {}}
-    missed = 0
+    rows: list[dict[str, Any]] = []
+    kept: dict[str, Any] = {}
     for name in options.case or ([] if options.large else ["S"]):
         instruments, sessions = CASES[name]
         print(f"{name}: Alpha158 on {instruments} instruments x {sessions} sessions")
@@ -306,15 +306,15 @@ def main() -> int:
                 "together": together(bench),
                 "lightgbm": into_lightgbm(bench),
             }
-        result["cases"][name] = {part: {"rows": rows, "figures": figures} for part, (rows, figures) in parts.items()}
-        missed += sum(not row["reached"] for rows, _ in parts.values() for row in rows)
+        rows += [{**row, "case": name} for found, _ in parts.values() for row in found]
+        kept[name] = {part: figures for part, (_, figures) in parts.items()}
     if options.large:
         with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
-            rows, figures = large(Path(folder), 5000, 2500)
-        result["cases"]["large"] = {"large": {"rows": rows, "figures": figures}}
-        missed += sum(not row["reached"] for row in rows)
-    machine.write(options.json, result)
-    return 1 if missed else 0
+            found, kept["large"] = large(Path(folder), 5000, 2500)
+        rows += [{**row, "case": "5,000 x 2,500"} for row in found]
+    return report.finish(
+        "handler", rows, path=options.json, repeats=options.repeats, peer_python=options.peer_python, figures=kept
+    )
 
 
 if __name__ == "__main__":

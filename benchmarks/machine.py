@@ -196,19 +196,3 @@ def summary(values: Sequence[float]) -> dict[str, float]:
         "low": round(min(values), 4),
         "high": round(max(values), 4),
     }
-
-
-def row(what: str, figure: float, target: float, *, at_least: bool, unit: str = "") -> dict[str, Any]:
-    """Print and return a target beside its figure."""
-    reached = figure >= target if at_least else figure <= target
-    sign = ">=" if at_least else "<="
-    verdict = "reached" if reached else "MISSED"
-    print(f"  {what:<64} {figure:8.3g}{unit}   target {sign} {target:g}{unit}   {verdict}", flush=True)
-    return {"what": what, "figure": round(figure, 4), "target": f"{sign} {target:g}{unit}", "reached": reached}
-
-
-def write(path: Path | None, result: Mapping[str, Any]) -> None:
-    """Write a result as JSON, if a path is given."""
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(result, indent=1) + "\n")

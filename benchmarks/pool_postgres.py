@@ -23,6 +23,7 @@ from pathlib import Path
 
 import ceiling_postgres
 import machine
+import report
 from pool_sqlite import RESULT, definition, syncs_per_second
 
 from rollwright.pool.states import Status
@@ -236,7 +237,7 @@ def turning(server, given):
 
 
 def over(found, mine, other):
-    return statistics.median(a / b for a, b in zip(found[mine], found[other], strict=True))
+    return [a / b for a, b in zip(found[mine], found[other], strict=True)]
 
 
 def main():
@@ -255,27 +256,25 @@ def main():
     with databases(given.url) as server:
         found = turning(server, given)
         rows.append(
-            machine.row("durable turn with history / ceiling", over(found, "ours", "ceiling"), 0.7, at_least=True)
+            report.row("durable turn with history / ceiling", over(found, "ours", "ceiling"), 0.7, at_least=True)
         )
         for mine, name in (("ours", "procrastinate"), ("ours", "pgqueuer1"), ("ours10", "pgqueuer10")):
             if name in found:
-                rows.append(machine.row(f"turn{mine[4:]} / {name}", over(found, mine, name), 1.0, at_least=True))
+                ratios = over(found, mine, name)
+                rows.append(report.row(f"turn{mine[4:]} / {name}", ratios, 1.0, at_least=True, against=name))
         fair, together = zip(*[shares(server, given.turns * 2) for _ in range(given.repeats)], strict=True)
         print(f"  4 workers        {statistics.median(together):>9,.0f} per s")
-        rows.append(machine.row("4 workers: smallest share / largest", statistics.median(fair), 0.7, at_least=True))
+        rows.append(report.row("4 workers: smallest share / largest", fair, 0.7, at_least=True))
         found_dead = deaths(server, given.repeats)
-        rows.append(machine.row("death to next claim, longest", max(found_dead), 2.0, at_least=False, unit=" s"))
+        rows.append(report.row("death to next claim, longest", max(found_dead), 2.0, at_least=False, unit=" s"))
         waits = [seconds * 1000 for seconds in pickups(server, 50)]
-        rows.append(
-            machine.row("put to claim by NOTIFY, p50", statistics.median(waits), 20, at_least=False, unit=" ms")
-        )
+        rows.append(report.row("put to claim by NOTIFY, p50", waits, 20, at_least=False, unit=" ms"))
         if given.done:
             (empty, full), stat = beside_done(server, given.done, given.turns)
             note = f"beside {given.done:,} done"
-            rows.append(machine.row(f"turn time {note} / empty", full / empty, 1.2, at_least=False))
-            rows.append(machine.row(f"task_stat {note}", stat * 1000, 250, at_least=False, unit=" ms"))
-    machine.write(given.json, {"machine": machine.describe(), "load": machine.load(), "rates": found, "rows": rows})
-    return 0 if all(row["reached"] for row in rows) else 1
+            rows.append(report.row(f"turn time {note} / empty", full / empty, 1.2, at_least=False))
+            rows.append(report.row(f"task_stat {note}", stat * 1000, 250, at_least=False, unit=" ms"))
+    return report.finish("pool_postgres", rows, path=given.json, repeats=given.repeats, figures={"rates": found})
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ import time
 from pathlib import Path
 
 import machine
+import report
 from machine import tree
 
 from rollwright.pool.manager import TaskManager
@@ -40,6 +41,7 @@ from rollwright.pool.stores.sqlite.store import SqliteStore
 PICKUP_MS = {"notifier": 20, "polling": 60}
 IDLE_SECONDS = 10
 TARGETS = {"create per s": 10_000, "create exponent": 1.1, "turn / ceiling": 0.7, "claim slowed by done rows": 1.2}
+PEERS = {"ceiling": "the bare two statements", "huey": "huey 3.5.4"}
 RESULT = json.dumps("r" * 198)
 
 CEILING_SCHEMA = """
@@ -345,28 +347,22 @@ def pickups(folder, how, count):
     return times, share
 
 
-def show(what, value, target, kept, note=""):
-    print(f"{what:<32} {value:>12,.3f}   target {target:<10} {'met' if kept else 'MISSED':<7} {note}")
-    return {"what": what, "value": value, "target": target, "met": kept, "note": note}
-
-
 def creating(folder, given):
     """Measure putting tasks."""
     whole, tenth = [], []
     for repeat in range(given.repeats):
         tenth.append(create(folder, f"tenth{repeat}", max(given.tasks // 10, 1)))
         whole.append(create(folder, f"whole{repeat}", given.tasks))
-    walls = [times[0] for times in whole]
-    rate = given.tasks / statistics.median(walls)
-    cpu = given.tasks / statistics.median(times[1] for times in whole)
-    spread = f"[{given.tasks / max(walls):,.0f}, {given.tasks / min(walls):,.0f}]; {cpu:,.0f} per s of CPU"
-    again = given.tasks / statistics.median(times[2] for times in whole)
-    exponent = math.log10(statistics.median(walls) / statistics.median(times[0] for times in tenth))
-    limit = TARGETS["create exponent"]
+    rates = [given.tasks / times[0] for times in whole]
+    again = [first / second for first, _, second in whole]
+    walls = [statistics.median(times[0] for times in each) for each in (whole, tenth)]
+    print(f"  {given.tasks / statistics.median(times[1] for times in whole):,.0f} put per s of CPU")
     return [
-        show("create_task per s", rate, TARGETS["create per s"], rate >= TARGETS["create per s"], spread),
-        show("the same again, per s", again, "as fast", again >= rate),
-        show("exponent of create_task", exponent, limit, exponent <= limit),
+        report.row("create_task", rates, TARGETS["create per s"], at_least=True, unit=" per s"),
+        report.row("create_task of the same again, speed over the first", again, 1, at_least=True, unit="x"),
+        report.row(
+            "exponent of create_task", math.log10(walls[0] / walls[1]), TARGETS["create exponent"], at_least=False
+        ),
     ]
 
 
@@ -393,19 +389,15 @@ def turning(folder, given):
     for other, limit in (("ceiling", TARGETS["turn / ceiling"]), ("huey", 1.0)):
         if other in found:
             ratios = [b["seconds"] / a["seconds"] for a, b in zip(found["ours"], found[other], strict=True)]
-            ratio = statistics.median(ratios)
-            note = f"[{min(ratios):.2f}, {max(ratios):.2f}]"
-            rows.append(show(f"durable turn / {other}", ratio, limit, ratio >= limit, note))
+            what = f"durable turn with history / {PEERS[other]}"
+            rows.append(report.row(what, ratios, limit, at_least=True, unit="x", against=PEERS[other]))
     for name, call in (("ours", turns), ("ceiling", ceiling_turns)):
         costs = [call(folder, f"log{name}{k}", given.turns, durable=False, whole_log=True) for k in range(3)]
         cpu = min(cost["cpu"] for cost in costs) / given.turns * 1e6
         print(f"  {name:<10} {costs[0]['pages']:.2f} pages of the log for a turn; without fsync CPU {cpu:,.0f} us")
     fair, together = zip(*[shares(folder, f"share{k}", given.turns) for k in range(given.repeats)], strict=True)
-    share, note = (
-        statistics.median(fair),
-        f"[{min(fair):.2f}, {max(fair):.2f}]; {statistics.median(together):,.0f} per s",
-    )
-    rows.append(show("4 workers: least share / largest", share, 0.7, share >= 0.7, note))
+    print(f"  4 workers  {statistics.median(together):>7,.0f} turns per s")
+    rows.append(report.row("4 workers: smallest share / largest", fair, 0.7, at_least=True))
     return rows
 
 
@@ -414,10 +406,9 @@ def picking_up(folder, count):
     rows = []
     for how, limit in PICKUP_MS.items():
         times, share = pickups(folder, how, count)
-        middle, worst = statistics.median(times), max(times)
-        note = f"p90 {statistics.quantiles(times, n=10)[-1]:.1f}, worst {worst:.1f}, n {count}; the put itself included"
-        rows.append(show(f"pick-up by {how}, ms p50", middle, limit, middle <= limit, note))
-        rows.append(show(f"idle by {how}, % of a core", share * 100, 1.5, share <= 0.015, f"over {IDLE_SECONDS} s"))
+        what = f"from the call that puts a task to its function in an idle worker, by {how}"
+        rows.append(report.row(what, times, limit, at_least=False, unit=" ms"))
+        rows.append(report.row(f"an idle worker by {how}, of a core", share * 100, 1.5, at_least=False, unit="%"))
     return rows
 
 
@@ -441,15 +432,13 @@ def main():
         if given.done:
             (empty, full), stat = with_done_rows(folder, given.done, given.turns or 1000)
             limit = TARGETS["claim slowed by done rows"]
-            note = f"beside {given.done:,} done rows"
-            rows.append(show("turn time, full / empty pool", full / empty, limit, full / empty <= limit, note))
-            rows.append(show("task_stat, ms", stat * 1000, 50, stat < 0.05, note))
+            beside = f"beside {given.done:,} finished tasks"
+            what = f"turn {beside} / in an empty pool, without fsync"
+            rows.append(report.row(what, full / empty, limit, at_least=False))
+            rows.append(report.row(f"task_stat {beside}", stat * 1000, 50, at_least=False, unit=" ms"))
         if given.pickups:
             rows += picking_up(folder, given.pickups)
-    if given.json:
-        result = {"machine": machine.describe(), "load": machine.load(), "rows": rows}
-        machine.write(given.json, result)
-    return 0 if all(row["met"] for row in rows) else 1
+    return report.finish("pool_sqlite", rows, path=given.json, repeats=given.repeats)
 
 
 if __name__ == "__main__":

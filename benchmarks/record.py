@@ -30,6 +30,7 @@ import machine
 import mlflow
 import numpy as np
 import pandas as pd
+import report
 
 from rollwright.codecs.frames import ParquetCodec
 from rollwright.config.context import using
@@ -41,10 +42,12 @@ from rollwright.tracking.stores.embedded.store import EmbeddedStore
 
 PARAMS = {f"param.{place}": f"value {place}" for place in range(100)}
 METRICS = {f"metric.{place}": place / 7 for place in range(10)}
+RUN = "a run of 100 parameters, 10 metrics, 5 artifacts"
 RUN_LIMIT = 0.5
 FRAME_LIMIT = 0.67
 SIZE_LIMIT = 1.0
 DURABLE_LIMIT = 1.0
+HAND = "Parquet made safe by hand"
 
 
 def interleaved(ours, peer, repeats):
@@ -59,12 +62,12 @@ def interleaved(ours, peer, repeats):
     return times
 
 
-def compare(what, ours, peer, limit):
-    """Print both sides, and the ratio beside its target; return them with the verdict."""
+def compare(what, ours, peer, limit, against):
+    """Print both sides, and the ratio beside its target; return the row."""
     shown = [f"{statistics.median(t) * 1e3:.1f} ms [{min(t) * 1e3:.1f}, {max(t) * 1e3:.1f}]" for t in (ours, peer)]
     print(f"{what}: {shown[0]} beside {shown[1]}")
-    ratio = statistics.median(a / b for a, b in zip(ours, peer, strict=True))
-    return {**machine.row("ours / peer", ratio, limit, at_least=False), "what": what, "ours": ours, "peer": peer}
+    ratios = [a / b for a, b in zip(ours, peer, strict=True)]
+    return report.row(f"{what}: ours / {against}", ratios, limit, at_least=False, unit="x", against=against)
 
 
 def record_runs(folder, repeats):
@@ -115,8 +118,8 @@ def record_runs(folder, repeats):
         for call in (ours, peer_batched, peer_one_by_one):
             call()
         return [
-            compare("a run, MLflow's log_batch", *interleaved(ours, peer_batched, repeats), RUN_LIMIT),
-            compare("a run, MLflow's single calls", *interleaved(ours, peer_one_by_one, repeats), RUN_LIMIT),
+            compare(RUN, *interleaved(ours, peer_batched, repeats), RUN_LIMIT, "MLflow's log_batch"),
+            compare(RUN, *interleaved(ours, peer_one_by_one, repeats), RUN_LIMIT, "MLflow's single calls"),
         ]
 
 
@@ -144,14 +147,14 @@ def frames(folder, repeats):
     for kind in ("full", "float32", "trees"):
         frame = prediction_frame(kind)
         saved = interleaved(partial(codec.write, frame, ours), partial(frame.to_parquet, peers), repeats)
-        rows.append(compare(f"save 1,000,000 rows ({kind})", *saved, FRAME_LIMIT))
+        rows.append(compare(f"save 1,000,000 rows ({kind})", *saved, FRAME_LIMIT, "to_parquet"))
         loaded = interleaved(partial(codec.read, ours), partial(pd.read_parquet, peers), repeats)
-        rows.append(compare(f"load 1,000,000 rows ({kind})", *loaded, FRAME_LIMIT))
+        rows.append(compare(f"load 1,000,000 rows ({kind})", *loaded, FRAME_LIMIT, "read_parquet"))
         pd.testing.assert_frame_equal(codec.read(ours), pd.read_parquet(peers))
         sizes = ours.stat().st_size, peers.stat().st_size
         print(f"size of 1,000,000 rows ({kind}): {sizes[0]:,} bytes beside {sizes[1]:,}")
-        size = machine.row("ours / peer", sizes[0] / sizes[1], SIZE_LIMIT, at_least=False)
-        rows.append({**size, "what": f"size ({kind})"})
+        what = f"size of 1,000,000 rows ({kind}): ours / to_parquet"
+        rows.append(report.row(what, sizes[0] / sizes[1], SIZE_LIMIT, at_least=False, against="to_parquet"))
         for_information(frame, pickled, repeats)
     rows += durable_frames(folder, prediction_frame("full"), repeats)
     return rows
@@ -185,9 +188,9 @@ def durable_frames(folder, frame, repeats):
         assert hashlib.sha256(path.read_bytes()).hexdigest() == digest.read_text()
         pd.read_parquet(path)
 
-    saved = compare("save, durable and with SHA-256", *interleaved(ours, peer, repeats), DURABLE_LIMIT)
+    saved = compare("save, durable and with SHA-256", *interleaved(ours, peer, repeats), DURABLE_LIMIT, HAND)
     loaded = interleaved(lambda: codec.read(files.local_path("pred.pkl")[0]), peer_load, repeats)
-    return [saved, compare("load, SHA-256 verified", *loaded, FRAME_LIMIT)]
+    return [saved, compare("load, SHA-256 verified", *loaded, FRAME_LIMIT, HAND)]
 
 
 def main(arguments=None):
@@ -198,8 +201,7 @@ def main(arguments=None):
     machine.pin()
     with tempfile.TemporaryDirectory() as folder:
         rows = record_runs(Path(folder), given.repeats) + frames(Path(folder), given.repeats)
-    machine.write(given.json, {"machine": machine.describe(), "load": machine.load(), "rows": rows})
-    return 0 if all(row["reached"] for row in rows) else 1
+    return report.finish("record", rows, path=given.json, repeats=given.repeats)
 
 
 if __name__ == "__main__":

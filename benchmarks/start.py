@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import machine
+import report
 
 LIMIT = 0.4
 COMMANDS = (
@@ -56,10 +56,9 @@ def main(arguments=None):
         folder = Path(root) / "d"
         for command in COMMANDS:
             times = [cost(command, folder) for _ in range(given.repeats)]
-            what = f"rollwright {' '.join(command)}"
-            rows.append({**machine.row(what, statistics.median(times), LIMIT, at_least=False, unit=" s"), "cpu": times})
-    machine.write(given.json, {"machine": machine.describe(), "load": machine.load(), "rows": rows})
-    return 0 if all(row["reached"] for row in rows) else 1
+            what = f"`rollwright {' '.join(command)}`, CPU"
+            rows.append(report.row(what, times, LIMIT, at_least=False, unit=" s"))
+    return report.finish("start", rows, path=given.json, repeats=given.repeats)
 
 
 if __name__ == "__main__":

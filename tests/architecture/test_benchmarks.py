@@ -21,7 +21,7 @@ def record(monkeypatch):
     before = set(sys.modules)
     yield importlib.import_module("record")
     for name in set(sys.modules) - before:
-        if name in ("record", "machine"):
+        if name in ("record", "machine", "report"):
             del sys.modules[name]
 
 
@@ -33,7 +33,7 @@ def test_a_benchmark_ends_with_what_its_main_returns(name):
 
 @pytest.mark.parametrize(("figures", "code"), [((0.5, 0.6), 0), ((0.5, 0.7), 1), ((0.7, 0.5), 1)])
 def test_a_missed_target_of_recording_ends_it_with_1(record, tmp_path, monkeypatch, capsys, figures, code):
-    one, two = ([{**record.compare("x", [figure], [1.0], 0.67)}] for figure in figures)
+    one, two = ([record.compare("x", [figure], [1.0], 0.67, "a peer")] for figure in figures)
     monkeypatch.setattr(record, "record_runs", lambda folder, repeats: one)
     monkeypatch.setattr(record, "frames", lambda folder, repeats: two)
     assert record.main(["--json", str(tmp_path / "out.json")]) == code
@@ -41,3 +41,18 @@ def test_a_missed_target_of_recording_ends_it_with_1(record, tmp_path, monkeypat
     assert [row["reached"] for row in json.loads((tmp_path / "out.json").read_text())["rows"]] == [
         figure <= 0.67 for figure in figures
     ]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "results").glob("*.json")), ids=lambda path: path.name)
+def test_every_result_has_the_one_form(path):
+    result = json.loads(path.read_text())
+    assert [*result] == ["script", "taken", "machine", "load", "repeats", "rows", "figures"]
+    assert path.stem.partition("-")[0] == result["script"]
+    assert (ROOT / "benchmarks" / f"{result['script']}.py").is_file()
+    names = [(row["case"], row["work"]) for row in result["rows"]]
+    assert len(names) == len({*names})
+    for row in result["rows"]:
+        kept = row["figure"] >= row["target"] if row["at_least"] else row["figure"] <= row["target"]
+        assert kept == row["reached"], row["work"]
+        assert {"unit", "against"} <= {*row}
+        assert row.get("low", row["figure"]) <= row["figure"] <= row.get("high", row["figure"])
