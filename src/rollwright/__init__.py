@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rollwright.collect.collector import RecorderCollector as RecorderCollector
     from rollwright.collect.ensemble import AverageEnsemble as AverageEnsemble
     from rollwright.collect.ensemble import Ensemble as Ensemble
+    from rollwright.collect.ensemble import ICWeightedEnsemble as ICWeightedEnsemble
+    from rollwright.collect.ensemble import RankEnsemble as RankEnsemble
     from rollwright.collect.ensemble import RollingEnsemble as RollingEnsemble
     from rollwright.collect.ensemble import SingleKeyEnsemble as SingleKeyEnsemble
     from rollwright.collect.group import Group as Group
@@ -120,6 +122,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "Feature": "rollwright.expression.ops",
     "FrameSource": "rollwright.market.frame",
     "Group": "rollwright.collect.group",
+    "ICWeightedEnsemble": "rollwright.collect.ensemble",
     "LGBModel": "rollwright.models.lightgbm",
     "LinearModel": "rollwright.models.linear",
     "LossGen": "rollwright.tasks.variants",
@@ -139,6 +142,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "PairRolling": "rollwright.expression.ops",
     "QlibRecorder": "rollwright.tracking.r",
     "R": "rollwright.tracking.r",
+    "RankEnsemble": "rollwright.collect.ensemble",
     "RecordTemp": "rollwright.analysis.records",
     "Recorder": "rollwright.tracking.recorder",
     "RecorderCollector": "rollwright.collect.collector",
@@ -205,6 +209,7 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "Feature",
     "FrameSource",
     "Group",
+    "ICWeightedEnsemble",
     "LGBModel",
     "LinearModel",
     "LossGen",
@@ -224,6 +229,7 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "PairRolling",
     "QlibRecorder",
     "R",
+    "RankEnsemble",
     "RecordTemp",
     "Recorder",
     "RecorderCollector",

@@ -35,6 +35,7 @@ __all__ = [
     "SignalSummary",
     "calc_ic",
     "calc_long_short_return",
+    "correlate_by_day",
     "daily_ic",
     "group_returns",
     "newey_west_lags",
@@ -108,7 +109,7 @@ def daily_ic(
         When an index has no level `date_col`, or names a row twice.
     """
     panel = build_day_panel(pred, label, date_col=date_col)
-    return panel.to_series(_correlate(panel, method), "ic" if method == "pearson" else "ric")
+    return panel.to_series(correlate_by_day(panel, method), "ic" if method == "pearson" else "ric")
 
 
 def calc_ic(
@@ -119,8 +120,8 @@ def calc_ic(
 ) -> tuple[pd.Series, pd.Series]:
     """Return the daily IC and Rank IC, as `daily_ic` does for each method; `dropna` leaves days without a value out."""
     panel = build_day_panel(pred, label, date_col=date_col)
-    ic = panel.to_series(_correlate(panel, "pearson"), "ic")
-    ric = panel.to_series(_correlate(panel, "spearman"), "ric")
+    ic = panel.to_series(correlate_by_day(panel, "pearson"), "ic")
+    ric = panel.to_series(correlate_by_day(panel, "spearman"), "ric")
     return (ic.dropna(), ric.dropna()) if dropna else (ic, ric)
 
 
@@ -288,7 +289,7 @@ def pred_autocorr(pred: Frame, lag: int = 1, inst_col: str = "instrument", date_
     earlier[lag:] = values[:-lag]
     days = np.repeat(np.arange(len(values), dtype=np.intp), values.shape[1])
     panel = DayPanel(days=matrix.index, day=days, score=values.ravel(), label=earlier.ravel())
-    return panel.to_series(_correlate(panel, "pearson"), "autocorr")
+    return panel.to_series(correlate_by_day(panel, "pearson"), "autocorr")
 
 
 def top_turnover(pred: Frame, quantile: float = 0.2, *, date_col: str = "datetime") -> pd.Series:
@@ -309,7 +310,8 @@ def top_turnover(pred: Frame, quantile: float = 0.2, *, date_col: str = "datetim
     return pd.Series(shares, index=matrix.index, name="turnover")
 
 
-def _correlate(panel: DayPanel, method: Literal["pearson", "spearman"]) -> NDArray[np.float64]:
+def correlate_by_day(panel: DayPanel, method: Literal["pearson", "spearman"]) -> NDArray[np.float64]:
+    """Return the correlation of score and label of each day of `panel`: what `daily_ic` gives for frames."""
     known = panel.select(~(np.isnan(panel.score) | np.isnan(panel.label)))
     day, size = known.day, len(known.days)
     x, y = known.score, known.label

@@ -19,7 +19,7 @@ from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.errors import CoverageError
 from rollwright.market.source import DataSource
 
-__all__ = ["CAUSES", "UniverseCoverage", "check_tiling", "check_window", "universe_coverage"]
+__all__ = ["CAUSES", "UniverseCoverage", "check_tiling", "check_window", "describe_rows", "universe_coverage"]
 
 CAUSES: Final = ("no series", "suspended", "dropped")
 """Why a member has no prediction: no row in its series, no close on that day, or a processor dropped it."""
@@ -40,20 +40,23 @@ def check_window(name: str, predicted: pd.Index, expected: pd.Index, scores: np.
     problems: list[str] = []
     doubled = predicted[predicted.duplicated()]
     if len(doubled):
-        problems.append(f"{name}: {len(doubled)} rows are predicted twice, {_rows(doubled)}")
+        problems.append(f"{name}: {len(doubled)} rows are predicted twice, {describe_rows(doubled)}")
     missing = expected.difference(predicted)
     if len(missing):
-        problems.append(f"{name}: {len(missing)} of {len(expected)} promised rows are missing, {_rows(missing)}")
+        problems.append(
+            f"{name}: {len(missing)} of {len(expected)} promised rows are missing, {describe_rows(missing)}"
+        )
     strange = predicted.difference(expected)
     if len(strange):
-        problems.append(f"{name}: {len(strange)} rows were never promised, {_rows(strange)}")
+        problems.append(f"{name}: {len(strange)} rows were never promised, {describe_rows(strange)}")
     wrong = int((~np.isfinite(scores)).sum())
     if wrong:
-        problems.append(f"{name}: {wrong} scores are not numbers, {_rows(predicted[~np.isfinite(scores)])}")
+        problems.append(f"{name}: {wrong} scores are not numbers, {describe_rows(predicted[~np.isfinite(scores)])}")
     return problems
 
 
-def _rows(index: pd.Index) -> str:
+def describe_rows(index: pd.Index) -> str:
+    """Return the days of rows that are not there or too many, and three of their instruments, for an error."""
     days = index.get_level_values("datetime")
     first, last = days.min(), days.max()
     span = f"{first:%Y-%m-%d}" if first == last else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
