@@ -13,12 +13,16 @@ from rollwright.dataset.contract import FitRange, TaskDataset
 from rollwright.errors import LookAheadError
 from rollwright.tasks.purge import segment_pairs
 
-__all__ = ["LEAK_KINDS", "Leak", "LeakKind", "find_leaks", "refuse_leaks"]
+__all__ = ["LEAK_KINDS", "Leak", "LeakKind", "find_leaks", "give_reasons", "refuse_leaks"]
 
-LeakKind: TypeAlias = Literal["label", "overlap", "order", "processors"]
-LEAK_KINDS: Final[tuple[LeakKind, ...]] = ("label", "overlap", "order", "processors")
+LeakKind: TypeAlias = Literal["label", "overlap", "order", "processors", "feature", "members", "adjustment"]
+LEAK_KINDS: Final[tuple[LeakKind, ...]] = (
+    "label", "overlap", "order", "processors", "feature", "members", "adjustment",
+)  # fmt: skip
 """What can leak, as ``allow_leak`` names it: labels that read a later segment, segments that share sessions, a model
-that learns from sessions after those it is judged on, processors that learn from what is judged."""
+that learns from sessions after those it is judged on, processors that learn from what is judged. The audit alone finds
+the others: features that read later sessions, instruments chosen by what became of them, values that depend on what
+prices are adjusted to."""
 
 SEGMENTS: Final = ("task", "dataset", "kwargs", "segments")
 HANDLER: Final = ("task", "dataset", "kwargs", "handler")
@@ -30,7 +34,8 @@ class Leak:
 
     Attributes
     ----------
-    kind : {"label", "overlap", "order", "processors"}
+    kind : str
+        One of `LEAK_KINDS`.
     message : str
         What leaks, with segments and sessions.
     hint : str
@@ -103,7 +108,12 @@ def refuse_leaks(
             "\n".join(["what is learnt would know what it is judged by:", *lines]),
             hint="; ".join(hints) + f"; or declare it, and it stands beside every number: `allow_leak: {{{declared}}}`",
         )
-    return tuple(replace(leak, reason=allowed[leak.kind]) for leak in leaks)
+    return give_reasons(leaks, allowed)
+
+
+def give_reasons(leaks: Sequence[Leak], allowed: Mapping[str, str]) -> tuple[Leak, ...]:
+    """Return `leaks`, each with the reason that the file declares for its kind; None where it declares none."""
+    return tuple(replace(leak, reason=allowed.get(leak.kind)) for leak in leaks)
 
 
 def _overlaps(segments: Mapping[str, Any], calendar: TradingCalendar) -> Iterator[Leak]:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from rollwright.calendar.purge import purge_days
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.config import CampaignConfig
-from rollwright.campaign.leaks import Leak, find_leaks, refuse_leaks
+from rollwright.campaign.leaks import Leak, find_leaks, give_reasons, refuse_leaks
 from rollwright.campaign.yaml.document import KeyPath
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.placeholders import fill_paths
@@ -126,6 +126,7 @@ def make_plan(
     name: str,
     calendar: TradingCalendar,
     locate: Callable[[KeyPath], str] | None = None,
+    keep_leaks: bool = False,
 ) -> CampaignPlan:
     """Return the windows of a campaign.
 
@@ -140,6 +141,9 @@ def make_plan(
         Known sessions; future ones are not planned for.
     locate : callable, optional
         Returns file, line and column of a key of the configuration, for errors.
+    keep_leaks : bool
+        Leave leaks that the file does not declare in the plan, without a reason, instead of refusing them: for those
+        who show a plan, and train nothing.
 
     Raises
     ------
@@ -186,7 +190,7 @@ def make_plan(
         trunc_days=trunc_days,
         label=label,
         cuts=tuple(cuts),
-        leaks=refuse_leaks(found, config.declared_leaks(), locate=locate),
+        leaks=_judge_leaks(found, config, locate, keep=keep_leaks),
     )
 
 
@@ -213,13 +217,17 @@ class SinglePlan:
 
 
 def plan_once(
-    config: CampaignConfig, *, calendar: TradingCalendar, locate: Callable[[KeyPath], str] | None = None
+    config: CampaignConfig,
+    *,
+    calendar: TradingCalendar,
+    locate: Callable[[KeyPath], str] | None = None,
+    keep_leaks: bool = False,
 ) -> SinglePlan:
     """Return the one task of a configuration, its segments cut as far as its label needs.
 
     Parameters
     ----------
-    config, calendar, locate
+    config, calendar, locate, keep_leaks
         As `make_plan` takes them.
 
     Raises
@@ -238,8 +246,15 @@ def plan_once(
         if cuts:
             task, dataset = purged, _build_dataset(purged)
     found = find_leaks(dataset, dataset.segments, calendar)
-    leaks = refuse_leaks(found, config.declared_leaks(), locate=locate)
+    leaks = _judge_leaks(found, config, locate, keep=keep_leaks)
     return SinglePlan(task=task, label=label, cuts=tuple(cuts), leaks=leaks)
+
+
+def _judge_leaks(
+    found: list[Leak], config: CampaignConfig, locate: Callable[[KeyPath], str] | None, *, keep: bool
+) -> tuple[Leak, ...]:
+    declared = config.declared_leaks()
+    return give_reasons(found, declared) if keep else refuse_leaks(found, declared, locate=locate)
 
 
 def _window(task: Mapping[str, Any], last: Session) -> Window:

@@ -19,6 +19,7 @@ from rollwright.calendar.trading import to_session
 from rollwright.codecs.described import Described
 from rollwright.config.construct import init_instance_by_config
 from rollwright.dataset.contract import DataKey, FitRange, Fold, ReadScope, TaskDataset, check_dataset
+from rollwright.dataset.feature_reach import FeatureReach, find_feature_reaches
 from rollwright.dataset.handler import DataHandler
 from rollwright.dataset.handler_tables import CS_ALL, ColumnSet, IndexedColumnBlock, choose_columns
 from rollwright.dataset.processor_checks import check_groups, find_fit_ranges
@@ -66,6 +67,10 @@ class Dataset(Described, Serializable, ABC):
 
     def fit_ranges(self) -> tuple[FitRange, ...]:
         """Return what its processors learn from: by default nothing is known of any."""
+        return ()
+
+    def feature_reaches(self) -> tuple[FeatureReach, ...]:
+        """Return what the expressions of its columns read: by default nothing is known of any."""
         return ()
 
     @abstractmethod
@@ -222,6 +227,10 @@ class DatasetH(Dataset):
     def fit_ranges(self) -> tuple[FitRange, ...]:
         """Return the ranges that the handler's processors learn from; asking reads no data."""
         return find_fit_ranges(self.handler)
+
+    def feature_reaches(self) -> tuple[FeatureReach, ...]:
+        """Return how far the expressions of the handler's columns look back and ahead; asking reads no data."""
+        return find_feature_reaches(self.handler)
 
     def over(self, source: DataSource | None, store: FeatureStore | None = None) -> Self:
         """Return this dataset over another market: a copy whose handler has read nothing and learnt nothing."""

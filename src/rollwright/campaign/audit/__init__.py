@@ -1,0 +1,1 @@
+"""The leakage audit: what is learnt and predicted, recomputed while the future is another one."""

@@ -1,0 +1,97 @@
+"""How far the features of a handler look back and ahead, told from their expressions before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rollwright.dataset.handler import DataHandler
+from rollwright.dataset.loader import DataLoader, DataLoaderDH, NestedDataLoader, QlibDataLoader
+from rollwright.errors import LookAheadError
+from rollwright.expression.parser import parse
+from rollwright.expression.planner import calls_own_code, compile_plan
+from rollwright.expression.term import UNBOUNDED, walk
+
+__all__ = ["FeatureReach", "find_feature_reaches"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureReach:
+    """What the expression of one column reads.
+
+    Attributes
+    ----------
+    group : str or None
+    name : str
+        Of the column.
+    expression : str
+    lookback : int or None
+        Sessions before its own; None when it reads the whole past of its series.
+    lookahead : int
+        Sessions after its own.
+
+        .. warning:: **Look-ahead.** Above 0 in any group but ``label`` it is a leak.
+    is_label : bool
+        Whether it may look ahead.
+    own_code : bool
+        Whether it calls an operator of the user's own, of which only that operator knows what it reads.
+    words : tuple of str
+        The texts among its arguments: instruments that it names, as ``ChangeInstrument`` does, and whatever else.
+    refusal : str or None
+        Why it may be no feature, in the words with which computing it is refused.
+    """
+
+    group: str | None
+    name: str
+    expression: str
+    lookback: int | None
+    lookahead: int
+    is_label: bool
+    own_code: bool
+    words: tuple[str, ...]
+    refusal: str | None
+
+
+def find_feature_reaches(handler: DataHandler) -> tuple[FeatureReach, ...]:
+    """Return what the expressions of `handler`, and of the handlers inside it, read; reads no data.
+
+    Raises
+    ------
+    ExpressionError
+        For a text that is no expression.
+    """
+    return tuple(_of_loader(handler.data_loader))
+
+
+def _of_loader(loader: DataLoader) -> Iterator[FeatureReach]:
+    if isinstance(loader, DataLoaderDH):
+        for inner in loader.handlers.values():
+            yield from _of_loader(inner.data_loader)
+    if isinstance(loader, NestedDataLoader):
+        for part in loader.data_loader_l:
+            yield from _of_loader(part)
+    if isinstance(loader, QlibDataLoader):
+        for group in loader.groups:
+            for name, text in zip(group.names, group.expressions, strict=True):
+                yield _reach_of(group.group, name, text, is_label=group.is_label)
+
+
+def _reach_of(group: str | None, name: str, text: str, *, is_label: bool) -> FeatureReach:
+    term = parse(text)
+    refusal = None
+    if term.lookahead and not is_label:
+        try:
+            compile_plan([text])
+        except LookAheadError as error:
+            refusal = error.message
+    return FeatureReach(
+        group=group,
+        name=name,
+        expression=text,
+        lookback=term.lookback if term.lookback < UNBOUNDED else None,
+        lookahead=term.lookahead,
+        is_label=is_label,
+        own_code=calls_own_code(term),
+        words=tuple(sorted({word for part in walk(term) for word in part.literals if isinstance(word, str)})),
+        refusal=refusal,
+    )
