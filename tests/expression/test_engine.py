@@ -88,6 +88,7 @@ def test_results_have_the_same_bits_whatever_the_query(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "MOST_COLUMNS", tile_columns)
         patch.setattr(engine, "TILE_ROWS", tile_rows)
+        patch.setattr(engine, "SERIES_ROWS", tile_rows)
         patch.setattr(engine, "LOADED_CELLS", 8 * tile_rows * len(names))
         patch.setattr(engine, "STAGED_ROWS", tile_rows)
         found = expression_values(

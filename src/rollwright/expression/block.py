@@ -29,10 +29,12 @@ from rollwright.expression.moments import Counts, CrossMoments, Mask, Moments, S
 from rollwright.expression.term import Constant, Term
 from rollwright.expression.term_rows import TermRows
 
-__all__ = ["Block", "Family", "Margin", "Values"]
+__all__ = ["Block", "Cells", "Family", "Margin", "Values"]
 
 Values: TypeAlias = NDArray[Any]
 """``[rows, columns]`` of float32, float64 or bool."""
+Cells: TypeAlias = tuple[tuple[slice, int], ...]
+"""Runs of rows, each in one column."""
 Family: TypeAlias = tuple[str, tuple[Term, ...]]
 T = TypeVar("T")
 COUNTS_KEPT: Final = 2
@@ -99,6 +101,7 @@ class Block:
         self._shared: dict[Term, dict[object, Any]] = {}
         self._counts: WeakValueDictionary[object, Counts] = WeakValueDictionary()
         self._inside: dict[tuple[int, Margin], NDArray[np.bool_]] = {}
+        self._outside: dict[int, Cells] = {}
         self._latest_counts: deque[Counts] = deque(maxlen=COUNTS_KEPT)
 
     def drop_shared(self, pieces: Iterable[tuple[Term, object]]) -> None:
@@ -148,6 +151,21 @@ class Block:
             inside = (rows >= bounds[None, :, 0]) & (rows < bounds[None, :, 1])
             self._inside[number, margin] = inside
         return inside
+
+    def outside(self, term: Term) -> Cells:
+        """Return which of the block's own rows lie outside the series of `term`."""
+        number = self.rows.number_of(term)
+        found = self._outside.get(number)
+        if found is None:
+            rows = self.stop - self.start
+            bounds = np.clip(self.rows.bounds[number] - self.start, 0, rows).tolist()
+            runs = (
+                (run, column)
+                for column, (first, last) in enumerate(bounds)
+                for run in ((slice(0, first), slice(last, rows)) if first < last else (slice(0, rows),))
+            )
+            found = self._outside[number] = tuple((run, column) for run, column in runs if run.start < run.stop)
+        return found
 
     def first_rows(self, term: Term) -> NDArray[np.int64]:
         """Return the row of `term` at which each series starts; negative when before the first row."""

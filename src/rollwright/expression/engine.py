@@ -11,10 +11,9 @@ How ``evaluate(plan, source, instruments, start, stop)`` works:
    looks back and ahead to (`Plan.margins`).
 4. For each tile its rows of the fields and stages are cut out, and the tile becomes a job for a thread. At most two
    jobs per thread are waiting, so memory does not grow with the range.
-5. A job computes the nodes of the plan in order, each once, and writes the terms that were asked for into the tile. A
-   node's values are dropped after its last reader.
-6. Cells outside a term's series (`term_rows`) become NaN. The tiles are yielded in order, earlier sessions first
-   (`evaluate`), or given to a function on the thread that computed them (`evaluate_each`).
+5. A job computes the expressions of its tile (`tile_job`).
+6. The tiles are yielded in order, earlier sessions first (`evaluate`), or given to a function on the thread that
+   computed them (`evaluate_each`).
 
 Every value depends only on its instrument's rows within the expression's reach (and, for cross-sections, on those of
 all instruments of the source), through a fixed tree of operations. So results have the same bits for every range, every
@@ -23,31 +22,35 @@ choice of instruments, every size of tiles and every number of threads.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.config.context import bind_context
 from rollwright.errors import CalendarRangeError
-from rollwright.expression.block import Block, Margin, Values
+from rollwright.expression import scratch
+from rollwright.expression.block import Cells, Margin, Values
 from rollwright.expression.footprint import estimate
 from rollwright.expression.planner import Plan, operator_of
 from rollwright.expression.row_search import find_rows
 from rollwright.expression.term import UNBOUNDED, Term
 from rollwright.expression.term_rows import TermRows
+from rollwright.expression.tile_job import Inputs, Tile, TileBuffer, TileJob, write
 from rollwright.market.source import DataSource
 
 __all__ = ["THREAD_MEMORY", "Tile", "evaluate", "evaluate_each"]
 
 TILE_ROWS: Final = 1024
-TILE_CELLS: Final = 32 * TILE_ROWS
+SERIES_ROWS: Final = 4096
+"""The most sessions of a tile in which the rows of an instrument lie together. What is looked back is computed anew for
+each tile, so long tiles have less work; but rows by session are written in runs of instruments, and want wide ones."""
+TILE_CELLS: Final = 1 << 15
 """The most cells of one node in a tile: three arrays of so many fit the cache of a core."""
 FEWEST_CELLS: Final = 8192
 """Cells of a tile however little memory there is: with fewer, the calls cost more than the work."""
@@ -57,37 +60,10 @@ FEWEST_COLUMNS: Final = 4
 THREAD_MEMORY: Final = 32 << 20
 """Bytes of working memory of each thread, unless another number is given."""
 MOST_COLUMNS: Final = 512
-EXPRESSIONS_TOGETHER: Final = 16
-"""How many expressions of a tile are given to the consumer at a time, where the rows of an instrument lie together."""
 LOADED_CELLS: Final = 1 << 26
-STAGED_ROWS: Final = TILE_ROWS
+STAGED_ROWS: Final = 1024
 
 T = TypeVar("T")
-Inputs: TypeAlias = Mapping[Term, Values]
-"""The inputs of a block: fields and staged terms, each on the rows of its margin."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tile:
-    """Values of expressions on some sessions and instruments.
-
-    Attributes
-    ----------
-    expressions : intp [expressions]
-        Positions in the plan's expressions.
-    rows : slice
-        Positions of the calendar.
-    columns : intp [columns]
-        Positions in the list of instruments of the request.
-    values : float32 [expressions, rows, columns]
-        NaN outside the series of each expression. In memory the last axis runs fastest; from `evaluate_each` the rows
-        of each instrument lie together.
-    """
-
-    expressions: NDArray[np.intp]
-    rows: slice
-    columns: NDArray[np.intp]
-    values: NDArray[Any]
 
 
 def evaluate(
@@ -127,7 +103,7 @@ def evaluate(
         When the range leaves the calendar.
     """
     request = _request(plan, source, instruments, start, stop, threads=threads, memory=memory, most_rows=most_rows)
-    return _run_in_order(request.jobs(start, stop), _TileJob.__call__, threads=threads)
+    return _run_in_order(request.jobs(start, stop), TileJob.__call__, threads=threads)
 
 
 def evaluate_each(
@@ -141,7 +117,7 @@ def evaluate_each(
     threads: int = 1,
     memory: int = THREAD_MEMORY,
     by_series: bool = True,
-    most_rows: int = TILE_ROWS,
+    most_rows: int = SERIES_ROWS,
 ) -> None:
     """Call ``take(tile)`` for the cells of every tile of `evaluate`, in any order, on the thread that computed it.
 
@@ -167,7 +143,7 @@ def evaluate_each(
     request = _request(
         plan, source, instruments, start, stop, by_series=by_series, threads=threads, memory=memory, most_rows=most_rows
     )
-    buffer = _TileBuffer()
+    buffer = TileBuffer()
     for _ in _run_in_order(request.jobs(start, stop), lambda job: job.give(take, buffer), threads=threads):
         pass
 
@@ -192,16 +168,17 @@ def _request(
         )
     return _Request(
         plan=plan, source=source, instruments=tuple(instruments), threads=threads, memory=memory,
-        by_series=by_series, most_rows=min(most_rows, TILE_ROWS),
+        by_series=by_series, most_rows=min(most_rows, SERIES_ROWS if by_series else TILE_ROWS),
     )  # fmt: skip
 
 
-def _run_in_order(jobs: Iterator[_TileJob], run: Callable[[_TileJob], T], *, threads: int) -> Iterator[T]:
+def _run_in_order(jobs: Iterator[TileJob], run: Callable[[TileJob], T], *, threads: int) -> Iterator[T]:
     """Yield ``run(job)`` for each job, in order, with at most two jobs per thread waiting or running.
 
-    With one thread the jobs run on a thread of their own, too: on the main thread the allocator returns the pages of
-    its heap to the system after each tile and takes them again for the next, which took half as much time again.
+    With one thread the jobs run on a thread of their own, too: it has a heap of its own, in which what a tile leaves is
+    not between what others allocated.
     """
+    scratch.keep()
     most = 2 * threads if threads > 1 else 1
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="rollwright-expression")
     pending: deque[Future[T]] = deque()
@@ -217,19 +194,6 @@ def _run_in_order(jobs: Iterator[_TileJob], run: Callable[[_TileJob], T], *, thr
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-class _TileBuffer(threading.local):
-    """The memory for the tiles of a thread: one buffer, replaced when a tile is larger than all before it."""
-
-    def __init__(self) -> None:
-        self._memory: NDArray[np.float32] = np.empty(0, dtype=np.float32)
-
-    def take(self, size: int) -> NDArray[np.float32]:
-        """Return `size` cells with undefined content."""
-        if self._memory.size < size:
-            self._memory = np.empty(size, dtype=np.float32)
-        return self._memory[:size]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
     """A plan, a data source and the instruments to evaluate; makes the jobs (steps 1 to 4 of the module)."""
@@ -242,14 +206,14 @@ class _Request:
     by_series: bool = False
     most_rows: int = TILE_ROWS
 
-    def jobs(self, start: int, stop: int) -> Iterator[_TileJob]:
+    def jobs(self, start: int, stop: int) -> Iterator[TileJob]:
         """Yield one job per tile; its inputs are read when the job is made, on the caller's thread."""
         if not self.instruments or start == stop:
             return
         series = find_rows(self.plan, self.source, self.instruments)
         is_whole = self.plan.lookback >= UNBOUNDED
-        load_rows = stop - start if is_whole else self._load_rows()
         tile_rows, width = self._tile_shape(start, stop)
+        load_rows = stop - start if is_whole else max(1, self._load_rows() // tile_rows) * tile_rows
         margins_at = self._margins_at()
         for first in range(start, stop, load_rows):
             last = min(first + load_rows, stop)
@@ -278,12 +242,15 @@ class _Request:
 
         1. Find how many cells fit in the memory of a thread, from `FEWEST_CELLS` to `TILE_CELLS`. A request of so few
            is one tile.
-        2. Take as many sessions as may be, and half as many while the columns would be too few.
+        2. Take as many sessions as may be, equally many in each tile, and half as many while the columns would be too
+           few.
         """
         if self.plan.lookback >= UNBOUNDED:
             rows = lookaround = stop
         else:
-            rows = min(self.most_rows, stop - start)
+            most = min(self.most_rows, self._load_rows())
+            tiles = -(-(stop - start) // most)
+            rows = -(-(stop - start) // tiles)
             lookaround = self.plan.lookback + self.plan.lookahead
         every = (rows + lookaround) * len(self.instruments)
         cells = FEWEST_CELLS if every <= FEWEST_CELLS else self._most_cells(every, is_short=rows <= lookaround)
@@ -305,12 +272,11 @@ class _Request:
         return min(TILE_CELLS, every if every <= min(fits * self.threads, TILE_CELLS) else fits)
 
     def _load_rows(self) -> int:
-        """Return how many sessions are read at once; all their fields stay in memory until they are evaluated."""
+        """Return how many sessions may be read at once; all their fields stay in memory until they are evaluated."""
         if self.plan.stages:
             return STAGED_ROWS
         fields = sum(term.kind == "field" for term in self.plan.nodes)
-        tiles = LOADED_CELLS // (max(1, fields * len(self.instruments)) * self.most_rows)
-        return max(1, tiles) * self.most_rows
+        return max(TILE_ROWS, LOADED_CELLS // max(1, fields * len(self.instruments)))
 
     def _margins_at(self) -> Callable[[int], Mapping[Term, Margin]]:
         """Return a function from the first row of a block to the plan's margins; only whole-past plans depend on it."""
@@ -329,8 +295,8 @@ class _Request:
 
     def _job(
         self, rows: slice, columns: slice, series: TermRows, margins: Mapping[Term, Margin], inputs: Inputs
-    ) -> _TileJob:
-        return _TileJob(
+    ) -> TileJob:
+        return TileJob(
             plan=self.plan,
             rows=rows,
             columns=columns,
@@ -394,10 +360,10 @@ class _Request:
         for job in self.jobs(low, max(low, high)):
             cells = slice(job.rows.start - start, job.rows.stop - start), job.columns
 
-            def take(place: int, values: Values, cells: tuple[slice, slice] = cells) -> None:
+            def take(place: int, values: Values, outside: Cells, cells: tuple[slice, slice] = cells) -> None:
                 if found[place].dtype != values.dtype:  # the same width in every tile: it follows from the expression
                     found[place] = found[place].astype(values.dtype)
-                found[place][cells] = values
+                write(found[place][cells], values, outside)
 
             job.compute(take)
         return found
@@ -417,166 +383,3 @@ def _pad(load: Callable[[int, int], NDArray[Any]], start: int, stop: int, length
 def _rows_around(values: Values, rows: slice, margin: Margin, origin: int) -> Values:
     """Return some rows and their margin of an array whose first row is at the calendar position `origin`."""
     return values[rows.start - margin.before - origin : rows.stop + margin.after - origin]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _TileJob:
-    """The computation of one tile."""
-
-    plan: Plan
-    rows: slice
-    columns: slice
-    series: TermRows
-    margins: Mapping[Term, Margin]
-    inputs: Inputs
-    calendar: NDArray[np.datetime64]
-    instruments: tuple[str, ...]
-    freq: str
-    by_series: bool
-
-    def __call__(self) -> Tile:
-        """Return the tile, in memory of its own."""
-        rows, columns = self._shape
-        values = np.empty((len(self.plan.terms), rows, columns), np.float32)
-        self._fill(lambda place: values[place], lambda _place: None)
-        return self._tile(np.arange(len(values)), values)
-
-    def give(self, take: Callable[[Tile], None], buffer: _TileBuffer) -> None:
-        """Compute the tile in `buffer` and give it to `take`, all of it or in parts."""
-        if not self.by_series:
-            rows, columns = self._shape
-            count = len(self.plan.terms)
-            values = buffer.take(count * rows * columns).reshape(count, rows, columns)
-            self._fill(lambda place: values[place], lambda _place: None)
-            take(self._tile(np.arange(count), values))
-            return
-        part = _TilePart(self, take, buffer)
-        self._fill(part.room, part.done)
-        part.flush()
-
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
-
-    def _tile(self, expressions: NDArray[np.intp], values: NDArray[np.float32]) -> Tile:
-        columns = np.arange(self.columns.start, self.columns.stop, dtype=np.intp)
-        return Tile(expressions=expressions, rows=self.rows, columns=columns, values=values)
-
-    def _fill(self, room: Callable[[int], NDArray[np.float32]], done: Callable[[int], None]) -> None:
-        """Write each expression to ``room(place)``, in any order, and call ``done(place)``."""
-
-        def take(place: int, found: Any) -> None:
-            np.copyto(room(place), found, casting="same_kind")
-            done(place)
-
-        if self.series.any_within(self.rows.start, self.rows.stop):
-            self.compute(take)
-        else:
-            for place in range(len(self.plan.terms)):
-                take(place, np.float32(np.nan))
-
-    def compute(self, take: Callable[[int, Values], None]) -> None:
-        """Call ``take(place, values)`` with the values of each expression, in the width they were computed in.
-
-        1. Compute the next node of the plan from the values of its inputs.
-        2. Give it to `take`, once for each expression that is this term.
-        3. Drop inputs whose last reader this was, and the node itself if nothing else reads it.
-        4. Drop the shared work that no later node reads.
-        """
-        with np.errstate(all="ignore"):  # 0/0 and the like are values here, as they are in pandas
-            self._compute(take)
-
-    def _compute(self, take: Callable[[int, Values], None]) -> None:
-        block = Block(
-            start=self.rows.start,
-            stop=self.rows.stop,
-            rows=self.series,
-            margins=self.margins,
-            calls=self.plan.calls,
-            calendar=self.calendar,
-            instruments=self.instruments,
-            freq=self.freq,
-            allows_lookahead=self.plan.allows_lookahead,
-        )
-        places = _places(self.plan.terms)
-        left = dict(self.plan.uses)
-        for node, term in enumerate(self.plan.nodes):
-            if term.kind != "number":
-                block.put(term, self._values(block, term))
-            for place in places.get(term, ()):
-                take(place, _own_rows(block, term))
-            for source in () if term in self.inputs else term.inputs:
-                left[source] -= 1
-                if left[source] == 0:
-                    block.drop(source)
-            left[term] -= len(places.get(term, ()))
-            if left[term] == 0:
-                block.drop(term)
-            block.drop_shared(self.plan.last_reads[node])
-
-    def _values(self, block: Block, term: Term) -> Values:
-        given = self.inputs.get(term)
-        if given is not None:
-            # contiguous: NumPy's vector code rounds logarithms and powers differently from its loop for strided data
-            return np.ascontiguousarray(np.broadcast_to(given, (block.length(term), block.columns)))
-        operator = operator_of(term)
-        values = operator.compute(block, term)
-        # An operator that only looks back yields NaN before the listing by itself. What looks ahead may fill those
-        # rows, and another term may have rows after the last of this one.
-        may_leave = operator.makes_values or term.ahead > 0 or self.margins[term].after > 0 or not self.series.are_equal
-        if values.dtype == np.bool_ or not may_leave:
-            return values
-        inside = block.in_series(term)
-        return values if inside.all() else _blank_outside(values, inside)
-
-
-class _TilePart:
-    """Some expressions of a tile, the rows of each instrument together, on their way to the consumer."""
-
-    def __init__(self, job: _TileJob, take: Callable[[Tile], None], buffer: _TileBuffer) -> None:
-        rows, columns = job._shape  # noqa: SLF001 - a part of the job
-        most = min(EXPRESSIONS_TOGETHER, len(job.plan.terms))
-        self._job = job
-        self._take = take
-        self._values = buffer.take(most * rows * columns).reshape(most, columns, rows).swapaxes(1, 2)
-        self._places: list[int] = []
-
-    def room(self, _place: int) -> NDArray[np.float32]:
-        """Return where the next expression is written."""
-        room: NDArray[np.float32] = self._values[len(self._places)]
-        return room
-
-    def done(self, place: int) -> None:
-        """Say that the expression `place` is written."""
-        self._places.append(place)
-        if len(self._places) == len(self._values):
-            self.flush()
-
-    def flush(self) -> None:
-        """Give what is written to the consumer."""
-        if self._places:
-            written = self._values[: len(self._places)]
-            self._take(self._job._tile(np.array(self._places, np.intp), written))  # noqa: SLF001 - as above
-            self._places.clear()
-
-
-def _places(terms: tuple[Term, ...]) -> dict[Term, list[int]]:
-    places: dict[Term, list[int]] = {}
-    for place, term in enumerate(terms):
-        places.setdefault(term, []).append(place)
-    return places
-
-
-def _own_rows(block: Block, term: Term) -> Values:
-    """Return the values of `term` on the block's own rows."""
-    values = block.series(term)
-    before, after = block.margin(term)
-    own = slice(before, len(values) - after)
-    inside = block.in_series(term)[own]
-    return values[own] if inside.all() else _blank_outside(values[own], inside)
-
-
-def _blank_outside(values: Values, inside: NDArray[np.bool_]) -> Values:
-    blanked = values.copy()
-    np.copyto(blanked, np.nan, where=~inside)
-    return blanked
