@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from rollwright.campaign import run
+from rollwright.campaign import judging
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.campaign.run import Submission, submit, train_windows
 from rollwright.config.context import current_context, install
@@ -58,16 +58,16 @@ def test_a_window_of_a_former_format_is_trained_again_with_the_reason(manager):
 def test_a_window_that_another_roll_has_put_to_work_meanwhile_is_left_to_it(manager, monkeypatch):
     submit(plan(), manager)
     manager.commit_task_res(manager.fetch_task(), 1, validity={"schema": 1, "data": "g0", "code": "x"})
-    judge = run._judge
+    judge = judging.judge_window
     taken = []
 
     def while_another_roll_is_quicker(window, task, check):
         reason = judge(window, task, check)
-        manager.reset_status({"_id": task["_id"]}, "waiting")
+        manager.reset_status({"_id": task.task_id}, "waiting")
         taken.append(manager.fetch_task())
         return reason
 
-    monkeypatch.setattr(run, "_judge", while_another_roll_is_quicker)
+    monkeypatch.setattr(judging, "judge_window", while_another_roll_is_quicker)
     submit(plan(), manager)
     assert manager.task_stat() == {"running": 1}
     manager.commit_task_res(taken[0], 2)  # its lease was not taken away

@@ -12,15 +12,16 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from rollwright.campaign.judging import judge_windows
 from rollwright.campaign.plan import CampaignPlan, Window, WindowKey
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.context import Context
 from rollwright.config.placeholders import fill_paths
 from rollwright.core.atomic import write_text
 from rollwright.dataset.contract import check_dataset
-from rollwright.errors import PoolError, RecorderNotFoundError, RollwrightError, TaskFailedError
+from rollwright.errors import PoolError, RecorderNotFoundError, TaskFailedError
 from rollwright.pool.document import document_of_record, last_hint, last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import parse
@@ -28,13 +29,11 @@ from rollwright.pool.stored_definition import is_readable
 from rollwright.pool.worker.worker import WorkerEvent
 from rollwright.tasks.spec import TaskSpec
 from rollwright.tracking.recorder import Recorder
-from rollwright.training.data_dependency import ScopeCheck
 from rollwright.training.kept_fit import FIT_FROM_TAG, load_validity
 from rollwright.training.pooled import train_in_pool, train_in_slot
-from rollwright.training.validity import RESULT_SCHEMA, TaskParts, Validity, Verdict, judge
+from rollwright.training.validity import RESULT_SCHEMA, TaskParts
 
 __all__ = [
-    "REQUIRED_ARTIFACTS",
     "Submission",
     "TrainingCounts",
     "count_training",
@@ -45,8 +44,6 @@ __all__ = [
 ]
 
 _logger: Final = logging.getLogger("rollwright.campaign")
-
-REQUIRED_ARTIFACTS: Final = ("pred.pkl", "label.pkl", "expected_index.pkl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,32 +104,31 @@ def submit(plan: CampaignPlan, manager: TaskManager) -> Submission:
         Of the environment (exit code 3), when a tracking store, artifacts or market data are away, so that it is not
         known what stands. Nothing finished is put back to work for that.
     """
-    check = ScopeCheck()
     _rename_former(plan, manager)
     definitions = [window.spec.definition for window in plan.windows]
     ids = manager.create_task(definitions)
     manager.restore_definitions(definitions, ids)
-    by_key = {window.key: task_id for window, task_id in zip(plan.windows, ids, strict=True)}
-    tasks = {one.task_id: document_of_record(one) for one in manager.store.get(manager.task_pool, ids)}  # one question
+    states = judge_windows(plan.windows, manager)
     reused: list[WindowKey] = []
     stale: list[tuple[WindowKey, str]] = []
     incomplete: list[tuple[WindowKey, str]] = []
-    for window in plan.windows:
-        task = tasks[by_key[window.key]]
-        # Only from the state that was seen: another `roll` of this campaign may have put it back to work meanwhile.
-        seen = {"_id": task["_id"], "status": task["status"]}
-        if task["status"] in ("failed", "cancelled"):
-            manager.reset_status(seen, "waiting")
-        if task["status"] != "done":
-            continue
-        verdict = _judge(window, task, check)
-        if verdict.reason is None:
+    for window, task_id in zip(plan.windows, ids, strict=True):
+        state = states[window.key]
+        if state.verdict is not None and state.verdict.reason is None:
             reused.append(window.key)
-            continue
-        _logger.info("window.stale name=%s trained=%s reason=%s", window.name, bool(verdict.fit), verdict.reason)
-        (stale if verdict.fit else incomplete).append((window.key, verdict.reason))
-        manager.reset_status(seen, "waiting")
-    return Submission(ids=by_key, reused=tuple(reused), stale=tuple(stale), incomplete=tuple(incomplete))
+        elif state.verdict is not None and state.verdict.reason is not None:
+            reason, trained = state.verdict.reason, bool(state.verdict.fit)
+            _logger.info("window.stale name=%s trained=%s reason=%s", window.name, trained, reason)
+            (stale if trained else incomplete).append((window.key, reason))
+        if state.must_reset and state.status is not None:
+            # Only from the state that was seen: another `roll` of this campaign may have put it back to work meanwhile.
+            manager.reset_status({"_id": task_id, "status": state.status.value}, "waiting")
+    return Submission(
+        ids={window.key: task_id for window, task_id in zip(plan.windows, ids, strict=True)},
+        reused=tuple(reused),
+        stale=tuple(stale),
+        incomplete=tuple(incomplete),
+    )
 
 
 def _rename_former(plan: CampaignPlan, manager: TaskManager) -> None:
@@ -150,33 +146,6 @@ def _rename_former(plan: CampaignPlan, manager: TaskManager) -> None:
         if spec.fingerprint in wanted:
             with suppress(PoolError):  # somebody has put it under the present one meanwhile
                 manager.replace_task(task, task)
-
-
-def _judge(window: Window, task: Mapping[str, Any], check: ScopeCheck) -> Verdict:
-    """Tell what of a finished window stands: by what was noted with the result, and by what its recorder holds.
-
-    Only what is missing or damaged does not stand; a store or a disk that is away is an error.
-    """
-    verdict = judge(window.spec.definition, task.get("validity"), check=check)
-    noted = Validity.from_json(task.get("validity"))
-    if verdict.reason is not None or noted is None:
-        return verdict
-    try:
-        recorder: Recorder = task["res"]
-        held = load_validity(recorder)
-        if held is None or held.fit != noted.fit:
-            return Verdict(fit="its recorder does not hold the model any more")
-        if held.records[: len(noted.records)] != noted.records:
-            return Verdict(records="its recorder does not hold these records any more")
-        for name in REQUIRED_ARTIFACTS:  # reading checks length and sha256
-            recorder.load_object(name)
-    except RecorderNotFoundError as error:
-        return Verdict(fit=error.message)
-    except RollwrightError as error:
-        if error.is_away:
-            raise
-        return Verdict(records=error.message)
-    return Verdict()
 
 
 def warm_features(plan: CampaignPlan) -> None:

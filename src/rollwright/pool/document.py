@@ -13,7 +13,7 @@ from rollwright.pool.states import Status
 from rollwright.pool.stored_definition import parse_definition
 from rollwright.pool.types import Lease, TaskRecord
 
-__all__ = ["TaskDocument", "document_of_lease", "document_of_record", "last_line"]
+__all__ = ["TaskDocument", "document_of_lease", "document_of_record", "last_hint", "last_line", "read_result"]
 
 
 def last_line(error: str | None) -> str:
@@ -128,6 +128,11 @@ def document_of_lease(lease: Lease) -> TaskDocument:
         "token": lease.token,
     }
     return TaskDocument(values, pending=True)
+
+
+def read_result(record: TaskRecord) -> Any:
+    """Return the result of a stored task, looked up when it is a reference; None when it has none."""
+    return from_reference(_result(record.result, decode=True))
 
 
 def _result(text: str | None, *, decode: bool) -> Any:

@@ -1,0 +1,105 @@
+"""Which results of a campaign's windows stand (decision D16): asked of the pool and the recorders, changing neither."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rollwright.campaign.plan import Window, WindowKey
+from rollwright.core.canonical import parse_json
+from rollwright.errors import RecorderNotFoundError, RollwrightError
+from rollwright.pool.document import read_result
+from rollwright.pool.manager import TaskManager
+from rollwright.pool.query import FINGERPRINT, In
+from rollwright.pool.states import Status
+from rollwright.pool.types import TaskRecord
+from rollwright.tracking.recorder import Recorder
+from rollwright.training.data_dependency import ScopeCheck
+from rollwright.training.kept_fit import load_validity
+from rollwright.training.validity import Validity, Verdict, judge
+
+__all__ = ["REQUIRED_ARTIFACTS", "WindowState", "judge_windows"]
+
+REQUIRED_ARTIFACTS: Final = ("pred.pkl", "label.pkl", "expected_index.pkl")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowState:
+    """How a window stands in the pool.
+
+    Attributes
+    ----------
+    task_id : str or None
+        None when the pool has no such task: it was never submitted, or as another task.
+    status : Status or None
+        Of its task.
+    verdict : Verdict or None
+        What of its result stands; None when it has none.
+    """
+
+    task_id: str | None = None
+    status: Status | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is finished and nothing of it has to be made again."""
+        return self.verdict is not None and self.verdict.reason is None
+
+    @property
+    def must_reset(self) -> bool:
+        """Whether its task has to be put back to work by whoever wants the result."""
+        return self.status in (Status.FAILED, Status.CANCELLED) or (self.verdict is not None and not self.stands)
+
+
+def judge_windows(windows: Sequence[Window], manager: TaskManager) -> dict[WindowKey, WindowState]:
+    """Return how each window stands; nothing is changed, neither in the pool nor in a recorder.
+
+    Raises
+    ------
+    RollwrightError
+        Of the environment (exit code 3), when a tracking store, artifacts or market data are away, so that it is not
+        known what stands.
+    """
+    check = ScopeCheck()
+    wanted = In(path=(FINGERPRINT,), values=tuple(window.spec.fingerprint for window in windows))
+    records = {record.fingerprint: record for record in manager.store.find(manager.task_pool, wanted)}
+    states: dict[WindowKey, WindowState] = {}
+    for window in windows:
+        record = records.get(window.spec.fingerprint)
+        if record is None:
+            states[window.key] = WindowState()
+            continue
+        done = record.status is Status.DONE
+        verdict = judge_window(window, record, check) if done else None
+        states[window.key] = WindowState(task_id=record.task_id, status=record.status, verdict=verdict)
+    return states
+
+
+def judge_window(window: Window, task: TaskRecord, check: ScopeCheck) -> Verdict:
+    """Tell what of a finished window stands: by what was noted with the result, and by what its recorder holds.
+
+    Only what is missing or damaged does not stand; a store or a disk that is away is an error.
+    """
+    recorded = None if task.validity is None else parse_json(task.validity)
+    verdict = judge(window.spec.definition, recorded, check=check)
+    noted = Validity.from_json(recorded)
+    if verdict.reason is not None or noted is None:
+        return verdict
+    try:
+        recorder: Recorder = read_result(task)
+        held = load_validity(recorder)
+        if held is None or held.fit != noted.fit:
+            return Verdict(fit="its recorder does not hold the model any more")
+        if held.records[: len(noted.records)] != noted.records:
+            return Verdict(records="its recorder does not hold these records any more")
+        for name in REQUIRED_ARTIFACTS:  # reading checks length and sha256
+            recorder.load_object(name)
+    except RecorderNotFoundError as error:
+        return Verdict(fit=error.message)
+    except RollwrightError as error:
+        if error.is_away:
+            raise
+        return Verdict(records=error.message)
+    return Verdict()
