@@ -17,7 +17,8 @@ from rollwright.analysis.metrics import show_metrics
 from rollwright.campaign.collect_windows import collect_windows
 from rollwright.campaign.config import BacktestConfig, CampaignConfig, ReportConfig
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
-from rollwright.campaign.results import CampaignResult, check_results, make_results, read_summary
+from rollwright.campaign.results import check_results, make_results
+from rollwright.campaign.summary import CampaignResult, read_summary
 from rollwright.errors import ConfigError, CorruptFileError, CoverageError, DataNotFoundError, UnknownInstrumentError
 from rollwright.expression.label_reach import LabelReach
 from rollwright.tasks.spec import TaskSpec
