@@ -16,7 +16,8 @@ from rollwright.app.data import examine_demo
 from rollwright.app.pool import WindowNames
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located
-from rollwright.campaign.config import CampaignConfig, read_config
+from rollwright.campaign.config import CampaignConfig
+from rollwright.campaign.config_file import read_config
 from rollwright.campaign.plan import CampaignPlan, Window, WindowKey, make_plan, plan_once
 from rollwright.campaign.results import check_results, make_results
 from rollwright.campaign.results_origin import ResultsOrigin, keep_former_results

@@ -36,20 +36,11 @@ from rollwright.tracking.recorder import Recorder
 __all__ = [
     "check_results",
     "make_results",
-    "name_universe",
 ]
 
 PRED_FILE: Final = "pred.parquet"
 LABEL_FILE: Final = "label.parquet"
 REPORT_FILE: Final = "report.html"
-
-
-def name_universe(config: CampaignConfig) -> str | None:
-    """Return the name of the universe that the task's handler studies; None when it lists instruments or has none."""
-    handler = config.task.dataset.kwargs.get("handler")
-    kwargs = handler.get("kwargs", {}) if isinstance(handler, Mapping) else {}
-    instruments = kwargs.get("instruments")
-    return instruments if isinstance(instruments, str) else None
 
 
 def check_results(config: CampaignConfig, source: DataSource) -> None:
@@ -123,14 +114,13 @@ def make_results(
         plan,
         recorders,
         source=source,
-        universe=name_universe(config),
         max_missing_share=config.collect.max_missing_share,
     )
     judged = [
         _judge_variant(prediction, recorders, plan=plan, config=config, source=source, region=region, folder=folder)
         for prediction in predictions
     ]
-    universe = name_universe(config)
+    universe = plan.universe
     names = sorted({name for part in predictions for name in part.pred.index.get_level_values("instrument").unique()})
     conventions = _make_conventions(plan, config.backtest, judged[0].costs, source)
     result = CampaignResult(
@@ -196,13 +186,14 @@ def _judge_variant(
 ) -> _Judged:
     """Return the results of one variant, its part of the report and its findings; nothing is written."""
     pred, label = prediction.pred, prediction.label
+    span = plan.find_member(prediction.variant).label_span
     ic, ric = calc_ic(pred, label)
-    metrics = summarise(ic, ric, label_span=plan.label_span).metrics()
+    metrics = summarise(ic, ric, label_span=span).metrics()
     rows = _make_window_rows(prediction, recorders, source.calendar(), ic, ric)
     topk = None if config.backtest is None else config.backtest.topk
     findings = [
         *examine_models(row.best_iteration for row in rows),
-        *examine_scores(pred, label, ic, topk=topk, label_span=plan.label_span),
+        *examine_scores(pred, label, ic, topk=topk, label_span=span),
     ]
     account = costs = None
     if config.backtest is not None:
