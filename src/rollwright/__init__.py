@@ -89,9 +89,11 @@ if TYPE_CHECKING:
     from rollwright.tracking.r import list_recorders as list_recorders
     from rollwright.tracking.recorder import MLflowRecorder as MLflowRecorder
     from rollwright.tracking.recorder import Recorder as Recorder
-    from rollwright.training.execute import begin_task_train as begin_task_train
-    from rollwright.training.execute import end_task_train as end_task_train
+    from rollwright.training.delayed import DelayTrainerR as DelayTrainerR
+    from rollwright.training.delayed import DelayTrainerRM as DelayTrainerRM
     from rollwright.training.execute import task_train as task_train
+    from rollwright.training.phases import begin_task_train as begin_task_train
+    from rollwright.training.phases import end_task_train as end_task_train
     from rollwright.training.pooled import TrainerRM as TrainerRM
     from rollwright.training.trainer import Trainer as Trainer
     from rollwright.training.trainer import TrainerR as TrainerR
@@ -113,6 +115,8 @@ _PUBLIC: Final[dict[str, str]] = {
     "DataHandler": "rollwright.dataset.handler",
     "DataHandlerLP": "rollwright.dataset.handler",
     "DatasetH": "rollwright.dataset.dataset",
+    "DelayTrainerR": "rollwright.training.delayed",
+    "DelayTrainerRM": "rollwright.training.delayed",
     "ElemOperator": "rollwright.expression.ops",
     "Ensemble": "rollwright.collect.ensemble",
     "ExpManager": "rollwright.tracking.manager",
@@ -170,10 +174,10 @@ _PUBLIC: Final[dict[str, str]] = {
     "XGBModel": "rollwright.models.xgboost",
     "auto_init": "rollwright.config.context",
     "backtest_daily": "rollwright.backtest.daily",
-    "begin_task_train": "rollwright.training.execute",
+    "begin_task_train": "rollwright.training.phases",
     "current_context": "rollwright.config.context",
     "current_settings": "rollwright.config.context",
-    "end_task_train": "rollwright.training.execute",
+    "end_task_train": "rollwright.training.phases",
     "get_mongodb": "rollwright.pool.urls",
     "handler_mod": "rollwright.tasks.rolling",
     "init": "rollwright.config.context",
@@ -200,6 +204,8 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "DataHandler",
     "DataHandlerLP",
     "DatasetH",
+    "DelayTrainerR",
+    "DelayTrainerRM",
     "ElemOperator",
     "Ensemble",
     "ExpManager",

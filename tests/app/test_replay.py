@@ -18,7 +18,8 @@ from rollwright.config.settings import load_settings
 from rollwright.errors import ConfigError, CorruptArtifactError, RecorderNotFoundError
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
-from rollwright.training.execute import begin_task_train, task_train
+from rollwright.training.execute import task_train
+from rollwright.training.phases import begin_task_train
 
 OWN = """\
 import numpy as np
@@ -177,8 +178,12 @@ def test_a_damaged_original_is_no_measure(project):
 
 def test_what_is_not_finished_or_trained_nothing_cannot_be_replayed(project):
     begun = begin_task_train(task(), "exp")
-    with pytest.raises(ConfigError, match="trained no task"):
+    with pytest.raises(ConfigError, match="SCHEDULED"):
         replay(begun.id)
+    with R.start(experiment_name="exp") as empty:
+        pass
+    with pytest.raises(ConfigError, match="trained no task"):
+        replay(empty.id)
     (project / "own" / "own.py").write_text(OWN.replace('self["weights"] = [1.5, -2.0]', "raise ValueError('no')"))
     with pytest.raises(ValueError, match="no"):
         task_train(task(), "failed")

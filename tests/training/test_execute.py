@@ -11,14 +11,8 @@ from rollwright.config.context import current_settings, install
 from rollwright.errors import ConfigError, ConstructError, UnsupportedArtifactError
 from rollwright.tasks.identity import task_seed
 from rollwright.tracking.r import R
-from rollwright.training.execute import (
-    begin_task_train,
-    end_task_train,
-    execute,
-    flatten,
-    log_task,
-    task_train,
-)
+from rollwright.training.execute import execute, flatten, log_task, task_train
+from rollwright.training.phases import begin_task_train, end_task_train
 from rollwright.training.validity import TaskParts, Validity
 
 OWN = """\

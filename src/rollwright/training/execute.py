@@ -7,7 +7,7 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from rollwright.codecs.registry import codecs
 from rollwright.config.construct import init_instance_by_config
@@ -28,7 +28,7 @@ from rollwright.training.kept_fit import FIT_FROM_TAG, FIT_KEY_TAG, MODEL_ARTIFA
 from rollwright.training.provenance import PROVENANCE_ARTIFACT, Process, provenance, renew_provenance
 from rollwright.training.validity import TaskParts, Validity, record_configs
 
-__all__ = ["begin_task_train", "end_task_train", "execute", "log_task", "name_run", "task_train"]
+__all__ = ["TASK_ARTIFACT", "complete_fit", "execute", "log_task", "name_run", "task_train"]
 
 _logger: Final = logging.getLogger("rollwright.training")
 
@@ -57,26 +57,6 @@ def task_train(task_config: Mapping[str, Any], experiment_name: str, recorder_na
         log_task(task_config, recorder)
         execute(task_config, recorder)
     return recorder
-
-
-def begin_task_train(
-    task_config: Mapping[str, Any], experiment_name: str, recorder_name: str | None = None
-) -> Recorder:
-    """Open a recorder that holds the task and nothing else; `end_task_train` does the work, perhaps elsewhere."""
-    task_config = describe_objects(task_config)
-    with R.start(experiment_name=experiment_name, recorder_name=recorder_name):
-        recorder = R.get_recorder()
-        log_task(task_config, recorder)
-    return recorder
-
-
-def end_task_train(rec: Recorder, experiment_name: str) -> Recorder:
-    """Train the task that `begin_task_train` left in `rec`, in that same recorder, and return it finished."""
-    task_config = rec.load_object(TASK_ARTIFACT)
-    with R.start(experiment_name=experiment_name, recorder_id=rec.id, resume=True):
-        resumed = R.get_recorder()
-        execute(cast("dict[str, Any]", task_config), resumed)
-    return resumed
 
 
 def complete_fit(task_config: Mapping[str, Any], kept: KeptFit, experiment_name: str) -> dict[str, JSON]:

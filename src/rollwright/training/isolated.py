@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from rollwright.errors import TaskFailedError
 from rollwright.pool.manager import TaskManager
+from rollwright.pool.states import Status
 from rollwright.pool.urls import store_from_url
 from rollwright.pool.worker.worker import FailedTasks
 from rollwright.tracking.recorder import Recorder
@@ -19,7 +20,7 @@ _POOL: Final = "isolated"
 
 
 def train_isolated(
-    train_func: TrainFunction, task: Mapping[str, Any], *, experiment_name: str | None, **arguments: Any
+    train_func: TrainFunction, task: Mapping[str, Any] | Recorder, *, experiment_name: str | None, **arguments: Any
 ) -> Recorder:
     """Run `train_func` on `task` in a process of its own, and return the recorder that it returns there.
 
@@ -32,8 +33,8 @@ def train_isolated(
     train_func : callable
         A function of a module that can be imported, called as
         ``train_func(task, experiment_name=…, **arguments)``.
-    task : mapping
-        JSON, as tasks of a pool are.
+    task : mapping or Recorder
+        JSON, as tasks of a pool are; or the recorder of a task that is prepared.
     experiment_name : str or None
     **arguments
         JSON.
@@ -48,13 +49,19 @@ def train_isolated(
         When this process was told to stop.
     """
     manager = TaskManager(_POOL, store=store_from_url("memory:"), max_attempts=1)
-    (task_id,) = manager.create_task([task])
+    prepared = isinstance(task, Recorder)
+    (task_id,) = manager.create_task([{"recorder": task.id} if isinstance(task, Recorder) else task])
+    if prepared:
+        with manager.safe_fetch_task() as fetched:
+            if fetched is not None:
+                manager.commit_task_res(fetched, task, manager.STATUS_PART_DONE)
     failed = FailedTasks()
     report = train_in_pool(
         manager,
         experiment_name=experiment_name,
         function=train_func,
         arguments=arguments,
+        before=Status.PART_DONE if prepared else Status.WAITING,
         isolated=True,
         on_event=failed.note,
     )

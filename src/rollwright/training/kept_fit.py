@@ -30,6 +30,7 @@ __all__ = [
     "VALIDITY_ARTIFACT",
     "KeptFit",
     "find_fit",
+    "find_fit_of",
     "load_validity",
     "standing",
 ]
@@ -90,9 +91,21 @@ def find_fit(definition: Mapping[str, Any], experiment_name: str) -> KeptFit | N
         if not R.exp_manager.location.store.traits.records_while_away:
             raise
         return None  # training goes on beside a server that is away, and what cannot be looked up is learnt
+    ended = [recorder for recorder in found if recorder.status in _ENDED]
+    return _choose(definition, ended, parts=parts, check=check)
+
+
+def find_fit_of(definition: Mapping[str, Any], recorder: Recorder) -> KeptFit | None:
+    """Return the fit of the task `definition` that this very recorder holds, ended or not; None when none stands."""
+    return _choose(definition, [recorder], parts=TaskParts.of(definition), check=ScopeCheck())
+
+
+def _choose(
+    definition: Mapping[str, Any], recorders: Sequence[Recorder], *, parts: TaskParts, check: ScopeCheck
+) -> KeptFit | None:
     usable: list[tuple[bool, int, Recorder, Validity]] = []
-    for recorder in found:
-        validity = load_validity(recorder) if recorder.status in _ENDED else None
+    for recorder in recorders:
+        validity = load_validity(recorder)
         if validity is None or why_stale(definition, validity.fit, now=parts.fit, check=check) is not None:
             continue
         pairs = zip(validity.records, parts.records, strict=False)

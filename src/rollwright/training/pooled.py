@@ -27,6 +27,7 @@ from rollwright.tracking.recorder import Recorder
 from rollwright.tracking.stores.opening import MEMORY
 from rollwright.training.execute import complete_fit, execute, log_task, name_run, task_train
 from rollwright.training.kept_fit import FIT_KEY_TAG, find_fit
+from rollwright.training.phases import begin_task_train, end_in_slot, end_task_train
 from rollwright.training.trainer import (
     STATUS_BEGIN,
     STATUS_END,
@@ -38,10 +39,11 @@ from rollwright.training.trainer import (
     refuse_arguments,
 )
 
-__all__ = ["TrainerRM", "list_preload", "train_in_pool", "train_in_slot", "warm_workers"]
+__all__ = ["TASK_ID_KEY", "TrainerRM", "find_result", "list_preload", "train_in_pool", "train_in_slot", "warm_workers"]
 
 TASK_ID_KEY: Final = "_id in TaskManager"
 ENTRY: Final = "rollwright.training.pooled:train_in_slot"
+PREPARED_ENTRY: Final = "rollwright.training.phases:end_in_slot"
 PRELOAD: Final = (
     "rollwright.training.pooled",
     "rollwright.analysis.records",
@@ -57,6 +59,7 @@ _LIBRARIES: Final = {
     "rollwright.models.catboost": "catboost",
     "rollwright.models.sklearn": "sklearn",
 }
+_UNNAMED: Final = ("recorder_name", None)
 _USUAL: Final = "lightgbm"
 """What is loaded beforehand where it is not known what will be trained."""
 
@@ -112,7 +115,7 @@ def train_in_pool(
     function : callable, optional
         With it, tasks are trained in this process, one after another, by
         ``function(task, experiment_name=…, **arguments)``, and those that others train are not waited for. Without it,
-        `train_in_slot` trains them in worker processes.
+        `train_in_slot` trains them in worker processes, or `end_in_slot` those that are prepared (``part_done``).
     arguments : mapping, optional
         Given to the function; JSON values for worker processes.
     before, after : Status
@@ -123,20 +126,24 @@ def train_in_pool(
         Worker processes that train at the same time.
     settings : Settings, optional
         What worker processes work with; those of the current context if not given.
-    query, tags, until_empty
+    query, tags
+        As in `Worker`.
+    until_empty
         As in `Worker`, for worker processes.
     on_event : callable, optional
         Called with each `WorkerEvent`; a task out of attempts is one, and no error here.
     """
     terms = {"experiment_name": experiment_name, **(arguments or {})}
     if function is not None:
-        if isolated and function is task_train:  # the same, but a model's provenance says where it ran
-            function = train_in_slot
+        if isolated:  # the same, but a model's provenance says where it ran
+            function = {task_train: train_in_slot, end_task_train: end_in_slot}.get(function, function)
         return work_through(
             manager,
             function,
             terms,
-            query=None if ids is None else {"_id": {"$in": [*ids]}},
+            query=query,
+            only=ids,
+            tags=tags,
             before=before,
             after=after,
             isolated=isolated,
@@ -148,7 +155,7 @@ def train_in_pool(
     worker = Worker(
         store=manager.store,
         pool=manager.task_pool,
-        function=TaskFunction(entry=ENTRY, kwargs=terms),
+        function=TaskFunction(entry=PREPARED_ENTRY if before is Status.PART_DONE else ENTRY, kwargs=terms),
         slots=slots if ids is None else max(1, min(slots, len(ids))),
         lease=settings.pool.lease,
         query=query,
@@ -189,6 +196,31 @@ def train_in_slot(
     return TaskResult(value=recorder, validity=validity)
 
 
+def find_result(manager: TaskManager, task_id: str, definition: Mapping[str, Any], *, run: TrainFunction) -> Recorder:
+    """Return the recorder that a task of a pool has as its result, marked as begun.
+
+    Raises
+    ------
+    RecorderNotFoundError
+        When it is another task's: whoever can write to a pool can name any recorder. A function of the user's own may
+        make of a task what it likes.
+    """
+    recorder: Recorder = manager.re_query(task_id)["res"]
+    tags = recorder.list_tags()
+    is_ours = run in (task_train, train_in_slot, begin_task_train, end_task_train, end_in_slot)
+    if is_ours and FIT_KEY_TAG in tags and tags[FIT_KEY_TAG] != fit_key(definition):
+        raise RecorderNotFoundError(
+            f"the result of task {task_id} is recorder {recorder.id}, which holds another task",
+            hint="put the task to work again: rollwright pool reset --again; and see who writes to it",
+        )
+    # A task finished by an earlier call keeps its state (defect R5).
+    marks = {} if tags.get(STATUS_KEY) == STATUS_END else {STATUS_KEY: STATUS_BEGIN}
+    recorder.set_tags(
+        **{key: value for key, value in {**marks, TASK_ID_KEY: task_id}.items() if tags.get(key) != value}
+    )
+    return recorder
+
+
 class TrainerRM(Trainer):
     """Trains through a task pool, so that workers elsewhere can help and a crash loses nothing.
 
@@ -203,6 +235,9 @@ class TrainerRM(Trainer):
     skip_run_task : bool
         With True this process only submits and waits, and workers elsewhere do the training.
     default_rec_name : str, optional
+    tags : sequence of str
+        What this process has: `worker` takes only tasks with each of these names beneath ``tags``, as in
+        ``{"tags": {"gpu": true}, …}``. Tags are no part of a task's identity.
 
     Guarantees: submitting the same tasks again trains nothing twice; the recorders come back in the order of the
     tasks; a task that fails does not stop the others.
@@ -217,6 +252,8 @@ class TrainerRM(Trainer):
         train_func: TrainFunction = task_train,
         skip_run_task: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
         default_rec_name: str | None = None,
+        *,
+        tags: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.experiment_name = experiment_name
@@ -224,6 +261,7 @@ class TrainerRM(Trainer):
         self.train_func = train_func
         self.skip_run_task = skip_run_task
         self.default_rec_name = default_rec_name
+        self.tags = (tags,) if isinstance(tags, str) else tuple(tags)
 
     def train(
         self,
@@ -255,53 +293,56 @@ class TrainerRM(Trainer):
         TaskFailedError
             When some failed, naming each; the others are finished.
         """
-        definitions = as_tasks(tasks)
+        return self._train(
+            as_tasks(tasks),
+            train_func or self.train_func,
+            experiment_name or self.experiment_name,
+            {"recorder_name": default_rec_name or self.default_rec_name, **kwargs},
+            before=parse_status(before_status),
+            after=parse_status(after_status),
+            isolated=force_release,
+            fail_fast=fail_fast,
+            run_here=not self.skip_run_task,
+        )
+
+    def _train(
+        self,
+        definitions: Sequence[Mapping[str, Any]],
+        run: TrainFunction,
+        experiment_name: str | None,
+        arguments: Mapping[str, Any],
+        *,
+        before: Status = Status.WAITING,
+        after: Status = Status.DONE,
+        isolated: bool = False,
+        fail_fast: bool = False,
+        run_here: bool = True,
+    ) -> list[Recorder]:
         if not definitions:
             return []
-        experiment = experiment_name or self.experiment_name
-        manager = TaskManager(self._pool(experiment))
+        manager = self._manager(experiment_name)
         ids = manager.create_task(definitions)
         manager.restore_definitions(definitions, ids)
-        arguments = dict(kwargs)
-        recorder_name = default_rec_name or self.default_rec_name
-        if recorder_name is not None:
-            arguments["recorder_name"] = recorder_name
-        before, after = parse_status(before_status), parse_status(after_status)
-        if not self.skip_run_task:
+        if run_here:
             train_in_pool(
                 manager,
-                experiment_name=experiment,
+                experiment_name=experiment_name,
                 ids=ids,
-                function=train_func or self.train_func,
-                arguments=arguments,
+                function=run,
+                arguments={name: value for name, value in arguments.items() if (name, value) != _UNNAMED},
                 before=before,
                 after=after,
-                isolated=force_release,
+                isolated=isolated,
                 fail_fast=fail_fast,
             )
         mine: dict[str, Any] = {"_id": {"$in": ids}}
         if after is Status.PART_DONE:  # nobody makes more of them, so they must not be waited for
             mine["status"] = {"$ne": Status.PART_DONE.value}
         manager.wait(query=mine)
-        recorders: list[Recorder] = []
-        is_ours = (train_func or self.train_func) in (task_train, train_in_slot)
-        for task_id, definition in zip(ids, definitions, strict=True):
-            recorder: Recorder = manager.re_query(task_id)["res"]
-            tags = recorder.list_tags()
-            # Whoever can write to a pool can name any recorder; a function of the user's own may make of a task what it
-            # likes.
-            if is_ours and FIT_KEY_TAG in tags and tags[FIT_KEY_TAG] != fit_key(definition):
-                raise RecorderNotFoundError(
-                    f"the result of task {task_id} is recorder {recorder.id}, which holds another task",
-                    hint="put the task to work again: rollwright pool reset --again; and see who writes to it",
-                )
-            # A task finished by an earlier call keeps its state (defect R5).
-            if tags.get(STATUS_KEY) != STATUS_END:
-                recorder.set_tags(**{STATUS_KEY: STATUS_BEGIN})
-            if tags.get(TASK_ID_KEY) != str(task_id):
-                recorder.set_tags(**{TASK_ID_KEY: str(task_id)})
-            recorders.append(recorder)
-        return recorders
+        return [
+            find_result(manager, task_id, definition, run=run)
+            for task_id, definition in zip(ids, definitions, strict=True)
+        ]
 
     def end_train(self, recs: list[Recorder], *args: Any, **kwargs: Any) -> list[Recorder]:  # type: ignore[override]  # Qlib's name
         """Mark the recorders as trained and return them.
@@ -320,17 +361,28 @@ class TrainerRM(Trainer):
 
     def worker(self, train_func: TrainFunction | None = None, experiment_name: str | None = None) -> bool:  # type: ignore[override]  # Qlib's signature
         """Help from another process until the pool is empty; return whether there was anything to do."""
+        return self._work(train_func or self.train_func, experiment_name, before=Status.WAITING)
+
+    def _work(self, function: TrainFunction, experiment_name: str | None, *, before: Status) -> bool:
         experiment = experiment_name or self.experiment_name
-        manager = TaskManager(self._pool(experiment))
+        manager = self._manager(experiment)
         failed = FailedTasks()
         report = train_in_pool(
-            manager, experiment_name=experiment, function=train_func or self.train_func, on_event=failed.note
+            manager,
+            experiment_name=experiment,
+            function=function,
+            before=before,
+            tags=self.tags,
+            on_event=failed.note,
         )
         failed.check()
         return report.started > 0
 
-    def _pool(self, experiment_name: str | None) -> str:
+    def _manager(self, experiment_name: str | None) -> TaskManager:
         pool = self.task_pool or experiment_name
         if pool is None:
-            raise ConfigError("neither a task_pool nor an experiment_name is given", hint="give one to TrainerRM(...)")
-        return pool
+            raise ConfigError(
+                "neither a task_pool nor an experiment_name is given",
+                hint=f"give one to {type(self).__name__}(...)",
+            )
+        return TaskManager(pool)

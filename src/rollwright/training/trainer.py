@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 from rollwright.errors import ConfigError, RollwrightError, TaskFailedError
 from rollwright.signing.serializable import Serializable
@@ -31,6 +31,7 @@ STATUS_BEGIN: Final = "begin_task_train"
 STATUS_END: Final = "end_task_train"
 
 TrainFunction = Callable[..., Recorder]
+_Item = TypeVar("_Item")
 
 
 def as_tasks(tasks: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -156,17 +157,24 @@ class TrainerR(Trainer):
         """
         run = train_func or self.train_func
         experiment = experiment_name or self.experiment_name
+
+        def train(task: Mapping[str, Any]) -> Recorder:
+            recorder = self._train_one(run, task, experiment, {"recorder_name": self.default_rec_name, **kwargs})
+            recorder.set_tags(**{STATUS_KEY: STATUS_BEGIN})
+            return recorder
+
+        return self._try_each(as_tasks(tasks), train)
+
+    def _try_each(self, items: Sequence[_Item], function: Callable[[_Item], Recorder]) -> list[Recorder]:
+        """Return what `function` makes of each; all are tried before those that failed are told."""
         recorders: list[Recorder] = []
         failures: list[tuple[str, str]] = []
-        for place, task in enumerate(as_tasks(tasks)):
+        for place, item in enumerate(items):
             try:
-                recorder = self._train_one(run, task, experiment, {"recorder_name": self.default_rec_name, **kwargs})
+                recorders.append(function(item))
             except Exception as error:  # the boundary of a task, as a worker is
                 _logger.exception("task.failed place=%d", place)
                 failures.append((str(place), self._reason(error)))
-                continue
-            recorder.set_tags(**{STATUS_KEY: STATUS_BEGIN})
-            recorders.append(recorder)
         if failures:
             raise TaskFailedError(failures, hint="the others are finished and stay in the experiment")
         return recorders

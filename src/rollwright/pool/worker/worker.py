@@ -10,7 +10,6 @@ from rollwright.config.settings import Settings
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import ConfigError, TaskFailedError
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.query import parse as parse_query
 from rollwright.pool.query import selection
 from rollwright.pool.states import CLAIMABLE, Status, parse_status
 from rollwright.pool.store import ClaimRequest, WorkerStore
@@ -255,6 +254,8 @@ def work_through(
     kwargs: Mapping[str, Any],
     *,
     query: Mapping[str, Any] | None = None,
+    only: Sequence[str] | None = None,
+    tags: Sequence[str] = (),
     before: Status = Status.WAITING,
     after: Status = Status.DONE,
     isolated: bool = False,
@@ -264,7 +265,7 @@ def work_through(
 ) -> WorkerReport:
     """Do what `run_task` does; a task out of attempts is an event, and no error.
 
-    Processes of their own share the modules of `preload`.
+    `only` and `tags` are those of `Worker`. Processes of their own share the modules of `preload`.
 
     Raises
     ------
@@ -291,7 +292,7 @@ def work_through(
         store=manager.store,
         executor=executor,
         request=ClaimRequest(
-            pool=manager.task_pool, owner=owner, lease=manager.lease, status=before, query=parse_query(query)
+            pool=manager.task_pool, owner=owner, lease=manager.lease, status=before, query=selection(query, only, tags)
         ),
         after=after,
         backoff=DEFAULT_BACKOFF,
