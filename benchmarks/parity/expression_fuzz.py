@@ -375,7 +375,10 @@ def _parts(text: str) -> list[Term]:
 
 
 def _compares_objects(text: str) -> bool:
-    """Say whether a maximum or minimum has an operand that is a condition, or one moved in time or elsewhere."""
+    """Say whether a maximum or minimum has an operand that is a condition, one moved, or reckoned with a series.
+
+    A condition that lacks rows of the series becomes a column of Python objects there, and so does the result.
+    """
     return any(term.name in ("Greater", "Less") and any(map(_is_condition, term.inputs)) for term in _parts(text))
 
 
@@ -403,7 +406,7 @@ def _is_condition(term: Term) -> bool:
         return _is_condition(term.inputs[0])
     return term.kind == "call" and (
         OPERATORS.operators[term.name].is_logical
-        or (term.name in ("Add", "Mul") and all(map(_is_condition, term.inputs)))
+        or (term.name in ("Add", "Sub", "Mul", "Div") and any(map(_is_condition, term.inputs)))
     )
 
 

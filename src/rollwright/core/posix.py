@@ -21,7 +21,6 @@ __all__ = [
     "exchange_names",
     "has_file_locks",
     "has_shared_locks",
-    "keep_freed_memory",
     "kill_when_closed",
     "lock_exclusive",
     "lock_shared",
@@ -29,7 +28,6 @@ __all__ = [
     "open_folder",
     "open_for_locking",
     "read_boot_id",
-    "release_freed_memory",
     "set_resource_limit",
     "sync_filesystem",
     "unlock",
@@ -41,8 +39,6 @@ msvcrt: Final[Any] = importlib.import_module("msvcrt") if sys.platform == "win32
 
 _RENAME_EXCHANGE: Final = 2  # of renameat2(2)
 _AT_CWD: Final = -100
-_M_TRIM_THRESHOLD: Final = -1  # of mallopt(3)
-_M_MMAP_THRESHOLD: Final = -3
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -214,29 +210,3 @@ def read_boot_id() -> str | None:
     except (AttributeError, OSError, TypeError):
         return None
     return None if failed else text.value.decode("ascii", "replace") or None
-
-
-def keep_freed_memory(*, block: int, total: int) -> bool:
-    """Let this process reuse freed memory instead of giving it back to the system (glibc); return whether it does now.
-
-    Parameters
-    ----------
-    block : int
-        The largest piece that is kept, in bytes; glibc allows 32 MiB at most.
-    total : int
-        How much free memory at the end of a heap is kept, in bytes.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, block) and mallopt(_M_TRIM_THRESHOLD, total))
-
-
-def release_freed_memory() -> bool:
-    """Give the memory that this process freed back to the system (glibc); return whether there was any."""
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):
-        return False
-    return bool(trim(0))

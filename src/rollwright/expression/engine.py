@@ -33,8 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.config.context import bind_context
+from rollwright.core.memory import keep_heap
 from rollwright.errors import CalendarRangeError
-from rollwright.expression import scratch
 from rollwright.expression.block import Cells, Margin, Values
 from rollwright.expression.footprint import estimate
 from rollwright.expression.planner import Plan, operator_of
@@ -178,7 +178,7 @@ def _run_in_order(jobs: Iterator[TileJob], run: Callable[[TileJob], T], *, threa
     With one thread the jobs run on a thread of their own, too: it has a heap of its own, in which what a tile leaves is
     not between what others allocated.
     """
-    scratch.keep()
+    keep_heap()
     most = 2 * threads if threads > 1 else 1
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="rollwright-expression")
     pending: deque[Future[T]] = deque()
