@@ -12,8 +12,10 @@ from rollwright.expression.operators.catalogue import OPERATORS, register
 from rollwright.expression.operators.elementwise import elementwise
 from rollwright.expression.operators.registry import Operator
 from rollwright.expression.operators.rolling import windowed
+from rollwright.expression.planner import compile_plan
 from rollwright.features.store import feature_store as store_module
 from rollwright.features.store.feature_store import FeatureStore
+from rollwright.features.store.keys import write_key
 from rollwright.testing.market import random_source
 
 TEXTS = ["Mean($close, 5)/$close", "Ref($close,1)"]
@@ -29,6 +31,23 @@ def test_a_second_store_parses_nothing(tmp_path: Path, source, monkeypatch: pyte
     monkeypatch.setattr(store_module, "compile_plan", lambda *_, **__: pytest.fail("parsed again"))
     two = FeatureStore(tmp_path).matrix(TEXTS, source)
     assert np.array_equal(one.view(0, 40), two.view(0, 40), equal_nan=True)
+
+
+def test_other_data_are_computed_from_the_remembered_terms(
+    tmp_path: Path, source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FeatureStore(tmp_path).matrix(TEXTS, source)
+    other = random_source(np.random.default_rng(2), sessions=45, instruments=4)
+    expected = FeatureStore.temporary().matrix(TEXTS, other).view(0, 45)
+    monkeypatch.setattr(store_module, "compile_plan", lambda *_, **__: pytest.fail("parsed again"))
+    assert np.array_equal(FeatureStore(tmp_path).matrix(TEXTS, other).view(0, 45), expected, equal_nan=True)
+
+
+def test_a_note_with_the_terms_of_other_expressions_is_parsed_again(tmp_path: Path, source) -> None:
+    key = FeatureStore(tmp_path).find_key(TEXTS, source.freq)
+    write_key(tmp_path, source.freq, TEXTS, key, compile_plan(["Mean($close,6)/$close", "Ref($close,1)"]).terms)
+    found = FeatureStore(tmp_path).matrix(TEXTS, source)
+    assert list(found.header.expressions) == ["Mean($close,5)/$close", "Ref($close,1)"]
 
 
 def test_a_remembered_list_that_looks_ahead_is_refused_where_it_must_be(tmp_path: Path, source) -> None:

@@ -204,6 +204,14 @@ class Block:
         stop = len(values) - (after - self._margins[consumer].after) - shift
         return values[stop - self.length(consumer) : stop]
 
+    def unread(self, source: Term, consumer: Term, window: int) -> int:
+        """Return how many of the first windows of `source` the `consumer` does not read.
+
+        Of a short range that is most of them: five new sessions read five windows, whose ladder has sixty rows.
+        """
+        windows = self.length(source) - window + 1
+        return windows - self.length(consumer) - (self._margins[source].after - self._margins[consumer].after)
+
     def numbers(self, source: Term, consumer: Term) -> Any:
         """Return `source` on the rows of `consumer`, with truth values as 1 and 0 and NaN outside its series.
 

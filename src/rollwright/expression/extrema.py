@@ -67,32 +67,36 @@ class Extrema:
             self._pick(first.value, second.value, a, b), np.where(keep, older(first.row, b), newer(second.row, a))
         )
 
-    def value(self, window: int) -> NDArray[np.float64]:
-        """Return the extreme value of each window; NaN for windows without any value."""
-        values = self._values.at(window, self._pick).astype(np.float64)
+    def value(self, window: int, skipped: int) -> NDArray[np.float64]:
+        """Return the extreme value of each window but the first `skipped`; NaN for windows without any value."""
+        values = self._values.at(window, self._pick)[skipped:].astype(np.float64)
         if self._missing:
             np.copyto(values, np.nan, where=np.isinf(values))
         return values
 
-    def place(self, window: int, first_rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    def place(self, window: int, skipped: int, first_rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the place of the extreme value, counted from 1 at the window's first row of the series.
 
         Parameters
         ----------
+        window : int
+        skipped : int
+            How many of the first windows are left out.
         first_rows : int64 [columns]
             The row at which each series starts.
         """
         placed = self._placed.at(window, self._merge)
-        rows = placed.row
-        starts = np.arange(len(rows))[:, None]
+        stop = len(placed.row)
+        rows = placed.row[skipped:]
+        starts = np.arange(skipped, stop)[:, None]
         if self._missing and self._gaps.any():
-            gap = self._gap_after()[: len(rows)]
+            gap = self._gap_after()[skipped:stop]
             rows = np.where(gap < starts + window, gap, rows)
         if first_rows.max(initial=0) > 0:
             starts = np.maximum(starts, first_rows[None, :])
         places = (rows - starts + 1).astype(np.float64)
         if self._missing:
-            np.copyto(places, np.nan, where=np.isinf(placed.value))
+            np.copyto(places, np.nan, where=np.isinf(placed.value[skipped:]))
         return places
 
     def _gap_after(self) -> NDArray[np.int32]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from rollwright.expression.ladder import levels_of
@@ -43,6 +44,7 @@ class Footprint(NamedTuple):
     fixed: int
 
 
+@lru_cache(maxsize=32)
 def estimate(plan: Plan) -> Footprint:
     """Return what a tile of `plan` takes at most, without the values it gives to the consumer."""
     widths = _widths(plan)

@@ -26,7 +26,7 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ladder", "levels_of", "newer", "older", "split"]
+__all__ = ["Ladder", "after", "levels_of", "newer", "older", "split"]
 
 Level = TypeVar("Level")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -107,3 +107,12 @@ def newer(values: np.float64, a: int) -> np.float64: ...
 def newer(values: Any, a: int) -> Any:
     """Return the rows of a level that are the newer parts of windows that begin `a` rows earlier; a scalar as it is."""
     return values[a:] if isinstance(values, np.ndarray) else values
+
+
+@overload
+def after(values: NDArray[_Scalar], skipped: int) -> NDArray[_Scalar]: ...
+@overload
+def after(values: np.float64, skipped: int) -> np.float64: ...
+def after(values: Any, skipped: int) -> Any:
+    """Return a level without its first windows, which nobody reads; a scalar as it is."""
+    return values[skipped:] if isinstance(values, np.ndarray) else values

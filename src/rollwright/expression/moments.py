@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rollwright.expression.ladder import Ladder, newer, older
+from rollwright.expression.ladder import Ladder, after, newer, older
 
 __all__ = ["Counts", "CrossMoments", "Mask", "Moments", "Side", "Sums", "kurtosis", "skewness"]
 
@@ -71,7 +71,7 @@ class Counts:
         zero = np.float64(0.0)
         self._sizes = Ladder(_Count(weights(mask), zero, zero))
         self._empty: dict[int, Mask] = {}
-        self._freedom: dict[int, _FloatsOrOne] = {}
+        self._freedom: dict[tuple[int, int], _FloatsOrOne] = {}
         flat: _FloatsOrOne = zero if mask is None else np.zeros(mask.shape)
         self._positions = Ladder(_Position(flat, flat, flat))
 
@@ -79,11 +79,11 @@ class Counts:
         """Return the number of valid rows."""
         return self._sizes.at(window, _merge_counts).size
 
-    def freedom(self, window: int) -> _FloatsOrOne:
+    def freedom(self, window: int, skipped: int = 0) -> _FloatsOrOne:
         """Return the degrees of freedom: the number of valid rows less one, and 0 without rows (0 / 0 gives NaN)."""
-        freedom = self._freedom.get(window)
+        freedom = self._freedom.get((window, skipped))
         if freedom is None:
-            freedom = self._freedom[window] = np.maximum(self.size(window) - 1.0, 0.0)
+            freedom = self._freedom[window, skipped] = np.maximum(after(self.size(window), skipped) - 1.0, 0.0)
         return freedom
 
     def empty(self, window: int) -> Mask:
@@ -161,7 +161,7 @@ class Moments:
         self.values = values
         self.counts = counts
         zero = np.zeros(values.shape)
-        self._deviations: dict[int, _Floats] = {}
+        self._deviations: dict[tuple[int, int], _Floats] = {}
         self._moments = Ladder(_Moment(values, zero, zero))
         self._trend = Ladder(zero)
 
@@ -181,13 +181,13 @@ class Moments:
         """Return the sums of products of the distances from the mean and from the mean row."""
         return self._trend.at(window, self._merge_trend)
 
-    def deviation(self, window: int) -> _Floats:
+    def deviation(self, window: int, skipped: int) -> _Floats:
         """Return the sample standard deviations (one degree of freedom); NaN below two valid rows."""
-        deviation = self._deviations.get(window)
+        deviation = self._deviations.get((window, skipped))
         if deviation is None:
-            deviation = self.square(window) / self.counts.freedom(window)
+            deviation = after(self.square(window), skipped) / self.counts.freedom(window, skipped)
             np.sqrt(deviation, out=deviation)
-            self._deviations[window] = deviation
+            self._deviations[window, skipped] = deviation
         return deviation
 
     def _merge(self, first: _Moment, second: _Moment, a: int, b: int) -> _Moment:

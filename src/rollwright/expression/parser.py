@@ -16,7 +16,7 @@ from rollwright.errors import ExpressionError, NotPointInTimeError, nearest
 from rollwright.expression.lexer import Token, tokenize
 from rollwright.expression.operators.catalogue import OPERATORS, known_operators
 from rollwright.expression.operators.registry import Operator, Parameter
-from rollwright.expression.term import Argument, Term, call, field, number
+from rollwright.expression.term import Argument, Term, field, number
 
 __all__ = ["MAX_DEPTH", "MAX_LENGTH", "MAX_WINDOW", "parse"]
 
@@ -279,14 +279,10 @@ class _Parser:
         folded = self._fold(name, arguments, position)
         if folded is not None:
             return folded
-        operator = OPERATORS.operators[name]
-        if operator.check is not None:
-            try:
-                operator.check(arguments)
-            except ValueError as error:
-                raise self._error(position, f"{name}: {error}") from error
-        back, ahead = operator.reach(arguments)
-        return call(name, arguments, back=back, ahead=ahead, identity=operator)
+        try:
+            return OPERATORS.operators[name].applied(arguments)
+        except ValueError as error:
+            raise self._error(position, f"{name}: {error}") from error
 
     def _fold(self, name: str, arguments: tuple[Argument, ...], position: int) -> Term | None:
         """Return the result of arithmetic on constants, computed as in Python; None when there is a series."""

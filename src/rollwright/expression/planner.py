@@ -15,19 +15,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rollwright.errors import LookAheadError
 from rollwright.expression.block import Family, Margin
-from rollwright.expression.operators.catalogue import OPERATORS
+from rollwright.expression.operators.catalogue import OPERATORS, known_operators
 from rollwright.expression.operators.registry import Operator
 from rollwright.expression.parser import parse
 from rollwright.expression.schedule import Piece, arrange, find_last_reads
 from rollwright.expression.term import UNBOUNDED, Constant, Term, walk
 
-__all__ = ["Plan", "calls_own_code", "compile_plan", "operator_of"]
+__all__ = ["Plan", "calls_own_code", "compile_plan", "operator_of", "plan_terms"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # one object is one plan, and quick to hash
 class Plan:
     """What to compute for some expressions; independent of the market, the range of sessions and the instruments.
 
@@ -125,7 +126,24 @@ def compile_plan(expressions: Sequence[str], *, allow_lookahead: bool = False) -
     LookAheadError
         Naming the part that reads the future.
     """
-    terms = tuple(parse(text) for text in expressions)
+    known_operators()  # those that the settings name, too
+    return _compile(tuple(expressions), allow_lookahead, OPERATORS.version)
+
+
+@lru_cache(maxsize=32)
+def _compile(expressions: tuple[str, ...], allow_lookahead: bool, _version: int) -> Plan:  # noqa: FBT001 - of a cache
+    # the version of the table of operators is part of the key, so that registering one is seen
+    return plan_terms(tuple(map(parse, expressions)), allow_lookahead=allow_lookahead)
+
+
+def plan_terms(terms: tuple[Term, ...], *, allow_lookahead: bool = False) -> Plan:
+    """Return the plan of expressions that are parsed already, as `compile_plan` does.
+
+    Raises
+    ------
+    LookAheadError
+        Naming the part that reads the future.
+    """
     if not allow_lookahead:
         for term in terms:
             _refuse_lookahead(term)

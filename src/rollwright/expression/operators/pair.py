@@ -23,11 +23,10 @@ def _correlation(block: Block, term: Term) -> Values:
         one, two, after = _since_listing(block, term)
         return block.cut(one.product(two) / np.sqrt(one.central(2) * two.central(2)), after, term)
     cross = block.cross_moments(left, right)
-    product = cross.product(window)
-    correlation = cross.left.square(window) * cross.right.square(window)
-    np.sqrt(correlation, out=correlation)
-    np.divide(product, correlation, out=correlation)
-    values = block.cut(correlation, cross.after, term)
+    squares = (block.cut(side.square(window), cross.after, term) for side in (cross.left, cross.right))
+    values = np.multiply(*squares)
+    np.sqrt(values, out=values)
+    np.divide(block.cut(cross.product(window), cross.after, term), values, out=values)
     for source in (left, right):
         np.copyto(values, np.nan, where=_is_flat(block, source, window, term))
     return values
@@ -35,7 +34,7 @@ def _correlation(block: Block, term: Term) -> Values:
 
 def _is_flat(block: Block, source: Term, window: int, term: Term) -> NDArray[np.bool_]:
     """Return where the source itself is constant over all its values in the window."""
-    deviation = block.moments(source).deviation(window)
+    deviation = block.moments(source).deviation(window, block.unread(source, term, window))
     flat: NDArray[np.bool_] = block.cut(deviation, block.after(source), term) <= FLAT
     return flat
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rollwright.errors import ConfigError
 from rollwright.expression.block import Block
-from rollwright.expression.term import Argument, Term
+from rollwright.expression.term import Argument, Term, call
 
 __all__ = ["Compute", "Operator", "OperatorTable", "Parameter", "Reach", "Stage", "no_reach"]
 
@@ -111,6 +111,19 @@ class Operator:
     def __post_init__(self) -> None:
         if not self.names:
             object.__setattr__(self, "names", _names_of(self.signature))
+
+    def applied(self, arguments: tuple[Argument, ...]) -> Term:
+        """Return the term of this operator applied to `arguments`.
+
+        Raises
+        ------
+        ValueError
+            When it refuses them; with the reason.
+        """
+        if self.check is not None:
+            self.check(arguments)
+        back, ahead = self.reach(arguments)
+        return call(self.name, arguments, back=back, ahead=ahead, identity=self)
 
 
 _NAMES: Final[Mapping[Parameter, str]] = {

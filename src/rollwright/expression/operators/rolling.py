@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.expression.block import Block, Values
+from rollwright.expression.ladder import after
 from rollwright.expression.moments import Counts, Mask, kurtosis, skewness
 from rollwright.expression.operators import since
 from rollwright.expression.operators.loaded_code import digest_of_code
@@ -76,7 +77,10 @@ def _long_enough(least: int) -> Callable[[tuple[Argument, ...]], None]:
 
 
 Level: TypeAlias = Callable[[Block, Term, Term, int], _Floats]
-"""``function(block, call, input, window)`` returns values whose last row is that of the input."""
+"""``function(block, call, input, window)`` returns values whose last row is that of the input.
+
+Those of the first windows, which the call does not read, may be left out (`Block.unread`).
+"""
 
 
 def _rolling(
@@ -134,83 +138,92 @@ def windowed(name: str, function: Callable[[NDArray[np.float64]], NDArray[np.flo
     return replace(made, code=digest_of_code(function))
 
 
-def _sum(block: Block, _term: Term, source: Term, window: int) -> _Floats:
+def _sum(block: Block, term: Term, source: Term, window: int) -> _Floats:
     sums = block.sums(source)
-    return _blank_empty(sums.total(window), sums.counts, window)
+    return _blank_empty(sums.total(window), sums.counts, window, block.unread(source, term, window))
 
 
-def _blank_empty(values: _Floats, counts: Counts, window: int) -> _Floats:
+def _blank_empty(values: _Floats, counts: Counts, window: int, skipped: int) -> _Floats:
     empty = counts.empty(window)
     if empty is None:
-        return values
-    blanked = values.copy()  # a level of a ladder, which wider windows read
-    np.copyto(blanked, np.nan, where=empty)
+        return values[skipped:]
+    blanked = values[skipped:].copy()  # a level of a ladder, which wider windows read
+    np.copyto(blanked, np.nan, where=empty[skipped:])
     return blanked
 
 
-def _mean(block: Block, _term: Term, source: Term, window: int) -> _Floats:
+def _mean(block: Block, term: Term, source: Term, window: int) -> _Floats:
+    skipped = block.unread(source, term, window)
     if block.is_single(source):  # sums of float32 are exact here, so flat windows have exact means
         sums = block.sums(source)
-        mean: _Floats = sums.total(window) / sums.counts.size(window)
+        mean: _Floats = sums.total(window)[skipped:] / after(sums.counts.size(window), skipped)
         return mean
     moments = block.moments(source)
-    return _blank_empty(moments.mean(window), moments.counts, window)
+    return _blank_empty(moments.mean(window), moments.counts, window, skipped)
 
 
-def _std(block: Block, _term: Term, source: Term, window: int) -> _Floats:
-    return block.moments(source).deviation(window)
+def _std(block: Block, term: Term, source: Term, window: int) -> _Floats:
+    return block.moments(source).deviation(window, block.unread(source, term, window))
 
 
-def _slope(block: Block, _term: Term, source: Term, window: int) -> _Floats:
+def _slope(block: Block, term: Term, source: Term, window: int) -> _Floats:
     moments = block.moments(source)
-    slope: _Floats = moments.trend(window) / moments.counts.position(window).spread
+    skipped = block.unread(source, term, window)
+    slope: _Floats = moments.trend(window)[skipped:] / after(moments.counts.position(window).spread, skipped)
     return slope
 
 
-def _rsquare(block: Block, _term: Term, source: Term, window: int) -> _Floats:
+def _rsquare(block: Block, term: Term, source: Term, window: int) -> _Floats:
     moments = block.moments(source)
-    trend = moments.trend(window)
+    skipped = block.unread(source, term, window)
+    trend = moments.trend(window)[skipped:]
     explained = trend * trend
-    explained /= moments.counts.position(window).spread * moments.square(window)
-    np.copyto(explained, np.nan, where=moments.deviation(window) <= FLAT)
+    explained /= after(moments.counts.position(window).spread, skipped) * moments.square(window)[skipped:]
+    np.copyto(explained, np.nan, where=moments.deviation(window, skipped) <= FLAT)
     return explained
 
 
 def _residual(block: Block, term: Term, source: Term, window: int) -> _Floats:
     moments = block.moments(source)
-    now = moments.values[window - 1 :]
-    residual: _Floats = now - moments.mean(window)
-    residual += _slope(block, term, source, window) * moments.counts.position(window).mean
+    skipped = block.unread(source, term, window)
+    rows = slice(window - 1 + skipped, None)
+    residual: _Floats = moments.values[rows] - moments.mean(window)[skipped:]
+    residual += _slope(block, term, source, window) * after(moments.counts.position(window).mean, skipped)
     if moments.counts.mask is not None:
-        np.copyto(residual, np.nan, where=~moments.counts.mask[window - 1 :])
+        np.copyto(residual, np.nan, where=~moments.counts.mask[rows])
     return residual
 
 
-def _largest(block: Block, _term: Term, source: Term, window: int) -> _Floats:
-    return block.extrema(source, largest=True).value(window)
+def _largest(block: Block, term: Term, source: Term, window: int) -> _Floats:
+    return block.extrema(source, largest=True).value(window, block.unread(source, term, window))
 
 
-def _smallest(block: Block, _term: Term, source: Term, window: int) -> _Floats:
-    return block.extrema(source, largest=False).value(window)
+def _smallest(block: Block, term: Term, source: Term, window: int) -> _Floats:
+    return block.extrema(source, largest=False).value(window, block.unread(source, term, window))
 
 
-def _place_of_largest(block: Block, _term: Term, source: Term, window: int) -> _Floats:
-    return block.extrema(source, largest=True).place(window, block.first_rows(source))
+def _place_of_largest(block: Block, term: Term, source: Term, window: int) -> _Floats:
+    return _place(block, term, source, window, largest=True)
 
 
-def _place_of_smallest(block: Block, _term: Term, source: Term, window: int) -> _Floats:
-    return block.extrema(source, largest=False).place(window, block.first_rows(source))
+def _place_of_smallest(block: Block, term: Term, source: Term, window: int) -> _Floats:
+    return _place(block, term, source, window, largest=False)
 
 
-def _rank(block: Block, _term: Term, source: Term, window: int) -> _Floats:
+def _place(block: Block, term: Term, source: Term, window: int, *, largest: bool) -> _Floats:
+    extrema = block.extrema(source, largest=largest)
+    return extrema.place(window, block.unread(source, term, window), block.first_rows(source))
+
+
+def _rank(block: Block, term: Term, source: Term, window: int) -> _Floats:
     values = block.selectable(source)
     windows = [int(literals[0]) for literals in block.calls(("ranks", (source,))) if literals[0]]
     scores = block.share(source, "ranks", lambda: rank_scores(values, windows))
-    size = block.counts_of(source).size(window)
+    skipped = block.unread(source, term, window)
     # half the score plus a half is the average rank among ties
-    rank: _Floats = (scores[window] + np.float64(1.0)) / 2.0
-    rank /= size
-    np.copyto(rank, np.nan, where=np.isnan(values[window - 1 :]))
+    rank: _Floats = (scores[window][skipped:] + np.float64(1.0)) / 2.0
+    rank /= after(block.counts_of(source).size(window), skipped)
+    np.copyto(rank, np.nan, where=np.isnan(values[window - 1 + skipped :]))
     return rank
 
 
@@ -302,7 +315,7 @@ def _linear_weighted_mean(block: Block, _term: Term, source: Term, window: int) 
     for back in range(window):
         total += np.maximum(length - back, 0.0) * values[window - 1 - back : len(values) - back]
     counts = block.counts_of(source)
-    return _blank_empty(total / (length * (length + 1) / 2) / counts.size(window), counts, window)
+    return _blank_empty(total / (length * (length + 1) / 2) / counts.size(window), counts, window, 0)
 
 
 ROLLING: Final = (

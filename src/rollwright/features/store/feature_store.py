@@ -39,11 +39,11 @@ from rollwright.core.memory import trim_heap
 from rollwright.errors import CorruptFileError, DataError, DataStorageError
 from rollwright.expression.engine import THREAD_MEMORY
 from rollwright.expression.operators.catalogue import OPERATORS, known_operators
-from rollwright.expression.planner import compile_plan
+from rollwright.expression.planner import Plan, compile_plan, plan_terms
 from rollwright.features.field_rows import FieldRows
 from rollwright.features.store.build import MatrixBuild, remove_damaged, remove_unfinished, try_open
 from rollwright.features.store.file import LOCK_NAME, Matrix, header_name
-from rollwright.features.store.keys import ExpressionKey, make_key, read_key, write_key
+from rollwright.features.store.keys import ExpressionKey, make_key, read_key, read_terms, write_key
 from rollwright.features.store.pages import drop_pages
 from rollwright.features.store.size import prune
 from rollwright.features.universe import Universe
@@ -214,10 +214,13 @@ class FeatureStore:
         )
 
     def _request(self, expressions: Sequence[str], source: DataSource, *, allow_lookahead: bool) -> MatrixBuild:
+        key = self.find_key(expressions, source.freq, allow_lookahead=allow_lookahead)
         return MatrixBuild(
             root=self._root,
-            key=self.find_key(expressions, source.freq, allow_lookahead=allow_lookahead),
-            plan_of=cache(partial(compile_plan, expressions, allow_lookahead=allow_lookahead)),
+            key=key,
+            plan_of=cache(
+                partial(_plan_of, self._root, source.freq, expressions, key, allow_lookahead=allow_lookahead)
+            ),
             source=source,
             generation=source.generation,
             threads=self._threads,
@@ -239,8 +242,9 @@ class FeatureStore:
         texts = (freq, str(OPERATORS.version), *expressions)
         found = self._keys.get(texts) or read_key(self._root, freq, expressions)
         if found is None or (found.lookahead and not allow_lookahead):
-            found = make_key(compile_plan(expressions, allow_lookahead=allow_lookahead), freq)
-            write_key(self._root, freq, expressions, found)
+            plan = compile_plan(expressions, allow_lookahead=allow_lookahead)
+            found = make_key(plan, freq)
+            write_key(self._root, freq, expressions, found, plan.terms)
         self._keys[texts] = found
         return found
 
@@ -303,6 +307,16 @@ class FeatureStore:
         except BaseException:
             remove_unfinished(folder)  # an unfinished file is as large as a whole one
             raise
+
+
+def _plan_of(root: Path, freq: str, expressions: Sequence[str], key: ExpressionKey, *, allow_lookahead: bool) -> Plan:
+    """Return the plan of expressions, from what the store knows of them if that has their key."""
+    terms = read_terms(root, freq, expressions)
+    if terms is not None:
+        plan = plan_terms(terms, allow_lookahead=allow_lookahead)
+        if make_key(plan, freq).name == key.name:
+            return plan
+    return compile_plan(expressions, allow_lookahead=allow_lookahead)
 
 
 def _rebuild(make: Callable[[], FeatureStore], again: Again, matrix: Matrix, error: CorruptFileError) -> Matrix:

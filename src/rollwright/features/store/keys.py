@@ -1,7 +1,12 @@
-"""The key of a list of expressions, which names its folder in the store; found without parsing known texts again."""
+"""The key of a list of expressions, which names its folder in the store; found without parsing known texts again.
+
+A note (``<texts>.list``) has two lines under one seal: the key, and the parsed expressions (`stored_terms`), which are
+read only where something is computed.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,16 +14,17 @@ from pathlib import Path
 from typing import Final
 
 from rollwright.core.atomic import draft_of, put
-from rollwright.core.bounded_read import SMALL, read_text
+from rollwright.core.bounded_read import MEDIUM, read_text
 from rollwright.core.canonical import canonical_json, sha256_hex
 from rollwright.expression.operators.catalogue import known_operators, own_code
 from rollwright.expression.planner import Plan
-from rollwright.expression.term import walk
+from rollwright.expression.stored_terms import dump_terms, load_terms
+from rollwright.expression.term import Term, walk
 
-__all__ = ["LIST_SUFFIX", "ExpressionKey", "make_key", "read_key", "write_key"]
+__all__ = ["LIST_SUFFIX", "ExpressionKey", "make_key", "read_key", "read_terms", "write_key"]
 
 LIST_SUFFIX: Final = ".list"
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,22 +60,35 @@ def read_key(root: Path, freq: str, expressions: Sequence[str]) -> ExpressionKey
     The names of all registered operators, and the code of the user's own, are part of the file name: a list that calls
     one is parsed again when its code changed, and refused in a process where it is not registered.
     """
-    path = _path(root, freq, expressions)
+    name, lookahead, *fields = [*_read(root, freq, expressions).partition("\n")[0].split(), "", ""]
+    if not lookahead.isdigit():
+        return None
+    return ExpressionKey(name=name, lookahead=int(lookahead), fields=tuple(filter(None, fields)))
+
+
+def read_terms(root: Path, freq: str, expressions: Sequence[str]) -> tuple[Term, ...] | None:
+    """Return what these texts were parsed to; None when that is not known, or cannot be said here any more."""
     try:
-        text = read_text(path, limit=SMALL, encoding="utf-8")
+        return load_terms(json.loads(_read(root, freq, expressions).partition("\n")[2]))
+    except ValueError:
+        return None
+
+
+def _read(root: Path, freq: str, expressions: Sequence[str]) -> str:
+    """Return what is written below the seal of a note; nothing when there is none, or it is damaged."""
+    try:
+        text = read_text(_path(root, freq, expressions), limit=MEDIUM, encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        return None
+        return ""
     checksum, _, body = text.partition(" ")
-    name, lookahead, *fields = [*body.split(), "", ""][: max(2, len(body.split()))]
-    if sha256_hex(body.encode())[:16] != checksum or not lookahead.isdigit():
-        return None
-    return ExpressionKey(name=name, lookahead=int(lookahead), fields=tuple(fields))
+    return body if sha256_hex(body.encode())[:16] == checksum else ""
 
 
-def write_key(root: Path, freq: str, expressions: Sequence[str], key: ExpressionKey) -> None:
-    """Store the key of these texts; where that fails, they are parsed each time."""
+def write_key(root: Path, freq: str, expressions: Sequence[str], key: ExpressionKey, terms: Sequence[Term]) -> None:
+    """Store the key of these texts and what they were parsed to; where that fails, they are parsed each time."""
     path = _path(root, freq, expressions)
-    body = " ".join([key.name, str(key.lookahead), *key.fields]) + "\n"
+    parsed = json.dumps(dump_terms(terms), separators=(",", ":"))
+    body = " ".join([key.name, str(key.lookahead), *key.fields]) + f"\n{parsed}\n"
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft_of(path) as draft:  # not flushed to disk: its loss costs one parse

@@ -119,6 +119,7 @@ class QlibProvider:
         self._calendar = self._read_calendar(found)
         self._index_cache: FileIndex | None = None
         self._codes_cache: dict[str, str] | None = None
+        self._latest_bounds: tuple[tuple[str, ...], NDArray[np.int64]] | None = None
         self._members: dict[str, Lifetimes] = {}
         self._generation_cache: str | None = None
         self._recent_cache: RecentSessions | None = None
@@ -232,8 +233,11 @@ class QlibProvider:
         UnknownInstrumentError
             For an instrument without a series; carries the nearest code.
         """
-        rows = [self._index.bounds(self._folder(code)) for code in instruments]
-        return np.array(rows, np.int64).reshape(len(rows), 2)
+        asked = tuple(instruments)
+        if self._latest_bounds is None or self._latest_bounds[0] != asked:
+            rows = [self._index.bounds(self._folder(code)) for code in asked]
+            self._latest_bounds = asked, np.array(rows, np.int64).reshape(len(rows), 2)
+        return self._latest_bounds[1].copy()
 
     def field_bounds(self, fields: Sequence[str], instruments: Sequence[str]) -> NDArray[np.int64]:
         """Return ``[fields, n, 2]``: the same for each field's own series; ``[0, 0]`` where there is none.

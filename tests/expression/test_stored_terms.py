@@ -1,0 +1,45 @@
+"""Terms come back from JSON as the same objects, and nothing comes back that no expression says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rollwright.expression.parser import parse
+from rollwright.expression.stored_terms import dump_terms, load_terms
+
+TEXTS = [
+    "Mean($close,5)/$close",
+    "Ref($close,-1)/$close-1",
+    "Quantile($close,20,0.8)*-0.5",
+    "If($close>$open,Mean($volume,0.2),0)",
+    "Mask(ChangeInstrument('SH600000',$close),'SZ000001')",
+    "Power(EMA($close,2.5),3)",
+    "$close",
+]
+
+
+def test_terms_come_back_as_the_same_objects() -> None:
+    terms = tuple(map(parse, TEXTS))
+    found = load_terms(json.loads(json.dumps(dump_terms(terms))))
+    assert all(one is other for one, other in zip(found, terms, strict=True))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        {},
+        {"nodes": [], "terms": [0]},
+        {"nodes": [["field", 1]], "terms": [0]},
+        {"nodes": [["period", "roe_q"]], "terms": [0]},
+        {"nodes": [["field", "close"], ["call", "Exec", [[0]]]], "terms": [1]},
+        {"nodes": [["field", "close"], ["call", "Mean", [[0]]]], "terms": [1]},
+        {"nodes": [["field", "close"], ["call", "Rank", [[0], 0.5]]], "terms": [1]},
+        {"nodes": [["call", "Mean", [[1], 5]], ["field", "close"]], "terms": [0]},
+    ],
+)
+def test_what_no_expression_says_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        load_terms(value)
