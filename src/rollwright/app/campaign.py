@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import traceback
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from rollwright import __version__
-from rollwright.app.campaign_records import CampaignRecord, find_record, make_portable, read_record, record_path
 from rollwright.app.data import examine_demo
 from rollwright.app.pool import WindowNames
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located
-from rollwright.campaign.config import CampaignConfig
-from rollwright.campaign.config_file import read_config
+from rollwright.campaign.config import CampaignConfig, read_config
+from rollwright.campaign.health import examine_submission
 from rollwright.campaign.plan import CampaignPlan, Window, WindowKey, make_plan, plan_once
-from rollwright.campaign.results import check_results, make_results
+from rollwright.campaign.results import CampaignResult, check_results, make_results
 from rollwright.campaign.results_origin import ResultsOrigin, keep_former_results
 from rollwright.campaign.run import (
     Submission,
     count_training,
     finished_recorders,
+    note_submitted,
     submit,
     train_windows,
     warm_features,
 )
-from rollwright.campaign.summary import CampaignResult
+from rollwright.campaign.submitted import SubmittedWindows
 from rollwright.campaign.yaml.document import YamlDocument
 from rollwright.config.context import Context, translate, using
 from rollwright.config.placeholders import fill_paths
@@ -42,7 +44,7 @@ from rollwright.core.masking import mask_secrets
 from rollwright.core.text import NAME_RULE, escape_text, is_name
 from rollwright.core.timing import TimeInspector
 from rollwright.dataset.dataset import build_dataset
-from rollwright.errors import ConfigError, RollwrightError, TaskFailedError
+from rollwright.errors import ConfigError, CorruptFileError, RollwrightError, TaskFailedError, nearest
 from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
 from rollwright.pool.document import last_line
@@ -57,8 +59,12 @@ from rollwright.training.pooled import train_in_pool, warm_workers
 
 __all__ = [
     "OpenCampaign",
+    "find_campaign",
     "help_campaign",
+    "list_campaign_data",
+    "list_campaign_folders",
     "open_campaign",
+    "read_submitted",
     "reopen_campaign",
     "resume_campaign",
     "roll_campaign",
@@ -67,6 +73,7 @@ __all__ = [
 
 _logger: Final = logging.getLogger("rollwright.app")
 
+RECORD_FORMAT: Final = 1
 RESULTS_DIR: Final = "results"
 FAILURES_FILE: Final = "failures.txt"
 
@@ -105,9 +112,14 @@ class OpenCampaign:
         return self.settings.root / RESULTS_DIR / self.name
 
     @property
+    def submitted(self) -> Path:
+        """The file that says which windows were submitted last."""
+        return self.settings.state_dir / "submitted" / f"{self.name}.json"
+
+    @property
     def record(self) -> Path:
         """The file from which `resume_campaign` and `help_campaign` find this campaign."""
-        return record_path(self.settings, self.name)
+        return _record_path(self.settings, self.name)
 
 
 def open_campaign(
@@ -200,7 +212,7 @@ def _train_here(campaign: OpenCampaign, task: Mapping[str, Any]) -> Recorder:
 
 
 def roll_campaign(
-    campaign: OpenCampaign, *, jobs: int, on_progress: TellProgress | None = None
+    campaign: OpenCampaign, *, jobs: int, accept_stale: bool = False, on_progress: TellProgress | None = None
 ) -> CampaignResult | None:
     """Run the whole campaign: plan, train, collect, analyse, back-test, report.
 
@@ -211,6 +223,8 @@ def roll_campaign(
     campaign : OpenCampaign
     jobs : int
         Slots that train at the same time.
+    accept_stale : bool
+        Keep finished results that are whole though data or code have changed since; the report says so.
     on_progress : callable, optional
         ``on_progress(what, value)`` with ``planned`` (the plan), ``submitted`` (the submission), ``event`` (a
         worker's event), ``trained`` (the `TrainingCounts`) and ``kept`` (the folder of results that another
@@ -222,10 +236,13 @@ def roll_campaign(
         None when it was told to stop before everything was trained.
     """
     with using(campaign.context):
-        return _roll(campaign, current_market(), jobs, on_progress or (lambda _what, _value: None))
+        tell = on_progress or (lambda _what, _value: None)
+        return _roll(campaign, current_market(), jobs, tell, accept_stale=accept_stale)
 
 
-def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgress) -> CampaignResult | None:
+def _roll(
+    campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgress, *, accept_stale: bool
+) -> CampaignResult | None:
     # 1. Refuse early what could only fail at the end. 2. Plan the windows. 3. Of a configuration that was not given
     # before, compute the features, once for all workers: that refuses what is wrong with them while nothing is written.
     # 4. Record how to resume. 5. End the runs of dead processes. 6. Submit: what is finished and valid is kept.
@@ -245,7 +262,8 @@ def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgr
     store = store_from_url(campaign.settings.resolve_url(campaign.settings.pool.url))
     try:
         manager = TaskManager(plan.name, store=store)
-        submission = submit(plan, manager)
+        submission = submit(plan, manager, former=read_submitted(campaign), accept_stale=accept_stale)
+        note_submitted(plan, submission).write(campaign.submitted)
         tell("submitted", submission)
         before: frozenset[str] = frozenset()
         if submission.todo:
@@ -261,6 +279,15 @@ def _roll(campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgr
     finally:
         store.close()
     return _finish(campaign, plan, submission, recorders, source, tell)
+
+
+def read_submitted(campaign: OpenCampaign) -> SubmittedWindows | None:
+    """Return which windows of the campaign were submitted last; None when none were, or the file is damaged."""
+    try:
+        return SubmittedWindows.read(campaign.submitted)
+    except CorruptFileError as error:
+        _logger.warning("submitted.unreadable path=%s reason=%s", campaign.submitted, error.reason)
+        return None
 
 
 def _warm(campaign: OpenCampaign, plan: CampaignPlan, windows: Sequence[Window]) -> None:
@@ -306,9 +333,7 @@ def _finish(
     tell: TellProgress,
 ) -> CampaignResult:
     with TimeInspector.logt("collect, analyse, back-test, report"):
-        origin = ResultsOrigin.of(
-            campaign.config, file=make_portable(campaign.document.path.resolve(), campaign.settings.root)
-        )
+        origin = ResultsOrigin.of(campaign.config, file=_relative_file(campaign))
         former = keep_former_results(campaign.results, origin)
         if former is not None:
             tell("kept", former)
@@ -320,7 +345,7 @@ def _finish(
             source=source,
             region=campaign.settings.data.region,
             folder=campaign.results,
-            findings=examine_demo(campaign.context),
+            findings=[*examine_demo(campaign.context), *examine_submission(submission)],
             facts=[("reused", str(len(submission.reused))), ("version", __version__)],
             created=f"{SystemClock().now():%Y-%m-%d %H:%M} UTC",
         )
@@ -407,27 +432,76 @@ def _help(
         store.close()
 
 
+def find_campaign(name: str | None, *, project: Path | None = None) -> tuple[str, Path]:
+    """Return the name of a campaign that was started here, the last one if None is given, and its project's folder.
+
+    Raises
+    ------
+    ConfigError
+        When there is none of that name.
+    """
+    settings = load_settings(start=project)
+    return _find_record(settings, name).stem, settings.root
+
+
+def list_campaign_data(settings: Settings) -> list[str]:
+    """Return the market data of the campaigns that were started here; of one whose record is damaged, none."""
+    return [record["provider_uri"] for record in _list_records(settings) if isinstance(record["provider_uri"], str)]
+
+
+def list_campaign_folders(settings: Settings) -> list[str]:
+    """Return the folders of the files of the campaigns that were started here, whose ``.py`` files these may name."""
+    return [str((settings.root / record["file"]).parent) for record in _list_records(settings)]
+
+
+def _list_records(settings: Settings) -> list[dict[str, Any]]:
+    records = []
+    for path in sorted((settings.state_dir / "campaigns").glob("*.json")):
+        with suppress(CorruptFileError):
+            records.append(_read_record(path))
+    return records
+
+
+def _record_path(settings: Settings, name: str) -> Path:
+    return settings.state_dir / "campaigns" / f"{name}.json"
+
+
 def _is_recorded(campaign: OpenCampaign) -> bool:
     """Tell whether `_save_record` noted this very configuration, so that its features were found right before."""
     try:
-        return read_text(campaign.record, limit=SMALL) == _make_record(campaign).to_text()
+        return read_text(campaign.record, limit=SMALL) == _write_record(campaign)
     except (OSError, ValueError, RollwrightError):
         return False  # there is none, or none that can be read
 
 
 def _save_record(campaign: OpenCampaign) -> None:
-    write_text(campaign.record, _make_record(campaign).to_text())
+    write_text(campaign.record, _write_record(campaign))
 
 
-def _make_record(campaign: OpenCampaign) -> CampaignRecord:
-    root, uri = campaign.settings.root, campaign.settings.data.provider_uri
-    return CampaignRecord(
-        name=campaign.name,
-        file=make_portable(campaign.document.path.resolve(), root),
-        sha256=sha256_hex(campaign.document.rendered.encode()),
-        overrides=campaign.overrides,
-        provider_uri=uri if uri is None or not Path(uri).is_absolute() else make_portable(Path(uri), root),
-    )
+def _write_record(campaign: OpenCampaign) -> str:
+    root = campaign.settings.root
+    record = {
+        "format": RECORD_FORMAT,
+        "name": campaign.name,
+        "file": _relative_file(campaign),
+        "sha256": sha256_hex(campaign.document.rendered.encode()),
+        "overrides": list(campaign.overrides),
+        "provider_uri": _portable(campaign.settings.data.provider_uri, root),
+    }
+    return json.dumps(record, indent=1) + "\n"
+
+
+def _relative_file(campaign: OpenCampaign) -> str:
+    """Return the campaign's file, relative to the project when it lies there."""
+    source, root = campaign.document.path.resolve(), campaign.settings.root
+    return str(source.relative_to(root)) if source.is_relative_to(root) else str(source)
+
+
+def _portable(uri: str | None, root: Path) -> str | None:
+    """Return the market data's folder relative to the project when it lies there, so that both may be moved."""
+    if uri is None or not Path(uri).is_absolute() or not Path(uri).resolve().is_relative_to(root.resolve()):
+        return uri
+    return Path(uri).resolve().relative_to(root.resolve()).as_posix()
 
 
 def reopen_campaign(name: str | None, *, project: Path | None = None) -> OpenCampaign:
@@ -439,12 +513,47 @@ def reopen_campaign(name: str | None, *, project: Path | None = None) -> OpenCam
         When there is no such campaign, or its file changed since it was started.
     """
     settings = load_settings(start=project)
-    record = read_record(find_record(settings, name))
-    path = settings.root / record.file
-    campaign = open_campaign(path, overrides=record.overrides, provider_uri=record.provider_uri, project=settings.root)
-    if sha256_hex(campaign.document.rendered.encode()) != record.sha256:
+    record = _read_record(_find_record(settings, name))
+    path = settings.root / record["file"]
+    campaign = open_campaign(
+        path, overrides=record["overrides"], provider_uri=record["provider_uri"], project=settings.root
+    )
+    if sha256_hex(campaign.document.rendered.encode()) != record["sha256"]:
         raise ConfigError(
-            f"{path} changed since campaign `{record.name}` was started",
-            hint=f"start it as it is now with `rollwright roll {record.file}`: windows that did not change are kept",
+            f"{path} changed since campaign `{record['name']}` was started",
+            hint=f"start it as it is now with `rollwright roll {record['file']}`: windows that did not change are kept",
         )
     return campaign
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(read_text(path, limit=SMALL))
+        if record["format"] != RECORD_FORMAT:
+            raise ValueError(f"its format is {record['format']!r}, not {RECORD_FORMAT}")
+        return {name: record[name] for name in ("name", "file", "sha256", "overrides", "provider_uri")}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CorruptFileError(
+            path,
+            f"it does not say what campaign was started: {error}",
+            hint="start the campaign with `rollwright roll FILE`; finished windows are kept",
+        ) from error
+
+
+def _find_record(settings: Settings, name: str | None) -> Path:
+    folder = settings.state_dir / "campaigns"
+    records = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    if not records:
+        raise ConfigError(
+            f"no campaign was started in {settings.root}",
+            hint="start one: rollwright roll FILE; "
+            "a worker beside one that was started elsewhere works in that project's folder, or in a copy of it",
+        )
+    if name is None:
+        return records[-1]
+    if (path := _record_path(settings, name)) in records:
+        return path
+    known = [record.stem for record in records]
+    suggestion = nearest(name, known)
+    hint = f"did you mean `{suggestion}`?" if suggestion else f"started here: {', '.join(known)}"
+    raise ConfigError(f"there is no campaign `{name}` in {settings.root}", hint=hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 import pandas as pd
@@ -11,33 +10,25 @@ import pandas as pd
 from rollwright.analysis.health import EVERYTHING, SIGNAL, HealthFinding, Severity
 from rollwright.calendar.purge import purge_days
 from rollwright.calendar.trading import Session, TradingCalendar
-from rollwright.campaign.plan import CampaignPlan, MemberPlan, Window
+from rollwright.campaign.plan import CampaignPlan, Window
+from rollwright.campaign.run import Submission
 from rollwright.core.masking import mask_secrets
 from rollwright.errors import CalendarRangeError, UnknownInstrumentError
 from rollwright.expression.label_reach import LabelReach
 from rollwright.market.price_jumps import find_price_jumps
 from rollwright.market.source import DataSource
 
-__all__ = ["examine_market", "examine_models", "examine_plan"]
+__all__ = ["examine_market", "examine_models", "examine_plan", "examine_submission"]
 
 PRICE_FIELDS: Final = ("open", "high", "low", "close", "volume", "vwap")
 _LONG: Final = 200  # predicted sessions after which somebody should have been delisted
 _MANY: Final = 20
+_MOST_REASONS: Final = 3
 
 
 def examine_plan(plan: CampaignPlan, calendar: TradingCalendar) -> list[HealthFinding]:
-    """Return what the segments of the windows and the label mean for the numbers: leaks, and a label without units.
-
-    What holds for every member is told once, for the whole campaign; else it names the member.
-    """
-    found = {member.name: _examine_member(member, calendar) for member in plan.members}
-    everywhere = [one for one in next(iter(found.values())) if all(one in each for each in found.values())]
-    own = [replace(one, variant=name) for name, each in found.items() for one in each if one not in everywhere]
-    return [*everywhere, *own]
-
-
-def _examine_member(member: MemberPlan, calendar: TradingCalendar) -> list[HealthFinding]:
-    label = member.label
+    """Return what the segments of the windows and the label mean for the numbers: leaks, and a label without units."""
+    label = plan.label
     found = [
         HealthFinding(
             kind="declared_leak",
@@ -48,18 +39,32 @@ def _examine_member(member: MemberPlan, calendar: TradingCalendar) -> list[Healt
                 "reason": mask_secrets(str(leak.reason)),
             },
         )
-        for leak in member.leaks
+        for leak in plan.leaks
     ]
-    if label is not None and all(leak.kind != "label" for leak in member.leaks):
-        found += _examine_gaps(member.windows, label, calendar)
+    if label is not None and all(leak.kind != "label" for leak in plan.leaks):
+        found += _examine_gaps(plan.windows, label, calendar)
     if label is None:
-        values = {"gap": member.trunc_days}
+        values = {"gap": plan.trunc_days}
         found.append(HealthFinding(kind="unknown_label_reach", severity="warning", values=values))
     if label is not None and label.last <= 0:
         found.append(HealthFinding(kind="known_label", severity="serious", metrics=SIGNAL))
     if label is None or label.horizon is None:
         found.append(HealthFinding(kind="unknown_label_horizon", severity="note", metrics=()))
     return found
+
+
+def examine_submission(submission: Submission) -> list[HealthFinding]:
+    """Return whether results were kept that are stale, because that was asked for."""
+    if not submission.accepted:
+        return []
+    reasons = list(dict.fromkeys(reason for _, reason in submission.accepted))
+    values = {
+        "windows": len(submission.accepted),
+        "of": len(submission.ids),
+        "names": [str(key) for key, _ in submission.accepted],
+        "reasons": "; ".join(reasons[:_MOST_REASONS]),
+    }
+    return [HealthFinding(kind="accepted_stale", severity="serious", values=values)]
 
 
 def _examine_gaps(windows: Sequence[Window], label: LabelReach, calendar: TradingCalendar) -> list[HealthFinding]:

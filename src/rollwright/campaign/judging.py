@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rollwright.campaign.plan import Window, WindowKey
@@ -36,11 +36,15 @@ class WindowState:
         Of its task.
     verdict : Verdict or None
         What of its result stands; None when it has none.
+    owner, error : str or None
+        Who holds it, and why its last attempt failed.
     """
 
     task_id: str | None = None
     status: Status | None = None
     verdict: Verdict | None = None
+    owner: str | None = None
+    error: str | None = None
 
     @property
     def stands(self) -> bool:
@@ -53,8 +57,17 @@ class WindowState:
         return self.status in (Status.FAILED, Status.CANCELLED) or (self.verdict is not None and not self.stands)
 
 
-def judge_windows(windows: Sequence[Window], manager: TaskManager) -> dict[WindowKey, WindowState]:
+def judge_windows(
+    windows: Sequence[Window], manager: TaskManager, *, whole: bool = False
+) -> dict[WindowKey, WindowState]:
     """Return how each window stands; nothing is changed, neither in the pool nor in a recorder.
+
+    Parameters
+    ----------
+    windows : sequence of Window
+    manager : TaskManager
+    whole : bool
+        Whether results that do not stand are looked at too, for `Verdict.is_stale`.
 
     Raises
     ------
@@ -72,12 +85,14 @@ def judge_windows(windows: Sequence[Window], manager: TaskManager) -> dict[Windo
             states[window.key] = WindowState()
             continue
         done = record.status is Status.DONE
-        verdict = judge_window(window, record, check) if done else None
-        states[window.key] = WindowState(task_id=record.task_id, status=record.status, verdict=verdict)
+        verdict = judge_window(window, record, check, whole=whole) if done else None
+        states[window.key] = WindowState(
+            task_id=record.task_id, status=record.status, verdict=verdict, owner=record.owner, error=record.error
+        )
     return states
 
 
-def judge_window(window: Window, task: TaskRecord, check: ScopeCheck) -> Verdict:
+def judge_window(window: Window, task: TaskRecord, check: ScopeCheck, *, whole: bool = False) -> Verdict:
     """Tell what of a finished window stands: by what was noted with the result, and by what its recorder holds.
 
     Only what is missing or damaged does not stand; a store or a disk that is away is an error.
@@ -85,8 +100,18 @@ def judge_window(window: Window, task: TaskRecord, check: ScopeCheck) -> Verdict
     recorded = None if task.validity is None else parse_json(task.validity)
     verdict = judge(window.spec.definition, recorded, check=check)
     noted = Validity.from_json(recorded)
-    if verdict.reason is not None or noted is None:
+    if noted is None:
         return verdict
+    if verdict.reason is not None and not whole:
+        return verdict
+    damage = _find_damage(task, noted)
+    if verdict.reason is None or (damage.fit is not None and verdict.fit is None):
+        return damage
+    return replace(verdict, is_stale=damage.reason is None)
+
+
+def _find_damage(task: TaskRecord, noted: Validity) -> Verdict:
+    """Tell what of a finished window's result is missing or damaged."""
     try:
         recorder: Recorder = read_result(task)
         held = load_validity(recorder)

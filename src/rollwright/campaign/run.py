@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rollwright.campaign.difference import find_former
 from rollwright.campaign.judging import judge_windows
 from rollwright.campaign.plan import CampaignPlan, Window, WindowKey
+from rollwright.campaign.submitted import SubmittedWindow, SubmittedWindows
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.context import Context
 from rollwright.config.placeholders import fill_paths
@@ -25,6 +27,7 @@ from rollwright.errors import PoolError, RecorderNotFoundError, TaskFailedError
 from rollwright.pool.document import document_of_record, last_hint, last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import parse
+from rollwright.pool.states import Status
 from rollwright.pool.stored_definition import is_readable
 from rollwright.pool.worker.worker import WorkerEvent
 from rollwright.tasks.spec import TaskSpec
@@ -38,6 +41,7 @@ __all__ = [
     "TrainingCounts",
     "count_training",
     "finished_recorders",
+    "note_submitted",
     "submit",
     "train_windows",
     "warm_features",
@@ -60,12 +64,19 @@ class Submission:
         Windows that were finished and must be trained again, each with the reason.
     incomplete : tuple of (WindowKey, str)
         Windows whose model stands, and of which only records must be made again, each with the reason.
+    accepted : tuple of (WindowKey, str)
+        Windows among `reused` whose result is stale and kept because that was asked for, each with the reason.
+    set_aside : tuple of str
+        Windows that were submitted before and do not belong to the campaign any more; those that were not finished
+        are cancelled, and nothing of a finished one is touched.
     """
 
     ids: Mapping[WindowKey, str]
     reused: tuple[WindowKey, ...]
     stale: tuple[tuple[WindowKey, str], ...]
     incomplete: tuple[tuple[WindowKey, str], ...] = ()
+    accepted: tuple[tuple[WindowKey, str], ...] = ()
+    set_aside: tuple[str, ...] = ()
 
     @property
     def todo(self) -> tuple[WindowKey, ...]:
@@ -92,11 +103,27 @@ class TrainingCounts:
     kept: int
 
 
-def submit(plan: CampaignPlan, manager: TaskManager) -> Submission:
+def submit(
+    plan: CampaignPlan,
+    manager: TaskManager,
+    *,
+    former: SubmittedWindows | None = None,
+    accept_stale: bool = False,
+) -> Submission:
     """Put the windows into the pool and decide which results still stand (decision D16).
 
     Tasks that failed or were cancelled are tried again: giving the command anew asks for that. A definition that
     somebody changed in the database is put back first, with a warning.
+
+    Parameters
+    ----------
+    plan : CampaignPlan
+    manager : TaskManager
+    former : SubmittedWindows, optional
+        What was submitted before. What of it is not in the plan any more and not finished is cancelled, so that no
+        worker trains it; a later plan that has it again puts it back to work.
+    accept_stale : bool
+        Keep results that are whole though data or code have changed since.
 
     Raises
     ------
@@ -108,14 +135,21 @@ def submit(plan: CampaignPlan, manager: TaskManager) -> Submission:
     definitions = [window.spec.definition for window in plan.windows]
     ids = manager.create_task(definitions)
     manager.restore_definitions(definitions, ids)
-    states = judge_windows(plan.windows, manager)
+    set_aside = _set_aside(plan, manager, former)
+    states = judge_windows(plan.windows, manager, whole=accept_stale)
     reused: list[WindowKey] = []
     stale: list[tuple[WindowKey, str]] = []
     incomplete: list[tuple[WindowKey, str]] = []
+    accepted: list[tuple[WindowKey, str]] = []
     for window, task_id in zip(plan.windows, ids, strict=True):
         state = states[window.key]
-        if state.verdict is not None and state.verdict.reason is None:
+        if state.stands:
             reused.append(window.key)
+        elif accept_stale and state.verdict is not None and state.verdict.is_stale:
+            reused.append(window.key)
+            accepted.append((window.key, state.verdict.reason or ""))
+            _logger.warning("window.accepted name=%s reason=%s", window.name, state.verdict.reason)
+            continue
         elif state.verdict is not None and state.verdict.reason is not None:
             reason, trained = state.verdict.reason, bool(state.verdict.fit)
             _logger.info("window.stale name=%s trained=%s reason=%s", window.name, trained, reason)
@@ -128,6 +162,37 @@ def submit(plan: CampaignPlan, manager: TaskManager) -> Submission:
         reused=tuple(reused),
         stale=tuple(stale),
         incomplete=tuple(incomplete),
+        accepted=tuple(accepted),
+        set_aside=set_aside,
+    )
+
+
+def _set_aside(plan: CampaignPlan, manager: TaskManager, former: SubmittedWindows | None) -> tuple[str, ...]:
+    """Cancel what was submitted before, does not belong any more and is not finished; return all that does not."""
+    found = find_former(plan.windows, former, manager)
+    for one, status in found:
+        if status in (Status.WAITING, Status.PART_DONE, Status.FAILED):
+            manager.reset_status({"_id": one.task_id, "status": status.value}, "cancelled")
+            _logger.info("window.set_aside name=%s task=%s", one.name, one.task_id)
+    return tuple(one.name for one, _ in found)
+
+
+def note_submitted(plan: CampaignPlan, submission: Submission) -> SubmittedWindows:
+    """Return what was submitted, for the file that later commands read."""
+    return SubmittedWindows(
+        windows=tuple(
+            SubmittedWindow(
+                name=window.name,
+                variant=window.key.variant,
+                segment=window.key.segment,
+                task_id=submission.ids[window.key],
+                fingerprint=window.spec.fingerprint,
+                segments={
+                    role: (f"{start:%Y-%m-%d}", f"{end:%Y-%m-%d}") for role, (start, end) in window.segments.items()
+                },
+            )
+            for window in plan.windows
+        )
     )
 
 

@@ -6,7 +6,7 @@ import os
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,8 +14,8 @@ from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text,
 from rollwright.core.text import count_noun
 
 if TYPE_CHECKING:
+    from rollwright.campaign.results import CampaignResult
     from rollwright.campaign.run import TrainingCounts
-    from rollwright.campaign.summary import CampaignResult
     from rollwright.config.settings import Settings
 
 __all__ = ["Jobs", "default_jobs", "demo", "resume", "roll", "run_once"]
@@ -45,6 +45,12 @@ Overrides = Annotated[
 ]
 
 
+AcceptStale = Annotated[
+    bool,
+    typer.Option("--accept-stale", help="Keep finished results though data or code changed since; the report says so."),
+]
+
+
 def default_jobs() -> int:
     """Return the default number of windows that train at the same time."""
     return max(1, (os.cpu_count() or 2) // 2)
@@ -61,7 +67,7 @@ def demo(
     file = prepare_demo(folder, tell=stderr.print)
     # `resume` looks in the working directory, where the demo's project is not.
     go_on = f"rollwright demo --dir {shlex.quote(str(folder))}"
-    return _roll(file, [], None, jobs or default_jobs(), as_json=as_json, project=folder, go_on=go_on)
+    return _roll(file, [], None, jobs or default_jobs(), {}, as_json=as_json, project=folder, go_on=go_on)
 
 
 def run_once(
@@ -91,6 +97,7 @@ def roll(
     file: Annotated[Path, typer.Argument(help="A campaign's YAML.")],
     overrides: Overrides = None,
     jobs: Jobs = None,
+    accept_stale: AcceptStale = False,
     provider_uri: Provider = None,
     as_json: AsJson = False,
 ) -> int:
@@ -98,7 +105,8 @@ def roll(
 
     Killed and given again, it goes on where it stopped and ends with the same bytes.
     """
-    return _roll(file, overrides or [], provider_uri, jobs or default_jobs(), as_json=as_json, project=None)
+    terms = {"accept_stale": accept_stale}
+    return _roll(file, overrides or [], provider_uri, jobs or default_jobs(), terms, as_json=as_json, project=None)
 
 
 def _roll(
@@ -106,6 +114,7 @@ def _roll(
     overrides: list[str],
     provider_uri: str | None,
     jobs: int,
+    terms: dict[str, Any],
     *,
     as_json: bool,
     project: Path | None,
@@ -116,7 +125,7 @@ def _roll(
 
     campaign = open_campaign(file, overrides=overrides, provider_uri=provider_uri, project=project)
     with clean_stdout(), CampaignProgress(campaign.name) as progress:
-        result = roll_campaign(campaign, jobs=jobs, on_progress=progress)
+        result = roll_campaign(campaign, jobs=jobs, on_progress=progress, **terms)
     go_on = go_on or f"rollwright resume {campaign.name}"
     return _end(result, go_on, progress.counts, campaign.settings, as_json=as_json)
 
@@ -124,6 +133,7 @@ def _roll(
 def resume(
     name: Annotated[str | None, typer.Argument(help="The campaign; the one that ran last if not given.")] = None,
     jobs: Jobs = None,
+    accept_stale: AcceptStale = False,
     as_json: AsJson = False,
 ) -> int:
     """Go on with a campaign that was interrupted."""
@@ -132,7 +142,7 @@ def resume(
 
     campaign = reopen_campaign(name)
     with clean_stdout(), CampaignProgress(campaign.name) as progress:
-        result = roll_campaign(campaign, jobs=jobs or default_jobs(), on_progress=progress)
+        result = roll_campaign(campaign, jobs=jobs or default_jobs(), accept_stale=accept_stale, on_progress=progress)
     go_on = " ".join(["rollwright resume", *([name] if name else [])])
     return _end(result, go_on, progress.counts, campaign.settings, as_json=as_json)
 

@@ -74,6 +74,14 @@ class CampaignProgress:
             stderr.print(f"window {key} is trained again: {reason}")
         for key, reason in submission.incomplete:
             stderr.print(f"window {key} keeps its model, and its records are made again: {reason}")
+        for key, reason in submission.accepted:
+            stderr.print(f"window {key} is stale and kept as it is, as --accept-stale asks: {reason}")
+        if submission.set_aside:
+            count = count_noun(len(submission.set_aside), "window")
+            stderr.print(
+                f"{count} of the former file no longer belong and are set aside; "
+                "their results are kept, and the former file brings them back"
+            )
         if submission.reused:
             stderr.print(f"{len(submission.reused)} of {len(submission.ids)} windows are finished already and kept")
         if submission.todo and stderr.console.is_terminal:

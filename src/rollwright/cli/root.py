@@ -24,6 +24,7 @@ from rollwright.cli.config import config_app, schema
 from rollwright.cli.console import stderr
 from rollwright.cli.data import data_app, import_app
 from rollwright.cli.key import key_app, trust_app
+from rollwright.cli.plan import plan
 from rollwright.cli.pool import pool_app
 from rollwright.cli.replay import replay, show
 from rollwright.cli.track import track_app
@@ -84,6 +85,7 @@ app.command()(demo)
 app.command(name="run")(run_once)
 app.command()(roll)
 app.command()(resume)
+app.command()(plan)
 app.command()(show)
 app.command()(verify)
 app.command()(replay)

@@ -147,10 +147,13 @@ class Verdict:
         Why the model must be trained again; None when it stands.
     records : str or None
         Why a record must be made again, on the model there is; None when all stand, or the model does not.
+    is_stale : bool
+        Whether the result is known to be whole, and only what it was made from has changed.
     """
 
     fit: str | None = None
     records: str | None = None
+    is_stale: bool = False
 
     @property
     def reason(self) -> str | None:

@@ -43,7 +43,6 @@ from rollwright.tracking.stores.mlflow.database import (
     explain_failure,
     head_version,
     location_of,
-    lock_path,
     make_tables,
     name_deleted,
     wait_longer,
@@ -330,7 +329,7 @@ class MlflowStore:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold back other processes on an embedded database, and other threads everywhere."""
-        lock = nullcontext() if self._path is None else file_lock(lock_path(self._path))
+        lock = nullcontext() if self._path is None else file_lock(self._path.with_name(f"{self._path.name}.lock"))
         with self._mutex, lock:
             yield
 

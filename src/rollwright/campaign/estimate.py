@@ -1,0 +1,139 @@
+"""How long training will take, judged by what earlier runs took."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, Protocol, Self
+
+import pandas as pd
+
+from rollwright.campaign.plan import Window
+from rollwright.core.canonical import JSON
+from rollwright.errors import RollwrightError
+from rollwright.pool.query import parse
+from rollwright.pool.states import Status
+from rollwright.pool.store import PoolAdmin, TaskReader
+
+__all__ = ["TrainingEstimate", "estimate_training"]
+
+_MOST_RUNS: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingEstimate:
+    """What training some windows will take, one after another.
+
+    Attributes
+    ----------
+    seconds : float
+        By the median of earlier runs, in proportion to the length of the train segment.
+    least, most : float
+        By the fastest and by the slowest of them.
+    runs : int
+        How many earlier runs it rests on.
+    pools : tuple of str
+        The campaigns that these runs are of.
+    unknown : int
+        Windows left out, because no run of such a model is known.
+
+    Not guaranteed: that it is right. Another machine, other features or other rounds take another time.
+    """
+
+    seconds: float
+    least: float
+    most: float
+    runs: int
+    pools: tuple[str, ...]
+    unknown: int = 0
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return it as JSON."""
+        return {
+            "seconds": round(self.seconds, 3),
+            "least": round(self.least, 3),
+            "most": round(self.most, 3),
+            "runs": self.runs,
+            "pools": [*self.pools],
+            "unknown": self.unknown,
+        }
+
+
+class _Store(TaskReader, PoolAdmin, Protocol):
+    """What reading earlier runs needs."""
+
+
+def estimate_training(windows: Sequence[Window], store: _Store, *, pool: str) -> TrainingEstimate | None:
+    """Return what training `windows` will take, by the finished tasks of `pool`, or else of the others of the store.
+
+    A model is estimated by runs of the same configuration or, where there are none, of its class. None when no run of
+    such models is known, or there is nothing to train. Nothing is changed.
+    """
+    wanted = [_Effort.of(window.spec.definition) for window in windows]
+    runs: list[_Effort] = []
+    pools: list[str] = []
+    for name in [pool, *(other for other in store.list_pools() if other != pool)]:
+        if all(any(run.model == effort.model for run in runs) for effort in wanted):
+            break
+        found = [run for run in _read_runs(store, name) if any(run.kind == effort.kind for effort in wanted)]
+        runs += found
+        pools += [name] if found else []
+    rates = [(_find_rates(effort, runs), effort.days) for effort in wanted]
+    told = [(found, days) for found, days in rates if found]
+    if not told:
+        return None
+    return TrainingEstimate(
+        seconds=sum(statistics.median(found) * days for found, days in told),
+        least=sum(min(found) * days for found, days in told),
+        most=sum(max(found) * days for found, days in told),
+        runs=len(runs),
+        pools=tuple(pools),
+        unknown=len(rates) - len(told),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Effort:
+    """What training a task takes: its model, how long it learns from, and, of one that ended, how long it took."""
+
+    kind: str
+    model: str
+    days: float
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, definition: Mapping[str, Any], *, seconds: float = 0.0) -> Self:
+        model = definition["model"]
+        kwargs = {name: value for name, value in (model.get("kwargs") or {}).items() if "seed" not in name}
+        kind = str(model["class"])
+        text = json.dumps([kind, kwargs], sort_keys=True, default=str)
+        return cls(
+            kind=kind, model=text, days=_count_days(definition["dataset"]["kwargs"]["segments"]), seconds=seconds
+        )
+
+
+def _find_rates(effort: _Effort, runs: Sequence[_Effort]) -> list[float]:
+    """Return what earlier runs of such a model took, in seconds for each day that they learnt from."""
+    same = [run for run in runs if run.model == effort.model] or [run for run in runs if run.kind == effort.kind]
+    return [run.seconds / run.days for run in same]
+
+
+def _read_runs(store: TaskReader, pool: str) -> list[_Effort]:
+    runs: list[_Effort] = []
+    for record in islice(store.find(pool, parse({"status": Status.DONE.value})), _MOST_RUNS):
+        if record.started is None or record.ended is None or record.ended <= record.started:
+            continue
+        with suppress(ValueError, KeyError, TypeError, AttributeError, RollwrightError):  # a task of another kind
+            runs.append(_Effort.of(record.definition, seconds=record.ended - record.started))
+    return runs
+
+
+def _count_days(segments: Mapping[str, Any]) -> float:
+    """Return the length of the train segment in days, or of all segments where none is called train."""
+    chosen = [segments["train"]] if "train" in segments else [*segments.values()]
+    ends = [pd.Timestamp(end) for segment in chosen for end in segment if end is not None]
+    return max(1.0, float((max(ends) - min(ends)).days))
