@@ -4,10 +4,12 @@
     python examples/task_manager_rolling.py main --task-pool rolling             # through a pool
     python examples/task_manager_rolling.py worker --task-pool rolling           # beside it, or on another machine
     python examples/task_manager_rolling.py task_collecting --task-pool rolling  # what is finished by now
+    python examples/task_manager_rolling.py main --trainer DelayTrainerRM        # prepared first, trained afterwards
 
-The steps are verbs: `reset`, `task_generating`, `task_training`, `worker`, `task_collecting`; `main` is all but
-`worker`, one after another. Two models learn from windows that slide over a synthetic market; give `--provider-uri` for
-data of your own in Qlib's layout, and change the templates for it.
+`--trainer` is TrainerR, TrainerRM, DelayTrainerR or DelayTrainerRM; those that end in M share a pool. The steps are
+verbs: `reset`, `task_generating`, `task_training`, `worker`, `task_collecting`; `main` is all but `worker`, one after
+another. Two models learn from windows that slide over a synthetic market; give `--provider-uri` for data of your own in
+Qlib's layout, and change the templates for it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pprint import pprint
 from typing import Any
 
 from rollwright.model.ens.group import RollingGroup
-from rollwright.model.trainer import TrainerR, TrainerRM
+from rollwright.model.trainer import DelayTrainerR, DelayTrainerRM, TrainerR, TrainerRM
 from rollwright.workflow import R
 from rollwright.workflow.task.collect import RecorderCollector
 from rollwright.workflow.task.gen import RollingGen, task_generator
@@ -78,6 +80,9 @@ LINEAR_TASK = {
 }
 
 
+TRAINERS = {kind.__name__: kind for kind in (TrainerR, TrainerRM, DelayTrainerR, DelayTrainerRM)}
+
+
 class RollingTaskExample:
     """The steps of a rolling study.
 
@@ -90,7 +95,9 @@ class RollingTaskExample:
         Where the pool is: ``sqlite:///…``, ``postgresql://…``, ``mongodb://…``; the project's own file if not given.
     experiment_name : str
     task_pool : str, optional
-        The pool's name; without it the tasks are trained here, one after another.
+        The pool's name; that of the experiment if not given.
+    trainer : str, optional
+        One of `TRAINERS`; TrainerRM with a `task_pool`, else TrainerR, which trains one task after another.
     task_config : list of dict, optional
         The templates.
     rolling_step : int
@@ -105,6 +112,7 @@ class RollingTaskExample:
         task_url: str | None = None,
         experiment_name: str = "rolling_exp",
         task_pool: str | None = None,
+        trainer: str | None = None,
         task_config: list[dict[str, Any]] | None = None,
         rolling_step: int = 80,
         rolling_type: str = RollingGen.ROLL_SD,
@@ -113,11 +121,15 @@ class RollingTaskExample:
             make_demo_market(Path(provider_uri), instruments=20, sessions=560)
         rollwright.init(provider_uri=provider_uri, region=region, **({"pool__url": task_url} if task_url else {}))
         self.experiment_name = experiment_name
-        self.task_pool = task_pool
-        if task_pool is None:
-            self.trainer: TrainerR | TrainerRM = TrainerR(experiment_name=experiment_name)
+        kind = TRAINERS[trainer or ("TrainerR" if task_pool is None else "TrainerRM")]
+        self.task_pool = (task_pool or experiment_name) if issubclass(kind, TrainerRM) else None
+        self.trainer: TrainerR | TrainerRM
+        if self.task_pool is not None:
+            self.trainer = kind(experiment_name, self.task_pool)
+        elif task_pool is not None:
+            raise SystemExit(f"{kind.__name__} has no pool: leave --task-pool out, or take {kind.__name__}M")
         else:
-            self.trainer = TrainerRM(experiment_name, task_pool)
+            self.trainer = kind(experiment_name=experiment_name)
         self.task_config = [LGB_TASK, LINEAR_TASK] if task_config is None else task_config
         # The label reads two sessions ahead: what is learnt from ends three before the window.
         self.rolling_gen = RollingGen(step=rolling_step, rtype=rolling_type, trunc_days=3)
@@ -139,15 +151,21 @@ class RollingTaskExample:
         return tasks
 
     def task_training(self, tasks: list[dict[str, Any]]) -> None:
-        """Train the tasks; with a pool, together with whoever is a `worker` of it."""
+        """Train the tasks; with a pool, together with whoever is a `worker` of it.
+
+        A delayed trainer prepares them all first, and trains them afterwards.
+        """
         print("========== task_training ==========")
-        self.trainer.train(tasks)
+        recorders = self.trainer.train(tasks)
+        if self.trainer.is_delay():
+            print(f"{len(recorders)} tasks are prepared")
+        self.trainer.end_train(recorders)
 
     def worker(self) -> None:
-        """Train what the pool has, until nothing is left."""
+        """Train what the pool has, until nothing is left; with a delayed trainer, what is prepared."""
         print("========== worker ==========")
         if not isinstance(self.trainer, TrainerRM):
-            raise SystemExit("a worker needs a pool: give --task-pool")
+            raise SystemExit("a worker needs a pool: give --task-pool, or --trainer TrainerRM")
         self.trainer.worker()
 
     def task_collecting(self) -> dict[str, Any]:
@@ -197,6 +215,7 @@ def run(arguments: list[str] | None = None) -> Any:
     parser.add_argument("--task-url")
     parser.add_argument("--experiment-name", default="rolling_exp")
     parser.add_argument("--task-pool")
+    parser.add_argument("--trainer", choices=[*TRAINERS])
     parser.add_argument("--rolling-step", type=int, default=80)
     parser.add_argument("--rolling-type", default=RollingGen.ROLL_SD, choices=[RollingGen.ROLL_SD, RollingGen.ROLL_EX])
     given = vars(parser.parse_args(arguments))

@@ -64,6 +64,35 @@ def test_a_worker_without_a_name_and_with_options(helped):
     assert given["query"] == {"$and": [{"def.x": {"$gt": 1}}]}
 
 
+def test_a_pool_of_a_trainer_is_helped_without_a_campaign(monkeypatch, capsys):
+    calls = []
+
+    def help_pool(name, **given):
+        calls.append((name, given))
+        return WorkerReport(done=1, failed=0, released=0, seconds=1.0)
+
+    monkeypatch.setattr("rollwright.app.worker.help_pool", help_pool)
+    assert run(["worker", "p", "--prepared", "--tag", "gpu", "--url", "sqlite:///x.db"]) == 0
+    assert run(["worker", "p", "--experiment", "e"]) == 0
+    (name, prepared), (_, waiting) = calls
+    assert (name, prepared["prepared"], prepared["tags"], prepared["url"]) == ("p", True, ("gpu",), "sqlite:///x.db")
+    assert (waiting["prepared"], waiting["experiment"], waiting["url"]) == (False, "e", None)
+    assert "1 done, 0 failed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["worker", "--prepared"], "no pool is named"),
+        (["worker", "nowhere", "--prepared"], "there is no pool 'nowhere'"),
+        (["worker", "c", "--url", "memory:"], "--url is for a pool of a trainer"),
+    ],
+)
+def test_a_pool_that_is_not_there_is_an_error(capsys, arguments, named):
+    assert run(arguments) == 2
+    assert named in capsys.readouterr().err
+
+
 def test_a_task_without_a_window_is_told_by_its_id(capsys):
     tell_event(WorkerEvent(kind="done", task_id="7", slot=0), None)
     assert capsys.readouterr().err == "task 7 done\n"

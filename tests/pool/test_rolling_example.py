@@ -11,6 +11,8 @@ import pytest
 
 from rollwright.market.demo import make_demo_market
 from rollwright.pool.urls import close_shared_stores
+from rollwright.tracking.r import R
+from rollwright.training.delayed import DelayTrainerR, DelayTrainerRM
 from rollwright.training.pooled import TrainerRM
 from rollwright.training.trainer import TrainerR
 
@@ -58,17 +60,36 @@ def test_main_trains_one_task_after_another(run, capsys):
     assert run("task_collecting") == {}
 
 
-@pytest.mark.parametrize(
-    "kind", ["sqlite", *(pytest.param(k, marks=pytest.mark.slow) for k in ("memory", "postgres", "mongo"))]
-)
-def test_main_trains_through_a_pool(run, kind, request, tmp_path):
+def test_main_prepares_all_before_it_trains_without_a_pool_too(run, capsys):
+    check(run("main", "--trainer", "DelayTrainerR"))
+    assert "4 tasks are prepared" in capsys.readouterr().out
+
+
+STORES = ("memory", "sqlite", "postgres", "mongo")
+
+
+@pytest.mark.parametrize("trainer", ["TrainerRM", "DelayTrainerRM"])
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[] if k == "sqlite" else pytest.mark.slow) for k in STORES])
+def test_main_trains_through_a_pool(run, kind, trainer, request, tmp_path):
     url = {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path / 'pool.db'}"}.get(kind)
-    pool = ["--task-pool", "rolling", "--task-url", url or request.getfixturevalue(f"{kind}_url")]
+    pool = ["--trainer", trainer, "--task-pool", "rolling", "--task-url", url or request.getfixturevalue(f"{kind}_url")]
     check(run("main", *pool))
     check(run("task_collecting", *pool))
     run("worker", *pool)  # which finds nothing left
+    assert {
+        recorder.list_tags()["train_status"] for recorder in R.list_recorders(experiment_name="rolling_exp").values()
+    } == {"end_task_train"}
     run("reset", *pool)
     assert run("task_collecting", *pool) == {}
+
+
+def test_a_worker_trains_what_was_prepared(run):
+    example = run.example.RollingTaskExample(provider_uri="m", rolling_step=100, trainer="DelayTrainerRM")
+    example.trainer.train(example.task_generating())
+    assert example.task_collecting() == {}
+    options = ["--provider-uri", "m", "--trainer", "DelayTrainerRM"]
+    run("worker", *options)
+    check(run("task_collecting", *options))
 
 
 def test_each_step_is_a_verb_and_a_trainer_of_its_own_is_there_for_it(run):
@@ -78,7 +99,12 @@ def test_each_step_is_a_verb_and_a_trainer_of_its_own_is_there_for_it(run):
     assert run("task_training") is None
     check(run("task_collecting"))
     example = run.example.RollingTaskExample
-    assert type(example(provider_uri=os.fspath(Path.cwd() / "m"), rolling_step=100).trainer) is TrainerR
-    assert type(example(provider_uri=os.fspath(Path.cwd() / "m"), task_pool="p").trainer) is TrainerRM
+    here = {"provider_uri": os.fspath(Path.cwd() / "m")}
+    assert type(example(**here).trainer) is TrainerR
+    assert type(example(**here, task_pool="p").trainer) is TrainerRM
+    assert type(example(**here, trainer="DelayTrainerR").trainer) is DelayTrainerR
+    assert type(example(**here, trainer="DelayTrainerRM").trainer) is DelayTrainerRM
+    with pytest.raises(SystemExit, match="DelayTrainerR has no pool"):
+        example(**here, trainer="DelayTrainerR", task_pool="p")
     with pytest.raises(SystemExit, match="a worker needs a pool"):
         run("worker")

@@ -21,7 +21,7 @@ from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.states import Status, parse_status
-from rollwright.pool.store import Amendment, HistoryRow, PoolStat, PoolStore, TaskRecord
+from rollwright.pool.store import Amendment, HistoryRow, PoolStat, PoolStore, TaskReader, TaskRecord
 from rollwright.pool.stored_definition import UNREADABLE, is_readable
 from rollwright.pool.urls import store_from_url
 from rollwright.pool.waiting import WaitProgress
@@ -251,7 +251,7 @@ def describe_task(record: TaskRecord) -> str:
 class WindowNames:
     """The windows of a pool's tasks by their ids, each looked up once."""
 
-    def __init__(self, store: PoolStore, pool: str) -> None:
+    def __init__(self, store: TaskReader, pool: str) -> None:
         self._store = store
         self._pool = pool
         self._known: dict[str, str | None] = {}

@@ -11,6 +11,7 @@ from rollwright.cli.campaign import Jobs, default_jobs
 from rollwright.cli.console import clean_stdout, print_json, print_text, stderr
 from rollwright.cli.pool_options import AsJson, PoolName, Url, Where, make_selection
 from rollwright.cli.text import format_duration, print_table
+from rollwright.errors import ConfigError
 
 __all__ = ["worker_app"]
 
@@ -23,6 +24,18 @@ TrustOption = Annotated[
     typer.Option("--trust", metavar="MODULE", help="A module whose classes tasks may name.", show_default=False),
 ]
 UntilEmpty = Annotated[bool, typer.Option("--until-empty/--keep-waiting", help="Stop when nothing is left to do.")]
+Experiment = Annotated[
+    str | None,
+    typer.Option(
+        "--experiment",
+        help="NAME is a pool that a trainer fills; the recorders go into this experiment.",
+        show_default=False,
+    ),
+]
+Prepared = Annotated[
+    bool,
+    typer.Option("--prepared", help="NAME is a pool; train what DelayTrainerRM prepared there, in the same recorders."),
+]
 Campaign = Annotated[str | None, typer.Argument(help="The campaign to help; the one that ran last if not given.")]
 
 
@@ -51,22 +64,37 @@ def run_command(
     where: Where = None,
     tags: Tags = None,
     trusted: TrustOption = None,
+    experiment: Experiment = None,
+    prepared: Prepared = False,
+    url: Url = None,
 ) -> int:
-    """Train windows of a campaign beside the process that rolls it. SIGTERM and Ctrl-C give unfinished ones back."""
-    from rollwright.app.campaign import help_campaign  # noqa: PLC0415 - keeps --help light
+    """Train windows of a campaign beside the process that rolls it. SIGTERM and Ctrl-C give unfinished ones back.
+
+    With --experiment or --prepared NAME is any pool, as TrainerRM and DelayTrainerRM fill them.
+    """
     from rollwright.cli.progress import tell_event  # noqa: PLC0415 - keeps --help light
 
-    query = make_selection(where).query()
+    shared: dict[str, Any] = {
+        "jobs": jobs or default_jobs(),
+        "until_empty": until_empty,
+        "query": make_selection(where).query(),
+        "tags": tuple(tags or ()),
+        "trusted": tuple(trusted or ()),
+        "on_event": tell_event,
+    }
     with clean_stdout():
-        report = help_campaign(
-            name,
-            jobs=jobs or default_jobs(),
-            until_empty=until_empty,
-            query=query,
-            tags=tuple(tags or ()),
-            trusted=tuple(trusted or ()),
-            on_event=tell_event,
-        )
+        if experiment is None and not prepared:
+            if url is not None:
+                raise ConfigError("--url is for a pool of a trainer", hint="a campaign has the store of its settings")
+            from rollwright.app.campaign import help_campaign  # noqa: PLC0415 - keeps --help light
+
+            report = help_campaign(name, **shared)
+        else:
+            if name is None:
+                raise ConfigError("no pool is named", hint="rollwright worker POOL --experiment NAME")
+            from rollwright.app.worker import help_pool  # noqa: PLC0415 - keeps --help light
+
+            report = help_pool(name, experiment=experiment, prepared=prepared, url=url, **shared)
     stderr.print(f"{report.done} done, {report.failed} failed, {report.released} given back in {report.seconds:.1f} s")
     return 1 if report.failed else 0
 

@@ -1,0 +1,71 @@
+"""Train the tasks of a pool that no campaign was started for, as trainers fill them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rollwright.app.pool import WindowNames, open_pool
+from rollwright.config.context import settings_for_child, using
+from rollwright.pool.states import Status
+from rollwright.pool.worker.task_function import WorkerEvent, WorkerReport
+from rollwright.training.pooled import train_in_pool
+
+__all__ = ["help_pool"]
+
+
+def help_pool(
+    pool: str,
+    *,
+    experiment: str | None = None,
+    prepared: bool = False,
+    url: str | None = None,
+    jobs: int,
+    until_empty: bool = True,
+    query: Mapping[str, Any] | None = None,
+    tags: Sequence[str] = (),
+    trusted: Sequence[str] = (),
+    on_event: Callable[[WorkerEvent, str | None], None] | None = None,
+) -> WorkerReport:
+    """Train tasks that a trainer put into a pool; what ``rollwright worker POOL --experiment NAME`` does.
+
+    Parameters
+    ----------
+    pool : str
+    experiment : str, optional
+        Where the recorders go; named like the pool if not given.
+    prepared : bool
+        True: the tasks that `DelayTrainerRM` prepared, each in the recorder it has. False: those that wait.
+    url : str, optional
+        The store, over the setting ``pool.url``.
+    jobs : int
+    until_empty, query, tags
+        As in `Worker`.
+    trusted : sequence of str
+        Modules to trust beside those of the settings.
+    on_event : callable, optional
+        Called with each event and the name of the window it is about, if it is about one.
+
+    Raises
+    ------
+    ConfigError
+        When the store has no pool of that name.
+    """
+    settings = settings_for_child()
+    if trusted:
+        modules = (*settings.trust.modules, *trusted)
+        settings = settings.with_values({"trust.modules": modules}, origin="command line")
+    tell = on_event or (lambda _event, _name: None)
+    with open_pool(pool, url) as manager, using(settings):
+        names = WindowNames(manager.store, pool)
+        return train_in_pool(
+            manager,
+            experiment_name=experiment or pool,
+            before=Status.PART_DONE if prepared else Status.WAITING,
+            slots=jobs,
+            settings=settings,
+            query=query,
+            tags=tags,
+            until_empty=until_empty,
+            on_event=lambda event: tell(event, names.find(event.task_id)),
+        )
