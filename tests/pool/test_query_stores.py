@@ -10,12 +10,14 @@ import pytest
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import parse
 from rollwright.pool.stores.memory import MemoryStore
+from rollwright.pool.stores.sqlite import query as query_module
 from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.pool.urls import store_from_url
 
 KEYS = ["a", "a", "a", "b", "b", "c.d", "0", "é"]
 ASKED = ["a", "a", "a", "b", "b", "é", "0", "1"]
 SCALARS = [None, True, False, 0, 1, 2, 1.0, 2.5, -1, "", "a", "ab", "b", "2", "line\nbreak", "Ä"]
+SCALARS += [-0.0, 10, 1e15, 1e16, 1e-7, 0.1 + 0.2, '"', "\\", "\x7f", "[", '"a":1']
 
 
 def value(rng: random.Random, depth: int):
@@ -163,7 +165,7 @@ def test_every_store_gives_the_answers_of_the_rules(manager, seed):
     documents = [{"n": number, "x": value(rng, 4)} for number in range(60)] + [{"n": 60}]
     manager.create_task(documents)
     answers = 0
-    for _ in range(150):
+    for _ in range(180):
         asked = query(rng)
         expected = [document["n"] for document in documents if holds(asked, document)]
         found = [record.definition["n"] for record in manager.store.find("asked", parse(asked))]
@@ -221,3 +223,24 @@ def test_results_and_claims_are_asked_the_same_way(manager):
         assert [task["def"]["n"] for task in manager.query(asked)] == [1], asked
     assert manager.fetch_task({"def.tags": {"$in": ["big"]}}) is None
     assert manager.fetch_task({"def.tags": {"$regex": "gp"}})["def"]["n"] == 2
+
+
+def test_a_row_that_cannot_match_is_not_looked_into(tmp_path, monkeypatch):
+    asked = []
+    original = query_module._json_holds
+    monkeypatch.setattr(query_module, "_json_holds", lambda *given: asked.append(given) or original(*given))
+    store = SqliteStore(tmp_path / "pool.db", durable=False)
+    manager = TaskManager("asked", store=store)
+    manager.create_task([{"n": number, "tags": {"seed": number % 10, "other": 3}} for number in range(200)])
+    for wanted, most in (
+        ({"def.n": 77}, 1),
+        ({"def.n": 7}, 11 + 1),  # 7 and what begins with it
+        ({"def.tags.seed": 3}, 20),
+        ({"def.tags.seed": {"$ne": 3}}, 20),
+        ({"def.tags.seed": {"$in": [3, 4.0]}}, 40),
+        ({"def.tags.gone": {"$exists": True}}, 0),
+    ):
+        asked.clear()
+        manager.task_stat(wanted)
+        assert len(asked) <= most, wanted
+    store.close()

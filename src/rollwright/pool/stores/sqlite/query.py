@@ -1,4 +1,10 @@
-"""The query language in SQLite's words: conditions over columns and JSON paths."""
+"""The query language in SQLite's words: conditions over columns and JSON paths.
+
+What a JSON path leads to is decided by the query language itself, in Python, at some 14 microseconds a row. Rows that
+cannot match are left out before, by the text: stored JSON is canonical, so a text that leads to 3 by a path that ends
+with ``seed`` contains ``"seed":3`` or ``"seed":[``. (Asking SQLite for the value, by ``json_extract``, takes twice as
+long as Python does, and SQLite rounds the digits of a number as it likes.)
+"""
 
 from __future__ import annotations
 
@@ -8,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from rollwright.core.canonical import JSON
+from rollwright.core.canonical import JSON, dump_canonical
 from rollwright.core.stored_text import plain_of
 from rollwright.pool.patterns import Pattern
-from rollwright.pool.query import Compare, Exists, In, Matches, Query, matches
+from rollwright.pool.query import Compare, Exists, In, Matches, Query, is_position, matches
 from rollwright.pool.stores.sql_query import JsonNode, render
 from rollwright.pool.stores.sqlite.statements import DEFINITION
 
@@ -20,6 +26,9 @@ __all__ = ["add_functions", "where"]
 _COLUMNS: Final[Mapping[str, str]] = {"_id": "id"}
 _JSON: Final[Mapping[str, str]] = {"def": DEFINITION, "res": "result", "validity": "validity"}
 _LISTED: Final = "SELECT value FROM json_each(?)"
+_MOST_SPELLINGS: Final = 8
+_EXACT: Final = 1e15
+"""Whole numbers below begin with the same digits, whatever their type."""
 
 
 def add_functions(connection: sqlite3.Connection) -> None:
@@ -103,8 +112,43 @@ class _SqliteDialect:
         return f"text_matches({_COLUMNS.get(name, name)}, ?)"
 
     def json_holds(self, node: JsonNode) -> str:
-        self.values.append(_spell(node))
-        return f"json_holds({_JSON[node.path[0]]}, ?)"
+        column = _JSON[node.path[0]]
+        parts = _texts_of(node)
+        self.values += [*parts, _spell(node)]
+        asked = f"json_holds({column}, ?)"
+        if not parts:
+            return asked
+        contains = " OR ".join([f"instr({column}, ?)"] * len(parts))
+        return f"(COALESCE({contains}, 0) AND {asked})"
+
+
+def _texts_of(node: JsonNode) -> list[str]:
+    """Return texts of which everything that satisfies `node` contains one; none where that cannot be said.
+
+    1. The last part of a path is a key, or a position, before which anything may stand.
+    2. Something exists there: the text has the key.
+    3. Something there equals a value: the text has the key and then the value, or the key and a list.
+    """
+    last = node.path[-1]
+    has_key = len(node.path) > 1 and last.isascii() and not is_position(last)
+    key = f"{dump_canonical(last)}:" if has_key else ""
+    if isinstance(node, Exists):
+        return [key] if key else []
+    if not isinstance(node, In) or len(node.values) > _MOST_SPELLINGS:
+        return []
+    spellings = [_spelling(value) for value in node.values]
+    if not spellings or None in spellings:
+        return []
+    return [f"{key}{spelling}" for spelling in spellings] + ([f"{key}["] if key else [])
+
+
+def _spelling(value: JSON) -> str | None:
+    """Return what the text of everything that equals `value` begins with; None where there is nothing of the kind."""
+    if isinstance(value, str):
+        return dump_canonical(value) if value.isascii() else None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < _EXACT:
+        return None
+    return str(int(value)) if value == int(value) else dump_canonical(value)
 
 
 def _spell(node: JsonNode) -> str:
