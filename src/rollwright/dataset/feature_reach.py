@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rollwright.dataset.handler import DataHandler
@@ -11,8 +12,9 @@ from rollwright.errors import LookAheadError
 from rollwright.expression.parser import parse
 from rollwright.expression.planner import calls_own_code, compile_plan
 from rollwright.expression.term import UNBOUNDED, walk
+from rollwright.features.panel import FieldGroup
 
-__all__ = ["FeatureReach", "find_feature_reaches"]
+__all__ = ["FeatureReach", "find_feature_reaches", "leave_out"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,4 +96,36 @@ def _reach_of(group: str | None, name: str, text: str, *, is_label: bool) -> Fea
         own_code=calls_own_code(term),
         words=tuple(sorted({word for part in walk(term) for word in part.literals if isinstance(word, str)})),
         refusal=refusal,
+    )
+
+
+def leave_out(handler: DataHandler, columns: Iterable[FeatureReach]) -> None:
+    """Let `handler`, which nothing was read with yet, load without some columns; its loaders stay as they are."""
+    unwanted = frozenset((one.group, one.name) for one in columns)
+    if unwanted:
+        handler.data_loader = _without(handler.data_loader, unwanted)
+
+
+def _without(loader: DataLoader, unwanted: frozenset[tuple[str | None, str]]) -> DataLoader:
+    made = copy.copy(loader)
+    if isinstance(made, DataLoaderDH):
+        made.handlers = {group: copy.copy(handler) for group, handler in made.handlers.items()}
+        for handler in made.handlers.values():
+            handler.data_loader = _without(handler.data_loader, unwanted)
+    if isinstance(made, NestedDataLoader):
+        made.data_loader_l = [_without(part, unwanted) for part in made.data_loader_l]
+    if isinstance(made, QlibDataLoader):
+        kept = (_cut_group(group, unwanted) for group in made.groups)
+        made.groups = tuple(group for group in kept if group is not None)
+    return made
+
+
+def _cut_group(group: FieldGroup, unwanted: frozenset[tuple[str | None, str]]) -> FieldGroup | None:
+    keep = [number for number, name in enumerate(group.names) if (group.group, name) not in unwanted]
+    if not keep:
+        return None
+    return FieldGroup(
+        group=group.group,
+        expressions=tuple(group.expressions[number] for number in keep),
+        names=tuple(group.names[number] for number in keep),
     )
