@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from rollwright import __version__
+from rollwright.cli.audit import audit
 from rollwright.cli.cache import cache_app
 from rollwright.cli.campaign import demo, resume, roll, run_once
 from rollwright.cli.config import config_app, schema
@@ -89,6 +90,7 @@ app.command()(plan)
 app.command()(show)
 app.command()(verify)
 app.command()(replay)
+app.command()(audit)
 app.command()(schema)
 app.add_typer(data_app, name="data")
 app.add_typer(worker_app, name="worker")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rollwright.dataset.handler import DataHandler
 from rollwright.dataset.loader import DataLoader, DataLoaderDH, NestedDataLoader, QlibDataLoader
@@ -14,7 +15,7 @@ from rollwright.expression.planner import calls_own_code, compile_plan
 from rollwright.expression.term import UNBOUNDED, walk
 from rollwright.features.panel import FieldGroup
 
-__all__ = ["FeatureReach", "find_feature_reaches", "leave_out"]
+__all__ = ["FeatureReach", "find_feature_reaches", "narrow_handler"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,25 +100,48 @@ def _reach_of(group: str | None, name: str, text: str, *, is_label: bool) -> Fea
     )
 
 
-def leave_out(handler: DataHandler, columns: Iterable[FeatureReach]) -> None:
-    """Let `handler`, which nothing was read with yet, load without some columns; its loaders stay as they are."""
-    unwanted = frozenset((one.group, one.name) for one in columns)
-    if unwanted:
-        handler.data_loader = _without(handler.data_loader, unwanted)
+def narrow_handler(handler: DataHandler, *, without: Iterable[FeatureReach], instruments: Iterable[str]) -> None:
+    """Let `handler`, which has read nothing yet, load without some columns, and of a list of codes only some.
+
+    So it does for the handlers inside it, of which it is given copies. Universes that are named stay as they are.
+    """
+    narrowing = _Narrowing(
+        columns=frozenset((one.group, one.name) for one in without),
+        instruments=frozenset(code.lower() for code in instruments),
+    )
+    narrowing.narrow(handler)
 
 
-def _without(loader: DataLoader, unwanted: frozenset[tuple[str | None, str]]) -> DataLoader:
-    made = copy.copy(loader)
-    if isinstance(made, DataLoaderDH):
-        made.handlers = {group: copy.copy(handler) for group, handler in made.handlers.items()}
-        for handler in made.handlers.values():
-            handler.data_loader = _without(handler.data_loader, unwanted)
-    if isinstance(made, NestedDataLoader):
-        made.data_loader_l = [_without(part, unwanted) for part in made.data_loader_l]
-    if isinstance(made, QlibDataLoader):
-        kept = (_cut_group(group, unwanted) for group in made.groups)
-        made.groups = tuple(group for group in kept if group is not None)
-    return made
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Narrowing:
+    columns: frozenset[tuple[str | None, str]]
+    instruments: frozenset[str]
+
+    def narrow(self, handler: DataHandler) -> None:
+        handler.instruments = self._cut_codes(handler.instruments)
+        handler.data_loader = self._cut_loader(handler.data_loader)
+
+    def _cut_codes(self, given: Any) -> Any:
+        if isinstance(given, Mapping) and "market" in given:
+            return {**given, "market": self._cut_codes(given["market"])}
+        if isinstance(given, Mapping):
+            return {code: ranges for code, ranges in given.items() if str(code).lower() in self.instruments}
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            return given
+        return [code for code in given if str(code).lower() in self.instruments]
+
+    def _cut_loader(self, loader: DataLoader) -> DataLoader:
+        made = copy.copy(loader)
+        if isinstance(made, DataLoaderDH):
+            made.handlers = {group: copy.copy(handler) for group, handler in made.handlers.items()}
+            for handler in made.handlers.values():
+                self.narrow(handler)
+        if isinstance(made, NestedDataLoader):
+            made.data_loader_l = [self._cut_loader(part) for part in made.data_loader_l]
+        if isinstance(made, QlibDataLoader) and self.columns:
+            kept = (_cut_group(group, self.columns) for group in made.groups)
+            made.groups = tuple(group for group in kept if group is not None)
+        return made
 
 
 def _cut_group(group: FieldGroup, unwanted: frozenset[tuple[str | None, str]]) -> FieldGroup | None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.campaign.audit.changed_market import Change
+from rollwright.campaign.audit.changed_market import MarketChange
 from rollwright.campaign.audit.checks import (
     BASE_SHARE,
     FUTURES,
@@ -124,7 +124,8 @@ class _Findings:
     def add(self, probe: Probe, hits: Iterator[Hit], reaches: Sequence[FeatureReach]) -> None:
         for hit in hits:
             key = (hit.kind, hit.name)
-            if key not in self.moved:
+            told = (("feature", hit.name), ("processors", hit.name)) if hit.kind == "members" else ()
+            if not any(other in self.moved for other in (key, *told)):
                 message, hint = describe_hit(hit, reaches)
                 self.moved[key] = self.judge(
                     AuditFinding(
@@ -319,7 +320,7 @@ def _spread(places: NDArray[np.intp], count: int) -> list[int]:
 def _count(probe: Probe, found: _Findings) -> None:
     """Note what this probe could see: rows, names, and which columns answer to a change of the market at all."""
     base, row = probe.look(), probe.next_row
-    noise = probe.look(Change(kind="noise", start=row, stop=len(probe.calendar)))
+    noise = probe.look(MarketChange(kind="noise", start=row, stop=len(probe.calendar)))
     part = base.get("raw") or base.get("test")
     other = noise.get("raw") or noise.get("test")
     rows, codes = 0, 0
@@ -335,7 +336,7 @@ def _count(probe: Probe, found: _Findings) -> None:
     for one in probe.plan.refused:
         found.responded[one.name] = found.has_value[one.name] = True
     for kind in FUTURES:
-        found.changes.setdefault(Change(kind=kind).kind)
+        found.changes.setdefault(kind)
     found.probes.append(
         ProbePower(
             window=probe.plan.window.name,

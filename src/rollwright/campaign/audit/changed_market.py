@@ -2,8 +2,8 @@
 
 A `MarketExcerpt` holds some sessions of some instruments of a source in memory. Sessions need not be neighbours: what
 is computed from the past alone does not care which past it is, so a year between two segments can be left out. A
-`ChangedMarket` is a source over it that shows the data with one `Change`; each has a generation of its own, so that
-nothing computed from one is taken for another's.
+`ChangedMarket` is a source over it that shows the data with one `MarketChange`; each has a generation of its own, so
+that nothing computed from one is taken for another's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rollwright.core.canonical import sha256_hex
 from rollwright.errors import NotPointInTimeError, UnknownInstrumentError
 from rollwright.market.source import DataSource, Lifetimes, Vintages, VintageSource, check_rows
 
-__all__ = ["AS_IT_IS", "Change", "ChangeKind", "ChangedMarket", "MarketExcerpt"]
+__all__ = ["AS_IT_IS", "ChangeKind", "ChangedMarket", "MarketChange", "MarketExcerpt"]
 
 ChangeKind: TypeAlias = Literal["none", "noise", "nan", "split", "nan or split", "members", "base", "start"]
 PRICES: Final = frozenset(("open", "high", "low", "close", "vwap", "adjclose", "preclose", "pre_close", "factor"))
@@ -33,7 +33,7 @@ BASES: Final = (2.0**5, 2.0**-5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class MarketChange:
     """What is changed, in which rows of the excerpt.
 
     Attributes
@@ -67,7 +67,7 @@ class Change:
         return f"{what[self.kind]} from {begin} on{until}"
 
 
-AS_IT_IS: Final = Change(kind="none")
+AS_IT_IS: Final = MarketChange(kind="none")
 
 
 class MarketExcerpt:
@@ -83,6 +83,7 @@ class MarketExcerpt:
 
     def __init__(self, source: DataSource, rows: NDArray[np.int64], instruments: Sequence[str]) -> None:
         self.source = source
+        self.generation = source.generation
         self.rows = rows
         self.instruments = tuple(sorted(instruments))
         whole = source.calendar()
@@ -134,19 +135,16 @@ class ChangedMarket:
     Parameters
     ----------
     excerpt : MarketExcerpt
-    change : Change
+    change : MarketChange
     """
 
-    def __init__(self, excerpt: MarketExcerpt, change: Change) -> None:
+    def __init__(self, excerpt: MarketExcerpt, change: MarketChange) -> None:
         self._excerpt = excerpt
         self._change = change
         self._new = _find_free_code(excerpt) if change.kind == "members" else None
         self._leaving, self._delisted = _choose_victims(excerpt, change.start) if self._new else (None, None)
         self._names = tuple(sorted((*excerpt.instruments, *([self._new] if self._new else ()))))
         self._rows = self._find_bounds()
-        if self._new is not None:  # who would be listed later never is
-            gone = {name for name in excerpt.instruments if self._rows[name][0] >= change.start}
-            self._names = tuple(name for name in self._names if name not in gone)
 
     def __repr__(self) -> str:
         return f"ChangedMarket({self._change})"
@@ -160,9 +158,7 @@ class ChangedMarket:
     def generation(self) -> str:
         """Identity of the data: that of the source, the excerpt and the change."""
         change = self._change
-        return (
-            f"audit:{change.kind}:{change.start}:{change.stop}:{self._excerpt.digest}:{self._excerpt.source.generation}"
-        )
+        return f"audit:{change.kind}:{change.start}:{change.stop}:{self._excerpt.digest}:{self._excerpt.generation}"
 
     def calendar(self) -> TradingCalendar:
         """Return the sessions of the excerpt, all of them known."""
@@ -309,7 +305,8 @@ class ChangedMarket:
         found = dict(zip(self._excerpt.instruments, map(tuple, self._excerpt.bounds.tolist()), strict=True))
         if change.kind == "start":
             return {code: (max(first, change.start), max(stop, change.start)) for code, (first, stop) in found.items()}
-        if self._new is not None:
+        if self._new is not None:  # who would be listed later never is
+            found = {code: (first, first if first >= change.start else stop) for code, (first, stop) in found.items()}
             found[self._new] = (change.start, length)
         if self._delisted is not None:
             first, stop = found[self._delisted]

@@ -17,7 +17,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rollwright.campaign.audit.changed_market import Change, ChangeKind
+from rollwright.campaign.audit.changed_market import ChangeKind, MarketChange
 from rollwright.campaign.audit.findings import Proof
 from rollwright.campaign.audit.label_change import permute_labels
 from rollwright.campaign.audit.observation import Moved, Observation, Part, PartName, compare
@@ -57,7 +57,7 @@ class Hit:
         None for rows.
     name : str
         Of the column.
-    change : Change
+    change : MarketChange
     moved : Moved
     before : int
         Rows before this one were compared.
@@ -69,7 +69,7 @@ class Hit:
     part: PartName
     column: int | None
     name: str
-    change: Change
+    change: MarketChange
     moved: Moved
     before: int
     size: float = 0.0
@@ -80,7 +80,7 @@ def check_future(probe: Probe) -> Iterator[Hit]:
     """Yield what moved up to the probe date when only what came after it changed."""
     base, row = probe.look(), probe.next_row
     for kind in FUTURES:
-        change = Change(kind=kind, start=row, stop=len(probe.calendar))
+        change = MarketChange(kind=kind, start=row, stop=len(probe.calendar))
         other = probe.look(change)
         yield from _compare_parts(probe, base, other, change, ("raw", "infer", "test"), row)
         if probe.plan.refused and kind != "members":
@@ -100,7 +100,7 @@ def check_segments(probe: Probe) -> Iterator[Hit]:
         there = tuple(role for role in roles if role in base)
         if not row or not there or (wall == "valid" and probe.first_row("test") == row):
             continue
-        change = Change(kind="noise", start=row, stop=len(probe.calendar))
+        change = MarketChange(kind="noise", start=row, stop=len(probe.calendar))
         yield from _compare_parts(probe, base, probe.look(change), change, there, row)
         if has_labels:
             permuted = probe.look_altered(permute_labels(base["raw"], row, probe.calendar))
@@ -110,7 +110,7 @@ def check_segments(probe: Probe) -> Iterator[Hit]:
 
 def check_base(probe: Probe) -> Iterator[Hit]:
     """Yield how far the features of instruments that are adjusted to another base moved, where any did."""
-    base, change = probe.look(), Change(kind="base")
+    base, change = probe.look(), MarketChange(kind="base")
     other, names = probe.look(change), list(probe.excerpt.rescaled)
     parts: tuple[PartName, ...] = ("raw", "infer")
     for part in parts:
@@ -136,7 +136,7 @@ def check_start(probe: Probe) -> Iterator[Hit]:
     base, row = probe.look(), probe.next_row
     if "raw" not in base or probe.plan.lookback <= START_ROWS:
         return
-    change = Change(kind="start", start=START_ROWS)
+    change = MarketChange(kind="start", start=START_ROWS)
     there = probe.look(change)["raw"]
     moved = compare(_last(base["raw"], row), _last(there, row), before=row)
     exact = ~(moved.part.values == moved.after) & ~(np.isnan(moved.part.values) & np.isnan(moved.after))
@@ -176,7 +176,7 @@ def find_proof(probe: Probe, hit: Hit) -> Proof:
 
 
 def _compare_parts(
-    probe: Probe, base: Observation, other: Observation, change: Change, parts: tuple[PartName, ...], row: int
+    probe: Probe, base: Observation, other: Observation, change: MarketChange, parts: tuple[PartName, ...], row: int
 ) -> Iterator[Hit]:
     for part in parts:
         if part in base and part in other:
@@ -186,7 +186,7 @@ def _compare_parts(
 def _explain(
     base: Observation,
     other: Observation,
-    change: Change,
+    change: MarketChange,
     part: PartName,
     row: int,
     *,
@@ -226,7 +226,7 @@ def _explain(
         yield Hit(kind=rows_kind, part=part, column=None, name=ROW, change=change, moved=moved, before=row)
 
 
-def _hit(kind: LeakKind, part: PartName, column: int, change: Change, moved: Moved, row: int) -> Hit:
+def _hit(kind: LeakKind, part: PartName, column: int, change: MarketChange, moved: Moved, row: int) -> Hit:
     name = moved.part.columns[column][1]
     return Hit(kind=kind, part=part, column=column, name=name, change=change, moved=moved, before=row)
 
@@ -249,7 +249,7 @@ def _find_earliest(probe: Probe, hit: Hit, row: int, code: str) -> int | None:
         return None
 
     def moves(first: int, last: int) -> bool:
-        change = Change(kind=hit.change.kind, start=first, stop=last)
+        change = MarketChange(kind=hit.change.kind, start=first, stop=last)
         if hit.part == "refused":
             one, other = probe.look_refused(), probe.look_refused(change)
         else:

@@ -33,15 +33,15 @@ COLUMNS: Final[Mapping[str, tuple[str, str]]] = {
     "feature": (
         "the feature {column} knows what came after its session",
         (
-            "look for a shift, a centred window or a statistic of the whole sample in its expression, operator, loader or "
-            "handler"
+            "look for a shift, a centred window or a statistic of the whole sample in its expression, operator, "
+            "loader or handler"
         ),
     ),
     "processors": (
         "{column} knows what came after: its processors learn from it, or look at other sessions' rows",
         (
-            "let processors learn from train alone, `fit_end_time: <dataset.kwargs.segments.train.1>`, and transform each "
-            "session by itself or by what they learnt"
+            "let processors learn from train alone, `fit_end_time: <dataset.kwargs.segments.train.1>`, and transform "
+            "each session by itself or by what they learnt"
         ),
     ),
     "members": (
@@ -54,9 +54,9 @@ COLUMNS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "adjustment": (
         (
-            "the feature {column} depends on the base that prices are adjusted to: {share:.0%} of its values move by more "
-            "than {limit:.0%} of their size, the middle one by {size:.0%} (a leak above {most:.0%} of the values): each "
-            "later split or dividend changes that base"
+            "the feature {column} depends on the base that prices are adjusted to: {share:.0%} of its values move by "
+            "more than {limit:.0%} of their size, the middle one by {size:.0%} (a leak above {most:.0%} of the "
+            "values): each later split or dividend changes that base"
         ),
         "take ratios of prices, such as `/$close`, and of volumes",
     ),
@@ -66,8 +66,8 @@ ROWS: Final[Mapping[str, tuple[str, str]]] = {
     "members": (
         "{count} row(s){where} are there, or not, because of what became of the instrument later",
         (
-            "choose instruments by what is known on the session: a universe with lifetimes, and no filter that looks at the "
-            "end of a series"
+            "choose instruments by what is known on the session: a universe with lifetimes, and no filter that looks "
+            "at the end of a series"
         ),
     ),
     "processors": (

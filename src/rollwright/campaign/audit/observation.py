@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.dataset.dataset import Dataset, DatasetH, TSDatasetH, build_dataset
-from rollwright.dataset.feature_reach import FeatureReach, leave_out
+from rollwright.dataset.feature_reach import FeatureReach, narrow_handler
 from rollwright.dataset.handler import DataHandler
 from rollwright.dataset.sampler import TSDataSampler
 from rollwright.errors import ConfigError
@@ -201,7 +201,7 @@ def observe(
     calendar = source.calendar()
     found: dict[PartName, Part] = {}
     if isinstance(dataset, DatasetH):
-        leave_out(dataset.handler, refused)
+        narrow_handler(dataset.handler, without=refused, instruments=source.instruments())
         if alter is not None:
             alter(dataset.handler)
         found.update(observe_handler(dataset.handler, calendar, segments))

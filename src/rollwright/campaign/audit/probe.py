@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.calendar.trading import TradingCalendar, to_session
-from rollwright.campaign.audit.changed_market import AS_IT_IS, Change, ChangedMarket, MarketExcerpt
+from rollwright.campaign.audit.changed_market import AS_IT_IS, ChangedMarket, MarketChange, MarketExcerpt
 from rollwright.campaign.audit.configuration import AuditedWindow
 from rollwright.campaign.audit.observation import Observation, Part, observe
 from rollwright.config.context import current_settings, using
@@ -115,8 +115,8 @@ class Probe:
     excerpt: MarketExcerpt
     folder: Path
     on_run: Callable[[], None]
-    _seen: dict[Change, Observation] = field(default_factory=dict)
-    _refused: dict[Change, Part] = field(default_factory=dict)
+    _seen: dict[MarketChange, Observation] = field(default_factory=dict)
+    _refused: dict[MarketChange, Part] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -158,7 +158,7 @@ class Probe:
                 found[role] = (begin, stop)
         return found
 
-    def look(self, change: Change = AS_IT_IS) -> Observation:
+    def look(self, change: MarketChange = AS_IT_IS) -> Observation:
         """Return what the dataset gives after a change of the market; computed once."""
         if change not in self._seen:
             self._seen[change] = self._observe(change)
@@ -168,7 +168,7 @@ class Probe:
         """Return what the dataset gives on the market as it is, when its handler is altered before it reads."""
         return self._observe(AS_IT_IS, alter)
 
-    def look_refused(self, change: Change = AS_IT_IS) -> Part:
+    def look_refused(self, change: MarketChange = AS_IT_IS) -> Part:
         """Return the values that the refused features would have, had they been let through."""
         if change not in self._refused:
             market = ChangedMarket(self.excerpt, change)
@@ -211,7 +211,7 @@ class Probe:
                 found.append(one)
         return found
 
-    def _observe(self, change: Change, alter: Callable[[DataHandler], None] | None = None) -> Observation:
+    def _observe(self, change: MarketChange, alter: Callable[[DataHandler], None] | None = None) -> Observation:
         market = ChangedMarket(self.excerpt, change)
         with self._within(market):
             found = observe(
