@@ -117,13 +117,14 @@ def test_what_worker_processes_share_is_there_to_be_imported():
 
 
 def test_worker_processes_share_the_library_of_the_model_and_mlflow_only_where_a_server_or_database_needs_it():
-    libraries = {"lightgbm", "xgboost", "catboost", "sklearn"}
+    lightgbm = "rollwright.models.lightgbm_preloaded"
+    libraries = {lightgbm, "xgboost", "catboost", "sklearn"}
     for models, wanted in (
-        (["rollwright.models.lightgbm"], {"lightgbm"}),
+        (["rollwright.models.lightgbm"], {lightgbm}),
         (["rollwright.models.linear"], set()),
         (["rollwright.models.linear", "rollwright.models.catboost"], {"catboost"}),
-        (["my_models.py"], {"lightgbm"}),
-        ([], {"lightgbm"}),
+        (["my_models.py"], {lightgbm}),
+        ([], {lightgbm}),
     ):
         assert libraries & {*preload("memory:", *models)} == wanted
     with_mlflow = {

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.core.optional import require
 from rollwright.errors import ConfigError, nearest
 from rollwright.models.boosted import BoostedTrees, BoostedTreesCodec, GrownTrees, log_evaluation
 from rollwright.models.folds import TrainingFold
+from rollwright.models.lightgbm_library import load_lightgbm
 from rollwright.models.lightgbm_text import TEXT_FORMAT
 from rollwright.models.parameters import check_words
 from rollwright.models.tabular import first_given, take_aliases
@@ -151,14 +151,14 @@ class LGBModel(BoostedTrees):
 
     @staticmethod
     def _import_library() -> ModuleType:
-        return _lightgbm()
+        return load_lightgbm()
 
     @classmethod
     def _failures(cls) -> tuple[type[Exception], ...]:
-        return (_lightgbm().basic.LightGBMError, TypeError, ValueError)
+        return (load_lightgbm().basic.LightGBMError, TypeError, ValueError)
 
     def _load_text(self, text: str) -> None:
-        self.model = _lightgbm().Booster(model_str=text)
+        self.model = load_lightgbm().Booster(model_str=text)
 
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:  # noqa: ARG002 - the port's signature
         return np.asarray(
@@ -176,7 +176,7 @@ class LGBModel(BoostedTrees):
         start: Any,
         like: GrownTrees | None = None,  # noqa: ARG002 - it cuts where trees stay as they are, and else does not stop
     ) -> GrownTrees:
-        lgb = _lightgbm()
+        lgb = load_lightgbm()
         history: dict[str, dict[str, list[float]]] = {}
         callbacks = [lgb.record_evaluation(history), *_log_every(period)]
         if patience and any(self.params.get(name) == "dart" for name in _BOOSTINGS):
@@ -221,10 +221,6 @@ class LightGBMTextCodec(BoostedTreesCodec):
     file_format = TEXT_FORMAT
 
 
-def _lightgbm() -> ModuleType:
-    return require("lightgbm", extra="lightgbm")
-
-
 def _defaults(given: Mapping[str, Any], *, seed: int | None) -> dict[str, Any]:
     """Return the parameters that make a fit repeatable, without those that are `given` under any of their names."""
     wanted: list[tuple[tuple[str, ...], str, Any]] = [
@@ -265,8 +261,7 @@ def _safe_names(names: tuple[str, ...]) -> list[str]:
 
 def _library_names() -> frozenset[str]:
     """Return every parameter and alias of the installed LightGBM; nothing when this version has no such table."""
-    require("lightgbm", extra="lightgbm")
-    basic = require("lightgbm.basic", extra="lightgbm")
+    basic = load_lightgbm().basic
     # Not a public name of it; where it is gone, nothing is refused.
     table: Any = getattr(getattr(basic, "_ConfigAliases", None), "_get_all_param_aliases", dict)()
     return frozenset(name for key, aliases in table.items() for name in (key, *aliases))

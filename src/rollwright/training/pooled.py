@@ -54,13 +54,13 @@ PRELOAD: Final = (
 _MLFLOW: Final = "rollwright.tracking.stores.mlflow.preloaded"
 _MODELS: Final = "rollwright.models."
 _LIBRARIES: Final = {
-    "rollwright.models.lightgbm": "lightgbm",
+    "rollwright.models.lightgbm": "rollwright.models.lightgbm_preloaded",
     "rollwright.models.xgboost": "xgboost",
     "rollwright.models.catboost": "catboost",
     "rollwright.models.sklearn": "sklearn",
 }
 _UNNAMED: Final = ("recorder_name", None)
-_USUAL: Final = "lightgbm"
+_USUAL: Final = "rollwright.models.lightgbm_preloaded"
 """What is loaded beforehand where it is not known what will be trained."""
 
 
