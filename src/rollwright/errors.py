@@ -56,6 +56,7 @@ environment is missing, 4 an audit failed.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -118,6 +119,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 _ENVIRONMENT: Final = 3
+_DIGITS: Final = re.compile(r"[0-9]+")
 
 
 class RollwrightError(Exception):
@@ -521,6 +523,23 @@ class RunError(RollwrightError):
     exit_code = 1
 
 
+def group_failures(failures: Iterable[tuple[str, str]]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return each cause once, with the names of all that failed of it: one bug usually fails every task.
+
+    What differs in numbers alone is one cause, told as the first of its names has it. The most frequent stands first.
+
+    Parameters
+    ----------
+    failures : iterable of (str, str)
+        A name and the line that tells why it failed.
+    """
+    alike: dict[str, tuple[str, list[str]]] = {}
+    for name, error in failures:
+        alike.setdefault(_DIGITS.sub("#", error), (error, []))[1].append(name)
+    groups = [(error, tuple(names)) for error, names in alike.values()]
+    return sorted(groups, key=lambda group: -len(group[1]))
+
+
 class TaskFailedError(RunError):
     """One or more tasks ended as failed.
 
@@ -533,12 +552,10 @@ class TaskFailedError(RunError):
     def __init__(self, failures: Sequence[tuple[str, str]], *, hint: str | None = None) -> None:
         self.failures = tuple(failures)
         count = len(self.failures)
-        alike: dict[str, list[str]] = {}  # one bug usually fails every task: it is told once
-        for task, error in self.failures:
-            alike.setdefault(error, []).append(task)
+        alike = group_failures(self.failures)
         rows = "".join(
             f"\n  - task {tasks[0]}{f' and {len(tasks) - 1} more' * (len(tasks) > 1)}: {error}"
-            for error, tasks in list(alike.items())[:20]
+            for error, tasks in alike[:20]
         )
         more = f"\n  … and {len(alike) - 20} more errors" if len(alike) > 20 else ""
         super().__init__(f"{count} task{'s' * (count != 1)} failed{rows}{more}", hint=hint)

@@ -89,7 +89,7 @@ def test_long_lists_are_cut_in_the_text_and_whole_in_the_attribute():
     coverage = CoverageError("holes", problems=[f"day {n}" for n in range(30)])
     assert len(coverage.problems) == 30
     assert "… and 10 more" in str(coverage)
-    failed = TaskFailedError([(f"t{n}", f"boom {n}") for n in range(21)])
+    failed = TaskFailedError([(f"t{n}", f"boom {chr(97 + n)}") for n in range(21)])
     assert len(failed.failures) == 21
     assert "21 tasks failed" in str(failed)
     assert "… and 1 more" in str(failed)

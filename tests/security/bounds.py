@@ -74,7 +74,7 @@ def files(work: Path) -> Iterator[Case]:
 
 def _doors(work: Path) -> Iterator[tuple[str, Path, Callable[[], object]]]:
     """Yield the readers: a name, the file that each reads, and the call."""
-    from rollwright.app.campaign import _read_record  # noqa: PLC0415
+    from rollwright.app.campaign_record import read_record  # noqa: PLC0415
     from rollwright.calendar.files import read_sessions  # noqa: PLC0415
     from rollwright.campaign.config import read_config  # noqa: PLC0415
     from rollwright.campaign.results import read_summary  # noqa: PLC0415
@@ -106,7 +106,7 @@ def _doors(work: Path) -> Iterator[tuple[str, Path, Callable[[], object]]]:
     (work / "child.yaml").write_text("BASE_CONFIG_PATH: base.yaml\n")
     yield "base", work / "base.yaml", lambda: read_config(work / "child.yaml", environ={})
     yield "summary", work / "summary.json", lambda: read_summary(work / "summary.json")
-    yield "record of a campaign", work / "record.json", lambda: _read_record(work / "record.json")
+    yield "record of a campaign", work / "record.json", lambda: read_record(work / "record.json")
     yield "calendar", work / "day.txt", lambda: read_sessions(work / "day.txt")
     yield "series", work / "close.day.bin", lambda: read_span(work / "close.day.bin", 0, 9, sessions=9)
     digest = {"digest": "0" * 64}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import traceback
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from rollwright import __version__
+from rollwright.app.campaign_record import CampaignRecord, find_record, record_path, results_folder, submitted_path
 from rollwright.app.data import examine_demo
 from rollwright.app.pool import WindowNames
 from rollwright.campaign.checks.classes import check_classes
@@ -44,7 +43,7 @@ from rollwright.core.masking import mask_secrets
 from rollwright.core.text import NAME_RULE, escape_text, is_name
 from rollwright.core.timing import TimeInspector
 from rollwright.dataset.dataset import build_dataset
-from rollwright.errors import ConfigError, CorruptFileError, RollwrightError, TaskFailedError, nearest
+from rollwright.errors import ConfigError, CorruptFileError, RollwrightError, TaskFailedError
 from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
 from rollwright.pool.document import last_line
@@ -59,10 +58,7 @@ from rollwright.training.pooled import train_in_pool, warm_workers
 
 __all__ = [
     "OpenCampaign",
-    "find_campaign",
     "help_campaign",
-    "list_campaign_data",
-    "list_campaign_folders",
     "open_campaign",
     "read_submitted",
     "reopen_campaign",
@@ -73,8 +69,6 @@ __all__ = [
 
 _logger: Final = logging.getLogger("rollwright.app")
 
-RECORD_FORMAT: Final = 1
-RESULTS_DIR: Final = "results"
 FAILURES_FILE: Final = "failures.txt"
 
 TellProgress = Callable[[str, Any], None]
@@ -109,17 +103,17 @@ class OpenCampaign:
     @property
     def results(self) -> Path:
         """The folder that holds what the campaign makes."""
-        return self.settings.root / RESULTS_DIR / self.name
+        return results_folder(self.settings, self.name)
 
     @property
     def submitted(self) -> Path:
         """The file that says which windows were submitted last."""
-        return self.settings.state_dir / "submitted" / f"{self.name}.json"
+        return submitted_path(self.settings, self.name)
 
     @property
     def record(self) -> Path:
         """The file from which `resume_campaign` and `help_campaign` find this campaign."""
-        return _record_path(self.settings, self.name)
+        return record_path(self.settings, self.name)
 
 
 def open_campaign(
@@ -258,12 +252,14 @@ def _roll(
     if is_new:
         _warm(campaign, plan, plan.windows)
         _save_record(campaign)
+    else:
+        campaign.record.touch()  # it is the one that ran last
     fail_abandoned(campaign.settings)  # what a killed roll or worker left as running
     store = store_from_url(campaign.settings.resolve_url(campaign.settings.pool.url))
     try:
         manager = TaskManager(plan.name, store=store)
         submission = submit(plan, manager, former=read_submitted(campaign), accept_stale=accept_stale)
-        note_submitted(plan, submission).write(campaign.submitted)
+        note_submitted(plan, submission, own_pool=_has_own_pool(campaign)).write(campaign.submitted)
         tell("submitted", submission)
         before: frozenset[str] = frozenset()
         if submission.todo:
@@ -279,6 +275,12 @@ def _roll(
     finally:
         store.close()
     return _finish(campaign, plan, submission, recorders, source, tell)
+
+
+def _has_own_pool(campaign: OpenCampaign) -> bool:
+    """Tell whether the campaign's file names another task store than the project does."""
+    settings = campaign.settings
+    return settings.pool.url != load_settings(start=settings.root).pool.url
 
 
 def read_submitted(campaign: OpenCampaign) -> SubmittedWindows | None:
@@ -432,63 +434,26 @@ def _help(
         store.close()
 
 
-def find_campaign(name: str | None, *, project: Path | None = None) -> tuple[str, Path]:
-    """Return the name of a campaign that was started here, the last one if None is given, and its project's folder.
-
-    Raises
-    ------
-    ConfigError
-        When there is none of that name.
-    """
-    settings = load_settings(start=project)
-    return _find_record(settings, name).stem, settings.root
-
-
-def list_campaign_data(settings: Settings) -> list[str]:
-    """Return the market data of the campaigns that were started here; of one whose record is damaged, none."""
-    return [record["provider_uri"] for record in _list_records(settings) if isinstance(record["provider_uri"], str)]
-
-
-def list_campaign_folders(settings: Settings) -> list[str]:
-    """Return the folders of the files of the campaigns that were started here, whose ``.py`` files these may name."""
-    return [str((settings.root / record["file"]).parent) for record in _list_records(settings)]
-
-
-def _list_records(settings: Settings) -> list[dict[str, Any]]:
-    records = []
-    for path in sorted((settings.state_dir / "campaigns").glob("*.json")):
-        with suppress(CorruptFileError):
-            records.append(_read_record(path))
-    return records
-
-
-def _record_path(settings: Settings, name: str) -> Path:
-    return settings.state_dir / "campaigns" / f"{name}.json"
-
-
 def _is_recorded(campaign: OpenCampaign) -> bool:
     """Tell whether `_save_record` noted this very configuration, so that its features were found right before."""
     try:
-        return read_text(campaign.record, limit=SMALL) == _write_record(campaign)
+        return read_text(campaign.record, limit=SMALL) == _make_record(campaign).text
     except (OSError, ValueError, RollwrightError):
         return False  # there is none, or none that can be read
 
 
 def _save_record(campaign: OpenCampaign) -> None:
-    write_text(campaign.record, _write_record(campaign))
+    write_text(campaign.record, _make_record(campaign).text)
 
 
-def _write_record(campaign: OpenCampaign) -> str:
-    root = campaign.settings.root
-    record = {
-        "format": RECORD_FORMAT,
-        "name": campaign.name,
-        "file": _relative_file(campaign),
-        "sha256": sha256_hex(campaign.document.rendered.encode()),
-        "overrides": list(campaign.overrides),
-        "provider_uri": _portable(campaign.settings.data.provider_uri, root),
-    }
-    return json.dumps(record, indent=1) + "\n"
+def _make_record(campaign: OpenCampaign) -> CampaignRecord:
+    return CampaignRecord(
+        name=campaign.name,
+        file=_relative_file(campaign),
+        sha256=sha256_hex(campaign.document.rendered.encode()),
+        overrides=campaign.overrides,
+        provider_uri=_portable(campaign.settings.data.provider_uri, campaign.settings.root),
+    )
 
 
 def _relative_file(campaign: OpenCampaign) -> str:
@@ -513,47 +478,13 @@ def reopen_campaign(name: str | None, *, project: Path | None = None) -> OpenCam
         When there is no such campaign, or its file changed since it was started.
     """
     settings = load_settings(start=project)
-    record = _read_record(_find_record(settings, name))
-    path = settings.root / record["file"]
-    campaign = open_campaign(
-        path, overrides=record["overrides"], provider_uri=record["provider_uri"], project=settings.root
-    )
-    if sha256_hex(campaign.document.rendered.encode()) != record["sha256"]:
+    record = find_record(settings, name)
+    path = settings.root / record.file
+    campaign = open_campaign(path, overrides=record.overrides, provider_uri=record.provider_uri, project=settings.root)
+    if sha256_hex(campaign.document.rendered.encode()) != record.sha256:
         raise ConfigError(
-            f"{path} changed since campaign `{record['name']}` was started",
-            hint=f"start it as it is now with `rollwright roll {record['file']}`: windows that did not change are kept",
+            f"{path} changed since campaign `{record.name}` was started",
+            hint=f"start it as it is now with `rollwright roll {record.file}`: windows that did not change are kept; "
+            f"what the change does: rollwright plan {record.file} --diff",
         )
     return campaign
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(read_text(path, limit=SMALL))
-        if record["format"] != RECORD_FORMAT:
-            raise ValueError(f"its format is {record['format']!r}, not {RECORD_FORMAT}")
-        return {name: record[name] for name in ("name", "file", "sha256", "overrides", "provider_uri")}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CorruptFileError(
-            path,
-            f"it does not say what campaign was started: {error}",
-            hint="start the campaign with `rollwright roll FILE`; finished windows are kept",
-        ) from error
-
-
-def _find_record(settings: Settings, name: str | None) -> Path:
-    folder = settings.state_dir / "campaigns"
-    records = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-    if not records:
-        raise ConfigError(
-            f"no campaign was started in {settings.root}",
-            hint="start one: rollwright roll FILE; "
-            "a worker beside one that was started elsewhere works in that project's folder, or in a copy of it",
-        )
-    if name is None:
-        return records[-1]
-    if (path := _record_path(settings, name)) in records:
-        return path
-    known = [record.stem for record in records]
-    suggestion = nearest(name, known)
-    hint = f"did you mean `{suggestion}`?" if suggestion else f"started here: {', '.join(known)}"
-    raise ConfigError(f"there is no campaign `{name}` in {settings.root}", hint=hint)

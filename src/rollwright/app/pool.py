@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -36,6 +36,7 @@ __all__ = [
     "explain",
     "list_pools",
     "list_workers",
+    "make_holders",
     "open_pool",
     "open_store",
     "open_target",
@@ -298,20 +299,35 @@ class Holder:
 def list_workers(manager: TaskManager, *, clock: Clock | None = None) -> list[Holder]:
     """Return the workers that hold tasks, those whose lease ends first before the others."""
     now = (clock if clock is not None else SystemClock()).now().timestamp()
+    return make_holders(manager.store.find(manager.task_pool, parse_query({"status": Status.RUNNING.value})), now)
+
+
+def make_holders(running: Iterable[TaskRecord], now: float, *, names: Mapping[str, str] | None = None) -> list[Holder]:
+    """Return who holds these tasks, those whose lease ends first before the others.
+
+    Parameters
+    ----------
+    running : iterable of TaskRecord
+    now : float
+        Seconds since 1970 UTC.
+    names : mapping of str to str, optional
+        What tasks are called, by their ids; `describe_task` says it of the others.
+    """
+    names = names if names is not None else {}
     held: dict[str, list[TaskRecord]] = {}
-    for record in manager.store.find(manager.task_pool, parse_query({"status": Status.RUNNING.value})):
+    for record in running:
         held.setdefault(record.owner or "", []).append(record)
-    holders = [_make_holder(owner, records, now) for owner, records in held.items()]
+    holders = [_make_holder(owner, records, now, names) for owner, records in held.items()]
     return sorted(holders, key=lambda holder: (holder.until, holder.owner))
 
 
-def _make_holder(owner: str, records: Sequence[TaskRecord], now: float) -> Holder:
+def _make_holder(owner: str, records: Sequence[TaskRecord], now: float, names: Mapping[str, str]) -> Holder:
     since = min(record.started or now for record in records)
     until = min(record.lease_until or now for record in records)
     return Holder(
         owner=owner,
         tasks=tuple(record.task_id for record in records),
-        labels=tuple(describe_task(record) for record in records),
+        labels=tuple(names.get(record.task_id) or describe_task(record) for record in records),
         since=since,
         until=until,
         busy=now - since,

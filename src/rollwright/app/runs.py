@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rollwright.app.campaign import list_campaign_data, list_campaign_folders
+from rollwright.app.campaign_record import list_campaign_data, list_campaign_folders
 from rollwright.config.construct import Trust
 from rollwright.config.context import using
 from rollwright.config.settings import Settings, load_settings

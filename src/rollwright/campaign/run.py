@@ -177,9 +177,10 @@ def _set_aside(plan: CampaignPlan, manager: TaskManager, former: SubmittedWindow
     return tuple(one.name for one, _ in found)
 
 
-def note_submitted(plan: CampaignPlan, submission: Submission) -> SubmittedWindows:
+def note_submitted(plan: CampaignPlan, submission: Submission, *, own_pool: bool) -> SubmittedWindows:
     """Return what was submitted, for the file that later commands read."""
     return SubmittedWindows(
+        own_pool=own_pool,
         windows=tuple(
             SubmittedWindow(
                 name=window.name,
@@ -192,7 +193,7 @@ def note_submitted(plan: CampaignPlan, submission: Submission) -> SubmittedWindo
                 },
             )
             for window in plan.windows
-        )
+        ),
     )
 
 

@@ -67,14 +67,23 @@ class SubmittedWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmittedWindows:
-    """The windows of a campaign as they were submitted last, in the order of the plan."""
+    """The windows of a campaign as they were submitted last, in the order of the plan.
+
+    Attributes
+    ----------
+    windows : tuple of SubmittedWindow
+    own_pool : bool
+        Whether they are in another store than the project's settings name, as the campaign's file says.
+    """
 
     windows: tuple[SubmittedWindow, ...]
+    own_pool: bool = False
 
     def write(self, path: Path) -> None:
         """Write it to `path`, whole or not at all; what is there already is not written again."""
         lines = ",\n".join(json.dumps(window.to_json(), ensure_ascii=False) for window in self.windows)
-        text = f'{{"format": {_FORMAT}, "windows": [\n{lines}\n]}}\n'
+        own_pool = json.dumps(self.own_pool)
+        text = f'{{"format": {_FORMAT}, "own_pool": {own_pool}, "windows": [\n{lines}\n]}}\n'
         try:
             if read_text(path, limit=MEDIUM) == text:
                 return
@@ -95,7 +104,8 @@ class SubmittedWindows:
             found = json.loads(read_text(path, limit=MEDIUM))
             if found["format"] != _FORMAT:
                 raise ValueError(f"its format is {found['format']!r}, not {_FORMAT}")
-            return cls(windows=tuple(SubmittedWindow.from_json(window) for window in found["windows"]))
+            windows = tuple(SubmittedWindow.from_json(window) for window in found["windows"])
+            return cls(windows=windows, own_pool=found.get("own_pool") is True)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -11,7 +11,7 @@ import typer
 
 from rollwright.cli.campaign import Jobs, Overrides, Provider, default_jobs
 from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text
-from rollwright.cli.text import format_duration
+from rollwright.cli.text import format_duration, list_names
 from rollwright.core.text import count_noun
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _show(preview: CampaignPreview, *, jobs: int, file: Path, everything: bool) 
     if preview.set_aside:
         print_text(
             f"set aside: {count_noun(len(preview.set_aside), 'window')} of the former file that no longer belong "
-            f"({_list_names(preview.set_aside)}); none of their results is removed"
+            f"({list_names(preview.set_aside)}); none of their results is removed"
         )
     _show_estimate(preview, jobs)
     _show_findings(preview)
@@ -175,13 +175,8 @@ def _show_changes(preview: CampaignPreview) -> None:
             groups.setdefault(key, []).append(window.name)
     words = {"keep": "kept", "records": "records only", "train": "to train"}
     for (action, reason, is_stale), names in groups.items():
-        print_text(f"{words[action]}: {count_noun(len(names), 'window')} ({_list_names(names)})")
+        print_text(f"{words[action]}: {count_noun(len(names), 'window')} ({list_names(names)})")
         print_text(f"  {reason}" + ("; --accept-stale keeps the result as it is" if is_stale else ""))
-
-
-def _list_names(names: Sequence[str]) -> str:
-    """Return the first of many names, and the last."""
-    return ", ".join(names) if len(names) <= 3 else f"{names[0]}, {names[1]} … {names[-1]}"
 
 
 def _show_estimate(preview: CampaignPreview, jobs: int) -> None:

@@ -28,6 +28,7 @@ from rollwright.cli.key import key_app, trust_app
 from rollwright.cli.plan import plan
 from rollwright.cli.pool import pool_app
 from rollwright.cli.replay import replay, show
+from rollwright.cli.status import status
 from rollwright.cli.track import track_app
 from rollwright.cli.verify import verify
 from rollwright.cli.worker import worker_app
@@ -87,6 +88,7 @@ app.command(name="run")(run_once)
 app.command()(roll)
 app.command()(resume)
 app.command()(plan)
+app.command()(status)
 app.command()(show)
 app.command()(verify)
 app.command()(replay)

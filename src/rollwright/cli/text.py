@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from rollwright.core.text import escape_text
 
-__all__ = ["format_duration", "format_time", "print_table"]
+__all__ = ["format_duration", "format_time", "list_names", "print_table"]
 
+_FEW = 3
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
 
@@ -44,3 +45,8 @@ def format_duration(seconds: float) -> str:
     if seconds < 2 * _DAY:
         return f"{seconds / _HOUR:.0f} h"
     return f"{seconds / _DAY:.0f} d"
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Return names in one line; of more than three the first two and the last."""
+    return ", ".join(names) if len(names) <= _FEW else f"{names[0]}, {names[1]} … {names[-1]}"

@@ -143,7 +143,7 @@ def install_command(
     force: Annotated[bool, typer.Option("--force", help="Replace a service of that name.")] = False,
 ) -> None:
     """Write a systemd unit or launchd agent of this user that keeps a worker waiting for the campaign's windows."""
-    from rollwright.app.campaign import find_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.campaign_record import find_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.app.service import detect_service_kind, make_service, write_service  # noqa: PLC0415 - keeps --help light
 
     make_selection(where).query()
