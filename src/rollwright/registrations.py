@@ -243,6 +243,14 @@ def _register_slots() -> None:
             arguments=("record",),
         ),
         ObjectSlot(
+            "generator",
+            base="rollwright.tasks.generate:TaskGen",
+            modules=("rollwright.tasks.variants", "rollwright.tasks.generate"),
+            methods=("generate",),
+            default_module="rollwright.tasks.variants",
+            arguments=("generator",),
+        ),
+        ObjectSlot(
             "strategy",
             base="rollwright.backtest.topk_dropout:TopkDropoutStrategy",
             modules=("rollwright.backtest.topk_dropout",),

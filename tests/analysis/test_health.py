@@ -10,15 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rollwright.analysis.health import (
-    ACCOUNT,
-    SIGNAL,
-    HealthFinding,
-    examine_account,
-    examine_scores,
-    findings_from_json,
-    sort_findings,
-)
+from rollwright.analysis.examination import examine_account, examine_scores
+from rollwright.analysis.health import ACCOUNT, SIGNAL, HealthFinding, findings_from_json, sort_findings
 from rollwright.analysis.health_text import count_findings, describe_finding, list_kinds
 from rollwright.analysis.metrics import Metric, metrics_to_json, show_metrics
 from rollwright.analysis.signal import calc_ic

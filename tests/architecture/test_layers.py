@@ -15,7 +15,12 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "rollwright"
 CONTRACT = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
 LAYERS = (*(tuple(name.strip() for name in row.split("|")) for row in CONTRACT["layers"]), ("errors",))
 DRIVERS = {
-    "sqlite3": ("pool/stores/sqlite", "tracking/stores/embedded", "tracking/stores/mlflow"),
+    "sqlite3": (
+        "core/sqlite_connection",  # what the two adapters share: a connection for each process, and transactions
+        "pool/stores/sqlite",
+        "tracking/stores/embedded",
+        "tracking/stores/mlflow",
+    ),
     "psycopg": ("pool/stores/postgres",),
     "pymongo": ("pool/stores/mongo",),
     "mlflow": ("tracking/stores/mlflow",),

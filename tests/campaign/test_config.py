@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rollwright.campaign.config import read_config
+from rollwright.campaign.config_file import read_config
 from rollwright.errors import ConfigError
 
 GOOD = """\

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.campaign.config import read_config
+from rollwright.campaign.config_file import read_config
 from rollwright.campaign.plan import make_plan
 from rollwright.campaign.yaml.document import read_document
 from rollwright.campaign.yaml.template import FILTERS

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rollwright.campaign.config import read_config
+from rollwright.campaign.config_file import read_config
 from rollwright.cli.root import run
 from rollwright.errors import ConfigError
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from campaign_plans import hand_made_plan
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.campaign.health import examine_market, examine_models, examine_plan
-from rollwright.campaign.plan import CampaignPlan
 from rollwright.expression.label_reach import LabelReach
 from rollwright.market.frame import FrameSource
 
@@ -64,13 +64,11 @@ def test_models_that_kept_one_round_are_found(rounds, severity):
 
 @pytest.mark.parametrize("label", ["$close/Ref($close,1)-1", "Ref($close,2)/Ref($close,1)-1", "Std($close,5)"])
 def test_a_label_of_the_past_is_a_serious_finding(label):
-    plan = CampaignPlan(name="p", windows=(), trunc_days=1, label=LabelReach.of_expressions([label]))
+    plan = hand_made_plan(trunc_days=1, label=LabelReach.of_expressions([label]))
     found = {finding.kind: finding.severity for finding in examine_plan(plan, TradingCalendar(DAYS))}
     assert found["known_label"] == "serious"
 
 
 def test_a_label_of_the_future_is_none():
-    plan = CampaignPlan(
-        name="p", windows=(), trunc_days=2, label=LabelReach.of_expressions(["Ref($close,-1)/$close-1"])
-    )
+    plan = hand_made_plan(trunc_days=2, label=LabelReach.of_expressions(["Ref($close,-1)/$close-1"]))
     assert examine_plan(plan, TradingCalendar(DAYS)) == []

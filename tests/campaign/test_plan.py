@@ -7,11 +7,12 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from campaign_plans import hand_made_plan
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.campaign.config import CampaignConfig, ObjectConfig
 from rollwright.campaign.plan import ONLY_VARIANT, WindowKey, make_plan
 from rollwright.config.context import current_settings, install
-from rollwright.errors import CalendarError, ConfigError
+from rollwright.errors import CalendarError, ConfigError, LookAheadError
 
 CALENDAR = TradingCalendar(pd.bdate_range("2020-01-01", periods=300))
 
@@ -25,6 +26,14 @@ class Dataset(Answers):
 
     def __init__(self, segments, fit=None):
         self.segments, self.fit = segments, fit
+
+
+class Labelled(Answers):
+    prepare = None
+
+    def __init__(self, segments, handler):
+        label = handler["kwargs"].get("label", ["Ref($close, -2)"])[0]
+        self.segments, self.label_lookahead = segments, int(label.split("-")[1].split(")")[0])
 
 
 class Blind(Answers):
@@ -137,6 +146,107 @@ def test_a_window_of_one_variant_among_several_is_called_by_both():
 def test_the_test_range_is_that_of_all_variants_together():
     first, second = plan().windows[:2]
     other = replace(second, key=WindowKey("a", second.key.segment))
-    made = replace(plan(), windows=(other, first))
+    made = hand_made_plan([other, first])
     assert made.test_range == (first.test[0], second.test[1])
     assert list(made.variants) == ["a", ONLY_VARIANT]
+
+
+HANDLER = {"class": "Alpha158", "module_path": "rollwright.dataset.alpha", "kwargs": {"instruments": "all"}}
+
+
+def varied(vary, *, combine=None, dataset="Labelled", **rolling) -> CampaignConfig:
+    made = config(dataset, **rolling).model_dump(by_alias=True)
+    made["task"]["dataset"]["kwargs"]["handler"] = HANDLER
+    return CampaignConfig.model_validate({**made, "vary": vary, "combine": combine})
+
+
+def planned(vary, **more):
+    return make_plan(varied(vary, **more), name="p", calendar=CALENDAR)
+
+
+def gap(window) -> int:
+    """Return how many sessions lie between train and test."""
+    return CALENDAR.distance(window.segments["train"][1], window.test[0]) - 1
+
+
+def test_each_member_is_purged_by_its_own_label():
+    made = planned({"horizon": [1, 20]}, combine="none")
+    assert {name: {gap(window) for window in windows} for name, windows in made.variants.items()} == {
+        "horizon=1": {2},
+        "horizon=20": {21},
+    }
+    assert [member.trunc_days for member in made.members] == [3, 22]
+    assert (made.trunc_days, made.label_span) == (22, 21)
+    assert [window.name for window in made.windows][:1] == ["horizon=1/2020-07-01..2020-08-25"]
+
+
+def test_each_member_is_refused_for_its_own_leak_at_its_own_place():
+    with pytest.raises(LookAheadError, match="`train` read prices of `test`") as caught:
+        planned({"horizon": [1, 20]}, combine="none", trunc_days=3)
+    assert "22 at least" in (caught.value.hint or "")
+
+
+def test_members_of_one_label_are_combined_unless_the_file_says_otherwise():
+    seeds = {"model.kwargs.seed": [0, 1]}
+    made = planned(seeds).combination
+    assert made is not None
+    assert (made.method, made.members, made.label) == ("average", ("seed=0", "seed=1"), "seed=0")
+    assert planned(seeds, combine="none").combination is None
+    made = planned(seeds, combine={"method": "rank_mean", "members": ["seed=1"]}).combination
+    assert made is not None
+    assert (made.method, made.members) == ("rank_mean", ("seed=1",))
+
+
+def test_members_of_different_labels_need_one_to_be_judged_by():
+    with pytest.raises(ConfigError, match="2 different labels") as caught:
+        planned({"horizon": [1, 5]})
+    assert "combine: {label: horizon=1}" in (caught.value.hint or "")
+    made = planned({"horizon": [1, 5]}, combine={"label": "horizon=5"}).combination
+    assert made is not None
+    assert (made.members, made.label, made.same_label) == (("horizon=1", "horizon=5"), "horizon=5", ("horizon=5",))
+
+
+def test_members_that_spell_one_task_in_two_ways_are_refused():
+    spelled = {"class": "LGBModel", "module_path": "qlib.contrib.model.gbdt"}
+    same = {"class": "LGBModel", "module_path": "rollwright.models.lightgbm"}
+    with pytest.raises(ConfigError, match="the same task, written in two ways"):
+        planned({"model": [spelled, same]})
+
+
+def test_a_generator_of_the_users_own_makes_the_members(tmp_path):
+    (tmp_path / "own" / "mine.py").write_text(
+        "class Depths:\n"
+        "    def __init__(self, depths):\n"
+        "        self.depths = depths\n"
+        "    def generate(self, task):\n"
+        "        return [{**task, 'model': {**task['model'], 'kwargs': {'depth': depth}}} for depth in self.depths]\n"
+    )
+    named = {"class": "Depths", "module_path": "mine.py", "kwargs": {"depths": [2, 3]}}
+    made = planned(named)
+    assert list(made.variants) == ["depth=2", "depth=3"]
+    assert made.windows[-1].spec.definition["model"]["kwargs"] == {"depth": 3}
+    with pytest.raises(ConfigError, match="made no task"):
+        planned({**named, "kwargs": {"depths": []}})
+    with pytest.raises(ConfigError, match="`Depths` failed: TypeError"):
+        planned({**named, "kwargs": {"depths": 3}})
+
+
+def test_a_generator_that_makes_no_tasks_is_told_what_it_made(tmp_path):
+    (tmp_path / "own" / "mine.py").write_text("class Odd:\n    def generate(self, task):\n        return [{}, 3]\n")
+    with pytest.raises(ConfigError, match="task 0 of the generator `Odd` is none: `model`: Field required"):
+        planned({"class": "Odd", "module_path": "mine.py"})
+
+
+def test_a_generator_of_ours_needs_no_module():
+    assert list(planned({"class": "SeedGen", "kwargs": {"seeds": 2}}).variants) == ["seed=0", "seed=1"]
+
+
+def test_what_is_no_generator_is_not_built():
+    with pytest.raises(ConfigError, match="generator"):
+        planned({"class": "LGBModel", "module_path": "rollwright.models.lightgbm"})
+
+
+def test_more_windows_than_are_allowed_are_refused():
+    install(current_settings().with_values({"pool.max_generated": 5}, origin="test"))
+    with pytest.raises(ConfigError, match="the first 2 members have 8 windows together"):
+        planned({"model.kwargs.seed": [0, 1, 2, 3]})

@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from campaign_plans import hand_made_plan
 from rollwright.analysis.metrics import show_metrics
 from rollwright.campaign.collect_windows import collect_windows
 from rollwright.campaign.config import BacktestConfig, CampaignConfig, ReportConfig
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
-from rollwright.campaign.results import CampaignResult, check_results, make_results, read_summary
+from rollwright.campaign.results import check_results, make_results
+from rollwright.campaign.summary import CampaignResult, read_summary
 from rollwright.errors import ConfigError, CorruptFileError, CoverageError, DataNotFoundError, UnknownInstrumentError
-from rollwright.expression.label_reach import LabelReach
 from rollwright.tasks.spec import TaskSpec
 from rollwright.testing.market import random_source
 
@@ -97,7 +98,7 @@ def walk(*variants: str) -> tuple[CampaignPlan, dict[WindowKey, Any]]:
             }
             windows.append(Window(key=key, spec=spec, segments=segments))
             recorders[key] = FinishedRun(key, days, 100 * number)
-    return CampaignPlan(name="p", windows=tuple(windows), trunc_days=3, label=LabelReach.declared(2)), recorders
+    return hand_made_plan(windows), recorders
 
 
 def make(
@@ -149,9 +150,7 @@ def test_the_universe_is_counted_on_each_variants_own_sessions():
     plan, recorders = walk("late", "whole")
     windows = plan.windows[1:]  # "late" tests the second half only
     kept = {window.key: recorders[window.key] for window in windows}
-    late, whole = collect_windows(
-        replace(plan, windows=windows), kept, source=MARKET, universe="all", max_missing_share=1.0
-    )
+    late, whole = collect_windows(hand_made_plan(windows, universe="all"), kept, source=MARKET, max_missing_share=1.0)
     assert (late.variant, len(late.windows), len(late.rows)) == ("late", 1, 1)
     assert late.coverage is not None
     assert whole.coverage is not None
@@ -163,9 +162,10 @@ def test_a_variant_that_lacks_too_much_of_the_universe_is_named():
     for window in plan.variants["trees"]:
         run = recorders[window.key]
         run.objects = {name: frame.drop(MARKET.instruments()[0], level=1) for name, frame in run.objects.items()}
+    named = hand_made_plan(plan.windows, universe="all")
     with pytest.raises(CoverageError, match="variant trees: "):
-        collect_windows(plan, recorders, source=MARKET, universe="all", max_missing_share=0.0)
-    collect_windows(plan, recorders, source=MARKET, universe="all", max_missing_share=1.0)
+        collect_windows(named, recorders, source=MARKET, max_missing_share=0.0)
+    collect_windows(named, recorders, source=MARKET, max_missing_share=1.0)
 
 
 def test_windows_of_one_variant_that_leave_sessions_out_are_refused_though_another_has_them(tmp_path):
@@ -175,7 +175,7 @@ def test_windows_of_one_variant_that_leave_sessions_out_are_refused_though_anoth
     recorders = {window.key: recorders[window.key] for window in (first, *others)}
     recorders[late.key] = FinishedRun(late.key, DAYS[20:], 0)
     with pytest.raises(CoverageError) as caught:
-        make(replace(plan, windows=(first, late, *others)), recorders, tmp_path / "out")
+        make(hand_made_plan([first, late, *others]), recorders, tmp_path / "out")
     (problem,) = caught.value.problems
     assert problem.startswith("linear: ")
     assert f"{DAYS[16]:%Y-%m-%d}" in problem
@@ -245,7 +245,7 @@ def test_leaks_stopped_models_and_missing_fields_are_findings(tmp_path):
         run.list_metrics = lambda: {"best_iteration": 1.0}
     found = {
         finding.kind: finding.values
-        for finding in make(replace(plan, windows=tuple(windows[1:])), dict([*recorders.items()][1:]), tmp_path).health
+        for finding in make(hand_made_plan(windows[1:]), dict([*recorders.items()][1:]), tmp_path).health
     }
     assert found["short_purge"] == {"windows": 1, "of": 1, "span": 2, "gap": 1, "wanted": 2}
     assert found["stopped_models"] == {"windows": 1, "of": 1}

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from campaign_plans import hand_made_plan
 from rollwright.campaign import judging
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.campaign.run import Submission, submit, train_windows
 from rollwright.config.context import current_context, install
 from rollwright.config.settings import load_settings
 from rollwright.errors import TaskFailedError
-from rollwright.expression.label_reach import LabelReach
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.pool.worker.worker import WorkerReport
@@ -34,7 +34,7 @@ def plan() -> CampaignPlan:
     mine = {"class": "Mine", "module_path": "mine.py"}
     spec = TaskSpec.from_definition({"model": mine, "dataset": mine})
     window = Window(key=KEY, spec=spec, segments={"test": (DAYS[0], DAYS[1])})
-    return CampaignPlan(name="p", windows=(window,), trunc_days=3, label=LabelReach.declared(2))
+    return hand_made_plan([window])
 
 
 def test_submitting_again_puts_nothing_twice_and_tries_failed_windows_anew(manager):
@@ -109,7 +109,7 @@ def plan_of(*tests: str) -> CampaignPlan:
         mine = {"class": "Mine", "module_path": "mine.py", "kwargs": {"window": name}}
         spec = TaskSpec.from_definition({"model": mine, "dataset": mine})
         windows.append(Window(key=WindowKey(ONLY_VARIANT, name), spec=spec, segments={"test": (DAYS[0], DAYS[1])}))
-    return CampaignPlan(name="p", windows=tuple(windows), trunc_days=3, label=LabelReach.declared(2))
+    return hand_made_plan(windows)
 
 
 def finish(planned: CampaignPlan, submission: Submission, manager: TaskManager) -> bool:

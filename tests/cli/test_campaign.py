@@ -11,7 +11,7 @@ from rollwright.analysis.conventions import Conventions
 from rollwright.analysis.health import SIGNAL, HealthFinding
 from rollwright.analysis.metrics import Metric, show_metrics
 from rollwright.app import campaign, data
-from rollwright.campaign.results import CampaignResult, VariantResult
+from rollwright.campaign.summary import CampaignResult, VariantResult
 from rollwright.cli.campaign import show_result
 from rollwright.cli.root import run
 

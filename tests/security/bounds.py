@@ -76,8 +76,8 @@ def _doors(work: Path) -> Iterator[tuple[str, Path, Callable[[], object]]]:
     """Yield the readers: a name, the file that each reads, and the call."""
     from rollwright.app.campaign_record import read_record  # noqa: PLC0415
     from rollwright.calendar.files import read_sessions  # noqa: PLC0415
-    from rollwright.campaign.config import read_config  # noqa: PLC0415
-    from rollwright.campaign.results import read_summary  # noqa: PLC0415
+    from rollwright.campaign.config_file import read_config  # noqa: PLC0415
+    from rollwright.campaign.summary import read_summary  # noqa: PLC0415
     from rollwright.codecs.registry import codecs  # noqa: PLC0415
     from rollwright.compat.importing import import_pickle  # noqa: PLC0415
     from rollwright.config.construct import Trust, init_instance_by_config  # noqa: PLC0415
@@ -216,7 +216,7 @@ def templates(work: Path) -> Iterator[Case]:
 
 def yaml(work: Path) -> Iterator[Case]:
     """Yield files of up to 64 KiB that are more when they are read."""
-    from rollwright.campaign.config import read_config  # noqa: PLC0415
+    from rollwright.campaign.config_file import read_config  # noqa: PLC0415
 
     task = (
         "task:\n  model: {class: LinearModel, module_path: rollwright.models.linear}\n"

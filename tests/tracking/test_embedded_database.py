@@ -1,10 +1,10 @@
 """MLflow's embedded database, written without MLflow: what either writes, the other reads, over every known version."""
 
+import importlib.util
 import json
 import logging
 import math
 import os
-import re
 import sqlite3
 import subprocess
 import sys
@@ -21,16 +21,17 @@ from rollwright.tracking.store import MetricPoint
 from rollwright.tracking.stores.embedded.file import KNOWN_REVISIONS
 from rollwright.tracking.stores.embedded.store import EmbeddedStore
 from rollwright.tracking.stores.mlflow import creation
+from rollwright.tracking.stores.mlflow.store import MlflowStore
+from rollwright.tracking.stores.mlflow.tables import find_installed_revision, list_revisions, make_known_tables
 
 NOON = datetime(2020, 1, 2, 12, tzinfo=UTC)
-SCHEMAS = sorted((Path(__file__).parent / "fixtures").glob("mlflow-*.sql"))
+REVISIONS = sorted(list_revisions(), key=list_revisions().get)
 LARGEST = 1.7976931348623157e308
 
 
-def make_database(path, schema):
+def make_database(path, revision):
     path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(schema.read_text())
+    make_known_tables(path, revision=revision, artifacts="/made/artifacts")
     return path
 
 
@@ -39,7 +40,7 @@ def ask(path, statement, *values):
         return connection.execute(statement, values).fetchall()
 
 
-@pytest.fixture(params=SCHEMAS, ids=lambda path: path.stem)
+@pytest.fixture(params=REVISIONS, ids=list_revisions().get)
 def versioned(request, tmp_path):
     """A store over the tables that one version of MLflow made."""
     path = make_database(tmp_path / "p" / "mlflow.db", request.param)
@@ -51,7 +52,7 @@ def versioned(request, tmp_path):
 @pytest.fixture
 def newest(tmp_path):
     """A store over the tables of the newest version, and the path of the file."""
-    path = make_database(tmp_path / "p" / "mlflow.db", SCHEMAS[-1])
+    path = make_database(tmp_path / "p" / "mlflow.db", REVISIONS[-1])
     store = EmbeddedStore(f"sqlite:///{path}", artifacts=tmp_path / "artifacts")
     yield store, path
     store.close()
@@ -63,12 +64,88 @@ class TestEveryVersion(TrackingStoreContract):
         return versioned
 
     def test_a_filter_that_makes_no_sense_is_an_error(self, store, experiment):
-        """MLflow is asked, whose other tables are not in these files: the shared database has them."""
+        """MLflow is asked, and the installed one opens no other version's file: the shared database is asked."""
 
 
-def test_every_known_version_has_its_tables_in_a_fixture():
-    found = {re.search(r"alembic_version VALUES \('(\w+)'\)", path.read_text())[1] for path in SCHEMAS}
-    assert found == KNOWN_REVISIONS
+def test_the_tables_of_every_known_version_are_kept():
+    assert {*REVISIONS} == KNOWN_REVISIONS
+
+
+def describe_database(path):
+    """Return all that a database has: its statements, whatever the order of their lines, and its rows but for times."""
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+        statements = [
+            (kind, name, sql and sorted(line.strip().rstrip(",") for line in sql.splitlines()))
+            for kind, name, sql in found
+        ]
+        rows = {}
+        for kind, name, _ in found:
+            if kind == "table":
+                kept = ", ".join(
+                    column
+                    for _, column, *_ in connection.execute(f"PRAGMA table_info({name})")
+                    if column not in ("creation_time", "last_update_time")
+                )
+                rows[name] = connection.execute(f"SELECT {kept} FROM {name}").fetchall()
+    return statements, rows
+
+
+def test_a_new_database_is_the_one_that_mlflow_makes(tmp_path):
+    for folder in ("ours", "theirs"):
+        (tmp_path / folder).mkdir()
+    ours, theirs = tmp_path / "ours" / "mlflow.db", tmp_path / "theirs" / "mlflow.db"
+    artifacts = tmp_path / "a %41 b"
+    EmbeddedStore(f"sqlite:///{ours}", artifacts=artifacts).experiments()
+    made = MlflowStore(f"sqlite:///{theirs}", artifacts=artifacts)
+    made.experiments()
+    made.close()
+    assert describe_database(ours) == describe_database(theirs)
+
+
+def test_nothing_of_mlflow_is_imported_to_make_a_database(tmp_path):
+    code = (
+        "import sys; from pathlib import Path;"
+        " from rollwright.tracking.stores.embedded.store import EmbeddedStore;"
+        " print(EmbeddedStore(f'sqlite:///{sys.argv[1]}/m.db', artifacts=Path(sys.argv[1])).experiments()[0].name,"
+        " {'mlflow', 'sqlalchemy', 'alembic'} & {*sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "Default set()\n"
+
+
+@pytest.mark.parametrize("found", [None, "0123456789ab"])
+def test_tables_that_are_not_known_are_made_by_mlflow_beside_other_work(tmp_path, monkeypatch, found):
+    monkeypatch.setattr(creation, "find_installed_revision", lambda: found)
+    monkeypatch.setattr(creation, "_HERE", "no module")
+    path = tmp_path / "mlflow.db"
+    creation.begin_database(path, artifacts=tmp_path)
+    ((_, begun), process) = next(iter(creation._begun.items()))
+    assert begun == path
+    assert process.poll() is None
+    assert [item.name for item in EmbeddedStore(f"sqlite:///{path}", artifacts=tmp_path).experiments()] == ["Default"]
+    assert not creation._begun
+
+
+@pytest.mark.parametrize(
+    ("names", "newest"),
+    [(["b = a"], "b"), (["b = a", "c = b"], "c"), (["b = a", "c = a"], None), ([], None)],
+    ids=["one", "two", "two that are newest", "none"],
+)
+def test_the_newest_migration_tells_which_tables_mlflow_makes(tmp_path, monkeypatch, names, newest):
+    folder = tmp_path / "mlflow" / "store" / "db_migrations" / "versions"
+    folder.mkdir(parents=True)
+    (tmp_path / "mlflow" / "__init__.py").write_text("")
+    for name in names:
+        own, former = name.split(" = ")
+        (folder / f"{own}_x.py").write_text(f'revision = "{own}"\ndown_revision = "{former}"\n')
+    found = importlib.util.spec_from_file_location(
+        "mlflow", tmp_path / "mlflow" / "__init__.py", submodule_search_locations=[str(tmp_path / "mlflow")]
+    )
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: found)
+    assert find_installed_revision.__wrapped__() == newest
 
 
 def record(store, name):
@@ -215,7 +292,7 @@ def test_a_database_that_mlflow_left_half_made_is_made_anew(tmp_path, monkeypatc
     def make(path, *, artifacts):
         asked.append(path)
         path.unlink()
-        make_database(path, SCHEMAS[-1])
+        make_database(path, REVISIONS[-1])
 
     monkeypatch.setattr("rollwright.tracking.stores.embedded.store.make_database", make)
     for schema in ("CREATE TABLE experiments (x)", "CREATE TABLE alembic_version (version_num)"):
@@ -292,6 +369,7 @@ def test_what_the_maker_of_the_database_says_is_the_error(tmp_path):
 
 
 def test_a_maker_that_dies_is_an_error_and_not_a_store(tmp_path, monkeypatch):
+    monkeypatch.setattr(creation, "find_installed_revision", lambda: None)
     monkeypatch.setattr(creation, "_HERE", "no module")
     monkeypatch.setattr(creation, "_START", "import sys; sys.exit('out of memory')")
     with pytest.raises(TrackingUnavailableError, match="was not made: out of memory"):

@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
+from campaign_plans import hand_made_plan
+from rollwright.campaign.plan import ONLY_VARIANT, Window, WindowKey
 from rollwright.campaign.run import submit
 from rollwright.core.canonical import canonical_json, sha256_hex
 from rollwright.dataset.contract import ReadScope
 from rollwright.errors import ConfigError
-from rollwright.expression.label_reach import LabelReach
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import Status
 from rollwright.pool.stores.memory import MemoryStore
@@ -45,7 +45,7 @@ def test_a_task_that_was_put_under_its_former_identity_is_found_told_and_put_to_
     assert spec.fingerprint != KEPT["fingerprint"]
     day = pd.Timestamp("2020-01-29")
     window = Window(key=WindowKey(ONLY_VARIANT, "w"), spec=spec, segments={"test": (day, day)})
-    plan = CampaignPlan(name="p", windows=(window,), trunc_days=3, label=LabelReach.declared(2))
+    plan = hand_made_plan([window])
     submission = submit(plan, manager)
     assert submission.stale == ((window.key, "the format of results changed"),)
     assert manager.task_stat() == {"waiting": 1}

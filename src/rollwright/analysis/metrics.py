@@ -10,13 +10,13 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, get_args
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from rollwright.analysis.health import HealthFinding
-from rollwright.backtest.risk import risk_analysis
 from rollwright.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "Metric",
@@ -216,6 +216,8 @@ def backtest_metrics(report: pd.DataFrame, *, periods: float | None = None) -> t
     periods : float, optional
         Sessions of a year; those of the settings if not given.
     """
+    from rollwright.backtest.risk import risk_analysis  # noqa: PLC0415 - metrics are read and shown without pandas
+
     net = report["return"] - report["cost"]
     whole = risk_analysis(net, N=periods)["risk"]
     excess = risk_analysis(net - report["bench"], N=periods)["risk"]

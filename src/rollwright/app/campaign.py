@@ -16,10 +16,11 @@ from rollwright.app.data import examine_demo
 from rollwright.app.pool import WindowNames
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located
-from rollwright.campaign.config import CampaignConfig, read_config
+from rollwright.campaign.config import CampaignConfig
+from rollwright.campaign.config_file import read_config
 from rollwright.campaign.health import examine_submission
 from rollwright.campaign.plan import CampaignPlan, Window, WindowKey, make_plan, plan_once
-from rollwright.campaign.results import CampaignResult, check_results, make_results
+from rollwright.campaign.results import check_results, make_results
 from rollwright.campaign.results_origin import ResultsOrigin, keep_former_results
 from rollwright.campaign.run import (
     Submission,
@@ -31,6 +32,7 @@ from rollwright.campaign.run import (
     warm_features,
 )
 from rollwright.campaign.submitted import SubmittedWindows
+from rollwright.campaign.summary import CampaignResult
 from rollwright.campaign.yaml.document import YamlDocument
 from rollwright.config.context import Context, translate, using
 from rollwright.config.placeholders import fill_paths

@@ -52,7 +52,6 @@ def collect_windows(
     recorders: Mapping[WindowKey, Recorder],
     *,
     source: DataSource,
-    universe: str | None,
     max_missing_share: float,
 ) -> tuple[VariantPrediction, ...]:
     """Collect every window's prediction, join those of each variant, and prove the coverage of each.
@@ -92,7 +91,7 @@ def collect_windows(
                 pred=pred,
                 label=labels[(variant,)].reindex(pred.index),
                 rows={window.key: len(collected["pred"][window.key]) for window in windows},
-                coverage=_cover_universe(pred, windows, source, universe, max_missing_share),
+                coverage=_cover_universe(pred, windows, source, plan.find_member(variant).universe, max_missing_share),
             )
         )
     return tuple(predictions)

@@ -1,10 +1,9 @@
-"""The sections of a campaign's YAML, and reading one with all its problems reported at once."""
+"""The sections of a campaign's YAML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -12,34 +11,27 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     field_validator,
     model_validator,
 )  # fmt: skip
 
-from rollwright.campaign.checks.objects import ObjectCheck, check_task
-from rollwright.campaign.checks.placeholders import fill_task
-from rollwright.campaign.checks.qlib_init import check_qlib_init, find_sys_folders, replace_modules_with_files
 from rollwright.campaign.leaks import LEAK_KINDS, LeakKind
-from rollwright.campaign.yaml.document import YamlDocument, combine_problems, read_document
-from rollwright.config.construct import Trust
 from rollwright.core.text import NAME_RULE, is_name
-from rollwright.errors import nearest
 
 __all__ = [
     "BacktestConfig",
+    "BudgetConfig",
     "CampaignConfig",
     "CollectConfig",
+    "CombineConfig",
     "ObjectConfig",
+    "PoolConfig",
     "ReportConfig",
     "RollingConfig",
     "SysConfig",
     "TaskConfig",
-    "read_config",
 ]
 
-QLIB_ANCHORS: Final = frozenset(("market", "benchmark", "data_handler_config", "port_analysis_config"))
-"""What Qlib's workflows hold at their top for their aliases, and keep when a program has put the values in place."""
 MAX_SEED: Final = 2**53 - 1
 
 
@@ -55,6 +47,12 @@ NUMBER: Final = BeforeValidator(_refuse_truth)
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True)
+
+
+def _check_name(value: str | None) -> str | None:
+    if value is not None and not is_name(value):
+        raise ValueError(f"a name has {NAME_RULE}")
+    return value
 
 
 class ObjectConfig(_Part):
@@ -141,6 +139,59 @@ class BacktestConfig(_Part):
     min_cost: Annotated[float, Field(ge=0, allow_inf_nan=False), NUMBER] | None = None
 
 
+class CombineConfig(_Part):
+    """How the predictions of the members become one signal.
+
+    ``average`` averages the scores of each session, standardised; ``rank_mean`` averages their ranks; ``ic_weighted``
+    weighs the members by their IC on sessions whose labels were known before; ``none`` makes no signal of them.
+
+    With `members` only these take part, `label` names the member whose label the signal is judged by, and `missing`
+    says what becomes of a row that not all of them score: an error, or the signal of those that do.
+    """
+
+    method: Literal["average", "rank_mean", "ic_weighted", "none"] = "average"
+    members: Annotated[list[str], Field(min_length=1)] | None = None
+    label: str | None = None
+    missing: Literal["error", "skip"] = "error"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_method(cls, value: object) -> object:
+        return {"method": value} if isinstance(value, str) else value
+
+
+class BudgetConfig(_Part):
+    """How much one command trains before it ends with what there is: so many tasks, or so many hours."""
+
+    tasks: Annotated[int, Field(ge=1), NUMBER] | None = None
+    hours: Annotated[float, Field(gt=0, allow_inf_nan=False), NUMBER] | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.tasks is None and self.hours is None:
+            raise ValueError("a budget says how many `tasks`, or how many `hours`")
+        return self
+
+
+class PoolConfig(_Part):
+    """The pool in which the tasks of this campaign stand; what is left out is that of the settings."""
+
+    url: Annotated[str, Field(min_length=1)] | None = None
+    name: str | None = None
+    lease: Annotated[float, Field(gt=0, allow_inf_nan=False), NUMBER] | None = None
+    max_attempts: Annotated[int, Field(ge=1), NUMBER] | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _safe_name(cls, value: str | None) -> str | None:
+        return _check_name(value)
+
+    def as_settings(self) -> dict[str, object]:
+        """Return the settings that it gives, by their dotted names."""
+        given = {"pool.url": self.url, "pool.lease": self.lease, "pool.max_attempts": self.max_attempts}
+        return {name: value for name, value in given.items() if value is not None}
+
+
 class ReportConfig(_Part):
     """Title, language and notes of the report."""
 
@@ -162,8 +213,16 @@ class SysConfig(_Part):
         return [value] if isinstance(value, str) else value
 
 
+Grid: TypeAlias = dict[str, Annotated[list[Any], Field(min_length=1)]]
+Vary: TypeAlias = (
+    ObjectConfig
+    | Annotated[Grid, Field(min_length=1)]
+    | Annotated[list[Annotated[dict[str, Any], Field(min_length=1)]], Field(min_length=1)]
+)
+
+
 class CampaignConfig(_Part):
-    """One YAML: a task, how it rolls, and how its predictions are collected, back-tested and reported."""
+    """One YAML: a task, what of it varies, how it rolls, and how its predictions are collected and reported."""
 
     experiment_name: str | None = None
     seed: Annotated[int, Field(ge=0, le=MAX_SEED), NUMBER] = 0
@@ -171,6 +230,10 @@ class CampaignConfig(_Part):
     sys: SysConfig = SysConfig()
     task: TaskConfig
     rolling: RollingConfig | None = None
+    vary: Vary | None = None
+    combine: CombineConfig | None = None
+    budget: BudgetConfig | None = None
+    pool: PoolConfig = PoolConfig()
     collect: CollectConfig = CollectConfig()
     backtest: BacktestConfig | None = None
     report: ReportConfig = ReportConfig()
@@ -186,169 +249,28 @@ class CampaignConfig(_Part):
     @field_validator("experiment_name")
     @classmethod
     def _safe_name(cls, value: str | None) -> str | None:
-        if value is not None and not is_name(value):
-            raise ValueError(f"a name has {NAME_RULE}")
-        return value
+        return _check_name(value)
 
-    def declared_leaks(self) -> dict[str, str]:
-        """Return the reason for each kind of leak that the file declares, ``allow_overlap`` of the dataset included."""
-        overlap = {"overlap": "`allow_overlap: true`"} if self.task.dataset.kwargs.get("allow_overlap") is True else {}
+    @field_validator("vary", mode="before")
+    @classmethod
+    def _known_form(cls, value: object) -> object:
+        """Take a mapping with a class for a generator, so that a mistake in it is not told as one of a grid."""
+        return ObjectConfig.model_validate(value) if isinstance(value, Mapping) and "class" in value else value
+
+    def declared_leaks(self, task: Mapping[str, Any] | None = None) -> dict[str, str]:
+        """Return the reason for each kind of leak that the file declares, ``allow_overlap`` of a dataset included.
+
+        Parameters
+        ----------
+        task : mapping, optional
+            Of one member; that under ``task`` if not given.
+        """
+        dataset = self.task.as_template()["dataset"] if task is None else task["dataset"]
+        is_allowed = (dataset.get("kwargs") or {}).get("allow_overlap") is True
+        overlap = {"overlap": "`allow_overlap: true`"} if is_allowed else {}
         return {**overlap, **{str(kind): reason for kind, reason in self.allow_leak.items()}}
 
     def template(self) -> dict[str, Any]:
         """Return the task template that generators take: the task, and the seed its windows draw from."""
         template = self.task.as_template()
         return {**template, "seed": self.seed} if self.seed else template
-
-
-def read_config(
-    path: Path,
-    overrides: Sequence[str] = (),
-    *,
-    environ: Mapping[str, str] | None = None,
-    trusted: Sequence[str] | None = None,
-) -> tuple[CampaignConfig, YamlDocument]:
-    """Read and check a campaign's YAML; nothing is built, and no module but rollwright's own is imported.
-
-    Top-level keys that only hold an anchor (``market: &market csi300``) are allowed, as Qlib's configurations use them.
-
-    Parameters
-    ----------
-    path : Path
-    overrides : sequence of str
-        ``dotted.key=value`` each; the value is read as YAML.
-    environ : mapping, optional
-        Where ``{{ NAME }}`` finds its value; the process's environment if not given.
-    trusted : sequence of str, optional
-        Modules that the settings trust; if given, a module that is not among them and not built in is a problem too.
-
-    Raises
-    ------
-    ConfigError
-        With every problem at once: file, line, column, and the nearest valid key.
-    """
-    document = read_document(path, overrides, environ=environ)
-    ignored = (document.list_anchored() | _list_leftovers(document.data)) - set(CampaignConfig.model_fields)
-    empty = {key for key, value in document.data.items() if value is None} & set(CampaignConfig.model_fields)
-    data = {key: value for key, value in document.data.items() if key not in ignored | empty}
-    problems: list[str] = []
-    config: CampaignConfig | None = None
-    task = data.get("task")
-    if isinstance(task, dict):
-        data["task"], said = _check_task_section(task, data.get("sys"), document, trusted)
-        problems += said
-    try:
-        config = CampaignConfig.model_validate(data)
-    except ValidationError as error:
-        problems = _describe_problems(error, document) + problems
-    problems += check_qlib_init(data.get("qlib_init"), document)
-    if config is None or problems:
-        raise combine_problems(path, problems)
-    return config, document
-
-
-def _list_leftovers(data: Mapping[str, Any]) -> set[str]:
-    """Return the top-level keys that a program left behind when it wrote a file without its anchors.
-
-    They are those of Qlib's workflows, empty ones, and sections that stand a second time where their alias was. A key
-    that looks like one of ours is none of them: it may be misspelt.
-    """
-    known = [field.alias or name for name, field in CampaignConfig.model_fields.items()]
-    parts = [part for key, value in data.items() if key in known for part in _list_parts(value)]
-    return {
-        key
-        for key, value in data.items()
-        if key in QLIB_ANCHORS
-        or (nearest(key, known) is None and (value is None or (isinstance(value, dict | list) and value in parts)))
-    }
-
-
-def _list_parts(value: object) -> list[object]:
-    """Return every mapping and list of `value`, itself included, that is not empty."""
-    if not isinstance(value, dict | list) or not value:
-        return []
-    inner = value.values() if isinstance(value, dict) else value
-    return [value, *(part for item in inner for part in _list_parts(item))]
-
-
-def _check_task_section(
-    task: dict[str, Any], sys: object, document: YamlDocument, trusted: Sequence[str] | None
-) -> tuple[dict[str, Any], list[str]]:
-    """Return the task with the modules of ``sys`` replaced by their files, and its problems."""
-    folder = document.path.resolve().parent
-    folders, problems = find_sys_folders(sys, folder, document)
-    task = replace_modules_with_files(task, folders, folder)
-    trust = Trust(modules=tuple(trusted), folder=folder) if trusted is not None else None
-    filled, said = fill_task(task, document)
-    return task, problems + said + check_task(filled, ObjectCheck(document=document, trust=trust))
-
-
-def _describe_problems(error: ValidationError, document: YamlDocument) -> list[str]:
-    """Return a line for each value that is wrong; where it may be one of several things, what each of them needs."""
-    merged: dict[tuple[str | int, ...], dict[str, Any]] = {}
-    for found in error.errors():
-        problem: dict[str, Any] = dict(found)
-        keys = _find_keys(problem["loc"], document.data)
-        if keys in merged and problem["type"] == merged[keys]["type"] == "missing":
-            keys = problem["loc"]
-        if keys in merged:
-            other = str(problem["msg"]).removeprefix("Input should be ")
-            merged[keys]["msg"] = f"{merged[keys]['msg']}, or {other}"
-        else:
-            merged[keys] = problem
-    return [_describe_problem(problem, document) for problem in merged.values()]
-
-
-def _describe_problem(problem: dict[str, Any], document: YamlDocument) -> str:
-    keys = _find_keys(problem["loc"], document.data)
-    dotted = ".".join(str(key) for key in keys)
-    if problem["type"] == "extra_forbidden":
-        known = _list_known_keys(keys[:-1])
-        suggestion = nearest(str(keys[-1]), known)
-        meant = f"did you mean `{suggestion}`?" if suggestion else f"known here: {', '.join(sorted(known))}"
-        return f"{document.locate_key(keys)}: unknown key `{dotted}`; {meant}"
-    if problem["type"] == "missing":
-        return f"{document.locate(keys[:-1])}: `{dotted}` is missing"
-    given = "" if isinstance(problem["input"], dict | list) else f", not {problem['input']!r}"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    if problem["type"] in ("model_type", "dict_type", "model_attributes_type"):
-        message = f"a section of keys belongs here, such as `{dotted.rpartition('.')[2]}: {{key: value}}`"
-    return f"{document.locate(keys)}: `{dotted}`: {message[:1].lower()}{message[1:]}{given}"
-
-
-def _find_keys(location: tuple[str | int, ...], data: object) -> tuple[str | int, ...]:
-    """Return the part of pydantic's location that exists in the file (it also names branches of unions)."""
-    keys: list[str | int] = []
-    place = data
-    for step, part in enumerate(location):
-        known = (isinstance(place, dict) and part in place) or (
-            isinstance(place, list) and isinstance(part, int) and part < len(place)
-        )
-        if known:
-            place = place[part]  # type: ignore[index]  # checked just above
-            keys.append(part)
-        elif step == len(location) - 1 and isinstance(place, dict):
-            keys.append(part)
-    return tuple(keys)
-
-
-def _list_known_keys(keys: tuple[str | int, ...]) -> list[str]:
-    model: type[BaseModel] = CampaignConfig
-    for key in keys:
-        if isinstance(key, str):
-            model = _MODELS.get(key, model)
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-_MODELS: Final[dict[str, type[BaseModel]]] = {
-    "task": TaskConfig,
-    "model": ObjectConfig,
-    "dataset": ObjectConfig,
-    "record": ObjectConfig,
-    "reweighter": ObjectConfig,
-    "rolling": RollingConfig,
-    "collect": CollectConfig,
-    "backtest": BacktestConfig,
-    "report": ReportConfig,
-    "sys": SysConfig,
-}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from rollwright.analysis.health import EVERYTHING, SIGNAL, HealthFinding, Severity
 from rollwright.calendar.purge import purge_days
 from rollwright.calendar.trading import Session, TradingCalendar
-from rollwright.campaign.plan import CampaignPlan, Window
+from rollwright.campaign.plan import CampaignPlan, MemberPlan, Window
 from rollwright.campaign.run import Submission
 from rollwright.core.masking import mask_secrets
 from rollwright.errors import CalendarRangeError, UnknownInstrumentError
@@ -27,8 +28,18 @@ _MOST_REASONS: Final = 3
 
 
 def examine_plan(plan: CampaignPlan, calendar: TradingCalendar) -> list[HealthFinding]:
-    """Return what the segments of the windows and the label mean for the numbers: leaks, and a label without units."""
-    label = plan.label
+    """Return what the segments of the windows and the label mean for the numbers: leaks, and a label without units.
+
+    What holds for every member is told once, for the whole campaign; else it names the member.
+    """
+    found = {member.name: _examine_member(member, calendar) for member in plan.members}
+    everywhere = [one for one in next(iter(found.values())) if all(one in each for each in found.values())]
+    own = [replace(one, variant=name) for name, each in found.items() for one in each if one not in everywhere]
+    return [*everywhere, *own]
+
+
+def _examine_member(member: MemberPlan, calendar: TradingCalendar) -> list[HealthFinding]:
+    label = member.label
     found = [
         HealthFinding(
             kind="declared_leak",
@@ -39,12 +50,12 @@ def examine_plan(plan: CampaignPlan, calendar: TradingCalendar) -> list[HealthFi
                 "reason": mask_secrets(str(leak.reason)),
             },
         )
-        for leak in plan.leaks
+        for leak in member.leaks
     ]
-    if label is not None and all(leak.kind != "label" for leak in plan.leaks):
-        found += _examine_gaps(plan.windows, label, calendar)
+    if label is not None and all(leak.kind != "label" for leak in member.leaks):
+        found += _examine_gaps(member.windows, label, calendar)
     if label is None:
-        values = {"gap": plan.trunc_days}
+        values = {"gap": member.trunc_days}
         found.append(HealthFinding(kind="unknown_label_reach", severity="warning", values=values))
     if label is not None and label.last <= 0:
         found.append(HealthFinding(kind="known_label", severity="serious", metrics=SIGNAL))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from rollwright.calendar.purge import purge_days
 from rollwright.calendar.trading import Session, TradingCalendar
-from rollwright.campaign.config import CampaignConfig
+from rollwright.campaign.combination import Combination, plan_combination
+from rollwright.campaign.config import CampaignConfig, RollingConfig
 from rollwright.campaign.leaks import Leak, find_leaks, give_reasons, refuse_leaks
+from rollwright.campaign.members import ONLY_VARIANT, Member, list_members
 from rollwright.campaign.yaml.document import KeyPath
 from rollwright.config.construct import init_instance_by_config
+from rollwright.config.context import current_settings
 from rollwright.config.placeholders import fill_paths
+from rollwright.core.canonical import fingerprint
 from rollwright.dataset.contract import TaskDataset, check_dataset
 from rollwright.errors import ConfigError
 from rollwright.expression.label_reach import LabelReach
@@ -21,12 +25,20 @@ from rollwright.tasks.purge import SegmentCut, purge_task
 from rollwright.tasks.rolling import RollingGen
 from rollwright.tasks.spec import TaskSpec
 
-__all__ = ["ONLY_VARIANT", "CampaignPlan", "SinglePlan", "Window", "WindowKey", "make_plan", "plan_once"]
+__all__ = [
+    "ONLY_VARIANT",
+    "CampaignPlan",
+    "MemberPlan",
+    "SinglePlan",
+    "Window",
+    "WindowKey",
+    "make_plan",
+    "name_universe",
+    "plan_once",
+]
 
 DEFAULT_RECORDS: Final = ("SignalRecord", "SigAnaRecord")
 """What each window of a task without ``record`` makes: its predictions and labels, and their IC."""
-ONLY_VARIANT: Final = "main"
-"""The variant of a campaign that trains one model for one horizon."""
 
 
 class WindowKey(NamedTuple):
@@ -35,7 +47,7 @@ class WindowKey(NamedTuple):
     Attributes
     ----------
     variant : str
-        Which model and horizon, `ONLY_VARIANT` where the campaign has just one.
+        Which member of the campaign, `ONLY_VARIANT` where its file has no ``vary``.
     segment : str
         The test segment, as ``2016-01-04..2016-03-31``.
     """
@@ -75,15 +87,15 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CampaignPlan:
-    """Every window of a campaign: variant by variant, each in order of time.
+class MemberPlan:
+    """The windows of one member, which have their own label, and so their own gap before test.
 
     Attributes
     ----------
     name : str
-        Of the campaign, its pool and its experiment.
+        The variant of its windows.
     windows : tuple of Window
-        No key occurs twice.
+        In order of time; no key occurs twice.
     trunc_days : int
         Sessions that train and valid end before test begins.
     label : LabelReach or None
@@ -92,6 +104,10 @@ class CampaignPlan:
         What the template's segments were shortened by, so that no label of one reads prices of the next.
     leaks : tuple of Leak
         The leaks that the configuration asks for, each with the reason it declares.
+    universe : str or None
+        The universe that its handler studies; None when it lists instruments or has none.
+    label_identity : str
+        The same for members whose labels are the same.
     """
 
     name: str
@@ -100,24 +116,85 @@ class CampaignPlan:
     label: LabelReach | None
     cuts: tuple[SegmentCut, ...] = ()
     leaks: tuple[Leak, ...] = ()
+    universe: str | None = None
+    label_identity: str = ""
 
     @property
     def label_span(self) -> int | None:
         """Sessions of future the label reads; None when the dataset cannot tell."""
         return None if self.label is None else self.label.span
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignPlan:
+    """Every window of a campaign: member by member, each in order of time.
+
+    Attributes
+    ----------
+    name : str
+        Of the campaign and its experiment.
+    members : tuple of MemberPlan
+        In the order of the file; one, `ONLY_VARIANT`, where it has no ``vary``.
+    combination : Combination or None
+        How the campaign's signal is made of several members; None where each stands for itself.
+    """
+
+    name: str
+    members: tuple[MemberPlan, ...]
+    combination: Combination | None = None
+
     @property
-    def test_range(self) -> tuple[Session, Session]:
-        """The first and the last session that any variant predicts."""
-        return min(window.test[0] for window in self.windows), max(window.test[1] for window in self.windows)
+    def windows(self) -> tuple[Window, ...]:
+        """The windows of all members."""
+        return tuple(window for member in self.members for window in member.windows)
 
     @property
     def variants(self) -> Mapping[str, tuple[Window, ...]]:
         """The windows by variant, in the order of the plan."""
-        found: dict[str, tuple[Window, ...]] = {}
-        for window in self.windows:
-            found[window.key.variant] = (*found.get(window.key.variant, ()), window)
-        return found
+        return {member.name: member.windows for member in self.members}
+
+    @property
+    def test_range(self) -> tuple[Session, Session]:
+        """The first and the last session that any variant predicts."""
+        windows = self.windows
+        return min(window.test[0] for window in windows), max(window.test[1] for window in windows)
+
+    @property
+    def trunc_days(self) -> int:
+        """Sessions that train and valid end before test begins: the most of all members."""
+        return max(member.trunc_days for member in self.members)
+
+    @property
+    def label(self) -> LabelReach | None:
+        """What the label reads; None when a dataset cannot tell, or the members differ."""
+        first, *others = (member.label for member in self.members)
+        return first if all(other == first for other in others) else None
+
+    @property
+    def label_span(self) -> int | None:
+        """Sessions of future that the labels read: the most of all members; None when a dataset cannot tell."""
+        spans = [member.label_span for member in self.members]
+        return None if None in spans else max(span for span in spans if span is not None)
+
+    @property
+    def universe(self) -> str | None:
+        """The universe that is studied; None where it has no name, or the members study several."""
+        first, *others = (member.universe for member in self.members)
+        return first if all(other == first for other in others) else None
+
+    @property
+    def cuts(self) -> tuple[SegmentCut, ...]:
+        """The cuts of all members, each once."""
+        return tuple(dict.fromkeys(cut for member in self.members for cut in member.cuts))
+
+    @property
+    def leaks(self) -> tuple[Leak, ...]:
+        """The leaks of all members, each once."""
+        return tuple(dict.fromkeys(leak for member in self.members for leak in member.leaks))
+
+    def find_member(self, name: str) -> MemberPlan:
+        """Return the member of a variant."""
+        return next(member for member in self.members if member.name == name)
 
 
 def make_plan(
@@ -131,6 +208,7 @@ def make_plan(
     """Return the windows of a campaign.
 
     Train ends as many sessions before valid as the label needs, in every window, unless the file declares that leak.
+    Each member has the gap of its own label.
 
     Parameters
     ----------
@@ -150,7 +228,8 @@ def make_plan(
     LookAheadError
         When the configuration leaks and does not declare it.
     ConfigError
-        When there is no ``rolling`` section, or no answer to ``trunc_days: auto``.
+        When there is no ``rolling`` section, no answer to ``trunc_days: auto``, members are the same or more windows
+        than ``pool.max_generated``, and when their labels differ and none is said to be the signal's.
     SegmentError, CalendarRangeError
         When segments do not fit the calendar.
     """
@@ -159,39 +238,115 @@ def make_plan(
             "this file has no `rolling` section, so there is nothing to walk",
             hint="add `rolling: {step: 40, rtype: sliding}`, or train it once with `rollwright run`",
         )
-    # 1. Ask the dataset how far its label reads. 2. Cut train before valid. 3. Walk. 4. Refuse what still leaks.
-    template = config.template()
-    if not template["record"]:
-        template["record"] = [{"class": name, "kwargs": {}} for name in DEFAULT_RECORDS]
-    template = fill_paths(template)
-    label = _build_dataset(template).label_reach
-    trunc_days = _trunc_days(config, label)
-    cuts: list[SegmentCut] = []
-    if label is not None and "label" not in config.allow_leak:
-        pairs = [("train", "valid")]
-        template, cuts = purge_task(template, days=purge_days(label.span), calendar=calendar, pairs=pairs)
-    generator = RollingGen(
-        step=config.rolling.step,
-        rtype=config.rolling.rtype,
-        trunc_days=trunc_days,
-        calendar=calendar.known_part(),
-        clip_last=config.rolling.clip_last,
-    )
-    tasks = task_generator(template, generator)
-    windows = sorted(
-        (_window(task, calendar.last_known) for task in tasks), key=lambda window: (window.key.variant, window.test)
-    )
-    found = find_leaks(
-        _build_dataset(windows[0].spec.definition), windows[0].segments, calendar, gap_keys=("rolling", "trunc_days")
-    )
-    return CampaignPlan(
-        name=name,
-        windows=tuple(windows),
-        trunc_days=trunc_days,
-        label=label,
-        cuts=tuple(cuts),
-        leaks=_judge_leaks(found, config, locate, keep=keep_leaks),
-    )
+    planner = _Planner(config=config, rolling=config.rolling, calendar=calendar, locate=locate, keep_leaks=keep_leaks)
+    members: list[MemberPlan] = []
+    windows = 0
+    most = current_settings().pool.max_generated
+    for member in list_members(config, locate=locate):
+        members.append(planner.plan(member))
+        windows += len(members[-1].windows)
+        if windows > most:
+            raise ConfigError(
+                f"the first {len(members):,} members have {windows:,} windows together, and more than {most:,} are "
+                "taken for a mistake",
+                hint="vary less, or roll in larger steps; if so many are meant, raise `pool.max_generated`",
+            )
+    _refuse_same_windows(members)
+    combination = plan_combination(config.combine, members, locate=locate) if config.vary is not None else None
+    return CampaignPlan(name=name, members=tuple(members), combination=combination)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planner:
+    """Plans one member after another, and builds each dataset that several of them have once."""
+
+    config: CampaignConfig
+    rolling: RollingConfig
+    calendar: TradingCalendar
+    locate: Callable[[KeyPath], str] | None
+    keep_leaks: bool
+    datasets: dict[str, TaskDataset] = field(default_factory=dict)
+
+    def plan(self, member: Member) -> MemberPlan:
+        # 1. Ask the dataset how far its label reads. 2. Cut train before valid. 3. Walk. 4. Refuse what still leaks.
+        template = {**member.task}
+        if not template.get("record"):
+            template["record"] = [{"class": name, "kwargs": {}} for name in DEFAULT_RECORDS]
+        template = fill_paths(template)
+        label = self.build(template).label_reach
+        trunc_days = _trunc_days(self.rolling, label)
+        cuts: list[SegmentCut] = []
+        if label is not None and "label" not in self.config.allow_leak:
+            pairs = [("train", "valid")]
+            template, cuts = purge_task(template, days=purge_days(label.span), calendar=self.calendar, pairs=pairs)
+        generator = RollingGen(
+            step=self.rolling.step,
+            rtype=self.rolling.rtype,
+            trunc_days=trunc_days,
+            calendar=self.calendar.known_part(),
+            clip_last=self.rolling.clip_last,
+        )
+        last = self.calendar.last_known
+        windows = [_window(task, last, member.name) for task in task_generator(template, generator)]
+        windows.sort(key=lambda window: window.test)
+        dataset = self.build(windows[0].spec.definition)
+        found = find_leaks(dataset, windows[0].segments, self.calendar, gap_keys=("rolling", "trunc_days"))
+        return MemberPlan(
+            name=member.name,
+            windows=tuple(windows),
+            trunc_days=trunc_days,
+            label=label,
+            cuts=tuple(cuts),
+            leaks=_judge_leaks(found, self.config, member, self.locate, keep=self.keep_leaks),
+            universe=name_universe(member.task),
+            label_identity=_identify_label(template, label),
+        )
+
+    def build(self, task: Mapping[str, Any]) -> TaskDataset:
+        """Return the dataset of a task; members that differ in their models only have one."""
+        config = fill_paths(task)["dataset"]
+        key = fingerprint({"dataset": config}, typed=True)
+        if key not in self.datasets:
+            self.datasets[key] = _build_dataset(task)
+        return self.datasets[key]
+
+
+def _refuse_same_windows(members: Sequence[MemberPlan]) -> None:
+    """Refuse members that only spell one task in two ways."""
+    seen: dict[str, str] = {}
+    for member in members:
+        first = seen.setdefault(member.windows[0].spec.fingerprint, member.name)
+        if first != member.name:
+            raise ConfigError(
+                f"the members `{first}` and `{member.name}` are the same task, written in two ways",
+                hint="leave out one of them: the mean of a member and itself is that member",
+            )
+
+
+def name_universe(task: Mapping[str, Any]) -> str | None:
+    """Return the name of the universe that the handler of a task studies; None when it has none."""
+    handler = ((task.get("dataset") or {}).get("kwargs") or {}).get("handler")
+    kwargs = handler.get("kwargs") or {} if isinstance(handler, Mapping) else {}
+    instruments = kwargs.get("instruments")
+    return instruments if isinstance(instruments, str) else None
+
+
+def _identify_label(task: Mapping[str, Any], label: LabelReach | None) -> str:
+    """Return what two tasks have in common whose labels are the same: all that is written as one, and what it reads."""
+    written = list(_find_labels(task["dataset"]))
+    return fingerprint({"label": written, "reach": None if label is None else label.to_json()}, typed=True)
+
+
+def _find_labels(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if key == "label":
+                yield item
+            else:
+                yield from _find_labels(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _find_labels(item)
 
 
 def _build_dataset(task: Mapping[str, Any]) -> TaskDataset:
@@ -246,30 +401,39 @@ def plan_once(
         if cuts:
             task, dataset = purged, _build_dataset(purged)
     found = find_leaks(dataset, dataset.segments, calendar)
-    leaks = _judge_leaks(found, config, locate, keep=keep_leaks)
+    only = Member(name=ONLY_VARIANT, task=task)
+    leaks = _judge_leaks(found, config, only, locate, keep=keep_leaks)
     return SinglePlan(task=task, label=label, cuts=tuple(cuts), leaks=leaks)
 
 
 def _judge_leaks(
-    found: list[Leak], config: CampaignConfig, locate: Callable[[KeyPath], str] | None, *, keep: bool
+    found: list[Leak],
+    config: CampaignConfig,
+    member: Member,
+    locate: Callable[[KeyPath], str] | None,
+    *,
+    keep: bool,
 ) -> tuple[Leak, ...]:
-    declared = config.declared_leaks()
-    return give_reasons(found, declared) if keep else refuse_leaks(found, declared, locate=locate)
+    declared = config.declared_leaks(member.task)
+    if keep:
+        return give_reasons(found, declared)
+    return refuse_leaks(
+        found, declared, locate=None if locate is None else lambda keys: locate(member.find_origin(keys))
+    )
 
 
-def _window(task: Mapping[str, Any], last: Session) -> Window:
+def _window(task: Mapping[str, Any], last: Session, variant: str) -> Window:
     # Without `clip_last` the last window may run past what is known; it predicts up to there.
     segments = {role: (start, end or last) for role, (start, end) in task["dataset"]["kwargs"]["segments"].items()}
     start, end = segments["test"]
     spec = TaskSpec.from_definition(task)
-    key = WindowKey(ONLY_VARIANT, f"{start:%Y-%m-%d}..{end:%Y-%m-%d}")
+    key = WindowKey(variant, f"{start:%Y-%m-%d}..{end:%Y-%m-%d}")
     return Window(key=key, spec=spec, segments=segments)
 
 
-def _trunc_days(config: CampaignConfig, label: LabelReach | None) -> int:
-    rolling = config.rolling
-    if rolling is None or rolling.trunc_days != "auto":
-        return 0 if rolling is None else int(rolling.trunc_days) + rolling.embargo
+def _trunc_days(rolling: RollingConfig, label: LabelReach | None) -> int:
+    if rolling.trunc_days != "auto":
+        return int(rolling.trunc_days) + rolling.embargo
     if label is None:
         raise ConfigError(
             "the dataset cannot tell how far its label looks ahead, so `trunc_days: auto` has no answer",

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
 from rollwright.analysis.conventions import BacktestTerms, Conventions
-from rollwright.analysis.health import (
-    ACCOUNT,
-    HealthFinding,
-    examine_account,
-    examine_scores,
-    findings_from_json,
-    sort_findings,
-)
-from rollwright.analysis.health_text import describe_finding
-from rollwright.analysis.metrics import (
-    Metric,
-    backtest_metrics,
-    metrics_from_json,
-    metrics_to_json,
-)
+from rollwright.analysis.examination import examine_account, examine_scores
+from rollwright.analysis.health import ACCOUNT, HealthFinding, sort_findings
+from rollwright.analysis.metrics import backtest_metrics
 from rollwright.analysis.report import CampaignReport, VariantReport, WindowRow, render_report
 from rollwright.analysis.signal import calc_ic, group_returns, summarise
 from rollwright.backtest.costs import Costs
@@ -38,183 +25,22 @@ from rollwright.campaign.collect_windows import VariantPrediction, collect_windo
 from rollwright.campaign.config import BacktestConfig, CampaignConfig
 from rollwright.campaign.health import examine_market, examine_models, examine_plan
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
+from rollwright.campaign.summary import SUMMARY_FILE, CampaignResult, VariantResult, write_summary
 from rollwright.codecs.registry import codecs
-from rollwright.core.atomic import write_atomically, write_text
-from rollwright.core.bounded_read import MEDIUM, read_text
+from rollwright.core.atomic import write_atomically
 from rollwright.core.masking import mask_secrets
-from rollwright.errors import CorruptFileError, DataError, DataNotFoundError, UnknownInstrumentError, nearest
+from rollwright.errors import UnknownInstrumentError, nearest
 from rollwright.market.source import DataSource
 from rollwright.tracking.recorder import Recorder
 
 __all__ = [
-    "CampaignResult",
-    "VariantResult",
     "check_results",
     "make_results",
-    "name_universe",
-    "read_summary",
 ]
 
-SUMMARY_FORMAT: Final = 2
 PRED_FILE: Final = "pred.parquet"
 LABEL_FILE: Final = "label.parquet"
-SUMMARY_FILE: Final = "summary.json"
 REPORT_FILE: Final = "report.html"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VariantResult:
-    """Results of one variant: one model for one horizon.
-
-    Attributes
-    ----------
-    variant : str
-    windows, days, rows : int
-        Windows walked, sessions and rows predicted.
-    metrics : tuple of Metric
-        Of the collected prediction against the raw label and, with a ``backtest`` section, of the account.
-    files : mapping of str to Path
-        ``predictions`` and ``labels``.
-    """
-
-    variant: str
-    windows: int
-    days: int
-    rows: int
-    metrics: tuple[Metric, ...]
-    files: Mapping[str, Path]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CampaignResult:
-    """Results of a campaign.
-
-    Attributes
-    ----------
-    name : str
-    variants : tuple of VariantResult
-    files : mapping of str to Path
-        ``summary`` and ``report``.
-    notes : tuple of str
-        Remarks to read with the numbers.
-    health : tuple of HealthFinding
-        What has to be known before the numbers are believed, the most serious first.
-    conventions : Conventions
-        What the numbers count in.
-    """
-
-    name: str
-    variants: tuple[VariantResult, ...]
-    files: Mapping[str, Path]
-    notes: tuple[str, ...]
-    health: tuple[HealthFinding, ...]
-    conventions: Conventions
-
-    def to_json(self, *, beside: Path | None = None) -> dict[str, Any]:
-        """Return everything as JSON: the values that the terminal and the report make their text of.
-
-        Parameters
-        ----------
-        beside : Path, optional
-            A folder that paths are made relative to, so that they stay true when it is moved.
-        """
-        return {
-            "format": SUMMARY_FORMAT,
-            "name": self.name,
-            "health": [_finding_to_json(finding) for finding in self.health],
-            "variants": {
-                result.variant: {
-                    "windows": result.windows,
-                    "days": result.days,
-                    "rows": result.rows,
-                    "metrics": metrics_to_json(result.metrics, findings=self.health, variant=result.variant),
-                    "files": _paths_to_json(result.files, beside),
-                }
-                for result in self.variants
-            },
-            "conventions": self.conventions.to_json(),
-            "files": _paths_to_json(self.files, beside),
-            "notes": list(self.notes),
-        }
-
-
-def _finding_to_json(finding: HealthFinding) -> dict[str, Any]:
-    """Return a finding with its words in English."""
-    message, hint = describe_finding(finding)
-    return {
-        "kind": finding.kind,
-        "severity": finding.severity,
-        "message": message,
-        "hint": hint,
-        "variant": finding.variant,
-        "metrics": list(finding.metrics),
-        "values": dict(finding.values),
-    }
-
-
-def _paths_to_json(files: Mapping[str, Path], beside: Path | None) -> dict[str, str]:
-    return {name: (path.relative_to(beside) if beside else path).as_posix() for name, path in files.items()}
-
-
-def read_summary(path: Path) -> CampaignResult:
-    """Read what `make_results` wrote as ``summary.json``; paths come back beneath the folder it lies in now.
-
-    Raises
-    ------
-    DataNotFoundError
-        When there is no such file.
-    CorruptFileError
-        When it has a format this version does not know, or is damaged.
-    """
-    try:
-        data = json.loads(read_text(path, limit=MEDIUM))
-        found = data["format"]
-    except FileNotFoundError as error:
-        raise DataNotFoundError(path, "no campaign ended here", hint="run it: rollwright roll FILE") from error
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CorruptFileError(
-            path,
-            f"it is not a campaign's summary: {error}",
-            hint="give the campaign's command again: it writes it anew",
-        ) from error
-    if found != SUMMARY_FORMAT:
-        raise CorruptFileError(
-            path,
-            f"it has format {found!r}, and this version of rollwright reads format {SUMMARY_FORMAT}",
-            hint="read it with the version that wrote it, or give the campaign's command again: it writes it anew",
-        )
-    try:
-        return CampaignResult(
-            name=data["name"],
-            variants=tuple(_variant_from_json(name, part, path.parent) for name, part in data["variants"].items()),
-            files={name: path.parent / file for name, file in data["files"].items()},
-            notes=tuple(data["notes"]),
-            health=findings_from_json(data["health"]),
-            conventions=Conventions.from_json(data["conventions"]),
-        )
-    except (DataError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptFileError(
-            path, f"a part of it is missing or of another form: {error}", hint="give the campaign's command again"
-        ) from error
-
-
-def _variant_from_json(name: str, part: Mapping[str, Any], folder: Path) -> VariantResult:
-    return VariantResult(
-        variant=name,
-        windows=int(part["windows"]),
-        days=int(part["days"]),
-        rows=int(part["rows"]),
-        metrics=metrics_from_json(part["metrics"]),
-        files={name: folder / file for name, file in part["files"].items()},
-    )
-
-
-def name_universe(config: CampaignConfig) -> str | None:
-    """Return the name of the universe that the task's handler studies; None when it lists instruments or has none."""
-    handler = config.task.dataset.kwargs.get("handler")
-    kwargs = handler.get("kwargs", {}) if isinstance(handler, Mapping) else {}
-    instruments = kwargs.get("instruments")
-    return instruments if isinstance(instruments, str) else None
 
 
 def check_results(config: CampaignConfig, source: DataSource) -> None:
@@ -288,14 +114,13 @@ def make_results(
         plan,
         recorders,
         source=source,
-        universe=name_universe(config),
         max_missing_share=config.collect.max_missing_share,
     )
     judged = [
         _judge_variant(prediction, recorders, plan=plan, config=config, source=source, region=region, folder=folder)
         for prediction in predictions
     ]
-    universe = name_universe(config)
+    universe = plan.universe
     names = sorted({name for part in predictions for name in part.pred.index.get_level_values("instrument").unique()})
     conventions = _make_conventions(plan, config.backtest, judged[0].costs, source)
     result = CampaignResult(
@@ -319,8 +144,7 @@ def make_results(
             (outcome.files["labels"], prediction.label),
         ):
             write_atomically(path, partial(codecs.for_object(frame).write, frame))
-    summary = json.dumps(result.to_json(beside=folder), indent=1, ensure_ascii=False)
-    write_text(result.files["summary"], summary + "\n")
+    write_summary(result, result.files["summary"])
     page = CampaignReport(
         name=config.report.title or plan.name,
         variants=[one.report for one in judged],
@@ -362,13 +186,14 @@ def _judge_variant(
 ) -> _Judged:
     """Return the results of one variant, its part of the report and its findings; nothing is written."""
     pred, label = prediction.pred, prediction.label
+    span = plan.find_member(prediction.variant).label_span
     ic, ric = calc_ic(pred, label)
-    metrics = summarise(ic, ric, label_span=plan.label_span).metrics()
+    metrics = summarise(ic, ric, label_span=span).metrics()
     rows = _make_window_rows(prediction, recorders, source.calendar(), ic, ric)
     topk = None if config.backtest is None else config.backtest.topk
     findings = [
         *examine_models(row.best_iteration for row in rows),
-        *examine_scores(pred, label, ic, topk=topk, label_span=plan.label_span),
+        *examine_scores(pred, label, ic, topk=topk, label_span=span),
     ]
     account = costs = None
     if config.backtest is not None:

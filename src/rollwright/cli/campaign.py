@@ -14,8 +14,8 @@ from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text,
 from rollwright.core.text import count_noun
 
 if TYPE_CHECKING:
-    from rollwright.campaign.results import CampaignResult
     from rollwright.campaign.run import TrainingCounts
+    from rollwright.campaign.summary import CampaignResult
     from rollwright.config.settings import Settings
 
 __all__ = ["Jobs", "default_jobs", "demo", "resume", "roll", "run_once"]

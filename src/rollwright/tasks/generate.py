@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, Final
 
 from rollwright.calendar.adjuster import TimeAdjuster
 from rollwright.calendar.segment import Segment
@@ -14,7 +15,15 @@ from rollwright.config.context import current_settings
 from rollwright.errors import ConfigError
 from rollwright.tasks.definition import SegmentTuple, Task, dataset_kwargs, segments_of, set_dataset_kwarg, set_segments
 
-__all__ = ["MultiHorizonGen", "MultiHorizonGenBase", "TaskGen", "task_generator", "trunc_segments"]
+__all__ = [
+    "MultiHorizonGen",
+    "MultiHorizonGenBase",
+    "TaskGen",
+    "find_horizon",
+    "task_generator",
+    "trunc_segments",
+    "write_horizon_label",
+]
 
 
 class TaskGen(ABC):
@@ -82,6 +91,23 @@ def trunc_segments(ta: TimeAdjuster, segments: dict[str, Any], days: int, test_k
             segments[key] = ta.truncate(segment, test_start, days)
 
 
+def write_horizon_label(horizon: int, *, label_leak_n: int = 2) -> str:
+    """Return the label of a position taken at the close of session ``label_leak_n - 1`` and held `horizon` sessions."""
+    entry = label_leak_n - 1
+    bought = f"Ref($close, -{entry})" if entry else "$close"
+    return f"Ref($close, -{entry + horizon})/{bought} - 1"
+
+
+def find_horizon(label: object) -> int | None:
+    """Return the horizon of a handler's label that `write_horizon_label` wrote; None for any other."""
+    text = label[0] if isinstance(label, list | tuple) and len(label) == 1 else label
+    found = _HORIZON_LABEL.fullmatch(text) if isinstance(text, str) else None
+    return None if found is None else int(found.group(1)) - 1
+
+
+_HORIZON_LABEL: Final = re.compile(r"Ref\(\$close, -([2-9]|[1-9][0-9]{1,3})\)/Ref\(\$close, -1\) - 1")
+
+
 class MultiHorizonGenBase(TaskGen):
     """One task per prediction horizon, each cut clear of its own test segment.
 
@@ -129,9 +155,7 @@ class MultiHorizonGenBase(TaskGen):
 
     def label(self, hr: int) -> str:
         """Return the label's expression for horizon `hr`."""
-        entry = self.label_leak_n - 1
-        bought = f"Ref($close, -{entry})" if entry else "$close"
-        return f"Ref($close, -{entry + hr})/{bought} - 1"
+        return write_horizon_label(hr, label_leak_n=self.label_leak_n)
 
     def set_horizon(self, task: Task, hr: int) -> None:
         """Write the label of horizon `hr` into the handler of `task`.

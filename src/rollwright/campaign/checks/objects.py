@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeGuard, runtime_checkable
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,7 +21,7 @@ from rollwright.config.construct import SAVED, Trust, get_class, translate_modul
 from rollwright.config.slots import find_default_module, find_slot
 from rollwright.errors import ConstructError, MissingExtraError, UntrustedModuleError, nearest
 
-__all__ = ["KnowsParameters", "ObjectCheck", "check_task"]
+__all__ = ["KnowsParameters", "ObjectCheck", "check_object", "check_task"]
 
 
 OBJECT_KEYS: Final = ("class", "func", "module_path", "kwargs")
@@ -55,18 +56,31 @@ class ObjectCheck:
 
     Attributes
     ----------
-    document : YamlDocument
+    document : YamlDocument or None
+        None where what is checked stands in no file.
     trust : Trust or None
         Modules and the folder that may be named; None leaves that check to whoever builds the object.
+    above : tuple
+        The section of the file beneath which the objects stand.
     """
 
-    document: YamlDocument
+    document: YamlDocument | None
     trust: Trust | None = None
+    above: KeyPath = ("task",)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that paths of files count from."""
+        if self.document is not None:
+            return self.document.path.resolve().parent
+        return self.trust.folder if self.trust is not None and self.trust.folder is not None else Path()
 
     def describe(self, keys: KeyPath, said: str, *, key: bool = False) -> str:
         """Return the problem with file, line and column of the value, or of its key when `key` is set."""
+        if self.document is None:
+            return f"`{'.'.join(str(part) for part in keys)}`: {said}"
         where = self.document.locate_key if key else self.document.locate
-        return f"{where(('task', *keys))}: {said}"
+        return f"{where((*self.above, *keys))}: {said}"
 
 
 def check_task(task: Mapping[str, Any], check: ObjectCheck) -> list[str]:
@@ -74,16 +88,17 @@ def check_task(task: Mapping[str, Any], check: ObjectCheck) -> list[str]:
     problems: list[str] = []
     for role in ("model", "dataset", "reweighter"):
         if task.get(role) is not None:
-            problems += _check_object(task[role], (role,), role, check)
+            problems += check_object(task[role], (role,), role, check)
     records = task.get("record")
     for position, record in enumerate(records if isinstance(records, list) else []):
-        problems += _check_object(record, ("record", position), "record", check)
+        problems += check_object(record, ("record", position), "record", check)
     if isinstance(records, Mapping | str):
-        problems += _check_object(records, ("record",), "record", check)
+        problems += check_object(records, ("record",), "record", check)
     return problems
 
 
-def _check_object(config: Any, keys: KeyPath, role: str, check: ObjectCheck) -> list[str]:
+def check_object(config: Any, keys: KeyPath, role: str, check: ObjectCheck) -> list[str]:
+    """Return the problems of one object, which stands as `role`, and of the objects within its arguments."""
     saved = config.get("class") if isinstance(config, Mapping) else config
     if isinstance(saved, str) and saved.startswith(SAVED):
         return _check_saved(config, saved, keys, check)
@@ -116,7 +131,7 @@ def _check_saved(config: Any, name: str, keys: KeyPath, check: ObjectCheck) -> l
     """Check an object saved in a file; its signature is checked when it is opened."""
     if isinstance(config, Mapping) and (config.get("module_path") or config.get("kwargs")):
         return [check.describe(keys, f"`{name}` is a saved object, which takes neither module_path nor kwargs")]
-    path = check.document.path.resolve().parent / name.removeprefix(SAVED)
+    path = check.folder / name.removeprefix(SAVED)
     return [] if path.is_file() else [check.describe(keys, f"`{name}`: there is no file {path}")]
 
 
@@ -126,9 +141,9 @@ def _check_nested(kwargs: Mapping[str, Any], keys: KeyPath, check: ObjectCheck) 
     for key, value in kwargs.items():
         if find_default_module(key) and isinstance(value, list):
             for position, item in enumerate(value):
-                problems += _check_object(item, (*keys, key, position), key, check)
+                problems += check_object(item, (*keys, key, position), key, check)
         elif find_default_module(key) or (isinstance(value, Mapping) and "class" in value and "module_path" in value):
-            problems += _check_object(value, (*keys, key), key, check)
+            problems += check_object(value, (*keys, key), key, check)
     return problems
 
 

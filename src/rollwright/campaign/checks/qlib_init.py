@@ -35,6 +35,8 @@ def check_qlib_init(values: object, document: YamlDocument) -> list[str]:
                 problems.append(f"{document.locate_key(('qlib_init', name))}: unknown key `qlib_init.{name}`; {meant}")
                 continue
             said = f"{error.message}; {error.hint}" if error.hint else error.message
+        if name.replace("__", ".").startswith("trust."):
+            said = "which modules are trusted is decided in rollwright.toml, not in a file that names their classes"
         if said:
             problems.append(f"{document.locate(('qlib_init', name))}: `qlib_init.{name}`: {said}")
     return problems

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -28,7 +28,7 @@ from rollwright.campaign.yaml.template import Rendered, render
 from rollwright.core.bounded_read import read_whole
 from rollwright.errors import ConfigError
 
-__all__ = ["BASE_KEY", "KeyPath", "YamlDocument", "combine_problems", "read_document"]
+__all__ = ["BASE_KEY", "KeyPath", "YamlDocument", "combine_problems", "find_origin", "read_document"]
 
 MAX_BYTES: Final = 1 << 16
 MAX_TOLD: Final = 50
@@ -54,6 +54,8 @@ class YamlDocument:
     data : dict
         Plain dictionaries, lists, dates, numbers and texts, bases and overrides in place.
     root : MapNode
+    origins : mapping of tuple to tuple
+        Where values stand that another part of the file puts into a place; see `with_value`.
     """
 
     path: Path
@@ -61,6 +63,19 @@ class YamlDocument:
     rendered: str
     data: dict[str, Any]
     root: MapNode
+    origins: Mapping[KeyPath, KeyPath] = field(default_factory=dict)
+
+    def with_value(self, key: str, value: Any, origins: Mapping[KeyPath, KeyPath]) -> YamlDocument:
+        """Return the same document with another value under a key of its top.
+
+        Parameters
+        ----------
+        key : str
+        value
+        origins : mapping of tuple to tuple
+            For each part of the value that another place of the file says, that place.
+        """
+        return replace(self, data={**self.data, key: value}, origins=origins)
 
     def locate(self, keys: KeyPath) -> str:
         """Return ``file:line:column`` of the value at `keys`, or of its nearest parent that exists.
@@ -68,7 +83,7 @@ class YamlDocument:
         It is the file that the value was written in: this one, one of its bases, or an override.
         """
         node: Node = self.root
-        for key in keys:
+        for key in find_origin(self.origins, keys):
             entry = _find_child(node, key)
             if entry is None:
                 break
@@ -77,6 +92,7 @@ class YamlDocument:
 
     def locate_key(self, keys: KeyPath) -> str:
         """Return ``file:line:column`` of the key that ends `keys`."""
+        keys = find_origin(self.origins, keys)
         node: Node = self.root
         for key in keys[:-1]:
             entry = _find_child(node, key)
@@ -89,6 +105,14 @@ class YamlDocument:
     def list_anchored(self) -> set[str]:
         """Return the top-level keys that define an anchor for use elsewhere in their file."""
         return {entry.key for entry in self.root.entries.values() if entry.anchored}
+
+
+def find_origin(origins: Mapping[KeyPath, KeyPath], keys: KeyPath) -> KeyPath:
+    """Return where the value at `keys` is written, if it lies at or beneath a key of `origins`; else `keys`."""
+    for length in range(len(keys), 0, -1):
+        if keys[:length] in origins:
+            return (*origins[keys[:length]], *keys[length:])
+    return keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

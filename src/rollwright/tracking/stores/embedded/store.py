@@ -32,9 +32,8 @@ _logger: Final = logging.getLogger("rollwright.tracking")
 class EmbeddedStore:
     """A `TrackingStore` over one SQLite file with MLflow's tables.
 
-    MLflow itself is imported only to make the file, in a process of its own; for filters beyond what every adapter
-    knows; for deletions where traces were assessed; and for tables of a version that is unknown here, which is said
-    once.
+    MLflow itself is imported only for filters beyond what every adapter knows; for deletions where traces were
+    assessed; and for tables of a version that is unknown here, which is said once.
 
     Parameters
     ----------

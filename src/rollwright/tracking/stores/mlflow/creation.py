@@ -1,22 +1,27 @@
-"""Making MLflow's embedded database beside other work: MLflow takes seconds to import, and makes it once for a project.
+"""Making MLflow's embedded database, whole or absent at every kill, as `database` says.
 
-It is made in a process of its own, so that nobody else has to import MLflow, and as `database` says: whole or absent
-at every kill.
+Where the tables that the installed MLflow makes are known (`tables`), they are written here. Else MLflow makes them,
+which takes seconds, beside other work and in a process of its own, so that nobody else has to import MLflow.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from rollwright.core.locks import file_lock
 from rollwright.core.sqlite_urls import sqlite_url
 from rollwright.errors import RecordError, TrackingUnavailableError
+from rollwright.tracking.stores.mlflow.database import ensure_database, explain_failure, lock_path
 from rollwright.tracking.stores.mlflow.store import MlflowStore
+from rollwright.tracking.stores.mlflow.tables import find_installed_revision, list_revisions, make_known_tables
 
 __all__ = ["begin_database", "main", "make_database"]
 
@@ -32,8 +37,11 @@ _mutex: Final = threading.Lock()
 def begin_database(path: Path, *, artifacts: Path) -> None:
     """Start to make the database `path` unless something has that name; `make_database` waits for it.
 
-    Nothing is started where this process has imported MLflow already: it makes the database when it is needed.
+    Nothing is started where its tables are known, nor where this process has imported MLflow already: it makes the
+    database when it is needed.
     """
+    if _find_known() is not None:
+        return
     with _mutex:
         key = (os.getpid(), path)
         if not path.exists() and key not in _begun and _HERE not in sys.modules:
@@ -48,6 +56,10 @@ def make_database(path: Path, *, artifacts: Path) -> None:
     TrackingUnavailableError
         When it cannot be made.
     """
+    revision = _find_known()
+    if revision is not None:
+        _make_known(path, artifacts, revision)
+        return
     if _HERE in sys.modules:
         _make(path, artifacts)
         return
@@ -75,6 +87,25 @@ def main() -> None:
     except RecordError as error:
         told = {"ok": False, "message": error.message, "hint": error.hint}
     sys.stdout.write(json.dumps(told))
+
+
+def _find_known() -> str | None:
+    """Return the version of the tables that the installed MLflow makes, if they are known here."""
+    revision = find_installed_revision()
+    return revision if revision in list_revisions() else None
+
+
+def _make_known(path: Path, artifacts: Path, revision: str) -> None:
+    try:
+        with file_lock(lock_path(path)):
+            fill = partial(make_known_tables, revision=revision, artifacts=artifacts)
+            ensure_database(path, head=lambda: revision, fill=fill)
+    except sqlite3.DatabaseError as error:
+        raise TrackingUnavailableError(
+            f"the tracking store {path} cannot be made: {error}", hint=explain_failure(error)
+        ) from error
+    except OSError as error:
+        raise TrackingUnavailableError(f"the tracking store {path} cannot be made: {error}") from error
 
 
 def _make(path: Path, artifacts: Path) -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "explain_failure",
     "head_version",
     "location_of",
+    "lock_path",
     "make_tables",
     "name_deleted",
     "wait_longer",
@@ -143,6 +144,11 @@ def explain_failure(said: object) -> str:
     if "not a database" in text or "malformed" in text:
         return "restore it from a copy, or name another one in tracking.uri"
     return "is it reachable, and is tracking.uri the right one? see `rollwright config show`"
+
+
+def lock_path(path: Path) -> Path:
+    """Return the file whose lock holds back other processes on the database `path`."""
+    return path.with_name(f"{path.name}.lock")
 
 
 def location_of(folder: Path) -> str:

@@ -43,6 +43,7 @@ from rollwright.tracking.stores.mlflow.database import (
     explain_failure,
     head_version,
     location_of,
+    lock_path,
     make_tables,
     name_deleted,
     wait_longer,
@@ -329,7 +330,7 @@ class MlflowStore:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold back other processes on an embedded database, and other threads everywhere."""
-        lock = nullcontext() if self._path is None else file_lock(self._path.with_name(f"{self._path.name}.lock"))
+        lock = nullcontext() if self._path is None else file_lock(lock_path(self._path))
         with self._mutex, lock:
             yield
 

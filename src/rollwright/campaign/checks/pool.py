@@ -1,0 +1,46 @@
+"""Checks of ``pool``: where the tasks of one campaign stand, and on which terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rollwright.campaign.yaml.document import YamlDocument
+from rollwright.config.context import translate
+from rollwright.config.settings import Settings
+from rollwright.core.sqlite_urls import sqlite_path
+from rollwright.errors import ConfigError
+
+__all__ = ["check_pool", "check_pool_location"]
+
+
+def check_pool(pool: object, qlib_init: object, document: YamlDocument) -> list[str]:
+    """Return a problem where ``pool`` and ``qlib_init`` say the same thing, so that nobody has to know which wins."""
+    if not isinstance(pool, Mapping) or not isinstance(qlib_init, Mapping):
+        return []
+    problems = []
+    for name, value in qlib_init.items():
+        try:
+            settings = translate({name: value})
+        except ConfigError:
+            continue  # told by the check of `qlib_init`
+        problems += [
+            f"{document.locate_key(('qlib_init', name))}: `qlib_init.{name}` and `{setting}` are both given; keep one"
+            for setting in settings
+            if setting.startswith("pool.") and pool.get(setting.removeprefix("pool.")) is not None
+        ]
+    return problems
+
+
+def check_pool_location(url: str | None, settings: Settings, document: YamlDocument) -> None:
+    """Refuse the file of a pool that lies outside the project: a campaign's file may come from elsewhere.
+
+    Raises
+    ------
+    ConfigError
+    """
+    path = None if url is None else sqlite_path(url)
+    if path is not None and not settings.resolve(path).is_relative_to(settings.root.resolve()):
+        raise ConfigError(
+            f"{document.locate(('pool', 'url'))}: `pool.url` is a file outside the project {settings.root}",
+            hint="keep it within, or set it where you decide it: `pool.url` in rollwright.toml or ROLLWRIGHT_POOL__URL",
+        )
