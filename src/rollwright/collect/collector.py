@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from rollwright.errors import CoverageError, ExperimentNotFoundError, RollwrightError
+from rollwright.analysis.panel import take_column
+from rollwright.collect.coverage import check_window, describe_key
+from rollwright.errors import (
+    ArtifactNotFoundError,
+    CoverageError,
+    ExperimentNotFoundError,
+    RecordError,
+    RollwrightError,
+)
 from rollwright.signing.serializable import Serializable
 from rollwright.tracking.experiment import Experiment
 from rollwright.tracking.r import R
@@ -93,6 +101,37 @@ class MergeCollector(Collector):
         return merged
 
 
+def _refuse(problems: list[str], unlike: list[str]) -> None:
+    """Raise what was found: artifacts that cannot be read, and coverage that is not what it was to be."""
+    if problems:
+        raise CoverageError(f"{len(problems)} artifact(s) cannot be collected", problems=[*problems, *unlike])
+    if unlike:
+        raise CoverageError(
+            "what is collected is not what was to be",
+            problems=unlike,
+            hint="`allow_missing` declares keys that may be missing; rows that a window lacks are declared nowhere",
+        )
+
+
+class _Artifacts:
+    """The artifacts of one recorder, each read once."""
+
+    def __init__(self, recorder: Recorder, *, only_exist: bool) -> None:
+        self._recorder = recorder
+        self._saved = set(recorder.list_artifacts()) if only_exist else None
+        self._objects: dict[str, Any] = {}
+
+    def has(self, path: str) -> bool:
+        """Tell whether it is to be collected: also one that is not there, unless only what exists is asked for."""
+        return self._saved is None or path in self._saved
+
+    def load(self, path: str) -> Any:
+        """Return the object."""
+        if path not in self._objects:
+            self._objects[path] = self._recorder.load_object(path)
+        return self._objects[path]
+
+
 def _by_id(recorder: Recorder) -> Any:
     return recorder.id
 
@@ -117,6 +156,14 @@ class RecorderCollector(Collector):
         Passed to `Experiment.list_recorders`.
     status : iterable of str, optional
         Only recorders in these states; FINISHED if not given.
+    promise : str, optional
+        What each recorder announced before it predicted: an artifact whose index are the rows of ``pred.pkl``. A
+        collected prediction that has other rows, or a score that is no number, fails the collection. A recorder
+        without it promised nothing. None compares nothing.
+    expect : collection, optional
+        The keys that have to be there, and no others.
+    allow_missing : collection
+        Those of `expect` that may be missing.
 
     Guarantees: recorders come in the order of their keys where the keys can be ordered, so that nothing depends on
     when they ran. An artifact that cannot be read fails the collection and names its recorder (defect C1); with
@@ -124,6 +171,7 @@ class RecorderCollector(Collector):
     """
 
     ART_KEY_RAW: ClassVar[str] = "__raw"
+    PREDICTION: ClassVar[str] = "pred.pkl"
 
     def __init__(
         self,
@@ -135,8 +183,15 @@ class RecorderCollector(Collector):
         artifacts_key: str | Sequence[str] | None = None,
         list_kwargs: Mapping[str, Any] | None = None,
         status: Iterable[str] | None = None,
+        *,
+        promise: str | None = "expected_index.pkl",
+        expect: Collection[Any] | None = None,
+        allow_missing: Collection[Any] = (),
     ) -> None:
         super().__init__(process_list)
+        self.promise = promise
+        self.expect = None if expect is None else list(expect)
+        self.allow_missing = list(allow_missing)
         self.experiment = experiment
         self.rec_key_func = rec_key_func or _by_id
         self.rec_filter_func = rec_filter_func
@@ -158,33 +213,66 @@ class RecorderCollector(Collector):
         Raises
         ------
         CoverageError
-            When an artifact is missing or unreadable; it names every recorder concerned.
+            When an artifact is missing or unreadable, a prediction is not what was promised, or a key that is expected
+            is not there, or one that is not is; it names each.
         """
         wanted = artifacts_key if artifacts_key is not None else self.artifacts_key
         names = list(self.artifacts_path) if wanted is None else [wanted] if isinstance(wanted, str) else list(wanted)
         collected: dict[str, dict[Any, Any]] = {}
         problems: list[str] = []
-        for key, recorder in self._select_recorders(rec_filter_func or self.rec_filter_func):
-            saved = set(recorder.list_artifacts()) if only_exist else None
+        selected = self._select_recorders(rec_filter_func or self.rec_filter_func)
+        unlike = self._find_unexpected([key for key, _ in selected])
+        for key, recorder in selected:
+            artifacts = _Artifacts(recorder, only_exist=only_exist)
             for name in names:
                 if name == self.ART_KEY_RAW:
                     collected.setdefault(name, {})[key] = recorder
                     continue
                 path = self.artifacts_path[name]
-                if saved is not None and path not in saved:
-                    continue
                 try:
-                    collected.setdefault(name, {})[key] = recorder.load_object(path)
+                    if artifacts.has(path):
+                        collected.setdefault(name, {})[key] = artifacts.load(path)
+                        unlike += self._find_broken(describe_key(key), path, artifacts)
                 except RollwrightError as error:
                     if error.is_away:
                         raise
-                    name_of = " ".join(map(str, key)) if isinstance(key, tuple) else key
-                    problems.append(f"{name_of}: {path} of recorder {recorder.id}: {error.message}")
-        if problems:
-            raise CoverageError(f"{len(problems)} artifact(s) cannot be collected", problems=problems)
+                    problems.append(f"{describe_key(key)}: {path} of recorder {recorder.id}: {error.message}")
+        _refuse(problems, unlike)
         if not collected:
             _logger.warning("collect.empty experiment=%r reason=no_recorder hint=None", self.get_exp_name())
         return {name: collected[name] for name in names if name in collected}
+
+    def _find_broken(self, name: str, path: str, artifacts: _Artifacts) -> list[str]:
+        """Return where the artifact at `path` is a prediction that is not what its recorder promised."""
+        if self.promise is None or path != self.PREDICTION:
+            return []
+        try:
+            expected = artifacts.load(self.promise)
+        except ArtifactNotFoundError:
+            return []
+        predicted = artifacts.load(path)
+        return check_window(name, predicted.index, expected.index, take_column(predicted, what="prediction").to_numpy())
+
+    def _find_unexpected(self, keys: Sequence[Any]) -> list[str]:
+        if self.expect is None:
+            return []
+        missing = [key for key in self.expect if key not in keys and key not in self.allow_missing]
+        strange = [key for key in keys if key not in self.expect]
+        return [
+            *(f"{describe_key(key)}: there is no finished recorder{self._tell_state(key)}" for key in missing),
+            *(f"{describe_key(key)}: there is a recorder, which was not expected" for key in strange),
+        ]
+
+    def _tell_state(self, key: Any) -> str:
+        """Return in which state a recorder of that key is that does not count, if there is one."""
+        for recorder in reversed(self._list_recorders()):
+            try:
+                if recorder.status not in self.status and self.rec_key_func(recorder) == key:
+                    return f": recorder {recorder.id} is {recorder.status}"
+            except RecordError as error:  # of what never came to its task nothing has to be told
+                if error.is_away:
+                    raise
+        return ""
 
     def _select_recorders(self, keep: Callable[[Recorder], bool] | None) -> list[tuple[Any, Recorder]]:
         keyed: dict[Any, Recorder] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +20,15 @@ from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.errors import CoverageError
 from rollwright.market.source import DataSource
 
-__all__ = ["CAUSES", "UniverseCoverage", "check_tiling", "check_window", "describe_rows", "universe_coverage"]
+__all__ = [
+    "CAUSES",
+    "UniverseCoverage",
+    "check_tiling",
+    "check_window",
+    "describe_key",
+    "describe_rows",
+    "universe_coverage",
+]
 
 CAUSES: Final = ("no series", "suspended", "dropped")
 """Why a member has no prediction: no row in its series, no close on that day, or a processor dropped it."""
@@ -41,14 +50,15 @@ def check_window(name: str, predicted: pd.Index, expected: pd.Index, scores: np.
     doubled = predicted[predicted.duplicated()]
     if len(doubled):
         problems.append(f"{name}: {len(doubled)} rows are predicted twice, {describe_rows(doubled)}")
-    missing = expected.difference(predicted)
-    if len(missing):
-        problems.append(
-            f"{name}: {len(missing)} of {len(expected)} promised rows are missing, {describe_rows(missing)}"
-        )
-    strange = predicted.difference(expected)
-    if len(strange):
-        problems.append(f"{name}: {len(strange)} rows were never promised, {describe_rows(strange)}")
+    if not predicted.equals(expected):  # equal is usual, and told much faster than what differs
+        missing = expected.difference(predicted)
+        if len(missing):
+            problems.append(
+                f"{name}: {len(missing)} of {len(expected)} promised rows are missing, {describe_rows(missing)}"
+            )
+        strange = predicted.difference(expected)
+        if len(strange):
+            problems.append(f"{name}: {len(strange)} rows were never promised, {describe_rows(strange)}")
     wrong = int((~np.isfinite(scores)).sum())
     if wrong:
         problems.append(f"{name}: {wrong} scores are not numbers, {describe_rows(predicted[~np.isfinite(scores)])}")
@@ -62,6 +72,14 @@ def describe_rows(index: pd.Index) -> str:
     span = f"{first:%Y-%m-%d}" if first == last else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
     shown = ", ".join(f"{row[1]}" for row in index[:3])
     return f"{span} ({shown}{', …' if len(index) > 3 else ''})"
+
+
+def describe_key(key: Any) -> str:
+    """Return the key of a member or a window as errors show it; a pair of dates is shown as a range."""
+    if type(key) is not tuple:  # a named tuple says how it is shown
+        return f"{key:%Y-%m-%d}" if isinstance(key, date) else str(key)
+    is_range = len(key) == 2 and all(isinstance(end, date) for end in key)
+    return "..".join(map(describe_key, key)) if is_range else " ".join(map(describe_key, key))
 
 
 def check_tiling(segments: Sequence[tuple[Session, Session]], calendar: TradingCalendar) -> list[str]:
@@ -102,7 +120,14 @@ class UniverseCoverage:
 
 
 def universe_coverage(
-    predicted: pd.Index, source: DataSource, universe: str, *, start: Session, end: Session, max_missing_share: float
+    predicted: pd.Index,
+    source: DataSource,
+    universe: str,
+    *,
+    start: Session,
+    end: Session,
+    max_missing_share: float,
+    allow_gaps: Sequence[tuple[Session, Session]] = (),
 ) -> UniverseCoverage:
     """Compare the predicted rows with the universe, session by session.
 
@@ -115,6 +140,8 @@ def universe_coverage(
         The closed range of sessions that was to be predicted.
     max_missing_share : float
         A session on which more of the members than this are missing fails.
+    allow_gaps : sequence of (Session, Session)
+        Closed ranges of sessions that are declared to be missing, and do not count.
 
     Raises
     ------
@@ -126,6 +153,10 @@ def universe_coverage(
     members = source.members(universe)
     codes = sorted(members)
     belongs = _membership(members, codes, calendar, positions)
+    is_due = np.ones(len(positions), dtype=np.bool_)
+    for gap in allow_gaps:
+        is_due[[place - positions.start for place in calendar.positions(*gap) if place in positions]] = False
+    belongs &= is_due[:, None]
     has_row = np.zeros_like(belongs)
     place = {code: column for column, code in enumerate(codes)}
     rows = calendar.to_index()[positions.start : positions.stop].get_indexer(predicted.get_level_values("datetime"))
@@ -140,7 +171,7 @@ def universe_coverage(
         f"{calendar[positions[day]]:%Y-%m-%d}: {share[day]:.0%} of {counted[day]} members missing ("
         + ", ".join(f"{int(causes[name][day])} {name}" for name in CAUSES if causes[name][day])
         + ")"
-        for day in np.flatnonzero((share > max_missing_share) | ~has_row.any(axis=1))
+        for day in np.flatnonzero((share > max_missing_share) | (is_due & ~has_row.any(axis=1)))
     ]
     if problems:
         raise CoverageError(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -12,18 +12,24 @@ from numpy.typing import NDArray
 
 from rollwright.analysis.panel import DayPanel, Frame, average_by_day, find_varied_days, rank_by_day
 from rollwright.analysis.signal import correlate_by_day
+from rollwright.calendar.trading import SessionLike, TradingCalendar
+from rollwright.collect.coverage import describe_key, describe_rows
 from rollwright.collect.score_table import Missing, ScoreTable
-from rollwright.errors import ConfigError, CoverageError
+from rollwright.errors import ConfigError, CoverageError, DataNotFoundError
+from rollwright.market.current import current_market
 
 __all__ = [
     "AverageEnsemble",
     "Ensemble",
     "ICWeightedEnsemble",
+    "Overlap",
     "RankEnsemble",
     "RollingEnsemble",
     "SingleKeyEnsemble",
     "flatten_keys",
 ]
+
+Overlap: TypeAlias = Literal["last", "same", "error"]
 
 
 class Ensemble(ABC):
@@ -59,12 +65,27 @@ class RollingEnsemble(Ensemble):
 
     Parameters
     ----------
-    overlap : {"last", "error"}
-        With ``"error"`` a row scored twice fails instead.
+    overlap : {"last", "same", "error"}
+        With ``"same"`` rows that two windows score differently fail instead, with ``"error"`` all that two score.
+    allow_gaps : bool or sequence of (date, date)
+        False: sessions between two windows that neither predicts fail; with ranges, those outside of them.
+    calendar : TradingCalendar, optional
+        What the sessions are, for gaps. If not given, those of the current market; windows of days that it does not
+        have, or without a market, are not looked at for gaps.
     """
 
-    def __init__(self, *, overlap: str = "last") -> None:
+    def __init__(
+        self,
+        *,
+        overlap: Overlap = "last",
+        allow_gaps: bool | Sequence[tuple[SessionLike, SessionLike]] = True,
+        calendar: TradingCalendar | None = None,
+    ) -> None:
+        if overlap not in ("last", "same", "error"):
+            raise ConfigError(f"overlap is last, same or error, not {overlap!r}")
         self.overlap = overlap
+        self.allow_gaps = allow_gaps if isinstance(allow_gaps, bool) else list(allow_gaps)
+        self.calendar = calendar
 
     def __call__(self, ensemble_dict: Mapping[Any, Frame]) -> Frame:
         """Return the joined prediction, sorted by (datetime, instrument).
@@ -72,22 +93,74 @@ class RollingEnsemble(Ensemble):
         Raises
         ------
         CoverageError
-            When nothing was given, a window is empty, or rows overlap and `overlap` is ``"error"``.
+            When nothing was given, a window is empty, rows overlap or sessions are left out that are not declared. It
+            names windows and dates.
         """
         if not ensemble_dict:
             raise CoverageError("there is no window to join")
-        empty = [str(key) for key, frame in ensemble_dict.items() if len(frame) == 0]
+        empty = [describe_key(key) for key, frame in ensemble_dict.items() if len(frame) == 0]
         if empty:
             raise CoverageError(f"{len(empty)} window(s) have no prediction", problems=empty)
         ordered = sorted(ensemble_dict.items(), key=lambda item: (_find_first_day(item[1]), str(item[0])))
+        if self.allow_gaps is not True:
+            self._check_gaps(ordered)
         joined = pd.concat([frame for _, frame in ordered])
-        doubled = joined.index.duplicated(keep=False)
-        if doubled.any():
-            if self.overlap == "error":
-                rows = [str(row) for row in joined.index[doubled].unique()[:5]]
-                raise CoverageError(f"{int(doubled.sum())} rows are scored by more than one window", problems=rows)
+        if not joined.index.is_unique:
+            self._check_overlap(ordered, joined)
             joined = joined.groupby(level=list(range(joined.index.nlevels)), sort=False).last()  # skips NaN
-        return joined.sort_index()
+        return joined if joined.index.is_monotonic_increasing else joined.sort_index()
+
+    def _check_overlap(self, ordered: Sequence[tuple[Any, Frame]], joined: Frame) -> None:
+        if self.overlap == "last":
+            return
+        rows = joined[joined.index.duplicated(keep=False)]
+        what = "scored by more than one window"
+        if self.overlap == "same":
+            values = rows.to_frame() if isinstance(rows, pd.Series) else rows
+            grouped = values.groupby(level=list(range(values.index.nlevels)))
+            differs = (grouped.max() != grouped.min()) & grouped.count().gt(0)
+            rows = values[values.index.isin(differs.index[differs.any(axis=1)])]
+            what = "scored differently by two windows"
+        if not len(rows):
+            return
+        found = rows.index.unique().sort_values()
+        inside = ((key, frame.index[frame.index.isin(found)]) for key, frame in ordered)
+        problems = [
+            f"{describe_key(key)}: {len(part)} rows, {describe_rows(part)}" for key, part in inside if len(part)
+        ]
+        raise CoverageError(
+            f"{len(found)} rows are {what}",
+            problems=problems,
+            hint='`RollingEnsemble(overlap="last")` declares that the later window wins',
+        )
+
+    def _check_gaps(self, ordered: Sequence[tuple[Any, Frame]]) -> None:
+        """Refuse sessions between two windows that neither has."""
+        ends = [(key, *_find_ends(frame)) for key, frame in ordered]
+        calendar = self.calendar if self.calendar is not None else _find_calendar()
+        if calendar is None:
+            return
+        known = calendar.to_index()
+        if self.calendar is None and not all(day in known for _, *pair in ends for day in pair):
+            return
+        declared = [calendar.positions(*pair) for pair in self.allow_gaps] if isinstance(self.allow_gaps, list) else []
+        problems: list[str] = []
+        former, last = ends[0][0], ends[0][2]
+        for key, start, end in ends[1:]:
+            between = range(calendar.at_or_before(last) + 1, calendar.at_or_after(start))
+            lost = [place for place in between if not any(place in allowed for allowed in declared)]
+            if lost:
+                days = f"{known[lost[0]]:%Y-%m-%d} to {known[lost[-1]]:%Y-%m-%d}"
+                where = f"between {describe_key(former)} and {describe_key(key)}"
+                problems.append(f"no window predicts the {len(lost)} session(s) from {days}, {where}")
+            if end >= last:
+                former, last = key, end
+        if problems:
+            raise CoverageError(
+                f"{len(problems)} gap(s) between windows",
+                problems=problems,
+                hint="train what is missing, or declare the ranges with `allow_gaps=[(first, last)]`",
+            )
 
 
 class AverageEnsemble(Ensemble):
@@ -294,3 +367,15 @@ def flatten_keys(nested: Mapping[Any, Any], prefix: tuple[Any, ...] = ()) -> dic
 
 def _find_first_day(frame: Frame) -> Any:
     return frame.index.get_level_values("datetime").min()
+
+
+def _find_ends(frame: Frame) -> tuple[Any, Any]:
+    days = frame.index.get_level_values("datetime")
+    return days.min(), days.max()
+
+
+def _find_calendar() -> TradingCalendar | None:
+    try:
+        return current_market().calendar()
+    except DataNotFoundError:
+        return None

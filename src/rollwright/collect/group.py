@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from rollwright.collect.ensemble import RollingEnsemble
+from rollwright.calendar.trading import SessionLike, TradingCalendar
+from rollwright.collect.ensemble import Overlap, RollingEnsemble
 from rollwright.config.context import bind_context
 from rollwright.errors import ConfigError
 
@@ -97,10 +98,28 @@ def _thread_count(n_jobs: int) -> int:
 
 
 class RollingGroup(Group):
-    """Splits off the last element of each key, the window, and joins the windows with `RollingEnsemble`."""
+    """Splits off the last element of each key, the window, and joins the windows with `RollingEnsemble`.
 
-    def __init__(self, ens: Callable[[Mapping[Any, Any]], Any] | None = None) -> None:
-        super().__init__(ens=ens or RollingEnsemble())
+    Parameters
+    ----------
+    ens : callable, optional
+        Joins the windows. If not given, a `RollingEnsemble` that refuses what is not declared: rows that two windows
+        score differently, and sessions between two windows that neither predicts.
+    overlap, allow_gaps, calendar
+        As that `RollingEnsemble` takes them.
+    """
+
+    def __init__(
+        self,
+        ens: Callable[[Mapping[Any, Any]], Any] | None = None,
+        *,
+        overlap: Overlap = "same",
+        allow_gaps: bool | Sequence[tuple[SessionLike, SessionLike]] = False,
+        calendar: TradingCalendar | None = None,
+    ) -> None:
+        if ens is not None and (overlap, allow_gaps, calendar) != ("same", False, None):
+            raise ConfigError("overlap, allow_gaps and calendar are for the ensemble", hint="give them to it")
+        super().__init__(ens=ens or RollingEnsemble(overlap=overlap, allow_gaps=allow_gaps, calendar=calendar))
 
     def group(self, rolling_dict: Mapping[Any, Any]) -> dict[Any, Any]:
         """Return ``{key without its last element: {last element: object}}``; what is left of a key is a tuple.

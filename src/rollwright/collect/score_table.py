@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.analysis.panel import Frame, take_column
-from rollwright.collect.coverage import describe_rows
+from rollwright.collect.coverage import describe_key, describe_rows
 from rollwright.errors import ConfigError, CoverageError, DataError
 
 __all__ = ["Missing", "ScoreTable"]
@@ -91,7 +91,7 @@ class ScoreTable:
         if not predictions:
             raise CoverageError("there is no prediction to average")
         columns = {key: take_column(frame, what="prediction") for key, frame in predictions.items()}
-        empty = [_name(key) for key, column in columns.items() if len(column) == 0]
+        empty = [describe_key(key) for key, column in columns.items() if len(column) == 0]
         if empty:
             raise CoverageError(f"{len(empty)} member(s) have no prediction", problems=empty)
         places = _common_places(columns)
@@ -134,7 +134,7 @@ class ScoreTable:
         if not (infinite.any() or absent.any()):
             return
         problems = [
-            f"{_name(key)}: {int(line.sum())} scores are {fault}, {describe_rows(self.index[line])}"
+            f"{describe_key(key)}: {int(line.sum())} scores are {fault}, {describe_rows(self.index[line])}"
             for fault, lines in (("infinite", infinite), ("missing", absent))
             for key, line in zip(self.members, lines, strict=True)
             if line.any()
@@ -149,7 +149,7 @@ class ScoreTable:
 
 
 def _common_places(columns: Mapping[Any, pd.Series]) -> _Places:
-    indexes = [_check_index(column.index, f"prediction {_name(key)}") for key, column in columns.items()]
+    indexes = [_check_index(column.index, f"prediction {describe_key(key)}") for key, column in columns.items()]
     instrument = next(str(name) for name in indexes[0].names if name != _DAY)
     if any(instrument not in index.names for index in indexes):
         raise DataError(f"the predictions are indexed by {sorted({str(list(index.names)) for index in indexes})}")
@@ -175,7 +175,7 @@ def _sort(key: Any, column: pd.Series, places: _Places) -> tuple[NDArray[np.int6
     at = places.find(_check_index(column.index, "prediction"))
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     if (at < 0).any():
-        raise DataError(f"the prediction {_name(key)} has rows without a date or an instrument")
+        raise DataError(f"the prediction {describe_key(key)} has rows without a date or an instrument")
     step = np.diff(at)
     if (step <= 0).any():
         order = np.argsort(at, kind="stable")
@@ -183,7 +183,7 @@ def _sort(key: Any, column: pd.Series, places: _Places) -> tuple[NDArray[np.int6
         double = np.flatnonzero(np.diff(at) == 0)
         if len(double):
             rows = places.index(at[double])
-            raise CoverageError(f"{_name(key)}: {len(double)} rows are predicted twice, {describe_rows(rows)}")
+            raise CoverageError(f"{describe_key(key)}: {len(double)} rows are predicted twice, {describe_rows(rows)}")
     return at, values
 
 
@@ -202,7 +202,3 @@ def _compact(codes: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int
     """Return codes that are in order as 0, 1, 2 …, and what each of these stands for."""
     starts = np.diff(codes, prepend=-1) != 0
     return np.cumsum(starts, dtype=np.intp) - 1, codes[starts]
-
-
-def _name(key: Any) -> str:
-    return "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
