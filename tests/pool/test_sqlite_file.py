@@ -363,3 +363,30 @@ def test_a_pipe_that_nobody_reads_never_blocks_who_notifies(file_store):
     file_store.notify("p")
     assert waker.wait(0)
     waker.close()
+
+
+def test_an_ended_lease_is_seen_within_moments_while_other_tasks_wait(tmp_path):
+    now = [1000.0]
+    store = SqliteStore(tmp_path / "pool.db", durable=False, clock=lambda: now[0])
+    asked = ClaimRequest(pool="p", owner="w", lease=10.0)
+    (first,) = store.put("p", new("a")).ids
+    store.put("p", new("b", "c", "d"))
+    assert [one.task_id for one in store.claim(asked)] == [first]
+    now[0] += 9.99
+    store.claim(asked)  # looks, and finds the lease not ended
+    now[0] += 0.02
+    assert [one.task_id for one in store.claim(asked)] != [first]
+    now[0] += 0.05
+    assert [one.task_id for one in store.claim(asked)] == [first]
+    store.close()
+
+
+def test_a_claim_that_finds_too_few_looks_for_ended_leases_at_once(tmp_path):
+    now = [1000.0]
+    store = SqliteStore(tmp_path / "pool.db", durable=False, clock=lambda: now[0])
+    asked = ClaimRequest(pool="p", owner="w", lease=0.02, limit=2)
+    store.put("p", new("a", "b"))
+    assert len(store.claim(asked)) == 2
+    now[0] += 0.03
+    assert len(store.claim(asked)) == 2
+    store.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -58,25 +58,34 @@ class FileLock:
         self._path = path
         self._handle: int | None = None
 
-    @contextmanager
-    def hold(self) -> Iterator[None]:
+    def hold(self) -> AbstractContextManager[None]:
         """Hold the lock inside the block, waiting for those who asked before."""
         if self._handle is None:
             if not posix.has_file_locks():
-                yield
-                return
+                return nullcontext()
             self._handle = posix.open_for_locking(self._path)
-        posix.lock_exclusive(self._handle)
-        try:
-            yield
-        finally:
-            posix.unlock(self._handle)
+        return _Held(self._handle)
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+class _Held:
+    """Holds the lock of an open file inside a block."""
+
+    __slots__ = ("_handle",)
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def __enter__(self) -> None:
+        posix.lock_exclusive(self._handle)
+
+    def __exit__(self, *_error: object) -> None:
+        posix.unlock(self._handle)
 
 
 class HeldLock:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -77,15 +76,33 @@ class ProcessConnection:
         return found.st_dev, found.st_ino
 
 
-@contextmanager
-def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
-    """Run the block in a transaction: all of it is kept, or nothing."""
-    connection.execute(begin)
-    try:
-        yield connection
-        connection.execute("COMMIT")
-    except BaseException:
+class transaction:  # noqa: N801 - it reads as what a block is run in
+    """Runs a block in a transaction: all of it is kept, or nothing.
+
+    A class, since a turn of the pool is so short that a generator's steps show.
+    """
+
+    __slots__ = ("_begin", "_connection")
+
+    def __init__(self, connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> None:
+        self._connection = connection
+        self._begin = begin
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._connection.execute(self._begin)
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        if kind is not None:
+            self._roll_back()
+            return
+        try:
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
         # On a full disk SQLite has rolled back by itself; rolling back again would hide the error.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from rollwright.core.clock import BootClock, SystemBootClock, SystemClock
 from rollwright.core.text import storable_text
@@ -63,8 +65,23 @@ from rollwright.pool.stores.sqlite.writes import (
 __all__ = ["SqliteStore"]
 
 _TERMINAL: Final = (Status.DONE, Status.FAILED, Status.CANCELLED)
+_RUNNING: Final = Status.RUNNING.value
+_LOOK_EVERY: Final = 0.05
+"""Seconds for which a claim that finds enough tasks does not look for ended leases and delays again."""
 _STEP: Final = 0.01
 """Seconds by which the wall clock has to leave its course for moments to be shown anew."""
+
+
+_Change: TypeAlias = tuple[Any, ...]
+"""A row of history: task, pool, time, event, status, token, attempt, owner, detail."""
+
+
+@functools.cache
+def _topics(event: str, status: str) -> tuple[Topic, ...]:
+    """Return whom to notify of an event that left a task in a state; nobody waits for claims."""
+    if event == "claimed":
+        return ()
+    return ("end",) if event == "deleted" else tuple(topics_of([Status(status)]))
 
 
 class _GivenClock:
@@ -118,6 +135,7 @@ class SqliteStore:
         self._shift = 0.0
         self._file = SqliteFile(path, durable=durable, timeout=timeout, clock=self._clock, boot=boot)
         self._owners = self._file.beside("owners")
+        self._looked: dict[str, float] = {}
 
     @property
     def path(self) -> Path:
@@ -195,21 +213,49 @@ class SqliteStore:
     def claim(self, claim: ClaimRequest) -> list[Lease]:
         """Take tasks: highest priority first, then the oldest."""
         with self._file.write() as connection:
-            return self._claim(connection, claim, self._clock(), self._uptime())
+            leases, changes = self._claim(connection, claim, self._clock(), self._uptime())
+            self._write_history(connection, changes)
+        return leases
 
-    def _claim(self, connection: sqlite3.Connection, claim: ClaimRequest, now: float, uptime: float) -> list[Lease]:
-        expired, due = connection.execute(sql.CHORES, (uptime, claim.pool)).fetchone()
+    def _claim(
+        self, connection: sqlite3.Connection, claim: ClaimRequest, now: float, uptime: float
+    ) -> tuple[list[Lease], list[_Change]]:
+        """Take tasks; return their leases, and the history of that to write.
+
+        Ended leases and delays are looked for before, if nobody did of late, or after when there are too few tasks.
+        """
+        looked = abs(uptime - self._looked.get(claim.pool, -math.inf)) >= _LOOK_EVERY
+        if looked:
+            self._free_tasks(connection, claim.pool, uptime)
+        leases = self._take(connection, claim, claim.limit, now, uptime)
+        if not looked and len(leases) < claim.limit and self._free_tasks(connection, claim.pool, uptime):
+            leases += self._take(connection, claim, claim.limit - len(leases), now, uptime)
+        leases = sort_leases(leases)
+        return leases, [
+            (int(one.task_id), one.pool, now, "claimed", _RUNNING, one.token, one.attempt, one.owner, None)
+            for one in leases
+        ]
+
+    def _free_tasks(self, connection: sqlite3.Connection, pool: str, uptime: float) -> bool:
+        """Free the tasks of a pool whose lease ended, and those of all that are due; return whether there was any."""
+        self._looked[pool] = uptime
+        expired, due = connection.execute(sql.CHORES, (uptime, pool)).fetchone()
         if expired:
-            self._reap(connection, [], " AND pool = ?", [claim.pool])
+            self._reap(connection, [], " AND pool = ?", [pool])
         if due:
             connection.execute(sql.PROMOTE, (uptime,))
+        return bool(expired or due)
+
+    def _take(
+        self, connection: sqlite3.Connection, claim: ClaimRequest, limit: int, now: float, uptime: float
+    ) -> list[Lease]:
         condition, values = where(claim.query)
         process = register_process(self._owners)
         rows = connection.execute(
-            claim_statement(sql.CLAIM, claim.status.value, "=" if claim.limit == 1 else "IN", condition),
-            (claim.owner, process, uptime + claim.lease, now, claim.pool, *values, claim.pool, max(claim.limit, 0)),
+            claim_statement(sql.CLAIM, claim.status.value, "=" if limit == 1 else "IN", condition),
+            (claim.owner, process, uptime + claim.lease, now, claim.pool, *values, claim.pool, max(limit, 0)),
         ).fetchall()
-        leases = [
+        return [
             Lease(
                 task_id=str(row[0]),
                 pool=claim.pool,
@@ -225,14 +271,6 @@ class SqliteStore:
             )
             for row in rows
         ]
-        leases = sort_leases(leases)
-        self._log(
-            connection,
-            now,
-            "claimed",
-            [(item.task_id, item.pool, Status.RUNNING, item.token, item.attempt, item.owner) for item in leases],
-        )
-        return leases
 
     def renew(self, owner: str, *, lease: float) -> dict[str, int]:
         """Extend the leases of all tasks `owner` holds."""
@@ -245,6 +283,7 @@ class SqliteStore:
         refused: list[LeaseLostError] = []
         statuses: dict[str, Status] = {}
         leases: list[Lease] = []
+        changes: list[_Change] = []
         with self._file.write() as connection:
             now, uptime = self._clock(), self._uptime()
             for outcome in outcomes:
@@ -253,9 +292,11 @@ class SqliteStore:
                     refused.append(find_refusal(connection, outcome))
                     continue
                 statuses[outcome.task_id] = Status(row[1])
-                self._log(connection, now, event, [(outcome.task_id, *row, outcome.error)])
+                changes.append((int(outcome.task_id), row[0], now, event, *row[1:], outcome.error))
             if claim is not None:
-                leases = self._claim(connection, claim, now, uptime)
+                leases, claimed = self._claim(connection, claim, now, uptime)
+                changes += claimed
+            self._write_history(connection, changes)
         return Settlement(refused=tuple(refused), statuses=statuses, leases=tuple(leases))
 
     def reap(self, pool: str | None = None, *, query: Query | None = None) -> list[str]:
@@ -284,18 +325,19 @@ class SqliteStore:
 
     def _log(self, connection: sqlite3.Connection, now: float, event: str, rows: Iterable[Sequence[Any]]) -> None:
         """Write one row of history for each (task, pool, status, token, attempt, owner[, detail]); note the changes."""
-        entries = [
-            (int(row[0]), row[1], now, event, str(row[2]), row[3], row[4], row[5], row[6] if len(row) > 6 else None)
+        changes = [
+            (int(row[0]), row[1], now, event, row[2], row[3], row[4], row[5], row[6] if len(row) > 6 else None)
             for row in rows
         ]
-        if not entries:
+        self._write_history(connection, changes)
+
+    def _write_history(self, connection: sqlite3.Connection, changes: Sequence[_Change]) -> None:
+        """Write the history of changes, those of one task in their order; note whom to notify."""
+        if not changes:
             return
-        connection.executemany(sql.HISTORY, entries)
-        if event == "claimed":  # which nobody waits for
-            return
-        for pool, status in {(entry[1], entry[4]) for entry in entries}:
-            topics: Sequence[Topic] = ("end",) if event == "deleted" else topics_of([Status(status)])
-            for topic in topics:
+        connection.executemany(sql.HISTORY, changes)
+        for pool, event, status in {(change[1], change[3], change[4]) for change in changes}:
+            for topic in _topics(event, status):
                 self._file.note_change(pool, topic)
 
     def _wall_shift(self) -> float:
