@@ -125,7 +125,7 @@ def test_every_variant_is_joined_judged_and_written_by_itself(tmp_path):
     alone = make(*walk("linear"), tmp_path / "alone").variants[0]
     assert result.variants[0].metrics == alone.metrics
     assert result.variants[1].metrics != alone.metrics
-    assert (tmp_path / "linear" / "pred.parquet").read_bytes() == alone.files["predictions"].read_bytes()
+    assert (tmp_path / "members" / "linear" / "pred.parquet").read_bytes() == alone.files["predictions"].read_bytes()
     pred = pd.read_parquet(result.variants[1].files["predictions"])
     assert len(pred) == result.variants[1].rows == 30 * 12
     page = result.files["report"].read_text(encoding="utf-8")
@@ -206,7 +206,8 @@ def test_the_only_variant_lies_at_the_top_of_the_folder(tmp_path):
 def test_the_summary_has_a_format_machine_keys_and_comes_back_as_it_was(tmp_path):
     result = make(*walk(ONLY_VARIANT), tmp_path / "here")
     data = json.loads(result.files["summary"].read_text())
-    assert data["format"] == 2
+    assert data["format"] == 3
+    assert (data["combined"], data["missing"]) == (None, [])
     metrics = data["variants"][ONLY_VARIANT]["metrics"]
     assert set(metrics) >= {"ic", "icir", "rank_ic", "rank_icir", "annualized_return", "max_drawdown", "turnover"}
     assert metrics["max_drawdown"]["unit"] == "fraction"
@@ -279,7 +280,7 @@ def test_the_json_of_the_command_holds_the_same_values_as_the_summary(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"format": 1, "name": "p"}', "format 1, and this version of rollwright reads format 2"),
+        ('{"format": 1, "name": "p"}', "format 1, and this version of rollwright reads formats 2"),
         ('{"name": "p"}', "not a campaign's summary"),
         ("[]", "not a campaign's summary"),
         ("{", "not a campaign's summary"),

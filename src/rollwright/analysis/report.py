@@ -35,6 +35,8 @@ __all__ = ["CampaignReport", "VariantReport", "WindowRow", "render_report", "rep
 _TEMPLATE: Final = "templates/report.html.j2"
 _STYLE: Final = "templates/report.css"
 _SCRIPT: Final = "templates/report.js"
+_DETAILED: Final = 12  # variants that have charts and tables of their own; each takes a megabyte at most
+_AGREEMENT: Final = 30  # members that a table of correlations can be read for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,8 @@ class VariantReport:
         Cause to the number of rows without a score for it.
     expected_rows, predicted_rows : int or None
         Rows of the universe, and those with a score.
+    is_signal : bool
+        Whether it is the signal that is made of the others, whose windows are theirs.
     """
 
     name: str = "main"
@@ -71,6 +75,7 @@ class VariantReport:
     coverage: Mapping[str, int] = field(default_factory=dict)
     expected_rows: int | None = None
     predicted_rows: int | None = None
+    is_signal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +87,7 @@ class CampaignReport:
     name : str
         The title.
     variants : sequence of VariantReport
-        With several, a table compares their metrics and each has sections of its own.
+        With several, a table compares their metrics, and the first of them have sections of their own.
     facts : sequence of (str, str)
         Small print beneath the title, as a key of `report_text.FACTS` or any name, and finished text.
     created : str
@@ -96,6 +101,8 @@ class CampaignReport:
     config : str
         The YAML that made it.
     lang : {"en", "zh"}
+    correlations : mapping of str to mapping of str to float or None
+        How much the scores of each pair of members agree; a table shows them.
     """
 
     name: str
@@ -107,6 +114,7 @@ class CampaignReport:
     conventions: Conventions | None = None
     config: str = ""
     lang: Language = "en"
+    correlations: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
 
 def render_report(report: CampaignReport, path: Path) -> Path:
@@ -136,7 +144,7 @@ def report_html(report: CampaignReport) -> str:
     unit = LabelUnit.of(report.conventions)
     figures: dict[str, Figure] = {}
     parts = []
-    for number, variant in enumerate(report.variants, 1):
+    for number, variant in enumerate(report.variants[:_DETAILED], 1):
         suffix = f"-{number}" if several else ""
         windows = [_clean_window(window) for window in variant.windows]
         charts = _make_figures(variant, windows, words, unit)
@@ -169,6 +177,8 @@ def report_html(report: CampaignReport) -> str:
         conventions=[] if report.conventions is None else report.conventions.describe(report.lang),
         groups_about=unit.describe(words),
         compared=_compare(report) if several else None,
+        agreement=_show_agreement(report.correlations),
+        left_out=[variant.name for variant in report.variants[_DETAILED:]],
         figures={name: _escape_json(figure) for name, figure in figures.items()},
         style=_read_resource(_STYLE),
         script=_read_resource(_SCRIPT),
@@ -204,9 +214,19 @@ def _compare(report: CampaignReport) -> dict[str, Any]:
     return {"labels": list(labels.values()), "rows": rows}
 
 
+def _show_agreement(correlations: Mapping[str, Mapping[str, float | None]]) -> list[tuple[str, list[str]]]:
+    """Return the correlations as a table: for each member its name, and its correlation with each."""
+    if len(correlations) > _AGREEMENT:
+        return []
+    return [
+        (name, ["" if value is None else f"{value:+.3f}" for value in row.values()])
+        for name, row in correlations.items()
+    ]
+
+
 def _count_facts(report: CampaignReport) -> list[tuple[str, str]]:
     """Return the number of windows of all variants, and of sessions: the most that a variant predicted."""
-    windows = sum(len(variant.windows) for variant in report.variants)
+    windows = sum(len(variant.windows) for variant in report.variants if not variant.is_signal)
     days = max((variant.days for variant in report.variants if variant.days is not None), default=None)
     facts = [("windows", f"{windows:,}")] if windows else []
     return facts if days is None else [*facts, ("days", f"{days:,}")]

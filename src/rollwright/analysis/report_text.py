@@ -14,7 +14,10 @@ _EN: Final[dict[str, str]] = {
     "html_lang": "en",
     "kind": "Walk-forward report",
     "headline": "Headline numbers",
-    "variant": "Variant",
+    "variant": "Member",
+    "agreement": "How much the members agree",
+    "agreement_about": "The mean daily rank correlation of their scores, on the instruments that all of them score.",
+    "left_out": "No charts of their own have:",
     "notes": "Read this first",
     "timeline": "The walk",
     "timeline_about": (
@@ -108,7 +111,10 @@ _ZH: Final[dict[str, str]] = {
     "html_lang": "zh-CN",
     "kind": "滚动回测报告",
     "headline": "核心指标",
-    "variant": "方案",
+    "variant": "成员",
+    "agreement": "成员之间的一致程度",
+    "agreement_about": "各成员分数的日均秩相关系数，只计所有成员都打分的标的。",
+    "left_out": "以下成员没有单独的图表：",
     "notes": "阅读须知",
     "timeline": "滚动窗口",
     "timeline_about": (

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import pandas as pd
 
+from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.collect.collector import RecorderCollector
 from rollwright.collect.coverage import UniverseCoverage, check_tiling, check_window, universe_coverage
@@ -16,7 +18,7 @@ from rollwright.errors import CoverageError
 from rollwright.market.source import DataSource
 from rollwright.tracking.recorder import Recorder
 
-__all__ = ["VariantPrediction", "collect_windows"]
+__all__ = ["VariantPrediction", "collect_windows", "cover_universe"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +55,11 @@ def collect_windows(
     *,
     source: DataSource,
     max_missing_share: float,
+    missing: AbstractSet[WindowKey] = frozenset(),
 ) -> tuple[VariantPrediction, ...]:
     """Collect every window's prediction, join those of each variant, and prove the coverage of each.
+
+    Windows that are declared as `missing` are left out, and so is a variant that has no other.
 
     Raises
     ------
@@ -72,7 +77,7 @@ def collect_windows(
     collected = {name: {} for name in collector.artifacts_path} | collector.collect()
     problems: list[str] = []
     for windows in plan.variants.values():
-        problems += _check_coverage(windows, collected, source)
+        problems += _check_coverage(windows, collected, source, missing)
     if problems:
         raise CoverageError(
             f"campaign `{plan.name}` does not cover what it promised",
@@ -82,7 +87,10 @@ def collect_windows(
     group = RollingGroup(RollingEnsemble(overlap="error"))  # splits the segment off each key and joins by variant
     preds, labels = group(collected["pred"]), group(collected["label"])
     predictions = []
-    for variant, windows in plan.variants.items():
+    for variant, planned in plan.variants.items():
+        windows = tuple(window for window in planned if window.key not in missing)
+        if not windows:
+            continue
         pred: pd.DataFrame = preds[(variant,)]
         predictions.append(
             VariantPrediction(
@@ -91,23 +99,30 @@ def collect_windows(
                 pred=pred,
                 label=labels[(variant,)].reindex(pred.index),
                 rows={window.key: len(collected["pred"][window.key]) for window in windows},
-                coverage=_cover_universe(pred, windows, source, plan.find_member(variant).universe, max_missing_share),
+                coverage=cover_universe(pred, windows, source, plan.find_member(variant).universe, max_missing_share),
             )
         )
     return tuple(predictions)
 
 
-def _cover_universe(
+def cover_universe(
     pred: pd.DataFrame, windows: Sequence[Window], source: DataSource, universe: str | None, max_missing_share: float
 ) -> UniverseCoverage | None:
-    """Compare the prediction of one variant with the universe on the sessions that its windows test."""
+    """Compare the prediction of one variant with the universe on the sessions that its windows test.
+
+    Raises
+    ------
+    CoverageError
+        When a session lacks more of the universe than `max_missing_share`.
+    """
     if universe is None:
         return None
-    start, end = windows[0].test[0], windows[-1].test[1]
     try:
-        return universe_coverage(
-            pred.index, source, universe, start=start, end=end, max_missing_share=max_missing_share
-        )
+        parts = [
+            universe_coverage(pred.index, source, universe, start=start, end=end, max_missing_share=max_missing_share)
+            for start, end in _join_ranges(windows, source.calendar())
+        ]
+        return _add_coverages(parts)
     except CoverageError as error:
         variant = windows[0].key.variant
         if variant == ONLY_VARIANT:
@@ -115,13 +130,40 @@ def _cover_universe(
         raise CoverageError(f"variant {variant}: {error.message}", problems=error.problems, hint=error.hint) from error
 
 
+def _join_ranges(windows: Sequence[Window], calendar: TradingCalendar) -> list[tuple[Session, Session]]:
+    """Return the ranges of sessions that windows test, those that follow one another as one."""
+    ranges: list[tuple[Session, Session]] = []
+    for window in windows:
+        start, end = window.test
+        if ranges and calendar.distance(ranges[-1][1], start) == 1:
+            start = ranges.pop()[0]
+        ranges.append((start, end))
+    return ranges
+
+
+def _add_coverages(parts: Sequence[UniverseCoverage]) -> UniverseCoverage:
+    worst = max(parts, key=lambda part: part.worst_share)
+    return UniverseCoverage(
+        expected=sum(part.expected for part in parts),
+        predicted=sum(part.predicted for part in parts),
+        by_cause={cause: sum(part.by_cause[cause] for part in parts) for cause in parts[0].by_cause},
+        worst_day=worst.worst_day,
+        worst_share=worst.worst_share,
+    )
+
+
 def _check_coverage(
-    windows: Sequence[Window], collected: Mapping[str, Mapping[WindowKey, pd.DataFrame]], source: DataSource
+    windows: Sequence[Window],
+    collected: Mapping[str, Mapping[WindowKey, pd.DataFrame]],
+    source: DataSource,
+    missing: AbstractSet[WindowKey],
 ) -> list[str]:
     variant = windows[0].key.variant
     mark = "" if variant == ONLY_VARIANT else f"{variant}: "
     problems = [mark + problem for problem in check_tiling([window.test for window in windows], source.calendar())]
     for window in windows:
+        if window.key in missing:
+            continue
         if window.key not in collected["pred"]:
             problems.append(f"{window.name}: there is no finished recorder")
             continue

@@ -95,11 +95,16 @@ def plan_combination(
             hint=f"write `combine: {{label: {chosen[0].name}}}`; or `combine: none`, and each member stands for itself",
         )
     label = given.label if given.label is not None else chosen[0].name
-    identity = next(member.label_identity for member in members if member.name == label)
+    judge = next(member for member in members if member.name == label)
+    if given.method == "ic_weighted" and judge.label is None:
+        raise ConfigError(
+            f"the dataset of `{label}` cannot tell how far its label looks ahead, so no IC is known to be known",
+            hint="take `combine: average` or `rank_mean`",
+        )
     return Combination(
         method=given.method,
         members=tuple(member.name for member in chosen),
         label=label,
-        same_label=tuple(member.name for member in chosen if member.label_identity == identity),
+        same_label=tuple(member.name for member in chosen if member.label_identity == judge.label_identity),
         missing=given.missing,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,14 +23,17 @@ from rollwright.backtest.risk import periods_per_year
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.collect_windows import VariantPrediction, collect_windows
+from rollwright.campaign.combined_signal import combine_predictions
 from rollwright.campaign.config import BacktestConfig, CampaignConfig
 from rollwright.campaign.health import examine_market, examine_models, examine_plan
+from rollwright.campaign.member_names import COMBINED
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
-from rollwright.campaign.summary import SUMMARY_FILE, CampaignResult, VariantResult, write_summary
+from rollwright.campaign.summary import SUMMARY_FILE, CampaignResult, CombinedResult, VariantResult, write_summary
 from rollwright.codecs.registry import codecs
+from rollwright.collect.agreement import correlate_members
 from rollwright.core.atomic import write_atomically
 from rollwright.core.masking import mask_secrets
-from rollwright.errors import UnknownInstrumentError, nearest
+from rollwright.errors import CoverageError, UnknownInstrumentError, nearest
 from rollwright.market.source import DataSource
 from rollwright.tracking.recorder import Recorder
 
@@ -41,6 +45,8 @@ __all__ = [
 PRED_FILE: Final = "pred.parquet"
 LABEL_FILE: Final = "label.parquet"
 REPORT_FILE: Final = "report.html"
+MEMBERS_FOLDER: Final = "members"
+_SHOWN: Final = 5  # windows that a finding names
 
 
 def check_results(config: CampaignConfig, source: DataSource) -> None:
@@ -78,12 +84,13 @@ def make_results(
     findings: Sequence[HealthFinding],
     facts: Sequence[tuple[str, str]],
     created: str,
+    missing: Collection[WindowKey] = (),
 ) -> CampaignResult:
     """Collect, analyse, back-test, and write everything into `folder`.
 
     Writes ``pred.parquet`` and ``label.parquet`` (they hold no run ids and no times: the same windows give the same
-    bytes), ``summary.json`` and ``report.html``, each whole or not at all. A campaign of several variants has the
-    first two in a folder for each.
+    bytes), ``summary.json`` and ``report.html``, each whole or not at all. Of a campaign of several members the first
+    two are those of the signal that is made of them; those of each member are in ``members/NAME``.
 
     Parameters
     ----------
@@ -102,26 +109,29 @@ def make_results(
         Facts (key, text) for the small print of the report.
     created : str
         Time of creation, shown in the report only.
+    missing : collection of WindowKey
+        Windows that are declared as left out; the results say so.
 
     Raises
     ------
     CoverageError
         When predictions have missing, duplicate or unexpected rows; nothing is written then.
     """
-    # 1. Collect, and prove the coverage of all variants. 2. Measure and back-test each. 3. Only then write: predictions
-    # and labels, the summary, the report.
-    predictions = collect_windows(
-        plan,
-        recorders,
-        source=source,
-        max_missing_share=config.collect.max_missing_share,
-    )
+    # 1. Collect, and prove the coverage of all variants. 2. Make one signal of them. 3. Measure and back-test each.
+    # 4. Only then write: predictions and labels, the summary, the report.
+    share = config.collect.max_missing_share
+    members = collect_windows(plan, recorders, source=source, max_missing_share=share, missing=frozenset(missing))
+    if not members:
+        raise CoverageError("no window is finished, so there is no result", hint="give the same command again")
+    signal = combine_predictions(plan, members, source=source, max_missing_share=share)
+    predictions = members if signal is None else (signal, *members)
+    combined = None if signal is None else _describe_combination(plan, members)
     judged = [
         _judge_variant(prediction, recorders, plan=plan, config=config, source=source, region=region, folder=folder)
         for prediction in predictions
     ]
     universe = plan.universe
-    names = sorted({name for part in predictions for name in part.pred.index.get_level_values("instrument").unique()})
+    names = sorted({name for part in members for name in part.pred.index.get_level_values("instrument").unique()})
     conventions = _make_conventions(plan, config.backtest, judged[0].costs, source)
     result = CampaignResult(
         name=plan.name,
@@ -130,6 +140,7 @@ def make_results(
         notes=tuple(mask_secrets(note) for note in config.report.notes),
         health=sort_findings(
             [
+                *_examine_budget(plan, missing),
                 *examine_plan(plan, source.calendar()),
                 *examine_market(source, universe, names, plan.test_range, since=_find_start(plan)),
                 *(finding for one in judged for finding in one.findings),
@@ -137,6 +148,8 @@ def make_results(
             ]
         ),
         conventions=conventions,
+        combined=combined,
+        missing=tuple(str(key) for key in missing),
     )
     for prediction, outcome in zip(predictions, result.variants, strict=True):
         for path, frame in (
@@ -155,9 +168,38 @@ def make_results(
         conventions=conventions,
         config=mask_secrets(text),
         lang=config.report.lang,
+        correlations={} if combined is None else combined.correlations,
     )
     render_report(page, result.files["report"])
     return result
+
+
+def _describe_combination(plan: CampaignPlan, members: Sequence[VariantPrediction]) -> CombinedResult | None:
+    combination = plan.combination
+    if combination is None:
+        return None
+    table = correlate_members({member.variant: member.pred for member in members})
+    return CombinedResult(
+        method=combination.method,
+        members=combination.members,
+        label=combination.label,
+        correlations={
+            str(name): {
+                str(other): None if math.isnan(value) else round(float(value), 6) for other, value in row.items()
+            }
+            for name, row in table.iterrows()
+        },
+    )
+
+
+def _examine_budget(plan: CampaignPlan, missing: Collection[WindowKey]) -> list[HealthFinding]:
+    """Return that the result is partial, where a budget left windows out: for the whole, and of what each lacks."""
+    if not missing:
+        return []
+    shown = [str(key) for key in missing][:_SHOWN]
+    named = ", ".join(shown) + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
+    values = {"windows": len(missing), "of": len(plan.windows), "names": named}
+    return [HealthFinding(kind="partial_result", severity="serious", values=values)]
 
 
 def _find_start(plan: CampaignPlan) -> Session:
@@ -186,7 +228,9 @@ def _judge_variant(
 ) -> _Judged:
     """Return the results of one variant, its part of the report and its findings; nothing is written."""
     pred, label = prediction.pred, prediction.label
-    span = plan.find_member(prediction.variant).label_span
+    combination = plan.combination
+    is_signal = combination is not None and prediction.variant == COMBINED
+    span = plan.find_member(combination.label if combination and is_signal else prediction.variant).label_span
     ic, ric = calc_ic(pred, label)
     metrics = summarise(ic, ric, label_span=span).metrics()
     rows = _make_window_rows(prediction, recorders, source.calendar(), ic, ric)
@@ -204,7 +248,8 @@ def _judge_variant(
         if config.backtest.n_drop == 0:
             findings.append(HealthFinding(kind="never_sells", severity="warning", metrics=ACCOUNT))
         findings += examine_account(account, benchmark=benchmark, benchmark_gaps=made.benchmark_gaps)
-    place = folder if prediction.variant == ONLY_VARIANT else folder / prediction.variant
+    only = prediction.variant == ONLY_VARIANT
+    place = folder if only or is_signal else folder / MEMBERS_FOLDER / prediction.variant
     result = VariantResult(
         variant=prediction.variant,
         windows=len(prediction.windows),
@@ -225,8 +270,8 @@ def _judge_variant(
         coverage=dict(coverage.by_cause) if coverage else {},
         expected_rows=coverage.expected if coverage else None,
         predicted_rows=coverage.predicted if coverage else None,
+        is_signal=is_signal,
     )
-    only = prediction.variant == ONLY_VARIANT
     return _Judged(
         result=result,
         report=report,
@@ -270,10 +315,11 @@ def _make_conventions(
             trade_unit=costs.trade_unit,
             limit_threshold=costs.limit_threshold,
         )
+    label = plan.label if plan.combination is None else plan.find_member(plan.combination.label).label
     return Conventions(
         days_per_year=periods_per_year(source.freq),
-        label_horizon=None if plan.label is None else plan.label.horizon,
-        label_span=plan.label_span,
+        label_horizon=None if label is None else label.horizon,
+        label_span=None if label is None else label.span,
         backtest=terms,
     )
 
@@ -288,18 +334,20 @@ def _make_window_rows(
     rows = []
     for window in prediction.windows:
         start, end = window.test
-        recorder = recorders[window.key]
-        ended = recorder.end_time
+        recorder = recorders.get(window.key)  # the signal of several members has none
+        ended = None if recorder is None else recorder.end_time
         rows.append(
             WindowRow(
                 name=window.key.segment,
-                segments=_add_purge(window, calendar),
+                segments=_add_purge(window, calendar) if recorder is not None else dict(window.segments),
                 rows=prediction.rows[window.key],
                 ic=float(ic.loc[start:end].mean()),
                 rank_ic=float(ric.loc[start:end].mean()),
-                best_iteration=_read_best_iteration(recorder),
-                seconds=(ended - recorder.start_time).total_seconds() if ended is not None else None,
-                recorder=recorder.id,
+                best_iteration=None if recorder is None else _read_best_iteration(recorder),
+                seconds=(ended - recorder.start_time).total_seconds()
+                if recorder is not None and ended is not None
+                else None,
+                recorder="" if recorder is None else recorder.id,
             )
         )
     return rows

@@ -28,8 +28,8 @@ class ResultsOrigin:
     Attributes
     ----------
     config : str
-        Fingerprint of the configuration as it was understood, without its ``report`` section: comments, spelling and
-        the title of the report do not change what is found.
+        Fingerprint of the configuration as it was understood, without ``report``, ``pool`` and ``budget``:
+        comments, spelling and the title of the report do not change what is found.
     file : str
         The campaign's file, relative to the project.
     """
@@ -40,7 +40,9 @@ class ResultsOrigin:
     @classmethod
     def of(cls, config: CampaignConfig, *, file: str) -> Self:
         """Return the origin of what `config` makes."""
-        return cls(config=fingerprint(config.model_dump(by_alias=True, exclude={"report"})), file=file)
+        said = config.model_dump(by_alias=True, exclude={"report", "pool", "budget"})
+        said = {key: value for key, value in said.items() if key not in ("vary", "combine") or value is not None}
+        return cls(config=fingerprint(said), file=file)
 
     def write(self, folder: Path) -> None:
         """Note it in `folder`."""

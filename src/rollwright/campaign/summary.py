@@ -16,15 +16,17 @@ from rollwright.core.atomic import write_text
 from rollwright.core.bounded_read import MEDIUM, read_text
 from rollwright.errors import CorruptFileError, DataError, DataNotFoundError
 
-__all__ = ["SUMMARY_FILE", "CampaignResult", "VariantResult", "read_summary", "write_summary"]
+__all__ = ["SUMMARY_FILE", "CampaignResult", "CombinedResult", "VariantResult", "read_summary", "write_summary"]
 
-SUMMARY_FORMAT: Final = 2
+SUMMARY_FORMAT: Final = 3
+KNOWN_FORMATS: Final = (2, SUMMARY_FORMAT)
+"""Format 2 knew no members, no signal made of them, and no windows that a budget left out."""
 SUMMARY_FILE: Final = "summary.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantResult:
-    """Results of one variant: one model for one horizon.
+    """Results of one member of the campaign, or of the signal that is made of several.
 
     Attributes
     ----------
@@ -46,6 +48,27 @@ class VariantResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CombinedResult:
+    """How the campaign's signal was made of its members, and how much these agree.
+
+    Attributes
+    ----------
+    method : str
+    members : tuple of str
+        Those that took part.
+    label : str
+        The member whose label the signal is judged by.
+    correlations : mapping of str to mapping of str to float or None
+        The mean daily rank correlation of each pair; None where it cannot be told.
+    """
+
+    method: str
+    members: tuple[str, ...]
+    label: str
+    correlations: Mapping[str, Mapping[str, float | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignResult:
     """Results of a campaign.
 
@@ -53,6 +76,7 @@ class CampaignResult:
     ----------
     name : str
     variants : tuple of VariantResult
+        The signal that is made of several members first, if there is one.
     files : mapping of str to Path
         ``summary`` and ``report``.
     notes : tuple of str
@@ -61,6 +85,10 @@ class CampaignResult:
         What has to be known before the numbers are believed, the most serious first.
     conventions : Conventions
         What the numbers count in.
+    combined : CombinedResult or None
+        None where no signal is made of several members.
+    missing : tuple of str
+        The windows that a budget left out; the result is partial when there are any.
     """
 
     name: str
@@ -69,6 +97,8 @@ class CampaignResult:
     notes: tuple[str, ...]
     health: tuple[HealthFinding, ...]
     conventions: Conventions
+    combined: CombinedResult | None = None
+    missing: tuple[str, ...] = ()
 
     def to_json(self, *, beside: Path | None = None) -> dict[str, Any]:
         """Return everything as JSON: the values that the terminal and the report make their text of.
@@ -92,10 +122,30 @@ class CampaignResult:
                 }
                 for result in self.variants
             },
+            "combined": None if self.combined is None else _combined_to_json(self.combined),
+            "missing": list(self.missing),
             "conventions": self.conventions.to_json(),
             "files": _paths_to_json(self.files, beside),
             "notes": list(self.notes),
         }
+
+
+def _combined_to_json(combined: CombinedResult) -> dict[str, Any]:
+    return {
+        "method": combined.method,
+        "members": list(combined.members),
+        "label": combined.label,
+        "correlations": {name: dict(row) for name, row in combined.correlations.items()},
+    }
+
+
+def _combined_from_json(data: Mapping[str, Any]) -> CombinedResult:
+    return CombinedResult(
+        method=str(data["method"]),
+        members=tuple(data["members"]),
+        label=str(data["label"]),
+        correlations={name: dict(row) for name, row in data["correlations"].items()},
+    )
 
 
 def _finding_to_json(finding: HealthFinding) -> dict[str, Any]:
@@ -142,10 +192,10 @@ def read_summary(path: Path) -> CampaignResult:
             f"it is not a campaign's summary: {error}",
             hint="give the campaign's command again: it writes it anew",
         ) from error
-    if found != SUMMARY_FORMAT:
+    if found not in KNOWN_FORMATS:
         raise CorruptFileError(
             path,
-            f"it has format {found!r}, and this version of rollwright reads format {SUMMARY_FORMAT}",
+            f"it has format {found!r}, and this version of rollwright reads formats 2 to {SUMMARY_FORMAT}",
             hint="read it with the version that wrote it, or give the campaign's command again: it writes it anew",
         )
     try:
@@ -156,6 +206,8 @@ def read_summary(path: Path) -> CampaignResult:
             notes=tuple(data["notes"]),
             health=findings_from_json(data["health"]),
             conventions=Conventions.from_json(data["conventions"]),
+            combined=None if data.get("combined") is None else _combined_from_json(data["combined"]),
+            missing=tuple(data.get("missing", ())),
         )
     except (DataError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptFileError(
