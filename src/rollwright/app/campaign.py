@@ -6,24 +6,28 @@ import logging
 import traceback
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from rollwright import __version__
 from rollwright.app.campaign_record import CampaignRecord, find_record, record_path, results_folder, submitted_path
 from rollwright.app.data import examine_demo
-from rollwright.app.pool import WindowNames
+from rollwright.app.pool import WindowNames, open_store
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located
 from rollwright.campaign.config import CampaignConfig
 from rollwright.campaign.config_file import read_config
 from rollwright.campaign.health import examine_submission
+from rollwright.campaign.judging import judge_windows
 from rollwright.campaign.plan import CampaignPlan, Window, WindowKey, make_plan, plan_once
 from rollwright.campaign.results import check_results, make_results
 from rollwright.campaign.results_origin import ResultsOrigin, keep_former_results
 from rollwright.campaign.run import (
+    DEFAULT_TERMS,
     Submission,
+    TrainingTerms,
+    collect_submission,
     count_training,
     finished_recorders,
     note_submitted,
@@ -45,11 +49,13 @@ from rollwright.core.masking import mask_secrets
 from rollwright.core.text import NAME_RULE, escape_text, is_name
 from rollwright.core.timing import TimeInspector
 from rollwright.dataset.dataset import build_dataset
-from rollwright.errors import ConfigError, CorruptFileError, RollwrightError, TaskFailedError
+from rollwright.errors import ConfigError, CorruptFileError, CoverageError, RollwrightError, TaskFailedError
 from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
+from rollwright.pool.query import parse
+from rollwright.pool.states import Status
 from rollwright.pool.urls import store_from_url
 from rollwright.pool.worker.worker import WorkerEvent, WorkerReport
 from rollwright.tracking.liveness import fail_abandoned
@@ -60,6 +66,8 @@ from rollwright.training.pooled import train_in_pool, warm_workers
 
 __all__ = [
     "OpenCampaign",
+    "check_campaign",
+    "collect_campaign",
     "help_campaign",
     "open_campaign",
     "read_submitted",
@@ -101,6 +109,11 @@ class OpenCampaign:
     def settings(self) -> Settings:
         """The settings of its context."""
         return self.context.settings
+
+    def with_settings(self, values: Mapping[str, object]) -> OpenCampaign:
+        """Return it under other settings, by their dotted names."""
+        context = replace(self.context, settings=self.settings.with_values(values, origin="command line"))
+        return replace(self, context=context)
 
     @property
     def results(self) -> Path:
@@ -208,7 +221,12 @@ def _train_here(campaign: OpenCampaign, task: Mapping[str, Any]) -> Recorder:
 
 
 def roll_campaign(
-    campaign: OpenCampaign, *, jobs: int, accept_stale: bool = False, on_progress: TellProgress | None = None
+    campaign: OpenCampaign,
+    *,
+    jobs: int,
+    terms: TrainingTerms = DEFAULT_TERMS,
+    accept_stale: bool = False,
+    on_progress: TellProgress | None = None,
 ) -> CampaignResult | None:
     """Run the whole campaign: plan, train, collect, analyse, back-test, report.
 
@@ -219,36 +237,64 @@ def roll_campaign(
     campaign : OpenCampaign
     jobs : int
         Slots that train at the same time.
+    terms : TrainingTerms
+        Which windows are trained, and what ends them.
     accept_stale : bool
         Keep finished results that are whole though data or code have changed since; the report says so.
     on_progress : callable, optional
         ``on_progress(what, value)`` with ``planned`` (the plan), ``submitted`` (the submission), ``event`` (a
-        worker's event), ``trained`` (the `TrainingCounts`) and ``kept`` (the folder of results that another
+        worker's event), ``trained`` (the `TrainingCounts`), ``left`` (the windows that are not finished, where
+        ``only`` left some out: no results are made then) and ``kept`` (the folder of results that another
         configuration of this name had made; see `keep_former_results`).
 
     Returns
     -------
     CampaignResult or None
-        None when it was told to stop before everything was trained.
+        None when it was told to stop before everything was trained, or ``only`` left windows out.
     """
     with using(campaign.context):
         tell = on_progress or (lambda _what, _value: None)
-        return _roll(campaign, current_market(), jobs, tell, accept_stale=accept_stale)
+        return _roll(campaign, current_market(), jobs, terms, tell, accept_stale=accept_stale)
 
 
-def _roll(
-    campaign: OpenCampaign, source: DataSource, jobs: int, tell: TellProgress, *, accept_stale: bool
-) -> CampaignResult | None:
-    # 1. Refuse early what could only fail at the end. 2. Plan the windows. 3. Of a configuration that was not given
-    # before, compute the features, once for all workers: that refuses what is wrong with them while nothing is written.
-    # 4. Record how to resume. 5. End the runs of dead processes. 6. Submit: what is finished and valid is kept.
-    # 7. Train the rest. 8. Collect, analyse, report.
+def check_campaign(campaign: OpenCampaign, terms: TrainingTerms = DEFAULT_TERMS) -> None:
+    """Refuse what `roll_campaign` would refuse before it trains, but for what the features show; nothing is written.
+
+    Raises
+    ------
+    RollwrightError
+    """
+    with using(campaign.context):
+        _plan(campaign, current_market(), terms)
+
+
+def _plan(
+    campaign: OpenCampaign, source: DataSource, terms: TrainingTerms
+) -> tuple[CampaignPlan, tuple[WindowKey, ...]]:
+    """Return the plan of the campaign, and which of its windows are asked for."""
     check_results(campaign.config, source)
     with TimeInspector.logt("plan"), located(campaign.document):
         plan = make_plan(
             campaign.config, name=campaign.name, calendar=source.calendar(), locate=campaign.document.locate
         )
         check_classes(plan.windows[0].spec.definition, locate=campaign.document.locate)
+    return plan, terms.choose([window.key for window in plan.windows])
+
+
+def _roll(
+    campaign: OpenCampaign,
+    source: DataSource,
+    jobs: int,
+    terms: TrainingTerms,
+    tell: TellProgress,
+    *,
+    accept_stale: bool,
+) -> CampaignResult | None:
+    # 1. Refuse early what could only fail at the end. 2. Plan the windows. 3. Of a configuration that was not given
+    # before, compute the features, once for all workers: that refuses what is wrong with them while nothing is written.
+    # 4. Record how to resume. 5. End the runs of dead processes. 6. Submit: what is finished and valid is kept.
+    # 7. Train the rest. 8. Collect, analyse, report.
+    plan, chosen = _plan(campaign, source, terms)
     tell("planned", plan)
     is_new = not _is_recorded(campaign)
     if is_new:
@@ -267,10 +313,13 @@ def _roll(
         if submission.todo:
             R.exp_manager.location.begin()
             if not is_new:
-                todo = {*submission.todo}
+                todo = {*submission.todo} & {*chosen}
                 _warm(campaign, plan, [window for window in plan.windows if window.key in todo])
             before = _list_ended(plan.name)
-            if not _train(campaign, plan, submission, manager, jobs, tell):
+            if not _train(campaign, plan, submission, manager, jobs, terms, tell):
+                return None
+            if left := _find_left(submission, chosen, manager):
+                tell("left", left)
                 return None
         recorders = finished_recorders(plan.windows, submission, manager)
         tell("trained", count_training(submission, recorders, before=before))
@@ -314,6 +363,7 @@ def _train(
     submission: Submission,
     manager: TaskManager,
     jobs: int,
+    terms: TrainingTerms,
     tell: TellProgress,
 ) -> bool:
     with TimeInspector.logt("train"):
@@ -323,9 +373,17 @@ def _train(
             manager,
             context=campaign.context,
             jobs=jobs,
+            terms=terms,
             on_event=lambda event: tell("event", event),
             failures=campaign.results / FAILURES_FILE,
         )
+
+
+def _find_left(submission: Submission, chosen: tuple[WindowKey, ...], manager: TaskManager) -> tuple[WindowKey, ...]:
+    """Return the windows that were not asked for and are not finished."""
+    others = {submission.ids[key]: key for key in submission.todo if key not in chosen}
+    query = parse({"_id": {"$in": [*others]}, "status": {"$ne": Status.DONE.value}})
+    return tuple(others[record.task_id] for record in manager.store.find(manager.task_pool, query)) if others else ()
 
 
 def _finish(
@@ -357,8 +415,39 @@ def _finish(
         return result
 
 
+def collect_campaign(
+    campaign: OpenCampaign, *, accept_stale: bool = False, on_progress: TellProgress | None = None
+) -> CampaignResult:
+    """Make the results of a campaign from what is trained; nothing is trained, and no task is changed.
+
+    Raises
+    ------
+    CoverageError
+        When a window is not finished, or its result does not stand; it names each with the reason.
+    """
+    tell = on_progress or (lambda _what, _value: None)
+    with using(campaign.context):
+        source = current_market()
+        plan, _ = _plan(campaign, source, DEFAULT_TERMS)
+        tell("planned", plan)
+        with open_store(create=False) as store:
+            if store is None:
+                raise CoverageError(
+                    f"nothing of {plan.name} is trained", hint=f"train it: rollwright resume {plan.name}"
+                )
+            manager = TaskManager(plan.name, store=store)
+            states = judge_windows(plan.windows, manager, whole=accept_stale)
+            submission = collect_submission(plan, states, accept_stale=accept_stale)
+            recorders = finished_recorders(plan.windows, submission, manager)
+        return _finish(campaign, plan, submission, recorders, source, tell)
+
+
 def resume_campaign(
-    name: str | None, *, jobs: int, project: Path | None = None, on_progress: TellProgress | None = None
+    name: str | None,
+    *,
+    jobs: int,
+    project: Path | None = None,
+    on_progress: TellProgress | None = None,
 ) -> CampaignResult | None:
     """Go on with a campaign by its name, or with the one that ran last.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from rollwright.campaign.difference import find_former
-from rollwright.campaign.judging import judge_windows
+from rollwright.campaign.judging import WindowState, judge_windows
 from rollwright.campaign.plan import CampaignPlan, Window, WindowKey
 from rollwright.campaign.submitted import SubmittedWindow, SubmittedWindows
 from rollwright.config.construct import init_instance_by_config
@@ -23,7 +23,7 @@ from rollwright.config.context import Context
 from rollwright.config.placeholders import fill_paths
 from rollwright.core.atomic import write_text
 from rollwright.dataset.contract import check_dataset
-from rollwright.errors import PoolError, RecorderNotFoundError, TaskFailedError
+from rollwright.errors import ConfigError, CoverageError, PoolError, RecorderNotFoundError, TaskFailedError, nearest
 from rollwright.pool.document import document_of_record, last_hint, last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import parse
@@ -37,8 +37,11 @@ from rollwright.training.pooled import train_in_pool, train_in_slot
 from rollwright.training.validity import RESULT_SCHEMA, TaskParts
 
 __all__ = [
+    "DEFAULT_TERMS",
     "Submission",
     "TrainingCounts",
+    "TrainingTerms",
+    "collect_submission",
     "count_training",
     "finished_recorders",
     "note_submitted",
@@ -167,6 +170,37 @@ def submit(
     )
 
 
+def collect_submission(
+    plan: CampaignPlan, states: Mapping[WindowKey, WindowState], *, accept_stale: bool = False
+) -> Submission:
+    """Return a plan's windows as tasks that are all finished, without putting anything to work.
+
+    Raises
+    ------
+    CoverageError
+        When a window is not finished, or its result does not stand; it names each with the reason.
+    """
+    ids: dict[WindowKey, str] = {}
+    accepted: list[tuple[WindowKey, str]] = []
+    problems: list[str] = []
+    for window in plan.windows:
+        state = states[window.key]
+        reason = None if state.verdict is None else state.verdict.reason
+        if state.verdict is not None and reason is not None and accept_stale and state.verdict.is_stale:
+            accepted.append((window.key, reason))
+        elif not state.stands:
+            status = "was never run" if state.status is None else f"is {state.status.value}"
+            problems.append(f"{window.name}: {reason or f'it {status}'}")
+        ids[window.key] = state.task_id or ""
+    if problems:
+        raise CoverageError(
+            f"{len(problems)} of {len(ids)} windows of {plan.name} have no result that stands",
+            problems=problems,
+            hint=f"train them: rollwright resume {plan.name}",
+        )
+    return Submission(ids=ids, reused=tuple(ids), stale=(), accepted=tuple(accepted))
+
+
 def _set_aside(plan: CampaignPlan, manager: TaskManager, former: SubmittedWindows | None) -> tuple[str, ...]:
     """Cancel what was submitted before, does not belong any more and is not finished; return all that does not."""
     found = find_former(plan.windows, former, manager)
@@ -221,6 +255,50 @@ def warm_features(plan: CampaignPlan) -> None:
         check_dataset(init_instance_by_config(definition["dataset"], slot="dataset")).warm()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingTerms:
+    """Which windows are trained, and what ends them.
+
+    Attributes
+    ----------
+    fail_fast : bool
+        Whether the first attempt that fails ends it; what runs beside it is given back.
+    max_attempts : int or None
+        Attempts after which a window has failed, where its task allows more.
+    only : tuple of str
+        The windows to train, each by its name, by how its name begins, or by its variant; all if empty.
+    """
+
+    fail_fast: bool = False
+    max_attempts: int | None = None
+    only: tuple[str, ...] = ()
+
+    def choose(self, keys: Sequence[WindowKey]) -> tuple[WindowKey, ...]:
+        """Return the keys that `only` names.
+
+        Raises
+        ------
+        ConfigError
+            When one of its texts names none.
+        """
+        if not self.only:
+            return tuple(keys)
+        chosen: set[WindowKey] = set()
+        for text in self.only:
+            found = [key for key in keys if text in (key.variant, str(key)) or key.segment.startswith(text)]
+            if not found:
+                near = nearest(text, [str(key) for key in keys])
+                raise ConfigError(
+                    f"the campaign has no window `{text}`",
+                    hint=f"did you mean `{near}`?" if near else f"the first is `{keys[0]}`, the last `{keys[-1]}`",
+                )
+            chosen.update(found)
+        return tuple(key for key in keys if key in chosen)
+
+
+DEFAULT_TERMS: Final = TrainingTerms()
+
+
 def train_windows(
     plan: CampaignPlan,
     submission: Submission,
@@ -228,10 +306,11 @@ def train_windows(
     *,
     context: Context,
     jobs: int,
+    terms: TrainingTerms = DEFAULT_TERMS,
     on_event: Callable[[WorkerEvent], None] | None = None,
     failures: Path | None = None,
 ) -> bool:
-    """Train what is to do with `jobs` slots; windows that workers elsewhere hold are waited for.
+    """Train what is to do; windows that workers elsewhere hold are waited for.
 
     Parameters
     ----------
@@ -239,6 +318,7 @@ def train_windows(
     context : Context
         What the windows are trained in. A market given as an object stays in this process, and so do its windows.
     jobs : int
+    terms : TrainingTerms
     on_event : callable, optional
         Called with each event of the worker.
     failures : Path, optional
@@ -252,27 +332,63 @@ def train_windows(
     Raises
     ------
     TaskFailedError
-        When windows are out of attempts; it names each. All others are finished then.
+        When windows are out of attempts, or with ``fail_fast`` one attempt failed; it names each. All others are
+        finished then, or given back.
     """
-    ids = [submission.ids[key] for key in submission.todo]
-    if ids:
-        report = train_in_pool(
-            manager,
-            experiment_name=plan.name,
-            ids=ids,
-            function=train_in_slot if context.market is not None else None,
-            slots=jobs,
-            settings=context.settings,
-            on_event=on_event,
+    chosen = {*terms.choose([*submission.ids])}
+    ids = [submission.ids[key] for key in submission.todo if key in chosen]
+    here = context.market is not None
+    try:
+        report = (
+            None
+            if not ids
+            else train_in_pool(
+                manager,
+                experiment_name=plan.name,
+                ids=ids,
+                function=train_in_slot if here else None,
+                slots=jobs,
+                settings=context.settings,
+                max_attempts=terms.max_attempts,
+                fail_fast=terms.fail_fast and not here,
+                on_event=on_event,
+            )
         )
-        if report.interrupted:
-            return False
-    _raise_failures(plan, submission, manager, failures)
+    except TaskFailedError as error:
+        _raise_first(plan, submission, manager, error, failures)
+        raise
+    if report is not None and report.interrupted:
+        return False
+    _raise_failures(plan, submission, manager, failures, chosen)
     return True
 
 
-def _raise_failures(plan: CampaignPlan, submission: Submission, manager: TaskManager, file: Path | None) -> None:
+def _raise_first(
+    plan: CampaignPlan, submission: Submission, manager: TaskManager, error: TaskFailedError, file: Path | None
+) -> None:
+    """Name the window whose attempt ended everything, and keep its traceback."""
     names = {task_id: str(key) for key, task_id in submission.ids.items()}
+    failed = manager.store.get(manager.task_pool, [task_id for task_id, _ in error.failures])
+    errors = [(names.get(record.task_id, record.task_id), record.error or "") for record in failed]
+    hint = f"all others of {plan.name} are finished or wait; mend the cause and give the same command"
+    if file is not None:
+        _write_failures(errors, file)
+        hint += f"; the traceback is in {file}"
+    raise TaskFailedError([(name, last_line(text)) for name, text in errors], hint=hint) from error
+
+
+def _write_failures(errors: Sequence[tuple[str, str]], file: Path) -> None:
+    write_text(file, "\n".join(f"== window {name}\n{error.rstrip()}\n" for name, error in errors))
+
+
+def _raise_failures(
+    plan: CampaignPlan,
+    submission: Submission,
+    manager: TaskManager,
+    file: Path | None,
+    chosen: AbstractSet[WindowKey],
+) -> None:
+    names = {task_id: str(key) for key, task_id in submission.ids.items() if key in chosen}
     query = parse({"_id": {"$in": list(names)}, "status": {"$in": ["failed", "cancelled"]}})
     failed = manager.store.find(manager.task_pool, query)  # not as documents: a definition may be unreadable
     errors = sorted((names[record.task_id], record.error or "") for record in failed)
@@ -285,7 +401,7 @@ def _raise_failures(plan: CampaignPlan, submission: Submission, manager: TaskMan
     said = [hint for _, error in errors if (hint := last_hint(error)) is not None]
     hint = "; ".join([*list(dict.fromkeys(said))[:3], kept, "mend the cause and give the same command"])
     if file is not None:
-        write_text(file, "\n".join(f"== window {name}\n{error.rstrip()}\n" for name, error in errors))
+        _write_failures(errors, file)
         hint += f"; the tracebacks are in {file}"
     raise TaskFailedError([(name, last_line(error)) for name, error in errors], hint=hint)
 

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-import os
 import shlex
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, stderr
+from rollwright.cli.quantities import Duration, Memory
+from rollwright.cli.roll_options import (
+    AcceptStale,
+    Attempts,
+    Background,
+    Detach,
+    FailFast,
+    Jobs,
+    Only,
+    RollOptions,
+    default_jobs,
+)
+from rollwright.cli.text import list_names
 from rollwright.core.text import count_noun
+from rollwright.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rollwright.app.campaign import OpenCampaign
+    from rollwright.campaign.plan import WindowKey
     from rollwright.campaign.run import TrainingCounts
     from rollwright.campaign.summary import CampaignResult
     from rollwright.config.settings import Settings
 
-__all__ = ["Jobs", "default_jobs", "demo", "resume", "roll", "run_once"]
+__all__ = ["demo", "resume", "roll", "run_once"]
 
 INTERRUPTED = 130
-
-Jobs = Annotated[
-    int | None,
-    typer.Option("--jobs", "-j", min=1, help="Windows trained at the same time; half the cores if not given."),
-]
 
 
 def _from_working_directory(uri: str | None) -> str | None:
@@ -45,29 +57,21 @@ Overrides = Annotated[
 ]
 
 
-AcceptStale = Annotated[
-    bool,
-    typer.Option("--accept-stale", help="Keep finished results though data or code changed since; the report says so."),
-]
-
-
-def default_jobs() -> int:
-    """Return the default number of windows that train at the same time."""
-    return max(1, (os.cpu_count() or 2) // 2)
-
-
 def demo(
     folder: Annotated[Path, typer.Option("--dir", help="Where the demo lives.")] = Path("rollwright-demo"),
     jobs: Jobs = 2,
     as_json: AsJson = False,
 ) -> int:
     """Run the main job on a synthetic market: data, windows, training, signal, back-test, report."""
+    from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.app.data import prepare_demo  # noqa: PLC0415 - keeps --help light
 
     file = prepare_demo(folder, tell=stderr.print)
     # `resume` looks in the working directory, where the demo's project is not.
     go_on = f"rollwright demo --dir {shlex.quote(str(folder))}"
-    return _roll(file, [], None, jobs or default_jobs(), {}, as_json=as_json, project=folder, go_on=go_on)
+    options = RollOptions(jobs=jobs or default_jobs())
+    campaign = open_campaign(file, project=folder)
+    return _roll(campaign, options, go_on=go_on, as_json=as_json)
 
 
 def run_once(
@@ -97,54 +101,129 @@ def roll(
     file: Annotated[Path, typer.Argument(help="A campaign's YAML.")],
     overrides: Overrides = None,
     jobs: Jobs = None,
+    fail_fast: FailFast = False,
+    max_attempts: Attempts = None,
+    timeout: Duration = None,
+    memory: Memory = None,
+    only: Only = None,
+    detach: Detach = False,
     accept_stale: AcceptStale = False,
     provider_uri: Provider = None,
     as_json: AsJson = False,
+    in_background: Background = False,
 ) -> int:
     """Walk a campaign: train every window, collect, analyse, back-test, report.
 
     Killed and given again, it goes on where it stopped and ends with the same bytes.
     """
-    terms = {"accept_stale": accept_stale}
-    return _roll(file, overrides or [], provider_uri, jobs or default_jobs(), terms, as_json=as_json, project=None)
+    from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - keeps --help light
 
-
-def _roll(
-    file: Path,
-    overrides: list[str],
-    provider_uri: str | None,
-    jobs: int,
-    terms: dict[str, Any],
-    *,
-    as_json: bool,
-    project: Path | None,
-    go_on: str | None = None,
-) -> int:
-    from rollwright.app.campaign import open_campaign, roll_campaign  # noqa: PLC0415 - keeps --help light
-    from rollwright.cli.progress import CampaignProgress  # noqa: PLC0415 - keeps --help light
-
-    campaign = open_campaign(file, overrides=overrides, provider_uri=provider_uri, project=project)
-    with clean_stdout(), CampaignProgress(campaign.name) as progress:
-        result = roll_campaign(campaign, jobs=jobs, on_progress=progress, **terms)
-    go_on = go_on or f"rollwright resume {campaign.name}"
-    return _end(result, go_on, progress.counts, campaign.settings, as_json=as_json)
+    options = RollOptions(
+        jobs=jobs or default_jobs(),
+        accept_stale=accept_stale,
+        fail_fast=fail_fast,
+        max_attempts=max_attempts,
+        timeout=timeout,
+        memory=memory,
+        only=tuple(only or ()),
+        in_background=in_background,
+    )
+    campaign = open_campaign(file, overrides=overrides or (), provider_uri=provider_uri)
+    if detach:
+        provider = [] if provider_uri is None else ["--provider-uri", provider_uri]
+        return _detach(campaign, options, ["roll", str(file), *(overrides or ()), *provider], as_json=as_json)
+    return _roll(campaign, options, go_on=f"rollwright resume {campaign.name}", as_json=as_json)
 
 
 def resume(
     name: Annotated[str | None, typer.Argument(help="The campaign; the one that ran last if not given.")] = None,
     jobs: Jobs = None,
+    fail_fast: FailFast = False,
+    max_attempts: Attempts = None,
+    timeout: Duration = None,
+    memory: Memory = None,
+    only: Only = None,
+    detach: Detach = False,
     accept_stale: AcceptStale = False,
     as_json: AsJson = False,
+    in_background: Background = False,
 ) -> int:
     """Go on with a campaign that was interrupted."""
-    from rollwright.app.campaign import reopen_campaign, roll_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.campaign import reopen_campaign  # noqa: PLC0415 - keeps --help light
+
+    options = RollOptions(
+        jobs=jobs or default_jobs(),
+        accept_stale=accept_stale,
+        fail_fast=fail_fast,
+        max_attempts=max_attempts,
+        timeout=timeout,
+        memory=memory,
+        only=tuple(only or ()),
+        in_background=in_background,
+    )
+    campaign = reopen_campaign(name)
+    if detach:
+        return _detach(campaign, options, ["resume", campaign.name], as_json=as_json)
+    go_on = " ".join(["rollwright resume", *([name] if name else [])])
+    return _roll(campaign, options, go_on=go_on, as_json=as_json)
+
+
+def _roll(campaign: OpenCampaign, options: RollOptions, *, go_on: str, as_json: bool) -> int:
+    from rollwright.app.campaign import roll_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.detached import hold_detached  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.progress import CampaignProgress  # noqa: PLC0415 - keeps --help light
 
-    campaign = reopen_campaign(name)
-    with clean_stdout(), CampaignProgress(campaign.name) as progress:
-        result = roll_campaign(campaign, jobs=jobs or default_jobs(), accept_stale=accept_stale, on_progress=progress)
-    go_on = " ".join(["rollwright resume", *([name] if name else [])])
+    campaign = options.apply(campaign)
+    held = hold_detached(campaign.settings, campaign.name) if options.in_background else nullcontext()
+    with held, clean_stdout(), CampaignProgress(campaign.name) as progress:
+        result = roll_campaign(
+            campaign,
+            jobs=options.jobs,
+            terms=options.terms,
+            accept_stale=options.accept_stale,
+            on_progress=progress,
+        )
+    if progress.left:
+        return _end_partly(campaign.name, progress.left, as_json=as_json)
     return _end(result, go_on, progress.counts, campaign.settings, as_json=as_json)
+
+
+def _detach(campaign: OpenCampaign, options: RollOptions, words: list[str], *, as_json: bool) -> int:
+    """Start the same in the background; what is wrong with the campaign is said here, before."""
+    from rollwright.app.campaign import check_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.detached import find_detached, roll_log, start_detached  # noqa: PLC0415 - keeps --help light
+
+    campaign = options.apply(campaign)
+    name = campaign.name
+    if running := find_detached(campaign.settings, name):
+        raise ConfigError(
+            f"{name} is rolled in the background already, by process {running[0].pid}",
+            hint=f"watch it: rollwright status {name} --watch; stop it: rollwright cancel {name}",
+        )
+    check_campaign(campaign, options.terms)
+    arguments = [words[0], *options.list_arguments(), "--in-background", "--", *words[1:]]
+    pid = start_detached(campaign.settings, name, arguments)
+    if as_json:
+        print_json({"name": name, "pid": pid, "log": str(roll_log(campaign.settings, name))})
+        return 0
+    print_text(f"{name} is rolled in the background by process {pid}; it goes on when this terminal is closed")
+    print_text(f"  watch it: rollwright status {name} --watch")
+    print_text(f"  read on:  rollwright logs {name} --follow")
+    print_text(f"  stop it:  rollwright cancel {name}")
+    return 0
+
+
+def _end_partly(name: str, left: Sequence[WindowKey], *, as_json: bool) -> int:
+    """Say that windows were left out, so that there are no results."""
+    if as_json:
+        print_json({"name": name, "left": [str(key) for key in left]})
+    else:
+        count = count_noun(len(left), "window")
+        print_text(
+            f"{name}: what was asked for is trained; {count} left out ({list_names([str(key) for key in left])})"
+        )
+        print_text(f"no results are made of a part; go on with: rollwright resume {name}")
+    return 0
 
 
 def _end(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from rollwright.cli.campaign import Jobs, Overrides, Provider, default_jobs
+from rollwright.cli.campaign import Overrides, Provider
 from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text
+from rollwright.cli.roll_options import Jobs, default_jobs
 from rollwright.cli.text import format_duration, list_names
 from rollwright.core.text import count_noun
 

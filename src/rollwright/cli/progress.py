@@ -14,7 +14,7 @@ from rollwright.core.text import count_noun
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rollwright.campaign.plan import CampaignPlan
+    from rollwright.campaign.plan import CampaignPlan, WindowKey
     from rollwright.campaign.run import Submission, TrainingCounts
     from rollwright.pool.worker.worker import WorkerEvent
 
@@ -29,6 +29,7 @@ class CampaignProgress:
         self._bar: Progress | None = None
         self._names: dict[str, str] = {}
         self.counts: TrainingCounts | None = None
+        self.left: tuple[WindowKey, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -39,13 +40,14 @@ class CampaignProgress:
         self._stop()
 
     def __call__(self, what: str, value: Any) -> None:
-        """Tell one step: ``planned``, ``submitted``, ``event``, ``trained`` or ``kept``."""
+        """Tell one step: ``planned``, ``submitted``, ``event``, ``trained``, ``left`` or ``kept``."""
         tell: dict[str, Callable[[Any], None]] = {
             "planned": self._show_plan,
             "submitted": self._show_submission,
             "event": self._show_event,
             "trained": self._end_training,
             "kept": self._show_former,
+            "left": self._end_partly,
         }
         tell[what](value)
 
@@ -111,6 +113,10 @@ class CampaignProgress:
         self.counts = counts
         self._stop()
         stderr.print(f"{self._name}: {describe_counts(counts)}")
+
+    def _end_partly(self, left: tuple[WindowKey, ...]) -> None:
+        self.left = left
+        self._stop()
 
     def _show_former(self, folder: Path) -> None:
         stderr.print(f"the results that another configuration of {self._name} had made are kept in {folder}")

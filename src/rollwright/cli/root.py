@@ -31,6 +31,7 @@ from rollwright.cli.replay import replay, show
 from rollwright.cli.status import status
 from rollwright.cli.track import track_app
 from rollwright.cli.verify import verify
+from rollwright.cli.window_verbs import cancel, collect, logs, retry
 from rollwright.cli.worker import worker_app
 from rollwright.core.log_sentences import SentenceFormatter
 from rollwright.core.masking import MaskingFormatter, mask_secrets
@@ -89,6 +90,10 @@ app.command()(roll)
 app.command()(resume)
 app.command()(plan)
 app.command()(status)
+app.command()(retry)
+app.command()(cancel)
+app.command()(logs)
+app.command()(collect)
 app.command()(show)
 app.command()(verify)
 app.command()(replay)

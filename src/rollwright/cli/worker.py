@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from rollwright.cli.campaign import Jobs, default_jobs
 from rollwright.cli.console import clean_stdout, print_json, print_text, stderr
 from rollwright.cli.pool_options import AsJson, PoolName, Url, Where, make_selection
+from rollwright.cli.roll_options import Jobs, default_jobs
 from rollwright.cli.text import format_duration, print_table
 from rollwright.errors import ConfigError
 

@@ -12,6 +12,7 @@ from rollwright.errors import ConfigError, RecorderNotFoundError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import Status, parse_status
 from rollwright.pool.worker.supervisor import warm_slots
+from rollwright.pool.worker.task_log import log_folder
 from rollwright.pool.worker.worker import (
     FailedTasks,
     TaskFunction,
@@ -96,6 +97,7 @@ def train_in_pool(
     after: Status = Status.DONE,
     isolated: bool = False,
     fail_fast: bool = False,
+    max_attempts: int | None = None,
     slots: int = 1,
     settings: Settings | None = None,
     query: Mapping[str, Any] | None = None,
@@ -120,8 +122,12 @@ def train_in_pool(
         Given to the function; JSON values for worker processes.
     before, after : Status
         As `run_task` takes them.
-    isolated, fail_fast : bool
-        With a function: as `run_task` takes ``force_release`` and ``fail_fast``.
+    isolated : bool
+        With a function: as `run_task` takes ``force_release``.
+    fail_fast : bool
+        Whether the first attempt that fails is raised, as a `TaskFailedError` from worker processes.
+    max_attempts : int, optional
+        For worker processes: as in `Worker`.
     slots : int
         Worker processes that train at the same time.
     settings : Settings, optional
@@ -166,6 +172,9 @@ def train_in_pool(
         until_empty=until_empty,
         preload=list_preload(settings),
         settings=settings,
+        logs=log_folder(settings, manager.task_pool),
+        max_attempts=max_attempts,
+        fail_fast=fail_fast,
         on_event=on_event,
     )
     return worker.run()

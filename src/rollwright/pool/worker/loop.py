@@ -146,6 +146,8 @@ class WorkLoop:
         Whether the store's notifications wake the executor.
     memory_limit : float, optional
         Share of the machine's memory above which no task is taken.
+    max_attempts : int, optional
+        Attempts after which this loop calls a task failed, where the task itself allows more.
     on_event : callable, optional
         Called in the loop's thread with each `WorkerEvent`.
     """
@@ -165,9 +167,11 @@ class WorkLoop:
         wait_for_others: bool = True,
         listen: bool = True,
         memory_limit: float | None = None,
+        max_attempts: int | None = None,
         on_event: Callable[[WorkerEvent], None] | None = None,
     ) -> None:
         self._store = store
+        self._max_attempts = max_attempts
         self._executor = executor
         self._request = request
         self._query = request.query
@@ -326,10 +330,18 @@ class WorkLoop:
         if end.kind == "released":
             return Outcome.released(end.lease)
         delay = self._backoff.delay(end.lease.attempt, generator=self._generator)
-        return Outcome.failed(end.lease, error=end.error, retry=end.retry, delay=delay)
+        retry = end.retry and (self._max_attempts is None or end.lease.attempt < self._max_attempts)
+        return Outcome.failed(end.lease, error=end.error, retry=retry, delay=delay)
 
     def _raise(self, error: BaseException) -> None:
-        """Settle what there is and raise `error`; for an interrupt or exit without waiting for an unreachable store."""
+        """Settle what there is and raise `error`; for an interrupt or exit without waiting for an unreachable store.
+
+        Tasks that still run are stopped and given back without using an attempt.
+        """
+        self._executor.drain()
+        for lease in [*self._executor.leases]:
+            self._executor.drop(lease)
+            self._outcomes.append(Outcome.released(lease))
         if isinstance(error, Exception):
             self._reconnect.retry(self._settle_all)
         else:

@@ -8,11 +8,14 @@ import multiprocessing
 import numbers
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from rollwright.config.construct import load_function
 from rollwright.config.context import install
@@ -26,6 +29,7 @@ from rollwright.pool.stored_definition import check_definition
 from rollwright.pool.types import MAX_ERROR, decode_result
 from rollwright.pool.worker.backoff import worth_retrying
 from rollwright.pool.worker.task_function import encode_returned
+from rollwright.pool.worker.task_log import log_task_output
 
 __all__ = ["load_entry", "run_worker_process"]
 
@@ -50,9 +54,12 @@ def run_worker_process(tasks: Connection, lifeline: Connection) -> None:
         _set_up_logging(terms.get("log_level"), tasks)
         _send(tasks, _prepare(terms))
         function = load_entry(terms["entry"])
+        logs = None if terms.get("logs") is None else Path(terms["logs"])
         while True:
             message = json.loads(tasks.recv_bytes())
-            _send(tasks, _run(function, message, terms["kwargs"]))
+            with log_task_output(logs, str(message["stored"]["task_id"])):
+                answer = _run(function, message, terms["kwargs"])
+            _send(tasks, answer)
     except (EOFError, OSError):  # the worker closed the pipe: nothing more to do
         return
 
@@ -75,7 +82,7 @@ def _set_up_logging(level: int | None, tasks: Connection) -> None:
     Warnings go to the worker, which says each once: every window of every slot would say the same.
     """
     name = multiprocessing.current_process().name
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler(_open_terminal())
     form = f"%(levelname)s %(name)s [{name}]: %(message)s"
     verbose = level is not None and level < logging.WARNING
     handler.setFormatter(MaskingFormatter(form) if verbose else SentenceFormatter(form, place=name))
@@ -84,6 +91,14 @@ def _set_up_logging(level: int | None, tasks: Connection) -> None:
     logging.captureWarnings(capture=True)
     if level is not None:
         logging.getLogger("rollwright").setLevel(level)
+
+
+def _open_terminal() -> IO[str] | None:
+    """Return standard error as it is now: what is logged goes there though a task's output goes to its own file."""
+    try:
+        return os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+    except OSError:
+        return None
 
 
 def is_for_worker(record: logging.LogRecord) -> bool:
@@ -148,11 +163,10 @@ def _run(function: Callable[..., Any], message: Mapping[str, Any], kwargs: Mappi
         result, validity = encode_returned(function(param, **kwargs))
         return {"kind": "finished", "result": result, "validity": validity}
     except BaseException as error:  # noqa: BLE001 - the worker boundary: an exit of the function is its failure
-        return {
-            "kind": "raised",
-            "error": _last_traceback(),
-            "retry": worth_retrying(error),
-        }
+        text = _last_traceback()
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)  # behind what the task printed
+        return {"kind": "raised", "error": text, "retry": worth_retrying(error)}
 
 
 def _last_traceback() -> str:

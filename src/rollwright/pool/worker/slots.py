@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any, Final
 
 from rollwright.config.construct import Trust
@@ -56,6 +57,8 @@ class SlotExecutor:
         After so many tasks a process is replaced by a new one; 1 isolates each task.
     preload : sequence of str
         Modules to import once for all processes.
+    logs : Path, optional
+        The folder of the tasks' logs; without it their output goes where this process's does.
     fail_fast : bool
         Whether the loop raises `TaskFailedError` after the first attempt that failed.
     on_event : callable, optional
@@ -78,6 +81,7 @@ class SlotExecutor:
         memory: float | None = None,
         tasks_per_slot: int | None = None,
         preload: Sequence[str] = (),
+        logs: Path | None = None,
         fail_fast: bool = False,
         on_event: Callable[[WorkerEvent], None] | None = None,
     ) -> None:
@@ -100,6 +104,7 @@ class SlotExecutor:
             "settings": settings.model_dump_json(),
             "entry": function.entry,
             "kwargs": normalise(dict(function.kwargs)),
+            "logs": None if logs is None else str(logs),
             "log_level": logging.getLogger("rollwright").getEffectiveLevel(),
         }
         self._supervisor = Supervisor(terms=terms, preload=preload)

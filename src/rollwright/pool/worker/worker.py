@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from rollwright.config.context import current_settings, settings_for_child
@@ -87,6 +88,13 @@ class Worker:
         How long a failed task waits before it is tried again.
     poll : float, optional
         Seconds between looks for work while the store notifies of none; the settings' ``pool.poll`` if not given.
+    logs : Path, optional
+        The folder of the tasks' logs: what a task prints goes to a file of its own there (`task_log`). Without it the
+        output goes where this process's does.
+    max_attempts : int, optional
+        Attempts after which this worker calls a task failed, where the task itself allows more.
+    fail_fast : bool
+        True: the first attempt that fails stops everything: what runs beside it is given back, and `run` raises.
 
     Raises
     ------
@@ -116,6 +124,9 @@ class Worker:
         tasks_per_slot: int | None = None,
         backoff: Backoff = DEFAULT_BACKOFF,
         poll: float | None = None,
+        logs: Path | None = None,
+        max_attempts: int | None = None,
+        fail_fast: bool = False,
         clock: Clock | None = None,
     ) -> None:
         settings = settings if settings is not None else settings_for_child()
@@ -129,6 +140,8 @@ class Worker:
             memory=memory,
             tasks_per_slot=tasks_per_slot,
             preload=preload,
+            logs=logs,
+            fail_fast=fail_fast,
             on_event=on_event,
         )
         self._loop = WorkLoop(
@@ -144,6 +157,7 @@ class Worker:
             clock=clock,
             until_empty=until_empty,
             memory_limit=settings.worker.memory_limit,
+            max_attempts=max_attempts,
             on_event=on_event,
         )
 
@@ -156,6 +170,8 @@ class Worker:
             When a slot cannot load the task function.
         PoolError
             When slots die as they start, or the store does not answer for longer than it is waited for.
+        TaskFailedError
+            With `fail_fast`, after the first attempt that failed.
         """
         with SignalHandler(self._loop.stop):
             return self._loop.run()

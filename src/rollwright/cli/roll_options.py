@@ -1,0 +1,111 @@
+"""The options that ``roll`` and ``resume`` share."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rollwright.app.campaign import OpenCampaign
+    from rollwright.campaign.run import TrainingTerms
+
+__all__ = [
+    "AcceptStale",
+    "Attempts",
+    "Background",
+    "Detach",
+    "FailFast",
+    "Jobs",
+    "Only",
+    "RollOptions",
+    "default_jobs",
+]
+
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, help="Windows trained at the same time; half the cores if not given."),
+]
+AcceptStale = Annotated[
+    bool,
+    typer.Option("--accept-stale", help="Keep finished results though data or code changed since; the report says so."),
+]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first attempt that fails.")]
+Attempts = Annotated[
+    int | None,
+    typer.Option("--max-attempts", min=1, help="How often a window is tried before it has failed.", show_default=False),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="WINDOW",
+        help="Train only this window, those whose test begins like this (2020-05), or this member; may be given again.",
+        show_default=False,
+    ),
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Go on in the background when the terminal is closed.")]
+Background = Annotated[bool, typer.Option("--in-background", hidden=True)]
+"""What `--detach` gives to the process that it starts."""
+
+
+def default_jobs() -> int:
+    """Return the default number of windows that train at the same time."""
+    return max(1, (os.cpu_count() or 2) // 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollOptions:
+    """How a campaign is rolled, as it was typed.
+
+    Attributes
+    ----------
+    jobs : int
+    accept_stale, fail_fast : bool
+    max_attempts : int or None
+    timeout : float or None
+        Seconds that a window may take.
+    memory : float or None
+        GB that a window may take.
+    only : tuple of str
+    in_background : bool
+        Whether this is the process that ``--detach`` started.
+    """
+
+    jobs: int
+    accept_stale: bool = False
+    fail_fast: bool = False
+    max_attempts: int | None = None
+    timeout: float | None = None
+    memory: float | None = None
+    only: tuple[str, ...] = ()
+    in_background: bool = False
+
+    @property
+    def terms(self) -> TrainingTerms:
+        """Which windows are trained, and what ends them."""
+        from rollwright.campaign.run import TrainingTerms  # noqa: PLC0415 - keeps --help light
+
+        return TrainingTerms(fail_fast=self.fail_fast, max_attempts=self.max_attempts, only=self.only)
+
+    def apply(self, campaign: OpenCampaign) -> OpenCampaign:
+        """Return the campaign under what was typed over its settings."""
+        values = {
+            "worker.task_timeout": self.timeout,
+            "worker.task_memory": self.memory,
+            "pool.max_attempts": self.max_attempts,
+        }
+        given = {name: value for name, value in values.items() if value is not None}
+        return campaign.with_settings(given) if given else campaign
+
+    def list_arguments(self) -> list[str]:
+        """Return the arguments that say the same again."""
+        words = ["--jobs", str(self.jobs)]
+        words += ["--accept-stale"] if self.accept_stale else []
+        words += ["--fail-fast"] if self.fail_fast else []
+        words += ["--max-attempts", str(self.max_attempts)] if self.max_attempts is not None else []
+        words += ["--timeout", repr(self.timeout)] if self.timeout is not None else []
+        words += ["--mem-limit", repr(self.memory)] if self.memory is not None else []
+        return [*words, *(word for window in self.only for word in ("--only", window))]
