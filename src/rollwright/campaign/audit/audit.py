@@ -149,7 +149,9 @@ class _Findings:
         for finding in self.of_configuration:
             proofs = [key for key, other in moved.items() if _proves(other, finding)]
             if proofs:
-                columns = tuple(dict.fromkeys(name for key in proofs for name in moved[key].columns))
+                columns = tuple(
+                    dict.fromkeys((*finding.columns, *(name for key in proofs for name in moved[key].columns)))
+                )
                 finding = replace(finding, proof=moved[proofs[0]].proof, columns=columns)  # noqa: PLW2901 - with its proof
                 for key in proofs:
                     del moved[key]
@@ -173,7 +175,7 @@ class _Findings:
 def _proves(moved: AuditFinding, stated: AuditFinding) -> bool:
     if moved.kind != stated.kind:
         return False
-    return stated.kind != "feature" or f"`{moved.columns[0]}`" in stated.message
+    return stated.kind != "feature" or moved.columns[0] in stated.columns
 
 
 def _by_dataset(windows: Sequence[AuditedWindow]) -> list[list[AuditedWindow]]:
@@ -269,10 +271,13 @@ def _open_probe(
         span=0 if reach is None else reach.span,
         refused=tuple(one for one in reaches if one.refusal is not None),
     )
-    instruments = _choose_names(dataset, source, date, names, {word for one in reaches for word in one.words})
+    named = {word for one in reaches for word in one.words}.intersection(source.instruments())
+    instruments = _choose_names(dataset, source, date, names, named)
 
     def open_with(changed: ProbePlan, place: str) -> Probe:
-        return Probe.open(changed, source, instruments=instruments, folder=folder / place, on_run=found.count_run)
+        return Probe.open(
+            changed, source, instruments=instruments, named=named, folder=folder / place, on_run=found.count_run
+        )
 
     probe = open_with(plan, "a")
     try:
@@ -291,7 +296,7 @@ def _has_empty(probe: Probe) -> bool:
     return part is not None and bool(np.isnan(part.before(probe.next_row).values).all(axis=0).any())
 
 
-def _choose_names(dataset: Any, source: DataSource, date: int, names: int, words: set[str]) -> list[str]:
+def _choose_names(dataset: Any, source: DataSource, date: int, names: int, named: set[str]) -> list[str]:
     """Return instruments, evenly spread over those listed around the date, members of the universe first.
 
     Those that an expression names are among them, and one that is listed after the date, where there is one.
@@ -308,7 +313,7 @@ def _choose_names(dataset: Any, source: DataSource, date: int, names: int, words
     first, rest = _spread(np.flatnonzero(listed & member), names), _spread(np.flatnonzero(listed & ~member), names)
     chosen = [codes[number] for number in (*first, *rest)][:names]
     chosen += [codes[number] for number in np.flatnonzero(later)[:1]]
-    return sorted({*chosen, *(word for word in words if word in codes)})
+    return sorted({*chosen, *named})
 
 
 def _spread(places: NDArray[np.intp], count: int) -> list[int]:

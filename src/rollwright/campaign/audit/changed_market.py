@@ -9,6 +9,7 @@ that nothing computed from one is taken for another's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal, TypeAlias
@@ -79,13 +80,24 @@ class MarketExcerpt:
     rows : int array
         Calendar positions, increasing.
     instruments : sequence of str
+    named : set of str
+        Those of them that an expression names: all others read their prices.
     """
 
-    def __init__(self, source: DataSource, rows: NDArray[np.int64], instruments: Sequence[str]) -> None:
+    def __init__(
+        self,
+        source: DataSource,
+        rows: NDArray[np.int64],
+        instruments: Sequence[str],
+        named: AbstractSet[str] = frozenset(),
+    ) -> None:
         self.source = source
         self.generation = source.generation
         self.rows = rows
         self.instruments = tuple(sorted(instruments))
+        self.is_rescaled = np.array(
+            [number % 2 == 0 or code in named for number, code in enumerate(self.instruments)], np.bool_
+        )
         whole = source.calendar()
         self.calendar = TradingCalendar(whole.values[rows], freq=whole.freq)
         self._fields: dict[str, NDArray[np.float32]] = {}
@@ -116,8 +128,8 @@ class MarketExcerpt:
 
     @property
     def rescaled(self) -> tuple[str, ...]:
-        """The instruments whose prices a change of the base multiplies: every other one."""
-        return self.instruments[::2]
+        """The instruments whose prices a change of the base multiplies: every other one, and those that are named."""
+        return tuple(code for code, is_it in zip(self.instruments, self.is_rescaled.tolist(), strict=True) if is_it)
 
     def row_of(self, position: int) -> int:
         """Return the first row at or after a calendar position."""
@@ -288,7 +300,8 @@ class ChangedMarket:
             return values
         made = values.copy()
         if change.kind == "base":
-            made[:, ::2] *= _direction(name, np.resize(BASES, made[:, ::2].shape[1]))
+            these = self._excerpt.is_rescaled
+            made[:, these] *= _direction(name, np.resize(BASES, int(these.sum())))
         elif change.kind == "noise":
             made[part] = _make_noise(values, name)[part]
         elif change.kind == "nan":

@@ -82,7 +82,9 @@ def audit_plan(
     found: dict[tuple[object, ...], tuple[AuditFinding, int]] = {}
     for windows in _by_variant(list_windows(plan)):
         for window, leak in _list_leaks(windows, calendar):
-            finding = AuditFinding.of_leak(give_reasons([leak], allowed)[0], window=window.name)
+            finding = AuditFinding.of_leak(
+                give_reasons([leak], allowed)[0], window=window.name, columns=_columns_of(leak)
+            )
             key = (finding.kind, leak.keys, window.variant)
             first, count = found.get(key, (finding, 0))
             found[key] = (first, count + 1)
@@ -90,6 +92,10 @@ def audit_plan(
         replace(finding, message=f"{finding.message} (so in {count} windows)") if count > 1 else finding
         for finding, count in found.values()
     )
+
+
+def _columns_of(leak: Leak) -> tuple[str, ...]:
+    return (str(leak.keys[-1]),) if leak.kind == "feature" else ()
 
 
 def _by_variant(windows: Sequence[AuditedWindow]) -> list[list[AuditedWindow]]:

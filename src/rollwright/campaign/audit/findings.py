@@ -92,7 +92,7 @@ class AuditFinding:
     reason: str | None = None
 
     @classmethod
-    def of_leak(cls, leak: Leak, *, window: str) -> AuditFinding:
+    def of_leak(cls, leak: Leak, *, window: str, columns: tuple[str, ...] = ()) -> AuditFinding:
         """Return what the configuration says as a finding."""
         return cls(
             kind=leak.kind,
@@ -100,6 +100,7 @@ class AuditFinding:
             message=leak.message,
             hint=leak.hint,
             window=window,
+            columns=columns,
             reason=leak.reason,
         )
 

@@ -13,6 +13,7 @@ What lies between is left out: whether something reads the future shows on any p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -125,12 +126,13 @@ class Probe:
         source: DataSource,
         *,
         instruments: Sequence[str],
+        named: AbstractSet[str],
         folder: Path,
         on_run: Callable[[], None],
     ) -> Probe:
         """Return a probe over the part of `source` that its plan asks for."""
         rows = choose_rows(plan, source.calendar())
-        return cls(plan=plan, excerpt=MarketExcerpt(source, rows, instruments), folder=folder, on_run=on_run)
+        return cls(plan=plan, excerpt=MarketExcerpt(source, rows, instruments, named), folder=folder, on_run=on_run)
 
     @property
     def calendar(self) -> TradingCalendar:
