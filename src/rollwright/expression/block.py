@@ -197,7 +197,10 @@ class Block:
         """Return the values of `source` on the rows of `consumer`, `shift` rows earlier; a constant as a number."""
         if source.kind == "number":
             return source.value
-        return self.cut(self._values[source], self._margins[source].after, consumer, shift=shift)
+        margin = self._margins[source]
+        if not shift and margin == self._margins[consumer]:  # the usual case, quickly
+            return self._values[source]
+        return self.cut(self._values[source], margin.after, consumer, shift=shift)
 
     def cut(self, values: Values, after: int, consumer: Term, *, shift: int = 0) -> Values:
         """Return the rows of `consumer` from an array that ends `after` rows after the block, `shift` rows earlier."""

@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain, islice
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -176,15 +177,19 @@ def _run_in_order(jobs: Iterator[TileJob], run: Callable[[TileJob], T], *, threa
     """Yield ``run(job)`` for each job, in order, with at most two jobs per thread waiting or running.
 
     With one thread the jobs run on a thread of their own, too: it has a heap of its own, in which what a tile leaves is
-    not between what others allocated.
+    not between what others allocated. A single job runs on the caller's.
     """
     keep_heap()
+    begin = list(islice(jobs, 2 if threads > 1 else 0))  # with one thread nothing is read before it is asked for
+    if threads > 1 and len(begin) < 2:  # for which starting a thread is not worth it
+        yield from map(run, begin)
+        return
     most = 2 * threads if threads > 1 else 1
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="rollwright-expression")
     pending: deque[Future[T]] = deque()
     run = bind_context(run)  # operators and consumers may read the current settings
     try:
-        for job in jobs:
+        for job in chain(begin, jobs):
             pending.append(pool.submit(run, job))
             if len(pending) >= most:
                 yield pending.popleft().result()

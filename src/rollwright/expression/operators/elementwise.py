@@ -47,8 +47,7 @@ def _series(inputs: int) -> tuple[Parameter, ...]:
 
 def _on_numbers(function: Callable[..., Any]) -> Compute:
     def compute(block: Block, term: Term) -> Values:
-        values = function(*(block.numbers(source, term) for source in term.inputs))
-        return _fill(block, term, values)
+        return _fill(block, term, function(*[block.numbers(source, term) for source in term.inputs]))
 
     return compute
 
