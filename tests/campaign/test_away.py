@@ -230,7 +230,7 @@ def test_what_is_away_is_no_gap_in_what_is_collected(project, case):
     source = provider_from_settings(project.settings)
     recorders = finished_recorders(project.plan.windows, submit(project.plan, project.manager), project.manager)
     with act(project), pytest.raises(kind, match=words):
-        collect_windows(project.plan, recorders, source=source, universe=None, max_missing_share=0.5)
+        collect_windows(project.plan, recorders, source=source, max_missing_share=0.5)
 
 
 @pytest.mark.usefixtures("unprivileged")

@@ -168,6 +168,28 @@ def test_a_variant_that_lacks_too_much_of_the_universe_is_named():
     collect_windows(named, recorders, source=MARKET, max_missing_share=1.0)
 
 
+def test_windows_that_are_not_there_are_named_or_declared():
+    plan, recorders = walk("linear", "trees")
+    named = hand_made_plan(plan.windows, universe="all")
+    lost = [window for window in plan.windows if window.key.variant == "trees"]
+    kept = {key: run for key, run in recorders.items() if key != lost[0].key}
+    with pytest.raises(CoverageError, match=f"{lost[0].name}: there is no finished recorder"):
+        collect_windows(named, kept, source=MARKET, max_missing_share=0.5)
+    with pytest.raises(CoverageError, match=f"{lost[0].name}: there is a recorder, which was not expected"):
+        collect_windows(hand_made_plan(plan.windows[:-2]), recorders, source=MARKET, max_missing_share=0.5)
+    for place, left in ((0, lost[1:]), (-1, lost[:-1])):
+        absent = {lost[place].key}
+        linear, trees = collect_windows(named, recorders, source=MARKET, max_missing_share=0.5, missing=absent)
+        assert (linear.windows, trees.windows) == (plan.variants["linear"], tuple(left))
+        assert linear.coverage is not None
+        assert trees.coverage is not None
+        assert trees.coverage.expected == trees.coverage.predicted
+        assert len(trees.pred) < len(linear.pred)
+    every = {window.key for window in lost}
+    (only,) = collect_windows(named, recorders, source=MARKET, max_missing_share=0.5, missing=every)
+    assert only.variant == "linear"
+
+
 def test_windows_of_one_variant_that_leave_sessions_out_are_refused_though_another_has_them(tmp_path):
     plan, recorders = walk("linear", "trees")
     first, second, *others = plan.windows

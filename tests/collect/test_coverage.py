@@ -114,6 +114,16 @@ def test_a_day_without_any_prediction_always_fails():
         universe_coverage(predicted, Market(), "all", start=DAYS[0], end=DAYS[-1], max_missing_share=1.0)
 
 
+def test_sessions_that_are_declared_to_be_missing_do_not_count_and_no_others():
+    predicted = rows(complete([0, 1, 2, 3, 6, 7]))
+    asked = {"start": DAYS[0], "end": DAYS[-1], "max_missing_share": 0.5}
+    with pytest.raises(CoverageError, match="2020-01-07: 100%"):
+        universe_coverage(predicted, Market(), "all", **asked, allow_gaps=[(DAYS[5], DAYS[5])])
+    found = universe_coverage(predicted, Market(), "all", **asked, allow_gaps=[(DAYS[4], DAYS[5])])
+    assert (found.expected, found.predicted) == (24 - 6, 24 - 3 - 6)
+    assert found.worst_day not in (DAYS[4], DAYS[5])
+
+
 class ShortMarket(Market):
     """The same, but B leaves the universe on a Saturday, and the series of A ends before the seventh session."""
 

@@ -133,6 +133,8 @@ def test_rows_that_two_windows_score_alike_are_no_conflict_but_can_be_refused():
         RollingGroup(overlap="error")(windows)
     missing = windows | {("m", 2): predict(3, 6, float("nan"))}  # a NaN is no score
     assert RollingGroup()(missing)["m",]["score"].notna().sum() == 8
+    neither = {("m", 1): predict(0, 4, float("nan")), ("m", 2): predict(3, 6, float("nan"))}
+    assert len(RollingGroup()(neither)["m",]) == 12
 
 
 def test_sessions_between_two_windows_that_neither_predicts_are_refused_or_declared():

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import pandas as pd
 
-from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.collect.collector import RecorderCollector
-from rollwright.collect.coverage import UniverseCoverage, check_tiling, check_window, universe_coverage
-from rollwright.collect.ensemble import RollingEnsemble
+from rollwright.collect.coverage import UniverseCoverage, check_tiling, universe_coverage
 from rollwright.collect.group import RollingGroup
 from rollwright.errors import CoverageError
 from rollwright.market.source import DataSource
@@ -68,23 +67,28 @@ def collect_windows(
         variant leave sessions out or overlap, or a day lacks more of the universe than `max_missing_share`. It names
         windows and dates.
     """
-    keys = {recorder.id: key for key, recorder in recorders.items()}
+    wanted = [window.key for window in plan.windows if window.key not in missing]
+    kept = {key: recorder for key, recorder in recorders.items() if key not in missing}
+    keys = {recorder.id: key for key, recorder in kept.items()}
     collector = RecorderCollector(
-        lambda: list(recorders.values()),
+        lambda: list(kept.values()),
         rec_key_func=lambda recorder: keys[recorder.id],
         artifacts_path={"pred": "pred.pkl", "label": "label.pkl", "expected": "expected_index.pkl"},
+        expect=wanted,
     )
-    collected = {name: {} for name in collector.artifacts_path} | collector.collect()
-    problems: list[str] = []
-    for windows in plan.variants.values():
-        problems += _check_coverage(windows, collected, source, missing)
+    problems = [problem for windows in plan.variants.values() for problem in _check_tiling(windows, source)]
+    collected: dict[str, dict[WindowKey, pd.DataFrame]] = {name: {} for name in collector.artifacts_path}
+    try:
+        collected |= collector.collect()
+    except CoverageError as error:
+        problems += error.problems
     if problems:
         raise CoverageError(
             f"campaign `{plan.name}` does not cover what it promised",
             problems=problems,
             hint="give the command again: windows whose artifacts are missing or damaged are trained anew",
         )
-    group = RollingGroup(RollingEnsemble(overlap="error"))  # splits the segment off each key and joins by variant
+    group = RollingGroup(overlap="error", allow_gaps=True)  # splits the segment off each key and joins by variant
     preds, labels = group(collected["pred"]), group(collected["label"])
     predictions = []
     for variant, planned in plan.variants.items():
@@ -117,12 +121,23 @@ def cover_universe(
     """
     if universe is None:
         return None
+    calendar = source.calendar()
+    tests = [window.test for window in windows]
+    gaps = [
+        (calendar.offset(end, 1), calendar.offset(start, -1))
+        for (_, end), (start, _) in itertools.pairwise(tests)
+        if calendar.distance(end, start) > 1
+    ]
     try:
-        parts = [
-            universe_coverage(pred.index, source, universe, start=start, end=end, max_missing_share=max_missing_share)
-            for start, end in _join_ranges(windows, source.calendar())
-        ]
-        return _add_coverages(parts)
+        return universe_coverage(
+            pred.index,
+            source,
+            universe,
+            start=tests[0][0],
+            end=tests[-1][1],
+            max_missing_share=max_missing_share,
+            allow_gaps=gaps,
+        )
     except CoverageError as error:
         variant = windows[0].key.variant
         if variant == ONLY_VARIANT:
@@ -130,43 +145,7 @@ def cover_universe(
         raise CoverageError(f"variant {variant}: {error.message}", problems=error.problems, hint=error.hint) from error
 
 
-def _join_ranges(windows: Sequence[Window], calendar: TradingCalendar) -> list[tuple[Session, Session]]:
-    """Return the ranges of sessions that windows test, those that follow one another as one."""
-    ranges: list[tuple[Session, Session]] = []
-    for window in windows:
-        start, end = window.test
-        if ranges and calendar.distance(ranges[-1][1], start) == 1:
-            start = ranges.pop()[0]
-        ranges.append((start, end))
-    return ranges
-
-
-def _add_coverages(parts: Sequence[UniverseCoverage]) -> UniverseCoverage:
-    worst = max(parts, key=lambda part: part.worst_share)
-    return UniverseCoverage(
-        expected=sum(part.expected for part in parts),
-        predicted=sum(part.predicted for part in parts),
-        by_cause={cause: sum(part.by_cause[cause] for part in parts) for cause in parts[0].by_cause},
-        worst_day=worst.worst_day,
-        worst_share=worst.worst_share,
-    )
-
-
-def _check_coverage(
-    windows: Sequence[Window],
-    collected: Mapping[str, Mapping[WindowKey, pd.DataFrame]],
-    source: DataSource,
-    missing: AbstractSet[WindowKey],
-) -> list[str]:
+def _check_tiling(windows: Sequence[Window], source: DataSource) -> list[str]:
     variant = windows[0].key.variant
     mark = "" if variant == ONLY_VARIANT else f"{variant}: "
-    problems = [mark + problem for problem in check_tiling([window.test for window in windows], source.calendar())]
-    for window in windows:
-        if window.key in missing:
-            continue
-        if window.key not in collected["pred"]:
-            problems.append(f"{window.name}: there is no finished recorder")
-            continue
-        pred, expected = collected["pred"][window.key], collected["expected"][window.key]
-        problems += check_window(window.name, pred.index, expected.index, pred.iloc[:, 0].to_numpy())
-    return problems
+    return [mark + problem for problem in check_tiling([window.test for window in windows], source.calendar())]
