@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import json
 import os
@@ -9,16 +10,19 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 SAMPLE_SECONDS: Final = 0.04
 LIBRARIES: Final = ("rollwright", "numpy", "pandas", "pyarrow", "lightgbm")
 MIB: Final = 1 << 20
+_SET_CHILD_SUBREAPER: Final = 36
 
 
 def pin(cores: int = 2) -> list[int]:
@@ -129,14 +133,17 @@ class Cost:
 
     Attributes
     ----------
+    began : float
+        Time of the start, as `time.time` tells it.
     wall, cpu : float
-        Seconds of the whole process, start-up included.
+        Seconds of the whole process, start-up included; the CPU is that of all descendants, those that outlive it too.
     pss, pss_anonymous : int
-        Highest proportional memory in bytes: all of it, and without mapped files.
+        Highest proportional memory in bytes: all of it, and without mapped files. 0 where it was not asked for.
     answer : dict
-        What the process printed as its last line.
+        What the process printed as its last line, where that is JSON.
     """
 
+    began: float
     wall: float
     cpu: float
     pss: int
@@ -152,32 +159,80 @@ def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) 
     SystemExit
         When it fails.
     """
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, **(env or {})},
-    )  # fmt: skip
+    cost, out = _run(command, cwd=None, env=env, memory=True)
+    return replace(cost, answer=json.loads(out.splitlines()[-1]))
+
+
+def run_command(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    memory: bool = False,
+) -> Cost:
+    """Run a command, whatever it prints; sampling the memory of its tree takes time of its own, so it is asked for.
+
+    Raises
+    ------
+    SystemExit
+        When it fails.
+    """
+    return _run(command, cwd=cwd, env=env, memory=memory)[0]
+
+
+def _run(
+    command: Sequence[str | Path], *, cwd: Path | None, env: Mapping[str, str] | None, memory: bool
+) -> tuple[Cost, str]:
+    _adopt_orphans()
     peak = {"Pss": 0, "Pss_Anon": 0}
     done = threading.Event()
+    others = {*_children(os.getpid())}
+    before, began, start = os.times(), time.time(), time.perf_counter()
+    # Files, since processes that outlive the program would keep pipes open.
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(
+            [str(part) for part in command], stdout=out, stderr=err, text=True, cwd=cwd,
+            env={**os.environ, **(env or {})},
+        )  # fmt: skip
 
-    def sample() -> None:
-        while not done.wait(SAMPLE_SECONDS):
-            now = [smaps(pid) for pid in tree(process.pid)]
-            for kind, highest in peak.items():
-                peak[kind] = max(highest, sum(each.get(kind, 0) for each in now))
+        def sample() -> None:
+            while not done.wait(SAMPLE_SECONDS):
+                now = [smaps(pid) for pid in tree(process.pid)]
+                for kind, highest in peak.items():
+                    peak[kind] = max(highest, sum(each.get(kind, 0) for each in now))
 
-    sampler = threading.Thread(target=sample)
-    before = os.times()
-    sampler.start()
-    out, err = process.communicate()
-    done.set()
-    sampler.join()
-    wall, after = time.perf_counter() - start, os.times()
+        sampler = threading.Thread(target=sample) if memory else None
+        if sampler is not None:
+            sampler.start()
+        process.wait()
+        wall = time.perf_counter() - start
+        done.set()
+        if sampler is not None:
+            sampler.join()
+        _await_orphans(others)
+        after = os.times()
+        out.seek(0)
+        err.seek(0)
+        printed, said = out.read(), err.read()
     if process.returncode:
-        raise SystemExit(f"{command[1]} failed:\n{err[-4000:]}")
+        raise SystemExit(f"{' '.join(str(part) for part in command)[:200]} failed:\n{said[-4000:]}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    answer = json.loads(out.splitlines()[-1])
-    return Cost(wall=wall, cpu=cpu, pss=peak["Pss"], pss_anonymous=peak["Pss_Anon"], answer=answer)
+    cost = Cost(began=began, wall=wall, cpu=cpu, pss=peak["Pss"], pss_anonymous=peak["Pss_Anon"], answer={})
+    return cost, printed
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent ends: their CPU time is known only to who waits for them."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _await_orphans(others: set[int]) -> None:
+    """Wait for what outlived the program, a fork server and its children: they end when it has."""
+    while left := {*_children(os.getpid())} - others:
+        for pid in left:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
 
 
 def interleaved(sides: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[Any]]:

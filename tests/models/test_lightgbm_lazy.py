@@ -27,7 +27,9 @@ from rollwright.models.lightgbm_library import load_lightgbm
 
 found = load_lightgbm()
 data = np.random.default_rng(0).random((200, 3), dtype=np.float32)
-booster = found.train({"verbosity": -1}, found.Dataset(data, label=data[:, 0]), 2)
+watched = found.Dataset(data, label=data[:, 0])
+callbacks = [found.record_evaluation({}), found.early_stopping(1, verbose=False)]
+booster = found.train({"verbosity": -1}, watched, 2, valid_sets=[watched], callbacks=callbacks)
 booster.predict(data)
 print("sklearn" in sys.modules, sys.modules["lightgbm"] is found)
 print(hasattr(found, "__wrapped__"), "sklearn" in sys.modules)

@@ -31,8 +31,10 @@ _NAMES: Final = {
     "engine": ("train",),
 }
 """What `rollwright.models.lightgbm` takes from the package."""
-_AWARE: Final = ("compat", "engine")
-"""The parts that know whether scikit-learn is there: imported anew when the package becomes whole."""
+_COMPAT: Final = f"{_PACKAGE}.compat"
+"""The part that looks for scikit-learn."""
+_ENGINE: Final = "engine"
+"""The part that asks it, and is imported anew when the package becomes whole. Callbacks import it while they work."""
 _mutex: Final = threading.RLock()
 
 
@@ -74,7 +76,9 @@ def _load_parts(spec: ModuleSpec, loader: Loader) -> ModuleType:
             raise AttributeError(f"module {_PACKAGE!r} has no attribute {name!r}")
         with _mutex:
             if vars(package).get("__getattr__") is complete:
-                del package.__dict__["__getattr__"]
+                for known in ("__getattr__", _ENGINE):
+                    package.__dict__.pop(known, None)
+                sys.modules.pop(f"{_PACKAGE}.{_ENGINE}", None)
                 loader.exec_module(package)
         return getattr(package, name)
 
@@ -89,15 +93,14 @@ def _load_parts(spec: ModuleSpec, loader: Loader) -> ModuleType:
         for name in [name for name in sys.modules if name.partition(".")[0] == _PACKAGE]:
             del sys.modules[name]
         return require(_PACKAGE, extra="lightgbm")
-    for part in _AWARE:
-        del sys.modules[f"{_PACKAGE}.{part}"]
-        package.__dict__.pop(part, None)
+    del sys.modules[_COMPAT]  # whoever else imports it finds what is there
+    package.__dict__.pop("compat", None)
     return package
 
 
 def _load_compat() -> None:
     """Import the part that looks for scikit-learn, which it does not find; nobody else's imports are touched."""
-    spec = importlib.util.find_spec(f"{_PACKAGE}.compat")
+    spec = importlib.util.find_spec(_COMPAT)
     if spec is None or spec.loader is None:
         raise ImportError(f"{_PACKAGE} has no part compat")
     module = importlib.util.module_from_spec(spec)
