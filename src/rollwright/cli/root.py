@@ -31,6 +31,7 @@ from rollwright.cli.replay import replay, show
 from rollwright.cli.status import status
 from rollwright.cli.track import track_app
 from rollwright.cli.verify import verify
+from rollwright.cli.why import why
 from rollwright.cli.window_verbs import cancel, collect, logs, retry
 from rollwright.cli.worker import worker_app
 from rollwright.core.log_sentences import SentenceFormatter
@@ -94,6 +95,7 @@ app.command()(retry)
 app.command()(cancel)
 app.command()(logs)
 app.command()(collect)
+app.command()(why)
 app.command()(show)
 app.command()(verify)
 app.command()(replay)

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rollwright.models.folds import ModelDataset, SampleWeighter
 from rollwright.signing.serializable import Serializable
 
-__all__ = ["Model", "ModelFT"]
+__all__ = ["ExplainsScores", "Model", "ModelFT"]
+
+
+@runtime_checkable
+class ExplainsScores(Protocol):
+    """A model that tells how much each feature moved a score."""
+
+    def contributions(self, features: NDArray[Any]) -> NDArray[np.float64]:
+        """Return for each row what each feature adds to its score, and last what the score is without them.
+
+        Guarantees: float64 ``[rows, features + 1]``; a row's sum is its score, but for rounding.
+        """
+        ...
 
 
 class Model(Serializable, ABC):

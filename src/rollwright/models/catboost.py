@@ -140,6 +140,13 @@ class CatBoostModel(BoostedTrees):
         except _catboost().CatBoostError as error:
             raise ModelError(f"CatBoost cannot score segment `{segment}`: {error}") from error
 
+    def contributions(self, features: NDArray[Any]) -> NDArray[np.float64]:
+        """Return for each row what each feature adds to its raw score (CatBoost's SHAP values), and last the rest."""
+        threads = int(self.params.get("thread_count", 1))
+        pool = _catboost().Pool(features)
+        found = self._require_fitted().get_feature_importance(data=pool, type="ShapValues", thread_count=threads)
+        return np.asarray(found, dtype=np.float64)
+
     def to_text(self) -> str:
         """Return CatBoost's model as JSON."""
         self._require_fitted()

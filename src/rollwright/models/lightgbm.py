@@ -165,6 +165,13 @@ class LGBModel(BoostedTrees):
             self._require_fitted().predict(features, num_threads=int(first_given(self.params, _THREADS, 1)))
         )
 
+    def contributions(self, features: NDArray[Any]) -> NDArray[np.float64]:
+        """Return for each row what each feature adds to its raw score (LightGBM's SHAP values), and last the rest."""
+        threads = int(first_given(self.params, _THREADS, 1))
+        return np.asarray(
+            self._require_fitted().predict(features, pred_contrib=True, num_threads=threads), dtype=np.float64
+        )
+
     def _grow(
         self,
         folds: Mapping[str, TrainingFold],

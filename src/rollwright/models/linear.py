@@ -163,6 +163,11 @@ class LinearModel(TabularModel):
             raise ModelError("the model is not fitted", hint="call fit(dataset) first")
         return self.coef_
 
+    def contributions(self, features: NDArray[Any]) -> NDArray[np.float64]:
+        """Return for each row every coefficient times its value, and last the constant."""
+        found = features.astype(np.float64) * self._require_fitted()
+        return np.column_stack([found, np.full(len(found), self.intercept_)])
+
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:
         coefficients = self._require_fitted()
         scores = np.empty(len(features))

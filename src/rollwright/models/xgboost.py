@@ -130,6 +130,12 @@ class XGBModel(BoostedTrees):
         except (xgb.core.XGBoostError, ValueError) as error:
             raise ModelError(f"XGBoost cannot score segment `{segment}`: {_first_line(error)}") from error
 
+    def contributions(self, features: NDArray[Any]) -> NDArray[np.float64]:
+        """Return for each row what each feature adds to its margin (XGBoost's SHAP values), and last the rest."""
+        xgb, booster = _xgboost(), self._require_fitted()
+        matrix = xgb.DMatrix(features, nthread=first_given(self.params, _THREADS, 1))
+        return np.asarray(booster.predict(matrix, pred_contribs=True), dtype=np.float64)
+
     def to_text(self) -> str:
         """Return XGBoost's model as JSON."""
         return _text_of(self._require_fitted())

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rollwright.codecs.registry import codecs
 from rollwright.config.construct import init_instance_by_config
 from rollwright.errors import ConfigError, CorruptArtifactError, MissingExtraError, ModelError
-from rollwright.models.base import Model
+from rollwright.models.base import ExplainsScores, Model
 from rollwright.models.sklearn import as_model
 
 __all__ = [
@@ -165,6 +165,14 @@ class ModelContract:
     def test_any_segment_can_be_scored(self, fitted: Model, dataset: ArrayDataset) -> None:
         assert len(fitted.predict(dataset, "train")) == len(dataset.folds["train"].index)
         assert len(fitted.predict(dataset, segment="valid")) == len(dataset.folds["valid"].index)
+
+    def test_what_features_add_to_a_score_sums_up_to_it(self, fitted: Model, dataset: ArrayDataset) -> None:
+        if not isinstance(fitted, ExplainsScores):  # it need not tell
+            return
+        told = fitted.contributions(dataset.folds["test"].features)
+        assert told.shape == (len(dataset.folds["test"].index), len(NAMES) + 1)
+        assert told.dtype == np.float64
+        np.testing.assert_allclose(told.sum(axis=1), fitted.predict(dataset), rtol=1e-4, atol=1e-5)
 
     def test_an_empty_segment_has_no_scores(self, fitted: Model, dataset: ArrayDataset) -> None:
         nothing = ArrayDataset(folds={**dataset.folds, "test": sample_fold(3, days=0)})
