@@ -7,6 +7,7 @@ import json
 import pytest
 
 from rollwright.expression.parser import parse
+from rollwright.expression.planner import compile_plan, plan_terms
 from rollwright.expression.stored_terms import dump_terms, load_terms
 
 TEXTS = [
@@ -22,8 +23,19 @@ TEXTS = [
 
 def test_terms_come_back_as_the_same_objects() -> None:
     terms = tuple(map(parse, TEXTS))
-    found = load_terms(json.loads(json.dumps(dump_terms(terms))))
+    found, _ = load_terms(json.loads(json.dumps(dump_terms(terms))))
     assert all(one is other for one, other in zip(found, terms, strict=True))
+
+
+def test_a_plan_of_terms_that_came_back_is_the_plan_of_the_texts() -> None:
+    for texts in (TEXTS[:4], TEXTS):  # without and with other instruments
+        plan = compile_plan(texts, allow_lookahead=True)
+        order = () if plan.stages else plan.nodes
+        terms, nodes = load_terms(json.loads(json.dumps(dump_terms(plan.terms, order))))
+        again = plan_terms(terms, order=nodes, allow_lookahead=True)
+        assert (again.nodes, again.last_reads, again.uses) == (plan.nodes, plan.last_reads, plan.uses)
+        assert (again.calls, again.expressions) == (plan.calls, plan.expressions)
+        assert again.stages.keys() == plan.stages.keys()
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_other_data_are_computed_from_the_remembered_terms(
 
 def test_a_note_with_the_terms_of_other_expressions_is_parsed_again(tmp_path: Path, source) -> None:
     key = FeatureStore(tmp_path).find_key(TEXTS, source.freq)
-    write_key(tmp_path, source.freq, TEXTS, key, compile_plan(["Mean($close,6)/$close", "Ref($close,1)"]).terms)
+    write_key(tmp_path, source.freq, TEXTS, key, compile_plan(["Mean($close,6)/$close", "Ref($close,1)"]))
     found = FeatureStore(tmp_path).matrix(TEXTS, source)
     assert list(found.header.expressions) == ["Mean($close,5)/$close", "Ref($close,1)"]
 

@@ -136,8 +136,15 @@ def _compile(expressions: tuple[str, ...], allow_lookahead: bool, _version: int)
     return plan_terms(tuple(map(parse, expressions)), allow_lookahead=allow_lookahead)
 
 
-def plan_terms(terms: tuple[Term, ...], *, allow_lookahead: bool = False) -> Plan:
+def plan_terms(terms: tuple[Term, ...], *, order: tuple[Term, ...] = (), allow_lookahead: bool = False) -> Plan:
     """Return the plan of expressions that are parsed already, as `compile_plan` does.
+
+    Parameters
+    ----------
+    terms : tuple of Term
+    order : tuple of Term
+        The nodes of an earlier plan of these terms, in which they are computed again; found anew if not given.
+    allow_lookahead : bool
 
     Raises
     ------
@@ -147,7 +154,7 @@ def plan_terms(terms: tuple[Term, ...], *, allow_lookahead: bool = False) -> Pla
     if not allow_lookahead:
         for term in terms:
             _refuse_lookahead(term)
-    return _plan(terms, allows_lookahead=allow_lookahead)
+    return _plan(terms, order=order, allows_lookahead=allow_lookahead)
 
 
 def _refuse_lookahead(root: Term) -> None:
@@ -161,9 +168,9 @@ def _refuse_lookahead(root: Term) -> None:
     )
 
 
-def _plan(terms: tuple[Term, ...], *, allows_lookahead: bool) -> Plan:
-    staged = _find_staged(terms)
-    nodes = arrange(terms, _walk_without_stages(terms, staged), staged)
+def _plan(terms: tuple[Term, ...], *, allows_lookahead: bool, order: tuple[Term, ...] = ()) -> Plan:
+    staged = _find_staged(order or terms)
+    nodes = order if order and not staged else arrange(terms, _walk_without_stages(terms, staged), staged)
     uses: dict[Term, int] = defaultdict(int)
     calls: dict[Family, set[tuple[Constant, ...]]] = defaultdict(set)
     for node in nodes:

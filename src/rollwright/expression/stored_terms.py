@@ -22,11 +22,11 @@ from rollwright.expression.term import Argument, Term, field, number, walk
 __all__ = ["dump_terms", "load_terms"]
 
 
-def dump_terms(terms: Sequence[Term]) -> JSON:
-    """Return terms in the form that `load_terms` reads."""
+def dump_terms(terms: Sequence[Term], order: Sequence[Term] = ()) -> JSON:
+    """Return terms in the form that `load_terms` reads; of `order`, which has all nodes, that is kept too."""
     places: dict[Term, int] = {}
     nodes: list[JSON] = []
-    for term in walk(*terms):
+    for term in order or walk(*terms):
         places[term] = len(nodes)
         nodes.append(_dump_node(term, places))
     return {"nodes": nodes, "terms": [places[term] for term in terms]}
@@ -41,8 +41,8 @@ def _dump_node(term: Term, places: Mapping[Term, int]) -> JSON:
     return ["call", term.name, arguments]
 
 
-def load_terms(value: Any) -> tuple[Term, ...]:
-    """Return the terms that `dump_terms` was given: the same objects, where they are still known.
+def load_terms(value: Any) -> tuple[tuple[Term, ...], tuple[Term, ...]]:
+    """Return the terms that `dump_terms` was given, the same objects where they are still known; and all nodes.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def load_terms(value: Any) -> tuple[Term, ...]:
         nodes: list[Term] = []
         for node in value["nodes"]:
             nodes.append(_load_node(node, nodes, operators))
-        return tuple(nodes[place] for place in value["terms"])
+        return tuple(nodes[place] for place in value["terms"]), tuple(nodes)
     except (LookupError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"these are no terms: {error!r}") from error
 

@@ -244,7 +244,7 @@ class FeatureStore:
         if found is None or (found.lookahead and not allow_lookahead):
             plan = compile_plan(expressions, allow_lookahead=allow_lookahead)
             found = make_key(plan, freq)
-            write_key(self._root, freq, expressions, found, plan.terms)
+            write_key(self._root, freq, expressions, found, plan)
         self._keys[texts] = found
         return found
 
@@ -311,9 +311,10 @@ class FeatureStore:
 
 def _plan_of(root: Path, freq: str, expressions: Sequence[str], key: ExpressionKey, *, allow_lookahead: bool) -> Plan:
     """Return the plan of expressions, from what the store knows of them if that has their key."""
-    terms = read_terms(root, freq, expressions)
-    if terms is not None:
-        plan = plan_terms(terms, allow_lookahead=allow_lookahead)
+    known = read_terms(root, freq, expressions)
+    if known is not None:
+        terms, order = known
+        plan = plan_terms(terms, order=order, allow_lookahead=allow_lookahead)
         if make_key(plan, freq).name == key.name:
             return plan
     return compile_plan(expressions, allow_lookahead=allow_lookahead)

@@ -24,7 +24,7 @@ from rollwright.expression.term import Term, walk
 __all__ = ["LIST_SUFFIX", "ExpressionKey", "make_key", "read_key", "read_terms", "write_key"]
 
 LIST_SUFFIX: Final = ".list"
-FORMAT: Final = 3
+FORMAT: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +66,8 @@ def read_key(root: Path, freq: str, expressions: Sequence[str]) -> ExpressionKey
     return ExpressionKey(name=name, lookahead=int(lookahead), fields=tuple(filter(None, fields)))
 
 
-def read_terms(root: Path, freq: str, expressions: Sequence[str]) -> tuple[Term, ...] | None:
-    """Return what these texts were parsed to; None when that is not known, or cannot be said here any more."""
+def read_terms(root: Path, freq: str, expressions: Sequence[str]) -> tuple[tuple[Term, ...], tuple[Term, ...]] | None:
+    """Return what these texts were parsed to, and the nodes of their plan; None when that is not known here."""
     try:
         return load_terms(json.loads(_read(root, freq, expressions).partition("\n")[2]))
     except ValueError:
@@ -84,10 +84,11 @@ def _read(root: Path, freq: str, expressions: Sequence[str]) -> str:
     return body if sha256_hex(body.encode())[:16] == checksum else ""
 
 
-def write_key(root: Path, freq: str, expressions: Sequence[str], key: ExpressionKey, terms: Sequence[Term]) -> None:
+def write_key(root: Path, freq: str, expressions: Sequence[str], key: ExpressionKey, plan: Plan) -> None:
     """Store the key of these texts and what they were parsed to; where that fails, they are parsed each time."""
     path = _path(root, freq, expressions)
-    parsed = json.dumps(dump_terms(terms), separators=(",", ":"))
+    order = () if plan.stages else plan.nodes
+    parsed = json.dumps(dump_terms(plan.terms, order), separators=(",", ":"))
     body = " ".join([key.name, str(key.lookahead), *key.fields]) + f"\n{parsed}\n"
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
