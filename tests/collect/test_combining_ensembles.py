@@ -54,6 +54,20 @@ def test_the_average_is_the_mean_of_pandas_z_scores():
     pd.testing.assert_series_equal(AverageEnsemble()(scores), expected, check_names=False)
 
 
+def test_members_that_lack_scores_are_averaged_as_pandas_does_when_that_is_declared():
+    scores = members(1, 2)
+    scores["m", 1].iloc[[0, 5, 30]] = float("nan")
+    scores["m", 2] = scores["m", 2].drop([(DAYS[0], "S00"), *((DAYS[4], name) for name in NAMES)])
+    reductions = {
+        AverageEnsemble: lambda column: (column - column.mean()) / column.std(),
+        RankEnsemble: lambda column: column.rank(pct=True),
+    }
+    for kind, reduce in reductions.items():
+        found = kind(missing="skip")(scores)
+        pd.testing.assert_series_equal(found, by_pandas(scores, reduce).reindex(found.index), check_names=False)
+        assert found.isna().sum() == 1  # the first row, which nobody scored
+
+
 def weights_by_pandas(scores, label, *, span, window, least) -> pd.DataFrame:
     ics = pd.concat([daily_ic(frame, label) for frame in scores.values()], axis=1)
     means = ics.rolling(window, min_periods=least).mean().shift(span + 1).clip(lower=0).fillna(0)

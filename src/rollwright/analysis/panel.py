@@ -19,6 +19,7 @@ __all__ = [
     "find_varied_days",
     "rank_by_day",
     "share_places",
+    "standardise_by_day",
     "take_column",
 ]
 
@@ -104,6 +105,28 @@ def rank_by_day(day: NDArray[np.intp], values: _Floats) -> _Floats:
     """
     low, high = _find_places(day, values)
     return (low + high - 1) / 2.0 + 1.0
+
+
+def standardise_by_day(day: NDArray[np.intp], values: _Floats) -> _Floats:
+    """Return the z-score of each value within its day (``ddof=1``), 0 on a day without two different ones; NaN stays.
+
+    `day` must be sorted.
+    """
+    if not len(values):
+        return values
+    first = np.flatnonzero(np.diff(day, prepend=-1))
+    sizes = np.diff(first, append=len(day))
+    known = ~np.isnan(values)
+    counts = np.add.reduceat(known, first, dtype=np.intp)
+    means = np.add.reduceat(np.where(known, values, 0.0), first) / np.maximum(counts, 1)
+    centred = values - np.repeat(means, sizes)
+    squares = np.add.reduceat(np.where(known, centred * centred, 0.0), first)
+    # A mean of equal values may be off by a bit, which must not look like a difference.
+    varied = np.fmax.reduceat(values, first) > np.fmin.reduceat(values, first)
+    deviation = np.sqrt(squares / np.maximum(counts - 1, 1))
+    scale = np.divide(1.0, deviation, out=np.zeros(len(first)), where=varied & (deviation > 0))
+    centred *= np.repeat(scale, sizes)
+    return centred
 
 
 def share_places(day: NDArray[np.intp], values: _Floats, start: NDArray[np.intp], stop: NDArray[np.intp]) -> _Floats:

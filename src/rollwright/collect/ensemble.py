@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.analysis.panel import DayPanel, Frame, average_by_day, find_varied_days, rank_by_day
+from rollwright.analysis.panel import DayPanel, Frame, rank_by_day, standardise_by_day
 from rollwright.analysis.signal import correlate_by_day
 from rollwright.calendar.trading import SessionLike, TradingCalendar
 from rollwright.collect.coverage import describe_key, describe_rows
@@ -188,7 +188,7 @@ class AverageEnsemble(Ensemble):
             When nothing was given, or rows are missing and `missing` is ``"error"``.
         """
         table = ScoreTable.of(flatten_keys(ensemble_dict), missing=self.missing)
-        return _average(table, (_standardise(table.day, line) for line in table.scores))
+        return _average(table, (standardise_by_day(table.day, line) for line in table.scores))
 
 
 class RankEnsemble(Ensemble):
@@ -277,7 +277,7 @@ class ICWeightedEnsemble(Ensemble):
             When nothing was given, or rows are missing and `missing` is ``"error"``.
         """
         table = ScoreTable.of(flatten_keys(ensemble_dict), missing=self.missing)
-        return _average(table, (_standardise(table.day, line) for line in table.scores), self._weigh(table))
+        return _average(table, (standardise_by_day(table.day, line) for line in table.scores), self._weigh(table))
 
     def weights(self, ensemble_dict: Mapping[Any, Any]) -> pd.DataFrame:
         """Return the weight of each model on each day: float64 [days, models], each line sums to 1."""
@@ -308,24 +308,10 @@ class ICWeightedEnsemble(Ensemble):
         return shares
 
 
-def _standardise(day: NDArray[np.intp], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the z-score of each value within its day, 0 on a day without two different values; NaN stays."""
-    known = ~np.isnan(values)
-    days, scores = day[known], values[known]
-    size = int(day[-1]) + 1
-    varied = find_varied_days(days, scores, size)
-    centred = scores - average_by_day(days, scores, size)[days]
-    squares = np.bincount(days, weights=centred * centred, minlength=size)
-    spare = np.maximum(np.bincount(days, minlength=size) - 1, 1)
-    deviation = np.sqrt(squares / spare)
-    scale = np.divide(1.0, deviation, out=np.zeros(size), where=varied & (deviation > 0))
-    standard = np.full(len(values), np.nan)
-    standard[known] = centred * scale[days]
-    return standard
-
-
 def _rank(day: NDArray[np.intp], values: NDArray[np.float64]) -> NDArray[np.float64]:
     known = ~np.isnan(values)
+    if known.all():
+        return rank_by_day(day, values) / np.bincount(day)[day]
     days = day[known]
     ranks = np.full(len(values), np.nan)
     ranks[known] = rank_by_day(days, values[known]) / np.bincount(days)[days]
