@@ -33,7 +33,7 @@ def helped(monkeypatch):
         on_event(WorkerEvent(kind="done", task_id="7", slot=0), "2019-01-02..2019-02-28")
         return WorkerReport(done=2, failed=len(given["tags"]), released=0, seconds=1.0)
 
-    monkeypatch.setattr("rollwright.app.campaign.help_campaign", help_campaign)
+    monkeypatch.setattr("rollwright.app.campaign_helper.help_campaign", help_campaign)
     return calls
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from rollwright import __version__
 from rollwright.app.campaign_record import CampaignRecord, find_record, record_path, results_folder, submitted_path
 from rollwright.app.data import examine_demo
-from rollwright.app.pool import WindowNames, open_store
+from rollwright.app.pool import make_holders, open_store
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located
 from rollwright.campaign.config import CampaignConfig
@@ -57,18 +57,17 @@ from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.urls import store_from_url
-from rollwright.pool.worker.worker import WorkerEvent, WorkerReport
+from rollwright.pool.worker.worker import WorkerEvent
 from rollwright.tracking.liveness import fail_abandoned
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.execute import task_train
-from rollwright.training.pooled import train_in_pool, warm_workers
+from rollwright.training.pooled import warm_workers
 
 __all__ = [
     "OpenCampaign",
     "check_campaign",
     "collect_campaign",
-    "help_campaign",
     "open_campaign",
     "read_submitted",
     "reopen_campaign",
@@ -243,9 +242,9 @@ def roll_campaign(
         Keep finished results that are whole though data or code have changed since; the report says so.
     on_progress : callable, optional
         ``on_progress(what, value)`` with ``planned`` (the plan), ``submitted`` (the submission), ``event`` (a
-        worker's event), ``trained`` (the `TrainingCounts`), ``left`` (the windows that are not finished, where
-        ``only`` left some out: no results are made then) and ``kept`` (the folder of results that another
-        configuration of this name had made; see `keep_former_results`).
+        worker's event), ``others`` (the `Holder` of windows that are waited for), ``trained`` (the `TrainingCounts`),
+        ``left`` (the windows that are not finished, where ``only`` left some out: no results are made then) and
+        ``kept`` (the folder of results that another configuration of this name had made; see `keep_former_results`).
 
     Returns
     -------
@@ -374,9 +373,21 @@ def _train(
             context=campaign.context,
             jobs=jobs,
             terms=terms,
-            on_event=lambda event: tell("event", event),
+            on_event=lambda event: _tell_event(event, plan, submission, manager, tell),
             failures=campaign.results / FAILURES_FILE,
         )
+
+
+def _tell_event(
+    event: WorkerEvent, plan: CampaignPlan, submission: Submission, manager: TaskManager, tell: TellProgress
+) -> None:
+    """Tell an event; when others are waited for, also who they are."""
+    tell("event", event)
+    if event.kind == "waiting":
+        names = {task_id: str(key) for key, task_id in submission.ids.items()}
+        query = parse({"_id": {"$in": [*names]}, "status": Status.RUNNING.value})
+        running = manager.store.find(plan.name, query)
+        tell("others", make_holders(running, SystemClock().now().timestamp(), names=names))
 
 
 def _find_left(submission: Submission, chosen: tuple[WindowKey, ...], manager: TaskManager) -> tuple[WindowKey, ...]:
@@ -457,72 +468,6 @@ def resume_campaign(
         When there is no such campaign, or its file changed since it was started.
     """
     return roll_campaign(reopen_campaign(name, project=project), jobs=jobs, on_progress=on_progress)
-
-
-def help_campaign(
-    name: str | None,
-    *,
-    jobs: int,
-    until_empty: bool = True,
-    query: Mapping[str, Any] | None = None,
-    tags: Sequence[str] = (),
-    trusted: Sequence[str] = (),
-    project: Path | None = None,
-    on_event: Callable[[WorkerEvent, str | None], None] | None = None,
-) -> WorkerReport:
-    """Train windows of a campaign that another process submitted; what ``rollwright worker`` does.
-
-    Parameters
-    ----------
-    name : str or None
-        The campaign; the one that ran last if None.
-    jobs : int
-    until_empty : bool
-    query : mapping, optional
-        Only tasks that match.
-    tags : sequence of str
-        Only tasks that have each of these names beneath ``tags``.
-    trusted : sequence of str
-        Modules to trust beside those of the settings.
-    project : Path, optional
-    on_event : callable, optional
-        Called with each event and the name of the window it is about, if it is about one.
-    """
-    campaign = reopen_campaign(name, project=project)
-    settings = campaign.settings
-    if trusted:
-        modules = (*settings.trust.modules, *trusted)
-        settings = settings.with_values({"trust.modules": modules}, origin="command line")
-    with using(settings):
-        return _help(campaign.name, settings, jobs, query, tags, on_event, until_empty=until_empty)
-
-
-def _help(
-    campaign: str,
-    settings: Settings,
-    jobs: int,
-    query: Mapping[str, Any] | None,
-    tags: Sequence[str],
-    on_event: Callable[[WorkerEvent, str | None], None] | None,
-    *,
-    until_empty: bool,
-) -> WorkerReport:
-    store = store_from_url(settings.resolve_url(settings.pool.url), patience=1.0)
-    try:
-        names = WindowNames(store, campaign)
-        tell = on_event or (lambda _event, _name: None)
-        return train_in_pool(
-            TaskManager(campaign, store=store),
-            experiment_name=campaign,
-            slots=jobs,
-            settings=settings,
-            query=query,
-            tags=tags,
-            until_empty=until_empty,
-            on_event=lambda event: tell(event, names.find(event.task_id)),
-        )
-    finally:
-        store.close()
 
 
 def _is_recorded(campaign: OpenCampaign) -> bool:

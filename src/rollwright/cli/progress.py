@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from rollwright.cli.console import stderr
+from rollwright.cli.text import format_time, list_names
 from rollwright.core.text import count_noun
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rollwright.app.pool import Holder
     from rollwright.campaign.plan import CampaignPlan, WindowKey
     from rollwright.campaign.run import Submission, TrainingCounts
+    from rollwright.cli.live_view import LiveView
     from rollwright.pool.worker.worker import WorkerEvent
 
 __all__ = ["CampaignProgress", "describe_counts", "tell_event"]
@@ -26,7 +27,7 @@ class CampaignProgress:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._bar: Progress | None = None
+        self._view: LiveView | None = None
         self._names: dict[str, str] = {}
         self.counts: TrainingCounts | None = None
         self.left: tuple[WindowKey, ...] = ()
@@ -40,11 +41,12 @@ class CampaignProgress:
         self._stop()
 
     def __call__(self, what: str, value: Any) -> None:
-        """Tell one step: ``planned``, ``submitted``, ``event``, ``trained``, ``left`` or ``kept``."""
+        """Tell one step: ``planned``, ``submitted``, ``event``, ``others``, ``trained``, ``left`` or ``kept``."""
         tell: dict[str, Callable[[Any], None]] = {
             "planned": self._show_plan,
             "submitted": self._show_submission,
             "event": self._show_event,
+            "others": self._show_others,
             "trained": self._end_training,
             "kept": self._show_former,
             "left": self._end_partly,
@@ -87,27 +89,30 @@ class CampaignProgress:
         if submission.reused:
             stderr.print(f"{len(submission.reused)} of {len(submission.ids)} windows are finished already and kept")
         if submission.todo and stderr.console.is_terminal:
-            self._start(len(submission.ids), len(submission.reused))
+            from rollwright.cli.live_view import LiveView  # noqa: PLC0415 - only where it is shown
 
-    def _start(self, total: int, done: int) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=stderr.console,
-            transient=True,
-        )
-        self._bar.start()
-        self._bar.add_task(self._name, total=total, completed=done)
+            self._view = LiveView(
+                self._name,
+                [*submission.ids.values()],
+                done=frozenset(submission.ids[key] for key in submission.reused),
+                names=self._names,
+                console=stderr.console,
+            )
+            self._view.start()
 
     def _show_event(self, event: WorkerEvent) -> None:
         name = None if event.task_id is None else self._names.get(event.task_id, f"task {event.task_id}")
-        if self._bar is not None and event.kind == "done":
-            self._bar.advance(self._bar.task_ids[0])
-        if self._bar is None or event.kind not in ("done", "started"):
-            stderr.print(describe(event, name))
+        if self._view is not None:
+            self._view.note(event)
+        if event.kind == "round" or (self._view is not None and event.kind in ("done", "started")):
+            return
+        stderr.print(describe(event, name))
+
+    def _show_others(self, holders: Sequence[Holder]) -> None:
+        for holder in holders:
+            names = list_names([f"window {label}" for label in holder.labels])
+            since = f"since {format_time(holder.since)}"
+            stderr.print(f"waiting for {names}: {holder.owner} has it in hand {since}")
 
     def _end_training(self, counts: TrainingCounts) -> None:
         self.counts = counts
@@ -122,9 +127,9 @@ class CampaignProgress:
         stderr.print(f"the results that another configuration of {self._name} had made are kept in {folder}")
 
     def _stop(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        if self._view is not None:
+            self._view.stop()
+            self._view = None
 
 
 def describe_counts(counts: TrainingCounts) -> str:
@@ -147,6 +152,8 @@ def describe(event: WorkerEvent, name: str | None) -> str:
 
 def tell_event(event: WorkerEvent, window: str | None = None) -> None:
     """Print one line about a worker's event; about a task by its window, or by its id when it has none."""
+    if event.kind == "round":  # a few times a second
+        return
     name = None
     if event.task_id is not None:
         name = f"task {event.task_id}" if window is None else f"window {window}"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from rollwright.cli.console import AsJson, print_json, print_text
-from rollwright.cli.text import format_duration, format_time, list_names
+from rollwright.cli.text import draw_sign_legend, draw_signs, format_duration, format_time, list_names
 from rollwright.core.text import count_noun, escape_lines
 
 if TYPE_CHECKING:
@@ -20,17 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Campaign", "describe_status", "draw_states", "status"]
 
 Campaign = Annotated[str | None, typer.Argument(help="The campaign; the one that ran last if not given.")]
-
-_SIGNS: Final[Mapping[str | None, tuple[str, str]]] = {
-    "failed": ("✗", "F"),
-    None: ("?", "?"),
-    "cancelled": ("-", "-"),
-    "running": ("▒", ">"),
-    "waiting": ("·", "."),
-    "part_done": ("▁", "p"),
-    "done": ("█", "#"),
-}
-"""The sign of each state, the one that has to be seen first at the top, and the one where only ASCII can be shown."""
 
 _MOST_FAILURES: Final = 5
 _MOST_HOLDERS: Final = 16
@@ -131,27 +119,13 @@ def _describe_counts(found: CampaignStatus) -> str:
 
 
 def draw_states(windows: Sequence[WindowStatus], *, width: int) -> str:
-    """Return one sign for each window, in order; where they are more than `width`, each stands for several.
-
-    Of several windows the state that has to be seen first is shown, as in `_SIGNS`.
-    """
-    order = [*_SIGNS]
-    states = [None if window.status is None else window.status.value for window in windows]
-    cells = min(width, len(states))
-    bounds = [number * len(states) // cells for number in range(cells + 1)] if cells else [0]
-    parts = [states[start:stop] for start, stop in pairwise(bounds)]
-    return "".join(_sign(min(part, key=order.index)) for part in parts)
+    """Return one sign for each window, in order; see `draw_signs`."""
+    return draw_signs([_state(window) for window in windows], width=width)
 
 
 def _draw_legend(found: CampaignStatus) -> str:
-    states = {None if window.status is None else window.status.value for window in found.windows}
-    return "  ".join(f"{_sign(state)} {state or 'missing'}" for state in _SIGNS if state in states)
+    return draw_sign_legend({_state(window) for window in found.windows})
 
 
-def _sign(state: str | None) -> str:
-    drawn, plain = _SIGNS[state]
-    try:
-        drawn.encode(getattr(sys.stdout, "encoding", None) or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return plain
-    return drawn
+def _state(window: WindowStatus) -> str:
+    return "missing" if window.status is None else window.status.value

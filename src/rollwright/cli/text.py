@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Final
 
 from rollwright.core.text import escape_text
 
-__all__ = ["format_duration", "format_time", "list_names", "print_table"]
+__all__ = ["draw_sign_legend", "draw_signs", "format_duration", "format_time", "list_names", "print_table"]
 
+_SIGNS: Final[Mapping[str, tuple[str, str]]] = {
+    "failed": ("✗", "F"),
+    "missing": ("?", "?"),
+    "cancelled": ("-", "-"),
+    "running": ("▒", ">"),
+    "waiting": ("·", "."),
+    "part_done": ("▁", "p"),
+    "done": ("█", "#"),
+}
+"""The sign of each state, the one that has to be seen first at the top, and the one where only ASCII can be shown."""
 _FEW = 3
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
@@ -50,3 +63,28 @@ def format_duration(seconds: float) -> str:
 def list_names(names: Sequence[str]) -> str:
     """Return names in one line; of more than three the first two and the last."""
     return ", ".join(names) if len(names) <= _FEW else f"{names[0]}, {names[1]} … {names[-1]}"
+
+
+def draw_signs(states: Sequence[str], *, width: int) -> str:
+    """Return one sign for each state, in order; where they are more than `width`, each stands for several.
+
+    Of several the state that has to be seen first is shown, as in `_SIGNS`.
+    """
+    order = [*_SIGNS]
+    cells = min(width, len(states))
+    bounds = [number * len(states) // cells for number in range(cells + 1)] if cells else [0]
+    return "".join(_sign(min(states[start:stop], key=order.index)) for start, stop in pairwise(bounds))
+
+
+def draw_sign_legend(states: Collection[str]) -> str:
+    """Return what the signs mean, of those that occur."""
+    return "  ".join(f"{_sign(state)} {state.replace('_', ' ')}" for state in _SIGNS if state in states)
+
+
+def _sign(state: str) -> str:
+    drawn, plain = _SIGNS[state]
+    try:
+        drawn.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return plain
+    return drawn

@@ -86,7 +86,7 @@ def run_command(
         if experiment is None and not prepared:
             if url is not None:
                 raise ConfigError("--url is for a pool of a trainer", hint="a campaign has the store of its settings")
-            from rollwright.app.campaign import help_campaign  # noqa: PLC0415 - keeps --help light
+            from rollwright.app.campaign_helper import help_campaign  # noqa: PLC0415 - keeps --help light
 
             report = help_campaign(name, **shared)
         else:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.core.fit_rounds import is_listened, tell_round
 from rollwright.errors import ConfigError, nearest
 from rollwright.models.boosted import BoostedTrees, BoostedTreesCodec, GrownTrees, log_evaluation
 from rollwright.models.folds import TrainingFold
@@ -185,7 +186,7 @@ class LGBModel(BoostedTrees):
     ) -> GrownTrees:
         lgb = load_lightgbm()
         history: dict[str, dict[str, list[float]]] = {}
-        callbacks = [lgb.record_evaluation(history), *_log_every(period)]
+        callbacks = [lgb.record_evaluation(history), *_log_every(period), *_tell_rounds()]
         if patience and any(self.params.get(name) == "dart" for name in _BOOSTINGS):
             _logger.warning("model.no_early_stopping library=LightGBM boosting=dart rounds=%d", rounds)
         elif patience:
@@ -253,6 +254,13 @@ def _log_every(period: int | None) -> list[Callable[[Any], None]]:
             log_evaluation(environment.iteration, evaluation)
 
     return [log_round]
+
+
+def _tell_rounds() -> list[Callable[[Any], None]]:
+    """Return the callback that tells how far the fit has come, where anybody listens."""
+    if not is_listened():
+        return []
+    return [lambda environment: tell_round(environment.iteration + 1, environment.end_iteration)]
 
 
 def _safe_names(names: tuple[str, ...]) -> list[str]:

@@ -187,6 +187,7 @@ class WorkLoop:
         self._guard = MemoryGuard(memory_limit)
         self._memory_short = False
         self._paused = False
+        self._waiting = False
         self._generator = random.Random()  # noqa: S311 - only spreads retries
         self._outcomes: list[Outcome] = []
         self._finished: list[str] = []
@@ -294,7 +295,13 @@ class WorkLoop:
             return False
         query = self._request.query
         counts = stat.counts if query is None else self._store.count(self._request.pool, query)
-        return not counts[self._request.status] and not (self._wait_for_others and counts[Status.RUNNING])
+        if counts[self._request.status]:
+            return False
+        others = self._wait_for_others and counts[Status.RUNNING]
+        if others and not self._waiting:
+            self._emit("waiting", None, None, f"{others} task{'s' * (others != 1)} that others have in hand")
+        self._waiting = bool(others)
+        return not others
 
     def _is_memory_free(self) -> bool:
         """Tell whether the machine has memory for another task, and say so once when that changes."""
@@ -356,6 +363,7 @@ class WorkLoop:
         leases = self._settle(limit=free)
         if free and not leases and self._reap():
             leases = self._settle(limit=free)
+        self._waiting &= not leases
         for lease in leases:
             slot = self._executor.give(lease)
             self._counts["started"] += 1

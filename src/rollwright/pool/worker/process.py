@@ -15,11 +15,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from rollwright.config.construct import load_function
 from rollwright.config.context import install
 from rollwright.config.settings import Settings
+from rollwright.core.clock import SystemClock
+from rollwright.core.fit_rounds import listen_to_rounds
 from rollwright.core.log_sentences import SentenceFormatter
 from rollwright.core.masking import MaskingFormatter, mask_secrets
 from rollwright.core.posix import kill_when_closed
@@ -32,6 +34,9 @@ from rollwright.pool.worker.task_function import encode_returned
 from rollwright.pool.worker.task_log import log_task_output
 
 __all__ = ["load_entry", "run_worker_process"]
+
+_ROUND_PAUSE: Final = 0.25
+"""Seconds between two messages about the rounds of a fit."""
 
 
 def run_worker_process(tasks: Connection, lifeline: Connection) -> None:
@@ -57,7 +62,7 @@ def run_worker_process(tasks: Connection, lifeline: Connection) -> None:
         logs = None if terms.get("logs") is None else Path(terms["logs"])
         while True:
             message = json.loads(tasks.recv_bytes())
-            with log_task_output(logs, str(message["stored"]["task_id"])):
+            with log_task_output(logs, str(message["stored"]["task_id"])), listen_to_rounds(_RoundSender(tasks)):
                 answer = _run(function, message, terms["kwargs"])
             _send(tasks, answer)
     except (EOFError, OSError):  # the worker closed the pipe: nothing more to do
@@ -123,6 +128,23 @@ class _WarningSender(logging.Handler):
             _send(self._tasks, {"kind": "said", "logger": record.name, "text": text, "args": args})
         except OSError:  # the worker is gone, and this process ends with it
             self.handleError(record)
+
+
+class _RoundSender:
+    """Sends up to the worker how far a fit has come, a few times a second."""
+
+    def __init__(self, tasks: Connection) -> None:
+        self._tasks = tasks
+        self._clock = SystemClock()
+        self._next = 0.0
+
+    def __call__(self, done: int, of: int) -> None:
+        now = self._clock.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _ROUND_PAUSE
+        with suppress(OSError):  # the worker is gone, and this process ends with it
+            _send(self._tasks, {"kind": "round", "done": done, "of": of})
 
 
 def _plain(value: object) -> int | float | str:

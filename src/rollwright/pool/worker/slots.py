@@ -151,20 +151,32 @@ class SlotExecutor:
         PoolError
             When processes die as they start.
         """
+        end = self._clock.monotonic() + seconds
+        while self._hear(max(0.0, end - self._clock.monotonic())):
+            self._end_overdue()
+            self._end_oversized()
+            if self._ends:
+                break
+        self._end_overdue()
+        self._end_oversized()
+        ends, self._ends = self._ends, []
+        return ends
+
+    def _hear(self, seconds: float) -> bool:
+        """Wait for messages once; return whether nothing came but how far fits are, so that one may go on waiting."""
         waits: dict[Any, Slot | None] = {self._wakeup.descriptor: None} if self._wakeup is not None else {}
         for slot in self._slots:
             waits[slot.connection] = slot
             waits[slot.process.sentinel] = slot
         ready = wait(list(waits), timeout=self._until_check(seconds))
+        only_rounds = bool(ready)
         for speaker in {id(waits[item]): waits[item] for item in ready}.values():
             if speaker is not None:
-                self._receive(speaker)
+                only_rounds &= self._receive(speaker)
             elif self._wakeup is not None:
                 self._wakeup.drain()
-        self._end_overdue()
-        self._end_oversized()
-        ends, self._ends = self._ends, []
-        return ends
+                only_rounds = False
+        return only_rounds
 
     def drop(self, lease: Lease) -> int | None:
         """End the process that runs a task, and replace it; return its number."""
@@ -199,8 +211,14 @@ class SlotExecutor:
 
     # -- what processes send -----------------------------------------------------------------------------------
 
-    def _receive(self, slot: Slot) -> None:
+    def _receive(self, slot: Slot) -> bool:
+        """Read one message of a process; return whether it only says how far its fit is."""
         message = slot.receive() if slot.connection.poll() else None
+        if message is not None and message["kind"] == "round":
+            if self._on_event is not None and slot.lease is not None:
+                detail = f"{message['done']}/{message['of']}"
+                self._on_event(WorkerEvent(kind="round", task_id=slot.lease.task_id, slot=slot.number, detail=detail))
+            return True
         if message is None:
             self._note_death(slot)
         elif message["kind"] == "ready":
@@ -212,6 +230,7 @@ class SlotExecutor:
             raise ConstructError(f"the task function cannot be loaded:\n{message['error'].rstrip()}")
         else:
             self._note_end(slot, message)
+        return False
 
     def _say(self, message: Mapping[str, Any]) -> None:
         """Log a warning of a process, once: what differs in numbers alone is the same to whoever reads it."""

@@ -13,10 +13,14 @@ from rollwright.pool.types import encode_result
 __all__ = ["EVENT_OF", "EventKind", "TaskFunction", "TaskResult", "WorkerEvent", "WorkerReport", "encode_returned"]
 
 EventKind = Literal[
-    "started", "done", "part_done", "retry", "failed", "released", "lost",
-    "slot died", "stopping", "store away", "store back",
+    "started", "round", "done", "part_done", "retry", "failed", "released", "lost",
+    "slot died", "stopping", "waiting", "store away", "store back",
 ]  # fmt: skip
-"""What an event is about: a task, or, from ``slot died`` on, itself."""
+"""What an event is about: a task, or, from ``slot died`` on, itself.
+
+``round`` comes a few times a second while a model tells how far its fit is, with ``120/1000`` as its detail;
+``waiting`` comes once when nothing is left but what others have in hand.
+"""
 
 EVENT_OF: Final[Mapping[str, EventKind]] = {
     "done": "done",
