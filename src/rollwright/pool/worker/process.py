@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import multiprocessing
@@ -50,6 +51,7 @@ def run_worker_process(tasks: Connection, lifeline: Connection) -> None:
         The reading end of a pipe that nothing is written to; its other end is the worker's alone, so that it closes
         when the worker ends, however it does.
     """
+    gc.freeze()  # what the server imported is never garbage: looking through it would copy its pages
     _end_with(lifeline)
     make_streams_tolerant()  # what a model prints must not end it
     for name in (signal.SIGINT, signal.SIGTERM):  # both reach whole groups of processes; the worker decides here
