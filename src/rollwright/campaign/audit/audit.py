@@ -25,6 +25,7 @@ from rollwright.campaign.audit.checks import (
     FUTURES,
     Hit,
     check_base,
+    check_blind,
     check_future,
     check_segments,
     check_start,
@@ -207,9 +208,10 @@ def _audit_dataset(
     for number, (window, date) in enumerate(chosen):
         probe, reaches = _open_probe(window, date, source, found, folder / str(number), names)
         found.add(probe, check_future(probe), reaches)
-        found.add(probe, check_segments(probe), reaches)
+        found.add(probe, check_blind(probe), reaches)
         _count(probe, found)
-        if number == len(chosen) - 1:
+        if number == len(chosen) - 1:  # what is one rule for all windows, and was read for each from the file
+            found.add(probe, check_segments(probe), reaches)
             found.add(probe, _judge_base(probe, found), reaches)
             _note_start(probe, found)
             _judge_universe(probe, source, found)
@@ -340,7 +342,7 @@ def _count(probe: Probe, found: _Findings) -> None:
                 found.labels.add(name)
     for one in probe.plan.refused:
         found.responded[one.name] = found.has_value[one.name] = True
-    for kind in FUTURES:
+    for kind in (*FUTURES, "order"):
         found.changes.setdefault(kind)
     found.probes.append(
         ProbePower(

@@ -24,7 +24,7 @@ from rollwright.market.source import DataSource, Lifetimes, Vintages, VintageSou
 
 __all__ = ["AS_IT_IS", "ChangeKind", "ChangedMarket", "MarketChange", "MarketExcerpt"]
 
-ChangeKind: TypeAlias = Literal["none", "noise", "nan", "split", "nan or split", "members", "base", "start"]
+ChangeKind: TypeAlias = Literal["none", "noise", "nan", "split", "nan or split", "members", "base", "start", "order"]
 PRICES: Final = frozenset(("open", "high", "low", "close", "vwap", "adjclose", "preclose", "pre_close", "factor"))
 """Fields that a split divides, and that a new base multiplies."""
 VOLUMES: Final = frozenset(("volume",))
@@ -43,7 +43,8 @@ class MarketChange:
         ``noise``, ``nan``, ``split``: the values of those rows. ``nan or split``: the one or the other, instrument by
         instrument. ``members``: from the row on another instrument is listed, one that was is not any more, those that
         would be listed later never are, and one leaves its universes. ``base``: prices of every other instrument
-        throughout, by powers of two. ``start``: series begin with the row.
+        throughout, by powers of two. ``start``: series begin with the row. ``order``: nothing of the market, but
+        columns that were computed from it, or read elsewhere, are in another order.
     start, stop : int
         The first row and one past the last.
     """
@@ -61,6 +62,8 @@ class MarketChange:
         begin = f"{calendar[self.start]:%Y-%m-%d}"
         if self.kind == "start":
             return f"the history was made to begin on {begin}"
+        if self.kind == "order":
+            return f"labels, or columns that are not the market's, were put in another order from {begin} on"
         if self.kind == "members":
             return f"other instruments were listed and delisted from {begin} on"
         what = {"noise": "noise", "nan": "missing values", "split": "a 2-for-1 split", "nan or split": "other values"}

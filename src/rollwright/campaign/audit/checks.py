@@ -3,7 +3,7 @@
 1. Everything after the probe date becomes noise; then missing, or split 2 for 1, by instrument; then others are listed
    and delisted. No row up to the date may come, go or move.
 2. Everything from the first test session on becomes noise: train and valid stay. From the first valid session: train.
-3. The labels from there on are permuted: train and valid stay.
+3. The labels from there on, and after the probe date features that are not the market's, are put in another order.
 4. Prices are adjusted to another base: what is a ratio stays; how much the others move is measured.
 5. The history begins later: what moves is no leak, but would be another value where there is less history.
 """
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from rollwright.campaign.audit.changed_market import ChangeKind, MarketChange
 from rollwright.campaign.audit.findings import Proof
-from rollwright.campaign.audit.label_change import permute_labels
 from rollwright.campaign.audit.observation import Moved, Observation, Part, PartName, compare
 from rollwright.campaign.audit.probe import Probe
+from rollwright.campaign.audit.row_change import permute_rows
 from rollwright.campaign.leaks import LeakKind
 
 __all__ = [
@@ -89,11 +89,23 @@ def check_future(probe: Probe) -> Iterator[Hit]:
                 yield _hit("feature", "refused", int(column), change, moved, row)
 
 
+def check_blind(probe: Probe) -> Iterator[Hit]:
+    """Yield what processors make of the future of raw features that no change of the market moves.
+
+    Such columns are read from a file, or are constant: from the probe date on they are put in another order.
+    """
+    base, row = probe.look(), probe.next_row
+    if "raw" not in base:
+        return
+    noise = MarketChange(kind="noise", start=row, stop=len(probe.calendar))
+    blind = ~base["raw"].is_label & ~compare(base["raw"], probe.look(noise)["raw"], before=len(probe.calendar)).columns
+    if blind.any():
+        yield from _compare_permuted(probe, base["raw"], row, blind, ("infer",), noise)
+
+
 def check_segments(probe: Probe) -> Iterator[Hit]:
-    """Yield what moved in train and valid when what comes after them changed, or the labels there did."""
+    """Yield what moved in train and valid when what comes after them changed, or was put in another order."""
     base = probe.look()
-    has_labels = "raw" in base and base["raw"].is_label.any()
-    given = probe.look_altered(permute_labels(base["raw"], len(probe.calendar), probe.calendar)) if has_labels else {}
     walls: tuple[tuple[str, tuple[PartName, ...]], ...] = (("test", ("train", "valid")), ("valid", ("train",)))
     for wall, roles in walls:
         row = probe.first_row(wall)
@@ -102,10 +114,24 @@ def check_segments(probe: Probe) -> Iterator[Hit]:
             continue
         change = MarketChange(kind="noise", start=row, stop=len(probe.calendar))
         yield from _compare_parts(probe, base, probe.look(change), change, there, row)
-        if has_labels:
-            permuted = probe.look_altered(permute_labels(base["raw"], row, probe.calendar))
-            for part in there:
-                yield from _explain(given, permuted, change, part, row, is_permuted=True)
+        if "raw" in base and base["raw"].is_label.any():
+            yield from _compare_permuted(probe, base["raw"], row, base["raw"].is_label, there, change)
+
+
+def _compare_permuted(
+    probe: Probe,
+    raw: Part,
+    row: int,
+    columns: NDArray[np.bool_],
+    parts: tuple[PartName, ...],
+    change: MarketChange,
+) -> Iterator[Hit]:
+    """Yield what moved before a row when raw columns from it on were put in another order."""
+    given = probe.look_altered(permute_rows(raw, len(probe.calendar), probe.calendar, columns))
+    permuted = probe.look_altered(permute_rows(raw, row, probe.calendar, columns))
+    permutation = replace(change, kind="order")
+    for part in parts:
+        yield from _explain(given, permuted, permutation, part, row)
 
 
 def check_base(probe: Probe) -> Iterator[Hit]:
@@ -191,7 +217,6 @@ def _explain(
     row: int,
     *,
     span: int = 0,
-    is_permuted: bool = False,
 ) -> Iterator[Hit]:
     """Yield the columns and rows of a part that moved, each with what it is that leaks.
 
@@ -215,7 +240,7 @@ def _explain(
         kind: LeakKind = "feature" if is_own and not is_label else "label" if is_own else "processors"
         if change.kind == "members" and kind != "label":
             kind = "members"
-        if is_permuted:
+        if change.kind == "order":
             kind = "processors"
         yield _hit(kind, part, column, change, _only(moved, cells, column) if is_label else moved, row)
     if moved.lost or moved.gained:

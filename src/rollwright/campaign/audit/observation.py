@@ -58,28 +58,34 @@ class Part:
 
     @classmethod
     def of_table(cls, table: Table, calendar: TradingCalendar) -> Part:
-        """Return the part that a table is."""
+        """Return the part that a table is, without rows of sessions that the calendar lacks, as a file may have."""
+        rows = _rows_of(table.rows, calendar)
+        if (rows < 0).any():
+            table, rows = table.take(np.flatnonzero(rows >= 0)), rows[rows >= 0]
         values = [np.asarray(block.values, np.float64).reshape(len(table), -1) for block in table.blocks]
         columns = tuple((block.group, name) for block in table.blocks for name in block.names)
         return cls(
             columns=columns,
             is_label=np.array([group == LABEL_GROUP for group, _ in columns], np.bool_),
-            rows=_rows_of(table.rows, calendar),
+            rows=rows,
             codes=np.asarray(table.rows.instruments, dtype=object)[table.rows.instrument_codes],
             values=np.concatenate(values, axis=1) if values else np.empty((len(table), 0)),
             is_single=all(block.values.dtype == np.float32 for block in table.blocks),
         )
 
     @classmethod
-    def of_sampler(cls, sampler: TSDataSampler, calendar: TradingCalendar) -> Part:
+    def of_sampler(
+        cls, sampler: TSDataSampler, calendar: TradingCalendar, columns: Sequence[tuple[str | None, str]]
+    ) -> Part:
         """Return the part that the samples of a sampler are: a row for each, its sessions side by side."""
         labels = RowLabels.from_index(sampler.get_index())
         samples = np.asarray(sampler[np.arange(len(sampler))], np.float64)
         steps, width = samples.shape[1:]
-        columns = tuple((None, f"{column} at step {step}") for step in range(steps) for column in range(width))
+        named = columns if len(columns) == width else [(None, f"column {number}") for number in range(width)]
+        spread = tuple((group, f"{name} at step {step}") for step in range(steps) for group, name in named)
         return cls(
-            columns=columns,
-            is_label=np.zeros(len(columns), np.bool_),
+            columns=spread,
+            is_label=np.array([group == LABEL_GROUP for group, _ in spread], np.bool_),
             rows=_rows_of(labels, calendar),
             codes=np.asarray(labels.instruments, dtype=object)[labels.instrument_codes],
             values=samples.reshape(len(samples), -1),
@@ -233,19 +239,18 @@ def observe_handler(
 
 def _prepare(dataset: Any, role: str, key: str, calendar: TradingCalendar) -> Part | None:
     """Return what a dataset of another class prepares for a model; None when it is neither a frame nor samples."""
-    columns: Any = "feature" if role == "test" else ["feature", LABEL_GROUP]
-    if isinstance(dataset, TSDatasetH):
-        columns = ["feature", LABEL_GROUP]
-    made = dataset.prepare(role, col_set=columns, data_key=key)
+    groups = ["feature"] if role == "test" else ["feature", LABEL_GROUP]
+    made = dataset.prepare(role, col_set=groups, data_key=key)
     if isinstance(made, TSDataSampler):
-        return Part.of_sampler(made, calendar)
+        every = dataset.handler.panel.columns() if isinstance(dataset, TSDatasetH) else ()
+        return Part.of_sampler(made, calendar, [column for group in groups for column in every if column[0] == group])
     if isinstance(made, pd.DataFrame):
         return Part.of_table(Table.from_frame(made), calendar)
     return None
 
 
 def _rows_of(labels: RowLabels, calendar: TradingCalendar) -> NDArray[np.int64]:
-    places = calendar.to_index().searchsorted(labels.dates)
+    places = calendar.to_index().get_indexer(labels.dates)  # -1 for a date that is no session
     return np.asarray(places, np.int64)[labels.date_codes]
 
 

@@ -1,4 +1,4 @@
-"""Labels from a session on in another order: what was learnt before may not know."""
+"""Raw columns from a session on in another order: what comes before may not know, whatever they were read from."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.campaign.audit.observation import Part
@@ -17,7 +18,7 @@ from rollwright.features.panel import FramePanel, Panel
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.market.source import DataSource
 
-__all__ = ["permute_labels"]
+__all__ = ["permute_rows"]
 
 
 class _GivenFrame(DataLoader):
@@ -47,18 +48,29 @@ class _GivenFrame(DataLoader):
         return self._reach
 
 
-def permute_labels(raw: Part, row: int, calendar: TradingCalendar) -> Callable[[DataHandler], None]:
-    """Return what lets a handler read `raw` with the labels of the rows from `row` on turned round."""
+def permute_rows(
+    raw: Part, row: int, calendar: TradingCalendar, columns: NDArray[np.bool_]
+) -> Callable[[DataHandler], None]:
+    """Return what lets a handler read `raw` with some columns turned round, and moved, from a row of the calendar on.
+
+    Parameters
+    ----------
+    raw : Part
+    row : int
+        The length of the calendar leaves everything as it is.
+    calendar : TradingCalendar
+    columns : bool ``[columns]``
+    """
     values = raw.values.copy()
     later = np.flatnonzero(raw.rows >= row)
-    labels = np.flatnonzero(raw.is_label)
-    values[np.ix_(later, labels)] = raw.values[np.ix_(later[::-1], labels)] + 1.0
+    chosen = np.flatnonzero(columns)
+    values[np.ix_(later, chosen)] = raw.values[np.ix_(later[::-1], chosen)] * 1.5 + 1.0
     index = pd.MultiIndex.from_arrays(
         [calendar.to_index()[raw.rows], raw.codes.tolist()], names=["datetime", "instrument"]
     )
     grouped = any(group is not None for group, _ in raw.columns)
-    columns = pd.MultiIndex.from_tuples(raw.columns) if grouped else pd.Index([name for _, name in raw.columns])
-    frame = pd.DataFrame(values.astype(np.float32 if raw.is_single else np.float64), index=index, columns=columns)
+    labels = pd.MultiIndex.from_tuples(raw.columns) if grouped else pd.Index([name for _, name in raw.columns])
+    frame = pd.DataFrame(values.astype(np.float32 if raw.is_single else np.float64), index=index, columns=labels)
 
     def alter(handler: DataHandler) -> None:
         handler.data_loader = _GivenFrame(frame, handler.label_reach)
