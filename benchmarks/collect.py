@@ -54,22 +54,22 @@ def main(arguments=None):
             {side: run(python, side, "collect", Path(root) / side, given.windows) for side, python in sides.items()}
             for _ in range(given.repeats)
         ]
-        figures = {side: [each[side]["seconds"] for each in taken] for side in sides}
+        figures = {side: [[each[side]["seconds"], each[side]["cpu"]] for each in taken] for side in sides}
         if given.peer_python:
             if any(each["ours"]["digest"] != each["peer"]["digest"] for each in taken):
                 raise SystemExit("the two sides collected different predictions")
-            ratios = [each["peer"]["seconds"] / each["ours"]["seconds"] for each in taken]
-            rows.append(
+            rows += [
                 report.row(
-                    "collecting windows, how many times faster",
-                    ratios,
+                    f"collecting windows, how many times faster{mark}",
+                    [each["peer"][what] / each["ours"][what] for each in taken],
                     TARGET,
                     at_least=True,
                     unit="x",
                     case=f"{given.windows} windows",
                     against="pyqlib 0.9.7",
                 )
-            )
+                for what, mark in (("seconds", ""), ("cpu", ", CPU"))
+            ]
         combined = [run(sys.executable, "ours", "combine", Path(root), given.windows) for _ in range(given.repeats)]
         rows += [
             report.row(

@@ -98,12 +98,12 @@ def collect(side, folder, windows):
         days = pd.bdate_range("2006-01-02", periods=windows * STEP)
         options = {"calendar": TradingCalendar(days)}
     R.list_recorders(experiment_name="exp")
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     collector = RecorderCollector("exp", RollingGroup(**options), rec_key_func=rec_key, rec_filter_func=is_lgb)
     (joined,) = collector()["pred"].values()
-    seconds = time.perf_counter() - started
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     digest = hashlib.sha256(joined["score"].to_numpy().tobytes() + str(joined.index[[0, -1]]).encode()).hexdigest()
-    return {"seconds": seconds, "digest": digest, "rows": len(joined)}
+    return {"seconds": seconds, "cpu": cpu, "digest": digest, "rows": len(joined)}
 
 
 def combine(_side, _folder, _windows):
