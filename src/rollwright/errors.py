@@ -50,7 +50,7 @@
 
 The text of an error says what happened, with the values, and why; the ``hint`` says what to do.
 ``exit_code`` is what the command line returns for it: 1 failed tasks, 2 bad input, 3 something of the
-environment is missing, 4 an audit failed.
+environment is missing, 4 an audit failed. A result that a budget left partial is no error, and ends with 5.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def test_members_share_nothing_that_one_of_them_set(tmp_path):
         ("budget: {tasks: 0}", "10:17: `budget.tasks`"),
         ("budget: {hour: 3}", "did you mean `hours`?"),
         ("pool: {lease: -1}", "10:15: `pool.lease`"),
-        ("pool: {name: a/b}", "10:14: `pool.name`: a name has"),
+        ("pool: {name: a}", "unknown key `pool.name`"),
         ("pool: {max_generated: 3}", "unknown key `pool.max_generated`"),
         ("pool: {url: sqlite:///a.db}\nqlib_init: {pool_url: sqlite:///b.db}", "and `pool.url` are both given"),
         ("qlib_init: {trust.modules: [os]}", "10:28: `qlib_init.trust.modules`: which modules are trusted"),

@@ -16,6 +16,7 @@ from rollwright.app.data import examine_demo
 from rollwright.app.pool import make_holders, open_store
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located
+from rollwright.campaign.checks.pool import check_pool_location
 from rollwright.campaign.config import CampaignConfig
 from rollwright.campaign.config_file import read_config
 from rollwright.campaign.health import examine_submission
@@ -29,6 +30,8 @@ from rollwright.campaign.run import (
     TrainingTerms,
     collect_submission,
     count_training,
+    find_left,
+    find_unfinished,
     finished_recorders,
     note_submitted,
     submit,
@@ -165,6 +168,8 @@ def open_campaign(
     if provider_uri is not None:
         values["data.provider_uri"] = provider_uri
     settings = settings.with_values(values, origin="command line")
+    check_pool_location(config.pool.url, settings, document)
+    settings = settings.with_values(config.pool.as_settings(), origin=path.name)
     return OpenCampaign(
         name=_name_of(config, path),
         config=config,
@@ -276,7 +281,9 @@ def _plan(
         plan = make_plan(
             campaign.config, name=campaign.name, calendar=source.calendar(), locate=campaign.document.locate
         )
-        check_classes(plan.windows[0].spec.definition, locate=campaign.document.locate)
+        for member in plan.members:
+            document = campaign.document.with_value("task", {}, member.origins)
+            check_classes(member.windows[0].spec.definition, locate=document.locate)
     return plan, terms.choose([window.key for window in plan.windows])
 
 
@@ -317,14 +324,16 @@ def _roll(
             before = _list_ended(plan.name)
             if not _train(campaign, plan, submission, manager, jobs, terms, tell):
                 return None
-            if left := _find_left(submission, chosen, manager):
+            if left := find_left(submission, chosen, manager):
                 tell("left", left)
                 return None
-        recorders = finished_recorders(plan.windows, submission, manager)
+        missing = find_unfinished(plan, submission, manager) if campaign.config.budget is not None else ()
+        finished = [window for window in plan.windows if window.key not in {*missing}]
+        recorders = finished_recorders(finished, submission, manager)
         tell("trained", count_training(submission, recorders, before=before))
     finally:
         store.close()
-    return _finish(campaign, plan, submission, recorders, source, tell)
+    return _finish(campaign, plan, submission, recorders, source, tell, missing=missing)
 
 
 def _has_own_pool(campaign: OpenCampaign) -> bool:
@@ -375,6 +384,7 @@ def _train(
             terms=terms,
             on_event=lambda event: _tell_event(event, plan, submission, manager, tell),
             failures=campaign.results / FAILURES_FILE,
+            budget=campaign.config.budget,
         )
 
 
@@ -390,13 +400,6 @@ def _tell_event(
         tell("others", make_holders(running, SystemClock().now().timestamp(), names=names))
 
 
-def _find_left(submission: Submission, chosen: tuple[WindowKey, ...], manager: TaskManager) -> tuple[WindowKey, ...]:
-    """Return the windows that were not asked for and are not finished."""
-    others = {submission.ids[key]: key for key in submission.todo if key not in chosen}
-    query = parse({"_id": {"$in": [*others]}, "status": {"$ne": Status.DONE.value}})
-    return tuple(others[record.task_id] for record in manager.store.find(manager.task_pool, query)) if others else ()
-
-
 def _finish(
     campaign: OpenCampaign,
     plan: CampaignPlan,
@@ -404,6 +407,8 @@ def _finish(
     recorders: dict[WindowKey, Recorder],
     source: DataSource,
     tell: TellProgress,
+    *,
+    missing: Sequence[WindowKey] = (),
 ) -> CampaignResult:
     with TimeInspector.logt("collect, analyse, back-test, report"):
         origin = ResultsOrigin.of(campaign.config, file=_relative_file(campaign))
@@ -421,6 +426,7 @@ def _finish(
             findings=[*examine_demo(campaign.context), *examine_submission(submission)],
             facts=[("reused", str(len(submission.reused))), ("version", __version__)],
             created=f"{SystemClock().now():%Y-%m-%d %H:%M} UTC",
+            missing=missing,
         )
         origin.write(campaign.results)
         return result

@@ -174,17 +174,11 @@ class BudgetConfig(_Part):
 
 
 class PoolConfig(_Part):
-    """The pool in which the tasks of this campaign stand; what is left out is that of the settings."""
+    """Where the tasks of this campaign stand, under its own name; what is left out is that of the settings."""
 
     url: Annotated[str, Field(min_length=1)] | None = None
-    name: str | None = None
     lease: Annotated[float, Field(gt=0, allow_inf_nan=False), NUMBER] | None = None
     max_attempts: Annotated[int, Field(ge=1), NUMBER] | None = None
-
-    @field_validator("name")
-    @classmethod
-    def _safe_name(cls, value: str | None) -> str | None:
-        return _check_name(value)
 
     def as_settings(self) -> dict[str, object]:
         """Return the settings that it gives, by their dotted names."""

@@ -108,6 +108,8 @@ class MemberPlan:
         The universe that its handler studies; None when it lists instruments or has none.
     label_identity : str
         The same for members whose labels are the same.
+    origins : mapping of tuple to tuple
+        For each place of its task that ``vary`` sets, where in the file its value stands.
     """
 
     name: str
@@ -118,6 +120,7 @@ class MemberPlan:
     leaks: tuple[Leak, ...] = ()
     universe: str | None = None
     label_identity: str = ""
+    origins: Mapping[KeyPath, KeyPath] = field(default_factory=dict)
 
     @property
     def label_span(self) -> int | None:
@@ -300,6 +303,7 @@ class _Planner:
             leaks=_judge_leaks(found, self.config, member, self.locate, keep=self.keep_leaks),
             universe=name_universe(member.task),
             label_identity=_identify_label(template, label),
+            origins=member.origins,
         )
 
     def build(self, task: Mapping[str, Any]) -> TaskDataset:

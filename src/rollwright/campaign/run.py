@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rollwright.campaign.config import BudgetConfig
 from rollwright.campaign.difference import find_former
 from rollwright.campaign.judging import WindowState, judge_windows
 from rollwright.campaign.plan import CampaignPlan, Window, WindowKey
@@ -22,6 +23,7 @@ from rollwright.config.construct import init_instance_by_config
 from rollwright.config.context import Context
 from rollwright.config.placeholders import fill_paths
 from rollwright.core.atomic import write_text
+from rollwright.core.canonical import fingerprint
 from rollwright.dataset.contract import check_dataset
 from rollwright.errors import ConfigError, CoverageError, PoolError, RecorderNotFoundError, TaskFailedError, nearest
 from rollwright.pool.document import document_of_record, last_hint, last_line
@@ -43,6 +45,8 @@ __all__ = [
     "TrainingTerms",
     "collect_submission",
     "count_training",
+    "find_left",
+    "find_unfinished",
     "finished_recorders",
     "note_submitted",
     "submit",
@@ -250,9 +254,13 @@ def _rename_former(plan: CampaignPlan, manager: TaskManager) -> None:
 
 def warm_features(plan: CampaignPlan) -> None:
     """Build the feature store once, here, before several workers would wait for each other to do it."""
+    built: set[str] = set()
     for windows in plan.variants.values():
-        definition = fill_paths(windows[-1].spec.definition)
-        check_dataset(init_instance_by_config(definition["dataset"], slot="dataset")).warm()
+        config = fill_paths(windows[-1].spec.definition)["dataset"]
+        identity = fingerprint({"dataset": config}, typed=True)
+        if identity not in built:  # members that differ in their models have the same features
+            built.add(identity)
+            check_dataset(init_instance_by_config(config, slot="dataset")).warm()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,8 +317,12 @@ def train_windows(
     terms: TrainingTerms = DEFAULT_TERMS,
     on_event: Callable[[WorkerEvent], None] | None = None,
     failures: Path | None = None,
+    budget: BudgetConfig | None = None,
 ) -> bool:
     """Train what is to do; windows that workers elsewhere hold are waited for.
+
+    With a budget it ends when that is used up, and the earliest windows of all members are trained first; see
+    `find_unfinished`.
 
     Parameters
     ----------
@@ -323,11 +335,12 @@ def train_windows(
         Called with each event of the worker.
     failures : Path, optional
         Where the whole tracebacks of failed windows go; the file is removed when none failed.
+    budget : BudgetConfig, optional
 
     Returns
     -------
     bool
-        False when the worker was told to stop before everything was done.
+        False when the worker was told to stop before everything, or the budget, was done.
 
     Raises
     ------
@@ -336,7 +349,8 @@ def train_windows(
         finished then, or given back.
     """
     chosen = {*terms.choose([*submission.ids])}
-    ids = [submission.ids[key] for key in submission.todo if key in chosen]
+    ids = _choose(plan, submission, chosen, budget)
+    seconds = None if budget is None or budget.hours is None else budget.hours * 3600
     here = context.market is not None
     try:
         report = (
@@ -352,15 +366,42 @@ def train_windows(
                 max_attempts=terms.max_attempts,
                 fail_fast=terms.fail_fast and not here,
                 on_event=on_event,
+                seconds=seconds,
             )
         )
     except TaskFailedError as error:
         _raise_first(plan, submission, manager, error, failures)
         raise
-    if report is not None and report.interrupted:
+    if report is not None and report.interrupted and (seconds is None or report.seconds < seconds):
         return False
     _raise_failures(plan, submission, manager, failures, chosen)
     return True
+
+
+def _choose(
+    plan: CampaignPlan, submission: Submission, chosen: AbstractSet[WindowKey], budget: BudgetConfig | None
+) -> list[str]:
+    """Return the tasks that are to be trained: with a budget the earliest windows first, whichever their member."""
+    keys = [key for key in submission.todo if key in chosen]
+    if budget is not None:
+        starts = {window.key: window.test for window in plan.windows}
+        keys = sorted(keys, key=lambda key: starts[key])[: budget.tasks]
+    return [submission.ids[key] for key in keys]
+
+
+def find_left(submission: Submission, chosen: Sequence[WindowKey], manager: TaskManager) -> tuple[WindowKey, ...]:
+    """Return the windows that were not asked for and are not finished."""
+    others = {submission.ids[key]: key for key in submission.todo if key not in chosen}
+    query = parse({"_id": {"$in": [*others]}, "status": {"$ne": Status.DONE.value}})
+    return tuple(others[record.task_id] for record in manager.store.find(manager.task_pool, query)) if others else ()
+
+
+def find_unfinished(plan: CampaignPlan, submission: Submission, manager: TaskManager) -> tuple[WindowKey, ...]:
+    """Return the windows that have no result, in the order of the plan: those that a budget left out."""
+    done = {submission.ids[key] for key in submission.reused}
+    todo = [submission.ids[key] for key in submission.todo]
+    done |= {one.task_id for one in manager.store.get(manager.task_pool, todo) if one.status is Status.DONE}
+    return tuple(window.key for window in plan.windows if submission.ids[window.key] not in done)
 
 
 def _raise_first(
@@ -409,7 +450,7 @@ def _raise_failures(
 def finished_recorders(
     windows: Sequence[Window], submission: Submission, manager: TaskManager
 ) -> dict[WindowKey, Recorder]:
-    """Return the recorder of every window, by the window's key and in the order of the plan.
+    """Return the recorder of each of these windows, by the window's key and in their order.
 
     Raises
     ------
@@ -458,6 +499,6 @@ def count_training(
         The recorders of the experiment that had ended when the windows were submitted. A result in one of them was
         not trained since, and one that took its model from another says so.
     """
-    ended = [recorders[key] for key in submission.todo]
+    ended = [recorders[key] for key in submission.todo if key in recorders]  # a budget may have left others out
     trained = sum(recorder.id not in before and FIT_FROM_TAG not in recorder.list_tags() for recorder in ended)
     return TrainingCounts(trained=trained, records_only=len(ended) - trained, kept=len(submission.reused))

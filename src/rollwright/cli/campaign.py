@@ -29,6 +29,8 @@ from rollwright.core.text import count_noun
 from rollwright.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from rollwright.app.campaign import OpenCampaign
     from rollwright.campaign.plan import WindowKey
     from rollwright.campaign.run import TrainingCounts
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["demo", "resume", "roll", "run_once"]
 
 INTERRUPTED = 130
+PARTIAL = 5
+_COMPARED = ("ic", "icir", "rank_ic", "rank_icir")
 
 
 def _from_working_directory(uri: str | None) -> str | None:
@@ -237,6 +241,9 @@ def _end(
     else:
         show_result(result)
         show_tracking(settings)
+    if result.missing:
+        stderr.print(f"partial: the budget left {count_noun(len(result.missing), 'window')} out. Go on with: {go_on}")
+        return PARTIAL
     return 0
 
 
@@ -257,7 +264,8 @@ def show_result(result: CampaignResult) -> None:
     from rollwright.analysis.metrics import show_metrics  # noqa: PLC0415 - keeps --help light
 
     _show_health(result)
-    for variant in result.variants:
+    shown_whole = result.variants if result.combined is None else result.variants[:1]
+    for variant in shown_whole:
         name = result.name if len(result.variants) == 1 else f"{result.name}, {variant.variant}"
         counts = [(variant.windows, "window"), (variant.days, "day"), (variant.rows, "prediction")]
         print_text(f"{name}: {', '.join(count_noun(*each) for each in counts)}")
@@ -273,12 +281,37 @@ def show_result(result: CampaignResult) -> None:
         Console().print(table)
         for label, path in variant.files.items():
             print_text(f"{label:<12} {path}")
+    if result.combined is not None:
+        Console().print(_list_members(result))
     for line in result.conventions.describe():
         print(line)
     for note in result.notes:
         stderr.print(f"note: {note}")
     for label, path in result.files.items():
         print_text(f"{label:<12} {path}")
+
+
+def _list_members(result: CampaignResult) -> Table:
+    """Return a line for each member: what it predicts as well, and how much its scores are those of the others."""
+    from rich.markup import escape  # noqa: PLC0415 - keeps --help light
+    from rich.table import Table  # noqa: PLC0415 - keeps --help light
+
+    from rollwright.analysis.metrics import show_metrics  # noqa: PLC0415 - keeps --help light
+
+    members = result.variants[1:]
+    shown = {one.variant: show_metrics(one.metrics, findings=result.health, variant=one.variant) for one in members}
+    labels = {metric.key: metric.label for row in shown.values() for metric in row if metric.key in _COMPARED}
+    table = Table()
+    table.add_column("member")
+    for label in [*labels.values(), "correlation"]:
+        table.add_column(label, justify="right")
+    for name, row in shown.items():
+        texts = {metric.key: escape(f"{metric.text} {metric.mark}".strip()) for metric in row}
+        found = result.combined.correlations.get(name, {}) if result.combined is not None else {}
+        others = [value for other, value in found.items() if other != name and value is not None]
+        agreement = f"{sum(others) / len(others):+.3f}" if others else ""
+        table.add_row(escape(name), *(texts.get(key, "") for key in labels), agreement)
+    return table
 
 
 def _show_health(result: CampaignResult) -> None:

@@ -1,7 +1,8 @@
 """The root of the command line: sub-commands, common options, error output and exit codes.
 
 Exit codes: 0 done, 1 finished with failed tasks, 2 bad input or usage, 3 something of the environment is missing,
-4 an audit failed (coverage, look-ahead, damaged artifacts, a replay that differs), 130 interrupted and resumable.
+4 an audit failed (coverage, look-ahead, damaged artifacts, a replay that differs), 5 a budget ended before
+all windows were trained, and the result is partial, 130 interrupted and resumable.
 """
 
 from __future__ import annotations

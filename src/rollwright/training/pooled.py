@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from rollwright.config.context import current_settings, settings_for_child
 from rollwright.config.settings import Settings
+from rollwright.core.clock import SystemClock
 from rollwright.core.sqlite_urls import SQLITE
 from rollwright.errors import ConfigError, RecorderNotFoundError
 from rollwright.pool.manager import TaskManager
@@ -104,6 +106,7 @@ def train_in_pool(
     tags: Sequence[str] = (),
     until_empty: bool = True,
     on_event: Callable[[WorkerEvent], None] | None = None,
+    seconds: float | None = None,
 ) -> WorkerReport:
     """Train tasks of a pool: the one way of trainers, campaigns and those who help them.
 
@@ -138,11 +141,16 @@ def train_in_pool(
         As in `Worker`, for worker processes.
     on_event : callable, optional
         Called with each `WorkerEvent`; a task out of attempts is one, and no error here.
+    seconds : float, optional
+        After so long no task is begun, and worker processes are told to stop; what they have in hand is finished if
+        it ends within a few seconds, and else released. In this process a task that has begun is finished.
     """
     terms = {"experiment_name": experiment_name, **(arguments or {})}
     if function is not None:
         if isolated:  # the same, but a model's provenance says where it ran
             function = {task_train: train_in_slot, end_task_train: end_in_slot}.get(function, function)
+        if seconds is not None and ids is not None:
+            return _work_until(seconds, manager, function, terms, ids, on_event)
         return work_through(
             manager,
             function,
@@ -177,7 +185,43 @@ def train_in_pool(
         fail_fast=fail_fast,
         on_event=on_event,
     )
-    return worker.run()
+    if seconds is None:
+        return worker.run()
+    timer = threading.Timer(seconds, worker.stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        return worker.run()
+    finally:
+        timer.cancel()
+
+
+def _work_until(
+    seconds: float,
+    manager: TaskManager,
+    function: Callable[..., Any],
+    terms: Mapping[str, Any],
+    ids: Sequence[str],
+    on_event: Callable[[WorkerEvent], None] | None,
+) -> WorkerReport:
+    """Train tasks one after another in this process, and begin none after `seconds`."""
+    clock = SystemClock()
+    begun = clock.monotonic()
+    reports = []
+    for task_id in ids:
+        if clock.monotonic() - begun >= seconds:
+            break
+        reports.append(work_through(manager, function, terms, only=[task_id], on_event=on_event))
+        if reports[-1].interrupted:
+            break
+    return WorkerReport(
+        started=sum(report.started for report in reports),
+        done=sum(report.done for report in reports),
+        failed=sum(report.failed for report in reports),
+        released=sum(report.released for report in reports),
+        seconds=clock.monotonic() - begun,
+        interrupted=any(report.interrupted for report in reports),
+    )
 
 
 def train_in_slot(

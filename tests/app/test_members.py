@@ -1,0 +1,115 @@
+"""Campaigns of several members from the file to the results: features once, budgets that say so, and resuming."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rollwright.app.campaign import open_campaign
+from rollwright.cli.root import run
+from rollwright.errors import ConfigError
+from rollwright.features.store import fill
+from rollwright.models.linear import LinearModel
+from small_campaign import CAMPAIGN, make_project, roll_here
+
+VARIED = CAMPAIGN + "vary: {model.kwargs.alpha: [0.1, 1.0]}\n"
+NAMES = ["alpha=0.1", "alpha=1.0"]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    file = make_project(tmp_path / "project", text=VARIED)
+    monkeypatch.chdir(file.parent)
+    return file
+
+
+def summary(file: Path) -> dict:
+    return json.loads((file.parent / "results" / "small" / "summary.json").read_text())
+
+
+def test_members_are_rolled_combined_and_kept_by_the_next_command(project, monkeypatch):
+    first = roll_here(project)
+    assert first is not None
+    assert [one.variant for one in first.variants] == ["combined", *NAMES]
+    folder = project.parent / "results" / "small"
+    made = {name: (folder / name).read_bytes() for name in ("pred.parquet", "members/alpha=1.0/pred.parquet")}
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("a finished window was trained again")
+
+    monkeypatch.setattr(LinearModel, "fit", refuse)
+    again = roll_here(project)
+    assert again is not None
+    assert {name: (folder / name).read_bytes() for name in made} == made
+    only_new = roll_here(project, overrides=("combine.method=rank_mean",))
+    assert only_new is not None
+    assert (folder / "pred.parquet").read_bytes() != made["pred.parquet"]
+
+
+def test_features_are_computed_once_for_all_members_and_windows(project, monkeypatch):
+    computed = []
+    compute = fill.evaluate_each
+
+    def count(plan, *args, **kwargs):
+        computed.append(kwargs)
+        return compute(plan, *args, **kwargs)
+
+    monkeypatch.setattr(fill, "evaluate_each", count)
+    roll_here(project)
+    several = list(computed)
+    computed.clear()
+    alone = make_project(project.parent.parent / "alone")
+    roll_here(alone)
+    assert len(several) == len(computed) > 0
+
+
+def test_a_budget_of_tasks_ends_with_a_partial_result_that_says_so_and_the_next_command_goes_on(project):
+    budget = ("budget.tasks=3",)
+    first = roll_here(project, overrides=budget)
+    assert first is not None
+    whole = roll_here(make_project(project.parent.parent / "whole", text=VARIED))
+    assert whole is not None
+    windows = whole.variants[1].windows
+    assert len(first.missing) == 2 * windows - 3
+    assert [(one.variant, one.windows) for one in first.variants] == [("combined", 1), (NAMES[0], 2), (NAMES[1], 1)]
+    assert summary(project)["missing"] == list(first.missing)
+    assert first.health[0].kind == "partial_result"
+    second = roll_here(project, overrides=budget)
+    assert second is not None
+    assert len(second.missing) == len(first.missing) - 3
+    last = roll_here(project)
+    assert last is not None
+    assert last.missing == ()
+    one, other = (made.variants[0].files["predictions"].read_bytes() for made in (last, whole))
+    assert one == other
+
+
+def test_a_budget_of_no_time_ends_before_the_first_window(project, capsys):
+    with pytest.raises(Exception, match="no window is finished"):
+        roll_here(project, overrides=("budget.hours=1e-12",))
+    made = roll_here(project, overrides=("budget.hours=1",))
+    assert made is not None
+    assert made.missing == ()
+
+
+def test_the_command_returns_5_for_a_partial_result_and_shows_each_member(project, capsys):
+    assert run(["roll", str(project), "-j", "1", "budget.tasks=2"]) == 5
+    shown = capsys.readouterr()
+    assert "partial: the budget left" in shown.err
+    assert "rollwright resume small" in shown.err
+    assert "The result is partial" in shown.out
+    assert all(name in shown.out for name in NAMES)
+    assert run(["roll", str(project), "-j", "1"]) == 0
+    assert "correlation" in capsys.readouterr().out
+
+
+def test_the_pool_of_a_campaign_is_where_its_file_says(project):
+    opened = open_campaign(
+        project, overrides=("pool.url=sqlite:///own/pool.db", "pool.lease=7"), project=project.parent
+    )
+    assert (opened.settings.pool.url, opened.settings.pool.lease) == ("sqlite:///own/pool.db", 7.0)
+    for outside in ("sqlite:////elsewhere.db", "sqlite:///../elsewhere.db"):
+        with pytest.raises(ConfigError, match="outside the project"):
+            open_campaign(project, overrides=(f"pool.url={outside}",), project=project.parent)
