@@ -92,3 +92,10 @@ def test_a_byte_order_mark_and_crlf_are_accepted(tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"no file .*gone\.yaml"):
         read_document(tmp_path / "gone.yaml")
+
+
+def test_a_folder_is_no_campaign_and_the_file_in_it_is_named(tmp_path):
+    (tmp_path / "mine.yaml").write_text("task: {}\n")
+    with pytest.raises(ConfigError, match="is a folder") as caught:
+        read_document(tmp_path, ())
+    assert "mine.yaml" in (caught.value.hint or "")

@@ -154,7 +154,8 @@ def find_run(what: str, settings: Settings) -> StoredRun:
         lines = [f"  {name}/{window or '-'}  {key[:12]}  {status}" for name, window, key, status in rows]
         raise ConfigError(
             "\n".join([f"{what!r} names {len(tasks)} tasks:", *lines]),
-            hint="give one of these names as it stands here, or the beginning of its id",
+            hint="give one of these names as it stands here, or the beginning of its id; "
+            "how a whole campaign stands: rollwright status NAME",
         )
     done = [run for run in found if run.recorder.status == Recorder.STATUS_FI]
     return (done or found)[0]

@@ -95,6 +95,9 @@ def run_command(
             from rollwright.app.worker import help_pool  # noqa: PLC0415 - keeps --help light
 
             report = help_pool(name, experiment=experiment, prepared=prepared, url=url, **shared)
+    if not (report.started or report.done or report.failed or report.released or report.interrupted):
+        stderr.print("there was nothing to do: no task waits; how it stands: rollwright status, rollwright pool ls")
+        return 0
     stderr.print(f"{report.done} done, {report.failed} failed, {report.released} given back in {report.seconds:.1f} s")
     return 1 if report.failed else 0
 

@@ -235,6 +235,10 @@ def _read_text(path: Path) -> str:
         raw = read_whole(path, limit=MAX_BYTES)
     except FileNotFoundError as error:
         raise ConfigError(f"there is no file {path}") from error
+    except IsADirectoryError as error:
+        files = sorted(one for pattern in ("*.yaml", "*.yml") for one in path.glob(pattern))
+        near = f"name a file in it: {files[0]}" if files else "it has no YAML file; name one"
+        raise ConfigError(f"{path} is a folder, and a campaign is a file", hint=near) from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     try:
