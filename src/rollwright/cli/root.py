@@ -26,6 +26,7 @@ from rollwright.cli.campaign import demo, resume, roll, run_once
 from rollwright.cli.config import config_app, schema
 from rollwright.cli.console import stderr
 from rollwright.cli.data import data_app, import_app
+from rollwright.cli.init import init_campaign
 from rollwright.cli.key import key_app, trust_app
 from rollwright.cli.plan import plan
 from rollwright.cli.pool import pool_app
@@ -90,6 +91,7 @@ app = typer.Typer(
 _logger: Final = logging.getLogger("rollwright.cli")
 
 app.command()(demo)
+app.command(name="init")(init_campaign)
 app.command(name="run")(run_once)
 app.command()(roll)
 app.command()(resume)
