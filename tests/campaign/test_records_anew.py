@@ -9,7 +9,8 @@ import pytest
 
 from rolling_project import ANALYSIS, SIGNAL, Project, afresh, config, day, recorded
 from rollwright.campaign.plan import make_plan
-from rollwright.campaign.run import TrainingCounts, submit
+from rollwright.campaign.run import submit
+from rollwright.campaign.summary import TrainingCounts
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.tracking.recorder import Recorder
 

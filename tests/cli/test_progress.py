@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rollwright.campaign.plan import WindowKey
-from rollwright.campaign.run import Submission, TrainingCounts
+from rollwright.campaign.run import Submission
+from rollwright.campaign.summary import TrainingCounts
 from rollwright.cli.progress import CampaignProgress, describe_counts, tell_event
 from rollwright.pool.worker.task_function import WorkerEvent
 

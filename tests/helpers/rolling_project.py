@@ -11,7 +11,8 @@ import pytest
 
 from rollwright.campaign.config import CampaignConfig, ObjectConfig
 from rollwright.campaign.plan import WindowKey, make_plan
-from rollwright.campaign.run import Submission, TrainingCounts, count_training, submit
+from rollwright.campaign.run import Submission, count_training, submit
+from rollwright.campaign.summary import TrainingCounts
 from rollwright.config.context import install
 from rollwright.config.settings import load_settings
 from rollwright.market.folder.provider import provider_from_settings

@@ -15,7 +15,7 @@ from rollwright.dataset.handler import DataHandler
 from rollwright.errors import ArtifactTypeError, ConstructError, CorruptArtifactError, UntrustedArtifactError
 from rollwright.market.demo import make_demo_market
 from rollwright.training.execute import task_train
-from rollwright.training.validity import code_hash
+from rollwright.training.user_code import code_hash
 
 
 @pytest.fixture(scope="module")

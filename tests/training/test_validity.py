@@ -16,7 +16,8 @@ from rollwright.market.current import current_market
 from rollwright.market.ingest.importer import import_market
 from rollwright.training.data_dependency import ScopeCheck
 from rollwright.training.execute import execute
-from rollwright.training.validity import RESULT_SCHEMA, Basis, TaskParts, Validity, Verdict, code_hash, judge
+from rollwright.training.user_code import code_hash
+from rollwright.training.validity import RESULT_SCHEMA, Basis, TaskParts, Validity, Verdict, judge
 
 DEFINITION = {
     "model": {"class": "M", "module_path": "mine.py"},

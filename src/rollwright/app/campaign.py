@@ -11,9 +11,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollwright import __version__
-from rollwright.app.campaign_record import CampaignRecord, find_record, record_path, results_folder, submitted_path
+from rollwright.app.campaign_record import (
+    CampaignRecord,
+    find_record,
+    record_path,
+    relative_file,
+    results_folder,
+    submitted_path,
+)
 from rollwright.app.data import examine_demo
+from rollwright.app.finished import settings_of_file
 from rollwright.app.pool import make_holders, open_store
+from rollwright.app.standing_note import StandingNote
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located
 from rollwright.campaign.checks.pool import check_pool_location
@@ -23,7 +32,7 @@ from rollwright.campaign.health import examine_submission
 from rollwright.campaign.judging import judge_windows
 from rollwright.campaign.plan import CampaignPlan, Window, WindowKey, make_plan, plan_once
 from rollwright.campaign.results import check_results, make_results
-from rollwright.campaign.results_origin import ResultsOrigin, keep_former_results
+from rollwright.campaign.results_origin import ORIGIN_FILE, ResultsOrigin, keep_former_results
 from rollwright.campaign.run import (
     DEFAULT_TERMS,
     Submission,
@@ -41,7 +50,7 @@ from rollwright.campaign.run import (
 from rollwright.campaign.submitted import SubmittedWindows
 from rollwright.campaign.summary import CampaignResult
 from rollwright.campaign.yaml.document import YamlDocument
-from rollwright.config.context import Context, translate, using
+from rollwright.config.context import Context, using
 from rollwright.config.placeholders import fill_paths
 from rollwright.config.settings import Settings, load_settings
 from rollwright.core.atomic import write_text
@@ -163,11 +172,7 @@ def open_campaign(
     """
     settings = load_settings(start=project)
     config, document = read_config(path, overrides, trusted=settings.trust.modules)
-    settings = settings.with_values(translate(config.qlib_init), origin=path.name)
-    values: dict[str, object] = {"trust.folder": str(path.resolve().parent)}
-    if provider_uri is not None:
-        values["data.provider_uri"] = provider_uri
-    settings = settings.with_values(values, origin="command line")
+    settings = settings_of_file(settings, path, config.qlib_init, provider_uri)
     check_pool_location(config.pool.url, settings, document)
     settings = settings.with_values(config.pool.as_settings(), origin=path.name)
     return OpenCampaign(
@@ -300,8 +305,16 @@ def _roll(
     # before, compute the features, once for all workers: that refuses what is wrong with them while nothing is written.
     # 4. Record how to resume. 5. End the runs of dead processes. 6. Submit: what is finished and valid is kept.
     # 7. Train the rest. 8. Collect, analyse, report.
-    plan, chosen = _plan(campaign, source, terms)
+    note = StandingNote(
+        campaign.settings,
+        rendered=campaign.document.rendered,
+        overrides=campaign.overrides,
+        has_market=campaign.context.market is not None,
+    )
+    with note.watch():
+        plan, chosen = _plan(campaign, source, terms)
     tell("planned", plan)
+    note.add_plan(plan)
     is_new = not _is_recorded(campaign)
     if is_new:
         _warm(campaign, plan, plan.windows)
@@ -331,9 +344,23 @@ def _roll(
         finished = [window for window in plan.windows if window.key not in {*missing}]
         recorders = finished_recorders(finished, submission, manager)
         tell("trained", count_training(submission, recorders, before=before))
+        created, reused = note.add_windows(
+            plan,
+            submission,
+            recorders,
+            store=store,
+            source=source,
+            created=f"{SystemClock().now():%Y-%m-%d %H:%M} UTC",
+            reused=str(len(submission.reused)),
+        )
     finally:
         store.close()
-    return _finish(campaign, plan, submission, recorders, source, tell, missing=missing)
+    with note.watch():
+        result = _finish(
+            campaign, plan, submission, recorders, source, tell, missing=missing, created=created, reused=reused
+        )
+    note.add_results(result, campaign.results, more=(ORIGIN_FILE,))
+    return result
 
 
 def _has_own_pool(campaign: OpenCampaign) -> bool:
@@ -409,9 +436,11 @@ def _finish(
     tell: TellProgress,
     *,
     missing: Sequence[WindowKey] = (),
+    created: str | None = None,
+    reused: str | None = None,
 ) -> CampaignResult:
     with TimeInspector.logt("collect, analyse, back-test, report"):
-        origin = ResultsOrigin.of(campaign.config, file=_relative_file(campaign))
+        origin = ResultsOrigin.of(campaign.config, file=relative_file(campaign.document.path, campaign.settings.root))
         former = keep_former_results(campaign.results, origin)
         if former is not None:
             tell("kept", former)
@@ -424,8 +453,8 @@ def _finish(
             region=campaign.settings.data.region,
             folder=campaign.results,
             findings=[*examine_demo(campaign.context), *examine_submission(submission)],
-            facts=[("reused", str(len(submission.reused))), ("version", __version__)],
-            created=f"{SystemClock().now():%Y-%m-%d %H:%M} UTC",
+            facts=[("reused", reused or str(len(submission.reused))), ("version", __version__)],
+            created=created or f"{SystemClock().now():%Y-%m-%d %H:%M} UTC",
             missing=missing,
         )
         origin.write(campaign.results)
@@ -491,17 +520,11 @@ def _save_record(campaign: OpenCampaign) -> None:
 def _make_record(campaign: OpenCampaign) -> CampaignRecord:
     return CampaignRecord(
         name=campaign.name,
-        file=_relative_file(campaign),
+        file=relative_file(campaign.document.path, campaign.settings.root),
         sha256=sha256_hex(campaign.document.rendered.encode()),
         overrides=campaign.overrides,
         provider_uri=_portable(campaign.settings.data.provider_uri, campaign.settings.root),
     )
-
-
-def _relative_file(campaign: OpenCampaign) -> str:
-    """Return the campaign's file, relative to the project when it lies there."""
-    source, root = campaign.document.path.resolve(), campaign.settings.root
-    return str(source.relative_to(root)) if source.is_relative_to(root) else str(source)
 
 
 def _portable(uri: str | None, root: Path) -> str | None:

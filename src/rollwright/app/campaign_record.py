@@ -21,6 +21,7 @@ __all__ = [
     "list_records",
     "read_record",
     "record_path",
+    "relative_file",
     "results_folder",
     "submitted_path",
 ]
@@ -78,6 +79,12 @@ def submitted_path(settings: Settings, name: str) -> Path:
 def results_folder(settings: Settings, name: str) -> Path:
     """Return the folder that holds what a campaign makes."""
     return settings.root / RESULTS_DIR / name
+
+
+def relative_file(path: Path, root: Path) -> str:
+    """Return a campaign's file, relative to the project `root` when it lies there."""
+    source = path.resolve()
+    return str(source.relative_to(root)) if source.is_relative_to(root) else str(source)
 
 
 def read_record(path: Path) -> CampaignRecord:

@@ -23,7 +23,7 @@ from rollwright.tracking.recorder import MLflowRecorder, Recorder
 from rollwright.tracking.store import RunRecord, window_of
 from rollwright.training.execute import TASK_ARTIFACT
 from rollwright.training.provenance import PROVENANCE_ARTIFACT, differences, made_with
-from rollwright.training.validity import code_files, hash_of_code
+from rollwright.training.user_code import code_files, hash_of_code
 
 __all__ = ["RunDetails", "StoredRun", "find_run", "list_runs", "restore_settings", "show_run"]
 

@@ -19,6 +19,7 @@ from rollwright.campaign.difference import find_former
 from rollwright.campaign.judging import WindowState, judge_windows
 from rollwright.campaign.plan import CampaignPlan, Window, WindowKey
 from rollwright.campaign.submitted import SubmittedWindow, SubmittedWindows
+from rollwright.campaign.summary import TrainingCounts
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.context import Context
 from rollwright.config.placeholders import fill_paths
@@ -41,7 +42,6 @@ from rollwright.training.validity import RESULT_SCHEMA, TaskParts
 __all__ = [
     "DEFAULT_TERMS",
     "Submission",
-    "TrainingCounts",
     "TrainingTerms",
     "collect_submission",
     "count_training",
@@ -89,25 +89,6 @@ class Submission:
     def todo(self) -> tuple[WindowKey, ...]:
         """The windows whose result is missing: to be trained, or only their records to be made."""
         return tuple(key for key in self.ids if key not in self.reused)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingCounts:
-    """How the windows of a campaign came to their results, here or with workers elsewhere.
-
-    Attributes
-    ----------
-    trained : int
-        Windows whose model was trained.
-    records_only : int
-        Windows whose model was there already, and of which only records were made.
-    kept : int
-        Windows whose result was finished and valid before.
-    """
-
-    trained: int
-    records_only: int
-    kept: int
 
 
 def submit(

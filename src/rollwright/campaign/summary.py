@@ -16,7 +16,15 @@ from rollwright.core.atomic import write_text
 from rollwright.core.bounded_read import MEDIUM, read_text
 from rollwright.errors import CorruptFileError, DataError, DataNotFoundError
 
-__all__ = ["SUMMARY_FILE", "CampaignResult", "CombinedResult", "VariantResult", "read_summary", "write_summary"]
+__all__ = [
+    "SUMMARY_FILE",
+    "CampaignResult",
+    "CombinedResult",
+    "TrainingCounts",
+    "VariantResult",
+    "read_summary",
+    "write_summary",
+]
 
 SUMMARY_FORMAT: Final = 3
 KNOWN_FORMATS: Final = (2, SUMMARY_FORMAT)
@@ -164,6 +172,25 @@ def _finding_to_json(finding: HealthFinding) -> dict[str, Any]:
 
 def _paths_to_json(files: Mapping[str, Path], beside: Path | None) -> dict[str, str]:
     return {name: (path.relative_to(beside) if beside else path).as_posix() for name, path in files.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingCounts:
+    """How the windows of a campaign came to their results, here or with workers elsewhere.
+
+    Attributes
+    ----------
+    trained : int
+        Windows whose model was trained.
+    records_only : int
+        Windows whose model was there already, and of which only records were made.
+    kept : int
+        Windows whose result was finished and valid before.
+    """
+
+    trained: int
+    records_only: int
+    kept: int
 
 
 def write_summary(result: CampaignResult, path: Path) -> None:

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from rollwright.app.campaign import OpenCampaign
+    from rollwright.app.finished import FinishedCampaign
     from rollwright.campaign.plan import WindowKey
-    from rollwright.campaign.run import TrainingCounts
-    from rollwright.campaign.summary import CampaignResult
+    from rollwright.campaign.summary import CampaignResult, TrainingCounts
     from rollwright.config.settings import Settings
 
 __all__ = ["demo", "resume", "roll", "run_once"]
@@ -120,7 +120,13 @@ def roll(
 
     Killed and given again, it goes on where it stopped and ends with the same bytes.
     """
-    from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.finished import find_finished  # noqa: PLC0415 - keeps --help light
+
+    if not (detach or in_background):
+        finished = find_finished(file, overrides=overrides or (), provider_uri=provider_uri)
+        if finished is not None:
+            return _show_finished(finished, as_json=as_json)
+    from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - a finished campaign needs none of it
 
     options = RollOptions(
         jobs=jobs or default_jobs(),
@@ -153,7 +159,13 @@ def resume(
     in_background: Background = False,
 ) -> int:
     """Go on with a campaign that was interrupted."""
-    from rollwright.app.campaign import reopen_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.finished import find_finished_named  # noqa: PLC0415 - keeps --help light
+
+    if not (detach or in_background):
+        finished = find_finished_named(name)
+        if finished is not None:
+            return _show_finished(finished, as_json=as_json)
+    from rollwright.app.campaign import reopen_campaign  # noqa: PLC0415 - a finished campaign needs none of it
 
     options = RollOptions(
         jobs=jobs or default_jobs(),
@@ -228,6 +240,15 @@ def _end_partly(name: str, left: Sequence[WindowKey], *, as_json: bool) -> int:
         )
         print_text(f"no results are made of a part; go on with: rollwright resume {name}")
     return 0
+
+
+def _show_finished(finished: FinishedCampaign, *, as_json: bool) -> int:
+    """Tell the results of a campaign that has nothing to do."""
+    from rollwright.cli.progress import CampaignProgress  # noqa: PLC0415 - keeps --help light
+
+    progress = CampaignProgress(finished.name)
+    progress.show_finished(finished)
+    return _end(finished.result, "", finished.counts, finished.settings, as_json=as_json)
 
 
 def _end(

@@ -13,9 +13,11 @@ from rollwright.core.text import count_noun
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rollwright.app.finished import FinishedCampaign
     from rollwright.app.pool import Holder
     from rollwright.campaign.plan import CampaignPlan, WindowKey
-    from rollwright.campaign.run import Submission, TrainingCounts
+    from rollwright.campaign.run import Submission
+    from rollwright.campaign.summary import TrainingCounts
     from rollwright.cli.live_view import LiveView
     from rollwright.pool.worker.worker import WorkerEvent
 
@@ -54,19 +56,19 @@ class CampaignProgress:
         tell[what](value)
 
     def _show_plan(self, plan: CampaignPlan) -> None:
-        first, last = plan.test_range
-        gap = (
-            f"train ends {count_noun(plan.trunc_days, 'session')} before test"
-            if plan.trunc_days
-            else "no gap before test"
-        )
+        from rollwright.campaign.plan_text import describe_plan  # noqa: PLC0415 - a finished campaign has no plan
+
         self._name = plan.name
-        windows = count_noun(len(plan.windows), "window")
-        stderr.print(f"{plan.name}: {windows}, test {first:%Y-%m-%d} to {last:%Y-%m-%d}, {gap}")
-        for cut in plan.cuts:
-            stderr.print(f"note: {cut.text}; so in every window")
-        for leak in plan.leaks:
-            stderr.print(f"warning: {leak.text}")
+        for line in describe_plan(plan):
+            stderr.print(line)
+
+    def show_finished(self, finished: FinishedCampaign) -> None:
+        """Tell of a campaign that has nothing to do what is told of any."""
+        for line in finished.told:
+            stderr.print(line)
+        kept = finished.counts.kept
+        stderr.print(f"{kept} of {kept} windows are finished already and kept")
+        self._end_training(finished.counts)
 
     def _show_submission(self, submission: Submission) -> None:
         records_only = {key for key, _ in submission.incomplete}

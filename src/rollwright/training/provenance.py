@@ -22,7 +22,7 @@ from rollwright.core.masking import mask_secrets, mask_value
 from rollwright.errors import TaskValueError
 from rollwright.expression.label_reach import LabelReach
 from rollwright.tasks.identity import task_fingerprint
-from rollwright.training.validity import hash_of_code
+from rollwright.training.user_code import hash_of_code
 
 __all__ = ["PROVENANCE_ARTIFACT", "PROVENANCE_FORMAT", "Process", "differences", "made_with", "provenance"]
 

@@ -6,7 +6,6 @@ import gc
 import json
 import logging
 import multiprocessing
-import numbers
 import os
 import signal
 import sys
@@ -23,6 +22,7 @@ from rollwright.config.context import install
 from rollwright.config.settings import Settings
 from rollwright.core.clock import SystemClock
 from rollwright.core.fit_rounds import listen_to_rounds
+from rollwright.core.log_relay import KeptWarning
 from rollwright.core.log_sentences import SentenceFormatter
 from rollwright.core.masking import MaskingFormatter, mask_secrets
 from rollwright.core.posix import kill_when_closed
@@ -123,11 +123,9 @@ class _WarningSender(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if not is_for_worker(record):
             return
-        given = record.args if isinstance(record.args, tuple) else ()
-        args = [_plain(value) for value in given]
-        text = str(record.msg) if args or not record.args else record.getMessage()
+        said = KeptWarning.of(record)
         try:
-            _send(self._tasks, {"kind": "said", "logger": record.name, "text": text, "args": args})
+            _send(self._tasks, {"kind": "said", "logger": said.logger, "text": said.text, "args": [*said.args]})
         except OSError:  # the worker is gone, and this process ends with it
             self.handleError(record)
 
@@ -147,13 +145,6 @@ class _RoundSender:
         self._next = now + _ROUND_PAUSE
         with suppress(OSError):  # the worker is gone, and this process ends with it
             _send(self._tasks, {"kind": "round", "done": done, "of": of})
-
-
-def _plain(value: object) -> int | float | str:
-    """Return an argument of a message as JSON has it, of a kind that its place in the message takes."""
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    return float(value) if isinstance(value, numbers.Real) else str(value)
 
 
 def _prepare(terms: Mapping[str, Any]) -> dict[str, Any]:
