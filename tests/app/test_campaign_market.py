@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from rollwright.app.campaign import open_campaign, roll_campaign, train_once
+from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.single_run import train_once
 from rollwright.config.context import current_context
 from rollwright.errors import DataNotFoundError
 from rollwright.market.as_of import AsOf

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import traceback
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +29,7 @@ from rollwright.campaign.config import CampaignConfig
 from rollwright.campaign.config_file import read_config
 from rollwright.campaign.health import examine_submission
 from rollwright.campaign.judging import judge_windows
-from rollwright.campaign.plan import CampaignPlan, Window, WindowKey, make_plan, plan_once
+from rollwright.campaign.plan import CampaignPlan, Window, WindowKey, make_plan
 from rollwright.campaign.results import check_results, make_results
 from rollwright.campaign.results_origin import ORIGIN_FILE, ResultsOrigin, keep_former_results
 from rollwright.campaign.run import (
@@ -51,20 +50,16 @@ from rollwright.campaign.submitted import SubmittedWindows
 from rollwright.campaign.summary import CampaignResult
 from rollwright.campaign.yaml.document import YamlDocument
 from rollwright.config.context import Context, using
-from rollwright.config.placeholders import fill_paths
 from rollwright.config.settings import Settings, load_settings
 from rollwright.core.atomic import write_text
 from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.clock import SystemClock
-from rollwright.core.masking import mask_secrets
 from rollwright.core.text import NAME_RULE, escape_text, is_name
 from rollwright.core.timing import TimeInspector
-from rollwright.dataset.dataset import build_dataset
-from rollwright.errors import ConfigError, CorruptFileError, CoverageError, RollwrightError, TaskFailedError
+from rollwright.errors import ConfigError, CorruptFileError, CoverageError, RollwrightError
 from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
-from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
@@ -73,7 +68,6 @@ from rollwright.pool.worker.worker import WorkerEvent
 from rollwright.tracking.liveness import fail_abandoned
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
-from rollwright.training.execute import task_train
 from rollwright.training.pooled import warm_workers
 
 __all__ = [
@@ -85,7 +79,6 @@ __all__ = [
     "reopen_campaign",
     "resume_campaign",
     "roll_campaign",
-    "train_once",
 ]
 
 _logger: Final = logging.getLogger("rollwright.app")
@@ -193,40 +186,6 @@ def _name_of(config: CampaignConfig, path: Path) -> str:
             hint="give it a name of its own: `experiment_name: my-campaign`, or rename the file",
         )
     return name
-
-
-def train_once(campaign: OpenCampaign) -> Recorder:
-    """Train the file's task once, without rolling; what Qlib's ``qrun`` does."""
-    with using(campaign.context):
-        with located(campaign.document):
-            plan = plan_once(campaign.config, calendar=current_market().calendar(), locate=campaign.document.locate)
-            check_classes(plan.task, locate=campaign.document.locate)
-            build_dataset(fill_paths(plan.task)["dataset"]).warm()
-        for cut in plan.cuts:
-            _logger.warning("segment.purged note=%s", cut.text)
-        for leak in plan.leaks:
-            _logger.warning("leak.declared note=%s", leak.text)
-        recorder = _train_here(campaign, plan.task)
-        if plan.leaks:
-            recorder.set_tags(**{f"leak.{leak.kind}": leak.text for leak in plan.leaks})
-        return recorder
-
-
-def _train_here(campaign: OpenCampaign, task: Mapping[str, Any]) -> Recorder:
-    """Train a task in this process; what a user's own code raises is told with its place, as of a window."""
-    file = campaign.results / FAILURES_FILE
-    try:
-        recorder = task_train(task, experiment_name=campaign.name)
-    except (RollwrightError, OSError):  # told by whoever raised them, with what to do
-        raise
-    except Exception as error:
-        text = mask_secrets("".join(traceback.format_exception(error)))
-        write_text(file, text)
-        raise TaskFailedError(
-            [(campaign.name, last_line(text))], hint=f"mend the cause; the traceback is in {file}"
-        ) from error
-    file.unlink(missing_ok=True)
-    return recorder
 
 
 def roll_campaign(

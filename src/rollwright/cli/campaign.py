@@ -85,7 +85,8 @@ def run_once(
     as_json: AsJson = False,
 ) -> int:
     """Train a file's task once, without rolling (Qlib's qrun)."""
-    from rollwright.app.campaign import open_campaign, train_once  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.single_run import train_once  # noqa: PLC0415 - keeps --help light
 
     with clean_stdout():
         campaign = open_campaign(file, overrides=overrides or (), provider_uri=provider_uri)
