@@ -52,9 +52,8 @@ crash: $(VENV)/.dev  ## Run the tests that kill, freeze and restart real process
 crash-small: $(VENV)/.dev  ## The same with fewer tasks and kills, within ten minutes; needs PostgreSQL and MongoDB
 	ROLLWRIGHT_TEST_CRASH=small ROLLWRIGHT_TEST_REQUIRE_SERVERS=1 $(BIN)/python -m pytest -m crash $(ARGS)
 
-bench: $(VENV)/.dev  ## Run the benchmarks of benchmarks/, one after another
-	@for name in features handler pool_sqlite pool_postgres record; do \
-		echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS) || failed=1; done; test -z "$$failed"
+bench: $(VENV)/.dev  ## Run the benchmarks and compare their ratios with the committed results
+	$(BIN)/python benchmarks/guard.py $(ARGS)
 
 check: lint types imports conventions  ## Check style, types, layers and the house's own conventions
 
@@ -76,6 +75,7 @@ format: $(VENV)/.dev  ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.dev  ## Renew the generated tables of docs/
+	$(BIN)/python tools/check_performance.py --write
 	$(BIN)/python tools/check_public_names.py --write
 	$(BIN)/python tools/check_qlib_names.py --write
 	$(BIN)/python tools/check_settings.py --write

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NAMES = re.search(r"^bench:.*?for name in ([\w ]+);", (ROOT / "Makefile").read_text(), re.M | re.S)[1].split()
+NAMES = sorted({path.stem for path in (ROOT / "benchmarks").glob("*.py") if "finish(" in path.read_text()} - {"report"})
 
 
 @pytest.fixture
@@ -56,3 +56,33 @@ def test_every_result_has_the_one_form(path):
         assert kept == row["reached"], row["work"]
         assert {"unit", "against"} <= {*row}
         assert row.get("low", row["figure"]) <= row["figure"] <= row.get("high", row["figure"])
+
+
+@pytest.fixture
+def guard(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    yield importlib.import_module("guard")
+    for name in ("guard", "report", "machine"):
+        sys.modules.pop(name, None)
+
+
+def row(figure, *, at_least, unit="x"):
+    return {"case": "S", "work": "w", "figure": figure, "unit": unit, "at_least": at_least}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at_least", "unit", "worse"),
+    [
+        (12, 10, True, "x", 0),
+        (12, 8, True, "x", 1),
+        (12, 20, True, "x", 0),
+        (0.5, 0.6, False, "", 0),
+        (0.5, 0.7, False, "", 1),
+        (4, 9, False, " s", 0),  # seconds belong to a machine
+    ],
+)
+def test_a_ratio_that_is_worse_by_more_than_a_share_is_found(guard, capsys, old, new, at_least, unit, worse):
+    before, now = ({"rows": [row(figure, at_least=at_least, unit=unit)]} for figure in (old, new))
+    assert guard.compare(guard.ratios(before), now, 0.25) == worse
+    assert ("WORSE" in capsys.readouterr().out) == bool(worse)
+    assert guard.compare({}, now, 0.25) == 0  # what is new has nothing to be compared with
