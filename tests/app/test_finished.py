@@ -131,6 +131,26 @@ def test_giving_them_back_imports_nothing_that_computes_or_records(finished):
         assert "3 of 3 windows are finished already and kept" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command", ["pool ls", "pool stat small", "pool tasks small", "track status", "status", "config show"]
+)
+def test_commands_that_only_look_import_nothing_that_computes_or_records(finished, command):
+    project, _ = finished
+    program = (
+        "import sys\nfrom rollwright.cli.root import run\ncode = run(sys.argv[1:])\n"
+        f"print(code, sorted(set({HEAVY!r}).intersection(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command.split()],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "0 []"
+
+
 def test_another_command_is_another_campaign(finished):
     project, _ = finished
     assert find(project, "rolling.step=20") is None

@@ -22,7 +22,7 @@ from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import parse as parse_query
 from rollwright.pool.states import Status, parse_status
 from rollwright.pool.store import Amendment, HistoryRow, PoolStat, PoolStore, TaskReader, TaskRecord
-from rollwright.pool.stored_definition import UNREADABLE, is_readable
+from rollwright.pool.stored_definition import UNREADABLE, read_plain
 from rollwright.pool.urls import store_from_url
 from rollwright.pool.waiting import WaitProgress
 from rollwright.tasks.window import name_window
@@ -235,9 +235,9 @@ def describe_task(record: TaskRecord) -> str:
 
     `UNREADABLE` when the definition that stands in the database is no JSON object.
     """
-    if not is_readable(record):
+    definition = read_plain(record)
+    if definition is None:
         return UNREADABLE
-    definition = record.definition
     window = name_window(definition)
     model = definition.get("model")
     words = [str(model["class"])] if isinstance(model, Mapping) and "class" in model else []
@@ -266,7 +266,8 @@ class WindowNames:
                 (record,) = self._store.get(self._pool, [task_id])
             except PoolError:
                 return None
-            self._known[task_id] = name_window(record.definition) if is_readable(record) else None
+            definition = read_plain(record)
+            self._known[task_id] = None if definition is None else name_window(definition)
         return self._known[task_id]
 
 

@@ -18,7 +18,14 @@ from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment, NewTask, TaskEditor, TaskReader, TaskRecord
 from rollwright.tasks.identity import task_fingerprint
 
-__all__ = ["UNREADABLE", "check_definition", "is_readable", "parse_definition", "restore_definitions"]
+__all__ = [
+    "UNREADABLE",
+    "check_definition",
+    "is_readable",
+    "parse_definition",
+    "read_plain",
+    "restore_definitions",
+]
 
 _logger: Final = logging.getLogger("rollwright.pool")
 
@@ -47,6 +54,18 @@ def parse_definition(canonical: str, *, pool: str, task_id: str) -> tuple[dict[s
     if not isinstance(plain, dict) or not isinstance(definition, dict):
         raise DamagedTaskError(pool, task_id, "cannot be read: it is no JSON object", hint=_REMEDY)
     return definition, plain
+
+
+def read_plain(record: TaskRecord) -> dict[str, Any] | None:
+    """Return a stored task's definition as plain JSON, its dates as text; None when it is no JSON object.
+
+    Nothing of it is made, so that looking into a pool needs neither NumPy nor pandas.
+    """
+    try:
+        plain = plain_of(parse_json(record.canonical))
+    except TaskValueError:
+        return None
+    return plain if isinstance(plain, dict) else None
 
 
 def is_readable(record: TaskRecord) -> bool:
