@@ -9,7 +9,7 @@ import pytest
 
 from rollwright.app.campaign import open_campaign
 from rollwright.cli.root import run
-from rollwright.errors import ConfigError
+from rollwright.errors import ConfigError, TaskFailedError
 from rollwright.features.store import fill
 from rollwright.models.linear import LinearModel
 from small_campaign import CAMPAIGN, make_project, roll_here
@@ -92,6 +92,54 @@ def test_a_budget_of_no_time_ends_before_the_first_window(project, capsys):
     made = roll_here(project, overrides=("budget.hours=1",))
     assert made is not None
     assert made.missing == ()
+
+
+def breaks_in_one_window(monkeypatch) -> None:
+    """Let the first window of the second member fail."""
+    fit = LinearModel.fit
+
+    def broken(self, dataset, *arguments, **kwargs):
+        if self.alpha == 1.0 and f"{dataset.segments['test'][0]:%Y-%m-%d}" == "2020-05-29":
+            raise RuntimeError("no luck")
+        return fit(self, dataset, *arguments, **kwargs)
+
+    monkeypatch.setattr(LinearModel, "fit", broken)
+
+
+def test_a_window_that_fails_is_an_error_unless_the_file_says_that_it_may_be_missing(project, monkeypatch):
+    breaks_in_one_window(monkeypatch)
+    with pytest.raises(TaskFailedError, match="no luck"):
+        roll_here(project)
+    allowed = project.read_text() + "collect: {allow_missing: {alpha=1.0: that model is weak}}\n"
+    project.write_text(allowed)
+    made = roll_here(project)
+    assert made is not None
+    assert made.missing == ()
+    assert len(made.left_out) == 1
+    assert made.left_out[0].startswith("alpha=1.0/")
+    assert summary(project)["left_out"] == list(made.left_out)
+    found = made.health[0]
+    assert (found.kind, found.values["windows"], found.values["reasons"]) == (
+        "declared_missing",
+        1,
+        "that model is weak",
+    )
+    combined, first, second = made.variants
+    assert second.windows == first.windows - 1 == combined.windows
+
+
+def test_what_may_be_missing_is_not_left_out_where_it_is_there(project):
+    project.write_text(project.read_text() + "collect: {allow_missing: {alpha=1.0: that model is weak}}\n")
+    made = roll_here(project)
+    assert made is not None
+    assert (made.left_out, made.missing) == ((), ())
+    assert "declared_missing" not in [finding.kind for finding in made.health]
+
+
+def test_a_window_that_may_be_missing_has_to_be_one_of_the_campaign(project):
+    project.write_text(project.read_text() + "collect: {allow_missing: {alpha=2.0: why}}\n")
+    with pytest.raises(ConfigError, match=r"small\.yaml:\d+:\d+: the campaign has no window `alpha=2.0`"):
+        roll_here(project)
 
 
 def test_the_command_returns_5_for_a_partial_result_and_shows_each_member(project, capsys):

@@ -38,6 +38,7 @@ from rollwright.campaign.run import (
     TrainingTerms,
     collect_submission,
     count_training,
+    find_declared,
     find_left,
     find_unfinished,
     finished_recorders,
@@ -238,8 +239,8 @@ def check_campaign(campaign: OpenCampaign, terms: TrainingTerms = DEFAULT_TERMS)
 
 def _plan(
     campaign: OpenCampaign, source: DataSource, terms: TrainingTerms
-) -> tuple[CampaignPlan, tuple[WindowKey, ...]]:
-    """Return the plan of the campaign, and which of its windows are asked for."""
+) -> tuple[CampaignPlan, tuple[WindowKey, ...], dict[WindowKey, str]]:
+    """Return the plan, which of its windows are asked for, and which may be missing, each with the reason."""
     check_results(campaign.config, source)
     with TimeInspector.logt("plan"), located(campaign.document):
         plan = make_plan(
@@ -248,7 +249,8 @@ def _plan(
         for member in plan.members:
             document = campaign.document.with_value("task", {}, member.origins)
             check_classes(member.windows[0].spec.definition, locate=document.locate)
-    return plan, terms.choose([window.key for window in plan.windows])
+    declared = find_declared(plan, campaign.config.collect.allow_missing, locate=campaign.document.locate)
+    return plan, terms.choose([window.key for window in plan.windows]), declared
 
 
 def _roll(
@@ -271,7 +273,7 @@ def _roll(
         has_market=campaign.context.market is not None,
     )
     with note.watch():
-        plan, chosen = _plan(campaign, source, terms)
+        plan, chosen, declared = _plan(campaign, source, terms)
     tell("planned", plan)
     note.add_plan(plan)
     is_new = not _is_recorded(campaign)
@@ -294,12 +296,13 @@ def _roll(
                 todo = {*submission.todo} & {*chosen}
                 _warm(campaign, plan, [window for window in plan.windows if window.key in todo])
             before = _list_ended(plan.name)
-            if not _train(campaign, plan, submission, manager, jobs, terms, tell):
+            if not _train(campaign, plan, submission, manager, jobs, terms, tell, declared=declared):
                 return None
             if left := find_left(submission, chosen, manager):
                 tell("left", left)
                 return None
-        missing = find_unfinished(plan, submission, manager) if campaign.config.budget is not None else ()
+        may_lack = campaign.config.budget is not None or declared
+        missing = find_unfinished(plan, submission, manager) if may_lack else ()
         finished = [window for window in plan.windows if window.key not in {*missing}]
         recorders = finished_recorders(finished, submission, manager)
         tell("trained", count_training(submission, recorders, before=before))
@@ -316,7 +319,16 @@ def _roll(
         store.close()
     with note.watch():
         result = _finish(
-            campaign, plan, submission, recorders, source, tell, missing=missing, created=created, reused=reused
+            campaign,
+            plan,
+            submission,
+            recorders,
+            source,
+            tell,
+            missing=missing,
+            declared=declared,
+            created=created,
+            reused=reused,
         )
     note.add_results(result, campaign.results, more=(ORIGIN_FILE,))
     return result
@@ -359,6 +371,8 @@ def _train(
     jobs: int,
     terms: TrainingTerms,
     tell: TellProgress,
+    *,
+    declared: Mapping[WindowKey, str],
 ) -> bool:
     with TimeInspector.logt("train"):
         return train_windows(
@@ -371,6 +385,7 @@ def _train(
             on_event=lambda event: _tell_event(event, plan, submission, manager, tell),
             failures=campaign.results / FAILURES_FILE,
             budget=campaign.config.budget,
+            declared=declared.keys(),
         )
 
 
@@ -395,6 +410,7 @@ def _finish(
     tell: TellProgress,
     *,
     missing: Sequence[WindowKey] = (),
+    declared: Mapping[WindowKey, str] | None = None,
     created: str | None = None,
     reused: str | None = None,
 ) -> CampaignResult:
@@ -415,6 +431,7 @@ def _finish(
             facts=[("reused", reused or str(len(submission.reused))), ("version", __version__)],
             created=created or f"{SystemClock().now():%Y-%m-%d %H:%M} UTC",
             missing=missing,
+            declared=declared,
         )
         origin.write(campaign.results)
         return result
@@ -433,7 +450,7 @@ def collect_campaign(
     tell = on_progress or (lambda _what, _value: None)
     with using(campaign.context):
         source = current_market()
-        plan, _ = _plan(campaign, source, DEFAULT_TERMS)
+        plan, _, declared = _plan(campaign, source, DEFAULT_TERMS)
         tell("planned", plan)
         with open_store(create=False) as store:
             if store is None:
@@ -442,9 +459,11 @@ def collect_campaign(
                 )
             manager = TaskManager(plan.name, store=store)
             states = judge_windows(plan.windows, manager, whole=accept_stale)
-            submission = collect_submission(plan, states, accept_stale=accept_stale)
-            recorders = finished_recorders(plan.windows, submission, manager)
-        return _finish(campaign, plan, submission, recorders, source, tell)
+            submission = collect_submission(plan, states, accept_stale=accept_stale, declared=declared.keys())
+            missing = submission.todo
+            finished = [window for window in plan.windows if window.key not in missing]
+            recorders = finished_recorders(finished, submission, manager)
+        return _finish(campaign, plan, submission, recorders, source, tell, missing=missing, declared=declared)
 
 
 def resume_campaign(

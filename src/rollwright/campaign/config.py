@@ -121,10 +121,18 @@ class RollingConfig(_Part):
     clip_last: bool = True
 
 
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
 class CollectConfig(_Part):
-    """How much of the universe may be missing on a day before the campaign fails."""
+    """What may be missing before the campaign fails: a share of the universe on a day, and windows that are named.
+
+    `allow_missing` names windows, each by its name, by how it begins or by its member, with the reason why the results
+    may be made without those of them that failed.
+    """
 
     max_missing_share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), NUMBER] = 0.5
+    allow_missing: dict[str, Reason] = {}
 
 
 class BacktestConfig(_Part):
@@ -231,7 +239,7 @@ class CampaignConfig(_Part):
     collect: CollectConfig = CollectConfig()
     backtest: BacktestConfig | None = None
     report: ReportConfig = ReportConfig()
-    allow_leak: dict[LeakKind, Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]] = {}
+    allow_leak: dict[LeakKind, Reason] = {}
 
     @field_validator("allow_leak", mode="before")
     @classmethod

@@ -85,6 +85,7 @@ def make_results(
     facts: Sequence[tuple[str, str]],
     created: str,
     missing: Collection[WindowKey] = (),
+    declared: Mapping[WindowKey, str] | None = None,
 ) -> CampaignResult:
     """Collect, analyse, back-test, and write everything into `folder`.
 
@@ -110,7 +111,9 @@ def make_results(
     created : str
         Time of creation, shown in the report only.
     missing : collection of WindowKey
-        Windows that are declared as left out; the results say so.
+        Windows that are left out; the results say so.
+    declared : mapping of WindowKey to str, optional
+        Those among them that the file declares, each with its reason; a budget left out the others.
 
     Raises
     ------
@@ -140,7 +143,7 @@ def make_results(
         notes=tuple(mask_secrets(note) for note in config.report.notes),
         health=sort_findings(
             [
-                *_examine_budget(plan, missing),
+                *_examine_missing(plan, missing, declared or {}),
                 *examine_plan(plan, source.calendar()),
                 *examine_market(source, universe, names, plan.test_range, since=_find_start(plan)),
                 *(finding for one in judged for finding in one.findings),
@@ -149,7 +152,8 @@ def make_results(
         ),
         conventions=conventions,
         combined=combined,
-        missing=tuple(str(key) for key in missing),
+        missing=tuple(str(key) for key in missing if key not in (declared or {})),
+        left_out=tuple(str(key) for key in missing if key in (declared or {})),
     )
     for prediction, outcome in zip(predictions, result.variants, strict=True):
         for path, frame in (
@@ -192,14 +196,26 @@ def _describe_combination(plan: CampaignPlan, members: Sequence[VariantPredictio
     )
 
 
-def _examine_budget(plan: CampaignPlan, missing: Collection[WindowKey]) -> list[HealthFinding]:
-    """Return that the result is partial, where a budget left windows out: for the whole, and of what each lacks."""
-    if not missing:
-        return []
-    shown = [str(key) for key in missing][:_SHOWN]
-    named = ", ".join(shown) + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
-    values = {"windows": len(missing), "of": len(plan.windows), "names": named}
-    return [HealthFinding(kind="partial_result", severity="serious", values=values)]
+def _examine_missing(
+    plan: CampaignPlan, missing: Collection[WindowKey], declared: Mapping[WindowKey, str]
+) -> list[HealthFinding]:
+    """Return that the result is partial: by a budget, or because the file declares that windows may be missing."""
+    parts = {
+        "partial_result": [key for key in missing if key not in declared],
+        "declared_missing": [key for key in missing if key in declared],
+    }
+    findings = []
+    for kind, keys in parts.items():
+        if not keys:
+            continue
+        named = ", ".join(str(key) for key in keys[:_SHOWN]) + (
+            f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+        )
+        values: dict[str, int | str] = {"windows": len(keys), "of": len(plan.windows), "names": named}
+        if kind == "declared_missing":
+            values["reasons"] = "; ".join(dict.fromkeys(declared[key] for key in keys))
+        findings.append(HealthFinding(kind=kind, severity="serious", values=values))
+    return findings
 
 
 def _find_start(plan: CampaignPlan) -> Session:

@@ -20,6 +20,7 @@ from rollwright.campaign.judging import WindowState, judge_windows
 from rollwright.campaign.plan import CampaignPlan, Window, WindowKey
 from rollwright.campaign.submitted import SubmittedWindow, SubmittedWindows
 from rollwright.campaign.summary import TrainingCounts
+from rollwright.campaign.yaml.document import KeyPath
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.context import Context
 from rollwright.config.placeholders import fill_paths
@@ -45,6 +46,7 @@ __all__ = [
     "TrainingTerms",
     "collect_submission",
     "count_training",
+    "find_declared",
     "find_left",
     "find_unfinished",
     "finished_recorders",
@@ -156,16 +158,23 @@ def submit(
 
 
 def collect_submission(
-    plan: CampaignPlan, states: Mapping[WindowKey, WindowState], *, accept_stale: bool = False
+    plan: CampaignPlan,
+    states: Mapping[WindowKey, WindowState],
+    *,
+    accept_stale: bool = False,
+    declared: AbstractSet[WindowKey] = frozenset(),
 ) -> Submission:
-    """Return a plan's windows as tasks that are all finished, without putting anything to work.
+    """Return a plan's windows as tasks that are finished, without putting anything to work.
+
+    Those that are `declared` need not be: they are not among the `Submission.reused` then.
 
     Raises
     ------
     CoverageError
-        When a window is not finished, or its result does not stand; it names each with the reason.
+        When another window is not finished, or its result does not stand; it names each with the reason.
     """
     ids: dict[WindowKey, str] = {}
+    reused: list[WindowKey] = []
     accepted: list[tuple[WindowKey, str]] = []
     problems: list[str] = []
     for window in plan.windows:
@@ -173,7 +182,10 @@ def collect_submission(
         reason = None if state.verdict is None else state.verdict.reason
         if state.verdict is not None and reason is not None and accept_stale and state.verdict.is_stale:
             accepted.append((window.key, reason))
-        elif not state.stands:
+            reused.append(window.key)
+        elif state.stands:
+            reused.append(window.key)
+        elif window.key not in declared:
             status = "was never run" if state.status is None else f"is {state.status.value}"
             problems.append(f"{window.name}: {reason or f'it {status}'}")
         ids[window.key] = state.task_id or ""
@@ -183,7 +195,7 @@ def collect_submission(
             problems=problems,
             hint=f"train them: rollwright resume {plan.name}",
         )
-    return Submission(ids=ids, reused=tuple(ids), stale=(), accepted=tuple(accepted))
+    return Submission(ids=ids, reused=tuple(reused), stale=(), accepted=tuple(accepted))
 
 
 def _set_aside(plan: CampaignPlan, manager: TaskManager, former: SubmittedWindows | None) -> tuple[str, ...]:
@@ -272,17 +284,49 @@ class TrainingTerms:
         """
         if not self.only:
             return tuple(keys)
-        chosen: set[WindowKey] = set()
-        for text in self.only:
-            found = [key for key in keys if text in (key.variant, str(key)) or key.segment.startswith(text)]
-            if not found:
-                near = nearest(text, [str(key) for key in keys])
-                raise ConfigError(
-                    f"the campaign has no window `{text}`",
-                    hint=f"did you mean `{near}`?" if near else f"the first is `{keys[0]}`, the last `{keys[-1]}`",
-                )
-            chosen.update(found)
+        chosen = {key for text in self.only for key in _find_named(text, keys)}
         return tuple(key for key in keys if key in chosen)
+
+
+def _find_named(text: str, keys: Sequence[WindowKey]) -> list[WindowKey]:
+    """Return the windows that `text` names: by the whole name, by how it begins, or by their member."""
+    found = [key for key in keys if text in (key.variant, str(key)) or key.segment.startswith(text)]
+    if not found:
+        near = nearest(text, [*dict.fromkeys(key.variant for key in keys), *map(str, keys)])
+        raise ConfigError(
+            f"the campaign has no window `{text}`",
+            hint=f"did you mean `{near}`?" if near else f"the first is `{keys[0]}`, the last `{keys[-1]}`",
+        )
+    return found
+
+
+def find_declared(
+    plan: CampaignPlan, allow_missing: Mapping[str, str], *, locate: Callable[[KeyPath], str] | None = None
+) -> dict[WindowKey, str]:
+    """Return the windows without which results may be made, each with the reason that the file gives.
+
+    Parameters
+    ----------
+    plan : CampaignPlan
+    allow_missing : mapping of str to str
+        ``collect.allow_missing``: a window's name, how it begins, or a member, with the reason.
+    locate : callable, optional
+        Returns file, line and column of a key of the configuration, for errors.
+
+    Raises
+    ------
+    ConfigError
+        When one of them names no window.
+    """
+    keys = [window.key for window in plan.windows]
+    declared: dict[WindowKey, str] = {}
+    for text, reason in allow_missing.items():
+        try:
+            declared |= dict.fromkeys(_find_named(text, keys), reason)
+        except ConfigError as error:
+            place = "" if locate is None else f"{locate(('collect', 'allow_missing', text))}: "
+            raise ConfigError(f"{place}{error.message}", hint=error.hint) from error
+    return declared
 
 
 DEFAULT_TERMS: Final = TrainingTerms()
@@ -299,6 +343,7 @@ def train_windows(
     on_event: Callable[[WorkerEvent], None] | None = None,
     failures: Path | None = None,
     budget: BudgetConfig | None = None,
+    declared: AbstractSet[WindowKey] = frozenset(),
 ) -> bool:
     """Train what is to do; windows that workers elsewhere hold are waited for.
 
@@ -317,6 +362,8 @@ def train_windows(
     failures : Path, optional
         Where the whole tracebacks of failed windows go; the file is removed when none failed.
     budget : BudgetConfig, optional
+    declared : set of WindowKey
+        Windows that may fail; see `find_declared`.
 
     Returns
     -------
@@ -355,7 +402,7 @@ def train_windows(
         raise
     if report is not None and report.interrupted and (seconds is None or report.seconds < seconds):
         return False
-    _raise_failures(plan, submission, manager, failures, chosen)
+    _raise_failures(plan, submission, manager, failures, chosen, declared)
     return True
 
 
@@ -378,7 +425,7 @@ def find_left(submission: Submission, chosen: Sequence[WindowKey], manager: Task
 
 
 def find_unfinished(plan: CampaignPlan, submission: Submission, manager: TaskManager) -> tuple[WindowKey, ...]:
-    """Return the windows that have no result, in the order of the plan: those that a budget left out."""
+    """Return the windows that have no result, in the order of the plan: a budget left them out, or they failed."""
     done = {submission.ids[key] for key in submission.reused}
     todo = [submission.ids[key] for key in submission.todo]
     done |= {one.task_id for one in manager.store.get(manager.task_pool, todo) if one.status is Status.DONE}
@@ -409,6 +456,7 @@ def _raise_failures(
     manager: TaskManager,
     file: Path | None,
     chosen: AbstractSet[WindowKey],
+    declared: AbstractSet[WindowKey],
 ) -> None:
     names = {task_id: str(key) for key, task_id in submission.ids.items() if key in chosen}
     query = parse({"_id": {"$in": list(names)}, "status": {"$in": ["failed", "cancelled"]}})
@@ -418,12 +466,17 @@ def _raise_failures(
         if file is not None:
             file.unlink(missing_ok=True)
         return
+    if file is not None:
+        _write_failures(errors, file)
+    spared = {str(key) for key in declared}
+    errors = [error for error in errors if error[0] not in spared]
+    if not errors:
+        return
     others = len(names) - len(errors)
     kept = f"the other {others} of {plan.name} are finished and kept" if others else f"none of {plan.name} is finished"
     said = [hint for _, error in errors if (hint := last_hint(error)) is not None]
     hint = "; ".join([*list(dict.fromkeys(said))[:3], kept, "mend the cause and give the same command"])
     if file is not None:
-        _write_failures(errors, file)
         hint += f"; the tracebacks are in {file}"
     raise TaskFailedError([(name, last_line(error)) for name, error in errors], hint=hint)
 

@@ -97,6 +97,8 @@ class CampaignResult:
         None where no signal is made of several members.
     missing : tuple of str
         The windows that a budget left out; the result is partial when there are any.
+    left_out : tuple of str
+        The windows that failed, and that the file declares as allowed to be missing.
     """
 
     name: str
@@ -107,6 +109,7 @@ class CampaignResult:
     conventions: Conventions
     combined: CombinedResult | None = None
     missing: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def to_json(self, *, beside: Path | None = None) -> dict[str, Any]:
         """Return everything as JSON: the values that the terminal and the report make their text of.
@@ -132,6 +135,7 @@ class CampaignResult:
             },
             "combined": None if self.combined is None else _combined_to_json(self.combined),
             "missing": list(self.missing),
+            "left_out": list(self.left_out),
             "conventions": self.conventions.to_json(),
             "files": _paths_to_json(self.files, beside),
             "notes": list(self.notes),
@@ -235,6 +239,7 @@ def read_summary(path: Path) -> CampaignResult:
             conventions=Conventions.from_json(data["conventions"]),
             combined=None if data.get("combined") is None else _combined_from_json(data["combined"]),
             missing=tuple(data.get("missing", ())),
+            left_out=tuple(data.get("left_out", ())),
         )
     except (DataError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptFileError(
