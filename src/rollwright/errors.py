@@ -111,10 +111,10 @@ __all__ = [
 ]
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name most like `name`, or None when nothing is close."""
+def nearest(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str | None:
+    """Return the known name most like `name`; None when none has this `likeness` (1 is the same name)."""
     lowered = {candidate.lower(): candidate for candidate in sorted(set(known))}
-    found = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=likeness)
     return lowered[found[0]] if found else None
 
 

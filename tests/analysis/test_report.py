@@ -313,7 +313,7 @@ UNTRANSLATED = {"IC", "ICIR", "Rank", "JavaScript", "Newey", "West", "Ref", "clo
 @pytest.mark.parametrize("several", [False, True])
 def test_a_chinese_report_leaves_nothing_in_english(several):
     values = dict.fromkeys(("days", "of", "share", "distinct", "names", "topk", "windows", "wanted", "span", "gap"), 3)
-    values |= dict.fromkeys(("leak", "reason", "message", "fields", "benchmark", "examples"), "—")
+    values |= dict.fromkeys(("leak", "reason", "reasons", "message", "fields", "benchmark", "examples"), "—")
     values |= dict.fromkeys(("rows", "limit", "infinite", "largest", "ic", "planted", "realised", "jumps"), 1)
     values |= dict.fromkeys(("with_factor", "sessions", "equal_scores", "equal_labels", "one_instrument"), 1)
     values |= dict.fromkeys(("infinite_labels", "no_label", "other"), 1)

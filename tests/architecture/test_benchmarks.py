@@ -33,9 +33,8 @@ def test_a_benchmark_ends_with_what_its_main_returns(name):
 
 @pytest.mark.parametrize(("figures", "code"), [((0.5, 0.6), 0), ((0.5, 0.7), 1), ((0.7, 0.5), 1)])
 def test_a_missed_target_of_recording_ends_it_with_1(record, tmp_path, monkeypatch, capsys, figures, code):
-    one, two = ([record.compare("x", [figure], [1.0], 0.67, "a peer")] for figure in figures)
-    monkeypatch.setattr(record, "record_runs", lambda folder, repeats: one)
-    monkeypatch.setattr(record, "frames", lambda folder, repeats: two)
+    rows = [record.compare(str(number), [figure], [1.0], 0.67, "a peer") for number, figure in enumerate(figures)]
+    monkeypatch.setattr(record, "record_runs", lambda folder, repeats: rows)
     assert record.main(["--json", str(tmp_path / "out.json")]) == code
     assert ("MISSED" in capsys.readouterr().out) == bool(code)
     assert [row["reached"] for row in json.loads((tmp_path / "out.json").read_text())["rows"]] == [

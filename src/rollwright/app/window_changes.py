@@ -11,7 +11,7 @@ from rollwright.app.detached import find_detached, roll_log, stop_detached
 from rollwright.app.pool import Selection, retry_tasks
 from rollwright.app.status import OpenWindows, open_windows
 from rollwright.campaign.submitted import SubmittedWindow
-from rollwright.core.bounded_read import MEDIUM, read_text
+from rollwright.core.bounded_read import MEDIUM, read_whole
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import ConfigError, nearest
 from rollwright.pool.manager import TaskManager
@@ -209,8 +209,6 @@ def _is_over(opened: OpenWindows, window: SubmittedWindow | None) -> bool:
 
 def _read(path: Path) -> str | None:
     try:
-        return read_text(path, limit=MEDIUM, encoding="utf-8")
-    except UnicodeDecodeError:
-        return path.read_bytes().decode("utf-8", "replace")
+        return read_whole(path, limit=MEDIUM).decode("utf-8", "replace")
     except OSError:
         return None

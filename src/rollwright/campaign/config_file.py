@@ -104,7 +104,10 @@ def _list_leftovers(data: Mapping[str, Any]) -> set[str]:
         key
         for key, value in data.items()
         if key in QLIB_ANCHORS
-        or (nearest(key, known) is None and (value is None or (isinstance(value, dict | list) and value in parts)))
+        or (
+            nearest(key, known, likeness=0.75) is None
+            and (value is None or (isinstance(value, dict | list) and value in parts))
+        )
     }
 
 

@@ -98,7 +98,12 @@ MEANINGS: Final = {
     ),
     "tracking.unreachable": "the tracking server does not answer; what is recorded waits in the outbox",
     "fit.unreadable": "a stored model that a task could use cannot be read; it is trained again",
+    "submitted.unreadable": (
+        "the note of what a campaign submitted is damaged: windows that no longer belong to it are not set "
+        "aside this time"
+    ),
     "task.failed": "a task failed; with the traceback",
+    "window.accepted": "a stale result of a window is kept, because `--accept-stale` was given",
 }
 """The meaning of every event that is a warning or an error, as docs/logging.md has it; a test compares."""
 

@@ -109,6 +109,7 @@ class YamlDocument:
 
 def find_origin(origins: Mapping[KeyPath, KeyPath], keys: KeyPath) -> KeyPath:
     """Return where the value at `keys` is written, if it lies at or beneath a key of `origins`; else `keys`."""
+    keys = tuple(keys)
     for length in range(len(keys), 0, -1):
         if keys[:length] in origins:
             return (*origins[keys[:length]], *keys[length:])

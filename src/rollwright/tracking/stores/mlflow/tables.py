@@ -17,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.clock import SystemClock
 from rollwright.core.sqlite_connection import transaction
 from rollwright.tracking.stores.mlflow.database import location_of
@@ -53,7 +54,7 @@ def find_installed_revision() -> str | None:
     own: set[str] = set()
     former: set[str] = set()
     for path in Path(package.submodule_search_locations[0]).joinpath(*_MIGRATIONS).glob("*.py"):
-        for kind, revision in _REVISION.findall(path.read_text(encoding="utf-8")):
+        for kind, revision in _REVISION.findall(read_text(path, limit=SMALL)):
             (own if kind == "revision" else former).add(revision)
     newest = own - former
     return newest.pop() if len(newest) == 1 else None
