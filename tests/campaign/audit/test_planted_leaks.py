@@ -21,7 +21,7 @@ def test_more_than_500_leaks_are_planted_in_8_classes_over_every_operator():
     assert min(planted.values()) >= 18
     texts = " ".join(leak.name for planting in EVERY for leak in planting.leaks)
     built_in = [name for name, operator in OPERATORS.operators.items() if not operator.code]
-    assert len(built_in) > 50
+    assert len(built_in) >= 50
     assert [name for name in built_in if f"{name}(" not in texts] == []
 
 
