@@ -15,7 +15,7 @@ import pandas as pd
 
 from audited_market import RETURN, SEGMENTS, audit_task, task_of, toy_market
 from rollwright.dataset.processors import Processor
-from rollwright.expression.operators.catalogue import OPERATORS, known_operators, register
+from rollwright.expression.operators.catalogue import known_operators, register
 from rollwright.expression.operators.registry import Operator
 
 CLASSES = (
@@ -324,14 +324,17 @@ PEEKS = {
 }
 
 
-def plant_operators():
+def register_peeks() -> None:
+    """Make the operators known that the plantings call: not when they are imported, which every test would see."""
     register(
         *(
             Operator(name=name, signature=("series",), compute=_peeking(change), makes_values=True)
             for name, (_, change) in PEEKS.items()
-            if name not in OPERATORS.operators
         )
     )
+
+
+def plant_operators():
     market = toy_market(3)
     leaks = [
         Leak(planted=planted, name=name, kinds=("feature",), column=f"F{number}")
@@ -507,4 +510,4 @@ def clean_expressions(count: int, seed: int = 0) -> list[str]:
     return [free(int(rng.integers(0, 4))) for _ in range(count)]
 
 
-__all__ = ["CLASSES", "RETURN", "Planting", "clean_expressions", "plant_all"]
+__all__ = ["CLASSES", "RETURN", "Planting", "clean_expressions", "plant_all", "register_peeks"]

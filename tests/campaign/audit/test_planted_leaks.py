@@ -7,11 +7,16 @@ from collections import Counter
 import pytest
 
 from audited_market import audit_task, audit_toy, task_of, toy_market
-from planted_leaks import CLASSES, clean_expressions, plant_all
+from planted_leaks import CLASSES, clean_expressions, plant_all, register_peeks
 from rollwright.expression.operators.catalogue import OPERATORS
 
 SAMPLE = list(plant_all(stride=16))
 EVERY = list(plant_all())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _peeks():
+    register_peeks()
 
 
 def test_more_than_500_leaks_are_planted_in_8_classes_over_every_operator():
