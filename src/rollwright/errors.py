@@ -29,6 +29,7 @@
     │   ├── LeaseLostError
     │   ├── IllegalTransitionError
     │   ├── QueryError               (also a ValueError)
+    │   ├── SlotsDiedError           (worker processes end before they can work)
     │   ├── WaitTimeoutError         (also a TimeoutError; tasks did not end in time)
     │   ├── StoreUnavailableError
     │   └── SchemaVersionError
@@ -95,6 +96,7 @@ __all__ = [
     "SampleNotFoundError",
     "SchemaVersionError",
     "SegmentError",
+    "SlotsDiedError",
     "StoreUnavailableError",
     "TaskFailedError",
     "TaskNotFoundError",
@@ -410,6 +412,12 @@ class IllegalTransitionError(PoolError):
 
 class QueryError(PoolError, ValueError):
     """A query outside the pool's one query language."""
+
+
+class SlotsDiedError(PoolError):
+    """Worker processes end again and again before they can take a task."""
+
+    exit_code = 3
 
 
 class WaitTimeoutError(PoolError, TimeoutError):

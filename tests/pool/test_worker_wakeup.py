@@ -84,6 +84,7 @@ def test_the_settings_limit_what_a_task_may_take(manager, trusting, monkeypatch)
 def test_a_signal_that_was_inherited_ignored_stays_ignored():
     told = []
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` runs the tests with it ignored
     try:
         with SignalHandler(lambda: told.append(1)):
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -92,9 +93,10 @@ def test_a_signal_that_was_inherited_ignored_stays_ignored():
             signal.raise_signal(signal.SIGHUP)
         assert told == [1]
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
     finally:
         signal.signal(signal.SIGINT, before)
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        signal.signal(signal.SIGHUP, hangup)
 
 
 def test_elsewhere_than_in_the_main_thread_signals_are_left_alone():

@@ -16,7 +16,7 @@ from rollwright.core.canonical import normalise
 from rollwright.core.clock import Clock
 from rollwright.core.log_relay import relay_warning
 from rollwright.core.memory import process_memory
-from rollwright.errors import ConfigError, ConstructError, PoolError, TaskFailedError, UntrustedModuleError
+from rollwright.errors import ConfigError, ConstructError, SlotsDiedError, TaskFailedError, UntrustedModuleError
 from rollwright.pool.document import last_line
 from rollwright.pool.states import Status
 from rollwright.pool.store import Lease
@@ -107,7 +107,7 @@ class SlotExecutor:
             "logs": None if logs is None else str(logs),
             "log_level": logging.getLogger("rollwright").getEffectiveLevel(),
         }
-        self._supervisor = Supervisor(terms=terms, preload=preload)
+        self._supervisor = Supervisor(terms=terms, preload=preload, clock=clock)
         self._slots: list[Slot] = []
         self._ends: list[AttemptEnd] = []
         self._said: set[tuple[str, ...]] = set()
@@ -148,7 +148,7 @@ class SlotExecutor:
         ------
         ConstructError
             When the function cannot be loaded.
-        PoolError
+        SlotsDiedError
             When processes die as they start.
         """
         end = self._clock.monotonic() + seconds
@@ -268,10 +268,11 @@ class SlotExecutor:
             self._ends.append(AttemptEnd(lease=lease, kind="released"))
         elif lease is not None:
             self._fail(lease, reason)
-        if not slot.ready:
+        told = slot.has_lost_server() and not self._supervisor.note_server_death(slot)
+        if not slot.ready and not told:  # all slots of a killed server die at once: that is one death
             self._start_failures += 1
             if self._start_failures >= _START_FAILURES:
-                raise PoolError(
+                raise SlotsDiedError(
                     f"slots die as they start: {reason}",
                     hint="import the task function's module by itself to see what ends it",
                 )

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import multiprocessing
 import os
 import signal
 import sys
 import types
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
+from rollwright.core.clock import Clock, SystemClock
+from rollwright.errors import SlotsDiedError
 from rollwright.pool.store import Lease
 from rollwright.pool.worker.process import run_worker_process
 
@@ -22,6 +26,12 @@ __all__ = ["Slot", "Supervisor", "warm_slots"]
 
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _EXIT_PATIENCE: Final = 0.5
+_UNKNOWN: Final = 255
+"""The exit code of a slot whose server ended, so that nobody can tell how the slot did."""
+_SERVER_PAUSES: Final = (0.02, 0.1, 0.3, 1.0, 2.0)
+"""Seconds before a slot is asked for once more after its server ended: a killed one takes a while to be gone."""
+
+_logger = logging.getLogger("rollwright.pool")
 
 
 class Slot:
@@ -38,9 +48,13 @@ class Slot:
         Whether it has loaded the task function and can take tasks.
     tasks : int
         How many it was given.
+    generation : int
+        How often the server had ended before it started it.
     """
 
-    def __init__(self, number: int, process: Any, connection: Connection, lifeline: Connection) -> None:
+    def __init__(
+        self, number: int, process: Any, connection: Connection, lifeline: Connection, *, generation: int = 0
+    ) -> None:
         self.number = number
         self.process = process
         self.connection = connection
@@ -49,6 +63,7 @@ class Slot:
         self.since = 0.0
         self.ready = False
         self.tasks = 0
+        self.generation = generation
 
     @property
     def idle(self) -> bool:
@@ -98,6 +113,10 @@ class Slot:
         self.connection.close()
         self._lifeline.close()
 
+    def has_lost_server(self) -> bool:
+        """Whether nobody can tell how the process ended, because its server did, too."""
+        return bool(self.process.exitcode == _UNKNOWN)
+
     def describe_exit(self) -> str:
         """Return how the process ended."""
         self.process.join(_EXIT_PATIENCE)
@@ -109,6 +128,8 @@ class Slot:
                 return f"the slot was ended by {name}{why}"
             except ValueError:
                 return f"the slot was ended by signal {-code}"
+        if code == _UNKNOWN:
+            return "the slot, or the process that starts the slots, was ended"
         return f"the slot ended with exit code {code}"
 
 
@@ -121,25 +142,62 @@ class Supervisor:
         JSON: ``settings``, ``entry``, ``kwargs``.
     preload : sequence of str
         Modules the server imports once; slots share their memory.
+    clock : Clock, optional
     """
 
-    def __init__(self, *, terms: Mapping[str, Any], preload: Sequence[str]) -> None:
+    def __init__(self, *, terms: Mapping[str, Any], preload: Sequence[str], clock: Clock | None = None) -> None:
+        self._clock = clock if clock is not None else SystemClock()
+        self._generation = 0
         self._terms = terms
         self._preload = _modules(preload)
         self._context = _context()
 
     def start(self, number: int) -> Slot:
-        """Return a new slot; it is not ready yet."""
+        """Return a new slot; it is not ready yet. A server that was killed is started anew.
+
+        Raises
+        ------
+        SlotsDiedError
+            When the server ends again and again.
+        """
+        pauses = iter(_SERVER_PAUSES)
+        while True:
+            try:
+                return self._start(number)
+            except (EOFError, ConnectionError) as error:  # the server ended between being found alive and answering
+                pause = next(pauses, None)
+                if pause is None:
+                    raise SlotsDiedError(
+                        f"the process that starts the slots ended {len(_SERVER_PAUSES) + 1} times",
+                        hint="see whether something kills it: too little memory, or a limit of the system",
+                    ) from error
+                _logger.info("slot.server_died slot=%d error=%s", number, error)
+            self._clock.sleep(pause)
+
+    def note_server_death(self, slot: Slot) -> bool:
+        """Note that a slot's server ended; return whether that is news, and not told by another of its slots before."""
+        if slot.generation < self._generation:
+            return False
+        self._generation += 1
+        return True
+
+    def _start(self, number: int) -> Slot:
         above, below = self._context.Pipe()
         far, near = self._context.Pipe(duplex=False)
-        with _without_sigterm(), _single_threaded(), _without_main():
-            if hasattr(self._context, "set_forkserver_preload"):
-                self._context.set_forkserver_preload(self._preload)
-            process = self._context.Process(target=run_worker_process, args=(below, far), name=f"slot-{number}")
-            process.start()
-        below.close()
-        far.close()
-        slot = Slot(number, process, above, near)
+        try:
+            with _without_sigterm(), _single_threaded(), _without_main():
+                if hasattr(self._context, "set_forkserver_preload"):
+                    self._context.set_forkserver_preload(self._preload)
+                process = self._context.Process(target=run_worker_process, args=(below, far), name=f"slot-{number}")
+                process.start()
+        except BaseException:
+            above.close()
+            near.close()
+            raise
+        finally:
+            below.close()
+            far.close()
+        slot = Slot(number, process, above, near, generation=self._generation)
         slot.send_terms(self._terms)
         return slot
 
@@ -174,12 +232,14 @@ def _without_sigterm() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # starting it inside would let SIGTERM through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "resource_tracker: process died")  # slots keep nothing it would look after
+        resource_tracker.ensure_running()  # starting it inside would let SIGTERM through again
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -168,8 +168,10 @@ class Worker:
         ------
         ConstructError
             When a slot cannot load the task function.
+        SlotsDiedError
+            When slots die as they start.
         PoolError
-            When slots die as they start, or the store does not answer for longer than it is waited for.
+            When the store does not answer for longer than it is waited for.
         TaskFailedError
             With `fail_fast`, after the first attempt that failed.
         """
