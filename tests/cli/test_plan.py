@@ -55,6 +55,36 @@ def test_windows_are_drawn_with_their_purge_and_embargo_and_counted(fresh, capsy
     assert "rollwright roll small.yaml" in out
 
 
+def test_members_with_labels_of_their_own_are_shown_with_them(fresh, capsys):
+    key = "dataset.kwargs.handler.kwargs.data_loader.kwargs.config.label"
+    labels = [[[f"Ref($close, -{span})/Ref($close, -1) - 1"], ["LABEL0"]] for span in (2, 11)]
+    members = [{"name": name, key: label} for name, label in zip(("one", "ten"), labels, strict=True)]
+    assert run(["plan", "small.yaml", f"vary={json.dumps(members)}", "combine=none"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("label: ")]
+    assert "does not tell" not in line
+    one, ten = line.removeprefix("label: ").split("; ")[:2]
+    assert (one.startswith("the return over 1 session"), one.endswith("(one)")) == (True, True)
+    assert ten.startswith("the return over 10 sessions")
+    assert "(ten)" in ten
+    assert "before test at most 11 sessions of purge" in line
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("collect={allow_missing: {2031-01: why}}", "the campaign has no window `2031-01`"),
+        ("vary=[{model.kwargs.alpha: 0.1}, {model.kwargs.alphas: 0.2}]", "alphas"),
+    ],
+)
+def test_what_roll_would_refuse_is_refused_here(fresh, capsys, override, said):
+    refused = []
+    for verb in ("plan", "roll"):
+        assert run([verb, "small.yaml", override]) == 2
+        refused.append(capsys.readouterr().err)
+        assert said in refused[-1]
+    assert refused[0] == refused[1]
+
+
 def test_it_fits_a_phone(fresh, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     assert run(["plan", "small.yaml"]) == 0

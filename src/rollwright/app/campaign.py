@@ -76,6 +76,7 @@ __all__ = [
     "check_campaign",
     "collect_campaign",
     "open_campaign",
+    "plan_campaign",
     "read_submitted",
     "reopen_campaign",
     "resume_campaign",
@@ -234,23 +235,37 @@ def check_campaign(campaign: OpenCampaign, terms: TrainingTerms = DEFAULT_TERMS)
     RollwrightError
     """
     with using(campaign.context):
-        _plan(campaign, current_market(), terms)
+        plan, _ = plan_campaign(campaign, current_market())
+        terms.choose([window.key for window in plan.windows])
 
 
-def _plan(
-    campaign: OpenCampaign, source: DataSource, terms: TrainingTerms
-) -> tuple[CampaignPlan, tuple[WindowKey, ...], dict[WindowKey, str]]:
-    """Return the plan, which of its windows are asked for, and which may be missing, each with the reason."""
+def plan_campaign(
+    campaign: OpenCampaign, source: DataSource, *, keep_leaks: bool = False
+) -> tuple[CampaignPlan, dict[WindowKey, str]]:
+    """Return the plan, and which of its windows may be missing, each with the reason.
+
+    Parameters
+    ----------
+    campaign : OpenCampaign
+    source : DataSource
+    keep_leaks : bool
+        Whether leaks are part of the plan, for whoever shows them, and no error.
+
+    Raises
+    ------
+    RollwrightError
+        When anything of the file cannot be done, but for what the features show.
+    """
     check_results(campaign.config, source)
+    locate = campaign.document.locate
     with TimeInspector.logt("plan"), located(campaign.document):
         plan = make_plan(
-            campaign.config, name=campaign.name, calendar=source.calendar(), locate=campaign.document.locate
+            campaign.config, name=campaign.name, calendar=source.calendar(), locate=locate, keep_leaks=keep_leaks
         )
         for member in plan.members:
             document = campaign.document.with_value("task", {}, member.origins)
             check_classes(member.windows[0].spec.definition, locate=document.locate)
-    declared = find_declared(plan, campaign.config.collect.allow_missing, locate=campaign.document.locate)
-    return plan, terms.choose([window.key for window in plan.windows]), declared
+    return plan, find_declared(plan, campaign.config.collect.allow_missing, locate=locate)
 
 
 def _roll(
@@ -273,7 +288,8 @@ def _roll(
         has_market=campaign.context.market is not None,
     )
     with note.watch():
-        plan, chosen, declared = _plan(campaign, source, terms)
+        plan, declared = plan_campaign(campaign, source)
+        chosen = terms.choose([window.key for window in plan.windows])
     tell("planned", plan)
     note.add_plan(plan)
     is_new = not _is_recorded(campaign)
@@ -450,7 +466,7 @@ def collect_campaign(
     tell = on_progress or (lambda _what, _value: None)
     with using(campaign.context):
         source = current_market()
-        plan, _, declared = _plan(campaign, source, DEFAULT_TERMS)
+        plan, declared = plan_campaign(campaign, source)
         tell("planned", plan)
         with open_store(create=False) as store:
             if store is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from rollwright.app.campaign import OpenCampaign, read_submitted
+from rollwright.app.campaign import OpenCampaign, plan_campaign, read_submitted
 from rollwright.app.pool import open_store
 from rollwright.calendar.trading import Session, TradingCalendar, to_session
 from rollwright.campaign.audit.configuration import audit_plan, list_windows
@@ -17,9 +17,10 @@ from rollwright.campaign.checks.location import located
 from rollwright.campaign.difference import WindowChange, find_changes, find_former
 from rollwright.campaign.estimate import TrainingEstimate, estimate_training
 from rollwright.campaign.judging import WindowState, judge_windows
-from rollwright.campaign.plan import CampaignPlan, SinglePlan, Window, WindowKey, make_plan, plan_once
+from rollwright.campaign.plan import CampaignPlan, SinglePlan, Window, WindowKey, plan_once
 from rollwright.campaign.results import check_results
 from rollwright.config.context import using
+from rollwright.expression.label_reach import LabelReach
 from rollwright.market.current import current_market
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import FINGERPRINT, In
@@ -106,9 +107,9 @@ class CampaignPreview:
     windows : tuple of PreviewedWindow
         Variant by variant, in order of time.
     label : str
-        Which sessions the label reads, in words.
+        Which sessions the label reads, in words; where members have different labels, each with their names.
     trunc_days, embargo : int
-        Sessions that train and valid end before test begins, and how many of them are the embargo.
+        Sessions that train and valid end before test begins, the most of all members, and how many are the embargo.
     notes : tuple of str
         What was cut so that no label reads across segments.
     findings : tuple of AuditFinding
@@ -171,17 +172,16 @@ def preview_campaign(campaign: OpenCampaign, *, diff: bool = False) -> CampaignP
     """
     with using(campaign.context):
         source = current_market()
-        check_results(campaign.config, source)
         calendar = source.calendar()
         allowed = campaign.config.declared_leaks()
         locate = campaign.document.locate
         with located(campaign.document):
             if campaign.config.rolling is None:
+                check_results(campaign.config, source)
                 single = plan_once(campaign.config, calendar=calendar, locate=locate, keep_leaks=True)
                 check_classes(single.task, locate=locate)
                 return _preview_single(campaign, single, audit_plan(single, calendar, allowed=allowed), calendar)
-            plan = make_plan(campaign.config, name=campaign.name, calendar=calendar, locate=locate, keep_leaks=True)
-            check_classes(plan.windows[0].spec.definition, locate=locate)
+            plan, _ = plan_campaign(campaign, source, keep_leaks=True)
             findings = audit_plan(plan, calendar, allowed=allowed)
         with open_store(create=False) as store:
             return _preview(campaign, plan, findings, calendar, store, diff=diff)
@@ -231,7 +231,7 @@ def _preview(
             )
             for window in plan.windows
         ),
-        label="a label whose reach the dataset does not tell" if plan.label is None else plan.label.text,
+        label=_describe_labels(plan),
         trunc_days=plan.trunc_days,
         embargo=embargo,
         notes=tuple(f"{cut.text}; so in every window" for cut in plan.cuts),
@@ -262,7 +262,7 @@ def _preview_single(
                 name=window.name, variant=window.variant, segments=segments, gaps=find_gaps(segments, calendar)
             ),
         ),
-        label="a label whose reach the dataset does not tell" if plan.label is None else plan.label.text,
+        label=_describe_label(plan.label),
         trunc_days=0,
         embargo=0,
         notes=tuple(cut.text for cut in plan.cuts),
@@ -272,6 +272,20 @@ def _preview_single(
         set_aside=(),
         is_diff=False,
     )
+
+
+def _describe_label(label: LabelReach | None) -> str:
+    return "a label whose reach the dataset does not tell" if label is None else label.text
+
+
+def _describe_labels(plan: CampaignPlan) -> str:
+    """Return what the label is; where members have different ones, which members have which."""
+    names: dict[str, list[str]] = {}
+    for member in plan.members:
+        names.setdefault(_describe_label(member.label), []).append(member.name)
+    if len(names) == 1:
+        return next(iter(names))
+    return "; ".join(f"{text} ({', '.join(members)})" for text, members in names.items())
 
 
 def _read_states(windows: Sequence[Window], manager: TaskManager) -> dict[WindowKey, WindowState]:

@@ -110,7 +110,8 @@ def _show_head(preview: CampaignPreview, variants: dict[str, list[PreviewedWindo
     gap = ""
     if preview.trunc_days:
         purge = preview.trunc_days - 1 - preview.embargo
-        gap = f"; before test {count_noun(purge, 'session')} of purge"
+        most = "at most " if len(variants) > 1 else ""
+        gap = f"; before test {most}{count_noun(purge, 'session')} of purge"
         gap += f" and {count_noun(preview.embargo, 'session')} of embargo" if preview.embargo else ""
     print_text(f"label: {preview.label}{gap}")
     for name, windows in variants.items():
