@@ -151,6 +151,16 @@ def test_commands_that_only_look_import_nothing_that_computes_or_records(finishe
     assert done.stdout.splitlines()[-1] == "0 []"
 
 
+def test_a_campaign_whose_file_names_its_pool_is_found_too(finished):
+    own = ("experiment_name=pooled", "pool.url=sqlite:///own/pool.db", "pool.lease=90", "pool.max_attempts=2")
+    project, _ = finished
+    roll(project, *own)
+    found = find(project, *own)
+    assert found is not None
+    assert found.settings.pool.url == "sqlite:///own/pool.db"
+    assert find(project, *own[:2], "pool.lease=91", own[3]) is None
+
+
 def test_another_command_is_another_campaign(finished):
     project, _ = finished
     assert find(project, "rolling.step=20") is None

@@ -167,9 +167,8 @@ def open_campaign(
     """
     settings = load_settings(start=project)
     config, document = read_config(path, overrides, trusted=settings.trust.modules)
-    settings = settings_of_file(settings, path, config.qlib_init, provider_uri)
+    settings = settings_of_file(settings, path, document.data, provider_uri)
     check_pool_location(config.pool.url, settings, document)
-    settings = settings.with_values(config.pool.as_settings(), origin=path.name)
     return OpenCampaign(
         name=_name_of(config, path),
         config=config,

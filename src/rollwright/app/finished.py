@@ -126,7 +126,7 @@ def _find(
         standing = read_standing(standing_path(settings, name))
         if standing is None or document.data.get("sys"):
             continue
-        given = settings_of_file(settings, document.path, document.data.get("qlib_init"), provider_uri)
+        given = settings_of_file(settings, document.path, document.data, provider_uri)
         premises = Premises.find(given, rendered=document.rendered, overrides=overrides)
         if premises == standing.premises and (found := check_finished(standing, given)) is not None:
             yield found
@@ -161,9 +161,14 @@ def check_finished(standing: Standing, settings: Settings) -> FinishedCampaign |
     )
 
 
-def settings_of_file(settings: Settings, path: Path, qlib_init: object, provider_uri: str | None) -> Settings:
+def settings_of_file(
+    settings: Settings, path: Path, sections: Mapping[str, object], provider_uri: str | None
+) -> Settings:
     """Return the settings that a campaign runs under: the project's, what its file sets, and what was typed over it."""
+    qlib_init, pool = sections.get("qlib_init"), sections.get("pool")
     values = translate(qlib_init) if isinstance(qlib_init, Mapping) else {}
+    if isinstance(pool, Mapping):
+        values = {**values, **{f"pool.{name}": value for name, value in pool.items() if value is not None}}
     settings = settings.with_values(values, origin=path.name)
     typed: dict[str, object] = {"trust.folder": str(path.resolve().parent)}
     if provider_uri is not None:

@@ -188,11 +188,6 @@ class PoolConfig(_Part):
     lease: Annotated[float, Field(gt=0, allow_inf_nan=False), NUMBER] | None = None
     max_attempts: Annotated[int, Field(ge=1), NUMBER] | None = None
 
-    def as_settings(self) -> dict[str, object]:
-        """Return the settings that it gives, by their dotted names."""
-        given = {"pool.url": self.url, "pool.lease": self.lease, "pool.max_attempts": self.max_attempts}
-        return {name: value for name, value in given.items() if value is not None}
-
 
 class ReportConfig(_Part):
     """Title, language and notes of the report."""
