@@ -8,7 +8,7 @@ import pytest
 from rollwright.collect.collector import MergeCollector, RecorderCollector
 from rollwright.collect.ensemble import AverageEnsemble
 from rollwright.collect.group import RollingGroup
-from rollwright.errors import CoverageError
+from rollwright.errors import ConfigError, CoverageError
 from rollwright.tracking.r import R
 
 
@@ -49,6 +49,18 @@ def test_only_finished_recorders_count_unless_asked():
     assert list(RecorderCollector("exp", rec_key_func=key_of).collect()["pred"]) == ["good"]
     every = RecorderCollector("exp", rec_key_func=key_of, status=["FINISHED", "FAILED"]).collect()["pred"]
     assert list(every) == ["bad", "good"]
+    assert list(RecorderCollector("exp", rec_key_func=key_of, status="FAILED").collect()["pred"]) == ["bad"]
+    assert list(RecorderCollector("exp", rec_key_func=key_of, status=None).collect()["pred"]) == ["bad", "good"]
+
+
+def test_a_state_or_an_artifact_that_nobody_knows_is_named():
+    record("a", pred=prediction("2020-01-02", 1))
+    with pytest.raises(ConfigError, match=r"DONE.*\n.*FINISHED"):
+        RecorderCollector("exp", status=["DONE"])
+    with pytest.raises(ConfigError, match=r"`perd`.*\n.*`pred`"):
+        RecorderCollector("exp", artifacts_key="perd").collect()
+    with pytest.raises(ConfigError, match=r"`label`.*\n.*it has pred, __raw"):
+        RecorderCollector("exp").collect(artifacts_key=["pred", "label"])
 
 
 def test_c1_a_missing_artifact_is_a_hole_that_is_named():
@@ -118,6 +130,7 @@ def test_c8_the_experiment_has_a_name_whatever_it_is():
     assert RecorderCollector(R.get_exp(experiment_name="exp")).get_exp_name() == "exp"
     assert RecorderCollector(recorders).get_exp_name() == "recorders"
     assert len(RecorderCollector(recorders).collect()["pred"]) == 1
+    assert len(RecorderCollector(lambda: R.list_recorders(experiment_name="exp")).collect()["pred"]) == 1
 
 
 def test_collectors_merge_under_both_keys():
@@ -126,6 +139,13 @@ def test_collectors_merge_under_both_keys():
     assert list(MergeCollector({"x": one, "y": one}).collect()) == [("x", "pred"), ("y", "pred")]
     merged = MergeCollector({"x": one}, merge_func=lambda collector, key: f"{collector}.{key}").collect()
     assert list(merged) == ["x.pred"]
+
+
+def test_two_results_that_would_have_one_key_are_refused_when_collectors_merge():
+    record("a", pred=prediction("2020-01-02", 1))
+    one = RecorderCollector("exp", rec_key_func=key_of)
+    with pytest.raises(CoverageError, match=r"'pred'.*x.*y"):
+        MergeCollector({"x": one, "y": one}, merge_func=lambda collector, key: key).collect()
 
 
 def test_steps_are_applied_in_order_and_leave_the_collected_alone():

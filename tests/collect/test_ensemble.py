@@ -89,6 +89,17 @@ def test_c4_nested_keys_are_flattened_whole():
     assert flatten_keys({("a", "b"): {"c": 1}, 0: {"d": {"e": 2}}}) == {("a", "b", "c"): 1, (0, "d", "e"): 2}
 
 
+def test_two_members_whose_keys_are_one_when_flattened_are_refused():
+    nested = {("a", "b"): prediction(["2020-01-02"], ["A"], [1]), "a": {"b": prediction(["2020-01-02"], ["A"], [2])}}
+    with pytest.raises(CoverageError, match="a b"):
+        AverageEnsemble()(nested)
+
+
+def test_an_empty_group_of_members_is_a_hole():
+    with pytest.raises(CoverageError, match="lgb"):
+        AverageEnsemble()({"linear": prediction(["2020-01-02"], ["A"], [1]), "lgb": {}})
+
+
 def test_a_single_key_is_unwrapped():
     assert SingleKeyEnsemble()({"a": {"b": 1}}) == 1
     assert SingleKeyEnsemble()({"a": {"b": 1, "c": 2}}) == {"b": 1, "c": 2}

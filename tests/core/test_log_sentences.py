@@ -48,6 +48,11 @@ def test_a_value_stays_within_its_line_whatever_it_holds(value):
     assert len(line) < 3_000
 
 
+def test_a_tuple_is_one_value():
+    line = said("collect.duplicate key=%r kept=%s dropped=%s", ("LGBModel", "2020"), "b", "a")
+    assert line.endswith("(key ('LGBModel', '2020'), kept b, dropped a)")
+
+
 def test_secrets_stay_hidden():
     assert "hush" not in said("tracking.unreachable uri=%s error=%s", "postgresql://me:hush@host/db", "refused")
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from rollwright.analysis.panel import take_column
 from rollwright.collect.coverage import check_window, describe_key
 from rollwright.errors import (
     ArtifactNotFoundError,
+    ConfigError,
     CoverageError,
     ExperimentNotFoundError,
     RecordError,
     RollwrightError,
+    nearest,
 )
 from rollwright.signing.serializable import Serializable
 from rollwright.tracking.experiment import Experiment
@@ -26,6 +28,7 @@ __all__ = ["Collector", "MergeCollector", "RecorderCollector"]
 _logger = logging.getLogger("rollwright.collect")
 
 Step = Callable[..., Any]
+_STATES: Final = frozenset({Recorder.STATUS_S, Recorder.STATUS_R, Recorder.STATUS_FI, Recorder.STATUS_FA})
 
 
 class Collector(Serializable, ABC):
@@ -79,7 +82,7 @@ class MergeCollector(Collector):
     collector_dict : mapping of str to Collector
     process_list : callable or sequence of callables
     merge_func : callable, optional
-        ``merge_func(collector_key, key) -> key``; ``(collector_key, key)`` if not given.
+        ``merge_func(collector_key, key) -> key``; ``(collector_key, key)`` if not given. No two may have one key.
     """
 
     def __init__(
@@ -93,11 +96,25 @@ class MergeCollector(Collector):
         self.merge_func = merge_func
 
     def collect(self) -> dict[Any, Any]:
-        """Return the results of every collector under merged keys."""
+        """Return the results of every collector under merged keys.
+
+        Raises
+        ------
+        CoverageError
+            When two results would have one key: one of them would be lost.
+        """
         merged: dict[Any, Any] = {}
+        origins: dict[Any, str] = {}
         for name, collector in self.collector_dict.items():
             for key, value in collector().items():
-                merged[self.merge_func(name, key) if self.merge_func else (name, key)] = value
+                joint = self.merge_func(name, key) if self.merge_func else (name, key)
+                if joint in merged:
+                    raise CoverageError(
+                        f"merge_func gives the key {joint!r} to a result of {origins[joint]} and to one of {name}",
+                        hint="make the key of both its arguments",
+                    )
+                merged[joint] = value
+                origins[joint] = name
         return merged
 
 
@@ -132,6 +149,22 @@ class _Artifacts:
         return self._objects[path]
 
 
+def _read_states(status: str | Iterable[str] | None) -> frozenset[str]:
+    """Return the states that count.
+
+    Raises
+    ------
+    ConfigError
+        For a state that no recorder is ever in.
+    """
+    states = _STATES if status is None else {status} if isinstance(status, str) else {*status}
+    if strange := sorted(map(str, states - _STATES)):
+        raise ConfigError(
+            f"no recorder is ever {', '.join(strange)}", hint=f"the states are {', '.join(sorted(_STATES))}"
+        )
+    return frozenset(states)
+
+
 def _by_id(recorder: Recorder) -> Any:
     return recorder.id
 
@@ -142,7 +175,8 @@ class RecorderCollector(Collector):
     Parameters
     ----------
     experiment : str, Experiment or callable
-        A name, an experiment, or a function that returns recorders. A mistyped name is an error and creates nothing.
+        A name, an experiment, or a function that returns recorders, or a dictionary of them. A mistyped name gives
+        nothing, is told and creates nothing.
     process_list : callable or sequence of callables
     rec_key_func : callable, optional
         The key of a recorder; its id if not given.
@@ -154,8 +188,8 @@ class RecorderCollector(Collector):
         Only these; all of `artifacts_path` if not given. ``__raw`` is the recorder itself.
     list_kwargs : mapping, optional
         Passed to `Experiment.list_recorders`.
-    status : iterable of str, optional
-        Only recorders in these states; FINISHED if not given.
+    status : str or iterable of str, optional
+        Only recorders in these states; None is all of them.
     promise : str, optional
         What each recorder announced before it predicted: an artifact whose index are the rows of ``pred.pkl``. A
         collected prediction that has other rows, or a score that is no number, fails the collection. A recorder
@@ -175,14 +209,14 @@ class RecorderCollector(Collector):
 
     def __init__(
         self,
-        experiment: str | Experiment | Callable[[], Iterable[Recorder]],
+        experiment: str | Experiment | Callable[[], Iterable[Recorder] | Mapping[str, Recorder]],
         process_list: Step | Sequence[Step] = (),
         rec_key_func: Callable[[Recorder], Any] | None = None,
         rec_filter_func: Callable[[Recorder], bool] | None = None,
         artifacts_path: Mapping[str, str] | None = None,
         artifacts_key: str | Sequence[str] | None = None,
         list_kwargs: Mapping[str, Any] | None = None,
-        status: Iterable[str] | None = None,
+        status: str | Iterable[str] | None = (Recorder.STATUS_FI,),
         *,
         promise: str | None = "expected_index.pkl",
         expect: Collection[Any] | None = None,
@@ -198,7 +232,7 @@ class RecorderCollector(Collector):
         self.artifacts_path = dict(artifacts_path or {"pred": "pred.pkl"})
         self.artifacts_key = artifacts_key
         self.list_kwargs = dict(list_kwargs or {})
-        self.status = frozenset({Recorder.STATUS_FI} if status is None else status)
+        self.status = _read_states(status)
 
     def collect(
         self,
@@ -218,6 +252,14 @@ class RecorderCollector(Collector):
         """
         wanted = artifacts_key if artifacts_key is not None else self.artifacts_key
         names = list(self.artifacts_path) if wanted is None else [wanted] if isinstance(wanted, str) else list(wanted)
+        for name in names:
+            if name != self.ART_KEY_RAW and name not in self.artifacts_path:
+                known = ", ".join([*self.artifacts_path, self.ART_KEY_RAW])
+                near = nearest(name, [*self.artifacts_path])
+                raise ConfigError(
+                    f"artifacts_path does not say where the artifact `{name}` was saved",
+                    hint=f"did you mean `{near}`?" if near else f"it has {known}",
+                )
         collected: dict[str, dict[Any, Any]] = {}
         problems: list[str] = []
         selected = self._select_recorders(rec_filter_func or self.rec_filter_func)
@@ -239,7 +281,8 @@ class RecorderCollector(Collector):
                     problems.append(f"{describe_key(key)}: {path} of recorder {recorder.id}: {error.message}")
         _refuse(problems, unlike)
         if not collected:
-            _logger.warning("collect.empty experiment=%r reason=no_recorder hint=None", self.get_exp_name())
+            counted = f"those count that are {' or '.join(sorted(self.status))}"
+            _logger.warning("collect.empty experiment=%r reason=no_recorder hint=%s", self.get_exp_name(), counted)
         return {name: collected[name] for name in names if name in collected}
 
     def _find_broken(self, name: str, path: str, artifacts: _Artifacts) -> list[str]:
@@ -290,7 +333,8 @@ class RecorderCollector(Collector):
 
     def _list_recorders(self) -> list[Recorder]:
         if callable(self.experiment):
-            return list(self.experiment())
+            given = self.experiment()
+            return list(given.values()) if isinstance(given, Mapping) else list(given)
         experiment = self.experiment
         if isinstance(experiment, str):
             try:

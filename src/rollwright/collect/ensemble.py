@@ -340,14 +340,22 @@ def _average(
 
 
 def flatten_keys(nested: Mapping[Any, Any], prefix: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], Any]:
-    """Return nested dictionaries as one, under the tuples of the keys that lead to each value (defect C4)."""
+    """Return nested dictionaries as one, under the tuples of the keys that lead to each value (defect C4).
+
+    Raises
+    ------
+    CoverageError
+        When two values would have one key, or a dictionary within is empty: either would lose a member silently.
+    """
     flat: dict[tuple[Any, ...], Any] = {}
     for key, value in nested.items():
         path = (*prefix, *key) if isinstance(key, tuple) else (*prefix, key)
-        if isinstance(value, Mapping):
-            flat.update(flatten_keys(value, path))
-        else:
-            flat[path] = value
+        if isinstance(value, Mapping) and not value:
+            raise CoverageError(f"there is nothing beneath {describe_key(path)}")
+        for inner, one in (flatten_keys(value, path) if isinstance(value, Mapping) else {path: value}).items():
+            if inner in flat:
+                raise CoverageError(f"two members are called {describe_key(inner)}, written in two ways")
+            flat[inner] = one
     return flat
 
 

@@ -149,5 +149,5 @@ def _fields(record: logging.LogRecord) -> Iterator[tuple[str, str]]:
         if _PLACE.search(template) is None:
             yield key, template.replace("_", " ")
             continue
-        value = _PLACE.sub(lambda found: found.group() % next(arguments), template)
+        value = _PLACE.sub(lambda found: found.group() % (next(arguments),), template)
         yield key, escape_text(value, longest=_LONGEST)
