@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.collect.coverage import check_tiling, check_window, universe_coverage
@@ -64,6 +66,36 @@ def test_a_missing_row_a_strange_row_and_a_doubled_row_are_each_named():
     assert "1 rows are predicted twice, 2020-01-01 (A)" in lines[0]
     assert "2 of 3 promised rows are missing, 2020-01-01 to 2020-01-02 (C, A)" in lines[1]
     assert "1 rows were never promised, 2020-01-02 (C)" in lines[2]
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=8),
+    promised=st.sets(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=8),
+    ordered=st.booleans(),
+    days=st.permutations(range(4)),
+)
+def test_what_is_wrong_is_told_however_the_rows_are_coded(rows, promised, ordered, days):
+    rows = sorted(rows) if ordered else rows
+    levels = [
+        pd.DatetimeIndex(DAYS[list(days)]),
+        pd.Index(list("ABCD")),
+    ]  # in any order, as a concatenation leaves them
+    codes = [[days.index(day) for day, _ in rows], [code for _, code in rows]]
+    predicted = pd.MultiIndex(levels=levels, codes=codes, names=["datetime", "instrument"])
+    expected = pd.MultiIndex.from_tuples(
+        [(DAYS[day], "ABCD"[code]) for day, code in sorted(promised)] or [(DAYS[0], "A")],
+        names=["datetime", "instrument"],
+    )[: len(promised)]
+    lines = check_window("w", predicted, expected, np.ones(len(rows)))
+    told = (
+        ("predicted twice", len(rows) - len(set(rows))),
+        ("are missing", len(promised - set(rows))),
+        ("never promised", len(set(rows) - promised)),
+    )
+    assert [next((line for line in lines if text in line), "w: 0").split()[1] for text, _ in told] == [
+        str(count) for _, count in told
+    ]
+    assert len(lines) == sum(count > 0 for _, count in told)
 
 
 @pytest.mark.parametrize(("count", "shown"), [(3, "(A, C, A)"), (4, "(A, C, A, …)")])

@@ -11,7 +11,16 @@ import pyarrow as pa
 
 from rollwright.errors import UnsupportedArtifactError
 
-__all__ = ["Column", "decode_dtype", "encode_column", "encode_text", "labels_from_json", "labels_to_json", "restore"]
+__all__ = [
+    "Column",
+    "decode_dtype",
+    "encode_column",
+    "encode_text",
+    "labels_from_json",
+    "labels_to_json",
+    "restore",
+    "scalar_from_json",
+]
 
 _SPLIT: Final = "BYTE_STREAM_SPLIT"
 _MASKED: Final = {str(dtype()): dtype for dtype in (
@@ -140,13 +149,13 @@ def labels_to_json(labels: pd.Index[Any]) -> dict[str, Any]:
 
 def labels_from_json(value: dict[str, Any]) -> pd.Index[Any]:
     """Return the labels that `labels_to_json` was given."""
-    names = [_scalar_from_json(name) for name in value["names"]]
+    names = [scalar_from_json(name) for name in value["names"]]
     if value["kind"] == "multi":
         return pd.MultiIndex.from_arrays([labels_from_json(level) for level in value["levels"]], names=names)
     if value["kind"] == "range":
         return pd.RangeIndex(range(*value["values"]), name=names[0])
     kind = "str" if value["kind"] == "string" else value["kind"]
-    items = [_scalar_from_json(item) for item in value["values"]]
+    items = [scalar_from_json(item) for item in value["values"]]
     if not kind.startswith("datetime64["):
         found: pd.Index[Any] = pd.Index(items, dtype=kind, name=names[0])
         return found
@@ -167,7 +176,8 @@ def _scalar_to_json(value: Any, where: str) -> Any:
     raise UnsupportedArtifactError(f"{where} is {type(value).__name__}", hint="use text, numbers or dates as labels")
 
 
-def _scalar_from_json(value: Any) -> Any:
+def scalar_from_json(value: Any) -> Any:
+    """Return one label as it was before `labels_to_json` wrote it."""
     if not isinstance(value, dict):
         return value
     (kind, inner), *_ = value.items()
@@ -175,7 +185,7 @@ def _scalar_from_json(value: Any) -> Any:
         return float.fromhex(inner)
     if kind == "timestamp":
         return pd.Timestamp(inner)
-    return tuple(_scalar_from_json(item) for item in inner)
+    return tuple(scalar_from_json(item) for item in inner)
 
 
 def _categorical(values: pd.Categorical, where: str) -> Column:

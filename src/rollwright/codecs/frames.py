@@ -27,6 +27,7 @@ from rollwright.codecs.arrow_encoding import (
     labels_from_json,
     labels_to_json,
     restore,
+    scalar_from_json,
 )
 from rollwright.codecs.external_parquet import exceeds_decompression_limit
 from rollwright.codecs.registry import Codec
@@ -38,6 +39,8 @@ __all__ = ["NpyCodec", "ParquetCodec"]
 FORMAT: Final = 1
 _KEY: Final = b"rollwright"
 _ROW_GROUP: Final = 1 << 20
+_THREADED: Final = 1 << 17
+"""Cells above which the columns of a file are decoded side by side; of fewer, waking threads costs more."""
 
 
 class ParquetCodec(Codec):
@@ -189,22 +192,22 @@ def _file_names(frame: pd.DataFrame, index: int) -> list[str]:
 
 def _read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     open_regular(path).close()  # a pipe would be waited for
-    file = _open(path, ())
-    raw = (file.metadata.metadata or {}).get(_KEY)
-    if raw is None:
-        raise CorruptArtifactError(f"{path.name} is a Parquet file, but not one written here")
-    meta: dict[str, Any] = json.loads(raw)
-    if meta["format"] != FORMAT or meta["rows"] != file.metadata.num_rows:
-        raise CorruptArtifactError(f"{path.name} was written in a form this version cannot read")
-    shape = file.metadata
-    if exceeds_decompression_limit(rows=shape.num_rows, columns=shape.num_columns, size=path.stat().st_size):
-        raise CorruptArtifactError(f"{path.name} holds {shape.num_rows:,} rows, which exceeds its decompression limit")
-    coded = [name for name, column in zip(file.schema_arrow.names, meta["columns"], strict=True) if column["coded"]]
-    return (_open(path, coded) if coded else file).read(use_threads=True), meta
-
-
-def _open(path: Path, coded: Sequence[str]) -> pq.ParquetFile:
-    return pq.ParquetFile(path, memory_map=True, read_dictionary=list(coded), arrow_extensions_enabled=False)
+    with pa.memory_map(str(path)) as source:
+        shape = pq.read_metadata(source)
+        raw = (shape.metadata or {}).get(_KEY)
+        if raw is None:
+            raise CorruptArtifactError(f"{path.name} is a Parquet file, but not one written here")
+        meta: dict[str, Any] = json.loads(raw)
+        if meta["format"] != FORMAT or meta["rows"] != shape.num_rows:
+            raise CorruptArtifactError(f"{path.name} was written in a form this version cannot read")
+        if exceeds_decompression_limit(rows=shape.num_rows, columns=shape.num_columns, size=source.size()):
+            raise CorruptArtifactError(
+                f"{path.name} holds {shape.num_rows:,} rows, which exceeds its decompression limit"
+            )
+        names = shape.schema.names
+        coded = [name for name, column in zip(names, meta["columns"], strict=True) if column["coded"]]
+        file = pq.ParquetFile(source, metadata=shape, read_dictionary=coded, arrow_extensions_enabled=False)
+        return file.read(use_threads=shape.num_rows * shape.num_columns > _THREADED), meta
 
 
 def _rebuild(table: pa.Table, meta: dict[str, Any]) -> pd.DataFrame | pd.Series[Any]:
@@ -226,7 +229,7 @@ def _rebuild(table: pa.Table, meta: dict[str, Any]) -> pd.DataFrame | pd.Series[
 def _rebuild_index(
     columns: Sequence[pa.ChunkedArray], metas: Sequence[dict[str, Any]], shape: dict[str, Any]
 ) -> pd.Index[Any]:
-    names = list(labels_from_json(shape["names"]))
+    names = _read_names(shape["names"])
     if shape["kind"] == "range":
         return pd.RangeIndex(range(*shape["range"]), name=names[0])
     if shape["kind"] == "plain":
@@ -237,6 +240,12 @@ def _rebuild_index(
         return index
     levels, codes = zip(*(_level(data, meta) for data, meta in zip(columns, metas, strict=True)), strict=True)
     return pd.MultiIndex(levels=levels, codes=codes, names=names, verify_integrity=False)
+
+
+def _read_names(names: dict[str, Any]) -> list[Any]:
+    if names["kind"] == "object":  # nearly always: text or None, which needs no index to be made of it
+        return [scalar_from_json(name) for name in names["values"]]
+    return list(labels_from_json(names))
 
 
 def _level(data: pa.ChunkedArray, meta: dict[str, Any]) -> tuple[pd.Index[Any], NDArray[Any]]:
@@ -253,11 +262,15 @@ def _level(data: pa.ChunkedArray, meta: dict[str, Any]) -> tuple[pd.Index[Any], 
             back = np.empty(len(order) + 1, dtype=np.int32)
             back[order], back[-1] = np.arange(len(order), dtype=np.int32), -1
             return level.take(order), back[codes]
-    values = pd.Index(restore(data, meta), dtype=decode_dtype(meta), copy=False)
-    if isinstance(values, pd.DatetimeIndex) and len(values) and values.is_monotonic_increasing:
-        raw = values.asi8
+    dtype = decode_dtype(meta)
+    restored = restore(data, meta)
+    if isinstance(dtype, np.dtype) and dtype.kind == "M" and len(restored):
+        raw = restored.view(np.int64)  # NaT is the least of all
         starts = np.concatenate(([0], np.flatnonzero(raw[1:] != raw[:-1]) + 1))
-        lengths = np.diff(starts, append=len(raw))
-        return values[starts], np.repeat(np.arange(len(starts), dtype=np.int32), lengths)
+        firsts = raw[starts]
+        if firsts[0] != pd.NaT.value and (firsts[1:] > firsts[:-1]).all():
+            lengths = np.diff(starts, append=len(raw))
+            return pd.DatetimeIndex(restored[starts]), np.repeat(np.arange(len(starts), dtype=np.int32), lengths)
+    values = pd.Index(restored, dtype=dtype, copy=False)
     codes, level = pd.factorize(values, sort=True)
     return pd.Index(level), codes

@@ -321,7 +321,8 @@ class LocalArtifactStore:
         path = self.files / file
         if make:
             make_folder(path.parent, durable=self._durable)
-        if os.path.realpath(path.parent) != os.path.join(os.path.realpath(self.files), *file.split("/")[:-1]):
+        *folders, _ = file.split("/")
+        if folders and os.path.realpath(path.parent) != os.path.join(os.path.realpath(self.files), *folders):
             raise CorruptArtifactError(f"the folder of {file} leads out of the run's folder {self.files}")
         return path
 
