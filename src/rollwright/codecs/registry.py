@@ -8,7 +8,6 @@ signed envelope, the one kind that is unpickled, after its signature.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from abc import ABC, abstractmethod
@@ -18,6 +17,7 @@ from typing import Any, ClassVar, Final
 
 from rollwright.core.bounded_read import MEDIUM, read_whole
 from rollwright.core.canonical import JSON, parse_json
+from rollwright.core.json_lines import dump_lines
 from rollwright.core.registry import CODECS, Registration, Registry, find_entry_points, load_target
 from rollwright.core.typed import is_plain
 from rollwright.errors import ConfigError, CorruptArtifactError, TaskValueError, UnsupportedArtifactError
@@ -103,8 +103,7 @@ class JsonCodec(Codec):
         """
         if not is_plain(obj):
             raise TaskValueError("$", f"JSON does not give back all of this {type(obj).__name__}")
-        text = json.dumps(obj, indent=1, ensure_ascii=False, allow_nan=False)
-        path.write_text(text + "\n", encoding="utf-8")
+        path.write_text(dump_lines(obj), encoding="utf-8")
 
     def accepts(self, obj: Any) -> bool:
         """Return whether JSON holds all of `obj`; a tuple would come back as a list, a date as text."""

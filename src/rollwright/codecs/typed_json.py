@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 from rollwright.codecs.registry import Codec, read_artifact
 from rollwright.core.bounded_read import MEDIUM
 from rollwright.core.canonical import parse_json
+from rollwright.core.json_lines import dump_lines
 from rollwright.core.typed import from_typed, to_typed
 from rollwright.errors import CorruptArtifactError, TaskValueError
 
@@ -31,7 +31,7 @@ class TypedJsonCodec(Codec):
     def write(self, obj: Any, path: Path) -> None:
         """Write `obj` as typed JSON."""
         body = {"format": FORMAT, "value": to_typed(obj, limit=_LIMIT)}
-        path.write_text(json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        path.write_text(dump_lines(body), encoding="utf-8")
 
     def accepts(self, obj: Any) -> bool:
         """Return whether every part of `obj` has a typed form, and it is not too large for one."""

@@ -154,7 +154,11 @@ def put_new(draft: Path, path: Path) -> bool:
 
 def drafts_in(folder: Path) -> list[Path]:
     """Return the drafts in `folder`: of killed writers, and of running ones unless the caller holds their lock."""
-    return sorted(folder.glob(f"{DRAFT_MARK}*"))
+    try:
+        with os.scandir(folder) as found:
+            return sorted(folder / entry.name for entry in found if entry.name.startswith(DRAFT_MARK))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def remove_drafts(folder: Path) -> None:

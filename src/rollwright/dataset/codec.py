@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,7 @@ from rollwright.config.construct import init_instance_by_config
 from rollwright.core.allowance import ARTIFACT
 from rollwright.core.bounded_read import MEDIUM
 from rollwright.core.canonical import normalise, parse_json
+from rollwright.core.json_lines import dump_lines
 from rollwright.core.typed import from_typed, to_typed
 from rollwright.dataset.dataset import DatasetH
 from rollwright.dataset.handler import DataHandlerLP
@@ -57,10 +57,7 @@ class DatasetCodec(Codec):
                 for processor in handler.get_all_processors()
             ]
         body = {"format": FORMAT, "dataset": to_typed(config), "states": states}
-        text = json.dumps(
-            normalise(body, limit=ARTIFACT), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
-        )
-        path.write_text(text + "\n", encoding="utf-8")
+        path.write_text(dump_lines(normalise(body, limit=ARTIFACT), levels=2, sort_keys=True), encoding="utf-8")
 
     def read(self, path: Path) -> DatasetH:
         """Return the dataset in `path`.

@@ -12,6 +12,7 @@ import numpy as np
 from rollwright.codecs.registry import Codec, read_artifact
 from rollwright.core.bounded_read import MEDIUM
 from rollwright.core.canonical import sha256_hex
+from rollwright.core.json_lines import dump_lines
 from rollwright.errors import ConfigError, CorruptArtifactError
 from rollwright.models.linear import LinearModel
 from rollwright.models.state import check_state, is_exact_instance, parse_state, refuse_other_classes
@@ -66,8 +67,7 @@ class LinearCodec(Codec):
             "coefficients": obj._require_fitted().tolist(),  # noqa: SLF001 - model and codec are two halves of one thing
             "feature_names": list(obj.feature_names_),
         }
-        text = json.dumps({**state, "sha256": _checksum(state)}, indent=1, ensure_ascii=False, allow_nan=False)
-        path.write_text(text + "\n", encoding="utf-8")
+        path.write_text(dump_lines({**state, "sha256": _checksum(state)}), encoding="utf-8")
 
     def read(self, path: Path) -> LinearModel:
         """Return the model in `path`.

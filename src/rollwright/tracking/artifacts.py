@@ -21,7 +21,7 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
@@ -35,6 +35,8 @@ from rollwright.core.atomic import (
     write_text,
 )
 from rollwright.core.bounded_read import MEDIUM, open_regular, read_text
+from rollwright.core.canonical import JSON
+from rollwright.core.json_lines import dump_lines
 from rollwright.core.locks import file_lock
 from rollwright.errors import (
     ArtifactNotFoundError,
@@ -113,6 +115,12 @@ class ArtifactRef:
     sha256: str
     length: int
 
+    def to_json(self) -> dict[str, JSON]:
+        """Return its entry of the manifest."""
+        return {
+            "name": self.name, "file": self.file, "kind": self.kind, "sha256": self.sha256, "length": self.length,
+        }  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactWrite:
@@ -176,6 +184,8 @@ class LocalArtifactStore:
         self._root = root
         self._durable = True
         self._dirty = False
+        self._parsed: tuple[str, dict[str, ArtifactRef]] = ("", {})
+        """The last text of the manifest, and what it lists."""
 
     def defer(self) -> None:
         """Flush what is written from now on by `sync` alone, if nothing is listed yet: the run has only begun.
@@ -222,9 +232,11 @@ class LocalArtifactStore:
             known = {ref.file for ref in listed.values()}
             try:
                 for item in items:
-                    ref, folder = self._store(item, known | {ref.file for ref in refs})
-                    refs.append(ref)
-                    folders.add(folder)
+                    folder = self._inside(_file_name(item), make=True).parent
+                    if folder not in folders:
+                        remove_drafts(folder)
+                        folders.add(folder)
+                    refs.append(self._store(item, folder, known | {ref.file for ref in refs}))
                 for folder in folders if self._durable else ():
                     sync_folder(folder)
                 before = {listed[ref.name].file for ref in refs if ref.name in listed}
@@ -302,10 +314,8 @@ class LocalArtifactStore:
             )
         return listed[name]
 
-    def _store(self, item: ArtifactWrite, taken: set[str]) -> tuple[ArtifactRef, Path]:
+    def _store(self, item: ArtifactWrite, folder: Path, taken: set[str]) -> ArtifactRef:
         file = _file_name(item)
-        folder = self._inside(file, make=True).parent
-        remove_drafts(folder)
         path, digest = write_by_content(
             folder,
             item.fill,
@@ -313,8 +323,7 @@ class LocalArtifactStore:
             durable=self._durable,
         )
         name = path.relative_to(self.files).as_posix()
-        ref = ArtifactRef(name=item.name, file=name, kind=item.kind, sha256=digest.sha256, length=digest.length)
-        return ref, folder
+        return ArtifactRef(name=item.name, file=name, kind=item.kind, sha256=digest.sha256, length=digest.length)
 
     def _inside(self, file: str, *, make: bool = False) -> Path:
         """Return the path of `file`, whose folders are real folders of the run's own, not links out of it."""
@@ -335,7 +344,9 @@ class LocalArtifactStore:
             return {}
         except UnicodeDecodeError as error:
             raise CorruptArtifactError(f"the manifest {path} cannot be read: {error}") from error
-        return _parse_manifest(text, path)
+        if text != self._parsed[0]:
+            self._parsed = text, _parse_manifest(text, path)
+        return dict(self._parsed[1])
 
     def _check_root(self) -> None:
         if self._root is not None and not has_entries(self._root):
@@ -346,11 +357,11 @@ class LocalArtifactStore:
             )
 
     def _replace_manifest(self, listed: Mapping[str, ArtifactRef]) -> None:
-        rows = [asdict(ref) for _, ref in sorted(listed.items())]
-        document = {"format": FORMAT, "artifacts": rows, "seal": _seal(rows)}
-        body = json.dumps(document, ensure_ascii=False, indent=1)
+        rows: list[JSON] = [ref.to_json() for _, ref in sorted(listed.items())]
+        text = dump_lines({"format": FORMAT, "artifacts": rows, "seal": _seal(rows)}, levels=2)
         remove_drafts(self.folder)
-        write_text(self.folder / MANIFEST, f"{body}\n", durable=self._durable)
+        write_text(self.folder / MANIFEST, text, durable=self._durable)
+        self._parsed = text, dict(listed)
 
     def _discard(self, files: set[str]) -> None:
         for file in files:
