@@ -65,7 +65,7 @@ def test_parameters_tags_and_provenance_show_none_and_the_task_is_kept_whole(pro
 
     settings = project.with_values({"pool.url": "postgresql://me:hush@host/x"}, origin="test")
     install(settings)
-    found = provenance(task, generation="g", code={}, model=Model())
+    found = provenance(task, fingerprint="f", generation="g", code={}, model=Model())
     assert "hush" not in json.dumps(found)
     assert found["model"]["params"]["depth"] == 3
 

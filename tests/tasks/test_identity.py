@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rollwright.config.construct import Trust
 from rollwright.core.canonical import canonical_json, parse_json
 from rollwright.errors import TaskValueError
-from rollwright.tasks.identity import fit_key, record_keys, task_fingerprint, task_seed
+from rollwright.tasks.identity import TaskIdentity, fit_key, identify, record_keys, task_fingerprint, task_seed
 from rollwright.tasks.spec import TaskSpec
 
 Change = Callable[[dict[str, Any]], object]
@@ -369,3 +369,20 @@ def test_arguments_are_equal_exactly_if_their_json_is(one, other):
 
     if canonical_json({"": one}) == canonical_json({"": other}):
         assert key(one) == key(other)
+
+
+def test_all_identities_of_a_task_are_had_at_once():
+    assert identify(task()) == TaskIdentity(
+        fingerprint=task_fingerprint(task()),
+        fit_key=fit_key(task()),
+        record_keys=record_keys(task()),
+        seed=task_seed(task()),
+    )
+
+
+def test_a_value_without_a_form_is_told_by_its_place_whichever_identity_is_asked_for():
+    bad = {**task(), "record": [{"class": "SignalRecord", "kwargs": {"at": object()}}]}
+    for ask in (identify, task_fingerprint):
+        with pytest.raises(TaskValueError) as caught:
+            ask(bad)
+        assert caught.value.path == "$.record[0].kwargs.at"

@@ -9,10 +9,12 @@ import pytest
 
 from rollwright.config.context import current_settings, install
 from rollwright.errors import ConfigError, ConstructError, UnsupportedArtifactError
-from rollwright.tasks.identity import task_seed
+from rollwright.tasks.identity import identify, task_seed
 from rollwright.tracking.r import R
+from rollwright.training import validity
 from rollwright.training.execute import execute, flatten, log_task, task_train
 from rollwright.training.phases import begin_task_train, end_task_train
+from rollwright.training.pooled import train_in_slot
 from rollwright.training.validity import TaskParts, Validity
 
 OWN = """\
@@ -181,3 +183,10 @@ def test_a_run_that_is_killed_in_its_fit_has_said_what_it_trains():
         assert stored.status == "RUNNING"
         assert stored.params["model.class"] == "Model"
         assert "fingerprint" in stored.tags
+
+
+def test_a_task_of_a_pool_is_brought_into_normal_form_once(project, monkeypatch):
+    asked = []
+    monkeypatch.setattr(validity, "identify", lambda task, *, trust: asked.append(task) or identify(task, trust=trust))
+    train_in_slot(TASK, experiment_name="exp")
+    assert asked == [TASK]

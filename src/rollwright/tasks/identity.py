@@ -8,14 +8,17 @@ A definition is brought into one normal form before it is hashed, so that two sp
 3. arguments that the constructor would have anyway are left out, and so is an empty ``kwargs``,
 4. dates, tuples, paths and NumPy scalars become plain JSON.
 
-From this form come two identities. The **fit key** covers the model, the dataset without the test segment and what
-serves it alone, the reweighter and the seed: what was learnt. The **fingerprint** adds the test segment and the
-records: what is asked of it. Tags, names and the environment are in neither.
+From this form come two identities; `identify` brings it about once for all that depends on it. The **fit key** covers
+the model, the dataset without the test segment and what serves it alone, the reweighter and the seed: what was learnt.
+The **fingerprint** adds the test segment and the records: what is asked of it. Tags, names and the environment are in
+neither.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
 
 from rollwright.config.class_source import ClassSource, find_class
@@ -27,7 +30,7 @@ from rollwright.core.canonical import canonical_json, fingerprint, normalise
 from rollwright.core.registry import SESSION_LOCAL
 from rollwright.errors import CalendarError, ConfigError, TaskValueError
 
-__all__ = ["fit_key", "record_keys", "task_fingerprint", "task_seed"]
+__all__ = ["TaskIdentity", "fit_key", "identify", "record_keys", "task_fingerprint", "task_seed"]
 
 TEST_SEGMENT: Final = "test"
 SEED: Final = "seed"
@@ -38,6 +41,46 @@ _OBJECT_KEYS: Final = frozenset({"class", "func", "module_path", "kwargs"})
 _MODEL_SEEDS: Final = (SEED, "random_state")
 _GIVEN_TO_RECORDS: Final = {"model": "<MODEL>", "dataset": "<DATASET>"}
 _FIT_RANGE: Final = ("fit_start_time", "fit_end_time")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskIdentity:
+    """All that is derived from the normal form of one task.
+
+    Attributes
+    ----------
+    fingerprint : str
+        As `task_fingerprint`.
+    fit_key : str
+        As `fit_key`.
+    record_keys : tuple of str
+        As `record_keys`.
+    seed : int
+        As `task_seed`.
+    """
+
+    fingerprint: str
+    fit_key: str
+    record_keys: tuple[str, ...]
+    seed: int
+
+
+def identify(definition: Mapping[str, Any], *, trust: Trust | None = None) -> TaskIdentity:
+    """Return all identities of a task that has a model and a dataset, at little more than the cost of one.
+
+    Raises
+    ------
+    TaskValueError
+        When a value has no JSON form, with its path.
+    """
+    with _placed_errors(definition):
+        form = _task_form(definition, trust)
+        return TaskIdentity(
+            fingerprint=_fingerprint(form),
+            fit_key=_fit_key(form),
+            record_keys=_record_keys(form),
+            seed=_draw_seed(form),
+        )
 
 
 def task_fingerprint(definition: Mapping[str, Any], *, trust: Trust | None = None) -> str:
@@ -58,27 +101,61 @@ def task_fingerprint(definition: Mapping[str, Any], *, trust: Trust | None = Non
     """
     if not _is_learning(definition):
         return fingerprint(definition, typed=True)
-    try:
-        return fingerprint({"task": _Normaliser(trust).task(definition)}, typed=True)
-    except (TaskValueError, RecursionError, TypeError):
-        canonical_json(definition, typed=True)  # which tells where in the definition the value stands
-        raise
+    with _placed_errors(definition):
+        return _fingerprint(_task_form(definition, trust))
 
 
 def fit_key(definition: Mapping[str, Any], *, trust: Trust | None = None) -> str:
     """Return the identity of what the task `definition` learns; its records, names and test segment are not in it."""
-    return fingerprint({"fit": _Normaliser(trust).learnt(definition)}, typed=True)
+    return _fit_key(_task_form(definition, trust))
 
 
 def record_keys(definition: Mapping[str, Any], *, trust: Trust | None = None) -> tuple[str, ...]:
     """Return the identity of each record that is asked for, in order: its configuration, and the data it is made on."""
-    form = _Normaliser(trust).task(definition)
-    return tuple(fingerprint({"record": item, "dataset": form["dataset"]}, typed=True) for item in form["record"])
+    return _record_keys(_task_form(definition, trust))
 
 
 def task_seed(definition: Mapping[str, Any], *, trust: Trust | None = None) -> int:
     """Return the seed of a task: from the campaign's seed, the model, and the segments that are not tested (D18)."""
-    return int(fingerprint({"draw": _Normaliser(trust).drawn(definition)}, typed=True)[:8], 16) & 0x7FFFFFFF
+    return _draw_seed(_task_form(definition, trust))
+
+
+@contextmanager
+def _placed_errors(definition: Mapping[str, Any]) -> Iterator[None]:
+    """Let a value without a JSON form be told by where it stands in the definition, not in its normal form."""
+    try:
+        yield
+    except (TaskValueError, RecursionError, TypeError):
+        canonical_json(definition, typed=True)
+        raise
+
+
+def _task_form(definition: Mapping[str, Any], trust: Trust | None) -> dict[str, Any]:
+    return _Normaliser(trust).task(definition)
+
+
+def _fingerprint(form: Mapping[str, Any]) -> str:
+    return fingerprint({"task": form}, typed=True)
+
+
+def _fit_key(form: Mapping[str, Any]) -> str:
+    """Return the identity of the parts that the fitted model depends on."""
+    kept = {key: form[key] for key in ("model", "reweighter", SEED) if key in form}
+    return fingerprint({"fit": {**kept, "dataset": _without_test(form["dataset"])}}, typed=True)
+
+
+def _record_keys(form: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(fingerprint({"record": item, "dataset": form["dataset"]}, typed=True) for item in form["record"])
+
+
+def _draw_seed(form: Mapping[str, Any]) -> int:
+    segments = _kwargs(form["dataset"]).get("segments")
+    if isinstance(segments, Mapping):
+        data: Any = {role: pair for role, pair in segments.items() if role != TEST_SEGMENT}
+    else:  # a dataset that is cut in another way: all that it is learnt from tells two windows apart
+        data = _without_test(form["dataset"])
+    drawn = {SEED: form.get(SEED, 0), "model": form["model"], "data": data}
+    return int(fingerprint({"draw": drawn}, typed=True)[:8], 16) & 0x7FFFFFFF
 
 
 class _Normaliser:
@@ -103,22 +180,6 @@ class _Normaliser:
         if (seed := _seed(task, form["model"])) is not None:
             form[SEED] = seed
         return form
-
-    def learnt(self, definition: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parts that the fitted model depends on."""
-        form = self.task(definition)
-        kept: dict[str, Any] = {key: form[key] for key in ("model", "reweighter", SEED) if key in form}
-        return {**kept, "dataset": _without_test(form["dataset"])}
-
-    def drawn(self, definition: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the seed depends on."""
-        form = self.task(definition)
-        segments = _kwargs(form["dataset"]).get("segments")
-        if isinstance(segments, Mapping):
-            data: Any = {role: pair for role, pair in segments.items() if role != TEST_SEGMENT}
-        else:  # a dataset that is cut in another way: all that it is learnt from tells two windows apart
-            data = _without_test(form["dataset"])
-        return {SEED: form.get(SEED, 0), "model": form["model"], "data": data}
 
     def value(self, value: Any, slot: str | None) -> Any:
         """Return `value` in normal form; `slot` is where a bare class of it is found, None when it is no object."""

@@ -19,7 +19,6 @@ from rollwright.errors import ConfigError, RecordError
 from rollwright.models.base import Model
 from rollwright.models.sklearn import as_model
 from rollwright.tasks.definition import describe_objects
-from rollwright.tasks.identity import fit_key, task_fingerprint, task_seed
 from rollwright.tasks.window import name_window
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
@@ -52,30 +51,34 @@ def task_train(task_config: Mapping[str, Any], experiment_name: str, recorder_na
     configuration, the task and what its records produce are then its artifacts.
     """
     task_config = describe_objects(task_config)
+    parts = TaskParts.of(task_config)
     with R.start(experiment_name=experiment_name, recorder_name=recorder_name):
         recorder = R.get_recorder()
-        log_task(task_config, recorder)
-        execute(task_config, recorder)
+        log_task(task_config, recorder, parts=parts)
+        execute(task_config, recorder, parts=parts)
     return recorder
 
 
-def complete_fit(task_config: Mapping[str, Any], kept: KeptFit, experiment_name: str) -> dict[str, JSON]:
+def complete_fit(
+    task_config: Mapping[str, Any], kept: KeptFit, experiment_name: str, *, parts: TaskParts | None = None
+) -> dict[str, JSON]:
     """Make what is missing of a task in the recorder that holds its fit, and return the validity of the result.
 
     Guarantees: a recorder that was FINISHED, and of which all stands, is FINISHED again when a record that is added
     fails: other tasks have it as their result.
     """
-    if kept.standing == len(kept.validity.records) > len(record_configs(task_config)):  # it holds more than is asked
-        return execute(task_config, kept.recorder, kept=kept)
+    parts = parts if parts is not None else TaskParts.of(task_config)
+    if kept.standing == len(kept.validity.records) > len(parts.records):  # it holds more than is asked
+        return execute(task_config, kept.recorder, kept=kept, parts=parts)
     finished = kept.recorder.status == Recorder.STATUS_FI and kept.standing == len(kept.validity.records)
     try:
         with R.start(experiment_name=experiment_name, recorder_id=kept.recorder.id, resume=True):
             recorder = R.get_recorder()
-            log_task(task_config, recorder)
-            validity = execute(task_config, recorder, kept=kept)
+            log_task(task_config, recorder, parts=parts)
+            validity = execute(task_config, recorder, kept=kept, parts=parts)
             origin = recorder.load_object(PROVENANCE_ARTIFACT)
-            files = TaskParts.of(task_config).files
-            _save(recorder, {PROVENANCE_ARTIFACT: renew_provenance(origin, task_config, code=files)})
+            renewed = renew_provenance(origin, fingerprint=parts.fingerprint, code=parts.files)
+            _save(recorder, {PROVENANCE_ARTIFACT: renewed})
     except BaseException:
         if finished:
             R.get_recorder(recorder_id=kept.recorder.id).end_run(Recorder.STATUS_FI)
@@ -94,14 +97,15 @@ def name_run(task_config: Mapping[str, Any], experiment_name: str) -> str | None
     return None if window is None else f"{experiment_name} {window}"
 
 
-def log_task(task_config: Mapping[str, Any], recorder: Recorder) -> None:
+def log_task(task_config: Mapping[str, Any], recorder: Recorder, *, parts: TaskParts | None = None) -> None:
     """Write the task's definition into `recorder`: flattened as parameters, whole as the artifact ``task``.
 
     It is there when this returns: a run that is killed in its fit still says what it was. A recorder that the task
     goes on in keeps the parameters it has, which never change, and gets those that are new. Parameters are shown and
     sent to servers, so secrets are hidden in them; the artifact has them, since the task is trained again from it.
     """
-    identity = {"fingerprint": task_fingerprint(task_config), FIT_KEY_TAG: fit_key(task_config)}  # refuses bombs first
+    parts = parts if parts is not None else TaskParts.of(task_config)  # refuses bombs first
+    identity = {"fingerprint": parts.fingerprint, FIT_KEY_TAG: parts.fit.key}
     known = recorder.list_params()
     shown = {name: mask_value(name, value) for name, value in flatten(task_config).items() if name not in known}
     recorder.log_params(**shown)
@@ -111,7 +115,12 @@ def log_task(task_config: Mapping[str, Any], recorder: Recorder) -> None:
 
 
 def execute(
-    task_config: Mapping[str, Any], recorder: Recorder, *, process: Process = "own", kept: KeptFit | None = None
+    task_config: Mapping[str, Any],
+    recorder: Recorder,
+    *,
+    process: Process = "own",
+    kept: KeptFit | None = None,
+    parts: TaskParts | None = None,
 ) -> dict[str, JSON]:
     """Build, fit, save and record one task inside `recorder`, and return its validity.
 
@@ -127,6 +136,8 @@ def execute(
     kept : KeptFit, optional
         A fit of the same task: nothing is learnt then, and where it lies in this recorder, what of its records stands
         is kept.
+    parts : TaskParts, optional
+        The parts of the task, where the caller knows them: of before anything of it was imported.
 
     Returns
     -------
@@ -141,7 +152,8 @@ def execute(
         When no codec stores such a model or dataset; nothing was fitted then.
     """
     task = fill_paths(task_config)
-    parts = TaskParts.of(task_config)  # before it runs: what is edited meanwhile gave no result
+    if parts is None:
+        parts = TaskParts.of(task_config)  # before it runs: what is edited meanwhile gave no result
     dataset = check_dataset(init_instance_by_config(task["dataset"], slot="dataset"))
     if kept is None:
         model, validity = _fit(task, task_config, dataset, recorder, parts=parts, process=process)
@@ -152,7 +164,9 @@ def execute(
     else:
         model, validity = kept.model, Validity(fit=kept.validity.fit)
         recorder.set_tags(**{FIT_FROM_TAG: kept.recorder.id})
-        origin = renew_provenance(kept.recorder.load_object(PROVENANCE_ARTIFACT), task_config, code=parts.files)
+        origin = renew_provenance(
+            kept.recorder.load_object(PROVENANCE_ARTIFACT), fingerprint=parts.fingerprint, code=parts.files
+        )
         _save_fit(recorder, model, dataset, origin, validity)
     standing = kept.standing if kept is not None and kept.goes_on else 0
     if standing < len(parts.records):
@@ -171,7 +185,7 @@ def _fit(
     process: Process,
 ) -> tuple[Model, Validity]:
     """Learn, and store what was learnt."""
-    model = _build_model(task["model"], task_seed(task_config))
+    model = _build_model(task["model"], parts.seed)
     for kept in (model, dataset):  # what could not be stored is refused before it learns, not after
         codecs.check(kept)
     generation = _generation(dataset)
@@ -184,6 +198,7 @@ def _fit(
         model.fit(dataset)
     origin = provenance(
         task_config,
+        fingerprint=parts.fingerprint,
         generation=generation,
         code=parts.files,
         label=dataset.label_reach,

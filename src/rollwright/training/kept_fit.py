@@ -69,10 +69,17 @@ class KeptFit:
     standing: int
 
 
-def find_fit(definition: Mapping[str, Any], experiment_name: str) -> KeptFit | None:
+def find_fit(definition: Mapping[str, Any], experiment_name: str, *, parts: TaskParts | None = None) -> KeptFit | None:
     """Return the fit of the task `definition` from an ended recorder of the experiment; None when none stands.
 
     Of several, one that the task can go on in is taken, and of those the one that holds most.
+
+    Parameters
+    ----------
+    definition : mapping
+    experiment_name : str
+    parts : TaskParts, optional
+        The parts of the task, where the caller knows them.
 
     Raises
     ------
@@ -80,7 +87,7 @@ def find_fit(definition: Mapping[str, Any], experiment_name: str) -> KeptFit | N
         When the tracking store or the artifacts are away, so that it is not known whether there is one. A store that
         records while its server is away finds none then.
     """
-    parts = TaskParts.of(definition)
+    parts = parts if parts is not None else TaskParts.of(definition)
     check = ScopeCheck()
     try:
         experiment = R.get_exp(experiment_name=experiment_name, create=False)

@@ -41,6 +41,7 @@ from rollwright.training.trainer import (
     mark_trained,
     refuse_arguments,
 )
+from rollwright.training.validity import TaskParts
 
 __all__ = ["TASK_ID_KEY", "TrainerRM", "find_result", "list_preload", "train_in_pool", "train_in_slot", "warm_workers"]
 
@@ -238,13 +239,14 @@ def train_in_slot(
     TaskResult
         A reference to the finished recorder and the validity of the result (decision D16).
     """
-    kept = find_fit(definition, experiment_name)
+    parts = TaskParts.of(definition)  # before anything is imported: what is edited meanwhile gave no result
+    kept = find_fit(definition, experiment_name, parts=parts)
     if kept is not None and kept.goes_on:
-        return TaskResult(value=kept.recorder, validity=complete_fit(definition, kept, experiment_name))
+        return TaskResult(value=kept.recorder, validity=complete_fit(definition, kept, experiment_name, parts=parts))
     with R.start(experiment_name=experiment_name, recorder_name=recorder_name or name_run(definition, experiment_name)):
         recorder = R.get_recorder()
-        log_task(definition, recorder)
-        validity = execute(definition, recorder, process="slot", kept=kept)
+        log_task(definition, recorder, parts=parts)
+        validity = execute(definition, recorder, process="slot", kept=kept, parts=parts)
         recorder.set_tags(**{STATUS_KEY: STATUS_END})
     return TaskResult(value=recorder, validity=validity)
 

@@ -21,7 +21,6 @@ from rollwright.core.canonical import JSON, normalise
 from rollwright.core.masking import mask_secrets, mask_value
 from rollwright.errors import TaskValueError
 from rollwright.expression.label_reach import LabelReach
-from rollwright.tasks.identity import task_fingerprint
 from rollwright.training.user_code import hash_of_code
 
 __all__ = ["PROVENANCE_ARTIFACT", "PROVENANCE_FORMAT", "Process", "differences", "made_with", "provenance"]
@@ -52,6 +51,7 @@ _THREADS: Final = ("num_threads", "nthread", "thread_count", "n_jobs")
 def provenance(
     task_config: Mapping[str, Any],
     *,
+    fingerprint: str,
     generation: str,
     code: Mapping[str, str],
     label: LabelReach | None = None,
@@ -64,6 +64,8 @@ def provenance(
     Parameters
     ----------
     task_config : mapping
+    fingerprint : str
+        The task's identity.
     generation : str
         Of the market data.
     code : mapping of str to str
@@ -88,7 +90,7 @@ def provenance(
     roots = [name.partition(":")[0].partition(".")[0] for name in code if ":" in name]
     return {
         "format": PROVENANCE_FORMAT,
-        "fingerprint": task_fingerprint(task_config),
+        "fingerprint": fingerprint,
         "data": {
             "generation": generation,
             "provider_uri": _portable(settings.data.provider_uri, settings),
@@ -113,21 +115,20 @@ def provenance(
     }
 
 
-def renew_provenance(
-    origin: Mapping[str, Any], task_config: Mapping[str, Any], *, code: Mapping[str, str]
-) -> dict[str, JSON]:
+def renew_provenance(origin: Mapping[str, Any], *, fingerprint: str, code: Mapping[str, str]) -> dict[str, JSON]:
     """Return the provenance of a model as it stands with another task, which has not trained it.
 
     Parameters
     ----------
     origin : mapping
         What was stored with the model: data, parameters, versions and platform stay those of the fit.
-    task_config : mapping
+    fingerprint : str
+        The identity of the task it stands with.
     code : mapping of str to str
         As in `provenance`; the task's records may name other files.
     """
     named = {**origin["code"], "hash": hash_of_code(code), "files": dict(code)}
-    return {**origin, "fingerprint": task_fingerprint(task_config), "code": named}
+    return {**origin, "fingerprint": fingerprint, "code": named}
 
 
 def made_with(packages: Iterable[str]) -> dict[str, JSON]:

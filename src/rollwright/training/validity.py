@@ -17,7 +17,7 @@ from rollwright.config.placeholders import fill_paths
 from rollwright.core.canonical import JSON
 from rollwright.dataset.contract import ReadScope
 from rollwright.errors import ConfigError
-from rollwright.tasks.identity import fit_key, record_keys
+from rollwright.tasks.identity import identify
 from rollwright.training.data_dependency import ScopeCheck
 from rollwright.training.user_code import code_files, code_hash
 
@@ -104,6 +104,10 @@ class TaskParts:
 
     Attributes
     ----------
+    fingerprint : str
+        The identity of the whole task.
+    seed : int
+        What its model draws from, where it names no seed of its own.
     fit : Basis
     records : tuple of Basis
         In the order in which they are made.
@@ -111,6 +115,8 @@ class TaskParts:
         All of the user's files that the task names, with their hashes.
     """
 
+    fingerprint: str
+    seed: int
     fit: Basis
     records: tuple[Basis, ...]
     files: Mapping[str, str]
@@ -120,9 +126,12 @@ class TaskParts:
         """Return the parts of the task `definition`."""
         trusted = trust if trust is not None else Trust.from_settings(current_settings())
         learnt = {name: definition.get(name) for name in ("model", "dataset", "reweighter")}
-        records = zip(record_keys(definition, trust=trusted), record_configs(definition), strict=True)
+        identity = identify(definition, trust=trusted)
+        records = zip(identity.record_keys, record_configs(definition), strict=True)
         return cls(
-            fit=Basis(key=fit_key(definition, trust=trusted), code=code_hash(learnt, trusted)),
+            fingerprint=identity.fingerprint,
+            seed=identity.seed,
+            fit=Basis(key=identity.fit_key, code=code_hash(learnt, trusted)),
             records=tuple(Basis(key=key, code=code_hash({"record": config}, trusted)) for key, config in records),
             files=code_files(definition, trusted),
         )
