@@ -56,6 +56,17 @@ def test_asking_for_help_is_quick_and_draws_in_nothing_heavy():
     assert seconds < 0.4
 
 
+def test_a_command_looks_for_no_cycles_while_it_imports_and_not_once_more_as_it_ends():
+    tell = "print(gc.get_threshold()[0], gc.get_freeze_count(), file=sys.stderr)"
+    ends = f"import atexit, gc\natexit.register(lambda: {tell})"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{ends}\n{HELP}"], capture_output=True, text=True, check=True, timeout=60
+    )
+    threshold, frozen = map(int, done.stderr.split())
+    assert threshold > 7_000  # Python's own is 700
+    assert frozen > 10_000
+
+
 @pytest.mark.parametrize(
     "arguments", [["--version"], ["config", "show"], ["config", "show", "--json"], ["roll", "--help"]]
 )

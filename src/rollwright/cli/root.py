@@ -7,7 +7,6 @@ all windows were trained, and the result is partial, 130 interrupted and resumab
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import signal
@@ -45,8 +44,6 @@ __all__ = ["app", "run"]
 
 INTERRUPTED: Final = 130
 MISSING: Final = 3
-COLLECT_AFTER: Final = 50_000
-"""New objects after which Python looks for cycles: with its own 700, that is a sixth of what imports cost."""
 # Newer versions of Typer bring a copy of Click of their own; this is the root of its errors, whosever Click it is.
 _UsageError: Final[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
@@ -145,7 +142,6 @@ def common(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; nothing but a bug leaves as an exception."""
-    gc.set_threshold(COLLECT_AFTER)
     try:
         code = app(args=list(arguments), prog_name="rollwright", standalone_mode=False)
     except RollwrightError as error:
