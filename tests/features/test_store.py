@@ -109,6 +109,30 @@ def test_the_second_use_computes_nothing_in_this_store_or_another(tmp_path: Path
     assert same(np.asarray(again.view(0, 300)), np.asarray(other.view(0, 300)))
 
 
+def test_what_one_store_has_parsed_it_parses_for_no_later_generation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FeatureStore(tmp_path, replace=True)
+    store.matrix(FEATURES, Market(200))
+    for name in ("compile_plan", "plan_terms"):
+        monkeypatch.setattr(feature_store, name, lambda *_, **__: pytest.fail("parsed again"))
+    later = Market(210, generation="g2")
+    assert same(np.asarray(store.matrix(FEATURES, later).view(0, 210)), expected(later, FEATURES))
+
+
+def test_memory_is_given_back_after_large_builds_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed: list[bool] = []
+    monkeypatch.setattr(feature_store, "trim_heap", lambda: trimmed.append(True))
+    store = FeatureStore(tmp_path)
+    store.matrix(FEATURES, Market(300))
+    assert trimmed == []
+    monkeypatch.setattr(feature_store, "TRIMMED_BYTES", 300 * 9 * 3 * 4 // 2)
+    store.matrix(LABEL, Market(300), allow_lookahead=True)
+    assert trimmed == []
+    store.matrix(FEATURES, Market(300, generation="g2"))
+    assert trimmed == [True]
+
+
 def test_spelling_does_not_matter(tmp_path: Path) -> None:
     market = Market(200)
     store = FeatureStore(tmp_path)

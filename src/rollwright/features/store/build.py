@@ -180,14 +180,15 @@ class MatrixBuild:
     def _find_columns(self, layout: RowLayout) -> dict[Path, tuple[Matrix, list[tuple[int, int]]]]:
         """Return the matrices of this generation that have some of the columns, as (column here, column there)."""
         found: dict[Path, tuple[Matrix, list[tuple[int, int]]]] = {}
+        if self.replace or len(set(self.names)) < len(self.names):
+            return found
         wanted = {
             term.text: column
             for column, term in reversed(list(enumerate(self.plan.terms)))
             if not calls_own_code(term)  # the same text, computed by other code
         }
         base = self.root / self.source.freq
-        are_distinct = len(set(self.names)) == len(self.names) and not self.replace
-        for folder in sorted(base.glob(f"*/{_ALL}")) if are_distinct else ():
+        for folder in sorted(base.glob(f"*/{_ALL}")):
             matrix = try_open(folder, self.generation)
             if matrix is None or matrix.layout.first_difference(layout) < layout.sessions:
                 continue

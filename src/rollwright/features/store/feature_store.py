@@ -25,7 +25,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -54,6 +54,8 @@ __all__ = ["FeatureStore"]
 _logger: Final = logging.getLogger("rollwright.features")
 SKIP: Final = 0
 REPLACE: Final = 2
+TRIMMED_BYTES: Final = 32 << 20
+"""Below this size of a matrix, what its build leaves on the heap is kept: many small ones use it again."""
 _REBUILDING: Final = threading.RLock()
 Build: TypeAlias = Callable[[MatrixBuild, Path], None]
 """Builds the matrix of a folder, as a request says."""
@@ -99,6 +101,7 @@ class FeatureStore:
         self._reuse = True
         self._opened: dict[tuple[Path, str], Matrix] = {}
         self._keys: dict[tuple[str, ...], ExpressionKey] = {}
+        self._plans: dict[tuple[int, str, bool], Plan] = {}
 
     @classmethod
     def from_settings(cls, settings: Settings | None = None) -> FeatureStore:
@@ -125,7 +128,7 @@ class FeatureStore:
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without the opened matrices: the copy maps them again."""
-        return {**self.__dict__, "_opened": {}, "_keys": {}}
+        return {**self.__dict__, "_opened": {}, "_keys": {}, "_plans": {}}
 
     @property
     def root(self) -> Path:
@@ -218,9 +221,7 @@ class FeatureStore:
         return MatrixBuild(
             root=self._root,
             key=key,
-            plan_of=cache(
-                partial(_plan_of, self._root, source.freq, expressions, key, allow_lookahead=allow_lookahead)
-            ),
+            plan_of=partial(self._find_plan, source.freq, expressions, key, allow_lookahead=allow_lookahead),
             source=source,
             generation=source.generation,
             threads=self._threads,
@@ -245,8 +246,16 @@ class FeatureStore:
             plan = compile_plan(expressions, allow_lookahead=allow_lookahead)
             found = make_key(plan, freq)
             write_key(self._root, freq, expressions, found, plan)
+            self._plans[OPERATORS.version, found.name, allow_lookahead] = plan
         self._keys[texts] = found
         return found
+
+    def _find_plan(self, freq: str, expressions: Sequence[str], key: ExpressionKey, *, allow_lookahead: bool) -> Plan:
+        """Return the plan of expressions, made when this object first computes them."""
+        asked = (OPERATORS.version, key.name, allow_lookahead)
+        if asked not in self._plans:
+            self._plans[asked] = _plan_of(self._root, freq, expressions, key, allow_lookahead=allow_lookahead)
+        return self._plans[asked]
 
     def _open_or_build(self, folder: Path, request: MatrixBuild, build: Build, again: Again) -> Matrix:
         generation = request.generation
@@ -282,10 +291,11 @@ class FeatureStore:
                 matrix = None if is_replaced else try_open(folder, generation)
                 if matrix is None:
                     self._build(folder, request, build)
-                    trim_heap()
                     matrix = Matrix.open(folder, generation)
                     if matrix is not None:
                         matrix.is_new = True
+                        if matrix.header.size >= TRIMMED_BYTES:
+                            trim_heap()
                 return matrix
         except OSError as error:
             raise DataStorageError(
