@@ -29,13 +29,15 @@ from rollwright.campaign.audit.checks import (
     check_future,
     check_segments,
     check_start,
+    find_answers,
     find_proof,
 )
 from rollwright.campaign.audit.configuration import AuditedWindow, audit_plan, list_windows
 from rollwright.campaign.audit.finding_text import describe_hit, describe_universe, join_names
 from rollwright.campaign.audit.findings import AuditFinding, AuditReport, Power, ProbePower, sort_findings
 from rollwright.campaign.audit.hindsight import judge_universe
-from rollwright.campaign.audit.probe import LOOKBACK, Probe, ProbePlan
+from rollwright.campaign.audit.observation import PartName
+from rollwright.campaign.audit.probe import EVERY_PART, LATER_PARTS, LOOKBACK, Probe, ProbePlan
 from rollwright.campaign.plan import CampaignPlan, SinglePlan
 from rollwright.core.canonical import sha256_hex
 from rollwright.dataset.dataset import Dataset, DatasetH, build_dataset
@@ -206,11 +208,13 @@ def _audit_dataset(
             start=None, end=None, reason="no test segment has a session after which anything is known to change"
         )
     for number, (window, date) in enumerate(chosen):
-        probe, reaches = _open_probe(window, date, source, found, folder / str(number), names)
+        is_last = number == len(chosen) - 1
+        parts = EVERY_PART if is_last else LATER_PARTS
+        probe, reaches = _open_probe(window, date, source, found, folder / str(number), names, parts)
         found.add(probe, check_future(probe), reaches)
         found.add(probe, check_blind(probe), reaches)
         _count(probe, found)
-        if number == len(chosen) - 1:  # what is one rule for all windows, and was read for each from the file
+        if is_last:  # what is one rule for all windows, and was read for each from the file
             found.add(probe, check_segments(probe), reaches)
             found.add(probe, _judge_base(probe, found), reaches)
             _note_start(probe, found)
@@ -238,7 +242,13 @@ def _choose_dates(
 
 
 def _open_probe(
-    window: AuditedWindow, date: int, source: DataSource, found: _Findings, folder: Path, names: int
+    window: AuditedWindow,
+    date: int,
+    source: DataSource,
+    found: _Findings,
+    folder: Path,
+    names: int,
+    parts: frozenset[PartName],
 ) -> tuple[Probe, tuple[FeatureReach, ...]]:
     """Return a probe whose features have values, and those it knows by their expressions.
 
@@ -283,11 +293,11 @@ def _open_probe(
 
     probe = open_with(plan, "a")
     try:
-        probe.look()
+        probe.look(parts=parts)
     except LookAheadError:
         plan = replace(plan, refused=(*plan.refused, *probe.find_refused(reaches)))
         probe = open_with(plan, "b")
-        probe.look()
+        probe.look(parts=parts)
     if plan.lookback < MOST_LOOKBACK and len(known) < len(backs) + (not backs) and _has_empty(probe):
         probe = open_with(replace(plan, lookback=MOST_LOOKBACK), "c")
     return probe, reaches
@@ -333,9 +343,9 @@ def _count(probe: Probe, found: _Findings) -> None:
     rows, codes = 0, 0
     if part is not None and other is not None:
         rows, codes = int((part.rows < row).sum()), len(set(part.codes[part.rows < row].tolist()))
-        moved = _moves_anywhere(part.values, other.values)
+        answers = find_answers(part, other)
         for column, (_, name) in enumerate(part.columns):
-            found.responded[name] = found.responded.get(name, False) or bool(moved[column])
+            found.responded[name] = found.responded.get(name, False) or bool(answers[column])
             has_value = not bool(np.isnan(part.values[part.rows < row, column]).all())
             found.has_value[name] = found.has_value.get(name, False) or has_value
             if part.is_label[column]:
@@ -355,13 +365,6 @@ def _count(probe: Probe, found: _Findings) -> None:
             is_whole=int(probe.excerpt.rows[0]) == 0,
         )
     )
-
-
-def _moves_anywhere(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.bool_]:
-    if one.shape != other.shape:
-        return np.ones(one.shape[1], np.bool_)
-    same = (one == other) | (np.isnan(one) & np.isnan(other))
-    return np.asarray(~same.all(axis=0), np.bool_)
 
 
 def _judge_base(probe: Probe, found: _Findings) -> Iterator[Hit]:

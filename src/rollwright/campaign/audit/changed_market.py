@@ -104,6 +104,8 @@ class MarketExcerpt:
         whole = source.calendar()
         self.calendar = TradingCalendar(whole.values[rows], freq=whole.freq)
         self._fields: dict[str, NDArray[np.float32]] = {}
+        self._noise: dict[str, NDArray[np.float32]] = {}
+        self._series: dict[str, NDArray[np.int64] | None] = {}
         self._bounds = self._place(source.bounds(self.instruments))
 
     @cached_property
@@ -116,9 +118,13 @@ class MarketExcerpt:
         """Rows of the excerpt at which the series begin and end, as `DataSource.bounds`."""
         return self._bounds
 
-    def field_bounds(self, fields: Sequence[str]) -> NDArray[np.int64]:
-        """Return the same for the series of each field."""
-        return self._place(self.source.field_bounds(fields, self.instruments))
+    def field_bounds(self, field: str) -> NDArray[np.int64] | None:
+        """Return the same for the series of a field, None where nobody has it; read once."""
+        if field not in self._series:
+            is_there = not self.source.missing_fields([field])
+            found = self.source.field_bounds([field], self.instruments)[0] if is_there else None
+            self._series[field] = None if found is None else self._place(found)
+        return self._series[field]
 
     def field(self, name: str) -> NDArray[np.float32]:
         """Return ``[rows, instruments]`` of a field; read once."""
@@ -128,6 +134,12 @@ class MarketExcerpt:
             values.flags.writeable = False
             self._fields[name] = values
         return self._fields[name]
+
+    def noise(self, name: str) -> NDArray[np.float32]:
+        """Return ``[rows, instruments]`` that stand in for a field; the same at every call."""
+        if name not in self._noise:
+            self._noise[name] = _make_noise(self.field(name), name)
+        return self._noise[name]
 
     @property
     def rescaled(self) -> tuple[str, ...]:
@@ -217,17 +229,14 @@ class ChangedMarket:
     def field_bounds(self, fields: Sequence[str], instruments: Sequence[str]) -> NDArray[np.int64]:
         """Return ``[fields, n, 2]``: the same for the series of each field."""
         outer = self.bounds(instruments)
-        found = self._excerpt.field_bounds(fields)
         place = {code: number for number, code in enumerate(self._excerpt.instruments)}
+        columns = np.array([place.get(code, -1) for code in instruments], np.intp)
         made = np.empty((len(fields), len(instruments), 2), np.int64)
-        for number, code in enumerate(instruments):
-            own = found[:, place[code]] if code in place else np.broadcast_to(outer[number], (len(fields), 2))
-            first = np.clip(own[:, 0], outer[number, 0], outer[number, 1])
-            made[:, number, 0] = first
-            made[:, number, 1] = np.clip(own[:, 1], first, outer[number, 1])
-        for number, name in enumerate(fields):
-            if self.missing_fields([name]):
-                made[number] = 0
+        for own, name in zip(made, fields, strict=True):
+            series = self._excerpt.field_bounds(name)
+            own[:] = 0 if series is None else np.where(columns[:, None] >= 0, series[columns], outer)
+            own[:, 0] = np.clip(own[:, 0], outer[:, 0], outer[:, 1])
+            own[:, 1] = np.clip(own[:, 1], own[:, 0], outer[:, 1])
         return made
 
     def missing_fields(self, fields: Sequence[str]) -> tuple[str, ...]:
@@ -254,7 +263,7 @@ class ChangedMarket:
         for number, name in enumerate(fields):
             values = self._changed(name)[start:stop, columns]
             if is_new.any():
-                values[:, is_new] = _make_noise(self._excerpt.field(name), name)[start:stop, columns][:, is_new]
+                values[:, is_new] = self._excerpt.noise(name)[start:stop, columns][:, is_new]
             first, last = bounds[number].T
             loaded[number] = np.where((rows >= first) & (rows < last), values, np.float32(np.nan))
         return loaded
@@ -306,7 +315,7 @@ class ChangedMarket:
             these = self._excerpt.is_rescaled
             made[:, these] *= _direction(name, np.resize(BASES, int(these.sum())))
         elif change.kind == "noise":
-            made[part] = _make_noise(values, name)[part]
+            made[part] = self._excerpt.noise(name)[part]
         elif change.kind == "nan":
             made[part] = np.nan
         elif change.kind == "split":

@@ -19,8 +19,17 @@ from numpy.typing import NDArray
 
 from rollwright.campaign.audit.changed_market import ChangeKind, MarketChange
 from rollwright.campaign.audit.findings import Proof
-from rollwright.campaign.audit.observation import Moved, Observation, Part, PartName, compare
-from rollwright.campaign.audit.probe import Probe
+from rollwright.campaign.audit.observation import (
+    Floats,
+    Moved,
+    Observation,
+    Part,
+    PartName,
+    align,
+    compare,
+    find_moved_columns,
+)
+from rollwright.campaign.audit.probe import EVERY_PART, Probe
 from rollwright.campaign.audit.row_change import permute_rows
 from rollwright.campaign.leaks import LeakKind
 
@@ -32,6 +41,7 @@ __all__ = [
     "check_future",
     "check_segments",
     "check_start",
+    "find_answers",
     "find_proof",
 ]
 
@@ -98,14 +108,22 @@ def check_blind(probe: Probe) -> Iterator[Hit]:
     if "raw" not in base:
         return
     noise = MarketChange(kind="noise", start=row, stop=len(probe.calendar))
-    blind = ~base["raw"].is_label & ~compare(base["raw"], probe.look(noise)["raw"], before=len(probe.calendar)).columns
+    blind = ~(base["raw"].is_label | find_answers(base["raw"], probe.look(noise)["raw"]))
     if blind.any():
         yield from _compare_permuted(probe, base["raw"], row, blind, ("infer",), noise)
 
 
+def find_answers(one: Part, other: Part) -> NDArray[np.bool_]:
+    """Return for each column whether it answers to a change of the market: whether any of its values, ever, moved."""
+    found = np.zeros(len(one.columns), np.bool_)
+    here, there, _, _ = align(one, other)
+    found[find_moved_columns(here.values, there.values)] = True
+    return found
+
+
 def check_segments(probe: Probe) -> Iterator[Hit]:
     """Yield what moved in train and valid when what comes after them changed, or was put in another order."""
-    base = probe.look()
+    base = probe.look(parts=EVERY_PART)
     walls: tuple[tuple[str, tuple[PartName, ...]], ...] = (("test", ("train", "valid")), ("valid", ("train",)))
     for wall, roles in walls:
         row = probe.first_row(wall)
@@ -113,7 +131,7 @@ def check_segments(probe: Probe) -> Iterator[Hit]:
         if not row or not there or (wall == "valid" and probe.first_row("test") == row):
             continue
         change = MarketChange(kind="noise", start=row, stop=len(probe.calendar))
-        yield from _compare_parts(probe, base, probe.look(change), change, there, row)
+        yield from _compare_parts(probe, base, probe.look(change, parts=frozenset(there)), change, there, row)
         if "raw" in base and base["raw"].is_label.any():
             yield from _compare_permuted(probe, base["raw"], row, base["raw"].is_label, there, change)
 
@@ -127,8 +145,10 @@ def _compare_permuted(
     change: MarketChange,
 ) -> Iterator[Hit]:
     """Yield what moved before a row when raw columns from it on were put in another order."""
-    given = probe.look_altered(permute_rows(raw, len(probe.calendar), probe.calendar, columns))
-    permuted = probe.look_altered(permute_rows(raw, row, probe.calendar, columns))
+    given, permuted = (
+        probe.look_altered(permute_rows(raw, first, probe.calendar, columns), parts=frozenset(parts))
+        for first in (len(probe.calendar), row)
+    )
     permutation = replace(change, kind="order")
     for part in parts:
         yield from _explain(given, permuted, permutation, part, row)
@@ -163,7 +183,7 @@ def check_start(probe: Probe) -> Iterator[Hit]:
     if "raw" not in base or probe.plan.lookback <= START_ROWS:
         return
     change = MarketChange(kind="start", start=START_ROWS)
-    there = probe.look(change)["raw"]
+    there = probe.look(change, parts=frozenset(("raw",)))["raw"]
     moved = compare(_last(base["raw"], row), _last(there, row), before=row)
     exact = ~(moved.part.values == moved.after) & ~(np.isnan(moved.part.values) & np.isnan(moved.after))
     for column in np.flatnonzero(exact.any(axis=0)):
@@ -205,7 +225,8 @@ def _compare_parts(
     probe: Probe, base: Observation, other: Observation, change: MarketChange, parts: tuple[PartName, ...], row: int
 ) -> Iterator[Hit]:
     for part in parts:
-        if part in base and part in other:
+        is_raw = part != "raw" and base.get(part) is base.get("raw") and other.get(part) is other.get("raw")
+        if part in base and part in other and not is_raw:
             yield from _explain(base, other, change, part, row, span=probe.plan.span)
 
 
@@ -278,7 +299,8 @@ def _find_earliest(probe: Probe, hit: Hit, row: int, code: str) -> int | None:
         if hit.part == "refused":
             one, other = probe.look_refused(), probe.look_refused(change)
         else:
-            one, other = probe.look()[hit.part], probe.look(change)[hit.part]
+            parts = frozenset((hit.part,))
+            one, other = probe.look(parts=parts)[hit.part], probe.look(change, parts=parts)[hit.part]
         return _differs(one, other, row, code, hit.column)
 
     if moves(start, start + 1):
@@ -306,8 +328,9 @@ def _last(part: Part, row: int) -> Part:
     return part.take(part.rows == row - 1)
 
 
-def _shares_of_size(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
+def _shares_of_size(was: Floats, now: Floats) -> NDArray[np.float64]:
     """Return by how much values moved, as a share of their size: 1 where one of them is missing."""
+    before, after = was.astype(np.float64), now.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         size = np.maximum(np.abs(before), np.abs(after))
         found = np.where(before == after, 0.0, np.abs(before - after) / size)

@@ -6,7 +6,7 @@ bit by bit with those of another observation of the same part.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
@@ -24,10 +24,15 @@ from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.table import RowLabels, Table
 from rollwright.market.source import DataSource
 
-__all__ = ["Moved", "Observation", "Part", "PartName", "compare", "observe", "observe_handler"]
+__all__ = [
+    "Floats", "Moved", "Observation", "Part", "PartName", "align", "compare", "find_moved_columns", "observe",
+    "observe_handler",
+]  # fmt: skip
 
 PartName: TypeAlias = Literal["raw", "infer", "train", "valid", "test", "refused"]
 LABEL_GROUP: Final = "label"
+ROLES: Final[tuple[Literal["train", "valid", "test"], ...]] = ("train", "valid", "test")
+Floats: TypeAlias = "NDArray[np.floating[Any]]"
 ROUNDING: Final = 1e-6
 """Changes below this share of a value's size are the order of additions, not the future."""
 
@@ -44,17 +49,15 @@ class Part:
         Row of the market's calendar.
     codes : object ``[n]``
         Instrument.
-    values : float64 ``[n, columns]``
-    is_single : bool
-        Whether they were float32 throughout.
+    values : float32 or float64 ``[n, columns]``
+        As they were computed.
     """
 
     columns: tuple[tuple[str | None, str], ...]
     is_label: NDArray[np.bool_]
     rows: NDArray[np.int64]
     codes: NDArray[Any]
-    values: NDArray[np.float64]
-    is_single: bool = True
+    values: Floats
 
     @classmethod
     def of_table(cls, table: Table, calendar: TradingCalendar) -> Part:
@@ -62,15 +65,17 @@ class Part:
         rows = _rows_of(table.rows, calendar)
         if (rows < 0).any():
             table, rows = table.take(np.flatnonzero(rows >= 0)), rows[rows >= 0]
-        values = [np.asarray(block.values, np.float64).reshape(len(table), -1) for block in table.blocks]
+        values = [np.asarray(block.values).reshape(len(table), -1) for block in table.blocks]
+        is_single = all(block.dtype == np.float32 for block in values)
         columns = tuple((block.group, name) for block in table.blocks for name in block.names)
         return cls(
             columns=columns,
             is_label=np.array([group == LABEL_GROUP for group, _ in columns], np.bool_),
             rows=rows,
             codes=np.asarray(table.rows.instruments, dtype=object)[table.rows.instrument_codes],
-            values=np.concatenate(values, axis=1) if values else np.empty((len(table), 0)),
-            is_single=all(block.values.dtype == np.float32 for block in table.blocks),
+            values=np.concatenate(
+                values or [np.empty((len(table), 0))], axis=1, dtype=np.float32 if is_single else np.float64
+            ),
         )
 
     @classmethod
@@ -79,7 +84,7 @@ class Part:
     ) -> Part:
         """Return the part that the samples of a sampler are: a row for each, its sessions side by side."""
         labels = RowLabels.from_index(sampler.get_index())
-        samples = np.asarray(sampler[np.arange(len(sampler))], np.float64)
+        samples = np.asarray(sampler[np.arange(len(sampler))])
         steps, width = samples.shape[1:]
         named = columns if len(columns) == width else [(None, f"column {number}") for number in range(width)]
         spread = tuple((group, f"{name} at step {step}") for step in range(steps) for group, name in named)
@@ -91,13 +96,14 @@ class Part:
             values=samples.reshape(len(samples), -1),
         )
 
-    def take(self, keep: NDArray[Any]) -> Part:
-        """Return the rows that a mask or positions choose."""
+    def take(self, keep: slice | NDArray[Any]) -> Part:
+        """Return the rows that a slice, a mask or positions choose."""
         return replace(self, rows=self.rows[keep], codes=self.codes[keep], values=self.values[keep])
 
     def before(self, row: int) -> Part:
-        """Return the rows before a row of the calendar."""
-        return self.take(self.rows < row)
+        """Return the rows before a row of the calendar; a view where they are sorted by session."""
+        is_sorted = bool((self.rows[1:] >= self.rows[:-1]).all())
+        return self.take(slice(int(np.searchsorted(self.rows, row))) if is_sorted else self.rows < row)
 
 
 Observation: TypeAlias = Mapping[PartName, Part]
@@ -111,23 +117,20 @@ class Moved:
     ----------
     part : Part
         The rows that both have.
-    after : float64 ``[n, columns]``
+    after : float ``[n, columns]``
         Their values on the other side.
     cells : bool ``[n, columns]``
         Which differ, by more than rounding.
     columns : bool ``[columns]``
         Which columns have such a cell.
-    rounded : bool ``[columns]``
-        Which columns differ by rounding alone.
     lost, gained : sequence of (row, code)
         Rows that only one side has.
     """
 
     part: Part
-    after: NDArray[np.float64]
+    after: Floats
     cells: NDArray[np.bool_]
     columns: NDArray[np.bool_]
-    rounded: NDArray[np.bool_]
     lost: tuple[tuple[int, str], ...]
     gained: tuple[tuple[int, str], ...]
 
@@ -145,35 +148,48 @@ def compare(one: Part, other: Part, *, before: int) -> Moved:
             f"the data have {len(other.columns)} columns on a changed market and {len(one.columns)} on this one",
             hint="let the columns of a handler depend on its configuration alone",
         )
-    here, there = one.before(before), other.before(before)
-    lost: tuple[tuple[int, str], ...] = ()
-    gained: tuple[tuple[int, str], ...] = ()
-    if not (np.array_equal(here.rows, there.rows) and np.array_equal(here.codes, there.codes)):
-        mine, theirs = _keys(here), _keys(there)
-        lost = tuple(sorted(mine.keys() - theirs.keys()))
-        gained = tuple(sorted(theirs.keys() - mine.keys()))
-        common = sorted(mine.keys() & theirs.keys())
-        here = here.take(np.array([mine[key] for key in common], np.intp))
-        there = there.take(np.array([theirs[key] for key in common], np.intp))
-    same = (here.values == there.values) | (np.isnan(here.values) & np.isnan(there.values))
-    cells, rounded = ~same, np.zeros(len(one.columns), np.bool_)
-    odd = np.flatnonzero(cells.any(axis=0))
+    here, there, lost, gained = align(one.before(before), other.before(before))
+    cells = np.zeros(here.values.shape, np.bool_)
+    odd = find_moved_columns(here.values, there.values)
     if len(odd):
-        was, now = here.values[:, odd], there.values[:, odd]
+        was, now = here.values[:, odd].astype(np.float64), there.values[:, odd].astype(np.float64)
+        differ = ~((was == now) | (np.isnan(was) & np.isnan(now)))
         with np.errstate(invalid="ignore"):
             size = np.maximum(np.abs(was), _find_typical(one.values[:, odd]))
             close = np.abs(was - now) <= ROUNDING * size
-        cells[:, odd] &= ~close
-        rounded[odd] = (~same[:, odd] & close).any(axis=0) & ~cells[:, odd].any(axis=0)
+        cells[:, odd] = differ & ~close
     return Moved(
         part=here,
         after=there.values,
         cells=cells,
         columns=np.asarray(cells.any(axis=0), np.bool_),
-        rounded=rounded,
         lost=lost,
         gained=gained,
     )
+
+
+def align(one: Part, other: Part) -> tuple[Part, Part, tuple[tuple[int, str], ...], tuple[tuple[int, str], ...]]:
+    """Return both with the rows that both have, and the (row, code) that the one has alone, and the other."""
+    if np.array_equal(one.rows, other.rows) and np.array_equal(one.codes, other.codes):
+        return one, other, (), ()
+    mine, theirs = _keys(one), _keys(other)
+    common = sorted(mine.keys() & theirs.keys())
+    return (
+        one.take(np.array([mine[key] for key in common], np.intp)),
+        other.take(np.array([theirs[key] for key in common], np.intp)),
+        tuple(sorted(mine.keys() - theirs.keys())),
+        tuple(sorted(theirs.keys() - mine.keys())),
+    )
+
+
+def find_moved_columns(one: Floats, other: Floats) -> NDArray[np.intp]:
+    """Return the columns of two matrices of one shape in which a value is not the same, or missing on one side only."""
+    if one.dtype != other.dtype:
+        one, other = one.astype(np.float64), other.astype(np.float64)
+    bits = np.uint32 if one.dtype == np.float32 else np.uint64
+    odd = np.flatnonzero((one.view(bits) != other.view(bits)).any(axis=0))
+    was, now = one[:, odd], other[:, odd]  # of other bits, yet equal, are zeros with a sign, and missing values
+    return np.asarray(odd[(~((was == now) | (np.isnan(was) & np.isnan(now)))).any(axis=0)], np.intp)
 
 
 def observe(
@@ -182,6 +198,7 @@ def observe(
     *,
     store: FeatureStore,
     segments: Mapping[str, Any],
+    parts: Collection[PartName],
     refused: Sequence[FeatureReach] = (),
     alter: Callable[[DataHandler], None] | None = None,
 ) -> Observation:
@@ -194,6 +211,8 @@ def observe(
     store : FeatureStore
     segments : mapping
         Of the dataset, cut to the sessions of `source`.
+    parts : collection of str
+        Which to return, where the dataset has them; the raw columns come with any.
     refused : sequence of FeatureReach
         Features that may be none, and are left out.
     alter : callable, optional
@@ -210,11 +229,11 @@ def observe(
         narrow_handler(dataset.handler, without=refused, instruments=source.instruments())
         if alter is not None:
             alter(dataset.handler)
-        found.update(observe_handler(dataset.handler, calendar, segments))
+        found.update(observe_handler(dataset.handler, calendar, segments, parts))
         if type(dataset) is DatasetH and type(dataset.handler).fetch is DataHandler.fetch:
             return found
-    for role in ("train", "valid", "test"):
-        if role in segments:
+    for role in ROLES:
+        if role in segments and role in parts:
             key = "infer" if role == "test" else "learn"
             part = _prepare(dataset, role, key, calendar)
             if part is not None:
@@ -223,18 +242,30 @@ def observe(
 
 
 def observe_handler(
-    handler: DataHandler, calendar: TradingCalendar, segments: Mapping[str, Any]
+    handler: DataHandler, calendar: TradingCalendar, segments: Mapping[str, Any], parts: Collection[PartName]
 ) -> dict[PartName, Part]:
     """Return what a handler gives: its raw columns, those for inference, and those that models learn from."""
     panel = handler.panel
     every = range(len(panel.dates))
-    found: dict[PartName, Part] = {"raw": Part.of_table(panel.table(0, len(panel.dates)), calendar)}
-    found["infer"] = Part.of_table(handler.table(every, "infer"), calendar)
-    if "train" in segments:
-        found["train"] = Part.of_table(handler.table(handler.places(*segments["train"]), "learn"), calendar)
-    if "valid" in segments:
-        found["valid"] = Part.of_table(handler.table(handler.places(*segments["valid"]), "learn"), calendar)
+    raw = panel.table(0, len(panel.dates))
+    found: dict[PartName, Part] = {"raw": Part.of_table(raw, calendar)}
+    if "infer" in parts:
+        table = handler.table(every, "infer")
+        found["infer"] = found["raw"] if _show_same(table, raw) else Part.of_table(table, calendar)
+    for role in ROLES[:2]:
+        if role in segments and role in parts:
+            found[role] = Part.of_table(handler.table(handler.places(*segments[role]), "learn"), calendar)
     return found
+
+
+def _show_same(one: Table, other: Table) -> bool:
+    """Say whether two tables are views of the same values: no processor made others of them."""
+    return len(one.blocks) == len(other.blocks) and all(
+        here.group == there.group
+        and here.names == there.names
+        and here.values.__array_interface__ == there.values.__array_interface__
+        for here, there in zip(one.blocks, other.blocks, strict=True)
+    )
 
 
 def _prepare(dataset: Any, role: str, key: str, calendar: TradingCalendar) -> Part | None:
@@ -259,7 +290,7 @@ def _keys(part: Part) -> dict[tuple[int, str], int]:
     return {key: number for number, key in enumerate(pairs)}
 
 
-def _find_typical(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _find_typical(values: Floats) -> NDArray[np.float64]:
     """Return the typical size of each column: the median of what is not zero."""
     size = np.where(np.isfinite(values) & (values != 0), np.abs(values), np.nan)
     made = np.zeros(values.shape[1])

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from rollwright.calendar.trading import TradingCalendar, to_session
 from rollwright.campaign.audit.changed_market import AS_IT_IS, ChangedMarket, MarketChange, MarketExcerpt
 from rollwright.campaign.audit.configuration import AuditedWindow
-from rollwright.campaign.audit.observation import Observation, Part, observe
+from rollwright.campaign.audit.observation import Observation, Part, PartName, observe
 from rollwright.config.context import current_settings, using
 from rollwright.dataset.contract import FitRange
 from rollwright.dataset.feature_reach import FeatureReach
@@ -35,7 +35,7 @@ from rollwright.expression.planner import compile_plan
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.market.source import DataSource
 
-__all__ = ["Probe", "ProbePlan", "choose_rows"]
+__all__ = ["EVERY_PART", "LATER_PARTS", "Probe", "ProbePlan", "choose_rows"]
 
 FIT_ROWS: Final = 24
 """Sessions of a fit range, and of train, that are enough to learn from."""
@@ -43,6 +43,9 @@ EDGE_ROWS: Final = 8
 """Sessions at the ends of a segment."""
 AHEAD_ROWS: Final = 40
 """Sessions after the probe date that are changed."""
+LATER_PARTS: Final[frozenset[PartName]] = frozenset(("raw", "infer", "test"))
+"""What is compared after the probe date."""
+EVERY_PART: Final[frozenset[PartName]] = LATER_PARTS | {"train", "valid"}
 LOOKBACK: Final = 130
 """Sessions of history where nothing tells how far is looked back."""
 
@@ -106,17 +109,17 @@ class Probe:
     ----------
     plan : ProbePlan
     excerpt : MarketExcerpt
-    folder : Path
-        Where features are computed; nothing of the project's own feature store is touched.
+    store : FeatureStore
+        Where features are computed, in a folder of the audit's; nothing of the project's own is touched.
     on_run : callable
         Called whenever the data are computed.
     """
 
     plan: ProbePlan
     excerpt: MarketExcerpt
-    folder: Path
+    store: FeatureStore
     on_run: Callable[[], None]
-    _seen: dict[MarketChange, Observation] = field(default_factory=dict)
+    _seen: dict[MarketChange, tuple[frozenset[PartName], Observation]] = field(default_factory=dict)
     _refused: dict[MarketChange, Part] = field(default_factory=dict)
 
     @classmethod
@@ -132,7 +135,8 @@ class Probe:
     ) -> Probe:
         """Return a probe over the part of `source` that its plan asks for."""
         rows = choose_rows(plan, source.calendar())
-        return cls(plan=plan, excerpt=MarketExcerpt(source, rows, instruments, named), folder=folder, on_run=on_run)
+        excerpt = MarketExcerpt(source, rows, instruments, named)
+        return cls(plan=plan, excerpt=excerpt, store=FeatureStore(folder, replace=True), on_run=on_run)
 
     @property
     def calendar(self) -> TradingCalendar:
@@ -160,15 +164,17 @@ class Probe:
                 found[role] = (begin, stop)
         return found
 
-    def look(self, change: MarketChange = AS_IT_IS) -> Observation:
-        """Return what the dataset gives after a change of the market; computed once."""
-        if change not in self._seen:
-            self._seen[change] = self._observe(change)
-        return self._seen[change]
+    def look(self, change: MarketChange = AS_IT_IS, *, parts: frozenset[PartName] = LATER_PARTS) -> Observation:
+        """Return what the dataset gives after a change of the market, `parts` at least; computed once."""
+        known, seen = self._seen.get(change, (frozenset[PartName](), None))
+        if seen is None or not parts <= known:
+            seen = self._observe(change, parts | known)
+            self._seen[change] = parts | known, seen
+        return seen
 
-    def look_altered(self, alter: Callable[[DataHandler], None]) -> Observation:
+    def look_altered(self, alter: Callable[[DataHandler], None], *, parts: frozenset[PartName]) -> Observation:
         """Return what the dataset gives on the market as it is, when its handler is altered before it reads."""
-        return self._observe(AS_IT_IS, alter)
+        return self._observe(AS_IT_IS, parts, alter)
 
     def look_refused(self, change: MarketChange = AS_IT_IS) -> Part:
         """Return the values that the refused features would have, had they been let through."""
@@ -213,14 +219,17 @@ class Probe:
                 found.append(one)
         return found
 
-    def _observe(self, change: MarketChange, alter: Callable[[DataHandler], None] | None = None) -> Observation:
+    def _observe(
+        self, change: MarketChange, parts: frozenset[PartName], alter: Callable[[DataHandler], None] | None = None
+    ) -> Observation:
         market = ChangedMarket(self.excerpt, change)
         with self._within(market):
             found = observe(
                 self.plan.window.definition,
                 market,
-                store=FeatureStore(self.folder, replace=True),
+                store=self.store,
                 segments=self.segments,
+                parts=parts,
                 refused=self.plan.refused,
                 alter=alter,
             )
@@ -229,5 +238,5 @@ class Probe:
 
     def _within(self, market: ChangedMarket) -> Any:
         """Return a context in which code that asks for the current market, or its features, is given this one."""
-        settings = current_settings().with_values({"store.path": str(self.folder)}, origin="audit")
+        settings = current_settings().with_values({"store.path": str(self.store.root)}, origin="audit")
         return using(settings, market=market)

@@ -70,7 +70,7 @@ def permute_rows(
     )
     grouped = any(group is not None for group, _ in raw.columns)
     labels = pd.MultiIndex.from_tuples(raw.columns) if grouped else pd.Index([name for _, name in raw.columns])
-    frame = pd.DataFrame(values.astype(np.float32 if raw.is_single else np.float64), index=index, columns=labels)
+    frame = pd.DataFrame(values, index=index, columns=labels)
 
     def alter(handler: DataHandler) -> None:
         handler.data_loader = _GivenFrame(frame, handler.label_reach)
