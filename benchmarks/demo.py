@@ -2,7 +2,8 @@
 
     python benchmarks/demo.py [--repeats 5] [--json FILE]
 
-The whole command with two workers on two cores: market, features, eight models, collection, back-test, report.
+The whole command with two workers on two cores: market, features, eighteen models of three members, their signal,
+back-test, report, audit.
 """
 
 from __future__ import annotations

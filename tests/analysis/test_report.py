@@ -394,7 +394,7 @@ def test_several_variants_are_compared_and_each_has_its_own_sections(html):
     other = make_variant(name="second", metrics=[*METRICS[:2], Metric(key="turnover", value=0.1, unit="fraction")])
     page_text = report_html(replace(make_report(), variants=[make_variant(), other]))
     page = Page(page_text)
-    assert {"headline", "timeline-1", "timeline-2", "windows-2", "coverage-2", "groups-1"} <= page.ids
+    assert {"members", "timeline-1", "timeline-2", "windows-2", "coverage-2", "groups-1"} <= page.ids
     assert "timeline" not in page.ids
     assert (
         len(page.ids) == len([1 for _, attributes in page.elements if attributes.get("id")]) + 1
@@ -407,3 +407,51 @@ def test_several_variants_are_compared_and_each_has_its_own_sections(html):
     assert drawn == written
     assert len(set(drawn)) == 2 * len(figures(html))
     assert page_text.count("plotly.js v") == 1
+
+
+def test_a_signal_of_members_leads_with_its_numbers_and_the_table_compares_it_with_them():
+    members = [make_variant(name=name) for name in ("trees", "line")]
+    signal = make_variant(name="combined", is_signal=True)
+    page = Page(report_html(replace(make_report(), variants=[signal, *members])))
+    assert {"headline", "members"} <= page.ids
+    cards = [attributes for _, attributes in page.elements if attributes.get("class") == "card"]
+    assert len(cards) == sum(metric.key != "ic_error" for metric in METRICS)
+    without = Page(report_html(replace(make_report(), variants=members)))
+    assert "members" in without.ids
+    assert not [attributes for _, attributes in without.elements if attributes.get("class") == "card"]
+
+
+def test_a_column_that_no_window_fills_is_left_out():
+    rows = [
+        replace(row, segments={"test": row.segments["test"]}, best_iteration=None, seconds=None, recorder="")
+        for row in make_variant().windows
+    ]
+    whole = report_html(make_report())
+    heads = re.findall(r"<th[^>]*>([^<]*)</th>", whole[whole.index('id="windows"') : whole.index('id="coverage"')])
+    assert {"train", "valid", "test", "Trees", "Seconds", "Recorder"} <= {*heads}
+    bare = report_html(make_report(windows=rows))
+    table = bare[bare.index('id="windows"') : bare.index('id="coverage"')]
+    heads = re.findall(r"<th[^>]*>([^<]*)</th>", table)
+    assert {*heads} == {"State", "test", "Rows", "IC", "Rank IC"}
+    for line in re.findall(r"<tr title.*?</tr>", table, flags=re.DOTALL):
+        assert line.count("<td") == len(heads)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_first_twelve_have_charts_and_the_page_says_where_the_rest_is(lang):
+    names = [f"member-{number}" for number in range(13)]
+    signal = make_variant(name="combined", is_signal=True)
+    report = replace(make_report(), variants=[signal, *(make_variant(name=name) for name in names)], lang=lang)
+    page_text = report_html(report)
+    page = Page(page_text)
+    assert "timeline-12" in page.ids
+    assert "timeline-13" not in page.ids
+    said = re.search(r'<p class="notes" id="left-out">(.*?)</p>', page_text, flags=re.DOTALL)
+    assert said is not None
+    for shown in ("12", "member-11", "member-12", "summary.json", "members/"):
+        assert shown in said[1]
+    assert "member-10" not in said[1]
+    assert "left-out" not in Page(report_html(replace(report, variants=report.variants[:12]))).ids
+    text = " ".join(page.text)
+    for name in names:  # all are compared
+        assert name in text

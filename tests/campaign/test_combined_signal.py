@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -228,3 +229,23 @@ def test_members_that_do_not_tell_instruments_apart_have_no_correlation():
     table = correlate_members({"a": score, "b": score * 0.0, "c": -score})
     assert table.loc["a", "c"] == pytest.approx(-1.0)
     assert np.isnan(table.loc["a", "b"])
+
+
+def drawn(page: str, role: str, place: int) -> int:
+    """Return how many windows of a variant's timeline show a segment."""
+    (figure,) = re.findall(rf'<script type="application/json" id="figure-timeline-{place}">(.*?)</script>', page)
+    return sum(len(trace["y"]) for trace in json.loads(figure)["data"] if trace["name"] == role)
+
+
+def test_the_report_shows_what_the_signals_windows_learnt_from_where_all_members_learnt_from_the_same(tmp_path):
+    plan, runs = walk("a", "b")
+    make(plan, runs, tmp_path / "same")
+    page = (tmp_path / "same" / "report.html").read_text(encoding="utf-8")
+    assert [drawn(page, role, 1) for role in ("train", "purge gap", "test")] == [3, 3, 3]
+    *others, last = plan.windows
+    days = MARKET.calendar().values
+    longer = replace(last, segments={**last.segments, "train": (pd.Timestamp(days[0]), pd.Timestamp(days[7]))})
+    make(replace(plan, members=hand_made_plan([*others, longer]).members), runs, tmp_path / "other")
+    page = (tmp_path / "other" / "report.html").read_text(encoding="utf-8")
+    assert [drawn(page, role, 1) for role in ("train", "purge gap", "test")] == [2, 2, 3]
+    assert [drawn(page, role, 2) for role in ("train", "purge gap", "test")] == [3, 3, 3]

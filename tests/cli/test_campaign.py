@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,8 +11,9 @@ import pytest
 from rollwright.analysis.conventions import Conventions
 from rollwright.analysis.health import SIGNAL, HealthFinding
 from rollwright.analysis.metrics import Metric, show_metrics
-from rollwright.app import campaign, data
-from rollwright.campaign.summary import CampaignResult, VariantResult
+from rollwright.app import audit, campaign, data
+from rollwright.campaign.audit.findings import AuditFinding, AuditReport
+from rollwright.campaign.summary import CampaignResult, TrainingCounts, VariantResult
 from rollwright.cli.campaign import show_result
 from rollwright.cli.root import run
 
@@ -40,6 +42,24 @@ def test_a_stopped_job_says_what_goes_on_with_it(capsys, arguments, go_on):
     captured = capsys.readouterr()
     assert captured.err.endswith(f"Go on with: {go_on}\n")
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(("severity", "code"), [("leak", 4), ("declared", 0)])
+def test_an_edited_demo_that_leaks_ends_with_the_code_of_the_audit(capsys, monkeypatch, severity, code):
+    conventions = Conventions(days_per_year=252, label_horizon=1, label_span=2)
+    result = CampaignResult(name="mine", variants=(), files={}, notes=(), health=(), conventions=conventions)
+
+    def roll_campaign(*_args, on_progress, **_kwargs):
+        on_progress("trained", TrainingCounts(trained=1, records_only=0, kept=0))
+        return result
+
+    found = AuditFinding(kind="feature", severity=severity, message="Reads tomorrow", hint="no", window="w", reason="r")
+    monkeypatch.setattr(campaign, "roll_campaign", roll_campaign)
+    monkeypatch.setattr(audit, "audit_campaign", lambda *_args: AuditReport(name="mine", findings=(found,)))
+    assert run(["demo", "--json"]) == code
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] is (code == 0)
+    assert told["data"]["audit"]["findings"][0]["message"] == "Reads tomorrow"
 
 
 def test_the_terminal_shows_each_variant_with_the_texts_of_its_metrics(capsys, tmp_path):

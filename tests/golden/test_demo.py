@@ -27,9 +27,12 @@ class ShuffleLabels(Processor):
 '''
 
 
-def values(output: dict) -> dict[str, float]:
-    """Return the metrics of the only variant."""
-    return {key: entry["value"] for key, entry in output["data"]["variants"]["main"]["metrics"].items()}
+MEMBERS = ("trees-1", "trees-2", "linear")
+
+
+def values(output: dict, variant: str = "combined") -> dict[str, float]:
+    """Return the metrics of a variant, the signal made of the members if not given."""
+    return {key: entry["value"] for key, entry in output["data"]["variants"][variant]["metrics"].items()}
 
 
 class Demo:
@@ -38,8 +41,10 @@ class Demo:
     def __init__(self, folder: Path, seconds: float, output: dict, talk: str) -> None:
         self.folder = folder
         self.seconds = seconds
-        self.data = output["data"]["variants"]["main"]
+        self.output = output
+        self.data = output["data"]["variants"]["combined"]
         self.metrics = values(output)
+        self.tasks = len(MEMBERS) * self.data["windows"]
         self.talk = talk
         self.facts = json.loads((folder / "data" / "demo.json").read_text())
 
@@ -53,7 +58,10 @@ def demo(shell, tmp_path_factory) -> Demo:
     return Demo(home / "here", time.perf_counter() - start, json.loads(done.stdout), done.stderr)
 
 
-def test_it_walks_at_least_six_windows_and_ends_with_numbers_and_a_report(demo):
+def test_three_members_walk_at_least_six_windows_and_end_with_numbers_and_a_report(demo):
+    variants = demo.output["data"]["variants"]
+    assert [*variants] == ["combined", *MEMBERS]
+    assert {variant["windows"] for variant in variants.values()} == {demo.data["windows"]}
     assert demo.data["windows"] >= 6
     assert set(demo.metrics) >= {"ic", "icir", "rank_ic", "rank_icir"}
     results = demo.folder / "results" / "demo"
@@ -63,20 +71,34 @@ def test_it_walks_at_least_six_windows_and_ends_with_numbers_and_a_report(demo):
     assert values({"data": summary}) == demo.metrics
 
 
+def test_the_signal_of_all_members_is_above_that_of_each(demo):
+    for member in MEMBERS:
+        alone = values(demo.output, member)
+        assert demo.metrics["ic"] > alone["ic"]
+        assert demo.metrics["rank_ic"] > alone["rank_ic"]
+
+
+def test_it_is_audited_and_no_leak_is_found(demo):
+    audited = demo.output["data"]["audit"]
+    assert not [finding for finding in audited["findings"] if finding["severity"] == "leak"]
+    assert len({probe["date"] for probe in audited["power"]["probes"]}) >= 2
+    assert audited["power"]["features"] == 158
+
+
 SIGNAL = {
-    "ic": 0.064537186,
-    "ic_error": 0.005209219,
-    "icir": 0.476077266,
-    "rank_ic": 0.079379250,
-    "rank_ic_error": 0.004134809,
-    "rank_icir": 0.799885777,
+    "ic": 0.065504368,
+    "ic_error": 0.004970609,
+    "icir": 0.507185018,
+    "rank_ic": 0.080289436,
+    "rank_ic_error": 0.004099311,
+    "rank_icir": 0.812859336,
 }
 BACKTEST = {
-    "annualized_return": 0.365935372,
-    "excess_return": 0.259288930,
-    "information_ratio": 4.593690077,
-    "max_drawdown": -0.084505452,
-    "turnover": 0.333293811,
+    "annualized_return": 0.356677706,
+    "excess_return": 0.250031264,
+    "information_ratio": 4.353407296,
+    "max_drawdown": -0.084361056,
+    "turnover": 0.330167760,
 }
 
 
@@ -88,7 +110,7 @@ def test_its_figures_are_those_of_the_pinned_versions(demo):
     otherwise and take another split in some tree, hence a thousandth of a signal's figures, and two hundredths of
     those of a back-test, where one other trade on one day counts.
     """
-    assert (demo.data["windows"], demo.data["days"], demo.data["rows"]) == (8, 480, 56_983)
+    assert (demo.data["windows"], demo.data["days"], demo.data["rows"]) == (6, 480, 56_983)
     assert demo.metrics.keys() == SIGNAL.keys() | BACKTEST.keys() | {"ic_days"}
     assert demo.metrics["ic_days"] == 480
     assert {key: demo.metrics[key] for key in SIGNAL} == pytest.approx(SIGNAL, rel=1e-3)
@@ -129,8 +151,7 @@ def test_the_same_command_again_trains_nothing_and_writes_the_same_bytes(demo, s
     before = pred.read_bytes()
     done = shell.run("demo", "--dir", ".", "--json", cwd=demo.folder)
     assert done.returncode == 0, done.stderr
-    windows = demo.data["windows"]
-    assert f"{windows} of {windows} windows are finished already and kept" in done.stderr
+    assert f"{demo.tasks} of {demo.tasks} windows are finished already and kept" in done.stderr
     assert values(json.loads(done.stdout)) == demo.metrics
     assert pred.read_bytes() == before
 
@@ -149,7 +170,7 @@ def test_a_damaged_artifact_is_found_and_made_again_from_the_model_of_its_window
     assert json.loads(done.stdout)["data"]["training"] == {
         "trained": 0,
         "records_only": 1,
-        "kept": demo.data["windows"] - 1,
+        "kept": demo.tasks - 1,
     }
     assert pred.read_bytes() == before
 

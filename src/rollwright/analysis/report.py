@@ -156,6 +156,7 @@ def report_html(report: CampaignReport) -> str:
                 "charts": charts.keys(),
                 "metrics": _show(report, variant),
                 "windows": _make_window_rows(windows, words),
+                "columns": _find_columns(windows),
                 "coverage": _make_coverage_rows(variant, words),
                 "expected_rows": variant.expected_rows,
                 "predicted_rows": variant.predicted_rows,
@@ -178,7 +179,8 @@ def report_html(report: CampaignReport) -> str:
         groups_about=unit.describe(words),
         compared=_compare(report) if several else None,
         agreement=_show_agreement(report.correlations),
-        left_out=[variant.name for variant in report.variants[_DETAILED:]],
+        lead=parts[0] if parts and (not several or report.variants[0].is_signal) else None,
+        left_out=_describe_left_out(report.variants, words),
         figures={name: _escape_json(figure) for name, figure in figures.items()},
         style=_read_resource(_STYLE),
         script=_read_resource(_SCRIPT),
@@ -288,6 +290,23 @@ def _make_window_rows(windows: Sequence[WindowRow], words: Words) -> list[dict[s
         }
         for window in windows
     ]
+
+
+def _find_columns(windows: Sequence[WindowRow]) -> frozenset[str]:
+    """Return the columns that some window fills: the windows of a signal of members have no model of their own."""
+    given = {
+        "best_iteration": any(window.best_iteration is not None for window in windows),
+        "seconds": any(window.seconds is not None for window in windows),
+        "recorder": any(window.recorder for window in windows),
+    }
+    roles = {role for window in windows for role in window.segments}
+    return frozenset(roles | {column for column, is_given in given.items() if is_given})
+
+
+def _describe_left_out(variants: Sequence[VariantReport], words: Words) -> str:
+    """Return which variants have no charts here, and where their results are; empty when all have."""
+    names = [variant.name for variant in variants[_DETAILED:]]
+    return words["left_out"].format(shown=_DETAILED, names=words["comma"].join(names)) if names else ""
 
 
 def _make_coverage_rows(variant: VariantReport, words: Words) -> list[tuple[str, str, str]]:

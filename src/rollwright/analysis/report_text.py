@@ -17,7 +17,12 @@ _EN: Final[dict[str, str]] = {
     "variant": "Member",
     "agreement": "How much the members agree",
     "agreement_about": "The mean daily rank correlation of their scores, on the instruments that all of them score.",
-    "left_out": "No charts of their own have:",
+    "members": "The members and their signal",
+    "left_out": (
+        "The first {shown} of this page have charts; the others are compared above, their figures are in summary.json, "
+        "and their predictions in members/, each in a folder of its name: {names}."
+    ),
+    "comma": ", ",
     "notes": "Read this first",
     "timeline": "The walk",
     "timeline_about": (
@@ -114,7 +119,12 @@ _ZH: Final[dict[str, str]] = {
     "variant": "成员",
     "agreement": "成员之间的一致程度",
     "agreement_about": "各成员分数的日均秩相关系数，只计所有成员都打分的标的。",
-    "left_out": "以下成员没有单独的图表：",
+    "members": "各成员与合成信号",
+    "left_out": (
+        "本页只为前 {shown} 个成员绘图；其余成员见上方对比表，数字在 summary.json 中，"
+        "预测在 members/ 下各自同名的文件夹中：{names}。"
+    ),
+    "comma": "、",
     "notes": "阅读须知",
     "timeline": "滚动窗口",
     "timeline_about": (

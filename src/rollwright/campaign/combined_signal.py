@@ -76,7 +76,9 @@ def _select_common(
     planned = plan.variants
     whole = all(len(chosen[name].windows) == len(planned[name]) for name in chosen)
     if whole:
-        return _rename(planned[of]), {name: prediction.pred for name, prediction in chosen.items()}
+        return _rename(planned[of], [planned[name] for name in chosen]), {
+            name: prediction.pred for name, prediction in chosen.items()
+        }
     tested = [
         {place for window in prediction.windows for place in calendar.positions(*window.test)}
         for prediction in chosen.values()
@@ -84,18 +86,22 @@ def _select_common(
     common = set.intersection(*tested)
     windows = tuple(window for window in planned[of] if common.issuperset(calendar.positions(*window.test)))
     kept = calendar.to_index()[sorted(place for window in windows for place in calendar.positions(*window.test))]
-    return _rename(windows), {
+    return _rename(windows, [planned[name] for name in chosen]), {
         name: prediction.pred[prediction.pred.index.get_level_values("datetime").isin(kept)]
         for name, prediction in chosen.items()
     }
 
 
-def _rename(windows: Sequence[Window]) -> tuple[Window, ...]:
-    """Return the windows as those of the signal, of which nothing but the test segment is its own."""
-    return tuple(
-        replace(window, key=WindowKey(COMBINED, window.key.segment), segments={"test": window.segments["test"]})
-        for window in windows
-    )
+def _rename(windows: Sequence[Window], members: Sequence[Sequence[Window]]) -> tuple[Window, ...]:
+    """Return the windows as those of the signal: with all segments where its members share them, else with test."""
+    spans = [{window.key.segment: dict(window.segments) for window in each} for each in members]
+    renamed = []
+    for window in windows:
+        name, segments = window.key.segment, dict(window.segments)
+        if any(each.get(name) != segments for each in spans):
+            segments = {"test": window.test}
+        renamed.append(replace(window, key=WindowKey(COMBINED, name), segments=segments))
+    return tuple(renamed)
 
 
 def _join_labels(found: Mapping[str, VariantPrediction], combination: Combination) -> pd.DataFrame:

@@ -355,7 +355,7 @@ def _make_window_rows(
         rows.append(
             WindowRow(
                 name=window.key.segment,
-                segments=_add_purge(window, calendar) if recorder is not None else dict(window.segments),
+                segments=_add_purge(window, calendar),
                 rows=prediction.rows[window.key],
                 ic=float(ic.loc[start:end].mean()),
                 rank_ic=float(ric.loc[start:end].mean()),
@@ -372,8 +372,8 @@ def _make_window_rows(
 def _add_purge(window: Window, calendar: TradingCalendar) -> dict[str, tuple[Session, Session]]:
     """Return the window's segments, with the sessions between training and test as ``purge``."""
     segments = dict(window.segments)
-    learnt = max(end for role, (_, end) in segments.items() if role != "test")
-    if calendar.distance(learnt, window.test[0]) > 1:
+    learnt = max((end for role, (_, end) in segments.items() if role != "test"), default=None)
+    if learnt is not None and calendar.distance(learnt, window.test[0]) > 1:
         segments["purge"] = (calendar.offset(learnt, 1), calendar.offset(window.test[0], -1))
     return segments
 

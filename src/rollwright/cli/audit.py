@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.campaign import Overrides, Provider
+from rollwright.cli.campaign import LEAKS, Overrides, Provider
 from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, stderr
 from rollwright.core.text import count_noun
 
 if TYPE_CHECKING:
     from rollwright.campaign.audit.findings import AuditFinding, AuditReport, Power
 
-__all__ = ["audit"]
+__all__ = ["audit", "show_audit"]
 
-LEAKS = 4
 SHOWN = 10
 
 
@@ -42,11 +41,12 @@ def audit(
     if as_json:
         print_json(report.to_json(), ok=report.ok)
     else:
-        _show(report)
+        show_audit(report)
     return 0 if report.ok else LEAKS
 
 
-def _show(report: AuditReport) -> None:
+def show_audit(report: AuditReport) -> None:
+    """Print what leaks with its proof, and what would have been seen."""
     shown: dict[tuple[str, str], int] = {}
     for finding in report.findings:
         key = (finding.severity, finding.kind)

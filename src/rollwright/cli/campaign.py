@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from rollwright.app.campaign import OpenCampaign
     from rollwright.app.finished import FinishedCampaign
+    from rollwright.campaign.audit.findings import AuditReport
     from rollwright.campaign.plan import WindowKey
     from rollwright.campaign.summary import CampaignResult, TrainingCounts
     from rollwright.config.settings import Settings
@@ -41,6 +42,7 @@ __all__ = ["demo", "resume", "roll", "run_once"]
 
 INTERRUPTED = 130
 PARTIAL = 5
+LEAKS = 4
 _COMPARED = ("ic", "icir", "rank_ic", "rank_icir")
 
 
@@ -66,7 +68,10 @@ def demo(
     jobs: Jobs = 2,
     as_json: AsJson = False,
 ) -> int:
-    """Run the main job on a synthetic market: data, windows, training, signal, back-test, report."""
+    """Run the main job on a synthetic market: data, windows of three members, one signal, back-test, report, audit.
+
+    Exit code 4 when the audit finds a leak: the demo has none, an edited one may.
+    """
     from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.app.data import prepare_demo  # noqa: PLC0415 - keeps --help light
 
@@ -75,7 +80,7 @@ def demo(
     go_on = f"rollwright demo --dir {shlex.quote(str(folder))}"
     options = RollOptions(jobs=jobs or default_jobs())
     campaign = open_campaign(file, project=folder)
-    return _roll(campaign, options, go_on=go_on, as_json=as_json)
+    return _roll(campaign, options, go_on=go_on, as_json=as_json, is_audited=True)
 
 
 def run_once(
@@ -185,7 +190,7 @@ def resume(
     return _roll(campaign, options, go_on=go_on, as_json=as_json)
 
 
-def _roll(campaign: OpenCampaign, options: RollOptions, *, go_on: str, as_json: bool) -> int:
+def _roll(campaign: OpenCampaign, options: RollOptions, *, go_on: str, as_json: bool, is_audited: bool = False) -> int:
     from rollwright.app.campaign import roll_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.app.detached import hold_detached  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.progress import CampaignProgress  # noqa: PLC0415 - keeps --help light
@@ -202,7 +207,15 @@ def _roll(campaign: OpenCampaign, options: RollOptions, *, go_on: str, as_json: 
         )
     if progress.left:
         return _end_partly(campaign.name, progress.left, as_json=as_json)
-    return _end(result, go_on, progress.counts, campaign.settings, as_json=as_json)
+    audited = _audit(campaign) if is_audited and result is not None else None
+    return _end(result, go_on, progress.counts, campaign.settings, as_json=as_json, audited=audited)
+
+
+def _audit(campaign: OpenCampaign) -> AuditReport:
+    from rollwright.app.audit import audit_campaign  # noqa: PLC0415 - keeps --help light
+
+    with clean_stdout():
+        return audit_campaign(campaign)
 
 
 def _detach(campaign: OpenCampaign, options: RollOptions, words: list[str], *, as_json: bool) -> int:
@@ -253,20 +266,32 @@ def _show_finished(finished: FinishedCampaign, *, as_json: bool) -> int:
 
 
 def _end(
-    result: CampaignResult | None, go_on: str, counts: TrainingCounts | None, settings: Settings, *, as_json: bool
+    result: CampaignResult | None,
+    go_on: str,
+    counts: TrainingCounts | None,
+    settings: Settings,
+    *,
+    as_json: bool,
+    audited: AuditReport | None = None,
 ) -> int:
     if result is None or counts is None:
         stderr.print(f"stopped; nothing is lost. Go on with: {go_on}")
         return INTERRUPTED
+    is_clean = audited is None or audited.ok
     if as_json:
-        print_json({**result.to_json(), "training": asdict(counts)})
+        audit = {} if audited is None else {"audit": audited.to_json()}
+        print_json({**result.to_json(), "training": asdict(counts), **audit}, ok=is_clean)
     else:
+        if audited is not None:
+            from rollwright.cli.audit import show_audit  # noqa: PLC0415 - that module takes options from this one
+
+            show_audit(audited)
         show_result(result)
         show_tracking(settings)
     if result.missing:
         stderr.print(f"partial: the budget left {count_noun(len(result.missing), 'window')} out. Go on with: {go_on}")
         return PARTIAL
-    return 0
+    return 0 if is_clean else LEAKS
 
 
 def show_tracking(settings: Settings) -> None:
@@ -315,6 +340,7 @@ def show_result(result: CampaignResult) -> None:
 
 def _list_members(result: CampaignResult) -> Table:
     """Return a line for each member: what it predicts as well, and how much its scores are those of the others."""
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - keeps --help light
     from rich.markup import escape  # noqa: PLC0415 - keeps --help light
     from rich.table import Table  # noqa: PLC0415 - keeps --help light
 
@@ -323,10 +349,10 @@ def _list_members(result: CampaignResult) -> Table:
     members = result.variants[1:]
     shown = {one.variant: show_metrics(one.metrics, findings=result.health, variant=one.variant) for one in members}
     labels = {metric.key: metric.label for row in shown.values() for metric in row if metric.key in _COMPARED}
-    table = Table()
-    table.add_column("member")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)  # lines between the columns would not leave room for the numbers
+    table.add_column("member", overflow="fold")
     for label in [*labels.values(), "correlation"]:
-        table.add_column(label, justify="right")
+        table.add_column(label, justify="right", no_wrap=True)
     for name, row in shown.items():
         texts = {metric.key: escape(f"{metric.text} {metric.mark}".strip()) for metric in row}
         found = result.combined.correlations.get(name, {}) if result.combined is not None else {}

@@ -37,12 +37,12 @@ _BOOSTINGS: Final = ("boosting", "boosting_type", "boost")
 _LAYOUTS: Final = ("force_row_wise", "force_col_wise")
 # The parameters of nearly every configuration: one that names no others is checked without loading the library.
 _COMMON: Final = frozenset((
-    "bagging_fraction", "bagging_freq", "bagging_seed", "boosting", "boosting_type", "colsample_bytree",
-    "data_random_seed", "deterministic", "device_type", "feature_fraction", "feature_fraction_seed", "lambda_l1",
-    "lambda_l2", "learning_rate", "max_bin", "max_depth", "metric", "min_child_samples", "min_child_weight",
-    "min_data_in_leaf", "min_gain_to_split", "min_sum_hessian_in_leaf", "min_split_gain", "n_estimators", "n_jobs",
-    "num_iterations", "num_leaves", "num_threads", "objective", "path_smooth", "random_state", "reg_alpha",
-    "reg_lambda", "seed", "subsample", "subsample_freq", "verbose", "verbosity",
+    "bagging_fraction", "bagging_freq", "bagging_seed", "bin_construct_sample_cnt", "boosting", "boosting_type",
+    "colsample_bytree", "data_random_seed", "deterministic", "device_type", "feature_fraction", "feature_fraction_seed",
+    "lambda_l1", "lambda_l2", "learning_rate", "max_bin", "max_depth", "metric", "min_child_samples",
+    "min_child_weight", "min_data_in_leaf", "min_gain_to_split", "min_sum_hessian_in_leaf", "min_split_gain",
+    "n_estimators", "n_jobs", "num_iterations", "num_leaves", "num_threads", "objective", "path_smooth", "random_state",
+    "reg_alpha", "reg_lambda", "seed", "subsample", "subsample_freq", "verbose", "verbosity",
 ))  # fmt: skip
 _UNSAFE: Final = frozenset(' ",:[]{}')  # LightGBM's text refuses these in the name of a feature
 
