@@ -72,6 +72,14 @@ def test_a_thread_with_little_memory_computes_narrow_tiles_in_it(source: ArraySo
     assert cut < 1.5 * FEWEST_CELLS * estimate(plan).per_cell + (2 << 20)
 
 
+def test_a_plan_of_the_whole_past_keeps_to_the_memory_of_a_thread(source: ArraySource) -> None:
+    needed = estimate(compile_plan(PLANS["everything"]))
+    memory = needed.fixed + 10 * 600 * needed.per_cell  # ten of the 24 columns
+    taken, tiles = _peak(PLANS["everything"], source, memory=memory)
+    assert len(tiles) == 3
+    assert taken < 1.3 * memory
+
+
 def test_nesting_adds_time_and_no_memory(source: ArraySource) -> None:
     one = ["Std($close/$open,20)+Corr($high,$low,10)"]
     many = [f"Std($close/Mean($open/{n},6),20)+Corr($high/{n},$low,10)" for n in range(2, 32)]

@@ -53,12 +53,14 @@ SERIES_ROWS: Final = 4096
 each tile, so long tiles have less work; but rows by session are written in runs of instruments, and want wide ones."""
 TILE_CELLS: Final = 1 << 15
 """The most cells of one node in a tile: three arrays of so many fit the cache of a core."""
-FEWEST_CELLS: Final = 8192
+FEWEST_CELLS: Final = 4096
 """Cells of a tile however little memory there is: with fewer, the calls cost more than the work."""
+UNCUT_CELLS: Final = 8192
+"""A request of so few is one tile, whatever its plan takes: an estimate would cost more than it spares."""
 FEWEST_ROWS: Final = 256
 FEWEST_COLUMNS: Final = 4
 """A tile has fewer sessions before it has fewer columns than this."""
-THREAD_MEMORY: Final = 32 << 20
+THREAD_MEMORY: Final = 24 << 20
 """Bytes of working memory of each thread, unless another number is given."""
 MOST_COLUMNS: Final = 512
 LOADED_CELLS: Final = 1 << 26
@@ -245,12 +247,13 @@ class _Request:
     def _tile_shape(self, start: int, stop: int) -> tuple[int, int]:
         """Return how many sessions and columns a tile has.
 
-        1. Find how many cells fit in the memory of a thread, from `FEWEST_CELLS` to `TILE_CELLS`. A request of so few
-           is one tile.
+        1. Find how many cells fit in the memory of a thread, from `FEWEST_CELLS` to `TILE_CELLS`; of `UNCUT_CELLS` a
+           request is one tile.
         2. Take as many sessions as may be, equally many in each tile, and half as many while the columns would be too
            few.
         """
-        if self.plan.lookback >= UNBOUNDED:
+        is_whole = self.plan.lookback >= UNBOUNDED
+        if is_whole:
             rows = lookaround = stop
         else:
             most = min(self.most_rows, self._load_rows())
@@ -258,8 +261,9 @@ class _Request:
             rows = -(-(stop - start) // tiles)
             lookaround = self.plan.lookback + self.plan.lookahead
         every = (rows + lookaround) * len(self.instruments)
-        cells = FEWEST_CELLS if every <= FEWEST_CELLS else self._most_cells(every, is_short=rows <= lookaround)
-        if self.plan.lookback >= UNBOUNDED:
+        is_short = not is_whole and rows <= lookaround
+        cells = UNCUT_CELLS if every <= UNCUT_CELLS else self._most_cells(every, is_short=is_short)
+        if is_whole:
             return stop - start, max(1, min(MOST_COLUMNS, cells // stop))
         while rows > FEWEST_ROWS and cells // (rows + lookaround) < min(FEWEST_COLUMNS, len(self.instruments)):
             rows = max(FEWEST_ROWS, rows // 2)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -147,27 +147,26 @@ class MatrixBuild:
             calendar=sha256_hex(labels[: layout.sessions].tobytes()),
             data=f"{header_name(self.generation).removesuffix('.json')}.f32",
         )
-        old, keep = self._find_reusable(folder, header)
+        earlier = [] if self.replace else list(_open_earlier(folder))
+        old, keep = self._find_reusable(earlier, header)
         if old is None:
             values = _create_file(folder, header)
             fill(values, 0)
             (folder / f"{header.data}.tmp").replace(folder / header.data)
             header.with_checksums(values).write(folder)
         else:
-            header, values = _grow_file(folder, header, old, keep)
+            header, values = _grow_file(folder, header, old, keep, earlier)
             fill(values, keep)
             _add_checksums(header, values, old, keep).write(folder)
         _logger.info(
             "features.built folder=%s columns=%d rows=%d from_session=%d", folder, len(self.names), layout.rows, keep
         )
 
-    def _find_reusable(self, folder: Path, header: Header) -> tuple[Matrix | None, int]:
+    def _find_reusable(self, earlier: Sequence[Matrix], header: Header) -> tuple[Matrix | None, int]:
         """Return the earlier matrix that spares the most rows, and the session from which rows must be computed."""
         best: tuple[Matrix | None, int] = (None, 0)
         labels = self.source.calendar().values
-        if self.replace:
-            return best
-        for old in _open_earlier(folder):
+        for old in earlier:
             if old.header.expressions != header.expressions or os.path.dirname(old.header.data):
                 continue  # other columns, or a universe of every instrument, whose file belongs to another folder
             keep = min(self.source.unchanged_before(old.header.generation), old.layout.sessions) - header.lookahead
@@ -219,14 +218,16 @@ def _open_earlier(folder: Path) -> Iterator[Matrix]:
             yield matrix
 
 
-def _grow_file(folder: Path, header: Header, old: Matrix, keep: int) -> tuple[Header, NDArray[np.float32]]:
+def _grow_file(
+    folder: Path, header: Header, old: Matrix, keep: int, earlier: Sequence[Matrix]
+) -> tuple[Header, NDArray[np.float32]]:
     """Return the header and values of a file whose rows before session `keep` are those of `old`.
 
     The old file itself grows when only rows after its last one are added; readers that have mapped it see no changed
     byte. Otherwise its first rows are copied into a new file.
     """
     kept = int(header.layout.offsets[keep])
-    longest = max(other.header.size for other in _open_earlier(folder) if other.header.data == old.header.data)
+    longest = max(other.header.size for other in earlier if other.header.data == old.header.data)
     if kept * len(header.expressions) * 4 == longest:
         header = replace(header, data=old.header.data)
         allocate(folder / header.data, header.size)
