@@ -206,3 +206,11 @@ def test_law_offset_undoes_distance(cal, data):
     start, end = cal[data.draw(place)], cal[data.draw(place)]
     assert cal.offset(start, cal.distance(start, end)) == end
     assert cal.index(start) == cal.distance(cal.first, start)
+
+
+def test_a_name_given_to_the_sessions_is_not_given_to_those_of_everybody():
+    calendar = TradingCalendar(["2020-01-02", "2020-01-03"])
+    mine = calendar.to_index()
+    mine.name = "mine"
+    assert calendar.to_index().name is None
+    assert list(calendar.to_index()) == list(mine)

@@ -193,9 +193,8 @@ class SignalRecord(RecordTemp):
         expected = self.dataset.inference_index("test")
         self.save(**{"expected_index.pkl": pd.DataFrame(index=expected)})
         frame = check_scores(self.model.predict(self.dataset), expected, model=self.model)
-        self.save(**{"pred.pkl": frame})
         label = self.generate_label(self.dataset)
-        self.save(**{"label.pkl": label})
+        self.save(**{"pred.pkl": frame, "label.pkl": label})
         self._tell_label()
         metrics = {**_learning_metrics(self.model), **_signal_metrics(frame, label)}
         self.recorder.log_metrics(step=None, **metrics)

@@ -134,9 +134,9 @@ def summarise(
     of `standard_error`.
     """
     return SignalSummary(
-        ic=_mean(ic),
+        ic=float(ic.mean()),
         icir=_ratio(ic),
-        rank_ic=_mean(ric),
+        rank_ic=float(ric.mean()),
         rank_icir=_ratio(ric),
         ic_error=standard_error(ic, lags=lags, label_span=label_span),
         rank_ic_error=standard_error(ric, lags=lags, label_span=label_span),
@@ -341,11 +341,6 @@ def _to_matrix(pred: Frame, date_col: str) -> pd.DataFrame:
         raise DataError("the prediction has rows more than once")
     other = next(name for name in scores.index.names if name != date_col)
     return scores.unstack(other).sort_index()
-
-
-def _mean(values: pd.Series) -> float:
-    known = values.dropna()
-    return float(known.mean()) if len(known) else math.nan
 
 
 def _ratio(values: pd.Series) -> float:

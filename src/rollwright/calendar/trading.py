@@ -120,7 +120,7 @@ class TradingCalendar:
         ``[1, len(sessions)]``.
     """
 
-    __slots__ = ("_freq", "_known", "_values")
+    __slots__ = ("_freq", "_index", "_known", "_values")
 
     def __init__(self, sessions: Iterable[SessionLike], *, freq: str = "day", known: int | None = None) -> None:
         values = _to_array(sessions)
@@ -128,6 +128,7 @@ class TradingCalendar:
         if known is not None and not 1 <= known <= len(values):
             raise CalendarError(f"known = {known} for a calendar of {len(values)} sessions")
         self._values = values
+        self._index: pd.DatetimeIndex | None = None
         self._freq = freq
         self._known = len(values) if known is None else int(known)
 
@@ -304,7 +305,9 @@ class TradingCalendar:
 
     def to_index(self) -> pd.DatetimeIndex:
         """Return all sessions."""
-        return pd.DatetimeIndex(self._values)
+        if self._index is None:
+            self._index = pd.DatetimeIndex(self._values)
+        return self._index.view()  # a name that somebody gives it is not everybody's
 
     def _search(self, stamp: Session, side: Literal["left", "right"]) -> int:
         # Sessions are whole seconds, so a fraction lies behind every session of its second.

@@ -14,6 +14,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -337,6 +338,15 @@ class _SourceLoader(SourceFileLoader):
 
 
 def _signature(target: Any) -> inspect.Signature | None:
+    return _signature_of_class(target) if isinstance(target, type) else _read_signature(target)
+
+
+@lru_cache(maxsize=512)
+def _signature_of_class(target: type) -> inspect.Signature | None:
+    return _read_signature(target)
+
+
+def _read_signature(target: Any) -> inspect.Signature | None:
     try:
         return inspect.signature(target)
     except ValueError:  # a class whose constructor is a built-in's does not tell; calling it will

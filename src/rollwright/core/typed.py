@@ -79,7 +79,9 @@ def to_typed(value: object, *, limit: int = ARTIFACT, widen: bool = False) -> An
 def is_plain(value: object, *, limit: int = ARTIFACT) -> bool:
     """Tell whether JSON alone gives `value` back exactly."""
     try:
-        return _is_plain(value, 0, Allowance(limit))
+        allowance = Allowance(limit)
+        allowance.spend(1)
+        return _is_plain(value, 0, allowance)
     except TaskValueError:
         return False
 
@@ -133,17 +135,19 @@ _BASES: Final[dict[type, Callable[[Any], Any]]] = {
 
 
 def _is_plain(value: Any, depth: int, allowance: Allowance) -> bool:
-    allowance.spend(1)
+    """Tell it of a value that was counted already; its members are counted at once."""
     kind = type(value)
-    if kind is list:
-        return depth < MAX_DEPTH and all(_is_plain(item, depth + 1, allowance) for item in value)
+    if kind is not list and kind is not dict:
+        return _is_plain_scalar(value, allowance)
+    if depth >= MAX_DEPTH:
+        return False
+    allowance.spend(len(value))
     if kind is dict:
-        return (
-            depth < MAX_DEPTH
-            and all(type(key) is str and _is_plain_scalar(key, allowance) for key in value)
-            and all(_is_plain(item, depth + 1, allowance) for item in value.values())
-        )
-    return _is_plain_scalar(value, allowance)
+        for key in value:
+            if type(key) is not str or not _is_plain_scalar(key, allowance):
+                return False
+    members = value.values() if kind is dict else value
+    return all(_is_plain(item, depth + 1, allowance) for item in members)
 
 
 def _is_plain_scalar(value: Any, allowance: Allowance) -> bool:

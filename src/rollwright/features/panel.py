@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -34,6 +35,8 @@ __all__ = [
     "session_range",
 ]
 
+_DAY: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_SECONDS: Final = np.dtype("datetime64[s]")
 _logger: Final = logging.getLogger("rollwright.features")
 LABEL_GROUP: Final = "label"
 
@@ -112,6 +115,8 @@ class StorePanel:
     generation: str
     label_lookahead: int
     open_with_labels: Callable[[FieldGroup], Matrix] | None = None
+    _last_rows: dict[tuple[int, int], RowLabels] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """The labels that were asked for last: a model and a record ask for those of one segment, one after the other."""
 
     @property
     def layout(self) -> RowLayout:
@@ -165,8 +170,13 @@ class StorePanel:
 
     def rows(self, low: int, high: int) -> RowLabels:
         """Return the labels of those rows."""
-        first, last = self.sessions.start + low, self.sessions.start + high
-        return RowLabels.from_layout(self.layout, self.calendar.to_index(), first, last)
+        known = self._last_rows.get((low, high))
+        if known is None:
+            first, last = self.sessions.start + low, self.sessions.start + high
+            known = RowLabels.from_layout(self.layout, self.calendar.to_index(), first, last)
+            self._last_rows.clear()
+            self._last_rows[low, high] = known
+        return known
 
 
 def _read_block(group: FieldGroup, matrix: Matrix, first: int, last: int) -> StoredColumnBlock:
@@ -296,7 +306,13 @@ def open_panel(
 
 def session_range(dates: pd.DatetimeIndex, start: Any, end: Any) -> range:
     """Return the positions of the closed range in `dates`; a text without time of day means the whole day."""
-    low, high, _ = dates.slice_indexer(to_range_end(start), to_range_end(end)).indices(len(dates))
+    first, last = to_range_end(start), to_range_end(end)
+    if isinstance(first, str) and isinstance(last, str) and _DAY.fullmatch(first) and _DAY.fullmatch(last):
+        moments = dates.to_numpy().astype(_SECONDS, copy=False)  # of no finer unit, in which 9999-12-31 is no date
+        low = int(moments.searchsorted(np.datetime64(first).astype(_SECONDS)))
+        high = int(moments.searchsorted((np.datetime64(last) + 1).astype(_SECONDS)))
+    else:
+        low, high, _ = dates.slice_indexer(first, last).indices(len(dates))
     return range(low, max(low, high))
 
 

@@ -31,6 +31,17 @@ def two_levels(**levels: tuple[pd.Index[Any], NDArray[np.intp]]) -> pd.MultiInde
     return pd.MultiIndex(levels=values, codes=codes, names=list(levels), verify_integrity=False)
 
 
+def _group_columns(group: str | None, names: Sequence[str]) -> pd.MultiIndex:
+    """Return the product of the two, as pandas does, which hashes both for it."""
+    if group is None:
+        return pd.MultiIndex.from_product([[group], names])
+    level = sorted(set(names))
+    places = {name: place for place, name in enumerate(level)}
+    levels: Any = [[group], level]
+    codes: Any = [[0] * len(names), [places[name] for name in names]]
+    return pd.MultiIndex(levels=levels, codes=codes, verify_integrity=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowLabels:
     """The labels of a table's rows, as codes into two levels.
@@ -238,9 +249,7 @@ class Table:
         labels = index if index is not None else self.rows.to_index()
         frames = []
         for block in self.blocks:
-            columns: pd.Index[Any] = (
-                pd.MultiIndex.from_product([[block.group], block.names]) if self.grouped else pd.Index(block.names)
-            )
+            columns: pd.Index[Any] = _group_columns(block.group, block.names) if self.grouped else pd.Index(block.names)
             # a copy, since writing to a view of the mapped file would change the data of every other window
             frames.append(pd.DataFrame(block.copy_values(original=original), index=labels, columns=columns, copy=False))
         if len(frames) == 1:
