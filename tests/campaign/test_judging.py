@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from rolling_project import DAYS, Project, config, day, rows
 from rollwright.calendar.trading import TradingCalendar
-from rollwright.campaign.judging import WindowState, judge_windows
+from rollwright.campaign.judging import REQUIRED_ARTIFACTS, WindowState, judge_windows
 from rollwright.campaign.plan import CampaignPlan, make_plan
 from rollwright.campaign.run import submit
+from rollwright.codecs.frames import ParquetCodec
+from rollwright.config.context import install
 from rollwright.market.folder.provider import provider_from_settings
 from rollwright.market.ingest.importer import import_market
 from rollwright.pool.states import Status
@@ -55,3 +60,54 @@ def test_a_revised_price_is_told_of_every_window_that_read_it_and_none_is_reset(
     assert all("market data changed" in reason for reason in told.values())
     assert all(state.must_reset for state in states.values() if not state.stands)
     assert project.manager.task_stat() == {"done": len(states)}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A project whose windows are all finished, its plan, and the recorder of the first."""
+    folder = tmp_path_factory.mktemp("judged")
+    import_market(rows(DAYS[:200]), folder / "market")
+    rolled = Project(folder / "project", folder / "market")
+    submission, _ = rolled.roll(config(day(140)))
+    calendar = provider_from_settings(rolled.settings).calendar()
+    plan = make_plan(config(day(140)), name="p", calendar=calendar)
+    return rolled, plan, next(iter(rolled.recorders(submission).values()))
+
+
+def reasons(finished) -> list[str]:
+    """Return why windows do not stand, in their order."""
+    rolled, plan, _ = finished
+    install(rolled.settings)
+    states = judge_windows(plan.windows, rolled.manager).values()
+    return [state.verdict.reason for state in states if not state.stands]
+
+
+def test_finished_windows_are_judged_by_their_bytes_and_no_frame_is_opened(finished, monkeypatch):
+    monkeypatch.setattr(ParquetCodec, "read", lambda _codec, path: pytest.fail(f"{path} was opened"))
+    assert reasons(finished) == []
+
+
+@pytest.mark.parametrize("name", REQUIRED_ARTIFACTS)
+def test_a_flipped_bit_of_a_frame_is_told_of_its_window_alone(finished, name):
+    path = Path(finished[2].download_artifact(name))
+    whole = path.read_bytes()
+    place = len(whole) // 2
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    (reason,) = reasons(finished)
+    assert name in reason
+    assert "another SHA-256" in reason
+    path.write_bytes(whole)
+    assert reasons(finished) == []
+
+
+def test_a_damaged_kind_is_told_where_the_manifest_has_no_seal(finished):
+    path = Path(finished[2].get_local_dir()) / "artifacts.json"
+    whole = path.read_text()
+    document = json.loads(whole)
+    del document["seal"]
+    path.write_text(json.dumps(document))  # as it was written before there were seals
+    assert reasons(finished) == []
+    path.write_text(json.dumps(document).replace('"parquet"', '"pbrquet"'))
+    (reason,) = reasons(finished)
+    assert "pbrquet" in reason
+    path.write_text(whole)

@@ -119,8 +119,7 @@ def _find_damage(task: TaskRecord, noted: Validity) -> Verdict:
             return Verdict(fit="its recorder does not hold the model any more")
         if held.records[: len(noted.records)] != noted.records:
             return Verdict(records="its recorder does not hold these records any more")
-        for name in REQUIRED_ARTIFACTS:  # reading checks length and sha256
-            recorder.load_object(name)
+        recorder.verify_objects(*REQUIRED_ARTIFACTS)
     except RecorderNotFoundError as error:
         return Verdict(fit=error.message)
     except RollwrightError as error:

@@ -184,7 +184,7 @@ class LocalArtifactStore:
         self._root = root
         self._durable = True
         self._dirty = False
-        self._parsed: tuple[str, dict[str, ArtifactRef]] = ("", {})
+        self._parsed: tuple[str, dict[str, ArtifactRef], bool] = ("", {}, False)
         """The last text of the manifest, and what it lists."""
 
     def defer(self) -> None:
@@ -271,6 +271,20 @@ class LocalArtifactStore:
         with _translate_errors("read", ref.name, self.folder):
             return self._verify_file(ref)[0]
 
+    def verify_all(self, names: Sequence[str]) -> bool:
+        """Verify the files of artifacts by one reading of the manifest; tell whether a seal covers what it lists.
+
+        Raises
+        ------
+        ArtifactNotFoundError, CorruptArtifactError, ArtifactStorageError
+            As `local_path`, of the first that is not as it was written.
+        """
+        with _translate_errors("read", ", ".join(names), self.folder):
+            listed, is_sealed = self._read_manifest()
+            for name in names:
+                self._verify_file(_find_ref(name, listed))
+        return is_sealed
+
     def _verify_file(self, ref: ArtifactRef) -> tuple[Path, ArtifactRef]:
         name = ref.name
         path = self._inside(ref.file)
@@ -304,15 +318,7 @@ class LocalArtifactStore:
             self._discard({ref.file} - {item.file for item in left.values()})
 
     def _ref(self, name: str) -> ArtifactRef:
-        check_artifact_name(name)
-        listed = self._manifest()
-        if name not in listed:
-            close = nearest(name, listed)
-            known = f"it has {', '.join(sorted(listed)[:20])}" if listed else "it has none at all"
-            raise ArtifactNotFoundError(
-                f"the run has no artifact {name!r}", hint=f"did you mean {close!r}?" if close else known
-            )
-        return listed[name]
+        return _find_ref(name, self._manifest())
 
     def _store(self, item: ArtifactWrite, folder: Path, taken: set[str]) -> ArtifactRef:
         file = _file_name(item)
@@ -336,17 +342,22 @@ class LocalArtifactStore:
         return path
 
     def _manifest(self) -> dict[str, ArtifactRef]:
+        return self._read_manifest()[0]
+
+    def _read_manifest(self) -> tuple[dict[str, ArtifactRef], bool]:
+        """Return what the manifest lists, and whether a seal covers it; nothing when there is none."""
         path = self.folder / MANIFEST
         try:
             text = read_text(path, limit=MEDIUM)
         except FileNotFoundError:
             self._check_root()
-            return {}
+            return {}, False
         except UnicodeDecodeError as error:
             raise CorruptArtifactError(f"the manifest {path} cannot be read: {error}") from error
         if text != self._parsed[0]:
-            self._parsed = text, _parse_manifest(text, path)
-        return dict(self._parsed[1])
+            self._parsed = text, *_parse_manifest(text, path)
+        _, listed, is_sealed = self._parsed
+        return dict(listed), is_sealed
 
     def _check_root(self) -> None:
         if self._root is not None and not has_entries(self._root):
@@ -361,7 +372,7 @@ class LocalArtifactStore:
         text = dump_lines({"format": FORMAT, "artifacts": rows, "seal": _seal(rows)}, levels=2)
         remove_drafts(self.folder)
         write_text(self.folder / MANIFEST, text, durable=self._durable)
-        self._parsed = text, dict(listed)
+        self._parsed = text, dict(listed), True
 
     def _discard(self, files: set[str]) -> None:
         for file in files:
@@ -437,7 +448,18 @@ def _translate_errors(what: str, name: str, folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _parse_manifest(text: str, path: Path) -> dict[str, ArtifactRef]:
+def _find_ref(name: str, listed: Mapping[str, ArtifactRef]) -> ArtifactRef:
+    check_artifact_name(name)
+    if name not in listed:
+        close = nearest(name, listed)
+        known = f"it has {', '.join(sorted(listed)[:20])}" if listed else "it has none at all"
+        raise ArtifactNotFoundError(
+            f"the run has no artifact {name!r}", hint=f"did you mean {close!r}?" if close else known
+        )
+    return listed[name]
+
+
+def _parse_manifest(text: str, path: Path) -> tuple[dict[str, ArtifactRef], bool]:
     try:
         document = json.loads(text)
         rows = [ArtifactRef(**row) for row in document["artifacts"]]
@@ -451,7 +473,7 @@ def _parse_manifest(text: str, path: Path) -> dict[str, ArtifactRef]:
         raise CorruptArtifactError(f"the manifest {path} holds entries this version cannot follow")
     if not whole:
         raise CorruptArtifactError(f"the manifest {path} was changed or damaged: its seal is broken", hint=_RERUN)
-    return {ref.name: ref for ref in rows}
+    return {ref.name: ref for ref in rows}, seal is not None
 
 
 def _seal(rows: object) -> str:

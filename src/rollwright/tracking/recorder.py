@@ -328,6 +328,20 @@ class Recorder:
                 raise
             return codec.read_as(signed_name(recorded_as, name), path)
 
+    def verify_objects(self, *names: str) -> None:
+        """Verify that saved objects are there and their bytes those that were written.
+
+        Nothing is opened, but where the manifest is of before it had a seal, so that their kinds may be damaged.
+
+        Raises
+        ------
+        RecordError
+            As `load_object`.
+        """
+        if not self._files.verify_all(names):
+            for name in names:
+                self.load_object(name)
+
     def log_artifact(self, local_path: str | Path, artifact_path: str | None = None) -> None:
         """Store a file, or the files of a folder, as they are."""
         self._files.write(_raw_files(Path(local_path), artifact_path))
