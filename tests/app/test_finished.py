@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from rolling_project import DAYS, rows
-from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.campaign import collect_campaign, open_campaign, roll_campaign
 from rollwright.app.finished import find_finished, find_finished_named
 from rollwright.market.ingest.importer import import_market
 
@@ -55,14 +55,19 @@ def roll(project, *overrides):
     return result, dict(told)["trained"]
 
 
+def make_project(folder):
+    """Return a project with a market and the campaign, which nobody has rolled."""
+    (folder / ".rollwright").mkdir()
+    import_market(rows(DAYS), folder / "market")
+    (folder / "own.py").write_text(OWN)
+    (folder / "small.yaml").write_text(CAMPAIGN)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A project whose campaign of three windows is finished, and what its roll gave."""
-    project = tmp_path_factory.mktemp("finished")
-    (project / ".rollwright").mkdir()
-    import_market(rows(DAYS), project / "market")
-    (project / "own.py").write_text(OWN)
-    (project / "small.yaml").write_text(CAMPAIGN)
+    project = make_project(tmp_path_factory.mktemp("finished"))
     result, counts = roll(project)
     assert counts.trained == 3
     return project, result
@@ -267,6 +272,32 @@ def test_a_damaged_note_is_none(finished, text):
         note.write_text(text)
         assert find(project) is None
     assert find(project) is not None
+
+
+def test_results_that_are_collected_anew_are_the_same_and_stand(finished):
+    project, _ = finished
+    before = contents(project)
+    note = project / ".rollwright" / "standing" / "small.json"
+    collect_campaign(open_campaign(project / "small.yaml", project=project))
+    assert contents(project) == before
+    assert find(project) is not None
+    note.unlink()
+    collect_campaign(open_campaign(project / "small.yaml", project=project))  # another time stands in its report
+    assert find(project) is not None
+
+
+def test_what_is_collected_of_another_configuration_than_was_submitted_is_rolled_before_it_stands(tmp_path):
+    project = make_project(tmp_path)
+    roll(project)
+    record = open_campaign(project / "small.yaml", project=project).record
+    recorded = record.read_bytes()
+    roll(project, "rolling.step=60")
+    record.write_bytes(recorded)  # what a roll leaves that is killed before it submits
+    collect_campaign(open_campaign(project / "small.yaml", project=project))
+    assert find(project) is None
+    assert find(project, "rolling.step=60") is None
+    _, counts = roll(project)
+    assert counts.kept == 3
 
 
 def test_what_was_warned_of_is_said_again(finished, caplog):

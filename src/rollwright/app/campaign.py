@@ -280,12 +280,7 @@ def _roll(
     # before, compute the features, once for all workers: that refuses what is wrong with them while nothing is written.
     # 4. Record how to resume. 5. End the runs of dead processes. 6. Submit: what is finished and valid is kept.
     # 7. Train the rest. 8. Collect, analyse, report.
-    note = StandingNote(
-        campaign.settings,
-        rendered=campaign.document.rendered,
-        overrides=campaign.overrides,
-        has_market=campaign.context.market is not None,
-    )
+    note = _begin_note(campaign)
     with note.watch():
         plan, declared = plan_campaign(campaign, source)
         chosen = terms.choose([window.key for window in plan.windows])
@@ -302,7 +297,7 @@ def _roll(
     try:
         manager = TaskManager(plan.name, store=store)
         submission = submit(plan, manager, former=read_submitted(campaign), accept_stale=accept_stale)
-        note_submitted(plan, submission, own_pool=_has_own_pool(campaign)).write(campaign.submitted)
+        _note_submitted(campaign, plan, submission).write(campaign.submitted)
         tell("submitted", submission)
         before: frozenset[str] = frozenset()
         if submission.todo:
@@ -327,8 +322,6 @@ def _roll(
             recorders,
             store=store,
             source=source,
-            created=f"{SystemClock().now():%Y-%m-%d %H:%M} UTC",
-            reused=str(len(submission.reused)),
         )
     finally:
         store.close()
@@ -347,6 +340,19 @@ def _roll(
         )
     note.add_results(result, campaign.results, more=(ORIGIN_FILE,))
     return result
+
+
+def _begin_note(campaign: OpenCampaign) -> StandingNote:
+    return StandingNote(
+        campaign.settings,
+        rendered=campaign.document.rendered,
+        overrides=campaign.overrides,
+        has_market=campaign.context.market is not None,
+    )
+
+
+def _note_submitted(campaign: OpenCampaign, plan: CampaignPlan, submission: Submission) -> SubmittedWindows:
+    return note_submitted(plan, submission, own_pool=_has_own_pool(campaign))
 
 
 def _has_own_pool(campaign: OpenCampaign) -> bool:
@@ -424,10 +430,10 @@ def _finish(
     source: DataSource,
     tell: TellProgress,
     *,
-    missing: Sequence[WindowKey] = (),
-    declared: Mapping[WindowKey, str] | None = None,
-    created: str | None = None,
-    reused: str | None = None,
+    missing: Sequence[WindowKey],
+    declared: Mapping[WindowKey, str],
+    created: str,
+    reused: str,
 ) -> CampaignResult:
     with TimeInspector.logt("collect, analyse, back-test, report"):
         origin = ResultsOrigin.of(campaign.config, file=relative_file(campaign.document.path, campaign.settings.root))
@@ -443,8 +449,8 @@ def _finish(
             region=campaign.settings.data.region,
             folder=campaign.results,
             findings=[*examine_demo(campaign.context), *examine_submission(submission)],
-            facts=[("reused", reused or str(len(submission.reused))), ("version", __version__)],
-            created=created or f"{SystemClock().now():%Y-%m-%d %H:%M} UTC",
+            facts=[("reused", reused), ("version", __version__)],
+            created=created,
             missing=missing,
             declared=declared,
         )
@@ -465,8 +471,11 @@ def collect_campaign(
     tell = on_progress or (lambda _what, _value: None)
     with using(campaign.context):
         source = current_market()
-        plan, declared = plan_campaign(campaign, source)
+        note = _begin_note(campaign)
+        with note.watch():
+            plan, declared = plan_campaign(campaign, source)
         tell("planned", plan)
+        note.add_plan(plan)
         with open_store(create=False) as store:
             if store is None:
                 raise CoverageError(
@@ -478,7 +487,23 @@ def collect_campaign(
             missing = submission.todo
             finished = [window for window in plan.windows if window.key not in missing]
             recorders = finished_recorders(finished, submission, manager)
-        return _finish(campaign, plan, submission, recorders, source, tell, missing=missing, declared=declared)
+            created, reused = note.add_windows(plan, submission, recorders, store=store, source=source)
+        with note.watch():
+            result = _finish(
+                campaign,
+                plan,
+                submission,
+                recorders,
+                source,
+                tell,
+                missing=missing,
+                declared=declared,
+                created=created,
+                reused=reused,
+            )
+        if _is_recorded(campaign) and _note_submitted(campaign, plan, submission) == read_submitted(campaign):
+            note.add_results(result, campaign.results, more=(ORIGIN_FILE,))  # a `roll` would do nothing else
+        return result
 
 
 def resume_campaign(

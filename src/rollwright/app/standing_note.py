@@ -25,6 +25,7 @@ from rollwright.campaign.summary import CampaignResult
 from rollwright.config.construct import Trust
 from rollwright.config.settings import Settings
 from rollwright.core.canonical import parse_json
+from rollwright.core.clock import SystemClock
 from rollwright.core.log_relay import KeptWarning, keep_warnings
 from rollwright.errors import RollwrightError
 from rollwright.market.folder.layout import normalize_freq
@@ -83,14 +84,13 @@ class StandingNote:
         *,
         store: ManagerStore,
         source: DataSource,
-        created: str,
-        reused: str,
     ) -> tuple[str, str]:
         """Note the finished windows, and return when the results were made and how many windows were kept then.
 
-        That is what `created` and `reused` say, unless there are results already that were made from the very same:
+        That is now and those of the submission, unless there are results already that were made from the very same:
         made again, they have the same bytes.
         """
+        created, reused = f"{SystemClock().now():%Y-%m-%d %H:%M} UTC", str(len(submission.reused))
         premises, ids = self._premises, submission.ids
         if premises is None or submission.accepted or len(recorders) < len(plan.windows):
             return created, reused
