@@ -24,6 +24,7 @@ from rollwright.pool.store import Outcome
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.pool.urls import close_shared_stores, store_from_url
 from rollwright.pool.worker.worker import TaskResult, run_task
+from rollwright.tasks.spec import TaskSpec
 
 
 @pytest.fixture
@@ -43,6 +44,14 @@ def test_create_task_returns_ids_in_order_and_is_idempotent(manager):
     assert ids[0] == ids[2]
     assert manager.create_task(tasks(2, 1)) == [ids[1], ids[0]]
     assert manager.get_task_stats()["waiting"] == 2
+
+
+def test_a_spec_is_the_task_of_its_definition(manager):
+    given = {"x": (1, 2.0), "segments": {"train": ("2020-01-02", "2020-02-03")}}
+    ids = manager.create_task([TaskSpec.from_definition(given)])
+    assert ids == manager.create_task([given])
+    assert manager.restore_definitions([TaskSpec.from_definition(given)], ids) == []
+    assert manager.re_query(ids[0])["def"] == given
 
 
 def test_t9_values_without_json_form_are_refused_with_their_path_and_none_is_inserted(manager):

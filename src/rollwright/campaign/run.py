@@ -34,11 +34,12 @@ from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.stored_definition import is_readable
 from rollwright.pool.worker.worker import WorkerEvent
+from rollwright.tasks.identity import identify
 from rollwright.tasks.spec import TaskSpec
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.kept_fit import FIT_FROM_TAG, load_validity
 from rollwright.training.pooled import train_in_pool, train_in_slot
-from rollwright.training.validity import RESULT_SCHEMA, TaskParts
+from rollwright.training.validity import RESULT_SCHEMA
 
 __all__ = [
     "DEFAULT_TERMS",
@@ -122,9 +123,9 @@ def submit(
         known what stands. Nothing finished is put back to work for that.
     """
     _rename_former(plan, manager)
-    definitions = [window.spec.definition for window in plan.windows]
-    ids = manager.create_task(definitions)
-    manager.restore_definitions(definitions, ids)
+    specs = [window.spec for window in plan.windows]
+    ids = manager.create_task(specs)
+    manager.restore_definitions(specs, ids)
     set_aside = _set_aside(plan, manager, former)
     states = judge_windows(plan.windows, manager, whole=accept_stale)
     reused: list[WindowKey] = []
@@ -510,9 +511,9 @@ def finished_recorders(
 def _check_identity(window: Window, recorder: Recorder) -> None:
     """Refuse a recorder that says it holds another task than the window's: whoever writes to a pool can name any."""
     held = load_validity(recorder)
-    wanted = TaskParts.of(window.spec.definition)
-    keys = [basis.key for basis in wanted.records]
-    if held is None or held.fit.key != wanted.fit.key or [basis.key for basis in held.records][: len(keys)] != keys:
+    wanted = identify(window.spec.definition)
+    made = () if held is None else tuple(basis.key for basis in held.records)
+    if held is None or held.fit.key != wanted.fit_key or made[: len(wanted.record_keys)] != wanted.record_keys:
         raise RecorderNotFoundError(
             f"the result of window {window.name} is recorder {recorder.id}, which holds another task",
             hint="give the same command again: the window is trained anew; find out who writes to the pool",

@@ -38,6 +38,7 @@ from rollwright.pool.stored_definition import restore_definitions
 from rollwright.pool.waiting import Waiting, WaitProgress, failures_in
 from rollwright.pool.worker.heartbeat import Heartbeat, new_owner
 from rollwright.signing.serializable import Serializable
+from rollwright.tasks.spec import TaskSpec
 
 __all__ = ["TaskDocument", "TaskManager"]
 
@@ -135,7 +136,7 @@ class TaskManager(Serializable):
 
     def create_task(
         self,
-        task_def_l: Sequence[Mapping[str, Any]],
+        task_def_l: Sequence[Mapping[str, Any] | TaskSpec],
         dry_run: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
         print_nt: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
         *,
@@ -145,7 +146,8 @@ class TaskManager(Serializable):
 
         Parameters
         ----------
-        task_def_l : sequence of dict
+        task_def_l : sequence of dict or TaskSpec
+            A spec is put as it is, at no cost of normalising it again.
         dry_run : bool
             With True nothing is put; how many would be new is logged.
         print_nt : bool
@@ -427,7 +429,7 @@ class TaskManager(Serializable):
         _logger.info("pool.resumed pool=%s changed=%s", self.task_pool, changed)
         return changed
 
-    def restore_definitions(self, task_def_l: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> _Ids:
+    def restore_definitions(self, task_def_l: Sequence[Mapping[str, Any] | TaskSpec], ids: Sequence[str]) -> _Ids:
         """Put back the definitions that were changed in the database beside rollwright.
 
         Parameters
@@ -449,7 +451,7 @@ class TaskManager(Serializable):
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 
-    def _new(self, definition: Mapping[str, Any], priority: int, place: str) -> NewTask:
+    def _new(self, definition: Mapping[str, Any] | TaskSpec, priority: int, place: str) -> NewTask:
         try:
             return NewTask.of(definition, priority=priority, max_attempts=self.max_attempts)
         except TaskValueError as error:

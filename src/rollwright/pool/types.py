@@ -22,6 +22,7 @@ from rollwright.errors import (
 from rollwright.pool.query import FINGERPRINT, Query
 from rollwright.pool.states import CLAIMABLE, Status
 from rollwright.tasks.identity import task_fingerprint
+from rollwright.tasks.spec import TaskSpec
 
 __all__ = [
     "Amendment",
@@ -164,21 +165,24 @@ class NewTask:
 
     @classmethod
     def of(
-        cls, definition: Mapping[str, Any], *, priority: int = 0, max_attempts: int = 3, delay: float = 0.0
+        cls, definition: Mapping[str, Any] | TaskSpec, *, priority: int = 0, max_attempts: int = 3, delay: float = 0.0
     ) -> NewTask:
-        """Return the task of a definition, normalised.
+        """Return the task of a definition, normalised; a spec is that already.
 
         Raises
         ------
         TaskValueError
             When a value has no JSON form, with its path.
         """
-        if not isinstance(definition, Mapping):
+        if not isinstance(definition, Mapping | TaskSpec):
             raise TaskValueError("$", f"a task definition is a dictionary, not {type(definition).__name__}")
-        text = write_definition(definition)
+        if not isinstance(definition, TaskSpec):
+            text, identity = write_definition(definition), task_fingerprint(definition)
+        else:
+            text, identity = definition.canonical, definition.fingerprint
         return cls(
             canonical=text,
-            fingerprint=task_fingerprint(definition),
+            fingerprint=identity,
             priority=priority,
             max_attempts=max_attempts,
             delay=delay,
