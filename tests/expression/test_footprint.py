@@ -80,6 +80,14 @@ def test_a_plan_of_the_whole_past_keeps_to_the_memory_of_a_thread(source: ArrayS
     assert taken < 1.3 * memory
 
 
+def test_threads_have_equally_many_tiles_of_about_one_width(source: ArraySource) -> None:
+    plan = compile_plan(PLANS["everything"])
+    needed = estimate(plan)
+    memory = needed.fixed + 10 * 600 * needed.per_cell  # ten of the 24 columns: 10, 10 and 4 would leave a thread idle
+    found = evaluate(plan, source, instruments=source.instruments(), start=0, stop=600, threads=2, memory=memory)
+    assert [len(tile.columns) for tile in found] == [6, 6, 6, 6]
+
+
 def test_nesting_adds_time_and_no_memory(source: ArraySource) -> None:
     one = ["Std($close/$open,20)+Corr($high,$low,10)"]
     many = [f"Std($close/Mean($open/{n},6),20)+Corr($high/{n},$low,10)" for n in range(2, 32)]

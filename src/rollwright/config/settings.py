@@ -66,7 +66,7 @@ class DataSettings(_Section):
     region: Literal["cn", "us", "tw"] = "cn"
     freq: str = "day"
     kernels: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: os.cpu_count() or 1)
-    kernel_memory: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 24.0
+    kernel_memory: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 28.0
     custom_ops: tuple[str, ...] = ()
     mem_cache_size_limit: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 100.0
     days_per_year: Annotated[float, Field(gt=0, le=366, allow_inf_nan=False)] | None = None

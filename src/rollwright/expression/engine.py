@@ -60,7 +60,7 @@ UNCUT_CELLS: Final = 8192
 FEWEST_ROWS: Final = 256
 FEWEST_COLUMNS: Final = 4
 """A tile has fewer sessions before it has fewer columns than this."""
-THREAD_MEMORY: Final = 24 << 20
+THREAD_MEMORY: Final = 28 << 20
 """Bytes of working memory of each thread, unless another number is given."""
 MOST_COLUMNS: Final = 512
 LOADED_CELLS: Final = 1 << 26
@@ -251,6 +251,7 @@ class _Request:
            request is one tile.
         2. Take as many sessions as may be, equally many in each tile, and half as many while the columns would be too
            few.
+        3. Take as many columns as fit, or rather fewer, so that all threads end at about the same time (`_even_width`).
         """
         is_whole = self.plan.lookback >= UNBOUNDED
         if is_whole:
@@ -264,10 +265,18 @@ class _Request:
         is_short = not is_whole and rows <= lookaround
         cells = UNCUT_CELLS if every <= UNCUT_CELLS else self._most_cells(every, is_short=is_short)
         if is_whole:
-            return stop - start, max(1, min(MOST_COLUMNS, cells // stop))
+            return stop - start, self._even_width(cells // stop)
         while rows > FEWEST_ROWS and cells // (rows + lookaround) < min(FEWEST_COLUMNS, len(self.instruments)):
             rows = max(FEWEST_ROWS, rows // 2)
-        return rows, max(1, min(MOST_COLUMNS, cells // (rows + lookaround)))
+        return rows, self._even_width(cells // (rows + lookaround))
+
+    def _even_width(self, most: int) -> int:
+        """Return a number of columns, at most `most`: equally many in each tile, as many tiles for each thread."""
+        width = max(1, min(MOST_COLUMNS, most))
+        groups = -(-len(self.instruments) // width)
+        if groups > self.threads:
+            groups = -(-groups // self.threads) * self.threads
+        return -(-len(self.instruments) // groups)
 
     def _most_cells(self, every: int, *, is_short: bool) -> int:
         """Return how many cells a tile may have; all of them where one tile does with the memory of all threads.
