@@ -8,35 +8,20 @@ from pathlib import Path
 import psutil
 import pytest
 
+from killed_campaign import make_campaign, make_project
 from rollwright.market.demo import make_demo_market
 
-CAMPAIGN = """\
-experiment_name: small
-qlib_init: {provider_uri: ../market, region: us}
-task:
-  model:
-    class: LGBModel
-    module_path: rollwright.models.lightgbm
-    kwargs: {num_boost_round: 150, early_stopping_rounds: 150, learning_rate: 0.02, min_data_in_leaf: 40}
-  dataset:
-    class: DatasetH
-    module_path: rollwright.dataset.dataset
-    kwargs:
-      handler:
-        class: Alpha158
-        module_path: rollwright.dataset.alpha
-        kwargs: {instruments: all, start_time: 2015-01-05, end_time: 2017-12-29}
-      segments:
-        train: [2015-06-01, 2016-03-31]
-        valid: [2016-04-01, 2016-06-30]
-        test: [2016-07-01, 2017-06-30]
+CAMPAIGN = make_campaign(
+    "small",
+    kwargs="num_boost_round: 150, early_stopping_rounds: 150, learning_rate: 0.02, min_data_in_leaf: 40",
+    more="""\
   record:
     - {class: SignalRecord, module_path: rollwright.analysis.records}
     - {class: SigAnaRecord, module_path: rollwright.analysis.records}
 rolling: {step: 40, rtype: sliding}
 backtest: {topk: 10, n_drop: 2}
-"""
-
+""",
+)
 PRED = Path("results") / "small" / "pred.parquet"
 
 
@@ -48,10 +33,7 @@ def market(tmp_path_factory) -> Path:
 
 
 def project(home: Path, name: str) -> Path:
-    folder = home / name
-    (folder / ".rollwright").mkdir(parents=True)
-    (folder / "small.yaml").write_text(CAMPAIGN)
-    return folder
+    return make_project(home, name, file="small.yaml", text=CAMPAIGN)
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +103,30 @@ def test_resume_goes_on_with_the_last_campaign(market, shell, undisturbed, tmp_p
     again = shell.run("resume", cwd=folder)
     assert again.returncode == 0, again.stderr
     assert (folder / PRED).read_bytes() == undisturbed
+
+
+@pytest.mark.parametrize("go_on", [("resume", "small"), ("roll", "small.yaml", "-j", "1")], ids=lambda words: words[0])
+def test_a_killed_roll_in_the_background_goes_on_with(market, shell, undisturbed, go_on):
+    folder = project(market, f"detached-{go_on[0]}")
+    begun = shell.run("roll", "small.yaml", "-j", "1", "--detach", cwd=folder)
+    assert begun.returncode == 0, begun.stderr
+    assert "rollwright status small --watch" in begun.stdout
+    log = folder / ".rollwright" / "logs" / "small" / "roll.log"
+    wait_for(lambda: " done" in log.read_text(), "the first finished window")
+    (held,) = (folder / ".rollwright" / "detached").glob("small~*")
+    roll = psutil.Process(int(held.name.partition("~")[2]))
+    twice = shell.run("roll", "small.yaml", "--detach", cwd=folder)
+    assert twice.returncode == 2
+    assert f"by process {roll.pid}" in twice.stderr
+    assert "rollwright status small --watch" in twice.stderr
+    family = roll.children(recursive=True)
+    roll.kill()
+    _, alive = psutil.wait_procs([roll, *family], timeout=10)
+    assert not alive, f"{alive} outlived their parent"
+    assert not (folder / PRED).exists()
+
+    again = shell.run(*go_on, cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert "finished already and kept" in again.stderr
+    assert (folder / PRED).read_bytes() == undisturbed
+    assert not [*(folder / ".rollwright" / "detached").glob("small~*")], "nobody rolls it any more"

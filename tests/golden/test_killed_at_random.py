@@ -11,33 +11,19 @@ import psutil
 import pytest
 
 from crash_size import SMALL
+from killed_campaign import make_campaign, make_project
 from rollwright.market.demo import make_demo_market
 
-CAMPAIGN = """\
-experiment_name: members
-qlib_init: {provider_uri: ../market, region: us}
-task:
-  model:
-    class: LGBModel
-    module_path: rollwright.models.lightgbm
-    kwargs: {num_boost_round: 30, early_stopping_rounds: 30, min_data_in_leaf: 40, num_leaves: 7}
-  dataset:
-    class: DatasetH
-    module_path: rollwright.dataset.dataset
-    kwargs:
-      handler:
-        class: Alpha158
-        module_path: rollwright.dataset.alpha
-        kwargs: {instruments: all, start_time: 2015-01-05, end_time: 2017-12-29}
-      segments:
-        train: [2015-06-01, 2016-03-31]
-        valid: [2016-04-01, 2016-06-30]
-        test: [2016-07-01, 2017-06-30]
+CAMPAIGN = make_campaign(
+    "members",
+    kwargs="num_boost_round: 30, early_stopping_rounds: 30, min_data_in_leaf: 40, num_leaves: 7",
+    more="""\
 rolling: {step: 22, rtype: sliding}
 vary:
   model.kwargs.seed: [0, 1]
 combine: {method: rank_mean}
-"""
+""",
+)
 RESULTS = Path("results") / "members"
 SPAWN_S = 2.0
 """About how long a roll needs until its slots work; kills fall before and after that."""
@@ -51,14 +37,13 @@ def market(tmp_path_factory) -> Path:
 
 
 def project(home: Path, name: str) -> Path:
-    folder = home / name
-    (folder / ".rollwright").mkdir(parents=True)
-    (folder / "members.yaml").write_text(CAMPAIGN)
-    return folder
+    return make_project(home, name, file="members.yaml", text=CAMPAIGN)
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((folder / RESULTS).rglob("pred*.parquet"))}
+    """Return every file of predictions of a project: the campaign's and each member's, by its place."""
+    home = folder / RESULTS
+    return {str(path.relative_to(home)): path.read_bytes() for path in sorted(home.rglob("pred*.parquet"))}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +51,9 @@ def undisturbed(market, shell) -> dict[str, bytes]:
     folder = project(market, "undisturbed")
     done = shell.run("roll", "members.yaml", "-j", "2", cwd=folder)
     assert done.returncode == 0, done.stderr
-    return results(folder)
+    found = results(folder)
+    assert len(found) == 3, f"the signal's and two members', not {[*found]}"
+    return found
 
 
 class Roll:
