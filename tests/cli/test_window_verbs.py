@@ -18,6 +18,7 @@ from rollwright.cli.root import run
 from rollwright.config.context import using
 from rollwright.config.settings import load_settings
 from rollwright.core.output_file import MOST_BYTES, collect_output
+from rollwright.errors import TaskFailedError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.worker.task_log import log_task_output, read_usage
 from small_campaign import CAMPAIGN, roll_here
@@ -155,6 +156,35 @@ def test_only_the_windows_asked_for_are_trained_with_a_log_each_and_no_results_a
     usage = read_usage(fresh / ".rollwright" / "logs" / "small")
     assert [one.task_id for one in usage] == ["1", "3", "2"] or {one.task_id for one in usage} == {"1", "2", "3"}
     assert all(one.seconds > 0 for one in usage)
+
+
+UNREACHABLE = """\
+from pathlib import Path
+from rollwright.models.linear import LinearModel
+
+class Unreachable(LinearModel):
+    def fit(self, dataset, reweighter=None):
+        with Path("tries").open("a") as file:
+            file.write("x")
+        raise ConnectionError("the licence server is away")
+"""
+
+
+def test_the_limit_of_attempts_is_that_of_the_command_given_last(fresh):
+    (fresh / "mine.py").write_text(UNREACHABLE)
+    text = CAMPAIGN.replace(
+        "class: LinearModel, module_path: rollwright.models.linear", "class: Unreachable, module_path: mine.py"
+    ).replace("kwargs: {estimator: ridge, alpha: 0.1}", "kwargs: {}")
+    (fresh / "small.yaml").write_text(text)
+    tried = []
+    for attempts in (1, 2, 1):
+        with pytest.raises(TaskFailedError, match="licence server"):
+            roll_here(fresh / "small.yaml", terms=TrainingTerms(only=("2020-05",), max_attempts=attempts))
+        tried.append(len((fresh / "tries").read_text()) - sum(tried))
+        assert states() == ["failed", "waiting", "waiting", "waiting"]
+    assert tried == [1, 2, 1]
+    with pool() as manager:
+        assert {record.max_attempts for record in manager.store.find("small")} == {1}
 
 
 def test_a_log_is_bounded_and_says_what_it_lost(tmp_path, capfd):

@@ -295,7 +295,7 @@ def _roll(
     fail_abandoned(campaign.settings)  # what a killed roll or worker left as running
     store = store_from_url(campaign.settings.resolve_url(campaign.settings.pool.url))
     try:
-        manager = TaskManager(plan.name, store=store)
+        manager = TaskManager(plan.name, store=store, max_attempts=terms.max_attempts)
         submission = submit(plan, manager, former=read_submitted(campaign), accept_stale=accept_stale)
         _note_submitted(campaign, plan, submission).write(campaign.submitted)
         tell("submitted", submission)

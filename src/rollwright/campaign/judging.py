@@ -38,6 +38,8 @@ class WindowState:
         What of its result stands; None when it has none.
     owner, error : str or None
         Who holds it, and why its last attempt failed.
+    max_attempts : int or None
+        Attempts after which its task counts as failed.
     """
 
     task_id: str | None = None
@@ -45,6 +47,7 @@ class WindowState:
     verdict: Verdict | None = None
     owner: str | None = None
     error: str | None = None
+    max_attempts: int | None = None
 
     @property
     def stands(self) -> bool:
@@ -87,7 +90,12 @@ def judge_windows(
         done = record.status is Status.DONE
         verdict = judge_window(window, record, check, whole=whole) if done else None
         states[window.key] = WindowState(
-            task_id=record.task_id, status=record.status, verdict=verdict, owner=record.owner, error=record.error
+            task_id=record.task_id,
+            status=record.status,
+            verdict=verdict,
+            owner=record.owner,
+            error=record.error,
+            max_attempts=record.max_attempts,
         )
     return states
 

@@ -30,8 +30,9 @@ from rollwright.dataset.contract import check_dataset
 from rollwright.errors import ConfigError, CoverageError, PoolError, RecorderNotFoundError, TaskFailedError, nearest
 from rollwright.pool.document import document_of_record, last_hint, last_line
 from rollwright.pool.manager import TaskManager
-from rollwright.pool.query import parse
+from rollwright.pool.query import In, parse
 from rollwright.pool.states import Status
+from rollwright.pool.store import Amendment
 from rollwright.pool.stored_definition import is_readable
 from rollwright.pool.worker.worker import WorkerEvent
 from rollwright.tasks.identity import identify
@@ -103,8 +104,9 @@ def submit(
 ) -> Submission:
     """Put the windows into the pool and decide which results still stand (decision D16).
 
-    Tasks that failed or were cancelled are tried again: giving the command anew asks for that. A definition that
-    somebody changed in the database is put back first, with a warning.
+    Tasks that failed or were cancelled are tried again: giving the command anew asks for that, and how often is what
+    `manager` allows now, whatever it was when they were first submitted. A definition that somebody changed in the
+    database is put back first, with a warning.
 
     Parameters
     ----------
@@ -148,7 +150,7 @@ def submit(
         if state.must_reset and state.status is not None:
             # Only from the state that was seen: another `roll` of this campaign may have put it back to work meanwhile.
             manager.reset_status({"_id": task_id, "status": state.status.value}, "waiting")
-    return Submission(
+    submission = Submission(
         ids={window.key: task_id for window, task_id in zip(plan.windows, ids, strict=True)},
         reused=tuple(reused),
         stale=tuple(stale),
@@ -156,6 +158,16 @@ def submit(
         accepted=tuple(accepted),
         set_aside=set_aside,
     )
+    _limit_attempts(submission, states, manager)
+    return submission
+
+
+def _limit_attempts(submission: Submission, states: Mapping[WindowKey, WindowState], manager: TaskManager) -> None:
+    """Let what is to do be tried as often as is asked for now."""
+    other = [submission.ids[key] for key in submission.todo if states[key].max_attempts != manager.max_attempts]
+    if other:
+        query = In(path=("_id",), values=tuple(other))
+        manager.store.amend(manager.task_pool, query, Amendment(max_attempts=manager.max_attempts))
 
 
 def collect_submission(
@@ -266,7 +278,7 @@ class TrainingTerms:
     fail_fast : bool
         Whether the first attempt that fails ends it; what runs beside it is given back.
     max_attempts : int or None
-        Attempts after which a window has failed, where its task allows more.
+        Attempts after which a window has failed; the setting ``pool.max_attempts`` if not given.
     only : tuple of str
         The windows to train, each by its name, by how its name begins, or by its variant; all if empty.
     """
@@ -392,7 +404,6 @@ def train_windows(
                 function=train_in_slot if here else None,
                 slots=jobs,
                 settings=context.settings,
-                max_attempts=terms.max_attempts,
                 fail_fast=terms.fail_fast and not here,
                 on_event=on_event,
                 seconds=seconds,

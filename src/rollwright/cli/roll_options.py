@@ -92,11 +92,7 @@ class RollOptions:
 
     def apply(self, campaign: OpenCampaign) -> OpenCampaign:
         """Return the campaign under what was typed over its settings."""
-        values = {
-            "worker.task_timeout": self.timeout,
-            "worker.task_memory": self.memory,
-            "pool.max_attempts": self.max_attempts,
-        }
+        values = {"worker.task_timeout": self.timeout, "worker.task_memory": self.memory}
         given = {name: value for name, value in values.items() if value is not None}
         return campaign.with_settings(given) if given else campaign
 

@@ -160,8 +160,7 @@ class NewTask:
 
     def __post_init__(self) -> None:
         _check_priority(self.priority)
-        if not 1 <= self.max_attempts < 2**31:
-            raise ConfigError(f"a task cannot have {self.max_attempts} attempts", hint="give 1 to 2147483647")
+        _check_attempts(self.max_attempts)
 
     @classmethod
     def of(
@@ -408,6 +407,8 @@ class Amendment:
         ``waiting`` (forgets result, error and attempts), ``part_done``, ``failed`` or ``cancelled``. A running task
         is taken from its holder, whose token is then stale.
     priority : int or None
+    max_attempts : int or None
+        Attempts after which a task counts as failed; those it has used count.
     replacement : NewTask or None
         Another definition; only for tasks that nobody holds.
     error : str or None
@@ -416,11 +417,14 @@ class Amendment:
 
     status: Status | None = None
     priority: int | None = None
+    max_attempts: int | None = None
     replacement: NewTask | None = None
     error: str | None = None
 
     def __post_init__(self) -> None:
         _check_priority(self.priority or 0)
+        if self.max_attempts is not None:
+            _check_attempts(self.max_attempts)
         _make_storable(self, "error", longest=MAX_ERROR)
 
 
@@ -429,6 +433,11 @@ def _make_storable(value: object, name: str, *, longest: int) -> None:
     text: str | None = getattr(value, name)
     if text is not None:
         object.__setattr__(value, name, storable_text(text, longest=longest))
+
+
+def _check_attempts(count: int) -> None:
+    if not 1 <= count < 2**31:
+        raise ConfigError(f"a task cannot have {count} attempts", hint="give 1 to 2147483647")
 
 
 def _check_priority(priority: int) -> None:

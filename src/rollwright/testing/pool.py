@@ -232,6 +232,17 @@ class TaskStoreConformance(AttemptsConformance, AdminConformance):
         pool.store.amend(POOL, parse({"_id": b}), Amendment(priority=1))
         assert pool.take().task_id == b
 
+    def test_the_limit_of_attempts_can_change_of_a_task_that_has_used_them_too(self, pool: StoreUnderTest) -> None:
+        (task_id,) = pool.put("a", max_attempts=1)
+        assert pool.store.settle([Outcome.failed(pool.take(), error="once")]).statuses == {task_id: Status.FAILED}
+        again = Amendment(status=Status.WAITING, max_attempts=2)
+        assert pool.store.amend(POOL, parse({"_id": task_id}), again) == [task_id]
+        pool.store.settle([Outcome.failed(pool.take(), error="twice")]).check()
+        lease = pool.take()
+        assert (lease.attempt, lease.max_attempts, lease.priority) == (2, 2, 0)
+        assert pool.store.amend(POOL, None, Amendment(max_attempts=3)) == [task_id], "of a running one too"
+        assert pool.store.settle([Outcome.failed(lease, error="thrice")]).statuses == {task_id: Status.WAITING}
+
     def test_a_definition_can_change_while_nobody_holds_it(self, pool: StoreUnderTest) -> None:
         a, b = pool.put("a", "b")
         other = parse({"_id": a})

@@ -100,7 +100,6 @@ def train_in_pool(
     after: Status = Status.DONE,
     isolated: bool = False,
     fail_fast: bool = False,
-    max_attempts: int | None = None,
     slots: int = 1,
     settings: Settings | None = None,
     query: Mapping[str, Any] | None = None,
@@ -130,8 +129,6 @@ def train_in_pool(
         With a function: as `run_task` takes ``force_release``.
     fail_fast : bool
         Whether the first attempt that fails is raised, as a `TaskFailedError` from worker processes.
-    max_attempts : int, optional
-        For worker processes: as in `Worker`.
     slots : int
         Worker processes that train at the same time.
     settings : Settings, optional
@@ -182,7 +179,6 @@ def train_in_pool(
         preload=list_preload(settings),
         settings=settings,
         logs=log_folder(settings, manager.task_pool),
-        max_attempts=max_attempts,
         fail_fast=fail_fast,
         on_event=on_event,
     )

@@ -146,8 +146,6 @@ class WorkLoop:
         Whether the store's notifications wake the executor.
     memory_limit : float, optional
         Share of the machine's memory above which no task is taken.
-    max_attempts : int, optional
-        Attempts after which this loop calls a task failed, where the task itself allows more.
     on_event : callable, optional
         Called in the loop's thread with each `WorkerEvent`.
     """
@@ -167,11 +165,9 @@ class WorkLoop:
         wait_for_others: bool = True,
         listen: bool = True,
         memory_limit: float | None = None,
-        max_attempts: int | None = None,
         on_event: Callable[[WorkerEvent], None] | None = None,
     ) -> None:
         self._store = store
-        self._max_attempts = max_attempts
         self._executor = executor
         self._request = request
         self._query = request.query
@@ -337,8 +333,7 @@ class WorkLoop:
         if end.kind == "released":
             return Outcome.released(end.lease)
         delay = self._backoff.delay(end.lease.attempt, generator=self._generator)
-        retry = end.retry and (self._max_attempts is None or end.lease.attempt < self._max_attempts)
-        return Outcome.failed(end.lease, error=end.error, retry=retry, delay=delay)
+        return Outcome.failed(end.lease, error=end.error, retry=end.retry, delay=delay)
 
     def _raise(self, error: BaseException) -> None:
         """Settle what there is and raise `error`; for an interrupt or exit without waiting for an unreachable store.

@@ -91,8 +91,6 @@ class Worker:
     logs : Path, optional
         The folder of the tasks' logs: what a task prints goes to a file of its own there (`task_log`). Without it the
         output goes where this process's does.
-    max_attempts : int, optional
-        Attempts after which this worker calls a task failed, where the task itself allows more.
     fail_fast : bool
         True: the first attempt that fails stops everything: what runs beside it is given back, and `run` raises.
 
@@ -125,7 +123,6 @@ class Worker:
         backoff: Backoff = DEFAULT_BACKOFF,
         poll: float | None = None,
         logs: Path | None = None,
-        max_attempts: int | None = None,
         fail_fast: bool = False,
         clock: Clock | None = None,
     ) -> None:
@@ -157,7 +154,6 @@ class Worker:
             clock=clock,
             until_empty=until_empty,
             memory_limit=settings.worker.memory_limit,
-            max_attempts=max_attempts,
             on_event=on_event,
         )
 

@@ -307,6 +307,8 @@ def amended(document: Mapping[str, Any], amendment: Amendment, now: float) -> Ch
         change.note("replaced")
     if amendment.priority is not None:
         change.set(priority=amendment.priority)
+    if amendment.max_attempts is not None:
+        change.set(max_attempts=amendment.max_attempts)
     if amendment.status is not None:
         held = document["status"] == Status.RUNNING.value
         change.set(ended=None)

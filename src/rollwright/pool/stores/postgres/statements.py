@@ -272,8 +272,10 @@ FORGET: Final = ", attempts = 0, result = NULL, validity = NULL, error = NULL"
 REOPEN: Final = ", attempts = 0, error = NULL"
 EXPLAIN: Final = ", error = COALESCE(%(error)s, error)"
 
-PRIORITISE: Final = f"""WITH {_HIT}
-    UPDATE task SET priority = %(priority)s FROM hit WHERE task.id = hit.id RETURNING task.id"""
+ADJUST: Final = f"""WITH {_HIT}
+    UPDATE task SET priority = coalesce(%(priority)s::bigint, priority),
+        max_attempts = coalesce(%(max_attempts)s::integer, max_attempts)
+    FROM hit WHERE task.id = hit.id RETURNING task.id"""
 
 # Locked as they are now: nobody claims one of them before the transaction ends.
 LOCK_MATCH: Final = """SELECT id, status FROM task WHERE pool = %(pool)s{where} ORDER BY id FOR UPDATE"""

@@ -169,7 +169,7 @@ def amend_tasks(
     notifier: ServerNotifier,
     now: float | None,
 ) -> set[int]:
-    """Change tasks by hand: the definition first, then the priority, then the state.
+    """Change tasks by hand: the definition first, then the priority and the limit, then the state.
 
     Each step after the first works on the tasks that the one before changed: the query may not match them any more.
     """
@@ -180,8 +180,9 @@ def amend_tasks(
     if amendment.replacement is not None:
         values["among"] = among = _replace(connection, amendment.replacement, text, values)
         text, changed = _AMONG, changed | {*among}
-    if amendment.priority is not None:
-        rows = run(connection, sql.PRIORITISE.format(where=text), {**values, "priority": amendment.priority})
+    if amendment.priority is not None or amendment.max_attempts is not None:
+        given = {"priority": amendment.priority, "max_attempts": amendment.max_attempts}
+        rows = run(connection, sql.ADJUST.format(where=text), {**values, **given})
         values["among"] = among = [row[0] for row in rows]
         text, changed = _AMONG, changed | {*among}
     if amendment.status is not None:

@@ -243,7 +243,8 @@ FORGET: Final = ", attempts = 0, result = NULL, validity = NULL, error = NULL"
 REOPEN: Final = ", attempts = 0, error = NULL"
 EXPLAIN: Final = ", error = COALESCE(?, error)"
 
-PRIORITISE: Final = "UPDATE task SET priority = ? WHERE pool = ?{where} RETURNING id"
+ADJUST: Final = """UPDATE task SET priority = coalesce(?, priority), max_attempts = coalesce(?, max_attempts)
+    WHERE pool = ?{where} RETURNING id"""
 
 RUNNING_MATCH: Final = "SELECT id FROM task WHERE pool = ? AND status = 'running'{where} LIMIT 1"
 

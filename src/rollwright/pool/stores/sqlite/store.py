@@ -386,9 +386,9 @@ class SqliteStore:
                 changed |= self._replace(connection, pool, amendment.replacement, condition, values, now)
                 ids = json.dumps([int(task_id) for task_id in changed])
                 condition, values = " AND id IN (SELECT value FROM json_each(?))", [ids]
-            if amendment.priority is not None:
+            if amendment.priority is not None or amendment.max_attempts is not None:
                 rows = connection.execute(
-                    sql.PRIORITISE.format(where=condition), (amendment.priority, pool, *values)
+                    sql.ADJUST.format(where=condition), (amendment.priority, amendment.max_attempts, pool, *values)
                 ).fetchall()
                 changed |= {str(row[0]) for row in rows}
                 ids = json.dumps([row[0] for row in rows])
