@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -81,3 +82,19 @@ def test_the_schema_knows_the_new_sections():
     text = json.dumps(json_schema())
     for key in ("vary", "combine", "budget", "pool", "max_attempts", "ic_weighted"):
         assert f'"{key}"' in text
+
+
+class Terminal(io.StringIO):
+    """Where somebody sits, who answers once and leaves."""
+
+    def isatty(self):
+        return True
+
+
+def test_questions_that_are_left_open_end_with_2_and_write_nothing(tmp_path, market, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", Terminal("all\n"))
+    assert run(["init", str(tmp_path / "c.yaml"), "--market", str(market)]) == 2
+    err = capsys.readouterr().err
+    assert "the input ended before it was said which model" in err
+    assert "--model" in err
+    assert not (tmp_path / "c.yaml").exists()

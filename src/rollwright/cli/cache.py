@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollwright.cli.console import AsJson, print_json, print_text, stderr
+from rollwright.cli.questions import Yes, ask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ def prune_command(
     stale: Annotated[
         bool, typer.Option("--stale", help="Remove what was not computed from the present market data.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove computed features that are not needed now; nothing that is open, and nothing that cannot be recomputed."""
@@ -60,11 +61,8 @@ def prune_command(
     if plan.files and not yes:
         if not as_json:
             _print_files(plan.files)
-        try:
-            typer.confirm(f"remove {len(plan.files)} files, {_format_size(plan.size)}?", abort=True, err=True)
-        except typer.Abort:
-            stderr.print("nothing was removed; without a question: --yes")
-            raise typer.Exit(2) from None
+        question = f"remove {len(plan.files)} files, {_format_size(plan.size)}?"
+        ask(question, otherwise="nothing was removed; without a question: --yes")
     done = prune_cache(plan)
     if as_json:
         print_json(asdict(done))

@@ -12,18 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, stderr
-from rollwright.cli.quantities import Duration, Memory
-from rollwright.cli.roll_options import (
-    AcceptStale,
-    Attempts,
-    Background,
-    Detach,
-    FailFast,
-    Jobs,
-    Only,
-    RollOptions,
-    default_jobs,
-)
+from rollwright.cli.roll_options import Jobs, RollOptions, default_jobs, with_roll_options
 from rollwright.cli.text import list_names
 from rollwright.core.text import count_noun
 from rollwright.errors import ConfigError
@@ -107,20 +96,14 @@ def run_once(
     return 0
 
 
+@with_roll_options
 def roll(
     file: Annotated[Path, typer.Argument(help="A campaign's YAML.")],
+    *,
+    options: RollOptions,
     overrides: Overrides = None,
-    jobs: Jobs = None,
-    fail_fast: FailFast = False,
-    max_attempts: Attempts = None,
-    timeout: Duration = None,
-    memory: Memory = None,
-    only: Only = None,
-    detach: Detach = False,
-    accept_stale: AcceptStale = False,
     provider_uri: Provider = None,
     as_json: AsJson = False,
-    in_background: Background = False,
 ) -> int:
     """Walk a campaign: train every window, collect, analyse, back-test, report.
 
@@ -128,63 +111,37 @@ def roll(
     """
     from rollwright.app.finished import find_finished  # noqa: PLC0415 - keeps --help light
 
-    if not (detach or in_background):
+    if not (options.detach or options.in_background):
         finished = find_finished(file, overrides=overrides or (), provider_uri=provider_uri)
         if finished is not None:
             return _show_finished(finished, as_json=as_json)
     from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - a finished campaign needs none of it
 
-    options = RollOptions(
-        jobs=jobs or default_jobs(),
-        accept_stale=accept_stale,
-        fail_fast=fail_fast,
-        max_attempts=max_attempts,
-        timeout=timeout,
-        memory=memory,
-        only=tuple(only or ()),
-        in_background=in_background,
-    )
     campaign = open_campaign(file, overrides=overrides or (), provider_uri=provider_uri)
-    if detach:
+    if options.detach:
         provider = [] if provider_uri is None else ["--provider-uri", provider_uri]
         return _detach(campaign, options, ["roll", str(file), *(overrides or ()), *provider], as_json=as_json)
     return _roll(campaign, options, go_on=f"rollwright resume {campaign.name}", as_json=as_json)
 
 
+@with_roll_options
 def resume(
     name: Annotated[str | None, typer.Argument(help="The campaign; the one that ran last if not given.")] = None,
-    jobs: Jobs = None,
-    fail_fast: FailFast = False,
-    max_attempts: Attempts = None,
-    timeout: Duration = None,
-    memory: Memory = None,
-    only: Only = None,
-    detach: Detach = False,
-    accept_stale: AcceptStale = False,
+    *,
+    options: RollOptions,
     as_json: AsJson = False,
-    in_background: Background = False,
 ) -> int:
     """Go on with a campaign that was interrupted."""
     from rollwright.app.finished import find_finished_named  # noqa: PLC0415 - keeps --help light
 
-    if not (detach or in_background):
+    if not (options.detach or options.in_background):
         finished = find_finished_named(name)
         if finished is not None:
             return _show_finished(finished, as_json=as_json)
     from rollwright.app.campaign import reopen_campaign  # noqa: PLC0415 - a finished campaign needs none of it
 
-    options = RollOptions(
-        jobs=jobs or default_jobs(),
-        accept_stale=accept_stale,
-        fail_fast=fail_fast,
-        max_attempts=max_attempts,
-        timeout=timeout,
-        memory=memory,
-        only=tuple(only or ()),
-        in_background=in_background,
-    )
     campaign = reopen_campaign(name)
-    if detach:
+    if options.detach:
         return _detach(campaign, options, ["resume", campaign.name], as_json=as_json)
     go_on = " ".join(["rollwright resume", *([name] if name else [])])
     return _roll(campaign, options, go_on=go_on, as_json=as_json)

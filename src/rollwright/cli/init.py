@@ -9,6 +9,7 @@ from typing import Annotated, cast
 import typer
 
 from rollwright.cli.console import print_text, stderr
+from rollwright.cli.questions import ask_for
 
 __all__ = ["init_campaign"]
 
@@ -42,9 +43,10 @@ def init_campaign(
     usual = "all" if "all" in found.universes or not found.universes else found.universes[0]
     if not yes and sys.stdin.isatty():
         stderr.print(f"market data {found.path}: {found.sessions[0]} to {found.sessions[-1]}")
-        universe = universe or typer.prompt(f"universe ({', '.join(found.universes)})", default=usual, err=True)
-        model = typer.prompt("model (lightgbm, linear, xgboost, catboost)", default=model, err=True)
-        horizon = typer.prompt("sessions ahead to predict", default=horizon, type=int, err=True)
+        known = ", ".join(found.universes)
+        universe = universe or ask_for(f"universe ({known})", default=usual, option="--universe")
+        model = ask_for("model (lightgbm, linear, xgboost, catboost)", default=model, option="--model")
+        horizon = ask_for("sessions ahead to predict", default=horizon, option="--horizon", type=int)
     asked = NewCampaign(
         universe=universe or usual, model=model, horizon=horizon, step=step, lang=cast("Language", lang)
     )

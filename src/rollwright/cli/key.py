@@ -9,8 +9,11 @@ from typing import Annotated
 import typer
 
 from rollwright.cli.console import AsJson, print_json, print_text, stderr
+from rollwright.cli.questions import ask
 
 __all__ = ["key_app", "trust_app"]
+
+_UNASKED = "nothing was done: it is done after the answer y only"
 
 key_app = typer.Typer(help="Show, exchange and renew the keys that sign what must be pickled.", no_args_is_help=True)
 trust_app = typer.Typer(help="List, add and remove the machines and files you trust.", no_args_is_help=True)
@@ -52,7 +55,7 @@ def export_command(path: Annotated[Path, typer.Argument(metavar="FILE", help="Ne
     """Write the key that signs to a file, to be taken to another machine of yours."""
     from rollwright.app.keys import export_key  # noqa: PLC0415 - keeps --help light
 
-    _ask(f"whoever reads {path} can make your machines run code. Write the key?")
+    ask(f"whoever reads {path} can make your machines run code. Write the key?", otherwise=_UNASKED)
     print_text(f"{path}: key {export_key(path)[:16]}")
     stderr.print("carry it over a way you trust, `rollwright key import` it there, and remove the file")
 
@@ -62,7 +65,7 @@ def import_command(path: Annotated[Path, typer.Argument(metavar="FILE", help="Wh
     """Take a key from another machine: it signs here too from now on, and the keys that were here still verify."""
     from rollwright.app.keys import import_key  # noqa: PLC0415 - keeps --help light
 
-    _ask(f"whoever else has the key in {path} can make this machine run code. Take it?")
+    ask(f"whoever else has the key in {path} can make this machine run code. Take it?", otherwise=_UNASKED)
     _announce_key(import_key(path))
 
 
@@ -92,14 +95,6 @@ def _announce_key(key: str) -> None:
         return
     print_text(f"key {key[:16]} verifies")
     stderr.print("this machine signs in its own name since `rollwright key share`")
-
-
-def _ask(question: str) -> None:
-    try:
-        typer.confirm(question, abort=True, err=True)
-    except typer.Abort:
-        stderr.print("nothing was done: it is done after the answer y only")
-        raise typer.Exit(2) from None
 
 
 @trust_app.command("add")

@@ -16,11 +16,9 @@ from rollwright.cli.pool_options import (
     StatusNames,
     Url,
     Where,
-    Yes,
-    ask,
-    confirm,
     make_selection,
 )
+from rollwright.cli.questions import Yes, ask, confirm
 from rollwright.core.text import escape_text
 
 if TYPE_CHECKING:

@@ -1,14 +1,13 @@
-"""What the commands of ``rollwright pool`` share: options, questions, JSON."""
+"""What the commands of ``rollwright pool`` share: options, JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, stderr
-from rollwright.core.text import escape_text
+from rollwright.cli.console import AsJson
 
 if TYPE_CHECKING:
     from rollwright.app.pool import Selection
@@ -20,9 +19,6 @@ __all__ = [
     "StatusNames",
     "Url",
     "Where",
-    "Yes",
-    "ask",
-    "confirm",
     "make_selection",
 ]
 
@@ -44,7 +40,6 @@ StatusNames = Annotated[
     typer.Option("--status", "-s", help="Only tasks of this state; may be given again.", show_default=False),
 ]
 Ids = Annotated[list[str] | None, typer.Option("--id", help="Only this task; may be given again.", show_default=False)]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def make_selection(
@@ -58,31 +53,3 @@ def make_selection(
     from rollwright.app.pool import Selection  # noqa: PLC0415 - keeps --help light
 
     return Selection(where=tuple(where or ()), status=tuple(status or ()), ids=tuple(ids or ()), everything=everything)
-
-
-def confirm(question: str, *, count: int, yes: bool, act: Callable[[], int], spell: bool = False) -> int:
-    """Ask before something is lost; return what `act` changed, or end with 2 when the answer is no.
-
-    With `spell` the number of tasks has to be typed. Nothing is asked, and nothing done, when no task is meant.
-    """
-    if not count:
-        return 0
-    if not yes:
-        ask(question, spell=count if spell else None)
-    return act()
-
-
-def ask(question: str, *, spell: int | None = None) -> None:
-    """Go on when the answer is yes, or, with `spell`, that number; otherwise end with 2."""
-    try:
-        if spell is None:
-            typer.confirm(escape_text(question), abort=True, err=True)
-        else:
-            typed = typer.prompt(
-                f"{escape_text(question)} Type {spell} to go on", err=True, default="", show_default=False
-            )
-            if typed.strip().replace(",", "") != str(spell):
-                raise typer.Abort
-    except typer.Abort:
-        stderr.print("nothing was changed; without a question: --yes")
-        raise typer.Exit(2) from None

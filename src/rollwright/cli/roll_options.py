@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from rollwright.cli.quantities import Duration, Memory
 
 if TYPE_CHECKING:
     from rollwright.app.campaign import OpenCampaign
     from rollwright.campaign.run import TrainingTerms
 
-__all__ = [
-    "AcceptStale",
-    "Attempts",
-    "Background",
-    "Detach",
-    "FailFast",
-    "Jobs",
-    "Only",
-    "RollOptions",
-    "default_jobs",
-]
+__all__ = ["AcceptStale", "Jobs", "RollOptions", "default_jobs", "with_roll_options"]
 
 Jobs = Annotated[
     int | None,
@@ -35,7 +30,12 @@ AcceptStale = Annotated[
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first attempt that fails.")]
 Attempts = Annotated[
     int | None,
-    typer.Option("--max-attempts", min=1, help="How often a window is tried before it has failed.", show_default=False),
+    typer.Option(
+        "--max-attempts",
+        min=1,
+        help="How often a window is tried before it has failed; counted from 0 for those that failed before.",
+        show_default=False,
+    ),
 ]
 Only = Annotated[
     list[str] | None,
@@ -70,6 +70,8 @@ class RollOptions:
     memory : float or None
         GB that a window may take.
     only : tuple of str
+    detach : bool
+        Whether it goes on in the background.
     in_background : bool
         Whether this is the process that ``--detach`` started.
     """
@@ -81,6 +83,7 @@ class RollOptions:
     timeout: float | None = None
     memory: float | None = None
     only: tuple[str, ...] = ()
+    detach: bool = False
     in_background: bool = False
 
     @property
@@ -105,3 +108,45 @@ class RollOptions:
         words += ["--timeout", repr(self.timeout)] if self.timeout is not None else []
         words += ["--mem-limit", repr(self.memory)] if self.memory is not None else []
         return [*words, *(word for window in self.only for word in ("--only", window))]
+
+
+def read_options(
+    jobs: Jobs = None,
+    fail_fast: FailFast = False,
+    max_attempts: Attempts = None,
+    timeout: Duration = None,
+    memory: Memory = None,
+    only: Only = None,
+    detach: Detach = False,
+    accept_stale: AcceptStale = False,
+    in_background: Background = False,
+) -> RollOptions:
+    """Return what was typed; its parameters are the options of every command that has `with_roll_options`."""
+    return RollOptions(
+        jobs=jobs or default_jobs(),
+        accept_stale=accept_stale,
+        fail_fast=fail_fast,
+        max_attempts=max_attempts,
+        timeout=timeout,
+        memory=memory,
+        only=tuple(only or ()),
+        detach=detach,
+        in_background=in_background,
+    )
+
+
+def with_roll_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Let a command take the options of `read_options` before its own; it gets them as one value, `options`."""
+    shared = inspect.signature(read_options, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True)
+    named = [parameter for name, parameter in own.parameters.items() if name != "options"]
+
+    @wraps(command)
+    def run(**given: Any) -> int:
+        options = read_options(**{name: given.pop(name) for name in shared})
+        return command(**given, options=options)
+
+    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*shared.values(), *named)]
+    run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # Typer asks for it
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run

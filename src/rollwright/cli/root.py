@@ -58,6 +58,8 @@ class _Root(TyperGroup):
         except KeyboardInterrupt:
             stderr.print("interrupted; nothing is lost: give the same command again, or `rollwright resume`")
             return INTERRUPTED
+        except EOFError as error:  # Typer takes it for Ctrl-C; questions answer for their own
+            raise RuntimeError("a file or a connection ended where more was expected; this is a bug") from error
 
 
 @contextmanager
@@ -154,7 +156,7 @@ def run(arguments: Sequence[str]) -> int:
     except _UsageError as error:
         error.show()
         return int(error.exit_code)
-    except typer.Abort:
+    except typer.Abort:  # Ctrl-C before there was a command
         return INTERRUPTED
     except OSError as error:  # a full disk, a folder that may not be read: not a bug, and worth no traceback
         _logger.debug("command.refused", exc_info=True)

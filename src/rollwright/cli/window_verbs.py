@@ -9,7 +9,7 @@ import typer
 
 from rollwright.cli.campaign import show_result, show_tracking
 from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, stderr
-from rollwright.cli.pool_options import Yes, ask
+from rollwright.cli.questions import Yes, ask
 from rollwright.cli.roll_options import AcceptStale
 from rollwright.cli.status import Campaign
 from rollwright.cli.text import list_names
