@@ -287,11 +287,11 @@ class MemoryStore:
     def _amend(self, record: TaskRecord, amendment: Amendment, now: float) -> None:
         if amendment.replacement is not None:
             record = self._replace(record, amendment.replacement, now)
-        given = {"priority": amendment.priority, "max_attempts": amendment.max_attempts}
-        given = {name: value for name, value in given.items() if value is not None}
-        if given:
-            record = replace(record, **given)
-            self._tasks[int(record.task_id)] = record
+        if amendment.priority is not None:
+            record = replace(record, priority=amendment.priority)
+        if amendment.max_attempts is not None:
+            record = replace(record, max_attempts=amendment.max_attempts)
+        self._tasks[int(record.task_id)] = record
         if amendment.status is not None:
             self._write(_put_into(record, amendment.status, amendment.error, now), "amended", now)
 
