@@ -24,6 +24,8 @@ def shown(view: LiveView) -> str:
 def test_windows_fill_and_each_worker_has_a_line_with_its_rounds():
     view = LiveView("c", [*NAMES], done=frozenset(["1"]), names=NAMES, console=Console(file=io.StringIO(), width=80))
     view.note(WorkerEvent(kind="started", task_id="2", slot=0))
+    text = shown(view)
+    assert "0  window b     0 s  learning" in text, "until a round is told, or where none ever is"
     view.note(WorkerEvent(kind="round", task_id="2", slot=0, detail="50/100"))
     text = shown(view)
     assert "1/3" in text

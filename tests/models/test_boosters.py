@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rollwright.core.fit_rounds import listen_to_rounds
 from rollwright.errors import ConfigError, ModelError
 from rollwright.models.catboost import CatBoostJsonCodec, CatBoostModel
 from rollwright.models.lightgbm import LGBModel
@@ -70,6 +71,18 @@ def test_early_stopping_watches_valid_only_where_there_is_one(cls, dataset, new_
     whole.fit(new_dataset(train=dataset.folds["train"], test=dataset.folds["test"]))
     assert whole.best_iteration_ == 20
     assert set(whole.evals_result_) == {"train"}
+
+
+@pytest.mark.parametrize("cls", [LGBModel, XGBModel, CatBoostModel])
+def test_each_round_of_a_fit_is_told_to_whoever_listens_and_changes_nothing(cls, dataset):
+    told: list[tuple[int, int]] = []
+    alone = cls(num_boost_round=4, early_stopping_rounds=None)
+    alone.fit(dataset)
+    with listen_to_rounds(lambda done, of: told.append((done, of))):
+        heard = cls(num_boost_round=4, early_stopping_rounds=None)
+        heard.fit(dataset)
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert heard.to_text() == alone.to_text()
 
 
 @pytest.mark.parametrize("cls", [LGBModel, XGBModel, CatBoostModel])

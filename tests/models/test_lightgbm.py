@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rollwright.core.fit_rounds import listen_to_rounds
 from rollwright.errors import ConfigError, ModelError
 from rollwright.models.base import Model
 from rollwright.models.lightgbm import LGBModel
@@ -274,10 +273,3 @@ def test_two_features_of_one_name_are_two_features(dataset, new_fold):
     model.fit(dataset)
     assert model.predict(dataset).notna().all()
     assert sorted(model.get_feature_importance().index) == ["a", "a", "b", "d"]
-
-
-def test_each_round_of_a_fit_is_told_to_whoever_listens(dataset):
-    told: list[tuple[int, int]] = []
-    with listen_to_rounds(lambda done, of: told.append((done, of))):
-        LGBModel(num_boost_round=4, early_stopping_rounds=None).fit(dataset)
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]

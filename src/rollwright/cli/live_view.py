@@ -104,9 +104,9 @@ class LiveView:
 
 
 def _draw_rounds(rounds: str) -> str:
-    """Return how far a fit is, as a small bar with its numbers."""
+    """Return how far a fit is, as a small bar with its numbers; that it learns, where the model tells no more."""
     done, _, of = rounds.partition("/")
     if not of or not int(of):
-        return ""
+        return "learning"
     filled = min(_BAR, int(done) * _BAR // int(of))
     return f"round {rounds}  [{'=' * filled}{' ' * (_BAR - filled)}]"

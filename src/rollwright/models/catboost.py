@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.core.bounded_read import LARGE, read_text
+from rollwright.core.fit_rounds import is_listened, tell_round
 from rollwright.core.optional import require
 from rollwright.errors import ConfigError, ModelError, UnsupportedArtifactError, nearest
 from rollwright.models.boosted import BoostedTrees, BoostedTreesCodec, GrownTrees, log_evaluation
@@ -181,6 +182,7 @@ class CatBoostModel(BoostedTrees):
             given["learning_rate"] = like.learning_rate
         given |= {"early_stopping_rounds": patience} if patience else {}
         given |= {"logging_level": "Silent", "allow_writing_files": False}
+        is_watched = (period or is_listened()) and given["task_type"] == "CPU"  # on a GPU it takes no callbacks
         pools = {
             key: catboost.Pool(
                 fold.features,
@@ -195,7 +197,7 @@ class CatBoostModel(BoostedTrees):
             pools["train"],
             eval_set=pools.get("valid"),
             init_model=start,
-            callbacks=[_LogEvaluation(period)] if period and given["task_type"] == "CPU" else None,
+            callbacks=[_RoundWatch(rounds, period=period)] if is_watched else None,
             log_cout=io.StringIO(),  # some of its warnings are printed even when it is silent
             log_cerr=io.StringIO(),
         )
@@ -227,15 +229,17 @@ class CatBoostJsonCodec(BoostedTreesCodec):
     file_format = JSON_FORMAT
 
 
-class _LogEvaluation:
-    """Logs the evaluation every `period` rounds; CatBoost calls it."""
+class _RoundWatch:
+    """Tells of each round, and logs the evaluation of every one in `period`; CatBoost calls it."""
 
-    def __init__(self, period: int) -> None:
+    def __init__(self, rounds: int, *, period: int | None) -> None:
+        self._rounds = rounds
         self._period = period
 
     def after_iteration(self, info: Any) -> bool:
-        """Log this round if it is due; True lets CatBoost go on."""
-        if info.iteration % self._period == 0:
+        """Tell of this round, and log it if it is due; True lets CatBoost go on."""
+        tell_round(info.iteration, self._rounds)  # which CatBoost counts from 1
+        if self._period and info.iteration % self._period == 0:
             metrics = info.metrics.items()
             latest = {key: {name: values[-1] for name, values in found.items()} for key, found in metrics}
             log_evaluation(info.iteration, latest)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.core.fit_rounds import is_listened, tell_round
 from rollwright.core.optional import require
 from rollwright.errors import ConfigError, ModelError, nearest
 from rollwright.models.boosted import BoostedTrees, BoostedTreesCodec, GrownTrees, log_evaluation
@@ -182,7 +183,7 @@ class XGBModel(BoostedTrees):
             evals=[(matrix, key) for key, matrix in sets.items()],
             evals_result=history,
             early_stopping_rounds=patience,
-            callbacks=_log_every(xgb, period),
+            callbacks=_watch_rounds(xgb, rounds, period=period),
             xgb_model=start,
             verbose_eval=False,
         )
@@ -236,16 +237,17 @@ def _first_line(error: Exception) -> str:
     return _PLACE.sub("", lines[0]) if lines else type(error).__name__
 
 
-def _log_every(xgb: ModuleType, period: int | None) -> list[Any]:
-    """Return the callback that logs the evaluation every `period` rounds."""
-    if not period:
+def _watch_rounds(xgb: ModuleType, rounds: int, *, period: int | None) -> list[Any]:
+    """Return the callback that logs the evaluation every `period` rounds and tells of each, where anybody listens."""
+    if not (period or is_listened()):
         return []
 
     def after_iteration(_: Any, __: Any, epoch: int, history: Any) -> bool:
-        if epoch % period == 0:
+        tell_round(epoch + 1, rounds)
+        if period and epoch % period == 0:
             latest = {key: {name: values[-1] for name, values in found.items()} for key, found in history.items()}
             log_evaluation(epoch, latest)
         return False
 
     base = xgb.callback.TrainingCallback  # derived here, since the library is imported only when it is used
-    return [type("LogEvaluation", (base,), {"after_iteration": after_iteration})()]
+    return [type("RoundWatch", (base,), {"after_iteration": after_iteration})()]
