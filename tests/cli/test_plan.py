@@ -133,6 +133,22 @@ def test_the_time_is_judged_by_earlier_runs(rolled, capsys):
                    "task.model.kwargs={}")["estimate"] is None  # fmt: skip
 
 
+def test_the_memory_is_judged_by_the_runs_that_worker_processes_made_here(rolled, capsys):
+    again = "task.model.kwargs.alpha=0.7"
+    assert preview(capsys, again)["estimate"]["memory"] is None
+    assert run(["plan", "small.yaml", again]) == 0
+    assert "memory: not known" in capsys.readouterr().out
+    logs = rolled / ".rollwright" / "logs" / "small"
+    logs.mkdir(parents=True)
+    notes = [("1", 300), ("2", 400), ("2", 500), ("3", 700), ("99", 9_000)]  # the last is none of its tasks
+    lines = [json.dumps({"task": task, "seconds": 1.0, "peak": peak * 10**6}) for task, peak in notes]
+    (logs / "usage.jsonl").write_text("\n".join([*lines, "no line of ours"]))
+    estimate = preview(capsys, again)["estimate"]
+    assert (estimate["memory"], estimate["most_memory"]) == (500 * 10**6, 700 * 10**6)
+    assert run(["plan", "small.yaml", again, "-j", "3"]) == 0
+    assert "memory: about 500.0 MB for a worker process, 700.0 MB at most; 2.1 GB for 3" in capsys.readouterr().out
+
+
 def test_what_stands_is_kept_and_a_comment_changes_nothing(rolled, capsys):
     (rolled / "small.yaml").write_text("# a comment\n" + CAMPAIGN)
     told = changes(preview(capsys, "--diff"))

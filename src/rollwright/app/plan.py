@@ -236,7 +236,9 @@ def _preview(
         embargo=embargo,
         notes=tuple(f"{cut.text}; so in every window" for cut in plan.cuts),
         findings=findings,
-        estimate=estimate_training(todo, store, pool=plan.name) if store is not None and todo else None,
+        estimate=estimate_training(todo, store, pool=plan.name, settings=campaign.settings)
+        if store is not None and todo
+        else None,
         to_train=len(todo),
         set_aside=tuple(set_aside),
         is_diff=diff,

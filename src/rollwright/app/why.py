@@ -14,6 +14,7 @@ from rollwright.app.campaign import open_campaign
 from rollwright.app.campaign_record import results_folder
 from rollwright.app.status import OpenWindows, open_windows
 from rollwright.calendar.trading import Session, to_session
+from rollwright.campaign.judging import find_own_files
 from rollwright.campaign.submitted import SubmittedWindow
 from rollwright.codecs.registry import codecs
 from rollwright.config.context import using
@@ -246,7 +247,12 @@ def _explain(
     recorder: Recorder = read_result(task)
     place = _find_place(recorder.load_object("pred.pkl"), day, instrument, window.name)
     origin = recorder.load_object(PROVENANCE_ARTIFACT)
-    changed = judge(task.definition, None if task.validity is None else parse_json(task.validity), check=ScopeCheck())
+    changed = judge(
+        task.definition,
+        None if task.validity is None else parse_json(task.validity),
+        check=ScopeCheck(),
+        made_with=lambda: find_own_files(task),
+    )
     features, base, unexplained = _read_features(recorder, day, instrument, place.score)
     member = MemberScore(
         variant=window.variant,

@@ -1,4 +1,4 @@
-"""How long training will take, judged by what earlier runs took."""
+"""How long training will take and how much memory, judged by what earlier runs took."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from typing import Any, Final, Protocol, Self
 import pandas as pd
 
 from rollwright.campaign.plan import Window
+from rollwright.config.settings import Settings
 from rollwright.core.canonical import JSON
 from rollwright.errors import RollwrightError
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import PoolAdmin, TaskReader
+from rollwright.pool.worker.task_log import log_folder, read_usage
 
 __all__ = ["TrainingEstimate", "estimate_training"]
 
@@ -40,6 +42,9 @@ class TrainingEstimate:
         The campaigns that these runs are of.
     unknown : int
         Windows left out, because no run of such a model is known.
+    memory, most_memory : int or None
+        Bytes that a worker process had at most, in the median and in the largest of those runs that were made on this
+        machine; None where there is none.
 
     Not guaranteed: that it is right. Another machine, other features or other rounds take another time.
     """
@@ -50,6 +55,8 @@ class TrainingEstimate:
     runs: int
     pools: tuple[str, ...]
     unknown: int = 0
+    memory: int | None = None
+    most_memory: int | None = None
 
     def to_json(self) -> dict[str, JSON]:
         """Return it as JSON."""
@@ -60,6 +67,8 @@ class TrainingEstimate:
             "runs": self.runs,
             "pools": [*self.pools],
             "unknown": self.unknown,
+            "memory": self.memory,
+            "most_memory": self.most_memory,
         }
 
 
@@ -67,11 +76,14 @@ class _Store(TaskReader, PoolAdmin, Protocol):
     """What reading earlier runs needs."""
 
 
-def estimate_training(windows: Sequence[Window], store: _Store, *, pool: str) -> TrainingEstimate | None:
+def estimate_training(
+    windows: Sequence[Window], store: _Store, *, pool: str, settings: Settings
+) -> TrainingEstimate | None:
     """Return what training `windows` will take, by the finished tasks of `pool`, or else of the others of the store.
 
     A model is estimated by runs of the same configuration or, where there are none, of its class. None when no run of
-    such models is known, or there is nothing to train. Nothing is changed.
+    such models is known, or there is nothing to train. Nothing is changed. `settings` say where the logs are of runs
+    that were made here; they know how much memory each took.
     """
     wanted = [_Effort.of(window.spec.definition) for window in windows]
     runs: list[_Effort] = []
@@ -79,13 +91,14 @@ def estimate_training(windows: Sequence[Window], store: _Store, *, pool: str) ->
     for name in [pool, *(other for other in store.list_pools() if other != pool)]:
         if all(any(run.model == effort.model for run in runs) for effort in wanted):
             break
-        found = [run for run in _read_runs(store, name) if any(run.kind == effort.kind for effort in wanted)]
+        found = [run for run in _read_runs(store, name, settings) if any(run.kind == effort.kind for effort in wanted)]
         runs += found
         pools += [name] if found else []
     rates = [(_find_rates(effort, runs), effort.days) for effort in wanted]
     told = [(found, days) for found, days in rates if found]
     if not told:
         return None
+    peaks = [run.peak for effort in wanted for run in _find_same(effort, runs) if run.peak]
     return TrainingEstimate(
         seconds=sum(statistics.median(found) * days for found, days in told),
         least=sum(min(found) * days for found, days in told),
@@ -93,42 +106,52 @@ def estimate_training(windows: Sequence[Window], store: _Store, *, pool: str) ->
         runs=len(runs),
         pools=tuple(pools),
         unknown=len(rates) - len(told),
+        memory=int(statistics.median(peaks)) if peaks else None,
+        most_memory=max(peaks, default=None),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Effort:
-    """What training a task takes: its model, how long it learns from, and, of one that ended, how long it took."""
+    """What training a task takes: its model, how long it learns from, and, of one that ended, what it took."""
 
     kind: str
     model: str
     days: float
     seconds: float = 0.0
+    peak: int = 0
 
     @classmethod
-    def of(cls, definition: Mapping[str, Any], *, seconds: float = 0.0) -> Self:
+    def of(cls, definition: Mapping[str, Any], *, seconds: float = 0.0, peak: int = 0) -> Self:
         model = definition["model"]
         kwargs = {name: value for name, value in (model.get("kwargs") or {}).items() if "seed" not in name}
         kind = str(model["class"])
         text = json.dumps([kind, kwargs], sort_keys=True, default=str)
-        return cls(
-            kind=kind, model=text, days=_count_days(definition["dataset"]["kwargs"]["segments"]), seconds=seconds
-        )
+        days = _count_days(definition["dataset"]["kwargs"]["segments"])
+        return cls(kind=kind, model=text, days=days, seconds=seconds, peak=peak)
 
 
 def _find_rates(effort: _Effort, runs: Sequence[_Effort]) -> list[float]:
     """Return what earlier runs of such a model took, in seconds for each day that they learnt from."""
-    same = [run for run in runs if run.model == effort.model] or [run for run in runs if run.kind == effort.kind]
-    return [run.seconds / run.days for run in same]
+    return [run.seconds / run.days for run in _find_same(effort, runs)]
 
 
-def _read_runs(store: TaskReader, pool: str) -> list[_Effort]:
+def _find_same(effort: _Effort, runs: Sequence[_Effort]) -> list[_Effort]:
+    """Return the runs of the same configuration or, where there are none, of the same class."""
+    return [run for run in runs if run.model == effort.model] or [run for run in runs if run.kind == effort.kind]
+
+
+def _read_runs(store: TaskReader, pool: str, settings: Settings) -> list[_Effort]:
+    peaks: dict[str, int] = {}
+    for usage in read_usage(log_folder(settings, pool)):
+        peaks[usage.task_id] = max(usage.peak, peaks.get(usage.task_id, 0))
     runs: list[_Effort] = []
     for record in islice(store.find(pool, parse({"status": Status.DONE.value})), _MOST_RUNS):
         if record.started is None or record.ended is None or record.ended <= record.started:
             continue
         with suppress(ValueError, KeyError, TypeError, AttributeError, RollwrightError):  # a task of another kind
-            runs.append(_Effort.of(record.definition, seconds=record.ended - record.started))
+            seconds, peak = record.ended - record.started, peaks.get(record.task_id, 0)
+            runs.append(_Effort.of(record.definition, seconds=seconds, peak=peak))
     return runs
 
 

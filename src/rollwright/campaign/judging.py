@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,9 +17,10 @@ from rollwright.pool.types import TaskRecord
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.data_dependency import ScopeCheck
 from rollwright.training.kept_fit import load_validity
+from rollwright.training.provenance import PROVENANCE_ARTIFACT
 from rollwright.training.validity import Validity, Verdict, judge
 
-__all__ = ["REQUIRED_ARTIFACTS", "WindowState", "judge_windows"]
+__all__ = ["REQUIRED_ARTIFACTS", "WindowState", "find_own_files", "judge_windows"]
 
 REQUIRED_ARTIFACTS: Final = ("pred.pkl", "label.pkl", "expected_index.pkl")
 
@@ -106,7 +107,7 @@ def judge_window(window: Window, task: TaskRecord, check: ScopeCheck, *, whole: 
     Only what is missing or damaged does not stand; a store or a disk that is away is an error.
     """
     recorded = None if task.validity is None else parse_json(task.validity)
-    verdict = judge(window.spec.definition, recorded, check=check)
+    verdict = judge(window.spec.definition, recorded, check=check, made_with=lambda: find_own_files(task))
     noted = Validity.from_json(recorded)
     if noted is None:
         return verdict
@@ -116,6 +117,16 @@ def judge_window(window: Window, task: TaskRecord, check: ScopeCheck, *, whole: 
     if verdict.reason is None or (damage.fit is not None and verdict.fit is None):
         return damage
     return replace(verdict, is_stale=damage.reason is None)
+
+
+def find_own_files(task: TaskRecord) -> Mapping[str, str] | None:
+    """Return the user's own files that a finished task was made with; None where its recorder does not tell."""
+    try:
+        recorder: Recorder = read_result(task)
+        origin = recorder.load_object(PROVENANCE_ARTIFACT)
+        return dict(origin["code"]["files"])
+    except (RollwrightError, KeyError, TypeError, ValueError):  # it is only to name them
+        return None
 
 
 def _find_damage(task: TaskRecord, noted: Validity) -> Verdict:

@@ -412,7 +412,7 @@ def train_windows(
     except TaskFailedError as error:
         _raise_first(plan, submission, manager, error, failures)
         raise
-    if report is not None and report.interrupted and (seconds is None or report.seconds < seconds):
+    if report is not None and report.interrupted:
         return False
     _raise_failures(plan, submission, manager, failures, chosen, declared)
     return True

@@ -9,6 +9,7 @@ import typer
 
 from rollwright.cli.console import AsJson, print_json, print_text, stderr
 from rollwright.cli.questions import Yes, ask
+from rollwright.cli.text import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +34,8 @@ def list_command(as_json: AsJson = False) -> None:
         print_text(f"{listing.root}: nothing is stored")
         return
     _print_files(listing.files)
-    limit = f", of {_format_size(listing.limit)} allowed" if listing.limit is not None else ""
-    print_text(f"{listing.root}: {len(listing.files)} files, {_format_size(listing.size)}{limit}")
+    limit = f", of {format_size(listing.limit)} allowed" if listing.limit is not None else ""
+    print_text(f"{listing.root}: {len(listing.files)} files, {format_size(listing.size)}{limit}")
 
 
 @cache_app.command("prune")
@@ -61,13 +62,13 @@ def prune_command(
     if plan.files and not yes:
         if not as_json:
             _print_files(plan.files)
-        question = f"remove {len(plan.files)} files, {_format_size(plan.size)}?"
+        question = f"remove {len(plan.files)} files, {format_size(plan.size)}?"
         ask(question, otherwise="nothing was removed; without a question: --yes")
     done = prune_cache(plan)
     if as_json:
         print_json(asdict(done))
         return
-    print_text(f"{done.root}: {len(done.files)} files removed, {_format_size(done.size)}")
+    print_text(f"{done.root}: {len(done.files)} files removed, {format_size(done.size)}")
 
 
 def _print_files(files: Sequence[CacheFile]) -> None:
@@ -78,14 +79,6 @@ def _print_files(files: Sequence[CacheFile]) -> None:
         more = f" and {file.columns - 1} more" if file.columns > 1 else ""
         state = "in use" if file.in_use else file.state
         print_text(
-            f"{_format_size(file.size):>10}  {file.rows:>11,}  {file.columns:>7,}  {file.last_used:20}  {state:9}  "
+            f"{format_size(file.size):>10}  {file.rows:>11,}  {file.columns:>7,}  {file.last_used:20}  {state:9}  "
             f"{file.freq:6}  {file.universe}: {file.expression}{more}"
         )
-
-
-def _format_size(count: int | None) -> str:
-    amount, units = float(count or 0), ["B", "kB", "MB", "GB", "TB"]
-    while amount >= 1000 and len(units) > 1:
-        amount /= 1000
-        units.pop(0)
-    return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.1f} {units[0]}"

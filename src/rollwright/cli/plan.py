@@ -12,7 +12,7 @@ import typer
 from rollwright.cli.campaign import Overrides, Provider
 from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text
 from rollwright.cli.roll_options import Jobs, default_jobs
-from rollwright.cli.text import format_duration, list_names
+from rollwright.cli.text import format_duration, format_size, list_names
 from rollwright.core.text import count_noun
 
 if TYPE_CHECKING:
@@ -198,3 +198,9 @@ def _show_estimate(preview: CampaignPreview, jobs: int) -> None:
     runs = f"by {count_noun(estimate.runs, 'earlier run')} of {', '.join(estimate.pools[:3])}"
     unknown = f"; {count_noun(estimate.unknown, 'window')} not counted, no run is known" if estimate.unknown else ""
     print_text(f"time: about {usual} to train {count}, {at_once} ({least} to {most}), {runs}{unknown}")
+    if estimate.memory is None or estimate.most_memory is None:
+        print_text("memory: not known, since none of these runs was made by a worker process of this machine")
+        return
+    together = f"; {format_size(slots * estimate.most_memory)} for {slots}" if slots > 1 else ""
+    each = f"{format_size(estimate.memory)} for a worker process, {format_size(estimate.most_memory)} at most"
+    print_text(f"memory: about {each}{together}")

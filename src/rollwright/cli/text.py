@@ -10,7 +10,15 @@ from typing import Final
 
 from rollwright.core.text import escape_text
 
-__all__ = ["draw_sign_legend", "draw_signs", "format_duration", "format_time", "list_names", "print_table"]
+__all__ = [
+    "draw_sign_legend",
+    "draw_signs",
+    "format_duration",
+    "format_size",
+    "format_time",
+    "list_names",
+    "print_table",
+]
 
 _SIGNS: Final[Mapping[str, tuple[str, str]]] = {
     "failed": ("✗", "F"),
@@ -58,6 +66,15 @@ def format_duration(seconds: float) -> str:
     if seconds < 2 * _DAY:
         return f"{seconds / _HOUR:.0f} h"
     return f"{seconds / _DAY:.0f} d"
+
+
+def format_size(count: int | None) -> str:
+    """Return so many bytes, as people read them."""
+    amount, units = float(count or 0), ["B", "kB", "MB", "GB", "TB"]
+    while amount >= 1000 and len(units) > 1:
+        amount /= 1000
+        units.pop(0)
+    return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.1f} {units[0]}"
 
 
 def list_names(names: Sequence[str]) -> str:

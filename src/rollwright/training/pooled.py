@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from rollwright.config.context import current_settings, settings_for_child
@@ -141,7 +142,8 @@ def train_in_pool(
         Called with each `WorkerEvent`; a task out of attempts is one, and no error here.
     seconds : float, optional
         After so long no task is begun, and worker processes are told to stop; what they have in hand is finished if
-        it ends within a few seconds, and else released. In this process a task that has begun is finished.
+        it ends within a few seconds, and else released. In this process a task that has begun is finished. That the
+        time was up is not told as `WorkerReport.interrupted`.
     """
     terms = {"experiment_name": experiment_name, **(arguments or {})}
     if function is not None:
@@ -182,15 +184,25 @@ def train_in_pool(
         fail_fast=fail_fast,
         on_event=on_event,
     )
-    if seconds is None:
-        return worker.run()
-    timer = threading.Timer(seconds, worker.stop)
+    return worker.run() if seconds is None else _run_until(seconds, worker)
+
+
+def _run_until(seconds: float, worker: Worker) -> WorkerReport:
+    """Let a worker run for so long; that it is stopped then is no interrupt."""
+    is_over = threading.Event()
+
+    def end() -> None:
+        is_over.set()
+        worker.stop()
+
+    timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
     try:
-        return worker.run()
+        report = worker.run()
     finally:
         timer.cancel()
+    return replace(report, interrupted=False) if is_over.is_set() else report
 
 
 def _work_until(

@@ -7,7 +7,7 @@ since a record may read more than the model learnt from. Same identity but inval
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 RESULT_SCHEMA: Final = 2
+CODE_CHANGED: Final = "your own code changed"
+_SHOWN: Final = 3  # files that are named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +171,14 @@ def record_configs(definition: Mapping[str, Any]) -> list[Any]:
     return [*records] if isinstance(records, list | tuple) else [records]
 
 
-def judge(definition: Mapping[str, Any], recorded: object, *, check: ScopeCheck, trust: Trust | None = None) -> Verdict:
+def judge(
+    definition: Mapping[str, Any],
+    recorded: object,
+    *,
+    check: ScopeCheck,
+    trust: Trust | None = None,
+    made_with: Callable[[], Mapping[str, str] | None] | None = None,
+) -> Verdict:
     """Tell which parts of a result of `definition` are no answer any more.
 
     Parameters
@@ -179,27 +188,52 @@ def judge(definition: Mapping[str, Any], recorded: object, *, check: ScopeCheck,
         What `rollwright.training.execute.execute` returned when the result was made.
     check : ScopeCheck
     trust : Trust, optional
+    made_with : callable, optional
+        Returns the user's own files that the result was made with, as `TaskParts.files`; asked when code changed, so
+        that the files can be named. None where that is not known.
     """
     validity = Validity.from_json(recorded)
     if validity is None:
         return Verdict(fit="the format of results changed")
     parts = TaskParts.of(definition, trust=trust)
-    fit = why_stale(definition, validity.fit, now=parts.fit, check=check)
+
+    def tell_code() -> str:
+        return _describe_code(None if made_with is None else made_with(), parts.files)
+
+    fit = why_stale(definition, validity.fit, now=parts.fit, check=check, tell_code=tell_code)
     if fit is not None:
         return Verdict(fit=fit)
     if len(validity.records) < len(parts.records):
         return Verdict(records="records are missing")
     reasons = (
-        why_stale(definition, basis, now=now, check=check)
+        why_stale(definition, basis, now=now, check=check, tell_code=tell_code)
         for basis, now in zip(validity.records, parts.records, strict=False)
     )
     return Verdict(records=next((reason for reason in reasons if reason is not None), None))
 
 
-def why_stale(definition: Mapping[str, Any], basis: Basis, *, now: Basis, check: ScopeCheck) -> str | None:
-    """Return why one part of a result does not stand, all reasons at once; None when it does."""
+def _describe_code(then: Mapping[str, str] | None, now: Mapping[str, str]) -> str:
+    """Return that the user's own code changed, and which files did where that is known."""
+    names = [] if then is None else sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    shown = f": {', '.join(names[:_SHOWN])}" if names else ""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{CODE_CHANGED}{shown}{more}"
+
+
+def why_stale(
+    definition: Mapping[str, Any],
+    basis: Basis,
+    *,
+    now: Basis,
+    check: ScopeCheck,
+    tell_code: Callable[[], str] = lambda: CODE_CHANGED,
+) -> str | None:
+    """Return why one part of a result does not stand, all reasons at once; None when it does.
+
+    `tell_code` says that the user's own code changed.
+    """
     if basis.key != now.key:
         return "it was made from another configuration"
-    reasons = ["your own code changed"] if basis.code != now.code else []
+    reasons = [tell_code()] if basis.code != now.code else []
     data = check.why_stale(definition, basis.reads)
     return " and ".join([*reasons, *([data] if data is not None else [])]) or None
