@@ -83,7 +83,7 @@ def test_a_campaign_on_a_frame_ends_with_the_bytes_of_one_on_a_folder(project, f
 
 def test_a_task_trained_once_reads_the_campaign_s_market_and_no_other(project, frame):
     path = project / "frame" / "mine.yaml"
-    recorder = train_once(open_campaign(path, project=project / "frame", market=FrameSource(frame)))
+    recorder = train_once(open_campaign(path, project=project / "frame", market=FrameSource(frame))).recorder
     assert recorder.status == "FINISHED"
     with pytest.raises(DataNotFoundError, match=r"no `data.provider_uri` is set"):
         train_once(open_campaign(path, project=project / "frame"))
@@ -94,8 +94,9 @@ def test_a_campaign_as_of_a_day_is_made_of_what_was_known_then(project, frame):
     source = FrameSource(frame)
     path = project / "frame" / "mine.yaml"
     campaign = open_campaign(path, project=project / "frame", market=AsOf(source, "2015-06-01"))
-    recorder = train_once(campaign)
+    recorder = train_once(campaign).recorder
     garbled = frame.copy()
     garbled.loc[pd.Timestamp("2015-06-02") :] *= 3
-    again = train_once(open_campaign(path, project=project / "frame", market=AsOf(FrameSource(garbled), "2015-06-01")))
+    campaign = open_campaign(path, project=project / "frame", market=AsOf(FrameSource(garbled), "2015-06-01"))
+    again = train_once(campaign).recorder
     pd.testing.assert_frame_equal(recorder.load_object("pred.pkl"), again.load_object("pred.pkl"))

@@ -45,6 +45,8 @@ def test_a_workflow_of_qlib_runs_unchanged_but_for_path_market_and_dates(market,
     metrics = answer["data"]["metrics"]
     assert {"IC", "ICIR", "Rank IC", "Rank ICIR"} <= set(metrics)
     assert metrics["IC"] > 0  # the market has a planted signal
+    health = {finding["kind"]: finding for finding in answer["data"]["health"]}
+    assert health["synthetic_market"]["severity"] == "note"
     assert EXAMPLE.read_text() == text
     assert "`valid` ends 2016-03-29 instead of 2016-03-31: the labels of its last 2 sessions" in caplog.text
 

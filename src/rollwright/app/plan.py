@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from rollwright.app.campaign import OpenCampaign, plan_campaign, read_submitted
 from rollwright.app.pool import open_store
-from rollwright.calendar.trading import Session, TradingCalendar, to_session
+from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.audit.configuration import audit_plan, list_windows
 from rollwright.campaign.audit.findings import AuditFinding
 from rollwright.campaign.checks.classes import check_classes
@@ -19,6 +19,7 @@ from rollwright.campaign.estimate import TrainingEstimate, estimate_training
 from rollwright.campaign.judging import WindowState, judge_windows
 from rollwright.campaign.plan import CampaignPlan, SinglePlan, Window, WindowKey, plan_once
 from rollwright.campaign.results import check_results
+from rollwright.campaign.single_health import close_segments
 from rollwright.config.context import using
 from rollwright.expression.label_reach import LabelReach
 from rollwright.market.current import current_market
@@ -249,13 +250,7 @@ def _preview_single(
     campaign: OpenCampaign, plan: SinglePlan, findings: tuple[AuditFinding, ...], calendar: TradingCalendar
 ) -> CampaignPreview:
     (window,) = list_windows(plan)
-    segments = {
-        role: (
-            calendar.first if start is None else to_session(start),
-            calendar.last_known if end is None else to_session(end),
-        )
-        for role, (start, end) in window.segments.items()
-    }
+    segments = close_segments(plan, calendar)
     return CampaignPreview(
         name=campaign.name,
         walks=False,

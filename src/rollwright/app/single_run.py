@@ -5,12 +5,17 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
+from rollwright.analysis.health import HealthFinding, sort_findings
 from rollwright.app.campaign import FAILURES_FILE, OpenCampaign
+from rollwright.app.data import examine_demo
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located
 from rollwright.campaign.plan import plan_once
+from rollwright.campaign.single_health import examine_once
+from rollwright.campaign.summary import finding_to_json
 from rollwright.config.context import using
 from rollwright.config.placeholders import fill_paths
 from rollwright.core.atomic import write_text
@@ -22,12 +27,35 @@ from rollwright.pool.document import last_line
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.execute import task_train
 
-__all__ = ["train_once"]
+__all__ = ["SingleRun", "train_once"]
 
 _logger: Final = logging.getLogger("rollwright.app")
 
 
-def train_once(campaign: OpenCampaign) -> Recorder:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingleRun:
+    """A task that was trained once.
+
+    Attributes
+    ----------
+    recorder : Recorder
+    health : tuple of HealthFinding
+        What has to be known before its numbers are believed, the most serious first.
+    """
+
+    recorder: Recorder
+    health: tuple[HealthFinding, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "recorder": self.recorder.id,
+            "health": [finding_to_json(finding) for finding in self.health],
+            "metrics": self.recorder.list_metrics(),
+        }
+
+
+def train_once(campaign: OpenCampaign) -> SingleRun:
     """Train the file's task once, without rolling; what Qlib's ``qrun`` does."""
     with using(campaign.context):
         with located(campaign.document):
@@ -41,7 +69,8 @@ def train_once(campaign: OpenCampaign) -> Recorder:
         recorder = _train_here(campaign, plan.task)
         if plan.leaks:
             recorder.set_tags(**{f"leak.{leak.kind}": leak.text for leak in plan.leaks})
-        return recorder
+        found = examine_once(plan, recorder, current_market(), name=campaign.name)
+        return SingleRun(recorder=recorder, health=sort_findings([*found, *examine_demo(campaign.context)]))
 
 
 def _train_here(campaign: OpenCampaign, task: Mapping[str, Any]) -> Recorder:

@@ -22,6 +22,7 @@ __all__ = [
     "CombinedResult",
     "TrainingCounts",
     "VariantResult",
+    "finding_to_json",
     "read_summary",
     "write_summary",
 ]
@@ -122,7 +123,7 @@ class CampaignResult:
         return {
             "format": SUMMARY_FORMAT,
             "name": self.name,
-            "health": [_finding_to_json(finding) for finding in self.health],
+            "health": [finding_to_json(finding) for finding in self.health],
             "variants": {
                 result.variant: {
                     "windows": result.windows,
@@ -160,7 +161,7 @@ def _combined_from_json(data: Mapping[str, Any]) -> CombinedResult:
     )
 
 
-def _finding_to_json(finding: HealthFinding) -> dict[str, Any]:
+def finding_to_json(finding: HealthFinding) -> dict[str, Any]:
     """Return a finding with its words in English."""
     message, hint = describe_finding(finding)
     return {

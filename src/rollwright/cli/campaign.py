@@ -20,6 +20,7 @@ from rollwright.errors import ConfigError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from rollwright.analysis.health import HealthFinding
     from rollwright.app.campaign import OpenCampaign
     from rollwright.app.finished import FinishedCampaign
     from rollwright.campaign.audit.findings import AuditReport
@@ -84,11 +85,12 @@ def run_once(
 
     with clean_stdout():
         campaign = open_campaign(file, overrides=overrides or (), provider_uri=provider_uri)
-        recorder = train_once(campaign)
-        metrics = recorder.list_metrics()
+        done = train_once(campaign)
     if as_json:
-        print_json({"recorder": recorder.id, "metrics": metrics})
+        print_json(done.to_json())
         return 0
+    show_health(done.health)
+    recorder, metrics = done.recorder, done.recorder.list_metrics()
     print_text(f"recorder {recorder.id} of experiment {recorder.experiment_id}: {recorder.status}")
     for name, value in sorted(metrics.items()):
         print_text(f"  {name:<12} {value: .4f}")
@@ -267,7 +269,7 @@ def show_result(result: CampaignResult) -> None:
 
     from rollwright.analysis.metrics import show_metrics  # noqa: PLC0415 - keeps --help light
 
-    _show_health(result)
+    show_health(result.health, name_variants=len(result.variants) > 1)
     shown_whole = result.variants if result.combined is None else result.variants[:1]
     for variant in shown_whole:
         name = result.name if len(result.variants) == 1 else f"{result.name}, {variant.variant}"
@@ -319,17 +321,17 @@ def _list_members(result: CampaignResult) -> Table:
     return table
 
 
-def _show_health(result: CampaignResult) -> None:
+def show_health(findings: Sequence[HealthFinding], *, name_variants: bool = False) -> None:
     """Print what has to be known before the numbers are believed, numbered as the table refers to it."""
     from rollwright.analysis.health_text import count_findings, describe_finding  # noqa: PLC0415 - keeps --help light
 
-    if not result.health:
+    if not findings:
         print("health: nothing was found that stands against reading the numbers as they are")
         return
-    print(f"health: {count_findings(result.health)}; read this before the numbers")
-    for number, finding in enumerate(result.health, 1):
+    print(f"health: {count_findings(findings)}; read this before the numbers")
+    for number, finding in enumerate(findings, 1):
         message, hint = describe_finding(finding)
-        about = f"{finding.variant}: " if finding.variant and len(result.variants) > 1 else ""
+        about = f"{finding.variant}: " if finding.variant and name_variants else ""
         print(f"  [{number}] {finding.severity}: {about}{message}")
         if hint:
             print(f"      hint: {hint}")
