@@ -201,6 +201,26 @@ def test_a_leak_is_shown_with_what_closes_it_and_ends_with_4(fresh, capsys):
     assert len(preview(capsys, "rolling.trunc_days=1")["windows"]) == 4
 
 
+@pytest.mark.parametrize(
+    ("words", "notes"),
+    [
+        (["allow_leak.order=why not"], ["declares `order`, and nothing leaks in that way: take it out"]),
+        (["allow_leak.label=why not"], ["and need not: ", "with it no segment is cut and labels leak"]),
+        (["allow_leak.label=why not", "task.dataset.kwargs.segments.train=[2020-01-09, 2020-04-24]"],
+         ["and need not: ", "with it nothing leaks in that way either"]),
+        (["allow_leak.label=why not", "rolling.trunc_days=1",
+          "task.dataset.kwargs.segments.valid=[2020-05-01, 2020-05-28]"], []),
+        (["backtest.topk=8", "backtest.n_drop=1"], ["holds the best 8, and `all` has 8 instruments"]),
+        (["backtest.topk=7", "backtest.n_drop=1"], []),
+    ],
+)  # fmt: skip
+def test_what_does_not_do_what_it_seems_to_say_is_told(fresh, capsys, words, notes):
+    told = preview(capsys, *words)["notes"]
+    said = [note for note in told if "allow_leak" in note or "back-test" in note]
+    assert len(said) == min(len(notes), 1), told
+    assert all(note in said[0] for note in notes)
+
+
 def test_a_file_without_rolling_is_one_window(fresh, capsys):
     (fresh / "once.yaml").write_text(CAMPAIGN.replace("rolling: {step: 25, rtype: sliding}\n", ""))
     assert run(["plan", "once.yaml"]) == 0

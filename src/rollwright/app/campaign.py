@@ -30,6 +30,7 @@ from rollwright.campaign.config_file import read_config
 from rollwright.campaign.health import examine_submission
 from rollwright.campaign.judging import judge_windows
 from rollwright.campaign.plan import CampaignPlan, Window, WindowKey, make_plan
+from rollwright.campaign.plan_notes import find_notes
 from rollwright.campaign.results import check_results, make_results
 from rollwright.campaign.results_origin import ORIGIN_FILE, ResultsOrigin, keep_former_results
 from rollwright.campaign.run import (
@@ -264,6 +265,7 @@ def plan_campaign(
         for member in plan.members:
             document = campaign.document.with_value("task", {}, member.origins)
             check_classes(member.windows[0].spec.definition, locate=document.locate)
+        plan = replace(plan, notes=find_notes(plan, campaign.config, source))
     return plan, find_declared(plan, campaign.config.collect.allow_missing, locate=locate)
 
 

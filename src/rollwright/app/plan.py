@@ -112,7 +112,7 @@ class CampaignPreview:
     trunc_days, embargo : int
         Sessions that train and valid end before test begins, the most of all members, and how many are the embargo.
     notes : tuple of str
-        What was cut so that no label reads across segments.
+        What was cut so that no label reads across segments, and what does not do what the file seems to say.
     findings : tuple of AuditFinding
         Leaks that the plan shows without data being read.
     estimate : TrainingEstimate or None
@@ -235,7 +235,7 @@ def _preview(
         label=_describe_labels(plan),
         trunc_days=plan.trunc_days,
         embargo=embargo,
-        notes=tuple(f"{cut.text}; so in every window" for cut in plan.cuts),
+        notes=(*(f"{cut.text}; so in every window" for cut in plan.cuts), *plan.notes),
         findings=findings,
         estimate=estimate_training(todo, store, pool=plan.name, settings=campaign.settings)
         if store is not None and todo

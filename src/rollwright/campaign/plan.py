@@ -140,11 +140,14 @@ class CampaignPlan:
         In the order of the file; one, `ONLY_VARIANT`, where it has no ``vary``.
     combination : Combination or None
         How the campaign's signal is made of several members; None where each stands for itself.
+    notes : tuple of str
+        What of the configuration does not do what it seems to say; see `rollwright.campaign.plan_notes`.
     """
 
     name: str
     members: tuple[MemberPlan, ...]
     combination: Combination | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def windows(self) -> tuple[Window, ...]:

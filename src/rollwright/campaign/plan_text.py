@@ -13,7 +13,7 @@ __all__ = ["describe_plan"]
 
 
 def describe_plan(plan: CampaignPlan) -> tuple[str, ...]:
-    """Return how many windows there are and what they test, what was cut, and what leaks as the file declares."""
+    """Return how many windows there are and what they test, what was cut, what leaks as declared, and notes."""
     first, last = plan.test_range
     days = plan.trunc_days
     gap = f"train ends {count_noun(days, 'session')} before test" if days else "no gap before test"
@@ -22,4 +22,5 @@ def describe_plan(plan: CampaignPlan) -> tuple[str, ...]:
         f"{plan.name}: {windows}, test {first:%Y-%m-%d} to {last:%Y-%m-%d}, {gap}",
         *(f"note: {cut.text}; so in every window" for cut in plan.cuts),
         *(f"warning: {leak.text}" for leak in plan.leaks),
+        *(f"note: {note}" for note in plan.notes),
     )

@@ -321,7 +321,7 @@ def _list_members(result: CampaignResult) -> Table:
     return table
 
 
-def show_health(findings: Sequence[HealthFinding], *, name_variants: bool = False) -> None:
+def show_health(findings: tuple[HealthFinding, ...], *, name_variants: bool = False) -> None:
     """Print what has to be known before the numbers are believed, numbered as the table refers to it."""
     from rollwright.analysis.health_text import count_findings, describe_finding  # noqa: PLC0415 - keeps --help light
 
