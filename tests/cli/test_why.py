@@ -14,6 +14,7 @@ from rollwright.codecs.registry import codecs
 from rollwright.config.context import using
 from rollwright.config.settings import load_settings
 from rollwright.market.ingest.importer import import_market
+from small_campaign import CAMPAIGN, roll_here
 
 DAY, CODE = "2020-07-31", "SH600003"
 
@@ -52,6 +53,27 @@ def test_what_the_features_add_up_to_is_the_score_of_the_signal(rolled, capsys):
     assert member["data"]["provider_uri"] == "market"
     assert member["changed"] is None
     assert member["unexplained"] is None
+
+
+@pytest.mark.parametrize("method", ["average", "rank_mean", "ic_weighted"])
+def test_what_the_members_add_is_the_signal(fresh, capsys, method):
+    file = fresh / "small.yaml"
+    file.write_text(f"{CAMPAIGN}vary: {{model.kwargs.alpha: [0.1, 50.0]}}\ncombine: {method}\n")
+    roll_here(file)
+    data = answer(capsys, DAY, CODE)
+    assert [member["variant"] for member in data["members"]] == ["alpha=0.1", "alpha=50.0"]
+    shares = [member["share"] for member in data["members"]]
+    assert sum(share["weight"] for share in shares) == pytest.approx(1.0)
+    assert sum(share["part"] for share in shares) == pytest.approx(data["signal"]["score"], rel=1e-9)
+    assert all(share["part"] == pytest.approx(share["weight"] * share["scaled"]) for share in shares)
+    assert run(["why", DAY, CODE]) == 0
+    out = capsys.readouterr().out
+    assert "part of the signal" in out
+    assert f"{shares[1]['part']:+.6g}" in out
+    (fresh / "results" / "small" / "members" / "alpha=0.1" / "pred.parquet").unlink()
+    data = answer(capsys, DAY, CODE)
+    assert [member["share"] for member in data["members"]] == [None, None]
+    assert "rollwright collect small" in data["uncombined"]
 
 
 def test_it_is_told_for_people_too(rolled, capsys):

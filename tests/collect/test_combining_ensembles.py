@@ -197,3 +197,24 @@ def test_weights_that_mean_nothing_are_refused(options):
 def test_the_names_are_public():
     assert rollwright.RankEnsemble is RankEnsemble
     assert rollwright.ICWeightedEnsemble is ICWeightedEnsemble
+
+
+@pytest.mark.parametrize("kind", ENSEMBLES)
+def test_the_parts_of_the_members_add_up_to_each_score(kind):
+    ensemble = ENSEMBLES[kind](missing="skip")
+    scores = members(1, 2, 3)
+    scores["m", 2] = scores["m", 2].drop(index=[(DAYS[30], NAMES[0]), (DAYS[0], NAMES[1])])
+    whole = ensemble(scores)
+    for row in ((DAYS[30], NAMES[0]), (DAYS[30], NAMES[5]), (DAYS[0], NAMES[1])):
+        shares = ensemble.explain(scores, row)
+        assert [*shares.index] == [*scores]
+        assert shares["part"].sum() == pytest.approx(whole[row], abs=1e-12)
+        assert shares["weight"].sum() == pytest.approx(1.0)
+        np.testing.assert_allclose(shares["part"], (shares["weight"] * shares["scaled"]).fillna(0.0))
+        lacks = row != (DAYS[30], NAMES[5])
+        assert (shares["weight"].iloc[1] == 0.0) == lacks == np.isnan(shares["scaled"].iloc[1])
+    if kind == "ic":
+        told = ensemble.weights(scores).loc[DAYS[30]]
+        np.testing.assert_allclose(ensemble.explain(scores, (DAYS[30], NAMES[5]))["weight"], told)
+    with pytest.raises(CoverageError, match="no member scores S99"):
+        ensemble.explain(scores, (DAYS[30], "S99"))

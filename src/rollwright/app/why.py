@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from rollwright.app.campaign import open_campaign
+from rollwright.app.campaign import OpenCampaign, open_campaign
 from rollwright.app.campaign_record import results_folder
 from rollwright.app.status import OpenWindows, open_windows
 from rollwright.calendar.trading import Session, to_session
+from rollwright.campaign.combined_signal import explain_signal
 from rollwright.campaign.judging import find_own_files
+from rollwright.campaign.plan import make_plan
+from rollwright.campaign.results import LABEL_FILE, PRED_FILE, member_folder
 from rollwright.campaign.submitted import SubmittedWindow
 from rollwright.codecs.registry import codecs
 from rollwright.config.context import using
@@ -33,10 +36,9 @@ from rollwright.training.kept_fit import FIT_FROM_TAG, MODEL_ARTIFACT
 from rollwright.training.provenance import PROVENANCE_ARTIFACT
 from rollwright.training.validity import judge
 
-__all__ = ["FeatureShare", "MemberScore", "Place", "ScoreExplanation", "explain_score"]
+__all__ = ["FeatureShare", "MemberScore", "Place", "ScoreExplanation", "SignalShare", "explain_score"]
 
 WHY_FORMAT: Final = 1
-PRED_FILE: Final = "pred.parquet"
 _TEST: Final = "test"
 _TABLE: Final = 2
 """Dimensions of the features of a model that reads one row for each score."""
@@ -81,6 +83,25 @@ class FeatureShare:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignalShare:
+    """What a member added to the signal.
+
+    Attributes
+    ----------
+    weight : float
+        Of the member, on that day and among those that score the instrument; all weights add up to 1.
+    scaled : float
+        Its score as it was averaged: standardised within the day, or its rank.
+    part : float
+        Their product; all parts add up to the signal.
+    """
+
+    weight: float
+    scaled: float
+    part: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberScore:
     """The score that one member of the campaign gave.
 
@@ -105,6 +126,8 @@ class MemberScore:
         Why contributions or values are not told.
     changed : str or None
         What has changed since, so that the values may not be those the model saw; None when nothing has.
+    share : SignalShare or None
+        What it added to the signal; None where it takes no part, and where that is not known.
     """
 
     variant: str
@@ -121,6 +144,7 @@ class MemberScore:
     base: float | None
     unexplained: str | None
     changed: str | None
+    share: SignalShare | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -141,6 +165,7 @@ class MemberScore:
             "base": self.base,
             "unexplained": self.unexplained,
             "changed": self.changed,
+            "share": None if self.share is None else asdict(self.share),
         }
 
 
@@ -158,6 +183,8 @@ class ScoreExplanation:
     label : float or None
         What came of it, where that is known by now.
     members : tuple of MemberScore
+    uncombined : str or None
+        Why it is not told what the members added to the signal; None where it is, and where none is made of them.
     """
 
     name: str
@@ -166,6 +193,7 @@ class ScoreExplanation:
     signal: Place | None
     label: float | None
     members: tuple[MemberScore, ...]
+    uncombined: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON."""
@@ -178,6 +206,7 @@ class ScoreExplanation:
             "signal": None if signal is None else {"score": signal.score, "rank": signal.rank, "of": signal.of},
             "label": self.label,
             "members": [member.to_json() for member in self.members],
+            "uncombined": self.uncombined,
         }
 
 
@@ -210,14 +239,58 @@ def explain_score(
                 _explain(window, _check_done(window, tasks.get(window.task_id)), day, instrument) for window in windows
             )
             label = next((value for _, value in members if value is not None), None)
+            folder = results_folder(campaign.settings, record.name)
+            signal = _read_signal(folder / PRED_FILE, day, instrument)
+            scores = tuple(member for member, _ in members)
+            uncombined = None
+            if signal is not None and len(scores) > 1:
+                scores, uncombined = _find_shares(campaign, folder, signal, scores, day, instrument)
             return ScoreExplanation(
                 name=record.name,
                 date=f"{day:%Y-%m-%d}",
                 instrument=instrument,
-                signal=_read_signal(results_folder(campaign.settings, record.name) / PRED_FILE, day, instrument),
+                signal=signal,
                 label=label,
-                members=tuple(member for member, _ in members),
+                members=scores,
+                uncombined=uncombined,
             )
+
+
+def _find_shares(
+    campaign: OpenCampaign,
+    folder: Path,
+    signal: Place,
+    members: tuple[MemberScore, ...],
+    day: Session,
+    instrument: str,
+) -> tuple[tuple[MemberScore, ...], str | None]:
+    """Return the members with what each added to the signal, and why that is not told where it is not."""
+    plan = make_plan(campaign.config, name=campaign.name, calendar=current_market().calendar(), keep_leaks=True)
+    combination = plan.combination
+    if combination is None:
+        return members, None
+    codec = codecs.for_kind("parquet")
+    try:
+        days = codec.read(folder / PRED_FILE).index.get_level_values("datetime").unique()
+        preds = {
+            name: codec.read(member_folder(folder, name) / PRED_FILE).loc[lambda pred: _on_days(pred, days)]
+            for name in combination.members
+        }
+        shares = explain_signal(plan, combination, preds, codec.read(folder / LABEL_FILE), (day, instrument))
+    except (OSError, RollwrightError) as error:
+        return members, f"what the members predicted is not whole: {error}; rollwright collect {campaign.name}"
+    if abs(shares["part"].sum() - signal.score) > _CLOSE * max(1.0, abs(signal.score)):
+        return members, f"the members do not add up to the signal any more; rollwright collect {campaign.name}"
+    told = {
+        str(name): SignalShare(weight=float(one["weight"]), scaled=float(one["scaled"]), part=float(one["part"]))
+        for name, one in shares.iterrows()
+        if np.isfinite(one["scaled"])  # it lacks the row else
+    }
+    return tuple(replace(member, share=told.get(member.variant)) for member in members), None
+
+
+def _on_days(pred: pd.DataFrame, days: pd.Index) -> pd.Series:
+    return pd.Series(pred.index.get_level_values("datetime").isin(days), index=pred.index)
 
 
 def _find_windows(opened: OpenWindows, day: Session) -> list[SubmittedWindow]:

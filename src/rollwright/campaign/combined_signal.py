@@ -8,16 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from rollwright.calendar.trading import TradingCalendar
+from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.collect_windows import VariantPrediction, cover_universe
 from rollwright.campaign.combination import Combination
 from rollwright.campaign.member_names import COMBINED
 from rollwright.campaign.plan import CampaignPlan, Window, WindowKey
-from rollwright.collect.ensemble import AverageEnsemble, Ensemble, ICWeightedEnsemble, RankEnsemble
+from rollwright.collect.ensemble import AverageEnsemble, ICWeightedEnsemble, MeanEnsemble, RankEnsemble
 from rollwright.errors import CoverageError
 from rollwright.market.source import DataSource
 
-__all__ = ["combine_predictions"]
+__all__ = ["combine_predictions", "explain_signal"]
 
 
 def combine_predictions(
@@ -62,6 +62,29 @@ def combine_predictions(
         rows={window.key: int(((days >= window.test[0]) & (days <= window.test[1])).sum()) for window in windows},
         coverage=cover_universe(pred, windows, source, universe, max_missing_share),
     )
+
+
+def explain_signal(
+    plan: CampaignPlan,
+    combination: Combination,
+    preds: Mapping[str, pd.DataFrame],
+    label: pd.DataFrame,
+    row: tuple[Session, str],
+) -> pd.DataFrame:
+    """Return what each member added to a row of the signal; see `MeanEnsemble.explain`.
+
+    Parameters
+    ----------
+    plan : CampaignPlan
+    combination : Combination
+    preds : mapping of str to DataFrame
+        What the members predict that take part, on the sessions of the signal.
+    label : DataFrame
+        The label that the signal is judged by.
+    row : (Session, str)
+    """
+    chosen = {name: preds[name] for name in combination.members}
+    return _make_ensemble(plan, combination, label).explain(chosen, row)
 
 
 def _select_common(
@@ -123,7 +146,7 @@ def _join_labels(found: Mapping[str, VariantPrediction], combination: Combinatio
     return joined
 
 
-def _make_ensemble(plan: CampaignPlan, combination: Combination, label: pd.DataFrame) -> Ensemble:
+def _make_ensemble(plan: CampaignPlan, combination: Combination, label: pd.DataFrame) -> MeanEnsemble:
     if combination.method == "average":
         return AverageEnsemble(missing=combination.missing)
     if combination.method == "rank_mean":

@@ -38,8 +38,11 @@ from rollwright.market.source import DataSource
 from rollwright.tracking.recorder import Recorder
 
 __all__ = [
+    "LABEL_FILE",
+    "PRED_FILE",
     "check_results",
     "make_results",
+    "member_folder",
 ]
 
 PRED_FILE: Final = "pred.parquet"
@@ -47,6 +50,11 @@ LABEL_FILE: Final = "label.parquet"
 REPORT_FILE: Final = "report.html"
 MEMBERS_FOLDER: Final = "members"
 _SHOWN: Final = 5  # windows that a finding names
+
+
+def member_folder(results: Path, name: str) -> Path:
+    """Return where in the results of a campaign of several members those of one are."""
+    return results / MEMBERS_FOLDER / name
 
 
 def check_results(config: CampaignConfig, source: DataSource) -> None:
@@ -265,7 +273,7 @@ def _judge_variant(
             findings.append(HealthFinding(kind="never_sells", severity="warning", metrics=ACCOUNT))
         findings += examine_account(account, benchmark=benchmark, benchmark_gaps=made.benchmark_gaps)
     only = prediction.variant == ONLY_VARIANT
-    place = folder if only or is_signal else folder / MEMBERS_FOLDER / prediction.variant
+    place = folder if only or is_signal else member_folder(folder, prediction.variant)
     result = VariantResult(
         variant=prediction.variant,
         windows=len(prediction.windows),

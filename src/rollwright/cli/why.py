@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +11,7 @@ from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text
 from rollwright.cli.text import print_table
 
 if TYPE_CHECKING:
-    from rollwright.app.why import MemberScore, Place, ScoreExplanation
+    from rollwright.app.why import MemberScore, Place, ScoreExplanation, SignalShare
 
 __all__ = ["why"]
 
@@ -44,9 +44,25 @@ def _show(found: ScoreExplanation, most: int) -> None:
     if found.signal is not None:
         print_text(f"signal  {_describe_place(found.signal)}")
     print_text(f"label   {'not known yet' if found.label is None else f'{found.label:.6g}'}")
+    if any(member.share is not None for member in found.members):
+        print()
+        _show_shares(found.members)
+    elif found.uncombined is not None:
+        print_text(f"parts   not known: {found.uncombined}")
     for member in found.members:
         print()
         _show_member(member, most, is_one=len(found.members) == 1)
+
+
+def _show_shares(members: Sequence[MemberScore]) -> None:
+    """Print what each member added to the signal; nothing beside one that takes no part in it."""
+    rows = [[member.variant, f"{member.place.score:.6g}", *_describe_share(member.share)] for member in members]
+    head = ["member", "score", "weight", "averaged as", "part of the signal"]
+    print_table(head, rows, right=head[1:])
+
+
+def _describe_share(share: SignalShare | None) -> list[str]:
+    return ["", "", ""] if share is None else [f"{share.weight:.3f}", f"{share.scaled:.6g}", f"{share.part:+.6g}"]
 
 
 def _show_member(member: MemberScore, most: int, *, is_one: bool) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "AverageEnsemble",
     "Ensemble",
     "ICWeightedEnsemble",
+    "MeanEnsemble",
     "Overlap",
     "RankEnsemble",
     "RollingEnsemble",
@@ -163,7 +164,70 @@ class RollingEnsemble(Ensemble):
             )
 
 
-class AverageEnsemble(Ensemble):
+class MeanEnsemble(Ensemble):
+    """What the ensembles have in common that average members row by row, weighted or not.
+
+    Parameters
+    ----------
+    missing : {"error", "skip"}
+        What to do when a model lacks a row that another has: fail, or average over the models that have it.
+    """
+
+    def __init__(self, *, missing: Missing = "error") -> None:
+        self.missing = missing
+
+    def __call__(self, ensemble_dict: Mapping[Any, Any]) -> pd.Series:
+        """Return the mean score, sorted by (datetime, instrument).
+
+        Raises
+        ------
+        CoverageError
+            When nothing was given, or rows are missing and `missing` is ``"error"``.
+        """
+        table = ScoreTable.of(flatten_keys(ensemble_dict), missing=self.missing)
+        return _average(table, (self._scale(table.day, line) for line in table.scores), self._weigh(table))
+
+    def explain(self, ensemble_dict: Mapping[Any, Any], row: tuple[Any, Any]) -> pd.DataFrame:
+        """Return what each member adds to one row's score: ``weight``, ``scaled`` and ``part``, by member.
+
+        A part is the weight times the scaled score, and all parts add up to the score. A member that lacks the row has
+        the weight 0 and no scaled score.
+
+        Parameters
+        ----------
+        ensemble_dict : mapping
+            As it was averaged.
+        row : (date, instrument)
+
+        Raises
+        ------
+        CoverageError
+            As when it is averaged, and when no member has the row.
+        """
+        table = ScoreTable.of(flatten_keys(ensemble_dict), missing=self.missing)
+        place = int(table.index.get_indexer(pd.MultiIndex.from_tuples([row], names=table.index.names))[0])
+        if place < 0:
+            raise CoverageError(f"no member scores {row[1]} on {row[0]}")
+        scaled = np.array([self._scale(table.day, line)[place] for line in table.scores])
+        given = self._weigh(table)
+        weights = np.ones(len(scaled)) if given is None else given[:, table.day[place]]
+        weights = np.where(np.isnan(scaled), 0.0, weights)
+        if not weights.sum() > 0:  # nobody who has the row has a weight
+            weights = np.where(np.isnan(scaled), 0.0, 1.0)
+        weights = weights / weights.sum()
+        parts = weights * np.where(np.isnan(scaled), 0.0, scaled)
+        return pd.DataFrame({"weight": weights, "scaled": scaled, "part": parts}, index=_name_members(table))
+
+    @abstractmethod
+    def _scale(self, day: NDArray[np.intp], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return one member's scores as they are averaged; NaN where it has none."""
+
+    def _weigh(self, table: ScoreTable) -> NDArray[np.float64] | None:  # noqa: ARG002 - derived classes look at it
+        """Return the weights, float64 [members, days]; None where all weigh the same."""
+        return None
+
+
+class AverageEnsemble(MeanEnsemble):
     """Averages the z-scored predictions of several models, day by day.
 
     Each model's scores are standardised within each day (mean 0, deviation 1 with ``ddof=1``), then averaged per row.
@@ -176,22 +240,11 @@ class AverageEnsemble(Ensemble):
         What to do when a model lacks a row that another has: fail, or average over the models that have it.
     """
 
-    def __init__(self, *, missing: Missing = "error") -> None:
-        self.missing = missing
-
-    def __call__(self, ensemble_dict: Mapping[Any, Any]) -> pd.Series:
-        """Return the averaged score, sorted by (datetime, instrument).
-
-        Raises
-        ------
-        CoverageError
-            When nothing was given, or rows are missing and `missing` is ``"error"``.
-        """
-        table = ScoreTable.of(flatten_keys(ensemble_dict), missing=self.missing)
-        return _average(table, (standardise_by_day(table.day, line) for line in table.scores))
+    def _scale(self, day: NDArray[np.intp], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        return standardise_by_day(day, scores)
 
 
-class RankEnsemble(Ensemble):
+class RankEnsemble(MeanEnsemble):
     """Averages the ranks that several models give within each day: the rank mean.
 
     A rank is the instrument's place from the lowest score up, over the number of scores of that model and day, so in
@@ -204,22 +257,11 @@ class RankEnsemble(Ensemble):
         As in `AverageEnsemble`.
     """
 
-    def __init__(self, *, missing: Missing = "error") -> None:
-        self.missing = missing
-
-    def __call__(self, ensemble_dict: Mapping[Any, Any]) -> pd.Series:
-        """Return the mean rank, sorted by (datetime, instrument).
-
-        Raises
-        ------
-        CoverageError
-            When nothing was given, or rows are missing and `missing` is ``"error"``.
-        """
-        table = ScoreTable.of(flatten_keys(ensemble_dict), missing=self.missing)
-        return _average(table, (_rank(table.day, line) for line in table.scores))
+    def _scale(self, day: NDArray[np.intp], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        return _rank(day, scores)
 
 
-class ICWeightedEnsemble(Ensemble):
+class ICWeightedEnsemble(MeanEnsemble):
     """Averages z-scored predictions, each model weighted by what its IC has been until then.
 
     The weight of a model on a day is the mean of its last `window` daily ICs that were known before that day, 0 where
@@ -266,25 +308,15 @@ class ICWeightedEnsemble(Ensemble):
         self.window = window
         self.min_days = min_days
         self.method: Literal["pearson", "spearman"] = method
-        self.missing = missing
+        super().__init__(missing=missing)
 
-    def __call__(self, ensemble_dict: Mapping[Any, Any]) -> pd.Series:
-        """Return the weighted score, sorted by (datetime, instrument).
-
-        Raises
-        ------
-        CoverageError
-            When nothing was given, or rows are missing and `missing` is ``"error"``.
-        """
-        table = ScoreTable.of(flatten_keys(ensemble_dict), missing=self.missing)
-        return _average(table, (standardise_by_day(table.day, line) for line in table.scores), self._weigh(table))
+    def _scale(self, day: NDArray[np.intp], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        return standardise_by_day(day, scores)
 
     def weights(self, ensemble_dict: Mapping[Any, Any]) -> pd.DataFrame:
         """Return the weight of each model on each day: float64 [days, models], each line sums to 1."""
         table = ScoreTable.of(flatten_keys(ensemble_dict), missing=self.missing)
-        names = [key[0] if isinstance(key, tuple) and len(key) == 1 else key for key in table.members]
-        columns = pd.Index(names, tupleize_cols=False, name="member")
-        return pd.DataFrame(self._weigh(table).T, index=table.days, columns=columns)
+        return pd.DataFrame(self._weigh(table).T, index=table.days, columns=_name_members(table))
 
     def _weigh(self, table: ScoreTable) -> NDArray[np.float64]:
         """Return the weights: float64 [members, days]."""
@@ -306,6 +338,11 @@ class ICWeightedEnsemble(Ensemble):
         weights[:, weights.sum(axis=0) <= 0] = 1.0
         shares: NDArray[np.float64] = weights / weights.sum(axis=0)
         return shares
+
+
+def _name_members(table: ScoreTable) -> pd.Index:
+    names = [key[0] if isinstance(key, tuple) and len(key) == 1 else key for key in table.members]
+    return pd.Index(names, tupleize_cols=False, name="member")
 
 
 def _rank(day: NDArray[np.intp], values: NDArray[np.float64]) -> NDArray[np.float64]:
