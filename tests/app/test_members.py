@@ -158,6 +158,14 @@ def test_the_pool_of_a_campaign_is_where_its_file_says(project):
         project, overrides=("pool.url=sqlite:///own/pool.db", "pool.lease=7"), project=project.parent
     )
     assert (opened.settings.pool.url, opened.settings.pool.lease) == ("sqlite:///own/pool.db", 7.0)
-    for outside in ("sqlite:////elsewhere.db", "sqlite:///../elsewhere.db"):
-        with pytest.raises(ConfigError, match="outside the project"):
-            open_campaign(project, overrides=(f"pool.url={outside}",), project=project.parent)
+    (project.parent / "link").symlink_to(project.parent.parent)
+    for outside in ("sqlite:////elsewhere.db", "sqlite:///../elsewhere.db", "sqlite:///link/elsewhere.db"):
+        for key in ("pool.url", "qlib_init.pool__url"):
+            with pytest.raises(ConfigError, match=f"`pool.url` is a file outside the project {project.parent}"):
+                open_campaign(project, overrides=(f"{key}={outside}",), project=project.parent)
+
+
+def test_a_pool_outside_the_project_is_for_its_settings_to_name(project):
+    outside = project.parent.parent / "shared.db"
+    (project.parent / "rollwright.toml").write_text(f'[pool]\nurl = "sqlite:///{outside}"\n')
+    assert open_campaign(project, project=project.parent).settings.pool.url == f"sqlite:///{outside}"

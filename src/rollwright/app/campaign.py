@@ -166,10 +166,10 @@ def open_campaign(
     ConfigError
         With every problem of the file at once.
     """
-    settings = load_settings(start=project)
-    config, document = read_config(path, overrides, trusted=settings.trust.modules)
-    settings = settings_of_file(settings, path, document.data, provider_uri)
-    check_pool_location(config.pool.url, settings, document)
+    own = load_settings(start=project)
+    config, document = read_config(path, overrides, trusted=own.trust.modules)
+    settings = settings_of_file(own, path, document.data, provider_uri)
+    check_pool_location(settings, own, document)
     return OpenCampaign(
         name=_name_of(config, path),
         config=config,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rollwright.campaign.yaml.document import YamlDocument
+from rollwright.campaign.yaml.document import KeyPath, YamlDocument
 from rollwright.config.context import translate
 from rollwright.config.settings import Settings
 from rollwright.core.sqlite_urls import sqlite_path
@@ -31,16 +31,36 @@ def check_pool(pool: object, qlib_init: object, document: YamlDocument) -> list[
     return problems
 
 
-def check_pool_location(url: str | None, settings: Settings, document: YamlDocument) -> None:
+def check_pool_location(settings: Settings, project: Settings, document: YamlDocument) -> None:
     """Refuse the file of a pool that lies outside the project: a campaign's file may come from elsewhere.
+
+    Parameters
+    ----------
+    settings : Settings
+        With what the file says, in ``pool`` or in ``qlib_init``.
+    project : Settings
+        Without it: what they name is the user's own decision.
+    document : YamlDocument
 
     Raises
     ------
     ConfigError
     """
-    path = None if url is None else sqlite_path(url)
+    url = settings.pool.url
+    path = None if url == project.pool.url else sqlite_path(url)
     if path is not None and not settings.resolve(path).is_relative_to(settings.root.resolve()):
         raise ConfigError(
-            f"{document.locate(('pool', 'url'))}: `pool.url` is a file outside the project {settings.root}",
+            f"{document.locate(_find_key(document))}: `pool.url` is a file outside the project {settings.root}",
             hint="keep it within, or set it where you decide it: `pool.url` in rollwright.toml or ROLLWRIGHT_POOL__URL",
         )
+
+
+def _find_key(document: YamlDocument) -> KeyPath:
+    """Return where the file says which pool it is."""
+    for name in document.data.get("qlib_init") or {}:
+        try:
+            if "pool.url" in translate({name: document.data["qlib_init"][name]}):
+                return ("qlib_init", name)
+        except ConfigError:
+            continue  # told by the check of `qlib_init`
+    return ("pool", "url")
