@@ -140,6 +140,20 @@ def test_calling_does_both_and_doing_it_again_trains_nothing(make, folder):
 
 
 @BOTH
+def test_what_is_trained_is_not_given_to_a_function_of_ones_own_again(make):
+    given: list[str] = []
+
+    def end(recorder, experiment_name):
+        given.append(recorder.id)
+        return end_task_train(recorder, experiment_name)
+
+    trainer = make("exp", end_train_func=end)
+    ended = trainer([task(1), task(2)])
+    assert xs(trainer.end_train(ended)) == [1, 2]
+    assert given == [recorder.id for recorder in ended]
+
+
+@BOTH
 def test_another_process_trains_what_was_prepared(make, folder):
     begun = make("exp", default_rec_name="mine").train(task(1))
     assert begun[0].name == "mine"
