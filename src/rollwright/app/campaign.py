@@ -265,8 +265,9 @@ def plan_campaign(
         for member in plan.members:
             document = campaign.document.with_value("task", {}, member.origins)
             check_classes(member.windows[0].spec.definition, locate=document.locate)
-        plan = replace(plan, notes=find_notes(plan, campaign.config, source))
-    return plan, find_declared(plan, campaign.config.collect.allow_missing, locate=locate)
+        notes = find_notes(plan, campaign.config, source)
+    declared = find_declared(plan, campaign.config.collect.allow_missing, locate=locate)
+    return replace(plan, notes=notes), declared
 
 
 def _roll(
@@ -291,7 +292,7 @@ def _roll(
     is_new = not _is_recorded(campaign)
     if is_new:
         _warm(campaign, plan, plan.windows)
-        _save_record(campaign)
+        write_text(campaign.record, _make_record(campaign).text)
     else:
         campaign.record.touch()  # it is the one that ran last
     fail_abandoned(campaign.settings)  # what a killed roll or worker left as running
@@ -526,15 +527,11 @@ def resume_campaign(
 
 
 def _is_recorded(campaign: OpenCampaign) -> bool:
-    """Tell whether `_save_record` noted this very configuration, so that its features were found right before."""
+    """Tell whether this very configuration was noted before, so that its features were found right."""
     try:
         return read_text(campaign.record, limit=SMALL) == _make_record(campaign).text
     except (OSError, ValueError, RollwrightError):
         return False  # there is none, or none that can be read
-
-
-def _save_record(campaign: OpenCampaign) -> None:
-    write_text(campaign.record, _make_record(campaign).text)
 
 
 def _make_record(campaign: OpenCampaign) -> CampaignRecord:
