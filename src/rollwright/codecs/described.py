@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Self
 
@@ -15,6 +16,7 @@ from rollwright.signing.serializable import FileRules
 __all__ = ["Described", "describe_value"]
 
 _FROM_CONTEXT: Final = ("source", "store")
+_read_signature: Final = lru_cache(maxsize=256)(inspect.signature)
 
 
 class Described(FileRules):
@@ -32,7 +34,7 @@ class Described(FileRules):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Create an instance and record its arguments."""
         made = super().__new__(cls)
-        signature = inspect.signature(cls.__init__)
+        signature = _read_signature(cls.__init__)
         try:
             bound = signature.bind(made, *args, **kwargs).arguments
         except TypeError:  # the constructor, which runs next, says it better

@@ -207,10 +207,17 @@ def _audit_dataset(
         raise SegmentError(
             start=None, end=None, reason="no test segment has a session after which anything is known to change"
         )
+    dataset = build_dataset(windows[0].definition["dataset"])
+    reaches = dataset.feature_reaches() if isinstance(dataset, Dataset) else ()
+    if not isinstance(dataset, Dataset) or (type(dataset).over is Dataset.over):
+        found.unseen.setdefault(
+            f"{type(dataset).__name__} has no method `over`: it was built anew in a context with each market, and what "
+            "it reads elsewhere stayed as it is"
+        )
     for number, (window, date) in enumerate(chosen):
         is_last = number == len(chosen) - 1
         parts = EVERY_PART if is_last else LATER_PARTS
-        probe, reaches = _open_probe(window, date, source, found, folder / str(number), names, parts)
+        probe = _open_probe(window, date, source, found, folder / str(number), names, parts, reaches)
         found.add(probe, check_future(probe), reaches)
         found.add(probe, check_blind(probe), reaches)
         _count(probe, found)
@@ -249,19 +256,14 @@ def _open_probe(
     folder: Path,
     names: int,
     parts: frozenset[PartName],
-) -> tuple[Probe, tuple[FeatureReach, ...]]:
-    """Return a probe whose features have values, and those it knows by their expressions.
+    reaches: Sequence[FeatureReach],
+) -> Probe:
+    """Return a probe whose features have values.
 
-    1. Ask the dataset how far it looks back, and what it learns from. 2. Choose instruments. 3. Compute; where an
-    operator of the user's own is refused, leave its columns aside; where columns are empty, take more history.
+    1. Ask the dataset what it learns from, and the reaches how far it looks back. 2. Choose instruments. 3. Compute;
+    where an operator of the user's own is refused, leave its columns aside; where columns are empty, take more history.
     """
     dataset = build_dataset(window.definition["dataset"])
-    reaches = dataset.feature_reaches() if isinstance(dataset, Dataset) else ()
-    if not isinstance(dataset, Dataset) or (type(dataset).over is Dataset.over):
-        found.unseen.setdefault(
-            f"{type(dataset).__name__} has no method `over`: it was built anew in a context with each market, and what "
-            "it reads elsewhere stayed as it is"
-        )
     calendar = source.calendar()
     backs = [one.lookback for one in reaches if not one.is_label]
     known = [back for back in backs if back is not None]
@@ -300,7 +302,7 @@ def _open_probe(
         probe.look(parts=parts)
     if plan.lookback < MOST_LOOKBACK and len(known) < len(backs) + (not backs) and _has_empty(probe):
         probe = open_with(replace(plan, lookback=MOST_LOOKBACK), "c")
-    return probe, reaches
+    return probe
 
 
 def _has_empty(probe: Probe) -> bool:

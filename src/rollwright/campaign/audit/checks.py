@@ -30,7 +30,6 @@ from rollwright.campaign.audit.observation import (
     find_moved_columns,
 )
 from rollwright.campaign.audit.probe import EVERY_PART, Probe
-from rollwright.campaign.audit.row_change import permute_rows
 from rollwright.campaign.leaks import LeakKind
 
 __all__ = [
@@ -110,7 +109,7 @@ def check_blind(probe: Probe) -> Iterator[Hit]:
     noise = MarketChange(kind="noise", start=row, stop=len(probe.calendar))
     blind = ~(base["raw"].is_label | find_answers(base["raw"], probe.look(noise)["raw"]))
     if blind.any():
-        yield from _compare_permuted(probe, base["raw"], row, blind, ("infer",), noise)
+        yield from _compare_permuted(probe, row, blind, ("infer",), noise)
 
 
 def find_answers(one: Part, other: Part) -> NDArray[np.bool_]:
@@ -133,12 +132,11 @@ def check_segments(probe: Probe) -> Iterator[Hit]:
         change = MarketChange(kind="noise", start=row, stop=len(probe.calendar))
         yield from _compare_parts(probe, base, probe.look(change, parts=frozenset(there)), change, there, row)
         if "raw" in base and base["raw"].is_label.any():
-            yield from _compare_permuted(probe, base["raw"], row, base["raw"].is_label, there, change)
+            yield from _compare_permuted(probe, row, base["raw"].is_label, there, change)
 
 
 def _compare_permuted(
     probe: Probe,
-    raw: Part,
     row: int,
     columns: NDArray[np.bool_],
     parts: tuple[PartName, ...],
@@ -146,8 +144,7 @@ def _compare_permuted(
 ) -> Iterator[Hit]:
     """Yield what moved before a row when raw columns from it on were put in another order."""
     given, permuted = (
-        probe.look_altered(permute_rows(raw, first, probe.calendar, columns), parts=frozenset(parts))
-        for first in (len(probe.calendar), row)
+        probe.look_permuted(first, columns, parts=frozenset(parts)) for first in (len(probe.calendar), row)
     )
     permutation = replace(change, kind="order")
     for part in parts:

@@ -25,6 +25,7 @@ from rollwright.calendar.trading import TradingCalendar, to_session
 from rollwright.campaign.audit.changed_market import AS_IT_IS, ChangedMarket, MarketChange, MarketExcerpt
 from rollwright.campaign.audit.configuration import AuditedWindow
 from rollwright.campaign.audit.observation import Observation, Part, PartName, observe
+from rollwright.campaign.audit.row_change import permute_rows
 from rollwright.config.context import current_settings, using
 from rollwright.dataset.contract import FitRange
 from rollwright.dataset.feature_reach import FeatureReach
@@ -166,15 +167,31 @@ class Probe:
 
     def look(self, change: MarketChange = AS_IT_IS, *, parts: frozenset[PartName] = LATER_PARTS) -> Observation:
         """Return what the dataset gives after a change of the market, `parts` at least; computed once."""
+        return self._look_once(change, parts, lambda wanted: self._observe(change, wanted))
+
+    def look_permuted(self, row: int, columns: NDArray[np.bool_], *, parts: frozenset[PartName]) -> Observation:
+        """Return what the dataset gives when some of its raw columns are in another order from a row on.
+
+        With the end of the calendar as the row nothing is, for the others to be compared with; computed once.
+        """
+        length = len(self.calendar)
+        alter = permute_rows(self.look()["raw"], row, self.calendar, columns)
+        if row < length:
+            return self._observe(AS_IT_IS, parts, alter)
+        as_given = MarketChange(kind="order", start=length, stop=length)
+        return self._look_once(as_given, parts, lambda wanted: self._observe(AS_IT_IS, wanted, alter))
+
+    def _look_once(
+        self,
+        change: MarketChange,
+        parts: frozenset[PartName],
+        observe_parts: Callable[[frozenset[PartName]], Observation],
+    ) -> Observation:
         known, seen = self._seen.get(change, (frozenset[PartName](), None))
         if seen is None or not parts <= known:
-            seen = self._observe(change, parts | known)
+            seen = observe_parts(parts | known)
             self._seen[change] = parts | known, seen
         return seen
-
-    def look_altered(self, alter: Callable[[DataHandler], None], *, parts: frozenset[PartName]) -> Observation:
-        """Return what the dataset gives on the market as it is, when its handler is altered before it reads."""
-        return self._observe(AS_IT_IS, parts, alter)
 
     def look_refused(self, change: MarketChange = AS_IT_IS) -> Part:
         """Return the values that the refused features would have, had they been let through."""

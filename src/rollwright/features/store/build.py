@@ -48,6 +48,8 @@ __all__ = ["MatrixBuild", "remove_damaged", "remove_unfinished", "try_open"]
 _logger: Final = logging.getLogger("rollwright.features")
 _ALL: Final = "series"
 COPY_ROWS: Final = 1 << 16
+MAPPED_BYTES: Final = 16 << 20
+"""From this size on a new file is filled through a memory map: each of its pages is taken once, and can be dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,10 +152,7 @@ class MatrixBuild:
         earlier = [] if self.replace else list(_open_earlier(folder))
         old, keep = self._find_reusable(earlier, header)
         if old is None:
-            values = _create_file(folder, header)
-            fill(values, 0)
-            (folder / f"{header.data}.tmp").replace(folder / header.data)
-            header.with_checksums(values).write(folder)
+            header.with_checksums(_write_file(folder, header, fill)).write(folder)
         else:
             header, values = _grow_file(folder, header, old, keep, earlier)
             fill(values, keep)
@@ -251,6 +250,20 @@ def _add_checksums(header: Header, values: NDArray[np.float32], old: Matrix, kee
     return header.with_checksums(
         values, known=old.header.sums[:whole], rows=int(header.layout.offsets[whole * BLOCK_SESSIONS])
     )
+
+
+def _write_file(folder: Path, header: Header, fill: Callable[[NDArray[np.float32], int], None]) -> NDArray[np.float32]:
+    """Return the values of a new file, all of them filled; a small one is filled on the heap, whose pages are there."""
+    values = _create_file(folder, header)
+    if header.size < MAPPED_BYTES:
+        values = np.empty(header.shape, np.float32)
+    fill(values, 0)
+    staging = folder / f"{header.data}.tmp"
+    if header.size < MAPPED_BYTES:
+        with staging.open("r+b") as file:
+            file.write(values.data)
+    staging.replace(folder / header.data)
+    return values
 
 
 def _create_file(folder: Path, header: Header) -> NDArray[np.float32]:
