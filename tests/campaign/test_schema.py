@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import pytest
+
+from rollwright.app import campaign_template
 from rollwright.campaign.config import CampaignConfig
+from rollwright.campaign.config_file import read_config
 from rollwright.campaign.schema import json_schema
 from rollwright.cli.root import run
+from schema_check import find_mistakes
 
 
 def test_the_command_prints_the_schema_and_nothing_else(capsys):
@@ -40,6 +46,36 @@ def test_a_place_may_be_dropped_or_filled_and_references_lead_somewhere():
     text = json.dumps(schema)
     for name in {part.split('"')[0] for part in text.split("#/$defs/")[1:]}:
         assert name in schema["$defs"]
+
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+DEMO = Path(campaign_template.__file__).parent / "demo.yaml"
+
+
+@pytest.mark.parametrize("file", [*EXAMPLES, DEMO], ids=lambda file: file.name)
+def test_it_allows_every_file_that_we_ship(file):
+    assert find_mistakes(read_config(file, trusted=())[1].data, json_schema()) == []
+
+
+@pytest.mark.parametrize(
+    "part", [{"combine": {"method": "none"}}, {"sys": {"rel_path": "models"}}, {"sys": {"path": ["a"]}}]
+)
+def test_it_allows_the_short_and_the_long_form(part):
+    assert find_mistakes({**read_config(DEMO, trusted=())[1].data, **part}, json_schema()) == []
+
+
+def test_it_refuses_what_is_misspelled_or_of_another_type():
+    data = read_config(DEMO, trusted=())[1].data
+    for change, place in (
+        ({"rolling": {"stepp": 3}}, "stepp"),
+        ({"rolling": {"step": 0}}, ".rolling.step"),
+        ({"backtest": {"topk": "many"}}, ".backtest.topk"),
+        ({"combine": "mean"}, ".combine"),
+        ({"budget": {"hours": -1}}, ".budget.hours"),
+        ({"report": {"lang": "de"}}, ".report.lang"),
+    ):
+        (mistake,) = find_mistakes({**data, **change}, json_schema())
+        assert place in mistake
 
 
 def test_the_same_schema_comes_twice():

@@ -12,10 +12,11 @@ from rollwright.errors import ConfigError, DataNotFoundError, nearest
 from rollwright.market.demo import read_demo
 from rollwright.market.folder.provider import QlibProvider
 
-__all__ = ["LANGUAGES", "MODELS", "MarketFound", "NewCampaign", "find_market", "write_campaign"]
+__all__ = ["LANGUAGES", "MODELS", "REGIONS", "MarketFound", "NewCampaign", "find_market", "write_campaign"]
 
 Language: TypeAlias = Literal["en", "zh"]
 LANGUAGES: Final = ("en", "zh")
+REGIONS: Final = ("cn", "us", "tw")
 MODELS: Final = {
     "lightgbm": "{class: LGBModel, module_path: rollwright.models.lightgbm, kwargs: {num_boost_round: 200}}",
     "linear": "{class: LinearModel, module_path: rollwright.models.linear, kwargs: {estimator: ridge, alpha: 0.1}}",
@@ -24,12 +25,13 @@ MODELS: Final = {
 }
 _LEAST: Final = 250  # sessions: a year, of which the features of Alpha158 look back 60
 _LOOK_BACK: Final = 60
+_LEAST_HELD, _MOST_HELD = 5, 50
 _TEMPLATE: Final = """\
 # {head}
 # yaml-language-server: $schema=rollwright.schema.json
 qlib_init:
   provider_uri: {market}  # {about_market}
-  region: {region}
+  region: {region}  # {about_region}
 task:
   model: {model}
   dataset:
@@ -58,13 +60,14 @@ rolling:
 # vary: {{seed: [0, 1, 2]}}
 # combine: average  # rank_mean, ic_weighted, none
 # budget: {{tasks: 100, hours: 8}}  # {about_budget}
-backtest: {{topk: {topk}, n_drop: {n_drop}}}
+backtest: {{topk: {topk}, n_drop: {n_drop}}}  # {about_backtest}
 report: {{lang: {lang}}}
 """
 _WORDS: Final[dict[str, dict[str, str]]] = {
     "en": {
         "head": "A walk-forward campaign. Run it: rollwright roll {file}   What each key means: docs/yaml.md",
         "about_market": "sessions {first} to {last}",
+        "about_region": "whose lots, price limits and days of a year count: cn, us or tw",
         "about_universe": "there are: {universes}",
         "about_label": "the return over {horizon} session(s), from tomorrow's close",
         "about_segments": "of the first window; the others follow",
@@ -73,10 +76,12 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "about_purge": "no training label reads a price of test",
         "about_vary": "Several members: vary any key beneath task, and combine them.",
         "about_budget": "what one command trains at most",
+        "about_backtest": "a tenth of the {members} instruments of the last session, 5 to 50",
     },
     "zh": {
         "head": "滚动训练。运行：rollwright roll {file}   各键的含义见 docs/yaml.md",
         "about_market": "交易日 {first} 至 {last}",
+        "about_region": "交易单位、涨跌停与年交易日数按哪个市场：cn、us 或 tw",
         "about_universe": "可用的股票池：{universes}",
         "about_label": "从明日收盘起 {horizon} 个交易日的收益",
         "about_segments": "第一个窗口的区间，其余窗口依次后移",
@@ -85,6 +90,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "about_purge": "训练标签不会读到测试段的价格",
         "about_vary": "多个成员：改变 task 下的任意键，并合成一个信号。",
         "about_budget": "一次命令最多训练多少",
+        "about_backtest": "最后一个交易日 {members} 只标的的十分之一，5 至 50",
     },
 }
 
@@ -116,6 +122,7 @@ class NewCampaign:
     model: str = "lightgbm"
     horizon: int = 1
     step: int | None = None
+    region: str = "cn"
     lang: Language = "en"
 
 
@@ -160,7 +167,11 @@ def write_campaign(file: Path, asked: NewCampaign, market: MarketFound) -> Path:
     """
     if file.exists():
         raise ConfigError(f"{file} is there already, and is left as it is", hint="name another file")
-    for what, value, known in (("model", asked.model, [*MODELS]), ("universe", asked.universe, market.universes)):
+    for what, value, known in (
+        ("model", asked.model, [*MODELS]),
+        ("universe", asked.universe, market.universes),
+        ("region", asked.region, REGIONS),
+    ):
         if value not in known:
             near = nearest(value, known)
             hint = f"did you mean `{near}`?" if near else f"known: {', '.join(known)}"
@@ -171,18 +182,20 @@ def write_campaign(file: Path, asked: NewCampaign, market: MarketFound) -> Path:
     words = _WORDS[asked.lang]
     folder = file.parent.resolve()
     path = market.path.resolve()
+    members = _count_members(market, asked.universe)
     values = {
         "file": file.name,
         "first": sessions[0],
         "last": sessions[-1],
         "universes": ", ".join(market.universes[:8]),
         "horizon": asked.horizon,
+        "members": members,
     }
-    topk = 30
+    topk = max(1, min(members, _MOST_HELD, max(_LEAST_HELD, members // 10)))
     text = _TEMPLATE.format(
         **{key: text.format(**values) for key, text in words.items()},
         market=path.relative_to(folder) if path.is_relative_to(folder) else path,
-        region=market.region,
+        region=asked.region,
         model=MODELS[asked.model],
         universe=asked.universe,
         exit=asked.horizon + 1,
@@ -191,8 +204,15 @@ def write_campaign(file: Path, asked: NewCampaign, market: MarketFound) -> Path:
         test=(sessions[test], sessions[-1]),
         step=asked.step or max(5, (size - test) // 8),
         topk=topk,
-        n_drop=topk // 6,
+        n_drop=max(1, topk // 5),
         lang=asked.lang,
     )
     write_text(file, text)
     return file
+
+
+def _count_members(market: MarketFound, universe: str) -> int:
+    """Return how many belong to the universe on the last session."""
+    provider = QlibProvider(market.path)
+    last = provider.calendar().last_known
+    return sum(any(start <= last <= end for start, end in spans) for spans in provider.members(universe).values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from rollwright.campaign.config import CampaignConfig
+from rollwright.campaign.config import CampaignConfig, CombineConfig
 from rollwright.campaign.yaml.document import BASE_KEY
 from rollwright.campaign.yaml.nodes import DROP
 
@@ -40,6 +40,10 @@ def _widen(name: str, value: dict[str, Any]) -> dict[str, Any]:
     choices = value.pop("anyOf", None) or [value]
     if name == "record":  # one record needs no list
         choices = [*choices, {"$ref": "#/$defs/ObjectConfig"}, {"type": "string"}]
+    if name in ("path", "rel_path"):  # nor does one folder
+        choices = [*choices, {"type": "string"}]
+    if name == "combine":  # a method alone is short for a mapping with it
+        choices = [*choices, CombineConfig.model_json_schema()["properties"]["method"]]
     if any(choice.get("$ref", "").endswith("/ObjectConfig") for choice in choices):
         choices = [*choices, {"type": "string"}]
     unique = [choice for position, choice in enumerate(choices) if choice not in choices[:position]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -14,6 +14,7 @@ from rollwright.errors import ConfigError
 
 __all__ = ["Yes", "ask", "ask_for", "confirm"]
 
+Answer = TypeVar("Answer")
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -47,21 +48,29 @@ def ask(
         raise typer.Exit(2)
 
 
-def ask_for(what: str, *, default: Any, option: str, type: type | None = None) -> Any:  # noqa: A002 - Typer's word
-    """Return what is typed, or `default` for an empty line.
+def ask_for(what: str, *, default: Answer, option: str, read: Callable[[str], Answer]) -> Answer:
+    """Return what is typed, or `default` for an empty line; what `read` refuses is told and asked for again.
+
+    Standard output stays clean: Typer's own prompt writes a space to it.
 
     Raises
     ------
     ConfigError
         When the input ends before there is an answer.
     """
-    try:
-        with _own_interrupt():
-            return typer.prompt(what, default=default, type=type, err=True)
-    except typer.Abort as error:
-        raise ConfigError(
-            f"the input ended before it was said which {what}", hint=f"give it with {option}, or take the usual: --yes"
-        ) from error
+    while True:
+        typer.echo(f"{escape_text(what)} [{escape_text(str(default))}]: ", nl=False, err=True)
+        try:
+            typed = input().strip()
+        except EOFError as error:
+            raise ConfigError(
+                f"the input ended before it was said which {what}",
+                hint=f"give it with {option}, or take the usual: --yes",
+            ) from error
+        try:
+            return read(typed) if typed else default
+        except ConfigError as error:
+            stderr.print_error(error)
 
 
 @contextmanager
