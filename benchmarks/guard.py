@@ -22,8 +22,11 @@ import report
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-NAMES = ("features", "handler", "pool_sqlite", "pool_postgres", "record", "start", "finished")
-WITH_PEER = ("features", "handler", "pool_sqlite", "pool_postgres", "rolling", "one_task", "prediction_frame")
+NAMES = (
+    "features", "handler", "rolling", "one_task", "members", "demo", "finished", "start", "collect", "audit", "record",
+    "prediction_frame", "pool_sqlite", "pool_postgres",
+)  # fmt: skip
+WITH_PEER = ("features", "handler", "rolling", "one_task", "collect", "pool_sqlite", "pool_postgres")
 
 
 def ratios(result):

@@ -455,3 +455,20 @@ def test_the_first_twelve_have_charts_and_the_page_says_where_the_rest_is(lang):
     text = " ".join(page.text)
     for name in names:  # all are compared
         assert name in text
+
+
+def test_the_table_of_members_names_the_findings_of_a_row_once_and_leads_to_them():
+    members = [make_variant(name=name) for name in ("trees", "line")]
+    doubted = [metric.key for metric in METRICS[:3]]
+    finding = HealthFinding(
+        kind="missing_fields", severity="warning", values={"fields": "$vwap"}, metrics=tuple(doubted), variant="line"
+    )
+    page_text = report_html(replace(make_report(), variants=members, health=[finding, finding]))
+    table = page_text[page_text.index('<section id="members"') : page_text.index('id="timeline-1"')]
+    trees, line = re.findall(r"<tr><td>(?:trees|line)</td>.*?</tr>", table, flags=re.DOTALL)
+    assert "[1]" not in trees
+    for number in (1, 2):
+        assert line.count(f'<a href="#finding-{number}">[{number}]</a>') == 1
+    assert "findings" in table
+    calm = report_html(replace(make_report(), variants=members, health=[]))
+    assert "findings" not in calm[calm.index('<section id="members"') : calm.index('id="timeline-1"')]

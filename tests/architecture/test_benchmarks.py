@@ -65,6 +65,14 @@ def guard(monkeypatch):
         sys.modules.pop(name, None)
 
 
+def test_the_guard_runs_every_script_that_gives_a_verdict_and_names_the_peer_to_those_that_take_one(guard):
+    assert sorted(guard.NAMES) == NAMES
+    for name in NAMES:
+        text = (ROOT / "benchmarks" / f"{name}.py").read_text()
+        assert '"--json"' in text
+        assert ('"--peer-python"' in text) == (name in guard.WITH_PEER), name
+
+
 def row(figure, *, at_least, unit="x"):
     return {"case": "S", "work": "w", "figure": figure, "unit": unit, "at_least": at_least}
 

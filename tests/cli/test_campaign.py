@@ -13,7 +13,7 @@ from rollwright.analysis.health import SIGNAL, HealthFinding
 from rollwright.analysis.metrics import Metric, show_metrics
 from rollwright.app import audit, campaign, data
 from rollwright.campaign.audit.findings import AuditFinding, AuditReport
-from rollwright.campaign.summary import CampaignResult, TrainingCounts, VariantResult
+from rollwright.campaign.summary import CampaignResult, CombinedResult, TrainingCounts, VariantResult
 from rollwright.cli.campaign import show_result
 from rollwright.cli.root import run
 
@@ -125,3 +125,37 @@ def test_findings_lead_what_is_printed_and_stand_beside_their_numbers(capsys):
     assert "[2] warning: No instrument has $vwap" in health
     assert [part.count("[1]") for part in (linear, trees)] == [0, 1]
     assert [part.count("[2]") for part in (linear, trees)] == [2, 2]
+
+
+def test_the_table_of_members_keeps_names_and_numbers_whole_on_eighty_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    keys = ("ic", "icir", "rank_ic", "rank_icir")
+    metrics = tuple(Metric(key=key, value=-0.0417, unit="correlation" if "ir" not in key else "ratio") for key in keys)
+    names = ("LGBModel-seed=0", "LGBModel-seed=1", "XGBModel-seed=0")
+    finding = {"kind": "missing_fields", "severity": "warning", "values": {"fields": "$vwap"}, "metrics": SIGNAL}
+    show_result(
+        CampaignResult(
+            name="mine",
+            variants=tuple(
+                VariantResult(variant=name, windows=8, days=400, rows=48_000, metrics=metrics, files={})
+                for name in ("combined", *names)
+            ),
+            files={},
+            notes=(),
+            health=tuple(HealthFinding(**finding, variant=name) for name in names for _ in range(7)),
+            conventions=Conventions(days_per_year=252, label_horizon=1, label_span=2),
+            combined=CombinedResult(
+                method="average",
+                members=names,
+                label=names[0],
+                correlations={name: dict.fromkeys(names, 0.5) for name in names},
+            ),
+        )
+    )
+    table = capsys.readouterr().out.partition(" member ")[2]
+    for place, name in enumerate(names):
+        (line,) = [one for one in table.splitlines() if name in one]
+        assert line.split()[1:6] == [*["-0.0417"] * 4, "+0.500"]
+        assert f"[{7 * place + 1}]" in line
+    for number in range(1, 22):
+        assert f"[{number}]" in table

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rollwright.core.log_sentences import MEANINGS, SentenceFormatter
+from rollwright.cli.root import common
+from rollwright.core.log_sentences import MEANINGS, RepeatFilter, SentenceFormatter
 
 PAGE = (Path(__file__).parents[2] / "docs" / "logging.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `([\w.*]+)` \| ([\w, ]+) \| ([\w`, –]*) \| (.+) \|$", PAGE, flags=re.MULTILINE)
@@ -67,3 +68,27 @@ def test_secrets_stay_hidden():
 )
 def test_everything_else_is_told_as_it_is(message, args, how):
     assert said(message, *args, **how).endswith(message % args)
+
+
+def test_a_warning_is_told_once_a_minute_and_an_error_each_time():
+    told = RepeatFilter()
+
+    def passes(message, created, level=logging.WARNING):
+        record = logging.LogRecord("rollwright.backtest", level, __file__, 1, message, (), None)
+        record.created = created
+        return told.filter(record)
+
+    assert passes("backtest.factor_missing missing=3", 100.0)
+    assert not passes("backtest.factor_missing missing=3", 130.0)
+    assert passes("backtest.factor_missing missing=4", 130.0)
+    assert passes("backtest.factor_missing missing=3", 161.0)
+    assert passes("task.failed", 100.0, logging.ERROR)
+    assert passes("task.failed", 100.0, logging.ERROR)
+
+
+def test_the_command_line_repeats_no_warning(capsys, monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    common()
+    for _ in range(2):
+        logging.getLogger("rollwright.backtest").warning("import.note text=%s", "twice")
+    assert capsys.readouterr().err.count("warning: twice") == 1

@@ -23,6 +23,7 @@ __all__ = [
     "ShownMetric",
     "Unit",
     "backtest_metrics",
+    "join_marks",
     "metrics_from_json",
     "metrics_to_json",
     "show_metrics",
@@ -94,6 +95,11 @@ class ShownMetric:
     def mark(self) -> str:
         """The numbers of its findings as people read them, ``[1] [3]``; "" when there are none."""
         return " ".join(f"[{number}]" for number in self.findings)
+
+
+def join_marks(metrics: Iterable[ShownMetric]) -> str:
+    """Return the numbers of the findings about any of the metrics, each once and in order, ``[1] [3]``."""
+    return " ".join(f"[{number}]" for number in sorted({number for metric in metrics for number in metric.findings}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -211,9 +211,10 @@ def _compare(report: CampaignReport) -> dict[str, Any]:
     """Return the metrics of all variants as a table: labels, and for each variant its name and texts."""
     shown = {variant.name: _show(report, variant) for variant in report.variants}
     labels = {metric.key: metric.label for metrics in shown.values() for metric in metrics}
-    texts = {name: {one.key: f"{one.text} {one.mark}".strip() for one in metrics} for name, metrics in shown.items()}
-    rows = [(name, [found.get(key, "") for key in labels]) for name, found in texts.items()]
-    return {"labels": list(labels.values()), "rows": rows}
+    texts = {name: {one.key: one.text for one in metrics} for name, metrics in shown.items()}
+    doubts = {name: sorted({number for one in metrics for number in one.findings}) for name, metrics in shown.items()}
+    rows = [(name, [found.get(key, "") for key in labels], doubts[name]) for name, found in texts.items()]
+    return {"labels": list(labels.values()), "rows": rows, "is_doubted": any(doubts.values())}
 
 
 def _show_agreement(correlations: Mapping[str, Mapping[str, float | None]]) -> list[tuple[str, list[str]]]:

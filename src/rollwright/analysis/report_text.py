@@ -18,6 +18,7 @@ _EN: Final[dict[str, str]] = {
     "agreement": "How much the members agree",
     "agreement_about": "The mean daily rank correlation of their scores, on the instruments that all of them score.",
     "members": "The members and their signal",
+    "findings": "findings",
     "left_out": (
         "The first {shown} of this page have charts; the others are compared above, their figures are in summary.json, "
         "and their predictions in members/, each in a folder of its name: {names}."
@@ -120,6 +121,7 @@ _ZH: Final[dict[str, str]] = {
     "agreement": "成员之间的一致程度",
     "agreement_about": "各成员分数的日均秩相关系数，只计所有成员都打分的标的。",
     "members": "各成员与合成信号",
+    "findings": "健康提示",
     "left_out": (
         "本页只为前 {shown} 个成员绘图；其余成员见上方对比表，数字在 summary.json 中，"
         "预测在 members/ 下各自同名的文件夹中：{names}。"

@@ -47,7 +47,9 @@ task:
           fit_start_time: <dataset.kwargs.segments.train.0>
           fit_end_time: <dataset.kwargs.segments.train.1>
           infer_processors: [{{class: Fillna, kwargs: {{fields_group: feature}}}}]
-          learn_processors: [{{class: DropnaLabel}}]
+          learn_processors:  # {about_learn}
+            - {{class: DropnaLabel}}
+            - {{class: CSZScoreNorm, kwargs: {{fields_group: label}}}}
       segments:  # {about_segments}
         train: [{train[0]}, {train[1]}]
         valid: [{valid[0]}, {valid[1]}]
@@ -70,6 +72,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "about_region": "whose lots, price limits and days of a year count: cn, us or tw",
         "about_universe": "there are: {universes}",
         "about_label": "the return over {horizon} session(s), from tomorrow's close",
+        "about_learn": "scaled within each day, or the models learn the moves of the market",
         "about_segments": "of the first window; the others follow",
         "about_step": "sessions a window moves",
         "about_rtype": "or expanding: train keeps its start",
@@ -84,6 +87,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "about_region": "交易单位、涨跌停与年交易日数按哪个市场：cn、us 或 tw",
         "about_universe": "可用的股票池：{universes}",
         "about_label": "从明日收盘起 {horizon} 个交易日的收益",
+        "about_learn": "标签在每日之内标准化，否则树模型会去学大盘涨跌",
         "about_segments": "第一个窗口的区间，其余窗口依次后移",
         "about_step": "窗口每次移动的交易日数",
         "about_rtype": "或 expanding：训练起点不动",

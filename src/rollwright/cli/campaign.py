@@ -303,21 +303,27 @@ def _list_members(result: CampaignResult) -> Table:
     from rich.markup import escape  # noqa: PLC0415 - keeps --help light
     from rich.table import Table  # noqa: PLC0415 - keeps --help light
 
-    from rollwright.analysis.metrics import show_metrics  # noqa: PLC0415 - keeps --help light
+    from rollwright.analysis.metrics import join_marks, show_metrics  # noqa: PLC0415 - keeps --help light
 
     members = result.variants[1:]
     shown = {one.variant: show_metrics(one.metrics, findings=result.health, variant=one.variant) for one in members}
     labels = {metric.key: metric.label for row in shown.values() for metric in row if metric.key in _COMPARED}
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)  # lines between the columns would not leave room for the numbers
+    doubts = {name: join_marks(row) for name, row in shown.items()}
+    table = Table(
+        box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )  # lines between the columns would not leave room for the numbers
     table.add_column("member", overflow="fold")
     for label in [*labels.values(), "correlation"]:
         table.add_column(label, justify="right", no_wrap=True)
+    if any(doubts.values()):
+        table.add_column("findings", max_width=9)
     for name, row in shown.items():
-        texts = {metric.key: escape(f"{metric.text} {metric.mark}".strip()) for metric in row}
+        texts = {metric.key: metric.value for metric in row}
         found = result.combined.correlations.get(name, {}) if result.combined is not None else {}
         others = [value for other, value in found.items() if other != name and value is not None]
         agreement = f"{sum(others) / len(others):+.3f}" if others else ""
-        table.add_row(escape(name), *(texts.get(key, "") for key in labels), agreement)
+        cells = [*(texts.get(key, "") for key in labels), agreement]
+        table.add_row(escape(name), *cells, *([escape(doubts[name])] if any(doubts.values()) else []))
     return table
 
 

@@ -36,7 +36,7 @@ from rollwright.cli.verify import verify
 from rollwright.cli.why import why
 from rollwright.cli.window_verbs import cancel, collect, logs, retry
 from rollwright.cli.worker import worker_app
-from rollwright.core.log_sentences import SentenceFormatter
+from rollwright.core.log_sentences import RepeatFilter, SentenceFormatter
 from rollwright.core.masking import MaskingFormatter, mask_secrets
 from rollwright.errors import RollwrightError
 
@@ -136,6 +136,8 @@ def common(
     handler = logging.StreamHandler()
     form = "%(levelname)s %(name)s: %(message)s"
     handler.setFormatter(MaskingFormatter(form) if verbose else SentenceFormatter(form))
+    if not verbose:
+        handler.addFilter(RepeatFilter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("rollwright").setLevel(level)
     if not verbose:  # what fails in it is told by an error of ours, without its traceback

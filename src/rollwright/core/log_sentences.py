@@ -14,7 +14,9 @@ from typing import Final
 from rollwright.core.masking import MaskingFormatter
 from rollwright.core.text import escape_text
 
-__all__ = ["MEANINGS", "SentenceFormatter"]
+__all__ = ["MEANINGS", "RepeatFilter", "SentenceFormatter"]
+
+REPEAT_SECONDS: Final = 60
 
 _FIELD: Final = re.compile(r"(\w+)=((?:[^\s%]|%[^a-z%]*[a-z])+)")
 _PLACE: Final = re.compile(r"%[^a-z%]*[a-z]")
@@ -140,6 +142,29 @@ class SentenceFormatter(MaskingFormatter):
         said = f"{level}{self._place}: {meaning}"
         said += f" ({', '.join(named)})" if named else ""
         return f"{said}: {'; '.join(alone)}" if alone else said
+
+
+class RepeatFilter(logging.Filter):
+    """Lets a warning through that was not told in the same words within the last minute.
+
+    A campaign of many members meets the same thing in each of them. What comes again later, such as a store that is
+    away once more, is told again; errors always are.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether the record is told."""
+        if record.levelno != logging.WARNING:
+            return True
+        said = f"{record.name}: {record.getMessage()}"
+        self._told = {text: at for text, at in self._told.items() if record.created - at < REPEAT_SECONDS}
+        if said in self._told:
+            return False
+        self._told[said] = record.created
+        return True
 
 
 def _fields(record: logging.LogRecord) -> Iterator[tuple[str, str]]:
