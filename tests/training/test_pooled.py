@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sqlite3
 
 import pytest
 
@@ -53,6 +54,16 @@ def test_r5_training_again_trains_nothing_and_keeps_the_state_of_what_is_finishe
     again = trainer.train(tasks(1, 2, 3))
     assert RUNS == [1, 2, 3]
     assert [recorder.list_tags()[STATUS_KEY] for recorder in again] == [STATUS_END, STATUS_END, STATUS_BEGIN]
+
+
+def test_a_definition_that_somebody_changed_in_the_database_is_put_back_before_it_is_trained(tmp_path):
+    TaskManager("exp").create_task(tasks(1, 2))
+    with sqlite3.connect(tmp_path / "pool.db") as connection:
+        connection.execute("""UPDATE document SET definition = '{"x":9}' WHERE task = 1""")
+    connection.close()
+    recorders = TrainerRM("exp", train_func=train).train(tasks(1, 2))
+    assert sorted(RUNS) == [1, 2]
+    assert [recorder.list_params()["x"] for recorder in recorders] == ["1", "2"]
 
 
 def test_t3_a_poison_task_stops_no_other_and_is_named():
