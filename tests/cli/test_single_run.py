@@ -24,6 +24,8 @@ def test_what_stands_against_the_numbers_leads_them(fresh, capsys):
     out = capsys.readouterr().out
     assert out.startswith("health: ")
     assert out.index("[1] serious: ") < out.index("recorder ") < out.index("  IC ")
+    (line,) = [line for line in out.splitlines() if line.startswith("  Rank IC ")]
+    assert " [1]" in line, "a doubtful number never stands alone"
 
 
 def test_a_run_without_a_record_is_judged_by_its_segments_alone(fresh, capsys):

@@ -93,7 +93,9 @@ def run_once(
     recorder, metrics = done.recorder, done.recorder.list_metrics()
     print_text(f"recorder {recorder.id} of experiment {recorder.experiment_id}: {recorder.status}")
     for name, value in sorted(metrics.items()):
-        print_text(f"  {name:<12} {value: .4f}")
+        key = name.lower().replace(" ", "_")  # of `Rank IC`, as findings name it
+        marks = "".join(f" [{number}]" for number, one in enumerate(done.health, 1) if one.touches(key, one.variant))
+        print_text(f"  {name:<12} {value: .4f}{marks}")
     show_tracking(campaign.settings)
     return 0
 
