@@ -5,9 +5,11 @@ import logging
 import os
 import signal
 import stat
+import sys
 import time
 from pathlib import Path
 
+from rollwright.config.context import current_settings
 from rollwright.pool.worker.worker import TaskResult
 
 
@@ -101,3 +103,14 @@ def hog(definition):
     if definition["mb"] > 100:
         time.sleep(60)
     return len(taken)
+
+
+def tell_surroundings(_definition):
+    """Return what this process has of the one it comes from, beside what it was told."""
+    return {
+        "main": [name for name in ("work", "settings") if hasattr(sys.modules["__main__"], name)],
+        "lease": current_settings().pool.lease,
+        "ignored": [one.name for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is signal.SIG_IGN],
+        "preloaded": "sched" in sys.modules,
+        "foreign": [type(one).__name__ for one in logging.root.handlers if isinstance(one, logging.NullHandler)],
+    }

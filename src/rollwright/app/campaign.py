@@ -29,8 +29,9 @@ from rollwright.campaign.config import CampaignConfig
 from rollwright.campaign.config_file import read_config
 from rollwright.campaign.health import examine_submission
 from rollwright.campaign.judging import judge_windows
-from rollwright.campaign.plan import CampaignPlan, Window, WindowKey, make_plan
+from rollwright.campaign.plan import CampaignPlan, WindowKey, make_plan
 from rollwright.campaign.plan_notes import find_notes
+from rollwright.campaign.preparation import Preparation
 from rollwright.campaign.results import check_results, make_results
 from rollwright.campaign.results_origin import ORIGIN_FILE, ResultsOrigin, keep_former_results
 from rollwright.campaign.run import (
@@ -46,7 +47,6 @@ from rollwright.campaign.run import (
     note_submitted,
     submit,
     train_windows,
-    warm_features,
 )
 from rollwright.campaign.submitted import SubmittedWindows
 from rollwright.campaign.summary import CampaignResult
@@ -66,11 +66,11 @@ from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.urls import store_from_url
+from rollwright.pool.worker.supervisor import WarmSlots
 from rollwright.pool.worker.worker import WorkerEvent
 from rollwright.tracking.liveness import fail_abandoned
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
-from rollwright.training.pooled import warm_workers
 
 __all__ = [
     "OpenCampaign",
@@ -197,6 +197,7 @@ def roll_campaign(
     terms: TrainingTerms = DEFAULT_TERMS,
     accept_stale: bool = False,
     on_progress: TellProgress | None = None,
+    fork: bool = False,
 ) -> CampaignResult | None:
     """Run the whole campaign: plan, train, collect, analyse, back-test, report.
 
@@ -216,15 +217,19 @@ def roll_campaign(
         worker's event), ``others`` (the `Holder` of windows that are waited for), ``trained`` (the `TrainingCounts`),
         ``left`` (the windows that are not finished, where ``only`` left some out: no results are made then) and
         ``kept`` (the folder of results that another configuration of this name had made; see `keep_former_results`).
+    fork : bool
+        Whether this process is a program of ours that does nothing else, so that worker processes may be forked from
+        it: they share what it has imported. See `WarmSlots.start`.
 
     Returns
     -------
     CampaignResult or None
         None when it was told to stop before everything was trained, or ``only`` left windows out.
     """
-    with using(campaign.context):
+    with using(campaign.context), WarmSlots() as slots:
         tell = on_progress or (lambda _what, _value: None)
-        return _roll(campaign, current_market(), jobs, terms, tell, accept_stale=accept_stale)
+        ready = Preparation(context=campaign.context, document=campaign.document, slots=slots, fork=jobs if fork else 0)
+        return _roll(campaign, current_market(), jobs, terms, tell, ready, accept_stale=accept_stale)
 
 
 def check_campaign(campaign: OpenCampaign, terms: TrainingTerms = DEFAULT_TERMS) -> None:
@@ -276,6 +281,7 @@ def _roll(
     jobs: int,
     terms: TrainingTerms,
     tell: TellProgress,
+    ready: Preparation,
     *,
     accept_stale: bool,
 ) -> CampaignResult | None:
@@ -291,7 +297,7 @@ def _roll(
     note.add_plan(plan)
     is_new = not _is_recorded(campaign)
     if is_new:
-        _warm(campaign, plan, plan.windows)
+        ready.prepare(plan, plan.windows, is_first=True)
         write_text(campaign.record, _make_record(campaign).text)
     else:
         campaign.record.touch()  # it is the one that ran last
@@ -307,9 +313,9 @@ def _roll(
             R.exp_manager.location.begin()
             if not is_new:
                 todo = {*submission.todo} & {*chosen}
-                _warm(campaign, plan, [window for window in plan.windows if window.key in todo])
+                ready.prepare(plan, [window for window in plan.windows if window.key in todo], is_first=False)
             before = _list_ended(plan.name)
-            if not _train(campaign, plan, submission, manager, jobs, terms, tell, declared=declared):
+            if not _train(campaign, plan, submission, manager, jobs, terms, tell, ready.slots, declared=declared):
                 return None
             if left := find_left(submission, chosen, manager):
                 tell("left", left)
@@ -373,14 +379,6 @@ def read_submitted(campaign: OpenCampaign) -> SubmittedWindows | None:
         return None
 
 
-def _warm(campaign: OpenCampaign, plan: CampaignPlan, windows: Sequence[Window]) -> None:
-    """Build the features; beside that, what the workers of these windows need is imported."""
-    if campaign.context.market is None:
-        warm_workers(campaign.settings, [window.spec.definition for window in windows])
-    with TimeInspector.logt("features"), located(campaign.document):
-        warm_features(plan)
-
-
 def _list_ended(name: str) -> frozenset[str]:
     """Return the ended recorders of the experiment, which is created here, once, before several processes would."""
     experiment = R.get_exp(experiment_name=name, create=True)
@@ -395,6 +393,7 @@ def _train(
     jobs: int,
     terms: TrainingTerms,
     tell: TellProgress,
+    warm: WarmSlots,
     *,
     declared: Mapping[WindowKey, str],
 ) -> bool:
@@ -410,6 +409,7 @@ def _train(
             failures=campaign.results / FAILURES_FILE,
             budget=campaign.config.budget,
             declared=declared.keys(),
+            warm=warm,
         )
 
 

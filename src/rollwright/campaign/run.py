@@ -34,6 +34,7 @@ from rollwright.pool.query import In, parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment
 from rollwright.pool.stored_definition import is_readable
+from rollwright.pool.worker.supervisor import WarmSlots
 from rollwright.pool.worker.worker import WorkerEvent
 from rollwright.tasks.identity import identify
 from rollwright.tasks.spec import TaskSpec
@@ -357,6 +358,7 @@ def train_windows(
     failures: Path | None = None,
     budget: BudgetConfig | None = None,
     declared: AbstractSet[WindowKey] = frozenset(),
+    warm: WarmSlots | None = None,
 ) -> bool:
     """Train what is to do; windows that workers elsewhere hold are waited for.
 
@@ -377,6 +379,8 @@ def train_windows(
     budget : BudgetConfig, optional
     declared : set of WindowKey
         Windows that may fail; see `find_declared`.
+    warm : WarmSlots, optional
+        Worker processes that were started beforehand; see `warm_workers`.
 
     Returns
     -------
@@ -407,6 +411,7 @@ def train_windows(
                 fail_fast=terms.fail_fast and not here,
                 on_event=on_event,
                 seconds=seconds,
+                warm=warm,
             )
         )
     except TaskFailedError as error:

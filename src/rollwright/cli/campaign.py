@@ -14,6 +14,7 @@ import typer
 from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, stderr
 from rollwright.cli.roll_options import Jobs, RollOptions, default_jobs, with_roll_options
 from rollwright.cli.text import list_names
+from rollwright.core.library_threads import limit_libraries
 from rollwright.core.text import count_noun
 from rollwright.errors import ConfigError
 
@@ -62,6 +63,7 @@ def demo(
 
     Exit code 4 when the audit finds a leak: the demo has none, an edited one may.
     """
+    limit_libraries()
     from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.app.data import prepare_demo  # noqa: PLC0415 - keeps --help light
 
@@ -119,6 +121,7 @@ def roll(
         finished = find_finished(file, overrides=overrides or (), provider_uri=provider_uri)
         if finished is not None:
             return _show_finished(finished, as_json=as_json)
+    limit_libraries()
     from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - a finished campaign needs none of it
 
     campaign = open_campaign(file, overrides=overrides or (), provider_uri=provider_uri)
@@ -142,6 +145,7 @@ def resume(
         finished = find_finished_named(name)
         if finished is not None:
             return _show_finished(finished, as_json=as_json)
+    limit_libraries()
     from rollwright.app.campaign import reopen_campaign  # noqa: PLC0415 - a finished campaign needs none of it
 
     campaign = reopen_campaign(name)
@@ -165,6 +169,7 @@ def _roll(campaign: OpenCampaign, options: RollOptions, *, go_on: str, as_json: 
             terms=options.terms,
             accept_stale=options.accept_stale,
             on_progress=progress,
+            fork=not options.in_background,  # else a lock is open
         )
     if progress.left:
         return _end_partly(campaign.name, progress.left, as_json=as_json)

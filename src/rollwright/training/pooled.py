@@ -14,7 +14,7 @@ from rollwright.core.sqlite_urls import SQLITE
 from rollwright.errors import ConfigError, RecorderNotFoundError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import Status, parse_status
-from rollwright.pool.worker.supervisor import warm_slots
+from rollwright.pool.worker.supervisor import WarmSlots
 from rollwright.pool.worker.task_log import log_folder
 from rollwright.pool.worker.worker import (
     FailedTasks,
@@ -85,9 +85,21 @@ def list_preload(settings: Settings, definitions: Iterable[Mapping[str, Any]] = 
     return (*PRELOAD, *tracking, *sorted(library for library in ours if library is not None))
 
 
-def warm_workers(settings: Settings, definitions: Iterable[Mapping[str, Any]]) -> None:
-    """Let what worker processes of these tasks need be imported beside other work."""
-    warm_slots(list_preload(settings, definitions))
+def warm_workers(
+    warm: WarmSlots, settings: Settings, definitions: Iterable[Mapping[str, Any]], *, fork: int = 0
+) -> None:
+    """Let what worker processes of these tasks need be imported beside other work.
+
+    Parameters
+    ----------
+    warm : WarmSlots
+        Holds them until `train_in_pool` takes them.
+    settings, definitions
+        As `list_preload` takes them.
+    fork : int
+        How many worker processes may be forked from this one; see `WarmSlots.start`.
+    """
+    warm.start(list_preload(settings, definitions), fork=fork)
 
 
 def train_in_pool(
@@ -108,6 +120,7 @@ def train_in_pool(
     until_empty: bool = True,
     on_event: Callable[[WorkerEvent], None] | None = None,
     seconds: float | None = None,
+    warm: WarmSlots | None = None,
 ) -> WorkerReport:
     """Train tasks of a pool: the one way of trainers, campaigns and those who help them.
 
@@ -144,6 +157,8 @@ def train_in_pool(
         After so long no task is begun, and worker processes are told to stop; what they have in hand is finished if
         it ends within a few seconds, and else released. In this process a task that has begun is finished. That the
         time was up is not told as `WorkerReport.interrupted`.
+    warm : WarmSlots, optional
+        What `warm_workers` filled.
     """
     terms = {"experiment_name": experiment_name, **(arguments or {})}
     if function is not None:
@@ -183,6 +198,7 @@ def train_in_pool(
         logs=log_folder(settings, manager.task_pool),
         fail_fast=fail_fast,
         on_event=on_event,
+        warm=warm,
     )
     return worker.run() if seconds is None else _run_until(seconds, worker)
 

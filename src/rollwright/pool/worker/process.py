@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextvars
 import gc
+import importlib
 import json
 import logging
 import multiprocessing
@@ -11,7 +13,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+import types
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -34,7 +37,7 @@ from rollwright.pool.worker.backoff import worth_retrying
 from rollwright.pool.worker.task_function import encode_returned
 from rollwright.pool.worker.task_log import log_task_output
 
-__all__ = ["load_entry", "run_worker_process"]
+__all__ = ["load_entry", "run_forked_process", "run_worker_process"]
 
 _ROUND_PAUSE: Final = 0.25
 """Seconds between two messages about the rounds of a fit."""
@@ -69,6 +72,36 @@ def run_worker_process(tasks: Connection, lifeline: Connection) -> None:
             _send(tasks, answer)
     except (EOFError, OSError):  # the worker closed the pipe: nothing more to do
         return
+
+
+def run_forked_process(
+    tasks: Connection, lifeline: Connection, modules: Sequence[str], others: Sequence[Connection]
+) -> None:
+    """Do what `run_worker_process` does, as the fork of a process that was no clean server.
+
+    1. No signal that is meant for a group ends it while it starts; SIGTERM stays blocked, as below a server.
+    2. The worker's ends of pipes are the worker's alone again: a lifeline closes with the worker.
+    3. Nothing of the worker's main module and of its contexts is known here, and its log handlers are not used.
+    4. What tasks need is imported, beside whatever the worker does; what is not installed is told where it is needed.
+
+    Parameters
+    ----------
+    tasks, lifeline : Connection
+    modules : sequence of str
+    others : sequence of Connection
+        The worker's ends, this process's and those of the processes that were forked before it.
+    """
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    for connection in others:
+        connection.close()
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    logging.root.handlers.clear()
+    for module in modules:
+        with suppress(ImportError):
+            importlib.import_module(module)
+    contextvars.Context().run(run_worker_process, tasks, lifeline)
 
 
 def _end_with(lifeline: Connection) -> None:

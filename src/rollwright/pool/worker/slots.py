@@ -21,7 +21,7 @@ from rollwright.pool.document import last_line
 from rollwright.pool.states import Status
 from rollwright.pool.store import Lease
 from rollwright.pool.worker.loop import AttemptEnd
-from rollwright.pool.worker.supervisor import Slot, Supervisor
+from rollwright.pool.worker.supervisor import Slot, Supervisor, WarmSlots
 from rollwright.pool.worker.task_function import TaskFunction, WorkerEvent
 from rollwright.pool.worker.wakeup import WakeupPipe
 
@@ -63,6 +63,8 @@ class SlotExecutor:
         Whether the loop raises `TaskFailedError` after the first attempt that failed.
     on_event : callable, optional
         Called with the event of a process that died.
+    warm : WarmSlots, optional
+        Processes that are taken before others are started.
 
     Raises
     ------
@@ -84,6 +86,7 @@ class SlotExecutor:
         logs: Path | None = None,
         fail_fast: bool = False,
         on_event: Callable[[WorkerEvent], None] | None = None,
+        warm: WarmSlots | None = None,
     ) -> None:
         if slots < 1:
             raise ConfigError(f"a worker needs at least one slot, not {slots}")
@@ -107,7 +110,7 @@ class SlotExecutor:
             "logs": None if logs is None else str(logs),
             "log_level": logging.getLogger("rollwright").getEffectiveLevel(),
         }
-        self._supervisor = Supervisor(terms=terms, preload=preload, clock=clock)
+        self._supervisor = Supervisor(terms=terms, preload=preload, clock=clock, warm=warm)
         self._slots: list[Slot] = []
         self._ends: list[AttemptEnd] = []
         self._said: set[tuple[str, ...]] = set()

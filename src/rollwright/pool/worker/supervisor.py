@@ -6,7 +6,6 @@ import importlib
 import json
 import logging
 import multiprocessing
-import os
 import signal
 import sys
 import types
@@ -15,21 +14,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Self
 
 from rollwright.core.clock import Clock, SystemClock
+from rollwright.core.library_threads import are_libraries_limited, single_threaded
 from rollwright.errors import SlotsDiedError
 from rollwright.pool.store import Lease
-from rollwright.pool.worker.process import run_worker_process
+from rollwright.pool.worker.process import run_forked_process, run_worker_process
 
-__all__ = ["Slot", "Supervisor", "warm_slots"]
+__all__ = ["Slot", "Supervisor", "WarmSlots"]
 
-_ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _EXIT_PATIENCE: Final = 0.5
 _UNKNOWN: Final = 255
 """The exit code of a slot whose server ended, so that nobody can tell how the slot did."""
 _SERVER_PAUSES: Final = (0.02, 0.1, 0.3, 1.0, 2.0)
 """Seconds before a slot is asked for once more after its server ended: a killed one takes a while to be gone."""
+
+_MOST_FORKED: Final = 4
+"""Of more slots each would import what a server imports once for all."""
+_OWN_THREADS: Final = Path("/proc/self/task")
 
 _logger = logging.getLogger("rollwright.pool")
 
@@ -133,6 +137,51 @@ class Slot:
         return f"the slot ended with exit code {code}"
 
 
+class WarmSlots:
+    """Slots, or the server that starts them, made ready while this process does other work; a context that ends them.
+
+    Empty at first: `start` makes them, a `Supervisor` takes them, and `close` ends those that nobody has taken.
+    """
+
+    def __init__(self) -> None:
+        self._slots: list[Slot] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self, preload: Sequence[str], *, fork: int = 0) -> None:
+        """Start what worker processes come from, which imports `preload`.
+
+        Parameters
+        ----------
+        preload : sequence of str
+        fork : int
+            How many slots may be forked from this process itself, which has half of it imported already. The caller
+            answers for it that nothing is open here which they must not share. It is done only on Linux, for a few,
+            where this process has one thread and `limit_libraries` came before NumPy; else a server is started.
+        """
+        if 0 < fork <= _MOST_FORKED and _may_fork():
+            self._slots += _fork_slots(_modules(preload), fork)
+            return
+        context = _context()
+        if hasattr(context, "set_forkserver_preload"):
+            with _without_sigterm(), single_threaded():
+                context.set_forkserver_preload(_modules(preload))
+                importlib.import_module("multiprocessing.forkserver").ensure_running()
+
+    def take(self) -> Slot | None:
+        """Return one that nobody has taken, which is the caller's from now on."""
+        return self._slots.pop(0) if self._slots else None
+
+    def close(self) -> None:
+        """End those that nobody has taken."""
+        while (slot := self.take()) is not None:
+            slot.kill()
+
+
 class Supervisor:
     """Starts slots, from a server that has the heavy imports done where the platform has forkserver.
 
@@ -143,9 +192,19 @@ class Supervisor:
     preload : sequence of str
         Modules the server imports once; slots share their memory.
     clock : Clock, optional
+    warm : WarmSlots, optional
+        Slots that are taken before others are started.
     """
 
-    def __init__(self, *, terms: Mapping[str, Any], preload: Sequence[str], clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        terms: Mapping[str, Any],
+        preload: Sequence[str],
+        clock: Clock | None = None,
+        warm: WarmSlots | None = None,
+    ) -> None:
+        self._warm = warm if warm is not None else WarmSlots()
         self._clock = clock if clock is not None else SystemClock()
         self._generation = 0
         self._terms = terms
@@ -160,6 +219,10 @@ class Supervisor:
         SlotsDiedError
             When the server ends again and again.
         """
+        if (slot := self._warm.take()) is not None:
+            slot.number = number
+            slot.send_terms(self._terms)
+            return slot
         pauses = iter(_SERVER_PAUSES)
         while True:
             try:
@@ -185,7 +248,7 @@ class Supervisor:
         above, below = self._context.Pipe()
         far, near = self._context.Pipe(duplex=False)
         try:
-            with _without_sigterm(), _single_threaded(), _without_main():
+            with _without_sigterm(), single_threaded(), _without_main():
                 if hasattr(self._context, "set_forkserver_preload"):
                     self._context.set_forkserver_preload(self._preload)
                 process = self._context.Process(target=run_worker_process, args=(below, far), name=f"slot-{number}")
@@ -202,16 +265,42 @@ class Supervisor:
         return slot
 
 
-def warm_slots(preload: Sequence[str]) -> None:
-    """Start the server of the worker processes, which imports `preload` while this process does other work.
+def _may_fork() -> bool:
+    """Tell whether a fork of this process is a sound one: it has one thread, the system's own count included."""
+    if sys.platform != "linux" or not are_libraries_limited():
+        return False
+    try:
+        return len(list(_OWN_THREADS.iterdir())) == 1
+    except OSError:
+        return False
 
-    Nothing is done where the platform has no such server.
-    """
-    context = _context()
-    if hasattr(context, "set_forkserver_preload"):
-        with _without_sigterm(), _single_threaded():
-            context.set_forkserver_preload(_modules(preload))
-            importlib.import_module("multiprocessing.forkserver").ensure_running()
+
+def _fork_slots(modules: Sequence[str], count: int) -> list[Slot]:
+    context = multiprocessing.get_context("fork")
+    slots: list[Slot] = []
+    ours: list[Connection] = []
+    try:
+        for number in range(count):
+            above, below = context.Pipe()
+            far, near = context.Pipe(duplex=False)
+            ours += [above, near]
+            process = context.Process(
+                target=run_forked_process, args=(below, far, tuple(modules), tuple(ours)), name=f"slot-{number}"
+            )
+            try:
+                with _without_signals(signal.SIGTERM, signal.SIGINT):
+                    process.start()
+            finally:
+                below.close()
+                far.close()
+            slots.append(Slot(number, process, above, near))
+    except BaseException:
+        for slot in slots:
+            slot.kill()
+        for connection in ours:
+            connection.close()
+        raise
+    return slots
 
 
 def _context() -> Any:
@@ -235,26 +324,18 @@ def _without_sigterm() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "resource_tracker: process died")  # slots keep nothing it would look after
         resource_tracker.ensure_running()  # starting it inside would let SIGTERM through again
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        try:
+        with _without_signals(signal.SIGTERM):
             yield
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Let what is started inside use one thread per library; a task's own thread count is part of its definition."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+def _without_signals(*signals: signal.Signals) -> Iterator[None]:
+    """Block `signals` in what is started inside, until it says otherwise itself."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from rollwright.pool.worker.heartbeat import Heartbeat, new_owner
 from rollwright.pool.worker.inline import InlineExecutor
 from rollwright.pool.worker.loop import Executor, WorkLoop
 from rollwright.pool.worker.slots import SlotExecutor
+from rollwright.pool.worker.supervisor import WarmSlots
 from rollwright.pool.worker.task_function import TaskFunction, TaskResult, WorkerEvent, WorkerReport
 from rollwright.pool.worker.wakeup import SignalHandler
 
@@ -93,6 +94,8 @@ class Worker:
         output goes where this process's does.
     fail_fast : bool
         True: the first attempt that fails stops everything: what runs beside it is given back, and `run` raises.
+    warm : WarmSlots, optional
+        Slots that were started beforehand; see `WarmSlots`.
 
     Raises
     ------
@@ -125,6 +128,7 @@ class Worker:
         logs: Path | None = None,
         fail_fast: bool = False,
         clock: Clock | None = None,
+        warm: WarmSlots | None = None,
     ) -> None:
         settings = settings if settings is not None else settings_for_child()
         clock = clock if clock is not None else SystemClock()
@@ -140,6 +144,7 @@ class Worker:
             logs=logs,
             fail_fast=fail_fast,
             on_event=on_event,
+            warm=warm,
         )
         self._loop = WorkLoop(
             store=store,
