@@ -1,6 +1,6 @@
 """What `D.features` costs beside Qlib's on the same market: time, memory, and pages of fresh memory.
 
-    python benchmarks/features.py [--case S] [--peer-python PATH] [--repeats 5] [--json FILE]
+    python benchmarks/features.py [--case S] [--peer-python PATH] [--repeats 5] [--threads 2] [--json FILE]
 
 The cases are the 158 features on S and M, and sixty nested expressions on S. Each side is a process of its own on the
 same two cores, by turns. Times are those of the call alone. Ours is called twice in a process, and in two kinds of
@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -48,20 +49,20 @@ CASES: Final = {
 }
 
 
-def measure(case: Case, *, repeats: int, peer: Path | None) -> dict[str, list[machine.Cost]]:
-    """Return what the processes of each side took."""
+def measure(case: Case, *, repeats: int, peer: Path | None, threads: int) -> dict[str, list[machine.Cost]]:
+    """Return what the processes of each side took; `threads` are ours, the peer has a process for each core."""
     with tempfile.TemporaryDirectory() as folder:
         size = {"instruments": case.instruments, "sessions": case.sessions}
         machine.run([sys.executable, CHILD, json.dumps({"task": "market", "folder": folder, **size})])
-        request = json.dumps({"task": "features", "folder": folder, "kind": case.kind, "kernels": CORES})
+        request = {"task": "features", "folder": folder, "kind": case.kind}
 
         def ours(touched: float) -> machine.Cost:
             machine.touch_memory(touched)
-            return machine.run([sys.executable, CHILD, request])
+            return machine.run([sys.executable, CHILD, json.dumps({**request, "kernels": threads})])
 
         def theirs() -> machine.Cost:
             machine.touch_memory(case.touched)
-            return machine.run([str(peer), PEER, request])
+            return machine.run([str(peer), PEER, json.dumps({**request, "kernels": CORES})])
 
         sides = {"ours": lambda: ours(0), "ours, memory touched": lambda: ours(case.touched)}
         return machine.interleaved(sides | ({"peer": theirs} if peer else {}), repeats)
@@ -89,9 +90,9 @@ def compare(name: str, case: Case, found: dict[str, list[machine.Cost]]) -> list
             ratios = [peer.answer["calls"][0][kind] / own.answer["calls"][0][kind] for own, peer in pairs]
             what = f"{side}: the peer's {kind} time over ours"
             rows.append(report.row(what, ratios, target, at_least=True, unit="x", case=name, against="pyqlib 0.9.7"))
-    shares = [own.pss / peer.pss for own, peer in zip(found["ours"], found["peer"], strict=True)]
-    what = "our PSS over the peer's"
-    rows.append(report.row(what, shares, case.pss, at_least=False, case=name, against="pyqlib 0.9.7"))
+        shares = [own.pss / peer.pss for own, peer in pairs]
+        what = f"{side}: PSS over the peer's"
+        rows.append(report.row(what, shares, case.pss, at_least=False, case=name, against="pyqlib 0.9.7"))
     return rows
 
 
@@ -100,6 +101,7 @@ def main() -> int:
     parser.add_argument("--case", choices=CASES, action="append")
     parser.add_argument("--peer-python", type=Path)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=CORES, help="of our side, on the same two cores")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     machine.pin(CORES)
@@ -108,7 +110,9 @@ def main() -> int:
     for name in options.case or ["S", "nested", "M"]:
         case = CASES[name]
         print(f"{name}: {case.kind} expressions on {case.instruments} instruments x {case.sessions} sessions")
-        found = measure(case, repeats=options.repeats, peer=options.peer_python)
+        began = time.perf_counter()
+        found = measure(case, repeats=options.repeats, peer=options.peer_python, threads=options.threads)
+        print(f"  {options.repeats} repeats took {time.perf_counter() - began:.0f} s", flush=True)
         kept[name] = {side: figures(costs) for side, costs in found.items()}
         for side, each in kept[name].items():
             for number, call in enumerate(each["calls"]):

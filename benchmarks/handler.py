@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -296,6 +297,7 @@ def main() -> int:
     for name in options.case or ([] if options.large else ["S"]):
         instruments, sessions = CASES[name]
         print(f"{name}: Alpha158 on {instruments} instruments x {sessions} sessions")
+        began = time.perf_counter()
         source = random_source(np.random.default_rng(1), sessions=sessions, instruments=instruments, suspensions=0.01)
         with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
             bench = Bench(Path(folder), source, options.peer_python)
@@ -305,6 +307,7 @@ def main() -> int:
                 "together": together(bench),
                 "lightgbm": into_lightgbm(bench),
             }
+        print(f"  {options.repeats} repeats took {time.perf_counter() - began:.0f} s", flush=True)
         rows += [{**row, "case": name} for found, _ in parts.values() for row in found]
         kept[name] = {part: figures for part, (_, figures) in parts.items()}
     if options.large:
