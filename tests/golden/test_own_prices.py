@@ -42,7 +42,7 @@ def test_every_step_runs_as_it_stands_to_an_audited_signal_of_four_members(shell
     for line in COMMANDS:
         program, verb, *arguments = shlex.split(line, comments=True)
         assert program == "rollwright"
-        done = shell.run(verb, *arguments, cwd=tmp_path, timeout=600)
+        done = shell.run(verb, *arguments, cwd=tmp_path, timeout=3600)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         said[verb] = done.stdout + done.stderr
         if verb == "init":
