@@ -115,13 +115,13 @@ def roll(
 
     Killed and given again, it goes on where it stopped and ends with the same bytes.
     """
+    limit_libraries()  # before anything could import one
     from rollwright.app.finished import find_finished  # noqa: PLC0415 - keeps --help light
 
     if not (options.detach or options.in_background):
         finished = find_finished(file, overrides=overrides or (), provider_uri=provider_uri)
         if finished is not None:
             return _show_finished(finished, as_json=as_json)
-    limit_libraries()
     from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - a finished campaign needs none of it
 
     campaign = open_campaign(file, overrides=overrides or (), provider_uri=provider_uri)
@@ -139,13 +139,13 @@ def resume(
     as_json: AsJson = False,
 ) -> int:
     """Go on with a campaign that was interrupted."""
+    limit_libraries()  # before anything could import one
     from rollwright.app.finished import find_finished_named  # noqa: PLC0415 - keeps --help light
 
     if not (options.detach or options.in_background):
         finished = find_finished_named(name)
         if finished is not None:
             return _show_finished(finished, as_json=as_json)
-    limit_libraries()
     from rollwright.app.campaign import reopen_campaign  # noqa: PLC0415 - a finished campaign needs none of it
 
     campaign = reopen_campaign(name)

@@ -8,8 +8,6 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Self
 
-import pandas as pd
-
 from rollwright.errors import UnsupportedArtifactError
 from rollwright.signing.serializable import FileRules
 
@@ -70,6 +68,8 @@ def describe_value(value: Any, where: str) -> Any:
         return value.describe()
     if isinstance(value, Mapping):
         return {key: describe_value(item, f"{where}.{key}") for key, item in value.items()}
+    import pandas as pd  # noqa: PLC0415 - whoever looks at a pool meets no such value, and needs no pandas
+
     if isinstance(value, pd.Index):
         return value.tolist()
     if isinstance(value, list | tuple):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from rollwright.calendar.trading import Session
 from rollwright.codecs.described import Described
 from rollwright.core.allowance import MAX_DEPTH
 from rollwright.errors import ConfigError, TaskValueError, UnsupportedArtifactError, nearest
+
+if TYPE_CHECKING:  # a look at a pool needs no pandas
+    from rollwright.calendar.trading import Session
 
 __all__ = [
     "SegmentTuple",
@@ -23,7 +25,7 @@ __all__ = [
 Task: TypeAlias = dict[str, Any]
 """A task's dictionary: model, dataset, record …"""
 
-SegmentTuple: TypeAlias = tuple[Session | None, Session | None]
+SegmentTuple: TypeAlias = "tuple[Session | None, Session | None]"
 
 
 def describe_objects(definition: Mapping[str, Any]) -> Mapping[str, Any]:
