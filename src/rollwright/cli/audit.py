@@ -68,9 +68,13 @@ def show_audit(report: AuditReport) -> None:
 
 
 def _show_finding(finding: AuditFinding) -> None:
+    from rollwright.campaign.audit.finding_text import join_names  # noqa: PLC0415 - keeps --help light
+
     lines = [finding.message]
     if finding.proof is not None:
         lines.append(f"proof: {finding.proof.text}")
+    if finding.members:
+        lines.append(f"members: {join_names(finding.members)}")
     if finding.reason is not None:
         lines.append(f"declared: {finding.reason}")
     else:

@@ -32,7 +32,7 @@ from rollwright.campaign.audit.checks import (
     find_answers,
     find_proof,
 )
-from rollwright.campaign.audit.configuration import AuditedWindow, audit_plan, list_windows
+from rollwright.campaign.audit.configuration import AuditedWindow, audit_plan, list_windows, members_of
 from rollwright.campaign.audit.finding_text import describe_hit, describe_universe, join_names
 from rollwright.campaign.audit.findings import AuditFinding, AuditReport, Power, ProbePower, sort_findings
 from rollwright.campaign.audit.hindsight import judge_universe
@@ -107,11 +107,12 @@ MIN_NAMES: Final = 3
 
 @dataclass(slots=True, kw_only=True)
 class _Findings:
-    """What was found so far; a column is told once for each kind."""
+    """What was found so far; a column is told once for each kind and expression, with all members that have it."""
 
     allowed: Mapping[str, str]
     of_configuration: list[AuditFinding] = field(default_factory=list)
-    moved: dict[tuple[str, str], AuditFinding] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
+    moved: dict[tuple[str, str, str], AuditFinding] = field(default_factory=dict)
     notes: list[AuditFinding] = field(default_factory=list)
     probes: list[ProbePower] = field(default_factory=list)
     changes: dict[str, None] = field(default_factory=dict)
@@ -125,22 +126,36 @@ class _Findings:
         self.recomputed += 1
 
     def add(self, probe: Probe, hits: Iterator[Hit], reaches: Sequence[FeatureReach]) -> None:
+        texts = {one.name: one.expression for one in reaches}
         for hit in hits:
-            key = (hit.kind, hit.name)
-            told = (("feature", hit.name), ("processors", hit.name)) if hit.kind == "members" else ()
-            if not any(other in self.moved for other in (key, *told)):
-                message, hint = describe_hit(hit, reaches)
-                self.moved[key] = self.judge(
-                    AuditFinding(
-                        kind=hit.kind,
-                        severity="leak",
-                        message=message,
-                        hint=hint,
-                        window=probe.plan.window.name,
-                        columns=(hit.name,),
-                        proof=find_proof(probe, hit),
-                    )
+            text = texts.get(hit.name, "")
+            key = (hit.kind, hit.name, text)
+            told = (("feature", hit.name, text), ("processors", hit.name, text)) if hit.kind == "members" else ()
+            known = next((other for other in (key, *told) if other in self.moved), None)
+            if known is not None:
+                self.moved[known] = self.moved[known].touching(self.members)
+                continue
+            message, hint = describe_hit(hit, reaches)
+            self.moved[key] = self.judge(
+                AuditFinding(
+                    kind=hit.kind,
+                    severity="leak",
+                    message=message,
+                    hint=hint,
+                    window=probe.plan.window.name,
+                    columns=(hit.name,),
+                    proof=find_proof(probe, hit),
+                    members=self.members,
                 )
+            )
+
+    def note(self, finding: AuditFinding) -> None:
+        """Add a finding about a whole dataset; the same one of another is that of its members, too."""
+        for number, other in enumerate(self.notes):
+            if (other.kind, other.severity, other.message) == (finding.kind, finding.severity, finding.message):
+                self.notes[number] = other.touching(self.members)
+                return
+        self.notes.append(finding.touching(self.members))
 
     def judge(self, finding: AuditFinding) -> AuditFinding:
         reason = self.allowed.get(finding.kind)
@@ -176,7 +191,7 @@ class _Findings:
 
 
 def _proves(moved: AuditFinding, stated: AuditFinding) -> bool:
-    if moved.kind != stated.kind:
+    if moved.kind != stated.kind or (stated.members and not set(moved.members) & set(stated.members)):
         return False
     return stated.kind != "feature" or moved.columns[0] in stated.columns
 
@@ -207,6 +222,7 @@ def _audit_dataset(
         raise SegmentError(
             start=None, end=None, reason="no test segment has a session after which anything is known to change"
         )
+    found.members = members_of(windows)
     dataset = build_dataset(windows[0].definition["dataset"])
     reaches = dataset.feature_reaches() if isinstance(dataset, Dataset) else ()
     if not isinstance(dataset, Dataset) or (type(dataset).over is Dataset.over):
@@ -380,7 +396,7 @@ def _judge_base(probe: Probe, found: _Findings) -> Iterator[Hit]:
             small.setdefault(hit.name, hit)
     if small:
         worst = max(small.values(), key=lambda hit: hit.share)
-        found.notes.append(
+        found.note(
             AuditFinding(
                 kind="adjustment",
                 severity="note",
@@ -399,7 +415,7 @@ def _note_start(probe: Probe, found: _Findings) -> None:
     hits = list(check_start(probe))
     if hits:
         size = max(hit.size for hit in hits)
-        found.notes.append(
+        found.note(
             AuditFinding(
                 kind="warm-up",
                 severity="note",
@@ -421,4 +437,4 @@ def _judge_universe(probe: Probe, source: DataSource, found: _Findings) -> None:
     judged = judge_universe(dataset.handler.instruments, source, probe.plan.date)
     finding = describe_universe(judged, dataset.handler.instruments, probe.plan.window.name, source, probe.plan.date)
     if finding is not None:
-        found.notes.append(found.judge(finding) if finding.severity == "leak" else finding)
+        found.note(found.judge(finding) if finding.severity == "leak" else finding)

@@ -14,12 +14,13 @@ from typing import Any
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.campaign.audit.findings import AuditFinding
 from rollwright.campaign.leaks import Leak, find_leaks, give_reasons
+from rollwright.campaign.members import ONLY_VARIANT
 from rollwright.campaign.plan import CampaignPlan, SinglePlan
 from rollwright.config.placeholders import fill_paths
 from rollwright.dataset.dataset import Dataset, build_dataset
 from rollwright.dataset.feature_reach import FeatureReach
 
-__all__ = ["AuditedWindow", "audit_plan", "find_feature_leaks", "list_windows"]
+__all__ = ["AuditedWindow", "audit_plan", "find_feature_leaks", "list_windows", "members_of"]
 
 GAP_KEYS = ("rolling", "trunc_days")
 SEGMENT_KEYS = ("task", "dataset", "kwargs", "segments")
@@ -63,7 +64,9 @@ def list_windows(plan: CampaignPlan | SinglePlan) -> tuple[AuditedWindow, ...]:
         )
     task = fill_paths(dict(plan.task))
     segments = build_dataset(task["dataset"]).segments
-    return (AuditedWindow(name="once", variant="main", definition=task, segments=segments, gap_keys=SEGMENT_KEYS),)
+    return (
+        AuditedWindow(name="once", variant=ONLY_VARIANT, definition=task, segments=segments, gap_keys=SEGMENT_KEYS),
+    )
 
 
 def audit_plan(
@@ -81,17 +84,28 @@ def audit_plan(
     """
     found: dict[tuple[object, ...], tuple[AuditFinding, int]] = {}
     for windows in _by_variant(list_windows(plan)):
+        first_ones: dict[tuple[object, ...], tuple[Leak, AuditFinding, int]] = {}
         for window, leak in _list_leaks(windows, calendar):
+            reasoned, columns = give_reasons([leak], allowed)[0], _columns_of(leak)
             finding = AuditFinding.of_leak(
-                give_reasons([leak], allowed)[0], window=window.name, columns=_columns_of(leak)
+                reasoned, window=window.name, columns=columns, members=members_of(windows[:1])
             )
-            key = (finding.kind, leak.keys, window.variant)
-            first, count = found.get(key, (finding, 0))
-            found[key] = (first, count + 1)
+            key = (leak.kind, leak.keys)
+            _, first, count = first_ones.get(key, (leak, finding, 0))
+            first_ones[key] = (leak, first, count + 1)
+        for leak, finding, count in first_ones.values():  # members that share a leak share its finding
+            key = (leak.kind, leak.keys, finding.message)
+            first, before = found.get(key, (finding, 0))
+            found[key] = (first.touching(finding.members), before + count)
     return tuple(
         replace(finding, message=f"{finding.message} (so in {count} windows)") if count > 1 else finding
         for finding, count in found.values()
     )
+
+
+def members_of(windows: Sequence[AuditedWindow]) -> tuple[str, ...]:
+    """Return the members that windows are of; none in a campaign of one."""
+    return tuple(dict.fromkeys(window.variant for window in windows if window.variant != ONLY_VARIANT))
 
 
 def _columns_of(leak: Leak) -> tuple[str, ...]:

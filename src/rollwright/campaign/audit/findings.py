@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -80,6 +80,8 @@ class AuditFinding:
         None where the configuration itself says so.
     reason : str or None
         Why it is meant, where the file declares it.
+    members : tuple of str
+        Of a campaign with several: those whose windows have it.
     """
 
     kind: LeakKind | Literal["warm-up", "universe"]
@@ -90,9 +92,12 @@ class AuditFinding:
     columns: tuple[str, ...] = ()
     proof: Proof | None = None
     reason: str | None = None
+    members: tuple[str, ...] = ()
 
     @classmethod
-    def of_leak(cls, leak: Leak, *, window: str, columns: tuple[str, ...] = ()) -> AuditFinding:
+    def of_leak(
+        cls, leak: Leak, *, window: str, columns: tuple[str, ...] = (), members: tuple[str, ...] = ()
+    ) -> AuditFinding:
         """Return what the configuration says as a finding."""
         return cls(
             kind=leak.kind,
@@ -102,7 +107,12 @@ class AuditFinding:
             window=window,
             columns=columns,
             reason=leak.reason,
+            members=members,
         )
+
+    def touching(self, members: Sequence[str]) -> AuditFinding:
+        """Return it with other members that have it, too."""
+        return replace(self, members=tuple(dict.fromkeys((*self.members, *members))))
 
     def to_json(self) -> dict[str, JSON]:
         """Return it as JSON."""
@@ -115,6 +125,7 @@ class AuditFinding:
             "columns": list(self.columns),
             "proof": None if self.proof is None else self.proof.to_json(),
             "reason": self.reason,
+            "members": list(self.members),
         }
 
 
