@@ -290,9 +290,10 @@ class ChangedMarket:
         found = source.vintages(field, known)
         counts = dict(zip(known, np.diff(found.offsets).tolist(), strict=True))
         offsets = np.concatenate([[0], np.cumsum([counts.get(code, 0) for code in instruments])]).astype(np.int64)
-        return found._replace(offsets=offsets, value=self._changed_vintages(found))
+        factors = [_make_factors(field, code, counts[code]) for code in known]
+        return found._replace(offsets=offsets, value=self._changed_vintages(found, np.concatenate([[], *factors])))
 
-    def _changed_vintages(self, found: Vintages) -> NDArray[np.float64]:
+    def _changed_vintages(self, found: Vintages, factors: NDArray[np.float64]) -> NDArray[np.float64]:
         change, labels = self._change, self._excerpt.calendar.values
         if change.kind not in ("noise", "nan", "nan or split") or change.start == 0:
             return found.value
@@ -300,8 +301,7 @@ class ChangedMarket:
         if change.stop < len(labels):
             later &= found.known_at <= labels[change.stop - 1].astype("datetime64[s]")
         if change.kind == "noise":
-            rng = np.random.default_rng(len(found.value))
-            return np.where(later, found.value * rng.uniform(1.5, 3.0, len(found.value)), found.value)
+            return np.where(later, found.value * factors, found.value)
         return np.where(later, np.nan, found.value)
 
     def _changed(self, name: str) -> NDArray[np.float32]:
@@ -361,6 +361,12 @@ def _make_noise(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     if (values < 0).any():
         noise *= rng.choice([-1.0, 1.0], values.shape)
     return noise.astype(np.float32)
+
+
+def _make_factors(field: str, code: str, count: int) -> NDArray[np.float64]:
+    """Return by what the values of an instrument's field by period are multiplied, whoever else is asked for."""
+    rng = np.random.default_rng(int(sha256_hex(f"{field}\n{code}".encode())[:8], 16))
+    return rng.uniform(1.5, 3.0, count)
 
 
 def _find_free_code(excerpt: MarketExcerpt) -> str:
