@@ -86,7 +86,7 @@ def _show_finding(finding: AuditFinding) -> None:
 
 def _show_power(power: Power) -> None:
     """Print what would have been seen, which is what a verdict without a finding is worth."""
-    dates = ", ".join(probe.date for probe in power.probes)
+    dates = ", ".join(sorted({probe.date for probe in power.probes}))
     ahead = min((probe.ahead for probe in power.probes), default=0)
     rows = sum(probe.rows for probe in power.probes)
     names = max((probe.names for probe in power.probes), default=0)

@@ -94,9 +94,10 @@ def audit_plan(
             _, first, count = first_ones.get(key, (leak, finding, 0))
             first_ones[key] = (leak, first, count + 1)
         for leak, finding, count in first_ones.values():  # members that share a leak share its finding
-            key = (leak.kind, leak.keys, finding.message)
-            first, before = found.get(key, (finding, 0))
-            found[key] = (first.touching(finding.members), before + count)
+            told = (leak.kind, leak.keys, finding.message)
+            first, before = found.get(told, (finding, 0))
+            # a feature is looked at once for each member, not in each window
+            found[told] = (first.touching(finding.members), 1 if leak.kind == "feature" else before + count)
     return tuple(
         replace(finding, message=f"{finding.message} (so in {count} windows)") if count > 1 else finding
         for finding, count in found.values()
