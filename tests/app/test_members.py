@@ -9,7 +9,7 @@ import pytest
 
 from rollwright.app.campaign import open_campaign
 from rollwright.cli.root import run
-from rollwright.errors import ConfigError, TaskFailedError
+from rollwright.errors import ConfigError, CoverageError, TaskFailedError
 from rollwright.features.store import fill
 from rollwright.models.linear import LinearModel
 from small_campaign import CAMPAIGN, make_project, roll_here
@@ -87,8 +87,10 @@ def test_a_budget_of_tasks_ends_with_a_partial_result_that_says_so_and_the_next_
 
 
 def test_a_budget_of_no_time_ends_before_the_first_window(project, capsys):
-    with pytest.raises(Exception, match="no window is finished"):
+    with pytest.raises(CoverageError, match=r"no window of \w+ is finished: the budget was used up") as caught:
         roll_here(project, overrides=("budget.hours=1e-12",))
+    assert "raise the budget" in caught.value.hint
+    assert "warning" not in capsys.readouterr().err
     made = roll_here(project, overrides=("budget.hours=1",))
     assert made is not None
     assert made.missing == ()

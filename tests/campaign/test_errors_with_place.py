@@ -108,6 +108,26 @@ def test_what_is_meant_wrongly_has_its_place_and_nothing_is_trained(kind, comman
     assert not list((file.parent / ".rollwright").rglob("*.db"))
 
 
+def test_what_one_member_means_wrongly_has_its_place_in_what_varies(file, capsys):
+    rolling = "rolling: {step: 20, rtype: sliding}\n"
+    write(file, (rolling, rolling + "vary: {dataset.kwargs.handler.kwargs.instruments: [all, csi3000]}\n"))
+    assert run(["roll", "c.yaml"]) == 2
+    assert "c.yaml:27:57: there is no universe `csi3000`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["roll", "plan"])
+@pytest.mark.parametrize(
+    ("url", "said"), [("file:///etc", "is the URL of no task pool"), (r"sqlite:///a\0b", "no path")]
+)
+def test_a_pool_that_is_none_has_its_place(command, url, said, file, capsys):
+    rolling = "rolling: {step: 20, rtype: sliding}\n"
+    write(file, (rolling, f'{rolling}pool: {{url: "{url}"}}\n'))
+    assert run([command, "c.yaml"]) == 2
+    shown = capsys.readouterr().err
+    assert "c.yaml:27:13: " in shown
+    assert said in shown
+
+
 def test_a_finished_campaign_that_is_given_again_computes_no_features(file, capsys, monkeypatch):
     monkeypatch.delenv("ROLLWRIGHT_TRACKING__URI")
     write(file)

@@ -213,6 +213,23 @@ def test_members_that_spell_one_task_in_two_ways_are_refused():
         planned({"model": [spelled, same]})
 
 
+def test_members_that_have_windows_in_common_are_refused():
+    ends = [["2020-07-01", "2020-11-30"], ["2020-07-01", "2021-01-29"]]
+    with pytest.raises(ConfigError, match=r"the same task.* in the window 2020-07-01\.\.2020"):
+        planned({"dataset.kwargs.segments.test": ends})
+
+
+def test_members_that_only_make_more_records_than_one_another_are_refused_since_they_score_the_same():
+    signal, analysis = {"class": "SignalRecord"}, {"class": "SigAnaRecord"}
+    with pytest.raises(ConfigError, match="learn and score the same in the window 20"):
+        planned({"record": [[signal, analysis], [signal]]})
+    with pytest.raises(ConfigError, match="learn and score the same"):
+        planned({"record": [[signal], []]})  # without any, those that `roll` needs are made
+    # Records that begin otherwise have a recorder of their own, and may score otherwise.
+    kept = planned({"record": [[signal, analysis], [analysis, signal]]})
+    assert len(kept.members) == 2
+
+
 def test_a_generator_of_the_users_own_makes_the_members(tmp_path):
     (tmp_path / "own" / "mine.py").write_text(
         "class Depths:\n"

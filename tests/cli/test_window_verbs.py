@@ -77,6 +77,9 @@ def test_a_window_that_is_none_is_refused_with_the_nearest(rolled, capsys):
         assert f"did you mean `{WINDOWS[0]}`?" in capsys.readouterr().err
     assert run(["roll", "small.yaml", "--only", "1999"]) == 2
     assert "no window `1999`" in capsys.readouterr().err
+    for words in (["retry", "small", ""], ["logs", "small", ""], ["roll", "small.yaml", "--only", ""]):
+        assert run(words) == 2  # every name begins with an empty text, which an unset variable of the shell is
+        assert "an empty text names no window" in capsys.readouterr().err
     assert states() == before
 
 

@@ -11,9 +11,10 @@ from rollwright.app.detached import find_detached, roll_log, stop_detached
 from rollwright.app.pool import Selection, retry_tasks
 from rollwright.app.status import OpenWindows, open_windows
 from rollwright.campaign.submitted import SubmittedWindow
+from rollwright.campaign.window_names import find_named_windows
 from rollwright.core.bounded_read import MEDIUM, read_whole
 from rollwright.core.clock import Clock, SystemClock
-from rollwright.errors import ConfigError, nearest
+from rollwright.errors import ConfigError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import OPEN_STATES, Status
 from rollwright.pool.worker.task_log import log_folder, log_path
@@ -34,19 +35,10 @@ def choose_windows(opened: OpenWindows, texts: Sequence[str]) -> tuple[Submitted
     """
     if not texts:
         return opened.windows
-    chosen: set[str] = set()
-    for text in texts:
-        found = [one for one in opened.windows if text in (one.name, one.variant) or one.segment.startswith(text)]
-        if not found:
-            names = [one.name for one in opened.windows]
-            near = nearest(text, names)
-            listed = f"the first is `{names[0]}`, the last `{names[-1]}`" if names else "nothing was submitted yet"
-            raise ConfigError(
-                f"campaign {opened.record.name} has no window `{text}`",
-                hint=f"did you mean `{near}`?" if near else listed,
-            )
-        chosen.update(one.task_id for one in found)
-    return tuple(one for one in opened.windows if one.task_id in chosen)
+    windows = {one.name: one for one in opened.windows}
+    named = f"campaign {opened.record.name}"
+    chosen = {name for text in texts for name in find_named_windows(text, windows, campaign=named)}
+    return tuple(one for one in opened.windows if one.name in chosen)
 
 
 def retry_windows(name: str | None, texts: Sequence[str] = (), *, project: Path | None = None) -> tuple[str, list[str]]:

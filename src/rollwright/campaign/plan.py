@@ -11,7 +11,7 @@ from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.combination import Combination, plan_combination
 from rollwright.campaign.config import CampaignConfig, RollingConfig
 from rollwright.campaign.leaks import Leak, find_leaks, give_reasons, refuse_leaks
-from rollwright.campaign.members import ONLY_VARIANT, Member, list_members
+from rollwright.campaign.members import ONLY_VARIANT, VARY, Member, list_members
 from rollwright.campaign.yaml.document import KeyPath
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.context import current_settings
@@ -21,6 +21,7 @@ from rollwright.dataset.contract import TaskDataset, check_dataset
 from rollwright.errors import ConfigError
 from rollwright.expression.label_reach import LabelReach
 from rollwright.tasks.generate import task_generator
+from rollwright.tasks.identity import fit_key, record_keys
 from rollwright.tasks.purge import SegmentCut, purge_task
 from rollwright.tasks.rolling import RollingGen
 from rollwright.tasks.spec import TaskSpec
@@ -257,7 +258,7 @@ def make_plan(
                 "taken for a mistake",
                 hint="vary less, or roll in larger steps; if so many are meant, raise `pool.max_generated`",
             )
-    _refuse_same_windows(members)
+    _refuse_same_windows(members, locate)
     combination = plan_combination(config.combine, members, locate=locate) if config.vary is not None else None
     return CampaignPlan(name=name, members=tuple(members), combination=combination)
 
@@ -318,16 +319,34 @@ class _Planner:
         return self.datasets[key]
 
 
-def _refuse_same_windows(members: Sequence[MemberPlan]) -> None:
-    """Refuse members that only spell one task in two ways."""
+def _refuse_same_windows(members: Sequence[MemberPlan], locate: Callable[[KeyPath], str] | None) -> None:
+    """Refuse members that only spell one task in two ways, or that score the same and only have other records."""
+    place = "" if locate is None else f"{locate((VARY,))}: "
     seen: dict[str, str] = {}
     for member in members:
-        first = seen.setdefault(member.windows[0].spec.fingerprint, member.name)
-        if first != member.name:
-            raise ConfigError(
-                f"the members `{first}` and `{member.name}` are the same task, written in two ways",
-                hint="leave out one of them: the mean of a member and itself is that member",
-            )
+        for window in member.windows:
+            first = seen.setdefault(window.spec.fingerprint, member.name)
+            if first != member.name:
+                raise ConfigError(
+                    f"{place}the members `{first}` and `{member.name}` are the same task, written in two ways, in the "
+                    f"window {window.key.segment}",
+                    hint="leave out one of them: the mean of a member and itself is that member",
+                )
+    if len({fingerprint({"record": member.windows[0].spec.definition["record"]}) for member in members}) == 1:
+        return
+    recorded: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+    for member in members:
+        for window in member.windows:
+            records = record_keys(window.spec.definition)
+            others = recorded.setdefault(fit_key(window.spec.definition), [])
+            for name, other in others:
+                if all(one == two for one, two in zip(records, other, strict=False)):  # they share a recorder
+                    raise ConfigError(
+                        f"{place}the members `{name}` and `{member.name}` learn and score the same in the window "
+                        f"{window.key.segment}: one only makes more records than the other",
+                        hint="leave out one of them, and give the other all the records",
+                    )
+            others.append((member.name, records))
 
 
 def name_universe(task: Mapping[str, Any]) -> str | None:

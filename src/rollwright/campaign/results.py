@@ -131,9 +131,11 @@ def make_results(
     # 1. Collect, and prove the coverage of all variants. 2. Make one signal of them. 3. Measure and back-test each.
     # 4. Only then write: predictions and labels, the summary, the report.
     share = config.collect.max_missing_share
+    if not recorders:
+        spent = "" if config.budget is None else ": the budget was used up before the first was"
+        more = "" if config.budget is None else "; where that never ends one, raise the budget"
+        raise CoverageError(f"no window of {plan.name} is finished{spent}", hint=f"give the same command again{more}")
     members = collect_windows(plan, recorders, source=source, max_missing_share=share, missing=frozenset(missing))
-    if not members:
-        raise CoverageError("no window is finished, so there is no result", hint="give the same command again")
     signal = combine_predictions(plan, members, source=source, max_missing_share=share)
     predictions = members if signal is None else (signal, *members)
     combined = None if signal is None else _describe_combination(plan, members)

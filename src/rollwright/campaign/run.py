@@ -20,6 +20,7 @@ from rollwright.campaign.judging import WindowState, judge_windows
 from rollwright.campaign.plan import CampaignPlan, Window, WindowKey
 from rollwright.campaign.submitted import SubmittedWindow, SubmittedWindows
 from rollwright.campaign.summary import TrainingCounts
+from rollwright.campaign.window_names import find_named_windows
 from rollwright.campaign.yaml.document import KeyPath
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.context import Context
@@ -27,7 +28,7 @@ from rollwright.config.placeholders import fill_paths
 from rollwright.core.atomic import write_text
 from rollwright.core.canonical import fingerprint
 from rollwright.dataset.contract import check_dataset
-from rollwright.errors import ConfigError, CoverageError, PoolError, RecorderNotFoundError, TaskFailedError, nearest
+from rollwright.errors import ConfigError, CoverageError, PoolError, RecorderNotFoundError, TaskFailedError
 from rollwright.pool.document import document_of_record, last_hint, last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import In, parse
@@ -303,15 +304,8 @@ class TrainingTerms:
 
 
 def _find_named(text: str, keys: Sequence[WindowKey]) -> list[WindowKey]:
-    """Return the windows that `text` names: by the whole name, by how it begins, or by their member."""
-    found = [key for key in keys if text in (key.variant, str(key)) or key.segment.startswith(text)]
-    if not found:
-        near = nearest(text, [*dict.fromkeys(key.variant for key in keys), *map(str, keys)])
-        raise ConfigError(
-            f"the campaign has no window `{text}`",
-            hint=f"did you mean `{near}`?" if near else f"the first is `{keys[0]}`, the last `{keys[-1]}`",
-        )
-    return found
+    windows = {str(key): key for key in keys}
+    return [windows[name] for name in find_named_windows(text, windows)]
 
 
 def find_declared(

@@ -14,7 +14,11 @@ from rollwright.core.sqlite_urls import SQLITE, sqlite_path
 from rollwright.errors import ConfigError
 from rollwright.pool.store import PoolStore
 
-__all__ = ["close_shared_stores", "get_mongodb", "open_pool_store", "shared_store", "store_from_url"]
+__all__ = ["check_pool_url", "close_shared_stores", "get_mongodb", "open_pool_store", "shared_store", "store_from_url"]
+
+_IN_MEMORY: Final = ("memory:", "memory://", f"{SQLITE}:memory:")
+_MONGO: Final = ("mongodb", "mongodb+srv")
+_POSTGRES: Final = ("postgresql", "postgres")
 
 
 def store_from_url(url: str, *, patience: float | None = None) -> PoolStore:
@@ -32,7 +36,7 @@ def store_from_url(url: str, *, patience: float | None = None) -> PoolStore:
     ConfigError
         When no store has such a URL.
     """
-    if url in ("memory:", "memory://", f"{SQLITE}:memory:"):
+    if url in _IN_MEMORY:
         from rollwright.pool.stores.memory import MemoryStore  # noqa: PLC0415 - only the chosen adapter is imported
 
         return MemoryStore()
@@ -42,16 +46,31 @@ def store_from_url(url: str, *, patience: float | None = None) -> PoolStore:
 
         return SqliteStore(str(path))
     scheme = url.partition(":")[0]
-    if scheme in ("mongodb", "mongodb+srv"):
+    if scheme in _MONGO:
         require("pymongo", extra="mongodb")
         from rollwright.pool.stores.mongo.store import MongoStore  # noqa: PLC0415 - only the chosen adapter is imported
 
         return MongoStore(url)
-    if scheme in ("postgresql", "postgres"):
+    if scheme in _POSTGRES:
         from rollwright.pool.stores.postgres.store import PostgresStore  # noqa: PLC0415 - only the chosen adapter is imported
 
         return PostgresStore(url) if patience is None else PostgresStore(url, patience=patience)
-    raise ConfigError(
+    raise _no_pool(url)
+
+
+def check_pool_url(url: str) -> None:
+    """Refuse what is the URL of no store, without opening one.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if url not in _IN_MEMORY and sqlite_path(url) is None and url.partition(":")[0] not in (*_MONGO, *_POSTGRES):
+        raise _no_pool(url)
+
+
+def _no_pool(url: str) -> ConfigError:
+    return ConfigError(
         f"`{mask_secrets(url)}` is the URL of no task pool",
         hint="write sqlite:///path/to/pool.db, postgresql://host/database, mongodb://host:27017/database or memory:",
     )

@@ -19,10 +19,9 @@ _NAMED: Final = re.compile(r"`([^`\n]+)`|'([^'\n]+)'|([0-9]{4}-[0-9]{2}-[0-9]{2}
 def located(document: YamlDocument) -> Iterator[None]:
     """Give an error that leaves the block the file, line and column of the value it names, if one does.
 
-    What a message puts into backquotes or quotes, and the dates in it, are looked for among the values of the task, the
-    first first: as a whole value, and else within one, as a field within an expression. Of an expression that cannot be
-    read it is the expression. The class, the exit code and
-    the hint of the error stay.
+    What a message puts into backquotes or quotes, and the dates in it, are looked for among the values of the task and
+    of what varies in it, the first first: as a whole value, and else within one, as a field within an expression. Of an
+    expression that cannot be read it is the expression. The class, the exit code and the hint of the error stay.
     """
     try:
         yield
@@ -50,7 +49,7 @@ def find_place(message: str, document: YamlDocument) -> str | None:
     """Return file, line and column of the value that `message` names; None when it names none of the file's."""
     values = [
         (keys, _squeeze(str(value)))
-        for section in ("task", "rolling", "qlib_init", "backtest")
+        for section in ("task", "rolling", "qlib_init", "backtest", "vary")
         for keys, value in _walk(document.data.get(section), (section,))
     ]
     for found in _NAMED.finditer(message):

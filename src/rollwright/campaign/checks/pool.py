@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rollwright.campaign.checks.location import put_place
 from rollwright.campaign.yaml.document import KeyPath, YamlDocument
 from rollwright.config.context import translate
 from rollwright.config.settings import Settings
 from rollwright.core.sqlite_urls import sqlite_path
 from rollwright.errors import ConfigError
+from rollwright.pool.urls import check_pool_url
 
 __all__ = ["check_pool", "check_pool_location"]
 
@@ -32,7 +34,7 @@ def check_pool(pool: object, qlib_init: object, document: YamlDocument) -> list[
 
 
 def check_pool_location(settings: Settings, project: Settings, document: YamlDocument) -> None:
-    """Refuse the file of a pool that lies outside the project: a campaign's file may come from elsewhere.
+    """Refuse what names no pool, and the file of one outside the project: a campaign's file may come from elsewhere.
 
     Parameters
     ----------
@@ -47,8 +49,16 @@ def check_pool_location(settings: Settings, project: Settings, document: YamlDoc
     ConfigError
     """
     url = settings.pool.url
-    path = None if url == project.pool.url else sqlite_path(url)
-    if path is not None and not settings.resolve(path).is_relative_to(settings.root.resolve()):
+    if url == project.pool.url:
+        return
+    try:
+        check_pool_url(url)
+        path = sqlite_path(url)
+        within = path is None or settings.resolve(path).is_relative_to(settings.root.resolve())
+    except ConfigError as error:
+        put_place(error, document.locate(_find_key(document)))
+        raise
+    if not within:
         raise ConfigError(
             f"{document.locate(_find_key(document))}: `pool.url` is a file outside the project {settings.root}",
             hint="keep it within, or set it where you decide it: `pool.url` in rollwright.toml or ROLLWRIGHT_POOL__URL",
