@@ -370,15 +370,17 @@ class TaskNotFoundError(PoolError, KeyError):
 
 
 class DamagedTaskError(PoolError):
-    """The definition of a task was changed in the database, or cannot be read.
+    """The definition or the state of a task was changed in the database, or cannot be read.
 
     Attributes
     ----------
     pool, task_id : str
     """
 
-    def __init__(self, pool: str, task_id: str, problem: str, *, hint: str | None = None) -> None:
-        super().__init__(f"the definition of task {task_id} of pool `{pool}` {problem}", hint=hint)
+    def __init__(
+        self, pool: str, task_id: str, problem: str, *, part: str = "definition", hint: str | None = None
+    ) -> None:
+        super().__init__(f"the {part} of task {task_id} of pool `{pool}` {problem}", hint=hint)
         self.pool = pool
         self.task_id = task_id
 

@@ -72,3 +72,26 @@ def test_a_roll_names_the_window_that_was_made_unreadable_while_it_waited(tmp_pa
     train_in_pool(project.manager, experiment_name="p", function=train_in_slot)
     with pytest.raises(TaskFailedError, match=f"{key}: .*DamagedTaskError.*task {task_id} of pool `p` cannot be read"):
         train_windows(plan, submission, project.manager, context=current_context(), jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "reason"),
+    [
+        ("result", '{"kind": "recorder"}', "no recorder"),
+        ("result", "{oops", "not JSON"),
+        ("validity", '{"schema": Infinity}', ""),
+    ],
+)
+def test_a_result_that_is_none_does_not_stand_and_the_same_command_makes_it_again(
+    tmp_path, project, column, text, reason
+):
+    asked = config(day(199))
+    submission, before = project.roll(asked)
+    task_id = next(iter(submission.ids.values()))
+    with sqlite3.connect(tmp_path / "pool.db") as connection:
+        assert connection.execute(f"UPDATE task SET {column} = ? WHERE id = ?", (text, task_id)).rowcount == 1
+    connection.close()
+    again, after = project.roll(asked)
+    (told,) = [*again.stale, *again.incomplete]
+    assert reason in told[1]
+    assert after == before

@@ -12,7 +12,7 @@ from rollwright.collect.ensemble import AverageEnsemble, RollingEnsemble, Single
 from rollwright.collect.group import Group, RollingGroup
 from rollwright.config.context import C, using
 from rollwright.config.settings import load_settings
-from rollwright.errors import ConfigError, CoverageError
+from rollwright.errors import ConfigError, CoverageError, DataError
 
 
 def prediction(days, names, values) -> pd.DataFrame:
@@ -44,6 +44,15 @@ def test_an_overlap_can_be_an_error():
     frame = prediction(["2020-01-02"], ["A"], [1])
     with pytest.raises(CoverageError, match="more than one window"):
         RollingEnsemble(overlap="error")({"a": frame, "b": frame})
+
+
+def test_windows_of_other_columns_or_levels_are_refused_since_they_would_leave_holes_in_each_other():
+    first, second = prediction(["2020-01-02"], ["A"], [1]), prediction(["2020-01-03"], ["A"], [2])
+    for other in (second.rename(columns={"score": "s"}), second.swaplevel(), second["score"].rename("s")):
+        with pytest.raises(DataError, match="window w2 has"):
+            RollingEnsemble()({"w1": first, "w2": other})
+    assert len(RollingEnsemble()({"w1": first, "w2": second["score"]})) == 2
+    assert len(RollingEnsemble()({"w1": first["score"].rename("a"), "w2": second["score"]})) == 2
 
 
 def test_no_window_or_an_empty_one_is_an_error():

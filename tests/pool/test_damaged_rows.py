@@ -10,6 +10,7 @@ import pytest
 
 from rollwright.cli.root import run
 from rollwright.errors import DamagedTaskError, TaskFailedError
+from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.pool.worker.worker import TaskFunction, Worker, run_task
@@ -68,6 +69,24 @@ def test_a_fetch_of_an_unreadable_task_says_so_and_fails_it(tmp_path, manager):
     assert (caught.value.pool, caught.value.task_id, caught.value.exit_code) == ("p", first, 2)
     assert manager.task_stat() == {"failed": 1, "waiting": 2}
     assert manager.fetch_task()["def"] == TASKS[1]
+
+
+def test_a_state_that_is_none_names_its_task_and_what_to_do(tmp_path, manager, capsys, monkeypatch):
+    first = ids(manager)[0]
+    with sqlite3.connect(tmp_path / "work" / ".rollwright" / "pool.db") as connection:
+        connection.execute("UPDATE task SET status = ? WHERE id = ?", ("\x1b[2Jfine" * 99, first))
+    connection.close()
+    monkeypatch.chdir(tmp_path / "work")
+    assert run(["pool", "tasks", "p"]) == 2
+    said = capsys.readouterr().err
+    assert f"the state of task {first} of pool `p` is '\\x1b[2Jfine" in said
+    assert "write one of waiting" in said.replace("\n", " ")
+    assert len(said) < 500
+
+
+def test_an_error_text_of_any_length_is_told_in_one_short_line():
+    assert last_line("ValueError: \x1b[2J" + "x" * 10_000_000).startswith("ValueError: \\x1b[2Jx")
+    assert len(last_line("ValueError: " + "x" * 10_000_000)) == 1000
 
 
 @pytest.mark.parametrize("text", [OTHER, "{oops", "[1]"])

@@ -5,7 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import psutil
@@ -22,6 +26,14 @@ pytestmark = pytest.mark.skipif(
     "forkserver" not in multiprocessing.get_all_start_methods(), reason="slots have no server here"
 )
 SERVER, TRACKER = "multiprocessing.forkserver", "multiprocessing.resource_tracker"
+
+
+def wait_for(file: Path) -> None:
+    """Wait until another process has written the file."""
+    end = time.monotonic() + 30
+    while not file.exists():
+        assert time.monotonic() < end, f"{file} never came"
+        time.sleep(0.01)
 
 
 def child(what: str) -> psutil.Process:
@@ -106,8 +118,45 @@ def test_a_server_that_always_ends_is_an_error_that_says_so(monkeypatch):
     monkeypatch.setattr(supervisor_module, "_SERVER_PAUSES", (0.0, 0.0))
     supervisor = Supervisor(terms={}, preload=())
     supervisor._context = Context()
+    resource_tracker.ensure_running()  # it is started once, and stays
     before = set(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else set()
     with pytest.raises(SlotsDiedError, match="the process that starts the slots ended 3 times") as caught:
         supervisor.start(0)
     assert caught.value.exit_code == 3
     assert not before or len(os.listdir("/proc/self/fd")) == len(before)
+
+
+WARMS = """
+import signal, sys, time
+from rollwright.pool.worker.supervisor import WarmSlots
+
+signal.signal(signal.SIGINT, lambda *_: None)
+WarmSlots().start(["slow"])
+sys.stdin.read()
+"""
+SLOW = """
+import os, pathlib, time
+
+pathlib.Path({here!r}).write_text(str(os.getpid()))
+time.sleep(2)
+pathlib.Path({done!r}).write_text("")
+"""
+
+
+def test_ctrl_c_in_a_terminal_does_not_reach_the_server_of_the_slots_while_it_still_imports(tmp_path):
+    here, done = tmp_path / "here", tmp_path / "done"
+    (tmp_path / "slow.py").write_text(SLOW.format(here=str(here), done=str(done)))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", WARMS],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(here)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it, to all processes of the group
+    wait_for(done)
+    _, said = process.communicate("", timeout=20)
+    assert said == ""

@@ -46,6 +46,20 @@ def test_one_template_and_one_generator_need_no_lists():
     assert task_generator(({"name": "a"},), iter([Numbered("x", 1)])) == [{"name": "a", "x": 0}]
 
 
+def test_what_is_no_generator_and_what_makes_no_list_are_refused():
+    class Forgets(TaskGen):
+        def generate(self, task):
+            return None
+
+    class One(TaskGen):
+        def generate(self, task):
+            return task
+
+    for wrong, said in ((lambda task: [task], "is no generator"), (Forgets(), "NoneType"), (One(), "returned dict")):
+        with pytest.raises(ConfigError, match=said):
+            task_generator({"x": 1}, [wrong])
+
+
 def test_calling_a_generator_is_generating():
     assert Numbered("x", 2)({}) == Numbered("x", 2).generate({})
 

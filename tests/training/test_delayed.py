@@ -126,6 +126,8 @@ def test_train_prepares_and_end_train_trains_in_the_same_recorders_in_order(make
     assert [recorder.id for recorder in ended] == [recorder.id for recorder in begun]
     assert xs(ended) == [3, 1, 2]
     assert states(ended) == [(Recorder.STATUS_FI, STATUS_END)] * 3
+    again = trainer.end_train(begun)  # which were read before they were trained
+    assert [recorder.status for recorder in again] == [Recorder.STATUS_FI] * 3
     assert len(R.list_recorders(experiment_name="exp")) == 3
 
 

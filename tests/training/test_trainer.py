@@ -56,6 +56,23 @@ def test_the_states_have_qlibs_names_and_values():
     assert TrainerRM.TM_ID == "_id in TaskManager"
 
 
+@pytest.mark.parametrize("make", [TrainerR, TrainerRM])
+def test_what_is_no_recorder_is_named_with_the_function_that_returned_it(make):
+    def forgets(task, experiment_name, recorder_name=None):
+        train(task, experiment_name, recorder_name)
+
+    with pytest.raises(RollwrightError, match=r"forgets returned None, not a recorder"):
+        make("exp", train_func=forgets).train([{"x": 1}])
+
+
+@pytest.mark.parametrize("make", [TrainerR, TrainerRM])
+@pytest.mark.parametrize(("tasks", "said"), [([{"x": 1}, 3], r"task \[1\] is int"), ("x", "str"), (None, "NoneType")])
+def test_what_is_no_task_is_refused_before_any_is_trained(make, tasks, said):
+    with pytest.raises(ConfigError, match=f"{said}.*a dictionary"):
+        make("exp", train_func=train).train(tasks)
+    assert R.list_recorders(experiment_name="exp") == {}
+
+
 def test_a_trainer_without_workers_says_so():
     trainer = TrainerR("exp", train)
     assert not trainer.has_worker()

@@ -8,7 +8,7 @@ from typing import Final
 
 from rollwright.campaign.plan import Window, WindowKey
 from rollwright.core.canonical import parse_json
-from rollwright.errors import RecorderNotFoundError, RollwrightError
+from rollwright.errors import RecorderNotFoundError, RollwrightError, TaskValueError
 from rollwright.pool.document import read_result
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.query import FINGERPRINT, In
@@ -106,7 +106,10 @@ def judge_window(window: Window, task: TaskRecord, check: ScopeCheck, *, whole: 
 
     Only what is missing or damaged does not stand; a store or a disk that is away is an error.
     """
-    recorded = None if task.validity is None else parse_json(task.validity)
+    try:
+        recorded = None if task.validity is None else parse_json(task.validity)
+    except TaskValueError:  # somebody wrote to the database: as a result of which nothing was noted
+        recorded = None
     verdict = judge(window.spec.definition, recorded, check=check, made_with=lambda: find_own_files(task))
     noted = Validity.from_json(recorded)
     if noted is None:
@@ -122,7 +125,9 @@ def judge_window(window: Window, task: TaskRecord, check: ScopeCheck, *, whole: 
 def find_own_files(task: TaskRecord) -> Mapping[str, str] | None:
     """Return the user's own files that a finished task was made with; None where its recorder does not tell."""
     try:
-        recorder: Recorder = read_result(task)
+        recorder = read_result(task)
+        if not isinstance(recorder, Recorder):
+            return None
         origin = recorder.load_object(PROVENANCE_ARTIFACT)
         return dict(origin["code"]["files"])
     except (RollwrightError, KeyError, TypeError, ValueError):  # it is only to name them
@@ -132,7 +137,9 @@ def find_own_files(task: TaskRecord) -> Mapping[str, str] | None:
 def _find_damage(task: TaskRecord, noted: Validity) -> Verdict:
     """Tell what of a finished window's result is missing or damaged."""
     try:
-        recorder: Recorder = read_result(task)
+        recorder = read_result(task)
+        if not isinstance(recorder, Recorder):
+            return Verdict(fit="its result in the pool is no recorder")
         held = load_validity(recorder)
         if held is None or held.fit != noted.fit:
             return Verdict(fit="its recorder does not hold the model any more")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rollwright.cli.console import stderr
 from rollwright.cli.text import format_time, list_names
-from rollwright.core.text import count_noun
+from rollwright.core.text import count_noun, escape_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,7 +114,7 @@ class CampaignProgress:
         for holder in holders:
             names = list_names([f"window {label}" for label in holder.labels])
             since = f"since {format_time(holder.since)}"
-            stderr.print(f"waiting for {names}: {holder.owner} has it in hand {since}")
+            stderr.print(f"waiting for {names}: {escape_text(holder.owner, longest=100)} has it in hand {since}")
 
     def _end_training(self, counts: TrainingCounts) -> None:
         self.counts = counts

@@ -11,7 +11,7 @@ import typer
 
 from rollwright.cli.console import AsJson, print_json, print_text
 from rollwright.cli.text import draw_sign_legend, draw_signs, format_duration, format_time, list_names
-from rollwright.core.text import count_noun, escape_lines
+from rollwright.core.text import count_noun, escape_lines, escape_text
 
 if TYPE_CHECKING:
     from rollwright.app.status import CampaignStatus, WindowStatus
@@ -89,7 +89,7 @@ def describe_status(found: CampaignStatus) -> str:
     for holder in found.holders[:_MOST_HOLDERS]:
         held = f"since {format_time(holder.since)} ({format_duration(holder.busy)})"
         lease = "" if holder.left >= 0 else "; its lease has ended, and whoever asks next takes them"
-        lines.append(f"working: {holder.owner}: {list_names(holder.labels)} {held}{lease}")
+        lines.append(f"working: {escape_text(holder.owner, longest=100)}: {list_names(holder.labels)} {held}{lease}")
     if len(found.holders) > _MOST_HOLDERS:
         lines.append(f"  … and {count_noun(len(found.holders) - _MOST_HOLDERS, 'worker')} more")
     for group in found.failures[:_MOST_FAILURES]:

@@ -15,7 +15,7 @@ from rollwright.analysis.signal import correlate_by_day
 from rollwright.calendar.trading import SessionLike, TradingCalendar
 from rollwright.collect.coverage import describe_key, describe_rows
 from rollwright.collect.score_table import Missing, ScoreTable
-from rollwright.errors import ConfigError, CoverageError, DataNotFoundError
+from rollwright.errors import ConfigError, CoverageError, DataError, DataNotFoundError
 from rollwright.market.current import current_market
 
 __all__ = [
@@ -102,6 +102,7 @@ class RollingEnsemble(Ensemble):
         empty = [describe_key(key) for key, frame in ensemble_dict.items() if len(frame) == 0]
         if empty:
             raise CoverageError(f"{len(empty)} window(s) have no prediction", problems=empty)
+        _check_alike(ensemble_dict)
         ordered = sorted(ensemble_dict.items(), key=lambda item: (_find_first_day(item[1]), str(item[0])))
         if self.allow_gaps is not True:
             self._check_gaps(ordered)
@@ -394,6 +395,25 @@ def flatten_keys(nested: Mapping[Any, Any], prefix: tuple[Any, ...] = ()) -> dic
                 raise CoverageError(f"two members are called {describe_key(inner)}, written in two ways")
             flat[inner] = one
     return flat
+
+
+def _check_alike(windows: Mapping[Any, Frame]) -> None:
+    """Refuse windows of other columns or index levels than the first: joined, they would leave holes in each other."""
+    named = any(isinstance(frame, pd.DataFrame) for frame in windows.values())  # joined, series may have any name
+    shapes = {
+        key: (
+            [*frame.index.names],
+            [*frame.columns] if isinstance(frame, pd.DataFrame) else [frame.name] if named else [],
+        )
+        for key, frame in windows.items()
+    }
+    first, expected = next(iter(shapes.items()))
+    for key, shape in shapes.items():
+        if shape != expected:
+            raise DataError(
+                f"window {describe_key(key)} has the index {shape[0]} and the columns {shape[1]}, and window "
+                f"{describe_key(first)} the index {expected[0]} and the columns {expected[1]}"
+            )
 
 
 def _find_first_day(frame: Frame) -> Any:

@@ -186,7 +186,8 @@ def get_class(
         module = _load_module(candidate, trusted, slot=slot)
         if hasattr(module, name):
             return _check_found(getattr(module, name), name, module, trusted, slot=slot), kwargs
-        tried += [item for item in dir(module) if not item.startswith("_")]
+        public = [item for item in dir(module) if not item.startswith("_")]
+        tried += [item for item in public if isinstance(vars(module).get(item, type), type)]  # no modules, no functions
     suggestion = nearest(name, tried)
     raise ConstructError(
         f"module `{module_path}` has no `{name}`", hint=f"did you mean `{suggestion}`?" if suggestion else None

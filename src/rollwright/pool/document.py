@@ -9,6 +9,7 @@ from typing import Any, Final
 from rollwright.core.canonical import parse_json
 from rollwright.core.references import from_reference
 from rollwright.core.stored_text import plain_of, restore
+from rollwright.core.text import escape_text
 from rollwright.pool.states import Status
 from rollwright.pool.stored_definition import parse_definition
 from rollwright.pool.types import Lease, TaskRecord
@@ -20,14 +21,15 @@ def last_line(error: str | None) -> str:
     """Return the line of a traceback that names the exception, or the first line of any other text.
 
     Where the exception passed through a file of the user's own, the innermost such line stands behind it, with its
-    source: that is where to look, however deep in a library it was raised.
+    source: that is where to look, however deep in a library it was raised. It is one line, and cut after 1,000
+    characters: whoever writes to the database says what is in it.
     """
     lines = [line for line in (error or "").splitlines() if line.strip()]
     frames = [place for place, line in enumerate(lines) if line.startswith('  File "')]
     after = lines[frames[-1] + 1 :] if frames else [line for line in lines if line != "Traceback"]
     said = next((line.strip() for line in after if not line.startswith("  ")), "no error was recorded")
     own = [place for place in frames if _is_own(lines[place])]
-    return f"{said} ({_describe_frame(lines, own[-1])})" if own else said
+    return escape_text(f"{said} ({_describe_frame(lines, own[-1])})" if own else said, longest=_LONGEST_LINE)
 
 
 def last_hint(error: str | None) -> str | None:
@@ -36,6 +38,7 @@ def last_hint(error: str | None) -> str | None:
     return lines[-1].removeprefix("hint: ") if lines and lines[-1].startswith("hint: ") else None
 
 
+_LONGEST_LINE: Final = 1000
 _FRAME: Final = re.compile(r'  File "(?P<file>[^"]+)", line (?P<line>[0-9]+), in (?P<name>.+)')
 _OF_OTHERS: Final = re.compile(
     r"site-packages|dist-packages|/lib/python3|\\lib\\|[/\\]rollwright[/\\]|^<", re.IGNORECASE

@@ -7,9 +7,19 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from rollwright.errors import IllegalTransitionError, QueryError, nearest
+from rollwright.core.text import escape_text
+from rollwright.errors import DamagedTaskError, IllegalTransitionError, QueryError, nearest
 
-__all__ = ["AMENDABLE", "CLAIMABLE", "OPEN_STATES", "TRANSITIONS", "Status", "amend_sources", "parse_status"]
+__all__ = [
+    "AMENDABLE",
+    "CLAIMABLE",
+    "OPEN_STATES",
+    "TRANSITIONS",
+    "Status",
+    "amend_sources",
+    "parse_status",
+    "read_status",
+]
 
 
 class Status(StrEnum):
@@ -81,3 +91,24 @@ def parse_status(value: object) -> Status:
     suggestion = nearest(value, names) if isinstance(value, str) else None
     hint = f"did you mean `{suggestion}`?" if suggestion else f"states are: {', '.join(names)}"
     raise QueryError(f"{value!r} is no state of a task", hint=hint)
+
+
+def read_status(value: object, *, pool: str, task_id: str) -> Status:
+    """Return the state that a stored task has.
+
+    Raises
+    ------
+    DamagedTaskError
+        When it is none: somebody wrote it into the database.
+    """
+    try:
+        return Status(value)
+    except ValueError as error:
+        states = ", ".join(status.value for status in Status)
+        raise DamagedTaskError(
+            pool,
+            task_id,
+            f"is {escape_text(repr(value), longest=60)}, which somebody wrote into the database",
+            part="state",
+            hint=f"write one of {states} in its place, with the client of the database, and see who writes to it",
+        ) from error

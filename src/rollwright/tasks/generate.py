@@ -62,9 +62,18 @@ def task_generator(tasks: Task | Sequence[Task], generators: TaskGen | Iterable[
     most = current_settings().pool.max_generated
     made = [tasks] if isinstance(tasks, dict) else list(tasks)
     for generator in [generators] if isinstance(generators, TaskGen) else generators:
+        if not callable(getattr(generator, "generate", None)):
+            raise ConfigError(
+                f"{generator!r} is no generator of tasks", hint="give objects with `generate(task) -> list of tasks`"
+            )
         step: list[Task] = []
         for template in made:
-            step += generator.generate(template)
+            tasks_of_one = generator.generate(template)
+            if isinstance(tasks_of_one, Mapping) or not isinstance(tasks_of_one, Iterable):
+                raise ConfigError(
+                    f"{type(generator).__name__}.generate returned {type(tasks_of_one).__name__}, not a list of tasks"
+                )
+            step += tasks_of_one
             if len(step) > most:
                 raise ConfigError(
                     f"{type(generator).__name__} has made {len(step):,} tasks of {len(made):,}, and more than {most:,} "

@@ -114,6 +114,10 @@ class Recorder:
         """When it ended, aware UTC; None when it has not."""
         return self._run.end
 
+    def read_again(self) -> Recorder:
+        """Return the recorder as the store has it now; this one stays as it was read."""
+        return type(self)(location=self._location, run=self._read_fresh(), clock=self._clock)
+
     @property
     def info(self) -> dict[str, Any]:
         """The facts about it, as JSON values."""

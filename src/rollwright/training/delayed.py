@@ -19,7 +19,9 @@ from rollwright.training.trainer import (
     TrainFunction,
     as_recorders,
     as_tasks,
+    check_recorder,
     mark_trained,
+    show_trained,
 )
 
 __all__ = ["DelayTrainerR", "DelayTrainerRM"]
@@ -82,9 +84,9 @@ class DelayTrainerR(TrainerR):
 
         def end(recorder: Recorder) -> Recorder:
             if recorder.list_tags().get(STATUS_KEY) == STATUS_END:
-                return recorder
+                return show_trained(recorder)
             experiment = experiment_name or self.experiment_name or _name_experiment(recorder)
-            (ended,) = mark_trained([self._end_one(run, recorder, experiment, kwargs)])
+            (ended,) = mark_trained([check_recorder(self._end_one(run, recorder, experiment, kwargs), run)])
             return ended
 
         return self._try_each(as_recorders(models), end)
@@ -200,7 +202,7 @@ class DelayTrainerRM(TrainerRM):
             )
         open_ids = [known[TASK_ID_KEY] for known in tags if known.get(STATUS_KEY) != STATUS_END]
         if not open_ids:
-            return recorders
+            return [show_trained(recorder) for recorder in recorders]
         run = end_train_func or self.end_train_func
         experiment = experiment_name or self.experiment_name
         manager = self._manager(experiment)
@@ -225,7 +227,10 @@ class DelayTrainerRM(TrainerRM):
         mark_trained(list(ended.values()))
         if failure is not None:
             raise failure
-        return [ended.get(known[TASK_ID_KEY], recorder) for recorder, known in zip(recorders, tags, strict=True)]
+        return [
+            ended[known[TASK_ID_KEY]] if known[TASK_ID_KEY] in ended else show_trained(recorder)
+            for recorder, known in zip(recorders, tags, strict=True)
+        ]
 
     def _mine(self, manager: TaskManager, ids: Sequence[str]) -> list[str]:
         """Return the tasks that need nothing which this process has not."""

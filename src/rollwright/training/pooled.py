@@ -39,6 +39,7 @@ from rollwright.training.trainer import (
     Trainer,
     TrainFunction,
     as_tasks,
+    check_recorder,
     mark_trained,
     refuse_arguments,
 )
@@ -284,7 +285,7 @@ def find_result(manager: TaskManager, task_id: str, definition: Mapping[str, Any
         When it is another task's: whoever can write to a pool can name any recorder. A function of the user's own may
         make of a task what it likes.
     """
-    recorder: Recorder = manager.re_query(task_id)["res"]
+    recorder = check_recorder(manager.re_query(task_id)["res"], run)
     tags = recorder.list_tags()
     is_ours = run in (task_train, train_in_slot, begin_task_train, end_task_train, end_in_slot)
     if is_ours and FIT_KEY_TAG in tags and tags[FIT_KEY_TAG] != fit_key(definition):

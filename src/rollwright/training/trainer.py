@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
-from rollwright.errors import ConfigError, RollwrightError, TaskFailedError
+from rollwright.errors import ConfigError, RollwrightError, RunError, TaskFailedError
 from rollwright.signing.serializable import Serializable
 from rollwright.tasks.definition import describe_objects
 from rollwright.tracking.recorder import Recorder
@@ -35,8 +35,18 @@ _Item = TypeVar("_Item")
 
 
 def as_tasks(tasks: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return one task or many as a list; objects of ours in them stand as their configurations."""
-    return [describe_objects(task) for task in ([tasks] if isinstance(tasks, Mapping) else tasks)]
+    """Return one task or many as a list; objects of ours in them stand as their configurations.
+
+    Raises
+    ------
+    ConfigError
+        When one is no dictionary.
+    """
+    given = [tasks] if isinstance(tasks, Mapping | str) or not isinstance(tasks, Iterable) else list(tasks)
+    for place, task in enumerate(given):
+        if not isinstance(task, Mapping):
+            raise ConfigError(f"task [{place}] is {type(task).__name__}, and a task is a dictionary")
+    return [describe_objects(task) for task in given]
 
 
 class Trainer(Serializable, ABC):
@@ -159,7 +169,9 @@ class TrainerR(Trainer):
         experiment = experiment_name or self.experiment_name
 
         def train(task: Mapping[str, Any]) -> Recorder:
-            recorder = self._train_one(run, task, experiment, {"recorder_name": self.default_rec_name, **kwargs})
+            recorder = check_recorder(
+                self._train_one(run, task, experiment, {"recorder_name": self.default_rec_name, **kwargs}), run
+            )
             recorder.set_tags(**{STATUS_KEY: STATUS_BEGIN})
             return recorder
 
@@ -203,6 +215,27 @@ class TrainerR(Trainer):
         """
         refuse_arguments(self, args, kwargs)
         return mark_trained(models)
+
+
+def check_recorder(result: object, function: Callable[..., Any]) -> Recorder:
+    """Return what trained a task, when it is a recorder.
+
+    Raises
+    ------
+    RunError
+        When it is anything else.
+    """
+    if not isinstance(result, Recorder):
+        named = getattr(function, "__qualname__", type(function).__name__)
+        raise RunError(
+            f"{named} returned {result!r}, not a recorder", hint="return R.get_recorder() from within R.start"
+        )
+    return result
+
+
+def show_trained(recorder: Recorder) -> Recorder:
+    """Return a trained recorder as it is now: who prepared it may hold it as it was then, SCHEDULED."""
+    return recorder if recorder.status == Recorder.STATUS_FI else recorder.read_again()
 
 
 def mark_trained(models: list[Recorder]) -> list[Recorder]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from rollwright.errors import LeaseLostError, TaskNotFoundError
-from rollwright.pool.states import Status
+from rollwright.pool.states import Status, read_status
 from rollwright.pool.store import HistoryRow, Lease, Outcome, TaskRecord
 
 __all__ = [
@@ -42,7 +42,7 @@ def record_of_row(row: Row) -> TaskRecord:
         task_id=str(row[0]),
         pool=row[1],
         fingerprint=row[2],
-        status=Status(row[3]),
+        status=read_status(row[3], pool=row[1], task_id=str(row[0])),
         priority=row[4],
         token=row[5],
         attempts=row[6],

@@ -168,7 +168,7 @@ class WarmSlots:
             return
         context = _context()
         if hasattr(context, "set_forkserver_preload"):
-            with _without_sigterm(), single_threaded():
+            with _without_stop_signals(), single_threaded():
                 context.set_forkserver_preload(_modules(preload))
                 importlib.import_module("multiprocessing.forkserver").ensure_running()
 
@@ -248,7 +248,7 @@ class Supervisor:
         above, below = self._context.Pipe()
         far, near = self._context.Pipe(duplex=False)
         try:
-            with _without_sigterm(), single_threaded(), _without_main():
+            with _without_stop_signals(), single_threaded(), _without_main():
                 if hasattr(self._context, "set_forkserver_preload"):
                     self._context.set_forkserver_preload(self._preload)
                 process = self._context.Process(target=run_worker_process, args=(below, far), name=f"slot-{number}")
@@ -313,18 +313,19 @@ def _modules(preload: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def _without_sigterm() -> Iterator[None]:
-    """Block SIGTERM in what is started inside: it is often sent to all processes of a group.
+def _without_stop_signals() -> Iterator[None]:
+    """Block SIGTERM and SIGINT in what is started inside: both are often sent to all processes of a group.
 
-    The worker alone decides how its slots end. Without the server of the slots it would take them for dead.
+    The worker alone decides how its slots end. Without the server of the slots it would take them for dead, and a
+    server that is interrupted while it still imports would tell it with a traceback.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "resource_tracker: process died")  # slots keep nothing it would look after
-        resource_tracker.ensure_running()  # starting it inside would let SIGTERM through again
-        with _without_signals(signal.SIGTERM):
+        resource_tracker.ensure_running()  # starting it inside would let them through again
+        with _without_signals(signal.SIGTERM, signal.SIGINT):
             yield
 
 

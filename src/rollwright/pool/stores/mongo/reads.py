@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rollwright.pool.states import CLAIMABLE, Status
+from rollwright.pool.states import CLAIMABLE, Status, read_status
 from rollwright.pool.store import Lease, TaskRecord
 
 __all__ = ["lease_of", "record_of"]
@@ -30,7 +30,7 @@ def lease_of(document: Mapping[str, Any]) -> Lease:
 
 def record_of(document: Mapping[str, Any]) -> TaskRecord:
     """Return the record of a task's document."""
-    status = Status(document["status"])
+    status = read_status(document["status"], pool=document["pool"], task_id=str(document["_id"]))
     due = document.get("due")
     return TaskRecord(
         task_id=str(document["_id"]),
