@@ -93,7 +93,7 @@ def parse_status(value: object) -> Status:
     raise QueryError(f"{value!r} is no state of a task", hint=hint)
 
 
-def read_status(value: object, *, pool: str, task_id: str) -> Status:
+def read_status(value: str, *, pool: str, task_id: str) -> Status:
     """Return the state that a stored task has.
 
     Raises
