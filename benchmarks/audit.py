@@ -40,7 +40,8 @@ def main(arguments=None):
     given = parser.parse_args(arguments)
     machine.pin()
     definition = yaml.safe_load(DEMO.read_text())
-    definition.pop("qlib_init")
+    for key in ("qlib_init", "vary", "combine"):  # of one dataset
+        definition.pop(key, None)
     config = CampaignConfig.model_validate(definition)
     shares, audits, builds = [], [], []
     with tempfile.TemporaryDirectory() as root:

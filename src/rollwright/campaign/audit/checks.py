@@ -157,20 +157,20 @@ def check_base(probe: Probe) -> Iterator[Hit]:
     other, names = probe.look(change), list(probe.excerpt.rescaled)
     parts: tuple[PartName, ...] = ("raw", "infer")
     for part in parts:
-        if part not in base:
+        if part not in base or _is_raw(part, base, other):
             continue
         moved = compare(base[part], other[part], before=probe.next_row)
         own = np.isin(moved.part.codes, names)
-        sizes = _shares_of_size(moved.part.values[own], moved.after[own])
-        for column in range(len(moved.part.columns)):
-            known = ~np.isnan(moved.part.values[own, column]) | ~np.isnan(moved.after[own, column])
-            if moved.part.is_label[column] or not known.any() or not sizes[known, column].any():
+        was, now = moved.part.values[own], moved.after[own]
+        for column in find_moved_columns(was, now).tolist():
+            known = ~np.isnan(was[:, column]) | ~np.isnan(now[:, column])
+            if moved.part.is_label[column]:
                 continue
-            share = float((sizes[known, column] > BASE_SIZE).mean())
-            size = float(np.median(sizes[known, column]))
+            sizes = _shares_of_size(was[known, column], now[known, column])
             yield Hit(
                 kind="adjustment", part=part, column=column, name=moved.part.columns[column][1], change=change,
-                moved=moved, before=probe.next_row, size=size, share=share,
+                moved=moved, before=probe.next_row, size=float(np.median(sizes)),
+                share=float((sizes > BASE_SIZE).mean()),
             )  # fmt: skip
 
 
@@ -222,9 +222,13 @@ def _compare_parts(
     probe: Probe, base: Observation, other: Observation, change: MarketChange, parts: tuple[PartName, ...], row: int
 ) -> Iterator[Hit]:
     for part in parts:
-        is_raw = part != "raw" and base.get(part) is base.get("raw") and other.get(part) is other.get("raw")
-        if part in base and part in other and not is_raw:
+        if part in base and part in other and not _is_raw(part, base, other):
             yield from _explain(base, other, change, part, row, span=probe.plan.span)
+
+
+def _is_raw(part: PartName, base: Observation, other: Observation) -> bool:
+    """Say whether a part is the raw one under another name on both sides: no processor changed anything."""
+    return part != "raw" and base.get(part) is base.get("raw") and other.get(part) is other.get("raw")
 
 
 def _explain(
