@@ -26,6 +26,8 @@ COMMANDS = (
     ("pool", "tasks", "demo"),
     ("track", "status"),
     ("config", "show"),
+    ("status",),
+    ("plan", "demo.yaml"),
 )
 
 

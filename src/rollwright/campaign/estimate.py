@@ -86,20 +86,25 @@ def estimate_training(
     that were made here; they know how much memory each took.
     """
     wanted = [_Effort.of(window.spec.definition) for window in windows]
+    models = {(effort.kind, effort.model) for effort in wanted}
+    kinds = {kind for kind, _ in models}
     runs: list[_Effort] = []
     pools: list[str] = []
     for name in [pool, *(other for other in store.list_pools() if other != pool)]:
-        if all(any(run.model == effort.model for run in runs) for effort in wanted):
+        if {model for _, model in models} <= {run.model for run in runs}:
             break
-        found = [run for run in _read_runs(store, name, settings) if any(run.kind == effort.kind for effort in wanted)]
+        found = [run for run in _read_runs(store, name, settings) if run.kind in kinds]
         runs += found
         pools += [name] if found else []
-    rates = [(_find_rates(effort, runs), effort.days) for effort in wanted]
+    same = {(kind, model): _find_same(kind, model, runs) for kind, model in models}
+    known = {key: [run.seconds / run.days for run in found] for key, found in same.items()}
+    rates = [(known[effort.kind, effort.model], effort.days) for effort in wanted]
     told = [(found, days) for found, days in rates if found]
     if not told:
         return None
-    peaks = [run.peak for effort in wanted for run in _find_same(effort, runs) if run.peak]
+    peaks = [run.peak for effort in wanted for run in same[effort.kind, effort.model] if run.peak]
     return TrainingEstimate(
+        # seconds for each day that was learnt from, times the days
         seconds=sum(statistics.median(found) * days for found, days in told),
         least=sum(min(found) * days for found, days in told),
         most=sum(max(found) * days for found, days in told),
@@ -131,14 +136,9 @@ class _Effort:
         return cls(kind=kind, model=text, days=days, seconds=seconds, peak=peak)
 
 
-def _find_rates(effort: _Effort, runs: Sequence[_Effort]) -> list[float]:
-    """Return what earlier runs of such a model took, in seconds for each day that they learnt from."""
-    return [run.seconds / run.days for run in _find_same(effort, runs)]
-
-
-def _find_same(effort: _Effort, runs: Sequence[_Effort]) -> list[_Effort]:
+def _find_same(kind: str, model: str, runs: Sequence[_Effort]) -> list[_Effort]:
     """Return the runs of the same configuration or, where there are none, of the same class."""
-    return [run for run in runs if run.model == effort.model] or [run for run in runs if run.kind == effort.kind]
+    return [run for run in runs if run.model == model] or [run for run in runs if run.kind == kind]
 
 
 def _read_runs(store: TaskReader, pool: str, settings: Settings) -> list[_Effort]:
