@@ -82,3 +82,7 @@ def test_a_back_test_is_judged_after_costs_and_over_its_benchmark():
     assert found["excess_return"] == risk_analysis(net - 0.002).loc["annualized_return", "risk"]
     assert found["information_ratio"] == risk_analysis(net - 0.002).loc["information_ratio", "risk"]
     assert found["turnover"] == pytest.approx(0.2)
+
+
+def test_values_that_are_not_defined_are_equal():
+    assert Metric(key="ic", value=float("nan"), unit="ratio") == Metric(key="ic", value=float("-nan"), unit="ratio")

@@ -205,7 +205,7 @@ def test_a_member_without_any_finished_window_leaves_no_signal(tmp_path):
     result = make(plan, runs, tmp_path, missing=missing)
     assert [variant.variant for variant in result.variants] == ["a"]
     assert result.combined is None
-    with pytest.raises(CoverageError, match="no window is finished"):
+    with pytest.raises(CoverageError, match="no window of p is finished"):
         make(plan, runs, tmp_path, missing=[*runs])
 
 

@@ -47,7 +47,7 @@ class Metric:
     key : str
         Lower-case letters, digits and ``_``. ``X_error`` is the standard error of ``X``.
     value : float
-        NaN where it is not defined.
+        NaN where it is not defined; two that are not defined are equal.
     unit : Unit
 
     Raises
@@ -65,6 +65,8 @@ class Metric:
             raise DataError(f"{self.key!r} is not a metric key", hint="use lower-case letters, digits and _")
         if self.unit not in _UNITS:
             raise DataError(f"metric `{self.key}` has the unknown unit {self.unit!r}", hint=f"known: {sorted(_UNITS)}")
+        if math.isnan(self.value):  # one NaN for all, since a comparison of fields takes the same object as equal
+            object.__setattr__(self, "value", math.nan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,7 +131,7 @@ def make_results(
     # 1. Collect, and prove the coverage of all variants. 2. Make one signal of them. 3. Measure and back-test each.
     # 4. Only then write: predictions and labels, the summary, the report.
     share = config.collect.max_missing_share
-    if not recorders:
+    if all(window.key in missing or window.key not in recorders for window in plan.windows):
         spent = "" if config.budget is None else ": the budget was used up before the first was"
         more = "" if config.budget is None else "; where that never ends one, raise the budget"
         raise CoverageError(f"no window of {plan.name} is finished{spent}", hint=f"give the same command again{more}")

@@ -184,8 +184,8 @@ class LocalArtifactStore:
         self._root = root
         self._durable = True
         self._dirty = False
-        self._parsed: tuple[str, dict[str, ArtifactRef], bool] = ("", {}, False)
-        """The last text of the manifest, and what it lists."""
+        self._parsed: tuple[str | None, dict[str, ArtifactRef], bool] = (None, {}, False)
+        """The last text of the manifest, if one was read, and what it lists."""
 
     def defer(self) -> None:
         """Flush what is written from now on by `sync` alone, if nothing is listed yet: the run has only begun.
