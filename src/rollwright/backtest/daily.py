@@ -21,7 +21,15 @@ from rollwright.errors import CalendarRangeError, ConfigError, DataError, Unknow
 from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
 
-__all__ = ["BacktestResult", "Benchmark", "backtest_daily", "backtest_topk"]
+__all__ = [
+    "BacktestResult",
+    "Benchmark",
+    "backtest_daily",
+    "backtest_topk",
+    "backtest_whole",
+    "check_benchmark",
+    "make_costs",
+]
 
 _logger: Final = logging.getLogger("rollwright.backtest")
 
@@ -163,7 +171,7 @@ def backtest(
     scores = np.full((high - low + 1, len(names)), np.nan)
     inside = (positions >= low) & (positions <= high)
     scores[positions[inside] - low] = table[inside]
-    _check_benchmark(benchmark, source)
+    check_benchmark(benchmark, source)
     market, changes = _load_prices(source, names, low, high + 1, settle=settle_delisted)
     made = simulate(strategy, scores, market, costs=terms, account=account)
     index = pd.DatetimeIndex(calendar.values[low : high + 1], name="datetime")
@@ -230,6 +238,22 @@ def backtest_daily(
             "an executor is given, and only the daily one that fills each order at once is simulated",
             hint="leave `executor` out",
         )
+    made = backtest_whole(start_time, end_time, strategy, account, benchmark, exchange_kwargs, pos_type, source=source)
+    return made.report, made.positions
+
+
+def backtest_whole(
+    start_time: SessionLike | None,
+    end_time: SessionLike | None,
+    strategy: TopkDropoutStrategy | Mapping[str, Any],
+    account: float = 1e8,
+    benchmark: Benchmark = "SH000300",
+    exchange_kwargs: Mapping[str, Any] | None = None,
+    pos_type: str = "Position",
+    *,
+    source: DataSource | None = None,
+) -> BacktestResult:
+    """Return all of what `backtest_daily` finds, trades and terms with it; the parameters and errors are the same."""
     if pos_type != "Position":
         raise ConfigError(
             f"pos_type = {pos_type!r} is not simulated, only `Position`: cash and holdings", hint="leave `pos_type` out"
@@ -246,20 +270,19 @@ def backtest_daily(
         raise ConfigError(f"a {type(rule).__name__} is not simulated", hint="take a TopkDropoutStrategy")
     if rule.signal is None:
         raise ConfigError("the strategy has no signal to trade", hint="TopkDropoutStrategy(signal=pred, …)")
-    made = backtest(
+    return backtest(
         rule,
         rule.signal,
         source,
-        costs=_make_costs(exchange_kwargs or {}),
+        costs=make_costs(exchange_kwargs or {}),
         account=account,
         benchmark=benchmark,
         start=start_time,
         end=end_time,
     )
-    return made.report, made.positions
 
 
-def _make_costs(kwargs: Mapping[str, Any]) -> Costs:
+def make_costs(kwargs: Mapping[str, Any]) -> Costs:
     """Return the terms of the settings' region, with what Qlib's `kwargs` say in their place."""
     fixed: dict[str, tuple[object, ...]] = {
         "freq": ("day",),
@@ -330,7 +353,16 @@ def _load_prices(
     return market, market.changes()
 
 
-def _check_benchmark(benchmark: Benchmark, source: DataSource) -> None:
+def check_benchmark(benchmark: Benchmark, source: DataSource) -> None:
+    """Find out whether `source` has such a benchmark.
+
+    Raises
+    ------
+    ConfigError
+        When it is nothing that could be one.
+    UnknownInstrumentError
+        When there is no such instrument.
+    """
     if isinstance(benchmark, pd.Series) or benchmark in (None, "mean"):
         return
     if not isinstance(benchmark, str):
