@@ -128,6 +128,17 @@ def test_positions_and_trades():
     assert made.trades["cost"].sum() == pytest.approx(41.529, abs=1e-3)
 
 
+def test_what_was_wanted_and_not_made_is_a_table_with_reasons():
+    made = run(account=48)
+    assert made.unfilled.index.names == ["datetime", "instrument"]
+    assert list(made.unfilled.columns) == ["side", "reason", "wanted_amount", "wanted_value", "made_amount"]
+    first = made.unfilled.loc[(DAYS[2], "B")]
+    assert (first["side"], first["reason"], first["made_amount"]) == ("buy", "cash", 0.0)
+    whole = run()
+    assert whole.unfilled.empty
+    pd.testing.assert_series_equal(whole.unfilled.dtypes, made.unfilled.dtypes)
+
+
 def test_a_series_a_frame_and_any_order_of_rows_give_the_same():
     pred = predictions()
     expected = run(pred).report

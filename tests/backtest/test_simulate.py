@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backtest_worlds import worlds
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.simulate import MarketPrices, simulate
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
@@ -112,11 +113,11 @@ def test_what_has_no_price_is_not_bought_and_only_tradable_takes_the_next():
 def test_a_lot_that_only_rounding_affords_is_given_back():
     # 9.95 shares are affordable, and count as 10 by the slack of a tenth: one lot less then, or just below the cash
     free = {"open_cost": 0.0, "close_cost": 0.0, "min_cost": 0.0}
-    assert Costs(**free, trade_unit=1).size_purchase(100.0, price=10.0, factor=1.0, cash=99.5) == 9.0
-    assert Costs(**free, trade_unit=100).size_purchase(1000.0, price=1.0, factor=0.5, cash=599.9) == 400.0
-    assert Costs(**free, trade_unit=1).size_purchase(100.0, price=10.0, factor=1.0, cash=9.95) == 0.0
+    assert Costs(**free, trade_unit=1).fit_to_cash(10.0, price=10.0, factor=1.0, cash=99.5) == 9.0
+    assert Costs(**free, trade_unit=100).fit_to_cash(1000.0, price=1.0, factor=0.5, cash=599.9) == 400.0
+    assert Costs(**free, trade_unit=1).fit_to_cash(10.0, price=10.0, factor=1.0, cash=9.95) == 0.0
     cash = 0.1 + 0.2
-    amount = Costs(open_cost=0.07, min_cost=0.0, trade_unit=None).size_purchase(1.0, price=0.7, factor=1.0, cash=cash)
+    amount = Costs(open_cost=0.07, min_cost=0.0, trade_unit=None).fit_to_cash(1 / 0.7, price=0.7, factor=1.0, cash=cash)
     assert amount * 0.7 * 1.07 <= cash
     assert amount * 0.7 * 1.07 == pytest.approx(cash, rel=1e-11)
 
@@ -219,40 +220,6 @@ def test_the_terms_of_the_regions():
     assert Costs.for_region("cn").charge_sale(1e6) == 1500
     assert Costs.for_region("cn").charge_purchase(100) == 5
     assert Costs.for_region("cn").charge_sale(0) == 0
-
-
-@st.composite
-def worlds(draw):
-    """A market with suspensions and delistings, scores with holes, a rule and terms."""
-    sessions, width = draw(st.integers(2, 12)), draw(st.integers(1, 8))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    close = rng.uniform(1, 50, (sessions, width))
-    close[rng.random((sessions, width)) < draw(st.sampled_from([0.0, 0.2, 0.6]))] = NAN
-    ends = rng.integers(1, sessions + 3, width)
-    close[np.arange(sessions)[:, None] >= ends] = NAN
-    scores = rng.normal(size=(sessions, width)).round(draw(st.integers(0, 3)))
-    scores[rng.random((sessions, width)) < 0.2] = NAN
-    scores[rng.random(sessions) < 0.2] = NAN
-    topk = draw(st.integers(1, 6))
-    strategy = TopkDropoutStrategy(
-        topk=topk,
-        n_drop=draw(st.integers(0, topk)),
-        hold_thresh=draw(st.integers(0, 3)),
-        only_tradable=draw(st.booleans()),
-        forbid_all_trade_at_limit=draw(st.booleans()),
-        risk_degree=draw(st.sampled_from([0.5, 0.95, 1.0])),
-    )
-    costs = Costs(
-        open_cost=draw(st.sampled_from([0.0, 0.0005, 0.05])),
-        close_cost=draw(st.sampled_from([0.0, 0.0015])),
-        min_cost=draw(st.sampled_from([0.0, 5.0])),
-        trade_unit=draw(st.sampled_from([None, 1, 100])),
-        limit_threshold=draw(st.sampled_from([None, 0.3])),
-    )
-    factor = rng.uniform(0.1, 3, (1, width)).repeat(sessions, axis=0) if draw(st.booleans()) else None
-    prices = MarketPrices(close=close, factor=factor, ends=ends if draw(st.booleans()) else None)
-    account = draw(st.sampled_from([50.0, 5e3, 1e8]))
-    return strategy, scores, prices, costs, account
 
 
 @settings(max_examples=120)

@@ -79,36 +79,40 @@ class Costs:
         """Return what selling for `value` costs."""
         return max(value * self.close_cost, self.min_cost) if value > _NOTHING else 0.0
 
-    def size_purchase(self, value: float, *, price: float, factor: float, cash: float) -> float:
-        """Return the adjusted amount that one buys at `price` with `value` to spend and `cash` to pay from.
-
-        Whole lots; the price and its cost together never exceed `cash`.
+    def size_order(self, shares: float, *, factor: float) -> float:
+        """Return the adjusted amount of whole lots in `shares`; a tenth of a share is added before rounding down.
 
         Parameters
         ----------
-        value : float
-            Meant for the purchase itself, without its cost.
+        shares : float
+            Adjusted shares.
+        factor : float
+            Adjusted price over unadjusted price, so that ``shares * factor`` counts real shares.
+        """
+        if self.trade_unit is None:
+            return shares
+        return (shares * factor + _LOT_SLACK) // self.trade_unit * self.trade_unit / factor
+
+    def fit_to_cash(self, amount: float, *, price: float, factor: float, cash: float) -> float:
+        """Return how much of `amount` can be bought at `price`: whole lots; with their cost never above `cash`.
+
+        Parameters
+        ----------
+        amount : float
+            Wanted, as of `size_order`.
         price : float
             Adjusted price of one adjusted share.
-        factor : float
-            Adjusted price over unadjusted price, so that ``amount * factor`` counts real shares.
-        cash : float
+        factor, cash : float
         """
-        # 1. Whole lots for the value meant. 2. If cash does not cover them and their cost, lots for what is left after
-        # the cost. 3. Rounding adds a little slack: if that is too much, one lot less (without lots, 1e-12 less).
-        amount = self._round_to_lots(value / price, factor)
+        # 1. If cash does not cover the amount and its cost, lots for what is left after the cost. 2. Rounding adds a
+        # little slack: if that is too much, one lot less (without lots, 1e-12 less).
         if cash < amount * price + self.charge_purchase(amount * price):
             # what is left after the cost, whichever of its two forms is the greater
             spendable = min(cash / (1 + self.open_cost), cash - self.min_cost)
-            amount = self._round_to_lots(min(amount, max(spendable, 0.0) / price), factor)
+            amount = self.size_order(min(amount, max(spendable, 0.0) / price), factor=factor)
             if cash < amount * price + self.charge_purchase(amount * price):  # the slack or the last bit was too much
                 amount = amount * (1 - 1e-12) if self.trade_unit is None else amount - self.trade_unit / factor
         return max(amount, 0.0)
-
-    def _round_to_lots(self, amount: float, factor: float) -> float:
-        if self.trade_unit is None:
-            return amount
-        return (amount * factor + _LOT_SLACK) // self.trade_unit * self.trade_unit / factor
 
     def find_limits(self, change: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return where a daily `change` is at its upper and at its lower limit; NaN is at none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
@@ -12,8 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.backtest.costs import Costs
-from rollwright.backtest.simulate import MarketPrices, Simulation, simulate
+from rollwright.backtest.simulate import MarketPrices, Simulation, Trade, simulate
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
+from rollwright.backtest.unfilled import UnfilledOrder
 from rollwright.calendar.trading import SessionLike, TradingCalendar
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.context import current_settings
@@ -67,6 +68,10 @@ class BacktestResult:
     trades : DataFrame
         Index (datetime, instrument), columns ``side`` (buy, sell, or settle at the end of a listing), ``amount``,
         ``price``, ``value``, ``cost``; in the order they were made.
+    unfilled : DataFrame
+        Orders that the strategy wanted and that were not made, or made smaller; each other one is in `trades` at its
+        whole size. Index (datetime, instrument), columns ``side``, ``reason`` (a key of `unfilled.REASONS`),
+        ``wanted_amount``, ``wanted_value``, ``made_amount``, as in `UnfilledOrder`; in the order they were tried.
     strategy : TopkDropoutStrategy
     costs : Costs
         The terms as they were applied: without factors, without lots.
@@ -77,6 +82,7 @@ class BacktestResult:
     report: pd.DataFrame
     positions: pd.DataFrame
     trades: pd.DataFrame
+    unfilled: pd.DataFrame
     strategy: TopkDropoutStrategy
     costs: Costs
     benchmark_gaps: int = 0
@@ -180,7 +186,8 @@ def backtest(
     return BacktestResult(
         report=_make_report(made, index, np.where(np.isfinite(bench), bench, 0.0)),
         positions=_make_positions(made, index, columns),
-        trades=_make_trades(made, index, columns),
+        trades=_make_orders(made.trades, Trade._fields, index, columns),
+        unfilled=_make_orders(made.unfilled, UnfilledOrder._fields, index, columns),
         strategy=strategy,
         costs=terms if market.factor is not None else replace(terms, trade_unit=None),
         benchmark_gaps=int((~np.isfinite(bench[1:])).sum()),
@@ -441,16 +448,20 @@ def _make_positions(made: Simulation, index: pd.DatetimeIndex, names: pd.Index[s
     )
 
 
-def _make_trades(made: Simulation, index: pd.DatetimeIndex, names: pd.Index[str]) -> pd.DataFrame:
-    days = np.array([trade.session for trade in made.trades], dtype=np.intp)
-    places = np.array([trade.instrument for trade in made.trades], dtype=np.intp)
+def _make_orders(
+    orders: Sequence[Trade] | Sequence[UnfilledOrder],
+    fields: tuple[str, ...],
+    index: pd.DatetimeIndex,
+    names: pd.Index[str],
+) -> pd.DataFrame:
+    """Return orders as a table: session and instrument are its index, texts and numbers its columns."""
+    columns = dict(zip(fields, zip(*orders, strict=True) if orders else [()] * len(fields), strict=True))
+    days = np.array(columns.pop("session"), dtype=np.intp)
+    places = np.array(columns.pop("instrument"), dtype=np.intp)
+    told = [name for name in ("side", "reason") if name in columns]
+    texts = {name: pd.array(columns.pop(name), dtype="str") for name in told}
+    numbers = {name: np.array(values, dtype=np.float64) for name, values in columns.items()}
     return pd.DataFrame(
-        {
-            "side": pd.Series([trade.side for trade in made.trades], dtype="str").to_numpy(),
-            "amount": np.array([trade.amount for trade in made.trades], dtype=np.float64),
-            "price": np.array([trade.price for trade in made.trades], dtype=np.float64),
-            "value": np.array([trade.value for trade in made.trades], dtype=np.float64),
-            "cost": np.array([trade.cost for trade in made.trades], dtype=np.float64),
-        },
+        texts | numbers,
         index=pd.MultiIndex.from_arrays([index[days], names[places]], names=["datetime", "instrument"]),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.tie_order import TieOrder
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
+from rollwright.backtest.unfilled import Reason, TradeSide, TradingDays, UnfilledOrder
 from rollwright.errors import ConfigError
 
 __all__ = ["MarketPrices", "Simulation", "Trade", "simulate"]
 
 Floats: TypeAlias = NDArray[np.float64]
-TradeSide: TypeAlias = Literal["buy", "sell", "settle"]
+
+_NOTHING = 1e-5
+"""Orders worth no more are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,6 +101,8 @@ class Simulation:
         Its adjusted shares, and their last price.
     trades : tuple of Trade
         In the order they were made.
+    unfilled : tuple of UnfilledOrder
+        Orders that were wanted and not made, or made smaller, in the order they were tried.
     account : float
         The cash at the beginning.
     """
@@ -111,6 +116,7 @@ class Simulation:
     amounts: Floats
     prices: Floats
     trades: tuple[Trade, ...]
+    unfilled: tuple[UnfilledOrder, ...]
     account: float
 
 
@@ -125,6 +131,7 @@ class _Book:
     age: NDArray[np.int64]
     held: list[int] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
+    unfilled: list[UnfilledOrder] = field(default_factory=list)
     closes: list[tuple[float, NDArray[np.intp], Floats, Floats]] = field(default_factory=list)
 
     def settle(self, day: int, ends: NDArray[np.int64] | None) -> None:
@@ -139,6 +146,7 @@ class _Book:
         value = amount * price
         cost = self.costs.charge_sale(value)
         if self.cash + value < cost:
+            self.refuse_sale(day, place, "cash", side)
             return False
         self.cash += value - cost
         self.amount[place] = 0.0
@@ -147,17 +155,39 @@ class _Book:
         return True
 
     def buy(self, day: int, place: int, value: float, factor: float) -> None:
-        """Buy `place` for up to `value`; nothing when that is less than a lot."""
+        """Buy `place` for up to `value`: less where the cash covers less, nothing where it is less than a lot."""
         price = float(self.price[place])
-        amount = self.costs.size_purchase(value, price=price, factor=factor, cash=self.cash)
-        cost = self.costs.charge_purchase(amount * price)
-        if amount * price <= 1e-5:
+        wanted = self.costs.size_order(value / price, factor=factor)
+        if wanted * price <= _NOTHING:
+            reason: Reason = "cash" if value <= _NOTHING else "below_lot"
+            self.unfilled.append(UnfilledOrder(day, place, "buy", reason, value / price, value, 0.0))
             return
+        amount = self.costs.fit_to_cash(wanted, price=price, factor=factor, cash=self.cash)
+        if amount * price <= _NOTHING:
+            amount = 0.0
+        if amount < wanted:
+            self.unfilled.append(UnfilledOrder(day, place, "buy", "cash", wanted, wanted * price, amount))
+        if amount == 0.0:
+            return
+        cost = self.costs.charge_purchase(amount * price)
         self.cash -= amount * price + cost
         self.amount[place] = amount
         self.age[place] = 0
         self.held.append(place)
         self.trades.append(Trade(day, place, "buy", amount, price, amount * price, cost))
+
+    def refuse_sale(self, day: int, place: int, reason: Reason, side: TradeSide = "sell") -> None:
+        """Write down that a holding was to be sold and is kept."""
+        amount = float(self.amount[place])
+        self.unfilled.append(UnfilledOrder(day, place, side, reason, amount, amount * float(self.price[place]), 0.0))
+
+    def refuse_purchase(self, day: int, place: int, reason: Reason, *, value: float, factor: float | None) -> None:
+        """Write down that `place` was to be bought for `value`; without a factor it cannot be sized."""
+        amount = np.nan
+        if factor is not None:
+            shares = value / float(self.price[place])
+            amount = self.costs.size_order(shares, factor=factor) or shares
+        self.unfilled.append(UnfilledOrder(day, place, "buy", reason, amount, value, 0.0))
 
     def close(self) -> None:
         """End the day: what is held grows a session older and is written down."""
@@ -181,6 +211,7 @@ class _Book:
             amounts=np.concatenate(amounts),
             prices=np.concatenate(prices),
             trades=tuple(self.trades),
+            unfilled=tuple(self.unfilled),
             account=account,
         )
 
@@ -203,7 +234,9 @@ def simulate(
 
     Guarantees: nothing is bought or sold without a price of the day (but settled, see `MarketPrices.ends`); cash is
     never negative; ``cash + value`` changes only by price moves and costs; the same input gives the same result; the
-    order of the instruments changes nothing, unless the prices of two were equal to the last bit from the beginning on.
+    order of the instruments changes nothing, unless the prices of two were equal to the last bit from the beginning on;
+    every order of the strategy is a trade of its whole size, or stands in `Simulation.unfilled` with the reason. Its
+    whole size is what the value meant for it buys in whole lots.
 
     Parameters
     ----------
@@ -228,8 +261,8 @@ def simulate(
     if not 0 < account < np.inf:
         raise ConfigError(f"account = {account} is nothing to begin with")
     sessions, width = scores.shape
-    traded = market.traded()
-    may_sell, may_buy = _find_tradable(strategy, market, traded, costs)
+    days = _find_trading_days(strategy, market, costs)
+    may_sell, may_buy = days.find_sellable(), days.find_buyable()
     asked = np.asarray(np.any(~np.isnan(scores), axis=1))
     book = _Book(
         # adjusted shares have no lots
@@ -244,53 +277,74 @@ def simulate(
     # Each session: 1. take its prices, where there are any; 2. settle holdings whose listing has ended; 3. trade on the
     # scores of the session before, sales first; 4. record cash, value and holdings at the close.
     for day in range(sessions):
-        np.copyto(book.price, market.close[day], where=traded[day])
+        np.copyto(book.price, market.close[day], where=days.priced[day])
         book.settle(day, market.ends)
         if day and asked[day - 1]:
             factor = None if market.factor is None else market.factor[day]
-            _trade_session(strategy, scores[day - 1], book, day, factor, may_sell[day], may_buy[day], order.numbers())
+            session = _Session(number=day, days=days, may_sell=may_sell[day], may_buy=may_buy[day], factor=factor)
+            _trade_session(strategy, scores[day - 1], book, session, order.numbers())
         order.add(market.close[day], None if market.factor is None else market.factor[day])
         book.close()
     return book.make_simulation(account=float(account))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Session:
+    """What may be traded on one session."""
+
+    number: int
+    days: TradingDays
+    may_sell: NDArray[np.bool_]
+    may_buy: NDArray[np.bool_]
+    factor: Floats | None
+
+    def find_reason(self, place: int) -> Reason:
+        return self.days.find_reason(self.number, place)
+
+    def find_factor(self, place: int) -> float | None:
+        """Return the factor to size a purchase by; None where it cannot be sized."""
+        if not self.days.sized[self.number, place]:
+            return None
+        return 1.0 if self.factor is None else float(self.factor[place])
+
+
 def _trade_session(
-    strategy: TopkDropoutStrategy,
-    scores: Floats,
-    book: _Book,
-    day: int,
-    factor: Floats | None,
-    may_sell: NDArray[np.bool_],
-    may_buy: NDArray[np.bool_],
-    lots: NDArray[np.uint64],
+    strategy: TopkDropoutStrategy, scores: Floats, book: _Book, session: _Session, lots: NDArray[np.uint64]
 ) -> None:
     # 1. The strategy chooses, from yesterday's scores. 2. Sell what may be sold and has been held long enough. 3. Count
     # the places that are free now. 4. Spread the cash evenly over the best purchases; one that cannot be made leaves
     # its place and its cash for the next session.
-    before = len(book.held)
-    choice = strategy.choose(scores, np.array(book.held, dtype=np.intp), may_sell & may_buy, lots=lots)
+    day, before = session.number, len(book.held)
+    choice = strategy.choose(scores, np.array(book.held, dtype=np.intp), session.may_sell & session.may_buy, lots=lots)
+    planned = len(choice.sell)
     sold = 0
     for place in choice.sell.tolist():
-        if may_sell[place] and book.age[place] >= strategy.hold_thresh:
+        if not session.may_sell[place]:
+            book.refuse_sale(day, place, session.find_reason(place))
+        elif book.age[place] < strategy.hold_thresh:
+            book.refuse_sale(day, place, "hold_thresh")
+        else:
             sold += book.sell(day, place, "sell")
-    room = strategy.places(planned=len(choice.sell), sold=sold, held=before)
+    room = strategy.places(planned=planned, sold=sold, held=before)
     buy = choice.buy[:room].tolist()
-    if not buy:
-        return
-    value = book.cash * strategy.risk_degree / len(buy)
+    value = book.cash * strategy.risk_degree / len(buy) if buy else 0.0
     for place in buy:
-        if may_buy[place]:
-            book.buy(day, place, value, 1.0 if factor is None else float(factor[place]))
+        factor = session.find_factor(place)
+        if factor is None or not session.may_buy[place]:
+            book.refuse_purchase(day, place, session.find_reason(place), value=value, factor=factor)
+        else:
+            book.buy(day, place, value, factor)
+    for place in choice.buy[room : strategy.places(planned=planned, sold=planned, held=before)].tolist():
+        book.refuse_purchase(day, place, "no_room", value=np.nan, factor=None)
 
 
-def _find_tradable(
-    strategy: TopkDropoutStrategy, market: MarketPrices, traded: NDArray[np.bool_], costs: Costs
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which instruments can be sold and which can be bought on each session."""
-    buyable: NDArray[np.bool_] = traded if market.factor is None else traded & (market.factor > 0)
-    if costs.limit_threshold is None:
-        return traded, buyable
-    upper, lower = costs.find_limits(market.changes())
-    if strategy.forbid_all_trade_at_limit:
-        upper = lower = upper | lower
-    return traded & ~lower, buyable & ~upper
+def _find_trading_days(strategy: TopkDropoutStrategy, market: MarketPrices, costs: Costs) -> TradingDays:
+    priced = market.traded()
+    upper, lower = costs.find_limits(market.changes() if costs.limit_threshold is not None else market.close)
+    return TradingDays(
+        priced=priced,
+        sized=priced if market.factor is None else priced & (market.factor > 0),
+        upper=upper,
+        lower=lower,
+        is_limit_closed=strategy.forbid_all_trade_at_limit,
+    )
