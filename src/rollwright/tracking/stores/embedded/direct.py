@@ -90,8 +90,8 @@ class DirectStore:
         now = to_millis(self._clock.now())
         with self._file.write(f"experiment {name!r}") as connection:
             held = _one(connection, f"{EXPERIMENT} WHERE name = ? AND workspace = ?", (name, _WORKSPACE))
-            if held is not None and not to_experiment(held).deleted:
-                return to_experiment(held)
+            if held is not None and not to_experiment(connection, held).deleted:
+                return to_experiment(connection, held)
             if held is not None:  # deleted by MLflow's own page: free its name (defect M9)
                 _rename(connection, held, now)
             identity = connection.execute(
@@ -118,7 +118,7 @@ class DirectStore:
             statement, values = f"{statement} AND experiment_id = ?", [*values, experiment_id]
         with self._file.read("experiments") as connection:
             rows = connection.execute(f"{statement} ORDER BY experiment_id", values).fetchall()
-        return [to_experiment(row) for row in rows]
+            return [to_experiment(connection, row) for row in rows]
 
     def delete_experiment(self, experiment_id: str) -> None:
         """Delete an experiment with its runs; its name is free at once."""
@@ -137,7 +137,7 @@ class DirectStore:
         """Add a run and return it."""
         identity, begun = uuid.uuid4().hex, to_millis(start)
         with self._file.write(f"experiment {experiment_id}") as connection:
-            held = to_experiment(_active_experiment(connection, experiment_id))
+            held = to_experiment(connection, _active_experiment(connection, experiment_id))
             location = f"{held.location}/{identity}/artifacts"
             connection.execute(_INSERT_RUN, (identity, name, status, begun, location, int(held.id)))
             _put_tags(connection, identity, {**tags, _NAME_TAG: name})
@@ -250,7 +250,7 @@ def _active_experiment(connection: sqlite3.Connection, experiment_id: str) -> An
     found = _one(connection, f"{EXPERIMENT} WHERE experiment_id = ?", (experiment_id,))
     if found is None:
         raise ExperimentNotFoundError(f"the tracking store does not know experiment {experiment_id}")
-    if to_experiment(found).deleted:
+    if to_experiment(connection, found).deleted:
         raise ExperimentNotFoundError(f"experiment {experiment_id} is deleted already")
     return found
 

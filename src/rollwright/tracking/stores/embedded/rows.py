@@ -6,8 +6,10 @@ import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
+from rollwright.core.text import escape_text
+from rollwright.errors import RecordError
 from rollwright.tracking.store import OPEN_STATUSES, ExperimentRecord, RunRecord, RunView
 from rollwright.tracking.stores.filter import Condition, Ordering, parse_filter, parse_order
 
@@ -30,7 +32,8 @@ _TABLES: Final = {"params": "params", "tags": "tags", "metrics": "latest_metrics
 _STAGES: Final = {"active": " AND runs.lifecycle_stage = 'active'", "deleted": " AND runs.lifecycle_stage = 'deleted'"}
 _AT_ONCE: Final = 500
 """Ids in one statement."""
-_NOT_A_NUMBER: Final = "NaN"
+_WANTED: Final = {str: "text", float: "number"}
+_SHOWN: Final = 120
 
 
 def to_millis(moment: datetime) -> int:
@@ -48,27 +51,52 @@ def stored_number(value: float) -> tuple[float, bool]:
     return (0.0, True) if math.isnan(value) else (value, False)
 
 
-def to_experiment(row: Sequence[Any]) -> ExperimentRecord:
-    """Return the record of a row of `EXPERIMENT`."""
-    return ExperimentRecord(id=str(row[0]), name=row[1], location=row[2] or "", deleted=row[3] != "active")
+def to_experiment(connection: sqlite3.Connection, row: Sequence[Any]) -> ExperimentRecord:
+    """Return the record of a row of `EXPERIMENT`.
+
+    Raises
+    ------
+    RecordError
+        When a column holds what MLflow writes there never; SQLite keeps any value in any column.
+    """
+    identity, name, location, stage = row
+    columns = _Columns(connection, f"experiment {identity}", "experiments")
+    return ExperimentRecord(
+        id=str(identity),
+        name=columns.text("name", name),
+        location=columns.text("artifact_location", location or ""),
+        deleted=stage != "active",
+    )
 
 
 def read_runs(connection: sqlite3.Connection, ids: Sequence[str]) -> list[RunRecord]:
-    """Return the runs of these ids that are there, in their order, deleted or not."""
+    """Return the runs of these ids that are there, in their order, deleted or not.
+
+    Raises
+    ------
+    RecordError
+        When a column of one of them holds what MLflow writes there never: a run that cannot be read is not left out,
+        since whoever collects would miss its window.
+    """
     found: dict[str, RunRecord] = {}
     for part in _parts(ids):
         marks = ", ".join("?" * len(part))
         values: dict[str, dict[str, dict[str, Any]]] = {one: {"params": {}, "metrics": {}, "tags": {}} for one in part}
         for kind, table in _TABLES.items():
-            column = f"CASE WHEN is_nan THEN '{_NOT_A_NUMBER}' ELSE value END" if kind == "metrics" else "value"
+            column = "CASE WHEN is_nan THEN NULL ELSE value END" if kind == "metrics" else "value"
+            wanted: type = float if kind == "metrics" else str
             rows = connection.execute(
                 f"SELECT run_uuid, key, {column} FROM {table} WHERE run_uuid IN ({marks})",  # noqa: S608 - names of ours
                 part,
             )
             for run, key, value in rows:
-                values[run][kind][key] = float(value) if kind == "metrics" else value
+                held = (math.nan if kind == "metrics" else "") if value is None else value
+                if type(held) is not wanted or type(key) is not str:
+                    columns = _Columns(connection, f"run {run}", table)
+                    columns.refuse(f"value of {columns.text('key', key)!r}", held, _WANTED[wanted])
+                values[run][kind][key] = held
         for row in connection.execute(f"{_RUN} WHERE run_uuid IN ({marks})", part):
-            found[row[0]] = _to_run(row, values[row[0]])
+            found[row[0]] = _to_run(_Columns(connection, f"run {row[0]}", "runs"), row, values[row[0]])
     return [found[one] for one in ids if one in found]
 
 
@@ -128,17 +156,52 @@ def _ordering(order: Ordering, values: list[Any]) -> str:
     )
 
 
-def _to_run(row: Sequence[Any], values: dict[str, dict[str, Any]]) -> RunRecord:
+class _Columns:
+    """The values of one row by their columns; what is of another type there is refused by its place."""
+
+    def __init__(self, connection: sqlite3.Connection, what: str, table: str) -> None:
+        self._connection = connection
+        self._what = what
+        self._table = table
+
+    def text(self, column: str, value: Any) -> str:
+        """Return a value that is to be text."""
+        return value if isinstance(value, str) else self.refuse(column, value, _WANTED[str])
+
+    def moment(self, column: str, value: Any) -> datetime | None:
+        """Return the moment of a value that is to be milliseconds since 1970."""
+        try:
+            return from_millis(value)
+        except (TypeError, ValueError, OverflowError, OSError):
+            self.refuse(column, value, "a time in milliseconds")
+
+    def refuse(self, column: str, value: Any, wanted: str) -> NoReturn:
+        """Raise what is wrong with a value.
+
+        Raises
+        ------
+        RecordError
+        """
+        path = self._connection.execute("PRAGMA database_list").fetchone()[2]
+        raise RecordError(
+            f"{self._what} in {path} cannot be read: {self._table}.{escape_text(column, longest=_SHOWN)} is "
+            f"{escape_text(repr(value), longest=_SHOWN)}, which is no {wanted}",
+            hint="another program wrote it, and MLflow does not read it either: put the value right with a tool for"
+            " SQLite, or put back a copy of the file",
+        )
+
+
+def _to_run(columns: _Columns, row: Sequence[Any], values: dict[str, dict[str, Any]]) -> RunRecord:
     identity, experiment, name, status, start, end, location, stage = row
-    state = "FAILED" if status == "KILLED" else status  # what MLflow's page makes of a run it stops
+    state = "FAILED" if status == "KILLED" else columns.text("status", status)  # what MLflow's page makes of a stop
     return RunRecord(
         id=identity,
         experiment_id=str(experiment),
-        name=name or "",
+        name=columns.text("name", name or ""),
         status=state,
-        start=from_millis(start or 0) or datetime.fromtimestamp(0, UTC),
-        end=None if state in OPEN_STATUSES else from_millis(end),  # MLflow keeps the end of a resumed run
-        location=location or "",
+        start=columns.moment("start_time", start or 0) or datetime.fromtimestamp(0, UTC),
+        end=None if state in OPEN_STATUSES else columns.moment("end_time", end),  # MLflow keeps that of a resumed run
+        location=columns.text("artifact_uri", location or ""),
         deleted=stage != "active",
         params=values["params"],
         metrics=values["metrics"],
