@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from rollwright.cli import root
 from rollwright.cli.root import run
+from rollwright.core.atomic import write_text
 
 
 @pytest.mark.parametrize(
@@ -50,6 +55,35 @@ def test_an_interrupt_anywhere_ends_with_130_and_says_how_to_go_on(capsys, monke
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+IMPORTING = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+signal.signal(signal.SIGINT, {handler})
+from rollwright.cli import main
+sys.argv = ["rollwright", "--version"]
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["rollwright.cli.root", "typer", "rollwright.cli.why"])
+def test_ctrl_c_while_the_command_line_is_imported_ends_with_130_and_no_traceback(module):
+    code = IMPORTING.format(module=module, handler="signal.default_int_handler")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (root.INTERRUPTED, "", "")
+
+
+def test_a_command_that_was_started_to_ignore_ctrl_c_goes_on():
+    code = IMPORTING.format(module="typer", handler="signal.SIG_IGN")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_what_the_machine_refuses_ends_with_3_and_the_path(capsys, monkeypatch):
     def refused(**_kwargs):
         raise PermissionError(13, "Permission denied", "/somewhere/pool.db")
@@ -60,6 +94,30 @@ def test_what_the_machine_refuses_ends_with_3_and_the_path(capsys, monkeypatch):
     assert "/somewhere/pool.db" in captured.err
     assert "Permission denied" in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "todo"),
+    [
+        (errno.ENOSPC, "make room there"),
+        (errno.EROFS, "name another place"),
+        (errno.EIO, "give the same command again"),
+    ],
+)
+def test_a_file_that_the_system_refuses_to_write_is_named_with_what_to_do(capsys, monkeypatch, tmp_path, number, todo):
+    path = tmp_path / "results" / "report.html"
+
+    def full(draft, _target):
+        raise OSError(number, os.strerror(number), str(draft), None, str(path))
+
+    monkeypatch.setattr("pathlib.Path.replace", full)
+    monkeypatch.setattr("rollwright.config.settings.load_settings", lambda **_: write_text(path, "x"))
+    assert run(["config", "show", "--json"]) == 3
+    captured = capsys.readouterr()
+    assert f"OSError: the system refuses {path}: {os.strerror(number)}\nhint: " in captured.err
+    assert todo in captured.err
+    assert todo in json.loads(captured.out)["errors"][0]["hint"]
+    assert list(path.parent.iterdir()) == []
 
 
 def test_an_error_is_told_to_programs_too_when_they_asked_for_json(capsys):

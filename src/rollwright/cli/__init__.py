@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 __all__ = ["main"]
 
+INTERRUPTED = 130
 MISSING = 3
 COLLECT_AFTER = 50_000
 """New objects after which Python looks for cycles: with its own 700, that is a sixth of what imports cost."""
@@ -19,8 +24,9 @@ def main() -> None:
     frozen, they are left to the system, which takes the memory back at once.
     """
     gc.set_threshold(COLLECT_AFTER)
-    from rollwright.cli.root import run  # noqa: PLC0415 - `import rollwright.cli` stays free of typer
-    from rollwright.core.streams import flush_streams, make_streams_tolerant  # noqa: PLC0415
+    with _end_at_interrupt():
+        from rollwright.cli.root import run  # noqa: PLC0415 - `import rollwright.cli` stays free of typer
+        from rollwright.core.streams import flush_streams, make_streams_tolerant  # noqa: PLC0415
 
     make_streams_tolerant()
     code = run(sys.argv[1:])
@@ -29,3 +35,20 @@ def main() -> None:
         code = MISSING
     gc.freeze()
     sys.exit(code)
+
+
+@contextmanager
+def _end_at_interrupt() -> Iterator[None]:
+    """Let Ctrl-C end the process at once while modules are imported: there is nothing yet to leave in order.
+
+    An exception would not do: what is being imported may take it for an import that failed. A signal that the process
+    was started to ignore stays ignored.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rollwright.cli import INTERRUPTED
 from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, stderr
 from rollwright.cli.roll_options import Jobs, RollOptions, default_jobs, with_roll_options
 from rollwright.cli.text import list_names
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["demo", "resume", "roll", "run_once"]
 
-INTERRUPTED = 130
 PARTIAL = 5
 LEAKS = 4
 _COMPARED = ("ic", "icir", "rank_ic", "rank_icir")

@@ -47,9 +47,13 @@ class ErrorConsole:
 
     def print_error(self, error: RollwrightError) -> None:
         """Print what happened, and what to do."""
-        self.print(f"{type(error).__name__}: {mask_secrets(error.message)}", style="red")
-        if error.hint:
-            self.print(f"hint: {mask_secrets(error.hint)}", style="yellow")
+        self.print_problem(type(error).__name__, error.message, error.hint)
+
+    def print_problem(self, kind: str, message: str, hint: str | None) -> None:
+        """Print what happened, of which kind it is, and what to do."""
+        self.print(f"{kind}: {mask_secrets(message)}", style="red")
+        if hint:
+            self.print(f"hint: {mask_secrets(hint)}", style="yellow")
 
 
 stderr = ErrorConsole()

@@ -19,6 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from rollwright import __version__
+from rollwright.cli import INTERRUPTED, MISSING
 from rollwright.cli.audit import audit
 from rollwright.cli.cache import cache_app
 from rollwright.cli.campaign import demo, resume, roll, run_once
@@ -29,6 +30,7 @@ from rollwright.cli.init import init_campaign
 from rollwright.cli.key import key_app, trust_app
 from rollwright.cli.plan import plan
 from rollwright.cli.pool import pool_app
+from rollwright.cli.refusals import describe_refusal
 from rollwright.cli.replay import replay, show
 from rollwright.cli.status import status
 from rollwright.cli.track import track_app
@@ -42,8 +44,6 @@ from rollwright.errors import RollwrightError
 
 __all__ = ["app", "run"]
 
-INTERRUPTED: Final = 130
-MISSING: Final = 3
 # Newer versions of Typer bring a copy of Click of their own; this is the root of its errors, whosever Click it is.
 _UsageError: Final[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
@@ -149,11 +149,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments), prog_name="rollwright", standalone_mode=False)
     except RollwrightError as error:
-        stderr.print_error(error)
-        if "--json" in arguments:  # a program that reads stdout learns of it there too
-            hint = None if error.hint is None else mask_secrets(error.hint)
-            problem = {"type": type(error).__name__, "message": mask_secrets(error.message), "hint": hint}
-            print(json.dumps({"ok": False, "errors": [problem]}, indent=1))
+        _tell(error, error.message, error.hint, as_json="--json" in arguments)
         return error.exit_code
     except _UsageError as error:
         error.show()
@@ -162,6 +158,15 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except OSError as error:  # a full disk, a folder that may not be read: not a bug, and worth no traceback
         _logger.debug("command.refused", exc_info=True)
-        stderr.print(f"{type(error).__name__}: {mask_secrets(error)}", style="red")
+        _tell(error, *describe_refusal(error), as_json="--json" in arguments)
         return MISSING
     return int(code) if isinstance(code, int) else 0
+
+
+def _tell(error: Exception, message: str, hint: str | None, *, as_json: bool) -> None:
+    """Print what happened and what to do; a program that reads stdout learns of it there too."""
+    stderr.print_problem(type(error).__name__, message, hint)
+    if as_json:
+        hint = None if hint is None else mask_secrets(hint)
+        problem = {"type": type(error).__name__, "message": mask_secrets(message), "hint": hint}
+        print(json.dumps({"ok": False, "errors": [problem]}, indent=1))

@@ -114,7 +114,9 @@ def name_in_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno is not None and (error.filename is None or DRAFT_MARK in str(error.filename)):
-            error.filename, error.filename2 = str(path), None
+            error.filename = str(path)
+            if error.filename2 is not None:
+                del error.filename2  # with None in its place the text would end with "-> None"
         raise
 
 
