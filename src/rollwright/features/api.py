@@ -27,6 +27,9 @@ from rollwright.market.source import DataSource
 
 __all__ = ["D", "DataFacade"]
 
+_LEAST_MEMORY: Final = 8 << 20
+_RESULT_SHARE: Final = 4
+
 
 class DataFacade:
     """Qlib's ``D``: reads calendars, universes and values from the current market.
@@ -210,7 +213,7 @@ def _compute(
     values = np.empty((len(names), int(lengths.sum())), dtype=np.float32)
     evaluate_each(
         plan, source, partial(_write_series, values, spans), instruments=codes, start=span.start, stop=span.stop,
-        threads=current_settings().data.kernels, memory=current_settings().data.kernel_bytes,
+        threads=current_settings().data.kernels, memory=_share_memory(values.nbytes),
     )  # fmt: skip
     index = two_levels(
         instrument=(pd.Index(codes, dtype="str"), np.repeat(spans[:, 0], lengths)),
@@ -218,6 +221,14 @@ def _compute(
     )
     # a frame keeps its columns one after another, so this is its own memory: nothing is copied
     return pd.DataFrame(values.T, index=index, columns=pd.Index(names), copy=False)
+
+
+def _share_memory(result: int) -> int:
+    """Return the working memory of a thread: what is set, and of a small result no more than a part of its bytes.
+
+    On a small market what is set would be most of all the memory, and narrower tiles cost little time there.
+    """
+    return min(current_settings().data.kernel_bytes, max(_LEAST_MEMORY, result // _RESULT_SHARE))
 
 
 def _write_series(values: NDArray[np.float32], spans: Spans, tile: Tile) -> None:
