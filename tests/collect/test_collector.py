@@ -53,6 +53,33 @@ def test_only_finished_recorders_count_unless_asked():
     assert list(RecorderCollector("exp", rec_key_func=key_of, status=None).collect()["pred"]) == ["bad", "good"]
 
 
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: RecorderCollector(5), "experiment = 5 is neither a name"),
+        (lambda: RecorderCollector(["x"] * 1000), "neither a name"),
+        (lambda: RecorderCollector("exp", process_list=5), "process_list = 5 is neither"),
+        (lambda: RecorderCollector("exp", process_list=[len, 5]), r"process_list\[1\] = 5 is no function"),
+        (lambda: RecorderCollector.process_collect({"a": {}}, 5), "process_list = 5"),
+        (lambda: RecorderCollector("exp", rec_key_func="key"), "rec_key_func = 'key' is no function"),
+        (lambda: RecorderCollector("exp", rec_filter_func=5), "rec_filter_func = 5"),
+        (
+            lambda: RecorderCollector("exp", rec_key_func=lambda _: ["a"]).collect(),
+            r"recorder \w+ gives the key \['a'\]",
+        ),
+        (lambda: RecorderCollector(lambda: 5).collect(), r"<lambda>\(\) returns 5"),
+        (lambda: MergeCollector([RecorderCollector("exp")]), "collector_dict = "),
+        (lambda: MergeCollector({"a": 5}), "collector_dict = "),
+        (lambda: MergeCollector({"a": RecorderCollector("exp")}, merge_func=lambda *_: []).collect(), "gives the key"),
+    ],
+)
+def test_an_argument_that_cannot_be_meant_is_named_with_its_value(make, said):
+    record("a", pred=prediction("2020-01-02", 1))
+    with pytest.raises(ConfigError, match=said) as caught:
+        make()
+    assert len(caught.value.message) < 400
+
+
 def test_a_state_or_an_artifact_that_nobody_knows_is_named():
     record("a", pred=prediction("2020-01-02", 1))
     with pytest.raises(ConfigError, match=r"DONE.*\n.*FINISHED"):

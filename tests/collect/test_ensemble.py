@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rollwright.collect.ensemble import AverageEnsemble, RollingEnsemble, SingleKeyEnsemble, flatten_keys
+from rollwright.collect.ensemble import AverageEnsemble, RankEnsemble, RollingEnsemble, SingleKeyEnsemble, flatten_keys
 from rollwright.collect.group import Group, RollingGroup
 from rollwright.config.context import C, using
 from rollwright.config.settings import load_settings
@@ -53,6 +53,37 @@ def test_windows_of_other_columns_or_levels_are_refused_since_they_would_leave_h
             RollingEnsemble()({"w1": first, "w2": other})
     assert len(RollingEnsemble()({"w1": first, "w2": second["score"]})) == 2
     assert len(RollingEnsemble()({"w1": first["score"].rename("a"), "w2": second["score"]})) == 2
+
+
+@pytest.mark.parametrize(
+    "reduce", [RollingEnsemble(), AverageEnsemble(), RankEnsemble(), RollingGroup(), AverageEnsemble().explain]
+)
+@pytest.mark.parametrize("given", [[prediction(["2020-01-02"], ["A"], [1])], None, 5])
+def test_what_is_no_dictionary_of_predictions_is_refused(reduce, given):
+    more = (("2020-01-02", "A"),) if reduce.__class__.__name__ == "method" else ()
+    with pytest.raises(ConfigError, match="takes a dictionary of predictions") as caught:
+        reduce(given, *more)
+    assert len(caught.value.message) < 400
+
+
+@pytest.mark.parametrize("ensemble", [RollingEnsemble(), AverageEnsemble()])
+def test_a_window_that_is_no_prediction_is_named(ensemble):
+    good = prediction(["2020-01-02"], ["A"], [1])
+    with pytest.raises(DataError, match=r"prediction.* w2 is of type NoneType"):
+        ensemble({"w1": good, "w2": None})
+    with pytest.raises(DataError, match=r"prediction.* w2 has the levels .*datetime"):
+        ensemble({"w1": good, "w2": good.reset_index(drop=True)})
+
+
+def test_scores_that_are_text_are_refused():
+    good = prediction(["2020-01-02"], ["A"], [1])
+    with pytest.raises(DataError, match="prediction w2 holds what is no number"):
+        AverageEnsemble()({"w1": good, "w2": good.astype(str) + "x"})
+
+
+def test_a_group_of_what_is_no_function_is_refused():
+    with pytest.raises(ConfigError, match=r"Group\(ens=5\): no function"):
+        Group(ens=5)
 
 
 def test_no_window_or_an_empty_one_is_an_error():

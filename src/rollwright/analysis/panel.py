@@ -61,11 +61,19 @@ class DayPanel:
 
 
 def take_column(frame: Frame, *, what: str, column: int = 0) -> pd.Series:
-    """Return a column of `frame` as it stands, or `frame` itself when it is a Series already."""
+    """Return a column of `frame` as it stands, or `frame` itself when it is a Series already.
+
+    Raises
+    ------
+    DataError
+        When it is neither, or has no such column.
+    """
     if isinstance(frame, pd.DataFrame):
         if not -frame.shape[1] <= column < frame.shape[1]:
             raise DataError(f"the {what} has {frame.shape[1]} columns, so there is none numbered {column}")
         return frame.iloc[:, column]
+    if not isinstance(frame, pd.Series):
+        raise DataError(f"the {what} is of type {type(frame).__name__}, and neither a DataFrame nor a Series")
     return frame
 
 

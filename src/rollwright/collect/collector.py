@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 
 from rollwright.analysis.panel import take_column
 from rollwright.collect.coverage import check_window, describe_key
+from rollwright.core.text import escape_text
 from rollwright.errors import (
     ArtifactNotFoundError,
     ConfigError,
@@ -28,6 +29,7 @@ __all__ = ["Collector", "MergeCollector", "RecorderCollector"]
 _logger = logging.getLogger("rollwright.collect")
 
 Step = Callable[..., Any]
+_SHOWN: Final = 120
 _STATES: Final = frozenset({Recorder.STATUS_S, Recorder.STATUS_R, Recorder.STATUS_FI, Recorder.STATUS_FA})
 
 
@@ -71,7 +73,37 @@ class Collector(Serializable, ABC):
 
 
 def _list_steps(process_list: Step | Sequence[Step]) -> list[Step]:
-    return [process_list] if callable(process_list) else list(process_list)
+    """Return the steps of a list of them, or of one that stands alone.
+
+    Raises
+    ------
+    ConfigError
+        For what cannot be called.
+    """
+    if callable(process_list):
+        return [process_list]
+    if not isinstance(process_list, Iterable):
+        raise ConfigError(f"process_list = {_show(process_list)} is neither a function nor a list of functions")
+    steps = list(process_list)
+    for place, step in enumerate(steps):
+        if not callable(step):
+            raise ConfigError(f"process_list[{place}] = {_show(step)} is no function")
+    return steps
+
+
+def _check_key(key: Any, what: str) -> None:
+    """Refuse a key that no dictionary takes."""
+    try:
+        hash(key)
+    except TypeError as error:
+        raise ConfigError(
+            f"{what} gives the key {_show(key)}, which is no key of a dictionary: {error}",
+            hint="return text, a number or a tuple of them: tuple(key) in place of a list",
+        ) from error
+
+
+def _show(value: object) -> str:
+    return escape_text(repr(value), longest=_SHOWN)
 
 
 class MergeCollector(Collector):
@@ -92,6 +124,8 @@ class MergeCollector(Collector):
         merge_func: Callable[[str, Any], Any] | None = None,
     ) -> None:
         super().__init__(process_list)
+        if not isinstance(collector_dict, Mapping) or not all(map(callable, collector_dict.values())):
+            raise ConfigError(f"collector_dict = {_show(collector_dict)} is no dictionary of collectors")
         self.collector_dict = dict(collector_dict)
         self.merge_func = merge_func
 
@@ -108,6 +142,7 @@ class MergeCollector(Collector):
         for name, collector in self.collector_dict.items():
             for key, value in collector().items():
                 joint = self.merge_func(name, key) if self.merge_func else (name, key)
+                _check_key(joint, f"merge_func({name!r}, {key!r})")
                 if joint in merged:
                     raise CoverageError(
                         f"merge_func gives the key {joint!r} to a result of {origins[joint]} and to one of {name}",
@@ -223,6 +258,14 @@ class RecorderCollector(Collector):
         allow_missing: Collection[Any] = (),
     ) -> None:
         super().__init__(process_list)
+        if not isinstance(experiment, (str, Experiment)) and not callable(experiment):
+            raise ConfigError(
+                f"experiment = {_show(experiment)} is neither a name, nor an experiment, nor a function",
+                hint="name it, give what R.get_exp returns, or a function that returns recorders",
+            )
+        for name, given in (("rec_key_func", rec_key_func), ("rec_filter_func", rec_filter_func)):
+            if given is not None and not callable(given):
+                raise ConfigError(f"{name} = {_show(given)} is no function")
         self.promise = promise
         self.expect = None if expect is None else list(expect)
         self.allow_missing = list(allow_missing)
@@ -323,6 +366,7 @@ class RecorderCollector(Collector):
             if recorder.status not in self.status or (keep is not None and not keep(recorder)):
                 continue
             key = self.rec_key_func(recorder)
+            _check_key(key, f"rec_key_func of recorder {recorder.id}")
             if key in keyed:
                 _logger.warning("collect.duplicate key=%r kept=%s dropped=%s", key, recorder.id, keyed[key].id)
             keyed[key] = recorder
@@ -334,6 +378,10 @@ class RecorderCollector(Collector):
     def _list_recorders(self) -> list[Recorder]:
         if callable(self.experiment):
             given = self.experiment()
+            if not isinstance(given, Iterable):
+                raise ConfigError(
+                    f"{self.get_exp_name()}() returns {_show(given)}, and neither recorders nor a mapping"
+                )
             return list(given.values()) if isinstance(given, Mapping) else list(given)
         experiment = self.experiment
         if isinstance(experiment, str):

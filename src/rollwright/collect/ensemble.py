@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.analysis.panel import DayPanel, Frame, rank_by_day, standardise_by_day
+from rollwright.analysis.panel import DayPanel, Frame, rank_by_day, standardise_by_day, take_column
 from rollwright.analysis.signal import correlate_by_day
 from rollwright.calendar.trading import SessionLike, TradingCalendar
 from rollwright.collect.coverage import describe_key, describe_rows
 from rollwright.collect.score_table import Missing, ScoreTable
+from rollwright.core.text import escape_text
 from rollwright.errors import ConfigError, CoverageError, DataError, DataNotFoundError
 from rollwright.market.current import current_market
 
@@ -27,10 +28,12 @@ __all__ = [
     "RankEnsemble",
     "RollingEnsemble",
     "SingleKeyEnsemble",
+    "check_dictionary",
     "flatten_keys",
 ]
 
 Overlap: TypeAlias = Literal["last", "same", "error"]
+_SHOWN: Final = 120
 
 
 class Ensemble(ABC):
@@ -97,8 +100,10 @@ class RollingEnsemble(Ensemble):
             When nothing was given, a window is empty, rows overlap or sessions are left out that are not declared. It
             names windows and dates.
         """
+        check_dictionary(ensemble_dict, who="RollingEnsemble")
         if not ensemble_dict:
             raise CoverageError("there is no window to join")
+        _check_frames(ensemble_dict)
         empty = [describe_key(key) for key, frame in ensemble_dict.items() if len(frame) == 0]
         if empty:
             raise CoverageError(f"{len(empty)} window(s) have no prediction", problems=empty)
@@ -185,7 +190,7 @@ class MeanEnsemble(Ensemble):
         CoverageError
             When nothing was given, or rows are missing and `missing` is ``"error"``.
         """
-        table = ScoreTable.of(flatten_keys(ensemble_dict), missing=self.missing)
+        table = self._tabulate(ensemble_dict)
         return _average(table, (self._scale(table.day, line) for line in table.scores), self._weigh(table))
 
     def explain(self, ensemble_dict: Mapping[Any, Any], row: tuple[Any, Any]) -> pd.DataFrame:
@@ -205,7 +210,7 @@ class MeanEnsemble(Ensemble):
         CoverageError
             As when it is averaged, and when no member has the row.
         """
-        table = ScoreTable.of(flatten_keys(ensemble_dict), missing=self.missing)
+        table = self._tabulate(ensemble_dict)
         place = int(table.index.get_indexer(pd.MultiIndex.from_tuples([row], names=table.index.names))[0])
         if place < 0:
             raise CoverageError(f"no member scores {row[1]} on {row[0]}")
@@ -218,6 +223,10 @@ class MeanEnsemble(Ensemble):
         weights = weights / weights.sum()
         parts = weights * np.where(np.isnan(scaled), 0.0, scaled)
         return pd.DataFrame({"weight": weights, "scaled": scaled, "part": parts}, index=_name_members(table))
+
+    def _tabulate(self, ensemble_dict: Mapping[Any, Any]) -> ScoreTable:
+        check_dictionary(ensemble_dict, who=type(self).__name__)
+        return ScoreTable.of(flatten_keys(ensemble_dict), missing=self.missing)
 
     @abstractmethod
     def _scale(self, day: NDArray[np.intp], scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -316,7 +325,7 @@ class ICWeightedEnsemble(MeanEnsemble):
 
     def weights(self, ensemble_dict: Mapping[Any, Any]) -> pd.DataFrame:
         """Return the weight of each model on each day: float64 [days, models], each line sums to 1."""
-        table = ScoreTable.of(flatten_keys(ensemble_dict), missing=self.missing)
+        table = self._tabulate(ensemble_dict)
         return pd.DataFrame(self._weigh(table).T, index=table.days, columns=_name_members(table))
 
     def _weigh(self, table: ScoreTable) -> NDArray[np.float64]:
@@ -395,6 +404,31 @@ def flatten_keys(nested: Mapping[Any, Any], prefix: tuple[Any, ...] = ()) -> dic
                 raise CoverageError(f"two members are called {describe_key(inner)}, written in two ways")
             flat[inner] = one
     return flat
+
+
+def check_dictionary(given: object, *, who: str) -> None:
+    """Refuse what is no dictionary, as a list of predictions: without keys nothing tells which is whose.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not isinstance(given, Mapping):
+        raise ConfigError(
+            f"{who} takes a dictionary of predictions by their keys, not {escape_text(repr(given), longest=_SHOWN)}",
+            hint="give {key: prediction}, as RecorderCollector collects them",
+        )
+
+
+def _check_frames(windows: Mapping[Any, Any]) -> None:
+    """Refuse windows that are no predictions of days."""
+    for key, frame in windows.items():
+        column = take_column(frame, what=f"prediction of window {describe_key(key)}", column=0)
+        if "datetime" not in column.index.names:
+            raise DataError(
+                f"the index of the prediction of window {describe_key(key)} has the levels "
+                f"{list(column.index.names)} and no `datetime`"
+            )
 
 
 def _check_alike(windows: Mapping[Any, Frame]) -> None:

@@ -6,16 +6,18 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 from rollwright.calendar.trading import SessionLike, TradingCalendar
-from rollwright.collect.ensemble import Overlap, RollingEnsemble
+from rollwright.collect.ensemble import Overlap, RollingEnsemble, check_dictionary
 from rollwright.config.context import bind_context
+from rollwright.core.text import escape_text
 from rollwright.errors import ConfigError
 
 __all__ = ["Group", "RollingGroup"]
 
 _logger = logging.getLogger("rollwright.collect")
+_SHOWN: Final = 120
 
 
 class Group:
@@ -34,6 +36,11 @@ class Group:
         group_func: Callable[..., dict[Any, Any]] | None = None,
         ens: Callable[[Mapping[Any, Any]], Any] | None = None,
     ) -> None:
+        for name, given in (("group_func", group_func), ("ens", ens)):
+            if given is not None and not callable(given):
+                raise ConfigError(
+                    f"{type(self).__name__}({name}={escape_text(repr(given), longest=_SHOWN)}): no function"
+                )
         self._group_func = group_func
         self._ens_func = ens
 
@@ -129,6 +136,7 @@ class RollingGroup(Group):
         ConfigError
             When a key is no tuple, or has no element (defect C5).
         """
+        check_dictionary(rolling_dict, who=type(self).__name__)
         parts: dict[Any, Any] = {}
         for key, value in rolling_dict.items():
             if not isinstance(key, tuple) or not key:

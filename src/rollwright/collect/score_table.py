@@ -90,7 +90,9 @@ class ScoreTable:
             raise ConfigError(f"missing is error or skip, not {missing!r}")
         if not predictions:
             raise CoverageError("there is no prediction to average")
-        columns = {key: take_column(frame, what="prediction") for key, frame in predictions.items()}
+        columns = {
+            key: take_column(frame, what=f"prediction {describe_key(key)}") for key, frame in predictions.items()
+        }
         empty = [describe_key(key) for key, column in columns.items() if len(column) == 0]
         if empty:
             raise CoverageError(f"{len(empty)} member(s) have no prediction", problems=empty)
@@ -173,7 +175,10 @@ def _check_index(index: pd.Index, what: str) -> pd.MultiIndex:
 def _sort(key: Any, column: pd.Series, places: _Places) -> tuple[NDArray[np.int64], _Floats]:
     """Return where the rows of one member stand, in order, and its scores."""
     at = places.find(_check_index(column.index, "prediction"))
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    try:
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the prediction {describe_key(key)} holds what is no number: {error}") from error
     if (at < 0).any():
         raise DataError(f"the prediction {describe_key(key)} has rows without a date or an instrument")
     step = np.diff(at)
