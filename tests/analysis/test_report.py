@@ -14,8 +14,10 @@ from rollwright.analysis.conventions import BacktestTerms, Conventions
 from rollwright.analysis.health import EVERYTHING, HealthFinding
 from rollwright.analysis.health_text import list_kinds
 from rollwright.analysis.metrics import Metric
+from rollwright.analysis.order_counts import OrderCounts, ReasonCount
 from rollwright.analysis.report import CampaignReport, VariantReport, WindowRow, render_report, report_html
 from rollwright.analysis.report_text import LANGUAGES
+from rollwright.backtest.unfilled import REASONS
 from rollwright.collect.coverage import CAUSES
 from rollwright.errors import ConfigError, DataError
 
@@ -59,6 +61,14 @@ def make_report(**changes):
         groups=pd.DataFrame(rng.normal(size=(len(days), 5)), index=days, columns=[f"Group{n}" for n in range(1, 6)]),
         backtest=pd.DataFrame(
             {"return": daily + 1e-3, "bench": daily, "cost": 1e-4, "turnover": 0.1, "account": 1e8}, index=days
+        ),
+        orders=OrderCounts(
+            wanted=1200,
+            whole=1100,
+            reasons=tuple(
+                ReasonCount(side=side, reason=reason, orders=90, smaller=7, sessions=31)
+                for side, reason in [("buy", "cash"), ("settle", "cash"), *(("sell", reason) for reason in REASONS)]
+            ),
         ),
         coverage={"suspended": 12, "not listed long enough": 30},
         expected_rows=2042,
@@ -176,6 +186,14 @@ def test_whatever_a_name_contains_is_text():
     assert count == [tag for tag, _ in calm.elements].count("script")
     assert "img" not in [tag for tag, _ in page.elements]
     assert HOSTILE in "".join(page.text)
+
+
+def test_the_orders_are_counted_by_reason(html):
+    text = " ".join(" ".join(Page(html).text).split())
+    assert "Of 1,200 orders that the strategy wanted, 1,100 were made whole." in text
+    assert "buy cash does not cover it 90 7 31" in text
+    none = report_html(make_report(orders=None))
+    assert "orders" not in Page(none).ids
 
 
 def test_every_chart_is_one_plotly_understands(html):

@@ -15,11 +15,13 @@ import pytest
 
 from campaign_plans import hand_made_plan
 from rollwright.analysis.metrics import show_metrics
+from rollwright.analysis.order_counts import count_orders
 from rollwright.campaign.collect_windows import collect_windows
 from rollwright.campaign.config import BacktestConfig, CampaignConfig, ReportConfig
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.campaign.results import check_results, make_results
 from rollwright.campaign.summary import CampaignResult, read_summary
+from rollwright.codecs.registry import codecs
 from rollwright.errors import ConfigError, CorruptFileError, CoverageError, DataNotFoundError, UnknownInstrumentError
 from rollwright.tasks.spec import TaskSpec
 from rollwright.testing.market import random_source
@@ -220,9 +222,28 @@ def test_the_only_variant_lies_at_the_top_of_the_folder(tmp_path):
     assert {path.name for path in out.iterdir()} == {
         "pred.parquet",
         "label.parquet",
+        "trades.parquet",
+        "unfilled.parquet",
         "summary.json",
         "report.html",
     }
+
+
+def test_trades_and_what_was_not_traded_are_written_and_counted_in_the_report(tmp_path):
+    backtest = ASKED.backtest.model_copy(update={"account": 60.0})
+    result = make(*walk(ONLY_VARIANT), tmp_path, backtest=backtest)
+    files = result.variants[0].files
+    trades, unfilled = (codecs.for_kind("parquet").read(files[name]) for name in ("trades", "unfilled"))
+    assert {"cash", "suspended", "no_room"} == set(unfilled["reason"])
+    counts = count_orders(trades, unfilled)
+    assert counts.wanted == len(unfilled) + counts.whole
+    assert sum(one.orders for one in counts.reasons) == len(unfilled) > 0
+    assert f"Of {counts.wanted:,} orders" in result.files["report"].read_text()
+    again = make(*walk(ONLY_VARIANT), tmp_path / "again", backtest=backtest).variants[0].files
+    assert again["unfilled"].read_bytes() == files["unfilled"].read_bytes()
+    without = make(*walk(ONLY_VARIANT), tmp_path / "without", backtest=None)
+    assert set(without.variants[0].files) == {"predictions", "labels"}
+    assert not (tmp_path / "without" / "trades.parquet").exists()
 
 
 def test_the_summary_has_a_format_machine_keys_and_comes_back_as_it_was(tmp_path):

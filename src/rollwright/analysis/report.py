@@ -16,6 +16,7 @@ from rollwright.analysis.conventions import Conventions
 from rollwright.analysis.health import HealthFinding
 from rollwright.analysis.health_text import count_findings, describe_finding, name_severity
 from rollwright.analysis.metrics import Metric, ShownMetric, show_metrics
+from rollwright.analysis.order_counts import OrderCounts
 from rollwright.analysis.report_figures import (
     Figure,
     LabelUnit,
@@ -57,6 +58,8 @@ class VariantReport:
         Mean label of each score group by day, best first.
     backtest : DataFrame or None
         By day: ``return``, and where known ``cost``, ``bench``, as parts of one; further columns are ignored.
+    orders : OrderCounts or None
+        How many orders were made whole, and what kept the others from it.
     coverage : mapping of str to int
         Cause to the number of rows without a score for it.
     expected_rows, predicted_rows : int or None
@@ -72,6 +75,7 @@ class VariantReport:
     ic: pd.DataFrame | None = None
     groups: pd.DataFrame | None = None
     backtest: pd.DataFrame | None = None
+    orders: OrderCounts | None = None
     coverage: Mapping[str, int] = field(default_factory=dict)
     expected_rows: int | None = None
     predicted_rows: int | None = None
@@ -157,6 +161,7 @@ def report_html(report: CampaignReport) -> str:
                 "metrics": _show(report, variant),
                 "windows": _make_window_rows(windows, words),
                 "columns": _find_columns(windows),
+                "orders": None if variant.orders is None else _show_orders(variant.orders, words),
                 "coverage": _make_coverage_rows(variant, words),
                 "expected_rows": variant.expected_rows,
                 "predicted_rows": variant.predicted_rows,
@@ -308,6 +313,15 @@ def _describe_left_out(variants: Sequence[VariantReport], words: Words) -> str:
     """Return which variants have no charts here, and where their results are; empty when all have."""
     names = [variant.name for variant in variants[_DETAILED:]]
     return words["left_out"].format(shown=_DETAILED, names=words["comma"].join(names)) if names else ""
+
+
+def _show_orders(orders: OrderCounts, words: Words) -> dict[str, Any]:
+    """Return how many orders were made whole, as a sentence, and a row for each reason that kept others from it."""
+    rows = [
+        (words[one.side], words[one.reason], f"{one.orders:,}", f"{one.smaller:,}", f"{one.sessions:,}")
+        for one in orders.reasons
+    ]
+    return {"about": words["orders_about"].format(wanted=f"{orders.wanted:,}", whole=f"{orders.whole:,}"), "rows": rows}
 
 
 def _make_coverage_rows(variant: VariantReport, words: Words) -> list[tuple[str, str, str]]:

@@ -36,7 +36,7 @@ from rollwright.training.kept_fit import FIT_FROM_TAG, MODEL_ARTIFACT
 from rollwright.training.provenance import PROVENANCE_ARTIFACT
 from rollwright.training.validity import judge
 
-__all__ = ["FeatureShare", "MemberScore", "Place", "ScoreExplanation", "SignalShare", "explain_score"]
+__all__ = ["FeatureShare", "MemberScore", "Place", "ScoreExplanation", "SignalShare", "explain_score", "find_place"]
 
 WHY_FORMAT: Final = 1
 _TEST: Final = "test"
@@ -318,7 +318,7 @@ def _explain(
     window: SubmittedWindow, task: TaskRecord, day: Session, instrument: str
 ) -> tuple[MemberScore, float | None]:
     recorder: Recorder = read_result(task)
-    place = _find_place(recorder.load_object("pred.pkl"), day, instrument, window.name)
+    place = find_place(recorder.load_object("pred.pkl"), day, instrument, window.name)
     origin = recorder.load_object(PROVENANCE_ARTIFACT)
     changed = judge(
         task.definition,
@@ -346,7 +346,7 @@ def _explain(
     return member, _read_value(recorder.load_object("label.pkl"), day, instrument)
 
 
-def _find_place(pred: pd.DataFrame, day: Session, instrument: str, window: str) -> Place:
+def find_place(pred: pd.DataFrame, day: Session, instrument: str, window: str) -> Place:
     """Return the score of an instrument among those of its day.
 
     Raises
@@ -387,7 +387,7 @@ def _read_signal(path: Path, day: Session, instrument: str) -> Place | None:
     if not path.is_file():
         return None
     try:
-        return _find_place(codecs.for_kind("parquet").read(path), day, instrument, "of the results")
+        return find_place(codecs.for_kind("parquet").read(path), day, instrument, "of the results")
     except ConfigError:
         return None
 

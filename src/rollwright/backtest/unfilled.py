@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -15,7 +16,7 @@ Reason: TypeAlias = Literal[
     "suspended", "no_factor", "limit_up", "limit_down", "hold_thresh", "cash", "below_lot", "no_room"
 ]
 
-REASONS: Final[dict[Reason, str]] = {
+REASONS: Final[Mapping[str, str]] = {
     "suspended": "it has no price on that day",
     "no_factor": "it has no factor on that day, so that its lots cannot be told",
     "limit_up": "its price stands at the upper limit",

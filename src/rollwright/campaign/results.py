@@ -15,6 +15,7 @@ from rollwright.analysis.conventions import BacktestTerms, Conventions
 from rollwright.analysis.examination import examine_account, examine_scores
 from rollwright.analysis.health import ACCOUNT, HealthFinding, sort_findings
 from rollwright.analysis.metrics import backtest_metrics
+from rollwright.analysis.order_counts import count_orders
 from rollwright.analysis.report import CampaignReport, VariantReport, WindowRow, render_report
 from rollwright.analysis.signal import calc_ic, group_returns, summarise
 from rollwright.backtest.costs import Costs
@@ -40,6 +41,8 @@ from rollwright.tracking.recorder import Recorder
 __all__ = [
     "LABEL_FILE",
     "PRED_FILE",
+    "TRADES_FILE",
+    "UNFILLED_FILE",
     "check_results",
     "make_results",
     "member_folder",
@@ -47,6 +50,8 @@ __all__ = [
 
 PRED_FILE: Final = "pred.parquet"
 LABEL_FILE: Final = "label.parquet"
+TRADES_FILE: Final = "trades.parquet"
+UNFILLED_FILE: Final = "unfilled.parquet"
 REPORT_FILE: Final = "report.html"
 MEMBERS_FOLDER: Final = "members"
 _SHOWN: Final = 5  # windows that a finding names
@@ -97,9 +102,10 @@ def make_results(
 ) -> CampaignResult:
     """Collect, analyse, back-test, and write everything into `folder`.
 
-    Writes ``pred.parquet`` and ``label.parquet`` (they hold no run ids and no times: the same windows give the same
-    bytes), ``summary.json`` and ``report.html``, each whole or not at all. Of a campaign of several members the first
-    two are those of the signal that is made of them; those of each member are in ``members/NAME``.
+    Writes ``pred.parquet`` and ``label.parquet``, with a back-test also ``trades.parquet`` and ``unfilled.parquet``
+    (they hold no run ids and no times: the same windows give the same bytes), ``summary.json`` and ``report.html``,
+    each whole or not at all. Of a campaign of several members the tables are those of the signal that is made of them;
+    those of each member are in ``members/NAME``.
 
     Parameters
     ----------
@@ -165,12 +171,9 @@ def make_results(
         missing=tuple(str(key) for key in missing if key not in (declared or {})),
         left_out=tuple(str(key) for key in missing if key in (declared or {})),
     )
-    for prediction, outcome in zip(predictions, result.variants, strict=True):
-        for path, frame in (
-            (outcome.files["predictions"], prediction.pred),
-            (outcome.files["labels"], prediction.label),
-        ):
-            write_atomically(path, partial(codecs.for_object(frame).write, frame))
+    for one in judged:
+        for name, frame in one.tables.items():
+            write_atomically(one.result.files[name], partial(codecs.for_object(frame).write, frame))
     write_summary(result, result.files["summary"])
     page = CampaignReport(
         name=config.report.title or plan.name,
@@ -234,9 +237,10 @@ def _find_start(plan: CampaignPlan) -> Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
-    """The results of one variant, its part of the report, its findings, and what trading cost."""
+    """The results of one variant, its tables, its part of the report, its findings, and what trading cost."""
 
     result: VariantResult
+    tables: Mapping[str, pd.DataFrame]
     report: VariantReport
     findings: list[HealthFinding]
     costs: Costs | None
@@ -265,10 +269,13 @@ def _judge_variant(
         *examine_models(row.best_iteration for row in rows),
         *examine_scores(pred, label, ic, topk=topk, label_span=span),
     ]
-    account = costs = None
+    account = costs = orders = None
+    tables = {"predictions": (PRED_FILE, pred), "labels": (LABEL_FILE, label)}
     if config.backtest is not None:
         made = _backtest(pred, config.backtest, source, region)
         account, costs = made.report, made.costs
+        tables |= {"trades": (TRADES_FILE, made.trades), "unfilled": (UNFILLED_FILE, made.unfilled)}
+        orders = count_orders(made.trades, made.unfilled)
         metrics += backtest_metrics(account, periods=periods_per_year(source.freq))
         benchmark = config.backtest.benchmark
         if config.backtest.n_drop == 0:
@@ -282,7 +289,7 @@ def _judge_variant(
         days=int(pred.index.get_level_values("datetime").nunique()),
         rows=len(pred),
         metrics=metrics,
-        files={"predictions": place / PRED_FILE, "labels": place / LABEL_FILE},
+        files={name: place / file for name, (file, _) in tables.items()},
     )
     coverage = prediction.coverage
     report = VariantReport(
@@ -293,6 +300,7 @@ def _judge_variant(
         ic=pd.DataFrame({"ic": ic, "ric": ric}),
         groups=group_returns(pred, label, config.report.groups),
         backtest=account,
+        orders=orders,
         coverage=dict(coverage.by_cause) if coverage else {},
         expected_rows=coverage.expected if coverage else None,
         predicted_rows=coverage.predicted if coverage else None,
@@ -300,6 +308,7 @@ def _judge_variant(
     )
     return _Judged(
         result=result,
+        tables={name: table for name, (_, table) in tables.items()},
         report=report,
         findings=findings if only else [replace(finding, variant=prediction.variant) for finding in findings],
         costs=costs,

@@ -34,6 +34,7 @@ from rollwright.cli.refusals import describe_refusal
 from rollwright.cli.replay import replay, show
 from rollwright.cli.status import status
 from rollwright.cli.track import track_app
+from rollwright.cli.trade_explanation import explain_trade
 from rollwright.cli.verify import verify
 from rollwright.cli.why import why
 from rollwright.cli.window_verbs import cancel, collect, logs, retry
@@ -101,6 +102,7 @@ app.command()(cancel)
 app.command()(logs)
 app.command()(collect)
 app.command()(why)
+app.command()(explain_trade)
 app.command()(show)
 app.command()(verify)
 app.command()(replay)
