@@ -38,6 +38,7 @@
     │   ├── RecorderNotFoundError    (also a KeyError)
     │   ├── ArtifactNotFoundError    (also a KeyError)
     │   ├── CorruptArtifactError
+    │   ├── ProtectedArtifactError   (other tasks have it as their result; it is not replaced)
     │   ├── ArtifactTypeError        (also a TypeError; a file holds an object of another class)
     │   ├── UntrustedArtifactError
     │   ├── UnsupportedArtifactError (no codec for such an object)
@@ -88,6 +89,7 @@ __all__ = [
     "NoActiveRecorderError",
     "NotPointInTimeError",
     "PoolError",
+    "ProtectedArtifactError",
     "QueryError",
     "RecordError",
     "RecorderNotFoundError",
@@ -481,6 +483,10 @@ class ArtifactStorageError(RecordError):
     """A full disk, a quota, a read-only folder: an artifact cannot be written or read, and nothing was changed."""
 
     exit_code = 3
+
+
+class ProtectedArtifactError(RecordError):
+    """An artifact that other tasks have as their result, and that a further record may not replace or delete."""
 
 
 class ArtifactTypeError(RecordError, TypeError):

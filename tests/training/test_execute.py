@@ -51,6 +51,21 @@ class Record:
 
     def generate(self):
         self.recorder.save_objects(**{"seen.pkl": {"fitted": self.model["fitted"], "extra": self.extra}})
+
+
+class Doubled(Record):
+    def generate(self):
+        self.recorder.save_objects(**{"seen.pkl": {"doubled": self.recorder.load_object("seen.pkl")}})
+
+
+class Deleting(Record):
+    def generate(self):
+        self.recorder.delete_artifact("seen.pkl")
+
+
+class Further(Record):
+    def generate(self):
+        self.recorder.save_objects(**{"further.pkl": 1})
 """
 
 TASK = {
@@ -190,3 +205,46 @@ def test_a_task_of_a_pool_is_brought_into_normal_form_once(project, monkeypatch)
     monkeypatch.setattr(validity, "identify", lambda task, *, trust: asked.append(task) or identify(task, trust=trust))
     train_in_slot(TASK, experiment_name="exp")
     assert asked == [TASK]
+
+
+SEEN = {"fitted": "2015-01-05", "extra": None}
+
+
+def asking(*records):
+    return {**TASK, "record": [{"class": name, "module_path": "own.py"} for name in records]}
+
+
+def train(*records):
+    return train_in_slot(asking(*records), experiment_name="exp").value
+
+
+@pytest.mark.parametrize("order", [("plain", "doubled"), ("doubled", "plain")])
+def test_tasks_of_which_one_replaces_the_others_prediction_share_no_recorder(order):
+    wanted = {"plain": ("Record",), "doubled": ("Record", "Doubled")}
+    for _ in range(2):  # given again, nothing changes
+        made = {name: train(*wanted[name]) for name in order}
+        assert made["plain"].load_object("seen.pkl") == SEEN
+        assert made["doubled"].load_object("seen.pkl") == {"doubled": SEEN}
+        assert made["plain"].load_object("task")["record"] == asking("Record")["record"]
+        assert all(one.read_again().status == "FINISHED" for one in made.values())
+    assert len(R.get_exp(experiment_name="exp").list_recorders()) == 2
+
+
+def test_a_record_that_deletes_what_another_task_has_is_made_apart():
+    plain = train("Record")
+    assert train("Record", "Deleting").id != plain.id
+    assert plain.read_again().load_object("seen.pkl") == SEEN
+
+
+def test_a_record_that_only_adds_goes_on_in_the_same_recorder():
+    assert train("Record").id == train("Record", "Further").id == train("Record").id
+
+
+def test_what_a_killed_task_began_in_anothers_recorder_replaces_nothing_later(monkeypatch):
+    plain = train("Record")
+    monkeypatch.setattr("rollwright.training.execute.execute", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train("Record", "Doubled")
+    monkeypatch.undo()
+    assert train("Record", "Doubled").id != plain.id
+    assert plain.read_again().load_object("seen.pkl") == SEEN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -16,6 +16,7 @@ from rollwright.core.canonical import JSON
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.errors import (
     ArtifactNotFoundError,
+    ProtectedArtifactError,
     RecorderNotFoundError,
     RecordError,
     UnsupportedArtifactError,
@@ -60,6 +61,7 @@ class Recorder:
         self._clock = clock or SystemClock()
         self._local: LocalArtifactStore = location.files_of(run.experiment_id, run.id)
         self._fetched = False
+        self._protected: frozenset[str] = frozenset()
         self._buffer = LogBuffer(traits=location.store.traits, known=dict(run.params))
         self._buffering = False
         self._mutex = threading.RLock()
@@ -280,7 +282,7 @@ class Recorder:
         if (local_path is None) == (not kwargs):
             raise RecordError("save_objects takes either a local_path or named objects")
         if local_path is not None:
-            self._files.write(_raw_files(Path(local_path), artifact_path))
+            self._write(_raw_files(Path(local_path), artifact_path))
             return
         items: list[ArtifactWrite] = []
         for name, obj in kwargs.items():
@@ -288,7 +290,7 @@ class Recorder:
             full = _join_name(artifact_path, name)
             fill = partial(codec.write_as, signed_name(self.id, full), obj)
             items.append(ArtifactWrite(name=full, kind=codec.kind, suffix=codec.suffix, fill=fill))
-        self._files.write(items)
+        self._write(items)
 
     def load_object(self, name: str, unpickler: object = None) -> Any:
         """Return a saved object by its name, as ``pred.pkl``, its bytes verified.
@@ -348,7 +350,11 @@ class Recorder:
 
     def log_artifact(self, local_path: str | Path, artifact_path: str | None = None) -> None:
         """Store a file, or the files of a folder, as they are."""
-        self._files.write(_raw_files(Path(local_path), artifact_path))
+        self._write(_raw_files(Path(local_path), artifact_path))
+
+    def protect(self, names: Iterable[str]) -> None:
+        """Refuse from now on, through this object, to replace or delete these artifacts, and no others."""
+        self._protected = frozenset(names)
 
     def list_artifacts(self, artifact_path: str | None = None) -> list[str]:
         """Return the names of the artifacts, of all or of those below a folder."""
@@ -381,7 +387,19 @@ class Recorder:
 
     def delete_artifact(self, name: str) -> None:
         """Remove an artifact."""
+        self._check_protected([name])
         self._files.delete(name)
+
+    def _write(self, items: Sequence[ArtifactWrite]) -> None:
+        self._check_protected([item.name for item in items])
+        self._files.write(items)
+
+    def _check_protected(self, names: Iterable[str]) -> None:
+        if held := sorted(self._protected.intersection(names)):
+            raise ProtectedArtifactError(
+                f"{', '.join(held)} of recorder {self.id} is what other tasks have as their result",
+                hint="save it under another name, or in a recorder of its own",
+            )
 
     @property
     def _files(self) -> LocalArtifactStore:

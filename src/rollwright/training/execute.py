@@ -15,7 +15,7 @@ from rollwright.config.placeholders import fill_paths, fill_values
 from rollwright.core.canonical import JSON
 from rollwright.core.masking import mask_value
 from rollwright.dataset.contract import ReadScope, TaskDataset, check_dataset
-from rollwright.errors import ConfigError, RecordError
+from rollwright.errors import ConfigError, ProtectedArtifactError, RecordError
 from rollwright.models.base import Model
 from rollwright.models.sklearn import as_model
 from rollwright.tasks.definition import describe_objects
@@ -60,22 +60,39 @@ def task_train(task_config: Mapping[str, Any], experiment_name: str, recorder_na
 
 
 def complete_fit(
-    task_config: Mapping[str, Any], kept: KeptFit, experiment_name: str, *, parts: TaskParts | None = None
+    task_config: Mapping[str, Any],
+    kept: KeptFit,
+    experiment_name: str,
+    *,
+    parts: TaskParts | None = None,
+    shared: bool = False,
 ) -> dict[str, JSON]:
     """Make what is missing of a task in the recorder that holds its fit, and return the validity of the result.
 
     Guarantees: a recorder that was FINISHED, and of which all stands, is FINISHED again when a record that is added
-    fails: other tasks have it as their result.
+    fails: other tasks have it as their result. If it is `shared`, no record replaces what one before it left.
+
+    Raises
+    ------
+    ProtectedArtifactError
+        When a record would; the recorder holds its former task then.
     """
     parts = parts if parts is not None else TaskParts.of(task_config)
     if kept.standing == len(kept.validity.records) > len(parts.records):  # it holds more than is asked
         return execute(task_config, kept.recorder, kept=kept, parts=parts)
     finished = kept.recorder.status == Recorder.STATUS_FI and kept.standing == len(kept.validity.records)
+    former = kept.recorder.load_object(TASK_ARTIFACT) if _is_readable(kept.recorder, TASK_ARTIFACT) else None
     try:
         with R.start(experiment_name=experiment_name, recorder_id=kept.recorder.id, resume=True):
             recorder = R.get_recorder()
             log_task(task_config, recorder, parts=parts)
-            validity = execute(task_config, recorder, kept=kept, parts=parts)
+            try:
+                validity = execute(task_config, recorder, kept=kept, parts=parts, shared=shared)
+            except ProtectedArtifactError:
+                recorder.protect(())
+                if former is not None:
+                    log_task(former, recorder)
+                raise
             origin = recorder.load_object(PROVENANCE_ARTIFACT)
             renewed = renew_provenance(origin, fingerprint=parts.fingerprint, code=parts.files)
             _save(recorder, {PROVENANCE_ARTIFACT: renewed})
@@ -121,6 +138,7 @@ def execute(
     process: Process = "own",
     kept: KeptFit | None = None,
     parts: TaskParts | None = None,
+    shared: bool = False,
 ) -> dict[str, JSON]:
     """Build, fit, save and record one task inside `recorder`, and return its validity.
 
@@ -138,6 +156,8 @@ def execute(
         is kept.
     parts : TaskParts, optional
         The parts of the task, where the caller knows them: of before anything of it was imported.
+    shared : bool
+        Whether other tasks may have this recorder as their result, so that no record replaces what is there.
 
     Returns
     -------
@@ -170,7 +190,9 @@ def execute(
         _save_fit(recorder, model, dataset, origin, validity)
     standing = kept.standing if kept is not None and kept.goes_on else 0
     if standing < len(parts.records):
-        validity = _make_records(task, recorder, model, dataset, validity, parts=parts, standing=standing)
+        validity = _make_records(
+            task, recorder, model, dataset, validity, parts=parts, standing=standing, shared=shared
+        )
     asked = validity.records[: len(parts.records)]
     return Validity(fit=validity.fit, records=asked).to_json()
 
@@ -236,6 +258,7 @@ def _make_records(
     *,
     parts: TaskParts,
     standing: int,
+    shared: bool,
 ) -> Validity:
     """Make the records from number `standing` on; what is there of them from before is removed first."""
     former = validity.records[standing:]
@@ -257,7 +280,11 @@ def _make_records(
         )
         dataset.forget_reads()
         before = recorder.list_digests()
+        if shared:
+            left_before = {name for made in validity.records for name in made.artifacts}
+            recorder.protect({MODEL_ARTIFACT, DATASET_ARTIFACT, TASK_ARTIFACT, *left_before})
         record.generate()
+        recorder.protect(())
         left = {
             name: digest
             for name, digest in recorder.list_digests().items()

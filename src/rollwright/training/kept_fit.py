@@ -4,8 +4,9 @@ A recorder says in its artifact ``validity`` what it holds: the fit, once model 
 record that was made on it. Each is added after what it tells of is there, so that a kill leaves nothing that passes for
 more than it is. A task whose fit is there already
 
-1. goes on in that recorder, when its records begin with those that are there, or the other way round: what is missing
-   is added, what is damaged or stale is made anew, and no other task's result changes;
+1. goes on in that recorder, when its records begin with those that are there, or the other way round, and none of them
+   replaces what one before it left: what is missing is added, what is damaged or stale is made anew, and no other
+   task's result changes;
 2. takes the model into a recorder of its own otherwise (other test sessions, other records): whoever holds the old one
    keeps it as it is.
 """
@@ -116,7 +117,7 @@ def _choose(
         if validity is None or why_stale(definition, validity.fit, now=parts.fit, check=check) is not None:
             continue
         pairs = zip(validity.records, parts.records, strict=False)
-        goes_on = all(basis.key == now.key for basis, now in pairs)
+        goes_on = all(basis.key == now.key for basis, now in pairs) and not _is_replaced(validity, len(parts.records))
         stands = standing(definition, recorder, validity.records, now=parts.records, check=check) if goes_on else 0
         usable.append((goes_on, stands, recorder, validity))
     for goes_on, stands, recorder, validity in sorted(usable, key=lambda item: item[:2], reverse=True):
@@ -148,6 +149,15 @@ def load_validity(recorder: Recorder) -> Validity | None:
         return None
 
 
+def _is_replaced(validity: Validity, asked: int) -> bool:
+    """Tell whether a record that is not asked for replaced what one that is asked for had left."""
+    ours, others = (
+        {name for basis in part for name in basis.artifacts}
+        for part in (validity.records[:asked], validity.records[asked:])
+    )
+    return not ours.isdisjoint(others)
+
+
 def standing(
     definition: Mapping[str, Any], recorder: Recorder, made: Sequence[Basis], *, now: Sequence[Basis], check: ScopeCheck
 ) -> int:
@@ -157,19 +167,35 @@ def standing(
     """
     number = 0
     for basis, wanted in zip(made, now, strict=False):
-        if why_stale(definition, basis, now=wanted, check=check) is not None or not _is_whole(recorder, basis):
+        if why_stale(definition, basis, now=wanted, check=check) is not None:
             break
         number += 1
+    digests = recorder.list_digests()
+    whole: dict[str, bool] = {}
+    while number and not _is_whole(recorder, made[:number], digests, whole):
+        number -= 1
     return number
 
 
-def _is_whole(recorder: Recorder, basis: Basis) -> bool:
-    digests = recorder.list_digests()
-    if any(digests.get(name) != digest for name, digest in basis.artifacts.items()):
+def _is_whole(recorder: Recorder, made: Sequence[Basis], digests: Mapping[str, str], known: dict[str, bool]) -> bool:
+    """Tell whether what the records left in the end is there; a later one may have replaced what an earlier one left.
+
+    Whether an artifact can be read is noted in `known`, so that each is read once.
+    """
+    left = {name: digest for basis in made for name, digest in basis.artifacts.items()}
+    if any(digests.get(name) != digest for name, digest in left.items()):
         return False
+    for name in left:
+        if name not in known:
+            known[name] = _can_be_read(recorder, name)
+        if not known[name]:
+            return False
+    return True
+
+
+def _can_be_read(recorder: Recorder, name: str) -> bool:
     try:
-        for name in basis.artifacts:
-            recorder.download_artifact(name)  # without a target it only verifies the stored bytes
+        recorder.download_artifact(name)  # without a target it only verifies the stored bytes
     except RecordError as error:
         if error.is_away:
             raise

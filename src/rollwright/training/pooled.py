@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from rollwright.config.context import current_settings, settings_for_child
 from rollwright.config.settings import Settings
 from rollwright.core.clock import SystemClock
 from rollwright.core.sqlite_urls import SQLITE
-from rollwright.errors import ConfigError, RecorderNotFoundError
+from rollwright.errors import ConfigError, ProtectedArtifactError, RecorderNotFoundError
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.states import Status, parse_status
 from rollwright.pool.worker.supervisor import WarmSlots
@@ -46,6 +47,8 @@ from rollwright.training.trainer import (
 from rollwright.training.validity import TaskParts
 
 __all__ = ["TASK_ID_KEY", "TrainerRM", "find_result", "list_preload", "train_in_pool", "train_in_slot", "warm_workers"]
+
+_logger: Final = logging.getLogger("rollwright.training")
 
 TASK_ID_KEY: Final = "_id in TaskManager"
 ENTRY: Final = "rollwright.training.pooled:train_in_slot"
@@ -267,7 +270,12 @@ def train_in_slot(
     parts = TaskParts.of(definition)  # before anything is imported: what is edited meanwhile gave no result
     kept = find_fit(definition, experiment_name, parts=parts)
     if kept is not None and kept.goes_on:
-        return TaskResult(value=kept.recorder, validity=complete_fit(definition, kept, experiment_name, parts=parts))
+        try:
+            validity = complete_fit(definition, kept, experiment_name, parts=parts, shared=True)
+            return TaskResult(value=kept.recorder, validity=validity)
+        except ProtectedArtifactError as error:  # a record that is added replaces what another task has as its result
+            _logger.info("fit.apart recorder=%s reason=%s", kept.recorder.id, error.message)
+            kept = replace(kept, goes_on=False, standing=0)
     with R.start(experiment_name=experiment_name, recorder_name=recorder_name or name_run(definition, experiment_name)):
         recorder = R.get_recorder()
         log_task(definition, recorder, parts=parts)
