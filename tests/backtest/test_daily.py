@@ -34,7 +34,8 @@ class Source:
     freq = "day"
     generation = "1"
 
-    def __init__(self, *, factor=1.0, ends=None, names=()):
+    def __init__(self, *, factor=1.0, ends=None, names=(), opens=None):
+        self.opens = opens or {}
         self.factor = factor
         self.close = {dict(names).get(name, name): prices for name, prices in CLOSE.items()}
         self.ends = ends or {}
@@ -50,6 +51,7 @@ class Source:
 
     def load(self, fields, instruments, start, stop):
         known = {"close": self.close, "factor": dict.fromkeys(self.close, [self.factor] * 7)}
+        known["open"] = {name: self.opens.get(name, [NAN] * 7) for name in self.close}
         table = [[known[field][name] for name in instruments] for field in fields]
         found = np.array(table, dtype=np.float32).transpose(0, 2, 1)
         for column, name in enumerate(instruments):
@@ -126,6 +128,28 @@ def test_positions_and_trades():
     assert list(made.trades["side"]) == ["buy", "buy", "sell", "buy", "sell", "buy"]
     assert list(made.trades.index.get_level_values("instrument")) == ["A", "B", "B", "C", "A", "B"]
     assert made.trades["cost"].sum() == pytest.approx(41.529, abs=1e-3)
+
+
+def trade_at(deal_price, source):
+    rule = TopkDropoutStrategy(topk=2, n_drop=1)
+    return backtest(rule, predictions(), source, costs=TERMS, account=10_000, deal_price=deal_price)
+
+
+def test_purchases_and_sales_each_have_their_price_and_the_close_where_it_is_missing(caplog):
+    source = Source(opens={"A": [NAN, 9.0, 9.0, 9.0, 9.0, NAN, NAN]})
+    both = trade_at(("$open", "close"), source)
+    assert both.trades["price"].tolist() == [9.0, 20.0, 20.0, 6.0, 12.0, 21.0]
+    assert "backtest.deal_price_missing field=open missing=11 prices=15 action=close" in caplog.text
+    sold = trade_at(("close", "open"), source)
+    assert sold.trades["price"].tolist()[-2:] == [12.0, 21.0]
+    assert sold.trades["price"].tolist()[0] == 10.0
+    report, _ = backtest_daily(
+        None, None, TopkDropoutStrategy(topk=2, n_drop=1, signal=predictions()), account=10_000, benchmark=None,
+        exchange_kwargs={"deal_price": "open", "trade_unit": 1}, source=source,
+    )  # fmt: skip
+    assert report["value"].iloc[1] > report["account"].iloc[0] * 0.95  # A, bought at 9, is worth 10 at the close
+    with pytest.raises(DataError, match="has no `open` on any day"):
+        trade_at("open", Source(opens={}))
 
 
 def test_what_was_wanted_and_not_made_is_a_table_with_reasons():
@@ -244,7 +268,7 @@ def test_qlibs_benchmark_is_an_index_that_must_be_there():
             {"strategy": {"class": "LinearModel", "module_path": "qlib.contrib.model.linear"}},
             r"cannot stand as `strategy`",
         ),
-        ({"exchange_kwargs": {"deal_price": "open"}}, "deal_price = 'open' is not simulated"),
+        ({"exchange_kwargs": {"deal_price": ("open",)}, "benchmark": None}, r"deal_price = \('open',\) is neither"),
         ({"exchange_kwargs": {"freq": None}}, "freq = None is not simulated"),
         ({"exchange_kwargs": {"volume_threshold": 1}}, "volume_threshold is not simulated"),
     ],
@@ -276,8 +300,11 @@ def test_a_model_and_a_dataset_make_the_signal(given):
         ({"signal": (Fitted(),)}, r"together(.|\n)*hint: give both"),
         ({"signal": predictions(), "model": Fitted(), "dataset": {}}, "a signal and a model"),
         ({"signal": "<PRED>"}, "the signal is a str"),
-        ({"method_sell": "random"}, r"method_sell = 'random'(.|\n)*hint: take 'bottom'"),
-        ({"method_buy": "random"}, r"method_buy = 'random'(.|\n)*hint: take 'top'"),
+        ({"method_sell": "random"}, r"method_sell = 'random' without a seed(.|\n)*hint: seed=0"),
+        ({"method_buy": "random"}, r"method_buy = 'random' without a seed"),
+        ({"method_sell": "top"}, r"method_sell = 'top'(.|\n)*hint: take bottom or random"),
+        ({"method_buy": "best", "seed": 1}, r"method_buy = 'best'(.|\n)*hint: take top or random"),
+        ({"seed": -1}, "seed = -1 is not between"),
         ({"trade_exchange": object()}, "trade_exchange is given"),
         ({"level_infra": object()}, "level_infra is given"),
         ({"common_infra": object()}, "common_infra is given"),

@@ -100,6 +100,42 @@ def test_as_in_qlib_a_suspended_holding_may_lead_beyond_topk():
     assert held(simulate(strategy, scores, market(close), costs=FREE, account=100), 2) == {"A", "B", "C"}
 
 
+def test_random_methods_draw_from_the_best_and_from_the_holdings_as_qlib_does_under_that_seed():
+    rng = np.random.default_rng(1)
+    scores, close = rng.normal(size=(6, 20)), rng.uniform(5, 50, (6, 20))
+    strategy = TopkDropoutStrategy(topk=5, n_drop=2, method_buy="random", method_sell="random", seed=11)
+    made = simulate(strategy, scores, market(close), costs=FREE, account=1e6)
+    draws = np.random.RandomState(11)
+    holdings: list[int] = []
+    for day in range(1, 6):
+        ranked = np.argsort(-scores[day - 1])
+        candidates = [place for place in ranked[:5] if place not in holdings]
+        wanted = 2 + 5 - len(holdings)
+        fresh = draws.choice(candidates, wanted, replace=False) if wanted <= len(candidates) else candidates
+        best = [place for place in ranked if place in holdings]
+        dropped = [] if not best else list(draws.choice(best, 2, replace=False))
+        bought = list(fresh)[: len(dropped) + 5 - len(holdings)]
+        assert {trade.instrument for trade in made.trades if trade.session == day and trade.side == "sell"} == set(
+            dropped
+        )
+        assert [trade.instrument for trade in made.trades if trade.session == day and trade.side == "buy"] == bought
+        holdings = [place for place in holdings if place not in dropped] + bought
+    assert simulate(strategy, scores, market(close), costs=FREE, account=1e6).trades == made.trades
+    other = simulate(replace(strategy, seed=12), scores, market(close), costs=FREE, account=1e6)
+    assert other.trades != made.trades
+
+
+def test_random_purchases_come_only_from_the_best_even_where_few_of_them_trade():
+    scores = np.tile(np.arange(10.0), (3, 1))
+    close = np.full((3, 10), 10.0)
+    close[:, 9] = NAN
+    strategy = TopkDropoutStrategy(topk=2, n_drop=0, method_buy="random", seed=0)
+    made = simulate(strategy, scores, market(close), costs=FREE, account=100)
+    assert {trade.instrument for trade in made.trades} == {8}
+    made = simulate(replace(strategy, only_tradable=True), scores, market(close), costs=FREE, account=100)
+    assert {trade.instrument for trade in made.trades} == {7, 8}
+
+
 def test_what_has_no_price_is_not_bought_and_only_tradable_takes_the_next():
     close = CLOSE.copy()
     close[1, 0] = NAN
@@ -235,7 +271,10 @@ def test_law_of_places_prices_and_cash(world):
     for trade in made.trades:
         assert trade.session > 0
         if trade.side != "settle":
-            assert trade.price == prices.close[trade.session, trade.instrument]
+            own = prices.buy_price if trade.side == "buy" else prices.sell_price
+            price = prices.fill_deal_price(own)[trade.session, trade.instrument]
+            assert trade.price == price > 0
+            assert prices.traded()[trade.session, trade.instrument]
             assert not np.isnan(scores[trade.session - 1]).all()
         if trade.side == "buy":
             assert not np.isnan(scores[trade.session - 1, trade.instrument])
@@ -274,6 +313,8 @@ def test_law_the_order_of_the_instruments_changes_nothing(world, data):
         factor=None if prices.factor is None else prices.factor[:, order],
         before=first[order],
         ends=None if prices.ends is None else prices.ends[order],
+        buy_price=None if prices.buy_price is None else prices.buy_price[:, order],
+        sell_price=None if prices.sell_price is None else prices.sell_price[:, order],
     )
     other = simulate(strategy, scores[:, order], renamed, costs=costs, account=account)
     assert [trade._replace(instrument=int(order[trade.instrument])) for trade in other.trades] == list(made.trades)
@@ -306,7 +347,11 @@ def test_law_the_future_changes_nothing_before_it(world, data):
     day = data.draw(st.integers(1, len(scores) - 1))
     made = simulate(strategy, scores, prices, costs=costs, account=account)
     cut = MarketPrices(
-        close=prices.close[:day], factor=None if prices.factor is None else prices.factor[:day], ends=prices.ends
+        close=prices.close[:day],
+        factor=None if prices.factor is None else prices.factor[:day],
+        ends=prices.ends,
+        buy_price=None if prices.buy_price is None else prices.buy_price[:day],
+        sell_price=None if prices.sell_price is None else prices.sell_price[:day],
     )
     early = simulate(strategy, scores[:day], cut, costs=costs, account=account)
     assert early.trades == tuple(trade for trade in made.trades if trade.session < day)

@@ -106,7 +106,7 @@ def test_where_everything_is_made_nothing_is_unfilled():
     assert trade(FLAT).unfilled == ()
 
 
-def choose_again(strategy, scores, prices, costs, day, held):
+def choose_again(strategy, scores, prices, costs, day, held, draws):
     """Return what the strategy wanted on a day, from the holdings it had then."""
     order = TieOrder(scores.shape[1])
     for past in range(day):
@@ -116,7 +116,9 @@ def choose_again(strategy, scores, prices, costs, day, held):
     up, down = (both, both) if strategy.forbid_all_trade_at_limit else (upper, lower)
     priced = prices.traded()
     sized = priced if prices.factor is None else priced & (prices.factor > 0)
-    return strategy.choose(scores[day - 1], held, (priced & ~down & sized & ~up)[day], lots=order.numbers())
+    return strategy.choose(
+        scores[day - 1], held, (priced & ~down & sized & ~up)[day], lots=order.numbers(), draws=draws
+    )
 
 
 @settings(max_examples=250)
@@ -126,9 +128,9 @@ def test_law_every_wanted_order_is_made_whole_or_stands_there_with_a_reason_that
     made = simulate(strategy, scores, prices, costs=costs, account=account)
     terms = costs if prices.factor is not None else replace(costs, trade_unit=None)
     cash = np.concatenate([[account], made.cash])
-    changes, last = prices.changes(), np.full(scores.shape[1], NAN)
+    changes, draws = prices.changes(), strategy.make_draws()
+    price = prices.fill_deal_price(prices.buy_price)
     for day in range(len(scores)):
-        last = np.where(prices.traded()[day], prices.close[day], last)
         trades = [one for one in made.trades if one.session == day]
         unfilled = [one for one in made.unfilled if one.session == day]
         before = made.sessions == day - 1
@@ -140,7 +142,7 @@ def test_law_every_wanted_order_is_made_whole_or_stands_there_with_a_reason_that
         if not day or np.isnan(scores[day - 1]).all():
             assert all(one.side == "settle" for one in [*trades, *unfilled])
             continue
-        choice = choose_again(strategy, scores, prices, costs, day, np.array(sorted(held), dtype=np.intp))
+        choice = choose_again(strategy, scores, prices, costs, day, np.array(sorted(held), dtype=np.intp), draws)
 
         # sales: whole, or not at all
         sold = {one.instrument: one.amount for one in trades if one.side == "sell"}
@@ -164,13 +166,13 @@ def test_law_every_wanted_order_is_made_whole_or_stands_there_with_a_reason_that
         for place in wanted[: len(wanted) - len(roomless)]:
             factor = 1.0 if prices.factor is None else prices.factor[day, place]
             if place not in lacking:
-                assert bought[place] == terms.size_order(share / prices.close[day, place], factor=factor)
+                assert bought[place] == terms.size_order(share / price[day, place], factor=factor)
             elif (reason := lacking[place].reason) == "cash":
                 assert (
                     lacking[place].made_amount == bought.get(place, 0.0) < lacking[place].wanted_amount or share <= 1e-5
                 )
             elif reason == "below_lot":
-                assert terms.size_order(share / prices.close[day, place], factor=factor) == 0.0
+                assert terms.size_order(share / price[day, place], factor=factor) == 0.0
                 assert lacking[place].wanted_value == share
         for one in unfilled:
             here = changes[day, one.instrument]

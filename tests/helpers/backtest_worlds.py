@@ -31,6 +31,9 @@ def worlds(draw):
         hold_thresh=draw(st.integers(0, 3)),
         only_tradable=draw(st.booleans()),
         forbid_all_trade_at_limit=draw(st.booleans()),
+        method_buy=draw(st.sampled_from(["top", "top", "random"])),
+        method_sell=draw(st.sampled_from(["bottom", "bottom", "random"])),
+        seed=3,
         risk_degree=draw(st.sampled_from([0.5, 0.95, 1.0])),
     )
     costs = Costs(
@@ -41,6 +44,14 @@ def worlds(draw):
         limit_threshold=draw(st.sampled_from([None, 0.3])),
     )
     factor = rng.uniform(0.1, 3, (1, width)).repeat(sessions, axis=0) if draw(st.booleans()) else None
-    prices = MarketPrices(close=close, factor=factor, ends=ends if draw(st.booleans()) else None)
+    deal = close * rng.uniform(0.9, 1.1, close.shape)
+    deal[rng.random(close.shape) < 0.2] = NAN
+    prices = MarketPrices(
+        close=close,
+        factor=factor,
+        ends=ends if draw(st.booleans()) else None,
+        buy_price=deal if draw(st.booleans()) else None,
+        sell_price=deal if draw(st.booleans()) else None,
+    )
     account = draw(st.sampled_from([50.0, 5e3, 1e8]))
     return strategy, scores, prices, costs, account

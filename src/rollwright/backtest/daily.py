@@ -37,6 +37,7 @@ _logger: Final = logging.getLogger("rollwright.backtest")
 Benchmark: TypeAlias = "str | pd.Series[float] | None"
 """``"mean"`` of the scored instruments at equal weights, a code, a series of daily changes, or none."""
 
+_SIDES: Final = 2
 REPORT_COLUMNS: Final = (
     "account",
     "return",
@@ -128,6 +129,7 @@ def backtest(
     account: float = 1e8,
     benchmark: Benchmark = None,
     settle_delisted: bool = True,
+    deal_price: str | tuple[str, str] = "close",
     start: SessionLike | None = None,
     end: SessionLike | None = None,
 ) -> BacktestResult:
@@ -150,6 +152,9 @@ def backtest(
         ``"mean"`` is the mean change, at equal weights, of the instruments the session before scored.
     settle_delisted : bool
         Settle a holding at its last price once its series has ended for good; see `MarketPrices.ends`.
+    deal_price : str or (str, str)
+        Field of the source that purchases and sales are made at, or one for each: ``open``, ``close``, ``vwap``. Where
+        it has no price above zero the close is taken, as in Qlib, and the log counts how often.
     start, end : date, optional
         Sessions to simulate; those from the first to the last prediction if not given.
 
@@ -179,6 +184,7 @@ def backtest(
     scores[positions[inside] - low] = table[inside]
     check_benchmark(benchmark, source)
     market, changes = _load_prices(source, names, low, high + 1, settle=settle_delisted)
+    market = _load_deal_prices(market, source, names, low, deal_price)
     made = simulate(strategy, scores, market, costs=terms, account=account)
     index = pd.DatetimeIndex(calendar.values[low : high + 1], name="datetime")
     bench = _load_benchmark(benchmark, source, index, low, high + 1, scores, changes)
@@ -220,8 +226,8 @@ def backtest_daily(
     benchmark : "mean", code, Series or None
         As in `backtest`. Qlib's default is an index of the Chinese market; None compares with nothing.
     exchange_kwargs : mapping, optional
-        Of Qlib's exchange: ``open_cost``, ``close_cost``, ``min_cost``, ``trade_unit``, ``limit_threshold``;
-        ``freq``, ``deal_price`` and ``codes`` may say ``day``, ``close`` and ``all``. What is not given is that of the
+        Of Qlib's exchange: ``open_cost``, ``close_cost``, ``min_cost``, ``trade_unit``, ``limit_threshold``,
+        ``deal_price``; ``freq`` and ``codes`` may say ``day`` and ``all``. What is not given is that of the
         settings' ``data.region``, also a limit of None; `backtest` takes `Costs` without one.
     pos_type : {"Position"}
     source : DataSource, optional
@@ -284,6 +290,7 @@ def backtest_whole(
         costs=make_costs(exchange_kwargs or {}),
         account=account,
         benchmark=benchmark,
+        deal_price=(exchange_kwargs or {}).get("deal_price") or "close",
         start=start_time,
         end=end_time,
     )
@@ -291,15 +298,11 @@ def backtest_whole(
 
 def make_costs(kwargs: Mapping[str, Any]) -> Costs:
     """Return the terms of the settings' region, with what Qlib's `kwargs` say in their place."""
-    fixed: dict[str, tuple[object, ...]] = {
-        "freq": ("day",),
-        "deal_price": ("close", "$close", None),
-        "codes": ("all",),
-    }
+    fixed: dict[str, tuple[object, ...]] = {"freq": ("day",), "codes": ("all",)}
     for name, accepted in fixed.items():
         if kwargs.get(name, accepted[0]) not in accepted:
             raise ConfigError(f"exchange_kwargs: {name} = {kwargs[name]!r} is not simulated, only {accepted[0]!r}")
-    own = {name: value for name, value in kwargs.items() if name not in fixed}
+    own = {name: value for name, value in kwargs.items() if name not in fixed and name != "deal_price"}
     if own.get("limit_threshold", 0) is None:  # in Qlib, too, no limit means the region's
         del own["limit_threshold"]
     unknown = sorted(set(own) - set(Costs.__dataclass_fields__))
@@ -358,6 +361,35 @@ def _load_prices(
         ends=ends,
     )
     return market, market.changes()
+
+
+def _load_deal_prices(
+    market: MarketPrices, source: DataSource, names: tuple[str, ...], start: int, deal_price: str | tuple[str, str]
+) -> MarketPrices:
+    """Return the market with the prices that purchases and sales are made at."""
+    asked = (deal_price, deal_price) if isinstance(deal_price, str) else tuple(deal_price)
+    if len(asked) != _SIDES or not all(isinstance(one, str) for one in asked):
+        raise ConfigError(f"deal_price = {deal_price!r} is neither a field nor a pair of fields", hint="take `open`")
+    fields = [one.removeprefix("$") for one in asked]
+    others = [one for one in dict.fromkeys(fields) if one != "close"]
+    if not others:
+        return market
+    found = source.load(others, list(names), start, start + len(market.close)).astype(np.float64)
+    prices = dict(zip(others, found, strict=True))
+    traded = market.traded()
+    for field, price in prices.items():
+        lacking = int((traded & ~(np.isfinite(price) & (price > 0))).sum())
+        if lacking == traded.sum():
+            raise DataError(
+                f"deal_price: the market has no `{field}` on any day on which there is a close",
+                hint="trade at the close, or add the field to the data",
+            )
+        if lacking:
+            _logger.warning(
+                "backtest.deal_price_missing field=%s missing=%d prices=%d action=close", field, lacking, traded.sum()
+            )
+    buy, sell = fields
+    return replace(market, buy_price=prices.get(buy), sell_price=prices.get(sell))
 
 
 def check_benchmark(benchmark: Benchmark, source: DataSource) -> None:

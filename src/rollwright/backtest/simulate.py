@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,10 @@ __all__ = ["MarketPrices", "Simulation", "Trade", "simulate"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
-_NOTHING = 1e-5
+_NOTHING: Final = 1e-5
 """Orders worth no more are none."""
+_NO_PRICE: Final = 1e-8
+"""A price to deal at that is no higher is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,6 +40,10 @@ class MarketPrices:
         One past the last row of each series. From there on a holding is settled at its last price, less the closing
         cost: its listing has ended, and it would block its place for ever. None settles nothing.
 
+    buy_price, sell_price : ndarray of float64 [sessions, instruments], optional
+        Adjusted prices that purchases and sales are made at; where one is missing or not above zero, and if not given,
+        the close. Whether something trades, limits and the value of holdings go by the close.
+
     .. warning:: **Look-ahead.** `ends` is known only afterwards, and the last price is kinder than most
        delistings. It decides how a holding ends, never what is bought.
     """
@@ -46,6 +52,8 @@ class MarketPrices:
     factor: Floats | None = None
     before: Floats | None = None
     ends: NDArray[np.int64] | None = None
+    buy_price: Floats | None = None
+    sell_price: Floats | None = None
 
     def __post_init__(self) -> None:
         if self.close.ndim != 2:
@@ -54,6 +62,8 @@ class MarketPrices:
             ("factor", self.factor, self.close.shape),
             ("before", self.before, self.close.shape[1:]),
             ("ends", self.ends, self.close.shape[1:]),
+            ("buy_price", self.buy_price, self.close.shape),
+            ("sell_price", self.sell_price, self.close.shape),
         ):
             if array is not None and array.shape != shape:
                 raise ConfigError(f"{name} has the shape {array.shape}, close {self.close.shape}")
@@ -61,6 +71,12 @@ class MarketPrices:
     def traded(self) -> NDArray[np.bool_]:
         """Return where there is a price."""
         return np.isfinite(self.close) & (self.close > 0)
+
+    def fill_deal_price(self, price: Floats | None) -> Floats:
+        """Return the prices that are traded at: `price`, and the close where that has none."""
+        if price is None:
+            return self.close
+        return np.where(np.isfinite(price) & (price > _NO_PRICE), price, self.close)
 
     def changes(self) -> Floats:
         """Return each price over the last one before it, less one; NaN where there is none."""
@@ -138,15 +154,15 @@ class _Book:
         """Sell the holdings whose series have ended, at their last prices."""
         if ends is not None:
             for place in [place for place in self.held if int(ends[place]) <= day]:
-                self.sell(day, place, "settle")
+                self.sell(day, place, float(self.price[place]), side="settle")
 
-    def sell(self, day: int, place: int, side: TradeSide) -> bool:
-        """Sell all of `place` at its last price, unless cash and proceeds do not cover the cost."""
-        amount, price = float(self.amount[place]), float(self.price[place])
+    def sell(self, day: int, place: int, price: float, *, side: TradeSide = "sell") -> bool:
+        """Sell all of `place`, unless cash and proceeds do not cover the cost."""
+        amount = float(self.amount[place])
         value = amount * price
         cost = self.costs.charge_sale(value)
         if self.cash + value < cost:
-            self.refuse_sale(day, place, "cash", side)
+            self.unfilled.append(UnfilledOrder(day, place, side, "cash", amount, value, 0.0))
             return False
         self.cash += value - cost
         self.amount[place] = 0.0
@@ -154,9 +170,8 @@ class _Book:
         self.trades.append(Trade(day, place, side, amount, price, value, cost))
         return True
 
-    def buy(self, day: int, place: int, value: float, factor: float) -> None:
+    def buy(self, day: int, place: int, price: float, *, value: float, factor: float) -> None:
         """Buy `place` for up to `value`: less where the cash covers less, nothing where it is less than a lot."""
-        price = float(self.price[place])
         wanted = self.costs.size_order(value / price, factor=factor)
         if wanted * price <= _NOTHING:
             reason: Reason = "cash" if value <= _NOTHING else "below_lot"
@@ -176,17 +191,18 @@ class _Book:
         self.held.append(place)
         self.trades.append(Trade(day, place, "buy", amount, price, amount * price, cost))
 
-    def refuse_sale(self, day: int, place: int, reason: Reason, side: TradeSide = "sell") -> None:
-        """Write down that a holding was to be sold and is kept."""
+    def refuse_sale(self, day: int, place: int, reason: Reason) -> None:
+        """Write down that a holding was to be sold and is kept; its value is that of its last price."""
         amount = float(self.amount[place])
-        self.unfilled.append(UnfilledOrder(day, place, side, reason, amount, amount * float(self.price[place]), 0.0))
+        self.unfilled.append(UnfilledOrder(day, place, "sell", reason, amount, amount * float(self.price[place]), 0.0))
 
-    def refuse_purchase(self, day: int, place: int, reason: Reason, *, value: float, factor: float | None) -> None:
+    def refuse_purchase(
+        self, day: int, place: int, reason: Reason, *, value: float, price: float, factor: float | None
+    ) -> None:
         """Write down that `place` was to be bought for `value`; without a factor it cannot be sized."""
         amount = np.nan
         if factor is not None:
-            shares = value / float(self.price[place])
-            amount = self.costs.size_order(shares, factor=factor) or shares
+            amount = self.costs.size_order(value / price, factor=factor) or value / price
         self.unfilled.append(UnfilledOrder(day, place, "buy", reason, amount, value, 0.0))
 
     def close(self) -> None:
@@ -224,9 +240,9 @@ def simulate(
     costs: Costs,
     account: float = 1e8,
 ) -> Simulation:
-    """Trade `strategy` once a session at the close.
+    """Trade `strategy` once a session, at the close or the prices that `market` says.
 
-    The scores of session `t` are traded at the close of session ``t + 1``: they are made from what was known after
+    The scores of session `t` are traded on session ``t + 1``: they are made from what was known after
     the close of `t`. So nothing is traded in the first session, and the scores of the last are not used. A session
     whose predecessor has no scores at all is passed without trading. Sales come before purchases. A holding without
     a price keeps its last one. Equal scores are told apart by lots drawn from the prices up to the session of the
@@ -263,6 +279,7 @@ def simulate(
     sessions, width = scores.shape
     days = _find_trading_days(strategy, market, costs)
     may_sell, may_buy = days.find_sellable(), days.find_buyable()
+    buy_price, sell_price = market.fill_deal_price(market.buy_price), market.fill_deal_price(market.sell_price)
     asked = np.asarray(np.any(~np.isnan(scores), axis=1))
     book = _Book(
         # adjusted shares have no lots
@@ -272,6 +289,7 @@ def simulate(
         price=np.full(width, np.nan),
         age=np.zeros(width, dtype=np.int64),
     )
+    draws = strategy.make_draws()
     order = TieOrder(width)
     order.add(market.before)
     # Each session: 1. take its prices, where there are any; 2. settle holdings whose listing has ended; 3. trade on the
@@ -281,8 +299,17 @@ def simulate(
         book.settle(day, market.ends)
         if day and asked[day - 1]:
             factor = None if market.factor is None else market.factor[day]
-            session = _Session(number=day, days=days, may_sell=may_sell[day], may_buy=may_buy[day], factor=factor)
-            _trade_session(strategy, scores[day - 1], book, session, order.numbers())
+            session = _Session(
+                number=day,
+                days=days,
+                may_sell=may_sell[day],
+                may_buy=may_buy[day],
+                buy_price=buy_price[day],
+                sell_price=sell_price[day],
+                factor=factor,
+                lots=order.numbers(),
+            )
+            _trade_session(strategy, scores[day - 1], book, session, draws)
         order.add(market.close[day], None if market.factor is None else market.factor[day])
         book.close()
     return book.make_simulation(account=float(account))
@@ -290,13 +317,16 @@ def simulate(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Session:
-    """What may be traded on one session."""
+    """What may be traded on one session, and at which prices."""
 
     number: int
     days: TradingDays
     may_sell: NDArray[np.bool_]
     may_buy: NDArray[np.bool_]
+    buy_price: Floats
+    sell_price: Floats
     factor: Floats | None
+    lots: NDArray[np.uint64]
 
     def find_reason(self, place: int) -> Reason:
         return self.days.find_reason(self.number, place)
@@ -309,13 +339,18 @@ class _Session:
 
 
 def _trade_session(
-    strategy: TopkDropoutStrategy, scores: Floats, book: _Book, session: _Session, lots: NDArray[np.uint64]
+    strategy: TopkDropoutStrategy,
+    scores: Floats,
+    book: _Book,
+    session: _Session,
+    draws: np.random.RandomState | None,
 ) -> None:
     # 1. The strategy chooses, from yesterday's scores. 2. Sell what may be sold and has been held long enough. 3. Count
     # the places that are free now. 4. Spread the cash evenly over the best purchases; one that cannot be made leaves
     # its place and its cash for the next session.
     day, before = session.number, len(book.held)
-    choice = strategy.choose(scores, np.array(book.held, dtype=np.intp), session.may_sell & session.may_buy, lots=lots)
+    tradable = session.may_sell & session.may_buy
+    choice = strategy.choose(scores, np.array(book.held, dtype=np.intp), tradable, lots=session.lots, draws=draws)
     planned = len(choice.sell)
     sold = 0
     for place in choice.sell.tolist():
@@ -324,18 +359,18 @@ def _trade_session(
         elif book.age[place] < strategy.hold_thresh:
             book.refuse_sale(day, place, "hold_thresh")
         else:
-            sold += book.sell(day, place, "sell")
+            sold += book.sell(day, place, float(session.sell_price[place]))
     room = strategy.places(planned=planned, sold=sold, held=before)
     buy = choice.buy[:room].tolist()
     value = book.cash * strategy.risk_degree / len(buy) if buy else 0.0
     for place in buy:
-        factor = session.find_factor(place)
+        factor, price = session.find_factor(place), float(session.buy_price[place])
         if factor is None or not session.may_buy[place]:
-            book.refuse_purchase(day, place, session.find_reason(place), value=value, factor=factor)
+            book.refuse_purchase(day, place, session.find_reason(place), value=value, price=price, factor=factor)
         else:
-            book.buy(day, place, value, factor)
+            book.buy(day, place, price, value=value, factor=factor)
     for place in choice.buy[room : strategy.places(planned=planned, sold=planned, held=before)].tolist():
-        book.refuse_purchase(day, place, "no_room", value=np.nan, factor=None)
+        book.refuse_purchase(day, place, "no_room", value=np.nan, price=np.nan, factor=None)
 
 
 def _find_trading_days(strategy: TopkDropoutStrategy, market: MarketPrices, costs: Costs) -> TradingDays:

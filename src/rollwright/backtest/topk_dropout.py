@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from rollwright.errors import ConfigError
 __all__ = ["Choice", "TopkDropoutStrategy"]
 
 Places = NDArray[np.intp]
+_MAX_SEED: Final = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,10 +56,13 @@ class TopkDropoutStrategy:
     signal : Series, DataFrame or (model, dataset), optional
         Scores by (datetime, instrument), for those that take them from here; of a pair, what the model predicts of
         the dataset's segment ``test``.
-    method_sell : {"bottom"}
-        Sell the worst. Qlib's ``random`` draws from a generator without a seed, and is not simulated.
-    method_buy : {"top"}
-        Buy the best.
+    method_sell : {"bottom", "random"}
+        Sell the worst, or `n_drop` holdings at random, whatever would be bought instead of them.
+    method_buy : {"top", "random"}
+        Buy the best, or draw from those of the best `topk` that are not held.
+    seed : int or None
+        Of the draws of a random method, which needs one. They are those of NumPy's legacy generator, so that Qlib under
+        ``numpy.random.seed(seed)`` draws the same. Each simulation begins with them anew.
     hold_thresh : int
         Sessions a holding is kept at least.
     only_tradable : bool
@@ -91,6 +95,7 @@ class TopkDropoutStrategy:
     exceed_topk: bool = False
     method_sell: str = "bottom"
     method_buy: str = "top"
+    seed: int | None = None
     model: InitVar[Any] = None
     dataset: InitVar[Any] = None
     trade_exchange: InitVar[None] = None
@@ -119,11 +124,13 @@ class TopkDropoutStrategy:
                     f"{name} is given, and there is no nested execution that would use it",
                     hint="leave it out; the terms of trade are backtest_daily(exchange_kwargs=…)",
                 )
-        for name, only in (("method_sell", "bottom"), ("method_buy", "top")):
-            if (method := getattr(self, name)) != only:
-                raise ConfigError(
-                    f"{name} = {method!r} is not simulated: its draws could not be repeated", hint=f"take {only!r}"
-                )
+        for name, known in (("method_sell", ("bottom", "random")), ("method_buy", ("top", "random"))):
+            if (method := getattr(self, name)) not in known:
+                raise ConfigError(f"{name} = {method!r} is not simulated", hint=f"take {' or '.join(known)}")
+            if method == "random" and self.seed is None:
+                raise ConfigError(f"{name} = 'random' without a seed: its draws could not be repeated", hint="seed=0")
+        if self.seed is not None and not 0 <= self.seed <= _MAX_SEED:
+            raise ConfigError(f"seed = {self.seed} is not between 0 and {_MAX_SEED}")
         object.__setattr__(self, "signal", _resolve_scores(self.signal, model, dataset))
         if self.topk < 1 or not 0 <= self.n_drop <= self.topk:
             raise ConfigError(
@@ -134,6 +141,12 @@ class TopkDropoutStrategy:
         if self.hold_thresh < 0:
             raise ConfigError(f"hold_thresh = {self.hold_thresh} must not be negative")
 
+    def make_draws(self) -> np.random.RandomState | None:
+        """Return the generator that one simulation draws from; None where nothing is random."""
+        if "random" not in (self.method_buy, self.method_sell):
+            return None
+        return np.random.RandomState(self.seed)
+
     def choose(
         self,
         scores: NDArray[np.float64],
@@ -141,6 +154,7 @@ class TopkDropoutStrategy:
         tradable: NDArray[np.bool_],
         *,
         lots: NDArray[np.uint64] | None = None,
+        draws: np.random.RandomState | None = None,
     ) -> Choice:
         """Return what to sell and to buy.
 
@@ -154,24 +168,57 @@ class TopkDropoutStrategy:
             Asked only with `only_tradable`.
         lots : ndarray of uint64 [n], optional
             Among equal scores that are held alike the lowest ranks first; if not given, the first column.
+        draws : RandomState, optional
+            What the random methods draw from; those of `make_draws` if not given.
 
         .. warning:: **Look-ahead.** `scores` must have been known before the trade; `simulate` sees to it.
         """
+        # 1. The names that may be bought, best first. 2. The holdings, best first. 3. Of both, what is sold.
+        draws = self.make_draws() if draws is None else draws
         key = np.where(np.isnan(scores), -np.inf, scores)
+        drawn = np.zeros(len(scores), dtype=np.uint64) if lots is None else lots
+        count = self.n_drop + self.topk - len(held)
         wanted = ~np.isnan(scores)
         if self.only_tradable:
             wanted &= tradable
-        wanted[held] = False
-        drawn = np.zeros(len(scores), dtype=np.uint64) if lots is None else lots
-        fresh = _take_best(np.flatnonzero(wanted), key, drawn, self.n_drop + self.topk - len(held))
+        if self.method_buy == "random" and draws is not None:
+            fresh = _draw(draws, self._find_candidates(wanted, key, drawn, held), count)
+        else:
+            wanted[held] = False
+            fresh = _take_best(np.flatnonzero(wanted), key, drawn, count)
+        if self.method_sell == "random" and draws is not None:
+            ranked = held[np.lexsort((held, drawn[held], -key[held]))]
+            chosen = _draw(draws, ranked[tradable[ranked]] if self.only_tradable else ranked, self.n_drop)
+        else:
+            chosen = self._find_worst(key, drawn, held, fresh, tradable)
+        dropped = np.zeros(len(scores), dtype=np.bool_)
+        dropped[chosen] = True
+        return Choice(sell=held[dropped[held]], buy=fresh)
+
+    def _find_candidates(
+        self, wanted: NDArray[np.bool_], key: NDArray[np.float64], lots: NDArray[np.uint64], held: Places
+    ) -> Places:
+        """Return those of the best `topk` that are not held, best first."""
+        is_held = np.zeros(len(key), dtype=np.bool_)
+        is_held[held] = True
+        best = _take_best(np.flatnonzero(wanted), key, np.where(is_held, np.uint64(0), lots), self.topk)
+        return best[~is_held[best]]
+
+    def _find_worst(
+        self,
+        key: NDArray[np.float64],
+        lots: NDArray[np.uint64],
+        held: Places,
+        fresh: Places,
+        tradable: NDArray[np.bool_],
+    ) -> Places:
+        """Return the `n_drop` worst of holdings and newcomers; of equal scores a newcomer is the worse."""
         both = np.concatenate([held, fresh])
         new = np.arange(len(both)) >= len(held)
         if self.only_tradable:
             both, new = both[tradable[both]], new[tradable[both]]
-        ranked = both[np.lexsort((both, drawn[both], new, -key[both]))]
-        dropped = np.zeros(len(scores), dtype=np.bool_)
-        dropped[ranked[max(len(ranked) - self.n_drop, 0) :]] = True
-        return Choice(sell=held[dropped[held]], buy=fresh)
+        ranked = both[np.lexsort((both, lots[both], new, -key[both]))]
+        return ranked[max(len(ranked) - self.n_drop, 0) :]
 
     def places(self, *, planned: int, sold: int, held: int) -> int:
         """Return how many purchases there is room for, with `held` holdings before the `sold` of `planned` sales."""
@@ -204,3 +251,10 @@ def _take_best(places: Places, key: NDArray[np.float64], lots: NDArray[np.uint64
         bound = np.partition(key[places], len(places) - count)[len(places) - count]
         places = places[key[places] >= bound]
     return places[np.lexsort((places, lots[places], -key[places]))][:count]
+
+
+def _draw(draws: np.random.RandomState, places: Places, count: int) -> Places:
+    """Return `count` of `places` in the order drawn; all of them, as they are, where there are no more."""
+    if not 0 <= count <= len(places):
+        return places
+    return places[draws.choice(len(places), count, replace=False)] if len(places) else places
