@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rollwright.registrations import register_builtin
 
 if TYPE_CHECKING:
+    from rollwright.analysis.records import PortAnaRecord as PortAnaRecord
     from rollwright.analysis.records import RecordTemp as RecordTemp
     from rollwright.analysis.records import SigAnaRecord as SigAnaRecord
     from rollwright.analysis.records import SignalRecord as SignalRecord
@@ -144,6 +145,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "Operators": "rollwright.expression.ops",
     "PairOperator": "rollwright.expression.ops",
     "PairRolling": "rollwright.expression.ops",
+    "PortAnaRecord": "rollwright.analysis.records",
     "QlibRecorder": "rollwright.tracking.r",
     "R": "rollwright.tracking.r",
     "RankEnsemble": "rollwright.collect.ensemble",
@@ -233,6 +235,7 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "Operators",
     "PairOperator",
     "PairRolling",
+    "PortAnaRecord",
     "QlibRecorder",
     "R",
     "RankEnsemble",

@@ -14,7 +14,11 @@ from rollwright.core.typed import TYPES as TYPED_CLASSES
 __all__ = ["QLIB_IMPORTS", "QLIB_MODULES", "register_builtin"]
 
 QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
-    "qlib.contrib.evaluate": ("rollwright.backtest.risk", "rollwright.backtest.daily"),
+    "qlib.contrib.evaluate": (
+        "rollwright.backtest.risk",
+        "rollwright.backtest.daily",
+        "rollwright.analysis.indicators",
+    ),
     "qlib.contrib.data.handler": ("rollwright.dataset.alpha",),
     "qlib.contrib.data.loader": ("rollwright.dataset.alpha",),
     "qlib.contrib.model.catboost_model": ("rollwright.models.catboost",),
@@ -29,6 +33,8 @@ QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "qlib.data.base": ("rollwright.expression.ops",),
     "qlib.data.filter": ("rollwright.features.filters",),
     "qlib.data.ops": ("rollwright.expression.ops",),
+    "qlib.contrib.workflow": ("rollwright.analysis.records",),
+    "qlib.contrib.workflow.record_temp": ("rollwright.analysis.records",),
     "qlib.workflow.record_temp": ("rollwright.analysis.records",),
     "qlib.contrib.eva.alpha": ("rollwright.analysis.signal",),
     "qlib.model.trainer": (
@@ -254,6 +260,7 @@ def _register_slots() -> None:
             "strategy",
             base="rollwright.backtest.topk_dropout:TopkDropoutStrategy",
             modules=("rollwright.backtest.topk_dropout",),
+            arguments=("strategy",),
         ),
     ):
         SLOTS[slot.name] = slot

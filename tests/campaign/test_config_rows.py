@@ -41,6 +41,19 @@ task:
 rolling: {step: 20}
 """
 
+
+def portfolio_row(section, said, kwargs="topk: 3"):
+    """Return the row of a portfolio record with one more `section`."""
+    strategy = f"strategy: {{class: TopkDropoutStrategy, module_path: qlib.contrib.strategy, kwargs: {{{kwargs}}}}}"
+    record = f"PortAnaRecord, module_path: qlib.workflow.record_temp, kwargs: {{config: {{{strategy}, {section}}}}}"
+    return (
+        "SigAnaRecord, module_path: qlib.workflow.record_temp, kwargs: {ana_long_short: false, ann_scaler: 252}",
+        record,
+        ":26:",
+        said,
+    )
+
+
 ROWS = {
     # name: (what is replaced, by what, where, what is said)
     "unknown key": ("experiment_name: rows", "experiment_nam: rows", ":2:1", "did you mean `experiment_name`?"),
@@ -98,7 +111,9 @@ ROWS = {
     "placeholder too early": ("learning_rate: 1e-2", "x: <DATASET>", ":5:78", "exist in `record` only"),
     "saved handler": ("      handler:\n", "      handler: file://handler.pkl\n      old:\n", ":10:16", "no file"),
     "saved model": ("model: {class: LGBModel, ", "model: file://m.pkl\n  x: {", ":5:10", "no file"),
-    "back-test record": ("class: SigAnaRecord", "class: PortAnaRecord", ":26:", "`PortAnaRecord` is not there yet"),
+    "another executor": portfolio_row("backtest: {}, executor: {class: Nested}", "`Nested` is not simulated"),
+    "key of a portfolio": portfolio_row("backtset: {}", "did you mean `backtest`?"),
+    "parameter of a strategy": portfolio_row("x: 1", "no parameter `top_k`; did you mean `topk`?", kwargs="top_k: 3"),
     "sys outside": ("rolling:", "sys: {rel_path: ../elsewhere}\nrolling:", ":27:", "lies outside the folder"),
     "sys of nothing": ("rolling:", "sys: {rel_path: [nothing]}\nrolling:", ":27:", "there is no folder"),
     "untrusted module": ("qlib.contrib.model.gbdt", "os", ":5:41", "os"),

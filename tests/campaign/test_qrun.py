@@ -21,6 +21,8 @@ HERE = (
     "task.dataset.kwargs.segments.train=[2015-03-02, 2015-12-31]",
     "task.dataset.kwargs.segments.valid=[2016-01-04, 2016-03-31]",
     "task.dataset.kwargs.segments.test=[2016-04-01, 2016-09-30]",
+    "port_analysis_config.backtest.start_time=2016-04-01",
+    "port_analysis_config.backtest.end_time=2016-09-30",
 )
 
 
@@ -39,12 +41,14 @@ def test_the_example_is_valid_as_it_stands():
 def test_a_workflow_of_qlib_runs_unchanged_but_for_path_market_and_dates(market, capsys, monkeypatch, caplog):
     monkeypatch.setenv("ROLLWRIGHT_TRACKING__URI", "memory:")  # a database takes its time to be made
     text = EXAMPLE.read_text()
-    words = [f"qlib_init.provider_uri={market}", *HERE, "task.model.kwargs.num_boost_round=20"]
+    words = [f"qlib_init.provider_uri={market}", *HERE, "benchmark=null", "task.model.kwargs.num_boost_round=20"]
     assert run(["run", str(EXAMPLE), *words, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     metrics = answer["data"]["metrics"]
     assert {"IC", "ICIR", "Rank IC", "Rank ICIR"} <= set(metrics)
     assert metrics["IC"] > 0  # the market has a planted signal
+    assert metrics["1day.excess_return_without_cost.mean"] > metrics["1day.excess_return_with_cost.mean"]
+    assert metrics["1day.ffr"] > 0.9
     health = {finding["kind"]: finding for finding in answer["data"]["health"]}
     assert health["synthetic_market"]["severity"] == "note"
     assert EXAMPLE.read_text() == text
@@ -59,7 +63,9 @@ def test_a_child_of_the_workflow_changes_the_market_everywhere():
         "market: top50\n"
         "data_handler_config: {fit_start_time: __DROP__, fit_end_time: __DROP__}\n"
         "port_analysis_config: __DROP__\n"
-        "task: {model: {kwargs: {learning_rate: 0.2}}}\n"
+        "task:\n"
+        "  model: {kwargs: {learning_rate: 0.2}}\n"
+        "  record: [{class: SignalRecord, module_path: qlib.workflow.record_temp}]\n"
     )
     config, document = read_config(child, environ={"MARKET_DATA": "data/us"}, trusted=())
     handler = config.task.dataset.kwargs["handler"]["kwargs"]
@@ -71,10 +77,19 @@ def test_a_child_of_the_workflow_changes_the_market_everywhere():
     assert "port_analysis_config" not in document.data
 
 
-def test_a_record_that_is_not_there_yet_is_refused_before_anything_runs(capsys):
-    record = "{class: PortAnaRecord, module_path: qlib.workflow.record_temp, kwargs: {config: {}}}"
-    assert run(["run", str(EXAMPLE), f"task.record.1={record}"]) == 2
+def test_a_benchmark_that_the_market_lacks_is_told_before_anything_is_fitted(market, capsys, monkeypatch):
+    monkeypatch.setenv("ROLLWRIGHT_TRACKING__URI", "memory:")
+    fitted = []
+    monkeypatch.setattr("rollwright.models.lightgbm.LGBModel.fit", lambda *_, **__: fitted.append(1))
+    words = [f"qlib_init.provider_uri={market}", *HERE]
+    assert run(["run", str(EXAMPLE), *words]) != 0
     said = capsys.readouterr().err
-    assert "`PortAnaRecord` is not there yet" in said
-    assert "rollwright roll" in said
+    assert "there is no instrument `SH000300` to be the back-test's benchmark" in said
+    assert "benchmark=None compares with nothing" in said
+    assert not fitted
+
+
+def test_an_executor_that_is_not_simulated_is_refused_before_anything_runs(capsys):
+    assert run(["run", str(EXAMPLE), "port_analysis_config.executor={class: NestedExecutor}"]) == 2
+    assert "the executor `NestedExecutor` is not simulated" in capsys.readouterr().err
     assert not list(Path.cwd().iterdir())

@@ -8,22 +8,35 @@ from __future__ import annotations
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
+import numpy as np
 import pandas as pd
 
+from rollwright.analysis.indicators import METHODS, Method, indicator_analysis, list_orders, trade_indicators
 from rollwright.analysis.metrics import to_recorder_metrics
 from rollwright.analysis.panel import take_column
+from rollwright.analysis.portfolio import DAILY, PortfolioPlan, read_frequencies, tell_risk
 from rollwright.analysis.signal import calc_ic, calc_long_short_return, summarise
 from rollwright.backtest.risk import periods_per_year, standard_deviation
+from rollwright.calendar.trading import to_session
 from rollwright.dataset.contract import ReadScope, TaskDataset
 from rollwright.errors import ArtifactNotFoundError, ConfigError, ModelError, NoActiveRecorderError
+from rollwright.market.current import current_market
 from rollwright.models.base import Model
 from rollwright.models.scores import check_scores
 from rollwright.tracking.recorder import Recorder
 
-__all__ = ["ACRecordTemp", "RecordTemp", "SigAnaRecord", "SignalRecord"]
+__all__ = [
+    "ACRecordTemp",
+    "MultiPassPortAnaRecord",
+    "PortAnaRecord",
+    "RecordTemp",
+    "SigAnaRecord",
+    "SignalMseRecord",
+    "SignalRecord",
+]
 
 _logger: Final = logging.getLogger("rollwright.analysis")
 
@@ -71,6 +84,22 @@ class RecordTemp:
     def generate(self, **kwargs: Any) -> Any:
         """Make and save what this template is for."""
         raise NotImplementedError
+
+    @classmethod
+    def check_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        """Find out whether a template could be made with `arguments`, which a task names; no data are read.
+
+        This one asks for nothing. Placeholders of run-time objects are not filled yet.
+
+        Raises
+        ------
+        ConfigError
+            For what would stop it once the model is fitted.
+        """
+
+    @classmethod
+    def check_market(cls, arguments: Mapping[str, Any]) -> None:
+        """Find out, before anything is fitted, whether the market of the context has what it would need of it."""
 
     def reads(self) -> tuple[ReadScope, ...]:
         """Return which data `generate` read beside the dataset it was given and the recorder's artifacts: none here.
@@ -362,6 +391,237 @@ class SigAnaRecord(ACRecordTemp):
         # a template that depends on this one asks through its own instance, which has no such setting
         both = getattr(self, "ana_long_short", False)
         return [*names, "long_short_r.pkl", "long_avg_r.pkl"] if both else names
+
+
+class PortAnaRecord(ACRecordTemp):
+    """A back-test of the recorded predictions: report, positions, orders, and the risk of the excess return.
+
+    Artifacts, beneath ``portfolio_analysis/``:
+
+    - ``report_normal_1day.pkl`` and ``positions_normal_1day.pkl``: the frames of `BacktestResult`;
+    - ``indicators_normal_1day.pkl``: the `trade_indicators` of each session; ``indicators_normal_1day_obj.pkl``: the
+      orders they are made of (`list_orders`);
+    - ``port_analysis_1day.pkl``: `tell_risk`, each figure also a metric: ``1day.excess_return_with_cost.mean`` …;
+    - ``indicator_analysis_1day.pkl``: `indicator_analysis`; metrics ``1day.ffr``, ``1day.pa``, ``1day.pos``.
+
+    Parameters
+    ----------
+    config : mapping, optional
+        ``strategy``, ``backtest`` and ``executor`` as in Qlib's files, with ``<PRED>`` for the recorded predictions
+        (`PortfolioPlan`). If not given, Qlib's: fifty names, five replaced a day, against SH000300.
+    risk_analysis_freq, indicator_analysis_freq : str or sequence of str, optional
+        Only ``day``: one executor on daily bars is simulated.
+    indicator_analysis_method : {"mean", "amount_weighted", "value_weighted"}, optional
+        ``mean`` if not given.
+    dataset : TaskDataset, optional
+        What tells how far a result depends on the market; without it, any change of the data makes it stale.
+
+    .. warning:: **Look-ahead.** The predictions are taken to be out of sample, made after the close of their session
+       and traded at the close of the next.
+    """
+
+    artifact_path = "portfolio_analysis"
+    depend_cls = SignalRecord
+    needs = ("pred.pkl",)
+
+    def __init__(
+        self,
+        recorder: Recorder | None,
+        config: Mapping[str, Any] | None = None,
+        risk_analysis_freq: str | Sequence[str] | None = None,
+        indicator_analysis_freq: str | Sequence[str] | None = None,
+        indicator_analysis_method: Method | None = None,
+        skip_existing: bool = False,  # noqa: FBT001, FBT002 - the signature users know
+        *,
+        dataset: TaskDataset | None = None,
+    ) -> None:
+        super().__init__(recorder=recorder, skip_existing=skip_existing)
+        self.plan = PortfolioPlan.from_config(config)
+        self.risk_analysis_freq = read_frequencies(risk_analysis_freq, what="risk_analysis_freq")
+        self.indicator_analysis_freq = read_frequencies(indicator_analysis_freq, what="indicator_analysis_freq")
+        self.indicator_analysis_method: Method = (
+            "mean" if indicator_analysis_method is None else indicator_analysis_method
+        )
+        if self.indicator_analysis_method not in METHODS:
+            raise ConfigError(
+                f"indicator_analysis_method = {indicator_analysis_method!r} is unknown",
+                hint=f"known: {', '.join(METHODS)}",
+            )
+        self.dataset = dataset
+        self._reads: tuple[ReadScope, ...] = ()
+
+    @classmethod
+    def check_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        """Find out whether the back-test that `arguments` describe is one that is simulated; no data are read."""
+        cls(None, **{name: value for name, value in arguments.items() if name not in ("recorder", "dataset")})
+
+    @classmethod
+    def check_market(cls, arguments: Mapping[str, Any]) -> None:
+        """Find out whether the market has the benchmark."""
+        PortfolioPlan.from_config(arguments.get("config")).check_market()
+
+    def reads(self) -> tuple[ReadScope, ...]:
+        """Return which prices the last `generate` read."""
+        return self._reads
+
+    def _generate(self, pred: pd.DataFrame | pd.Series | None = None, **kwargs: Any) -> dict[str, Any]:
+        _refuse_inputs(self, kwargs, "pred")
+        scores = self.load("pred.pkl") if pred is None else pred
+        made = self.plan.run(scores)
+        self._note_reads(scores)
+        orders = list_orders(made)
+        report, daily = made.report, trade_indicators(orders, pd.DatetimeIndex(made.report.index))
+        risk, filled = tell_risk(report), indicator_analysis(daily, self.indicator_analysis_method)
+        metrics = _name_figures(risk["risk"]) | _name_figures(filled["value"])
+        self.recorder.log_metrics(step=None, **_finite({f"{DAILY}.{name}": each for name, each in metrics.items()}))
+        _logger.info("record.portfolio_stored sessions=%d orders=%d", len(report), len(orders))
+        return {
+            f"report_normal_{DAILY}.pkl": report,
+            f"positions_normal_{DAILY}.pkl": made.positions,
+            f"indicators_normal_{DAILY}.pkl": daily,
+            f"indicators_normal_{DAILY}_obj.pkl": orders,
+            f"port_analysis_{DAILY}.pkl": risk,
+            f"indicator_analysis_{DAILY}.pkl": filled,
+        }
+
+    def _note_reads(self, pred: pd.DataFrame | pd.Series) -> None:
+        source = current_market("day")
+        scope = ReadScope(generation=source.generation, freq="day")
+        if self.dataset is not None:
+            told = self.dataset.scope_until(self.plan.find_stop(pred, source.calendar()))
+            if (told.generation, told.freq) == (scope.generation, scope.freq):  # prices of the market it was made from
+                scope = told
+        self._reads = (scope,)
+
+    def list(self) -> list[str]:
+        """Return the names of what `generate` saves."""
+        names = ("report_normal", "positions_normal", "indicators_normal", "port_analysis", "indicator_analysis")
+        return [*(f"{name}_{DAILY}.pkl" for name in names), f"indicators_normal_{DAILY}_obj.pkl"]
+
+
+class MultiPassPortAnaRecord(PortAnaRecord):
+    """The same back-test from several first holdings: how much of its figures is the luck of the first day.
+
+    Artifact ``portfolio_analysis/multi_pass_port_analysis_1day.pkl``: index (part, figure), columns ``mean``, ``std``
+    (``ddof=1``) and ``mean_std``, their ratio, over the passes, of ``annualized_return`` and ``information_ratio``.
+    Metrics ``mean.excess_return_with_cost.annualized_return`` …
+
+    Parameters
+    ----------
+    pass_num : int
+        How many passes.
+    shuffle_init_score : bool
+        Shuffle, in each pass, the scores of the first session that is traded on. Without it all passes are equal.
+    seed : int
+        Of the shuffles; the same seed gives the same result. Qlib draws from NumPy's global generator.
+
+    Other parameters are those of `PortAnaRecord`.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder | None,
+        pass_num: int = 10,
+        shuffle_init_score: bool = True,  # noqa: FBT001, FBT002 - the signature users know
+        config: Mapping[str, Any] | None = None,
+        risk_analysis_freq: str | Sequence[str] | None = None,
+        indicator_analysis_freq: str | Sequence[str] | None = None,
+        indicator_analysis_method: Method | None = None,
+        skip_existing: bool = False,  # noqa: FBT001, FBT002 - the signature users know
+        *,
+        seed: int = 0,
+        dataset: TaskDataset | None = None,
+    ) -> None:
+        super().__init__(
+            recorder,
+            config,
+            risk_analysis_freq,
+            indicator_analysis_freq,
+            indicator_analysis_method,
+            skip_existing,
+            dataset=dataset,
+        )
+        if pass_num < 1:
+            raise ConfigError(f"pass_num = {pass_num}: at least one pass is needed")
+        self.pass_num = pass_num
+        self.shuffle_init_score = shuffle_init_score
+        self.seed = seed
+
+    def _generate(self, pred: pd.DataFrame | pd.Series | None = None, **kwargs: Any) -> dict[str, Any]:
+        _refuse_inputs(self, kwargs, "pred")
+        scores = self.load("pred.pkl") if pred is None else pred
+        if self.shuffle_init_score and not self.plan.trades_predictions(scores):
+            raise ConfigError(
+                f"{type(self).__name__} shuffles the predictions, and its strategy trades another signal",
+                hint="write signal: <PRED>, or shuffle_init_score: false",
+            )
+        passes = [tell_risk(self.plan.run(scores, signal=signal).report)["risk"] for signal in self._draw(scores)]
+        self._note_reads(scores)
+        figures = pd.concat(passes, axis=1).loc[(slice(None), ["annualized_return", "information_ratio"]), :]
+        mean, std = figures.mean(axis=1, skipna=False), figures.std(axis=1, ddof=1, skipna=False)
+        made = pd.DataFrame({"mean": mean, "std": std, "mean_std": mean / std.where(std > 0)})
+        metrics = {f"{column}.{name}": value for column in made for name, value in _name_figures(made[column]).items()}
+        self.recorder.log_metrics(step=None, **_finite(metrics))
+        return {f"multi_pass_port_analysis_{DAILY}.pkl": made}
+
+    def _draw(self, pred: pd.DataFrame | pd.Series) -> Iterator[pd.Series | None]:
+        """Yield the signal of each pass; None for the strategy's own."""
+        if not self.shuffle_init_score:
+            yield from [None] * self.pass_num
+            return
+        scores = take_column(pred, what="prediction")
+        days = pd.DatetimeIndex(scores.index.get_level_values(0))
+        start = days.min() if self.plan.start is None else to_session(self.plan.start)
+        rows = np.flatnonzero(days == days[days >= start].min())
+        for generator in np.random.default_rng(self.seed).spawn(self.pass_num):
+            shuffled = scores.copy()
+            shuffled.iloc[rows] = generator.permutation(scores.to_numpy()[rows])
+            yield shuffled
+
+    def list(self) -> list[str]:
+        """Return the names of what `generate` saves."""
+        return [f"multi_pass_port_analysis_{DAILY}.pkl"]
+
+
+class SignalMseRecord(ACRecordTemp):
+    """The mean squared error of the scores, for those that are meant to be the label itself.
+
+    Artifacts ``sig_analysis/mse.pkl`` and ``sig_analysis/rmse.pkl``, its root; metrics ``MSE`` and ``RMSE``, over the
+    rows that have score and first label.
+    """
+
+    artifact_path = "sig_analysis"
+    depend_cls = SignalRecord
+    needs = ("pred.pkl", "label.pkl")
+
+    def __init__(self, recorder: Recorder | None, skip_existing: bool = False) -> None:  # noqa: FBT001, FBT002 - as known
+        super().__init__(recorder=recorder, skip_existing=skip_existing)
+
+    def _generate(self, **kwargs: Any) -> dict[str, Any]:
+        _refuse_inputs(self, kwargs, "nothing")
+        scores = take_column(self.load("pred.pkl"), what="prediction")
+        truth = take_column(self.load("label.pkl"), what="label", column=0).reindex(scores.index)
+        errors = (scores - truth).to_numpy(dtype=np.float64)
+        known = errors[~np.isnan(errors)]
+        if not len(known):
+            raise ArtifactNotFoundError(
+                f"SignalMseRecord: none of the {len(errors)} scores has a label to compare with",
+                hint="the labels of the segment `test` are not known yet: end it earlier",
+            )
+        mse = float(np.mean(known**2))
+        found = {"MSE": mse, "RMSE": math.sqrt(mse)}
+        self.recorder.log_metrics(step=None, **found)
+        return {"mse.pkl": found["MSE"], "rmse.pkl": found["RMSE"]}
+
+    def list(self) -> list[str]:
+        """Return the names of what `generate` saves."""
+        return ["mse.pkl", "rmse.pkl"]
+
+
+def _name_figures(table: pd.Series[float]) -> dict[str, float]:
+    """Return the values by the dotted names of their rows."""
+    names = [".".join(key) if isinstance(key, tuple) else str(key) for key in table.index.to_list()]
+    return dict(zip(names, table.to_numpy(dtype=np.float64).tolist(), strict=True))
 
 
 def _signal_metrics(pred: pd.DataFrame, label: pd.DataFrame) -> dict[str, float]:

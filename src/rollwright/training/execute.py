@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeGuard
 
 from rollwright.codecs.registry import codecs
-from rollwright.config.construct import init_instance_by_config
+from rollwright.config.construct import SAVED, get_class, init_instance_by_config
 from rollwright.config.placeholders import fill_paths, fill_values
 from rollwright.core.canonical import JSON
 from rollwright.core.masking import mask_value
@@ -167,13 +168,15 @@ def execute(
     Raises
     ------
     ConfigError
-        When the dataset lacks something that a task needs; nothing was fitted then.
+        When the dataset lacks something that a task needs, or a record could not be made; nothing was fitted then.
     UnsupportedArtifactError
         When no codec stores such a model or dataset; nothing was fitted then.
     """
     task = fill_paths(task_config)
     if parts is None:
         parts = TaskParts.of(task_config)  # before it runs: what is edited meanwhile gave no result
+    standing = kept.standing if kept is not None and kept.goes_on else 0
+    _check_records(record_configs(task)[standing:])
     dataset = check_dataset(init_instance_by_config(task["dataset"], slot="dataset"))
     if kept is None:
         model, validity = _fit(task, task_config, dataset, recorder, parts=parts, process=process)
@@ -188,13 +191,42 @@ def execute(
             kept.recorder.load_object(PROVENANCE_ARTIFACT), fingerprint=parts.fingerprint, code=parts.files
         )
         _save_fit(recorder, model, dataset, origin, validity)
-    standing = kept.standing if kept is not None and kept.goes_on else 0
     if standing < len(parts.records):
         validity = _make_records(
             task, recorder, model, dataset, validity, parts=parts, standing=standing, shared=shared
         )
     asked = validity.records[: len(parts.records)]
     return Validity(fit=validity.fit, records=asked).to_json()
+
+
+class _ChecksMarket(Protocol):
+    """A class of records that can tell beforehand what would stop it."""
+
+    @classmethod
+    def check_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        """Find out whether it takes the arguments."""
+        ...
+
+    @classmethod
+    def check_market(cls, arguments: Mapping[str, Any]) -> None:
+        """Find out whether the market has what it needs."""
+        ...
+
+
+def _check_records(configs: Sequence[Any]) -> None:
+    """Refuse, before anything is fitted, what a record could not be made with."""
+    for config in configs:
+        if isinstance(config, str) and config.startswith(SAVED):
+            continue
+        target, arguments = get_class(config, RECORDS_MODULE, slot="record")
+        if _checks_market(target):
+            target.check_arguments(arguments)
+            target.check_market(arguments)
+
+
+def _checks_market(target: type) -> TypeGuard[type[_ChecksMarket]]:
+    """Tell whether a class has the methods, as `find_scopes` does: one of the user's own may lack them."""
+    return all(inspect.getattr_static(target, name, None) is not None for name in ("check_arguments", "check_market"))
 
 
 def _fit(

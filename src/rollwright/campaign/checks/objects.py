@@ -19,9 +19,9 @@ from rollwright.campaign.checks.segments import check_handler, check_segments
 from rollwright.campaign.yaml.document import KeyPath, YamlDocument
 from rollwright.config.construct import SAVED, Trust, get_class, translate_module
 from rollwright.config.slots import find_default_module, find_slot
-from rollwright.errors import ConstructError, MissingExtraError, UntrustedModuleError, nearest
+from rollwright.errors import ConstructError, MissingExtraError, RollwrightError, UntrustedModuleError, nearest
 
-__all__ = ["KnowsParameters", "ObjectCheck", "check_object", "check_task"]
+__all__ = ["ChecksArguments", "KnowsParameters", "ObjectCheck", "check_object", "check_task"]
 
 
 OBJECT_KEYS: Final = ("class", "func", "module_path", "kwargs")
@@ -34,10 +34,6 @@ SUPPLIED: Final = {
     "learn_processors": _FIT_RANGE,
     "shared_processors": _FIT_RANGE,
 }
-NOT_YET: Final = {
-    name: f"`{name}` is not there yet: leave it out; `rollwright roll` back-tests the predictions, see `backtest:`"
-    for name in ("PortAnaRecord", "MultiPassPortAnaRecord")
-}
 _PLAIN: Final = (int, float, bool, str, type(None))
 
 
@@ -48,6 +44,15 @@ class KnowsParameters(Protocol):
     @staticmethod
     def unknown_parameters(names: Iterable[str]) -> Mapping[str, str | None]:
         """Return those of `names` that are not known, each with the nearest name that is, or None."""
+
+
+@runtime_checkable
+class ChecksArguments(Protocol):
+    """A class that can tell, without reading data, whether it takes what a configuration gives it."""
+
+    @classmethod
+    def check_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        """Find out whether it takes the arguments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +129,8 @@ def check_object(config: Any, keys: KeyPath, role: str, check: ObjectCheck) -> l
         problems += _check_arguments(target, kwargs, keys, role, check)
         problems += [check.describe((*keys, "kwargs", *at), said) for at, said in check_segments(target, kwargs)]
         problems += [check.describe((*keys, "kwargs", *at), said) for at, said in check_handler(target, kwargs)]
+        if not problems and _checks_arguments(target):
+            problems += _check_record(target, kwargs, (*keys, "kwargs"), check)
     return problems + _check_nested(kwargs, (*keys, "kwargs"), check)
 
 
@@ -133,6 +140,22 @@ def _check_saved(config: Any, name: str, keys: KeyPath, check: ObjectCheck) -> l
         return [check.describe(keys, f"`{name}` is a saved object, which takes neither module_path nor kwargs")]
     path = check.folder / name.removeprefix(SAVED)
     return [] if path.is_file() else [check.describe(keys, f"`{name}`: there is no file {path}")]
+
+
+def _check_record(
+    target: type[ChecksArguments], kwargs: Mapping[str, Any], keys: KeyPath, check: ObjectCheck
+) -> list[str]:
+    """Check what a record says of itself, and the strategy that it is to trade."""
+    config = kwargs.get("config")
+    strategy = config.get("strategy") if isinstance(config, Mapping) else None
+    problems = check_object(strategy, (*keys, "config", "strategy"), "strategy", check)
+    if not problems:
+        try:
+            target.check_arguments(kwargs)
+        except RollwrightError as error:
+            at = (*keys, "config") if config is not None else keys
+            problems.append(check.describe(at, error.message + (f"; {error.hint}" if error.hint else "")))
+    return problems
 
 
 def _check_nested(kwargs: Mapping[str, Any], keys: KeyPath, check: ObjectCheck) -> list[str]:
@@ -165,8 +188,7 @@ def _find_class(config: Mapping[str, Any], name: str, role: str, check: ObjectCh
     except MissingExtraError:
         return None, None  # the one who builds it says what to install
     except (ConstructError, UntrustedModuleError) as error:
-        plain = name.rpartition(".")[2]
-        return None, NOT_YET.get(plain) or error.message + (f"; {error.hint}" if error.hint else "")
+        return None, error.message + (f"; {error.hint}" if error.hint else "")
     return target, None
 
 
@@ -225,6 +247,10 @@ def _find_unknown(target: Any, names: Collection[str]) -> dict[str, str | None]:
 
 def _knows_parameters(target: Any) -> TypeGuard[type[KnowsParameters]]:
     return isinstance(target, type) and issubclass(target, KnowsParameters)
+
+
+def _checks_arguments(target: Any) -> TypeGuard[type[ChecksArguments]]:
+    return isinstance(target, type) and issubclass(target, ChecksArguments)
 
 
 def _list_parameters(target: Any) -> tuple[dict[str, Any], bool]:
