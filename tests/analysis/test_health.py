@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from rollwright.analysis.examination import examine_account, examine_scores
-from rollwright.analysis.health import ACCOUNT, SIGNAL, HealthFinding, findings_from_json, sort_findings
+from rollwright.analysis.health import ACCOUNT, SIGNAL, HealthFinding, findings_from_json, group_findings, sort_findings
 from rollwright.analysis.health_text import count_findings, describe_finding, list_kinds
 from rollwright.analysis.metrics import Metric, metrics_to_json, show_metrics
 from rollwright.analysis.signal import calc_ic
@@ -173,3 +173,20 @@ def test_a_kind_of_a_later_version_is_shown_by_its_key_and_values():
     assert (
         describe_finding(HealthFinding(kind="new_thing", severity="note", values={"n": 3})).message == "new_thing: n 3"
     )
+
+
+def test_what_members_share_has_one_number_and_stands_beside_each_of_them():
+    findings = [
+        HealthFinding(kind="few_days", severity="serious", values={"days": 3}, metrics=SIGNAL),
+        *(HealthFinding(kind="few_days", severity="serious", metrics=SIGNAL, variant=name) for name in "abc"),
+        HealthFinding(kind="idle_cash", severity="warning", metrics=ACCOUNT, variant="c"),
+        HealthFinding(kind="idle_cash", severity="note", metrics=ACCOUNT, variant="a"),
+        HealthFinding(kind="few_days", severity="serious", values={"days": 4}, metrics=SIGNAL, variant="a"),
+    ]
+    groups = group_findings(findings)
+    assert [[one.variant for one in group] for group in groups] == [[""], ["a", "b", "c"], ["c"], ["a"], ["a"]]
+    assert [one for group in groups for one in group] == findings
+    metrics = (Metric(key="ic", value=0.1, unit="correlation"), Metric(key="turnover", value=0.1, unit="fraction"))
+    for name, marks in (("a", ["[1] [2] [5]", ""]), ("c", ["[1] [2]", "[3]"]), ("d", ["[1]", ""])):
+        assert [one.mark for one in show_metrics(metrics, findings=findings, variant=name)] == marks
+    assert metrics_to_json(metrics, findings=findings, variant="b")["ic"]["findings"] == ["few_days", "few_days"]

@@ -481,7 +481,9 @@ def test_the_table_of_members_names_the_findings_of_a_row_once_and_leads_to_them
     finding = HealthFinding(
         kind="missing_fields", severity="warning", values={"fields": "$vwap"}, metrics=tuple(doubted), variant="line"
     )
-    page_text = report_html(replace(make_report(), variants=members, health=[finding, finding]))
+    shared = [replace(finding, variant=member.name, metrics=("nothing",)) for member in members]
+    page_text = report_html(replace(make_report(), variants=members, health=[finding, finding, *shared]))
+    assert "the same of: trees, line" in page_text
     table = page_text[page_text.index('<section id="members"') : page_text.index('id="timeline-1"')]
     trees, line = re.findall(r"<tr><td>(?:trees|line)</td>.*?</tr>", table, flags=re.DOTALL)
     assert "[1]" not in trees

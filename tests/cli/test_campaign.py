@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from rich.cells import cell_len
 
 from rollwright.analysis.conventions import Conventions
 from rollwright.analysis.health import SIGNAL, HealthFinding
@@ -14,7 +16,8 @@ from rollwright.analysis.metrics import Metric, show_metrics
 from rollwright.app import audit, campaign, data
 from rollwright.campaign.audit.findings import AuditFinding, AuditReport
 from rollwright.campaign.summary import CampaignResult, CombinedResult, TrainingCounts, VariantResult
-from rollwright.cli.campaign import show_result
+from rollwright.cli.campaign import show_health, show_result
+from rollwright.cli.console import print_wrapped
 from rollwright.cli.root import run
 
 
@@ -132,7 +135,7 @@ def test_the_table_of_members_keeps_names_and_numbers_whole_on_eighty_columns(ca
     keys = ("ic", "icir", "rank_ic", "rank_icir")
     metrics = tuple(Metric(key=key, value=-0.0417, unit="correlation" if "ir" not in key else "ratio") for key in keys)
     names = ("LGBModel-seed=0", "LGBModel-seed=1", "XGBModel-seed=0")
-    finding = {"kind": "missing_fields", "severity": "warning", "values": {"fields": "$vwap"}, "metrics": SIGNAL}
+    finding = {"severity": "warning", "values": {"fields": "$vwap"}, "metrics": SIGNAL}
     show_result(
         CampaignResult(
             name="mine",
@@ -142,7 +145,11 @@ def test_the_table_of_members_keeps_names_and_numbers_whole_on_eighty_columns(ca
             ),
             files={},
             notes=(),
-            health=tuple(HealthFinding(**finding, variant=name) for name in names for _ in range(7)),
+            health=tuple(
+                HealthFinding(**finding, kind=f"of {name}, {place}", variant=name)
+                for name in names
+                for place in range(7)
+            ),
             conventions=Conventions(days_per_year=252, label_horizon=1, label_span=2),
             combined=CombinedResult(
                 method="average",
@@ -159,3 +166,36 @@ def test_the_table_of_members_keeps_names_and_numbers_whole_on_eighty_columns(ca
         assert f"[{7 * place + 1}]" in line
     for number in range(1, 22):
         assert f"[{number}]" in table
+
+
+def test_a_finding_that_many_members_share_is_told_once_with_their_names(capsys):
+    names = [f"LGBModel-seed={seed}" for seed in range(9)]
+    alike = [
+        HealthFinding(kind="missing_fields", severity="note", values={"fields": "$vwap"}, variant=n) for n in names
+    ]
+    own = [
+        HealthFinding(kind="few_days", severity="serious", values={"days": 3 + n, "wanted": 60}, variant=name)
+        for n, name in enumerate(names)
+    ]
+    show_health((*own, *alike), name_variants=True)
+    said = capsys.readouterr().out
+    assert said.startswith("health: 1 serious, 1 note;")
+    assert [line[:5] for line in said.splitlines() if line.startswith("  [")] == ["  [1]", "  [2]"]
+    assert f"serious: {names[0]}: " in said
+    assert f"likewise, with figures of their own in summary.json: {', '.join(names[1:])}" in said
+    assert f"the same of: {', '.join(names)}" in said
+
+
+@pytest.mark.parametrize("text", ["word " * 60, "数据中的字段缺失，" * 30])
+def test_a_long_finding_is_wrapped_beneath_its_beginning_on_a_terminal(capsys, monkeypatch, text):
+    monkeypatch.setenv("COLUMNS", "60")
+    print_wrapped("  [1] ", text.strip())
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_wrapped("  [1] ", text.strip())
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith("  [1] ")
+    assert len(rest) >= 5
+    assert all(line.startswith("      ") and line[6] != " " for line in rest)
+    assert all(cell_len(line) <= 60 for line in (first, *rest))
+    assert "".join(line[6:] for line in (first, *rest)).replace(" ", "") == text.replace(" ", "")

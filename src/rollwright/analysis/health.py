@@ -7,6 +7,7 @@ findings are about it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -20,6 +21,7 @@ __all__ = [
     "HealthFinding",
     "Severity",
     "findings_from_json",
+    "group_findings",
     "sort_findings",
 ]
 
@@ -68,6 +70,22 @@ class HealthFinding:
 def sort_findings(findings: Iterable[HealthFinding]) -> tuple[HealthFinding, ...]:
     """Return the findings, the most serious first; those that are alike keep their order."""
     return tuple(sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)))
+
+
+def group_findings(findings: Iterable[HealthFinding]) -> list[tuple[HealthFinding, ...]]:
+    """Return the findings in groups, each where its first stood: what is of one kind about several variants is one.
+
+    Findings about the whole campaign stand alone, and no group has two about one variant: the first of each variant are
+    together, then the second.
+    """
+    groups: dict[object, list[HealthFinding]] = {}
+    seen: Counter[object] = Counter()
+    for place, finding in enumerate(findings):
+        like = (finding.kind, finding.severity, finding.metrics)
+        key = (*like, seen[like, finding.variant]) if finding.variant else place
+        seen[like, finding.variant] += 1
+        groups.setdefault(key, []).append(finding)
+    return [tuple(group) for group in groups.values()]
 
 
 def findings_from_json(data: Sequence[Mapping[str, Any]]) -> tuple[HealthFinding, ...]:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from rollwright.analysis.health import HealthFinding
+from rollwright.analysis.health import HealthFinding, group_findings
 
-__all__ = ["FindingText", "count_findings", "describe_finding", "list_kinds", "name_severity"]
+__all__ = [
+    "FindingText",
+    "GroupText",
+    "count_findings",
+    "describe_finding",
+    "describe_group",
+    "list_kinds",
+    "name_severity",
+]
 
 Language: TypeAlias = Literal["en", "zh"]
 
@@ -22,6 +30,19 @@ class FindingText(NamedTuple):
     hint: str
 
 
+class GroupText(NamedTuple):
+    """What was found of several variants, what to do, and which they are ("" where the message names it)."""
+
+    message: str
+    hint: str
+    variants: str
+
+
+_ALIKE: Final = {"en": "the same of: ", "zh": "以下成员均如此："}
+_LIKEWISE: Final = {
+    "en": "likewise, with figures of their own in summary.json: ",
+    "zh": "以下成员同样如此（各自的数值见 summary.json）：",
+}
 _SEVERITY: Final = {
     "serious": {"en": "serious", "zh": "严重"},
     "warning": {"en": "warning", "zh": "警告"},
@@ -60,14 +81,30 @@ def describe_finding(finding: HealthFinding, language: Language = "en") -> Findi
     return FindingText(words[language].format(**values), words[f"{language}_hint"].format(**values))
 
 
+def describe_group(
+    group: Sequence[HealthFinding], language: Language = "en", *, name_variants: bool = True
+) -> GroupText:
+    """Return the words of findings of one kind: those of the first, and which other variants they are about."""
+    first = describe_finding(group[0], language)
+    about = f"{group[0].variant}: " if group[0].variant and name_variants else ""
+    if len(group) == 1:
+        return GroupText(f"{about}{first.message}", first.hint, "")
+    names = [one.variant for one in group]
+    comma = "、" if language == "zh" else ", "
+    if all(one.values == group[0].values for one in group):
+        return GroupText(first.message, first.hint, _ALIKE[language] + comma.join(names))
+    return GroupText(f"{about}{first.message}", first.hint, _LIKEWISE[language] + comma.join(names[1:]))
+
+
 def name_severity(severity: str, language: Language = "en") -> str:
     """Return the word for a severity."""
     return _SEVERITY[severity][language]
 
 
 def count_findings(findings: tuple[HealthFinding, ...], language: Language = "en") -> str:
-    """Return how many findings there are of each severity, as a line."""
-    counts = [(sum(one.severity == severity for one in findings), severity) for severity in _SEVERITY]
+    """Return how many groups of findings there are of each severity, as a line."""
+    groups = group_findings(findings)
+    counts = [(sum(group[0].severity == severity for group in groups), severity) for severity in _SEVERITY]
     if language == "zh":
         return "、".join(f"{count} 项{name_severity(severity, 'zh')}" for count, severity in counts if count)
     plural = {"warning": "warnings", "note": "notes"}

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
-from rollwright.analysis.health import HealthFinding
+from rollwright.analysis.health import HealthFinding, group_findings
 from rollwright.errors import DataError
 
 if TYPE_CHECKING:
@@ -135,8 +135,9 @@ def show_metrics(
 ) -> list[ShownMetric]:
     """Return label and text of each metric, in order; a standard error stands beside the metric it belongs to.
 
-    Of `findings`, the numbers of those that make a metric of `variant` doubtful stand beside it.
+    Of `findings`, the numbers of those groups that make a metric of `variant` doubtful stand beside it.
     """
+    groups = group_findings(findings)
     found = {metric.key: metric for metric in metrics}
     return [
         ShownMetric(
@@ -144,7 +145,9 @@ def show_metrics(
             label=_label(key, language),
             value=_format_value(metric),
             error=_format_value(found[key + _ERROR]) if key + _ERROR in found else "",
-            findings=tuple(number for number, one in enumerate(findings, 1) if one.touches(key, variant)),
+            findings=tuple(
+                number for number, group in enumerate(groups, 1) if any(one.touches(key, variant) for one in group)
+            ),
         )
         for key, metric in found.items()
         if not (key.endswith(_ERROR) and key.removesuffix(_ERROR) in found)

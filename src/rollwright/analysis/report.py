@@ -13,8 +13,8 @@ from typing import Any, Final
 import pandas as pd
 
 from rollwright.analysis.conventions import Conventions
-from rollwright.analysis.health import HealthFinding
-from rollwright.analysis.health_text import count_findings, describe_finding, name_severity
+from rollwright.analysis.health import HealthFinding, group_findings
+from rollwright.analysis.health_text import count_findings, describe_group, name_severity
 from rollwright.analysis.metrics import Metric, ShownMetric, show_metrics
 from rollwright.analysis.order_counts import OrderCounts
 from rollwright.analysis.report_figures import (
@@ -199,14 +199,16 @@ def _show(report: CampaignReport, variant: VariantReport) -> list[ShownMetric]:
 
 def _make_health_rows(report: CampaignReport, *, several: bool) -> list[dict[str, str]]:
     rows = []
-    for finding in report.health:
-        message, hint = describe_finding(finding, report.lang)
+    for group in group_findings(report.health):
+        message, hint, variants = describe_group(group, report.lang, name_variants=several)
+        severity = group[0].severity
         rows.append(
             {
-                "severity": finding.severity,
-                "severity_text": name_severity(finding.severity, report.lang),
-                "message": f"{finding.variant}: {message}" if several and finding.variant else message,
+                "severity": severity,
+                "severity_text": name_severity(severity, report.lang),
+                "message": message,
                 "hint": hint,
+                "variants": variants,
             }
         )
     return rows

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollwright.cli.campaign import LEAKS, Overrides, Provider
-from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, stderr
+from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, print_wrapped, stderr
 from rollwright.core.text import count_noun
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ def _show_finding(finding: AuditFinding) -> None:
         lines.append(f"declared: {finding.reason}")
     else:
         lines.append(f"hint: {finding.hint}")
-    print_text(f"{finding.severity:8} {finding.kind:12} {lines[0]}")
+    print_wrapped(f"{finding.severity:8} {finding.kind:12} ", lines[0])
     for line in lines[1:]:
-        print_text(f"{'':8} {'':12} {line}")
+        print_wrapped(f"{'':8} {'':12} ", line)
 
 
 def _show_power(power: Power) -> None:
@@ -101,4 +101,4 @@ def _show_power(power: Power) -> None:
     if power.empty:
         print_text(f"empty    {count_noun(len(power.empty), 'feature')} had no value: {', '.join(power.empty[:SHOWN])}")
     for line in power.unseen:
-        print_text(f"unseen   {line}")
+        print_wrapped("unseen   ", line)

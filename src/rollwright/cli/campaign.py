@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollwright.cli import INTERRUPTED
-from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, stderr
+from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, print_wrapped, stderr
 from rollwright.cli.roll_options import Jobs, RollOptions, default_jobs, with_roll_options
 from rollwright.cli.text import list_names
 from rollwright.core.library_threads import limit_libraries
@@ -82,6 +82,7 @@ def run_once(
     as_json: AsJson = False,
 ) -> int:
     """Train a file's task once, without rolling (Qlib's qrun)."""
+    from rollwright.analysis.health import group_findings  # noqa: PLC0415 - keeps --help light
     from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.app.single_run import train_once  # noqa: PLC0415 - keeps --help light
 
@@ -92,11 +93,14 @@ def run_once(
         print_json(done.to_json())
         return 0
     show_health(done.health)
+    groups = group_findings(done.health)
     recorder, metrics = done.recorder, done.recorder.list_metrics()
     print_text(f"recorder {recorder.id} of experiment {recorder.experiment_id}: {recorder.status}")
     for name, value in sorted(metrics.items()):
         key = name.lower().replace(" ", "_")  # of `Rank IC`, as findings name it
-        marks = "".join(f" [{number}]" for number, one in enumerate(done.health, 1) if one.touches(key, one.variant))
+        marks = "".join(
+            f" [{number}]" for number, group in enumerate(groups, 1) if group[0].touches(key, group[0].variant)
+        )
         print_text(f"  {name:<12} {value: .4f}{marks}")
     show_tracking(campaign.settings)
     return 0
@@ -336,15 +340,17 @@ def _list_members(result: CampaignResult) -> Table:
 
 def show_health(findings: tuple[HealthFinding, ...], *, name_variants: bool = False) -> None:
     """Print what has to be known before the numbers are believed, numbered as the table refers to it."""
-    from rollwright.analysis.health_text import count_findings, describe_finding  # noqa: PLC0415 - keeps --help light
+    from rollwright.analysis.health import group_findings  # noqa: PLC0415 - keeps --help light
+    from rollwright.analysis.health_text import count_findings, describe_group  # noqa: PLC0415 - keeps --help light
 
     if not findings:
         print("health: nothing was found that stands against reading the numbers as they are")
         return
     print(f"health: {count_findings(findings)}; read this before the numbers")
-    for number, finding in enumerate(findings, 1):
-        message, hint = describe_finding(finding)
-        about = f"{finding.variant}: " if finding.variant and name_variants else ""
-        print(f"  [{number}] {finding.severity}: {about}{message}")
-        if hint:
-            print(f"      hint: {hint}")
+    for number, group in enumerate(group_findings(findings), 1):
+        message, hint, variants = describe_group(group, name_variants=name_variants)
+        lead = f"  [{number}] "
+        print_wrapped(lead, f"{group[0].severity}: {message}")
+        for more in (variants, f"hint: {hint}" if hint else ""):
+            if more:
+                print_wrapped(" " * len(lead), more)

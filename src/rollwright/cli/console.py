@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollwright.core.masking import mask_secrets
-from rollwright.core.text import escape_lines
+from rollwright.core.text import escape_lines, escape_text
 from rollwright.errors import RollwrightError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["AsJson", "ErrorConsole", "clean_stdout", "print_json", "print_text", "stderr"]
+__all__ = ["AsJson", "ErrorConsole", "clean_stdout", "print_json", "print_text", "print_wrapped", "stderr"]
 
 LONGEST = 16_000
+_NARROWEST = 20
 """Characters of one message that are shown; what is longer loses its middle."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
@@ -67,6 +68,26 @@ def print_json(data: object, *, ok: bool = True) -> None:
 def print_text(text: str) -> None:
     """Print lines for people; what would move the cursor or turn text around is escaped."""
     print(escape_lines(text))
+
+
+def print_wrapped(lead: str, text: str) -> None:
+    """Print one finding for people: after `lead`, and on a terminal in lines that are as wide and begin beneath it.
+
+    Anywhere else it stays one line, which programs search.
+    """
+    shown = escape_text(text)
+    if not sys.stdout.isatty():
+        print(f"{lead}{shown}")
+        return
+    from rich.cells import cell_len  # noqa: PLC0415 - as rich itself
+    from rich.console import Console  # noqa: PLC0415 - a command that prints no finding does not pay for it
+    from rich.text import Text  # noqa: PLC0415 - as rich itself
+
+    console = Console()
+    indent = cell_len(lead)
+    lines = Text(shown).wrap(console, max(console.width - indent, _NARROWEST))
+    for place, line in enumerate(lines):
+        print(f"{' ' * indent if place else lead}{line.plain.rstrip()}")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from rollwright.cli.campaign import Overrides, Provider
-from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text
+from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, print_wrapped
 from rollwright.cli.roll_options import Jobs, default_jobs
 from rollwright.cli.text import format_duration, format_size, list_names
 from rollwright.core.text import count_noun
@@ -94,9 +94,11 @@ def _show_findings(preview: CampaignPreview) -> None:
         print_text(f"note: {note}")
     for finding in preview.findings:
         reason = f"; declared: {finding.reason}" if finding.reason else ""
-        print_text(f"{finding.severity}: {finding.message}{reason}")
+        print_wrapped(f"{finding.severity}: ", f"{finding.message}{reason}")
+        if finding.members:
+            print_wrapped("  members: ", list_names(finding.members))
         if finding.severity == "leak":
-            print_text(f"  hint: {finding.hint}")
+            print_wrapped("  hint: ", finding.hint)
     if not preview.findings:
         print_text("leaks: the configuration shows none; what the data show: rollwright audit")
 
