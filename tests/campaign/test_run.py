@@ -123,8 +123,10 @@ def test_a_cancelled_window_is_not_a_finished_one(manager):
     submission = submit(planned, manager)
     manager.commit_task_res(manager.fetch_task(), 1)
     assert manager.cancel({"status": "waiting"}) == 1
-    with pytest.raises(TaskFailedError, match="task b:") as caught:
+    with pytest.raises(TaskFailedError, match="task b: it was cancelled") as caught:
         finish(planned, submission, manager)
+    assert "rollwright resume" in caught.value.hint
+    assert "mend the cause" not in caught.value.hint
     assert [name for name, _ in caught.value.failures] == ["b"]
 
 

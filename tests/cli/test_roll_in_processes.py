@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -62,6 +65,45 @@ class TimeIsUp:
 
     def cancel(self) -> None:
         self._is_cancelled.set()
+
+
+def until(there: Callable[[], bool]) -> bool:
+    """Wait up to a minute until something is there."""
+    ended = time.monotonic() + 60
+    while not there() and time.monotonic() < ended:
+        threading.Event().wait(0.05)
+    return there()
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "rollwright", *words]
+
+
+def test_cancelling_from_another_terminal_ends_a_roll_in_its_middle_and_resume_goes_on(own, capfd):
+    (own / "slow").touch()
+    with subprocess.Popen(
+        command("roll", "small.yaml", "-j", "1"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as rolling:
+        try:
+            assert until((own / "begun").exists), "the second window never began"
+            cancelled = subprocess.run(
+                command("cancel", "small", "--yes", "--json"), capture_output=True, text=True, timeout=60, check=True
+            )
+            said, _ = rolling.communicate(timeout=60)
+        finally:
+            rolling.kill()
+    assert len(json.loads(cancelled.stdout)["data"]["windows"]) == WINDOWS - 1
+    assert rolling.returncode == 1
+    assert "3 tasks failed" in said
+    assert "it was cancelled" in said
+    assert "hint: go on after all: rollwright resume small; the other 1 of small are finished and kept" in said
+    assert not PRED.exists()
+    (own / "slow").unlink()
+    assert run(["resume", "small", "-j", "1"]) == 0
+    told = capfd.readouterr()
+    assert "2020-05-29..2020-07-02 started" not in told.err, "what was finished is kept"
+    assert f"small: {WINDOWS} windows," in told.out
+    assert PRED.exists()
 
 
 def test_a_budget_of_hours_ends_worker_processes_with_a_partial_result_and_the_next_command_goes_on(

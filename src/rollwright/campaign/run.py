@@ -472,7 +472,11 @@ def _raise_failures(
     names = {task_id: str(key) for key, task_id in submission.ids.items() if key in chosen}
     query = parse({"_id": {"$in": list(names)}, "status": {"$in": ["failed", "cancelled"]}})
     failed = manager.store.find(manager.task_pool, query)  # not as documents: a definition may be unreadable
-    errors = sorted((names[record.task_id], record.error or "") for record in failed)
+    given_up = f"it was cancelled\nhint: go on after all: rollwright resume {plan.name}"
+    errors = sorted(
+        (names[record.task_id], given_up if record.status is Status.CANCELLED else record.error or "")
+        for record in failed
+    )
     if not errors:
         if file is not None:
             file.unlink(missing_ok=True)
@@ -486,8 +490,10 @@ def _raise_failures(
     others = len(names) - len(errors)
     kept = f"the other {others} of {plan.name} are finished and kept" if others else f"none of {plan.name} is finished"
     said = [hint for _, error in errors if (hint := last_hint(error)) is not None]
-    hint = "; ".join([*list(dict.fromkeys(said))[:3], kept, "mend the cause and give the same command"])
-    if file is not None:
+    broken = [error for _, error in errors if error != given_up]
+    mend = ["mend the cause and give the same command"] if broken else []
+    hint = "; ".join([*list(dict.fromkeys(said))[:3], kept, *mend])
+    if file is not None and broken:
         hint += f"; the tracebacks are in {file}"
     raise TaskFailedError([(name, last_line(error)) for name, error in errors], hint=hint)
 
