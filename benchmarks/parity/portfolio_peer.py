@@ -1,4 +1,4 @@
-"""Print what Qlib's portfolio record makes of the market of `tests/helpers/portfolio_market.py`, as JSON.
+"""Print what Qlib's records make of the market of `tests/helpers/portfolio_market.py`, as JSON.
 
 Run by the interpreter that has pyqlib, with ``PYTHONPATH=tests/helpers``; what it prints is
 ``tests/analysis/qlib_portfolio.json``.
@@ -6,6 +6,8 @@ Run by the interpreter that has pyqlib, with ``PYTHONPATH=tests/helpers``; what 
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
 import sys
@@ -16,10 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import qlib
+from qlib.contrib.workflow import SignalMseRecord
 from qlib.utils.exceptions import LoadObjectError
-from qlib.workflow.record_temp import PortAnaRecord
+from qlib.workflow.record_temp import HFSignalRecord, PortAnaRecord
 
-from portfolio_market import CALENDAR, CONFIGS, NAMES, make_market, make_predictions
+from portfolio_market import CALENDAR, CONFIGS, NAMES, make_labels, make_market, make_predictions
 
 
 class Kept:
@@ -28,7 +31,7 @@ class Kept:
     experiment_id = "0"
 
     def __init__(self, pred: pd.DataFrame) -> None:
-        self.objects: dict[str, Any] = {"pred.pkl": pred, "label.pkl": pred}
+        self.objects: dict[str, Any] = {"pred.pkl": pred, "label.pkl": make_labels()}
         self.metrics: dict[str, float] = {}
 
     def load_object(self, name: str) -> Any:
@@ -82,10 +85,8 @@ def main() -> None:
     told: dict[str, Any] = {"qlib": qlib.__version__}
     for name, config in CONFIGS.items():
         kept = Kept(make_predictions())
-        with open("/dev/null", "w") as nowhere:
-            stdout, sys.stdout = sys.stdout, nowhere
+        with contextlib.redirect_stdout(io.StringIO()):
             PortAnaRecord(kept, config).generate()
-            sys.stdout = stdout
         made = {key.removeprefix("portfolio_analysis/"): value for key, value in kept.objects.items()}
         held = {
             f"{day:%Y-%m-%d}": {code: position.get_stock_amount(code) for code in position.get_stock_list()}
@@ -98,6 +99,17 @@ def main() -> None:
             "positions": held,
             "metrics": {key: float(value) for key, value in sorted(kept.metrics.items())},
         }
+    kept = Kept(make_predictions())
+    with contextlib.redirect_stdout(io.StringIO()):
+        HFSignalRecord(kept).generate()
+        SignalMseRecord(kept).generate()
+    told["signal"] = {
+        "metrics": {key: float(value) for key, value in sorted(kept.metrics.items())},
+        "days": {
+            name: plain(kept.objects[f"hg_sig_analysis/{name}"])
+            for name in ("ic.pkl", "ric.pkl", "long_pre.pkl", "short_pre.pkl", "long_short_r.pkl", "long_avg_r.pkl")
+        },
+    }
     json.dump(told, sys.stdout)
     sys.stdout.write("\n")
 

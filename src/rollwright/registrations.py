@@ -33,9 +33,9 @@ QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "qlib.data.base": ("rollwright.expression.ops",),
     "qlib.data.filter": ("rollwright.features.filters",),
     "qlib.data.ops": ("rollwright.expression.ops",),
-    "qlib.contrib.workflow": ("rollwright.analysis.records",),
-    "qlib.contrib.workflow.record_temp": ("rollwright.analysis.records",),
-    "qlib.workflow.record_temp": ("rollwright.analysis.records",),
+    "qlib.contrib.workflow": ("rollwright.analysis.signal_records",),
+    "qlib.contrib.workflow.record_temp": ("rollwright.analysis.signal_records",),
+    "qlib.workflow.record_temp": ("rollwright.analysis.records", "rollwright.analysis.signal_records"),
     "qlib.contrib.eva.alpha": ("rollwright.analysis.signal",),
     "qlib.model.trainer": (
         "rollwright.training.trainer",
@@ -243,7 +243,7 @@ def _register_slots() -> None:
         ObjectSlot(
             "record",
             base="rollwright.analysis.records:RecordTemp",
-            modules=("rollwright.analysis.records",),
+            modules=("rollwright.analysis.records", "rollwright.analysis.signal_records"),
             methods=("generate",),
             default_module="rollwright.analysis.records",
             arguments=("record",),

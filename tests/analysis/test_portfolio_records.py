@@ -14,7 +14,7 @@ import pytest
 from portfolio_market import CALENDAR, CONFIGS, NAMES, make_market, make_predictions
 from rollwright.analysis.indicators import indicator_analysis, list_orders, trade_indicators
 from rollwright.analysis.portfolio import PortfolioPlan
-from rollwright.analysis.records import MultiPassPortAnaRecord, PortAnaRecord, SignalMseRecord
+from rollwright.analysis.records import MultiPassPortAnaRecord, PortAnaRecord
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.daily import backtest_topk
 from rollwright.calendar.trading import TradingCalendar
@@ -287,15 +287,3 @@ def test_passes_of_another_signal_cannot_be_shuffled(predicted):
         MultiPassPortAnaRecord(predicted, config=other, pass_num=2).generate()
     with pytest.raises(ConfigError, match="pass_num = 0"):
         MultiPassPortAnaRecord(predicted, 0, config=other)
-
-
-def test_the_squared_error_of_scores_that_are_meant_to_be_the_label(predicted):
-    label = predicted.objects["pred.pkl"].rename(columns={"score": "LABEL0"}) + 3.0
-    label.iloc[0] = np.nan
-    predicted.objects["label.pkl"] = label
-    SignalMseRecord(predicted).generate()
-    assert predicted.metrics == pytest.approx({"MSE": 9.0, "RMSE": 3.0})
-    assert predicted.objects["sig_analysis/rmse.pkl"] == pytest.approx(3.0)
-    predicted.objects["label.pkl"] = label * np.nan
-    with pytest.raises(ArtifactNotFoundError, match="none of the 672 scores has a label"):
-        SignalMseRecord(predicted).generate()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-__all__ = ["CONFIGS", "make_market", "make_predictions"]
+__all__ = ["CALENDAR", "CONFIGS", "NAMES", "make_labels", "make_market", "make_predictions"]
 
 SESSIONS, WIDTH = 60, 12
 NAMES = [f"S{place:02d}" for place in range(WIDTH)] + ["SH000300"]
@@ -53,3 +53,11 @@ def make_predictions() -> pd.DataFrame:
     index = pd.MultiIndex.from_product([CALENDAR[1:-3], NAMES[:-1]], names=["datetime", "instrument"])
     level = np.tile(rng.normal(size=WIDTH), SESSIONS - 4)
     return pd.DataFrame({"score": level + rng.normal(size=len(index))}, index=index)
+
+
+def make_labels() -> pd.DataFrame:
+    """Return a label of each prediction, of which a few are not known."""
+    rng = np.random.default_rng(14)
+    scores = make_predictions()["score"]
+    label = 0.01 * (0.2 * scores + rng.normal(size=len(scores)))
+    return label.where(rng.uniform(size=len(scores)) > 0.02).to_frame("LABEL0")

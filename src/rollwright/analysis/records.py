@@ -34,8 +34,9 @@ __all__ = [
     "PortAnaRecord",
     "RecordTemp",
     "SigAnaRecord",
-    "SignalMseRecord",
     "SignalRecord",
+    "keep_finite",
+    "refuse_inputs",
 ]
 
 _logger: Final = logging.getLogger("rollwright.analysis")
@@ -170,7 +171,8 @@ class RecordTemp:
         return f"put {self.depend_cls.__name__} before {type(self).__name__} in the task's `record`"
 
 
-def _refuse_inputs(template: RecordTemp, given: Mapping[str, Any], known: str) -> None:
+def refuse_inputs(template: RecordTemp, given: Mapping[str, Any], known: str) -> None:
+    """Refuse what `generate` of `template` was given beside what is `known` to it."""
     if given:
         raise ConfigError(
             f"{type(template).__name__}.generate was given {', '.join(given)}, which it would not use",
@@ -216,7 +218,7 @@ class SignalRecord(RecordTemp):
         ModelError
             When what the model returned is no score for exactly the rows that were to be scored.
         """
-        _refuse_inputs(self, kwargs, "nothing")
+        refuse_inputs(self, kwargs, "nothing")
         if self.model is None or self.dataset is None:
             raise ModelError("SignalRecord needs a model and a dataset", hint="in a task: <MODEL> and <DATASET>")
         expected = self.dataset.inference_index("test")
@@ -346,7 +348,7 @@ class SigAnaRecord(ACRecordTemp):
     def _generate(
         self, label: pd.DataFrame | None = None, pred: pd.DataFrame | pd.Series | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        _refuse_inputs(self, kwargs, "pred, label")
+        refuse_inputs(self, kwargs, "pred, label")
         scores = take_column(self.load("pred.pkl") if pred is None else pred, what="prediction")
         frame = self.load("label.pkl") if label is None else label
         if not isinstance(frame, pd.DataFrame | pd.Series) or frame.empty:
@@ -363,7 +365,7 @@ class SigAnaRecord(ACRecordTemp):
             made |= {"long_short_r.pkl": both, "long_avg_r.pkl": average}
             if (horizon := self._find_horizon()) is not None:
                 metrics |= self._annual("Long-Short", both, horizon) | self._annual("Long-Avg", average, horizon)
-        self.recorder.log_metrics(step=None, **_finite(metrics))
+        self.recorder.log_metrics(step=None, **keep_finite(metrics))
         return made
 
     def _find_horizon(self) -> int | None:
@@ -465,7 +467,7 @@ class PortAnaRecord(ACRecordTemp):
         return self._reads
 
     def _generate(self, pred: pd.DataFrame | pd.Series | None = None, **kwargs: Any) -> dict[str, Any]:
-        _refuse_inputs(self, kwargs, "pred")
+        refuse_inputs(self, kwargs, "pred")
         scores = self.load("pred.pkl") if pred is None else pred
         made = self.plan.run(scores)
         self._note_reads(scores)
@@ -473,7 +475,7 @@ class PortAnaRecord(ACRecordTemp):
         report, daily = made.report, trade_indicators(orders, pd.DatetimeIndex(made.report.index))
         risk, filled = tell_risk(report), indicator_analysis(daily, self.indicator_analysis_method)
         metrics = _name_figures(risk["risk"]) | _name_figures(filled["value"])
-        self.recorder.log_metrics(step=None, **_finite({f"{DAILY}.{name}": each for name, each in metrics.items()}))
+        self.recorder.log_metrics(step=None, **keep_finite({f"{DAILY}.{name}": each for name, each in metrics.items()}))
         _logger.info("record.portfolio_stored sessions=%d orders=%d", len(report), len(orders))
         return {
             f"report_normal_{DAILY}.pkl": report,
@@ -548,7 +550,7 @@ class MultiPassPortAnaRecord(PortAnaRecord):
         self.seed = seed
 
     def _generate(self, pred: pd.DataFrame | pd.Series | None = None, **kwargs: Any) -> dict[str, Any]:
-        _refuse_inputs(self, kwargs, "pred")
+        refuse_inputs(self, kwargs, "pred")
         scores = self.load("pred.pkl") if pred is None else pred
         if self.shuffle_init_score and not self.plan.trades_predictions(scores):
             raise ConfigError(
@@ -561,7 +563,7 @@ class MultiPassPortAnaRecord(PortAnaRecord):
         mean, std = figures.mean(axis=1, skipna=False), figures.std(axis=1, ddof=1, skipna=False)
         made = pd.DataFrame({"mean": mean, "std": std, "mean_std": mean / std.where(std > 0)})
         metrics = {f"{column}.{name}": value for column in made for name, value in _name_figures(made[column]).items()}
-        self.recorder.log_metrics(step=None, **_finite(metrics))
+        self.recorder.log_metrics(step=None, **keep_finite(metrics))
         return {f"multi_pass_port_analysis_{DAILY}.pkl": made}
 
     def _draw(self, pred: pd.DataFrame | pd.Series) -> Iterator[pd.Series | None]:
@@ -581,41 +583,6 @@ class MultiPassPortAnaRecord(PortAnaRecord):
     def list(self) -> list[str]:
         """Return the names of what `generate` saves."""
         return [f"multi_pass_port_analysis_{DAILY}.pkl"]
-
-
-class SignalMseRecord(ACRecordTemp):
-    """The mean squared error of the scores, for those that are meant to be the label itself.
-
-    Artifacts ``sig_analysis/mse.pkl`` and ``sig_analysis/rmse.pkl``, its root; metrics ``MSE`` and ``RMSE``, over the
-    rows that have score and first label.
-    """
-
-    artifact_path = "sig_analysis"
-    depend_cls = SignalRecord
-    needs = ("pred.pkl", "label.pkl")
-
-    def __init__(self, recorder: Recorder | None, skip_existing: bool = False) -> None:  # noqa: FBT001, FBT002 - as known
-        super().__init__(recorder=recorder, skip_existing=skip_existing)
-
-    def _generate(self, **kwargs: Any) -> dict[str, Any]:
-        _refuse_inputs(self, kwargs, "nothing")
-        scores = take_column(self.load("pred.pkl"), what="prediction")
-        truth = take_column(self.load("label.pkl"), what="label", column=0).reindex(scores.index)
-        errors = (scores - truth).to_numpy(dtype=np.float64)
-        known = errors[~np.isnan(errors)]
-        if not len(known):
-            raise ArtifactNotFoundError(
-                f"SignalMseRecord: none of the {len(errors)} scores has a label to compare with",
-                hint="the labels of the segment `test` are not known yet: end it earlier",
-            )
-        mse = float(np.mean(known**2))
-        found = {"MSE": mse, "RMSE": math.sqrt(mse)}
-        self.recorder.log_metrics(step=None, **found)
-        return {"mse.pkl": found["MSE"], "rmse.pkl": found["RMSE"]}
-
-    def list(self) -> list[str]:
-        """Return the names of what `generate` saves."""
-        return ["mse.pkl", "rmse.pkl"]
 
 
 def _name_figures(table: pd.Series[float]) -> dict[str, float]:
@@ -644,10 +611,10 @@ def _learning_metrics(model: Any) -> dict[str, float]:
         for metric, values in metrics.items()
         if len(values)
     }
-    return _finite({"best_iteration": float(best), **found})
+    return keep_finite({"best_iteration": float(best), **found})
 
 
-def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+def keep_finite(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return the metrics that are numbers; a tracker stores no NaN, so the log says which are missing."""
     missing = sorted(name for name, value in metrics.items() if not math.isfinite(value))
     if missing:

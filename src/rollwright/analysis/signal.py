@@ -34,6 +34,7 @@ from rollwright.errors import DataError
 __all__ = [
     "SignalSummary",
     "calc_ic",
+    "calc_long_short_prec",
     "calc_long_short_return",
     "correlate_by_day",
     "daily_ic",
@@ -267,6 +268,46 @@ def calc_long_short_return(
     short = average_by_day(panel.day, panel.label, size, share_places(panel.day, panel.score, 0 * legs, legs))
     every = average_by_day(whole.day, whole.label, size)
     return panel.to_series((long - short) / 2, "long_short"), panel.to_series(every, "long_avg")
+
+
+def calc_long_short_prec(
+    pred: Frame,
+    label: Frame,
+    date_col: str = "datetime",
+    quantile: float = 0.2,
+    dropna: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
+    is_alpha: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
+) -> tuple[pd.Series, pd.Series]:
+    """Return the daily share of the best scores whose label is above 0, and of the worst whose label is below it.
+
+    A leg has the ``floor(n · quantile)`` highest or lowest scores of a day; a label that is not known does not count.
+    Equal scores at the edge of a leg share the places that are left in it, as in `calc_long_short_return`.
+
+    Parameters
+    ----------
+    is_alpha : bool
+        Count labels from the mean of their day.
+
+    Returns
+    -------
+    (Series, Series)
+        NaN on a day without a known label in the leg.
+    """
+    if not 0 < quantile <= 0.5:
+        raise DataError(f"quantile {quantile} is not in (0, 0.5]")
+    whole = build_day_panel(pred, label, date_col=date_col)
+    truth = whole.label
+    if is_alpha:
+        truth = truth - average_by_day(whole.day, truth, len(whole.days))[whole.day]
+    kept = ~np.isnan(whole.score) & ~(dropna & np.isnan(truth))
+    panel, truth = whole.select(kept), truth[kept]
+    legs = np.floor(panel.count_rows() * quantile).astype(np.intp)
+    shares = []
+    for sign in (1, -1):
+        place = share_places(panel.day, -sign * panel.score, 0 * legs, legs)
+        hit = np.where(np.isnan(truth), np.nan, sign * truth > 0)
+        shares.append(average_by_day(panel.day, hit, len(panel.days), place))
+    return panel.to_series(shares[0], "long_precision"), panel.to_series(shares[1], "short_precision")
 
 
 def pred_autocorr(pred: Frame, lag: int = 1, inst_col: str = "instrument", date_col: str = "datetime") -> pd.Series:
