@@ -194,7 +194,8 @@ def sync_file(path: Path) -> None:
 def sync_tree(folder: Path, *, above: Path) -> None:
     """Make durable what was written beneath `folder` without being flushed, and its name in every folder up to `above`.
 
-    One call where the system can flush a whole file system, else one for each file and folder.
+    One call where the system can flush a whole file system, else one for each file and folder. The one call takes what
+    other programs wrote along, and is the faster way beside them too (measured in decision 118).
     """
     if sync_filesystem(folder):
         return
