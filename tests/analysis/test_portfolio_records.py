@@ -168,6 +168,18 @@ def test_what_is_not_simulated_is_refused_when_the_file_is_read(name):
         PortAnaRecord.check_arguments(arguments)
 
 
+def test_a_record_of_ones_own_is_checked_without_being_made():
+    class Mine(PortAnaRecord):
+        def __init__(self, recorder, model, **kwargs):
+            raise NotImplementedError
+
+    Mine.check_arguments({"config": CONFIGS["plain"], "model": "<MODEL>"})
+    with pytest.raises(ConfigError, match="did you mean `account`"):
+        Mine.check_arguments({"config": changed(backtest={"acount": 1})})
+    with pytest.raises(ConfigError, match="pass_num = 0"):
+        MultiPassPortAnaRecord.check_arguments({"config": CONFIGS["plain"], "pass_num": 0})
+
+
 def test_a_strategys_arguments_and_its_signal_are_checked(predicted):
     wrong = changed(strategy={"kwargs": {"signal": "<PRED>", "topk": 4, "n_drop": 9}})
     with pytest.raises(RollwrightError, match="n_drop = 9"):

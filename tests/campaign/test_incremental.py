@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from rolling_project import CODES, DAYS, Project, afresh, config, day, rows
+from rolling_project import CODES, DAYS, SIGNAL, Project, afresh, config, day, recorded, rows
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.market.ingest.importer import import_market
 
@@ -38,6 +38,26 @@ def test_a_window_whose_label_reaches_into_the_new_days_is_measured_again_and_no
     assert after[last]["label.pkl"] != before[last]["label.pkl"]  # the future of its last days is known now
     assert after == afresh(tmp_path / "afresh", market, asked)
     assert project.roll(asked)[0].todo == ()
+
+
+def test_a_back_test_of_a_window_stands_until_a_session_that_it_trades_on_changes(tmp_path, market):
+    strategy = {"class": "TopkDropoutStrategy", "module_path": "qlib.contrib.strategy"}
+    traded = {
+        "strategy": {**strategy, "kwargs": {"signal": "<PRED>", "topk": 3, "n_drop": 1}},
+        "backtest": {"account": 1e6, "benchmark": None},
+    }
+    portfolio = {"class": "PortAnaRecord", "module_path": "qlib.workflow.record_temp", "kwargs": {"config": traded}}
+    project = Project(tmp_path / "project", market)
+    asked = recorded(config(day(199)), SIGNAL, portfolio)
+    first, before = project.roll(asked)
+    report = "portfolio_analysis/report_normal_1day.pkl"
+    import_market(rows(DAYS[200:202]), market)
+    again, after = project.roll(asked)
+    last = list(first.ids)[-1]
+    assert [name for name, _ in again.incomplete] == [last]
+    assert project.learnt == len(first.ids)
+    assert after[last][report] != before[last][report]  # the last predictions are traded on the new session
+    assert after == afresh(tmp_path / "afresh", market, asked)
 
 
 def test_a_revised_price_trains_the_windows_that_learn_from_it_and_no_other(tmp_path, market):

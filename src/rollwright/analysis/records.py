@@ -43,6 +43,12 @@ _logger: Final = logging.getLogger("rollwright.analysis")
 
 HORIZON_TAG: Final = "label.horizon"
 SPAN_TAG: Final = "label.span"
+_DESCRIBES_BACKTEST: Final = (
+    "config",
+    "risk_analysis_freq",
+    "indicator_analysis_freq",
+    "indicator_analysis_method",
+)
 
 
 class RecordTemp:
@@ -455,7 +461,8 @@ class PortAnaRecord(ACRecordTemp):
     @classmethod
     def check_arguments(cls, arguments: Mapping[str, Any]) -> None:
         """Find out whether the back-test that `arguments` describe is one that is simulated; no data are read."""
-        cls(None, **{name: value for name, value in arguments.items() if name not in ("recorder", "dataset")})
+        # not of `cls`, whose constructor may ask for what only a run can give
+        PortAnaRecord(None, **{name: arguments[name] for name in _DESCRIBES_BACKTEST if name in arguments})
 
     @classmethod
     def check_market(cls, arguments: Mapping[str, Any]) -> None:
@@ -543,11 +550,16 @@ class MultiPassPortAnaRecord(PortAnaRecord):
             skip_existing,
             dataset=dataset,
         )
-        if pass_num < 1:
-            raise ConfigError(f"pass_num = {pass_num}: at least one pass is needed")
+        _check_passes(pass_num)
         self.pass_num = pass_num
         self.shuffle_init_score = shuffle_init_score
         self.seed = seed
+
+    @classmethod
+    def check_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        """Find out whether there is a pass, and as `PortAnaRecord` does."""
+        super().check_arguments(arguments)
+        _check_passes(arguments.get("pass_num", 1))
 
     def _generate(self, pred: pd.DataFrame | pd.Series | None = None, **kwargs: Any) -> dict[str, Any]:
         refuse_inputs(self, kwargs, "pred")
@@ -583,6 +595,11 @@ class MultiPassPortAnaRecord(PortAnaRecord):
     def list(self) -> list[str]:
         """Return the names of what `generate` saves."""
         return [f"multi_pass_port_analysis_{DAILY}.pkl"]
+
+
+def _check_passes(number: int) -> None:
+    if number < 1:
+        raise ConfigError(f"pass_num = {number}: at least one pass is needed")
 
 
 def _name_figures(table: pd.Series[float]) -> dict[str, float]:
