@@ -230,6 +230,14 @@ def test_too_little_money_buys_nothing():
         (lambda: simulate(TOP2, SCORES[:0], market(CLOSE[:0]), costs=TERMS), r"shape \(0, 3\), close \(0, 3\)"),
         (lambda: simulate(TOP2, SCORES, market(CLOSE), costs=TERMS, account=0), "account = 0 is nothing"),
         (lambda: simulate(TOP2, SCORES, market(CLOSE), costs=TERMS, account=NAN), "account = nan is nothing"),
+        (
+            lambda: simulate(TOP2, SCORES, market(CLOSE), costs=TERMS, mode="Qlib"),
+            "mode = 'Qlib' is not one of strict, qlib",
+        ),
+        (
+            lambda: simulate(TOP2, SCORES, market(CLOSE), costs=TERMS, first_scores=SCORES),
+            r"first_scores have the shape \(5, 3\)",
+        ),
         (lambda: market(CLOSE, ends=np.array([1])), r"ends has the shape \(1,\)"),
         (lambda: market(CLOSE[0]), r"close has the shape \(3,\)"),
         (lambda: TopkDropoutStrategy(topk=0), "topk = 0"),

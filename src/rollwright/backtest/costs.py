@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.errors import ConfigError
 
-__all__ = ["Costs"]
+__all__ = ["Costs", "Mode"]
+
+Mode: TypeAlias = Literal["strict", "qlib"]
+"""``strict`` keeps every promise of the simulation; ``qlib`` breaks those that Qlib breaks, to give its numbers."""
 
 # Qlib rounds down after adding a tenth of a share, so that 299.9999… shares are 300.
 _LOT_SLACK: Final = 0.1
@@ -93,7 +96,7 @@ class Costs:
             return shares
         return (shares * factor + _LOT_SLACK) // self.trade_unit * self.trade_unit / factor
 
-    def fit_to_cash(self, amount: float, *, price: float, factor: float, cash: float) -> float:
+    def fit_to_cash(self, amount: float, *, price: float, factor: float, cash: float, mode: Mode = "strict") -> float:
         """Return how much of `amount` can be bought at `price`: whole lots; with their cost never above `cash`.
 
         Parameters
@@ -103,14 +106,20 @@ class Costs:
         price : float
             Adjusted price of one adjusted share.
         factor, cash : float
+        mode : {"strict", "qlib"}
+            As Qlib, buy nothing where the cost of `amount` alone is above the cash, and let the slack of rounding take
+            the cash below zero.
         """
         # 1. If cash does not cover the amount and its cost, lots for what is left after the cost. 2. Rounding adds a
         # little slack: if that is too much, one lot less (without lots, 1e-12 less).
+        if mode == "qlib" and cash < max(amount * price * self.open_cost, self.min_cost):
+            return 0.0
         if cash < amount * price + self.charge_purchase(amount * price):
             # what is left after the cost, whichever of its two forms is the greater
             spendable = min(cash / (1 + self.open_cost), cash - self.min_cost)
             amount = self.size_order(min(amount, max(spendable, 0.0) / price), factor=factor)
-            if cash < amount * price + self.charge_purchase(amount * price):  # the slack or the last bit was too much
+            too_much = cash < amount * price + self.charge_purchase(amount * price)
+            if too_much and mode == "strict":  # the slack or the last bit was too much
                 amount = amount * (1 - 1e-12) if self.trade_unit is None else amount - self.trade_unit / factor
         return max(amount, 0.0)
 

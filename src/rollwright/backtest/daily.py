@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.backtest.costs import Costs
+from rollwright.backtest.costs import Costs, Mode
 from rollwright.backtest.simulate import MarketPrices, Simulation, Trade, simulate
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.backtest.unfilled import UnfilledOrder
@@ -130,6 +130,7 @@ def backtest(
     benchmark: Benchmark = None,
     settle_delisted: bool = True,
     deal_price: str | tuple[str, str] = "close",
+    mode: Mode = "strict",
     start: SessionLike | None = None,
     end: SessionLike | None = None,
 ) -> BacktestResult:
@@ -155,6 +156,10 @@ def backtest(
     deal_price : str or (str, str)
         Field of the source that purchases and sales are made at, or one for each: ``open``, ``close``, ``vwap``. Where
         it has no price above zero the close is taken, as in Qlib, and the log counts how often.
+    mode : {"strict", "qlib"}
+        ``qlib`` gives the numbers of pyqlib 0.9.7, with what `simulate` tells of that mode; limits are then those of
+        the source's field ``change``, holdings are never settled, and the first session trades the scores of the
+        session before it. Equal scores are still told apart by lots.
     start, end : date, optional
         Sessions to simulate; those from the first to the last prediction if not given.
 
@@ -185,7 +190,14 @@ def backtest(
     check_benchmark(benchmark, source)
     market, changes = _load_prices(source, names, low, high + 1, settle=settle_delisted)
     market = _load_deal_prices(market, source, names, low, deal_price)
-    made = simulate(strategy, scores, market, costs=terms, account=account)
+    first_scores = None
+    if mode == "qlib":
+        if terms.limit_threshold is not None:
+            change = source.load(["change"], list(names), low, high + 1).astype(np.float64)[0]
+            market = replace(market, change=change)
+        before = positions == low - 1
+        first_scores = table[before][0] if before.any() else None
+    made = simulate(strategy, scores, market, costs=terms, account=account, mode=mode, first_scores=first_scores)
     index = pd.DatetimeIndex(calendar.values[low : high + 1], name="datetime")
     bench = _load_benchmark(benchmark, source, index, low, high + 1, scores, changes)
     columns = pd.Index(names, name="instrument")
@@ -211,6 +223,7 @@ def backtest_daily(
     pos_type: str = "Position",
     *,
     source: DataSource | None = None,
+    mode: Mode = "strict",
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Back-test `strategy` on its own signal, as Qlib's function of this name does.
 
@@ -232,6 +245,8 @@ def backtest_daily(
     pos_type : {"Position"}
     source : DataSource, optional
         The market of the current context if not given.
+    mode : {"strict", "qlib"}
+        As in `backtest`.
 
     Returns
     -------
@@ -251,7 +266,9 @@ def backtest_daily(
             "an executor is given, and only the daily one that fills each order at once is simulated",
             hint="leave `executor` out",
         )
-    made = backtest_whole(start_time, end_time, strategy, account, benchmark, exchange_kwargs, pos_type, source=source)
+    made = backtest_whole(
+        start_time, end_time, strategy, account, benchmark, exchange_kwargs, pos_type, source=source, mode=mode
+    )
     return made.report, made.positions
 
 
@@ -265,6 +282,7 @@ def backtest_whole(
     pos_type: str = "Position",
     *,
     source: DataSource | None = None,
+    mode: Mode = "strict",
 ) -> BacktestResult:
     """Return all of what `backtest_daily` finds, trades and terms with it; the parameters and errors are the same."""
     if pos_type != "Position":
@@ -291,6 +309,7 @@ def backtest_whole(
         account=account,
         benchmark=benchmark,
         deal_price=(exchange_kwargs or {}).get("deal_price") or "close",
+        mode=mode,
         start=start_time,
         end=end_time,
     )

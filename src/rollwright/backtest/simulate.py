@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rollwright.backtest.costs import Costs
+from rollwright.backtest.costs import Costs, Mode
 from rollwright.backtest.tie_order import TieOrder
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.backtest.unfilled import Reason, TradeSide, TradingDays, UnfilledOrder
@@ -44,6 +44,9 @@ class MarketPrices:
         Adjusted prices that purchases and sales are made at; where one is missing or not above zero, and if not given,
         the close. Whether something trades, limits and the value of holdings go by the close.
 
+    change : ndarray of float64 [sessions, instruments], optional
+        Daily changes that limits go by; those of the closes if not given. NaN is at no limit.
+
     .. warning:: **Look-ahead.** `ends` is known only afterwards, and the last price is kinder than most
        delistings. It decides how a holding ends, never what is bought.
     """
@@ -54,6 +57,7 @@ class MarketPrices:
     ends: NDArray[np.int64] | None = None
     buy_price: Floats | None = None
     sell_price: Floats | None = None
+    change: Floats | None = None
 
     def __post_init__(self) -> None:
         if self.close.ndim != 2:
@@ -64,6 +68,7 @@ class MarketPrices:
             ("ends", self.ends, self.close.shape[1:]),
             ("buy_price", self.buy_price, self.close.shape),
             ("sell_price", self.sell_price, self.close.shape),
+            ("change", self.change, self.close.shape),
         ):
             if array is not None and array.shape != shape:
                 raise ConfigError(f"{name} has the shape {array.shape}, close {self.close.shape}")
@@ -141,6 +146,7 @@ class _Book:
     """Cash and holdings during the simulation."""
 
     costs: Costs
+    mode: Mode
     cash: float
     amount: Floats
     price: Floats
@@ -152,7 +158,7 @@ class _Book:
 
     def settle(self, day: int, ends: NDArray[np.int64] | None) -> None:
         """Sell the holdings whose series have ended, at their last prices."""
-        if ends is not None:
+        if ends is not None and self.mode == "strict":
             for place in [place for place in self.held if int(ends[place]) <= day]:
                 self.sell(day, place, float(self.price[place]), side="settle")
 
@@ -177,7 +183,7 @@ class _Book:
             reason: Reason = "cash" if value <= _NOTHING else "below_lot"
             self.unfilled.append(UnfilledOrder(day, place, "buy", reason, value / price, value, 0.0))
             return
-        amount = self.costs.fit_to_cash(wanted, price=price, factor=factor, cash=self.cash)
+        amount = self.costs.fit_to_cash(wanted, price=price, factor=factor, cash=self.cash, mode=self.mode)
         if amount * price <= _NOTHING:
             amount = 0.0
         if amount < wanted:
@@ -239,6 +245,8 @@ def simulate(
     *,
     costs: Costs,
     account: float = 1e8,
+    mode: Mode = "strict",
+    first_scores: Floats | None = None,
 ) -> Simulation:
     """Trade `strategy` once a session, at the close or the prices that `market` says.
 
@@ -263,6 +271,12 @@ def simulate(
     costs : Costs
     account : float
         Cash to begin with.
+    mode : {"strict", "qlib"}
+        ``qlib`` does what Qlib's daily exchange does with the same orders, to compare with it: a holding whose series
+        has ended is kept, a planned sale makes room though it is not made, rounding may take the cash below zero, and
+        ``n_drop=0`` sells everything. The guarantees of places and cash do not hold then.
+    first_scores : ndarray of float64 [instruments], optional
+        Of the session before the first; they are traded on the first.
 
     .. warning:: **Look-ahead.** Row `t` of `scores` may hold only what was known after the close of session `t`;
        pass them as predicted, unshifted.
@@ -274,16 +288,23 @@ def simulate(
     """
     if scores.shape != market.close.shape or not len(scores):
         raise ConfigError(f"scores have the shape {scores.shape}, close {market.close.shape}")
+    if first_scores is not None and first_scores.shape != scores.shape[1:]:
+        raise ConfigError(f"first_scores have the shape {first_scores.shape}, scores {scores.shape}")
+    if mode not in get_args(Mode):
+        raise ConfigError(f"mode = {mode!r} is not one of {', '.join(get_args(Mode))}")
     if not 0 < account < np.inf:
         raise ConfigError(f"account = {account} is nothing to begin with")
     sessions, width = scores.shape
     days = _find_trading_days(strategy, market, costs)
     may_sell, may_buy = days.find_sellable(), days.find_buyable()
     buy_price, sell_price = market.fill_deal_price(market.buy_price), market.fill_deal_price(market.sell_price)
-    asked = np.asarray(np.any(~np.isnan(scores), axis=1))
+    first = np.full((1, width), np.nan) if first_scores is None else first_scores[None]
+    known = np.concatenate([first, scores[:-1]])
+    asked = np.asarray(np.any(~np.isnan(known), axis=1))
     book = _Book(
         # adjusted shares have no lots
         costs=costs if market.factor is not None else replace(costs, trade_unit=None),
+        mode=mode,
         cash=float(account),
         amount=np.zeros(width),
         price=np.full(width, np.nan),
@@ -297,7 +318,7 @@ def simulate(
     for day in range(sessions):
         np.copyto(book.price, market.close[day], where=days.priced[day])
         book.settle(day, market.ends)
-        if day and asked[day - 1]:
+        if asked[day]:
             factor = None if market.factor is None else market.factor[day]
             session = _Session(
                 number=day,
@@ -309,7 +330,7 @@ def simulate(
                 factor=factor,
                 lots=order.numbers(),
             )
-            _trade_session(strategy, scores[day - 1], book, session, draws)
+            _trade_session(strategy, known[day], book, session, draws)
         order.add(market.close[day], None if market.factor is None else market.factor[day])
         book.close()
     return book.make_simulation(account=float(account))
@@ -350,7 +371,9 @@ def _trade_session(
     # its place and its cash for the next session.
     day, before = session.number, len(book.held)
     tradable = session.may_sell & session.may_buy
-    choice = strategy.choose(scores, np.array(book.held, dtype=np.intp), tradable, lots=session.lots, draws=draws)
+    choice = strategy.choose(
+        scores, np.array(book.held, dtype=np.intp), tradable, lots=session.lots, draws=draws, mode=book.mode
+    )
     planned = len(choice.sell)
     sold = 0
     for place in choice.sell.tolist():
@@ -360,7 +383,7 @@ def _trade_session(
             book.refuse_sale(day, place, "hold_thresh")
         else:
             sold += book.sell(day, place, float(session.sell_price[place]))
-    room = strategy.places(planned=planned, sold=sold, held=before)
+    room = strategy.places(planned=planned, sold=sold, held=before, mode=book.mode)
     buy = choice.buy[:room].tolist()
     value = book.cash * strategy.risk_degree / len(buy) if buy else 0.0
     for place in buy:
@@ -369,13 +392,16 @@ def _trade_session(
             book.refuse_purchase(day, place, session.find_reason(place), value=value, price=price, factor=factor)
         else:
             book.buy(day, place, price, value=value, factor=factor)
-    for place in choice.buy[room : strategy.places(planned=planned, sold=planned, held=before)].tolist():
+    for place in choice.buy[
+        room : strategy.places(planned=planned, sold=planned, held=before, mode=book.mode)
+    ].tolist():
         book.refuse_purchase(day, place, "no_room", value=np.nan, price=np.nan, factor=None)
 
 
 def _find_trading_days(strategy: TopkDropoutStrategy, market: MarketPrices, costs: Costs) -> TradingDays:
     priced = market.traded()
-    upper, lower = costs.find_limits(market.changes() if costs.limit_threshold is not None else market.close)
+    change = market.changes() if market.change is None and costs.limit_threshold is not None else market.change
+    upper, lower = costs.find_limits(market.close if change is None else change)
     return TradingDays(
         priced=priced,
         sized=priced if market.factor is None else priced & (market.factor > 0),

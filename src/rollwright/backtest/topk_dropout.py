@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.backtest.costs import Mode
 from rollwright.errors import ConfigError
 
 __all__ = ["Choice", "TopkDropoutStrategy"]
@@ -155,6 +156,7 @@ class TopkDropoutStrategy:
         *,
         lots: NDArray[np.uint64] | None = None,
         draws: np.random.RandomState | None = None,
+        mode: Mode = "strict",
     ) -> Choice:
         """Return what to sell and to buy.
 
@@ -170,6 +172,8 @@ class TopkDropoutStrategy:
             Among equal scores that are held alike the lowest ranks first; if not given, the first column.
         draws : RandomState, optional
             What the random methods draw from; those of `make_draws` if not given.
+        mode : {"strict", "qlib"}
+            As Qlib, drop everything where `n_drop` is 0, and with `only_tradable` take one name where none is meant.
 
         .. warning:: **Look-ahead.** `scores` must have been known before the trade; `simulate` sees to it.
         """
@@ -178,6 +182,7 @@ class TopkDropoutStrategy:
         key = np.where(np.isnan(scores), -np.inf, scores)
         drawn = np.zeros(len(scores), dtype=np.uint64) if lots is None else lots
         count = self.n_drop + self.topk - len(held)
+        least = int(mode == "qlib" and self.only_tradable)
         wanted = ~np.isnan(scores)
         if self.only_tradable:
             wanted &= tradable
@@ -185,12 +190,13 @@ class TopkDropoutStrategy:
             fresh = _draw(draws, self._find_candidates(wanted, key, drawn, held), count)
         else:
             wanted[held] = False
-            fresh = _take_best(np.flatnonzero(wanted), key, drawn, count)
+            fresh = _take_best(np.flatnonzero(wanted), key, drawn, max(count, least))
         if self.method_sell == "random" and draws is not None:
             ranked = held[np.lexsort((held, drawn[held], -key[held]))]
             chosen = _draw(draws, ranked[tradable[ranked]] if self.only_tradable else ranked, self.n_drop)
         else:
-            chosen = self._find_worst(key, drawn, held, fresh, tradable)
+            worst = len(scores) if mode == "qlib" and not self.n_drop and not least else max(self.n_drop, least)
+            chosen = self._find_worst(key, drawn, held, fresh, tradable, worst)
         dropped = np.zeros(len(scores), dtype=np.bool_)
         dropped[chosen] = True
         return Choice(sell=held[dropped[held]], buy=fresh)
@@ -211,17 +217,23 @@ class TopkDropoutStrategy:
         held: Places,
         fresh: Places,
         tradable: NDArray[np.bool_],
+        count: int,
     ) -> Places:
-        """Return the `n_drop` worst of holdings and newcomers; of equal scores a newcomer is the worse."""
+        """Return the `count` worst of holdings and newcomers; of equal scores a newcomer is the worse."""
         both = np.concatenate([held, fresh])
         new = np.arange(len(both)) >= len(held)
         if self.only_tradable:
             both, new = both[tradable[both]], new[tradable[both]]
         ranked = both[np.lexsort((both, lots[both], new, -key[both]))]
-        return ranked[max(len(ranked) - self.n_drop, 0) :]
+        return ranked[max(len(ranked) - count, 0) :]
 
-    def places(self, *, planned: int, sold: int, held: int) -> int:
-        """Return how many purchases there is room for, with `held` holdings before the `sold` of `planned` sales."""
+    def places(self, *, planned: int, sold: int, held: int, mode: Mode = "strict") -> int:
+        """Return how many purchases there is room for, with `held` holdings before the `sold` of `planned` sales.
+
+        In the mode of Qlib every planned sale counts, and the number may be below zero: that many are left out.
+        """
+        if mode == "qlib":
+            return planned + self.topk - held
         return max((planned if self.exceed_topk else sold) + self.topk - held, 0)
 
 
