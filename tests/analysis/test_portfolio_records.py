@@ -280,6 +280,18 @@ def test_several_passes_shuffle_the_first_scores_under_a_seed(predicted):
     assert "portfolio_analysis/multi_pass_port_analysis_1day.pkl" in predicted.objects
 
 
+def test_what_is_shuffled_are_the_scores_that_make_the_first_holdings(predicted):
+    two_days = changed(
+        strategy={"kwargs": {"signal": "<PRED>", "topk": 3, "n_drop": 0}},
+        backtest={"end_time": CALENDAR[11]},
+    )
+    (made,) = MultiPassPortAnaRecord(predicted, 5, config=two_days).generate().values()
+    assert made.loc[("excess_return_without_cost", "annualized_return"), "std"] > 0, "bought on the start, held after"
+    late = changed(backtest={"start_time": CALENDAR[-2], "end_time": CALENDAR[-1]})
+    with pytest.raises(DataError, match="no prediction at or after 2021-03"):
+        MultiPassPortAnaRecord(predicted, 5, config=late).generate()
+
+
 def test_passes_without_shuffling_are_the_one_back_test(predicted):
     PortAnaRecord(predicted, CONFIGS["plain"]).generate()
     one = predicted.objects["portfolio_analysis/port_analysis_1day.pkl"]["risk"]

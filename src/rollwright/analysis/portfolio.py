@@ -11,10 +11,10 @@ import pandas as pd
 from rollwright.backtest.daily import BacktestResult, Benchmark, backtest_whole, check_benchmark, make_costs
 from rollwright.backtest.risk import risk_analysis
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
-from rollwright.calendar.trading import Session, SessionLike, TradingCalendar
+from rollwright.calendar.trading import Session, SessionLike, TradingCalendar, to_session
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.placeholders import fill_values
-from rollwright.errors import ConfigError, nearest
+from rollwright.errors import ConfigError, DataError, nearest
 from rollwright.market.current import current_market
 
 __all__ = ["DAILY", "PortfolioPlan", "read_frequencies", "tell_risk"]
@@ -164,6 +164,24 @@ class PortfolioPlan:
         """
         last = calendar.at_or_before(pd.Timestamp(pred.index.get_level_values(0).max()))
         return last + 2 if self.end is None else calendar.at_or_before(self.end) + 1
+
+    def find_first(self, pred: pd.DataFrame | pd.Series[float], calendar: TradingCalendar) -> Session:
+        """Return the session whose predictions make the first holdings.
+
+        Raises
+        ------
+        DataError
+            When there is none at or after the start.
+        """
+        eve = self._find_eve(pred, calendar)
+        if eve is not None:
+            return eve
+        days = pd.DatetimeIndex(pred.index.get_level_values(0))
+        if self.start is not None:
+            days = days[days >= to_session(self.start)]
+        if not len(days):
+            raise DataError(f"no prediction at or after {self.start}, where the back-test begins")
+        return days.min()
 
     def trades_predictions(self, pred: pd.DataFrame | pd.Series[float]) -> bool:
         """Tell whether the signal that the strategy is given is `pred`."""

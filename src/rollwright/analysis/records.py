@@ -20,7 +20,6 @@ from rollwright.analysis.panel import take_column
 from rollwright.analysis.portfolio import DAILY, PortfolioPlan, read_frequencies, tell_risk
 from rollwright.analysis.signal import calc_ic, calc_long_short_return, summarise
 from rollwright.backtest.risk import periods_per_year, standard_deviation
-from rollwright.calendar.trading import to_session
 from rollwright.dataset.contract import ReadScope, TaskDataset
 from rollwright.errors import ArtifactNotFoundError, ConfigError, ModelError, NoActiveRecorderError
 from rollwright.market.current import current_market
@@ -520,7 +519,8 @@ class MultiPassPortAnaRecord(PortAnaRecord):
     pass_num : int
         How many passes.
     shuffle_init_score : bool
-        Shuffle, in each pass, the scores of the first session that is traded on. Without it all passes are equal.
+        Shuffle, in each pass, the scores that make the first holdings: those of the session before a start that is
+        given, where Qlib shuffles those of the start, which come too late. Without it all passes are equal.
     seed : int
         Of the shuffles; the same seed gives the same result. Qlib draws from NumPy's global generator.
 
@@ -572,7 +572,9 @@ class MultiPassPortAnaRecord(PortAnaRecord):
         passes = [tell_risk(self.plan.run(scores, signal=signal).report)["risk"] for signal in self._draw(scores)]
         self._note_reads(scores)
         figures = pd.concat(passes, axis=1).loc[(slice(None), ["annualized_return", "information_ratio"]), :]
-        mean, std = figures.mean(axis=1, skipna=False), figures.std(axis=1, ddof=1, skipna=False)
+        mean = figures.mean(axis=1, skipna=False)
+        # passes that differ by rounding only are equal
+        std = pd.Series([standard_deviation(row) for row in figures.to_numpy()], mean.index).where(mean.notna())
         made = pd.DataFrame({"mean": mean, "std": std, "mean_std": mean / std.where(std > 0)})
         metrics = {f"{column}.{name}": value for column in made for name, value in _name_figures(made[column]).items()}
         self.recorder.log_metrics(step=None, **keep_finite(metrics))
@@ -584,9 +586,8 @@ class MultiPassPortAnaRecord(PortAnaRecord):
             yield from [None] * self.pass_num
             return
         scores = take_column(pred, what="prediction")
-        days = pd.DatetimeIndex(scores.index.get_level_values(0))
-        start = days.min() if self.plan.start is None else to_session(self.plan.start)
-        rows = np.flatnonzero(days == days[days >= start].min())
+        first = self.plan.find_first(scores, current_market("day").calendar())
+        rows = np.flatnonzero(scores.index.get_level_values(0) == first)
         for generator in np.random.default_rng(self.seed).spawn(self.pass_num):
             shuffled = scores.copy()
             shuffled.iloc[rows] = generator.permutation(scores.to_numpy()[rows])
