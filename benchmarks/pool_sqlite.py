@@ -354,7 +354,7 @@ def creating(folder, given):
         tenth.append(create(folder, f"tenth{repeat}", max(given.tasks // 10, 1)))
         whole.append(create(folder, f"whole{repeat}", given.tasks))
     rates = [given.tasks / times[0] for times in whole]
-    again = [first / second for first, _, second in whole]
+    again = [first / second for first, _, second, _ in whole]
     walls = [statistics.median(times[0] for times in each) for each in (whole, tenth)]
     print(f"  {given.tasks / statistics.median(times[1] for times in whole):,.0f} put per s of CPU")
     return [

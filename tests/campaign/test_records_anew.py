@@ -164,7 +164,9 @@ def test_a_damaged_model_is_trained_again(tmp_path, market):
 def test_a_record_that_another_task_was_killed_in_making_again_is_missed_by_all_who_had_it(tmp_path, market):
     project = Project(tmp_path / "project", market)
     asked = recorded(config(day(119)), SIGNAL, ANALYSIS)
-    more = recorded(asked, SIGNAL, ANALYSIS, {**ANALYSIS, "kwargs": {"ana_long_short": True}})
+    more = recorded(
+        asked, SIGNAL, ANALYSIS, {"class": "SignalMseRecord", "module_path": "rollwright.analysis.signal_records"}
+    )
     first, before = project.roll(asked)
     again, _ = project.roll(more)
     key = next(iter(first.ids))
