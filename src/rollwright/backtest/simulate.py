@@ -298,9 +298,8 @@ def simulate(
     days = _find_trading_days(strategy, market, costs)
     may_sell, may_buy = days.find_sellable(), days.find_buyable()
     buy_price, sell_price = market.fill_deal_price(market.buy_price), market.fill_deal_price(market.sell_price)
-    first = np.full((1, width), np.nan) if first_scores is None else first_scores[None]
-    known = np.concatenate([first, scores[:-1]])
-    asked = np.asarray(np.any(~np.isnan(known), axis=1))
+    first = np.full(width, np.nan) if first_scores is None else first_scores
+    asked = np.concatenate([[not np.isnan(first).all()], np.any(~np.isnan(scores[:-1]), axis=1)])
     book = _Book(
         # adjusted shares have no lots
         costs=costs if market.factor is not None else replace(costs, trade_unit=None),
@@ -330,7 +329,7 @@ def simulate(
                 factor=factor,
                 lots=order.numbers(),
             )
-            _trade_session(strategy, known[day], book, session, draws)
+            _trade_session(strategy, scores[day - 1] if day else first, book, session, draws)
         order.add(market.close[day], None if market.factor is None else market.factor[day])
         book.close()
     return book.make_simulation(account=float(account))
