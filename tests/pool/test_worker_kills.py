@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from multiprocessing import resource_tracker
 from pathlib import Path
 
@@ -118,7 +119,8 @@ def test_a_server_that_always_ends_is_an_error_that_says_so(monkeypatch):
     monkeypatch.setattr(supervisor_module, "_SERVER_PAUSES", (0.0, 0.0))
     supervisor = Supervisor(terms={}, preload=())
     supervisor._context = Context()
-    resource_tracker.ensure_running()  # it is started once, and stays
+    with warnings.catch_warnings(action="ignore"):  # another test may have killed the one there was
+        resource_tracker.ensure_running()  # it is started once, and stays
     before = set(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else set()
     with pytest.raises(SlotsDiedError, match="the process that starts the slots ended 3 times") as caught:
         supervisor.start(0)

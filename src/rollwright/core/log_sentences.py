@@ -38,6 +38,9 @@ MEANINGS: Final = {
         "the provenance of a run names a folder that nobody here named; the present settings are compared"
     ),
     "segment.purged": "`run` ended a segment earlier, so that its labels do not read prices of the next",
+    "backtest.deal_price_missing": (
+        "the field that is traded at has no price on some of the days that have a close, which is taken there"
+    ),
     "backtest.factor_missing": "prices without an adjustment factor: adjusted shares are traded, without lots",
     "calendar.files_differ": "a calendar of future sessions differs from the sessions that happened, which are used",
     "codec.ignored": "an installed package brings a codec of a kind that exists already",
