@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from rollwright.errors import ConfigError
 
-__all__ = ["Costs", "Mode"]
+__all__ = ["NOTHING", "Costs", "Mode"]
 
 Mode: TypeAlias = Literal["strict", "qlib"]
 """``strict`` keeps every promise of the simulation; ``qlib`` breaks those that Qlib breaks, to give its numbers."""
 
 # Qlib rounds down after adding a tenth of a share, so that 299.9999… shares are 300.
 _LOT_SLACK: Final = 0.1
-_NOTHING: Final = 1e-5
+NOTHING: Final = 1e-5
+"""Orders worth no more are none, as in Qlib."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +77,11 @@ class Costs:
 
     def charge_purchase(self, value: float) -> float:
         """Return what buying for `value` costs."""
-        return max(value * self.open_cost, self.min_cost) if value > _NOTHING else 0.0
+        return max(value * self.open_cost, self.min_cost) if value > NOTHING else 0.0
 
     def charge_sale(self, value: float) -> float:
         """Return what selling for `value` costs."""
-        return max(value * self.close_cost, self.min_cost) if value > _NOTHING else 0.0
+        return max(value * self.close_cost, self.min_cost) if value > NOTHING else 0.0
 
     def size_order(self, shares: float, *, factor: float) -> float:
         """Return the adjusted amount of whole lots in `shares`; a tenth of a share is added before rounding down.

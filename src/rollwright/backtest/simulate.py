@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rollwright.backtest.costs import Costs, Mode
+from rollwright.backtest.costs import NOTHING, Costs, Mode
 from rollwright.backtest.tie_order import TieOrder
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.backtest.unfilled import Reason, TradeSide, TradingDays, UnfilledOrder
@@ -18,8 +18,6 @@ __all__ = ["MarketPrices", "Simulation", "Trade", "simulate"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
-_NOTHING: Final = 1e-5
-"""Orders worth no more are none."""
 _NO_PRICE: Final = 1e-8
 """A price to deal at that is no higher is none."""
 
@@ -179,12 +177,12 @@ class _Book:
     def buy(self, day: int, place: int, price: float, *, value: float, factor: float) -> None:
         """Buy `place` for up to `value`: less where the cash covers less, nothing where it is less than a lot."""
         wanted = self.costs.size_order(value / price, factor=factor)
-        if wanted * price <= _NOTHING:
-            reason: Reason = "cash" if value <= _NOTHING else "below_lot"
+        if wanted * price <= NOTHING:
+            reason: Reason = "cash" if value <= NOTHING else "below_lot"
             self.unfilled.append(UnfilledOrder(day, place, "buy", reason, value / price, value, 0.0))
             return
         amount = self.costs.fit_to_cash(wanted, price=price, factor=factor, cash=self.cash, mode=self.mode)
-        if amount * price <= _NOTHING:
+        if amount * price <= NOTHING:
             amount = 0.0
         if amount < wanted:
             self.unfilled.append(UnfilledOrder(day, place, "buy", "cash", wanted, wanted * price, amount))

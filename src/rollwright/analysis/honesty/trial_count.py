@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from rollwright.backtest.risk import standard_deviation
 from rollwright.errors import DataError
 
-__all__ = ["TrialCount", "correlate_trials", "count_trials"]
+__all__ = ["TrialCount", "check_return_matrix", "correlate_trials", "count_trials"]
 
 _NEAR_INTEGER: Final = 1e-9
 _TOLERANCE: Final = 1e-8
