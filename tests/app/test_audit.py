@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
+from audited_campaign import make_audited_market, write_audited_campaign
 from rollwright.cli.root import run
-from rollwright.market.demo import make_demo_market
 
 OWN = """\
 from rollwright.dataset.processors import Processor
@@ -19,43 +20,15 @@ class Future(Processor):
         made["feature"] = df["feature"].groupby(level="instrument").shift(-2).to_numpy()
         return made
 """
-FILE = """\
-qlib_init: {{provider_uri: market}}
-task:
-  model: {{class: LinearModel, module_path: rollwright.models.linear}}
-  dataset:
-    class: DatasetH
-    module_path: rollwright.dataset.dataset
-    kwargs:
-      handler:
-        class: DataHandlerLP
-        module_path: rollwright.dataset.handler
-        kwargs:
-          instruments: all
-          data_loader:
-            class: QlibDataLoader
-            kwargs:
-              config:
-                feature: [["{feature}"], [A]]
-                label: [["Ref($close,-2)/Ref($close,-1)-1"], [L]]
-          infer_processors: [{processors}]
-      segments: {{train: [2015-02-02, 2015-06-30], valid: [2015-07-01, 2015-08-31], test: [2015-09-01, 2015-12-01]}}
-{more}
-"""
 
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    make_demo_market(tmp_path / "market", instruments=20, sessions=250, seed=1)
+    make_audited_market(tmp_path)
     (tmp_path / "own.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
 
-    def write_file(*, feature="$close/Ref($close,5)", processors="", more="rolling: {step: 20}"):
-        path = tmp_path / "study.yaml"
-        path.write_text(FILE.format(feature=feature, processors=processors, more=more))
-        return path
-
-    return write_file
+    return partial(write_audited_campaign, tmp_path)
 
 
 def files_of(folder):

@@ -6,32 +6,9 @@ import json
 
 import pytest
 
+from audited_campaign import make_audited_market, write_audited_campaign
 from rollwright.cli.root import run
-from rollwright.market.demo import make_demo_market
 
-FILE = """\
-qlib_init: {provider_uri: market}
-task:
-  model: {class: LinearModel, module_path: rollwright.models.linear}
-  dataset:
-    class: DatasetH
-    module_path: rollwright.dataset.dataset
-    kwargs:
-      handler:
-        class: DataHandlerLP
-        module_path: rollwright.dataset.handler
-        kwargs:
-          instruments: all
-          data_loader:
-            class: QlibDataLoader
-            kwargs:
-              config:
-                feature: [["$close/Ref($close,5)"], [A]]
-                label: [["Ref($close,-2)/Ref($close,-1)-1"], [L]]
-      segments: {train: [2015-02-02, 2015-06-30], valid: [2015-07-01, 2015-08-31], test: [2015-09-01, 2015-12-01]}
-rolling: {step: 20}
-vary:
-"""
 LOADER = "dataset.kwargs.handler.kwargs.data_loader"
 LEAKING = """{class: QlibDataLoader, kwargs: {config: {
       feature: [["Ref($close,-1)/$close"], [A]], label: [["Ref($close,-2)/Ref($close,-1)-1"], [L]]}}}"""
@@ -39,11 +16,11 @@ LEAKING = """{class: QlibDataLoader, kwargs: {config: {
 
 @pytest.fixture
 def audit_members(tmp_path, monkeypatch, capsys):
-    make_demo_market(tmp_path / "market", instruments=20, sessions=250, seed=1)
+    make_audited_market(tmp_path)
     monkeypatch.chdir(tmp_path)
 
     def audit_file(vary, code):
-        (tmp_path / "study.yaml").write_text(FILE + vary)
+        write_audited_campaign(tmp_path, more=f"rolling: {{step: 20}}\nvary:\n{vary}")
         assert run(["audit", "study.yaml", "--dates", "1", "--json"]) == code
         return json.loads(capsys.readouterr().out)["data"]
 
