@@ -334,19 +334,10 @@ def _roll(
         )
     finally:
         store.close()
-    with note.watch():
-        result = _finish(
-            campaign,
-            plan,
-            submission,
-            recorders,
-            source,
-            tell,
-            missing=missing,
-            declared=declared,
-            created=created,
-            reused=reused,
-        )
+    result = _finish(
+        campaign, plan, submission, recorders, source, tell,
+        note=note, missing=missing, declared=declared, created=created, reused=reused,
+    )  # fmt: skip
     note.add_results(result, campaign.results, more=(ORIGIN_FILE,))
     return result
 
@@ -433,12 +424,13 @@ def _finish(
     source: DataSource,
     tell: TellProgress,
     *,
+    note: StandingNote,
     missing: Sequence[WindowKey],
     declared: Mapping[WindowKey, str],
     created: str,
     reused: str,
 ) -> CampaignResult:
-    with TimeInspector.logt("collect, analyse, back-test, report"):
+    with note.watch(), TimeInspector.logt("collect, analyse, back-test, report"):
         origin = ResultsOrigin.of(campaign.config, file=relative_file(campaign.document.path, campaign.settings.root))
         former = keep_former_results(campaign.results, origin)
         if former is not None:
@@ -491,19 +483,10 @@ def collect_campaign(
             finished = [window for window in plan.windows if window.key not in missing]
             recorders = finished_recorders(finished, submission, manager)
             created, reused = note.add_windows(plan, submission, recorders, store=store, source=source)
-        with note.watch():
-            result = _finish(
-                campaign,
-                plan,
-                submission,
-                recorders,
-                source,
-                tell,
-                missing=missing,
-                declared=declared,
-                created=created,
-                reused=reused,
-            )
+        result = _finish(
+            campaign, plan, submission, recorders, source, tell,
+            note=note, missing=missing, declared=declared, created=created, reused=reused,
+        )  # fmt: skip
         if _is_recorded(campaign) and _note_submitted(campaign, plan, submission) == read_submitted(campaign):
             note.add_results(result, campaign.results, more=(ORIGIN_FILE,))  # a `roll` would do nothing else
         return result
