@@ -137,7 +137,7 @@ def test_giving_them_back_imports_nothing_that_computes_or_records(finished):
 
 
 @pytest.mark.parametrize(
-    "command", ["pool ls", "pool stat small", "pool tasks small", "track status", "status", "config show"]
+    "command", ["pool ls", "pool stat small", "pool tasks small", "track status", "status small", "config show"]
 )
 def test_commands_that_only_look_import_nothing_that_computes_or_records(finished, command):
     project, _ = finished
