@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,7 +46,6 @@ __all__ = [
     "watch_pool",
 ]
 
-_logger: Final = logging.getLogger("rollwright.app")
 
 _VOLATILE: Final = ("memory:", "memory://", f"{SQLITE}:memory:")
 _CONDITION: Final = re.compile(r"([^=<>!]+)(!=|>=|<=|=|>|<)(.*)", re.DOTALL)

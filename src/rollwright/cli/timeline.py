@@ -73,9 +73,7 @@ def draw_axis(start: date, end: date, width: int) -> str:
     """Return the years, or where the whole is short the months, each where it begins."""
     cells = [" "] * width
     months = (end.year - start.year) * 12 + end.month - start.month + 1
-    step = next(
-        step for step in (1, 2, 3, 6, 12, 24, 60, 120, 600, 6_000) if months / step <= width / 8 or step == 6_000
-    )
+    step = next((step for step in _STEPS if months / step <= width / _MARK), _STEPS[-1])
     free = 0
     for number in range(months):
         year, month = divmod(start.year * 12 + start.month - 1 + number, 12)

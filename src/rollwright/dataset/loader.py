@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pandas as pd
 
@@ -36,8 +35,6 @@ __all__ = [
     "QlibDataLoader",
     "StaticDataLoader",
 ]
-
-_logger: Final = logging.getLogger("rollwright.dataset")
 
 
 class DataLoader(Described, ABC):

@@ -21,7 +21,6 @@ day.
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -61,7 +60,6 @@ __all__ = [
     "simulate_market",
 ]
 
-_logger: Final = logging.getLogger("rollwright.market")
 
 INDEX_CODE: Final = "INDEX"
 FIELDS: Final = ("open", "high", "low", "close", "volume", "vwap", "factor")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,7 +27,6 @@ from rollwright.models.tabular import (
 
 __all__ = ["SklearnModel", "as_model", "is_estimator"]
 
-_logger: Final = logging.getLogger("rollwright.models")
 # What an estimator raises when it does not fit the data, or when its file was inconsistent.
 _FAILURES: Final = (
     ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError, MemoryError, RuntimeError,

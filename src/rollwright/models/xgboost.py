@@ -23,7 +23,6 @@ __all__ = ["XGBModel", "XGBoostJsonCodec"]
 
 _ROUNDS: Final = ("n_estimators", "num_round", "num_rounds", "num_boosting_rounds")
 _THREADS: Final = ("nthread", "n_jobs")
-_SEEDS: Final = ("random_state", "seed")
 _PLACE: Final = re.compile(r"^\[[\d:]+\] \S+:\d+: ")
 _BINNED: Final = (None, "auto", "hist")
 # XGBoost's parameter reference, without what belongs to ranking, survival and several labels.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,7 +29,6 @@ from rollwright.training.validity import TaskParts, Validity, record_configs
 
 __all__ = ["TASK_ARTIFACT", "complete_fit", "execute", "log_task", "name_run", "task_train"]
 
-_logger: Final = logging.getLogger("rollwright.training")
 
 RECORDS_MODULE: Final = "rollwright.analysis.records"
 DATASET_ARTIFACT: Final = "dataset"
