@@ -19,6 +19,7 @@
     │   ├── SampleNotFoundError      (also an IndexError; no such window of a time series dataset)
     │   ├── CorruptFileError
     │   ├── DataNotFoundError        (nothing where the data should be)
+    │   ├── StaleResultsError        (results whose inputs have changed since)
     │   ├── DataStorageError         (a disk or a folder refuses market data or features)
     │   ├── ExpressionError          (also a ValueError; carries the position)
     │   ├── LookAheadError
@@ -99,6 +100,7 @@ __all__ = [
     "SchemaVersionError",
     "SegmentError",
     "SlotsDiedError",
+    "StaleResultsError",
     "StoreUnavailableError",
     "TaskFailedError",
     "TaskNotFoundError",
@@ -324,6 +326,27 @@ class DataNotFoundError(DataError):
     def __init__(self, path: Path | str, reason: str, *, hint: str | None = None) -> None:
         self.path = Path(path)
         super().__init__(f"no market data at {path}: {reason}", hint=hint)
+
+
+class StaleResultsError(DataError):
+    """Results that were made from files which have changed since.
+
+    Attributes
+    ----------
+    path : Path
+        Of the results.
+    changed : tuple of str
+        Names of the inputs that are others now, or gone.
+    """
+
+    exit_code = 4
+
+    def __init__(self, path: Path | str, changed: Iterable[str], *, hint: str | None = None) -> None:
+        self.path = Path(path)
+        self.changed = tuple(changed)
+        super().__init__(
+            f"{path} is stale: {' and '.join(self.changed)} changed, or went, after it was made", hint=hint
+        )
 
 
 class DataStorageError(DataError):

@@ -16,6 +16,7 @@ __all__ = [
     "count_findings",
     "describe_finding",
     "describe_group",
+    "finding_to_json",
     "list_kinds",
     "name_severity",
 ]
@@ -118,3 +119,17 @@ def _list_causes(values: Mapping[str, Any], language: Language) -> str:
 
 def _list_values(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def finding_to_json(finding: HealthFinding) -> dict[str, Any]:
+    """Return a finding with its words in English."""
+    message, hint = describe_finding(finding)
+    return {
+        "kind": finding.kind,
+        "severity": finding.severity,
+        "message": message,
+        "hint": hint,
+        "variant": finding.variant,
+        "metrics": list(finding.metrics),
+        "values": dict(finding.values),
+    }

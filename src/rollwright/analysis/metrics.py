@@ -30,7 +30,9 @@ __all__ = [
     "to_recorder_metrics",
 ]
 
-Unit: TypeAlias = Literal["correlation", "ratio", "fraction", "fraction_per_session", "fraction_per_year", "sessions"]
+Unit: TypeAlias = Literal[
+    "correlation", "ratio", "fraction", "fraction_per_session", "fraction_per_year", "sessions", "count"
+]
 """``fraction``: 0.05 is five percent; ``ratio``: a mean over a standard deviation."""
 
 _UNITS: Final = frozenset(get_args(Unit))
@@ -164,7 +166,7 @@ def _label(key: str, language: Literal["en", "zh"]) -> str:
 def _format_value(metric: Metric) -> str:
     if not math.isfinite(metric.value):
         return "–"
-    if metric.unit == "sessions":
+    if metric.unit in ("sessions", "count"):
         return f"{metric.value:,.0f}"
     if metric.unit in ("correlation", "ratio"):
         known = _LABELS.get(metric.key)

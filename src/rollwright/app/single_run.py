@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rollwright.analysis.health import HealthFinding, sort_findings
+from rollwright.analysis.health_text import finding_to_json
 from rollwright.app.campaign import FAILURES_FILE, OpenCampaign
 from rollwright.app.data import examine_demo
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located
 from rollwright.campaign.plan import plan_once
 from rollwright.campaign.single_health import examine_once
-from rollwright.campaign.summary import finding_to_json
 from rollwright.config.context import using
 from rollwright.config.placeholders import fill_paths
 from rollwright.core.atomic import write_text

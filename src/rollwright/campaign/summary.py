@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rollwright.analysis.conventions import Conventions
 from rollwright.analysis.health import HealthFinding, findings_from_json
-from rollwright.analysis.health_text import describe_finding
+from rollwright.analysis.health_text import finding_to_json
 from rollwright.analysis.metrics import Metric, metrics_from_json, metrics_to_json
 from rollwright.core.atomic import write_text
 from rollwright.core.bounded_read import MEDIUM, read_text
@@ -22,7 +22,6 @@ __all__ = [
     "CombinedResult",
     "TrainingCounts",
     "VariantResult",
-    "finding_to_json",
     "read_summary",
     "write_summary",
 ]
@@ -159,20 +158,6 @@ def _combined_from_json(data: Mapping[str, Any]) -> CombinedResult:
         label=str(data["label"]),
         correlations={name: dict(row) for name, row in data["correlations"].items()},
     )
-
-
-def finding_to_json(finding: HealthFinding) -> dict[str, Any]:
-    """Return a finding with its words in English."""
-    message, hint = describe_finding(finding)
-    return {
-        "kind": finding.kind,
-        "severity": finding.severity,
-        "message": message,
-        "hint": hint,
-        "variant": finding.variant,
-        "metrics": list(finding.metrics),
-        "values": dict(finding.values),
-    }
 
 
 def _paths_to_json(files: Mapping[str, Path], beside: Path | None) -> dict[str, str]:

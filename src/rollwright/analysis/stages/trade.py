@@ -1,0 +1,232 @@
+"""The stage `backtest`: what a signal would have earned, traded day by day, and every order of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import pandas as pd
+
+from rollwright.analysis.examination import examine_account
+from rollwright.analysis.health import ACCOUNT, HealthFinding
+from rollwright.analysis.indicators import list_orders, trade_indicators
+from rollwright.analysis.metrics import backtest_metrics
+from rollwright.analysis.panel import Frame, take_column
+from rollwright.analysis.stages.table import (
+    ColumnUnit,
+    Made,
+    ResultTable,
+    StageResult,
+    TableMaker,
+    list_tables,
+    make_tables,
+)
+from rollwright.backtest.costs import Costs, Mode
+from rollwright.backtest.daily import BacktestResult, backtest
+from rollwright.backtest.risk import periods_per_year
+from rollwright.backtest.topk_dropout import TopkDropoutStrategy
+from rollwright.market.source import DataSource
+
+__all__ = ["BACKTEST_MAKERS", "BACKTEST_TABLES", "TradeInputs", "TradeTerms", "trade"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeTerms:
+    """What a top-k back-test is asked; a variation of it is `dataclasses.replace` of one.
+
+    Attributes
+    ----------
+    topk, n_drop : int
+        Names held, and how many of them are replaced a day at most.
+    costs : Costs
+    account : float
+        Cash to begin with.
+    benchmark : str
+        ``mean`` of the scored instruments, or a code.
+    mode : {"strict", "qlib"}
+    deal_price : str or (str, str)
+        Field that is traded at, or one for purchases and one for sales.
+    risk_free : float
+        What cash earns in a year without risk, as a fraction; ratios are taken over it.
+    """
+
+    topk: int = 50
+    n_drop: int = 5
+    costs: Costs = field(default_factory=Costs)
+    account: float = 1e8
+    benchmark: str = "mean"
+    mode: Mode = "strict"
+    deal_price: str | tuple[str, str] = "close"
+    risk_free: float = 0.0
+
+    def run(self, pred: Frame, source: DataSource) -> BacktestResult:
+        """Trade `pred` on `source` under these terms; the errors are those of `backtest`."""
+        return backtest(
+            TopkDropoutStrategy(topk=self.topk, n_drop=self.n_drop),
+            pred,
+            source,
+            costs=self.costs,
+            account=self.account,
+            benchmark=self.benchmark,
+            mode=self.mode,
+            deal_price=self.deal_price,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        deal_price = self.deal_price if isinstance(self.deal_price, str) else list(self.deal_price)
+        return {**asdict(self), "deal_price": deal_price}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TradeInputs:
+    """What the makers of the stage are given; None is what nobody gave.
+
+    Attributes
+    ----------
+    pred : Series
+        Scores by (datetime, instrument).
+    source : DataSource
+    terms : TradeTerms
+    made : BacktestResult
+        The back-test of `pred` under `terms`.
+    periods : float
+        Sessions of a year.
+    label : Series or None
+        Raw labels of the same rows.
+    members : mapping of str to Series, or None
+        The scores of the members that the signal is made of.
+    """
+
+    pred: pd.Series
+    source: DataSource
+    terms: TradeTerms
+    made: BacktestResult
+    periods: float
+    label: pd.Series | None = None
+    members: Mapping[str, pd.Series] | None = None
+
+
+def trade(
+    pred: Frame,
+    source: DataSource,
+    *,
+    terms: TradeTerms,
+    label: Frame | None = None,
+    members: Mapping[str, Frame] | None = None,
+) -> StageResult:
+    """Back-test a signal; no file of results is read or written.
+
+    Parameters
+    ----------
+    pred : DataFrame or Series
+        Scores by (datetime, instrument), of a frame the first column, each known after the close of its session.
+    source : DataSource
+    terms : TradeTerms
+    label, members
+        As `TradeInputs` has them; tables that need one that is not given are left out.
+
+    Returns
+    -------
+    StageResult
+        Its tables are those of `BACKTEST_TABLES`. `settings` has the terms as they were applied (without factors,
+        without lots), and ``days_per_year``.
+
+    Raises
+    ------
+    DataError
+        And whatever else `rollwright.backtest.daily.backtest` raises.
+    """
+    scores = take_column(pred, what="prediction")
+    made = terms.run(scores, source)
+    periods = periods_per_year(source.freq)
+    given = TradeInputs(
+        pred=scores,
+        source=source,
+        terms=terms,
+        made=made,
+        periods=periods,
+        label=None if label is None else take_column(label, what="label"),
+        members=None if members is None else {name: take_column(one, what=name) for name, one in members.items()},
+    )
+    settings = {**terms.to_json(), "costs": asdict(made.costs), "days_per_year": periods}
+    return make_tables("backtest", BACKTEST_MAKERS, given, settings=settings)
+
+
+_ACCOUNT: Final[dict[str, ColumnUnit]] = {
+    "account": "currency",
+    "return": "fraction_per_session",
+    "total_turnover": "currency",
+    "turnover": "fraction_per_session",
+    "total_cost": "currency",
+    "cost": "fraction_per_session",
+    "value": "currency",
+    "cash": "currency",
+    "bench": "fraction_per_session",
+}
+_POSITIONS: Final[dict[str, ColumnUnit]] = {
+    "amount": "shares",
+    "price": "price",
+    "value": "currency",
+    "weight": "fraction",
+}
+_TRADES: Final[dict[str, ColumnUnit]] = {
+    "side": "text",
+    "amount": "shares",
+    "price": "price",
+    "value": "currency",
+    "cost": "currency",
+}
+_UNFILLED: Final[dict[str, ColumnUnit]] = {
+    "side": "text",
+    "reason": "text",
+    "wanted_amount": "shares",
+    "wanted_value": "currency",
+    "made_amount": "shares",
+}
+_INDICATORS: Final[dict[str, ColumnUnit]] = {
+    "ffr": "fraction",
+    "pa": "fraction",
+    "pos": "fraction",
+    "deal_amount": "shares",
+    "value": "currency",
+    "count": "count",
+}
+
+
+def _make_account(given: TradeInputs, before: Mapping[str, pd.DataFrame]) -> Made:
+    del before
+    made, terms = given.made, given.terms
+    stuck = [HealthFinding(kind="never_sells", severity="warning", metrics=ACCOUNT)] if terms.n_drop == 0 else []
+    return Made(
+        tables=(ResultTable(name="account", frame=made.report, units=_ACCOUNT),),
+        metrics=backtest_metrics(made.report, periods=given.periods),
+        findings=(
+            *stuck,
+            *examine_account(made.report, benchmark=terms.benchmark, benchmark_gaps=made.benchmark_gaps),
+        ),
+    )
+
+
+def _make_orders(given: TradeInputs, before: Mapping[str, pd.DataFrame]) -> Made:
+    del before
+    made = given.made
+    indicators = trade_indicators(list_orders(made), pd.DatetimeIndex(made.report.index))
+    return Made(
+        tables=(
+            ResultTable(name="positions", frame=made.positions, units=_POSITIONS),
+            ResultTable(name="trades", frame=made.trades, units=_TRADES),
+            ResultTable(name="unfilled", frame=made.unfilled, units=_UNFILLED),
+            ResultTable(name="indicators", frame=indicators, units=_INDICATORS),
+        )
+    )
+
+
+BACKTEST_MAKERS: Final[tuple[TableMaker[TradeInputs], ...]] = (
+    TableMaker(tables=("account",), make=_make_account, required=True),
+    TableMaker(tables=("positions", "trades", "unfilled", "indicators"), make=_make_orders, required=True),
+)
+"""Every maker of the stage, in order: a new table is a function, and a line here."""
+
+BACKTEST_TABLES: Final = list_tables(BACKTEST_MAKERS)
