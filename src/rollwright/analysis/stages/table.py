@@ -176,8 +176,8 @@ def make_tables(
         elif maker.required:
             raise DataError(f"the stage `{stage}` cannot make {' and '.join(maker.tables)}: {reason}")
         found = {table.name: table for table in made.tables}
-        if foreign := sorted(found.keys() - {*maker.tables}):
-            raise DataError(f"the maker of {', '.join(maker.tables)} made a table `{foreign[0]}`")
+        if unexpected := sorted(found.keys() - {*maker.tables}):
+            raise DataError(f"the maker of {', '.join(maker.tables)} made a table `{unexpected[0]}`")
         left_out |= {name: reason or "these data have nothing for it" for name in maker.tables if name not in found}
         tables |= found
         frames |= {name: table.frame for name, table in found.items()}
