@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeAlias, get_args
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.backtest.costs import NOTHING, Costs, Mode
+from rollwright.backtest.strategy import Order, Strategy, TradingDay
 from rollwright.backtest.tie_order import TieOrder
-from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.backtest.unfilled import Reason, TradeSide, TradingDays, UnfilledOrder
 from rollwright.errors import ConfigError
 
@@ -18,6 +19,8 @@ __all__ = ["MarketPrices", "Simulation", "Trade", "simulate"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
+_NEARLY_ALL: Final = 1e-5
+"""A sale that leaves no greater share of the holding is one of all of it, as in Qlib."""
 _NO_PRICE: Final = 1e-8
 """A price to deal at that is no higher is none."""
 
@@ -45,6 +48,11 @@ class MarketPrices:
     change : ndarray of float64 [sessions, instruments], optional
         Daily changes that limits go by; those of the closes if not given. NaN is at no limit.
 
+    names : tuple of str, optional
+        Codes of the instruments, for strategies that go by them.
+    dates : DatetimeIndex, optional
+        The sessions, for strategies that go by them.
+
     .. warning:: **Look-ahead.** `ends` is known only afterwards, and the last price is kinder than most
        delistings. It decides how a holding ends, never what is bought.
     """
@@ -56,10 +64,18 @@ class MarketPrices:
     buy_price: Floats | None = None
     sell_price: Floats | None = None
     change: Floats | None = None
+    names: tuple[str, ...] | None = None
+    dates: pd.DatetimeIndex | None = None
 
     def __post_init__(self) -> None:
         if self.close.ndim != 2:
             raise ConfigError(f"close has the shape {self.close.shape}, not [sessions, instruments]")
+        for what, labels, count in (
+            ("names", self.names, self.close.shape[1]),
+            ("dates", self.dates, self.close.shape[0]),
+        ):
+            if labels is not None and len(labels) != count:
+                raise ConfigError(f"there are {len(labels)} {what} of {count} in close")
         for name, array, shape in (
             ("factor", self.factor, self.close.shape),
             ("before", self.before, self.close.shape[1:]),
@@ -148,6 +164,7 @@ class _Book:
     cash: float
     amount: Floats
     price: Floats
+    known_price: Floats
     age: NDArray[np.int64]
     held: list[int] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
@@ -160,26 +177,76 @@ class _Book:
             for place in [place for place in self.held if int(ends[place]) <= day]:
                 self.sell(day, place, float(self.price[place]), side="settle")
 
-    def sell(self, day: int, place: int, price: float, *, side: TradeSide = "sell") -> bool:
-        """Sell all of `place`, unless cash and proceeds do not cover the cost."""
-        amount = float(self.amount[place])
+    def take_prices(self, close: Floats, priced: NDArray[np.bool_]) -> None:
+        """Begin a session: its closes become the last prices, and those before it what is known."""
+        self.known_price = self.price
+        self.price = np.where(priced, close, self.price)
+
+    def fill(self, order: Order, today: TradingDay) -> None:
+        """Make an order as far as the session, the holdings and the cash allow, or write down why not."""
+        day, place = today.number, order.instrument
+        if order.side == "sell":
+            reason = order.refusal if today.may_sell[place] else order.refusal or today.find_reason(place)
+            if reason is None:
+                self.sell(day, place, float(today.sell_price[place]), wanted=order.amount, today=today)
+            else:
+                self.refuse_sale(day, place, reason, wanted=order.amount)
+            return
+        price = float(today.buy_price[place])
+        factor = None if order.refusal else today.find_factor(place)
+        if order.refusal is not None:
+            self.refuse_purchase(day, order, order.refusal, price=np.nan, factor=None)
+        elif factor is None or not today.may_buy[place]:
+            self.refuse_purchase(day, order, today.find_reason(place), price=price, factor=factor)
+        else:
+            self.buy(day, order, price, factor=factor)
+
+    def sell(
+        self,
+        day: int,
+        place: int,
+        price: float,
+        *,
+        side: TradeSide = "sell",
+        wanted: float | None = None,
+        today: TradingDay | None = None,
+    ) -> None:
+        """Sell `wanted` of `place` in whole lots, or all of it, unless cash and proceeds do not cover the cost."""
+        held = float(self.amount[place])
+        if not held:
+            raise ConfigError(
+                f"an order to sell instrument {place}, of which nothing is held", hint="sell what `account.held` has"
+            )
+        amount = held
+        if wanted is not None and abs(wanted - held) > _NEARLY_ALL * held:
+            factor = None if today is None else today.find_factor(place)
+            amount = self.costs.size_order(min(held, wanted), factor=factor) if factor is not None else wanted
+            amount = min(amount, held)
+            if amount * price <= NOTHING:
+                self.unfilled.append(UnfilledOrder(day, place, side, "below_lot", wanted, wanted * price, 0.0))
+                return
         value = amount * price
         cost = self.costs.charge_sale(value)
         if self.cash + value < cost:
             self.unfilled.append(UnfilledOrder(day, place, side, "cash", amount, value, 0.0))
-            return False
+            return
         self.cash += value - cost
-        self.amount[place] = 0.0
-        self.held.remove(place)
+        if amount < held:
+            self.amount[place] = held - amount
+        else:
+            self.amount[place] = 0.0
+            self.held.remove(place)
         self.trades.append(Trade(day, place, side, amount, price, value, cost))
-        return True
 
-    def buy(self, day: int, place: int, price: float, *, value: float, factor: float) -> None:
-        """Buy `place` for up to `value`: less where the cash covers less, nothing where it is less than a lot."""
-        wanted = self.costs.size_order(value / price, factor=factor)
+    def buy(self, day: int, order: Order, price: float, *, factor: float) -> None:
+        """Buy in whole lots: less where the cash covers less, nothing where it is less than a lot."""
+        place = order.instrument
+        asked = order.value / price if order.amount is None else order.amount
+        value = order.value if order.amount is None else order.amount * price
+        wanted = self.costs.size_order(asked, factor=factor)
         if wanted * price <= NOTHING:
             reason: Reason = "cash" if value <= NOTHING else "below_lot"
-            self.unfilled.append(UnfilledOrder(day, place, "buy", reason, value / price, value, 0.0))
+            self.unfilled.append(UnfilledOrder(day, place, "buy", reason, asked, value, 0.0))
             return
         amount = self.costs.fit_to_cash(wanted, price=price, factor=factor, cash=self.cash, mode=self.mode)
         if amount * price <= NOTHING:
@@ -190,24 +257,26 @@ class _Book:
             return
         cost = self.costs.charge_purchase(amount * price)
         self.cash -= amount * price + cost
-        self.amount[place] = amount
-        self.age[place] = 0
-        self.held.append(place)
+        if not self.amount[place]:
+            self.age[place] = 0
+            self.held.append(place)
+        self.amount[place] += amount
         self.trades.append(Trade(day, place, "buy", amount, price, amount * price, cost))
 
-    def refuse_sale(self, day: int, place: int, reason: Reason) -> None:
+    def refuse_sale(self, day: int, place: int, reason: Reason, *, wanted: float | None = None) -> None:
         """Write down that a holding was to be sold and is kept; its value is that of its last price."""
-        amount = float(self.amount[place])
+        amount = float(self.amount[place]) if wanted is None else wanted
         self.unfilled.append(UnfilledOrder(day, place, "sell", reason, amount, amount * float(self.price[place]), 0.0))
 
-    def refuse_purchase(
-        self, day: int, place: int, reason: Reason, *, value: float, price: float, factor: float | None
-    ) -> None:
-        """Write down that `place` was to be bought for `value`; without a factor it cannot be sized."""
-        amount = np.nan
-        if factor is not None:
-            amount = self.costs.size_order(value / price, factor=factor) or value / price
-        self.unfilled.append(UnfilledOrder(day, place, "buy", reason, amount, value, 0.0))
+    def refuse_purchase(self, day: int, order: Order, reason: Reason, *, price: float, factor: float | None) -> None:
+        """Write down that something was to be bought; without a factor it cannot be sized."""
+        if order.amount is not None:
+            amount, value = order.amount, order.amount * price
+        else:
+            amount, value = np.nan, order.value
+            if factor is not None:
+                amount = self.costs.size_order(value / price, factor=factor) or value / price
+        self.unfilled.append(UnfilledOrder(day, order.instrument, "buy", reason, amount, value, 0.0))
 
     def close(self) -> None:
         """End the day: what is held grows a session older and is written down."""
@@ -237,7 +306,7 @@ class _Book:
 
 
 def simulate(
-    strategy: TopkDropoutStrategy,
+    strategy: Strategy,
     scores: Floats,
     market: MarketPrices,
     *,
@@ -262,7 +331,7 @@ def simulate(
 
     Parameters
     ----------
-    strategy : TopkDropoutStrategy
+    strategy : Strategy
     scores : ndarray of float64 [sessions, instruments]
         NaN where there is none.
     market : MarketPrices
@@ -305,6 +374,7 @@ def simulate(
         cash=float(account),
         amount=np.zeros(width),
         price=np.full(width, np.nan),
+        known_price=np.full(width, np.nan),
         age=np.zeros(width, dtype=np.int64),
     )
     draws = strategy.make_draws()
@@ -313,89 +383,34 @@ def simulate(
     # Each session: 1. take its prices, where there are any; 2. settle holdings whose listing has ended; 3. trade on the
     # scores of the session before, sales first; 4. record cash, value and holdings at the close.
     for day in range(sessions):
-        np.copyto(book.price, market.close[day], where=days.priced[day])
+        book.take_prices(market.close[day], days.priced[day])
         book.settle(day, market.ends)
         if asked[day]:
-            factor = None if market.factor is None else market.factor[day]
-            session = _Session(
+            today = TradingDay(
                 number=day,
-                days=days,
+                scores=scores[day - 1] if day else first,
+                lots=order.numbers(),
+                draws=draws,
+                mode=mode,
+                names=market.names,
+                dates=market.dates,
+                close_before=market.close[day - 1] if day else None,
                 may_sell=may_sell[day],
                 may_buy=may_buy[day],
                 buy_price=buy_price[day],
                 sell_price=sell_price[day],
-                factor=factor,
-                lots=order.numbers(),
+                factor=None if market.factor is None else market.factor[day],
+                cost_rate=max(costs.open_cost, costs.close_cost),
+                days=days,
             )
-            _trade_session(strategy, scores[day - 1] if day else first, book, session, draws)
+            for wanted in strategy.decide(today, book):
+                book.fill(wanted, today)
         order.add(market.close[day], None if market.factor is None else market.factor[day])
         book.close()
     return book.make_simulation(account=float(account))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Session:
-    """What may be traded on one session, and at which prices."""
-
-    number: int
-    days: TradingDays
-    may_sell: NDArray[np.bool_]
-    may_buy: NDArray[np.bool_]
-    buy_price: Floats
-    sell_price: Floats
-    factor: Floats | None
-    lots: NDArray[np.uint64]
-
-    def find_reason(self, place: int) -> Reason:
-        return self.days.find_reason(self.number, place)
-
-    def find_factor(self, place: int) -> float | None:
-        """Return the factor to size a purchase by; None where it cannot be sized."""
-        if not self.days.sized[self.number, place]:
-            return None
-        return 1.0 if self.factor is None else float(self.factor[place])
-
-
-def _trade_session(
-    strategy: TopkDropoutStrategy,
-    scores: Floats,
-    book: _Book,
-    session: _Session,
-    draws: np.random.RandomState | None,
-) -> None:
-    # 1. The strategy chooses, from yesterday's scores. 2. Sell what may be sold and has been held long enough. 3. Count
-    # the places that are free now. 4. Spread the cash evenly over the best purchases; one that cannot be made leaves
-    # its place and its cash for the next session.
-    day, before = session.number, len(book.held)
-    tradable = session.may_sell & session.may_buy
-    choice = strategy.choose(
-        scores, np.array(book.held, dtype=np.intp), tradable, lots=session.lots, draws=draws, mode=book.mode
-    )
-    planned = len(choice.sell)
-    sold = 0
-    for place in choice.sell.tolist():
-        if not session.may_sell[place]:
-            book.refuse_sale(day, place, session.find_reason(place))
-        elif book.age[place] < strategy.hold_thresh:
-            book.refuse_sale(day, place, "hold_thresh")
-        else:
-            sold += book.sell(day, place, float(session.sell_price[place]))
-    room = strategy.places(planned=planned, sold=sold, held=before, mode=book.mode)
-    buy = choice.buy[:room].tolist()
-    value = book.cash * strategy.risk_degree / len(buy) if buy else 0.0
-    for place in buy:
-        factor, price = session.find_factor(place), float(session.buy_price[place])
-        if factor is None or not session.may_buy[place]:
-            book.refuse_purchase(day, place, session.find_reason(place), value=value, price=price, factor=factor)
-        else:
-            book.buy(day, place, price, value=value, factor=factor)
-    for place in choice.buy[
-        room : strategy.places(planned=planned, sold=planned, held=before, mode=book.mode)
-    ].tolist():
-        book.refuse_purchase(day, place, "no_room", value=np.nan, price=np.nan, factor=None)
-
-
-def _find_trading_days(strategy: TopkDropoutStrategy, market: MarketPrices, costs: Costs) -> TradingDays:
+def _find_trading_days(strategy: Strategy, market: MarketPrices, costs: Costs) -> TradingDays:
     priced = market.traded()
     change = market.changes() if market.change is None and costs.limit_threshold is not None else market.change
     upper, lower = costs.find_limits(market.close if change is None else change)

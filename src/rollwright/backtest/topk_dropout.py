@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import InitVar, dataclass
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.backtest.costs import Mode
+from rollwright.backtest.strategy import Account, Order, TradingDay
 from rollwright.errors import ConfigError
 
 __all__ = ["Choice", "TopkDropoutStrategy"]
@@ -147,6 +149,36 @@ class TopkDropoutStrategy:
         if "random" not in (self.method_buy, self.method_sell):
             return None
         return np.random.RandomState(self.seed)
+
+    def decide(self, day: TradingDay, account: Account) -> Iterator[Order]:
+        """Return the orders of a session; see `Strategy.decide`.
+
+        .. warning:: **Look-ahead.** With `only_tradable` it goes by what can be traded on the session itself.
+        """
+        # 1. Choose, from yesterday's scores. 2. Sell what has been held long enough. 3. Count the places that are free
+        # now. 4. Spread the cash evenly over the best purchases; one that cannot be made leaves its place and its cash
+        # for the next session.
+        before = len(account.held)
+        choice = self.choose(
+            day.scores,
+            np.array(account.held, dtype=np.intp),
+            day.may_sell & day.may_buy,
+            lots=day.lots,
+            draws=day.draws,
+            mode=day.mode,
+        )
+        planned = len(choice.sell)
+        for place in choice.sell.tolist():
+            is_young = bool(day.may_sell[place]) and account.age[place] < self.hold_thresh
+            yield Order(place, "sell", refusal="hold_thresh" if is_young else None)
+        sold = before - len(account.held)
+        room = self.places(planned=planned, sold=sold, held=before, mode=day.mode)
+        buy = choice.buy[:room].tolist()
+        value = account.cash * self.risk_degree / len(buy) if buy else 0.0
+        for place in buy:
+            yield Order(place, "buy", value=value)
+        for place in choice.buy[room : self.places(planned=planned, sold=planned, held=before, mode=day.mode)].tolist():
+            yield Order(place, "buy", refusal="no_room")
 
     def choose(
         self,

@@ -1,0 +1,154 @@
+"""The port of strategies: what one sees of a session and of its account, and the orders it answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rollwright.backtest.costs import Mode
+from rollwright.backtest.unfilled import Reason, TradingDays
+
+__all__ = ["Account", "Order", "Strategy", "TradingDay"]
+
+
+class Order(NamedTuple):
+    """One order of a strategy.
+
+    `instrument` is a column of the market. A sale is of `amount` adjusted shares, or of all that is held when that is
+    None; a purchase is of `amount`, or of what `value` buys in whole lots. An order with a `refusal` is not tried, only
+    written down with that reason: the strategy wants it and knows that it may not be.
+    """
+
+    instrument: int
+    side: Literal["buy", "sell"]
+    amount: float | None = None
+    value: float = np.nan
+    refusal: Reason | None = None
+
+
+class Account(Protocol):
+    """What a strategy sees of its account: always as it is now, after the orders filled so far.
+
+    Arrays are ``[instruments]``; nothing may be written into them.
+    """
+
+    @property
+    def cash(self) -> float:
+        """Cash that can be spent now."""
+        ...
+
+    @property
+    def held(self) -> Sequence[int]:
+        """Columns of the holdings."""
+        ...
+
+    @property
+    def amount(self) -> NDArray[np.float64]:
+        """Adjusted shares."""
+        ...
+
+    @property
+    def known_price(self) -> NDArray[np.float64]:
+        """Last close before the session; NaN where there was none yet."""
+        ...
+
+    @property
+    def age(self) -> NDArray[np.int64]:
+        """Closes that each holding has seen."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TradingDay:
+    """One session on which scores are traded; arrays are ``[instruments]``.
+
+    Attributes
+    ----------
+    number : int
+        Row of the market.
+    scores : ndarray of float64
+        Those of the session before; NaN where there is none.
+    lots : ndarray of uint64
+        Tell equal scores apart, see `TieOrder`.
+    draws : RandomState or None
+        What `Strategy.make_draws` made for this simulation.
+    mode : {"strict", "qlib"}
+    names : tuple of str or None
+        Codes of the columns, where the market has them.
+    dates : DatetimeIndex or None
+        All sessions of the market, by `number`.
+    close_before : ndarray of float64 or None
+        Closes of the session before; NaN or not above zero where nothing was traded. None on the first session.
+    may_sell, may_buy : ndarray of bool
+        Whether it can be sold and bought on this session.
+    buy_price, sell_price : ndarray of float64
+        What it is dealt at on this session.
+    factor : ndarray of float64 or None
+        Adjusted over unadjusted price; None trades adjusted shares.
+    cost_rate : float
+        The greatest share of a traded value that a trade costs on this session.
+    days : TradingDays
+        The same for all sessions.
+
+    .. warning:: **Look-ahead.** `may_sell`, `may_buy` and the prices are of the session of the trade itself: a rule
+       that sizes its orders by them knows what nobody knows when orders are placed. Of the rest all is known before.
+    """
+
+    number: int
+    scores: NDArray[np.float64]
+    lots: NDArray[np.uint64]
+    draws: np.random.RandomState | None
+    mode: Mode
+    names: tuple[str, ...] | None
+    dates: pd.DatetimeIndex | None
+    close_before: NDArray[np.float64] | None
+    may_sell: NDArray[np.bool_]
+    may_buy: NDArray[np.bool_]
+    buy_price: NDArray[np.float64]
+    sell_price: NDArray[np.float64]
+    factor: NDArray[np.float64] | None
+    cost_rate: float
+    days: TradingDays
+
+    def find_reason(self, place: int) -> Reason:
+        """Return why an instrument that cannot be traded on this session cannot."""
+        return self.days.find_reason(self.number, place)
+
+    def find_factor(self, place: int) -> float | None:
+        """Return the factor to size a purchase by; None where it cannot be sized."""
+        if not self.days.sized[self.number, place]:
+            return None
+        return 1.0 if self.factor is None else float(self.factor[place])
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """What decides on the orders of a session."""
+
+    @property
+    def signal(self) -> Any:
+        """Scores by (datetime, instrument), for `backtest_daily`; None where there are none."""
+        ...
+
+    @property
+    def forbid_all_trade_at_limit(self) -> bool:
+        """Trade nothing at its price limit; if False, one may sell at the upper and buy at the lower limit."""
+        ...
+
+    def make_draws(self) -> np.random.RandomState | None:
+        """Return the generator that one simulation draws from; None where nothing is random."""
+        ...
+
+    def decide(self, day: TradingDay, account: Account) -> Iterable[Order]:
+        """Return the orders of one session.
+
+        They are taken one at a time, and each is filled before the next is asked for: a generator sees in `account`
+        what became of those before. What cannot be traded may be ordered; it is refused with its reason. Nothing may
+        be kept from one session to the next but what `account` tells, so that every simulation of it is the same.
+        """
+        ...
