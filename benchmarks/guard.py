@@ -23,10 +23,10 @@ import report
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 NAMES = (
-    "features", "handler", "rolling", "one_task", "members", "demo", "finished", "start", "collect", "audit", "record",
-    "prediction_frame", "pool_sqlite", "pool_postgres",
+    "features", "handler", "rolling", "one_task", "members", "demo", "finished", "start", "collect", "backtest",
+    "audit", "record", "prediction_frame", "pool_sqlite", "pool_postgres",
 )  # fmt: skip
-WITH_PEER = ("features", "handler", "rolling", "one_task", "collect", "pool_sqlite", "pool_postgres")
+WITH_PEER = ("features", "handler", "rolling", "one_task", "collect", "backtest", "pool_sqlite", "pool_postgres")
 
 
 def ratios(result):
