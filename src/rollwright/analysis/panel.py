@@ -14,10 +14,15 @@ from rollwright.errors import DataError
 __all__ = [
     "DayPanel",
     "Frame",
+    "Places",
     "average_by_day",
     "build_day_panel",
+    "correlate_rows",
+    "find_first_rows",
+    "find_places",
     "find_varied_days",
     "rank_by_day",
+    "share_found_places",
     "share_places",
     "standardise_by_day",
     "take_column",
@@ -26,6 +31,8 @@ __all__ = [
 _CELLS: Final = 1 << 16  # of a matrix that is sorted at once: what stays in the cache of a core
 Frame: TypeAlias = "pd.Series | pd.DataFrame"
 _Floats: TypeAlias = NDArray[np.float64]
+Places: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""First place of each row and its equals, and one past the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +118,7 @@ def rank_by_day(day: NDArray[np.intp], values: _Floats) -> _Floats:
 
     `day` must be sorted and `values` without NaN. Equal to ``scipy.stats.rankdata`` of every day on its own.
     """
-    low, high = _find_places(day, values)
+    low, high = find_places(day, values)
     return (low + high - 1) / 2.0 + 1.0
 
 
@@ -122,7 +129,7 @@ def standardise_by_day(day: NDArray[np.intp], values: _Floats) -> _Floats:
     """
     if not len(values):
         return values
-    first = np.flatnonzero(np.diff(day, prepend=-1))
+    first = find_first_rows(day)
     sizes = np.diff(first, append=len(day))
     known = ~np.isnan(values)
     counts = np.add.reduceat(known, first, dtype=np.intp)
@@ -144,20 +151,29 @@ def share_places(day: NDArray[np.intp], values: _Floats, start: NDArray[np.intp]
     they take up between them: of three on the places 1 to 3, a third of each falls on place 2. So nothing depends on
     the order of the rows. `day` must be sorted and `values` without NaN; `start` and `stop` are given for each day.
     """
-    low, high = _find_places(day, values)
+    return share_found_places(day, find_places(day, values), start, stop)
+
+
+def share_found_places(
+    day: NDArray[np.intp], places: Places, start: NDArray[np.intp], stop: NDArray[np.intp]
+) -> _Floats:
+    """Return what `share_places` does of rows whose `places` are known: they are the costly part of it."""
+    low, high = places
     overlap = np.minimum(high, stop[day]) - np.maximum(low, start[day])
     shares: _Floats = np.maximum(overlap, 0) / np.maximum(high - low, 1)
     return shares
 
 
-def _find_places(day: NDArray[np.intp], values: _Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def find_places(day: NDArray[np.intp], values: _Floats) -> Places:
     """Return the first place that a row and its equals take up within their day, from 0, and one past the last.
+
+    `day` must be sorted and `values` without NaN.
 
     Days are sorted side by side, as lines of a matrix: ten times faster than sorting all rows by day and value. Days
     of very different length do not share a matrix, so that at most half of one is padding.
     """
     low, high = np.empty(len(values), dtype=np.intp), np.empty(len(values), dtype=np.intp)
-    first = np.flatnonzero(np.diff(day, prepend=-1))
+    first = find_first_rows(day)
     counts = np.diff(first, append=len(values))
     powers = np.frexp(counts)[1]
     for power in np.unique(powers):
@@ -188,6 +204,16 @@ def _find_places_beside(
         matrix[inside] = values[rows[inside]]
     order = np.argsort(matrix, axis=1)
     matrix = np.take_along_axis(matrix, order, axis=1)
+    ends = np.arange(len(first)), counts - 1
+    if is_full or not np.isposinf(matrix[ends]).any():  # all padding stands behind the values
+        valued = slice(None) if is_full else columns < counts[:, None]
+        if not ((matrix[:, 1:] == matrix[:, :-1]) & (columns[1:] < counts[:, None])).any():
+            place = np.empty_like(order)
+            np.put_along_axis(place, order, columns[None, :], axis=1)
+            rows, place = rows[valued], place[valued]
+            low[rows] = place
+            high[rows] = place + 1
+            return
     starts = np.ones((len(first), len(columns) + 1), dtype=np.bool_)  # a tie starts at this place; one starts after all
     np.not_equal(matrix[:, 1:], matrix[:, :-1], out=starts[:, 1:-1])
     begin = np.maximum.accumulate(np.where(starts[:, :-1], columns, 0), axis=1)
@@ -203,11 +229,39 @@ def _find_places_beside(
     low[rows], high[rows] = begin[kept], end[kept]
 
 
+def find_first_rows(day: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the row at which each day begins that has one; `day` must be sorted."""
+    return np.flatnonzero(np.concatenate([np.ones(min(len(day), 1), dtype=np.bool_), day[1:] != day[:-1]]))
+
+
 def find_varied_days(day: NDArray[np.intp], values: _Floats, days: int) -> NDArray[np.bool_]:
     """Return which days have two different values; rounding in a mean must not make equal values look different."""
     first = np.zeros(days)
     first[day[::-1]] = values[::-1]
     return np.bincount(day[values != first[day]], minlength=days) > 0
+
+
+def correlate_rows(day: NDArray[np.intp], x: _Floats, y: _Floats, days: int) -> _Floats:
+    """Return the correlation of `x` and `y` within each of the `days`; NaN where there are no two different values.
+
+    `day` must be sorted, `x` and `y` without NaN. An infinite value makes its day NaN.
+    """
+    result = np.full(days, np.nan)
+    if not len(day):
+        return result
+    first = find_first_rows(day)
+    sizes = np.diff(first, append=len(day))
+    # A mean of equal values may be off by a bit, which must not look like a difference.
+    varied = np.maximum.reduceat(x, first) > np.minimum.reduceat(x, first)
+    varied &= np.maximum.reduceat(y, first) > np.minimum.reduceat(y, first)
+    with np.errstate(invalid="ignore", over="ignore"):
+        x = x - np.repeat(np.add.reduceat(x, first) / sizes, sizes)
+        y = y - np.repeat(np.add.reduceat(y, first) / sizes, sizes)
+        xy = np.add.reduceat(x * y, first)
+        scale = np.sqrt(np.add.reduceat(x * x, first)) * np.sqrt(np.add.reduceat(y * y, first))
+        found = np.divide(xy, scale, out=np.full(len(first), np.nan), where=varied & (scale > 0))
+    result[day[first]] = np.clip(found, -1.0, 1.0)  # rounding may reach beyond 1 by a bit
+    return result
 
 
 def average_by_day(day: NDArray[np.intp], values: _Floats, days: int, weights: _Floats | None = None) -> _Floats:

@@ -23,8 +23,10 @@ from rollwright.analysis.panel import (
     Frame,
     average_by_day,
     build_day_panel,
-    find_varied_days,
+    correlate_rows,
+    find_places,
     rank_by_day,
+    share_found_places,
     share_places,
     take_column,
 )
@@ -39,6 +41,7 @@ __all__ = [
     "correlate_by_day",
     "daily_ic",
     "group_returns",
+    "group_rows",
     "newey_west_lags",
     "pred_autocorr",
     "rolling_mean",
@@ -224,19 +227,24 @@ def group_returns(pred: Frame, label: Frame, groups: int = 5, *, date_col: str =
         float64 [days, groups], columns ``Group1`` (highest scores) to ``Group{groups}`` (lowest), in the unit of the
         label. NaN on days with fewer scores than groups, and where none of a group's labels is known.
     """
+    return group_rows(build_day_panel(pred, label, date_col=date_col), groups)
+
+
+def group_rows(panel: DayPanel, groups: int) -> pd.DataFrame:
+    """Return the mean label of each score group on each day of `panel`: what `group_returns` gives for frames."""
     if groups < 2:
         raise DataError(f"{groups} groups: at least two are needed")
-    whole = build_day_panel(pred, label, date_col=date_col)
-    panel = whole.select(~np.isnan(whole.score))
-    counts = panel.count_rows()
-    size = len(panel.days)
+    scored = panel.select(~np.isnan(panel.score))
+    counts = scored.count_rows()
+    size = len(scored.days)
     cells = np.empty((size, groups))
+    places = find_places(scored.day, -scored.score)
     for part in range(groups):
         start, stop = -(-part * counts // groups), -(-(part + 1) * counts // groups)
-        shares = share_places(panel.day, -panel.score, start, stop)
-        cells[:, part] = average_by_day(panel.day, panel.label, size, shares)
+        shares = share_found_places(scored.day, places, start, stop)
+        cells[:, part] = average_by_day(scored.day, scored.label, size, shares)
     cells[counts < groups] = np.nan
-    return pd.DataFrame(cells, index=panel.days, columns=[f"Group{place + 1}" for place in range(groups)])
+    return pd.DataFrame(cells, index=scored.days, columns=[f"Group{place + 1}" for place in range(groups)])
 
 
 def calc_long_short_return(
@@ -353,25 +361,14 @@ def top_turnover(pred: Frame, quantile: float = 0.2, *, date_col: str = "datetim
 
 def correlate_by_day(panel: DayPanel, method: Literal["pearson", "spearman"]) -> NDArray[np.float64]:
     """Return the correlation of score and label of each day of `panel`: what `daily_ic` gives for frames."""
-    known = panel.select(~(np.isnan(panel.score) | np.isnan(panel.label)))
-    day, size = known.day, len(known.days)
+    missing = np.isnan(panel.score) | np.isnan(panel.label)
+    known = panel.select(~missing) if missing.any() else panel
     x, y = known.score, known.label
     if method == "spearman":
-        x, y = rank_by_day(day, x), rank_by_day(day, y)
+        x, y = rank_by_day(known.day, x), rank_by_day(known.day, y)
     elif method != "pearson":
         raise DataError(f"method `{method}` is none of pearson, spearman")
-    with np.errstate(invalid="ignore", over="ignore"):  # an infinite value makes its day NaN, which is the answer
-        x = x - average_by_day(day, x, size)[day]
-        y = y - average_by_day(day, y, size)[day]
-        xy = np.bincount(day, weights=x * y, minlength=size)
-        xx = np.bincount(day, weights=x * x, minlength=size)
-        yy = np.bincount(day, weights=y * y, minlength=size)
-        varied = find_varied_days(day, known.score, size) & find_varied_days(day, known.label, size)
-        scale = np.sqrt(xx) * np.sqrt(yy)
-        result = np.full(size, np.nan)
-        np.divide(xy, scale, out=result, where=varied & (scale > 0))
-    clipped: NDArray[np.float64] = np.clip(result, -1.0, 1.0)  # rounding may reach beyond 1 by a bit
-    return clipped
+    return correlate_rows(known.day, x, y, len(known.days))
 
 
 def _to_matrix(pred: Frame, date_col: str) -> pd.DataFrame:

@@ -155,7 +155,7 @@ def _student_quantile(probability: float, freedom: float) -> float:
     With ``t = √ν tan θ`` the density becomes ``cos^(ν−1) θ`` on (−π/2, π/2), smooth enough for Gauss and Legendre; the
     angle is found by halving.
     """
-    nodes, weights = np.polynomial.legendre.leggauss(96)
+    nodes, weights = _find_nodes()
     whole = math.sqrt(math.pi) * math.exp(math.lgamma(freedom / 2) - math.lgamma((freedom + 1) / 2))
     low, high = 0.0, math.pi / 2
     for _ in range(60):
@@ -163,3 +163,9 @@ def _student_quantile(probability: float, freedom: float) -> float:
         inside = angle / 2 * float(weights @ np.cos(angle / 2 * (nodes + 1)) ** (freedom - 1))
         low, high = (angle, high) if inside < (probability - 0.5) * whole else (low, angle)
     return math.sqrt(freedom) * math.tan((low + high) / 2)
+
+
+@functools.cache
+def _find_nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return nodes and weights of Gauss and Legendre."""
+    return np.polynomial.legendre.leggauss(96)

@@ -1,0 +1,1 @@
+"""Tables that judge a signal: decay, persistence, groups, calibration, coverage, breakdowns, what columns explain."""
