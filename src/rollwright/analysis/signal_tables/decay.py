@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,13 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.analysis.honesty.intervals import estimate_mean
-from rollwright.analysis.panel import DayPanel, correlate_rows, rank_by_day
+from rollwright.analysis.panel import correlate_rows, find_first_rows, find_places, rank_by_day
 from rollwright.analysis.signal_tables.signal_panel import SignalPanel
 from rollwright.errors import DataError
 from rollwright.market.source import DataSource
 
 __all__ = ["DECAY_UNITS", "HORIZONS", "measure_decay", "read_prices"]
 
+_ROWS: Final = 1 << 15
 HORIZONS: Final = (1, 2, 3, 5, 10, 20)
 DECAY_UNITS: Final = {
     "horizon": "sessions",
@@ -117,32 +119,44 @@ def measure_decay(
     matrix[: len(prices), :-1] = prices.to_numpy(dtype=np.float64, na_value=np.nan)
     scored = panel.select(~np.isnan(panel.score))
     at = (session[scored.day] + delay, column[scored.instrument])  # an unknown instrument has the last column: NaN
-    pairs = _Pairs(scored, at, matrix)
-    rows = []
+    spans = sorted({span for horizon in chosen for span in ((0, horizon), (horizon - 1, horizon))})
+    daily = {span: np.full((2, len(panel.days)), np.nan) for span in spans}
+    for rows in _split_days(scored.day):
+        pairs = _Pairs(scored.day[rows], scored.score[rows], (at[0][rows], at[1][rows]), matrix)
+        for span in spans:
+            daily[span][:, pairs.days] = pairs.correlate(*span)
+    table = []
     for horizon in chosen:
-        whole = pairs.correlate(0, horizon)
-        one = whole if horizon == 1 else pairs.correlate(horizon - 1, horizon)
+        whole, one = daily[0, horizon], daily[horizon - 1, horizon]
         kept = (session - session[0]) % horizon == 0 if len(session) else np.zeros(0, dtype=np.bool_)
-        rows += [
+        table += [
             _describe(horizon, "cumulative", "overlapping", whole, horizon, level),
-            _describe(horizon, "cumulative", "disjoint", (whole[0][kept], whole[1][kept]), 1, level),
+            _describe(horizon, "cumulative", "disjoint", whole[:, kept], 1, level),
             _describe(horizon, "marginal", "disjoint", one, 1, level),
         ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(table)
 
 
 class _Pairs:
-    """Scores with the return between two sessions after each; the ranks of the scores are kept between calls."""
+    """Scores with the return between two sessions after each; the scores are sorted once for all returns."""
 
     def __init__(
-        self, scored: SignalPanel, at: tuple[NDArray[np.intp], NDArray[np.intp]], matrix: NDArray[np.float64]
+        self,
+        day: NDArray[np.intp],
+        score: NDArray[np.float64],
+        at: tuple[NDArray[np.intp], NDArray[np.intp]],
+        matrix: NDArray[np.float64],
     ) -> None:
-        self._scored = scored
+        first = find_first_rows(day)
+        self.days = day[first]
+        self._day = np.repeat(np.arange(len(first)), np.diff(first, append=len(day)))
+        self._score = score
         self._at = at
         self._matrix = matrix
-        self._known: NDArray[np.bool_] | None = None
-        self._panel = scored.to_day_panel()
-        self._ranks = np.empty(0)
+        low, high = find_places(day, score)
+        self._first = first[self._day]
+        self._low, self._high = self._first + low, self._first + high
+        self._order = np.argsort(self._low, kind="stable")
 
     def correlate(self, start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the daily IC and Rank IC with the return from `start` to `stop` sessions after the trade."""
@@ -150,24 +164,33 @@ class _Pairs:
         with np.errstate(divide="ignore", invalid="ignore"):
             label = self._matrix[row + stop, column] / self._matrix[row + start, column] - 1
         known = ~np.isnan(label)
-        if self._known is None or not np.array_equal(known, self._known):
-            rows = self._scored.select(known)
-            self._known = known
-            self._panel = DayPanel(days=rows.days, day=rows.day, score=rows.score, label=rows.label)
-            self._ranks = rank_by_day(rows.day, rows.score)
-        label = label[known]
-        day, days = self._panel.day, len(self._panel.days)
+        day, label, days = self._day[known], label[known], len(self.days)
         return (
-            correlate_rows(day, self._panel.score, label, days),
-            correlate_rows(day, self._ranks, rank_by_day(day, label), days),
+            correlate_rows(day, self._score[known], label, days),
+            correlate_rows(day, self._rank(known), rank_by_day(day, label), days),
         )
+
+    def _rank(self, known: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return the ranks of the known scores among those of their day: by counting them in the order of all."""
+        count = np.concatenate([[0], known[self._order].cumsum()])
+        low, high = count[self._low[known]], count[self._high[known]]
+        ranks: NDArray[np.float64] = (low + high + 1) / 2.0 - count[self._first[known]]
+        return ranks
+
+
+def _split_days(day: NDArray[np.intp]) -> list[slice]:
+    """Return the rows in parts of whole days that stay in the cache of a core: half of the time of all at once."""
+    first = np.append(find_first_rows(day), len(day))
+    cuts = first[np.searchsorted(first, np.arange(0, len(day), _ROWS))]
+    cuts = np.unique(np.append(cuts, len(day)))
+    return [slice(start, stop) for start, stop in itertools.pairwise(cuts.tolist())]
 
 
 def _describe(
     horizon: int,
     kind: str,
     sampling: str,
-    daily: tuple[NDArray[np.float64], NDArray[np.float64]],
+    daily: NDArray[np.float64],
     span: int,
     level: float,
 ) -> dict[str, object]:

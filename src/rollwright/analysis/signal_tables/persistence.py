@@ -40,20 +40,38 @@ def measure_autocorrelation(panel: SignalPanel, *, lags: Sequence[int] = LAGS) -
         raise DataError(f"lags {list(lags)}: different numbers from 1 are needed")
     scored = panel.select(~np.isnan(panel.score))
     size = len(panel.days)
-    matrix = np.full((size, len(panel.instruments)), np.nan)
-    matrix[scored.day, scored.instrument] = scored.score
+    scores, ranks = np.full((2, size, len(panel.instruments)), np.nan)
+    scores[scored.day, scored.instrument] = scored.score
+    ranks[scored.day, scored.instrument] = rank_by_day(scored.day, scored.score)
+    known = ~np.isnan(scores)
     rows = []
     for lag in lags:
         values = np.full(0, np.nan)
         if lag < size:
-            early, late = matrix[:-lag], matrix[lag:]
-            day, column = np.nonzero(~(np.isnan(early) | np.isnan(late)))
-            x, y = rank_by_day(day, early[day, column]), rank_by_day(day, late[day, column])
-            values = correlate_rows(day, x, y, size - lag)
-        known = values[~np.isnan(values)]
-        mean = float(known.mean()) if len(known) else np.nan
-        rows.append({"lag": lag, "rank_autocorrelation": mean, "sessions": len(known)})
+            both = known[:-lag] & known[lag:]
+            day, column = np.nonzero(both)
+            early, late = (
+                _rank_shared(part[day, column], whole[day, column], day, (both == scored_then).all(axis=1))
+                for part, whole, scored_then in (
+                    (scores[:-lag], ranks[:-lag], known[:-lag]),
+                    (scores[lag:], ranks[lag:], known[lag:]),
+                )
+            )
+            values = correlate_rows(day, early, late, size - lag)
+        found = values[~np.isnan(values)]
+        mean = float(found.mean()) if len(found) else np.nan
+        rows.append({"lag": lag, "rank_autocorrelation": mean, "sessions": len(found)})
     return pd.DataFrame(rows, columns=["lag", "rank_autocorrelation", "sessions"])
+
+
+def _rank_shared(
+    scores: NDArray[np.float64], ranks: NDArray[np.float64], day: NDArray[np.intp], is_whole: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the ranks among these rows: those that are known where all of a day's rows are here, `is_whole`."""
+    missing = ~is_whole[day]
+    if missing.any():
+        ranks[missing] = rank_by_day(day[missing], scores[missing])
+    return ranks
 
 
 def measure_turnover(panel: SignalPanel, *, groups: int = 5) -> pd.DataFrame:
