@@ -191,7 +191,7 @@ def test_start_and_end_cut_the_simulation():
     strategy = TopkDropoutStrategy(topk=2, n_drop=1)
     made = backtest(strategy, predictions(), Source(), account=10_000, start=DAYS[2], end=DAYS[4])
     assert list(made.report.index) == list(DAYS[2:5])
-    assert (made.report["account"].iloc[0], made.trades.index[0][0]) == (10_000, DAYS[3])
+    assert made.trades.index[0][0] == DAYS[2]  # the scores of the session before, which are there
     later = backtest(strategy, predictions(), Source(), end="2030-01-01")
     assert later.report.index[-1] == DAYS[5]
 

@@ -234,10 +234,6 @@ def test_too_little_money_buys_nothing():
             lambda: simulate(TOP2, SCORES, market(CLOSE), costs=TERMS, mode="Qlib"),
             "mode = 'Qlib' is not one of strict, qlib",
         ),
-        (
-            lambda: simulate(TOP2, SCORES, market(CLOSE), costs=TERMS, first_scores=SCORES),
-            r"first_scores have the shape \(5, 3\)",
-        ),
         (lambda: market(CLOSE, ends=np.array([1])), r"ends has the shape \(1,\)"),
         (lambda: market(CLOSE[0]), r"close has the shape \(3,\)"),
         (lambda: TopkDropoutStrategy(topk=0), "topk = 0"),
@@ -248,6 +244,10 @@ def test_too_little_money_buys_nothing():
         (lambda: Costs(min_cost=NAN), "min_cost = nan"),
         (lambda: Costs(trade_unit=0), "trade_unit = 0"),
         (lambda: Costs(limit_threshold=0.0), r"limit_threshold = 0\.0"),
+        (lambda: Costs(limit_threshold=("$a",)), r"limit_threshold = \('\$a',\)"),
+        (lambda: Costs(min_unit=0), "min_unit = 0"),
+        (lambda: Costs(close_duty=1.0), r"close_duty = 1\.0"),
+        (lambda: Costs(delisting=1.1), r"delisting = 1\.1"),
         (lambda: Costs.for_region("mars"), "region 'mars'"),
     ],
 )

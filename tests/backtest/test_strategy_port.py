@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.simulate import MarketPrices, simulate
 from rollwright.backtest.strategy import Order, Strategy
+from rollwright.backtest.terms import DatedTerms
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.errors import ConfigError
 
@@ -116,6 +117,61 @@ def test_what_cannot_be_traded_is_refused_with_its_reason():
 def test_a_sale_of_what_is_not_held_is_an_error():
     with pytest.raises(ConfigError, match="nothing is held"):
         play({1: [Order(0, "sell")]}, np.full((3, 1), 10.0))
+
+
+def test_what_was_bought_is_sold_from_the_next_session_on_where_shares_wait():
+    day = [Order(0, "buy", amount=10.0), Order(0, "sell", amount=4.0)]
+    _, made = play({1: day}, np.full((3, 1), 10.0))
+    assert [trade.amount for trade in made.trades] == [10, 4]
+    wait = replace(FREE, shares_next_day=True)
+    _, made = play({1: day}, np.full((3, 1), 10.0), wait)
+    assert [(row.reason, row.wanted_amount, row.made_amount) for row in made.unfilled] == [("t_plus_1", 4.0, 0.0)]
+    add = [Order(0, "buy", amount=5.0), Order(0, "sell")]
+    _, made = play({1: day[:1], 2: add}, np.full((3, 1), 10.0), wait)
+    assert [(row.reason, row.wanted_amount, row.made_amount) for row in made.unfilled] == [("t_plus_1", 15.0, 10.0)]
+    assert made.amounts.tolist() == [10, 5]
+
+
+def test_the_cash_of_a_sale_is_spent_from_the_next_session_on_where_it_waits():
+    orders = {
+        1: [Order(0, "buy", amount=90.0)],
+        2: [Order(0, "sell"), Order(1, "buy", amount=50.0)],
+        3: [Order(1, "buy", amount=50.0)],
+    }
+    script, made = play(orders, np.full((4, 2), 10.0), replace(FREE, cash_next_day=True))
+    (short,) = made.unfilled
+    assert (short.session, short.reason, short.wanted_amount, short.made_amount) == (2, "unsettled", 50.0, 10.0)
+    assert made.cash.tolist() == [1000, 100, 900, 400]
+    assert [seen[0] for seen in script.seen if isinstance(seen[1], dict)][1] == 100  # what may be spent after the sale
+
+
+@pytest.mark.parametrize(("share", "left"), [(1.0, 1000.0), (0.2, 920.0), (0.0, 900.0)])
+def test_a_listing_that_ends_is_settled_at_a_share_of_its_last_price(share, left):
+    closes = np.array([[10.0], [10.0], [10.0], [np.nan]])
+    market = MarketPrices(close=closes, ends=np.array([3]))
+    script = Script({1: [Order(0, "buy", amount=10.0)]})
+    made = simulate(script, np.ones(closes.shape), market, costs=replace(FREE, delisting=share), account=1000.0)
+    assert made.cash[-1] == left
+    assert (made.trades[-1].side, made.trades[-1].price) == ("settle", 10 * share)
+
+
+def test_terms_by_session_and_instrument():
+    kinds = (FREE, replace(FREE, open_cost=0.01))
+    closed = np.zeros((4, 2), dtype=bool)
+    upper = closed.copy()
+    upper[3, 0] = True
+    terms = DatedTerms(kinds=kinds, kind=np.array([[0, 0], [0, 1], [1, 0], [0, 0]]), upper=upper, lower=closed)
+    script = Script({day: [Order(0, "buy", amount=1.0), Order(1, "buy", amount=1.0)] for day in (1, 2, 3)})
+    market = MarketPrices(close=np.full((4, 2), 10.0))
+    made = simulate(script, np.ones((4, 2)), market, costs=terms, account=1000.0)
+    assert [round(trade.cost, 9) for trade in made.trades] == [0.0, 0.1, 0.1, 0.0, 0.0]
+    assert [row.reason for row in made.unfilled] == ["limit_up"]
+    with pytest.raises(ConfigError, match="kind of the terms has the shape"):
+        simulate(script, np.ones((4, 2)), market, costs=replace(terms, kind=np.zeros((1, 2), dtype=int)))
+    with pytest.raises(ConfigError, match="nothing says which"):
+        DatedTerms(kinds=kinds)
+    with pytest.raises(ConfigError, match="on one side only"):
+        DatedTerms(kinds=kinds[:1], upper=upper)
 
 
 @pytest.mark.parametrize("given", [{"names": ("A",)}, {"dates": np.arange(3)}])

@@ -15,8 +15,9 @@ __all__ = ["INDICATORS", "METHODS", "Method", "indicator_analysis", "list_orders
 Method: TypeAlias = Literal["mean", "amount_weighted", "value_weighted"]
 INDICATORS: Final = ("ffr", "pa", "pos", "deal_amount", "value", "count")
 METHODS: Final[dict[Method, str]] = {"mean": "count", "amount_weighted": "deal_amount", "value_weighted": "value"}
-_REFUSED: Final = ("cash", "below_lot")
+_REFUSED: Final = ("cash", "below_lot", "minimum_lot", "t_plus_1", "unsettled")
 """Why an order that reached the market was not filled; what had another reason never became one."""
+_NO_ORDER: Final = ("below_lot", "minimum_lot")
 
 
 def list_orders(made: BacktestResult) -> pd.DataFrame:
@@ -29,13 +30,13 @@ def list_orders(made: BacktestResult) -> pd.DataFrame:
     -------
     DataFrame
         Index (datetime, instrument), sorted, columns ``side`` (buy or sell), ``amount`` (wanted, in adjusted shares;
-        0 for less than a lot), ``deal_amount``, ``value`` (traded), ``cost``, ``ffr`` (the share that was filled; NaN
-        of an order of nothing).
+        0 for less than a lot or the smallest order), ``deal_amount``, ``value`` (traded), ``cost``, ``ffr`` (the share
+        that was filled; NaN of an order of nothing).
     """
     keys = ["datetime", "instrument", "side"]
     trades = made.trades[made.trades["side"] != "settle"].set_index("side", append=True)
     refused = made.unfilled[made.unfilled["reason"].isin(_REFUSED) & (made.unfilled["side"] != "settle")]
-    wanted = refused["wanted_amount"].where(refused["reason"] != "below_lot", 0.0)
+    wanted = refused["wanted_amount"].where(~refused["reason"].isin(_NO_ORDER), 0.0)
     wanted = wanted.to_frame("amount").set_index(refused["side"], append=True)["amount"]
     index = trades.index.append(wanted.index).unique().set_names(keys)
     dealt = trades["amount"].reindex(index).fillna(0.0)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pandas as pd
 
-from rollwright.backtest.daily import BacktestResult, Benchmark, backtest_whole, check_benchmark, make_costs
+from rollwright.backtest.daily import (
+    BacktestResult,
+    Benchmark,
+    backtest_whole,
+    check_benchmark,
+    make_costs,
+    make_strategy,
+)
 from rollwright.backtest.risk import risk_analysis
-from rollwright.backtest.topk_dropout import TopkDropoutStrategy
+from rollwright.backtest.strategy import Strategy
 from rollwright.calendar.trading import Session, SessionLike, TradingCalendar, to_session
-from rollwright.config.construct import init_instance_by_config
 from rollwright.config.placeholders import fill_values
 from rollwright.errors import ConfigError, DataError, nearest
 from rollwright.market.current import current_market
@@ -61,7 +67,7 @@ class PortfolioPlan:
 
     Attributes
     ----------
-    strategy : mapping or TopkDropoutStrategy
+    strategy : mapping or Strategy
         In a mapping ``<PRED>`` stands for the recorded predictions.
     start, end : date or None
         Sessions of the report. A prediction of the session before `start` is traded on it, as in Qlib. None is the
@@ -101,7 +107,8 @@ class PortfolioPlan:
             _check_executor(config["executor"])
         section = config["backtest"] or {}
         _check_keys(section, _BACKTEST, "the section `backtest` of a portfolio")
-        terms = {**_TERMS, **(section.get("exchange_kwargs") or {})}
+        own = section.get("exchange_kwargs") or {}
+        terms = {**_fill_terms(own), **own}
         make_costs(terms)
         return cls(
             strategy=config["strategy"],
@@ -144,9 +151,8 @@ class PortfolioPlan:
         own = {} if signal is None else {"signal": signal}
         source = current_market("day")
         calendar = source.calendar()
-        eve = self._find_eve(pred, calendar)
-        made = backtest_whole(
-            self.start if eve is None else eve,
+        return backtest_whole(
+            self.start,
             self.end if self.end is not None else self._find_end(pred, calendar),
             self._build_strategy({"PRED": pred}, **own),
             self.account,
@@ -155,7 +161,6 @@ class PortfolioPlan:
             self.pos_type,
             source=source,
         )
-        return made if eve is None else replace(made, report=made.report.iloc[1:])
 
     def find_stop(self, pred: pd.DataFrame | pd.Series[float], calendar: TradingCalendar) -> int:
         """Return the calendar position before which everything lies that decides the result.
@@ -192,10 +197,7 @@ class PortfolioPlan:
         return isinstance(signal, str) and signal == "<PRED>"
 
     def _find_eve(self, pred: pd.DataFrame | pd.Series[float], calendar: TradingCalendar) -> Session | None:
-        """Return the session before a given start when it has predictions, which are traded on the start, as in Qlib.
-
-        A simulation that begins there only waits through it.
-        """
+        """Return the session before a given start when it has predictions: they are traded on the start."""
         if self.start is None:
             return None
         first = calendar.at_or_after(self.start)
@@ -206,19 +208,14 @@ class PortfolioPlan:
         last = calendar.at_or_before(pd.Timestamp(pred.index.get_level_values(0).max()))
         return calendar[min(last + 1, calendar.known - 1)]
 
-    def _build_strategy(self, placeholders: Mapping[str, Any], **own: Any) -> TopkDropoutStrategy:
+    def _build_strategy(self, placeholders: Mapping[str, Any], **own: Any) -> Strategy:
         config = self.strategy
         if isinstance(config, Mapping):
             kwargs = dict(config.get("kwargs") or {})
             if "signal" in own:
                 kwargs = {name: value for name, value in kwargs.items() if name not in ("signal", "model", "dataset")}
             config = {**config, "kwargs": fill_values({**kwargs, **own}, placeholders)}
-        built = init_instance_by_config(
-            config, "rollwright.backtest.topk_dropout", accept_types=TopkDropoutStrategy, slot="strategy"
-        )
-        if not isinstance(built, TopkDropoutStrategy):
-            raise ConfigError(f"a {type(built).__name__} is not simulated", hint="take a TopkDropoutStrategy")
-        return built
+        return make_strategy(config)
 
 
 def read_frequencies(given: str | Sequence[str] | None, *, what: str) -> tuple[str, ...]:
@@ -250,6 +247,13 @@ def tell_risk(report: pd.DataFrame) -> pd.DataFrame:
     excess = report["return"] - report["bench"]
     parts = {"excess_return_without_cost": excess, "excess_return_with_cost": excess - report["cost"]}
     return pd.concat({name: risk_analysis(values, freq=DAILY) for name, values in parts.items()})
+
+
+def _fill_terms(own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what Qlib takes for terms that are not given; rules say by themselves what a sale costs."""
+    if own.get("rules") is None:
+        return _TERMS
+    return {name: value for name, value in _TERMS.items() if name != "close_cost"}
 
 
 def _check_keys(given: object, known: Sequence[str], what: str) -> None:

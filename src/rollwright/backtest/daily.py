@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
@@ -12,7 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.backtest.costs import Costs, Mode
-from rollwright.backtest.simulate import MarketPrices, Simulation, Trade, simulate
+from rollwright.backtest.prices import load_deal_prices, load_prices, load_terms
+from rollwright.backtest.rules.exchange_rules import ExchangeRules
+from rollwright.backtest.simulate import Simulation, Trade, simulate
+from rollwright.backtest.strategy import Strategy
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.backtest.unfilled import UnfilledOrder
 from rollwright.calendar.trading import SessionLike, TradingCalendar
@@ -30,14 +32,15 @@ __all__ = [
     "backtest_whole",
     "check_benchmark",
     "make_costs",
+    "make_strategy",
 ]
-
-_logger: Final = logging.getLogger("rollwright.backtest")
 
 Benchmark: TypeAlias = "str | pd.Series[float] | None"
 """``"mean"`` of the scored instruments at equal weights, a code, a series of daily changes, or none."""
 
-_SIDES: Final = 2
+RulesLike: TypeAlias = "str | Mapping[str, Any] | ExchangeRules"
+"""What `ExchangeRules.from_config` takes."""
+
 REPORT_COLUMNS: Final = (
     "account",
     "return",
@@ -73,20 +76,23 @@ class BacktestResult:
         Orders that the strategy wanted and that were not made, or made smaller; each other one is in `trades` at its
         whole size. Index (datetime, instrument), columns ``side``, ``reason`` (a key of `unfilled.REASONS`),
         ``wanted_amount``, ``wanted_value``, ``made_amount``, as in `UnfilledOrder`; in the order they were tried.
-    strategy : TopkDropoutStrategy
+    strategy : Strategy
     costs : Costs
-        The terms as they were applied: without factors, without lots.
+        The terms as they were applied: without factors, without lots. Under `rules` those that they began with.
     benchmark_gaps : int
         Sessions after the first on which the benchmark had no value of its own; it counts as unchanged there.
+    rules : ExchangeRules or None
+        The dated rules that held.
     """
 
     report: pd.DataFrame
     positions: pd.DataFrame
     trades: pd.DataFrame
     unfilled: pd.DataFrame
-    strategy: TopkDropoutStrategy
+    strategy: Strategy
     costs: Costs
     benchmark_gaps: int = 0
+    rules: ExchangeRules | None = None
 
     @property
     def net_return(self) -> pd.Series[float]:
@@ -121,7 +127,7 @@ def backtest_topk(
 
 
 def backtest(
-    strategy: TopkDropoutStrategy,
+    strategy: Strategy,
     pred: pd.DataFrame | pd.Series[float],
     source: DataSource | None = None,
     *,
@@ -133,12 +139,13 @@ def backtest(
     mode: Mode = "strict",
     start: SessionLike | None = None,
     end: SessionLike | None = None,
+    rules: RulesLike | None = None,
 ) -> BacktestResult:
     """Back-test `strategy` on predictions and the prices of `source`.
 
     Parameters
     ----------
-    strategy : TopkDropoutStrategy
+    strategy : Strategy
     pred : Series or DataFrame
         Scores with the index (datetime, instrument); of a frame the first column. The rows of a session were
         predicted after its close, and are traded at the close of the next.
@@ -146,22 +153,27 @@ def backtest(
         The market of the current context if not given. Its fields ``close`` and ``factor`` are read. Without factors,
         adjusted shares are traded without lots, and the log says so.
     costs : Costs, optional
-        Those of region ``us`` if not given.
+        Those of region ``us`` if not given. Under `rules` its costs are commissions, without duties, and its lots and
+        limits are not used.
     account : float
         Cash to begin with.
     benchmark : "mean", code, Series or None
         ``"mean"`` is the mean change, at equal weights, of the instruments the session before scored.
     settle_delisted : bool
-        Settle a holding at its last price once its series has ended for good; see `MarketPrices.ends`.
+        Settle a holding once its series has ended for good, at `Costs.delisting` of its last price; see
+        `MarketPrices.ends`.
     deal_price : str or (str, str)
-        Field of the source that purchases and sales are made at, or one for each: ``open``, ``close``, ``vwap``. Where
+        Field of the source that purchases and sales are made at, or one for each: ``open``, ``$close``, ``vwap``. Where
         it has no price above zero the close is taken, as in Qlib, and the log counts how often.
     mode : {"strict", "qlib"}
         ``qlib`` gives the numbers of pyqlib 0.9.7, with what `simulate` tells of that mode; limits are then those of
-        the source's field ``change``, holdings are never settled, and the first session trades the scores of the
-        session before it. Equal scores are still told apart by lots.
+        the source's field ``change``, and holdings are never settled. Equal scores are still told apart by lots.
     start, end : date, optional
-        Sessions to simulate; those from the first to the last prediction if not given.
+        Sessions to simulate; those from the first to the last prediction if not given. Scores of the session before
+        `start` are traded on `start`. The end may be the last session there is.
+    rules : str, mapping or ExchangeRules, optional
+        The dated rules of a market: ``cn``, ``us`` or ``none``, as in `ExchangeRules.from_config`. If not given,
+        `costs` hold on every session and for every instrument.
 
     .. warning:: **Look-ahead.** The scores are taken to be out of sample. Predictions on what the model learnt from
        give a fine curve that means nothing.
@@ -175,7 +187,8 @@ def backtest(
     UnknownInstrumentError
         For an instrument or a benchmark the source does not have.
     """
-    terms = Costs.for_region("us") if costs is None else costs
+    known = None if rules is None else ExchangeRules.from_config(rules)
+    base = known.make_base(costs) if known else Costs.for_region("us") if costs is None else costs
     source = source if source is not None else current_market("day")
     calendar = source.calendar()
     positions, names, table = _to_table(pred, calendar)
@@ -184,38 +197,40 @@ def backtest(
     high = min(high, calendar.known - 1)
     if high < low:
         raise DataError(f"nothing to simulate: sessions {low} to {high} of {calendar!r}")
+    # a simulation trades nothing in its first session: it waits through the eve, whose scores are traded on `low`
+    eve = int(low - 1 in positions)
+    low -= eve
     scores = np.full((high - low + 1, len(names)), np.nan)
     inside = (positions >= low) & (positions <= high)
     scores[positions[inside] - low] = table[inside]
     check_benchmark(benchmark, source)
-    market, changes = _load_prices(source, names, low, high + 1, settle=settle_delisted)
-    market = _load_deal_prices(market, source, names, low, deal_price)
-    first_scores = None
-    if mode == "qlib":
-        if terms.limit_threshold is not None:
-            change = source.load(["change"], list(names), low, high + 1).astype(np.float64)[0]
-            market = replace(market, change=change)
-        before = positions == low - 1
-        first_scores = table[before][0] if before.any() else None
-    made = simulate(strategy, scores, market, costs=terms, account=account, mode=mode, first_scores=first_scores)
+    market = load_prices(source, names, low, high + 1, settle=settle_delisted)
+    changes = market.changes()
+    market = load_deal_prices(market, source, names, low, deal_price)
+    terms = load_terms(base, known, market, source, low)
+    if mode == "qlib" and terms.goes_by_change():
+        change = source.load(["change"], list(names), low, high + 1).astype(np.float64)[0]
+        market = replace(market, change=change)
+    made = simulate(strategy, scores, market, costs=terms, account=account, mode=mode)
     index = pd.DatetimeIndex(calendar.values[low : high + 1], name="datetime")
     bench = _load_benchmark(benchmark, source, index, low, high + 1, scores, changes)
     columns = pd.Index(names, name="instrument")
     return BacktestResult(
-        report=_make_report(made, index, np.where(np.isfinite(bench), bench, 0.0)),
+        report=_make_report(made, index, np.where(np.isfinite(bench), bench, 0.0)).iloc[eve:],
         positions=_make_positions(made, index, columns),
         trades=_make_orders(made.trades, Trade._fields, index, columns),
         unfilled=_make_orders(made.unfilled, UnfilledOrder._fields, index, columns),
         strategy=strategy,
-        costs=terms if market.factor is not None else replace(terms, trade_unit=None),
-        benchmark_gaps=int((~np.isfinite(bench[1:])).sum()),
+        costs=base if market.factor is not None else replace(base, trade_unit=None, min_unit=None),
+        benchmark_gaps=int((~np.isfinite(bench[1 + eve :])).sum()),
+        rules=known,
     )
 
 
 def backtest_daily(
     start_time: SessionLike | None,
     end_time: SessionLike | None,
-    strategy: TopkDropoutStrategy | Mapping[str, Any],
+    strategy: Strategy | Mapping[str, Any],
     executor: None = None,
     account: float = 1e8,
     benchmark: Benchmark = "SH000300",
@@ -230,7 +245,7 @@ def backtest_daily(
     Parameters
     ----------
     start_time, end_time : date or None
-    strategy : TopkDropoutStrategy or its configuration
+    strategy : Strategy or its configuration
         With its ``signal``.
     executor : None
         Only None: each day's orders are filled at once, which is Qlib's default.
@@ -241,7 +256,8 @@ def backtest_daily(
     exchange_kwargs : mapping, optional
         Of Qlib's exchange: ``open_cost``, ``close_cost``, ``min_cost``, ``trade_unit``, ``limit_threshold``,
         ``deal_price``; ``freq`` and ``codes`` may say ``day`` and ``all``. What is not given is that of the
-        settings' ``data.region``, also a limit of None; `backtest` takes `Costs` without one.
+        settings' ``data.region``, also a limit of None; `backtest` takes `Costs` without one. Beside them the other
+        fields of `Costs`, and ``rules`` as in `backtest`: what those say may not be given with them.
     pos_type : {"Position"}
     source : DataSource, optional
         The market of the current context if not given.
@@ -275,7 +291,7 @@ def backtest_daily(
 def backtest_whole(
     start_time: SessionLike | None,
     end_time: SessionLike | None,
-    strategy: TopkDropoutStrategy | Mapping[str, Any],
+    strategy: Strategy | Mapping[str, Any],
     account: float = 1e8,
     benchmark: Benchmark = "SH000300",
     exchange_kwargs: Mapping[str, Any] | None = None,
@@ -294,25 +310,45 @@ def backtest_whole(
             f"the account is a {type(account).__name__}, and a back-test begins with cash alone",
             hint="give the cash as a number: account=1e8",
         )
-    rule = init_instance_by_config(
-        strategy, "rollwright.backtest.topk_dropout", accept_types=TopkDropoutStrategy, slot="strategy"
-    )
-    if not isinstance(rule, TopkDropoutStrategy):
-        raise ConfigError(f"a {type(rule).__name__} is not simulated", hint="take a TopkDropoutStrategy")
+    rule = make_strategy(strategy)
     if rule.signal is None:
         raise ConfigError("the strategy has no signal to trade", hint="TopkDropoutStrategy(signal=pred, …)")
+    asked = exchange_kwargs or {}
     return backtest(
         rule,
         rule.signal,
         source,
-        costs=make_costs(exchange_kwargs or {}),
+        costs=make_costs(asked),
         account=account,
         benchmark=benchmark,
-        deal_price=(exchange_kwargs or {}).get("deal_price") or "close",
+        deal_price=asked.get("deal_price") or "close",
         mode=mode,
         start=start_time,
         end=end_time,
+        rules=asked.get("rules"),
     )
+
+
+def make_strategy(config: Strategy | Mapping[str, Any]) -> Strategy:
+    """Return a strategy as it is, or the one that a configuration means.
+
+    Raises
+    ------
+    ConfigError
+        For what is no strategy.
+    """
+    rule = init_instance_by_config(
+        config,
+        "rollwright.backtest.topk_dropout",
+        accept_types=Strategy,
+        slot="strategy",
+    )
+    if not isinstance(rule, Strategy):
+        raise ConfigError(
+            f"a {type(rule).__name__} is not simulated",
+            hint="take a TopkDropoutStrategy, or what fits rollwright.backtest.strategy.Strategy",
+        )
+    return rule
 
 
 def make_costs(kwargs: Mapping[str, Any]) -> Costs:
@@ -321,13 +357,21 @@ def make_costs(kwargs: Mapping[str, Any]) -> Costs:
     for name, accepted in fixed.items():
         if kwargs.get(name, accepted[0]) not in accepted:
             raise ConfigError(f"exchange_kwargs: {name} = {kwargs[name]!r} is not simulated, only {accepted[0]!r}")
-    own = {name: value for name, value in kwargs.items() if name not in fixed and name != "deal_price"}
+    own = {name: value for name, value in kwargs.items() if name not in (*fixed, "deal_price", "rules")}
     if own.get("limit_threshold", 0) is None:  # in Qlib, too, no limit means the region's
         del own["limit_threshold"]
+    if isinstance(own.get("limit_threshold"), list):  # files have no tuples
+        own["limit_threshold"] = tuple(own["limit_threshold"])
     unknown = sorted(set(own) - set(Costs.__dataclass_fields__))
     if unknown:
         raise ConfigError(f"exchange_kwargs: {', '.join(unknown)} is not simulated")
-    return replace(Costs.for_region(current_settings().data.region), **own)
+    region = Costs.for_region(current_settings().data.region)
+    if kwargs.get("rules") is None:
+        return replace(region, **own)
+    rules = ExchangeRules.from_config(kwargs["rules"])
+    rules.check_terms(own)
+    base = replace(region, **own)
+    return replace(base, close_cost=base.open_cost) if rules.has_duties else base
 
 
 def _to_table(
@@ -352,63 +396,6 @@ def _to_table(
         odd = day_values[int(np.argmin(exact))]
         raise CalendarRangeError(f"predictions of {odd}, which is not a session of {calendar!r}")
     return places.astype(np.int64), tuple(str(name) for name in names), table
-
-
-def _load_prices(
-    source: DataSource, names: tuple[str, ...], start: int, stop: int, *, settle: bool
-) -> tuple[MarketPrices, NDArray[np.float64]]:
-    """Return the prices of the sessions, and the changes of the same."""
-    begin = max(start - 1, 0)
-    loaded = source.load(["close", "factor"], list(names), begin, stop).astype(np.float64)
-    close, factor = loaded[0], loaded[1]
-    priced = np.isfinite(close) & (close > 0)
-    if not priced[start - begin :].any():
-        raise DataError(f"none of the {len(names)} predicted instruments has a price in the sessions simulated")
-    lacking = int((priced & ~(factor > 0)).sum())
-    if lacking:
-        _logger.warning(
-            "backtest.factor_missing missing=%d prices=%d action=adjusted_shares_without_lots", lacking, priced.sum()
-        )
-    ends = None
-    if settle:
-        last = source.bounds(list(names))[:, 1] - start
-        ends = np.where(last >= stop - start, np.iinfo(np.int64).max, last).astype(np.int64)
-    market = MarketPrices(
-        close=close[start - begin :],
-        factor=None if lacking else factor[start - begin :],
-        before=close[0] if begin < start else None,
-        ends=ends,
-    )
-    return market, market.changes()
-
-
-def _load_deal_prices(
-    market: MarketPrices, source: DataSource, names: tuple[str, ...], start: int, deal_price: str | tuple[str, str]
-) -> MarketPrices:
-    """Return the market with the prices that purchases and sales are made at."""
-    asked = (deal_price, deal_price) if isinstance(deal_price, str) else tuple(deal_price)
-    if len(asked) != _SIDES or not all(isinstance(one, str) for one in asked):
-        raise ConfigError(f"deal_price = {deal_price!r} is neither a field nor a pair of fields", hint="take `open`")
-    fields = [one.removeprefix("$") for one in asked]
-    others = [one for one in dict.fromkeys(fields) if one != "close"]
-    if not others:
-        return market
-    found = source.load(others, list(names), start, start + len(market.close)).astype(np.float64)
-    prices = dict(zip(others, found, strict=True))
-    traded = market.traded()
-    for field, price in prices.items():
-        lacking = int((traded & ~(np.isfinite(price) & (price > 0))).sum())
-        if lacking == traded.sum():
-            raise DataError(
-                f"deal_price: the market has no `{field}` on any day on which there is a close",
-                hint="trade at the close, or add the field to the data",
-            )
-        if lacking:
-            _logger.warning(
-                "backtest.deal_price_missing field=%s missing=%d prices=%d action=close", field, lacking, traded.sum()
-            )
-    buy, sell = fields
-    return replace(market, buy_price=prices.get(buy), sell_price=prices.get(sell))
 
 
 def check_benchmark(benchmark: Benchmark, source: DataSource) -> None:
@@ -458,7 +445,7 @@ def _load_benchmark(
         total: NDArray[np.float64] = np.where(counted, changes, 0.0).sum(axis=1, dtype=np.float64)
         found = np.where(counted.any(axis=1), total / np.maximum(counted.sum(axis=1), 1), np.nan)
     else:
-        found = _load_prices(source, (benchmark,), start, stop, settle=False)[1][:, 0]
+        found = load_prices(source, (benchmark,), start, stop, settle=False).changes()[:, 0]
     return found
 
 

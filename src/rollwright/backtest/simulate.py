@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rollwright.backtest.costs import NOTHING, Costs, Mode
 from rollwright.backtest.strategy import Order, Strategy, TradingDay
+from rollwright.backtest.terms import DatedTerms
 from rollwright.backtest.tie_order import TieOrder
 from rollwright.backtest.unfilled import Reason, TradeSide, TradingDays, UnfilledOrder
 from rollwright.errors import ConfigError
@@ -97,17 +98,21 @@ class MarketPrices:
             return self.close
         return np.where(np.isfinite(price) & (price > _NO_PRICE), price, self.close)
 
-    def changes(self) -> Floats:
-        """Return each price over the last one before it, less one; NaN where there is none."""
+    def last_prices(self) -> Floats:
+        """Return the last price before each session; NaN where there is none."""
         rows = self.close if self.before is None else np.vstack([self.before, self.close])
         valid = np.isfinite(rows) & (rows > 0)
         place = np.maximum.accumulate(np.where(valid, np.arange(len(rows))[:, None], -1), axis=0)
         last = np.vstack([np.full((1, rows.shape[1]), -1), place[:-1]])
-        known = np.take_along_axis(rows, np.maximum(last, 0), axis=0)
-        usable = valid & (last >= 0)
-        out = np.full(rows.shape, np.nan)
-        np.divide(rows, known, out=out, where=usable)
-        return (out - 1)[len(rows) - len(self.close) :]
+        known = np.where(last >= 0, np.take_along_axis(rows, np.maximum(last, 0), axis=0), np.nan)
+        return known[len(rows) - len(self.close) :]
+
+    def changes(self) -> Floats:
+        """Return each price over the last one before it, less one; NaN where there is none."""
+        known = self.last_prices()
+        out = np.full(known.shape, np.nan)
+        np.divide(self.close, known, out=out, where=self.traded() & np.isfinite(known))
+        return out - 1
 
 
 class Trade(NamedTuple):
@@ -157,11 +162,11 @@ class Simulation:
 
 @dataclass(slots=True, kw_only=True)
 class _Book:
-    """Cash and holdings during the simulation."""
+    """Cash and holdings during the simulation; `funds` is all of the cash, of which `unsettled` cannot be spent yet."""
 
-    costs: Costs
+    terms: DatedTerms
     mode: Mode
-    cash: float
+    funds: float
     amount: Floats
     price: Floats
     known_price: Floats
@@ -170,15 +175,25 @@ class _Book:
     trades: list[Trade] = field(default_factory=list)
     unfilled: list[UnfilledOrder] = field(default_factory=list)
     closes: list[tuple[float, NDArray[np.intp], Floats, Floats]] = field(default_factory=list)
+    unsettled: float = 0.0
+    bought: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def cash(self) -> float:
+        """Cash that can be spent now."""
+        return self.funds - self.unsettled
 
     def settle(self, day: int, ends: NDArray[np.int64] | None) -> None:
         """Sell the holdings whose series have ended, at their last prices."""
         if ends is not None and self.mode == "strict":
+            share = self.terms.kinds[0].delisting
             for place in [place for place in self.held if int(ends[place]) <= day]:
-                self.sell(day, place, float(self.price[place]), side="settle")
+                self.sell(day, place, float(self.price[place]) * share, side="settle")
 
     def take_prices(self, close: Floats, priced: NDArray[np.bool_]) -> None:
-        """Begin a session: its closes become the last prices, and those before it what is known."""
+        """Begin a session: its closes become the last prices, those before it what is known; what waited is settled."""
+        self.unsettled = 0.0
+        self.bought.clear()
         self.known_price = self.price
         self.price = np.where(priced, close, self.price)
 
@@ -217,20 +232,32 @@ class _Book:
             raise ConfigError(
                 f"an order to sell instrument {place}, of which nothing is held", hint="sell what `account.held` has"
             )
+        costs = self.terms.find(day, place)
         amount = held
         if wanted is not None and abs(wanted - held) > _NEARLY_ALL * held:
             factor = None if today is None else today.find_factor(place)
-            amount = self.costs.size_order(min(held, wanted), factor=factor) if factor is not None else wanted
-            amount = min(amount, held)
-            if amount * price <= NOTHING:
-                self.unfilled.append(UnfilledOrder(day, place, side, "below_lot", wanted, wanted * price, 0.0))
+            amount = min(wanted if factor is None else costs.size_order(min(held, wanted), factor=factor), held)
+            small: Reason = (
+                "minimum_lot" if factor is not None and costs.is_too_small(amount, factor=factor) else "below_lot"
+            )
+            if amount * price <= NOTHING or small == "minimum_lot":
+                self.unfilled.append(UnfilledOrder(day, place, side, small, wanted, wanted * price, 0.0))
                 return
+        if costs.shares_next_day and self.bought.get(place):
+            settled = held - self.bought[place]
+            if amount > settled:
+                self.unfilled.append(UnfilledOrder(day, place, side, "t_plus_1", amount, amount * price, settled))
+                amount = settled
+        if amount <= 0:
+            return
         value = amount * price
-        cost = self.costs.charge_sale(value)
+        cost = costs.charge_sale(value)
         if self.cash + value < cost:
             self.unfilled.append(UnfilledOrder(day, place, side, "cash", amount, value, 0.0))
             return
-        self.cash += value - cost
+        self.funds += value - cost
+        if costs.cash_next_day:
+            self.unsettled += max(value - cost, 0.0)
         if amount < held:
             self.amount[place] = held - amount
         else:
@@ -239,28 +266,35 @@ class _Book:
         self.trades.append(Trade(day, place, side, amount, price, value, cost))
 
     def buy(self, day: int, order: Order, price: float, *, factor: float) -> None:
-        """Buy in whole lots: less where the cash covers less, nothing where it is less than a lot."""
+        """Buy in whole lots: less where the cash covers less, nothing where it is less than the smallest order."""
         place = order.instrument
+        costs = self.terms.find(day, place)
         asked = order.value / price if order.amount is None else order.amount
         value = order.value if order.amount is None else order.amount * price
-        wanted = self.costs.size_order(asked, factor=factor)
-        if wanted * price <= NOTHING:
-            reason: Reason = "cash" if value <= NOTHING else "below_lot"
+        wanted = costs.size_order(asked, factor=factor)
+        if wanted * price <= NOTHING or costs.is_too_small(wanted, factor=factor):
+            reason: Reason = "cash" if value <= NOTHING else "below_lot" if wanted * price <= NOTHING else "minimum_lot"
             self.unfilled.append(UnfilledOrder(day, place, "buy", reason, asked, value, 0.0))
             return
-        amount = self.costs.fit_to_cash(wanted, price=price, factor=factor, cash=self.cash, mode=self.mode)
-        if amount * price <= NOTHING:
+        amount = costs.fit_to_cash(wanted, price=price, factor=factor, cash=self.cash, mode=self.mode)
+        if amount * price <= NOTHING or costs.is_too_small(amount, factor=factor):
             amount = 0.0
         if amount < wanted:
-            self.unfilled.append(UnfilledOrder(day, place, "buy", "cash", wanted, wanted * price, amount))
+            reason = "cash"
+            if self.unsettled:
+                later = costs.fit_to_cash(wanted, price=price, factor=factor, cash=self.funds, mode=self.mode)
+                reason = "unsettled" if later > amount else "cash"
+            self.unfilled.append(UnfilledOrder(day, place, "buy", reason, wanted, wanted * price, amount))
         if amount == 0.0:
             return
-        cost = self.costs.charge_purchase(amount * price)
-        self.cash -= amount * price + cost
+        cost = costs.charge_purchase(amount * price)
+        self.funds -= amount * price + cost
         if not self.amount[place]:
             self.age[place] = 0
             self.held.append(place)
         self.amount[place] += amount
+        if costs.shares_next_day:
+            self.bought[place] = self.bought.get(place, 0.0) + amount
         self.trades.append(Trade(day, place, "buy", amount, price, amount * price, cost))
 
     def refuse_sale(self, day: int, place: int, reason: Reason, *, wanted: float | None = None) -> None:
@@ -275,14 +309,15 @@ class _Book:
         else:
             amount, value = np.nan, order.value
             if factor is not None:
-                amount = self.costs.size_order(value / price, factor=factor) or value / price
+                size = self.terms.find(day, order.instrument).size_order(value / price, factor=factor)
+                amount = size or value / price
         self.unfilled.append(UnfilledOrder(day, order.instrument, "buy", reason, amount, value, 0.0))
 
     def close(self) -> None:
         """End the day: what is held grows a session older and is written down."""
         held = np.array(sorted(self.held), dtype=np.intp)
         self.age[held] += 1
-        self.closes.append((self.cash, held, self.amount[held], self.price[held]))
+        self.closes.append((self.funds, held, self.amount[held], self.price[held]))
 
     def make_simulation(self, *, account: float) -> Simulation:
         """Return the result of the simulation."""
@@ -310,10 +345,9 @@ def simulate(
     scores: Floats,
     market: MarketPrices,
     *,
-    costs: Costs,
+    costs: Costs | DatedTerms,
     account: float = 1e8,
     mode: Mode = "strict",
-    first_scores: Floats | None = None,
 ) -> Simulation:
     """Trade `strategy` once a session, at the close or the prices that `market` says.
 
@@ -335,15 +369,14 @@ def simulate(
     scores : ndarray of float64 [sessions, instruments]
         NaN where there is none.
     market : MarketPrices
-    costs : Costs
+    costs : Costs or DatedTerms
+        The same for all, or by session and instrument.
     account : float
         Cash to begin with.
     mode : {"strict", "qlib"}
         ``qlib`` does what Qlib's daily exchange does with the same orders, to compare with it: a holding whose series
         has ended is kept, a planned sale makes room though it is not made, rounding may take the cash below zero, and
         ``n_drop=0`` sells everything. The guarantees of places and cash do not hold then.
-    first_scores : ndarray of float64 [instruments], optional
-        Of the session before the first; they are traded on the first.
 
     .. warning:: **Look-ahead.** Row `t` of `scores` may hold only what was known after the close of session `t`;
        pass them as predicted, unshifted.
@@ -355,29 +388,28 @@ def simulate(
     """
     if scores.shape != market.close.shape or not len(scores):
         raise ConfigError(f"scores have the shape {scores.shape}, close {market.close.shape}")
-    if first_scores is not None and first_scores.shape != scores.shape[1:]:
-        raise ConfigError(f"first_scores have the shape {first_scores.shape}, scores {scores.shape}")
     if mode not in get_args(Mode):
         raise ConfigError(f"mode = {mode!r} is not one of {', '.join(get_args(Mode))}")
     if not 0 < account < np.inf:
         raise ConfigError(f"account = {account} is nothing to begin with")
     sessions, width = scores.shape
-    days = _find_trading_days(strategy, market, costs)
+    terms = DatedTerms.of(costs)
+    terms.check_shape(scores.shape)
+    days = _find_trading_days(strategy, market, terms)
     may_sell, may_buy = days.find_sellable(), days.find_buyable()
     buy_price, sell_price = market.fill_deal_price(market.buy_price), market.fill_deal_price(market.sell_price)
-    first = np.full(width, np.nan) if first_scores is None else first_scores
-    asked = np.concatenate([[not np.isnan(first).all()], np.any(~np.isnan(scores[:-1]), axis=1)])
+    asked = np.concatenate([[False], np.any(~np.isnan(scores[:-1]), axis=1)])
     book = _Book(
-        # adjusted shares have no lots
-        costs=costs if market.factor is not None else replace(costs, trade_unit=None),
+        terms=terms if market.factor is not None else terms.without_lots(),
         mode=mode,
-        cash=float(account),
+        funds=float(account),
         amount=np.zeros(width),
         price=np.full(width, np.nan),
         known_price=np.full(width, np.nan),
         age=np.zeros(width, dtype=np.int64),
     )
     draws = strategy.make_draws()
+    cost_rate = terms.greatest_rate()
     order = TieOrder(width)
     order.add(market.before)
     # Each session: 1. take its prices, where there are any; 2. settle holdings whose listing has ended; 3. trade on the
@@ -388,19 +420,19 @@ def simulate(
         if asked[day]:
             today = TradingDay(
                 number=day,
-                scores=scores[day - 1] if day else first,
+                scores=scores[day - 1],
                 lots=order.numbers(),
                 draws=draws,
                 mode=mode,
                 names=market.names,
                 dates=market.dates,
-                close_before=market.close[day - 1] if day else None,
+                close_before=market.close[day - 1],
                 may_sell=may_sell[day],
                 may_buy=may_buy[day],
                 buy_price=buy_price[day],
                 sell_price=sell_price[day],
                 factor=None if market.factor is None else market.factor[day],
-                cost_rate=max(costs.open_cost, costs.close_cost),
+                cost_rate=cost_rate,
                 days=days,
             )
             for wanted in strategy.decide(today, book):
@@ -410,10 +442,10 @@ def simulate(
     return book.make_simulation(account=float(account))
 
 
-def _find_trading_days(strategy: Strategy, market: MarketPrices, costs: Costs) -> TradingDays:
+def _find_trading_days(strategy: Strategy, market: MarketPrices, terms: DatedTerms) -> TradingDays:
     priced = market.traded()
-    change = market.changes() if market.change is None and costs.limit_threshold is not None else market.change
-    upper, lower = costs.find_limits(market.close if change is None else change)
+    change = market.changes() if market.change is None and terms.goes_by_change() else market.change
+    upper, lower = terms.find_limits(market.close if change is None else change)
     return TradingDays(
         priced=priced,
         sized=priced if market.factor is None else priced & (market.factor > 0),

@@ -82,8 +82,8 @@ class TradingDay:
         Codes of the columns, where the market has them.
     dates : DatetimeIndex or None
         All sessions of the market, by `number`.
-    close_before : ndarray of float64 or None
-        Closes of the session before; NaN or not above zero where nothing was traded. None on the first session.
+    close_before : ndarray of float64
+        Closes of the session before; NaN or not above zero where nothing was traded.
     may_sell, may_buy : ndarray of bool
         Whether it can be sold and bought on this session.
     buy_price, sell_price : ndarray of float64
@@ -106,7 +106,7 @@ class TradingDay:
     mode: Mode
     names: tuple[str, ...] | None
     dates: pd.DatetimeIndex | None
-    close_before: NDArray[np.float64] | None
+    close_before: NDArray[np.float64]
     may_sell: NDArray[np.bool_]
     may_buy: NDArray[np.bool_]
     buy_price: NDArray[np.float64]

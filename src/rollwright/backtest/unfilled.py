@@ -13,7 +13,17 @@ __all__ = ["REASONS", "Reason", "TradingDays", "UnfilledOrder"]
 
 TradeSide: TypeAlias = Literal["buy", "sell", "settle"]
 Reason: TypeAlias = Literal[
-    "suspended", "no_factor", "limit_up", "limit_down", "hold_thresh", "cash", "below_lot", "no_room"
+    "suspended",
+    "no_factor",
+    "limit_up",
+    "limit_down",
+    "hold_thresh",
+    "cash",
+    "below_lot",
+    "no_room",
+    "minimum_lot",
+    "t_plus_1",
+    "unsettled",
 ]
 
 REASONS: Final[Mapping[str, str]] = {
@@ -25,6 +35,9 @@ REASONS: Final[Mapping[str, str]] = {
     "cash": "the cash does not cover the order and its cost",
     "below_lot": "the value meant for it buys less than one lot",
     "no_room": "a sale that was to make room for it was not made",
+    "minimum_lot": "the order is smaller than the smallest that its exchange takes",
+    "t_plus_1": "it was bought on that day, and may be sold from the next session on",
+    "unsettled": "the cash that would cover it comes from sales of that day, and may be spent from the next session on",
 }
 """What each reason means, as the end of a sentence."""
 

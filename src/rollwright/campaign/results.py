@@ -348,7 +348,7 @@ def _make_conventions(
             close_cost=costs.close_cost,
             min_cost=costs.min_cost,
             trade_unit=costs.trade_unit,
-            limit_threshold=costs.limit_threshold,
+            limit_threshold=None if isinstance(costs.limit_threshold, tuple) else costs.limit_threshold,
         )
     label = plan.label if plan.combination is None else plan.find_member(plan.combination.label).label
     return Conventions(

@@ -1,1 +1,0 @@
-"""The registry of trials: every strategy's returns that somebody looked at, in chains that only grow."""
