@@ -222,8 +222,10 @@ def test_the_only_variant_lies_at_the_top_of_the_folder(tmp_path):
     assert {path.name for path in out.iterdir()} == {
         "pred.parquet",
         "label.parquet",
-        "trades.parquet",
-        "unfilled.parquet",
+        "collect",
+        "analysis",
+        "backtest",
+        "about.json",
         "summary.json",
         "report.html",
     }
@@ -242,14 +244,14 @@ def test_trades_and_what_was_not_traded_are_written_and_counted_in_the_report(tm
     again = make(*walk(ONLY_VARIANT), tmp_path / "again", backtest=backtest).variants[0].files
     assert again["unfilled"].read_bytes() == files["unfilled"].read_bytes()
     without = make(*walk(ONLY_VARIANT), tmp_path / "without", backtest=None)
-    assert set(without.variants[0].files) == {"predictions", "labels"}
-    assert not (tmp_path / "without" / "trades.parquet").exists()
+    assert set(without.variants[0].files) == {"predictions", "labels", "collect", "analysis"}
+    assert not (tmp_path / "without" / "backtest").exists()
 
 
 def test_the_summary_has_a_format_machine_keys_and_comes_back_as_it_was(tmp_path):
     result = make(*walk(ONLY_VARIANT), tmp_path / "here")
     data = json.loads(result.files["summary"].read_text())
-    assert data["format"] == 3
+    assert data["format"] == 4
     assert (data["combined"], data["missing"]) == (None, [])
     metrics = data["variants"][ONLY_VARIANT]["metrics"]
     assert set(metrics) >= {"ic", "icir", "rank_ic", "rank_icir", "annualized_return", "max_drawdown", "turnover"}

@@ -34,7 +34,9 @@ def answer(capsys, *arguments):
 
 
 def test_every_day_of_every_instrument_is_explained_as_the_tables_have_it(tested, capsys):
-    trades, unfilled, pred = (read(tested, name) for name in ("trades.parquet", "unfilled.parquet", "pred.parquet"))
+    trades, unfilled, pred = (
+        read(tested, name) for name in ("backtest/trades.parquet", "backtest/unfilled.parquet", "pred.parquet")
+    )
     assert len(unfilled)
     days = pred.index.get_level_values("datetime").unique()
     told = set()
@@ -62,7 +64,7 @@ def test_every_day_of_every_instrument_is_explained_as_the_tables_have_it(tested
 
 
 def test_it_is_told_for_people_too(tested, capsys):
-    (day, code), order = next(iter(read(tested, "trades.parquet").iterrows()))
+    (day, code), order = next(iter(read(tested, "backtest/trades.parquet").iterrows()))
     assert run(["explain-trade", f"{day:%Y-%m-%d}", code]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"{code} on {day:%Y-%m-%d}, back-test of small, main\nscore   ")
@@ -82,7 +84,7 @@ def test_members_have_their_own_back_tests(fresh, capsys):
     assert run(["explain-trade", "2020-07-31", "SH600003"]) == 2
     assert "--member: alpha=0.1, alpha=50.0" in capsys.readouterr().err
     folder = fresh / "results" / "small" / "members" / "alpha=50.0"
-    day, code = codecs.for_kind("parquet").read(folder / "trades.parquet").index[0]
+    day, code = codecs.for_kind("parquet").read(folder / "backtest/trades.parquet").index[0]
     assert answer(capsys, f"{day:%Y-%m-%d}", code, "--member", "alpha=50.0")["orders"]
     assert run(["explain-trade", "2020-07-31", "SH600003", "--member", "alpha=5.0"]) == 2
     assert "did you mean `alpha=50.0`?" in capsys.readouterr().err
@@ -120,7 +122,7 @@ def test_results_that_are_older_than_the_table_are_made_anew(tested, capsys):
 
 
 def test_a_sale_that_leaves_no_holding_is_seen_the_day_after(tested, capsys):
-    trades = read(tested, "trades.parquet")
+    trades = read(tested, "backtest/trades.parquet")
     sale = trades[trades["side"] == "sell"].iloc[:1]
     (day, code) = sale.index[0]
     calendar = pd.DatetimeIndex(read(tested, "pred.parquet").index.get_level_values("datetime").unique())

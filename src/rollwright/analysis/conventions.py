@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self, TypeAlias
 
-__all__ = ["BacktestTerms", "Conventions"]
+__all__ = ["BacktestTerms", "Conventions", "DealPrice"]
+
+DealPrice: TypeAlias = "str | tuple[str, str]"
+"""Field that is traded at, or one for purchases and one for sales."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,12 @@ class BacktestTerms:
         Shares in a lot; None trades any fraction.
     limit_threshold : float or None
         Daily change from which on nothing trades.
+    mode : str
+        ``strict`` or ``qlib``.
+    deal_price : str or (str, str)
+        Field that is traded at, or one for purchases and one for sales.
+    risk_free : float
+        The rate of a year that is earned without risk, as a fraction.
     """
 
     topk: int
@@ -37,6 +46,36 @@ class BacktestTerms:
     min_cost: float
     trade_unit: int | None
     limit_threshold: float | None
+    mode: str = "strict"
+    deal_price: DealPrice = "close"
+    risk_free: float = 0.0
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the terms that stand in `data`, those of a summary or of a stage; what it lacks is the usual.
+
+        Raises
+        ------
+        KeyError, TypeError
+            When it is of another form.
+        """
+        costs = data.get("costs", data)
+        price = data.get("deal_price", "close")
+        limit = costs["limit_threshold"]
+        return cls(
+            topk=data["topk"],
+            n_drop=data["n_drop"],
+            account=data["account"],
+            benchmark=data["benchmark"],
+            open_cost=costs["open_cost"],
+            close_cost=costs["close_cost"],
+            min_cost=costs["min_cost"],
+            trade_unit=costs["trade_unit"],
+            limit_threshold=None if isinstance(limit, Sequence) else limit,
+            mode=data.get("mode", "strict"),
+            deal_price=price if isinstance(price, str) else (price[0], price[1]),
+            risk_free=data.get("risk_free", 0.0),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +122,7 @@ class Conventions:
             days_per_year=float(data["days_per_year"]),
             label_horizon=data["label_horizon"],
             label_span=data["label_span"],
-            backtest=None if terms is None else BacktestTerms(**terms),
+            backtest=None if terms is None else BacktestTerms.from_json(terms),
         )
 
     def describe(self, language: Literal["en", "zh"] = "en") -> list[str]:
@@ -110,10 +149,11 @@ def _describe_en(told: Conventions) -> list[str]:
         if terms.benchmark == "mean"
         else f"{terms.benchmark}, without costs"
     )
+    price = _name_price(terms.deal_price, one="traded at the {0}", two="bought at the {0} and sold at the {1}")
     lot = "any fraction of a share" if terms.trade_unit is None else f"lots of {terms.trade_unit:,}"
     limit = "no price limit" if terms.limit_threshold is None else f"no trade beyond ±{terms.limit_threshold:.3g} a day"
     lines.append(
-        f"Back-test: the top {terms.topk}, at most {terms.n_drop} replaced a day, traded at the close of the session "
+        f"Back-test: the top {terms.topk}, at most {terms.n_drop} replaced a day, {price} of the session "
         f"after the scores, from {terms.account:,.0f} in cash. Equal scores: what is held stays, the rest by lot."
     )
     lines.append(
@@ -122,10 +162,18 @@ def _describe_en(told: Conventions) -> list[str]:
     )
     lines.append(f"Benchmark: {bench}.")
     lines.append(
-        f"A year is {told.days_per_year:g} sessions. Returns are added up, not compounded; the drawdown counts from "
-        "the value before the first session."
+        f"A year is {told.days_per_year:g} sessions; the risk-free rate is {terms.risk_free:.2%} a year. Returns are "
+        "added up, not compounded; the drawdown counts from the value before the first session."
     )
+    if terms.mode == "qlib":
+        lines.append("Mode `qlib`: the numbers of pyqlib, with what it does that no exchange does.")
     return lines
+
+
+def _name_price(price: DealPrice, *, one: str, two: str) -> str:
+    if isinstance(price, str):
+        return one.format(price.removeprefix("$"))
+    return two.format(*(each.removeprefix("$") for each in price))
 
 
 def _describe_zh(told: Conventions) -> list[str]:
@@ -143,14 +191,20 @@ def _describe_zh(told: Conventions) -> list[str]:
         return lines
     bench = "已打分标的的等权平均，不计成本" if terms.benchmark == "mean" else f"{terms.benchmark}，不计成本"
     lot = "可买卖零碎股" if terms.trade_unit is None else f"每手 {terms.trade_unit:,} 股"
+    price = _name_price(terms.deal_price, one="按 {0} 价成交", two="按 {0} 价买入、{1} 价卖出")
     limit = "无涨跌停限制" if terms.limit_threshold is None else f"日涨跌幅超过 ±{terms.limit_threshold:.3g} 不成交"
     lines.append(
-        f"回测：持有分数最高的 {terms.topk} 只，每日最多换 {terms.n_drop} 只，在打分次日收盘成交，初始资金 "
+        f"回测：持有分数最高的 {terms.topk} 只，每日最多换 {terms.n_drop} 只，在打分次日{price}，初始资金 "
         f"{terms.account:,.0f}。分数相同时：持仓优先，其余抽签决定。"
     )
     lines.append(
         f"成本：买入 {terms.open_cost:.3%}，卖出 {terms.close_cost:.3%}，每笔最低 {terms.min_cost:g}；{lot}；{limit}。"
     )
     lines.append(f"基准：{bench}。")
-    lines.append(f"一年按 {told.days_per_year:g} 个交易日计。收益累加，不复利；回撤从首个交易日之前的净值算起。")
+    lines.append(
+        f"一年按 {told.days_per_year:g} 个交易日计；无风险年利率 {terms.risk_free:.2%}。收益累加，不复利；"
+        "回撤从首个交易日之前的净值算起。"
+    )
+    if terms.mode == "qlib":
+        lines.append("模式 `qlib`：与 pyqlib 的数字一致，包括其与真实交易所不符之处。")
     return lines

@@ -102,7 +102,7 @@ _EN: Final[dict[str, str]] = {
     "orders": "Orders",
     "orders_about": (
         "Of {wanted} orders that the strategy wanted, {whole} were made whole. The others stand below with what kept "
-        "them from it; each of them is in unfilled.parquet, and rollwright explain-trade tells of one."
+        "them from it; each of them is in backtest/unfilled.parquet, and rollwright explain-trade tells of one."
     ),
     "order_side": "Side",
     "made_smaller": "made smaller",

@@ -17,7 +17,6 @@ from rollwright.app.why import Place, find_place
 from rollwright.backtest.unfilled import REASONS
 from rollwright.calendar.trading import Session, to_session
 from rollwright.campaign.member_names import COMBINED
-from rollwright.campaign.results import PRED_FILE, TRADES_FILE, UNFILLED_FILE
 from rollwright.campaign.summary import SUMMARY_FILE, CampaignResult, read_summary
 from rollwright.codecs.registry import codecs
 from rollwright.config.context import using
@@ -123,7 +122,7 @@ def explain_trade(
     )
     with using(campaign.context):
         summary = read_summary(results_folder(campaign.settings, record.name) / SUMMARY_FILE)
-        chosen, folder, terms = _find_backtest(summary, member)
+        chosen, files, terms = _find_backtest(summary, member)
         day = to_session(date)
         calendar = current_market().calendar()
         if day not in calendar or day == calendar.first:
@@ -133,9 +132,9 @@ def explain_trade(
             )
         before = calendar.offset(day, -1)
         codec = codecs.for_kind("parquet")
-        pred = codec.read(folder / PRED_FILE)
+        pred = codec.read(files["predictions"])
         _check_known(pred, day, instrument, name=record.name)
-        trades, unfilled = codec.read(folder / TRADES_FILE), codec.read(folder / UNFILLED_FILE)
+        trades, unfilled = codec.read(files["trades"]), codec.read(files["unfilled"])
         orders = _find_orders(trades, unfilled, day, instrument)
         held = _find_holding(trades, day, instrument)
         scored = pred[pred.index.get_level_values("datetime") == before].iloc[:, 0].dropna()
@@ -156,8 +155,8 @@ def explain_trade(
     )
 
 
-def _find_backtest(summary: CampaignResult, member: str | None) -> tuple[str, Path, BacktestTerms]:
-    """Return whose back-test it is, the folder of its tables, and its terms."""
+def _find_backtest(summary: CampaignResult, member: str | None) -> tuple[str, Mapping[str, Path], BacktestTerms]:
+    """Return whose back-test it is, the files of its tables, and its terms."""
     found = {one.variant: one.files for one in summary.variants}
     chosen = member if member is not None else COMBINED if COMBINED in found else next(iter(found))
     if chosen not in found or (member is None and len(found) > 1 and COMBINED not in found):
@@ -175,7 +174,7 @@ def _find_backtest(summary: CampaignResult, member: str | None) -> tuple[str, Pa
             f"the results of {summary.name} were made before orders were written down",
             hint=f"make them anew: rollwright collect {summary.name}",
         )
-    return chosen, files["unfilled"].parent, terms
+    return chosen, files, terms
 
 
 def _check_known(pred: pd.DataFrame, day: Session, instrument: str, *, name: str) -> None:

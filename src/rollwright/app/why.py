@@ -17,7 +17,7 @@ from rollwright.calendar.trading import Session, to_session
 from rollwright.campaign.combined_signal import explain_signal
 from rollwright.campaign.judging import find_own_files
 from rollwright.campaign.plan import make_plan
-from rollwright.campaign.results import LABEL_FILE, PRED_FILE, member_folder
+from rollwright.campaign.results_folder import LABEL_FILE, PRED_FILE, member_folder
 from rollwright.campaign.submitted import SubmittedWindow
 from rollwright.codecs.registry import codecs
 from rollwright.config.context import using

@@ -135,8 +135,15 @@ class CollectConfig(_Part):
     allow_missing: dict[str, Reason] = {}
 
 
+Price: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\$?[a-z][a-z0-9_]*$")]
+
+
 class BacktestConfig(_Part):
-    """The top-k drop-out back-test of the collected prediction; costs not given are those of the region."""
+    """The top-k drop-out back-test of the collected prediction; costs not given are those of the region.
+
+    `mode` ``qlib`` gives pyqlib's numbers. `deal_price` is the field that is traded at, or one for purchases and one
+    for sales. `risk_free` is the rate of a year that Sharpe ratios are taken over, as a fraction.
+    """
 
     topk: Annotated[int, Field(gt=0), NUMBER] = 50
     n_drop: Annotated[int, Field(ge=0), NUMBER] = 5
@@ -145,6 +152,9 @@ class BacktestConfig(_Part):
     open_cost: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), NUMBER] | None = None
     close_cost: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), NUMBER] | None = None
     min_cost: Annotated[float, Field(ge=0, allow_inf_nan=False), NUMBER] | None = None
+    mode: Literal["strict", "qlib"] = "strict"
+    deal_price: Price | Annotated[list[Price], Field(min_length=2, max_length=2)] = "close"
+    risk_free: Annotated[float, Field(gt=-1, lt=1, allow_inf_nan=False), NUMBER] = 0.0
 
 
 class CombineConfig(_Part):

@@ -1,4 +1,4 @@
-"""Results of a campaign: collected predictions, metrics, a back-test and a report."""
+"""Results of a campaign: collect its windows, analyse and back-test the signal, and write what the stages found."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import pandas as pd
-
-from rollwright.analysis.conventions import BacktestTerms, Conventions
-from rollwright.analysis.examination import examine_account, examine_scores
-from rollwright.analysis.health import ACCOUNT, HealthFinding, sort_findings
-from rollwright.analysis.metrics import backtest_metrics
-from rollwright.analysis.order_counts import count_orders
-from rollwright.analysis.report import CampaignReport, VariantReport, WindowRow, render_report
-from rollwright.analysis.signal import calc_ic, group_returns, summarise
+from rollwright.analysis.health import HealthFinding, sort_findings
+from rollwright.analysis.stages.analyze import AnalysisTerms, analyze
+from rollwright.analysis.stages.table import StageResult
+from rollwright.analysis.stages.trade import TradeTerms, trade
+from rollwright.analysis.stages.walk import WindowFacts, collect_result
 from rollwright.backtest.costs import Costs
-from rollwright.backtest.daily import BacktestResult, backtest_topk
-from rollwright.backtest.risk import periods_per_year
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.calendar.trading import Session, TradingCalendar
+from rollwright.campaign.about import AboutResults, AboutVariant, write_about
 from rollwright.campaign.collect_windows import VariantPrediction, collect_windows
 from rollwright.campaign.combined_signal import combine_predictions
 from rollwright.campaign.config import BacktestConfig, CampaignConfig
 from rollwright.campaign.health import examine_market, examine_models, examine_plan
 from rollwright.campaign.member_names import COMBINED
-from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
-from rollwright.campaign.summary import SUMMARY_FILE, CampaignResult, CombinedResult, VariantResult, write_summary
+from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, MemberPlan, Window, WindowKey
+from rollwright.campaign.results_folder import (
+    LABEL_FILE,
+    PRED_FILE,
+    summarise_results,
+    variant_folder,
+    write_report,
+    write_variant_stage,
+)
+from rollwright.campaign.summary import CampaignResult, CombinedResult
 from rollwright.codecs.registry import codecs
 from rollwright.collect.agreement import correlate_members
 from rollwright.core.atomic import write_atomically
@@ -39,27 +42,14 @@ from rollwright.market.source import DataSource
 from rollwright.tracking.recorder import Recorder
 
 __all__ = [
-    "LABEL_FILE",
-    "PRED_FILE",
-    "TRADES_FILE",
-    "UNFILLED_FILE",
     "check_results",
+    "find_universe",
+    "make_analysis_terms",
     "make_results",
-    "member_folder",
+    "make_trade_terms",
 ]
 
-PRED_FILE: Final = "pred.parquet"
-LABEL_FILE: Final = "label.parquet"
-TRADES_FILE: Final = "trades.parquet"
-UNFILLED_FILE: Final = "unfilled.parquet"
-REPORT_FILE: Final = "report.html"
-MEMBERS_FOLDER: Final = "members"
 _SHOWN: Final = 5  # windows that a finding names
-
-
-def member_folder(results: Path, name: str) -> Path:
-    """Return where in the results of a campaign of several members those of one are."""
-    return results / MEMBERS_FOLDER / name
 
 
 def check_results(config: CampaignConfig, source: DataSource) -> None:
@@ -102,10 +92,10 @@ def make_results(
 ) -> CampaignResult:
     """Collect, analyse, back-test, and write everything into `folder`.
 
-    Writes ``pred.parquet`` and ``label.parquet``, with a back-test also ``trades.parquet`` and ``unfilled.parquet``
-    (they hold no run ids and no times: the same windows give the same bytes), ``summary.json`` and ``report.html``,
-    each whole or not at all. Of a campaign of several members the tables are those of the signal that is made of them;
-    those of each member are in ``members/NAME``.
+    Writes ``pred.parquet`` and ``label.parquet`` (they hold no run ids and no times: the same windows give the same
+    bytes), the stages ``collect/``, ``analysis/`` and, with a back-test, ``backtest/``, and made of these
+    ``summary.json`` and ``report.html``, each whole or not at all. Of a campaign of several members they are those of
+    the signal that is made of them; those of each member are in ``members/NAME``.
 
     Parameters
     ----------
@@ -135,7 +125,8 @@ def make_results(
         When predictions have missing, duplicate or unexpected rows; nothing is written then.
     """
     # 1. Collect, and prove the coverage of all variants. 2. Make one signal of them. 3. Measure and back-test each.
-    # 4. Only then write: predictions and labels, the summary, the report.
+    # 4. Only then write: predictions and labels, the stages, what is said beside them. 5. Summary and report are made
+    # of what was written.
     share = config.collect.max_missing_share
     if all(window.key in missing or window.key not in recorders for window in plan.windows):
         spent = "" if config.budget is None else ": the budget was used up before the first was"
@@ -144,50 +135,44 @@ def make_results(
     members = collect_windows(plan, recorders, source=source, max_missing_share=share, missing=frozenset(missing))
     signal = combine_predictions(plan, members, source=source, max_missing_share=share)
     predictions = members if signal is None else (signal, *members)
-    combined = None if signal is None else _describe_combination(plan, members)
     judged = [
-        _judge_variant(prediction, recorders, plan=plan, config=config, source=source, region=region, folder=folder)
+        _judge_variant(prediction, members, recorders, plan=plan, config=config, source=source, region=region)
         for prediction in predictions
     ]
     universe = plan.universe
     names = sorted({name for part in members for name in part.pred.index.get_level_values("instrument").unique()})
-    conventions = _make_conventions(plan, config.backtest, judged[0].costs, source)
-    result = CampaignResult(
+    about = AboutResults(
         name=plan.name,
-        variants=tuple(one.result for one in judged),
-        files={"summary": folder / SUMMARY_FILE, "report": folder / REPORT_FILE},
-        notes=tuple(mask_secrets(note) for note in config.report.notes),
-        health=sort_findings(
+        title=config.report.title or plan.name,
+        command=f"rollwright collect {plan.name}",
+        variants=tuple(one.about for one in judged),
+        findings=sort_findings(
             [
                 *_examine_missing(plan, missing, declared or {}),
                 *examine_plan(plan, source.calendar()),
                 *examine_market(source, universe, names, plan.test_range, since=_find_start(plan)),
-                *(finding for one in judged for finding in one.findings),
                 *findings,
             ]
         ),
-        conventions=conventions,
-        combined=combined,
+        notes=tuple(mask_secrets(note) for note in config.report.notes),
+        facts=tuple(facts),
+        created=created,
+        config=mask_secrets(text),
+        lang=config.report.lang,
+        combined=None if signal is None else _describe_combination(plan, members),
         missing=tuple(str(key) for key in missing if key not in (declared or {})),
         left_out=tuple(str(key) for key in missing if key in (declared or {})),
     )
     for one in judged:
-        for name, frame in one.tables.items():
-            write_atomically(one.result.files[name], partial(codecs.for_object(frame).write, frame))
-    write_summary(result, result.files["summary"])
-    page = CampaignReport(
-        name=config.report.title or plan.name,
-        variants=[one.report for one in judged],
-        facts=facts,
-        created=created,
-        notes=result.notes,
-        health=result.health,
-        conventions=conventions,
-        config=mask_secrets(text),
-        lang=config.report.lang,
-        correlations={} if combined is None else combined.correlations,
-    )
-    render_report(page, result.files["report"])
+        place = variant_folder(folder, one.about)
+        for name, frame in ((PRED_FILE, one.prediction.pred), (LABEL_FILE, one.prediction.label)):
+            write_atomically(place / name, partial(codecs.for_object(frame).write, frame))
+    for one in judged:
+        for stage in one.stages:
+            write_variant_stage(stage, about, one.about, folder)
+    write_about(about, folder)
+    result = summarise_results(folder, hint=about.command)
+    write_report(folder, hint=about.command)
     return result
 
 
@@ -235,157 +220,137 @@ def _find_start(plan: CampaignPlan) -> Session:
     return min(start for window in plan.windows for start, _ in window.segments.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Judged:
-    """The results of one variant, its tables, its part of the report, its findings, and what trading cost."""
+    """One variant: its predictions, what its stages found, and where they go."""
 
-    result: VariantResult
-    tables: Mapping[str, pd.DataFrame]
-    report: VariantReport
-    findings: list[HealthFinding]
-    costs: Costs | None
+    prediction: VariantPrediction
+    about: AboutVariant
+    stages: Sequence[StageResult]
 
 
 def _judge_variant(
     prediction: VariantPrediction,
+    members: Sequence[VariantPrediction],
     recorders: Mapping[WindowKey, Recorder],
     *,
     plan: CampaignPlan,
     config: CampaignConfig,
     source: DataSource,
     region: str,
-    folder: Path,
 ) -> _Judged:
-    """Return the results of one variant, its part of the report and its findings; nothing is written."""
+    """Return what the stages find of one variant; nothing is written."""
     pred, label = prediction.pred, prediction.label
     combination = plan.combination
     is_signal = combination is not None and prediction.variant == COMBINED
-    span = plan.find_member(combination.label if combination and is_signal else prediction.variant).label_span
-    ic, ric = calc_ic(pred, label)
-    metrics = summarise(ic, ric, label_span=span).metrics()
-    rows = _make_window_rows(prediction, recorders, source.calendar(), ic, ric)
-    topk = None if config.backtest is None else config.backtest.topk
-    findings = [
-        *examine_models(row.best_iteration for row in rows),
-        *examine_scores(pred, label, ic, topk=topk, label_span=span),
-    ]
-    account = costs = orders = None
-    tables = {"predictions": (PRED_FILE, pred), "labels": (LABEL_FILE, label)}
-    if config.backtest is not None:
-        made = _backtest(pred, config.backtest, source, region)
-        account, costs = made.report, made.costs
-        tables |= {"trades": (TRADES_FILE, made.trades), "unfilled": (UNFILLED_FILE, made.unfilled)}
-        orders = count_orders(made.trades, made.unfilled)
-        metrics += backtest_metrics(account, periods=periods_per_year(source.freq))
-        benchmark = config.backtest.benchmark
-        if config.backtest.n_drop == 0:
-            findings.append(HealthFinding(kind="never_sells", severity="warning", metrics=ACCOUNT))
-        findings += examine_account(account, benchmark=benchmark, benchmark_gaps=made.benchmark_gaps)
-    only = prediction.variant == ONLY_VARIANT
-    place = folder if only or is_signal else member_folder(folder, prediction.variant)
-    result = VariantResult(
-        variant=prediction.variant,
-        windows=len(prediction.windows),
-        days=int(pred.index.get_level_values("datetime").nunique()),
-        rows=len(pred),
-        metrics=metrics,
-        files={name: place / file for name, (file, _) in tables.items()},
-    )
-    coverage = prediction.coverage
-    report = VariantReport(
-        name=prediction.variant,
-        metrics=metrics,
-        days=result.days,
-        windows=rows,
-        ic=pd.DataFrame({"ic": ic, "ric": ric}),
-        groups=group_returns(pred, label, config.report.groups),
-        backtest=account,
-        orders=orders,
-        coverage=dict(coverage.by_cause) if coverage else {},
-        expected_rows=coverage.expected if coverage else None,
-        predicted_rows=coverage.predicted if coverage else None,
-        is_signal=is_signal,
-    )
-    return _Judged(
-        result=result,
-        tables={name: table for name, (_, table) in tables.items()},
-        report=report,
-        findings=findings if only else [replace(finding, variant=prediction.variant) for finding in findings],
-        costs=costs,
-    )
-
-
-def _backtest(pred: pd.DataFrame, config: BacktestConfig, source: DataSource, region: str) -> BacktestResult:
-    usual = Costs.for_region(region)
-    costs = replace(
-        usual,
-        open_cost=usual.open_cost if config.open_cost is None else config.open_cost,
-        close_cost=usual.close_cost if config.close_cost is None else config.close_cost,
-        min_cost=usual.min_cost if config.min_cost is None else config.min_cost,
-    )
-    return backtest_topk(
+    parts = {one.variant: one.pred for one in members if combination and one.variant in combination.members}
+    analyzed = analyze(
         pred,
-        source,
+        label,
+        terms=make_analysis_terms(plan, config, prediction.variant),
+        source=source,
+        members=parts if is_signal else None,
+        universe=find_universe(plan, prediction.variant),
+    )
+    stages = [_collect(prediction, recorders, source.calendar(), analyzed), analyzed]
+    if config.backtest is not None:
+        terms = make_trade_terms(config.backtest, region)
+        stages.append(trade(pred, source, terms=terms, label=label, members=parts if is_signal else None))
+    return _Judged(
+        prediction=prediction,
+        about=AboutVariant(
+            name=prediction.variant,
+            is_top=prediction.variant == ONLY_VARIANT or is_signal,
+            is_signal=is_signal,
+            has_backtest=config.backtest is not None,
+        ),
+        stages=stages,
+    )
+
+
+def _find_judging_member(plan: CampaignPlan, variant: str) -> MemberPlan:
+    """Return the member whose label a variant is judged by."""
+    combination = plan.combination
+    return plan.find_member(combination.label if combination and variant == COMBINED else variant)
+
+
+def make_analysis_terms(plan: CampaignPlan, config: CampaignConfig, variant: str) -> AnalysisTerms:
+    """Return how the campaign's file has a variant judged: a member, or `COMBINED`."""
+    label = _find_judging_member(plan, variant).label
+    return AnalysisTerms(
+        label_span=None if label is None else label.span,
+        label_horizon=None if label is None else label.horizon,
+        groups=config.report.groups,
+        topk=None if config.backtest is None else config.backtest.topk,
+    )
+
+
+def find_universe(plan: CampaignPlan, variant: str) -> str | None:
+    """Return the universe of a variant, a member or `COMBINED`; None where it has no name, or several."""
+    if variant != COMBINED or plan.combination is None:
+        return plan.find_member(variant).universe
+    found = {plan.find_member(name).universe for name in plan.combination.members}
+    return found.pop() if len(found) == 1 else None
+
+
+def make_trade_terms(config: BacktestConfig, region: str) -> TradeTerms:
+    """Return the terms of a campaign's back-test: what its file says, and the costs of its region beside it."""
+    usual = Costs.for_region(region)
+    price = config.deal_price
+    return TradeTerms(
         topk=config.topk,
         n_drop=config.n_drop,
-        costs=costs,
+        costs=replace(
+            usual,
+            open_cost=usual.open_cost if config.open_cost is None else config.open_cost,
+            close_cost=usual.close_cost if config.close_cost is None else config.close_cost,
+            min_cost=usual.min_cost if config.min_cost is None else config.min_cost,
+        ),
         account=config.account,
         benchmark=config.benchmark,
+        mode=config.mode,
+        deal_price=price if isinstance(price, str) else (price[0], price[1]),
+        risk_free=config.risk_free,
     )
 
 
-def _make_conventions(
-    plan: CampaignPlan, config: BacktestConfig | None, costs: Costs | None, source: DataSource
-) -> Conventions:
-    terms = None
-    if config is not None and costs is not None:
-        terms = BacktestTerms(
-            topk=config.topk,
-            n_drop=config.n_drop,
-            account=config.account,
-            benchmark=config.benchmark,
-            open_cost=costs.open_cost,
-            close_cost=costs.close_cost,
-            min_cost=costs.min_cost,
-            trade_unit=costs.trade_unit,
-            limit_threshold=None if isinstance(costs.limit_threshold, tuple) else costs.limit_threshold,
-        )
-    label = plan.label if plan.combination is None else plan.find_member(plan.combination.label).label
-    return Conventions(
-        days_per_year=periods_per_year(source.freq),
-        label_horizon=None if label is None else label.horizon,
-        label_span=None if label is None else label.span,
-        backtest=terms,
-    )
-
-
-def _make_window_rows(
+def _collect(
     prediction: VariantPrediction,
     recorders: Mapping[WindowKey, Recorder],
     calendar: TradingCalendar,
-    ic: pd.Series,
-    ric: pd.Series,
-) -> list[WindowRow]:
-    rows = []
-    for window in prediction.windows:
-        start, end = window.test
-        recorder = recorders.get(window.key)  # the signal of several members has none
-        ended = None if recorder is None else recorder.end_time
-        rows.append(
-            WindowRow(
-                name=window.key.segment,
-                segments=_add_purge(window, calendar),
-                rows=prediction.rows[window.key],
-                ic=float(ic.loc[start:end].mean()),
-                rank_ic=float(ric.loc[start:end].mean()),
-                best_iteration=None if recorder is None else _read_best_iteration(recorder),
-                seconds=(ended - recorder.start_time).total_seconds()
-                if recorder is not None and ended is not None
-                else None,
-                recorder="" if recorder is None else recorder.id,
-            )
-        )
-    return rows
+    analyzed: StageResult,
+) -> StageResult:
+    daily = analyzed.tables["ic"].frame
+    coverage = prediction.coverage
+    windows = [
+        _describe_window(window, recorders.get(window.key), calendar, rows=prediction.rows[window.key])
+        for window in prediction.windows
+    ]
+    return replace(
+        collect_result(
+            prediction.pred,
+            windows=windows,
+            ic=(daily["ic"], daily["rank_ic"]),
+            missing=None if coverage is None else dict(coverage.by_cause),
+            expected=None if coverage is None else coverage.expected,
+            predicted=None if coverage is None else coverage.predicted,
+        ),
+        findings=tuple(examine_models(one.best_iteration for one in windows)),
+    )
+
+
+def _describe_window(window: Window, recorder: Recorder | None, calendar: TradingCalendar, *, rows: int) -> WindowFacts:
+    """Return what is known of a window; the signal of several members has no recorder."""
+    ended = None if recorder is None else recorder.end_time
+    return WindowFacts(
+        window=window.key.segment,
+        variant=window.key.variant,
+        segments=_add_purge(window, calendar),
+        rows=rows,
+        best_iteration=None if recorder is None else _read_best_iteration(recorder),
+        seconds=None if recorder is None or ended is None else (ended - recorder.start_time).total_seconds(),
+        recorder="" if recorder is None else recorder.id,
+    )
 
 
 def _add_purge(window: Window, calendar: TradingCalendar) -> dict[str, tuple[Session, Session]]:

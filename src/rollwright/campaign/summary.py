@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from rollwright.analysis.conventions import Conventions
 from rollwright.analysis.health import HealthFinding, findings_from_json
@@ -26,9 +26,9 @@ __all__ = [
     "write_summary",
 ]
 
-SUMMARY_FORMAT: Final = 3
-KNOWN_FORMATS: Final = (2, SUMMARY_FORMAT)
-"""Format 2 knew no members, no signal made of them, and no windows that a budget left out."""
+SUMMARY_FORMAT: Final = 4
+KNOWN_FORMATS: Final = (2, 3, SUMMARY_FORMAT)
+"""Format 2 knew no members, no signal made of them, and no windows that a budget left out; format 3 no stages."""
 SUMMARY_FILE: Final = "summary.json"
 
 
@@ -44,7 +44,8 @@ class VariantResult:
     metrics : tuple of Metric
         Of the collected prediction against the raw label and, with a ``backtest`` section, of the account.
     files : mapping of str to Path
-        ``predictions`` and ``labels``.
+        ``predictions`` and ``labels``; the index of each stage, ``collect``, ``analysis`` and ``backtest``; of a
+        back-test also ``trades`` and ``unfilled``.
     """
 
     variant: str
@@ -75,6 +76,31 @@ class CombinedResult:
     label: str
     correlations: Mapping[str, Mapping[str, float | None]]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "method": self.method,
+            "members": list(self.members),
+            "label": self.label,
+            "correlations": {name: dict(row) for name, row in self.correlations.items()},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return what `to_json` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError, AttributeError
+            When it is of another form.
+        """
+        return cls(
+            method=str(data["method"]),
+            members=tuple(data["members"]),
+            label=str(data["label"]),
+            correlations={name: dict(row) for name, row in data["correlations"].items()},
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignResult:
@@ -86,7 +112,7 @@ class CampaignResult:
     variants : tuple of VariantResult
         The signal that is made of several members first, if there is one.
     files : mapping of str to Path
-        ``summary`` and ``report``.
+        ``summary``, ``report`` and ``about``.
     notes : tuple of str
         Remarks to read with the numbers.
     health : tuple of HealthFinding
@@ -133,31 +159,13 @@ class CampaignResult:
                 }
                 for result in self.variants
             },
-            "combined": None if self.combined is None else _combined_to_json(self.combined),
+            "combined": None if self.combined is None else self.combined.to_json(),
             "missing": list(self.missing),
             "left_out": list(self.left_out),
             "conventions": self.conventions.to_json(),
             "files": _paths_to_json(self.files, beside),
             "notes": list(self.notes),
         }
-
-
-def _combined_to_json(combined: CombinedResult) -> dict[str, Any]:
-    return {
-        "method": combined.method,
-        "members": list(combined.members),
-        "label": combined.label,
-        "correlations": {name: dict(row) for name, row in combined.correlations.items()},
-    }
-
-
-def _combined_from_json(data: Mapping[str, Any]) -> CombinedResult:
-    return CombinedResult(
-        method=str(data["method"]),
-        members=tuple(data["members"]),
-        label=str(data["label"]),
-        correlations={name: dict(row) for name, row in data["correlations"].items()},
-    )
 
 
 def _paths_to_json(files: Mapping[str, Path], beside: Path | None) -> dict[str, str]:
@@ -223,7 +231,7 @@ def read_summary(path: Path) -> CampaignResult:
             notes=tuple(data["notes"]),
             health=findings_from_json(data["health"]),
             conventions=Conventions.from_json(data["conventions"]),
-            combined=None if data.get("combined") is None else _combined_from_json(data["combined"]),
+            combined=None if data.get("combined") is None else CombinedResult.from_json(data["combined"]),
             missing=tuple(data.get("missing", ())),
             left_out=tuple(data.get("left_out", ())),
         )

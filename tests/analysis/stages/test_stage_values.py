@@ -178,7 +178,7 @@ def test_collect_tells_of_each_window():
     assert causes is not None
     assert causes.to_dict("list") == {"cause": ["no_price"], "rows": [4]}
     values = {one.key: one.value for one in result.metrics}
-    assert values == {"days": 30.0, "rows": 360.0, "expected_rows": 364.0, "predicted_rows": 360.0}
+    assert values == {"windows": 2.0, "days": 30.0, "rows": 360.0, "expected_rows": 364.0, "predicted_rows": 360.0}
 
 
 def test_what_was_not_joined_from_windows_says_so():

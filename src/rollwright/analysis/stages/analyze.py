@@ -13,6 +13,7 @@ from rollwright.analysis.examination import examine_scores
 from rollwright.analysis.panel import Frame, take_column
 from rollwright.analysis.signal import calc_ic, group_returns, summarise
 from rollwright.analysis.stages.table import Made, ResultTable, StageResult, TableMaker, list_tables, make_tables
+from rollwright.backtest.risk import periods_per_year
 from rollwright.market.source import DataSource
 
 __all__ = ["ANALYSIS_MAKERS", "ANALYSIS_TABLES", "AnalysisInputs", "AnalysisTerms", "analyze"]
@@ -124,7 +125,8 @@ def analyze(
         members=None if members is None else {name: take_column(one, what=name) for name, one in members.items()},
         universe=universe,
     )
-    return make_tables("analyze", ANALYSIS_MAKERS, given, settings=asked.to_json())
+    settings = {**asked.to_json(), "days_per_year": periods_per_year("day")}
+    return make_tables("analyze", ANALYSIS_MAKERS, given, settings=settings)
 
 
 def _make_ic(given: AnalysisInputs, before: Mapping[str, pd.DataFrame]) -> Made:

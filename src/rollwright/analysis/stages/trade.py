@@ -48,7 +48,7 @@ class TradeTerms:
     deal_price : str or (str, str)
         Field that is traded at, or one for purchases and one for sales.
     risk_free : float
-        What cash earns in a year without risk, as a fraction; ratios are taken over it.
+        The rate of a year that is earned without risk, as a fraction: Sharpe ratios are taken over it.
     """
 
     topk: int = 50

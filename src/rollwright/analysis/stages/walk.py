@@ -88,12 +88,13 @@ def collect_result(
     -------
     StageResult
         Tables ``windows`` (a row for each window; ``ROLE_start`` and ``ROLE_end`` are the closed range of a segment,
-        NaT where a window has none) and ``missing_rows`` (by ``cause``: ``rows``). Metrics ``days`` and ``rows`` of
-        the signal, and ``expected_rows`` and ``predicted_rows`` where they are known.
+        NaT where a window has none) and ``missing_rows`` (by ``cause``: ``rows``). Metrics ``windows``, ``days`` and
+        ``rows`` of the signal, and ``expected_rows`` and ``predicted_rows`` where they are known.
     """
     scores = take_column(pred, what="prediction")
     days = int(scores.index.get_level_values("datetime").nunique())
     metrics = [
+        Metric(key="windows", value=float(len(windows)), unit="count"),
         Metric(key="days", value=float(days), unit="sessions"),
         Metric(key="rows", value=float(len(scores)), unit="count"),
     ]

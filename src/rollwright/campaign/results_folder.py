@@ -1,0 +1,225 @@
+"""The folder of a signal's results: what lies where, and summary and report, which are made of its stages alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from rollwright.analysis.conventions import BacktestTerms, Conventions
+from rollwright.analysis.health import sort_findings
+from rollwright.analysis.report import CampaignReport, VariantReport, render_report
+from rollwright.analysis.stages.files import check_inputs, read_stage, table_path, write_stage
+from rollwright.analysis.stages.locations import STAGE_FILE, STAGE_FOLDERS
+from rollwright.analysis.stages.shown import SHOWN_TABLES, show_variant
+from rollwright.analysis.stages.table import STAGES, StageName, StageResult
+from rollwright.campaign.about import ABOUT_FILE, AboutResults, AboutVariant, read_about
+from rollwright.campaign.summary import SUMMARY_FILE, CampaignResult, VariantResult, write_summary
+from rollwright.core.atomic import measure_file
+
+__all__ = [
+    "LABEL_FILE",
+    "PRED_FILE",
+    "REPORT_FILE",
+    "member_folder",
+    "read_variant_stage",
+    "summarise_results",
+    "variant_folder",
+    "write_report",
+    "write_variant_stage",
+]
+
+PRED_FILE: Final = "pred.parquet"
+LABEL_FILE: Final = "label.parquet"
+REPORT_FILE: Final = "report.html"
+MEMBERS_FOLDER: Final = "members"
+_FORMER: Final = ("trades.parquet", "unfilled.parquet")
+"""Where they lay before there were stages."""
+
+
+def member_folder(results: Path, name: str) -> Path:
+    """Return where in the results of a campaign of several members those of one are."""
+    return results / MEMBERS_FOLDER / name
+
+
+def variant_folder(results: Path, about: AboutVariant) -> Path:
+    """Return where in `results` those of a variant are."""
+    return results if about.is_top else member_folder(results, about.name)
+
+
+def write_variant_stage(stage: StageResult, about: AboutResults, variant: AboutVariant, results: Path) -> None:
+    """Write a stage of one variant, with the digests of the predictions and labels that lie there."""
+    inputs = _find_inputs(stage.stage, about, variant, results)
+    place = variant_folder(results, variant)
+    digests = {name: measure_file(path).sha256 for name, path in inputs.items() if path.exists()}
+    write_stage(replace(stage, inputs=digests), place)
+    if stage.stage == "backtest":
+        for name in _FORMER:
+            (place / name).unlink(missing_ok=True)
+
+
+def _find_inputs(stage: StageName, about: AboutResults, variant: AboutVariant, results: Path) -> Mapping[str, Path]:
+    """Return the files that a stage of a variant is made from, by what they are called."""
+    place = variant_folder(results, variant)
+    own = {PRED_FILE: place / PRED_FILE, LABEL_FILE: place / LABEL_FILE}
+    if stage == "collect" or not variant.is_signal:
+        return own
+    parts = () if about.combined is None else about.combined.members
+    return {**own, **{f"{name}/{PRED_FILE}": member_folder(results, name) / PRED_FILE for name in parts}}
+
+
+def read_variant_stage(
+    stage: StageName,
+    about: AboutResults,
+    variant: AboutVariant,
+    results: Path,
+    *,
+    tables: tuple[str, ...] | None = None,
+) -> StageResult:
+    """Return a stage of one variant, when it still fits the predictions that lie there.
+
+    Parameters
+    ----------
+    stage, about, variant, results
+    tables : tuple of str, optional
+        The tables that are read; all if not given.
+
+    Raises
+    ------
+    DataNotFoundError, CorruptFileError
+        When it is missing or damaged.
+    StaleResultsError
+        When predictions or labels changed after it was made.
+    """
+    place = variant_folder(results, variant)
+    command = about.command
+    found = read_stage(place, stage, tables=tables, command=command)
+    check_inputs(found, place, _find_inputs(stage, about, variant, results), command=command)
+    return found
+
+
+def _read_stages(
+    about: AboutResults, variant: AboutVariant, results: Path, tables: Mapping[StageName, tuple[str, ...]]
+) -> dict[StageName, StageResult]:
+    names = [name for name in STAGES if name != "backtest" or variant.has_backtest]
+    return {name: read_variant_stage(name, about, variant, results, tables=tables.get(name, ())) for name in names}
+
+
+def summarise_results(results: Path, *, hint: str) -> CampaignResult:
+    """Write ``summary.json`` of what the stages in `results` found, and return it.
+
+    Parameters
+    ----------
+    results : Path
+    hint : str
+        What to do where there are no results.
+
+    Raises
+    ------
+    DataNotFoundError, CorruptFileError, StaleResultsError
+        As `read_variant_stage`.
+    """
+    about = read_about(results, hint=hint)
+    stages = {variant.name: _read_stages(about, variant, results, {}) for variant in about.variants}
+    result = _make_result(about, stages, results)
+    write_summary(result, result.files["summary"])
+    return result
+
+
+def _make_result(
+    about: AboutResults, stages: Mapping[str, Mapping[StageName, StageResult]], results: Path
+) -> CampaignResult:
+    findings = list(about.findings)
+    for variant in about.variants:
+        named = "" if len(about.variants) == 1 and variant.is_top else variant.name
+        for stage in stages[variant.name].values():
+            findings += [replace(finding, variant=named) for finding in stage.findings]
+    return CampaignResult(
+        name=about.name,
+        variants=tuple(_make_variant(variant, stages[variant.name], results) for variant in about.variants),
+        files={
+            "summary": results / SUMMARY_FILE,
+            "report": results / REPORT_FILE,
+            "about": results / ABOUT_FILE,
+        },
+        notes=about.notes,
+        health=sort_findings(findings),
+        conventions=_make_conventions(about, stages),
+        combined=about.combined,
+        missing=about.missing,
+        left_out=about.left_out,
+    )
+
+
+def _make_variant(variant: AboutVariant, stages: Mapping[StageName, StageResult], results: Path) -> VariantResult:
+    place = variant_folder(results, variant)
+    counts = {one.key: int(one.value) for one in stages["collect"].metrics}
+    files = {"predictions": place / PRED_FILE, "labels": place / LABEL_FILE}
+    if "backtest" in stages:
+        files |= {name: table_path(place, "backtest", name) for name in ("trades", "unfilled")}
+    files |= {STAGE_FOLDERS[name]: place / STAGE_FOLDERS[name] / STAGE_FILE for name in stages}
+    return VariantResult(
+        variant=variant.name,
+        windows=counts["windows"],
+        days=counts["days"],
+        rows=counts["rows"],
+        metrics=tuple(metric for name, stage in stages.items() if name != "collect" for metric in stage.metrics),
+        files=files,
+    )
+
+
+def _make_conventions(about: AboutResults, stages: Mapping[str, Mapping[StageName, StageResult]]) -> Conventions:
+    """Return what the numbers count in: those of the signal, or of the members where they all count in the same."""
+    first = stages[about.variants[0].name]
+    alone = about.variants[0].is_signal or len(about.variants) == 1
+    labels = {
+        (stage["analyze"].settings["label_horizon"], stage["analyze"].settings["label_span"])
+        for stage in ([first] if alone else stages.values())
+    }
+    horizon, span = labels.pop() if len(labels) == 1 else (None, None)
+    traded = first.get("backtest")
+    return Conventions(
+        days_per_year=float(first["analyze"].settings["days_per_year"]),
+        label_horizon=horizon,
+        label_span=span,
+        backtest=None if traded is None else BacktestTerms.from_json(traded.settings),
+    )
+
+
+def write_report(results: Path, *, hint: str) -> Path:
+    """Render ``report.html`` of the stages in `results`, and return it; nothing is computed that a table tells.
+
+    Guarantees: the same stages give the same bytes.
+
+    Raises
+    ------
+    DataNotFoundError, CorruptFileError, StaleResultsError
+        As `read_variant_stage`; nothing is written then.
+    """
+    about = read_about(results, hint=hint)
+    stages = {variant.name: _read_stages(about, variant, results, SHOWN_TABLES) for variant in about.variants}
+    result = _make_result(about, stages, results)
+    page = CampaignReport(
+        name=about.title,
+        variants=[_show(variant, stages[variant.name]) for variant in about.variants],
+        facts=about.facts,
+        created=about.created,
+        notes=result.notes,
+        health=result.health,
+        conventions=result.conventions,
+        config=about.config,
+        lang=about.lang,
+        correlations={} if about.combined is None else about.combined.correlations,
+    )
+    return render_report(page, result.files["report"])
+
+
+def _show(variant: AboutVariant, stages: Mapping[StageName, StageResult]) -> VariantReport:
+    return show_variant(
+        variant.name,
+        collected=stages["collect"],
+        analyzed=stages["analyze"],
+        traded=stages.get("backtest"),
+        is_signal=variant.is_signal,
+    )
