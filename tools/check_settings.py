@@ -23,6 +23,8 @@ MEANING: Final = {
     "data.freq": "frequency of the data",
     "data.days_per_year": "sessions of the year in every annual figure; the region's if not set: 238 in `cn` and `tw` "
     "(Qlib's year), 252 in `us`",
+    "data.holdout": 'days that nothing may read, as `["2017-01-03", "2017-12-29"]`, or `"open"` as the last: '
+    "[sealed](holdout.md) until `rollwright unseal`",
     "data.custom_ops": "operators of your own, each as `module:Class` or `file.py:Class`",
     "data.kernels": "threads that compute features (default: the machine's cores)",
     "data.kernel_memory": "MB of working memory of each of these threads, as far as its plan allows",

@@ -22,6 +22,7 @@
     │   ├── StaleResultsError        (results whose inputs have changed since)
     │   ├── DataStorageError         (a disk or a folder refuses market data or features)
     │   ├── ExpressionError          (also a ValueError; carries the position)
+    │   ├── HoldoutSealedError       (the project sealed these sessions, and nobody opened them)
     │   ├── LookAheadError
     │   └── NotPointInTimeError
     ├── PoolError
@@ -81,6 +82,7 @@ __all__ = [
     "DataStorageError",
     "ExperimentNotFoundError",
     "ExpressionError",
+    "HoldoutSealedError",
     "IllegalTransitionError",
     "KeyringError",
     "LeaseLostError",
@@ -372,6 +374,32 @@ class ExpressionError(DataError, ValueError):
         low = max(0, position - 60)
         excerpt = expression[low : position + 60]
         super().__init__(f"{reason}\n  {excerpt}\n  {' ' * (position - low)}^", hint=hint)
+
+
+class HoldoutSealedError(DataError):
+    """Sessions that the project has sealed were asked for.
+
+    Attributes
+    ----------
+    asked : str
+        The date, or what else asked for them.
+    start, end : str
+        The holdout, as ``2017-01-03``; its end may be ``open``.
+    origin : str
+        Who sealed it.
+    """
+
+    def __init__(self, asked: str, *, start: str, end: str, origin: str) -> None:
+        self.asked = asked
+        self.start = start
+        self.end = end
+        self.origin = origin
+        super().__init__(
+            f"{asked} lies in the sealed holdout [{start}, {end}] (data.holdout, from {origin}): nothing from {start} "
+            "on is read while it is sealed",
+            hint=f"end it before {start}, or leave its end open; to look, for good and on the record: "
+            "rollwright unseal --reason TEXT",
+        )
 
 
 class LookAheadError(DataError):

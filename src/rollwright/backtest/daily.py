@@ -21,7 +21,7 @@ from rollwright.calendar.trading import SessionLike, TradingCalendar
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.context import current_settings
 from rollwright.errors import CalendarRangeError, ConfigError, DataError, UnknownInstrumentError, nearest
-from rollwright.market.current import current_market
+from rollwright.market.current import choose_market
 from rollwright.market.source import DataSource
 
 __all__ = [
@@ -186,10 +186,12 @@ def backtest(
         For predictions of a day that is not a session.
     UnknownInstrumentError
         For an instrument or a benchmark the source does not have.
+    HoldoutSealedError
+        For predictions, a start or an end in the sealed holdout.
     """
     known = None if rules is None else ExchangeRules.from_config(rules)
     base = known.make_base(costs) if known else Costs.for_region("us") if costs is None else costs
-    source = source if source is not None else current_market("day")
+    source = choose_market(source, "day")
     calendar = source.calendar()
     positions, names, table = _to_table(pred, calendar)
     low = positions[0] if start is None else calendar.at_or_after(start)
@@ -388,6 +390,7 @@ def _to_table(
         raise DataError(f"{int((filled - 1).clip(0).sum())} predictions are there twice")
     table = np.full((len(day_values), len(names)), np.nan)
     table[days, codes] = series.to_numpy(dtype=np.float64)
+    calendar.refuse_sealed(end=day_values[-1])
     wanted = day_values.to_numpy().astype("datetime64[s]")
     places = np.searchsorted(calendar.values, wanted)
     exact = places < len(calendar)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Final, Literal, TypeAlias, overload
 
+import numpy as np
 import pandas as pd
 
 from rollwright.calendar.files import current_calendar
@@ -74,7 +75,7 @@ class TimeAdjuster:
         size = whole.at_or_before(self._end_time) + 1
         if size == len(whole):
             return whole
-        return TradingCalendar(whole.values[:size], freq=whole.freq, known=min(size, whole.known))
+        return whole.take(np.arange(size))
 
     @property
     def cals(self) -> pd.DatetimeIndex:

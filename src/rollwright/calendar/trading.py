@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import date
 from functools import lru_cache
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from rollwright.calendar.date_text import explain_no_date, parse_date
 from rollwright.errors import CalendarError, CalendarRangeError, SegmentError
+
+if TYPE_CHECKING:
+    from rollwright.calendar.holdout import Holdout
 
 __all__ = ["Session", "SessionLike", "TradingCalendar", "to_range_end", "to_session"]
 
@@ -101,7 +104,8 @@ class TradingCalendar:
 
     Guarantees: at least one session; strictly increasing; naive; never changed after construction. Positions count
     from 0 and never from the end: a position outside the calendar is an error, so no arithmetic can wrap around to
-    the other end of history. Searches take O(log n).
+    the other end of history. Searches take O(log n). Of a calendar before a sealed holdout (`before`), a date that lies
+    in the holdout or later is refused wherever it is asked for by name, and never cut.
 
     Parameters
     ----------
@@ -112,17 +116,28 @@ class TradingCalendar:
     known : int, optional
         How many of the sessions, from the first, have happened. The rest are known future sessions: dates may be
         counted over them, data is not expected there. All of them if not given.
+    holdout : Holdout, optional
+        The sealed holdout that the sessions end before, see `before`.
 
     Raises
     ------
     CalendarError
         For no sessions, a duplicate, a step backwards (each with its position), a time zone, or `known` outside
         ``[1, len(sessions)]``.
+    HoldoutSealedError
+        When a session lies in `holdout` or later.
     """
 
-    __slots__ = ("_freq", "_index", "_known", "_values")
+    __slots__ = ("_freq", "_holdout", "_index", "_known", "_values")
 
-    def __init__(self, sessions: Iterable[SessionLike], *, freq: str = "day", known: int | None = None) -> None:
+    def __init__(
+        self,
+        sessions: Iterable[SessionLike],
+        *,
+        freq: str = "day",
+        known: int | None = None,
+        holdout: Holdout | None = None,
+    ) -> None:
         values = _to_array(sessions)
         values.flags.writeable = False
         if known is not None and not 1 <= known <= len(values):
@@ -131,6 +146,8 @@ class TradingCalendar:
         self._index: pd.DatetimeIndex | None = None
         self._freq = freq
         self._known = len(values) if known is None else int(known)
+        self._holdout = holdout
+        self.refuse_sealed(values[-1])
 
     @property
     def freq(self) -> str:
@@ -164,7 +181,53 @@ class TradingCalendar:
 
     def known_part(self) -> TradingCalendar:
         """Return the calendar of the sessions that have happened."""
-        return self if self._known == len(self) else TradingCalendar(self._values[: self._known], freq=self._freq)
+        return self if self._known == len(self) else self.take(np.arange(self._known))
+
+    @property
+    def holdout(self) -> Holdout | None:
+        """The sealed holdout that it ends before; None without one."""
+        return self._holdout
+
+    def before(self, holdout: Holdout) -> TradingCalendar:
+        """Return the sessions before `holdout`, as if the market had ended there.
+
+        Raises
+        ------
+        HoldoutSealedError
+            When there are none.
+        """
+        size = self._search(holdout.start, "left")
+        if not size:
+            raise holdout.error(f"the whole calendar, {self._span()},")
+        known = min(size, self._known)
+        return TradingCalendar(self._values[:size], freq=self._freq, known=known, holdout=holdout)
+
+    def take(self, positions: NDArray[np.int64]) -> TradingCalendar:
+        """Return the calendar of the sessions at some `positions`, increasing; sealed as this one is.
+
+        Raises
+        ------
+        CalendarError
+            When they do not increase, or none of them has happened.
+        """
+        known = int(np.searchsorted(positions, self._known))
+        return TradingCalendar(self._values[positions], freq=self._freq, known=known, holdout=self._holdout)
+
+    def known_until(self, known: int) -> TradingCalendar:
+        """Return the same sessions, of which only the first `known` have happened; sealed as this one is."""
+        return TradingCalendar(self._values, freq=self._freq, known=known, holdout=self._holdout)
+
+    def refuse_sealed(self, start: Any = None, end: Any = None) -> None:
+        """Refuse a range that names a day of the sealed holdout or a later one; None is open, and ends before it.
+
+        For what reads dates by itself; `index`, `at_or_after`, `at_or_before`, `positions` and `sessions` do it too.
+
+        Raises
+        ------
+        HoldoutSealedError
+        """
+        if self._holdout is not None:
+            self._holdout.refuse_range(start, end)
 
     def __len__(self) -> int:
         return len(self._values)
@@ -193,14 +256,14 @@ class TradingCalendar:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TradingCalendar):
             return NotImplemented
-        same = self._freq == other._freq and self._known == other._known
+        same = (self._freq, self._known, self._holdout) == (other._freq, other._known, other._holdout)
         return same and np.array_equal(self._values, other._values)
 
     def __hash__(self) -> int:
         return hash((self._freq, self._known, self._values.tobytes()))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _restore, (self._values, self._freq, self._known)
+        return _restore, (self._values, self._freq, self._known, self._holdout)
 
     def __repr__(self) -> str:
         return f"TradingCalendar({self._span()}, freq={self._freq!r}, known={self._known})"
@@ -213,7 +276,7 @@ class TradingCalendar:
         CalendarRangeError
             When `session` is no session of this calendar.
         """
-        stamp = to_session(session)
+        stamp = self._read(session)
         place = self._search(stamp, "left")
         if place == len(self) or self[place] != stamp:
             raise CalendarRangeError(f"{_label(stamp)} is not a session: {self._span()}")
@@ -227,7 +290,7 @@ class TradingCalendar:
         CalendarRangeError
             When the calendar ends before `moment`.
         """
-        stamp = to_session(moment)
+        stamp = self._read(moment)
         place = self._search(stamp, "left")
         if place == len(self):
             raise CalendarRangeError(
@@ -244,7 +307,7 @@ class TradingCalendar:
         CalendarRangeError
             When the calendar begins after `moment`.
         """
-        stamp = to_session(moment)
+        stamp = self._read(moment)
         place = self._search(stamp, "right") - 1
         if place < 0:
             raise CalendarRangeError(
@@ -289,8 +352,8 @@ class TradingCalendar:
         SegmentError
             When `end` lies before `start`.
         """
-        low = None if start is None else to_session(start)
-        high = None if end is None else to_session(end)
+        low = None if start is None else self._read(start)
+        high = None if end is None else self._read(end)
         if low is not None and high is not None and high < low:
             raise SegmentError(start=_label(low), end=_label(high), reason="it ends before it starts")
         return range(
@@ -309,6 +372,12 @@ class TradingCalendar:
             self._index = pd.DatetimeIndex(self._values)
         return self._index.view()  # a name that somebody gives it is not everybody's
 
+    def _read(self, moment: SessionLike) -> Session:
+        stamp = to_session(moment)
+        if self._holdout is not None:
+            self._holdout.refuse(stamp)
+        return stamp
+
     def _search(self, stamp: Session, side: Literal["left", "right"]) -> int:
         # Sessions are whole seconds, so a fraction lies behind every session of its second.
         fraction = stamp.microsecond or stamp.nanosecond
@@ -319,9 +388,9 @@ class TradingCalendar:
         return f"{len(self)} sessions from {_label(self.first)} to {_label(self.last)}"
 
 
-def _restore(values: NDArray[np.datetime64], freq: str, known: int) -> TradingCalendar:
+def _restore(values: NDArray[np.datetime64], freq: str, known: int, holdout: Holdout | None = None) -> TradingCalendar:
     """Return a calendar that was copied or sent to another process, checked and read-only again."""
-    return TradingCalendar(values, freq=freq, known=known)
+    return TradingCalendar(values, freq=freq, known=known, holdout=holdout)
 
 
 def _to_array(sessions: Iterable[SessionLike]) -> NDArray[np.datetime64]:

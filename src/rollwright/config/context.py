@@ -170,7 +170,8 @@ def open_part(name: Part) -> Any:
     context = current_context()
     given = {"market": context.market, "tracking": context.tracking, "pool": context.pool}[name]
     if given is not None:
-        return given
+        limiter = OPENERS.get(f"given_{name}")  # a holdout of the settings is put on any market
+        return given if limiter is None else load_target(limiter.targets[0])(given, context.settings)
     opener = OPENERS.get(name)
     if opener is None:
         raise ConfigError(f"nothing is registered that opens the {name}", hint="import rollwright, which registers it")

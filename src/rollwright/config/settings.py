@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from rollwright.config.holdout_setting import read_holdout
 from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.file_uris import read_path
 from rollwright.core.masking import mask_secrets
@@ -35,6 +36,7 @@ PROJECT_FILE: Final = "rollwright.toml"
 STATE_DIR: Final = ".rollwright"
 _SESSIONS_A_YEAR: Final = {"cn": 238.0, "tw": 238.0, "us": 252.0}
 ENV_PREFIX: Final = "ROLLWRIGHT_"
+_HOLDOUT: Final = "data.holdout"
 
 
 class _Section(BaseModel):
@@ -70,6 +72,7 @@ class DataSettings(_Section):
     custom_ops: tuple[str, ...] = ()
     mem_cache_size_limit: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 100.0
     days_per_year: Annotated[float, Field(gt=0, le=366, allow_inf_nan=False)] | None = None
+    holdout: Annotated[tuple[str, str] | None, BeforeValidator(read_holdout)] = None
 
     @property
     def sessions_per_year(self) -> float:
@@ -285,8 +288,28 @@ def _merge(merged: dict[str, object], origins: dict[str, str], source: Mapping[s
     if "data.provider_uri" in values:
         merged.pop("data.provider_uris", None)
         origins.pop("data.provider_uris", None)
+    _keep_holdout(merged, origins, values, name)
     merged.update(values)
     origins.update(dict.fromkeys(values, name))
+
+
+def _keep_holdout(
+    merged: Mapping[str, object], origins: Mapping[str, str], values: Mapping[str, object], name: str
+) -> None:
+    """Refuse a source that names another holdout than a weaker one: what one place sealed, another does not lift."""
+    before = merged.get(_HOLDOUT)
+    if _HOLDOUT not in values or before is None:
+        return
+    try:
+        kept, given = read_holdout(before), read_holdout(values[_HOLDOUT])
+    except ValueError:
+        return  # told with all other bad values
+    if kept is not None and kept != given:
+        raise ConfigError(
+            f"two holdouts: {_HOLDOUT} = {list(kept)} ({origins.get(_HOLDOUT, 'default')}) and "
+            f"{'none' if given is None else list(given)} ({name})",
+            hint="say it in one place; opening one is `rollwright unseal --reason TEXT`",
+        )
 
 
 def _build(root: Path, merged: Mapping[str, object], origins: Mapping[str, str]) -> Settings:

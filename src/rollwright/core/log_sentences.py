@@ -50,6 +50,10 @@ MEANINGS: Final = {
     "features.all_nan": "expressions without any value; a warning when they were just computed",
     "features.damaged": "a file of the feature store is damaged: it is built again, or ignored",
     "features.healed": "a damaged file of the feature store was built again, and the command goes on",
+    "market.holdout_sealed": (
+        "sessions are sealed: what asks for them by name is refused, and what has no end is cut before them"
+    ),
+    "market.holdout_unrecorded": "a holdout is sealed, and that could not be written down in the project",
     "calendar.weekend_sessions": "a calendar has sessions on Saturday or Sunday",
     "data.field_missing": "a base field that the data do not have; it reads as NaN",
     "data.recent_sessions_damaged": "the file of recent sessions is damaged; the series are read instead",

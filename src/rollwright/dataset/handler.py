@@ -30,6 +30,7 @@ from rollwright.dataset.handler_tables import (
     stock_table,
 )
 from rollwright.dataset.loader import CastDataLoader, DataLoader, StaticDataLoader
+from rollwright.dataset.open_sealed import open_sealed, refuse_sealed, refuse_sealed_rows, seal_cast
 from rollwright.dataset.processors import HashStockFormat, Processor, build_processor
 from rollwright.errors import ConfigError, DataError, SegmentError, UnknownSettingError
 from rollwright.expression.label_reach import LabelReach
@@ -122,9 +123,8 @@ class DataHandler(Described, Serializable):
                 hint="call setup_data() first",
             )
         if self._opened is None:
-            self._opened = self.data_loader.panel(
-                self.instruments, self.start_time, self.end_time, source=self._source, store=self._store
-            )
+            asked = (self.instruments, self.start_time, self.end_time)
+            self._opened = open_sealed(self.data_loader, *asked, source=self._source, store=self._store)
         return self._opened
 
     def warm(self) -> None:
@@ -255,7 +255,10 @@ class DataHandler(Described, Serializable):
         ------
         UnknownSettingError, UnknownFieldError
             For an unknown data key or group; carries the nearest.
+        HoldoutSealedError
+            When the selector names a session of the sealed holdout.
         """
+        refuse_sealed_rows(self.panel, selector, level)
         by_stock = level in ("instrument", 1) and self._hashes(data_key)
         if isinstance(selector, tuple | list) and len(selector) == 2 and level is not None and not by_stock:
             selector = slice(*selector)
@@ -287,7 +290,7 @@ class DataHandler(Described, Serializable):
 
     def get_range_selector(self, cur_date: Any, periods: int) -> slice:
         """Return the slice of the `periods` sessions that end with `cur_date`, fewer at the beginning."""
-        dates = self.panel.dates
+        dates = refuse_sealed(self.panel, cur_date, cur_date).dates
         place = dates.get_indexer(pd.DatetimeIndex([cur_date]))[0]
         if place < 0:
             raise SegmentError(start=cur_date, end=cur_date, reason="the handler has no such session")
@@ -297,13 +300,18 @@ class DataHandler(Described, Serializable):
         self, periods: int, min_periods: int | None = None, **kwargs: Any
     ) -> Iterator[tuple[pd.Timestamp, pd.DataFrame]]:
         """Yield each session, after the first `min_periods`, with the frame of the `periods` that end with it."""
-        dates = self.panel.dates
-        for date in dates[periods if min_periods is None else min_periods :]:
+        for date in self.panel.dates[periods if min_periods is None else min_periods :]:
             yield date, self.fetch(self.get_range_selector(date, periods), **kwargs)
 
     def places(self, start: Any, end: Any) -> range:
-        """Return the places in ``panel.dates`` of the closed range, cut at its ends; None is open."""
-        return session_range(self.panel.dates, start, end)
+        """Return the places in ``panel.dates`` of the closed range, cut at its ends; None is open.
+
+        Raises
+        ------
+        HoldoutSealedError
+            When it names a session of the sealed holdout.
+        """
+        return session_range(refuse_sealed(self.panel, start, end).dates, start, end)
 
     def segment_places(self, start: Any, end: Any) -> range:
         """Return the places of a segment, which must lie inside what the handler covers.
@@ -313,8 +321,10 @@ class DataHandler(Described, Serializable):
         SegmentError
             When it is reversed, has no session here, or reaches beyond the handler's range or the calendar: rows
             would be missing without a word (defect G6).
+        HoldoutSealedError
+            When it names a session of the sealed holdout.
         """
-        return segment_range(self.panel, start, end, own=(self.start_time, self.end_time))
+        return segment_range(refuse_sealed(self.panel, start, end), start, end, own=(self.start_time, self.end_time))
 
     def table(self, places: range, data_key: DataKey) -> Table:
         """Return the processed rows of ``panel.dates[places]``."""
@@ -613,7 +623,7 @@ class DataHandlerLP(DataHandler):
     def _run(self, chain: Sequence[Processor], places: range, data_key: DataKey | None) -> Table:
         if data_key in self.cast_tables:
             self._note_read(places)
-            return cut(self.cast_tables[data_key], self.panel, places)
+            return cut(seal_cast(self.cast_tables[data_key], self.data_loader), self.panel, places)
         if all(processor.local for processor in chain):
             self._note_read(places)
             return apply_processors(chain, self.panel, places)

@@ -19,9 +19,11 @@ from rollwright.expression.label_reach import LabelReach
 from rollwright.expression.ops import Expression
 from rollwright.features.filters import filter_configs
 from rollwright.features.panel import FieldGroup, FramePanel, Panel, open_panel, per_instrument
+from rollwright.features.sealing import seal_table
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.table import Table
-from rollwright.market.current import current_market
+from rollwright.market.current import choose_market
+from rollwright.market.seal import find_holdout
 from rollwright.market.source import DataSource
 
 if TYPE_CHECKING:
@@ -129,12 +131,12 @@ class QlibDataLoader(DataLoader):
             instruments = {"market": instruments, "filter_pipe": self.filter_pipe}
         if isinstance(self.freq, str) and not self.inst_processors:
             return open_panel(
-                self.groups, source if source is not None else current_market(self.freq), target,
+                self.groups, choose_market(source, self.freq), target,
                 instruments=instruments, start_time=start_time, end_time=end_time,
             )  # fmt: skip
         frames, generations = [], []
         for group in self.groups:
-            market = source if source is not None else current_market(self._freq_of(group.group))
+            market = choose_market(source, self._freq_of(group.group))
             panel = open_panel(
                 (group,), market, target, instruments=instruments, start_time=start_time, end_time=end_time
             )
@@ -148,7 +150,7 @@ class QlibDataLoader(DataLoader):
 
     def _whole_market(self, source: DataSource | None) -> str | None:
         """Return the universe that no `instruments` means: `all`, which an index is no member of, if there is one."""
-        market = source if source is not None else current_market(self._freq_of(self.groups[0].group))
+        market = choose_market(source, self._freq_of(self.groups[0].group))
         try:
             market.members("all")
         except UnknownInstrumentError:
@@ -222,10 +224,14 @@ class StaticDataLoader(DataLoader):
         self._data: pd.DataFrame | None = None
 
     def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
-        """Return the data of `instruments` (codes) in the closed range."""
+        """Return the data of `instruments` (codes) in the closed range, before the sealed holdout."""
+        holdout = find_holdout()
+        if holdout is not None:
+            holdout.refuse_range(start_time, end_time)
         if self._data is None:
             self._data = self._read()
         rows = FramePanel(self._data).table(0, len(FramePanel(self._data).dates))
+        rows = seal_table(rows, holdout, label_lookahead=self.label_lookahead)
         chosen = rows.take(rows.rows.select_range(start_time, end_time))
         if instruments is None:
             return chosen.to_frame()

@@ -34,7 +34,8 @@ _RESULT_SHARE: Final = 4
 class DataFacade:
     """Qlib's ``D``: reads calendars, universes and values from the current market.
 
-    Nothing is cached here: each call reads the data as they are then.
+    Nothing is cached here: each call reads the data as they are then. While a holdout is sealed, a call that names one
+    of its sessions is a `HoldoutSealedError`, and one with an open end ends before it.
     """
 
     __slots__ = ()
@@ -102,6 +103,7 @@ class DataFacade:
         """Return the members of `instruments` in the closed range: codes with their ranges, or codes alone."""
         source = current_market(freq)
         calendar = source.calendar()
+        calendar.refuse_sealed(start_time, end_time)
         universe = universe_of(instruments, source)
         if universe is None:
             return self.list_instruments(list(source.instruments()), start_time, end_time, freq, as_list)
@@ -202,6 +204,7 @@ def _compute(
 ) -> pd.DataFrame:
     plan = compile_plan(names, allow_lookahead=True)
     calendar = source.calendar()
+    calendar.refuse_sealed(start_time, end_time)
     span = session_range(calendar.to_index()[: calendar.known], start_time, end_time)
     codes, spans = _row_spans(instruments, plan, source, span)
     if not len(span) or not codes:

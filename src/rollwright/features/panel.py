@@ -23,6 +23,7 @@ from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.store.file import Matrix
 from rollwright.features.table import ColumnBlock, RowLabels, StoredColumnBlock, Table
 from rollwright.features.universe import universe_of
+from rollwright.market.seal import seal
 from rollwright.market.source import DataSource
 
 __all__ = [
@@ -271,8 +272,12 @@ def open_panel(
         For an unknown universe or code.
     DataError
         When no instrument has a row in the range, or no feature has any value.
+    HoldoutSealedError
+        When the range names a session of the sealed holdout; one without an end is cut before it.
     """
+    source = seal(source)
     calendar = source.calendar()
+    calendar.refuse_sealed(start_time, end_time)
     universe = universe_of(instruments, source)
     # refuse an expression before anything is computed
     keys = [store.find_key(group.expressions, source.freq, allow_lookahead=group.is_label) for group in groups]

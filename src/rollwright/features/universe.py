@@ -64,6 +64,8 @@ def universe_of(instruments: Any, source: DataSource) -> Universe | None:
         For an unknown universe or code; carries the nearest.
     ConfigError
         For anything else, and an empty sequence.
+    HoldoutSealedError
+        For lifetimes that are given and name a session of the sealed holdout.
     """
     if instruments is None:
         return None
@@ -78,6 +80,8 @@ def universe_of(instruments: Any, source: DataSource) -> Universe | None:
             str(code): tuple((pd.Timestamp(start), pd.Timestamp(end)) for start, end in ranges)
             for code, ranges in instruments.items()
         }
+        for span in (span for spans in lifetimes.values() for span in spans):
+            source.calendar().refuse_sealed(*span)
         spelled = resolve_codes(lifetimes, source)
         lifetimes = {code: lifetimes[asked] for code, asked in spelled.items()}
         text = canonical_json({code: [list(span) for span in spans] for code, spans in lifetimes.items()})

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.calendar.trading import Session, SessionLike, TradingCalendar, to_session
 from rollwright.errors import NotPointInTimeError, UnknownInstrumentError
+from rollwright.market.generations import count_unchanged, name_generation, read_generation
 from rollwright.market.source import DataSource, Lifetimes, Vintages, VintageSource, check_rows
 
 __all__ = ["AsOf"]
 
-_PREFIX: Final = "as-of:"
 _LABEL: Final = "%Y-%m-%dT%H:%M:%S"
 
 
@@ -51,7 +50,7 @@ class AsOf:
         self._source = source
         self._session = stamp
         self._known = min(whole.known, whole.at_or_before(stamp) + 1)
-        self._calendar = TradingCalendar(whole.values, freq=whole.freq, known=self._known)
+        self._calendar = whole.known_until(self._known)
         self._instruments: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
@@ -75,7 +74,7 @@ class AsOf:
     @property
     def generation(self) -> str:
         """Identity of the data: that of the source, and the viewpoint."""
-        return f"{_PREFIX}{self._session.strftime(_LABEL)}:{self._source.generation}"
+        return name_generation("as-of", self._session, self._source.generation)
 
     def calendar(self) -> TradingCalendar:
         """Return the sessions of the source, those after the viewpoint as future ones."""
@@ -155,11 +154,8 @@ class AsOf:
         2. Of another viewpoint, no more than was known there.
         3. Never more than is known here.
         """
-        session, own = _parse(generation)
-        rows = self._source.unchanged_before(own)
-        if session is not None:
-            rows = min(rows, len(self._calendar.positions(None, session)))
-        return min(rows, self._known)
+        seen, own = read_generation(generation)
+        return min(count_unchanged(self._source.unchanged_before(own), seen, self._calendar), self._known)
 
     def vintages(self, field: str, instruments: Sequence[str]) -> Vintages:
         """Return the values of `field` (without ``$$``) that were known, as `VintageSource.vintages`.
@@ -183,11 +179,3 @@ class AsOf:
             known_at=found.known_at[known],
             value=found.value[known],
         )
-
-
-def _parse(generation: str) -> tuple[Session | None, str]:
-    """Return the viewpoint that a generation names, None without one, and the generation of the source."""
-    if not generation.startswith(_PREFIX):
-        return None, generation
-    length = len(_PREFIX) + len("2020-01-02T00:00:00")
-    return pd.Timestamp(generation[len(_PREFIX) : length]), generation[length + 1 :]

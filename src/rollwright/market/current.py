@@ -7,13 +7,14 @@ from rollwright.config.settings import Settings
 from rollwright.errors import ConfigError
 from rollwright.market.folder.layout import normalize_freq
 from rollwright.market.folder.provider import provider_from_settings
+from rollwright.market.seal import seal
 from rollwright.market.source import DataSource
 
-__all__ = ["current_market", "open_market"]
+__all__ = ["choose_market", "current_market", "open_market"]
 
 
 def current_market(freq: str | None = None) -> DataSource:
-    """Return the market of the current context.
+    """Return the market of the current context, before the sealed holdout of its project if there is one.
 
     Parameters
     ----------
@@ -23,25 +24,45 @@ def current_market(freq: str | None = None) -> DataSource:
     Raises
     ------
     ConfigError
-        When the context was given a market as an object, and it has another frequency.
+        When the context was given a market as an object, and it has another frequency; as
+        `rollwright.market.seal.find_holdout`.
     DataNotFoundError
         When the context has no market and no ``data.provider_uri`` is set, or nothing lies there.
+    HoldoutSealedError
+        When the whole market lies in the holdout.
     """
     context = current_context()
     if freq is None or (context.market is None and freq == context.settings.data.freq):
         market: DataSource = open_part("market")
         return market
     if context.market is None:
-        return provider_from_settings(context.settings.with_values({"data.freq": freq}, origin="argument"))
+        return open_market(context.settings.with_values({"data.freq": freq}, origin="argument"))
     given: DataSource = context.market
     if normalize_freq(given.freq) != normalize_freq(freq):
         raise ConfigError(
             f"the context's market has the frequency {given.freq}, and {freq} is asked for",
             hint="give a market of that frequency, or let data.provider_uri name a folder that has both",
         )
-    return given
+    return seal(given)
+
+
+def choose_market(source: DataSource | None, freq: str | None = None) -> DataSource:
+    """Return `source`, or `current_market` when it is None; either before the sealed holdout.
+
+    Raises
+    ------
+    ConfigError, DataNotFoundError, HoldoutSealedError
+        As `current_market`.
+    """
+    return current_market(freq) if source is None else seal(source)
 
 
 def open_market(settings: Settings) -> DataSource:
-    """Return the market that `settings` name; what stands for the market of a context that was given none."""
-    return provider_from_settings(settings)
+    """Return the market that `settings` name, before their sealed holdout; the market of a context without a given one.
+
+    Raises
+    ------
+    ConfigError, DataNotFoundError, HoldoutSealedError
+        As `current_market`.
+    """
+    return seal(provider_from_settings(settings), settings)

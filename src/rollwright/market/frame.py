@@ -21,6 +21,7 @@ from rollwright.errors import (
     nearest,
 )
 from rollwright.market.folder.layout import BASE_FIELDS, check_code, check_field, refuse_case_twins
+from rollwright.market.generations import count_unchanged, read_generation
 from rollwright.market.source import Lifetimes, Vintages, check_rows
 
 __all__ = ["FrameSource"]
@@ -199,8 +200,12 @@ class FrameSource:
         return block
 
     def unchanged_before(self, generation: str) -> int:
-        """Return all known sessions for the source's own generation, 0 for any other: a frame has no history."""
-        return self._calendar.known if generation == self._generation else 0
+        """Return all known sessions for the source's own generation, 0 for any other: a frame has no history.
+
+        Of the source seen from a moment, as before a sealed holdout, those up to that moment.
+        """
+        seen, own = read_generation(generation)
+        return count_unchanged(self._calendar.known if own == self._generation else 0, seen, self._calendar)
 
     def vintages(self, field: str, instruments: Sequence[str]) -> Vintages:
         """Return every value of `field` (without ``$$``) that became known, as `VintageSource.vintages`.

@@ -102,7 +102,7 @@ class MarketExcerpt:
             [number % 2 == 0 or code in named for number, code in enumerate(self.instruments)], np.bool_
         )
         whole = source.calendar()
-        self.calendar = TradingCalendar(whole.values[rows], freq=whole.freq)
+        self.calendar = whole.take(rows)
         self._fields: dict[str, NDArray[np.float32]] = {}
         self._noise: dict[str, NDArray[np.float32]] = {}
         self._series: dict[str, NDArray[np.int64] | None] = {}

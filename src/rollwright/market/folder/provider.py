@@ -50,6 +50,7 @@ from rollwright.market.folder.manifest import (
 )
 from rollwright.market.folder.recent_sessions import RECENT_SESSIONS, RecentSessions, read_recent_sessions
 from rollwright.market.folder.universe import parse_lifetimes, universe_names
+from rollwright.market.generations import count_unchanged, read_generation
 from rollwright.market.source import Lifetimes, check_rows
 
 __all__ = ["QlibProvider", "folder_from_settings", "provider_from_settings"]
@@ -307,8 +308,13 @@ class QlibProvider:
         """Return how many sessions, from the first, have in every series the values of an older `generation`.
 
         Of all expressions without look-ahead, those many rows can be taken over from what was computed then; a series
-        that is new has no rows before. 0 when `generation` is not known to be an earlier state of this folder.
+        that is new has no rows before. 0 when `generation` is not known to be an earlier state of this folder. Of the
+        folder seen from a moment, as before a sealed holdout, no more than up to that moment.
         """
+        seen, own = read_generation(generation)
+        return count_unchanged(self._unchanged_before(own), seen, self._calendar)
+
+    def _unchanged_before(self, generation: str) -> int:
         if generation == self.generation:
             return self._calendar.known
         if self._manifest is None:
