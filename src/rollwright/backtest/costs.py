@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from rollwright.errors import ConfigError
 
-__all__ = ["NOTHING", "Costs", "Mode"]
+__all__ = ["LOT_SLACK", "NOTHING", "Costs", "Mode"]
 
 Mode: TypeAlias = Literal["strict", "qlib"]
 """``strict`` keeps every promise of the simulation; ``qlib`` breaks those that Qlib breaks, to give its numbers."""
 
-# Qlib rounds down after adding a tenth of a share, so that 299.9999… shares are 300.
-_LOT_SLACK: Final = 0.1
+LOT_SLACK: Final = 0.1
+"""Shares are rounded down after adding so much, as in Qlib, so that 299.9999… are 300."""
 _SIDES: Final = 2
 NOTHING: Final = 1e-5
 """Orders worth no more are none, as in Qlib."""
@@ -121,11 +121,11 @@ class Costs:
         """
         if self.trade_unit is None:
             return shares
-        return (shares * factor + _LOT_SLACK) // self.trade_unit * self.trade_unit / factor
+        return (shares * factor + LOT_SLACK) // self.trade_unit * self.trade_unit / factor
 
     def is_too_small(self, amount: float, *, factor: float) -> bool:
         """Tell whether an order of `amount` adjusted shares, above zero, is smaller than the smallest one."""
-        return self.min_unit is not None and amount * factor + _LOT_SLACK < self.min_unit
+        return self.min_unit is not None and amount * factor + LOT_SLACK < self.min_unit
 
     def fit_to_cash(self, amount: float, *, price: float, factor: float, cash: float, mode: Mode = "strict") -> float:
         """Return how much of `amount` can be bought at `price`: whole lots; with their cost never above `cash`.

@@ -16,7 +16,7 @@ from rollwright.backtest.tie_order import TieOrder
 from rollwright.backtest.unfilled import Reason, TradeSide, TradingDays, UnfilledOrder
 from rollwright.errors import ConfigError
 
-__all__ = ["MarketPrices", "Simulation", "Trade", "simulate"]
+__all__ = ["MarketPrices", "Simulation", "Trade", "find_trading_days", "simulate"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -322,18 +322,22 @@ class _Book:
     def make_simulation(self, *, account: float) -> Simulation:
         """Return the result of the simulation."""
         cash, held, amounts, prices = zip(*self.closes, strict=True)
+        sessions = np.repeat(np.arange(len(cash), dtype=np.intp), [len(places) for places in held])
+        amount, price = np.concatenate(amounts), np.concatenate(prices)
         days = np.array([trade.session for trade in self.trades], dtype=np.intp)
+        # sums of each session, added one after the other
         cost = np.bincount(days, weights=[trade.cost for trade in self.trades], minlength=len(cash))
         turnover = np.bincount(days, weights=[trade.value for trade in self.trades], minlength=len(cash))
+        value = np.bincount(sessions, weights=amount * price, minlength=len(cash))
         return Simulation(
             cash=np.array(cash),
-            value=np.array([float(amount @ price) for amount, price in zip(amounts, prices, strict=True)]),
+            value=value.astype(np.float64),
             cost=cost.astype(np.float64),
             turnover=turnover.astype(np.float64),
-            sessions=np.repeat(np.arange(len(cash), dtype=np.intp), [len(places) for places in held]),
+            sessions=sessions,
             instruments=np.concatenate(held),
-            amounts=np.concatenate(amounts),
-            prices=np.concatenate(prices),
+            amounts=amount,
+            prices=price,
             trades=tuple(self.trades),
             unfilled=tuple(self.unfilled),
             account=account,
@@ -395,7 +399,7 @@ def simulate(
     sessions, width = scores.shape
     terms = DatedTerms.of(costs)
     terms.check_shape(scores.shape)
-    days = _find_trading_days(strategy, market, terms)
+    days = find_trading_days(strategy, market, terms)
     may_sell, may_buy = days.find_sellable(), days.find_buyable()
     buy_price, sell_price = market.fill_deal_price(market.buy_price), market.fill_deal_price(market.sell_price)
     asked = np.concatenate([[False], np.any(~np.isnan(scores[:-1]), axis=1)])
@@ -442,7 +446,8 @@ def simulate(
     return book.make_simulation(account=float(account))
 
 
-def _find_trading_days(strategy: Strategy, market: MarketPrices, terms: DatedTerms) -> TradingDays:
+def find_trading_days(strategy: Strategy, market: MarketPrices, terms: DatedTerms) -> TradingDays:
+    """Return what can be traded on each session."""
     priced = market.traded()
     change = market.changes() if market.change is None and terms.goes_by_change() else market.change
     upper, lower = terms.find_limits(market.close if change is None else change)
