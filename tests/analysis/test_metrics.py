@@ -8,6 +8,7 @@ import math
 import pandas as pd
 import pytest
 
+from rollwright.analysis.health import HealthFinding
 from rollwright.analysis.metrics import (
     Metric,
     backtest_metrics,
@@ -43,6 +44,28 @@ def test_a_standard_error_stands_beside_its_metric_and_units_make_the_text():
 def test_an_error_whose_metric_is_not_there_is_shown_by_itself():
     (shown,) = show_metrics(METRICS[1:2])
     assert (shown.key, shown.text) == ("ic_error", "0.0051")
+
+
+def test_an_interval_stands_beside_its_metric_and_is_left_out_when_it_is_not_known():
+    ends = (
+        Metric(key="ic_low", value=0.0321, unit="correlation"),
+        Metric(key="ic_high", value=0.0527, unit="correlation"),
+    )
+    (shown,) = show_metrics((*METRICS[:2], *ends))
+    assert (shown.interval, shown.text) == ("0.0321 … 0.0527", "0.0423 ± 0.0051 (0.0321 … 0.0527)")
+    (plain,) = show_metrics((METRICS[0], *ends))
+    assert plain.text == "0.0423 (0.0321 … 0.0527)"
+    (unknown,) = show_metrics((METRICS[0], ends[0], Metric(key="ic_high", value=math.nan, unit="correlation")))
+    assert (unknown.interval, unknown.text) == ("", "0.0423")
+    assert [one.key for one in show_metrics(ends)] == ["ic_low", "ic_high"]
+    assert metrics_to_json(ends)["ic_high"] == {"value": 0.0527, "unit": "correlation"}
+
+
+def test_what_makes_a_metric_doubtful_does_so_of_its_error_and_interval():
+    finding = HealthFinding(kind="few_days", severity="warning", values={}, metrics=("ic",))
+    metrics = [Metric(key=f"ic{end}", value=0.1, unit="correlation") for end in ("", "_error", "_low", "_high")]
+    data = metrics_to_json(metrics, findings=[finding])
+    assert all(entry["findings"] == ["few_days"] for entry in data.values())
 
 
 def test_labels_are_translated_and_keys_are_not():

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from rollwright.analysis.honesty.intervals import estimate_mean
 from rollwright.analysis.metrics import to_recorder_metrics
 from rollwright.analysis.panel import rank_by_day
 from rollwright.analysis.signal import (
@@ -179,6 +180,19 @@ def test_an_error_of_overlapping_labels_takes_as_many_lags_as_they_overlap():
     assert standard_error(smooth, label_span=2) == standard_error(smooth, label_span=None) == standard_error(smooth)
     assert math.isnan(standard_error(smooth.iloc[:5], label_span=6))
     assert math.isnan(summarise(smooth.iloc[:5], smooth.iloc[:5], label_span=6).ic_error)
+
+
+def test_intervals_are_those_of_the_block_bootstrap_with_blocks_beyond_the_label():
+    smooth = pd.Series(np.random.default_rng(4).normal(size=200)).rolling(10).mean().dropna()
+    summary = summarise(smooth, 2 * smooth, label_span=10)
+    wanted = estimate_mean(smooth, label_span=10)
+    assert wanted.block >= 20
+    assert (summary.ic_low, summary.ic_high) == (wanted.lower, wanted.upper)
+    assert summary.rank_ic_high == pytest.approx(2 * wanted.upper)
+    few = summarise(smooth.iloc[:9], smooth.iloc[:9])
+    assert all(math.isnan(end) for end in (few.ic_low, few.ic_high, few.rank_ic_low, few.rank_ic_high))
+    values = {metric.key: metric.value for metric in summary.metrics()}
+    assert (values["ic_low"], values["rank_ic_high"]) == (summary.ic_low, summary.rank_ic_high)
 
 
 def test_no_information_ratio_is_taken_over_a_rounding_error():

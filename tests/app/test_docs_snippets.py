@@ -12,7 +12,7 @@ from rollwright.config.settings import load_settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n([\s\S]*?)^```$", re.MULTILINE)
-RUNS = ["record.md"]
+RUNS = ["record.md", "signal-analysis.md"]
 
 
 def blocks(page: str, kind: str) -> list[str]:

@@ -88,9 +88,13 @@ def test_it_is_audited_and_no_leak_is_found(demo):
 SIGNAL = {
     "ic": 0.065504368,
     "ic_error": 0.004970609,
+    "ic_low": 0.054916428,
+    "ic_high": 0.076092309,
     "icir": 0.507185018,
     "rank_ic": 0.080289436,
     "rank_ic_error": 0.004099311,
+    "rank_ic_low": 0.071835826,
+    "rank_ic_high": 0.088743047,
     "rank_icir": 0.812859336,
 }
 BACKTEST = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from rollwright.analysis.health import HealthFinding, group_findings
@@ -38,6 +38,9 @@ Unit: TypeAlias = Literal[
 _UNITS: Final = frozenset(get_args(Unit))
 _KEY: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ERROR: Final = "_error"
+_LOW: Final = "_low"
+_HIGH: Final = "_high"
+_BESIDE: Final = (_ERROR, _LOW, _HIGH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,8 @@ class Metric:
     Attributes
     ----------
     key : str
-        Lower-case letters, digits and ``_``. ``X_error`` is the standard error of ``X``.
+        Lower-case letters, digits and ``_``. ``X_error`` is the standard error of ``X``, ``X_low`` and ``X_high`` are
+        the ends of its 95 % interval.
     value : float
         NaN where it is not defined; two that are not defined are equal.
     unit : Unit
@@ -80,6 +84,8 @@ class ShownMetric:
     key, label, value : str
     error : str
         The standard error; empty when there is none.
+    interval : str
+        The ends of the 95 % interval, ``0.0321 … 0.0527``; empty when there is none.
     findings : tuple of int
         The numbers, from 1, of the findings that make the value doubtful.
     """
@@ -89,11 +95,13 @@ class ShownMetric:
     value: str
     error: str
     findings: tuple[int, ...] = ()
+    interval: str = ""
 
     @property
     def text(self) -> str:
-        """The value and its standard error in one line."""
-        return f"{self.value} ± {self.error}" if self.error else self.value
+        """The value, its standard error and its interval in one line."""
+        error = f" ± {self.error}" if self.error else ""
+        return f"{self.value}{error}{f' ({self.interval})' if self.interval else ''}"
 
     @property
     def mark(self) -> str:
@@ -135,7 +143,7 @@ def show_metrics(
     findings: Sequence[HealthFinding] = (),
     variant: str = "",
 ) -> list[ShownMetric]:
-    """Return label and text of each metric, in order; a standard error stands beside the metric it belongs to.
+    """Return label and text of each metric, in order; error and interval stand beside the metric they belong to.
 
     Of `findings`, the numbers of those groups that make a metric of `variant` doubtful stand beside it.
     """
@@ -147,13 +155,22 @@ def show_metrics(
             label=_label(key, language),
             value=_format_value(metric),
             error=_format_value(found[key + _ERROR]) if key + _ERROR in found else "",
+            interval=_format_interval(found, key),
             findings=tuple(
                 number for number, group in enumerate(groups, 1) if any(one.touches(key, variant) for one in group)
             ),
         )
         for key, metric in found.items()
-        if not (key.endswith(_ERROR) and key.removesuffix(_ERROR) in found)
+        if not any(key.endswith(end) and key.removesuffix(end) in found for end in _BESIDE)
     ]
+
+
+def _format_interval(found: Mapping[str, Metric], key: str) -> str:
+    """Return both ends of the interval of a metric as text; "" without one, or when it is not defined."""
+    ends = [found[key + end] for end in (_LOW, _HIGH) if key + end in found]
+    if len(ends) < 2 or not all(math.isfinite(end.value) for end in ends):
+        return ""
+    return " … ".join(_format_value(replace(end, key=key)) for end in ends)
 
 
 def _label(key: str, language: Literal["en", "zh"]) -> str:
@@ -198,7 +215,9 @@ def metrics_to_json(
 
 
 def _doubts(key: str, findings: Sequence[HealthFinding], variant: str) -> list[str]:
-    return [one.kind for one in findings if one.touches(key.removesuffix(_ERROR), variant)]
+    for end in _BESIDE:
+        key = key.removesuffix(end)
+    return [one.kind for one in findings if one.touches(key, variant)]
 
 
 def metrics_from_json(data: Mapping[str, Any]) -> tuple[Metric, ...]:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.analysis.honesty.intervals import estimate_mean
 from rollwright.analysis.metrics import Metric
 from rollwright.analysis.panel import (
     DayPanel,
@@ -63,6 +64,9 @@ class SignalSummary:
         That mean over the days' standard deviation (``ddof=1``); per day, not annualised.
     ic_error, rank_ic_error : float
         Newey–West standard error of the mean.
+    ic_low, ic_high, rank_ic_low, rank_ic_high : float
+        95 % interval of the mean by the block bootstrap, with blocks of twice the label span or more: `estimate_mean`;
+        NaN where days are too few.
     days : int
         Days that have an IC.
     """
@@ -74,15 +78,23 @@ class SignalSummary:
     ic_error: float
     rank_ic_error: float
     days: int
+    ic_low: float = math.nan
+    ic_high: float = math.nan
+    rank_ic_low: float = math.nan
+    rank_ic_high: float = math.nan
 
     def metrics(self) -> tuple[Metric, ...]:
         """Return the figures as metrics, each under the name of its attribute; `days` is ``ic_days``."""
         return (
             Metric(key="ic", value=self.ic, unit="correlation"),
             Metric(key="ic_error", value=self.ic_error, unit="correlation"),
+            Metric(key="ic_low", value=self.ic_low, unit="correlation"),
+            Metric(key="ic_high", value=self.ic_high, unit="correlation"),
             Metric(key="icir", value=self.icir, unit="ratio"),
             Metric(key="rank_ic", value=self.rank_ic, unit="correlation"),
             Metric(key="rank_ic_error", value=self.rank_ic_error, unit="correlation"),
+            Metric(key="rank_ic_low", value=self.rank_ic_low, unit="correlation"),
+            Metric(key="rank_ic_high", value=self.rank_ic_high, unit="correlation"),
             Metric(key="rank_icir", value=self.rank_icir, unit="ratio"),
             Metric(key="ic_days", value=float(self.days), unit="sessions"),
         )
@@ -132,12 +144,20 @@ def calc_ic(
 def summarise(
     ic: pd.Series, ric: pd.Series, *, lags: int | None = None, label_span: int | None = None
 ) -> SignalSummary:
-    """Return mean, information ratio and standard error of daily coefficients; days without a value do not count.
+    """Return mean, information ratio, standard error and interval of daily coefficients.
+
+    Days without a value do not count.
 
     The information ratio is NaN with fewer than two days, or when all days are equal. `lags` and `label_span` are those
     of `standard_error`.
     """
+    low, high = _find_interval(ic, label_span)
+    rank_low, rank_high = _find_interval(ric, label_span)
     return SignalSummary(
+        ic_low=low,
+        ic_high=high,
+        rank_ic_low=rank_low,
+        rank_ic_high=rank_high,
         ic=float(ic.mean()),
         icir=_ratio(ic),
         rank_ic=float(ric.mean()),
@@ -379,6 +399,11 @@ def _to_matrix(pred: Frame, date_col: str) -> pd.DataFrame:
         raise DataError("the prediction has rows more than once")
     other = next(name for name in scores.index.names if name != date_col)
     return scores.unstack(other).sort_index()
+
+
+def _find_interval(values: pd.Series, label_span: int | None) -> tuple[float, float]:
+    found = estimate_mean(values.to_numpy(dtype=np.float64), label_span=label_span or 1)
+    return (math.nan, math.nan) if found is None else (found.lower, found.upper)
 
 
 def _ratio(values: pd.Series) -> float:
