@@ -175,8 +175,8 @@ def test_what_is_said_beside_the_tables_comes_back_as_it_was(tmp_path):
     [
         {"format": 2},
         {"name": 3},
-        {"variants": [{"name": "../../elsewhere", "is_top": False, "is_signal": False, "has_backtest": False}]},
-        {"variants": [{"name": "/etc", "is_top": False, "is_signal": False, "has_backtest": False}]},
+        {"variants": [{"name": "../../elsewhere", "is_top": False, "is_signal": False, "stages": []}]},
+        {"variants": [{"name": "/etc", "is_top": False, "is_signal": False, "stages": []}]},
         {"variants": 7},
         {"facts": [["one"]]},
         {"notes": "text"},

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from rollwright.analysis.health import HealthFinding, findings_from_json
 from rollwright.analysis.health_text import finding_to_json
+from rollwright.analysis.stages.locations import STAGES, StageName
 from rollwright.campaign.summary import CombinedResult
 from rollwright.core.atomic import write_text
 from rollwright.core.bounded_read import MEDIUM, read_text
@@ -33,13 +34,14 @@ class AboutVariant:
         Whether its files lie at the top of the folder, and not in ``members/NAME``.
     is_signal : bool
         Whether it is made of the others.
-    has_backtest : bool
+    stages : tuple of StageName
+        Those that lie there, in order.
     """
 
     name: str
     is_top: bool = True
     is_signal: bool = False
-    has_backtest: bool = False
+    stages: tuple[StageName, ...] = ("collect", "analyze")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,7 @@ class AboutResults:
                     "name": one.name,
                     "is_top": one.is_top,
                     "is_signal": one.is_signal,
-                    "has_backtest": one.has_backtest,
+                    "stages": list(one.stages),
                 }
                 for one in self.variants
             ],
@@ -164,7 +166,7 @@ def _variant(entry: Mapping[str, Any]) -> AboutVariant:
         name=name,
         is_top=entry["is_top"] is True,
         is_signal=entry["is_signal"] is True,
-        has_backtest=entry["has_backtest"] is True,
+        stages=tuple(stage for stage in STAGES if stage in _texts(entry["stages"])),
     )
 
 

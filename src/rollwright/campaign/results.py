@@ -9,8 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import pandas as pd
+
 from rollwright.analysis.health import HealthFinding, sort_findings
 from rollwright.analysis.stages.analyze import AnalysisTerms, analyze
+from rollwright.analysis.stages.locations import StageName
 from rollwright.analysis.stages.table import StageResult
 from rollwright.analysis.stages.trade import TradeTerms, trade
 from rollwright.analysis.stages.walk import WindowFacts, collect_result
@@ -37,7 +40,7 @@ from rollwright.codecs.registry import codecs
 from rollwright.collect.agreement import correlate_members
 from rollwright.core.atomic import write_atomically
 from rollwright.core.masking import mask_secrets
-from rollwright.errors import CoverageError, UnknownInstrumentError, nearest
+from rollwright.errors import ConfigError, CoverageError, UnknownInstrumentError, nearest
 from rollwright.market.source import DataSource
 from rollwright.tracking.recorder import Recorder
 
@@ -47,6 +50,7 @@ __all__ = [
     "make_analysis_terms",
     "make_results",
     "make_trade_terms",
+    "run_stage",
 ]
 
 _SHOWN: Final = 5  # windows that a finding names
@@ -240,32 +244,75 @@ def _judge_variant(
     region: str,
 ) -> _Judged:
     """Return what the stages find of one variant; nothing is written."""
-    pred, label = prediction.pred, prediction.label
-    combination = plan.combination
-    is_signal = combination is not None and prediction.variant == COMBINED
-    parts = {one.variant: one.pred for one in members if combination and one.variant in combination.members}
-    analyzed = analyze(
-        pred,
-        label,
-        terms=make_analysis_terms(plan, config, prediction.variant),
-        source=source,
-        members=parts if is_signal else None,
-        universe=find_universe(plan, prediction.variant),
-    )
+    is_signal = plan.combination is not None and prediction.variant == COMBINED
+    judge = partial(
+        run_stage, plan=plan, config=config, source=source, region=region, variant=prediction.variant,
+        pred=prediction.pred, label=prediction.label, members={one.variant: one.pred for one in members},
+    )  # fmt: skip
+    analyzed = judge("analyze")
     stages = [_collect(prediction, recorders, source.calendar(), analyzed), analyzed]
-    if config.backtest is not None:
-        terms = make_trade_terms(config.backtest, region)
-        stages.append(trade(pred, source, terms=terms, label=label, members=parts if is_signal else None))
+    stages += [judge("backtest")] if config.backtest is not None else []
     return _Judged(
         prediction=prediction,
         about=AboutVariant(
             name=prediction.variant,
             is_top=prediction.variant == ONLY_VARIANT or is_signal,
             is_signal=is_signal,
-            has_backtest=config.backtest is not None,
+            stages=tuple(stage.stage for stage in stages),
         ),
         stages=stages,
     )
+
+
+def run_stage(
+    stage: StageName,
+    *,
+    plan: CampaignPlan,
+    config: CampaignConfig,
+    source: DataSource,
+    region: str,
+    variant: str,
+    pred: pd.DataFrame,
+    label: pd.DataFrame,
+    members: Mapping[str, pd.DataFrame],
+) -> StageResult:
+    """Return what one stage finds of one variant, as the campaign's file asks for it.
+
+    Parameters
+    ----------
+    stage : {"analyze", "backtest"}
+    plan, config, source, region
+        As `make_results` takes them.
+    variant : str
+        A member, or `COMBINED`.
+    pred, label : DataFrame
+    members : mapping of str to DataFrame
+        The predictions of all members.
+
+    Raises
+    ------
+    ConfigError
+        For a back-test that the file does not ask for.
+    """
+    combination = plan.combination
+    parts = None
+    if combination is not None and variant == COMBINED:
+        parts = {name: members[name] for name in combination.members}
+    if stage == "analyze":
+        return analyze(
+            pred,
+            label,
+            terms=make_analysis_terms(plan, config, variant),
+            source=source,
+            members=parts,
+            universe=find_universe(plan, variant),
+        )
+    if config.backtest is None:
+        raise ConfigError(
+            f"campaign {plan.name} has no back-test", hint="add a section `backtest`, and give its command again"
+        )
+    terms = make_trade_terms(config.backtest, region)
+    return trade(pred, source, terms=terms, label=label, members=parts)
 
 
 def _find_judging_member(plan: CampaignPlan, variant: str) -> MemberPlan:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from rollwright.analysis.conventions import BacktestTerms, Conventions
 from rollwright.analysis.health import sort_findings
-from rollwright.analysis.report import CampaignReport, VariantReport, render_report
+from rollwright.analysis.report import CampaignReport, render_report
 from rollwright.analysis.stages.files import check_inputs, read_stage, table_path, write_stage
-from rollwright.analysis.stages.locations import STAGE_FILE, STAGE_FOLDERS
+from rollwright.analysis.stages.locations import STAGE_FILE, STAGE_FOLDERS, StageName
 from rollwright.analysis.stages.shown import SHOWN_TABLES, show_variant
-from rollwright.analysis.stages.table import STAGES, StageName, StageResult
+from rollwright.analysis.stages.table import StageResult
 from rollwright.campaign.about import ABOUT_FILE, AboutResults, AboutVariant, read_about
 from rollwright.campaign.summary import SUMMARY_FILE, CampaignResult, VariantResult, write_summary
 from rollwright.core.atomic import measure_file
@@ -22,7 +22,10 @@ __all__ = [
     "LABEL_FILE",
     "PRED_FILE",
     "REPORT_FILE",
+    "join_stages",
+    "make_page",
     "member_folder",
+    "read_results",
     "read_variant_stage",
     "summarise_results",
     "variant_folder",
@@ -34,6 +37,9 @@ PRED_FILE: Final = "pred.parquet"
 LABEL_FILE: Final = "label.parquet"
 REPORT_FILE: Final = "report.html"
 MEMBERS_FOLDER: Final = "members"
+Stages: TypeAlias = Mapping[str, Mapping[StageName, StageResult]]
+"""What the stages of each variant found."""
+
 _FORMER: Final = ("trades.parquet", "unfilled.parquet")
 """Where they lay before there were stages."""
 
@@ -99,21 +105,18 @@ def read_variant_stage(
     return found
 
 
-def _read_stages(
-    about: AboutResults, variant: AboutVariant, results: Path, tables: Mapping[StageName, tuple[str, ...]]
-) -> dict[StageName, StageResult]:
-    names = [name for name in STAGES if name != "backtest" or variant.has_backtest]
-    return {name: read_variant_stage(name, about, variant, results, tables=tables.get(name, ())) for name in names}
-
-
-def summarise_results(results: Path, *, hint: str) -> CampaignResult:
-    """Write ``summary.json`` of what the stages in `results` found, and return it.
+def read_results(
+    results: Path, *, hint: str, tables: Mapping[StageName, tuple[str, ...]] | None = None
+) -> tuple[AboutResults, Stages]:
+    """Return what lies in `results`: whose they are, and the stages of each variant.
 
     Parameters
     ----------
     results : Path
     hint : str
         What to do where there are no results.
+    tables : mapping, optional
+        The tables that are read of each stage; all if not given.
 
     Raises
     ------
@@ -121,70 +124,29 @@ def summarise_results(results: Path, *, hint: str) -> CampaignResult:
         As `read_variant_stage`.
     """
     about = read_about(results, hint=hint)
-    stages = {variant.name: _read_stages(about, variant, results, {}) for variant in about.variants}
-    result = _make_result(about, stages, results)
+    return about, {
+        variant.name: {
+            stage: read_variant_stage(
+                stage, about, variant, results, tables=None if tables is None else tables.get(stage, ())
+            )
+            for stage in variant.stages
+        }
+        for variant in about.variants
+    }
+
+
+def summarise_results(results: Path, *, hint: str) -> CampaignResult:
+    """Write ``summary.json`` of what the stages in `results` found, and return it; no table is read.
+
+    Raises
+    ------
+    DataNotFoundError, CorruptFileError, StaleResultsError
+        As `read_results`; nothing is written then.
+    """
+    about, stages = read_results(results, hint=hint, tables={})
+    result = join_stages(about, stages, results)
     write_summary(result, result.files["summary"])
     return result
-
-
-def _make_result(
-    about: AboutResults, stages: Mapping[str, Mapping[StageName, StageResult]], results: Path
-) -> CampaignResult:
-    findings = list(about.findings)
-    for variant in about.variants:
-        named = "" if len(about.variants) == 1 and variant.is_top else variant.name
-        for stage in stages[variant.name].values():
-            findings += [replace(finding, variant=named) for finding in stage.findings]
-    return CampaignResult(
-        name=about.name,
-        variants=tuple(_make_variant(variant, stages[variant.name], results) for variant in about.variants),
-        files={
-            "summary": results / SUMMARY_FILE,
-            "report": results / REPORT_FILE,
-            "about": results / ABOUT_FILE,
-        },
-        notes=about.notes,
-        health=sort_findings(findings),
-        conventions=_make_conventions(about, stages),
-        combined=about.combined,
-        missing=about.missing,
-        left_out=about.left_out,
-    )
-
-
-def _make_variant(variant: AboutVariant, stages: Mapping[StageName, StageResult], results: Path) -> VariantResult:
-    place = variant_folder(results, variant)
-    counts = {one.key: int(one.value) for one in stages["collect"].metrics}
-    files = {"predictions": place / PRED_FILE, "labels": place / LABEL_FILE}
-    if "backtest" in stages:
-        files |= {name: table_path(place, "backtest", name) for name in ("trades", "unfilled")}
-    files |= {STAGE_FOLDERS[name]: place / STAGE_FOLDERS[name] / STAGE_FILE for name in stages}
-    return VariantResult(
-        variant=variant.name,
-        windows=counts["windows"],
-        days=counts["days"],
-        rows=counts["rows"],
-        metrics=tuple(metric for name, stage in stages.items() if name != "collect" for metric in stage.metrics),
-        files=files,
-    )
-
-
-def _make_conventions(about: AboutResults, stages: Mapping[str, Mapping[StageName, StageResult]]) -> Conventions:
-    """Return what the numbers count in: those of the signal, or of the members where they all count in the same."""
-    first = stages[about.variants[0].name]
-    alone = about.variants[0].is_signal or len(about.variants) == 1
-    labels = {
-        (stage["analyze"].settings["label_horizon"], stage["analyze"].settings["label_span"])
-        for stage in ([first] if alone else stages.values())
-    }
-    horizon, span = labels.pop() if len(labels) == 1 else (None, None)
-    traded = first.get("backtest")
-    return Conventions(
-        days_per_year=float(first["analyze"].settings["days_per_year"]),
-        label_horizon=horizon,
-        label_span=span,
-        backtest=None if traded is None else BacktestTerms.from_json(traded.settings),
-    )
 
 
 def write_report(results: Path, *, hint: str) -> Path:
@@ -195,14 +157,20 @@ def write_report(results: Path, *, hint: str) -> Path:
     Raises
     ------
     DataNotFoundError, CorruptFileError, StaleResultsError
-        As `read_variant_stage`; nothing is written then.
+        As `read_results`; nothing is written then.
     """
-    about = read_about(results, hint=hint)
-    stages = {variant.name: _read_stages(about, variant, results, SHOWN_TABLES) for variant in about.variants}
-    result = _make_result(about, stages, results)
-    page = CampaignReport(
+    about, stages = read_results(results, hint=hint, tables=SHOWN_TABLES)
+    return render_report(make_page(about, stages), results / REPORT_FILE)
+
+
+def make_page(about: AboutResults, stages: Stages) -> CampaignReport:
+    """Return what the report shows."""
+    result = join_stages(about, stages, None)
+    return CampaignReport(
         name=about.title,
-        variants=[_show(variant, stages[variant.name]) for variant in about.variants],
+        variants=[
+            show_variant(variant.name, stages[variant.name], is_signal=variant.is_signal) for variant in about.variants
+        ],
         facts=about.facts,
         created=about.created,
         notes=result.notes,
@@ -212,14 +180,74 @@ def write_report(results: Path, *, hint: str) -> Path:
         lang=about.lang,
         correlations={} if about.combined is None else about.combined.correlations,
     )
-    return render_report(page, result.files["report"])
 
 
-def _show(variant: AboutVariant, stages: Mapping[StageName, StageResult]) -> VariantReport:
-    return show_variant(
-        variant.name,
-        collected=stages["collect"],
-        analyzed=stages["analyze"],
-        traded=stages.get("backtest"),
-        is_signal=variant.is_signal,
+def join_stages(about: AboutResults, stages: Stages, results: Path | None) -> CampaignResult:
+    """Return what the stages found as one result.
+
+    Parameters
+    ----------
+    about : AboutResults
+    stages : mapping of str to mapping of StageName to StageResult
+    results : Path or None
+        The folder that they lie in; None for those that lie nowhere: then the result has no files.
+    """
+    findings = list(about.findings)
+    for variant in about.variants:
+        named = "" if len(about.variants) == 1 and variant.is_top else variant.name
+        for stage in stages[variant.name].values():
+            findings += [replace(finding, variant=named) for finding in stage.findings]
+    files = {"summary": SUMMARY_FILE, "report": REPORT_FILE, "about": ABOUT_FILE}
+    return CampaignResult(
+        name=about.name,
+        variants=tuple(_join_variant(variant, stages[variant.name], results) for variant in about.variants),
+        files={} if results is None else {name: results / file for name, file in files.items()},
+        notes=about.notes,
+        health=sort_findings(findings),
+        conventions=_make_conventions(about, stages),
+        combined=about.combined,
+        missing=about.missing,
+        left_out=about.left_out,
+    )
+
+
+def _join_variant(
+    variant: AboutVariant, stages: Mapping[StageName, StageResult], results: Path | None
+) -> VariantResult:
+    counts = {one.key: int(one.value) for one in stages["collect"].metrics}
+    return VariantResult(
+        variant=variant.name,
+        windows=counts["windows"],
+        days=counts["days"],
+        rows=counts["rows"],
+        metrics=tuple(metric for name, stage in stages.items() if name != "collect" for metric in stage.metrics),
+        files={} if results is None else _list_files(variant_folder(results, variant), stages),
+    )
+
+
+def _list_files(place: Path, stages: Mapping[StageName, StageResult]) -> dict[str, Path]:
+    files = {"predictions": place / PRED_FILE}
+    if "analyze" in stages:
+        files["labels"] = place / LABEL_FILE
+    if "backtest" in stages:
+        files |= {name: table_path(place, "backtest", name) for name in ("trades", "unfilled")}
+    return files | {STAGE_FOLDERS[name]: place / STAGE_FOLDERS[name] / STAGE_FILE for name in stages}
+
+
+def _make_conventions(about: AboutResults, stages: Stages) -> Conventions:
+    """Return what the numbers count in: those of the signal, or of the members where they all count in the same."""
+    first = stages[about.variants[0].name]
+    alone = about.variants[0].is_signal or len(about.variants) == 1
+    labels = {
+        (stage["analyze"].settings["label_horizon"], stage["analyze"].settings["label_span"])
+        for stage in ([first] if alone else stages.values())
+        if "analyze" in stage
+    }
+    horizon, span = labels.pop() if len(labels) == 1 else (None, None)
+    traded = first.get("backtest")
+    return Conventions(
+        days_per_year=float(first["collect"].settings["days_per_year"]),
+        label_horizon=horizon,
+        label_span=span,
+        backtest=None if traded is None else BacktestTerms.from_json(traded.settings),
     )

@@ -18,8 +18,8 @@ from rollwright.analysis.health import findings_from_json
 from rollwright.analysis.health_text import finding_to_json
 from rollwright.analysis.metrics import metrics_from_json, metrics_to_json
 from rollwright.analysis.stages.analyze import ANALYSIS_TABLES
-from rollwright.analysis.stages.locations import STAGE_FILE, STAGE_FOLDERS
-from rollwright.analysis.stages.table import ResultTable, StageName, StageResult
+from rollwright.analysis.stages.locations import STAGE_FILE, STAGE_FOLDERS, StageName
+from rollwright.analysis.stages.table import ResultTable, StageResult
 from rollwright.analysis.stages.trade import BACKTEST_TABLES
 from rollwright.analysis.stages.walk import COLLECT_TABLES
 from rollwright.codecs.registry import codecs

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias, get_args
 
-__all__ = ["STAGE_FILE", "STAGE_FOLDERS"]
+__all__ = ["STAGES", "STAGE_FILE", "STAGE_FOLDERS", "StageName"]
+
+StageName: TypeAlias = Literal["collect", "analyze", "backtest"]
+STAGES: Final[tuple[StageName, ...]] = get_args(StageName)
 
 STAGE_FILE: Final = "stage.json"
-STAGE_FOLDERS: Final = {"collect": "collect", "analyze": "analysis", "backtest": "backtest"}
+STAGE_FOLDERS: Final[Mapping[StageName, str]] = {"collect": "collect", "analyze": "analysis", "backtest": "backtest"}

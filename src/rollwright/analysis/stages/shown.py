@@ -9,7 +9,8 @@ import pandas as pd
 
 from rollwright.analysis.order_counts import OrderCounts, count_orders
 from rollwright.analysis.report import VariantReport, WindowRow
-from rollwright.analysis.stages.table import StageName, StageResult
+from rollwright.analysis.stages.locations import STAGES, StageName
+from rollwright.analysis.stages.table import StageResult
 
 __all__ = ["SHOWN_TABLES", "show_variant"]
 
@@ -21,31 +22,30 @@ SHOWN_TABLES: Final[Mapping[StageName, tuple[str, ...]]] = {
 """The tables that `show_variant` takes."""
 
 
-def show_variant(
-    name: str, *, collected: StageResult, analyzed: StageResult, traded: StageResult | None, is_signal: bool = False
-) -> VariantReport:
+def show_variant(name: str, stages: Mapping[StageName, StageResult], *, is_signal: bool = False) -> VariantReport:
     """Return what the report shows of one signal; nothing is computed but counts of rows.
 
     Parameters
     ----------
     name : str
-    collected, analyzed, traded : StageResult
-        With their tables `SHOWN_TABLES`; `traded` is None without a back-test.
+    stages : mapping of StageName to StageResult
+        Those that were made, each with its tables `SHOWN_TABLES`.
     is_signal : bool
         Whether it is made of others.
     """
+    collected, analyzed, traded = (stages.get(stage, StageResult(stage=stage)) for stage in STAGES)
     counts = {one.key: int(one.value) for one in collected.metrics}
     daily = analyzed.frame("ic")
     missing = collected.frame("missing_rows")
     return VariantReport(
         name=name,
-        metrics=(*analyzed.metrics, *(() if traded is None else traded.metrics)),
+        metrics=(*analyzed.metrics, *traded.metrics),
         days=counts.get("days"),
         windows=_list_windows(collected.frame("windows")),
         ic=None if daily is None else daily[["ic", "rank_ic"]].rename(columns={"rank_ic": "ric"}),
         groups=analyzed.frame("groups"),
-        backtest=None if traded is None else traded.frame("account"),
-        orders=None if traded is None else _count(traded),
+        backtest=traded.frame("account"),
+        orders=_count(traded),
         coverage={} if missing is None else dict(zip(missing["cause"], missing["rows"].tolist(), strict=True)),
         expected_rows=counts.get("expected_rows"),
         predicted_rows=counts.get("predicted_rows"),

@@ -11,22 +11,18 @@ import pandas as pd
 
 from rollwright.analysis.health import HealthFinding
 from rollwright.analysis.metrics import Metric, Unit
+from rollwright.analysis.stages.locations import StageName
 from rollwright.errors import DataError
 
 __all__ = [
-    "STAGES",
     "ColumnUnit",
     "Made",
     "ResultTable",
-    "StageName",
     "StageResult",
     "TableMaker",
     "list_tables",
     "make_tables",
 ]
-
-StageName: TypeAlias = Literal["collect", "analyze", "backtest"]
-STAGES: Final[tuple[StageName, ...]] = get_args(StageName)
 
 ColumnUnit: TypeAlias = (
     Unit | Literal["label", "score", "currency", "price", "shares", "seconds", "date", "text", "rank", "flag"]

@@ -12,6 +12,7 @@ import pandas as pd
 from rollwright.analysis.metrics import Metric
 from rollwright.analysis.panel import Frame, take_column
 from rollwright.analysis.stages.table import ColumnUnit, ResultTable, StageResult
+from rollwright.backtest.risk import periods_per_year
 from rollwright.calendar.trading import Session
 
 __all__ = ["COLLECT_TABLES", "WindowFacts", "collect_result"]
@@ -83,6 +84,7 @@ def collect_result(
     expected, predicted : int, optional
         Rows of the universe, and those of them that have a score.
     settings : mapping, optional
+        What else is known of how it came to be; ``days_per_year`` is always among them.
 
     Returns
     -------
@@ -118,7 +120,7 @@ def collect_result(
         tables=tables,
         metrics=tuple(metrics),
         left_out=left_out,
-        settings={} if settings is None else settings,
+        settings={"days_per_year": periods_per_year("day"), **({} if settings is None else settings)},
     )
 
 
