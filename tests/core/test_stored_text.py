@@ -12,8 +12,10 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rollwright.core.canonical import canonical_json, parse_json
+from rollwright.core.canonical import canonical_json, parse_json, with_segment_tuples
 from rollwright.core.stored_text import plain_of, read_stored, restore_definition, write_definition, write_stored
 from rollwright.errors import TaskValueError
 
@@ -109,3 +111,29 @@ def test_a_text_that_nobody_wrote_is_refused(text):
 def test_what_has_neither_form_is_refused_with_its_path():
     with pytest.raises(TaskValueError, match=r"\$\.a\[1\]: object has no JSON form"):
         write_stored({"a": [1, object()]})
+
+
+LEAVES = st.sampled_from(
+    [None, True, 0, 1.0, -0.0, 0.5, 2**60, float("nan"), float("inf"), "x", "é", "\x00", "\ud800", "$is", DAY, b"x",
+     date(2020, 1, 2), np.float64(0.5), np.int64(3), pd.NaT, "long " * 20, "longer" * 400]
+)  # fmt: skip
+DEFINITIONS = st.dictionaries(
+    st.sampled_from(["dataset", "segments", "train", "k", "é"]),
+    st.recursive(
+        LEAVES,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.tuples(inner, inner)
+            | st.dictionaries(st.sampled_from(["segments", "train", "k", "$is", "$stored", 3]), inner, max_size=3)
+        ),
+        max_leaves=10,
+    ),
+)
+
+
+@given(DEFINITIONS, DEFINITIONS)
+def test_parts_that_are_known_change_no_text(definition, other):
+    for task in ({"a": definition, "b": other}, {"b": definition, "segments": other}, definition):
+        found = write_definition(task)
+        assert found == write_stored(task, bare=with_segment_tuples)
+        assert write_definition(task) == found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import date
 from typing import Any
@@ -369,6 +370,36 @@ def test_arguments_are_equal_exactly_if_their_json_is(one, other):
 
     if canonical_json({"": one}) == canonical_json({"": other}):
         assert key(one) == key(other)
+
+
+@given(
+    DEFINITIONS,
+    DEFINITIONS,
+    st.sampled_from([pd.Timestamp("2020-01-02"), np.float64(0.5), "\ud7ff", (1, "x"), "x" * 2000]),
+)
+def test_parts_that_are_known_change_no_identity(definition, other, leaf):
+    one = {**task(), "model": {**definition["model"], "kwargs": {"leaf": leaf}}, "record": other.get("record")}
+    two = {**task(), **other, "model": definition["model"]}
+    for each in (definition, one, two, definition, one, two):
+        assert identify(each) == identify(OrderedDict(each))  # a derived mapping is never known
+
+
+def test_a_definition_that_is_changed_is_another_task():
+    changed = task()
+    before = task_fingerprint(changed)
+    handler(changed)["kwargs"]["infer_processors"].append("Fillna")
+    after = task_fingerprint(changed)
+    handler(changed)["kwargs"]["infer_processors"].pop()
+    assert before == task_fingerprint(changed) != after
+
+
+def test_defaults_of_the_users_own_classes_are_those_of_their_text_now(tmp_path):
+    trust = Trust(folder=tmp_path)
+    own = {"class": "Own", "module_path": "own.py", "kwargs": {"rate": 0.25, "size": [1, 2]}}
+    (tmp_path / "own.py").write_text("class Own:\n    def __init__(self, rate=0.25, size=(1, 2)):\n        pass\n")
+    first = fit_key({**task(), "model": own}, trust=trust)
+    (tmp_path / "own.py").write_text("class Own:\n    def __init__(self, rate=0.75, size=(1, 2)):\n        pass\n")
+    assert fit_key({**task(), "model": own}, trust=trust) != first
 
 
 def test_all_identities_of_a_task_are_had_at_once():

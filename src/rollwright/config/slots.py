@@ -8,7 +8,8 @@ configuration names is built only when it is a class that fits the slot it stand
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from rollwright.core.registry import SLOTS, ObjectSlot, load_target
@@ -29,8 +30,18 @@ def find_slot(argument: str) -> ObjectSlot | None:
 
 def find_default_module(argument: str) -> str:
     """Return where a class is looked for that `argument` names without a module; empty when it must name one."""
-    slot = find_slot(argument)
-    return "" if slot is None else slot.default_module
+    return _default_modules(len(SLOTS)).get(argument, "")
+
+
+@lru_cache(maxsize=2)
+def _default_modules(count: int) -> Mapping[str, str]:
+    """Return the default module by argument; asked for each key of a task, so it is made again only with new slots."""
+    del count
+    found: dict[str, str] = {}
+    for slot in SLOTS.values():
+        for argument in slot.arguments:
+            found.setdefault(argument, slot.default_module)
+    return found
 
 
 def allows_module(module: str, slot: str | None) -> bool:

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from json.encoder import encode_basestring
 from pathlib import PurePath
 from typing import Any, Final, TypeAlias, cast
 
@@ -22,8 +23,10 @@ from rollwright.errors import TaskValueError
 
 __all__ = [
     "JSON",
+    "LEAF_WRITERS",
     "canonical_json",
     "dump_canonical",
+    "dump_leaf",
     "fingerprint",
     "normalise",
     "parse_json",
@@ -33,6 +36,7 @@ __all__ = [
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
+_ENCODE: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
 _SHORT: Final = 64  # characters of a text that are not counted one by one
 MAX_INT: Final = 2**53
 _FORBIDDEN_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
@@ -62,6 +66,17 @@ def normalise(value: object, *, path: str = "$", limit: int = MAX_BYTES, typed: 
         bytes, keys that are not strings, text with NUL or lone surrogates. Always for nesting deeper than 64 and any
         other object; the error carries the path of the value. For more than `limit` values and characters, too.
     """
+    # What stands alone is most often asked for, and needs neither.
+    if type(value) is not str or len(value) <= min(_SHORT, limit):
+        convert: Callable[[Any, str], JSON] | None = _EXACT.get(type(value))
+        if convert is None and isinstance(value, date):
+            convert = _date
+        try:
+            if convert is not None:
+                return convert(value, path)
+        except TaskValueError:
+            if not typed:
+                raise
     # Most values are valid, and their paths are not needed: the walk that tracks each path is for the others.
     allowance = Allowance(limit)
     try:
@@ -243,7 +258,23 @@ def canonical_json(value: object, *, typed: bool = False) -> str:
 
 def dump_canonical(value: JSON) -> str:
     """Return the text of a JSON value: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return _ENCODE(value)
+
+
+def dump_leaf(value: JSON) -> str:
+    """Return what `dump_canonical` does, sooner for text, numbers, booleans and None in their canonical form."""
+    write = LEAF_WRITERS.get(type(value))
+    return _ENCODE(value) if write is None else write(value)
+
+
+LEAF_WRITERS: Final[dict[type, Callable[[Any], str]]] = {
+    str: encode_basestring,
+    int: int.__repr__,
+    float: float.__repr__,
+    bool: {True: "true", False: "false"}.__getitem__,
+    type(None): lambda _value: "null",
+}
+"""What writes a leaf that is canonical JSON, by its type."""
 
 
 def parse_json(text: str) -> JSON:

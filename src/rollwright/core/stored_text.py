@@ -10,10 +10,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from json.encoder import encode_basestring
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from rollwright.core.allowance import ARTIFACT, MAX_BYTES
-from rollwright.core.canonical import JSON, canonical_json, dump_canonical, normalise, parse_json, with_segment_tuples
+from rollwright.core.canonical import (
+    JSON,
+    canonical_json,
+    dump_canonical,
+    dump_leaf,
+    normalise,
+    parse_json,
+    with_segment_tuples,
+)
+from rollwright.core.part_memo import PartMemo, Parts, is_plain_text
 from rollwright.core.typed import TAG, from_typed, to_typed
 from rollwright.errors import TaskValueError
 
@@ -56,9 +66,103 @@ def write_stored(value: object, *, bare: Callable[[JSON], Any] | None = None) ->
     return dump_canonical({MARK: _FORMAT, VALUE: plain, _TYPES: types})  # as it is: types know a negative zero
 
 
-def write_definition(definition: Mapping[str, Any]) -> str:
-    """Return the text of a task definition, as `write_stored`."""
-    return write_stored(definition, bare=with_segment_tuples)
+def write_definition(definition: Mapping[str, Any], *, parts: Parts | None = None) -> str:
+    """Return the text of a task definition, as `write_stored`; quickly where one before it had the same parts.
+
+    Parameters
+    ----------
+    definition : mapping
+    parts : Parts, optional
+        Its own, when more is asked of them.
+    """
+    parts = Parts(definition) if parts is None else parts
+    text = _write_quickly(definition, parts) if type(definition) is dict and parts.is_simple else None
+    return write_stored(definition, bare=with_segment_tuples) if text is None else text
+
+
+_Place: TypeAlias = Literal["config", "segments", "raw"]
+"""What `with_segment_tuples` does there: look for segments, make tuples of pairs, nothing."""
+
+
+class _Part(NamedTuple):
+    """A part of a definition as canonical JSON.
+
+    Attributes
+    ----------
+    text : str
+    is_bare : bool
+        Whether the text alone gives the part back, where it stands.
+    """
+
+    text: str
+    is_bare: bool
+
+
+_PARTS: Final[PartMemo[_Part]] = PartMemo()
+_KINDS: Final = frozenset({str, int, float, bool, type(None)})
+
+
+def _write_quickly(definition: dict[Any, Any], within: Parts) -> str | None:
+    """Return the text of a definition; None for one that the careful way refuses, or has to look at."""
+    if MARK in definition:
+        return None
+    try:
+        text, is_bare = _mapping(definition, "config", within)
+        if not is_bare:
+            types: Any = [[list(path), _describe(part)] for path, part in _list_others(definition, ())]
+            text = f'{{"{MARK}":{_FORMAT},"{_TYPES}":{dump_canonical(types)},"{VALUE}":{text}}}'
+    except (TaskValueError, TypeError):  # keys of several types have no order
+        return None
+    return text if len(text) < MAX_BYTES // 4 else None  # a character has up to four bytes
+
+
+def _part(value: Any, place: _Place, within: Parts) -> _Part:
+    kind = type(value)
+    if kind in _KINDS:
+        plain = normalise(value)
+        return _Part(dump_leaf(plain), kind is not float or _is_same(plain, value))  # a negative zero is not
+    if kind is not dict and kind is not list and kind is not tuple:
+        return _Part(dump_leaf(normalise(value, typed=True)), is_bare=False)
+    content = within.content(value)
+    found = _PARTS.get(place, content) if content is not None else None
+    if found is None:
+        found = _mapping(value, place, within) if kind is dict else _sequence(value, place, within)
+        if content is not None:
+            _PARTS.put(place, content, found)
+    return found
+
+
+def _mapping(value: dict[Any, Any], place: _Place, within: Parts) -> _Part:
+    texts: list[str] = []
+    is_bare = True
+    for name in sorted(value):
+        if type(name) is not str or not is_plain_text(name):
+            raise TaskValueError("$", "a key that is no plain text")
+        item = value[name]
+        if type(item) is str and is_plain_text(item):  # most are, and need nothing else
+            texts.append(f"{encode_basestring(name)}:{encode_basestring(item)}")
+            continue
+        found = _part(item, "segments" if name == "segments" and place == "config" else place, within)
+        texts.append(f"{encode_basestring(name)}:{found.text}")
+        is_bare = is_bare and found.is_bare
+    return _Part(f"{{{','.join(texts)}}}", is_bare)
+
+
+def _sequence(value: list[Any] | tuple[Any, ...], place: _Place, within: Parts) -> _Part:
+    parts = [_part(item, "config" if place == "config" else "raw", within) for item in value]
+    text = ",".join([part.text for part in parts])
+    comes_back = (type(value) is tuple) == (place == "segments" and len(value) == 2)
+    return _Part(f"[{text}]", comes_back and all(part.is_bare for part in parts))
+
+
+def _list_others(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Yield each largest part of a simple value that JSON has no form for, with its path, as `_list_types`."""
+    for place, item in value.items() if type(value) is dict else enumerate(value):
+        kind = type(item)
+        if kind is dict or kind is list:
+            yield from _list_others(item, (*path, place))
+        elif kind not in _KINDS or (kind is float and item == 0.0 and math.copysign(1.0, item) < 0.0):
+            yield (*path, place), item
 
 
 def restore_definition(parsed: JSON) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
 from rollwright.core.canonical import JSON, canonical_json, parse_json
+from rollwright.core.part_memo import Parts
 from rollwright.core.references import from_reference, is_referable, is_reference, store_large_result, to_reference
 from rollwright.core.stored_text import plain_of, read_stored, restore_definition, write_definition, write_stored
 from rollwright.core.text import storable_text
@@ -176,7 +177,8 @@ class NewTask:
         if not isinstance(definition, Mapping | TaskSpec):
             raise TaskValueError("$", f"a task definition is a dictionary, not {type(definition).__name__}")
         if not isinstance(definition, TaskSpec):
-            text, identity = write_definition(definition), task_fingerprint(definition)
+            parts = Parts(definition)
+            text, identity = write_definition(definition, parts=parts), task_fingerprint(definition, parts=parts)
         else:
             text, identity = definition.canonical, definition.fingerprint
         return cls(

@@ -16,17 +16,22 @@ neither.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, TypeGuard
+from functools import lru_cache
+from json.encoder import encode_basestring
+from operator import is_
+from typing import Any, Final, TypeAlias, TypeGuard, cast
 
 from rollwright.config.class_source import ClassSource, find_class
 from rollwright.config.construct import SAVED, Trust, translate_module
 from rollwright.config.context import current_settings
 from rollwright.config.placeholders import fill_paths
 from rollwright.config.slots import find_default_module
-from rollwright.core.canonical import canonical_json, fingerprint, normalise
+from rollwright.core.allowance import MAX_BYTES
+from rollwright.core.canonical import LEAF_WRITERS, canonical_json, fingerprint, normalise, sha256_hex
+from rollwright.core.part_memo import PartMemo, Parts, is_plain_text
 from rollwright.core.registry import SESSION_LOCAL
 from rollwright.errors import CalendarError, ConfigError, TaskValueError
 
@@ -37,6 +42,12 @@ SEED: Final = "seed"
 _PARTS: Final = ("model", "dataset", "reweighter", "record", SEED)
 _NOT_IDENTITY: Final = frozenset({"tags", "name", "experiment_name", "recorder_name", "environment"})
 """What names or routes a task and changes nothing of its result."""
+_PARTS_AND_NAMES: Final = _NOT_IDENTITY.union(_PARTS)
+_JSON_LEAVES: Final = frozenset({str, int, float, bool, type(None)})
+_COMPARABLE: Final = _JSON_LEAVES - {float}
+_SEGMENTS: Final = ("segments",)  # contexts that are no slot's module
+_DEFAULTS: Final = ("defaults",)
+_Texts: TypeAlias = "dict[int, tuple[str, Any]]"
 _OBJECT_KEYS: Final = frozenset({"class", "func", "module_path", "kwargs"})
 _MODEL_SEEDS: Final = (SEED, "random_state")
 _GIVEN_TO_RECORDS: Final = {"model": "<MODEL>", "dataset": "<DATASET>"}
@@ -83,7 +94,7 @@ def identify(definition: Mapping[str, Any], *, trust: Trust | None = None) -> Ta
         )
 
 
-def task_fingerprint(definition: Mapping[str, Any], *, trust: Trust | None = None) -> str:
+def task_fingerprint(definition: Mapping[str, Any], *, trust: Trust | None = None, parts: Parts | None = None) -> str:
     """Return the identity of a task: the same for every spelling of what is to be learnt and made of it.
 
     A definition without ``model`` and ``dataset`` is any function's argument, and differs with every value in it.
@@ -93,6 +104,8 @@ def task_fingerprint(definition: Mapping[str, Any], *, trust: Trust | None = Non
     definition : mapping
     trust : Trust, optional
         Where classes of the user's own are found; that of the current settings if not given.
+    parts : Parts, optional
+        Those of the definition, when more is asked of them.
 
     Raises
     ------
@@ -102,7 +115,7 @@ def task_fingerprint(definition: Mapping[str, Any], *, trust: Trust | None = Non
     if not _is_learning(definition):
         return fingerprint(definition, typed=True)
     with _placed_errors(definition):
-        return _fingerprint(_task_form(definition, trust))
+        return _fingerprint(_task_form(definition, trust, parts))
 
 
 def fit_key(definition: Mapping[str, Any], *, trust: Trust | None = None) -> str:
@@ -130,45 +143,119 @@ def _placed_errors(definition: Mapping[str, Any]) -> Iterator[None]:
         raise
 
 
-def _task_form(definition: Mapping[str, Any], trust: Trust | None) -> dict[str, Any]:
-    return _Normaliser(trust).task(definition)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form:
+    """The normal form of a task.
+
+    Attributes
+    ----------
+    parts : dict
+        What is learnt and what is asked: every part but names and tags. Parts may be shared, so nobody changes them.
+    texts : mapping or None
+        The canonical JSON of some of the dictionaries and lists in it, by their `id`, each with what has that id; None
+        when not all of the form is canonical JSON already, and has to be looked at before it is hashed.
+    """
+
+    parts: dict[str, Any]
+    texts: _Texts | None
+
+    def hash(self, value: Mapping[str, Any]) -> str:
+        """Return the identity of what was made of the parts."""
+        if self.texts is not None:
+            text = _write(value, self.texts)
+            if len(text) < MAX_BYTES // 4:  # characters have up to four bytes
+                return sha256_hex(text.encode())
+        return fingerprint(value, typed=True)
 
 
-def _fingerprint(form: Mapping[str, Any]) -> str:
-    return fingerprint({"task": form}, typed=True)
+def _write(value: Any, texts: _Texts) -> str:
+    """Return the canonical text of a form that is canonical JSON."""
+    if id(value) in texts:
+        return texts[id(value)][0]
+    if type(value) is not dict:
+        return f"[{','.join([_write_item(item, texts) for item in value])}]"
+    return f"{{{','.join([f'{encode_basestring(key)}:{_write_item(value[key], texts)}' for key in sorted(value)])}}}"
 
 
-def _fit_key(form: Mapping[str, Any]) -> str:
+def _write_item(value: Any, texts: _Texts) -> str:
+    write = LEAF_WRITERS.get(type(value))
+    return _write(value, texts) if write is None else write(value)
+
+
+def _task_form(definition: Mapping[str, Any], trust: Trust | None, parts: Parts | None = None) -> _Form:
+    """Return the normal form of a task: quickly if its parts are plain and known, else with care."""
+    trust = trust if trust is not None else Trust.from_settings(current_settings())
+    parts = Parts(definition) if parts is None else parts
+    if parts.is_simple:
+        with suppress(_NeedsCareError):
+            return _Normaliser(trust, _memo_of(trust), parts).task(definition)
+    return _Normaliser(trust).task(_filled(definition))
+
+
+def _fingerprint(form: _Form) -> str:
+    return form.hash({"task": form.parts})
+
+
+def _fit_key(form: _Form) -> str:
     """Return the identity of the parts that the fitted model depends on."""
-    kept = {key: form[key] for key in ("model", "reweighter", SEED) if key in form}
-    return fingerprint({"fit": {**kept, "dataset": _without_test(form["dataset"])}}, typed=True)
+    kept = {key: form.parts[key] for key in ("model", "reweighter", SEED) if key in form.parts}
+    return form.hash({"fit": {**kept, "dataset": _without_test(form.parts["dataset"])}})
 
 
-def _record_keys(form: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(fingerprint({"record": item, "dataset": form["dataset"]}, typed=True) for item in form["record"])
+def _record_keys(form: _Form) -> tuple[str, ...]:
+    return tuple(form.hash({"record": item, "dataset": form.parts["dataset"]}) for item in form.parts["record"])
 
 
-def _draw_seed(form: Mapping[str, Any]) -> int:
-    segments = _kwargs(form["dataset"]).get("segments")
+def _draw_seed(form: _Form) -> int:
+    parts = form.parts
+    segments = _kwargs(parts["dataset"]).get("segments")
     if isinstance(segments, Mapping):
         data: Any = {role: pair for role, pair in segments.items() if role != TEST_SEGMENT}
     else:  # a dataset that is cut in another way: all that it is learnt from tells two windows apart
-        data = _without_test(form["dataset"])
-    drawn = {SEED: form.get(SEED, 0), "model": form["model"], "data": data}
-    return int(fingerprint({"draw": drawn}, typed=True)[:8], 16) & 0x7FFFFFFF
+        data = _without_test(parts["dataset"])
+    drawn = {SEED: parts.get(SEED, 0), "model": parts["model"], "data": data}
+    return int(form.hash({"draw": drawn})[:8], 16) & 0x7FFFFFFF
+
+
+@lru_cache(maxsize=8)
+def _memo_of(trust: Trust) -> PartMemo[tuple[Any, str]]:
+    """Return the normal forms of parts in whose classes `trust` is put, with their texts."""
+    del trust
+    return PartMemo()
+
+
+class _NeedsCareError(Exception):
+    """What a memo cannot do: placeholders, and values that have a typed form only or none."""
 
 
 class _Normaliser:
-    """Brings definitions into normal form; one for each call, so that no file is looked at twice for one answer."""
+    """Brings a definition into normal form; one for each call, so that no file is looked at twice for one answer.
 
-    def __init__(self, trust: Trust | None) -> None:
-        self.trust = trust if trust is not None else Trust.from_settings(current_settings())
+    Parameters
+    ----------
+    trust : Trust
+    memo : PartMemo, optional
+        Forms of parts that nothing else decides: they hold nothing but JSON's own types, no placeholder, and no class
+        of a file beside the configuration, which somebody may be changing. With it, a placeholder, and what has no JSON
+        form, ends in `_NeedsCareError`.
+    within : Parts, optional
+        Those of the definition; with a memo.
+    """
 
-    def task(self, definition: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is learnt and what is asked: every part but names and tags."""
-        task = _filled(definition)
+    def __init__(
+        self, trust: Trust, memo: PartMemo[tuple[Any, str]] | None = None, within: Parts | None = None
+    ) -> None:
+        self.trust = trust
+        self.memo = memo
+        self.within = within
+        self.texts: _Texts = {}
+        self.files = 0
+        """How many classes of files were met so far."""
+
+    def task(self, task: Mapping[str, Any]) -> _Form:
+        """Return the normal form of a task whose placeholders are filled, or that has none."""
         form: dict[str, Any] = {
-            key: _leaf(value) for key, value in task.items() if key not in {*_PARTS, *_NOT_IDENTITY}
+            self.text(key): self.leaf(value) for key, value in task.items() if key not in _PARTS_AND_NAMES
         }
         form["model"] = self.value(task["model"], "")
         form["dataset"] = self.value(task["dataset"], "")
@@ -177,35 +264,105 @@ class _Normaliser:
         form["record"] = [_without_given(self.value(item, find_default_module("record"))) for item in items]
         if task.get("reweighter") is not None:
             form["reweighter"] = self.value(task["reweighter"], "")
-        if (seed := _seed(task, form["model"])) is not None:
+        if (seed := self._seed(task, form["model"])) is not None:
             form[SEED] = seed
-        return form
+        return _Form(parts=form, texts=None if self.memo is None else self.texts)
+
+    def _seed(self, task: Mapping[str, Any], model: Any) -> Any:
+        """Return the campaign's seed where it decides anything: not 0, and the model names none of its own."""
+        seed = self.leaf(task.get(SEED))
+        own = any(_kwargs(model).get(name) is not None for name in _MODEL_SEEDS)
+        return None if own or not seed else seed
 
     def value(self, value: Any, slot: str | None) -> Any:
         """Return `value` in normal form; `slot` is where a bare class of it is found, None when it is no object."""
         if slot is not None and isinstance(value, str) and not value.startswith(("<", SAVED)):
             return self._object({"class": value}, slot)
+        if type(value) in _JSON_LEAVES or not isinstance(value, Mapping | list | tuple):
+            return self.leaf(value)
+        return self._remembered(value, slot, lambda: self._container(value, slot))
+
+    def text(self, text: Any) -> Any:
+        """Return a key or a name as it is."""
+        if self.memo is not None and (type(text) is not str or not is_plain_text(text)):
+            raise _NeedsCareError
+        return text
+
+    def leaf(self, value: Any) -> Any:
+        """Return the JSON form of a value; one that has a typed form only stays as it is, until all is hashed.
+
+        Raises
+        ------
+        TaskValueError
+        """
+        kind = type(value)
+        if self.memo is not None:
+            if kind is str:
+                if is_plain_text(value):
+                    return value
+                raise _NeedsCareError
+            if kind not in _JSON_LEAVES and isinstance(value, Mapping | list | tuple | str):
+                raise _NeedsCareError
+        try:
+            return normalise(value)
+        except TaskValueError as error:
+            if self.memo is not None:
+                raise _NeedsCareError from error
+            normalise(value, typed=True)
+            return value
+
+    def _remembered(self, part: Any, context: Hashable, make: Callable[[], Any]) -> Any:
+        """Return what `make` makes of a part in its context, remembered where that is always the same."""
+        content = None if self.within is None else self.within.content(part)
+        if self.memo is None or content is None:
+            return make()
+        known = self.memo.get(context, content)
+        if known is not None:
+            self.texts[id(known[0])] = known[1], known[0]
+            return known[0]
+        before = self.files
+        found = make()
+        if self.files == before:
+            text = _write(found, self.texts)
+            self.texts[id(found)] = text, found
+            self.memo.put(context, content, (found, text))
+        return found
+
+    def _container(self, value: Any, slot: str | None) -> Any:
         if _is_object(value):
             return self._object(value, slot or "")
         if isinstance(value, Mapping):
-            return {key: self._argument(key, item, slot) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.value(item, slot) for item in value]
-        return _leaf(value)
+            return {self.text(key): self._argument(key, item, slot) for key, item in value.items()}
+        return [self.value(item, slot) for item in value]
 
     def _argument(self, key: Any, item: Any, slot: str | None) -> Any:
         if key == "segments" and isinstance(item, Mapping):
-            return {role: _dates(pair) for role, pair in item.items()}
+            return self._remembered(
+                item, _SEGMENTS, lambda: {self.text(role): self._dates(pair) for role, pair in item.items()}
+            )
         return self.value(item, find_default_module(key) or slot if isinstance(key, str) else slot)
 
+    def _dates(self, pair: Any) -> Any:
+        """Return the ends of a segment in one spelling; what is no date stays as it is."""
+        return [self._date(end) for end in pair] if isinstance(pair, list | tuple) else self.leaf(pair)
+
+    def _date(self, end: Any) -> Any:
+        try:
+            return normalise(_to_session(end))
+        except CalendarError:
+            return self.leaf(end)
+
     def _object(self, config: Mapping[str, Any], slot: str) -> dict[str, Any]:
+        if self.memo is not None and type(config.get("module_path") or "") is not str:
+            raise _NeedsCareError
         name, module = _spelled(config, slot)
         if not module:
             return {key: self.value(item, None) for key, item in config.items()}
-        found = self._find(module, name)
-        kwargs = {key: self._argument(key, item, None) for key, item in (config.get("kwargs") or {}).items()}
+        found = self._find(self.text(module), self.text(name))
+        given = config.get("kwargs") or {}
+        kwargs = {self.text(key): self._argument(key, item, None) for key, item in given.items()}
         if found is not None:
-            defaults = {key: self._argument(key, item, None) for key, item in found.defaults.items() if key in kwargs}
+            defaults = self._defaults(found, kwargs)
             kwargs = {
                 key: item for key, item in kwargs.items() if key not in defaults or not _same(item, defaults[key])
             }
@@ -215,7 +372,25 @@ class _Normaliser:
             form = {"class": name, "module_path": targets[0] if len(targets) == 1 else module}
         return {**form, "kwargs": kwargs} if kwargs else form
 
+    def _defaults(self, found: ClassSource, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the defaults of a class in normal form: of the arguments that are given, or of all."""
+        name = f"{found.module}.{found.name}"
+        known = None if self.memo is None else self.memo.get(_DEFAULTS, name)
+        if known is not None:
+            return cast("Mapping[str, Any]", known[0])
+        other = _Normaliser(self.trust)  # they are no parts of the definition
+        keeps = self.memo is not None and not found.module.endswith(".py")
+        defaults = {
+            key: other._argument(key, item, None) for key, item in found.defaults.items() if keeps or key in given
+        }
+        self.files += other.files
+        if self.memo is not None and keeps and not other.files:
+            self.memo.put(_DEFAULTS, name, (defaults, ""))
+        return defaults
+
     def _find(self, module: str, name: str) -> ClassSource | None:
+        if module.endswith(".py"):
+            self.files += 1
         found = (find_class(target, name, self.trust) for target in translate_module(module))
         return next((one for one in found if one is not None), None)
 
@@ -252,40 +427,17 @@ def _spelled(config: Mapping[str, Any], slot: str) -> tuple[str, str]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    # 1, 1.0 and True differ
-    return type(one) is type(other) and canonical_json({"": one}, typed=True) == canonical_json({"": other}, typed=True)
-
-
-def _leaf(value: Any) -> Any:
-    """Return the JSON form of a value; one that has a typed form only stays as it is, until all is hashed.
-
-    Raises
-    ------
-    TaskValueError
-    """
-    try:
-        return normalise(value)
-    except TaskValueError:
-        normalise(value, typed=True)
-        return value
-
-
-def _dates(pair: Any) -> Any:
-    """Return the ends of a segment in one spelling; what is no date stays as it is."""
-    return [_date(end) for end in pair] if isinstance(pair, list | tuple) else _leaf(pair)
+    if type(one) is not type(other):  # 1, 1.0 and True differ
+        return False
+    if type(one) in _COMPARABLE:
+        return bool(one == other)
+    return canonical_json({"": one}, typed=True) == canonical_json({"": other}, typed=True)
 
 
 def _to_session(value: Any) -> Any:
     from rollwright.calendar.trading import to_session  # noqa: PLC0415 - pandas, which who looks into a pool does without
 
     return to_session(value)
-
-
-def _date(end: Any) -> Any:
-    try:
-        return normalise(_to_session(end))
-    except CalendarError:
-        return _leaf(end)
 
 
 def _without_given(record: Any) -> Any:
@@ -296,13 +448,6 @@ def _without_given(record: Any) -> Any:
     kwargs = {key: item for key, item in given.items() if _GIVEN_TO_RECORDS.get(key) != item}
     bare = {key: item for key, item in record.items() if key != "kwargs"}
     return {**bare, "kwargs": kwargs} if kwargs else bare
-
-
-def _seed(task: Mapping[str, Any], model: Any) -> Any:
-    """Return the campaign's seed where it decides anything: not 0, and the model names none of its own."""
-    seed = _leaf(task.get(SEED))
-    own = any(_kwargs(model).get(name) is not None for name in _MODEL_SEEDS)
-    return None if own or not seed else seed
 
 
 def _kwargs(form: Any) -> Mapping[str, Any]:
@@ -326,9 +471,10 @@ def _without_test(dataset: Any) -> Any:
         kwargs["segments"] = {role: pair for role, pair in segments.items() if role != TEST_SEGMENT}
     if kwargs:
         dataset = {**dataset, "kwargs": kwargs}
-    ends = [end for form in _objects(dataset) for end in _extents(form)]
-    fits = [_kwargs(form)[key] for form in _objects(dataset) for key in _FIT_RANGE if key in _kwargs(form)]
-    is_local = all(SESSION_LOCAL.get(f"{form['module_path']}.{form['class']}") for form in _objects(dataset))
+    forms = [*_objects(dataset)]
+    ends = [end for form in forms for end in _extents(form)]
+    fits = [_kwargs(form)[key] for form in forms for key in _FIT_RANGE if key in _kwargs(form)]
+    is_local = all(SESSION_LOCAL.get(f"{form['module_path']}.{form['class']}") for form in forms)
     if not is_local or any(not _is_within(fit, ends) for fit in fits):
         return dataset
     return _cut(dataset)
@@ -362,14 +508,18 @@ def _is_within(fit: Any, ends: list[Any]) -> bool:
 
 
 def _cut(form: Any) -> Any:
-    """Return the configuration without the arguments that only say how far the data reach."""
+    """Return the configuration without the arguments that only say how far the data reach; itself if it has none."""
     if isinstance(form, list):
-        return [_cut(item) for item in form]
+        items = [_cut(item) for item in form]
+        return form if all(map(is_, items, form)) else items
     if not isinstance(form, dict):
         return form
     cut = {key: _cut(item) for key, item in form.items()}
+    if all(map(is_, cut.values(), form.values())):
+        cut = form
     entry = SESSION_LOCAL.get(f"{form.get('module_path')}.{form.get('class')}")
-    if entry is None or not _kwargs(cut):
+    given = _kwargs(cut)
+    if entry is None or not any(key in entry.targets for key in given):
         return cut
-    kwargs = {key: item for key, item in _kwargs(cut).items() if key not in entry.targets}
+    kwargs = {key: item for key, item in given.items() if key not in entry.targets}
     return {**cut, "kwargs": kwargs} if kwargs else {key: item for key, item in cut.items() if key != "kwargs"}

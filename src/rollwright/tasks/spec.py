@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollwright.core.canonical import parse_json
+from rollwright.core.part_memo import Parts
 from rollwright.core.stored_text import restore_definition, write_definition
 from rollwright.errors import TaskValueError
 from rollwright.tasks.definition import describe_objects
@@ -45,7 +46,10 @@ class TaskSpec:
         if not isinstance(definition, Mapping):
             raise TaskValueError("$", f"a task definition is a dictionary, not {type(definition).__name__}")
         definition = describe_objects(definition)
-        return cls(canonical=write_definition(definition), fingerprint=task_fingerprint(definition))
+        parts = Parts(definition)
+        return cls(
+            canonical=write_definition(definition, parts=parts), fingerprint=task_fingerprint(definition, parts=parts)
+        )
 
     @property
     def definition(self) -> dict[str, Any]:
