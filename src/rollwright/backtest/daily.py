@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.backtest.costs import Costs, Mode
-from rollwright.backtest.prices import load_deal_prices, load_prices, load_terms
+from rollwright.backtest.inputs import BacktestInputs, Benchmark, RulesLike, check_benchmark, load_inputs
 from rollwright.backtest.rules.exchange_rules import ExchangeRules
 from rollwright.backtest.simulate import Simulation, Trade, simulate
 from rollwright.backtest.strategy import Strategy
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.backtest.unfilled import UnfilledOrder
-from rollwright.calendar.trading import SessionLike, TradingCalendar
+from rollwright.calendar.trading import SessionLike
 from rollwright.config.construct import init_instance_by_config
 from rollwright.config.context import current_settings
-from rollwright.errors import CalendarRangeError, ConfigError, DataError, UnknownInstrumentError, nearest
-from rollwright.market.current import choose_market
+from rollwright.errors import ConfigError
 from rollwright.market.source import DataSource
 
 __all__ = [
@@ -33,13 +32,8 @@ __all__ = [
     "check_benchmark",
     "make_costs",
     "make_strategy",
+    "run_inputs",
 ]
-
-Benchmark: TypeAlias = "str | pd.Series[float] | None"
-"""``"mean"`` of the scored instruments at equal weights, a code, a series of daily changes, or none."""
-
-RulesLike: TypeAlias = "str | Mapping[str, Any] | ExchangeRules"
-"""What `ExchangeRules.from_config` takes."""
 
 REPORT_COLUMNS: Final = (
     "account",
@@ -189,43 +183,45 @@ def backtest(
     HoldoutSealedError
         For predictions, a start or an end in the sealed holdout.
     """
-    known = None if rules is None else ExchangeRules.from_config(rules)
-    base = known.make_base(costs) if known else Costs.for_region("us") if costs is None else costs
-    source = choose_market(source, "day")
-    calendar = source.calendar()
-    positions, names, table = _to_table(pred, calendar)
-    low = positions[0] if start is None else calendar.at_or_after(start)
-    high = positions[-1] if end is None else calendar.at_or_before(end)
-    high = min(high, calendar.known - 1)
-    if high < low:
-        raise DataError(f"nothing to simulate: sessions {low} to {high} of {calendar!r}")
-    # a simulation trades nothing in its first session: it waits through the eve, whose scores are traded on `low`
-    eve = int(low - 1 in positions)
-    low -= eve
-    scores = np.full((high - low + 1, len(names)), np.nan)
-    inside = (positions >= low) & (positions <= high)
-    scores[positions[inside] - low] = table[inside]
-    check_benchmark(benchmark, source)
-    market = load_prices(source, names, low, high + 1, settle=settle_delisted)
-    changes = market.changes()
-    market = load_deal_prices(market, source, names, low, deal_price)
-    terms = load_terms(base, known, market, source, low)
-    if mode == "qlib" and terms.goes_by_change():
-        change = source.load(["change"], list(names), low, high + 1).astype(np.float64)[0]
-        market = replace(market, change=change)
-    made = simulate(strategy, scores, market, costs=terms, account=account, mode=mode)
-    index = pd.DatetimeIndex(calendar.values[low : high + 1], name="datetime")
-    bench = _load_benchmark(benchmark, source, index, low, high + 1, scores, changes)
-    columns = pd.Index(names, name="instrument")
+    return run_inputs(
+        load_inputs(
+            strategy,
+            pred,
+            source,
+            costs=costs,
+            account=account,
+            benchmark=benchmark,
+            settle_delisted=settle_delisted,
+            deal_price=deal_price,
+            mode=mode,
+            start=start,
+            end=end,
+            rules=rules,
+        )
+    )
+
+
+def run_inputs(inputs: BacktestInputs) -> BacktestResult:
+    """Return the back-test of what `load_inputs` read."""
+    made = simulate(
+        inputs.strategy,
+        inputs.scores,
+        inputs.market,
+        costs=inputs.terms,
+        account=inputs.account,
+        mode=inputs.mode,
+    )
+    index, columns = inputs.rows, pd.Index(inputs.names, name="instrument")
+    bench = np.concatenate([np.zeros(inputs.eve), inputs.bench])
     return BacktestResult(
-        report=_make_report(made, index, np.where(np.isfinite(bench), bench, 0.0)).iloc[eve:],
+        report=_make_report(made, index, bench).iloc[inputs.eve :],
         positions=_make_positions(made, index, columns),
         trades=_make_orders(made.trades, Trade._fields, index, columns),
         unfilled=_make_orders(made.unfilled, UnfilledOrder._fields, index, columns),
-        strategy=strategy,
-        costs=base if market.factor is not None else replace(base, trade_unit=None, min_unit=None),
-        benchmark_gaps=int((~np.isfinite(bench[1 + eve :])).sum()),
-        rules=known,
+        strategy=inputs.strategy,
+        costs=inputs.costs,
+        benchmark_gaps=inputs.benchmark_gaps,
+        rules=inputs.rules,
     )
 
 
@@ -374,92 +370,6 @@ def make_costs(kwargs: Mapping[str, Any]) -> Costs:
     rules.check_terms(own)
     base = replace(region, **own)
     return replace(base, close_cost=base.open_cost) if rules.has_duties else base
-
-
-def _to_table(
-    pred: pd.DataFrame | pd.Series[float], calendar: TradingCalendar
-) -> tuple[NDArray[np.int64], tuple[str, ...], NDArray[np.float64]]:
-    """Return the calendar positions, the instruments, and the scores [positions, instruments]."""
-    series = pred.iloc[:, 0] if isinstance(pred, pd.DataFrame) else pred
-    if not isinstance(series.index, pd.MultiIndex) or series.index.nlevels != 2 or not len(series):
-        raise DataError("predictions need rows with the index (datetime, instrument)")
-    days, day_values = pd.factorize(series.index.get_level_values(0), sort=True)
-    codes, names = pd.factorize(series.index.get_level_values(1), sort=True)
-    filled = np.bincount(days * len(names) + codes)
-    if (filled > 1).any():
-        raise DataError(f"{int((filled - 1).clip(0).sum())} predictions are there twice")
-    table = np.full((len(day_values), len(names)), np.nan)
-    table[days, codes] = series.to_numpy(dtype=np.float64)
-    calendar.refuse_sealed(end=day_values[-1])
-    wanted = day_values.to_numpy().astype("datetime64[s]")
-    places = np.searchsorted(calendar.values, wanted)
-    exact = places < len(calendar)
-    exact[exact] = calendar.values[places[exact]] == wanted[exact]
-    if not exact.all():
-        odd = day_values[int(np.argmin(exact))]
-        raise CalendarRangeError(f"predictions of {odd}, which is not a session of {calendar!r}")
-    return places.astype(np.int64), tuple(str(name) for name in names), table
-
-
-def check_benchmark(benchmark: Benchmark, source: DataSource) -> None:
-    """Find out whether `source` has such a benchmark.
-
-    Raises
-    ------
-    ConfigError
-        When it is nothing that could be one.
-    UnknownInstrumentError
-        When there is no such instrument.
-    """
-    if isinstance(benchmark, pd.Series) or benchmark in (None, "mean"):
-        return
-    if not isinstance(benchmark, str):
-        raise ConfigError(
-            f"a {type(benchmark).__name__} is not a benchmark",
-            hint="give a code, `mean`, a series of daily changes, or None",
-        )
-    known = source.instruments()
-    if benchmark not in known:
-        near = nearest(benchmark, known)
-        raise UnknownInstrumentError(
-            f"there is no instrument `{benchmark}` to be the back-test's benchmark",
-            hint=(f"did you mean `{near}`? " if near else "take a code of this market, `mean` or a series of changes; ")
-            + "benchmark=None compares with nothing",
-        )
-
-
-def _load_benchmark(
-    benchmark: Benchmark,
-    source: DataSource,
-    index: pd.DatetimeIndex,
-    start: int,
-    stop: int,
-    scores: NDArray[np.float64],
-    changes: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return the daily change of the benchmark, NaN where it has none; without a benchmark it is 0."""
-    found: NDArray[np.float64]
-    if benchmark is None:
-        return np.zeros(len(index))
-    if isinstance(benchmark, pd.Series):
-        found = np.asarray(benchmark.reindex(index), dtype=np.float64)
-    elif benchmark == "mean":
-        counted = np.isfinite(changes) & _find_members(scores)
-        total: NDArray[np.float64] = np.where(counted, changes, 0.0).sum(axis=1, dtype=np.float64)
-        found = np.where(counted.any(axis=1), total / np.maximum(counted.sum(axis=1), 1), np.nan)
-    else:
-        found = load_prices(source, (benchmark,), start, stop, settle=False).changes()[:, 0]
-    return found
-
-
-def _find_members(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return who makes up the mean of each session: whom the last signal before it scored, and at first whom it will.
-
-    They are known before the session, like the holdings they are compared with.
-    """
-    scored: NDArray[np.bool_] = ~np.isnan(scores)
-    rows: NDArray[np.intp] = np.maximum.accumulate(np.where(scored.any(axis=1), np.arange(len(scores)), 0))
-    return np.take(scored, np.concatenate([rows[:1], rows[:-1]]), axis=0)
 
 
 def _make_report(made: Simulation, index: pd.DatetimeIndex, bench: NDArray[np.float64]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rollwright.config.context import current_settings
 from rollwright.errors import ConfigError, DataError
 
-__all__ = ["periods_per_year", "risk_analysis", "standard_deviation"]
+__all__ = ["RiskFigures", "measure_risk", "periods_per_year", "risk_analysis", "standard_deviation"]
 
 _PER_YEAR: Final = {"week": 50.0, "month": 12.0}
 _MINUTES: Final = {"cn": 240.0, "tw": 270.0, "us": 390.0}
@@ -57,6 +57,16 @@ def standard_deviation(values: NDArray[np.float64]) -> float:
     return found if found > _ROUNDING * float(np.abs(values).max()) else 0.0
 
 
+class RiskFigures(NamedTuple):
+    """What `risk_analysis` finds of one series of returns; a figure that is not defined is NaN."""
+
+    mean: float
+    std: float
+    annualized_return: float
+    information_ratio: float
+    max_drawdown: float
+
+
 def risk_analysis(
     r: pd.Series[float],
     N: float | None = None,  # noqa: N803 - Qlib's name
@@ -96,10 +106,30 @@ def risk_analysis(
         For a return that is infinite.
     """
     periods = periods_per_year(freq) if N is None else float(N)
-    values = np.asarray(r, dtype=np.float64)
-    values = values[~np.isnan(values)]
     if not 0 < periods < math.inf:
         raise ConfigError(f"N = {N}: a year has more than no periods, and not infinitely many")
+    figures = measure_risk(np.asarray(r, dtype=np.float64), periods=periods, mode=mode)
+    return pd.Series(figures._asdict()).to_frame("risk")
+
+
+def measure_risk(
+    values: NDArray[np.float64], *, periods: float, mode: Literal["sum", "product"] = "sum"
+) -> RiskFigures:
+    """Return the figures of `risk_analysis`, of returns in an array; NaN is left out.
+
+    Parameters
+    ----------
+    values : ndarray of float64 [sessions]
+    periods : float
+        Of a year.
+    mode : {"sum", "product"}
+
+    Raises
+    ------
+    ConfigError, DataError
+        As `risk_analysis`.
+    """
+    values = values[~np.isnan(values)]
     if np.isinf(values).any():
         raise DataError(
             f"{int(np.isinf(values).sum())} of {len(values)} returns are infinite",
@@ -113,14 +143,7 @@ def risk_analysis(
         raise ConfigError(f"mode = {mode!r} is neither `sum` nor `product`")
     mean, std, annualized, drawdown = figures
     ratio = mean / std * math.sqrt(periods) if std > 0 else math.nan
-    rows = {
-        "mean": mean,
-        "std": std,
-        "annualized_return": annualized,
-        "information_ratio": ratio,
-        "max_drawdown": drawdown,
-    }
-    return pd.Series(rows).to_frame("risk")
+    return RiskFigures(mean=mean, std=std, annualized_return=annualized, information_ratio=ratio, max_drawdown=drawdown)
 
 
 def _sum_returns(values: NDArray[np.float64], periods: float) -> tuple[float, float, float, float]:
