@@ -17,6 +17,7 @@ from rollwright.errors import DataError
 __all__ = [
     "ACCOUNT",
     "EVERYTHING",
+    "HONESTY",
     "SIGNAL",
     "HealthFinding",
     "Severity",
@@ -29,7 +30,8 @@ Severity: TypeAlias = Literal["serious", "warning", "note"]
 """``serious``: the numbers do not mean what they seem to; ``warning``: read with care; ``note``: nothing is wrong."""
 
 SIGNAL: Final = ("ic", "rank_ic", "icir", "rank_icir")
-ACCOUNT: Final = ("annualized_return", "excess_return", "information_ratio", "max_drawdown", "turnover")
+HONESTY: Final = ("sharpe", "psr", "deflated_sharpe", "pbo", "min_track_record")
+ACCOUNT: Final = ("annualized_return", "excess_return", "information_ratio", "max_drawdown", "turnover", *HONESTY)
 EVERYTHING: Final = SIGNAL + ACCOUNT
 
 _SEVERITIES: Final = get_args(Severity)

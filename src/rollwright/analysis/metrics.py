@@ -31,7 +31,15 @@ __all__ = [
 ]
 
 Unit: TypeAlias = Literal[
-    "correlation", "ratio", "fraction", "fraction_per_session", "fraction_per_year", "sessions", "count"
+    "correlation",
+    "ratio",
+    "fraction",
+    "fraction_per_session",
+    "fraction_per_year",
+    "sessions",
+    "count",
+    "probability",
+    "years",
 ]
 """``fraction``: 0.05 is five percent; ``ratio``: a mean over a standard deviation."""
 
@@ -133,6 +141,12 @@ _LABELS: Final[dict[str, _Label]] = {
     "information_ratio": _Label(en="information ratio", zh="信息比率", digits=3),
     "max_drawdown": _Label(en="max drawdown", zh="最大回撤"),
     "turnover": _Label(en="turnover per day", zh="日均换手"),
+    "sharpe": _Label(en="Sharpe ratio", zh="夏普比率", digits=3),
+    "psr": _Label(en="PSR", zh="概率夏普比率"),
+    "deflated_sharpe": _Label(en="deflated Sharpe ratio", zh="收缩夏普比率"),
+    "trials": _Label(en="trials on these data", zh="该数据上的试验数"),
+    "pbo": _Label(en="PBO", zh="回测过拟合概率"),
+    "min_track_record": _Label(en="record needed, years", zh="所需业绩长度（年）"),
 }
 
 
@@ -188,6 +202,10 @@ def _format_value(metric: Metric) -> str:
     if metric.unit in ("correlation", "ratio"):
         known = _LABELS.get(metric.key)
         return f"{metric.value:.{known.digits if known else 4}f}"
+    if metric.unit == "probability":
+        return f"{metric.value:.3f}"
+    if metric.unit == "years":
+        return f"{metric.value:.1f}"
     return f"{metric.value:.2%}"
 
 
