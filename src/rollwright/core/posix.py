@@ -28,6 +28,7 @@ __all__ = [
     "open_folder",
     "open_for_locking",
     "read_boot_id",
+    "read_user_name",
     "set_resource_limit",
     "sync_filesystem",
     "unlock",
@@ -210,3 +211,14 @@ def read_boot_id() -> str | None:
     except (AttributeError, OSError, TypeError):
         return None
     return None if failed else text.value.decode("ascii", "replace") or None
+
+
+def read_user_name() -> str:
+    """Return the name of the user this process runs as; their number where they have none, "user" on Windows."""
+    if os.name != "posix":
+        return "user"
+    accounts: Any = importlib.import_module("pwd")  # few ask, and all import this module
+    try:
+        return str(accounts.getpwuid(os.getuid()).pw_name)
+    except KeyError:
+        return str(os.getuid())
