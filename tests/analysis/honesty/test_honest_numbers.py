@@ -149,7 +149,7 @@ def test_trials_on_other_sessions_count_as_independent_and_are_left_out_of_pbo()
     found = count_trials(correlate_trials(np.column_stack([OWN, *RIVALS])))
     assert pick(made, "trials", count="raw") == 7
     assert pick(made, "trials", count="participation") == found.by_participation + 1
-    assert pick(made, "apart") == 1
+    assert pick(made, "uncompared") == 1
     assert pick(made, "pbo") == pick(honest_numbers(OWN, set_of(*RIVALS), periods=YEAR), "pbo")
 
 
@@ -158,14 +158,14 @@ def test_trials_of_nearly_the_same_sessions_are_compared_on_those_that_all_have(
     common = set_of(*rivals).align(series_of(OWN))
     assert (common.sessions == OWN.index[50:].to_numpy().astype("datetime64[D]")).all()
     assert common.returns.shape == (700, 3)
-    assert common.apart == 0
+    assert common.uncompared == 0
     np.testing.assert_array_equal(common.returns[:, 0], OWN.iloc[50:])
 
 
 def test_a_rival_that_did_not_trade_on_the_common_sessions_is_apart():
     idle = make_returns(3, count=1000).where(DAYS[800] < DAYS, 0.0)
     made = honest_numbers(OWN, set_of(*RIVALS, idle), periods=YEAR)
-    assert pick(made, "apart") == 1
+    assert pick(made, "uncompared") == 1
     assert math.isfinite(pick(made, "pbo"))
 
 

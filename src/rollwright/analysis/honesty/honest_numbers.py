@@ -130,7 +130,7 @@ def honest_numbers(returns: pd.Series, trials: TrialSet, *, periods: float, risk
         )
     _add_overfitting(rows, common)
     _add_discoveries(rows, known)
-    rows.add("apart", common.apart, "count")
+    rows.add("uncompared", common.uncompared, "count")
     rows.add("lost", trials.lost, "count")
     rows.add("holdout", trials.holdout, "count")
     metrics = tuple(Metric(key=key, value=rows.value(key), unit=unit) for key, unit in _METRICS.items())
@@ -167,16 +167,16 @@ def _tell_deviation(known: list[ReturnMoments]) -> float:
 
 def _count(common: CommonCalendar, trials: TrialSet) -> _Counts:
     """Return the number of trials by each way of counting."""
-    apart = common.apart + trials.lost
+    uncompared = common.uncompared + trials.lost
     try:
         found = count_trials(correlate_trials(common.returns))
     except DataError as error:
         return {name: (trials.count, "") if name == "raw" else (math.nan, error.message) for name in COUNTS}
     return {
         "raw": (trials.count, ""),
-        "average": (found.by_average + apart, ""),
-        "eigenvalues": (found.by_eigenvalues + apart, ""),
-        "participation": (found.by_participation + apart, ""),
+        "average": (found.by_average + uncompared, ""),
+        "eigenvalues": (found.by_eigenvalues + uncompared, ""),
+        "participation": (found.by_participation + uncompared, ""),
     }
 
 

@@ -27,13 +27,13 @@ class CommonCalendar:
     sessions : ndarray of datetime64[D], shape (T,)
     returns : ndarray of float64, shape (T, N)
         The judged strategy first.
-    apart : int
+    uncompared : int
         Trials that are not among them: they have too few of its sessions, or did not trade on them.
     """
 
     sessions: NDArray[np.datetime64]
     returns: NDArray[np.float64]
-    apart: int
+    uncompared: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,8 +82,8 @@ class TrialSet:
             sessions = sessions[np.isin(sessions, one.sessions)]
         columns = [one.returns[np.isin(one.sessions, sessions)] for one in (own, *beside)]
         varied = [columns[0], *(column for column in columns[1:] if np.ptp(column) > 0)]
-        apart = len(self.others) + 1 - len(varied)
-        return CommonCalendar(sessions=sessions, returns=np.column_stack(varied), apart=apart)
+        uncompared = len(self.others) + 1 - len(varied)
+        return CommonCalendar(sessions=sessions, returns=np.column_stack(varied), uncompared=uncompared)
 
 
 def _share(own: ReturnSeries, other: ReturnSeries) -> float:
