@@ -331,12 +331,11 @@ UNTRANSLATED = {"IC", "ICIR", "Rank", "JavaScript", "Newey", "West", "Ref", "clo
 @pytest.mark.parametrize("several", [False, True])
 def test_a_chinese_report_leaves_nothing_in_english(several):
     values = dict.fromkeys(("days", "of", "share", "distinct", "names", "topk", "windows", "wanted", "span", "gap"), 3)
-    values |= dict.fromkeys(("leak", "reason", "reasons", "message", "fields", "benchmark", "examples"), "—")
+    values |= dict.fromkeys(("leak", "reason", "reasons", "message", "fields", "benchmark", "examples", "first"), "—")
     values |= dict.fromkeys(("rows", "limit", "infinite", "largest", "ic", "planted", "realised", "jumps"), 1)
     values |= dict.fromkeys(("with_factor", "sessions", "equal_scores", "equal_labels", "one_instrument"), 1)
     values |= dict.fromkeys(("infinite_labels", "no_label", "other"), 1)
     values |= dict.fromkeys(("sharpe", "psr", "deflated", "expected", "trials", "years", "pbo", "problems", "lost"), 1)
-    values |= {"first": "—"}
     metrics = tuple(Metric(key=key, value=0.1, unit="ratio") for key in (*EVERYTHING, "ic_days"))
     windows = [replace(window, name="—") for window in make_variant().windows]
     variant = make_variant(metrics=metrics, coverage=dict.fromkeys(CAUSES, 1), windows=windows)
