@@ -17,7 +17,7 @@ from rollwright.core.locks import probe_lock
 from rollwright.errors import ConfigError, DataError, RollwrightError
 from rollwright.features.store.file import Header
 from rollwright.features.store.size import StoreEntry, entries, remove
-from rollwright.market.folder.provider import provider_from_settings
+from rollwright.market.current import open_market
 
 __all__ = ["CacheFile", "CacheListing", "Pruning", "list_cache", "plan_pruning", "prune_cache"]
 
@@ -134,7 +134,7 @@ def plan_pruning(
         if value is not None and not 0 <= value < float("inf"):
             raise ConfigError(f"{name} is {value}", hint="give a number from 0 on")
     if stale:
-        provider_from_settings(present)  # without market data nothing can be told stale
+        open_market(present)  # without market data nothing can be told stale
     before = "" if older_than is None else _iso((clock or SystemClock()).now() - timedelta(days=older_than))
     chosen = [
         file
@@ -177,8 +177,7 @@ def _generations(freqs: Iterable[str], settings: Settings) -> dict[str, str | No
     found: dict[str, str | None] = {}
     for freq in freqs:
         try:
-            provider = provider_from_settings(settings.with_values({"data.freq": freq}, origin="argument"))
-            found[freq] = provider.generation
+            found[freq] = open_market(settings.with_values({"data.freq": freq}, origin="argument")).generation
         except DataError:  # no market data, or none of that frequency
             found[freq] = None
     return found

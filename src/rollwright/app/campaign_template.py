@@ -11,6 +11,7 @@ from rollwright.core.atomic import write_text
 from rollwright.errors import ConfigError, DataNotFoundError, nearest
 from rollwright.market.demo import read_demo
 from rollwright.market.folder.provider import QlibProvider
+from rollwright.market.seal import seal
 
 __all__ = ["LANGUAGES", "MODELS", "REGIONS", "MarketFound", "NewCampaign", "find_market", "write_campaign"]
 
@@ -153,7 +154,7 @@ def find_market(market: Path | None, folder: Path) -> MarketFound:
             hint="name their folder: --market FOLDER; import some: rollwright data import; or see rollwright demo",
         )
     provider = QlibProvider(path)
-    calendar = provider.calendar()
+    calendar = seal(provider, settings).calendar()
     sessions = tuple(f"{session:%Y-%m-%d}" for session in calendar.to_index()[: calendar.known])
     if len(sessions) < _LEAST:
         raise ConfigError(f"{path} has {len(sessions)} sessions, and windows need {_LEAST} at least")
@@ -218,5 +219,8 @@ def write_campaign(file: Path, asked: NewCampaign, market: MarketFound) -> Path:
 def _count_members(market: MarketFound, universe: str) -> int:
     """Return how many belong to the universe on the last session."""
     provider = QlibProvider(market.path)
-    last = provider.calendar().last_known
-    return sum(any(start <= last <= end for start, end in spans) for spans in provider.members(universe).values())
+    last = market.sessions[-1]
+    return sum(
+        any(f"{start:%Y-%m-%d}" <= last <= f"{end:%Y-%m-%d}" for start, end in spans)
+        for spans in provider.members(universe).values()
+    )

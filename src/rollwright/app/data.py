@@ -20,6 +20,7 @@ from rollwright.market.folder.layout import BASE_FIELDS, normalize_freq
 from rollwright.market.folder.provider import QlibProvider, folder_from_settings, provider_from_settings
 from rollwright.market.ingest.check import CheckReport, check_data
 from rollwright.market.ingest.importer import import_market
+from rollwright.market.seal import find_holdout, seal
 
 __all__ = [
     "DEMO_FILE",
@@ -124,7 +125,7 @@ def make_demo(
 def describe_market(
     path: Path | str | None = None, *, freq: str | None = None, settings: Settings | None = None
 ) -> DataInfo:
-    """Return what a data folder holds; that of the current context when no path is given.
+    """Return what a data folder holds before the sealed holdout; that of the current context when no path is given.
 
     Raises
     ------
@@ -132,12 +133,13 @@ def describe_market(
         When there is none.
     """
     provider = _open_provider(path, freq, settings)
-    calendar = provider.calendar()
+    source = seal(provider, settings)
+    calendar = source.calendar()
     now = calendar.last_known
     universes = []
     for name in provider.universes():
         try:
-            members = provider.members(name)
+            members = source.members(name)
         except CorruptFileError as error:
             universes.append(UniverseInfo(name=name, members=0, members_now=0, damage=error.reason))
             continue
@@ -146,13 +148,13 @@ def describe_market(
     return DataInfo(
         path=provider.root,
         freq=provider.freq,
-        generation=provider.generation,
+        generation=source.generation,
         imports=provider.manifest.counter if provider.manifest is not None else 0,
         first=str(calendar.first).removesuffix(" 00:00:00"),
         last=str(now).removesuffix(" 00:00:00"),
         sessions=calendar.known,
         future_sessions=len(calendar) - calendar.known,
-        instruments=len(provider.instruments()),
+        instruments=len(source.instruments()),
         fields=provider.fields(),
         missing=provider.missing_fields(BASE_FIELDS[:7]),
         universes=tuple(universes),
@@ -163,11 +165,15 @@ def describe_market(
 def check_market(
     path: Path | str | None = None, *, freq: str | None = None, settings: Settings | None = None
 ) -> CheckReport:
-    """Check a data folder for gaps, impossible prices and damage; see `rollwright.market.ingest.check.check_data`."""
+    """Check a data folder for gaps, impossible prices and damage; see `rollwright.market.ingest.check.check_data`.
+
+    Of the sessions of a sealed holdout nothing is told but damage of their files.
+    """
+    holdout = find_holdout(settings)
     if path is None:
         opened = provider_from_settings(settings)
-        return check_data(opened.root, freq=freq or opened.freq)
-    return check_data(path, freq=freq or "day")
+        return check_data(opened.root, freq=freq or opened.freq, holdout=holdout)
+    return check_data(path, freq=freq or "day", holdout=holdout)
 
 
 def _open_provider(path: Path | str | None, freq: str | None, settings: Settings | None) -> QlibProvider:

@@ -15,7 +15,7 @@ from rollwright.config.settings import Settings, load_settings
 from rollwright.core.masking import mask_secrets
 from rollwright.core.sqlite_urls import sqlite_path
 from rollwright.errors import ConfigError, CorruptArtifactError, RecorderNotFoundError, RollwrightError, nearest
-from rollwright.market.folder.provider import provider_from_settings
+from rollwright.market.current import open_market
 from rollwright.tracking.artifacts import ArtifactRef, LocalArtifactStore
 from rollwright.tracking.experiment import SHORTEST_ID
 from rollwright.tracking.location import TrackingLocation
@@ -251,7 +251,7 @@ def _find_changes(origin: Mapping[str, Any], task: Mapping[str, Any], settings: 
     with using(settings):
         files = code_files(task, Trust.from_settings(settings))
     try:
-        generation = provider_from_settings(settings).generation
+        generation = open_market(settings).generation
     except RollwrightError as error:
         generation = f"none: {error.message}"
     now = {

@@ -111,6 +111,8 @@ def explain_trade(
     ------
     ConfigError
         When there is no such session, instrument or member, and when the campaign has no back-test.
+    HoldoutSealedError
+        When the session lies in the sealed holdout, whenever the back-test was made.
     """
     settings = load_settings(start=project)
     record = find_record(settings, name)
@@ -125,6 +127,7 @@ def explain_trade(
         chosen, files, terms = _find_backtest(summary, member)
         day = to_session(date)
         calendar = current_market().calendar()
+        calendar.refuse_sealed(day)
         if day not in calendar or day == calendar.first:
             raise ConfigError(
                 f"{day:%Y-%m-%d} is not a session on which something could be traded",

@@ -30,6 +30,7 @@ from rollwright.core.log_relay import KeptWarning
 from rollwright.core.sqlite_urls import sqlite_path
 from rollwright.errors import RecorderNotFoundError, RecordError
 from rollwright.market.folder.state import folder_state
+from rollwright.market.seal import find_holdout
 from rollwright.pool.states import Status
 from rollwright.pool.store import ManagerStore
 from rollwright.tracking.location import TrackingLocation
@@ -74,7 +75,7 @@ class Premises:
     settings : str
         Hash of the settings that a result may depend on.
     market : str
-        The state of the market data, as `folder_state` tells it.
+        The state of the market data, as `folder_state` tells it, and what of them is sealed.
     version : str
         Of rollwright.
     """
@@ -106,6 +107,9 @@ class Premises:
         market = folder_state(settings.resolve(read_path(data.provider_uri)))
         if market is None:
             return None
+        holdout = find_holdout(settings)
+        if holdout is not None:  # an opening changes no setting and no file of the market
+            market = f"{market} before {holdout.start_text}"
         values = [
             [name, None if value is None else str(value)]
             for name, value, _ in settings.rows()

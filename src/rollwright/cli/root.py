@@ -35,6 +35,7 @@ from rollwright.cli.replay import replay, show
 from rollwright.cli.status import status
 from rollwright.cli.track import track_app
 from rollwright.cli.trade_explanation import explain_trade
+from rollwright.cli.unseal import unseal
 from rollwright.cli.verify import verify
 from rollwright.cli.why import why
 from rollwright.cli.window_verbs import cancel, collect, logs, retry
@@ -106,6 +107,7 @@ app.command()(explain_trade)
 app.command()(show)
 app.command()(verify)
 app.command()(replay)
+app.command()(unseal)
 app.command()(audit)
 app.command()(schema)
 app.add_typer(data_app, name="data")

@@ -22,7 +22,7 @@ from rollwright.market.seal_record import (
 from rollwright.market.sealed import Sealed
 from rollwright.market.source import DataSource
 
-__all__ = ["find_holdout", "find_opened", "seal"]
+__all__ = ["asked_holdout", "find_holdout", "find_opened", "seal"]
 
 _logger: Final = logging.getLogger("rollwright.market")
 _SETTING: Final = "data.holdout"
@@ -55,7 +55,7 @@ def find_holdout(settings: Settings | None = None) -> Holdout | None:
     records = _read(find_record_file(present.state_dir))
     if present.data.holdout is None and not records:
         return None
-    asked = _asked(present)
+    asked = asked_holdout(present)
     if asked is not None and asked in list_opened(records):
         asked = None
     sealed = list_sealed(records)
@@ -106,7 +106,8 @@ def seal(source: DataSource, settings: Settings | None = None) -> DataSource:
     return sealed
 
 
-def _asked(settings: Settings) -> Holdout | None:
+def asked_holdout(settings: Settings) -> Holdout | None:
+    """Return the holdout that `settings` name, whether or not it was opened; None when they name none."""
     pair = settings.data.holdout
     return None if pair is None else Holdout.from_setting(pair, origin=settings.origins.get(_SETTING, "default"))
 

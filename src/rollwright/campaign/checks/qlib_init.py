@@ -37,6 +37,8 @@ def check_qlib_init(values: object, document: YamlDocument) -> list[str]:
             said = f"{error.message}; {error.hint}" if error.hint else error.message
         if name.replace("__", ".").startswith("trust."):
             said = "which modules are trusted is decided in rollwright.toml, not in a file that names their classes"
+        if name.replace("__", ".") == "data.holdout":
+            said = "what is sealed is decided in rollwright.toml, not in a file that reads the data"
         if said:
             problems.append(f"{document.locate(('qlib_init', name))}: `qlib_init.{name}`: {said}")
     return problems

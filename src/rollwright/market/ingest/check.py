@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rollwright.calendar.holdout import Holdout
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.core.file_uris import read_path
 from rollwright.errors import CorruptFileError, RollwrightError
@@ -77,13 +78,22 @@ class CheckReport:
         return not any(finding.severity == "error" for finding in self.findings)
 
 
-def check_data(path: Path | str, *, freq: str = "day") -> CheckReport:
+def check_data(path: Path | str, *, freq: str = "day", holdout: Holdout | None = None) -> CheckReport:
     """Read every file of one frequency and report what is wrong with it; nothing is changed.
+
+    Parameters
+    ----------
+    path : Path or str
+    freq : str
+    holdout : Holdout, optional
+        The values of its sessions and of later ones are not looked at; damage of the files that hold them is found.
 
     Raises
     ------
     DataNotFoundError
         When there is no such folder.
+    HoldoutSealedError
+        When no session lies before the holdout.
     """
     root = read_path(path).resolve()
     try:
@@ -91,6 +101,7 @@ def check_data(path: Path | str, *, freq: str = "day") -> CheckReport:
     except CorruptFileError as error:
         finding = Finding(kind="corrupt", severity="error", where=str(error.path), message=error.reason)
         return CheckReport(path=root, generation="", instruments=0, sessions=0, files=0, findings=(finding,))
+    calendar = provider.calendar() if holdout is None else provider.calendar().before(holdout)
     findings = [*_check_unexpected_files(root), *_check_table(root), *_check_universes(provider)]
     codes: tuple[str, ...] = ()
     files = 0
@@ -104,14 +115,14 @@ def check_data(path: Path | str, *, freq: str = "day") -> CheckReport:
         except CorruptFileError as error:
             findings.append(Finding(kind="corrupt", severity="error", where=str(error.path), message=error.reason))
             continue
-        findings.extend(_check_instrument(provider, code))
+        findings.extend(_check_instrument(provider, code, calendar))
     findings = _sum_up_jumps(findings, len(codes))
     unique = sorted(set(findings), key=lambda item: (item.severity, item.kind, item.where, item.message))
     return CheckReport(
         path=root,
         generation=provider.generation,
         instruments=len(codes),
-        sessions=provider.calendar().known,
+        sessions=calendar.known,
         files=files,
         findings=tuple(unique),
     )
@@ -174,17 +185,16 @@ def _check_universes(provider: QlibProvider) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _check_instrument(provider: QlibProvider, code: str) -> Iterator[Finding]:
+def _check_instrument(provider: QlibProvider, code: str, calendar: TradingCalendar) -> Iterator[Finding]:
     series: dict[str, NDArray[np.float32]] = {}
     for field in provider.fields_of(code):
         try:
-            low, high = (int(edge) for edge in provider.bounds([code])[0])
+            low, high = (min(int(edge), calendar.known) for edge in provider.bounds([code])[0])
             series[field] = provider.load([field], [code], low, high)[0, :, 0]
         except CorruptFileError as error:
             yield Finding(kind="corrupt", severity="error", where=str(error.path), message=error.reason)
-    if not series:
-        return
-    yield from _check_values(code, provider.calendar(), low, series)
+    if series and low < high:
+        yield from _check_values(code, calendar, low, series)
 
 
 def _check_values(
