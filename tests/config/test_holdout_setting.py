@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 import pytest
 
-from rollwright.config.holdout_setting import read_holdout
+from rollwright.config.holdout_setting import digest_openings, read_holdout
 from rollwright.config.settings import Settings, load_settings
 from rollwright.errors import ConfigError
 
@@ -98,3 +98,14 @@ def test_saying_it_twice_is_no_contradiction(tmp_path, monkeypatch):
 def test_it_comes_along_into_another_process(tmp_path):
     settings = load_settings(start=write(tmp_path, "holdout = [2017-01-03, 2017-12-29]"))
     assert Settings.model_validate_json(settings.model_dump_json()).data.holdout == ("2017-01-03", "2017-12-29")
+
+
+def test_openings_are_told_apart_without_reading_what_they_say(tmp_path):
+    assert digest_openings(tmp_path) == ""
+    file = tmp_path / "holdout.jsonl"
+    seen = []
+    for text in ('{"kind":"sealed"}\n', '{"kind":"opened","start":"a"}\n', '{"kind":"opened","start":"b"}\n', "\xff\n"):
+        file.write_text(text, encoding="utf-8")
+        seen.append(digest_openings(tmp_path))
+    assert (seen[0], seen[3]) == ("", "")
+    assert seen[1] != seen[2] != ""

@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from rollwright import __version__
 from rollwright.config.construct import Trust
+from rollwright.config.holdout_setting import digest_openings
 from rollwright.config.settings import Settings
 from rollwright.core.atomic import measure_file, write_text
 from rollwright.core.bounded_read import LARGE, read_text
@@ -30,7 +31,6 @@ from rollwright.core.log_relay import KeptWarning
 from rollwright.core.sqlite_urls import sqlite_path
 from rollwright.errors import RecorderNotFoundError, RecordError
 from rollwright.market.folder.state import folder_state
-from rollwright.market.seal import find_holdout
 from rollwright.pool.states import Status
 from rollwright.pool.store import ManagerStore
 from rollwright.tracking.location import TrackingLocation
@@ -75,7 +75,7 @@ class Premises:
     settings : str
         Hash of the settings that a result may depend on.
     market : str
-        The state of the market data, as `folder_state` tells it, and what of them is sealed.
+        The state of the market data, as `folder_state` tells it, and which holdouts were opened.
     version : str
         Of rollwright.
     """
@@ -107,9 +107,7 @@ class Premises:
         market = folder_state(settings.resolve(read_path(data.provider_uri)))
         if market is None:
             return None
-        holdout = find_holdout(settings)
-        if holdout is not None:  # an opening changes no setting and no file of the market
-            market = f"{market} before {holdout.start_text}"
+        market += digest_openings(settings.state_dir)  # an opening changes no setting and no file of the market
         values = [
             [name, None if value is None else str(value)]
             for name, value, _ in settings.rows()

@@ -6,9 +6,16 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import Final
 
-__all__ = ["OPEN_END", "read_holdout"]
+from rollwright.core.bounded_read import SMALL, read_whole
+from rollwright.core.canonical import sha256_hex
+
+__all__ = ["OPEN_END", "RECORD_FILE", "digest_openings", "read_holdout"]
+
+RECORD_FILE: Final = "holdout.jsonl"
+"""In the project's ``.rollwright``: what was sealed and opened, see `rollwright.market.seal_record`."""
 
 OPEN_END: Final = "open"
 """The end of a holdout that has none: whatever is imported later belongs to it too."""
@@ -42,6 +49,19 @@ def read_holdout(value: object) -> tuple[str, str] | None:
     if end < start:  # `open` comes after every day, as texts do
         raise ValueError(f"it ends on {end}, before it starts on {start}")
     return start, end
+
+
+def digest_openings(state_dir: Path) -> str:
+    """Return a text that differs whenever other holdouts were opened; empty where none was.
+
+    It checks nothing and imports nothing that computes: who reads data is told what is wrong with the record.
+    """
+    try:
+        lines = read_whole(state_dir / RECORD_FILE, limit=SMALL).splitlines()
+    except OSError:
+        return ""
+    opened = [line for line in lines if b'"kind":"opened"' in line]
+    return f" {sha256_hex(b''.join(opened))[:16]}" if opened else ""
 
 
 def _split(text: str) -> object:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from rollwright.calendar.holdout import Holdout
-from rollwright.config.holdout_setting import read_holdout
+from rollwright.config.holdout_setting import RECORD_FILE, read_holdout
 from rollwright.core.atomic import make_folder, write_text
 from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.canonical import dump_canonical, parse_json, sha256_hex
@@ -25,7 +25,6 @@ from rollwright.errors import ConfigError, CorruptFileError, DataStorageError
 __all__ = ["SealRecord", "add_record", "find_record_file", "list_opened", "list_sealed", "read_records"]
 
 FORMAT: Final = 1
-FILE: Final = "holdout.jsonl"
 _LOCK: Final = "holdout.lock"
 _NOTHING: Final = ""
 _LONGEST: Final = 2_000
@@ -80,7 +79,7 @@ class SealRecord:
 
 def find_record_file(state_dir: Path) -> Path:
     """Return where the record of a project lies, whose ``.rollwright`` folder is given."""
-    return state_dir / FILE
+    return state_dir / RECORD_FILE
 
 
 def read_records(path: Path) -> tuple[SealRecord, ...]:
