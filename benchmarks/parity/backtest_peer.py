@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import qlib
 from qlib.contrib.evaluate import backtest_daily
-from qlib.contrib.strategy import TopkDropoutStrategy
+from qlib.contrib.strategy import TopkDropoutStrategy, WeightStrategyBase, cost_control
+from qlib.contrib.strategy.order_generator import OrderGenWInteract, OrderGenWOInteract
 
 _choice = np.random.choice
 
@@ -18,6 +19,34 @@ def _choose_names(names, count, replace):
     return [str(name) for name in _choice(names, count, replace=replace)]
 
 
+GENERATORS = {one.__name__: one for one in (OrderGenWInteract, OrderGenWOInteract)}
+
+
+class SoftTopk(WeightStrategyBase):
+    """Qlib's rule in a class that can be built: its own gives its base arguments by position, which that refuses."""
+
+    def __init__(self, *, topk, max_sold_weight=1.0, buy_method="first_fill", **kwargs):
+        super().__init__(**kwargs)
+        self.topk, self.max_sold_weight, self.buy_method = topk, max_sold_weight, buy_method
+
+    generate_target_weight_position = cost_control.SoftTopkStrategy.generate_target_weight_position
+
+
+class FixedWeights(WeightStrategyBase):
+    """So much weight for the best, so much for the second."""
+
+    def __init__(self, *, weights, **kwargs):
+        super().__init__(**kwargs)
+        self.weights = weights
+
+    def generate_target_weight_position(self, score, current, trade_start_time, trade_end_time):  # noqa: ARG002
+        best = score.sort_values(ascending=False).index
+        return dict(zip(best, self.weights, strict=False))
+
+
+CLASSES = {"TopkDropoutStrategy": TopkDropoutStrategy, "SoftTopkStrategy": SoftTopk, "FixedWeights": FixedWeights}
+
+
 def _shorten(value):
     """Return a number of ten digits: they are compared to six."""
     return float(f"{value:.10g}")
@@ -25,6 +54,7 @@ def _shorten(value):
 
 def main() -> None:
     np.random.choice = _choose_names
+    cost_control.set = list  # the best are filled in order, not in that of a hash
     request = json.loads(Path(sys.argv[1]).read_text())
     qlib.init(provider_uri=request["provider"], kernels=1, logging_level=50, region="us", expression_cache=None)
     rows = [(pd.Timestamp(day), name, score) for day, name, score in request["scores"]]
@@ -34,13 +64,16 @@ def main() -> None:
     for setting in request["settings"]:
         strategy = dict(setting["strategy"])
         np.random.seed(strategy.pop("seed", 0))  # noqa: NPY002 - what Qlib draws from
+        made_of = CLASSES[strategy.pop("class", "TopkDropoutStrategy")]
+        if "generator" in strategy:
+            strategy["order_generator_cls_or_obj"] = GENERATORS[strategy.pop("generator")]
         exchange = dict(setting["exchange"])
         if isinstance(exchange.get("deal_price"), list):
             exchange["deal_price"] = tuple(f"${field}" for field in exchange["deal_price"])
         report, positions = backtest_daily(
             request["days"][setting["start"]],
             request["days"][setting["end"]],
-            TopkDropoutStrategy(signal=scores["score"], **strategy),
+            made_of(signal=scores["score"], **strategy),
             account=setting["account"],
             benchmark=benchmark,
             exchange_kwargs=exchange,

@@ -44,14 +44,18 @@ ACCOUNTS = (1e6, 2e4, 1e8)
 
 
 def make_market(kind: str, rng: np.random.Generator) -> ArraySource:
-    """Return a market: all listed; with late listings, ends, suspensions and limits; or without factors."""
+    """Return a market: all listed; with late listings, ends, suspensions and limits; without factors.
+
+    In ``suspended`` no series ends, and in ``limits`` nothing is suspended either.
+    """
     shape = (SESSIONS, len(NAMES))
     close = rng.uniform(8, 40, len(NAMES)) * np.exp(np.cumsum(rng.normal(0, 0.02, shape), axis=0))
     opened = close * np.exp(rng.normal(0, 0.01, shape))
     bounds = np.tile([0, SESSIONS], (len(NAMES), 1))
-    if kind == "hard":
+    if kind in ("hard", "suspended"):
         bounds[:3, 0] = (9, 15, 21)
-        bounds[3:5, 1] = (17, 30)
+        if kind == "hard":
+            bounds[3:5, 1] = (17, 30)
         closed = rng.random(shape) < 0.08
         closed[12:19, 6] = True
         close[closed], opened[closed] = np.nan, np.nan
@@ -66,7 +70,7 @@ def make_market(kind: str, rng: np.random.Generator) -> ArraySource:
     for day in range(SESSIONS):
         change[day] = close[day] / last - 1
         last = np.where(np.isnan(close[day]), last, close[day])
-    if kind == "hard":
+    if kind in ("hard", "suspended", "limits"):
         change[rng.random(shape) < 0.1] = 0.05  # limits go by this field, whatever the closes say
     fields = {"close": close, "open": opened, "factor": factor, "change": change, "volume": np.full(shape, 1e9)}
     return ArraySource(fields, NAMES, bounds=bounds)
@@ -105,6 +109,19 @@ def _numbers(values: np.ndarray) -> list[float | None]:
     return [float(str(value)) if np.isfinite(value) else None for value in values.astype(np.float32).ravel()]
 
 
+def write_table(
+    source: ArraySource, scores: list, settings: dict[str, dict[str, Any]], found: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return a market, what was asked of it, and what Qlib answered."""
+    return {
+        "bounds": source.bounds(NAMES).tolist(),
+        "fields": {field: _numbers(source.load([field], NAMES, 0, SESSIONS)[0]) for field in source.fields},
+        "scores": scores,
+        "settings": settings,
+        "found": dict(zip(settings, found, strict=True)),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer-python", type=Path, required=True)
@@ -126,13 +143,7 @@ def main() -> None:
         ]
         settings = make_settings(offset)
         found = ask_peer(options.peer_python, source, scores, list(settings.values()))
-        markets[kind] = {
-            "bounds": bounds.tolist(),
-            "fields": {field: _numbers(source.load([field], NAMES, 0, SESSIONS)[0]) for field in source.fields},
-            "scores": scores,
-            "settings": settings,
-            "found": dict(zip(settings, found, strict=True)),
-        }
+        markets[kind] = write_table(source, scores, settings, found)
     text = json.dumps(
         {"made_by": "pyqlib 0.9.7", "names": NAMES, "sessions": SESSIONS, "markets": markets}, indent=None
     )

@@ -13,6 +13,12 @@ from rollwright.core.typed import TYPES as TYPED_CLASSES
 
 __all__ = ["QLIB_IMPORTS", "QLIB_MODULES", "register_builtin"]
 
+_STRATEGIES: Final = (
+    "rollwright.backtest.topk_dropout",
+    "rollwright.backtest.weight_strategy",
+    "rollwright.backtest.soft_topk",
+)
+
 QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "qlib.contrib.evaluate": (
         "rollwright.backtest.risk",
@@ -51,8 +57,10 @@ QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "qlib.workflow.task.manage": ("rollwright.pool.manager", "rollwright.pool.worker.worker"),
     "qlib.workflow.task.utils": ("rollwright.calendar.adjuster", "rollwright.dataset.handler_cache"),
     "qlib.workflow.task.gen": ("rollwright.tasks.rolling", "rollwright.tasks.generate"),
-    "qlib.contrib.strategy": ("rollwright.backtest.topk_dropout",),
-    "qlib.contrib.strategy.signal_strategy": ("rollwright.backtest.topk_dropout",),
+    "qlib.contrib.strategy": _STRATEGIES,
+    "qlib.contrib.strategy.signal_strategy": _STRATEGIES,
+    "qlib.contrib.strategy.cost_control": ("rollwright.backtest.soft_topk",),
+    "qlib.contrib.strategy.order_generator": ("rollwright.backtest.order_generator",),
 }
 
 QLIB_IMPORTS: Final[dict[str, tuple[str, ...]]] = {
@@ -259,8 +267,9 @@ def _register_slots() -> None:
         ),
         ObjectSlot(
             "strategy",
-            base="rollwright.backtest.topk_dropout:TopkDropoutStrategy",
-            modules=("rollwright.backtest.topk_dropout",),
+            base="rollwright.backtest.strategy:BaseStrategy",
+            modules=_STRATEGIES,
+            methods=("decide", "make_draws"),
             arguments=("strategy",),
         ),
     ):

@@ -26,6 +26,7 @@ class Script:
     signal: Any = None
     forbid_all_trade_at_limit: bool = True
     seen: list[Any] = field(default_factory=list)
+    fields: tuple[str, ...] = ()
 
     def make_draws(self):
         return None

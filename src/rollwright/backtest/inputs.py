@@ -133,7 +133,10 @@ def load_inputs(
     terms = load_terms(base, known, market, source, low)
     is_mean = isinstance(benchmark, str) and benchmark == "mean"
     changes = market.changes() if is_mean or terms.goes_by_change() else None
-    market = load_deal_prices(market, source, names, low, deal_price)
+    market = replace(load_deal_prices(market, source, names, low, deal_price), begins_on_eve=bool(eve))
+    if strategy.fields:
+        read = source.load(list(strategy.fields), list(names), low, high + 1).astype(np.float64)
+        market = replace(market, fields=dict(zip(strategy.fields, read, strict=True)))
     if terms.goes_by_change():
         if mode == "qlib":
             change = source.load(["change"], list(names), low, high + 1).astype(np.float64)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias, get_args
 
@@ -53,6 +54,11 @@ class MarketPrices:
         Codes of the instruments, for strategies that go by them.
     dates : DatetimeIndex, optional
         The sessions, for strategies that go by them.
+    begins_on_eve : bool
+        The first session is one before those that were asked for. Qlib's exchange does not know it: in its mode nothing
+        counts as tradable then.
+    fields : mapping of str to ndarray of float64 [sessions, instruments]
+        What strategies read, each session's only on the next; see `Strategy.fields`.
 
     .. warning:: **Look-ahead.** `ends` is known only afterwards, and the last price is kinder than most
        delistings. It decides how a holding ends, never what is bought.
@@ -67,6 +73,8 @@ class MarketPrices:
     change: Floats | None = None
     names: tuple[str, ...] | None = None
     dates: pd.DatetimeIndex | None = None
+    begins_on_eve: bool = False
+    fields: Mapping[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.close.ndim != 2:
@@ -84,6 +92,7 @@ class MarketPrices:
             ("buy_price", self.buy_price, self.close.shape),
             ("sell_price", self.sell_price, self.close.shape),
             ("change", self.change, self.close.shape),
+            *((name, array, self.close.shape) for name, array in self.fields.items()),
         ):
             if array is not None and array.shape != shape:
                 raise ConfigError(f"{name} has the shape {array.shape}, close {self.close.shape}")
@@ -401,10 +410,14 @@ def simulate(
     terms.check_shape(scores.shape)
     days = find_trading_days(strategy, market, terms)
     may_sell, may_buy = days.find_sellable(), days.find_buyable()
+    tradable = may_sell & may_buy
+    if mode == "qlib" and market.begins_on_eve:
+        tradable[0] = False
     buy_price, sell_price = market.fill_deal_price(market.buy_price), market.fill_deal_price(market.sell_price)
     asked = np.concatenate([[False], np.any(~np.isnan(scores[:-1]), axis=1)])
+    terms = terms if market.factor is not None else terms.without_lots()  # adjusted shares have none
     book = _Book(
-        terms=terms if market.factor is not None else terms.without_lots(),
+        terms=terms,
         mode=mode,
         funds=float(account),
         amount=np.zeros(width),
@@ -412,8 +425,10 @@ def simulate(
         known_price=np.full(width, np.nan),
         age=np.zeros(width, dtype=np.int64),
     )
-    draws = strategy.make_draws()
-    cost_rate = terms.greatest_rate()
+    draws, cost_rate = strategy.make_draws(), terms.greatest_rate()
+    missing = [name for name in strategy.fields if name not in market.fields]
+    if missing:
+        raise ConfigError(f"the strategy reads `{missing[0]}`, which the prices of the market do not bring")
     order = TieOrder(width)
     order.add(market.before)
     # Each session: 1. take its prices, where there are any; 2. settle holdings whose listing has ended; 3. trade on the
@@ -436,7 +451,10 @@ def simulate(
                 buy_price=buy_price[day],
                 sell_price=sell_price[day],
                 factor=None if market.factor is None else market.factor[day],
+                terms=terms,
                 cost_rate=cost_rate,
+                tradable_before=tradable[day - 1],
+                fields={name: market.fields[name][day - 1] for name in strategy.fields},
                 days=days,
             )
             for wanted in strategy.decide(today, book):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -11,9 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.backtest.costs import Mode
+from rollwright.backtest.terms import DatedTerms
 from rollwright.backtest.unfilled import Reason, TradingDays
 
-__all__ = ["Account", "Order", "Strategy", "TradingDay"]
+__all__ = ["Account", "BaseStrategy", "Order", "Strategy", "TradingDay"]
 
 
 class Order(NamedTuple):
@@ -90,8 +92,14 @@ class TradingDay:
         What it is dealt at on this session.
     factor : ndarray of float64 or None
         Adjusted over unadjusted price; None trades adjusted shares.
+    terms : DatedTerms
+        What a trade costs, and its lots.
     cost_rate : float
-        The greatest share of a traded value that a trade costs on this session.
+        The greatest share of a traded value that a trade may cost.
+    tradable_before : ndarray of bool
+        Whether it could be bought and sold on the session before.
+    fields : mapping of str to ndarray of float64
+        `Strategy.fields` on the session before.
     days : TradingDays
         The same for all sessions.
 
@@ -112,7 +120,10 @@ class TradingDay:
     buy_price: NDArray[np.float64]
     sell_price: NDArray[np.float64]
     factor: NDArray[np.float64] | None
+    terms: DatedTerms
     cost_rate: float
+    tradable_before: NDArray[np.bool_]
+    fields: Mapping[str, NDArray[np.float64]]
     days: TradingDays
 
     def find_reason(self, place: int) -> Reason:
@@ -124,6 +135,11 @@ class TradingDay:
         if not self.days.sized[self.number, place]:
             return None
         return 1.0 if self.factor is None else float(self.factor[place])
+
+    def size_order(self, place: int, amount: float) -> float:
+        """Return the adjusted shares of whole lots in `amount`; 0 where lots cannot be told."""
+        factor = self.find_factor(place)
+        return 0.0 if factor is None else self.terms.find(self.number, place).size_order(amount, factor=factor)
 
 
 @runtime_checkable
@@ -140,6 +156,11 @@ class Strategy(Protocol):
         """Trade nothing at its price limit; if False, one may sell at the upper and buy at the lower limit."""
         ...
 
+    @property
+    def fields(self) -> Sequence[str]:
+        """Fields of the market that it reads, each as of the session before the trade; `TradingDay.fields` has them."""
+        ...
+
     def make_draws(self) -> np.random.RandomState | None:
         """Return the generator that one simulation draws from; None where nothing is random."""
         ...
@@ -152,3 +173,25 @@ class Strategy(Protocol):
         be kept from one session to the next but what `account` tells, so that every simulation of it is the same.
         """
         ...
+
+
+class BaseStrategy(ABC):
+    """A strategy that reads no field and draws nothing: a base for those of one's own, and that of all that come along.
+
+    What derives from it has a ``signal`` and says whether it trades at limits, and decides.
+    """
+
+    __slots__ = ()
+
+    @property
+    def fields(self) -> Sequence[str]:
+        """No field."""
+        return ()
+
+    def make_draws(self) -> np.random.RandomState | None:
+        """Nothing is random."""
+        return None
+
+    @abstractmethod
+    def decide(self, day: TradingDay, account: Account) -> Iterable[Order]:
+        """Return the orders of one session, as `Strategy.decide` says."""

@@ -7,11 +7,11 @@ from dataclasses import InitVar, dataclass
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.backtest.costs import Mode
-from rollwright.backtest.strategy import Account, Order, TradingDay
+from rollwright.backtest.signal_scores import refuse_nested, resolve_scores
+from rollwright.backtest.strategy import Account, BaseStrategy, Order, TradingDay
 from rollwright.errors import ConfigError
 
 __all__ = ["Choice", "TopkDropoutStrategy"]
@@ -37,7 +37,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TopkDropoutStrategy:
+class TopkDropoutStrategy(BaseStrategy):
     """The top-k dropout rule.
 
     Each day the best ``n_drop`` names that are not held (more when places are free) compete with the holdings. Of
@@ -115,18 +115,12 @@ class TopkDropoutStrategy:
         common_infra: object,
         outer_trade_decision: object,
     ) -> None:
-        nested = {
-            "trade_exchange": trade_exchange,
-            "level_infra": level_infra,
-            "common_infra": common_infra,
-            "outer_trade_decision": outer_trade_decision,
-        }
-        for name, value in nested.items():
-            if value is not None:
-                raise ConfigError(
-                    f"{name} is given, and there is no nested execution that would use it",
-                    hint="leave it out; the terms of trade are backtest_daily(exchange_kwargs=…)",
-                )
+        refuse_nested(
+            trade_exchange=trade_exchange,
+            level_infra=level_infra,
+            common_infra=common_infra,
+            outer_trade_decision=outer_trade_decision,
+        )
         for name, known in (("method_sell", ("bottom", "random")), ("method_buy", ("top", "random"))):
             if (method := getattr(self, name)) not in known:
                 raise ConfigError(f"{name} = {method!r} is not simulated", hint=f"take {' or '.join(known)}")
@@ -134,7 +128,7 @@ class TopkDropoutStrategy:
                 raise ConfigError(f"{name} = 'random' without a seed: its draws could not be repeated", hint="seed=0")
         if self.seed is not None and not 0 <= self.seed <= _MAX_SEED:
             raise ConfigError(f"seed = {self.seed} is not between 0 and {_MAX_SEED}")
-        object.__setattr__(self, "signal", _resolve_scores(self.signal, model, dataset))
+        object.__setattr__(self, "signal", resolve_scores(self.signal, model, dataset))
         if self.topk < 1 or not 0 <= self.n_drop <= self.topk:
             raise ConfigError(
                 f"topk = {self.topk} and n_drop = {self.n_drop}: 1 ≤ topk and 0 ≤ n_drop ≤ topk must hold"
@@ -267,24 +261,6 @@ class TopkDropoutStrategy:
         if mode == "qlib":
             return planned + self.topk - held
         return max((planned if self.exceed_topk else sold) + self.topk - held, 0)
-
-
-def _resolve_scores(signal: Any, model: Any, dataset: Any) -> Any:
-    """Return the scores: given as they are, or what a model predicts."""
-    if model is not None or dataset is not None:
-        if signal is not None:
-            raise ConfigError("a signal and a model are given", hint="give the signal, or model and dataset")
-        signal = (model, dataset)
-    if isinstance(signal, tuple | list):
-        if len(signal) != 2 or any(part is None for part in signal):
-            raise ConfigError("a signal is made by a model and a dataset together", hint="give both of them")
-        return signal[0].predict(signal[1])
-    if signal is not None and not isinstance(signal, pd.Series | pd.DataFrame):
-        raise ConfigError(
-            f"the signal is a {type(signal).__name__}, neither scores nor a pair of a model and a dataset",
-            hint="give the predictions: a Series or DataFrame with the index (datetime, instrument)",
-        )
-    return signal
 
 
 def _take_best(places: Places, key: NDArray[np.float64], lots: NDArray[np.uint64], count: int) -> Places:
