@@ -18,7 +18,7 @@ from rollwright.app.campaign_record import (
     results_folder,
     submitted_path,
 )
-from rollwright.app.data import examine_demo
+from rollwright.app.demo_finding import examine_demo
 from rollwright.app.finished import settings_of_file
 from rollwright.app.pool import make_holders, open_store
 from rollwright.app.standing_note import StandingNote

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 from rollwright.config.settings import load_settings
 from rollwright.core.atomic import write_text
 from rollwright.errors import ConfigError, DataNotFoundError, nearest
-from rollwright.market.demo import read_demo
+from rollwright.market.demo_facts import read_demo
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.market.seal import seal
 

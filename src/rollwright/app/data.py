@@ -9,12 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from rollwright.analysis.health import HealthFinding
-from rollwright.config.context import Context, current_settings
+from rollwright.config.context import current_settings
 from rollwright.config.settings import PROJECT_FILE, STATE_DIR, Settings
 from rollwright.core.atomic import write_text
 from rollwright.errors import CorruptFileError, DataNotFoundError
-from rollwright.market.demo import DemoReport, make_demo_market, read_demo
+from rollwright.market.demo import DemoReport, make_demo_market
+from rollwright.market.demo_facts import read_demo
 from rollwright.market.folder.adopt_changes import adopt_changes
 from rollwright.market.folder.layout import BASE_FIELDS, normalize_freq
 from rollwright.market.folder.provider import QlibProvider, folder_from_settings, provider_from_settings
@@ -30,7 +30,6 @@ __all__ = [
     "check_market",
     "describe_market",
     "describe_use",
-    "examine_demo",
     "import_market",
     "make_demo",
     "prepare_demo",
@@ -183,15 +182,6 @@ def _open_provider(path: Path | str | None, freq: str | None, settings: Settings
         return provider_from_settings(settings)
     present = current_settings() if settings is None else settings
     return provider_from_settings(present.with_values({"data.freq": freq}, origin="argument"))
-
-
-def examine_demo(context: Context) -> list[HealthFinding]:
-    """Return that the market is the demo's, if it is: a signal is planted in it."""
-    facts = read_demo(folder_from_settings(context.settings)) if context.market is None else None
-    if not facts:
-        return []
-    values = {"planted": facts["planted_ic"], "realised": facts["realised_ic"]}
-    return [HealthFinding(kind="synthetic_market", severity="note", values=values, metrics=())]
 
 
 def prepare_demo(folder: Path, *, tell: Callable[[str], None]) -> Path:

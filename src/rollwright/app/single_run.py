@@ -11,7 +11,7 @@ from typing import Any, Final
 from rollwright.analysis.health import HealthFinding, sort_findings
 from rollwright.analysis.health_text import finding_to_json
 from rollwright.app.campaign import FAILURES_FILE, OpenCampaign
-from rollwright.app.data import examine_demo
+from rollwright.app.demo_finding import examine_demo
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located
 from rollwright.campaign.plan import plan_once

@@ -13,7 +13,7 @@ from rollwright.campaign.config import CampaignConfig, RollingConfig
 from rollwright.campaign.leaks import Leak, find_leaks, give_reasons, refuse_leaks
 from rollwright.campaign.members import ONLY_VARIANT, VARY, Member, list_members
 from rollwright.campaign.yaml.document import KeyPath
-from rollwright.config.construct import init_instance_by_config
+from rollwright.config.construct import Trust, init_instance_by_config
 from rollwright.config.context import current_settings
 from rollwright.config.placeholders import fill_paths
 from rollwright.core.canonical import fingerprint
@@ -290,11 +290,13 @@ class _Planner:
             step=self.rolling.step,
             rtype=self.rolling.rtype,
             trunc_days=trunc_days,
+            task_copy_func=dict,  # windows share what they have in common: each is written into a spec, and not changed
             calendar=self.calendar.known_part(),
             clip_last=self.rolling.clip_last,
         )
         last = self.calendar.last_known
-        windows = [_window(task, last, member.name) for task in task_generator(template, generator)]
+        trust = Trust.from_settings(current_settings())
+        windows = [_window(task, last, member.name, trust) for task in task_generator(template, generator)]
         windows.sort(key=lambda window: window.test)
         dataset = self.build(windows[0].spec.definition)
         found = find_leaks(dataset, windows[0].segments, self.calendar, gap_keys=("rolling", "trunc_days"))
@@ -448,11 +450,11 @@ def _judge_leaks(
     )
 
 
-def _window(task: Mapping[str, Any], last: Session, variant: str) -> Window:
+def _window(task: Mapping[str, Any], last: Session, variant: str, trust: Trust) -> Window:
     # Without `clip_last` the last window may run past what is known; it predicts up to there.
     segments = {role: (start, end or last) for role, (start, end) in task["dataset"]["kwargs"]["segments"].items()}
     start, end = segments["test"]
-    spec = TaskSpec.from_definition(task)
+    spec = TaskSpec.from_definition(task, trust=trust)
     key = WindowKey(variant, f"{start:%Y-%m-%d}..{end:%Y-%m-%d}")
     return Window(key=key, spec=spec, segments=segments)
 

@@ -20,8 +20,6 @@ T = TypeVar("T")
 _MOST_VALUES: Final = 10_000
 _MOST_LEVELS: Final = 32
 _MOST_PARTS: Final = 2_048
-_KNOWN_LEVELS: Final = 2  # above them stand few values, and whoever asks for each level reads all below it again
-_OTHER: Final = 1_000
 _LONGEST: Final = 1 << 14  # characters that a part is known by; with the above, a memo holds some 32 MiB at most
 _LONGEST_TEXT: Final = 1_024
 _ODD_TEXT: Final = re.compile(rf"[\x00\ud800-\udfff]|^{re.escape(TAG)}\Z|^<.*\.", re.DOTALL)
@@ -47,37 +45,36 @@ class Parts:
     def __init__(self, value: object) -> None:
         self._contents: dict[int, str | None] = {}
         self._left = _MOST_VALUES
-        self.is_simple = type(value) in _WALKED and self._levels(value, 0) > 0
+        self.is_simple = type(value) in _WALKED and self._walk(value, 0)
 
-    def _levels(self, part: Any, depth: int) -> int:
-        """Return how many levels a part has, `_OTHER` when it holds what JSON does not know; 0 ends the walk."""
+    def _walk(self, part: Any, depth: int) -> bool:
+        """Note which parts hold what JSON does not know; return False to end the walk."""
         if type(part) is dict:
-            most = 1 if _KEYS.issuperset(map(type, part)) else _OTHER
+            is_other = not _KEYS.issuperset(map(type, part))
             below = [item for item in part.values() if type(item) not in _LEAVES]
         else:
-            most = 1
+            is_other = False
             below = [item for item in part if type(item) not in _LEAVES]
         self._left -= len(part)
         if self._left < 0 or (below and depth >= _MOST_LEVELS):
-            return 0
+            return False
         for item in below:
             if type(item) in _WALKED:
-                levels = self._levels(item, depth + 1)
-                if not levels:
-                    return 0
-                most = max(most, levels + 1)
+                if not self._walk(item, depth + 1):
+                    return False
+                is_other = is_other or id(item) in self._contents
             elif isinstance(item, _DERIVED):
-                return 0
+                return False
             else:
-                most = _OTHER
-        if most > _KNOWN_LEVELS:
+                is_other = True
+        if is_other:
             self._contents[id(part)] = None
-        return most
+        return True
 
     def content(self, part: object) -> str | None:
         """Return the content of one of the parts as a text that tells all types and values.
 
-        None for a part that is too long to be remembered, has more than two levels, or holds what JSON does not know.
+        None for a part that is too long to be remembered, or holds at any depth what JSON does not know.
         """
         try:
             return self._contents[id(part)]

@@ -31,9 +31,8 @@ from numpy.typing import NDArray
 
 from rollwright.calendar.files import format_sessions
 from rollwright.calendar.trading import Session
-from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.file_uris import read_path
-from rollwright.errors import ConfigError, CorruptFileError, DataError
+from rollwright.errors import ConfigError, DataError
 from rollwright.market.folder.atomic_replace import replace_folder, write_file
 from rollwright.market.folder.layout import CALENDARS, INSTRUMENTS
 from rollwright.market.folder.manifest import (
@@ -56,7 +55,6 @@ __all__ = [
     "daily_ic",
     "make_demo_market",
     "planted_signal",
-    "read_demo",
     "simulate_market",
 ]
 
@@ -380,24 +378,6 @@ def make_demo_market(
     }
     generation = _write(target, market, facts)
     return DemoReport(path=target, generation=generation, **facts)
-
-
-def read_demo(root: Path) -> dict[str, Any] | None:
-    """Return what was planted in a synthetic market, and what came out; None for any other folder.
-
-    Raises
-    ------
-    CorruptFileError
-        When ``demo.json`` is not what `make_demo_market` wrote.
-    """
-    path = root / DEMO_NAME
-    if not path.is_file():
-        return None
-    try:
-        facts = json.loads(read_text(path, limit=SMALL))
-        return {**facts, "planted_ic": float(facts["planted_ic"]), "realised_ic": float(facts["realised_ic"])}
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorruptFileError(path, f"it does not state a synthetic market: {error}") from error
 
 
 def _write(target: Path, market: Market, facts: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from rollwright.codecs.described import Described
 from rollwright.core.allowance import MAX_DEPTH
@@ -24,6 +24,8 @@ __all__ = [
 
 Task: TypeAlias = dict[str, Any]
 """A task's dictionary: model, dataset, record …"""
+
+_LEAVES: Final = frozenset({str, int, float, bool, type(None)})
 
 SegmentTuple: TypeAlias = "tuple[Session | None, Session | None]"
 
@@ -72,7 +74,7 @@ def _has_object(value: Any, depth: int, seen: set[int]) -> bool:
         return False
     seen.add(id(value))
     parts = value.values() if isinstance(value, Mapping) else value
-    return any(_has_object(part, depth + 1, seen) for part in parts)
+    return any(_has_object(part, depth + 1, seen) for part in parts if type(part) not in _LEAVES)
 
 
 def dataset_kwargs(task: Mapping[str, Any]) -> Mapping[str, Any]:

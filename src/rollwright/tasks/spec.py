@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rollwright.config.construct import Trust
 from rollwright.core.canonical import parse_json
 from rollwright.core.part_memo import Parts
 from rollwright.core.stored_text import restore_definition, write_definition
@@ -35,8 +36,14 @@ class TaskSpec:
     fingerprint: str
 
     @classmethod
-    def from_definition(cls, definition: Mapping[str, Any]) -> TaskSpec:
+    def from_definition(cls, definition: Mapping[str, Any], *, trust: Trust | None = None) -> TaskSpec:
         """Return the spec of a task's dictionary, which is not kept.
+
+        Parameters
+        ----------
+        definition : mapping
+        trust : Trust, optional
+            Where classes of the user's own are found; that of the current settings if not given.
 
         Raises
         ------
@@ -48,7 +55,8 @@ class TaskSpec:
         definition = describe_objects(definition)
         parts = Parts(definition)
         return cls(
-            canonical=write_definition(definition, parts=parts), fingerprint=task_fingerprint(definition, parts=parts)
+            canonical=write_definition(definition, parts=parts),
+            fingerprint=task_fingerprint(definition, trust=trust, parts=parts),
         )
 
     @property

@@ -19,6 +19,7 @@ from rollwright.campaign.plan import CampaignPlan, SinglePlan
 from rollwright.config.placeholders import fill_paths
 from rollwright.dataset.dataset import Dataset, build_dataset
 from rollwright.dataset.feature_reach import FeatureReach
+from rollwright.tasks.spec import TaskSpec
 
 __all__ = ["AuditedWindow", "audit_plan", "find_feature_leaks", "list_windows", "members_of"]
 
@@ -34,8 +35,7 @@ class AuditedWindow:
     Attributes
     ----------
     name, variant : str
-    definition : mapping
-        Its task.
+    task : TaskSpec or mapping
     segments : mapping
         Closed ranges of sessions by role.
     gap_keys : tuple of str
@@ -44,9 +44,14 @@ class AuditedWindow:
 
     name: str
     variant: str
-    definition: Mapping[str, Any]
+    task: TaskSpec | Mapping[str, Any]
     segments: Mapping[str, Any]
     gap_keys: tuple[str, ...]
+
+    @property
+    def definition(self) -> Mapping[str, Any]:
+        """Its task, made anew at each access: most windows of a plan are never asked."""
+        return self.task.definition if isinstance(self.task, TaskSpec) else self.task
 
 
 def list_windows(plan: CampaignPlan | SinglePlan) -> tuple[AuditedWindow, ...]:
@@ -56,7 +61,7 @@ def list_windows(plan: CampaignPlan | SinglePlan) -> tuple[AuditedWindow, ...]:
             AuditedWindow(
                 name=window.name,
                 variant=window.key.variant,
-                definition=window.spec.definition,
+                task=window.spec,
                 segments=window.segments,
                 gap_keys=GAP_KEYS,
             )
@@ -64,9 +69,7 @@ def list_windows(plan: CampaignPlan | SinglePlan) -> tuple[AuditedWindow, ...]:
         )
     task = fill_paths(dict(plan.task))
     segments = build_dataset(task["dataset"]).segments
-    return (
-        AuditedWindow(name="once", variant=ONLY_VARIANT, definition=task, segments=segments, gap_keys=SEGMENT_KEYS),
-    )
+    return (AuditedWindow(name="once", variant=ONLY_VARIANT, task=task, segments=segments, gap_keys=SEGMENT_KEYS),)
 
 
 def audit_plan(
