@@ -61,6 +61,12 @@ def test_an_interval_stands_beside_its_metric_and_is_left_out_when_it_is_not_kno
     assert metrics_to_json(ends)["ic_high"] == {"value": 0.0527, "unit": "correlation"}
 
 
+def test_details_stand_in_json_and_tables_alone():
+    details = [Metric(key="calibration_raw_slope", value=1.0, unit="ratio"), *METRICS[:1]]
+    assert [one.key for one in show_metrics(details)] == ["ic"]
+    assert metrics_to_json(details).keys() == {"calibration_raw_slope", "ic"}
+
+
 def test_what_makes_a_metric_doubtful_does_so_of_its_error_and_interval():
     finding = HealthFinding(kind="few_days", severity="warning", values={}, metrics=("ic",))
     metrics = [Metric(key=f"ic{end}", value=0.1, unit="correlation") for end in ("", "_error", "_low", "_high")]

@@ -96,6 +96,16 @@ SIGNAL = {
     "rank_ic_low": 0.071835826,
     "rank_ic_high": 0.088743047,
     "rank_icir": 0.812859336,
+    "monotonicity": 1.0,
+    "monotone_days": 0.0375,
+    "calibration_slope": 0.001426567,
+    "calibration_slope_error": 0.000132341,
+    "calibration_raw_slope": 0.001428157,
+    "calibration_raw_slope_error": 0.000132614,
+    "calibration_intercept": 0.000428228,
+    "calibration_intercept_error": 0.00032768,
+    "coverage_scored": 1.0,
+    "coverage_labelled": 0.991049962,
 }
 BACKTEST = {
     "annualized_return": 0.356677706,

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.analysis.health import ACCOUNT, SIGNAL, HealthFinding, Severity
-from rollwright.analysis.panel import DayPanel, Frame, build_day_panel, find_varied_days, share_places
+from rollwright.analysis.panel import DayPanel, Frame, build_day_panel, find_places, find_varied_days, share_places
 
 __all__ = ["examine_account", "examine_scores"]
 
@@ -86,11 +86,9 @@ def _examine_ties(panel: DayPanel, names: NDArray[np.intp], topk: int | None) ->
 
 def _count_distinct(panel: DayPanel) -> NDArray[np.intp]:
     """Return how many different scores each day has."""
-    order = np.lexsort((panel.score, panel.day))
-    day, score = panel.day[order], panel.score[order]
-    first = np.ones(len(day), dtype=np.bool_)
-    first[1:] = (day[1:] != day[:-1]) | (score[1:] != score[:-1])
-    return np.bincount(day[first], minlength=len(panel.days))
+    low, high = find_places(panel.day, panel.score)
+    shares = np.bincount(panel.day, weights=1 / (high - low), minlength=len(panel.days))
+    return np.rint(shares).astype(np.intp)
 
 
 def _find_tied_cuts(panel: DayPanel, names: NDArray[np.intp], topk: int) -> NDArray[np.bool_]:

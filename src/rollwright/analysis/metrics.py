@@ -124,10 +124,13 @@ def join_marks(metrics: Iterable[ShownMetric]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Label:
+    """Words for a metric; one that is not shown stands in the tables and in JSON alone."""
+
     en: str
     zh: str
     recorder: str | None = None
     digits: int = 4
+    is_shown: bool = True
 
 
 _LABELS: Final[dict[str, _Label]] = {
@@ -136,6 +139,13 @@ _LABELS: Final[dict[str, _Label]] = {
     "rank_ic": _Label(en="Rank IC", zh="Rank IC", recorder="Rank IC"),
     "rank_icir": _Label(en="Rank ICIR", zh="Rank ICIR", recorder="Rank ICIR"),
     "ic_days": _Label(en="sessions with an IC", zh="有 IC 的交易日"),
+    "monotonicity": _Label(en="order of the groups", zh="分组单调性"),
+    "monotone_days": _Label(en="sessions with all groups in order", zh="各组依次递减的交易日", is_shown=False),
+    "calibration_slope": _Label(en="slope of labels on scores, within the day", zh="标签对得分的斜率（日内）"),
+    "calibration_raw_slope": _Label(en="slope of labels on scores", zh="标签对得分的斜率", is_shown=False),
+    "calibration_intercept": _Label(en="intercept of labels on scores", zh="标签对得分的截距", is_shown=False),
+    "coverage_scored": _Label(en="expected rows with a score", zh="应有行中有得分者"),
+    "coverage_labelled": _Label(en="expected rows with score and label", zh="应有行中有得分和标签者", is_shown=False),
     "annualized_return": _Label(en="annualized return", zh="年化收益"),
     "excess_return": _Label(en="excess return", zh="年化超额收益"),
     "information_ratio": _Label(en="information ratio", zh="信息比率", digits=3),
@@ -159,6 +169,9 @@ def show_metrics(
 ) -> list[ShownMetric]:
     """Return label and text of each metric, in order; error and interval stand beside the metric they belong to.
 
+    Details that a table of the results tells better (`monotone_days`, `calibration_raw_slope`, `calibration_intercept`,
+    `coverage_labelled`) are left out.
+
     Of `findings`, the numbers of those groups that make a metric of `variant` doubtful stand beside it.
     """
     groups = group_findings(findings)
@@ -175,7 +188,8 @@ def show_metrics(
             ),
         )
         for key, metric in found.items()
-        if not any(key.endswith(end) and key.removesuffix(end) in found for end in _BESIDE)
+        if (key not in _LABELS or _LABELS[key].is_shown)
+        and not any(key.endswith(end) and key.removesuffix(end) in found for end in _BESIDE)
     ]
 
 

@@ -19,8 +19,8 @@ def test_months_and_years_are_means_of_their_days():
     rng = np.random.default_rng(0)
     ic = pd.DataFrame({"ic": rng.normal(size=len(days)), "rank_ic": rng.normal(size=len(days))}, index=days)
     ic.iloc[3, 0] = np.nan
-    month = break_by_period(ic, period="month", label_span=3).set_index("period")
-    year = break_by_period(ic, period="year").set_index("period")
+    month = break_by_period(ic, period="month", label_span=3).set_index("month")
+    year = break_by_period(ic, period="year").set_index("year")
     assert list(month.index) == ["2020-11", "2020-12", "2021-01", "2021-02"]
     assert list(year.index) == ["2020", "2021"]
     first = ic.loc["2020-11"]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rollwright.analysis.signal_tables.row_coverage import measure_coverage
+from rollwright.analysis.signal_tables.row_coverage import expect_members, measure_coverage
 from rollwright.analysis.signal_tables.signal_panel import build_signal_panel
 from rollwright.errors import DataError
 from signal_frames import frame_signal
@@ -59,6 +59,31 @@ def test_buckets_are_parts_of_the_instruments_and_add_up():
     pd.testing.assert_frame_equal(parts, table[table["bucket"] == "all"].set_index("month")[counts])
     by_hand = pred.notna().groupby(pred.index.get_level_values("datetime").strftime("%Y-%m")).sum()
     assert parts["scored"].tolist() == by_hand.tolist()
+
+
+def test_a_universe_says_which_rows_are_expected():
+    pred, label = two_months()
+    day = pd.Timestamp
+    lifetimes = {
+        "S01": ((day("2021-03-30"), day("2021-03-30")), (day("2021-04-02"), day("2099-01-01"))),
+        "S02": ((day("2000-01-01"), day("2021-04-01")),),
+        "S09": ((day("2021-03-31"), day("2021-03-31")),),
+    }
+    panel = expect_members(build_signal_panel(pred, label), lifetimes)
+    assert panel.instruments.tolist() == ["S01", "S02", "S09"]
+    rows = {
+        (str(panel.days[d].date()), panel.instruments[n]): (s, v)
+        for d, n, s, v in zip(panel.day, panel.instrument, panel.score, panel.label, strict=True)
+    }
+    assert list(rows) == [
+        ("2021-03-30", "S01"), ("2021-03-30", "S02"), ("2021-03-31", "S02"), ("2021-03-31", "S09"),
+        ("2021-04-01", "S02"), ("2021-04-02", "S01"),
+    ]  # fmt: skip
+    assert np.isnan(rows["2021-03-31", "S09"]).all()
+    assert rows["2021-04-02", "S01"] == (1.0, 1.0)
+    _, metrics = measure_coverage(panel, fill=False)
+    assert read(metrics) == {"coverage_scored": 5 / 6, "coverage_labelled": 5 / 6}
+    assert expect_members(build_signal_panel(pred, label), {}).score.size == 0
 
 
 def test_nothing_has_no_coverage_and_no_buckets_are_refused():

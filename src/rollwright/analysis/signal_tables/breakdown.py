@@ -12,16 +12,20 @@ from numpy.typing import NDArray
 from rollwright.analysis.panel import correlate_rows, find_places, rank_by_day
 from rollwright.analysis.signal import standard_error
 from rollwright.analysis.signal_tables.signal_panel import SignalPanel
+from rollwright.analysis.stages.table import ColumnUnit
 from rollwright.errors import DataError
 
 __all__ = ["IC_PART_UNITS", "NO_GROUP", "Groups", "break_by_column", "break_by_period", "classify_rows"]
 
 NO_GROUP: Final = "(none)"
-IC_PART_UNITS: Final = {
-    **dict.fromkeys(("ic", "error", "rank_ic", "rank_error"), "correlation"),
+IC_PART_UNITS: Final[dict[str, ColumnUnit]] = {
+    "ic": "correlation",
+    "error": "correlation",
+    "rank_ic": "correlation",
+    "rank_error": "correlation",
     "sessions": "sessions",
-    "rows": "rows",
 }
+"""Units of the numbers that each part has."""
 _MOST_GROUPS: Final = 200
 _MOST_NUMBERS: Final = 12  # different numbers of a column that are taken as names of groups
 
@@ -49,16 +53,16 @@ def break_by_period(
     Returns
     -------
     DataFrame
-        ``period`` (2021-03 or 2021), ``ic, error, rank_ic, rank_error, sessions``: means over the days with a value,
-        with Newey–West standard errors; NaN where days are too few. A period without a value is there, with NaN.
+        ``month`` (2021-03) or ``year`` (2021), ``ic, error, rank_ic, rank_error, sessions``: means over the days with a
+        value, with Newey–West standard errors; NaN where days are too few. A period without a value is there, with NaN.
     """
     names = pd.DatetimeIndex(ic.index).strftime("%Y-%m" if period == "month" else "%Y")
     codes, periods = pd.factorize(names, sort=True)
     rows = []
     for place, name in enumerate(periods):
         part = ic[codes == place]
-        rows.append({"period": name, **_describe(part["ic"], part["rank_ic"], label_span)})
-    return pd.DataFrame(rows, columns=["period", *_DESCRIBED])
+        rows.append({period: name, **_describe(part["ic"], part["rank_ic"], label_span)})
+    return pd.DataFrame(rows, columns=[period, *IC_PART_UNITS])
 
 
 def break_by_column(
@@ -110,7 +114,7 @@ def break_by_column(
             }
             for place, one in enumerate(names)
         ]
-    return pd.DataFrame(found, columns=["column", "group", *_DESCRIBED, "rows"])
+    return pd.DataFrame(found, columns=["column", "group", *IC_PART_UNITS, "rows"])
 
 
 def classify_rows(panel: SignalPanel, column: pd.Series, *, what: str, parts: int | None = None) -> Groups:
@@ -146,9 +150,6 @@ def classify_rows(panel: SignalPanel, column: pd.Series, *, what: str, parts: in
 def is_numeric(column: pd.Series) -> bool:
     """Tell whether `column` holds numbers to reckon with: of a numeric type that is neither boolean nor categorical."""
     return bool(pd.api.types.is_numeric_dtype(column.dtype)) and not pd.api.types.is_bool_dtype(column.dtype)
-
-
-_DESCRIBED: Final = ("ic", "error", "rank_ic", "rank_error", "sessions")
 
 
 def _describe(ic: pd.Series, rank_ic: pd.Series, label_span: int | None) -> dict[str, object]:

@@ -12,13 +12,21 @@ from numpy.typing import NDArray
 from rollwright.analysis.metrics import Metric
 from rollwright.analysis.panel import average_by_day, find_first_rows
 from rollwright.analysis.signal_tables.signal_panel import SignalPanel
+from rollwright.analysis.stages.table import ColumnUnit
 from rollwright.errors import DataError
 
 __all__ = ["CALIBRATION_UNITS", "RAW", "WITHIN_DAY", "Line", "fit_line", "measure_calibration"]
 
 WITHIN_DAY: Final = "within_day"
 RAW: Final = "raw"
-CALIBRATION_UNITS: Final = {"score": "score", "label": "label", "error": "label", "rows": "rows"}
+CALIBRATION_UNITS: Final[dict[str, ColumnUnit]] = {
+    "kind": "text",
+    "bin": "rank",
+    "score": "score",
+    "label": "label",
+    "error": "label",
+    "rows": "count",
+}
 _Floats = NDArray[np.float64]
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rollwright.analysis.honesty.intervals import MeanInterval, estimate_mean
 from rollwright.analysis.panel import Frame, correlate_rows, find_first_rows, rank_by_day
 from rollwright.analysis.signal_tables.signal_panel import build_signal_panel
+from rollwright.analysis.stages.table import ColumnUnit
 from rollwright.errors import DataError
 
 __all__ = ["CONTRIBUTION_UNITS", "measure_contribution"]
@@ -20,10 +21,13 @@ _SINGULAR: Final = 1e-10  # of the largest eigenvalue
 _NOTHING: Final = 1e-10  # of the variance of a member on a day
 _KINDS: Final = ("ic", "rank_ic", "ic_own", "rank_ic_own")
 _CORRELATIONS: Final = tuple(f"{kind}{end}" for kind in _KINDS for end in ("", "_low", "_high"))
-CONTRIBUTION_UNITS: Final = {
+CONTRIBUTION_UNITS: Final[dict[str, ColumnUnit]] = {
+    "member": "text",
     **dict.fromkeys(_CORRELATIONS, "correlation"),
     "explained": "fraction",
-    **dict.fromkeys(("sessions", "own_sessions", "singular_sessions"), "sessions"),
+    "sessions": "sessions",
+    "own_sessions": "sessions",
+    "singular_sessions": "sessions",
 }
 _Floats = NDArray[np.float64]
 

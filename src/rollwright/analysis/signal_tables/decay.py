@@ -13,16 +13,24 @@ from numpy.typing import NDArray
 from rollwright.analysis.honesty.intervals import estimate_mean
 from rollwright.analysis.panel import correlate_rows, find_first_rows, find_places, rank_by_day
 from rollwright.analysis.signal_tables.signal_panel import SignalPanel
-from rollwright.errors import DataError
+from rollwright.analysis.stages.table import ColumnUnit
+from rollwright.errors import CalendarError, DataError
 from rollwright.market.source import DataSource
 
 __all__ = ["DECAY_UNITS", "HORIZONS", "measure_decay", "read_prices"]
 
 _ROWS: Final = 1 << 15
 HORIZONS: Final = (1, 2, 3, 5, 10, 20)
-DECAY_UNITS: Final = {
+DECAY_UNITS: Final[dict[str, ColumnUnit]] = {
     "horizon": "sessions",
-    **dict.fromkeys(("ic", "low", "high", "rank_ic", "rank_low", "rank_high"), "correlation"),
+    "kind": "text",
+    "sampling": "text",
+    "ic": "correlation",
+    "low": "correlation",
+    "high": "correlation",
+    "rank_ic": "correlation",
+    "rank_low": "correlation",
+    "rank_high": "correlation",
     "sessions": "sessions",
 }
 
@@ -54,7 +62,10 @@ def read_prices(
     calendar = source.calendar()
     if not len(panel.days):
         return pd.DataFrame(index=pd.DatetimeIndex([]), columns=panel.instruments, dtype=np.float32)
-    start, last = calendar.index(panel.days[0]), calendar.index(panel.days[-1])
+    try:
+        start, last = calendar.index(panel.days[0]), calendar.index(panel.days[-1])
+    except CalendarError as error:
+        raise DataError(f"the market lacks a day of the scores: {error.message}") from error
     stop = min(last + delay + longest + 1, len(calendar))
     names = [str(name) for name in panel.instruments]
     values = source.load([field], names, start, stop)[0]

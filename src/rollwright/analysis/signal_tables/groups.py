@@ -10,12 +10,20 @@ import pandas as pd
 from rollwright.analysis.honesty.intervals import estimate_mean
 from rollwright.analysis.metrics import Metric
 from rollwright.analysis.signal import standard_error
+from rollwright.analysis.stages.table import ColumnUnit
 from rollwright.errors import DataError
 
 __all__ = ["GROUP_SUMMARY_UNITS", "LONG_SHORT", "summarise_groups"]
 
 LONG_SHORT: Final = "long_short"
-GROUP_SUMMARY_UNITS: Final = {**dict.fromkeys(("mean", "error", "low", "high"), "label"), "sessions": "sessions"}
+GROUP_SUMMARY_UNITS: Final[dict[str, ColumnUnit]] = {
+    "group": "text",
+    "mean": "label",
+    "error": "label",
+    "low": "label",
+    "high": "label",
+    "sessions": "sessions",
+}
 
 
 def summarise_groups(

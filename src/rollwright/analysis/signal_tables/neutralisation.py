@@ -13,6 +13,7 @@ from rollwright.analysis.signal import correlate_by_day, standard_error
 from rollwright.analysis.signal_tables.breakdown import classify_rows, is_numeric
 from rollwright.analysis.signal_tables.day_regression import take_residuals
 from rollwright.analysis.signal_tables.signal_panel import SignalPanel
+from rollwright.analysis.stages.table import ColumnUnit
 
 __all__ = ["NEUTRALISED_UNITS", "compare_neutralised", "neutralise"]
 
@@ -20,7 +21,12 @@ _CORRELATIONS: Final = (
     "ic_before", "ic_after", "ic_difference", "ic_error",
     "rank_ic_before", "rank_ic_after", "rank_ic_difference", "rank_ic_error",
 )  # fmt: skip
-NEUTRALISED_UNITS: Final = {**dict.fromkeys(_CORRELATIONS, "correlation"), "sessions": "sessions", "rows": "rows"}
+NEUTRALISED_UNITS: Final[dict[str, ColumnUnit]] = {
+    "columns": "text",
+    **dict.fromkeys(_CORRELATIONS, "correlation"),
+    "sessions": "sessions",
+    "rows": "count",
+}
 
 
 def neutralise(panel: SignalPanel, columns: Mapping[str, pd.Series]) -> SignalPanel:

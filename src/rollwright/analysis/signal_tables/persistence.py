@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 
 from rollwright.analysis.panel import correlate_rows, find_places, rank_by_day, share_found_places
 from rollwright.analysis.signal_tables.signal_panel import SignalPanel
+from rollwright.analysis.stages.table import ColumnUnit
 from rollwright.errors import DataError
 
 __all__ = ["AUTOCORRELATION_UNITS", "LAGS", "TURNOVER_UNITS", "measure_autocorrelation", "measure_turnover"]
 
 LAGS: Final = (1, 2, 3, 5, 10, 20)
-AUTOCORRELATION_UNITS: Final = {"lag": "sessions", "rank_autocorrelation": "correlation", "sessions": "sessions"}
-TURNOVER_UNITS: Final = {"top": "fraction_per_session", "bottom": "fraction_per_session"}
+AUTOCORRELATION_UNITS: Final[dict[str, ColumnUnit]] = {
+    "lag": "sessions",
+    "rank_autocorrelation": "correlation",
+    "sessions": "sessions",
+}
+TURNOVER_UNITS: Final[dict[str, ColumnUnit]] = {"top": "fraction_per_session", "bottom": "fraction_per_session"}
 
 
 def measure_autocorrelation(panel: SignalPanel, *, lags: Sequence[int] = LAGS) -> pd.DataFrame:

@@ -10,13 +10,20 @@ from numpy.typing import NDArray
 
 from rollwright.analysis.metrics import Metric
 from rollwright.analysis.signal_tables.signal_panel import SignalPanel
+from rollwright.analysis.stages.table import ColumnUnit
 from rollwright.errors import DataError
+from rollwright.market.source import Lifetimes
 
-__all__ = ["COVERAGE_UNITS", "measure_coverage"]
+__all__ = ["COVERAGE_UNITS", "expect_members", "measure_coverage"]
 
-COVERAGE_UNITS: Final = {
-    **dict.fromkeys(("expected", "scored", "labelled"), "rows"),
-    **dict.fromkeys(("scored_share", "labelled_share"), "fraction"),
+COVERAGE_UNITS: Final[dict[str, ColumnUnit]] = {
+    "month": "text",
+    "bucket": "text",
+    "expected": "count",
+    "scored": "count",
+    "labelled": "count",
+    "scored_share": "fraction",
+    "labelled_share": "fraction",
 }
 _WHOLE: Final = "all"
 
@@ -29,7 +36,8 @@ def measure_coverage(
     Parameters
     ----------
     panel : SignalPanel
-        One that is built of ``pred.reindex(expected)`` knows of rows that are expected and have no score.
+        One of `expect_members`, or that is built of ``pred.reindex(expected)``, knows of rows that are expected and
+        have no score.
     buckets : int, default 20
         Parts that the instruments are cut into, in the order of their codes; fewer when there are fewer instruments.
     fill : bool, default True
@@ -72,10 +80,11 @@ def measure_coverage(
         if names
     ]
     whole = {name: values.reshape(len(months), parts).sum(axis=1) for name, values in counts.items()}
+    parts_of_month = pd.array(spans * len(months), dtype="str")
     table = pd.concat(
         [
             pd.DataFrame({"month": months, "bucket": _WHOLE, **whole}),
-            pd.DataFrame({"month": np.repeat(months, parts), "bucket": spans * len(months), **counts}),
+            pd.DataFrame({"month": np.repeat(months, parts), "bucket": parts_of_month, **counts}),
         ]
     )
     table = table[table["expected"] > 0].sort_values("month", kind="stable").reset_index(drop=True)
@@ -89,6 +98,30 @@ def measure_coverage(
         for name in ("scored", "labelled")
     )
     return table, metrics
+
+
+def expect_members(panel: SignalPanel, lifetimes: Lifetimes) -> SignalPanel:
+    """Return a panel whose rows are those that a universe has on the days of `panel`: what `measure_coverage` expects.
+
+    Rows without a score or a label have NaN; rows of `panel` outside the universe are left out.
+    """
+    days = pd.DatetimeIndex(panel.days)
+    names = sorted(lifetimes)
+    steps = np.zeros((len(days) + 1, len(names)), dtype=np.intp)
+    for place, name in enumerate(names):
+        for start, end in lifetimes[name]:
+            steps[days.searchsorted(start), place] += 1
+            steps[days.searchsorted(end, side="right"), place] -= 1
+    expected_day, expected_name = np.nonzero(steps.cumsum(axis=0)[:-1] > 0)
+    codes = pd.Index(names, dtype=panel.instruments.dtype, name=panel.instruments.name)
+    column = np.asarray(codes.get_indexer(panel.instruments), dtype=np.intp)[panel.instrument]
+    inside = column >= 0
+    known = np.full((2, len(days), len(names)), np.nan)
+    known[:, panel.day[inside], column[inside]] = panel.score[inside], panel.label[inside]
+    score, label = known[:, expected_day, expected_name]
+    return SignalPanel(
+        days=panel.days, instruments=codes, day=expected_day, instrument=expected_name, score=score, label=label
+    )
 
 
 def _count_spans(
@@ -109,7 +142,7 @@ def _count_spans(
     return counts
 
 
-def _find_months(days: pd.Index) -> tuple[NDArray[np.object_], NDArray[np.intp]]:
+def _find_months(days: pd.Index) -> tuple[pd.Index, NDArray[np.intp]]:
     names = pd.DatetimeIndex(days).strftime("%Y-%m")
     codes, months = pd.factorize(names)
-    return np.asarray(months, dtype=object), np.asarray(codes, dtype=np.intp)
+    return pd.Index(months, dtype="str"), np.asarray(codes, dtype=np.intp)

@@ -3,83 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from rollwright.analysis.examination import examine_scores
 from rollwright.analysis.panel import Frame, take_column
-from rollwright.analysis.signal import calc_ic, group_returns, summarise
+from rollwright.analysis.signal import correlate_by_day, group_rows, summarise
+from rollwright.analysis.signal_tables.signal_panel import build_signal_panel
+from rollwright.analysis.stages.analysis_inputs import AnalysisInputs, AnalysisTerms
+from rollwright.analysis.stages.signal_makers import SIGNAL_MAKERS
 from rollwright.analysis.stages.table import Made, ResultTable, StageResult, TableMaker, list_tables, make_tables
 from rollwright.backtest.risk import periods_per_year
+from rollwright.errors import DataError
 from rollwright.market.source import DataSource
 
 __all__ = ["ANALYSIS_MAKERS", "ANALYSIS_TABLES", "AnalysisInputs", "AnalysisTerms", "analyze"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnalysisTerms:
-    """What is known of a label, and how a signal is judged by it.
-
-    Attributes
-    ----------
-    label : str or None
-        Its expression, or the file it came from.
-    label_span : int or None
-        Sessions of future that it reads; None when that is not known.
-    label_horizon : int or None
-        Sessions over which the return that it is runs; None when it is no return, or that is not known.
-    groups : int
-        Score groups of equal size.
-    topk : int or None
-        Names that a back-test of the signal holds, for what is told of ties and of the universe's size.
-    """
-
-    label: str | None = None
-    label_span: int | None = None
-    label_horizon: int | None = None
-    groups: int = 5
-    topk: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {
-            "label": self.label,
-            "label_span": self.label_span,
-            "label_horizon": self.label_horizon,
-            "groups": self.groups,
-            "topk": self.topk,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AnalysisInputs:
-    """What the makers of the stage are given; None is what nobody gave.
-
-    Attributes
-    ----------
-    pred, label : Series
-        Scores and raw labels by (datetime, instrument).
-    terms : AnalysisTerms
-    windows : DataFrame or None
-        The table `windows` of the stage `collect`.
-    source : DataSource or None
-        The market.
-    members : mapping of str to Series, or None
-        The scores of the members that the signal is made of.
-    universe : str or None
-        Name of the instruments that were to be scored.
-    """
-
-    pred: pd.Series
-    label: pd.Series
-    terms: AnalysisTerms
-    windows: pd.DataFrame | None = None
-    source: DataSource | None = None
-    members: Mapping[str, pd.Series] | None = None
-    universe: str | None = None
 
 
 def analyze(
@@ -91,6 +31,7 @@ def analyze(
     source: DataSource | None = None,
     members: Mapping[str, Frame] | None = None,
     universe: str | None = None,
+    columns: pd.DataFrame | None = None,
 ) -> StageResult:
     """Judge a signal by a label; no file is read or written.
 
@@ -99,7 +40,7 @@ def analyze(
     pred, label : DataFrame or Series
         By (datetime, instrument), of a frame the first column. Rows of `label` that `pred` lacks are left out.
     terms : AnalysisTerms, optional
-    windows, source, members, universe
+    windows, source, members, universe, columns
         As `AnalysisInputs` has them; tables that need one that is not given are left out.
 
     Returns
@@ -113,17 +54,26 @@ def analyze(
     Raises
     ------
     DataError
-        When an index has no level ``datetime``, or names a row twice.
+        When an index has no level ``datetime``, or names a row twice, or `columns` lack one that `terms` name.
     """
     asked = AnalysisTerms() if terms is None else terms
+    if columns is not None:
+        for name in (*asked.groups_by, *asked.neutralise):
+            if name not in columns.columns:
+                known = ", ".join(f"`{each}`" for each in columns.columns)
+                raise DataError(f"there is no column `{name}` among those given", hint=f"there are {known}")
+    scores, labels = take_column(pred, what="prediction"), take_column(label, what="label")
+    others = [str(name) for name in scores.index.names if name != "datetime"]
     given = AnalysisInputs(
-        pred=take_column(pred, what="prediction"),
-        label=take_column(label, what="label"),
+        pred=scores,
+        label=labels,
         terms=asked,
+        panel=build_signal_panel(scores, labels, inst_col=others[0] if others else "instrument"),
         windows=windows,
         source=source,
         members=None if members is None else {name: take_column(one, what=name) for name, one in members.items()},
         universe=universe,
+        columns=columns,
     )
     settings = {**asked.to_json(), "days_per_year": periods_per_year("day")}
     return make_tables("analyze", ANALYSIS_MAKERS, given, settings=settings)
@@ -131,9 +81,10 @@ def analyze(
 
 def _make_ic(given: AnalysisInputs, before: Mapping[str, pd.DataFrame]) -> Made:
     del before
-    ic, ric = calc_ic(given.pred, given.label)
-    terms = given.terms
-    pairs = _count_pairs(given, ic.index)
+    panel, terms = given.panel.to_day_panel(), given.terms
+    ic = panel.to_series(correlate_by_day(panel, "pearson"), "ic")
+    ric = panel.to_series(correlate_by_day(panel, "spearman"), "ric")
+    pairs = panel.select(~(np.isnan(panel.score) | np.isnan(panel.label))).count_rows()
     frame = pd.DataFrame({"ic": ic, "rank_ic": ric, "pairs": pairs}, index=ic.index.rename("datetime"))
     table = ResultTable(name="ic", frame=frame, units={"ic": "correlation", "rank_ic": "correlation", "pairs": "count"})
     return Made(
@@ -143,23 +94,16 @@ def _make_ic(given: AnalysisInputs, before: Mapping[str, pd.DataFrame]) -> Made:
     )
 
 
-def _count_pairs(given: AnalysisInputs, days: pd.Index) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return on how many instruments the coefficients of each day stand."""
-    label = given.label if given.label.index.equals(given.pred.index) else given.label.reindex(given.pred.index)
-    known = given.pred.notna().to_numpy() & label.notna().to_numpy()
-    day = days.get_indexer(given.pred.index.get_level_values("datetime"))
-    return np.bincount(day[known], minlength=len(days)).astype(np.int64)
-
-
 def _make_groups(given: AnalysisInputs, before: Mapping[str, pd.DataFrame]) -> Made:
     del before
-    frame = group_returns(given.pred, given.label, given.terms.groups).rename_axis(index="datetime")
+    frame = group_rows(given.panel.to_day_panel(), given.terms.groups).rename_axis(index="datetime")
     return Made(tables=(ResultTable(name="groups", frame=frame, units=dict.fromkeys(frame.columns, "label")),))
 
 
 ANALYSIS_MAKERS: Final[tuple[TableMaker[AnalysisInputs], ...]] = (
     TableMaker(tables=("ic",), make=_make_ic, required=True),
     TableMaker(tables=("groups",), make=_make_groups, required=True),
+    *SIGNAL_MAKERS,
 )
 """Every maker of the stage, in order: a new table is a function, and a line here."""
 
