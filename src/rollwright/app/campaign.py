@@ -22,6 +22,7 @@ from rollwright.app.demo_finding import examine_demo
 from rollwright.app.finished import settings_of_file
 from rollwright.app.pool import make_holders, open_store
 from rollwright.app.standing_note import StandingNote
+from rollwright.app.trials import open_book
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located
 from rollwright.campaign.checks.pool import check_pool_location
@@ -448,6 +449,7 @@ def _finish(
             created=created,
             missing=missing,
             declared=declared,
+            trials=open_book(campaign.context, source) if campaign.config.backtest is not None else None,
         )
         origin.write(campaign.results)
         return result

@@ -13,6 +13,7 @@ import pandas as pd
 
 from rollwright.analysis.health import HealthFinding, sort_findings
 from rollwright.analysis.stages.analyze import AnalysisTerms, analyze
+from rollwright.analysis.stages.honesty import Look, TrialBook, add_honesty
 from rollwright.analysis.stages.locations import StageName
 from rollwright.analysis.stages.table import StageResult
 from rollwright.analysis.stages.trade import TradeTerms, trade
@@ -50,6 +51,7 @@ __all__ = [
     "make_analysis_terms",
     "make_results",
     "make_trade_terms",
+    "name_look",
     "run_stage",
 ]
 
@@ -93,6 +95,7 @@ def make_results(
     created: str,
     missing: Collection[WindowKey] = (),
     declared: Mapping[WindowKey, str] | None = None,
+    trials: TrialBook | None = None,
 ) -> CampaignResult:
     """Collect, analyse, back-test, and write everything into `folder`.
 
@@ -122,6 +125,8 @@ def make_results(
         Windows that are left out; the results say so.
     declared : mapping of WindowKey to str, optional
         Those among them that the file declares, each with its reason; a budget left out the others.
+    trials : TrialBook, optional
+        Where back-tests are registered as trials; without one there are no honest numbers.
 
     Raises
     ------
@@ -143,6 +148,7 @@ def make_results(
         _judge_variant(prediction, members, recorders, plan=plan, config=config, source=source, region=region)
         for prediction in predictions
     ]
+    judged = _add_honesty(judged, plan.name, trials)
     universe = plan.universe
     names = sorted({name for part in members for name in part.pred.index.get_level_values("instrument").unique()})
     about = AboutResults(
@@ -178,6 +184,23 @@ def make_results(
     result = summarise_results(folder, hint=about.command)
     write_report(folder, hint=about.command)
     return result
+
+
+def _add_honesty(judged: Sequence[_Judged], name: str, trials: TrialBook | None) -> list[_Judged]:
+    """Return what was judged with honest numbers: every back-test is registered before the first one is counted."""
+    back_tests = [one.stages[-1] for one in judged if one.stages[-1].stage == "backtest"]
+    if trials is None or len(back_tests) < len(judged):
+        return [*judged]
+    looks = [name_look(name, one.about.name) for one in judged]
+    made = add_honesty(back_tests, looks, trials)
+    return [replace(one, stages=(*one.stages[:-1], stage)) for one, stage in zip(judged, made, strict=True)]
+
+
+def name_look(campaign: str, variant: str) -> Look:
+    """Return as what the back-test of a variant of a campaign is registered."""
+    if variant == ONLY_VARIANT:
+        return Look("member", campaign)
+    return Look("combination" if variant == COMBINED else "member", f"{campaign}: {variant}")
 
 
 def _describe_combination(plan: CampaignPlan, members: Sequence[VariantPrediction]) -> CombinedResult | None:

@@ -35,6 +35,7 @@ from rollwright.cli.replay import replay, show
 from rollwright.cli.status import status
 from rollwright.cli.track import track_app
 from rollwright.cli.trade_explanation import explain_trade
+from rollwright.cli.trials import trials_app
 from rollwright.cli.unseal import unseal
 from rollwright.cli.verify import verify
 from rollwright.cli.why import why
@@ -117,6 +118,7 @@ app.add_typer(cache_app, name="cache")
 app.add_typer(config_app, name="config")
 app.add_typer(track_app, name="track")
 app.add_typer(import_app, name="import")
+app.add_typer(trials_app, name="trials")
 app.add_typer(key_app, name="key")
 app.add_typer(trust_app, name="trust")
 

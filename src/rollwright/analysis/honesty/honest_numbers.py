@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from rollwright.analysis.health import HealthFinding
+from rollwright.analysis.honesty.comparison import Comparison, Comparisons
 from rollwright.analysis.honesty.discoveries import adjust_benjamini_hochberg
-from rollwright.analysis.honesty.overfitting import probability_of_backtest_overfitting
 from rollwright.analysis.honesty.sharpe import (
     ReturnMoments,
     Standard,
@@ -23,8 +23,7 @@ from rollwright.analysis.honesty.sharpe import (
     minimum_track_record_length,
     probabilistic_sharpe_ratio,
 )
-from rollwright.analysis.honesty.trial_count import correlate_trials, count_trials
-from rollwright.analysis.honesty.trial_set import CommonCalendar, TrialSet
+from rollwright.analysis.honesty.trial_set import TrialSet
 from rollwright.analysis.metrics import Metric, Unit
 from rollwright.errors import DataError
 from rollwright.trials.return_series import ReturnSeries
@@ -53,10 +52,6 @@ _METRICS: Final[dict[str, Unit]] = {
 _DOUBTED: Final = ("sharpe", "psr", "annualized_return", "excess_return", "information_ratio")
 _CONFIDENCE: Final = 0.95
 _HIGH_PBO: Final = 0.5
-_MOST_BLOCKS: Final = 16
-_LEAST_BLOCKS: Final = 4
-_BLOCK: Final = 10
-"""Sessions of the shortest block of PBO."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,13 +76,21 @@ class HonestNumbers:
     findings: tuple[HealthFinding, ...]
 
 
-def honest_numbers(returns: pd.Series, trials: TrialSet, *, periods: float, risk_free: float = 0.0) -> HonestNumbers:
+def honest_numbers(
+    returns: pd.Series,
+    trials: TrialSet,
+    *,
+    periods: float,
+    risk_free: float = 0.0,
+    comparisons: Comparisons | None = None,
+) -> HonestNumbers:
     """Return the honest numbers of a strategy, judged beside everything else that was tried on its data.
 
     Trials that have three quarters of its sessions are compared with it session by session: their correlations give
-    the effective numbers of trials, and PBO is taken over them. Any other counts as one independent trial, and so does
-    a lost one. The deviation between the trials' Sharpe ratios is that of all of them, each over its own sessions; of
-    fewer than two that can be read it is ``1 / √(T − 1)``, that of worthless strategies.
+    the effective numbers of trials, and PBO is taken over them, in 16 blocks, or in as many as ten sessions a block and
+    two million splits times trials allow; of more than 2,000 trials neither is told. Any other trial counts as an
+    independent one, and so does a lost one. The deviation between the trials' Sharpe ratios is that of all of them,
+    each over its own sessions; of fewer than two that can be read it is ``1 / √(T − 1)``, that of worthless strategies.
 
     Parameters
     ----------
@@ -98,6 +101,8 @@ def honest_numbers(returns: pd.Series, trials: TrialSet, *, periods: float, risk
         Sessions of a year.
     risk_free : float, default 0.0
         What cash earns in a year, as a fraction; the part of a session is taken off each return, of every trial.
+    comparisons : Comparisons, optional
+        What is shared by strategies that are judged beside one another.
 
     .. warning:: **Look-ahead.** The numbers know the whole record. Choosing a strategy by them is one more choice, and
        nothing counts it.
@@ -112,7 +117,8 @@ def honest_numbers(returns: pd.Series, trials: TrialSet, *, periods: float, risk
     known = [moments, *_measure(trials, risk_free / periods)]
     deviation = _tell_deviation(known)
     common = trials.align(own)
-    counts = _count(common, trials)
+    compared = (Comparisons() if comparisons is None else comparisons).compare(common)
+    counts = _count(compared, common.uncompared + trials.lost, trials)
     rows = _Rows()
     year = math.sqrt(periods)
     rows.add("sharpe", moments.sharpe * year, "ratio")
@@ -128,7 +134,7 @@ def honest_numbers(returns: pd.Series, trials: TrialSet, *, periods: float, risk
         rows.try_to_add(
             "min_track_record", partial(_tell_years, moments, standard, periods), unit="years", standard=standard
         )
-    _add_overfitting(rows, common)
+    rows.add("pbo", compared.overfitting, "probability", trials=compared.trials, reason=compared.overfitting_reason)
     _add_discoveries(rows, known)
     rows.add("uncompared", common.uncompared, "count")
     rows.add("lost", trials.lost, "count")
@@ -165,36 +171,17 @@ def _tell_deviation(known: list[ReturnMoments]) -> float:
     return 1 / math.sqrt(known[0].count - 1)
 
 
-def _count(common: CommonCalendar, trials: TrialSet) -> _Counts:
+def _count(compared: Comparison, uncompared: int, trials: TrialSet) -> _Counts:
     """Return the number of trials by each way of counting."""
-    uncompared = common.uncompared + trials.lost
-    try:
-        found = count_trials(correlate_trials(common.returns))
-    except DataError as error:
-        return {name: (trials.count, "") if name == "raw" else (math.nan, error.message) for name in COUNTS}
+    found = compared.count
+    if found is None:
+        return {name: (trials.count, "") if name == "raw" else (math.nan, compared.count_reason) for name in COUNTS}
     return {
         "raw": (trials.count, ""),
         "average": (found.by_average + uncompared, ""),
         "eigenvalues": (found.by_eigenvalues + uncompared, ""),
         "participation": (found.by_participation + uncompared, ""),
     }
-
-
-def _add_overfitting(rows: _Rows, common: CommonCalendar) -> None:
-    """Add PBO over the trials on the common calendar; in as many blocks as it is long enough for, at most 16."""
-    sessions, number = common.returns.shape
-    blocks = min(_MOST_BLOCKS, sessions // _BLOCK // 2 * 2)
-    reason = ""
-    if number < 2:
-        reason = "it needs two trials that have the same sessions"
-    elif blocks < _LEAST_BLOCKS:
-        reason = f"{sessions} sessions that all trials have: it needs {_LEAST_BLOCKS * _BLOCK}"
-    rows.try_to_add(
-        "pbo",
-        lambda: probability_of_backtest_overfitting(common.returns, blocks=blocks).probability,
-        trials=number,
-        reason=reason,
-    )
 
 
 def _add_discoveries(rows: _Rows, known: list[ReturnMoments]) -> None:

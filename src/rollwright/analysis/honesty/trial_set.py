@@ -58,10 +58,18 @@ class TrialSet:
     holdout: int = 0
 
     @classmethod
-    def of(cls, state: RegistryState, own: Trial) -> Self:
-        """Return what a registry knows beside the trial `own`, whether that is registered or not."""
-        distinct = state.distinct(own.data, synthetic=own.synthetic)
-        others = [one for one in distinct if not one.is_same(own)]
+    def of(cls, state: RegistryState, own: Trial, *, distinct: tuple[Trial, ...] | None = None) -> Self:
+        """Return what a registry knows beside the trial `own`, whether that is registered or not.
+
+        Parameters
+        ----------
+        state : RegistryState
+        own : Trial
+        distinct : tuple of Trial, optional
+            Those of its data set, where the caller has merged them for several.
+        """
+        known = state.distinct(own.data, synthetic=own.synthetic) if distinct is None else distinct
+        others = [one for one in known if not one.is_same(own)]
         return cls(
             others=tuple(one.series for one in others),
             lost=state.lost,
@@ -79,12 +87,19 @@ class TrialSet:
         beside = [one for one in self.others if _share(own, one) >= _COVERED]
         sessions = own.sessions
         for one in beside:
-            sessions = sessions[np.isin(sessions, one.sessions)]
-        columns = [one.returns[np.isin(one.sessions, sessions)] for one in (own, *beside)]
+            if not np.array_equal(sessions, one.sessions):
+                sessions = sessions[np.isin(sessions, one.sessions)]
+        columns = [_take(one, sessions) for one in (own, *beside)]
         varied = [columns[0], *(column for column in columns[1:] if np.ptp(column) > 0)]
         uncompared = len(self.others) + 1 - len(varied)
         return CommonCalendar(sessions=sessions, returns=np.column_stack(varied), uncompared=uncompared)
 
 
+def _take(one: ReturnSeries, sessions: NDArray[np.datetime64]) -> NDArray[np.float64]:
+    return one.returns if np.array_equal(one.sessions, sessions) else one.returns[np.isin(one.sessions, sessions)]
+
+
 def _share(own: ReturnSeries, other: ReturnSeries) -> float:
+    if np.array_equal(own.sessions, other.sessions):
+        return 1.0
     return float(np.isin(own.sessions, other.sessions).mean())

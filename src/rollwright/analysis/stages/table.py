@@ -25,9 +25,10 @@ __all__ = [
 ]
 
 ColumnUnit: TypeAlias = (
-    Unit | Literal["label", "score", "currency", "price", "shares", "seconds", "date", "text", "rank", "flag"]
+    Unit | Literal["label", "score", "currency", "price", "shares", "seconds", "date", "text", "rank", "flag", "mixed"]
 )
-"""``label``, ``score``: that of the label or the score itself; ``shares``: adjusted ones; ``flag``: true or false."""
+"""``label``, ``score``: that of the label or the score itself; ``shares``: adjusted ones; ``flag``: true or false;
+``mixed``: each row says it in the column ``unit``."""
 
 _UNITS: Final = frozenset(unit for part in get_args(ColumnUnit) for unit in (get_args(part) or (part,)))
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import pandas as pd
@@ -13,6 +13,7 @@ from rollwright.analysis.health import ACCOUNT, HealthFinding
 from rollwright.analysis.indicators import list_orders, trade_indicators
 from rollwright.analysis.metrics import backtest_metrics
 from rollwright.analysis.panel import Frame, take_column
+from rollwright.analysis.stages.honesty import HONESTY_TABLE
 from rollwright.analysis.stages.table import (
     ColumnUnit,
     Made,
@@ -151,7 +152,8 @@ def trade(
         members=None if members is None else {name: take_column(one, what=name) for name, one in members.items()},
     )
     settings = {**terms.to_json(), "costs": asdict(made.costs), "days_per_year": periods}
-    return make_tables("backtest", BACKTEST_MAKERS, given, settings=settings)
+    found = make_tables("backtest", BACKTEST_MAKERS, given, settings=settings)
+    return replace(found, left_out={**found.left_out, HONESTY_TABLE: "it was not registered as a trial"})
 
 
 _ACCOUNT: Final[dict[str, ColumnUnit]] = {
@@ -229,4 +231,5 @@ BACKTEST_MAKERS: Final[tuple[TableMaker[TradeInputs], ...]] = (
 )
 """Every maker of the stage, in order: a new table is a function, and a line here."""
 
-BACKTEST_TABLES: Final = list_tables(BACKTEST_MAKERS)
+BACKTEST_TABLES: Final = (*list_tables(BACKTEST_MAKERS), HONESTY_TABLE)
+"""The tables of the stage; the last is made by `add_honesty`, once all signals of a result are back-tested."""
