@@ -17,7 +17,7 @@ from rollwright.config.settings import Settings, load_settings
 from rollwright.core.canonical import dump_canonical, sha256_hex
 from rollwright.core.clock import Clock
 from rollwright.errors import DataError, DataNotFoundError
-from rollwright.market.demo import read_demo
+from rollwright.market.demo_facts import read_demo
 from rollwright.market.folder.manifest import read_manifest
 from rollwright.market.folder.provider import folder_from_settings
 from rollwright.market.seal import find_opened
