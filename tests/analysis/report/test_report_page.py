@@ -1,3 +1,5 @@
+"""The page: what it shows, that it shows text as text, and that it asks the network for nothing."""
+
 from __future__ import annotations
 
 import json
@@ -9,96 +11,51 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from plotly.offline import get_plotlyjs
 
+from made_report import (
+    DAYS,
+    METRICS,
+    make_analysed,
+    make_collected,
+    make_report,
+    make_table,
+    make_traded,
+    make_variant,
+    make_windows,
+)
 from rollwright.analysis.conventions import BacktestTerms, Conventions
 from rollwright.analysis.health import EVERYTHING, HealthFinding
 from rollwright.analysis.health_text import list_kinds
 from rollwright.analysis.metrics import Metric
-from rollwright.analysis.order_counts import OrderCounts, ReasonCount
-from rollwright.analysis.report import CampaignReport, VariantReport, WindowRow, render_report, report_html
-from rollwright.analysis.report_text import LANGUAGES
-from rollwright.backtest.unfilled import REASONS
+from rollwright.analysis.report import CampaignReport, render_report, report_html
+from rollwright.analysis.report.words import load_words
 from rollwright.collect.coverage import CAUSES
 from rollwright.errors import ConfigError, DataError
 
-METRICS = (
-    Metric(key="ic", value=0.0423, unit="correlation"),
-    Metric(key="ic_error", value=0.0051, unit="correlation"),
-    Metric(key="max_drawdown", value=-0.0927, unit="fraction"),
-)
+PLOTLY = get_plotlyjs().replace("</script", r"<\/script")  # five megabytes that no test reads
 HOSTILE = '</script><script src="https://evil.example/x.js">alert(1)</script><img src=x onerror=alert(2)> & "\''
 
 
-def make_report(**changes):
-    rng = np.random.default_rng(0)
-    calendar = pd.bdate_range("2018-01-01", periods=400)
-    windows = [
-        WindowRow(
-            name=f"window {place}",
-            segments={
-                "train": (calendar[place * 40], calendar[place * 40 + 99]),
-                "valid": (calendar[place * 40 + 100], calendar[place * 40 + 137]),
-                "purge": (calendar[place * 40 + 138], calendar[place * 40 + 139]),
-                "test": (calendar[place * 40 + 140], calendar[place * 40 + 179]),
-            },
-            rows=400,
-            ic=0.01 * (place - 1),
-            rank_ic=0.02,
-            best_iteration=30 + place,
-            seconds=1.25,
-            recorder="0123456789abcdef",
-        )
-        for place in range(5)
-    ]
-    days = calendar[140:340]
-    daily = rng.normal(0.0, 0.01, len(days))
-    variant = VariantReport(
-        name="first",
-        metrics=METRICS,
-        days=len(days),
-        windows=windows,
-        ic=pd.DataFrame({"ic": rng.normal(0.04, 0.1, len(days)), "ric": rng.normal(0.04, 0.1, len(days))}, index=days),
-        groups=pd.DataFrame(rng.normal(size=(len(days), 5)), index=days, columns=[f"Group{n}" for n in range(1, 6)]),
-        backtest=pd.DataFrame(
-            {"return": daily + 1e-3, "bench": daily, "cost": 1e-4, "turnover": 0.1, "account": 1e8}, index=days
-        ),
-        orders=OrderCounts(
-            wanted=1200,
-            whole=1100,
-            reasons=tuple(
-                ReasonCount(side=side, reason=reason, orders=90, smaller=7, sessions=31)
-                for side, reason in [("buy", "cash"), ("settle", "cash"), *(("sell", reason) for reason in REASONS)]
-            ),
-        ),
-        coverage={"suspended": 12, "not listed long enough": 30},
-        expected_rows=2042,
-        predicted_rows=2000,
-    )
-    of_variant = {name: changes.pop(name) for name in list(changes) if name in VariantReport.__dataclass_fields__}
-    report = CampaignReport(
-        name="A campaign",
-        variants=[replace(variant, **of_variant)],
-        facts=[("reused", "3")],
-        created="2026-01-02 03:04 UTC",
-        notes=["No vwap in the data."],
-        config="rolling:\n  step: 40\n",
-    )
-    return replace(report, **changes)
+def make_page(lang="en", **changes):
+    """Return the page of one variant, changed."""
+    return report_html(make_report(variants=[make_variant(**changes)], lang=lang))
 
 
-def make_variant(**changes):
-    """Return the one variant of the report, changed."""
-    return replace(make_report().variants[0], **changes)
+def with_stages(**stages):
+    """Return the page of one variant whose stages are as given, and in all else as usual."""
+    made = {"collect": make_collected(), "analyze": make_analysed(), "backtest": make_traded()} | stages
+    return make_page(stages=tuple(stage for stage in made.values() if stage is not None))
 
 
 class Page(HTMLParser):
-    """What a browser would see: elements, their attributes, and the text outside scripts and styles."""
+    """What a browser would see: elements, their attributes, and the text outside scripts, styles and code."""
 
     def __init__(self, html):
         super().__init__()
         self.elements, self.ids, self.open = [], set(), []
-        self.text, self.scripts, self.styles = [], [], []
-        self.feed(html)
+        self.text, self.code, self.scripts, self.styles = [], [], [], []
+        self.feed(html.replace(PLOTLY, ""))
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
@@ -111,10 +68,14 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         inside = self.open[-1] if self.open else ""
-        {"script": self.scripts, "style": self.styles}.get(inside, self.text).append(data)
+        {"script": self.scripts, "style": self.styles, "code": self.code}.get(inside, self.text).append(data)
 
 
-CHARTS = {"timeline", "performance", "ic", "group_lines", "group_bars"}
+CHARTS = {
+    "timeline", "performance", "compounded", "ic", "group_lines", "group_bars", "long_short", "decay",
+    "autocorrelation", "turnover", "calibration", "contribution", "activity", "holdings", "coverage_map",
+}  # fmt: skip
+CATEGORIES = {"timeline", "group_bars", "contribution", "coverage_map"}  # one axis names things
 
 
 def figures(html):
@@ -129,7 +90,10 @@ def html():
 
 def test_every_part_is_there(html):
     page = Page(html)
-    sections = {"headline", "notes", "timeline", "performance", "ic", "groups", "windows", "coverage", "config"}
+    sections = {
+        "health", "headline", "notes", "timeline", "performance", "ic", "cuts", "groups", "lasting", "contribution",
+        "trading", "holdings", "orders", "sensitivity", "windows", "coverage", "caveats", "data", "config",
+    }  # fmt: skip
     assert sections <= page.ids
     text = " ".join(page.text)
     for shown in (
@@ -140,16 +104,17 @@ def test_every_part_is_there(html):
         "No vwap in the data.",
         "suspended",
         "97.94%",
-        "step: 40",
     ):
         assert shown in text
-    assert {"timeline", "performance", "ic", "group_lines", "group_bars"} == set(figures(html))
+    assert "step: 40" in "".join(page.code)
+    assert set(figures(html)) == CHARTS
 
 
 def test_the_page_asks_the_network_for_nothing(html):
     page = Page(html)
     for tag, attributes in page.elements:
-        assert not {"src", "href", "srcset", "action", "data", "poster"} & set(attributes), (tag, attributes)
+        assert not {"src", "srcset", "action", "data", "poster"} & set(attributes), (tag, attributes)
+        assert attributes.get("href", "#").startswith("#")
         assert tag not in {"link", "iframe", "img", "object", "embed", "base"}
     style = " ".join(page.styles) + " ".join(str(attributes.get("style")) for _, attributes in page.elements)
     assert "@import" not in style
@@ -157,7 +122,7 @@ def test_the_page_asks_the_network_for_nothing(html):
     policy = next(a["content"] for _, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
     assert "default-src 'none'" in policy
     assert "http" not in policy
-    ours = html.replace(max(page.scripts, key=len), "")
+    ours = html.replace(PLOTLY, "")
     assert "http:" not in ours
     assert "https:" not in ours
 
@@ -165,6 +130,7 @@ def test_the_page_asks_the_network_for_nothing(html):
 def test_the_chart_library_is_embedded_once(html):
     assert html.count("plotly.js v") == 1
     assert len(html) < 6_000_000
+    assert len(html.replace(PLOTLY, "")) < 1_000_000
 
 
 def test_equal_reports_give_equal_bytes(html):
@@ -172,28 +138,42 @@ def test_equal_reports_give_equal_bytes(html):
 
 
 def test_whatever_a_name_contains_is_text():
+    causes = pd.DataFrame({"cause": [HOSTILE], "rows": [1]})
+    stages = make_variant().stages
+    contribution = stages[1].frame("contribution").assign(member=[HOSTILE, "line"])
+    neutralised = stages[1].frame("neutralised").assign(columns=HOSTILE)
+    held = pd.MultiIndex.from_tuples([(DAYS[-1], HOSTILE)], names=["datetime", "instrument"])
+    positions = stages[2].frame("positions").head(1).set_axis(held)
     report = make_report(
         facts=[(HOSTILE, HOSTILE)],
         created=HOSTILE,
         notes=[HOSTILE],
         config=HOSTILE,
-        coverage={HOSTILE: 1},
-        windows=[replace(make_variant().windows[0], name=HOSTILE, recorder=HOSTILE, state=HOSTILE)],
+        name=HOSTILE,
+        variants=[
+            make_variant(
+                windows=[replace(make_windows()[0], name=HOSTILE, recorder=HOSTILE, state=HOSTILE)],
+                stages=(
+                    make_collected(tables={"missing_rows": make_table("missing_rows", causes, unit="count")}),
+                    make_analysed(contribution=contribution, neutralised=neutralised),
+                    make_traded(positions=positions),
+                ),
+            )
+        ],
     )
-    report = replace(report, name=HOSTILE)
-    page, calm = Page(report_html(report)), Page(report_html(make_report(windows=make_variant().windows[:1])))
+    page, calm = Page(report_html(report)), Page(report_html(make_report()))
     count = [tag for tag, _ in page.elements].count("script")
     assert count == [tag for tag, _ in calm.elements].count("script")
     assert "img" not in [tag for tag, _ in page.elements]
     assert HOSTILE in "".join(page.text)
+    assert HOSTILE in "".join(page.code)
 
 
 def test_the_orders_are_counted_by_reason(html):
     text = " ".join(" ".join(Page(html).text).split())
-    assert "Of 1,200 orders that the strategy wanted, 1,100 were made whole." in text
-    assert "buy cash does not cover it 90 7 31" in text
-    none = report_html(make_report(orders=None))
-    assert "orders" not in Page(none).ids
+    assert "Of 1,340 orders that the strategy wanted, 1,030 were made whole." in text
+    assert "buy cash does not cover it 31 7 31" in text
+    assert "orders" not in Page(with_stages(backtest=make_traded(unfilled=None))).ids
 
 
 def test_every_chart_is_one_plotly_understands(html):
@@ -202,15 +182,15 @@ def test_every_chart_is_one_plotly_understands(html):
         checked = go.Figure(figure)
         assert checked.data, name
         for trace in checked.data:
-            assert trace.type in {"bar", "scatter"}
+            assert trace.type in {"bar", "scatter", "heatmap"}
 
 
 def test_axes_have_titles(html):
     assert figures(html).keys() == CHARTS
     for name, figure in figures(html).items():
         titles = {key: axis.get("title") for key, axis in figure["layout"].items() if re.match(r"[xy]axis", key)}
-        titles.pop("yaxis" if name == "timeline" else "xaxis" if name == "group_bars" else "", None)
-        assert all(titles.values()), (name, titles)
+        nameless = [key for key, title in titles.items() if not title]
+        assert len(nameless) == (name in CATEGORIES), (name, titles)
 
 
 def test_the_timeline_has_a_row_per_window_and_a_bar_per_role(html):
@@ -218,43 +198,43 @@ def test_the_timeline_has_a_row_per_window_and_a_bar_per_role(html):
     bars = {trace["name"]: trace for trace in traces if trace["type"] == "bar"}
     assert list(bars) == ["train", "valid", "purge gap", "test"]
     test = bars["test"]
-    window = make_variant().windows[0]
+    window = make_windows()[0]
     start, end = window.segments["test"]
-    assert test["y"] == [row.name for row in make_variant().windows]
+    assert test["y"] == [row.name for row in make_windows()]
     assert test["base"][0] == f"{start:%Y-%m-%d}"
     assert test["x"][0] == ((end - start).days + 1) * 86_400_000
     assert test["text"][0] == "-0.010"
 
 
 def test_a_failed_window_is_marked():
-    windows = [replace(row, state="failed") if place == 1 else row for place, row in enumerate(make_variant().windows)]
-    page_text = report_html(make_report(windows=windows))
+    windows = [replace(row, state="failed") if place == 1 else row for place, row in enumerate(make_windows())]
+    page_text = make_page(windows=windows)
     bars = figures(page_text)["timeline"]["data"][0]["marker"]["line"]["width"]
     assert bars == [0, 2, 0, 0, 0]
     assert 'class="state failed"' in page_text
 
 
 def test_a_window_whose_future_is_not_known_yet_has_no_ic():
-    windows = [replace(row, ic=float("nan"), rank_ic=float("nan")) for row in make_variant().windows]
-    html = report_html(make_report(windows=windows))
+    windows = [replace(row, ic=float("nan"), rank_ic=float("nan")) for row in make_windows()]
+    html = make_page(windows=windows)
     assert "nan" not in "".join(Page(html).text).lower()
     assert figures(html)["timeline"]["data"][3]["text"] == [""] * 5
 
 
 def test_curves_are_sums_of_daily_returns_after_costs(html):
-    report = make_variant()
+    account = make_traded().frame("account")
     curves = {trace["name"]: trace for trace in figures(html)["performance"]["data"] if trace.get("yaxis") is None}
-    net = report.backtest["return"] - report.backtest["cost"]
+    net = account["return"] - account["cost"]
     assert curves["strategy, after costs"]["y"][-1] == pytest.approx(net.sum(), rel=1e-4)
-    assert curves["excess, after costs"]["y"][-1] == pytest.approx((net - report.backtest["bench"]).sum(), rel=1e-4)
+    assert curves["excess, after costs"]["y"][-1] == pytest.approx((net - account["bench"]).sum(), rel=1e-4)
     falls = [trace for trace in figures(html)["performance"]["data"] if trace.get("yaxis") == "y2"]
     assert all(value <= 0 for trace in falls for value in trace["y"])
 
 
 def test_days_without_a_value_stay_empty():
-    ic = make_variant().ic.copy()
+    ic = make_analysed().frame("ic").copy()
     ic.iloc[3, 0] = np.nan
-    shown = figures(report_html(make_report(ic=ic)))["ic"]["data"][0]["y"]
+    shown = figures(with_stages(analyze=make_analysed(ic=ic)))["ic"]["data"][0]["y"]
     assert shown[3] is None
     assert shown[4] is not None
 
@@ -269,16 +249,16 @@ def test_an_empty_report_is_still_a_page():
 
 @pytest.mark.parametrize("days", [1, 2])
 def test_a_day_or_two_are_enough(days):
-    whole = make_variant()
-    html = report_html(
-        make_report(ic=whole.ic[:days], groups=whole.groups[:days], backtest=whole.backtest[["return"]][:days])
-    )
-    assert "timeline" in figures(html)
+    analysed = {name: table.frame[:days] for name, table in make_analysed().tables.items()}
+    traded = {name: table.frame[:days] for name, table in make_traded().tables.items()}
+    traded["account"] = traded["account"][["return"]]
+    html = with_stages(analyze=make_analysed(**analysed), backtest=make_traded(**traded))
+    assert {"timeline", "performance", "ic"} <= figures(html).keys()
 
 
 def test_two_hundred_windows_fit():
-    row = make_variant().windows[0]
-    html = report_html(make_report(windows=[replace(row, name=f"w{place}") for place in range(200)]))
+    row = make_windows()[0]
+    html = make_page(windows=[replace(row, name=f"w{place}") for place in range(200)])
     assert figures(html)["timeline"]["layout"]["height"] < 2000
 
 
@@ -304,11 +284,12 @@ def test_a_label_over_several_sessions_is_counted_once_and_named_on_the_axes():
 
 
 def test_error_bars_take_as_many_lags_as_labels_overlap():
-    groups = pd.DataFrame(np.random.default_rng(1).normal(size=(200, 3)), pd.bdate_range("2018-01-01", periods=200))
-    report = {"groups": groups.rolling(5).sum().dropna(), "ic": None}
+    groups = pd.DataFrame(np.random.default_rng(1).normal(size=(200, 3)), DAYS, columns=list("abc"))
+    analysed = make_analysed(groups=groups.rolling(5).sum().dropna(), ic=None)
+    variant = make_variant(stages=(analysed,))
 
     def errors(span):
-        page = report_html(make_report(conventions=conventions(None, span), **report))
+        page = report_html(make_report(conventions=conventions(None, span), variants=[variant]))
         return np.array(figures(page)["group_bars"]["data"][0]["error_y"]["array"])
 
     assert (errors(9) > errors(2)).all()
@@ -325,7 +306,24 @@ def test_a_label_that_is_no_return_is_shown_in_its_own_unit():
     assert "not known to be a return" in page
 
 
-UNTRANSLATED = {"IC", "ICIR", "Rank", "JavaScript", "Newey", "West", "Ref", "close", "UTC", "rollwright"}
+UNTRANSLATED = {
+    "IC",
+    "ICIR",
+    "Rank",
+    "JavaScript",
+    "Newey",
+    "West",
+    "Ref",
+    "close",
+    "UTC",
+    "rollwright",
+    "CSV",
+    "JSON",
+    "Parquet",
+    "topk",
+    "drop",
+    "SH",
+}
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -337,8 +335,18 @@ def test_a_chinese_report_leaves_nothing_in_english(several):
     values |= dict.fromkeys(("infinite_labels", "no_label", "other"), 1)
     values |= dict.fromkeys(("sharpe", "psr", "deflated", "expected", "trials", "years", "pbo", "problems", "lost"), 1)
     metrics = tuple(Metric(key=key, value=0.1, unit="ratio") for key in (*EVERYTHING, "ic_days"))
-    windows = [replace(window, name="—") for window in make_variant().windows]
-    variant = make_variant(metrics=metrics, coverage=dict.fromkeys(CAUSES, 1), windows=windows)
+    windows = [replace(window, name="—") for window in make_windows()]
+    causes = pd.DataFrame({"cause": [*CAUSES], "rows": 1})
+    stages = (
+        make_collected(tables={"missing_rows": make_table("missing_rows", causes, unit="count")}),
+        make_analysed(
+            neutralised=make_analysed().frame("neutralised").assign(columns="行业"),
+            ic_by_group=make_analysed().frame("ic_by_group").assign(column="行业", group=["甲", "乙"]),
+            contribution=make_analysed().frame("contribution").assign(member=["甲", "乙"]),
+        ),
+        make_traded(),
+    )
+    variant = make_variant(metrics=metrics, windows=windows, stages=stages)
     told = BacktestTerms(
         topk=30, n_drop=5, account=1e8, benchmark="mean", open_cost=0.0005, close_cost=0.0015, min_cost=5.0,
         trade_unit=100, limit_threshold=0.095,
@@ -380,7 +388,7 @@ def list_texts(value, key=""):
 
 
 def test_chinese_has_every_word_of_english():
-    assert set(LANGUAGES["zh"]) == set(LANGUAGES["en"])
+    assert set(load_words("zh")) == set(load_words("en"))
     html = report_html(make_report(lang="zh"))
     assert '<html lang="zh-CN">' in html
     assert "滚动窗口" in html
@@ -389,7 +397,7 @@ def test_chinese_has_every_word_of_english():
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_words_are_plain_text(lang):
-    assert not [text for text in LANGUAGES[lang].values() if "`" in text]
+    assert not [text for text in load_words(lang).values() if "`" in text]
 
 
 def test_an_unknown_language_is_refused():
@@ -398,8 +406,8 @@ def test_an_unknown_language_is_refused():
 
 
 def test_a_frame_without_its_column_is_refused():
-    with pytest.raises(DataError, match=r"`backtest` .* lacks \['return'\]"):
-        report_html(make_report(backtest=pd.DataFrame({"x": [1.0]}, index=[pd.Timestamp("2020-01-01")])))
+    with pytest.raises(DataError, match=r"`account` .* lacks \['return'\]"):
+        with_stages(backtest=make_traded(account=pd.DataFrame({"x": [1.0]}, index=[pd.Timestamp("2020-01-01")])))
 
 
 def test_the_file_is_written_whole(tmp_path, html):
@@ -443,12 +451,12 @@ def test_a_signal_of_members_leads_with_its_numbers_and_the_table_compares_it_wi
 def test_a_column_that_no_window_fills_is_left_out():
     rows = [
         replace(row, segments={"test": row.segments["test"]}, best_iteration=None, seconds=None, recorder="")
-        for row in make_variant().windows
+        for row in make_windows()
     ]
     whole = report_html(make_report())
     heads = re.findall(r"<th[^>]*>([^<]*)</th>", whole[whole.index('id="windows"') : whole.index('id="coverage"')])
     assert {"train", "valid", "test", "Trees", "Seconds", "Recorder"} <= {*heads}
-    bare = report_html(make_report(windows=rows))
+    bare = make_page(windows=rows)
     table = bare[bare.index('id="windows"') : bare.index('id="coverage"')]
     heads = re.findall(r"<th[^>]*>([^<]*)</th>", table)
     assert {*heads} == {"State", "test", "Rows", "IC", "Rank IC"}

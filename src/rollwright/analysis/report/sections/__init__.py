@@ -1,0 +1,1 @@
+"""The sections of the report, each made of the tables that it shows; one without its table is left out."""

@@ -1,0 +1,139 @@
+"""Sections of an account: what it earned, month by month, how it fell, what it held and which orders were not made."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pandas as pd
+
+from rollwright.analysis.order_counts import count_orders
+from rollwright.analysis.report.account_charts import (
+    draw_activity,
+    draw_compounded,
+    draw_holdings,
+    draw_performance,
+)
+from rollwright.analysis.report.blocks import Block, Column, HeatCell, Section, Table
+from rollwright.analysis.report.drawing import format_day
+from rollwright.analysis.report.view import View
+
+__all__ = ["make_holdings", "make_months", "make_orders", "make_performance", "make_trading"]
+
+_LARGEST: Final = 5
+_SHOWN: Final = 20  # holdings of the last session
+_MONTHS: Final = tuple(range(1, 13))
+
+
+def make_performance(view: View) -> Section | None:
+    """Return the curves of the account, and the figures of its risk."""
+    account = view.frame("account", "return")
+    if account is None:
+        return None
+    size = len(account)
+    blocks: list[Block | None] = [
+        view.chart("performance", draw_performance(account, view.words), sessions=size),
+        view.chart("compounded", draw_compounded(account, view.words), sessions=size),
+        view.whole_table("risk", prefix="risk"),
+    ]
+    return view.section("performance", blocks)
+
+
+def make_months(view: View) -> Section | None:
+    """Return the table of years and months, and the deepest falls."""
+    blocks = [_make_monthly(view), view.whole_table("drawdowns")]
+    return view.section("months", blocks) if any(blocks) else None
+
+
+def _make_monthly(view: View) -> Block | None:
+    monthly = view.frame("monthly", "year", "month", "return")
+    if monthly is None:
+        return None
+    largest = float(monthly.loc[monthly["month"].isin(_MONTHS), "return"].abs().max()) or 1.0
+    rows = []
+    for year, of_year in monthly.groupby("year"):
+        found = of_year.set_index("month")["return"]
+        cells = [
+            HeatCell(text=f"{found[month]:.1%}", level=float(found[month]) / largest)
+            if month in found and pd.notna(found[month])
+            else HeatCell(text="")
+            for month in _MONTHS
+        ]
+        total = float(found[[month for month in found.index if month in _MONTHS]].sum())
+        rows.append((f"{year:.0f}", [*cells, HeatCell(text=f"{total:.1%}", is_strong=True)]))
+    names = [view.words["month_name"].format(month=month) for month in _MONTHS]
+    return view.heat("monthly", view.words["year"], [*names, view.words["whole_year"]], rows)
+
+
+def make_trading(view: View) -> Section | None:
+    """Return what was traded and what that cost."""
+    account = view.frame("account")
+    if account is None or not {"turnover", "cost"} <= {*account.columns}:
+        return None
+    return view.section("trading", [view.chart("activity", draw_activity(account, view.words), sessions=len(account))])
+
+
+def make_holdings(view: View) -> Section | None:
+    """Return how many names were held, how much the largest weighed, and what was held last."""
+    positions = view.frame("positions", "weight")
+    if positions is None:
+        return None
+    weights = positions["weight"]
+    by_day = weights.groupby(level="datetime", sort=True)
+    days = by_day.size()
+    largest = by_day.max()
+    ordered = weights.sort_values(ascending=False, kind="stable")
+    top = ordered.groupby(level="datetime", sort=True).head(_LARGEST).groupby(level="datetime").sum()
+    account = view.frame("account")
+    invested = None
+    if account is not None:
+        invested = by_day.sum().reindex(account.index).fillna(0.0)
+        days, largest, top = (each.reindex(account.index).fillna(0) for each in (days, largest, top))
+    figure = draw_holdings(days, pd.DataFrame({"largest": largest, "top_five": top}), invested, view.words)
+    return view.section(
+        "holdings", [view.chart("holdings", figure, sessions=len(days)), _make_last_holdings(view, positions)]
+    )
+
+
+def _make_last_holdings(view: View, positions: pd.DataFrame) -> Table:
+    last = positions.index.get_level_values("datetime").max()
+    held = positions.xs(last, level="datetime").sort_values("weight", ascending=False, kind="stable")
+    units = view.tables["positions"].units
+    columns = [name for name in ("weight", "amount", "price", "value") if name in held]
+    rows = [
+        [str(name), *(view.format(row[column], units[column]) for column in columns)]
+        for name, row in zip(held.index[:_SHOWN], held[columns].head(_SHOWN).to_dict("records"), strict=True)
+    ]
+    table = view.table(
+        "last_holdings",
+        [
+            Column(label=view.words["instrument"], is_number=False, is_code=True),
+            *(Column(label=view.name_column(column)) for column in columns),
+        ],
+        rows,
+        is_narrow=True,
+    )
+    about = view.words["last_holdings_read"].format(day=format_day(last), shown=len(rows), names=f"{len(held):,}")
+    return Table(id=table.id, title=table.title, read=about, columns=table.columns, rows=table.rows, is_narrow=True)
+
+
+def make_orders(view: View) -> Section | None:
+    """Return how many orders were made whole, and a row for each reason that kept others from it."""
+    trades, unfilled = view.tables.get("trades"), view.tables.get("unfilled")
+    if trades is None or unfilled is None:
+        return None
+    orders = count_orders(trades.frame, unfilled.frame)
+    words = view.words
+    about = words["orders_about"].format(wanted=f"{orders.wanted:,}", whole=f"{orders.whole:,}")
+    rows = [
+        [words[one.side], words[one.reason], f"{one.orders:,}", f"{one.smaller:,}", f"{one.sessions:,}"]
+        for one in orders.reasons
+    ]
+    heads = [
+        Column(label=words["order_side"], is_number=False),
+        Column(label=words["cause"], is_number=False, is_wrapped=True),
+        Column(label=words["orders"]),
+        Column(label=words["made_smaller"]),
+        Column(label=words["sessions"]),
+    ]
+    blocks = [view.table("order_reasons", heads, rows, is_narrow=True)] if rows else []
+    return view.section("orders", blocks, about=about)

@@ -1,0 +1,190 @@
+"""What the sections of one variant are made of: its tables, in the words of one language."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pandas as pd
+
+from rollwright.analysis.report.blocks import Block, Chart, Column, HeatMap, Section, Table
+from rollwright.analysis.report.drawing import MOST_POINTS, Figure, format_day
+from rollwright.analysis.report.label_unit import LabelUnit
+from rollwright.analysis.report.window_row import WindowRow
+from rollwright.analysis.report.words import Language, Words, name_key
+from rollwright.analysis.stages.table import ResultTable
+from rollwright.errors import DataError
+
+__all__ = ["View", "format_value"]
+
+_TEXTS: Final = ("text", "date", "flag")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """The tables of one variant, and how they are told.
+
+    Attributes
+    ----------
+    words : Words
+    unit : LabelUnit
+    tables : mapping of str to ResultTable
+        Of all stages.
+    windows : sequence of WindowRow
+    suffix : str
+        What makes the names of its sections and figures its own in a page of several variants.
+    facts : mapping of str to float
+        The values of its metrics.
+    settings : mapping
+        Those of the back-test.
+    """
+
+    words: Words
+    unit: LabelUnit = field(default_factory=LabelUnit)
+    tables: Mapping[str, ResultTable] = field(default_factory=dict)
+    windows: Sequence[WindowRow] = ()
+    suffix: str = ""
+    facts: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def language(self) -> Language:
+        """The language of the words."""
+        return "zh" if self.words["html_lang"].startswith("zh") else "en"
+
+    def frame(self, name: str, *columns: str) -> pd.DataFrame | None:
+        """Return the frame of a table; None when there is none or it has no row.
+
+        Raises
+        ------
+        DataError
+            When it lacks one of `columns`.
+        """
+        table = self.tables.get(name)
+        if table is None or not len(table.frame):
+            return None
+        missing = [column for column in columns if column not in table.frame]
+        if missing:
+            raise DataError(f"the report's `{name}` has the columns {list(table.frame.columns)} and lacks {missing}")
+        return table.frame
+
+    def section(self, name: str, blocks: Sequence[Block | None], *, about: str = "", is_pair: bool = False) -> Section:
+        """Return a section of those blocks that there are; `about` as text."""
+        return Section(
+            id=name + self.suffix,
+            title=self.words[name],
+            about=about,
+            blocks=[block for block in blocks if block is not None],
+            is_pair=is_pair,
+        )
+
+    def chart(self, name: str, figure: Figure, *, sessions: int = 0, **fields: object) -> Chart:
+        """Return a chart with its words; `sessions` is the length of its lines, which are thinned when they are long."""
+        read = self.words[f"{name}_read"].format(**fields)
+        if sessions > MOST_POINTS:
+            read += self.words["thinned"].format(sessions=f"{sessions:,}", points=f"{MOST_POINTS:,}")
+        return Chart(id=name + self.suffix, title=self.words[f"{name}_title"], read=read, figure=figure)
+
+    def heat(self, name: str, corner: str, columns: Sequence[str], rows: Sequence[Any], **fields: object) -> HeatMap:
+        """Return a heat map with its words."""
+        return HeatMap(
+            id=name + self.suffix,
+            title=self.words[f"{name}_title"].format(**fields),
+            read=self.words[f"{name}_read"].format(**fields),
+            corner=corner,
+            columns=columns,
+            rows=rows,
+        )
+
+    def table(self, name: str, columns: Sequence[Column], rows: Sequence[Any], **changes: Any) -> Table:
+        """Return a table with its words."""
+        return Table(
+            id=name + self.suffix,
+            title=self.words[f"{name}_title"],
+            read=self.words[f"{name}_read"],
+            columns=columns,
+            rows=rows,
+            **changes,
+        )
+
+    def whole_table(
+        self, name: str, *, of: str = "", columns: Sequence[str] = (), prefix: str = "value", **changes: Any
+    ) -> Table | None:
+        """Return a table of a stage as it is: heads are the words of its columns, cells as their units say.
+
+        Parameters
+        ----------
+        name : str
+            Of its words.
+        of : str
+            The table, where it is not called `name`.
+        columns : sequence of str, optional
+            Those that are shown, as far as there are any; all if not given.
+        prefix : str
+            Of the keys of words for what stands in columns of text.
+        **changes
+            As `Table` has them.
+        """
+        source = of or name
+        frame = self.frame(source)
+        if frame is None:
+            return None
+        shown = [column for column in (columns or frame.columns) if column in frame]
+        units = self.tables[source].units
+        return self.table(
+            name,
+            [
+                Column(
+                    label=self.name_column(column),
+                    is_number=units[column] not in _TEXTS,
+                    is_wrapped=units[column] == "text",
+                )
+                for column in shown
+            ],
+            [
+                [self.format(row[column], units[column], prefix=prefix) for column in shown]
+                for row in frame[shown].to_dict("records")
+            ],
+            **changes,
+        )
+
+    def name_column(self, column: str) -> str:
+        """Return the head of a column."""
+        return name_key(self.words, "column", column)
+
+    def format(self, value: Any, unit: str, *, prefix: str = "value") -> str:
+        """Return a value of a table as text."""
+        if unit == "text":
+            return name_key(self.words, prefix, str(value))
+        if unit == "flag":
+            return "" if pd.isna(value) else self.words["yes" if value else "no"]
+        if unit == "label" and self.unit.horizon is not None:
+            return "–" if not math.isfinite(value) else f"{value * self.unit.scale:+.2f} {self.words['basis_points']}"
+        return format_value(value, unit)
+
+
+def format_value(value: Any, unit: str) -> str:
+    """Return a value as text by the unit of its column; ``–`` where there is none."""
+    if value is None or pd.isna(value) or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    match unit:
+        case "date":
+            return format_day(pd.Timestamp(value))
+        case "text" | "flag":
+            return str(value)
+        case "sessions" | "count" | "currency" | "rank" | "rows":
+            return f"{value:,.0f}"
+        case "fraction" | "fraction_per_session" | "fraction_per_year":
+            return f"{value:.2%}"
+        case "correlation":
+            return f"{value:+.4f}"
+        case "ratio" | "probability":
+            return f"{value:.3f}"
+        case "seconds" | "years":
+            return f"{value:,.1f}"
+        case "price":
+            return f"{value:,.2f}"
+        case _:
+            return f"{value:,.4g}"

@@ -1,0 +1,202 @@
+"""A report of made numbers that has every table there is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from rollwright.analysis.metrics import Metric
+from rollwright.analysis.report import CampaignReport, VariantReport, WindowRow
+from rollwright.analysis.stages.table import ResultTable, StageResult
+from rollwright.backtest.unfilled import REASONS
+
+METRICS = (
+    Metric(key="ic", value=0.0423, unit="correlation"),
+    Metric(key="ic_error", value=0.0051, unit="correlation"),
+    Metric(key="max_drawdown", value=-0.0927, unit="fraction"),
+)
+CALENDAR = pd.bdate_range("2018-01-01", periods=400)
+DAYS = CALENDAR[140:340].rename("datetime")
+CODES = tuple(f"SH60{number:04d}" for number in range(30))
+CORRELATIONS = {"ic", "rank_ic", "error", "rank_error", "low", "high", "rank_low", "rank_high"}
+
+
+def make_windows():
+    """Return five windows of forty test sessions."""
+    return [
+        WindowRow(
+            name=f"window {place}",
+            segments={
+                "train": (CALENDAR[place * 40], CALENDAR[place * 40 + 99]),
+                "valid": (CALENDAR[place * 40 + 100], CALENDAR[place * 40 + 137]),
+                "purge": (CALENDAR[place * 40 + 138], CALENDAR[place * 40 + 139]),
+                "test": (CALENDAR[place * 40 + 140], CALENDAR[place * 40 + 179]),
+            },
+            rows=400,
+            ic=0.01 * (place - 1),
+            rank_ic=0.02,
+            best_iteration=30 + place,
+            seconds=1.25,
+            recorder="0123456789abcdef",
+        )
+        for place in range(5)
+    ]
+
+
+def make_table(name, frame, units=None, unit="fraction"):
+    """Return a table whose columns all have one unit, but for text, days and those of `units`."""
+    known = dict(units or {})
+    for column in frame.columns:
+        values = frame[column]
+        if pd.api.types.is_datetime64_any_dtype(values):
+            known.setdefault(column, "date")
+        elif pd.api.types.is_bool_dtype(values):
+            known.setdefault(column, "flag")
+        elif not pd.api.types.is_numeric_dtype(values):
+            known.setdefault(column, "text")
+        else:
+            known.setdefault(column, unit)
+    return ResultTable(name=name, frame=frame, units=known)
+
+
+def make_collected(**changes):
+    """Return the stage `collect`."""
+    missing = pd.DataFrame({"cause": ["suspended", "not listed long enough"], "rows": [12, 30]})
+    stage = StageResult(
+        stage="collect",
+        tables={"missing_rows": make_table("missing_rows", missing, unit="count")},
+        metrics=(
+            Metric(key="days", value=float(len(DAYS)), unit="sessions"),
+            Metric(key="expected_rows", value=2042.0, unit="count"),
+            Metric(key="predicted_rows", value=2000.0, unit="count"),
+        ),
+    )
+    return replace(stage, **changes)
+
+
+def make_analysed(**frames):
+    """Return the stage `analyze`; a frame that is given takes the place of one, None leaves it out."""
+    rng = np.random.default_rng(0)
+    size = len(DAYS)
+    months = sorted({f"{day:%Y-%m}" for day in DAYS})
+    parts = {"ic": 0.04, "error": 0.01, "rank_ic": 0.03, "rank_error": 0.01, "sessions": 20}
+    horizons = [
+        {"horizon": horizon, "kind": kind, "sampling": sampling, "ic": 0.05 / horizon, "low": 0.01, "high": 0.08}
+        for horizon in (1, 5, 10)
+        for kind, sampling in (("cumulative", "overlapping"), ("cumulative", "disjoint"), ("marginal", "disjoint"))
+    ]
+    member = dict.fromkeys(("ic", "ic_low", "ic_high", "ic_own", "ic_own_low", "ic_own_high"), 0.02)
+    made = {
+        "ic": pd.DataFrame({"ic": rng.normal(0.04, 0.1, size), "rank_ic": rng.normal(0.04, 0.1, size)}, index=DAYS),
+        "groups": pd.DataFrame(
+            rng.normal(size=(size, 5)), index=DAYS, columns=[f"Group{number}" for number in range(1, 6)]
+        ),
+        "group_summary": pd.DataFrame(
+            {"group": ["Group1", "Group2", "long_short"], "mean": 0.01, "error": 0.002, "sessions": 200}
+        ),
+        "ic_by_month": pd.DataFrame([{"period": month, **parts} for month in months]),
+        "ic_by_year": pd.DataFrame([{"period": year, **parts} for year in ("2018", "2019")]),
+        "ic_by_group": pd.DataFrame([{"column": "sector", "group": group, **parts} for group in ("bank", "oil")]),
+        "neutralised": pd.DataFrame([{"columns": "sector", "ic_before": 0.04, "ic_after": 0.03, "sessions": 200}]),
+        "decay": pd.DataFrame(horizons),
+        "autocorrelation": pd.DataFrame({"lag": [1, 5, 20], "rank_autocorrelation": [0.9, 0.6, 0.1]}),
+        "turnover": pd.DataFrame({"top": rng.uniform(size=size), "bottom": rng.uniform(size=size)}, index=DAYS),
+        "calibration": pd.DataFrame(
+            [
+                {"kind": kind, "bin": place, "score": place / 100, "label": place / 120, "error": 0.001, "rows": 900}
+                for kind in ("within_day", "raw")
+                for place in range(1, 6)
+            ]
+        ),
+        "coverage": pd.DataFrame(
+            [
+                {"month": month, "bucket": bucket, "expected": 600, "scored_share": 0.9}
+                for month in months
+                for bucket in ("all", "SH600000–SH600014", "SH600015–SH600029")
+            ]
+        ),
+        "contribution": pd.DataFrame([{"member": "trees", **member}, {"member": "line", **member}]),
+    }
+    units = {
+        "sessions": "sessions", "horizon": "sessions", "lag": "sessions", "mean": "label", "score": "score",
+        "label": "label", "bin": "count", "rows": "count", "expected": "count",
+    }  # fmt: skip
+    return StageResult(stage="analyze", tables=_make_tables(made | frames, units, "correlation"))
+
+
+def make_traded(**frames):
+    """Return the stage `backtest`; a frame that is given takes the place of one, None leaves it out."""
+    rng = np.random.default_rng(1)
+    daily = rng.normal(0.0, 0.01, len(DAYS))
+    held = pd.MultiIndex.from_product([DAYS, CODES[:10]], names=["datetime", "instrument"])
+    orders = held[:1100]
+    reasons = [("buy", "cash"), ("settle", "cash"), *(("sell", reason) for reason in REASONS)]
+    unfilled = pd.DataFrame(
+        [
+            {"side": side, "reason": reason, "wanted_amount": 100.0, "wanted_value": 1e4, "made_amount": 50.0 * (n < 7)}
+            for side, reason in reasons
+            for n in range(31)
+        ],
+        index=pd.MultiIndex.from_arrays(
+            [np.tile(DAYS[:31], len(reasons)), np.repeat(CODES[: len(reasons)], 31)], names=["datetime", "instrument"]
+        ),
+    )
+    cells = [
+        {
+            "topk": topk, "n_drop": n_drop, "cost_scale": cost, "delay": delay, "annualized_return": 0.1,
+            "excess_return": 0.05 - 0.01 * delay, "information_ratio": 0.8,
+            "is_base": (topk, n_drop, cost, delay) == (30, 5, 1.0, 1),
+        }
+        for topk in (20, 30) for n_drop in (3, 5) for cost in (1.0, 2.0) for delay in (0, 1, 2)
+    ]  # fmt: skip
+    made = {
+        "account": pd.DataFrame(
+            {"account": 1e8, "return": daily + 1e-3, "bench": daily, "cost": 1e-4, "turnover": 0.1}, index=DAYS
+        ),
+        "positions": pd.DataFrame({"amount": 100.0, "price": 12.5, "value": 9.5e6, "weight": 0.095}, index=held),
+        "trades": pd.DataFrame(
+            {"side": "buy", "amount": 100.0, "price": 12.5, "value": 1250.0, "cost": 1.0}, index=orders
+        ),
+        "unfilled": unfilled,
+        "sensitivity": pd.DataFrame(cells),
+    }
+    units = {
+        "account": "currency", "value": "currency", "price": "price", "amount": "shares", "topk": "count",
+        "n_drop": "count", "delay": "sessions", "cost_scale": "ratio", "wanted_amount": "shares",
+        "wanted_value": "currency", "made_amount": "shares",
+    }  # fmt: skip
+    return StageResult(stage="backtest", tables=_make_tables(made | frames, units, "fraction"))
+
+
+def _make_tables(frames, units, unit):
+    return {
+        name: make_table(name, frame, {key: one for key, one in units.items() if key in frame}, unit)
+        for name, frame in frames.items()
+        if frame is not None
+    }
+
+
+def make_variant(**changes):
+    """Return a variant with every table, changed."""
+    variant = VariantReport(
+        name="first",
+        stages=(make_collected(), make_analysed(), make_traded()),
+        metrics=METRICS,
+        windows=make_windows(),
+    )
+    return replace(variant, **changes)
+
+
+def make_report(**changes):
+    """Return a report of one variant; changes are those of the report."""
+    report = CampaignReport(
+        name="A campaign",
+        variants=[make_variant()],
+        facts=[("reused", "3")],
+        created="2026-01-02 03:04 UTC",
+        notes=["No vwap in the data."],
+        config="rolling:\n  step: 40\n",
+    )
+    return replace(report, **changes)
