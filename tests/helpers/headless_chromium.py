@@ -30,16 +30,12 @@ def chromium(profile, *, limit=60.0):
     """Start Chromium with the folder `profile` and end it afterwards."""
     ours_read, theirs_write = os.pipe()
     theirs_read, ours_write = os.pipe()
-
-    def wire():  # Chromium reads from 3 and writes to 4
-        low, high = os.dup(theirs_read), os.dup(theirs_write)
-        os.dup2(low, 3)
-        os.dup2(high, 4)
+    wire = f'exec "$0" "$@" 3<&{theirs_read} 4>&{theirs_write}'  # Chromium reads from 3 and writes to 4
 
     with open(os.devnull, "wb") as nothing:
         process = subprocess.Popen(
-            [find_chromium(), *FLAGS, f"--user-data-dir={profile}", "about:blank"],
-            preexec_fn=wire, pass_fds=(3, 4), stdin=subprocess.DEVNULL, stdout=nothing, stderr=nothing,
+            ["/bin/sh", "-c", wire, find_chromium(), *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            pass_fds=(theirs_read, theirs_write), stdin=subprocess.DEVNULL, stdout=nothing, stderr=nothing,
             env={**os.environ, "HOME": str(profile)},
         )  # fmt: skip
     os.close(theirs_read)

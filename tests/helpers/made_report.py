@@ -161,6 +161,25 @@ def make_traded(**frames):
         ),
         "unfilled": unfilled,
         "sensitivity": pd.DataFrame(cells),
+        "honesty": pd.DataFrame(
+            [
+                {
+                    "number": number,
+                    "standard": standard,
+                    "count": count,
+                    "trials": trials,
+                    "value": value,
+                    "unit": unit,
+                    "reason": "",
+                }
+                for number, standard, count, trials, value, unit in (
+                    ("sharpe", "", "", np.nan, 1.31, "ratio"),
+                    ("deflated_sharpe", "2012/14", "raw", 12.0, 0.41, "probability"),
+                    ("deflated_sharpe", "2025/26", "raw", 12.0, 0.44, "probability"),
+                    ("pbo", "", "", 12.0, np.nan, "probability"),
+                )
+            ]
+        ),
     }
     units = {
         "account": "currency", "value": "currency", "price": "price", "amount": "shares", "topk": "count",

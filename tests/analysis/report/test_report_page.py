@@ -307,23 +307,9 @@ def test_a_label_that_is_no_return_is_shown_in_its_own_unit():
 
 
 UNTRANSLATED = {
-    "IC",
-    "ICIR",
-    "Rank",
-    "JavaScript",
-    "Newey",
-    "West",
-    "Ref",
-    "close",
-    "UTC",
-    "rollwright",
-    "CSV",
-    "JSON",
-    "Parquet",
-    "topk",
-    "drop",
-    "SH",
-}
+    "IC", "ICIR", "Rank", "JavaScript", "Newey", "West", "Ref", "close", "UTC", "rollwright", "CSV", "JSON", "Parquet",
+    "topk", "drop", "SH",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("several", [False, True])

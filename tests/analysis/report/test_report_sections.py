@@ -286,3 +286,22 @@ def test_metrics_that_lead_are_few_and_in_order():
     other = tuple(Metric(key=key, value=0.5, unit="ratio") for key in ("first", "second"))
     html = report_html(make_report(variants=[make_variant(metrics=other)]))
     assert re.findall(r'<div class="card"><dt>([^<]*)</dt>', html) == ["first", "second"]
+
+
+def test_an_honest_number_is_read_once_and_each_of_its_rows_is_shown():
+    text = block(render(make_traded()), "honest_numbers")
+    assert text.count("Deflated Sharpe ratio") == 2
+    assert text.count("Probability that the true ratio is above the best expected by luck") == 1
+    assert "2012/14 raw 12 0.410" in text
+    assert "12 –" in text
+    assert "收缩夏普比率" in block(render(make_traded(), lang="zh"), "honest_numbers")
+
+
+def test_the_interval_of_a_metric_stands_in_its_card():
+    metrics = [
+        Metric(key=key, value=value, unit="correlation")
+        for key, value in (("ic", 0.04), ("ic_error", 0.005), ("ic_low", 0.03), ("ic_high", 0.05))
+    ]
+    html = report_html(make_report(variants=[make_variant(metrics=metrics)]))
+    assert "± 0.0050" in html
+    assert '<small class="range">95 % 0.0300 … 0.0500</small>' in html

@@ -1,4 +1,4 @@
-"""What a page is made of: sections, and in them charts, tables, heat maps, each with a sentence that says how to read it."""
+"""What a page is made of: sections of charts, tables and heat maps, each with a sentence that says how it is read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
-__all__ = ["Block", "Cell", "Chart", "Column", "HeatCell", "HeatGrid", "HeatMap", "HeatPanel", "Section", "Table"]
+__all__ = [
+    "Block",
+    "Cell",
+    "Chart",
+    "ColumnHead",
+    "HeatCell",
+    "HeatGrid",
+    "HeatMap",
+    "HeatPanel",
+    "Section",
+    "TableBlock",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +42,7 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class ColumnHead:
     """The head of a column: its text, and whether its cells are numbers, which stand to the right, code, or long."""
 
     label: str
@@ -62,12 +73,12 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class TableBlock:
     """Rows of finished text.
 
     Attributes
     ----------
-    columns : sequence of Column
+    columns : sequence of ColumnHead
     rows : sequence of sequence of (str or Cell)
     marked : frozenset of int
         Rows that stand out.
@@ -80,7 +91,7 @@ class Table:
     id: str
     title: str
     read: str
-    columns: Sequence[Column]
+    columns: Sequence[ColumnHead]
     rows: Sequence[Sequence[str | Cell]]
     marked: frozenset[int] = frozenset()
     titles: Sequence[str] = ()
@@ -90,7 +101,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeatCell:
-    """One cell: its text, its colour as a level from −1 (orange) to 1 (blue), None for none, and whether it stands out."""
+    """One cell: its text, its colour as a level from −1 (orange) to 1 (blue), and whether it stands out."""
 
     text: str
     level: float | None = None
@@ -149,7 +160,7 @@ class HeatGrid:
     kind: ClassVar[str] = "grid"
 
 
-Block: TypeAlias = Chart | Table | HeatMap | HeatGrid
+Block: TypeAlias = Chart | TableBlock | HeatMap | HeatGrid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,7 +77,7 @@ def _list_columns(table: ResultTable) -> list[tuple[str, str]]:
 
 def _to_text(table: ResultTable) -> str:
     frame = table.frame
-    values = [frame.index.get_level_values(name) for name in frame.index.names if name is not None]
+    values = [frame.index.get_level_values(place) for place, name in enumerate(frame.index.names) if name is not None]
     data = [_to_values(pd.Series(column)) for column in [*values, *(frame[name] for name in frame.columns)]]
     return escape_json({"columns": _list_columns(table), "data": data})
 

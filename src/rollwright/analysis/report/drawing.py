@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -64,12 +65,12 @@ def thin(values: pd.Series, most: int = MOST_POINTS) -> pd.Series:
     numbers = values.to_numpy(dtype=np.float64)
     bounds = np.linspace(0, size, max(most // 2 - 1, 1) + 1).astype(np.intp)
     kept = {0, size - 1}
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in pairwise(bounds.tolist()):
         part = numbers[start:stop]
         if np.isnan(part).all():
-            kept.add(int(start))  # a gap stays one
+            kept.add(start)  # a gap stays one
             continue
-        kept |= {int(start + np.nanargmin(part)), int(start + np.nanargmax(part))}
+        kept |= {start + int(np.nanargmin(part)), start + int(np.nanargmax(part))}
     return values.iloc[sorted(kept)]
 
 

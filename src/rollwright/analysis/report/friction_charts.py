@@ -47,7 +47,7 @@ def draw_capacity(table: pd.DataFrame, words: Words) -> Figure:
 
 
 def draw_waterfall(table: pd.DataFrame, words: Words) -> Figure:
-    """Return the way from the theoretical to the executed return: a bar for each step, from where the last one ended."""
+    """Return the way from the theoretical to the executed return, with a bar for what each step changed."""
     values = table["annualized_return"].astype(float).tolist()
     names = [name_key(words, "step", str(step)) for step in table["step"]]
     ends = {0, len(values) - 1}

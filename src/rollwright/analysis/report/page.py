@@ -12,7 +12,7 @@ from rollwright.analysis.conventions import Conventions
 from rollwright.analysis.health import HealthFinding, group_findings
 from rollwright.analysis.health_text import count_findings, describe_group, name_severity
 from rollwright.analysis.metrics import Metric, ShownMetric, show_metrics
-from rollwright.analysis.report.blocks import Chart, Column, Section, Table
+from rollwright.analysis.report.blocks import Chart, ColumnHead, Section, TableBlock
 from rollwright.analysis.report.downloads import EmbeddedTable, embed_tables, escape_json
 from rollwright.analysis.report.label_unit import LabelUnit
 from rollwright.analysis.report.sections.account_sections import (
@@ -29,6 +29,7 @@ from rollwright.analysis.report.sections.friction_sections import (
     make_sensitivity,
     make_timing,
 )
+from rollwright.analysis.report.sections.honesty_section import make_honesty
 from rollwright.analysis.report.sections.signal_sections import (
     make_cuts,
     make_groups,
@@ -54,6 +55,7 @@ _AGREEMENT: Final = 30  # members that a table of correlations can be read for
 SECTIONS: Final[tuple[Callable[[View], Section | None], ...]] = (
     make_timeline,
     make_performance,
+    make_honesty,
     make_months,
     make_ic,
     make_cuts,
@@ -301,11 +303,14 @@ def _show_agreement(correlations: Mapping[str, Mapping[str, float | None]], word
     """Return the correlations as a table: for each member its name, and its correlation with each."""
     if not correlations or len(correlations) > _AGREEMENT:
         return None
-    table = Table(
+    table = TableBlock(
         id="agreement-table",
         title="",
         read=words["agreement_read"],
-        columns=[Column(label=words["variant"], is_number=False), *(Column(label=name) for name in correlations)],
+        columns=[
+            ColumnHead(label=words["variant"], is_number=False),
+            *(ColumnHead(label=name) for name in correlations),
+        ],
         rows=[
             [name, *("" if value is None else f"{value:+.3f}" for value in row.values())]
             for name, row in correlations.items()

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from rollwright.analysis.report.blocks import Block, Chart, Column, HeatMap, Section, Table
+from rollwright.analysis.report.blocks import Block, Chart, ColumnHead, HeatMap, Section, TableBlock
 from rollwright.analysis.report.drawing import MOST_POINTS, Figure, format_day
 from rollwright.analysis.report.label_unit import LabelUnit
 from rollwright.analysis.report.window_row import WindowRow
@@ -20,6 +20,15 @@ from rollwright.errors import DataError
 __all__ = ["View", "format_value"]
 
 _TEXTS: Final = ("text", "date", "flag")
+_FORMS: Final[dict[str, str]] = {
+    **dict.fromkeys(("text", "flag"), "{}"),
+    **dict.fromkeys(("sessions", "count", "currency", "rank", "rows"), "{:,.0f}"),
+    **dict.fromkeys(("fraction", "fraction_per_session", "fraction_per_year"), "{:.2%}"),
+    **dict.fromkeys(("ratio", "probability"), "{:.3f}"),
+    **dict.fromkeys(("seconds", "years"), "{:,.1f}"),
+    "correlation": "{:+.4f}",
+    "price": "{:,.2f}",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +90,7 @@ class View:
         )
 
     def chart(self, name: str, figure: Figure, *, sessions: int = 0, **fields: object) -> Chart:
-        """Return a chart with its words; `sessions` is the length of its lines, which are thinned when they are long."""
+        """Return a chart with its words; `sessions` is the length of its lines, which are thinned if it is large."""
         read = self.words[f"{name}_read"].format(**fields)
         if sessions > MOST_POINTS:
             read += self.words["thinned"].format(sessions=f"{sessions:,}", points=f"{MOST_POINTS:,}")
@@ -98,9 +107,9 @@ class View:
             rows=rows,
         )
 
-    def table(self, name: str, columns: Sequence[Column], rows: Sequence[Any], **changes: Any) -> Table:
+    def table(self, name: str, columns: Sequence[ColumnHead], rows: Sequence[Any], **changes: Any) -> TableBlock:
         """Return a table with its words."""
-        return Table(
+        return TableBlock(
             id=name + self.suffix,
             title=self.words[f"{name}_title"],
             read=self.words[f"{name}_read"],
@@ -111,7 +120,7 @@ class View:
 
     def whole_table(
         self, name: str, *, of: str = "", columns: Sequence[str] = (), prefix: str = "value", **changes: Any
-    ) -> Table | None:
+    ) -> TableBlock | None:
         """Return a table of a stage as it is: heads are the words of its columns, cells as their units say.
 
         Parameters
@@ -136,7 +145,7 @@ class View:
         return self.table(
             name,
             [
-                Column(
+                ColumnHead(
                     label=self.name_column(column),
                     is_number=units[column] not in _TEXTS,
                     is_wrapped=units[column] == "text",
@@ -149,6 +158,10 @@ class View:
             ],
             **changes,
         )
+
+    def month_names(self) -> list[str]:
+        """Return the heads of twelve months."""
+        return [self.words["month_name"].format(month=month) for month in range(1, 13)]
 
     def name_column(self, column: str) -> str:
         """Return the head of a column."""
@@ -169,22 +182,6 @@ def format_value(value: Any, unit: str) -> str:
     """Return a value as text by the unit of its column; ``–`` where there is none."""
     if value is None or pd.isna(value) or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
-    match unit:
-        case "date":
-            return format_day(pd.Timestamp(value))
-        case "text" | "flag":
-            return str(value)
-        case "sessions" | "count" | "currency" | "rank" | "rows":
-            return f"{value:,.0f}"
-        case "fraction" | "fraction_per_session" | "fraction_per_year":
-            return f"{value:.2%}"
-        case "correlation":
-            return f"{value:+.4f}"
-        case "ratio" | "probability":
-            return f"{value:.3f}"
-        case "seconds" | "years":
-            return f"{value:,.1f}"
-        case "price":
-            return f"{value:,.2f}"
-        case _:
-            return f"{value:,.4g}"
+    if unit == "date":
+        return format_day(pd.Timestamp(value))
+    return _FORMS.get(unit, "{:,.4g}" if isinstance(value, int | float) else "{}").format(value)

@@ -13,7 +13,7 @@ from rollwright.analysis.report.account_charts import (
     draw_holdings,
     draw_performance,
 )
-from rollwright.analysis.report.blocks import Block, Column, HeatCell, Section, Table
+from rollwright.analysis.report.blocks import Block, ColumnHead, HeatCell, Section, TableBlock
 from rollwright.analysis.report.drawing import format_day
 from rollwright.analysis.report.view import View
 
@@ -60,8 +60,7 @@ def _make_monthly(view: View) -> Block | None:
         ]
         total = float(found[[month for month in found.index if month in _MONTHS]].sum())
         rows.append((f"{year:.0f}", [*cells, HeatCell(text=f"{total:.1%}", is_strong=True)]))
-    names = [view.words["month_name"].format(month=month) for month in _MONTHS]
-    return view.heat("monthly", view.words["year"], [*names, view.words["whole_year"]], rows)
+    return view.heat("monthly", view.words["year"], [*view.month_names(), view.words["whole_year"]], rows)
 
 
 def make_trading(view: View) -> Section | None:
@@ -94,9 +93,10 @@ def make_holdings(view: View) -> Section | None:
     )
 
 
-def _make_last_holdings(view: View, positions: pd.DataFrame) -> Table:
+def _make_last_holdings(view: View, positions: pd.DataFrame) -> TableBlock:
     last = positions.index.get_level_values("datetime").max()
-    held = positions.xs(last, level="datetime").sort_values("weight", ascending=False, kind="stable")
+    held = positions[positions.index.get_level_values("datetime") == last].droplevel("datetime")
+    held = held.sort_values(by="weight", ascending=False, kind="stable")
     units = view.tables["positions"].units
     columns = [name for name in ("weight", "amount", "price", "value") if name in held]
     rows = [
@@ -106,14 +106,16 @@ def _make_last_holdings(view: View, positions: pd.DataFrame) -> Table:
     table = view.table(
         "last_holdings",
         [
-            Column(label=view.words["instrument"], is_number=False, is_code=True),
-            *(Column(label=view.name_column(column)) for column in columns),
+            ColumnHead(label=view.words["instrument"], is_number=False, is_code=True),
+            *(ColumnHead(label=view.name_column(column)) for column in columns),
         ],
         rows,
         is_narrow=True,
     )
     about = view.words["last_holdings_read"].format(day=format_day(last), shown=len(rows), names=f"{len(held):,}")
-    return Table(id=table.id, title=table.title, read=about, columns=table.columns, rows=table.rows, is_narrow=True)
+    return TableBlock(
+        id=table.id, title=table.title, read=about, columns=table.columns, rows=table.rows, is_narrow=True
+    )
 
 
 def make_orders(view: View) -> Section | None:
@@ -129,11 +131,11 @@ def make_orders(view: View) -> Section | None:
         for one in orders.reasons
     ]
     heads = [
-        Column(label=words["order_side"], is_number=False),
-        Column(label=words["cause"], is_number=False, is_wrapped=True),
-        Column(label=words["orders"]),
-        Column(label=words["made_smaller"]),
-        Column(label=words["sessions"]),
+        ColumnHead(label=words["order_side"], is_number=False),
+        ColumnHead(label=words["cause"], is_number=False, is_wrapped=True),
+        ColumnHead(label=words["orders"]),
+        ColumnHead(label=words["made_smaller"]),
+        ColumnHead(label=words["sessions"]),
     ]
     blocks = [view.table("order_reasons", heads, rows, is_narrow=True)] if rows else []
     return view.section("orders", blocks, about=about)

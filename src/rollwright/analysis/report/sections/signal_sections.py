@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
-import pandas as pd
-
-from rollwright.analysis.report.blocks import Block, Column, HeatCell, Section
+from rollwright.analysis.report.blocks import Block, ColumnHead, HeatCell, Section
 from rollwright.analysis.report.signal_charts import (
     draw_autocorrelation,
     draw_calibration,
@@ -62,10 +61,8 @@ def _make_group_summary(view: View) -> Block | None:
         is_spread = str(row["group"]) == "long_short"
         name = view.words["curve_long_short"] if is_spread else name_group(place, view.words)
         rows.append([name, *(view.format(row[column], units[column]) for column in columns)])
-    heads = [
-        Column(label=view.words["column_group"], is_number=False),
-        *(Column(label=view.name_column(c)) for c in columns),
-    ]
+    heads = [ColumnHead(label=view.name_column("group"), is_number=False)]
+    heads += [ColumnHead(label=view.name_column(column)) for column in columns]
     return view.table("group_summary", heads, rows, marked=frozenset({len(rows) - 1}), is_narrow=True)
 
 
@@ -84,35 +81,19 @@ def _make_ic_map(view: View) -> Block | None:
     table = view.frame("ic_by_month", "period", "ic")
     if table is None:
         return None
-    months = pd.PeriodIndex(table["period"].astype(str), freq="M")
-    ic = pd.Series(table["ic"].to_numpy(), index=months)
-    return view.heat(
-        "ic_by_month", view.words["year"], _name_months(view), list_months(ic, form="{:+.3f}"), **_largest(ic, "{:.3f}")
-    )
-
-
-def _name_months(view: View) -> list[str]:
-    return [view.words["month_name"].format(month=month) for month in _MONTHS]
-
-
-def _largest(values: pd.Series, form: str) -> dict[str, str]:
-    return {"largest": form.format(values.abs().max())}
-
-
-def list_months(values: pd.Series, *, form: str) -> list[tuple[str, list[HeatCell]]]:
-    """Return a row for each year with a cell for each month; `values` are indexed by month."""
-    largest = float(values.abs().max()) or 1.0
+    ic = dict(zip(table["period"].astype(str), table["ic"].astype(float), strict=True))
+    largest = max((abs(value) for value in ic.values() if math.isfinite(value)), default=0.0)
     rows = []
-    for year in sorted({month.year for month in values.index}):
-        found = {month.month: float(value) for month, value in values.items() if month.year == year}
-        cells = [
-            HeatCell(text=form.format(found[month]), level=found[month] / largest)
-            if month in found and pd.notna(found[month])
-            else HeatCell(text="")
-            for month in _MONTHS
-        ]
-        rows.append((str(year), cells))
-    return rows
+    for year in sorted({month[:4] for month in ic}):
+        found = [ic.get(f"{year}-{month:02d}", math.nan) for month in _MONTHS]
+        rows.append((year, [_color_ic(value, largest) for value in found]))
+    return view.heat("ic_by_month", view.words["year"], view.month_names(), rows, largest=f"{largest:.3f}")
+
+
+def _color_ic(value: float, largest: float) -> HeatCell:
+    if not math.isfinite(value):
+        return HeatCell(text="")
+    return HeatCell(text=f"{value:+.3f}", level=value / (largest or 1.0))
 
 
 def make_lasting(view: View) -> Section | None:
@@ -134,10 +115,8 @@ def make_parts(view: View) -> Section | None:
     table = view.frame("contribution", "member", "ic", "ic_own")
     if table is None:
         return None
-    return view.section(
-        "contribution",
-        [
-            view.chart("contribution", draw_members(table, view.words)),
-            view.whole_table("contribution_table", of="contribution"),
-        ],
-    )
+    blocks = [
+        view.chart("contribution", draw_members(table, view.words)),
+        view.whole_table("contribution_table", of="contribution"),
+    ]
+    return view.section("contribution", blocks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from rollwright.analysis.report.blocks import Block, Cell, Column, Section
+from rollwright.analysis.report.blocks import Block, Cell, ColumnHead, Section
 from rollwright.analysis.report.view import View
 from rollwright.analysis.report.walk_charts import draw_coverage, draw_timeline
 from rollwright.analysis.report.window_row import WindowRow
@@ -32,12 +32,12 @@ def make_windows(view: View) -> Section | None:
     largest = max((abs(window.ic) for window in view.windows if window.ic is not None), default=0.0)
     rest = _find_columns(view.windows)
     heads = [
-        Column(label=words["state"], is_number=False),
-        *(Column(label=words[role], is_number=False) for role in roles),
-        Column(label=words["rows"]),
-        Column(label=words["window_ic"]),
-        Column(label=words["window_ric"]),
-        *(Column(label=words[name], is_number=name != "recorder", is_code=name == "recorder") for name in rest),
+        ColumnHead(label=words["state"], is_number=False),
+        *(ColumnHead(label=words[role], is_number=False) for role in roles),
+        ColumnHead(label=words["rows"]),
+        ColumnHead(label=words["window_ic"]),
+        ColumnHead(label=words["window_ric"]),
+        *(ColumnHead(label=words[name], is_number=name != "recorder", is_code=name == "recorder") for name in rest),
     ]
     rows = [_make_window(window, view, roles, rest, largest) for window in view.windows]
     table = view.table("windows", heads, rows, titles=[window.name for window in view.windows])
@@ -94,9 +94,15 @@ def _make_causes(view: View) -> Block | None:
     if predicted is not None:
         rows.append([words["predicted"], f"{predicted:,.0f}", _share(predicted, expected)])
     marked = frozenset(range(len(rows)))
-    for row in [] if missing is None else missing.frame.to_dict("records"):
-        rows.append([words.get(row["cause"], row["cause"]), f"{row['rows']:,}", _share(row["rows"], expected)])
-    heads = [Column(label=words["cause"], is_number=False), Column(label=words["rows"]), Column(label=words["share"])]
+    rows += [
+        [words.get(row["cause"], row["cause"]), f"{row['rows']:,}", _share(row["rows"], expected)]
+        for row in ([] if missing is None else missing.frame.to_dict("records"))
+    ]
+    heads = [
+        ColumnHead(label=words["cause"], is_number=False),
+        ColumnHead(label=words["rows"]),
+        ColumnHead(label=words["share"]),
+    ]
     return view.table("missing_rows", heads, rows, marked=marked, is_narrow=True) if rows else None
 
 
