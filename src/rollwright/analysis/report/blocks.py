@@ -175,8 +175,8 @@ class Section:
     blocks : sequence of Block
     is_pair : bool
         Whether blocks stand side by side where there is room.
-    lines : sequence of str
-        A list of sentences.
+    is_closed : bool
+        Whether its blocks are shown only when the reader opens it.
     """
 
     id: str
@@ -184,4 +184,4 @@ class Section:
     about: str = ""
     blocks: Sequence[Block] = ()
     is_pair: bool = False
-    lines: Sequence[str] = ()
+    is_closed: bool = False

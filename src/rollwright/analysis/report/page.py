@@ -75,8 +75,8 @@ SECTIONS: Final[tuple[Callable[[View], Section | None], ...]] = (
 )
 """The sections of a variant, in order: a new one is a function, and a line here."""
 _HEADLINE: Final = (
-    "ic", "rank_ic", "icir", "excess_return", "information_ratio", "annualized_return", "max_drawdown", "sharpe", "psr",
-    "deflated_sharpe", "turnover",
+    "ic", "rank_ic", "icir", "rank_icir", "excess_return", "information_ratio", "annualized_return",
+    "max_drawdown", "sharpe", "psr", "deflated_sharpe", "turnover",
 )  # fmt: skip
 
 
@@ -253,8 +253,27 @@ def _make_part(variant: VariantReport, report: CampaignReport, words: Words, num
     return _Part(
         id=f"variant-{number}",
         title=variant.name if number else "",
-        sections=[section for section in made if section is not None],
+        sections=[section for section in [_list_numbers(view, _show(report, variant)), *made] if section is not None],
     )
+
+
+def _list_numbers(view: View, metrics: Sequence[ShownMetric]) -> Section | None:
+    """Return every metric of a variant as a table."""
+    words = view.words
+    columns = {
+        "column_number": [one.label for one in metrics],
+        "column_figure": [one.value for one in metrics],
+        "column_error": [one.error for one in metrics],
+        "interval": [one.interval for one in metrics],
+        "findings": [one.mark for one in metrics],
+    }
+    filled = {name: texts for name, texts in columns.items() if any(texts)}
+    heads = [ColumnHead(label=words[name], is_number=name not in ("column_number", "findings")) for name in filled]
+    rows = [list(row) for row in zip(*filled.values(), strict=True)]
+    table = view.table("numbers_table", heads, rows, is_narrow=True)
+    if not rows:
+        return None
+    return Section(id="numbers" + view.suffix, title=words["numbers"], blocks=[table], is_closed=True)
 
 
 def _show(report: CampaignReport, variant: VariantReport) -> list[ShownMetric]:
