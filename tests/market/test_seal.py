@@ -19,9 +19,10 @@ from rollwright.config.settings import load_settings
 from rollwright.errors import ConfigError, CorruptFileError, DataStorageError, HoldoutSealedError
 from rollwright.market import seal as seal_module
 from rollwright.market.current import choose_market, current_market
-from rollwright.market.seal import find_holdout, find_opened, seal
+from rollwright.market.seal import find_holdout, find_opened, seal, sees_opened
 from rollwright.market.seal_record import add_record, find_record_file, list_opened, list_sealed, read_records
 from rollwright.testing.market import random_source
+from rollwright.trials.registry import TrialRegistry
 
 FROM = "2020-03-04"
 
@@ -144,7 +145,7 @@ def test_it_is_said_once(project, market, caplog, monkeypatch):
             seal(random_source(np.random.default_rng(number), sessions=60, instruments=3), settings)
     (said,) = caplog.messages
     hidden = int((market.calendar().to_index() >= FROM).sum())
-    assert said.startswith(f"market.holdout_sealed start={FROM} end=open origin=rollwright.toml")
+    assert said.startswith(f"market.holdout_sealed start={FROM} end=open")
     assert said.endswith(f"sessions={hidden}")
 
 
@@ -275,3 +276,25 @@ def test_processes_that_record_at_once_lose_nothing_and_say_nothing_twice(projec
     for worker in workers:
         worker.join(60)
     assert sorted(record.start for record in read_records(path)) == ["2020-01-01", *days]
+
+
+def test_the_registry_of_trials_tells_of_sealing_and_opening_too(project):
+    settings = settings_of(project, FROM, "open")
+    sealed = find_holdout(settings)
+    assert not sees_opened("2020-03-31", settings)
+    add_record(record_of(project), "opened", [sealed], reason="a last look")
+    record_of(project).unlink()
+    state = TrialRegistry(settings.state_dir).read()
+    said = [record for chain in state.chains for record in chain.records if record.kind.startswith("holdout_")]
+    assert [record.kind for record in said] == ["holdout_sealed", "holdout_opened"]
+    assert [(one.body["start"], one.body["end"]) for one in said] == [(FROM, "open")] * 2
+    assert said[1].body["reason"] == "a last look"
+    assert state.damage == ()
+
+
+def test_a_look_at_what_was_opened_is_told_from_one_before_it(project):
+    settings = settings_of(project, FROM, "2020-03-20")
+    add_record(record_of(project), "opened", [find_holdout(settings)], reason="a last look")
+    assert sees_opened(FROM, settings)
+    assert sees_opened("2020-04-01", settings)
+    assert not sees_opened("2020-03-03", settings)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from rollwright.calendar.holdout import Holdout
+from rollwright.calendar.trading import SessionLike, to_session
 from rollwright.config.context import current_settings
-from rollwright.config.settings import PROJECT_FILE, Settings
-from rollwright.errors import ConfigError, DataStorageError
+from rollwright.config.settings import PROJECT_FILE, STATE_DIR, Settings
+from rollwright.errors import ConfigError, CorruptFileError, DataStorageError
 from rollwright.market.seal_record import (
     SealRecord,
     add_record,
@@ -22,20 +24,24 @@ from rollwright.market.seal_record import (
 from rollwright.market.sealed import Sealed
 from rollwright.market.source import DataSource
 
-__all__ = ["asked_holdout", "find_holdout", "find_opened", "seal"]
+__all__ = ["asked_holdout", "find_holdout", "find_opened", "seal", "sees_opened"]
 
 _logger: Final = logging.getLogger("rollwright.market")
 _SETTING: Final = "data.holdout"
-_Stamp = tuple[str, int, int, int]
+_Stamp: TypeAlias = tuple[str, int, int, int]
+_Question: TypeAlias = tuple[tuple[str, str] | None, str | None, _Stamp | None]
 
 
 class _Last:
-    """What any call can find again: the records of the file read last, the market sealed last, what was said."""
+    """What any call can find again: the file read last, the holdout found last, the market sealed last, what was said.
 
-    stamp: _Stamp | None = None
-    records: tuple[SealRecord, ...] = ()
+    Each is one value, so that threads in blocks of their own cannot mix the halves of two.
+    """
+
+    read: tuple[_Stamp, tuple[SealRecord, ...]] | None = None
     sealed: tuple[DataSource, Holdout, str, Sealed] | None = None
     said: Holdout | None = None
+    answer: tuple[_Question, Holdout | None] | None = None
 
 
 def find_holdout(settings: Settings | None = None) -> Holdout | None:
@@ -52,9 +58,20 @@ def find_holdout(settings: Settings | None = None) -> Holdout | None:
         When the record is damaged.
     """
     present = current_settings() if settings is None else settings
-    records = _read(find_record_file(present.state_dir))
-    if present.data.holdout is None and not records:
+    pair, stamp = present.data.holdout, _stamp_of(_record_path(present.root))
+    if pair is None and stamp is None:
         return None
+    question = (pair, present.origins.get(_SETTING), stamp)
+    known = _Last.answer
+    if stamp is not None and known is not None and known[0] == question:
+        return known[1]
+    found = _find_holdout(present)
+    _Last.answer = (question, found)
+    return found
+
+
+def _find_holdout(present: Settings) -> Holdout | None:
+    records = _read(find_record_file(present.state_dir))
     asked = asked_holdout(present)
     if asked is not None and asked in list_opened(records):
         asked = None
@@ -79,6 +96,18 @@ def find_opened(settings: Settings | None = None) -> tuple[Holdout, ...]:
     return list_opened(_read(find_record_file(present.state_dir)))
 
 
+def sees_opened(last: SessionLike, settings: Settings | None = None) -> bool:
+    """Tell whether sessions up to `last` reach a holdout of the project that was opened: such a look counts as a trial.
+
+    Raises
+    ------
+    CorruptFileError
+        When the record is damaged.
+    """
+    moment = to_session(last)
+    return any(moment >= opened.start for opened in find_opened(settings))
+
+
 def seal(source: DataSource, settings: Settings | None = None) -> DataSource:
     """Return `source` before the sealed holdout of the project; itself where there is none, or it is sealed already.
 
@@ -100,9 +129,7 @@ def seal(source: DataSource, settings: Settings | None = None) -> DataSource:
     if _Last.said != holdout:
         _Last.said = holdout
         hidden = source.calendar().known - sealed.calendar().known
-        _logger.warning(
-            "market.holdout_sealed start=%s end=%s origin=%s sessions=%d", *holdout.pair, holdout.origin, hidden
-        )
+        _logger.warning("market.holdout_sealed start=%s end=%s sessions=%d", *holdout.pair, hidden)
     return sealed
 
 
@@ -132,12 +159,28 @@ def _record(settings: Settings, holdout: Holdout) -> None:
 
 def _read(path: Path) -> tuple[SealRecord, ...]:
     """Return the records of a file, which is read again when it is another than the one read last."""
+    stamp = _stamp_of(str(path))
+    if stamp is None:
+        return ()
+    known = _Last.read
+    if known is not None and known[0] == stamp:
+        return known[1]
+    records = read_records(path)
+    _Last.read = (stamp, records)
+    return records
+
+
+def _stamp_of(path: str) -> _Stamp | None:
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        return ()
-    stamp = (str(path), status.st_ino, status.st_mtime_ns, status.st_size)
-    if _Last.stamp != stamp:
-        records = read_records(path)
-        _Last.stamp, _Last.records = stamp, records
-    return _Last.records
+        return None
+    except OSError as error:
+        raise CorruptFileError(path, f"it cannot be read: {error.strerror or error}") from error
+    return path, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=64)
+def _record_path(root: Path) -> str:
+    """Return the path of a project's record; asked for with each market, so not put together anew."""
+    return str(find_record_file(root / STATE_DIR))

@@ -8,7 +8,7 @@ under a lock; it has a handful of lines.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -138,6 +138,8 @@ def add_record(
 ) -> tuple[SealRecord, ...]:
     """Add a line for each of `holdouts` that has none of the kind yet, and return those that were added.
 
+    Each is added to the project's registry of trials before, as ``holdout_sealed`` or ``holdout_opened``.
+
     Guarantees: after a kill or a power failure there are all of the lines or none; two processes that add at once lose
     nothing, and do not say a thing twice.
 
@@ -172,12 +174,24 @@ def add_record(
                 known.append(holdout)
                 added.append(record)
             if added:
+                _add_to_trials(path.parent, added, clock)
                 write_text(path, "".join(f"{line}\n" for line in lines))
     except OSError as error:
         raise DataStorageError(
             f"{path} cannot be written: {error.strerror or error}", hint="make room, or make the folder writable"
         ) from error
     return tuple(added)
+
+
+def _add_to_trials(state_dir: Path, records: Sequence[SealRecord], clock: Clock | None) -> None:
+    """Say it in the registry of trials too, first: its chains tell of a seal whose own record was removed."""
+    from rollwright.trials.registry import TrialRegistry  # noqa: PLC0415 - wanted once or twice in a project's life
+
+    bodies = [
+        (f"holdout_{record.kind}", {key: asdict(record)[key] for key in ("start", "end", "origin", "reason", "by")})
+        for record in records
+    ]
+    TrialRegistry(state_dir, clock=clock).append(bodies)
 
 
 def _plain(text: str) -> str:
