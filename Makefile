@@ -8,7 +8,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
-EXTRAS = catboost,lightgbm,mongodb,postgres,signing,sklearn,xgboost
+EXTRAS = catboost,lightgbm,mongodb,optimizer,postgres,signing,sklearn,xgboost
 INSTALL = $(PIP) install --quiet --constraint constraints.txt
 
 # The interpreter the .venv is made with: `make demo PYTHON=/path/to/python3.12` chooses another. A name may exist

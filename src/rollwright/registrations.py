@@ -17,6 +17,7 @@ _STRATEGIES: Final = (
     "rollwright.backtest.topk_dropout",
     "rollwright.backtest.weight_strategy",
     "rollwright.backtest.soft_topk",
+    "rollwright.backtest.enhanced_indexing",
 )
 
 QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
@@ -60,6 +61,7 @@ QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "qlib.contrib.strategy": _STRATEGIES,
     "qlib.contrib.strategy.signal_strategy": _STRATEGIES,
     "qlib.contrib.strategy.cost_control": ("rollwright.backtest.soft_topk",),
+    "qlib.contrib.strategy.optimizer": ("rollwright.backtest.index_optimizer",),
     "qlib.contrib.strategy.order_generator": ("rollwright.backtest.order_generator",),
 }
 

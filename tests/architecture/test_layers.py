@@ -29,6 +29,7 @@ DRIVERS = {
     "catboost": ("models/",),
     "sklearn": ("models/",),
     "torch": ("models/",),
+    "clarabel": ("backtest/index_optimizer",),
     "typer": ("cli/",),
     "rich": ("cli/",),
     "plotly": ("analysis/",),

@@ -97,23 +97,37 @@ class WeightStrategyBase(BaseStrategy):
 
     def decide(self, day: TradingDay, account: Account) -> Iterator[Order]:
         """Return the orders of one session; see `OrderGenerator.generate`."""
+        current, score = self.read_session(day, account)
+        session = pd.Timestamp(self._dates(day)[day.number])
+        target = self.generate_target_weight_position(
+            score=score, current=current, trade_start_time=session, trade_end_time=session
+        )
+        if target is not None:
+            yield from self.order_generator.generate(target, self.get_risk_degree(day.number), day, account)
+
+    def read_session(self, day: TradingDay, account: Account) -> tuple[Position, pd.Series[float]]:
+        """Return the position and the scores that `generate_target_weight_position` is given.
+
+        Raises
+        ------
+        ConfigError
+            Of a market without codes or dates.
+        """
+        self._dates(day)
+        codes = day.names or ()
+        known = np.flatnonzero(~np.isnan(day.scores))
+        known = known[np.lexsort((day.lots[known], -day.scores[known]))]
+        index = pd.Index(np.array(codes, dtype=object)[known], name="instrument")
+        return _make_position(account, codes), pd.Series(day.scores[known], index=index, name="score")
+
+    @staticmethod
+    def _dates(day: TradingDay) -> pd.DatetimeIndex:
         if day.names is None or day.dates is None:
             raise ConfigError(
                 "a strategy by weights goes by codes and dates, and the market has none",
                 hint="give MarketPrices(names=…, dates=…), or take `backtest`",
             )
-        names = np.array(day.names, dtype=object)
-        known = np.flatnonzero(~np.isnan(day.scores))
-        known = known[np.lexsort((day.lots[known], -day.scores[known]))]
-        session = pd.Timestamp(day.dates[day.number])
-        target = self.generate_target_weight_position(
-            score=pd.Series(day.scores[known], index=pd.Index(names[known], name="instrument"), name="score"),
-            current=_make_position(account, day.names),
-            trade_start_time=session,
-            trade_end_time=session,
-        )
-        if target is not None:
-            yield from self.order_generator.generate(target, self.get_risk_degree(day.number), day, account)
+        return day.dates
 
 
 def _make_position(account: Account, names: tuple[str, ...]) -> Position:

@@ -41,6 +41,10 @@ MEANINGS: Final = {
     "backtest.deal_price_missing": (
         "the field that is traded at has no price on some of the days that have a close, which is taken there"
     ),
+    "backtest.optimizer_failed": (
+        "no weights keep all limits of the optimizer: that of the turnover is dropped, or the present weights are kept"
+    ),
+    "backtest.risk_model_missing": "there is no risk model of the session before, so that nothing is traded",
     "backtest.factor_missing": "prices without an adjustment factor: adjusted shares are traded, without lots",
     "calendar.files_differ": "a calendar of future sessions differs from the sessions that happened, which are used",
     "codec.ignored": "an installed package brings a codec of a kind that exists already",
