@@ -27,6 +27,13 @@ _SENTENCES: Final = ("note", "text")
 _LONGEST: Final = 2_000
 
 MEANINGS: Final = {
+    "trials.not_registered": (
+        "a result could not be added to the registry of trials; a finding of the result says so too"
+    ),
+    "trials.recovered": (
+        "a writer of the registry of trials died over its last record, which was never reported as written; "
+        "it was cut off"
+    ),
     "record.metrics_undefined": (
         "metrics that have no value: too few days, or days that are all equal; they are not logged"
     ),
