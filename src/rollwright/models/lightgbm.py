@@ -18,6 +18,7 @@ from rollwright.models.boosted import BoostedTrees, BoostedTreesCodec, GrownTree
 from rollwright.models.folds import TrainingFold
 from rollwright.models.lightgbm_library import load_lightgbm
 from rollwright.models.lightgbm_text import TEXT_FORMAT
+from rollwright.models.mapped_reading import drop_while_copied
 from rollwright.models.parameters import check_words
 from rollwright.models.tabular import first_given, take_aliases
 
@@ -192,15 +193,16 @@ class LGBModel(BoostedTrees):
         elif patience:
             callbacks.append(lgb.early_stopping(patience, verbose=False))
         sets = self._datasets(lgb, folds, weights)
-        booster = lgb.train(
-            {name: value for name, value in self.params.items() if name not in _CATEGORIES},
-            sets["train"],
-            num_boost_round=rounds,
-            valid_sets=list(sets.values()),
-            valid_names=list(sets),
-            init_model=start,
-            callbacks=callbacks,
-        )
+        with drop_while_copied([fold.features for fold in folds.values()]) as end_copying:
+            booster = lgb.train(
+                {name: value for name, value in self.params.items() if name not in _CATEGORIES},
+                sets["train"],
+                num_boost_round=rounds,
+                valid_sets=list(sets.values()),
+                valid_names=list(sets),
+                init_model=start,
+                callbacks=[*callbacks, _before_first(end_copying)],
+            )
         best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
         return GrownTrees(text=booster.model_to_string(num_iteration=best), rounds=int(best), history=history)
 
@@ -261,6 +263,17 @@ def _tell_rounds() -> list[Callable[[Any], None]]:
     if not is_listened():
         return []
     return [lambda environment: tell_round(environment.iteration + 1, environment.end_iteration)]
+
+
+def _before_first(act: Callable[[], None]) -> Callable[[Any], None]:
+    """Return the callback that acts once, when the data are binned and no round has begun."""
+
+    def before_round(environment: Any) -> None:
+        if environment.iteration == environment.begin_iteration:
+            act()
+
+    before_round.before_iteration = True  # type: ignore[attr-defined]  # LightGBM asks callbacks for it
+    return before_round
 
 
 def _safe_names(names: tuple[str, ...]) -> list[str]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rollwright.errors import DataStorageError
 
-__all__ = ["allocate", "copy_rows", "drop_pages", "map_file"]
+__all__ = ["allocate", "copy_rows", "drop_array_pages", "drop_pages", "map_file"]
 
 COPIED_BYTES: Final = 1 << 25
 """How many bytes `copy_rows` copies before it drops their pages."""
@@ -82,20 +82,29 @@ def copy_rows(values: NDArray[Any], where: NDArray[np.intp] | None = None) -> ND
         high = min(low + step, rows)
         if where is None:
             copy[low:high] = plain[low:high]
-            _drop_pages_of(values[low:high])
+            drop_array_pages(values[low:high])
         elif low < high:
             np.take(plain, where[low:high], axis=0, out=copy[low:high])
-            _drop_pages_of(values[where[low] : where[high - 1] + 1])
+            drop_array_pages(values[where[low] : where[high - 1] + 1])
     return copy
 
 
-def _drop_pages_of(part: NDArray[Any]) -> None:
-    """Drop the pages of adjacent rows of a read-only mapped file; do nothing for any other array."""
-    file = getattr(part, "_mmap", None)
+def drop_array_pages(part: NDArray[Any]) -> bool:
+    """Drop the pages of adjacent rows of a read-only mapped file; return False, and do nothing, for any other array."""
+    file = _find_mapping(part)
     if file is None or not part.flags.c_contiguous or part.flags.writeable or not hasattr(mmap, "MADV_DONTNEED"):
-        return
+        return False
     begin = np.frombuffer(file, np.uint8).ctypes.data
     low, page = part.ctypes.data - begin, mmap.PAGESIZE
     start, stop = -(-low // page) * page, (low + part.nbytes) // page * page
     if start < stop:
         file.madvise(mmap.MADV_DONTNEED, start, stop - start)
+    return True
+
+
+def _find_mapping(part: NDArray[Any]) -> mmap.mmap | None:
+    """Return the mapped file that an array is a view of, as whatever class of array."""
+    base: Any = part
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base if isinstance(base, mmap.mmap) else None
