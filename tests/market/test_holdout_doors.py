@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from rollwright import AsOf, D, DatasetH, FrameSource, RollingGen, TimeAdjuster, TSDatasetH, backtest_daily
+from rollwright.analysis.given_signal import compute_label, find_label, fit_to_market
 from rollwright.app.cache import list_cache
 from rollwright.app.data import check_market, describe_market
 from rollwright.backtest.daily import backtest
@@ -199,6 +200,10 @@ ANSWERS = {
     "a panel": lambda world: every_row(
         open_panel(GROUPS, QlibProvider(world.folder), FeatureStore.temporary(), instruments="all")
     ),
+    "a label of a given signal": lambda world: compute_label(
+        LABEL, pd.MultiIndex.from_product([DAYS[5:SEALED], ["S0", "S1"]], names=["datetime", "instrument"]),
+        FrameSource(world.frame),
+    ).values.to_numpy(),
     "jumps of prices": lambda _: find_price_jumps(current_market()),
     "vintages": lambda world: choose_market(with_periods(world)).vintages("roe_q", ["S0"]).value,
     "data info": lambda _: [describe_market().instruments, describe_market().generation],
@@ -323,6 +328,8 @@ NAMED = {
     "a back-test from it on": lambda _: backtest(TOPK, scores(LATER), start=LATER),
     "predictions of it": lambda _: backtest(TOPK, scores(LATER)),
     "a back-test over a given source": lambda world: backtest(TOPK, scores(LATER), FrameSource(world.frame)),
+    "a given signal": lambda world: fit_to_market(scores(LATER), FrameSource(world.frame)),
+    "a given signal with given labels": lambda _: find_label(scores(LATER), scores(LATER), None),
     "backtest_daily": lambda _: backtest_daily(
         DAYS[31], LATER, TopkDropoutStrategy(topk=1, n_drop=1, signal=scores()), benchmark=None
     ),

@@ -17,6 +17,7 @@ from rollwright.errors import CorruptFileError, DataError, DataNotFoundError, Un
 from rollwright.expression.engine import evaluate
 from rollwright.expression.label_reach import LabelReach
 from rollwright.expression.planner import compile_plan
+from rollwright.market.seal import find_holdout, seal
 from rollwright.market.source import DataSource
 
 __all__ = [
@@ -219,7 +220,10 @@ def fit_to_market(signal: pd.Series, source: DataSource, *, what: str = "predict
         For instruments that the market does not have; case does not count.
     DataError
         For days that are no sessions.
+    HoldoutSealedError
+        For days in the sealed holdout.
     """
+    source = seal(source)
     codes = signal.index.get_level_values("instrument")
     names = codes.unique()
     known = set(source.instruments())
@@ -234,6 +238,7 @@ def fit_to_market(signal: pd.Series, source: DataSource, *, what: str = "predict
             hint=f"did you mean `{near}`?" if near else "leave their rows out, or import their prices",
         )
     days = pd.DatetimeIndex(signal.index.get_level_values("datetime").unique())
+    source.calendar().refuse_sealed(end=days.max())
     sessions = source.calendar().to_index()[: source.calendar().known]
     strange = days[~days.isin(sessions)]
     if len(strange):
@@ -264,6 +269,7 @@ def compute_label(expression: str, index: pd.MultiIndex, source: DataSource) -> 
     ------
     ExpressionError, UnknownFieldError
     """
+    source = seal(source)
     reach = LabelReach.of_expressions([expression])
     plan = compile_plan((expression,), allow_lookahead=True)
     days = pd.DatetimeIndex(index.get_level_values("datetime"))
@@ -310,7 +316,12 @@ def find_label(
     ------
     DataError
         When an expression is given without a market, and as `read_signal` and `compute_label`.
+    HoldoutSealedError
+        When the signal has days in the sealed holdout: judging it there is a look, wherever the labels come from.
     """
+    holdout = find_holdout()
+    if holdout is not None and len(signal):
+        holdout.refuse(signal.index.get_level_values("datetime").max())
     if label is None or (isinstance(label, str) and not is_signal_file(Path(label))):
         if source is None:
             raise DataError("a label that is computed needs market data", hint="give the market, or labels in a file")
