@@ -96,8 +96,8 @@ def make_analysed(**frames):
         "group_summary": pd.DataFrame(
             {"group": ["Group1", "Group2", "long_short"], "mean": 0.01, "error": 0.002, "sessions": 200}
         ),
-        "ic_by_month": pd.DataFrame([{"period": month, **parts} for month in months]),
-        "ic_by_year": pd.DataFrame([{"period": year, **parts} for year in ("2018", "2019")]),
+        "ic_by_month": pd.DataFrame([{"month": month, **parts} for month in months]),
+        "ic_by_year": pd.DataFrame([{"year": year, **parts} for year in ("2018", "2019")]),
         "ic_by_group": pd.DataFrame([{"column": "sector", "group": group, **parts} for group in ("bank", "oil")]),
         "neutralised": pd.DataFrame([{"columns": "sector", "ic_before": 0.04, "ic_after": 0.03, "sessions": 200}]),
         "decay": pd.DataFrame(horizons),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from rollwright.analysis.report.downloads import embed_tables
 from rollwright.analysis.report.drawing import MOST_POINTS, draw_band, thin
 from rollwright.analysis.report.view import format_value
 from rollwright.analysis.report.words import load_words
-from rollwright.analysis.stages.table import StageResult
+from rollwright.analysis.stages.table import ColumnUnit, StageResult
 
 
 def render(*stages, lang="en"):
@@ -55,6 +56,12 @@ def test_no_figure_and_no_table_is_without_a_sentence_that_says_how_to_read_it(h
     assert set(drawn) <= {name for name, _ in blocks}
     tables = html.count("<table")
     assert tables - len(re.findall(r'<div class="panels">', html)) * 6 <= len(blocks) + 1  # the list of tables to save
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_every_unit_that_a_column_may_have_has_words(lang):
+    units = {unit for part in get_args(ColumnUnit) for unit in (get_args(part) or (part,))}
+    assert {f"unit_{unit}" for unit in units} <= load_words(lang).keys()
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
@@ -108,7 +115,7 @@ def test_the_spread_is_the_best_group_less_the_worst(html):
 
 
 def test_the_ic_of_each_month_stands_in_its_cell():
-    months = pd.DataFrame({"period": ["2018-12", "2019-01", "2019-03"], "ic": [0.05, -0.1, np.nan]})
+    months = pd.DataFrame({"month": ["2018-12", "2019-01", "2019-03"], "ic": [0.05, -0.1, np.nan]})
     text = block(render(make_analysed(ic_by_month=months)), "ic_by_month")
     assert "2018 +0.050" in text
     assert "2019 -0.100" in text

@@ -78,10 +78,10 @@ def make_cuts(view: View) -> Section | None:
 
 
 def _make_ic_map(view: View) -> Block | None:
-    table = view.frame("ic_by_month", "period", "ic")
+    table = view.frame("ic_by_month", "month", "ic")
     if table is None:
         return None
-    ic = dict(zip(table["period"].astype(str), table["ic"].astype(float), strict=True))
+    ic = dict(zip(table["month"].astype(str), table["ic"].astype(float), strict=True))
     largest = max((abs(value) for value in ic.values() if math.isfinite(value)), default=0.0)
     rows = []
     for year in sorted({month[:4] for month in ic}):
