@@ -35,3 +35,32 @@ def test_a_run_without_a_record_is_judged_by_its_segments_alone(fresh, capsys):
     assert run(["run", "once.yaml", "--json"]) == 0
     kinds = {finding["kind"] for finding in json.loads(capsys.readouterr().out)["data"]["health"]}
     assert not kinds & {"few_instruments", "no_scores", "declared_leak"}
+
+
+PORTFOLIO = """\
+  record:
+    - {class: SignalRecord, module_path: rollwright.analysis.records}
+    - class: PortAnaRecord
+      module_path: rollwright.analysis.records
+      kwargs:
+        config:
+          strategy:
+            class: TopkDropoutStrategy
+            module_path: rollwright.backtest.topk_dropout
+            kwargs: {signal: "<PRED>", topk: 3, n_drop: 1}
+          backtest: {account: 1.0e6, benchmark: mean, exchange_kwargs: {deal_price: close}}
+"""
+
+
+def test_a_portfolio_that_was_trained_once_is_a_trial_and_its_honest_numbers_are_logged(fresh, capsys):
+    record = "  record: {class: SignalRecord, module_path: rollwright.analysis.records}\n"
+    (fresh / "once.yaml").write_text(ONCE.replace(record, PORTFOLIO))
+    for trials in (1, 1):
+        assert run(["run", "once.yaml", "--json"]) == 0
+        metrics = json.loads(capsys.readouterr().out)["data"]["metrics"]
+        assert metrics["trials"] == trials
+        assert 0 <= metrics["deflated_sharpe"] <= 1
+    assert run(["trials", "list", "--json"]) == 0
+    (part,) = json.loads(capsys.readouterr().out)["data"]["data_sets"]
+    (trial,) = part["distinct"]
+    assert (trial["source"], trial["name"]) == ("single", "small")

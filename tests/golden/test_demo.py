@@ -113,6 +113,10 @@ BACKTEST = {
     "information_ratio": 4.353407296,
     "max_drawdown": -0.084361056,
     "turnover": 0.330167760,
+    "sharpe": 2.771186997,
+    "psr": 0.999936284,
+    "deflated_sharpe": 0.999722947,
+    "min_track_record": 0.354301520,
 }
 
 
@@ -125,8 +129,10 @@ def test_its_figures_are_those_of_the_pinned_versions(demo):
     those of a back-test, where one other trade on one day counts.
     """
     assert (demo.data["windows"], demo.data["days"], demo.data["rows"]) == (6, 480, 56_983)
-    assert demo.metrics.keys() == SIGNAL.keys() | BACKTEST.keys() | {"ic_days"}
+    assert demo.metrics.keys() == SIGNAL.keys() | BACKTEST.keys() | {"ic_days", "trials", "pbo"}
     assert demo.metrics["ic_days"] == 480
+    assert demo.metrics["trials"] == 4
+    assert 0 <= demo.metrics["pbo"] < 0.5
     assert {key: demo.metrics[key] for key in SIGNAL} == pytest.approx(SIGNAL, rel=1e-3)
     assert {key: demo.metrics[key] for key in BACKTEST} == pytest.approx(BACKTEST, rel=2e-2)
 

@@ -12,6 +12,7 @@ from rollwright.analysis.health import HealthFinding, sort_findings
 from rollwright.analysis.health_text import finding_to_json
 from rollwright.app.campaign import FAILURES_FILE, OpenCampaign
 from rollwright.app.demo_finding import examine_demo
+from rollwright.app.trials import judge_run
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located
 from rollwright.campaign.plan import plan_once
@@ -70,6 +71,7 @@ def train_once(campaign: OpenCampaign) -> SingleRun:
         if plan.leaks:
             recorder.set_tags(**{f"leak.{leak.kind}": leak.text for leak in plan.leaks})
         found = examine_once(plan, recorder, current_market(), name=campaign.name)
+        found += judge_run(recorder, campaign.context, current_market(), name=campaign.name)
         return SingleRun(recorder=recorder, health=sort_findings([*found, *examine_demo(campaign.context)]))
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
+from rollwright.analysis.health import HealthFinding
 from rollwright.analysis.honesty.sharpe import measure_returns
-from rollwright.analysis.stages.honesty import TrialBook
+from rollwright.analysis.records import keep_finite
+from rollwright.analysis.stages.honesty import Look, TrialBook, judge_returns
+from rollwright.backtest.risk import periods_per_year
 from rollwright.calendar.segment import OPEN
 from rollwright.calendar.trading import Session
 from rollwright.config.context import Context
@@ -22,12 +26,16 @@ from rollwright.market.folder.manifest import read_manifest
 from rollwright.market.folder.provider import folder_from_settings
 from rollwright.market.seal import find_opened
 from rollwright.market.source import DataSource
+from rollwright.tracking.recorder import Recorder
 from rollwright.trials.chain import Damage
 from rollwright.trials.registry import RegistryState, TrialRegistry
 from rollwright.trials.trial import Trial
 
-__all__ = ["DataSetTrials", "RegistryReport", "identify_data", "open_book", "read_trials"]
+__all__ = ["DataSetTrials", "RegistryReport", "identify_data", "judge_run", "open_book", "read_trials"]
 
+_logger: Final = logging.getLogger("rollwright.app")
+
+REPORT_ARTIFACT: Final = "portfolio_analysis/report_normal_1day.pkl"
 _DIGITS: Final = 16
 _LAST_DAY: Final = np.datetime64("9999-12-31")
 
@@ -159,6 +167,30 @@ def identify_data(context: Context, source: DataSource) -> tuple[str, bool]:
     listed = [name for name, start in zip(names, bounds[:, 0].tolist(), strict=True) if start == first]
     text = dump_canonical([source.freq, str(calendar[first]), *listed])
     return f"content-{sha256_hex(text.encode())[:_DIGITS]}", False
+
+
+def judge_run(recorder: Recorder, context: Context, source: DataSource, *, name: str) -> tuple[HealthFinding, ...]:
+    """Register the portfolio that a task trained once was traded as, log its honest numbers, and return the findings.
+
+    Nothing is done of a recorder without a portfolio's report, nor of a portfolio that never traded.
+    """
+    if REPORT_ARTIFACT not in recorder.list_digests():
+        return ()
+    report = recorder.load_object(REPORT_ARTIFACT)
+    try:
+        made = judge_returns(
+            report["return"] - report["cost"],
+            Look("single", name),
+            open_book(context, source),
+            settings={},
+            periods=periods_per_year(source.freq),
+        )
+    except DataError as error:
+        _logger.info("trials.not_judged name=%s reason=%s", name, error.message)
+        return ()
+    recorder.log_metrics(step=None, **keep_finite({one.key: one.value for one in made.metrics}))
+    recorder.flush()
+    return made.findings
 
 
 def read_trials(settings: Settings | None = None) -> RegistryReport:

@@ -21,7 +21,7 @@ from rollwright.trials.registry import RegistryState, TrialRegistry
 from rollwright.trials.return_series import ReturnSeries
 from rollwright.trials.trial import Trial, TrialSource
 
-__all__ = ["HONESTY_TABLE", "Look", "TrialBook", "add_honesty"]
+__all__ = ["HONESTY_TABLE", "Look", "TrialBook", "add_honesty", "judge_returns"]
 
 _logger: Final = logging.getLogger("rollwright.analysis")
 
@@ -160,6 +160,47 @@ def add_honesty(stages: Sequence[StageResult], looks: Sequence[Look], book: Tria
     return found
 
 
+def judge_returns(
+    net: pd.Series,
+    look: Look,
+    book: TrialBook,
+    *,
+    settings: Mapping[str, Any],
+    periods: float,
+    risk_free: float = 0.0,
+) -> HonestNumbers:
+    """Register one back-test that is no stage, such as that of a portfolio record, and return its honest numbers.
+
+    Parameters
+    ----------
+    net : Series
+        Daily returns after costs (index ``datetime``).
+    look, book, settings
+        As `TrialBook.make_trial` takes them.
+    periods, risk_free
+        As `honest_numbers` takes them.
+
+    Raises
+    ------
+    DataError
+        For returns of which there is no Sharpe ratio; nothing is registered then.
+    """
+    trial = book.make_trial(net, look, settings)
+    state, problem = book.register([trial])
+    made = honest_numbers(net, TrialSet.of(state, trial), periods=periods, risk_free=risk_free)
+    return replace(made, findings=(*made.findings, *_tell_problem(problem)))
+
+
+def _tell_problem(problem: str) -> list[HealthFinding]:
+    """Return that a result could not be registered, and why; nothing where it was."""
+    if not problem:
+        return []
+    touched = ("deflated_sharpe", "trials", "pbo")
+    return [
+        HealthFinding(kind="trials_not_registered", severity="warning", values={"reason": problem}, metrics=touched)
+    ]
+
+
 def _net_returns(stage: StageResult) -> pd.Series:
     account = stage.tables["account"].frame
     net: pd.Series = account["return"] - account["cost"]
@@ -167,21 +208,11 @@ def _net_returns(stage: StageResult) -> pd.Series:
 
 
 def _join(stage: StageResult, made: HonestNumbers, problem: str) -> StageResult:
-    findings = list(made.findings)
-    if problem:
-        findings.append(
-            HealthFinding(
-                kind="trials_not_registered",
-                severity="warning",
-                values={"reason": problem},
-                metrics=("deflated_sharpe", "trials", "pbo"),
-            )
-        )
     table = ResultTable(name=HONESTY_TABLE, frame=made.table, units=_UNITS)
     return replace(
         stage,
         tables={**stage.tables, HONESTY_TABLE: table},
         metrics=(*stage.metrics, *made.metrics),
-        findings=(*stage.findings, *findings),
+        findings=(*stage.findings, *made.findings, *_tell_problem(problem)),
         left_out={name: reason for name, reason in stage.left_out.items() if name != HONESTY_TABLE},
     )
