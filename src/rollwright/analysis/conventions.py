@@ -35,6 +35,8 @@ class BacktestTerms:
         Field that is traded at, or one for purchases and one for sales.
     risk_free : float
         The rate of a year that is earned without risk, as a fraction.
+    rules : str or None
+        The market whose dated rules held: duties beside the costs, and lots and limits in place of those above.
     """
 
     topk: int
@@ -49,6 +51,7 @@ class BacktestTerms:
     mode: str = "strict"
     deal_price: DealPrice = "close"
     risk_free: float = 0.0
+    rules: str | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -75,6 +78,7 @@ class BacktestTerms:
             mode=data.get("mode", "strict"),
             deal_price=price if isinstance(price, str) else (price[0], price[1]),
             risk_free=data.get("risk_free", 0.0),
+            rules=data.get("rules"),
         )
 
 
@@ -156,9 +160,11 @@ def _describe_en(told: Conventions) -> list[str]:
         f"Back-test: the top {terms.topk}, at most {terms.n_drop} replaced a day, {price} of the session "
         f"after the scores, from {terms.account:,.0f} in cash. Equal scores: what is held stays, the rest by lot."
     )
+    held = f"{lot}; {limit}"
+    if terms.rules is not None:
+        held = f"duties, lots and price limits by board and date, of the rules of `{terms.rules}`"
     lines.append(
-        f"Costs: {terms.open_cost:.3%} to buy, {terms.close_cost:.3%} to sell, {terms.min_cost:g} at least; {lot}; "
-        f"{limit}."
+        f"Costs: {terms.open_cost:.3%} to buy, {terms.close_cost:.3%} to sell, {terms.min_cost:g} at least; {held}."
     )
     lines.append(f"Benchmark: {bench}.")
     lines.append(
@@ -197,8 +203,11 @@ def _describe_zh(told: Conventions) -> list[str]:
         f"回测：持有分数最高的 {terms.topk} 只，每日最多换 {terms.n_drop} 只，在打分次日{price}，初始资金 "
         f"{terms.account:,.0f}。分数相同时：持仓优先，其余抽签决定。"
     )
+    held = f"{lot}；{limit}"
+    if terms.rules is not None:
+        held = f"印花税、手数与涨跌幅限制按 {terms.rules} 各板块、各时期的规则"
     lines.append(
-        f"成本：买入 {terms.open_cost:.3%}，卖出 {terms.close_cost:.3%}，每笔最低 {terms.min_cost:g}；{lot}；{limit}。"
+        f"成本：买入 {terms.open_cost:.3%}，卖出 {terms.close_cost:.3%}，每笔最低 {terms.min_cost:g}；{held}。"
     )
     lines.append(f"基准：{bench}。")
     lines.append(

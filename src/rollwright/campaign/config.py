@@ -142,7 +142,9 @@ class BacktestConfig(_Part):
     """The top-k drop-out back-test of the collected prediction; costs not given are those of the region.
 
     `mode` ``qlib`` gives pyqlib's numbers. `deal_price` is the field that is traded at, or one for purchases and one
-    for sales. `risk_free` is the rate of a year that Sharpe ratios are taken over, as a fraction.
+    for sales. `risk_free` is the rate of a year that Sharpe ratios are taken over, as a fraction. `rules` are the dated
+    rules of a market: its duties, lots and limits then hold in place of those of the region, and the costs are
+    commissions.
     """
 
     topk: Annotated[int, Field(gt=0), NUMBER] = 50
@@ -155,6 +157,7 @@ class BacktestConfig(_Part):
     mode: Literal["strict", "qlib"] = "strict"
     deal_price: Price | Annotated[list[Price], Field(min_length=2, max_length=2)] = "close"
     risk_free: Annotated[float, Field(gt=-1, lt=1, allow_inf_nan=False), NUMBER] = 0.0
+    rules: Literal["cn", "us", "none"] | None = None
 
 
 class CombineConfig(_Part):

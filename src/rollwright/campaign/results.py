@@ -19,6 +19,7 @@ from rollwright.analysis.stages.table import StageResult
 from rollwright.analysis.stages.trade import TradeTerms, trade
 from rollwright.analysis.stages.walk import WindowFacts, collect_result
 from rollwright.backtest.costs import Costs
+from rollwright.backtest.rules.exchange_rules import ExchangeRules
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.about import AboutResults, AboutVariant, write_about
@@ -64,13 +65,14 @@ def check_results(config: CampaignConfig, source: DataSource) -> None:
     Raises
     ------
     ConfigError
-        When `topk` and `n_drop` do not go together.
+        When `topk` and `n_drop`, or costs and rules, do not go together.
     UnknownInstrumentError
         When the market data have no such benchmark.
     """
     if config.backtest is None:
         return
     TopkDropoutStrategy(topk=config.backtest.topk, n_drop=config.backtest.n_drop)
+    make_trade_terms(config.backtest, "us")
     benchmark = config.backtest.benchmark
     known = source.instruments()
     if benchmark != "mean" and benchmark not in known:
@@ -364,8 +366,19 @@ def find_universe(plan: CampaignPlan, variant: str) -> str | None:
 
 
 def make_trade_terms(config: BacktestConfig, region: str) -> TradeTerms:
-    """Return the terms of a campaign's back-test: what its file says, and the costs of its region beside it."""
+    """Return the terms of a campaign's back-test: what its file says, and the costs of its region beside it.
+
+    Raises
+    ------
+    ConfigError
+        For a cost that the rules say by themselves.
+    """
     usual = Costs.for_region(region)
+    if config.rules is not None:
+        rules = ExchangeRules.from_config(config.rules)
+        rules.check_terms({} if config.close_cost is None else {"close_cost": config.close_cost})
+        if rules.has_duties:  # a commission is alike on both sides
+            usual = replace(usual, close_cost=usual.open_cost if config.open_cost is None else config.open_cost)
     price = config.deal_price
     return TradeTerms(
         topk=config.topk,
@@ -381,6 +394,7 @@ def make_trade_terms(config: BacktestConfig, region: str) -> TradeTerms:
         mode=config.mode,
         deal_price=price if isinstance(price, str) else (price[0], price[1]),
         risk_free=config.risk_free,
+        rules=config.rules,
     )
 
 

@@ -26,6 +26,7 @@ from rollwright.analysis.stages.table import (
 from rollwright.backtest.costs import Costs, Mode
 from rollwright.backtest.daily import BacktestResult, backtest
 from rollwright.backtest.risk import periods_per_year
+from rollwright.backtest.rules.rule_table import Market
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.market.source import DataSource
 
@@ -50,6 +51,8 @@ class TradeTerms:
         Field that is traded at, or one for purchases and one for sales.
     risk_free : float
         The rate of a year that is earned without risk, as a fraction: Sharpe ratios are taken over it.
+    rules : {"cn", "us", "none"} or None
+        The dated rules of a market, under which `costs` are commissions; None trades under `costs` alone.
     """
 
     topk: int = 50
@@ -60,6 +63,7 @@ class TradeTerms:
     mode: Mode = "strict"
     deal_price: str | tuple[str, str] = "close"
     risk_free: float = 0.0
+    rules: Market | None = None
 
     def run(self, pred: Frame, source: DataSource) -> BacktestResult:
         """Trade `pred` on `source` under these terms; the errors are those of `backtest`."""
@@ -72,6 +76,7 @@ class TradeTerms:
             benchmark=self.benchmark,
             mode=self.mode,
             deal_price=self.deal_price,
+            rules=self.rules,
         )
 
     def to_json(self) -> dict[str, Any]:
