@@ -7,9 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from rollwright.analysis.inert_settings import INERT_REASONS
 from rollwright.analysis.metrics import Metric
+from rollwright.analysis.performance_tables import list_monthly_returns
+from rollwright.analysis.reconciliation import STEPS
 from rollwright.analysis.report import CampaignReport, VariantReport, WindowRow
 from rollwright.analysis.stages.table import ResultTable, StageResult
+from rollwright.analysis.timing import list_timing
 from rollwright.backtest.unfilled import REASONS
 
 METRICS = (
@@ -160,6 +164,56 @@ def make_traded(**frames):
             {"side": "buy", "amount": 100.0, "price": 12.5, "value": 1250.0, "cost": 1.0}, index=orders
         ),
         "unfilled": unfilled,
+        "risk": pd.DataFrame(
+            [
+                {
+                    "series": series,
+                    "mode": mode,
+                    "mean": 0.001,
+                    "std": 0.01,
+                    "annualized_return": 0.2,
+                    "information_ratio": 1.5,
+                    "max_drawdown": -0.1,
+                }
+                for mode in ("sum", "product")
+                for series in ("excess_return_with_cost", "return_with_cost")
+            ]
+        ),
+        "monthly": list_monthly_returns(pd.DataFrame({"return": daily + 1e-3, "bench": daily, "cost": 1e-4}, DAYS)),
+        "drawdowns": pd.DataFrame(
+            {
+                "mode": ["sum", "product"],
+                "start": pd.DatetimeIndex([DAYS[3], None]),
+                "trough": DAYS[9],
+                "end": pd.DatetimeIndex([DAYS[30], None]),
+                "depth": [-0.1, -0.05],
+                "sessions": [27, 30],
+            }
+        ),
+        "capacity": pd.DataFrame(
+            {
+                "account": [1e5, 1e6, 1e7],
+                "annualized_return": [0.05, 0.1, 0.12],
+                "excess_return": [0.0, 0.05, 0.07],
+                "cost": [0.06, 0.02, 0.01],
+                "least_cost_share": [0.8, 0.1, 0.0],
+                "unmade_share": [0.3, 0.02, 0.0],
+                "held": [22.0, 30.0, 30.0],
+                "is_enough": [False, False, True],
+                "is_base": [False, True, False],
+            }
+        ),
+        "reconciliation": pd.DataFrame(
+            {
+                "step": STEPS,
+                "annualized_return": [0.4, 0.3, 0.28, 0.27, 0.26, 0.26, 0.25, 0.1],
+                "difference": [np.nan, -0.1, -0.02, -0.01, -0.01, 0.0, -0.01, -0.15],
+            }
+        ),
+        "inert_settings": pd.DataFrame(
+            {"setting": "limit_threshold", "value": "0.095", "reason": [*INERT_REASONS]}, dtype="str"
+        ),
+        "timing": list_timing(label_span=2, sessions=DAYS),
         "sensitivity": pd.DataFrame(cells),
         "honesty": pd.DataFrame(
             [
@@ -184,17 +238,22 @@ def make_traded(**frames):
     units = {
         "account": "currency", "value": "currency", "price": "price", "amount": "shares", "topk": "count",
         "n_drop": "count", "delay": "sessions", "cost_scale": "ratio", "wanted_amount": "shares",
-        "wanted_value": "currency", "made_amount": "shares",
+        "wanted_value": "currency", "made_amount": "shares", "year": "count", "month": "count", "sessions": "sessions",
+        "held": "count", "known_after": "sessions", "traded_after": "sessions", "information_ratio": "ratio",
     }  # fmt: skip
     return StageResult(stage="backtest", tables=_make_tables(made | frames, units, "fraction"))
 
 
 def _make_tables(frames, units, unit):
     return {
-        name: make_table(name, frame, {key: one for key, one in units.items() if key in frame}, unit)
+        name: make_table(name, frame, {key: one for key, one in units.items() if _is_number(frame, key)}, unit)
         for name, frame in frames.items()
         if frame is not None
     }
+
+
+def _is_number(frame, column):
+    return column in frame and pd.api.types.is_numeric_dtype(frame[column])
 
 
 def make_variant(**changes):

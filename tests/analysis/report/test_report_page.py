@@ -75,8 +75,9 @@ class Page(HTMLParser):
 CHARTS = {
     "timeline", "performance", "compounded", "ic", "group_lines", "group_bars", "long_short", "decay",
     "autocorrelation", "turnover", "calibration", "contribution", "activity", "holdings", "coverage_map",
+    "capacity", "reconciliation",
 }  # fmt: skip
-CATEGORIES = {"timeline", "group_bars", "contribution", "coverage_map"}  # one axis names things
+CATEGORIES = {"timeline", "group_bars", "contribution", "coverage_map", "reconciliation"}  # one axis names things
 
 
 def figures(html):
@@ -93,7 +94,8 @@ def test_every_part_is_there(html):
     page = Page(html)
     sections = {
         "health", "headline", "notes", "timeline", "performance", "ic", "cuts", "groups", "lasting", "contribution",
-        "trading", "holdings", "orders", "sensitivity", "windows", "coverage", "caveats", "data", "config",
+        "trading", "holdings", "orders", "sensitivity", "capacity", "reconciliation", "inert", "timing", "honesty",
+        "months", "numbers", "windows", "coverage", "caveats", "data", "config",
     }  # fmt: skip
     assert sections <= page.ids
     text = " ".join(page.text)

@@ -132,7 +132,8 @@ def test_the_colour_of_a_cell_tells_its_sign_and_its_size():
 def test_the_cell_that_was_reported_is_framed_and_every_cell_is_shown():
     html = render(make_traded())
     assert html.count('class="number framed"') == 1
-    assert len(re.findall(r'<td class="number[^>]*background', html)) == 24
+    sensitivity = html[html.index('id="block-sensitivity"') : html.index('<section id="capacity"')]
+    assert len(re.findall(r'<td class="number[^>]*background', sensitivity)) == 24
     assert "24 cells" in block(html, "sensitivity")
 
 
@@ -312,3 +313,52 @@ def test_the_interval_of_a_metric_stands_in_its_card():
     html = report_html(make_report(variants=[make_variant(metrics=metrics)]))
     assert "± 0.0050" in html
     assert '<small class="range">95 % 0.0300 … 0.0500</small>' in html
+
+
+def test_the_year_is_the_sum_of_its_months_and_their_compound():
+    account = make_traded().frame("account")
+    net = account["return"] - account["cost"]
+    html = render(make_traded())
+    for year in ("2018", "2019"):
+        of_year = net[net.index.year == int(year)]
+        added, compounded = of_year.sum(), (1 + of_year).prod() - 1
+        row = re.search(rf'<th scope="row">{year}</th>(.*?)</tr>', html, flags=re.DOTALL)[1]
+        assert re.findall(r"<td[^>]*>([^<]*)</td>", row)[12:] == [f"{added:.1%}", f"{compounded:.1%}"]
+    assert "2018" in block(html, "monthly_excess")
+
+
+def test_the_waterfall_begins_with_the_theory_and_ends_with_the_account():
+    (bars,) = figure(render(make_traded()), "reconciliation")["data"]
+    table = make_traded().frame("reconciliation")
+    assert len(bars["y"]) == len(table) + 1
+    assert bars["y"][0] == "top group, traded at once, free"
+    assert bars["y"][-2:] == ["costs", "the account"]
+    assert (bars["base"][0], bars["x"][0]) == (0.0, 0.4)
+    assert (bars["base"][-1], bars["x"][-1]) == (0.0, 0.1)
+    np.testing.assert_allclose(bars["x"][1:-1], table["difference"][1:], atol=1e-12)
+    np.testing.assert_allclose(bars["base"][1:-1], table["annualized_return"][:-1])
+
+
+def test_capacity_has_an_axis_of_powers_and_its_costs_below():
+    drawn = figure(render(make_traded()), "capacity")
+    assert drawn["layout"]["xaxis"]["type"] == "log"
+    earned, *shares = drawn["data"]
+    assert (earned["x"], earned["y"]) == ([1e5, 1e6, 1e7], [0.05, 0.1, 0.12])
+    assert [trace["y"][0] for trace in shares] == [0.06, 0.3, 0.8]
+    assert "1,000,000 10.00%" in block(render(make_traded()), "capacity_table")
+
+
+@pytest.mark.parametrize(
+    ("lang", "told"), [("en", "every trade cost more than that by its rate"), ("zh", "每笔最低成本")]
+)
+def test_settings_that_changed_nothing_say_why(lang, told):
+    text = block(render(make_traded(), lang=lang), "inert_settings")
+    assert told in text
+    assert "0.095" in text
+
+
+def test_the_moment_at_which_a_number_is_known_stands_beside_its_trade():
+    text = block(render(make_traded()), "timing")
+    assert "the score of a session 0 after the close 1" in text
+    assert "nan" not in text.lower()
+    assert "某交易日的分数" in block(render(make_traded(), lang="zh"), "timing")

@@ -7,7 +7,6 @@ import pandas as pd
 from rollwright.analysis.report.drawing import (
     BLUE,
     GREEN,
-    GREY,
     ORANGE,
     PURPLE,
     RED,
@@ -26,12 +25,7 @@ def draw_capacity(table: pd.DataFrame, words: Words) -> Figure:
     """Return by the size of the account what it earns, and below it what costs take and what lots leave undone."""
     sizes = table["account"].tolist()
     traces = [draw_steps(sizes, table["annualized_return"], words["capacity_return"], BLUE, shape="%{y:.2%}")]
-    for column, colour in (
-        ("cost_share", RED),
-        ("min_cost_share", PURPLE),
-        ("unfilled_share", ORANGE),
-        ("lot_share", GREY),
-    ):
+    for column, colour in (("cost", RED), ("unmade_share", ORANGE), ("least_cost_share", PURPLE)):
         if column in table and table[column].notna().any():
             traces.append(
                 draw_steps(sizes, table[column], words[f"capacity_{column}"], colour, shape="%{y:.2%}", yaxis="y2")
@@ -50,26 +44,23 @@ def draw_waterfall(table: pd.DataFrame, words: Words) -> Figure:
     """Return the way from the theoretical to the executed return, with a bar for what each step changed."""
     values = table["annualized_return"].astype(float).tolist()
     names = [name_key(words, "step", str(step)) for step in table["step"]]
-    ends = {0, len(values) - 1}
-    bases, heights, colours = [], [], []
-    for place, value in enumerate(values):
-        before = 0.0 if place in ends else values[place - 1]
-        bases.append(before)
-        heights.append(value - before)
-        colours.append(BLUE if place in ends else GREEN if value >= before else RED)
+    starts = [0.0, *values[:-1], 0.0]
+    ends = [*values, values[-1]]
+    colours = [GREEN if end >= start else RED for start, end in zip(starts, ends, strict=True)]
+    colours[0] = colours[-1] = BLUE
     trace: Figure = {
         "type": "bar",
         "orientation": "h",
-        "y": names,
-        "x": round_numbers(heights),
-        "base": round_numbers(bases),
+        "y": [*names, words["step_account"]],
+        "x": round_numbers(end - start for start, end in zip(starts, ends, strict=True)),
+        "base": round_numbers(starts),
         "marker": {"color": colours},
-        "customdata": round_numbers(values),
+        "customdata": round_numbers(ends),
         "hovertemplate": "%{x:+.2%}<br>%{customdata:.2%}<extra>%{y}</extra>",
         "showlegend": False,
     }
     layout = make_layout(
-        60 + 34 * max(len(values), 3),
+        60 + 34 * len(ends),
         hovermode="closest",
         bargap=0.3,
         xaxis=make_value_axis(words["yearly_axis"], ".1%"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pandas as pd
 
@@ -17,7 +17,10 @@ from rollwright.analysis.report.words import Language, Words, name_key
 from rollwright.analysis.stages.table import ResultTable
 from rollwright.errors import DataError
 
-__all__ = ["View", "format_value"]
+__all__ = ["Texts", "View", "format_value"]
+
+Texts: TypeAlias = Mapping[str, Mapping[str, str]]
+"""Texts by key and language."""
 
 _TEXTS: Final = ("text", "date", "flag")
 _FORMS: Final[dict[str, str]] = {
@@ -119,7 +122,15 @@ class View:
         )
 
     def whole_table(
-        self, name: str, *, of: str = "", columns: Sequence[str] = (), prefix: str = "value", **changes: Any
+        self,
+        name: str,
+        *,
+        of: str = "",
+        columns: Sequence[str] = (),
+        prefix: str = "value",
+        texts: Mapping[str, Texts] | None = None,
+        codes: Collection[str] = (),
+        **changes: Any,
     ) -> TableBlock | None:
         """Return a table of a stage as it is: heads are the words of its columns, cells as their units say.
 
@@ -133,8 +144,12 @@ class View:
             Those that are shown, as far as there are any; all if not given.
         prefix : str
             Of the keys of words for what stands in columns of text.
+        texts : mapping of str to Texts, optional
+            For a column of keys, what each key means in each language.
+        codes : collection of str
+            Columns whose texts are names in a program.
         **changes
-            As `Table` has them.
+            As `TableBlock` has them.
         """
         source = of or name
         frame = self.frame(source)
@@ -142,18 +157,27 @@ class View:
             return None
         shown = [column for column in (columns or frame.columns) if column in frame]
         units = self.tables[source].units
+        told = {} if texts is None else texts
         return self.table(
             name,
             [
                 ColumnHead(
                     label=self.name_column(column),
                     is_number=units[column] not in _TEXTS,
-                    is_wrapped=units[column] == "text",
+                    is_wrapped=units[column] == "text" and column not in codes,
+                    is_code=column in codes,
                 )
                 for column in shown
             ],
             [
-                [self.format(row[column], units[column], prefix=prefix) for column in shown]
+                [
+                    self.find_text(told[column], row[column])
+                    if column in told
+                    else str(row[column])
+                    if column in codes
+                    else self.format(row[column], units[column], prefix=prefix)
+                    for column in shown
+                ]
                 for row in frame[shown].to_dict("records")
             ],
             **changes,
@@ -166,6 +190,11 @@ class View:
     def name_column(self, column: str) -> str:
         """Return the head of a column."""
         return name_key(self.words, "column", column)
+
+    def find_text(self, texts: Texts, key: Any) -> str:
+        """Return what a key means in the language of the page; an unknown one without its underscores."""
+        known = texts.get(str(key))
+        return str(key).replace("_", " ") if known is None else known[self.language]
 
     def format(self, value: Any, unit: str, *, prefix: str = "value") -> str:
         """Return a value of a table as text."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from rollwright.analysis.order_counts import count_orders
@@ -39,28 +40,38 @@ def make_performance(view: View) -> Section | None:
 
 
 def make_months(view: View) -> Section | None:
-    """Return the table of years and months, and the deepest falls."""
-    blocks = [_make_monthly(view), view.whole_table("drawdowns")]
+    """Return the tables of years and months, and the deepest falls."""
+    blocks = [
+        _make_monthly(view, "monthly", "return"),
+        _make_monthly(view, "monthly_excess", "excess"),
+        view.whole_table("drawdowns", prefix="mode"),
+    ]
     return view.section("months", blocks) if any(blocks) else None
 
 
-def _make_monthly(view: View) -> Block | None:
-    monthly = view.frame("monthly", "year", "month", "return")
+def _make_monthly(view: View, name: str, column: str) -> Block | None:
+    """Return the returns of a column, added up, by year and month; of the account itself compounded by year, too."""
+    monthly = view.frame("monthly", "year", "month", column)
     if monthly is None:
         return None
-    largest = float(monthly.loc[monthly["month"].isin(_MONTHS), "return"].abs().max()) or 1.0
+    largest = float(monthly[column].abs().max())
+    with_growth = column == "return" and "compounded" in monthly
+    heads = [*view.month_names(), view.words["whole_year"], *([view.words["year_compounded"]] if with_growth else [])]
     rows = []
     for year, of_year in monthly.groupby("year"):
-        found = of_year.set_index("month")["return"]
+        found = dict(zip(of_year["month"].tolist(), of_year[column].tolist(), strict=True))
         cells = [
-            HeatCell(text=f"{found[month]:.1%}", level=float(found[month]) / largest)
-            if month in found and pd.notna(found[month])
+            HeatCell(text=f"{found[month]:.1%}", level=found[month] / (largest or 1.0))
+            if pd.notna(found.get(month))
             else HeatCell(text="")
             for month in _MONTHS
         ]
-        total = float(found[[month for month in found.index if month in _MONTHS]].sum())
-        rows.append((f"{year:.0f}", [*cells, HeatCell(text=f"{total:.1%}", is_strong=True)]))
-    return view.heat("monthly", view.words["year"], [*view.month_names(), view.words["whole_year"]], rows)
+        cells.append(HeatCell(text=f"{float(of_year[column].sum()):.1%}", is_strong=True))
+        if with_growth:
+            growth = float(np.prod(1.0 + of_year["compounded"].to_numpy(np.float64)))
+            cells.append(HeatCell(text=f"{growth - 1.0:.1%}", is_strong=True))
+        rows.append((str(year), cells))
+    return view.heat(name, view.words["year"], heads, rows)
 
 
 def make_trading(view: View) -> Section | None:

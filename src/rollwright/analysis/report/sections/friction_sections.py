@@ -6,9 +6,11 @@ from typing import Final
 
 import pandas as pd
 
+from rollwright.analysis.inert_settings import INERT_REASONS
 from rollwright.analysis.report.blocks import HeatCell, HeatGrid, HeatPanel, Section
 from rollwright.analysis.report.friction_charts import draw_capacity, draw_waterfall
 from rollwright.analysis.report.view import View
+from rollwright.analysis.timing import MOMENTS, TIMED_NUMBERS
 
 __all__ = ["make_capacity", "make_inert_settings", "make_reconciliation", "make_sensitivity", "make_timing"]
 
@@ -90,11 +92,11 @@ def make_reconciliation(view: View) -> Section | None:
 
 def make_inert_settings(view: View) -> Section | None:
     """Return the settings that changed nothing on these data."""
-    table = view.whole_table("inert_settings", prefix="inert")
+    table = view.whole_table("inert_settings", texts={"reason": INERT_REASONS}, codes=("setting", "value"))
     return None if table is None else view.section("inert", [table])
 
 
 def make_timing(view: View) -> Section | None:
     """Return when each number was known, and when it was traded."""
-    table = view.whole_table("timing", prefix="timing")
+    table = view.whole_table("timing", texts={"number": TIMED_NUMBERS, "moment": MOMENTS})
     return None if table is None else view.section("timing", [table])
