@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 from contextlib import contextmanager
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -17,6 +18,11 @@ FLAGS = (
     "--disable-sync", "--disable-extensions", "--mute-audio", "--remote-debugging-pipe",
 )  # fmt: skip
 
+START = """import fcntl, os, sys
+low, high = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
+os.dup2(low, 3)  # Chromium reads from 3 and writes to 4
+os.dup2(high, 4)
+os.execv(sys.argv[3], sys.argv[3:])"""
 OURS = ("file:", "blob:", "data:")  # what leaves no machine; a heat map is a picture in the page
 
 
@@ -30,11 +36,11 @@ def chromium(profile, *, limit=60.0):
     """Start Chromium with the folder `profile` and end it afterwards."""
     ours_read, theirs_write = os.pipe()
     theirs_read, ours_write = os.pipe()
-    wire = f'exec "$0" "$@" 3<&{theirs_read} 4>&{theirs_write}'  # Chromium reads from 3 and writes to 4
+    command = [find_chromium(), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
 
     with open(os.devnull, "wb") as nothing:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", wire, find_chromium(), *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            [sys.executable, "-c", START, str(theirs_read), str(theirs_write), *command],
             pass_fds=(theirs_read, theirs_write), stdin=subprocess.DEVNULL, stdout=nothing, stderr=nothing,
             env={**os.environ, "HOME": str(profile)},
         )  # fmt: skip
