@@ -12,17 +12,27 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from campaign_plans import hand_made_plan
 from rollwright.analysis.metrics import show_metrics
 from rollwright.analysis.order_counts import count_orders
+from rollwright.analysis.stages.files import read_stage
 from rollwright.campaign.collect_windows import collect_windows
-from rollwright.campaign.config import BacktestConfig, CampaignConfig, ReportConfig
+from rollwright.campaign.config import AnalysisConfig, BacktestConfig, CampaignConfig, ReportConfig
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
 from rollwright.campaign.results import check_results, make_results
+from rollwright.campaign.results_origin import ResultsOrigin
 from rollwright.campaign.summary import CampaignResult, read_summary
 from rollwright.codecs.registry import codecs
-from rollwright.errors import ConfigError, CorruptFileError, CoverageError, DataNotFoundError, UnknownInstrumentError
+from rollwright.errors import (
+    ConfigError,
+    CorruptFileError,
+    CoverageError,
+    DataError,
+    DataNotFoundError,
+    UnknownInstrumentError,
+)
 from rollwright.tasks.spec import TaskSpec
 from rollwright.testing.market import random_source
 
@@ -104,7 +114,13 @@ def walk(*variants: str) -> tuple[CampaignPlan, dict[WindowKey, Any]]:
 
 
 def make(
-    plan: CampaignPlan, recorders: dict[WindowKey, Any], folder: Any, *, text: str = "rolling: {}\n", **changes: Any
+    plan: CampaignPlan,
+    recorders: dict[WindowKey, Any],
+    folder: Any,
+    *,
+    text: str = "rolling: {}\n",
+    columns: pd.DataFrame | None = None,
+    **changes: Any,
 ) -> CampaignResult:
     return make_results(
         plan,
@@ -117,7 +133,35 @@ def make(
         findings=[],
         facts=[],
         created="2026-01-01",
+        columns=columns,
     )
+
+
+def test_the_section_analysis_has_the_signal_judged_by_columns_of_the_users(tmp_path):
+    names = pd.Index(MARKET.instruments(), name="instrument")
+    columns = pd.DataFrame({"sector": ["a", "b"] * (len(names) // 2), "size": range(len(names))}, index=names)
+    section = AnalysisConfig(horizons=[1, 4], columns="mine.csv", groups_by=["sector"], neutralise=["sector", "size"])
+    result = make(*walk("linear"), tmp_path, analysis=section, columns=columns)
+    stage = read_stage(result.variants[0].files["predictions"].parent, "analyze")
+    assert stage.frame("ic_by_group")["group"].tolist() == ["a", "b"]
+    assert stage.frame("neutralised")["columns"].tolist() == ["sector", "size", "sector + size"]
+    assert set(stage.frame("decay")["horizon"]) == set(stage.frame("autocorrelation")["lag"]) == {1, 4}
+    assert stage.settings["neutralise"] == ["sector", "size"]
+    missing = section.model_copy(update={"neutralise": ["beta"]})
+    with pytest.raises(DataError, match="no column `beta`"):
+        make(*walk("linear"), tmp_path, analysis=missing, columns=columns)
+
+
+def test_a_section_analysis_that_means_nothing_is_refused_and_its_defaults_change_no_origin():
+    for section in (
+        {"horizons": []}, {"horizons": [1, 1]}, {"horizons": [0]}, {"groups_by": ["sector"]}, {"colums": "x.csv"},
+    ):  # fmt: skip
+        with pytest.raises(ValidationError):
+            AnalysisConfig.model_validate(section)
+    plain = ResultsOrigin.of(ASKED, file="a.yaml")
+    same = ASKED.model_copy(update={"analysis": AnalysisConfig()})
+    other = ASKED.model_copy(update={"analysis": AnalysisConfig(horizons=[1])})
+    assert ResultsOrigin.of(same, file="a.yaml") == plain != ResultsOrigin.of(other, file="a.yaml")
 
 
 def test_every_variant_is_joined_judged_and_written_by_itself(tmp_path):

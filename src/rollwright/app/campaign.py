@@ -9,7 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
+
 from rollwright import __version__
+from rollwright.analysis.given_columns import read_columns
 from rollwright.app.campaign_record import (
     CampaignRecord,
     find_record,
@@ -450,9 +453,22 @@ def _finish(
             missing=missing,
             declared=declared,
             trials=open_book(campaign.context, source) if campaign.config.backtest is not None else None,
+            columns=read_analysis_columns(campaign),
         )
         origin.write(campaign.results)
         return result
+
+
+def read_analysis_columns(campaign: OpenCampaign) -> pd.DataFrame | None:
+    """Return the columns of the user's by which the signal is judged; None where the file names none.
+
+    Raises
+    ------
+    DataNotFoundError, CorruptFileError, DataError
+        As `read_columns` says.
+    """
+    name = campaign.config.analysis.columns
+    return None if name is None else read_columns(campaign.document.path.parent / name)
 
 
 def collect_campaign(

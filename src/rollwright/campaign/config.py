@@ -19,6 +19,7 @@ from rollwright.campaign.leaks import LEAK_KINDS, LeakKind
 from rollwright.core.text import NAME_RULE, is_name
 
 __all__ = [
+    "AnalysisConfig",
     "BacktestConfig",
     "BudgetConfig",
     "CampaignConfig",
@@ -160,6 +161,32 @@ class BacktestConfig(_Part):
     rules: Literal["cn", "us", "none"] | None = None
 
 
+class AnalysisConfig(_Part):
+    """How the signal is judged before it is traded.
+
+    `horizons` are the sessions over which the decay is measured, and the lags of the autocorrelation. `columns` names a
+    file beside this one, CSV or Parquet, with ``instrument``, maybe ``datetime``, and columns of yours: the IC is told
+    by the groups of those in `groups_by`, and without what those in `neutralise` explain.
+
+    .. warning:: **Look-ahead.** Columns without ``datetime`` say of all dates what is known today.
+    """
+
+    horizons: Annotated[list[Annotated[int, Field(ge=1, le=1000), NUMBER]], Field(min_length=1, max_length=20)] = [
+        1, 2, 3, 5, 10, 20,
+    ]  # fmt: skip
+    columns: Annotated[str, Field(min_length=1)] | None = None
+    groups_by: list[str] = []
+    neutralise: list[str] = []
+
+    @model_validator(mode="after")
+    def _has_what_it_names(self) -> Self:
+        if len(set(self.horizons)) < len(self.horizons):
+            raise ValueError("a horizon is there twice")
+        if self.columns is None and (self.groups_by or self.neutralise):
+            raise ValueError("`groups_by` and `neutralise` name columns of the file `columns`, which is not given")
+        return self
+
+
 class CombineConfig(_Part):
     """How the predictions of the members become one signal.
 
@@ -245,6 +272,7 @@ class CampaignConfig(_Part):
     budget: BudgetConfig | None = None
     pool: PoolConfig = PoolConfig()
     collect: CollectConfig = CollectConfig()
+    analysis: AnalysisConfig = AnalysisConfig()
     backtest: BacktestConfig | None = None
     report: ReportConfig = ReportConfig()
     allow_leak: dict[LeakKind, Reason] = {}

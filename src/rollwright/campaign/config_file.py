@@ -14,6 +14,7 @@ from rollwright.campaign.checks.pool import check_pool
 from rollwright.campaign.checks.qlib_init import check_qlib_init, find_sys_folders, replace_modules_with_files
 from rollwright.campaign.checks.variation import check_combine, check_vary
 from rollwright.campaign.config import (
+    AnalysisConfig,
     BacktestConfig,
     BudgetConfig,
     CampaignConfig,
@@ -230,6 +231,7 @@ _MODELS: Final[dict[str, type[BaseModel]]] = {
     "record": ObjectConfig,
     "reweighter": ObjectConfig,
     "rolling": RollingConfig,
+    "analysis": AnalysisConfig,
     "collect": CollectConfig,
     "backtest": BacktestConfig,
     "report": ReportConfig,

@@ -98,6 +98,7 @@ def make_results(
     missing: Collection[WindowKey] = (),
     declared: Mapping[WindowKey, str] | None = None,
     trials: TrialBook | None = None,
+    columns: pd.DataFrame | None = None,
 ) -> CampaignResult:
     """Collect, analyse, back-test, and write everything into `folder`.
 
@@ -129,6 +130,8 @@ def make_results(
         Those among them that the file declares, each with its reason; a budget left out the others.
     trials : TrialBook, optional
         Where back-tests are registered as trials; without one there are no honest numbers.
+    columns : DataFrame, optional
+        What the file `analysis.columns` holds.
 
     Raises
     ------
@@ -147,7 +150,9 @@ def make_results(
     signal = combine_predictions(plan, members, source=source, max_missing_share=share)
     predictions = members if signal is None else (signal, *members)
     judged = [
-        _judge_variant(prediction, members, recorders, plan=plan, config=config, source=source, region=region)
+        _judge_variant(
+            prediction, members, recorders, plan=plan, config=config, source=source, region=region, columns=columns
+        )
         for prediction in predictions
     ]
     judged = _add_honesty(judged, plan.name, trials)
@@ -267,12 +272,14 @@ def _judge_variant(
     config: CampaignConfig,
     source: DataSource,
     region: str,
+    columns: pd.DataFrame | None,
 ) -> _Judged:
     """Return what the stages find of one variant; nothing is written."""
     is_signal = plan.combination is not None and prediction.variant == COMBINED
     judge = partial(
         run_stage, plan=plan, config=config, source=source, region=region, variant=prediction.variant,
         pred=prediction.pred, label=prediction.label, members={one.variant: one.pred for one in members},
+        columns=columns,
     )  # fmt: skip
     analyzed = judge("analyze")
     stages = [_collect(prediction, recorders, source.calendar(), analyzed), analyzed]
@@ -300,6 +307,7 @@ def run_stage(
     pred: pd.DataFrame,
     label: pd.DataFrame,
     members: Mapping[str, pd.DataFrame],
+    columns: pd.DataFrame | None = None,
 ) -> StageResult:
     """Return what one stage finds of one variant, as the campaign's file asks for it.
 
@@ -313,6 +321,8 @@ def run_stage(
     pred, label : DataFrame
     members : mapping of str to DataFrame
         The predictions of all members.
+    columns : DataFrame, optional
+        What the file `analysis.columns` holds.
 
     Raises
     ------
@@ -331,6 +341,7 @@ def run_stage(
             source=source,
             members=parts,
             universe=find_universe(plan, variant),
+            columns=columns,
         )
     if config.backtest is None:
         raise ConfigError(
@@ -354,6 +365,9 @@ def make_analysis_terms(plan: CampaignPlan, config: CampaignConfig, variant: str
         label_horizon=None if label is None else label.horizon,
         groups=config.report.groups,
         topk=None if config.backtest is None else config.backtest.topk,
+        horizons=tuple(config.analysis.horizons),
+        groups_by=tuple(config.analysis.groups_by),
+        neutralise=tuple(config.analysis.neutralise),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from rollwright.campaign.config import CampaignConfig
+from rollwright.campaign.config import AnalysisConfig, CampaignConfig
 from rollwright.core.atomic import sync_folder, write_text
 from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.canonical import fingerprint
@@ -42,6 +42,8 @@ class ResultsOrigin:
         """Return the origin of what `config` makes."""
         said = config.model_dump(by_alias=True, exclude={"report", "pool", "budget"})
         said = {key: value for key, value in said.items() if key not in ("vary", "combine") or value is not None}
+        if config.analysis == AnalysisConfig():  # results of before there was this section are of the same file
+            del said["analysis"]
         return cls(config=fingerprint(said), file=file)
 
     def write(self, folder: Path) -> None:
