@@ -7,6 +7,7 @@ SHELL := /bin/sh
 
 VENV := .venv
 BIN := $(VENV)/bin
+ORACLES := .venv-oracles
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 EXTRAS = catboost,lightgbm,mongodb,optimizer,postgres,signing,sklearn,xgboost
 INSTALL = $(PIP) install --quiet --constraint constraints.txt
@@ -27,7 +28,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 HEALTHY := $(shell test "$$(cat $(VENV)/.made 2>/dev/null)" = "$(CURDIR)" && \
 	$(BIN)/python -c '$(SUPPORTED)' >/dev/null 2>&1 && echo yes)
 
-.PHONY: help install dev demo test test-all crash crash-small bench check lint types imports conventions format docs lock clean FORCE
+.PHONY: help install dev demo test test-all oracles crash crash-small bench check lint types imports conventions format docs lock clean FORCE
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +46,9 @@ test: $(VENV)/.dev  ## Run the fast tests (no crash tests, nothing above ten sec
 
 test-all: $(VENV)/.dev  ## Run every test
 	$(PYTEST) $(ARGS)
+
+oracles: $(ORACLES)/.made  ## Compare the statistics with independent packages, in an environment of its own
+	$(ORACLES)/bin/python -m pytest -n 0 tests/oracles $(ARGS)
 
 crash: $(VENV)/.dev  ## Run the tests that kill, freeze and restart real processes
 	$(BIN)/python -m pytest -m crash $(ARGS)
@@ -85,7 +89,7 @@ lock: $(VENV)/.made  ## Renew constraints.txt with the newest versions that pypr
 	$(BIN)/python tools/lock.py
 
 clean:  ## Remove .venv, caches and build results; never data or results
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(ORACLES) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests tools examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the .venv and its stamps: a file each, so that a second call has nothing to do -------------------------------
@@ -108,4 +112,12 @@ $(VENV)/.runtime: $(VENV)/.made pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.runtime
 	$(INSTALL) --group dev --build-constraint constraints.txt --editable ".[$(EXTRAS)]"
+	@touch $@
+
+$(ORACLES)/.made: $(VENV)/.made pyproject.toml tests/oracles/lock.txt
+	@echo "making $(ORACLES) with the packages of tests/oracles/lock.txt (once, a minute or two)"
+	$(BIN)/python -m venv --clear $(ORACLES)
+	$(ORACLES)/bin/python -m pip --disable-pip-version-check install --quiet --upgrade pip
+	$(ORACLES)/bin/python -m pip --disable-pip-version-check install --quiet --constraint tests/oracles/lock.txt \
+		--build-constraint constraints.txt --group oracles --editable .
 	@touch $@
