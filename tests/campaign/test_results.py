@@ -177,7 +177,8 @@ def test_every_variant_is_joined_judged_and_written_by_itself(tmp_path):
     page = result.files["report"].read_text(encoding="utf-8")
     for variant in result.variants:
         for metric in show_metrics(variant.metrics):
-            assert metric.text in page
+            assert metric.value in page
+            assert metric.error in page
 
 
 def test_a_variant_that_lacks_a_row_is_refused_by_its_name_and_nothing_is_written(tmp_path):
