@@ -26,6 +26,7 @@ __all__ = [
     "join_marks",
     "metrics_from_json",
     "metrics_to_json",
+    "name_recorder_metrics",
     "show_metrics",
     "to_recorder_metrics",
 ]
@@ -227,6 +228,13 @@ def to_recorder_metrics(metrics: Iterable[Metric]) -> dict[str, float]:
     """Return the metrics that recorders of Qlib hold too, under the names they have there (``IC``, ``Rank ICIR`` …)."""
     names = {metric: _LABELS[metric.key].recorder for metric in metrics if metric.key in _LABELS}
     return {name: metric.value for metric, name in names.items() if name is not None}
+
+
+def name_recorder_metrics(metrics: Iterable[Metric]) -> dict[str, float]:
+    """Return all metrics by the names they have in a recorder: those of `to_recorder_metrics`, else their keys."""
+    every = list(metrics)
+    known = {one.key: _LABELS[one.key].recorder for one in every if one.key in _LABELS}
+    return {known.get(one.key) or one.key: one.value for one in every}
 
 
 def metrics_to_json(

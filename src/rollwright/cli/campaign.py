@@ -284,7 +284,8 @@ def show_result(result: CampaignResult) -> None:
     shown_whole = result.variants if result.combined is None else result.variants[:1]
     for variant in shown_whole:
         name = result.name if len(result.variants) == 1 else f"{result.name}, {variant.variant}"
-        counts = [(variant.windows, "window"), (variant.days, "day"), (variant.rows, "prediction")]
+        counts = [(variant.windows, "window")] if variant.windows else []
+        counts += [(variant.days, "day"), (variant.rows, "prediction")]
         print_text(f"{name}: {', '.join(count_noun(*each) for each in counts)}")
         shown = show_metrics(variant.metrics, findings=result.health, variant=variant.variant)
         doubted = any(metric.findings for metric in shown)

@@ -27,6 +27,7 @@ from rollwright.cli.config import config_app, schema
 from rollwright.cli.console import stderr
 from rollwright.cli.data import data_app, import_app
 from rollwright.cli.init import init_campaign
+from rollwright.cli.judgement import analyze, backtest, report
 from rollwright.cli.key import key_app, trust_app
 from rollwright.cli.plan import plan
 from rollwright.cli.pool import pool_app
@@ -103,6 +104,9 @@ app.command()(retry)
 app.command()(cancel)
 app.command()(logs)
 app.command()(collect)
+app.command()(analyze)
+app.command()(backtest)
+app.command()(report)
 app.command()(why)
 app.command()(explain_trade)
 app.command()(show)

@@ -76,6 +76,15 @@ def test_equal_stages_give_equal_bytes(tmp_path):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
+def test_equal_tables_give_equal_bytes_however_their_dates_came_to_be(tmp_path):
+    days = pd.bdate_range("2020-01-02", periods=2, name="datetime")
+    for name, index in (("one", days), ("two", pd.DatetimeIndex(days.to_numpy(), name="datetime"))):
+        table = replace(RESULT.tables["ic"], frame=FRAME.set_axis(index, axis=0))
+        write_stage(replace(RESULT, tables={"ic": table}), tmp_path / name)
+    one, two = ((tmp_path / name / "analysis" / "ic.parquet").read_bytes() for name in ("one", "two"))
+    assert one == two
+
+
 def test_a_table_that_is_made_no_more_goes(tmp_path):
     write_stage(RESULT, tmp_path)
     write_stage(replace(RESULT, tables={"ic": RESULT.tables["ic"]}), tmp_path)

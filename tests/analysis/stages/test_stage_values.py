@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from rollwright.analysis.metrics import Metric
+from rollwright.analysis.report.words import load_words
 from rollwright.analysis.signal import calc_ic, group_returns, summarise
 from rollwright.analysis.stages.analyze import ANALYSIS_TABLES, AnalysisTerms, analyze
-from rollwright.analysis.stages.table import Made, ResultTable, TableMaker, make_tables
+from rollwright.analysis.stages.table import UNITS, Made, ResultTable, TableMaker, make_tables
 from rollwright.analysis.stages.trade import BACKTEST_TABLES, TradeTerms, trade
 from rollwright.analysis.stages.walk import WindowFacts, collect_result
 from rollwright.backtest.costs import Costs
@@ -42,6 +43,12 @@ def test_a_table_has_a_plain_name(name):
 def test_every_column_has_one_known_unit(units):
     with pytest.raises(DataError, match="unit"):
         ResultTable(name="one", frame=pd.DataFrame({"x": [1.0]}), units=units)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_has_a_word_for_every_unit(language):
+    words = load_words(language)
+    assert [unit for unit in sorted(UNITS) if not words[f"unit_{unit}"]] == []
 
 
 class Given:

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
+
 from rollwright.analysis.health import findings_from_json
 from rollwright.analysis.health_text import finding_to_json
 from rollwright.analysis.metrics import metrics_from_json, metrics_to_json
@@ -67,7 +69,7 @@ def write_stage(result: StageResult, folder: Path) -> Path:
         if table is None:
             path.unlink(missing_ok=True)
             continue
-        write_atomically(path, partial(codecs.for_kind("parquet").write, table.frame), durable=False)
+        write_atomically(path, partial(codecs.for_kind("parquet").write, _without_freq(table.frame)), durable=False)
         digest = measure_file(path)
         entries[name] = {
             "rows": len(table.frame),
@@ -88,6 +90,14 @@ def write_stage(result: StageResult, folder: Path) -> Path:
     }
     write_text(index, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
     return index
+
+
+def _without_freq(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose dates have no frequency: whether they have one depends on how they came to be."""
+    days = frame.index
+    if not isinstance(days, pd.DatetimeIndex) or days.freq is None or days.tz is not None:
+        return frame
+    return frame.set_axis(pd.DatetimeIndex(days.to_numpy(), name=days.name), axis=0)
 
 
 def read_stage(

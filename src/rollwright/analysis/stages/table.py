@@ -15,6 +15,7 @@ from rollwright.analysis.stages.locations import StageName
 from rollwright.errors import DataError
 
 __all__ = [
+    "UNITS",
     "ColumnUnit",
     "Made",
     "ResultTable",
@@ -30,7 +31,8 @@ ColumnUnit: TypeAlias = (
 """``label``, ``score``: that of the label or the score itself; ``shares``: adjusted ones; ``flag``: true or false;
 ``mixed``: each row says it in the column ``unit``."""
 
-_UNITS: Final = frozenset(unit for part in get_args(ColumnUnit) for unit in (get_args(part) or (part,)))
+UNITS: Final = frozenset(unit for part in get_args(ColumnUnit) for unit in (get_args(part) or (part,)))
+"""Every unit of a column."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -66,9 +68,9 @@ class ResultTable:
                 f"table `{self.name}` has the columns {columns} and units of {sorted(self.units)}",
                 hint="give each column one unit",
             )
-        unknown = sorted({str(unit) for unit in self.units.values()} - _UNITS)
+        unknown = sorted({str(unit) for unit in self.units.values()} - UNITS)
         if unknown:
-            raise DataError(f"table `{self.name}` has the unknown unit {unknown[0]!r}", hint=f"known: {sorted(_UNITS)}")
+            raise DataError(f"table `{self.name}` has the unknown unit {unknown[0]!r}", hint=f"known: {sorted(UNITS)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
