@@ -14,8 +14,6 @@ from rollwright.analysis.honesty.sharpe import measure_returns
 from rollwright.analysis.records import keep_finite
 from rollwright.analysis.stages.honesty import Look, TrialBook, judge_returns
 from rollwright.backtest.risk import periods_per_year
-from rollwright.calendar.segment import OPEN
-from rollwright.calendar.trading import Session
 from rollwright.config.context import Context
 from rollwright.config.settings import Settings, load_settings
 from rollwright.core.canonical import dump_canonical, sha256_hex
@@ -37,7 +35,6 @@ _logger: Final = logging.getLogger("rollwright.app")
 
 REPORT_ARTIFACT: Final = "portfolio_analysis/report_normal_1day.pkl"
 _DIGITS: Final = 16
-_LAST_DAY: Final = np.datetime64("9999-12-31")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -134,16 +131,10 @@ def open_book(context: Context, source: DataSource, *, clock: Clock | None = Non
     """Return where trials on the market `source` of `context` are registered: in the project, under its data set."""
     settings = context.settings
     data, synthetic = identify_data(context, source)
-    opened = tuple(
-        (_to_day(one.start), _LAST_DAY if one.end is OPEN else _to_day(one.end)) for one in find_opened(settings)
-    )
+    opened = tuple(np.datetime64(one.start.date(), "D") for one in find_opened(settings))
     return TrialBook(
         registry=TrialRegistry(settings.state_dir, clock=clock), data=data, synthetic=synthetic, opened=opened
     )
-
-
-def _to_day(session: Session) -> np.datetime64:
-    return np.datetime64(session.date(), "D")
 
 
 def identify_data(context: Context, source: DataSource) -> tuple[str, bool]:

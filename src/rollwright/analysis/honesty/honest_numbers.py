@@ -67,7 +67,8 @@ class HonestNumbers:
         ``unit``, ``reason`` (why there is no value, or "").
     metrics : tuple of Metric
         ``sharpe`` (annual), ``psr``, ``deflated_sharpe``, ``trials`` (raw), ``pbo``, ``min_track_record``: by the
-        standard of 2012/14 and the raw number of trials, the strictest of each.
+        standard of 2012/14 and the raw number of trials, the strictest of each; NaN where there is none, as for a
+        record that is never long enough.
     findings : tuple of HealthFinding
     """
 
@@ -139,7 +140,11 @@ def honest_numbers(
     rows.add("uncompared", common.uncompared, "count")
     rows.add("lost", trials.lost, "count")
     rows.add("holdout", trials.holdout, "count")
-    metrics = tuple(Metric(key=key, value=rows.value(key), unit=unit) for key, unit in _METRICS.items())
+    values = {key: rows.value(key) for key in _METRICS}
+    metrics = tuple(  # no record is long enough of what has no edge: JSON has no infinity, and a metric is read again
+        Metric(key=key, value=value if math.isfinite(value) else math.nan, unit=_METRICS[key])
+        for key, value in values.items()
+    )
     return HonestNumbers(table=rows.table(), metrics=metrics, findings=tuple(_examine(rows, trials)))
 
 

@@ -58,14 +58,14 @@ class TrialBook:
         Identity of the data set.
     synthetic : bool
         Whether it is made up.
-    opened : tuple of (datetime64[D], datetime64[D])
-        The holdouts that were unsealed, as closed ranges of days.
+    opened : tuple of datetime64[D]
+        The first days of the holdouts that were unsealed: everything from there on was unseen before.
     """
 
     registry: TrialRegistry
     data: str
     synthetic: bool = False
-    opened: tuple[tuple[np.datetime64, np.datetime64], ...] = ()
+    opened: tuple[np.datetime64, ...] = ()
 
     def make_trial(self, net: pd.Series, look: Look, settings: Mapping[str, Any]) -> Trial:
         """Return the trial of a back-test.
@@ -87,9 +87,7 @@ class TrialBook:
         return Trial(
             data=self.data,
             synthetic=self.synthetic,
-            holdout=any(
-                bool(((series.sessions >= start) & (series.sessions <= end)).any()) for start, end in self.opened
-            ),
+            holdout=any(bool(series.sessions[-1] >= start) for start in self.opened),
             source=look.source,
             name=escape_text(look.name, longest=_LONGEST) or "unnamed",
             settings={name: settings[name] for name in _KEPT_SETTINGS if name in settings},
