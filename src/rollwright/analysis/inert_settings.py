@@ -120,14 +120,9 @@ def _list_trials(inputs: BacktestInputs) -> list[_Trial]:
     try_terms("cash_next_day", "cash_enough", without=False)
     if inputs.mode == "strict" and market.ends is not None:
         try_terms("delisting", "no_listing_ended", 1.0, is_set=lambda share: bool(share < 1))
+        kept = replace(market, ends=None) if (market.ends < len(market.close)).any() else None
         trials.append(
-            _Trial(
-                setting="settle_delisted",
-                value="true",
-                reason="no_listing_ended",
-                case=case,
-                market=replace(market, ends=None),
-            )
+            _Trial(setting="settle_delisted", value="true", reason="no_listing_ended", case=case, market=kept)
         )
     if market.buy_price is not None or market.sell_price is not None:
         closes = replace(market, buy_price=None, sell_price=None)

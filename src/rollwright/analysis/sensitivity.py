@@ -105,7 +105,7 @@ class SensitivitySurface:
     Attributes
     ----------
     table : DataFrame
-        A row for each cell (index ``cell``): ``topk``, ``n_drop`` (<NA> where the strategy has none), ``cost_scale``,
+        A row for each cell (index ``cell``): ``topk``, ``n_drop`` (NaN where the strategy has none), ``cost_scale``,
         ``delay``; ``annualized_return``, ``excess_return``, ``information_ratio``, ``max_drawdown``, ``turnover`` as in
         `backtest_metrics`; ``is_base``, which is true of the back-test as it was made.
     returns : DataFrame
@@ -145,8 +145,9 @@ def sensitivity_surface(
     grid = SensitivityGrid.around(inputs.strategy) if grid is None else grid
     cells = [cell for cell in grid.cells() if _can_scale(inputs.terms, cell["cost_scale"])]
     made = inputs.compare([_make_case(inputs.case, cell) for cell in cells])
+    counts = "int64" if grid.topk else "float64"
     table = pd.DataFrame(cells, columns=list(_COORDINATES)).astype(
-        {"topk": "Int64", "n_drop": "Int64", "cost_scale": "float64", "delay": "int64"}
+        {"topk": counts, "n_drop": counts, "cost_scale": "float64", "delay": "int64"}
     )
     figures = describe_cases(made, inputs.bench, periods=periods)
     base = _find_base(inputs.strategy)

@@ -348,7 +348,16 @@ def run_stage(
             f"campaign {plan.name} has no back-test", hint="add a section `backtest`, and give its command again"
         )
     terms = make_trade_terms(config.backtest, region)
-    return trade(pred, source, terms=terms, label=label, members=parts)
+    judged_by = _find_judging_member(plan, variant).label
+    return trade(
+        pred,
+        source,
+        terms=terms,
+        label=label,
+        members=parts,
+        label_span=None if judged_by is None else judged_by.span,
+        is_member=combination is not None and variant != COMBINED,
+    )
 
 
 def _find_judging_member(plan: CampaignPlan, variant: str) -> MemberPlan:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final
+from dataclasses import asdict, replace
+from typing import Final
 
 import pandas as pd
 
@@ -14,6 +14,7 @@ from rollwright.analysis.indicators import list_orders, trade_indicators
 from rollwright.analysis.metrics import backtest_metrics
 from rollwright.analysis.panel import Frame, take_column
 from rollwright.analysis.stages.honesty import HONESTY_TABLE
+from rollwright.analysis.stages.portfolio_makers import PORTFOLIO_MAKERS
 from rollwright.analysis.stages.table import (
     ColumnUnit,
     Made,
@@ -23,95 +24,12 @@ from rollwright.analysis.stages.table import (
     list_tables,
     make_tables,
 )
-from rollwright.backtest.costs import Costs, Mode
-from rollwright.backtest.daily import BacktestResult, backtest
+from rollwright.analysis.stages.trade_inputs import TradeInputs, TradeTerms
+from rollwright.backtest.daily import run_inputs
 from rollwright.backtest.risk import periods_per_year
-from rollwright.backtest.rules.rule_table import Market
-from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.market.source import DataSource
 
 __all__ = ["BACKTEST_MAKERS", "BACKTEST_TABLES", "TradeInputs", "TradeTerms", "trade"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TradeTerms:
-    """What a top-k back-test is asked; a variation of it is `dataclasses.replace` of one.
-
-    Attributes
-    ----------
-    topk, n_drop : int
-        Names held, and how many of them are replaced a day at most.
-    costs : Costs
-    account : float
-        Cash to begin with.
-    benchmark : str
-        ``mean`` of the scored instruments, or a code.
-    mode : {"strict", "qlib"}
-    deal_price : str or (str, str)
-        Field that is traded at, or one for purchases and one for sales.
-    risk_free : float
-        The rate of a year that is earned without risk, as a fraction: Sharpe ratios are taken over it.
-    rules : {"cn", "us", "none"} or None
-        The dated rules of a market, under which `costs` are commissions; None trades under `costs` alone.
-    """
-
-    topk: int = 50
-    n_drop: int = 5
-    costs: Costs = field(default_factory=Costs)
-    account: float = 1e8
-    benchmark: str = "mean"
-    mode: Mode = "strict"
-    deal_price: str | tuple[str, str] = "close"
-    risk_free: float = 0.0
-    rules: Market | None = None
-
-    def run(self, pred: Frame, source: DataSource) -> BacktestResult:
-        """Trade `pred` on `source` under these terms; the errors are those of `backtest`."""
-        return backtest(
-            TopkDropoutStrategy(topk=self.topk, n_drop=self.n_drop),
-            pred,
-            source,
-            costs=self.costs,
-            account=self.account,
-            benchmark=self.benchmark,
-            mode=self.mode,
-            deal_price=self.deal_price,
-            rules=self.rules,
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        deal_price = self.deal_price if isinstance(self.deal_price, str) else list(self.deal_price)
-        return {**asdict(self), "deal_price": deal_price}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TradeInputs:
-    """What the makers of the stage are given; None is what nobody gave.
-
-    Attributes
-    ----------
-    pred : Series
-        Scores by (datetime, instrument).
-    source : DataSource
-    terms : TradeTerms
-    made : BacktestResult
-        The back-test of `pred` under `terms`.
-    periods : float
-        Sessions of a year.
-    label : Series or None
-        Raw labels of the same rows.
-    members : mapping of str to Series, or None
-        The scores of the members that the signal is made of.
-    """
-
-    pred: pd.Series
-    source: DataSource
-    terms: TradeTerms
-    made: BacktestResult
-    periods: float
-    label: pd.Series | None = None
-    members: Mapping[str, pd.Series] | None = None
 
 
 def trade(
@@ -121,6 +39,8 @@ def trade(
     terms: TradeTerms,
     label: Frame | None = None,
     members: Mapping[str, Frame] | None = None,
+    label_span: int | None = None,
+    is_member: bool = False,
 ) -> StageResult:
     """Back-test a signal; no file of results is read or written.
 
@@ -130,7 +50,7 @@ def trade(
         Scores by (datetime, instrument), of a frame the first column, each known after the close of its session.
     source : DataSource
     terms : TradeTerms
-    label, members
+    label, members, label_span, is_member
         As `TradeInputs` has them; tables that need one that is not given are left out.
 
     Returns
@@ -145,16 +65,20 @@ def trade(
         And whatever else `rollwright.backtest.daily.backtest` raises.
     """
     scores = take_column(pred, what="prediction")
-    made = terms.run(scores, source)
+    inputs = terms.load(scores, source)
+    made = run_inputs(inputs)
     periods = periods_per_year(source.freq)
     given = TradeInputs(
         pred=scores,
         source=source,
         terms=terms,
+        inputs=inputs,
         made=made,
         periods=periods,
         label=None if label is None else take_column(label, what="label"),
         members=None if members is None else {name: take_column(one, what=name) for name, one in members.items()},
+        label_span=label_span,
+        is_member=is_member,
     )
     settings = {**terms.to_json(), "costs": asdict(made.costs), "days_per_year": periods}
     found = make_tables("backtest", BACKTEST_MAKERS, given, settings=settings)
@@ -233,6 +157,7 @@ def _make_orders(given: TradeInputs, before: Mapping[str, pd.DataFrame]) -> Made
 BACKTEST_MAKERS: Final[tuple[TableMaker[TradeInputs], ...]] = (
     TableMaker(tables=("account",), make=_make_account, required=True),
     TableMaker(tables=("positions", "trades", "unfilled", "indicators"), make=_make_orders, required=True),
+    *PORTFOLIO_MAKERS,
 )
 """Every maker of the stage, in order: a new table is a function, and a line here."""
 
