@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias, get_args
 
@@ -109,12 +109,14 @@ class MarketPrices:
 
     def last_prices(self) -> Floats:
         """Return the last price before each session; NaN where there is none."""
-        rows = self.close if self.before is None else np.vstack([self.before, self.close])
-        valid = np.isfinite(rows) & (rows > 0)
-        place = np.maximum.accumulate(np.where(valid, np.arange(len(rows))[:, None], -1), axis=0)
-        last = np.vstack([np.full((1, rows.shape[1]), -1), place[:-1]])
-        known = np.where(last >= 0, np.take_along_axis(rows, np.maximum(last, 0), axis=0), np.nan)
-        return known[len(rows) - len(self.close) :]
+        known = np.full(self.close.shape, np.nan)
+        last = np.full(self.close.shape[1], np.nan)
+        if self.before is not None:
+            np.copyto(last, self.before, where=np.isfinite(self.before) & (self.before > 0))
+        for session, traded in enumerate(self.traded()):
+            known[session] = last
+            np.copyto(last, self.close[session], where=traded)
+        return known
 
     def changes(self) -> Floats:
         """Return each price over the last one before it, less one; NaN where there is none."""
@@ -192,11 +194,11 @@ class _Book:
         """Cash that can be spent now."""
         return self.funds - self.unsettled
 
-    def settle(self, day: int, ends: NDArray[np.int64] | None) -> None:
+    def settle(self, day: int, ends: Sequence[int] | None) -> None:
         """Sell the holdings whose series have ended, at their last prices."""
         if ends is not None and self.mode == "strict":
             share = self.terms.kinds[0].delisting
-            for place in [place for place in self.held if int(ends[place]) <= day]:
+            for place in [place for place in self.held if ends[place] <= day]:
                 self.sell(day, place, float(self.price[place]) * share, side="settle")
 
     def take_prices(self, close: Floats, priced: NDArray[np.bool_]) -> None:
@@ -285,9 +287,14 @@ class _Book:
             reason: Reason = "cash" if value <= NOTHING else "below_lot" if wanted * price <= NOTHING else "minimum_lot"
             self.unfilled.append(UnfilledOrder(day, place, "buy", reason, asked, value, 0.0))
             return
-        amount = costs.fit_to_cash(wanted, price=price, factor=factor, cash=self.cash, mode=self.mode)
-        if amount * price <= NOTHING or costs.is_too_small(amount, factor=factor):
-            amount = 0.0
+        amount, paid = wanted, wanted * price
+        cost = costs.charge_purchase(paid)
+        if self.cash < paid + cost:
+            amount = costs.fit_to_cash(wanted, price=price, factor=factor, cash=self.cash, mode=self.mode)
+            if amount * price <= NOTHING or costs.is_too_small(amount, factor=factor):
+                amount = 0.0
+            paid = amount * price
+            cost = costs.charge_purchase(paid)
         if amount < wanted:
             reason = "cash"
             if self.unsettled:
@@ -296,15 +303,14 @@ class _Book:
             self.unfilled.append(UnfilledOrder(day, place, "buy", reason, wanted, wanted * price, amount))
         if amount == 0.0:
             return
-        cost = costs.charge_purchase(amount * price)
-        self.funds -= amount * price + cost
+        self.funds -= paid + cost
         if not self.amount[place]:
             self.age[place] = 0
             self.held.append(place)
         self.amount[place] += amount
         if costs.shares_next_day:
             self.bought[place] = self.bought.get(place, 0.0) + amount
-        self.trades.append(Trade(day, place, "buy", amount, price, amount * price, cost))
+        self.trades.append(Trade(day, place, "buy", amount, price, paid, cost))
 
     def refuse_sale(self, day: int, place: int, reason: Reason, *, wanted: float | None = None) -> None:
         """Write down that a holding was to be sold and is kept; its value is that of its last price."""
@@ -324,7 +330,8 @@ class _Book:
 
     def close(self) -> None:
         """End the day: what is held grows a session older and is written down."""
-        held = np.array(sorted(self.held), dtype=np.intp)
+        held = np.array(self.held, dtype=np.intp)
+        held.sort()
         self.age[held] += 1
         self.closes.append((self.funds, held, self.amount[held], self.price[held]))
 
@@ -426,6 +433,7 @@ def simulate(
         age=np.zeros(width, dtype=np.int64),
     )
     draws, cost_rate = strategy.make_draws(), terms.greatest_rate()
+    ends = None if market.ends is None else market.ends.tolist()
     missing = [name for name in strategy.fields if name not in market.fields]
     if missing:
         raise ConfigError(f"the strategy reads `{missing[0]}`, which the prices of the market do not bring")
@@ -435,12 +443,12 @@ def simulate(
     # scores of the session before, sales first; 4. record cash, value and holdings at the close.
     for day in range(sessions):
         book.take_prices(market.close[day], days.priced[day])
-        book.settle(day, market.ends)
+        book.settle(day, ends)
         if asked[day]:
             today = TradingDay(
                 number=day,
                 scores=scores[day - 1],
-                lots=order.numbers(),
+                order=order,
                 draws=draws,
                 mode=mode,
                 names=market.names,

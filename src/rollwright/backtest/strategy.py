@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rollwright.backtest.costs import Mode
 from rollwright.backtest.terms import DatedTerms
+from rollwright.backtest.tie_order import TieOrder
 from rollwright.backtest.unfilled import Reason, TradingDays
 
 __all__ = ["Account", "BaseStrategy", "Order", "Strategy", "TradingDay"]
@@ -75,8 +76,8 @@ class TradingDay:
         Row of the market.
     scores : ndarray of float64
         Those of the session before; NaN where there is none.
-    lots : ndarray of uint64
-        Tell equal scores apart, see `TieOrder`.
+    order : TieOrder
+        Of the prices before this session.
     draws : RandomState or None
         What `Strategy.make_draws` made for this simulation.
     mode : {"strict", "qlib"}
@@ -109,7 +110,7 @@ class TradingDay:
 
     number: int
     scores: NDArray[np.float64]
-    lots: NDArray[np.uint64]
+    order: TieOrder
     draws: np.random.RandomState | None
     mode: Mode
     names: tuple[str, ...] | None
@@ -125,6 +126,11 @@ class TradingDay:
     tradable_before: NDArray[np.bool_]
     fields: Mapping[str, NDArray[np.float64]]
     days: TradingDays
+
+    @property
+    def lots(self) -> NDArray[np.uint64]:
+        """Numbers that tell equal scores apart, see `TieOrder`; made when they are asked for, during the session."""
+        return self.order.numbers()
 
     def find_reason(self, place: int) -> Reason:
         """Return why an instrument that cannot be traded on this session cannot."""

@@ -27,15 +27,20 @@ class TieOrder:
 
     def __init__(self, width: int) -> None:
         self._state = np.zeros(width, dtype=np.uint64)
+        self._waiting: list[NDArray[np.float64]] = []
 
     def add(self, *prices: NDArray[np.float64] | None) -> None:
-        """Add a session: one array of ``[instruments]`` for each kind of price; None is left out."""
-        for row in prices:
-            if row is not None:
-                self._state = _mix(self._state ^ _take_bits(row))
+        """Add a session: one array of ``[instruments]`` for each kind of price; None is left out.
+
+        They are kept, and read when numbers are asked for: where no scores are equal, nobody asks.
+        """
+        self._waiting += [row for row in prices if row is not None]
 
     def numbers(self) -> NDArray[np.uint64]:
         """Return the numbers after the sessions added so far."""
+        for row in self._waiting:
+            self._state = _mix(self._state ^ _take_bits(row))
+        self._waiting.clear()
         return self._state
 
 

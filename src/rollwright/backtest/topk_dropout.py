@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import InitVar, dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from rollwright.backtest.costs import Mode
 from rollwright.backtest.signal_scores import refuse_nested, resolve_scores
 from rollwright.backtest.strategy import Account, BaseStrategy, Order, TradingDay
+from rollwright.backtest.tie_order import TieOrder
 from rollwright.errors import ConfigError
 
 __all__ = ["Choice", "TopkDropoutStrategy"]
 
 Places = NDArray[np.intp]
+Lots: TypeAlias = NDArray[np.uint64] | TieOrder
 _MAX_SEED: Final = 2**32 - 1
 
 
@@ -157,13 +159,14 @@ class TopkDropoutStrategy(BaseStrategy):
             day.scores,
             np.array(account.held, dtype=np.intp),
             day.may_sell & day.may_buy,
-            lots=day.lots,
+            lots=day.order,
             draws=day.draws,
             mode=day.mode,
         )
         planned = len(choice.sell)
         for place in choice.sell.tolist():
-            is_young = bool(day.may_sell[place]) and account.age[place] < self.hold_thresh
+            # whatever is held was bought on a session before
+            is_young = self.hold_thresh > 1 and bool(day.may_sell[place]) and account.age[place] < self.hold_thresh
             yield Order(place, "sell", refusal="hold_thresh" if is_young else None)
         sold = before - len(account.held)
         room = self.places(planned=planned, sold=sold, held=before, mode=day.mode)
@@ -180,7 +183,7 @@ class TopkDropoutStrategy(BaseStrategy):
         held: Places,
         tradable: NDArray[np.bool_],
         *,
-        lots: NDArray[np.uint64] | None = None,
+        lots: NDArray[np.uint64] | TieOrder | None = None,
         draws: np.random.RandomState | None = None,
         mode: Mode = "strict",
     ) -> Choice:
@@ -194,8 +197,9 @@ class TopkDropoutStrategy(BaseStrategy):
             Holdings, in any order.
         tradable : ndarray of bool [n]
             Asked only with `only_tradable`.
-        lots : ndarray of uint64 [n], optional
-            Among equal scores that are held alike the lowest ranks first; if not given, the first column.
+        lots : ndarray of uint64 [n] or TieOrder, optional
+            Among equal scores that are held alike the lowest ranks first; if not given, the first column. Those of an
+            order are asked for where scores are equal.
         draws : RandomState, optional
             What the random methods draw from; those of `make_draws` if not given.
         mode : {"strict", "qlib"}
@@ -218,7 +222,7 @@ class TopkDropoutStrategy(BaseStrategy):
             wanted[held] = False
             fresh = _take_best(np.flatnonzero(wanted), key, drawn, max(count, least))
         if self.method_sell == "random" and draws is not None:
-            ranked = held[np.lexsort((held, drawn[held], -key[held]))]
+            ranked = _rank(held, key, drawn)
             chosen = _draw(draws, ranked[tradable[ranked]] if self.only_tradable else ranked, self.n_drop)
         else:
             worst = len(scores) if mode == "qlib" and not self.n_drop and not least else max(self.n_drop, least)
@@ -227,31 +231,32 @@ class TopkDropoutStrategy(BaseStrategy):
         dropped[chosen] = True
         return Choice(sell=held[dropped[held]], buy=fresh)
 
-    def _find_candidates(
-        self, wanted: NDArray[np.bool_], key: NDArray[np.float64], lots: NDArray[np.uint64], held: Places
-    ) -> Places:
+    def _find_candidates(self, wanted: NDArray[np.bool_], key: NDArray[np.float64], lots: Lots, held: Places) -> Places:
         """Return those of the best `topk` that are not held, best first."""
         is_held = np.zeros(len(key), dtype=np.bool_)
         is_held[held] = True
-        best = _take_best(np.flatnonzero(wanted), key, np.where(is_held, np.uint64(0), lots), self.topk)
+        best = _take_best(np.flatnonzero(wanted), key, np.where(is_held, np.uint64(0), _numbers(lots)), self.topk)
         return best[~is_held[best]]
 
     def _find_worst(
         self,
         key: NDArray[np.float64],
-        lots: NDArray[np.uint64],
+        lots: Lots,
         held: Places,
         fresh: Places,
         tradable: NDArray[np.bool_],
         count: int,
     ) -> Places:
-        """Return the `count` worst of holdings and newcomers; of equal scores a newcomer is the worse."""
+        """Return the `count` worst of holdings and newcomers, in any order; of equal scores a newcomer is the worse."""
         both = np.concatenate([held, fresh])
         new = np.arange(len(both)) >= len(held)
         if self.only_tradable:
             both, new = both[tradable[both]], new[tradable[both]]
-        ranked = both[np.lexsort((both, lots[both], new, -key[both]))]
-        return ranked[max(len(ranked) - count, 0) :]
+        falling, cut = -key[both], max(len(both) - count, 0)
+        order: Places = falling.argsort(kind="stable")
+        if 0 < cut < len(both) and falling[order[cut - 1]] == falling[order[cut]]:
+            order = np.lexsort((both, _numbers(lots)[both], new, falling))
+        return both[order[cut:]]
 
     def places(self, *, planned: int, sold: int, held: int, mode: Mode = "strict") -> int:
         """Return how many purchases there is room for, with `held` holdings before the `sold` of `planned` sales.
@@ -263,14 +268,29 @@ class TopkDropoutStrategy(BaseStrategy):
         return max((planned if self.exceed_topk else sold) + self.topk - held, 0)
 
 
-def _take_best(places: Places, key: NDArray[np.float64], lots: NDArray[np.uint64], count: int) -> Places:
+def _rank(places: Places, key: NDArray[np.float64], lots: Lots) -> Places:
+    """Return `places` from the highest key; equal keys by lot."""
+    falling = -key[places]
+    order = falling.argsort(kind="stable")
+    ranked = falling[order]
+    if (ranked[1:] == ranked[:-1]).any():
+        order = np.lexsort((places, _numbers(lots)[places], falling))
+    return places[order]
+
+
+def _numbers(lots: Lots) -> NDArray[np.uint64]:
+    return lots.numbers() if isinstance(lots, TieOrder) else lots
+
+
+def _take_best(places: Places, key: NDArray[np.float64], lots: Lots, count: int) -> Places:
     """Return the `count` of `places` with the highest keys, best first; among equal keys those with the lowest lots."""
     if count <= 0:
         return places[:0]
     if count < len(places):
-        bound = np.partition(key[places], len(places) - count)[len(places) - count]
-        places = places[key[places] >= bound]
-    return places[np.lexsort((places, lots[places], -key[places]))][:count]
+        values = key[places]
+        bound = np.partition(values, len(places) - count)[len(places) - count]
+        places = places[values >= bound]
+    return _rank(places, key, lots)[:count]
 
 
 def _draw(draws: np.random.RandomState, places: Places, count: int) -> Places:
