@@ -1,4 +1,4 @@
-"""The daily back-test beside Qlib's, its growth with the market, and the overfitting test.
+"""The daily back-test beside Qlib's, its growth with the market, the sensitivity surface, and the overfitting test.
 
     python benchmarks/backtest.py [--peer-python PATH] [--repeats 5] [--only NAME ...] [--json FILE]
 
@@ -9,7 +9,8 @@ call, from opening the market's files to the tables, without imports. The accoun
 have to be the same. The peer takes half a minute a repeat.
 
 The rest is ours alone: a simulation of four times the sessions, a market of 5,000 names and 2,500 sessions from a frame
-of predictions to all tables, and the probability of overfitting.
+of predictions to all tables, the surface over top-k, sales a day, costs and delay from a frame of predictions to its
+table, and the probability of overfitting.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ import report
 
 from rollwright.analysis.honesty.overfitting import probability_of_backtest_overfitting
 from rollwright.analysis.indicators import list_orders, trade_indicators
+from rollwright.analysis.sensitivity import SensitivityGrid, sensitivity_surface
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.daily import backtest
+from rollwright.backtest.inputs import load_inputs
 from rollwright.backtest.simulate import MarketPrices, simulate
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.calendar.trading import TradingCalendar
@@ -45,7 +48,7 @@ QLIB: Final = "pyqlib 0.9.7"
 NAMES, SESSIONS = 500, 900
 STRATEGY: Final = TopkDropoutStrategy(topk=50, n_drop=5)
 COSTS: Final = Costs(trade_unit=100, limit_threshold=0.095)
-PARTS: Final = ("peer", "sessions", "large", "overfitting")
+PARTS: Final = ("peer", "sessions", "large", "surface", "overfitting")
 
 
 def prepare(folder: Path) -> None:
@@ -132,25 +135,38 @@ def growth(repeats: int) -> list[dict[str, Any]]:
     return [report.row(work, shares, 1.15, at_least=False, unit="x", case=f"{NAMES} names")]
 
 
-def large(repeats: int) -> list[dict[str, Any]]:
-    """Return what a large market takes, from a frame of predictions to all tables."""
-    names, sessions = 5000, 2500
+def memory_market(names: int, sessions: int) -> tuple[ArraySource, pd.DataFrame]:
+    """Return a market in memory, and predictions of all of it."""
     market, scores = random_market(names, sessions)
     codes = [f"N{place:05d}" for place in range(names)]
     days = pd.bdate_range("2014-01-01", periods=sessions, name="datetime")
     fields = {"close": market.close, "factor": np.full(market.close.shape, 0.5)}
-    source = ArraySource(fields, codes, calendar=TradingCalendar(days))
     index = pd.MultiIndex.from_product([days, codes], names=["datetime", "instrument"])
-    pred = pd.DataFrame({"score": scores.ravel()}, index=index)
+    return ArraySource(fields, codes, calendar=TradingCalendar(days)), pd.DataFrame({"score": scores.ravel()}, index)
+
+
+def large(repeats: int) -> list[dict[str, Any]]:
+    """Return what a large market takes, from a frame of predictions to all tables."""
+    source, pred = memory_market(5000, 2500)
 
     def call() -> None:
         made = backtest(STRATEGY, pred, source, costs=COSTS)
         trade_indicators(list_orders(made), made.report.index)
 
-    case = f"{names:,} x {sessions:,}"
-    return [
-        report.row("back-test with all tables, CPU", cpu_of(call, repeats), 4, at_least=False, unit=" s", case=case)
-    ]
+    work, case = "back-test with all tables, CPU", "5,000 x 2,500"
+    return [report.row(work, cpu_of(call, repeats), 4, at_least=False, unit=" s", case=case)]
+
+
+def surface(repeats: int) -> list[dict[str, Any]]:
+    """Return what the surface around a back-test takes, from a frame of predictions."""
+    source, pred = memory_market(NAMES, SESSIONS)
+    cells = len(SensitivityGrid.around(STRATEGY).cells())
+
+    def call() -> None:
+        sensitivity_surface(load_inputs(STRATEGY, pred, source, costs=COSTS, benchmark="mean"), periods=252)
+
+    work, case = f"sensitivity surface of {cells} cells, CPU", f"{NAMES} x {SESSIONS}"
+    return [report.row(work, cpu_of(call, repeats), 15, at_least=False, unit=" s", case=case)]
 
 
 def overfitting(repeats: int) -> list[dict[str, Any]]:
@@ -173,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     figures: dict[str, Any] = {}
     if "peer" in given.only:
         rows, figures = beside_peer(given.peer_python, given.repeats)
-    others = {"sessions": growth, "large": large, "overfitting": overfitting}
+    others = {"sessions": growth, "large": large, "surface": surface, "overfitting": overfitting}
     for name in given.only:
         if name in others:
             rows += others[name](given.repeats)
