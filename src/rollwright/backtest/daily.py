@@ -389,13 +389,22 @@ def _make_report(made: Simulation, index: pd.DatetimeIndex, bench: NDArray[np.fl
     return pd.DataFrame(columns, index=index, columns=list(REPORT_COLUMNS))
 
 
+def _make_index(
+    days: NDArray[np.intp], places: NDArray[np.intp], index: pd.DatetimeIndex, names: pd.Index[str]
+) -> pd.MultiIndex:
+    """Return (datetime, instrument) of each row; nothing has to be sorted or told apart for it."""
+    levels: list[Any] = [index, names]
+    codes: list[Any] = [days, places]
+    return pd.MultiIndex(levels=levels, codes=codes, names=["datetime", "instrument"])
+
+
 def _make_positions(made: Simulation, index: pd.DatetimeIndex, names: pd.Index[str]) -> pd.DataFrame:
     days, places = made.sessions, made.instruments
     value = made.amounts * made.prices
     weight = value / (made.cash + made.value)[days]
     return pd.DataFrame(
         {"amount": made.amounts, "price": made.prices, "value": value, "weight": weight},
-        index=pd.MultiIndex.from_arrays([index[days], names[places]], names=["datetime", "instrument"]),
+        index=_make_index(days, places, index, names),
     )
 
 
@@ -414,5 +423,5 @@ def _make_orders(
     numbers = {name: np.array(values, dtype=np.float64) for name, values in columns.items()}
     return pd.DataFrame(
         texts | numbers,
-        index=pd.MultiIndex.from_arrays([index[days], names[places]], names=["datetime", "instrument"]),
+        index=_make_index(days, places, index, names),
     )

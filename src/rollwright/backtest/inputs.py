@@ -169,8 +169,8 @@ def _to_table(
     series = pred.iloc[:, 0] if isinstance(pred, pd.DataFrame) else pred
     if not isinstance(series.index, pd.MultiIndex) or series.index.nlevels != 2 or not len(series):
         raise DataError("predictions need rows with the index (datetime, instrument)")
-    days, day_values = pd.factorize(series.index.get_level_values(0), sort=True)
-    codes, names = pd.factorize(series.index.get_level_values(1), sort=True)
+    days, day_values = _number(series.index, 0)
+    codes, names = _number(series.index, 1)
     filled = np.bincount(days * len(names) + codes)
     if (filled > 1).any():
         raise DataError(f"{int((filled - 1).clip(0).sum())} predictions are there twice")
@@ -185,6 +185,18 @@ def _to_table(
         odd = day_values[int(np.argmin(exact))]
         raise CalendarRangeError(f"predictions of {odd}, which is not a session of {calendar!r}")
     return places.astype(np.int64), tuple(str(name) for name in names), table
+
+
+def _number(index: pd.MultiIndex, level: int) -> tuple[NDArray[np.intp], pd.Index[Any]]:
+    """Return the number of each row's value among the different ones that occur, and these, sorted."""
+    codes, values = np.asarray(index.codes[level]), index.levels[level]
+    if (codes < 0).any():
+        raise DataError(f"{int((codes < 0).sum())} predictions have no {index.names[level] or 'day or instrument'}")
+    found = np.flatnonzero(np.bincount(codes, minlength=len(values)))
+    found = found[values[found].argsort()]
+    number = np.zeros(len(values), dtype=np.intp)
+    number[found] = np.arange(len(found))
+    return number[codes], values[found]
 
 
 def check_benchmark(benchmark: Benchmark, source: DataSource) -> None:
