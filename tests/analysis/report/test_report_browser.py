@@ -143,6 +143,19 @@ def test_tables_are_saved_from_the_page_itself(browser, pages, tmp_path):
     tab.close()
 
 
+def test_the_members_of_a_signal_are_closed_until_a_link_leads_to_them(browser, tmp_path):
+    variants = [make_variant(name="all", is_signal=True), make_variant(name="trees"), make_variant(name="line")]
+    tab = Tab(browser, width=DESKTOP)
+    tab.open(render_report(make_report(variants=variants), tmp_path / "page.html"))
+    opened = "[...document.querySelectorAll('details.part')].map(each => each.open)"
+    assert tab.run(opened) == [False, False]
+    tab.run("document.querySelector('nav a[href=\"#variant-3\"]').click()")
+    assert tab.run("new Promise(done => setTimeout(() => done(true), 200))")
+    assert tab.run(opened) == [False, True]
+    assert tab.said() == []
+    tab.close()
+
+
 def test_a_page_without_charts_has_no_error_either(browser, tmp_path):
     page = render_report(make_report(variants=[]), tmp_path / "empty.html")
     tab = Tab(browser, width=PHONE, phone=True)

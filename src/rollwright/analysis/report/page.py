@@ -170,11 +170,12 @@ class CampaignReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """The sections of one variant; `title` is empty where there is only one."""
+    """The sections of one variant; `title` is empty where there is only one, and a member of a signal is closed."""
 
     id: str
     title: str
     sections: Sequence[Section]
+    is_closed: bool
 
 
 def render_report(report: CampaignReport, path: Path) -> Path:
@@ -253,6 +254,7 @@ def _make_part(variant: VariantReport, report: CampaignReport, words: Words, num
     return _Part(
         id=f"variant-{number}",
         title=variant.name if number else "",
+        is_closed=report.variants[0].is_signal and not variant.is_signal,
         sections=[section for section in [_list_numbers(view, _show(report, variant)), *made] if section is not None],
     )
 

@@ -130,6 +130,7 @@ class View:
         prefix: str = "value",
         texts: Mapping[str, Texts] | None = None,
         codes: Collection[str] = (),
+        heads: Mapping[str, str] | None = None,
         **changes: Any,
     ) -> TableBlock | None:
         """Return a table of a stage as it is: heads are the words of its columns, cells as their units say.
@@ -148,6 +149,8 @@ class View:
             For a column of keys, what each key means in each language.
         codes : collection of str
             Columns whose texts are names in a program.
+        heads : mapping of str to str, optional
+            The keys of words of columns that are not called ``column_NAME``.
         **changes
             As `TableBlock` has them.
         """
@@ -162,7 +165,7 @@ class View:
             name,
             [
                 ColumnHead(
-                    label=self.name_column(column),
+                    label=self.words[heads[column]] if heads and column in heads else self.name_column(column),
                     is_number=units[column] not in _TEXTS,
                     is_wrapped=units[column] == "text" and column not in codes,
                     is_code=column in codes,

@@ -92,7 +92,9 @@ def make_reconciliation(view: View) -> Section | None:
 
 def make_inert_settings(view: View) -> Section | None:
     """Return the settings that changed nothing on these data."""
-    table = view.whole_table("inert_settings", texts={"reason": INERT_REASONS}, codes=("setting", "value"))
+    table = view.whole_table(
+        "inert_settings", texts={"reason": INERT_REASONS}, codes=("setting", "value"), heads={"value": "setting_value"}
+    )
     return None if table is None else view.section("inert", [table])
 
 

@@ -83,7 +83,7 @@
   print.addEventListener("click", function () { window.print(); });
   var closed = [];
   window.addEventListener("beforeprint", function () {
-    closed = Array.prototype.slice.call(document.querySelectorAll("main details:not([open])"));
+    closed = Array.prototype.slice.call(document.querySelectorAll("main details:not([open]):not(.part)"));
     closed.forEach(function (each) { each.open = true; });
     redraw(true);
   });
@@ -100,6 +100,15 @@
     fit();
     wide.addEventListener("change", fit);
   }
+
+  // A link into what is closed opens it.
+  function reveal() {
+    var target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+    for (var each = target; each; each = each.parentElement) if (each.tagName === "DETAILS") each.open = true;
+    if (target) target.scrollIntoView();
+  }
+  window.addEventListener("hashchange", reveal);
+  reveal();
 
   function quote(value) {
     var text = value === null ? "" : String(value);
