@@ -327,7 +327,7 @@ class DataNotFoundError(DataError):
 
     def __init__(self, path: Path | str, reason: str, *, hint: str | None = None) -> None:
         self.path = Path(path)
-        super().__init__(f"no market data at {path}: {reason}", hint=hint)
+        super().__init__(f"no data at {path}: {reason}", hint=hint)
 
 
 class StaleResultsError(DataError):

@@ -72,7 +72,10 @@ def test_rows_without_a_score_are_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "cannot be read as CSV"),
+        ("", "is empty"),
+        ("date;code;score\n2020-01-02;A;1\n", "separate columns by commas, not by ';'"),
+        ("date,code,score\n04/01/2020,A,1\n", "dates such as 04/01/2020 .* may begin with the day or with the month"),
+        ("date,A,B\n2020-01-02,1,high\n", "'high' in its column `score`, which is no number"),
         ("a,b\n1\n1,2,3,4\n", "cannot be read as CSV"),
         ("when,code,score\n2020-01-02,A,1\n", "no column that is its date: it has when, code, score"),
         ("date,who,score\n2020-01-02,A,1\n", "no column that is its instrument"),
@@ -112,6 +115,49 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
         read_signal(tmp_path / "s.pkl")
 
 
+@pytest.mark.parametrize("head", ["date,", ",", "Trade_Date,"])
+def test_a_wide_table_has_a_column_for_each_instrument(tmp_path, head):
+    text = f"{head}000001,000002\n2020-01-02,1,2\n2020-01-03,,3\n"
+    found = read_signal(write(tmp_path / "s.csv", text))
+    days = pd.to_datetime(["2020-01-02", "2020-01-03"])
+    assert found.to_dict() == {(days[0], "000001"): 1.0, (days[0], "000002"): 2.0, (days[1], "000002"): 3.0}
+
+
+@pytest.mark.parametrize("form", ["wide", "wide and nameless", "nameless", "swapped and nameless"])
+def test_frames_of_a_notebook_need_no_names(form):
+    wide = SCORE.unstack("instrument")
+    given = {
+        "wide": wide,
+        "wide and nameless": wide.rename_axis(index=None, columns=None),
+        "nameless": SCORE.rename_axis([None, None]),
+        "swapped and nameless": SCORE.swaplevel().rename_axis([None, None]),
+    }[form]
+    pd.testing.assert_series_equal(arrange_signal(given, where="it"), SCORE, check_freq=False, check_index_type=False)
+
+
+def test_midnights_of_any_zone_are_the_dates_that_they_show(tmp_path):
+    text = "date,code,score\n2020-01-02 00:00:00-05:00,A,1\n2020-07-02 00:00:00-04:00,A,2\n2020-07-03 00:00:00Z,A,3\n"
+    found = read_signal(write(tmp_path / "s.csv", text))
+    assert found.index.get_level_values(0).strftime("%Y-%m-%d").tolist() == ["2020-01-02", "2020-07-02", "2020-07-03"]
+    turned = SCORE.reset_index().assign(datetime=lambda rows: rows["datetime"].dt.tz_localize("Asia/Shanghai"))
+    pd.testing.assert_series_equal(arrange_signal(turned, where="it"), SCORE, check_freq=False, check_index_type=False)
+    turned["datetime"] = turned["datetime"].dt.tz_convert("UTC")
+    with pytest.raises(DataError, match="times of day") as caught:
+        arrange_signal(turned, where="it")
+    assert "tz_convert" in str(caught.value.hint)
+
+
+def test_a_message_lists_a_few_of_many_columns_and_counts_rows_that_are_there_twice(tmp_path):
+    columns = ",".join(f"c{number}" for number in range(30))
+    with pytest.raises(DataError, match=r"c0, c1.* and 22 more\n") as caught:
+        read_signal(write(tmp_path / "s.csv", f"{columns}\n{columns}\n"))
+    assert "c9" not in caught.value.message
+    rows = "2020-01-02,A,1\n2020-01-02,B,1\n" * 2
+    with pytest.raises(DataError, match="the row of A on 2020-01-02 more than once, and 1 rows more like it") as caught:
+        read_signal(write(tmp_path / "t.csv", f"date,code,score\n{rows}"))
+    assert "keep the one score" in str(caught.value.hint)
+
+
 def test_frames_are_arranged_as_files_are():
     pd.testing.assert_series_equal(
         arrange_signal(SCORE.swaplevel().sample(frac=1), where="it"), SCORE, check_freq=False
@@ -123,6 +169,14 @@ def test_instruments_are_spelled_as_the_market_spells_them():
     given = SCORE.rename(index=str.lower, level="instrument")
     pd.testing.assert_series_equal(fit_to_market(given, MARKET), SCORE, check_index_type=False, check_freq=False)
     assert fit_to_market(SCORE, MARKET) is SCORE
+    for form in ("{1}.{0}", "{0}.{1}", "{1}_{0}"):
+        other = SCORE.rename(index=lambda code, form=form: form.format(code[:2], code[2:]), level="instrument")
+        pd.testing.assert_series_equal(fit_to_market(other, MARKET), SCORE, check_index_type=False, check_freq=False)
+    with pytest.raises(UnknownInstrumentError) as caught:
+        fit_to_market(SCORE.rename(index=lambda code: f"{code[2:]} equity", level="instrument"), MARKET)
+    assert "the market spells them as SH600000" in str(caught.value.hint)
+    with pytest.raises(DataError, match="in two ways"):
+        fit_to_market(pd.concat([SCORE, SCORE.iloc[:1].rename(index={"SH600000": "600000.SH"})]), MARKET)
     with pytest.raises(UnknownInstrumentError, match="1 of the 6 instruments") as caught:
         fit_to_market(pd.concat([SCORE, pd.Series({(DAYS[5], "SH60000"): 1.0})]).rename_axis(INDEX.names), MARKET)
     assert "did you mean" in str(caught.value.hint)

@@ -118,7 +118,7 @@ def test_without_market_data_nothing_can_be_called_stale(tmp_path: Path) -> None
     build("$close")
     C["data.provider_uri"] = str(tmp_path / "nowhere")
     assert [file.state for file in list_cache().files] == ["unknown"]
-    with pytest.raises(DataNotFoundError, match="no market data at"):
+    with pytest.raises(DataNotFoundError, match="no data at"):
         plan_pruning(stale=True)
 
 

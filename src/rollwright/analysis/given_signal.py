@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -17,6 +17,7 @@ from rollwright.errors import CorruptFileError, DataError, DataNotFoundError, Un
 from rollwright.expression.engine import evaluate
 from rollwright.expression.label_reach import LabelReach
 from rollwright.expression.planner import compile_plan
+from rollwright.market.ingest.symbols import spell_as_qlib
 from rollwright.market.seal import find_holdout, seal
 from rollwright.market.source import DataSource
 
@@ -43,6 +44,10 @@ _VALUES: Final[dict[Kind, tuple[str, ...]]] = {
     "label": ("label", "label0", "return", "ret", "y", "value"),
 }
 _COMPACT: Final = "%Y%m%d"
+_UNSURE: Final = r"\s*\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}.*"  # 04/01/2010: day or month first?
+_OFFSET: Final = r"(?<=\d\d:\d\d)([:.\d]*)\s*(?:Z|UTC|[+-]\d{2}:?\d{2})$"
+_NAMELESS: Final = "Unnamed: 0"  # what pandas calls the first column of a file whose header begins with a comma
+_SHOWN: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,7 +80,8 @@ def read_signal(path: Path, *, kind: Kind = "score") -> pd.Series:
 
     Its rows have a date, an instrument and a value, as columns or in the index, under the names that are usual
     (``date``, ``datetime``; ``instrument``, ``code``, ``symbol``; ``score``, ``pred``, ``signal``); where no name of a
-    value is known, the one column of numbers that is left. Rows without a value are left out.
+    value is known, the one column of numbers that is left. A table in wide form has a column of dates and one for each
+    instrument. Rows without a value are left out. A midnight of any time zone is the date that it shows.
 
     Parameters
     ----------
@@ -95,8 +101,8 @@ def read_signal(path: Path, *, kind: Kind = "score") -> pd.Series:
     CorruptFileError
         When it cannot be read.
     DataError
-        When a column is missing, a date is none or has a time of day, a value is no number, a row is there twice, or
-        there is none.
+        When a column is missing, a date is none, has a time of day or may begin with day or month, a value is no
+        number, a row is there twice, or there is none.
     """
     if not is_signal_file(path):
         raise DataError(f"{path} is no table of {kind}s that is read", hint="give a .csv or a .parquet file")
@@ -110,7 +116,11 @@ def _read(path: Path) -> pd.DataFrame:
         return read_table(path)
     try:
         with open_regular(path) as file:
-            return pd.read_csv(file, dtype=str, encoding="utf-8", keep_default_na=False, skipinitialspace=True)
+            return pd.read_csv(file, dtype=str, encoding="utf-8-sig", keep_default_na=False, skipinitialspace=True)
+    except pd.errors.EmptyDataError as error:
+        raise DataError(
+            f"{path} is empty", hint="write a line of names, as date,instrument,score, and a row for each"
+        ) from error
     except (OSError, ValueError) as error:  # of pandas, too
         raise CorruptFileError(path, f"it cannot be read as CSV: {str(error).splitlines()[0][:200]}") from error
 
@@ -131,8 +141,7 @@ def arrange_signal(table: Frame, *, kind: Kind = "score", where: str) -> pd.Seri
     DataError
     """
     frame = table.to_frame(str(table.name or kind)) if isinstance(table, pd.Series) else table
-    if any(name is not None for name in frame.index.names):
-        frame = frame.reset_index()
+    frame = _melt(_without_index(frame), kind)
     date = _find_column(frame, _DATES, "date", where)
     code = _find_column(frame, _CODES, "instrument", where)
     value = _find_value(frame, kind, (date, code), where)
@@ -140,16 +149,44 @@ def arrange_signal(table: Frame, *, kind: Kind = "score", where: str) -> pd.Seri
     known = values.notna().to_numpy()
     codes = frame[code].astype("str").str.strip()
     if frame[code].isna().any() or (codes == "").any():
-        raise DataError(f"{where} has rows without an instrument in its column `{code}`")
+        raise DataError(f"{where} has rows without an instrument in its column `{code}`", hint="leave them out")
     index = pd.MultiIndex.from_arrays(
         [_to_days(frame[date], date, where)[known], pd.Index(codes)[known]], names=["datetime", "instrument"]
     )
     if not len(index):
-        raise DataError(f"{where} has no row with a {kind}")
-    if not index.is_unique:
-        day, name = index[index.duplicated()][0]
-        raise DataError(f"{where} has the row of {name} on {day:%Y-%m-%d} more than once")
+        raise DataError(f"{where} has no row with a {kind}", hint="look at what wrote it: all values are missing")
+    twice = index.duplicated()
+    if twice.any():
+        day, name = index[twice][0]
+        more = f", and {twice.sum() - 1:,} rows more like it" if twice.sum() > 1 else ""
+        raise DataError(
+            f"{where} has the row of {name} on {day:%Y-%m-%d} more than once{more}",
+            hint=f"keep the one {kind} of each date and instrument that is meant",
+        )
     return pd.Series(values.to_numpy()[known], index=index, name=kind).sort_index()
+
+
+def _without_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return `frame` with the levels of its index as columns; nameless ones are known by their type."""
+    index = frame.index
+    if any(name is not None for name in index.names):
+        return frame.reset_index()
+    if isinstance(index, pd.DatetimeIndex):
+        return frame.rename_axis("datetime").reset_index()
+    if index.nlevels == 2:
+        dated = [isinstance(level, pd.DatetimeIndex) for level in index.levels]  # type: ignore[attr-defined]  # a MultiIndex
+        if sum(dated) == 1:
+            return frame.rename_axis(["datetime" if day else "instrument" for day in dated]).reset_index()
+    return frame
+
+
+def _melt(frame: pd.DataFrame, kind: Kind) -> pd.DataFrame:
+    """Return a table in wide form, a column of dates and one for each instrument, in long form; another as it is."""
+    names = {str(column).strip().lower(): column for column in frame.columns}
+    date = next((names[name] for name in (*_DATES, _NAMELESS.lower()) if name in names), None)
+    if date is None or len(frame.columns) < 3 or not names.keys().isdisjoint((*_CODES, *_VALUES[kind])):
+        return frame
+    return frame.rename(columns={date: "datetime"}).melt("datetime", var_name="instrument", value_name=kind)
 
 
 def _find_column(frame: pd.DataFrame, known: Sequence[str], what: str, where: str) -> Any:
@@ -157,10 +194,18 @@ def _find_column(frame: pd.DataFrame, known: Sequence[str], what: str, where: st
     for name in known:
         if name in names:
             return names[name]
+    other = next((sign for sign in (";", "\t", "|") if len(frame.columns) == 1 and sign in str(frame.columns[0])), None)
     raise DataError(
-        f"{where} has no column that is its {what}: it has {', '.join(map(str, frame.columns)) or 'none'}",
-        hint=f"call it `{known[0]}`; also known: {', '.join(known[1:])}",
+        f"{where} has no column that is its {what}: it has {_list([*frame.columns])}",
+        hint=f"separate columns by commas, not by {other!r}"
+        if other
+        else f"call it `{known[0]}`; also known: {', '.join(known[1:])}",
     )
+
+
+def _list(names: Sequence[Any]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(map(str, names[:_SHOWN]))}{more}" if len(names) else "none"
 
 
 def _find_value(frame: pd.DataFrame, kind: Kind, taken: tuple[Any, Any], where: str) -> Any:
@@ -172,8 +217,7 @@ def _find_value(frame: pd.DataFrame, kind: Kind, taken: tuple[Any, Any], where: 
     if len(left) == 1:
         return left[0]
     raise DataError(
-        f"{where} has {len(left)} columns beside date and instrument, and none is called `{kind}`: "
-        f"{', '.join(map(str, left)) or 'none'}",
+        f"{where} has {len(left)} columns beside date and instrument, and none is called `{kind}`: {_list(left)}",
         hint=f"call the one that is meant `{kind}`",
     )
 
@@ -183,16 +227,29 @@ def _to_numbers(column: pd.Series, name: Any, where: str) -> pd.Series:
     numbers = pd.to_numeric(texts, errors="coerce").astype(np.float64)
     wrong = numbers.isna() & texts.notna() & (texts.astype("str").str.lower() != "nan")
     if wrong.any():
-        raise DataError(f"{where} has {texts[wrong].iloc[0]!r} in its column `{name}`, which is no number")
+        raise DataError(
+            f"{where} has {texts[wrong].iloc[0]!r} in its column `{name}`, which is no number",
+            hint="leave a missing value empty, and write 0.5 with a point",
+        )
     if np.isinf(numbers).any():
         raise DataError(f"{where} has infinite numbers in its column `{name}`", hint="leave them empty")
     return numbers
 
 
 def _to_days(column: pd.Series, name: Any, where: str) -> pd.DatetimeIndex:
-    compact = column.dtype.kind in "iu" or column.astype("str").str.fullmatch(r"\d{8}").all()
+    texts = column.astype("str")
+    compact = column.dtype.kind in "iu" or texts.str.fullmatch(r"\d{8}").all()
+    if isinstance(column.dtype, pd.StringDtype) or column.dtype == object:
+        unsure = texts[texts.str.fullmatch(_UNSURE)]
+        if len(unsure):
+            raise DataError(
+                f"{where} has dates such as {unsure.iloc[0].strip()} in its column `{name}`, which may begin with the "
+                "day or with the month",
+                hint="write dates as 2020-01-31",
+            )
+        column = texts.str.replace(_OFFSET, r"\1", regex=True).where(column.notna())  # the date that is shown
     try:
-        found = pd.to_datetime(column.astype("str"), format=_COMPACT) if compact else pd.to_datetime(column)
+        found = pd.to_datetime(texts, format=_COMPACT) if compact else pd.to_datetime(column)
     except (ValueError, TypeError, OverflowError) as error:
         raise DataError(
             f"{where} has something in its column `{name}` that is no date: {str(error).splitlines()[0][:120]}",
@@ -206,7 +263,8 @@ def _to_days(column: pd.Series, name: Any, where: str) -> pd.DatetimeIndex:
     if (days != days.normalize()).any():
         raise DataError(
             f"{where} has times of day in its column `{name}`, as {days[days != days.normalize()][0]}",
-            hint="a signal is daily: give the session's date",
+            hint="a signal is daily: give the session's date; midnights that were turned into UTC are turned back with "
+            "`.dt.tz_convert('America/New_York')`, or whatever the market's zone is",
         )
     return days.as_unit("s")  # that of a calendar
 
@@ -217,7 +275,8 @@ def fit_to_market(signal: pd.Series, source: DataSource, *, what: str = "predict
     Raises
     ------
     UnknownInstrumentError
-        For instruments that the market does not have; case does not count.
+        For instruments that the market does not have. Case does not count, nor whether the exchange is written as in
+        ``SH600000``, ``600000.SH``, ``sh.600000`` or ``600000.XSHG``.
     DataError
         For days that are no sessions.
     HoldoutSealedError
@@ -227,15 +286,18 @@ def fit_to_market(signal: pd.Series, source: DataSource, *, what: str = "predict
     codes = signal.index.get_level_values("instrument")
     names = codes.unique()
     known = set(source.instruments())
-    lowered = {code.lower(): code for code in known}
-    spelled = {name: name if name in known else lowered.get(str(name).lower()) for name in names}
+    forms = _unique_forms(known)
+    spelled = {name: name if name in known else forms.get(spell_as_qlib(str(name)).lower()) for name in names}
     unknown = [str(name) for name, code in spelled.items() if code is None]
     if unknown:
         near = nearest(unknown[0], known)
         raise UnknownInstrumentError(
             f"{len(unknown)} of the {len(names)} instruments of the {what} are not in the market data: "
             f"{', '.join(unknown[:5])}{' …' if len(unknown) > 5 else ''}",
-            hint=f"did you mean `{near}`?" if near else "leave their rows out, or import their prices",
+            hint=f"did you mean `{near}`?"
+            if near
+            else f"the market spells them as {', '.join(sorted(known)[:3])}; leave the rows of others out, or import "
+            "their prices",
         )
     days = pd.DatetimeIndex(signal.index.get_level_values("datetime").unique())
     source.calendar().refuse_sealed(end=days.max())
@@ -253,6 +315,15 @@ def fit_to_market(signal: pd.Series, source: DataSource, *, what: str = "predict
             raise DataError(f"the {what} spells an instrument in two ways")
         return renamed.sort_index()
     return signal
+
+
+def _unique_forms(codes: Iterable[str]) -> dict[str, str]:
+    """Return the codes by their form that other spellings share; forms that two codes share are left out."""
+    forms: dict[str, str | None] = {}
+    for code in codes:
+        form = spell_as_qlib(code).lower()
+        forms[form] = code if form not in forms else None
+    return {form: code for form, code in forms.items() if code is not None}
 
 
 def compute_label(expression: str, index: pd.MultiIndex, source: DataSource) -> KnownLabel:

@@ -14,7 +14,7 @@ from rollwright.errors import DataError, RollwrightError
 from rollwright.market.folder.layout import check_code
 from rollwright.market.ingest.options import ReadOptions
 
-__all__ = ["describe_rewritten", "read_codes"]
+__all__ = ["describe_rewritten", "read_codes", "spell_as_qlib"]
 
 _EXCHANGES: Final = {"SH": "SH", "SS": "SH", "XSHG": "SH", "SZ": "SZ", "XSHE": "SZ", "BJ": "BJ", "XBSE": "BJ"}
 _AFTER: Final = re.compile(r"(\d{6})[._](SH|SS|XSHG|SZ|XSHE|BJ|XBSE)", re.IGNORECASE)
@@ -78,6 +78,14 @@ def _to_code(symbol: object, options: ReadOptions) -> str:
         odd = _ODD.sub("_", code.replace("/", "-"))
         code = f"_{odd[1:]}" if odd.startswith(".") else odd
     return check_code(code)
+
+
+def spell_as_qlib(code: str) -> str:
+    """Return a Chinese code that names its exchange as Qlib does; any other as it is.
+
+    ``600000.SH``, ``sh.600000`` and ``600000.XSHG`` become ``SH600000``; ``600000`` and ``AAPL`` stay.
+    """
+    return _to_qlib_form(code, boards=False)
 
 
 def _to_qlib_form(code: str, *, boards: bool) -> str:
