@@ -8,7 +8,7 @@ import pytest
 from rollwright.app.campaign import open_campaign, roll_campaign
 from rollwright.app.single_run import train_once
 from rollwright.config.context import current_context
-from rollwright.errors import DataNotFoundError
+from rollwright.errors import ConfigError, DataNotFoundError
 from rollwright.market.as_of import AsOf
 from rollwright.market.demo import simulate_market
 from rollwright.market.frame import FrameSource
@@ -100,3 +100,25 @@ def test_a_campaign_as_of_a_day_is_made_of_what_was_known_then(project, frame):
     campaign = open_campaign(path, project=project / "frame", market=AsOf(FrameSource(garbled), "2015-06-01"))
     again = train_once(campaign).recorder
     pd.testing.assert_frame_equal(recorder.load_object("pred.pkl"), again.load_object("pred.pkl"))
+
+
+def test_instruments_without_a_board_are_refused_before_anything_is_trained(project, frame):
+    file = project / "frame" / "mine.yaml"
+    file.write_text(CAMPAIGN + "backtest: {topk: 3, n_drop: 1, rules: cn}\n")
+    fund = frame.rename(index={frame.index.get_level_values("instrument")[0]: "SH510300"}, level="instrument")
+    campaign = open_campaign(file, project=project / "frame", market=FrameSource(fund))
+    with pytest.raises(ConfigError, match=r"rules of `cn`: .*no code of an A share"):
+        roll_campaign(campaign, jobs=1)
+    assert not (project / "frame" / "mlruns").exists()
+    assert not (project / "frame" / ".rollwright" / "mlflow.db").exists()
+
+
+def test_a_test_before_the_rules_begin_is_refused_at_once(project, frame):
+    early = frame.rename(index=lambda day: day - pd.DateOffset(years=20), level="datetime")
+    shares = {code: f"SH{600000 + place}" for place, code in enumerate(sorted(set(early.index.get_level_values(1))))}
+    early = early.rename(index=shares, level="instrument")
+    file = project / "frame" / "mine.yaml"
+    file.write_text(CAMPAIGN.replace("2015", "1995") + "backtest: {topk: 3, n_drop: 1, rules: cn}\n")
+    campaign = open_campaign(file, project=project / "frame", market=FrameSource(early))
+    with pytest.raises(ConfigError, match="the duties of `cn` are known from"):
+        roll_campaign(campaign, jobs=1)

@@ -38,6 +38,7 @@ from rollwright.campaign.plan_notes import find_notes
 from rollwright.campaign.preparation import Preparation
 from rollwright.campaign.results import check_results, make_results
 from rollwright.campaign.results_origin import ORIGIN_FILE, ResultsOrigin, keep_former_results
+from rollwright.campaign.rule_checks import check_rules
 from rollwright.campaign.run import (
     DEFAULT_TERMS,
     Submission,
@@ -274,6 +275,7 @@ def plan_campaign(
         for member in plan.members:
             document = campaign.document.with_value("task", {}, member.origins)
             check_classes(member.windows[0].spec.definition, locate=document.locate)
+        check_rules(plan, campaign.config, source)
         notes = find_notes(plan, campaign.config, source)
     declared = find_declared(plan, campaign.config.collect.allow_missing, locate=locate)
     return replace(plan, notes=notes), declared

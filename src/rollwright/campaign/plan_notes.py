@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-import pandas as pd
-
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.campaign.config import CampaignConfig
 from rollwright.campaign.leaks import LeakKind
 from rollwright.campaign.plan import CampaignPlan, make_plan
-from rollwright.errors import UnknownInstrumentError
+from rollwright.campaign.rule_checks import list_tested
 from rollwright.market.source import DataSource
 
 __all__ = ["find_notes"]
@@ -50,19 +48,9 @@ def _find_large_top(plan: CampaignPlan, config: CampaignConfig, source: DataSour
     """Yield the universes of which the back-test would hold everything there is."""
     if config.backtest is None:
         return
-    first, last = (pd.Timestamp(session) for session in plan.test_range)
     for universe in dict.fromkeys(member.universe for member in plan.members):
-        if universe is None:
-            continue
-        try:
-            members = source.members(universe)
-        except UnknownInstrumentError:  # told by whoever reads its rows
-            continue
-        count = sum(
-            any(pd.Timestamp(start) <= last and pd.Timestamp(end) >= first for start, end in spans)
-            for spans in members.values()
-        )
-        if count <= config.backtest.topk:
+        count = 0 if universe is None else len(list_tested(universe, plan, source))
+        if 0 < count <= config.backtest.topk:
             yield (
                 f"the back-test holds the best {config.backtest.topk}, and `{universe}` has {count} instruments while "
                 "it is tested: it would hold all of them, whatever their scores"

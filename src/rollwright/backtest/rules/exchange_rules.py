@@ -103,6 +103,20 @@ class ExchangeRules:
                 else "leave it out, or leave `rules` out",
             )
 
+    def check_names(self, names: Sequence[str], sessions: NDArray[np.datetime64]) -> None:
+        """Find out whether there are rules for so many instruments and sessions; no price is needed.
+
+        Raises
+        ------
+        ConfigError
+            For codes without a board, and for sessions before the rules begin.
+        """
+        for board in dict.fromkeys(self._find_boards(names)):
+            self._find_kinds(Costs(), board, sessions.astype("datetime64[D]"), [])
+
+    def _find_boards(self, names: Sequence[str]) -> tuple[str, ...]:
+        return find_boards(names) if self.market == "cn" else ("all",) * len(names)
+
     def make_base(self, costs: Costs | None) -> Costs:
         """Return the terms that the rules begin with: those given, or a commission alike on both sides."""
         if costs is not None:
@@ -149,7 +163,7 @@ class ExchangeRules:
             For codes without a board, and for sessions before the rules begin.
         """
         days = sessions.astype("datetime64[D]")
-        boards = find_boards(names) if self.market == "cn" else ("all",) * len(names)
+        boards = self._find_boards(names)
         kinds: list[Costs] = []
         kind = np.zeros((len(days), len(names)), dtype=np.int16)
         limits = np.full(kind.shape, np.nan)
