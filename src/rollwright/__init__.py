@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rollwright.analysis.records import RecordTemp as RecordTemp
     from rollwright.analysis.records import SigAnaRecord as SigAnaRecord
     from rollwright.analysis.records import SignalRecord as SignalRecord
+    from rollwright.app.tear_sheet import tear_sheet as tear_sheet
     from rollwright.backtest.daily import backtest_daily as backtest_daily
     from rollwright.backtest.risk import risk_analysis as risk_analysis
     from rollwright.backtest.topk_dropout import TopkDropoutStrategy as TopkDropoutStrategy
@@ -190,6 +191,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "run_task": "rollwright.pool.worker.worker",
     "task_generator": "rollwright.tasks.generate",
     "task_train": "rollwright.training.execute",
+    "tear_sheet": "rollwright.app.tear_sheet",
     "using": "rollwright.config.context",
 }
 
@@ -281,6 +283,7 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "run_task",
     "task_generator",
     "task_train",
+    "tear_sheet",
     "using",
 ]
 

@@ -109,8 +109,8 @@ class GivenSignal:
         The market they are of.
     facts : sequence of (str, str)
         Where they are from.
-    look : Look
-        What a back-test of them is registered as.
+    look : Look or None
+        What a back-test of them is registered as; None registers nothing.
     command : str
         What judges them again.
     """
@@ -120,7 +120,7 @@ class GivenSignal:
     label: KnownLabel | None
     context: Context
     facts: Sequence[tuple[str, str]]
-    look: Look
+    look: Look | None
     command: str
 
 
@@ -168,7 +168,9 @@ def judge_signal(
             )
         if "backtest" in stages:
             traded = trade(pred, source, terms=terms, label=None if label is None else label.values)
-            (made["backtest"],) = add_honesty([traded], [signal.look], open_book(signal.context, source))
+            made["backtest"] = traded
+            if signal.look is not None:
+                (made["backtest"],) = add_honesty([traded], [signal.look], open_book(signal.context, source))
         about = _describe(signal, pred, label if "analyze" in stages else None, source, made)
         if out is None:
             return about, made
