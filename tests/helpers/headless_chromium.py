@@ -135,7 +135,7 @@ class Tab:
             """(async () => {
               const pause = () => new Promise(done => requestAnimationFrame(() => setTimeout(done, 30)));
               for (const chart of document.querySelectorAll("[data-figure]")) {
-                if (!chart.offsetParent) continue; // in what is closed
+                if (!chart.checkVisibility()) continue;  // in what is closed
                 chart.scrollIntoView({block: "center", behavior: "instant"});
                 for (let tries = 0; tries < 200 && !chart.querySelector(".main-svg"); tries++) await pause();
               }
