@@ -8,8 +8,6 @@ import pytest
 
 from backtest_markets import RULE, TERMS, make_inputs
 from rollwright.analysis.inert_settings import INERT_REASONS, find_inert_settings
-from rollwright.analysis.reconciliation import STEPS
-from rollwright.analysis.report.words import load_words
 from rollwright.analysis.timing import MOMENTS, TIMED_NUMBERS, list_timing
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.daily import run_inputs
@@ -111,12 +109,3 @@ def test_a_delay_moves_the_trade_and_not_the_score():
 def test_every_reason_has_words_in_both_languages():
     for words in (*INERT_REASONS.values(), *TIMED_NUMBERS.values(), *MOMENTS.values()):
         assert all(words[language] for language in ("en", "zh"))
-
-
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_report_says_them_in_the_same_words(language):
-    words = load_words(language)
-    told = {f"inert_{key}": each for key, each in INERT_REASONS.items()}
-    told |= {f"timing_{key}": each for key, each in {**TIMED_NUMBERS, **MOMENTS}.items()}
-    assert {key: words[key] for key in told} == {key: each[language] for key, each in told.items()}
-    assert all(f"step_{step}" in words for step in STEPS)
