@@ -438,10 +438,15 @@ def _finish(
 ) -> CampaignResult:
     with note.watch(), TimeInspector.logt("collect, analyse, back-test, report"):
         origin = ResultsOrigin.of(campaign.config, file=relative_file(campaign.document.path, campaign.settings.root))
-        former = keep_former_results(campaign.results, origin)
-        if former is not None:
-            tell("kept", former)
-        result = make_results(
+
+        def begin() -> None:
+            # The origin comes first: what a crash leaves unfinished is then known as this configuration's own.
+            former = keep_former_results(campaign.results, origin)
+            if former is not None:
+                tell("kept", former)
+            origin.write(campaign.results)
+
+        return make_results(
             plan,
             recorders,
             config=campaign.config,
@@ -456,9 +461,8 @@ def _finish(
             declared=declared,
             trials=open_book(campaign.context, source) if campaign.config.backtest is not None else None,
             columns=read_analysis_columns(campaign),
+            begin=begin,
         )
-        origin.write(campaign.results)
-        return result
 
 
 def read_analysis_columns(campaign: OpenCampaign) -> pd.DataFrame | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -99,6 +99,7 @@ def make_results(
     declared: Mapping[WindowKey, str] | None = None,
     trials: TrialBook | None = None,
     columns: pd.DataFrame | None = None,
+    begin: Callable[[], None] | None = None,
 ) -> CampaignResult:
     """Collect, analyse, back-test, and write everything into `folder`.
 
@@ -132,6 +133,8 @@ def make_results(
         Where back-tests are registered as trials; without one there are no honest numbers.
     columns : DataFrame, optional
         What the file `analysis.columns` holds.
+    begin : callable, optional
+        Called when everything is computed, before the first file is written.
 
     Raises
     ------
@@ -180,6 +183,8 @@ def make_results(
         missing=tuple(str(key) for key in missing if key not in (declared or {})),
         left_out=tuple(str(key) for key in missing if key in (declared or {})),
     )
+    if begin is not None:
+        begin()
     for one in judged:
         place = variant_folder(folder, one.about)
         for name, frame in ((PRED_FILE, one.prediction.pred), (LABEL_FILE, one.prediction.label)):
