@@ -8,6 +8,7 @@ import pytest
 
 from rolling_project import DAYS, rows
 from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.replay import replay
 from rollwright.app.trade_explanation import explain_trade
 from rollwright.app.unseal import unseal
 from rollwright.cli.root import run
@@ -102,7 +103,31 @@ def test_a_file_of_a_campaign_has_no_say_in_what_is_sealed(tmp_path, monkeypatch
         open_campaign(folder / "small.yaml", project=folder)
 
 
-def test_results_of_before_the_sealing_are_not_explained_or_replayed(tmp_path, monkeypatch):
+def test_a_task_of_before_the_sealing_is_replayed_when_it_read_nothing_that_is_sealed(tmp_path, monkeypatch):
+    folder = make_project(tmp_path / "project", monkeypatch, sealed=False)
+    roll(folder)
+    windows = codecs.for_kind("parquet").read(folder / "results/small/collect/windows.parquet")
+    early, late = windows["recorder"].iloc[0], windows["recorder"].iloc[-1]  # the last has an open end
+    assert replay(late, project=folder).same
+    seal(folder)
+    install(None)
+    assert replay(early, project=folder).same
+    with pytest.raises(HoldoutSealedError, match="sealed holdout"):
+        replay(late, project=folder)
+
+
+def test_a_task_whose_labels_read_into_the_holdout_is_not_replayed(tmp_path, monkeypatch):
+    text = CAMPAIGN.replace('"2020-10-05"', f'"{DAYS[SEALED - 1]:%Y-%m-%d}"')
+    folder = make_project(tmp_path / "project", monkeypatch, sealed=False, text=text)
+    roll(folder)
+    windows = codecs.for_kind("parquet").read(folder / "results/small/collect/windows.parquet")
+    seal(folder)
+    install(None)
+    with pytest.raises(HoldoutSealedError, match="sealed holdout"):
+        replay(windows["recorder"].iloc[-1], project=folder)
+
+
+def test_results_of_before_the_sealing_are_not_explained(tmp_path, monkeypatch):
     folder = make_project(tmp_path / "project", monkeypatch, sealed=False)
     roll(folder)
     trades = table(folder, "backtest/trades.parquet")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from rollwright.codecs.registry import JsonCodec
 from rollwright.config.context import using
 from rollwright.config.settings import Settings, load_settings
 from rollwright.errors import ConfigError, RecordError, TaskFailedError
+from rollwright.market.seal import find_holdout
 from rollwright.pool.document import last_line
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.memory import MemoryStore
@@ -26,6 +27,7 @@ from rollwright.training.execute import TASK_ARTIFACT, task_train
 from rollwright.training.kept_fit import MODEL_ARTIFACT, VALIDITY_ARTIFACT
 from rollwright.training.pooled import train_in_pool
 from rollwright.training.provenance import PROVENANCE_ARTIFACT, differences
+from rollwright.training.validity import Validity
 
 __all__ = ["ArtifactComparison", "Replay", "replay"]
 
@@ -98,6 +100,8 @@ def replay(what: str, *, project: Path | None = None) -> Replay:
         When `what` names no run, several, or one that is not finished or trained no task.
     CorruptArtifactError
         When the original is damaged.
+    HoldoutSealedError
+        When it read sessions that are sealed now: without them it would be another task.
     TaskFailedError
         When it cannot be trained any more.
     """
@@ -120,6 +124,7 @@ def replay(what: str, *, project: Path | None = None) -> Replay:
         values = {"tracking.uri": f"memory:{uuid.uuid4().hex}", "tracking.artifacts": folder}
         there = restore_settings(origin, settings).with_values(values, origin="replay")
         with using(there):
+            _refuse_sealed(run, before)
             _train(task, run, there, in_slot=origin.get("process") == "slot")
         after, now = _read_outcome(Path(folder))
     then = _list_contents(run.files)
@@ -156,6 +161,15 @@ def _list_contents(store: LocalArtifactStore) -> dict[str, _Content]:
         digest = payload_digest(read_envelope(store.local_path(ref.name)[0])) if pickled else ref.sha256
         contents[ref.name] = _Content(sha256=digest, pickled=pickled)
     return contents
+
+
+def _refuse_sealed(run: StoredRun, artifacts: Container[str]) -> None:
+    holdout = find_holdout()
+    if holdout is None or VALIDITY_ARTIFACT not in artifacts:
+        return
+    validity = Validity.from_json(run.recorder.load_object(VALIDITY_ARTIFACT))
+    if validity is not None:
+        holdout.refuse(*(scope.until for basis in (validity.fit, *validity.records) for scope in basis.reads))
 
 
 def _train(task: Any, run: StoredRun, settings: Settings, *, in_slot: bool) -> None:
