@@ -11,11 +11,14 @@ from rolling_project import DAYS, rows
 from rollwright.app.campaign import collect_campaign, open_campaign, roll_campaign
 from rollwright.app.finished import find_finished
 from rollwright.app.trials import identify_data, read_trials
+from rollwright.app.unseal import unseal
+from rollwright.cli.root import run
 from rollwright.config.context import Context
 from rollwright.config.settings import load_settings
 from rollwright.market.demo import make_demo_market
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.market.ingest.importer import import_market
+from rollwright.market.seal import find_holdout
 from rollwright.trials.registry import TrialRegistry
 from small_campaign import CAMPAIGN, make_project
 
@@ -130,6 +133,60 @@ def test_a_campaign_that_never_trades_has_no_honest_numbers_and_says_why(file):
     stage = json.loads((file.parent / "results/small/backtest/stage.json").read_text())
     assert "Sharpe ratio is not defined" in stage["left_out"]["honesty"]
     assert read_project(file).data_sets == ()
+
+
+HOLDOUT = '[data]\nholdout = ["2020-09-01", "open"]\n'
+
+
+def seal(folder, text=HOLDOUT):
+    (folder / "rollwright.toml").write_text(text)
+    settings = load_settings(start=folder)
+    find_holdout(settings)
+    return settings
+
+
+def test_a_seal_whose_setting_and_record_were_removed_is_missed(tmp_path, monkeypatch, capsys):
+    record = seal(tmp_path).state_dir / "holdout.jsonl"
+    assert read_trials(load_settings(start=tmp_path)).is_sound
+    record.unlink()
+    assert read_trials(load_settings(start=tmp_path)).is_sound  # the setting still seals it
+    (tmp_path / "rollwright.toml").write_text(HOLDOUT.replace("09-01", "09-02"))
+    assert not read_trials(load_settings(start=tmp_path)).is_sound
+    (tmp_path / "rollwright.toml").write_text("")
+    (damage,) = read_trials(load_settings(start=tmp_path)).damage
+    assert (damage.file, damage.line) == ("holdout.jsonl", 0)
+    assert "lacks the sealing of [2020-09-01, open]" in damage.reason
+    monkeypatch.chdir(tmp_path)
+    assert run(["trials", "verify"]) == 4
+    assert "lacks the sealing of [2020-09-01, open]" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_wider_seal_whose_line_was_cut_off_is_missed(tmp_path):
+    record = seal(tmp_path).state_dir / "holdout.jsonl"
+    seal(tmp_path, HOLDOUT.replace("09-01", "08-03"))
+    first, _ = record.read_text().splitlines()
+    record.write_text(first + "\n")
+    assert find_holdout(seal(tmp_path)).start_text == "2020-09-01"
+    (damage,) = read_trials(load_settings(start=tmp_path)).damage
+    assert "[2020-08-03, open]" in damage.reason
+
+
+def test_an_opened_holdout_is_no_damage_and_a_changed_record_is(tmp_path):
+    record = seal(tmp_path).state_dir / "holdout.jsonl"
+    unseal("a last look", project=tmp_path)
+    (tmp_path / "rollwright.toml").write_text("")
+    assert read_trials(load_settings(start=tmp_path)).is_sound
+    record.write_text(record.read_text().replace("a last look", "no look"))
+    record.write_text(record.read_text() + "{}\n")
+    (damage,) = read_trials(load_settings(start=tmp_path)).damage
+    assert damage.file == "holdout.jsonl"
+
+
+def test_a_sealing_that_nothing_of_ours_wrote_is_passed_over(tmp_path):
+    registry = TrialRegistry(load_settings(start=tmp_path).state_dir)
+    pairs = [("never", "open"), ("2020-09-01", "2020-01-01"), (None, 1), ("99999-01-01", "open")]
+    registry.append([("holdout_sealed", {"start": start, "end": end}) for start, end in pairs])
+    assert read_trials(load_settings(start=tmp_path)).is_sound
 
 
 def test_data_are_known_wherever_they_lie_and_however_they_grow(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,18 +14,20 @@ from rollwright.analysis.honesty.sharpe import measure_returns
 from rollwright.analysis.records import keep_finite
 from rollwright.analysis.stages.honesty import Look, TrialBook, judge_returns
 from rollwright.backtest.risk import periods_per_year
+from rollwright.calendar.holdout import Holdout
 from rollwright.config.context import Context
 from rollwright.config.settings import Settings, load_settings
 from rollwright.core.canonical import dump_canonical, sha256_hex
 from rollwright.core.clock import Clock
-from rollwright.errors import DataError, DataNotFoundError
+from rollwright.errors import CorruptFileError, DataError, DataNotFoundError, RollwrightError
 from rollwright.market.demo_facts import read_demo
 from rollwright.market.folder.manifest import read_manifest
 from rollwright.market.folder.provider import folder_from_settings
-from rollwright.market.seal import find_opened
+from rollwright.market.seal import asked_holdout, find_opened
+from rollwright.market.seal_record import find_record_file, read_records
 from rollwright.market.source import DataSource
 from rollwright.tracking.recorder import Recorder
-from rollwright.trials.chain import Damage
+from rollwright.trials.chain import ChainRecord, Damage
 from rollwright.trials.registry import RegistryState, TrialRegistry
 from rollwright.trials.trial import Trial
 
@@ -35,6 +37,7 @@ _logger: Final = logging.getLogger("rollwright.app")
 
 REPORT_ARTIFACT: Final = "portfolio_analysis/report_normal_1day.pkl"
 _DIGITS: Final = 16
+_SEALED: Final = "holdout_sealed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -192,16 +195,43 @@ def read_trials(settings: Settings | None = None) -> RegistryReport:
     OSError
         When its folder cannot be read.
     """
-    registry = TrialRegistry((load_settings() if settings is None else settings).state_dir)
+    known = load_settings() if settings is None else settings
+    registry = TrialRegistry(known.state_dir)
     state = registry.read()
     return RegistryReport(
         folder=str(registry.folder),
         data_sets=tuple(_by_data_set(state)),
         chains={chain.writer: len(chain.records) for chain in state.chains},
-        damage=state.damage,
+        damage=(*state.damage, *_find_lost_seals(state, known)),
         lost=state.lost,
         torn=state.torn,
     )
+
+
+def _find_lost_seals(state: RegistryState, settings: Settings) -> Iterator[Damage]:
+    """Yield each holdout whose sealing the chains tell of, and neither its own record nor the setting does any more."""
+    path = find_record_file(settings.state_dir)
+    try:
+        recorded = {one.holdout for one in read_records(path)}
+    except CorruptFileError as error:
+        yield Damage(path.name, 0, error.reason)
+        return
+    asked = asked_holdout(settings)
+    said: dict[tuple[str, str], ChainRecord] = {}
+    for record in state.records:
+        start, end = record.body.get("start"), record.body.get("end")
+        if record.kind == _SEALED and isinstance(start, str) and isinstance(end, str):
+            said.setdefault((start, end), record)
+    for pair, record in said.items():
+        try:
+            holdout = Holdout.from_setting(pair, origin=record.writer)
+        except RollwrightError:
+            continue  # made up: nothing of ours seals such days
+        if holdout not in recorded and (asked is None or not asked.covers(holdout)):
+            days = f"[{holdout.start_text}, {holdout.end_text}]"
+            yield Damage(
+                path.name, 0, f"it lacks the sealing of {days}, which {record.writer} wrote on {record.time[:10]}"
+            )
 
 
 def _by_data_set(state: RegistryState) -> Sequence[DataSetTrials]:
