@@ -128,3 +128,22 @@ def test_a_sale_that_leaves_no_holding_is_seen_the_day_after(tested, capsys):
     calendar = pd.DatetimeIndex(read(tested, "pred.parquet").index.get_level_values("datetime").unique())
     following = calendar[calendar.get_loc(day) + 1]
     assert answer(capsys, f"{following:%Y-%m-%d}", code)["held"] == 0.0
+
+
+def test_a_back_test_of_scores_from_a_file_is_explained_by_its_folder(tested, capsys):
+    pred = read(tested, "pred.parquet")
+    pred.reset_index().to_csv("scores.csv", index=False)
+    terms = ["--topk", "3", "--n-drop", "1", "--account", "60"]
+    assert run(["analyze", "scores.csv", "--data", "market", "--region", "us", "--out", "judged"]) == 0
+    day, code = read(tested, "backtest/trades.parquet").index[3]
+    capsys.readouterr()
+    assert run(["explain-trade", f"{day:%Y-%m-%d}", code, "--campaign", "judged"]) == 2
+    assert "rollwright backtest FOLDER" in capsys.readouterr().err
+    assert run(["backtest", "scores.csv", "--data", "market", "--region", "us", "--out", "judged", *terms]) == 0
+    theirs = answer(capsys, f"{day:%Y-%m-%d}", code)
+    ours = answer(capsys, f"{day:%Y-%m-%d}", code, "--campaign", "judged")
+    assert ours == {**theirs, "name": "judged"}
+    assert answer(capsys, f"{day:%Y-%m-%d}", code, "--campaign", "results/small")["name"] == "small"
+    for date, told in (("2020-01-10", "does not run on"), ("2020-07-25", "is not a session")):
+        assert run(["explain-trade", date, code, "--campaign", "judged"]) == 2
+        assert told in capsys.readouterr().err

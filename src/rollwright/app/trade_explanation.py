@@ -1,4 +1,4 @@
-"""Why a campaign's back-test traded an instrument on a day, or did not."""
+"""Why a back-test traded an instrument on a day, or did not."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ import pandas as pd
 
 from rollwright.analysis.conventions import BacktestTerms
 from rollwright.app.campaign import open_campaign
-from rollwright.app.campaign_record import find_record, results_folder
+from rollwright.app.campaign_record import find_record, list_records, results_folder
 from rollwright.app.why import Place, find_place
 from rollwright.backtest.unfilled import REASONS
-from rollwright.calendar.trading import Session, to_session
+from rollwright.calendar.trading import Session, TradingCalendar, to_session
 from rollwright.campaign.member_names import COMBINED
 from rollwright.campaign.summary import SUMMARY_FILE, CampaignResult, read_summary
 from rollwright.codecs.registry import codecs
-from rollwright.config.context import using
-from rollwright.config.settings import load_settings
+from rollwright.config.context import Context, using
+from rollwright.config.settings import Settings, load_settings
 from rollwright.errors import ConfigError, nearest
 from rollwright.market.current import current_market
+from rollwright.market.seal import find_holdout
 
 __all__ = ["TradeExplanation", "TradeOrder", "explain_trade"]
 
@@ -94,7 +95,7 @@ class TradeExplanation:
 def explain_trade(
     date: str, instrument: str, *, name: str | None = None, member: str | None = None, project: Path | None = None
 ) -> TradeExplanation:
-    """Return why the back-test of a campaign traded `instrument` on `date`, or did not; nothing is computed anew.
+    """Return why a back-test traded `instrument` on `date`, or did not; nothing is computed anew.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def explain_trade(
         The session of the trade. What is traded then was scored on the session before.
     instrument : str
     name : str, optional
-        The campaign; the one that ran last if not given.
+        The campaign, or a folder of results; the campaign that ran last if not given.
     member : str, optional
         One of its members; its signal if not given.
     project : Path, optional
@@ -110,11 +111,19 @@ def explain_trade(
     Raises
     ------
     ConfigError
-        When there is no such session, instrument or member, and when the campaign has no back-test.
+        When there is no such session, instrument or member, and when there is no back-test.
     HoldoutSealedError
         When the session lies in the sealed holdout, whenever the back-test was made.
     """
     settings = load_settings(start=project)
+    folder = _find_folder(name, settings)
+    if folder is not None:
+        summary = read_summary(folder / SUMMARY_FILE)
+        with using(Context(settings=settings)):
+            holdout = find_holdout(settings)
+            if holdout is not None:
+                holdout.refuse(to_session(date))
+            return _explain(summary, date, instrument, name=folder.name, member=member, calendar=None)
     record = find_record(settings, name)
     campaign = open_campaign(
         settings.root / record.file,
@@ -124,29 +133,52 @@ def explain_trade(
     )
     with using(campaign.context):
         summary = read_summary(results_folder(campaign.settings, record.name) / SUMMARY_FILE)
-        chosen, files, terms = _find_backtest(summary, member)
-        day = to_session(date)
         calendar = current_market().calendar()
-        calendar.refuse_sealed(day)
-        if day not in calendar or day == calendar.first:
-            raise ConfigError(
-                f"{day:%Y-%m-%d} is not a session on which something could be traded",
-                hint="take a session: rollwright data info",
-            )
-        before = calendar.offset(day, -1)
-        codec = codecs.for_kind("parquet")
-        pred = codec.read(files["predictions"])
-        _check_known(pred, day, instrument, name=record.name)
-        trades, unfilled = codec.read(files["trades"]), codec.read(files["unfilled"])
-        orders = _find_orders(trades, unfilled, day, instrument)
-        held = _find_holding(trades, day, instrument)
-        scored = pred[pred.index.get_level_values("datetime") == before].iloc[:, 0].dropna()
-        is_scored = (before, instrument) in scored.index
-        place = find_place(scored.to_frame(), before, instrument, chosen) if is_scored else None
-        purchases = _count_purchases(trades, unfilled, day)
-        because = _tell_orders(orders) or _tell_nothing(terms, place, held=held, purchases=purchases, of=len(scored))
+        calendar.refuse_sealed(to_session(date))
+        return _explain(summary, date, instrument, name=record.name, member=member, calendar=calendar)
+
+
+def _find_folder(name: str | None, settings: Settings) -> Path | None:
+    """Return the folder of results that is named; None for a campaign by its name."""
+    if name is None or not (Path(name) / SUMMARY_FILE).is_file():
+        return None
+    return None if name in [record.stem for record in list_records(settings)] else Path(name).resolve()
+
+
+def _explain(
+    summary: CampaignResult,
+    date: str,
+    instrument: str,
+    *,
+    name: str,
+    member: str | None,
+    calendar: TradingCalendar | None,
+) -> TradeExplanation:
+    """Return what the tables of `summary` tell; without a calendar, their account has the sessions."""
+    chosen, files, terms = _find_backtest(summary, member)
+    codec = codecs.for_kind("parquet")
+    pred = codec.read(files["predictions"])
+    day = to_session(date)
+    _check_known(pred, day, instrument, name=name)
+    if calendar is None:
+        sessions = codec.read(files["trades"].parent / "account.parquet").index
+        calendar = TradingCalendar(pd.DatetimeIndex(sessions).to_numpy())
+    if day not in calendar or day == calendar.first:
+        raise ConfigError(
+            f"{day:%Y-%m-%d} is not a session on which something could be traded",
+            hint="take a session: rollwright data info",
+        )
+    before = calendar.offset(day, -1)
+    trades, unfilled = codec.read(files["trades"]), codec.read(files["unfilled"])
+    orders = _find_orders(trades, unfilled, day, instrument)
+    held = _find_holding(trades, day, instrument)
+    scored = pred[pred.index.get_level_values("datetime") == before].iloc[:, 0].dropna()
+    is_scored = (before, instrument) in scored.index
+    place = find_place(scored.to_frame(), before, instrument, chosen) if is_scored else None
+    purchases = _count_purchases(trades, unfilled, day)
+    because = _tell_orders(orders) or _tell_nothing(terms, place, held=held, purchases=purchases, of=len(scored))
     return TradeExplanation(
-        name=record.name,
+        name=name,
         member=chosen,
         date=f"{day:%Y-%m-%d}",
         instrument=instrument,
@@ -169,7 +201,9 @@ def _find_backtest(summary: CampaignResult, member: str | None) -> tuple[str, Ma
     terms = summary.conventions.backtest
     if terms is None:
         raise ConfigError(
-            f"campaign {summary.name} has no back-test", hint="add a section `backtest`, and give its command again"
+            f"campaign {summary.name} has no back-test",
+            hint="add a section `backtest`, and give its command again; of a folder of results: "
+            "rollwright backtest FOLDER --out FOLDER",
         )
     files: Mapping[str, Path] = found[chosen]
     if "unfilled" not in files:

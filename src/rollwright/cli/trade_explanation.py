@@ -20,7 +20,12 @@ def explain_trade(
     instrument: Annotated[str, typer.Argument(help="An instrument.")],
     campaign: Annotated[
         str | None,
-        typer.Option("--campaign", "-c", help="The campaign; the one that ran last if not given.", show_default=False),
+        typer.Option(
+            "--campaign",
+            "-c",
+            help="The campaign, or a folder of results; the campaign that ran last if not given.",
+            show_default=False,
+        ),
     ] = None,
     member: Annotated[
         str | None, typer.Option("--member", help="One of its members; its signal if not given.", show_default=False)
