@@ -139,11 +139,14 @@ def test_a_back_test_of_scores_from_a_file_is_explained_by_its_folder(tested, ca
     capsys.readouterr()
     assert run(["explain-trade", f"{day:%Y-%m-%d}", code, "--campaign", "judged"]) == 2
     assert "rollwright backtest FOLDER" in capsys.readouterr().err
-    assert run(["backtest", "scores.csv", "--data", "market", "--region", "us", "--out", "judged", *terms]) == 0
+    assert run(["backtest", "scores.csv", "--data", "market", "--region", "us", "--out", "traded", *terms]) == 0
+    told = capsys.readouterr().out
+    assert "Costs:" in told
+    assert "Label:" not in told  # none was asked for
     theirs = answer(capsys, f"{day:%Y-%m-%d}", code)
-    ours = answer(capsys, f"{day:%Y-%m-%d}", code, "--campaign", "judged")
-    assert ours == {**theirs, "name": "judged"}
+    ours = answer(capsys, f"{day:%Y-%m-%d}", code, "--campaign", "traded")
+    assert ours == {**theirs, "name": "traded"}
     assert answer(capsys, f"{day:%Y-%m-%d}", code, "--campaign", "results/small")["name"] == "small"
     for date, told in (("2020-01-10", "does not run on"), ("2020-07-25", "is not a session")):
-        assert run(["explain-trade", date, code, "--campaign", "judged"]) == 2
+        assert run(["explain-trade", date, code, "--campaign", "traded"]) == 2
         assert told in capsys.readouterr().err

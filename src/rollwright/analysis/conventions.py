@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias
 
 __all__ = ["BacktestTerms", "Conventions", "DealPrice"]
 
 DealPrice: TypeAlias = "str | tuple[str, str]"
 """Field that is traded at, or one for purchases and one for sales."""
+_OF_LABEL: Final = 2  # sentences, with which the conventions begin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +130,10 @@ class Conventions:
             backtest=None if terms is None else BacktestTerms.from_json(terms),
         )
 
-    def describe(self, language: Literal["en", "zh"] = "en") -> list[str]:
-        """Return the conventions as sentences."""
+    def describe(self, language: Literal["en", "zh"] = "en", *, with_label: bool = True) -> list[str]:
+        """Return the conventions as sentences; those of the label and the errors only if `with_label`."""
         lines = _describe_zh(self) if language == "zh" else _describe_en(self)
-        return [line for line in lines if line]
+        return [line for line in lines[0 if with_label else _OF_LABEL :] if line]
 
 
 def _describe_en(told: Conventions) -> list[str]:

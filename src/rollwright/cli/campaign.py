@@ -301,7 +301,8 @@ def show_result(result: CampaignResult) -> None:
             print_text(f"{label:<12} {path}")
     if result.combined is not None:
         Console().print(_list_members(result))
-    for line in result.conventions.describe():
+    is_judged = any(metric.key == "ic" for variant in result.variants for metric in variant.metrics)
+    for line in result.conventions.describe(with_label=is_judged):
         print(line)
     for note in result.notes:
         stderr.print(f"note: {note}")

@@ -92,9 +92,9 @@ def test_what_lacks_an_input_is_left_out_with_the_reason():
     reasons = {name: found.left_out[name] for name in ("decay", "ic_by_group", "neutralised", "contribution")}
     assert reasons == {
         "decay": "no source was given",
-        "ic_by_group": "no columns was given",
-        "neutralised": "no columns was given",
-        "contribution": "no members was given",
+        "ic_by_group": "no columns were given",
+        "neutralised": "no columns were given",
+        "contribution": "no members were given",
     }
     named = analyze(SCORE, LABEL, terms=replace(TERMS, neutralise=()), columns=COLUMNS, members={"one": SCORE})
     assert named.left_out["neutralised"] == "no columns were named as `neutralise`"

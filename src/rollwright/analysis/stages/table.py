@@ -200,5 +200,5 @@ def _find_absence(maker: TableMaker[Given], given: Given, before: Mapping[str, p
         if not hasattr(given, name):  # no attribute of this stage: a table that was not made
             return f"there is no table `{name}` to make it of"
         if getattr(given, name) is None:
-            return f"no {name.replace('_', ' ')} was given"
+            return f"no {name.replace('_', ' ')} {'were' if name.endswith('s') else 'was'} given"
     return None
