@@ -68,11 +68,14 @@ def test_the_table_is_what_qlib_makes():
     assert json.loads(told) == json.loads(TABLE.read_text())
 
 
+@pytest.mark.parametrize("mode", ["strict", "qlib"])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_the_record_equals_qlibs(name, predicted):
-    config = CONFIGS[name]
-    kwargs = {**config["strategy"]["kwargs"], "exceed_topk": True}  # difference 7, where `hold_thresh` forbids a sale
-    PortAnaRecord(predicted, {**config, "strategy": {**config["strategy"], "kwargs": kwargs}}).generate()
+def test_the_record_equals_qlibs(name, mode, predicted):
+    config = {**CONFIGS[name], "backtest": {**CONFIGS[name]["backtest"], "mode": mode}}
+    if mode == "strict":  # difference 7, where `hold_thresh` forbids a sale
+        kwargs = {**config["strategy"]["kwargs"], "exceed_topk": True}
+        config = {**config, "strategy": {**config["strategy"], "kwargs": kwargs}}
+    PortAnaRecord(predicted, config).generate()
     found = {path.removeprefix("portfolio_analysis/"): value for path, value in predicted.objects.items()}
     wanted = made_by_qlib(name)
     report = found["report_normal_1day.pkl"]
@@ -84,14 +87,20 @@ def test_the_record_equals_qlibs(name, predicted):
             exact = 2e-7 if column == "bench" else 1e-12  # Qlib's benchmark is a change in single precision
             np.testing.assert_allclose(table[column], expected, rtol=1e-6, atol=exact, err_msg=f"{kind} {column}")
     amounts = found["positions_normal_1day.pkl"]["amount"]
+    days = set(amounts.index.get_level_values("datetime"))
     for day, held in wanted["positions"].items():
-        mine = amounts.xs(pd.Timestamp(day)).to_dict() if pd.Timestamp(day) in amounts.index.levels[0] else {}
+        mine = amounts.xs(pd.Timestamp(day)).to_dict() if pd.Timestamp(day) in days else {}
         assert mine == pytest.approx(held, rel=1e-6), day
     metrics = dict(wanted["metrics"])
     assert set(predicted.metrics) == set(metrics)
     for part in ("with", "without"):  # Qlib leaves a loss of the first session out of the drawdown: difference 11
         del metrics[f"1day.excess_return_{part}_cost.max_drawdown"]
     assert {key: predicted.metrics[key] for key in metrics} == pytest.approx(metrics, rel=1e-5, abs=1e-12)
+
+
+def test_another_mode_is_refused_when_the_file_is_read():
+    with pytest.raises(ConfigError, match="the portfolio's mode is 'fast'"):
+        PortAnaRecord.check_arguments({"config": changed(backtest={"mode": "fast"})})
 
 
 def test_all_artifacts_are_those_that_it_lists(predicted):

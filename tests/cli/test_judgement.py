@@ -83,6 +83,39 @@ def test_scores_from_a_file_give_the_numbers_of_the_campaign_that_made_them(test
     assert files(tested / "results") == before
 
 
+def test_scores_from_a_file_are_judged_by_columns_of_ones_own_and_over_other_horizons(tested, capsys):
+    names = sorted(
+        set(codecs.for_kind("parquet").read(tested / "results/small/pred.parquet").index.get_level_values(1))
+    )
+    rows = "".join(f"{name},{'ab'[place % 2]},{place}\n" for place, name in enumerate(names))
+    (tested / "industries.csv").write_text("instrument,industry,size\n" + rows)
+    words = ["--columns", "industries.csv", "--groups-by", "industry", "--neutralise", "industry, size"]
+    answer(capsys, "analyze", "results/small/pred.parquet", *DATA, *words, "--horizons", "1,3", "--out", "by_industry")
+    found = read_stage(tested / "by_industry", "analyze")
+    assert {*found.tables["ic_by_group"].frame["group"]} == {"a", "b"}
+    assert "neutralised" in found.tables
+    assert {*found.tables["decay"].frame["horizon"]} == {1, 3}
+    for wrong, what in (
+        (["--groups-by", "industry"], "which is not given"),
+        (["--horizons", "1,1"], "there twice"),
+        (["--horizons", "x"], "horizons"),
+        (["--columns", "industries.csv", "--groups-by", "sector"], "sector"),
+    ):
+        error = answer(capsys, "analyze", "results/small/pred.parquet", *DATA, *wrong, code=2)
+        assert what in error["message"]
+    missing = answer(capsys, "analyze", "results/small/pred.parquet", *DATA, "--columns", "nothing.csv", code=3)
+    assert "no such file" in missing["message"]
+
+
+def test_exchange_rules_are_an_option_of_a_back_test(tested, capsys):
+    usual = answer(capsys, "backtest", "results/small/pred.parquet", *DATA, *TRADE)
+    ruled = answer(capsys, "backtest", "results/small/pred.parquet", *DATA, *TRADE, "--rules", "cn")
+    assert (usual["conventions"]["backtest"]["rules"], ruled["conventions"]["backtest"]["rules"]) == (None, "cn")
+    assert numbers(usual, *ACCOUNT) != numbers(ruled, *ACCOUNT)
+    error = answer(capsys, "backtest", "results/small/pred.parquet", *DATA, "--rules", "mars", code=2)
+    assert error["message"].startswith("rules:")
+
+
 def test_nothing_but_the_folder_that_is_named_is_written(tested, capsys):
     before = files(tested)
     answer(capsys, "analyze", "results/small/pred.parquet", *DATA, "--out", "judged")

@@ -46,7 +46,11 @@ def read_columns(path: Path) -> pd.DataFrame:
     if path.suffix.lower() not in _SUFFIXES:
         raise DataError(f"{path} is no table of columns that is read", hint="give a .csv or a .parquet file")
     if not path.exists():
-        raise DataNotFoundError(path, "there is no such file of columns", hint="look at `analysis.columns`")
+        raise DataNotFoundError(
+            path,
+            "there is no such file of columns",
+            hint="look at `columns` of the section `analysis`, or at --columns",
+        )
     frame = _read(path)
     if not (isinstance(frame.index, pd.RangeIndex) and frame.index.name is None):
         frame = frame.reset_index()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import pandas as pd
 
+from rollwright.backtest.costs import Mode
 from rollwright.backtest.daily import (
     BacktestResult,
     Benchmark,
@@ -46,7 +47,7 @@ _DEFAULT: Final[Mapping[str, Any]] = {
 _ACCOUNT: Final = 1e9
 _BENCHMARK: Final = "SH000300"
 _TERMS: Final[Mapping[str, Any]] = {"open_cost": 0.0015, "close_cost": 0.0025, "min_cost": 5.0}
-_BACKTEST: Final = ("start_time", "end_time", "account", "benchmark", "exchange_kwargs", "pos_type")
+_BACKTEST: Final = ("start_time", "end_time", "account", "benchmark", "exchange_kwargs", "pos_type", "mode")
 _EXECUTOR: Final[Mapping[str, tuple[object, ...]]] = {
     "time_per_step": _SPELLINGS,
     "generate_portfolio_metrics": (True,),
@@ -76,6 +77,8 @@ class PortfolioPlan:
     benchmark : code, ``"mean"``, Series or None
     exchange_kwargs : mapping
     pos_type : str
+    mode : {"strict", "qlib"}
+        Ours alone, not of Qlib's files: whether Qlib's quirks are kept, see `backtest`.
     """
 
     strategy: Any
@@ -85,6 +88,7 @@ class PortfolioPlan:
     benchmark: Benchmark
     exchange_kwargs: Mapping[str, Any]
     pos_type: str
+    mode: Mode = "strict"
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | None) -> PortfolioPlan:
@@ -110,6 +114,9 @@ class PortfolioPlan:
         own = section.get("exchange_kwargs") or {}
         terms = {**_fill_terms(own), **own}
         make_costs(terms)
+        mode = section.get("mode", "strict")
+        if mode not in get_args(Mode):
+            raise ConfigError(f"the portfolio's mode is {mode!r}", hint=f"take one of {', '.join(get_args(Mode))}")
         return cls(
             strategy=config["strategy"],
             start=section.get("start_time"),
@@ -118,6 +125,7 @@ class PortfolioPlan:
             benchmark=section.get("benchmark", _BENCHMARK),
             exchange_kwargs=terms,
             pos_type=section.get("pos_type", "Position"),
+            mode=mode,
         )
 
     def check_market(self) -> None:
@@ -160,6 +168,7 @@ class PortfolioPlan:
             self.exchange_kwargs,
             self.pos_type,
             source=source,
+            mode=self.mode,
         )
 
     def find_stop(self, pred: pd.DataFrame | pd.Series[float], calendar: TradingCalendar) -> int:

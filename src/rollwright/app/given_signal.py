@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pandas as pd
 from pydantic import ValidationError
 
 from rollwright import __version__
+from rollwright.analysis.given_columns import read_columns
 from rollwright.analysis.given_signal import DEFAULT_LABEL, KnownLabel, find_label, fit_to_market
 from rollwright.analysis.health import sort_findings
 from rollwright.analysis.stages.analyze import AnalysisTerms, analyze
@@ -23,7 +24,7 @@ from rollwright.analysis.stages.walk import collect_result
 from rollwright.app.demo_finding import examine_demo
 from rollwright.app.trials import open_book
 from rollwright.campaign.about import ABOUT_FILE, AboutResults, AboutVariant, read_about, write_about
-from rollwright.campaign.config import BacktestConfig
+from rollwright.campaign.config import AnalysisConfig, BacktestConfig
 from rollwright.campaign.health import examine_market
 from rollwright.campaign.plan import ONLY_VARIANT
 from rollwright.campaign.results import make_trade_terms
@@ -44,6 +45,7 @@ from rollwright.market.source import DataSource
 
 __all__ = ["GivenSignal", "SignalOptions", "judge_signal"]
 
+Part = TypeVar("Part", AnalysisConfig, BacktestConfig)
 HOW_TRADED: Final = "A score is taken as known after the close of its date, and is traded on the session after."
 
 
@@ -59,8 +61,8 @@ class SignalOptions:
         Of labels from a file: sessions of future that they read, sessions over which their return runs.
     groups : int or None
         Score groups.
-    trade : mapping
-        Values of the section ``backtest`` of a campaign's file.
+    analysis, trade : mapping
+        Values of the sections ``analysis`` and ``backtest`` of a campaign's file; a relative path is one from here.
     member : str or None
         Whose scores, of a campaign of several members.
     """
@@ -69,6 +71,7 @@ class SignalOptions:
     label_span: int | None = None
     label_horizon: int | None = None
     groups: int | None = None
+    analysis: Mapping[str, Any] = field(default_factory=dict)
     trade: Mapping[str, Any] = field(default_factory=dict)
     member: str | None = None
 
@@ -85,13 +88,31 @@ class SignalOptions:
         ConfigError
             When a value is none that a back-test can be made under.
         """
-        try:
-            config = BacktestConfig.model_validate(dict(self.trade))
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = str(first["loc"][0]) if first["loc"] else "backtest"
-            raise ConfigError(f"{name.replace('_', '-')}: {first['msg']}, not {first['input']!r}") from error
-        return make_trade_terms(config, region)
+        return make_trade_terms(_check(BacktestConfig, self.trade), region)
+
+    def make_analysis(self) -> tuple[AnalysisConfig, pd.DataFrame | None]:
+        """Return how the signal is judged, and the columns of the user's that it is judged by.
+
+        Raises
+        ------
+        ConfigError
+            When a value is none that a signal can be judged by.
+        DataNotFoundError, CorruptFileError, DataError
+            As `read_columns` says.
+        """
+        config = _check(AnalysisConfig, self.analysis)
+        return config, None if config.columns is None else read_columns(Path(config.columns))
+
+
+def _check(kind: type[Part], values: Mapping[str, Any]) -> Part:
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = (
+            "-".join(str(first["loc"][0]).split("_")) if first["loc"] else kind.__name__.removesuffix("Config").lower()
+        )
+        raise ConfigError(f"{name}: {first['msg']}, not {first['input']!r}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -151,6 +172,7 @@ def judge_signal(
         source = current_market("day")
         pred = fit_to_market(signal.pred, source).rename("score")
         terms = options.make_terms(signal.context.settings.data.region)
+        asked, columns = options.make_analysis()
         label = _find_label(signal, pred, source, options) if "analyze" in stages else signal.label
         made: dict[StageName, StageResult] = {"collect": collect_result(pred)}
         if "analyze" in stages and label is not None:
@@ -163,8 +185,12 @@ def judge_signal(
                     label_horizon=label.horizon,
                     groups=5 if options.groups is None else options.groups,
                     topk=terms.topk if "backtest" in stages else None,
+                    horizons=tuple(asked.horizons),
+                    groups_by=tuple(asked.groups_by),
+                    neutralise=tuple(asked.neutralise),
                 ),
                 source=source,
+                columns=columns,
             )
         if "backtest" in stages:
             traded = trade(pred, source, terms=terms, label=None if label is None else label.values)

@@ -17,7 +17,7 @@ from rollwright.analysis.stages.files import read_stage
 from rollwright.analysis.stages.honesty import Look, add_honesty
 from rollwright.analysis.stages.locations import StageName
 from rollwright.analysis.stages.table import StageResult
-from rollwright.app.campaign import open_campaign, plan_campaign, reopen_campaign
+from rollwright.app.campaign import open_campaign, plan_campaign, read_analysis_columns, reopen_campaign
 from rollwright.app.campaign_record import find_record, list_records, results_folder
 from rollwright.app.given_signal import GivenSignal, SignalOptions, judge_signal
 from rollwright.app.runs import StoredRun, find_run, restore_settings
@@ -230,6 +230,7 @@ def _renew(name: str, stages: Sequence[StageName], settings: Settings) -> Judgem
     with using(campaign.context):
         source = current_market()
         plan, _ = plan_campaign(campaign, source)
+        columns = read_analysis_columns(campaign)
         preds: dict[str, pd.DataFrame] = {}
         labels: dict[str, pd.DataFrame] = {}
         for variant in about.variants:
@@ -242,6 +243,7 @@ def _renew(name: str, stages: Sequence[StageName], settings: Settings) -> Judgem
                 run_stage(
                     stage, plan=plan, config=campaign.config, source=source, region=campaign.settings.data.region,
                     variant=variant.name, pred=preds[variant.name], label=labels[variant.name], members=preds,
+                    columns=columns,
                 )
                 for variant in about.variants
             ]

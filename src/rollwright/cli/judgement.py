@@ -73,6 +73,30 @@ Member = Annotated[
         show_default=False,
     ),
 ]
+Horizons = Annotated[
+    str | None,
+    typer.Option(
+        "--horizons", help="Sessions over which the decay is measured; 1,2,3,5,10,20 if not given.", show_default=False
+    ),
+]
+Columns = Annotated[
+    Path | None,
+    typer.Option(
+        "--columns",
+        help="Table of columns of yours by instrument, maybe by datetime: CSV or Parquet.",
+        show_default=False,
+    ),
+]
+GroupsBy = Annotated[
+    str | None,
+    typer.Option("--groups-by", help="Columns by whose groups the IC is told, with commas.", show_default=False),
+]
+Neutralise = Annotated[
+    str | None,
+    typer.Option(
+        "--neutralise", help="Columns without which the IC is told once more, with commas.", show_default=False
+    ),
+]
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder for tables, summary and predictions.", show_default=False)
 ]
@@ -118,6 +142,12 @@ RiskFree = Annotated[
     float | None,
     typer.Option("--risk-free", help="Rate of a year without risk, as a fraction; 0 if not given.", show_default=False),
 ]
+Rules = Annotated[
+    str | None,
+    typer.Option(
+        "--rules", help="Dated rules of a market by board, in place of the region's: cn, us, none.", show_default=False
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,15 +170,30 @@ def read_signal_options(
     label_horizon: LabelHorizon = None,
     groups: Groups = None,
     member: Member = None,
+    horizons: Horizons = None,
+    columns: Columns = None,
+    groups_by: GroupsBy = None,
+    neutralise: Neutralise = None,
 ) -> dict[str, Any]:
-    """Return what was typed of the label."""
+    """Return what was typed of how scores are judged."""
+    analysis = {
+        "horizons": _split(horizons),
+        "columns": _folder(columns),
+        "groups_by": _split(groups_by),
+        "neutralise": _split(neutralise),
+    }
     return {
         "label": label,
         "label_span": label_span,
         "label_horizon": label_horizon,
         "groups": groups,
         "member": member,
+        "analysis": {name: value for name, value in analysis.items() if value is not None},
     }
+
+
+def _split(words: str | None) -> list[str] | None:
+    return None if words is None else [word.strip() for word in words.split(",") if word.strip()]
 
 
 def read_trade_options(
@@ -162,6 +207,7 @@ def read_trade_options(
     close_cost: CloseCost = None,
     min_cost: MinCost = None,
     risk_free: RiskFree = None,
+    rules: Rules = None,
 ) -> dict[str, Any]:
     """Return what was typed of the back-test, by the keys of a campaign's file."""
     price = deal_price.split(",") if deal_price and "," in deal_price else deal_price
@@ -176,6 +222,7 @@ def read_trade_options(
         "close_cost": close_cost,
         "min_cost": min_cost,
         "risk_free": risk_free,
+        "rules": rules,
     }
     return {name: value for name, value in given.items() if value is not None}
 
@@ -288,9 +335,9 @@ def _judge(
     return 0
 
 
-def _folder(data: Path | None) -> str | None:
-    """Return a folder that was typed, from where it was typed."""
-    return None if data is None else str(data.expanduser().absolute())
+def _folder(path: Path | None) -> str | None:
+    """Return a folder or file that was typed, from where it was typed."""
+    return None if path is None else str(path.expanduser().absolute())
 
 
 def _show(found: Judgement) -> None:
