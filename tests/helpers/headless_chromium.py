@@ -32,25 +32,56 @@ def find_chromium():
 
 
 @contextmanager
-def chromium(profile, *, limit=60.0):
-    """Start Chromium with the folder `profile` and end it afterwards."""
+def chromium(profile, *, limit=120.0, tries=3, path=None):
+    """Start Chromium with a folder in `profile`, wait until it answers, and end it afterwards.
+
+    Chromium gives up now and then when it is started on a machine that is busy: the start, and nothing else, is tried
+    up to `tries` times, each with a profile of its own. What it said stands in the message when none succeeds.
+    """
+    said = []
+    for number in range(tries):
+        process, browser, log = _start(path or find_chromium(), profile / f"start-{number}", limit)
+        try:
+            browser.call("Browser.getVersion")
+        except (OSError, RuntimeError) as error:  # a pipe without a reader, an early end, or silence
+            _end(process, browser)
+            said.append(
+                f"start {number + 1}: {error}, exit {process.returncode}\n{log.read_text(errors='replace')[-2000:]}"
+            )
+            continue
+        break
+    else:
+        raise ConnectionError(f"Chromium did not start in {tries} tries\n" + "\n".join(said))
+    try:
+        yield browser
+    finally:
+        _end(process, browser)
+
+
+def _start(path, profile, limit):
+    """Return a process of Chromium, the pipes to it, and the file of what it says."""
+    profile.mkdir(parents=True)
+    log = profile / "stderr.txt"
     ours_read, theirs_write = os.pipe()
     theirs_read, ours_write = os.pipe()
-    command = [find_chromium(), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-
-    with open(os.devnull, "wb") as nothing:
+    command = [path, *FLAGS, f"--user-data-dir={profile / 'user'}", "about:blank"]
+    with log.open("wb") as told:
         process = subprocess.Popen(
-            [sys.executable, "-c", START, str(theirs_read), str(theirs_write), *command],
-            pass_fds=(theirs_read, theirs_write), stdin=subprocess.DEVNULL, stdout=nothing, stderr=nothing,
+            [sys.executable, "-S", "-c", START, str(theirs_read), str(theirs_write), *command],
+            pass_fds=(theirs_read, theirs_write), stdin=subprocess.DEVNULL, stdout=told, stderr=told,
             env={**os.environ, "HOME": str(profile)},
         )  # fmt: skip
     os.close(theirs_read)
     os.close(theirs_write)
+    return process, Browser(ours_read, ours_write, limit, log), log
+
+
+def _end(process, browser):
+    """Close the pipes, at which Chromium ends by itself, and make sure that it does."""
+    browser.close()
     try:
-        yield Browser(ours_read, ours_write, limit)
-    finally:
-        os.close(ours_write)
-        os.close(ours_read)
+        process.wait(5)
+    except subprocess.TimeoutExpired:
         process.terminate()
         try:
             process.wait(20)
@@ -62,15 +93,20 @@ def chromium(profile, *, limit=60.0):
 class Browser:
     """The two pipes: commands go out, answers and events come in, each ended by a zero byte."""
 
-    def __init__(self, read, write, limit):
-        self.read, self.write, self.limit = read, write, limit
+    def __init__(self, read, write, limit, log):
+        self.read, self.write, self.limit, self.log = read, write, limit, log
         self.number, self.buffer, self.events = 0, b"", []
 
     def call(self, method, session=None, **params):
         """Give a command and return its answer; events that come meanwhile are kept."""
         self.number += 1
         message = {"id": self.number, "method": method, "params": params} | ({"sessionId": session} if session else {})
-        os.write(self.write, json.dumps(message).encode() + b"\0")
+        left = memoryview(json.dumps(message).encode() + b"\0")
+        try:
+            while left:
+                left = left[os.write(self.write, left) :]
+        except BrokenPipeError:
+            raise self._lost("Chromium ended") from None
         while True:
             answer = self.receive()
             if answer.get("id") == self.number:
@@ -84,13 +120,22 @@ class Browser:
         while b"\0" not in self.buffer:
             ready, _, _ = select.select([self.read], [], [], self.limit)
             if not ready:
-                raise TimeoutError("Chromium says nothing")
+                raise self._lost(f"Chromium says nothing for {self.limit:g} seconds")
             part = os.read(self.read, 1 << 20)
             if not part:
-                raise ConnectionError("Chromium ended")
+                raise self._lost("Chromium ended")
             self.buffer += part
         message, _, self.buffer = self.buffer.partition(b"\0")
         return json.loads(message)
+
+    def _lost(self, what):
+        """Return the error that tells what the browser said last."""
+        return ConnectionError(f"{what}; it said last:\n{self.log.read_text(errors='replace')[-2000:]}")
+
+    def close(self):
+        """Close both pipes."""
+        os.close(self.write)
+        os.close(self.read)
 
     def wait_for(self, method):
         """Return the next event of that name."""

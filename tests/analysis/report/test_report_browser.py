@@ -163,3 +163,34 @@ def test_a_page_without_charts_has_no_error_either(browser, tmp_path):
     assert tab.run("document.querySelector('h1').textContent") == "A campaign"
     assert tab.said() == []
     tab.close()
+
+
+FICKLE = """#!/bin/sh
+# Dies at its first two starts, as Chromium does now and then on a busy machine.
+count=$(cat "{count}" 2>/dev/null || echo 0)
+echo $((count + 1)) > "{count}"
+[ "$count" -lt 2 ] && {{ echo "GPU process is not usable" >&2; exit 5; }}
+exec "{real}" "$@"
+"""
+
+
+def write_program(path, text):
+    path.write_text(text)
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_browser_that_dies_at_its_start_is_started_again(tmp_path):
+    fickle = write_program(tmp_path / "fickle", FICKLE.format(count=tmp_path / "count", real=find_chromium()))
+    with chromium(tmp_path / "profile", path=fickle) as found:
+        assert Tab(found, width=PHONE).run("1 + 1") == 2
+    assert (tmp_path / "count").read_text().strip() == "3"
+
+
+def test_a_browser_that_never_starts_says_why(tmp_path):
+    broken = write_program(tmp_path / "broken", "#!/bin/sh\necho no library libnss >&2\nexit 5\n")
+    with (
+        pytest.raises(ConnectionError, match=r"(?s)in 2 tries.*no library libnss"),
+        chromium(tmp_path / "profile", path=broken, tries=2),
+    ):
+        pass
