@@ -1,5 +1,7 @@
 """How many trials correlated ones amount to."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,17 @@ def test_the_three_ways_disagree_where_structure_matters():
     assert found.by_average == pytest.approx(7.0, abs=0.05)
     assert found.by_eigenvalues == pytest.approx(5.0)
     assert found.by_participation == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize(("likeness", "wanted"), [(1.0, [7.0, 5.0, 2.5]), (0.99, [7.0, 6.0, 2.5])])
+def test_copies_and_near_copies_amount_to_what_the_page_says(likeness, wanted):
+    matrix = np.eye(10)
+    matrix[:6, :6] += likeness * (1 - np.eye(6))
+    found = count_trials(matrix)
+    ways = [found.by_average, found.by_eigenvalues, found.by_participation]
+    assert [round(one, 1) for one in ways] == wanted
+    page = (Path(__file__).parents[3] / "docs/honest-numbers.md").read_text(encoding="utf-8")
+    assert f"to {wanted[0]}, {wanted[1]} or {wanted[2]}" in " ".join(page.split())
 
 
 def test_two_sets_of_five_copies():

@@ -19,6 +19,7 @@ __all__ = ["CONTRIBUTION_UNITS", "measure_contribution"]
 
 _SINGULAR: Final = 1e-10  # of the largest eigenvalue
 _NOTHING: Final = 1e-10  # of the variance of a member on a day
+_DIGITS: Final = 12  # of a residual, where the length of the member on its day is 1
 _KINDS: Final = ("ic", "rank_ic", "ic_own", "rank_ic_own")
 _CORRELATIONS: Final = tuple(f"{kind}{end}" for kind in _KINDS for end in ("", "_low", "_high"))
 CONTRIBUTION_UNITS: Final[dict[str, ColumnUnit]] = {
@@ -145,6 +146,7 @@ class _OwnParts:
         varied = self._gram[:, place, place] > 0
         singular = varied & (share <= _NOTHING)
         left[np.repeat(share <= _NOTHING, self._sizes)] = 0.0
+        left = np.round(left, _DIGITS)  # no rounding error tells equal ones apart in a rank
         pair = _correlate_twice(self._day, left, self._label, self._label_ranks, self._days)
         explained = float((1 - share[varied]).mean()) if varied.any() else np.nan
         return pair, explained, int(singular.sum())

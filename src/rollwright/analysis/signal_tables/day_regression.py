@@ -15,6 +15,7 @@ _Floats = NDArray[np.float64]
 _CELLS: Final = 1 << 18  # of the matrices that are decomposed at once
 _SINGULAR: Final = 1e-8  # of the largest singular value: what is below it is a combination of the other columns
 _NOTHING: Final = 1e-8  # of a day's deviation: a smaller remainder is rounding, and no signal
+_GRAIN: Final = 1e-13  # of a day's deviation: what residuals are rounded to
 
 
 def take_residuals(
@@ -23,7 +24,8 @@ def take_residuals(
     """Return the residuals of the regression, on each day, of `values` on a constant and `columns`.
 
     Columns that are combinations of others change nothing (the solution of least norm), and a day that the columns
-    explain wholly has residuals of exactly 0, not of rounding errors that would look like a signal.
+    explain wholly has residuals of exactly 0, not of rounding errors that would look like a signal. Residuals are rounded
+    to 1e-13 of the day's deviation, so that no rounding error tells equal ones apart in a rank.
 
     Parameters
     ----------
@@ -53,7 +55,9 @@ def take_residuals(
     if columns.shape[1]:
         left = _project_out(left, np.column_stack([_demean(cell, column) for column in columns.T]), first, sizes)
     left[np.repeat(_measure(left, first) <= _NOTHING * spread, sizes)] = 0.0
-    return left
+    unit = np.repeat(_GRAIN * np.where(spread > 0, spread, 1.0), sizes)
+    rounded: _Floats = np.round(left / unit) * unit
+    return rounded
 
 
 def _project_out(left: _Floats, columns: _Floats, first: NDArray[np.intp], sizes: NDArray[np.intp]) -> _Floats:
