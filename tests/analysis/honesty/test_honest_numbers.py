@@ -271,3 +271,10 @@ def test_numbers_of_two_hundred_noise_strategies_are_no_discovery():
     assert pick(made, "psr", standard="2012/14") > 0.95
     assert pick(made, "deflated_sharpe", standard="2012/14", count="raw") < 0.95
     assert 0.2 < pick(made, "pbo") < 0.8
+
+
+@pytest.mark.parametrize(("count", "compared"), [(563, 2), (562, 1)])  # of 750: three quarters, and one less
+def test_a_trial_is_compared_when_it_has_three_quarters_of_the_sessions(count, compared):
+    common = set_of(make_returns(1, count=count)).align(series_of(OWN))
+    assert common.returns.shape[1] == compared
+    assert common.uncompared == 2 - compared

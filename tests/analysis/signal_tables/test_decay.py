@@ -141,3 +141,14 @@ def test_prices_are_read_from_the_first_day_to_the_end_of_the_last_return():
     np.testing.assert_allclose(read.to_numpy(), prices.iloc[:16].to_numpy(), rtol=1e-6)
     assert len(read_prices(source, build_signal_panel(pred), horizons=[40])) == 30
     assert read_prices(source, build_signal_panel(pred.iloc[:0])).empty
+
+
+def test_intervals_of_labels_that_share_returns_have_blocks_of_two_horizons():
+    rng = np.random.default_rng(8)
+    prices = walk_prices(140, 12, seed=8)
+    pred, _ = frame_signal(rng.normal(size=(120, 12)), np.zeros((120, 12)))
+    table = measure_decay(build_signal_panel(pred), prices, horizons=[10]).set_index("sampling").loc["overlapping"]
+    daily = correlate_each_day(pred, prices, 1, 11, stats.pearsonr)
+    wanted, narrow = estimate_mean(daily, label_span=10), estimate_mean(daily)
+    assert (wanted.block, narrow.block < 20) == (20, True)
+    assert (table["low"], table["high"]) == pytest.approx((wanted.lower, wanted.upper))

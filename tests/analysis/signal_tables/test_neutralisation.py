@@ -131,3 +131,16 @@ def test_a_signal_that_is_its_columns_has_no_ic_left():
     table = compare_neutralised(build_signal_panel(columns["size"] * 3, label), {"size": columns["size"]})
     assert table["sessions"].tolist() == [0]
     assert np.isnan(table["ic_after"].iloc[0])
+
+
+def test_a_row_with_an_infinite_number_has_no_score_and_spoils_no_other():
+    pred, label, columns = make_signal(days=5)
+    odd = pred.index[7]
+    size = columns["size"].copy()
+    size[odd] = np.inf
+    panel = build_signal_panel(pred, label)
+    found = pd.Series(neutralise(panel, {"size": size}).score, index=pred.index)
+    size[odd] = np.nan
+    wanted = pd.Series(neutralise(panel, {"size": size}).score, index=pred.index)
+    assert found.index[found.isna()].tolist() == [odd]
+    pd.testing.assert_series_equal(found, wanted)

@@ -93,3 +93,9 @@ def test_nothing_has_no_coverage_and_no_buckets_are_refused():
     assert all(math.isnan(value) for value in read(metrics).values())
     with pytest.raises(DataError, match="0 buckets"):
         measure_coverage(build_signal_panel(pred, label), buckets=0)
+
+
+def test_a_label_without_a_score_covers_nothing():
+    pred, label = two_months()
+    _, metrics = measure_coverage(build_signal_panel(pred, label), fill=False)
+    assert read(metrics) == {"coverage_scored": 10 / 12, "coverage_labelled": 9 / 12}

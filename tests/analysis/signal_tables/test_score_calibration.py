@@ -140,3 +140,14 @@ def test_what_is_not_defined_is_nan_and_what_means_nothing_is_refused():
         measure_calibration(panel, bins=1)
     with pytest.raises(DataError, match="0 sessions"):
         measure_calibration(panel, label_span=0)
+
+
+def test_fewer_days_than_depend_on_one_another_tell_no_error():
+    rng = np.random.default_rng(1)
+    day, x = np.repeat(np.arange(5), 6), rng.normal(size=30)
+    y = x + rng.normal(size=30)
+    assert fit_line(day, x, y, lags=4).slope_error > 0
+    line = fit_line(day, x, y, lags=5)
+    assert line.slope == fit_line(day, x, y).slope
+    assert math.isnan(line.slope_error)
+    assert math.isnan(line.intercept_error)
