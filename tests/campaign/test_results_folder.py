@@ -23,7 +23,7 @@ from rollwright.campaign.results import make_results
 from rollwright.campaign.results_folder import summarise_results, write_report
 from rollwright.campaign.summary import CampaignResult
 from rollwright.codecs.registry import codecs
-from rollwright.errors import CorruptFileError, DataNotFoundError, StaleResultsError
+from rollwright.errors import CorruptFileError, DataNotFoundError, RollwrightError, StaleResultsError
 from rollwright.tasks.spec import TaskSpec
 from rollwright.testing.market import random_source
 
@@ -212,3 +212,67 @@ def test_what_older_versions_left_at_the_top_goes(tmp_path):
     (tmp_path / "trades.parquet").write_bytes(b"old")
     make(tmp_path)
     assert not (tmp_path / "trades.parquet").exists()
+
+
+ODD = [None, [], {}, "</script>", 10**30, -1, 1.5, True, [[1]], {"a": {"b": 1}}, "1e400", float("inf"), "\ud800"]
+PLACES = {
+    "collect": [("settings",), ("settings", "days_per_year"), ("metrics",), ("metrics", "windows", "value")],
+    "analysis": [("settings",), ("settings", "label_span"), ("settings", "label_horizon"), ("metrics", "ic")],
+    "backtest": [
+        ("settings",),
+        *(("settings", name) for name in ("topk", "n_drop", "account", "benchmark", "deal_price", "costs")),
+        *(("settings", "costs", name) for name in ("open_cost", "min_cost", "trade_unit", "limit_threshold")),
+        ("metrics", "annualized_return", "value"),
+        ("left_out",),
+        ("findings",),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def whole_results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    make(folder)
+    return folder
+
+
+def spoil(index, place, value):
+    """Put `value` there, or take what is there out."""
+    data = json.loads(index)
+    inner = data
+    for key in place[:-1]:
+        inner = inner[key]
+    if value is ...:
+        del inner[place[-1]]
+    else:
+        inner[place[-1]] = value
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize(("stage", "place"), [(stage, place) for stage, places in PLACES.items() for place in places])
+def test_a_value_of_another_form_is_read_or_refused(whole_results, stage, place):
+    index = whole_results / stage / "stage.json"
+    before = index.read_text(encoding="utf-8")
+    try:
+        for value in (..., *ODD):
+            index.write_text(spoil(before, place, value), encoding="utf-8")
+            try:
+                summarise_results(whole_results, hint=HINT)
+            except RollwrightError as error:
+                assert isinstance(error, CorruptFileError)
+                assert "make" in (error.hint or "")
+    finally:
+        index.write_text(before, encoding="utf-8")
+    summarise_results(whole_results, hint=HINT)
+
+
+def test_the_report_of_such_a_stage_is_refused_too_and_the_former_one_stays(whole_results):
+    index = whole_results / "collect" / "stage.json"
+    before, page = index.read_text(encoding="utf-8"), (whole_results / "report.html").read_bytes()
+    for value in (None, "</script>", ...):
+        index.write_text(spoil(before, ("settings", "days_per_year"), value), encoding="utf-8")
+        with pytest.raises(CorruptFileError, match="another form") as caught:
+            write_report(whole_results, hint=HINT)
+        assert caught.value.hint == "make them anew: rollwright collect p"
+    index.write_text(before, encoding="utf-8")
+    assert (whole_results / "report.html").read_bytes() == page

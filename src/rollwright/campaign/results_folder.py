@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -17,6 +18,7 @@ from rollwright.analysis.stages.table import StageResult
 from rollwright.campaign.about import ABOUT_FILE, AboutResults, AboutVariant, read_about
 from rollwright.campaign.summary import SUMMARY_FILE, CampaignResult, VariantResult, write_summary
 from rollwright.core.atomic import measure_file
+from rollwright.errors import CorruptFileError, RollwrightError
 
 __all__ = [
     "LABEL_FILE",
@@ -144,8 +146,9 @@ def summarise_results(results: Path, *, hint: str) -> CampaignResult:
         As `read_results`; nothing is written then.
     """
     about, stages = read_results(results, hint=hint, tables={})
-    result = join_stages(about, stages, results)
-    write_summary(result, result.files["summary"])
+    with _refuse_odd(results, about):
+        result = join_stages(about, stages, results)
+        write_summary(result, result.files["summary"])
     return result
 
 
@@ -160,7 +163,20 @@ def write_report(results: Path, *, hint: str) -> Path:
         As `read_results`; nothing is written then.
     """
     about, stages = read_results(results, hint=hint, tables=SHOWN_TABLES)
-    return render_report(make_page(about, stages), results / REPORT_FILE)
+    with _refuse_odd(results, about):
+        return render_report(make_page(about, stages), results / REPORT_FILE)
+
+
+@contextmanager
+def _refuse_odd(results: Path, about: AboutResults) -> Iterator[None]:
+    """Say that the results are damaged where what a stage tells is whole, and of a form that no stage of ours writes."""
+    try:
+        yield
+    except (RollwrightError, OSError):
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = f"what its stages tell is of another form than a stage writes ({type(error).__name__}: {error})"
+        raise CorruptFileError(results, reason, hint=f"make them anew: {about.command}") from error
 
 
 def make_page(about: AboutResults, stages: Stages) -> CampaignReport:
