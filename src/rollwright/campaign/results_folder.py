@@ -169,7 +169,7 @@ def write_report(results: Path, *, hint: str) -> Path:
 
 @contextmanager
 def _refuse_odd(results: Path, about: AboutResults) -> Iterator[None]:
-    """Say that the results are damaged where what a stage tells is whole, and of a form that no stage of ours writes."""
+    """Say that results are damaged whose stages are whole, and hold values of a form that nothing of ours writes."""
     try:
         yield
     except (RollwrightError, OSError):

@@ -24,8 +24,8 @@ def take_residuals(
     """Return the residuals of the regression, on each day, of `values` on a constant and `columns`.
 
     Columns that are combinations of others change nothing (the solution of least norm), and a day that the columns
-    explain wholly has residuals of exactly 0, not of rounding errors that would look like a signal. Residuals are rounded
-    to 1e-13 of the day's deviation, so that no rounding error tells equal ones apart in a rank.
+    explain wholly has residuals of exactly 0, not of rounding errors that would look like a signal. Residuals are
+    rounded to 1e-13 of the day's deviation, so that no rounding error tells equal ones apart in a rank.
 
     Parameters
     ----------
