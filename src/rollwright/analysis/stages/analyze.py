@@ -55,6 +55,8 @@ def analyze(
     ------
     DataError
         When an index has no level ``datetime``, or names a row twice, or `columns` lack one that `terms` name.
+    HoldoutSealedError
+        For scores of sessions that are sealed in `source`.
     """
     asked = AnalysisTerms() if terms is None else terms
     if columns is not None:
@@ -75,6 +77,8 @@ def analyze(
         universe=universe,
         columns=columns,
     )
+    if source is not None and len(given.panel.days):
+        source.calendar().refuse_sealed(end=given.panel.days[-1])
     settings = {**asked.to_json(), "days_per_year": periods_per_year("day")}
     return make_tables("analyze", ANALYSIS_MAKERS, given, settings=settings)
 
