@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from rollwright.backtest.daily import BacktestResult
 from rollwright.errors import ConfigError, DataError, nearest
@@ -24,7 +26,8 @@ def list_orders(made: BacktestResult) -> pd.DataFrame:
     """Return the orders that reached the market, filled or not.
 
     A name that was suspended, at its limit, not held long enough or without a place was never ordered, as in Qlib; nor
-    was a holding that was settled at the end of its listing. `BacktestResult.unfilled` tells of those.
+    was a holding that was settled at the end of its listing. `BacktestResult.unfilled` tells of those. Orders of one
+    side for one instrument in one session are one row.
 
     Returns
     -------
@@ -33,25 +36,55 @@ def list_orders(made: BacktestResult) -> pd.DataFrame:
         0 for less than a lot or the smallest order), ``deal_amount``, ``value`` (traded), ``cost``, ``ffr`` (the share
         that was filled; NaN of an order of nothing).
     """
-    keys = ["datetime", "instrument", "side"]
-    trades = made.trades[made.trades["side"] != "settle"].set_index("side", append=True)
-    refused = made.unfilled[made.unfilled["reason"].isin(_REFUSED) & (made.unfilled["side"] != "settle")]
-    wanted = refused["wanted_amount"].where(~refused["reason"].isin(_NO_ORDER), 0.0)
-    wanted = wanted.to_frame("amount").set_index(refused["side"], append=True)["amount"]
-    index = trades.index.append(wanted.index).unique().set_names(keys)
-    dealt = trades["amount"].reindex(index).fillna(0.0)
-    amount = wanted.reindex(index).fillna(dealt)
-    table = pd.DataFrame(
-        {
-            "amount": amount,
-            "deal_amount": dealt,
-            "value": trades["value"].reindex(index).fillna(0.0),
-            "cost": trades["cost"].reindex(index).fillna(0.0),
-            "ffr": dealt / amount.where(amount > 0),
-        },
-        index=index,
+    trades = made.trades[(made.trades["side"] != "settle").to_numpy()]
+    refused = made.unfilled[(made.unfilled["reason"].isin(_REFUSED) & (made.unfilled["side"] != "settle")).to_numpy()]
+    days, day = _number([trades, refused], "datetime")
+    names, name = _number([trades, refused], "instrument")
+    buys = np.concatenate([(table["side"] == "buy").to_numpy(dtype=bool) for table in (trades, refused)])
+    # 1. Which rows are of one order, or of two of the same side: numbered by session and instrument, and among those
+    #    of the same pair by what comes first.
+    keys, first, order = np.unique((day * len(names) + name) * 2 + buys, return_index=True, return_inverse=True)
+    place = np.empty(len(keys), dtype=np.intp)
+    place[np.lexsort((first, keys // 2))] = np.arange(len(keys))
+    order, count = place[order], len(keys)
+    rows = np.empty(count, dtype=np.intp)
+    rows[place] = first
+    # 2. What was dealt, and what was wanted beyond it: an order that was made smaller is a trade and a refusal.
+    dealt, refusal = order[: len(trades)], order[len(trades) :]
+    deal_amount, value, cost = (
+        np.bincount(dealt, weights=trades[column], minlength=count).astype(np.float64)
+        for column in ("amount", "value", "cost")
     )
-    return table.reset_index("side").sort_index()
+    wanted = refused["wanted_amount"].where(~refused["reason"].isin(_NO_ORDER), 0.0).to_numpy()
+    partly = refused["made_amount"].to_numpy()
+    known = ~np.isnan(wanted)
+    amount = deal_amount - np.bincount(refusal[known], weights=partly[known], minlength=count)
+    amount += np.bincount(refusal[known], weights=wanted[known], minlength=count)
+    ffr = np.divide(deal_amount, amount, out=np.full(count, np.nan), where=amount > 0)
+    levels: list[Any] = [days, names]
+    codes: list[Any] = [day[rows], name[rows]]
+    index = pd.MultiIndex(levels=levels, codes=codes, names=["datetime", "instrument"]).remove_unused_levels()
+    side = pd.array(["sell", "buy"], dtype="str").take(buys[rows].astype(np.intp))
+    columns = {"side": side, "amount": amount, "deal_amount": deal_amount, "value": value, "cost": cost, "ffr": ffr}
+    return pd.DataFrame(columns, index=index)
+
+
+def _number(tables: Sequence[pd.DataFrame], level: str) -> tuple[pd.Index[Any], NDArray[np.intp]]:
+    """Return the sorted values of a level of the tables' indices, and the number of each row's value among them."""
+    found: list[tuple[pd.Index[Any], NDArray[np.intp]]] = []
+    for table in tables:
+        index = table.index
+        if not isinstance(index, pd.MultiIndex):
+            raise DataError("trades and unfilled orders need rows with the index (datetime, instrument)")
+        at = list(index.names).index(level)
+        found.append((index.levels[at], np.asarray(index.codes[at], dtype=np.intp)))
+    values = found[0][0]
+    if values.is_monotonic_increasing and all(values.equals(other) for other, _ in found):
+        return values, np.concatenate([codes for _, codes in found])
+    for other, _ in found[1:]:
+        values = values.union(other)
+    values = values.sort_values()
+    return values, np.concatenate([values.get_indexer(other)[codes] for other, codes in found]).astype(np.intp)
 
 
 def trade_indicators(orders: pd.DataFrame, sessions: pd.DatetimeIndex) -> pd.DataFrame:
@@ -71,18 +104,18 @@ def trade_indicators(orders: pd.DataFrame, sessions: pd.DatetimeIndex) -> pd.Dat
         and ``pos``: share of orders that had one; at one price a day both are 0. ``deal_amount``: adjusted shares
         traded. ``value``: traded, in currency. ``count``: orders, those of less than a lot among them.
     """
-    day = orders.index.get_level_values("datetime")
-    count = orders["amount"].groupby(day).size().reindex(sessions).fillna(0.0).astype(np.float64)
-    zero = count.where(count == 0, 0.0).where(count > 0)
-    table = {
-        "ffr": orders["ffr"].groupby(day).mean().reindex(sessions),
-        "pa": zero,
-        "pos": zero,
-        "deal_amount": orders["deal_amount"].groupby(day).sum().reindex(sessions).fillna(0.0),
-        "value": orders["value"].groupby(day).sum().reindex(sessions).fillna(0.0),
-        "count": count,
-    }
-    return pd.DataFrame(table, index=sessions.rename("datetime"), columns=list(INDICATORS))
+    days, day = _number([orders], "datetime")
+    place = sessions.get_indexer(days)[day]
+    inside = place >= 0
+    count = np.bincount(place[inside], minlength=len(sessions)).astype(np.float64)
+    zero = np.where(count > 0, 0.0, np.nan)
+    table = {"ffr": np.full(len(sessions), np.nan), "pa": zero, "pos": zero}
+    table |= {name: np.zeros(len(sessions)) for name in ("deal_amount", "value")}
+    for name in ("ffr", "deal_amount", "value"):
+        grouped = pd.Series(orders[name].to_numpy()[inside]).groupby(place[inside])
+        found = grouped.mean() if name == "ffr" else grouped.sum()
+        table[name][found.index] = found
+    return pd.DataFrame(table | {"count": count}, index=sessions.rename("datetime"), columns=list(INDICATORS))
 
 
 def indicator_analysis(df: pd.DataFrame, method: Method = "mean") -> pd.DataFrame:

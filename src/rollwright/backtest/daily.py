@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -392,10 +393,10 @@ def _make_report(made: Simulation, index: pd.DatetimeIndex, bench: NDArray[np.fl
 def _make_index(
     days: NDArray[np.intp], places: NDArray[np.intp], index: pd.DatetimeIndex, names: pd.Index[str]
 ) -> pd.MultiIndex:
-    """Return (datetime, instrument) of each row; nothing has to be sorted or told apart for it."""
+    """Return (datetime, instrument) of each row, with the levels that occur; no label has to be sorted for it."""
     levels: list[Any] = [index, names]
     codes: list[Any] = [days, places]
-    return pd.MultiIndex(levels=levels, codes=codes, names=["datetime", "instrument"])
+    return pd.MultiIndex(levels=levels, codes=codes, names=["datetime", "instrument"]).remove_unused_levels()
 
 
 def _make_positions(made: Simulation, index: pd.DatetimeIndex, names: pd.Index[str]) -> pd.DataFrame:
@@ -415,7 +416,8 @@ def _make_orders(
     names: pd.Index[str],
 ) -> pd.DataFrame:
     """Return orders as a table: session and instrument are its index, texts and numbers its columns."""
-    columns = dict(zip(fields, zip(*orders, strict=True) if orders else [()] * len(fields), strict=True))
+    # column by column: `zip(*orders)` makes an iterator for each order, and the collector of garbage looks at them all
+    columns = {name: list(map(itemgetter(place), orders)) for place, name in enumerate(fields)}
     days = np.array(columns.pop("session"), dtype=np.intp)
     places = np.array(columns.pop("instrument"), dtype=np.intp)
     told = [name for name in ("side", "reason") if name in columns]

@@ -171,29 +171,36 @@ def _to_table(
         raise DataError("predictions need rows with the index (datetime, instrument)")
     days, day_values = _number(series.index, 0)
     codes, names = _number(series.index, 1)
-    filled = np.bincount(days * len(names) + codes)
-    if (filled > 1).any():
-        raise DataError(f"{int((filled - 1).clip(0).sum())} predictions are there twice")
+    places = np.multiply(days, len(names), dtype=np.intp)
+    places += codes
+    if not (places[1:] > places[:-1]).all():  # rows in order are all different
+        filled = np.bincount(places)
+        if (filled > 1).any():
+            raise DataError(f"{int((filled - 1).clip(0).sum())} predictions are there twice")
     table = np.full((len(day_values), len(names)), np.nan)
-    table[days, codes] = series.to_numpy(dtype=np.float64)
+    table.reshape(-1)[places] = series.to_numpy(dtype=np.float64)
     calendar.refuse_sealed(end=day_values[-1])
     wanted = day_values.to_numpy().astype("datetime64[s]")
-    places = np.searchsorted(calendar.values, wanted)
-    exact = places < len(calendar)
-    exact[exact] = calendar.values[places[exact]] == wanted[exact]
+    positions = np.searchsorted(calendar.values, wanted)
+    exact = positions < len(calendar)
+    exact[exact] = calendar.values[positions[exact]] == wanted[exact]
     if not exact.all():
         odd = day_values[int(np.argmin(exact))]
         raise CalendarRangeError(f"predictions of {odd}, which is not a session of {calendar!r}")
-    return places.astype(np.int64), tuple(str(name) for name in names), table
+    return positions.astype(np.int64), tuple(str(name) for name in names), table
 
 
-def _number(index: pd.MultiIndex, level: int) -> tuple[NDArray[np.intp], pd.Index[Any]]:
+def _number(index: pd.MultiIndex, level: int) -> tuple[NDArray[np.signedinteger], pd.Index[Any]]:
     """Return the number of each row's value among the different ones that occur, and these, sorted."""
     codes, values = np.asarray(index.codes[level]), index.levels[level]
-    if (codes < 0).any():
+    if codes.min(initial=0) < 0:
         raise DataError(f"{int((codes < 0).sum())} predictions have no {index.names[level] or 'day or instrument'}")
-    found = np.flatnonzero(np.bincount(codes, minlength=len(values)))
+    is_there = np.zeros(len(values), dtype=np.bool_)
+    is_there[codes] = True
+    found = np.flatnonzero(is_there)
     found = found[values[found].argsort()]
+    if len(found) == len(values) and (found == np.arange(len(found))).all():
+        return codes, values
     number = np.zeros(len(values), dtype=np.intp)
     number[found] = np.arange(len(found))
     return number[codes], values[found]

@@ -120,10 +120,12 @@ class MarketPrices:
 
     def changes(self) -> Floats:
         """Return each price over the last one before it, less one; NaN where there is none."""
-        known = self.last_prices()
-        out = np.full(known.shape, np.nan)
-        np.divide(self.close, known, out=out, where=self.traded() & np.isfinite(known))
-        return out - 1
+        out = self.last_prices()
+        with np.errstate(all="ignore"):
+            np.divide(self.close, out, out=out)
+        out -= 1
+        out[~self.traded()] = np.nan
+        return out
 
 
 class Trade(NamedTuple):

@@ -8,8 +8,10 @@ set of fifty thousand files does not exhaust the mappings of a process.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import stat
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +29,8 @@ MAX_START: Final = 1 << 24
 """Above it float32 no longer tells neighbouring integers apart, so that no start beyond it can be trusted."""
 
 _TINY, _HUGE = 1e-30, 1e30
+_HEAD: Final = struct.Struct("<f")
+_SWAPPED_HEAD: Final = struct.Struct(">f")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +71,12 @@ def encode_bin(start: int, values: NDArray[np.floating]) -> bytes:
     return np.concatenate([np.array([start], FLOAT), np.asarray(values, FLOAT)]).tobytes()
 
 
-def read_span(path: Path, low: int, high: int, *, sessions: int, digest: str | None = None) -> Span:
+def read_span(path: Path | str, low: int, high: int, *, sessions: int, digest: str | None = None) -> Span:
     """Read the rows of a file that fall in the calendar positions ``[low, high)``.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
     low, high : int
         Half open; an empty range reads the head alone.
     sessions : int
@@ -114,7 +118,7 @@ def read_span(path: Path, low: int, high: int, *, sessions: int, digest: str | N
     return Span(start=start, stop=start + length, first=first, values=values)
 
 
-def _from_whole(path: Path, data: bytes, low: int, high: int, sessions: int, digest: str) -> Span:
+def _from_whole(path: Path | str, data: bytes, low: int, high: int, sessions: int, digest: str) -> Span:
     if content_digest(data) != digest:
         raise CorruptFileError(
             path,
@@ -128,8 +132,9 @@ def _from_whole(path: Path, data: bytes, low: int, high: int, sessions: int, dig
     return Span(start=start, stop=start + len(values), first=first, values=part)
 
 
-def _read_exactly(handle: int, path: Path, offset: int, count: int) -> bytes:
-    os.lseek(handle, offset, os.SEEK_SET)
+def _read_exactly(handle: int, path: Path | str, offset: int, count: int) -> bytes:
+    if offset:
+        os.lseek(handle, offset, os.SEEK_SET)
     data = os.read(handle, count)
     while len(data) < count:
         more = os.read(handle, count - len(data))
@@ -139,12 +144,12 @@ def _read_exactly(handle: int, path: Path, offset: int, count: int) -> bytes:
     return data
 
 
-def _check_start(path: Path, head: bytes, length: int, sessions: int) -> int:
-    raw = float(np.frombuffer(head, FLOAT)[0])
-    swapped = float(np.frombuffer(head, FLOAT.newbyteorder(">"))[0])
-    if not np.isfinite(raw):
+def _check_start(path: Path | str, head: bytes, length: int, sessions: int) -> int:
+    (raw,) = _HEAD.unpack(head)
+    if not math.isfinite(raw):
         raise CorruptFileError(path, f"the start index is {raw}")
     if raw < 0 or raw != int(raw):
+        (swapped,) = _SWAPPED_HEAD.unpack(head)
         guess = ", so the file may be big-endian" if 0 <= swapped <= MAX_START and swapped == int(swapped) else ""
         raise CorruptFileError(path, f"the start index is {raw!r}, not a calendar position{guess}")
     if raw > MAX_START:
@@ -157,7 +162,7 @@ def _check_start(path: Path, head: bytes, length: int, sessions: int) -> int:
     return start
 
 
-def _refuse_swapped(path: Path, values: NDArray[np.float32]) -> None:
+def _refuse_swapped(path: Path | str, values: NDArray[np.float32]) -> None:
     """Refuse big-endian rows, which a start of 0 cannot betray: zero reads alike in both orders."""
     head = values[:16]
     odd = (head != 0) & ((np.abs(head) < _TINY) | (np.abs(head) > _HUGE))

@@ -30,7 +30,7 @@ class FileIndex(Protocol):
         """Say whether the instrument has the field."""
         ...
 
-    def path(self, folder: str, field: str) -> Path:
+    def path(self, folder: str, field: str) -> str:
         """Return where the series lies."""
         ...
 
@@ -51,7 +51,7 @@ class TableIndex:
     """The files a manifest lists; what else lies in the folder is not seen."""
 
     def __init__(self, root: Path, files: dict[str, FileEntry], token: str) -> None:
-        self._root = root
+        self._prefix = f"{root}{os.sep}"
         self._token = token
         self._series: dict[str, dict[str, FileEntry]] = {}
         self._spans: dict[str, dict[str, tuple[int, int]]] = {}
@@ -74,9 +74,9 @@ class TableIndex:
         """Say whether the instrument has the field."""
         return field in self._series[folder]
 
-    def path(self, folder: str, field: str) -> Path:
+    def path(self, folder: str, field: str) -> str:
         """Return where the series lies."""
-        return self._root / bin_path(folder, field, self._token)
+        return self._prefix + bin_path(folder, field, self._token)
 
     def digest(self, folder: str, field: str) -> str | None:
         """Return the digest its bytes must have."""
@@ -154,9 +154,9 @@ class FolderIndex:
         """Say whether the instrument has the field."""
         return field in self._list(folder)
 
-    def path(self, folder: str, field: str) -> Path:
+    def path(self, folder: str, field: str) -> str:
         """Return where the series lies."""
-        return self._place(folder) / self._list(folder)[field]
+        return str(self._place(folder) / self._list(folder)[field])
 
     def digest(self, folder: str, field: str) -> str | None:  # noqa: ARG002 - the other index knows digests
         """Return None: other tools record no digests."""
