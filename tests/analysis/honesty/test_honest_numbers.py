@@ -14,7 +14,7 @@ from rollwright.analysis.health_text import describe_finding, list_kinds
 from rollwright.analysis.honesty.discoveries import adjust_benjamini_hochberg
 from rollwright.analysis.honesty.honest_numbers import COUNTS, HONESTY_COLUMNS, honest_numbers
 from rollwright.analysis.honesty.overfitting import probability_of_backtest_overfitting
-from rollwright.analysis.honesty.reading import describe_number, list_numbers, name_count
+from rollwright.analysis.honesty.reading import describe_number, describe_reason, list_numbers, list_reasons, name_count
 from rollwright.analysis.honesty.sharpe import (
     deflated_sharpe_ratio,
     expected_maximum_sharpe_ratio,
@@ -105,6 +105,16 @@ def test_the_table_has_one_form_and_words_for_every_number_in_both_languages():
     assert describe_number("new_number") == ("new number", "")
 
 
+def test_every_reason_is_told_in_both_languages_and_one_of_before_as_it_is():
+    for reason in list_reasons():
+        english, chinese = (describe_reason(reason, language) for language in ("en", "zh"))
+        assert english.isascii()
+        assert not chinese.isascii()
+        assert reason not in (english, chinese)
+    assert describe_reason("35 sessions that all trials have", "zh") == "35 sessions that all trials have"
+    assert describe_reason("") == ""
+
+
 def test_metrics_are_judged_by_the_earlier_standard_and_the_raw_number():
     made = honest_numbers(OWN, set_of(*RIVALS), periods=YEAR)
     values = {metric.key: metric.value for metric in made.metrics}
@@ -131,8 +141,9 @@ def test_the_only_trial_is_deflated_by_nothing():
     assert pick(made, "expected_maximum", count="raw") == 0
     assert math.isnan(pick(made, "pbo"))
     reasons = made.table.set_index("number")["reason"]
-    assert reasons["pbo"] == "it needs two trials that have the same sessions"
-    assert reasons["deviation"] == "that of worthless strategies"
+    assert reasons["pbo"] == "no_other_trial"
+    assert reasons["deviation"] == "worthless_strategies"
+    assert set(reasons) - {""} <= set(list_reasons())
     assert made.findings == ()
 
 
@@ -172,14 +183,14 @@ def test_a_rival_that_did_not_trade_on_the_common_sessions_is_apart():
 def test_short_records_have_no_pbo_and_say_why():
     made = honest_numbers(OWN.iloc[:35], set_of(RIVALS[0].iloc[:35]), periods=YEAR)
     row = made.table[made.table["number"] == "pbo"]
-    assert row["reason"].item() == "35 sessions that all trials have: it needs 40"
+    assert row["reason"].item() == "too_few_sessions"
 
 
 def test_what_one_number_cannot_be_taken_of_is_said_and_the_others_stand():
     flat = pd.Series(np.where(np.arange(750) < 400, 0.0, OWN), index=OWN.index)
     made = honest_numbers(OWN, set_of(flat), periods=YEAR)
     row = made.table[made.table["number"] == "pbo"]
-    assert "returns the same in every period" in row["reason"].item()
+    assert row["reason"].item() == "not_defined"
     assert math.isfinite(pick(made, "deflated_sharpe", standard="2012/14", count="raw"))
 
 

@@ -33,7 +33,7 @@ class Comparison:
     ----------
     count : TrialCount or None
     count_reason : str
-        Why there is none.
+        Why there is none, a key of `rollwright.analysis.honesty.reading.list_reasons`; "" where there is one.
     overfitting : float
         PBO, NaN where there is none.
     overfitting_reason : str
@@ -73,20 +73,20 @@ class Comparisons:
 
 def _compare(returns: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Comparison:
     sessions, trials = returns.shape
-    count, count_reason = None, f"more than {_MOST_TRIALS:,} trials are not compared with one another"
+    count, count_reason = None, "too_many_trials"
     if trials <= _MOST_TRIALS:
         try:
             count, count_reason = count_trials(correlate_trials(returns)), ""
-        except DataError as error:
-            count_reason = error.message
+        except DataError:
+            count_reason = "not_defined"
     overfitting, reason = math.nan, _find_obstacle(sessions, trials)
     if not reason:
         try:
             overfitting = probability_of_backtest_overfitting(
                 returns, blocks=_choose_blocks(sessions, trials)
             ).probability
-        except DataError as error:
-            reason = error.message
+        except DataError:
+            reason = "not_defined"
     return Comparison(
         count=count, count_reason=count_reason, overfitting=overfitting, overfitting_reason=reason, trials=trials
     )
@@ -94,11 +94,11 @@ def _compare(returns: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Comp
 
 def _find_obstacle(sessions: int, trials: int) -> str:
     if trials < 2:
-        return "it needs two trials that have the same sessions"
+        return "no_other_trial"
     if trials > _MOST_TRIALS:
-        return f"more than {_MOST_TRIALS:,} trials are not compared with one another"
+        return "too_many_trials"
     if sessions < _LEAST_BLOCKS * _BLOCK:
-        return f"{sessions} sessions that all trials have: it needs {_LEAST_BLOCKS * _BLOCK}"
+        return "too_few_sessions"
     return ""
 
 

@@ -64,7 +64,8 @@ class HonestNumbers:
         A row for each number, in the order of reading: ``number`` (a key of `rollwright.analysis.honesty.reading`),
         ``standard`` ("2012/14", "2025/26", or "" where there is one only), ``count`` (by which of `COUNTS` the trials
         are counted, or ""), ``trials`` (how many those are, float64, NaN where they play no part), ``value`` (float64),
-        ``unit``, ``reason`` (why there is no value, or "").
+        ``unit``, ``reason`` (why there is no value, or what it stands on: a key of
+        `rollwright.analysis.honesty.reading.list_reasons`, or "").
     metrics : tuple of Metric
         ``sharpe`` (annual), ``psr``, ``deflated_sharpe``, ``trials`` (raw), ``pbo``, ``min_track_record``: by the
         standard of 2012/14 and the raw number of trials, the strictest of each; NaN where there is none, as for a
@@ -129,7 +130,7 @@ def honest_numbers(
         rows.try_to_add("psr", partial(probabilistic_sharpe_ratio, moments, standard=standard), standard=standard)
     for count, (number, reason) in counts.items():
         rows.add("trials", number, "count", count=count, reason=reason)
-    rows.add("deviation", deviation * year, "ratio", reason="" if len(known) > 1 else "that of worthless strategies")
+    rows.add("deviation", deviation * year, "ratio", reason="" if len(known) > 1 else "worthless_strategies")
     _add_deflated(rows, moments, counts, deviation=deviation, year=year)
     for standard in STANDARDS:
         rows.try_to_add(
@@ -193,8 +194,8 @@ def _add_discoveries(rows: _Rows, known: list[ReturnMoments]) -> None:
     """Add the p-value of no edge, as it is and adjusted for all trials, and how many trials pass it."""
     try:
         values = [1 - probabilistic_sharpe_ratio(one) for one in known]
-    except DataError as error:
-        values, reason = [math.nan], error.message
+    except DataError:
+        values, reason = [math.nan], "no_variance"
         adjusted = np.array([math.nan])
     else:
         adjusted, reason = adjust_benjamini_hochberg(values), ""
@@ -265,13 +266,13 @@ class _Rows:
     def try_to_add(
         self, number: str, compute: Callable[[], float], *, unit: str = "probability", reason: str = "", **more: Any
     ) -> None:
-        """Add what `compute` returns, or NaN with the reason that it, or the caller, has against it."""
+        """Add what `compute` returns, or NaN with the reason: that of the caller, or that it is not defined."""
         value = math.nan
         if not reason:
             try:
                 value = compute()
-            except DataError as error:
-                reason = error.message
+            except DataError:
+                reason = "no_variance"
         self.add(number, value, unit, reason=reason, **more)
 
     def value(self, number: str) -> float:

@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal, NamedTuple
 
-__all__ = ["NumberText", "describe_number", "list_numbers", "name_count"]
+__all__ = ["NumberText", "describe_number", "describe_reason", "list_numbers", "list_reasons", "name_count"]
 
 
 class NumberText(NamedTuple):
@@ -41,3 +41,14 @@ def name_count(count: str, language: Literal["en", "zh"] = "en") -> str:
     """Return the name of a way of counting trials; "" where they play no part."""
     words = _load_words()["counts"].get(count)
     return count if words is None else str(words[language])
+
+
+def list_reasons() -> tuple[str, ...]:
+    """Return the keys of all reasons there are words for."""
+    return tuple(_load_words()["reasons"])
+
+
+def describe_reason(reason: str, language: Literal["en", "zh"] = "en") -> str:
+    """Return why a number is not there; what is no key, as in tables of before, as it is."""
+    words = _load_words()["reasons"].get(reason)
+    return reason if words is None else str(words[language])

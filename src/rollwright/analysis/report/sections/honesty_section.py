@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollwright.analysis.honesty.reading import describe_number, name_count
+from rollwright.analysis.honesty.reading import describe_number, describe_reason, name_count
 from rollwright.analysis.report.blocks import ColumnHead, Section
 from rollwright.analysis.report.view import View, format_value
 
@@ -31,7 +31,7 @@ def make_honesty(view: View) -> Section | None:
                 name_count(row["count"], language),
                 "" if row["trials"] != row["trials"] else f"{row['trials']:,.4g}",
                 format_value(row["value"], row["unit"]),
-                row["reason"] or reading,
+                describe_reason(row["reason"], language) or reading,
             ]
         )
     heads = [
