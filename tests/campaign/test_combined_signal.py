@@ -58,6 +58,9 @@ class Run:
     def list_metrics(self) -> dict[str, float]:
         return {}
 
+    def list_digests(self) -> dict[str, str]:
+        return {}
+
 
 def walk(*names: str, **combined: Any) -> tuple[CampaignPlan, dict[WindowKey, Any]]:
     windows, runs = [], {}

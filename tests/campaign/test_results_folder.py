@@ -25,6 +25,7 @@ from rollwright.campaign.results_folder import summarise_results, write_report
 from rollwright.campaign.summary import CampaignResult
 from rollwright.codecs.registry import codecs
 from rollwright.errors import CorruptFileError, DataNotFoundError, StaleResultsError
+from rollwright.models.learning import Learning
 from rollwright.tasks.spec import TaskSpec
 from rollwright.testing.market import random_source
 
@@ -50,13 +51,17 @@ class Run:
             "pred.pkl": (0.2 * label["LABEL0"] + noise).to_frame("score"),
             "label.pkl": label,
             "expected_index.pkl": pd.DataFrame(index=label.index),
+            "learning": Learning.of({"valid": {"l2": [2.0, 1.0]}}, basis="gain", weights=[("x", 1.0)]).to_json(),
         }
 
-    def load_object(self, name: str) -> pd.DataFrame:
+    def load_object(self, name: str) -> Any:
         return self.objects[name]
 
     def list_metrics(self) -> dict[str, float]:
         return {"best_iteration": 7.0}
+
+    def list_digests(self) -> dict[str, str]:
+        return dict.fromkeys(self.objects, "")
 
 
 def make(folder: Path, *names: str, backtest: bool = True, **changes: Any) -> CampaignResult:
@@ -117,6 +122,19 @@ def test_the_page_shows_what_the_tables_hold(tmp_path):
     assert all(f"{value:+.4f}" in page for value in windows["rank_ic"])
     assert windows["recorder"].tolist() == ["main-20200129", "main-20200220"]
     assert (windows["seconds"] == 3.0).all()
+    learning, importance = (read_stage(tmp_path, "collect").tables[name].frame for name in ("learning", "importance"))
+    assert learning["window"].unique().tolist() == importance["window"].tolist() == windows["window"].tolist()
+    assert all(f'id="figure-{name}' in page for name in ("learning", "importance"))
+
+
+def test_models_that_told_nothing_or_something_else_leave_the_rest_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "list_digests", lambda run: {} if "0129" in run.id else {"learning": ""})
+    monkeypatch.setattr(Learning, "to_json", lambda _told: {"version": "of somebody else"})
+    make(tmp_path)
+    stage = read_stage(tmp_path, "collect")
+    assert {"learning", "importance"} <= stage.left_out.keys()
+    assert "no model told how it learnt" in stage.left_out["learning"]
+    assert len(stage.tables["windows"].frame) == 2
 
 
 def test_the_tables_of_a_signal_are_those_of_its_own_back_test(tmp_path):

@@ -12,9 +12,11 @@ from rollwright.analysis.metrics import Metric
 from rollwright.analysis.performance_tables import list_monthly_returns
 from rollwright.analysis.reconciliation import STEPS
 from rollwright.analysis.report import CampaignReport, VariantReport, WindowRow
+from rollwright.analysis.stages.learning_tables import make_learning_tables
 from rollwright.analysis.stages.table import ResultTable, StageResult
 from rollwright.analysis.timing import list_timing
 from rollwright.backtest.unfilled import REASONS
+from rollwright.models.learning import Learning
 
 METRICS = (
     Metric(key="ic", value=0.0423, unit="correlation"),
@@ -65,12 +67,28 @@ def make_table(name, frame, units=None, unit="fraction"):
     return ResultTable(name=name, frame=frame, units=known)
 
 
+def make_learnt():
+    """Return the tables of how five models learnt."""
+    told = [
+        Learning.of(
+            {
+                segment: {"l2": [1 / (1 + step / 9) + 0.001 * place for step in range(30)]}
+                for segment in ("train", "valid")
+            },
+            basis="gain",
+            weights=[(f"feature {number}", 12.0 - number + (number + place) % 4) for number in range(12)],
+        )
+        for place in range(5)
+    ]
+    return make_learning_tables([(f"window {place}", "main", one) for place, one in enumerate(told)])
+
+
 def make_collected(**changes):
     """Return the stage `collect`."""
     missing = pd.DataFrame({"cause": ["suspended", "not listed long enough"], "rows": [12, 30]})
     stage = StageResult(
         stage="collect",
-        tables={"missing_rows": make_table("missing_rows", missing, unit="count")},
+        tables={"missing_rows": make_table("missing_rows", missing, unit="count"), **make_learnt()},
         metrics=(
             Metric(key="days", value=float(len(DAYS)), unit="sessions"),
             Metric(key="expected_rows", value=2042.0, unit="count"),

@@ -9,6 +9,7 @@ import pytest
 
 from rollwright.config.context import current_settings, install
 from rollwright.errors import ConfigError, ConstructError, UnsupportedArtifactError
+from rollwright.models.learning import Learning
 from rollwright.tasks.identity import identify, task_seed
 from rollwright.tracking.r import R
 from rollwright.training import validity
@@ -19,6 +20,7 @@ from rollwright.training.validity import TaskParts, Validity
 
 OWN = """\
 from rollwright.dataset.dataset import Dataset as Answers
+from rollwright.models.learning import Learning
 
 
 class Dataset(dict, Answers):
@@ -43,6 +45,11 @@ class Model(dict):
 
     def predict(self, dataset, segment="test"):
         return None
+
+
+class Telling(Model):
+    def tell_learning(self):
+        return Learning.of({"valid": {"l2": [2.0, 1.0]}}, basis="gain", weights=[("x", 3.0)])
 
 
 class Record:
@@ -91,6 +98,14 @@ def test_a_task_leaves_model_task_and_records_in_a_finished_recorder():
     assert recorder.load_object("seen.pkl")["extra"]["fitted"] == "2015-01-05"
     assert recorder.load_object("task")["model"] == TASK["model"]
     assert recorder.list_params()["dataset.kwargs.start"] == "<segments.train.0>"
+
+
+def test_a_model_that_tells_how_it_learnt_leaves_that_beside_it_and_another_leaves_nothing():
+    recorder = task_train({**TASK, "model": {**TASK["model"], "class": "Telling"}}, "exp")
+    told = Learning.from_json(recorder.load_object("learning"))
+    assert told.curves[0].values == (2.0, 1.0)
+    assert told.importance == {"x": 1.0}
+    assert "learning" not in task_train(TASK, "exp").list_artifacts()
 
 
 def test_r2_r3_placeholders_are_filled_before_the_dataset_is_built_and_the_task_stays_as_it_was():

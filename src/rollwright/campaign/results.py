@@ -42,9 +42,11 @@ from rollwright.codecs.registry import codecs
 from rollwright.collect.agreement import correlate_members
 from rollwright.core.atomic import write_atomically
 from rollwright.core.masking import mask_secrets
-from rollwright.errors import ConfigError, CoverageError, UnknownInstrumentError, nearest
+from rollwright.errors import ConfigError, CoverageError, DataError, RecordError, UnknownInstrumentError, nearest
 from rollwright.market.source import DataSource
+from rollwright.models.learning import Learning
 from rollwright.tracking.recorder import Recorder
+from rollwright.training.kept_fit import LEARNING_ARTIFACT
 
 __all__ = [
     "check_results",
@@ -462,6 +464,7 @@ def _describe_window(window: Window, recorder: Recorder | None, calendar: Tradin
         best_iteration=None if recorder is None else _read_best_iteration(recorder),
         seconds=None if recorder is None or ended is None else (ended - recorder.start_time).total_seconds(),
         recorder="" if recorder is None else recorder.id,
+        learning=None if recorder is None else _read_learning(recorder),
     )
 
 
@@ -472,6 +475,20 @@ def _add_purge(window: Window, calendar: TradingCalendar) -> dict[str, tuple[Ses
     if learnt is not None and calendar.distance(learnt, window.test[0]) > 1:
         segments["purge"] = (calendar.offset(learnt, 1), calendar.offset(window.test[0], -1))
     return segments
+
+
+def _read_learning(recorder: Recorder) -> Learning | None:
+    """Return how the model learnt; None where it did not tell, or where that is not readable."""
+    if LEARNING_ARTIFACT not in recorder.list_digests():
+        return None
+    try:
+        return Learning.from_json(recorder.load_object(LEARNING_ARTIFACT))
+    except DataError:
+        return None
+    except RecordError as error:
+        if error.is_away:
+            raise
+        return None
 
 
 def _read_best_iteration(recorder: Recorder) -> int | None:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.models.folds import ModelDataset, SampleWeighter
+from rollwright.models.learning import Learning
 from rollwright.signing.serializable import Serializable
 
-__all__ = ["ExplainsScores", "Model", "ModelFT"]
+__all__ = ["ExplainsScores", "Model", "ModelFT", "TellsLearning"]
 
 
 @runtime_checkable
@@ -23,6 +24,15 @@ class ExplainsScores(Protocol):
 
         Guarantees: float64 ``[rows, features + 1]``; a row's sum is its score, but for rounding.
         """
+        ...
+
+
+@runtime_checkable
+class TellsLearning(Protocol):
+    """A model that tells, once it is fitted, how it learnt and how much of it each feature makes up."""
+
+    def tell_learning(self) -> Learning | None:
+        """Return it; None where there is nothing to tell."""
         ...
 
 

@@ -37,6 +37,7 @@ from rollwright.models.folds import (
     check_training_fold,
     sample_weights,
 )
+from rollwright.models.learning import Learning
 from rollwright.models.parameters import check_parameters
 from rollwright.models.state import is_exact_instance, refuse_other_classes
 from rollwright.models.tabular import TabularModel, finite_or_none, map_history, nan_if_none, read_training_folds
@@ -92,6 +93,8 @@ class BoostedTrees(TabularModel, ModelFT):
 
     library: ClassVar[str]
     """The name of the library, for messages."""
+    telling_importance: ClassVar[tuple[str, str]]
+    """The importance that `tell_learning` tells: what the library calls it, and what it is of."""
 
     def __init__(self, *, num_boost_round: int, early_stopping_rounds: int | None, params: dict[str, Any]) -> None:
         self.check_given(params)
@@ -267,6 +270,27 @@ class BoostedTrees(TabularModel, ModelFT):
         model.feature_names_ = tuple(state["feature_names"])
         model._load_text(text)
         return model
+
+    @abstractmethod
+    def get_feature_importance(self, importance_type: str = ...) -> pd.Series:
+        """Return the importance of every feature, largest first."""
+
+    def tell_learning(self) -> Learning | None:
+        """Return the evaluation by round and the share of each feature; None before `fit`."""
+        if self.model is None:
+            return None
+        called, basis = self.telling_importance
+        refusals: tuple[type[Exception], ...] = (ModelError, *self._failures())
+        try:
+            weights = list(self.get_feature_importance(called).items())
+        except refusals:  # a booster of lines has no gain
+            weights = []
+        return Learning.of(
+            self.evals_result_,
+            best=self.best_iteration_,
+            basis=basis,
+            weights=[(str(name), float(value)) for name, value in weights],
+        )
 
     @abstractmethod
     def to_text(self) -> str:

@@ -106,6 +106,7 @@ class CatBoostModel(BoostedTrees):
         self.text_ = ""
 
     library: ClassVar[str] = "CatBoost"
+    telling_importance = ("PredictionValuesChange", "prediction_change")
 
     @staticmethod
     def unknown_parameters(names: Iterable[str]) -> dict[str, str | None]:

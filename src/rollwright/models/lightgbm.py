@@ -105,6 +105,7 @@ class LGBModel(BoostedTrees):
         self.loss = loss
 
     library: ClassVar[str] = "LightGBM"
+    telling_importance = ("gain", "gain")
 
     @classmethod
     def check_given(cls, params: Mapping[str, Any]) -> None:

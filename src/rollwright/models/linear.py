@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from rollwright.errors import ConfigError, ModelError
 from rollwright.models.folds import ModelDataset, SampleWeighter, TrainingFold, sample_weights
+from rollwright.models.learning import Learning
 from rollwright.models.linear_solvers import lasso, least_squares, non_negative, ridge
 from rollwright.models.tabular import (
     TabularModel,
@@ -162,6 +163,13 @@ class LinearModel(TabularModel):
         if self.coef_ is None:
             raise ModelError("the model is not fitted", hint="call fit(dataset) first")
         return self.coef_
+
+    def tell_learning(self) -> Learning | None:
+        """Return the share of each coefficient in the sum of their sizes; None before `fit`."""
+        if self.coef_ is None:
+            return None
+        weights = zip(self.feature_names_, self.coef_.tolist(), strict=True)
+        return Learning.of({}, basis="coefficient", weights=weights)
 
     def contributions(self, features: NDArray[Any]) -> NDArray[np.float64]:
         """Return for each row every coefficient times its value, and last the constant."""

@@ -97,6 +97,7 @@ class XGBModel(BoostedTrees):
         super().__init__(num_boost_round=num_boost_round, early_stopping_rounds=early_stopping_rounds, params=params)
 
     library: ClassVar[str] = "XGBoost"
+    telling_importance = ("total_gain", "gain")
 
     @staticmethod
     def unknown_parameters(names: Iterable[str]) -> dict[str, str | None]:

@@ -16,14 +16,22 @@ from rollwright.core.canonical import JSON
 from rollwright.core.masking import mask_value
 from rollwright.dataset.contract import ReadScope, TaskDataset, check_dataset
 from rollwright.errors import ConfigError, ProtectedArtifactError, RecordError
-from rollwright.models.base import Model
+from rollwright.models.base import Model, TellsLearning
+from rollwright.models.learning import Learning
 from rollwright.models.sklearn import as_model
 from rollwright.tasks.definition import describe_objects
 from rollwright.tasks.window import name_window
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.data_dependency import find_scopes
-from rollwright.training.kept_fit import FIT_FROM_TAG, FIT_KEY_TAG, MODEL_ARTIFACT, VALIDITY_ARTIFACT, KeptFit
+from rollwright.training.kept_fit import (
+    FIT_FROM_TAG,
+    FIT_KEY_TAG,
+    LEARNING_ARTIFACT,
+    MODEL_ARTIFACT,
+    VALIDITY_ARTIFACT,
+    KeptFit,
+)
 from rollwright.training.provenance import PROVENANCE_ARTIFACT, Process, provenance, renew_provenance
 from rollwright.training.validity import TaskParts, Validity, record_configs
 
@@ -272,7 +280,9 @@ def _save_fit(
     reads: Callable[[], tuple[ReadScope, ...]] | None = None,
 ) -> Validity:
     """Store model and dataset and, once both are there whole, what they were made from."""
-    _save(recorder, {MODEL_ARTIFACT: model, DATASET_ARTIFACT: dataset, PROVENANCE_ARTIFACT: origin})
+    told = model.tell_learning() if isinstance(model, TellsLearning) else None
+    learning = {LEARNING_ARTIFACT: told.to_json()} if isinstance(told, Learning) else {}
+    _save(recorder, {MODEL_ARTIFACT: model, DATASET_ARTIFACT: dataset, PROVENANCE_ARTIFACT: origin, **learning})
     if reads is not None:  # storing a dataset lets its processors learn what they have not yet, which reads too
         validity = replace(validity, fit=replace(validity.fit, reads=reads()))
     _save(recorder, {VALIDITY_ARTIFACT: validity.to_json()})

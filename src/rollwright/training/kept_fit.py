@@ -27,6 +27,7 @@ from rollwright.training.validity import Basis, TaskParts, Validity, why_stale
 __all__ = [
     "FIT_FROM_TAG",
     "FIT_KEY_TAG",
+    "LEARNING_ARTIFACT",
     "MODEL_ARTIFACT",
     "VALIDITY_ARTIFACT",
     "KeptFit",
@@ -43,6 +44,8 @@ FIT_FROM_TAG: Final = "fit_from"
 """The id of the recorder that a model was taken from instead of being trained."""
 MODEL_ARTIFACT: Final = "params.pkl"
 VALIDITY_ARTIFACT: Final = "validity"
+LEARNING_ARTIFACT: Final = "learning"
+"""How the model learnt, as JSON of `rollwright.models.learning.Learning`, where it tells."""
 _ENDED: Final = (Recorder.STATUS_FI, Recorder.STATUS_FA)
 
 

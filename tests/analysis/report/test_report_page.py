@@ -31,8 +31,10 @@ from rollwright.analysis.metrics import Metric
 from rollwright.analysis.order_counts import count_orders
 from rollwright.analysis.report import CampaignReport, render_report, report_html
 from rollwright.analysis.report.words import load_words
+from rollwright.analysis.stages.learning_tables import make_learning_tables
 from rollwright.collect.coverage import CAUSES
 from rollwright.errors import ConfigError, DataError
+from rollwright.models.learning import Learning
 
 PLOTLY = get_plotlyjs().replace("</script", r"<\/script")  # five megabytes that no test reads
 HOSTILE = '</script><script src="https://evil.example/x.js">alert(1)</script><img src=x onerror=alert(2)> & "\''
@@ -72,7 +74,7 @@ class Page(HTMLParser):
         {"script": self.scripts, "style": self.styles, "code": self.code}.get(inside, self.text).append(data)
 
 
-CHARTS = {
+CHARTS = {"learning", "importance"} | {
     "timeline", "performance", "compounded", "ic", "group_lines", "group_bars", "long_short", "decay",
     "autocorrelation", "turnover", "calibration", "contribution", "activity", "holdings", "coverage_map",
     "capacity", "reconciliation",
@@ -147,6 +149,8 @@ def test_whatever_a_name_contains_is_text():
     neutralised = stages[1].frame("neutralised").assign(columns=HOSTILE)
     held = pd.MultiIndex.from_tuples([(DAYS[-1], HOSTILE)], names=["datetime", "instrument"])
     positions = stages[2].frame("positions").head(1).set_axis(held)
+    told = Learning.of({HOSTILE: {HOSTILE: [2.0, 1.0]}}, basis=HOSTILE, weights=[(HOSTILE, 1.0)])
+    learnt = make_learning_tables([(HOSTILE, HOSTILE, told)])
     report = make_report(
         facts=[(HOSTILE, HOSTILE)],
         created=HOSTILE,
@@ -157,7 +161,7 @@ def test_whatever_a_name_contains_is_text():
             make_variant(
                 windows=[replace(make_windows()[0], name=HOSTILE, recorder=HOSTILE, state=HOSTILE)],
                 stages=(
-                    make_collected(tables={"missing_rows": make_table("missing_rows", causes, unit="count")}),
+                    make_collected(tables={"missing_rows": make_table("missing_rows", causes, unit="count"), **learnt}),
                     make_analysed(contribution=contribution, neutralised=neutralised),
                     make_traded(positions=positions),
                 ),

@@ -15,7 +15,7 @@ from rollwright.analysis.signal import calc_ic, group_returns, summarise
 from rollwright.analysis.stages.analyze import ANALYSIS_TABLES, AnalysisTerms, analyze
 from rollwright.analysis.stages.table import UNITS, Made, ResultTable, TableMaker, make_tables
 from rollwright.analysis.stages.trade import BACKTEST_TABLES, TradeTerms, trade
-from rollwright.analysis.stages.walk import WindowFacts, collect_result
+from rollwright.analysis.stages.walk import COLLECT_TABLES, WindowFacts, collect_result
 from rollwright.backtest.costs import Costs
 from rollwright.errors import DataError
 from rollwright.testing.market import random_source
@@ -192,4 +192,4 @@ def test_collect_tells_of_each_window():
 def test_what_was_not_joined_from_windows_says_so():
     result = collect_result(SCORE)
     assert not result.tables
-    assert {*result.left_out} == {"windows", "missing_rows"}
+    assert {*result.left_out} == {*COLLECT_TABLES}

@@ -30,6 +30,7 @@ from rollwright.analysis.report.sections.friction_sections import (
     make_timing,
 )
 from rollwright.analysis.report.sections.honesty_section import make_honesty
+from rollwright.analysis.report.sections.learning_sections import make_importance, make_learning
 from rollwright.analysis.report.sections.signal_sections import (
     make_cuts,
     make_groups,
@@ -71,6 +72,8 @@ SECTIONS: Final[tuple[Callable[[View], Section | None], ...]] = (
     make_inert_settings,
     make_timing,
     make_windows,
+    make_learning,
+    make_importance,
     make_coverage,
 )
 """The sections of a variant, in order: a new one is a function, and a line here."""

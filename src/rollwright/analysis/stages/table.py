@@ -26,10 +26,13 @@ __all__ = [
 ]
 
 ColumnUnit: TypeAlias = (
-    Unit | Literal["label", "score", "currency", "price", "shares", "seconds", "date", "text", "rank", "flag", "mixed"]
+    Unit
+    | Literal[
+        "label", "score", "currency", "price", "shares", "seconds", "date", "text", "rank", "flag", "mixed", "metric"
+    ]
 )
 """``label``, ``score``: that of the label or the score itself; ``shares``: adjusted ones; ``flag``: true or false;
-``mixed``: each row says it in the column ``unit``."""
+``mixed``: each row says it in the column ``unit``; ``metric``: that of the metric in the column ``metric``."""
 
 UNITS: Final = frozenset(unit for part in get_args(ColumnUnit) for unit in (get_args(part) or (part,)))
 """Every unit of a column."""

@@ -11,13 +11,15 @@ import pandas as pd
 
 from rollwright.analysis.metrics import Metric
 from rollwright.analysis.panel import Frame, take_column
+from rollwright.analysis.stages.learning_tables import LEARNING_TABLES, make_learning_tables
 from rollwright.analysis.stages.table import ColumnUnit, ResultTable, StageResult
 from rollwright.backtest.risk import periods_per_year
 from rollwright.calendar.trading import Session
+from rollwright.models.learning import Learning
 
 __all__ = ["COLLECT_TABLES", "WindowFacts", "collect_result"]
 
-COLLECT_TABLES: Final = ("windows", "missing_rows")
+COLLECT_TABLES: Final = ("windows", "missing_rows", *LEARNING_TABLES)
 
 _WINDOWS: Final[dict[str, ColumnUnit]] = {
     "window": "text",
@@ -48,6 +50,8 @@ class WindowFacts:
         Time the window took.
     recorder : str
         Where its artifacts are; "" when nowhere.
+    learning : Learning or None
+        How its model learnt, where it told.
     """
 
     window: str
@@ -57,6 +61,7 @@ class WindowFacts:
     best_iteration: int | None = None
     seconds: float | None = None
     recorder: str = ""
+    learning: Learning | None = None
 
 
 def collect_result(
@@ -90,7 +95,8 @@ def collect_result(
     -------
     StageResult
         Tables ``windows`` (a row for each window; ``ROLE_start`` and ``ROLE_end`` are the closed range of a segment,
-        NaT where a window has none) and ``missing_rows`` (by ``cause``: ``rows``). Metrics ``windows``, ``days`` and
+        NaT where a window has none), ``missing_rows`` (by ``cause``: ``rows``), and ``learning`` and ``importance``, as
+        `make_learning_tables` tells. Metrics ``windows``, ``days`` and
         ``rows`` of the signal, and ``expected_rows`` and ``predicted_rows`` where they are known.
     """
     scores = take_column(pred, what="prediction")
@@ -115,6 +121,9 @@ def collect_result(
         tables["missing_rows"] = ResultTable(name="missing_rows", frame=frame, units={"cause": "text", "rows": "count"})
     else:
         left_out["missing_rows"] = "the universe has no name, so that nobody knows which rows there should be"
+    told = make_learning_tables([(one.window, one.variant, one.learning) for one in windows if one.learning])
+    tables |= told
+    left_out |= {name: _tell_silence(windows, name) for name in LEARNING_TABLES if name not in told}
     return StageResult(
         stage="collect",
         tables=tables,
@@ -122,6 +131,15 @@ def collect_result(
         left_out=left_out,
         settings={"days_per_year": periods_per_year("day"), **({} if settings is None else settings)},
     )
+
+
+def _tell_silence(windows: Sequence[WindowFacts], name: str) -> str:
+    """Return why there is no table of how the models learnt."""
+    if not any(one.recorder for one in windows):
+        return "no window has a model of its own"
+    if all(one.learning is None for one in windows):
+        return "no model told how it learnt: it cannot, or it was trained before rollwright kept that"
+    return "the models have no rounds" if name == "learning" else "the models tell no importance of features"
 
 
 def _list_windows(windows: Sequence[WindowFacts], ic: tuple[pd.Series, pd.Series] | None) -> ResultTable:
