@@ -116,6 +116,24 @@ def test_exchange_rules_are_an_option_of_a_back_test(tested, capsys):
     assert error["message"].startswith("rules:")
 
 
+def test_a_pickle_of_scores_is_refused_with_the_command_that_converts_it(tested, capsys):
+    (tested / "pred.pkl").write_bytes(b"anything")
+    error = answer(capsys, "analyze", "pred.pkl", *DATA, code=2)
+    assert error["message"].endswith("is a pickle, and nothing is unpickled")
+    assert error["hint"].endswith("rollwright import pickle pred.pkl")
+
+
+def test_an_interrupted_judgement_speaks_of_no_campaign(tested, capsys, monkeypatch):
+    def interrupt(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rollwright.app.judgement.judge", interrupt)
+    assert run(["analyze", "results/small/pred.parquet"]) == 130
+    said = capsys.readouterr().err
+    assert "give the same command again" in said
+    assert "resume" not in said
+
+
 def test_nothing_but_the_folder_that_is_named_is_written(tested, capsys):
     before = files(tested)
     answer(capsys, "analyze", "results/small/pred.parquet", *DATA, "--out", "judged")

@@ -33,6 +33,8 @@ def test_trials_are_listed_by_data_set(registry, capsys):
     assert "data set market: 2 distinct trials of 3 registered" in out
     assert "made-up data market: 1 distinct trials of 1 registered" in out
     assert "trial 1" in out
+    assert "topk 5" in out
+    assert "ratio of a day, not of a year" in " ".join(out.split())
     assert "(holdout)" in out
     assert "\x1b" not in out
 

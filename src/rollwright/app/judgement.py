@@ -198,6 +198,11 @@ def _check_run(what: str, settings: Settings, started: Sequence[str]) -> None:
         if isinstance(error, ConfigError) and "names" in error.message:  # it names several
             raise
         near = nearest(what, started)
+        if Path(what).suffix.lower() in (".pkl", ".pickle"):
+            raise ConfigError(
+                f"`{what}` is a pickle, and nothing is unpickled",
+                hint=f"convert it, without running it: rollwright import pickle {what}",
+            ) from error
         raise ConfigError(
             f"`{what}` is no file of scores, no folder of results, and names no campaign and no run of {settings.root}",
             hint=f"did you mean `{near}`?" if near else "give a .csv or .parquet file, a campaign's name, or a run's",

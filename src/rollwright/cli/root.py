@@ -52,6 +52,10 @@ __all__ = ["app", "run"]
 _UsageError: Final[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
+_RESUMED: Final = ("demo", "resume", "roll")
+"""Commands that `rollwright resume` goes on with."""
+
+
 class _Root(TyperGroup):
     """Takes SIGTERM as Ctrl-C, and says what it means before Typer turns it into a bare exit code."""
 
@@ -60,7 +64,8 @@ class _Root(TyperGroup):
             with _treat_sigterm_as_interrupt():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            stderr.print("interrupted; nothing is lost: give the same command again, or `rollwright resume`")
+            more = ", or `rollwright resume`" if ctx.invoked_subcommand in _RESUMED else ""
+            stderr.print(f"interrupted; nothing is lost: give the same command again{more}")
             return INTERRUPTED
         except EOFError as error:  # Typer takes it for Ctrl-C; questions answer for their own
             raise RuntimeError("a file or a connection ended where more was expected; this is a bug") from error

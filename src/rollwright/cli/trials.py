@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["trials_app"]
 
 AUDIT_FAILED: Final = 4
+_TERMS: Final = ("topk", "n_drop", "mode", "deal_price", "rules")
+"""Settings that tell the back-tests of one signal apart."""
 
 trials_app = typer.Typer(
     help="Show the strategies that were tried on each data set, and check the registry that counts them.",
@@ -35,8 +37,11 @@ def list_trials(as_json: AsJson = False) -> None:
         print_text(f"no trials are registered in {found.folder}")
     for part in found.data_sets:
         what = "made-up data" if part.synthetic else "data set"
-        print_text(f"{what} {part.data}: {len(part.trials)} distinct trials of {part.looks} registered")
-        print_text(f"  {'first':10}  {'last':10}  {'sessions':>8}  {'Sharpe':>7}  {'source':11}  name")
+        print_text(
+            f"{what} {part.data}: {len(part.trials)} distinct trials of {part.looks} registered, with the Sharpe "
+            "ratio of a day, not of a year"
+        )
+        print_text(f"  {'first':10}  {'last':10}  {'sessions':>8}  {'a day':>7}  {'source':11}  name")
         for trial in part.trials:
             print_text(_describe(trial))
     if found.lost:
@@ -73,9 +78,11 @@ def _describe(trial: Trial) -> str:
     ratio = sharpe_of(trial)
     series = trial.series
     holdout = " (holdout)" if trial.holdout else ""
+    terms = ", ".join(f"{name} {trial.settings[name]}" for name in _TERMS if trial.settings.get(name) is not None)
     return (
         f"  {series.sessions[0]!s:10}  {series.sessions[-1]!s:10}  {len(series.units):>8}  "
         f"{'–' if ratio is None else f'{ratio:.4f}':>7}  {trial.source:11}  {trial.name}{holdout}"
+        + (f"  {terms}" if terms else "")
     )
 
 
