@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from rollwright.analysis.sensitivity import describe_cases
+from rollwright.backtest.case import Case, CaseResults
 from rollwright.backtest.inputs import BacktestInputs
 from rollwright.errors import ConfigError
 
-__all__ = ["ACCOUNTS", "capacity_curve"]
+__all__ = ["ACCOUNTS", "capacity_curve", "list_capacity_cases"]
 
 ACCOUNTS: Final = tuple(float(f"{amount:.3g}") for amount in np.logspace(5, 9, 9))
 """From 1e5 to 1e9, two to each power of ten."""
@@ -20,7 +21,20 @@ _NEAR: Final = 0.01
 """A return within so much of the best of the curve, a year, is as good."""
 
 
-def capacity_curve(inputs: BacktestInputs, accounts: tuple[float, ...] = ACCOUNTS, *, periods: float) -> pd.DataFrame:
+def list_capacity_cases(inputs: BacktestInputs, accounts: tuple[float, ...] = ACCOUNTS) -> list[Case]:
+    """Return the cases that `capacity_curve` compares, from the smallest account; the errors are the same."""
+    if not accounts or not all(0 < one < np.inf for one in accounts):
+        raise ConfigError(f"accounts {accounts}: each is a sum of money")
+    return [replace(inputs.case, account=one) for one in sorted({*accounts, inputs.account})]
+
+
+def capacity_curve(
+    inputs: BacktestInputs,
+    accounts: tuple[float, ...] = ACCOUNTS,
+    *,
+    periods: float,
+    made: CaseResults | None = None,
+) -> pd.DataFrame:
     """Back-test a signal with different sums of money.
 
     Small accounts lose to the least cost of a trade, and to whole lots, which leave cash unspent and whole orders
@@ -32,6 +46,8 @@ def capacity_curve(inputs: BacktestInputs, accounts: tuple[float, ...] = ACCOUNT
     accounts : tuple of float
     periods : float
         Sessions of a year.
+    made : CaseResults, optional
+        What became of `list_capacity_cases`, where they were simulated together with others.
 
     Returns
     -------
@@ -50,10 +66,10 @@ def capacity_curve(inputs: BacktestInputs, accounts: tuple[float, ...] = ACCOUNT
     ConfigError
         For an account of nothing.
     """
-    if not accounts or not all(0 < one < np.inf for one in accounts):
-        raise ConfigError(f"accounts {accounts}: each is a sum of money")
-    sums = sorted({*accounts, inputs.account})
-    made = inputs.compare([replace(inputs.case, account=one) for one in sums])
+    cases = list_capacity_cases(inputs, accounts)
+    sums = [case.account for case in cases]
+    if made is None:
+        made = inputs.compare(cases)
     figures = describe_cases(made, inputs.bench, periods=periods)
     paid = made.cost.sum(axis=0)
     nothing = np.full(len(sums), np.nan)

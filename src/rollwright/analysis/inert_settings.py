@@ -9,12 +9,12 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from rollwright.backtest.case import Case
+from rollwright.backtest.case import Case, CaseResults
 from rollwright.backtest.inputs import BacktestInputs
 from rollwright.backtest.simulate import MarketPrices
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 
-__all__ = ["INERT_REASONS", "find_inert_settings"]
+__all__ = ["INERT_REASONS", "find_inert_settings", "list_setting_cases"]
 
 INERT_REASONS: Final[Mapping[str, Mapping[str, str]]] = {
     "no_factors": {
@@ -56,7 +56,12 @@ class _Trial:
     market: MarketPrices | None = None
 
 
-def find_inert_settings(inputs: BacktestInputs) -> pd.DataFrame:
+def list_setting_cases(inputs: BacktestInputs) -> list[Case]:
+    """Return the back-test, and the cases of `find_inert_settings` that trade in its own market."""
+    return [inputs.case, *[trial.case for trial in _list_trials(inputs) if trial.market is None]]
+
+
+def find_inert_settings(inputs: BacktestInputs, *, made: CaseResults | None = None) -> pd.DataFrame:
     """Simulate the back-test again without each of its settings, and return those that changed nothing.
 
     A setting is one that was given something to do: a limit, lots, a least cost, a number of sales below that of the
@@ -66,6 +71,8 @@ def find_inert_settings(inputs: BacktestInputs) -> pd.DataFrame:
     Parameters
     ----------
     inputs : BacktestInputs
+    made : CaseResults, optional
+        What became of `list_setting_cases`, where they were simulated together with others.
 
     Returns
     -------
@@ -77,15 +84,15 @@ def find_inert_settings(inputs: BacktestInputs) -> pd.DataFrame:
     lots = [one.trade_unit for one in inputs.terms.kinds if one.trade_unit is not None]
     if inputs.market.factor is None and lots:
         rows.append(("trade_unit", _tell(lots), "no_factors"))
-    base = inputs.compare([inputs.case, *[trial.case for trial in trials if trial.market is None]])
+    base = inputs.compare(list_setting_cases(inputs)) if made is None else made
     place = 0
     for trial in trials:
         if trial.market is None:
             place += 1
             cash, value = base.cash[:, place], base.value[:, place]
         else:
-            made = inputs.compare([trial.case], market=trial.market)
-            cash, value = made.cash[:, 0], made.value[:, 0]
+            other = inputs.compare([trial.case], market=trial.market)
+            cash, value = other.cash[:, 0], other.value[:, 0]
         if np.array_equal(cash, base.cash[:, 0]) and np.array_equal(value, base.value[:, 0]):
             reason = trial.reason if base.turnover[:, 0].any() else "nothing_traded"
             rows.append((trial.setting, trial.value, reason))

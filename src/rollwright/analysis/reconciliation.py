@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.analysis.panel import share_places
+from rollwright.backtest.case import Case, CaseResults
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.inputs import BacktestInputs
 from rollwright.backtest.simulate import MarketPrices
@@ -17,7 +18,7 @@ from rollwright.backtest.terms import DatedTerms
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.errors import DataError
 
-__all__ = ["STEPS", "reconcile"]
+__all__ = ["STEPS", "list_step_cases", "reconcile"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -55,7 +56,7 @@ STEPS: Final = (
 _FREE: Final = Costs(open_cost=0.0, close_cost=0.0, min_cost=0.0, trade_unit=None, limit_threshold=None)
 
 
-def reconcile(inputs: BacktestInputs, *, periods: float) -> pd.DataFrame:
+def reconcile(inputs: BacktestInputs, *, periods: float, made: CaseResults | None = None) -> pd.DataFrame:
     """Split the gap between what the top group earned and what the account earned.
 
     The back-test is simulated again with all frictions off, and then with one more of them on at a time, in the order
@@ -67,6 +68,8 @@ def reconcile(inputs: BacktestInputs, *, periods: float) -> pd.DataFrame:
     inputs : BacktestInputs
     periods : float
         Sessions of a year.
+    made : CaseResults, optional
+        What became of `list_step_cases`, where they were simulated together with others.
 
     Returns
     -------
@@ -89,7 +92,7 @@ def reconcile(inputs: BacktestInputs, *, periods: float) -> pd.DataFrame:
     weights = _weigh_groups(inputs.scores, strategy.topk)
     changes = np.nan_to_num(inputs.market.changes())  # without a price a holding is worth what it was
     returns = [_follow(weights, changes, lag)[inputs.eve :] for lag in (1, 2)]
-    returns += _simulate_steps(inputs, strategy)
+    returns += _simulate_steps(inputs, strategy, inputs.compare(list_step_cases(inputs)) if made is None else made)
     annualized = np.array([one.mean() * periods for one in returns])
     return pd.DataFrame(
         {"step": STEPS, "annualized_return": annualized, "difference": np.diff(annualized, prepend=np.nan)}
@@ -118,21 +121,23 @@ def _follow(weights: Floats, changes: Floats, lag: int) -> Floats:
     return earned
 
 
-def _simulate_steps(inputs: BacktestInputs, strategy: TopkDropoutStrategy) -> list[Floats]:
-    """Return the daily returns after costs, after each of the steps from `holding_rule` on."""
+def list_step_cases(inputs: BacktestInputs) -> list[Case]:
+    """Return the steps of `reconcile` that trade in the back-test's own market: rejected orders, lots, costs."""
     base = inputs.case
-    free, limited, whole = _FREE, _free_terms(inputs.terms, lots=False), _free_terms(inputs.terms, lots=True)
+    kept = [_free_terms(inputs.terms, lots=lots) for lots in (False, True)]
+    return [*(replace(base, costs=terms) for terms in kept), base]
+
+
+def _simulate_steps(inputs: BacktestInputs, strategy: TopkDropoutStrategy, made: CaseResults) -> list[Floats]:
+    """Return the daily returns after costs, after each of the steps from `holding_rule` on; `made` are the last."""
+    base, free = inputs.case, _FREE
     invested = replace(base, strategy=replace(strategy, risk_degree=1.0), costs=free)
     unlimited = inputs.compare([invested, replace(base, costs=free)], market=_fill_prices(inputs.market))
-    at_close = replace(base, costs=limited)
-    dealt = [at_close, replace(base, costs=whole), base]
-    parts = [unlimited]
-    if inputs.market.buy_price is None and inputs.market.sell_price is None:
-        dealt.insert(0, at_close)
-    else:
-        parts.append(inputs.compare([at_close], market=replace(inputs.market, buy_price=None, sell_price=None)))
-    parts.append(inputs.compare(dealt))
-    return [returns for part in parts for returns in part.net_return.T]
+    at_close = made.take(0, 1)  # the price that is dealt at is the close, and takes nothing
+    if inputs.market.buy_price is not None or inputs.market.sell_price is not None:
+        closes = replace(inputs.market, buy_price=None, sell_price=None)
+        at_close = inputs.compare(list_step_cases(inputs)[:1], market=closes)
+    return [returns for part in (unlimited, at_close, made) for returns in part.net_return.T]
 
 
 def _free_terms(terms: DatedTerms, *, lots: bool) -> DatedTerms:

@@ -18,7 +18,14 @@ from rollwright.backtest.terms import DatedTerms
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.errors import ConfigError
 
-__all__ = ["SensitivityGrid", "SensitivitySurface", "describe_cases", "scale_costs", "sensitivity_surface"]
+__all__ = [
+    "SensitivityGrid",
+    "SensitivitySurface",
+    "describe_cases",
+    "list_cell_cases",
+    "scale_costs",
+    "sensitivity_surface",
+]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -117,8 +124,22 @@ class SensitivitySurface:
     returns: pd.DataFrame
 
 
+def list_cell_cases(inputs: BacktestInputs, grid: SensitivityGrid | None = None) -> list[Case]:
+    """Return the cases of the cells of `sensitivity_surface`, in order; the errors are the same."""
+    grid = SensitivityGrid.around(inputs.strategy) if grid is None else grid
+    return [_make_case(inputs.case, cell) for cell in _list_cells(inputs, grid)]
+
+
+def _list_cells(inputs: BacktestInputs, grid: SensitivityGrid) -> list[dict[str, Any]]:
+    return [cell for cell in grid.cells() if _can_scale(inputs.terms, cell["cost_scale"])]
+
+
 def sensitivity_surface(
-    inputs: BacktestInputs, grid: SensitivityGrid | None = None, *, periods: float
+    inputs: BacktestInputs,
+    grid: SensitivityGrid | None = None,
+    *,
+    periods: float,
+    made: CaseResults | None = None,
 ) -> SensitivitySurface:
     """Back-test a signal under many rules and terms.
 
@@ -133,6 +154,8 @@ def sensitivity_surface(
         That around the strategy if not given.
     periods : float
         Sessions of a year.
+    made : CaseResults, optional
+        What became of `list_cell_cases`, where they were simulated together with others.
 
     .. warning:: A cell that is chosen since it did best here is a trial: its Sharpe ratio is the greatest of many.
        `returns` has the series that counts.
@@ -143,8 +166,9 @@ def sensitivity_surface(
         For a grid of a kind that the strategy has no numbers for.
     """
     grid = SensitivityGrid.around(inputs.strategy) if grid is None else grid
-    cells = [cell for cell in grid.cells() if _can_scale(inputs.terms, cell["cost_scale"])]
-    made = inputs.compare([_make_case(inputs.case, cell) for cell in cells])
+    cells = _list_cells(inputs, grid)
+    if made is None:
+        made = inputs.compare([_make_case(inputs.case, cell) for cell in cells])
     counts = "int64" if grid.topk else "float64"
     table = pd.DataFrame(cells, columns=list(_COORDINATES)).astype(
         {"topk": counts, "n_drop": counts, "cost_scale": "float64", "delay": "int64"}

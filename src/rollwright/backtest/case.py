@@ -99,6 +99,11 @@ class CaseResults:
         """The same after costs."""
         return self.gross_return - self.cost / self.before
 
+    def take(self, start: int, stop: int) -> CaseResults:
+        """Return the cases ``[start, stop)`` alone."""
+        parts = {name: getattr(self, name)[..., start:stop] for name in CaseResults.__dataclass_fields__}
+        return CaseResults(**parts)
+
     def after(self, rows: int) -> CaseResults:
         """Return the same without its first `rows` sessions; totals stay what they are."""
         if not rows:

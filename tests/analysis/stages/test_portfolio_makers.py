@@ -1,9 +1,15 @@
 """The stage `backtest` has the tables that a result hangs on, of the demo market too."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
 from backtest_markets import TERMS, demo_predictions, demo_source
+from rollwright.analysis.capacity import capacity_curve
+from rollwright.analysis.inert_settings import find_inert_settings
+from rollwright.analysis.reconciliation import reconcile
+from rollwright.analysis.sensitivity import sensitivity_surface
 from rollwright.analysis.stages.files import read_stage, write_stage
 from rollwright.analysis.stages.honesty import HONESTY_TABLE
 from rollwright.analysis.stages.trade import BACKTEST_TABLES, TradeTerms, trade
@@ -50,3 +56,19 @@ def test_a_member_is_judged_by_its_account_and_leaves_the_choice_of_the_rule_to_
     assert {*left} == {"sensitivity", "capacity", "reconciliation", "inert_settings"}
     assert {*left.values()} == {"it is made for the signal of all members"}
     assert result.frame("monthly") is not None
+
+
+@pytest.mark.parametrize("deal_price", ["close", "open"])
+def test_what_is_simulated_together_is_what_each_table_finds_alone(deal_price):
+    asked = replace(ASKED, deal_price=deal_price)
+    source, pred = demo_source(), demo_predictions()
+    made, inputs = trade(pred, source, terms=asked, label_span=2), asked.load(pred, source)
+    periods = made.settings["days_per_year"]
+    alone = {
+        "sensitivity": sensitivity_surface(inputs, periods=periods).table,
+        "capacity": capacity_curve(inputs, periods=periods),
+        "reconciliation": reconcile(inputs, periods=periods),
+        "inert_settings": find_inert_settings(inputs),
+    }
+    for name, frame in alone.items():
+        pd.testing.assert_frame_equal(made.frame(name), frame, check_exact=True)

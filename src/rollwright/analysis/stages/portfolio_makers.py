@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate, pairwise
 from typing import Final
 
 import pandas as pd
 
-from rollwright.analysis.capacity import capacity_curve
-from rollwright.analysis.inert_settings import find_inert_settings
+from rollwright.analysis.capacity import capacity_curve, list_capacity_cases
+from rollwright.analysis.inert_settings import find_inert_settings, list_setting_cases
 from rollwright.analysis.performance_tables import list_drawdowns, list_monthly_returns, list_risk
-from rollwright.analysis.reconciliation import reconcile
-from rollwright.analysis.sensitivity import sensitivity_surface
+from rollwright.analysis.reconciliation import list_step_cases, reconcile
+from rollwright.analysis.sensitivity import list_cell_cases, sensitivity_surface
 from rollwright.analysis.stages.table import ColumnUnit, Made, ResultTable, TableMaker
 from rollwright.analysis.stages.trade_inputs import TradeInputs
 from rollwright.analysis.timing import list_timing
@@ -95,31 +96,24 @@ def _make_performance(given: TradeInputs, before: Mapping[str, pd.DataFrame]) ->
     )
 
 
-def _make_sensitivity(given: TradeInputs, before: Mapping[str, pd.DataFrame]) -> Made:
+def _make_variations(given: TradeInputs, before: Mapping[str, pd.DataFrame]) -> Made:
+    """Make what compares the back-test with others: all in its own market are simulated together, once."""
     del before
-    _refuse_member(given)
-    table = sensitivity_surface(given.inputs, periods=given.periods).table
-    return Made(tables=(ResultTable(name="sensitivity", frame=table, units=_SENSITIVITY),))
-
-
-def _make_capacity(given: TradeInputs, before: Mapping[str, pd.DataFrame]) -> Made:
-    del before
-    _refuse_member(given)
-    table = capacity_curve(given.inputs, periods=given.periods)
-    return Made(tables=(ResultTable(name="capacity", frame=table, units=_CAPACITY),))
-
-
-def _make_reconciliation(given: TradeInputs, before: Mapping[str, pd.DataFrame]) -> Made:
-    del before
-    _refuse_member(given)
-    table = reconcile(given.inputs, periods=given.periods)
-    return Made(tables=(ResultTable(name="reconciliation", frame=table, units=_RECONCILIATION),))
-
-
-def _make_inert_settings(given: TradeInputs, before: Mapping[str, pd.DataFrame]) -> Made:
-    del before
-    _refuse_member(given)
-    return Made(tables=(ResultTable(name="inert_settings", frame=find_inert_settings(given.inputs), units=_INERT),))
+    if given.is_member:
+        raise DataError("it is made for the signal of all members")
+    inputs, periods = given.inputs, given.periods
+    lists = [list_cell_cases(inputs), list_capacity_cases(inputs), list_step_cases(inputs), list_setting_cases(inputs)]
+    ends = list(accumulate(map(len, lists)))
+    made = inputs.compare([case for cases in lists for case in cases])
+    cells, accounts, steps, settings = (made.take(start, stop) for start, stop in pairwise([0, *ends]))
+    surface = sensitivity_surface(inputs, periods=periods, made=cells).table
+    frames = (
+        ("sensitivity", surface, _SENSITIVITY),
+        ("capacity", capacity_curve(inputs, periods=periods, made=accounts), _CAPACITY),
+        ("reconciliation", reconcile(inputs, periods=periods, made=steps), _RECONCILIATION),
+        ("inert_settings", find_inert_settings(inputs, made=settings), _INERT),
+    )
+    return Made(tables=tuple(ResultTable(name=name, frame=frame, units=units) for name, frame, units in frames))
 
 
 def _make_timing(given: TradeInputs, before: Mapping[str, pd.DataFrame]) -> Made:
@@ -128,18 +122,9 @@ def _make_timing(given: TradeInputs, before: Mapping[str, pd.DataFrame]) -> Made
     return Made(tables=(ResultTable(name="timing", frame=table, units=_TIMING),))
 
 
-def _refuse_member(given: TradeInputs) -> None:
-    """Leave out of a member's tables what is about choosing the rule for the signal that it is a part of."""
-    if given.is_member:
-        raise DataError("it is made for the signal of all members")
-
-
 PORTFOLIO_MAKERS: Final[tuple[TableMaker[TradeInputs], ...]] = (
     TableMaker(tables=("risk", "monthly", "drawdowns"), make=_make_performance, needs=("account",)),
-    TableMaker(tables=("sensitivity",), make=_make_sensitivity),
-    TableMaker(tables=("capacity",), make=_make_capacity),
-    TableMaker(tables=("reconciliation",), make=_make_reconciliation),
-    TableMaker(tables=("inert_settings",), make=_make_inert_settings),
+    TableMaker(tables=("sensitivity", "capacity", "reconciliation", "inert_settings"), make=_make_variations),
     TableMaker(tables=("timing",), make=_make_timing),
 )
 """The makers, in order."""
