@@ -32,7 +32,7 @@ import report
 
 from rollwright.analysis.honesty.overfitting import probability_of_backtest_overfitting
 from rollwright.analysis.indicators import list_orders, trade_indicators
-from rollwright.analysis.sensitivity import SensitivityGrid, sensitivity_surface
+from rollwright.analysis.portfolio_tables.sensitivity import SensitivityGrid, sensitivity_surface
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.daily import backtest
 from rollwright.backtest.inputs import load_inputs

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from rollwright.analysis.inert_settings import INERT_REASONS
 from rollwright.analysis.metrics import Metric
-from rollwright.analysis.performance_tables import list_monthly_returns
-from rollwright.analysis.reconciliation import STEPS
+from rollwright.analysis.portfolio_tables.inert_settings import INERT_REASONS
+from rollwright.analysis.portfolio_tables.performance_tables import list_monthly_returns
+from rollwright.analysis.portfolio_tables.reconciliation import STEPS
+from rollwright.analysis.portfolio_tables.timing import list_timing
 from rollwright.analysis.report import CampaignReport, VariantReport, WindowRow
 from rollwright.analysis.stages.learning_tables import make_learning_tables
 from rollwright.analysis.stages.table import ResultTable, StageResult
-from rollwright.analysis.timing import list_timing
 from rollwright.backtest.unfilled import REASONS
 from rollwright.models.learning import Learning
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from backtest_markets import RULE, TERMS, make_inputs
-from rollwright.analysis.inert_settings import INERT_REASONS, find_inert_settings
-from rollwright.analysis.timing import MOMENTS, TIMED_NUMBERS, list_timing
+from rollwright.analysis.portfolio_tables.inert_settings import INERT_REASONS, find_inert_settings
+from rollwright.analysis.portfolio_tables.timing import MOMENTS, TIMED_NUMBERS, list_timing
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.daily import run_inputs
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backtest_markets import make_inputs
-from rollwright.analysis.performance_tables import list_drawdowns, list_monthly_returns, list_risk
 from rollwright.analysis.portfolio import tell_risk
+from rollwright.analysis.portfolio_tables.performance_tables import list_drawdowns, list_monthly_returns, list_risk
 from rollwright.backtest.daily import run_inputs
 from rollwright.backtest.risk import risk_analysis
 from rollwright.errors import ConfigError

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from backtest_markets import RULE, TERMS, make_inputs
 from backtest_worlds import worlds
 from rollwright.analysis.metrics import backtest_metrics
-from rollwright.analysis.reconciliation import STEPS, reconcile
+from rollwright.analysis.portfolio_tables.reconciliation import STEPS, reconcile
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.daily import run_inputs
 from rollwright.backtest.inputs import BacktestInputs

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from backtest_markets import RULE, TERMS, demo_predictions, demo_source, make_inputs
-from rollwright.analysis.capacity import ACCOUNTS, capacity_curve
 from rollwright.analysis.metrics import backtest_metrics
-from rollwright.analysis.sensitivity import SensitivityGrid, sensitivity_surface
+from rollwright.analysis.portfolio_tables.capacity import ACCOUNTS, capacity_curve
+from rollwright.analysis.portfolio_tables.sensitivity import SensitivityGrid, sensitivity_surface
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.daily import backtest, run_inputs
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from backtest_markets import TERMS, demo_predictions, demo_source
-from rollwright.analysis.capacity import capacity_curve
-from rollwright.analysis.inert_settings import find_inert_settings
-from rollwright.analysis.reconciliation import reconcile
-from rollwright.analysis.sensitivity import sensitivity_surface
+from rollwright.analysis.portfolio_tables.capacity import capacity_curve
+from rollwright.analysis.portfolio_tables.inert_settings import find_inert_settings
+from rollwright.analysis.portfolio_tables.reconciliation import reconcile
+from rollwright.analysis.portfolio_tables.sensitivity import sensitivity_surface
 from rollwright.analysis.stages.files import read_stage, write_stage
 from rollwright.analysis.stages.honesty import HONESTY_TABLE
 from rollwright.analysis.stages.trade import BACKTEST_TABLES, TradeTerms, trade

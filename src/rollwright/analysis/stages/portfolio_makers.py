@@ -8,14 +8,14 @@ from typing import Final
 
 import pandas as pd
 
-from rollwright.analysis.capacity import capacity_curve, list_capacity_cases
-from rollwright.analysis.inert_settings import find_inert_settings, list_setting_cases
-from rollwright.analysis.performance_tables import list_drawdowns, list_monthly_returns, list_risk
-from rollwright.analysis.reconciliation import list_step_cases, reconcile
-from rollwright.analysis.sensitivity import list_cell_cases, sensitivity_surface
+from rollwright.analysis.portfolio_tables.capacity import capacity_curve, list_capacity_cases
+from rollwright.analysis.portfolio_tables.inert_settings import find_inert_settings, list_setting_cases
+from rollwright.analysis.portfolio_tables.performance_tables import list_drawdowns, list_monthly_returns, list_risk
+from rollwright.analysis.portfolio_tables.reconciliation import list_step_cases, reconcile
+from rollwright.analysis.portfolio_tables.sensitivity import list_cell_cases, sensitivity_surface
+from rollwright.analysis.portfolio_tables.timing import list_timing
 from rollwright.analysis.stages.table import ColumnUnit, Made, ResultTable, TableMaker
 from rollwright.analysis.stages.trade_inputs import TradeInputs
-from rollwright.analysis.timing import list_timing
 from rollwright.errors import DataError
 
 __all__ = ["PORTFOLIO_MAKERS"]

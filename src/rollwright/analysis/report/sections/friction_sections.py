@@ -6,11 +6,11 @@ from typing import Final
 
 import pandas as pd
 
-from rollwright.analysis.inert_settings import INERT_REASONS
+from rollwright.analysis.portfolio_tables.inert_settings import INERT_REASONS
+from rollwright.analysis.portfolio_tables.timing import MOMENTS, TIMED_NUMBERS
 from rollwright.analysis.report.blocks import HeatCell, HeatGrid, HeatPanel, Section
 from rollwright.analysis.report.friction_charts import draw_capacity, draw_waterfall
 from rollwright.analysis.report.view import View
-from rollwright.analysis.timing import MOMENTS, TIMED_NUMBERS
 
 __all__ = ["make_capacity", "make_inert_settings", "make_reconciliation", "make_sensitivity", "make_timing"]
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from rollwright.analysis.sensitivity import describe_cases
+from rollwright.analysis.portfolio_tables.sensitivity import describe_cases
 from rollwright.backtest.case import Case, CaseResults
 from rollwright.backtest.inputs import BacktestInputs
 from rollwright.errors import ConfigError

@@ -1,0 +1,1 @@
+"""Tables of a portfolio: sensitivity, capacity, reconciliation, inert settings, timing, returns."""
