@@ -12,17 +12,10 @@ from typing import Final
 
 from rollwright.core import posix
 from rollwright.core.atomic import make_folder, name_in_errors, sync_folder
-from rollwright.core.bounded_read import MEDIUM, READ_FLAGS, open_regular, read_rest
+from rollwright.core.bounded_read import READ_FLAGS
 from rollwright.core.canonical import JSON
 from rollwright.core.clock import Clock
-from rollwright.trials.chain import (
-    CHAIN_SUFFIX,
-    NO_DIGEST,
-    Chain,
-    ChainRecord,
-    Head,
-    parse_chain,
-)
+from rollwright.trials.chain import CHAIN_SUFFIX, Chain, ChainRecord, Head, read_chain
 from rollwright.trials.chain_owner import ChainOwner, own_chains
 
 __all__ = ["BEGIN", "append_records"]
@@ -91,7 +84,7 @@ def _append(
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 return None
             posix.lock_exclusive(handle)
-            chain = _read_again(path)
+            chain = read_chain(path)  # as it is under the lock
             if chain.damage or (chain.records and dict(chain.records[0].body) != owner.body):
                 return None
             if chain.torn:
@@ -109,18 +102,12 @@ def _append(
             os.close(handle)  # closing releases the lock
 
 
-def _read_again(path: Path) -> Chain:
-    """Return the chain as it is under the lock."""
-    with open_regular(path, follow=False) as file:
-        return parse_chain(read_rest(file, limit=MEDIUM), name=path.name)
-
-
 def _make_records(
     chain: Chain, records: Sequence[tuple[str, Mapping[str, JSON]]], heads: Mapping[str, Head], clock: Clock
 ) -> tuple[ChainRecord, ...]:
     others = {writer: head for writer, head in heads.items() if writer != chain.writer}
     made: list[ChainRecord] = []
-    last = chain.head if chain.records else Head(0, NO_DIGEST)
+    last = chain.head
     for kind, body in records:
         record = ChainRecord(
             writer=chain.writer,

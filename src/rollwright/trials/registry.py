@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from rollwright.core.atomic import write_text
 from rollwright.core.bounded_read import SMALL, open_regular, read_rest
 from rollwright.core.canonical import JSON, parse_json
 from rollwright.core.clock import Clock, SystemClock
+from rollwright.core.json_lines import dump_lines
 from rollwright.errors import RollwrightError
 from rollwright.trials.chain import (
     CHAIN_SUFFIX,
@@ -100,6 +100,7 @@ class TrialRegistry:
     def __init__(self, state: Path, *, clock: Clock | None = None) -> None:
         self._state = state
         self._clock = SystemClock() if clock is None else clock
+        self._parsed: dict[str, Trial] = {}  # by the digest of their records, which were read before
 
     @property
     def folder(self) -> Path:
@@ -137,10 +138,10 @@ class TrialRegistry:
         lost += sum(_count_lost(chain, chain.head.number) for chain in chains if chain.writer not in expected)
         trials: list[tuple[str, Trial]] = []
         for chain in chains:
-            for place, record in enumerate(chain.records):
+            for place, (record, digest) in enumerate(zip(chain.records, chain.digests, strict=True)):
                 if record.kind == TRIAL:
                     try:
-                        trials.append((record.time, Trial.from_json(record.body)))
+                        trials.append((record.time, self._parse(record, digest)))
                     except (ValueError, OverflowError, RollwrightError) as error:
                         damage.append(Damage(f"{chain.writer}{CHAIN_SUFFIX}", place + 1, f"no trial: {error}"))
                         lost += 1
@@ -150,6 +151,12 @@ class TrialRegistry:
             damage=tuple(dict.fromkeys(damage)),
             lost=lost,
         )
+
+    def _parse(self, record: ChainRecord, digest: str) -> Trial:
+        found = self._parsed.get(digest)
+        if found is None:
+            found = self._parsed[digest] = Trial.from_json(record.body)
+        return found
 
     def register(self, trials: Sequence[Trial]) -> RegistryState:
         """Register trials that are looked at, and return what is registered then.
@@ -194,7 +201,8 @@ class TrialRegistry:
         """
         present = self.read() if state is None else state
         made = append_records(self.folder, records, heads=present.heads, clock=self._clock)
-        self._write_heads(_last_heads(present.heads, made))
+        last = {record.writer: Head(record.number, record.digest) for record in made[-1:]}
+        self._write_heads({**present.heads, **last})
         return made
 
     def _read_chains(self) -> tuple[list[Chain], list[Damage]]:
@@ -237,12 +245,7 @@ class TrialRegistry:
         known, _ = self._read_heads()
         merged = {**known, **{w: h for w, h in heads.items() if w not in known or known[w].number <= h.number}}
         with suppress(OSError):
-            write_text(self._state / _HEADS_FILE, json.dumps(heads_to_json(merged), indent=0) + "\n", durable=False)
-
-
-def _last_heads(heads: Mapping[str, Head], made: Sequence[ChainRecord]) -> dict[str, Head]:
-    from_made = {record.writer: record for record in made}
-    return {**heads, **{writer: Head(record.number, record.digest) for writer, record in from_made.items()}}
+            write_text(self._state / _HEADS_FILE, dump_lines(heads_to_json(merged)), durable=False)
 
 
 def _merge_heads(claims: Iterable[Mapping[str, Head]]) -> dict[str, int]:

@@ -147,6 +147,6 @@ class ReturnSeries:
 
 def _integers(values: list[Any], *, limit: int) -> NDArray[np.int64]:
     """Return a list of JSON as whole numbers; nothing else may be in it."""
-    if any(type(value) is not int for value in values) or (values and max(map(abs, values)) > limit):
+    if not set(map(type, values)) <= {int} or (values and max(map(abs, values)) > limit):
         raise ValueError("the series holds what is no whole number, or one too large")
     return np.array(values, dtype=np.int64)
