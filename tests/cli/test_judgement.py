@@ -162,9 +162,11 @@ def test_terminal_json_summary_page_and_tables_show_the_same_numbers(tested, cap
     assert stages[1].tables["account"].frame["turnover"].mean() == numbers(summary, "turnover")["turnover"]
     page = (folder / "report.html").read_text(encoding="utf-8")
     capsys.readouterr()
-    for verb in ("analyze", "backtest"):
-        assert run([verb, str(folder), *DATA, *(TRADE if verb == "backtest" else ())]) == 0
+    for words in (["report"], ["analyze", *DATA], ["backtest", *DATA, *TRADE]):
+        assert run([*words, str(folder)]) == 0
         said = capsys.readouterr().out
+        assert said.startswith("health: ")
+        assert str(folder / "report.html") in said
         for metric in show_metrics(metrics):
             assert metric.value in said
             assert metric.value in page

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rollwright.cli.campaign import show_result
-from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, stderr
+from rollwright.cli.console import AsJson, clean_stdout, print_json, stderr
 
 if TYPE_CHECKING:
     from rollwright.app.given_signal import SignalOptions
@@ -305,11 +305,7 @@ def report(
 
     with clean_stdout():
         found = judgement.report(what, options=options.make(), provider_uri=_folder(data), region=region, out=out)
-    if as_json:
-        print_json(found.to_json())
-        return 0
-    print_text(str(found.result.files["report"]))
-    return 0
+    return _show(found, as_json=as_json)
 
 
 def _judge(
@@ -328,11 +324,7 @@ def _judge(
         found = judgement.judge(
             what, stages, options=options.make(), provider_uri=_folder(data), region=region, out=out
         )
-    if as_json:
-        print_json(found.to_json())
-    else:
-        _show(found)
-    return 0
+    return _show(found, as_json=as_json)
 
 
 def _folder(path: Path | None) -> str | None:
@@ -340,8 +332,12 @@ def _folder(path: Path | None) -> str | None:
     return None if path is None else str(path.expanduser().absolute())
 
 
-def _show(found: Judgement) -> None:
+def _show(found: Judgement, *, as_json: bool) -> int:
+    if as_json:
+        print_json(found.to_json())
+        return 0
     show_result(found.result)
     for name, reason in found.left_out.items():
         if name not in ("windows", "missing_rows"):
             stderr.print(f"left out: {name}: {reason}")
+    return 0
