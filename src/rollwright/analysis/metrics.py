@@ -278,6 +278,15 @@ def metrics_from_json(data: Mapping[str, Any]) -> tuple[Metric, ...]:
     )
 
 
+_BACKTEST: Final[Mapping[str, Unit]] = {
+    "annualized_return": "fraction_per_year",
+    "excess_return": "fraction_per_year",
+    "information_ratio": "ratio",
+    "max_drawdown": "fraction",
+    "turnover": "fraction_per_session",
+}
+
+
 def backtest_metrics(report: pd.DataFrame, *, periods: float | None = None) -> tuple[Metric, ...]:
     """Return the metrics of a daily back-test, after costs.
 
@@ -288,15 +297,13 @@ def backtest_metrics(report: pd.DataFrame, *, periods: float | None = None) -> t
     periods : float, optional
         Sessions of a year; those of the settings if not given.
     """
-    from rollwright.backtest.risk import risk_analysis  # noqa: PLC0415 - metrics are read and shown without pandas
+    # metrics are read and shown without pandas
+    from rollwright.backtest.risk import measure_account, periods_per_year  # noqa: PLC0415
 
-    net = report["return"] - report["cost"]
-    whole = risk_analysis(net, N=periods)["risk"]
-    excess = risk_analysis(net - report["bench"], N=periods)["risk"]
-    return (
-        Metric(key="annualized_return", value=float(whole["annualized_return"]), unit="fraction_per_year"),
-        Metric(key="excess_return", value=float(excess["annualized_return"]), unit="fraction_per_year"),
-        Metric(key="information_ratio", value=float(excess["information_ratio"]), unit="ratio"),
-        Metric(key="max_drawdown", value=float(whole["max_drawdown"]), unit="fraction"),
-        Metric(key="turnover", value=float(report["turnover"].mean()), unit="fraction_per_session"),
+    found = measure_account(
+        (report["return"] - report["cost"]).to_numpy("float64"),
+        report["bench"].to_numpy("float64"),
+        report["turnover"].to_numpy("float64"),
+        periods=periods_per_year("day") if periods is None else periods,
     )
+    return tuple(Metric(key=key, value=value, unit=_BACKTEST[key]) for key, value in found._asdict().items())

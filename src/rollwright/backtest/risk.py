@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,21 @@ from numpy.typing import NDArray
 from rollwright.config.context import current_settings
 from rollwright.errors import ConfigError, DataError
 
-__all__ = ["RiskFigures", "measure_risk", "periods_per_year", "risk_analysis", "standard_deviation"]
+__all__ = [
+    "AccountFigures",
+    "ReturnMode",
+    "RiskFigures",
+    "draw_down",
+    "measure_account",
+    "measure_risk",
+    "periods_per_year",
+    "risk_analysis",
+    "standard_deviation",
+]
+
+Floats: TypeAlias = NDArray[np.float64]
+ReturnMode: TypeAlias = Literal["sum", "product"]
+"""``sum``: returns are added up; ``product``: they are compounded."""
 
 _PER_YEAR: Final = {"week": 50.0, "month": 12.0}
 _MINUTES: Final = {"cn": 240.0, "tw": 270.0, "us": 390.0}
@@ -46,7 +60,7 @@ def periods_per_year(freq: str) -> float:
     return known[unit] / int(found[1] or 1)
 
 
-def standard_deviation(values: NDArray[np.float64]) -> float:
+def standard_deviation(values: Floats) -> float:
     """Return the standard deviation (``ddof`` 1): NaN with fewer than two values, and 0 when they are all equal.
 
     Values that differ by rounding only count as equal, so that no ratio is taken over a rounding error.
@@ -67,11 +81,21 @@ class RiskFigures(NamedTuple):
     max_drawdown: float
 
 
+class AccountFigures(NamedTuple):
+    """What is told of a back-test after costs; a figure that is not defined is NaN."""
+
+    annualized_return: float
+    excess_return: float
+    information_ratio: float
+    max_drawdown: float
+    turnover: float
+
+
 def risk_analysis(
     r: pd.Series[float],
     N: float | None = None,  # noqa: N803 - Qlib's name
     freq: str = "day",
-    mode: Literal["sum", "product"] = "sum",
+    mode: ReturnMode = "sum",
 ) -> pd.DataFrame:
     """Return mean, standard deviation, annualised return, information ratio and maximum drawdown of `r`.
 
@@ -106,15 +130,36 @@ def risk_analysis(
         For a return that is infinite.
     """
     periods = periods_per_year(freq) if N is None else float(N)
-    if not 0 < periods < math.inf:
-        raise ConfigError(f"N = {N}: a year has more than no periods, and not infinitely many")
     figures = measure_risk(np.asarray(r, dtype=np.float64), periods=periods, mode=mode)
     return pd.Series(figures._asdict()).to_frame("risk")
 
 
-def measure_risk(
-    values: NDArray[np.float64], *, periods: float, mode: Literal["sum", "product"] = "sum"
-) -> RiskFigures:
+def measure_account(returns: Floats, bench: Floats, turnover: Floats, *, periods: float) -> AccountFigures:
+    """Return the figures of a back-test: those of its returns, and, as ``excess``, over the benchmark.
+
+    Parameters
+    ----------
+    returns, bench, turnover : ndarray of float64 [sessions]
+        Returns after costs, changes of the benchmark, and traded value, as fractions of the account.
+    periods : float
+        Of a year.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As `risk_analysis`.
+    """
+    whole, excess = measure_risk(returns, periods=periods), measure_risk(returns - bench, periods=periods)
+    return AccountFigures(
+        annualized_return=whole.annualized_return,
+        excess_return=excess.annualized_return,
+        information_ratio=excess.information_ratio,
+        max_drawdown=whole.max_drawdown,
+        turnover=float(turnover.mean()),
+    )
+
+
+def measure_risk(values: Floats, *, periods: float, mode: ReturnMode = "sum") -> RiskFigures:
     """Return the figures of `risk_analysis`, of returns in an array; NaN is left out.
 
     Parameters
@@ -129,6 +174,8 @@ def measure_risk(
     ConfigError, DataError
         As `risk_analysis`.
     """
+    if not 0 < periods < math.inf:
+        raise ConfigError(f"N = {periods}: a year has more than no periods, and not infinitely many")
     values = values[~np.isnan(values)]
     if np.isinf(values).any():
         raise DataError(
@@ -146,26 +193,43 @@ def measure_risk(
     return RiskFigures(mean=mean, std=std, annualized_return=annualized, information_ratio=ratio, max_drawdown=drawdown)
 
 
-def _sum_returns(values: NDArray[np.float64], periods: float) -> tuple[float, float, float, float]:
+def draw_down(values: Floats, mode: ReturnMode) -> Floats:
+    """Return how far each value is below the highest so far: before the first of the returns, and after each.
+
+    Parameters
+    ----------
+    values : ndarray of float64 [sessions]
+        Returns, without NaN.
+    mode : {"sum", "product"}
+
+    Returns
+    -------
+    ndarray of float64 [sessions + 1]
+        At most 0; with ``sum`` a difference, with ``product`` a share of the highest value.
+    """
+    if mode == "sum":
+        curve = np.concatenate([[0.0], values.cumsum()])
+        return np.asarray(curve - np.maximum.accumulate(curve))
+    curve = np.concatenate([[1.0], (1 + values).cumprod()])
+    return np.asarray(curve / np.maximum.accumulate(curve) - 1)
+
+
+def _sum_returns(values: Floats, periods: float) -> tuple[float, float, float, float]:
     if not len(values):
         return (math.nan,) * 4
     mean = float(values.mean())
-    curve = np.concatenate([[0.0], values.cumsum()])
-    return mean, standard_deviation(values), mean * periods, float((curve - np.maximum.accumulate(curve)).min())
+    return mean, standard_deviation(values), mean * periods, float(draw_down(values, "sum").min())
 
 
-def _compound_returns(values: NDArray[np.float64], periods: float) -> tuple[float, float, float, float]:
+def _compound_returns(values: Floats, periods: float) -> tuple[float, float, float, float]:
     if not len(values):
         return (math.nan,) * 4
     if (values <= -1).any():
         return -1.0, math.nan, -1.0, -1.0
-    curve = np.concatenate([[1.0], (1 + values).cumprod()])
-    size = len(values)
-    mean = float(curve[-1] ** (1 / size) - 1)
-    annualized = float(curve[-1] ** (periods / size) - 1)
+    whole, size = float((1 + values).cumprod()[-1]), len(values)
     return (
-        mean,
+        whole ** (1 / size) - 1,
         standard_deviation(np.log1p(values)),
-        annualized,
-        float((curve / np.maximum.accumulate(curve) - 1).min()),
+        whole ** (periods / size) - 1,
+        float(draw_down(values, "product").min()),
     )

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.backtest.risk import RiskFigures, measure_risk
+from rollwright.backtest.risk import ReturnMode, RiskFigures, draw_down, measure_risk
 from rollwright.errors import ConfigError
 
 __all__ = ["MODES", "list_drawdowns", "list_monthly_returns", "list_risk"]
 
-Mode: TypeAlias = Literal["sum", "product"]
-MODES: Final[tuple[Mode, ...]] = get_args(Mode)
-"""``sum``: returns are added up, ``product``: they are compounded."""
+MODES: Final[tuple[ReturnMode, ...]] = get_args(ReturnMode)
+"""Returns are added up, and compounded."""
 
 
 def _series_of(report: pd.DataFrame) -> dict[str, pd.Series]:
@@ -125,14 +124,9 @@ _DRAWDOWN: Final = {
 
 
 def _find_drawdowns(
-    returns: NDArray[np.float64], dates: pd.DatetimeIndex, mode: Mode, count: int
+    returns: NDArray[np.float64], dates: pd.DatetimeIndex, mode: ReturnMode, count: int
 ) -> list[dict[str, object]]:
-    if mode == "sum":
-        curve = np.concatenate([[0.0], returns.cumsum()])
-        below = curve - np.maximum.accumulate(curve)
-    else:
-        curve = np.concatenate([[1.0], (1 + returns).cumprod()])
-        below = curve / np.maximum.accumulate(curve) - 1
+    below = draw_down(returns, mode)
     # runs of values below the highest one: from the place after a peak to before the next
     under = np.concatenate([[False], below < 0, [False]])
     edges = np.flatnonzero(under[1:] != under[:-1])
@@ -144,9 +138,9 @@ def _find_drawdowns(
                 "mode": mode,
                 "start": dates[begin - 2] if begin > 1 else pd.NaT,  # place 0 is before the first session
                 "trough": dates[trough - 1],
-                "end": dates[stop - 1] if stop < len(curve) else pd.NaT,
+                "end": dates[stop - 1] if stop < len(below) else pd.NaT,
                 "depth": float(below[trough]),
-                "sessions": min(stop, len(curve) - 1) - begin + 1,
+                "sessions": min(stop, len(below) - 1) - begin + 1,
             }
         )
     return sorted(rows, key=lambda row: row["depth"])[:count]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rollwright.backtest.case import Case, CaseResults
 from rollwright.backtest.inputs import BacktestInputs
-from rollwright.backtest.risk import measure_risk
+from rollwright.backtest.risk import AccountFigures, measure_account
 from rollwright.backtest.terms import DatedTerms
 from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.errors import ConfigError
@@ -33,7 +33,6 @@ _TOPK: Final = (0.5, 1.0, 1.5, 2.0)
 _N_DROP: Final = (0.5, 1.0, 2.0)
 _RATES: Final = ("open_cost", "close_cost", "open_duty", "close_duty")
 _COORDINATES: Final = ("topk", "n_drop", "cost_scale", "delay")
-_FIGURES: Final = ("annualized_return", "excess_return", "information_ratio", "max_drawdown", "turnover")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,9 +172,8 @@ def sensitivity_surface(
     table = pd.DataFrame(cells, columns=list(_COORDINATES)).astype(
         {"topk": counts, "n_drop": counts, "cost_scale": "float64", "delay": "int64"}
     )
-    figures = describe_cases(made, inputs.bench, periods=periods)
     base = _find_base(inputs.strategy)
-    table = table.join(figures[list(_FIGURES)])
+    table = table.join(describe_cases(made, inputs.bench, periods=periods))
     table["is_base"] = [cell == base for cell in cells]
     table.index.name = "cell"
     returns = pd.DataFrame(made.net_return, index=inputs.sessions, columns=table.index)
@@ -232,19 +230,10 @@ def describe_cases(made: CaseResults, bench: Floats, *, periods: float) -> pd.Da
     Returns
     -------
     DataFrame
-        ``annualized_return``, ``excess_return``, ``information_ratio``, ``max_drawdown``, ``turnover``.
+        The columns are those of `AccountFigures`.
     """
     net, turnover = np.ascontiguousarray(made.net_return.T), np.ascontiguousarray((made.turnover / made.before).T)
-    rows = []
-    for returns, traded in zip(net, turnover, strict=True):
-        whole, excess = measure_risk(returns, periods=periods), measure_risk(returns - bench, periods=periods)
-        rows.append(
-            {
-                "annualized_return": whole.annualized_return,
-                "excess_return": excess.annualized_return,
-                "information_ratio": excess.information_ratio,
-                "max_drawdown": whole.max_drawdown,
-                "turnover": float(traded.mean()),
-            }
-        )
-    return pd.DataFrame(rows, columns=list(_FIGURES))
+    rows = [
+        measure_account(returns, bench, traded, periods=periods) for returns, traded in zip(net, turnover, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=list(AccountFigures._fields))
