@@ -20,7 +20,7 @@ NAN = float("nan")
 COLUMNS = ("cash", "value", "cost", "turnover")
 
 
-def check(cases, scores, prices, *, mode="strict"):
+def assert_each_as_alone(cases, scores, prices, *, mode="strict"):
     made = simulate_cases(cases, scores, prices, mode=mode)
     for place, case in enumerate(cases):
         moved = delay_scores(scores, case.delay)
@@ -87,7 +87,7 @@ def test_law_each_case_is_to_the_last_bit_what_it_is_alone(world, data):
             terms = make_dated(data, terms, scores.shape)
         cash = data.draw(st.sampled_from([account, 120.0, 7e4]))
         cases.append(Case(strategy=rule, costs=terms, account=cash, delay=data.draw(st.integers(0, 3))))
-    check(cases, scores, prices)
+    assert_each_as_alone(cases, scores, prices)
 
 
 @settings(max_examples=60)
@@ -97,7 +97,7 @@ def test_law_ties_and_infinite_scores_rank_as_they_do_alone(world, score):
     scores = np.where(np.random.default_rng(5).random(scores.shape) < 0.4, score, scores.round(0))
     rule = replace(strategy, method_buy="top", method_sell="bottom")
     cases = [Case(strategy=rule, costs=costs, account=account), Case(strategy=rule, costs=costs, delay=1)]
-    check(cases, scores, prices)
+    assert_each_as_alone(cases, scores, prices)
 
 
 def random_world(sessions=60, names=40):
@@ -117,7 +117,7 @@ def test_a_larger_market_with_limits_lots_and_ends():
         Case(strategy=replace(rule, topk=topk, n_drop=n), costs=replace(costs, min_cost=least), account=cash, delay=d)
         for topk, n, least, cash, d in ((10, 3, 5, 1e6, 0), (20, 0, 0, 1e5, 1), (5, 5, 50, 3e3, 2), (10, 1, 5, 1e8, 0))
     ]
-    made = check(cases, scores, prices)
+    made = assert_each_as_alone(cases, scores, prices)
     assert (made.lot_loss[:3] > 0).all()
     assert (made.meant > made.lot_loss).all()
 
@@ -126,9 +126,9 @@ def test_qlibs_mode_and_random_draws_are_simulated_one_by_one():
     scores, prices = random_world()
     rule = TopkDropoutStrategy(topk=10, n_drop=3, method_sell="random", seed=1)
     cases = [Case(strategy=rule, costs=Costs()), Case(strategy=replace(rule, method_sell="bottom"), costs=Costs())]
-    made = check(cases, scores, prices)
+    made = assert_each_as_alone(cases, scores, prices)
     assert np.isnan(made.meant).tolist() == [True, False]
-    assert np.isnan(check(cases, scores, prices, mode="qlib").meant).all()
+    assert np.isnan(assert_each_as_alone(cases, scores, prices, mode="qlib").meant).all()
 
 
 def test_returns_are_those_of_a_report():
