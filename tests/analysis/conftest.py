@@ -1,4 +1,4 @@
-"""A recorder in memory and a dataset of two days."""
+"""A recorder in memory, a dataset of two days, and the small market of portfolio records."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from portfolio_market import CALENDAR, NAMES, make_market, make_predictions
+from rollwright.calendar.trading import TradingCalendar
+from rollwright.config.context import using
+from rollwright.config.settings import load_settings
 from rollwright.errors import ArtifactNotFoundError
 from rollwright.expression.label_reach import LabelReach
+from rollwright.testing.market import ArraySource
 
 
 class MemoryRecorder:
@@ -93,3 +98,19 @@ def two_days():
 @pytest.fixture
 def scorer(two_days):
     return Scorer(two_days)
+
+
+@pytest.fixture
+def portfolio_market(tmp_path):
+    """The market of `portfolio_market`, in the context."""
+    settings = load_settings({"data.region": "cn"}, start=tmp_path, environ={})
+    source = ArraySource(make_market(), NAMES, calendar=TradingCalendar(CALENDAR))
+    with using(settings, market=source):
+        yield source
+
+
+@pytest.fixture
+def predicted(recorder):
+    """A recorder with predictions of that market."""
+    recorder.objects["pred.pkl"] = make_predictions()
+    return recorder

@@ -11,19 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from portfolio_market import CALENDAR, CONFIGS, NAMES, make_market, make_predictions
+from portfolio_market import CALENDAR, CONFIGS, make_predictions
 from rollwright.analysis.indicators import indicator_analysis, list_orders, trade_indicators
 from rollwright.analysis.portfolio import PortfolioPlan
 from rollwright.analysis.records import MultiPassPortAnaRecord, PortAnaRecord
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.daily import backtest_topk
-from rollwright.calendar.trading import TradingCalendar
-from rollwright.config.context import using
-from rollwright.config.settings import load_settings
 from rollwright.dataset.contract import ReadScope
 from rollwright.errors import ArtifactNotFoundError, ConfigError, DataError, RollwrightError, UnknownInstrumentError
-from rollwright.testing.market import ArraySource
 
+pytestmark = pytest.mark.usefixtures("portfolio_market")
 TABLE = Path(__file__).with_name("qlib_portfolio.json")
 PEER = os.environ.get("QLIB_PYTHON")  # an interpreter that has pyqlib 0.9.7
 ARTIFACTS = {
@@ -34,20 +31,6 @@ ARTIFACTS = {
     "port_analysis_1day.pkl",
     "indicator_analysis_1day.pkl",
 }
-
-
-@pytest.fixture(autouse=True)
-def market(tmp_path):
-    settings = load_settings({"data.region": "cn"}, start=tmp_path, environ={})
-    source = ArraySource(make_market(), NAMES, calendar=TradingCalendar(CALENDAR))
-    with using(settings, market=source):
-        yield source
-
-
-@pytest.fixture
-def predicted(recorder):
-    recorder.objects["pred.pkl"] = make_predictions()
-    return recorder
 
 
 def changed(name="plain", **sections):
@@ -215,10 +198,12 @@ def test_the_configuration_is_left_as_it_was(predicted):
     assert repr(config) == before
 
 
-def test_it_tells_which_prices_it_read(predicted, market):
+def test_it_tells_which_prices_it_read(predicted, portfolio_market):
     class Told:
         def scope_until(self, stop):
-            return ReadScope(generation=market.generation, freq="day", stop=stop, until="then", calendar="c", rows="r")
+            return ReadScope(
+                generation=portfolio_market.generation, freq="day", stop=stop, until="then", calendar="c", rows="r"
+            )
 
     record = PortAnaRecord(predicted, CONFIGS["plain"], dataset=Told())
     assert record.reads() == ()
@@ -229,12 +214,12 @@ def test_it_tells_which_prices_it_read(predicted, market):
     assert [scope.stop for scope in record.reads()] == [len(CALENDAR) - 2]
     alone = PortAnaRecord(predicted, CONFIGS["plain"])
     alone.generate()
-    assert alone.reads() == (ReadScope(generation=market.generation, freq="day"),)
+    assert alone.reads() == (ReadScope(generation=portfolio_market.generation, freq="day"),)
 
 
-def test_orders_are_those_that_reached_the_market(market):
+def test_orders_are_those_that_reached_the_market(portfolio_market):
     lots = Costs(trade_unit=100)
-    made = backtest_topk(make_predictions(), market, topk=6, n_drop=2, costs=lots, account=6000)
+    made = backtest_topk(make_predictions(), portfolio_market, topk=6, n_drop=2, costs=lots, account=6000)
     orders = list_orders(made)
     reached = made.unfilled["reason"].isin(["cash", "below_lot"])
     assert {"below_lot"} <= set(made.unfilled["reason"])

@@ -4,27 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from portfolio_market import CALENDAR, CONFIGS, NAMES, make_market, make_predictions
+from portfolio_market import CALENDAR, CONFIGS
 from rollwright.analysis.records import PortAnaRecord
-from rollwright.calendar.trading import TradingCalendar
-from rollwright.config.context import using
-from rollwright.config.settings import load_settings
 from rollwright.errors import ConfigError
-from rollwright.testing.market import ArraySource
 
-
-@pytest.fixture(autouse=True)
-def market(tmp_path):
-    settings = load_settings({"data.region": "cn"}, start=tmp_path, environ={})
-    source = ArraySource(make_market(), NAMES, calendar=TradingCalendar(CALENDAR))
-    with using(settings, market=source):
-        yield source
-
-
-@pytest.fixture
-def predicted(recorder):
-    recorder.objects["pred.pkl"] = make_predictions()
-    return recorder
+pytestmark = pytest.mark.usefixtures("portfolio_market")
 
 
 def config(kwargs=None, **terms):
