@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from rolling_project import DAYS, rows
+from rollwright.analysis.stages.honesty import Look
 from rollwright.app.campaign import collect_campaign, open_campaign, roll_campaign
 from rollwright.app.finished import find_finished
-from rollwright.app.trials import identify_data, read_trials
+from rollwright.app.trials import identify_data, open_book, read_trials
 from rollwright.app.unseal import unseal
 from rollwright.cli.root import run
 from rollwright.config.context import Context
@@ -19,6 +22,7 @@ from rollwright.market.demo import make_demo_market
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.market.ingest.importer import import_market
 from rollwright.market.seal import find_holdout
+from rollwright.testing.market import random_source
 from rollwright.trials.registry import TrialRegistry
 from small_campaign import CAMPAIGN, make_project
 
@@ -169,6 +173,25 @@ def test_a_wider_seal_whose_line_was_cut_off_is_missed(tmp_path):
     assert find_holdout(seal(tmp_path)).start_text == "2020-09-01"
     (damage,) = read_trials(load_settings(start=tmp_path)).damage
     assert "[2020-08-03, open]" in damage.reason
+
+
+@pytest.mark.parametrize("removed", [None, "holdout.jsonl", "trials"])
+def test_a_look_at_what_was_opened_is_told_from_one_before_it_whichever_record_was_removed(tmp_path, removed):
+    settings = seal(tmp_path, HOLDOUT.replace("open", "2020-09-15"))
+    market = random_source(np.random.default_rng(5), sessions=60, instruments=3)
+
+    def is_marked(last):
+        book = open_book(Context(settings=load_settings(start=tmp_path), market=market), market)
+        days = pd.bdate_range(end=last, periods=20, name="datetime")
+        return book.make_trial(pd.Series(np.linspace(0, 0.01, 20), days), Look("signal", "a"), {}).holdout
+
+    assert not is_marked("2020-10-01")
+    unseal("a last look", project=tmp_path)
+    (tmp_path / "rollwright.toml").write_text("")
+    if removed is not None:
+        path = settings.state_dir / removed
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+    assert [is_marked(last) for last in ("2020-08-31", "2020-09-01", "2020-10-01")] == [False, True, True]
 
 
 def test_an_opened_holdout_is_no_damage_and_a_changed_record_is(tmp_path):

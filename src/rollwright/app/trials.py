@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,20 +15,19 @@ from rollwright.analysis.honesty.sharpe import measure_returns
 from rollwright.analysis.records import keep_finite
 from rollwright.analysis.stages.honesty import Look, TrialBook, judge_returns
 from rollwright.backtest.risk import periods_per_year
-from rollwright.calendar.holdout import Holdout
 from rollwright.config.context import Context
 from rollwright.config.settings import Settings, load_settings
 from rollwright.core.canonical import dump_canonical, sha256_hex
 from rollwright.core.clock import Clock
-from rollwright.errors import CorruptFileError, DataError, DataNotFoundError, RollwrightError
+from rollwright.errors import CorruptFileError, DataError, DataNotFoundError
 from rollwright.market.demo_facts import read_demo
 from rollwright.market.folder.manifest import read_manifest
 from rollwright.market.folder.provider import folder_from_settings
 from rollwright.market.seal import asked_holdout, find_opened
-from rollwright.market.seal_record import find_record_file, read_records
+from rollwright.market.seal_record import find_record_file, find_told, read_records
 from rollwright.market.source import DataSource
 from rollwright.tracking.recorder import Recorder
-from rollwright.trials.chain import ChainRecord, Damage
+from rollwright.trials.chain import Damage
 from rollwright.trials.registry import RegistryState, TrialRegistry
 from rollwright.trials.trial import Trial
 
@@ -37,7 +37,6 @@ _logger: Final = logging.getLogger("rollwright.app")
 
 REPORT_ARTIFACT: Final = "portfolio_analysis/report_normal_1day.pkl"
 _DIGITS: Final = 16
-_SEALED: Final = "holdout_sealed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,13 +130,18 @@ def sharpe_of(trial: Trial) -> float | None:
 
 
 def open_book(context: Context, source: DataSource, *, clock: Clock | None = None) -> TrialBook:
-    """Return where trials on the market `source` of `context` are registered: in the project, under its data set."""
+    """Return where trials on the market `source` of `context` are registered: in the project, under its data set.
+
+    A holdout counts as opened when its own record says so or the registry does: who removes one is told by the other.
+    """
     settings = context.settings
     data, synthetic = identify_data(context, source)
-    opened = tuple(np.datetime64(one.start.date(), "D") for one in find_opened(settings))
-    return TrialBook(
-        registry=TrialRegistry(settings.state_dir, clock=clock), data=data, synthetic=synthetic, opened=opened
-    )
+    registry = TrialRegistry(settings.state_dir, clock=clock)
+    holdouts = {*find_opened(settings)}
+    with suppress(OSError):  # registering says what is wrong with it
+        holdouts |= find_told(registry.read().records, "opened").keys()
+    opened = tuple(sorted(np.datetime64(one.start.date(), "D") for one in holdouts))
+    return TrialBook(registry=registry, data=data, synthetic=synthetic, opened=opened)
 
 
 def identify_data(context: Context, source: DataSource) -> tuple[str, bool]:
@@ -217,16 +221,7 @@ def _find_lost_seals(state: RegistryState, settings: Settings) -> Iterator[Damag
         yield Damage(path.name, 0, error.reason)
         return
     asked = asked_holdout(settings)
-    said: dict[tuple[str, str], ChainRecord] = {}
-    for record in state.records:
-        start, end = record.body.get("start"), record.body.get("end")
-        if record.kind == _SEALED and isinstance(start, str) and isinstance(end, str):
-            said.setdefault((start, end), record)
-    for pair, record in said.items():
-        try:
-            holdout = Holdout.from_setting(pair, origin=record.writer)
-        except RollwrightError:
-            continue  # made up: nothing of ours seals such days
+    for holdout, record in find_told(state.records, "sealed").items():
         if holdout not in recorded and (asked is None or not asked.covers(holdout)):
             days = f"[{holdout.start_text}, {holdout.end_text}]"
             yield Damage(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from rollwright.calendar.holdout import Holdout
-from rollwright.calendar.trading import SessionLike, to_session
 from rollwright.config.context import current_settings
 from rollwright.config.settings import PROJECT_FILE, STATE_DIR, Settings
 from rollwright.errors import ConfigError, CorruptFileError, DataStorageError
@@ -24,7 +23,7 @@ from rollwright.market.seal_record import (
 from rollwright.market.sealed import Sealed
 from rollwright.market.source import DataSource
 
-__all__ = ["asked_holdout", "find_holdout", "find_opened", "seal", "sees_opened"]
+__all__ = ["asked_holdout", "find_holdout", "find_opened", "seal"]
 
 _logger: Final = logging.getLogger("rollwright.market")
 _SETTING: Final = "data.holdout"
@@ -94,18 +93,6 @@ def find_opened(settings: Settings | None = None) -> tuple[Holdout, ...]:
     """
     present = current_settings() if settings is None else settings
     return list_opened(_read(find_record_file(present.state_dir)))
-
-
-def sees_opened(last: SessionLike, settings: Settings | None = None) -> bool:
-    """Tell whether sessions up to `last` reach a holdout of the project that was opened: such a look counts as a trial.
-
-    Raises
-    ------
-    CorruptFileError
-        When the record is damaged.
-    """
-    moment = to_session(last)
-    return any(moment >= opened.start for opened in find_opened(settings))
 
 
 def seal(source: DataSource, settings: Settings | None = None) -> DataSource:

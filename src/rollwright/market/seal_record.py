@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from rollwright.calendar.holdout import Holdout
 from rollwright.config.holdout_setting import RECORD_FILE, read_holdout
@@ -20,9 +21,12 @@ from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.canonical import dump_canonical, parse_json, sha256_hex
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.locks import file_lock
-from rollwright.errors import ConfigError, CorruptFileError, DataStorageError
+from rollwright.errors import ConfigError, CorruptFileError, DataStorageError, RollwrightError
 
-__all__ = ["SealRecord", "add_record", "find_record_file", "list_opened", "list_sealed", "read_records"]
+if TYPE_CHECKING:
+    from rollwright.trials.chain import ChainRecord
+
+__all__ = ["SealRecord", "add_record", "find_record_file", "find_told", "list_opened", "list_sealed", "read_records"]
 
 FORMAT: Final = 1
 _LOCK: Final = "holdout.lock"
@@ -192,6 +196,21 @@ def _add_to_trials(state_dir: Path, records: Sequence[SealRecord], clock: Clock 
         for record in records
     ]
     TrialRegistry(state_dir, clock=clock).append(bodies)
+
+
+def find_told(records: Iterable[ChainRecord], kind: Kind) -> dict[Holdout, ChainRecord]:
+    """Return the holdouts that the registry of trials says were sealed, or opened, each with the first record of it.
+
+    It is asked where the project's own record may have been removed. What nothing of ours wrote is passed over.
+    """
+    found: dict[Holdout, ChainRecord] = {}
+    for record in records:
+        if record.kind == f"holdout_{kind}":
+            with suppress(ValueError, RollwrightError):
+                pair = read_holdout([record.body.get("start"), record.body.get("end")])
+                if pair is not None:
+                    found.setdefault(Holdout.from_setting(pair, origin=record.writer), record)
+    return found
 
 
 def _plain(text: str) -> str:
