@@ -25,32 +25,7 @@ from rollwright.analysis.signal import (
     top_turnover,
 )
 from rollwright.errors import DataError
-
-
-def panel(scores, labels, stocks=None):
-    """Return pred and label of a matrix [days, instruments]."""
-    scores, labels = np.asarray(scores, dtype=float), np.asarray(labels, dtype=float)
-    index = pd.MultiIndex.from_product(
-        [pd.bdate_range("2021-03-01", periods=len(scores)), stocks or [f"S{n:02d}" for n in range(scores.shape[1])]],
-        names=["datetime", "instrument"],
-    )
-    return pd.Series(scores.ravel(), index=index), pd.Series(labels.ravel(), index=index)
-
-
-@st.composite
-def panels(draw):
-    """Small panels full of ties, holes and missing rows."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    days, stocks = draw(st.integers(1, 6)), draw(st.integers(1, 12))
-    grain = draw(st.sampled_from([1.0, 0.5, 1e-9]))
-    scores = np.round(rng.normal(size=(days, stocks)) / grain) * grain
-    labels = np.round(rng.normal(size=(days, stocks)) / grain) * grain
-    holes = draw(st.floats(0, 0.6))
-    scores[rng.random(scores.shape) < holes] = np.nan
-    labels[rng.random(labels.shape) < holes] = np.nan
-    pred, label = panel(scores, labels)
-    pred = pred[rng.random(len(pred)) < 0.8]
-    return pred.sample(frac=1, random_state=int(rng.integers(100))), label
+from signal_frames import draw_signals, frame_signal
 
 
 def brute(pred, label, method):
@@ -66,7 +41,7 @@ def brute(pred, label, method):
     return pd.Series(found, dtype=float)
 
 
-@given(case=panels(), method=st.sampled_from(["pearson", "spearman"]))
+@given(case=draw_signals(), method=st.sampled_from(["pearson", "spearman"]))
 @settings(max_examples=80, deadline=None)
 def test_daily_ic_equals_scipy_day_by_day(case, method):
     pred, label = case
@@ -76,7 +51,7 @@ def test_daily_ic_equals_scipy_day_by_day(case, method):
     np.testing.assert_allclose(found.to_numpy(), wanted.to_numpy(), rtol=1e-9, atol=1e-12)
 
 
-@given(case=panels())
+@given(case=draw_signals())
 @settings(max_examples=40, deadline=None)
 def test_order_of_rows_and_unknown_labels_do_not_matter(case):
     pred, label = case
@@ -100,7 +75,7 @@ def test_ranks_equal_scipy_within_each_day(rows):
 
 def test_a_day_without_two_different_values_has_no_ic():
     scores = [[1, 1, 1], [1, 2, 3], [1, 2, 3], [1, np.nan, np.nan]]
-    pred, label = panel(scores, [[1, 2, 3], [0.1, 0.1, 0.1], [1, 2, 3], [1, 2, 3]])
+    pred, label = frame_signal(scores, [[1, 2, 3], [0.1, 0.1, 0.1], [1, 2, 3], [1, 2, 3]])
     ic, ric = calc_ic(pred, label)
     assert ic.isna().tolist() == ric.isna().tolist() == [True, True, False, True]
     assert ic.iloc[2] == pytest.approx(1.0)
@@ -108,18 +83,18 @@ def test_a_day_without_two_different_values_has_no_ic():
 
 
 def test_an_infinite_label_spoils_its_own_day_only():
-    pred, label = panel([[1, 2, 3], [1, 2, 3]], [[1, np.inf, 3], [1, 2, 3]])
+    pred, label = frame_signal([[1, 2, 3], [1, 2, 3]], [[1, np.inf, 3], [1, 2, 3]])
     assert daily_ic(pred, label).isna().tolist() == [True, False]
 
 
 def test_frames_and_swapped_levels_are_taken():
-    pred, label = panel([[1, 2, 4]], [[1, 3, 2]])
+    pred, label = frame_signal([[1, 2, 4]], [[1, 3, 2]])
     swapped = label.reorder_levels(["instrument", "datetime"]).to_frame("L")
     assert daily_ic(pred.to_frame("score"), swapped).equals(daily_ic(pred, label))
 
 
 def test_a_row_named_twice_is_refused():
-    pred, label = panel([[1, 2]], [[1, 2]])
+    pred, label = frame_signal([[1, 2]], [[1, 2]])
     with pytest.raises(DataError, match="more than once"):
         daily_ic(pd.concat([pred, pred]), label)
     with pytest.raises(DataError, match="no `datetime`"):
@@ -128,7 +103,7 @@ def test_a_row_named_twice_is_refused():
 
 def test_the_summary_is_mean_and_ratio_of_pandas():
     rng = np.random.default_rng(3)
-    pred, label = panel(rng.normal(size=(60, 8)), rng.normal(size=(60, 8)))
+    pred, label = frame_signal(rng.normal(size=(60, 8)), rng.normal(size=(60, 8)))
     ic, ric = calc_ic(pred, label)
     ic.iloc[5] = np.nan
     found = summarise(ic, ric)
@@ -206,7 +181,7 @@ def test_the_rolling_mean_waits_for_a_whole_window():
 
 
 def test_groups_are_parts_of_equal_size_best_first():
-    pred, label = panel([[5, 4, 3, 2, 1, 0]], [[6, 5, 4, 3, 2, 1]])
+    pred, label = frame_signal([[5, 4, 3, 2, 1, 0]], [[6, 5, 4, 3, 2, 1]])
     assert group_returns(pred, label, groups=3).iloc[0].tolist() == [5.5, 3.5, 1.5]
     assert list(group_returns(pred, label, groups=3)) == ["Group1", "Group2", "Group3"]
 
@@ -222,7 +197,7 @@ def shared_mean(scores, labels, places):
     return total / weight if weight else math.nan
 
 
-@given(case=panels(), groups=st.integers(2, 5))
+@given(case=draw_signals(), groups=st.integers(2, 5))
 @settings(max_examples=60, deadline=None)
 def test_group_returns_equal_a_day_by_day_count(case, groups):
     pred, label = case
@@ -240,7 +215,7 @@ def test_group_returns_equal_a_day_by_day_count(case, groups):
 
 
 def test_there_are_five_groups_unless_another_number_is_given():
-    pred, label = panel([[9, 8, 7, 6, 5, 4, 3, 2, 1, 0]], [[9, 8, 7, 6, 5, 4, 3, 2, 1, 0]])
+    pred, label = frame_signal([[9, 8, 7, 6, 5, 4, 3, 2, 1, 0]], [[9, 8, 7, 6, 5, 4, 3, 2, 1, 0]])
     assert group_returns(pred, label).loc[:, "Group1":].iloc[0].to_dict() == {
         "Group1": 8.5, "Group2": 6.5, "Group3": 4.5, "Group4": 2.5, "Group5": 0.5,
     }  # fmt: skip
@@ -248,10 +223,10 @@ def test_there_are_five_groups_unless_another_number_is_given():
 
 def test_group_returns_refuse_one_group():
     with pytest.raises(DataError, match="1 groups: at least two"):
-        group_returns(*panel([[1, 2]], [[1, 2]]), groups=1)
+        group_returns(*frame_signal([[1, 2]], [[1, 2]]), groups=1)
 
 
-@given(case=panels(), quantile=st.sampled_from([0.2, 0.34, 0.5]))
+@given(case=draw_signals(), quantile=st.sampled_from([0.2, 0.34, 0.5]))
 @settings(max_examples=60, deadline=None)
 def test_long_short_equals_a_day_by_day_count(case, quantile):
     pred, label = case
@@ -265,7 +240,7 @@ def test_long_short_equals_a_day_by_day_count(case, quantile):
         np.testing.assert_allclose(average[day], labels.mean(), rtol=1e-9, atol=1e-12)
 
 
-@given(case=panels(), order=st.permutations(range(12)))
+@given(case=draw_signals(), order=st.permutations(range(12)))
 @settings(max_examples=60, deadline=None)
 def test_renaming_the_instruments_changes_no_statistic(case, order):
     pred, label = case
@@ -281,7 +256,7 @@ def test_renaming_the_instruments_changes_no_statistic(case, order):
 
 
 def test_scores_that_are_all_equal_give_every_group_the_mean_of_the_day():
-    pred, label = panel([[1, 1, 1, 1, 1]], [[1, 2, 3, 4, 10]])
+    pred, label = frame_signal([[1, 1, 1, 1, 1]], [[1, 2, 3, 4, 10]])
     assert group_returns(pred, label, groups=2).iloc[0].tolist() == [4.0, 4.0]
     both, average = calc_long_short_return(pred, label, quantile=0.4)
     assert (both.iloc[0], average.iloc[0]) == (0.0, 4.0)
@@ -289,11 +264,11 @@ def test_scores_that_are_all_equal_give_every_group_the_mean_of_the_day():
 
 def test_long_short_refuses_legs_that_overlap():
     with pytest.raises(DataError, match=r"quantile 0\.6 is not in"):
-        calc_long_short_return(*panel([[1, 2]], [[1, 2]]), quantile=0.6)
+        calc_long_short_return(*frame_signal([[1, 2]], [[1, 2]]), quantile=0.6)
 
 
 def test_autocorrelation_compares_a_day_with_the_day_before():
-    pred, _ = panel([[1, 2, 3], [2, 4, 6], [3, 2, 1]], np.zeros((3, 3)))
+    pred, _ = frame_signal([[1, 2, 3], [2, 4, 6], [3, 2, 1]], np.zeros((3, 3)))
     found = pred_autocorr(pred)
     assert math.isnan(found.iloc[0])
     assert found.iloc[1:].tolist() == pytest.approx([1.0, -1.0])
@@ -306,7 +281,7 @@ def test_autocorrelation_compares_a_day_with_the_day_before():
 
 
 def test_turnover_is_the_share_of_new_names_at_the_top():
-    pred, _ = panel([[4, 3, 2, 1], [3, 4, 2, 1], [1, 4, 3, 2]], np.zeros((3, 4)))
+    pred, _ = frame_signal([[4, 3, 2, 1], [3, 4, 2, 1], [1, 4, 3, 2]], np.zeros((3, 4)))
     found = top_turnover(pred, quantile=0.5)
     assert math.isnan(found.iloc[0])
     assert found.iloc[1:].tolist() == [0.0, 0.5]
@@ -315,7 +290,7 @@ def test_turnover_is_the_share_of_new_names_at_the_top():
 def test_turnover_divides_by_the_size_of_the_day_s_own_top():
     no = np.nan
     scores = [[6, 5, 4, 3, 2, 1], [5, 6, 1, 2, no, no], [1, 2, 3, 4, 5, 6], [9, 8, 6, 7, 5, 4], [1, no, no, no, no, no]]
-    pred, _ = panel(scores, np.zeros((5, 6)))
+    pred, _ = frame_signal(scores, np.zeros((5, 6)))
     # at the top of each day: {0, 1, 2}, {0, 1}, {3, 4, 5}, {0, 1, 3}, none
     found = top_turnover(pred, quantile=0.5)
     assert found.iloc[1:4].tolist() == pytest.approx([0.0, 1.0, 2 / 3])
@@ -323,7 +298,7 @@ def test_turnover_divides_by_the_size_of_the_day_s_own_top():
 
 
 def test_an_empty_prediction_has_no_days():
-    pred, label = panel(np.empty((0, 3)), np.empty((0, 3)))
+    pred, label = frame_signal(np.empty((0, 3)), np.empty((0, 3)))
     ic, ric = calc_ic(pred, label)
     assert ic.empty
     assert ric.empty

@@ -21,9 +21,11 @@ __all__ = [
     "find_first_rows",
     "find_places",
     "find_varied_days",
+    "number_days",
     "rank_by_day",
     "share_found_places",
     "share_places",
+    "share_replaced",
     "standardise_by_day",
     "take_column",
 ]
@@ -232,6 +234,24 @@ def _find_places_beside(
 def find_first_rows(day: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return the row at which each day begins that has one; `day` must be sorted."""
     return np.flatnonzero(np.concatenate([np.ones(min(len(day), 1), dtype=np.bool_), day[1:] != day[:-1]]))
+
+
+def number_days(day: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the row at which each day begins that has one, and for each row the place of its day among these."""
+    first = find_first_rows(day)
+    return first, np.repeat(np.arange(len(first)), np.diff(first, append=len(day)))
+
+
+def share_replaced(held: _Floats) -> _Floats:
+    """Return the share of what is held on each day that was not held the day before; NaN on the first, and of nothing.
+
+    `held` [days, names] is how much of each name is held; what counts is by how much that rose.
+    """
+    shares = np.full(len(held), np.nan)
+    size = held[1:].sum(axis=1)
+    rise = np.maximum(held[1:] - held[:-1], 0.0).sum(axis=1)
+    np.divide(rise, size, out=shares[1:], where=size > 0)
+    return shares
 
 
 def find_varied_days(day: NDArray[np.intp], values: _Floats, days: int) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.analysis.honesty.intervals import estimate_mean
+from rollwright.analysis.honesty.intervals import bound_mean
 from rollwright.analysis.metrics import Metric
 from rollwright.analysis.panel import (
     DayPanel,
@@ -29,6 +29,7 @@ from rollwright.analysis.panel import (
     rank_by_day,
     share_found_places,
     share_places,
+    share_replaced,
     take_column,
 )
 from rollwright.backtest.risk import standard_deviation
@@ -44,6 +45,7 @@ __all__ = [
     "group_returns",
     "group_rows",
     "newey_west_lags",
+    "newey_west_sum",
     "pred_autocorr",
     "rolling_mean",
     "standard_error",
@@ -151,8 +153,8 @@ def summarise(
     The information ratio is NaN with fewer than two days, or when all days are equal. `lags` and `label_span` are those
     of `standard_error`.
     """
-    low, high = _find_interval(ic, label_span)
-    rank_low, rank_high = _find_interval(ric, label_span)
+    _, low, high = bound_mean(ic, label_span=label_span or 1)
+    _, rank_low, rank_high = bound_mean(ric, label_span=label_span or 1)
     return SignalSummary(
         ic_low=low,
         ic_high=high,
@@ -216,11 +218,19 @@ def standard_error(values: pd.Series, *, lags: int | None = None, label_span: in
         return math.nan
     if width == 0:
         return float(known.std(ddof=1) / math.sqrt(count))
-    centred = known - known.mean()
-    total = float(centred @ centred)
-    for lag in range(1, width + 1):
-        total += 2 * (1 - lag / (width + 1)) * float(centred[lag:] @ centred[:-lag])
-    return math.sqrt(max(total, 0.0)) / count
+    return math.sqrt(newey_west_sum(known - known.mean(), width)) / count
+
+
+def newey_west_sum(parts: NDArray[np.float64], lags: int) -> float:
+    """Return the variance of the sum of `parts`, each with a mean of 0, that depend on those up to `lags` before.
+
+    ``Σ_t x_t² + 2 Σ_{j=1..lags} (1 − j/(lags+1)) Σ_t x_t x_{t−j}``, never below 0 (Newey and West, 1987); `lags` must
+    be fewer than the parts.
+    """
+    total = float(parts @ parts)
+    for lag in range(1, lags + 1):
+        total += 2 * (1 - lag / (lags + 1)) * float(parts[lag:] @ parts[:-lag])
+    return max(total, 0.0)
 
 
 def rolling_mean(values: pd.Series, window: int = 20) -> pd.Series:
@@ -372,11 +382,7 @@ def top_turnover(pred: Frame, quantile: float = 0.2, *, date_col: str = "datetim
     legs = np.floor(np.bincount(days, minlength=len(values)) * quantile).astype(np.intp)
     best = np.zeros(values.shape)
     best[days, columns] = share_places(days, -values[days, columns], 0 * legs, legs)
-    size = best[1:].sum(axis=1)
-    new = np.maximum(best[1:] - best[:-1], 0.0).sum(axis=1)
-    shares = np.full(len(values), np.nan)
-    np.divide(new, size, out=shares[1:], where=size > 0)
-    return pd.Series(shares, index=matrix.index, name="turnover")
+    return pd.Series(share_replaced(best), index=matrix.index, name="turnover")
 
 
 def correlate_by_day(panel: DayPanel, method: Literal["pearson", "spearman"]) -> NDArray[np.float64]:
@@ -399,11 +405,6 @@ def _to_matrix(pred: Frame, date_col: str) -> pd.DataFrame:
         raise DataError("the prediction has rows more than once")
     other = next(name for name in scores.index.names if name != date_col)
     return scores.unstack(other).sort_index()
-
-
-def _find_interval(values: pd.Series, label_span: int | None) -> tuple[float, float]:
-    found = estimate_mean(values.to_numpy(dtype=np.float64), label_span=label_span or 1)
-    return (math.nan, math.nan) if found is None else (found.lower, found.upper)
 
 
 def _ratio(values: pd.Series) -> float:

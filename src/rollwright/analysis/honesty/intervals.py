@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rollwright.errors import DataError
 
-__all__ = ["MeanInterval", "estimate_mean", "optimal_block_length"]
+__all__ = ["MeanInterval", "bound_mean", "estimate_mean", "optimal_block_length"]
 
 _LEAST_DAYS: Final = 16
 _LEAST_BLOCKS: Final = 4
@@ -96,6 +96,19 @@ def estimate_mean(values: ArrayLike, *, label_span: int = 1, level: float = 0.95
     return MeanInterval(
         mean=mean, lower=mean - reach, upper=mean + reach, error=error, level=level, days=days, block=block
     )
+
+
+def bound_mean(values: ArrayLike, *, label_span: int = 1, level: float = 0.95) -> tuple[float, float, float]:
+    """Return the mean of a daily series and both ends of the interval that `estimate_mean` gives it.
+
+    The mean is NaN where no day has a value, the ends are where so few do not tell an interval. Arguments and errors
+    are those of `estimate_mean`.
+    """
+    found = estimate_mean(values, label_span=label_span, level=level)
+    if found is not None:
+        return found.mean, found.lower, found.upper
+    known = _take_known(values)
+    return float(known.mean()) if len(known) else math.nan, math.nan, math.nan
 
 
 def optimal_block_length(values: ArrayLike) -> float:

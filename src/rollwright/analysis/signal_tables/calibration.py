@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.analysis.metrics import Metric
-from rollwright.analysis.panel import average_by_day, find_first_rows
+from rollwright.analysis.panel import average_by_day, number_days
+from rollwright.analysis.signal import newey_west_sum
 from rollwright.analysis.signal_tables.signal_panel import SignalPanel
 from rollwright.analysis.stages.table import ColumnUnit
 from rollwright.errors import DataError
@@ -138,32 +139,19 @@ def fit_line(day: NDArray[np.intp], x: _Floats, y: _Floats, *, lags: int = 0, th
     square = float(away @ away)
     slope = float(away @ (y - level)) / square
     residual = y - level - slope * away
-    count, group = _number_days(day)
+    first, group = number_days(day)
+    count = len(first)
     intercept = level - slope * centre
     if count < max(2, lags + 1) or rows <= width:
         return Line(slope, math.nan, intercept, math.nan)
     # Influence of each day on slope and intercept: the sums of a scalar series have the variance wanted.
     factor = count / (count - 1) * (rows - 1) / (rows - width)
     on_slope = np.bincount(group, weights=away * residual, minlength=count) / square
-    slope_error = math.sqrt(factor * _add_up(on_slope, lags))
+    slope_error = math.sqrt(factor * newey_west_sum(on_slope, lags))
     if through_zero:
         return Line(slope, slope_error, 0.0, 0.0)
     on_level = np.bincount(group, weights=residual, minlength=count) / rows - centre * on_slope
-    return Line(slope, slope_error, intercept, math.sqrt(factor * _add_up(on_level, lags)))
-
-
-def _number_days(day: NDArray[np.intp]) -> tuple[int, NDArray[np.intp]]:
-    """Return how many days have rows, and for each row the place of its day among them."""
-    first = find_first_rows(day)
-    return len(first), np.repeat(np.arange(len(first)), np.diff(first, append=len(day)))
-
-
-def _add_up(parts: _Floats, lags: int) -> float:
-    """Return the variance of the sum of parts, each with a mean of 0, that depend on those up to `lags` before."""
-    total = float(parts @ parts)
-    for lag in range(1, lags + 1):
-        total += 2 * (1 - lag / (lags + 1)) * float(parts[lag:] @ parts[:-lag])
-    return max(total, 0.0)
+    return Line(slope, slope_error, intercept, math.sqrt(factor * newey_west_sum(on_level, lags)))
 
 
 def _cut_bins(kind: str, day: NDArray[np.intp], score: _Floats, label: _Floats, bins: int, lags: int) -> pd.DataFrame:
@@ -175,12 +163,13 @@ def _cut_bins(kind: str, day: NDArray[np.intp], score: _Floats, label: _Floats, 
     rows = np.bincount(place, minlength=bins)
     means = np.bincount(place, weights=label, minlength=bins) / np.maximum(rows, 1)
     scores = np.bincount(place, weights=score, minlength=bins) / np.maximum(rows, 1)
-    count, group = _number_days(day)
+    first, group = number_days(day)
+    count = len(first)
     sums = np.bincount(place * count + group, weights=label - means[place], minlength=bins * count)
     errors = np.full(bins, np.nan)
-    for one in np.flatnonzero(rows):
-        if count >= max(2, lags + 1):
-            spread = _add_up(sums.reshape(bins, count)[one] / rows[one], lags)
+    if count >= max(2, lags + 1):
+        for one in np.flatnonzero(rows):
+            spread = newey_west_sum(sums.reshape(bins, count)[one] / rows[one], lags)
             errors[one] = math.sqrt(count / (count - 1) * spread)
     table = pd.DataFrame(
         {"kind": kind, "bin": np.arange(1, bins + 1), "score": scores, "label": means, "error": errors, "rows": rows}

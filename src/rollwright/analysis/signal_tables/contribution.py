@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.analysis.honesty.intervals import MeanInterval, estimate_mean
+from rollwright.analysis.honesty.intervals import bound_mean
 from rollwright.analysis.panel import Frame, correlate_rows, find_first_rows, rank_by_day
 from rollwright.analysis.signal_tables.signal_panel import build_signal_panel
 from rollwright.analysis.stages.table import ColumnUnit
@@ -161,11 +161,6 @@ def _correlate_twice(
 def _describe(part: str, daily: tuple[_Floats, _Floats], label_span: int, level: float) -> dict[str, float]:
     row: dict[str, float] = {}
     for kind, values in zip(("ic", "rank_ic"), daily, strict=True):
-        known = values[~np.isnan(values)]
-        found: MeanInterval | None = estimate_mean(known, label_span=label_span, level=level)
-        row |= {
-            f"{kind}{part}": float(known.mean()) if len(known) else np.nan,
-            f"{kind}{part}_low": found.lower if found else np.nan,
-            f"{kind}{part}_high": found.upper if found else np.nan,
-        }
+        mean, low, high = bound_mean(values, label_span=label_span, level=level)
+        row |= {f"{kind}{part}": mean, f"{kind}{part}_low": low, f"{kind}{part}_high": high}
     return row

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rollwright.analysis.panel import find_first_rows
+from rollwright.analysis.panel import number_days
 
 __all__ = ["take_residuals"]
 
@@ -45,9 +45,8 @@ def take_residuals(
     """
     if not len(values):
         return values.copy()
-    first = find_first_rows(day)
+    first, cell = number_days(day)
     sizes = np.diff(first, append=len(day))
-    cell = np.repeat(np.arange(len(first)), sizes)
     spread = _measure(_demean(cell, values), first)
     if group is not None:
         cell = cell * (int(group.max()) + 1) + group

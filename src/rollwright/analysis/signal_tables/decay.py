@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.analysis.honesty.intervals import estimate_mean
-from rollwright.analysis.panel import correlate_rows, find_first_rows, find_places, rank_by_day
+from rollwright.analysis.honesty.intervals import bound_mean
+from rollwright.analysis.panel import correlate_rows, find_first_rows, find_places, number_days, rank_by_day
 from rollwright.analysis.signal_tables.signal_panel import SignalPanel
 from rollwright.analysis.stages.table import ColumnUnit
 from rollwright.errors import CalendarError, DataError
@@ -158,9 +158,8 @@ class _Pairs:
         at: tuple[NDArray[np.intp], NDArray[np.intp]],
         matrix: NDArray[np.float64],
     ) -> None:
-        first = find_first_rows(day)
+        first, self._day = number_days(day)
         self.days = day[first]
-        self._day = np.repeat(np.arange(len(first)), np.diff(first, append=len(day)))
         self._score = score
         self._at = at
         self._matrix = matrix
@@ -206,14 +205,9 @@ def _describe(
     level: float,
 ) -> dict[str, object]:
     row: dict[str, object] = {"horizon": horizon, "kind": kind, "sampling": sampling}
-    for values, mean, prefix in zip(daily, ("ic", "rank_ic"), ("", "rank_"), strict=True):
-        known = values[~np.isnan(values)]
-        found = estimate_mean(known, label_span=span, level=level)
-        row |= {
-            mean: float(known.mean()) if len(known) else np.nan,
-            f"{prefix}low": found.lower if found else np.nan,
-            f"{prefix}high": found.upper if found else np.nan,
-        }
+    for values, prefix in zip(daily, ("", "rank_"), strict=True):
+        mean, low, high = bound_mean(values, label_span=span, level=level)
+        row |= {f"{prefix}ic": mean, f"{prefix}low": low, f"{prefix}high": high}
     return {**row, "sessions": int((~np.isnan(daily[0])).sum())}
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from rollwright.analysis.honesty.intervals import estimate_mean
+from rollwright.analysis.honesty.intervals import bound_mean
 from rollwright.analysis.metrics import Metric
 from rollwright.analysis.signal import standard_error
 from rollwright.analysis.stages.table import ColumnUnit
@@ -65,14 +65,17 @@ def summarise_groups(
     for name, column in columns.items():
         known = column[~np.isnan(column)]
         sound = bool(np.isfinite(known).all())
-        found = estimate_mean(known, label_span=label_span or 1, level=level) if sound else None
+        if sound:
+            mean, low, high = bound_mean(known, label_span=label_span or 1, level=level)
+        else:
+            mean, low, high = float(known.mean()), np.nan, np.nan
         rows.append(
             {
                 "group": name,
-                "mean": float(known.mean()) if len(known) else np.nan,
+                "mean": mean,
                 "error": standard_error(pd.Series(known), label_span=label_span) if sound else np.nan,
-                "low": found.lower if found else np.nan,
-                "high": found.upper if found else np.nan,
+                "low": low,
+                "high": high,
                 "sessions": len(known),
             }
         )

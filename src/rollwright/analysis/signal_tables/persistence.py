@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.analysis.panel import correlate_rows, find_places, rank_by_day, share_found_places
+from rollwright.analysis.panel import correlate_rows, find_places, rank_by_day, share_found_places, share_replaced
 from rollwright.analysis.signal_tables.signal_panel import SignalPanel
 from rollwright.analysis.stages.table import ColumnUnit
 from rollwright.errors import DataError
@@ -113,8 +113,4 @@ def _replace_shares(
 ) -> NDArray[np.float64]:
     held = np.zeros((len(scored.days), len(scored.instruments)))
     held[scored.day, scored.instrument] = share_found_places(scored.day, places, 0 * legs, legs)
-    shares = np.full(len(held), np.nan)
-    size = held[1:].sum(axis=1)
-    new = np.maximum(held[1:] - held[:-1], 0.0).sum(axis=1)
-    np.divide(new, size, out=shares[1:], where=size > 0)
-    return shares
+    return share_replaced(held)
