@@ -11,6 +11,7 @@ import pytest
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.errors import CalendarError, CalendarRangeError, DataError, UnknownFieldError, UnknownInstrumentError
 from rollwright.market.frame import FrameSource
+from rollwright.market.source import UNKNOWN_KIND, FieldKind
 
 DAYS = pd.bdate_range("2020-01-01", periods=6)
 
@@ -58,20 +59,47 @@ def test_any_other_frame_has_another_generation(change):
     assert FrameSource(change(frame())).generation != FrameSource(frame()).generation
 
 
-def test_calendar_frequency_universes_and_fields_by_period_count_too():
+def test_calendar_frequency_and_universes_count_too():
     ahead = pd.bdate_range("2020-01-01", periods=8)
-    table = pd.DataFrame({"instrument": ["A"], "period": [2019], "known_at": [DAYS[2]], "value": [1.0]})
     sources = [
         FrameSource(frame()),
         FrameSource(frame(), TradingCalendar(ahead, known=6)),
         FrameSource(frame(), TradingCalendar(ahead)),
         FrameSource(frame(), freq="week"),
         FrameSource(frame(), universes={"half": {"A": ((DAYS[0], DAYS[3]),)}}),
-        FrameSource(frame(), by_period={"roe": table}),
-        FrameSource(frame(), by_period={"roe": table.assign(value=2.0)}),
     ]
     assert len({source.generation for source in sources}) == len(sources)
     assert sources[4].members("half") == {"A": ((DAYS[0], DAYS[3]),)}
+
+
+def test_fields_by_period_have_an_identity_of_their_own():
+    table = pd.DataFrame({"instrument": ["A"], "period": [2019], "known_at": [DAYS[2]], "value": [1.0]})
+    other = {"roe_a": table, "debt_a": table}
+    sources = [
+        FrameSource(frame()),
+        FrameSource(frame(), by_period={"roe_a": table}),
+        FrameSource(frame(), by_period={"roe_a": table.assign(value=2.0)}),
+        FrameSource(frame(), by_period={"roe_a": table}, kinds={"roe_a": FieldKind("stock")}),
+    ]
+    assert len({source.vintage_generation(["roe_a"]) for source in sources}) == len(sources)
+    assert len({source.generation for source in sources}) == 1, "daily values are the same"
+    assert FrameSource(frame(), by_period=other).vintage_generation(["roe_a"]) == sources[1].vintage_generation(
+        ["roe_a"]
+    )
+    assert sources[3].field_kind("roe_a") == ("stock", "unknown")
+    assert sources[1].field_kind("roe_a") == UNKNOWN_KIND
+
+
+@pytest.mark.parametrize("name", ["roe", "roe_w", "_q"])
+def test_a_field_by_period_that_does_not_say_its_interval_is_refused(name):
+    table = pd.DataFrame({"instrument": ["A"], "period": [2019], "known_at": [DAYS[2]], "value": [1.0]})
+    with pytest.raises(UnknownFieldError, match="does not say what its periods are"):
+        FrameSource(frame(), by_period={name: table})
+
+
+def test_a_kind_of_a_field_that_is_not_there_is_refused():
+    with pytest.raises(UnknownFieldError, match="roe_q"):
+        FrameSource(frame(), kinds={"roe_q": FieldKind("flow", "discrete")})
 
 
 def test_a_later_change_of_the_frame_changes_nothing():
@@ -133,14 +161,15 @@ def test_rows_of_days_that_are_no_known_sessions_are_refused():
         ([("A", 2019, "2020-01-02", 1.0), ("A", 2019, "2020-01-02", 2.0)], DataError, "two values of period 2019"),
         ([("C", 2019, "2020-01-02", 1.0)], UnknownInstrumentError, "no row"),
         ([("A", 2019, None, 1.0)], CalendarError, "not a date"),
+        ([("A", 201903, DAYS[2], 1.0)], CalendarError, "201903 is no year"),
     ],
 )
 def test_fields_by_period_that_contradict_themselves_are_refused(rows, error, message):
     table = pd.DataFrame(rows, columns=["instrument", "period", "known_at", "value"])
     with pytest.raises(error, match=message):
-        FrameSource(frame(), by_period={"roe": table})
+        FrameSource(frame(), by_period={"roe_a": table})
 
 
 def test_a_field_by_period_without_its_columns_is_refused():
     with pytest.raises(DataError, match="lacks the column 'known_at'"):
-        FrameSource(frame(), by_period={"roe": pd.DataFrame({"instrument": [], "period": [], "value": []})})
+        FrameSource(frame(), by_period={"roe_a": pd.DataFrame({"instrument": [], "period": [], "value": []})})

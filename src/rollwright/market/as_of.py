@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rollwright.calendar.trading import Session, SessionLike, TradingCalendar, to_session
 from rollwright.errors import NotPointInTimeError, UnknownInstrumentError
 from rollwright.market.generations import count_unchanged, name_generation, read_generation
-from rollwright.market.source import DataSource, Lifetimes, Vintages, VintageSource, check_rows
+from rollwright.market.source import DataSource, FieldKind, Lifetimes, Vintages, VintageSource, check_rows
 
 __all__ = ["AsOf"]
 
@@ -157,6 +157,34 @@ class AsOf:
         seen, own = read_generation(generation)
         return min(count_unchanged(self._source.unchanged_before(own), seen, self._calendar), self._known)
 
+    def period_fields(self) -> tuple[str, ...]:
+        """Return the fields by period of the source, those whose values all became known later included."""
+        source = self._source
+        return source.period_fields() if isinstance(source, VintageSource) else ()
+
+    def field_kind(self, field: str) -> FieldKind:
+        """Return what `field` (without ``$$``) measures.
+
+        Raises
+        ------
+        NotPointInTimeError
+            When the source has no fields by period.
+        UnknownFieldError
+            As the source.
+        """
+        return self._by_period(field).field_kind(field)
+
+    def vintage_generation(self, fields: Sequence[str]) -> str:
+        """Return the identity of what was known of `fields`: that of the source, and the viewpoint.
+
+        Raises
+        ------
+        NotPointInTimeError
+            When the source has no fields by period.
+        """
+        named = fields[0] if fields else "…"
+        return name_generation("as-of", self._session, self._by_period(named).vintage_generation(fields))
+
     def vintages(self, field: str, instruments: Sequence[str]) -> Vintages:
         """Return the values of `field` (without ``$$``) that were known, as `VintageSource.vintages`.
 
@@ -167,10 +195,7 @@ class AsOf:
         UnknownFieldError, UnknownInstrumentError
             As the source.
         """
-        source = self._source
-        if not isinstance(source, VintageSource):
-            raise NotPointInTimeError(f"{source!r} has no fields by period, so `$${field}` cannot be read from it")
-        found = source.vintages(field, instruments)
+        found = self._by_period(field).vintages(field, instruments)
         known = found.known_at <= np.datetime64(self._session, "s")
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(known, dtype=np.int64)])
         return Vintages(
@@ -179,3 +204,9 @@ class AsOf:
             known_at=found.known_at[known],
             value=found.value[known],
         )
+
+    def _by_period(self, field: str) -> VintageSource:
+        source = self._source
+        if not isinstance(source, VintageSource):
+            raise NotPointInTimeError(f"{source!r} has no fields by period, so `$${field}` cannot be read from it")
+        return source

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rollwright.calendar.periods import check_periods, interval_of
 from rollwright.calendar.trading import TradingCalendar, to_session
 from rollwright.errors import (
     CalendarError,
@@ -22,7 +23,7 @@ from rollwright.errors import (
 )
 from rollwright.market.folder.layout import BASE_FIELDS, check_code, check_field, refuse_case_twins
 from rollwright.market.generations import count_unchanged, read_generation
-from rollwright.market.source import Lifetimes, Vintages, check_rows
+from rollwright.market.source import UNKNOWN_KIND, FieldKind, Lifetimes, Vintages, check_rows
 
 __all__ = ["FrameSource"]
 
@@ -34,7 +35,8 @@ class FrameSource:
     """A market in memory; implements `DataSource`, and `VintageSource` for the fields of `by_period`.
 
     Guarantees: the frame is copied, so that a later change of it changes nothing here; equal frames have the same
-    `generation` on every machine, whatever the order of their rows and columns.
+    `generation` on every machine, whatever the order of their rows and columns. The fields by period have an identity
+    of their own, `vintage_generation`.
 
     Parameters
     ----------
@@ -50,10 +52,14 @@ class FrameSource:
         last.
     by_period : mapping of str to DataFrame, optional
         For each field by period (without ``$$``) a frame with the columns ``instrument``, ``period``, ``known_at`` and
-        ``value``, as `Vintages` explains them.
+        ``value``, as `Vintages` explains them. The name ends with ``_q``, ``_a`` or ``_m``.
+    kinds : mapping of str to FieldKind, optional
+        What the fields of `by_period` measure; unknown of those that are not named.
 
     Raises
     ------
+    CalendarError
+        For a period that is none of its field's interval.
     DataError
         For a frame without rows or numeric columns, a row that is there twice, or an index of another form.
     CalendarError
@@ -72,6 +78,7 @@ class FrameSource:
         freq: str = "day",
         universes: Mapping[str, Lifetimes] | None = None,
         by_period: Mapping[str, pd.DataFrame] | None = None,
+        kinds: Mapping[str, FieldKind] | None = None,
     ) -> None:
         # 1. Number the sessions and the instruments of the rows.
         days, codes = _levels(frame)
@@ -94,8 +101,9 @@ class FrameSource:
         # 4. What is not daily, and the identity of it all.
         self._universes = dict(universes or {})
         self._by_period = {
-            check_field(name): _vintages(name, table, self._column) for name, table in (by_period or {}).items()
+            _check_period_field(name): _vintages(name, table, self._column) for name, table in (by_period or {}).items()
         }
+        self._kinds = {self._known_field(name): FieldKind(*kind) for name, kind in (kinds or {}).items()}
         self._generation = self._digest()
         self._warned: set[str] = set()
 
@@ -207,6 +215,28 @@ class FrameSource:
         seen, own = read_generation(generation)
         return count_unchanged(self._calendar.known if own == self._generation else 0, seen, self._calendar)
 
+    def period_fields(self) -> tuple[str, ...]:
+        """Return the fields of `by_period`, without ``$$``, sorted."""
+        return tuple(sorted(self._by_period))
+
+    def field_kind(self, field: str) -> FieldKind:
+        """Return what `field` (without ``$$``) measures.
+
+        Raises
+        ------
+        UnknownFieldError
+            For a field that is none of `by_period`.
+        """
+        return self._kinds.get(self._known_field(field), UNKNOWN_KIND)
+
+    def vintage_generation(self, fields: Sequence[str]) -> str:
+        """Return the identity of all that is known of `fields`: a digest of it."""
+        names = sorted({check_field(field) for field in fields})
+        parts: list[object] = [self._codes]
+        for name in names:
+            parts += [name, self._kinds.get(name, UNKNOWN_KIND), *self._by_period.get(name, ())]
+        return f"frame-{_digest(parts)}"
+
     def vintages(self, field: str, instruments: Sequence[str]) -> Vintages:
         """Return every value of `field` (without ``$$``) that became known, as `VintageSource.vintages`.
 
@@ -217,10 +247,7 @@ class FrameSource:
         UnknownInstrumentError
             For an instrument without a row.
         """
-        name = check_field(field)
-        if name not in self._by_period:
-            raise _unknown_field(f"$${field}", name, self._by_period)
-        whole = self._by_period[name]
+        whole = self._by_period[self._known_field(field)]
         columns = self._columns(instruments)
         parts = [np.arange(whole.offsets[column], whole.offsets[column + 1]) for column in columns.tolist()]
         rows = np.concatenate(parts) if parts else np.empty(0, np.int64)
@@ -229,6 +256,12 @@ class FrameSource:
         return Vintages(
             offsets=offsets, period=whole.period[rows], known_at=whole.known_at[rows], value=whole.value[rows]
         )
+
+    def _known_field(self, field: str) -> str:
+        name = check_field(field)
+        if name not in self._by_period:
+            raise _unknown_field(f"$${field}", name, self._by_period)
+        return name
 
     def _columns(self, instruments: Sequence[str]) -> NDArray[np.int64]:
         try:
@@ -256,13 +289,26 @@ class FrameSource:
         parts: list[object] = [self._codes, calendar.freq, calendar.known, calendar.values, self._bounds, universes]
         for name, values in self._fields.items():
             parts += [name, values]
-        for name, table in sorted(self._by_period.items()):
-            parts += [name, *table]
-        digest = hashlib.sha256()
-        for part in parts:
-            data = np.ascontiguousarray(part).tobytes() if isinstance(part, np.ndarray) else repr(part).encode()
-            digest.update(len(data).to_bytes(8, "little") + data)
-        return f"frame-{digest.hexdigest()[:24]}"
+        return f"frame-{_digest(parts)}"
+
+
+def _digest(parts: Iterable[object]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        data = np.ascontiguousarray(part).tobytes() if isinstance(part, np.ndarray) else repr(part).encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()[:24]
+
+
+def _check_period_field(name: str) -> str:
+    """Return the name of a field by period in lower case when its suffix says the interval."""
+    field = check_field(name)
+    if interval_of(field) is None:
+        raise UnknownFieldError(
+            f"`$${field}` does not say what its periods are",
+            hint=f"end its name with _q (quarters), _a (years) or _m (months): `{field}_q`",
+        )
+    return field
 
 
 def _levels(frame: pd.DataFrame) -> tuple[pd.DatetimeIndex, pd.Index[Any]]:
@@ -335,7 +381,9 @@ def _vintages(name: str, table: pd.DataFrame, columns: Mapping[str, int]) -> Vin
         raise UnknownInstrumentError(f"`$${name}` has values of `{unknown[0]}`, which has no row in the frame")
     known_at = pd.DatetimeIndex([to_session(moment) for moment in table["known_at"]]).to_numpy().astype("datetime64[s]")
     column = table["instrument"].map(columns).to_numpy(np.int64)
-    period = table["period"].to_numpy(np.int32)
+    interval = interval_of(check_field(name))
+    assert interval is not None  # noqa: S101 - the caller has checked the name
+    period = check_periods(table["period"].to_numpy(), interval).astype(np.int32)
     order = np.lexsort((period, known_at, column))
     column, period, known_at = column[order], period[order], known_at[order]
     same = (np.diff(column) == 0) & (np.diff(period) == 0) & (np.diff(known_at) == np.timedelta64(0, "s"))

@@ -11,7 +11,7 @@ from rollwright.calendar.holdout import Holdout
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.market.as_of import AsOf
 from rollwright.market.generations import count_unchanged, name_generation, read_generation
-from rollwright.market.source import DataSource, Lifetimes, Vintages
+from rollwright.market.source import DataSource, FieldKind, Lifetimes, Vintages
 
 __all__ = ["Sealed"]
 
@@ -122,6 +122,32 @@ class Sealed:
         seen, own = read_generation(generation)
         rows = count_unchanged(self._source.unchanged_before(own), seen, self._source.calendar())
         return min(rows, self._calendar.known)
+
+    def period_fields(self) -> tuple[str, ...]:
+        """Return the fields by period of the source."""
+        return self._cut.period_fields()
+
+    def field_kind(self, field: str) -> FieldKind:
+        """Return what `field` (without ``$$``) measures.
+
+        Raises
+        ------
+        NotPointInTimeError
+            When the source has no fields by period.
+        UnknownFieldError
+            As the source.
+        """
+        return self._cut.field_kind(field)
+
+    def vintage_generation(self, fields: Sequence[str]) -> str:
+        """Return the identity of what was known of `fields` before the holdout.
+
+        Raises
+        ------
+        NotPointInTimeError
+            When the source has no fields by period.
+        """
+        return self._cut.vintage_generation(fields)
 
     def vintages(self, field: str, instruments: Sequence[str]) -> Vintages:
         """Return the values of `field` (without ``$$``) known before the holdout, as `VintageSource.vintages`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.errors import DataError
 
-__all__ = ["DataSource", "Lifetimes", "VintageSource", "Vintages", "check_rows"]
+__all__ = ["UNKNOWN_KIND", "DataSource", "FieldKind", "Lifetimes", "VintageSource", "Vintages", "check_rows"]
 
 Lifetimes: TypeAlias = Mapping[str, tuple[tuple[Session, Session], ...]]
 """For each instrument the closed ranges of sessions in which it belongs to a universe, in order."""
@@ -130,13 +130,54 @@ class Vintages(NamedTuple):
     value: NDArray[np.float64]
 
 
+class FieldKind(NamedTuple):
+    """What the values of a field by period measure, which decides what may be asked of them.
+
+    Attributes
+    ----------
+    measure : {"flow", "stock", "unknown"}
+        A flow belongs to a stretch of time (revenue), a stock to its end (equity).
+    accrual : {"cumulative", "discrete", "unknown"}
+        Whether the reports of a flow count from the start of the fiscal year or of the period alone. ``unknown`` of a
+        stock, which has none.
+    """
+
+    measure: Literal["flow", "stock", "unknown"] = "unknown"
+    accrual: Literal["cumulative", "discrete", "unknown"] = "unknown"
+
+
+UNKNOWN_KIND: Final = FieldKind()
+"""Of a field of which nobody said what it measures, as of every one that Qlib wrote."""
+
+
 @runtime_checkable
 class VintageSource(Protocol):
     """Fields by period (``$$roe_q``), with all that was known of them and since when.
 
-    Guarantees: two reads under the same `DataSource.generation` give the same bytes; nothing is filled or merged: what
-    was known on a session is for the reader to find.
+    Guarantees: two reads of a field under the same `vintage_generation` of it give the same bytes, whatever became of
+    the daily fields; nothing is filled or merged: what was known on a session is for the reader to find.
     """
+
+    def period_fields(self) -> tuple[str, ...]:
+        """Return the fields that any instrument has, without ``$$``, sorted; each ends with its interval."""
+        ...
+
+    def field_kind(self, field: str) -> FieldKind:
+        """Return what `field` (without ``$$``) measures.
+
+        Raises
+        ------
+        UnknownFieldError
+            When no instrument has the field.
+        """
+        ...
+
+    def vintage_generation(self, fields: Sequence[str]) -> str:
+        """Return the identity of all that is known of `fields`: differs whenever a value or a kind of them may.
+
+        A field that nobody has counts, too: it may come. `DataSource.generation` need not change with it.
+        """
+        ...
 
     def vintages(self, field: str, instruments: Sequence[str]) -> Vintages:
         """Return every value of `field` (without ``$$``) of `instruments`, in their order.

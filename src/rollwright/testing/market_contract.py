@@ -13,9 +13,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from rollwright.calendar.periods import interval_of
 from rollwright.errors import CalendarRangeError, DataError, UnknownFieldError, UnknownInstrumentError
 from rollwright.market.as_of import AsOf
-from rollwright.market.source import DataSource, Vintages, VintageSource
+from rollwright.market.source import DataSource, FieldKind, Vintages, VintageSource
 
 __all__ = ["DataSourceContract", "VintageSourceContract"]
 
@@ -235,10 +236,34 @@ class VintageSourceContract:
                 np.testing.assert_array_equal(np.asarray(one)[: found.offsets[1]], np.asarray(other)[rows])
         assert source.vintages(period_field, ()).offsets.tolist() == [0]
 
+    def test_the_fields_by_period_are_named_with_their_interval_and_a_kind(
+        self, source: DataSource, period_field: str
+    ) -> None:
+        assert isinstance(source, VintageSource)
+        fields = source.period_fields()
+        assert period_field in fields
+        assert fields == tuple(sorted(set(fields)))
+        assert all(interval_of(field) for field in fields)
+        assert isinstance(source.field_kind(period_field), FieldKind)
+        with pytest.raises(UnknownFieldError):
+            source.field_kind("no_such_field_q")
+
+    def test_what_is_known_of_a_field_has_an_identity_that_a_viewpoint_changes(
+        self, source: DataSource, period_field: str
+    ) -> None:
+        assert isinstance(source, VintageSource)
+        own = source.vintage_generation([period_field])
+        assert own == source.vintage_generation([period_field])
+        assert own != source.vintage_generation([])
+        assert own != source.vintage_generation([period_field, "a_field_that_may_come_q"])
+        moment = self._all(source, period_field).known_at.max()
+        if moment >= source.calendar().values[0]:
+            assert AsOf(source, moment).vintage_generation([period_field]) != own
+
     def test_an_unknown_field_or_instrument_has_no_vintages(self, source: DataSource, period_field: str) -> None:
         assert isinstance(source, VintageSource)
         with pytest.raises(UnknownFieldError):
-            source.vintages("no_such_field", source.instruments())
+            source.vintages("no_such_field_q", source.instruments())
         with pytest.raises(UnknownInstrumentError):
             source.vintages(period_field, ["NOBODY"])
 

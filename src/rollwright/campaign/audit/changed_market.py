@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.core.canonical import sha256_hex
 from rollwright.errors import NotPointInTimeError, UnknownInstrumentError
-from rollwright.market.source import DataSource, Lifetimes, Vintages, VintageSource, check_rows
+from rollwright.market.source import DataSource, FieldKind, Lifetimes, Vintages, VintageSource, check_rows
 
 __all__ = ["AS_IT_IS", "ChangeKind", "ChangedMarket", "MarketChange", "MarketExcerpt"]
 
@@ -272,6 +272,34 @@ class ChangedMarket:
         """Return all sessions for its own generation, 0 for any other."""
         return len(self._excerpt.calendar) if generation == self.generation else 0
 
+    def period_fields(self) -> tuple[str, ...]:
+        """Return the fields by period of the source."""
+        source = self._excerpt.source
+        return source.period_fields() if isinstance(source, VintageSource) else ()
+
+    def field_kind(self, field: str) -> FieldKind:
+        """Return what `field` measures.
+
+        Raises
+        ------
+        NotPointInTimeError
+            When the source has no fields by period.
+        UnknownFieldError
+            As the source.
+        """
+        return self._by_period(field).field_kind(field)
+
+    def vintage_generation(self, fields: Sequence[str]) -> str:
+        """Return the identity of what is known of `fields` after the change.
+
+        Raises
+        ------
+        NotPointInTimeError
+            When the source has no fields by period.
+        """
+        own = self._by_period(fields[0] if fields else "…").vintage_generation(fields)
+        return f"audit:{self._change.kind}:{self._change.start}:{self._change.stop}:{self._excerpt.digest}:{own}"
+
     def vintages(self, field: str, instruments: Sequence[str]) -> Vintages:
         """Return the values of `field` that became known, those of the changed sessions changed.
 
@@ -282,9 +310,7 @@ class ChangedMarket:
         UnknownFieldError, UnknownInstrumentError
             As the source.
         """
-        source = self._excerpt.source
-        if not isinstance(source, VintageSource):
-            raise NotPointInTimeError(f"{source!r} has no fields by period, so `$${field}` cannot be read from it")
+        source = self._by_period(field)
         self._check(instruments)
         known = [code for code in instruments if code != self._new]
         found = source.vintages(field, known)
@@ -292,6 +318,12 @@ class ChangedMarket:
         offsets = np.concatenate([[0], np.cumsum([counts.get(code, 0) for code in instruments])]).astype(np.int64)
         factors = [_make_factors(field, code, counts[code]) for code in known]
         return found._replace(offsets=offsets, value=self._changed_vintages(found, np.concatenate([[], *factors])))
+
+    def _by_period(self, field: str) -> VintageSource:
+        source = self._excerpt.source
+        if not isinstance(source, VintageSource):
+            raise NotPointInTimeError(f"{source!r} has no fields by period, so `$${field}` cannot be read from it")
+        return source
 
     def _changed_vintages(self, found: Vintages, factors: NDArray[np.float64]) -> NDArray[np.float64]:
         change, labels = self._change, self._excerpt.calendar.values

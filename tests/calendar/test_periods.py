@@ -1,0 +1,80 @@
+"""Reporting periods: numbers, ordinals, last days."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollwright.calendar.periods import (
+    PERIODS_PER_YEAR,
+    Interval,
+    check_periods,
+    interval_of,
+    to_ordinals,
+    to_period_ends,
+    to_periods,
+)
+from rollwright.errors import CalendarError
+
+
+@pytest.mark.parametrize(
+    ("field", "interval"),
+    [("roe_q", "q"), ("dividend_a", "a"), ("cpi_m", "m"), ("close", None), ("_q", None), ("roe_w", None), ("q", None)],
+)
+def test_the_suffix_of_a_field_says_its_interval(field: str, interval: str | None) -> None:
+    assert interval_of(field) == interval
+
+
+@given(st.sampled_from(["q", "a", "m"]), st.integers(1000, 9998), st.data())
+def test_consecutive_periods_have_consecutive_ordinals(interval: Interval, year: int, data: st.DataObject) -> None:
+    per_year = PERIODS_PER_YEAR[interval]
+    part = data.draw(st.integers(1, per_year))
+    first = year if per_year == 1 else year * 100 + part
+    after = (year + 1 if part == per_year else year) * (1 if per_year == 1 else 100)
+    after += 0 if per_year == 1 else part % per_year + 1
+    low, high = to_ordinals([first, after], interval).tolist()
+    assert high - low == 1
+    assert to_periods([low, high], interval).tolist() == [first, after]
+    ends = to_period_ends([first, after], interval)
+    assert ends[0] < ends[1]
+    assert (ends[0] + np.timedelta64(1, "D")).astype("datetime64[M]").astype("datetime64[D]") == ends[0] + 1
+
+
+@pytest.mark.parametrize(
+    ("period", "interval", "end"),
+    [
+        (201903, "q", "2019-09-30"),
+        (201904, "q", "2019-12-31"),
+        (202001, "q", "2020-03-31"),
+        (2019, "a", "2019-12-31"),
+        (202002, "m", "2020-02-29"),
+        (202112, "m", "2021-12-31"),
+    ],
+)
+def test_a_period_ends_on_its_last_day(period: int, interval: Interval, end: str) -> None:
+    assert to_period_ends(period, interval) == np.datetime64(end)
+
+
+@pytest.mark.parametrize(
+    ("period", "interval"),
+    [
+        (201905, "q"),
+        (201900, "q"),
+        (2019, "q"),
+        (201901, "a"),
+        (999, "a"),
+        (201913, "m"),
+        (-201903, "q"),
+        (201901.5, "q"),
+    ],
+)
+def test_a_number_that_is_no_period_is_refused_by_name(period: float, interval: Interval) -> None:
+    with pytest.raises(CalendarError, match=str(period).replace(".", r"\.")):
+        check_periods([period], interval)
+
+
+def test_nan_is_no_period() -> None:
+    with pytest.raises(CalendarError, match="nan"):
+        check_periods([201901.0, np.nan], "q")
