@@ -3,6 +3,9 @@
 A quarter is ``YYYYQQ`` (``201903``, the third of 2019), a year ``YYYY``, a month ``YYYYMM``. The number alone does not
 say which (``201903`` is a month, too): the field's suffix does. Counting and shifting is done on *ordinals*, whole
 numbers without gaps.
+
+What holds from a day on, as the membership in an index, is kept in the same way under that day, ``YYYYMMDD``: a *dated*
+field, with the suffix ``_d``. Days have ordinals too, 366 of each year: after a common year one is left out.
 """
 
 from __future__ import annotations
@@ -24,13 +27,19 @@ __all__ = [
     "to_periods",
 ]
 
-Interval: TypeAlias = Literal["q", "a", "m"]
-"""How long a period is: a quarter, a year, a month."""
+Interval: TypeAlias = Literal["q", "a", "m", "d"]
+"""How long a period is: a quarter, a year, a month; or, of a dated field, the day from which its value holds."""
 
-PERIODS_PER_YEAR: Final[dict[Interval, int]] = {"q": 4, "a": 1, "m": 12}
-_NAMES: Final[dict[Interval, str]] = {"q": "quarter, as 201903", "a": "year, as 2019", "m": "month, as 201911"}
+PERIODS_PER_YEAR: Final[dict[Interval, int]] = {"q": 4, "a": 1, "m": 12, "d": 366}
+_NAMES: Final[dict[Interval, str]] = {
+    "q": "quarter, as 201903",
+    "a": "year, as 2019",
+    "m": "month, as 201911",
+    "d": "day, as 20190617",
+}
 _FIRST_YEAR: Final = 1000
 _LAST_YEAR: Final = 9999
+_LAST_DAY: Final = 99991231
 
 
 def interval_of(field: str) -> Interval | None:
@@ -38,8 +47,8 @@ def interval_of(field: str) -> Interval | None:
 
     Examples
     --------
-    >>> interval_of("roe_q"), interval_of("dividend_a"), interval_of("close")
-    ('q', 'a', None)
+    >>> interval_of("roe_q"), interval_of("dividend_a"), interval_of("factor_d"), interval_of("close")
+    ('q', 'a', 'd', None)
     """
     for interval in PERIODS_PER_YEAR:
         if len(field) > 2 and field.endswith(f"_{interval}"):
@@ -59,8 +68,13 @@ def check_periods(periods: ArrayLike, interval: Interval) -> NDArray[np.int64]:
     per_year = PERIODS_PER_YEAR[interval]
     with np.errstate(invalid="ignore"):
         numbers = found.astype(np.int64)
-    year, part = (numbers, np.ones_like(numbers)) if per_year == 1 else (numbers // 100, numbers % 100)
-    fits = (numbers == found) & (year >= _FIRST_YEAR) & (year <= _LAST_YEAR) & (part >= 1) & (part <= per_year)
+    if interval == "d":
+        year, days = numbers // 10000, np.clip(numbers, 0, _LAST_DAY)
+        fits = _to_numbers(_to_days(days)) == numbers
+    else:
+        year, part = (numbers, np.ones_like(numbers)) if per_year == 1 else (numbers // 100, numbers % 100)
+        fits = (part >= 1) & (part <= per_year)
+    fits &= (numbers == found) & (year >= _FIRST_YEAR) & (year <= _LAST_YEAR)
     if not fits.all():
         odd = found[int(np.argmin(fits))] if found.ndim else found
         raise CalendarError(f"{odd} is no {_NAMES[interval]}")
@@ -70,6 +84,8 @@ def check_periods(periods: ArrayLike, interval: Interval) -> NDArray[np.int64]:
 def to_ordinals(periods: ArrayLike, interval: Interval) -> NDArray[np.int64]:
     """Return the ordinals of `periods`: consecutive periods have consecutive ones, across years too.
 
+    Days alone are one apart within a year only.
+
     Raises
     ------
     CalendarError
@@ -77,6 +93,11 @@ def to_ordinals(periods: ArrayLike, interval: Interval) -> NDArray[np.int64]:
     """
     numbers = check_periods(periods, interval)
     per_year = PERIODS_PER_YEAR[interval]
+    if interval == "d":
+        days = _to_days(numbers).astype(np.int64)
+        first = _to_days(numbers // 10000 * 10000 + 101).astype(np.int64)
+        placed: NDArray[np.int64] = np.add(numbers // 10000 * per_year, days - first)
+        return placed
     return numbers if per_year == 1 else numbers // 100 * per_year + numbers % 100 - 1
 
 
@@ -84,18 +105,39 @@ def to_periods(ordinals: ArrayLike, interval: Interval) -> NDArray[np.int64]:
     """Return the periods of `ordinals`; undoes `to_ordinals`."""
     numbers = np.asarray(ordinals, np.int64)
     per_year = PERIODS_PER_YEAR[interval]
+    if interval == "d":
+        first = _to_days(numbers // per_year * 10000 + 101).astype(np.int64)
+        return _to_numbers(np.add(first, numbers % per_year).astype("datetime64[D]"))
     return numbers if per_year == 1 else numbers // per_year * 100 + numbers % per_year + 1
 
 
 def to_period_ends(periods: ArrayLike, interval: Interval) -> NDArray[np.datetime64]:
-    """Return the last day of each of `periods`, datetime64[D].
+    """Return the last day of each of `periods`, datetime64[D]; a day is its own.
 
     Raises
     ------
     CalendarError
         For a number that is no period of `interval`.
     """
+    if interval == "d":
+        return _to_days(check_periods(periods, interval))
     months = 12 // PERIODS_PER_YEAR[interval]
     next_month = (to_ordinals(periods, interval) + 1) * months - 1970 * 12
     ends: NDArray[np.datetime64] = next_month.astype("datetime64[M]").astype("datetime64[D]")
     return np.subtract(ends, np.timedelta64(1, "D"))
+
+
+def _to_days(numbers: NDArray[np.int64]) -> NDArray[np.datetime64]:
+    """Return the days of ``YYYYMMDD``, those of a month that has not so many in the next one."""
+    months = (numbers // 10000 - 1970) * 12 + numbers // 100 % 100 - 1
+    first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    return np.add(first, numbers % 100 - 1).astype("datetime64[D]")
+
+
+def _to_numbers(days: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    """Return ``YYYYMMDD`` of days."""
+    months = days.astype("datetime64[M]")
+    number = months.astype(np.int64)
+    of_month = days.astype(np.int64) - months.astype("datetime64[D]").astype(np.int64)
+    numbers: NDArray[np.int64] = np.add((number // 12 + 1970) * 10000 + (number % 12 + 1) * 100, of_month + 1)
+    return numbers

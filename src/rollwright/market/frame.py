@@ -52,7 +52,7 @@ class FrameSource:
         last.
     by_period : mapping of str to DataFrame, optional
         For each field by period (without ``$$``) a frame with the columns ``instrument``, ``period``, ``known_at`` and
-        ``value``, as `Vintages` explains them. The name ends with ``_q``, ``_a`` or ``_m``.
+        ``value``, as `Vintages` explains them. The name ends with ``_q``, ``_a``, ``_m`` or ``_d``.
     kinds : mapping of str to FieldKind, optional
         What the fields of `by_period` measure; unknown of those that are not named.
 
@@ -306,7 +306,7 @@ def _check_period_field(name: str) -> str:
     if interval_of(field) is None:
         raise UnknownFieldError(
             f"`$${field}` does not say what its periods are",
-            hint=f"end its name with _q (quarters), _a (years) or _m (months): `{field}_q`",
+            hint=f"end its name with _q (quarters), _a (years), _m (months) or _d (days it holds from): `{field}_q`",
         )
     return field
 
