@@ -222,6 +222,16 @@ def test_other_terms_leave_a_campaigns_own_results_as_they_are(tested, capsys):
     assert files(tested / "results") == before
 
 
+def test_the_rules_of_the_strategy_may_be_typed(tested, capsys):
+    usual = answer(capsys, "backtest", "small", *TRADE)
+    held = answer(capsys, "backtest", "small", *TRADE, "--hold-thresh", "5")
+    assert held["conventions"]["backtest"]["hold_thresh"] == 5
+    assert numbers(held)["turnover"] < numbers(usual)["turnover"]
+    rules = ("--risk-degree", "0.5", "--only-tradable", "--trade-at-limits")
+    terms = answer(capsys, "backtest", "small", *TRADE, *rules)["conventions"]["backtest"]
+    assert (terms["risk_degree"], terms["only_tradable"], terms["forbid_all_trade_at_limit"]) == (0.5, True, False)
+
+
 def test_labels_may_come_from_a_file(tested, capsys):
     label = codecs.for_kind("parquet").read(tested / "results" / "small" / "label.parquet")
     label.dropna().reset_index().to_csv("mine.csv", index=False)

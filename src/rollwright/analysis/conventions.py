@@ -10,6 +10,7 @@ __all__ = ["BacktestTerms", "Conventions", "DealPrice"]
 
 DealPrice: TypeAlias = "str | tuple[str, str]"
 """Field that is traded at, or one for purchases and one for sales."""
+_USUAL_RISK_DEGREE: Final = 0.95
 _OF_LABEL: Final = 2  # sentences, with which the conventions begin
 
 
@@ -38,6 +39,14 @@ class BacktestTerms:
         The rate of a year that is earned without risk, as a fraction.
     rules : str or None
         The market whose dated rules held: duties beside the costs, and lots and limits in place of those above.
+    hold_thresh : int
+        Sessions a holding was kept at least.
+    risk_degree : float
+        Share of the cash that was spent.
+    only_tradable : bool
+        Whether only what could be traded on the session of the trade was ranked.
+    forbid_all_trade_at_limit : bool
+        Whether nothing was traded at its price limit, in neither direction.
     """
 
     topk: int
@@ -53,6 +62,10 @@ class BacktestTerms:
     deal_price: DealPrice = "close"
     risk_free: float = 0.0
     rules: str | None = None
+    hold_thresh: int = 1
+    risk_degree: float = _USUAL_RISK_DEGREE
+    only_tradable: bool = False
+    forbid_all_trade_at_limit: bool = True
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -80,6 +93,10 @@ class BacktestTerms:
             deal_price=price if isinstance(price, str) else (price[0], price[1]),
             risk_free=data.get("risk_free", 0.0),
             rules=data.get("rules"),
+            hold_thresh=data.get("hold_thresh", 1),
+            risk_degree=data.get("risk_degree", _USUAL_RISK_DEGREE),
+            only_tradable=data.get("only_tradable", False),
+            forbid_all_trade_at_limit=data.get("forbid_all_trade_at_limit", True),
         )
 
 
@@ -172,8 +189,39 @@ def _describe_en(told: Conventions) -> list[str]:
         f"A year is {told.days_per_year:g} sessions; the risk-free rate is {terms.risk_free:.2%} a year. Returns are "
         "added up, not compounded; the drawdown counts from the value before the first session."
     )
+    lines += _describe_rules_en(terms)
     if terms.mode == "qlib":
         lines.append("Mode `qlib`: the numbers of pyqlib, with what it does that no exchange does.")
+    return lines
+
+
+def _describe_rules_en(terms: BacktestTerms) -> list[str]:
+    """Return a sentence for each rule of the strategy that is not the usual one."""
+    lines = []
+    if terms.hold_thresh > 1:
+        lines.append(f"A holding is kept at least {terms.hold_thresh} sessions.")
+    if terms.risk_degree != _USUAL_RISK_DEGREE:
+        lines.append(f"{terms.risk_degree:.4g} of the cash is spent.")
+    if terms.only_tradable:
+        lines.append(
+            "Only names that can be traded on the session of the trade are ranked: at the time of the orders that is "
+            "not known yet."
+        )
+    if not terms.forbid_all_trade_at_limit:
+        lines.append("At its upper price limit a name can be sold, at its lower one bought.")
+    return lines
+
+
+def _describe_rules_zh(terms: BacktestTerms) -> list[str]:
+    lines = []
+    if terms.hold_thresh > 1:
+        lines.append(f"每只持仓至少持有 {terms.hold_thresh} 个交易日。")
+    if terms.risk_degree != _USUAL_RISK_DEGREE:
+        lines.append(f"动用现金的 {terms.risk_degree:.4g}。")
+    if terms.only_tradable:
+        lines.append("只对成交当日可交易的标的排序：下单时这一点尚不可知。")
+    if not terms.forbid_all_trade_at_limit:
+        lines.append("涨停时可卖出，跌停时可买入。")
     return lines
 
 
@@ -215,6 +263,7 @@ def _describe_zh(told: Conventions) -> list[str]:
         f"一年按 {told.days_per_year:g} 个交易日计；无风险年利率 {terms.risk_free:.2%}。收益累加，不复利；"
         "回撤从首个交易日之前的净值算起。"
     )
+    lines += _describe_rules_zh(terms)
     if terms.mode == "qlib":
         lines.append("模式 `qlib`：与 pyqlib 的数字一致，包括其与真实交易所不符之处。")
     return lines

@@ -75,6 +75,10 @@ def tear_sheet(
     mode: Literal["strict", "qlib"] = "strict",
     deal_price: str | tuple[str, str] = "close",
     risk_free: float = 0.0,
+    hold_thresh: int = 1,
+    risk_degree: float = 0.95,
+    only_tradable: bool = False,
+    forbid_all_trade_at_limit: bool = True,
 ) -> TearSheet:
     """Judge a signal, and trade it day by day; nothing is written, and nothing counts as a trial.
 
@@ -94,8 +98,13 @@ def tear_sheet(
         Of labels that are no expression: sessions of future that they read, sessions over which their return runs.
     backtest : bool
         Whether it is traded, under the terms that follow; costs are those of the settings' region.
-    topk, n_drop, account, benchmark, mode, deal_price, risk_free
+    topk, n_drop, account, benchmark, mode, deal_price, risk_free, hold_thresh, risk_degree
         As in the section ``backtest`` of a campaign's file.
+    only_tradable, forbid_all_trade_at_limit
+        As there.
+
+        .. warning:: **Look-ahead.** `only_tradable` ranks only what can be traded on the session of the trade, which is
+           not known when the orders are made.
 
     Returns
     -------
@@ -116,6 +125,10 @@ def tear_sheet(
         "mode": mode,
         "deal_price": deal_price if isinstance(deal_price, str) else list(deal_price),
         "risk_free": risk_free,
+        "hold_thresh": hold_thresh,
+        "risk_degree": risk_degree,
+        "only_tradable": only_tradable,
+        "forbid_all_trade_at_limit": forbid_all_trade_at_limit,
     }
     scores = arrange_signal(pred, where="the prediction")
     known: KnownLabel | None = None

@@ -146,6 +146,12 @@ class BacktestConfig(_Part):
     for sales. `risk_free` is the rate of a year that Sharpe ratios are taken over, as a fraction. `rules` are the dated
     rules of a market: its duties, lots and limits then hold in place of those of the region, and the costs are
     commissions.
+
+    A holding is kept `hold_thresh` sessions at least, `risk_degree` is the share of the cash that is spent, and without
+    `forbid_all_trade_at_limit` one may sell at the upper limit and buy at the lower one.
+
+    .. warning:: **Look-ahead.** `only_tradable` ranks only what can be traded on the session of the trade, which is not
+       known when the orders are made.
     """
 
     topk: Annotated[int, Field(gt=0), NUMBER] = 50
@@ -159,6 +165,10 @@ class BacktestConfig(_Part):
     deal_price: Price | Annotated[list[Price], Field(min_length=2, max_length=2)] = "close"
     risk_free: Annotated[float, Field(gt=-1, lt=1, allow_inf_nan=False), NUMBER] = 0.0
     rules: Literal["cn", "us", "none"] | None = None
+    hold_thresh: Annotated[int, Field(ge=0), NUMBER] = 1
+    risk_degree: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), NUMBER] = 0.95
+    only_tradable: bool = False
+    forbid_all_trade_at_limit: bool = True
 
 
 class AnalysisConfig(_Part):

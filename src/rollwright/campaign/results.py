@@ -20,7 +20,6 @@ from rollwright.analysis.stages.trade import TradeTerms, trade
 from rollwright.analysis.stages.walk import WindowFacts, collect_result
 from rollwright.backtest.costs import Costs
 from rollwright.backtest.rules.exchange_rules import ExchangeRules
-from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.about import AboutResults, AboutVariant, write_about
 from rollwright.campaign.collect_windows import VariantPrediction, collect_windows
@@ -73,8 +72,7 @@ def check_results(config: CampaignConfig, source: DataSource) -> None:
     """
     if config.backtest is None:
         return
-    TopkDropoutStrategy(topk=config.backtest.topk, n_drop=config.backtest.n_drop)
-    make_trade_terms(config.backtest, "us")
+    _ = make_trade_terms(config.backtest, "us").strategy  # which refuses what does not go together
     benchmark = config.backtest.benchmark
     known = source.instruments()
     if benchmark != "mean" and benchmark not in known:
@@ -425,6 +423,10 @@ def make_trade_terms(config: BacktestConfig, region: str) -> TradeTerms:
         deal_price=price if isinstance(price, str) else (price[0], price[1]),
         risk_free=config.risk_free,
         rules=config.rules,
+        hold_thresh=config.hold_thresh,
+        risk_degree=config.risk_degree,
+        only_tradable=config.only_tradable,
+        forbid_all_trade_at_limit=config.forbid_all_trade_at_limit,
     )
 
 

@@ -148,6 +148,23 @@ Rules = Annotated[
         "--rules", help="Dated rules of a market by board, in place of the region's: cn, us, none.", show_default=False
     ),
 ]
+HoldThresh = Annotated[
+    int | None,
+    typer.Option(
+        "--hold-thresh", min=0, help="Sessions a holding is kept at least; 1 if not given.", show_default=False
+    ),
+]
+RiskDegree = Annotated[
+    float | None,
+    typer.Option("--risk-degree", help="Share of the cash that is spent; 0.95 if not given.", show_default=False),
+]
+OnlyTradable = Annotated[
+    bool,
+    typer.Option("--only-tradable", help="Rank only what can be traded on the session of the trade; this looks ahead."),
+]
+AtLimits = Annotated[
+    bool, typer.Option("--trade-at-limits", help="Sell at the upper price limit, and buy at the lower one.")
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +225,10 @@ def read_trade_options(
     min_cost: MinCost = None,
     risk_free: RiskFree = None,
     rules: Rules = None,
+    hold_thresh: HoldThresh = None,
+    risk_degree: RiskDegree = None,
+    only_tradable: OnlyTradable = False,
+    trade_at_limits: AtLimits = False,
 ) -> dict[str, Any]:
     """Return what was typed of the back-test, by the keys of a campaign's file."""
     price = deal_price.split(",") if deal_price and "," in deal_price else deal_price
@@ -223,6 +244,10 @@ def read_trade_options(
         "min_cost": min_cost,
         "risk_free": risk_free,
         "rules": rules,
+        "hold_thresh": hold_thresh,
+        "risk_degree": risk_degree,
+        "only_tradable": only_tradable or None,
+        "forbid_all_trade_at_limit": False if trade_at_limits else None,
     }
     return {name: value for name, value in given.items() if value is not None}
 

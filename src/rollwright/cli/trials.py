@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 __all__ = ["trials_app"]
 
 AUDIT_FAILED: Final = 4
-_TERMS: Final = ("topk", "n_drop", "mode", "deal_price", "rules")
+_TERMS: Final = (
+    "topk",
+    "n_drop",
+    "mode",
+    "deal_price",
+    "rules",
+    "hold_thresh",
+    "risk_degree",
+    "only_tradable",
+    "forbid_all_trade_at_limit",
+)
 """Settings that tell the back-tests of one signal apart."""
 
 trials_app = typer.Typer(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -17,6 +17,8 @@ from rollwright.backtest.topk_dropout import TopkDropoutStrategy
 from rollwright.market.source import DataSource
 
 __all__ = ["TradeInputs", "TradeTerms"]
+
+_RULES_OF_STRATEGY: Final = ("hold_thresh", "risk_degree", "only_tradable", "forbid_all_trade_at_limit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,8 @@ class TradeTerms:
         The rate of a year that is earned without risk, as a fraction: Sharpe ratios are taken over it.
     rules : {"cn", "us", "none"} or None
         The dated rules of a market, under which `costs` are commissions; None trades under `costs` alone.
+    hold_thresh, risk_degree, only_tradable, forbid_all_trade_at_limit
+        As of `TopkDropoutStrategy`.
     """
 
     topk: int = 50
@@ -50,6 +54,17 @@ class TradeTerms:
     deal_price: str | tuple[str, str] = "close"
     risk_free: float = 0.0
     rules: Market | None = None
+    hold_thresh: int = 1
+    risk_degree: float = 0.95
+    only_tradable: bool = False
+    forbid_all_trade_at_limit: bool = True
+
+    @property
+    def strategy(self) -> TopkDropoutStrategy:
+        """The strategy that these terms ask for, without a signal."""
+        return TopkDropoutStrategy(
+            topk=self.topk, n_drop=self.n_drop, **{name: getattr(self, name) for name in _RULES_OF_STRATEGY}
+        )
 
     def run(self, pred: Frame, source: DataSource) -> BacktestResult:
         """Trade `pred` on `source` under these terms; the errors are those of `backtest`."""
@@ -58,7 +73,7 @@ class TradeTerms:
     def load(self, pred: Frame, source: DataSource) -> BacktestInputs:
         """Read what that needs."""
         return load_inputs(
-            TopkDropoutStrategy(topk=self.topk, n_drop=self.n_drop),
+            self.strategy,
             pred,
             source,
             costs=self.costs,
@@ -70,9 +85,15 @@ class TradeTerms:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON."""
+        """Return it as JSON; a rule of the strategy that is the usual one is left out, as before there was a choice."""
         deal_price = self.deal_price if isinstance(self.deal_price, str) else list(self.deal_price)
-        return {**asdict(self), "deal_price": deal_price}
+        usual = TradeTerms()
+        told = {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in _RULES_OF_STRATEGY or value != getattr(usual, name)
+        }
+        return {**told, "deal_price": deal_price}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
