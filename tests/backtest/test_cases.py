@@ -34,6 +34,7 @@ def assert_each_as_alone(cases, scores, prices, *, mode="strict"):
             rates = (costs.open_cost, costs.open_duty) if one.side == "buy" else (costs.close_cost, costs.close_duty)
             beyond += one.cost - one.value * sum(rates)
         assert made.least_cost[place] == pytest.approx(beyond, abs=1e-6, rel=1e-9)
+        assert made.settled[place] == sum(one.side == "settle" for one in alone.trades)
     return made
 
 
@@ -118,6 +119,7 @@ def test_a_larger_market_with_limits_lots_and_ends():
         for topk, n, least, cash, d in ((10, 3, 5, 1e6, 0), (20, 0, 0, 1e5, 1), (5, 5, 50, 3e3, 2), (10, 1, 5, 1e8, 0))
     ]
     made = assert_each_as_alone(cases, scores, prices)
+    assert (made.settled > 0).any()
     assert (made.lot_loss[:3] > 0).all()
     assert (made.meant > made.lot_loss).all()
 

@@ -63,6 +63,8 @@ class CaseResults:
         The cash at the beginning.
     least_cost : ndarray of float64 [cases]
         What the least cost of a trade took beyond the rates, in currency.
+    settled : ndarray of float64 [cases]
+        Holdings that were settled since their listings had ended.
     meant, lot_loss : ndarray of float64 [cases]
         What was meant to be spent on purchases, in currency, and what of it whole lots left unspent. NaN of a case that
         is simulated on its own, see `simulate_cases`.
@@ -75,6 +77,7 @@ class CaseResults:
     held: Floats
     start: Floats
     least_cost: Floats
+    settled: Floats
     meant: Floats
     lot_loss: Floats
 

@@ -82,6 +82,7 @@ def _simulate_alone(case: Case, scores: Floats, market: MarketPrices, mode: Mode
         turnover=made.turnover[:, None],
         held=np.bincount(made.sessions, minlength=len(scores)).astype(np.float64)[:, None],
         least_cost=np.array([beyond]),
+        settled=np.array([float(sum(trade.side == "settle" for trade in made.trades))]),
         meant=unknown,
         lot_loss=unknown,
     )

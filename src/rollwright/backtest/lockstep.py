@@ -65,20 +65,20 @@ _NUMBERS: Final = ("open_cost", "close_cost", "open_duty", "close_duty", "min_co
 
 
 class _Terms:
-    """The numbers of the terms, [cases, kinds]; NaN where there are no lots, and no smallest order."""
+    """The numbers of the terms, those of each case after those of the one before; NaN where there are no lots."""
 
     def __init__(self, cases: Sequence[Case], *, has_lots: bool) -> None:
         given = [DatedTerms.of(case.costs) for case in cases]
         self.each: Final = [terms if has_lots else terms.without_lots() for terms in given]
-        most = max(len(terms.kinds) for terms in self.each)
+        most = self._most = max(len(terms.kinds) for terms in self.each)
         padded = [[*terms.kinds, *[terms.kinds[0]] * (most - len(terms.kinds))] for terms in self.each]
         self.number: Final[dict[str, Floats]] = {
             name: np.array(
-                [[np.nan if (value := getattr(one, name)) is None else float(value) for one in row] for row in padded]
+                [np.nan if (value := getattr(one, name)) is None else float(value) for row in padded for one in row]
             )
             for name in _NUMBERS
         }
-        self.waits: Final = np.array([[one.cash_next_day for one in row] for row in padded])
+        self.waits: Final = np.array([one.cash_next_day for row in padded for one in row])
         self.delisting: Final = np.array([terms.kinds[0].delisting for terms in self.each])
         tables = {id(terms.kind): terms.kind for terms in self.each if terms.kind is not None}
         numbers = {key: place for place, key in enumerate(tables)}
@@ -86,12 +86,12 @@ class _Terms:
         self._table: Final = np.array([numbers.get(id(terms.kind), -1) for terms in self.each], np.intp)
 
     def find(self, day: int, cases: Places, places: Places) -> Places:
-        """Return which kind of terms holds for each trade of a session."""
-        kinds = np.zeros(len(cases), np.intp)
+        """Return where in the numbers the terms of each trade of a session stand."""
+        terms = cases * self._most
         for number, table in enumerate(self._tables):
             own = self._table[cases] == number
-            kinds[own] = table[day, places[own]]
-        return kinds
+            terms[own] += table[day, places[own]]
+        return terms
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -129,11 +129,11 @@ class _Ranking:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Orders:
-    """Purchases of one session, in order within each case."""
+    """Purchases of one session, in order within each case; `terms` is where those of each stand."""
 
     cases: Places
     places: Places
-    kinds: Places
+    terms: Places
     price: Floats
     factor: Floats
     amount: Floats
@@ -142,8 +142,21 @@ class _Orders:
         return _Orders(**{name: getattr(self, name)[kept] for name in _Orders.__dataclass_fields__})
 
 
+def _number_in_lines(marked: Flags) -> tuple[Places, Places, Places, Places]:
+    """Return line and column of what is marked, its number from 0 among that of its line, and how much each line has.
+
+    It does what `nonzero` and `cumsum` do, from the marks alone: a fifth of their time where few are marked.
+    """
+    lines, width = marked.shape
+    cells = np.flatnonzero(marked)
+    line = cells // width
+    counts = np.bincount(line, minlength=lines)
+    number = np.arange(len(cells)) - (counts.cumsum() - counts).take(line)
+    return line, cells - line * width, number, counts
+
+
 class _Simulator:
-    """The cases between two sessions."""
+    """The cases between two sessions; a cell is a place of a case: ``case * width + place``."""
 
     def __init__(self, cases: Sequence[Case], market: MarketPrices) -> None:
         count, (sessions, width) = len(cases), market.close.shape
@@ -153,23 +166,26 @@ class _Simulator:
         self.may_sell, self.may_buy, self.days = _find_days(cases, self.terms.each, market)
         self.buy_price: Final = market.fill_deal_price(market.buy_price)
         self.sell_price: Final = market.fill_deal_price(market.sell_price)
-        self.price: Floats = np.full(width, np.nan)
+        self.price: Floats = np.zeros(width)  # 0 until there is one; nothing is held before
         self.priced: Final = market.traded()
         self.ends: Final = market.ends
         self.funds = np.array([float(case.account) for case in cases])
         self.unsettled = np.zeros(count)
-        self.amount: Final = np.zeros((count, width))
-        self.held: Final = np.zeros((count, width), np.bool_)
+        self.width: Final = width
+        self.amount: Final = np.zeros(count * width)
+        self.held: Final = np.zeros(count * width, np.bool_)
+        self.holdings: Places = np.zeros(count, np.intp)
         # when each holding was bought, in the order of purchases: session * pace + number
-        self.bought: Final = np.zeros((count, width), np.int64)
+        self.bought: Final = np.zeros(count * width, np.int64)
         self.pace: Final = count * width + 1
+        self.every: Final = np.arange(count)
         self.lots: Final = TieOrder(width)
         self.lots.add(market.before)
         shape = (sessions, count)
         self.made: Final = CaseResults(
             start=self.funds,
             **{name: np.zeros(shape) for name in ("cash", "value", "cost", "turnover", "held")},
-            **{name: np.zeros(count) for name in ("least_cost", "meant", "lot_loss")},
+            **{name: np.zeros(count) for name in ("least_cost", "settled", "meant", "lot_loss")},
         )
 
     def run(self, scores: Floats) -> CaseResults:
@@ -177,15 +193,16 @@ class _Simulator:
         # 1. Take the prices; 2. settle; 3. choose, sell, buy; 4. record.
         delays = np.unique(self.rules.delay).tolist()
         members = [np.flatnonzero(self.rules.delay == delay) for delay in delays]
+        has_scores = np.any(~np.isnan(scores), axis=1)
         for day in range(len(scores)):
             trades = _Trades()
             self.unsettled = np.zeros(len(self.funds))
             np.copyto(self.price, self.market.close[day], where=self.priced[day])
             self._settle(day, trades)
             rows = [
-                (cases, row)
+                (cases, scores[day - 1 - delay])
                 for delay, cases in zip(delays, members, strict=True)
-                if (row := _find_scores(scores, day - 1 - delay)) is not None
+                if day > delay and has_scores[day - 1 - delay]
             ]
             if rows:
                 self._trade(day, rows, trades)
@@ -197,28 +214,37 @@ class _Simulator:
         if self.ends is None:
             return
         ended = np.flatnonzero(self.ends <= day)
-        if len(ended) and (found := self.held[:, ended]).any():
+        if len(ended) and (found := self._see_held()[:, ended]).any():
             cases, columns = np.nonzero(found)
             places = ended[columns]
-            self._sell(day, cases, places, self.price[places] * self.terms.delisting[cases], trades)
+            self.made.settled[:] += self._sell(
+                day, cases, places, self.price[places] * self.terms.delisting[cases], trades
+            )
+
+    def _see_held(self) -> Flags:
+        """Return what is held, [cases, instruments]."""
+        return self.held.reshape(-1, self.width)
 
     def _trade(self, day: int, rows: list[tuple[Places, Floats]], trades: _Trades) -> None:
         planned_cases, planned_places, fresh = [], [], []
-        before = np.count_nonzero(self.held, axis=1)
+        before = self.holdings
         for cases, row in rows:
             dropped, chosen = self._choose(day, cases, row, before)
             planned_cases.append(dropped[0])
             planned_places.append(dropped[1])
             fresh.append(chosen)
         cases, places = np.concatenate(planned_cases), np.concatenate(planned_places)
-        count = len(before)
-        planned = np.bincount(cases, minlength=count)
-        since = self.bought[cases, places] // self.pace
-        can = self.may_sell[self.days[cases], day, places] & (day - since >= self.rules.hold_thresh[cases])
+        planned = np.bincount(cases, minlength=len(before))
+        since = self.bought[cases * self.width + places] // self.pace
+        can = self._may(self.may_sell, day, cases, places) & (day - since >= self.rules.hold_thresh[cases])
         cases, places = cases[can], places[can]
         sold = self._sell(day, cases, places, self.sell_price[day, places], trades)
         room = np.where(self.rules.exceeds, planned, sold) + self.rules.topk - before
         self._buy(day, fresh, room, trades)
+
+    def _may(self, allowed: Flags, day: int, cases: Places, places: Places) -> Flags:
+        """Return whether each trade of a session is `allowed`, [tables, sessions, instruments]."""
+        return np.asarray(allowed[:, day].ravel()[self.days[cases] * self.width + places])
 
     def _choose(
         self, day: int, cases: Places, row: Floats, before: Places
@@ -226,43 +252,43 @@ class _Simulator:
         """Return what some cases would sell (case, place), and buy (case, place, rank from 1), best first."""
         rules = self.rules
         ranking = self._rank(row)
-        order, width = ranking.order, len(ranking.order)
+        order, width = ranking.order, self.width
         n_drop, topk, asks = rules.n_drop[cases], rules.topk[cases], rules.asks_tradable[cases]
-        held = self.held[cases[:, None], order]
+        held = self._see_held()[cases].take(order, axis=1)
         tradable = None
         if asks.any():
             groups = self.days[cases]
             tradable = (self.may_sell[groups, day] & self.may_buy[groups, day])[:, order] | ~asks[:, None]
         # the best of those that are not held
         reach = width if tradable is not None else min(width, int((n_drop + topk).max()))
-        free = ~held[:, :reach]
-        free &= ranking.scored[:reach]
+        free = ranking.scored[:reach] & ~held[:, :reach]
         if tradable is not None:
             free &= tradable
-        rank = np.cumsum(free, axis=1, dtype=np.int32)
-        fresh = free & (rank <= (n_drop + topk - before[cases])[:, None])
+        buyer, what, number, _ = _number_in_lines(free)
+        is_fresh = number < (n_drop + topk - before[cases])[buyer]
+        buyer, what, number = buyer[is_fresh], what[is_fresh], number[is_fresh]
         # of them and the holdings the worst
-        if ranking.slots is None:
+        slots = ranking.slots
+        if slots is None:
             both = held.copy()
-            both[:, :reach] |= fresh
+            both[buyer, what] = True
         else:
-            both = np.zeros((len(cases), 2 * width), np.bool_)
-            both[:, :width] = held
-            both[:, width : width + reach] = fresh
+            both = np.hstack([held, np.zeros_like(held)])
+            both[buyer, width + what] = True
         if tradable is not None:
-            both &= tradable if ranking.slots is None else np.hstack([tradable, tradable])
-        if ranking.slots is not None:
-            both = both[:, ranking.slots]
-        place = np.cumsum(both, axis=1, dtype=np.int32)
-        both &= place > place[:, -1:] - n_drop[:, None]
-        if ranking.slots is None:
-            both &= held
-        who, where = np.nonzero(both)
-        if ranking.slots is not None:
-            where = ranking.slots[where]
-            who, where = who[where < width], where[where < width]
-        buyer, what = np.nonzero(fresh)
-        return (cases[who], order[where]), (cases[buyer], order[what], rank[buyer, what].astype(np.intp))
+            both &= tradable if slots is None else np.hstack([tradable, tradable])
+        if slots is not None:
+            both = both[:, slots]
+        who, where, place, counts = _number_in_lines(both)
+        is_worst = place >= (counts - n_drop)[who]
+        who, where = who[is_worst], where[is_worst]
+        if slots is not None:
+            where = slots[where]
+            is_held = where < width
+        else:
+            is_held = held[who, where]
+        who, where = who[is_held], where[is_held]
+        return (cases[who], order[where]), (cases[buyer], order[what], number + 1)
 
     def _rank(self, row: Floats) -> _Ranking:
         """Return the instruments by score, and by lot where scores are equal."""
@@ -272,7 +298,8 @@ class _Simulator:
         scored = len(row) - int(np.count_nonzero(missing))
         ranked = falling[order[:scored]]
         if (ranked[1:] != ranked[:-1]).all() and ranked[-1] < np.inf:
-            if self.held[:, order[scored:]].any():  # lots tell those without a score apart
+            # lots tell those without a score apart
+            if scored < len(row) and self._see_held()[:, order[scored:]].any():
                 order = np.lexsort((self.lots.numbers(), falling))
             return _Ranking(order=order, scored=np.arange(len(row)) < scored, slots=None)
         order = np.lexsort((self.lots.numbers(), falling))
@@ -287,26 +314,27 @@ class _Simulator:
         count = len(self.funds)
         if not len(cases):
             return np.zeros(count, np.intp)
-        order = np.lexsort((self.bought[cases, places], cases))
-        cases, places, prices = cases[order], places[order], prices[order]
-        value = self.amount[cases, places] * prices
-        kinds = self.terms.find(day, cases, places)
-        rate, cost = self._charge(value, cases, kinds, "close")
-        waits = self.terms.waits[cases, kinds]
+        cells = cases * self.width + places
+        order = np.argsort(cases * (self.pace * (day + 1)) + self.bought[cells])
+        cases, cells, prices = cases[order], cells[order], prices[order]
+        value = self.amount[cells] * prices
+        terms = self.terms.find(day, cases, places[order])
+        rate, cost = self._charge(value, terms, "close")
+        waits = self.terms.waits[terms]
         if (value < cost).any():  # the proceeds may not cover the cost: then the cash of the moment decides
             kept = self._find_covered(cases, value, cost, waits)
-            cases, places, value, rate, cost = cases[kept], places[kept], value[kept], rate[kept], cost[kept]
-            waits, kinds = waits[kept], kinds[kept]
+            cases, cells, waits = cases[kept], cells[kept], waits[kept]
+            value, rate, cost = value[kept], rate[kept], cost[kept]
         self.funds = self._add_to_funds(cases, value - cost)
         if waits.any():
             late = np.where(waits, np.maximum(value - cost, 0.0), 0.0)
-            self.unsettled = _add_up(
-                np.concatenate([np.arange(count), cases]), np.concatenate([self.unsettled, late]), count
-            )
-        self.amount[cases, places] = 0.0
-        self.held[cases, places] = False
+            self.unsettled = _add_up(np.concatenate([self.every, cases]), np.concatenate([self.unsettled, late]), count)
+        self.amount[cells] = 0.0
+        self.held[cells] = False
         self._note(cases, value, rate, cost, trades)
-        return np.bincount(cases, minlength=count)
+        sold = np.bincount(cases, minlength=count)
+        self.holdings = self.holdings - sold
+        return sold
 
     def _find_covered(self, cases: Places, value: Floats, cost: Floats, waits: Flags) -> Flags:
         funds, unsettled = self.funds.tolist(), self.unsettled.tolist()
@@ -333,18 +361,18 @@ class _Simulator:
         cash = self.funds - self.unsettled
         value = (cash * self.rules.risk_degree / np.maximum(shares, 1))[cases]
         self.made.meant[:] += _add_up(cases, value, count)
-        can = self.may_buy[self.days[cases], day, places]
+        can = self._may(self.may_buy, day, cases, places)
         cases, places, value = cases[can], places[can], value[can]
-        kinds = self.terms.find(day, cases, places)
+        terms = self.terms.find(day, cases, places)
         price = self.buy_price[day, places]
         factor = np.ones(len(places)) if self.market.factor is None else self.market.factor[day, places]
-        amount = _size_orders(value / price, factor, number["trade_unit"][cases, kinds])
-        small = (amount * price <= NOTHING) | (amount * factor + LOT_SLACK < number["min_unit"][cases, kinds])
+        amount = _size_orders(value / price, factor, number["trade_unit"][terms])
+        small = (amount * price <= NOTHING) | (amount * factor + LOT_SLACK < number["min_unit"][terms])
         amount[small] = 0.0
         self.made.lot_loss[:] += _add_up(cases, np.maximum(value - amount * price, 0.0), count)
-        orders = _Orders(cases=cases, places=places, kinds=kinds, price=price, factor=factor, amount=amount).keep(
-            ~small
-        )
+        orders = _Orders(cases=cases, places=places, terms=terms, price=price, factor=factor, amount=amount)
+        if small.any():
+            orders = orders.keep(~small)
         spent, rate, cost = self._price(orders)
         left = self._add_to_funds(orders.cases, -(spent + cost))
         # the difference of two sums is not exact: where cash waits, a hair's breadth is for the cash of the moment
@@ -355,22 +383,23 @@ class _Simulator:
             spent, rate, cost = self._price(orders)
             left = self._add_to_funds(orders.cases, -(spent + cost))
         self.funds = left
-        cases, places = orders.cases, orders.places
-        self.amount[cases, places] = orders.amount
-        self.held[cases, places] = True
-        self.bought[cases, places] = day * self.pace + np.arange(len(cases))
-        self._note(cases, spent, rate, cost, trades)
+        cells = orders.cases * self.width + orders.places
+        self.amount[cells] = orders.amount
+        self.held[cells] = True
+        self.bought[cells] = day * self.pace + np.arange(len(cells))
+        self.holdings = self.holdings + np.bincount(orders.cases, minlength=count)
+        self._note(orders.cases, spent, rate, cost, trades)
 
     def _price(self, orders: _Orders) -> tuple[Floats, Floats, Floats]:
         """Return what orders spend, and cost by the rate and in all."""
         spent = orders.amount * orders.price
-        return spent, *self._charge(spent, orders.cases, orders.kinds, "open")
+        return spent, *self._charge(spent, orders.terms, "open")
 
-    def _charge(self, value: Floats, cases: Places, kinds: Places, side: str) -> tuple[Floats, Floats]:
+    def _charge(self, value: Floats, terms: Places, side: str) -> tuple[Floats, Floats]:
         """Return what trades cost by the rates alone, and in all: `Costs.charge_purchase` or `Costs.charge_sale`."""
         number = self.terms.number
-        rate, duty = value * number[f"{side}_cost"][cases, kinds], value * number[f"{side}_duty"][cases, kinds]
-        cost = np.where(value > NOTHING, np.maximum(rate, number["min_cost"][cases, kinds]) + duty, 0.0)
+        rate, duty = value * number[f"{side}_cost"][terms], value * number[f"{side}_duty"][terms]
+        cost = np.where(value > NOTHING, np.maximum(rate, number["min_cost"][terms]) + duty, 0.0)
         return rate + duty, cost
 
     def _fit_to_cash(self, day: int, short: Flags, orders: _Orders) -> Floats:
@@ -391,7 +420,7 @@ class _Simulator:
     def _add_to_funds(self, cases: Places, change: Floats) -> Floats:
         """Return the funds after changes that are added one after the other."""
         count = len(self.funds)
-        return _add_up(np.concatenate([np.arange(count), cases]), np.concatenate([self.funds, change]), count)
+        return _add_up(np.concatenate([self.every, cases]), np.concatenate([self.funds, change]), count)
 
     def _note(self, cases: Places, value: Floats, rate: Floats, cost: Floats, trades: _Trades) -> None:
         trades.add(cases, value, cost)
@@ -399,23 +428,18 @@ class _Simulator:
 
     def _record(self, day: int, trades: _Trades) -> None:
         count = len(self.funds)
-        cases, places = np.nonzero(self.held)
-        made = self.made
+        cells, made = np.flatnonzero(self.held), self.made
+        cases = cells // self.width
         made.cash[day] = self.funds
-        made.value[day] = _add_up(cases, self.amount[cases, places] * self.price[places], count)
+        made.value[day] = _add_up(cases, self.amount[cells] * self.price[cells - cases * self.width], count)
         made.cost[day] = trades.total(trades.cost, count)
         made.turnover[day] = trades.total(trades.value, count)
-        made.held[day] = np.bincount(cases, minlength=count)
+        made.held[day] = self.holdings
 
 
 def simulate_plain(cases: Sequence[Case], scores: Floats, market: MarketPrices) -> CaseResults:
     """Return what `simulate` finds in mode ``strict`` for each of the cases, all of them plain."""
     return _Simulator(cases, market).run(scores)
-
-
-def _find_scores(scores: Floats, row: int) -> Floats | None:
-    """Return a row of scores; None where there is none, or nothing in it."""
-    return None if row < 0 or np.isnan(scores[row]).all() else scores[row]
 
 
 def _find_days(cases: Sequence[Case], terms: Sequence[DatedTerms], market: MarketPrices) -> tuple[Flags, Flags, Places]:

@@ -179,9 +179,8 @@ def universe_coverage(
         is_due[[place - positions.start for place in calendar.positions(*gap) if place in positions]] = False
     belongs &= is_due[:, None]
     has_row = np.zeros_like(belongs)
-    place = {code: column for column, code in enumerate(codes)}
-    rows = calendar.to_index()[positions.start : positions.stop].get_indexer(predicted.get_level_values("datetime"))
-    columns = predicted.get_level_values("instrument").map(place).to_numpy(dtype=float, na_value=-1).astype(np.intp)
+    rows = _place_rows(predicted, "datetime", calendar.to_index()[positions.start : positions.stop])
+    columns = _place_rows(predicted, "instrument", pd.Index(codes))
     inside = (rows >= 0) & (columns >= 0)
     has_row[rows[inside], columns[inside]] = True
     absent = belongs & ~has_row
@@ -208,6 +207,13 @@ def universe_coverage(
         worst_day=calendar[positions[worst]] if len(share) else None,
         worst_share=float(share[worst]) if len(share) else 0.0,
     )
+
+
+def _place_rows(index: Any, name: str, known: pd.Index) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """Return where in `known` the value of each row of a MultiIndex is, or -1: only different values are sought."""
+    level = index.names.index(name)
+    places = np.append(known.get_indexer(index.levels[level]), -1)  # a row without a value has the code -1
+    return np.asarray(places[index.codes[level]], dtype=np.intp)
 
 
 def _membership(

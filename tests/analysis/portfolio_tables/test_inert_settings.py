@@ -77,6 +77,23 @@ def test_law_without_what_is_told_the_account_is_the_same_to_the_last_bit(terms)
             assert (run_inputs(make_inputs(costs=without)).report["account"] == base).all()
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_settling_is_inert_where_no_holding_was_settled(ended):
+    inputs = make_inputs()
+    ends = np.full(inputs.scores.shape[1], 10**6)
+    if ended:
+        best = int(np.nanargmax(inputs.scores[20]))  # bought on the next session, and ends on the one after
+        ends[best] = 22
+    inputs = replace(inputs, market=replace(inputs.market, ends=ends))
+    kept = run_inputs(replace(inputs, market=replace(inputs.market, ends=None))).report["account"]
+    is_same = bool((run_inputs(inputs).report["account"] == kept).all())
+    table = find_inert_settings(inputs).set_index("setting")
+    assert is_same is not ended
+    assert ("settle_delisted" in table.index) is is_same
+    if is_same:
+        assert table.loc["settle_delisted"].tolist() == ["true", "no_listing_ended"]
+
+
 def test_dated_rules_are_tried_without_their_limits():
     inputs = make_inputs(costs=Costs(trade_unit=1))
     shape = inputs.scores.shape

@@ -47,18 +47,23 @@ INERT_REASONS: Final[Mapping[str, Mapping[str, str]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trial:
-    """The back-test without one of its settings."""
+    """The back-test without one of its settings.
+
+    `market` is another one than its own, if need be. A `case` of None needs no simulation: without a holding that was
+    settled, the setting was asked nothing.
+    """
 
     setting: str
     value: str
     reason: str
-    case: Case
+    case: Case | None
     market: MarketPrices | None = None
 
 
 def list_setting_cases(inputs: BacktestInputs) -> list[Case]:
     """Return the back-test, and the cases of `find_inert_settings` that trade in its own market."""
-    return [inputs.case, *[trial.case for trial in _list_trials(inputs) if trial.market is None]]
+    trials = _list_trials(inputs)
+    return [inputs.case, *[trial.case for trial in trials if trial.case is not None and trial.market is None]]
 
 
 def find_inert_settings(inputs: BacktestInputs, *, made: CaseResults | None = None) -> pd.DataFrame:
@@ -87,16 +92,24 @@ def find_inert_settings(inputs: BacktestInputs, *, made: CaseResults | None = No
     base = inputs.compare(list_setting_cases(inputs)) if made is None else made
     place = 0
     for trial in trials:
-        if trial.market is None:
+        if trial.case is None:
+            is_inert = not base.settled[0]
+        elif trial.market is None:
             place += 1
-            cash, value = base.cash[:, place], base.value[:, place]
+            is_inert = _is_same(base, 0, base, place)
         else:
-            other = inputs.compare([trial.case], market=trial.market)
-            cash, value = other.cash[:, 0], other.value[:, 0]
-        if np.array_equal(cash, base.cash[:, 0]) and np.array_equal(value, base.value[:, 0]):
+            is_inert = _is_same(base, 0, inputs.compare([trial.case], market=trial.market), 0)
+        if is_inert:
             reason = trial.reason if base.turnover[:, 0].any() else "nothing_traded"
             rows.append((trial.setting, trial.value, reason))
     return pd.DataFrame(rows, columns=["setting", "value", "reason"]).astype("str")
+
+
+def _is_same(one: CaseResults, place: int, other: CaseResults, at: int) -> bool:
+    """Tell whether the accounts of two cases are the same on every session, to the last bit."""
+    return np.array_equal(one.cash[:, place], other.cash[:, at]) and np.array_equal(
+        one.value[:, place], other.value[:, at]
+    )
 
 
 def _list_trials(inputs: BacktestInputs) -> list[_Trial]:
@@ -127,10 +140,7 @@ def _list_trials(inputs: BacktestInputs) -> list[_Trial]:
     try_terms("cash_next_day", "cash_enough", without=False)
     if inputs.mode == "strict" and market.ends is not None:
         try_terms("delisting", "no_listing_ended", 1.0, is_set=lambda share: bool(share < 1))
-        kept = replace(market, ends=None) if (market.ends < len(market.close)).any() else None
-        trials.append(
-            _Trial(setting="settle_delisted", value="true", reason="no_listing_ended", case=case, market=kept)
-        )
+        trials.append(_Trial(setting="settle_delisted", value="true", reason="no_listing_ended", case=None))
     if market.buy_price is not None or market.sell_price is not None:
         closes = replace(market, buy_price=None, sell_price=None)
         trials.append(_Trial(setting="deal_price", value="", reason="same_price", case=case, market=closes))
