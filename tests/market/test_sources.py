@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import qlib_period_files
 from rollwright.errors import NotPointInTimeError
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.market.as_of import AsOf
@@ -95,12 +96,21 @@ class TestFoldersWithACache(DataSourceContract):
         return QlibProvider(folder, cache=FieldCache(1_000_000))
 
 
-class TestFoldersOfOtherTools(DataSourceContract):
+class TestFoldersOfOtherTools(DataSourceContract, VintageSourceContract):
     @pytest.fixture
-    def source(self, folder, tmp_path):
+    def period_field(self):
+        return "roe_q"
+
+    @pytest.fixture
+    def source(self, folder, arrays, tmp_path):
         shutil.copytree(folder, tmp_path / "market")
         for name in ("rollwright.json", "rollwright.files"):
             (tmp_path / "market" / name).unlink()
+        table = by_period(arrays)["roe_q"]
+        for code, rows in table.groupby("instrument"):
+            dates = rows["known_at"].dt.strftime("%Y%m%d").astype(int)
+            records = zip(dates.tolist(), rows["period"].tolist(), rows["value"].tolist(), strict=True)
+            qlib_period_files.write(tmp_path / "market", str(code).lower(), "roe_q", records)
         return QlibProvider(tmp_path / "market")
 
 
@@ -126,9 +136,9 @@ def test_all_sources_of_one_market_give_the_same_values(arrays, frame, folder):
         assert source.members("all") == arrays.members("all")
 
 
-def test_a_source_without_fields_by_period_says_so(folder):
+def test_a_source_without_fields_by_period_says_so(arrays):
     with pytest.raises(NotPointInTimeError, match="roe_q"):
-        AsOf(QlibProvider(folder), "2020-02-03").vintages("roe_q", [])
+        AsOf(arrays, "2020-02-03").vintages("roe_q", [])
 
 
 def test_a_viewpoint_travels_to_another_process(folder):

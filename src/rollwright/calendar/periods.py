@@ -20,8 +20,11 @@ from rollwright.errors import CalendarError
 __all__ = [
     "PERIODS_PER_YEAR",
     "Interval",
+    "are_periods",
     "check_periods",
     "interval_of",
+    "to_day_numbers",
+    "to_days",
     "to_ordinals",
     "to_period_ends",
     "to_periods",
@@ -65,20 +68,25 @@ def check_periods(periods: ArrayLike, interval: Interval) -> NDArray[np.int64]:
         Naming the first that is none.
     """
     found = np.asarray(periods)
-    per_year = PERIODS_PER_YEAR[interval]
-    with np.errstate(invalid="ignore"):
-        numbers = found.astype(np.int64)
-    if interval == "d":
-        year, days = numbers // 10000, np.clip(numbers, 0, _LAST_DAY)
-        fits = _to_numbers(_to_days(days)) == numbers
-    else:
-        year, part = (numbers, np.ones_like(numbers)) if per_year == 1 else (numbers // 100, numbers % 100)
-        fits = (part >= 1) & (part <= per_year)
-    fits &= (numbers == found) & (year >= _FIRST_YEAR) & (year <= _LAST_YEAR)
+    fits = are_periods(found, interval)
     if not fits.all():
         odd = found[int(np.argmin(fits))] if found.ndim else found
         raise CalendarError(f"{odd} is no {_NAMES[interval]}")
-    return numbers
+    return found.astype(np.int64)
+
+
+def are_periods(numbers: ArrayLike, interval: Interval) -> NDArray[np.bool_]:
+    """Say of each number whether it is a period of `interval`."""
+    found = np.asarray(numbers)
+    per_year = PERIODS_PER_YEAR[interval]
+    with np.errstate(invalid="ignore"):
+        whole = found.astype(np.int64)
+    if interval == "d":
+        year, fits = whole // 10000, np.asarray(to_day_numbers(to_days(np.clip(whole, 0, _LAST_DAY))) == whole)
+    else:
+        year, part = (whole, np.ones_like(whole)) if per_year == 1 else (whole // 100, whole % 100)
+        fits = (part >= 1) & (part <= per_year)
+    return np.asarray(fits & (whole == found) & (year >= _FIRST_YEAR) & (year <= _LAST_YEAR))
 
 
 def to_ordinals(periods: ArrayLike, interval: Interval) -> NDArray[np.int64]:
@@ -94,8 +102,8 @@ def to_ordinals(periods: ArrayLike, interval: Interval) -> NDArray[np.int64]:
     numbers = check_periods(periods, interval)
     per_year = PERIODS_PER_YEAR[interval]
     if interval == "d":
-        days = _to_days(numbers).astype(np.int64)
-        first = _to_days(numbers // 10000 * 10000 + 101).astype(np.int64)
+        days = to_days(numbers).astype(np.int64)
+        first = to_days(numbers // 10000 * 10000 + 101).astype(np.int64)
         placed: NDArray[np.int64] = np.add(numbers // 10000 * per_year, days - first)
         return placed
     return numbers if per_year == 1 else numbers // 100 * per_year + numbers % 100 - 1
@@ -106,8 +114,8 @@ def to_periods(ordinals: ArrayLike, interval: Interval) -> NDArray[np.int64]:
     numbers = np.asarray(ordinals, np.int64)
     per_year = PERIODS_PER_YEAR[interval]
     if interval == "d":
-        first = _to_days(numbers // per_year * 10000 + 101).astype(np.int64)
-        return _to_numbers(np.add(first, numbers % per_year).astype("datetime64[D]"))
+        first = to_days(numbers // per_year * 10000 + 101).astype(np.int64)
+        return to_day_numbers(np.add(first, numbers % per_year).astype("datetime64[D]"))
     return numbers if per_year == 1 else numbers // per_year * 100 + numbers % per_year + 1
 
 
@@ -120,21 +128,21 @@ def to_period_ends(periods: ArrayLike, interval: Interval) -> NDArray[np.datetim
         For a number that is no period of `interval`.
     """
     if interval == "d":
-        return _to_days(check_periods(periods, interval))
+        return to_days(check_periods(periods, interval))
     months = 12 // PERIODS_PER_YEAR[interval]
     next_month = (to_ordinals(periods, interval) + 1) * months - 1970 * 12
     ends: NDArray[np.datetime64] = next_month.astype("datetime64[M]").astype("datetime64[D]")
     return np.subtract(ends, np.timedelta64(1, "D"))
 
 
-def _to_days(numbers: NDArray[np.int64]) -> NDArray[np.datetime64]:
+def to_days(numbers: NDArray[np.int64]) -> NDArray[np.datetime64]:
     """Return the days of ``YYYYMMDD``, those of a month that has not so many in the next one."""
     months = (numbers // 10000 - 1970) * 12 + numbers // 100 % 100 - 1
     first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
     return np.add(first, numbers % 100 - 1).astype("datetime64[D]")
 
 
-def _to_numbers(days: NDArray[np.datetime64]) -> NDArray[np.int64]:
+def to_day_numbers(days: NDArray[np.datetime64]) -> NDArray[np.int64]:
     """Return ``YYYYMMDD`` of days."""
     months = days.astype("datetime64[M]")
     number = months.astype(np.int64)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.calendar.periods import check_periods, interval_of
+from rollwright.calendar.periods import check_periods
 from rollwright.calendar.trading import TradingCalendar, to_session
 from rollwright.errors import (
     CalendarError,
@@ -21,7 +21,7 @@ from rollwright.errors import (
     UnknownInstrumentError,
     nearest,
 )
-from rollwright.market.folder.layout import BASE_FIELDS, check_code, check_field, refuse_case_twins
+from rollwright.market.folder.layout import BASE_FIELDS, check_code, check_field, check_period_field, refuse_case_twins
 from rollwright.market.generations import count_unchanged, read_generation
 from rollwright.market.source import UNKNOWN_KIND, FieldKind, Lifetimes, Vintages, check_rows
 
@@ -101,7 +101,8 @@ class FrameSource:
         # 4. What is not daily, and the identity of it all.
         self._universes = dict(universes or {})
         self._by_period = {
-            _check_period_field(name): _vintages(name, table, self._column) for name, table in (by_period or {}).items()
+            check_period_field(name)[0]: _vintages(name, table, self._column)
+            for name, table in (by_period or {}).items()
         }
         self._kinds = {self._known_field(name): FieldKind(*kind) for name, kind in (kinds or {}).items()}
         self._generation = self._digest()
@@ -300,17 +301,6 @@ def _digest(parts: Iterable[object]) -> str:
     return digest.hexdigest()[:24]
 
 
-def _check_period_field(name: str) -> str:
-    """Return the name of a field by period in lower case when its suffix says the interval."""
-    field = check_field(name)
-    if interval_of(field) is None:
-        raise UnknownFieldError(
-            f"`$${field}` does not say what its periods are",
-            hint=f"end its name with _q (quarters), _a (years), _m (months) or _d (days it holds from): `{field}_q`",
-        )
-    return field
-
-
 def _levels(frame: pd.DataFrame) -> tuple[pd.DatetimeIndex, pd.Index[Any]]:
     """Return the dates and the codes of a frame's rows."""
     index = frame.index
@@ -381,8 +371,7 @@ def _vintages(name: str, table: pd.DataFrame, columns: Mapping[str, int]) -> Vin
         raise UnknownInstrumentError(f"`$${name}` has values of `{unknown[0]}`, which has no row in the frame")
     known_at = pd.DatetimeIndex([to_session(moment) for moment in table["known_at"]]).to_numpy().astype("datetime64[s]")
     column = table["instrument"].map(columns).to_numpy(np.int64)
-    interval = interval_of(check_field(name))
-    assert interval is not None  # noqa: S101 - the caller has checked the name
+    _, interval = check_period_field(name)
     period = check_periods(table["period"].to_numpy(), interval).astype(np.int32)
     order = np.lexsort((period, known_at, column))
     column, period, known_at = column[order], period[order], known_at[order]

@@ -17,6 +17,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+from rollwright.calendar.periods import Interval, interval_of
 from rollwright.errors import ConfigError, DataError, UnknownFieldError, UnknownInstrumentError
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "calendar_stems",
     "check_code",
     "check_field",
+    "check_period_field",
     "check_universe",
     "code_of_folder",
     "find_unexpected_files",
@@ -96,6 +98,24 @@ def check_field(name: object) -> str:
     if not isinstance(name, str) or not _FIELD.fullmatch(name):
         raise UnknownFieldError(f"{name!r} cannot be a field", hint="letters, digits and _ only")
     return name.lower()
+
+
+def check_period_field(name: object) -> tuple[str, Interval]:
+    """Return the field by period `name` (without ``$$``) in lower case, and its interval, when its suffix says one.
+
+    Raises
+    ------
+    UnknownFieldError
+        When it cannot be a field, or does not say what its periods are.
+    """
+    field = check_field(name)
+    interval = interval_of(field)
+    if interval is None:
+        raise UnknownFieldError(
+            f"`$${field}` does not say what its periods are",
+            hint=f"end its name with _q (quarters), _a (years), _m (months) or _d (days it holds from): `{field}_q`",
+        )
+    return field, interval
 
 
 def is_field(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Market data in Qlib's provider layout, read as the expressions' `DataSource`."""
+"""Market data in Qlib's provider layout, read as the expressions' `DataSource` and `VintageSource`."""
 
 from __future__ import annotations
 
@@ -48,10 +48,11 @@ from rollwright.market.folder.manifest import (
     read_manifest,
     text_stamps,
 )
+from rollwright.market.folder.periods.period_folder import PeriodFolder
 from rollwright.market.folder.recent_sessions import RECENT_SESSIONS, RecentSessions, read_recent_sessions
 from rollwright.market.folder.universe import parse_lifetimes, universe_names
 from rollwright.market.generations import count_unchanged, read_generation
-from rollwright.market.source import Lifetimes, check_rows
+from rollwright.market.source import FieldKind, Lifetimes, Vintages, check_rows
 
 __all__ = ["QlibProvider", "folder_from_settings", "provider_from_settings"]
 
@@ -66,7 +67,9 @@ _TILE: Final = 256  # rows moved at once from series-major to session-major orde
 
 
 class QlibProvider:
-    """One frequency of a data folder in Qlib's layout; implements `rollwright.market.source.DataSource`.
+    """One frequency of a data folder in Qlib's layout, and its fields by period.
+
+    Implements `rollwright.market.source.DataSource` and `VintageSource`.
 
     Guarantees: what is returned is what the files hold, or an error; never a value from another version of the folder
     than the one that was opened. Of a folder that rollwright wrote, every file's bytes are checked against the
@@ -118,6 +121,7 @@ class QlibProvider:
             self._manifest, table = manifest
             self._files = read_files(self._root, table)
         self._calendar = self._read_calendar(found)
+        self._periods = PeriodFolder(self._root, self._files if self._manifest is not None else None)
         self._index_cache: FileIndex | None = None
         self._codes_cache: dict[str, str] | None = None
         self._latest_bounds: tuple[tuple[str, ...], NDArray[np.int64]] | None = None
@@ -303,6 +307,54 @@ class QlibProvider:
                 block[place] = np.nan
         self._identity.check()
         return block
+
+    @property
+    def periods(self) -> PeriodFolder:
+        """The fields by period, also of instruments without a series."""
+        return self._periods
+
+    def period_fields(self) -> tuple[str, ...]:
+        """Return the fields by period that any instrument has, without ``$$``, sorted."""
+        return tuple(self._periods.files)
+
+    def field_kind(self, field: str) -> FieldKind:
+        """Return what `field` (without ``$$``) measures, as an import said.
+
+        Raises
+        ------
+        UnknownFieldError
+            When no instrument has the field.
+        CorruptFileError
+            When the list of kinds is damaged.
+        """
+        return self._periods.kind(field)
+
+    def vintage_generation(self, fields: Sequence[str]) -> str:
+        """Return the identity of all that is known of `fields`: differs whenever a value or a kind of them may."""
+        return self._periods.generation(fields)
+
+    def vintages(self, field: str, instruments: Sequence[str]) -> Vintages:
+        """Return every value of `field` (without ``$$``) of `instruments`; each became known at midnight of its day.
+
+        Raises
+        ------
+        UnknownFieldError
+            When no instrument has the field.
+        UnknownInstrumentError
+            For an instrument without a series.
+        CorruptFileError
+            When a file is not what the format or the manifest demands.
+        DataError
+            When the folder was replaced since it was opened.
+        """
+        folders = [self._folder(code) for code in instruments]
+        try:
+            found = self._periods.vintages(field, folders)
+        except CorruptFileError:
+            self._identity.check()  # bytes of a newer version are no damage
+            raise
+        self._identity.check()
+        return found
 
     def unchanged_before(self, generation: str) -> int:
         """Return how many sessions, from the first, have in every series the values of an older `generation`.
