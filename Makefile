@@ -22,6 +22,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 # Given to pytest or to the demo: `make test ARGS="-k calendar"`.
 ARGS ?=
+# The tests start hundreds of processes: each would compile what it imports where the environment forbids bytecode.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
 # "yes" while the .venv can run and was made for this folder: its scripts hold absolute paths.

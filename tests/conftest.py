@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, settings
 
 import crash_size
 import postgres_server
+from memory_folder import find_memory_folder
 from rollwright.config.context import install
 from rollwright.expression.operators.catalogue import OPERATORS
 
@@ -77,7 +78,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_configure() -> None:
-    """Hear interrupts, which tests send: a shell starts what it puts into the background without."""
+    """Put the tests' files into memory, and hear interrupts, which tests send.
+
+    A shell starts what it puts into the background without hearing them.
+    """
+    memory = find_memory_folder()
+    if memory is not None:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))  # pytest's own setting of where its folders are
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

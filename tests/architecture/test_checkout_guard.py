@@ -87,11 +87,13 @@ def test_a_run_that_writes_into_the_checkout_fails(checkout, tmp_path, writes):
     for name in ("tests/conftest.py", "tools/checkout.py", "tools/mongo_wire.py"):
         (checkout / name).parent.mkdir(exist_ok=True)
         (checkout / name).write_bytes((ROOT / name).read_bytes())
-    for module in ("helpers/crash_size.py", "servers/postgres_server.py"):  # which the conftest imports
+    imported = ("helpers/crash_size.py", "helpers/memory_folder.py", "servers/postgres_server.py")
+    for module in imported:  # by the conftest
         (checkout / "tests" / Path(module).name).write_bytes((ROOT / "tests" / module).read_bytes())
     write = "(Path(__file__).parent / 'left.txt').touch()" if writes else "pass"
     (checkout / "tests" / "test_one.py").write_text(f"from pathlib import Path\n\ndef test_one():\n    {write}\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    folder = f"--basetemp={tmp_path / 'inner'}"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder, "tests"]
     alone = {
         key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")
     }  # not a worker of this run
