@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parents[2] / "src" / "rollwright"
+from source_trees import parse_sources
+
 CALLS = {"read_bytes", "read_text"}
 # The kernel's own small files, those of this package, and folders that are opened to be flushed to the disk.
 OTHERS = {
@@ -36,9 +36,8 @@ def reads(tree):
 
 def test_only_one_module_reads_files():
     found = {}
-    for path in SOURCE.rglob("*.py"):
-        name = path.relative_to(SOURCE).as_posix()
-        count = len(list(reads(ast.parse(path.read_text(encoding="utf-8")))))
+    for name, tree in parse_sources():
+        count = len(list(reads(tree)))
         if count and not name.startswith("testing/"):
             found[name] = count
     assert found.pop("core/bounded_read.py") == 1

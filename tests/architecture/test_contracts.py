@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parents[2] / "src" / "rollwright"
+import pytest
+
+from source_trees import parse_sources
+
 # How objects of the ports are called wherever they are used: their protocols say what they have.
 OBJECTS = {
     "codec", "dataset", "experiment", "handler", "manager", "model", "pool", "processor", "record", "recorder",
@@ -35,20 +37,22 @@ def asked(tree):
             yield node.lineno, f"{owner}.{node.args[1].value}"
 
 
+@pytest.fixture(scope="module")
 def found():
-    """Yield (package, what is asked, where) for the whole source."""
-    for path in sorted(SOURCE.rglob("*.py")):
-        relative = path.relative_to(SOURCE)
-        for line, name in asked(ast.parse(path.read_text(encoding="utf-8"))):
-            yield relative.parts[0], name, f"{relative}:{line} asks for {name}"
+    """(package, what is asked, where) for the whole source."""
+    return [
+        (file.partition("/")[0], name, f"{file}:{line} asks for {name}")
+        for file, tree in parse_sources()
+        for line, name in asked(tree)
+    ]
 
 
-def test_no_object_of_a_port_is_asked_for_what_its_protocol_does_not_say():
-    assert [where for package, name, where in found() if (package, name) not in ALLOWED] == []
+def test_no_object_of_a_port_is_asked_for_what_its_protocol_does_not_say(found):
+    assert [where for package, name, where in found if (package, name) not in ALLOWED] == []
 
 
-def test_what_is_allowed_is_still_asked():
-    assert ALLOWED.keys() <= {(package, name) for package, name, _ in found()}
+def test_what_is_allowed_is_still_asked(found):
+    assert ALLOWED.keys() <= {(package, name) for package, name, _ in found}
 
 
 def test_asking_is_found():

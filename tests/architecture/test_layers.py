@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[2] / "src" / "rollwright"
+from source_trees import SOURCE, parse_sources
+
 # From the top down; those in one row are siblings and do not import one another. `make check` asks import-linter the
 # same through indirect imports too; this test needs no second tool and tells the line.
 CONTRACT = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
@@ -34,45 +34,64 @@ DRIVERS = {
     "rich": ("cli/",),
     "plotly": ("analysis/",),
 }
-FILES = sorted(SOURCE.rglob("*.py"))
 
 
 def height(package):
     return next((place for place, row in enumerate(LAYERS) if package in row), None)
 
 
-def imports(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imports(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             yield node.lineno, str(node.module)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_imports_point_downwards(path):
-    relative = path.relative_to(SOURCE)
-    own = relative.parts[0].removesuffix(".py")
-    wrong = []
-    for line, name in imports(path):
+@pytest.fixture(scope="module")
+def files():
+    """(file, its imports, its texts) of the whole source."""
+    return [(name, list(imports(tree)), list(strings(tree))) for name, tree in parse_sources()]
+
+
+def own_package(file):
+    return file.partition("/")[0].removesuffix(".py")
+
+
+def upward_imports(own, found):
+    """Yield (line, name) of the imports that a file of the package `own` may not have."""
+    for line, name in found:
         parts = name.split(".")
         if parts[0] != "rollwright" or len(parts) < 2 or height(own) is None:
             continue
         other = parts[1]
         if other == "testing" or (other != own and height(other) is not None and height(other) <= height(own)):
-            wrong.append(f"{relative}:{line} imports {name}")
-    assert wrong == []
+            yield line, name
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_a_driver_is_imported_in_its_adapter_only(path):
-    relative = path.relative_to(SOURCE).as_posix()
+def test_imports_point_downwards(files):
     wrong = [
-        f"{relative}:{line} imports {name}"
-        for line, name in imports(path)
-        if (homes := DRIVERS.get(name.split(".")[0])) and not relative.startswith((*homes, "testing/"))
+        f"{file}:{line} imports {name}"
+        for file, found, _ in files
+        for line, name in upward_imports(own_package(file), found)
     ]
     assert wrong == []
+
+
+def test_an_import_that_points_upwards_is_found():
+    source = "import rollwright.cli\nfrom rollwright.core import clock\nfrom rollwright.testing import market\n"
+    assert [line for line, _ in upward_imports("config", imports(ast.parse(source)))] == [1, 3]
+
+
+def test_a_driver_is_imported_in_its_adapter_only(files):
+    wrong = [
+        f"{file}:{line} imports {name}"
+        for file, found, _ in files
+        for line, name in found
+        if (homes := DRIVERS.get(name.split(".")[0])) and not file.startswith((*homes, "testing/"))
+    ]
+    assert wrong == []
+    assert {"sqlite3", "typer"} <= {name for _, found, _ in files for _, name in found}  # else it looks at nothing
 
 
 def strings(tree):
@@ -90,15 +109,12 @@ def upward_names(own, text):
     return [name for name in found if name != own and height(name) is not None and height(name) <= level]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_no_text_names_a_package_above(path):
-    relative = path.relative_to(SOURCE)
-    own = relative.parts[0].removesuffix(".py")
-    if own == "registrations" or height(own) is None:  # it stands above all; what no layer holds sees everything
-        return
+def test_no_text_names_a_package_above(files):
     wrong = [
-        f"{relative}:{line} names {name}"
-        for line, text in strings(ast.parse(path.read_text(encoding="utf-8")))
+        f"{file}:{line} names {name}"
+        for file, _, texts in files
+        if (own := own_package(file)) != "registrations" and height(own) is not None  # they stand above all
+        for line, text in texts
         for name in upward_names(own, text)
     ]
     assert wrong == []

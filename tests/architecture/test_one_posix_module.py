@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[2] / "src" / "rollwright"
+from source_trees import parse_sources
+
 ONE = "core/posix.py"
 MODULES = {"fcntl", "msvcrt", "termios", "grp", "pwd", "resource"}
 CALLS = {"mkfifo", "register_at_fork"}
@@ -25,12 +25,14 @@ def names(tree):
             yield from (argument.value for argument in node.args if isinstance(argument, ast.Constant))
 
 
+@pytest.fixture(scope="module")
+def used():
+    """The names that each file uses."""
+    return {name: set(names(tree)) for name, tree in parse_sources()}
+
+
 @pytest.mark.parametrize("forbidden", sorted(MODULES | CALLS))
-def test_only_one_module_uses_it(forbidden):
-    found = {
-        path.relative_to(SOURCE).as_posix()
-        for path in SOURCE.rglob("*.py")
-        if forbidden in set(names(ast.parse(path.read_text(encoding="utf-8"))))
-    }
+def test_only_one_module_uses_it(used, forbidden):
+    found = {name for name, those in used.items() if forbidden in those}
     assert found <= {ONE}
     assert forbidden not in {"fcntl", "mkfifo", "register_at_fork"} or found  # else this test looks for nothing

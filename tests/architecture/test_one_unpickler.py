@@ -6,9 +6,11 @@ One more reads foreign pickles, without ever looking a name up.
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parents[2] / "src" / "rollwright"
+import pytest
+
+from source_trees import SOURCE, parse_source, parse_sources
+
 ONE = "signing/unpickling.py"
 READER = "compat/pickle_reader.py"
 MODULES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "jsonpickle", "torch"}
@@ -25,17 +27,27 @@ def names(tree):
             yield node.attr
 
 
-def test_one_module_imports_a_pickler_and_one_reads_foreign_pickles():
-    found = {
-        path.relative_to(SOURCE).as_posix()
-        for path in SOURCE.rglob("*.py")
-        if (MODULES | CALLS) & set(names(ast.parse(path.read_text(encoding="utf-8"))))
-    }
-    assert found == {ONE, READER}
+def object_loads(tree):
+    """Yield the lines that load an array and do not say that it holds no objects."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.load", "numpy.load"):
+            allowed = {word.arg: ast.unparse(word.value) for word in node.keywords}.get("allow_pickle")
+            if allowed != "False":
+                yield node.lineno
+
+
+@pytest.fixture(scope="module")
+def found():
+    """The picklers that each file uses, and where it loads arrays that may hold objects."""
+    return {name: ((MODULES | CALLS) & set(names(tree)), list(object_loads(tree))) for name, tree in parse_sources()}
+
+
+def test_one_module_imports_a_pickler_and_one_reads_foreign_pickles(found):
+    assert {name for name, (picklers, _) in found.items() if picklers} == {ONE, READER}
 
 
 def test_what_it_unpickles_was_opened_by_the_envelope():
-    tree = ast.parse((SOURCE / ONE).read_text(encoding="utf-8"))
+    tree = parse_source(ONE)
     public = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert ast.unparse(public["unpickle_object"].args) == "opened: Opened"
     callers = [
@@ -50,7 +62,7 @@ def test_what_it_unpickles_was_opened_by_the_envelope():
 
 def test_the_reader_of_foreign_pickles_can_look_nothing_up():
     """Its one unpickler has a `find_class` that only answers from a table of classes made in that module."""
-    tree = ast.parse((SOURCE / READER).read_text(encoding="utf-8"))
+    tree = parse_source(READER)
     used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert {name for name in used if name.startswith("pickle.")} == {"pickle.Unpickler", "pickle.UnpicklingError"}
     (reader,) = [
@@ -69,12 +81,10 @@ def test_the_reader_of_foreign_pickles_can_look_nothing_up():
     assert callers == ["compat/pickle_child.py"]  # which has confined itself first
 
 
-def test_no_array_is_ever_loaded_with_objects():
-    wrong = []
-    for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.load", "numpy.load"):
-                allowed = {word.arg: ast.unparse(word.value) for word in node.keywords}.get("allow_pickle")
-                if allowed != "False":
-                    wrong.append(f"{path.name}:{node.lineno}")
-    assert wrong == []
+def test_no_array_is_ever_loaded_with_objects(found):
+    assert [f"{name}:{line}" for name, (_, lines) in found.items() for line in lines] == []
+
+
+def test_an_array_that_may_hold_objects_is_found():
+    source = "np.load(a)\nnumpy.load(a, allow_pickle=True)\nnp.load(a, allow_pickle=False)\nother.load(a)\n"
+    assert list(object_loads(ast.parse(source))) == [1, 2]
