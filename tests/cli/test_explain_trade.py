@@ -15,12 +15,9 @@ BACKTEST = "backtest: {topk: 3, n_drop: 1, account: 60}\n"
 
 
 @pytest.fixture
-def tested(fresh):
+def tested(rolled_project):
     """A project whose campaign has a small account."""
-    file = fresh / "small.yaml"
-    file.write_text(CAMPAIGN + BACKTEST)
-    roll_here(file)
-    return fresh
+    return rolled_project(CAMPAIGN + BACKTEST)
 
 
 def read(folder, name):

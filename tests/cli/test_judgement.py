@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,9 @@ TRADE = ("--topk", "3", "--n-drop", "1", "--account", "1e6", "--min-cost", "0")
 
 
 @pytest.fixture
-def tested(fresh: Path) -> Path:
+def tested(rolled_project: Callable[[str], Path]) -> Path:
     """A project whose campaign `small` is finished, with a back-test; the working directory."""
-    (fresh / "small.yaml").write_text(CAMPAIGN + BACKTEST)
-    roll_here(fresh / "small.yaml")
-    return fresh
+    return rolled_project(CAMPAIGN + BACKTEST)
 
 
 def answer(capsys: Any, *arguments: str, code: int = 0) -> dict[str, Any]:
