@@ -22,8 +22,8 @@ __all__ = ["all_cases"]
 Dated: TypeAlias = tuple[int, int, float]
 """Period, day of announcement, value."""
 
-CUMULATIVE: Final = "flow cumulative"
-DISCRETE: Final = "flow discrete"
+CUMULATIVE: Final = "flow-cumulative"
+DISCRETE: Final = "flow-discrete"
 STOCK: Final = "stock"
 WITHDRAWN: Final = math.nan
 

@@ -100,7 +100,7 @@ def test_every_interval_and_kind_is_asked_for(cases):
         for question in case.questions
         for kind in question.kinds.values()
     }
-    flows = ("flow cumulative", "flow discrete")
+    flows = ("flow-cumulative", "flow-discrete")
     assert asked >= {(call, interval, kind) for call in ("TTM", "LYR") for interval in "qm" for kind in flows}
     assert asked >= {("SQ", "q", flows[0]), ("SQ", "m", flows[0]), ("TTM", "a", flows[0])}
 

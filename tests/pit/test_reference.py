@@ -50,7 +50,7 @@ def months(first, values):
     ]
 
 
-CUMULATIVE, DISCRETE, STOCK = ({"x_q": kind, "x_m": kind} for kind in ("flow cumulative", "flow discrete", "stock"))
+CUMULATIVE, DISCRETE, STOCK = ({"x_q": kind, "x_m": kind} for kind in ("flow-cumulative", "flow-discrete", "stock"))
 TWO_YEARS = quarters(2018, [1, 3, 6, 10, 2, 5])
 
 

@@ -67,7 +67,7 @@ class Question:
     expression : str
         In Qlib's language.
     kinds : mapping of str to str
-        What the fields are: ``flow cumulative`` (each report counts from the start of the year), ``flow discrete``,
+        What the fields are: ``flow-cumulative`` (each report counts from the start of the year), ``flow-discrete``,
         ``flow`` (it is not known which), ``stock`` or ``unknown``; a field that is not named is ``unknown``.
     answers : mapping of str to tuple of float, optional
         Values of each instrument, one for each session of the case, rounded to float32; None for an expression that

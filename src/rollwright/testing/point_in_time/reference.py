@@ -21,7 +21,7 @@ from rollwright.testing.point_in_time.cases import Answers, PeriodCase, Question
 __all__ = ["RefusedError", "answer"]
 
 PERIODS_OF_A_YEAR: Final = {"q": 4, "a": 1, "m": 12}
-FLOWS: Final = ("flow cumulative", "flow discrete")
+FLOWS: Final = ("flow-cumulative", "flow-discrete")
 CROSS_SECTIONS: Final = ("CSRank", "CSZScore", "CSDemean")
 SERIES_CALLS: Final = ("TTM", "SQ", "LYR", "YoY")
 MISSING: Final = math.nan
@@ -139,7 +139,7 @@ def _check_part(node: ast.expr, kinds: Mapping[str, str]) -> None:
 
 def _check_kind(name: str, operand: ast.expr, kinds: Mapping[str, str]) -> None:
     kind, interval = _kind(operand, kinds), _fields(operand)[0][-1]
-    if kind in ("unknown", "flow"):
+    if kind == "unknown" or (kind == "flow" and interval != "a"):
         raise RefusedError(f"what kind of field {name} reads is not known")
     if kind == "stock" and name in ("TTM", "SQ"):
         raise RefusedError(f"{name} is for flows: a stock is not added up over time")
@@ -269,7 +269,7 @@ class _Inside:
             return MISSING if base == 0 else (x(at) - base) / abs(base)
         if year == 1:  # by year: the last twelve months, and the last year, are the year
             return x(at)
-        is_discrete = _kind(operand, self._kinds) == "flow discrete"
+        is_discrete = _kind(operand, self._kinds) == "flow-discrete"
         place = at % year  # 0 for the first period of a year
         year_end = at if place == year - 1 else at - place - 1  # the last fourth quarter, or December, up to here
         if name == "SQ":
