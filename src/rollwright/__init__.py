@@ -56,8 +56,10 @@ if TYPE_CHECKING:
     from rollwright.expression.ops import NpElemOperator as NpElemOperator
     from rollwright.expression.ops import NpPairOperator as NpPairOperator
     from rollwright.expression.ops import Operators as Operators
+    from rollwright.expression.ops import P as P
     from rollwright.expression.ops import PairOperator as PairOperator
     from rollwright.expression.ops import PairRolling as PairRolling
+    from rollwright.expression.ops import PRef as PRef
     from rollwright.expression.ops import Rolling as Rolling
     from rollwright.features.api import D as D
     from rollwright.market.as_of import AsOf as AsOf
@@ -144,6 +146,8 @@ _PUBLIC: Final[dict[str, str]] = {
     "NpElemOperator": "rollwright.expression.ops",
     "NpPairOperator": "rollwright.expression.ops",
     "Operators": "rollwright.expression.ops",
+    "P": "rollwright.expression.ops",
+    "PRef": "rollwright.expression.ops",
     "PairOperator": "rollwright.expression.ops",
     "PairRolling": "rollwright.expression.ops",
     "PortAnaRecord": "rollwright.analysis.records",
@@ -235,6 +239,8 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "NpElemOperator",
     "NpPairOperator",
     "Operators",
+    "P",
+    "PRef",
     "PairOperator",
     "PairRolling",
     "PortAnaRecord",

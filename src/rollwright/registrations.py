@@ -40,6 +40,7 @@ QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "qlib.data.base": ("rollwright.expression.ops",),
     "qlib.data.filter": ("rollwright.features.filters",),
     "qlib.data.ops": ("rollwright.expression.ops",),
+    "qlib.data.pit": ("rollwright.expression.ops",),
     "qlib.contrib.workflow": ("rollwright.analysis.signal_records",),
     "qlib.contrib.workflow.record_temp": ("rollwright.analysis.signal_records",),
     "qlib.workflow.record_temp": ("rollwright.analysis.records", "rollwright.analysis.signal_records"),

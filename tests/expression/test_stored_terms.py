@@ -18,6 +18,7 @@ TEXTS = [
     "Mask(ChangeInstrument('SH600000',$close),'SZ000001')",
     "Power(EMA($close,2.5),3)",
     "$close",
+    "CSRank(P(Mean($$roe_q,4))/P($$roe_a))-PRef(SQ($$revenue_q)+Ref($$revenue_q,1),201803)",
 ]
 
 
@@ -28,9 +29,9 @@ def test_terms_come_back_as_the_same_objects() -> None:
 
 
 def test_a_plan_of_terms_that_came_back_is_the_plan_of_the_texts() -> None:
-    for texts in (TEXTS[:4], TEXTS):  # without and with other instruments
+    for texts in (TEXTS[:4], TEXTS, ["P($$roe_q)"]):  # without and with other instruments; by period
         plan = compile_plan(texts, allow_lookahead=True)
-        order = () if plan.stages else plan.nodes
+        order = () if plan.stages or plan.periods else plan.nodes
         terms, nodes = load_terms(json.loads(json.dumps(dump_terms(plan.terms, order))))
         again = plan_terms(terms, order=nodes, allow_lookahead=True)
         assert (again.nodes, again.last_reads, again.uses) == (plan.nodes, plan.last_reads, plan.uses)
@@ -46,6 +47,8 @@ def test_a_plan_of_terms_that_came_back_is_the_plan_of_the_texts() -> None:
         {"nodes": [], "terms": [0]},
         {"nodes": [["field", 1]], "terms": [0]},
         {"nodes": [["period", "roe_q"]], "terms": [0]},
+        {"nodes": [["period", "roe"], ["call", "P", [[0]]]], "terms": [1]},
+        {"nodes": [["field", "roe_q"], ["call", "P", [[0]]]], "terms": [1]},
         {"nodes": [["field", "close"], ["call", "Exec", [[0]]]], "terms": [1]},
         {"nodes": [["field", "close"], ["call", "Mean", [[0]]]], "terms": [1]},
         {"nodes": [["field", "close"], ["call", "Rank", [[0], 0.5]]], "terms": [1]},

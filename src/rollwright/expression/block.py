@@ -18,18 +18,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rollwright.calendar.periods import Interval
 from rollwright.expression.extrema import Extrema
 from rollwright.expression.moments import Counts, CrossMoments, Mask, Moments, Side, Sums
-from rollwright.expression.term import Constant, Term
+from rollwright.expression.term import UNBOUNDED, Constant, Term
 from rollwright.expression.term_rows import TermRows
+from rollwright.market.source import FieldKind
 
-__all__ = ["Block", "Cells", "Family", "Margin", "Values"]
+__all__ = ["Block", "Cells", "Family", "Margin", "PeriodColumns", "Values"]
 
 Values: TypeAlias = NDArray[Any]
 """``[rows, columns]`` of float32, float64 or bool."""
@@ -45,6 +48,24 @@ class Margin(NamedTuple):
 
     before: int
     after: int
+
+
+class PeriodColumns(NamedTuple):
+    """What the columns of a block are whose rows are periods: one vintage each.
+
+    Attributes
+    ----------
+    interval : Interval
+        How long a period is.
+    last : int64 ``[columns]``
+        The ordinal of the period in the last row.
+    kinds : mapping of str to FieldKind
+        What the fields measure.
+    """
+
+    interval: Interval
+    last: NDArray[np.int64]
+    kinds: Mapping[str, FieldKind]
 
 
 class Clean(NamedTuple):
@@ -73,6 +94,8 @@ class Block:
     freq : str
     allows_lookahead : bool
         Whether values may read later sessions.
+    periods : PeriodColumns, optional
+        Set where the rows are periods and not sessions.
     """
 
     def __init__(
@@ -87,6 +110,7 @@ class Block:
         instruments: tuple[str, ...],
         freq: str,
         allows_lookahead: bool,
+        periods: PeriodColumns | None = None,
     ) -> None:
         self.start = start
         self.stop = stop
@@ -94,6 +118,7 @@ class Block:
         self.instruments = instruments
         self.freq = freq
         self.allows_lookahead = allows_lookahead
+        self.periods = periods
         self._margins = margins
         self._calls = calls
         self._calendar = calendar
@@ -226,6 +251,26 @@ class Block:
             missing = np.float64(np.nan) if beside_constant else np.float32(np.nan)
             return np.where(self.in_series_on(source, consumer), values, missing)
         return values
+
+    def has_whole_windows(self, term: Term) -> NDArray[np.bool_]:
+        """Return on the rows of a windowed call where its window has all values: ``[rows, columns]``.
+
+        A window of all rows so far starts with the first row of the series, any other may not reach before it.
+        """
+        found = np.ones((self.length(term), self.columns), np.bool_)
+        for source in term.inputs:
+            if source.kind != "number":
+                gaps = self.share(source, ("gaps", term.back), partial(self._gaps, source, term.back))
+                found &= ~self.cut(gaps, self.after(source), term)
+        return found
+
+    def _gaps(self, source: Term, back: int) -> NDArray[np.bool_]:
+        missing = ~np.isfinite(self.series(source))
+        if back >= UNBOUNDED:
+            return np.logical_or.accumulate(missing & self.in_series(source), axis=0)
+        counts = np.cumsum(missing, axis=0, dtype=np.int32)
+        counts[back + 1 :] -= counts[: -back - 1].copy()
+        return counts > 0
 
     # shared work
 

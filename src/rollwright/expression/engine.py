@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain, islice
 from typing import Any, Final, TypeVar
@@ -43,7 +43,8 @@ from rollwright.expression.row_search import find_rows
 from rollwright.expression.term import UNBOUNDED, Term
 from rollwright.expression.term_rows import TermRows
 from rollwright.expression.tile_job import Inputs, Tile, TileBuffer, TileJob, write
-from rollwright.market.source import DataSource
+from rollwright.expression.vintages import ColumnVintages, check_vintages
+from rollwright.market.source import DataSource, FieldKind
 
 __all__ = ["THREAD_MEMORY", "Tile", "evaluate", "evaluate_each"]
 
@@ -171,6 +172,7 @@ def _request(
         )
     return _Request(
         plan=plan, source=source, instruments=tuple(instruments), threads=threads, memory=memory,
+        kinds=check_vintages(plan.terms, source),
         by_series=by_series, most_rows=min(most_rows, SERIES_ROWS if by_series else TILE_ROWS),
     )  # fmt: skip
 
@@ -210,6 +212,7 @@ class _Request:
     instruments: tuple[str, ...]
     threads: int
     memory: int
+    kinds: Mapping[str, FieldKind]
     by_series: bool = False
     most_rows: int = TILE_ROWS
 
@@ -222,6 +225,7 @@ class _Request:
         tile_rows, width = self._tile_shape(start, stop)
         load_rows = stop - start if is_whole else max(1, self._load_rows() // tile_rows) * tile_rows
         margins_at = self._margins_at()
+        vintages: dict[int, ColumnVintages | None] = {}
         for first in range(start, stop, load_rows):
             last = min(first + load_rows, stop)
             around = margins_at(first)
@@ -235,6 +239,8 @@ class _Request:
                 for columns in groups:
                     if row == first:  # fields are read for all rows of the load at the first tile of each group
                         loaded[columns.start] = self._read_inputs(columns, around, staged, first, last)
+                    if columns.start not in vintages:
+                        vintages[columns.start] = self._read_vintages(columns, margins_at, start, stop)
                     is_last = rows.stop == last  # then no later tile reads them
                     given = loaded.pop(columns.start) if is_last else loaded[columns.start]
                     margins = margins_at(row)
@@ -242,7 +248,10 @@ class _Request:
                         term: _rows_around(values, rows, margins[term], first - around[term].before)
                         for term, values in given.items()
                     }
-                    yield self._job(rows, columns, series.cut(columns), margins, inputs)
+                    yield replace(
+                        self._job(rows, columns, series.cut(columns), margins, inputs),
+                        vintages=vintages[columns.start],
+                    )
 
     def _tile_shape(self, start: int, stop: int) -> tuple[int, int]:
         """Return how many sessions and columns a tile has.
@@ -327,6 +336,20 @@ class _Request:
             by_series=self.by_series,
         )
 
+    def _read_vintages(
+        self, columns: slice, margins_at: Callable[[int], Mapping[Term, Margin]], start: int, stop: int
+    ) -> ColumnVintages | None:
+        """Read what the calls of ``P`` need on all rows that tiles of ``[start, stop)`` read; None without any."""
+        calls = self.plan.collapsed
+        if not calls:
+            return None
+        margins = margins_at(start)
+        return ColumnVintages(
+            self.plan, self.source, self.kinds, instruments=self.instruments[columns],
+            start=start - max(margins[call].before for call in calls),
+            stop=stop + max(margins[call].after for call in calls), memory=self.memory,
+        )  # fmt: skip
+
     def _read_fields(self, around: Mapping[Term, Margin], first: int, last: int, columns: slice) -> dict[Term, Values]:
         """Read every field once, with the widest margin of all."""
         terms = [term for term in self.plan.nodes if term.kind == "field"]
@@ -358,7 +381,9 @@ class _Request:
         stage = operator_of(term).stage
         assert stage is not None  # noqa: S101 - the planner stages only such operators
         names = stage.columns(term, self.source.instruments())
-        inner = _Request(plan=plan, source=self.source, instruments=names, threads=1, memory=self.memory)
+        inner = _Request(
+            plan=plan, source=self.source, instruments=names, threads=1, memory=self.memory, kinds=self.kinds
+        )
         inputs = inner.compute_all(start, stop, length=len(self.source.calendar()))
         with np.errstate(all="ignore"):
             values = stage.combine(inputs)

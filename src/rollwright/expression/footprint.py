@@ -35,6 +35,8 @@ WORKING: Final = 4 * DOUBLE
 UNCOUNTED: Final = frozenset({"maxima", "minima", "present"})
 """Work that needs no counts of the valid rows of each window."""
 CLEAN: Final = DOUBLE + 1
+PLACES_KEPT: Final = 4
+"""Of how many groups of fields by period a tile keeps which vintage is in force."""
 
 
 class Footprint(NamedTuple):
@@ -70,7 +72,10 @@ def estimate(plan: Plan) -> Footprint:
             live -= widths[term]
         live -= ends[place]
     sorts = any(spell.key == "quantiles" for spell in spells)
-    return Footprint(per_cell=highest + WORKING, fixed=2 * WIRE_BYTES if sorts else 0)
+    return Footprint(
+        per_cell=highest + WORKING + (PLACES_KEPT * DOUBLE if plan.collapsed else 0),
+        fixed=2 * WIRE_BYTES if sorts else 0,
+    )
 
 
 def _widths(plan: Plan) -> dict[Term, int]:
@@ -78,7 +83,7 @@ def _widths(plan: Plan) -> dict[Term, int]:
     for term in plan.nodes:
         if term.kind == "number":
             widths[term] = 0
-        elif term.kind == "field":
+        elif term.kind != "call" or term.inner is not None:
             widths[term] = SINGLE
         elif term in plan.stages or operator_of(term).shares:
             widths[term] = DOUBLE

@@ -208,8 +208,8 @@ def _leg(term: Term) -> _Leg:
     """Return what `term` is but for the session it is read on: equal keys are one series, moved by the shifts."""
     if term.kind == "number":
         return _Leg(("number", term.text), 0)
-    if term.kind != "call":
-        return _Leg((term.kind, term.name), 0, term.name if term.kind == "field" else None)
+    if term.kind != "call" or term.inner is not None:
+        return _Leg((term.kind, term.text), 0, term.name if term.kind == "field" else None)
     shift = _shift_of(term)
     if shift is not None:
         inner = _leg(term.inputs[0])

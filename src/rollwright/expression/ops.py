@@ -18,6 +18,9 @@ from rollwright.errors import ExpressionError
 
 __all__ = [
     "EMA",
+    "LYR",
+    "SQ",
+    "TTM",
     "WMA",
     "Abs",
     "Add",
@@ -57,6 +60,9 @@ __all__ = [
     "NpPairOperator",
     "Operators",
     "Or",
+    "P",
+    "PFeature",
+    "PRef",
     "PairOperator",
     "PairRolling",
     "Power",
@@ -74,6 +80,7 @@ __all__ = [
     "Sum",
     "TResample",
     "Var",
+    "YoY",
 ]
 
 
@@ -199,6 +206,13 @@ class Feature(Expression):
     def get_extended_window_size(self) -> tuple[int, int]:
         """Return (0, 0)."""
         return 0, 0
+
+
+class PFeature(Feature):
+    """A field by period: ``P(PFeature("roe_q"))`` is ``P($$roe_q)``."""
+
+    def __str__(self) -> str:
+        return f"$${self._name}"
 
 
 class ExpressionOps(Expression):
@@ -346,6 +360,22 @@ def _built_in(name: str, *names: str) -> type[_BuiltIn]:
     return type(name, (_BuiltIn,), {"__doc__": f"The operator ``{name}``.", "__module__": __name__, "_names": names})
 
 
+class P(_BuiltIn):
+    """The operator ``P``: what was known on each session of an expression over periods."""
+
+    def __init__(self, feature: Any) -> None:
+        super().__init__(feature)
+
+
+class PRef(_BuiltIn):
+    """The operator ``PRef``: the same of the period that is named."""
+
+    _names = ("feature", "period")
+
+    def __init__(self, feature: Any, period: int) -> None:
+        super().__init__(feature, period)
+
+
 Abs = _built_in("Abs", "feature")
 Sign = _built_in("Sign", "feature")
 Log = _built_in("Log", "feature")
@@ -393,6 +423,10 @@ If = _built_in("If", "condition", "feature_left", "feature_right")
 ChangeInstrument = _built_in("ChangeInstrument", "instrument", "feature")
 Mask = _built_in("Mask", "feature", "instrument")
 TResample = _built_in("TResample", "feature", "freq", "func")
+TTM = _built_in("TTM", "feature")
+SQ = _built_in("SQ", "feature")
+LYR = _built_in("LYR", "feature")
+YoY = _built_in("YoY", "feature")
 
 
 class _Operators:

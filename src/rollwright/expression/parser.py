@@ -2,7 +2,7 @@
 
 The grammar is that of Qlib's field expressions. From loose to tight: comparisons (``> >= < <= == !=``, never
 chained), ``|``, ``&``, ``+ -``, ``* /``, signs, ``**``; brackets and calls ``Name(argument, …)``; fields
-``$close``; numbers; and, for the name of an instrument, texts in quotes.
+``$close``; fields by period ``$$roe_q``; numbers; and, for the name of an instrument, texts in quotes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rollwright.errors import ExpressionError, NotPointInTimeError, nearest
 from rollwright.expression.lexer import Token, tokenize
 from rollwright.expression.operators.catalogue import OPERATORS, known_operators
 from rollwright.expression.operators.registry import Operator, Parameter
-from rollwright.expression.term import Argument, Term, field, number
+from rollwright.expression.term import Argument, Term, field, number, period
 
 __all__ = ["MAX_DEPTH", "MAX_LENGTH", "MAX_WINDOW", "parse"]
 
@@ -44,7 +44,9 @@ def parse(text: str) -> Term:
     UntrustedModuleError, ConstructError
         For an operator that the settings name and that cannot be loaded.
     NotPointInTimeError
-        For a ``$$field``: data by period has no daily value of its own.
+        For a ``$$field`` outside of ``P`` and ``PRef``: data by period has no value on a session of its own.
+    LookAheadError
+        For a later period within ``P`` or ``PRef``, in labels too.
     """
     if len(text) > MAX_LENGTH:
         raise ExpressionError(
@@ -62,6 +64,7 @@ def _parse(text: str, _version: int) -> Term:
     parser = _Parser(text)
     term = parser.read_expression()
     parser.expect("end", "")
+    parser.refuse_bare(term)
     return term
 
 
@@ -73,6 +76,7 @@ class _Parser:
         self._tokens = tokenize(text)
         self._next = 0
         self._depth = 0
+        self._first_period: Token | None = None
 
     def _peek(self) -> Token:
         return self._tokens[self._next]
@@ -100,6 +104,18 @@ class _Parser:
         found = "the expression ends" if token.kind == "end" else f"`{token.text}`"
         wanted = "the end" if kind == "end" else f"`{text}`"
         raise self._error(token.position, f"{found} where {wanted} was expected")
+
+    def refuse_bare(self, term: Term) -> None:
+        """Refuse an expression whose values follow one another by periods; NotPointInTimeError."""
+        token = self._first_period
+        if term.axis != "periods" or token is None:
+            return
+        raise NotPointInTimeError(
+            f"`$${token.text}` at position {token.position} of `{self._text[:200]}` is data by period: "
+            f"it has no value on a session of its own",
+            hint=f"write P({self._text.strip()[:200]}): what was known on each session. "
+            f"Fields with one `$`, as `$close`, are daily",
+        )
 
     def read_expression(self) -> Term:
         """Read a comparison, or an expression of higher precedence."""
@@ -168,11 +184,7 @@ class _Parser:
             case "field":
                 return field(token.text)
             case "period":
-                raise NotPointInTimeError(
-                    f"`$${token.text}` at position {token.position} of `{self._text[:200]}` is data by period: "
-                    f"it has no value on a session of its own",
-                    hint=f"fields with one `$` are daily: did you mean `${token.text}`?",
-                )
+                return self._read_period(token)
             case "name":
                 return self._read_call(token)
             case _ if token.text == "(":
@@ -183,6 +195,13 @@ class _Parser:
                 raise self._error(token.position, "the expression ends too early")
             case _:
                 raise self._error(token.position, f"`{token.text}` cannot stand here")
+
+    def _read_period(self, token: Token) -> Term:
+        self._first_period = self._first_period or token
+        try:
+            return period(token.text)
+        except ValueError as error:
+            raise self._error(token.position, str(error)) from error
 
     def _read_number(self, token: Token) -> Term:
         value = float(token.text)
@@ -318,8 +337,14 @@ def _arity_message(operator: Operator, given: str) -> str:
 def _refusal(parameter: Parameter, value: float) -> str | None:
     """Return why a constant is not allowed as this argument, or None when it is."""
     is_whole = isinstance(value, int)
+    if parameter == "period":
+        return None if is_whole else "is a period, as 201903"
     if parameter == "level":
         return None if 0 <= value <= 1 else "is a level from 0 to 1"
+    return _window_refusal(parameter, value, is_whole=is_whole)
+
+
+def _window_refusal(parameter: Parameter, value: float, *, is_whole: bool) -> str | None:
     if abs(value) > MAX_WINDOW:
         return f"may not go beyond {MAX_WINDOW} sessions"
     if parameter == "shift":

@@ -40,6 +40,8 @@ class Plan:
         The same as terms.
     fields : tuple of str
         The fields read, without ``$``, sorted.
+    periods : tuple of str
+        The fields by period read, without ``$$``, sorted.
     lookback, lookahead : int
         How many sessions before and after its own a value may read; `UNBOUNDED` look-back means the whole past.
 
@@ -61,6 +63,7 @@ class Plan:
     expressions: tuple[str, ...]
     terms: tuple[Term, ...]
     fields: tuple[str, ...]
+    periods: tuple[str, ...]
     lookback: int
     lookahead: int
     nodes: tuple[Term, ...]
@@ -74,6 +77,11 @@ class Plan:
     def loaded(self) -> tuple[str, ...]:
         """The fields that are read outside of stages."""
         return tuple(term.name for term in self.nodes if term.kind == "field")
+
+    @property
+    def collapsed(self) -> tuple[Term, ...]:
+        """The calls of ``P`` and ``PRef`` outside of stages, each once."""
+        return tuple(term for term in self.nodes if term.inner is not None)
 
     def margins(self, start: int) -> dict[Term, Margin]:
         """Return how many rows before and after a block each node must be computed on.
@@ -106,7 +114,7 @@ def operator_of(term: Term) -> Operator:
 
 def calls_own_code(root: Term) -> bool:
     """Say whether an operator of the user's own is called anywhere in `root`."""
-    return any(term.kind == "call" and operator_of(term).code for term in walk(root))
+    return any(term.kind == "call" and operator_of(term).code for term in walk(root, within=True))
 
 
 def compile_plan(expressions: Sequence[str], *, allow_lookahead: bool = False) -> Plan:
@@ -187,6 +195,7 @@ def _plan(terms: tuple[Term, ...], *, allows_lookahead: bool, order: tuple[Term,
         expressions=tuple(term.text for term in terms),
         terms=terms,
         fields=tuple(sorted({name for term in terms for name in term.fields})),
+        periods=tuple(sorted({name for term in terms for name in term.periods})),
         lookback=max((term.lookback for term in terms), default=0),
         lookahead=max((term.lookahead for term in terms), default=0),
         nodes=nodes,

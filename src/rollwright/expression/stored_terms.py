@@ -3,6 +3,7 @@
 ``{"nodes": [node, …], "terms": [place, …]}``, where a node comes after those it reads, and is one of
 
 - ``["field", name]``
+- ``["period", name]``, a field by period
 - ``["number", value]``
 - ``["call", operator, [argument, …]]``; an argument is a constant, or ``[place]`` of a node.
 
@@ -17,16 +18,19 @@ from typing import Any
 from rollwright.core.canonical import JSON
 from rollwright.expression.operators.catalogue import known_operators
 from rollwright.expression.operators.registry import Operator
-from rollwright.expression.term import Argument, Term, field, number, walk
+from rollwright.expression.term import Argument, Term, field, number, period, walk
 
 __all__ = ["dump_terms", "load_terms"]
 
 
 def dump_terms(terms: Sequence[Term], order: Sequence[Term] = ()) -> JSON:
-    """Return terms in the form that `load_terms` reads; of `order`, which has all nodes, that is kept too."""
+    """Return terms in the form that `load_terms` reads; of `order`, which has all nodes, that is kept too.
+
+    Terms with ``P`` have no such order: what is within is none of a plan's nodes.
+    """
     places: dict[Term, int] = {}
     nodes: list[JSON] = []
-    for term in order or walk(*terms):
+    for term in order or walk(*terms, within=True):
         places[term] = len(nodes)
         nodes.append(_dump_node(term, places))
     return {"nodes": nodes, "terms": [places[term] for term in terms]}
@@ -54,7 +58,10 @@ def load_terms(value: Any) -> tuple[tuple[Term, ...], tuple[Term, ...]]:
         nodes: list[Term] = []
         for node in value["nodes"]:
             nodes.append(_load_node(node, nodes, operators))
-        return tuple(nodes[place] for place in value["terms"]), tuple(nodes)
+        terms = tuple(nodes[place] for place in value["terms"])
+        if any(term.axis == "periods" for term in terms):
+            raise ValueError("data by period have no value on a session")
+        return terms, () if any(node.inner is not None for node in nodes) else tuple(nodes)
     except (LookupError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"these are no terms: {error!r}") from error
 
@@ -63,6 +70,8 @@ def _load_node(node: Sequence[Any], before: Sequence[Term], operators: Mapping[s
     match node:
         case ["field", str(name)]:
             return field(name)
+        case ["period", str(name)]:
+            return period(name)
         case ["number", int(value) | float(value)]:
             return number(value)
         case ["call", str(name), [*given]]:

@@ -12,12 +12,29 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["UNBOUNDED", "Argument", "Constant", "Kind", "Term", "call", "field", "number", "period", "walk"]
+from rollwright.calendar.periods import Interval, interval_of
+
+__all__ = [
+    "UNBOUNDED",
+    "Argument",
+    "Axis",
+    "Constant",
+    "Kind",
+    "Term",
+    "call",
+    "field",
+    "interval_of_field",
+    "number",
+    "period",
+    "walk",
+]
 
 UNBOUNDED: Final = 1 << 40
 """The look-back of a term that reads a series from its first row on (``N = 0`` and exponential windows)."""
 
 Kind: TypeAlias = Literal["field", "period", "number", "call"]
+Axis: TypeAlias = Literal["none", "sessions", "periods"]
+"""What the values of a term follow one another by; of a constant nothing."""
 Constant: TypeAlias = int | float | str
 """A constant of an expression: a window, a level, the name of an instrument."""
 
@@ -37,7 +54,11 @@ class Term:
     arguments : tuple
         Of a call, in the order written: terms and literals.
     inputs : tuple of Term
-        The terms among the arguments.
+        The terms among the arguments; none of ``P`` and ``PRef``, which read no session of theirs.
+    inner : Term or None
+        Of ``P`` and ``PRef`` the expression over the axis of periods that is computed anew at each vintage.
+    axis : {"none", "sessions", "periods"}
+        What the values follow one another by.
     lookback : int
         Sessions before its own that a value may read; `UNBOUNDED` when it reads the whole past of its series.
     lookahead : int
@@ -49,6 +70,8 @@ class Term:
         The same of the term's own operator alone, beyond its inputs.
     fields : tuple of str
         The daily fields read, without ``$``, sorted.
+    periods : tuple of str
+        The fields by period read, without ``$$``, sorted.
     depth : int
         Length of the longest path to a leaf.
     value : int or float
@@ -63,11 +86,14 @@ class Term:
     name: str
     arguments: tuple[Argument, ...]
     inputs: tuple[Term, ...]
+    inner: Term | None
+    axis: Axis
     lookback: int
     lookahead: int
     back: int
     ahead: int
     fields: tuple[str, ...]
+    periods: tuple[str, ...]
     depth: int
     value: float | int
     text: str
@@ -116,51 +142,71 @@ def _intern(key: object, make: Callable[[], Term]) -> Term:
         return term
 
 
+def _leaf(
+    kind: Kind,
+    name: str,
+    text: str,
+    axis: Axis,
+    *,
+    fields: tuple[str, ...] = (),
+    periods: tuple[str, ...] = (),
+    value: float = 0,
+    strength: int = _ATOM,
+) -> Term:
+    return Term(
+        kind=kind,
+        name=name,
+        arguments=(),
+        inputs=(),
+        inner=None,
+        axis=axis,
+        lookback=0,
+        lookahead=0,
+        back=0,
+        ahead=0,
+        fields=fields,
+        periods=periods,
+        depth=0,
+        value=value,
+        text=text,
+        strength=strength,
+    )
+
+
 def field(name: str) -> Term:
     """Return the term of a market data field, given without ``$``."""
-    return _intern(
-        ("field", name),
-        lambda: Term(
-            kind="field",
-            name=name,
-            arguments=(),
-            inputs=(),
-            lookback=0,
-            lookahead=0,
-            back=0,
-            ahead=0,
-            fields=(name,),
-            depth=0,
-            value=0,
-            text=f"${name}",
-            strength=_ATOM,
-        ),
-    )
+    return _intern(("field", name), lambda: _leaf("field", name, f"${name}", "sessions", fields=(name,)))
 
 
 def period(name: str) -> Term:
     """Return the term of a field by period, given without ``$$``.
 
     It has no value of its own on a session: only an operator that chooses among its vintages has one.
+
+    Raises
+    ------
+    ValueError
+        When the name does not say how long its periods are.
     """
-    return _intern(
-        ("period", name),
-        lambda: Term(
-            kind="period",
-            name=name,
-            arguments=(),
-            inputs=(),
-            lookback=0,
-            lookahead=0,
-            back=0,
-            ahead=0,
-            fields=(),
-            depth=0,
-            value=0,
-            text=f"$${name}",
-            strength=_ATOM,
-        ),
-    )
+    interval_of_field(name)
+    return _intern(("period", name), lambda: _leaf("period", name, f"$${name}", "periods", periods=(name,)))
+
+
+def interval_of_field(name: str) -> Interval:
+    """Return how long the periods of a field are, given without ``$$``.
+
+    Raises
+    ------
+    ValueError
+        When its name does not say it.
+    """
+    found = interval_of(name.lower())
+    if found is None:
+        raise ValueError(
+            f"`$${name}` does not say how long its periods are: its name ends with _q (quarters), _a (years) or "
+            f"_m (months), as `$${name}_q`"
+        )
+    return found
 
 
 def number(value: float) -> Term:
@@ -169,37 +215,33 @@ def number(value: float) -> Term:
     text = repr(plain)
     return _intern(
         ("number", text),
-        lambda: Term(
-            kind="number",
-            name=text,
-            arguments=(),
-            inputs=(),
-            lookback=0,
-            lookahead=0,
-            back=0,
-            ahead=0,
-            fields=(),
-            depth=0,
-            value=plain,
-            text=text,
-            strength=_ATOM if plain >= 0 else -1,
-        ),
+        lambda: _leaf("number", text, text, "none", value=plain, strength=_ATOM if plain >= 0 else -1),
     )
 
 
-def call(name: str, arguments: tuple[Argument, ...], *, back: int = 0, ahead: int = 0, identity: object = None) -> Term:
+def call(
+    name: str,
+    arguments: tuple[Argument, ...],
+    *,
+    back: int = 0,
+    ahead: int = 0,
+    identity: object = None,
+    collapses: bool = False,
+) -> Term:
     """Return the term of an operator applied to `arguments`.
 
     Parameters
     ----------
     back, ahead : int
-        How many sessions around its own the operator itself reads of its inputs.
+        How many sessions, or periods, around its own the operator itself reads of its inputs.
     identity : object, optional
         The registered operator: calls of two operators with one name are different terms.
+    collapses : bool
+        Whether it makes of its first argument, an expression over periods, a value on each session.
     """
     return _intern(
         ("call", name, tuple(map(_key, arguments)), identity),
-        lambda: _new_call(name, arguments, back=back, ahead=ahead),
+        lambda: _new_call(name, arguments, back=back, ahead=ahead, collapses=collapses),
     )
 
 
@@ -213,25 +255,32 @@ def _key(argument: Argument) -> object:
     return argument if isinstance(argument, Term) else (type(argument).__name__, argument)
 
 
-def _new_call(name: str, arguments: tuple[Argument, ...], *, back: int, ahead: int) -> Term:
-    inputs = tuple(argument for argument in arguments if isinstance(argument, Term))
-    past = max((term.lookback for term in inputs), default=0)
+def _new_call(name: str, arguments: tuple[Argument, ...], *, back: int, ahead: int, collapses: bool) -> Term:
+    below = tuple(argument for argument in arguments if isinstance(argument, Term))
+    inputs = () if collapses else below
     infix = _INFIX.get(name)
     return Term(
         kind="call",
         name=name,
         arguments=arguments,
         inputs=inputs,
-        lookback=min(UNBOUNDED, past + back),
+        inner=below[0] if collapses else None,
+        axis="sessions" if collapses else _axis_of(below),
+        lookback=min(UNBOUNDED, max((term.lookback for term in inputs), default=0) + back),
         lookahead=max((term.lookahead for term in inputs), default=0) + ahead,
         back=back,
         ahead=ahead,
-        fields=tuple(sorted({name for term in inputs for name in term.fields})),
-        depth=1 + max((term.depth for term in inputs), default=0),
+        fields=tuple(sorted({name for term in below for name in term.fields})),
+        periods=tuple(sorted({name for term in below for name in term.periods})),
+        depth=1 + max((term.depth for term in below), default=0),
         value=0,
         text=_infix_text(infix[0], infix[1], inputs) if infix else _call_text(name, arguments),
         strength=infix[1] if infix else _ATOM,
     )
+
+
+def _axis_of(inputs: tuple[Term, ...]) -> Axis:
+    return next((term.axis for term in inputs if term.axis != "none"), "none")
 
 
 def _infix_text(sign: str, strength: int, inputs: tuple[Term, ...]) -> str:
@@ -260,8 +309,15 @@ def _argument_text(argument: Argument) -> str:
     return argument.text if isinstance(argument, Term) else repr(argument)
 
 
-def walk(*roots: Term) -> Iterator[Term]:
-    """Yield every term below `roots` once, inputs before what uses them, without recursion."""
+def walk(*roots: Term, within: bool = False) -> Iterator[Term]:
+    """Yield every term below `roots` once, inputs before what uses them, without recursion.
+
+    Parameters
+    ----------
+    *roots : Term
+    within : bool, default False
+        Whether the terms over periods within ``P`` and ``PRef`` are yielded, too.
+    """
     seen: set[Term] = set()
     stack: list[tuple[Term, bool]] = [(root, False) for root in reversed(roots)]
     while stack:
@@ -274,3 +330,5 @@ def walk(*roots: Term) -> Iterator[Term]:
             continue
         stack.append((term, True))
         stack.extend((child, False) for child in reversed(term.inputs))
+        if within and term.inner is not None:
+            stack.append((term.inner, False))

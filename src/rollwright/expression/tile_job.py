@@ -13,12 +13,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rollwright.expression.block import Block, Cells, Margin, Values
+from rollwright.expression.block import Block, Cells, Margin, PeriodColumns, Values
 from rollwright.expression.planner import Plan, operator_of
 from rollwright.expression.term import Term
 from rollwright.expression.term_rows import TermRows
@@ -55,6 +55,14 @@ class Tile:
     values: NDArray[Any]
 
 
+class SessionValues(Protocol):
+    """Where a tile finds calls that are not computed on sessions."""
+
+    def values(self, call: Term, first: int, last: int) -> NDArray[np.float32]:
+        """Return the values of a call on the calendar positions ``[first, last)``: ``[sessions, instruments]``."""
+        ...
+
+
 class TileBuffer(threading.local):
     """The memory for the tiles of a thread: one buffer, replaced when a tile is larger than all before it."""
 
@@ -70,7 +78,11 @@ class TileBuffer(threading.local):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileJob:
-    """The computation of one tile."""
+    """The computation of one tile.
+
+    Of an expression within ``P`` the rows are periods and the columns vintages (`periods`); elsewhere they are sessions
+    and instruments, and calls of ``P`` are looked up in what was computed for `vintages`.
+    """
 
     plan: Plan
     rows: slice
@@ -82,6 +94,8 @@ class TileJob:
     instruments: tuple[str, ...]
     freq: str
     by_series: bool
+    vintages: SessionValues | None = None
+    periods: PeriodColumns | None = None
 
     def __call__(self) -> Tile:
         """Return the tile, in memory of its own."""
@@ -147,6 +161,7 @@ class TileJob:
             instruments=self.instruments,
             freq=self.freq,
             allows_lookahead=self.plan.allows_lookahead,
+            periods=self.periods,
         )
         places = _places(self.plan.terms)
         left = dict(self.plan.uses)
@@ -169,8 +184,16 @@ class TileJob:
         if given is not None:
             # contiguous: NumPy's vector code rounds logarithms and powers differently from its loop for strided data
             return np.ascontiguousarray(np.broadcast_to(given, (block.length(term), block.columns)))
+        if term.inner is not None:
+            assert self.vintages is not None  # noqa: S101 - the engine reads them for plans that have such calls
+            before, after = block.margin(term)
+            found = self.vintages.values(term, block.start - before, block.stop + after)
+            inside = block.in_series(term)
+            return found if inside.all() else _blank_outside(found, inside)
         operator = operator_of(term)
         values = operator.compute(block, term)
+        if self.periods is not None and operator.is_windowed:
+            values = np.where(block.has_whole_windows(term), values, values.dtype.type(np.nan))
         # An operator that only looks back yields NaN before the listing by itself. What looks ahead may fill those
         # rows, and another term may have rows after the last of this one.
         may_leave = operator.makes_values or term.ahead > 0 or self.margins[term].after > 0 or not self.series.are_equal

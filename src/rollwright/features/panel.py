@@ -17,7 +17,10 @@ from rollwright.config.construct import init_instance_by_config
 from rollwright.config.slots import find_default_module
 from rollwright.core.canonical import sha256_hex
 from rollwright.errors import ConfigError, DataError
+from rollwright.expression.planner import compile_plan
+from rollwright.expression.vintages import check_vintages
 from rollwright.features.field_rows import find_field_rows
+from rollwright.features.generations import generation_of
 from rollwright.features.row_layout import RowLayout
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.store.file import Matrix
@@ -282,6 +285,8 @@ def open_panel(
     # refuse an expression before anything is computed
     keys = [store.find_key(group.expressions, source.freq, allow_lookahead=group.is_label) for group in groups]
     texts = [text for group in groups for text in group.expressions]
+    if any(key.periods for key in keys):
+        check_vintages(compile_plan(texts, allow_lookahead=True).terms, source)
     rows = find_field_rows(texts, sorted({field for key in keys for field in key.fields}), source)
     matrices = tuple(
         store.matrix(group.expressions, source, universe=universe, allow_lookahead=group.is_label, rows=rows)
@@ -304,7 +309,8 @@ def open_panel(
     ahead = [matrix.header.lookahead for group, matrix in zip(groups, matrices, strict=True) if group.is_label]
     return StorePanel(
         groups=tuple(groups), matrices=matrices, calendar=calendar, sessions=sessions,
-        generation=source.generation, label_lookahead=max(ahead, default=0),
+        generation=generation_of(source, sorted({name for key in keys for name in key.periods})),
+        label_lookahead=max(ahead, default=0),
         open_with_labels=open_with_labels if label else None,
     )  # fmt: skip
 

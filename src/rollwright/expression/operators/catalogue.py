@@ -15,14 +15,15 @@ from rollwright.expression.operators.custom import operator_of_class
 from rollwright.expression.operators.elementwise import ELEMENTWISE
 from rollwright.expression.operators.loaded_code import digest_of_code
 from rollwright.expression.operators.pair import PAIR
-from rollwright.expression.operators.period import PERIOD
 from rollwright.expression.operators.registry import Operator, OperatorTable
+from rollwright.expression.operators.resample import RESAMPLE
 from rollwright.expression.operators.rolling import ROLLING
+from rollwright.expression.operators.vintage import VINTAGE
 from rollwright.expression.ops import ExpressionOps
 
 __all__ = ["OPERATORS", "known_operators", "own_code", "register", "register_classes"]
 
-OPERATORS: Final = OperatorTable([*ELEMENTWISE, *ROLLING, *PAIR, *CROSS_SECTION, *PERIOD])
+OPERATORS: Final = OperatorTable([*ELEMENTWISE, *ROLLING, *PAIR, *CROSS_SECTION, *RESAMPLE, *VINTAGE])
 
 
 def register(*operators: Operator) -> None:

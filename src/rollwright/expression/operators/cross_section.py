@@ -96,8 +96,9 @@ def _zscore(values: _Floats, sections: NDArray[np.intp]) -> _Floats:
 def _cross_section(name: str, function: Callable[[_Floats, NDArray[np.intp]], _Floats]) -> Operator:
     stage = Stage(columns=_all_instruments, combine=_per_section(function), is_per_column=True)
     return Operator(
-        name=name, signature=("series", "series"), names=("feature", "group"), optional=1, compute=_refuse, stage=stage
-    )
+        name=name, signature=("series", "series"), names=("feature", "group"), optional=1, compute=_refuse, stage=stage,
+        axis="sessions",
+    )  # fmt: skip
 
 
 def _other(term: Term, instruments: tuple[str, ...]) -> tuple[str, ...]:
@@ -122,6 +123,6 @@ CROSS_SECTION: Final = (
     _cross_section("CSRank", _rank),
     _cross_section("CSZScore", _zscore),
     _cross_section("CSDemean", _demean),
-    Operator(name="ChangeInstrument", signature=("name", "series"), compute=_refuse, stage=_OTHER),
-    Operator(name="Mask", signature=("series", "name"), compute=_refuse, stage=_OTHER),
+    Operator(name="ChangeInstrument", signature=("name", "series"), compute=_refuse, stage=_OTHER, axis="sessions"),
+    Operator(name="Mask", signature=("series", "name"), compute=_refuse, stage=_OTHER, axis="sessions"),
 )

@@ -62,6 +62,7 @@ PAIR: Final = (
         reach=window_reach,
         check=whole_window,
         shares=("moments", "cross"),
+        is_windowed=True,
     ),
     Operator(
         name="Cov",
@@ -70,5 +71,6 @@ PAIR: Final = (
         reach=window_reach,
         check=whole_window,
         shares=("moments", "cross"),
+        is_windowed=True,
     ),
 )

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from rollwright.errors import ConfigError
 from rollwright.expression.block import Block
-from rollwright.expression.term import Argument, Term, call
+from rollwright.expression.term import Argument, Axis, Term, call, interval_of_field
 
-__all__ = ["Compute", "Operator", "OperatorTable", "Parameter", "Reach", "Stage", "no_reach"]
+__all__ = ["Compute", "Operator", "OperatorTable", "Parameter", "Reach", "Stage", "check_axis", "no_reach"]
 
-Parameter: TypeAlias = Literal["series", "window", "span", "shift", "level", "name", "any"]
+Parameter: TypeAlias = Literal["series", "window", "span", "shift", "level", "name", "any", "period"]
 """The kind of one argument of a call.
 
 ``series`` an expression or a number; ``window`` a whole number from 0, or for some operators a fraction in (0, 1);
 ``span`` a number from 0, the weight of the newest value if below 1; ``shift`` a whole number of either sign; ``level``
 a number in [0, 1]; ``name`` a word or a quoted text; ``any`` an expression, a number or a quoted text, as an operator
-of one's own takes them.
+of one's own takes them; ``period`` a quarter, year or month as fields by period have it (``201903``).
 """
 
 Reach: TypeAlias = Callable[[tuple[Argument, ...]], tuple[int, int]]
@@ -89,6 +89,12 @@ class Operator:
         not called.
     has_first_rows : bool
         Whether a value has a row where the first input has one; otherwise where any input has one.
+    axis : {"none", "sessions", "periods"}
+        What its inputs must follow one another by; ``none`` for either.
+    collapses : bool
+        Whether it makes of an expression over periods a value on each session; the engine computes it.
+    is_windowed : bool
+        Whether it reads a window of its inputs. Over periods, a window in which a value is missing has none.
     check : callable or None
         Refuses arguments, by raising ValueError with the reason.
     """
@@ -106,6 +112,9 @@ class Operator:
     is_logical: bool = False
     stage: Stage | None = None
     has_first_rows: bool = False
+    axis: Axis = "none"
+    collapses: bool = False
+    is_windowed: bool = False
     check: Callable[[tuple[Argument, ...]], None] | None = None
 
     def __post_init__(self) -> None:
@@ -120,14 +129,46 @@ class Operator:
         ValueError
             When it refuses them; with the reason.
         """
+        check_axis(arguments, self.axis)
         if self.check is not None:
             self.check(arguments)
         back, ahead = self.reach(arguments)
-        return call(self.name, arguments, back=back, ahead=ahead, identity=self)
+        return call(self.name, arguments, back=back, ahead=ahead, identity=self, collapses=self.collapses)
+
+
+def check_axis(arguments: Sequence[Argument], wanted: Axis) -> None:
+    """Refuse arguments of an operator that do not lie on one axis, or not on the `wanted` one.
+
+    Raises
+    ------
+    ValueError
+    """
+    terms = [argument for argument in arguments if isinstance(argument, Term) and argument.axis != "none"]
+    by_period = next((term for term in terms if term.axis == "periods"), None)
+    daily = next((term for term in terms if term.axis == "sessions"), None)
+    if wanted == "periods" and by_period is None:
+        what = f"`{daily}` has values on sessions" if daily is not None else "there is none"
+        raise ValueError(f"it takes data by period, as `$$revenue_q`, and {what}")
+    if by_period is None:
+        return
+    if daily is not None:
+        raise ValueError(
+            f"`{by_period}` is data by period and `{daily}` has values on sessions: "
+            f"write P(…) around what is data by period, and around nothing else"
+        )
+    if wanted == "sessions":
+        raise ValueError(f"it works on sessions, and `{by_period}` is data by period: write P({by_period})")
+    names = {interval_of_field(name): name for term in terms for name in term.periods}
+    if len(names) > 1:
+        one, other = sorted(names.values())[:2]
+        raise ValueError(
+            f"`$${one}` and `$${other}` have periods of different length: mix them outside, P($${one}) and P($${other})"
+        )
 
 
 _NAMES: Final[Mapping[Parameter, str]] = {
     "window": "N", "span": "N", "shift": "N", "level": "qscore", "name": "instrument", "any": "value",
+    "period": "period",
 }  # fmt: skip
 
 

@@ -93,6 +93,7 @@ def _rolling(
     shares: tuple[str, ...] = ("clean",),
     more: tuple[Parameter, ...] = (),
     makes_values: bool = False,
+    is_windowed: bool = True,
 ) -> Operator:
     """Return an operator of one input and a window.
 
@@ -115,6 +116,7 @@ def _rolling(
         shares=shares,
         makes_values=makes_values,
         check=check,
+        is_windowed=is_windowed,
     )
 
 
@@ -335,10 +337,10 @@ ROLLING: Final = (
     _rolling("Med", _order_statistic, since.median, family="quantiles", shares=("quantiles",)),
     _rolling("Mad", _mean_distance, since.mean_distance, shares=("moments",)),
     _rolling("Rank", _rank, since.rank, family="ranks", shares=("ranks",)),
-    _rolling("Count", _count, since.count, shares=("present",), makes_values=True),
+    _rolling("Count", _count, since.count, shares=("present",), makes_values=True, is_windowed=False),
     _rolling("Slope", _slope, since.slope, shares=("moments", "trend")),
     _rolling("Rsquare", _rsquare, since.rsquare, shares=("moments", "trend")),
     _rolling("Resi", _residual, since.residual, shares=("moments", "trend")),
     _rolling("WMA", _linear_weighted_mean, since.linear_weighted_mean),
-    Operator(name="EMA", signature=("series", "span"), compute=since.exponential, reach=_whole_past),
+    Operator(name="EMA", signature=("series", "span"), compute=since.exponential, reach=_whole_past, is_windowed=True),
 )

@@ -41,6 +41,7 @@ from rollwright.expression.engine import THREAD_MEMORY
 from rollwright.expression.operators.catalogue import OPERATORS, known_operators
 from rollwright.expression.planner import Plan, compile_plan, plan_terms
 from rollwright.features.field_rows import FieldRows
+from rollwright.features.generations import generation_of
 from rollwright.features.store.build import MatrixBuild, remove_damaged, remove_unfinished, try_open
 from rollwright.features.store.file import LOCK_NAME, Matrix, header_name
 from rollwright.features.store.keys import ExpressionKey, make_key, read_key, read_terms, write_key
@@ -225,7 +226,7 @@ class FeatureStore:
             key=key,
             plan_of=partial(self._find_plan, source.freq, expressions, key, allow_lookahead=allow_lookahead),
             source=source,
-            generation=source.generation,
+            generation=generation_of(source, key.periods),
             threads=self._threads,
             thread_memory=self._thread_memory,
             replace=self._replace or not self._reuse,

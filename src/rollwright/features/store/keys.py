@@ -25,6 +25,7 @@ __all__ = ["LIST_SUFFIX", "ExpressionKey", "make_key", "read_key", "read_terms",
 
 LIST_SUFFIX: Final = ".list"
 FORMAT: Final = 4
+_PERIOD: Final = "$$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,20 +39,25 @@ class ExpressionKey:
     lookahead : int
         Sessions after its own that a value reads.
     fields : tuple of str
-        The fields read, sorted.
+        The daily fields read, sorted.
+    periods : tuple of str
+        The fields by period read, sorted.
     """
 
     name: str
     lookahead: int
     fields: tuple[str, ...] = ()
+    periods: tuple[str, ...] = ()
 
 
 def make_key(plan: Plan, freq: str) -> ExpressionKey:
     """Return the key of the expressions of `plan`."""
-    called = {term.name for term in walk(*plan.terms) if term.kind == "call"}
+    called = {term.name for term in walk(*plan.terms, within=True) if term.kind == "call"}
     code = own_code(sorted(called))
     text = canonical_json({"expressions": list(plan.expressions), "freq": freq} | ({"code": code} if code else {}))
-    return ExpressionKey(name=sha256_hex(text.encode())[:24], lookahead=plan.lookahead, fields=plan.fields)
+    return ExpressionKey(
+        name=sha256_hex(text.encode())[:24], lookahead=plan.lookahead, fields=plan.fields, periods=plan.periods
+    )
 
 
 def read_key(root: Path, freq: str, expressions: Sequence[str]) -> ExpressionKey | None:
@@ -63,7 +69,9 @@ def read_key(root: Path, freq: str, expressions: Sequence[str]) -> ExpressionKey
     name, lookahead, *fields = [*_read(root, freq, expressions).partition("\n")[0].split(), "", ""]
     if not lookahead.isdigit():
         return None
-    return ExpressionKey(name=name, lookahead=int(lookahead), fields=tuple(filter(None, fields)))
+    daily = tuple(field for field in fields if field and not field.startswith(_PERIOD))
+    periods = tuple(field.removeprefix(_PERIOD) for field in fields if field.startswith(_PERIOD))
+    return ExpressionKey(name=name, lookahead=int(lookahead), fields=daily, periods=periods)
 
 
 def read_terms(root: Path, freq: str, expressions: Sequence[str]) -> tuple[tuple[Term, ...], tuple[Term, ...]] | None:
@@ -87,9 +95,12 @@ def _read(root: Path, freq: str, expressions: Sequence[str]) -> str:
 def write_key(root: Path, freq: str, expressions: Sequence[str], key: ExpressionKey, plan: Plan) -> None:
     """Store the key of these texts and what they were parsed to; where that fails, they are parsed each time."""
     path = _path(root, freq, expressions)
-    order = () if plan.stages else plan.nodes
+    order = () if plan.stages or plan.periods else plan.nodes
     parsed = json.dumps(dump_terms(plan.terms, order), separators=(",", ":"))
-    body = " ".join([key.name, str(key.lookahead), *key.fields]) + f"\n{parsed}\n"
+    body = (
+        " ".join([key.name, str(key.lookahead), *key.fields, *(_PERIOD + name for name in key.periods)])
+        + f"\n{parsed}\n"
+    )
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft_of(path) as draft:  # not flushed to disk: its loss costs one parse

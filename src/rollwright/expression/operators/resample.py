@@ -12,7 +12,7 @@ from rollwright.expression.block import Block, Values
 from rollwright.expression.operators.registry import Operator
 from rollwright.expression.term import UNBOUNDED, Argument, Term
 
-__all__ = ["PERIOD"]
+__all__ = ["RESAMPLE"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 _Days: TypeAlias = NDArray[Any]
@@ -68,13 +68,14 @@ def _running(
     return running, sizes
 
 
-PERIOD: Final = (
+RESAMPLE: Final = (
     Operator(
         name="TResample",
         signature=("series", "name", "name"),
         names=("feature", "freq", "func"),
         compute=_resample,
         reach=lambda _arguments: (UNBOUNDED, 0),
+        axis="sessions",
         check=_check,
     ),
 )
