@@ -16,7 +16,7 @@ import qlib_period_files
 from rollwright.errors import CorruptFileError, DataError, UnknownFieldError
 from rollwright.market.as_of import AsOf
 from rollwright.market.folder.adopt_changes import adopt_changes
-from rollwright.market.folder.periods.records import PeriodRecords, encode_records, sort_records
+from rollwright.market.folder.periods.records import encode_records
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.market.ingest.importer import import_market
 from rollwright.market.source import UNKNOWN_KIND, FieldKind
@@ -56,11 +56,9 @@ def as_rows(rows) -> list[tuple[str, int, float]]:
 
 def encode(rows, interval: str) -> tuple[bytes, bytes]:
     """Encode rows as the writer does."""
+    rows = sorted(rows, key=lambda row: row[:2])
     days = np.array([date for date, _, _ in as_rows(rows)], "datetime64[D]")
-    period = np.array([row[1] for row in rows], np.int64)
-    value = np.array([row[2] for row in rows], np.float64)
-    records = sort_records(PeriodRecords(np.array([0, len(rows)]), days, period, value))
-    return encode_records(records.day, records.period, records.value, interval)
+    return encode_records(days, np.array([row[1] for row in rows]), np.array([row[2] for row in rows]), interval)
 
 
 def test_what_qlib_wrote_is_read_as_it_stands(market):

@@ -14,13 +14,10 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from rollwright.codecs.external_parquet import read_table
-from rollwright.core.file_uris import read_path
-from rollwright.errors import DataError, DataNotFoundError, RollwrightError
-from rollwright.market.folder.layout import code_of_folder, refuse_case_twins
+from rollwright.errors import DataError
+from rollwright.market.folder.layout import refuse_case_twins
 from rollwright.market.ingest.adjustment import adjust_prices
 from rollwright.market.ingest.headings import (
     DATE_NAMES,
@@ -38,12 +35,11 @@ from rollwright.market.ingest.options import ReadOptions
 from rollwright.market.ingest.presets import PRESETS, guess_preset
 from rollwright.market.ingest.sessions import holds_dates, read_sessions
 from rollwright.market.ingest.symbols import describe_rewritten, read_codes
-from rollwright.market.ingest.text_file import TEXT_SUFFIXES, read_text_table
+from rollwright.market.ingest.tables import SourceTable, read_tables, with_plain_columns
 from rollwright.market.ingest.wide_table import from_wide, looks_wide
 
 __all__ = ["Rows", "read_rows"]
 
-_PARQUET_SUFFIXES: Final = (".parquet", ".pq")
 _FOOT: Final = ("数据来源", "来源", "source:")
 _FOOT_ROWS: Final = 3
 
@@ -104,19 +100,8 @@ def read_rows(source: pd.DataFrame | Path | str, options: ReadOptions | None = N
         When a row cannot be taken as it stands; nothing is dropped or repaired.
     """
     chosen = options if options is not None else ReadOptions()
-    if not isinstance(source, pd.DataFrame | Path | str):
-        raise DataError(
-            f"a {type(source).__name__} is no source of rows",
-            hint="give a pandas DataFrame or a path; a Series as `series.to_frame(field)`, frames of several "
-            "instruments as `pandas.concat(frames, names=['symbol', 'date'])`",
-        )
-    if isinstance(source, pd.DataFrame):
-        pieces = [_piece(source, chosen, "the frame", None)]
-    else:
-        path = read_path(source)
-        if not path.exists():
-            raise DataNotFoundError(path, "there is no such file or folder", hint="give a CSV or Parquet file")
-        pieces = _from_folder(path, chosen) if path.is_dir() else [_from_file(path, chosen, alone=True)]
+    tables = read_tables(source, encoding=chosen.encoding, as_text=role_names(chosen))
+    pieces = [_piece(table, chosen) for table in tables]
     return _join(pieces, chosen)
 
 
@@ -133,82 +118,12 @@ class _Piece:
     notes: tuple[str, ...]
 
 
-def _from_folder(folder: Path, options: ReadOptions) -> list[_Piece]:
-    found = [path for path in sorted(folder.iterdir()) if _kind(path)]
-    files = [path for path in found if not path.name.startswith(".")]
-    deeper = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/**/*")) if _kind(path)]
-    if not files:
-        raise DataNotFoundError(
-            folder, f"it holds no CSV or Parquet files{' itself' if deeper else ''}",
-            hint=f"there are {len(deeper)} in folders beneath it, as {deeper[0]}: give the folder they lie in"
-            if deeper else None,
-        )  # fmt: skip
-    pieces = [_from_file(path, options, alone=False) for path in files]
-    hidden = [path.name for path in found if path.name.startswith(".") and not path.name.startswith("._")]
-    for what, names in (("hidden files", hidden), ("files in folders beneath", deeper)):
-        if names:
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            note = f"{what} were not read: {', '.join(names[:5])}{more}"
-            pieces[0] = replace(pieces[0], notes=(*pieces[0].notes, note))
-    return pieces
-
-
-def _kind(path: Path) -> str:
-    lowered = path.name.lower()
-    if lowered.endswith(TEXT_SUFFIXES):
-        return "csv"
-    return "parquet" if lowered.endswith(_PARQUET_SUFFIXES) else ""
-
-
-def _from_file(path: Path, options: ReadOptions, *, alone: bool) -> _Piece:
-    kind = _kind(path)
-    if not kind:
-        raise DataError(
-            f"{path} is neither CSV nor Parquet by its name",
-            hint="if it is one, rename it to .csv or .parquet; if pandas reads it, give the frame: "
-            "import_market(pandas.read_excel(…), out)",
-        )
-    notes: tuple[str, ...] = ()
-    first_row, decimal = 0, None
-    try:
-        if kind == "csv":
-            table = read_text_table(path, encoding=options.encoding, as_text=role_names(options))
-            frame, first_row, decimal, notes = table.frame, table.first_row, table.decimal, table.notes
-        else:
-            frame = read_table(path)
-    except RollwrightError:
-        raise
-    except (ValueError, OSError, MemoryError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as {kind}: {error}") from error
-    stem = path.name
-    for suffix in (*TEXT_SUFFIXES, *_PARQUET_SUFFIXES):
-        stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) else stem
-    code = code_of_folder(stem)
-    if not len(frame) and not alone:
-        notes = (*notes, "there are no rows in it")
-    piece = _piece(frame, options, str(path), code, first_row=first_row, decimal=decimal, notes=notes)
-    if alone and piece.headings.symbol is None and options.symbol is None:
-        piece = replace(piece, notes=(*piece.notes, f"no symbol column: the rows are `{code}`, after the file's name"))
-    return piece
-
-
-def _piece(
-    frame: pd.DataFrame,
-    options: ReadOptions,
-    where: str,
-    code: str | None,
-    first_row: int = 0,
-    decimal: str | None = None,
-    notes: tuple[str, ...] = (),
-) -> _Piece:
+def _piece(table: SourceTable, options: ReadOptions) -> _Piece:
+    frame, where, code, decimal = table.frame, table.where, table.code, table.decimal
     if isinstance(frame.columns, pd.MultiIndex):
         frame = _flatten(frame)
-    frame = _with_index(frame)
-    frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
+    frame = with_plain_columns(frame, where)
     columns = list(frame.columns)
-    twins = sorted({column for column in columns if columns.count(column) > 1})
-    if twins:
-        raise DataError(f"{where} has the column `{twins[0]}` twice")
     if options.wide is not None:
         frame = from_wide(frame, options, where, decimal)
         columns = list(frame.columns)
@@ -229,17 +144,12 @@ def _piece(
     if code is None and decimal is None:  # a frame, which shows the sign as a file does
         texts = [frame[item.column] for item in headings.fields if _is_text(frame[item.column])]
         decimal = find_decimal_sign(texts, delimiter=None)
+    unnamed = table.alone and code is not None and headings.symbol is None and options.symbol is None
+    named = (f"no symbol column: the rows are `{code}`, after the file's name",) if unnamed else ()
     return _Piece(
-        where=where, frame=frame, headings=headings, code=options.symbol or code, first_row=first_row,
-        decimal=decimal, notes=(*notes, *found, *cut),
+        where=where, frame=frame, headings=headings, code=options.symbol or code, first_row=table.first_row,
+        decimal=decimal, notes=(*table.notes, *found, *cut, *named),
     )  # fmt: skip
-
-
-def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose index is among its columns; one of dates without a name is the date."""
-    if isinstance(frame.index, pd.DatetimeIndex) and frame.index.name is None:
-        frame = frame.rename_axis("date")
-    return frame.reset_index() if any(name is not None for name in frame.index.names) else frame
 
 
 def _flatten(frame: pd.DataFrame) -> pd.DataFrame:

@@ -32,7 +32,7 @@ from rollwright.calendar.periods import (
 )
 from rollwright.errors import CorruptFileError
 
-__all__ = ["RECORD", "PeriodRecords", "check_index", "decode_records", "encode_records", "has_index", "sort_records"]
+__all__ = ["RECORD", "PeriodRecords", "check_index", "decode_records", "encode_records", "has_index"]
 
 RECORD: Final = np.dtype([("date", "<u4"), ("period", "<u4"), ("value", "<f8"), ("next", "<u4")])
 _WORD: Final = np.dtype("<u4")
@@ -65,18 +65,10 @@ def has_index(interval: Interval) -> bool:
     return interval != "d"
 
 
-def sort_records(records: PeriodRecords) -> PeriodRecords:
-    """Return the records of each instrument by day, then period; those equal in both stay in their order."""
-    sizes = np.diff(records.offsets)
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    order = np.lexsort((records.period, records.day, owner))
-    return records._replace(day=records.day[order], period=records.period[order], value=records.value[order])
-
-
 def encode_records(
     day: NDArray[np.datetime64], period: NDArray[np.int64], value: NDArray[np.float64], interval: Interval
 ) -> tuple[bytes, bytes | None]:
-    """Return the bytes of the records of one instrument, in the order of `sort_records`, and of their index if any.
+    """Return the bytes of the records of one instrument, sorted by day and period, and of their index if any.
 
     Raises
     ------

@@ -1,0 +1,1 @@
+"""Import and examination of fields by period."""
