@@ -368,7 +368,9 @@ def test_parts_that_stand_several_times_are_counted_as_often():
     for read in (canonical_json, fingerprint, normalise):
         with pytest.raises(TaskValueError, match="counted as often as it stands"):
             read({"model": shared(40)})
-    assert len(normalise(shared(19), limit=1 << 23)) == 2
+    assert len(normalise(shared(12), limit=1 << 16)) == 2
+    with pytest.raises(TaskValueError, match="counted as often as it stands"):
+        normalise(shared(12), limit=1 << 12)
 
 
 def test_a_long_text_that_stands_often_is_counted_as_often():

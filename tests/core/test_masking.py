@@ -111,9 +111,9 @@ def test_no_password_of_a_url_is_left_whatever_it_is(password):
     "piece", ["a", "a://", "a:", "@", "a@", "://a:", "password='", "?a=", "%3A%2F%2F", "\n- a: ", "'"]
 )
 def test_a_long_text_takes_no_long_time(piece):
-    begun = time.perf_counter()
-    mask_secrets(piece * 100_000)
-    assert time.perf_counter() - begun < 5
+    begun = time.thread_time()  # of the processor, which others may have in between
+    mask_secrets(piece * 50_000)
+    assert time.thread_time() - begun < 2.5
 
 
 def test_values_are_hidden_by_their_name():

@@ -28,7 +28,7 @@ PRED = Path("results") / "small" / "pred.parquet"
 @pytest.fixture(scope="module")
 def market(tmp_path_factory) -> Path:
     home = tmp_path_factory.mktemp("crash")
-    make_demo_market(home / "market", instruments=40, sessions=700, seed=3)
+    make_demo_market(home / "market", instruments=20, sessions=700, seed=3)
     return home
 
 
@@ -91,6 +91,7 @@ def test_a_killed_worker_and_a_killed_roll_lose_nothing(market, shell, undisturb
     assert (folder / PRED).read_bytes() == undisturbed
 
 
+@pytest.mark.crash
 def test_resume_goes_on_with_the_last_campaign(market, shell, undisturbed, tmp_path):
     folder = project(market, "resumed")
     log = tmp_path / "log"
@@ -105,6 +106,7 @@ def test_resume_goes_on_with_the_last_campaign(market, shell, undisturbed, tmp_p
     assert (folder / PRED).read_bytes() == undisturbed
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("go_on", [("resume", "small"), ("roll", "small.yaml", "-j", "1")], ids=lambda words: words[0])
 def test_a_killed_roll_in_the_background_goes_on_with(market, shell, undisturbed, go_on):
     folder = project(market, f"detached-{go_on[0]}")
