@@ -173,7 +173,7 @@ def register_builtin() -> None:
     _register_references()
     OPENERS.register("saved_object", "rollwright.signing.serializable:open_saved")
     OPENERS.register("market", "rollwright.market.current:open_market")
-    OPENERS.register("given_market", "rollwright.market.seal:seal")
+    OPENERS.register("given_market", "rollwright.market.view:view")
     OPENERS.register("tracking", "rollwright.tracking.manager:open_manager")
     OPENERS.register("pool", "rollwright.pool.urls:open_pool_store")
     OPENERS.register("store_large_result", "rollwright.tracking.large_results:store_large_result")

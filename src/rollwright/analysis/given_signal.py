@@ -18,8 +18,9 @@ from rollwright.expression.engine import evaluate
 from rollwright.expression.label_reach import LabelReach
 from rollwright.expression.planner import compile_plan
 from rollwright.market.ingest.symbols import spell_as_qlib
-from rollwright.market.seal import find_holdout, seal
+from rollwright.market.seal import find_holdout
 from rollwright.market.source import DataSource
+from rollwright.market.view import view
 
 __all__ = [
     "DEFAULT_LABEL",
@@ -282,7 +283,7 @@ def fit_to_market(signal: pd.Series, source: DataSource, *, what: str = "predict
     HoldoutSealedError
         For days in the sealed holdout.
     """
-    source = seal(source)
+    source = view(source)
     codes = signal.index.get_level_values("instrument")
     names = codes.unique()
     known = set(source.instruments())
@@ -340,7 +341,7 @@ def compute_label(expression: str, index: pd.MultiIndex, source: DataSource) -> 
     ------
     ExpressionError, UnknownFieldError
     """
-    source = seal(source)
+    source = view(source)
     reach = LabelReach.of_expressions([expression])
     plan = compile_plan((expression,), allow_lookahead=True)
     days = pd.DatetimeIndex(index.get_level_values("datetime"))

@@ -11,7 +11,7 @@ from rollwright.core.atomic import write_text
 from rollwright.errors import ConfigError, DataNotFoundError, nearest
 from rollwright.market.demo_facts import read_demo
 from rollwright.market.folder.provider import QlibProvider
-from rollwright.market.seal import seal
+from rollwright.market.view import view
 
 __all__ = ["LANGUAGES", "MODELS", "REGIONS", "MarketFound", "NewCampaign", "find_market", "write_campaign"]
 
@@ -154,7 +154,7 @@ def find_market(market: Path | None, folder: Path) -> MarketFound:
             hint="name their folder: --market FOLDER; import some: rollwright data import; or see rollwright demo",
         )
     provider = QlibProvider(path)
-    calendar = seal(provider, settings).calendar()
+    calendar = view(provider, settings).calendar()
     sessions = tuple(f"{session:%Y-%m-%d}" for session in calendar.to_index()[: calendar.known])
     if len(sessions) < _LEAST:
         raise ConfigError(f"{path} has {len(sessions)} sessions, and windows need {_LEAST} at least")

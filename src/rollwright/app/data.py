@@ -20,7 +20,8 @@ from rollwright.market.folder.layout import BASE_FIELDS, normalize_freq
 from rollwright.market.folder.provider import QlibProvider, folder_from_settings, provider_from_settings
 from rollwright.market.ingest.check import CheckReport, check_data
 from rollwright.market.ingest.importer import import_market
-from rollwright.market.seal import find_holdout, seal
+from rollwright.market.seal import find_holdout
+from rollwright.market.view import view
 
 __all__ = [
     "DEMO_FILE",
@@ -132,7 +133,7 @@ def describe_market(
         When there is none.
     """
     provider = _open_provider(path, freq, settings)
-    source = seal(provider, settings)
+    source = view(provider, settings)
     calendar = source.calendar()
     now = calendar.last_known
     universes = []

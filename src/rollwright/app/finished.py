@@ -165,10 +165,15 @@ def settings_of_file(
     settings: Settings, path: Path, sections: Mapping[str, object], provider_uri: str | None
 ) -> Settings:
     """Return the settings that a campaign runs under: the project's, what its file sets, and what was typed over it."""
-    qlib_init, pool = sections.get("qlib_init"), sections.get("pool")
+    qlib_init = sections.get("qlib_init")
     values = translate(qlib_init) if isinstance(qlib_init, Mapping) else {}
-    if isinstance(pool, Mapping):
-        values = {**values, **{f"pool.{name}": value for name, value in pool.items() if value is not None}}
+    for section in ("pool", "point_in_time"):
+        given = sections.get(section)
+        for name, value in given.items() if isinstance(given, Mapping) else ():
+            if value is not None:
+                values[f"{section}.{name}"] = value
+    if sections.get("as_of") is not None:
+        values["point_in_time.as_of"] = sections["as_of"]
     settings = settings.with_values(values, origin=path.name)
     typed: dict[str, object] = {"trust.folder": str(path.resolve().parent)}
     if provider_uri is not None:

@@ -16,6 +16,7 @@ from pydantic import (
 )  # fmt: skip
 
 from rollwright.campaign.leaks import LEAK_KINDS, LeakKind
+from rollwright.config.moment_setting import read_moment
 from rollwright.core.text import NAME_RULE, is_name
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "CollectConfig",
     "CombineConfig",
     "ObjectConfig",
+    "PointInTimeConfig",
     "PoolConfig",
     "ReportConfig",
     "RollingConfig",
@@ -231,6 +233,17 @@ class BudgetConfig(_Part):
         return self
 
 
+class PointInTimeConfig(_Part):
+    """From when a field by period is seen; what is left out is that of the settings.
+
+    .. warning:: **Look-ahead.** With no lag and ``same_day``, as in Qlib, a session uses what was announced on that
+       very day, at whatever hour.
+    """
+
+    lag_days: Annotated[int, Field(ge=0, le=3660), NUMBER] | None = None
+    same_day: bool | None = None
+
+
 class PoolConfig(_Part):
     """Where the tasks of this campaign stand, under its own name; what is left out is that of the settings."""
 
@@ -274,6 +287,8 @@ class CampaignConfig(_Part):
     experiment_name: str | None = None
     seed: Annotated[int, Field(ge=0, le=MAX_SEED), NUMBER] = 0
     qlib_init: dict[str, Any] = {}
+    as_of: Annotated[str | None, BeforeValidator(read_moment)] = None
+    point_in_time: PointInTimeConfig = PointInTimeConfig()
     sys: SysConfig = SysConfig()
     task: TaskConfig
     rolling: RollingConfig | None = None
@@ -319,6 +334,7 @@ class CampaignConfig(_Part):
         return {**overlap, **{str(kind): reason for kind, reason in self.allow_leak.items()}}
 
     def template(self) -> dict[str, Any]:
-        """Return the task template that generators take: the task, and the seed its windows draw from."""
+        """Return the task template that generators take: the task, the seed its windows draw from, and ``as_of``."""
         template = self.task.as_template()
-        return {**template, "seed": self.seed} if self.seed else template
+        beside = {"seed": self.seed or None, "as_of": self.as_of}
+        return {**template, **{key: value for key, value in beside.items() if value is not None}}

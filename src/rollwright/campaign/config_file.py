@@ -21,13 +21,14 @@ from rollwright.campaign.config import (
     CollectConfig,
     CombineConfig,
     ObjectConfig,
+    PointInTimeConfig,
     PoolConfig,
     ReportConfig,
     RollingConfig,
     SysConfig,
     TaskConfig,
 )
-from rollwright.campaign.members import SEED, VARY, Member, expand_members
+from rollwright.campaign.members import BESIDE_TASK, SEED, VARY, Member, expand_members
 from rollwright.campaign.yaml.document import YamlDocument, combine_problems, read_document
 from rollwright.config.construct import Trust
 from rollwright.core.masking import mask_secrets
@@ -156,7 +157,7 @@ def _check_variation(data: dict[str, Any], document: YamlDocument, trust: Trust 
 
 def _check_member(member: Member, document: YamlDocument, trust: Trust | None) -> list[str]:
     """Return the problems of one member's task, each where ``vary`` or ``task`` says so."""
-    task = {key: value for key, value in member.task.items() if key != SEED}
+    task = {key: value for key, value in member.task.items() if key not in BESIDE_TASK}
     own = document.with_value("task", task, member.origins)
     try:
         CampaignConfig.model_validate({"task": task})
@@ -239,4 +240,5 @@ _MODELS: Final[dict[str, type[BaseModel]]] = {
     "combine": CombineConfig,
     "budget": BudgetConfig,
     "pool": PoolConfig,
+    "point_in_time": PointInTimeConfig,
 }

@@ -38,6 +38,8 @@ VARY: Final = "vary"
 NAME: Final = "name"
 HORIZON: Final = "horizon"
 SEED: Final = "seed"
+BESIDE_TASK: Final = frozenset((SEED, "as_of"))
+"""What a template has of the campaign, beside what its file says under ``task``."""
 ROOTS: Final = ("model", "dataset", "record", "reweighter", SEED, HORIZON)
 _LABEL: Final = ("dataset", "kwargs", "handler", "kwargs", "label")
 _LONGEST_HORIZON: Final = 1000
@@ -141,7 +143,7 @@ def _find_faults(task: object) -> list[str]:
     if not isinstance(task, dict):
         return [f"it is {type(task).__name__}, not a dictionary"]
     try:
-        TaskConfig.model_validate({key: value for key, value in task.items() if key != SEED})
+        TaskConfig.model_validate({key: value for key, value in task.items() if key not in BESIDE_TASK})
     except ValidationError as error:
         return [f"`{'.'.join(str(key) for key in one['loc'])}`: {one['msg']}" for one in error.errors()]
     return []

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from rollwright.calendar.purge import purge_days
 from rollwright.calendar.trading import Session, TradingCalendar
+from rollwright.campaign.checks.as_of import refuse_later
 from rollwright.campaign.combination import Combination, plan_combination
 from rollwright.campaign.config import CampaignConfig, RollingConfig
 from rollwright.campaign.leaks import Leak, find_leaks, give_reasons, refuse_leaks
@@ -280,6 +281,7 @@ class _Planner:
         if not template.get("record"):
             template["record"] = [{"class": name, "kwargs": {}} for name in DEFAULT_RECORDS]
         template = fill_paths(template)
+        refuse_later(template, self.config.as_of)
         label = self.build(template).label_reach
         trunc_days = _trunc_days(self.rolling, label)
         cuts: list[SegmentCut] = []
@@ -421,6 +423,7 @@ def plan_once(
         When cutting leaves nothing of a segment.
     """
     task: dict[str, Any] = config.template()
+    refuse_later(fill_paths(task), config.as_of)
     dataset = _build_dataset(task)
     label = dataset.label_reach
     cuts: list[SegmentCut] = []

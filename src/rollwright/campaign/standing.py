@@ -50,7 +50,7 @@ __all__ = [
 FORMAT: Final = 1
 WINDOW_ARTIFACTS: Final = ("expected_index.pkl", "label.pkl", "pred.pkl", "validity")
 """What of each window is read when it is judged and collected."""
-_SECTIONS: Final = ("data", "pool", "tracking", "trust")
+_SECTIONS: Final = ("data", "point_in_time", "pool", "tracking", "trust")
 _WITHOUT_EFFECT: Final = frozenset(
     ("data.kernels", "data.kernel_memory", "data.mem_cache_size_limit", "pool.lease", "pool.max_attempts", "pool.poll")
 )

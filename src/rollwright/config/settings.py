@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from rollwright.config.holdout_setting import read_holdout
+from rollwright.config.moment_setting import read_moment
 from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.core.file_uris import read_path
 from rollwright.core.masking import mask_secrets
@@ -85,6 +86,14 @@ class DataSettings(_Section):
         return int(self.kernel_memory * (1 << 20))
 
 
+class PointInTimeSettings(_Section):
+    """From when the data are seen: how long after its announcement, and at the latest."""
+
+    lag_days: Annotated[int, Field(ge=0, le=3660)] = 0
+    same_day: bool = True
+    as_of: Annotated[str | None, BeforeValidator(read_moment)] = None
+
+
 class PoolSettings(_Section):
     """The task pool: a store URL and the terms of a claim."""
 
@@ -142,6 +151,7 @@ class Settings(_Section):
 
     root: Path
     data: DataSettings = DataSettings()
+    point_in_time: PointInTimeSettings = PointInTimeSettings()
     pool: PoolSettings = PoolSettings()
     worker: WorkerSettings = WorkerSettings()
     tracking: TrackingSettings = TrackingSettings()
@@ -212,6 +222,7 @@ def with_folders_by_frequency(values: Mapping[str, object]) -> dict[str, object]
 
 _SECTIONS: Final[dict[str, type[_Section]]] = {
     "data": DataSettings,
+    "point_in_time": PointInTimeSettings,
     "pool": PoolSettings,
     "worker": WorkerSettings,
     "tracking": TrackingSettings,
@@ -372,13 +383,15 @@ def _from_file(path: Path) -> dict[str, object]:
 def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
     values: dict[str, object] = {}
     for key, value in environment.items():
-        section, separator, field = key.removeprefix(ENV_PREFIX).lower().partition("_")
-        if not key.startswith(ENV_PREFIX) or not separator:
+        if not key.startswith(ENV_PREFIX):
             continue
-        if field.startswith("_"):
-            name = f"{section}.{field[1:]}"
+        given = key.removeprefix(ENV_PREFIX).lower()
+        section, separator, field = given.partition("__")
+        if separator:
+            name = f"{section}.{field}"
             values[name] = _modules(value) if name == "trust.modules" else value
-        elif section in _SECTIONS:  # one underscore too few, and silently without effect if we let it pass
+        elif given.startswith(tuple(f"{known}_" for known in _SECTIONS)):
+            # one underscore too few, and silently without effect if we let it pass
             names = [f"{ENV_PREFIX}{name.replace('.', '__').upper()}" for name in known_names()]
             raise UnknownSettingError(key, names, where="environment")
     return values

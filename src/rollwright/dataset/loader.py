@@ -25,6 +25,7 @@ from rollwright.features.table import Table
 from rollwright.market.current import choose_market
 from rollwright.market.seal import find_holdout
 from rollwright.market.source import DataSource
+from rollwright.market.view import find_last_seen
 
 if TYPE_CHECKING:
     from rollwright.dataset.handler import DataHandler
@@ -224,14 +225,14 @@ class StaticDataLoader(DataLoader):
         self._data: pd.DataFrame | None = None
 
     def load(self, instruments: Any = None, start_time: Any = None, end_time: Any = None) -> pd.DataFrame:
-        """Return the data of `instruments` (codes) in the closed range, before the sealed holdout."""
+        """Return the data of `instruments` (codes) in the closed range, up to what the context lets be seen."""
         holdout = find_holdout()
         if holdout is not None:
             holdout.refuse_range(start_time, end_time)
         if self._data is None:
             self._data = self._read()
         rows = FramePanel(self._data).table(0, len(FramePanel(self._data).dates))
-        rows = seal_table(rows, holdout, label_lookahead=self.label_lookahead)
+        rows = seal_table(rows, find_last_seen(), label_lookahead=self.label_lookahead)
         chosen = rows.take(rows.rows.select_range(start_time, end_time))
         if instruments is None:
             return chosen.to_frame()

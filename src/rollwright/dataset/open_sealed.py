@@ -1,4 +1,4 @@
-"""The data of a handler before the sealed holdout of the project, whatever its loader gives."""
+"""The data of a handler as far as the context lets them be seen, whatever its loader gives."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from rollwright.features.sealing import seal_table
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.table import Table
 from rollwright.market.generations import name_generation
-from rollwright.market.seal import find_holdout, seal
+from rollwright.market.seal import find_holdout
 from rollwright.market.source import DataSource
+from rollwright.market.view import find_last_seen, view
 
 __all__ = ["open_sealed", "refuse_sealed", "refuse_sealed_rows", "seal_cast"]
 
@@ -26,33 +27,35 @@ def open_sealed(
     source: DataSource | None,
     store: FeatureStore | None,
 ) -> Panel:
-    """Return the panel of `loader` in a closed range, before the sealed holdout.
+    """Return the panel of `loader` in a closed range, before the sealed holdout and as of the moment that is set.
 
-    A market that is given is sealed. What a loader brings from elsewhere, as from a file, is cut: rows from the holdout
-    on are gone, and labels that read into it are NaN.
+    A market that is given is seen so. What a loader brings from elsewhere, as from a file, is cut: later rows are gone,
+    and labels that read later sessions are NaN.
 
     Raises
     ------
     HoldoutSealedError
         When the range names a session of the holdout; an end that is open is cut before it.
     """
-    holdout = find_holdout()
-    if holdout is None:
+    holdout, end = find_holdout(), find_last_seen()
+    if holdout is not None:
+        holdout.refuse_range(start_time, end_time)
+    if end is None:
         return loader.panel(instruments, start_time, end_time, source=source, store=store)
-    holdout.refuse_range(start_time, end_time)
-    sealed = None if source is None else seal(source)
-    panel = loader.panel(instruments, start_time, end_time, source=sealed, store=store)
+    seen = None if source is None else view(source)
+    panel = loader.panel(instruments, start_time, end_time, source=seen, store=store)
     dates = panel.dates
-    if not len(dates) or dates[-1] < holdout.start:
+    if not len(dates) or dates[-1] <= end:
         return panel
-    table = seal_table(panel.table(0, len(dates)), holdout, label_lookahead=panel.label_lookahead)
-    generation = name_generation("sealed", holdout.eve, panel.generation)
+    table = seal_table(panel.table(0, len(dates)), end, label_lookahead=panel.label_lookahead)
+    is_sealed = holdout is not None and end == holdout.eve
+    generation = name_generation("sealed" if is_sealed else "as-of", end, panel.generation)
     return FramePanel(table.to_frame(), generation=generation, label_lookahead=panel.label_lookahead)
 
 
 def seal_cast(table: Table, loader: DataLoader) -> Table:
-    """Return a table that a handler was cast with before the sealed holdout, as the panel of its `loader` is."""
-    return seal_table(table, find_holdout(), label_lookahead=loader.find_label_lookahead())
+    """Return a table that a handler was cast with as far as it is seen, as the panel of its `loader` is."""
+    return seal_table(table, find_last_seen(), label_lookahead=loader.find_label_lookahead())
 
 
 def refuse_sealed(panel: Panel, start: Any, end: Any) -> Panel:

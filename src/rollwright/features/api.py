@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.calendar.trading import to_session
+from rollwright.calendar.trading import SessionLike, to_session
 from rollwright.config.context import current_settings
 from rollwright.errors import ConfigError, DataError, UnknownInstrumentError, nearest
 from rollwright.expression.engine import Tile, evaluate_each
@@ -22,6 +22,7 @@ from rollwright.features.row_layout import Spans, join_spans, spans_of_bounds, s
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.table import two_levels
 from rollwright.features.universe import resolve_codes, universe_of
+from rollwright.market.as_of import AsOf
 from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
 
@@ -46,6 +47,8 @@ class DataFacade:
         end_time: Any = None,
         freq: str = "day",
         future: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
+        *,
+        as_of: SessionLike | None = None,
     ) -> np.ndarray[Any, Any]:
         """Return the sessions of the closed range as an array of objects, each a `pandas.Timestamp`.
 
@@ -55,8 +58,15 @@ class DataFacade:
         freq : str
         future : bool
             Include known future sessions.
+        as_of : date, optional
+            The moment from which the market is seen: later sessions are future ones.
+
+        Raises
+        ------
+        CalendarRangeError
+            When the calendar begins after `as_of`.
         """
-        calendar = current_market(freq).calendar()
+        calendar = _market(freq, as_of).calendar()
         return (calendar if future else calendar.known_part()).sessions(start_time, end_time).to_numpy(object)
 
     def instruments(
@@ -65,6 +75,8 @@ class DataFacade:
         filter_pipe: Sequence[Any] | None = None,
         start_time: None = None,
         end_time: None = None,
+        *,
+        as_of: SessionLike | None = None,
     ) -> dict[str, Any] | list[str]:
         """Return the configuration of a universe for `features` and handlers; a list of codes is returned as it is.
 
@@ -74,6 +86,12 @@ class DataFacade:
         filter_pipe : sequence, optional
         start_time, end_time : None
             Only None: a universe has no range. In Qlib they are without effect too.
+        as_of : date, optional
+            The moment whose knowledge of the universe is meant, as of the members that were announced then; the
+            configuration carries it to whoever reads it. What is read for these members is not cut, see `features`.
+
+            .. warning:: **Look-ahead.** Where the market has no dates of the universe (`rollwright.market.known_then`),
+               it is today's, cut.
 
         Raises
         ------
@@ -88,9 +106,15 @@ class DataFacade:
                 hint="give start_time and end_time to D.list_instruments or D.features",
             )
         if not isinstance(market, str):
+            if as_of is not None:
+                raise ConfigError(
+                    f"as_of={as_of!r} would have no effect on a list of codes",
+                    hint="give as_of to D.features or D.list_instruments",
+                )
             return list(market)
-        current_market().members(market)
-        return {"market": market, "filter_pipe": filter_configs(filter_pipe)}
+        _market(None, as_of).members(market)
+        config: dict[str, Any] = {"market": market, "filter_pipe": filter_configs(filter_pipe)}
+        return config if as_of is None else {**config, "as_of": str(to_session(as_of))}
 
     def list_instruments(
         self,
@@ -99,14 +123,28 @@ class DataFacade:
         end_time: Any = None,
         freq: str = "day",
         as_list: bool = False,  # noqa: FBT001, FBT002 - Qlib's signature
+        *,
+        as_of: SessionLike | None = None,
     ) -> dict[str, list[tuple[pd.Timestamp, pd.Timestamp]]] | list[str]:
-        """Return the members of `instruments` in the closed range: codes with their ranges, or codes alone."""
-        source = current_market(freq)
+        """Return the members of `instruments` in the closed range: codes with their ranges, or codes alone.
+
+        Parameters
+        ----------
+        instruments : str, mapping, sequence of str
+            As `universe_of`.
+        start_time, end_time : date, optional
+        freq : str
+        as_list : bool
+        as_of : date, optional
+            The moment from which the market is seen: members are those that were known then, and a range that goes on
+            ends with the last session that was.
+        """
+        source = _market(freq, as_of)
         calendar = source.calendar()
         calendar.refuse_sealed(start_time, end_time)
         universe = universe_of(instruments, source)
         if universe is None:
-            return self.list_instruments(list(source.instruments()), start_time, end_time, freq, as_list)
+            return self.list_instruments(list(source.instruments()), start_time, end_time, freq, as_list, as_of=as_of)
         low = to_session(start_time) if start_time is not None else calendar.first
         high = to_session(end_time) if end_time is not None else calendar.last
         found: dict[str, list[tuple[pd.Timestamp, pd.Timestamp]]] = {}
@@ -126,6 +164,8 @@ class DataFacade:
         freq: str = "day",
         disk_cache: int | None = None,
         inst_processors: Sequence[Any] = (),
+        *,
+        as_of: SessionLike | None = None,
     ) -> pd.DataFrame:
         """Return expressions as a float32 frame with the index (instrument, datetime), one column each.
 
@@ -149,6 +189,12 @@ class DataFacade:
             is not set, if not given.
         inst_processors : sequence
             Functions ``(frame, instrument=code) -> frame`` on each instrument's data.
+        as_of : date, optional
+            The moment from which the market is seen (`rollwright.market.as_of.AsOf`): later sessions are not there, and
+            reports, memberships and adjustment factors are those that were known then.
+
+            .. warning:: **Look-ahead.** Without it a row is what was known at its own session of reports, and what is
+               known today of the members of a universe and of adjusted prices.
 
         Raises
         ------
@@ -159,7 +205,7 @@ class DataFacade:
         names = tuple(map(str, fields)) if not isinstance(fields, str) else (fields,)
         if not names:
             raise ConfigError("the list of fields is empty")
-        source = current_market(freq)
+        source = _market(freq, as_of)
         mode = disk_cache if disk_cache is not None else current_settings().store.default_disk_cache or 0
         if mode not in (0, 1, 2):
             raise ConfigError(f"disk_cache is {mode}", hint="0 computes, 1 uses the feature store, 2 replaces")
@@ -177,6 +223,12 @@ class DataFacade:
         if inst_processors:
             frame = per_instrument(frame.swaplevel().sort_index(), inst_processors).swaplevel().sort_index()
         return frame
+
+
+def _market(freq: str | None, as_of: SessionLike | None) -> DataSource:
+    """Return the current market, seen from `as_of` if it is given."""
+    market = current_market(freq)
+    return market if as_of is None else AsOf(market, as_of)
 
 
 def _as_asked(frame: pd.DataFrame, instruments: Any, source: DataSource) -> pd.DataFrame:

@@ -26,8 +26,8 @@ from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.store.file import Matrix
 from rollwright.features.table import ColumnBlock, RowLabels, StoredColumnBlock, Table
 from rollwright.features.universe import universe_of
-from rollwright.market.seal import seal
 from rollwright.market.source import DataSource
+from rollwright.market.view import view
 
 __all__ = [
     "FieldGroup",
@@ -278,7 +278,7 @@ def open_panel(
     HoldoutSealedError
         When the range names a session of the sealed holdout; one without an end is cut before it.
     """
-    source = seal(source)
+    source = view(source)
     calendar = source.calendar()
     calendar.refuse_sealed(start_time, end_time)
     universe = universe_of(instruments, source)

@@ -18,6 +18,7 @@ from rollwright.expression.planner import compile_plan
 from rollwright.features.filters import filter_configs
 from rollwright.features.name_rule import compile_name_rule
 from rollwright.features.row_layout import RowLayout, spans_of_lifetimes
+from rollwright.market.as_of import AsOf
 from rollwright.market.source import DataSource, Lifetimes
 
 __all__ = ["Universe", "apply_filters", "resolve_codes", "universe_of"]
@@ -56,7 +57,10 @@ def universe_of(instruments: Any, source: DataSource) -> Universe | None:
     Parameters
     ----------
     instruments : str, mapping, sequence of str or None
-        A universe's name; ``{"market": name, "filter_pipe": filters}``; codes; or codes with their closed ranges.
+        A universe's name; ``{"market": name, "filter_pipe": filters, "as_of": date}``; codes; or codes with their
+        closed ranges. With ``as_of`` the members are those that were known then.
+
+        .. warning:: **Look-ahead.** Without ``as_of``, or a viewpoint on `source`, they are those of today.
 
     Raises
     ------
@@ -72,6 +76,10 @@ def universe_of(instruments: Any, source: DataSource) -> Universe | None:
     if isinstance(instruments, str):
         return Universe(name=instruments, lifetimes=source.members(instruments))
     if isinstance(instruments, Mapping) and "market" in instruments:
+        if instruments.get("as_of") is not None:
+            return _known_then(
+                {key: value for key, value in instruments.items() if key != "as_of"}, instruments["as_of"], source
+            )
         market = universe_of(instruments["market"], source)
         pipe = instruments.get("filter_pipe") or ()
         return apply_filters(market, pipe, source) if pipe and market is not None else market
@@ -92,6 +100,13 @@ def universe_of(instruments: Any, source: DataSource) -> Universe | None:
         name=f"codes {canonical_json(sorted(codes))}",
         lifetimes=dict.fromkeys(sorted(codes), ((calendar.first, calendar.last),)),
     )
+
+
+def _known_then(instruments: Mapping[str, Any], as_of: Any, source: DataSource) -> Universe | None:
+    """Return the universe that a configuration describes, as it was known at `as_of`."""
+    seen = AsOf(source, as_of)
+    found = universe_of(instruments, seen)
+    return None if found is None else Universe(name=f"{found.name} as of {seen.session}", lifetimes=found.lifetimes)
 
 
 def resolve_codes(codes: Any, source: DataSource) -> dict[str, str]:

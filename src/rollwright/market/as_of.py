@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.calendar.trading import Session, SessionLike, TradingCalendar, to_session
-from rollwright.errors import NotPointInTimeError, UnknownInstrumentError
+from rollwright.errors import UnknownInstrumentError
 from rollwright.market.generations import count_unchanged, name_generation, read_generation
+from rollwright.market.known_then import see_known
 from rollwright.market.source import DataSource, FieldKind, Lifetimes, Vintages, VintageSource, check_rows
+from rollwright.market.viewpoint import by_period
 
 __all__ = ["AsOf"]
 
@@ -26,8 +28,11 @@ class AsOf:
     the session, so that whatever is kept by generation (features, results) is kept for each viewpoint apart.
     ``AsOf(AsOf(source, a), b)`` is ``AsOf(source, min(a, b))``: a viewpoint cannot be widened again.
 
-    .. warning:: **Look-ahead.** It hides what came later; it cannot know what was revised in place. A daily field that
-       the source overwrites, or adjusts for later splits, is seen as it stands today.
+    Memberships and adjustment factors are those that were known then, where the source has the dates (`KnownThen`).
+
+    .. warning:: **Look-ahead.** It hides what came later; it cannot know what was revised in place. Without dates, a
+       universe is today's, and a daily field that the source overwrites, or adjusts for later splits, is seen as it
+       stands today.
 
     Parameters
     ----------
@@ -51,6 +56,7 @@ class AsOf:
         self._session = stamp
         self._known = min(whole.known, whole.at_or_before(stamp) + 1)
         self._calendar = whole.known_until(self._known)
+        self._then_cache: DataSource | None = None
         self._instruments: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
@@ -67,6 +73,13 @@ class AsOf:
         return self._session
 
     @property
+    def then(self) -> DataSource:
+        """The source with the memberships and factors that were known at the viewpoint, and nothing cut off."""
+        if self._then_cache is None:
+            self._then_cache = see_known(self._source, self._session)
+        return self._then_cache
+
+    @property
     def freq(self) -> str:
         """Frequency of the calendar, as ``day`` or ``5min``."""
         return self._source.freq
@@ -74,7 +87,7 @@ class AsOf:
     @property
     def generation(self) -> str:
         """Identity of the data: that of the source, and the viewpoint."""
-        return name_generation("as-of", self._session, self._source.generation)
+        return name_generation("as-of", self._session, self.then.generation)
 
     def calendar(self) -> TradingCalendar:
         """Return the sessions of the source, those after the viewpoint as future ones."""
@@ -97,7 +110,7 @@ class AsOf:
             When the source has no such universe.
         """
         last = self._calendar.last_known
-        members = self._source.members(universe)
+        members = self.then.members(universe)
         cut = {
             code: tuple((start, min(end, last)) for start, end in spans if start <= last)
             for code, spans in members.items()
@@ -140,7 +153,7 @@ class AsOf:
         """
         check_rows(start, stop, self._calendar)
         low, high = min(start, self._known), min(stop, self._known)
-        loaded = self._source.load(fields, instruments, low, high)
+        loaded = self.then.load(fields, instruments, low, high)
         if high == stop:
             return loaded
         block = np.full((len(fields), stop - start, len(instruments)), np.nan, np.float32)
@@ -155,7 +168,7 @@ class AsOf:
         3. Never more than is known here.
         """
         seen, own = read_generation(generation)
-        return min(count_unchanged(self._source.unchanged_before(own), seen, self._calendar), self._known)
+        return min(count_unchanged(self.then.unchanged_before(own), seen, self._calendar), self._known)
 
     def period_fields(self) -> tuple[str, ...]:
         """Return the fields by period of the source, those whose values all became known later included."""
@@ -172,7 +185,7 @@ class AsOf:
         UnknownFieldError
             As the source.
         """
-        return self._by_period(field).field_kind(field)
+        return by_period(self._source, field).field_kind(field)
 
     def vintage_generation(self, fields: Sequence[str]) -> str:
         """Return the identity of what was known of `fields`: that of the source, and the viewpoint.
@@ -183,7 +196,7 @@ class AsOf:
             When the source has no fields by period.
         """
         named = fields[0] if fields else "…"
-        return name_generation("as-of", self._session, self._by_period(named).vintage_generation(fields))
+        return name_generation("as-of", self._session, by_period(self._source, named).vintage_generation(fields))
 
     def vintages(self, field: str, instruments: Sequence[str]) -> Vintages:
         """Return the values of `field` (without ``$$``) that were known, as `VintageSource.vintages`.
@@ -195,7 +208,7 @@ class AsOf:
         UnknownFieldError, UnknownInstrumentError
             As the source.
         """
-        found = self._by_period(field).vintages(field, instruments)
+        found = by_period(self._source, field).vintages(field, instruments)
         known = found.known_at <= np.datetime64(self._session, "s")
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(known, dtype=np.int64)])
         return Vintages(
@@ -204,9 +217,3 @@ class AsOf:
             known_at=found.known_at[known],
             value=found.value[known],
         )
-
-    def _by_period(self, field: str) -> VintageSource:
-        source = self._source
-        if not isinstance(source, VintageSource):
-            raise NotPointInTimeError(f"{source!r} has no fields by period, so `$${field}` cannot be read from it")
-        return source

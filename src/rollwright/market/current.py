@@ -7,14 +7,14 @@ from rollwright.config.settings import Settings
 from rollwright.errors import ConfigError
 from rollwright.market.folder.layout import normalize_freq
 from rollwright.market.folder.provider import provider_from_settings
-from rollwright.market.seal import seal
 from rollwright.market.source import DataSource
+from rollwright.market.view import view
 
 __all__ = ["choose_market", "current_market", "open_market"]
 
 
 def current_market(freq: str | None = None) -> DataSource:
-    """Return the market of the current context, before the sealed holdout of its project if there is one.
+    """Return the market of the current context, as far as its settings let it be seen (`rollwright.market.view`).
 
     Parameters
     ----------
@@ -43,26 +43,26 @@ def current_market(freq: str | None = None) -> DataSource:
             f"the context's market has the frequency {given.freq}, and {freq} is asked for",
             hint="give a market of that frequency, or let data.provider_uri name a folder that has both",
         )
-    return seal(given)
+    return view(given)
 
 
 def choose_market(source: DataSource | None, freq: str | None = None) -> DataSource:
-    """Return `source`, or `current_market` when it is None; either before the sealed holdout.
+    """Return `source`, or `current_market` when it is None; either as far as the settings let it be seen.
 
     Raises
     ------
     ConfigError, DataNotFoundError, HoldoutSealedError
         As `current_market`.
     """
-    return current_market(freq) if source is None else seal(source)
+    return current_market(freq) if source is None else view(source)
 
 
 def open_market(settings: Settings) -> DataSource:
-    """Return the market that `settings` name, before their sealed holdout; the market of a context without a given one.
+    """Return the market that `settings` name, as far as they let it be seen; that of a context without a given one.
 
     Raises
     ------
     ConfigError, DataNotFoundError, HoldoutSealedError
         As `current_market`.
     """
-    return seal(provider_from_settings(settings), settings)
+    return view(provider_from_settings(settings), settings)

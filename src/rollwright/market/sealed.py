@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rollwright.calendar.holdout import Holdout
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.market.as_of import AsOf
-from rollwright.market.generations import count_unchanged, name_generation, read_generation
+from rollwright.market.generations import name_generation
 from rollwright.market.source import DataSource, FieldKind, Lifetimes, Vintages
 
 __all__ = ["Sealed"]
@@ -48,6 +48,11 @@ class Sealed:
         return f"Sealed({self._source!r}, {list(self._holdout.pair)})"
 
     @property
+    def source(self) -> DataSource:
+        """The source that is sealed."""
+        return self._source
+
+    @property
     def holdout(self) -> Holdout:
         """What is sealed."""
         return self._holdout
@@ -60,7 +65,8 @@ class Sealed:
     @property
     def generation(self) -> str:
         """Identity of the data: that of the source, and the last moment that is seen."""
-        return name_generation("sealed", self._holdout.eve, self._source.generation)
+        inner = self._cut.generation if isinstance(self._source, AsOf) else self._cut.then.generation
+        return name_generation("sealed", self._holdout.eve, inner)
 
     def calendar(self) -> TradingCalendar:
         """Return the sessions before the holdout; none after."""
@@ -119,9 +125,7 @@ class Sealed:
 
         As `AsOf.unchanged_before`: of the source and of any viewpoint of it, and never more than is seen here.
         """
-        seen, own = read_generation(generation)
-        rows = count_unchanged(self._source.unchanged_before(own), seen, self._source.calendar())
-        return min(rows, self._calendar.known)
+        return self._cut.unchanged_before(generation)
 
     def period_fields(self) -> tuple[str, ...]:
         """Return the fields by period of the source."""

@@ -9,9 +9,9 @@ A definition is brought into one normal form before it is hashed, so that two sp
 4. dates, tuples, paths and NumPy scalars become plain JSON.
 
 From this form come two identities; `identify` brings it about once for all that depends on it. The **fit key** covers
-the model, the dataset without the test segment and what serves it alone, the reweighter and the seed: what was learnt.
-The **fingerprint** adds the test segment and the records: what is asked of it. Tags, names and the environment are in
-neither.
+the model, the dataset without the test segment and what serves it alone, the reweighter, the seed and the moment from
+which the market is seen: what was learnt. The **fingerprint** adds the test segment and the records: what is asked of
+it. Tags, names and the environment are in neither.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ from rollwright.core.part_memo import PartMemo, Parts, is_plain_text
 from rollwright.core.registry import SESSION_LOCAL
 from rollwright.errors import CalendarError, ConfigError, TaskValueError
 
-__all__ = ["TaskIdentity", "fit_key", "identify", "record_keys", "task_fingerprint", "task_seed"]
+__all__ = ["AS_OF", "TaskIdentity", "fit_key", "identify", "record_keys", "task_fingerprint", "task_seed"]
 
 TEST_SEGMENT: Final = "test"
 SEED: Final = "seed"
+AS_OF: Final = "as_of"
 _PARTS: Final = ("model", "dataset", "reweighter", "record", SEED)
 _NOT_IDENTITY: Final = frozenset({"tags", "name", "experiment_name", "recorder_name", "environment"})
 """What names or routes a task and changes nothing of its result."""
@@ -198,7 +199,7 @@ def _fingerprint(form: _Form) -> str:
 
 def _fit_key(form: _Form) -> str:
     """Return the identity of the parts that the fitted model depends on."""
-    kept = {key: form.parts[key] for key in ("model", "reweighter", SEED) if key in form.parts}
+    kept = {key: form.parts[key] for key in ("model", "reweighter", SEED, AS_OF) if key in form.parts}
     return form.hash({"fit": {**kept, "dataset": _without_test(form.parts["dataset"])}})
 
 

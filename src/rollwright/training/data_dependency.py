@@ -18,6 +18,7 @@ from rollwright.core.canonical import canonical_json
 from rollwright.dataset.contract import ReadScope, TaskDataset, check_dataset
 from rollwright.errors import DataNotFoundError, RollwrightError
 from rollwright.market.current import current_market
+from rollwright.tasks.identity import AS_OF
 
 __all__ = ["ScopeCheck", "find_scopes"]
 
@@ -118,7 +119,7 @@ class ScopeCheck:
         """Return the task's dataset as it is now; windows of one handler share the data it opens."""
         config = fill_paths(definition)["dataset"]
         shared = (config.get("kwargs") or {}).get("handler") if isinstance(config, Mapping) else None
-        key = canonical_json({"data": config if shared is None else shared}, typed=True)
+        key = canonical_json({"data": config if shared is None else shared, AS_OF: definition.get(AS_OF)}, typed=True)
         if key not in self._datasets:
             self._datasets[key] = check_dataset(init_instance_by_config(config, slot="dataset"))
         return self._datasets[key]

@@ -33,6 +33,7 @@ from rollwright.training.kept_fit import (
     KeptFit,
 )
 from rollwright.training.provenance import PROVENANCE_ARTIFACT, Process, provenance, renew_provenance
+from rollwright.training.task_view import seen_by
 from rollwright.training.validity import TaskParts, Validity, record_configs
 
 __all__ = ["TASK_ARTIFACT", "complete_fit", "execute", "log_task", "name_run", "task_train"]
@@ -178,9 +179,22 @@ def execute(
     UnsupportedArtifactError
         When no codec stores such a model or dataset; nothing was fitted then.
     """
-    task = fill_paths(task_config)
     if parts is None:
         parts = TaskParts.of(task_config)  # before it runs: what is edited meanwhile gave no result
+    with seen_by(task_config):
+        return _execute(task_config, recorder, process=process, kept=kept, parts=parts, shared=shared)
+
+
+def _execute(
+    task_config: Mapping[str, Any],
+    recorder: Recorder,
+    *,
+    process: Process,
+    kept: KeptFit | None,
+    parts: TaskParts,
+    shared: bool,
+) -> dict[str, JSON]:
+    task = fill_paths(task_config)
     standing = kept.standing if kept is not None and kept.goes_on else 0
     _check_records(record_configs(task)[standing:])
     dataset = check_dataset(init_instance_by_config(task["dataset"], slot="dataset"))

@@ -19,6 +19,7 @@ from rollwright.dataset.contract import ReadScope
 from rollwright.errors import ConfigError
 from rollwright.tasks.identity import identify
 from rollwright.training.data_dependency import ScopeCheck
+from rollwright.training.task_view import seen_by
 from rollwright.training.user_code import code_files, code_hash
 
 __all__ = [
@@ -200,16 +201,17 @@ def judge(
     def tell_code() -> str:
         return _describe_code(None if made_with is None else made_with(), parts.files)
 
-    fit = why_stale(definition, validity.fit, now=parts.fit, check=check, tell_code=tell_code)
-    if fit is not None:
-        return Verdict(fit=fit)
-    if len(validity.records) < len(parts.records):
-        return Verdict(records="records are missing")
-    reasons = (
-        why_stale(definition, basis, now=now, check=check, tell_code=tell_code)
-        for basis, now in zip(validity.records, parts.records, strict=False)
-    )
-    return Verdict(records=next((reason for reason in reasons if reason is not None), None))
+    with seen_by(definition):
+        fit = why_stale(definition, validity.fit, now=parts.fit, check=check, tell_code=tell_code)
+        if fit is not None:
+            return Verdict(fit=fit)
+        if len(validity.records) < len(parts.records):
+            return Verdict(records="records are missing")
+        reasons = (
+            why_stale(definition, basis, now=now, check=check, tell_code=tell_code)
+            for basis, now in zip(validity.records, parts.records, strict=False)
+        )
+        return Verdict(records=next((reason for reason in reasons if reason is not None), None))
 
 
 def _describe_code(then: Mapping[str, str] | None, now: Mapping[str, str]) -> str:

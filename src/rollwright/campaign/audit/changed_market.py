@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.core.canonical import sha256_hex
-from rollwright.errors import NotPointInTimeError, UnknownInstrumentError
+from rollwright.errors import UnknownInstrumentError
 from rollwright.market.source import DataSource, FieldKind, Lifetimes, Vintages, VintageSource, check_rows
+from rollwright.market.viewpoint import by_period
 
 __all__ = ["AS_IT_IS", "ChangeKind", "ChangedMarket", "MarketChange", "MarketExcerpt"]
 
@@ -287,7 +288,7 @@ class ChangedMarket:
         UnknownFieldError
             As the source.
         """
-        return self._by_period(field).field_kind(field)
+        return by_period(self._excerpt.source, field).field_kind(field)
 
     def vintage_generation(self, fields: Sequence[str]) -> str:
         """Return the identity of what is known of `fields` after the change.
@@ -297,7 +298,7 @@ class ChangedMarket:
         NotPointInTimeError
             When the source has no fields by period.
         """
-        own = self._by_period(fields[0] if fields else "…").vintage_generation(fields)
+        own = by_period(self._excerpt.source, fields[0] if fields else "…").vintage_generation(fields)
         return f"audit:{self._change.kind}:{self._change.start}:{self._change.stop}:{self._excerpt.digest}:{own}"
 
     def vintages(self, field: str, instruments: Sequence[str]) -> Vintages:
@@ -310,7 +311,7 @@ class ChangedMarket:
         UnknownFieldError, UnknownInstrumentError
             As the source.
         """
-        source = self._by_period(field)
+        source = by_period(self._excerpt.source, field)
         self._check(instruments)
         known = [code for code in instruments if code != self._new]
         found = source.vintages(field, known)
@@ -318,12 +319,6 @@ class ChangedMarket:
         offsets = np.concatenate([[0], np.cumsum([counts.get(code, 0) for code in instruments])]).astype(np.int64)
         factors = [_make_factors(field, code, counts[code]) for code in known]
         return found._replace(offsets=offsets, value=self._changed_vintages(found, np.concatenate([[], *factors])))
-
-    def _by_period(self, field: str) -> VintageSource:
-        source = self._excerpt.source
-        if not isinstance(source, VintageSource):
-            raise NotPointInTimeError(f"{source!r} has no fields by period, so `$${field}` cannot be read from it")
-        return source
 
     def _changed_vintages(self, found: Vintages, factors: NDArray[np.float64]) -> NDArray[np.float64]:
         change, labels = self._change, self._excerpt.calendar.values

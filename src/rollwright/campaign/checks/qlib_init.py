@@ -39,6 +39,8 @@ def check_qlib_init(values: object, document: YamlDocument) -> list[str]:
             said = "which modules are trusted is decided in rollwright.toml, not in a file that names their classes"
         if name.replace("__", ".") == "data.holdout":
             said = "what is sealed is decided in rollwright.toml, not in a file that reads the data"
+        if name.replace("__", ".").startswith("point_in_time."):
+            said = "it has a place of its own in the file: `as_of: 2019-12-31`, `point_in_time: {lag_days: 1}`"
         if said:
             problems.append(f"{document.locate(('qlib_init', name))}: `qlib_init.{name}`: {said}")
     return problems

@@ -48,8 +48,8 @@ from rollwright.features.store.keys import ExpressionKey, make_key, read_key, re
 from rollwright.features.store.pages import drop_pages
 from rollwright.features.store.size import prune
 from rollwright.features.universe import Universe
-from rollwright.market.seal import seal
 from rollwright.market.source import DataSource
+from rollwright.market.view import view
 
 __all__ = ["FeatureStore"]
 
@@ -219,7 +219,7 @@ class FeatureStore:
         )
 
     def _request(self, expressions: Sequence[str], source: DataSource, *, allow_lookahead: bool) -> MatrixBuild:
-        source = seal(source)
+        source = view(source)
         key = self.find_key(expressions, source.freq, allow_lookahead=allow_lookahead)
         return MatrixBuild(
             root=self._root,
