@@ -183,52 +183,54 @@ def find_places(day: NDArray[np.intp], values: _Floats) -> Places:
         size = max(1, _CELLS >> int(power))
         for begin in range(0, len(lines), size):
             part = lines[begin : begin + size]
-            _find_places_beside(values, first[part], counts[part], low, high)
+            rows = _find_rows(first, counts, part)
+            low[rows], high[rows] = _find_places_beside(values[rows], counts[part])
     return low, high
 
 
-def _find_places_beside(
-    values: _Floats,
-    first: NDArray[np.intp],
-    counts: NDArray[np.intp],
-    low: NDArray[np.intp],
-    high: NDArray[np.intp],
-) -> None:
-    """Fill in the places of the days that begin at rows `first` and have `counts` rows."""
+def _find_rows(first: NDArray[np.intp], counts: NDArray[np.intp], days: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """Return the rows of some days in order; of days that follow each other they are one slice."""
+    if days[-1] - days[0] + 1 == len(days):
+        return slice(first[days[0]], first[days[-1]] + counts[days[-1]])
+    own = counts[days]
+    ends = np.add.accumulate(own, dtype=np.intp)
+    return np.arange(ends[-1], dtype=np.intp) + np.repeat(first[days] - (ends - own), own)
+
+
+def _find_places_beside(values: _Floats, counts: NDArray[np.intp]) -> Places:
+    """Return the places of rows, of which each day has so many as `counts` says, one day after the other."""
     columns = np.arange(counts.max())
-    rows = first[:, None] + columns
+    shape = (len(counts), len(columns))
     inside = columns < counts[:, None]
-    is_full = bool(inside.all())
+    is_full = len(values) == inside.size
     if is_full:
-        matrix = values[rows]
-    else:
-        matrix = np.full(rows.shape, np.inf)
-        matrix[inside] = values[rows[inside]]
-    order = np.argsort(matrix, axis=1)
-    matrix = np.take_along_axis(matrix, order, axis=1)
-    ends = np.arange(len(first)), counts - 1
-    if is_full or not np.isposinf(matrix[ends]).any():  # all padding stands behind the values
-        valued = slice(None) if is_full else columns < counts[:, None]
-        if not ((matrix[:, 1:] == matrix[:, :-1]) & (columns[1:] < counts[:, None])).any():
-            place = np.empty_like(order)
-            np.put_along_axis(place, order, columns[None, :], axis=1)
-            rows, place = rows[valued], place[valued]
-            low[rows] = place
-            high[rows] = place + 1
-            return
-    starts = np.ones((len(first), len(columns) + 1), dtype=np.bool_)  # a tie starts at this place; one starts after all
-    np.not_equal(matrix[:, 1:], matrix[:, :-1], out=starts[:, 1:-1])
+        matrix = values.reshape(shape)
+    else:  # padding stands after every number, and among infinities
+        matrix = np.full(shape, np.inf)
+        matrix[inside] = values
+    cells = np.argsort(matrix, axis=1)
+    cells += np.arange(0, inside.size, len(columns))[:, None]
+    ranked = matrix.reshape(-1).take(cells)
+    is_equal = ranked[:, 1:] == ranked[:, :-1]
+    if not is_full:
+        is_equal &= inside[:, 1:]
+    place = np.empty(shape, dtype=np.intp)
+    is_padding_last = is_full or not np.isposinf(ranked[np.arange(len(counts)), counts - 1]).any()
+    if is_padding_last and not is_equal.any():
+        place.reshape(-1)[cells] = columns
+        low = place.reshape(-1) if is_full else place[inside]
+        return low, low + 1
+    starts = np.ones(
+        (len(counts), len(columns) + 1), dtype=np.bool_
+    )  # a tie starts at this place; one starts after all
+    np.not_equal(ranked[:, 1:], ranked[:, :-1], out=starts[:, 1:-1])
     begin = np.maximum.accumulate(np.where(starts[:, :-1], columns, 0), axis=1)
     end = np.where(starts[:, 1:], columns + 1, len(columns))
     end = np.minimum.accumulate(end[:, ::-1], axis=1)[:, ::-1]
-    if is_full:
-        rows = first[:, None] + order
-        low[rows], high[rows] = begin, end
-        return
-    end = np.minimum(end, counts[:, None])  # padding stands after every number, and among infinities
-    kept = np.take_along_axis(inside, order, axis=1)
-    rows = (first[:, None] + order)[kept]
-    low[rows], high[rows] = begin[kept], end[kept]
+    place.reshape(-1)[cells] = begin
+    low = place[inside]
+    place.reshape(-1)[cells] = np.minimum(end, counts[:, None])
+    return low, place[inside]
 
 
 def find_first_rows(day: NDArray[np.intp]) -> NDArray[np.intp]:

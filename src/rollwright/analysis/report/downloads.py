@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
-from rollwright.analysis.report.drawing import format_days
+from rollwright.analysis.report.drawing import format_days, round_numbers
 from rollwright.analysis.stages.locations import STAGE_FOLDERS
 from rollwright.analysis.stages.table import ResultTable, StageResult
 
@@ -77,25 +77,32 @@ def _list_columns(table: ResultTable) -> list[tuple[str, str]]:
 
 def _to_text(table: ResultTable) -> str:
     frame = table.frame
-    values = [frame.index.get_level_values(place) for place, name in enumerate(frame.index.names) if name is not None]
-    data = [_to_values(pd.Series(column)) for column in [*values, *(frame[name] for name in frame.columns)]]
+    levels = [_to_level_values(frame.index, place) for place, name in enumerate(frame.index.names) if name is not None]
+    data = [*levels, *(_to_values(frame[name]) for name in frame.columns)]
     return escape_json({"columns": _list_columns(table), "data": data})
+
+
+def _to_level_values(index: pd.Index, place: int) -> list[Any]:
+    """Return a level of an index as JSON values; of one that repeats its values each is told once."""
+    if not isinstance(index, pd.MultiIndex):
+        return _to_values(pd.Series(index))
+    values = [*_to_values(pd.Series(index.levels[place])), None]  # a row without a value has the code -1
+    return [values[code] for code in index.codes[place].tolist()]
 
 
 def _to_values(column: pd.Series) -> list[Any]:
     """Return a column as JSON values: numbers to eight digits, days as ISO text, None where there is none."""
-    if pd.api.types.is_datetime64_any_dtype(column):
-        known = column.notna().to_numpy()
-        if known.all():
-            return format_days(pd.Index(column))
-        return [format_days(pd.Index([value]))[0] if pd.notna(value) else None for value in column]
     if pd.api.types.is_bool_dtype(column):
         return [bool(value) for value in column]
-    if pd.api.types.is_integer_dtype(column):
-        return [None if pd.isna(value) else int(value) for value in column]
     if pd.api.types.is_float_dtype(column):
-        return [float(f"{value:.8g}") if math.isfinite(value) else None for value in column.tolist()]
-    return [None if pd.isna(value) else str(value) for value in column]
+        return list(round_numbers(column.to_numpy(dtype=np.float64, na_value=np.nan), digits=8))
+    missing = column.isna().tolist()
+    if pd.api.types.is_datetime64_any_dtype(column):
+        told: Iterator[Any] = iter(format_days(pd.Index(column.dropna())))
+    else:
+        form = int if pd.api.types.is_integer_dtype(column) else str
+        told = map(form, column.dropna().to_numpy(dtype=object).tolist())
+    return [None if is_missing else next(told) for is_missing in missing]
 
 
 def escape_json(value: Mapping[str, Any]) -> str:

@@ -183,17 +183,22 @@ def add_alpha(colour: str, share: float) -> str:
     return f"rgba({red},{green},{blue},{share})"
 
 
-def round_numbers(values: Iterable[float]) -> list[float | None]:
+def round_numbers(values: Iterable[float], *, digits: int = 6) -> list[float | None]:
     """Return the numbers to six digits, which is more than a screen can show; None where there is none."""
-    return [float(f"{value:.6g}") if math.isfinite(value) else None for value in map(float, values)]
+    numbers = np.asarray(values if isinstance(values, np.ndarray | pd.Series) else list(values), dtype=np.float64)
+    known = np.isfinite(numbers)
+    finite = tuple(numbers[known].tolist())
+    rounded = map(float, (f"%.{digits}g " * len(finite) % finite).split())  # one text for all is the faster way
+    return [next(rounded) if is_known else None for is_known in known.tolist()]
 
 
 def format_days(index: pd.Index) -> list[str]:
     """Return the days as ISO text, with the time where there is one."""
-    days = pd.DatetimeIndex(index)
-    if len(days) and bool((days == days.normalize()).all()):
-        return [str(day) for day in np.datetime_as_string(days.to_numpy(), unit="D")]
-    return [format_day(day) for day in days]
+    stamps = pd.DatetimeIndex(index)
+    days = stamps.to_numpy().astype("datetime64[D]")
+    if stamps.tz is None and bool((days == stamps.to_numpy()).all()):
+        return [str(day) for day in days.astype(str).tolist()]
+    return [format_day(stamp) for stamp in stamps]
 
 
 def format_day(stamp: pd.Timestamp) -> str:
