@@ -21,7 +21,7 @@ from rollwright.campaign.combination import Combination
 from rollwright.campaign.config import CampaignConfig
 from rollwright.campaign.plan import ONLY_VARIANT, Window, WindowKey
 from rollwright.campaign.results import make_results
-from rollwright.campaign.results_folder import summarise_results, write_report
+from rollwright.campaign.results_folder import read_results, summarise_results, write_report
 from rollwright.campaign.summary import CampaignResult
 from rollwright.codecs.registry import codecs
 from rollwright.errors import CorruptFileError, DataNotFoundError, StaleResultsError
@@ -108,6 +108,35 @@ def test_summary_and_report_are_made_again_from_the_tables_with_the_same_bytes(t
     assert write_report(tmp_path, hint=HINT) == result.files["report"]
     assert result.files["summary"].read_bytes() == summary
     assert result.files["report"].read_bytes() == page
+
+
+@pytest.mark.parametrize("names", [(), ("a", "bb")])
+def test_summary_and_page_are_made_of_what_would_be_read(tmp_path, monkeypatch, names):
+    given = {}
+
+    def keep(results, *, hint, written=None):
+        given[results] = written
+        return write_report(results, hint=hint, written=written)
+
+    monkeypatch.setattr("rollwright.campaign.results.write_report", keep)
+    make(tmp_path, *names)
+    written_about, written = given[tmp_path]
+    about, stages = read_results(tmp_path, hint=HINT)
+    assert written_about == about
+    assert {name: list(each) for name, each in written.items()} == {name: list(each) for name, each in stages.items()}
+    for name, of_variant in stages.items():
+        for stage, found in of_variant.items():
+            told = written[name][stage]
+            for part in ("metrics", "findings", "left_out", "settings", "inputs"):
+                assert repr(getattr(told, part)) == repr(getattr(found, part))  # NaN is itself
+            assert list(told.tables) == list(found.tables)
+            for table in found.tables.values():
+                one = told.tables[table.name]
+                pd.testing.assert_frame_equal(
+                    one.frame, table.frame, check_exact=True, check_index_type="exact", check_column_type="exact"
+                )
+                assert type(one.frame.index) is type(table.frame.index)
+                assert one.units == table.units
 
 
 def test_the_page_shows_what_the_tables_hold(tmp_path):

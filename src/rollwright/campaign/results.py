@@ -143,7 +143,7 @@ def make_results(
     """
     # 1. Collect, and prove the coverage of all variants. 2. Make one signal of them. 3. Measure and back-test each.
     # 4. Only then write: predictions and labels, the stages, what is said beside them. 5. Summary and report are made
-    # of what was written.
+    # of what was written, as it would be read.
     share = config.collect.max_missing_share
     if all(window.key in missing or window.key not in recorders for window in plan.windows):
         spent = "" if config.budget is None else ": the budget was used up before the first was"
@@ -189,12 +189,14 @@ def make_results(
         place = variant_folder(folder, one.about)
         for name, frame in ((PRED_FILE, one.prediction.pred), (LABEL_FILE, one.prediction.label)):
             write_atomically(place / name, partial(codecs.for_object(frame).write, frame))
-    for one in judged:
-        for stage in one.stages:
-            write_variant_stage(stage, about, one.about, folder)
+    stages = {
+        one.about.name: {stage.stage: write_variant_stage(stage, about, one.about, folder) for stage in one.stages}
+        for one in judged
+    }
     write_about(about, folder)
-    result = summarise_results(folder, hint=about.command)
-    write_report(folder, hint=about.command)
+    written = about, stages
+    result = summarise_results(folder, hint=about.command, written=written)
+    write_report(folder, hint=about.command, written=written)
     return result
 
 

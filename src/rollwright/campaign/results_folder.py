@@ -56,15 +56,19 @@ def variant_folder(results: Path, about: AboutVariant) -> Path:
     return results if about.is_top else member_folder(results, about.name)
 
 
-def write_variant_stage(stage: StageResult, about: AboutResults, variant: AboutVariant, results: Path) -> None:
-    """Write a stage of one variant, with the digests of the predictions and labels that lie there."""
+def write_variant_stage(stage: StageResult, about: AboutResults, variant: AboutVariant, results: Path) -> StageResult:
+    """Write a stage of one variant, with the digests of the predictions and labels that lie there.
+
+    Returns it as `read_variant_stage` does.
+    """
     inputs = _find_inputs(stage.stage, about, variant, results)
     place = variant_folder(results, variant)
     digests = {name: measure_file(path).sha256 for name, path in inputs.items() if path.exists()}
-    write_stage(replace(stage, inputs=digests), place)
+    written = write_stage(replace(stage, inputs=digests), place)
     if stage.stage == "backtest":
         for name in _FORMER:
             (place / name).unlink(missing_ok=True)
+    return written
 
 
 def _find_inputs(stage: StageName, about: AboutResults, variant: AboutVariant, results: Path) -> Mapping[str, Path]:
@@ -137,32 +141,48 @@ def read_results(
     }
 
 
-def summarise_results(results: Path, *, hint: str) -> CampaignResult:
+def summarise_results(
+    results: Path, *, hint: str, written: tuple[AboutResults, Stages] | None = None
+) -> CampaignResult:
     """Write ``summary.json`` of what the stages in `results` found, and return it; no table is read.
+
+    Parameters
+    ----------
+    results : Path
+    hint : str
+        What to do where there are no results.
+    written : (AboutResults, mapping), optional
+        What lies there, of whoever has just written it: the stages as `write_variant_stage` returned them. Nothing is
+        read then.
 
     Raises
     ------
     DataNotFoundError, CorruptFileError, StaleResultsError
         As `read_results`; nothing is written then.
     """
-    about, stages = read_results(results, hint=hint, tables={})
+    about, stages = written or read_results(results, hint=hint, tables={})
     with _refuse_odd(results, about):
         result = join_stages(about, stages, results)
         write_summary(result, result.files["summary"])
     return result
 
 
-def write_report(results: Path, *, hint: str) -> Path:
+def write_report(results: Path, *, hint: str, written: tuple[AboutResults, Stages] | None = None) -> Path:
     """Render ``report.html`` of the stages in `results`, and return it; nothing is computed that a table tells.
 
-    Guarantees: the same stages give the same bytes.
+    Guarantees: the same stages give the same bytes, whether they are read or `written`.
+
+    Parameters
+    ----------
+    results, hint, written
+        As `summarise_results` takes them.
 
     Raises
     ------
     DataNotFoundError, CorruptFileError, StaleResultsError
         As `read_results`; nothing is written then.
     """
-    about, stages = read_results(results, hint=hint, tables=SHOWN_TABLES)
+    about, stages = written or read_results(results, hint=hint, tables=SHOWN_TABLES)
     with _refuse_odd(results, about):
         return render_report(make_page(about, stages), results / REPORT_FILE)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -53,8 +54,8 @@ def table_path(folder: Path, stage: StageName, table: str) -> Path:
     return folder / STAGE_FOLDERS[stage] / f"{table}.parquet"
 
 
-def write_stage(result: StageResult, folder: Path) -> Path:
-    """Write a stage beneath `folder`, in place of a former one of its kind, and return the path of its index.
+def write_stage(result: StageResult, folder: Path) -> StageResult:
+    """Write a stage beneath `folder`, in place of a former one of its kind, and return it as `read_stage` does.
 
     Guarantees: whoever finds the index finds every table of it, after any crash; equal results give equal bytes.
     """
@@ -63,16 +64,19 @@ def write_stage(result: StageResult, folder: Path) -> Path:
     make_folder(place)
     index.unlink(missing_ok=True)
     entries: dict[str, Any] = {}
+    tables: dict[str, ResultTable] = {}
     for name in KNOWN_TABLES[result.stage]:
         path = table_path(folder, result.stage, name)
         table = result.tables.get(name)
         if table is None:
             path.unlink(missing_ok=True)
             continue
-        write_atomically(path, partial(codecs.for_kind("parquet").write, _without_freq(table.frame)), durable=False)
+        frame = _without_freq(table.frame)
+        write_atomically(path, partial(codecs.for_kind("parquet").write, frame), durable=False)
         digest = measure_file(path)
+        tables[name] = replace(table, frame=frame)
         entries[name] = {
-            "rows": len(table.frame),
+            "rows": len(frame),
             "sha256": digest.sha256,
             "length": digest.length,
             "units": dict(table.units),
@@ -88,8 +92,22 @@ def write_stage(result: StageResult, folder: Path) -> Path:
         "tables": entries,
         "left_out": dict(result.left_out),
     }
-    write_text(index, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
-    return index
+    text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    write_text(index, text)
+    return _parse_index(json.loads(text), result.stage, tables)
+
+
+def _parse_index(data: Mapping[str, Any], stage: StageName, tables: Mapping[str, ResultTable]) -> StageResult:
+    """Return the stage that an index tells, with its tables."""
+    return StageResult(
+        stage=stage,
+        metrics=metrics_from_json(data["metrics"]),
+        findings=findings_from_json(data["findings"]),
+        tables=tables,
+        left_out={str(name): str(reason) for name, reason in data["left_out"].items()},
+        settings=dict(data["settings"]),
+        inputs={str(name): str(digest) for name, digest in data["inputs"].items()},
+    )
 
 
 def _without_freq(frame: pd.DataFrame) -> pd.DataFrame:
@@ -131,19 +149,12 @@ def read_stage(
             raise CorruptFileError(
                 path, f"it names a table {unknown[0]!r}, which this version does not know", hint=anew
             )
-        return StageResult(
-            stage=stage,
-            metrics=metrics_from_json(data["metrics"]),
-            findings=findings_from_json(data["findings"]),
-            tables={
-                name: _read_table(folder, stage, name, entry, anew)
-                for name, entry in entries.items()
-                if tables is None or name in tables
-            },
-            left_out={str(name): str(reason) for name, reason in data["left_out"].items()},
-            settings=dict(data["settings"]),
-            inputs={str(name): str(digest) for name, digest in data["inputs"].items()},
-        )
+        found = {
+            name: _read_table(folder, stage, name, entry, anew)
+            for name, entry in entries.items()
+            if tables is None or name in tables
+        }
+        return _parse_index(data, stage, found)
     except (CorruptFileError, DataNotFoundError):
         raise
     except (DataError, ValueError, KeyError, TypeError, AttributeError) as error:
