@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -17,7 +17,7 @@ from rollwright.errors import CorruptFileError, DataError, DataNotFoundError, Un
 from rollwright.expression.engine import evaluate
 from rollwright.expression.label_reach import LabelReach
 from rollwright.expression.planner import compile_plan
-from rollwright.market.ingest.symbols import spell_as_qlib
+from rollwright.market.ingest.symbols import spell_as_qlib, unique_forms
 from rollwright.market.seal import find_holdout
 from rollwright.market.source import DataSource
 from rollwright.market.view import view
@@ -287,7 +287,7 @@ def fit_to_market(signal: pd.Series, source: DataSource, *, what: str = "predict
     codes = signal.index.get_level_values("instrument")
     names = codes.unique()
     known = set(source.instruments())
-    forms = _unique_forms(known)
+    forms = unique_forms(known)
     spelled = {name: name if name in known else forms.get(spell_as_qlib(str(name)).lower()) for name in names}
     unknown = [str(name) for name, code in spelled.items() if code is None]
     if unknown:
@@ -316,15 +316,6 @@ def fit_to_market(signal: pd.Series, source: DataSource, *, what: str = "predict
             raise DataError(f"the {what} spells an instrument in two ways")
         return renamed.sort_index()
     return signal
-
-
-def _unique_forms(codes: Iterable[str]) -> dict[str, str]:
-    """Return the codes by their form that other spellings share; forms that two codes share are left out."""
-    forms: dict[str, str | None] = {}
-    for code in codes:
-        form = spell_as_qlib(code).lower()
-        forms[form] = code if form not in forms else None
-    return {form: code for form, code in forms.items() if code is not None}
 
 
 def compute_label(expression: str, index: pd.MultiIndex, source: DataSource) -> KnownLabel:

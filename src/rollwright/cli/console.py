@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +18,16 @@ from rollwright.errors import RollwrightError
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["AsJson", "ErrorConsole", "clean_stdout", "print_json", "print_text", "print_wrapped", "stderr"]
+__all__ = [
+    "AsJson",
+    "ErrorConsole",
+    "clean_stdout",
+    "print_json",
+    "print_text",
+    "print_wrapped",
+    "progress_bar",
+    "stderr",
+]
 
 LONGEST = 16_000
 _NARROWEST = 20
@@ -111,3 +120,17 @@ def clean_stdout() -> Iterator[None]:
     finally:
         os.dup2(kept, 1)
         os.close(kept)
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show on standard error how much of a total is done, while a person is watching."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415 - help stays light
+    from rich.progress import Progress  # noqa: PLC0415 - help stays light
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

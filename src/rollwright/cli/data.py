@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollwright.cli.console import AsJson, print_json, stderr
+from rollwright.cli.console import AsJson, print_json, progress_bar, stderr
 
 if TYPE_CHECKING:
-    from rollwright.market.ingest.check import CheckReport
+    from rollwright.market.ingest.check import CheckReport, Finding
 
-__all__ = ["data_app", "import_app"]
+__all__ = ["data_app", "import_app", "print_findings"]
 
 data_app = typer.Typer(no_args_is_help=True, help="Import, make, describe and check market data.")
 import_app = typer.Typer(help="Convert what other programs wrote into safe files.", no_args_is_help=True)
@@ -72,7 +71,7 @@ def import_command(
     """Import CSV or Parquet files into a data folder; all of it or nothing."""
     from rollwright.app.data import describe_use, import_market  # noqa: PLC0415 - help stays light
 
-    with _progress("writing instruments") as tick:
+    with progress_bar("writing instruments") as tick:
         report = import_market(
             source,
             out,
@@ -196,9 +195,14 @@ def check_command(
         raise typer.Exit(2)
 
 
-def _print_check(report: CheckReport) -> None:
-    for finding in report.findings:
+def print_findings(findings: Iterable[Finding]) -> None:
+    """Print what a check found, one finding a line."""
+    for finding in findings:
         print(f"{finding.severity:7}  {finding.kind:8}  {finding.where}: {finding.message}")
+
+
+def _print_check(report: CheckReport) -> None:
+    print_findings(report.findings)
     errors = sum(finding.severity == "error" for finding in report.findings)
     _say(
         f"{report.instruments:,} instruments, {report.sessions:,} sessions, {report.files:,} series: "
@@ -208,20 +212,6 @@ def _print_check(report: CheckReport) -> None:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr)
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a bar on standard error while a person is watching."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console  # noqa: PLC0415 - help stays light
-    from rich.progress import Progress  # noqa: PLC0415 - help stays light
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @import_app.callback()

@@ -29,6 +29,7 @@ from rollwright.cli.data import data_app, import_app
 from rollwright.cli.init import init_campaign
 from rollwright.cli.judgement import analyze, backtest, report
 from rollwright.cli.key import key_app, trust_app
+from rollwright.cli.pit import pit_app
 from rollwright.cli.plan import plan
 from rollwright.cli.pool import pool_app
 from rollwright.cli.refusals import describe_refusal
@@ -121,6 +122,7 @@ app.command()(unseal)
 app.command()(audit)
 app.command()(schema)
 app.add_typer(data_app, name="data")
+app.add_typer(pit_app, name="pit")
 app.add_typer(worker_app, name="worker")
 app.add_typer(pool_app, name="pool")
 app.add_typer(cache_app, name="cache")

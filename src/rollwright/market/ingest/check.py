@@ -20,7 +20,7 @@ from rollwright.market.folder.manifest import hash_whole_files, read_files, read
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.market.price_jumps import find_jumps, name_ratio
 
-__all__ = ["CheckReport", "Finding", "check_data"]
+__all__ = ["CheckReport", "Finding", "check_data", "check_table"]
 
 PRICES: Final = ("open", "high", "low", "close", "vwap")
 _MANY: Final = 5  # names with jumps, from which on they are told in sum
@@ -102,7 +102,7 @@ def check_data(path: Path | str, *, freq: str = "day", holdout: Holdout | None =
         finding = Finding(kind="corrupt", severity="error", where=str(error.path), message=error.reason)
         return CheckReport(path=root, generation="", instruments=0, sessions=0, files=0, findings=(finding,))
     calendar = provider.calendar() if holdout is None else provider.calendar().before(holdout)
-    findings = [*_check_unexpected_files(root), *_check_table(root), *_check_universes(provider)]
+    findings = [*_check_unexpected_files(root), *check_table(root), *_check_universes(provider)]
     codes: tuple[str, ...] = ()
     files = 0
     try:
@@ -136,7 +136,7 @@ def _check_unexpected_files(root: Path) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _check_table(root: Path) -> Iterator[Finding]:
+def check_table(root: Path) -> Iterator[Finding]:
     """Report files the manifest lists that are gone, and files it does not list."""
     manifest = read_manifest(root)
     if manifest is None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rollwright.errors import DataError, RollwrightError
+from rollwright.errors import DataError, RollwrightError, UnknownInstrumentError, nearest
 from rollwright.market.folder.layout import check_code
 from rollwright.market.ingest.options import ReadOptions
 
-__all__ = ["describe_rewritten", "read_codes", "spell_as_qlib"]
+__all__ = ["describe_rewritten", "find_code", "read_codes", "spell_as_qlib", "unique_forms"]
 
 _EXCHANGES: Final = {"SH": "SH", "SS": "SH", "XSHG": "SH", "SZ": "SZ", "XSHE": "SZ", "BJ": "BJ", "XBSE": "BJ"}
 _AFTER: Final = re.compile(r"(\d{6})[._](SH|SS|XSHG|SZ|XSHE|BJ|XBSE)", re.IGNORECASE)
@@ -86,6 +86,40 @@ def spell_as_qlib(code: str) -> str:
     ``600000.SH``, ``sh.600000`` and ``600000.XSHG`` become ``SH600000``; ``600000`` and ``AAPL`` stay.
     """
     return _to_qlib_form(code, boards=False)
+
+
+def unique_forms(codes: Iterable[str]) -> dict[str, str]:
+    """Return the codes by their form that other spellings share; forms that two codes share are left out."""
+    forms: dict[str, str | None] = {}
+    for code in codes:
+        form = spell_as_qlib(code).lower()
+        forms[form] = code if form not in forms else None
+    return {form: code for form, code in forms.items() if code is not None}
+
+
+def find_code(text: str, codes: Collection[str]) -> str:
+    """Return the one of `codes` that a person means by `text`.
+
+    Case does not count, nor how a Chinese exchange is written; six digits alone are the one code that has them.
+
+    Raises
+    ------
+    UnknownInstrumentError
+        When there is none, or digits fit several.
+    """
+    if text in codes:
+        return text
+    forms = unique_forms(codes)
+    form = spell_as_qlib(text.strip()).lower()
+    if form in forms:
+        return forms[form]
+    fits = [code for code in codes if form.isdigit() and re.sub(r"\D", "", code) == form]
+    if len(fits) == 1:
+        return fits[0]
+    close = nearest(text, codes)
+    hint = f"did you mean `{close}`?" if close else None
+    what = f"one of {', '.join(sorted(fits))}" if fits else "no instrument of the market data"
+    raise UnknownInstrumentError(f"`{text}` is {what}", hint=hint)
 
 
 def _to_qlib_form(code: str, *, boards: bool) -> str:

@@ -109,8 +109,15 @@ class PeriodFolder:
         digest = sha256_hex("\n".join(lines).encode())
         return f"periods-{digest[:24]}"
 
-    def read(self, field: str, folders: Sequence[str]) -> PeriodRecords:
-        """Return every record of a field that some instrument has, those of `folders` without it left out.
+    def read(self, field: str, folders: Sequence[str], *, with_index: bool = False) -> PeriodRecords:
+        """Return every record of a field that some instrument has; a folder without it has none.
+
+        Parameters
+        ----------
+        field : str
+        folders : sequence of str
+        with_index : bool
+            Whether the index is held against the records, too, where their digest has said that they are as written.
 
         Raises
         ------
@@ -123,7 +130,7 @@ class PeriodFolder:
         parts = [b"" if file is None else _read_checked(file) for file in files]
         records = decode_records(parts, [f"{file.stem}.data" if file is not None else "" for file in files], interval)
         for number, file in enumerate(files if has_index(interval) else ()):
-            if file is not None and file.digest is None:  # else the digest has said that all is as it was written
+            if file is not None and (with_index or file.digest is None):
                 rows = slice(int(records.offsets[number]), int(records.offsets[number + 1]))
                 check_index(_read(file.index), records.period[rows], file.index, interval)
         return records

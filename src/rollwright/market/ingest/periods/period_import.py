@@ -37,7 +37,7 @@ from rollwright.market.ingest.periods.period_rows import PeriodRows, read_period
 from rollwright.market.ingest.symbols import describe_rewritten, spell_as_qlib
 from rollwright.market.source import UNKNOWN_KIND, FieldKind
 
-__all__ = ["PeriodReport", "declare_kind", "import_periods"]
+__all__ = ["PeriodReport", "declare_kind", "import_periods", "open_period_market"]
 
 _logger: Final = logging.getLogger("rollwright.market")
 
@@ -194,7 +194,7 @@ def import_periods(
         interval=interval, kinds=read_kind_options({"*": kind} if isinstance(kind, str) else kind or {}),
         allow_early=allow_early,
     )  # fmt: skip
-    folder = _open_folder(read_path(out).resolve())
+    folder = open_period_market(read_path(out).resolve())
     rows = read_period_rows(source, options, now=(clock or SystemClock()).now())
     codes, note = _spell_codes(rows.codes, folder)
     folders = [folder_of_code(code) for code in codes]
@@ -247,7 +247,7 @@ def declare_kind(path: Path | str, field: str, kind: FieldKind, *, change: bool 
     DataError
         When another kind is declared and `change` is False.
     """
-    folder = _open_folder(read_path(path).resolve())
+    folder = open_period_market(read_path(path).resolve())
     name, _ = folder.periods.check_known(field)
     before = folder.periods.kinds.get(name, UNKNOWN_KIND)
     kinds = {**folder.periods.kinds, name: kind} if change else _merge_kinds(folder.periods.kinds, {name: kind})
@@ -256,7 +256,16 @@ def declare_kind(path: Path | str, field: str, kind: FieldKind, *, change: bool 
     return before
 
 
-def _open_folder(target: Path) -> QlibProvider:
+def open_period_market(target: Path) -> QlibProvider:
+    """Open the market data folder `target` in a frequency that it has.
+
+    Raises
+    ------
+    DataNotFoundError
+        When it has no daily data.
+    CorruptFileError
+        When its calendar or its manifest is damaged.
+    """
     stems = calendar_stems(target)
     if not stems:
         raise DataNotFoundError(

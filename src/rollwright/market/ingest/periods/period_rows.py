@@ -25,7 +25,7 @@ from rollwright.market.ingest.symbols import describe_rewritten, read_codes
 from rollwright.market.ingest.tables import SourceTable, read_tables, with_plain_columns
 from rollwright.market.source import FieldKind
 
-__all__ = ["PeriodRows", "read_period_rows"]
+__all__ = ["PeriodRows", "last_day_of", "read_period_rows"]
 
 # The actual announcement stands before the planned one, which may be earlier.
 DATE_NAMES: Final = (
@@ -142,6 +142,11 @@ def read_period_rows(source: pd.DataFrame | Path | str, options: PeriodOptions, 
     if not any(len(part.day) for part in parts):
         raise DataError("there are no rows", hint="the source holds a header at most")
     return _join(parts, options)
+
+
+def last_day_of(now: datetime) -> np.datetime64:
+    """Return the last day that has begun anywhere at the moment `now`."""
+    return np.datetime64((now.astimezone(UTC) + _AHEAD).replace(tzinfo=None), "D")
 
 
 def _read_table(table: SourceTable, options: PeriodOptions, now: datetime) -> _Part:
@@ -264,8 +269,7 @@ def _read_kinds(
 
 
 def _refuse_future(part: _Part, where: str, first_row: int, now: datetime) -> None:
-    today = np.datetime64((now.astimezone(UTC) + _AHEAD).replace(tzinfo=None), "D")
-    late = np.flatnonzero(part.day > today)
+    late = np.flatnonzero(part.day > last_day_of(now))
     if len(late):
         at = int(late[0])
         raise LookAheadError(

@@ -13,7 +13,7 @@ from rollwright.calendar.date_text import parse_dates
 from rollwright.calendar.periods import Interval, are_periods, to_period_ends
 from rollwright.errors import DataError
 
-__all__ = ["PERIOD_NAMES", "read_periods"]
+__all__ = ["PERIOD_NAMES", "read_period", "read_periods"]
 
 PERIOD_NAMES: Final[dict[Interval, str]] = {"q": "quarter", "a": "year", "m": "month", "d": "day"}
 _EXAMPLES: Final[dict[Interval, str]] = {
@@ -67,6 +67,20 @@ def read_periods(column: pd.Series, intervals: NDArray[np.str_], where: str, fir
         wrong = np.flatnonzero(~are_periods(found[rows], interval))
         if len(wrong):
             raise _no_period(rows[wrong], places, texts, interval, where, first_row)
+    return found
+
+
+def read_period(text: str, interval: Interval) -> int:
+    """Return the period that `text` shows.
+
+    Raises
+    ------
+    DataError
+        When it shows none of `interval`.
+    """
+    found = _read(text.strip(), interval)
+    if not are_periods([found], interval)[0]:
+        raise DataError(f"{text!r} is no {PERIOD_NAMES[interval]}", hint=_suggest(text.strip(), interval))
     return found
 
 
@@ -126,14 +140,19 @@ def _no_period(
     first_row: int,
 ) -> DataError:
     at = int(rows[0])
-    name = PERIOD_NAMES[interval]
     more = f"; and so are {len(rows) - 1} more" if len(rows) > 1 else ""
+    place = f"{where}, row {at + first_row}"
     if places[at] < 0:
-        return DataError(f"{where}, row {at + first_row}: there is no period{more}")
+        return DataError(f"{place}: there is no period{more}")
     text = texts[places[at]]
-    hint = f"as {_EXAMPLES[interval]}"
-    if interval == "q" and _read(text, "m") > 0 and are_periods([_read(text, "m")], "m")[0]:
-        hint = (
+    return DataError(
+        f"{place}: the period {text!r} is no {PERIOD_NAMES[interval]}{more}", hint=_suggest(text, interval)
+    )
+
+
+def _suggest(text: str, interval: Interval) -> str:
+    if interval == "q" and are_periods([_read(text, "m")], "m")[0]:
+        return (
             "months belong to a field that ends with _m (--interval monthly); a day stands for the quarter that it ends"
         )
-    return DataError(f"{where}, row {at + first_row}: the period {text!r} is no {name}{more}", hint=hint)
+    return f"as {_EXAMPLES[interval]}"
