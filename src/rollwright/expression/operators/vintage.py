@@ -73,10 +73,15 @@ class _Periods:
         self._block, self._term, self._source = block, term, source
         self._values = block.series(source)
         self.per_year = PERIODS_PER_YEAR[columns.interval]
-        self.kind = _kind_of(source, columns.kinds)
+        self._kinds = columns.kinds
         rows = np.arange(block.length(term))[:, None] - (block.length(term) - 1)
         self.part = (rows + columns.last) % self.per_year
         """How many periods of its fiscal year lie before each: ``[rows, columns]``."""
+
+    @property
+    def kind(self) -> FieldKind:
+        """The kind of the input, for the operators that ask for one."""
+        return _kind_of(self._source, self._kinds)
 
     def before(self, periods: int) -> Values:
         """Return the values so many periods before each."""
