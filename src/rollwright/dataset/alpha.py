@@ -8,7 +8,7 @@ from typing import Any, Final
 from rollwright.dataset.handler import PTYPE_A, DataHandlerLP
 from rollwright.dataset.loader import QlibDataLoader
 from rollwright.dataset.processors import with_fit_range
-from rollwright.errors import UnknownSettingError
+from rollwright.errors import ConfigError, UnknownSettingError
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.market.source import DataSource
 
@@ -208,6 +208,20 @@ class Alpha360DL(QlibDataLoader):
         return alpha360_fields()
 
 
+def _join(fields: Fields, extra: Any) -> Fields:
+    """Return the features of a handler with those that are asked for beside them."""
+    if extra is None:
+        return fields
+    expressions, names = fields
+    found = QlibDataLoader({"extra_features": extra}).groups[0]
+    twice = sorted(set(names) & set(found.names))
+    if twice:
+        raise ConfigError(
+            f"the feature `{twice[0]}` is there twice", hint="give the ones of `extra_features` other names"
+        )
+    return [*expressions, *found.expressions], [*names, *found.names]
+
+
 class _Alpha(DataHandlerLP):
     """What the ready-made handlers share: a loader of their fields, and a fit range given to every processor."""
 
@@ -216,6 +230,7 @@ class _Alpha(DataHandlerLP):
         *,
         fields: Fields,
         label: Any,
+        extra_features: Any,
         freq: str,
         infer_processors: Sequence[Any],
         learn_processors: Sequence[Any],
@@ -228,7 +243,7 @@ class _Alpha(DataHandlerLP):
         loader = {
             "class": "QlibDataLoader",
             "kwargs": {
-                "config": {"feature": fields, "label": label},
+                "config": {"feature": _join(fields, extra_features), "label": label},
                 "filter_pipe": filter_pipe,
                 "freq": freq,
                 "inst_processors": inst_processors,
@@ -266,6 +281,11 @@ class Alpha158(_Alpha):
         As in `QlibDataLoader`.
     label : (expressions, names), optional
         Given by keyword; replaces the default label.
+    extra_features : (expressions, names) or sequence of str, optional
+        More features, after those of the handler: of reports, as ``P(TTM($$profit_q))/P($$equity_q)``, or any other.
+
+        .. warning:: **Look-ahead.** None may read a later session; one that does is refused. A report is seen on the
+           day of its announcement unless the settings say otherwise.
     source : DataSource, optional
         The current market if not given.
     store : FeatureStore, optional
@@ -287,6 +307,7 @@ class Alpha158(_Alpha):
         inst_processors: Any = None,
         *,
         label: Any = None,
+        extra_features: Any = None,
         source: DataSource | None = None,
         store: FeatureStore | None = None,
         **kwargs: Any,
@@ -296,7 +317,8 @@ class Alpha158(_Alpha):
             infer_processors=infer_processors, learn_processors=learn_processors, fit_start_time=fit_start_time,
             fit_end_time=fit_end_time, process_type=process_type, filter_pipe=filter_pipe,
             inst_processors=inst_processors, fields=self.get_feature_config(),
-            label=label if label is not None else self.get_label_config(), source=source, store=store, **kwargs,
+            label=label if label is not None else self.get_label_config(), extra_features=extra_features,
+            source=source, store=store, **kwargs,
         )  # fmt: skip
 
     def get_feature_config(self) -> Fields:
@@ -339,6 +361,7 @@ class Alpha360(_Alpha):
         inst_processors: Any = None,
         *,
         label: Any = None,
+        extra_features: Any = None,
         source: DataSource | None = None,
         store: FeatureStore | None = None,
         **kwargs: Any,
@@ -348,7 +371,7 @@ class Alpha360(_Alpha):
             infer_processors=infer_processors, learn_processors=learn_processors, fit_start_time=fit_start_time,
             fit_end_time=fit_end_time, filter_pipe=filter_pipe, inst_processors=inst_processors,
             fields=self.get_feature_config(), label=label if label is not None else self.get_label_config(),
-            source=source, store=store, **kwargs,
+            extra_features=extra_features, source=source, store=store, **kwargs,
         )  # fmt: skip
 
     def get_feature_config(self) -> Fields:

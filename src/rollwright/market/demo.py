@@ -1,9 +1,10 @@
 """A seeded synthetic market with a weak signal planted in it, for demonstrations and tests.
 
 It looks like a market: one common factor with slow swings of volatility, betas, fat tails, volatilities that differ by
-instrument and persist, volumes that follow the moves, late listings, delistings, suspensions (rows of NaN) and splits
-(a `factor` with ``price = raw x factor``; `volume` is the raw one divided by it). None of it is real, and nothing can
-be learned from it about any market.
+instrument and persist, volumes that follow the moves, late listings, delistings, suspensions (rows of NaN), splits
+(a `factor` with ``price = raw x factor``; `volume` is the raw one divided by it), and quarterly reports with their
+restatements (`rollwright.market.demo_reports`). None of it is real, and nothing can be learned from it about any
+market.
 
 **The planted signal.** On session ``t``, of the instruments that trade::
 
@@ -33,8 +34,9 @@ from rollwright.calendar.files import format_sessions
 from rollwright.calendar.trading import Session
 from rollwright.core.file_uris import read_path
 from rollwright.errors import ConfigError, DataError
+from rollwright.market.demo_reports import REPORT_KINDS, simulate_reports
 from rollwright.market.folder.atomic_replace import replace_folder, write_file
-from rollwright.market.folder.layout import CALENDARS, INSTRUMENTS
+from rollwright.market.folder.layout import CALENDARS, INSTRUMENTS, folder_of_code
 from rollwright.market.folder.manifest import (
     DEMO_NAME,
     FILES_NAME,
@@ -44,6 +46,9 @@ from rollwright.market.folder.manifest import (
     format_files,
     hash_whole_files,
 )
+from rollwright.market.folder.periods.kinds import KINDS_PATH, format_kinds
+from rollwright.market.folder.periods.period_files import DATA, INDEX, period_path
+from rollwright.market.folder.periods.records import encode_records
 from rollwright.market.folder.universe import format_lifetimes
 from rollwright.market.ingest.importer import write_series
 from rollwright.market.source import Lifetimes
@@ -352,7 +357,8 @@ def make_demo_market(
     """Write a synthetic market into the folder `out`; the same arguments give the same bytes.
 
     Universes: ``all``; ``top50``, the fifty with the largest turnover, chosen anew every 65 sessions from what was
-    known then; ``index``, which holds `INDEX` alone. What was planted and what came out is in ``demo.json``.
+    known then; ``index``, which holds `INDEX` alone. Fields by period: ``revenue_q``, ``profit_q`` and ``equity_q`` of
+    all instruments but `INDEX`. What was planted and what came out is in ``demo.json``.
 
     Raises
     ------
@@ -394,6 +400,7 @@ def _write(target: Path, market: Market, facts: dict[str, Any]) -> str:
         whole = {name: (0, values.astype(np.float32)) for name, values in market.index.items()}
         files.update(write_series(staging, INDEX_CODE.lower(), whole, "day"))
         write_file(staging / CALENDARS / "day.txt", format_sessions(market.sessions).encode())
+        _write_reports(staging, market, seed=int(facts["seed"]))
         span = ((market.sessions[0], market.sessions[-1]),)
         universes: dict[str, Lifetimes] = {"all": lives, "top50": _top(market), "index": {INDEX_CODE: span}}
         for name, lifetimes in universes.items():
@@ -413,6 +420,18 @@ def _write(target: Path, market: Market, facts: dict[str, Any]) -> str:
         write_file(staging / MANIFEST_NAME, manifest.to_bytes(files))
         write_file(staging / DEMO_NAME, (json.dumps(facts, indent=1) + "\n").encode())
     return manifest.generation
+
+
+def _write_reports(staging: Path, market: Market, *, seed: int) -> None:
+    """Write the fields by period, and what they measure."""
+    for place, own in simulate_reports(market.sessions, market.listed, seed=seed).items():
+        folder = folder_of_code(market.codes[place])
+        for name, rows in own.items():
+            data, index = encode_records(rows.day, rows.period, rows.value, "q")
+            write_file(staging / period_path(folder, name, DATA), data)
+            if index is not None:
+                write_file(staging / period_path(folder, name, INDEX), index)
+    write_file(staging / KINDS_PATH, format_kinds(REPORT_KINDS))
 
 
 def _top(market: Market, size: int = 50) -> Lifetimes:
