@@ -9,6 +9,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -498,7 +499,7 @@ class PortAnaRecord(ACRecordTemp):
         if self.dataset is not None:
             told = self.dataset.scope_until(self.plan.find_stop(pred, source.calendar()))
             if (told.generation, told.freq) == (scope.generation, scope.freq):  # prices of the market it was made from
-                scope = told
+                scope = replace(told, vintages=None)  # prices, and nothing by period
         self._reads = (scope,)
 
     def list(self) -> list[str]:

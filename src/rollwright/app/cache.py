@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from rollwright.config.context import current_settings
 from rollwright.config.settings import Settings
 from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.locks import probe_lock
 from rollwright.errors import ConfigError, DataError, RollwrightError
+from rollwright.features.generations import generation_of
 from rollwright.features.store.file import Header
 from rollwright.features.store.size import StoreEntry, entries, remove
 from rollwright.market.current import open_market
@@ -25,6 +26,8 @@ _logger: Final = logging.getLogger("rollwright.app")
 GIGABYTE: Final = 1_000_000_000
 
 State = Literal["current", "stale", "unknown", "left over"]
+_Read: TypeAlias = tuple[str, tuple[str, ...]]
+"""A frequency, and the fields by period that are read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +90,7 @@ def list_cache(settings: Settings | None = None) -> CacheListing:
     present = current_settings() if settings is None else settings
     root = present.resolve(present.store.path)
     found = entries(root)
-    generations = _generations({entry.freq for entry in found}, present)
+    generations = _generations({(entry.freq, entry.periods) for entry in found}, present)
     limit = present.store.max_size
     return CacheListing(
         root=root,
@@ -173,21 +176,23 @@ def prune_cache(plan: Pruning) -> Pruning:
     return Pruning(root=plan.root, files=files, size=sum(file.size for file in files), in_use=(*plan.in_use, *stayed))
 
 
-def _generations(freqs: Iterable[str], settings: Settings) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for freq in freqs:
+def _generations(read: Iterable[_Read], settings: Settings) -> dict[_Read, str | None]:
+    """Return the present generation of each frequency and fields by period that files were computed from."""
+    found: dict[_Read, str | None] = {}
+    for freq, periods in read:
         try:
-            found[freq] = open_market(settings.with_values({"data.freq": freq}, origin="argument")).generation
-        except DataError:  # no market data, or none of that frequency
-            found[freq] = None
+            source = open_market(settings.with_values({"data.freq": freq}, origin="argument"))
+            found[freq, periods] = generation_of(source, periods)
+        except DataError:  # no market data, none of that frequency, or none by period
+            found[freq, periods] = None
     return found
 
 
-def _describe_entry(entry: StoreEntry, root: Path, generations: Mapping[str, str | None]) -> CacheFile:
+def _describe_entry(entry: StoreEntry, root: Path, generations: Mapping[_Read, str | None]) -> CacheFile:
     path = _relative(entry.path, root)
     state: State = "left over"
     if entry.headers:
-        known = generations.get(entry.freq)
+        known = generations.get((entry.freq, entry.periods))
         state = "unknown" if known is None else "current" if known == entry.generation else "stale"
     return CacheFile(
         path=path,

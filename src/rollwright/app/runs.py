@@ -15,6 +15,7 @@ from rollwright.config.settings import Settings, load_settings
 from rollwright.core.masking import mask_secrets
 from rollwright.core.sqlite_urls import sqlite_path
 from rollwright.errors import ConfigError, CorruptArtifactError, RecorderNotFoundError, RollwrightError, nearest
+from rollwright.features.generations import split_generation
 from rollwright.market.current import open_market
 from rollwright.tracking.artifacts import ArtifactRef, LocalArtifactStore
 from rollwright.tracking.experiment import SHORTEST_ID
@@ -254,6 +255,9 @@ def _find_changes(origin: Mapping[str, Any], task: Mapping[str, Any], settings: 
         generation = open_market(settings).generation
     except RollwrightError as error:
         generation = f"none: {error.message}"
+    then = str(origin["data"].get("generation"))
+    if split_generation(then)[0] == generation:
+        generation = then  # which fields by period it read is not said here
     now = {
         **origin,
         "data": {**origin["data"], "generation": generation},

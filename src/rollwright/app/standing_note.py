@@ -151,18 +151,21 @@ class StandingNote:
 
 
 def _is_told(recorded: str | None, source: DataSource) -> bool:
-    """Tell whether the state of the market's folder tells everything that a window read: it has no data of its own."""
+    """Tell whether the state of the market's folder tells all that a window read: nothing of its own, or by period."""
     value: Any = None if recorded is None else parse_json(recorded)
     validity = Validity.from_json(value)
     if validity is None:
         return False
     scopes = [scope for basis in (validity.fit, *validity.records) for scope in basis.reads]
     return all(
-        scope.generation == source.generation
-        or (
-            scope.stop is not None
-            and scope.freq is not None
-            and normalize_freq(scope.freq) == normalize_freq(source.freq)
+        scope.vintages is None
+        and (
+            scope.generation == source.generation
+            or (
+                scope.stop is not None
+                and scope.freq is not None
+                and normalize_freq(scope.freq) == normalize_freq(source.freq)
+            )
         )
         for scope in scopes
     )

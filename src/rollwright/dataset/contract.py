@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rollwright.core.canonical import JSON, sha256_hex
 from rollwright.errors import ConfigError
 from rollwright.expression.label_reach import LabelReach
+from rollwright.features.generations import split_generation
 from rollwright.features.panel import Panel, StorePanel
 
 __all__ = ["DataKey", "FitRange", "Fold", "ReadScope", "TaskDataset", "check_dataset", "scope_of"]
@@ -61,6 +62,8 @@ class ReadScope:
         The last of those sessions that was known.
     calendar, rows : str or None
         Digests of the calendar before `stop`, and of which instruments had rows there.
+    vintages : str or None
+        Digest of what was known before `stop` of the fields by period that were read; None when none were.
     """
 
     generation: str
@@ -69,6 +72,7 @@ class ReadScope:
     until: str | None = None
     calendar: str | None = None
     rows: str | None = None
+    vintages: str | None = None
 
     def to_json(self) -> dict[str, JSON]:
         """Return it as JSON, with the number of the format."""
@@ -83,13 +87,14 @@ class ReadScope:
         ConfigError
             When `value` is of another format, or no scope at all.
         """
-        kinds = {"generation": str, "freq": str, "stop": int, "until": str, "calendar": str, "rows": str}
+        kinds = {name: int if name == "stop" else str for name in cls.__dataclass_fields__}
         if not isinstance(value, Mapping) or value.get("format") != SCOPE_FORMAT:
             raise ConfigError(f"this is no read scope of format {SCOPE_FORMAT}")
         fields = {name: value.get(name) for name in kinds}
         wrong = [name for name, kind in kinds.items() if fields[name] is not None and type(fields[name]) is not kind]
         by_session = fields["stop"] is not None
-        if wrong or fields["generation"] is None or (by_session and None in fields.values()):
+        told = [fields[name] for name in kinds if name != "vintages"]
+        if wrong or fields["generation"] is None or (by_session and None in told):
             raise ConfigError("this read scope lacks a value, or has one of another type")
         return cls(**cast("dict[str, Any]", fields))
 
@@ -211,10 +216,11 @@ def scope_of(panel: Panel, stop: int) -> ReadScope:
         if first < stop
     ]
     return ReadScope(
-        generation=panel.generation,
+        generation=split_generation(panel.generation)[0],
         freq=panel.calendar.freq,
         stop=int(stop),
         until=str(np.datetime_as_string(days[-1], unit="s")).removesuffix("T00:00:00"),
         calendar=sha256_hex(np.ascontiguousarray(days.astype("datetime64[s]")).tobytes()),
         rows=sha256_hex("".join(sorted(lines)).encode()),
+        vintages=None if panel.vintages is None else panel.vintages.until(days[-1]),
     )

@@ -26,6 +26,7 @@ from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.store.file import Matrix
 from rollwright.features.table import ColumnBlock, RowLabels, StoredColumnBlock, Table
 from rollwright.features.universe import universe_of
+from rollwright.features.vintage_digest import VintageDigest
 from rollwright.market.source import DataSource
 from rollwright.market.view import view
 
@@ -110,7 +111,10 @@ class FieldGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorePanel:
-    """A range of sessions of some matrices of the feature store."""
+    """A range of sessions of some matrices of the feature store.
+
+    `vintages` tells what was known of the fields by period that they read; None when they read none.
+    """
 
     groups: tuple[FieldGroup, ...]
     matrices: tuple[Matrix, ...]
@@ -118,6 +122,7 @@ class StorePanel:
     sessions: range
     generation: str
     label_lookahead: int
+    vintages: VintageDigest | None = None
     open_with_labels: Callable[[FieldGroup], Matrix] | None = None
     _last_rows: dict[tuple[int, int], RowLabels] = field(init=False, repr=False, compare=False, default_factory=dict)
     """The labels that were asked for last: a model and a record ask for those of one segment, one after the other."""
@@ -285,7 +290,9 @@ def open_panel(
     # refuse an expression before anything is computed
     keys = [store.find_key(group.expressions, source.freq, allow_lookahead=group.is_label) for group in groups]
     texts = [text for group in groups for text in group.expressions]
-    if any(key.periods for key in keys):
+    read = {name for key in keys for name in key.periods}
+    periods = sorted(read.union(() if universe is None else universe.periods))
+    if read:
         check_vintages(compile_plan(texts, allow_lookahead=True).terms, source)
     rows = find_field_rows(texts, sorted({field for key in keys for field in key.fields}), source)
     matrices = tuple(
@@ -309,7 +316,7 @@ def open_panel(
     ahead = [matrix.header.lookahead for group, matrix in zip(groups, matrices, strict=True) if group.is_label]
     return StorePanel(
         groups=tuple(groups), matrices=matrices, calendar=calendar, sessions=sessions,
-        generation=generation_of(source, sorted({name for key in keys for name in key.periods})),
+        generation=generation_of(source, periods), vintages=VintageDigest(source, periods) if periods else None,
         label_lookahead=max(ahead, default=0),
         open_with_labels=open_with_labels if label else None,
     )  # fmt: skip

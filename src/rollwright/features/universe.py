@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from rollwright.core.canonical import canonical_json, sha256_hex
 from rollwright.errors import ConfigError, UnknownInstrumentError, UnknownSettingError, nearest
 from rollwright.expression.engine import evaluate
-from rollwright.expression.planner import compile_plan
+from rollwright.expression.planner import Plan, compile_plan
 from rollwright.features.filters import filter_configs
+from rollwright.features.generations import generation_of
 from rollwright.features.name_rule import compile_name_rule
 from rollwright.features.row_layout import RowLayout, spans_of_lifetimes
 from rollwright.market.as_of import AsOf
@@ -35,14 +36,17 @@ class Universe:
     Attributes
     ----------
     name : str
-        Stable over generations of the data, unlike the lifetimes: the name of a universe, or a text that lists its
-        members.
+        Stable over generations of the daily data, unlike the lifetimes: the name of a universe, or a text that lists
+        its members.
     lifetimes : mapping
         Code to closed ranges of sessions.
+    periods : tuple of str
+        The fields by period that filters read to find them, without ``$$``.
     """
 
     name: str
     lifetimes: Lifetimes
+    periods: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -169,6 +173,7 @@ def apply_filters(universe: Universe, pipe: Sequence[Any], source: DataSource) -
     calendar = source.calendar()
     codes = tuple(sorted(universe.lifetimes.keys() & set(source.instruments())))
     spans = spans_of_lifetimes(universe.lifetimes, codes, source.bounds(codes), calendar)
+    periods = set(universe.periods)
     alive = RowLayout(instruments=codes, spans=spans, sessions=calendar.known).has_row(0, calendar.known)
     for rule in rules:
         window = calendar.known_part().positions(rule.get("filter_start_time"), rule.get("filter_end_time"))
@@ -177,15 +182,20 @@ def apply_filters(universe: Universe, pipe: Sequence[Any], source: DataSource) -
             pattern = compile_name_rule(rule["name_rule_re"])
             part &= np.array([pattern.match(code) is not None for code in codes], dtype=np.bool_)
         else:
-            truth = _truth(rule["rule_expression"], source, codes, window)
+            plan = compile_plan([rule["rule_expression"]])
+            periods.update(plan.periods)
+            truth = _truth(plan, source, codes, window)
             # with `keep`, an instrument without any value in the window is not filtered
             judged = ~np.isnan(truth).all(axis=0) if rule.get("keep") else np.ones(len(codes), dtype=np.bool_)
             part &= (np.nan_to_num(truth) != 0) | ~judged
     days = calendar.to_index()
     lifetimes = {code: _ranges(alive[:, number], days) for number, code in enumerate(codes)}
+    read = tuple(sorted(periods))
+    known = f" {generation_of(source, read)}" if read else ""  # the same rule has other members when a report changes
     return Universe(
-        name=f"{universe.name} {canonical_json(rules)}",
+        name=f"{universe.name} {canonical_json(rules)}{known}",
         lifetimes={code: ranges for code, ranges in lifetimes.items() if ranges},
+        periods=read,
     )
 
 
@@ -204,9 +214,9 @@ def _check_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     return dict(rule)
 
 
-def _truth(expression: str, source: DataSource, codes: tuple[str, ...], window: range) -> NDArray[np.float32]:
+def _truth(plan: Plan, source: DataSource, codes: tuple[str, ...], window: range) -> NDArray[np.float32]:
     truth = np.full((len(window), len(codes)), np.nan, dtype=np.float32)
-    for tile in evaluate(compile_plan([expression]), source, instruments=codes, start=window.start, stop=window.stop):
+    for tile in evaluate(plan, source, instruments=codes, start=window.start, stop=window.stop):
         rows = slice(tile.rows.start - window.start, tile.rows.stop - window.start)
         truth[rows, tile.columns] = tile.values[0]
     return truth

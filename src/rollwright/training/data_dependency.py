@@ -99,7 +99,7 @@ class ScopeCheck:
             if scope.stop is not None:
                 raise
             source = None  # data of another kind, which need no market
-        if source is not None and scope.generation == source.generation:
+        if source is not None and scope.generation == source.generation and scope.vintages is None:
             return None
         # 2. Data that are not told by sessions stand or fall with their generation, which the dataset tells.
         if source is None or scope.stop is None:
@@ -113,6 +113,9 @@ class ScopeCheck:
         now = self._dataset(definition).scope_until(scope.stop)
         if (now.calendar, now.rows) != (scope.calendar, scope.rows):
             return f"the universe or the calendar changed before {scope.until}, up to where it reads"
+        # 5. What was known of fields by period: a report that came later changes nothing.
+        if now.vintages != scope.vintages:
+            return f"data by period that were known by {scope.until}, up to where it reads, changed"
         return None
 
     def _dataset(self, definition: Mapping[str, Any]) -> TaskDataset:

@@ -28,7 +28,16 @@ from rollwright.errors import CorruptFileError, RollwrightError
 from rollwright.features.row_layout import RowLayout
 from rollwright.features.store.pages import drop_pages, map_file
 
-__all__ = ["BLOCK_SESSIONS", "LOCK_NAME", "Header", "Matrix", "checksums", "empty_columns", "header_name"]
+__all__ = [
+    "BLOCK_SESSIONS",
+    "LOCK_NAME",
+    "Header",
+    "Matrix",
+    "block_edges",
+    "checksums",
+    "empty_columns",
+    "header_name",
+]
 
 FORMAT: Final = 1
 LOCK_NAME: Final = "lock"
@@ -62,6 +71,10 @@ class Header:
         The checksum of each block.
     empty : tuple of int
         Columns without any value.
+    periods : tuple of str
+        The fields by period that are read, without ``$$``.
+    vintages : tuple of str
+        Digests of what was known of them, up to the last session of each block.
     """
 
     generation: str
@@ -73,6 +86,8 @@ class Header:
     data: str
     sums: tuple[int, ...] = ()
     empty: tuple[int, ...] = ()
+    periods: tuple[str, ...] = ()
+    vintages: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -99,6 +114,8 @@ class Header:
             "expressions": list(self.expressions),
             "layout": self.layout.to_json(),
         }
+        if self.periods:
+            body |= {"periods": list(self.periods), "vintages": list(self.vintages)}
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
         return f"{sha256_hex(text.encode())}\n{text}\n".encode()
 
@@ -136,6 +153,8 @@ class Header:
             data=body["data"],
             sums=tuple(int(value) for value in body["sums"]),
             empty=tuple(body["empty"]),
+            periods=tuple(body.get("periods", ())),
+            vintages=tuple(body.get("vintages", ())),
         )
 
     def write(self, folder: Path) -> None:
@@ -182,9 +201,13 @@ def checksums(
     return tuple(sums)
 
 
+def block_edges(sessions: int) -> list[int]:
+    """Return the sessions at which the blocks of so many sessions begin, and one past the last."""
+    return [*range(0, sessions, BLOCK_SESSIONS), sessions]
+
+
 def _block_rows(layout: RowLayout) -> list[int]:
-    sessions = [*range(0, layout.sessions, BLOCK_SESSIONS), layout.sessions]
-    return [int(layout.offsets[session]) for session in sessions]
+    return [int(layout.offsets[session]) for session in block_edges(layout.sessions)]
 
 
 def _sum(values: NDArray[np.float32]) -> int:

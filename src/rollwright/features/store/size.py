@@ -27,6 +27,8 @@ class StoreEntry:
     freq : str
     generation : str
         The newest it holds; empty without headers.
+    periods : tuple of str
+        The fields by period that it reads, without ``$$``.
     columns, rows : int
         Of the largest matrix in it.
     size : int
@@ -39,6 +41,7 @@ class StoreEntry:
     headers: tuple[Path, ...]
     freq: str
     generation: str
+    periods: tuple[str, ...]
     columns: int
     rows: int
     size: int
@@ -68,6 +71,7 @@ def entries(root: Path) -> list[StoreEntry]:
                 headers=tuple(path for path, _ in headers),
                 freq=data.relative_to(root).parts[0],
                 generation=last.generation if last else "",
+                periods=last.periods if last else (),
                 columns=len(last.expressions) if last else 0,
                 rows=last.layout.rows if last else 0,
                 size=state.st_size,
