@@ -124,6 +124,21 @@ def test_years_and_months_are_counted_too() -> None:
     assert answer(source, "P($$x_m)/P($$x_a)", "2019-03-01") == close_to(3.5)
 
 
+def test_what_holds_from_a_day_on_is_seen_from_then_on_when_it_is_known() -> None:
+    rows = [(20190201, "2019-01-10", 1), (20190401, "2019-03-01", 2), (20190301, "2019-05-06", 3)]
+    source = market({"group_d": {"A": rows}})
+    dates = "2019-01-31", "2019-02-01", "2019-03-29", "2019-04-01", "2019-05-06"
+    assert answer(source, "P($$group_d)", *dates) == close_to(NAN, 1, 1, 2, 2)
+    assert answer(source, "PRef($$group_d,20190301)", *dates) == close_to(NAN, NAN, NAN, NAN, 3)
+
+
+def test_a_group_of_its_day_serves_a_cross_section() -> None:
+    groups = {code: [(20181201, "2018-12-01", number // 2)] for number, code in enumerate("ABCD")}
+    source = market({"group_d": groups}, codes="ABCD")
+    found = expression_values(source, "CSDemean($close,P($$group_d))")[0, 0]
+    np.testing.assert_allclose(found, [-0.5, 0.5, -0.5, 0.5])
+
+
 # ------------------------------------------------------------------------------------------------ inside of P
 
 
@@ -296,6 +311,9 @@ def test_the_rows_are_those_of_the_instrument() -> None:
         ("PRef($$x_m,201913)", 0, "201913 is no month"),
         ("PRef($$x_q,2019.5)", 11, "is a period"),
         ("P(Mean($$x_q,2000))", 0, "at most 1000"),
+        ("P(Ref($$x_d,1))", 0, "have no period before theirs"),
+        ("P(YoY($$x_d))", 0, "have no period before theirs"),
+        ("PRef($$x_d,201903)", 0, "201903 is no day"),
         ("SQ($close)", 0, "takes data by period"),
         ("P(SQ($$x_a))", 2, "by years"),
         ("P(TTM(Mean($$x_q,4)))", 2, "neither a field by period nor"),

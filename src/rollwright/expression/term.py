@@ -203,8 +203,8 @@ def interval_of_field(name: str) -> Interval:
     found = interval_of(name.lower())
     if found is None:
         raise ValueError(
-            f"`$${name}` does not say how long its periods are: its name ends with _q (quarters), _a (years) or "
-            f"_m (months), as `$${name}_q`"
+            f"`$${name}` does not say how long its periods are: its name ends with _q (quarters), _a (years), "
+            f"_m (months) or _d (from a day on), as `$${name}_q`"
         )
     return found
 

@@ -27,7 +27,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rollwright.calendar.periods import Interval, to_ordinals
+from rollwright.calendar.periods import Interval, to_days, to_ordinals
 from rollwright.errors import ExpressionError, NotPointInTimeError, UnknownFieldError, nearest
 from rollwright.expression.block import Cells, PeriodColumns, Values
 from rollwright.expression.footprint import PLACES_KEPT, estimate
@@ -219,13 +219,17 @@ class ColumnVintages:
         return {name: self._place(name, source.vintages(name, self._instruments)) for name in sorted(fields)}
 
     def _place(self, name: str, found: Vintages) -> _Records:
-        """Return the vintages that can be seen in the range."""
-        session = np.searchsorted(self._calendar, found.known_at.astype(self._calendar.dtype), side="left")
+        """Return the vintages that can be seen in the range; what holds from a day on is not seen before it."""
+        interval = interval_of_field(name)
+        since = found.known_at
+        if interval == "d":
+            since = np.maximum(since, to_days(found.period.astype(np.int64)).astype(since.dtype))
+        session = np.searchsorted(self._calendar, since.astype(self._calendar.dtype), side="left")
         column = np.repeat(np.arange(len(self._instruments)), np.diff(found.offsets))
         seen = session < self._stop
         return _Records(
             column=column[seen],
-            ordinal=to_ordinals(found.period[seen], interval_of_field(name)),
+            ordinal=to_ordinals(found.period[seen], interval),
             session=session[seen].astype(np.int64),
             value=found.value[seen],
         )

@@ -40,6 +40,8 @@ def _check_inner(arguments: tuple[Argument, ...]) -> None:
             "yet, in a label either",
             hint="use a positive shift, which looks back; a label shifts what is known: Ref(P(…),-5)",
         )
+    if inner.lookback and interval_of_field(inner.periods[0]) == "d":
+        raise ValueError(f"`{inner}` looks back, and values that hold from a day on have no period before theirs")
     if MAX_PERIODS < inner.lookback < UNBOUNDED:
         raise ValueError(f"it looks back {inner.lookback} periods; at most {MAX_PERIODS} are read")
 
