@@ -116,10 +116,14 @@ class QlibProvider:
         self._stamps = text_stamps(self._root)
         self._manifest: Manifest | None = None
         self._files: dict[str, FileEntry] = {}
-        manifest = read_manifest(self._root)
-        if manifest is not None:
-            self._manifest, table = manifest
-            self._files = read_files(self._root, table)
+        try:
+            manifest = read_manifest(self._root)
+            if manifest is not None:
+                self._manifest, table = manifest
+                self._files = read_files(self._root, table)
+        except CorruptFileError:
+            self._identity.check()  # a manifest and a table of two versions are no damage
+            raise
         self._calendar = self._read_calendar(found)
         self._periods = PeriodFolder(self._root, self._files if self._manifest is not None else None)
         self._index_cache: FileIndex | None = None
