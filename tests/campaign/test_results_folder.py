@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -97,6 +98,34 @@ def make(folder: Path, *names: str, backtest: bool = True, **changes: Any) -> Ca
     )
 
 
+@pytest.fixture(scope="module")
+def whole_results(tmp_path_factory):
+    """The results of one variant; who changes them puts them back."""
+    folder = tmp_path_factory.mktemp("results")
+    make(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole_signal(tmp_path_factory):
+    """The results of a signal of two members, for those who copy them."""
+    folder = tmp_path_factory.mktemp("signal")
+    make(folder, "a", "bb")
+    return folder
+
+
+@pytest.fixture
+def results(whole_results, tmp_path):
+    """A copy of the results of one variant."""
+    return Path(shutil.copytree(whole_results, tmp_path / "results"))
+
+
+@pytest.fixture
+def signal(whole_signal, tmp_path):
+    """A copy of the results of a signal."""
+    return Path(shutil.copytree(whole_signal, tmp_path / "signal"))
+
+
 @pytest.mark.parametrize("names", [(), ("a", "bb")])
 @pytest.mark.parametrize("backtest", [True, False])
 def test_summary_and_report_are_made_again_from_the_tables_with_the_same_bytes(tmp_path, names, backtest):
@@ -166,40 +195,38 @@ def test_models_that_told_nothing_or_something_else_leave_the_rest_as_it_is(tmp_
     assert len(stage.tables["windows"].frame) == 2
 
 
-def test_the_tables_of_a_signal_are_those_of_its_own_back_test(tmp_path):
-    make(tmp_path, "a", "bb")
-    for folder in (tmp_path, tmp_path / "members" / "a", tmp_path / "members" / "bb"):
+def test_the_tables_of_a_signal_are_those_of_its_own_back_test(signal):
+    for folder in (signal, signal / "members" / "a", signal / "members" / "bb"):
         pred = codecs.for_kind("parquet").read(folder / "pred.parquet")
         account = read_stage(folder, "backtest").tables["account"].frame
         assert account.index.equals(pd.DatetimeIndex(pred.index.unique("datetime")))
 
 
 @pytest.mark.parametrize("changed", ["pred.parquet", "label.parquet", "members/bb/pred.parquet"])
-def test_a_report_of_other_predictions_is_refused_with_the_command_that_helps(tmp_path, changed):
-    result = make(tmp_path, "a", "bb")
-    before = result.files["report"].read_bytes()
-    path = tmp_path / changed
+def test_a_report_of_other_predictions_is_refused_with_the_command_that_helps(signal, changed):
+    page = signal / "report.html"
+    before = page.read_bytes()
+    path = signal / changed
     path.write_bytes(path.read_bytes() + b" ")
     for work in (summarise_results, write_report):
         with pytest.raises(StaleResultsError, match=path.name) as caught:
-            work(tmp_path, hint=HINT)
+            work(signal, hint=HINT)
         assert caught.value.hint == "make it anew: rollwright collect p"
-    assert result.files["report"].read_bytes() == before
+    assert page.read_bytes() == before
 
 
 @pytest.mark.parametrize("stage", ["collect", "analysis", "backtest"])
-def test_a_stage_that_is_missing_or_damaged_is_named(tmp_path, stage):
-    make(tmp_path)
-    index = tmp_path / stage / "stage.json"
+def test_a_stage_that_is_missing_or_damaged_is_named(results, stage):
+    index = results / stage / "stage.json"
     text = index.read_text(encoding="utf-8")
     index.write_text("{", encoding="utf-8")
     with pytest.raises(CorruptFileError, match=stage):
-        write_report(tmp_path, hint=HINT)
+        write_report(results, hint=HINT)
     index.write_text(text, encoding="utf-8")
-    write_report(tmp_path, hint=HINT)
+    write_report(results, hint=HINT)
     index.unlink()
     with pytest.raises(DataNotFoundError, match=stage):
-        write_report(tmp_path, hint=HINT)
+        write_report(results, hint=HINT)
 
 
 def test_results_without_tables_say_what_to_do(tmp_path):
@@ -208,12 +235,11 @@ def test_results_without_tables_say_what_to_do(tmp_path):
     assert caught.value.hint == HINT
 
 
-def test_what_is_said_beside_the_tables_comes_back_as_it_was(tmp_path):
-    make(tmp_path, "a", "bb")
-    about = read_about(tmp_path, hint=HINT)
-    (tmp_path / "other").mkdir()
-    write_about(about, tmp_path / "other")
-    assert read_about(tmp_path / "other", hint=HINT) == about
+def test_what_is_said_beside_the_tables_comes_back_as_it_was(signal):
+    about = read_about(signal, hint=HINT)
+    (signal / "other").mkdir()
+    write_about(about, signal / "other")
+    assert read_about(signal / "other", hint=HINT) == about
     assert (about.title, about.lang, about.notes) == ("A title", "en", ("Only a test.",))
     assert about.combined is not None
 
@@ -232,12 +258,11 @@ def test_what_is_said_beside_the_tables_comes_back_as_it_was(tmp_path):
         {"combined": []},
     ],
 )
-def test_a_hostile_or_damaged_file_beside_the_tables_is_refused(tmp_path, change):
-    make(tmp_path)
-    path = tmp_path / "about.json"
+def test_a_hostile_or_damaged_file_beside_the_tables_is_refused(results, change):
+    path = results / "about.json"
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **change}), encoding="utf-8")
     with pytest.raises(CorruptFileError, match=r"about\.json") as caught:
-        write_report(tmp_path, hint=HINT)
+        write_report(results, hint=HINT)
     assert caught.value.hint == HINT
 
 
@@ -275,13 +300,6 @@ PLACES = {
         ("findings",),
     ],
 }
-
-
-@pytest.fixture(scope="module")
-def whole_results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results")
-    make(folder)
-    return folder
 
 
 def spoil(index, place, value):

@@ -55,7 +55,13 @@ def run_python(code):
 
 
 @pytest.mark.skipif(not _may_come_first(), reason="there, LightGBM is imported the plain way")
-@pytest.mark.parametrize("asked", WHOLE.values(), ids=WHOLE)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(asked, id=name, marks=[pytest.mark.slow] if name in ("a part", "everything") else [])
+        for name, asked in WHOLE.items()
+    ],
+)
 def test_scikit_learn_is_imported_when_it_is_asked_for_and_everything_of_lightgbm_is_there_then(asked):
     assert run_python(TRAINING + asked + USING) == [
         "False",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from rollwright.pool.stores.memory import MemoryStore
 from rollwright.pool.stores.sqlite.store import SqliteStore
 from rollwright.testing.pool_machine import PoolMachine
 
-QUICK = settings(max_examples=200, stateful_step_count=40)
+QUICK = settings(max_examples=100, stateful_step_count=40)
 LONG = settings(max_examples=2000, stateful_step_count=60)
 
 
@@ -23,7 +24,7 @@ class MemoryMachine(PoolMachine):
 class SqliteMachine(PoolMachine):
     @staticmethod
     def open_store(clock):
-        folder = tempfile.TemporaryDirectory()
+        folder = tempfile.TemporaryDirectory(dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))  # in memory, where it is
         store = SqliteStore(Path(folder.name) / "pool.db", clock=clock, durable=False)
         store.folder = folder  # lives as long as the store
         return store

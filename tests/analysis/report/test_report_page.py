@@ -461,9 +461,8 @@ def test_a_column_that_no_window_fills_is_left_out():
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_the_first_twelve_have_charts_and_the_page_says_where_the_rest_is(lang):
-    names = [f"member-{number}" for number in range(13)]
-    signal = make_variant(name="combined", is_signal=True)
-    report = replace(make_report(), variants=[signal, *(make_variant(name=name) for name in names)], lang=lang)
+    members = [make_variant(name=f"member-{number}", stages=()) for number in range(13)]
+    report = replace(make_report(), variants=[make_variant(name="combined", is_signal=True), *members], lang=lang)
     page_text = report_html(report)
     page = Page(page_text)
     assert "timeline-12" in page.ids
@@ -475,8 +474,8 @@ def test_the_first_twelve_have_charts_and_the_page_says_where_the_rest_is(lang):
     assert "member-10" not in said[1]
     assert "left-out" not in Page(report_html(replace(report, variants=report.variants[:12]))).ids
     text = " ".join(page.text)
-    for name in names:  # all are compared
-        assert name in text
+    for member in members:  # all are compared
+        assert member.name in text
 
 
 def test_the_table_of_members_names_the_findings_of_a_row_once_and_leads_to_them():

@@ -39,7 +39,7 @@ def correlate_each_day(pred, prices, start, stop, method):
 
 
 @given(case=draw_signals(least_days=3, most_days=8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_each_row_is_the_mean_of_the_correlations_of_its_days(case):
     pred, _ = case
     if pred.empty:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -213,13 +214,9 @@ def report_html(report: CampaignReport) -> str:
     charts = [
         block for part in parts for section in part.sections for block in section.blocks if isinstance(block, Chart)
     ]
-    # Jinja and the five megabytes of Plotly's script are needed here only
-    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - five megabytes of script
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(_read_resource(_TEMPLATE))
-    return template.render(
+    page: str = _load_template().render(
         report=report,
         words=words,
         facts=[(name_fact(report.lang, key), text) for key, text in [*_count_facts(report), *report.facts]],
@@ -239,6 +236,7 @@ def report_html(report: CampaignReport) -> str:
         script=_read_resource(_SCRIPT),
         plotly=get_plotlyjs().replace("</script", r"<\/script") if charts else "",
     )
+    return page
 
 
 def _make_part(variant: VariantReport, report: CampaignReport, words: Words, number: int) -> _Part:
@@ -369,6 +367,15 @@ def _describe_left_out(variants: Sequence[VariantReport], words: Words) -> str:
 def _embed(variants: Sequence[VariantReport]) -> Sequence[EmbeddedTable]:
     """Return the tables of the first variant, which is the signal of several members."""
     return embed_tables(variants[0].stages) if variants else ()
+
+
+@cache
+def _load_template() -> Any:
+    """Return the template of the page, which is compiled once for each process."""
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - needed here only
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_read_resource(_TEMPLATE))
 
 
 def _read_resource(name: str) -> str:
