@@ -32,6 +32,7 @@ from rollwright.market.folder.provider import provider_from_settings
 from rollwright.market.ingest.importer import import_market
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.memory import MemoryStore
+from rollwright.pool.stores.sqlite import check
 from rollwright.tracking.r import R
 from rollwright.tracking.stores import opening
 from rollwright.tracking.stores.mlflow import database
@@ -136,7 +137,8 @@ def rolled(tmp_path_factory) -> Project:
 
 @pytest.fixture
 def project(rolled, monkeypatch) -> Project:
-    monkeypatch.setattr(database, "PATIENCE", 0.2)
+    for waiting in (database, check):
+        monkeypatch.setattr(waiting, "PATIENCE", 0.2)
     install(rolled.settings)
     rolled.close()
     assert rolled.submit() == []

@@ -14,6 +14,8 @@ from rollwright.errors import StoreUnavailableError
 __all__ = ["sqlite_problems"]
 
 MOST: Final = 20
+PATIENCE: Final = 10.0
+"""Seconds for which a lock of somebody else is waited for."""
 _AWAY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_PERM")
 """Somebody has it locked, or it cannot be opened: nothing is known to be wrong in it."""
 _UNFINISHED: Final = ("SQLITE_READONLY_ROLLBACK", "SQLITE_READONLY_RECOVERY", "SQLITE_READONLY_CANTINIT")
@@ -52,6 +54,6 @@ def sqlite_problems(path: Path) -> list[str]:
 
 
 def _problems(path: Path, *, mode: str) -> list[str]:
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=10)) as connection:
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=PATIENCE)) as connection:
         rows = connection.execute(f"PRAGMA integrity_check({MOST})").fetchall()
     return [str(row[0]) for row in rows if row[0] != "ok"]
