@@ -111,6 +111,9 @@ class Grammar:
     def draw(self) -> str:
         """Return an expression that is read on a session."""
         inner = self._series(int(self._rng.integers(0, 3)), "xy" if self._rng.random() < 0.5 else "x")
+        if self._rng.random() < 0.1:  # the latest report of one field may be older than that of the other
+            late = f"{self._pick('Ref', 'Delta')}($$y_{self._interval},{self._pick(1, 2, 4)})"
+            return f"P(({inner}{self._pick('+', '-', '/')}{late}))"
         if self._rng.random() < 0.2:
             return f"PRef({inner},{self._pick(*PERIODS[self._interval][4:])})"
         return f"P({inner})"

@@ -12,9 +12,10 @@ import qlib_period_files
 from rollwright.market.folder.periods.kinds import KINDS_PATH, format_kinds, parse_kind
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.market.frame import FrameSource
+from rollwright.market.ingest.periods.period_import import import_periods
 from rollwright.testing.market import expression_values
 
-__all__ = ["answer", "ask", "source_of", "to_day", "write_folder"]
+__all__ = ["answer", "ask", "import_folder", "source_of", "to_day", "write_folder"]
 
 
 def answer(case, question):
@@ -62,6 +63,31 @@ def _source(instruments, sessions, rows, kinds, expressions):
 
 def write_folder(root, case, kinds):
     """Return the rows as a data folder in Qlib's layout, as another tool would have written it."""
+    write_daily(root, case)
+    files = {}
+    for row in case.rows:
+        files.setdefault((row.instrument, row.field), []).append((row.known_at, row.period, row.value))
+    for (code, field), rows in files.items():
+        qlib_period_files.write(root, code.lower(), field, rows)
+    (root / KINDS_PATH).write_bytes(format_kinds({name: parse_kind(kind) for name, kind in kinds.items()}))
+    return QlibProvider(root)
+
+
+def import_folder(root, case, kinds):
+    """Return the rows as a data folder, imported in three parts, the reports of later periods first."""
+    write_daily(root, case)
+    for part in reversed(range(3)):
+        rows = [row for row in case.rows if row.period % 3 == part]
+        if rows:
+            table = pd.DataFrame(rows).rename(columns={"known_at": "date"})
+            import_periods(
+                table, root, kind={row.field: kinds[row.field] for row in rows if row.field in kinds}, allow_early=True
+            )
+    return QlibProvider(root)
+
+
+def write_daily(root, case):
+    """Write the sessions, the instruments and a daily field in Qlib's layout."""
     days = [f"{to_day(session):%Y-%m-%d}" for session in case.sessions]
     (root / "calendars").mkdir(parents=True)
     (root / "calendars" / "day.txt").write_text("\n".join(days) + "\n")
@@ -73,13 +99,6 @@ def write_folder(root, case, kinds):
         folder = root / "features" / code.lower()
         folder.mkdir(parents=True)
         np.array([0, *range(1, len(days) + 1)], "<f4").tofile(folder / "close.day.bin")
-    files = {}
-    for row in case.rows:
-        files.setdefault((row.instrument, row.field), []).append((row.known_at, row.period, row.value))
-    for (code, field), rows in files.items():
-        qlib_period_files.write(root, code.lower(), field, rows)
-    (root / KINDS_PATH).write_bytes(format_kinds({name: parse_kind(kind) for name, kind in kinds.items()}))
-    return QlibProvider(root)
 
 
 def _latest_rows(rows):

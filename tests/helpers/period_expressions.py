@@ -14,7 +14,7 @@ __all__ = ["KINDS", "cases", "expressions"]
 KINDS = ("flow-cumulative", "flow-discrete", "stock", "flow", "unknown")
 INSTRUMENTS = ("A", "B")
 DAYS = tuple(20200100 + day for day in range(1, 29))
-SESSIONS = DAYS[2::3]
+SESSIONS = DAYS[3::4]
 PERIODS = {
     "q": tuple(year * 100 + quarter for year in (2018, 2019, 2020) for quarter in range(1, 5)),
     "a": tuple(range(2010, 2020)),
@@ -36,7 +36,7 @@ def _draw_case(interval, rng):
         for field in (f"x_{interval}", f"y_{interval}"):
             first = rng.randrange(4)
             for period in PERIODS[interval][first:]:
-                for day in rng.sample(DAYS, rng.choice((0, 1, 1, 1, 1, 1, 2, 2, 3, 3))):
+                for day in rng.sample(DAYS[: rng.choice((6, 28))], rng.choice((0, 1, 1, 1, 1, 1, 2, 2, 3, 3))):
                     value = math.nan if rng.random() < 0.03 else rng.randrange(-6, 10) / 2
                     rows.append(PeriodRow(instrument, field, period, day, value))
     rng.shuffle(rows)

@@ -62,6 +62,15 @@ def test_the_engine_answers_as_the_reference_whatever_is_asked_of_whatever_becam
         np.testing.assert_allclose(found[instrument], expected[instrument], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"), [("flow", "whether the reports of `.*` count from"), ("unknown", "is a flow or a stock")]
+)
+def test_a_refusal_says_what_is_not_known_of_the_field(cases, kind, words):
+    question = Question(expression="P(TTM($$x_q))", kinds={"x_q": kind}, answers=None)
+    with pytest.raises(RollwrightError, match=words):
+        period_answers.answer(cases["traps"], question)
+
+
 @pytest.mark.parametrize("expression", ["P(YoY($$x_q + $$y_q))", "P(YoY($$x_q / $$y_q))", "P(YoY(SQ($$x_q)))"])
 def test_growth_over_a_year_is_told_of_whatever_is_compared(cases, expression):
     case = cases["traps"]
@@ -94,6 +103,20 @@ def test_outside_of_p_a_field_by_period_is_a_daily_field_like_any_other(cases, o
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("name", ["two-events", "traps", "random-q", "random-a", "random-m"])
+def test_a_part_of_the_sessions_and_instruments_has_the_values_of_the_whole(cases, name):
+    case = cases[name]
+    questions = [question for question in case.questions if question.kinds == case.questions[-1].kinds]
+    source = period_answers.source_of(case, questions[0])
+    codes = case.instruments[::-2]
+    for start, stop in ((0, 1), (3, 9), (len(case.sessions) - 1, len(case.sessions))):
+        texts = [question.expression for question in questions]
+        found = expression_values(source, *texts, instruments=codes, start=start, stop=stop)
+        for question, values in zip(questions, found, strict=True):
+            expected = np.array([question.answers[code][start:stop] for code in codes], np.float32).T
+            np.testing.assert_allclose(values, expected, rtol=1e-6, err_msg=question.expression)
+
+
 @pytest.mark.parametrize("name", ["two-events", "six-vintages-q", "traps", "random-a", "random-m"])
 def test_a_market_seen_from_a_session_answers_as_it_did_then(cases, name):
     case = cases[name]
@@ -110,13 +133,14 @@ def test_a_market_seen_from_a_session_answers_as_it_did_then(cases, name):
 
 
 @pytest.mark.parametrize("name", ["two-events", "six-vintages-q", "traps", "random-a", "random-m", "moutai-history"])
-def test_the_set_written_to_files_and_read_back_has_the_same_answers(cases, tmp_path, name):
+@pytest.mark.parametrize("write", [period_answers.write_folder, period_answers.import_folder])
+def test_the_set_written_to_files_and_read_back_has_the_same_answers(cases, tmp_path, name, write):
     case = cases[name]
     alike = {}
     for question in case.questions:
         alike.setdefault(tuple(question.kinds.items()), []).append(question)
     for number, questions in enumerate(alike.values()):
-        source = period_answers.write_folder(tmp_path / str(number), case, questions[0].kinds)
+        source = write(tmp_path / str(number), case, questions[0].kinds)
         found = period_answers.ask(source, case.instruments, [question.expression for question in questions])
         for question in questions:
             wrong = find_mismatches(case, question, question.answers, found[question.expression], tolerance=1e-6)

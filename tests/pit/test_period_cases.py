@@ -13,6 +13,7 @@ import pytest
 
 from rollwright.errors import DataError
 from rollwright.testing.point_in_time.cases import FORMAT, answer_until, find_mismatches, load_cases, read_case
+from rollwright.testing.point_in_time.contract import PointInTimeContract
 from rollwright.testing.point_in_time.reference import RefusedError, answer
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
@@ -201,3 +202,34 @@ def test_each_refusal_has_its_reason_and_no_answer(cases):
         assert question.refused
         with pytest.raises(RefusedError):
             answer(cases["refusals"], question)
+
+
+def never_refuse(case, question):
+    """Answer what must be refused with nothing known."""
+    try:
+        return answer(case, question)
+    except RefusedError:
+        return {instrument: [math.nan] * len(case.sessions) for instrument in case.instruments}
+
+
+def believe_the_order(case, question):
+    """Take the rows as they come for the order in which they became known."""
+    days = sorted(row.known_at for row in case.rows)
+    rows = (row._replace(known_at=day) for row, day in zip(case.rows, days, strict=True))
+    return answer(replace(case, rows=tuple(rows)), question)
+
+
+@pytest.mark.parametrize(
+    ("test", "wrong", "name"),
+    [
+        ("test_every_answer_is_the_expected_one", change_rows(see_first_values), "two-events"),
+        ("test_what_means_nothing_or_looks_ahead_is_refused", never_refuse, "refusals"),
+        ("test_what_becomes_known_later_changes_no_earlier_answer", change_rows(see_final_values), "two-events"),
+        ("test_the_order_of_the_rows_says_nothing", believe_the_order, "two-events"),
+    ],
+)
+def test_each_test_of_the_contract_fails_a_program_that_is_wrong(cases, test, wrong, name):
+    run = getattr(PointInTimeContract(), test)
+    run([cases[name]], answer)
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        run([cases[name]], wrong)

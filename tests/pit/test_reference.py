@@ -21,6 +21,10 @@ class TestReferenceContract(PointInTimeContract):
     def answer(self):
         return answer
 
+    @pytest.mark.slow
+    def test_what_becomes_known_later_changes_no_earlier_answer(self, cases, answer):
+        super().test_what_becomes_known_later_changes_no_earlier_answer(cases, answer)
+
 
 def ask(expression, rows, *, sessions=(20300101,), kinds=None):
     """Return the answers to one expression about one instrument; rows are (field, period, known at, value)."""

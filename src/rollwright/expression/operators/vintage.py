@@ -170,8 +170,13 @@ def check_kind(term: Term, kinds: _Kinds) -> None:
         return
     kind = _kind_of(term.inputs[0], kinds)
     fields = ", ".join(f"`$${name}`" for name in term.periods)
-    if kind.measure == "unknown" or (kind == FieldKind("flow") and _per_year(term.inputs[0]) > 1):
+    if kind.measure == "unknown":
         raise ValueError(f"{term.name} is {demand.meaning}, and nobody said whether {fields} is a flow or a stock")
+    if kind == FieldKind("flow") and _per_year(term.inputs[0]) > 1:
+        raise ValueError(
+            f"{term.name} is {demand.meaning}, and nobody said whether the reports of {fields} count from the start of "
+            f"the fiscal year (flow-cumulative) or of their period (flow-discrete)"
+        )
     if kind.measure == "stock" and not demand.allows_stock:
         raise ValueError(f"{term.name} is {demand.meaning}, and {fields} is a stock, which has a value on a day only")
 
