@@ -82,6 +82,18 @@ def test_a_day_without_two_different_values_has_no_ic():
     assert len(calc_ic(pred, label, "datetime", True)[0]) == 1
 
 
+@pytest.mark.parametrize("score", [0.1, 1 / 3, 1e17, -7e-9, 1e100])
+@pytest.mark.parametrize("size", [3, 7, 10, 49, 77])
+def test_equal_scores_have_no_ic_however_their_mean_is_rounded_and_one_bit_apart_they_have(score, size):
+    scores = np.full((1, size), score)
+    equal, label = frame_signal(scores, np.arange(size)[None] ** 2)
+    for one, other in ((equal, label), (label, equal)):
+        assert daily_ic(one, other).isna().all()
+    scores[0, 1] = np.nextafter(score, np.inf)
+    for method in ("pearson", "spearman"):
+        assert daily_ic(frame_signal(scores, scores)[0], label, method=method).notna().all()
+
+
 def test_an_infinite_label_spoils_its_own_day_only():
     pred, label = frame_signal([[1, 2, 3], [1, 2, 3]], [[1, np.inf, 3], [1, 2, 3]])
     assert daily_ic(pred, label).isna().tolist() == [True, False]

@@ -30,7 +30,7 @@ __all__ = [
     "take_column",
 ]
 
-_CELLS: Final = 1 << 16  # of a matrix that is sorted at once: what stays in the cache of a core
+_CELLS: Final = 1 << 15  # of a matrix that is sorted at once: what stays in the cache of a core
 Frame: TypeAlias = "pd.Series | pd.DataFrame"
 _Floats: TypeAlias = NDArray[np.float64]
 Places: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -273,17 +273,33 @@ def correlate_rows(day: NDArray[np.intp], x: _Floats, y: _Floats, days: int) -> 
         return result
     first = find_first_rows(day)
     sizes = np.diff(first, append=len(day))
-    # A mean of equal values may be off by a bit, which must not look like a difference.
-    varied = np.maximum.reduceat(x, first) > np.minimum.reduceat(x, first)
-    varied &= np.maximum.reduceat(y, first) > np.minimum.reduceat(y, first)
     with np.errstate(invalid="ignore", over="ignore"):
-        x = x - np.repeat(np.add.reduceat(x, first) / sizes, sizes)
-        y = y - np.repeat(np.add.reduceat(y, first) / sizes, sizes)
+        x, x_squares, x_varied = _centre(x, first, sizes)
+        y, y_squares, y_varied = _centre(y, first, sizes)
         xy = np.add.reduceat(x * y, first)
-        scale = np.sqrt(np.add.reduceat(x * x, first)) * np.sqrt(np.add.reduceat(y * y, first))
-        found = np.divide(xy, scale, out=np.full(len(first), np.nan), where=varied & (scale > 0))
+        scale = np.sqrt(x_squares) * np.sqrt(y_squares)
+        known = x_varied & y_varied & (scale > 0)
+        found = np.divide(xy, scale, out=np.full(len(first), np.nan), where=known)
     result[day[first]] = np.clip(found, -1.0, 1.0)  # rounding may reach beyond 1 by a bit
     return result
+
+
+def _centre(
+    values: _Floats, first: NDArray[np.intp], sizes: NDArray[np.intp]
+) -> tuple[_Floats, _Floats, NDArray[np.bool_]]:
+    """Return values from their day's mean on, the sum of their squares by day, and which days have different values.
+
+    A mean of equal values may be off by rounding, which must not look like a difference: where squares are no larger
+    than that, values are compared. An infinite value is not found out about.
+    """
+    means = np.add.reduceat(values, first) / sizes
+    centred = values - np.repeat(means, sizes)
+    squares = np.add.reduceat(centred * centred, first)
+    rounding = 8 * np.finfo(np.float64).eps * sizes * np.abs(means)
+    varied = ~(squares <= sizes * rounding * rounding)
+    if not varied.all():
+        varied = np.maximum.reduceat(values, first) > np.minimum.reduceat(values, first)
+    return centred, squares, varied
 
 
 def average_by_day(day: NDArray[np.intp], values: _Floats, days: int, weights: _Floats | None = None) -> _Floats:

@@ -209,11 +209,12 @@ class TopkDropoutStrategy(BaseStrategy):
         """
         # 1. The names that may be bought, best first. 2. The holdings, best first. 3. Of both, what is sold.
         draws = self.make_draws() if draws is None else draws
-        key = np.where(np.isnan(scores), -np.inf, scores)
+        missing = np.isnan(scores)
+        key = np.where(missing, -np.inf, scores)
         drawn = np.zeros(len(scores), dtype=np.uint64) if lots is None else lots
         count = self.n_drop + self.topk - len(held)
         least = int(mode == "qlib" and self.only_tradable)
-        wanted = ~np.isnan(scores)
+        wanted = ~missing
         if self.only_tradable:
             wanted &= tradable
         if self.method_buy == "random" and draws is not None:
@@ -288,8 +289,9 @@ def _take_best(places: Places, key: NDArray[np.float64], lots: Lots, count: int)
         return places[:0]
     if count < len(places):
         values = key[places]
-        bound = np.partition(values, len(places) - count)[len(places) - count]
-        places = places[values >= bound]
+        ordered = values.copy()
+        ordered.partition(len(places) - count)
+        places = places[values >= ordered[len(places) - count]]
     return _rank(places, key, lots)[:count]
 
 
