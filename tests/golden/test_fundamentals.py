@@ -6,11 +6,16 @@ import shutil
 import time
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 import psutil
 import pytest
 
+from rollwright import Alpha158, D
+from rollwright.app.campaign import open_campaign
+from rollwright.config.context import using
+from rollwright.market.current import current_market
 from rollwright.market.demo import make_demo_market
+from rollwright.market.folder.provider import QlibProvider
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fundamentals.yaml"
 SMALLER = ("task.model.kwargs.num_boost_round=15", "rolling.step=45")
@@ -41,11 +46,20 @@ def undisturbed(market, shell, tmp_path_factory) -> Path:
     return folder
 
 
-def test_reports_are_among_what_it_learns_from(undisturbed):
-    importance = pd.read_parquet(undisturbed / "results" / "fundamentals" / "collect" / "importance.parquet")
-    used = importance[importance["basis"] == "gain"].groupby("feature")["share"].sum()
-    assert len(used) == 162
-    assert (used[["ROE", "SALES_GROWTH", "MARGIN_RANK", "EQUITY_TO_PRICE"]] > 0).any()
+def test_its_features_are_those_of_prices_and_of_reports_seen_from_the_next_day_on(market, tmp_path):
+    folder = project(tmp_path / "project", market)
+    campaign = open_campaign(folder / EXAMPLE.name, project=folder)
+    handler = campaign.config.task.dataset.kwargs["handler"]["kwargs"]
+    expressions, names = handler["extra_features"]
+    with using(campaign.context):
+        found = Alpha158(**{**handler, "end_time": "2015-06-30"}).fetch(col_set="feature", data_key="raw")
+        assert found.columns.tolist()[158:] == names
+        own = D.features("top50", expressions, "2015-03-02", "2015-06-30").swaplevel().sort_index()
+        np.testing.assert_array_equal(found[names].to_numpy(), own.to_numpy())
+        assert found[names].notna().mean().min() > 0.9
+        late = current_market().vintages("profit_q", ["R0000"])
+    early = QlibProvider(market).vintages("profit_q", ["R0000"])
+    assert (late.known_at - early.known_at == np.timedelta64(1, "D")).all()
 
 
 def test_killed_in_the_middle_it_ends_with_the_same_bytes(market, shell, undisturbed, tmp_path):
