@@ -11,6 +11,7 @@ import typer
 
 from rollwright.cli.console import AsJson, print_json, progress_bar, stderr
 from rollwright.cli.data import print_findings
+from rollwright.cli.pit_violations import violations_command
 from rollwright.cli.text import print_table
 
 if TYPE_CHECKING:
@@ -292,3 +293,6 @@ def _print_check(report: PeriodCheck) -> None:
         f"{report.fields:,} fields, {report.files:,} files, {report.records:,} values: {errors} errors, "
         f"{len(report.findings) - errors} warnings"
     )
+
+
+pit_app.command("violations")(violations_command)

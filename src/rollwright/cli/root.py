@@ -30,7 +30,6 @@ from rollwright.cli.init import init_campaign
 from rollwright.cli.judgement import analyze, backtest, report
 from rollwright.cli.key import key_app, trust_app
 from rollwright.cli.pit import pit_app
-from rollwright.cli.pit_violations import violations_command
 from rollwright.cli.plan import plan
 from rollwright.cli.pool import pool_app
 from rollwright.cli.refusals import describe_refusal
@@ -124,7 +123,6 @@ app.command()(audit)
 app.command()(schema)
 app.add_typer(data_app, name="data")
 app.add_typer(pit_app, name="pit")
-pit_app.command("violations")(violations_command)
 app.add_typer(worker_app, name="worker")
 app.add_typer(pool_app, name="pool")
 app.add_typer(cache_app, name="cache")
