@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,7 @@ import period_expressions
 from rollwright.errors import RollwrightError
 from rollwright.market.as_of import AsOf
 from rollwright.market.frame import FrameSource
+from rollwright.market.publication_lag import Visibility, lag
 from rollwright.testing.market import expression_values
 from rollwright.testing.point_in_time import reference
 from rollwright.testing.point_in_time.cases import Question, find_mismatches, load_cases
@@ -115,6 +117,23 @@ def test_a_part_of_the_sessions_and_instruments_has_the_values_of_the_whole(case
         for question, values in zip(questions, found, strict=True):
             expected = np.array([question.answers[code][start:stop] for code in codes], np.float32).T
             np.testing.assert_allclose(values, expected, rtol=1e-6, err_msg=question.expression)
+
+
+@pytest.mark.parametrize(("lag_days", "same_day", "shift"), [(0, False, 1), (3, True, 3), (30, False, 31)])
+@pytest.mark.parametrize("name", ["two-events", "traps", "random-q"])
+def test_what_is_seen_later_is_answered_as_if_it_were_announced_later(cases, name, lag_days, same_day, shift):
+    case = cases[name]
+    later = tuple(row._replace(known_at=add_days(row.known_at, shift)) for row in case.rows)
+    for question in case.questions[:12]:
+        expected = reference.answer(dataclasses.replace(case, rows=later), question)
+        seen = lag(period_answers.source_of(case, question), Visibility(lag_days=lag_days, same_day=same_day))
+        found = period_answers.ask(seen, case.instruments, [question.expression])[question.expression]
+        wrong = find_mismatches(case, question, expected, found, tolerance=1e-6)
+        assert not wrong, wrong[0]
+
+
+def add_days(day, count):
+    return int((period_answers.to_day(day) + pd.Timedelta(days=count)).strftime("%Y%m%d"))
 
 
 @pytest.mark.parametrize("name", ["two-events", "six-vintages-q", "traps", "random-a", "random-m"])
