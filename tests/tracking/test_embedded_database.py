@@ -116,7 +116,7 @@ def test_nothing_of_mlflow_is_imported_to_make_a_database(tmp_path):
     assert done.stdout == "Default set()\n"
 
 
-@pytest.mark.parametrize("found", [None, "0123456789ab"])
+@pytest.mark.parametrize("found", [None, pytest.param("0123456789ab", marks=pytest.mark.slow)])
 def test_tables_that_are_not_known_are_made_by_mlflow_beside_other_work(tmp_path, monkeypatch, found):
     monkeypatch.setattr(creation, "find_installed_revision", lambda: found)
     monkeypatch.setattr(creation, "_HERE", "no module")

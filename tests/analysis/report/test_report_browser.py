@@ -45,7 +45,12 @@ def pictures(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("lang", "width", "dark"),
-    [("en", PHONE, False), ("en", DESKTOP, True), ("zh", PHONE, True), ("zh", DESKTOP, False)],
+    [
+        ("en", DESKTOP, True),
+        ("zh", PHONE, False),
+        pytest.param("en", PHONE, True, marks=pytest.mark.slow),
+        pytest.param("zh", DESKTOP, False, marks=pytest.mark.slow),
+    ],
 )
 def test_every_chart_is_drawn_and_nothing_goes_wrong(browser, pages, pictures, lang, width, dark):
     tab = Tab(browser, width=width, dark=dark, phone=width == PHONE)
