@@ -131,13 +131,8 @@ def _finding(path: Path, text: str) -> Finding:
     return Finding(path=path, line=1, text=text)
 
 
-def main() -> int:
-    """Write the files when asked to, then check them."""
+if __name__ == "__main__":
     if "--write" in sys.argv[1:]:
         for name, text in write_files().items():
             (FOLDER / name).write_text(text, encoding="utf-8")
-    return tell("period cases", findings())
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tell("period cases", findings()))

@@ -10,11 +10,12 @@ field, with the suffix ``_d``. Days have ordinals too, 366 of each year: after a
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rollwright.calendar.interval import PERIODS_PER_YEAR, Interval, interval_of
 from rollwright.errors import CalendarError
 
 __all__ = [
@@ -30,10 +31,6 @@ __all__ = [
     "to_periods",
 ]
 
-Interval: TypeAlias = Literal["q", "a", "m", "d"]
-"""How long a period is: a quarter, a year, a month; or, of a dated field, the day from which its value holds."""
-
-PERIODS_PER_YEAR: Final[dict[Interval, int]] = {"q": 4, "a": 1, "m": 12, "d": 366}
 _NAMES: Final[dict[Interval, str]] = {
     "q": "quarter, as 201903",
     "a": "year, as 2019",
@@ -43,20 +40,6 @@ _NAMES: Final[dict[Interval, str]] = {
 _FIRST_YEAR: Final = 1000
 _LAST_YEAR: Final = 9999
 _LAST_DAY: Final = 99991231
-
-
-def interval_of(field: str) -> Interval | None:
-    """Return the interval of a field by period, given without ``$$``, by its suffix; None without one.
-
-    Examples
-    --------
-    >>> interval_of("roe_q"), interval_of("dividend_a"), interval_of("factor_d"), interval_of("close")
-    ('q', 'a', 'd', None)
-    """
-    for interval in PERIODS_PER_YEAR:
-        if len(field) > 2 and field.endswith(f"_{interval}"):
-            return interval
-    return None
 
 
 def check_periods(periods: ArrayLike, interval: Interval) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from rollwright.calendar.periods import Interval, interval_of
+from rollwright.calendar.interval import Interval, interval_of
 from rollwright.errors import ConfigError, DataError, UnknownFieldError, UnknownInstrumentError
 
 __all__ = [
