@@ -128,6 +128,14 @@ def test_new_sessions_and_an_old_restatement_cost_new_rows_of_all_and_old_ones_o
     same(after, grown, [*DAILY, "P($$x_q)"])
 
 
+@pytest.mark.parametrize("sessions", [20, 256, 300, 599])
+def test_a_market_that_ends_earlier_than_one_that_was_stored_is_computed(tmp_path: Path, sessions: int) -> None:
+    store = FeatureStore(tmp_path)
+    store.matrix(MIXED, Market(600, reports(600)))
+    shorter = Market(sessions, reports(sessions))
+    same(store.matrix(MIXED, shorter), shorter, MIXED)  # as before a holdout that was sealed since
+
+
 def test_a_report_that_is_known_earlier_than_it_was_is_seen(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
     store.matrix(MIXED, Market(600, reports(600)))

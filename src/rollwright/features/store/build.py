@@ -216,14 +216,15 @@ class MatrixBuild:
         for old in earlier:
             if old.header.expressions != header.expressions or os.path.dirname(old.header.data):
                 continue  # other columns, or a universe of every instrument, whose file belongs to another folder
+            if sha256_hex(labels[: old.layout.sessions].tobytes()) != old.header.calendar:
+                continue  # other sessions, or more than are seen here, as before a holdout was sealed
             daily, _ = split_generation(old.header.generation)
             keep = min(self.source.unchanged_before(daily), old.layout.sessions) - header.lookahead
             keep = min(keep, header.layout.first_difference(old.layout))
             rows = min(keep, self._count_known(old.header, digest) - header.lookahead) if self.key.periods else keep
-            same_days = sha256_hex(labels[: old.layout.sessions].tobytes()) == old.header.calendar
             has_both = any(not term.periods for term in self.plan.terms) if rows < keep else True
             found = _Reuse(old, max(rows, 0), keep if has_both else max(rows, 0))
-            if same_days and (found.daily, found.rows) > (best.daily, best.rows):
+            if (found.daily, found.rows) > (best.daily, best.rows):
                 best = found
         return best
 
