@@ -252,6 +252,7 @@ def windows() -> PeriodCase:
         *(f"P({name}($$x_q, {length}))" for name in calls for length in (0, 4)),
         "P(Mean($$x_q, 1))", "P(Mean($$x_q, 12))", "P(Skew($$x_q, 5))", "P(Kurt($$x_q, 6))", "P(Rsquare($$x_q, 5))",
         "P(Quantile($$x_q, 5, 0.2))", "P(Delta($$x_q, 4))", "P(Mean($$y_q, 4))", "P(Sum($$y_q, 0))",
+        "P(Count($$y_q, 4))", "P(Count($$y_q, 0))", "P(Ref($$x_q, 0))", "P(Delta($$x_q, 0))",
         "P(Corr($$x_q, $$y_q, 4))", "P(Cov($$x_q, $$y_q, 4))", "P(Mean(Ref($$x_q, 1), 4))", "P(Ref(Mean($$x_q, 4), 1))",
         "P(Std($$x_q, 4) / Mean($$x_q, 4))", "P($$x_q / $$y_q)", "P(Greater($$x_q, $$y_q))", "P(Less($$x_q, 50))",
         "P(Abs($$x_q - 50))", "P(Log($$x_q))", "P(Sign($$x_q - Mean($$x_q, 4)))", "P(-$$x_q)", "P($$x_q > $$y_q)",

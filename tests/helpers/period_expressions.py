@@ -90,9 +90,9 @@ def _windows(low, high):
 
 def _exact(inner):
     return st.one_of(
-        st.builds("Ref({}, {})".format, inner, st.integers(1, 5)),
-        st.builds("Delta({}, {})".format, inner, st.integers(1, 5)),
-        st.builds("{}({}, {})".format, st.sampled_from(("Sum", "Max", "Min", "Med")), inner, _windows(0, 5)),
+        st.builds("Ref({}, {})".format, inner, st.integers(0, 5)),
+        st.builds("Delta({}, {})".format, inner, st.integers(0, 5)),
+        st.builds("{}({}, {})".format, st.sampled_from(("Sum", "Max", "Min", "Med", "Count")), inner, _windows(0, 5)),
         st.builds("({} {} {})".format, inner, st.sampled_from("+-"), inner),
         st.builds("({} * {})".format, inner, st.sampled_from((2, -0.5))),
         st.builds("{}({})".format, st.sampled_from(("TTM", "SQ", "LYR")), inner),

@@ -239,9 +239,10 @@ class _Inside:
             return self._by_year(name, tree.args[0], at)
         if name in ("Ref", "Delta"):
             assert isinstance(tree, ast.Call)
-            before = self.value(tree.args[0], at - int(_literal(tree.args[1])))
+            shift = int(_literal(tree.args[1]))
+            before = self.value(tree.args[0], at - shift if shift else self._first)
             return before if name == "Ref" else self.value(tree.args[0], at) - before
-        if name in WINDOWS or name in PAIR_WINDOWS:
+        if name in ("Count", *WINDOWS, *PAIR_WINDOWS):
             assert isinstance(tree, ast.Call)
             return self._window(name, tree, at)
         return _combine(tree, lambda part: self.value(part, at))
@@ -252,6 +253,8 @@ class _Inside:
         length = int(_literal(call.args[series]))
         first = at - length + 1 if length else self._first
         values = [[self.value(part, period) for period in range(first, at + 1)] for part in call.args[:series]]
+        if name == "Count":
+            return float(sum(not math.isnan(value) for value in values[0]))
         if not all(math.isfinite(value) for one in values for value in one):
             return MISSING
         if series == 2:
