@@ -54,6 +54,7 @@ def wait_for(condition, what: str, *, seconds: float = 180.0):
     pytest.fail(f"waited {seconds:.0f} s for {what}")
 
 
+@pytest.mark.slow
 def test_two_slots_give_the_bytes_of_one(market, shell, undisturbed):
     folder = project(market, "two")
     done = shell.run("roll", "small.yaml", "-j", "2", cwd=folder)

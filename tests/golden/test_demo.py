@@ -78,6 +78,7 @@ def test_the_signal_of_all_members_is_above_that_of_each(demo):
         assert demo.metrics["rank_ic"] > alone["rank_ic"]
 
 
+@pytest.mark.slow
 def test_it_is_audited_and_no_leak_is_found(demo):
     audited = demo.output["data"]["audit"]
     assert not [finding for finding in audited["findings"] if finding["severity"] == "leak"]

@@ -30,7 +30,9 @@ def try_group(group, folder):
     return lines
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(
+    "group", [pytest.param(group, marks=[pytest.mark.slow] if group == "definitions" else []) for group in GROUPS]
+)
 def test_every_case_is_refused_in_little_time_and_memory(group, tmp_path):
     rows = try_group(group, tmp_path)
     assert len(rows) >= GROUPS[group]
