@@ -122,28 +122,63 @@ def _sweep(parent: Path, prefix: str) -> None:
 
 def _link_tree(source: Path, target: Path, keep: Callable[[str], bool]) -> None:
     shutil.copymode(source, target)
-    for folder, _, files in os.walk(source):
-        part = Path(folder).relative_to(source)
-        kept = [name for name in files if keep((part / name).as_posix())]
-        if kept:
-            (target / part).mkdir(parents=True, exist_ok=True)
-        for name in kept:
-            _link(os.path.join(folder, name), os.path.join(target, part, name))
+    _link_folder(str(source), str(target), "", keep)
 
 
-def _link(source: str, target: str) -> None:
+def _link_folder(source: str, target: str, part: str, keep: Callable[[str], bool]) -> None:
+    """Link the files of a folder and of those in it; `part` is its path from the root, with a stroke at its end.
+
+    A data folder has tens of thousands of files: their names are looked up in their own folder, not from the root on.
+    """
+    folders, kept = [], []
+    with os.scandir(source) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                folders += [] if entry.is_symlink() else [entry.name]
+            elif keep(part + entry.name):
+                kept.append(entry.name)
+    if kept:
+        os.makedirs(target, exist_ok=True)
+        with _open_folders(source, target) as handles:
+            for name in kept:
+                _link(source, target, name, handles)
+    for name in folders:
+        _link_folder(f"{source}{os.sep}{name}", f"{target}{os.sep}{name}", f"{part}{name}/", keep)
+
+
+@contextmanager
+def _open_folders(source: str, target: str) -> Iterator[tuple[int, int] | None]:
+    """Give descriptors of two folders; None where the system does not link by them."""
+    if os.link not in os.supports_dir_fd:
+        yield None
+        return
+    handles: list[int] = []
     try:
-        os.link(source, target, follow_symlinks=False)
+        handles += [os.open(source, os.O_RDONLY), os.open(target, os.O_RDONLY)]
+        yield handles[0], handles[1]
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+def _link(source: str, target: str, name: str, handles: tuple[int, int] | None) -> None:
+    try:
+        if handles is not None:
+            os.link(name, name, src_dir_fd=handles[0], dst_dir_fd=handles[1], follow_symlinks=False)
+        else:
+            os.link(os.path.join(source, name), os.path.join(target, name), follow_symlinks=False)
     except OSError:  # a file system without hard links
-        shutil.copy2(source, target, follow_symlinks=False)
+        shutil.copy2(os.path.join(source, name), os.path.join(target, name), follow_symlinks=False)
 
 
 def _make_durable(folder: Path) -> None:
     """Bring files written anew, and all folders, to the disk; linked files are there already."""
-    folders, files = [str(folder)], list[str]()
-    for parent, names, inside in os.walk(folder):
-        folders.extend(os.path.join(parent, name) for name in names)
-        files.extend(path for name in inside if os.lstat(path := os.path.join(parent, name)).st_nlink == 1)
+    found = list(os.walk(folder))
+    folders = [parent for parent, _, _ in found]
+    if len(folders) > _MANY and sync_filesystem(folder):
+        return
+    paths = [os.path.join(parent, name) for parent, _, names in found for name in names]
+    files = [path for path in paths if os.lstat(path).st_nlink == 1]
     if len(folders) + len(files) > _MANY and sync_filesystem(folder):
         return
     for path in files:
