@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 
@@ -16,9 +18,12 @@ from rollwright.config.context import using
 from rollwright.market.current import current_market
 from rollwright.market.demo import make_demo_market
 from rollwright.market.folder.provider import QlibProvider
+from rollwright.market.ingest.periods.period_import import import_periods
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fundamentals.yaml"
 SMALLER = ("task.model.kwargs.num_boost_round=15", "rolling.step=45")
+DAY = pd.Timestamp("2018-04-23")
+"""On which a report is restated: within the walk."""
 PRED = Path("results") / "fundamentals" / "pred.parquet"
 
 pytestmark = [pytest.mark.slow, pytest.mark.crash]
@@ -78,3 +83,39 @@ def test_killed_in_the_middle_it_ends_with_the_same_bytes(market, shell, undistu
     assert again.returncode == 0, again.stderr
     assert "finished already and kept" in again.stderr
     assert (folder / PRED).read_bytes() == (undisturbed / PRED).read_bytes()
+
+
+def report(code: str, day: str, period: int, field: str) -> pd.DataFrame:
+    return pd.DataFrame([{"instrument": code, "date": day, "period": period, "value": 2.0, "field": field}])
+
+
+def test_a_restatement_costs_the_windows_that_read_it(market, shell, undisturbed, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(undisturbed, folder)
+    members = QlibProvider(market).members("top50")
+    code = next(code for code, spans in members.items() if any(start <= DAY <= end for start, end in spans))
+
+    import_periods(report(code, "2017-09-11", 201702, "goodwill_q"), folder / "data" / "demo")
+    same = shell.run("roll", EXAMPLE.name, "-j", "2", *SMALLER, cwd=folder)
+    assert "nothing to train" in same.stderr, same.stderr  # nobody reads that field
+
+    import_periods(report(code, f"{DAY:%Y-%m-%d}", 201704, "profit_q"), folder / "data" / "demo")
+    planned = shell.run("plan", EXAMPLE.name, "--diff", *SMALLER, "--json", cwd=folder)
+    windows = {one["name"]: one for one in json.loads(planned.stdout)["data"]["windows"]}
+    told = shell.run("roll", EXAMPLE.name, "-j", "2", *SMALLER, cwd=folder)
+    assert told.returncode == 0, told.stderr
+    assert len(windows) >= 5
+    actions = set()
+    for window in windows.values():
+        first, last = (pd.Timestamp(side) for side in window["segments"]["test"])
+        # a label reads two sessions more, and what a window predicts with is what was known then: its records alone
+        expected = "keep" if last < DAY - pd.Timedelta(days=4) else "train" if first > DAY else "records"
+        assert window["change"]["action"] == expected, (window["name"], window["change"])
+        actions.add(expected)
+    assert actions == {"keep", "records", "train"}
+    anew = project(tmp_path / "anew", market)
+    shutil.rmtree(anew / "data" / "demo")
+    shutil.copytree(folder / "data" / "demo", anew / "data" / "demo")
+    fresh = shell.run("roll", EXAMPLE.name, "-j", "2", *SMALLER, cwd=anew)
+    assert fresh.returncode == 0, fresh.stderr
+    assert (folder / PRED).read_bytes() == (anew / PRED).read_bytes()
