@@ -58,10 +58,11 @@ def break_by_period(
     """
     names = pd.DatetimeIndex(ic.index).strftime("%Y-%m" if period == "month" else "%Y")
     codes, periods = pd.factorize(names, sort=True)
+    daily = ic[["ic", "rank_ic"]].to_numpy(dtype=np.float64)
     rows = []
     for place, name in enumerate(periods):
-        part = ic[codes == place]
-        rows.append({period: name, **_describe(part["ic"], part["rank_ic"], label_span)})
+        part = daily[codes == place]
+        rows.append({period: name, **_describe(part[:, 0], part[:, 1], label_span)})
     return pd.DataFrame(rows, columns=[period, *IC_PART_UNITS])
 
 
@@ -109,7 +110,7 @@ def break_by_column(
             {
                 "column": name,
                 "group": one,
-                **_describe(pd.Series(ic[place]), pd.Series(rank_ic[place]), label_span),
+                **_describe(ic[place], rank_ic[place], label_span),
                 "rows": int(rows[place]),
             }
             for place, one in enumerate(names)
@@ -152,14 +153,19 @@ def is_numeric(column: pd.Series) -> bool:
     return bool(pd.api.types.is_numeric_dtype(column.dtype)) and not pd.api.types.is_bool_dtype(column.dtype)
 
 
-def _describe(ic: pd.Series, rank_ic: pd.Series, label_span: int | None) -> dict[str, object]:
+def _describe(ic: NDArray[np.float64], rank_ic: NDArray[np.float64], label_span: int | None) -> dict[str, object]:
     return {
-        "ic": float(ic.mean()),
-        "error": standard_error(ic, label_span=label_span),
-        "rank_ic": float(rank_ic.mean()),
-        "rank_error": standard_error(rank_ic, label_span=label_span),
-        "sessions": int(ic.notna().sum()),
+        "ic": _average(ic),
+        "error": standard_error(pd.Series(ic), label_span=label_span),
+        "rank_ic": _average(rank_ic),
+        "rank_error": standard_error(pd.Series(rank_ic), label_span=label_span),
+        "sessions": int((~np.isnan(ic)).sum()),
     }
+
+
+def _average(values: NDArray[np.float64]) -> float:
+    count = int((~np.isnan(values)).sum())
+    return float(np.nansum(values) / count) if count else np.nan
 
 
 def _sort_names(values: object, texts: NDArray[np.object_]) -> NDArray[np.intp]:
