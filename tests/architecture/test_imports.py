@@ -65,6 +65,13 @@ def test_asking_for_help_is_quick_and_draws_in_nothing_heavy():
     assert seconds < 0.4
 
 
+def test_planning_draws_in_nothing_that_judges():
+    judging = ["rollwright.analysis.report", "rollwright.analysis.records", "rollwright.campaign.results", "plotly"]
+    ask = f"import sys, rollwright.app.plan; print(sorted(sys.modules.keys() & {judging}))"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 def test_a_command_looks_for_no_cycles_while_it_imports_and_not_once_more_as_it_ends():
     tell = "print(gc.get_threshold()[0], gc.get_freeze_count(), file=sys.stderr)"
     ends = f"import atexit, gc\natexit.register(lambda: {tell})"

@@ -21,9 +21,10 @@ from rollwright.analysis.stages.files import read_stage
 from rollwright.campaign.collect_windows import collect_windows
 from rollwright.campaign.config import AnalysisConfig, BacktestConfig, CampaignConfig, ReportConfig
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, Window, WindowKey
-from rollwright.campaign.results import check_results, make_results
+from rollwright.campaign.results import make_results
 from rollwright.campaign.results_origin import ResultsOrigin
 from rollwright.campaign.summary import CampaignResult, read_summary
+from rollwright.campaign.trade_terms import check_results
 from rollwright.codecs.registry import codecs
 from rollwright.errors import (
     ConfigError,

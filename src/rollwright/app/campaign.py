@@ -12,7 +12,6 @@ from typing import Any, Final
 import pandas as pd
 
 from rollwright import __version__
-from rollwright.analysis.given_columns import read_columns
 from rollwright.app.campaign_record import (
     CampaignRecord,
     find_record,
@@ -25,7 +24,6 @@ from rollwright.app.demo_finding import examine_demo
 from rollwright.app.finished import settings_of_file
 from rollwright.app.pool import make_holders, open_store
 from rollwright.app.standing_note import StandingNote
-from rollwright.app.trials import open_book
 from rollwright.campaign.checks.classes import check_classes
 from rollwright.campaign.checks.location import located
 from rollwright.campaign.checks.pool import check_pool_location
@@ -36,7 +34,6 @@ from rollwright.campaign.judging import judge_windows
 from rollwright.campaign.plan import CampaignPlan, WindowKey, make_plan
 from rollwright.campaign.plan_notes import find_notes
 from rollwright.campaign.preparation import Preparation
-from rollwright.campaign.results import check_results, make_results
 from rollwright.campaign.results_origin import ORIGIN_FILE, ResultsOrigin, keep_former_results
 from rollwright.campaign.rule_checks import check_rules
 from rollwright.campaign.run import (
@@ -55,6 +52,7 @@ from rollwright.campaign.run import (
 )
 from rollwright.campaign.submitted import SubmittedWindows
 from rollwright.campaign.summary import CampaignResult
+from rollwright.campaign.trade_terms import check_results
 from rollwright.campaign.yaml.document import YamlDocument
 from rollwright.config.context import Context, using
 from rollwright.config.settings import Settings, load_settings
@@ -436,6 +434,9 @@ def _finish(
     created: str,
     reused: str,
 ) -> CampaignResult:
+    from rollwright.app.trials import open_book  # noqa: PLC0415 - keeps `plan` light, which judges nothing
+    from rollwright.campaign.results import make_results  # noqa: PLC0415 - as above
+
     with note.watch(), TimeInspector.logt("collect, analyse, back-test, report"):
         origin = ResultsOrigin.of(campaign.config, file=relative_file(campaign.document.path, campaign.settings.root))
 
@@ -473,6 +474,8 @@ def read_analysis_columns(campaign: OpenCampaign) -> pd.DataFrame | None:
     DataNotFoundError, CorruptFileError, DataError
         As `read_columns` says.
     """
+    from rollwright.analysis.given_columns import read_columns  # noqa: PLC0415 - keeps `plan` light
+
     name = campaign.config.analysis.columns
     return None if name is None else read_columns(campaign.document.path.parent / name)
 

@@ -27,7 +27,6 @@ from rollwright.campaign.about import ABOUT_FILE, AboutResults, AboutVariant, re
 from rollwright.campaign.config import AnalysisConfig, BacktestConfig
 from rollwright.campaign.health import examine_market
 from rollwright.campaign.plan import ONLY_VARIANT
-from rollwright.campaign.results import make_trade_terms
 from rollwright.campaign.results_folder import (
     LABEL_FILE,
     PRED_FILE,
@@ -35,6 +34,7 @@ from rollwright.campaign.results_folder import (
     summarise_results,
     write_variant_stage,
 )
+from rollwright.campaign.trade_terms import make_trade_terms
 from rollwright.codecs.registry import codecs
 from rollwright.config.context import Context, using
 from rollwright.core.atomic import measure_file, write_atomically

@@ -18,8 +18,8 @@ from rollwright.campaign.difference import WindowChange, find_changes, find_form
 from rollwright.campaign.estimate import TrainingEstimate, estimate_training
 from rollwright.campaign.judging import WindowState, judge_windows
 from rollwright.campaign.plan import CampaignPlan, SinglePlan, Window, WindowKey, plan_once
-from rollwright.campaign.results import check_results
 from rollwright.campaign.single_health import close_segments
+from rollwright.campaign.trade_terms import check_results
 from rollwright.config.context import using
 from rollwright.expression.label_reach import LabelReach
 from rollwright.market.current import current_market

@@ -16,15 +16,13 @@ from rollwright.analysis.stages.analyze import AnalysisTerms, analyze
 from rollwright.analysis.stages.honesty import Look, TrialBook, add_honesty
 from rollwright.analysis.stages.locations import StageName
 from rollwright.analysis.stages.table import StageResult
-from rollwright.analysis.stages.trade import TradeTerms, trade
+from rollwright.analysis.stages.trade import trade
 from rollwright.analysis.stages.walk import WindowFacts, collect_result
-from rollwright.backtest.costs import Costs
-from rollwright.backtest.rules.exchange_rules import ExchangeRules
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.campaign.about import AboutResults, AboutVariant, write_about
 from rollwright.campaign.collect_windows import VariantPrediction, collect_windows
 from rollwright.campaign.combined_signal import combine_predictions
-from rollwright.campaign.config import BacktestConfig, CampaignConfig
+from rollwright.campaign.config import CampaignConfig
 from rollwright.campaign.health import examine_market, examine_models, examine_plan
 from rollwright.campaign.member_names import COMBINED
 from rollwright.campaign.plan import ONLY_VARIANT, CampaignPlan, MemberPlan, Window, WindowKey
@@ -37,50 +35,26 @@ from rollwright.campaign.results_folder import (
     write_variant_stage,
 )
 from rollwright.campaign.summary import CampaignResult, CombinedResult
+from rollwright.campaign.trade_terms import make_trade_terms
 from rollwright.codecs.registry import codecs
 from rollwright.collect.agreement import correlate_members
 from rollwright.core.atomic import write_atomically
 from rollwright.core.masking import mask_secrets
-from rollwright.errors import ConfigError, CoverageError, DataError, RecordError, UnknownInstrumentError, nearest
+from rollwright.errors import ConfigError, CoverageError, DataError, RecordError
 from rollwright.market.source import DataSource
 from rollwright.models.learning import Learning
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.kept_fit import LEARNING_ARTIFACT
 
 __all__ = [
-    "check_results",
     "find_universe",
     "make_analysis_terms",
     "make_results",
-    "make_trade_terms",
     "name_look",
     "run_stage",
 ]
 
 _SHOWN: Final = 5  # windows that a finding names
-
-
-def check_results(config: CampaignConfig, source: DataSource) -> None:
-    """Check before training what would make `make_results` fail after it.
-
-    Raises
-    ------
-    ConfigError
-        When `topk` and `n_drop`, or costs and rules, do not go together.
-    UnknownInstrumentError
-        When the market data have no such benchmark.
-    """
-    if config.backtest is None:
-        return
-    _ = make_trade_terms(config.backtest, "us").strategy  # which refuses what does not go together
-    benchmark = config.backtest.benchmark
-    known = source.instruments()
-    if benchmark != "mean" and benchmark not in known:
-        near = nearest(benchmark, known)
-        raise UnknownInstrumentError(
-            f"there is no instrument `{benchmark}` to be the back-test's benchmark",
-            hint=f"did you mean `{near}`?" if near else "take `mean`, or a code of `rollwright data info`",
-        )
 
 
 def make_results(
@@ -393,43 +367,6 @@ def find_universe(plan: CampaignPlan, variant: str) -> str | None:
         return plan.find_member(variant).universe
     found = {plan.find_member(name).universe for name in plan.combination.members}
     return found.pop() if len(found) == 1 else None
-
-
-def make_trade_terms(config: BacktestConfig, region: str) -> TradeTerms:
-    """Return the terms of a campaign's back-test: what its file says, and the costs of its region beside it.
-
-    Raises
-    ------
-    ConfigError
-        For a cost that the rules say by themselves.
-    """
-    usual = Costs.for_region(region)
-    if config.rules is not None:
-        rules = ExchangeRules.from_config(config.rules)
-        rules.check_terms({} if config.close_cost is None else {"close_cost": config.close_cost})
-        if rules.has_duties:  # a commission is alike on both sides
-            usual = replace(usual, close_cost=usual.open_cost if config.open_cost is None else config.open_cost)
-    price = config.deal_price
-    return TradeTerms(
-        topk=config.topk,
-        n_drop=config.n_drop,
-        costs=replace(
-            usual,
-            open_cost=usual.open_cost if config.open_cost is None else config.open_cost,
-            close_cost=usual.close_cost if config.close_cost is None else config.close_cost,
-            min_cost=usual.min_cost if config.min_cost is None else config.min_cost,
-        ),
-        account=config.account,
-        benchmark=config.benchmark,
-        mode=config.mode,
-        deal_price=price if isinstance(price, str) else (price[0], price[1]),
-        risk_free=config.risk_free,
-        rules=config.rules,
-        hold_thresh=config.hold_thresh,
-        risk_degree=config.risk_degree,
-        only_tradable=config.only_tradable,
-        forbid_all_trade_at_limit=config.forbid_all_trade_at_limit,
-    )
 
 
 def _collect(
