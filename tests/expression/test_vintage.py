@@ -237,6 +237,13 @@ def test_an_expression_at_a_named_period_looks_back_from_there() -> None:
     assert answer(source, "PRef($$x_q-Ref($$x_q,1)<0,201601)", "2019-07-19") == close_to(0)
 
 
+def test_a_named_period_outside_of_what_is_known_has_no_truth_value_either() -> None:
+    source = market({"x_q": {"A": QUARTERS}})
+    for period in (201504, 201901):
+        assert answer(source, f"PRef(Mean($$x_q,2)<0,{period})", "2019-07-19") == close_to(NAN)
+        assert answer(source, f"PRef(Count($$x_q,3),{period})", "2019-07-19") == close_to(NAN)
+
+
 # ------------------------------------------------------------------------------------------------ outside of P
 
 

@@ -268,6 +268,11 @@ def test_every_command_of_the_page_runs(tmp_path, monkeypatch):
             assert done.exit_code == 0, f"{line}\n{done.output}\n{done.exception!r}"
             ran.append(words[0])
     assert {"import", "get", "asof", "history", "info", "kind", "verify"} <= set(ran)
+    operators = page.partition("\n## Operators\n")[2].partition("\n## As of\n")[0]
+    space: dict[str, object] = {}
+    for body in re.findall(r"^```python\n(.*?)^```", operators, re.MULTILINE | re.DOTALL):
+        exec(body, space)
+    assert "growth" in space
 
 
 def test_help_imports_nothing_heavy():

@@ -272,7 +272,7 @@ class ColumnVintages:
             for term in plan.nodes
             if term.kind == "period"
         }
-        bounds = np.stack([last - (target - events.first), np.full(len(events), rows)], axis=1)
+        bounds = np.stack([last - (target - events.first), rows + (events.anchor - target)], axis=1)
         job = TileJob(
             plan=plan,
             rows=slice(last, rows),
@@ -286,11 +286,9 @@ class ColumnVintages:
             by_series=False,
             periods=PeriodColumns(interval, target, self._kinds),
         )
-        is_there = (target >= events.first) & (target <= events.anchor)
 
         def take(place: int, values: Values, outside: Cells) -> None:
             write(room[place][None], values, outside)
-            room[place][~is_there] = np.nan
 
         with np.errstate(all="ignore"):  # what is too large for float32 is infinite there
             job.compute(take)
