@@ -28,7 +28,7 @@ PEER: Final = Path(__file__).with_name("parity") / "pit_peer.py"
 CORES: Final = 2
 QUARTERS: Final = 60
 PEER_INSTRUMENTS: Final = 4
-PEER_SESSIONS: Final = {1: 1000, 10: 250, 30: 120}
+PEER_SESSIONS: Final = {1: 500, 10: 120, 30: 60}
 CELL: Final = 0.3
 """Microseconds of CPU that a cell may take, of thirty expressions."""
 LESS: Final = 1500

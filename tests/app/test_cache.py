@@ -21,6 +21,7 @@ from rollwright.errors import ConfigError, DataNotFoundError
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.market.folder.provider import provider_from_settings
 from rollwright.market.ingest.importer import import_market
+from rollwright.market.ingest.periods.period_import import import_periods
 
 DAYS = pd.bdate_range("2021-01-04", periods=60)
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
@@ -112,6 +113,21 @@ def test_what_was_computed_from_earlier_data_is_stale() -> None:
     done = prune_cache(plan_pruning(stale=True))
     assert expressions(done.files) == ["$close"]
     assert expressions(list_cache().files) == ["$open"]
+
+
+def test_a_restatement_makes_stale_what_read_it_and_computes_nothing_daily_again(caplog) -> None:
+    root = provider_from_settings().root
+    reports = {"field": ["x_q"], "instrument": ["A"], "period": [202004], "date": ["2021-02-01"], "value": [1.0]}
+    import_periods(pd.DataFrame(reports), root)
+    build("$close")
+    build("P($$x_q)")
+    assert {file.expression: file.state for file in list_cache().files} == {"$close": "current", "P($$x_q)": "current"}
+    import_periods(pd.DataFrame(reports | {"date": ["2021-03-01"], "value": [2.0]}), root)
+    caplog.set_level("INFO", logger="rollwright.features")
+    build("$close")
+    assert {file.expression: file.state for file in list_cache().files} == {"$close": "current", "P($$x_q)": "stale"}
+    built = [record.getMessage() for record in caplog.records if "features.built" in record.getMessage()]
+    assert all(f"from_session={len(DAYS)}" in line for line in built)
 
 
 def test_without_market_data_nothing_can_be_called_stale(tmp_path: Path) -> None:

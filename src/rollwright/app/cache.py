@@ -193,7 +193,7 @@ def _describe_entry(entry: StoreEntry, root: Path, generations: Mapping[_Read, s
     state: State = "left over"
     if entry.headers:
         known = generations.get((entry.freq, entry.periods))
-        state = "unknown" if known is None else "current" if known == entry.generation else "stale"
+        state = "unknown" if known is None else "current" if known in entry.generations else "stale"
     return CacheFile(
         path=path,
         freq=entry.freq,

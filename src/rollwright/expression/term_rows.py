@@ -7,7 +7,8 @@ A field's series begins and ends where the source says, and need not have the ro
 2. An operator has the rows from the first of any input to the last of any. Between and beyond, an input is missing.
    ``If`` has the rows of its condition.
 3. ``ChangeInstrument`` and ``Mask`` have the rows of the other instrument, whichever instrument asks.
-4. A call on constants alone has the rows of the instrument.
+4. A call on constants alone has the rows of the instrument, and so have ``P`` and ``PRef``: what is known of a field by
+   period is known on every session.
 
 Windows begin at the first of these rows at the earliest, and a value outside them is missing.
 """

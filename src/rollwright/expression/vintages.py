@@ -22,6 +22,7 @@ import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -240,7 +241,7 @@ class ColumnVintages:
         records = [self._records[name] for name in group.fields]
         events = _find_events(records, start=self._start, stop=self._stop)
         values = np.full((len(calls), len(events) + 1), np.nan, np.float32)
-        plan = plan_terms(tuple(_inner_of(call) for call in calls))
+        plan = _plan_calls(calls)
         interval = interval_of_field(group.fields[0])
         longest = int((events.anchor - events.first).max(initial=0)) + 1
         rows = longest if plan.lookback >= UNBOUNDED else plan.lookback + 1
@@ -310,6 +311,12 @@ def _group_calls(calls: Iterable[Term]) -> dict[_Group, tuple[Term, ...]]:
     for call in calls:
         groups[_group_of(call)].append(call)
     return {group: tuple(members) for group, members in groups.items()}
+
+
+@lru_cache(maxsize=64)
+def _plan_calls(calls: tuple[Term, ...]) -> Plan:
+    """Return the plan over periods of what is within some calls: the same for all instruments."""
+    return plan_terms(tuple(_inner_of(call) for call in calls))
 
 
 def _group_of(call: Term) -> _Group:

@@ -25,8 +25,8 @@ class StoreEntry:
         The headers that refer to it: several when it grew, or when a universe contains every instrument; none when a
         crash left the file behind.
     freq : str
-    generation : str
-        The newest it holds; empty without headers.
+    generations : frozenset of str
+        Those of which it holds all rows that it has; empty without headers.
     periods : tuple of str
         The fields by period that it reads, without ``$$``.
     columns, rows : int
@@ -40,7 +40,7 @@ class StoreEntry:
     path: Path
     headers: tuple[Path, ...]
     freq: str
-    generation: str
+    generations: frozenset[str]
     periods: tuple[str, ...]
     columns: int
     rows: int
@@ -70,7 +70,7 @@ def entries(root: Path) -> list[StoreEntry]:
                 path=data,
                 headers=tuple(path for path, _ in headers),
                 freq=data.relative_to(root).parts[0],
-                generation=last.generation if last else "",
+                generations=frozenset(one.generation for _, one in headers if last and one.shape == last.shape),
                 periods=last.periods if last else (),
                 columns=len(last.expressions) if last else 0,
                 rows=last.layout.rows if last else 0,
