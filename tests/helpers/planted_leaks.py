@@ -88,7 +88,9 @@ def call(name: str, series: tuple[str, ...], *, window: int = 5) -> str:
 
 
 def built_in() -> list[str]:
-    return [name for name, operator in known_operators().items() if not operator.code]
+    """Return the operators of prices: a reference to a period reads fields by period, which the made market lacks."""
+    known = known_operators().items()
+    return [name for name, operator in known if not operator.code and "period" not in operator.signature]
 
 
 def series_slots(name: str) -> int:
