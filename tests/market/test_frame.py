@@ -170,6 +170,12 @@ def test_fields_by_period_that_contradict_themselves_are_refused(rows, error, me
         FrameSource(frame(), by_period={"roe_a": table})
 
 
+def test_what_became_known_within_a_second_is_seen_from_the_next():
+    table = pd.DataFrame({"instrument": ["A"], "period": [2019], "known_at": ["2020-01-02 09:40:00.9"], "value": [1.0]})
+    found = FrameSource(frame(), by_period={"roe_a": table}).vintages("roe_a", ["A"])
+    assert found.known_at.tolist() == [pd.Timestamp("2020-01-02 09:40:01").to_pydatetime()]
+
+
 def test_a_field_by_period_without_its_columns_is_refused():
     with pytest.raises(DataError, match="lacks the column 'known_at'"):
         FrameSource(frame(), by_period={"roe_a": pd.DataFrame({"instrument": [], "period": [], "value": []})})

@@ -313,7 +313,7 @@ def test_periods_are_what_their_text_shows(market, field, given, period):
         (one("2009-04-20", 200913, 1.0, "x_m"), {}, DataError, ("'200913' is no month",)),
         (one("2009-04-20", None, 1.0), {}, DataError, ("row 0", "there is no period")),
         (one("2009-04-20", "2008年三季报", 1.0, "x_a"), {}, DataError, ("is no year",)),
-        (one(None, 200901, 1.0), {}, DataError, ("row 0", "is not a date")),
+        (one(None, 200901, 1.0), {}, DataError, ("row 0", "is not a date", "column 'date'", "--date-column")),
         (one("04/05/2009", 200901, 1.0), {}, DataError, ("does not show which number is the month",)),
         (one("2009-04-20 10:30", 200901, 1.0), {}, DataError, ("time of day",)),
         (one("2009-03-30", 200901, 1.0), {}, LookAheadError, ("row 0", "before that period ended", "2009-03-30")),
@@ -344,6 +344,18 @@ def test_what_cannot_be_taken_is_refused_and_nothing_is_written(market, rows, op
         give(market, pd.concat([rows, one("2009-05-20", 200804, 2.0)]) if full else rows, **options)
     for word in words:
         assert word in f"{caught.value} {caught.value.hint}"
+    assert snapshot(market) == before
+
+
+def test_percentages_are_told_and_stand_among_none_but_their_like(market):
+    rows = pd.concat([one("2009-04-20", 200901, "12.5%"), one("2009-08-20", 200902, "0"),
+                      one("2009-04-20", 200901, "7", "x_q")])  # fmt: skip
+    assert "`roe_q` is in percent, and 1% was stored as 0.01" in give(market, rows).notes
+    assert [row[2] for row in read(market, "roe_q")] == [0.125, 0.0]
+    before = snapshot(market)
+    mixed = pd.concat([one("2009-10-20", 200903, "13.1%"), one("2010-04-20", 200904, "14.2")], ignore_index=True)
+    with pytest.raises(DataError, match=r"row 1: the value of roe_q is '14\.2', and others of it have a percent sign"):
+        give(market, mixed)
     assert snapshot(market) == before
 
 

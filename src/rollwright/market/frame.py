@@ -369,7 +369,9 @@ def _vintages(name: str, table: pd.DataFrame, columns: Mapping[str, int]) -> Vin
     unknown = [code for code in table["instrument"].unique() if code not in columns]
     if unknown:
         raise UnknownInstrumentError(f"`$${name}` has values of `{unknown[0]}`, which has no row in the frame")
-    known_at = pd.DatetimeIndex([to_session(moment) for moment in table["known_at"]]).to_numpy().astype("datetime64[s]")
+    # Sessions are whole seconds: what became known within one is seen from the next, not before it was known.
+    moments = pd.DatetimeIndex([to_session(moment) for moment in table["known_at"]]).ceil("s")
+    known_at = moments.to_numpy().astype("datetime64[s]")
     column = table["instrument"].map(columns).to_numpy(np.int64)
     _, interval = check_period_field(name)
     period = check_periods(table["period"].to_numpy(), interval).astype(np.int32)

@@ -162,12 +162,14 @@ def _read_table(table: SourceTable, options: PeriodOptions, now: datetime) -> _P
         if table.alone and options.source.symbol is None:
             notes.append(f"no symbol column: the rows are `{code[0]}`, after the file's name")
     fields = _read_fields(frame, columns, options, where, first)
-    day = read_sessions(frame[columns.date], None, options.source, where, first).astype("datetime64[D]")
+    day = _read_days(frame[columns.date], columns.date, options, where, first)
     intervals = np.array([name[-1] for name in fields], dtype=np.str_)
     period = read_periods(frame[columns.period], intervals, where, first)
+    value, percentages = _read_values(frame[columns.value], fields, table)
+    notes += [f"`{name}` is in percent, and 1% was stored as 0.01" for name in percentages]
     part = _Part(
         codes=codes, fields=fields, day=day, period=period,
-        value=_read_values(frame[columns.value], table), kinds=_read_kinds(frame, columns, fields, where, first),
+        value=value, kinds=_read_kinds(frame, columns, fields, where, first),
         rewritten=rewritten, skipped=columns.left_out, notes=tuple(notes),
     )  # fmt: skip
     _refuse_future(part, where, first, now)
@@ -198,6 +200,19 @@ def _find_columns(names: list[str], options: PeriodOptions, table: SourceTable) 
     kind = take("kind", None, KIND_NAMES, needed=False)
     assert date is not None and period is not None and value is not None  # noqa: S101, PT018 - needed
     return _Columns(symbol=symbol, date=date, period=period, value=value, field=field, kind=kind, left_out=tuple(free))
+
+
+def _read_days(
+    column: pd.Series, name: str, options: PeriodOptions, where: str, first_row: int
+) -> NDArray[np.datetime64]:
+    """Return when each row became known; an error names the column, since several of a source may tell a date."""
+    try:
+        return read_sessions(column, None, options.source, where, first_row).astype("datetime64[D]")
+    except DataError as error:
+        raise DataError(
+            f"{error.message} (column {name!r}, when it became known)",
+            hint=error.hint or "another column: --date-column",
+        ) from error
 
 
 def _read_fields(
@@ -234,16 +249,28 @@ def _name_field(text: object, options: PeriodOptions) -> str:
     return field if own is not None else f"{field}_{due}"
 
 
-def _read_values(column: pd.Series, table: SourceTable) -> NDArray[np.float64]:
+def _read_values(
+    column: pd.Series, fields: NDArray[np.object_], table: SourceTable
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Return the values, and the fields that are in percent."""
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
-        return np.array(column.to_numpy(dtype=np.float64, na_value=np.nan))
+        return np.array(column.to_numpy(dtype=np.float64, na_value=np.nan)), ()
     if not (isinstance(column.dtype, pd.StringDtype) or column.dtype == object):
         raise DataError(f"{table.where}: the value column holds {column.dtype}, not numbers")
-    values, wrong, _ = read_numbers(column, decimal=table.decimal, with_units=True)
+    values, wrong, percent = read_numbers(column, decimal=table.decimal, with_units=True)
     if wrong.any():
         at = int(np.argmax(wrong))
         raise DataError(f"{table.where}, row {at + table.first_row}: the value is {column.iloc[at]!r}, not a number")
-    return values
+    percentages = tuple(sorted({str(name) for name in fields[percent]}))
+    bare = np.isin(fields, percentages) & ~percent & ~np.isnan(values) & (values != 0)
+    if bare.any():
+        at = int(np.argmax(bare))
+        raise DataError(
+            f"{table.where}, row {at + table.first_row}: the value of {fields[at]} is {column.iloc[at]!r}, and others "
+            "of it have a percent sign",
+            hint="write all values of a field with the sign, or none; 1% is stored as 0.01",
+        )
+    return values, percentages
 
 
 def _read_kinds(
