@@ -435,6 +435,8 @@ def test_a_kind_is_declared_later_and_changed_only_on_purpose(market):
     assert QlibProvider(market).field_kind("roe_q") == FieldKind("flow", "discrete")
     with pytest.raises(UnknownFieldError):
         declare_kind(market, "roa_q", FieldKind("stock"))
+    declare_kind(market, "roe_q", FieldKind(), change=True)
+    assert "roe_q" not in (market / "financial" / "fields.json").read_text()
 
 
 def test_files_of_other_programs_are_read_by_their_headings(market, tmp_path):
