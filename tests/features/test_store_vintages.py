@@ -16,6 +16,7 @@ from rollwright.features.filters import ExpressionDFilter
 from rollwright.features.panel import FieldGroup, open_panel
 from rollwright.features.store.feature_store import FeatureStore
 from rollwright.features.store.file import Matrix
+from rollwright.features.vintage_digest import VintageDigest
 from rollwright.market.frame import FrameSource
 from vintage_markets import FLOW
 
@@ -196,3 +197,30 @@ def test_a_filter_by_reports_has_other_members_when_one_is_restated(tmp_path: Pa
     assert panels[0].generation != panels[1].generation
     assert scope_of(panels[0], 590) == scope_of(panels[1], 590)
     assert scope_of(panels[0], 600).vintages != scope_of(panels[1], 600).vintages
+
+
+def test_a_label_that_reads_a_later_session_changes_before_what_it_reads(tmp_path: Path) -> None:
+    store, label = FeatureStore(tmp_path), ["Ref(P($$x_q),-3)"]
+    store.matrix(label, Market(600, reports(600)), allow_lookahead=True)
+    restated = Market(600, reports(600, ("A", 201903, f"{DAYS[512]:%Y-%m-%d}", 9.0)))
+    found = store.matrix(label, restated, allow_lookahead=True)
+    fresh = FeatureStore(tmp_path / "other").matrix(label, restated, allow_lookahead=True)
+    np.testing.assert_array_equal(found.view(0, 600), fresh.view(0, 600))
+
+
+def test_what_was_known_is_told_the_same_whatever_was_asked_before() -> None:
+    days = pd.date_range("2019-01-01", periods=6000, freq="h").floor("s")
+    columns = {"instrument": "A", "period": 2018, "known_at": days, "value": np.arange(6000.0)}
+    source = Market(600, reports(600), pd.DataFrame(columns).assign(period=201804))
+    moments = [np.datetime64(days[at], "s") for at in (5999, 100, 4200, 4096, 4095, 0)]
+    asked = VintageDigest(source, ["y_q"])
+    told = [asked.until(moment) for moment in moments]
+    assert told == [VintageDigest(source, ["y_q"]).until(moment) for moment in moments]
+    assert len({*told}) == len(moments)
+
+
+def test_the_same_values_of_another_instrument_are_known_otherwise() -> None:
+    table = reports(600)
+    other = table.assign(instrument=table["instrument"].map({"A": "B", "B": "A", "C": "C"}))
+    one, two = (VintageDigest(Market(600, each), ["x_q"]).until(np.datetime64(DAYS[599])) for each in (table, other))
+    assert one != two

@@ -231,7 +231,7 @@ class MatrixBuild:
     def _count_known(self, old: Header, digest: VintageDigest) -> int:
         """Return of how many sessions of an earlier matrix the same is known of fields by period, in whole blocks."""
         edges = block_edges(old.layout.sessions)
-        if old.periods != self.key.periods or len(old.vintages) != len(edges) - 1:
+        if len(old.vintages) != len(edges) - 1:
             return 0
         labels = self.source.calendar().values
         known = 0
