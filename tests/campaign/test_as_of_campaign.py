@@ -11,10 +11,11 @@ from rollwright.app.campaign import open_campaign, roll_campaign
 from rollwright.campaign.config_file import read_config
 from rollwright.campaign.plan import make_plan
 from rollwright.campaign.schema import json_schema
+from rollwright.campaign.standing import Premises
 from rollwright.config.context import using
 from rollwright.config.settings import load_settings
 from rollwright.dataset.handler import DataHandlerLP
-from rollwright.dataset.loader import StaticDataLoader
+from rollwright.dataset.loader import DataLoader, StaticDataLoader
 from rollwright.errors import ConfigError
 from rollwright.market.current import current_market
 from rollwright.market.folder.provider import QlibProvider
@@ -164,3 +165,34 @@ def test_a_table_of_the_users_own_is_cut_too(tmp_path):
         labels = handler.fetch(col_set="label", data_key="raw")["LABEL0"].unstack()
         assert labels.isna().all(axis=1).tolist()[-3:] == [False, True, True]
         assert loader.load().index.get_level_values("datetime").max() == pd.Timestamp(THEN)
+
+
+class OwnLoader(DataLoader):
+    """A loader of the user's own, which knows of no moment."""
+
+    def __init__(self, frame):
+        self.frame = frame
+
+    def load(self, instruments=None, start_time=None, end_time=None):
+        return self.frame
+
+
+def test_what_a_loader_of_the_users_own_brings_is_cut_and_has_its_own_identity(tmp_path):
+    index = pd.MultiIndex.from_product([DAYS[:200], ["A"]], names=["datetime", "instrument"])
+    frame = pd.DataFrame({("feature", "mine"): np.arange(200.0)}, index=index)
+    whole = DataHandlerLP(data_loader=OwnLoader(frame))
+    assert whole.fetch(data_key="raw").index.get_level_values("datetime").max() == DAYS[199]
+    with using(load_settings({"point_in_time.as_of": THEN}, start=tmp_path)):
+        cut = DataHandlerLP(data_loader=OwnLoader(frame))
+        assert cut.fetch(data_key="raw").index.get_level_values("datetime").max() == pd.Timestamp(THEN)
+        assert cut.panel.generation == f"as-of:{THEN}T00:00:00:{whole.panel.generation}"
+
+
+@pytest.mark.parametrize("name", ["as_of", "lag_days"])
+def test_a_finished_campaign_stands_on_when_it_was_seen_from(file, name):
+    settings = open_campaign(file, project=file.parent).settings
+    changed = settings.with_values({f"point_in_time.{name}": "2020-07-01" if name == "as_of" else 2}, origin="a test")
+    one, other = (Premises.find(each, rendered="", overrides=()) for each in (settings, changed))
+    assert one is not None
+    assert one == Premises.find(settings, rendered="", overrides=())
+    assert one != other
