@@ -88,9 +88,9 @@ def call(name: str, series: tuple[str, ...], *, window: int = 5) -> str:
 
 
 def built_in() -> list[str]:
-    """Return the operators of prices: a reference to a period reads fields by period, which the made market lacks."""
+    """Return the operators of prices: those over periods take fields by period, which the made market has not."""
     known = known_operators().items()
-    return [name for name, operator in known if not operator.code and "period" not in operator.signature]
+    return [name for name, one in known if not one.code and one.axis != "periods" and "period" not in one.signature]
 
 
 def series_slots(name: str) -> int:
