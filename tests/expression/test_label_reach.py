@@ -52,6 +52,7 @@ def test_a_return_is_known_in_any_spelling(label, found):
         (f"({NEXT})>0", 1, 2),
         ("Ref(Mean($close,0),-3)/$close-1", None, 3),
         ("Ref(P($$a_q),-3)/P($$b_q)-1", 0, 3),
+        ("Ref(P($$a_q)*$close,-3)/(P($$b_q)*$close)-1", 0, 3),
         ("Ref(P(Ref($$a_q,2)),-3)", 3, 3),
         ("Ref($close,3)", -3, -3),
         ("1", 0, 0),

@@ -224,3 +224,9 @@ def test_the_same_values_of_another_instrument_are_known_otherwise() -> None:
     other = table.assign(instrument=table["instrument"].map({"A": "B", "B": "A", "C": "C"}))
     one, two = (VintageDigest(Market(600, each), ["x_q"]).until(np.datetime64(DAYS[599])) for each in (table, other))
     assert one != two
+
+
+def test_what_a_list_reads_is_remembered_by_every_later_store(tmp_path: Path) -> None:
+    for value in (3.0, 9.0, 5.0):
+        market = Market(600, reports(600, ("A", 201904, f"{DAYS[590]:%Y-%m-%d}", value)))
+        same(FeatureStore(tmp_path).matrix(BY_PERIOD, market), market, BY_PERIOD)
