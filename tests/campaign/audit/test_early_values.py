@@ -62,9 +62,6 @@ def last_version(period, value):
 @pytest.mark.parametrize("late", [0, 1, 20])
 def test_an_honest_column_shows_values_and_none_of_them_early(market, unit, late):
     use = measure_use(column_of(market, lambda _, at: at + late * DAY, unit=unit), market[0], market[2], "q")
-    if late > 3:
-        assert use is None or not use.early
-        return
     assert use is not None
     assert use.unit == pytest.approx(unit, rel=1e-6)
     assert (use.early, use.is_early) == ((), False)
@@ -105,6 +102,18 @@ def test_a_fixed_delay_is_found_where_it_is_too_short_alone(market):
     assert use.is_early
     for one in use.early:
         assert one.known_at - to_period_ends(one.period, "q") > 45 * DAY
+
+
+@pytest.mark.parametrize("days_later", [0, 30, 45, 60])
+@pytest.mark.parametrize("told", [30, 15, 4])
+def test_a_table_of_some_instruments_is_compared_with_their_reports_alone(market, days_later, told):
+    days, _, vintages = market
+    column = column_of(market, lambda period, _: period_end(period, _) + days_later * DAY)
+    column[:, told:] = np.nan
+    use = measure_use(column, days, vintages, "q")
+    assert use is not None
+    assert use.is_early
+    assert {one.instrument for one in use.early} <= set(range(told))
 
 
 @pytest.mark.parametrize("kind", ["prices", "noise", "constant", "empty", "ones and zeros"])

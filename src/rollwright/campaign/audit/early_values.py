@@ -24,8 +24,8 @@ _ALIKE: Final = 2e-6
 """By what share two values may differ that are one: float32 rounds by 6e-8 at each step."""
 _DIGITS: Final = 5
 """Significant digits by which ratios of column and field are told apart."""
-_AFTER: Final = (0, 1, 3)
-"""Sessions after it became known on which a column is asked for a value: it may show it a day or two late."""
+_AFTER: Final = (0, 1, 3, 21, 42)
+"""Sessions after it became known on which a column is asked for a value: it may show it late, or by a fixed delay."""
 _LEAST: Final = 3
 _MOST_SESSIONS: Final = 270
 """Before its announcement a value is looked for in so many sessions: a year, so that a restatement is one too."""
@@ -185,7 +185,11 @@ class _Reports:
 
 
 def _find_unit(values: NDArray[np.float64], reports: _Reports) -> float | None:
-    """Return the ratio of column and field that most reports have, once they are out or their period has ended."""
+    """Return the ratio of column and field that most reports have, once they are out or their period has ended.
+
+    It is one of a fifth of the reported values at least, those of instruments and times of which the column has nothing
+    left out: a table may tell of some instruments only.
+    """
     ratios: list[NDArray[np.float64]] = []
     shown: list[NDArray[np.float64]] = []
     for probe in (reports.ended, *(reports.stop + after for after in _AFTER)):
@@ -201,7 +205,7 @@ def _find_unit(values: NDArray[np.float64], reports: _Reports) -> float | None:
     counts = np.bincount(place, minlength=len(bins))
     best = place == int(counts.argmax())
     distinct = len(np.unique(value[best]))
-    if distinct < _LEAST or distinct * 5 < len(np.unique(reports.value)):
+    if distinct < _LEAST or distinct * 5 < len(np.unique(value)):
         return None
     return float(np.median(ratio[best]))
 
