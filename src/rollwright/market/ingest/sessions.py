@@ -34,10 +34,24 @@ def holds_dates(column: pd.Series) -> bool:
     )
 
 
+_TIMED_BARS: Final = (
+    "import intraday data with --freq, as --freq 5min; of daily bars that bear the time of their close, leave the time "
+    "out of the column"
+)
+
+
 def read_sessions(
-    dates: pd.Series, times: pd.Series | None, options: ReadOptions, where: str, first_row: int
+    dates: pd.Series,
+    times: pd.Series | None,
+    options: ReadOptions,
+    where: str,
+    first_row: int,
+    *,
+    timed_hint: str = _TIMED_BARS,
 ) -> NDArray[np.datetime64]:
     """Return the session of each row, to the second, in the market's time.
+
+    Of a time of day that does not fit the frequency, `timed_hint` says what to do.
 
     Raises
     ------
@@ -61,8 +75,7 @@ def read_sessions(
     if not options.intraday and len(timed):
         raise DataError(
             f"{where}, row {timed[0] + first_row}: {seconds[timed[0]]} has a time of day in daily data",
-            hint="import intraday data with --freq, as --freq 5min; of daily bars that bear the time of their close, "
-            "leave the time out of the column",
+            hint=timed_hint,
         )
     return seconds
 

@@ -41,6 +41,11 @@ FIELD_NAMES: Final = ("field", "indicator", "item", "指标", "字段", "项目"
 KIND_NAMES: Final = ("kind", "种类", "类型")
 _AHEAD: Final = timedelta(hours=14)
 """What the earliest time zone is ahead of UTC: a later day has begun nowhere."""
+_TIMED_REPORTS: Final = (
+    "days are kept: give the day from which it may be used, the next one for what was announced after the close, or "
+    "leave the time out of the column and set point_in_time.same_day = false"
+)
+_WIDE: Final = "a table with a column for each field is given once for each: --value-column revenue --field revenue_q"
 _SHOWN: Final = 5
 
 
@@ -186,7 +191,8 @@ def _find_columns(names: list[str], options: PeriodOptions, table: SourceTable) 
         if found is not None:
             free.remove(found)
         elif wanted or needed:
-            raise lacks_column(table.where, role, wanted or aliases[0], names)
+            error = lacks_column(table.where, role, wanted or aliases[0], names)
+            raise DataError(error.message, hint=f"{error.hint}; {_WIDE}") if role in ("value", "field") else error
         return found
 
     given = options.source
@@ -207,7 +213,8 @@ def _read_days(
 ) -> NDArray[np.datetime64]:
     """Return when each row became known; an error names the column, since several of a source may tell a date."""
     try:
-        return read_sessions(column, None, options.source, where, first_row).astype("datetime64[D]")
+        days = read_sessions(column, None, options.source, where, first_row, timed_hint=_TIMED_REPORTS)
+        return days.astype("datetime64[D]")
     except DataError as error:
         raise DataError(
             f"{error.message} (column {name!r}, when it became known)",
