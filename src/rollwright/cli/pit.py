@@ -51,6 +51,14 @@ def import_command(
         str | None, typer.Option(help="Of fields whose names do not end with it: quarterly, annual, monthly, dated.")
     ] = None,
     field: Annotated[str | None, typer.Option(help="The one field of all rows.")] = None,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN[=FIELD],…",
+            help="Of a table with a column for each field: the columns, and what the fields are to be called. May be "
+            "repeated.",
+        ),
+    ] = None,
     date_column: Annotated[str | None, typer.Option(help="Column of the days of announcement.")] = None,
     period_column: Annotated[str | None, typer.Option(help="Column of the periods.")] = None,
     value_column: Annotated[str | None, typer.Option(help="Column of the values.")] = None,
@@ -83,6 +91,7 @@ def import_command(
             kind=_read_kinds(kind or []),
             interval=interval,
             field=field,
+            fields=_read_fields(fields or []),
             date_column=date_column,
             period_column=period_column,
             value_column=value_column,
@@ -116,6 +125,18 @@ def _read_kinds(words: Sequence[str]) -> dict[str, str]:
             raise typer.BadParameter(f"the kind of {field or 'all'!r} is given twice", param_hint="--kind")
         kinds[name] = kind
     return kinds
+
+
+def _read_fields(words: Sequence[str]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for word in (each.strip() for given in words for each in given.split(",")):
+        column, sign, name = word.partition("=")
+        if not column.strip() or (sign and not name.strip()):
+            raise typer.BadParameter(f"{word!r} is not COLUMN or COLUMN=FIELD", param_hint="--fields")
+        if column.strip() in fields:
+            raise typer.BadParameter(f"the column {column.strip()!r} is given twice", param_hint="--fields")
+        fields[column.strip()] = name.strip().removeprefix("$$") or column.strip()
+    return fields
 
 
 def _print_report(report: PeriodReport) -> None:

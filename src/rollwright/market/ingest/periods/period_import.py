@@ -110,6 +110,7 @@ def import_periods(
     kind: str | Mapping[str, str] | None = None,
     interval: str | None = None,
     field: str | None = None,
+    fields: Sequence[str] | Mapping[str, str] | None = None,
     date_column: str | None = None,
     period_column: str | None = None,
     value_column: str | None = None,
@@ -151,6 +152,9 @@ def import_periods(
         What fields that do not end with their interval are.
     field : str, optional
         The one field that all rows are about.
+    fields : sequence of str or mapping of str to str, optional
+        Of a table with a column for each field: the columns, or the field that each of them is. An empty cell is no
+        value.
     date_column, period_column, value_column, field_column : str, optional
         Columns whose names are not the usual ones.
     symbol_column, symbol, symbols, symbol_digits, timezone, date_form, encoding : optional
@@ -191,6 +195,7 @@ def import_periods(
             symbol_digits=symbol_digits, timezone=timezone, date_form=date_form, encoding=encoding,
         ),
         period_column=period_column, value_column=value_column, field_column=field_column, field_name=field,
+        wide=dict(fields) if isinstance(fields, Mapping) else {name: name for name in fields or ()},
         interval=interval, kinds=read_kind_options({"*": kind} if isinstance(kind, str) else kind or {}),
         allow_early=allow_early,
     )  # fmt: skip

@@ -31,6 +31,8 @@ class PeriodOptions:
         The columns to take, where the names are not the usual ones.
     field_name : str or None
         The one field that all rows are about, when there is no column of fields.
+    wide : mapping of str to str
+        Of a table with a column for each field: the columns, and the fields that they are. Empty for one value a row.
     interval : str or None
         One of `INTERVALS`: what fields that do not end with an interval are, as those in files for Qlib's dumper.
     kinds : mapping
@@ -49,6 +51,7 @@ class PeriodOptions:
     value_column: str | None = None
     field_column: str | None = None
     field_name: str | None = None
+    wide: Mapping[str, str] = field(default_factory=dict)
     interval: str | None = None
     kinds: Mapping[str, FieldKind] = field(default_factory=dict)
     allow_early: bool = False
@@ -62,6 +65,15 @@ class PeriodOptions:
             raise ConfigError(
                 f"all rows are to be `{self.field_name}`, and the column `{self.field_column}` is to say it"
             )
+        odd = next((name for name in (self.field_name, self.field_column, self.value_column) if name is not None), None)
+        if self.wide and odd is not None:
+            raise ConfigError(
+                f"the columns {', '.join(self.wide)} are a field each, so `{odd}` cannot be the field or value of all"
+            )
+        names = [name.lower() for name in self.wide.values()]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ConfigError(f"two columns are to be the field `{twice}`")
 
 
 def read_kind_options(words: Mapping[str, str]) -> dict[str, FieldKind]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -91,12 +91,12 @@ class PeriodRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Columns:
-    """Where things stand in a table."""
+    """Where things stand in a table; each column of values with the field that it is, None where rows say it."""
 
     symbol: str | None
     date: str
     period: str
-    value: str
+    values: dict[str, str | None]
     field: str | None
     kind: str | None
     left_out: tuple[str, ...]
@@ -116,15 +116,23 @@ class _Part:
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
 
+    def take(self, rows: NDArray[np.bool_]) -> _Part:
+        """Return the part with some of its rows."""
+        return replace(
+            self, codes=self.codes[rows], fields=self.fields[rows], day=self.day[rows], period=self.period[rows],
+            value=self.value[rows],
+        )  # fmt: skip
+
 
 def read_period_rows(source: pd.DataFrame | Path | str, options: PeriodOptions, *, now: datetime) -> PeriodRows:
-    """Read a frame, a CSV or Parquet file, or a folder of them, of one value a row.
+    """Read a frame, a CSV or Parquet file, or a folder of them, of one value a row or of a column for each field.
 
     Parameters
     ----------
     source : DataFrame, Path or str
         With the columns date (when the value became known), period, value, field and instrument, under the usual names;
-        a file without a column of instruments is one instrument, named after the file.
+        a file without a column of instruments is one instrument, named after the file. With `PeriodOptions.wide` it has
+        columns of values in place of value and field; an empty cell of theirs is no value, and none that was withdrawn.
     options : PeriodOptions
         What is declared of it.
     now : datetime
@@ -143,7 +151,7 @@ def read_period_rows(source: pd.DataFrame | Path | str, options: PeriodOptions, 
     named = (options.source.symbol_column, options.source.date_column, options.period_column, options.field_column)
     texts.update(name.strip().lower() for name in named if name)
     tables = read_tables(source, encoding=options.source.encoding, as_text=texts)
-    parts = [_read_table(table, options, now) for table in tables]
+    parts = [part for table in tables for part in _read_table(table, options, now)]
     if not any(len(part.day) for part in parts):
         raise DataError("there are no rows", hint="the source holds a header at most")
     return _join(parts, options)
@@ -154,7 +162,8 @@ def last_day_of(now: datetime) -> np.datetime64:
     return np.datetime64((now.astimezone(UTC) + _AHEAD).replace(tzinfo=None), "D")
 
 
-def _read_table(table: SourceTable, options: PeriodOptions, now: datetime) -> _Part:
+def _read_table(table: SourceTable, options: PeriodOptions, now: datetime) -> list[_Part]:
+    """Return the rows of a table: one part, or of a wide one a part for each column of values."""
     frame, where, first = with_plain_columns(table.frame, table.where), table.where, table.first_row
     columns = _find_columns(list(frame.columns), options, table)
     notes = [*table.notes]
@@ -166,21 +175,24 @@ def _read_table(table: SourceTable, options: PeriodOptions, now: datetime) -> _P
         codes = np.repeat(code, len(frame))
         if table.alone and options.source.symbol is None:
             notes.append(f"no symbol column: the rows are `{code[0]}`, after the file's name")
-    fields = _read_fields(frame, columns, options, where, first)
     day = _read_days(frame[columns.date], columns.date, options, where, first)
-    intervals = np.array([name[-1] for name in fields], dtype=np.str_)
-    period = read_periods(frame[columns.period], intervals, where, first)
-    value, percentages = _read_values(frame[columns.value], fields, table)
-    notes += [f"`{name}` is in percent, and 1% was stored as 0.01" for name in percentages]
-    part = _Part(
-        codes=codes, fields=fields, day=day, period=period,
-        value=value, kinds=_read_kinds(frame, columns, fields, where, first),
-        rewritten=rewritten, skipped=columns.left_out, notes=tuple(notes),
-    )  # fmt: skip
-    _refuse_future(part, where, first, now)
-    if not options.allow_early:
-        _refuse_early(part, intervals, where, first)
-    return part
+    parts = []
+    for column, named in columns.values.items():
+        fields = _read_fields(frame, columns.field, named, options, where, first)
+        intervals = np.array([name[-1] for name in fields], dtype=np.str_)
+        period = read_periods(frame[columns.period], intervals, where, first)
+        value, percentages = _read_values(frame[column], fields, table)
+        notes += [f"`{name}` is in percent, and 1% was stored as 0.01" for name in percentages]
+        part = _Part(
+            codes=codes, fields=fields, day=day, period=period,
+            value=value, kinds=_read_kinds(frame, columns, fields, where, first),
+            rewritten=rewritten, skipped=columns.left_out, notes=tuple(notes),
+        )  # fmt: skip
+        _refuse_future(part, where, first, now)
+        if not options.allow_early:
+            _refuse_early(part, intervals, where, first)
+        parts.append(part.take(~np.isnan(value)) if options.wide else part)
+    return parts
 
 
 def _find_columns(names: list[str], options: PeriodOptions, table: SourceTable) -> _Columns:
@@ -198,14 +210,25 @@ def _find_columns(names: list[str], options: PeriodOptions, table: SourceTable) 
     given = options.source
     date = take("date", given.date_column, DATE_NAMES, needed=True)
     period = take("period", options.period_column, PERIOD_COLUMNS, needed=True)
-    value = take("value", options.value_column, VALUE_NAMES, needed=True)
-    field = None if options.field_name else take("field", options.field_column, FIELD_NAMES, needed=True)
+    values: dict[str, str | None] = {}
+    for column, name in options.wide.items():
+        values[take("value", column, (), needed=True) or ""] = name
+    field = None
+    if not values:
+        try:
+            values[take("value", options.value_column, VALUE_NAMES, needed=True) or ""] = options.field_name
+            field = None if options.field_name else take("field", options.field_column, FIELD_NAMES, needed=True)
+        except DataError as error:
+            hint = "a table with a column for each field: --fields COLUMN,COLUMN"
+            raise DataError(error.message, hint=f"{error.hint}; {hint}" if error.hint else hint) from None
     symbol = None
     if given.symbol is None:
         symbol = take("symbol", given.symbol_column, (*SYMBOL_NAMES, "股票", "证券"), needed=table.code is None)
     kind = take("kind", None, KIND_NAMES, needed=False)
-    assert date is not None and period is not None and value is not None  # noqa: S101, PT018 - needed
-    return _Columns(symbol=symbol, date=date, period=period, value=value, field=field, kind=kind, left_out=tuple(free))
+    assert date is not None and period is not None  # noqa: S101, PT018 - needed
+    return _Columns(
+        symbol=symbol, date=date, period=period, values=values, field=field, kind=kind, left_out=tuple(free)
+    )
 
 
 def _read_days(
@@ -223,12 +246,12 @@ def _read_days(
 
 
 def _read_fields(
-    frame: pd.DataFrame, columns: _Columns, options: PeriodOptions, where: str, first_row: int
+    frame: pd.DataFrame, column: str | None, only: str | None, options: PeriodOptions, where: str, first_row: int
 ) -> NDArray[np.object_]:
-    """Return the field of each row, with its interval."""
-    if columns.field is None:
-        return np.repeat(np.array([_name_field(options.field_name or "", options)], dtype=object), len(frame))
-    places, unique = pd.factorize(frame[columns.field])
+    """Return the field of each row, with its interval: `only`, or what `column` says."""
+    if column is None:
+        return np.repeat(np.array([_name_field(only or "", options)], dtype=object), len(frame))
+    places, unique = pd.factorize(frame[column])
     missing = np.flatnonzero(places < 0)
     if len(missing):
         raise DataError(f"{where}, row {missing[0] + first_row}: there is no field")
