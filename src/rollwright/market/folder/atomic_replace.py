@@ -154,7 +154,8 @@ def _open_folders(source: str, target: str) -> Iterator[tuple[int, int] | None]:
         return
     handles: list[int] = []
     try:
-        handles += [os.open(source, os.O_RDONLY), os.open(target, os.O_RDONLY)]
+        flags = os.O_RDONLY | os.O_DIRECTORY
+        handles += [os.open(source, flags), os.open(target, flags)]
         yield handles[0], handles[1]
     finally:
         for handle in handles:
