@@ -555,5 +555,5 @@ def test_the_error_of_a_table_without_a_value_column_names_the_option_for_wide_o
 
 def test_a_wrong_row_of_a_wide_table_is_named_by_its_row(market):
     late = WIDE.assign(f_ann_date=["20080424", "20080601", "20080425"])
-    with pytest.raises(LookAheadError, match="row 1: roe_q of 600519.SH for 200802"):
+    with pytest.raises(LookAheadError, match=r"row 1: roe_q of 600519\.SH for 200802"):
         give(market, late, fields={"roe": "roe_q"})
