@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,36 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qlib_period_files
+from period_market import give, make_market, read
 from rollwright.errors import ConfigError, DataError, DataNotFoundError, LookAheadError, UnknownFieldError
 from rollwright.market.folder.provider import QlibProvider
 from rollwright.market.ingest.importer import import_market
-from rollwright.market.ingest.periods.period_import import PeriodReport, declare_kind, import_periods
+from rollwright.market.ingest.periods.period_import import declare_kind
 from rollwright.market.source import FieldKind
 
 COLUMNS = ["date", "period", "value", "field", "instrument"]
-DAYS = pd.bdate_range("2007-01-01", "2010-12-31", freq="BQE")
-
-
-class Noon:
-    """Noon of a day that is past all rows."""
-
-    def now(self) -> datetime:
-        return datetime(2020, 1, 1, 12, tzinfo=UTC)
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    def sleep(self, seconds: float) -> None:
-        raise AssertionError
 
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory) -> Path:
     """A market of two instruments without fields by period."""
-    rows = pd.MultiIndex.from_product([DAYS, ["SH600519", "SZ000001"]], names=["date", "symbol"])
-    target = tmp_path_factory.mktemp("market") / "market"
-    import_market(rows.to_frame(index=False).assign(close=1.0), target)
-    return target
+    return make_market(tmp_path_factory.mktemp("market") / "market")
 
 
 @pytest.fixture
@@ -60,16 +43,6 @@ def one(
     date: object, period: object, value: object, field: object = "roe_q", code: object = "SH600519"
 ) -> pd.DataFrame:
     return frame((date, period, value, field, code))
-
-
-def give(market: Path, source: pd.DataFrame | Path, **options: object) -> PeriodReport:
-    return import_periods(source, market, clock=Noon(), **options)
-
-
-def read(market: Path, field: str = "roe_q", code: str = "SH600519") -> list[tuple[str, int, float]]:
-    found = QlibProvider(market).vintages(field, [code])
-    days = found.known_at.astype("datetime64[D]").astype(str)
-    return list(zip(days.tolist(), found.period.tolist(), found.value.tolist(), strict=True))
 
 
 def files(market: Path) -> dict[str, bytes]:
@@ -332,8 +305,9 @@ def test_periods_are_what_their_text_shows(market, field, given, period):
         (one("2009-04-20", 200901, 1.0), {"kind": {"y": "stock"}}, UnknownFieldError, ("periods are",)),
         (one("2009-04-20", 200901, 1.0), {"period_column": "p"}, DataError, ("no period column `p`",)),
         (one("2009-04-20", 200901, 1.0).drop(columns="value"), {}, DataError,
-         ("no value column", "--value-column revenue --field revenue_q")),
-        (one("2009-04-20", 200901, 1.0).drop(columns="field"), {}, DataError, ("no field column", "--field revenue_q")),
+         ("no value column", "--fields COLUMN,COLUMN=FIELD")),
+        (one("2009-04-20", 200901, 1.0).drop(columns="field"), {}, DataError,
+         ("no field column", "--fields COLUMN,COLUMN=FIELD")),
         (one("2009-04-20", 200901, 1.0).drop(columns="instrument"), {}, DataError, ("no symbol column",)),
         (one("2009-04-20", 200901, 1.0).set_axis([*COLUMNS[:4], "date"], axis=1), {}, DataError, ("`date` twice",)),
         (one("2009-04-20", 200901, 1.0)[:0], {}, DataError, ("there are no rows",)),
@@ -492,68 +466,3 @@ def test_progress_counts_the_files_that_are_written(market):
     rows = [("2009-04-20", 200901, 1.0, field, "SH600519") for field in ("x_q", "y_q", "z_q")]
     give(market, frame(*rows), progress=lambda done, total: told.append((done, total)))
     assert told == [(done, 6) for done in range(1, 7)]
-
-
-WIDE = pd.DataFrame(
-    {
-        "ts_code": ["600519.SH", "600519.SH", "000001.SZ"],
-        "ann_date": ["20080422", "20080828", "20080425"],
-        "f_ann_date": ["20080424", "20080828", "20080425"],
-        "end_date": ["20080331", "20080630", "20080331"],
-        "total_revenue": ["2230.4", "4549.1", None],
-        "roe": ["5%", "9%", "4%"],
-    }
-)
-
-
-def test_a_table_with_a_column_for_each_field_is_taken_as_its_columns_are_named(market):
-    report = give(
-        market, WIDE, fields={"total_revenue": "revenue_q", "roe": "roe_q"}, kind={"revenue_q": "flow-cumulative"}
-    )
-    assert (report.rows, report.added, report.withdrawn) == (5, 5, 0)
-    assert read(market, "revenue_q") == [("2008-04-24", 200801, 2230.4), ("2008-08-28", 200802, 4549.1)]
-    assert read(market, "revenue_q", "SZ000001") == [], "an empty cell is no value"
-    assert read(market, "roe_q", "SZ000001") == [("2008-04-25", 200801, 0.04)]
-    assert report.fields == {"revenue_q": "flow-cumulative", "roe_q": "unknown"}
-    again = give(market, WIDE, fields=["roe"], interval="quarterly")
-    assert (again.kind, again.added) == ("none", 0)
-
-
-def test_wide_and_long_rows_of_the_same_values_give_the_same_files(market, empty, tmp_path):
-    shutil.copytree(empty, tmp_path / "other")
-    give(market, WIDE, fields={"roe": "roe_q"})
-    rows = [("20080424", "20080331", 0.05), ("20080828", "20080630", 0.09)]
-    long = [(*row, "roe_q", "SH600519") for row in rows] + [("20080425", "20080331", 0.04, "roe_q", "SZ000001")]
-    give(tmp_path / "other", frame(*long))
-    for name in ("sh600519/roe_q.data", "sh600519/roe_q.index", "sz000001/roe_q.data", "sz000001/roe_q.index"):
-        assert (market / "financial" / name).read_bytes() == (tmp_path / "other" / "financial" / name).read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        ({}, DataError, "no value column"),
-        ({"fields": ["profit"], "interval": "quarterly"}, DataError, "no value column `profit`"),
-        ({"fields": ["roe"]}, UnknownFieldError, "does not say what its periods are"),
-        ({"fields": {"roe": "a_q", "total_revenue": "A_q"}}, ConfigError, "two columns are to be the field `a_q`"),
-        ({"fields": ["roe"], "field": "roe_q"}, ConfigError, "cannot be the field or value of all"),
-        ({"fields": ["end_date"], "interval": "quarterly"}, DataError, "end_date"),
-    ],
-)
-def test_columns_of_fields_that_cannot_be_are_refused_and_nothing_is_written(market, options, error, message):
-    before = sorted(path.name for path in market.rglob("*"))
-    with pytest.raises(error, match=message):
-        give(market, WIDE, **options)
-    assert sorted(path.name for path in market.rglob("*")) == before
-
-
-def test_the_error_of_a_table_without_a_value_column_names_the_option_for_wide_ones(market):
-    with pytest.raises(DataError) as caught:
-        give(market, WIDE)
-    assert "--fields" in (caught.value.hint or "")
-
-
-def test_a_wrong_row_of_a_wide_table_is_named_by_its_row(market):
-    late = WIDE.assign(f_ann_date=["20080424", "20080601", "20080425"])
-    with pytest.raises(LookAheadError, match=r"row 1: roe_q of 600519\.SH for 200802"):
-        give(market, late, fields={"roe": "roe_q"})

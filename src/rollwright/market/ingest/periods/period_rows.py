@@ -45,7 +45,7 @@ _TIMED_REPORTS: Final = (
     "days are kept: give the day from which it may be used, the next one for what was announced after the close, or "
     "leave the time out of the column and set point_in_time.same_day = false"
 )
-_WIDE: Final = "a table with a column for each field is given once for each: --value-column revenue --field revenue_q"
+_WIDE: Final = "a table with a column for each field: --fields COLUMN,COLUMN=FIELD"
 _SHOWN: Final = 5
 
 
@@ -215,12 +215,8 @@ def _find_columns(names: list[str], options: PeriodOptions, table: SourceTable) 
         values[take("value", column, (), needed=True) or ""] = name
     field = None
     if not values:
-        try:
-            values[take("value", options.value_column, VALUE_NAMES, needed=True) or ""] = options.field_name
-            field = None if options.field_name else take("field", options.field_column, FIELD_NAMES, needed=True)
-        except DataError as error:
-            hint = "a table with a column for each field: --fields COLUMN,COLUMN"
-            raise DataError(error.message, hint=f"{error.hint}; {hint}" if error.hint else hint) from None
+        values[take("value", options.value_column, VALUE_NAMES, needed=True) or ""] = options.field_name
+        field = None if options.field_name else take("field", options.field_column, FIELD_NAMES, needed=True)
     symbol = None
     if given.symbol is None:
         symbol = take("symbol", given.symbol_column, (*SYMBOL_NAMES, "股票", "证券"), needed=table.code is None)
