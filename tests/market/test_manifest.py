@@ -285,14 +285,21 @@ def test_a_missing_and_an_unlisted_file_of_a_field_by_period_are_told(with_perio
     assert problems(with_periods) == [("corrupt", "financial/aaa/roe_q.index"), ("unlisted", "financial/aaa/pe_q.data")]
 
 
-def test_a_folder_of_other_tools_has_another_generation_with_other_fields_by_period(market):
+def test_fields_by_period_have_an_identity_of_their_own_in_a_folder_of_other_tools(market):
     for name in ("rollwright.json", "rollwright.files"):
         (market / name).unlink()
-    before = QlibProvider(market).generation
+
+    def look():
+        source = QlibProvider(market)
+        return source.generation, source.vintage_generation(["roe_q"])
+
+    states = [look()]
     names = put_period_files(market)
-    between = QlibProvider(market).generation
+    states.append(look())
     (market / names[0]).write_bytes(b"other")
-    assert len({before, between, QlibProvider(market).generation}) == 3
+    states.append(look())
+    assert len({daily for daily, _ in states}) == 1, "the daily data are the same"
+    assert len({known for _, known in states}) == 3
     assert set(names) <= QlibProvider(market).files().keys()
     import_market(frame(codes=("CCC",)), market)
     assert set(names) <= QlibProvider(market).files().keys()

@@ -31,6 +31,7 @@ __all__ = [
     "DEMO_NAME",
     "FILES_NAME",
     "MANIFEST_NAME",
+    "PERIODS",
     "FileEntry",
     "ImportEntry",
     "Manifest",
@@ -48,6 +49,8 @@ MANIFEST_NAME: Final = "rollwright.json"
 FILES_NAME: Final = "rollwright.files"
 DEMO_NAME: Final = "demo.json"
 """States what was planted in a synthetic market; an import into it removes the file."""
+PERIODS: Final = "periods"
+"""The kind of an import of fields by period, which leaves calendars, instruments and series as they are."""
 FORMAT: Final = "rollwright market data"
 VERSION: Final = 1
 
@@ -63,7 +66,7 @@ class ImportEntry:
     digest : str
         64 hex digits: the chain of all file tables up to this import.
     kind : str
-        ``create``, ``append``, ``revise`` or ``accept``.
+        ``create``, ``append``, ``revise``, ``accept``, or ``periods`` for one of fields by period alone.
     freq : str
     first_changed : str or None
         ISO session from which values may differ from the state before; None when no value did.
@@ -119,6 +122,17 @@ class Manifest:
         """The identity of the present state."""
         return self._generation(self.imports[-1])
 
+    @property
+    def series_generation(self) -> str:
+        """The identity of calendars, instruments and series: that after the last import of any of them."""
+        last = next((entry for entry in reversed(self.imports) if entry.kind != PERIODS), None)
+        return self._unchanged if last is None else self._generation(last)
+
+    @property
+    def _unchanged(self) -> str:
+        """The identity of the series that another tool wrote and no import has changed."""
+        return f"{self.dataset}-0"
+
     def _generation(self, entry: ImportEntry) -> str:
         return f"{self.dataset}-{entry.counter}-{entry.digest[:12]}"
 
@@ -135,11 +149,11 @@ class Manifest:
         LookupError
             When `generation` is no earlier state of this folder; then everything may differ.
         """
-        for place, entry in enumerate(self.imports):
-            if self._generation(entry) == generation:
-                later = [item.first_changed for item in self.imports[place + 1 :] if item.freq == freq]
-                return min((pd.Timestamp(text) for text in later if text is not None), default=None)
-        raise LookupError(generation)
+        known = [self._unchanged, *map(self._generation, self.imports)]
+        if generation not in known:
+            raise LookupError(generation)
+        later = [item.first_changed for item in self.imports[known.index(generation) :] if item.freq == freq]
+        return min((pd.Timestamp(text) for text in later if text is not None), default=None)
 
     def after(
         self,
@@ -307,9 +321,12 @@ def text_stamps(root: Path) -> tuple[tuple[str, int, int, int], ...]:
 
 
 def external_generation(root: Path) -> str:
-    """Return the identity of a folder without a manifest: a hash over the state of its files, not over their bytes."""
+    """Return the identity of a folder without a manifest: a hash over the state of its files, not over their bytes.
+
+    Fields by period have identities of their own.
+    """
     digest = hashlib.sha256()
-    for part in (CALENDARS, INSTRUMENTS, FEATURES, FINANCIAL):
+    for part in (CALENDARS, INSTRUMENTS, FEATURES):
         for line in sorted(_states(root / part, part)):
             digest.update(line.encode())
     return f"files-{digest.hexdigest()[:24]}"

@@ -171,12 +171,15 @@ class QlibProvider:
 
     @property
     def generation(self) -> str:
-        """Identity of the data: differs whenever any value, session or lifetime may differ."""
+        """Identity of the daily data: differs whenever any value, session or lifetime may differ.
+
+        What is known of fields by period has another, `vintage_generation`.
+        """
         if self._generation_cache is None:
             if self._manifest is None:
                 self._generation_cache = external_generation(self._root)
             else:
-                self._generation_cache = self._manifest.generation + self._unlisted()
+                self._generation_cache = self._manifest.series_generation + self._unlisted()
         return self._generation_cache
 
     def calendar(self) -> TradingCalendar:

@@ -20,6 +20,7 @@ from rollwright.market.folder.layout import calendar_stems, code_of_folder, fold
 from rollwright.market.folder.manifest import (
     FILES_NAME,
     MANIFEST_NAME,
+    PERIODS,
     FileEntry,
     Manifest,
     first_manifest,
@@ -220,7 +221,7 @@ def import_periods(
     return PeriodReport(
         path=folder.root,
         kind="none" if nothing else "periods",
-        generation=folder.generation if manifest is None or nothing or dry_run else manifest.generation,
+        generation=folder.generation if manifest is None else manifest.generation,
         rows=len(rows),
         instruments=len(rows.codes),
         first=str(rows.day.min()),
@@ -358,7 +359,7 @@ def _write(
             files[KINDS_PATH] = FileEntry(digest=content_digest(data))
         manifest = manifest.after(
             files,
-            kind="periods",
+            kind=PERIODS,
             freq=_FREQ,
             first_changed=merge.first_changed if merge is not None else None,
             rows=len(rows) if rows is not None else 0,
