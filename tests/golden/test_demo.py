@@ -145,10 +145,11 @@ def test_the_signal_found_is_between_half_and_a_fifth_above_the_planted_one(demo
     assert 0.5 * planted <= signal["ic"] <= 1.2 * planted
 
 
-def test_labels_shuffled_within_each_day_leave_nothing_to_find(demo, shell):
-    folder = demo.folder
+def test_labels_shuffled_within_each_day_leave_nothing_to_find(demo, shell, tmp_path):
+    folder = tmp_path  # a project of its own: in that of the demo it would count among the trials
+    (folder / "data").symlink_to(demo.folder / "data")
     (folder / "shuffle.py").write_text(SHUFFLE)
-    text = (folder / "demo.yaml").read_text()
+    text = (demo.folder / "demo.yaml").read_text()
     text = text.replace("experiment_name: demo", "experiment_name: shuffled")
     learn = (
         "          learn_processors:\n"
