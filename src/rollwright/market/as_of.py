@@ -12,15 +12,15 @@ from rollwright.calendar.trading import Session, SessionLike, TradingCalendar, t
 from rollwright.errors import UnknownInstrumentError
 from rollwright.market.generations import count_unchanged, name_generation, read_generation
 from rollwright.market.known_then import see_known
-from rollwright.market.source import DataSource, FieldKind, Lifetimes, Vintages, VintageSource, check_rows
-from rollwright.market.viewpoint import by_period
+from rollwright.market.source import DataSource, Lifetimes, Vintages, check_rows
+from rollwright.market.viewpoint import Viewpoint
 
 __all__ = ["AsOf"]
 
 _LABEL: Final = "%Y-%m-%dT%H:%M:%S"
 
 
-class AsOf:
+class AsOf(Viewpoint):
     """What `source` was on `session`; implements `DataSource`, and `VintageSource` where `source` does.
 
     Later sessions count as not known, later rows are NaN, instruments that were listed later are not there, lifetimes
@@ -52,7 +52,7 @@ class AsOf:
             stamp = min(source.session, stamp)
             source = source.source
         whole = source.calendar()
-        self._source = source
+        super().__init__(source)
         self._session = stamp
         self._known = min(whole.known, whole.at_or_before(stamp) + 1)
         self._calendar = whole.known_until(self._known)
@@ -61,11 +61,6 @@ class AsOf:
 
     def __repr__(self) -> str:
         return f"AsOf({self._source!r}, {self._session.strftime(_LABEL)!r})"
-
-    @property
-    def source(self) -> DataSource:
-        """The source that is cut; never an `AsOf` itself."""
-        return self._source
 
     @property
     def session(self) -> Session:
@@ -78,11 +73,6 @@ class AsOf:
         if self._then_cache is None:
             self._then_cache = see_known(self._source, self._session)
         return self._then_cache
-
-    @property
-    def freq(self) -> str:
-        """Frequency of the calendar, as ``day`` or ``5min``."""
-        return self._source.freq
 
     @property
     def generation(self) -> str:
@@ -137,10 +127,6 @@ class AsOf:
         self.bounds(instruments)  # refuses who is not there yet
         return np.minimum(self._source.field_bounds(fields, instruments), self._known)
 
-    def missing_fields(self, fields: Sequence[str]) -> tuple[str, ...]:
-        """Return those of `fields` (without ``$``) that no instrument has, at the viewpoint or later."""
-        return self._source.missing_fields(fields)
-
     def load(self, fields: Sequence[str], instruments: Sequence[str], start: int, stop: int) -> NDArray[np.float32]:
         """Return ``[fields, stop - start, instruments]``, NaN for the sessions after the viewpoint.
 
@@ -170,23 +156,6 @@ class AsOf:
         seen, own = read_generation(generation)
         return min(count_unchanged(self.then.unchanged_before(own), seen, self._calendar), self._known)
 
-    def period_fields(self) -> tuple[str, ...]:
-        """Return the fields by period of the source, those whose values all became known later included."""
-        source = self._source
-        return source.period_fields() if isinstance(source, VintageSource) else ()
-
-    def field_kind(self, field: str) -> FieldKind:
-        """Return what `field` (without ``$$``) measures.
-
-        Raises
-        ------
-        NotPointInTimeError
-            When the source has no fields by period.
-        UnknownFieldError
-            As the source.
-        """
-        return by_period(self._source, field).field_kind(field)
-
     def vintage_generation(self, fields: Sequence[str]) -> str:
         """Return the identity of what was known of `fields`: that of the source, and the viewpoint.
 
@@ -195,8 +164,7 @@ class AsOf:
         NotPointInTimeError
             When the source has no fields by period.
         """
-        named = fields[0] if fields else "…"
-        return name_generation("as-of", self._session, by_period(self._source, named).vintage_generation(fields))
+        return name_generation("as-of", self._session, super().vintage_generation(fields))
 
     def vintages(self, field: str, instruments: Sequence[str]) -> Vintages:
         """Return the values of `field` (without ``$$``) that were known, as `VintageSource.vintages`.
@@ -208,7 +176,7 @@ class AsOf:
         UnknownFieldError, UnknownInstrumentError
             As the source.
         """
-        found = by_period(self._source, field).vintages(field, instruments)
+        found = super().vintages(field, instruments)
         known = found.known_at <= np.datetime64(self._session, "s")
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(known, dtype=np.int64)])
         return Vintages(

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from rollwright.calendar.trading import TradingCalendar
 from rollwright.core.canonical import sha256_hex
 from rollwright.errors import UnknownInstrumentError
-from rollwright.market.source import DataSource, FieldKind, Lifetimes, Vintages, VintageSource, check_rows
-from rollwright.market.viewpoint import by_period
+from rollwright.market.source import DataSource, Lifetimes, Vintages, check_rows
+from rollwright.market.viewpoint import Viewpoint, by_period
 
 __all__ = ["AS_IT_IS", "ChangeKind", "ChangedMarket", "MarketChange", "MarketExcerpt"]
 
@@ -157,7 +157,7 @@ class MarketExcerpt:
         return found
 
 
-class ChangedMarket:
+class ChangedMarket(Viewpoint):
     """An excerpt as it looks after a change; implements `DataSource`, and `VintageSource` where its source does.
 
     Parameters
@@ -167,6 +167,7 @@ class ChangedMarket:
     """
 
     def __init__(self, excerpt: MarketExcerpt, change: MarketChange) -> None:
+        super().__init__(excerpt.source)
         self._excerpt = excerpt
         self._change = change
         self._new = _find_free_code(excerpt) if change.kind == "members" else None
@@ -176,11 +177,6 @@ class ChangedMarket:
 
     def __repr__(self) -> str:
         return f"ChangedMarket({self._change})"
-
-    @property
-    def freq(self) -> str:
-        """Frequency of the calendar."""
-        return self._excerpt.source.freq
 
     @property
     def generation(self) -> str:
@@ -205,7 +201,7 @@ class ChangedMarket:
             When the source has no such universe.
         """
         names = set(self._names)
-        members = {code: spans for code, spans in self._excerpt.source.members(universe).items() if code in names}
+        members = {code: spans for code, spans in self.source.members(universe).items() if code in names}
         if self._new is None:
             return members
         calendar, start = self._excerpt.calendar, self._change.start
@@ -240,10 +236,6 @@ class ChangedMarket:
             own[:, 1] = np.clip(own[:, 1], own[:, 0], outer[:, 1])
         return made
 
-    def missing_fields(self, fields: Sequence[str]) -> tuple[str, ...]:
-        """Return those of `fields` that no instrument of the source has."""
-        return self._excerpt.source.missing_fields(fields)
-
     def load(self, fields: Sequence[str], instruments: Sequence[str], start: int, stop: int) -> NDArray[np.float32]:
         """Return ``[fields, stop - start, instruments]`` after the change.
 
@@ -273,23 +265,6 @@ class ChangedMarket:
         """Return all sessions for its own generation, 0 for any other."""
         return len(self._excerpt.calendar) if generation == self.generation else 0
 
-    def period_fields(self) -> tuple[str, ...]:
-        """Return the fields by period of the source."""
-        source = self._excerpt.source
-        return source.period_fields() if isinstance(source, VintageSource) else ()
-
-    def field_kind(self, field: str) -> FieldKind:
-        """Return what `field` measures.
-
-        Raises
-        ------
-        NotPointInTimeError
-            When the source has no fields by period.
-        UnknownFieldError
-            As the source.
-        """
-        return by_period(self._excerpt.source, field).field_kind(field)
-
     def vintage_generation(self, fields: Sequence[str]) -> str:
         """Return the identity of what is known of `fields` after the change.
 
@@ -298,7 +273,7 @@ class ChangedMarket:
         NotPointInTimeError
             When the source has no fields by period.
         """
-        own = by_period(self._excerpt.source, fields[0] if fields else "…").vintage_generation(fields)
+        own = super().vintage_generation(fields)
         return f"audit:{self._change.kind}:{self._change.start}:{self._change.stop}:{self._excerpt.digest}:{own}"
 
     def vintages(self, field: str, instruments: Sequence[str]) -> Vintages:
@@ -311,7 +286,7 @@ class ChangedMarket:
         UnknownFieldError, UnknownInstrumentError
             As the source.
         """
-        source = by_period(self._excerpt.source, field)
+        source = by_period(self.source, field)
         self._check(instruments)
         known = [code for code in instruments if code != self._new]
         found = source.vintages(field, known)
