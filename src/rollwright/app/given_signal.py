@@ -268,7 +268,7 @@ def _write(
     (variant,) = about.variants
     for stage in made.values():
         write_variant_stage(stage, about, variant, out)
-    kept = _find_kept(about, out, made) if before == _digest(out / PRED_FILE) else {}
+    kept = _find_earlier_stages(about, out, made) if before == _digest(out / PRED_FILE) else {}
     whole = {stage: {**kept, **made}[stage] for stage in STAGES if stage in kept or stage in made}
     about = replace(about, variants=(replace(variant, stages=tuple(whole)),))
     write_about(about, out)
@@ -276,20 +276,22 @@ def _write(
     return about, whole
 
 
-def _find_kept(about: AboutResults, out: Path, made: Mapping[StageName, StageResult]) -> dict[StageName, StageResult]:
+def _find_earlier_stages(
+    about: AboutResults, out: Path, made: Mapping[StageName, StageResult]
+) -> dict[StageName, StageResult]:
     """Return the stages that lie in `out`, were not made now, and are still true."""
-    kept: dict[StageName, StageResult] = {}
+    earlier: dict[StageName, StageResult] = {}
     if not (out / ABOUT_FILE).exists():
-        return kept
+        return earlier
     (variant,) = about.variants
     for stage in STAGES:
         if stage in made:
             continue
         try:
-            kept[stage] = read_variant_stage(stage, about, variant, out)
+            earlier[stage] = read_variant_stage(stage, about, variant, out)
         except RollwrightError:  # it is not there, or not of these scores and labels
             continue
-    return kept
+    return earlier
 
 
 def _write_frame(frame: pd.DataFrame, path: Path) -> None:

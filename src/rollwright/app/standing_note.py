@@ -26,7 +26,7 @@ from rollwright.config.construct import Trust
 from rollwright.config.settings import Settings
 from rollwright.core.canonical import parse_json
 from rollwright.core.clock import SystemClock
-from rollwright.core.log_relay import KeptWarning, keep_warnings
+from rollwright.core.log_relay import RecordedWarning, record_warnings
 from rollwright.errors import RollwrightError
 from rollwright.market.folder.layout import normalize_freq
 from rollwright.market.source import DataSource
@@ -60,13 +60,13 @@ class StandingNote:
         self._rendered = rendered
         self._overrides = overrides
         self._premises = None if has_market else self._find()
-        self._warnings: list[KeptWarning] = []
+        self._warnings: list[RecordedWarning] = []
         self._code: dict[str, str] = {}
         self._standing: Standing | None = None
 
     def watch(self) -> AbstractContextManager[None]:
         """Note what is warned of in the block: whoever finds the results as they are says it again."""
-        return keep_warnings(self._warnings)
+        return record_warnings(self._warnings)
 
     def add_plan(self, plan: CampaignPlan) -> None:
         """Note the user's code as it is before anything is judged."""
@@ -94,7 +94,7 @@ class StandingNote:
         premises, ids = self._premises, submission.ids
         if premises is None or submission.accepted or len(recorders) < len(plan.windows):
             return created, reused
-        if not all(_is_told(task.validity, source) for task in store.get(plan.name, [*ids.values()])):
+        if not all(_covers_all_reads(task.validity, source) for task in store.get(plan.name, [*ids.values()])):
             return created, reused
         windows = [
             WindowRef(ids[one.key], recorders[one.key].experiment_id, recorders[one.key].id) for one in plan.windows
@@ -150,8 +150,8 @@ class StandingNote:
         return Premises.find(self._settings, rendered=self._rendered, overrides=self._overrides)
 
 
-def _is_told(recorded: str | None, source: DataSource) -> bool:
-    """Tell whether the state of the market's folder tells all that a window read: nothing of its own, or by period."""
+def _covers_all_reads(recorded: str | None, source: DataSource) -> bool:
+    """Say whether the state of the market's folder covers all that a window read: nothing of its own, or by period."""
     value: Any = None if recorded is None else parse_json(recorded)
     validity = Validity.from_json(value)
     if validity is None:

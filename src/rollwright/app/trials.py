@@ -24,7 +24,7 @@ from rollwright.market.demo_facts import read_demo
 from rollwright.market.folder.manifest import read_manifest
 from rollwright.market.folder.provider import folder_from_settings
 from rollwright.market.seal import asked_holdout, find_opened
-from rollwright.market.seal_record import find_record_file, find_told, read_records
+from rollwright.market.seal_record import find_record_file, find_recorded, read_records
 from rollwright.market.source import DataSource
 from rollwright.tracking.recorder import Recorder
 from rollwright.trials.chain import Damage
@@ -139,7 +139,7 @@ def open_book(context: Context, source: DataSource, *, clock: Clock | None = Non
     registry = TrialRegistry(settings.state_dir, clock=clock)
     holdouts = {*find_opened(settings)}
     with suppress(OSError):  # registering says what is wrong with it
-        holdouts |= find_told(registry.read().records, "opened").keys()
+        holdouts |= find_recorded(registry.read().records, "opened").keys()
     opened = tuple(sorted(np.datetime64(one.start.date(), "D") for one in holdouts))
     return TrialBook(registry=registry, data=data, synthetic=synthetic, opened=opened)
 
@@ -221,7 +221,7 @@ def _find_lost_seals(state: RegistryState, settings: Settings) -> Iterator[Damag
         yield Damage(path.name, 0, error.reason)
         return
     asked = asked_holdout(settings)
-    for holdout, record in find_told(state.records, "sealed").items():
+    for holdout, record in find_recorded(state.records, "sealed").items():
         if holdout not in recorded and (asked is None or not asked.covers(holdout)):
             days = f"[{holdout.start_text}, {holdout.end_text}]"
             yield Damage(

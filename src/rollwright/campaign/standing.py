@@ -27,7 +27,7 @@ from rollwright.core.atomic import measure_file, write_text
 from rollwright.core.bounded_read import LARGE, read_text
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.file_uris import read_path
-from rollwright.core.log_relay import KeptWarning
+from rollwright.core.log_relay import RecordedWarning
 from rollwright.core.sqlite_urls import sqlite_path
 from rollwright.errors import RecorderNotFoundError, RecordError
 from rollwright.market.folder.state import folder_state
@@ -133,7 +133,7 @@ class Standing:
         What `digest_windows` told of them.
     told : tuple of str
         What is said of the plan, a line each.
-    warned : tuple of KeptWarning
+    warned : tuple of RecordedWarning
         What was warned of when it was planned, analysed and back-tested.
     created, reused : str
         When the results were made, and how many windows were kept then, as the report says.
@@ -147,7 +147,7 @@ class Standing:
     windows: tuple[WindowRef, ...]
     held: str
     told: tuple[str, ...]
-    warned: tuple[KeptWarning, ...]
+    warned: tuple[RecordedWarning, ...]
     created: str
     reused: str
     files: Mapping[str, str]
@@ -202,7 +202,7 @@ def read_standing(path: Path) -> Standing | None:
             "premises": Premises(**data["premises"]),
             "windows": tuple(WindowRef(*one) for one in data["windows"]),
             "told": tuple(data["told"]),
-            "warned": tuple(KeptWarning(name, text, tuple(args)) for name, text, args in data["warned"]),
+            "warned": tuple(RecordedWarning(name, text, tuple(args)) for name, text, args in data["warned"]),
         })  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple, Self
 
-__all__ = ["KeptWarning", "keep_warnings", "relay_warning"]
+__all__ = ["RecordedWarning", "record_warnings", "relay_warning"]
 
 _PACKAGE: Final = "rollwright"
 
 
-class KeptWarning(NamedTuple):
+class RecordedWarning(NamedTuple):
     """A warning as values that JSON has.
 
     Attributes
@@ -46,16 +46,16 @@ def _plain(value: object) -> int | float | str:
 class _Keeper(logging.Handler):
     """Keeps warnings."""
 
-    def __init__(self, kept: list[KeptWarning]) -> None:
+    def __init__(self, kept: list[RecordedWarning]) -> None:
         super().__init__(logging.WARNING)
         self._kept = kept
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._kept.append(KeptWarning.of(record))
+        self._kept.append(RecordedWarning.of(record))
 
 
 @contextmanager
-def keep_warnings(kept: list[KeptWarning]) -> Iterator[None]:
+def record_warnings(kept: list[RecordedWarning]) -> Iterator[None]:
     """Put every warning of the package that is logged in the block into `kept` too."""
     logger, keeper = logging.Logger.manager.getLogger(_PACKAGE), _Keeper(kept)
     logger.addHandler(keeper)
@@ -66,7 +66,7 @@ def keep_warnings(kept: list[KeptWarning]) -> Iterator[None]:
 
 
 def relay_warning(name: str, text: str, args: tuple[int | float | str, ...]) -> None:
-    """Log, here and now, a warning that the logger `name` had elsewhere; the values are those of `KeptWarning`."""
+    """Log, here and now, a warning that the logger `name` had elsewhere; the values are those of `RecordedWarning`."""
     logger = logging.Logger.manager.getLogger(name)
     if logger.isEnabledFor(logging.WARNING):
         values = {"name": name, "levelno": logging.WARNING, "levelname": "WARNING", "msg": text, "args": args}

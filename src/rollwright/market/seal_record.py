@@ -26,7 +26,15 @@ from rollwright.errors import ConfigError, CorruptFileError, DataStorageError, R
 if TYPE_CHECKING:
     from rollwright.trials.chain import ChainRecord
 
-__all__ = ["SealRecord", "add_record", "find_record_file", "find_told", "list_opened", "list_sealed", "read_records"]
+__all__ = [
+    "SealRecord",
+    "add_record",
+    "find_record_file",
+    "find_recorded",
+    "list_opened",
+    "list_sealed",
+    "read_records",
+]
 
 FORMAT: Final = 1
 _LOCK: Final = "holdout.lock"
@@ -198,7 +206,7 @@ def _add_to_trials(state_dir: Path, records: Sequence[SealRecord], clock: Clock 
     TrialRegistry(state_dir, clock=clock).append(bodies)
 
 
-def find_told(records: Iterable[ChainRecord], kind: Kind) -> dict[Holdout, ChainRecord]:
+def find_recorded(records: Iterable[ChainRecord], kind: Kind) -> dict[Holdout, ChainRecord]:
     """Return the holdouts that the registry of trials says were sealed, or opened, each with the first record of it.
 
     It is asked where the project's own record may have been removed. What nothing of ours wrote is passed over.

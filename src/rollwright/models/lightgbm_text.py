@@ -60,7 +60,7 @@ def _check_model_text(text: str) -> int:
     for number, size in enumerate(sizes.tolist()):
         _check_tree(data[place : place + size].decode("utf-8", errors="replace"), number, features)
         place += size
-    _check_tail(data[place:].decode("utf-8", errors="replace"))
+    _check_ending(data[place:].decode("utf-8", errors="replace"))
     return features
 
 
@@ -77,7 +77,7 @@ def _check_header(fields: Mapping[str, str]) -> int:
     return features
 
 
-def _check_tail(tail: str) -> None:
+def _check_ending(tail: str) -> None:
     """After the trees: the importances, which are only told, and the parameters, which LightGBM reads again."""
     if not tail.startswith("end of trees\n"):
         raise ModelFileError("the trees do not end where `tree_sizes` says")

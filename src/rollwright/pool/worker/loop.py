@@ -22,7 +22,7 @@ from rollwright.pool.states import Status
 from rollwright.pool.store import ClaimRequest, Lease, Outcome, WorkerStore
 from rollwright.pool.waiting import pause_hint
 from rollwright.pool.worker.backoff import Backoff
-from rollwright.pool.worker.reconnect import Reconnect, find_kept_outcomes, release_unknown_leases
+from rollwright.pool.worker.reconnect import Reconnect, find_stored_outcomes, release_unknown_leases
 from rollwright.pool.worker.task_function import EVENT_OF, EventKind, WorkerEvent, WorkerReport
 from rollwright.pool.worker.wakeup import StoreListener
 
@@ -415,7 +415,7 @@ class WorkLoop:
             return
         held = self._store.renew(self._request.owner, lease=self._request.lease)
         if self._reconnect.lost:
-            self._note_kept()
+            self._note_stored_outcomes()
         known = {lease.task_id for lease in self._executor.leases} | {outcome.task_id for outcome in self._outcomes}
         release_unknown_leases(self._store, self._request.pool, held, known)
         for lease in [*self._executor.leases]:
@@ -424,8 +424,8 @@ class WorkLoop:
                 _logger.warning("task.lost pool=%s task=%s slot=%s", lease.pool, lease.task_id, slot)
                 self._emit("lost", lease.task_id, slot, "")
 
-    def _note_kept(self) -> None:
-        kept = find_kept_outcomes(self._store, self._request.pool, self._outcomes)
+    def _note_stored_outcomes(self) -> None:
+        kept = find_stored_outcomes(self._store, self._request.pool, self._outcomes)
         settled = [outcome for outcome in self._outcomes if outcome.task_id in kept]
         self._outcomes = [outcome for outcome in self._outcomes if outcome.task_id not in kept]
         for outcome in settled:

@@ -25,7 +25,7 @@ from rollwright.config.context import install
 from rollwright.config.settings import Settings
 from rollwright.core.clock import SystemClock
 from rollwright.core.fit_rounds import listen_to_rounds
-from rollwright.core.log_relay import KeptWarning
+from rollwright.core.log_relay import RecordedWarning
 from rollwright.core.log_sentences import SentenceFormatter
 from rollwright.core.masking import MaskingFormatter, mask_secrets
 from rollwright.core.posix import kill_when_closed
@@ -156,7 +156,7 @@ class _WarningSender(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if not is_for_worker(record):
             return
-        said = KeptWarning.of(record)
+        said = RecordedWarning.of(record)
         try:
             _send(self._tasks, {"kind": "said", "logger": said.logger, "text": said.text, "args": [*said.args]})
         except OSError:  # the worker is gone, and this process ends with it

@@ -12,7 +12,7 @@ from rollwright.pool.query import In
 from rollwright.pool.states import Status
 from rollwright.pool.store import Outcome, TaskLeases, TaskReader, TaskRecord
 
-__all__ = ["Reconnect", "find_kept_outcomes", "release_unknown_leases"]
+__all__ = ["Reconnect", "find_stored_outcomes", "release_unknown_leases"]
 
 _logger = logging.getLogger("rollwright.pool")
 
@@ -114,7 +114,7 @@ class Reconnect:
                 return result
 
 
-def find_kept_outcomes(store: TaskReader, pool: str, outcomes: Sequence[Outcome]) -> dict[str, Status]:
+def find_stored_outcomes(store: TaskReader, pool: str, outcomes: Sequence[Outcome]) -> dict[str, Status]:
     """Return the state of those tasks whose outcome the store has kept, though its answer was lost.
 
     A task that still has the token of its outcome was given to nobody else since, so a state that only this outcome

@@ -82,7 +82,7 @@ def check_periods(path: Path | str, *, now: datetime, holdout: Holdout | None = 
         return PeriodCheck(path=read_path(path).resolve(), fields=0, files=0, records=0, findings=(_corrupt(error),))
     findings = [item for item in check_table(folder.root) if item.where.startswith(f"{FINANCIAL}/")]
     findings += _check_kinds(periods)
-    findings += _check_strays(folder.root)
+    findings += _check_unexpected_files(folder.root)
     declared, records = folder.manifest is not None, 0
     for name, files in fields.items():
         read, damage = _read_field(periods, name, list(files))
@@ -112,7 +112,7 @@ def _check_kinds(periods: PeriodFolder) -> Iterator[Finding]:
         )
 
 
-def _check_strays(root: Path) -> Iterator[Finding]:
+def _check_unexpected_files(root: Path) -> Iterator[Finding]:
     """Report what lies among the files and is none of them: other names, and an index without its records."""
     for place, _, names in os.walk(root / FINANCIAL):
         for name in sorted(names):
