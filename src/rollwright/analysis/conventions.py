@@ -189,40 +189,38 @@ def _describe_en(told: Conventions) -> list[str]:
         f"A year is {told.days_per_year:g} sessions; the risk-free rate is {terms.risk_free:.2%} a year. Returns are "
         "added up, not compounded; the drawdown counts from the value before the first session."
     )
-    lines += _describe_rules_en(terms)
+    lines += [english for english, _ in _describe_rules(terms)]
     if terms.mode == "qlib":
         lines.append("Mode `qlib`: the numbers of pyqlib, with what it does that no exchange does.")
     return lines
 
 
-def _describe_rules_en(terms: BacktestTerms) -> list[str]:
-    """Return a sentence for each rule of the strategy that is not the usual one."""
-    lines = []
-    if terms.hold_thresh > 1:
-        lines.append(f"A holding is kept at least {terms.hold_thresh} sessions.")
-    if terms.risk_degree != _USUAL_RISK_DEGREE:
-        lines.append(f"{terms.risk_degree:.4g} of the cash is spent.")
-    if terms.only_tradable:
-        lines.append(
+def _describe_rules(terms: BacktestTerms) -> list[tuple[str, str]]:
+    """Return a sentence, in English and in Chinese, for each rule of the strategy that is not the usual one."""
+    told = (
+        (
+            terms.hold_thresh > 1,
+            f"A holding is kept at least {terms.hold_thresh} sessions.",
+            f"每只持仓至少持有 {terms.hold_thresh} 个交易日。",
+        ),
+        (
+            terms.risk_degree != _USUAL_RISK_DEGREE,
+            f"{terms.risk_degree:.4g} of the cash is spent.",
+            f"动用现金的 {terms.risk_degree:.4g}。",
+        ),
+        (
+            terms.only_tradable,
             "Only names that can be traded on the session of the trade are ranked: at the time of the orders that is "
-            "not known yet."
-        )
-    if not terms.forbid_all_trade_at_limit:
-        lines.append("At its upper price limit a name can be sold, at its lower one bought.")
-    return lines
-
-
-def _describe_rules_zh(terms: BacktestTerms) -> list[str]:
-    lines = []
-    if terms.hold_thresh > 1:
-        lines.append(f"每只持仓至少持有 {terms.hold_thresh} 个交易日。")
-    if terms.risk_degree != _USUAL_RISK_DEGREE:
-        lines.append(f"动用现金的 {terms.risk_degree:.4g}。")
-    if terms.only_tradable:
-        lines.append("只对成交当日可交易的标的排序：下单时这一点尚不可知。")
-    if not terms.forbid_all_trade_at_limit:
-        lines.append("涨停时可卖出，跌停时可买入。")
-    return lines
+            "not known yet.",
+            "只对成交当日可交易的标的排序：下单时这一点尚不可知。",
+        ),
+        (
+            not terms.forbid_all_trade_at_limit,
+            "At its upper price limit a name can be sold, at its lower one bought.",
+            "涨停时可卖出，跌停时可买入。",
+        ),
+    )
+    return [(english, chinese) for holds, english, chinese in told if holds]
 
 
 def _name_price(price: DealPrice, *, one: str, two: str) -> str:
@@ -263,7 +261,7 @@ def _describe_zh(told: Conventions) -> list[str]:
         f"一年按 {told.days_per_year:g} 个交易日计；无风险年利率 {terms.risk_free:.2%}。收益累加，不复利；"
         "回撤从首个交易日之前的净值算起。"
     )
-    lines += _describe_rules_zh(terms)
+    lines += [chinese for _, chinese in _describe_rules(terms)]
     if terms.mode == "qlib":
         lines.append("模式 `qlib`：与 pyqlib 的数字一致，包括其与真实交易所不符之处。")
     return lines
