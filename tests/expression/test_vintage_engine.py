@@ -54,6 +54,7 @@ def test_what_becomes_known_later_changes_no_earlier_answer() -> None:
         seen = AsOf(source, days[at])
         plan = compile_plan(EXPRESSIONS)
         found = list(evaluate(plan, seen, instruments=seen.instruments(), start=0, stop=at + 1))
+        assert max(tile.rows.stop for tile in found) == at + 1
         for tile in found:
             same(np.ascontiguousarray(tile.values), np.ascontiguousarray(whole[:, tile.rows][:, :, tile.columns]))
 

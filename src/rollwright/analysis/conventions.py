@@ -210,8 +210,10 @@ def _describe_rules(terms: BacktestTerms) -> list[tuple[str, str]]:
         ),
         (
             terms.only_tradable,
-            "Only names that can be traded on the session of the trade are ranked: at the time of the orders that is "
-            "not known yet.",
+            (
+                "Only names that can be traded on the session of the trade are ranked: at the time of the orders that "
+                "is not known yet."
+            ),
             "只对成交当日可交易的标的排序：下单时这一点尚不可知。",
         ),
         (
