@@ -6,35 +6,20 @@ with `each`, expressions whose series are asked for one by one, instrument by in
 
 import json
 import os
-import resource
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
-import qlib
-from qlib.config import REG_CN
+from peer_process import start_qlib, used_cpu
 from qlib.data import D
 from qlib.data.cache import H
 from qlib.data.data import ExpressionD
 
 
-def _cpu() -> float:
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-
-
 def main() -> None:
     request = json.loads(Path(sys.argv[1]).read_text())
-    qlib.init(
-        provider_uri=request["provider"],
-        region=REG_CN,
-        kernels=2 if request["repeats"] else 1,
-        expression_cache=None,
-        dataset_cache=None,
-        logging_level=40,
-    )
+    start_qlib(request["provider"], kernels=2 if request["repeats"] else 1)
     calendar = D.calendar(freq="day")
     if "each" in request:
         _answer_each(request, len(calendar))
@@ -46,10 +31,10 @@ def main() -> None:
     wall, cpu = [], []
     for _ in range(request["repeats"]):
         H.clear()
-        before_wall, before_cpu = time.perf_counter(), _cpu()
+        before_wall, before_cpu = time.perf_counter(), used_cpu()
         D.features(everybody, request["expressions"], rows[0], rows[-1], freq="day")
         wall.append(time.perf_counter() - before_wall)
-        cpu.append(_cpu() - before_cpu)
+        cpu.append(used_cpu() - before_cpu)
     refused = [] if request["repeats"] else _fill(values, request["expressions"], everybody, names, rows)
     np.savez(
         request["answer"],

@@ -4,32 +4,22 @@ It imports nothing of rollwright. Argument: JSON with folder, kind and kernels.
 """
 
 import json
-import resource
 import sys
 import time
 import warnings
 
-import qlib
 from features_cases import expressions_of
-from qlib.config import REG_CN
+from peer_process import start_qlib, used_cpu
 from qlib.data import D
-
-
-def _cpu() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def main() -> None:
     request = json.loads(sys.argv[1])
     warnings.simplefilter("ignore")
-    qlib.init(
-        provider_uri=request["folder"], region=REG_CN, kernels=request["kernels"], expression_cache=None,
-        dataset_cache=None, logging_level=40,
-    )  # fmt: skip
-    wall, cpu = time.perf_counter(), _cpu()
+    start_qlib(request["folder"], kernels=request["kernels"])
+    wall, cpu = time.perf_counter(), used_cpu()
     frame = D.features(D.instruments("all"), expressions_of(request["kind"]), freq="day")
-    print(json.dumps({"calls": [{"wall": time.perf_counter() - wall, "cpu": _cpu() - cpu, "rows": len(frame)}]}))
+    print(json.dumps({"calls": [{"wall": time.perf_counter() - wall, "cpu": used_cpu() - cpu, "rows": len(frame)}]}))
 
 
 if __name__ == "__main__":
