@@ -11,6 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollwright.cli.console import AsJson, print_json, progress_bar, stderr
+from rollwright.cli.import_options import (
+    Encoding,
+    OneSymbol,
+    Source,
+    SymbolColumn,
+    SymbolDigits,
+    Symbols,
+    Timezone,
+)
 
 if TYPE_CHECKING:
     from rollwright.market.ingest.check import CheckReport, Finding
@@ -29,12 +38,12 @@ _Freq = Annotated[str, typer.Option(help="Frequency of the data: day, 1min, 5min
 
 @data_app.command("import")
 def import_command(
-    source: Annotated[Path, typer.Argument(metavar="PATH", help="CSV or Parquet file, or a folder of them.")],
+    source: Source,
     out: Annotated[Path, typer.Option(help="Data folder to make or to extend.")],
     preset: Annotated[
         str | None, typer.Option(help="Whose files they are: yahoo, tushare, akshare, baostock, wind or joinquant.")
     ] = None,
-    symbol_column: Annotated[str | None, typer.Option(help="Column of the instruments' codes.")] = None,
+    symbol_column: SymbolColumn = None,
     date_column: Annotated[str | None, typer.Option(help="Column of the sessions.")] = None,
     time_column: Annotated[str | None, typer.Option(help="Column of the time of day, beside that of the date.")] = None,
     columns: Annotated[
@@ -44,16 +53,14 @@ def import_command(
     drop: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Leave the column NAME out. May be repeated.")
     ] = None,
-    symbol: Annotated[str | None, typer.Option(help="The one instrument of all rows.")] = None,
-    symbols: Annotated[
-        str | None, typer.Option(help="qlib: 600000.SH, sh.600000 and 600000.XSHG become SH600000. Or as-given.")
-    ] = None,
-    symbol_digits: Annotated[int | None, typer.Option(help="Fill codes of digits up with zeros, to so many.")] = None,
+    symbol: OneSymbol = None,
+    symbols: Symbols = None,
+    symbol_digits: SymbolDigits = None,
     date_form: Annotated[
         str, typer.Option(help="dmy or mdy for dates as 04/01/2010; epoch-s, -ms, -us or -ns for counts since 1970.")
     ] = "ymd",
-    timezone: Annotated[str | None, typer.Option(help="The market's time zone, for dates that carry one.")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of text files, where the bytes do not show it.")] = None,
+    timezone: Timezone = None,
+    encoding: Encoding = None,
     wide: Annotated[
         str | None, typer.Option(metavar="FIELD", help="Read a table with a column for each instrument or date.")
     ] = None,

@@ -11,6 +11,15 @@ import typer
 
 from rollwright.cli.console import AsJson, print_json, progress_bar, stderr
 from rollwright.cli.data import print_findings
+from rollwright.cli.import_options import (
+    Encoding,
+    OneSymbol,
+    Source,
+    SymbolColumn,
+    SymbolDigits,
+    Symbols,
+    Timezone,
+)
 from rollwright.cli.pit_violations import violations_command
 from rollwright.cli.text import print_table
 
@@ -37,7 +46,7 @@ _Limit = Annotated[int, typer.Option(min=1, help="Most lines that are shown; --j
 
 @pit_app.command("import")
 def import_command(
-    source: Annotated[Path, typer.Argument(metavar="PATH", help="CSV or Parquet file, or a folder of them.")],
+    source: Source,
     out: Annotated[Path, typer.Option(help="Data folder to extend.")],
     kind: Annotated[
         list[str] | None,
@@ -63,15 +72,13 @@ def import_command(
     period_column: Annotated[str | None, typer.Option(help="Column of the periods.")] = None,
     value_column: Annotated[str | None, typer.Option(help="Column of the values.")] = None,
     field_column: Annotated[str | None, typer.Option(help="Column of the fields' names.")] = None,
-    symbol_column: Annotated[str | None, typer.Option(help="Column of the instruments' codes.")] = None,
-    symbol: Annotated[str | None, typer.Option(help="The one instrument of all rows.")] = None,
-    symbols: Annotated[
-        str | None, typer.Option(help="qlib: 600000.SH, sh.600000 and 600000.XSHG become SH600000. Or as-given.")
-    ] = None,
-    symbol_digits: Annotated[int | None, typer.Option(help="Fill codes of digits up with zeros, to so many.")] = None,
+    symbol_column: SymbolColumn = None,
+    symbol: OneSymbol = None,
+    symbols: Symbols = None,
+    symbol_digits: SymbolDigits = None,
     date_form: Annotated[str, typer.Option(help="dmy or mdy for dates as 04/01/2010.")] = "ymd",
-    timezone: Annotated[str | None, typer.Option(help="The market's time zone, for dates that carry one.")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of text files, where the bytes do not show it.")] = None,
+    timezone: Timezone = None,
+    encoding: Encoding = None,
     allow_early: Annotated[
         bool, typer.Option("--allow-early", help="Take values known before their period ended, as forecasts.")
     ] = False,
