@@ -25,7 +25,7 @@ MEANING: Final = {
     "(Qlib's year), 252 in `us`",
     "data.holdout": 'days that nothing may read, as `["2017-01-03", "2017-12-29"]`, or `"open"` as the last: '
     "[sealed](holdout.md) until `rollwright unseal`",
-    "data.custom_ops": "operators of your own, each as `module:Class` or `file.py:Class`",
+    "data.custom_ops": "operators of your own, each as `module:Class`, or `file.py:Class` of a file in `trust.folder`",
     "data.kernels": "threads that compute features (default: the machine's cores)",
     "data.kernel_memory": "MB of working memory of each of these threads, as far as its plan allows",
     "data.mem_cache_size_limit": "MB of decoded fields a process keeps; 0 keeps none",

@@ -210,10 +210,11 @@ class UntrustedModuleError(ConstructError):
 
     def __init__(self, module: str) -> None:
         self.module = module
+        line = 'folder = "."  # the folder of the file' if module.endswith(".py") else f'modules = ["{module}"]'
         super().__init__(
             f"module `{module}` is not trusted, so nothing in it is built",
             hint="if your own file does not name it, somebody else changed the task, and it must not be trusted; "
-            f'if it is yours, add it to rollwright.toml:\n[trust]\nmodules = ["{module}"]',
+            f"if it is yours, add it to rollwright.toml:\n[trust]\n{line}",
         )
 
 

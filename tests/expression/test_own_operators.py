@@ -338,6 +338,23 @@ def test_the_digest_tells_functions_of_packages_and_objects_apart() -> None:
     assert len({digest_of_code(code) for code in codes}) == 6
 
 
+def test_the_line_that_a_refused_file_asks_for_is_the_one_that_helps(source, tmp_path, monkeypatch) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from rollwright import ElemOperator\n"
+        "class Thrice(ElemOperator):\n"
+        "    def _load_internal(self, i, s, e, f):\n"
+        "        return self.feature.load(i, s, e, f) * 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    given = '[data]\ncustom_ops = ["mine.py:Thrice"]\n'
+    (tmp_path / "rollwright.toml").write_text(given)
+    with using(load_settings()), pytest.raises(UntrustedModuleError) as caught:
+        parse("$close")
+    (tmp_path / "rollwright.toml").write_text(given + str(caught.value.hint).partition("rollwright.toml:\n")[2])
+    with using(load_settings()):
+        np.testing.assert_array_equal(*expression_values(source, "Thrice($close)", "$close*3"))
+
+
 def test_a_configuration_names_an_operator_of_a_file_beside_it(source, tmp_path) -> None:
     (tmp_path / "mine.py").write_text(
         "from rollwright import ElemOperator\n"
