@@ -219,6 +219,25 @@ def test_what_was_known_is_told_the_same_whatever_was_asked_before() -> None:
     assert len({*told}) == len(moments)
 
 
+def test_windows_one_after_another_read_the_reports_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    market = Market(600, reports(600))
+    groups = [FieldGroup(group="feature", expressions=tuple(MIXED), names=("a", "b", "c", "d"))]
+    open_panel(groups, market, FeatureStore(tmp_path), instruments="all")
+    read: list[str] = []
+    plain = market.vintages
+    monkeypatch.setattr(market, "vintages", lambda field, codes: (read.append(field), plain(field, codes))[1])
+    told = []
+    for stop in (300, 400, 500):  # each window has a store of its own
+        panel = open_panel(groups, market, FeatureStore(tmp_path), instruments="all", end_time=DAYS[stop])
+        told.append(scope_of(panel, stop).vintages)
+    assert len(set(told)) == 3, "what was known at another moment"
+    assert read == []
+    restated = Market(600, reports(600, ("A", 201904, f"{DAYS[590]:%Y-%m-%d}", 9.0)))
+    last = np.datetime64(DAYS[599])
+    assert VintageDigest.of(restated, ["x_q"]).until(last) == VintageDigest(restated, ["x_q"]).until(last)
+    assert VintageDigest.of(restated, ["x_q"]).until(last) != VintageDigest.of(market, ["x_q"]).until(last)
+
+
 def test_the_same_values_of_another_instrument_are_known_otherwise() -> None:
     table = reports(600)
     other = table.assign(instrument=table["instrument"].map({"A": "B", "B": "A", "C": "C"}))

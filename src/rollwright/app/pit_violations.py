@@ -25,7 +25,8 @@ from rollwright.expression.planner import compile_plan
 from rollwright.market.current import current_market
 from rollwright.market.folder.layout import BASE_FIELDS, check_period_field
 from rollwright.market.folder.provider import QlibProvider, folder_from_settings
-from rollwright.market.source import DataSource, Vintages, VintageSource
+from rollwright.market.source import DataSource, VintageSource
+from rollwright.market.viewpoint import by_period
 
 __all__ = ["EarlyEvidence", "Violation", "ViolationReport", "find_violations"]
 
@@ -163,7 +164,7 @@ def find_violations(
         source = current_market()
         names = _choose_fields(source, fields)
         codes = source.instruments()
-        reports = {name: _vintages(source, name, codes) for name in names}
+        reports = {name: by_period(source, name).vintages(name, codes) for name in names}
         sessions = source.calendar().values[: source.calendar().known].astype("datetime64[s]")
         own = _list_own_fields(source)
         asked = _list_expressions(campaign, own)
@@ -194,11 +195,6 @@ def _choose_fields(source: DataSource, given: Sequence[str]) -> list[str]:
             hint="import the reports with their days of announcement: rollwright pit import PATH --out DIR",
         )
     return chosen
-
-
-def _vintages(source: DataSource, name: str, codes: Sequence[str]) -> Vintages:
-    assert isinstance(source, VintageSource)  # noqa: S101 - it has the fields that were chosen
-    return source.vintages(name, codes)
 
 
 def _list_own_fields(source: DataSource) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.calendar.periods import Interval, to_days, to_ordinals
-from rollwright.errors import ExpressionError, NotPointInTimeError, UnknownFieldError, nearest
+from rollwright.errors import ExpressionError, UnknownFieldError, nearest
 from rollwright.expression.block import Cells, PeriodColumns, Values
 from rollwright.expression.footprint import PLACES_KEPT, estimate
 from rollwright.expression.operators.vintage import check_kind
@@ -37,7 +37,8 @@ from rollwright.expression.planner import Plan, plan_terms
 from rollwright.expression.term import UNBOUNDED, Term, interval_of_field, walk
 from rollwright.expression.term_rows import TermRows
 from rollwright.expression.tile_job import TileJob, write
-from rollwright.market.source import DataSource, FieldKind, Vintages, VintageSource
+from rollwright.market.source import DataSource, FieldKind, Vintages
+from rollwright.market.viewpoint import by_period
 
 __all__ = ["ColumnVintages", "check_vintages"]
 
@@ -70,9 +71,8 @@ def check_vintages(terms: Iterable[Term], source: DataSource) -> dict[str, Field
 
 
 def _find_kinds(root: Term, source: DataSource) -> dict[str, FieldKind]:
-    if not isinstance(source, VintageSource):
-        raise NotPointInTimeError(f"{source!r} has no fields by period, so `{root}` cannot be read from it")
-    known = source.period_fields()
+    reports = by_period(source, root.periods[0])
+    known = reports.period_fields()
     for name in root.periods:
         if name.lower() not in known:
             guess = nearest(name.lower(), known)
@@ -80,7 +80,7 @@ def _find_kinds(root: Term, source: DataSource) -> dict[str, FieldKind]:
                 f"no instrument has the field `$${name}`",
                 hint=f"did you mean `$${guess}`?" if guess else f"known: {', '.join(known) or 'none'}",
             )
-    return {name: source.field_kind(name) for name in root.periods}
+    return {name: reports.field_kind(name) for name in root.periods}
 
 
 def _check_term(root: Term, term: Term, kinds: Mapping[str, FieldKind]) -> None:
@@ -216,8 +216,10 @@ class ColumnVintages:
         return values
 
     def _read(self, source: DataSource, fields: Iterable[str]) -> dict[str, _Records]:
-        assert isinstance(source, VintageSource)  # noqa: S101 - `check_vintages` has seen to it
-        return {name: self._place(name, source.vintages(name, self._instruments)) for name in sorted(fields)}
+        return {
+            name: self._place(name, by_period(source, name).vintages(name, self._instruments))
+            for name in sorted(fields)
+        }
 
     def _place(self, name: str, found: Vintages) -> _Records:
         """Return the vintages that can be seen in the range; what holds from a day on is not seen before it."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from rollwright.core.canonical import sha256_hex
-from rollwright.errors import NotPointInTimeError
-from rollwright.market.source import DataSource, VintageSource
+from rollwright.market.source import DataSource
+from rollwright.market.viewpoint import by_period
 
 __all__ = ["generation_of", "split_generation"]
 
@@ -27,9 +27,7 @@ def generation_of(source: DataSource, periods: Sequence[str]) -> str:
     """
     if not periods:
         return source.generation
-    if not isinstance(source, VintageSource):
-        raise NotPointInTimeError(f"{source!r} has no fields by period, so `$${periods[0]}` cannot be read from it")
-    known = source.vintage_generation(sorted(periods))
+    known = by_period(source, periods[0]).vintage_generation(sorted(periods))
     return f"{source.generation}{_MARK}{sha256_hex(known.encode())[:_DIGITS]}"
 
 

@@ -316,7 +316,7 @@ def open_panel(
     ahead = [matrix.header.lookahead for group, matrix in zip(groups, matrices, strict=True) if group.is_label]
     return StorePanel(
         groups=tuple(groups), matrices=matrices, calendar=calendar, sessions=sessions,
-        generation=generation_of(source, periods), vintages=VintageDigest(source, periods) if periods else None,
+        generation=generation_of(source, periods), vintages=VintageDigest.of(source, periods) if periods else None,
         label_lookahead=max(ahead, default=0),
         open_with_labels=open_with_labels if label else None,
     )  # fmt: skip

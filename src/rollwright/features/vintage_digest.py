@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
@@ -10,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollwright.core.canonical import canonical_json
-from rollwright.errors import NotPointInTimeError
-from rollwright.market.source import DataSource, VintageSource
+from rollwright.features.generations import generation_of
+from rollwright.market.source import DataSource
+from rollwright.market.viewpoint import by_period
 
 __all__ = ["VintageDigest"]
 
@@ -23,7 +25,7 @@ _BLOCK: Final = 4096
 class VintageDigest:
     """What was known of some fields by period of all instruments; equal digests mean that the same was known.
 
-    Read when it is first asked.
+    Read when it is first asked. Several threads may ask.
 
     Parameters
     ----------
@@ -38,6 +40,24 @@ class VintageDigest:
         self._records: NDArray[np.void] | None = None
         self._head = b""
         self._blocks: list[bytes] = []
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, source: DataSource, fields: Sequence[str]) -> VintageDigest:
+        """Return the digest of some fields of `source`, the one returned last where nothing has changed since.
+
+        The windows of a campaign ask for the same one after another, each about another moment.
+        """
+        named = tuple(sorted(fields))
+        if not named:
+            return cls(source, named)
+        generation = generation_of(source, named)
+        last = _Last.made
+        if last is not None and last[0] is source and last[1:3] == (generation, named):
+            return last[3]
+        made = cls(source, named)
+        _Last.made = (source, generation, named, made)
+        return made
 
     def until(self, moment: np.datetime64) -> str:
         """Return the digest of every value that was known at or before `moment`, and of what the fields measure.
@@ -49,22 +69,21 @@ class VintageDigest:
         UnknownFieldError
             For a field that no instrument has.
         """
-        records = self._read() if self._records is None else self._records
-        last = np.int64(moment.astype("datetime64[s]").astype(np.int64))
-        count = int(np.searchsorted(records["known_at"], last, side="right"))
-        whole = count // _BLOCK
-        while len(self._blocks) < whole:
-            start = len(self._blocks) * _BLOCK
-            self._blocks.append(sha256(records[start : start + _BLOCK].tobytes()).digest())
-        rest = records[whole * _BLOCK : count].tobytes()
-        return sha256(self._head + b"".join(self._blocks[:whole]) + rest).hexdigest()
+        with self._lock:
+            records = self._read() if self._records is None else self._records
+            last = np.int64(moment.astype("datetime64[s]").astype(np.int64))
+            count = int(np.searchsorted(records["known_at"], last, side="right"))
+            whole = count // _BLOCK
+            while len(self._blocks) < whole:
+                start = len(self._blocks) * _BLOCK
+                self._blocks.append(sha256(records[start : start + _BLOCK].tobytes()).digest())
+            rest = records[whole * _BLOCK : count].tobytes()
+            return sha256(self._head + b"".join(self._blocks[:whole]) + rest).hexdigest()
 
     def _read(self) -> NDArray[np.void]:
         """Return all records, those that became known first in front."""
-        source = self._source
-        if not isinstance(source, VintageSource):
-            raise NotPointInTimeError(f"{source!r} has no fields by period, so `$${self._fields[0]}` cannot be read")
-        codes = source.instruments()
+        source = by_period(self._source, self._fields[0])
+        codes = self._source.instruments()
         names = np.array([int.from_bytes(sha256(code.encode()).digest()[:8], "little") for code in codes], np.uint64)
         parts = []
         for number, name in enumerate(self._fields):
@@ -82,3 +101,9 @@ class VintageDigest:
         self._head = canonical_json(kinds).encode()
         self._records = records[order]
         return self._records
+
+
+class _Last:
+    """The digest that was made last, with what it is of: a value any call can make again."""
+
+    made: tuple[DataSource, str, tuple[str, ...], VintageDigest] | None = None

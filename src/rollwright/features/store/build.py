@@ -170,7 +170,7 @@ class MatrixBuild:
         self, folder: Path, layout: RowLayout, fill: Callable[[NDArray[np.float32], _Reuse], None], *, ahead: int = 0
     ) -> None:
         labels = self.source.calendar().values
-        digest = VintageDigest(self.source, self.key.periods)
+        digest = VintageDigest.of(self.source, self.key.periods)
         header = Header(
             generation=self.generation,
             freq=self.source.freq,
