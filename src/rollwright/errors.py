@@ -49,6 +49,10 @@
     │   └── TrackingUnavailableError (the tracking store does not answer)
     ├── ModelError                   (also a ValueError; a model cannot learn from its data, or scores some rows only)
     ├── CoverageError                (predictions have missing, duplicate or unexpected rows)
+    ├── OnlineError                  (serving cannot do what was asked)
+    │   ├── LedgerError              (an entry of a serving's ledger is damaged, or does not follow)
+    │   ├── DataNotArrivedError      (the data of a session are late)
+    │   └── SignalRefusedError       (a check before publishing is violated)
     └── RunError
         └── TaskFailedError          (names every failed task)
 
@@ -78,6 +82,7 @@ __all__ = [
     "CoverageError",
     "DamagedTaskError",
     "DataError",
+    "DataNotArrivedError",
     "DataNotFoundError",
     "DataStorageError",
     "ExperimentNotFoundError",
@@ -86,11 +91,13 @@ __all__ = [
     "IllegalTransitionError",
     "KeyringError",
     "LeaseLostError",
+    "LedgerError",
     "LookAheadError",
     "MissingExtraError",
     "ModelError",
     "NoActiveRecorderError",
     "NotPointInTimeError",
+    "OnlineError",
     "PoolError",
     "ProtectedArtifactError",
     "QueryError",
@@ -101,6 +108,7 @@ __all__ = [
     "SampleNotFoundError",
     "SchemaVersionError",
     "SegmentError",
+    "SignalRefusedError",
     "SlotsDiedError",
     "StaleResultsError",
     "StoreUnavailableError",
@@ -583,6 +591,51 @@ class CoverageError(RollwrightError):
         shown = "".join(f"\n  - {line}" for line in self.problems[:20])
         more = f"\n  … and {len(self.problems) - 20} more" if len(self.problems) > 20 else ""
         super().__init__(f"{message}{shown}{more}", hint=hint)
+
+
+class OnlineError(RollwrightError):
+    """Serving cannot do what was asked, as it stands now."""
+
+
+class LedgerError(OnlineError):
+    """An entry of a serving's ledger is damaged, or does not follow from the one before."""
+
+    exit_code = 4
+
+
+class DataNotArrivedError(OnlineError):
+    """The data of a session did not arrive before the deadline.
+
+    Attributes
+    ----------
+    session : str
+        The session that is waited for, as ``2024-05-17``; "" where the calendar does not know it yet.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, session: str, hint: str | None = None) -> None:
+        self.session = session
+        super().__init__(message, hint=hint)
+
+
+class SignalRefusedError(OnlineError):
+    """A signal was made and not published: it violates a bound.
+
+    Attributes
+    ----------
+    session : str
+    violations : tuple of str
+        One line for each bound that is violated, with the value.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, session: str, violations: Sequence[str], hint: str | None = None) -> None:
+        self.session = session
+        self.violations = tuple(violations)
+        shown = "".join(f"\n  - {line}" for line in self.violations)
+        super().__init__(f"{message}{shown}", hint=hint)
 
 
 class RunError(RollwrightError):
