@@ -10,6 +10,7 @@ import ctypes
 import importlib.util
 import ipaddress
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -105,6 +106,36 @@ def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with _WIRE.running(_MONGO, shared / "mongo-wire") as url:
         yield url
+
+
+@pytest.fixture
+def mongo_url(mongo_server: str) -> Iterator[str]:
+    """Return the URL of a database of its own on that server."""
+    import pymongo  # noqa: PLC0415 - only where there is a server
+
+    name = f"rollwright_test_{secrets.token_hex(6)}"
+    yield f"{mongo_server}/{name}"
+    with pymongo.MongoClient[Any](mongo_server) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_database() -> Iterator[str]:
+    """Return the URL of a database of this process on a server that the whole run shares."""
+    reason = postgres_server.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    yield postgres_server.new_database(postgres_server.shared_server())
+    from rollwright.pool.stores.postgres.session import close_sessions  # noqa: PLC0415 - needs the driver
+
+    close_sessions()
+
+
+@pytest.fixture
+def postgres_url(postgres_database: str) -> str:
+    """Return the URL of an empty pool on it."""
+    mark = "&" if "?" in postgres_database else "?"
+    return f"{postgres_database}{mark}schema=t{secrets.token_hex(6)}"
 
 
 class _CapabilityHead(ctypes.Structure):

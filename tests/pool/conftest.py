@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 import socket
 from pathlib import Path
 
 import pytest
 
-import postgres_server
 from rollwright.config.settings import load_settings
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.pool.stores.sqlite.store import SqliteStore
@@ -62,36 +60,6 @@ def file_store(tmp_path):
     store = SqliteStore(tmp_path / "pool.db", durable=False)
     yield store
     store.close()
-
-
-@pytest.fixture
-def mongo_url(mongo_server):
-    """The URL of a database of its own on the MongoDB-wire server."""
-    import pymongo  # noqa: PLC0415 - only where there is a server
-
-    name = f"rollwright_test_{secrets.token_hex(6)}"
-    yield f"{mongo_server}/{name}"
-    with pymongo.MongoClient(mongo_server) as client:
-        client.drop_database(name)
-
-
-@pytest.fixture(scope="session")
-def postgres_database():
-    """The URL of a database of this process on a server that the whole run shares."""
-    reason = postgres_server.missing()
-    if reason is not None:
-        pytest.skip(reason)
-    yield postgres_server.new_database(postgres_server.shared_server())
-    from rollwright.pool.stores.postgres.session import close_sessions  # noqa: PLC0415 - needs the driver
-
-    close_sessions()
-
-
-@pytest.fixture
-def postgres_url(postgres_database):
-    """The URL of an empty pool on it."""
-    mark = "&" if "?" in postgres_database else "?"
-    return f"{postgres_database}{mark}schema=t{secrets.token_hex(6)}"
 
 
 @pytest.fixture
