@@ -196,3 +196,14 @@ def test_a_serving_needs_a_name_that_can_name_a_folder():
     for name in ("", "../x", "a/b", "x" * 300):
         with pytest.raises(Exception, match="names no serving"):
             pool_of(name)
+
+
+def test_the_state_names_the_entries_that_gave_a_role_and_put_models_online(ledger):
+    switch = Draft(kind="switch", session="2024-01-02", body={"models": {"lgb": [model(1).to_json()]}})
+    roles = Draft(kind="roles", body={"roles": {"lgb": "champion", "xgb": "shadow"}})
+    add(ledger, start("lgb", "xgb"), switch, roles, switch)
+    strategies = ledger.read_state().strategies
+    assert {name: (one.role_since, one.online_since) for name, one in strategies.items()} == {
+        "lgb": (1, 2),
+        "xgb": (3, 0),
+    }

@@ -136,6 +136,8 @@ class StrategyState:
         The models that serve.
     next : tuple of OnlineModel
         Models that are trained and wait for their first session.
+    role_since, online_since : int
+        Numbers of the entries that gave it its role, and put its models online; 0 where none did.
     """
 
     role: Role
@@ -143,6 +145,8 @@ class StrategyState:
     definition: str = ""
     online: tuple[OnlineModel, ...] = ()
     next: tuple[OnlineModel, ...] = ()
+    role_since: int = 0
+    online_since: int = 0
 
     def to_json(self) -> dict[str, JSON]:
         """Return it as JSON."""
@@ -152,6 +156,8 @@ class StrategyState:
             "definition": self.definition,
             "online": [model.to_json() for model in self.online],
             "next": [model.to_json() for model in self.next],
+            "role_since": self.role_since,
+            "online_since": self.online_since,
         }
 
     @classmethod
@@ -162,13 +168,16 @@ class StrategyState:
         ------
         LedgerError
         """
-        fields = take_fields(value, ("role", "status", "definition", "online", "next"), "a strategy")
+        names = ("role", "status", "definition", "online", "next", "role_since", "online_since")
+        fields = take_fields(value, names, "a strategy")
         return cls(
             role=take_one_of(fields["role"], ROLES, "the role of a strategy"),
             status=take_one_of(fields["status"], _STATUSES, "the status of a strategy"),
             definition=take_text(fields["definition"], "the definition of a strategy"),
             online=take_list(fields["online"], OnlineModel.from_json, "the online models of a strategy"),
             next=take_list(fields["next"], OnlineModel.from_json, "the next models of a strategy"),
+            role_since=take_count(fields["role_since"], "the entry of a role"),
+            online_since=take_count(fields["online_since"], "the entry of a switch"),
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from rollwright.errors import LedgerError
@@ -17,6 +18,7 @@ from rollwright.online.state import (
     ClosedDay,
     OnlineModel,
     OpenDay,
+    Role,
     ServingState,
     SignalReference,
     StrategyState,
@@ -57,17 +59,23 @@ def apply_entry(
     if (state is None) is not (kind == "init"):
         raise LedgerError(f"entry {number} is `{kind}`, and a ledger begins with `init`, once")
     if state is None:
-        return _apply_init(session, body)
+        return _apply_init(_Change(session=session, body=body, number=number))
     handler = _HANDLERS.get(kind)
     return state if handler is None else handler(state, _Change(session=session, body=body, number=number))
 
 
-def _apply_init(session: str | None, body: Mapping[str, Any]) -> ServingState:
-    strategies = body.get("strategies")
+def _apply_init(change: _Change) -> ServingState:
+    strategies = change.body.get("strategies")
     if not isinstance(strategies, Mapping):
         raise LedgerError("the first entry names no strategies")
-    made = {take_name(name): StrategyState.from_json(one) for name, one in strategies.items()}
-    return _with_champion(ServingState(begin=take_session(session, "the first session to serve"), strategies=made))
+    made = {take_name(name): _begin_strategy(one, change) for name, one in strategies.items()}
+    begin = take_session(change.session, "the first session to serve")
+    return _with_champion(ServingState(begin=begin, strategies=made))
+
+
+def _begin_strategy(value: object, change: _Change) -> StrategyState:
+    given = StrategyState.from_json(value)
+    return replace(given, role_since=change.number, online_since=change.number if given.online else 0)
 
 
 def _with_champion(state: ServingState) -> ServingState:
@@ -99,7 +107,7 @@ def _apply_strategy(state: ServingState, change: _Change) -> ServingState:
     if action == "add":
         if name in state.strategies:
             raise LedgerError(f"there is, or was, a strategy `{name}`", hint="give the new one another name")
-        return replace(state, strategies={**state.strategies, name: StrategyState.from_json(change.body.get("as"))})
+        return replace(state, strategies={**state.strategies, name: _begin_strategy(change.body.get("as"), change)})
     changes: dict[object, StrategyStatus] = {"pause": "paused", "resume": "active", "remove": "removed"}
     status = changes.get(action)
     if status is None:
@@ -116,8 +124,12 @@ def _apply_roles(state: ServingState, change: _Change) -> ServingState:
     _refuse_scored(state, change)
     for name, role in roles.items():
         given = take_one_of(role, ROLES, f"the role of `{name}`")
-        state = _change(state, name, lambda one, given=given: replace(one, role=given))  # type: ignore[misc]
+        state = _change(state, name, partial(_give_role, role=given, number=change.number))
     return _with_champion(state)
+
+
+def _give_role(strategy: StrategyState, *, role: Role, number: int) -> StrategyState:
+    return strategy if strategy.role == role else replace(strategy, role=role, role_since=number)
 
 
 def _refuse_scored(state: ServingState, change: _Change) -> None:
@@ -183,12 +195,14 @@ def _apply_switch(state: ServingState, change: _Change) -> ServingState:
             raise LedgerError(
                 f"a model of `{name}` would be online on {at}, and its first session is {early[0].serves_from}"
             )
-        state = _change(state, name, lambda one, new=new: _put_online(one, new))  # type: ignore[misc]
+        state = _change(state, name, partial(_put_online, models=new, number=change.number))
     return state
 
 
-def _put_online(strategy: StrategyState, models: tuple[OnlineModel, ...]) -> StrategyState:
-    return replace(strategy, online=models, next=tuple(model for model in strategy.next if model not in models))
+def _put_online(strategy: StrategyState, *, models: tuple[OnlineModel, ...], number: int) -> StrategyState:
+    waiting = tuple(model for model in strategy.next if model not in models)
+    since = number if models != strategy.online else strategy.online_since
+    return replace(strategy, online=models, next=waiting, online_since=since)
 
 
 def _apply_score(state: ServingState, change: _Change) -> ServingState:
