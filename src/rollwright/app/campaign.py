@@ -15,13 +15,14 @@ from rollwright import __version__
 from rollwright.app.campaign_record import (
     CampaignRecord,
     find_record,
+    portable_uri,
     record_path,
     relative_file,
     results_folder,
     submitted_path,
 )
+from rollwright.app.campaign_settings import settings_of_file
 from rollwright.app.demo_finding import examine_demo
-from rollwright.app.finished import settings_of_file
 from rollwright.app.pool import make_holders, open_store
 from rollwright.app.standing_note import StandingNote
 from rollwright.campaign.checks.classes import check_classes
@@ -550,15 +551,8 @@ def _make_record(campaign: OpenCampaign) -> CampaignRecord:
         file=relative_file(campaign.document.path, campaign.settings.root),
         sha256=sha256_hex(campaign.document.rendered.encode()),
         overrides=campaign.overrides,
-        provider_uri=_portable(campaign.settings.data.provider_uri, campaign.settings.root),
+        provider_uri=portable_uri(campaign.settings.data.provider_uri, campaign.settings.root),
     )
-
-
-def _portable(uri: str | None, root: Path) -> str | None:
-    """Return the market data's folder relative to the project when it lies there, so that both may be moved."""
-    if uri is None or not Path(uri).is_absolute() or not Path(uri).resolve().is_relative_to(root.resolve()):
-        return uri
-    return Path(uri).resolve().relative_to(root.resolve()).as_posix()
 
 
 def reopen_campaign(name: str | None, *, project: Path | None = None) -> OpenCampaign:

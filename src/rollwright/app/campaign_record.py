@@ -19,6 +19,7 @@ __all__ = [
     "list_campaign_data",
     "list_campaign_folders",
     "list_records",
+    "portable_uri",
     "read_record",
     "record_path",
     "relative_file",
@@ -85,6 +86,13 @@ def relative_file(path: Path, root: Path) -> str:
     """Return a campaign's file, relative to the project `root` when it lies there."""
     source = path.resolve()
     return str(source.relative_to(root)) if source.is_relative_to(root) else str(source)
+
+
+def portable_uri(uri: str | None, root: Path) -> str | None:
+    """Return the market data's folder relative to the project when it lies there, so that both may be moved."""
+    if uri is None or not Path(uri).is_absolute() or not Path(uri).resolve().is_relative_to(root.resolve()):
+        return uri
+    return Path(uri).resolve().relative_to(root.resolve()).as_posix()
 
 
 def read_record(path: Path) -> CampaignRecord:

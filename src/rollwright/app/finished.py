@@ -6,7 +6,7 @@ What is imported here is what that takes: no market, no model, no analysis, and 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,10 @@ from rollwright.app.campaign_record import (
     relative_file,
     results_folder,
 )
+from rollwright.app.campaign_settings import settings_of_file
 from rollwright.campaign.standing import Premises, Standing, read_standing, standing_path
 from rollwright.campaign.summary import SUMMARY_FILE, CampaignResult, TrainingCounts, read_summary
 from rollwright.campaign.yaml.document import YamlDocument, read_document
-from rollwright.config.context import translate
 from rollwright.config.settings import Settings, load_settings
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.log_relay import relay_warning
@@ -37,7 +37,6 @@ __all__ = [
     "check_finished",
     "find_finished",
     "find_finished_named",
-    "settings_of_file",
 ]
 
 _logger: Final = logging.getLogger("rollwright.app")
@@ -159,23 +158,3 @@ def check_finished(standing: Standing, settings: Settings) -> FinishedCampaign |
         result=result,
         counts=TrainingCounts(trained=0, records_only=0, kept=len(standing.windows)),
     )
-
-
-def settings_of_file(
-    settings: Settings, path: Path, sections: Mapping[str, object], provider_uri: str | None
-) -> Settings:
-    """Return the settings that a campaign runs under: the project's, what its file sets, and what was typed over it."""
-    qlib_init = sections.get("qlib_init")
-    values = translate(qlib_init) if isinstance(qlib_init, Mapping) else {}
-    for section in ("pool", "point_in_time"):
-        given = sections.get(section)
-        for name, value in given.items() if isinstance(given, Mapping) else ():
-            if value is not None:
-                values[f"{section}.{name}"] = value
-    if sections.get("as_of") is not None:
-        values["point_in_time.as_of"] = sections["as_of"]
-    settings = settings.with_values(values, origin=path.name)
-    typed: dict[str, object] = {"trust.folder": str(path.resolve().parent)}
-    if provider_uri is not None:
-        typed["data.provider_uri"] = provider_uri
-    return settings.with_values(typed, origin="command line")

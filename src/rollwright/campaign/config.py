@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     field_validator,
@@ -16,6 +15,8 @@ from pydantic import (
 )  # fmt: skip
 
 from rollwright.campaign.leaks import LEAK_KINDS, LeakKind
+from rollwright.campaign.online_section import OnlineSection
+from rollwright.campaign.section import NUMBER, SECTION
 from rollwright.config.moment_setting import read_moment
 from rollwright.core.text import NAME_RULE, is_name
 
@@ -38,18 +39,8 @@ __all__ = [
 MAX_SEED: Final = 2**53 - 1
 
 
-def _refuse_truth(value: object) -> object:
-    """Refuse true and false where a number belongs: Python would count them as 1 and 0."""
-    if isinstance(value, bool):
-        raise ValueError("a number belongs here")
-    return value
-
-
-NUMBER: Final = BeforeValidator(_refuse_truth)
-
-
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True)
+    model_config = SECTION
 
 
 def _check_name(value: str | None) -> str | None:
@@ -300,6 +291,7 @@ class CampaignConfig(_Part):
     analysis: AnalysisConfig = AnalysisConfig()
     backtest: BacktestConfig | None = None
     report: ReportConfig = ReportConfig()
+    online: OnlineSection | None = None
     allow_leak: dict[LeakKind, Reason] = {}
 
     @field_validator("allow_leak", mode="before")

@@ -29,6 +29,14 @@ from rollwright.campaign.config import (
     TaskConfig,
 )
 from rollwright.campaign.members import BESIDE_TASK, SEED, VARY, Member, expand_members
+from rollwright.campaign.online_section import (
+    ChecksSection,
+    NotifySection,
+    OnlineSection,
+    PromotionSection,
+    PublishSection,
+    WatchSection,
+)
 from rollwright.campaign.yaml.document import YamlDocument, combine_problems, read_document
 from rollwright.config.construct import Trust
 from rollwright.core.masking import mask_secrets
@@ -241,4 +249,10 @@ _MODELS: Final[dict[str, type[BaseModel]]] = {
     "budget": BudgetConfig,
     "pool": PoolConfig,
     "point_in_time": PointInTimeConfig,
+    "online": OnlineSection,
+    "checks": ChecksSection,
+    "promotion": PromotionSection,
+    "watch": WatchSection,
+    "notify": NotifySection,
+    "publish": PublishSection,
 }

@@ -29,6 +29,7 @@ from rollwright.cli.data import data_app, import_app
 from rollwright.cli.init import init_campaign
 from rollwright.cli.judgement import analyze, backtest, report
 from rollwright.cli.key import key_app, trust_app
+from rollwright.cli.online import online_app
 from rollwright.cli.pit import pit_app
 from rollwright.cli.plan import plan
 from rollwright.cli.pool import pool_app
@@ -123,6 +124,7 @@ app.command()(audit)
 app.command()(schema)
 app.add_typer(data_app, name="data")
 app.add_typer(pit_app, name="pit")
+app.add_typer(online_app, name="online")
 app.add_typer(worker_app, name="worker")
 app.add_typer(pool_app, name="pool")
 app.add_typer(cache_app, name="cache")

@@ -1,0 +1,17 @@
+"""``rollwright online``: serve a campaign day by day. One file for each family of verbs."""
+
+from __future__ import annotations
+
+import typer
+
+from rollwright.cli.online.status import status
+
+__all__ = ["online_app"]
+
+online_app = typer.Typer(
+    help="Serve a campaign day by day: train when it is due, publish each session once, and answer for it later.\n\n"
+    "Begin: [bold]rollwright online init FILE.yaml[/bold]   Every evening: [bold]rollwright online routine[/bold]",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+)
+online_app.command()(status)
