@@ -50,6 +50,7 @@
     ├── ModelError                   (also a ValueError; a model cannot learn from its data, or scores some rows only)
     ├── CoverageError                (predictions have missing, duplicate or unexpected rows)
     ├── OnlineError                  (serving cannot do what was asked)
+    │   ├── NotTrainedError          (a model is to predict before it is trained)
     │   ├── LedgerError              (an entry of a serving's ledger is damaged, or does not follow)
     │   ├── DataNotArrivedError      (the data of a session are late)
     │   └── SignalRefusedError       (a check before publishing is violated)
@@ -595,6 +596,20 @@ class CoverageError(RollwrightError):
 
 class OnlineError(RollwrightError):
     """Serving cannot do what was asked, as it stands now."""
+
+
+class NotTrainedError(OnlineError):
+    """A model is to predict, and its recorder holds none yet.
+
+    Attributes
+    ----------
+    recorder : str
+        The recorder's id.
+    """
+
+    def __init__(self, message: str, *, recorder: str, hint: str | None = None) -> None:
+        self.recorder = recorder
+        super().__init__(message, hint=hint)
 
 
 class LedgerError(OnlineError):

@@ -20,7 +20,7 @@ from rollwright.codecs.described import Described
 from rollwright.config.construct import init_instance_by_config
 from rollwright.dataset.contract import DataKey, FitRange, Fold, ReadScope, TaskDataset, check_dataset
 from rollwright.dataset.feature_reach import FeatureReach, find_feature_reaches
-from rollwright.dataset.handler import DataHandler
+from rollwright.dataset.handler import DataHandler, DataHandlerLP
 from rollwright.dataset.handler_tables import CS_ALL, ColumnSet, IndexedColumnBlock, choose_columns
 from rollwright.dataset.processor_checks import check_groups, find_fit_ranges
 from rollwright.dataset.sampler import TSDataSampler, check_step_len
@@ -109,6 +109,21 @@ class Dataset(Described, Serializable, ABC):
             Unless a subclass can: where its data come from is its own affair.
         """
         raise self._lacking("over", "how it reads another market")
+
+    @property
+    def history(self) -> int:
+        """How many sessions before its own a row is made of, beside what its features look back: 0 by default."""
+        return 0
+
+    def move_to(self, start: Any, end: Any, *, segments: Mapping[str, Any]) -> None:  # noqa: ARG002 - see below
+        """Read other sessions from now on, and learn nothing anew.
+
+        Raises
+        ------
+        ConfigError
+            Unless a subclass can: what its data cover is its own affair.
+        """
+        raise self._lacking("move_to", "how it reads other sessions")
 
     def warm(self) -> None:
         """Compute what several processes would wait for: nothing by default."""
@@ -237,6 +252,29 @@ class DatasetH(Dataset):
         made = copy.copy(self)
         made.handler = self.handler.over(source, store)
         return made
+
+    def move_to(self, start: Any, end: Any, *, segments: Mapping[str, Any]) -> None:
+        """Read the sessions from `start` to `end` from now on; what the processors learnt stays, none learns anew.
+
+        Guarantees: a session's rows for inference are the same as before. So `start` is left as it is where a
+        processor may look at other sessions.
+
+        Parameters
+        ----------
+        start, end : date
+            Of the handler; enough history before the segments is the caller's affair (`history`).
+        segments : mapping
+            Replaces them all.
+        """
+        handler = self.handler
+        learner = handler if isinstance(handler, DataHandlerLP) else None
+        chain = [] if learner is None else [*learner.shared_processors, *learner.infer_processors]
+        begin = {"start_time": start} if all(processor.local for processor in chain) else {}
+        self.config(handler_kwargs={**begin, "end_time": end}, segments=segments)
+        if learner is not None:
+            learner.setup_data(init_type=DataHandlerLP.IT_LS)
+        else:
+            handler.setup_data()
 
     def warm(self) -> None:
         """Compute the features and labels that are not in the feature store yet.
@@ -432,6 +470,11 @@ class TSDatasetH(DatasetH):
         super().__init__(handler, segments, fetch_kwargs, handler_kwargs=handler_kwargs, allow_overlap=allow_overlap)
         self.step_len = check_step_len(step_len)
         self.flt_col = flt_col
+
+    @property
+    def history(self) -> int:
+        """The sessions of a sample before its own."""
+        return self.step_len - 1
 
     def config(  # type: ignore[override]  # another first argument, as in Qlib
         self, handler_kwargs: Mapping[str, Any] | None = None, **kwargs: Any

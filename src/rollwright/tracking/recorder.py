@@ -251,6 +251,11 @@ class Recorder:
         """Return the metrics, each at its greatest step."""
         return dict(self._read_fresh().metrics)
 
+    @property
+    def seen_tags(self) -> dict[str, str]:
+        """The tags as this object last saw them, long ones in full; `list_tags` asks the store."""
+        return resolve_pointers(self._run.tags, lambda: self._files)
+
     def list_tags(self) -> dict[str, str]:
         """Return the tags, long ones in full."""
         tags = resolve_pointers(self._read_fresh().tags, lambda: self._files)
