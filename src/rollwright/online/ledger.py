@@ -50,6 +50,8 @@ _LEASE: Final = 30.0
 """Seconds for which an entry is taken; to seal and commit it takes milliseconds."""
 _AHEAD: Final = tuple(2**power for power in range(20))
 _PROBES: Final = 16
+_LONGEST: Final = 4_000_000
+"""Characters of an entry; more than `append` can write."""
 
 
 class LedgerStore(TaskReader, TaskLeases, TaskEditor, PoolControl, Protocol):
@@ -171,6 +173,20 @@ class ServingLedger:
         if not found:
             raise LedgerError(f"serving {self.serving} has no entry {number}")
         return found[number]
+
+    def read_many(self, numbers: Sequence[int]) -> dict[int, LedgerEntry]:
+        """Return those of the entries that there are, by number, in one query."""
+        return self._find(sorted({*numbers}))
+
+    def examine_many(self, numbers: Sequence[int]) -> dict[int, LedgerEntry | LedgerError]:
+        """Return those of the entries that there are, by number, and for a damaged one what is wrong with it."""
+        found: dict[int, LedgerEntry | LedgerError] = {}
+        for number, record in self._find_records(sorted({*numbers})):
+            try:
+                found[number] = self._decode(record, number)
+            except LedgerError as error:
+                found[number] = error
+        return found
 
     def read_state(self) -> ServingState | None:
         """Return how the serving stands; None before its first entry."""
@@ -300,26 +316,35 @@ class ServingLedger:
                 self._clock.sleep(0.02)
         return None
 
+    def fingerprint_of(self, number: int) -> str:
+        """Return the identity of the task that is entry `number`."""
+        return self._task(number).fingerprint
+
     def _task(self, number: int) -> NewTask:
         return NewTask.of({"serving": self.serving, "entry": number}, max_attempts=_ATTEMPTS)
 
     def _find(self, numbers: Sequence[int]) -> dict[int, LedgerEntry]:
         """Return those of the entries that are committed, by number."""
+        return {number: self._decode(record, number) for number, record in self._find_records(numbers)}
+
+    def _find_records(self, numbers: Sequence[int]) -> Iterator[tuple[int, TaskRecord]]:
         by_fingerprint = {self._task(number).fingerprint: number for number in numbers}
         query = In(path=(FINGERPRINT,), values=tuple(by_fingerprint))
-        found: dict[int, LedgerEntry] = {}
         for record in self._store.find(self.pool, query):
             if record.status is Status.DONE:
-                number = by_fingerprint[record.fingerprint]
-                found[number] = self._decode(record, number)
-        return found
+                yield by_fingerprint[record.fingerprint], record
 
     def _decode(self, record: TaskRecord, number: int) -> LedgerEntry:
+        text = record.result or "null"
+        if len(text) > _LONGEST:
+            raise LedgerError(
+                f"entry {number} of serving {self.serving} has {len(text):,} characters, too many for one"
+            )
         try:
-            value = parse_json(record.result or "null")
+            return LedgerEntry.from_json(parse_json(text), serving=self.serving, number=number)
         except (TaskValueError, ValueError) as error:
-            raise LedgerError(f"entry {number} of serving {self.serving} is no JSON: {error}") from error
-        return LedgerEntry.from_json(value, serving=self.serving, number=number)
+            reason = escape_text(error, longest=200)
+            raise LedgerError(f"entry {number} of serving {self.serving} is no JSON of an entry: {reason}") from error
 
 
 def find_author() -> Author:
