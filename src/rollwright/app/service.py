@@ -1,4 +1,4 @@
-"""Worker services: systemd units and launchd agents that keep a worker running."""
+"""Worker services: systemd units and launchd agents that keep a worker running, and how such files are written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from rollwright.core.atomic import write_text
 from rollwright.core.bounded_read import SMALL, read_whole
 from rollwright.errors import ConfigError
 
-__all__ = ["ServiceFile", "ServiceKind", "detect_service_kind", "make_service", "write_service"]
+__all__ = [
+    "ServiceFile",
+    "ServiceKind",
+    "check_words",
+    "detect_service_kind",
+    "make_service",
+    "quote_word",
+    "write_service",
+]
 
 ServiceKind = Literal["systemd", "launchd"]
 
@@ -71,9 +79,7 @@ def make_service(
         For a path or an argument with control characters, which no such file can hold.
     """
     command = [sys.executable, "-m", "rollwright", *arguments]
-    for text in (str(folder), *command):
-        if _CONTROL.search(text):
-            raise ConfigError(f"{text!r} cannot be part of a service: it holds control characters")
+    check_words([str(folder), *command])
     place = home if home is not None else Path.home()
     if kind == "launchd":
         return _make_launchd(campaign, folder, command, place)
@@ -82,7 +88,7 @@ def make_service(
 
 def _make_systemd(campaign: str, folder: Path, command: Sequence[str], home: Path) -> ServiceFile:
     name = f"rollwright-{campaign}.service"
-    line = " ".join(_quote(word) for word in command)
+    line = " ".join(quote_word(word) for word in command)
     text = f"""\
 [Unit]
 Description=rollwright worker of campaign {campaign}
@@ -110,7 +116,21 @@ WantedBy=default.target
     return ServiceFile(kind="systemd", path=path, text=text, commands=commands)
 
 
-def _quote(word: str) -> str:
+def check_words(words: Sequence[str]) -> None:
+    """Refuse what no file of a service manager can hold.
+
+    Raises
+    ------
+    ConfigError
+        For control characters.
+    """
+    for word in words:
+        if _CONTROL.search(word):
+            raise ConfigError(f"{word!r} cannot be part of a service: it holds control characters")
+
+
+def quote_word(word: str) -> str:
+    """Return a word as systemd reads it back from a command line."""
     for char, instead in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$")):
         word = word.replace(char, instead)
     return f'"{word}"'

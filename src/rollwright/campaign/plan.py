@@ -21,6 +21,7 @@ from rollwright.core.canonical import fingerprint
 from rollwright.dataset.contract import TaskDataset, check_dataset
 from rollwright.errors import ConfigError
 from rollwright.expression.label_reach import LabelReach
+from rollwright.tasks.definition import Task
 from rollwright.tasks.generate import task_generator
 from rollwright.tasks.identity import fit_key, record_keys
 from rollwright.tasks.purge import SegmentCut, purge_task
@@ -31,10 +32,12 @@ __all__ = [
     "ONLY_VARIANT",
     "CampaignPlan",
     "MemberPlan",
+    "MemberTemplate",
     "SinglePlan",
     "Window",
     "WindowKey",
     "make_plan",
+    "make_templates",
     "name_universe",
     "plan_once",
 ]
@@ -86,6 +89,29 @@ class Window:
     def test(self) -> tuple[Session, Session]:
         """The closed range of sessions this window predicts."""
         return self.segments["test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberTemplate:
+    """What the windows of one member are made from.
+
+    Attributes
+    ----------
+    name : str
+        The variant of its windows.
+    task : dict
+        What is rolled, with train cut before valid as far as the label needs.
+    trunc_days, label, cuts, universe, label_identity
+        As those of `MemberPlan`.
+    """
+
+    name: str
+    task: Task
+    trunc_days: int
+    label: LabelReach | None
+    cuts: tuple[SegmentCut, ...]
+    universe: str | None
+    label_identity: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,12 +267,7 @@ def make_plan(
     SegmentError, CalendarRangeError
         When segments do not fit the calendar.
     """
-    if config.rolling is None:
-        raise ConfigError(
-            "this file has no `rolling` section, so there is nothing to walk",
-            hint="add `rolling: {step: 40, rtype: sliding}`, or train it once with `rollwright run`",
-        )
-    planner = _Planner(config=config, rolling=config.rolling, calendar=calendar, locate=locate, keep_leaks=keep_leaks)
+    planner = _make_planner(config, calendar=calendar, locate=locate, keep_leaks=keep_leaks)
     members: list[MemberPlan] = []
     windows = 0
     most = current_settings().pool.max_generated
@@ -264,6 +285,45 @@ def make_plan(
     return CampaignPlan(name=name, members=tuple(members), combination=combination)
 
 
+def make_templates(
+    config: CampaignConfig,
+    *,
+    calendar: TradingCalendar,
+    locate: Callable[[KeyPath], str] | None = None,
+) -> tuple[MemberTemplate, ...]:
+    """Return what each member's windows are made from, as `make_plan` makes them, without a window being made.
+
+    Parameters
+    ----------
+    config, calendar, locate
+        As `make_plan` takes them. Leaks are not looked for.
+
+    Raises
+    ------
+    ConfigError
+        When there is no ``rolling`` section, and no answer to ``trunc_days: auto``.
+    SegmentError
+        When cutting leaves nothing of a segment.
+    """
+    planner = _make_planner(config, calendar=calendar, locate=locate, keep_leaks=True)
+    return tuple(planner.prepare(member) for member in list_members(config, locate=locate))
+
+
+def _make_planner(
+    config: CampaignConfig,
+    *,
+    calendar: TradingCalendar,
+    locate: Callable[[KeyPath], str] | None,
+    keep_leaks: bool,
+) -> _Planner:
+    if config.rolling is None:
+        raise ConfigError(
+            "this file has no `rolling` section, so there is nothing to walk",
+            hint="add `rolling: {step: 40, rtype: sliding}`, or train it once with `rollwright run`",
+        )
+    return _Planner(config=config, rolling=config.rolling, calendar=calendar, locate=locate, keep_leaks=keep_leaks)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Planner:
     """Plans one member after another, and builds each dataset that several of them have once."""
@@ -275,42 +335,54 @@ class _Planner:
     keep_leaks: bool
     datasets: dict[str, TaskDataset] = field(default_factory=dict)
 
-    def plan(self, member: Member) -> MemberPlan:
-        # 1. Ask the dataset how far its label reads. 2. Cut train before valid. 3. Walk. 4. Refuse what still leaks.
+    def prepare(self, member: Member) -> MemberTemplate:
+        # 1. Ask the dataset how far its label reads. 2. Cut train before valid.
         template = {**member.task}
         if not template.get("record"):
             template["record"] = [{"class": name, "kwargs": {}} for name in DEFAULT_RECORDS]
         template = fill_paths(template)
         refuse_later(template, self.config.as_of)
         label = self.build(template).label_reach
-        trunc_days = _trunc_days(self.rolling, label)
         cuts: list[SegmentCut] = []
         if label is not None and "label" not in self.config.allow_leak:
             pairs = [("train", "valid")]
             template, cuts = purge_task(template, days=purge_days(label.span), calendar=self.calendar, pairs=pairs)
+        return MemberTemplate(
+            name=member.name,
+            task=template,
+            trunc_days=_trunc_days(self.rolling, label),
+            label=label,
+            cuts=tuple(cuts),
+            universe=name_universe(member.task),
+            label_identity=_identify_label(template, label),
+        )
+
+    def plan(self, member: Member) -> MemberPlan:
+        # 1. Make the template. 2. Walk. 3. Refuse what still leaks.
+        made = self.prepare(member)
         generator = RollingGen(
             step=self.rolling.step,
             rtype=self.rolling.rtype,
-            trunc_days=trunc_days,
+            trunc_days=made.trunc_days,
             task_copy_func=dict,  # windows share what they have in common: each is written into a spec, and not changed
             calendar=self.calendar.known_part(),
             clip_last=self.rolling.clip_last,
         )
         last = self.calendar.last_known
         trust = Trust.from_settings(current_settings())
-        windows = [_window(task, last, member.name, trust) for task in task_generator(template, generator)]
+        windows = [_window(task, last, member.name, trust) for task in task_generator(made.task, generator)]
         windows.sort(key=lambda window: window.test)
         dataset = self.build(windows[0].spec.definition)
         found = find_leaks(dataset, windows[0].segments, self.calendar, gap_keys=("rolling", "trunc_days"))
         return MemberPlan(
             name=member.name,
             windows=tuple(windows),
-            trunc_days=trunc_days,
-            label=label,
-            cuts=tuple(cuts),
+            trunc_days=made.trunc_days,
+            label=made.label,
+            cuts=made.cuts,
             leaks=_judge_leaks(found, self.config, member, self.locate, keep=self.keep_leaks),
-            universe=name_universe(member.task),
-            label_identity=_identify_label(template, label),
+            universe=made.universe,
+            label_identity=made.label_identity,
             origins=member.origins,
         )
 

@@ -51,14 +51,14 @@ def take_count(value: object, what: str) -> int:
 
 
 def take_name(value: object) -> str:
-    """Return the name of a strategy.
+    """Return the name of a strategy: that of a campaign's member, which may hold ``=``.
 
     Raises
     ------
     LedgerError
         When it is none.
     """
-    if not isinstance(value, str) or not is_name(value):
+    if not isinstance(value, str) or not is_name(value.replace("=", "-")):
         raise LedgerError(f"{str(value)[:80]!r} is no name of a strategy")
     return value
 

@@ -27,6 +27,7 @@ from rollwright.errors import ConfigError, CorruptFileError, LedgerError, neares
 from rollwright.online.entry import LedgerEntry
 from rollwright.online.ledger import ServingLedger
 from rollwright.online.state import ServingState
+from rollwright.pool.store import PoolStore
 from rollwright.pool.urls import store_from_url
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "find_serving",
     "list_servings",
     "open_ledger",
+    "open_ledger_store",
     "read_options",
     "serving_path",
     "write_serving",
@@ -233,20 +235,40 @@ def open_ledger(
     document = read_document(own.root / record.file, record.overrides)
     settings = settings_of_file(own, document.path, document.data, record.provider_uri)
     options = read_options(document)
-    url = settings.resolve_url(settings.pool.url)
-    path = sqlite_path(url)
-    if path is not None and not path.exists():
-        raise LedgerError(
-            f"the ledger of serving {record.name} is in {path}, which is not there",
-            hint="bring it back from a backup, or begin another: `rollwright online init FILE.yaml --name OTHER`",
-        )
-    store = store_from_url(url)
-    try:
+    with open_ledger_store(record.name, settings) as store:
         yield OpenLedger(
             record=record,
             settings=settings,
             options=options,
             ledger=ServingLedger(record.name, store, clock=clock),
         )
+
+
+@contextmanager
+def open_ledger_store(name: str, settings: Settings, *, create: bool = False) -> Iterator[PoolStore]:
+    """Open the task store that holds a serving's ledger, for the block.
+
+    Parameters
+    ----------
+    name : str
+    settings : Settings
+    create : bool
+        Whether a database that is not there is made.
+
+    Raises
+    ------
+    LedgerError
+        When it is not there, and not to be made.
+    """
+    url = settings.resolve_url(settings.pool.url)
+    path = sqlite_path(url)
+    if path is not None and not path.exists() and not create:
+        raise LedgerError(
+            f"the ledger of serving {name} is in {path}, which is not there",
+            hint="bring it back from a backup, or begin another: `rollwright online init FILE.yaml --name OTHER`",
+        )
+    store = store_from_url(url)
+    try:
+        yield store
     finally:
         store.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from rollwright.cli.online.schedule import schedule
 from rollwright.cli.online.status import status
 
 __all__ = ["online_app"]
@@ -15,3 +16,4 @@ online_app = typer.Typer(
     no_args_is_help=True,
 )
 online_app.command()(status)
+online_app.command()(schedule)
