@@ -27,6 +27,7 @@ from rollwright.tasks.identity import fit_key, record_keys
 from rollwright.tasks.purge import SegmentCut, purge_task
 from rollwright.tasks.rolling import RollingGen
 from rollwright.tasks.spec import TaskSpec
+from rollwright.tasks.universe import name_universe
 
 __all__ = [
     "ONLY_VARIANT",
@@ -38,7 +39,6 @@ __all__ = [
     "WindowKey",
     "make_plan",
     "make_templates",
-    "name_universe",
     "plan_once",
 ]
 
@@ -423,14 +423,6 @@ def _refuse_same_windows(members: Sequence[MemberPlan], locate: Callable[[KeyPat
                         hint="leave out one of them, and give the other all the records",
                     )
             others.append((member.name, records))
-
-
-def name_universe(task: Mapping[str, Any]) -> str | None:
-    """Return the name of the universe that the handler of a task studies; None when it has none."""
-    handler = ((task.get("dataset") or {}).get("kwargs") or {}).get("handler")
-    kwargs = handler.get("kwargs") or {} if isinstance(handler, Mapping) else {}
-    instruments = kwargs.get("instruments")
-    return instruments if isinstance(instruments, str) else None
 
 
 def _identify_label(task: Mapping[str, Any], label: LabelReach | None) -> str:

@@ -20,11 +20,11 @@ from rollwright.campaign.plan import (
     SinglePlan,
     Window,
     WindowKey,
-    name_universe,
 )
 from rollwright.errors import ArtifactNotFoundError
 from rollwright.market.source import DataSource
 from rollwright.tasks.spec import TaskSpec
+from rollwright.tasks.universe import name_universe
 from rollwright.tracking.recorder import Recorder
 
 __all__ = ["close_segments", "examine_once"]

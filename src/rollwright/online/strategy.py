@@ -327,13 +327,14 @@ def call_prepare_tasks(
     *,
     online_models: Sequence[Recorder] | None = None,
     until: SessionLike | None = None,
+    **kwargs: Any,
 ) -> list[Task]:
-    """Return what a strategy prepares, given of the keywords those that its method names.
+    """Return what a strategy prepares, given of `online_models` and `until` those that its method names.
 
-    A class of a user's own may have Qlib's signature, ``prepare_tasks(cur_time)``.
+    A class of a user's own may have Qlib's signature, ``prepare_tasks(cur_time)``. What else is given is the user's.
     """
     given = _taken(strategy.prepare_tasks, {"online_models": online_models, "until": until})
-    return list(strategy.prepare_tasks(cur_time, **given))
+    return list(strategy.prepare_tasks(cur_time, **{**given, **kwargs}))
 
 
 def find_trained(definition: Mapping[str, Any], experiment: str) -> Recorder | None:

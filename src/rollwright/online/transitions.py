@@ -195,12 +195,13 @@ def _apply_switch(state: ServingState, change: _Change) -> ServingState:
             raise LedgerError(
                 f"a model of `{name}` would be online on {at}, and its first session is {early[0].serves_from}"
             )
-        state = _change(state, name, partial(_put_online, models=new, number=change.number))
+        state = _change(state, name, partial(_put_online, models=new, at=at, number=change.number))
     return state
 
 
-def _put_online(strategy: StrategyState, *, models: tuple[OnlineModel, ...], number: int) -> StrategyState:
-    waiting = tuple(model for model in strategy.next if model not in models)
+def _put_online(strategy: StrategyState, *, models: tuple[OnlineModel, ...], at: str, number: int) -> StrategyState:
+    """Those that could be online at `at` and are not were passed over, and wait no longer."""
+    waiting = tuple(model for model in strategy.next if model not in models and model.serves_from > at)
     since = number if models != strategy.online else strategy.online_since
     return replace(strategy, online=models, next=waiting, online_since=since)
 
