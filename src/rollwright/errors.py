@@ -53,6 +53,7 @@
     │   ├── NotTrainedError          (a model is to predict before it is trained)
     │   ├── LedgerError              (an entry of a serving's ledger is damaged, or does not follow)
     │   ├── DataNotArrivedError      (the data of a session are late)
+    │   ├── SignalNotFoundError      (also a KeyError; none was made of that session, or none published)
     │   └── SignalRefusedError       (a check before publishing is violated)
     └── RunError
         └── TaskFailedError          (names every failed task)
@@ -109,6 +110,7 @@ __all__ = [
     "SampleNotFoundError",
     "SchemaVersionError",
     "SegmentError",
+    "SignalNotFoundError",
     "SignalRefusedError",
     "SlotsDiedError",
     "StaleResultsError",
@@ -632,6 +634,12 @@ class DataNotArrivedError(OnlineError):
     def __init__(self, message: str, *, session: str, hint: str | None = None) -> None:
         self.session = session
         super().__init__(message, hint=hint)
+
+
+class SignalNotFoundError(OnlineError, KeyError):
+    """No signal of that session, strategy or role was made, or none was published."""
+
+    __str__ = RollwrightError.__str__
 
 
 class SignalRefusedError(OnlineError):
