@@ -60,7 +60,7 @@ class ReadableLedger(Protocol):
 
 
 class ScoresLoader(Protocol):
-    """Loads what a reference names; `rollwright.online.signal_store.SignalStore` is one."""
+    """Loads what a reference names."""
 
     def load(self, reference: SignalReference) -> pd.Series[float]:
         """Return the scores by instrument, checked by their digest."""
