@@ -23,7 +23,7 @@ __all__ = [
     "ReadableLedger",
     "Scores",
     "ScoresLoader",
-    "ServedDay",
+    "ServedSession",
     "ServingReader",
 ]
 
@@ -80,7 +80,7 @@ class DataSessions(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServedDay:
+class ServedSession:
     """One session that was served, refused or skipped.
 
     Attributes
@@ -204,7 +204,7 @@ class ServingReader:
         self._clock: Clock = clock if clock is not None else SystemClock()
         self._ledger_lock = threading.Lock()
         self._scores_lock = threading.Lock()
-        self._days: _Recent[str, ServedDay] = _Recent(_DAYS_KEPT)
+        self._days: _Recent[str, ServedSession] = _Recent(_DAYS_KEPT)
         self._loaded: _Recent[SignalReference, pd.Series[float]] = _Recent(_SCORES_KEPT)
 
     def __repr__(self) -> str:
@@ -234,7 +234,7 @@ class ServingReader:
             stop = head.number + 1 if before is None else min(before, head.number + 1)
             return [*self._ledger.list_entries(max(1, stop - limit), stop)][::-1]
 
-    def find_day(self, session: str) -> ServedDay | None:
+    def find_day(self, session: str) -> ServedSession | None:
         """Return what became of a session; None where it was not reached, is open, or was skipped with others."""
         known = self._days.get(session)
         if known is not None:
@@ -251,9 +251,9 @@ class ServingReader:
             self._days.put(session, day)  # a session that was refused last may be published yet
         return day
 
-    def list_days(self, *, start: str | None = None, end: str | None = None, limit: int = 60) -> list[ServedDay]:
+    def list_days(self, *, start: str | None = None, end: str | None = None, limit: int = 60) -> list[ServedSession]:
         """Return closed sessions of a closed range, the newest first, `limit` at most."""
-        found: list[ServedDay] = []
+        found: list[ServedSession] = []
         session = self._find_closed(lambda closed: end is None or closed <= end)
         while session is not None and len(found) < limit and (start is None or session >= start):
             day = self.find_day(session)
@@ -323,13 +323,13 @@ class ServingReader:
             if day.outcome == "published" and day.signal is not None
         ]
 
-    def _take_day(self, session: str) -> ServedDay:
+    def _take_day(self, session: str) -> ServedSession:
         day = self.find_day(session) if is_session(session) else None
         if day is None:
             raise SignalNotFoundError(f"serving {self.serving} has not closed a session {session}")
         return day
 
-    def _take_scored(self, session: str | None) -> ServedDay:
+    def _take_scored(self, session: str | None) -> ServedSession:
         if session is not None:
             return self._take_day(session)
         below: str | None = None
@@ -342,7 +342,7 @@ class ServingReader:
                 return day
             below = last
 
-    def _load(self, day: ServedDay, reference: SignalReference, strategy: str | None) -> Scores:
+    def _load(self, day: ServedSession, reference: SignalReference, strategy: str | None) -> Scores:
         values = self._loaded.get(reference)
         if values is None:
             with self._scores_lock:
@@ -412,13 +412,13 @@ def _closed_session(entry: LedgerEntry) -> str:
     return session if isinstance(session, str) else ""
 
 
-def _describe_day(closed: ClosedDay, made: LedgerEntry | None) -> ServedDay:
+def _describe_day(closed: ClosedDay, made: LedgerEntry | None) -> ServedSession:
     """Join what closed a session with the scores in the entry before that."""
     state = None if made is None else ServingState.from_json(made.state)
     day = None if state is None else state.day
     is_same = day is not None and day.session == closed.session
     scores = dict(day.scores) if day is not None and is_same and day.scores is not None else {}
-    return ServedDay(
+    return ServedSession(
         session=closed.session,
         outcome=closed.outcome,
         entry=closed.entry,
