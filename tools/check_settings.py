@@ -53,6 +53,7 @@ MEANING: Final = {
     "store.max_size": "GB the store may take; after a build the longest unused goes first",
     "trust.modules": "modules whose classes a configuration may name",
     "trust.folder": "folder whose `.py` files a configuration may name",
+    "serve.token_file": "file with the token that clients of `rollwright online serve` show",
 }
 
 

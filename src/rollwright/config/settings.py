@@ -137,6 +137,12 @@ class TrustSettings(_Section):
     folder: str | None = None
 
 
+class ServeSettings(_Section):
+    """The serving API."""
+
+    token_file: _PathText | None = None
+
+
 class Settings(_Section):
     """Everything that can be set, frozen.
 
@@ -157,6 +163,7 @@ class Settings(_Section):
     tracking: TrackingSettings = TrackingSettings()
     store: StoreSettings = StoreSettings()
     trust: TrustSettings = TrustSettings()
+    serve: ServeSettings = ServeSettings()
     origins: Mapping[str, str] = Field(default_factory=dict)
 
     def resolve(self, path: str | Path) -> Path:
@@ -228,6 +235,7 @@ _SECTIONS: Final[dict[str, type[_Section]]] = {
     "tracking": TrackingSettings,
     "store": StoreSettings,
     "trust": TrustSettings,
+    "serve": ServeSettings,
 }
 
 

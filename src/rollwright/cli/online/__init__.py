@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from rollwright.cli.online.schedule import schedule
+from rollwright.cli.online.serve import serve
 from rollwright.cli.online.status import status
 
 __all__ = ["online_app"]
@@ -17,3 +18,4 @@ online_app = typer.Typer(
 )
 online_app.command()(status)
 online_app.command()(schedule)
+online_app.command()(serve)
