@@ -24,6 +24,7 @@ from rollwright.core.canonical import JSON
 from rollwright.errors import OnlineError, RollwrightError
 from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
+from rollwright.online.closing_entry import find_closing
 from rollwright.online.entry import LedgerEntry
 from rollwright.online.held_tool import hold_tool
 from rollwright.online.judgement import SignalJudgement, judge_signal, list_published
@@ -99,8 +100,9 @@ class DaySteps:
         while True:
             state = self.read_state()
             day = state.day
-            if day is None and state.reached is not None and state.reached >= session:
-                return self._find_closing(session)
+            is_open = day is not None and day.session == session
+            if not is_open and state.reached is not None and state.reached >= session:  # another process may be ahead
+                return find_closing(self.ledger, session)
             if day is None:
                 self._open(session, state, market)
             elif day.session != session:
@@ -144,12 +146,6 @@ class DaySteps:
             for name, one in self.strategies.items()
             if name in state.strategies and is_active(state.strategies[name])
         }
-
-    def _find_closing(self, session: str) -> LedgerEntry:
-        last = self.read_state().last
-        if last is None or last.session != session:
-            raise OnlineError(f"session {session} was closed by another process, which is at {last} already")
-        return self.ledger.read(last.entry)
 
     def _open(self, session: str, state: ServingState, market: DataSource) -> None:
         news = find_news(market, self.ledger, state)

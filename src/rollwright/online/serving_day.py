@@ -12,9 +12,9 @@ from rollwright.core.canonical import JSON
 from rollwright.core.clock import Clock
 from rollwright.errors import DataNotArrivedError, OnlineError, SignalRefusedError
 from rollwright.market.current import current_market
+from rollwright.online.closing_entry import find_closing
 from rollwright.online.day_result import DayResult
 from rollwright.online.day_steps import DaySteps
-from rollwright.online.entry import LedgerEntry
 from rollwright.online.ledger import Draft, ServingLedger
 from rollwright.online.market_news import write_session
 from rollwright.online.state import ServingState
@@ -167,7 +167,7 @@ class DayServer:
         return [DayResult.of_entry(entry)]
 
     def _close(self, session: str) -> DayResult:
-        result = DayResult.of_entry(self.steps.serve(session))
+        result = DayResult.of_entry(self.steps.serve(session), session=session)
         self.on_closed(result)
         return result
 
@@ -192,31 +192,8 @@ def _refuse_unpublished(result: DayResult) -> DayResult:
 
 
 def find_result(ledger: ServingLedger, session: str) -> DayResult:
-    """Return what became of a session that was reached; its cost grows with the logarithm of the ledger.
-
-    Raises
-    ------
-    OnlineError
-        When it was neither served nor skipped: it came when later ones had been served.
-    """
-    upto = ledger.find_last(lambda entry: _last_closed(entry) <= session)
-    closed = None if upto is None else ServingState.from_json(upto.state).last
-    if closed is not None and closed.session == session:
-        return DayResult.of_entry(ledger.read(closed.entry))
-    passed = ledger.read(1 if upto is None else upto.number + 1)
-    first = passed.body.get("first")
-    if passed.kind == "skip" and isinstance(first, str) and first <= session:
-        return DayResult.of_entry(passed, session=session)
-    raise OnlineError(
-        f"session {session} came when {_last_closed(passed)} had been served, and is not served any more",
-        hint="`simulate` shows what its signal would have been",
-    )
-
-
-def _last_closed(entry: LedgerEntry) -> str:
-    """Return the session that was closed last after an entry; "" before the first."""
-    last = entry.state.get("last")
-    return str(last["session"]) if isinstance(last, dict) else ""
+    """Return what became of a session that was reached; errors as `find_closing`."""
+    return DayResult.of_entry(find_closing(ledger, session), session=session)
 
 
 def _list_after(state: ServingState, calendar: TradingCalendar) -> list[str]:
