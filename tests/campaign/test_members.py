@@ -57,6 +57,7 @@ def refuse(tmp_path, vary: str) -> str:
             ["model.seed=0-seed=3", "model.seed=0-seed=4", "model.seed=1-seed=3", "model.seed=1-seed=4"],
         ),
         ("vary: {horizon: [1, 5]}", ["horizon=1", "horizon=5"]),
+        ("vary: [{name: as-it-is}, {name: mae, model.kwargs.loss: mae}]", ["as-it-is", "mae"]),
         (
             "vary: {dataset.kwargs.handler.kwargs.instruments: [csi300, csi500]}",
             ["instruments=csi300", "instruments=csi500"],
@@ -121,7 +122,8 @@ def test_members_share_nothing_that_one_of_them_set(tmp_path):
         ("vary: 3", "10:7: `vary` is a grid"),
         ("vary: []", "10:7: `vary` is a grid"),
         ("vary: [3]", "10:8: `vary[0]` is a mapping"),
-        ("vary: [{name: a}]", "10:8: `vary[0]` is a mapping"),
+        ("vary: [{}]", "10:8: `vary[0]` is a mapping"),
+        ("vary: [{name: a}, {name: b}]", "two members are the same task"),
         ("vary: [{name: a/b, seed: 1}]", "10:15: 'a/b' is no name of a member"),
         ("vary: [{name: combined, seed: 1}]", "10:15: 'combined' is no name of a member"),
         ("vary: [{name: a, seed: 1}, {name: A, seed: 2}]", "10:35: two members are called `A`"),

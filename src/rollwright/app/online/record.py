@@ -269,6 +269,8 @@ def open_ledger_store(name: str, settings: Settings, *, create: bool = False) ->
         )
     store = store_from_url(url)
     try:
+        if create:
+            store.migrate()
         yield store
     finally:
         store.close()

@@ -41,7 +41,7 @@ def _check_grid(grid: Mapping[str, object], document: YamlDocument) -> list[str]
 def _check_list(members: Sequence[object], document: YamlDocument) -> list[str]:
     problems = []
     for place, member in enumerate(members):
-        if not isinstance(member, Mapping) or not set(member) - {"name"}:
+        if not isinstance(member, Mapping) or not member:  # with a name alone, it is the task as it stands
             said = f"`vary[{place}]` is a mapping of dotted keys to values, as `{{model.kwargs.seed: 0}}`"
             problems.append(f"{document.locate((VARY, place))}: {said}")
     return problems

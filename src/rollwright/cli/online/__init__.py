@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from rollwright.cli.online.routine import catch_up, init, routine
 from rollwright.cli.online.schedule import schedule
 from rollwright.cli.online.serve import serve
 from rollwright.cli.online.status import status
@@ -16,6 +17,9 @@ online_app = typer.Typer(
     rich_markup_mode="rich",
     no_args_is_help=True,
 )
+online_app.command()(init)
+online_app.command()(routine)
+online_app.command(name="catch-up")(catch_up)
 online_app.command()(status)
 online_app.command()(schedule)
 online_app.command()(serve)
