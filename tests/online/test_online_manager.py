@@ -8,12 +8,11 @@ import pandas as pd
 import pytest
 
 from ledger_drafts import check_ledger
+from online_managers import BEGIN, CountingTrainer, FixedClock, list_sessions, make_manager, make_strategy
 from rollwright.config.context import Context, current_context, install
 from rollwright.errors import DataNotArrivedError, OnlineError, SignalRefusedError
 from rollwright.market.frame import FrameSource
 from rollwright.online.checks.check import CheckResult
-from rollwright.online.ledger import ServingLedger
-from rollwright.online.manager import OnlineManager
 from rollwright.online.strategy import RollingStrategy
 from rollwright.online.terms import ServingTerms
 from rollwright.pool.stores.memory import MemoryStore
@@ -22,36 +21,6 @@ from rollwright.tracking.r import R
 from rollwright.training.delayed import DelayTrainerR
 from rollwright.training.trainer import TrainerR
 from serving_market import CODES, DAYS, ServingMarket, make_task
-
-BEGIN = "2020-05-20"
-
-
-class FixedClock:
-    """A clock that a test sets."""
-
-    def __init__(self, text="2020-05-20T12:00"):
-        self.moment = datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-    def now(self):
-        return self.moment
-
-    def monotonic(self):
-        return 0.0
-
-    def sleep(self, seconds):
-        raise AssertionError(f"slept for {seconds}")
-
-
-class CountingTrainer(TrainerR):
-    """Counts what it trains."""
-
-    def __init__(self):
-        super().__init__()
-        self.trained = 0
-
-    def train(self, tasks, *args, **kwargs):
-        self.trained += len(tasks)
-        return super().train(tasks, *args, **kwargs)
 
 
 @pytest.fixture
@@ -62,33 +31,22 @@ def market(tmp_path):
     return made
 
 
-def sessions(first, last):
-    return [f"{day:%Y-%m-%d}" for day in DAYS[(first <= DAYS) & (last >= DAYS)]]
-
-
-def strategy(name="lin", model="linear", **rolling):
-    return RollingStrategy(name, make_task(model), RollingGen(step=5, trunc_days=3, **rolling))
-
-
 def manage(market, *strategies, **kwargs):
-    given = list(strategies) or [strategy()]
-    name = kwargs.get("name", given[0].name_id)
-    kwargs.setdefault("clock", FixedClock())
-    return OnlineManager(given, kwargs.pop("trainer", None), BEGIN, ledger=ServingLedger(name, market.pool), **kwargs)
+    return make_manager(market.pool, *strategies, **kwargs)
 
 
 def test_days_are_served_one_after_the_other(market):
     manager = manage(market)
     manager.first_train()
-    for day in sessions(BEGIN, "2020-06-01"):
+    for day in list_sessions(BEGIN, "2020-06-01"):
         market.grow(day)
         result = manager.routine()
         assert (result.session, result.outcome) == (day, "published")
     entries = check_ledger(manager.ledger)
-    assert [entry.session for entry in entries if entry.kind == "publish"] == sessions(BEGIN, "2020-06-01")
+    assert [entry.session for entry in entries if entry.kind == "publish"] == list_sessions(BEGIN, "2020-06-01")
     signals = manager.get_signals()
     assert list(signals.index.get_level_values("datetime").unique()) == list(
-        pd.to_datetime(sessions(BEGIN, "2020-06-01"))
+        pd.to_datetime(list_sessions(BEGIN, "2020-06-01"))
     )
     assert not signals.index.has_duplicates
 
@@ -98,7 +56,7 @@ def test_a_window_is_trained_when_it_begins_and_switched_on_that_day(market):
     manager.first_train()
     assert manager.trainer.trained == 2
     serves = {}
-    for day in sessions(BEGIN, "2020-06-05"):
+    for day in list_sessions(BEGIN, "2020-06-05"):
         market.grow(day)
         manager.routine()
         (model,) = manager.ledger.read_state().strategies["lin"].online
@@ -114,13 +72,13 @@ def test_a_window_is_trained_when_it_begins_and_switched_on_that_day(market):
 def test_a_day_that_is_served_again_gets_the_same_answer_and_writes_nothing(market):
     manager = manage(market)
     manager.first_train()
-    for day in sessions(BEGIN, "2020-05-26"):
+    for day in list_sessions(BEGIN, "2020-05-26"):
         market.grow(day)
         manager.routine()
     number = manager.ledger.read_head().number
-    first = [manager.serve(day) for day in sessions(BEGIN, "2020-05-26")]
+    first = [manager.serve(day) for day in list_sessions(BEGIN, "2020-05-26")]
     other = manage(market)
-    assert [other.serve(day) for day in sessions(BEGIN, "2020-05-26")] == first
+    assert [other.serve(day) for day in list_sessions(BEGIN, "2020-05-26")] == first
     assert {one.outcome for one in first} == {"published"}
     assert other.ledger.read_head().number == number
 
@@ -136,7 +94,7 @@ def test_a_repeated_first_training_trains_nothing_and_changes_nothing(market):
 def test_missed_days_are_served_in_order_with_the_windows_of_their_days(market):
     one = manage(market)
     one.first_train()
-    for day in sessions(BEGIN, "2020-06-03"):
+    for day in list_sessions(BEGIN, "2020-06-03"):
         market.grow(day)
         one.routine()
     expected = one.get_signals()
@@ -148,7 +106,7 @@ def test_missed_days_are_served_in_order_with_the_windows_of_their_days(market):
     other.routine()
     pd.testing.assert_series_equal(other.get_signals(), expected, check_exact=True)
     kinds = [(entry.kind, entry.session) for entry in check_ledger(other.ledger) if entry.kind == "publish"]
-    assert kinds == [("publish", day) for day in sessions(BEGIN, "2020-06-03")]
+    assert kinds == [("publish", day) for day in list_sessions(BEGIN, "2020-06-03")]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +125,7 @@ def test_catching_up_serves_or_skips_what_was_missed(market, policy, window, ser
     market.grow("2020-05-29")
     results = manager.catch_up(policy, window)
     published = [one.session for one in results if one.outcome == "published"]
-    assert published == ([] if served is None else sessions(*served))
+    assert published == ([] if served is None else list_sessions(*served))
     if skipped is not None:
         assert (results[0].outcome, results[0].session) == ("skipped", skipped[1])
         assert manager.serve(skipped[0]).outcome == "skipped"
@@ -282,8 +240,8 @@ def test_a_day_that_lacks_too_much_of_the_universe_is_refused(market, bound, out
 
 def test_several_champions_make_one_signal_and_the_others_are_recorded_beside_it(market):
     roles = {"other": "challenger", "quiet": "shadow"}
-    three = [strategy("lin"), strategy("gbm", "lightgbm"), strategy("other"), strategy("quiet", "lightgbm")]
-    manager = manage(market, *three, roles=roles)
+    models = {"lin": "linear", "gbm": "lightgbm", "other": "linear", "quiet": "lightgbm"}
+    manager = manage(market, *(make_strategy(name, model) for name, model in models.items()), roles=roles)
     manager.first_train()
     manager.routine()
     signal = manager.get_signals()
@@ -301,7 +259,7 @@ def test_a_strategy_is_added_while_serving_and_served_again_after_a_restart(mark
     manager = manage(market)
     manager.first_train()
     manager.routine()
-    manager.add_strategy(strategy("gbm", "lightgbm"), role="challenger", reason="tried")
+    manager.add_strategy(make_strategy("gbm", "lightgbm"), role="challenger", reason="tried")
     manager.add_strategy([manager.strategies[1]])
     market.grow("2020-05-21")
     manager.routine()
@@ -309,16 +267,16 @@ def test_a_strategy_is_added_while_serving_and_served_again_after_a_restart(mark
     market.grow("2020-05-22")
     with pytest.raises(OnlineError, match="gbm"):
         manage(market).routine()
-    again = manage(market, strategy(), strategy("gbm", "lightgbm"))
+    again = manage(market, make_strategy(), make_strategy("gbm", "lightgbm"))
     assert again.routine().outcome == "published"
     with pytest.raises(OnlineError, match="third"):
-        manage(market, strategy(), strategy("gbm", "lightgbm"), strategy("third")).routine()
+        manage(market, make_strategy(), make_strategy("gbm", "lightgbm"), make_strategy("third")).routine()
 
 
 def test_another_definition_under_the_same_name_is_an_error(market):
     manage(market).first_train()
     with pytest.raises(OnlineError, match="another than the one that is served"):
-        manage(market, strategy("lin", "lightgbm")).routine()
+        manage(market, make_strategy("lin", "lightgbm")).routine()
 
 
 def test_training_that_fails_leaves_the_day_open_and_is_made_up_for(market):

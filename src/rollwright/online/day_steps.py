@@ -29,7 +29,7 @@ from rollwright.online.entry import LedgerEntry
 from rollwright.online.held_tool import hold_tool
 from rollwright.online.judgement import SignalJudgement, judge_signal, list_published
 from rollwright.online.ledger import Draft, ServingLedger
-from rollwright.online.market_news import MarketNews, find_news, list_notes
+from rollwright.online.market_news import MarketNews, count_sessions, find_news, list_notes
 from rollwright.online.model_recorders import ModelRecorders
 from rollwright.online.scoring import PrepareFunction, Scorer, drop_day, prepare_day, score_of_day
 from rollwright.online.signal_store import Signals
@@ -148,7 +148,7 @@ class DaySteps:
         }
 
     def _open(self, session: str, state: ServingState, market: DataSource) -> None:
-        news = find_news(market, self.ledger, state)
+        news = find_news(market, self.ledger, state, session)
 
         def decide(now: ServingState | None) -> Draft | None:
             if now is None or now.day is not None or now.last != state.last:
@@ -162,15 +162,14 @@ class DaySteps:
         active = self._list_active(state)
         due = []
         for name, strategy in active.items():
-            with hold_tool(strategy, [self.recorders.find(model) for model in state.strategies[name].online]):
-                tasks = list_due(
-                    strategy,
-                    state.strategies[name],
-                    self.recorders,
-                    session=session,
-                    until=self.until,
-                    task_kwargs=self.task_kwargs,
-                )
+            tasks = list_due(
+                strategy,
+                state.strategies[name],
+                self.recorders,
+                session=session,
+                until=self.until,
+                task_kwargs=self.task_kwargs,
+            )
             due.append((strategy, tasks))
         made = train_tasks(due, self.trainer, session=session, experiments=self.experiments)
         failed: dict[str, JSON] = {
@@ -294,7 +293,7 @@ class DaySteps:
             terms=self.terms,
             history=history,
         )
-        body = self._describe(session, signal, found)
+        body = self._describe(session, signal, found, place=count_sessions(market.calendar(), session))
 
         def decide(now: ServingState | None) -> Draft | None:
             day = _open_day(now, session)
@@ -308,8 +307,11 @@ class DaySteps:
         elif entry is not None:
             _logger.info("serving.published session=%s rows=%d digest=%s", session, signal.rows, signal.sha256)
 
-    def _describe(self, session: str, signal: SignalReference, found: SignalJudgement) -> dict[str, JSON]:
+    def _describe(
+        self, session: str, signal: SignalReference, found: SignalJudgement, *, place: int
+    ) -> dict[str, JSON]:
         return {
+            "place": place,
             "signal": signal.to_json(),
             "checks": list(found.checks),
             "coverage": list(found.coverage),

@@ -14,6 +14,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, Protocol
 
 from rollwright import __version__
@@ -321,7 +322,7 @@ class ServingLedger:
         return self._task(number).fingerprint
 
     def _task(self, number: int) -> NewTask:
-        return NewTask.of({"serving": self.serving, "entry": number}, max_attempts=_ATTEMPTS)
+        return _make_task(self.serving, number)
 
     def _find(self, numbers: Sequence[int]) -> dict[int, LedgerEntry]:
         """Return those of the entries that are committed, by number."""
@@ -345,6 +346,12 @@ class ServingLedger:
         except (TaskValueError, ValueError) as error:
             reason = escape_text(error, longest=200)
             raise LedgerError(f"entry {number} of serving {self.serving} is no JSON of an entry: {reason}") from error
+
+
+@lru_cache(maxsize=8192)
+def _make_task(serving: str, number: int) -> NewTask:
+    """Return the task that is an entry; to find its fingerprint costs more than to look it up."""
+    return NewTask.of({"serving": serving, "entry": number}, max_attempts=_ATTEMPTS)
 
 
 def find_author() -> Author:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
 
@@ -18,23 +18,24 @@ from rollwright.errors import ConfigError, OnlineError
 from rollwright.market.current import current_market
 from rollwright.online.day_result import DayResult
 from rollwright.online.day_steps import DaySteps
+from rollwright.online.first_training import begin_strategies
 from rollwright.online.ledger import Draft, ServingLedger
 from rollwright.online.market_news import write_session
 from rollwright.online.model_recorders import ModelRecorders
 from rollwright.online.scoring import PredScorer, PrepareFunction, combine_scores
 from rollwright.online.served_signals import list_history, read_scores, recombine
 from rollwright.online.serving_day import DayServer
-from rollwright.online.signal_store import Signals, SignalStore
-from rollwright.online.state import Role, ServingState, StrategyState
-from rollwright.online.strategy import OnlineStrategy, call_first_tasks
+from rollwright.online.signal_store import MemorySignals, Signals, SignalStore
+from rollwright.online.simulation import ServingSimulation, WindowScorer, find_sessions
+from rollwright.online.state import Role, ServingState
+from rollwright.online.strategy import OnlineStrategy
 from rollwright.online.terms import CatchUp, ServingTerms
-from rollwright.online.training_step import train_tasks
+from rollwright.pool.stores.memory import MemoryStore
 from rollwright.tracking.recorder import Recorder
 from rollwright.training.trainer import Trainer, TrainerR
 
 __all__ = ["OnlineManager"]
 
-_logger: Final = logging.getLogger("rollwright.online")
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 Status = Literal["online", "simulating"]
 
@@ -112,6 +113,7 @@ class OnlineManager:
         self._recorders = ModelRecorders()
         self._mirrored: dict[str, tuple[str, ...]] = {}
         self._prepared: pd.Series | None = None
+        self._simulation: ServingSimulation | None = None
         self._status: Status = self.STATUS_ONLINE
 
     def __repr__(self) -> str:
@@ -178,9 +180,11 @@ class OnlineManager:
             return
         if self._read_checked() is None:
             begin = write_session(self._choose_begin())
-            made = self._train_first(self._strategies, begin, model_kwargs)
+            steps = self._make_steps(model_kwargs=model_kwargs)
+            made = begin_strategies(steps, self._strategies, begin, roles=self._roles)
             body: dict[str, JSON] = {"strategies": {name: one.to_json() for name, one in made.items()}}
             self.ledger.append(lambda now: Draft(kind="init", session=begin, body=body) if now is None else None)
+            self._prepared = None
             self._read_checked()
         self._mirror()
 
@@ -214,10 +218,11 @@ class OnlineManager:
         if state is None:
             raise OnlineError(f"serving {self.name} has not begun", hint="call first_train first")
         new = {one.name_id: one for one in given if one.name_id not in state.strategies}
-        made = self._train_first(new, state.reached or state.begin, _NOTHING, role=role)
+        begin = state.reached or state.begin
+        made = begin_strategies(self._make_steps(), new, begin, roles=self._roles, role=role)
         for name, one in made.items():
             body: dict[str, JSON] = {"action": "add", "strategy": name, "as": one.to_json()}
-            draft = Draft(kind="strategy", session=state.reached or state.begin, body=body, reason=reason)
+            draft = Draft(kind="strategy", session=begin, body=body, reason=reason)
             self.ledger.append(
                 lambda now, name=name, draft=draft: (  # type: ignore[misc]
                     None if now is not None and name in now.strategies else draft
@@ -257,6 +262,108 @@ class OnlineManager:
         """Serve or skip the sessions that were missed; see `DayServer.catch_up`."""
         self._begin_work()
         return self._make_server(self._make_steps()).catch_up(policy, window)
+
+    def simulate(
+        self,
+        end_time: SessionLike | None = None,
+        frequency: str = "day",
+        task_kwargs: Mapping[str, Any] = _NOTHING,
+        model_kwargs: Mapping[str, Any] = _NOTHING,
+        signal_kwargs: Mapping[str, Any] = _NOTHING,
+    ) -> pd.Series | None:
+        """Go through the sessions from the first to be served until `end_time`, and return the signals.
+
+        A serving that has begun is not touched: the simulation trains in experiments of its own, ``NAME-simulation``,
+        and in those of the strategies otherwise. No tag is set.
+
+        Parameters
+        ----------
+        end_time : date, optional
+            The last session; the last one that has data if not given. No signal and no test segment goes past it.
+        frequency : str
+            Of the market.
+        task_kwargs, model_kwargs, signal_kwargs : mapping
+            As `routine` takes them.
+
+        Raises
+        ------
+        ConfigError
+            When there is no session to go through.
+        OnlineError
+            When a task could not be trained.
+
+        .. warning:: **Look-ahead.** A model that is trained here on past sessions can read labels that were not known
+           on the day it would have been trained, unless the `RollingGen` has `trunc_days`.
+        """
+        prepare = _take_prepare(signal_kwargs)
+        has_begun = self.ledger.read_state() is not None
+        begin = self._begin if self._begin is not None else self.cur_time
+        sessions = find_sessions(frequency, begin, end_time)
+        own = {name: f"{one.experiment}-simulation" for name, one in self._strategies.items()} if has_begun else {}
+        steps = replace(
+            self._make_steps(task_kwargs=task_kwargs, model_kwargs=model_kwargs, prepare=prepare),
+            ledger=ServingLedger(self.name, MemoryStore(), clock=self._clock),
+            signals=MemorySignals(),
+            scorer=WindowScorer(),
+            recorders=ModelRecorders(),
+            freq=frequency,
+            until=to_session(sessions[-1]),
+            experiments=own,
+        )
+        self._simulation = ServingSimulation(steps=steps, sessions=sessions, roles=self._roles)
+        self._status = self.STATUS_SIMULATING
+        try:
+            if self.trainer.is_delay():
+                self._simulation.prepare()
+                return self._end_simulation()
+            return self._keep_simulated(self._simulation.run())
+        finally:
+            self._status = self.STATUS_ONLINE
+
+    def delay_prepare(
+        self, model_kwargs: Mapping[str, Any] = _NOTHING, signal_kwargs: Mapping[str, Any] = _NOTHING
+    ) -> pd.Series | None:
+        """End the training of a simulation that was interrupted in it, and return its signals.
+
+        `simulate` calls it by itself; after an error in training, as of a worker that is away, it goes on from there.
+
+        Parameters
+        ----------
+        model_kwargs, signal_kwargs : mapping
+            As `routine` takes them; those of `simulate` if not given.
+
+        Returns
+        -------
+        Series or None
+            None when no simulation waits.
+        """
+        if self._simulation is None or not self._simulation.is_waiting:
+            return None
+        steps = self._simulation.steps
+        prepare = _take_prepare(signal_kwargs)
+        self._simulation.steps = replace(
+            steps,
+            model_kwargs=model_kwargs or steps.model_kwargs,
+            prepare=steps.prepare if prepare is None else prepare,
+        )
+        self._status = self.STATUS_SIMULATING
+        try:
+            return self._end_simulation()
+        finally:
+            self._status = self.STATUS_ONLINE
+
+    def _end_simulation(self) -> pd.Series | None:
+        simulation = self._simulation
+        if simulation is None:
+            return None
+        simulation.end_training()
+        return self._keep_simulated(simulation.run())
+
+    def _keep_simulated(self, signals: pd.Series | None) -> pd.Series | None:
+        """Let `get_signals` answer with what was simulated where nothing was ever served."""
+        if self.ledger.read_state() is None:
+            self._prepared = signals
+        return signals
 
     def get_collector(self, **kwargs: Any) -> MergeCollector:
         """Return what collects the results of all strategies; `kwargs` are given to their `get_collector`."""
@@ -315,11 +422,14 @@ class OnlineManager:
 
     @property
     def history(self) -> dict[Session, dict[OnlineStrategy, list[Recorder]]]:
-        """Which models of each strategy were online on each session that was served."""
-        found = list_history(self.ledger)
+        """Which models of each strategy were online on each session that was served; before any, that was simulated."""
+        simulated = self._simulation
+        is_simulated = simulated is not None and self.ledger.read_state() is None
+        steps = simulated.steps if simulated is not None and is_simulated else self._make_steps()
+        found = list_history(steps.ledger)
         return {
             session: {
-                self._strategies[name]: [self._recorders.find(model) for model in models]
+                self._strategies[name]: [steps.recorders.find(model) for model in models]
                 for name, models in by_name.items()
                 if name in self._strategies
             }
@@ -365,38 +475,6 @@ class OnlineManager:
                 )
             self._mirror()
 
-    def _train_first(
-        self,
-        strategies: Mapping[str, OnlineStrategy],
-        session: str,
-        model_kwargs: Mapping[str, Any],
-        *,
-        role: Role = "champion",
-    ) -> dict[str, StrategyState]:
-        """Train the first tasks of strategies, and return how each begins."""
-        steps = self._make_steps(model_kwargs=model_kwargs)
-        due = [(one, call_first_tasks(one, cur_time=session)) for one in strategies.values()]
-        made: dict[str, StrategyState] = {}
-        trained = train_tasks(due, self.trainer, session=session)
-        failed = [
-            f"{one.name_id}: {text}" for (one, _), done in zip(due, trained, strict=True) for text in done.failures
-        ]
-        if failed:
-            raise OnlineError(
-                "the first windows could not all be trained:" + "".join(f"\n  - {line}" for line in failed),
-                hint="mend it and call again; what is trained is not trained again",
-            )
-        for (strategy, _), done in zip(due, trained, strict=True):
-            self._recorders.keep(done.recorders)
-            begun = [model for model in done.models if model.serves_from <= session]
-            made[strategy.name_id] = StrategyState(
-                role=self._roles.get(strategy.name_id, role),
-                definition=strategy.definition,
-                online=steps.choose_online(strategy, (), begun, session) if begun else (),
-                next=tuple(model for model in done.models if model.serves_from > session),
-            )
-        return made
-
     def _make_steps(
         self,
         *,
@@ -428,13 +506,9 @@ class OnlineManager:
         model_kwargs: Mapping[str, Any],
         signal_kwargs: Mapping[str, Any],
     ) -> DayResult:
-        unknown = sorted(signal_kwargs.keys() - {"prepare_func", "over_write"})
-        if unknown:
-            raise ConfigError(f"signal_kwargs has {unknown[0]!r}, and takes prepare_func and over_write")
+        prepare = _take_prepare(signal_kwargs)
         self._begin_work()
-        steps = self._make_steps(
-            task_kwargs=task_kwargs, model_kwargs=model_kwargs, prepare=signal_kwargs.get("prepare_func")
-        )
+        steps = self._make_steps(task_kwargs=task_kwargs, model_kwargs=model_kwargs, prepare=prepare)
         return self._make_server(steps).serve(session)
 
     def _follow(self, result: DayResult) -> None:
@@ -454,3 +528,11 @@ class OnlineManager:
             online = [self._recorders.find(model) for model in stands.online] if wanted else []
             strategy.tool.reset_online_tag(online)
             self._mirrored[name] = wanted
+
+
+def _take_prepare(signal_kwargs: Mapping[str, Any]) -> PrepareFunction | None:
+    unknown = sorted(signal_kwargs.keys() - {"prepare_func", "over_write"})
+    if unknown:
+        raise ConfigError(f"signal_kwargs has {unknown[0]!r}, and takes prepare_func and over_write")
+    prepare: PrepareFunction | None = signal_kwargs.get("prepare_func")
+    return prepare

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from rollwright.calendar.trading import Session
+from rollwright.calendar.trading import Session, TradingCalendar, to_session
 from rollwright.core.canonical import JSON
 from rollwright.market.source import DataSource
 from rollwright.online.ledger import ServingLedger
 from rollwright.online.state import ServingState
 
-__all__ = ["MarketNews", "find_news", "write_session"]
+__all__ = ["MarketNews", "count_sessions", "find_news", "list_notes", "write_session"]
 
 _SHOWN = 5
 
@@ -32,6 +32,8 @@ class MarketNews:
         How many sessions the data have.
     latest : str
         The last of them.
+    place : int
+        How many sessions there are up to the one that is opened, itself included.
     restated_from : str or None
         The first session served from other values than are there now: a history that was rewritten.
     is_incomparable : bool
@@ -43,6 +45,7 @@ class MarketNews:
     generation: str
     known: int
     latest: str
+    place: int
     restated_from: str | None = None
     is_incomparable: bool = False
     late: tuple[str, ...] = ()
@@ -53,6 +56,7 @@ class MarketNews:
             "generation": self.generation,
             "known": self.known,
             "latest": self.latest,
+            "place": self.place,
             "restated_from": self.restated_from,
             "is_incomparable": self.is_incomparable,
             "late": list(self.late),
@@ -72,27 +76,52 @@ def list_notes(body: Mapping[str, object]) -> list[str]:
     return notes
 
 
-def find_news(market: DataSource, ledger: ServingLedger, state: ServingState) -> MarketNews:
-    """Return what `market` is now, compared with what the last session was served from.
+def find_news(market: DataSource, ledger: ServingLedger, state: ServingState, session: str) -> MarketNews:
+    """Return what `market` is now that `session` is opened, compared with what the last one was served from.
 
     Its cost grows with the ledger only where sessions were inserted before the last one that was served.
     """
     calendar = market.calendar()
-    news = MarketNews(generation=market.generation, known=calendar.known, latest=write_session(calendar.last_known))
+    news = MarketNews(
+        generation=market.generation,
+        known=calendar.known,
+        latest=write_session(calendar.last_known),
+        place=count_sessions(calendar, session),
+    )
     last = state.last
-    if last is None or not last.generation or last.generation == news.generation:
+    if last is None or last.generation == news.generation:
         return news
-    unchanged = market.unchanged_before(last.generation)
+    unchanged = market.unchanged_before(last.generation) if last.generation else last.known
     before = min(last.known, calendar.known)
     restated = write_session(calendar[unchanged]) if 0 < unchanged < before else None
-    return MarketNews(
-        generation=news.generation,
-        known=news.known,
-        latest=news.latest,
+    place = _find_place(ledger, state)
+    has_late = place is not None and count_sessions(calendar, last.session) > place
+    return replace(
+        news,
         restated_from=restated,
         is_incomparable=unchanged == 0,
-        late=_find_late(market, ledger, state) if unchanged < before else (),
+        late=_find_late(market, ledger, state) if has_late else (),
     )
+
+
+def count_sessions(calendar: TradingCalendar, session: str) -> int:
+    """Return how many sessions there are up to `session`, itself included."""
+    return calendar.positions(None, to_session(session)).stop
+
+
+def _find_place(ledger: ServingLedger, state: ServingState) -> int | None:
+    """Return how many sessions there were up to the last one when it was closed; None where no entry says it.
+
+    An entry that publishes a refused session after all says nothing; the one that refused it does.
+    """
+    last = state.last
+    while last is not None:
+        place = ledger.read(last.entry).body.get("place")
+        if isinstance(place, int):
+            return place
+        before = ServingState.from_json(ledger.read(last.entry - 1).state).last
+        last = before if before is not None and before.session == last.session else None
+    return None
 
 
 def _find_late(market: DataSource, ledger: ServingLedger, state: ServingState) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from rollwright.online.closing_entry import find_closing
 from rollwright.online.day_result import DayResult
 from rollwright.online.day_steps import DaySteps
 from rollwright.online.ledger import Draft, ServingLedger
-from rollwright.online.market_news import write_session
+from rollwright.online.market_news import count_sessions, write_session
 from rollwright.online.state import ServingState
 from rollwright.online.terms import CatchUp
 
@@ -75,7 +75,7 @@ class DayServer:
         state = self._finish_open_day(state)
         if state.last is None or state.last.session < target:
             missed = [one for one in _list_after(state, calendar) if one < target]
-            self._make_up(missed, self.steps.terms.catch_up, self.steps.terms.catch_up_window)
+            self._make_up(missed, calendar, self.steps.terms.catch_up, self.steps.terms.catch_up_window)
             return _refuse_unpublished(self._close(target))
         return self._repeat(target)
 
@@ -100,6 +100,7 @@ class DayServer:
         missed = _list_after(state, calendar)
         return made + self._make_up(
             missed,
+            calendar,
             terms.catch_up if policy is None else policy,
             terms.catch_up_window if window is None else window,
             latest_is_missed=True,
@@ -122,7 +123,7 @@ class DayServer:
     def _wait(self, target: str, state: ServingState, calendar: TradingCalendar) -> DayResult:
         if self.steps.terms.catch_up == "all":
             state = self._finish_open_day(state)
-            self._make_up(_list_after(state, calendar), "all", self.steps.terms.catch_up_window)
+            self._make_up(_list_after(state, calendar), calendar, "all", self.steps.terms.catch_up_window)
         last = write_session(calendar.last_known)
         if self.steps.terms.is_late(target, self.clock.now()):
             raise DataNotArrivedError(
@@ -141,18 +142,25 @@ class DayServer:
         return self.steps.read_state()
 
     def _make_up(
-        self, missed: Sequence[str], policy: CatchUp, window: int | None, *, latest_is_missed: bool = False
+        self,
+        missed: Sequence[str],
+        calendar: TradingCalendar,
+        policy: CatchUp,
+        window: int | None,
+        *,
+        latest_is_missed: bool = False,
     ) -> list[DayResult]:
         """Serve or skip sessions that were missed; the latest is among them, or one that is served after them."""
         count = {"all": len(missed) if window is None else window, "latest": int(latest_is_missed), "none": 0}[policy]
         first = max(0, len(missed) - count)
-        made = self._skip(missed[:first], policy)
+        made = self._skip(missed[:first], calendar, policy)
         return made + [self._close(session) for session in missed[first:]]
 
-    def _skip(self, sessions: Sequence[str], policy: CatchUp) -> list[DayResult]:
+    def _skip(self, sessions: Sequence[str], calendar: TradingCalendar, policy: CatchUp) -> list[DayResult]:
         if not sessions:
             return []
         body: dict[str, JSON] = {"first": sessions[0], "count": len(sessions), "policy": policy}
+        body["place"] = count_sessions(calendar, sessions[-1])
 
         def decide(now: ServingState | None) -> Draft | None:
             reached = None if now is None else now.reached

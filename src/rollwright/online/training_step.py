@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from rollwright.calendar.trading import SessionLike, to_session
 from rollwright.errors import ConfigError, TaskFailedError
+from rollwright.online.held_tool import hold_tool
 from rollwright.online.market_news import write_session
 from rollwright.online.state import OnlineModel, StrategyState
 from rollwright.online.strategy import (
@@ -22,7 +23,7 @@ from rollwright.tracking.recorder import Recorder
 from rollwright.training.trainer import Trainer
 from rollwright.training.validity import TaskParts
 
-__all__ = ["Recorders", "Trained", "list_due", "train_tasks"]
+__all__ = ["Recorders", "Trained", "describe_model", "list_due", "train_tasks"]
 
 
 class Recorders(Protocol):
@@ -61,11 +62,14 @@ def list_due(
     task_kwargs: Mapping[str, Any] | None = None,
 ) -> list[Task]:
     """Return the tasks of a strategy that are due at `session`: those after its models, or its first ones."""
-    models = [*stands.online, *stands.next]
-    if not models:
-        return call_first_tasks(strategy, cur_time=session, until=until)
-    found = [recorders.find(model) for model in models]
-    return call_prepare_tasks(strategy, to_session(session), online_models=found, until=until, **(task_kwargs or {}))
+    online = [recorders.find(model) for model in stands.online]
+    waiting = [recorders.find(model) for model in stands.next]
+    with hold_tool(strategy, online):
+        if not online and not waiting:
+            return call_first_tasks(strategy, cur_time=session, until=until)
+        return call_prepare_tasks(
+            strategy, to_session(session), online_models=[*online, *waiting], until=until, **(task_kwargs or {})
+        )
 
 
 def train_tasks(
@@ -135,7 +139,7 @@ class _Begun:
             self.found = [find_trained(task, self.experiment) for task in self.tasks]
         pairs = [(task, found) for task, found in zip(self.tasks, self.found, strict=True) if found is not None]
         return Trained(
-            models=tuple(_describe(self.strategy, task, found, self.experiment, session) for task, found in pairs),
+            models=tuple(describe_model(self.strategy, task, found, self.experiment, session) for task, found in pairs),
             recorders={found.id: found for _, found in pairs},
             failures=() if self.error is None else tuple(f"{name}: {text}" for name, text in self.error.failures),
         )
@@ -154,7 +158,10 @@ def _check(made: Sequence[Any], asked: Sequence[Any], trainer: Trainer) -> list[
     return list(made)
 
 
-def _describe(strategy: OnlineStrategy, task: Task, recorder: Recorder, experiment: str, session: str) -> OnlineModel:
+def describe_model(
+    strategy: OnlineStrategy, task: Task, recorder: Recorder, experiment: str, session: str
+) -> OnlineModel:
+    """Return the model of a task that a recorder holds, or will hold; without a test segment it serves at once."""
     return OnlineModel(
         experiment=experiment,
         recorder=recorder.id,
