@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rollwright.online.watch.feature_drift import DriftWatch, FeatureReference
 from rollwright.online.watch.realised_ic import CLIP, ICWatch
 
 PAGE = Path(__file__).parents[2] / "docs" / "watching.md"
@@ -25,6 +26,13 @@ EDGES = (0.012, 0.02, 0.03, 0.04, 0.06)
 SHARES = (1.0, 0.5)
 HORIZONS = (1, 5, 20)
 CORRELATIONS = (0.0, 0.1, 0.3, 0.6)
+
+FEATURES = 20
+INSTRUMENTS = 50
+TOLERATED = 0.25
+REFERENCE = 250
+HALF_LIVES = (1, 5, 20, 60)
+SHIFTS = (1.0, 2.0, 4.0)
 
 
 def draw(rng, days, *, mean, horizon=1, rho=0.0, deviation=DEVIATION):
@@ -74,6 +82,53 @@ def find_delays(*, mean, lost, horizon=1, rate=RATE, repeats=REPEATS, years=8):
     return np.asarray(delays)
 
 
+def draw_shares(seed, sessions, *, half_life, shift=0.0):
+    """Return the shares of features that are far in sessions after the reference.
+
+    Half of what moves a feature from session to session is common to all, and all of it fades with the half-life;
+    instruments vary as much again. From the first session on `shift` standard deviations are added to half of the
+    features.
+    """
+    rng = np.random.default_rng([seed, half_life, round(10 * shift), 142])
+    keep = 0.5 ** (1 / half_life)
+    count = REFERENCE + sessions
+    noise = np.sqrt(0.5) * rng.standard_normal((count, 1)) + np.sqrt(0.5) * rng.standard_normal((count, FEATURES))
+    level = np.empty((count, FEATURES))
+    level[0] = noise[0]
+    for day in range(1, count):
+        level[day] = keep * level[day - 1] + np.sqrt(1 - keep * keep) * noise[day]
+    level[REFERENCE:, : FEATURES // 2] += shift
+    days = np.repeat(np.arange(REFERENCE), INSTRUMENTS)
+    values = level[days] + rng.standard_normal((len(days), FEATURES))
+    reference = FeatureReference.build(values, days, [f"f{place}" for place in range(FEATURES)])
+    return [
+        reference.measure(row + rng.standard_normal((INSTRUMENTS, FEATURES))).share for row in level[REFERENCE:]
+    ]  # fmt: skip
+
+
+def find_drift_alarms(shares, *, rate=RATE):
+    """Return the positions at which blocks of shares are an alarm."""
+    watch = DriftWatch(tolerated=TOLERATED, false_alarms_a_year=rate)
+    found = watch.measure({f"{position:06d}": share for position, share in enumerate(shares)})
+    return [int(session) for session in found.alarms]
+
+
+def count_drift_alarms(*, half_life, repeats=20, years=5):
+    """Return the alarms a year while features go on as they were in the reference."""
+    found = [
+        len(find_drift_alarms(draw_shares(seed, YEAR * years, half_life=half_life))) for seed in range(repeats)
+    ]  # fmt: skip
+    return sum(found) / repeats / years
+
+
+def find_drift_delay(*, half_life, shift, repeats=20, years=2):
+    """Return the median of sessions from a shift of half of the features to an alarm; inf for none."""
+    alarms = [
+        find_drift_alarms(draw_shares(seed, YEAR * years, half_life=half_life, shift=shift)) for seed in range(repeats)
+    ]
+    return float(np.median([found[0] + 1 if found else np.inf for found in alarms]))
+
+
 def make_tables():
     """Return the tables as Markdown."""
     lines = [
@@ -99,6 +154,16 @@ def make_tables():
             )
             taken = "each session" if spacing == 1 else f"each {spacing}th session"
             lines.append(f"| {horizon} session{'s' * (horizon > 1)} | {taken} | {rates} |")
+    lines += [
+        "",
+        f"| level fades by half in | alarms a year | {' | '.join(f'shift of {shift:g}' for shift in SHIFTS)} |",
+        "|---|---|" + "---|" * len(SHIFTS),
+    ]
+    for half_life in HALF_LIVES:
+        delays = [find_drift_delay(half_life=half_life, shift=shift) for shift in SHIFTS]
+        said = " | ".join(f"{delay:.0f}" if np.isfinite(delay) else "not within 2 years" for delay in delays)
+        rate = count_drift_alarms(half_life=half_life)
+        lines.append(f"| {half_life} session{'s' * (half_life > 1)} | {rate:.3f} | {said} |")
     return "\n".join(lines)
 
 
@@ -108,6 +173,6 @@ def measured_part(text):
 
 
 if __name__ == "__main__":
-    page = PAGE.read_text(encoding="utf-8")
-    head, _, rest = page.partition(START)
-    PAGE.write_text(f"{head}{START}\n{make_tables()}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    tables = make_tables()
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
+    PAGE.write_text(f"{head}{START}\n{tables}\n{END}{rest.partition(END)[2]}", encoding="utf-8")

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 SIGNAL: Final = "signal"
-"""Name of the part that is the champions' signal, beside one part for each strategy."""
+"""How the names of parts begin that are signals of champions, beside one part for each strategy."""
 
 _SHOWN: Final = 20
 
@@ -83,7 +83,7 @@ class PartParity:
     Attributes
     ----------
     name : str
-        A strategy's, or `SIGNAL`.
+        A strategy's, or `SIGNAL` and of which champions it is.
     sessions, rows : int
         How many were compared.
     differences : int
@@ -106,15 +106,14 @@ class Parity:
     Attributes
     ----------
     parts : tuple of PartParity
-    published, refused, skipped : int
-        Sessions by what became of them. The signal of a refused session is compared like any other; a skipped one has
-        none.
+    published, refused : int
+        Sessions by what became of them. The signal of a refused session is compared like any other; a session that was
+        skipped has none.
     """
 
     parts: tuple[PartParity, ...]
     published: int
     refused: int
-    skipped: int = 0
 
     @property
     def same(self) -> bool:
@@ -165,7 +164,11 @@ def _is_before(state: Mapping[str, object], first: str) -> bool:
 
 
 def compare_days(
-    days: list[ServedDay], signals: SignalReader, batch: Mapping[str, pd.Series], *, signal: pd.Series | None = None
+    days: list[ServedDay],
+    signals: SignalReader,
+    batch: Mapping[str, pd.Series],
+    *,
+    combined: Mapping[tuple[str, ...], pd.Series] | None = None,
 ) -> Parity:
     """Compare what was served with what a batch gives.
 
@@ -176,18 +179,17 @@ def compare_days(
     batch : mapping of str to Series
         The batch's scores by strategy, each by (datetime, instrument). A strategy that is not among them is not
         compared.
-    signal : Series, optional
-        The batch's signal of all strategies in it. The served one is compared where exactly these were its champions;
-        elsewhere it was made of others.
+    combined : mapping of tuple of str to Series, optional
+        The batch's signals by the champions that they are made of, as `ServedDay` names them. Where no signal of a
+        session's champions is given, its signal is not compared.
     """
     parts = []
-    for name, scores in batch.items():
+    for name, scores in sorted(batch.items()):
         served = {day.session: signals.load(day.scores[name]) for day in days if name in day.scores}
         parts.append(compare_part(name, served, scores))
-    if signal is not None:
-        whole = tuple(sorted(batch))
-        served = {day.session: signals.load(day.signal) for day in days if day.champions == whole}
-        parts.append(compare_part(SIGNAL, served, signal))
+    for champions, signal in sorted((combined or {}).items()):
+        served = {day.session: signals.load(day.signal) for day in days if day.champions == champions}
+        parts.append(compare_part(f"{SIGNAL} of {', '.join(champions)}", served, signal))
     outcomes = [day.outcome for day in days]
     return Parity(parts=tuple(parts), published=outcomes.count("published"), refused=outcomes.count("refused"))
 

@@ -107,12 +107,12 @@ def test_refused_days_are_compared_and_counted(ledger):
     days = list(list_served_days(ledger))
     kept = Kept({day.session: scores(1, 2, 3) for day in days})
     batch = batch_of({day.session: scores(1, 2, 3) for day in days})
-    parity = compare_days(days, kept, {"lgb": batch}, signal=batch)
+    parity = compare_days(days, kept, {"lgb": batch}, combined={("lgb",): batch})
     assert parity.same
     assert (parity.published, parity.refused) == (5, 1)
-    assert [(part.name, part.sessions) for part in parity.parts] == [("lgb", 6), (SIGNAL, 6)]
+    assert [(part.name, part.sessions) for part in parity.parts] == [("lgb", 6), (f"{SIGNAL} of lgb", 6)]
     kept.scores[session_of(2)] = scores(1, 2, 4)
-    changed = compare_days(days, kept, {"lgb": batch}, signal=batch)
+    changed = compare_days(days, kept, {"lgb": batch}, combined={("lgb",): batch})
     assert not changed.same
     assert {row.session for part in changed.parts for row in part.first} == {session_of(2)}
 
@@ -131,7 +131,8 @@ def test_a_signal_of_other_champions_is_not_compared_with_that_of_the_batch():
         ledger.append(lambda _, kind=kind, body=body: Draft(kind=kind, session="2024-01-02", body=body))
     days = list(list_served_days(ledger))
     batch = batch_of({"2024-01-02": scores(1, 2, 3)})
-    one = compare_days(days, Kept({"both": scores(1, 2, 3)}), {"lgb": batch}, signal=batch)
-    assert [(part.name, part.sessions) for part in one.parts] == [("lgb", 1), (SIGNAL, 0)]
-    both = compare_days(days, Kept({"both": scores(1, 2, 3)}), {"xgb": batch, "lgb": batch}, signal=batch)
-    assert {part.name: part.sessions for part in both.parts} == {"xgb": 1, "lgb": 1, SIGNAL: 1}
+    kept = Kept({"both": scores(1, 2, 3)})
+    one = compare_days(days, kept, {"lgb": batch}, combined={("lgb",): batch})
+    assert [(part.name, part.sessions) for part in one.parts] == [("lgb", 1), (f"{SIGNAL} of lgb", 0)]
+    both = compare_days(days, kept, {"xgb": batch, "lgb": batch}, combined={("lgb", "xgb"): batch})
+    assert [(part.name, part.sessions) for part in both.parts] == [("lgb", 1), ("xgb", 1), (f"{SIGNAL} of lgb, xgb", 1)]

@@ -25,10 +25,10 @@ from rollwright.core.canonical import JSON
 from rollwright.errors import LedgerError, OnlineError
 from rollwright.online.stored_values import take_count, take_fields
 
-__all__ = ["SESSIONS_A_YEAR", "FallTest", "SequenceState"]
+__all__ = ["BET_SIZES", "SESSIONS_A_YEAR", "FallTest", "SequenceState"]
 
 SESSIONS_A_YEAR: Final = 252
-_SIZES: Final = (0.95, 0.475, 0.2375, 0.11875)
+BET_SIZES: Final = (0.95, 0.475, 0.2375, 0.11875)
 """Sizes of the bets, as shares of the largest that cannot lose more than its stake."""
 
 
@@ -46,7 +46,7 @@ class SequenceState:
         Alarms since the beginning.
     """
 
-    stakes: tuple[float, ...] = (0.0,) * len(_SIZES)
+    stakes: tuple[float, ...] = (0.0,) * len(BET_SIZES)
     units: int = 0
     alarms: int = 0
 
@@ -69,7 +69,7 @@ class SequenceState:
         """
         fields = take_fields(value, ("stakes", "units", "alarms"), "the state of a sequence")
         stakes = fields["stakes"]
-        if not isinstance(stakes, list) or len(stakes) != len(_SIZES) or not all(map(_is_stake, stakes)):
+        if not isinstance(stakes, list) or len(stakes) != len(BET_SIZES) or not all(map(_is_stake, stakes)):
             raise LedgerError("the stakes of a sequence are no numbers from 0 on")
         return cls(
             stakes=tuple(float(stake) for stake in stakes),
@@ -138,7 +138,7 @@ class FallTest:
         below = self.bound - min(max(value, self.lowest), self.highest)
         largest = 1 / (self.highest - self.bound)
         stakes = tuple(
-            (stake + 1) * (1 + size * largest * below) for stake, size in zip(state.stakes, _SIZES, strict=True)
+            (stake + 1) * (1 + size * largest * below) for stake, size in zip(state.stakes, BET_SIZES, strict=True)
         )
         after = replace(state, stakes=stakes, units=state.units + 1)
         if after.value < self.limit:
