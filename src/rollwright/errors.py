@@ -53,6 +53,7 @@
     │   ├── NotTrainedError          (a model is to predict before it is trained)
     │   ├── LedgerError              (an entry of a serving's ledger is damaged, or does not follow)
     │   ├── DataNotArrivedError      (the data of a session are late)
+    │   ├── NotificationError        (somebody could not be told)
     │   ├── SignalNotFoundError      (also a KeyError; none was made of that session, or none published)
     │   └── SignalRefusedError       (a check before publishing is violated)
     └── RunError
@@ -99,6 +100,7 @@ __all__ = [
     "ModelError",
     "NoActiveRecorderError",
     "NotPointInTimeError",
+    "NotificationError",
     "OnlineError",
     "PoolError",
     "ProtectedArtifactError",
@@ -634,6 +636,12 @@ class DataNotArrivedError(OnlineError):
     def __init__(self, message: str, *, session: str, hint: str | None = None) -> None:
         self.session = session
         super().__init__(message, hint=hint)
+
+
+class NotificationError(OnlineError):
+    """Somebody could not be told of what happened; it is tried again."""
+
+    exit_code = 1
 
 
 class SignalNotFoundError(OnlineError, KeyError):

@@ -6,9 +6,18 @@ import re
 from collections.abc import Sequence
 from datetime import time
 from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from rollwright.campaign.section import NUMBER, SECTION
 from rollwright.config.moment_setting import read_moment
@@ -43,6 +52,20 @@ def _check_zone(value: str) -> str:
         ZoneInfo(value)
     except (ValueError, OSError, KeyError) as error:  # of an unknown name, of one that leads elsewhere
         raise ValueError(f"{value!r} is no time zone of this system; write Asia/Shanghai or UTC") from error
+    return value
+
+
+def _check_webhook(value: str) -> str:
+    try:
+        split = urlsplit(value)
+        port = split.port
+    except ValueError as error:
+        raise ValueError(f"this is no web address: {error}") from error
+    is_plain = value.isascii() and value.isprintable() and not set(value) & set(' "<>\\^`{|}')
+    if split.scheme not in ("http", "https") or not split.hostname or port == 0 or not is_plain or split.fragment:
+        raise ValueError("a web address belongs here, such as https://hooks.example.com/T0/B0")
+    if split.username is not None or split.password is not None:
+        raise ValueError("a web address without a login belongs here; a command may show one, as curl does")
     return value
 
 
@@ -84,6 +107,11 @@ class NotifySection(_Part):
         if (self.webhook is None) is (self.command is None):
             raise ValueError("either a `webhook` or a `command` is told")
         return self
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        return None if value is None else _check_webhook(value)
 
 
 class PublishSection(_Part):

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ __all__ = [
     "exchange_names",
     "has_file_locks",
     "has_shared_locks",
+    "kill_group",
     "kill_when_closed",
     "lock_exclusive",
     "lock_shared",
@@ -185,6 +187,18 @@ def kill_when_closed(descriptor: int) -> None:
     signal.signal(signal.SIGIO, signal.SIG_DFL)
     fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def kill_group(process_id: int) -> None:
+    """Kill a process that was started in a session of its own, and what it started; on Windows the process alone.
+
+    One that has ended is none.
+    """
+    with suppress(ProcessLookupError, PermissionError):
+        if sys.platform == "win32":
+            os.kill(process_id, signal.SIGTERM)
+        else:
+            os.killpg(process_id, signal.SIGKILL)
 
 
 def set_resource_limit(name: str, value: int) -> bool:

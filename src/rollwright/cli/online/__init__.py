@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from rollwright.cli.online.notify import notify
 from rollwright.cli.online.routine import catch_up, init, routine
 from rollwright.cli.online.schedule import schedule
 from rollwright.cli.online.serve import serve
@@ -23,3 +24,4 @@ online_app.command(name="catch-up")(catch_up)
 online_app.command()(status)
 online_app.command()(schedule)
 online_app.command()(serve)
+online_app.command()(notify)
