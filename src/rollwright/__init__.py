@@ -71,6 +71,15 @@ if TYPE_CHECKING:
     from rollwright.models.linear import LinearModel as LinearModel
     from rollwright.models.sklearn import SklearnModel as SklearnModel
     from rollwright.models.xgboost import XGBModel as XGBModel
+    from rollwright.online.online_tags import OnlineTool as OnlineTool
+    from rollwright.online.online_tags import OnlineToolR as OnlineToolR
+    from rollwright.online.strategy import OnlineStrategy as OnlineStrategy
+    from rollwright.online.strategy import RollingStrategy as RollingStrategy
+    from rollwright.online.update import DSBasedUpdater as DSBasedUpdater
+    from rollwright.online.update import LabelUpdater as LabelUpdater
+    from rollwright.online.update import PredUpdater as PredUpdater
+    from rollwright.online.update import RecordUpdater as RecordUpdater
+    from rollwright.online.update import RMDLoader as RMDLoader
     from rollwright.pool.manager import TaskManager as TaskManager
     from rollwright.pool.urls import get_mongodb as get_mongodb
     from rollwright.pool.worker.worker import run_task as run_task
@@ -116,6 +125,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "Collector": "rollwright.collect.collector",
     "Context": "rollwright.config.context",
     "D": "rollwright.features.api",
+    "DSBasedUpdater": "rollwright.online.update",
     "DataHandler": "rollwright.dataset.handler",
     "DataHandlerLP": "rollwright.dataset.handler",
     "DatasetH": "rollwright.dataset.dataset",
@@ -132,6 +142,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "Group": "rollwright.collect.group",
     "ICWeightedEnsemble": "rollwright.collect.ensemble",
     "LGBModel": "rollwright.models.lightgbm",
+    "LabelUpdater": "rollwright.online.update",
     "LinearModel": "rollwright.models.linear",
     "LossGen": "rollwright.tasks.variants",
     "MLflowExpManager": "rollwright.tracking.manager",
@@ -145,16 +156,22 @@ _PUBLIC: Final[dict[str, str]] = {
     "MultiHorizonGenBase": "rollwright.tasks.generate",
     "NpElemOperator": "rollwright.expression.ops",
     "NpPairOperator": "rollwright.expression.ops",
+    "OnlineStrategy": "rollwright.online.strategy",
+    "OnlineTool": "rollwright.online.online_tags",
+    "OnlineToolR": "rollwright.online.online_tags",
     "Operators": "rollwright.expression.ops",
     "P": "rollwright.expression.ops",
     "PRef": "rollwright.expression.ops",
     "PairOperator": "rollwright.expression.ops",
     "PairRolling": "rollwright.expression.ops",
     "PortAnaRecord": "rollwright.analysis.records",
+    "PredUpdater": "rollwright.online.update",
     "QlibRecorder": "rollwright.tracking.r",
     "R": "rollwright.tracking.r",
+    "RMDLoader": "rollwright.online.update",
     "RankEnsemble": "rollwright.collect.ensemble",
     "RecordTemp": "rollwright.analysis.records",
+    "RecordUpdater": "rollwright.online.update",
     "Recorder": "rollwright.tracking.recorder",
     "RecorderCollector": "rollwright.collect.collector",
     "Reweighter": "rollwright.dataset.reweighter",
@@ -162,6 +179,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "RollingEnsemble": "rollwright.collect.ensemble",
     "RollingGen": "rollwright.tasks.rolling",
     "RollingGroup": "rollwright.collect.group",
+    "RollingStrategy": "rollwright.online.strategy",
     "SeedGen": "rollwright.tasks.variants",
     "Serializable": "rollwright.signing.serializable",
     "SigAnaRecord": "rollwright.analysis.records",
@@ -209,6 +227,7 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "Collector",
     "Context",
     "D",
+    "DSBasedUpdater",
     "DataHandler",
     "DataHandlerLP",
     "DatasetH",
@@ -225,6 +244,7 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "Group",
     "ICWeightedEnsemble",
     "LGBModel",
+    "LabelUpdater",
     "LinearModel",
     "LossGen",
     "MLflowExpManager",
@@ -238,16 +258,22 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "MultiHorizonGenBase",
     "NpElemOperator",
     "NpPairOperator",
+    "OnlineStrategy",
+    "OnlineTool",
+    "OnlineToolR",
     "Operators",
     "P",
     "PRef",
     "PairOperator",
     "PairRolling",
     "PortAnaRecord",
+    "PredUpdater",
     "QlibRecorder",
     "R",
+    "RMDLoader",
     "RankEnsemble",
     "RecordTemp",
+    "RecordUpdater",
     "Recorder",
     "RecorderCollector",
     "Reweighter",
@@ -255,6 +281,7 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "RollingEnsemble",
     "RollingGen",
     "RollingGroup",
+    "RollingStrategy",
     "SeedGen",
     "Serializable",
     "SigAnaRecord",

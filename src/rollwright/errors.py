@@ -100,6 +100,7 @@ __all__ = [
     "ModelError",
     "NoActiveRecorderError",
     "NotPointInTimeError",
+    "NotTrainedError",
     "NotificationError",
     "OnlineError",
     "PoolError",

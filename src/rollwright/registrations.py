@@ -80,6 +80,10 @@ QLIB_IMPORTS: Final[dict[str, tuple[str, ...]]] = {
     "qlib.workflow.exp": ("rollwright.tracking.experiment",),
     "qlib.workflow.expm": ("rollwright.tracking.manager",),
     "qlib.workflow.recorder": ("rollwright.tracking.recorder",),
+    "qlib.workflow.online": (),
+    "qlib.workflow.online.strategy": ("rollwright.online.strategy",),
+    "qlib.workflow.online.update": ("rollwright.online.update",),
+    "qlib.workflow.online.utils": ("rollwright.online.online_tags",),
     "qlib.workflow.task": (),
     "qlib.workflow.task.utils": (
         "rollwright.calendar.adjuster",

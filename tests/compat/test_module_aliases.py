@@ -86,7 +86,7 @@ def test_what_is_not_here_is_an_import_error():
     with pytest.raises(ImportError, match="OnlineManager"):
         from rollwright.workflow import OnlineManager  # noqa: F401, PLC0415
     with pytest.raises(AttributeError, match="no such part of Qlib, or it is elsewhere"):
-        _ = importlib.import_module("rollwright.workflow").online
+        _ = importlib.import_module("rollwright.workflow").cli
 
 
 def test_a_configuration_may_name_them_too():

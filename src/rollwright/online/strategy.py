@@ -160,7 +160,7 @@ class RollingStrategy(OnlineStrategy):
         templates = [task_fingerprint(describe_objects(task)) for task in self.task_template]
         return fingerprint({"class": kind, "rolling": rolling, "templates": templates}, typed=True)
 
-    def first_tasks(self, cur_time: SessionLike | None = None, until: SessionLike | None = None) -> list[Task]:
+    def first_tasks(self, *, cur_time: SessionLike | None = None, until: SessionLike | None = None) -> list[Task]:
         """Return the tasks of all windows that have begun, in order of time for each template.
 
         Parameters
