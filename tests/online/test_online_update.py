@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from rollwright.analysis.records import SignalRecord
-from rollwright.dataset.dataset import DatasetH
+from rollwright.dataset.dataset import DatasetH, TSDatasetH
+from rollwright.dataset.handler import DataHandlerLP
+from rollwright.dataset.processors import Processor
 from rollwright.errors import ConfigError, NotTrainedError, OnlineError, SegmentError
 from rollwright.online.update import DSBasedUpdater, LabelUpdater, PredUpdater, RecordUpdater, RMDLoader
 from rollwright.tracking.recorder import Recorder
@@ -245,3 +248,64 @@ def test_what_it_cannot_do_is_refused(market, recorder):
         PredUpdater(recorder)
     with pytest.raises((ConfigError, SegmentError)):
         RMDLoader(recorder).get_dataset("2020-05-20", "2020-05-11")
+
+
+class MeanOfLast:
+    """A model of sequences: the mean of a sample's first feature."""
+
+    def predict(self, dataset, segment="test"):
+        samples = dataset.prepare(segment, col_set="feature")
+        scores = [float(np.nansum(samples[number][:, 0])) for number in range(len(samples))]
+        return pd.Series(scores, index=samples.get_index()).sort_index()
+
+
+@pytest.mark.parametrize("step_len", [1, 4, 9])
+def test_sequences_of_a_new_session_reach_back_as_in_the_batch(market, recorder, step_len):
+    kwargs = make_task(test=TEST)["dataset"]["kwargs"]
+    recorder.save_objects(dataset=TSDatasetH(step_len=step_len, **kwargs))
+    recorder.delete_artifact("pred.pkl")
+
+    class Loader(RMDLoader):
+        def get_model(self):
+            return MeanOfLast()
+
+    for until in ("2020-05-15", "2020-05-18", "2020-05-20"):
+        market.grow(until)
+        PredUpdater(recorder, loader_cls=Loader).update()
+    dataset = RMDLoader(recorder).get_dataset("2020-01-01", until, segments={"test": (TEST[0], until)})
+    whole = MeanOfLast().predict(dataset).to_frame("score")
+    pd.testing.assert_frame_equal(recorder.load_object("pred.pkl"), whole, check_exact=True, check_names=False)
+
+
+@pytest.mark.parametrize("model", ["linear", "lightgbm"])
+def test_day_by_day_gives_the_bytes_of_the_batch(tmp_path, model):
+    market = ServingMarket(tmp_path, until="2020-05-11")
+    one = task_train(make_task(model, test=("2020-05-11", "2020-05-11")), "exp")
+    for day in DAYS[DAYS.slice_indexer("2020-05-12", "2020-06-05")]:
+        market.grow(day)
+        PredUpdater(one).update()
+    task = make_task(model, test=("2020-05-11", "2020-06-05"))
+    task["dataset"]["kwargs"]["handler"]["kwargs"]["end_time"] = "2020-06-05"
+    batch = task_train(task, "exp")
+    assert one.list_digests()["pred.pkl"] == batch.list_digests()["pred.pkl"]
+    assert one.list_digests()["expected_index.pkl"] == batch.list_digests()["expected_index.pkl"]
+
+
+def test_a_processor_that_looks_at_other_sessions_gets_them_all(market):
+    class Whole(Processor):
+        """Subtract the mean of all rows it is given."""
+
+        def __call__(self, df):
+            df["feature"] = df["feature"] - df["feature"].iloc[:8].mean()
+            return df
+
+    handler = DataHandlerLP(
+        instruments="all",
+        start_time="2020-02-03",
+        data_loader=make_task()["dataset"]["kwargs"]["handler"]["kwargs"]["data_loader"],
+        infer_processors=[Whole()],
+    )
+    dataset = DatasetH(handler, {"train": ("2020-02-03", "2020-04-30"), "test": TEST})
+    whole = dataset.prepare(slice("2020-05-14", "2020-05-15"), col_set="feature")
+    dataset.move_to("2020-05-14", "2020-05-15", segments={"test": ("2020-05-14", "2020-05-15")})
+    assert dataset.prepare("test", col_set="feature").equals(whole)

@@ -180,7 +180,8 @@ class LinearModel(TabularModel):
         coefficients = self._require_fitted()
         scores = np.empty(len(features))
         for part in row_blocks(len(features), _BLOCK):
-            scores[part] = features[part].astype(np.float64) @ coefficients + self.intercept_
+            # not by BLAS, in whose products the last bits of a row depend on how many rows there are
+            scores[part] = np.einsum("ij,j->i", features[part].astype(np.float64), coefficients) + self.intercept_
         if np.isnan(scores).any():
             names = names_with_missing(features, self.feature_names_)
             raise ModelError(

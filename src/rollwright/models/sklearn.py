@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.config.construct import init_instance_by_config
@@ -32,6 +33,11 @@ _FAILURES: Final = (
     ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError, MemoryError, RuntimeError,
 )  # fmt: skip
 _MAX_SEED: Final = 2**32 - 1
+_TREES: Final = frozenset(
+    f"{name}{kind}"
+    for name in ("DecisionTree", "ExtraTree", "ExtraTrees", "HistGradientBoosting", "RandomForest")
+    for kind in ("Classifier", "Regressor")
+)
 
 
 class SklearnModel(TabularModel):
@@ -128,17 +134,25 @@ class SklearnModel(TabularModel):
             raise ModelError(f"{type(fresh).__name__} refuses to learn: {error}") from error
         self.model, self.feature_names_ = fresh, tuple(fold.names)
 
+    def _scores_by_row(self) -> bool:
+        """Trees score each row alone; what multiplies matrices has last bits that depend on how many rows there are."""
+        fitted = self._require_fitted()
+        return type(fitted).__name__ in _TREES and type(fitted).__module__.startswith("sklearn.")
+
+    def _score_sessions(self, features: NDArray[Any], index: pd.MultiIndex, segment: str) -> NDArray[Any]:
+        with self._threads():  # once, since it looks through the libraries of the process
+            return super()._score_sessions(features, index, segment)
+
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:
         fitted = self._require_fitted()
         self._refuse_missing(features, self.feature_names_, segment, processors="infer_processors")
         try:
-            with self._threads():
-                if not _is_classifier(fitted):
-                    found = np.asarray(fitted.predict(features))
-                    return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
-                if hasattr(fitted, "predict_proba"):
-                    return np.asarray(fitted.predict_proba(features))[:, 1]
-                return np.asarray(fitted.decision_function(features))
+            if not _is_classifier(fitted):
+                found = np.asarray(fitted.predict(features))
+                return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+            if hasattr(fitted, "predict_proba"):
+                return np.asarray(fitted.predict_proba(features))[:, 1]
+            return np.asarray(fitted.decision_function(features))
         except _FAILURES as error:
             raise ModelError(f"{type(fitted).__name__} cannot score segment `{segment}`: {error}") from error
 

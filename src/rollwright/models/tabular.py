@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from abc import abstractmethod
@@ -27,7 +28,7 @@ class TabularModel(Model):
     """Base class: scores the rows of a dataset from their features; a derived class learns and scores one array.
 
     Guarantees of `predict`: one finite float64 per row of ``dataset.inference_index``, in its order, from the same
-    features as in `fit`.
+    features as in `fit`. A session's scores are the same bits whether it is scored alone or with others.
 
     Attributes
     ----------
@@ -69,13 +70,26 @@ class TabularModel(Model):
         features = np.asarray(fold.features)
         if not features.flags.c_contiguous:
             features = np.ascontiguousarray(features)
-        scores = np.asarray(self._score(features, segment), dtype=np.float64)
+        scores = np.asarray(self._score_sessions(features, index, segment), dtype=np.float64)
         if scores.shape != (len(index),):
             raise ModelError(f"scores of shape {scores.shape} for {len(index)} rows of segment `{segment}`")
         bad = int(len(scores) - np.isfinite(scores).sum())
         if bad:
             raise ModelError(f"{bad} of {len(scores)} scores of segment `{segment}` are NaN or infinite")
         return pd.Series(scores, index=index, name="score")
+
+    def _scores_by_row(self) -> bool:
+        """Tell whether the bits of a row's score depend on that row alone, however many are scored at once."""
+        return True
+
+    def _score_sessions(self, features: NDArray[Any], index: pd.MultiIndex, segment: str) -> NDArray[Any]:
+        """Return the scores, made of one session after another unless those of a row depend on that row alone."""
+        if self._scores_by_row():
+            return self._score(features, segment)
+        days = np.asarray(index.codes[0])
+        ends = [*(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
+        parts = (slice(start, end) for start, end in itertools.pairwise([0, *ends]))
+        return np.concatenate([self._score(np.ascontiguousarray(features[part]), segment) for part in parts])
 
     @abstractmethod
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:
