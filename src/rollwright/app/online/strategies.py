@@ -35,9 +35,9 @@ class ServedStrategy(RollingStrategy):
     The others would serve no session any more.
     """
 
-    def first_tasks(self, cur_time: SessionLike | None = None, until: SessionLike | None = None) -> list[Task]:
+    def first_tasks(self, *, cur_time: SessionLike | None = None, until: SessionLike | None = None) -> list[Task]:
         """Return the task of the last window that has begun; see `RollingStrategy.first_tasks`."""
-        return super().first_tasks(cur_time, until)[-1:]
+        return super().first_tasks(cur_time=cur_time, until=until)[-1:]
 
     def prepare_tasks(
         self,
