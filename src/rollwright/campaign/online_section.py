@@ -92,7 +92,22 @@ class PromotionSection(_Part):
 
 
 class WatchSection(_Part):
-    """What is watched, and how often a year it may be told in vain."""
+    """What is watched, and how often a year it may be told in vain.
+
+    `expected_ic` is the mean rank IC that is expected; without it the campaign's own results tell. Coefficients are
+    taken once in `spacing` sessions, as many as the label's return covers if it is not given. Features are compared
+    with those of `drift_sessions` sessions before the model served (0: not at all), and the mean share of those that
+    are far is tolerated up to `drift_tolerated`. `least_closes` is the share of yesterday's closes that today should
+    have, `most_frozen` the share of closes that may repeat yesterday's.
+    """
+
+    false_alarms_a_year: Annotated[float, Field(gt=0, le=10), NUMBER] = 0.1
+    expected_ic: Annotated[float, Field(gt=-0.5, lt=0.5), NUMBER] | None = None
+    spacing: Annotated[int, Field(ge=1, le=250), NUMBER] | None = None
+    drift_sessions: Annotated[int, Field(ge=0, le=2500), NUMBER] = 250
+    drift_tolerated: Annotated[float, Field(gt=0.05, lt=1), NUMBER] = 0.25
+    least_closes: Annotated[float, Field(ge=0, le=1), NUMBER] = 0.9
+    most_frozen: Annotated[float, Field(ge=0, le=1), NUMBER] = 0.25
 
 
 class NotifySection(_Part):

@@ -9,6 +9,7 @@ from rollwright.cli.online.routine import catch_up, init, routine
 from rollwright.cli.online.schedule import schedule
 from rollwright.cli.online.serve import serve
 from rollwright.cli.online.status import status
+from rollwright.cli.online.watch import watch
 
 __all__ = ["online_app"]
 
@@ -25,3 +26,4 @@ online_app.command()(status)
 online_app.command()(schedule)
 online_app.command()(serve)
 online_app.command()(notify)
+online_app.command()(watch)

@@ -32,8 +32,10 @@ class Arrival:
         Of the last session whose deadline has passed; None when that of the data's next session has not.
     is_guess : bool
         Whether weekdays are among those that are missing, since the calendar does not tell so many future sessions.
+    first : date
+        Of the first session that the data lack, whether it is due or not.
     due : datetime
-        The deadline, in UTC, of the first session that the data lack.
+        Its deadline, in UTC.
     missing : int
         Sessions, or weekdays, up to the expected one that the data lack.
     """
@@ -41,6 +43,7 @@ class Arrival:
     last: date
     expected: date | None
     is_guess: bool
+    first: date
     due: datetime
     missing: int
 
@@ -108,6 +111,7 @@ def find_arrival(calendar: TradingCalendar, *, now: datetime, deadline: time, ti
         last=calendar.last_known.date(),
         expected=late[-1][0] if late else None,
         is_guess=any(is_guess for _, is_guess in late),
+        first=first,
         due=datetime.combine(first, deadline, tzinfo=zone).astimezone(UTC),
         missing=len(late),
     )

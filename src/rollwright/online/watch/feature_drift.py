@@ -37,7 +37,7 @@ _FAR: Final = 0.95
 _EQUAL: Final = 1e-9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FeatureDistances:
     """How far the features of one session are from the reference.
 
@@ -67,7 +67,7 @@ class FeatureDistances:
         return tuple(self.names[place] for place in order[:most])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FeatureReference:
     """What the cross-sections of the features were in the sessions that are compared with.
 

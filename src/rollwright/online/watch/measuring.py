@@ -45,13 +45,10 @@ class Measured:
         With what could be measured.
     problem : str
         Why something could not be, the first of several reasons; "" where all could.
-    label : LabelReach or None
-        How far the label reaches, where measuring asked for it.
     """
 
     record: WatchRecord
     problem: str = ""
-    label: LabelReach | None = None
 
 
 def load_dataset(model: OnlineModel) -> Dataset:
@@ -80,28 +77,28 @@ def measure_ics(record: WatchRecord, *, market: DataSource, signals: Signals, lo
     """
     calendar = market.calendar().known_part()
     done: dict[str, WatchedDay] = {}
-    label: LabelReach | None = None
+    sessions = record.label_sessions
     problems = []
     for model, days in _by_model(day for day in record.days if day.ic is None):
         try:
             dataset = load(model)
-            label = dataset.label_reach or label
-            known = _list_known(days, calendar, dataset)
+            reach = _find_reach(dataset)
+            sessions = reach.horizon if reach.horizon is not None else max(reach.span, 1)
+            known = [day for day in days if calendar.index(day.session) + reach.span < len(calendar)]
             if known:
                 done |= _measure_group(known, dataset, signals)
         except RollwrightError as error:  # of one model: what the others tell is still to be known
             problems.append(error.message)
-    return Measured(record=record.with_days(done), problem=next(iter(problems), ""), label=label)
+    return Measured(record=replace(record.with_days(done), label_sessions=sessions), problem=next(iter(problems), ""))
 
 
-def _list_known(days: Sequence[WatchedDay], calendar: TradingCalendar, dataset: Dataset) -> list[WatchedDay]:
-    reach = dataset.label_reach
-    if reach is None:
+def _find_reach(dataset: Dataset) -> LabelReach:
+    if dataset.label_reach is None:
         raise DataError(
             "the dataset does not tell how far its label reaches, so nobody knows when it is known",
             hint="let its class have `label_lookahead`",
         )
-    return [day for day in days if calendar.index(day.session) + reach.span < len(calendar)]
+    return dataset.label_reach
 
 
 def _measure_group(days: Sequence[WatchedDay], dataset: Dataset, signals: Signals) -> dict[str, WatchedDay]:
@@ -117,9 +114,7 @@ def _measure_group(days: Sequence[WatchedDay], dataset: Dataset, signals: Signal
     return found
 
 
-def measure_features(
-    record: WatchRecord, *, market: DataSource, load: LoadDataset, sessions: int, most: int | None = None
-) -> Measured:
+def measure_features(record: WatchRecord, *, market: DataSource, load: LoadDataset, sessions: int) -> Measured:
     """Return the record with the shares of features that are far, of sessions that lack one.
 
     Parameters
@@ -129,14 +124,10 @@ def measure_features(
     load : callable
     sessions : int
         How many before the first one of a model are its reference.
-    most : int, optional
-        Only so many of the sessions, the latest.
     """
-    lacking = [day for day in record.days if day.far is None]
-    wanted = lacking if most is None else lacking[-most:]
     calendar = market.calendar().known_part()
     problems = []
-    for model, days in _by_model(wanted):
+    for model, days in _by_model(day for day in record.days if day.far is None):
         try:
             record = _measure_model(record, model, days, calendar=calendar, dataset=load(model), sessions=sessions)
         except RollwrightError as error:

@@ -27,7 +27,17 @@ _logger: Final = logging.getLogger("rollwright.online")
 
 _FORMAT: Final = 1
 _DAY: Final = ("session", "model", "signal", "ic", "far", "named")
-_RECORD: Final = ("format", "serving", "first", "entry", "days", "events", "reference_of", "reference")
+_RECORD: Final = (
+    "format",
+    "serving",
+    "first",
+    "entry",
+    "days",
+    "events",
+    "reference_of",
+    "reference",
+    "label_sessions",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +115,8 @@ class WatchRecord:
     reference_of : str
         The recorder whose features are compared with `reference`.
     reference : FeatureReference or None
+    label_sessions : int
+        Over how many sessions the return of the label runs; 0 while that was not asked.
     """
 
     serving: str
@@ -114,6 +126,7 @@ class WatchRecord:
     events: tuple[WatchEvent, ...] = ()
     reference_of: str = ""
     reference: FeatureReference | None = None
+    label_sessions: int = 0
 
     def read_on(self, ledger: ServingLedger, *, judge: str | None = None) -> WatchRecord:
         """Return it with what the ledger holds after the last entry that was looked at.
@@ -158,6 +171,7 @@ class WatchRecord:
             "events": [event.to_json() for event in self.events],
             "reference_of": self.reference_of,
             "reference": None if self.reference is None else self.reference.to_json(),
+            "label_sessions": self.label_sessions,
         }
 
     @classmethod
@@ -180,6 +194,7 @@ class WatchRecord:
             events=take_list(fields["events"], WatchEvent.from_json, "alarms"),
             reference_of=take_text(fields["reference_of"], "the recorder of a reference"),
             reference=None if reference is None else FeatureReference.from_json(reference),
+            label_sessions=take_count(fields["label_sessions"], "the sessions of a label"),
         )
 
     def write(self, path: Path) -> None:
