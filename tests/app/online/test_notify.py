@@ -17,9 +17,9 @@ import pytest
 
 from rollwright.app.online import notify as module
 from rollwright.app.online.notification import CommandTarget, Notification, WebhookTarget, make_test
-from rollwright.app.online.notify import deliver_notifications, list_pending, send_trial
+from rollwright.app.online.notify import deliver_notifications, list_pending, send_trial, tell_afterwards
 from rollwright.campaign.online_section import NotifySection
-from rollwright.errors import NotificationError
+from rollwright.errors import NotificationError, SignalRefusedError
 from rollwright.online.ledger import Draft, ServingLedger
 from served_days import CHALLENGER, CHAMPION, DemoServing
 
@@ -100,8 +100,9 @@ def test_each_event_is_told_once_and_in_order(demo, receiver):
     demo.override(DAYS[1])
     demo.append(
         Draft(kind="roles", body={"roles": {CHAMPION: "challenger", CHALLENGER: "champion"}, "action": "promote"}),
-        Draft(kind="alarm", session=DAYS[1], body={"alarm": "late", "text": "no data of 2024-01-04 yet"}),
-        Draft(kind="alarm", session=DAYS[1], body={"alarm": "ic", "text": "the IC fell"}),
+        Draft(kind="alarm", session=DAYS[1], body={"event": "late", "text": "no data of 2024-01-04 yet"}),
+        Draft(kind="alarm", session=DAYS[1], body={"event": "alarm", "text": "the IC fell"}),
+        Draft(kind="alarm", session=DAYS[1], body={"event": "acknowledged", "text": "seen"}, reason="looked at it"),
     )
     deliver(demo, section)
     assert events_of(receiver) == [
@@ -164,7 +165,7 @@ def test_what_came_between_the_first_look_and_the_next_is_told(receiver):
     demo = DemoServing()
     section = section_of(receiver, on=["alarm"])
     deliver(demo, section)
-    demo.append(Draft(kind="alarm", session=None, body={"alarm": "drift", "text": "far"}))
+    demo.append(Draft(kind="alarm", session=None, body={"event": "alarm", "text": "far"}))
     demo.serve(DAYS[0])
     demo.serve(DAYS[1])
     deliver(demo, section)
@@ -254,7 +255,14 @@ def test_the_ledger_names_no_address(demo, receiver):
 
 def test_an_address_in_the_ledger_is_nowhere_to_go(demo, receiver):
     evil = f"http://127.0.0.1:{receiver.server_port}/evil"
-    body = {"alarm": evil, "text": evil, "webhook": evil, "command": ["touch", "never"], "target": evil}
+    body = {
+        "event": "alarm",
+        "quantity": evil,
+        "text": evil,
+        "webhook": evil,
+        "command": ["touch", "never"],
+        "target": evil,
+    }
     demo.append(Draft(kind="alarm", session=DAYS[0], body=body), Draft(kind="notify", body={**body, "through": 10**9}))
     deliver(demo, section_of(receiver))
     assert {path for path, _, _ in receiver.got} == {"/hook"}
@@ -360,6 +368,20 @@ def is_running(pid):
 def test_what_is_no_web_address_is_refused_when_the_file_is_read(url):
     with pytest.raises(ValueError, match="web address"):
         NotifySection(webhook=url)
+
+
+def test_what_happened_is_told_after_a_block_that_was_refused_and_not_after_ctrl_c(demo, receiver):
+    sections = [section_of(receiver)]
+    with pytest.raises(SignalRefusedError), tell_afterwards(demo.ledger, sections, clock=NoWait()):
+        raise SignalRefusedError("too much turnover", session=DAYS[0], violations=())
+    assert events_of(receiver) == [("published", DAYS[0])]
+    demo.serve(DAYS[1])
+    with pytest.raises(KeyboardInterrupt), tell_afterwards(demo.ledger, sections, clock=NoWait()):
+        raise KeyboardInterrupt
+    assert len(receiver.got) == 1
+    with tell_afterwards(demo.ledger, sections, clock=NoWait()):
+        demo.serve(DAYS[2])
+    assert events_of(receiver)[1:] == [("published", DAYS[1]), ("published", DAYS[2])]
 
 
 def test_a_trial_is_of_no_entry_and_marks_nothing(demo, receiver):

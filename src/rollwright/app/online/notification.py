@@ -31,15 +31,16 @@ WEBHOOK_SECONDS: Final = 10.0
 COMMAND_SECONDS: Final = 30.0
 _LONGEST_ERROR: Final = 2_000
 _EVENTS: Final = get_args(NotifyEvent)
-_BY_KIND: Final[Mapping[str, NotifyEvent]] = {"publish": "published", "refuse": "refused", "alarm": "alarm"}
+_BY_KIND: Final[Mapping[str, NotifyEvent]] = {"publish": "published", "refuse": "refused"}
+_BY_ALARM: Final[Mapping[str, NotifyEvent]] = {"alarm": "alarm", "late": "late"}
 
 
 def find_event(entry: LedgerEntry) -> NotifyEvent | None:
     """Return what an entry is to those who are told; None where nobody is."""
     if entry.kind == "roles":
         return "promoted"
-    if entry.kind == "alarm" and entry.body.get("alarm") == "late":
-        return "late"
+    if entry.kind == "alarm":
+        return _BY_ALARM.get(str(entry.body.get("event")))
     return _BY_KIND.get(entry.kind)
 
 
@@ -148,7 +149,7 @@ def _describe(told: Notification) -> str:
         case "test":
             return f"{lead}this is a trial; nothing happened"
         case _:
-            what = told.details.get("text") or told.details.get("alarm") or told.reason or "see the entry"
+            what = told.details.get("text") or told.reason or "see the entry"
             about = "" if told.session is None else f"{session}: "
             return f"{lead}{about}{escape_text(what, longest=500)}"
 

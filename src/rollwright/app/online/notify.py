@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +16,7 @@ from rollwright.app.online.notification import Notification, NotifyTarget, find_
 from rollwright.campaign.online_section import NotifySection
 from rollwright.core.canonical import JSON
 from rollwright.core.clock import Clock, SystemClock
-from rollwright.errors import NotificationError
+from rollwright.errors import NotificationError, RollwrightError
 from rollwright.online.entry import LedgerEntry
 from rollwright.online.ledger import Draft, ServingLedger
 from rollwright.online.state import ServingState
@@ -27,6 +28,7 @@ __all__ = [
     "deliver_notifications",
     "list_pending",
     "send_trial",
+    "tell_afterwards",
 ]
 
 _logger: Final = logging.getLogger("rollwright.app")
@@ -130,6 +132,22 @@ def deliver_notifications(
             delivered.append(PendingNotification(target=target.shown, told=told))
         _mark(ledger, target, due, numbers)
     return DeliveryReport(delivered=tuple(delivered), undelivered=tuple(undelivered))
+
+
+@contextmanager
+def tell_afterwards(
+    ledger: ServingLedger, sections: Sequence[NotifySection], *, clock: Clock | None = None
+) -> Iterator[None]:
+    """Deliver notifications after the block, also where it ends with an error of ours, such as a refused signal.
+
+    One that is ended otherwise, as by Ctrl-C, tells nobody: the next one does.
+    """
+    try:
+        yield
+    except RollwrightError:
+        deliver_notifications(ledger, sections, clock=clock)
+        raise
+    deliver_notifications(ledger, sections, clock=clock)
 
 
 def list_pending(ledger: ServingLedger, sections: Sequence[NotifySection]) -> list[PendingNotification]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from rollwright.app.campaign import OpenCampaign, open_campaign, plan_campaign
 from rollwright.app.campaign_record import portable_uri, relative_file
 from rollwright.app.online.delivery import DeliveredSignal, Delivery
 from rollwright.app.online.managing import make_manager, make_members
+from rollwright.app.online.notify import tell_afterwards
 from rollwright.app.online.record import ServingRecord, find_serving, list_servings, write_serving
 from rollwright.app.online.serving import OpenServing, open_record, open_serving
 from rollwright.calendar.trading import TradingCalendar, to_session
@@ -262,7 +264,7 @@ def run_routine(
     """
     if session is not None:
         session = write_session(to_session(session))
-    with open_serving(name, project=project, clock=clock) as serving:
+    with open_serving(name, project=project, clock=clock) as serving, _tell(serving, clock):
         before, _ = serving.read_head()
         told = _Told()
         manager = make_manager(serving, on_closed=told)
@@ -339,11 +341,16 @@ def catch_up(
     ------
     As `run_routine`, but for what is refused, which the results say.
     """
-    with open_serving(name, project=project, clock=clock) as serving:
+    with open_serving(name, project=project, clock=clock) as serving, _tell(serving, clock):
         manager = make_manager(serving)
         results = manager.catch_up(policy, window)
         delivered = _deliver(serving)
         return RoutineReport(name=serving.name, results=tuple(results), is_idle=not results, delivered=tuple(delivered))
+
+
+def _tell(serving: OpenServing, clock: Clock | None) -> AbstractContextManager[None]:
+    """Tell those whom the file names what happened, after the block."""
+    return tell_afterwards(serving.ledger, serving.options.notify, clock=clock)
 
 
 def _deliver(serving: OpenServing) -> list[DeliveredSignal]:
