@@ -168,6 +168,14 @@ class OnlineSection(_Part):
             raise ValueError(f"a strategy has one role, and {', '.join(repeated)} is named twice")
         return self
 
+    def find_role(self, name: str) -> Literal["champion", "challenger", "shadow"] | None:
+        """Return the role that the file names a member for; None where it names it for none."""
+        if name in (self.champions or ()):
+            return "champion"
+        if name in self.challengers:
+            return "challenger"
+        return "shadow" if name in self.shadows else None
+
     @property
     def deadline_time(self) -> time | None:
         """The deadline as a time of day."""

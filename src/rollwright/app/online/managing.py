@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from rollwright.app.online.serving import OpenServing
@@ -11,7 +11,7 @@ from rollwright.errors import ConfigError, OnlineError, nearest
 from rollwright.online.checks import CheckBounds, build_checks
 from rollwright.online.day_result import DayResult
 from rollwright.online.manager import OnlineManager
-from rollwright.online.state import ServingState
+from rollwright.online.state import Role, ServingState
 from rollwright.online.terms import ServingTerms
 from rollwright.training.trainer import Trainer
 
@@ -53,6 +53,7 @@ def make_manager(
     on_closed: Callable[[DayResult], None] | None = None,
     members: ServedMembers | None = None,
     begin: str | None = None,
+    roles: Mapping[str, Role] | None = None,
 ) -> OnlineManager:
     """Return the manager of a serving: of what is served, where it has begun, else of what the file gives a role.
 
@@ -67,6 +68,8 @@ def make_manager(
         Those of the file if not given.
     begin : str, optional
         The first session of one that has not begun; what the file says if not given.
+    roles : mapping of str to Role, optional
+        What strategies begin as; what the file says if not given.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def make_manager(
         name=serving.name,
         ledger=serving.ledger,
         terms=make_terms(serving),
-        roles=members.roles,
+        roles=members.roles if roles is None else roles,
         prepare_func=members.signal,
         clock=serving.ledger.clock,
         signals=serving.signals,

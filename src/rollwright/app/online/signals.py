@@ -16,7 +16,7 @@ from rollwright.online.entry import LedgerEntry, is_session
 from rollwright.online.ledger import ServingLedger
 from rollwright.online.state import ServingState, SignalReference, read_references
 
-__all__ = ["PUBLISHED", "ServedScores", "list_entries_of", "read_signals", "tabulate", "write_signals"]
+__all__ = ["PUBLISHED", "ServedScores", "check_out", "list_entries_of", "read_signals", "tabulate", "write_signals"]
 
 PUBLISHED: Final = "published"
 _SUFFIXES: Final = (".csv", ".parquet")
@@ -162,6 +162,18 @@ def tabulate(made: list[ServedScores]) -> pd.DataFrame:
     )
 
 
+def check_out(path: Path) -> None:
+    """Refuse a name of a file that `write_signals` cannot write.
+
+    Raises
+    ------
+    ConfigError
+        When it ends with neither ``.csv`` nor ``.parquet``.
+    """
+    if path.suffix not in _SUFFIXES:
+        raise ConfigError(f"{path} ends with neither {' nor '.join(_SUFFIXES)}", hint="name it so: --out signals.csv")
+
+
 def write_signals(made: list[ServedScores], path: Path) -> int:
     """Write scores to a CSV or Parquet file, whole or not at all; return how many rows it has.
 
@@ -170,8 +182,7 @@ def write_signals(made: list[ServedScores], path: Path) -> int:
     ConfigError
         When its name ends with neither.
     """
-    if path.suffix not in _SUFFIXES:
-        raise ConfigError(f"{path} ends with neither {' nor '.join(_SUFFIXES)}", hint="name it so: --out signals.csv")
+    check_out(path)
     table = tabulate(made)
 
     def write(draft: Path) -> None:

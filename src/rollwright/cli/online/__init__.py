@@ -8,7 +8,9 @@ from rollwright.cli.online.notify import notify
 from rollwright.cli.online.routine import catch_up, init, routine
 from rollwright.cli.online.schedule import schedule
 from rollwright.cli.online.serve import serve
+from rollwright.cli.online.signals import signals
 from rollwright.cli.online.status import status
+from rollwright.cli.online.strategy import strategy_app
 from rollwright.cli.online.watch import watch
 
 __all__ = ["online_app"]
@@ -23,7 +25,9 @@ online_app.command()(init)
 online_app.command()(routine)
 online_app.command(name="catch-up")(catch_up)
 online_app.command()(status)
+online_app.command()(signals)
 online_app.command()(schedule)
+online_app.add_typer(strategy_app, name="strategy")
 online_app.command()(serve)
 online_app.command()(notify)
 online_app.command()(watch)
