@@ -11,6 +11,7 @@ import pytest
 
 from rollwright.app.campaign import open_campaign, roll_campaign
 from rollwright.app.online.record import ServingRecord, write_serving
+from rollwright.app.online.routine import begin_serving, catch_up
 from rollwright.app.online.serving import open_record, open_serving
 from rollwright.app.online.watch import acknowledge_alarm, watch_serving
 from rollwright.cli.root import run
@@ -21,7 +22,7 @@ from rollwright.online.ledger import Draft
 from rollwright.online.state import OnlineModel, StrategyState
 from rollwright.online.watch.record import WatchRecord
 from rollwright.training.execute import task_train
-from served_project import CAMPAIGN, arrive, make_arriving, session
+from served_project import CAMPAIGN, TWO, arrive, make_arriving, session
 
 BEGIN = 105
 DEADLINE = 'online: {deadline: "18:30", timezone: Asia/Shanghai, watch: {expected_ic: 0.05, drift_sessions: 60}}\n'
@@ -200,6 +201,22 @@ def test_without_a_number_the_campaigns_results_tell_what_is_expected(tmp_path, 
     after = read(watch_serving(clock=at(149)))["rank_ic"]
     assert "the campaign's results" in after.bound
     assert after.state == "unknown"
+
+
+def test_a_serving_that_runs_is_watched_from_what_its_routine_did(tmp_path, monkeypatch):
+    folder = tmp_path / "project"
+    text = CAMPAIGN + TWO + "online: {watch: {expected_ic: 0.05, drift_sessions: 60}}\n"
+    file = make_arriving(folder, text=text, known=120)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("rollwright.app.online.managing.build_checks", lambda _bounds: ())
+    begin_serving(file)
+    arrive(folder, 120, 123)
+    catch_up()
+    found = read(watch_serving())
+    assert found["served"].state == "ok"
+    assert found["history"].state == "ok"
+    assert "sessions have a coefficient" in found["rank_ic"].why
+    assert found["features"].state == "ok"
 
 
 def test_a_record_of_what_was_watched_that_is_deleted_is_made_anew(served, tmp_path):

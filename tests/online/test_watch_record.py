@@ -18,7 +18,7 @@ from rollwright.online.ledger import Draft, ServingLedger
 from rollwright.online.signal_store import MemorySignals
 from rollwright.online.state import OnlineModel, StrategyState
 from rollwright.online.watch.events import WatchEvent, acknowledge, append_event, list_standing
-from rollwright.online.watch.measuring import load_dataset, measure_features, measure_ics
+from rollwright.online.watch.measuring import load_dataset, load_importance, measure_features, measure_ics
 from rollwright.online.watch.record import WatchRecord, read_record
 from rollwright.pool.stores.memory import MemoryStore
 from rollwright.training.execute import task_train
@@ -157,6 +157,27 @@ def test_features_are_held_against_the_sessions_before_the_model(ledger, market,
     assert 0 <= np.mean(list(shares.values())) < 0.5
     again = WatchRecord.from_json(json.loads(json.dumps(made.record.to_json())))
     assert again.list_shares() == shares
+
+
+def test_features_that_are_far_are_named_by_their_importance(ledger, market, signals):
+    serve(ledger, signals, *SERVED[:2])
+    record = WatchRecord(serving="demo").read_on(ledger)
+    made = measure_features(record, market=market, load=load_dataset, sessions=60).record
+    tight = replace(made.reference, limits=np.full(2, -1.0))
+    again = replace(made, reference=tight).with_days({day.session: replace(day, far=None) for day in made.days})
+    named = [
+        measure_features(again, market=market, load=load_dataset, sessions=60, weigh=lambda _, one=one: {one: 0.9})
+        .record.days[0]
+        .named
+        for one in ("MOM", "VOL")
+    ]
+    assert named == [("MOM", "VOL"), ("VOL", "MOM")]
+    assert load_importance(again.days[0].model).keys() <= {"MOM", "VOL"}
+
+
+def test_an_alarm_that_something_else_raised_is_left_alone(ledger):
+    add(ledger, Draft(kind="alarm", session=SERVED[0], body={"text": "of a user's own"}))
+    assert WatchRecord(serving="demo").read_on(ledger).events == ()
 
 
 def test_too_few_sessions_before_the_model_are_told(ledger, market, signals):

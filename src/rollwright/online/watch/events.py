@@ -77,8 +77,10 @@ class WatchEvent:
 
 
 def read_event(entry: LedgerEntry) -> WatchEvent | None:
-    """Return what an entry tells; None for one of another kind."""
-    return WatchEvent.from_json(dict(entry.body)) if entry.kind == "alarm" else None
+    """Return what an entry tells; None for one of another kind, and for an alarm that something else raised."""
+    if entry.kind != "alarm" or "event" not in entry.body:
+        return None
+    return WatchEvent.from_json(dict(entry.body))
 
 
 def find_acknowledged(events: Iterable[WatchEvent], quantity: str) -> str | None:

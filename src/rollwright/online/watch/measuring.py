@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from rollwright.analysis.records import SignalRecord
 from rollwright.calendar.trading import Session, TradingCalendar
 from rollwright.dataset.dataset import Dataset
-from rollwright.errors import DataError, RollwrightError
+from rollwright.errors import ArtifactNotFoundError, DataError, RollwrightError
 from rollwright.expression.label_reach import LabelReach
 from rollwright.market.source import DataSource
+from rollwright.models.learning import Learning
 from rollwright.online.signal_store import Signals
 from rollwright.online.state import OnlineModel
 from rollwright.online.update import RMDLoader
@@ -25,11 +26,23 @@ from rollwright.online.watch.feature_drift import FeatureReference
 from rollwright.online.watch.realised_ic import measure_rank_ic
 from rollwright.online.watch.record import WatchedDay, WatchRecord
 from rollwright.tracking.r import R
+from rollwright.tracking.recorder import Recorder
+from rollwright.training.kept_fit import LEARNING_ARTIFACT
 
-__all__ = ["LoadDataset", "Measured", "load_dataset", "measure_features", "measure_ics"]
+__all__ = [
+    "LoadDataset",
+    "LoadImportance",
+    "Measured",
+    "load_dataset",
+    "load_importance",
+    "measure_features",
+    "measure_ics",
+]
 
 LoadDataset = Callable[[OnlineModel], Dataset]
 """Returns the dataset that a model was trained on."""
+LoadImportance = Callable[[OnlineModel], Mapping[str, float]]
+"""Returns the shares of importance of a model's features; none where the model tells none."""
 
 _CHUNK: Final = 25
 _MOST_ROWS: Final = 500
@@ -58,8 +71,25 @@ def load_dataset(model: OnlineModel) -> Dataset:
     ------
     RecordError, NotTrainedError
     """
-    recorder = R.get_recorder(recorder_id=model.recorder, experiment_name=model.experiment)
-    return RMDLoader(recorder).load_dataset()
+    return RMDLoader(_find_recorder(model)).load_dataset()
+
+
+def load_importance(model: OnlineModel) -> Mapping[str, float]:
+    """Return what a model's recorder tells of the importance of its features; nothing where it does not.
+
+    Raises
+    ------
+    RecordError
+        When the recorder is gone.
+    """
+    try:
+        return Learning.from_json(_find_recorder(model).load_object(LEARNING_ARTIFACT)).importance
+    except (ArtifactNotFoundError, DataError):  # a model that tells nothing, or an artifact of the user's own
+        return {}
+
+
+def _find_recorder(model: OnlineModel) -> Recorder:
+    return R.get_recorder(recorder_id=model.recorder, experiment_name=model.experiment)
 
 
 def measure_ics(record: WatchRecord, *, market: DataSource, signals: Signals, load: LoadDataset) -> Measured:
@@ -114,7 +144,14 @@ def _measure_group(days: Sequence[WatchedDay], dataset: Dataset, signals: Signal
     return found
 
 
-def measure_features(record: WatchRecord, *, market: DataSource, load: LoadDataset, sessions: int) -> Measured:
+def measure_features(
+    record: WatchRecord,
+    *,
+    market: DataSource,
+    load: LoadDataset,
+    sessions: int,
+    weigh: LoadImportance = load_importance,
+) -> Measured:
     """Return the record with the shares of features that are far, of sessions that lack one.
 
     Parameters
@@ -124,12 +161,16 @@ def measure_features(record: WatchRecord, *, market: DataSource, load: LoadDatas
     load : callable
     sessions : int
         How many before the first one of a model are its reference.
+    weigh : callable
+        Tells which of the features that are far are named first.
     """
     calendar = market.calendar().known_part()
     problems = []
     for model, days in _by_model(day for day in record.days if day.far is None):
         try:
-            record = _measure_model(record, model, days, calendar=calendar, dataset=load(model), sessions=sessions)
+            record = _measure_model(
+                record, model, days, calendar=calendar, dataset=load(model), sessions=sessions, weigh=weigh
+            )
         except RollwrightError as error:
             problems.append(error.message)
     return Measured(record=record, problem=next(iter(problems), ""))
@@ -143,6 +184,7 @@ def _measure_model(
     calendar: TradingCalendar,
     dataset: Dataset,
     sessions: int,
+    weigh: LoadImportance,
 ) -> WatchRecord:
     begin = calendar.at_or_after(model.serves_from)
     chunks = [
@@ -158,12 +200,13 @@ def _measure_model(
     reference = record.reference
     if not has_reference or reference is None:
         reference = _build_reference(dataset, [name for name, _ in chunks], model.serves_from)
-    done = {}
+    done, importance = {}, weigh(model)
     for day in days:
         found = reference.measure(_read_features(dataset, day.session)[0])
-        done[day.session] = (
-            replace(day, far=math.nan) if found is None else replace(day, far=found.share, named=found.list_far())
-        )
+        if found is None:
+            done[day.session] = replace(day, far=math.nan)
+        else:
+            done[day.session] = replace(day, far=found.share, named=found.list_far(importance))
     return replace(record.with_days(done), reference=reference, reference_of=model.recorder)
 
 
