@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from rollwright.models.linear import LinearModel as LinearModel
     from rollwright.models.sklearn import SklearnModel as SklearnModel
     from rollwright.models.xgboost import XGBModel as XGBModel
+    from rollwright.online.manager import OnlineManager as OnlineManager
     from rollwright.online.online_tags import OnlineTool as OnlineTool
     from rollwright.online.online_tags import OnlineToolR as OnlineToolR
     from rollwright.online.strategy import OnlineStrategy as OnlineStrategy
@@ -156,6 +157,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "MultiHorizonGenBase": "rollwright.tasks.generate",
     "NpElemOperator": "rollwright.expression.ops",
     "NpPairOperator": "rollwright.expression.ops",
+    "OnlineManager": "rollwright.online.manager",
     "OnlineStrategy": "rollwright.online.strategy",
     "OnlineTool": "rollwright.online.online_tags",
     "OnlineToolR": "rollwright.online.online_tags",
@@ -258,6 +260,7 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "MultiHorizonGenBase",
     "NpElemOperator",
     "NpPairOperator",
+    "OnlineManager",
     "OnlineStrategy",
     "OnlineTool",
     "OnlineToolR",

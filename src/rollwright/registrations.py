@@ -81,6 +81,7 @@ QLIB_IMPORTS: Final[dict[str, tuple[str, ...]]] = {
     "qlib.workflow.expm": ("rollwright.tracking.manager",),
     "qlib.workflow.recorder": ("rollwright.tracking.recorder",),
     "qlib.workflow.online": (),
+    "qlib.workflow.online.manager": ("rollwright.online.manager",),
     "qlib.workflow.online.strategy": ("rollwright.online.strategy",),
     "qlib.workflow.online.update": ("rollwright.online.update",),
     "qlib.workflow.online.utils": ("rollwright.online.online_tags",),

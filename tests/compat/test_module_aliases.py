@@ -82,7 +82,7 @@ def test_a_star_imports_what_the_module_offers():
 
 def test_what_is_not_here_is_an_import_error():
     with pytest.raises(ImportError):
-        importlib.import_module("rollwright.workflow.online.manager")
+        importlib.import_module("rollwright.workflow.online.schedule")
     with pytest.raises(ImportError, match="OnlineManager"):
         from rollwright.workflow import OnlineManager  # noqa: F401, PLC0415
     with pytest.raises(AttributeError, match="no such part of Qlib, or it is elsewhere"):
