@@ -249,5 +249,7 @@ def test_bytes_that_are_no_request_end_the_connection_and_nothing_else(served):
     _, client = served
     for request in (b"\x00\xff\r\n\r\n", b"GET /\r\n\r\n", b"GET * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"):
         assert send_raw(client, request)[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 421")
+    began = time.monotonic()
     assert send_raw(client, b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000) == b""
+    assert time.monotonic() - began < 5  # and not when it waited for the end of the head
     assert client.get("/v1/health").status_code == 200
