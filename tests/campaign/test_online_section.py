@@ -7,6 +7,8 @@ import pytest
 from rollwright.campaign.config_file import read_config
 from rollwright.campaign.online_section import OnlineSection
 from rollwright.errors import ConfigError
+from rollwright.online.checks import CheckBounds
+from rollwright.online.evidence import PromotionTerms
 
 TASK = """\
 task:
@@ -75,3 +77,18 @@ def test_a_mistake_is_told_with_its_place(tmp_path, text, said):
         read(tmp_path, f"online: {text}\n")
     assert said in str(caught.value)
     assert "campaign.yaml:10:" in str(caught.value)
+
+
+def test_the_bounds_and_the_evidence_of_a_file_are_those_of_the_checks_and_of_a_promotion(tmp_path):
+    section = OnlineSection()
+    assert CheckBounds(**section.checks.model_dump()) == CheckBounds()
+    assert PromotionTerms(**section.promotion.model_dump()) == PromotionTerms()
+    section = read(tmp_path, "online: {checks: {turnover: null, topk: 20}, promotion: {min_days: 60}}\n")
+    assert CheckBounds(**section.checks.model_dump()) == CheckBounds(turnover=None, topk=20)
+    assert PromotionTerms(**section.promotion.model_dump()).min_days == 60
+
+
+@pytest.mark.parametrize("wrong", ["turnover: -1", "turnover: true", "topk: 0", "turnovr: 1", "level_shift: .inf"])
+def test_a_bound_that_is_none_is_told(tmp_path, wrong):
+    with pytest.raises(ConfigError):
+        read(tmp_path, f"online: {{checks: {{{wrong}}}}}\n")

@@ -97,7 +97,9 @@ def test_too_few_days_are_said(days):
     champion, challenger, labels = make_case()
     evidence = compare(champion, challenger, labels, sessions=SESSIONS[:days])
     assert evidence.days == max(0, days - 2)
-    assert judge_evidence(evidence, PromotionTerms())[0].startswith(f"{evidence.days} sessions with a known label")
+    assert judge_evidence(evidence, PromotionTerms(min_days=40))[0].startswith(
+        f"{evidence.days} sessions with a known label"
+    )
     assert Evidence.from_json(evidence.to_json()) == evidence
     assert judge_evidence(None, PromotionTerms())
 

@@ -124,6 +124,13 @@ def test_data_that_end_before_the_session_are_caught():
     assert line == "stale_data 1 > 0: the data end with 2024-05-16, and the session is 2024-05-17"
 
 
+def test_the_turnover_of_a_few_names_is_not_judged_unless_asked_for():
+    (only,) = make_signals(1)
+    few = context(-only.iloc[:40], [only.iloc[:40]], members=tuple(NAMES[:40]))
+    assert find_violated(few) == set()
+    assert find_violated(few, topk=8) == {"turnover"}
+
+
 def test_a_check_whose_bound_is_none_is_left_out():
     off = {name: None for name in CheckBounds.__dataclass_fields__ if name != "topk"}
     assert build_checks(CheckBounds(**off)) == ()

@@ -74,6 +74,7 @@ Zone = Annotated[str, AfterValidator(_check_zone)]
 Day = Annotated[str | None, BeforeValidator(read_moment)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Names = list[Text]
+Bound = Annotated[float | None, Field(ge=0, allow_inf_nan=False), NUMBER]
 
 
 class _Part(BaseModel):
@@ -81,14 +82,33 @@ class _Part(BaseModel):
 
 
 class ChecksSection(_Part):
-    """Bounds that a signal keeps, or it is not published."""
+    """Bounds that a signal keeps, or it is not published; null leaves a check out.
+
+    The keys are those of `CheckBounds` (`rollwright.online.checks.bounds`), which says what each figure is.
+    """
+
+    turnover: Bound = 0.9
+    topk: Annotated[int, Field(ge=1), NUMBER] = 50
+    equal_scores: Bound = 0.3
+    score_mass: Bound = 0.3
+    unseen_names: Bound = 0.15
+    missing_names: Bound = 0.2
+    stale_data: Bound = 0.0
+    repeated_scores: Bound = 0.5
+    not_finite: Bound = 0.0
+    level_shift: Bound = 3.0
+    spread_ratio: Bound = 5.0
 
 
 class PromotionSection(_Part):
-    """The evidence that a challenger needs: so many days, and an interval of the difference at this level."""
+    """The evidence that a challenger needs: so many days, and an interval of the difference at this level.
+
+    The mean return of the `topk` names with the highest scores is compared beside it.
+    """
 
     min_days: Annotated[int, Field(ge=1), NUMBER] = 20
     level: Annotated[float, Field(gt=0.5, lt=1), NUMBER] = 0.95
+    topk: Annotated[int, Field(ge=1), NUMBER] = 50
 
 
 class WatchSection(_Part):

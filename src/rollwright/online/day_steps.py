@@ -352,7 +352,7 @@ def _new_models(state: ServingState, name: str, trained: Trained) -> list[JSON]:
     stands = state.strategies[name]
     if stands.status == "removed":
         return []
-    known = {model.recorder for model in (*stands.online, *stands.next)}
+    known = {model.recorder for model in (*stands.online, *stands.next, *stands.withdrawn)}
     return [model.to_json() for model in trained.models if model.recorder not in known]
 
 

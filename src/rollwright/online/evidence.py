@@ -38,7 +38,7 @@ class PromotionTerms:
 
     Attributes
     ----------
-    min_days : int, default 40
+    min_days : int, default 20
         Sessions with a known label on which both signals were recorded.
     level : float, default 0.95
         Level of the intervals; the lower end of that of the difference in rank IC must be above 0.
@@ -46,7 +46,7 @@ class PromotionTerms:
         Names whose mean return is compared beside it; at most a fifth of the names.
     """
 
-    min_days: int = 40
+    min_days: int = 20
     level: float = 0.95
     topk: int = 50
 

@@ -274,7 +274,7 @@ class ServingLedger:
             raise LedgerError("the body of an entry is no JSON object")
         after = apply_entry(state, kind=draft.kind, session=draft.session, body=body, number=number)
         now = _write_time(self._clock.now())
-        return LedgerEntry(
+        entry = LedgerEntry(
             serving=self.serving,
             number=number,
             kind=draft.kind,
@@ -286,6 +286,8 @@ class ServingLedger:
             body=body,
             state=after.to_json(),
         )
+        # What could not be read again would end the ledger, so it is read before it is committed.
+        return LedgerEntry.from_json(entry.to_json(), serving=self.serving, number=number)
 
     def _commit(self, entry: LedgerEntry) -> bool:
         """Commit `entry` when its number is free; False when somebody else has it, who is waited for a little."""

@@ -136,6 +136,8 @@ class StrategyState:
         The models that serve.
     next : tuple of OnlineModel
         Models that are trained and wait for their first session.
+    withdrawn : tuple of OnlineModel
+        Models that a rollback took offline, until others are put online: their windows are not due again.
     role_since, online_since : int
         Numbers of the entries that gave it its role, and put its models online; 0 where none did.
     """
@@ -145,6 +147,7 @@ class StrategyState:
     definition: str = ""
     online: tuple[OnlineModel, ...] = ()
     next: tuple[OnlineModel, ...] = ()
+    withdrawn: tuple[OnlineModel, ...] = ()
     role_since: int = 0
     online_since: int = 0
 
@@ -156,6 +159,7 @@ class StrategyState:
             "definition": self.definition,
             "online": [model.to_json() for model in self.online],
             "next": [model.to_json() for model in self.next],
+            "withdrawn": [model.to_json() for model in self.withdrawn],
             "role_since": self.role_since,
             "online_since": self.online_since,
         }
@@ -168,7 +172,7 @@ class StrategyState:
         ------
         LedgerError
         """
-        names = ("role", "status", "definition", "online", "next", "role_since", "online_since")
+        names = ("role", "status", "definition", "online", "next", "withdrawn", "role_since", "online_since")
         fields = take_fields(value, names, "a strategy")
         return cls(
             role=take_one_of(fields["role"], ROLES, "the role of a strategy"),
@@ -176,6 +180,7 @@ class StrategyState:
             definition=take_text(fields["definition"], "the definition of a strategy"),
             online=take_list(fields["online"], OnlineModel.from_json, "the online models of a strategy"),
             next=take_list(fields["next"], OnlineModel.from_json, "the next models of a strategy"),
+            withdrawn=take_list(fields["withdrawn"], OnlineModel.from_json, "the withdrawn models of a strategy"),
             role_since=take_count(fields["role_since"], "the entry of a role"),
             online_since=take_count(fields["online_since"], "the entry of a switch"),
         )

@@ -61,8 +61,11 @@ def list_due(
     until: SessionLike | None = None,
     task_kwargs: Mapping[str, Any] | None = None,
 ) -> list[Task]:
-    """Return the tasks of a strategy that are due at `session`: those after its models, or its first ones."""
-    online = [recorders.find(model) for model in stands.online]
+    """Return the tasks of a strategy that are due at `session`: those after its models, or its first ones.
+
+    Models that a rollback withdrew count as online here, so that their windows are not due again.
+    """
+    online = [recorders.find(model) for model in (*stands.online, *stands.withdrawn)]
     waiting = [recorders.find(model) for model in stands.next]
     with hold_tool(strategy, online):
         if not online and not waiting:

@@ -185,6 +185,11 @@ def _apply_switch(state: ServingState, change: _Change) -> ServingState:
         raise LedgerError(f"entry {change.number} switches no models")
     if state.day is not None:
         day = _take_day(state, change)
+        if change.body.get("action") == "rollback":
+            raise LedgerError(
+                f"models cannot be rolled back while session {day.session} is open",
+                hint="run the routine to its end first",
+            )
         if day.scores is not None:
             raise LedgerError(f"session {day.session} is scored: its models stay as they are")
         state = replace(state, day=replace(day, trained=True, switched=True))
@@ -195,15 +200,20 @@ def _apply_switch(state: ServingState, change: _Change) -> ServingState:
             raise LedgerError(
                 f"a model of `{name}` would be online on {at}, and its first session is {early[0].serves_from}"
             )
-        state = _change(state, name, partial(_put_online, models=new, at=at, number=change.number))
+        state = _change(state, name, partial(_put_online, models=new, at=at, change=change))
     return state
 
 
-def _put_online(strategy: StrategyState, *, models: tuple[OnlineModel, ...], at: str, number: int) -> StrategyState:
+def _put_online(strategy: StrategyState, *, models: tuple[OnlineModel, ...], at: str, change: _Change) -> StrategyState:
     """Those that could be online at `at` and are not were passed over, and wait no longer."""
     waiting = tuple(model for model in strategy.next if model not in models and model.serves_from > at)
-    since = number if models != strategy.online else strategy.online_since
-    return replace(strategy, online=models, next=waiting, online_since=since)
+    if models == strategy.online:
+        return replace(strategy, next=waiting)
+    withdrawn: tuple[OnlineModel, ...] = ()
+    if change.body.get("action") == "rollback":
+        left = (*strategy.withdrawn, *strategy.online)
+        withdrawn = tuple(model for model in left if model not in models)
+    return replace(strategy, online=models, next=waiting, withdrawn=withdrawn, online_since=change.number)
 
 
 def _apply_score(state: ServingState, change: _Change) -> ServingState:

@@ -29,14 +29,15 @@ class CheckBounds:
     turnover : float or None, default 0.9
         Share of the top names that were not at the top of the last published signal.
     topk : int, default 50
-        Names of the top, at most a fifth of all that have a score.
+        Names of the top, at most a fifth of all that have a score; where that leaves fewer than 20, turnover is not
+        judged.
     equal_scores : float or None, default 0.3
         Share of the names that have the commonest score.
     score_mass : float or None, default 0.3
         Share of one name of all distance from the median score.
     unseen_names : float or None, default 0.15
         Share of the names that no recent signal had.
-    missing_names : float or None, default 0.1
+    missing_names : float or None, default 0.2
         Share of the members of the universe without a score.
     stale_data : float or None, default 0
         Days that the data end before the session.
@@ -55,7 +56,7 @@ class CheckBounds:
     equal_scores: float | None = 0.3
     score_mass: float | None = 0.3
     unseen_names: float | None = 0.15
-    missing_names: float | None = 0.1
+    missing_names: float | None = 0.2
     stale_data: float | None = 0.0
     repeated_scores: float | None = 0.5
     not_finite: float | None = 0.0

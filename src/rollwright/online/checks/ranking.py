@@ -11,6 +11,7 @@ from rollwright.online.checks.check import CheckContext, CheckResult, judge_shar
 
 __all__ = ["EqualScoresCheck", "ScoreMassCheck", "TurnoverCheck"]
 
+_LEAST_NAMES: Final = 20
 _LARGEST_PART: Final = 5
 """The top is at most one of so many parts of the names: of a small universe, more would be most of it."""
 
@@ -24,7 +25,8 @@ class TurnoverCheck:
     bound : float
         Largest share.
     topk : int
-        Names of the top; at most a fifth of the names that have a score.
+        Names of the top; at most a fifth of the names that have a score. Where that leaves fewer than 20, nothing is
+        judged: the turnover of a few names is often all of them.
     """
 
     bound: float
@@ -36,6 +38,9 @@ class TurnoverCheck:
         if context.previous is None:
             return judge_share(self.name, None, self.bound, "no signal was published before")
         count = min(self.topk, max(1, len(context.scores) // _LARGEST_PART))
+        if count < min(self.topk, _LEAST_NAMES):
+            few = f"a fifth of {len(context.scores)} names is too few for a top"
+            return judge_share(self.name, None, self.bound, few)
         top, before = _take_top(context.scores, count), _take_top(context.previous, count)
         new = sorted(top - before)
         share = len(new) / max(1, len(top))
@@ -53,6 +58,8 @@ def _take_top(scores: pd.Series, count: int) -> set[str]:
 class EqualScoresCheck:
     """How many names share one score: a model that learnt nothing gives all of them the same.
 
+    Of fewer than 20 names, only that all are equal is judged.
+
     Attributes
     ----------
     bound : float
@@ -69,8 +76,8 @@ class EqualScoresCheck:
             return judge_share(self.name, 1.0, self.bound, "no name has a score")
         counts = scores.value_counts(sort=False)
         most = int(counts.max())
-        if len(scores) == 1:
-            return judge_share(self.name, None, self.bound, "one name only has a score")
+        if len(scores) == 1 or (len(scores) < _LEAST_NAMES and most < len(scores)):
+            return judge_share(self.name, None, self.bound, f"{len(scores)} names only have a score")
         share = 0.0 if most == 1 else most / len(scores)
         return judge_share(self.name, share, self.bound, f"{most:,} of {len(scores):,} names have the commonest score")
 
@@ -78,6 +85,8 @@ class EqualScoresCheck:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreMassCheck:
     """How much of all distance from the median score is one name's: one extreme score outweighs all others.
+
+    Fewer than 20 names are not judged.
 
     Attributes
     ----------
@@ -91,7 +100,7 @@ class ScoreMassCheck:
     def check(self, context: CheckContext) -> CheckResult:
         """Find the name that is farthest from the median score."""
         scores = context.scores
-        if len(scores) < _LARGEST_PART:
+        if len(scores) < _LEAST_NAMES:
             return judge_share(self.name, None, self.bound, f"{len(scores)} names only have a score")
         distance = (scores - scores.median()).abs()
         largest = distance.max()
