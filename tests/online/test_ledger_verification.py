@@ -235,3 +235,9 @@ def test_scores_that_are_not_those_of_their_digest_are_named_once(ledger):
     assert found.signals == len(asked) == 5
     assert [problem.text for problem in found.problems] == ["the scores 2024-01-03 are gone"]
     assert found.to_json()["problems"] == [{"number": 15, "text": "the scores 2024-01-03 are gone"}]
+
+
+def test_a_question_about_entries_that_are_gone_is_an_error_and_ends(ledger, file):
+    run_sql(file, "DELETE FROM task WHERE id BETWEEN 17 AND 20")
+    with pytest.raises(LedgerError, match="are missing"):
+        ServingLedger("demo", ledger.store).find_last(lambda entry: entry.number < 19)

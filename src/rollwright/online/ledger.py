@@ -141,9 +141,9 @@ class ServingLedger:
         the last call.
         """
         known = 0 if self._last is None else self._last.number
-        while found := self._find([known + step for step in _AHEAD]):
+        while found := dict(self._find_records([known + step for step in _AHEAD])):
             there = max(found)
-            self._last = found[there]
+            self._last = self._decode(found[there], there)
             if there == known + _AHEAD[-1]:
                 known = there
                 continue
@@ -156,10 +156,10 @@ class ServingLedger:
         while absent - there > 1:
             step = max(1, (absent - there) // _PROBES)
             probes = range(there + step, absent, step)
-            found = self._find(probes)
+            found = dict(self._find_records(probes))
             if found:
                 there = max(found)
-                self._last = found[there]
+                self._last = self._decode(found[there], there)
             absent = min([absent, *(number for number in probes if number > there)])
 
     def read(self, number: int) -> LedgerEntry:
@@ -222,11 +222,20 @@ class ServingLedger:
         low, high, best = 0, head.number, None
         while high - low > 1:
             step = max(1, (high - low) // _PROBES)
-            for number, entry in sorted(self._find(range(low + step, high, step)).items()):
-                if not is_before(entry):
-                    high = number
-                    break
-                low, best = number, entry
+            records = sorted(self._find_records(range(low + step, high, step)), key=lambda pair: pair[0])
+            first, last = 0, len(records)  # the first record that is not before lies in [first, last]
+            while first < last:
+                middle = (first + last) // 2
+                entry = self._decode(records[middle][1], records[middle][0])
+                if is_before(entry):
+                    low, best, first = entry.number, entry, middle + 1
+                else:
+                    high, last = entry.number, middle
+            if not records:
+                raise LedgerError(
+                    f"entries {low + 1} to {high - 1} of serving {self.serving} are missing",
+                    hint="`rollwright online audit --verify` names what is wrong; restore the database",
+                )
         return best
 
     def append(self, decide: Decide, *, timeout: float | None = None) -> LedgerEntry | None:
