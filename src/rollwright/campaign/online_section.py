@@ -97,7 +97,7 @@ class ChecksSection(_Part):
     repeated_scores: Bound = 0.5
     not_finite: Bound = 0.0
     level_shift: Bound = 3.0
-    spread_ratio: Bound = 5.0
+    spread_ratio: Bound = 20.0
 
 
 class PromotionSection(_Part):
@@ -163,7 +163,8 @@ class OnlineSection(_Part):
     that are not there at `deadline`, in `timezone`, are late.
 
     The signal of all `champions` is published, combined as ``combine`` says; those of `challengers` and `shadows` are
-    recorded beside it. Names are those of members, or of the campaign where it has no ``vary``.
+    recorded beside it. `aliases` says whether roles are mirrored into MLflow's model registry; they are where runs are
+    tracked by a server, if it is not given. Names are those of members, or of the campaign where it has no ``vary``.
     """
 
     begin: Day = None
@@ -180,6 +181,7 @@ class OnlineSection(_Part):
     watch: WatchSection = WatchSection()
     notify: list[NotifySection] = []
     publish: PublishSection = PublishSection()
+    aliases: bool | None = None
 
     @model_validator(mode="after")
     def _one_role_each(self) -> Self:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from rollwright.core.canonical import JSON, dump_canonical, normalise, sha256_hex
+from rollwright.core.text import escape_text
 from rollwright.errors import LedgerError
 
 __all__ = ["FORMAT", "KINDS", "NO_DIGEST", "Author", "EntryKind", "LedgerEntry", "is_session", "take_session"]
@@ -141,12 +142,15 @@ class LedgerEntry:
             raise LedgerError(f"{place} is no entry of a ledger", hint=_CHANGED)
         if value["format"] != FORMAT:
             raise LedgerError(
-                f"{place} is of format {str(value['format'])[:20]}, and this version reads {FORMAT}",
+                f"{place} is of format {escape_text(value['format'], longest=20)}, and this version reads {FORMAT}",
                 hint="use the version of rollwright that wrote it",
             )
         entry = _build(value, place)
         if (entry.serving, entry.number) != (serving, number):
-            raise LedgerError(f"{place} says that it is entry {entry.number} of {entry.serving[:80]!r}", hint=_CHANGED)
+            raise LedgerError(
+                f"{place} says that it is entry {entry.number} of `{escape_text(entry.serving, longest=80)}`",
+                hint=_CHANGED,
+            )
         if value["digest"] != entry.digest:
             raise LedgerError(f"{place} does not have the digest of what it says", hint=_CHANGED)
         return entry

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rollwright.core.canonical import sha256_hex
+from rollwright.core.text import escape_text
 from rollwright.errors import ArtifactNotFoundError, CorruptArtifactError, DataError, LedgerError, RecordError
 from rollwright.online.entry import take_session
 from rollwright.online.state import SignalReference
@@ -138,7 +139,8 @@ class SignalStore:
             if error.is_away:
                 raise
             raise LedgerError(
-                f"the scores {reference.artifact} are gone: {error.message}", hint=_NOT_AS_WRITTEN
+                f"the scores {_show(reference)} are gone: {escape_text(error.message, longest=400)}",
+                hint=_NOT_AS_WRITTEN,
             ) from error
         return check_scores(stored, reference)
 
@@ -184,7 +186,7 @@ class MemorySignals:
             When they were made by another process, or for another simulation.
         """
         if reference.artifact not in self._scores:
-            raise LedgerError(f"the scores {reference.artifact} are not of this simulation")
+            raise LedgerError(f"the scores {_show(reference)} are not of this simulation")
         return self._scores[reference.artifact].copy()
 
 
@@ -199,13 +201,18 @@ def check_scores(stored: object, reference: SignalReference) -> pd.Series:
         try:
             series, digest = take_scores(stored, reference.artifact)
         except DataError as error:
-            raise LedgerError(f"{reference.artifact} holds no scores: {error.message}", hint=_NOT_AS_WRITTEN) from error
+            raise LedgerError(f"{_show(reference)} holds no scores: {error.message}", hint=_NOT_AS_WRITTEN) from error
         if (digest, len(series)) == (reference.sha256, reference.rows):
             return series
     raise LedgerError(
-        f"the scores {reference.artifact} are not those that the ledger names by {reference.sha256[:_SHOWN_DIGITS]}",
+        f"the scores {_show(reference)} are not those that the ledger names by "
+        f"{escape_text(reference.sha256, longest=_SHOWN_DIGITS + 1)}",
         hint=_NOT_AS_WRITTEN,
     )
+
+
+def _show(reference: SignalReference) -> str:
+    return escape_text(reference.artifact, longest=100)
 
 
 def _label(session: str, name: str) -> str:

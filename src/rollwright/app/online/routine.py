@@ -13,6 +13,7 @@ import pandas as pd
 
 from rollwright.app.campaign import OpenCampaign, open_campaign, plan_campaign
 from rollwright.app.campaign_record import portable_uri, relative_file
+from rollwright.app.online.aliases import mirror_aliases
 from rollwright.app.online.delivery import DeliveredSignal, Delivery
 from rollwright.app.online.managing import make_manager, make_members
 from rollwright.app.online.notify import tell_afterwards
@@ -278,6 +279,7 @@ def run_routine(
             _deliver(serving)
             raise
         delivered = _deliver(serving)
+        mirror_aliases(serving)
         after, _ = serving.read_head()
         fresh = [one for one in told.results.values() if one.entry is not None and one.entry.number > before.number]
         waiting = [one for one in results if one.outcome == "waiting"]

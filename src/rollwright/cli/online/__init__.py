@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from rollwright.cli.online.audit import audit, history
 from rollwright.cli.online.notify import notify
+from rollwright.cli.online.roles import promote, publish, rollback
 from rollwright.cli.online.routine import catch_up, init, routine
 from rollwright.cli.online.schedule import schedule
 from rollwright.cli.online.serve import serve
@@ -28,6 +30,11 @@ online_app.command()(status)
 online_app.command()(signals)
 online_app.command()(schedule)
 online_app.add_typer(strategy_app, name="strategy")
+online_app.command()(history)
+online_app.command()(audit)
+online_app.command()(promote)
+online_app.command()(rollback)
+online_app.command()(publish)
 online_app.command()(serve)
 online_app.command()(notify)
 online_app.command()(watch)

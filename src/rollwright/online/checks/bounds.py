@@ -46,8 +46,8 @@ class CheckBounds:
     not_finite : float or None, default 0
         Share of the scores that are NaN or infinite.
     level_shift : float or None, default 3
-        Distance of the median score from that of recent signals, in their spread between the quartiles.
-    spread_ratio : float or None, default 5
+        Distance of the median score from that of recent signals, in the spread between the quartiles.
+    spread_ratio : float or None, default 20
         How many times wider or narrower than in recent signals the scores are spread.
     """
 
@@ -61,7 +61,7 @@ class CheckBounds:
     repeated_scores: float | None = 0.5
     not_finite: float | None = 0.0
     level_shift: float | None = 3.0
-    spread_ratio: float | None = 5.0
+    spread_ratio: float | None = 20.0
 
     def __post_init__(self) -> None:
         for one in fields(self):

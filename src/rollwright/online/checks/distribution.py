@@ -44,7 +44,9 @@ class NotFiniteCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelShiftCheck:
-    """How far the median score is from those of recent signals, in their typical spread between the quartiles.
+    """How far the median score is from those of recent signals, in the spread between the quartiles.
+
+    The spread is that of recent signals or of this one, whichever is wider.
 
     Attributes
     ----------
@@ -63,10 +65,11 @@ class LevelShiftCheck:
                 self.name, None, self.bound, f"fewer than {_LEAST_SIGNALS} signals were published before"
             )
         typical = float(np.median(quartiles[:, 1]))
-        spread = float(np.median(quartiles[:, 2] - quartiles[:, 0]))
+        low, median, high = np.quantile(context.scores.to_numpy(dtype=np.float64), (0.25, 0.5, 0.75)).tolist()
+        # A model that was trained anew may spread its scores otherwise: the wider spread is the measure.
+        spread = max(float(np.median(quartiles[:, 2] - quartiles[:, 0])), high - low)
         if spread == 0:
-            return judge_share(self.name, None, self.bound, "half of the scores of recent signals are equal")
-        median = float(context.scores.median())
+            return judge_share(self.name, None, self.bound, "half of the scores are equal")
         text = f"the median score is {median:.4g}, that of recent signals {typical:.4g} with a spread of {spread:.4g}"
         return judge_share(self.name, abs(median - typical) / spread, self.bound, text)
 
