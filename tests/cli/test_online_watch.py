@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import datetime
 
 import numpy as np
@@ -153,6 +154,21 @@ def test_data_that_are_late_are_told_once_and_again_when_they_are_late_another_t
     arrive(tmp_path / "project", 140, 140)
     assert read(watch_serving(clock=at(140, hour=12)))["data"].state == "ok"
     assert len(watch_serving(clock=at(141, hour=12)).entries) == 1
+
+
+def test_who_is_to_be_told_of_alarms_is_told_of_each_once(served, tmp_path):
+    program = "import json, sys; open(sys.argv[1], 'a').write(json.load(sys.stdin)['event'] + chr(10))"
+    command = json.dumps([sys.executable, "-c", program, str(tmp_path / "told")])
+    section = DEADLINE.rstrip("}\n") + "}, notify: [{command: " + command + ", on: [alarm, late]}]}\n"
+    (tmp_path / "project" / "daily.yaml").write_text(CAMPAIGN + section, encoding="utf-8")
+    publish(served, BEGIN, BEGIN + 13)
+    watch_serving(clock=at(139), tell=False)
+    assert not (tmp_path / "told").exists()
+    watch_serving(clock=at(139))
+    watch_serving(clock=at(140))
+    acknowledge_alarm(quantity="rank_ic", reason="looked")
+    watch_serving(clock=at(140))
+    assert (tmp_path / "told").read_text().split() == ["alarm", "late"]
 
 
 def test_the_command_shows_every_quantity_and_ends_with_4_where_an_alarm_stands(served, capsys):

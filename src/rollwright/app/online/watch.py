@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from rollwright.app.online.notify import deliver_notifications
 from rollwright.app.online.serving import OpenServing, open_serving
 from rollwright.campaign.about import AboutResults, AboutVariant, read_about
 from rollwright.campaign.online_section import WatchSection
@@ -83,7 +84,7 @@ class WatchReport:
 def watch_serving(
     name: str | None = None, *, project: Path | None = None, clock: Clock | None = None, tell: bool = True
 ) -> WatchReport:
-    """Look at all that is watched of a serving, and tell new alarms in its ledger, each once.
+    """Look at all that is watched of a serving; tell new alarms in its ledger, each once, and to whom `notify` names.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ def watch_serving(
         Where the search for the project folder starts; the working directory if not given.
     clock : Clock, optional
     tell : bool
-        False appends nothing to the ledger.
+        False appends nothing to the ledger, and notifies nobody.
 
     Raises
     ------
@@ -111,6 +112,7 @@ def watch_serving(
                 made = None if event.key in known else append_event(serving.ledger, event, seen=record.entry)
                 if made is not None:
                     entries.append(made.number)
+            deliver_notifications(serving.ledger, serving.options.notify, clock=clock)
         return WatchReport(name=serving.name, at=now.now(), quantities=quantities, entries=tuple(entries))
 
 
