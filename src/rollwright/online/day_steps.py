@@ -43,7 +43,7 @@ __all__ = ["DaySteps"]
 
 _logger: Final = logging.getLogger("rollwright.online")
 _SIGNAL: Final = "signal"
-_LOOKED_AT: Final = 16
+_LOOKED_AT: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

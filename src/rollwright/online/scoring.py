@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from rollwright.calendar.trading import Session, to_session
@@ -101,7 +102,9 @@ def drop_day(scores: pd.Series) -> pd.Series:
 
 def add_day(scores: pd.Series, session: Session) -> pd.Series:
     """Return the scores of one session, indexed by (datetime, instrument)."""
-    index = pd.MultiIndex.from_product([[session], scores.index], names=["datetime", "instrument"])
+    levels: list[Any] = [pd.DatetimeIndex([session]), scores.index]
+    codes: list[Any] = [np.zeros(len(scores), np.int8), np.arange(len(scores))]
+    index = pd.MultiIndex(levels, codes, names=["datetime", "instrument"])
     return pd.Series(scores.to_numpy(), index=index, name="score")
 
 

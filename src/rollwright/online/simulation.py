@@ -20,11 +20,12 @@ from rollwright.calendar.trading import Session, SessionLike, to_session
 from rollwright.core.canonical import JSON
 from rollwright.errors import ArtifactNotFoundError, ConfigError
 from rollwright.market.current import current_market
+from rollwright.online.day_result import DayResult
 from rollwright.online.day_steps import DaySteps
 from rollwright.online.first_training import begin_strategies
 from rollwright.online.ledger import Draft
 from rollwright.online.market_news import write_session
-from rollwright.online.served_signals import read_scores
+from rollwright.online.scoring import add_day
 from rollwright.online.state import OnlineModel, Role, StrategyState
 from rollwright.online.strategy import OnlineStrategy
 from rollwright.online.training_step import describe_model, list_due
@@ -170,10 +171,14 @@ class ServingSimulation:
         made = begin_strategies(steps, steps.strategies, first, roles=self.roles)
         body: dict[str, JSON] = {"strategies": {name: one.to_json() for name, one in made.items()}}
         steps.ledger.append(lambda now: Draft(kind="init", session=first, body=body) if now is None else None)
+        made_signals: list[pd.Series] = []
         for session in self.sessions:
-            steps.serve(session)
+            result = DayResult.of_entry(steps.serve(session))
+            if result.outcome == "published" and result.signal is not None:
+                made_signals.append(add_day(steps.signals.load(result.signal), to_session(session)))
         _logger.info("simulation.done sessions=%d first=%s last=%s", len(self.sessions), first, self.sessions[-1])
-        return read_scores(steps.ledger, steps.signals)
+        joined: pd.Series | None = pd.concat(made_signals) if made_signals else None
+        return joined
 
 
 class _Prepared(Trainer):

@@ -11,7 +11,7 @@ from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.text import storable_text
 from rollwright.errors import IllegalTransitionError, LeaseLostError, PoolError, TaskNotFoundError
 from rollwright.pool.notifier import ThreadNotifier, ThreadWaker, topics_of
-from rollwright.pool.query import Query, matches
+from rollwright.pool.query import FINGERPRINT, In, Query, matches
 from rollwright.pool.states import Status, amend_sources
 from rollwright.pool.store import (
     Amendment,
@@ -261,8 +261,23 @@ class MemoryStore:
     def find(self, pool: str, query: Query | None = None) -> Iterator[TaskRecord]:
         """Return the tasks that match, oldest first."""
         with self._mutex:
+            named = self._find_named(pool, query)
+            if named is not None:
+                return iter(named)
             found = [record for record in self._in_pool(pool) if matches(query, document_of(record))]
         return iter(found)
+
+    def _find_named(self, pool: str, query: Query | None) -> list[TaskRecord] | None:
+        """Return the tasks that a query names one by one, oldest first; None when it asks in another way."""
+        match query:
+            case In(path=(path,), values=values) if path == FINGERPRINT:
+                numbers = {self._by_fingerprint.get((pool, str(value))) for value in values}
+            case In(path=("_id",), values=values):
+                numbers = {int(str(value)) for value in values if str(value).isascii() and str(value).isdecimal()}
+            case _:
+                return None
+        found = [self._tasks.get(number) for number in sorted(number for number in numbers if number is not None)]
+        return [record for record in found if record is not None and record.pool == pool]
 
     def count(self, pool: str, query: Query | None = None) -> dict[Status, int]:
         """Return how many tasks match, by state."""
