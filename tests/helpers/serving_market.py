@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rollwright.calendar.trading import TradingCalendar
 from rollwright.config.context import Context, install
 from rollwright.config.settings import load_settings
 from rollwright.market.frame import FrameSource
@@ -106,7 +107,12 @@ class ServingMarket:
         self.frame = make_frame()
         self.grow(until)
 
-    def grow(self, until: str) -> None:
-        """Let the last session with data be `until`."""
+    def grow(self, until: str, *, future: int = 0) -> None:
+        """Let the last session with data be `until`; the calendar knows so many after it."""
         days = self.frame.index.get_level_values("datetime")
-        install(Context(settings=self.settings, market=FrameSource(self.frame[days <= pd.Timestamp(until)])))
+        frame = self.frame[days <= pd.Timestamp(until)]
+        calendar = None
+        if future:
+            known = int((pd.Timestamp(until) >= DAYS).sum())
+            calendar = TradingCalendar(DAYS[: known + future], known=known)
+        install(Context(settings=self.settings, market=FrameSource(frame, calendar)))

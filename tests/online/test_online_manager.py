@@ -367,3 +367,53 @@ def test_late_sessions_and_rewritten_history_are_noted_and_nothing_is_published_
     with pytest.raises(OnlineError, match="came when 2020-05-22 had been served"):
         manager.serve("2020-05-21")
     assert manage(market).serve("2020-05-25") == result
+
+
+def test_where_the_next_session_is_known_its_window_is_trained_the_day_before(market):
+    plain = manage(market, name="plain")
+    plain.first_train()
+    for day in list_sessions(BEGIN, "2020-05-27"):
+        market.grow(day)
+        plain.routine()
+    R.delete_exp(experiment_name="lin")
+    trainer = CountingTrainer()
+    manager = manage(market, trainer=trainer)
+    market.grow(BEGIN, future=5)
+    manager.first_train()
+    for day in list_sessions(BEGIN, "2020-05-22"):
+        market.grow(day, future=5)
+        manager.routine()
+    (ahead,) = manager.ledger.read_state().strategies["lin"].next
+    assert (ahead.serves_from, trainer.trained) == ("2020-05-25", 3)
+    assert manager.ledger.read_head().body["ahead"] is True
+    number = manager.ledger.read_head().number
+    manager.routine()
+    assert (manager.ledger.read_head().number, trainer.trained) == (number, 3)
+    assert manager.serve("2020-05-25").outcome == "waiting"
+    for day in list_sessions("2020-05-25", "2020-05-27"):
+        market.grow(day, future=5)
+        manager.routine()
+    assert manager.ledger.read_state().strategies["lin"].online == (ahead,)
+    assert trainer.trained == 3
+    pd.testing.assert_series_equal(manager.get_signals(), plain.get_signals(), check_exact=True)
+
+
+def test_what_cannot_be_trained_ahead_is_trained_on_its_day(market):
+    class Failing(CountingTrainer):
+        broken = False
+
+        def train(self, tasks, *args, **kwargs):
+            if self.broken:
+                tasks = [{**task, "model": {**task["model"], "kwargs": {"estimator": "none"}}} for task in tasks]
+            return super().train(tasks, *args, **kwargs)
+
+    manager = manage(market, trainer=Failing())
+    manager.first_train()
+    manager.trainer.broken = True
+    market.grow("2020-05-22", future=5)
+    assert manager.routine().outcome == "published"
+    assert manager.ledger.read_state().strategies["lin"].next == ()
+    manager.trainer.broken = False
+    market.grow("2020-05-25", future=5)
+    assert manager.routine().outcome == "published"
+    assert manager.ledger.read_state().strategies["lin"].online[0].serves_from == "2020-05-25"

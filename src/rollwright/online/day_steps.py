@@ -29,12 +29,12 @@ from rollwright.online.entry import LedgerEntry
 from rollwright.online.held_tool import hold_tool
 from rollwright.online.judgement import SignalJudgement, judge_signal, list_published
 from rollwright.online.ledger import Draft, ServingLedger
-from rollwright.online.market_news import MarketNews, count_sessions, find_news, list_notes
+from rollwright.online.market_news import MarketNews, count_sessions, find_news, list_notes, write_session
 from rollwright.online.model_recorders import ModelRecorders
 from rollwright.online.scoring import PrepareFunction, Scorer, drop_day, prepare_day, score_of_day
 from rollwright.online.signal_store import Signals
 from rollwright.online.state import OnlineModel, OpenDay, ServingState, SignalReference, is_active
-from rollwright.online.strategy import OnlineStrategy
+from rollwright.online.strategy import OnlineStrategy, RollingStrategy
 from rollwright.online.terms import ServingTerms
 from rollwright.online.training_step import Trained, list_due, train_tasks
 from rollwright.training.trainer import Trainer
@@ -187,6 +187,44 @@ class DaySteps:
             new = {name: _new_models(now, name, one) for name, one in zip(active, made, strict=True)}
             body: dict[str, JSON] = {"models": {name: models for name, models in new.items() if models}}
             return Draft(kind="train", session=session, body={**body, "failed": failed} if failed else body)
+
+        self.ledger.append(decide)
+
+    def train_ahead(self) -> None:
+        """Train the windows that begin with the next session, where the last one with data is closed.
+
+        Raises
+        ------
+        RollwrightError
+            When a task could not be prepared; those that could not be trained are logged.
+        """
+        state = self.read_state()
+        calendar = current_market(self.freq).calendar()
+        last = state.last
+        if state.day is not None or last is None or last.session != write_session(calendar.last_known):
+            return
+        if len(calendar) == calendar.known:
+            return
+        session = write_session(calendar[calendar.known])
+        due = []
+        for name, strategy in self._list_active(state).items():
+            models = [*state.strategies[name].online, *state.strategies[name].next]
+            if isinstance(strategy, RollingStrategy) and models:
+                found = [self.recorders.find(model) for model in models]
+                due.append((strategy, strategy.prepare_ahead(session, online_models=found)))
+        made = train_tasks(due, self.trainer, session=session, experiments=self.experiments)
+        for one in made:
+            self.recorders.keep(one.recorders)
+            for text in one.failures:
+                _logger.warning("serving.not_trained_ahead session=%s reason=%s", session, text)
+        names = [strategy.name_id for strategy, _ in due]
+
+        def decide(now: ServingState | None) -> Draft | None:
+            if now is None or now.day is not None or now.last != last:
+                return None
+            new = {name: _new_models(now, name, one) for name, one in zip(names, made, strict=True)}
+            models: dict[str, JSON] = {name: found for name, found in new.items() if found}
+            return Draft(kind="train", session=session, body={"models": models, "ahead": True}) if models else None
 
         self.ledger.append(decide)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from rollwright.collect.collector import MergeCollector
 from rollwright.config.context import open_part
 from rollwright.core.canonical import JSON
 from rollwright.core.clock import Clock, SystemClock
-from rollwright.errors import ConfigError, OnlineError
+from rollwright.errors import ConfigError, OnlineError, RollwrightError
 from rollwright.market.current import current_market
 from rollwright.online.day_result import DayResult
 from rollwright.online.day_steps import DaySteps
@@ -36,6 +37,7 @@ from rollwright.training.trainer import Trainer, TrainerR
 
 __all__ = ["OnlineManager"]
 
+_logger: Final = logging.getLogger("rollwright.online")
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 Status = Literal["online", "simulating"]
 
@@ -512,10 +514,16 @@ class OnlineManager:
         return self._make_server(steps).serve(session)
 
     def _follow(self, result: DayResult) -> None:
-        """Bring in line what follows from a closed session."""
+        """Bring in line what follows from a closed session, and train what the next one needs."""
         self._mirror()
         if self._on_closed is not None:
             self._on_closed(result)
+        if not self.terms.train_ahead:
+            return
+        try:
+            self._make_steps().train_ahead()
+        except RollwrightError as error:  # the session is closed; what is missing is trained with the next one
+            _logger.warning("serving.not_trained_ahead session=%s reason=%s", result.session, error.message)
 
     def _mirror(self) -> None:
         """Let the tags of recorders say which models are online, as the ledger has it; each change is written once."""

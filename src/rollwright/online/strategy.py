@@ -204,6 +204,30 @@ class RollingStrategy(OnlineStrategy):
             made += self.rg.gen_following_tasks(recorder.load_object(_TASK), limit)
         return self._begun(made, cur_time, until)
 
+    def prepare_ahead(self, session: SessionLike, *, online_models: Sequence[Recorder]) -> list[Task]:
+        """Return the tasks of the windows whose test begins with `session`, which has no data yet.
+
+        They make no records, since nothing can be predicted before the data are there; what they learn is what they
+        would learn on that day.
+
+        Parameters
+        ----------
+        session : date
+            One that the calendar knows, as the next one.
+        online_models : sequence of Recorder
+            Those that are online or wait.
+        """
+        begin = to_session(session)
+        made: list[Task] = []
+        for _, recorder in self._latest(online_models):
+            for task in self.rg.gen_following_tasks(recorder.load_object(_TASK), begin):
+                if self._start_of(task) == begin:
+                    segments = segments_of(task, test_key=self.rg.test_key)
+                    ahead: Task = {**task, "record": []}
+                    set_segments(ahead, {**segments, self.rg.test_key: (begin, begin)})
+                    made.append(ahead)
+        return made
+
     def prepare_online_models(
         self, trained_models: Sequence[Recorder], cur_time: SessionLike | None = None
     ) -> list[Recorder]:

@@ -39,6 +39,9 @@ class ServingTerms:
         A session that lacks more of the universe than this is not published.
     on_training_failure : {"stop", "keep"}
         Whether a session whose models could not be trained waits for them, or is served by those that are online.
+    train_ahead : bool
+        Train a window that begins with the next session as soon as the one before it is closed, where the calendar
+        knows the next one. What cannot be trained then is trained on its day.
     """
 
     catch_up: CatchUp = "all"
@@ -48,6 +51,7 @@ class ServingTerms:
     checks: tuple[SignalCheck, ...] = ()
     max_missing_share: float = 0.5
     on_training_failure: TrainingFailure = "stop"
+    train_ahead: bool = True
 
     def __post_init__(self) -> None:
         if self.catch_up not in CATCH_UP:
