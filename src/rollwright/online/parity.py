@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -54,8 +54,8 @@ class ServedDay:
         The champions' signal; it is there where it was refused, too.
     scores : mapping of str to SignalReference
         The scores of each strategy.
-    missing : mapping
-        What its ``score`` entry says of names without a score.
+    coverage : tuple of mapping
+        For each universe that its champions study its members, those that have a score, and the others by cause.
     """
 
     session: str
@@ -63,7 +63,7 @@ class ServedDay:
     champions: tuple[str, ...]
     signal: SignalReference
     scores: Mapping[str, SignalReference]
-    missing: Mapping[str, object] = field(default_factory=dict)
+    coverage: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,16 +109,19 @@ class Parity:
     published, refused : int
         Sessions by what became of them. The signal of a refused session is compared like any other; a session that was
         skipped has none.
+    uncovered : tuple of str
+        A line for each session of which the ledger counts other names without a score, by cause, than the batch.
     """
 
     parts: tuple[PartParity, ...]
     published: int
     refused: int
+    uncovered: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool:
-        """Whether every row is the same, bit for bit."""
-        return not any(part.differences for part in self.parts)
+        """Whether every row is the same, bit for bit, and so are the names that have none."""
+        return not self.uncovered and not any(part.differences for part in self.parts)
 
 
 def list_served_days(ledger: ServingLedger, first: str | None = None, last: str | None = None) -> Iterator[ServedDay]:
@@ -132,7 +135,6 @@ def list_served_days(ledger: ServingLedger, first: str | None = None, last: str 
     begun = None if first is None else ledger.find_last(lambda entry: _is_before(entry.state, first))
     scores: Mapping[str, SignalReference] = {}
     champions: tuple[str, ...] = ()
-    missing: Mapping[str, object] = {}
     for entry in ledger.list_entries(1 if begun is None else begun.number):
         session = entry.session
         if session is None or (first is not None and session < first):
@@ -142,8 +144,6 @@ def list_served_days(ledger: ServingLedger, first: str | None = None, last: str 
         if entry.kind == "score":
             scores = read_references(entry.body.get("scores"))
             champions = ServingState.from_json(entry.state).with_role("champion")
-            said = entry.body.get("missing")
-            missing = said if isinstance(said, Mapping) else {}
         elif entry.kind in ("publish", "refuse") and entry.body.get("override") is not True:
             state = ServingState.from_json(entry.state)
             if state.last is None or state.last.signal is None:
@@ -154,8 +154,12 @@ def list_served_days(ledger: ServingLedger, first: str | None = None, last: str 
                 champions=champions,
                 signal=state.last.signal,
                 scores=scores,
-                missing=missing,
+                coverage=_list_coverage(entry.body.get("coverage")),
             )
+
+
+def _list_coverage(value: object) -> tuple[Mapping[str, Any], ...]:
+    return tuple(one for one in value if isinstance(one, Mapping)) if isinstance(value, list) else ()
 
 
 def _is_before(state: Mapping[str, object], first: str) -> bool:

@@ -7,6 +7,7 @@ import typer
 from rollwright.cli.online.audit import audit, history
 from rollwright.cli.online.notify import notify
 from rollwright.cli.online.roles import promote, publish, rollback
+from rollwright.cli.online.parity import parity
 from rollwright.cli.online.routine import catch_up, init, routine
 from rollwright.cli.online.schedule import schedule
 from rollwright.cli.online.serve import serve
@@ -38,3 +39,4 @@ online_app.command()(publish)
 online_app.command()(serve)
 online_app.command()(notify)
 online_app.command()(watch)
+online_app.command()(parity)
