@@ -25,9 +25,12 @@ RESULTS = HERE / "results"
 NAMES = (
     "features", "handler", "rolling", "one_task", "members", "demo", "finished", "start", "collect", "backtest",
     "judging", "audit", "record", "prediction_frame", "pool_sqlite", "pool_postgres", "pit", "pit_import",
-    "serving_api",
+    "serving_api", "online",
 )  # fmt: skip
-WITH_PEER = ("features", "handler", "rolling", "one_task", "collect", "backtest", "pool_sqlite", "pool_postgres", "pit")
+WITH_PEER = (
+    "features", "handler", "rolling", "one_task", "collect", "backtest", "pool_sqlite", "pool_postgres", "pit",
+    "online",
+)  # fmt: skip
 
 
 def ratios(result):

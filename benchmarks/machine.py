@@ -151,15 +151,17 @@ class Cost:
     answer: dict[str, Any]
 
 
-def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Cost:
-    """Run a program whose last line of output is JSON, and sample the memory of its tree.
+def run(
+    command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None, memory: bool = True
+) -> Cost:
+    """Run a program whose last line of output is JSON, and sample the memory of its tree if that is wanted.
 
     Raises
     ------
     SystemExit
         When it fails.
     """
-    cost, out = _run(command, cwd=None, env=env, memory=True)
+    cost, out = _run(command, cwd=cwd, env=env, memory=memory)
     return replace(cost, answer=json.loads(out.splitlines()[-1]))
 
 

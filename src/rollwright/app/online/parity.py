@@ -34,7 +34,7 @@ from rollwright.pool.stores.memory import MemoryStore
 
 __all__ = ["BatchScores", "ServingParity", "compare_with_batch", "roll_batch"]
 
-_logger: Final = logging.getLogger("rollwright.online")
+_logger: Final = logging.getLogger("rollwright.app")
 
 TellProgress = Callable[[str, Any], None]
 
