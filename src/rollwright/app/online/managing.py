@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from rollwright.app.online.serving import OpenServing
 from rollwright.app.online.strategies import ServedMembers, make_served_members
@@ -34,8 +34,8 @@ def make_terms(serving: OpenServing) -> ServingTerms:
     )
 
 
-def make_members(serving: OpenServing) -> ServedMembers:
-    """Return the members of the campaign as strategies; errors as `make_served_members`."""
+def make_members(serving: OpenServing, *, records: Sequence[Mapping[str, Any]] = ()) -> ServedMembers:
+    """Return the members of the campaign as strategies; `records` and errors as `make_served_members`."""
     campaign = serving.campaign
     return make_served_members(
         campaign.config,
@@ -43,6 +43,7 @@ def make_members(serving: OpenServing) -> ServedMembers:
         campaign=campaign.name,
         document=campaign.document,
         source=serving.market,
+        records=records,
     )
 
 

@@ -18,7 +18,7 @@ from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
 from rollwright.online.entry import LedgerEntry
 from rollwright.online.ledger import ServingLedger
-from rollwright.online.signal_store import SignalStore
+from rollwright.online.signal_store import Signals, SignalStore
 from rollwright.online.state import ServingState
 
 __all__ = ["OpenServing", "open_record", "open_serving"]
@@ -33,13 +33,13 @@ class OpenServing:
     record : ServingRecord
     campaign : OpenCampaign
     ledger : ServingLedger
-    signals : SignalStore
+    signals : Signals
     """
 
     record: ServingRecord
     campaign: OpenCampaign
     ledger: ServingLedger
-    signals: SignalStore
+    signals: Signals
 
     @property
     def name(self) -> str:

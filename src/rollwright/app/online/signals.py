@@ -16,7 +16,16 @@ from rollwright.online.entry import LedgerEntry, is_session
 from rollwright.online.ledger import ServingLedger
 from rollwright.online.state import ServingState, SignalReference, read_references
 
-__all__ = ["PUBLISHED", "ServedScores", "check_out", "list_entries_of", "read_signals", "tabulate", "write_signals"]
+__all__ = [
+    "PUBLISHED",
+    "ServedScores",
+    "check_out",
+    "list_entries_of",
+    "read_signals",
+    "tabulate",
+    "write_signals",
+    "write_table",
+]
 
 PUBLISHED: Final = "published"
 _SUFFIXES: Final = (".csv", ".parquet")
@@ -180,10 +189,22 @@ def write_signals(made: list[ServedScores], path: Path) -> int:
     Raises
     ------
     ConfigError
-        When its name ends with neither.
+        As `check_out`.
+    """
+    table = tabulate(made)
+    write_table(table, path)
+    return len(table)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table to a CSV or Parquet file, whole or not at all.
+
+    Raises
+    ------
+    ConfigError
+        As `check_out`.
     """
     check_out(path)
-    table = tabulate(made)
 
     def write(draft: Path) -> None:
         if path.suffix == ".csv":
@@ -192,4 +213,3 @@ def write_signals(made: list[ServedScores], path: Path) -> int:
             table.to_parquet(draft, index=False)
 
     write_atomically(path, write)
-    return len(table)

@@ -120,7 +120,13 @@ class ServedMembers:
 
 
 def make_served_members(
-    config: CampaignConfig, *, serving: str, campaign: str, document: YamlDocument, source: DataSource
+    config: CampaignConfig,
+    *,
+    serving: str,
+    campaign: str,
+    document: YamlDocument,
+    source: DataSource,
+    records: Sequence[Mapping[str, Any]] = (),
 ) -> ServedMembers:
     """Return the members of a campaign as strategies.
 
@@ -135,6 +141,8 @@ def make_served_members(
     document : YamlDocument
         The campaign's file, which errors name.
     source : DataSource
+    records : sequence of mapping
+        What is made of each window when it is trained; nothing where sessions are predicted one by one.
 
     Raises
     ------
@@ -160,7 +168,7 @@ def make_served_members(
     roles = _give_roles(config.online or OnlineSection(), names, config, combination, document)
     return ServedMembers(
         strategies={
-            name: _make_strategy(template, config, name=name, serving=serving)
+            name: _make_strategy(template, config, name=name, serving=serving, records=records)
             for name, template in zip(names, templates, strict=True)
         },
         roles=roles,
@@ -172,9 +180,16 @@ def _name(template: MemberTemplate, campaign: str) -> str:
     return campaign if template.name == ONLY_VARIANT else template.name
 
 
-def _make_strategy(template: MemberTemplate, config: CampaignConfig, *, name: str, serving: str) -> ServedStrategy:
+def _make_strategy(
+    template: MemberTemplate,
+    config: CampaignConfig,
+    *,
+    name: str,
+    serving: str,
+    records: Sequence[Mapping[str, Any]],
+) -> ServedStrategy:
     assert config.rolling is not None  # noqa: S101 - `make_templates` refuses it
-    task: Task = {**template.task, "record": []}  # predictions are brought up to date session by session
+    task: Task = {**template.task, "record": [dict(record) for record in records]}
     segments = segments_of(task, test_key=_TEST)
     set_segments(task, {**segments, _TEST: (segments[_TEST][0], None)})
     generator = RollingGen(step=config.rolling.step, rtype=config.rolling.rtype, trunc_days=template.trunc_days)

@@ -12,6 +12,7 @@ from rollwright.cli.online.routine import catch_up, init, routine
 from rollwright.cli.online.schedule import schedule
 from rollwright.cli.online.serve import serve
 from rollwright.cli.online.signals import signals
+from rollwright.cli.online.simulate import simulate
 from rollwright.cli.online.status import status
 from rollwright.cli.online.strategy import strategy_app
 from rollwright.cli.online.watch import watch
@@ -29,6 +30,7 @@ online_app.command()(routine)
 online_app.command(name="catch-up")(catch_up)
 online_app.command()(status)
 online_app.command()(signals)
+online_app.command()(simulate)
 online_app.command()(schedule)
 online_app.add_typer(strategy_app, name="strategy")
 online_app.command()(history)
