@@ -32,7 +32,7 @@ from rollwright.pool.stores.memory import MemoryStore
 from rollwright.tasks.definition import segments_of, set_segments
 from rollwright.tracking.r import R
 
-__all__ = ["SimulatedDay", "Simulation", "simulate_serving"]
+__all__ = ["SimulatedDay", "SimulatedServing", "simulate_serving"]
 
 _RECORD: Final[dict[str, Any]] = {"class": "SignalRecord", "module_path": "rollwright.analysis.records", "kwargs": {}}
 _METHODS: Final[tuple[Literal["pearson", "spearman"], ...]] = ("pearson", "spearman")
@@ -62,7 +62,7 @@ class SimulatedDay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Simulation:
+class SimulatedServing:
     """What a serving would have published.
 
     Attributes
@@ -103,7 +103,7 @@ def simulate_serving(
     overrides: Sequence[str] = (),
     provider_uri: str | None = None,
     project: Path | None = None,
-) -> Simulation:
+) -> SimulatedServing:
     """Return what serving a campaign would have published, trained as it would have been; no ledger is written.
 
     Its recorders go into experiments of their own, ``NAME-simulation-MEMBER``; what was trained for an earlier
@@ -169,10 +169,10 @@ def _read_label(members: ServedMembers, begin: Session, end: Session) -> pd.Data
     return SignalRecord.generate_label(dataset)
 
 
-def _judge(name: str, signals: pd.Series | None, sessions: Sequence[str], label: pd.DataFrame) -> Simulation:
+def _judge(name: str, signals: pd.Series | None, sessions: Sequence[str], label: pd.DataFrame) -> SimulatedServing:
     if signals is None:
         empty = pd.DataFrame({"session": [], "instrument": [], "score": []})
-        return Simulation(name=name, signals=empty, days=(), refused=tuple(sessions))
+        return SimulatedServing(name=name, signals=empty, days=(), refused=tuple(sessions))
     pred = signals.to_frame("score")
     counts = signals.groupby(level="datetime").size()
     ic, rank_ic = (daily_ic(pred, label, method=method).reindex(counts.index) for method in _METHODS)
@@ -189,7 +189,7 @@ def _judge(name: str, signals: pd.Series | None, sessions: Sequence[str], label:
         }
     )
     made = {day.session for day in days}
-    return Simulation(
+    return SimulatedServing(
         name=name,
         signals=table,
         days=days,

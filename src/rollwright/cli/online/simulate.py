@@ -12,7 +12,7 @@ from rollwright.cli.text import print_table
 from rollwright.core.text import count_noun
 
 if TYPE_CHECKING:
-    from rollwright.app.online.simulate import Simulation
+    from rollwright.app.online.simulate import SimulatedServing
 
 __all__ = ["simulate"]
 
@@ -57,7 +57,7 @@ def simulate(
     _show(found)
 
 
-def _show(found: Simulation) -> None:
+def _show(found: SimulatedServing) -> None:
     rows = [[day.session, day.names, _write(day.ic), _write(day.rank_ic)] for day in found.days]
     print_table(["session", "names", "IC", "rank IC"], rows, right=("names", "IC", "rank IC"))
     known = found.rank_ics
