@@ -51,6 +51,7 @@
     ├── CoverageError                (predictions have missing, duplicate or unexpected rows)
     ├── OnlineError                  (serving cannot do what was asked)
     │   ├── NotTrainedError          (a model is to predict before it is trained)
+    │   ├── NothingTrainedError      (what a session needs could not be trained)
     │   ├── LedgerError              (an entry of a serving's ledger is damaged, or does not follow)
     │   ├── DataNotArrivedError      (the data of a session are late)
     │   ├── NotificationError        (somebody could not be told)
@@ -101,6 +102,7 @@ __all__ = [
     "NoActiveRecorderError",
     "NotPointInTimeError",
     "NotTrainedError",
+    "NothingTrainedError",
     "NotificationError",
     "OnlineError",
     "PoolError",
@@ -615,6 +617,12 @@ class NotTrainedError(OnlineError):
     def __init__(self, message: str, *, recorder: str, hint: str | None = None) -> None:
         self.recorder = recorder
         super().__init__(message, hint=hint)
+
+
+class NothingTrainedError(OnlineError):
+    """What a session needs could not be trained; it stays open, and is gone on with when it is asked for again."""
+
+    exit_code = 1
 
 
 class LedgerError(OnlineError):

@@ -165,3 +165,18 @@ def test_scores_that_are_gone_are_named_and_no_others_are_shown(project, capsys)
     assert code == 4
     assert "2020-06-16" in said.err
     assert said.out == ""
+
+
+def test_what_cannot_be_trained_ends_with_1_and_the_session_stays_open(project, capsys, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise ValueError("no rows")
+
+    arrive(project, KNOWN, KNOWN + 9)  # a window begins meanwhile
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rollwright.models.linear.LinearModel.fit", fail)
+        code, said = ask(capsys, "routine")
+    assert code == 1
+    assert "no rows" in said.err
+    assert "stays open" in said.err
+    assert "is open and not yet published" in ask(capsys, "status")[1].out
+    assert ask(capsys, "routine")[0] == 0

@@ -21,7 +21,7 @@ import pandas as pd
 
 from rollwright.calendar.trading import SessionLike, to_session
 from rollwright.core.canonical import JSON
-from rollwright.errors import OnlineError, RollwrightError
+from rollwright.errors import NothingTrainedError, OnlineError, RollwrightError
 from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
 from rollwright.online.closing_entry import find_closing
@@ -394,9 +394,9 @@ def _new_models(state: ServingState, name: str, trained: Trained) -> list[JSON]:
     return [model.to_json() for model in trained.models if model.recorder not in known]
 
 
-def _explain_failure(session: str, made: Mapping[str, Trained]) -> OnlineError:
+def _explain_failure(session: str, made: Mapping[str, Trained]) -> NothingTrainedError:
     shown = "".join(f"\n  - {name}: {line}" for name, one in made.items() for line in one.failures)
-    return OnlineError(
+    return NothingTrainedError(
         f"session {session} stays open, since what is due could not be trained:{shown}",
         hint="mend it and serve the session again; or let `on_training_failure: keep` serve it by the models online",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rollwright.errors import OnlineError
+from rollwright.errors import NothingTrainedError
 from rollwright.online.day_steps import DaySteps
 from rollwright.online.state import Role, StrategyState
 from rollwright.online.strategy import OnlineStrategy, call_first_tasks
@@ -37,14 +37,14 @@ def begin_strategies(
 
     Raises
     ------
-    OnlineError
+    NothingTrainedError
         When a task could not be trained; what was trained stands, and is found when it is tried again.
     """
     due = [(one, call_first_tasks(one, cur_time=session, until=steps.until)) for one in strategies.values()]
     trained = train_tasks(due, steps.trainer, session=session, experiments=steps.experiments)
     failed = [f"{one.name_id}: {text}" for (one, _), done in zip(due, trained, strict=True) for text in done.failures]
     if failed:
-        raise OnlineError(
+        raise NothingTrainedError(
             "the first windows could not all be trained:" + "".join(f"\n  - {line}" for line in failed),
             hint="mend it and call again; what is trained is not trained again",
         )

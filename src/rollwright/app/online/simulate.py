@@ -29,7 +29,7 @@ from rollwright.online.ledger import ServingLedger
 from rollwright.online.market_news import write_session
 from rollwright.online.signal_store import MemorySignals
 from rollwright.pool.stores.memory import MemoryStore
-from rollwright.tasks.definition import segments_of, set_segments
+from rollwright.tasks.definition import set_segments
 from rollwright.tracking.r import R
 
 __all__ = ["SimulatedDay", "SimulatedServing", "simulate_serving"]
@@ -164,7 +164,7 @@ def _read_label(members: ServedMembers, begin: Session, end: Session) -> pd.Data
     champion = next(name for name, role in members.roles.items() if role == "champion")
     (task,) = members.strategies[champion].first_tasks(cur_time=end, until=end)
     asked = {**task}
-    set_segments(asked, {**segments_of(asked, test_key="test"), "test": (begin, end)})
+    set_segments(asked, {"test": (begin, end)})  # those of the window may reach into it
     dataset = check_dataset(init_instance_by_config(asked["dataset"], slot="dataset"))
     return SignalRecord.generate_label(dataset)
 
