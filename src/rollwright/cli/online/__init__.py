@@ -6,8 +6,8 @@ import typer
 
 from rollwright.cli.online.audit import audit, history
 from rollwright.cli.online.notify import notify
-from rollwright.cli.online.roles import promote, publish, rollback
 from rollwright.cli.online.parity import parity
+from rollwright.cli.online.roles import promote, publish, rollback
 from rollwright.cli.online.routine import catch_up, init, routine
 from rollwright.cli.online.schedule import schedule
 from rollwright.cli.online.serve import serve
