@@ -31,9 +31,9 @@ def replay_killed(tmp_path, days, *, seed, pool_url=None):
 
 @pytest.mark.crash
 def test_days_on_sqlite_survive_kills_at_every_step(tmp_path):
-    told, killed = replay_killed(tmp_path, sized(500, 16), seed=5)
-    assert verify_from_outside(killed.folder) > 5 * sized(480, 14)
-    assert sum(told.killed.values()) >= sized(100, 3)
+    told, killed = replay_killed(tmp_path, sized(500, 10), seed=5)
+    assert verify_from_outside(killed.folder) > 5 * sized(480, 8)
+    assert sum(told.killed.values()) >= sized(100, 1)
     if not SMALL:  # every label was met on both sides
         met = {label.rpartition(" ")[0] for label in told.killed}
         assert met >= LABELS
@@ -43,5 +43,5 @@ def test_days_on_sqlite_survive_kills_at_every_step(tmp_path):
 @pytest.mark.crash
 @pytest.mark.parametrize("server", ["postgres", "mongo"])
 def test_days_on_servers_survive_kills_at_every_step(request, tmp_path, server):
-    told, _ = replay_killed(tmp_path, sized(60, 8), seed=6, pool_url=request.getfixturevalue(f"{server}_url"))
-    assert sum(told.killed.values()) >= sized(10, 1)
+    told, _ = replay_killed(tmp_path, sized(60, 5), seed=6, pool_url=request.getfixturevalue(f"{server}_url"))
+    assert sum(told.killed.values()) >= sized(10, 0)
