@@ -35,8 +35,9 @@ class DayServer:
     clock : Clock
         Says whether data are late.
     on_closed : callable
-        Told of each session when it is closed, and again when somebody asks for it again: whatever was killed between
-        the entry and what follows from it is made up for then. It must do nothing the second time.
+        Told of each session when it is closed, of the last one again before the next is served, and of any when
+        somebody asks for it again: whatever was killed between the entry and what follows from it is made up for then.
+        It must do nothing the second time.
     """
 
     steps: DaySteps
@@ -72,6 +73,7 @@ class DayServer:
             return self._wait(target, state, calendar)
         if state.day is None and state.last is not None and target <= state.last.session:
             return self._repeat(target)
+        self._tell_last(state)
         state = self._finish_open_day(state)
         if state.last is None or state.last.session < target:
             missed = [one for one in _list_after(state, calendar) if one < target]
@@ -94,6 +96,7 @@ class DayServer:
         """
         terms = self.steps.terms
         before = self.steps.read_state()
+        self._tell_last(before)
         state = self._finish_open_day(before)
         made = [] if before.day is None else [find_result(self.steps.ledger, before.day.session)]
         calendar = current_market(self.steps.freq).calendar()
@@ -134,6 +137,11 @@ class DayServer:
             )
         _logger.info("serving.waiting session=%s last_session=%s", target, last)
         return DayResult(session=target, outcome="waiting", notes=(f"the last session that has data is {last}",))
+
+    def _tell_last(self, state: ServingState) -> None:
+        """Tell again of the session that was closed last: a process that was killed after its entry had not told it."""
+        if state.last is not None and state.day is None:
+            self.on_closed(DayResult.of_entry(self.steps.ledger.read(state.last.entry)))
 
     def _finish_open_day(self, state: ServingState) -> ServingState:
         if state.day is None:

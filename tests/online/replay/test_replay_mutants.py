@@ -55,8 +55,11 @@ def test_an_append_that_does_not_compare_is_caught(tmp_path, monkeypatch):
     entries = {}
     monkeypatch.setattr(ServingLedger, "_commit", lambda _, entry: entries.update({entry.number: entry}) or True)
     monkeypatch.setattr(
-        ServingLedger, "_find", lambda _, numbers: {number: entries[number] for number in numbers if number in entries}
+        ServingLedger,
+        "_find_records",
+        lambda _, numbers: ((number, entries[number]) for number in numbers if number in entries),
     )
+    monkeypatch.setattr(ServingLedger, "_decode", lambda _, entry, number: entry)
     replay = Replay(tmp_path / "project", PLAN, in_memory=True)
     with pytest.raises((AssertionError, LedgerError)):
         meet_another(replay, "publish before")
