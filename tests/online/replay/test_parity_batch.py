@@ -68,8 +68,9 @@ def check_same(found, *, days):
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """Nine sessions with three windows, most of them refused by the checks; two come at once each time."""
-    return make_served(tmp_path_factory.mktemp("served") / "project", days=9, step=4, every=2)
+    """Nine sessions with three windows, most of them refused by a narrow bound; two come at once each time."""
+    folder = tmp_path_factory.mktemp("served") / "project"
+    return make_served(folder, days=9, step=4, every=2, bounds="  checks: {level_shift: 0.05}\n")
 
 
 def test_what_is_served_or_refused_is_what_the_batch_gives_with_trainings_in_between(served):
