@@ -224,6 +224,15 @@ def test_it_listens_on_the_loopback_interface_only():
         assert b"200" in answer.partition(b"\r\n")[0]
 
 
+@pytest.mark.parametrize("begun", [b"", b"GET /v1/health HTTP/1.1\r\nx: "])
+def test_a_connection_that_never_ends_its_head_is_closed_and_one_that_asks_is_not(monkeypatch, begun):
+    monkeypatch.setattr("rollwright.web.server._HEAD_SECONDS", 0.1)
+    with serve_api() as client:
+        for _ in range(3):
+            assert send_raw(client, begun) == b""
+            assert client.get("/v1/health").status_code == 200  # over one connection, which stays
+
+
 @pytest.mark.parametrize(
     ("address", "said"),
     [

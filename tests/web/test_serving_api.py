@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rollwright.app.online.serve import ServingReader
+from rollwright.web.renditions import render_latest
 from served_api import send_raw, serve_api
 from served_days import CHALLENGER, CHAMPION, DemoServing, MarketSessions
 
@@ -96,6 +97,14 @@ def test_compressed_answers_are_the_same_bytes(served):
         assert answer.headers["content-encoding"] == "gzip"
         assert gzip.decompress(b"".join(answer.iter_raw())) == plain.content
     assert "content-encoding" not in client.get(path, headers={"accept-encoding": "gzip;q=0"}).headers
+
+
+def test_a_signal_is_the_same_bytes_whenever_it_is_rendered(served, monkeypatch):
+    demo, _ = served
+    scores = ServingReader(demo.ledger, demo.scores).load_published(DAYS[1])
+    first = render_latest(scores)
+    monkeypatch.setattr(gzip.time, "time", lambda: 1.0)
+    assert render_latest(scores) == first
 
 
 def test_an_answer_to_head_is_that_to_get_without_its_body(served):
