@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -110,8 +111,9 @@ def test_models_are_rolled_back_until_the_next_window(project, capsys):
 
 
 def test_a_refused_session_is_published_after_all_with_a_reason(project, capsys):
-    file = project / "daily.yaml"
-    file.write_text(file.read_text().replace("turnover: null", "turnover: 0.0, topk: 3"))
+    file, told = project / "daily.yaml", project / "told"
+    keep = f"publish: {{folder: out}}, notify: [{{command: [/bin/sh, -c, 'cat >> {told}; echo >> {told}']}}], checks"
+    file.write_text(file.read_text().replace("turnover: null", "turnover: 0.0, topk: 3").replace("checks", keep))
     arrive(project, KNOWN + 21, KNOWN + 21)
     with pytest.raises(SignalRefusedError, match="turnover"):
         run_routine()
@@ -121,6 +123,10 @@ def test_a_refused_session_is_published_after_all_with_a_reason(project, capsys)
         publish_refused_signal(reason="")
     assert run(["online", "publish", "--override", "--reason", "looked at it"]) == 0
     assert f"session {session(KNOWN + 21)} of daily is published after all" in capsys.readouterr().out
+    assert (project / "out" / f"{session(KNOWN + 21)}.csv").is_file()
+    events = [json.loads(line) for line in told.read_text().splitlines()]
+    assert [event["event"] for event in events[-2:]] == ["refused", "published"]
+    assert roll_back_serving(models="ridge", reason="odd").entry.number == count_entries()
     live = ask_what_was_live(session(KNOWN + 21))
     assert (live.outcome, live.entries[-1].reason) == ("published", "looked at it")
     assert [check.name for check in live.checks if check.violated] == ["turnover"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rollwright.app.online.serving import OpenServing
 from rollwright.core.atomic import write_text
 from rollwright.core.bounded_read import SMALL, read_text
 from rollwright.online.entry import LedgerEntry
@@ -18,7 +19,7 @@ from rollwright.online.ledger import ServingLedger
 from rollwright.online.signal_store import Signals
 from rollwright.online.state import SignalReference
 
-__all__ = ["DeliveredSignal", "Delivery"]
+__all__ = ["DeliveredSignal", "Delivery", "deliver_published"]
 
 _logger: Final = logging.getLogger("rollwright.app")
 _PAGE: Final = 40
@@ -113,6 +114,15 @@ class Delivery:
     def _paths(self, entry: LedgerEntry) -> tuple[Path, Path]:
         stem = str(entry.session).replace(":", "-")
         return self.folder / f"{stem}.csv", self.folder / f"{stem}.json"
+
+
+def deliver_published(serving: OpenServing) -> list[DeliveredSignal]:
+    """Deliver what was published and is not delivered yet, where the file names a folder; return what was written."""
+    if serving.options.publish.folder is None:
+        return []
+    folder = serving.campaign.document.path.resolve().parent / serving.options.publish.folder
+    delivery = Delivery(folder=folder, ledger=serving.ledger, signals=serving.signals)
+    return [one for one in delivery.deliver_missing() if one.is_new]
 
 
 def _write_note(entry: LedgerEntry, table: Path) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rollwright.app.online.aliases import mirror_aliases
-from rollwright.app.online.record import open_ledger
+from rollwright.app.online.delivery import deliver_published
+from rollwright.app.online.notify import tell_afterwards
 from rollwright.app.online.serving import OpenServing, open_serving
 from rollwright.core.canonical import JSON
 from rollwright.errors import OnlineError
@@ -69,7 +71,7 @@ def promote_strategy(
     project: Path | None = None,
 ) -> Decision:
     """Make a challenger the champion; errors as `rollwright.online.roles.promote`."""
-    with open_serving(name, project=project) as serving:
+    with open_serving(name, project=project) as serving, _tell(serving):
         evidence, terms = _find_evidence(serving, strategy), _read_terms(serving)
         entry = promote(serving.ledger, strategy, evidence=evidence, terms=terms, override=override, reason=reason)
         mirror_aliases(serving)
@@ -89,7 +91,7 @@ def roll_back_serving(
         The strategy whose models are put back.
     project : Path, optional
     """
-    with open_serving(name, project=project) as serving:
+    with open_serving(name, project=project) as serving, _tell(serving):
         if models is None:
             entry = roll_back(serving.ledger, reason=reason)
         else:
@@ -101,11 +103,17 @@ def roll_back_serving(
 def publish_refused_signal(name: str | None = None, *, reason: str, project: Path | None = None) -> Decision:
     """Publish the signal of the last session, which was refused; errors as `rollwright.online.roles.publish_refused`.
 
-    Where signals are delivered, the next routine, or `rollwright online signals`, delivers it.
+    It is delivered as a file, where signals are, and those whom the file names are told.
     """
-    with open_ledger(name, project=project) as opened:
-        entry = publish_refused(opened.ledger, reason=reason)
-        return Decision(serving=opened.name, entry=entry)
+    with open_serving(name, project=project) as serving, _tell(serving):
+        entry = publish_refused(serving.ledger, reason=reason)
+        deliver_published(serving)
+        return Decision(serving=serving.name, entry=entry)
+
+
+def _tell(serving: OpenServing) -> AbstractContextManager[None]:
+    """Tell those whom the file names what was decided, after the block."""
+    return tell_afterwards(serving.ledger, serving.options.notify)
 
 
 def _read_terms(serving: OpenServing) -> PromotionTerms:

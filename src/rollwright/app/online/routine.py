@@ -14,7 +14,7 @@ import pandas as pd
 from rollwright.app.campaign import OpenCampaign, open_campaign, plan_campaign
 from rollwright.app.campaign_record import portable_uri, relative_file
 from rollwright.app.online.aliases import mirror_aliases
-from rollwright.app.online.delivery import DeliveredSignal, Delivery
+from rollwright.app.online.delivery import DeliveredSignal, deliver_published
 from rollwright.app.online.managing import make_manager, make_members
 from rollwright.app.online.notify import tell_afterwards
 from rollwright.app.online.record import ServingRecord, find_serving, list_servings, write_serving
@@ -276,9 +276,9 @@ def run_routine(
             if awaited is not None:
                 results.append(manager.serve(awaited))
         except RollwrightError:  # of what was published before it
-            _deliver(serving)
+            deliver_published(serving)
             raise
-        delivered = _deliver(serving)
+        delivered = deliver_published(serving)
         mirror_aliases(serving)
         after, _ = serving.read_head()
         fresh = [one for one in told.results.values() if one.entry is not None and one.entry.number > before.number]
@@ -346,19 +346,10 @@ def catch_up(
     with open_serving(name, project=project, clock=clock) as serving, _tell(serving, clock):
         manager = make_manager(serving)
         results = manager.catch_up(policy, window)
-        delivered = _deliver(serving)
+        delivered = deliver_published(serving)
         return RoutineReport(name=serving.name, results=tuple(results), is_idle=not results, delivered=tuple(delivered))
 
 
 def _tell(serving: OpenServing, clock: Clock | None) -> AbstractContextManager[None]:
     """Tell those whom the file names what happened, after the block."""
     return tell_afterwards(serving.ledger, serving.options.notify, clock=clock)
-
-
-def _deliver(serving: OpenServing) -> list[DeliveredSignal]:
-    """Deliver what was published and is not delivered yet; return what was written."""
-    if serving.options.publish.folder is None:
-        return []
-    folder = serving.campaign.document.path.resolve().parent / serving.options.publish.folder
-    delivery = Delivery(folder=folder, ledger=serving.ledger, signals=serving.signals)
-    return [one for one in delivery.deliver_missing() if one.is_new]
