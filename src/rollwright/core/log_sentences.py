@@ -124,6 +124,29 @@ MEANINGS: Final = {
     ),
     "task.failed": "a task failed; with the traceback",
     "window.accepted": "a stale result of a window is kept, because `--accept-stale` was given",
+    "aliases.not_mirrored": "they do not; the next routine or decision tries again",
+    "delivery.differs": "a delivered file is not the one that was written; it stays as it is",
+    "notify.undelivered": "a target could not be told of an entry; it and those after it wait for the next call",
+    "models.set_damaged": (
+        "the tag of a recorder that says which models are online cannot be read; the others' tags stand"
+    ),
+    "serving.late_sessions": "sessions came when a later one had been served; they will not be served",
+    "serving.not_scored": "a strategy whose scores are only recorded could not score a session",
+    "serving.not_trained_ahead": (
+        "a window of the next session could not be trained beforehand; it is trained on its day"
+    ),
+    "serving.refused": "the signal of a session violates bounds and was not published",
+    "serving.restated": "the history that earlier sessions were served from was rewritten from a session on",
+    "strategy.nothing_online": "no model of a strategy is online, so no task follows it",
+    "strategy.recorder_damaged": "a recorder of the task is there and damaged; the task is trained again",
+    "update.date_cut": "an update was asked for up to a day that has no data yet; it ends with the last session",
+    "update.not_trained": "a model that is online is not trained yet and was left out of the update",
+    "watch.record_damaged": "the file of what was watched cannot be read, and is made anew",
+    "serve.failed": (
+        "a request failed for a reason nobody foresaw; the traceback follows, and the client was told nothing of it"
+    ),
+    "serve.unanswered": "a ledger or an artifact could not be read, and the client was told so without the reason",
+    "serve.unreadable": "a ledger could not be read; its latest signal is given out for thirty seconds more, then none",
 }
 """The meaning of every event that is a warning or an error, as docs/logging.md has it; a test compares."""
 
