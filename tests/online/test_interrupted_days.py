@@ -44,11 +44,8 @@ def tell(manager):
     )
 
 
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_day_that_was_killed_at_a_step_goes_on_there(tmp_path, expected, step, when):
-    market, pool = ServingMarket(tmp_path), MemoryStore()
-    manager = serve(market, pool, until=DAYS[-2])
+def kill(manager, step, when):
+    """Let a manager serve until it is killed at a step."""
     append = manager.ledger.append
 
     def killed(decide, **kwargs):
@@ -60,9 +57,17 @@ def test_a_day_that_was_killed_at_a_step_goes_on_there(tmp_path, expected, step,
         raise KilledError
 
     manager.ledger.append = killed
-    market.grow(DAYS[-1])
     with pytest.raises(KilledError):
         manager.routine()
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_day_that_was_killed_at_a_step_goes_on_there(tmp_path, expected, step, when):
+    market, pool = ServingMarket(tmp_path), MemoryStore()
+    manager = serve(market, pool, until=DAYS[-2])
+    market.grow(DAYS[-1])
+    kill(manager, step, when)
     again = make_manager(pool)
     assert again.routine().outcome == "published"
     assert tell(again) == expected
@@ -87,3 +92,27 @@ def test_who_is_overtaken_at_a_step_finds_the_day_served(tmp_path, expected, ste
     assert slow.routine() == overtaken[0]
     published, _ = tell(slow)
     assert published == expected[0]
+
+
+@pytest.mark.parametrize("way", ["routine", "catch_up"])
+def test_who_finishes_an_open_day_goes_on_with_the_next_that_another_has_opened_meanwhile(tmp_path, expected, way):
+    market, pool = ServingMarket(tmp_path), MemoryStore()
+    opened = serve(market, pool, until=DAYS[-4])
+    market.grow(DAYS[-3])
+    kill(opened, "score", "before")
+    slow = make_manager(pool)
+    append, met = slow.ledger.append, []
+
+    def overtaken(decide, **kwargs):
+        entry = append(decide, **kwargs)
+        if entry is not None and entry.kind == "publish" and not met:
+            met.append(entry.session)
+            kill(make_manager(pool), "open", "after")
+        return entry
+
+    slow.ledger.append = overtaken
+    market.grow(DAYS[-2])
+    market.grow(DAYS[-1])
+    getattr(slow, way)()
+    assert met == [DAYS[-3]]
+    assert tell(slow)[0] == expected[0]

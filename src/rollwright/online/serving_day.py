@@ -74,7 +74,7 @@ class DayServer:
         if state.day is None and state.last is not None and target <= state.last.session:
             return self._repeat(target)
         self._tell_last(state)
-        state = self._finish_open_day(state)
+        state, _ = self._finish_open_days(state)
         if state.last is None or state.last.session < target:
             missed = [one for one in _list_after(state, calendar) if one < target]
             self._make_up(missed, calendar, self.steps.terms.catch_up, self.steps.terms.catch_up_window)
@@ -95,10 +95,9 @@ class DayServer:
             As `ServingTerms.catch_up_window`.
         """
         terms = self.steps.terms
-        before = self.steps.read_state()
-        self._tell_last(before)
-        state = self._finish_open_day(before)
-        made = [] if before.day is None else [find_result(self.steps.ledger, before.day.session)]
+        state = self.steps.read_state()
+        self._tell_last(state)
+        state, made = self._finish_open_days(state)
         calendar = current_market(self.steps.freq).calendar()
         missed = _list_after(state, calendar)
         return made + self._make_up(
@@ -125,7 +124,7 @@ class DayServer:
 
     def _wait(self, target: str, state: ServingState, calendar: TradingCalendar) -> DayResult:
         if self.steps.terms.catch_up == "all":
-            state = self._finish_open_day(state)
+            state, _ = self._finish_open_days(state)
             self._make_up(_list_after(state, calendar), calendar, "all", self.steps.terms.catch_up_window)
         last = write_session(calendar.last_known)
         if self.steps.terms.is_late(target, self.clock.now()):
@@ -143,11 +142,13 @@ class DayServer:
         if state.last is not None and state.day is None:
             self.on_closed(DayResult.of_entry(self.steps.ledger.read(state.last.entry)))
 
-    def _finish_open_day(self, state: ServingState) -> ServingState:
-        if state.day is None:
-            return state
-        self._close(state.day.session)
-        return self.steps.read_state()
+    def _finish_open_days(self, state: ServingState) -> tuple[ServingState, list[DayResult]]:
+        """Close the session that is open, and whatever another process opens meanwhile; return how it stands then."""
+        made: list[DayResult] = []
+        while state.day is not None:
+            made.append(self._close_next(state.day.session))
+            state = self.steps.read_state()
+        return state, made
 
     def _make_up(
         self,
@@ -183,6 +184,12 @@ class DayServer:
         return [DayResult.of_entry(entry)]
 
     def _close(self, session: str) -> DayResult:
+        """Close a session, after one before it that another process has opened meanwhile."""
+        while (day := self.steps.read_state().day) is not None and day.session < session:
+            self._close_next(day.session)
+        return self._close_next(session)
+
+    def _close_next(self, session: str) -> DayResult:
         result = DayResult.of_entry(self.steps.serve(session), session=session)
         self.on_closed(result)
         return result

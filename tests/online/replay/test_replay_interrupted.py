@@ -33,7 +33,7 @@ def test_the_plan_has_what_feeds_do(plan, undisturbed):
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_serving_that_is_interrupted_at_random_steps_ends_with_the_same_bytes(plan, undisturbed, tmp_path, seed):
     replay = Replay(tmp_path / "project", plan, in_memory=True)
-    told = replay.run_interrupted(random.Random(seed))
+    told = replay.run_interrupted(random.Random(seed), share=0.85)
     assert sum(told.killed.values()) >= 4
     assert read_outcome(replay) == undisturbed
     assert verify_from_outside(replay.folder) > 5 * len(undisturbed)
