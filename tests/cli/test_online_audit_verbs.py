@@ -106,6 +106,7 @@ def test_audit_answers_as_the_ledger_stood_at_a_time(served, capsys):
         ("--verify", "--known", "1:abc"),
         ("--verify", "--known", f"one:{'0' * 64}"),
         ("--at", "yesterday"),
+        ("--at", "2024-13-01"),
         ("--at", "2024-01-02", "--time", "noon"),
         ("other", "--verify"),
     ],
@@ -113,7 +114,7 @@ def test_audit_answers_as_the_ledger_stood_at_a_time(served, capsys):
 def test_what_is_asked_wrongly_is_told_and_nothing_is_written(served, capsys, words):
     before = hashlib.sha256(database(served).read_bytes()).hexdigest()
     code, said = ask(capsys, "audit", *words)
-    assert (code, said.out) == ((4 if "yesterday" in words else 2), "")
+    assert (code, said.out) == (2, "")
     assert hashlib.sha256(database(served).read_bytes()).hexdigest() == before
 
 

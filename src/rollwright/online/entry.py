@@ -5,13 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal, get_args
 
 from rollwright.core.canonical import JSON, dump_canonical, normalise, sha256_hex
 from rollwright.core.text import escape_text
-from rollwright.errors import LedgerError
+from rollwright.errors import ConfigError, LedgerError
 
-__all__ = ["FORMAT", "KINDS", "NO_DIGEST", "Author", "EntryKind", "LedgerEntry", "is_session", "take_session"]
+__all__ = [
+    "FORMAT",
+    "KINDS",
+    "NO_DIGEST",
+    "Author",
+    "EntryKind",
+    "LedgerEntry",
+    "is_session",
+    "read_session",
+    "take_session",
+]
 
 FORMAT: Final = 1
 NO_DIGEST: Final = "0" * 64
@@ -33,7 +44,26 @@ _LONGEST_TEXT: Final = 4_000
 
 def is_session(value: object) -> bool:
     """Tell whether `value` is a session as entries write it: ``2024-05-17``, with a time of day if it has one."""
-    return isinstance(value, str) and _SESSION.fullmatch(value) is not None
+    if not isinstance(value, str) or _SESSION.fullmatch(value) is None:
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:  # 2024-13-01
+        return False
+    return True
+
+
+def read_session(text: str) -> str:
+    """Return the session that somebody asks for.
+
+    Raises
+    ------
+    ConfigError
+        When it is none.
+    """
+    if not is_session(text):
+        raise ConfigError(f"{escape_text(text, longest=80)!r} is no session", hint="write it as 2024-05-17")
+    return text
 
 
 def take_session(value: object, what: str) -> str:

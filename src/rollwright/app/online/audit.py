@@ -16,7 +16,7 @@ from rollwright.core.atomic import write_text
 from rollwright.core.canonical import JSON
 from rollwright.errors import ConfigError, DataStorageError
 from rollwright.online.audit import LiveSession, what_was_live
-from rollwright.online.entry import KINDS, LedgerEntry
+from rollwright.online.entry import KINDS, LedgerEntry, read_session
 from rollwright.online.signal_store import experiment_of
 from rollwright.online.verification import LedgerVerification, export_entries, verify_ledger
 from rollwright.tracking.r import R
@@ -102,7 +102,14 @@ class ExportedLedger:
 def ask_what_was_live(
     session: str, name: str | None = None, *, at: datetime | None = None, project: Path | None = None
 ) -> LiveSession:
-    """Return what was live for a session, and why; see `rollwright.online.audit.what_was_live`."""
+    """Return what was live for a session, and why; see `rollwright.online.audit.what_was_live`.
+
+    Raises
+    ------
+    ConfigError
+        When `session` is none.
+    """
+    read_session(session)
     with open_ledger(name, project=project) as opened:
         return what_was_live(opened.ledger, session, at=at)
 

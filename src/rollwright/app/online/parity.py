@@ -27,7 +27,7 @@ from rollwright.core.clock import Clock
 from rollwright.errors import OnlineError
 from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
-from rollwright.online.entry import take_session
+from rollwright.online.entry import read_session
 from rollwright.online.parity import Parity, ServedDay, compare_days, list_served_days
 from rollwright.pool.manager import TaskManager
 from rollwright.pool.stores.memory import MemoryStore
@@ -145,7 +145,7 @@ def compare_with_batch(
     """
     for end in (first, last):
         if end is not None:
-            take_session(end, "a session to compare")
+            read_session(end)
     tell = on_progress or (lambda _what, _value: None)
     with open_serving(name, project=project, clock=clock) as serving:
         days = list(list_served_days(serving.ledger, first, last))

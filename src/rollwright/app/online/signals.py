@@ -12,7 +12,7 @@ import pandas as pd
 from rollwright.app.online.serving import OpenServing
 from rollwright.core.atomic import write_atomically
 from rollwright.errors import ConfigError, OnlineError, nearest
-from rollwright.online.entry import LedgerEntry, is_session
+from rollwright.online.entry import LedgerEntry, read_session
 from rollwright.online.ledger import ServingLedger
 from rollwright.online.state import ServingState, SignalReference, read_references
 
@@ -93,8 +93,8 @@ def read_signals(
             hint=f"did you mean `{near}`?" if near else f"served: {', '.join(state.strategies)}",
         )
     for given in (start, end):
-        if given is not None and not is_session(given):
-            raise ConfigError(f"{given!r} is no session", hint="write it as 2024-05-17")
+        if given is not None:
+            read_session(given)
     ledger = serving.ledger
     if start is None and end is None:
         start = end = state.published if role is None and strategy is None else _find_last_scored(ledger)
