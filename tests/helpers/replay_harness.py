@@ -59,8 +59,8 @@ class Plan:
         """Return a plan of so many sessions."""
         added = days // 2
         restated = frozenset(generator.sample(range(2, days), k=max(1, days // 40)))
-        late = sorted(generator.sample(range(5, days), k=max(1, days // 60)))
-        inserted = {position: position - 2 - generator.randrange(3) for position in late}  # the one before is served
+        late = sorted(generator.sample(range(4, days), k=max(1, days // 60)))
+        inserted = {position: position - 2 - generator.randrange(2) for position in late}  # the one before is served
         cuts = {0, days, added, *restated, *inserted}
         position = 0
         while position < days:

@@ -92,6 +92,9 @@ def make_strategies(names: list[str], days: list[str]) -> list[RollingStrategy]:
     return [RollingStrategy(name, make_task(_ALPHAS[name], days), rolling()) for name in names]
 
 
+_OPENED: list[Any] = []
+
+
 def enter_project(folder: Path) -> None:
     """Make the project of `folder` the current one."""
     install(load_settings(start=folder))
@@ -100,7 +103,15 @@ def enter_project(folder: Path) -> None:
 def open_store() -> Any:
     """Return the current project's task store."""
     settings = current_settings()
-    return store_from_url(settings.resolve_url(settings.pool.url))
+    store = store_from_url(settings.resolve_url(settings.pool.url))
+    _OPENED.append(store)
+    return store
+
+
+def close_stores() -> None:
+    """Close the task stores that this process opened, whose connections would outlast their test."""
+    while _OPENED:
+        _OPENED.pop().close()
 
 
 def open_manager(days: list[str], **terms: Any) -> OnlineManager:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from replay_serving import close_stores
 from rollwright.pool.urls import store_from_url
 
 
@@ -18,3 +19,9 @@ def pool_url(request, tmp_path):
     store.migrate()
     store.close()
     return url
+
+
+@pytest.fixture(autouse=True)
+def _stores_are_closed():
+    yield
+    close_stores()
