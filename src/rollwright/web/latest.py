@@ -109,11 +109,6 @@ class LatestSignals:
         name = self._by_path.get(path)
         return None if name is None else self.find(name)
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether all ledgers were read lately."""
-        return all(self.find(name) is not None for name in self._readers)
-
     def refresh(self) -> None:
         """Look at all ledgers once; one that cannot be read is told in the log, and kept for a while as it was."""
         for name, reader in self._readers.items():
