@@ -190,6 +190,19 @@ def test_what_was_published_is_delivered_once_and_made_again_where_it_is_missing
     assert (project / "out" / f"{names[1]}.csv").read_text() == "mine"
 
 
+@pytest.mark.parametrize("command", [run_routine, catch_up])
+def test_what_was_published_before_a_session_that_cannot_be_served_is_delivered(project, monkeypatch, command):
+    set_online(project, "{publish: {folder: out}}")
+    run_routine()
+    arrive(project, KNOWN, KNOWN + 1)
+    broken = Refusing(breaks_at=session(KNOWN + 1))
+    monkeypatch.setattr("rollwright.app.online.managing.build_checks", lambda _bounds: (broken,))
+    with pytest.raises(OnlineError, match="there is no check"):
+        command()
+    assert entries(project)[-1].session == session(KNOWN + 1)
+    assert (project / "out" / f"{session(KNOWN)}.csv").is_file()
+
+
 def test_a_member_that_was_changed_or_taken_out_is_told_by_name(project):
     run_routine()
     before = entries(project)
@@ -264,11 +277,17 @@ def test_a_refused_signal_is_no_success_and_the_next_session_goes_on(project, mo
 
 
 class Refusing:
-    """A check that nothing passes."""
+    """A check that nothing passes; or, where it is to break at a session, that all before it pass."""
 
     name = "refusing"
+
+    def __init__(self, breaks_at=""):
+        self.breaks_at = breaks_at
 
     def check(self, context):
         from rollwright.online.checks import CheckResult  # noqa: PLC0415 - used by one test
 
-        return CheckResult(name="refusing", value=1.0, bound=0.0, violated=True, text="it is a bad day")
+        if context.session == self.breaks_at:
+            raise OnlineError("there is no check today")
+        violated = not self.breaks_at
+        return CheckResult(name="refusing", value=1.0, bound=0.0, violated=violated, text="it is a bad day")

@@ -223,7 +223,7 @@ def _find_begin(serving: OpenServing, given: str | None) -> str:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Told:
+class _ClosedDays:
     """Collects what became of the sessions that a manager closed, each once."""
 
     results: dict[str, DayResult] = field(default_factory=dict)
@@ -267,8 +267,8 @@ def run_routine(
         session = write_session(to_session(session))
     with open_serving(name, project=project, clock=clock) as serving, _tell(serving, clock):
         before, _ = serving.read_head()
-        told = _Told()
-        manager = make_manager(serving, on_closed=told)
+        closed = _ClosedDays()
+        manager = make_manager(serving, on_closed=closed)
         results: list[DayResult] = []
         try:
             results.append(manager.serve(session))
@@ -276,12 +276,11 @@ def run_routine(
             if awaited is not None:
                 results.append(manager.serve(awaited))
         except RollwrightError:  # of what was published before it
-            deliver_published(serving)
+            _follow(serving)
             raise
-        delivered = deliver_published(serving)
-        mirror_aliases(serving)
+        delivered = _follow(serving)
         after, _ = serving.read_head()
-        fresh = [one for one in told.results.values() if one.entry is not None and one.entry.number > before.number]
+        fresh = [one for one in closed.results.values() if one.entry is not None and one.entry.number > before.number]
         waiting = [one for one in results if one.outcome == "waiting"]
         return RoutineReport(
             name=serving.name,
@@ -345,9 +344,20 @@ def catch_up(
     """
     with open_serving(name, project=project, clock=clock) as serving, _tell(serving, clock):
         manager = make_manager(serving)
-        results = manager.catch_up(policy, window)
-        delivered = deliver_published(serving)
+        try:
+            results = manager.catch_up(policy, window)
+        except RollwrightError:
+            _follow(serving)
+            raise
+        delivered = _follow(serving)
         return RoutineReport(name=serving.name, results=tuple(results), is_idle=not results, delivered=tuple(delivered))
+
+
+def _follow(serving: OpenServing) -> list[DeliveredSignal]:
+    """Bring in line what follows from the ledger, delivered files and aliases; return the files that were written."""
+    delivered = deliver_published(serving)
+    mirror_aliases(serving)
+    return delivered
 
 
 def _tell(serving: OpenServing, clock: Clock | None) -> AbstractContextManager[None]:
