@@ -37,6 +37,7 @@ __all__ = [
     "list_servings",
     "open_ledger",
     "open_ledger_store",
+    "read_begun",
     "read_options",
     "serving_path",
     "write_serving",
@@ -111,13 +112,24 @@ class OpenLedger:
         LedgerError
             When there is no entry.
         """
-        head = self.ledger.read_head()
-        if head is None:
-            raise LedgerError(
-                f"the ledger of serving {self.name} has no entry",
-                hint=f"begin it: rollwright online init {self.record.file}",
-            )
-        return head, ServingState.from_json(head.state)
+        return read_begun(self.ledger, self.record)
+
+
+def read_begun(ledger: ServingLedger, record: ServingRecord) -> tuple[LedgerEntry, ServingState]:
+    """Return the last entry of a ledger, and how the serving stands after it.
+
+    Raises
+    ------
+    LedgerError
+        When there is no entry.
+    """
+    head = ledger.read_head()
+    if head is None:
+        raise LedgerError(
+            f"the ledger of serving {record.name} has no entry",
+            hint=f"begin it: rollwright online init {record.file}",
+        )
+    return head, ServingState.from_json(head.state)
 
 
 def serving_path(settings: Settings, name: str) -> Path:

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollwright.app.campaign import OpenCampaign, open_campaign
-from rollwright.app.online.record import ServingRecord, find_serving, open_ledger_store
+from rollwright.app.online.record import ServingRecord, find_serving, open_ledger_store, read_begun
 from rollwright.campaign.online_section import OnlineSection
 from rollwright.config.context import Context, using
 from rollwright.config.settings import Settings
 from rollwright.core.clock import Clock
-from rollwright.errors import LedgerError
 from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
 from rollwright.online.entry import LedgerEntry
@@ -74,13 +73,7 @@ class OpenServing:
         LedgerError
             When there is no entry.
         """
-        head = self.ledger.read_head()
-        if head is None:
-            raise LedgerError(
-                f"the ledger of serving {self.name} has no entry",
-                hint=f"begin it: rollwright online init {self.record.file}",
-            )
-        return head, ServingState.from_json(head.state)
+        return read_begun(self.ledger, self.record)
 
 
 @contextmanager
