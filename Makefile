@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ORACLES := .venv-oracles
 PIP = $(BIN)/python -m pip --disable-pip-version-check
-EXTRAS = catboost,lightgbm,mongodb,optimizer,postgres,serve,signing,sklearn,xgboost
+EXTRAS = catboost,compare,lightgbm,mongodb,optimizer,postgres,search,serve,signing,sklearn,torch,xgboost
 INSTALL = $(PIP) install --quiet --constraint constraints.txt
 
 # The interpreter the .venv is made with: `make demo PYTHON=/path/to/python3.12` chooses another. A name may exist

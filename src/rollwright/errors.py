@@ -57,6 +57,9 @@
     │   ├── NotificationError        (somebody could not be told)
     │   ├── SignalNotFoundError      (also a KeyError; none was made of that session, or none published)
     │   └── SignalRefusedError       (a check before publishing is violated)
+    ├── CompareError                 (a comparison cannot do what was asked)
+    │   ├── RequirementsError        (a line asks for more than packages by name and version)
+    │   └── EnvironmentFailedError   (an environment could not be made)
     └── RunError
         └── TaskFailedError          (names every failed task)
 
@@ -79,6 +82,7 @@ __all__ = [
     "ArtifactTypeError",
     "CalendarError",
     "CalendarRangeError",
+    "CompareError",
     "ConfigError",
     "ConstructError",
     "CorruptArtifactError",
@@ -89,6 +93,7 @@ __all__ = [
     "DataNotArrivedError",
     "DataNotFoundError",
     "DataStorageError",
+    "EnvironmentFailedError",
     "ExperimentNotFoundError",
     "ExpressionError",
     "HoldoutSealedError",
@@ -110,6 +115,7 @@ __all__ = [
     "QueryError",
     "RecordError",
     "RecorderNotFoundError",
+    "RequirementsError",
     "RollwrightError",
     "RunError",
     "SampleNotFoundError",
@@ -676,6 +682,32 @@ class SignalRefusedError(OnlineError):
         self.violations = tuple(violations)
         shown = "".join(f"\n  - {line}" for line in self.violations)
         super().__init__(f"{message}{shown}", hint=hint)
+
+
+class CompareError(RollwrightError):
+    """A comparison of models cannot do what was asked."""
+
+
+class RequirementsError(CompareError):
+    """A line of a requirements file asks for more than packages by name and version.
+
+    Attributes
+    ----------
+    path : str
+    line : int
+        Counted from 1.
+    """
+
+    def __init__(self, message: str, *, path: str, line: int, hint: str | None = None) -> None:
+        self.path = path
+        self.line = line
+        super().__init__(f"{path}:{line}: {message}", hint=hint)
+
+
+class EnvironmentFailedError(CompareError):
+    """An environment could not be made: no versions fit, or the package index does not answer."""
+
+    exit_code = _ENVIRONMENT
 
 
 class RunError(RollwrightError):

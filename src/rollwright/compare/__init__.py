@@ -1,0 +1,1 @@
+"""Batch comparison of models, each in an environment of its own."""

@@ -1,0 +1,102 @@
+"""What a comparison knows of one of its runs: a model trained on a dataset with a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+import pandas as pd
+
+__all__ = ["METRIC_KEYS", "RunCost", "RunEvaluation", "RunKey", "RunStatus"]
+
+RunStatus: TypeAlias = Literal["done", "failed", "waiting"]
+"""``waiting``: the comparison was interrupted before the run had a result."""
+
+METRIC_KEYS: Final = (
+    "ic",
+    "icir",
+    "rank_ic",
+    "rank_icir",
+    "annualized_return",
+    "information_ratio",
+    "max_drawdown",
+)
+"""The numbers of a run, in the order of a table's columns. The last three are of the excess return after costs."""
+
+
+class RunKey(NamedTuple):
+    """Names one run of a comparison.
+
+    Attributes
+    ----------
+    model : str
+        The name of the model's folder, or of its entry in a file.
+    dataset : str
+        As ``Alpha158``; where a universe was asked for, ``Alpha158/csi300``.
+    seed : int
+        Counted from 1; the run's own seed is derived from it.
+    """
+
+    model: str
+    dataset: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.model}/{self.dataset}/{self.seed}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCost:
+    """What a run took; of a run of several windows the sum, and of memory the largest.
+
+    Attributes
+    ----------
+    seconds : float
+        Wall time of its attempts that gave a result.
+    cpu_seconds : float
+        CPU time of all threads and child processes.
+    peak_bytes : int
+        The largest resident memory of its process.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RunEvaluation:
+    """One run as a table takes it.
+
+    Attributes
+    ----------
+    key : RunKey
+    status : {"done", "failed", "waiting"}
+    cause : str
+        Of a run that failed: the last line of its error, secrets hidden; else "".
+    ic, rank_ic : Series
+        Of each session (index ``datetime``, float64), NaN where there is none; empty unless ``done``.
+    excess : Series
+        The daily return over the benchmark after costs, as a fraction (index ``datetime``, float64); empty unless
+        ``done``.
+    returns : Series
+        The daily return after costs, likewise.
+    metrics : mapping of str to float
+        By `METRIC_KEYS`; empty unless ``done``.
+    cost : RunCost or None
+        None unless ``done``. What a machine took is no result: two runs of equal bytes differ in it.
+    digest : str
+        SHA-256 of the stitched prediction as it is stored; "" unless ``done``.
+    """
+
+    key: RunKey
+    status: RunStatus
+    cause: str
+    ic: pd.Series
+    rank_ic: pd.Series
+    excess: pd.Series
+    returns: pd.Series
+    metrics: Mapping[str, float]
+    cost: RunCost | None
+    digest: str

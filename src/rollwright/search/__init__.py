@@ -1,0 +1,1 @@
+"""Hyper-parameter search whose trials are tasks of the pool."""
