@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import pandas as pd
 
-__all__ = ["METRIC_KEYS", "RunCost", "RunEvaluation", "RunKey", "RunStatus"]
+__all__ = ["METRIC_KEYS", "RunCost", "RunEvaluation", "RunKey", "RunStatus", "RunTerms"]
 
 RunStatus: TypeAlias = Literal["done", "failed", "waiting"]
 """``waiting``: the comparison was interrupted before the run had a result."""
@@ -65,6 +65,31 @@ class RunCost:
     peak_bytes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTerms:
+    """What a run was judged by: only runs of equal terms can be compared.
+
+    Attributes
+    ----------
+    label : str
+        The expression of the label.
+    universe : str
+        Of the instruments that are scored.
+    benchmark : str
+        ``mean`` of the scored instruments, or a code; "" without a back-test.
+    label_span : int
+        Sessions of future that the label reads, from 1 on: days nearer than that share returns.
+    periods : float
+        Sessions of a year.
+    """
+
+    label: str
+    universe: str
+    benchmark: str
+    label_span: int
+    periods: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RunEvaluation:
     """One run as a table takes it.
@@ -88,6 +113,8 @@ class RunEvaluation:
         None unless ``done``. What a machine took is no result: two runs of equal bytes differ in it.
     digest : str
         SHA-256 of the stitched prediction as it is stored; "" unless ``done``.
+    terms : RunTerms or None
+        None unless ``done``.
     """
 
     key: RunKey
@@ -100,3 +127,4 @@ class RunEvaluation:
     metrics: Mapping[str, float]
     cost: RunCost | None
     digest: str
+    terms: RunTerms | None = None
