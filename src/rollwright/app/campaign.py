@@ -149,6 +149,7 @@ def open_campaign(
     provider_uri: str | None = None,
     project: Path | None = None,
     market: DataSource | None = None,
+    default_name: str | None = None,
 ) -> OpenCampaign:
     """Read the campaign's file; the current context stays as it is.
 
@@ -164,6 +165,8 @@ def open_campaign(
     market : DataSource, optional
         An open market, over what the file says. It cannot be sent to other processes, so its windows are trained one
         after another in this one.
+    default_name : str, optional
+        What the campaign is called where the file gives it no name; as the file if not given.
 
     Raises
     ------
@@ -175,7 +178,7 @@ def open_campaign(
     settings = settings_of_file(own, path, document.data, provider_uri)
     check_pool_location(settings, own, document)
     return OpenCampaign(
-        name=_name_of(config, path),
+        name=_name_of(config, path, default_name),
         config=config,
         document=document,
         context=Context(settings=settings, market=market),
@@ -183,8 +186,12 @@ def open_campaign(
     )
 
 
-def _name_of(config: CampaignConfig, path: Path) -> str:
-    """Return the campaign's name: the one it gives itself, or that of its file."""
+def _name_of(config: CampaignConfig, path: Path, default: str | None) -> str:
+    """Return the campaign's name: the one it gives itself, the default, or that of its file."""
+    if default is not None and not config.experiment_name:
+        if not is_name(default):
+            raise ConfigError(f"`{escape_text(default)}` is no name for an experiment", hint=f"it needs {NAME_RULE}")
+        return default
     name = config.experiment_name or unicodedata.normalize("NFC", path.stem)  # macOS writes file names in parts
     if not is_name(name):
         raise ConfigError(

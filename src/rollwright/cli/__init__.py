@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["main"]
+__all__ = ["main", "qrun"]
 
 INTERRUPTED = 130
 MISSING = 3
@@ -23,13 +23,22 @@ def main() -> None:
     Python looks through all its objects for cycles as it ends, twice, which takes half as long as importing them:
     frozen, they are left to the system, which takes the memory back at once.
     """
+    _run(is_qrun=False)
+
+
+def qrun() -> None:
+    """Run Qlib's command line for one workflow (``qrun CONFIG [EXPERIMENT_NAME] [URI_FOLDER]``) and exit."""
+    _run(is_qrun=True)
+
+
+def _run(*, is_qrun: bool) -> None:
     gc.set_threshold(COLLECT_AFTER)
     with _end_at_interrupt():
-        from rollwright.cli.root import run  # noqa: PLC0415 - `import rollwright.cli` stays free of typer
+        from rollwright.cli.root import run, run_qrun  # noqa: PLC0415 - `import rollwright.cli` stays free of typer
         from rollwright.core.streams import flush_streams, make_streams_tolerant  # noqa: PLC0415
 
     make_streams_tolerant()
-    code = run(sys.argv[1:])
+    code = (run_qrun if is_qrun else run)(sys.argv[1:])
     if (problem := flush_streams()) is not None and code == 0:
         sys.stderr.write(f"the output could not be written: {problem}\n")
         code = MISSING

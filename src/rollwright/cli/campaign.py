@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from rollwright.analysis.health import HealthFinding
     from rollwright.app.campaign import OpenCampaign
     from rollwright.app.finished import FinishedCampaign
+    from rollwright.app.single_run import SingleRun
     from rollwright.campaign.audit.findings import AuditReport
     from rollwright.campaign.plan import WindowKey
     from rollwright.campaign.summary import CampaignResult, TrainingCounts
     from rollwright.config.settings import Settings
 
-__all__ = ["demo", "resume", "roll", "run_once"]
+__all__ = ["demo", "resume", "roll", "run_once", "show_single_run"]
 
 PARTIAL = 5
 LEAKS = 4
@@ -82,16 +83,23 @@ def run_once(
     as_json: AsJson = False,
 ) -> int:
     """Train a file's task once, without rolling (Qlib's qrun)."""
-    from rollwright.analysis.health import group_findings  # noqa: PLC0415 - keeps --help light
     from rollwright.app.campaign import open_campaign  # noqa: PLC0415 - keeps --help light
     from rollwright.app.single_run import train_once  # noqa: PLC0415 - keeps --help light
 
     with clean_stdout():
         campaign = open_campaign(file, overrides=overrides or (), provider_uri=provider_uri)
         done = train_once(campaign)
+    show_single_run(done, campaign.settings, as_json=as_json)
+    return 0
+
+
+def show_single_run(done: SingleRun, settings: Settings, *, as_json: bool) -> None:
+    """Print what stands against the numbers of a task that was trained once, the numbers, and where they lie."""
+    from rollwright.analysis.health import group_findings  # noqa: PLC0415 - keeps --help light
+
     if as_json:
         print_json(done.to_json())
-        return 0
+        return
     show_health(done.health)
     groups = group_findings(done.health)
     recorder, metrics = done.recorder, done.recorder.list_metrics()
@@ -102,8 +110,7 @@ def run_once(
             f" [{number}]" for number, group in enumerate(groups, 1) if group[0].touches(key, group[0].variant)
         )
         print_text(f"  {name:<12} {value: .4f}{marks}")
-    show_tracking(campaign.settings)
-    return 0
+    show_tracking(settings)
 
 
 @with_roll_options

@@ -33,6 +33,7 @@ from rollwright.cli.online import online_app
 from rollwright.cli.pit import pit_app
 from rollwright.cli.plan import plan
 from rollwright.cli.pool import pool_app
+from rollwright.cli.qrun import qrun
 from rollwright.cli.refusals import describe_refusal
 from rollwright.cli.replay import replay, show
 from rollwright.cli.status import status
@@ -48,7 +49,7 @@ from rollwright.core.log_sentences import RepeatFilter, SentenceFormatter
 from rollwright.core.masking import MaskingFormatter, mask_secrets
 from rollwright.errors import RollwrightError
 
-__all__ = ["app", "run"]
+__all__ = ["app", "run", "run_qrun"]
 
 # Newer versions of Typer bring a copy of Click of their own; this is the root of its errors, whosever Click it is.
 _UsageError: Final[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -103,6 +104,7 @@ _logger: Final = logging.getLogger("rollwright.cli")
 app.command()(demo)
 app.command(name="init")(init_campaign)
 app.command(name="run")(run_once)
+app.command(name="qrun", hidden=True)(qrun)
 app.command()(roll)
 app.command()(resume)
 app.command()(plan)
@@ -165,8 +167,17 @@ def common(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; nothing but a bug leaves as an exception."""
+    return _run(arguments, program="rollwright")
+
+
+def run_qrun(arguments: Sequence[str]) -> int:
+    """Run one command line of the program ``qrun``, likewise."""
+    return _run(["qrun", *arguments], program="")
+
+
+def _run(arguments: Sequence[str], *, program: str) -> int:
     try:
-        code = app(args=list(arguments), prog_name="rollwright", standalone_mode=False)
+        code = app(args=list(arguments), prog_name=program, standalone_mode=False)
     except RollwrightError as error:
         _tell(error, error.message, error.hint, as_json="--json" in arguments)
         return error.exit_code

@@ -44,6 +44,7 @@ MEANINGS: Final = {
     "provenance.ignored": (
         "the provenance of a run names a folder that nobody here named; the present settings are compared"
     ),
+    "workflow.overruled": "what `qrun` was given, the file says otherwise; the file is followed",
     "segment.purged": "`run` ended a segment earlier, so that its labels do not read prices of the next",
     "backtest.deal_price_missing": (
         "the field that is traded at has no price on some of the days that have a close, which is taken there"
