@@ -20,6 +20,8 @@ _STRATEGIES: Final = (
     "rollwright.backtest.enhanced_indexing",
 )
 
+_NETWORKS: Final = "rollwright.models.torch.networks"
+
 QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "qlib.contrib.evaluate": (
         "rollwright.backtest.risk",
@@ -31,6 +33,9 @@ QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "qlib.contrib.model.catboost_model": ("rollwright.models.catboost",),
     "qlib.contrib.model.gbdt": ("rollwright.models.lightgbm",),
     "qlib.contrib.model.linear": ("rollwright.models.linear",),
+    "qlib.contrib.model.pytorch_general_nn": ("rollwright.models.torch.general",),
+    "qlib.contrib.model.pytorch_gru_ts": (_NETWORKS,),
+    "qlib.contrib.model.pytorch_nn": ("rollwright.models.torch.dnn", _NETWORKS),
     "qlib.contrib.model.xgboost": ("rollwright.models.xgboost",),
     "qlib.data.dataset": ("rollwright.dataset.dataset",),
     "qlib.data.dataset.handler": ("rollwright.dataset.handler",),
@@ -120,6 +125,8 @@ FORMER_MODULES: Final[dict[str, str]] = {
 }
 """Where classes that a configuration names stood before, so that files and recorders of then are still understood."""
 
+_NETWORK_MODELS: Final = ("rollwright.models.torch.dnn.DNNModelPytorch", "rollwright.models.torch.general.GeneralPTNN")
+
 # A longer test segment moves the handler's `end_time`. Among these classes nothing before it changes with that:
 # processors learn from a range that is given, and look at one session at a time.
 SESSION_LOCAL_CLASSES: Final[dict[str, tuple[str, ...]]] = {
@@ -192,6 +199,7 @@ def _register_codecs() -> None:
     add("linear", "rollwright.models.linear_codec:LinearCodec", types=["rollwright.models.linear.LinearModel"])
     add("xgboost", "rollwright.models.xgboost:XGBoostJsonCodec", types=["rollwright.models.xgboost.XGBModel"])
     add("catboost", "rollwright.models.catboost:CatBoostJsonCodec", types=["rollwright.models.catboost.CatBoostModel"])
+    add("network", "rollwright.models.torch.codec:NetworkCodec", types=_NETWORK_MODELS)
     add("skops", "rollwright.models.sklearn_codec:SkopsCodec", types=["rollwright.models.sklearn.SklearnModel"])
     add("dataset", "rollwright.dataset.codec:DatasetCodec", types=["rollwright.dataset.dataset.DatasetH"])
     add("json", "rollwright.codecs.registry:JsonCodec", types=[f"builtins.{name}" for name in _JSON_TYPES])
@@ -205,11 +213,19 @@ def _register_slots() -> None:
             "model",
             base="rollwright.models.base:Model",
             modules=tuple(
-                f"rollwright.models.{name}" for name in ("catboost", "lightgbm", "linear", "sklearn", "xgboost")
+                f"rollwright.models.{name}"
+                for name in ("catboost", "lightgbm", "linear", "sklearn", "torch.dnn", "torch.general", "xgboost")
             ),
             packages=tuple((f"sklearn.{name}", "sklearn.base:BaseEstimator") for name in _ESTIMATOR_MODULES),
             methods=("fit", "predict"),
             arguments=("model", "estimator"),
+        ),
+        ObjectSlot(
+            "network",
+            base="torch.nn:Module",
+            modules=(_NETWORKS,),
+            default_module=_NETWORKS,
+            arguments=("pt_model_uri",),
         ),
         ObjectSlot(
             "dataset",

@@ -80,3 +80,28 @@ class TestForestOfScikitLearn(ModelContract):
     @pytest.fixture
     def traits(self):
         return ModelTraits(takes_missing=True, package="sklearn", extra="sklearn")
+
+
+class TestPerceptron(ModelContract):
+    @pytest.fixture
+    def config(self):
+        network = {"input_dim": 5, "layers": [16]}
+        steps = {"max_steps": 60, "eval_steps": 10, "batch_size": 100, "early_stop_rounds": 3}
+        return of("DNNModelPytorch", "qlib.contrib.model.pytorch_nn", lr=0.05, pt_model_kwargs=network, **steps)
+
+    @pytest.fixture
+    def traits(self):
+        return ModelTraits(takes_missing=False, package="torch", extra="torch")
+
+
+class TestAnyNetwork(ModelContract):
+    @pytest.fixture
+    def config(self):
+        network = {"pt_model_uri": "qlib.contrib.model.pytorch_nn.Net", "pt_model_kwargs": {"input_dim": 5}}
+        return of(
+            "GeneralPTNN", "qlib.contrib.model.pytorch_general_nn", n_epochs=12, batch_size=60, lr=0.01, **network
+        )
+
+    @pytest.fixture
+    def traits(self):
+        return ModelTraits(takes_missing=False, package="torch", extra="torch")

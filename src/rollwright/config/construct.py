@@ -182,7 +182,9 @@ def get_class(
     name, module_path, kwargs = _read(config, default_module)
     trusted = trust if trust is not None else Trust.from_settings(current_settings())
     tried: list[str] = []
-    for candidate in translate_module(module_path):
+    modules = translate_module(module_path)
+    # of several modules that one of another program means, only some may hold what stands here
+    for candidate in [each for each in modules if trusted.allows_class(each, slot)] or modules:
         module = _load_module(candidate, trusted, slot=slot)
         if hasattr(module, name):
             return _check_found(getattr(module, name), name, module, trusted, slot=slot), kwargs

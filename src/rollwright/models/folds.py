@@ -78,7 +78,7 @@ class TrainingFold:
     """A segment that a model can learn from: at least one row, finite labels, no infinite feature.
 
     ``features`` is the array of the dataset, not a copy, unless rows without a label were removed; ``kept`` are the
-    positions of the remaining rows, None when all remained.
+    positions of the remaining rows, None when all remained; ``every_row`` is the index of all rows.
     """
 
     features: NDArray[Any]
@@ -86,6 +86,11 @@ class TrainingFold:
     names: tuple[str, ...]
     rows: int
     kept: NDArray[np.intp] | None
+    every_row: pd.MultiIndex
+
+    def index(self) -> pd.MultiIndex:
+        """Return the (datetime, instrument) of the remaining rows."""
+        return self.every_row if self.kept is None else self.every_row.take(self.kept)
 
 
 def check_training_fold(fold: FoldView, *, segment: str) -> TrainingFold:
@@ -127,7 +132,9 @@ def check_training_fold(fold: FoldView, *, segment: str) -> TrainingFold:
         features, label = features[kept], label[kept]
     if not features.flags.c_contiguous or features.dtype not in (np.float32, np.float64):
         features = np.ascontiguousarray(features, dtype=np.float32)
-    return TrainingFold(features=features, label=label, names=tuple(fold.names), rows=len(label), kept=kept)
+    return TrainingFold(
+        features=features, label=label, names=tuple(fold.names), rows=len(label), kept=kept, every_row=fold.index
+    )
 
 
 def sample_weights(

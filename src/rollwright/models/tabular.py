@@ -70,13 +70,23 @@ class TabularModel(Model):
         features = np.asarray(fold.features)
         if not features.flags.c_contiguous:
             features = np.ascontiguousarray(features)
-        scores = np.asarray(self._score_sessions(features, index, segment), dtype=np.float64)
+        scores = np.asarray(self._score_dataset(dataset, features, index, segment), dtype=np.float64)
         if scores.shape != (len(index),):
             raise ModelError(f"scores of shape {scores.shape} for {len(index)} rows of segment `{segment}`")
         bad = int(len(scores) - np.isfinite(scores).sum())
         if bad:
             raise ModelError(f"{bad} of {len(scores)} scores of segment `{segment}` are NaN or infinite")
         return pd.Series(scores, index=index, name="score")
+
+    def _score_dataset(
+        self,
+        dataset: ModelDataset,  # noqa: ARG002 - for models that read more of it than rows
+        features: NDArray[Any],
+        index: pd.MultiIndex,
+        segment: str,
+    ) -> NDArray[Any]:
+        """Return one score per row of `index`, whose features `features` are."""
+        return self._score_sessions(features, index, segment)
 
     def _scores_by_row(self) -> bool:
         """Tell whether the bits of a row's score depend on that row alone, however many are scored at once."""

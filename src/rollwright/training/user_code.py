@@ -131,6 +131,9 @@ def _module_paths(value: object) -> Iterator[str]:
         name = value.get("class", value.get("func"))
         if isinstance(name, str) and "." in name:  # the other spelling: a dotted name and no module_path
             yield name.rpartition(".")[0]
+        network = value.get("pt_model_uri")
+        if isinstance(network, str) and "." in network:
+            yield network.rpartition(".")[0]
         for item in value.values():
             yield from _module_paths(item)
     elif isinstance(value, list | tuple):

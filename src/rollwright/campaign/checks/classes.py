@@ -12,6 +12,7 @@ from rollwright.config.slots import find_default_module
 from rollwright.core.optional import require_installed
 from rollwright.errors import RollwrightError
 from rollwright.models.boosted import BoostedTrees
+from rollwright.models.torch.network_model import NetworkModel
 
 __all__ = ["check_classes"]
 
@@ -38,6 +39,8 @@ def check_classes(task: Mapping[str, Any], *, locate: Callable[[KeyPath], str] |
             if issubclass(target, BoostedTrees):
                 package = target.library.lower()
                 require_installed(package, extra=package)
+            elif issubclass(target, NetworkModel):
+                require_installed("torch", extra="torch")
         except RollwrightError as error:
             if locate is not None:
                 put_place(error, locate(("task", *keys, "class")))

@@ -1,0 +1,1 @@
+"""Networks of PyTorch behind the models' port; importing this package does not import PyTorch."""
