@@ -30,6 +30,7 @@ from rollwright.tasks.spec import TaskSpec
 from rollwright.tasks.universe import name_universe
 
 __all__ = [
+    "DEFAULT_RECORDS",
     "ONLY_VARIANT",
     "CampaignPlan",
     "MemberPlan",

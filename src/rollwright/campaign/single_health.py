@@ -27,7 +27,7 @@ from rollwright.tasks.spec import TaskSpec
 from rollwright.tasks.universe import name_universe
 from rollwright.tracking.recorder import Recorder
 
-__all__ = ["close_segments", "examine_once"]
+__all__ = ["close_segments", "examine_once", "plan_member"]
 
 _TEST: Final = "test"
 
@@ -53,7 +53,7 @@ def examine_once(plan: SinglePlan, recorder: Recorder, source: DataSource, *, na
     segments = close_segments(plan, calendar)
     if _TEST not in segments:
         return ()
-    member = _plan_member(plan, segments, calendar)
+    member = plan_member(plan, segments, calendar)
     findings = examine_plan(CampaignPlan(name=name, members=(member,)), calendar)
     findings += examine_models([recorder.list_metrics().get("best_iteration")])
     try:
@@ -67,10 +67,18 @@ def examine_once(plan: SinglePlan, recorder: Recorder, source: DataSource, *, na
     return sort_findings([*findings, *examine_market(source, member.universe, names, segments[_TEST], since=first)])
 
 
-def _plan_member(
+def plan_member(
     plan: SinglePlan, segments: Mapping[str, tuple[Session, Session]], calendar: TradingCalendar
 ) -> MemberPlan:
-    """Return the task as a campaign's only member, with its only window."""
+    """Return a task that is trained once as a campaign's only member, with its only window.
+
+    Parameters
+    ----------
+    plan : SinglePlan
+    segments : mapping of str to (Session, Session)
+        As `close_segments` returns them; one of them is ``test``.
+    calendar : TradingCalendar
+    """
     start, end = segments[_TEST]
     learnt = [last for role, (_, last) in segments.items() if role != _TEST]
     gap = calendar.at_or_after(start) - calendar.at_or_before(max(learnt)) if learnt else 0

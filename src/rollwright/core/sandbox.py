@@ -11,7 +11,7 @@ from typing import Final
 
 from rollwright.core.posix import set_resource_limit
 
-__all__ = ["enter_sandbox"]
+__all__ = ["enter_sandbox", "leave_network"]
 
 _NEW_NETWORK: Final = 0x40000000
 _NEW_USER: Final = 0x10000000
@@ -41,12 +41,18 @@ def enter_sandbox(*, seconds: int, memory: int, file_size: int) -> frozenset[str
     limits = (("cpu", "RLIMIT_CPU", seconds), ("memory", "RLIMIT_AS", memory), ("files", "RLIMIT_FSIZE", file_size))
     done = {name for name, limit, value in limits if set_resource_limit(limit, value)}
     set_resource_limit("RLIMIT_CORE", 0)
-    if sys.platform == "linux" and _leave_network():
+    if leave_network():
         done.add("network")
     return frozenset(done)
 
 
-def _leave_network() -> bool:
+def leave_network() -> bool:
+    """Give this process an empty network of its own, for good, with all it starts; return whether it has one now.
+
+    To be called before it starts threads. Only Linux can do that, and only where ordinary users may.
+    """
+    if sys.platform != "linux":
+        return False
     try:
         unshare = ctypes.CDLL(None, use_errno=True).unshare
     except (OSError, AttributeError):

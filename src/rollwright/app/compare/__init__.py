@@ -1,0 +1,1 @@
+"""Comparisons of models: making them, and what is read of them afterwards."""

@@ -1,0 +1,123 @@
+"""``rollwright compare run``: train the models of a folder or a file, and compare them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rollwright.cli.campaign import Overrides, Provider
+from rollwright.cli.console import AsJson, clean_stdout, print_json, print_text, stderr
+from rollwright.cli.quantities import parse_duration, parse_memory
+from rollwright.cli.roll_options import default_jobs
+from rollwright.core.library_threads import limit_libraries
+from rollwright.core.text import count_noun
+
+__all__ = ["run"]
+
+
+def run(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER|FILE",
+            help="A folder with a folder for each model (a workflow's YAML and a requirements.txt), or a YAML of "
+            "`models: [{name, workflow, requirements}]`.",
+        ),
+    ],
+    overrides: Overrides = None,
+    *,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Of the comparison; that of the folder or file if not given.", show_default=False),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--models", help="Only these, with commas between; may be given again.", show_default=False),
+    ] = None,
+    exclude: Annotated[bool, typer.Option("--exclude", help="All models but those of --models.")] = False,
+    times: Annotated[int, typer.Option("--times", min=1, help="Runs of each model, each with a seed of its own.")] = 1,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset", help="Only this one: Alpha158, Alpha360; all that are there if not given.", show_default=False
+        ),
+    ] = None,
+    universe: Annotated[str, typer.Option("--universe", help="Only workflows of this one: csi300.")] = "",
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Tasks trained at the same time; half the cores if not given."),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            parser=parse_duration,
+            metavar="TIME",
+            help="What a task may take: 90s, 30m, 2h.",
+            show_default=False,
+        ),
+    ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            "--memory",
+            parser=parse_memory,
+            metavar="SIZE",
+            help="Memory a task may take: 8G, 512M.",
+            show_default=False,
+        ),
+    ] = None,
+    no_network: Annotated[bool, typer.Option("--no-network", help="Tasks have no network (Linux).")] = False,
+    provider_uri: Provider = None,
+    as_json: AsJson = False,
+) -> int:
+    """Train models in environments of their own, several times, and compare them.
+
+    One that fails is a row with its cause. Killed and given again, it goes on where it stopped and ends with the same
+    table. Exit code 1 when a run failed, 3 when no model got an environment.
+    """  # fmt: skip
+    limit_libraries()  # before anything could import one
+    from rollwright.app.compare.run import run_comparison  # noqa: PLC0415 - keeps --help light
+    from rollwright.cli.compare.progress import ComparisonProgress  # noqa: PLC0415 - keeps --help light
+    from rollwright.compare.this_environment import ThisEnvironment  # noqa: PLC0415 - keeps --help light
+
+    named = [one.strip() for text in models or () for one in text.split(",") if one.strip()]
+    with clean_stdout(), ComparisonProgress() as progress:
+        result = run_comparison(
+            path,
+            environments=ThisEnvironment(),
+            name=name,
+            models=named,
+            exclude=exclude,
+            dataset=dataset,
+            universe=universe,
+            times=times,
+            overrides=overrides or (),
+            provider_uri=provider_uri,
+            jobs=jobs or default_jobs(),
+            timeout=timeout,
+            memory=memory,
+            network=not no_network,
+            on_progress=progress,
+        )
+    if as_json:
+        runs = [
+            {
+                **one.key._asdict(),
+                "status": one.status,
+                "cause": one.cause,
+                "metrics": dict(one.metrics),
+                "digest": one.digest,
+            }
+            for one in result.evaluations
+        ]
+        print_json({"name": result.name, "folder": str(result.folder), "runs": runs}, ok=not result.failed)
+        return result.exit_code
+    for one in result.failed:
+        stderr.print(f"{one.key} failed: {one.cause}")
+        stderr.print(f"  what it said: rollwright compare logs {result.name} {one.key.model}")
+    print_text(f"{result.name}: {count_noun(len(result.evaluations) - len(result.failed), 'run')} done")
+    print_text(f"results  {result.folder}")
+    return result.exit_code
