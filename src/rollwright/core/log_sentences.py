@@ -119,6 +119,9 @@ MEANINGS: Final = {
     ),
     "tracking.unreachable": "the tracking server does not answer; what is recorded waits in the outbox",
     "fit.unreadable": "a stored model that a task could use cannot be read; it is trained again",
+    "comparison.record_unreadable": (
+        "the record of a comparison is damaged: it is written anew, and what changed since is not told"
+    ),
     "submitted.unreadable": (
         "the note of what a campaign submitted is damaged: windows that no longer belong to it are not set "
         "aside this time"

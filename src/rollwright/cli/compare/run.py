@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -115,9 +116,8 @@ def run(
         ]
         print_json({"name": result.name, "folder": str(result.folder), "runs": runs}, ok=not result.failed)
         return result.exit_code
-    for one in result.failed:
-        stderr.print(f"{one.key} failed: {one.cause}")
-        stderr.print(f"  what it said: rollwright compare logs {result.name} {one.key.model}")
+    for model in dict.fromkeys(one.key.model for one in result.failed):
+        stderr.print(f"what {model} said: rollwright compare logs {shlex.quote(result.name)} {shlex.quote(model)}")
     print_text(f"{result.name}: {count_noun(len(result.evaluations) - len(result.failed), 'run')} done")
     print_text(f"results  {result.folder}")
     return result.exit_code
