@@ -52,5 +52,5 @@ def test_runs_are_trained_judged_registered_and_kept(tmp_path: Path) -> None:
     logs = {log.name: log.text for log in list_comparison_logs("models", "RIDGE", project=models.parent)}
     assert [*logs][:2] == ["environment", "worker"]
     assert len(logs) == 4
-    assert not [*(settings.state_dir / "comparisons" / "models" / "work" / "ridge").iterdir()]
+    assert not [*(settings.state_dir / "comparisons" / "models" / "work").rglob("task-*")]
     assert json.loads((settings.state_dir / "comparisons" / "models.json").read_text())["options"]["times"] == 2

@@ -119,6 +119,7 @@ MEANINGS: Final = {
     ),
     "tracking.unreachable": "the tracking server does not answer; what is recorded waits in the outbox",
     "fit.unreadable": "a stored model that a task could use cannot be read; it is trained again",
+    "comparison.not_trained": "the runs of a compared model failed before or after their tasks; the whole traceback",
     "comparison.record_unreadable": (
         "the record of a comparison is damaged: it is written anew, and what changed since is not told"
     ),
