@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 from typing import Final
@@ -10,9 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rollwright.analysis.honesty.student import student_quantile, student_tails
 from rollwright.errors import DataError
 
-__all__ = ["MeanInterval", "bound_mean", "estimate_mean", "optimal_block_length"]
+__all__ = ["MeanInterval", "bound_mean", "choose_block", "estimate_mean", "optimal_block_length"]
 
 _LEAST_DAYS: Final = 16
 _LEAST_BLOCKS: Final = 4
@@ -44,6 +44,16 @@ class MeanInterval:
     days: int
     block: int
 
+    @property
+    def p_value(self) -> float:
+        """How probable a mean at least as far from 0 is where the true one is 0; NaN for a series of zeros.
+
+        Below ``1 − level`` when, and only when, the interval does not hold 0.
+        """
+        if self.error == 0:
+            return 0.0 if self.mean else math.nan
+        return student_tails(abs(self.mean) / self.error, self.days / self.block - 1)
+
 
 def estimate_mean(values: ArrayLike, *, label_span: int = 1, level: float = 0.95) -> MeanInterval | None:
     """Return the mean of a daily series with an interval that allows for the dependence of its days.
@@ -72,30 +82,40 @@ def estimate_mean(values: ArrayLike, *, label_span: int = 1, level: float = 0.95
     DataError
         For an infinite value, a `label_span` below 1, or a `level` that is no probability.
     """
-    if label_span < 1:
-        raise DataError(f"a label that reads {label_span} sessions: 1 or more is needed")
     if not 0 < level < 1:
         raise DataError(f"level {level}: a number between 0 and 1 is needed")
     known = _take_known(values)
     days = len(known)
-    if days < _LEAST_DAYS:
+    block = choose_block(known, label_span=label_span)
+    if block is None:
         return None
-    block = math.ceil(2 * max(optimal_block_length(known), float(label_span)))
-    block = min(block, max(days // _LEAST_BLOCKS, 2 * label_span))
     blocks = days / block
-    if blocks < _LEAST_BLOCKS:
-        return None
     # The variance of the mean of days/block blocks, each drawn from all that start at one of the days of a circle.
     centred = known - known.mean()
     total = np.concatenate([[0.0], np.concatenate([centred, centred[:block]]).cumsum()])
     sums = total[block : block + days] - total[:days]
     variance = float(sums @ sums) / days / block / days * blocks / (blocks - 1)
     error = math.sqrt(variance)
-    reach = _student_quantile((1 + level) / 2, blocks - 1) * error
+    reach = student_quantile((1 + level) / 2, blocks - 1) * error
     mean = float(known.mean())
     return MeanInterval(
         mean=mean, lower=mean - reach, upper=mean + reach, error=error, level=level, days=days, block=block
     )
+
+
+def choose_block(values: ArrayLike, *, label_span: int = 1) -> int | None:
+    """Return how many days a block of the bootstrap has: twice what `optimal_block_length` and `label_span` say.
+
+    None where the values are fewer than 16 or than four blocks. Arguments and errors are those of `estimate_mean`.
+    """
+    if label_span < 1:
+        raise DataError(f"a label that reads {label_span} sessions: 1 or more is needed")
+    known = _take_known(values)
+    if len(known) < _LEAST_DAYS:
+        return None
+    block = math.ceil(2 * max(optimal_block_length(known), float(label_span)))
+    block = min(block, max(len(known) // _LEAST_BLOCKS, 2 * label_span))
+    return block if len(known) / block >= _LEAST_BLOCKS else None
 
 
 def bound_mean(values: ArrayLike, *, label_span: int = 1, level: float = 0.95) -> tuple[float, float, float]:
@@ -159,26 +179,3 @@ def _take_known(values: ArrayLike) -> NDArray[np.float64]:
     if len(bad):
         raise DataError(f"{len(bad)} of {len(known)} values are infinite")
     return known
-
-
-@functools.lru_cache(maxsize=256)
-def _student_quantile(probability: float, freedom: float) -> float:
-    """Return the quantile of Student's distribution at a `probability` above a half; `freedom` is any number from 3 on.
-
-    With ``t = √ν tan θ`` the density becomes ``cos^(ν−1) θ`` on (−π/2, π/2), smooth enough for Gauss and Legendre; the
-    angle is found by halving.
-    """
-    nodes, weights = _find_nodes()
-    whole = math.sqrt(math.pi) * math.exp(math.lgamma(freedom / 2) - math.lgamma((freedom + 1) / 2))
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        angle = (low + high) / 2
-        inside = angle / 2 * float(weights @ np.cos(angle / 2 * (nodes + 1)) ** (freedom - 1))
-        low, high = (angle, high) if inside < (probability - 0.5) * whole else (low, angle)
-    return math.sqrt(freedom) * math.tan((low + high) / 2)
-
-
-@functools.cache
-def _find_nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return nodes and weights of Gauss and Legendre."""
-    return np.polynomial.legendre.leggauss(96)
