@@ -53,6 +53,9 @@ MEANING: Final = {
     "store.max_size": "GB the store may take; after a build the longest unused goes first",
     "trust.modules": "modules whose classes a configuration may name",
     "trust.folder": "folder whose `.py` files a configuration may name",
+    "compare.environments": "folder of the environments that compared models run in; projects may share one",
+    "compare.installer": "who makes them: `uv`, `pip`, or `auto` for uv where it is installed, else pip",
+    "compare.exclude_newer": "a day: what was uploaded to the package index later is not chosen (uv only)",
     "serve.token_file": "file with the token that clients of `rollwright online serve` show",
 }
 

@@ -705,9 +705,19 @@ class RequirementsError(CompareError):
 
 
 class EnvironmentFailedError(CompareError):
-    """An environment could not be made: no versions fit, or the package index does not answer."""
+    """An environment could not be made: no versions fit, or the package index does not answer.
+
+    Attributes
+    ----------
+    log : str
+        The file with all that the installer said, its secrets hidden; "" when it said nothing.
+    """
 
     exit_code = _ENVIRONMENT
+
+    def __init__(self, message: str, *, log: str = "", hint: str | None = None) -> None:
+        self.log = log
+        super().__init__(message, hint=hint)
 
 
 class RunError(RollwrightError):

@@ -16,7 +16,8 @@ class EnvironmentLock:
     Attributes
     ----------
     text : str
-        As ``pip install --require-hashes`` reads it, rollwright's own wheel apart; no address of an index.
+        As ``pip install --require-hashes`` reads it, rollwright's own wheel apart; no address of an index. It is
+        sorted, so that the same packages are the same text.
     python : str
         Version and platform it was compiled for, as ``3.11.7-linux-x86_64``.
     rollwright : str
@@ -64,5 +65,19 @@ class EnvironmentStore(Protocol):
         ...
 
     def ensure(self, lock: EnvironmentLock) -> Environment:
-        """Return the environment of a lock, made if it is not there: whole or not at all, and once."""
+        """Return the environment of a lock, made if it is not there: whole or not at all, and once.
+
+        It is in use, and nobody removes it, until `close` or the end of this process.
+
+        Raises
+        ------
+        EnvironmentFailedError
+            When it cannot be made; ``log`` names the file with what the installer said.
+        CompareError
+            For a lock that was made for another Python, another platform or another rollwright, or by hand.
+        """
+        ...
+
+    def close(self) -> None:
+        """Use the environments of `ensure` no more; they may be removed now."""
         ...

@@ -56,6 +56,9 @@ class ThisEnvironment:
         """Return this environment."""
         return Environment(lock=lock, path=Path(sys.prefix), python=Path(sys.executable))
 
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 def _find_installed(text: str, path: Path, number: int) -> str | None:
     """Return ``name==version`` of what is installed; None where the requirement is not for this interpreter."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -59,6 +60,16 @@ def _to_path(value: str) -> str:
 
 
 _PathText = Annotated[str, AfterValidator(_to_path)]
+
+
+def _read_day(value: object) -> str | None:
+    """Return a day as ``YYYY-MM-DD``; TOML has days of its own."""
+    if value is None or type(value) is date:
+        return None if value is None else value.isoformat()
+    try:
+        return date.fromisoformat(str(value)).isoformat()
+    except ValueError as error:
+        raise ValueError("it is no day, as 2026-11-30 is") from error
 
 
 class DataSettings(_Section):
@@ -137,6 +148,14 @@ class TrustSettings(_Section):
     folder: str | None = None
 
 
+class CompareSettings(_Section):
+    """The environments of compared models: where they are, who makes them, and of which day's packages."""
+
+    environments: _PathText = ".rollwright/environments"
+    installer: Literal["auto", "uv", "pip"] = "auto"
+    exclude_newer: Annotated[str | None, BeforeValidator(_read_day)] = None
+
+
 class ServeSettings(_Section):
     """The serving API."""
 
@@ -163,6 +182,7 @@ class Settings(_Section):
     tracking: TrackingSettings = TrackingSettings()
     store: StoreSettings = StoreSettings()
     trust: TrustSettings = TrustSettings()
+    compare: CompareSettings = CompareSettings()
     serve: ServeSettings = ServeSettings()
     origins: Mapping[str, str] = Field(default_factory=dict)
 
@@ -235,6 +255,7 @@ _SECTIONS: Final[dict[str, type[_Section]]] = {
     "tracking": TrackingSettings,
     "store": StoreSettings,
     "trust": TrustSettings,
+    "compare": CompareSettings,
     "serve": ServeSettings,
 }
 

@@ -19,15 +19,16 @@ __all__ = ["FileLock", "HeldLock", "file_lock", "probe_lock", "share_file_lock",
 
 
 @contextmanager
-def file_lock(path: Path) -> Iterator[None]:
+def file_lock(path: Path) -> Iterator[int]:
     """Hold the lock of `path` inside the block, waiting for whoever holds it.
 
-    Threads of one process exclude each other too, since each call opens the file anew.
+    Threads of one process exclude each other too, since each call opens the file anew. Yields the open file: a program
+    that inherits it keeps the lock until it ends, though this process was killed before.
     """
     handle = _open(path)
     try:
         posix.lock_exclusive(handle)
-        yield
+        yield handle
     finally:
         os.close(handle)  # closing releases it
 

@@ -40,6 +40,8 @@ MEANINGS: Final = {
     "record.label_unknown": (
         "the recorder does not tell that the label is a return over some sessions: nothing is annualised"
     ),
+    "environment.damaged": "files of a stored environment are gone or have another size",
+    "environment.lock_unreadable": "a kept lock is damaged: its versions are chosen anew",
     "leak.declared": "the file declares a leak, with its reason; it stands beside the results",
     "provenance.ignored": (
         "the provenance of a run names a folder that nobody here named; the present settings are compared"
