@@ -13,8 +13,9 @@ import io
 import re
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -116,28 +117,45 @@ _FORMER_PACKAGES: Final = frozenset({"data", "model", "record", "train"})
 
 def findings() -> Iterator[Finding]:
     """Yield every retired word, and every dotted name that names no module."""
+    classes: dict[str, list[tuple[Path, int]]] = {}
+    participles, functions = [], 0
     for path in python_files("src"):
-        yield from _in_names(path)
-        yield from _in_lines(path, _prose(path))
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        nodes = [*ast.walk(tree)]
+        yield from _in_names(path, nodes)
+        if _TEXT.search(text) or not all(_names_module(name) for name in _DOTTED.findall(text)):
+            # telling prose from code takes longest: only where there is something to find
+            yield from _in_lines(path, _prose(text))
+        total, found = _find_participles(path, nodes)
+        functions += total
+        participles += found
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                classes.setdefault(node.name, []).append((path, node.lineno))
     for path in python_files("tests"):
         yield from _in_test_names(path)
     for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]):
         name = path.relative_to(ROOT).as_posix()
         if not name.startswith(HISTORY):
             yield from _in_lines(path, enumerate(path.read_text(encoding="utf-8").splitlines(), start=1))
-    yield from _participles()
-    yield from _equal_names()
+    if len(participles) > MAX_PARTICIPLES * functions:
+        yield from participles
+    yield from _equal_names(classes)
 
 
 def _retired(where: str) -> dict[str, Word]:
     return {form: word for word in RETIRED if where in word.where for form in word.words}
 
 
-def _in_names(path: Path) -> Iterator[Finding]:
+_TEXT: Final = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, _retired(TEXT)))})(?!\w)", re.IGNORECASE)
+
+
+def _in_names(path: Path, nodes: Iterable[ast.AST]) -> Iterator[Finding]:
     if (module := _retired(MODULE).get(path.stem)) is not None:
         yield _finding(path, 1, path.stem, module)
     named = _retired(NAME)
-    for line, name in _defined(ast.parse(path.read_text(encoding="utf-8"))):
+    for line, name in _defined(nodes):
         yield from _in_name(path, line, name, named)
 
 
@@ -148,9 +166,9 @@ def _in_name(path: Path, line: int, name: str, named: dict[str, Word]) -> Iterat
             yield _finding(path, line, form, word)
 
 
-def _defined(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def _defined(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
     """Yield every name that a module defines: classes, functions, arguments, variables, attributes."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.lineno, node.name
         elif isinstance(node, ast.arg):
@@ -161,10 +179,10 @@ def _defined(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.attr
 
 
-def _prose(path: Path) -> Iterator[tuple[int, str]]:
+def _prose(text: str) -> Iterator[tuple[int, str]]:
     """Yield what a module says: its comments, docstrings and messages, line by line."""
     fstring = getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)  # f-strings are one token before Python 3.12
-    for token in tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline):
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type in (tokenize.COMMENT, tokenize.STRING, fstring):
             for offset, line in enumerate(token.string.splitlines()):
                 yield token.start[0] + offset, line
@@ -172,22 +190,23 @@ def _prose(path: Path) -> Iterator[tuple[int, str]]:
 
 def _in_lines(path: Path, lines: Iterator[tuple[int, str]]) -> Iterator[Finding]:
     retired = _retired(TEXT)
-    pattern = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, retired))})(?!\w)", re.IGNORECASE)
     for number, line in lines:
-        for match in pattern.finditer(line):
+        for match in _TEXT.finditer(line):
             form = match[1].lower()
             yield from _unless_allowed(path, number, form, retired[form])
         for match in _DOTTED.finditer(line):
             former = path.relative_to(ROOT).as_posix() in FORMER_NAMES
-            if not former and not _names_module(match[1].split(".")[1:]):
+            if not former and not _names_module(match[1]):
                 yield Finding(path=path, line=number, text=f"`rollwright{match[1]}` names no module of rollwright")
 
 
-def _names_module(parts: list[str]) -> bool:
+@cache
+def _names_module(dotted: str) -> bool:
     """Tell whether what begins as the name of a package, one of today or of before, names a module of today.
 
     Anything else of the form `rollwright.toml` or `rollwright.day` is no module's name and was not meant as one.
     """
+    parts = dotted.split(".")[1:]
     folder = ROOT / "src" / "rollwright"
     if parts[0] not in _FORMER_PACKAGES and not (folder / parts[0]).is_dir():
         return True
@@ -207,29 +226,22 @@ def _in_test_names(path: Path) -> Iterator[Finding]:
             yield from _in_name(path, node.lineno, node.name, named)
 
 
-def _participles() -> Iterator[Finding]:
-    """Yield the functions that are named by a participle, when they are more than a small share of all."""
+def _find_participles(path: Path, nodes: Iterable[ast.AST]) -> tuple[int, list[Finding]]:
+    """Return how many functions a module has, and those that are named by a participle."""
     found: list[Finding] = []
     total = 0
-    for path in python_files("src"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or _is_property(node):
-                continue
-            total += 1
-            if _is_participle(node.name.strip("_").partition("_")[0]):
-                text = f"`{node.name}` is a participle; a function is a verb (at most {MAX_PARTICIPLES:.0%} may be)"
-                found.append(Finding(path=path, line=node.lineno, text=text))
-    if len(found) > MAX_PARTICIPLES * total:
-        yield from found
+    for node in nodes:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or _is_property(node):
+            continue
+        total += 1
+        if _is_participle(node.name.strip("_").partition("_")[0]):
+            text = f"`{node.name}` is a participle; a function is a verb (at most {MAX_PARTICIPLES:.0%} may be)"
+            found.append(Finding(path=path, line=node.lineno, text=text))
+    return total, found
 
 
-def _equal_names() -> Iterator[Finding]:
+def _equal_names(places: Mapping[str, list[tuple[Path, int]]]) -> Iterator[Finding]:
     """Yield the public classes that have the name of another one."""
-    places: dict[str, list[tuple[Path, int]]] = {}
-    for path in python_files("src"):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places.setdefault(node.name, []).append((path, node.lineno))
     for name, found in places.items():
         for path, line in found[1:]:
             other = found[0][0].relative_to(ROOT).as_posix()
