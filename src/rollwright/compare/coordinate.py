@@ -182,7 +182,9 @@ class Coordinator:
             model.ready = model.ready or message.get("kind") == "ready"
             self._observer.note_message(model.job.source.name, message)
             return
-        with suppress(ValueError, KeyError, TypeError):  # such a run gets its outcome when the process ends
+        with suppress(
+            ValueError, KeyError, TypeError, OverflowError
+        ):  # such a run gets its outcome when the process ends
             outcome = RunOutcome.from_json(message["outcome"])
             if outcome.key in model.open:
                 model.open.remove(outcome.key)

@@ -63,6 +63,8 @@ class ComparisonProgress:
                 stderr.print(f"changed: {line}")
         elif what == "runs":
             self._begin(value)
+        elif what == "features":
+            self._say("the features are computed, once for all models")
         elif what == "environment":
             self._note_environment(model, value)
         elif what == "message":
@@ -96,20 +98,21 @@ class ComparisonProgress:
         standing = self._models[model]
         kind = message.get("kind")
         if kind == "planned":
-            standing.tasks += int(message["windows"])
-            standing.finished += int(message["kept"])
+            tasks, kept = _count(message.get("windows")), _count(message.get("kept"))
+            standing.tasks += tasks
+            standing.finished += kept
             standing.text = "trains"
-            kept = f", {message['kept']} finished before and kept" if message["kept"] else ""
-            self._say(f"{model}: {count_noun(int(message['windows']), 'task')} on {message['dataset']}{kept}")
+            told = f", {kept} finished before and kept" if kept else ""
+            self._say(f"{model}: {count_noun(tasks, 'task')} on {message.get('dataset')}{told}")
         elif kind == "died":
-            self._say(f"{model}: {message['detail']}; it is started again")
+            self._say(f"{model}: {message.get('detail')}; it is started again")
         elif kind == "event":
             event, detail = str(message.get("event")), escape_text(message.get("detail") or "", longest=_LONGEST)
             standing.finished += event == "done"
             if event == "round":
                 standing.text = f"trains, round {detail}"
             elif event not in _QUIET:
-                about = message.get("window") or "its worker"
+                about = escape_text(message.get("window") or "its worker", longest=_LONGEST)
                 stderr.print(f"{model}: {about} {event}" + (f": {detail}" if detail else ""))
 
     def _note_evaluation(self, model: str, evaluation: RunEvaluation) -> None:
@@ -128,3 +131,8 @@ class ComparisonProgress:
         """Print a line, where no table shows the same."""
         if self._live is None:
             stderr.print(line)
+
+
+def _count(value: object) -> int:
+    """Return a count that a model's process told; 0 for what is none, since that process runs other people's code."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -111,6 +112,7 @@ def run(
                 "cause": one.cause,
                 "metrics": dict(one.metrics),
                 "digest": one.digest,
+                "cost": None if one.cost is None else asdict(one.cost),
             }
             for one in result.evaluations
         ]
