@@ -84,6 +84,7 @@ docs: $(VENV)/.dev  ## Renew the generated tables of docs/
 	$(BIN)/python tools/check_performance.py --write
 	$(BIN)/python tools/check_public_names.py --write
 	$(BIN)/python tools/check_qlib_names.py --write
+	$(BIN)/python tools/check_readme.py --write
 	$(BIN)/python tools/check_settings.py --write
 	$(BIN)/python tools/check_signatures.py --write
 

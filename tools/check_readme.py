@@ -1,4 +1,8 @@
-"""The two READMEs say the same: equal sections, equal code, equal pictures; and the tests they name exist."""
+"""The two READMEs say the same: equal sections, equal code, equal pictures; and the tests they name exist.
+
+A table between ``<!-- table PATH -->`` and ``<!-- end -->`` is that of the file, which `--write` puts there; as long as
+there is no such file, there is no table.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,16 @@ from pathlib import Path
 from typing import Final
 
 from finding import ROOT, Finding, python_files, tell
+from table import wants_writing
 
 ENGLISH: Final = ROOT / "README.md"
 CHINESE: Final = ROOT / "README.zh-CN.md"
 FENCE: Final = re.compile(r"^```", re.MULTILINE)
 HEADING: Final = re.compile(r"^(#{1,6}) ")
 LINK: Final = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+COPY: Final = re.compile(
+    r"(?P<mark>^<!-- table (?P<path>\S+) -->\n)(?P<body>.*?)(?=^<!-- end -->$)", re.MULTILINE | re.DOTALL
+)
 TEST: Final = re.compile(r"`(?P<file>tests/[\w/.-]+\.py)(?:::(?P<name>\w+))?`")
 
 
@@ -50,8 +58,23 @@ def _without_comments(block: str) -> str:
     return "\n".join(line.partition("  # ")[0].rstrip() for line in block.splitlines() if not line.startswith("# "))
 
 
+def with_tables(text: str) -> str:
+    """Return a page with the tables that its marks name."""
+
+    def copy(match: re.Match[str]) -> str:
+        file = ROOT / match["path"]
+        table = f"\n{file.read_text(encoding='utf-8').strip()}\n\n" if file.is_file() else ""
+        return match["mark"] + table
+
+    return COPY.sub(copy, text)
+
+
 def findings() -> Iterator[Finding]:
     """Yield every difference of structure, and every test or file that is named and not there."""
+    for path in (ENGLISH, CHINESE):
+        text = path.read_text(encoding="utf-8")
+        if with_tables(text) != text:
+            yield Finding(path=path, line=1, text="a table is not that of its file; run: make docs")
     english, chinese = shape(ENGLISH), shape(CHINESE)
     for part in ("headings", "code", "tables", "tests", "links"):
         ours, theirs = getattr(english, part), getattr(chinese, part)
@@ -74,4 +97,7 @@ def findings() -> Iterator[Finding]:
 
 
 if __name__ == "__main__":
+    if wants_writing():
+        for page in (ENGLISH, CHINESE):
+            page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
     sys.exit(tell("readme", findings()))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rollwright.analysis.records import RecordTemp as RecordTemp
     from rollwright.analysis.records import SigAnaRecord as SigAnaRecord
     from rollwright.analysis.records import SignalRecord as SignalRecord
+    from rollwright.app.compare.batch import ModelRunner as ModelRunner
     from rollwright.app.tear_sheet import tear_sheet as tear_sheet
     from rollwright.backtest.daily import backtest_daily as backtest_daily
     from rollwright.backtest.risk import risk_analysis as risk_analysis
@@ -153,6 +154,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "Model": "rollwright.models.base",
     "ModelFT": "rollwright.models.base",
     "ModelGen": "rollwright.tasks.variants",
+    "ModelRunner": "rollwright.app.compare.batch",
     "MultiHorizonGen": "rollwright.tasks.generate",
     "MultiHorizonGenBase": "rollwright.tasks.generate",
     "NpElemOperator": "rollwright.expression.ops",
@@ -256,6 +258,7 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "Model",
     "ModelFT",
     "ModelGen",
+    "ModelRunner",
     "MultiHorizonGen",
     "MultiHorizonGenBase",
     "NpElemOperator",

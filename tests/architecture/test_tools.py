@@ -133,6 +133,21 @@ def test_readme_tells_of_different_structures(tool, monkeypatch, change, words):
     assert any(f": {words} differ" in line for line in told(module))
 
 
+def test_readme_tells_of_a_table_that_is_not_that_of_its_file(tool, monkeypatch):
+    module = tool("check_readme")
+    page = "# A\n\n<!-- table results/x.md -->\n{}<!-- end -->\n\nMore.\n"
+    for name in ("ENGLISH", "CHINESE"):
+        monkeypatch.setattr(module, name, write(f"{name}.md", page.format("")))
+    monkeypatch.setattr(module, "ROOT", Path.cwd())
+    assert told(module) == []
+    write("results/x.md", "| a |\n|---|\n| 1 |\n")
+    assert [line for line in told(module) if "make docs" in line] == told(module) != []
+    for name in ("ENGLISH", "CHINESE"):
+        write(f"{name}.md", module.with_tables(page.format("an older table\n")))
+    assert told(module) == []
+    assert "\n\n| a |\n|---|\n| 1 |\n\n<!-- end -->\n\nMore." in (Path.cwd() / "ENGLISH.md").read_text()
+
+
 def test_readme_tells_of_a_test_that_is_not_there(tool, monkeypatch):
     module = tool("check_readme")
     monkeypatch.setattr(module, "ENGLISH", write("README.md", ENGLISH))

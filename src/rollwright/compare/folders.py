@@ -13,7 +13,7 @@ from rollwright.campaign.yaml.document import YamlDocument, read_document
 from rollwright.core.text import NAME_RULE, escape_text, is_name
 from rollwright.errors import CompareError, ConfigError, nearest
 
-__all__ = ["MAX_MODELS", "ModelSource", "find_models"]
+__all__ = ["MAX_MODELS", "ModelSource", "choose_workflows", "find_models"]
 
 MAX_MODELS: Final = 1000
 """More are taken for a mistake."""
@@ -94,7 +94,7 @@ def find_models(
         )
     _check_names(one.name for one in found)
     chosen = _choose(found, models, exclude=exclude)
-    return tuple(_choose_workflows(one, dataset, universe) for one in chosen)
+    return tuple(choose_workflows(one, dataset, universe) for one in chosen)
 
 
 def _list_folders(root: Path) -> list[ModelSource]:
@@ -233,8 +233,14 @@ def _choose(found: Sequence[ModelSource], wanted: Sequence[str], *, exclude: boo
     return chosen
 
 
-def _choose_workflows(source: ModelSource, dataset: str | None, universe: str) -> ModelSource:
-    """Return the model with the workflows of a dataset and a universe only."""
+def choose_workflows(source: ModelSource, dataset: str | None, universe: str) -> ModelSource:
+    """Return the model with the workflows of a dataset and a universe only.
+
+    Raises
+    ------
+    CompareError
+        When it has none.
+    """
     if dataset is None and not universe:
         return source
     wanted = {

@@ -8,13 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from rollwright.analysis.stages.honesty import Look
 from rollwright.app.campaign import OpenCampaign
 from rollwright.app.campaign_record import portable_uri, relative_file
+from rollwright.app.compare.basis import LOCKS, find_basis
 from rollwright.app.compare.opening import (
     comparison_folder,
     comparison_record,
@@ -30,6 +31,7 @@ from rollwright.app.trials import open_book
 from rollwright.campaign.run import warm_features
 from rollwright.campaign.yaml.document import read_document
 from rollwright.codecs.registry import codecs
+from rollwright.compare.basis import ComparisonBasis
 from rollwright.compare.coordinate import Coordinator, ModelJob
 from rollwright.compare.environment import Environment, EnvironmentLock, EnvironmentStore
 from rollwright.compare.evaluation import RunEvaluation, RunKey
@@ -51,12 +53,11 @@ from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
 from rollwright.tracking.liveness import fail_abandoned
 
-__all__ = ["ComparisonResult", "environment_key", "read_evaluations", "run_comparison"]
+__all__ = ["ComparisonResult", "environment_key", "read_evaluations", "record_comparison", "run_comparison"]
 
 _logger: Final = logging.getLogger("rollwright.app")
 
 EVALUATIONS: Final = "evaluations"
-LOCKS: Final = "locks"
 _KEY: Final = 8
 _PROBE: Final = "import sys; from rollwright.core.sandbox import leave_network; sys.exit(not leave_network())"
 
@@ -77,12 +78,15 @@ class ComparisonResult:
         By their keys: of every run, those that failed too.
     without_environment : tuple of str
         The models that have none.
+    basis : ComparisonBasis or None
+        What it was made from; None while it is not at its end.
     """
 
     name: str
     folder: Path
     evaluations: tuple[RunEvaluation, ...]
     without_environment: tuple[str, ...] = ()
+    basis: ComparisonBasis | None = None
 
     @property
     def failed(self) -> tuple[RunEvaluation, ...]:
@@ -196,15 +200,30 @@ def run_comparison(
     comparison = name_comparison(path, name)
     tell = on_progress or (lambda _what, _model, _value: None)
     with _alone(settings, comparison):
-        record = ComparisonRecord(
-            name=comparison,
-            source=relative_file(path, settings.root),
-            options=options,
-            models=tuple(_record_model(one, settings, options) for one in found),
-        )
-        made = _Comparison(settings, record, tell)
+        made = _Comparison(settings, record_comparison(settings, comparison, path, options, found), tell)
         made.begin()
-        return made.run(found, environments, slots=jobs)
+        result = made.run(found, environments, slots=jobs)
+        basis = find_basis(
+            settings,
+            made.record,
+            dataset=dataset,
+            universe=universe,
+            folder=result.folder,
+            without_environment=result.without_environment,
+        )
+        return replace(result, basis=basis)
+
+
+def record_comparison(
+    settings: Settings, name: str, path: Path, options: ComparisonOptions, found: Sequence[ModelSource]
+) -> ComparisonRecord:
+    """Return what a comparison is asked for, with the digests of its files as they are now; nothing is written."""
+    return ComparisonRecord(
+        name=name,
+        source=relative_file(path, settings.root),
+        options=options,
+        models=tuple(_record_model(one, settings, options) for one in found),
+    )
 
 
 @contextmanager
@@ -262,6 +281,11 @@ class _Comparison:
         self._evaluations: dict[RunKey, RunEvaluation] = {}
         self._opened: dict[tuple[str, str], OpenCampaign] = {}
         self._without: list[str] = []
+
+    @property
+    def record(self) -> ComparisonRecord:
+        """What it is asked for, with the environments that the models got."""
+        return self._record
 
     def begin(self) -> None:
         """Write the record; what differs from the last one is told."""

@@ -81,15 +81,16 @@ def run(
     table. Exit code 1 when a run failed, 3 when no model got an environment.
     """  # fmt: skip
     limit_libraries()  # before anything could import one
+    from rollwright.app.compare.environments import open_environments  # noqa: PLC0415 - keeps --help light
     from rollwright.app.compare.run import run_comparison  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.compare.progress import ComparisonProgress  # noqa: PLC0415 - keeps --help light
-    from rollwright.compare.this_environment import ThisEnvironment  # noqa: PLC0415 - keeps --help light
+    from rollwright.config.settings import load_settings  # noqa: PLC0415 - keeps --help light
 
     named = [one.strip() for text in models or () for one in text.split(",") if one.strip()]
     with clean_stdout(), ComparisonProgress() as progress:
         result = run_comparison(
             path,
-            environments=ThisEnvironment(),
+            environments=open_environments(load_settings()),
             name=name,
             models=named,
             exclude=exclude,
