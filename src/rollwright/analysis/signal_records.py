@@ -16,11 +16,12 @@ from rollwright.analysis.records import ACRecordTemp, RecordTemp, SignalRecord, 
 from rollwright.analysis.signal import calc_ic, calc_long_short_prec, calc_long_short_return, summarise
 from rollwright.backtest.risk import standard_deviation
 from rollwright.dataset.contract import TaskDataset
-from rollwright.errors import ArtifactNotFoundError, ConfigError
+from rollwright.errors import ArtifactNotFoundError, ConfigError, ModelError
 from rollwright.models.base import Model
+from rollwright.models.scores import check_scores
 from rollwright.tracking.recorder import Recorder
 
-__all__ = ["HFSignalRecord", "MultiSegRecord", "SignalMseRecord"]
+__all__ = ["HFSignalRecord", "MultiSegRecord", "SignalMseRecord", "ValidationRecord"]
 
 _logger: Final = logging.getLogger("rollwright.analysis")
 
@@ -143,3 +144,46 @@ class MultiSegRecord(RecordTemp):
             if save:
                 self.save(**{f"results-{name}.pkl": pd.DataFrame({"IC": ic, "Rank IC": ric})})
             _logger.info("record.segment_judged name=%s days=%d", name, len(ic))
+
+
+class ValidationRecord(RecordTemp):
+    """The daily coefficients of a model on the segment ``valid``, by which a search may choose without a test session.
+
+    Artifact ``validation/daily_ic.pkl``: a frame by ``datetime`` with the columns ``ic`` and ``rank_ic`` (float64, NaN
+    on a day without one), of the scores and the first raw label.
+
+    .. warning:: **Look-ahead.** A model that stopped early, or was chosen, by the segment ``valid`` is judged too well
+       by these: they rank candidates, and say nothing of how well the best predicts.
+    """
+
+    artifact_path = "validation"
+
+    def __init__(
+        self, model: Model | None = None, dataset: TaskDataset | None = None, recorder: Recorder | None = None
+    ) -> None:
+        super().__init__(recorder=recorder)
+        self.model = model
+        self.dataset = dataset
+
+    def generate(self, **kwargs: Any) -> None:
+        """Score the segment ``valid``, and save its daily coefficients.
+
+        Raises
+        ------
+        ConfigError
+            For an argument: scores and labels come from the model and the dataset alone.
+        ModelError
+            When what the model returned is no score for exactly the rows of the segment.
+        """
+        refuse_inputs(self, kwargs, "nothing")
+        if self.model is None or self.dataset is None:
+            raise ModelError("ValidationRecord needs a model and a dataset", hint="in a task: <MODEL> and <DATASET>")
+        expected = self.dataset.inference_index("valid")
+        scores = check_scores(self.model.predict(self.dataset, "valid"), expected, model=self.model)
+        label = self.dataset.prepare("valid", col_set="label", data_key="raw")
+        ic, rank_ic = calc_ic(scores, take_column(label, what="label", column=0))
+        self.save(**{"daily_ic.pkl": pd.DataFrame({"ic": ic, "rank_ic": rank_ic})})
+
+    def list(self) -> list[str]:
+        """Return the names of what `generate` saves."""
+        return ["daily_ic.pkl"]

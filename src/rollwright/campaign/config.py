@@ -16,6 +16,7 @@ from pydantic import (
 
 from rollwright.campaign.leaks import LEAK_KINDS, LeakKind
 from rollwright.campaign.online_section import OnlineSection
+from rollwright.campaign.search_section import SearchSection
 from rollwright.campaign.section import NUMBER, SECTION
 from rollwright.config.moment_setting import read_moment
 from rollwright.core.text import NAME_RULE, is_name
@@ -292,6 +293,7 @@ class CampaignConfig(_Part):
     backtest: BacktestConfig | None = None
     report: ReportConfig = ReportConfig()
     online: OnlineSection | None = None
+    search: SearchSection | None = None
     allow_leak: dict[LeakKind, Reason] = {}
 
     @field_validator("allow_leak", mode="before")

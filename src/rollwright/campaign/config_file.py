@@ -37,6 +37,7 @@ from rollwright.campaign.online_section import (
     PublishSection,
     WatchSection,
 )
+from rollwright.campaign.search_section import DimensionSection, PruneSection, SearchSection
 from rollwright.campaign.yaml.document import YamlDocument, combine_problems, read_document
 from rollwright.config.construct import Trust
 from rollwright.core.masking import mask_secrets
@@ -255,4 +256,7 @@ _MODELS: Final[dict[str, type[BaseModel]]] = {
     "watch": WatchSection,
     "notify": NotifySection,
     "publish": PublishSection,
+    "search": SearchSection,
+    "prune": PruneSection,
+    "space": DimensionSection,
 }

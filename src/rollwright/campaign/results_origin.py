@@ -40,7 +40,7 @@ class ResultsOrigin:
     @classmethod
     def of(cls, config: CampaignConfig, *, file: str) -> Self:
         """Return the origin of what `config` makes."""
-        said = config.model_dump(by_alias=True, exclude={"report", "pool", "budget"})
+        said = config.model_dump(by_alias=True, exclude={"report", "pool", "budget", "search"})
         said = {key: value for key, value in said.items() if key not in ("vary", "combine") or value is not None}
         if config.analysis == AnalysisConfig():  # results of before there was this section are of the same file
             del said["analysis"]

@@ -37,6 +37,7 @@ from rollwright.cli.pool import pool_app
 from rollwright.cli.qrun import qrun
 from rollwright.cli.refusals import describe_refusal
 from rollwright.cli.replay import replay, show
+from rollwright.cli.search import search_app
 from rollwright.cli.status import status
 from rollwright.cli.track import track_app
 from rollwright.cli.trade_explanation import explain_trade
@@ -136,6 +137,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(track_app, name="track")
 app.add_typer(import_app, name="import")
 app.add_typer(trials_app, name="trials")
+app.add_typer(search_app, name="search")
 app.add_typer(key_app, name="key")
 app.add_typer(trust_app, name="trust")
 

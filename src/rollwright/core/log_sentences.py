@@ -30,6 +30,14 @@ MEANINGS: Final = {
     "trials.not_registered": (
         "a result could not be added to the registry of trials; a finding of the result says so too"
     ),
+    "search.storage_failed": (
+        "the copy of a search for `optuna-dashboard` could not be written; the search goes on, "
+        "and its own record is whole"
+    ),
+    "search.storage_rebuilt": (
+        "the copy of a search for `optuna-dashboard` was damaged, or held other trials; "
+        "it is made anew from the search's own record"
+    ),
     "trials.recovered": (
         "a writer of the registry of trials died over its last record, which was never reported as written; "
         "it was cut off"
