@@ -37,8 +37,10 @@ def start(models: Path) -> subprocess.Popen[str]:
 
 def finish(models: Path) -> list[Any]:
     """Run to the end and return what was found, but for what the machine took."""
-    process = start(models)
-    assert process.wait(600) == 0
+    with start(models) as process:
+        assert process.stdout is not None
+        process.stdout.read()
+        assert process.wait(600) == 0
     found = read_evaluations(load_settings(start=models.parent))
     return [(one.key, one.status, one.cause, one.digest, dict(one.metrics), one.excess.tolist()) for one in found]
 
@@ -71,51 +73,46 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_evaluations(tmp_path: Path,
     models = make_comparison_project(tmp_path / "p", *MODELS)
     generator = random.Random(17)
     for _ in range(sized(12, 3)):
-        process = start(models)
-        try:
-            process.wait(generator.uniform(3, 25))
-        except subprocess.TimeoutExpired:
-            left = family(process)
-            process.kill()
-            process.wait()
-            assert_gone(left)
-        else:
-            break
-        finally:
-            if process.stdout is not None:
-                process.stdout.close()
+        with start(models) as process:
+            try:
+                process.wait(generator.uniform(3, 25))
+            except subprocess.TimeoutExpired:
+                left = family(process)
+                process.kill()
+                process.wait()
+                assert_gone(left)
     assert finish(models) == expected
     assert [one[1] for one in expected].count("failed") == TIMES
 
 
 def test_workers_and_their_slots_are_replaced_when_they_are_killed(tmp_path: Path, expected: list[Any]) -> None:
     models = make_comparison_project(tmp_path / "p", *MODELS)
-    process = start(models)
-    wait_for(process, "message", times=2)
-    workers = [one for one in psutil.Process(process.pid).children() if "work" in one.cmdline()]
-    workers[0].kill()
-    time.sleep(3)
-    for worker in psutil.Process(process.pid).children():
-        for slot in worker.children(recursive=True)[-1:]:
-            slot.kill()
-    assert process.stdout is not None
-    process.stdout.read()
-    assert process.wait(600) == 0
+    with start(models) as process:
+        wait_for(process, "message", times=2)
+        workers = [one for one in psutil.Process(process.pid).children() if "work" in one.cmdline()]
+        workers[0].kill()
+        time.sleep(3)
+        for worker in psutil.Process(process.pid).children():
+            for slot in worker.children(recursive=True)[-1:]:
+                slot.kill()
+        assert process.stdout is not None
+        process.stdout.read()
+        assert process.wait(600) == 0
     found = read_evaluations(load_settings(start=models.parent))
     assert [(one.key, one.status, one.digest) for one in found] == [(one[0], one[1], one[3]) for one in expected]
 
 
 def test_told_to_stop_it_gives_tasks_back_and_ends_with_all_its_processes(tmp_path: Path, expected: list[Any]) -> None:
     models = make_comparison_project(tmp_path / "p", *MODELS)
-    process = start(models)
-    wait_for(process, "message", times=3)
-    left = family(process)
-    begun = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    assert process.stdout is not None
-    process.stdout.read()
-    assert process.wait(60) != 0
-    assert time.monotonic() - begun < 30
+    with start(models) as process:
+        wait_for(process, "message", times=3)
+        left = family(process)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        process.stdout.read()
+        assert process.wait(60) != 0
+        assert time.monotonic() - begun < 30
     assert_gone(left)
     stored = read_evaluations(load_settings(start=models.parent))
     assert "waiting" in {one.status for one in stored}

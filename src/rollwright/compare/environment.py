@@ -78,6 +78,10 @@ class EnvironmentStore(Protocol):
         """
         ...
 
+    def log_of(self, key: str) -> Path | None:
+        """Return the file with what was said when the environment of a lock was made; None where nothing is."""
+        ...
+
     def close(self) -> None:
         """Use the environments of `ensure` no more; they may be removed now."""
         ...

@@ -56,6 +56,11 @@ class ThisEnvironment:
         """Return this environment."""
         return Environment(lock=lock, path=Path(sys.prefix), python=Path(sys.executable))
 
+    def log_of(self, key: str) -> Path | None:
+        """Return None: nothing is installed."""
+        del key
+        return None
+
     def close(self) -> None:
         """Nothing is held."""
 

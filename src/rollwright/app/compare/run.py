@@ -45,6 +45,7 @@ from rollwright.compare.workers import ModelProcess, clean_environment
 from rollwright.config.context import Context, using
 from rollwright.config.settings import Settings, load_settings
 from rollwright.core.atomic import measure_file, write_text
+from rollwright.core.bounded_read import MEDIUM, read_text
 from rollwright.core.canonical import sha256_hex
 from rollwright.core.locks import try_file_lock
 from rollwright.core.masking import mask_secrets
@@ -78,6 +79,8 @@ class ComparisonResult:
         By their keys: of every run, those that failed too.
     without_environment : tuple of str
         The models that have none.
+    environments : tuple of str
+        The keys of the locks of those that were used.
     basis : ComparisonBasis or None
         What it was made from; None while it is not at its end.
     """
@@ -86,6 +89,7 @@ class ComparisonResult:
     folder: Path
     evaluations: tuple[RunEvaluation, ...]
     without_environment: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
     basis: ComparisonBasis | None = None
 
     @property
@@ -281,6 +285,8 @@ class _Comparison:
         self._evaluations: dict[RunKey, RunEvaluation] = {}
         self._opened: dict[tuple[str, str], OpenCampaign] = {}
         self._without: list[str] = []
+        self._used: list[str] = []
+        self._installed: EnvironmentStore | None = None
 
     @property
     def record(self) -> ComparisonRecord:
@@ -306,6 +312,7 @@ class _Comparison:
     def run(self, found: Sequence[ModelSource], environments: EnvironmentStore, *, slots: int) -> ComparisonResult:
         """Train everything, judge it as it ends, and store what was found."""
         fail_abandoned(self._settings)
+        self._installed = environments
         runs = {one.name: tuple(key for key in self._keys if key.model == one.name) for one in found}
         coordinator = Coordinator(environments, self._start, self, slots=slots)
         coordinator.begin([ModelJob(source=one, runs=runs[one.name]) for one in found])
@@ -319,6 +326,7 @@ class _Comparison:
             folder=self._folder,
             evaluations=tuple(sorted(self._evaluations.values(), key=lambda one: one.key)),
             without_environment=tuple(self._without),
+            environments=tuple(sorted({*self._used})),
         )
 
     # -- the works ---------------------------------------------------------------------------------------------------
@@ -378,7 +386,8 @@ class _Comparison:
             self._without.append(model)
             write_text(log, mask_secrets(str(environment)) + "\n")
         else:
-            write_text(log, f"{environment.path}\n{environment.lock.python}\n")
+            self._used.append(environment.lock.key)
+            write_text(log, f"{environment.path}\n{environment.lock.python}\n{self._read_log(environment)}")
             write_text(self._folder / LOCKS / f"{model}.txt", environment.lock.text)
             before = self._record
             self._record = before.with_environment(model, environment_key(environment.lock))
@@ -387,6 +396,14 @@ class _Comparison:
                     self._tell("changed", model, changes)
                 self._record.write(comparison_record(self._settings, self._record.name))
         self._tell("environment", model, environment)
+
+    def _read_log(self, environment: Environment) -> str:
+        """Return what was said when an environment was made, by whoever made it; secrets hidden."""
+        path = None if self._installed is None else self._installed.log_of(environment.lock.key)
+        try:
+            return "" if path is None else mask_secrets(read_text(path, limit=MEDIUM))
+        except (OSError, ValueError):  # another comparison made it, long ago: the file may be gone
+            return ""
 
     def note_message(self, model: str, message: Mapping[str, Any]) -> None:
         """Pass on what a model's process says."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +17,10 @@ from rollwright.cli.quantities import parse_duration, parse_memory
 from rollwright.cli.roll_options import default_jobs
 from rollwright.core.library_threads import limit_libraries
 from rollwright.core.text import count_noun
+
+if TYPE_CHECKING:
+    from rollwright.compare.environment import EnvironmentStore
+    from rollwright.config.settings import Settings
 
 __all__ = ["run"]
 
@@ -71,6 +77,16 @@ def run(
             show_default=False,
         ),
     ] = None,
+    keep_env: Annotated[
+        bool,
+        typer.Option("--keep-env/--remove-env", help="Keep the environments for the next time, or remove them."),
+    ] = True,
+    this_environment: Annotated[
+        bool,
+        typer.Option(
+            "--this-environment", help="Train all models with the packages of this environment; nothing is installed."
+        ),
+    ] = False,
     no_network: Annotated[bool, typer.Option("--no-network", help="Tasks have no network (Linux).")] = False,
     provider_uri: Provider = None,
     as_json: AsJson = False,
@@ -81,16 +97,17 @@ def run(
     table. Exit code 1 when a run failed, 3 when no model got an environment.
     """  # fmt: skip
     limit_libraries()  # before anything could import one
-    from rollwright.app.compare.environments import open_environments  # noqa: PLC0415 - keeps --help light
     from rollwright.app.compare.run import run_comparison  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.compare.progress import ComparisonProgress  # noqa: PLC0415 - keeps --help light
+    from rollwright.compare.json_values import write_number  # noqa: PLC0415 - keeps --help light
     from rollwright.config.settings import load_settings  # noqa: PLC0415 - keeps --help light
 
+    settings = load_settings()
     named = [one.strip() for text in models or () for one in text.split(",") if one.strip()]
-    with clean_stdout(), ComparisonProgress() as progress:
+    with clean_stdout(), _open(settings, here=this_environment) as environments, ComparisonProgress() as progress:
         result = run_comparison(
             path,
-            environments=open_environments(load_settings()),
+            environments=environments,
             name=name,
             models=named,
             exclude=exclude,
@@ -105,13 +122,15 @@ def run(
             network=not no_network,
             on_progress=progress,
         )
+    if not keep_env and not this_environment:
+        _remove(result.environments, settings)
     if as_json:
         runs = [
             {
                 **one.key._asdict(),
                 "status": one.status,
                 "cause": one.cause,
-                "metrics": dict(one.metrics),
+                "metrics": {key: write_number(value) for key, value in one.metrics.items()},
                 "digest": one.digest,
                 "cost": None if one.cost is None else asdict(one.cost),
             }
@@ -124,3 +143,28 @@ def run(
     print_text(f"{result.name}: {count_noun(len(result.evaluations) - len(result.failed), 'run')} done")
     print_text(f"results  {result.folder}")
     return result.exit_code
+
+
+@contextmanager
+def _open(settings: Settings, *, here: bool) -> Iterator[EnvironmentStore]:
+    """Yield where the environments of the models come from; none of them may be removed meanwhile."""
+    if here:
+        from rollwright.compare.this_environment import ThisEnvironment  # noqa: PLC0415 - keeps --help light
+
+        yield ThisEnvironment()
+        return
+    from rollwright.app.compare.environments import open_environments  # noqa: PLC0415 - keeps --help light
+
+    with open_environments(settings) as environments:
+        yield environments
+
+
+def _remove(keys: Sequence[str], settings: Settings) -> None:
+    """Remove the environments that were used, but for those that somebody else uses now."""
+    from rollwright.app.compare.environments import plan_removal, remove_environments  # noqa: PLC0415 - keeps --help light
+
+    if not keys:
+        return
+    removed = remove_environments(plan_removal(keys, settings=settings), settings)
+    stayed = f"; {len(removed.in_use)} are used by others and stay" if removed.in_use else ""
+    stderr.print(f"{count_noun(len(removed.environments), 'environment')} removed{stayed}")
