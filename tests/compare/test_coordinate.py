@@ -139,6 +139,15 @@ def test_a_process_that_dies_is_started_again_and_goes_on(tmp_path: Path) -> Non
     assert (tmp_path / "a.log").read_text() == "first\nsecond\n"
 
 
+def test_a_process_that_told_everything_and_does_not_end_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rollwright.compare.coordinate._LONGEST_END", 0.2)
+    script = f"{READY}{tell(*keys_of('a', 2))}import time\ntime.sleep(600)\n"
+    seen, _ = run_scripts(tmp_path, {"a": script})
+    assert {outcome.status for outcome in seen.outcomes.values()} == {"done"}
+
+
 def test_slots_are_shared_and_the_last_models_get_more(tmp_path: Path) -> None:
     scripts = {name: READY + tell(*keys_of(name, 2)) for name in "ab"}
     _, started = run_scripts(tmp_path, scripts, slots=1)

@@ -14,6 +14,7 @@ from rollwright.compare.evaluation import RunKey
 from rollwright.compare.folders import ModelSource
 from rollwright.compare.outcome import RunOutcome
 from rollwright.compare.workers import ModelProcess, last_words
+from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.masking import mask_secrets
 from rollwright.core.text import escape_text
 from rollwright.errors import RollwrightError
@@ -26,6 +27,8 @@ _MOST_DEATHS: Final = 3
 _PATIENCE: Final = 10.0
 """Seconds that processes get to give their tasks back; they take five."""
 _TICK: Final = 0.5
+_LONGEST_END: Final = 30.0
+"""Seconds that a process gets to end when all its runs have their outcomes: a library's thread may hold it."""
 _LONGEST_CAUSE: Final = 1000
 
 
@@ -63,6 +66,7 @@ class _Model:
     slots: int = 0
     ready: bool = False
     deaths: int = 0
+    told_all: float | None = None
     open: set[RunKey] = field(default_factory=set)
 
     @property
@@ -85,6 +89,7 @@ class Coordinator:
     observer : Observer
     slots : int
         Tasks that train at the same time.
+    clock : Clock, optional
     """
 
     def __init__(
@@ -94,7 +99,9 @@ class Coordinator:
         observer: Observer,
         *,
         slots: int,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clock or SystemClock()
         self._environments = environments
         self._start_process = start
         self._observer = observer
@@ -125,6 +132,7 @@ class Coordinator:
                 self._start_models()
                 with suppress(queue.Empty):
                     self._take(*self._news.get(timeout=_TICK))
+                self._end_lingering()
         finally:
             self._end_processes()
 
@@ -189,6 +197,15 @@ class Coordinator:
             if outcome.key in model.open:
                 model.open.remove(outcome.key)
                 self._observer.note_outcome(outcome)
+
+    def _end_lingering(self) -> None:
+        """End processes that have nothing more to tell, and do not end by themselves."""
+        now = self._clock.monotonic()
+        for model in self._models.values():
+            if model.process is not None and not model.open:
+                model.told_all = now if model.told_all is None else model.told_all
+                if now - model.told_all > _LONGEST_END:
+                    model.process.kill()
 
     def _bury(self, model: _Model) -> None:
         """Take note that a process ended: its runs are over, it is started again, or they have failed."""
