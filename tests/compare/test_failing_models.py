@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from compared_models import add_model, make_comparison_project, run_here
 from rollwright.app.compare.logs import list_comparison_logs
-from rollwright.app.compare.run import ComparisonResult
+from rollwright.app.compare.run import ComparisonResult, run_comparison
+from rollwright.compare.environment import EnvironmentLock
+from rollwright.compare.this_environment import ThisEnvironment
 from rollwright.errors import CompareError
 
 pytestmark = pytest.mark.slow
@@ -80,3 +84,34 @@ def test_where_every_environment_fails_that_is_told_by_the_exit_code(tmp_path: P
     result = run_here(models, times=2)
     assert result.exit_code == 3
     assert [one.status for one in result.evaluations] == ["failed", "failed"]
+
+
+def test_with_other_versions_a_model_is_trained_anew_and_with_the_former_found_again(tmp_path: Path) -> None:
+    models = make_comparison_project(tmp_path / "p", "ridge")
+    told: list[tuple[str, Any]] = []
+
+    def compare(text: str) -> list[str]:
+        told.clear()
+        run_comparison(
+            models,
+            environments=OtherVersions(text),
+            project=models.parent,
+            on_progress=lambda what, _model, value: told.append((what, value)),
+        )
+        (planned,) = [value for what, value in told if what == "message" and value["kind"] == "planned"]
+        return [f"{planned['kept']} kept", *(line for what, value in told if what == "changed" for line in value)]
+
+    assert compare("numpy==1\n") == ["0 kept"]
+    changed = "model ridge: other versions of its packages are installed; it is trained anew"
+    assert compare("numpy==2\n") == ["0 kept", changed]
+    assert compare("numpy==1\n") == ["1 kept", changed]
+
+
+class OtherVersions(ThisEnvironment):
+    """Says that other versions are installed."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def compile(self, requirements: Path) -> EnvironmentLock:
+        return replace(super().compile(requirements), text=self.text)
