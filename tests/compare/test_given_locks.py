@@ -33,6 +33,9 @@ class Compiled:
         self.made.append(lock.key)
         return Environment(lock=lock, path=Path(), python=Path("python"))
 
+    def log_of(self, key):
+        return Path(f"{key}.log")
+
     def close(self):
         self.is_closed = True
 
@@ -48,6 +51,7 @@ def test_a_given_lock_chooses_versions_and_its_environment_is_made():
     assert "beta==1.9" in lock.text
     assert locks.ensure(lock).lock == lock
     assert store.made == [lock.key]
+    assert locks.log_of(lock.key) == Path(f"{lock.key}.log")
     locks.close()
     assert store.is_closed
 

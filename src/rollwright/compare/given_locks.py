@@ -68,6 +68,10 @@ class GivenLocks:
         """Return the environment of a lock, as the store beneath."""
         return self._store.ensure(lock)
 
+    def log_of(self, key: str) -> Path | None:
+        """Return the file with what was said when the environment of a lock was made, as the store beneath."""
+        return self._store.log_of(key)
+
     def close(self) -> None:
         """Use the environments of `ensure` no more, as the store beneath."""
         self._store.close()
