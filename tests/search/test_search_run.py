@@ -258,6 +258,14 @@ def test_a_storage_that_is_lost_or_damaged_is_made_anew_and_changes_no_search(se
     assert ("search.storage_rebuilt" in caplog.text) == (damage != "gone")
 
 
+def test_a_storage_that_cannot_be_written_is_told_and_ends_no_search(searched, caplog):
+    path, told = record(searched) / "optuna.db", read_told(searched)
+    path.unlink()
+    path.mkdir()
+    assert list(search_here(searched, "search.trials=4")) == told
+    assert "search.storage_failed" in caplog.text
+
+
 def test_a_grid_tries_every_combination_in_the_order_of_the_file(tmp_path, monkeypatch):
     monkeypatch.setenv("ROLLWRIGHT_TRACKING__URI", "memory:")
     search = """\

@@ -129,7 +129,7 @@ def _hold(campaign: OpenCampaign) -> Iterator[None]:
         if not is_free:
             raise ConfigError(
                 f"another process is at the search {campaign.name}",
-                hint=f"watch it: rollwright search show {campaign.name}; others may help it: rollwright worker run",
+                hint=f"watch it: rollwright search show {campaign.name}",
             )
         yield
 
