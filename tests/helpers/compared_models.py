@@ -78,6 +78,6 @@ def add_model(models: Path, name: str, **values: object) -> Path:
     return place
 
 
-def run_here(models: Path, **options: Any) -> ComparisonResult:
+def run_here(models: Path, /, **options: Any) -> ComparisonResult:
     """Compare the models in the environment of this process."""
     return run_comparison(models, environments=ThisEnvironment(), project=models.parent, **options)
