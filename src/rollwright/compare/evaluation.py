@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, Self, TypeAlias
 
 import pandas as pd
+
+from rollwright.compare.json_values import take_count, take_fields, take_number, take_text
+from rollwright.core.canonical import JSON
 
 __all__ = ["METRIC_KEYS", "RunCost", "RunEvaluation", "RunKey", "RunStatus", "RunTerms"]
 
@@ -88,6 +91,32 @@ class RunTerms:
     benchmark: str
     label_span: int
     periods: float
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return it as JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """Return what `to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            For anything else, a label of no session and a year of none included.
+        """
+        fields = take_fields(value, ("label", "universe", "benchmark", "label_span", "periods"), "the terms of a run")
+        span = take_count(fields["label_span"], "label_span")
+        periods = take_number(fields["periods"], "periods")
+        if span < 1 or periods <= 0:
+            raise ValueError("the terms of a run have a label of no session, or a year of none")
+        return cls(
+            label=take_text(fields["label"], "a label"),
+            universe=take_text(fields["universe"], "a universe"),
+            benchmark=take_text(fields["benchmark"], "a benchmark"),
+            label_span=span,
+            periods=periods,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -7,10 +7,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from rollwright.core.canonical import JSON
+
 __all__ = [
     "take_count",
     "take_digest",
     "take_fields",
+    "take_json",
     "take_list",
     "take_number",
     "take_one_of",
@@ -24,6 +27,7 @@ T = TypeVar("T")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _MOST_ITEMS: Final = 100_000
 _LONGEST: Final = 10_000
+_DEEPEST: Final = 8
 
 
 def take_fields(value: object, names: Sequence[str], what: str) -> dict[str, Any]:
@@ -86,6 +90,22 @@ def take_one_of(value: object, known: Sequence[T], what: str) -> T:
         if type(value) is type(one) and value == one:
             return one
     raise ValueError(f"{what} is {str(value)[:80]!r}, not one of {', '.join(map(str, known))}")
+
+
+def take_json(value: object, what: str, *, depth: int = 0) -> JSON:
+    """Return a JSON value of finite numbers, texts as `take_text` takes them, and at most eight levels."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return take_text(value, what)
+    if isinstance(value, int | float):
+        take_number(value, what)
+        return value
+    if depth < _DEEPEST and isinstance(value, list) and len(value) <= _MOST_ITEMS:
+        return [take_json(one, what, depth=depth + 1) for one in value]
+    if depth < _DEEPEST and isinstance(value, dict) and len(value) <= _MOST_ITEMS:
+        return {take_text(name, what): take_json(one, what, depth=depth + 1) for name, one in value.items()}
+    raise ValueError(f"{what} has a value of another kind, is too deep, or too long")
 
 
 def take_list(value: object, read: Callable[[Any], T], what: str) -> tuple[T, ...]:

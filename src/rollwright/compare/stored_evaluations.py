@@ -144,14 +144,7 @@ def _to_json(one: RunEvaluation) -> dict[str, Any]:
         "metrics": {name: write_number(one.metrics[name]) for name in METRIC_KEYS if name in one.metrics},
         "cost": cost and {"seconds": cost.seconds, "cpu_seconds": cost.cpu_seconds, "peak_bytes": cost.peak_bytes},
         "digest": one.digest,
-        "terms": terms
-        and {
-            "label": terms.label,
-            "universe": terms.universe,
-            "benchmark": terms.benchmark,
-            "label_span": terms.label_span,
-            "periods": terms.periods,
-        },
+        "terms": None if terms is None else terms.to_json(),
     }
 
 
@@ -172,7 +165,7 @@ def _head_from_json(value: object) -> dict[str, Any]:
         "metrics": {name: take_optional_number(number, name) for name, number in metrics.items()},
         "cost": None if fields["cost"] is None else _cost_from_json(fields["cost"]),
         "digest": take_digest(fields["digest"], "the digest of a run"),
-        "terms": None if fields["terms"] is None else _terms_from_json(fields["terms"]),
+        "terms": None if fields["terms"] is None else RunTerms.from_json(fields["terms"]),
     }
 
 
@@ -182,20 +175,4 @@ def _cost_from_json(value: object) -> RunCost:
         seconds=take_number(fields["seconds"], "seconds"),
         cpu_seconds=take_number(fields["cpu_seconds"], "cpu_seconds"),
         peak_bytes=take_count(fields["peak_bytes"], "peak_bytes"),
-    )
-
-
-def _terms_from_json(value: object) -> RunTerms:
-    names = ("label", "universe", "benchmark", "label_span", "periods")
-    fields = take_fields(value, names, "the terms of a run")
-    span = take_count(fields["label_span"], "label_span")
-    periods = take_number(fields["periods"], "periods")
-    if span < 1 or periods <= 0:
-        raise ValueError("the terms of a run have a label of no session, or a year of none")
-    return RunTerms(
-        label=take_text(fields["label"], "a label"),
-        universe=take_text(fields["universe"], "a universe"),
-        benchmark=take_text(fields["benchmark"], "a benchmark"),
-        label_span=span,
-        periods=periods,
     )
