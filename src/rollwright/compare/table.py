@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -45,9 +45,10 @@ from rollwright.compare.table_rows import (
     row_to_json,
 )
 from rollwright.core.canonical import JSON
+from rollwright.core.text import escape_text
 from rollwright.errors import CompareError, DataError
 
-__all__ = ["ComparisonTable", "make_table"]
+__all__ = ["ComparisonTable", "find_baseline", "make_table"]
 
 _FORMAT: Final = 1
 _KIND: Final = "comparison"
@@ -213,7 +214,7 @@ def make_table(
     if not 0 < level < 1:
         raise DataError(f"level {level}: a number between 0 and 1 is needed")
     models = gather_models(evaluations)
-    chosen = _find_baseline(baseline, models)
+    chosen = "" if baseline is None else find_baseline(baseline, [one.model for one in models])
     groups = _group_models(models)
     rows: list[TableRow] = []
     notes: list[TableNote] = [*_note_groups(groups)]
@@ -259,17 +260,24 @@ def _make_rng(seed: int, group: int) -> np.random.Generator:
     return np.random.default_rng([seed, group])
 
 
-def _find_baseline(baseline: str | None, models: Sequence[ModelRuns]) -> str:
-    """Return the baseline as the evaluations spell it, "" for none."""
-    if baseline is None:
-        return ""
-    names = sorted({one.model for one in models})
+def find_baseline(baseline: str, models: Iterable[str]) -> str:
+    """Return the name of a baseline as the models spell it; upper and lower case are the same.
+
+    Raises
+    ------
+    CompareError
+        When it is none of the models, with the nearest name.
+    """
+    names = sorted({*models})
     found = [name for name in names if name.casefold() == baseline.casefold()]
     exact = [name for name in found if name == baseline] or found
     if not exact:
         near = difflib.get_close_matches(baseline, names, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(names[:20])}"
-        raise CompareError(f"the baseline `{baseline}` is none of the {len(names)} models compared", hint=hint)
+        raise CompareError(
+            f"the baseline `{escape_text(baseline, longest=100)}` is none of the {len(names)} models compared",
+            hint=hint,
+        )
     return exact[0]
 
 

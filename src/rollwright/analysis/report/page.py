@@ -47,7 +47,7 @@ from rollwright.analysis.stages.table import ResultTable, StageResult
 from rollwright.core.atomic import write_text
 from rollwright.errors import ConfigError
 
-__all__ = ["CampaignReport", "VariantReport", "render_report", "report_html"]
+__all__ = ["CampaignReport", "VariantReport", "render_report", "report_html", "sections_html"]
 
 _TEMPLATE: Final = "templates/report.html.j2"
 _STYLE: Final = "templates/report.css"
@@ -214,10 +214,11 @@ def report_html(report: CampaignReport) -> str:
     charts = [
         block for part in parts for section in part.sections for block in section.blocks if isinstance(block, Chart)
     ]
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - five megabytes of script
-
-    page: str = _load_template().render(
+    return _fill_template(
+        charts,
         report=report,
+        kind=words["kind"],
+        shows_health=True,
         words=words,
         facts=[(name_fact(report.lang, key), text) for key, text in [*_count_facts(report), *report.facts]],
         parts=parts,
@@ -231,10 +232,66 @@ def report_html(report: CampaignReport) -> str:
         caveats=_list_caveats(report, words),
         left_out=_describe_left_out(report.variants, words),
         downloads=_embed(report.variants),
+    )
+
+
+def sections_html(
+    name: str,
+    sections: Sequence[Section],
+    *,
+    kind: str,
+    facts: Sequence[tuple[str, str]] = (),
+    notes: Sequence[str] = (),
+    lang: Language = "en",
+) -> str:
+    """Return a page of sections alone as HTML, under the guarantees of `render_report`.
+
+    Parameters
+    ----------
+    name : str
+        The title.
+    sections : sequence of Section
+    kind : str
+        What sort of page it is, beside the name of the program.
+    facts : sequence of (str, str)
+        Small print beneath the title: a name, and finished text.
+    notes : sequence of str
+        Remarks to read with the numbers.
+    lang : {"en", "zh"}
+        Of the page's own words.
+    """
+    charts = [block for section in sections for block in section.blocks if isinstance(block, Chart)]
+    return _fill_template(
+        charts,
+        report=CampaignReport(name=name, notes=notes, lang=lang),
+        kind=kind,
+        shows_health=False,
+        words=load_words(lang),
+        facts=facts,
+        parts=[_Part(id="all", title="", sections=sections, is_closed=False)],
+        health=[],
+        health_count="",
+        conventions=[],
+        lead=[],
+        has_lead=False,
+        members=None,
+        agreement=None,
+        caveats=[],
+        left_out="",
+        downloads=(),
+    )
+
+
+def _fill_template(charts: Sequence[Chart], **values: Any) -> str:
+    """Return the page of some values, with the scripts that its charts need."""
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - five megabytes of script
+
+    page: str = _load_template().render(
         figures={chart.id: escape_json(chart.figure) for chart in charts},
         style=_read_resource(_STYLE),
         script=_read_resource(_SCRIPT),
         plotly=get_plotlyjs().replace("</script", r"<\/script") if charts else "",
+        **values,
     )
     return page
 

@@ -41,6 +41,7 @@ from rollwright.compare.outcome import LABEL_FILE, PRED_FILE, RunOutcome, run_fo
 from rollwright.compare.plan import plan_runs
 from rollwright.compare.record import ComparedModel, ComparedWorkflow, ComparisonOptions, ComparisonRecord
 from rollwright.compare.stored_evaluations import read_evaluations_from, write_evaluations
+from rollwright.compare.table import find_baseline
 from rollwright.compare.workers import ModelProcess, clean_environment
 from rollwright.config.context import Context, using
 from rollwright.config.settings import Settings, load_settings
@@ -143,6 +144,7 @@ def run_comparison(
     timeout: float | None = None,
     memory: float | None = None,
     network: bool = True,
+    baseline: str | None = None,
     project: Path | None = None,
     on_progress: TellComparison | None = None,
 ) -> ComparisonResult:
@@ -171,6 +173,8 @@ def run_comparison(
         ``worker.task_memory`` hold.
     network : bool
         False: tasks have no network. Environments are made with it.
+    baseline : str, optional
+        A model that its table will compare the others with; an unknown one is refused before anything is trained.
     project : Path, optional
         Where the search for the project folder starts; the working directory if not given.
     on_progress : callable, optional
@@ -191,6 +195,8 @@ def run_comparison(
         raise CompareError(f"{jobs} tasks at the same time: at least one is needed", hint="-j 2")
     settings = load_settings(start=project)
     found = find_models(path, models=models, exclude=exclude, dataset=dataset, universe=universe)
+    if baseline is not None:
+        find_baseline(baseline, [one.name for one in found])
     if not network:
         _check_network(settings)
     options = ComparisonOptions(

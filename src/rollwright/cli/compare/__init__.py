@@ -6,6 +6,7 @@ import typer
 
 from rollwright.cli.compare.logs import logs
 from rollwright.cli.compare.run import run
+from rollwright.cli.compare.table import table
 from rollwright.cli.compare.work import work
 
 __all__ = ["compare_app"]
@@ -17,5 +18,6 @@ compare_app = typer.Typer(
     no_args_is_help=True,
 )
 compare_app.command()(run)
+compare_app.command()(table)
 compare_app.command()(logs)
 compare_app.command(hidden=True)(work)

@@ -87,6 +87,10 @@ def run(
             "--this-environment", help="Train all models with the packages of this environment; nothing is installed."
         ),
     ] = False,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", help="A model that the table compares the others with.", show_default=False),
+    ] = None,
     no_network: Annotated[bool, typer.Option("--no-network", help="Tasks have no network (Linux).")] = False,
     provider_uri: Provider = None,
     as_json: AsJson = False,
@@ -98,8 +102,10 @@ def run(
     """  # fmt: skip
     limit_libraries()  # before anything could import one
     from rollwright.app.compare.run import run_comparison  # noqa: PLC0415 - keeps --help light
+    from rollwright.app.compare.table import write_results  # noqa: PLC0415 - keeps --help light
     from rollwright.cli.compare.progress import ComparisonProgress  # noqa: PLC0415 - keeps --help light
     from rollwright.compare.json_values import write_number  # noqa: PLC0415 - keeps --help light
+    from rollwright.compare.table_text import table_to_markdown  # noqa: PLC0415 - keeps --help light
     from rollwright.config.settings import load_settings  # noqa: PLC0415 - keeps --help light
 
     settings = load_settings()
@@ -120,10 +126,13 @@ def run(
             timeout=timeout,
             memory=memory,
             network=not no_network,
+            baseline=baseline,
             on_progress=progress,
         )
     if not keep_env and not this_environment:
         _remove(result.environments, settings)
+    origin = None if result.basis is None else result.basis.to_json()
+    table = write_results(result.folder, result.name, result.evaluations, baseline=baseline, origin=origin)
     if as_json:
         runs = [
             {
@@ -140,6 +149,7 @@ def run(
         return result.exit_code
     for model in dict.fromkeys(one.key.model for one in result.failed):
         stderr.print(f"what {model} said: rollwright compare logs {shlex.quote(result.name)} {shlex.quote(model)}")
+    print_text(table_to_markdown(table))
     print_text(f"{result.name}: {count_noun(len(result.evaluations) - len(result.failed), 'run')} done")
     print_text(f"results  {result.folder}")
     return result.exit_code
