@@ -69,9 +69,10 @@ def find_confidence_set(
     Without `blocks` it is the published procedure, equal to `arch.bootstrap.MCS` of the negated values with the same
     draws, but for models whose values are the same: those have the same p-value here, and where all are, it is 1. The
     published one takes the deviations for known. They are those of a few blocks, and the largest of many ratios is one
-    whose deviation came out too small: of ten equal models over 500 days and labels of 20 sessions a set of level 0.9
-    then holds all in 41 % of cases. With `blocks` each ratio is compared as what it is, Student's with one degree less
-    than there are blocks, and the variances are those of that many. What sets hold then is in docs/honest-numbers.md.
+    whose deviation came out too small: of thirty equal models over 250 days, with labels of 20 sessions, a set of level
+    0.9 then holds all in a quarter of the cases. With `blocks` each ratio is compared as what it is, Student's with one
+    degree less than there are blocks, and the variances are those of that many. What sets hold then is in
+    docs/honest-numbers.md.
 
     Parameters
     ----------
