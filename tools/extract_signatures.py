@@ -47,6 +47,7 @@ PINNED = {
     " end_task_train",
     "qlib.model.base": "Model ModelFT + BaseModel",
     "qlib.contrib.model.gbdt": "LGBModel",
+    "qlib.contrib.model.double_ensemble": "DEnsembleModel",
     "qlib.contrib.model.linear": "LinearModel",
     "qlib.contrib.model.xgboost": "XGBModel",
     "qlib.contrib.model.catboost_model": "CatBoostModel",

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from rollwright.models.base import Model as Model
     from rollwright.models.base import ModelFT as ModelFT
     from rollwright.models.catboost import CatBoostModel as CatBoostModel
+    from rollwright.models.double_ensemble import DEnsembleModel as DEnsembleModel
     from rollwright.models.lightgbm import LGBModel as LGBModel
     from rollwright.models.linear import LinearModel as LinearModel
     from rollwright.models.sklearn import SklearnModel as SklearnModel
@@ -127,6 +128,7 @@ _PUBLIC: Final[dict[str, str]] = {
     "Collector": "rollwright.collect.collector",
     "Context": "rollwright.config.context",
     "D": "rollwright.features.api",
+    "DEnsembleModel": "rollwright.models.double_ensemble",
     "DSBasedUpdater": "rollwright.online.update",
     "DataHandler": "rollwright.dataset.handler",
     "DataHandlerLP": "rollwright.dataset.handler",
@@ -231,6 +233,7 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "Collector",
     "Context",
     "D",
+    "DEnsembleModel",
     "DSBasedUpdater",
     "DataHandler",
     "DataHandlerLP",

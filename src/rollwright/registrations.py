@@ -31,6 +31,7 @@ QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "qlib.contrib.data.handler": ("rollwright.dataset.alpha",),
     "qlib.contrib.data.loader": ("rollwright.dataset.alpha",),
     "qlib.contrib.model.catboost_model": ("rollwright.models.catboost",),
+    "qlib.contrib.model.double_ensemble": ("rollwright.models.double_ensemble",),
     "qlib.contrib.model.gbdt": ("rollwright.models.lightgbm",),
     "qlib.contrib.model.linear": ("rollwright.models.linear",),
     "qlib.contrib.model.pytorch_general_nn": ("rollwright.models.torch.general",),
@@ -196,6 +197,11 @@ def _register_codecs() -> None:
     add("parquet", "rollwright.codecs.frames:ParquetCodec", types=_FRAME_TYPES)
     add("npy", "rollwright.codecs.frames:NpyCodec", types=["numpy.ndarray"])
     add("lightgbm", "rollwright.models.lightgbm:LightGBMTextCodec", types=["rollwright.models.lightgbm.LGBModel"])
+    add(
+        "double_ensemble",
+        "rollwright.models.double_ensemble_codec:DoubleEnsembleCodec",
+        types=["rollwright.models.double_ensemble.DEnsembleModel"],
+    )
     add("linear", "rollwright.models.linear_codec:LinearCodec", types=["rollwright.models.linear.LinearModel"])
     add("xgboost", "rollwright.models.xgboost:XGBoostJsonCodec", types=["rollwright.models.xgboost.XGBModel"])
     add("catboost", "rollwright.models.catboost:CatBoostJsonCodec", types=["rollwright.models.catboost.CatBoostModel"])
@@ -214,7 +220,16 @@ def _register_slots() -> None:
             base="rollwright.models.base:Model",
             modules=tuple(
                 f"rollwright.models.{name}"
-                for name in ("catboost", "lightgbm", "linear", "sklearn", "torch.dnn", "torch.general", "xgboost")
+                for name in (
+                    "catboost",
+                    "double_ensemble",
+                    "lightgbm",
+                    "linear",
+                    "sklearn",
+                    "torch.dnn",
+                    "torch.general",
+                    "xgboost",
+                )
             ),
             packages=tuple((f"sklearn.{name}", "sklearn.base:BaseEstimator") for name in _ESTIMATOR_MODULES),
             methods=("fit", "predict"),

@@ -23,6 +23,17 @@ class TestLightGBM(ModelContract):
         return ModelTraits(takes_missing=True, finetunes=True, package="lightgbm", extra="lightgbm")
 
 
+class TestDoubleEnsemble(ModelContract):
+    @pytest.fixture
+    def config(self):
+        kwargs = {"num_leaves": 7, "num_models": 3, "epochs": 12, "early_stopping_rounds": 5, "learning_rate": 0.1}
+        return of("DEnsembleModel", "qlib.contrib.model.double_ensemble", **kwargs)
+
+    @pytest.fixture
+    def traits(self):
+        return ModelTraits(takes_missing=True, package="lightgbm", extra="lightgbm")
+
+
 class TestXGBoost(ModelContract):
     @pytest.fixture
     def config(self):

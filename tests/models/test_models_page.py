@@ -16,7 +16,7 @@ def test_the_page_on_models_runs(tmp_path: Path) -> None:
     script = "".join(body for kind, body in blocks if kind == "python")
     (line,) = [line for kind, body in blocks if kind == "console" for line in body.splitlines()]
     (tmp_path / "page.py").write_text(script)
-    assert script.count("assert") == 4
+    assert script.count("assert") == 6
     command = [sys.executable, "-m", "rollwright", *shlex.split(line.removeprefix("$ rollwright "))]
     for arguments in (command, [sys.executable, "page.py"]):
         done = subprocess.run(arguments, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=180)

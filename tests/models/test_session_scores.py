@@ -8,6 +8,7 @@ import pytest
 
 from rollwright.dataset.contract import Fold
 from rollwright.models.catboost import CatBoostModel
+from rollwright.models.double_ensemble import DEnsembleModel
 from rollwright.models.lightgbm import LGBModel
 from rollwright.models.linear import LinearModel
 from rollwright.models.sklearn import SklearnModel
@@ -21,6 +22,7 @@ MODELS = {
     "nnls": lambda: LinearModel("nnls"),
     "lasso": lambda: LinearModel("lasso", alpha=0.001),
     "lightgbm": lambda: LGBModel(num_boost_round=10, early_stopping_rounds=0),
+    "double ensemble": lambda: DEnsembleModel(num_models=3, epochs=5),
     "xgboost": lambda: XGBModel(num_boost_round=10),
     "xgboost-linear": lambda: XGBModel(num_boost_round=10, booster="gblinear", tree_method=None),
     "catboost": lambda: CatBoostModel(num_boost_round=10),

@@ -16,6 +16,7 @@ from rollwright.codecs.registry import codecs
 from rollwright.dataset.dataset import DatasetH, Fold
 from rollwright.errors import CorruptArtifactError
 from rollwright.models.catboost import CatBoostModel
+from rollwright.models.double_ensemble import DEnsembleModel
 from rollwright.models.lightgbm import LGBModel
 from rollwright.models.linear import LinearModel
 from rollwright.models.sklearn import SklearnModel
@@ -53,6 +54,7 @@ SAMPLES = {
     "dataset": dataset,
     "envelope": lambda: Fraction(1, 3),
     "lightgbm": lambda: fitted(LGBModel(num_boost_round=1, num_leaves=2, min_data_in_leaf=2)),
+    "double_ensemble": lambda: fitted(DEnsembleModel(num_models=2, epochs=1, num_leaves=2, min_data_in_leaf=2)),
     "linear": lambda: fitted(LinearModel()),
     "xgboost": lambda: fitted(XGBModel(num_boost_round=1, max_depth=1)),
     "catboost": lambda: fitted(CatBoostModel(num_boost_round=1, depth=1)),

@@ -22,6 +22,13 @@ ROUNDS = {"num_boost_round": 8}
 # As in Qlib's own benchmark files, but for the number of rounds.
 MODELS = {
     "lightgbm": ("LGBModel", "qlib.contrib.model.gbdt", {"loss": "mse", "colsample_bytree": 0.8879, "max_depth": 8}),
+    "double ensemble": (
+        "DEnsembleModel",
+        "qlib.contrib.model.double_ensemble",
+        {"base_model": "gbm", "loss": "mse", "num_models": 3, "enable_sr": True, "enable_fs": True, "alpha1": 1}
+        | {"alpha2": 1, "bins_sr": 10, "bins_fs": 5, "decay": 0.5, "sample_ratios": [0.8, 0.7, 0.6, 0.5, 0.4]}
+        | {"sub_weights": [1, 0.2, 0.2], "epochs": 8, "num_leaves": 31, "verbosity": -1},
+    ),
     "linear": ("LinearModel", "qlib.contrib.model.linear", {"estimator": "ridge", "alpha": 0.05}),
     "xgboost": (
         "XGBModel",
@@ -91,6 +98,12 @@ def test_the_seed_of_a_task_reaches_the_model(new_task) -> None:
         ("LGBModel", "qlib.contrib.model.gbdt", {"bagging_fraction": 0.5}, lambda model: model.params["seed"]),
         ("XGBModel", "qlib.contrib.model.xgboost", {"n_estimators": 2}, lambda model: model.params["seed"]),
         ("CatBoostModel", "qlib.contrib.model.catboost_model", {}, lambda model: model.params["random_seed"]),
+        (
+            "DEnsembleModel",
+            "qlib.contrib.model.double_ensemble",
+            {"num_models": 1, "epochs": 2},
+            lambda model: model.params["seed"],
+        ),
         ("Ridge", "sklearn.linear_model", {}, lambda model: model.model.random_state),
     ):
         task = new_task(name, module, kwargs)

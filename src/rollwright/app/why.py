@@ -23,7 +23,7 @@ from rollwright.codecs.registry import codecs
 from rollwright.config.context import using
 from rollwright.core.canonical import parse_json
 from rollwright.dataset.contract import check_dataset
-from rollwright.errors import ConfigError, RollwrightError, nearest
+from rollwright.errors import ConfigError, ModelError, RollwrightError, nearest
 from rollwright.market.current import current_market
 from rollwright.models.base import ExplainsScores
 from rollwright.pool.document import read_result
@@ -421,7 +421,10 @@ def _read_features(
 def _find_contributions(model: object, values: Any, score: float) -> tuple[Any, float | None, str | None]:
     if not isinstance(model, ExplainsScores):
         return None, None, f"{type(model).__name__} does not tell how much a feature moved its score"
-    told = model.contributions(values)[0]
+    try:
+        told = model.contributions(values)[0]
+    except ModelError as error:
+        return None, None, str(error)
     whole = float(told.sum())
     unexplained = None
     if abs(whole - score) > _CLOSE * max(1.0, abs(score)):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final, TypeAlias
 
-__all__ = ["RoundListener", "is_listened", "listen_to_rounds", "tell_round"]
+__all__ = ["RoundListener", "is_listened", "listen_to_rounds", "part_of_fit", "tell_round"]
 
 RoundListener: TypeAlias = Callable[[int, int], None]
 
@@ -34,3 +34,25 @@ def tell_round(done: int, of: int) -> None:
     listener = _LISTENER.get()
     if listener is not None:
         listener(done, of)
+
+
+@contextmanager
+def part_of_fit(number: int, parts: int, *, rounds: int) -> Iterator[None]:
+    """Count the rounds told within the block as those of one part of a longer fit.
+
+    Parameters
+    ----------
+    number : int
+        The part, counted from 0.
+    parts : int
+        How many there are.
+    rounds : int
+        Rounds of each part at most.
+    """
+    outer = _LISTENER.get()
+    if outer is None:
+        yield
+        return
+    tell = outer  # of this moment, not the one that is set below
+    with listen_to_rounds(lambda done, _: tell(number * rounds + done, parts * rounds)):
+        yield

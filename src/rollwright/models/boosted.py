@@ -187,6 +187,41 @@ class BoostedTrees(TabularModel, ModelFT):
         period: int | None,
         start: Any = None,
     ) -> None:
+        weights = {key: sample_weights(dataset, reweighter, fold, segment=key) for key, fold in folds.items()}
+        self.learn_folds(folds, weights, rounds=rounds, patience=patience, period=period, start=start)
+
+    def learn_folds(
+        self,
+        folds: Mapping[str, TrainingFold],
+        weights: Mapping[str, NDArray[np.float32] | None],
+        *,
+        rounds: int,
+        patience: int | None,
+        period: int | None,
+        start: Any = None,
+    ) -> None:
+        """Learn from checked folds and weights: what `fit` does once it has read them.
+
+        Parameters
+        ----------
+        folds : mapping of str to TrainingFold
+            ``train`` and, where there is one, ``valid``.
+        weights : mapping of str to array or None
+            Of each fold: float32 [rows], or None for equal ones.
+        rounds : int
+            Rounds at most.
+        patience : int or None
+            Stop when ``valid`` has not improved for so many rounds.
+        period : int or None
+            Log the evaluation every so many rounds; None or 0 logs none.
+        start : object or None
+            The library's trees to go on from.
+
+        Raises
+        ------
+        ModelError
+            When the counts are none, and when the library refuses the parameters or the data.
+        """
         self._check_count("num_boost_round", rounds, least=1)
         if patience is not None:
             self._check_count("early_stopping_rounds", patience, least=0)
@@ -195,7 +230,6 @@ class BoostedTrees(TabularModel, ModelFT):
                 f"{self.library} refuses to learn: it was told to grow {rounds} trees, and a model has one at least",
                 hint="set `num_boost_round` to 1 or more",
             )
-        weights = {key: sample_weights(dataset, reweighter, fold, segment=key) for key, fold in folds.items()}
         try:
             grown = self._grow(folds, weights, rounds=rounds, patience=patience, period=period, start=start)
             if grown.best is not None and grown.best < grown.rounds:
@@ -379,8 +413,7 @@ class BoostedTreesCodec(Codec):
         TaskValueError
             When one of its parameters has no JSON form.
         """
-        refuse_other_classes(obj, self.model_class, self._new_model())
-        path.write_bytes(self.file_format.join(obj.to_text(), obj.state()).encode())
+        path.write_bytes(self.dump(obj))
 
     def read(self, path: Path) -> Any:
         """Return the model in `path`.
@@ -391,14 +424,23 @@ class BoostedTreesCodec(Codec):
             When it is not what the library and `write` make: counts that are negative, too large or do not fit their
             lists, nodes that do not form a tree.
         """
-        text, state = self.file_format.split(read_artifact(path, limit=LARGE), name=path.name)
+        return self.parse(read_artifact(path, limit=LARGE), name=path.name)
+
+    def dump(self, obj: Any) -> bytes:
+        """Return the content of the file that `write` makes; it raises the same errors."""
+        refuse_other_classes(obj, self.model_class, self._new_model())
+        return self.file_format.join(obj.to_text(), obj.state()).encode()
+
+    def parse(self, content: bytes, *, name: str) -> Any:
+        """Return the model of which `content` is the file, called `name` in messages; it raises what `read` does."""
+        text, state = self.file_format.split(content, name=name)
         kind = self.model_class  # model and codec are two halves of one thing, so it asks for private parts
         refusals: tuple[type[Exception], ...] = (*kind._failures(), ConfigError, AttributeError, TypeError, ValueError)  # noqa: SLF001
         try:
             return kind.from_state(state, text)
         except refusals as error:
             said = kind._explain(error)  # noqa: SLF001
-            raise CorruptArtifactError(f"{path.name}: {kind.library} cannot read it: {said}") from error
+            raise CorruptArtifactError(f"{name}: {kind.library} cannot read it: {said}") from error
 
     def _new_model(self) -> BoostedTrees:
         return self.model_class()  # type: ignore[call-arg]  # each derived constructor has a default for every parameter

@@ -45,6 +45,8 @@ _COMMON: Final = frozenset((
     "n_estimators", "n_jobs", "num_iterations", "num_leaves", "num_threads", "objective", "path_smooth", "random_state",
     "reg_alpha", "reg_lambda", "seed", "subsample", "subsample_freq", "verbose", "verbosity",
 ))  # fmt: skip
+# As LightGBM writes them: the objectives whose scores are the plain sums of the trees.
+_PLAIN_OBJECTIVES: Final = frozenset(("regression", "regression_l1", "huber", "fair", "mape"))
 _UNSAFE: Final = frozenset(' ",:[]{}')  # LightGBM's text refuses these in the name of a feature
 
 
@@ -164,9 +166,28 @@ class LGBModel(BoostedTrees):
         self.model = load_lightgbm().Booster(model_str=text)
 
     def _score(self, features: NDArray[Any], segment: str) -> NDArray[Any]:  # noqa: ARG002 - the port's signature
+        return self.score(features)
+
+    def score(self, features: NDArray[Any], *, rounds: int | None = None) -> NDArray[np.float64]:
+        """Return one score per row of `features`, of the first `rounds` rounds or, if not given, of all.
+
+        Raises
+        ------
+        ModelError
+            When the model is not fitted.
+        """
+        threads = int(first_given(self.params, _THREADS, 1))
         return np.asarray(
-            self._require_fitted().predict(features, num_threads=int(first_given(self.params, _THREADS, 1)))
+            self._require_fitted().predict(features, num_iteration=rounds, num_threads=threads), dtype=np.float64
         )
+
+    @property
+    def has_plain_scores(self) -> bool:
+        """Whether a score is the sum of what the trees say, to which the objective adds nothing; False before `fit`."""
+        if self.model is None:
+            return False
+        head = self.model.model_to_string(num_iteration=1).partition("\n\n")[0]
+        return any(line.removeprefix("objective=") in _PLAIN_OBJECTIVES for line in head.splitlines())
 
     def contributions(self, features: NDArray[Any]) -> NDArray[np.float64]:
         """Return for each row what each feature adds to its raw score (LightGBM's SHAP values), and last the rest."""

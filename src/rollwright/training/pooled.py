@@ -63,6 +63,7 @@ PRELOAD: Final = (
 _MLFLOW: Final = "rollwright.tracking.stores.mlflow.preloaded"
 _MODELS: Final = "rollwright.models."
 _LIBRARIES: Final = {
+    "rollwright.models.double_ensemble": "rollwright.models.lightgbm_preloaded",
     "rollwright.models.lightgbm": "rollwright.models.lightgbm_preloaded",
     "rollwright.models.xgboost": "xgboost",
     "rollwright.models.catboost": "catboost",
