@@ -404,7 +404,7 @@ def _number(name: str, value: object, *, above: bool = False) -> float:
     return float(value)  # type: ignore[arg-type]  # it is a number by now
 
 
-def _list(name: str, values: Sequence[float], size: int, of: str, *, most: float = math.inf) -> list[float]:
+def _list(name: str, values: object, size: int, of: str, *, most: float = math.inf) -> list[float]:
     if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != size:
         raise ConfigError(
             f"DEnsembleModel has {of} = {size}, and {name} is {values!r}", hint=f"give {size} numbers, one for each"

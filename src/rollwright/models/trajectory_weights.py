@@ -36,7 +36,7 @@ def trajectory_rounds(rounds: int) -> tuple[range, range]:
 
 def rank_share(values: Floats) -> Floats:
     """Return the rank of each value as a share of their number, in (0, 1]; equal values share their mean rank."""
-    return pd.Series(values).rank(pct=True).to_numpy(dtype=np.float64)
+    return np.asarray(pd.Series(values).rank(pct=True), dtype=np.float64)
 
 
 def trajectory_weights(
