@@ -31,7 +31,7 @@ _SEEDS: Final = """
     OnlineManager OnlineStrategy RollingStrategy OnlineTool OnlineToolR RMDLoader RecordUpdater DSBasedUpdater
     PredUpdater LabelUpdater P PRef D DatasetH TSDatasetH DataHandler DataHandlerLP Alpha158 Alpha360 Model ModelFT
     LGBModel LinearModel TopkDropoutStrategy backtest_daily risk_analysis init_instance_by_config TimeInspector init
-    auto_init C
+    auto_init C create_env execute managed_environment cleanup_env
 """
 SEED_NAMES: Final = frozenset(_SEEDS.split())
 

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from rollwright.collect.ensemble import SingleKeyEnsemble as SingleKeyEnsemble
     from rollwright.collect.group import Group as Group
     from rollwright.collect.group import RollingGroup as RollingGroup
+    from rollwright.compare.environments.temporary import cleanup_env as cleanup_env
+    from rollwright.compare.environments.temporary import create_env as create_env
+    from rollwright.compare.environments.temporary import execute as execute
+    from rollwright.compare.environments.temporary import managed_environment as managed_environment
     from rollwright.config.construct import init_instance_by_config as init_instance_by_config
     from rollwright.config.context import C as C
     from rollwright.config.context import Context as Context
@@ -206,14 +210,18 @@ _PUBLIC: Final[dict[str, str]] = {
     "auto_init": "rollwright.config.context",
     "backtest_daily": "rollwright.backtest.daily",
     "begin_task_train": "rollwright.training.phases",
+    "cleanup_env": "rollwright.compare.environments.temporary",
+    "create_env": "rollwright.compare.environments.temporary",
     "current_context": "rollwright.config.context",
     "current_settings": "rollwright.config.context",
     "end_task_train": "rollwright.training.phases",
+    "execute": "rollwright.compare.environments.temporary",
     "get_mongodb": "rollwright.pool.urls",
     "handler_mod": "rollwright.tasks.rolling",
     "init": "rollwright.config.context",
     "init_instance_by_config": "rollwright.config.construct",
     "list_recorders": "rollwright.tracking.r",
+    "managed_environment": "rollwright.compare.environments.temporary",
     "replace_task_handler_with_cache": "rollwright.dataset.handler_cache",
     "risk_analysis": "rollwright.backtest.risk",
     "run_task": "rollwright.pool.worker.worker",
@@ -312,14 +320,18 @@ __all__ = [  # written out, so that editors and type checkers can read it
     "auto_init",
     "backtest_daily",
     "begin_task_train",
+    "cleanup_env",
+    "create_env",
     "current_context",
     "current_settings",
     "end_task_train",
+    "execute",
     "get_mongodb",
     "handler_mod",
     "init",
     "init_instance_by_config",
     "list_recorders",
+    "managed_environment",
     "replace_task_handler_with_cache",
     "risk_analysis",
     "run_task",

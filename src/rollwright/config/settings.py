@@ -67,9 +67,11 @@ def _read_day(value: object) -> str | None:
     if value is None or type(value) is date:
         return None if value is None else value.isoformat()
     try:
-        return date.fromisoformat(str(value)).isoformat()
-    except ValueError as error:
-        raise ValueError("it is no day, as 2026-11-30 is") from error
+        if type(value) is str and len(value) == len("2026-11-30"):
+            return date.fromisoformat(value).isoformat()
+    except ValueError:
+        pass
+    raise ValueError("it is no day, as 2026-11-30 is")
 
 
 class DataSettings(_Section):

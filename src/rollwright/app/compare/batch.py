@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -94,17 +95,19 @@ def run(
     root = Path(folder)
     found = find_models(root, models=_split(models), exclude=exclude)
     chosen = _choose(found, dataset=dataset, universe=universe)
-    result = run_comparison(
-        root,
-        environments=open_environments(load_settings()) if environments is None else environments,
-        name=exp_folder_name,
-        models=chosen,
-        dataset=dataset,
-        universe=universe,
-        times=times,
-        jobs=jobs,
-        on_progress=on_progress,
-    )
+    made = closing(open_environments(load_settings())) if environments is None else nullcontext(environments)
+    with made as store:
+        result = run_comparison(
+            root,
+            environments=store,
+            name=exp_folder_name,
+            models=chosen,
+            dataset=dataset,
+            universe=universe,
+            times=times,
+            jobs=jobs,
+            on_progress=on_progress,
+        )
     if wait_when_err and result.failed:
         input(f"{len(result.failed)} of {len(result.evaluations)} runs failed; press Enter to go on")
     return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from rollwright.cli.compare.envs import envs_app
 from rollwright.cli.compare.logs import logs
 from rollwright.cli.compare.run import run
 from rollwright.cli.compare.table import table
@@ -21,3 +22,4 @@ compare_app.command()(run)
 compare_app.command()(table)
 compare_app.command()(logs)
 compare_app.command(hidden=True)(work)
+compare_app.add_typer(envs_app, name="envs")
