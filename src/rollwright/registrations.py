@@ -35,8 +35,12 @@ QLIB_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "qlib.contrib.model.gbdt": ("rollwright.models.lightgbm",),
     "qlib.contrib.model.linear": ("rollwright.models.linear",),
     "qlib.contrib.model.pytorch_general_nn": ("rollwright.models.torch.general",),
-    "qlib.contrib.model.pytorch_gru_ts": (_NETWORKS,),
     "qlib.contrib.model.pytorch_nn": ("rollwright.models.torch.dnn", _NETWORKS),
+    **{
+        f"qlib.contrib.model.pytorch_{name}{ending}": (f"rollwright.models.torch.{module}", _NETWORKS)
+        for name in ("alstm", "gru", "lstm", "tcn", "transformer")
+        for ending, module in (("", "sequences"), ("_ts", "sequence_windows"))
+    },
     "qlib.contrib.model.xgboost": ("rollwright.models.xgboost",),
     "qlib.data.dataset": ("rollwright.dataset.dataset",),
     "qlib.data.dataset.handler": ("rollwright.dataset.handler",),
@@ -101,6 +105,13 @@ QLIB_IMPORTS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Modules of Qlib that scripts import from, where that is more than the classes that configurations name."""
 
+_MODELS: Final = (
+    *(
+        f"rollwright.models.{name}"
+        for name in ("catboost", "double_ensemble", "lightgbm", "linear", "sklearn", "xgboost")
+    ),
+    *(f"rollwright.models.torch.{name}" for name in ("dnn", "general", "sequence_windows", "sequences")),
+)
 _JSON_TYPES: Final = ("dict", "list", "tuple", "str", "int", "float", "bool", "NoneType")
 _FRAME_TYPES: Final = (
     "pandas.DataFrame",
@@ -126,7 +137,15 @@ FORMER_MODULES: Final[dict[str, str]] = {
 }
 """Where classes that a configuration names stood before, so that files and recorders of then are still understood."""
 
-_NETWORK_MODELS: Final = ("rollwright.models.torch.dnn.DNNModelPytorch", "rollwright.models.torch.general.GeneralPTNN")
+_NETWORK_MODELS: Final = (
+    "rollwright.models.torch.dnn.DNNModelPytorch",
+    "rollwright.models.torch.general.GeneralPTNN",
+    *(
+        f"rollwright.models.torch.sequences.{before}{name}"
+        for name in ("ALSTM", "GRU", "LSTM", "TCN", "TransformerModel")
+        for before in ("", "Window")
+    ),
+)
 
 # A longer test segment moves the handler's `end_time`. Among these classes nothing before it changes with that:
 # processors learn from a range that is given, and look at one session at a time.
@@ -218,19 +237,7 @@ def _register_slots() -> None:
         ObjectSlot(
             "model",
             base="rollwright.models.base:Model",
-            modules=tuple(
-                f"rollwright.models.{name}"
-                for name in (
-                    "catboost",
-                    "double_ensemble",
-                    "lightgbm",
-                    "linear",
-                    "sklearn",
-                    "torch.dnn",
-                    "torch.general",
-                    "xgboost",
-                )
-            ),
+            modules=_MODELS,
             packages=tuple((f"sklearn.{name}", "sklearn.base:BaseEstimator") for name in _ESTIMATOR_MODULES),
             methods=("fit", "predict"),
             arguments=("model", "estimator"),

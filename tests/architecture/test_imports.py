@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("alembic", "lightgbm", "mlflow", "numpy", "pandas", "plotly", "pyarrow", "scipy", "sklearn", "sqlalchemy")
+HEAVY = (
+    "alembic", "lightgbm", "mlflow", "numpy", "pandas", "plotly", "pyarrow", "scipy", "sklearn", "sqlalchemy", "torch",
+)  # fmt: skip
 # The CPU time of a process that imports nothing is taken off: how fast Python itself starts is not ours.
 MEASURE = """
 import json, resource, sys

@@ -116,3 +116,47 @@ class TestAnyNetwork(ModelContract):
     @pytest.fixture
     def traits(self):
         return ModelTraits(takes_missing=False, package="torch", extra="torch")
+
+
+SMALL = {"n_epochs": 30, "batch_size": 60, "lr": 0.03, "early_stop": 10}
+SEQUENCES = {
+    "lstm": ("LSTM", {"hidden_size": 8, "num_layers": 1, "dropout": 0.1}),
+    "gru": ("GRU", {"hidden_size": 8, "num_layers": 2, "dropout": 0.1}),
+    "alstm": ("ALSTM", {"hidden_size": 8, "num_layers": 1}),
+    "tcn": ("TCN", {"n_chans": 8, "kernel_size": 2, "num_layers": 2, "dropout": 0.1}),
+    "transformer": ("TransformerModel", {"d_model": 8, "num_layers": 1, "dropout": 0.1}),
+}
+
+
+class TestSequencesAsRows(ModelContract):
+    @pytest.fixture(params=SEQUENCES)
+    def config(self, request):
+        name, small = SEQUENCES[request.param]
+        width = 5 if name == "TCN" else 1  # five sessions of one feature, but for convolutions, which see too little
+        return of(name, f"qlib.contrib.model.pytorch_{request.param}", d_feat=width, **small, **SMALL)
+
+    @pytest.fixture
+    def traits(self):
+        return ModelTraits(takes_missing=False, package="torch", extra="torch")
+
+
+class TestSequencesAsWindows(ModelContract):
+    @pytest.fixture(params=SEQUENCES)
+    def config(self, request):
+        name, small = SEQUENCES[request.param]
+        return of(name, f"qlib.contrib.model.pytorch_{request.param}_ts", d_feat=5, **small, **SMALL)
+
+    @pytest.fixture
+    def traits(self):
+        return ModelTraits(takes_missing=False, step_len=3, package="torch", extra="torch")
+
+
+class TestAnyNetworkOverWindows(ModelContract):
+    @pytest.fixture
+    def config(self):
+        network = {"d_feat": 5, "hidden_size": 8, "num_layers": 1}
+        return of("GeneralPTNN", "qlib.contrib.model.pytorch_general_nn", pt_model_kwargs=network, **SMALL)
+
+    @pytest.fixture
+    def traits(self):
+        return ModelTraits(takes_missing=False, step_len=3, package="torch", extra="torch")

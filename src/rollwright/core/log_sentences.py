@@ -66,6 +66,11 @@ MEANINGS: Final = {
     "backtest.risk_model_missing": "there is no risk model of the session before, so that nothing is traded",
     "backtest.factor_missing": "prices without an adjustment factor: adjusted shares are traded, without lots",
     "calendar.files_differ": "a calendar of future sessions differs from the sessions that happened, which are used",
+    "fit.checkpoint_ignored": "the checkpoint of a killed fit cannot be read; learning begins anew",
+    "fit.checkpoint_not_written": (
+        "a fit cannot note how far it has come, and would begin anew after a kill; it goes on"
+    ),
+    "model.checkpoint_ignored": "a checkpoint that is damaged or of another training; learning begins anew",
     "codec.ignored": "an installed package brings a codec of a kind that exists already",
     "collect.duplicate": "two recorders have the same key; the newer one is used",
     "collect.empty": "nothing was collected: there is no such experiment, or none of its recorders counts",

@@ -485,6 +485,27 @@ class TSDatasetH(DatasetH):
             self._arguments["step_len"] = self.step_len
         super().config(handler_kwargs, **kwargs)
 
+    def fold(self, segment: str | slice, *, data_key: DataKey) -> Fold:
+        """Return the rows that the windows of a segment end with, as bare arrays; see `DatasetH.fold`."""
+        found = super().fold(segment, data_key=data_key)
+        kept = self._chosen(segment, data_key)
+        if kept is None:
+            return found
+        label = None if found.label is None else found.label[kept]
+        return Fold(features=found.features[kept], label=label, index=found.index[kept], names=found.names)
+
+    def inference_index(self, segment: str | slice) -> pd.MultiIndex:
+        """Return the (datetime, instrument) of the windows that a prediction of `segment` must score."""
+        index = super().inference_index(segment)
+        kept = self._chosen(segment, "infer")
+        return index if kept is None else index[kept]
+
+    def _chosen(self, segment: str | slice, data_key: DataKey) -> NDArray[np.bool_] | None:
+        """Return which rows of a segment are samples, None when all are."""
+        if self.flt_col is None:
+            return None
+        return _flags(self.handler.table_view(self._places(segment), data_key), self.flt_col)
+
     def prepare(self, segments: Any, col_set: ColumnSet = CS_ALL, data_key: DataKey = "infer", **kwargs: Any) -> Any:
         """Return the `TSDataSampler` of a segment, or the list of those of several.
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from rollwright.codecs.registry import codecs
 from rollwright.config.construct import init_instance_by_config
+from rollwright.dataset.sampler import TSDataSampler
 from rollwright.errors import ConfigError, CorruptArtifactError, MissingExtraError, ModelError
 from rollwright.models.base import ExplainsScores, Model
 from rollwright.models.sklearn import as_model
@@ -27,6 +28,7 @@ from rollwright.models.sklearn import as_model
 __all__ = [
     "ArrayDataset",
     "ArrayFold",
+    "ArrayWindowDataset",
     "ModelContract",
     "ModelTraits",
     "sample_dataset",
@@ -50,6 +52,8 @@ class ModelTraits:
         Learns more from samples of a larger weight.
     finetunes : bool
         Has ``finetune(dataset, num_boost_round)``.
+    step_len : int or None
+        Learns from windows of so many sessions; None: from rows.
     package, extra : str or None
         The package it needs beside rollwright's own and the extra that brings it.
     """
@@ -57,6 +61,7 @@ class ModelTraits:
     takes_missing: bool
     takes_weights: bool = True
     finetunes: bool = False
+    step_len: int | None = None
     package: str | None = None
     extra: str | None = None
 
@@ -96,9 +101,22 @@ class ArrayDataset:
         frame = pd.DataFrame(fold.features, index=fold.index, columns=list(fold.names))
         return pd.concat({"feature": frame, "label": pd.DataFrame({"LABEL0": fold.label}, index=fold.index)}, axis=1)
 
-    def changed(self, segment: str, **changes: Any) -> ArrayDataset:
+    def changed(self, segment: str, **changes: Any) -> Self:
         """Return the dataset with some members of one fold replaced."""
-        return ArrayDataset(folds={**self.folds, segment: replace(self.folds[segment], **changes)})
+        return replace(self, folds={**self.folds, segment: replace(self.folds[segment], **changes)})
+
+
+@dataclass(slots=True, kw_only=True)
+class ArrayWindowDataset(ArrayDataset):
+    """The same rows as windows of the last sessions, as a `TSDatasetH` gives them; none reaches before its segment."""
+
+    step_len: int = 1
+
+    def prepare(self, segment: str, col_set: object = None, data_key: str = "infer") -> Any:
+        """Return the sampler of a segment."""
+        frame = ArrayDataset.prepare(self, segment, col_set, data_key)
+        chosen = frame.loc[:, "feature"] if col_set == "feature" else frame
+        return TSDataSampler(pd.DataFrame(chosen), None, None, self.step_len)
 
 
 def sample_fold(seed: int, *, days: int = 20, stocks: int = 15, missing: float = 0.0) -> ArrayFold:
@@ -125,16 +143,15 @@ def sample_fold(seed: int, *, days: int = 20, stocks: int = 15, missing: float =
     return ArrayFold(features=features, label=label, index=index, names=NAMES)
 
 
-def sample_dataset(*, missing: float = 0.0) -> ArrayDataset:
-    """Return a dataset of the segments train, valid and test."""
-    return ArrayDataset(
-        folds={key: sample_fold(n, missing=missing) for n, key in enumerate(("train", "valid", "test"))}
-    )
+def sample_dataset(*, missing: float = 0.0, step_len: int | None = None) -> ArrayDataset:
+    """Return a dataset of the segments train, valid and test, of rows or of windows of `step_len` sessions."""
+    folds = {key: sample_fold(n, missing=missing) for n, key in enumerate(("train", "valid", "test"))}
+    return ArrayDataset(folds=folds) if step_len is None else ArrayWindowDataset(folds=folds, step_len=step_len)
 
 
-def scores_digest(config: Mapping[str, Any], *, missing: float = 0.0) -> str:
+def scores_digest(config: Mapping[str, Any], *, missing: float = 0.0, step_len: int | None = None) -> str:
     """Return the SHA-256 of the scores of a model that was built and fitted here and now."""
-    dataset = sample_dataset(missing=missing)
+    dataset = sample_dataset(missing=missing, step_len=step_len)
     model = _built(config)
     model.fit(dataset)
     return hashlib.sha256(model.predict(dataset).to_numpy().tobytes()).hexdigest()
@@ -146,7 +163,7 @@ class ModelContract:
     @pytest.fixture
     def dataset(self, traits: ModelTraits) -> ArrayDataset:
         """Return data such as the model takes."""
-        return sample_dataset(missing=_share(traits))
+        return sample_dataset(missing=_share(traits), step_len=traits.step_len)
 
     @pytest.fixture
     def fitted(self, config: dict[str, Any], dataset: ArrayDataset) -> Model:
@@ -175,7 +192,7 @@ class ModelContract:
         np.testing.assert_allclose(told.sum(axis=1), fitted.predict(dataset), rtol=1e-4, atol=1e-5)
 
     def test_an_empty_segment_has_no_scores(self, fitted: Model, dataset: ArrayDataset) -> None:
-        nothing = ArrayDataset(folds={**dataset.folds, "test": sample_fold(3, days=0)})
+        nothing = replace(dataset, folds={**dataset.folds, "test": sample_fold(3, days=0)})
         assert fitted.predict(nothing).empty
 
     def test_fitting_twice_gives_the_same_file(
@@ -190,11 +207,12 @@ class ModelContract:
     def test_another_process_gives_the_same_scores(self, config: dict[str, Any], traits: ModelTraits) -> None:
         code = (
             "import json, sys; from rollwright.testing.model import scores_digest;"
-            "print(scores_digest(json.loads(sys.argv[1]), missing=float(sys.argv[2])))"
+            "print(scores_digest(json.loads(sys.argv[1]), **json.loads(sys.argv[2])))"
         )
-        arguments = [sys.executable, "-c", code, json.dumps(config), str(_share(traits))]
+        data: dict[str, Any] = {"missing": _share(traits), "step_len": traits.step_len}
+        arguments = [sys.executable, "-c", code, json.dumps(config), json.dumps(data)]
         done = subprocess.run(arguments, capture_output=True, text=True, check=True)  # noqa: S603 - this interpreter
-        assert done.stdout.strip() == scores_digest(config, missing=_share(traits))
+        assert done.stdout.strip() == scores_digest(config, **data)
 
     def test_a_model_read_back_predicts_and_saves_the_same_bytes(
         self, fitted: Model, dataset: ArrayDataset, tmp_path: Path
@@ -245,11 +263,11 @@ class ModelContract:
             fitted.predict(dataset.changed("test", features=fold.features[:-1]))
 
     def test_an_empty_train_segment_is_refused(self, config: dict[str, Any], dataset: ArrayDataset) -> None:
-        nothing = ArrayDataset(folds={**dataset.folds, "train": sample_fold(1, days=0)})
+        nothing = replace(dataset, folds={**dataset.folds, "train": sample_fold(1, days=0)})
         with pytest.raises(ModelError, match="`train` has no rows"):
             _built(config).fit(nothing)
         with pytest.raises(ModelError, match="no segment `train`"):
-            _built(config).fit(ArrayDataset(folds={"test": dataset.folds["test"]}))
+            _built(config).fit(replace(dataset, folds={"test": dataset.folds["test"]}))
 
     def test_labels_that_are_none_are_refused(self, config: dict[str, Any], dataset: ArrayDataset) -> None:
         for label, said in (
@@ -261,11 +279,14 @@ class ModelContract:
             with pytest.raises(ModelError, match=said):
                 _built(config).fit(dataset.changed("train", label=label))
 
-    def test_rows_without_a_label_teach_nothing(self, config: dict[str, Any], dataset: ArrayDataset) -> None:
+    def test_rows_without_a_label_teach_nothing(
+        self, config: dict[str, Any], traits: ModelTraits, dataset: ArrayDataset
+    ) -> None:
         fold = dataset.folds["train"]
         assert fold.label is not None
         label = fold.label.copy()
-        label[::3] = np.nan
+        # of windows those of the last days, which are the history of no other
+        label[slice(None, None, 3) if traits.step_len is None else slice(200, None)] = np.nan
         keep = np.flatnonzero(~np.isnan(label))
         holes, dropped = _built(config), _built(config)
         holes.fit(dataset.changed("train", label=label))

@@ -7,12 +7,14 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeGuard
 
 from rollwright.codecs.registry import codecs
 from rollwright.config.construct import SAVED, get_class, init_instance_by_config
+from rollwright.config.context import current_settings
 from rollwright.config.placeholders import fill_paths, fill_values
-from rollwright.core.canonical import JSON
+from rollwright.core.canonical import JSON, fingerprint
 from rollwright.core.masking import mask_value
 from rollwright.dataset.contract import ReadScope, TaskDataset, check_dataset
 from rollwright.errors import ConfigError, ProtectedArtifactError, RecordError
@@ -23,6 +25,7 @@ from rollwright.tasks.definition import describe_objects
 from rollwright.tasks.window import name_window
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
+from rollwright.training.checkpoint_file import keep_checkpoint
 from rollwright.training.data_dependency import find_scopes
 from rollwright.training.kept_fit import (
     FIT_FROM_TAG,
@@ -42,6 +45,7 @@ __all__ = ["TASK_ARTIFACT", "complete_fit", "execute", "log_task", "name_run", "
 RECORDS_MODULE: Final = "rollwright.analysis.records"
 DATASET_ARTIFACT: Final = "dataset"
 TASK_ARTIFACT: Final = "task"
+_CHECKPOINTS: Final = "checkpoints"
 
 
 def task_train(task_config: Mapping[str, Any], experiment_name: str, recorder_name: str | None = None) -> Recorder:
@@ -266,10 +270,11 @@ def _fit(
     reweighter = None
     if task.get("reweighter") is not None:
         reweighter = init_instance_by_config(task["reweighter"], slot="reweighter")
-    if reweighter is not None:
-        model.fit(dataset, reweighter=reweighter)
-    else:
-        model.fit(dataset)
+    with keep_checkpoint(_checkpoint_folder(parts, generation)):
+        if reweighter is not None:
+            model.fit(dataset, reweighter=reweighter)
+        else:
+            model.fit(dataset)
     origin = provenance(
         task_config,
         fingerprint=parts.fingerprint,
@@ -370,6 +375,12 @@ def _build_model(config: object, seed: int) -> Model:
         config = {**config, "kwargs": {name: value for name, value in config["kwargs"].items() if name != "seed"}}
     model: Model = as_model(init_instance_by_config(config, try_kwargs={"seed": seed}, slot="model"), seed=seed)
     return model
+
+
+def _checkpoint_folder(parts: TaskParts, generation: str) -> Path:
+    """Return where the fit notes how far it has come: a folder for what is learnt, by which code, from which data."""
+    identity = fingerprint([parts.fit.key, parts.fit.code, parts.seed, generation])
+    return current_settings().state_dir / _CHECKPOINTS / identity[:32]
 
 
 def _generation(dataset: TaskDataset) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
+from rollwright.config.construct import translate_module
 from rollwright.config.context import current_settings, settings_for_child
 from rollwright.config.settings import Settings
 from rollwright.core.clock import SystemClock
@@ -68,6 +69,10 @@ _LIBRARIES: Final = {
     "rollwright.models.xgboost": "xgboost",
     "rollwright.models.catboost": "catboost",
     "rollwright.models.sklearn": "sklearn",
+    **{
+        f"rollwright.models.torch.{module}": "rollwright.models.torch.preloaded"
+        for module in ("dnn", "general", "sequence_windows", "sequences")
+    },
 }
 _UNNAMED: Final = ("recorder_name", None)
 _USUAL: Final = "rollwright.models.lightgbm_preloaded"
@@ -85,7 +90,8 @@ def list_preload(settings: Settings, definitions: Iterable[Mapping[str, Any]] = 
         Tasks that will be trained, whose models tell which library is needed.
     """
     models = {str((task.get("model") or {}).get("module_path", "")) for task in definitions} or {""}
-    ours = {_LIBRARIES.get(model) if model.startswith(_MODELS) else _USUAL for model in models}
+    homes = {translate_module(model)[0] for model in models}
+    ours = {_LIBRARIES.get(model) if model.startswith(_MODELS) else _USUAL for model in homes}
     tracking = () if settings.tracking.uri.startswith((SQLITE, MEMORY)) else (_MLFLOW,)
     return (*PRELOAD, *tracking, *sorted(library for library in ours if library is not None))
 

@@ -20,7 +20,14 @@ from typing import Any, Final
 from rollwright.codecs.registry import Codec, read_artifact
 from rollwright.core.bounded_read import LARGE
 from rollwright.core.optional import require
-from rollwright.errors import ConfigError, ConstructError, CorruptArtifactError, ModelError, UntrustedModuleError
+from rollwright.errors import (
+    ConfigError,
+    ConstructError,
+    CorruptArtifactError,
+    MissingExtraError,
+    ModelError,
+    UntrustedModuleError,
+)
 from rollwright.models.state import check_state, dump_state, is_exact_instance, refuse_other_classes
 from rollwright.models.torch.network_model import NetworkModel, import_part
 from rollwright.models.torch.tensor_file import pack_tensors, unpack_tensors
@@ -39,6 +46,11 @@ _STATE: Final[dict[str, type | tuple[type, ...]]] = {
 MODELS: Final = (
     "rollwright.models.torch.dnn.DNNModelPytorch",
     "rollwright.models.torch.general.GeneralPTNN",
+    *(
+        f"rollwright.models.torch.sequences.{before}{name}"
+        for name in ("ALSTM", "GRU", "LSTM", "TCN", "TransformerModel")
+        for before in ("", "Window")
+    ),
 )
 """The classes of models that a file may hold."""
 
@@ -95,6 +107,8 @@ class NetworkCodec(Codec):
             When it is not what `write` makes.
         UntrustedModuleError, ConstructError
             When its network is of a class that a configuration could not name here.
+        MissingExtraError
+            When PyTorch is not installed.
         """
         name = path.name
         arrays, state = unpack_tensors(read_artifact(path, limit=LARGE), name=name)
@@ -105,7 +119,7 @@ class NetworkCodec(Codec):
         try:
             model: NetworkModel = getattr(importlib.import_module(module), kind)(**state["params"])
             model.restore(state, _weights().fill_network(model, arrays))
-        except (ConstructError, UntrustedModuleError):  # the class of a network of the user's own, which is not here
+        except (ConstructError, MissingExtraError, UntrustedModuleError):  # nothing is wrong with the file
             raise
         except (ConfigError, ModelError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CorruptArtifactError(f"{name}: {error}") from error

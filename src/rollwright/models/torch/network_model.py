@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from types import ModuleType
 from typing import Any, ClassVar, Final, Literal
 
@@ -13,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rollwright.config.construct import get_class, init_instance_by_config
+from rollwright.core.fit_checkpoint import find_checkpoint_place
 from rollwright.core.optional import require
 from rollwright.errors import ConfigError, ModelError
 from rollwright.models.folds import ModelDataset, SampleWeighter, TrainingFold, sample_weights
@@ -26,6 +28,7 @@ from rollwright.models.tabular import (
     nan_if_none,
     read_training_folds,
 )
+from rollwright.models.torch.checkpoint import CheckpointWriter
 from rollwright.models.torch.samples import RowSamples, Samples, TrainingSet, WindowDataset, read_windows
 from rollwright.models.torch.training_plan import TrainingPlan, check_whole
 
@@ -122,7 +125,14 @@ class NetworkModel(TabularModel):
         sets = {key: self._read_set(dataset, fold, key, reweighter, windows) for key, fold in folds.items()}
         names = folds["train"].names
         del folds
-        trained = training.train_network(network, self.plan(), sets["train"], sets.get("valid"), period=verbose_eval)
+        trained = training.train_network(
+            network,
+            self.plan(),
+            sets["train"],
+            sets.get("valid"),
+            period=verbose_eval,
+            checkpoint=self._open_checkpoint(names, sets),
+        )
         self.model, self.best_iteration_ = network, trained.best
         self.evals_result_ = trained.history
         self.feature_names_ = names
@@ -168,6 +178,20 @@ class NetworkModel(TabularModel):
         self.evals_result_ = map_history(state["evals_result"], nan_if_none)
         self.feature_names_ = tuple(state["feature_names"])
 
+    def _open_checkpoint(self, names: tuple[str, ...], sets: Mapping[str, TrainingSet]) -> CheckpointWriter | None:
+        """Return where this fit notes how far it has come, None where nobody offers a place."""
+        place = find_checkpoint_place()
+        if place is None:
+            return None
+        identity = {
+            "model": f"{type(self).__module__}.{type(self).__qualname__}",
+            "params": self.params,
+            "names": list(names),
+            "samples": {key: told.digest() for key, told in sets.items()},
+            "versions": [version("torch"), version("rollwright")],
+        }
+        return CheckpointWriter(place, identity)
+
     def _windows_of(self, dataset: ModelDataset) -> WindowDataset | None:
         """Return `dataset` where the network is to have its windows, None where it is to have its rows.
 
@@ -197,6 +221,11 @@ class NetworkModel(TabularModel):
         windows: WindowDataset | None,
     ) -> TrainingSet:
         self._refuse_missing(fold.features, fold.names, segment, processors="learn_processors and infer_processors")
+        if self.plan().loss == "binary" and bool(((fold.label < 0) | (fold.label > 1)).any()):
+            raise ModelError(
+                f"segment `{segment}` has labels outside 0 to 1, and the loss `binary` learns labels from 0 to 1",
+                hint="make the label 0 or 1 in its expression, as `Ref($close, -2) > Ref($close, -1)`, or take `mse`",
+            )
         index = fold.index()
         samples: Samples = RowSamples(fold.features)
         if windows is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -127,6 +128,13 @@ class TrainingSet:
     label: NDArray[np.float32]
     weights: NDArray[np.float32] | None
     days: NDArray[np.intp]
+
+    def digest(self) -> str:
+        """Return a hash over labels, weights and days, which tells it from other samples of the same market."""
+        found = hashlib.sha256(self.label.tobytes())
+        for part in (self.weights, self.days):
+            found.update(b"|" if part is None else np.ascontiguousarray(part).tobytes())
+        return found.hexdigest()
 
 
 def read_windows(

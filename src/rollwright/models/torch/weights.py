@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
     torch = require("torch", extra="torch")
 
-__all__ = ["as_arrays", "as_tensor", "fill_network"]
+__all__ = ["as_arrays", "as_tensor", "compare_weights", "fill_network"]
 
 
 def as_arrays(network: nn.Module) -> dict[str, NDArray[Any]]:
@@ -60,22 +60,28 @@ def fill_network(model: NetworkModel, arrays: Mapping[str, NDArray[Any]]) -> nn.
     ConfigError
         When the network's class or its arguments are refused.
     """
-    for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ModelError(f"the weight `{name}` is not finite")
     with torch.device("meta"):
         shapes = model.build_network() if model.network_is_ours() else None
     if shapes is not None:
-        _compare(shapes, arrays)
+        compare_weights(shapes, arrays)
     network: nn.Module = model.build_network()
-    _compare(network, arrays)
+    compare_weights(network, arrays)
     network.load_state_dict({name: as_tensor(array) for name, array in arrays.items()})
     network.eval()
     return network
 
 
-def _compare(network: nn.Module, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Refuse arrays that are not what `network` has."""
+def compare_weights(network: nn.Module, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse arrays that `network` cannot have as its weights.
+
+    Raises
+    ------
+    ModelError
+        When names, types or shapes are others, or one is not finite.
+    """
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ModelError(f"the weight `{name}` is not finite")
     wanted = {
         name: (str(item.dtype).removeprefix("torch."), tuple(item.shape)) for name, item in network.state_dict().items()
     }
