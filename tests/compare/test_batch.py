@@ -11,6 +11,10 @@ import rollwright
 from compared_models import make_comparison_project
 from rollwright.app.compare import batch
 from rollwright.app.compare.batch import ModelRunner, run
+from rollwright.app.compare.run import ComparisonResult
+from rollwright.compare.evaluation import RunKey
+from rollwright.compare.judge import failed_run
+from rollwright.compare.table_files import read_table
 from rollwright.compare.this_environment import ThisEnvironment
 from rollwright.errors import CompareError, ConfigError
 
@@ -29,10 +33,17 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def asked(monkeypatch, tmp_path):
     """Note what would be compared, and train nothing."""
     noted = []
-    monkeypatch.setattr(batch, "run_comparison", lambda path, **options: noted.append((path, options)))
+
+    def note(path, **options):
+        noted.append((path, options))
+        return ComparisonResult(
+            name="noted", folder=tmp_path / "noted", evaluations=(failed_run(RunKey("a", "b", 1), ""),)
+        )
+
+    monkeypatch.setattr(batch, "run_comparison", note)
     return noted
 
 
@@ -41,7 +52,8 @@ def test_a_batch_is_trained_and_its_results_have_the_name_of_the_experiment(fold
     assert [str(one.key) for one in result.evaluations] == ["ridge/Alpha158/1", "ridge/Alpha158/2"]
     assert result.exit_code == 0
     assert result.folder == folder.parent / "results" / "compare-mine"
-    assert result.folder.is_dir()
+    assert {"table.json", "table.md", "table.csv", "costs.md"} <= {path.name for path in result.folder.iterdir()}
+    assert read_table(result.folder / "table.json").origin["times"] == 2
 
 
 def test_arguments_have_qlibs_names_order_and_defaults():

@@ -11,6 +11,7 @@ from typing import Final
 
 from rollwright.app.compare.environments import open_environments
 from rollwright.app.compare.run import ComparisonResult, TellComparison, run_comparison
+from rollwright.app.compare.table import write_results
 from rollwright.compare.environment import EnvironmentStore
 from rollwright.compare.folders import ModelSource, choose_workflows, find_models
 from rollwright.config.settings import load_settings
@@ -108,6 +109,8 @@ def run(
             jobs=jobs,
             on_progress=on_progress,
         )
+    origin = result.basis.to_json() if result.basis is not None else None
+    write_results(result.folder, result.name, result.evaluations, origin=origin)
     if wait_when_err and result.failed:
         input(f"{len(result.failed)} of {len(result.evaluations)} runs failed; press Enter to go on")
     return result

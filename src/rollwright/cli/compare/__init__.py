@@ -6,6 +6,7 @@ import typer
 
 from rollwright.cli.compare.envs import envs_app
 from rollwright.cli.compare.logs import logs
+from rollwright.cli.compare.reproduce import reproduce
 from rollwright.cli.compare.run import run
 from rollwright.cli.compare.table import table
 from rollwright.cli.compare.work import work
@@ -21,5 +22,6 @@ compare_app = typer.Typer(
 compare_app.command()(run)
 compare_app.command()(table)
 compare_app.command()(logs)
+compare_app.command()(reproduce)
 compare_app.command(hidden=True)(work)
 compare_app.add_typer(envs_app, name="envs")

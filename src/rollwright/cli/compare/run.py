@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rollwright.compare.environment import EnvironmentStore
     from rollwright.config.settings import Settings
 
-__all__ = ["run"]
+__all__ = ["open_store", "run"]
 
 
 def run(
@@ -110,7 +110,7 @@ def run(
 
     settings = load_settings()
     named = [one.strip() for text in models or () for one in text.split(",") if one.strip()]
-    with clean_stdout(), _open(settings, here=this_environment) as environments, ComparisonProgress() as progress:
+    with clean_stdout(), open_store(settings, here=this_environment) as environments, ComparisonProgress() as progress:
         result = run_comparison(
             path,
             environments=environments,
@@ -156,7 +156,7 @@ def run(
 
 
 @contextmanager
-def _open(settings: Settings, *, here: bool) -> Iterator[EnvironmentStore]:
+def open_store(settings: Settings, *, here: bool) -> Iterator[EnvironmentStore]:
     """Yield where the environments of the models come from; none of them may be removed meanwhile."""
     if here:
         from rollwright.compare.this_environment import ThisEnvironment  # noqa: PLC0415 - keeps --help light
