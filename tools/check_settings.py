@@ -57,6 +57,13 @@ MEANING: Final = {
     "compare.installer": "who makes them: `uv`, `pip`, or `auto` for uv where it is installed, else pip",
     "compare.exclude_newer": "a day: what was uploaded to the package index later is not chosen (uv only)",
     "serve.token_file": "file with the token that clients of `rollwright online serve` show",
+    "cluster.launcher": "what starts workers: `local` (this machine) or `slurm`",
+    "cluster.one_machine": "whether all nodes of the cluster are this machine, so that its SQLite files are shared",
+    "cluster.cores": "cores of each worker that a cluster starts",
+    "cluster.memory": "GB of each such worker; the cluster's default if not set",
+    "cluster.gpus": "GPUs of each such worker",
+    "cluster.time_limit": "seconds such a worker may run before it gives its tasks back and asks for another turn",
+    "cluster.sbatch_options": 'more options of sbatch, as `["--partition=low", "--account=alpha"]`',
 }
 
 

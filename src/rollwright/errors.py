@@ -60,6 +60,7 @@
     ├── CompareError                 (a comparison cannot do what was asked)
     │   ├── RequirementsError        (a line asks for more than packages by name and version)
     │   └── EnvironmentFailedError   (an environment could not be made)
+    ├── LaunchError                  (an engine that starts workers refuses, or does not answer)
     └── RunError
         └── TaskFailedError          (names every failed task)
 
@@ -99,6 +100,7 @@ __all__ = [
     "HoldoutSealedError",
     "IllegalTransitionError",
     "KeyringError",
+    "LaunchError",
     "LeaseLostError",
     "LedgerError",
     "LookAheadError",
@@ -718,6 +720,12 @@ class EnvironmentFailedError(CompareError):
     def __init__(self, message: str, *, log: str = "", hint: str | None = None) -> None:
         self.log = log
         super().__init__(message, hint=hint)
+
+
+class LaunchError(RollwrightError):
+    """An engine that starts workers refuses what was asked of it, or does not answer."""
+
+    exit_code = _ENVIRONMENT
 
 
 class RunError(RollwrightError):

@@ -40,6 +40,7 @@ from rollwright.campaign.rule_checks import check_rules
 from rollwright.campaign.run import (
     DEFAULT_TERMS,
     Submission,
+    TrainElsewhere,
     TrainingTerms,
     collect_submission,
     count_training,
@@ -209,6 +210,7 @@ def roll_campaign(
     accept_stale: bool = False,
     on_progress: TellProgress | None = None,
     fork: bool = False,
+    elsewhere: TrainElsewhere | None = None,
 ) -> CampaignResult | None:
     """Run the whole campaign: plan, train, collect, analyse, back-test, report.
 
@@ -231,6 +233,8 @@ def roll_campaign(
     fork : bool
         Whether this process is a program of ours that does nothing else, so that worker processes may be forked from
         it: they share what it has imported. See `WarmSlots.start`.
+    elsewhere : TrainElsewhere, optional
+        Trains the windows in place of worker processes of this one; see `rollwright.app.elsewhere`.
 
     Returns
     -------
@@ -240,7 +244,9 @@ def roll_campaign(
     with using(campaign.context), WarmSlots() as slots:
         tell = on_progress or (lambda _what, _value: None)
         ready = Preparation(context=campaign.context, document=campaign.document, slots=slots, fork=jobs if fork else 0)
-        return _roll(campaign, current_market(), jobs, terms, tell, ready, accept_stale=accept_stale)
+        return _roll(
+            campaign, current_market(), jobs, terms, tell, ready, accept_stale=accept_stale, elsewhere=elsewhere
+        )
 
 
 def check_campaign(campaign: OpenCampaign, terms: TrainingTerms = DEFAULT_TERMS) -> None:
@@ -296,6 +302,7 @@ def _roll(
     ready: Preparation,
     *,
     accept_stale: bool,
+    elsewhere: TrainElsewhere | None,
 ) -> CampaignResult | None:
     # 1. Refuse early what could only fail at the end. 2. Plan the windows. 3. Of a configuration that was not given
     # before, compute the features, once for all workers: that refuses what is wrong with them while nothing is written.
@@ -327,7 +334,10 @@ def _roll(
                 todo = {*submission.todo} & {*chosen}
                 ready.prepare(plan, [window for window in plan.windows if window.key in todo], is_first=False)
             before = _list_ended(plan.name)
-            if not _train(campaign, plan, submission, manager, jobs, terms, tell, ready.slots, declared=declared):
+            if not _train(
+                campaign, plan, submission, manager, jobs, terms, tell, ready.slots,
+                declared=declared, elsewhere=elsewhere,
+            ):  # fmt: skip
                 return None
             if left := find_left(submission, chosen, manager):
                 tell("left", left)
@@ -399,6 +409,7 @@ def _train(
     warm: WarmSlots,
     *,
     declared: Mapping[WindowKey, str],
+    elsewhere: TrainElsewhere | None,
 ) -> bool:
     with TimeInspector.logt("train"):
         return train_windows(
@@ -413,6 +424,7 @@ def _train(
             budget=campaign.config.budget,
             declared=declared.keys(),
             warm=warm,
+            elsewhere=elsewhere,
         )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from rollwright.campaign.config import BudgetConfig
 from rollwright.campaign.difference import find_former
@@ -271,6 +271,10 @@ def warm_features(plan: CampaignPlan) -> None:
             check_dataset(init_instance_by_config(config, slot="dataset")).warm()
 
 
+TrainElsewhere: TypeAlias = Callable[[TaskManager, Sequence[str], Callable[[WorkerEvent], None] | None], bool]
+"""Brings tasks to their end without this process; False when it was told to stop before."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingTerms:
     """Which windows are trained, and what ends them.
@@ -353,6 +357,7 @@ def train_windows(
     budget: BudgetConfig | None = None,
     declared: AbstractSet[WindowKey] = frozenset(),
     warm: WarmSlots | None = None,
+    elsewhere: TrainElsewhere | None = None,
 ) -> bool:
     """Train what is to do; windows that workers elsewhere hold are waited for.
 
@@ -375,6 +380,8 @@ def train_windows(
         Windows that may fail; see `find_declared`.
     warm : WarmSlots, optional
         Worker processes that were started beforehand; see `warm_workers`.
+    elsewhere : TrainElsewhere, optional
+        Trains them in place of worker processes of this one.
 
     Returns
     -------
@@ -391,6 +398,11 @@ def train_windows(
     ids = _choose(plan, submission, chosen, budget)
     seconds = None if budget is None or budget.hours is None else budget.hours * 3600
     here = context.market is not None
+    if elsewhere is not None and ids:
+        if not elsewhere(manager, ids, on_event):
+            return False
+        _raise_failures(plan, submission, manager, failures, chosen, declared)
+        return True
     try:
         report = (
             None

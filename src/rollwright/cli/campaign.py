@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rollwright.app.single_run import SingleRun
     from rollwright.campaign.audit.findings import AuditReport
     from rollwright.campaign.plan import WindowKey
+    from rollwright.campaign.run import TrainElsewhere
     from rollwright.campaign.summary import CampaignResult, TrainingCounts
     from rollwright.config.settings import Settings
 
@@ -172,6 +173,7 @@ def _roll(campaign: OpenCampaign, options: RollOptions, *, go_on: str, as_json: 
     from rollwright.cli.progress import CampaignProgress  # noqa: PLC0415 - keeps --help light
 
     campaign = options.apply(campaign)
+    elsewhere = _open_elsewhere(campaign, options)
     held = hold_detached(campaign.settings, campaign.name) if options.in_background else nullcontext()
     with held, clean_stdout(), CampaignProgress(campaign.name) as progress:
         result = roll_campaign(
@@ -181,11 +183,26 @@ def _roll(campaign: OpenCampaign, options: RollOptions, *, go_on: str, as_json: 
             accept_stale=options.accept_stale,
             on_progress=progress,
             fork=not options.in_background,  # else a lock is open
+            elsewhere=elsewhere,
         )
     if progress.left:
         return _end_partly(campaign.name, progress.left, as_json=as_json)
     audited = _audit(campaign) if is_audited and result is not None else None
     return _end(result, go_on, progress.counts, campaign.settings, as_json=as_json, audited=audited)
+
+
+def _open_elsewhere(campaign: OpenCampaign, options: RollOptions) -> TrainElsewhere | None:
+    """Return what trains the windows in place of this process, where `--on` asks for it."""
+    if options.on is None:
+        return None
+    if options.fail_fast or options.only:
+        raise ConfigError(
+            "`--on` starts workers, which train every window to its end",
+            hint="leave out --fail-fast and --only, or --on",
+        )
+    from rollwright.app.elsewhere import WorkersElsewhere  # noqa: PLC0415 - keeps --help light
+
+    return WorkersElsewhere(campaign.settings, campaign.name, on=options.on, jobs=options.jobs).train
 
 
 def _audit(campaign: OpenCampaign) -> AuditReport:

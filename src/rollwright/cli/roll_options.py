@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -47,6 +47,12 @@ Only = Annotated[
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Go on in the background when the terminal is closed.")]
+On = Annotated[
+    Literal["local", "slurm"] | None,
+    typer.Option(
+        "--on", help="Let workers that this starts train the windows, in place of this process.", show_default=False
+    ),
+]
 Background = Annotated[bool, typer.Option("--in-background", hidden=True)]
 """What `--detach` gives to the process that it starts."""
 
@@ -74,6 +80,8 @@ class RollOptions:
         Whether it goes on in the background.
     in_background : bool
         Whether this is the process that ``--detach`` started.
+    on : str or None
+        What starts workers that train in place of this process.
     """
 
     jobs: int
@@ -85,6 +93,7 @@ class RollOptions:
     only: tuple[str, ...] = ()
     detach: bool = False
     in_background: bool = False
+    on: Literal["local", "slurm"] | None = None
 
     @property
     def terms(self) -> TrainingTerms:
@@ -104,6 +113,7 @@ class RollOptions:
         words = ["--jobs", str(self.jobs)]
         words += ["--accept-stale"] if self.accept_stale else []
         words += ["--fail-fast"] if self.fail_fast else []
+        words += ["--on", self.on] if self.on is not None else []
         words += ["--max-attempts", str(self.max_attempts)] if self.max_attempts is not None else []
         words += ["--timeout", repr(self.timeout)] if self.timeout is not None else []
         words += ["--mem-limit", repr(self.memory)] if self.memory is not None else []
@@ -120,6 +130,7 @@ def read_options(
     detach: Detach = False,
     accept_stale: AcceptStale = False,
     in_background: Background = False,
+    on: On = None,
 ) -> RollOptions:
     """Return what was typed; its parameters are the options of every command that has `with_roll_options`."""
     return RollOptions(
@@ -132,6 +143,7 @@ def read_options(
         only=tuple(only or ()),
         detach=detach,
         in_background=in_background,
+        on=on,
     )
 
 

@@ -23,6 +23,7 @@ from rollwright.cli import INTERRUPTED, MISSING
 from rollwright.cli.audit import audit
 from rollwright.cli.cache import cache_app
 from rollwright.cli.campaign import demo, resume, roll, run_once
+from rollwright.cli.cluster import cluster_app
 from rollwright.cli.compare import compare_app
 from rollwright.cli.config import config_app, schema
 from rollwright.cli.console import stderr
@@ -131,6 +132,7 @@ app.add_typer(pit_app, name="pit")
 app.add_typer(online_app, name="online")
 app.add_typer(compare_app, name="compare")
 app.add_typer(worker_app, name="worker")
+app.add_typer(cluster_app, name="cluster")
 app.add_typer(pool_app, name="pool")
 app.add_typer(cache_app, name="cache")
 app.add_typer(config_app, name="config")

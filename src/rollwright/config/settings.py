@@ -164,6 +164,18 @@ class ServeSettings(_Section):
     token_file: _PathText | None = None
 
 
+class ClusterSettings(_Section):
+    """Where workers are started by ``--on`` and by ``rollwright cluster up``, and what each is given."""
+
+    launcher: Literal["local", "slurm"] = "local"
+    one_machine: bool = False
+    cores: Annotated[int, Field(ge=1)] = 1
+    memory: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    gpus: Annotated[int, Field(ge=0)] = 0
+    time_limit: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    sbatch_options: tuple[str, ...] = ()
+
+
 class Settings(_Section):
     """Everything that can be set, frozen.
 
@@ -186,6 +198,7 @@ class Settings(_Section):
     trust: TrustSettings = TrustSettings()
     compare: CompareSettings = CompareSettings()
     serve: ServeSettings = ServeSettings()
+    cluster: ClusterSettings = ClusterSettings()
     origins: Mapping[str, str] = Field(default_factory=dict)
 
     def resolve(self, path: str | Path) -> Path:
@@ -259,6 +272,7 @@ _SECTIONS: Final[dict[str, type[_Section]]] = {
     "trust": TrustSettings,
     "compare": CompareSettings,
     "serve": ServeSettings,
+    "cluster": ClusterSettings,
 }
 
 

@@ -1,0 +1,161 @@
+"""Start workers of a campaign by the engine that the user has, look at them, and end them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from rollwright.app.campaign_record import find_campaign
+from rollwright.config.settings import Settings, load_settings
+from rollwright.core.canonical import sha256_hex
+from rollwright.core.sqlite_urls import SQLITE
+from rollwright.errors import ConfigError
+from rollwright.launch.launcher import LaunchedWorker, Launcher, Resources, WorkerCommand
+from rollwright.launch.local import LocalLauncher
+from rollwright.launch.slurm import SlurmLauncher
+
+__all__ = [
+    "check_shared_stores",
+    "describe_workers",
+    "list_launched",
+    "make_command",
+    "make_resources",
+    "open_launcher",
+    "start_workers",
+    "stop_workers",
+]
+
+_DIGITS: Final = 8
+_FILES: Final = (SQLITE, "memory:")
+
+
+def open_launcher(settings: Settings, kind: str | None = None) -> Launcher:
+    """Return the launcher of this name, of the settings if None.
+
+    Raises
+    ------
+    ConfigError
+        For a name that none has.
+    """
+    chosen = kind if kind is not None else settings.cluster.launcher
+    if chosen == "local":
+        return LocalLauncher(settings.state_dir / "launched")
+    if chosen == "slurm":
+        project = sha256_hex(str(settings.root.resolve()).encode())[:_DIGITS]
+        return SlurmLauncher(options=settings.cluster.sbatch_options, project=project)
+    raise ConfigError(f"nothing called `{chosen}` starts workers", hint="use local or slurm")
+
+
+def make_resources(settings: Settings) -> Resources:
+    """Return what the settings give each worker."""
+    given = settings.cluster
+    return Resources(cores=given.cores, memory=given.memory, gpus=given.gpus, seconds=given.time_limit)
+
+
+def make_command(settings: Settings, name: str, *, jobs: int, until_empty: bool = True) -> WorkerCommand:
+    """Return the worker of a campaign, which trains `jobs` windows at the same time."""
+    waits = "--until-empty" if until_empty else "--keep-waiting"
+    return WorkerCommand(
+        name=name,
+        words=(sys.executable, "-m", "rollwright", "worker", "run", name, "--jobs", str(jobs), waits),
+        folder=settings.root,
+        logs=settings.state_dir / "logs" / name,
+    )
+
+
+def check_shared_stores(settings: Settings, launcher: Launcher) -> None:
+    """Refuse to start workers on other machines while tasks or runs are in files of this one.
+
+    Raises
+    ------
+    ConfigError
+        When the task store or the tracking store is SQLite or memory, the launcher may use other machines, and the
+        setting ``cluster.one_machine`` does not say that they are all this one.
+    """
+    if not launcher.traits.multi_host or settings.cluster.one_machine:
+        return
+    places = {"pool.url": settings.pool.url, "tracking.uri": settings.tracking.uri}
+    local = [name for name, url in places.items() if url.startswith(_FILES)]
+    if local:
+        raise ConfigError(
+            f"{' and '.join(f'`{name}`' for name in local)} is a file of this machine, and workers may start on others",
+            hint="name a server that all machines reach (pool.url = postgresql://… or mongodb://…, tracking.uri = "
+            "http://… or postgresql://…); or, where every node is this machine: ROLLWRIGHT_CLUSTER__ONE_MACHINE=true",
+        )
+
+
+def start_workers(
+    name: str | None,
+    count: int,
+    *,
+    on: str | None = None,
+    jobs: int = 1,
+    until_empty: bool = True,
+    project: Path | None = None,
+) -> tuple[str, Sequence[str]]:
+    """Start workers for a campaign that was started here; return its name and the ids of the workers.
+
+    Parameters
+    ----------
+    name : str or None
+        The campaign; the one that ran last if None.
+    count : int
+    on : str, optional
+        The launcher; that of the settings if not given.
+    jobs : int
+        Windows that each worker trains at the same time.
+    until_empty : bool
+        Whether workers end when nothing is left to do.
+    project : Path, optional
+
+    Raises
+    ------
+    ConfigError
+        When there is no such campaign, or its stores are files that other machines do not see.
+    LaunchError
+        When the engine refuses.
+    """
+    settings, campaign = _find(name, project)
+    launcher = open_launcher(settings, on)
+    check_shared_stores(settings, launcher)
+    command = make_command(settings, campaign, jobs=jobs, until_empty=until_empty)
+    return campaign, launcher.submit(count, command, make_resources(settings))
+
+
+def describe_workers(
+    name: str | None,
+    count: int,
+    *,
+    on: str | None = None,
+    jobs: int = 1,
+    until_empty: bool = True,
+    project: Path | None = None,
+) -> str:
+    """Return what `start_workers` would give to the engine; nothing is started."""
+    settings, campaign = _find(name, project)
+    launcher = open_launcher(settings, on)
+    command = make_command(settings, campaign, jobs=jobs, until_empty=until_empty)
+    return launcher.describe(count, command, make_resources(settings))
+
+
+def list_launched(
+    name: str | None = None, *, on: str | None = None, project: Path | None = None
+) -> Sequence[LaunchedWorker]:
+    """Return the workers that the engine has of this project, of one campaign or of all."""
+    return open_launcher(load_settings(start=project), on).list(name)
+
+
+def stop_workers(name: str | None, *, on: str | None = None, project: Path | None = None) -> Sequence[LaunchedWorker]:
+    """Tell the workers of a campaign, or all of this project if None, to give their tasks back; return which."""
+    launcher = open_launcher(load_settings(start=project), on)
+    found = launcher.list(name)
+    if found:
+        launcher.cancel([worker.id for worker in found])
+    return found
+
+
+def _find(name: str | None, project: Path | None) -> tuple[Settings, str]:
+    campaign, folder = find_campaign(name, project=project)
+    return load_settings(start=folder), campaign

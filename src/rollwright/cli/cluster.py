@@ -1,0 +1,90 @@
+"""``rollwright cluster``: start workers by the engine that you have, look at them, end them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from rollwright.cli.console import AsJson, print_json, print_text, stderr
+from rollwright.cli.text import print_table
+from rollwright.core.text import count_noun
+
+__all__ = ["On", "cluster_app"]
+
+On = Annotated[
+    Literal["local", "slurm"] | None,
+    typer.Option("--on", help="What starts workers; the setting cluster.launcher if not given.", show_default=False),
+]
+Campaign = Annotated[str | None, typer.Argument(help="The campaign; the one that ran last if not given.")]
+
+cluster_app = typer.Typer(
+    help="Start workers of a campaign by Slurm, or on this machine; look at them, and end them.", no_args_is_help=True
+)
+
+
+@cluster_app.command("up")
+def up_command(
+    name: Campaign = None,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, max=10_000, help="How many workers.")] = 1,
+    on: On = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Windows that each trains at the same time.")] = 1,
+    until_empty: Annotated[
+        bool, typer.Option("--until-empty/--keep-waiting", help="End when nothing is left to do.")
+    ] = True,
+    only_print: Annotated[bool, typer.Option("--print", help="Print what would be submitted; start nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start workers for a campaign that was started here. Ending one costs no attempt: it gives its windows back.
+
+    What each worker is given (cores, memory, GPUs, time) and more options of sbatch are the settings `cluster.*`.
+    """
+    from rollwright.app.cluster import describe_workers, start_workers  # noqa: PLC0415 - keeps --help light
+
+    if only_print:
+        print(describe_workers(name, count, on=on, jobs=jobs, until_empty=until_empty), end="")
+        return
+    campaign, ids = start_workers(name, count, on=on, jobs=jobs, until_empty=until_empty)
+    if as_json:
+        print_json({"name": campaign, "workers": [*ids]})
+        return
+    print_text(f"{count_noun(len(ids), 'worker')} of {campaign} started: {', '.join(ids)}")
+    stderr.print("look at them: rollwright cluster ls; end them: rollwright cluster down")
+
+
+@cluster_app.command("ls")
+def list_command(name: Campaign = None, on: On = None, as_json: AsJson = False) -> None:
+    """List the workers that the engine has of this project: of one campaign, or of all."""
+    from rollwright.app.cluster import list_launched  # noqa: PLC0415 - keeps --help light
+
+    found = list_launched(name, on=on)
+    if as_json:
+        keys = ("id", "name", "state", "place", "reason")
+        print_json([{key: getattr(one, key) for key in keys} for one in found])
+        return
+    if not found:
+        print_text("no worker is started or waits to be")
+        return
+    print_table(
+        ["worker", "campaign", "state", "machine", "reason"],
+        [[one.id, one.name, one.state, one.place, one.reason] for one in found],
+    )
+
+
+@cluster_app.command("down")
+def down_command(
+    name: Annotated[str | None, typer.Argument(help="The campaign.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="The workers of every campaign of this project.")] = False,
+    on: On = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell workers to give their windows back and end."""
+    from rollwright.app.cluster import stop_workers  # noqa: PLC0415 - keeps --help light
+
+    if (name is None) is not everything:
+        raise typer.BadParameter("name a campaign, or give --all")
+    found = stop_workers(name, on=on)
+    if as_json:
+        print_json([one.id for one in found])
+        return
+    print_text(f"{count_noun(len(found), 'worker')} told to end" if found else "there is no worker to end")

@@ -1,0 +1,86 @@
+"""A campaign whose windows are trained by workers that something else starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from rollwright.app.campaign import open_campaign, roll_campaign
+from rollwright.app.cluster import check_shared_stores, open_launcher
+from rollwright.app.elsewhere import WorkersElsewhere
+from rollwright.config.settings import load_settings
+from rollwright.errors import ConfigError, LaunchError
+from rollwright.launch.launcher import LaunchedWorker, LauncherTraits, Resources, WorkerCommand
+from small_campaign import make_project, roll_here
+
+
+class IdleLauncher:
+    """An engine whose workers end at once without doing anything."""
+
+    traits = LauncherTraits(multi_host=False, warns_before_end=True, has_time_limit=False, restarts=False)
+
+    def __init__(self, *, lost: bool = False) -> None:
+        self.submitted: list[int] = []
+        self.lost = lost
+
+    def submit(self, count: int, command: WorkerCommand, resources: Resources) -> Sequence[str]:
+        self.submitted.append(count)
+        return [f"{len(self.submitted)}_{number}" for number in range(count)]
+
+    def list(self, name: str | None = None) -> Sequence[LaunchedWorker]:
+        return []
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        raise AssertionError("nobody is left to be ended")
+
+    def describe(self, count: int, command: WorkerCommand, resources: Resources) -> str:
+        return ""
+
+
+@pytest.mark.slow
+def test_windows_trained_elsewhere_give_the_bytes_of_those_trained_here(tmp_path: Path) -> None:
+    here = make_project(tmp_path / "here")
+    assert roll_here(here) is not None
+    file = make_project(tmp_path / "there")
+    campaign = open_campaign(file, project=file.parent)
+    events = []
+    workers = WorkersElsewhere(campaign.settings, campaign.name, on="local", jobs=2)
+
+    result = roll_campaign(
+        campaign, jobs=2, elsewhere=workers.train, on_progress=lambda what, value: events.append((what, value))
+    )
+
+    assert result is not None
+    for name in ("pred.parquet", "label.parquet"):
+        made = [(one.parent / "results" / "small" / name).read_bytes() for one in (here, file)]
+        assert made[0] == made[1]
+    windows = next(value for what, value in events if what == "submitted").ids
+    done = [event.task_id for what, event in events if what == "event" and event.kind == "done"]
+    assert sorted(done) == sorted(windows.values())
+    assert open_launcher(campaign.settings, "local").list() == []
+
+
+def test_workers_that_end_again_and_again_end_the_wait(tmp_path: Path) -> None:
+    file = make_project(tmp_path / "project")
+    campaign = open_campaign(file, project=file.parent, overrides=())
+    idle = IdleLauncher()
+    workers = WorkersElsewhere(campaign.settings, campaign.name, on=None, jobs=2, launcher=idle)
+
+    with pytest.raises(LaunchError, match="started 3 times and ended before a task did"):
+        roll_campaign(campaign, jobs=2, elsewhere=workers.train)
+
+    assert idle.submitted == [2, 2, 2]
+
+
+def test_other_machines_do_not_get_files_of_this_one(tmp_path: Path) -> None:
+    (tmp_path / "rollwright.toml").write_text("")
+    settings = load_settings(start=tmp_path)
+    slurm = open_launcher(settings, "slurm")
+    with pytest.raises(ConfigError, match=r"`pool\.url` and `tracking\.uri` is a file of this machine"):
+        check_shared_stores(settings, slurm)
+    servers = {"pool.url": "postgresql://db/tasks", "tracking.uri": "http://tracking"}
+    check_shared_stores(settings.with_values(servers, origin="test"), slurm)
+    check_shared_stores(settings.with_values({"cluster.one_machine": True}, origin="test"), slurm)
+    check_shared_stores(settings, open_launcher(settings, "local"))

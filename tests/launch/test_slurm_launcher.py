@@ -1,0 +1,140 @@
+"""What is given to Slurm, and what is read of its answers; the programs are scripts of the test's own."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from rollwright.errors import ConfigError, LaunchError
+from rollwright.launch.launcher import Resources, WorkerCommand
+from rollwright.launch.slurm import SlurmLauncher
+
+
+def make_command(
+    folder: Path, *, name: str = "alpha", words: tuple[str, ...] = ("worker", "it's $HOME; `id`")
+) -> WorkerCommand:
+    return WorkerCommand(name=name, words=words, folder=folder, logs=folder / "logs")
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose programs stand in for Slurm's; each notes its arguments and its input in a file of its name."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    return programs
+
+
+def install(slurm: Path, name: str, answer: str, *, code: int = 0, complaint: str = "") -> None:
+    (slurm / f"{name}.answer").write_text(answer)
+    program = slurm / name
+    program.write_text(
+        f'#!/bin/sh\nprintf "%s\\n" "$@" > {slurm}/{name}.arguments\ncat > {slurm}/{name}.input\n'
+        f"cat {slurm}/{name}.answer\necho '{complaint}' >&2\nexit {code}\n"
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+
+def test_an_array_of_workers_is_submitted_with_what_each_needs(slurm: Path, tmp_path: Path) -> None:
+    install(slurm, "sbatch", "4711;cluster\n")
+    launcher = SlurmLauncher(options=["--partition=low"], project="p1")
+
+    ids = launcher.submit(3, make_command(tmp_path), Resources(cores=2, memory=1.5, gpus=1, seconds=90))
+
+    assert ids == ["4711_1", "4711_2", "4711_3"]
+    arguments = (slurm / "sbatch.arguments").read_text().splitlines()
+    assert {"--array=1-3", "--requeue", "--cpus-per-task=2", "--mem=1500M", "--gres=gpu:1", "--time=2"} <= {*arguments}
+    assert arguments[-1] == "--partition=low"
+    assert "--job-name=rollwright-p1-alpha" in arguments
+
+
+def test_words_reach_the_worker_as_they_are_and_no_shell_reads_them(slurm: Path, tmp_path: Path) -> None:
+    install(slurm, "sbatch", "1\n")
+    noted = tmp_path / "noted"
+    words = ("/bin/sh", "-c", 'printf "%s|" "$@" > "$0"', str(noted), "it's", "$HOME", "`id`", "a b", "; exit 9")
+
+    SlurmLauncher(project="p").submit(1, make_command(tmp_path, words=words), Resources())
+
+    script = tmp_path / "script"
+    script.write_text((slurm / "sbatch.input").read_text())
+    assert os.waitstatus_to_exitcode(os.spawnv(os.P_WAIT, "/bin/sh", ["sh", str(script)])) == 0
+    assert noted.read_text() == "it's|$HOME|`id`|a b|; exit 9|"
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["low", "-p", "--partition=low\n--wrap=id", "--Wrap", "", "--a b"],
+    ids=["word", "short", "line", "case", "none", "blank"],
+)
+def test_what_is_no_option_of_sbatch_is_refused(option: str) -> None:
+    with pytest.raises(ConfigError, match="no option of sbatch"):
+        SlurmLauncher(options=[option], project="p")
+
+
+def test_only_living_jobs_of_this_project_are_listed_in_their_order(slurm: Path) -> None:
+    install(
+        slurm,
+        "squeue",
+        "12_10|PENDING|rollwright-p1-alpha||Resources\n"
+        "12_2|RUNNING|rollwright-p1-alpha|n1|None\n"
+        "9_1|COMPLETING|rollwright-p1-be-ta|n2|None\n"
+        "3|RUNNING|rollwright-p2-alpha|n1|None\n"
+        "4|RUNNING|other|n1|None\n"
+        "5_1|FAILED|rollwright-p1-alpha|n1|None\n"
+        "nonsense\n",
+    )
+    launcher = SlurmLauncher(project="p1")
+
+    found = launcher.list()
+
+    assert [(one.id, one.name, one.state, one.place, one.reason) for one in found] == [
+        ("9_1", "be-ta", "ending", "n2", ""),
+        ("12_2", "alpha", "running", "n1", ""),
+        ("12_10", "alpha", "pending", "", "Resources"),
+    ]
+    assert [one.id for one in launcher.list("alpha")] == ["12_2", "12_10"]
+
+
+def test_only_jobs_that_are_left_are_ended(slurm: Path) -> None:
+    install(slurm, "squeue", "12_2|RUNNING|rollwright-p1-alpha|n1|None\n")
+    install(slurm, "scancel", "")
+
+    SlurmLauncher(project="p1").cancel(["12_1", "12_2"])
+
+    assert (slurm / "scancel.arguments").read_text().splitlines()[-1:] == ["12_2"]
+    with pytest.raises(ConfigError, match="no job of Slurm"):
+        SlurmLauncher(project="p1").cancel(["--user=root"])
+
+
+def test_a_refusal_of_slurm_is_told_in_its_words(slurm: Path, tmp_path: Path) -> None:
+    install(slurm, "sbatch", "", code=1, complaint="sbatch: error: invalid partition specified: nowhere")
+    with pytest.raises(LaunchError, match="invalid partition specified: nowhere"):
+        SlurmLauncher(project="p").submit(1, make_command(tmp_path), Resources())
+
+
+def test_an_answer_that_is_no_job_is_refused(slurm: Path, tmp_path: Path) -> None:
+    install(slurm, "sbatch", "Submitted batch job ../../x\n")
+    with pytest.raises(LaunchError, match="which is no job"):
+        SlurmLauncher(project="p").submit(1, make_command(tmp_path), Resources())
+
+
+def test_a_machine_without_slurm_says_so(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(slurm))
+    with pytest.raises(LaunchError, match="`sbatch` is not installed here") as caught:
+        SlurmLauncher(project="p").submit(1, make_command(tmp_path), Resources())
+    assert caught.value.exit_code == 3
+
+
+def test_what_would_be_submitted_can_be_read_before(slurm: Path, tmp_path: Path) -> None:
+    install(slurm, "sbatch", "1\n")
+    launcher = SlurmLauncher(project="p1")
+    shown = launcher.describe(2, make_command(tmp_path), Resources())
+    assert not (slurm / "sbatch.arguments").exists()
+
+    launcher.submit(2, make_command(tmp_path), Resources())
+
+    assert (slurm / "sbatch.input").read_text() in shown
+    assert all(word in shown for word in (slurm / "sbatch.arguments").read_text().split())
