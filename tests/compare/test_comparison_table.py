@@ -41,7 +41,7 @@ def test_models_stand_in_the_order_of_their_means_and_failures_last():
     assert kinds(table) == ["runs_failed"]
 
 
-def test_metrics_are_mean_and_deviation_over_the_seeds():
+def test_metrics_are_mean_and_deviation_over_its_seeds():
     runs = make_comparison(seeds=4)
     row = row_of(make_table(runs), "LightGBM")
     for name in METRIC_KEYS:

@@ -334,10 +334,22 @@ def _roll(
                 todo = {*submission.todo} & {*chosen}
                 ready.prepare(plan, [window for window in plan.windows if window.key in todo], is_first=False)
             before = _list_ended(plan.name)
-            if not _train(
-                campaign, plan, submission, manager, jobs, terms, tell, ready.slots,
-                declared=declared, elsewhere=elsewhere,
-            ):  # fmt: skip
+            with TimeInspector.logt("train"):
+                is_trained = train_windows(
+                    plan,
+                    submission,
+                    manager,
+                    context=campaign.context,
+                    jobs=jobs,
+                    terms=terms,
+                    on_event=lambda event: _tell_event(event, plan, submission, manager, tell),
+                    failures=campaign.results / FAILURES_FILE,
+                    budget=campaign.config.budget,
+                    declared=declared.keys(),
+                    warm=ready.slots,
+                    elsewhere=elsewhere,
+                )
+            if not is_trained:
                 return None
             if left := find_left(submission, chosen, manager):
                 tell("left", left)
@@ -396,36 +408,6 @@ def _list_ended(name: str) -> frozenset[str]:
     """Return the ended recorders of the experiment, which is created here, once, before several processes would."""
     experiment = R.get_exp(experiment_name=name, create=True)
     return frozenset(one.id for one in experiment.list_recorders("list") if one.status != Recorder.STATUS_R)
-
-
-def _train(
-    campaign: OpenCampaign,
-    plan: CampaignPlan,
-    submission: Submission,
-    manager: TaskManager,
-    jobs: int,
-    terms: TrainingTerms,
-    tell: TellProgress,
-    warm: WarmSlots,
-    *,
-    declared: Mapping[WindowKey, str],
-    elsewhere: TrainElsewhere | None,
-) -> bool:
-    with TimeInspector.logt("train"):
-        return train_windows(
-            plan,
-            submission,
-            manager,
-            context=campaign.context,
-            jobs=jobs,
-            terms=terms,
-            on_event=lambda event: _tell_event(event, plan, submission, manager, tell),
-            failures=campaign.results / FAILURES_FILE,
-            budget=campaign.config.budget,
-            declared=declared.keys(),
-            warm=warm,
-            elsewhere=elsewhere,
-        )
 
 
 def _tell_event(

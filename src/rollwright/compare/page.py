@@ -72,7 +72,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "curves": ("Excess return", "超额收益"),
     "curves_read": (
-        "Added up over the benchmark after costs, mean of the seeds.",
+        "Added up over the benchmark after costs, mean of all seeds.",
         "相对基准、扣除成本后的累计超额收益，种子取均值。",
     ),
     "wins": ("Wins, pair by pair", "两两胜率"),

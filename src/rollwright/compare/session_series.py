@@ -1,4 +1,4 @@
-"""The runs of each model, and their daily values averaged over the seeds."""
+"""The runs of each model, and their daily values averaged over its seeds."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class ModelRuns:
         return self.terms
 
     def average(self, name: SeriesName) -> SessionSeries:
-        """Return the mean over the seeds of each session; a seed without a value on a session is left out of it."""
+        """Return the mean of each session over all seeds; a seed without a value on a session is left out of it."""
         series = [read_series(run, name) for run in self.done]
         first = series[0].sessions
         if all(np.array_equal(one.sessions, first) for one in series):

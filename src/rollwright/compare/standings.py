@@ -17,7 +17,7 @@ from rollwright.analysis.honesty.paired import PairedDifference, compare_informa
 from rollwright.analysis.honesty.rank_intervals import RankInterval, bound_ranks
 from rollwright.compare.evaluation import RunTerms
 from rollwright.compare.session_series import ModelRuns, SessionSeries, read_series, take_sessions
-from rollwright.compare.table_rows import RankedBy, Standing, TableNote, Versus
+from rollwright.compare.table_rows import RankedBy, RankStanding, TableNote, Versus
 
 __all__ = ["GroupStandings", "compare_models", "count_wins"]
 
@@ -33,7 +33,7 @@ class GroupStandings:
 
     Attributes
     ----------
-    standings : mapping of str to Standing
+    standings : mapping of str to RankStanding
         By the name of a model on a dataset; those that are left out are not there.
     counts : mapping of str to int
         Sessions on which each has a value.
@@ -43,7 +43,7 @@ class GroupStandings:
     notes : tuple of TableNote
     """
 
-    standings: Mapping[str, Standing]
+    standings: Mapping[str, RankStanding]
     counts: Mapping[str, int]
     first: str
     last: str
@@ -124,7 +124,7 @@ def compare_models(
     standings = {}
     for place, one in enumerate(kept):
         base = bases.get(one.dataset, place)
-        standings[one.name] = Standing(
+        standings[one.name] = RankStanding(
             mean=float(means[place]),
             rank=ranks[place].rank,
             rank_lower=ranks[place].lower,

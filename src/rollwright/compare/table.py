@@ -351,7 +351,7 @@ def _note_groups(groups: Sequence[tuple[RunTerms, Sequence[ModelRuns]]]) -> Iter
 
 
 def _note_runs(models: Sequence[ModelRuns]) -> Iterator[TableNote]:
-    """Yield what the seeds of the models do not tell, and how many runs have no result."""
+    """Yield what the runs of the models do not tell, and how many runs have no result."""
     for status, kind in (("failed", "runs_failed"), ("waiting", "runs_waiting")):
         number = sum(run.status == status for one in models for run in one.failed)
         if number:

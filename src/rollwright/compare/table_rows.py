@@ -25,8 +25,8 @@ __all__ = [
     "ComparedGroup",
     "FailedRun",
     "MetricSummary",
+    "RankStanding",
     "RankedBy",
-    "Standing",
     "TableNote",
     "TableRow",
     "Versus",
@@ -51,7 +51,7 @@ _NOTES: Final = (
 
 
 class MetricSummary(NamedTuple):
-    """A metric over the seeds of a model.
+    """A metric over all seeds of a model.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Versus(NamedTuple):
     win_sessions : float
         Share of sessions on which the model is better in what ranks the models; half for equal ones.
     win_seeds : float
-        Share of the seeds that both have, likewise.
+        Share of those seeds that both have, likewise.
     """
 
     ic: PairedDifference
@@ -96,7 +96,7 @@ class Versus(NamedTuple):
     win_seeds: float
 
 
-class Standing(NamedTuple):
+class RankStanding(NamedTuple):
     """How a model stands among those it can be compared with, on the sessions that all of them have.
 
     Attributes
@@ -143,7 +143,7 @@ class TableRow:
     failures : tuple of FailedRun
     sessions : int
         On which it has a value of what ranks the models.
-    standing : Standing or None
+    standing : RankStanding or None
         None where it cannot be compared.
     """
 
@@ -154,7 +154,7 @@ class TableRow:
     digests: Mapping[int, str]
     failures: tuple[FailedRun, ...]
     sessions: int
-    standing: Standing | None
+    standing: RankStanding | None
 
     @property
     def name(self) -> str:
@@ -340,10 +340,10 @@ def _failure_from_json(value: object) -> FailedRun:
     return FailedRun(take_count(fields["seed"], "a seed"), status, take_text(fields["cause"], "a cause"))
 
 
-def _standing_from_json(value: object) -> Standing:
-    fields = take_fields(value, Standing._fields, "how a row stands")
+def _standing_from_json(value: object) -> RankStanding:
+    fields = take_fields(value, RankStanding._fields, "how a row stands")
     in_set, versus = fields["in_set"], fields["versus"]
-    return Standing(
+    return RankStanding(
         mean=take_number(fields["mean"], "the mean of a row"),
         rank=take_count(fields["rank"], "a rank"),
         rank_lower=take_count(fields["rank_lower"], "a rank"),

@@ -12,7 +12,7 @@ from typing import Any, Final
 from rollwright.analysis.honesty.paired import PairedDifference
 from rollwright.compare.evaluation import METRIC_KEYS
 from rollwright.compare.table import ComparisonTable
-from rollwright.compare.table_rows import MetricSummary, Standing, TableRow
+from rollwright.compare.table_rows import MetricSummary, RankStanding, TableRow
 from rollwright.compare.table_words import TableLanguage, describe_note, say
 from rollwright.core.text import escape_text
 
@@ -116,7 +116,7 @@ def table_to_csv(table: ComparisonTable) -> str:
     """
     heads = ["model", "dataset", "group", "runs", "failed", "waiting", "sessions"]
     heads += [f"{key}_{part}" for key in METRIC_KEYS for part in MetricSummary._fields]
-    ranks = [name for name in Standing._fields if name != "versus"]
+    ranks = [name for name in RankStanding._fields if name != "versus"]
     heads += ranks
     heads += [f"versus_{key}_{part}" for key in _VERSUS for part in PairedDifference._fields]
     heads += ["versus_win_sessions", "versus_win_seeds", "digests", "cause"]
@@ -202,7 +202,7 @@ def _tell_causes(row: TableRow, lang: TableLanguage) -> str:
     return escape_text("; ".join(told), longest=_LONGEST_CAUSE)
 
 
-def _tell_standing(standing: Standing | None, table: ComparisonTable, lang: TableLanguage) -> dict[str, str]:
+def _tell_standing(standing: RankStanding | None, table: ComparisonTable, lang: TableLanguage) -> dict[str, str]:
     names = ("rank", "set", "wins", "versus", "versus_wins")
     if standing is None:
         return dict.fromkeys(names, "")
