@@ -167,7 +167,9 @@ def test_the_list_of_meant_differences_holds_what_is_needed_and_says_why(tool, e
 def test_the_table_is_of_the_version_that_is_promised(tool):
     table = json.loads((TOOLS / "qlib_signatures.json").read_text(encoding="utf-8"))
     assert table["pyqlib"] == "0.9.7"
-    assert set(table["names"]) > tool("check_public_names").SEED_NAMES
+    # Qlib has these in a script of its examples, or only in what is written about it
+    scripted = {"create_env", "execute", "managed_environment", "cleanup_env"}
+    assert set(table["names"]) > tool("check_public_names").SEED_NAMES - scripted
 
 
 ATTRIBUTES = {

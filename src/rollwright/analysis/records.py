@@ -22,6 +22,7 @@ from rollwright.analysis.portfolio import DAILY, PortfolioPlan, read_frequencies
 from rollwright.analysis.signal import calc_ic, calc_long_short_return, summarise
 from rollwright.backtest.risk import periods_per_year, standard_deviation
 from rollwright.dataset.contract import ReadScope, TaskDataset
+from rollwright.dataset.dataset import read_labels
 from rollwright.errors import ArtifactNotFoundError, ConfigError, ModelError, NoActiveRecorderError
 from rollwright.market.current import current_market
 from rollwright.models.base import Model
@@ -247,8 +248,7 @@ class SignalRecord(RecordTemp):
     @staticmethod
     def generate_label(dataset: TaskDataset) -> pd.DataFrame:
         """Return the raw labels of the segment ``test``: a column per label, NaN where the future is not known yet."""
-        label = dataset.prepare("test", col_set="label", data_key="raw")
-        return label.to_frame("label") if isinstance(label, pd.Series) else label
+        return read_labels(dataset, "test")
 
     def list(self) -> list[str]:
         """Return the names of what `generate` saves."""

@@ -16,6 +16,7 @@ from rollwright.analysis.records import ACRecordTemp, RecordTemp, SignalRecord, 
 from rollwright.analysis.signal import calc_ic, calc_long_short_prec, calc_long_short_return, summarise
 from rollwright.backtest.risk import standard_deviation
 from rollwright.dataset.contract import TaskDataset
+from rollwright.dataset.dataset import read_labels
 from rollwright.errors import ArtifactNotFoundError, ConfigError, ModelError
 from rollwright.models.base import Model
 from rollwright.models.scores import check_scores
@@ -137,7 +138,7 @@ class MultiSegRecord(RecordTemp):
             )
         for name, segment in segments.items():
             scores = take_column(self.model.predict(self.dataset, segment), what="prediction")
-            label = self.dataset.prepare(segment, col_set="label", data_key="raw")
+            label = read_labels(self.dataset, segment)
             ic, ric = calc_ic(scores, take_column(label, what="label", column=0))
             metrics = to_recorder_metrics(summarise(ic, ric).metrics())
             self.recorder.log_metrics(step=None, **keep_finite({f"{name}.{key}": metrics[key] for key in metrics}))
@@ -180,7 +181,7 @@ class ValidationRecord(RecordTemp):
             raise ModelError("ValidationRecord needs a model and a dataset", hint="in a task: <MODEL> and <DATASET>")
         expected = self.dataset.inference_index("valid")
         scores = check_scores(self.model.predict(self.dataset, "valid"), expected, model=self.model)
-        label = self.dataset.prepare("valid", col_set="label", data_key="raw")
+        label = read_labels(self.dataset, "valid")
         ic, rank_ic = calc_ic(scores, take_column(label, what="label", column=0))
         self.save(**{"daily_ic.pkl": pd.DataFrame({"ic": ic, "rank_ic": rank_ic})})
 

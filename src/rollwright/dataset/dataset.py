@@ -31,7 +31,7 @@ from rollwright.features.table import Table
 from rollwright.market.source import DataSource
 from rollwright.signing.serializable import Serializable
 
-__all__ = ["Dataset", "DatasetH", "Fold", "TSDatasetH", "build_dataset"]
+__all__ = ["Dataset", "DatasetH", "Fold", "TSDatasetH", "build_dataset", "read_labels"]
 
 _logger: Final = logging.getLogger("rollwright.dataset")
 
@@ -557,6 +557,19 @@ class TSDatasetH(DatasetH):
             keep=None if flt_col is None else _flags(table, flt_col),
             dtype=dtype,
         )
+
+
+def read_labels(dataset: TaskDataset, segment: str) -> pd.DataFrame:
+    """Return the raw labels of a segment: a column per label, index (datetime, instrument), NaN where not known yet.
+
+    A dataset of windows gives them by row, too: what is judged is a score per row.
+
+    .. warning:: **Look-ahead.** Labels are of the future of the day they stand on. They judge scores, and must not be
+       read by whatever makes them.
+    """
+    prepare = super(TSDatasetH, dataset).prepare if isinstance(dataset, TSDatasetH) else dataset.prepare
+    label = prepare(segment, col_set="label", data_key="raw")
+    return label.to_frame("label") if isinstance(label, pd.Series) else label
 
 
 def _flags(table: Table, column: str) -> NDArray[np.bool_]:
