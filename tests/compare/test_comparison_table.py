@@ -184,9 +184,9 @@ def test_the_winner_is_deflated_by_every_run_that_was_tried():
     runs = make_comparison(days=500, seeds=5)
     table = make_table([*runs, make_failure("GRU")])
     winner = table.groups[0].winner
-    best = [run.returns.to_numpy() for run in runs if run.key.model == winner.model]
+    best = [run.excess.to_numpy() for run in runs if run.key.model == winner.model]
     moments = measure_returns(np.mean(best, axis=0))
-    deviation = np.std([measure_returns(run.returns.to_numpy()).sharpe for run in runs], ddof=1)
+    deviation = np.std([measure_returns(run.excess.to_numpy()).sharpe for run in runs], ddof=1)
     assert table.trials == winner.trials == 15
     assert winner.sharpe == pytest.approx(moments.sharpe * math.sqrt(252))
     assert winner.deflated == pytest.approx(deflated_sharpe_ratio(moments, trials=15, deviation=deviation))

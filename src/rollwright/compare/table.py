@@ -313,11 +313,14 @@ def _summarise(values: Sequence[float]) -> MetricSummary:
 
 
 def _judge_winner(best: ModelRuns, trials: Sequence[RunEvaluation]) -> Winner:
-    """Return what is left of the Sharpe ratio of the best after all runs that were tried."""
+    """Return what is left of the Sharpe ratio of the best after all runs that were tried.
+
+    It is that of the return over the benchmark: in a rising market a model without an edge has a ratio of its own, too.
+    """
     periods = best.require_terms().periods
-    values = best.average("returns").values
+    values = best.average("excess").values
     sharpe = probabilistic = deflated = math.nan
-    ratios = [ratio for run in trials if math.isfinite(ratio := _measure_sharpe(run.returns.to_numpy(np.float64)))]
+    ratios = [ratio for run in trials if math.isfinite(ratio := _measure_sharpe(run.excess.to_numpy(np.float64)))]
     try:
         moments = measure_returns(values)
         sharpe = moments.sharpe * math.sqrt(periods)

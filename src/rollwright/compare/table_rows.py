@@ -170,7 +170,7 @@ class Winner:
     ----------
     model, dataset : str
     sharpe : float
-        Annual, of the daily returns after costs with the capital split equally among its seeds; NaN where not defined.
+        Annual, of the daily return over the benchmark after costs, the mean of its seeds; NaN where not defined.
     probabilistic, deflated : float
         Probability that the true ratio is above 0, and above the best of `trials` worthless runs (2012/14).
     trials : int

@@ -33,13 +33,14 @@ _TESTS: Final = {
     "en": (
         "Ranked by the mean {metric} of {sessions} sessions ({first} to {last}), seeds averaged by session first; "
         "intervals of ranks and the confidence set are of level {level}.\n"
-        "{trials} runs were tried. {name}: annual Sharpe ratio {sharpe}, which is above 0 with probability "
-        "{probabilistic}, and above the best of so many worthless runs with {deflated} (deflated Sharpe ratio)."
+        "{trials} runs were tried. {name}: annual Sharpe ratio of the return over the benchmark {sharpe}, which is "
+        "above 0 with probability {probabilistic}, and above the best of so many worthless runs with {deflated} "
+        "(deflated Sharpe ratio)."
     ),
     "zh": (
         "按 {first} 至 {last} 共 {sessions} 个交易日的日均 {metric} 排名，种子先按日平均；"
         "名次区间与置信集水平 {level}。\n"
-        "共尝试 {trials} 次；{name} 的年化夏普比率 {sharpe}，真实值大于 0 的概率 {probabilistic}，"
+        "共尝试 {trials} 次；{name} 超额收益的年化夏普比率 {sharpe}，真实值大于 0 的概率 {probabilistic}，"
         "扣除尝试次数后 {deflated}。"
     ),
 }
