@@ -12,8 +12,6 @@ import typer
 
 from rollwright.cli import INTERRUPTED
 from rollwright.core.library_threads import limit_libraries
-from rollwright.core.posix import kill_when_closed
-from rollwright.core.sandbox import leave_network
 from rollwright.errors import CompareError
 
 __all__ = ["work"]
@@ -36,6 +34,8 @@ def work(
     # 1. Leave the network while there is one thread. 2. Give the real standard output to messages alone, before
     # anything else can print. 3. End with the process that started this one.
     limit_libraries()
+    from rollwright.core.sandbox import leave_network  # noqa: PLC0415 - keeps --help light
+
     if no_network and not leave_network():
         raise CompareError("this system does not let a process leave the network", hint="leave out --no-network")
     channel = os.dup(_STDOUT)
@@ -61,6 +61,8 @@ def _make_teller(channel: int) -> Callable[[Mapping[str, Any]], None]:
 
 def _end_with_stdin() -> None:
     """End this process when its standard input ends: nobody waits for it any more."""
+    from rollwright.core.posix import kill_when_closed  # noqa: PLC0415 - keeps --help light
+
     kill_when_closed(_STDIN)
 
     def watch() -> None:
