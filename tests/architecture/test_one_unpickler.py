@@ -13,16 +13,29 @@ from source_trees import SOURCE, parse_source, parse_sources
 
 ONE = "signing/unpickling.py"
 READER = "compat/pickle_reader.py"
-MODULES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "jsonpickle", "torch"}
+MODULES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "jsonpickle"}
 CALLS = {"read_pickle", "Unpickler", "load_module"}
+# What of PyTorch pickles: its tensors go through safetensors.
+PICKLED_TENSORS = "torch.load and its like"
+OF_TORCH = {"load", "save", "hub", "jit", "package", "serialization", "export"}
 
 
 def names(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
+            if any(
+                alias.name.split(".")[:1] == ["torch"] and {*alias.name.split(".")} & OF_TORCH for alias in node.names
+            ):
+                yield PICKLED_TENSORS
         elif isinstance(node, ast.ImportFrom):
-            yield (node.module or "").partition(".")[0]
+            module = node.module or ""
+            yield module.partition(".")[0]
+            words = {*module.split(".")[1:], *(alias.name for alias in node.names)}
+            if module.partition(".")[0] == "torch" and words & OF_TORCH:
+                yield PICKLED_TENSORS
+        elif isinstance(node, ast.Attribute) and node.attr in OF_TORCH and ast.unparse(node.value).endswith("torch"):
+            yield PICKLED_TENSORS
         elif isinstance(node, ast.Attribute) and node.attr in CALLS:
             yield node.attr
 
@@ -39,7 +52,10 @@ def object_loads(tree):
 @pytest.fixture(scope="module")
 def found():
     """The picklers that each file uses, and where it loads arrays that may hold objects."""
-    return {name: ((MODULES | CALLS) & set(names(tree)), list(object_loads(tree))) for name, tree in parse_sources()}
+    return {
+        name: ((MODULES | CALLS | {PICKLED_TENSORS}) & set(names(tree)), list(object_loads(tree)))
+        for name, tree in parse_sources()
+    }
 
 
 def test_one_module_imports_a_pickler_and_one_reads_foreign_pickles(found):

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from rollwright.core.bounded_read import read_rest
+from rollwright.core.bounded_read import open_regular, read_rest
 from rollwright.core.masking import mask_secrets
 from rollwright.core.posix import kill_group
 from rollwright.core.text import escape_text
@@ -117,7 +117,7 @@ class ModelProcess:
 def last_words(log: Path) -> str:
     """Return the last line of a log that says what happened, hints left out and secrets hidden; "" where none does."""
     try:
-        with log.open("rb") as file:
+        with open_regular(log) as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - _TAIL))
             text = read_rest(file, limit=_TAIL).decode("utf-8", "replace")

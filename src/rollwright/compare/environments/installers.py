@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from rollwright.compare.environments.commands import Commands
 from rollwright.compare.environments.lock_text import Pin, format_lock, parse_lock
-from rollwright.core.bounded_read import MEDIUM, read_text
+from rollwright.core.bounded_read import MEDIUM, read_text, read_whole
 from rollwright.core.optional import require
 from rollwright.errors import ConfigError, EnvironmentFailedError, MissingExtraError
 
@@ -189,7 +189,7 @@ class PipInstaller:
         for path in (folder / "pyvenv.cfg", *sorted((folder / "bin").iterdir())):
             if path.is_symlink() or not path.is_file():
                 continue
-            content = path.read_bytes()
+            content = read_whole(path, limit=MEDIUM)
             if named in content:
                 path.write_bytes(content.replace(named, final))
 
