@@ -58,6 +58,14 @@ def found():
     }
 
 
+PICKLING = ["import torch\ntorch.load(f)", "from torch import save", "import torch.jit as j", "self.torch.hub"]
+
+
+@pytest.mark.parametrize("text", PICKLING)
+def test_what_of_pytorch_pickles_is_noticed(text):
+    assert PICKLED_TENSORS in {*names(ast.parse(text))}
+
+
 def test_one_module_imports_a_pickler_and_one_reads_foreign_pickles(found):
     assert {name for name, (picklers, _) in found.items() if picklers} == {ONE, READER}
 
