@@ -64,7 +64,8 @@ def test_importing_the_package_is_quick_and_draws_in_nothing_heavy():
 def test_asking_for_help_is_quick_and_draws_in_nothing_heavy():
     seconds, modules = measured(HELP)
     assert not modules.intersection(HEAVY)
-    assert seconds < 0.4
+    parser, _ = measured("import typer, rich.console")  # what it cannot do without, at the speed of this moment
+    assert seconds < max(0.4, 5 * parser)
 
 
 def test_planning_draws_in_nothing_that_judges():
