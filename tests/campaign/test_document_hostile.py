@@ -50,7 +50,7 @@ def test_it_is_refused_without_effect(name, tmp_path, monkeypatch):
     begun = time.process_time()
     with pytest.raises(ConfigError) as caught:
         read_document(path, environ={})
-    assert time.process_time() - begun < 4  # 2 s of a machine that does nothing else
+    assert time.process_time() - begun < 8  # 2 s of a machine that does nothing else, which a busy one makes five
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 256 * 1024
     assert len(str(caught.value)) < 20_000
     assert not (tmp_path / "marker").exists()
