@@ -70,7 +70,7 @@ MEANINGS: Final = {
     "fit.checkpoint_not_written": (
         "a fit cannot note how far it has come, and would begin anew after a kill; it goes on"
     ),
-    "launcher.silent": "what starts workers does not answer; the wait for their tasks goes on",
+    "launcher.silent": "what starts workers does not answer; the pool says what is done, and the wait goes on",
     "model.checkpoint_ignored": "a checkpoint that is damaged or of another training; learning begins anew",
     "codec.ignored": "an installed package brings a codec of a kind that exists already",
     "collect.duplicate": "two recorders have the same key; the newer one is used",
