@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from rollwright.errors import ConfigError
-from rollwright.models.torch.network_model import NetworkModel, name_network, read_device, read_seed
+from rollwright.models.torch.network_model import NetworkModel, name_network, own_arguments
 from rollwright.models.torch.training_plan import Decay, Plateau, TrainingPlan, check_number, check_whole
 
 __all__ = ["DNNModelPytorch"]
@@ -78,56 +78,30 @@ class DNNModelPytorch(NetworkModel):
                 f"`scheduler` is {scheduler!r}: it is `default` or null",
                 hint="`lr_decay` and `lr_decay_steps` lower the learning rate in another way",
             )
-        super().__init__(
-            {
-                "lr": lr,
-                "max_steps": max_steps,
-                "batch_size": batch_size,
-                "early_stop_rounds": early_stop_rounds,
-                "eval_steps": eval_steps,
-                "optimizer": optimizer,
-                "loss": loss,
-                "GPU": GPU,
-                "seed": seed,
-                "weight_decay": weight_decay,
-                "scheduler": scheduler,
-                "pt_model_uri": pt_model_uri,
-                "pt_model_kwargs": {"input_dim": 360, "layers": [256]} if pt_model_kwargs is None else pt_model_kwargs,
-                "lr_decay": lr_decay,
-                "lr_decay_steps": lr_decay_steps,
-                "metric": metric,
-                "num_threads": num_threads,
-            }
-        )
+        pt_model_kwargs = {"input_dim": 360, "layers": [256]} if pt_model_kwargs is None else pt_model_kwargs
+        super().__init__(own_arguments(locals()))
 
     def plan(self) -> TrainingPlan:
         """Return how the network learns."""
-        told = self.params
-        steps = check_whole("eval_steps", told["eval_steps"], least=1)
-        total = check_whole("max_steps", told["max_steps"], least=1)
+        given = self.params
+        steps = check_whole("eval_steps", given["eval_steps"], least=1)
+        total = check_whole("max_steps", given["max_steps"], least=1)
         decay = None
-        if told["lr_decay"] is not None:
+        if given["lr_decay"] is not None:
             decay = Decay(
-                factor=check_number("lr_decay", told["lr_decay"], above=0.0),
-                steps=check_whole("lr_decay_steps", told["lr_decay_steps"], least=1),
+                factor=check_number("lr_decay", given["lr_decay"], above=0.0),
+                steps=check_whole("lr_decay_steps", given["lr_decay_steps"], least=1),
             )
         plateau = Plateau(factor=0.5, patience=10, least=1e-5, threshold=1e-4)
         return TrainingPlan(
             rounds=math.ceil(total / steps),
             steps=steps,
             total_steps=total,
-            batch_size=told["batch_size"],
-            patience=told["early_stop_rounds"],
-            seed=read_seed(told["seed"]),
-            lr=told["lr"],
-            metric=told["metric"] or "loss",
-            loss=told["loss"],
-            optimizer=str(told["optimizer"]).lower(),
-            weight_decay=told["weight_decay"],
-            plateau=plateau if told["scheduler"] == "default" else None,
+            patience=given["early_stop_rounds"],
+            weight_decay=given["weight_decay"],
+            plateau=plateau if given["scheduler"] == "default" else None,
             decay=decay,
-            device=read_device(told["GPU"]),
-            threads=told["num_threads"],
+            **self.plan_terms(),
         )
 
     def network_config(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from rollwright.models.torch.network_model import NetworkModel, name_network, read_device, read_seed
+from rollwright.models.torch.network_model import NetworkModel, name_network, own_arguments
 from rollwright.models.torch.training_plan import Plateau, TrainingPlan
 
 __all__ = ["GeneralPTNN"]
@@ -72,42 +72,19 @@ class GeneralPTNN(NetworkModel):
         *,
         num_threads: int = 1,
     ) -> None:
-        super().__init__(
-            {
-                "n_epochs": n_epochs,
-                "lr": lr,
-                "metric": metric,
-                "batch_size": batch_size,
-                "early_stop": early_stop,
-                "loss": loss,
-                "weight_decay": weight_decay,
-                "optimizer": optimizer,
-                "n_jobs": n_jobs,
-                "GPU": GPU,
-                "seed": seed,
-                "pt_model_uri": pt_model_uri,
-                "pt_model_kwargs": {} if pt_model_kwargs is None else pt_model_kwargs,
-                "num_threads": num_threads,
-            }
-        )
+        pt_model_kwargs = {} if pt_model_kwargs is None else pt_model_kwargs
+        super().__init__(own_arguments(locals()))
 
     def plan(self) -> TrainingPlan:
         """Return how the network learns."""
-        told = self.params
+        given = self.params
         return TrainingPlan(
-            rounds=told["n_epochs"],
-            batch_size=told["batch_size"],
-            patience=told["early_stop"],
-            seed=read_seed(told["seed"]),
-            lr=told["lr"],
-            metric=told["metric"] or "loss",
-            loss=told["loss"],
-            optimizer=str(told["optimizer"]).lower(),
-            weight_decay=told["weight_decay"],
+            rounds=given["n_epochs"],
+            patience=given["early_stop"],
+            weight_decay=given["weight_decay"],
             clip=_CLIP,
             plateau=Plateau(factor=0.5, patience=5, least=1e-6, threshold=1e-5),
-            device=read_device(told["GPU"]),
-            threads=told["num_threads"],
+            **self.plan_terms(),
         )
 
     def network_config(self) -> dict[str, Any]:

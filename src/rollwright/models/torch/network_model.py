@@ -32,7 +32,7 @@ from rollwright.models.torch.checkpoint import CheckpointWriter
 from rollwright.models.torch.samples import RowSamples, Samples, TrainingSet, WindowDataset, read_windows
 from rollwright.models.torch.training_plan import TrainingPlan, check_whole
 
-__all__ = ["NetworkModel", "import_part", "name_network", "read_device", "read_seed"]
+__all__ = ["NetworkModel", "import_part", "name_network", "own_arguments", "read_device", "read_seed"]
 
 EXTRA: Final = "torch"
 NETWORKS: Final = "rollwright.models.torch.networks"
@@ -79,6 +79,20 @@ class NetworkModel(TabularModel):
         ------
         ConfigError
         """
+
+    def plan_terms(self) -> dict[str, Any]:
+        """Return what Qlib's arguments of all networks mean for the plan."""
+        given = self.params
+        return {
+            "batch_size": given["batch_size"],
+            "seed": read_seed(given["seed"]),
+            "lr": given["lr"],
+            "metric": given["metric"] or "loss",
+            "loss": given["loss"],
+            "optimizer": str(given["optimizer"]).lower(),
+            "device": read_device(given["GPU"]),
+            "threads": given["num_threads"],
+        }
 
     @abstractmethod
     def network_config(self) -> dict[str, Any]:
@@ -293,6 +307,11 @@ class _Rows:
         features = pd.DataFrame(fold.features, index=fold.index, columns=list(fold.names))
         label = pd.DataFrame({"LABEL0": fold.label}, index=fold.index)
         return pd.concat({"feature": features, "label": label}, axis=1)
+
+
+def own_arguments(scope: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a constructor, in their order, from its ``locals()`` before it has others."""
+    return {name: value for name, value in scope.items() if name not in ("self", "__class__")}
 
 
 def read_device(gpu: Any) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, ClassVar, Final
 
-from rollwright.models.torch.network_model import NETWORKS, NetworkModel, read_device, read_seed
+from rollwright.models.torch.network_model import NETWORKS, NetworkModel, own_arguments
 from rollwright.models.torch.training_plan import TrainingPlan, check_whole
 
 __all__ = [
@@ -71,20 +71,13 @@ class SequenceModel(NetworkModel):
 
     def plan(self) -> TrainingPlan:
         """Return how the network learns."""
-        told = self.params
+        given = self.params
         return TrainingPlan(
-            rounds=told["n_epochs"],
-            batch_size=told["batch_size"],
-            patience=told["early_stop"],
-            seed=read_seed(told["seed"]),
-            lr=told["lr"],
-            metric=told["metric"] or "loss",
-            loss=told["loss"],
-            optimizer=str(told["optimizer"]).lower(),
-            weight_decay=told.get("reg", 0.0),
+            rounds=given["n_epochs"],
+            patience=given["early_stop"],
+            weight_decay=given.get("reg", 0.0),
             clip=_CLIP,
-            device=read_device(told["GPU"]),
-            threads=told["num_threads"],
+            **self.plan_terms(),
         )
 
 
@@ -110,25 +103,7 @@ class _RecurrentModel(SequenceModel):
         n_jobs: int = 10,
         num_threads: int = 1,
     ) -> None:
-        super().__init__(
-            {
-                "d_feat": d_feat,
-                "hidden_size": hidden_size,
-                "num_layers": num_layers,
-                "dropout": dropout,
-                "n_epochs": n_epochs,
-                "lr": lr,
-                "metric": metric,
-                "batch_size": batch_size,
-                "early_stop": early_stop,
-                "loss": loss,
-                "optimizer": optimizer,
-                "GPU": GPU,
-                "seed": seed,
-                "n_jobs": n_jobs,
-                "num_threads": num_threads,
-            }
-        )
+        super().__init__(own_arguments(locals()))
 
     def network_arguments(self) -> dict[str, Any]:
         """Return the arguments of the network."""
@@ -186,26 +161,7 @@ class ALSTM(SequenceModel):
         n_jobs: int = 10,
         num_threads: int = 1,
     ) -> None:
-        super().__init__(
-            {
-                "d_feat": d_feat,
-                "hidden_size": hidden_size,
-                "num_layers": num_layers,
-                "dropout": dropout,
-                "n_epochs": n_epochs,
-                "lr": lr,
-                "metric": metric,
-                "batch_size": batch_size,
-                "early_stop": early_stop,
-                "loss": loss,
-                "optimizer": optimizer,
-                "GPU": GPU,
-                "seed": seed,
-                "rnn_type": rnn_type,
-                "n_jobs": n_jobs,
-                "num_threads": num_threads,
-            }
-        )
+        super().__init__(own_arguments(locals()))
 
     def network_arguments(self) -> dict[str, Any]:
         """Return the arguments of the network."""
@@ -248,37 +204,18 @@ class TCN(SequenceModel):
         n_jobs: int = 10,
         num_threads: int = 1,
     ) -> None:
-        super().__init__(
-            {
-                "d_feat": d_feat,
-                "n_chans": n_chans,
-                "kernel_size": kernel_size,
-                "num_layers": num_layers,
-                "dropout": dropout,
-                "n_epochs": n_epochs,
-                "lr": lr,
-                "metric": metric,
-                "batch_size": batch_size,
-                "early_stop": early_stop,
-                "loss": loss,
-                "optimizer": optimizer,
-                "GPU": GPU,
-                "seed": seed,
-                "n_jobs": n_jobs,
-                "num_threads": num_threads,
-            }
-        )
+        super().__init__(own_arguments(locals()))
 
     def network_arguments(self) -> dict[str, Any]:
         """Return the arguments of the network."""
-        told = self.params
-        layers = check_whole("num_layers", told["num_layers"], least=1, most=_DEEPEST)
+        given = self.params
+        layers = check_whole("num_layers", given["num_layers"], least=1, most=_DEEPEST)
         return {
-            "num_input": told["d_feat"],
+            "num_input": given["d_feat"],
             "output_size": 1,
-            "num_channels": [told["n_chans"]] * layers,
-            "kernel_size": told["kernel_size"],
-            "dropout": told["dropout"],
+            "num_channels": [given["n_chans"]] * layers,
+            "kernel_size": given["kernel_size"],
+            "dropout": given["dropout"],
         }
 
 
@@ -318,27 +255,7 @@ class TransformerModel(SequenceModel):
         *,
         num_threads: int = 1,
     ) -> None:
-        super().__init__(
-            {
-                "d_feat": d_feat,
-                "d_model": d_model,
-                "batch_size": batch_size,
-                "nhead": nhead,
-                "num_layers": num_layers,
-                "dropout": dropout,
-                "n_epochs": n_epochs,
-                "lr": lr,
-                "metric": metric,
-                "early_stop": early_stop,
-                "loss": loss,
-                "optimizer": optimizer,
-                "reg": reg,
-                "n_jobs": n_jobs,
-                "GPU": GPU,
-                "seed": seed,
-                "num_threads": num_threads,
-            }
-        )
+        super().__init__(own_arguments(locals()))
 
     def network_arguments(self) -> dict[str, Any]:
         """Return the arguments of the network."""
@@ -388,24 +305,7 @@ class WindowTCN(TCN):
         n_jobs: int = 10,
         num_threads: int = 1,
     ) -> None:
-        super().__init__(
-            d_feat,
-            n_chans,
-            kernel_size,
-            num_layers,
-            dropout,
-            n_epochs,
-            lr,
-            metric,
-            batch_size,
-            early_stop,
-            loss,
-            optimizer,
-            GPU,
-            seed,
-            n_jobs=n_jobs,
-            num_threads=num_threads,
-        )
+        super().__init__(**own_arguments(locals()))
 
 
 class WindowTransformerModel(TransformerModel):
@@ -434,22 +334,4 @@ class WindowTransformerModel(TransformerModel):
         *,
         num_threads: int = 1,
     ) -> None:
-        super().__init__(
-            d_feat,
-            d_model,
-            batch_size,
-            nhead,
-            num_layers,
-            dropout,
-            n_epochs,
-            lr,
-            metric,
-            early_stop,
-            loss,
-            optimizer,
-            reg,
-            n_jobs,
-            GPU,
-            seed,
-            num_threads=num_threads,
-        )
+        super().__init__(**own_arguments(locals()))
