@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
+from compared_models import make_comparison_project
 from rollwright.app.compare.environments import open_environments
 from rollwright.cli.root import run
 from rollwright.compare.environments.folder import EnvironmentFolder
 from rollwright.compare.environments.installers import find_installer
+from rollwright.compare.this_environment import ThisEnvironment
 from rollwright.config.settings import load_settings
 from rollwright.errors import ConfigError
 from tiny_wheels import make_wheels, offline_environment, tiny_rollwright
@@ -147,3 +151,36 @@ def test_the_settings_name_the_folder_the_installer_and_the_day(project, tmp_pat
         (project / "rollwright.toml").write_text(f"[compare]\nexclude_newer = {value}\n")
         with pytest.raises(ConfigError, match="it is no day"):
             load_settings()
+
+
+class _Borrowed(ThisEnvironment):
+    """Gives this interpreter as if it were an environment that was made."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def compile(self, requirements):
+        return replace(super().compile(requirements), key=self._key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("place", "left"), [(0, [1]), (1, [0, 1])], ids=["unused", "in use"])
+def test_a_comparison_told_so_removes_the_environments_that_nobody_else_uses(
+    made, place, left, project, capsys, monkeypatch
+):
+    models = make_comparison_project(project / "compared", "ridge")
+    (project / "compared" / "rollwright.toml").write_text(
+        f'[compare]\nenvironments = "{project}/.rollwright/environments"\n'
+    )
+    monkeypatch.chdir(project / "compared")
+    monkeypatch.setattr(
+        "rollwright.app.compare.environments.open_environments", lambda _settings: nullcontext(_Borrowed(made[place]))
+    )
+
+    assert run(["compare", "run", str(models), "--remove-env"]) == 0
+
+    told = capsys.readouterr().err
+    assert ("1 environment removed" if place == 0 else "1 are used by others and stay") in told
+    assert run(["compare", "envs", "ls", "--json"]) == 0
+    assert [one["key"] for one in data(capsys)["environments"]] == [made[number] for number in left]
+    assert (project / "compared" / "results" / "compare-models" / "table.json").is_file()
