@@ -32,10 +32,16 @@ def test_what_models_do_is_told_in_lines(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize("message", [{}, {"kind": "planned"}, {"kind": "planned", "windows": "x"}, {"kind": "event"}])
-def test_a_message_that_says_nothing_ends_nothing(message: dict[str, object]) -> None:
+def test_a_message_that_says_nothing_ends_nothing(
+    message: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
     progress = ComparisonProgress()
     progress("runs", "", (RunKey("a", "D", 1),))
+    said = capsys.readouterr().err
     progress("message", "a", message)
+    progress("evaluated", "a", make_failure("a", cause="ValueError: no"))
+    assert said == "1 model, 1 run\n"
+    assert capsys.readouterr().err.endswith("failed: ValueError: no\n")
 
 
 def test_a_failed_run_is_told_with_its_cause(capsys: pytest.CaptureFixture[str]) -> None:

@@ -120,10 +120,6 @@ class Commands:
                 hint=_advise(last),
             )
 
-    def told(self) -> str:
-        """Return where all that was said is, for a hint."""
-        return f"all that was said: {self.log}"
-
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     with suppress(OSError):
