@@ -139,3 +139,15 @@ def test_names_that_look_the_same_are_refused(tmp_path: Path) -> None:
     file.write_text(f"models: [{entry.format('Ridge')}, {entry.format('ridge')}]\n")
     with pytest.raises(CompareError, match="two models are called `Ridge` and `ridge`"):
         find_models(file)
+
+
+def test_a_model_without_the_dataset_is_left_out_where_others_have_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_model(tmp_path, "gru", "workflow_config_gru_Alpha360.yaml")
+    make_model(tmp_path, "forest", "workflow_config_forest_Alpha158.yaml")
+    with caplog.at_level("WARNING"):
+        assert [one.name for one in find_models(tmp_path, dataset="Alpha360")] == ["gru"]
+    assert [line for line in caplog.messages if line.startswith("batch.left_out model=forest")]
+    with pytest.raises(CompareError, match="no workflow for Alpha360"):
+        find_models(tmp_path, models=["forest"], dataset="Alpha360")

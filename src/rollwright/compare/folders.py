@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,9 @@ from rollwright.campaign.yaml.document import YamlDocument, read_document
 from rollwright.core.text import NAME_RULE, escape_text, is_name
 from rollwright.errors import CompareError, ConfigError, nearest
 
-__all__ = ["MAX_MODELS", "ModelSource", "choose_workflows", "find_models"]
+__all__ = ["MAX_MODELS", "ModelSource", "find_models"]
+
+_logger: Final = logging.getLogger("rollwright.compare")
 
 MAX_MODELS: Final = 1000
 """More are taken for a mistake."""
@@ -66,15 +69,15 @@ def find_models(
     exclude : bool
         All but these instead.
     dataset : str, optional
-        Only the files of this one; a model that has none is an error.
+        Only the files of this one; a model that has none is left out, which the log says.
     universe : str
         Only the files of this one, as ``csi300``.
 
     Raises
     ------
     CompareError
-        When there is no model, a name is unknown or there twice, a folder has no requirements or no file that fits,
-        or leads out of the folder that was given.
+        When there is no model, a name is unknown or there twice, a folder has no requirements, no model a file that
+        fits, or one leads out of the folder that was given.
     ConfigError
         When a file cannot be read.
     """
@@ -94,7 +97,7 @@ def find_models(
         )
     _check_names(one.name for one in found)
     chosen = _choose(found, models, exclude=exclude)
-    return tuple(choose_workflows(one, dataset, universe) for one in chosen)
+    return _choose_all(chosen, dataset, universe)
 
 
 def _list_folders(root: Path) -> list[ModelSource]:
@@ -233,7 +236,23 @@ def _choose(found: Sequence[ModelSource], wanted: Sequence[str], *, exclude: boo
     return chosen
 
 
-def choose_workflows(source: ModelSource, dataset: str | None, universe: str) -> ModelSource:
+def _choose_all(chosen: Sequence[ModelSource], dataset: str | None, universe: str) -> tuple[ModelSource, ...]:
+    """Return the models that have what is asked for, as Qlib does: forests do without the days of Alpha360."""
+    kept: list[ModelSource] = []
+    lacking: list[tuple[str, CompareError]] = []
+    for one in chosen:
+        try:
+            kept.append(_choose_workflows(one, dataset, universe))
+        except CompareError as error:
+            lacking.append((one.name, error))
+    if not kept:
+        raise lacking[0][1]
+    for name, reason in lacking:
+        _logger.warning("batch.left_out model=%s reason=%s", name, reason.message)
+    return tuple(kept)
+
+
+def _choose_workflows(source: ModelSource, dataset: str | None, universe: str) -> ModelSource:
     """Return the model with the workflows of a dataset and a universe only.
 
     Raises

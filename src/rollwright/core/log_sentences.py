@@ -54,7 +54,7 @@ MEANINGS: Final = {
     "provenance.ignored": (
         "the provenance of a run names a folder that nobody here named; the present settings are compared"
     ),
-    "batch.left_out": "a model of a batch has no workflow for the dataset that was asked for, and is not compared",
+    "batch.left_out": "a model of a comparison has no workflow for the dataset that was asked for, and is not compared",
     "workflow.overruled": "what `qrun` was given, the file says otherwise; the file is followed",
     "segment.purged": "`run` ended a segment earlier, so that its labels do not read prices of the next",
     "backtest.deal_price_missing": (

@@ -13,9 +13,9 @@ from rollwright.app.compare.environments import open_environments
 from rollwright.app.compare.run import ComparisonResult, TellComparison, run_comparison
 from rollwright.app.compare.table import write_results
 from rollwright.compare.environment import EnvironmentStore
-from rollwright.compare.folders import ModelSource, choose_workflows, find_models
+from rollwright.compare.folders import find_models
 from rollwright.config.settings import load_settings
-from rollwright.errors import CompareError, ConfigError
+from rollwright.errors import ConfigError
 
 __all__ = ["ModelRunner", "run"]
 
@@ -94,15 +94,14 @@ def run(
     if wait_when_err and not sys.stdin.isatty():
         raise ConfigError("`wait_when_err` waits for a key, and there is no terminal", hint="leave it out")
     root = Path(folder)
-    found = find_models(root, models=_split(models), exclude=exclude)
-    chosen = _choose(found, dataset=dataset, universe=universe)
+    found = find_models(root, models=_split(models), exclude=exclude, dataset=dataset, universe=universe)
     made = closing(open_environments(load_settings())) if environments is None else nullcontext(environments)
     with made as store:
         result = run_comparison(
             root,
             environments=store,
             name=exp_folder_name,
-            models=chosen,
+            models=[one.name for one in found],
             dataset=dataset,
             universe=universe,
             times=times,
@@ -132,22 +131,4 @@ def _split(models: str | Sequence[str] | None) -> list[str]:
     names = [name.strip().strip("'\"") for name in named]
     if not all(names) or not names:
         raise ConfigError(f"`models` names no model: {models!r}", hint="leave it out for all of them")
-    return names
-
-
-def _choose(found: Sequence[ModelSource], *, dataset: str, universe: str) -> list[str]:
-    """Return the models to train; one that lacks the workflow is left out, as in Qlib."""
-    names = []
-    for one in found:
-        try:
-            choose_workflows(one, dataset, universe)
-        except CompareError as error:
-            _logger.warning("batch.left_out model=%s reason=%s", one.name, error.message)
-        else:
-            names.append(one.name)
-    if not names:
-        raise CompareError(
-            f"no model has a workflow for {'/'.join(part for part in (dataset, universe) if part)}",
-            hint="name another `dataset`: the files of a model are *{dataset}[_{universe}].yaml",
-        )
     return names
