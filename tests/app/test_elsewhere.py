@@ -66,7 +66,7 @@ def test_workers_that_end_again_and_again_end_the_wait(tmp_path: Path) -> None:
     file = make_project(tmp_path / "project")
     campaign = open_campaign(file, project=file.parent, overrides=())
     idle = IdleLauncher()
-    workers = WorkersElsewhere(campaign.settings, campaign.name, on=None, jobs=2, launcher=idle)
+    workers = WorkersElsewhere(campaign.settings, campaign.name, on=None, jobs=2, launcher=idle, look=0)
 
     with pytest.raises(LaunchError, match="started 3 times and ended before a task did"):
         roll_campaign(campaign, jobs=2, elsewhere=workers.train)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from rollwright.app.cluster import check_shared_stores, make_command, make_resources, open_launcher
 from rollwright.config.settings import Settings
+from rollwright.core.clock import SystemClock
 from rollwright.errors import LaunchError, TaskFailedError, WaitTimeoutError
 from rollwright.launch.launcher import Launcher
 from rollwright.pool.document import last_line
@@ -22,8 +24,10 @@ __all__ = ["WorkersElsewhere"]
 
 _logger: Final = logging.getLogger("rollwright.app")
 
-_LOOK: Final = 2.0
-"""Seconds between two looks at the engine while tasks are open."""
+_WAIT: Final = 2.0
+"""Seconds between two looks at the pool, where it notifies of nothing."""
+_LOOK: Final = 15.0
+"""Seconds between two looks at the engine while tasks are open: those who run one mind being asked often."""
 _MOST_STARTS: Final = 3
 """How often workers are started in a row without a task that ended."""
 _ENDED: Final = (Status.DONE, Status.FAILED, Status.CANCELLED)
@@ -46,6 +50,8 @@ class WorkersElsewhere:
         Workers that are started at most; each trains one window at a time.
     launcher : Launcher, optional
         In place of the one that `on` names.
+    look : float
+        Seconds between two looks at the engine.
 
     Raises
     ------
@@ -54,13 +60,22 @@ class WorkersElsewhere:
     """
 
     def __init__(
-        self, settings: Settings, name: str, *, on: str | None, jobs: int, launcher: Launcher | None = None
+        self,
+        settings: Settings,
+        name: str,
+        *,
+        on: str | None,
+        jobs: int,
+        launcher: Launcher | None = None,
+        look: float = _LOOK,
     ) -> None:
         self._launcher = launcher if launcher is not None else open_launcher(settings, on)
         check_shared_stores(settings, self._launcher)
         self._command = make_command(settings, name, jobs=1)
         self._resources = make_resources(settings)
         self._jobs = jobs
+        self._look = look
+        self._clock = SystemClock()
 
     def train(
         self, manager: TaskManager, ids: Sequence[str], on_event: Callable[[WorkerEvent], None] | None = None
@@ -78,7 +93,7 @@ class WorkersElsewhere:
         stopping = threading.Event()
         told: set[str] = set()
         started: set[str] = set()
-        starts = 0
+        starts, looked = 0, -math.inf
         query = {"_id": {"$in": [*ids]}}
         with SignalHandler(stopping.set):
             try:
@@ -87,7 +102,9 @@ class WorkersElsewhere:
                     if len(told) == len(ids):
                         return True
                     starts = 0 if news else starts
-                    if not self._are_left(started):
+                    is_due = self._clock.monotonic() - looked >= self._look
+                    looked = self._clock.monotonic() if is_due else looked
+                    if is_due and not self._are_left(started):
                         if starts >= _MOST_STARTS:
                             raise LaunchError(
                                 f"workers were started {starts} times and ended before a task did",
@@ -119,7 +136,7 @@ class WorkersElsewhere:
 
     def _wait(self, manager: TaskManager, query: Mapping[str, object]) -> None:
         try:
-            manager.wait(query, timeout=_LOOK)
+            manager.wait(query, timeout=_WAIT)
         except (WaitTimeoutError, TaskFailedError):
             return
 
