@@ -20,6 +20,7 @@ from rollwright.models.double_ensemble import DEnsembleModel
 from rollwright.models.lightgbm import LGBModel
 from rollwright.models.linear import LinearModel
 from rollwright.models.sklearn import SklearnModel
+from rollwright.models.torch.dnn import DNNModelPytorch
 from rollwright.models.xgboost import XGBModel
 from rollwright.tracking.r import R
 from rollwright.tracking.recorder import Recorder
@@ -46,6 +47,11 @@ def dataset() -> DatasetH:
     return DatasetH(handler=handler, segments={"train": ("2020-01-01", "2020-02-01")})
 
 
+def network() -> DNNModelPytorch:
+    model = DNNModelPytorch(max_steps=1, eval_steps=1, pt_model_kwargs={"input_dim": 2, "layers": [2]})
+    return fitted(model)
+
+
 SAMPLES = {
     "parquet": lambda: pd.DataFrame({"score": [1.0, 2.0]}, pd.Index(["x", "y"], name="i")),
     "npy": lambda: np.arange(5, dtype=np.float32),
@@ -59,6 +65,7 @@ SAMPLES = {
     "xgboost": lambda: fitted(XGBModel(num_boost_round=1, max_depth=1)),
     "catboost": lambda: fitted(CatBoostModel(num_boost_round=1, depth=1)),
     "skops": lambda: fitted(SklearnModel("sklearn.linear_model.Ridge")),
+    "network": network,
 }
 
 
