@@ -43,6 +43,7 @@ def test_runs_are_trained_judged_registered_and_kept(tmp_path: Path) -> None:
     names = [trial.name for trial in TrialRegistry(settings.state_dir).read().trials]
     assert sorted(names) == ["models: ridge/DataHandlerLP/1"]  # the same returns are one trial
 
+    (settings.state_dir / "comparisons" / "models" / "standing.json").unlink()  # else nothing is judged again
     again = run_here(models, times=2, on_progress=lambda what, _model, value: told.append((what, value)))
     planned = [value for what, value in told if what == "message" and value["kind"] == "planned"]
     assert [(one["windows"], one["kept"]) for one in planned] == [(2, 0), (2, 2)]

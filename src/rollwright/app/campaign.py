@@ -242,7 +242,7 @@ def roll_campaign(
         None when it was told to stop before everything was trained, or ``only`` left windows out.
     """
     with using(campaign.context), WarmSlots() as slots:
-        tell = on_progress or (lambda _what, _value: None)
+        tell = on_progress if on_progress is not None else (lambda _what, _value: None)
         ready = Preparation(context=campaign.context, document=campaign.document, slots=slots, fork=jobs if fork else 0)
         return _roll(
             campaign, current_market(), jobs, terms, tell, ready, accept_stale=accept_stale, elsewhere=elsewhere
@@ -492,7 +492,7 @@ def collect_campaign(
     CoverageError
         When a window is not finished, or its result does not stand; it names each with the reason.
     """
-    tell = on_progress or (lambda _what, _value: None)
+    tell = on_progress if on_progress is not None else (lambda _what, _value: None)
     with using(campaign.context):
         source = current_market()
         note = _begin_note(campaign)

@@ -69,7 +69,7 @@ def _help(
     store = store_from_url(settings.resolve_url(settings.pool.url), patience=1.0)
     try:
         names = WindowNames(store, campaign)
-        tell = on_event or (lambda _event, _name: None)
+        tell = on_event if on_event is not None else (lambda _event, _name: None)
         return train_in_pool(
             TaskManager(campaign, store=store),
             experiment_name=campaign,

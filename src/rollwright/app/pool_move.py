@@ -86,7 +86,9 @@ def move_pool(
     try:
         _check_different_store(pool, source, target)
         restarted = _end_running(pool, source, force=force)
-        moved, known = _copy_all(pool, source, target, on_progress or (lambda _done, _total: None))
+        moved, known = _copy_all(
+            pool, source, target, on_progress if on_progress is not None else (lambda _done, _total: None)
+        )
     except (IllegalTransitionError, ConfigError):
         if not stat.paused:
             source.resume(pool)

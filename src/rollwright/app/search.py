@@ -83,7 +83,7 @@ def run_search(
     MissingExtraError
         Without Optuna, for another sampler than ``grid``.
     """
-    tell = on_progress or (lambda _what, _value: None)
+    tell = on_progress if on_progress is not None else (lambda _what, _value: None)
     with using(campaign.context), WarmSlots() as slots, _hold(campaign):
         section = _find_section(campaign)
         import_optuna()

@@ -35,7 +35,7 @@ from rollwright.tracking.recorder import Recorder
 from rollwright.training.user_code import code_files, hash_again
 from rollwright.training.validity import Validity
 
-__all__ = ["StandingNote"]
+__all__ = ["StandingNote", "covers_all_reads"]
 
 _logger: Final = logging.getLogger("rollwright.app")
 
@@ -94,7 +94,7 @@ class StandingNote:
         premises, ids = self._premises, submission.ids
         if premises is None or submission.accepted or len(recorders) < len(plan.windows):
             return created, reused
-        if not all(_covers_all_reads(task.validity, source) for task in store.get(plan.name, [*ids.values()])):
+        if not all(_is_covered(task.validity, source) for task in store.get(plan.name, [*ids.values()])):
             return created, reused
         windows = [
             WindowRef(ids[one.key], recorders[one.key].experiment_id, recorders[one.key].id) for one in plan.windows
@@ -150,12 +150,14 @@ class StandingNote:
         return Premises.find(self._settings, rendered=self._rendered, overrides=self._overrides)
 
 
-def _covers_all_reads(recorded: str | None, source: DataSource) -> bool:
-    """Say whether the state of the market's folder covers all that a window read: nothing of its own, or by period."""
+def _is_covered(recorded: str | None, source: DataSource) -> bool:
     value: Any = None if recorded is None else parse_json(recorded)
     validity = Validity.from_json(value)
-    if validity is None:
-        return False
+    return validity is not None and covers_all_reads(validity, source)
+
+
+def covers_all_reads(validity: Validity, source: DataSource) -> bool:
+    """Say whether the state of the market's folder covers all that a task read: nothing of its own, or by period."""
     scopes = [scope for basis in (validity.fit, *validity.records) for scope in basis.reads]
     return all(
         scope.vintages is None

@@ -55,7 +55,7 @@ def help_pool(
     if trusted:
         modules = (*settings.trust.modules, *trusted)
         settings = settings.with_values({"trust.modules": modules}, origin="command line")
-    tell = on_event or (lambda _event, _name: None)
+    tell = on_event if on_event is not None else (lambda _event, _name: None)
     with open_pool(pool, url) as manager, using(settings):
         names = WindowNames(manager.store, pool)
         return train_in_pool(

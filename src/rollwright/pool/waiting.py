@@ -99,7 +99,7 @@ class Waiting:
         start = self._clock.monotonic()
         waker = self._store.waker(self._pool, topic="end") if self._listens else None
         try:
-            return self._wait(waker, start, timeout, on_progress or (lambda _: None))
+            return self._wait(waker, start, timeout, on_progress if on_progress is not None else (lambda _: None))
         finally:
             if waker is not None:
                 waker.close()

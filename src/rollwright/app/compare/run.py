@@ -27,13 +27,14 @@ from rollwright.app.compare.opening import (
     results_of,
     worker_log,
 )
+from rollwright.app.compare.standing import EVALUATIONS, StandingComparison, environment_key
 from rollwright.app.trials import open_book
 from rollwright.campaign.run import warm_features
 from rollwright.campaign.yaml.document import read_document
 from rollwright.codecs.registry import codecs
 from rollwright.compare.basis import ComparisonBasis
 from rollwright.compare.coordinate import Coordinator, ModelJob
-from rollwright.compare.environment import Environment, EnvironmentLock, EnvironmentStore
+from rollwright.compare.environment import Environment, EnvironmentStore
 from rollwright.compare.evaluation import RunEvaluation, RunKey
 from rollwright.compare.folders import ModelSource, find_models
 from rollwright.compare.judge import RunJudge, failed_run, waiting_run
@@ -55,12 +56,10 @@ from rollwright.market.current import current_market
 from rollwright.market.source import DataSource
 from rollwright.tracking.liveness import fail_abandoned
 
-__all__ = ["ComparisonResult", "environment_key", "read_evaluations", "record_comparison", "run_comparison"]
+__all__ = ["ComparisonResult", "read_evaluations", "record_comparison", "run_comparison"]
 
 _logger: Final = logging.getLogger("rollwright.app")
 
-EVALUATIONS: Final = "evaluations"
-_KEY: Final = 8
 _PROBE: Final = "import sys; from rollwright.core.sandbox import leave_network; sys.exit(not leave_network())"
 
 TellComparison = Callable[[str, str, Any], None]
@@ -106,14 +105,6 @@ class ComparisonResult:
         return 3 if {one.key.model for one in self.evaluations} <= {*self.without_environment} else 1
 
 
-def environment_key(lock: EnvironmentLock) -> str:
-    """Return what tells the environments of a model's results apart: its packages and its interpreter.
-
-    Not rollwright itself, whose own results stand over its versions as those of a campaign do.
-    """
-    return sha256_hex(f"{lock.python}\n{lock.text}".encode())[:_KEY]
-
-
 def read_evaluations(settings: Settings, name: str | None = None) -> Sequence[RunEvaluation]:
     """Return the evaluations of a comparison that was made in this project, of the latest if no name is given.
 
@@ -151,7 +142,8 @@ def run_comparison(
     """Train every model on every dataset, each run with a seed of its own, and judge all alike.
 
     Killed at any point and given again, it goes on where it stopped and ends with the same evaluations, but for what
-    machines took.
+    machines took. Finished and given again, it gives back what is stored, as long as everything that was made, and that
+    it was made from, is as it was; nothing of it is trained, joined or back-tested then.
 
     Parameters
     ----------
@@ -208,11 +200,15 @@ def run_comparison(
         network=network,
     )
     comparison = name_comparison(path, name)
-    tell = on_progress or (lambda _what, _model, _value: None)
+    tell = on_progress if on_progress is not None else (lambda _what, _model, _value: None)
     with _alone(settings, comparison):
         made = _Comparison(settings, record_comparison(settings, comparison, path, options, found), tell)
         made.begin()
-        result = made.run(found, environments, slots=jobs)
+        standing = StandingComparison(settings, made.record)
+        result = made.find_finished(standing, found, environments)
+        if result is None:
+            result = made.run(found, environments, slots=jobs)
+            standing.note(made.record, result.evaluations)
         basis = find_basis(
             settings,
             made.record,
@@ -314,6 +310,20 @@ class _Comparison:
                 self._tell("changed", "", changes)
         self._record.write(path)
         self._tell("runs", "", tuple(self._keys))
+
+    def find_finished(
+        self, standing: StandingComparison, found: Sequence[ModelSource], environments: EnvironmentStore
+    ) -> ComparisonResult | None:
+        """Return what is stored, when it is finished and all that it stands on is as it was."""
+        known = standing.find(found, environments)
+        if known is None:
+            return None
+        evaluations, locks = known
+        for evaluation in evaluations:
+            self._tell("evaluated", evaluation.key.model, evaluation)
+        return ComparisonResult(
+            name=self._record.name, folder=self._folder, evaluations=evaluations, environments=locks
+        )
 
     def run(self, found: Sequence[ModelSource], environments: EnvironmentStore, *, slots: int) -> ComparisonResult:
         """Train everything, judge it as it ends, and store what was found."""

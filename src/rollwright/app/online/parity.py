@@ -146,7 +146,7 @@ def compare_with_batch(
     for end in (first, last):
         if end is not None:
             read_session(end)
-    tell = on_progress or (lambda _what, _value: None)
+    tell = on_progress if on_progress is not None else (lambda _what, _value: None)
     with open_serving(name, project=project, clock=clock) as serving:
         days = list(list_served_days(serving.ledger, first, last))
         if not days:
