@@ -37,6 +37,9 @@ MEANING: Final = {
     "pool.max_attempts": "executions after which a failing task is given up",
     "pool.max_generated": "tasks that generators may make of a template before that is taken for a mistake",
     "pool.poll": "seconds between two looks at a pool, for work or the end of a wait, while the store notifies of none",
+    "pool.connections": "most [connections](many-machines.md#connections-and-pgbouncer) of a process to PostgreSQL "
+    "beside that of its session",
+    "pool.session": "whether a process keeps a session on PostgreSQL that shows that it lives, and wakes it",
     "worker.max_tasks_per_child": "tasks after which a worker's slot is replaced by a new process",
     "worker.memory_limit": "share of the host's memory in use above which a worker takes no further task, as `0.9`",
     "worker.task_timeout": "seconds a task may take before its process is ended and the attempt has failed",

@@ -22,6 +22,7 @@ DRIVERS = {
         "tracking/stores/mlflow",
     ),
     "psycopg": ("pool/stores/postgres",),
+    "psycopg_pool": ("pool/stores/postgres/process_pool",),
     "pymongo": ("pool/stores/mongo",),
     "mlflow": ("tracking/stores/mlflow",),
     "lightgbm": ("models/lightgbm",),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,103 +14,36 @@ from pathlib import Path
 
 import pytest
 
+import pgbouncer_server
 import postgres_server
 from crash_size import sized
+from cutting_proxy import CUTS, Proxy
 from rollwright.errors import StoreUnavailableError
 from rollwright.pool.query import parse
 from rollwright.pool.states import Status
 from rollwright.pool.store import Amendment, ClaimRequest, NewTask, Outcome
 
-REASON = postgres_server.missing()
+REASON = postgres_server.missing() or pgbouncer_server.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
 if REASON is None:
     import psycopg
 
-    from rollwright.pool.stores.postgres import connection as postgres_link
+    from rollwright.pool.stores.postgres import address as postgres_link
     from rollwright.pool.stores.postgres import session as postgres_session
     from rollwright.pool.stores.postgres.store import PostgresStore
     from rollwright.pool.stores.postgres.turn import Turns
 
-CUTS = ("before", "after", "answered")
+COMMIT = b"COMMIT\x00"  # and not the level of isolation
 
 
-class Proxy:
-    """Passes bytes to a server, and cuts a connection when told to.
-
-    Armed, it cuts the connection on which the next request holding `words` comes: ``before`` the server got it,
-    ``after``, or once the server has ``answered``, which the client never sees.
-    """
-
-    def __init__(self, host, port):
-        self._target = (host, port)
-        self._door = socket.create_server(("127.0.0.1", 0))
-        self.port = self._door.getsockname()[1]
-        self._armed = None
-        self.cuts = 0
-        self._mutex = threading.Lock()
-        self._muted = {}
-        self._open = set()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def arm(self, cut, words=b""):
-        self._armed = (cut, words)
-
-    def close(self):
-        self._door.close()
-        for end in [*self._open]:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self._door.accept()
-                server = socket.create_connection(self._target)
-            except OSError:
-                return
-            self._open |= {client, server}
-            threading.Thread(target=self._serve, args=(client, server), daemon=True).start()
-
-    def _serve(self, client, server):
-        answers = threading.Thread(target=self._pass, args=(server, client, False), daemon=True)
-        answers.start()
-        self._pass(client, server, True)
-        answers.join()
-        self._open -= {client, server}
-        client.close()
-        server.close()
-
-    def _pass(self, source, target, asking):
-        try:
-            while data := source.recv(65536):
-                with self._mutex:
-                    cut = self._armed[0] if asking and self._armed and self._armed[1] in data else None
-                    if cut is not None:
-                        self._armed = None
-                        self.cuts += 1
-                        self._muted[target] = threading.Event()
-                if cut == "before" or source in self._muted:
-                    break
-                target.sendall(data)
-                if cut == "answered":
-                    self._muted[target].wait(5)
-                if cut is not None:
-                    break
-        except OSError:
-            pass
-        finally:
-            if source in self._muted:
-                self._muted[source].set()
-            for end in (source, target):
-                with contextlib.suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
-
-
-@pytest.fixture
-def proxied(postgres_url):
+@pytest.fixture(params=["server", "pooler"])
+def proxied(request, postgres_url):
     """A store whose connections can be cut, and one that sees the truth."""
+    behind = pgbouncer_server.PgBouncer(postgres_url) if request.param == "pooler" else None
+    if behind is not None:
+        behind.start()
     info = psycopg.conninfo.conninfo_to_dict(postgres_url.partition("?")[0])
-    proxy = Proxy(info["host"], int(info["port"]))
+    proxy = Proxy(info["host"], behind.port if behind is not None else int(info["port"]))
     store = PostgresStore(postgres_url.replace(f":{info['port']}/", f":{proxy.port}/"))
     truth = PostgresStore(postgres_url)
     yield proxy, store, truth
@@ -122,6 +53,8 @@ def proxied(postgres_url):
     if session is not None:  # it would go on looking for a proxy that is no more
         session.close()
     proxy.close()
+    if behind is not None:
+        behind.remove()
 
 
 def request(owner="w", **fields):
@@ -138,12 +71,13 @@ def turn_with_cuts(proxied, tasks, seed):
     generator = random.Random(seed)
     ids = store.put("p", [NewTask.of({"x": number}, max_attempts=10_000) for number in range(tasks)]).ids
     held, tokens, acknowledged = store.claim(request()), [], []
+    pooled = store._connections.is_pooled()
     while held:
         (lease,) = held
         tokens.append((lease.task_id, lease.token))
         kind = generator.choice(["done", "done", "done", "released", "retry"])
         # At the values of the statement itself, at its COMMIT, or at whatever comes first, as preparing it.
-        words = b"what came of it" if kind == "done" else b"COMMIT"
+        words = b"what came of it" if kind == "done" and not (pooled and len(tokens) % 2) else COMMIT
         proxy.arm(generator.choice(CUTS), words if generator.random() < 0.8 else b"")
         if kind == "done":
             settlement = store.settle([Outcome.done(lease, result=result_of(lease.task_id))], claim=request())
@@ -181,18 +115,18 @@ def test_what_is_changed_by_hand_is_changed_once(proxied, cut):
     store.migrate()
     proxy.arm(cut)
     ids = store.put("p", [NewTask.of({"x": number}) for number in range(3)]).ids
-    for words in (b"", b"COMMIT"):
+    for words in (b"", COMMIT):
         proxy.arm(cut, words)
         assert store.amend("p", None, Amendment(status=Status.CANCELLED)) == [*ids]
         assert {row.event for row in truth.read_history("p")[-3:]} == {"amended"}
         proxy.arm(cut, words)
         assert store.amend("p", parse({"_id": {"$in": [*ids]}}), Amendment(status=Status.WAITING)) == [*ids]
     assert len(truth.read_history("p")) == 3 + 4 * 3
-    proxy.arm(cut, b"COMMIT")
+    proxy.arm(cut, COMMIT)
     assert store.pause("p") is True
-    proxy.arm(cut, b"COMMIT")
+    proxy.arm(cut, COMMIT)
     assert store.resume("p") is True
-    proxy.arm(cut, b"COMMIT")
+    proxy.arm(cut, COMMIT)
     assert store.delete("p", None) == 3
     assert proxy.cuts >= 8
 
@@ -203,7 +137,7 @@ def test_a_blind_retry_is_noticed(proxied, monkeypatch):
     monkeypatch.setattr(Turns, "_find_lost", lambda *_: [])
     store.put("p", [NewTask.of({"x": 1})])
     (lease,) = store.claim(request())
-    proxy.arm("answered", b"what came of it")
+    proxy.arm("answered", COMMIT if store._connections.is_pooled() else b"what came of it")
     assert len(store.settle([Outcome.done(lease, result=result_of("1"))]).refused) == 1
 
 

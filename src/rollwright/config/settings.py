@@ -115,6 +115,8 @@ class PoolSettings(_Section):
     max_attempts: Annotated[int, Field(ge=1)] = 3
     poll: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     max_generated: Annotated[int, Field(ge=1)] = 100_000
+    connections: Annotated[int, Field(ge=1)] = 4
+    session: bool = True
 
 
 class TrackingSettings(_Section):

@@ -24,6 +24,8 @@ _POSTGRES: Final = ("postgresql", "postgres")
 def store_from_url(url: str, *, patience: float | None = None) -> PoolStore:
     """Return a new store; a relative ``sqlite:///`` path is relative to the working directory.
 
+    How many connections one on PostgreSQL makes, and whether it keeps a session there, is the current settings' matter.
+
     Parameters
     ----------
     url : str
@@ -52,9 +54,13 @@ def store_from_url(url: str, *, patience: float | None = None) -> PoolStore:
 
         return MongoStore(url)
     if scheme in _POSTGRES:
-        from rollwright.pool.stores.postgres.store import PostgresStore  # noqa: PLC0415 - only the chosen adapter is imported
+        from rollwright.pool.stores.postgres.store import (  # noqa: PLC0415 - only the chosen adapter is imported
+            PATIENCE,
+            PostgresStore,
+        )
 
-        return PostgresStore(url) if patience is None else PostgresStore(url, patience=patience)
+        settings, waits = current_settings().pool, PATIENCE if patience is None else patience
+        return PostgresStore(url, patience=waits, connections=settings.connections, session=settings.session)
     raise _no_pool(url)
 
 

@@ -17,7 +17,7 @@ from rollwright.core.optional import require
 from rollwright.core.posix import call_in_forked_child
 from rollwright.errors import StoreUnavailableError
 from rollwright.pool.notifier import ThreadNotifier
-from rollwright.pool.stores.postgres.connection import Address, Connection, close_connection, is_away
+from rollwright.pool.stores.postgres.address import Address, Connection, is_away
 from rollwright.pool.types import Topic
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class ServerSession:
                 wait = min(wait * 2, _LONGEST_WAIT)
             finally:
                 if connection is not None:
-                    close_connection(connection)
+                    connection.close()
 
     def _listen_until_lost(self, connection: Connection) -> None:
         """Listen for as long as the connection lives."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from rollwright.core.clock import SystemClock
 from rollwright.errors import LeaseLostError
+from rollwright.pool.notifier import PollingWaker
 from rollwright.pool.query import Query
 from rollwright.pool.states import CLAIMABLE, OPEN_STATES, Status
 from rollwright.pool.store import (
@@ -29,6 +30,7 @@ from rollwright.pool.store import (
 )
 from rollwright.pool.stores.postgres import statements as sql
 from rollwright.pool.stores.postgres.connection import Address, Connection, Connections, run
+from rollwright.pool.stores.postgres.process_pool import CONNECTIONS
 from rollwright.pool.stores.postgres.query import where
 from rollwright.pool.stores.postgres.session import session_of
 from rollwright.pool.stores.postgres.turn import CLAIMED, Turns, leases_of
@@ -51,12 +53,23 @@ from rollwright.pool.stores.sql_reads import (
     refusal_of,
 )
 
-__all__ = ["PostgresStore"]
+__all__ = ["PATIENCE", "PostgresStore"]
+
+PATIENCE: Final = 30.0
+"""Seconds a call waits for a server that is away, where nobody says otherwise."""
 
 _Row = tuple[Any, ...]
 
 _SECOND_CHECK: Final = 0.4
 """Seconds in which a process whose connection broke comes back; it tries at once."""
+
+_LOOK: Final = """SELECT (SELECT last_value + is_called::int FROM history_seq_seq),
+    (SELECT pool.xmin::text FROM pool WHERE name = %(pool)s),
+    ARRAY(SELECT virtualtransaction FROM pg_locks WHERE relation = 'history'::regclass AND mode = 'RowExclusiveLock'
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1)::text"""
+
+_LONGEST_PAUSE: Final = 1.0
+"""Seconds between two looks of who waits without a session."""
 
 _AFTER_START: Final = 5.0
 """Seconds after the server's start in which nobody is taken for dead: all had to connect anew."""
@@ -69,29 +82,44 @@ class PostgresStore:
     ----------
     url : str
         ``postgresql://user:password@host:5432/database``, with libpq's parameters after a ``?``; ``schema=name``
-        among them chooses another schema than ``rollwright``. The address of the server itself, not of a pooler.
+        among them chooses another schema than ``rollwright``. The address of the server, or of PgBouncer.
     patience : float
         Seconds to wait for a server that is away, restarting or unreachable, before `StoreUnavailableError`; at most
         five when it was never reached.
     clock : callable, optional
         Returns seconds since 1970 UTC and decides leases; the server's clock if not given. For tests alone: several
         processes would differ.
+    connections : int
+        The most connections of this process, beside the one of its session.
+    session : bool
+        Whether this process keeps a session by which the server knows that it lives, and wakes it. Without, and
+        through a pooler in any case, leases alone decide who is dead, and who waits for work looks now and then.
 
     Guarantees: the server's clock decides, whatever the clocks of the workers say. When a connection breaks before an
     answer has come, it is found out on the server whether the change was kept; nothing is done twice or taken for
-    done that was not. A process that is killed loses its tasks at the next `reap`, not only when their leases end.
+    done that was not. A process with a session that is killed loses its tasks at the next `reap`, not only when their
+    leases end.
     """
 
-    def __init__(self, url: str, *, patience: float = 30.0, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] | None = None,
+        connections: int = CONNECTIONS,
+        session: bool = True,
+    ) -> None:
         self._address = Address.of(url)
-        self._connections = Connections(self._address, patience=patience)
+        self._connections = Connections(self._address, patience=patience, connections=connections)
+        self._session = session
         self._clock = clock
         self._real = SystemClock()
         self._notifier = ServerNotifier(self._connections)
         self._turns = Turns(
             self._connections,
             notifier=self._notifier,
-            process=lambda: session_of(self._address).number(),
+            process=self._process,
             now=self._now,
         )
 
@@ -100,8 +128,17 @@ class PostgresStore:
 
     @property
     def traits(self) -> Traits:
-        """Many processes of many machines, the server's clock."""
-        return Traits(time_precision=1e-6, multi_process=True, multi_host=True, can_notify=True, knows_dead_owners=True)
+        """Many processes of many machines, the server's clock; notifications and the dead with a session.
+
+        Raises
+        ------
+        StoreUnavailableError
+            When nothing answers that could say whether it is a pooler.
+        """
+        session = self._has_session()
+        return Traits(
+            time_precision=1e-6, multi_process=True, multi_host=True, can_notify=session, knows_dead_owners=session
+        )
 
     def migrate(self) -> None:
         """Bring the schema to this version's; every first connection does it too."""
@@ -110,6 +147,12 @@ class PostgresStore:
     def close(self) -> None:
         """Close the connections. The session that shows that this process lives stays: its tasks are still its own."""
         self._connections.close()
+
+    def _has_session(self) -> bool:
+        return self._session and not self._connections.is_pooled()
+
+    def _process(self) -> int | None:
+        return session_of(self._address).number() if self._has_session() else None
 
     def _now(self) -> float | None:
         return self._clock() if self._clock is not None else None
@@ -158,14 +201,24 @@ class PostgresStore:
     # -- notifications -----------------------------------------------------------------------------------------
 
     def waker(self, pool: str, *, topic: Topic = "work") -> Waker:
-        """Return a new listener, woken by the server's NOTIFY.
+        """Return a new listener, woken by the server's NOTIFY; without a session, one that looks at most once a second.
 
         Raises
         ------
         StoreUnavailableError
             When the server cannot be listened to.
         """
+        if not self._has_session():
+            return PollingWaker(lambda: self._look(pool), longest=_LONGEST_PAUSE)
         return session_of(self._address).notifier(self._address.schema).waker(pool, topic=topic)
+
+    def _look(self, pool: str) -> _Row:
+        """Return what differs after a change of any pool of the schema.
+
+        The number of the last row of history; the version of the row that says whether `pool` is paused; and who
+        writes history now: a row has its number before it is kept, and when its writer ends that is one more change.
+        """
+        return self._rows(_LOOK, pool=keepable(pool))[0]
 
     def notify(self, pool: str, *, topic: Topic = "work") -> None:
         """Wake all who listen, on whatever machine."""
