@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -38,15 +42,51 @@ def install(slurm: Path, name: str, answer: str, *, code: int = 0, complaint: st
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
 
+class CountingClock:
+    """A clock that only its own sleeping moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def install_queue(slurm: Path, *answers: str) -> None:
+    """Let ``squeue`` give these answers one after another, the last again and again."""
+    for number, answer in enumerate(answers):
+        (slurm / f"queue.{number}").write_text(answer)
+    program = slurm / "squeue"
+    program.write_text(
+        f"#!/bin/sh\nn=$(cat {slurm}/asked 2>/dev/null || echo 0)\necho $((n + 1)) > {slurm}/asked\n"
+        f'[ "$n" -lt {len(answers)} ] || n={len(answers) - 1}\ncat {slurm}/queue.$n\n'
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+
+def install_scancel(slurm: Path) -> Path:
+    """Let ``scancel`` note each call in a line of the file that is returned."""
+    program = slurm / "scancel"
+    program.write_text(f'#!/bin/sh\necho "$*" >> {slurm}/cancelled\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return slurm / "cancelled"
+
+
 def test_an_array_of_workers_is_submitted_with_what_each_needs(slurm: Path, tmp_path: Path) -> None:
     install(slurm, "sbatch", "4711;cluster\n")
     launcher = SlurmLauncher(options=["--partition=low"], project="p1")
 
-    ids = launcher.submit(3, make_command(tmp_path), Resources(cores=2, memory=1.5, gpus=1, seconds=90))
+    ids = launcher.submit(3, make_command(tmp_path), Resources(cores=2, memory=1.5, gpus=1, seconds=181))
 
     assert ids == ["4711_1", "4711_2", "4711_3"]
     arguments = (slurm / "sbatch.arguments").read_text().splitlines()
-    assert {"--array=1-3", "--requeue", "--cpus-per-task=2", "--mem=1500M", "--gres=gpu:1", "--time=2"} <= {*arguments}
+    assert {"--array=1-3", "--requeue", "--cpus-per-task=2", "--mem=1500M", "--gres=gpu:1", "--time=4"} <= {*arguments}
     assert arguments[-1] == "--partition=low"
     assert "--job-name=rollwright-p1-alpha" in arguments
 
@@ -99,14 +139,78 @@ def test_only_living_jobs_of_this_project_are_listed_in_their_order(slurm: Path)
 
 
 def test_only_jobs_that_are_left_are_ended(slurm: Path) -> None:
-    install(slurm, "squeue", "12_2|RUNNING|rollwright-p1-alpha|n1|None\n")
-    install(slurm, "scancel", "")
+    install_queue(slurm, "12_2|RUNNING|rollwright-p1-alpha|n1|None\n", "")
+    cancelled = install_scancel(slurm)
 
-    SlurmLauncher(project="p1").cancel(["12_1", "12_2"])
+    SlurmLauncher(project="p1", clock=CountingClock()).cancel(["12_1", "12_2"])
 
-    assert (slurm / "scancel.arguments").read_text().splitlines()[-1:] == ["12_2"]
+    assert cancelled.read_text() == "--full --quiet 12_2\n"
     with pytest.raises(ConfigError, match="no job of Slurm"):
         SlurmLauncher(project="p1").cancel(["--user=root"])
+
+
+def test_a_member_that_was_being_preempted_when_it_was_ended_is_ended_once_it_is_requeued(slurm: Path) -> None:
+    ending, waiting = (f"7_1|{state}|rollwright-p1-alpha||None\n" for state in ("COMPLETING", "PENDING"))
+    install_queue(slurm, ending, ending, waiting, "")
+    cancelled = install_scancel(slurm)
+    clock = CountingClock()
+
+    SlurmLauncher(project="p1", clock=clock).cancel(["7_1"])
+
+    assert cancelled.read_text() == "--full --quiet 7_1\n"
+    assert clock.seconds < 3
+
+
+def test_a_member_that_drains_after_it_was_told_is_not_waited_for(slurm: Path) -> None:
+    running, ending = (f"7_1|{state}|rollwright-p1-alpha|n1|None\n" for state in ("RUNNING", "COMPLETING"))
+    install_queue(slurm, running, ending)
+    cancelled = install_scancel(slurm)
+    clock = CountingClock()
+
+    SlurmLauncher(project="p1", clock=clock).cancel(["7_1"])
+
+    assert cancelled.read_text() == "--full --quiet 7_1\n"
+    assert clock.seconds < 3
+
+
+def test_a_member_that_ends_for_ever_holds_nobody_up_for_longer_than_half_a_minute(slurm: Path) -> None:
+    install_queue(slurm, "7_1|COMPLETING|rollwright-p1-alpha|n1|None\n")
+    cancelled = install_scancel(slurm)
+    clock = CountingClock()
+
+    SlurmLauncher(project="p1", clock=clock).cancel(["7_1"])
+
+    assert not cancelled.exists()
+    assert 30 <= clock.seconds < 31
+
+
+@pytest.mark.parametrize("seconds", [1.0, 179.0])
+def test_a_time_limit_of_which_slurm_would_tell_at_once_is_refused(slurm: Path, tmp_path: Path, seconds: float) -> None:
+    with pytest.raises(ConfigError, match=f"a time limit of {seconds:g} s is too short") as caught:
+        SlurmLauncher(project="p1").submit(1, make_command(tmp_path), Resources(seconds=seconds))
+    assert "180" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["TERM", "USR1"])
+def test_only_a_worker_whose_time_is_over_asks_for_another_turn(slurm: Path, tmp_path: Path, name: str) -> None:
+    install(slurm, "scontrol", "")
+    install(slurm, "sbatch", "1\n")
+    ready, noted = tmp_path / "ready", tmp_path / "noted"
+    worker = f"trap 'echo drained > {noted}; exit 3' TERM; echo > {ready}; while :; do sleep 0.02; done"
+    SlurmLauncher(project="p").submit(1, make_command(tmp_path, words=("/bin/sh", "-c", worker)), Resources())
+    environ = {**os.environ, "SLURM_ARRAY_JOB_ID": "47", "SLURM_ARRAY_TASK_ID": "2"}
+    with subprocess.Popen(["/bin/sh", str(slurm / "sbatch.input")], env=environ) as job:
+        while not ready.exists():
+            assert job.poll() is None
+            time.sleep(0.01)
+        job.send_signal(getattr(signal, f"SIG{name}"))
+        code = job.wait(10)
+
+    assert noted.read_text() == "drained\n"
+    asked = slurm / "scontrol.arguments"
+    assert (code, asked.exists()) == ((0, True) if name == "USR1" else (3, False))
+    if name == "USR1":
+        assert asked.read_text().splitlines() == ["requeue", "47_2"]
 
 
 def test_a_refusal_of_slurm_is_told_in_its_words(slurm: Path, tmp_path: Path) -> None:

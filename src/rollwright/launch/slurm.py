@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Final
 
+from rollwright.core.clock import Clock, SystemClock
 from rollwright.core.masking import mask_secrets
 from rollwright.core.text import escape_text
 from rollwright.errors import ConfigError, LaunchError
@@ -24,6 +25,11 @@ _PATIENCE: Final = 60.0
 """Seconds that a command of Slurm may take."""
 _NOTICE: Final = 60
 """Seconds before the end of its time at which a worker is told; it needs five."""
+_SHORTEST: Final = 180.0
+"""Seconds of the shortest time limit: Slurm may tell a minute too early, and a worker told at once would do nothing."""
+_REQUEUING: Final = 30.0
+"""Seconds in which a member that was ending when it was cancelled has ended, or waits to be started again."""
+_LOOK: Final = 0.5
 _STATES: Final[dict[str, WorkerState]] = {
     "RUNNING": "running",
     "PENDING": "pending",
@@ -77,6 +83,8 @@ class SlurmLauncher:
         More of ``sbatch``'s, as ``--partition=low``; each is one argument.
     project : str
         What tells the jobs of this project from those of others: a text of letters and digits.
+    clock : Clock, optional
+        What it waits by.
 
     Raises
     ------
@@ -88,7 +96,7 @@ class SlurmLauncher:
 
     traits: Final = LauncherTraits(multi_host=True, warns_before_end=True, has_time_limit=True, restarts=True)
 
-    def __init__(self, *, options: Sequence[str] = (), project: str) -> None:
+    def __init__(self, *, options: Sequence[str] = (), project: str, clock: Clock | None = None) -> None:
         for option in options:
             if _OPTION.fullmatch(option) is None:
                 raise ConfigError(
@@ -97,6 +105,7 @@ class SlurmLauncher:
                 )
         self._options = tuple(options)
         self._project = project
+        self._clock: Clock = clock if clock is not None else SystemClock()
 
     def submit(self, count: int, command: WorkerCommand, resources: Resources) -> Sequence[str]:
         """Submit one job array of `count` members; see `Launcher.submit`."""
@@ -114,13 +123,26 @@ class SlurmLauncher:
         return [worker for worker in sorted(workers, key=_order) if name in (None, worker.name)]
 
     def cancel(self, ids: Sequence[str]) -> None:
-        """Call ``scancel``: SIGTERM and, after the cluster's ``KillWait``, SIGKILL; see `Launcher.cancel`."""
+        """Call ``scancel``: SIGTERM and, after the cluster's ``KillWait``, SIGKILL; see `Launcher.cancel`.
+
+        A member that is being preempted passes over ``scancel`` and is requeued: so the engine is asked again until
+        all that is left was told before it began to end, for half a minute at most.
+        """
         for job in ids:
             if _JOB.fullmatch(job) is None:
                 raise ConfigError(f"`{escape_text(job, longest=100)}` is no job of Slurm")
-        known = {worker.id for worker in self.list()}
-        if ended := [job for job in ids if job in known]:
-            _run(["scancel", "--full", "--quiet", *ended])
+        told: set[str] = set()
+        end = self._clock.monotonic() + _REQUEUING
+        while left := [worker for worker in self.list() if worker.id in ids]:
+            open_ones = [worker.id for worker in left if worker.state != "ending"]
+            if open_ones:
+                _run(["scancel", "--full", "--quiet", *open_ones])
+                told |= {*open_ones}
+            elif told >= {worker.id for worker in left}:
+                return
+            if self._clock.monotonic() >= end:
+                return
+            self._clock.sleep(_LOOK)
 
     def describe(self, count: int, command: WorkerCommand, resources: Resources) -> str:
         """Return the command and the script that it reads."""
@@ -128,6 +150,12 @@ class SlurmLauncher:
         return f"{words} <<'EOF'\n{_make_script(command)}EOF\n"
 
     def _command(self, count: int, command: WorkerCommand, resources: Resources) -> Sequence[str]:
+        if resources.seconds is not None and resources.seconds < _SHORTEST:
+            raise ConfigError(
+                f"a time limit of {resources.seconds:g} s is too short for Slurm, which counts in minutes and tells a "
+                "worker of its end up to two minutes before",
+                hint=f"set cluster.time_limit to {_SHORTEST:g} or more, or leave it to the partition",
+            )
         words = [
             "sbatch", "--parsable", "--requeue", "--open-mode=append", "--no-kill=off", f"--array=1-{count}",
             f"--job-name={self._job_name(command.name)}", f"--chdir={command.folder}",
